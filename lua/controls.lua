@@ -1,0 +1,88 @@
+-- The time controls by the name of their kind: how a clock is spent. A new one is one file in controls/ and one line here.
+--
+-- A control has
+--   PARAMETERS                       list of {name, least, most, required =}: what a config may give, in the order in which it is shown
+--   pack(given, session)             the numbers that its rules need, as the text kept with each owner (owner.parameters)
+--   budget(owner, offset)            all that the owner may use in this cycle, overtime left out, in ms; math.huge for a clock without end
+--   charged(owner, used, offset)     the bank after `used` ms of a cycle, nothing credited
+--   settled(owner, used, offset)     the bank after a cycle that ended in time with `used` ms charged
+-- all pure. `owner` has bank (ms, at the start of the cycle) and parameters; `offset` is the running time of the cycle before this clock
+-- got time again, 0 for nearly all.
+
+local KINDS = { fischer = controls_fischer, bronstein = controls_bronstein, delay = controls_delay }
+local NAMES = 'fischer, bronstein, delay'
+
+-- The clock of count_up without a maximum: it has no end.
+local ENDLESS = {
+  budget = function() return math.huge end,
+  charged = function(owner) return owner.bank end,
+  settled = function(owner) return owner.bank end,
+}
+
+-- The rules of a control as it is kept with an owner: `<kind> <parameters> [+<overtime ms>]`, or `endless`.
+local function rules(text)
+  local kind, parameters = text:match('^(%l+) ?(.*)$')
+  return KINDS[kind] or ENDLESS, parameters
+end
+
+-- The budget of a bank that has not been used, overtime left out.
+local function fresh_budget(text, bank)
+  local control, parameters = rules(text)
+  return control.budget({ bank = bank, parameters = parameters }, 0)
+end
+
+local function overtime(parameters)
+  return tonumber(parameters:match(' %+(%d+)$')) or 0
+end
+
+-- Checks a control of a config. Returns {text, shown}: as it is kept, and as JSON for the state; nil with problems.
+local function check(value, path, problem, session)
+  if type(value) ~= 'table' then
+    problem(path, 'must be an object with a kind')
+    return nil
+  end
+  local control = KINDS[value.kind]
+  if not control or type(value.kind) ~= 'string' then
+    problem(path .. '.kind', 'must be one of ' .. NAMES)
+    return nil
+  end
+  local given, known, fine = {}, { kind = true, overtime_ms = true }, true
+  local shown = { '"kind":"' .. value.kind .. '"' }
+  local function read(name, least, most, required)
+    known[name] = true
+    local number = value[name]
+    if number == nil or number == cjson.null then
+      if required then
+        problem(path .. '.' .. name, 'is required')
+        fine = false
+      end
+    elseif type(number) ~= 'number' or number % 1 ~= 0 or number < least or number > most then
+      problem(path .. '.' .. name, string.format('must be an integer from %d to %d', least, most))
+      fine = false
+    else
+      given[name] = number
+      shown[#shown + 1] = string.format('"%s":%d', name, number)
+    end
+  end
+  for i = 1, #control.PARAMETERS do
+    local parameter = control.PARAMETERS[i]
+    read(parameter[1], parameter[2], parameter[3], parameter.required)
+  end
+  read('overtime_ms', 0, 86400000)
+  for name in pairs(value) do
+    if not known[name] then
+      problem(path .. '.' .. tostring(name), 'is no parameter of ' .. value.kind)
+      fine = false
+    end
+  end
+  if not fine then
+    return nil
+  end
+  local text = value.kind .. ' ' .. control.pack(given, session)
+  if given.overtime_ms and given.overtime_ms > 0 then
+    text = text .. string.format(' +%d', given.overtime_ms)
+  end
+  return { text = text, shown = '{' .. table.concat(shown, ',') .. '}' }
+end
+
+return { rules = rules, fresh_budget = fresh_budget, overtime = overtime, check = check }

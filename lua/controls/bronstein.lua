@@ -1,0 +1,25 @@
+-- Bronstein: after every cycle what it used is given back, at most the delay; the bank never grows.
+--
+--   budget   R
+--   bank after a cycle   R - u + min(u, D)
+
+local PARAMETERS = { { 'delay_ms', 0, 86400000, required = true } }
+
+local function pack(given)
+  return string.format('%d', given.delay_ms)
+end
+
+local function budget(owner)
+  return owner.bank
+end
+
+local function charged(owner, used)
+  return owner.bank - used
+end
+
+local function settled(owner, used)
+  local delay = tonumber(owner.parameters:match('^%d+'))
+  return owner.bank - used + (used < delay and used or delay)
+end
+
+return { PARAMETERS = PARAMETERS, pack = pack, budget = budget, charged = charged, settled = settled }

@@ -1,0 +1,28 @@
+-- US delay: the first D ms of every cycle are free, then the bank runs.
+--
+--   budget   R + D
+--   bank after a cycle   R - max(0, u - D)
+--
+-- A clock that ran out and got time again in the same cycle (`offset` of the cycle) had its delay already.
+
+local PARAMETERS = { { 'delay_ms', 0, 86400000, required = true } }
+
+local function pack(given)
+  return string.format('%d', given.delay_ms)
+end
+
+local function delay_left(owner, offset)
+  local delay = owner.parameters:match('^%d+') - offset
+  return delay > 0 and delay or 0
+end
+
+local function budget(owner, offset)
+  return owner.bank + delay_left(owner, offset)
+end
+
+local function charged(owner, used, offset)
+  local over = used - delay_left(owner, offset)
+  return owner.bank - (over > 0 and over or 0)
+end
+
+return { PARAMETERS = PARAMETERS, pack = pack, budget = budget, charged = charged, settled = charged }

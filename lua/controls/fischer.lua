@@ -1,0 +1,35 @@
+-- Fischer: a bank, and an increment after every cycle that ended in time. An increment of 0 is sudden death.
+--
+--   budget   R
+--   bank after a cycle   R - u + I, at most max(M, R - u) where there is a cap M
+
+local PARAMETERS = { { 'increment_ms', 0, 60000 } }
+
+-- given: the parameters that the control came with; session: the session's increment_ms and max_time_ms, which hold where it has none.
+local function pack(given, session)
+  return string.format('%d %d', given.increment_ms or session.increment_ms or 0, session.max_time_ms or 0)
+end
+
+local function budget(owner)
+  return owner.bank
+end
+
+local function charged(owner, used)
+  return owner.bank - used
+end
+
+local function settled(owner, used)
+  local increment, cap = owner.parameters:match('^(%d+) (%d+)')
+  local rest = owner.bank - used
+  if increment == '0' then
+    return rest
+  end
+  local credited = rest + increment
+  cap = tonumber(cap)
+  if cap > 0 and credited > cap then
+    return rest > cap and rest or cap
+  end
+  return credited
+end
+
+return { PARAMETERS = PARAMETERS, pack = pack, budget = budget, charged = charged, settled = settled }

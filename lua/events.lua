@@ -1,0 +1,147 @@
+-- The change: one event, built once as the JSON that the reply, the log, the outbox and the channel all hold, and everything that is written
+-- with it. A function that gets here has checked everything: there is no rollback.
+
+local LOG_LENGTH = '128'
+local TRIM_EVERY = 16
+local TOMBSTONE_MS = 86400000
+
+local TYPES = {
+  ['time.warning'] = 'TIME_WARNING', ['participant.expired'] = 'TIME_EXPIRED', ['session.expired'] = 'TIME_EXPIRED',
+  ['session.deleted'] = 'SESSION_DELETED',
+}
+local REASONS = {
+  ['time.warning'] = 'auto', ['participant.expired'] = 'timeout', ['session.expired'] = 'timeout', ['session.deleted'] = 'deleted',
+}
+
+local function is_live(s)
+  return s.status == 'running' or s.status == 'paused'
+end
+
+-- The ids of whose turn it is, as JSON.
+local function active_ids(turn)
+  if not turn then
+    return 'null', 'null'
+  end
+  return '"' .. session.participant_id(turn.participant) .. '"', turn.group and '"' .. turn.group.tail:sub(13, 48) .. '"' or 'null'
+end
+
+-- A record as it is shown now. turn: whose turn it is, nil for nobody's.
+local function show(s, record, turn)
+  local live = turn and is_live(s)
+  local left
+  if record.owns then
+    if live and record == turn.owner then
+      left = clock.remaining(s, record)
+    else
+      left = clock.idle(record)
+    end
+  end
+  return session.show(record, left, live and (record == turn.participant or record == turn.group))
+end
+
+-- The JSON of the touched participants and groups, and the texts of all touched records as they are while they wait, for the hash.
+local function show_touched(s, turn)
+  local participants, groups, waiting = '', '', {}
+  local touched = s.touched
+  local live = turn and is_live(s)
+  for i = 1, #touched do
+    local record = touched[i]
+    local text
+    if live and (record == turn.participant or record == turn.group or record == turn.owner) then
+      text = show(s, record, turn)
+      if record.dirty then
+        waiting[i] = session.show(record, record.owns and clock.idle(record) or nil, false)
+      end
+    else
+      text = session.show(record, record.owns and clock.idle(record) or nil, false)
+      waiting[i] = text
+    end
+    local first = record.field:byte()
+    if first == 112 then -- p
+      participants = participants == '' and text or participants .. ',' .. text
+    elseif first == 103 then -- g
+      groups = groups == '' and text or groups .. ',' .. text
+    end
+  end
+  return participants, groups, waiting
+end
+
+-- The JSON of an event. version, now and deadline (or nil) are text.
+local function build(s, turn, event, given, extra, version, now, deadline, participants, groups)
+  local participant_id, group_id = active_ids(turn)
+  local left = turn and is_live(s) and clock.remaining(s, turn.owner)
+  return '{"v":1,"type":"' .. (TYPES[event] or 'STATE_UPDATE') .. '","session_id":"' .. session.id_of(s) .. '","version":' .. version
+    .. ',"epoch":"' .. s.epoch .. '","server_time_ms":' .. now .. ',"payload":{"event":"' .. event .. '","reason":"' .. (REASONS[event] or 'manual')
+    .. '","status":"' .. s.status .. '","active_participant_id":' .. participant_id .. ',"active_group_id":' .. group_id .. ',"cycle_started_at":'
+    .. (s.status == 'running' and '"' .. formats.iso(s.since) .. '"' or 'null') .. ',"deadline_ms":' .. (deadline or 'null') .. ',"time_remaining_ms":'
+    .. (left and session.integer(left) or 'null') .. ',"cycle_count":' .. session.integer(s.count) .. ',"participants":[' .. participants
+    .. '],"groups":[' .. groups .. '],"actor":' .. (given.ACTOR and json.quote(given.ACTOR) or 'null') .. ',"trace":'
+    .. (given.TRACE and json.quote(given.TRACE) or 'null') .. (extra or '') .. '}}'
+end
+
+-- Sets the session's alarm, and wakes the timekeepers when the head of the alarms got earlier by it. `before` is the session's own alarm
+-- until now: when that was not later, the head cannot have got earlier and need not be read.
+local function set_alarm(s, before)
+  local alarms, alarm, id = s.keys[3], s.alarm, session.id_of(s)
+  if alarm == 0 then
+    redis.call('ZREM', alarms, id)
+    return
+  end
+  local at = session.integer(alarm)
+  redis.call('ZADD', alarms, at, id)
+  if before == 0 or alarm < before then
+    local head = redis.call('ZRANGE', alarms, 0, 1, 'WITHSCORES')
+    if head[1] == id and tonumber(head[4]) ~= alarm then
+      redis.call('SPUBLISH', alarms, at)
+    end
+  end
+end
+
+-- Writes and publishes the change that `s` holds and returns its JSON.
+-- turn: whose turn it is from now on, or nil; given: the options; extra: further fields of the payload, each with a comma before it.
+local function commit(s, turn, event, given, extra)
+  local keys = s.keys
+  local ends
+  if turn and s.status == 'running' then
+    ends = clock.deadline(s, turn.owner)
+  end
+  local before = s.alarm
+  s.version = s.version + 1
+  s.trailing = event == 'time.warning' and s.trailing + 1 or 0
+  s.alarm = ends and clock.alarm(s, turn.owner, ends) or 0
+  local version, now = session.integer(s.version), session.integer(s.now)
+  local participants, groups, waiting = show_touched(s, turn)
+  local text = build(s, turn, event, given, extra, version, now, ends and session.integer(ends), participants, groups)
+  if given.REQUEST then
+    session.remember_request(s, given.REQUEST, given.function_name, version)
+  end
+
+  session.save(s, version, now, waiting)
+  if s.alarm ~= before then
+    set_alarm(s, before)
+  end
+  if s.version % TRIM_EVERY == 0 then
+    redis.call('XADD', keys[2], 'MAXLEN', '~', LOG_LENGTH, version .. '-0', 'e', text)
+  else
+    redis.call('XADD', keys[2], version .. '-0', 'e', text)
+  end
+  session.prolong(s, ends)
+  redis.call('XADD', keys[4], '*', 'id', session.id_of(s), 'e', text)
+  redis.call('SPUBLISH', keys[1], text)
+  return text
+end
+
+-- Deletes the session and leaves its tombstone. turn: whose turn it was.
+local function commit_deletion(s, turn, given)
+  local keys = s.keys
+  local version = session.integer(s.version + 1)
+  local text = build(s, turn, 'session.deleted', given, nil, version, session.integer(s.now), nil, '', '')
+  redis.call('UNLINK', keys[1], keys[2])
+  redis.call('HSET', keys[1], 'status', 'deleted', 'version', version, 'epoch', s.epoch)
+  redis.call('PEXPIRE', keys[1], TOMBSTONE_MS)
+  redis.call('ZREM', keys[3], session.id_of(s))
+  redis.call('XADD', keys[4], '*', 'id', session.id_of(s), 'e', text)
+  redis.call('SPUBLISH', keys[1], text)
+end
+
+return { is_live = is_live, active_ids = active_ids, show = show, commit = commit, commit_deletion = commit_deletion }

@@ -1,0 +1,70 @@
+-- Small formats: timestamps, UUIDs, UTF-8.
+
+local DAY_MS = 86400000
+local UUID = '^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x$'
+
+-- ISO 8601 in UTC with milliseconds of a time in milliseconds since 1970. The date is found by counting in years that begin in
+-- March, so that the leap day is a year's last and the months before it have a regular pattern of lengths.
+local function iso(ms)
+  local days = math.floor(ms / DAY_MS)
+  local in_day = ms - days * DAY_MS
+  local z = days + 719468
+  local era = math.floor(z / 146097)
+  local day_of_era = z - era * 146097
+  local year_of_era = math.floor((day_of_era - math.floor(day_of_era / 1460) + math.floor(day_of_era / 36524)
+    - math.floor(day_of_era / 146096)) / 365)
+  local day_of_year = day_of_era - (365 * year_of_era + math.floor(year_of_era / 4) - math.floor(year_of_era / 100))
+  local month_from_march = math.floor((5 * day_of_year + 2) / 153)
+  local day = day_of_year - math.floor((153 * month_from_march + 2) / 5) + 1
+  local month = month_from_march < 10 and month_from_march + 3 or month_from_march - 9
+  local year = year_of_era + era * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, day,
+    in_day / 3600000, in_day / 60000 % 60, in_day / 1000 % 60, in_day % 1000)
+end
+
+-- The lower-case UUID that a text is, or nil.
+local function uuid(text)
+  if type(text) == 'string' and text:find(UUID) then
+    return text:lower()
+  end
+end
+
+-- The number of characters of a text in UTF-8, or nil where it is not UTF-8 (overlong forms and surrogates are not).
+local function characters(text)
+  if not text:find('[\128-\255]') then
+    return #text
+  end
+  local count, position, size = 0, 1, #text
+  while position <= size do
+    local first, second = text:byte(position, position + 1)
+    local length
+    if first < 0x80 then
+      length = 1
+    elseif first >= 0xC2 and first <= 0xDF then
+      length = 2
+    elseif first >= 0xE0 and first <= 0xEF then
+      length = 3
+      if not second or (first == 0xE0 and second < 0xA0) or (first == 0xED and second > 0x9F) then
+        return nil
+      end
+    elseif first >= 0xF0 and first <= 0xF4 then
+      length = 4
+      if not second or (first == 0xF0 and second < 0x90) or (first == 0xF4 and second > 0x8F) then
+        return nil
+      end
+    else
+      return nil
+    end
+    if length > 1 then
+      local rest = text:sub(position + 1, position + length - 1)
+      if #rest ~= length - 1 or rest:find('[^\128-\191]') then
+        return nil
+      end
+    end
+    count = count + 1
+    position = position + length
+  end
+  return count
+end
+
+return { iso = iso, uuid = uuid, characters = characters }

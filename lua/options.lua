@@ -1,0 +1,100 @@
+-- The `NAME value` pairs of a call, in any order, as in Redis' own commands.
+
+local MAX_INTEGER = 9007199254740991
+local DAY_MS = 86400000
+
+-- A decimal integer within bounds, or nil.
+local function integer(text, least, most)
+  if #text <= 17 and text:find('^%-?%d+$') then
+    local number = tonumber(text)
+    if number >= least and number <= most then
+      return number
+    end
+  end
+end
+
+local function whole(least, most, meaning)
+  return function(text)
+    return integer(text, least, most), meaning
+  end
+end
+
+local function id(text)
+  return formats.uuid(text), 'must be a UUID'
+end
+
+local function words(most)
+  return function(text)
+    local characters = formats.characters(text)
+    return characters and characters >= 1 and characters <= most and text or nil, 'must be 1 to ' .. most .. ' characters of UTF-8'
+  end
+end
+
+local function request(text)
+  return #text >= 1 and #text <= 255 and not text:find('[^\33-\126]') and text or nil, 'must be 1 to 255 visible ASCII characters'
+end
+
+local READERS = {
+  TTL = whole(1, 31536000, 'must be 1 to 31536000 seconds'),
+  TENANT = words(255),
+  VERSION = whole(0, MAX_INTEGER, 'must be a version, an integer from 0'),
+  EPOCH = words(255),
+  ACTOR = words(255),
+  TRACE = words(255),
+  REQUEST = request,
+  NEXT = id,
+  CURRENT = id,
+  PARTICIPANT = id,
+  GROUP = id,
+  LAG = whole(0, MAX_INTEGER, 'must be milliseconds, an integer from 0'),
+  SET = whole(0, DAY_MS, 'must be 0 to 86400000 milliseconds'),
+  ADD = whole(-DAY_MS, DAY_MS, 'must be -86400000 to 86400000 milliseconds'),
+  WITHIN = whole(1, DAY_MS, 'must be 1 to 86400000 milliseconds'),
+  REASON = words(200),
+}
+
+-- Names that a function may take, by the length of the list: those of every transition, and what a function adds to them.
+local COMMON = { TENANT = true, VERSION = true, ACTOR = true, TRACE = true, REQUEST = true }
+local NONE = {}
+
+-- The pairs in `args` from position `from` as name -> value, and the problems with them as a list of {field, message}, nil where there
+-- are none. `own` and `common` are sets of the names that may be there; EXPORT stands without a value.
+local function parse(args, from, own, common)
+  local size = #args
+  if size < from then
+    return NONE
+  end
+  local found, problems = {}, nil
+  local function problem(field, message)
+    problems = problems or {}
+    problems[#problems + 1] = { field, message }
+  end
+  local position = from
+  while position <= size do
+    local name = args[position]:upper()
+    if not (own[name] or common[name]) then
+      problem(args[position], 'is no option of this function')
+      position = position + 2
+    elseif found[name] ~= nil then
+      problem(name, 'is given twice')
+      position = position + 2
+    elseif name == 'EXPORT' then
+      found.EXPORT = true
+      position = position + 1
+    elseif position == size then
+      problem(name, 'lacks its value')
+      position = position + 1
+    else
+      local value, meaning = READERS[name](args[position + 1])
+      if value == nil then
+        problem(name, meaning)
+      else
+        found[name] = value
+      end
+      position = position + 2
+    end
+  end
+  return found, problems
+end
+
+return { parse = parse, integer = integer, COMMON = COMMON, NONE = NONE, MAX_INTEGER = MAX_INTEGER, DAY_MS = DAY_MS }

@@ -1,0 +1,55 @@
+-- Refusals: error replies whose first word is a stable code. After it a sentence for people, and at the end, where there is more to
+-- say, one JSON object for programs.
+
+local function refuse(code, sentence, context)
+  local text = code .. ' ' .. sentence
+  if context then
+    text = text .. ' ' .. context
+  end
+  return redis.error_reply(text)
+end
+
+-- problems: list of {field, message}. All of them are named, not the first.
+local function validation(problems)
+  local details, sentence = {}, {}
+  for i = 1, #problems do
+    local field, message = problems[i][1], problems[i][2]
+    details[i] = '{"field":' .. json.quote(field) .. ',"message":' .. json.quote(message) .. '}'
+    sentence[i] = field .. ' ' .. message
+  end
+  -- An error reply is one line; whatever control character came with the input stays in the JSON, escaped.
+  local text = table.concat(sentence, '; '):gsub('%c', ' '):gsub('[{}]', ' ')
+  return refuse('VALIDATION_ERROR', text, '{"details":[' .. table.concat(details, ',') .. ']}')
+end
+
+local function session_not_found()
+  return refuse('SESSION_NOT_FOUND', 'there is no such session')
+end
+
+local function state(status, expired_participant_id)
+  return refuse('INVALID_SESSION_STATE', 'not in a session that is ' .. status, '{"status":"' .. status .. '"'
+    .. (expired_participant_id and ',"expired_participant_id":"' .. expired_participant_id .. '"' or '') .. '}')
+end
+
+local function participant_not_found(id)
+  return refuse('PARTICIPANT_NOT_FOUND', 'there is no ' .. id .. ' in this session')
+end
+
+local function participant_expired(id)
+  return refuse('PARTICIPANT_EXPIRED', id .. ' is out of time')
+end
+
+local function version(expected, actual)
+  return refuse('CONCURRENT_MODIFICATION', string.format('the session is at version %d, not %d', actual, expected),
+    string.format('{"expected_version":%d,"actual_version":%d}', expected, actual))
+end
+
+local function current(expected, actual)
+  return refuse('CONCURRENT_MODIFICATION', expected .. ' is not active any more',
+    '{"expected_participant_id":"' .. expected .. '","actual_participant_id":"' .. actual .. '"}')
+end
+
+return {
+  refuse = refuse, validation = validation, session_not_found = session_not_found, state = state, version = version, current = current,
+  participant_not_found = participant_not_found, participant_expired = participant_expired,
+}

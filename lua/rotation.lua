@@ -1,0 +1,87 @@
+-- Whose turn it is next: by participant_index, without those who are out. The rotation is one text with a character for each index,
+-- so that finding the next one is one search, however many participants there are.
+
+-- The index of the next one after `index` that has a turn, that one itself when it is alone; nil when nobody has.
+local function after(s, index)
+  local rotation = s.rotation
+  local found = rotation:find('1', index + 2, true) or rotation:find('1', 1, true)
+  return found and found - 1
+end
+
+-- The index of the one that has a turn, where it is the only one.
+local function only_one(rotation)
+  local first = rotation:find('1', 1, true)
+  if first and not rotation:find('1', first + 1, true) then
+    return first - 1
+  end
+end
+
+-- A rotation with another character for an index; it ends with the last participant.
+local function marked(rotation, index, character)
+  if #rotation < index then
+    rotation = rotation .. string.rep('_', index - #rotation)
+  end
+  rotation = rotation:sub(1, index) .. character .. rotation:sub(index + 2)
+  return rotation:match('^(.-)_*$')
+end
+
+local function mark(s, index, character)
+  session.set_rotation(s, marked(s.rotation, index, character))
+end
+
+-- The index of the first member of a group, nil for a group without members.
+local function first_member(members)
+  return tonumber(members:match('^,(%d+),'))
+end
+
+-- The member after the one with this index, in order and around; members is `,0,3,`.
+local function member_after(members, index)
+  local _, stop = members:find(',' .. string.format('%d', index) .. ',', 1, true)
+  local found = stop and members:match('^(%d+),', stop + 1)
+  return tonumber(found) or first_member(members)
+end
+
+-- The members with one more, and the members without one.
+local function with_member(members, index)
+  local list, placed = {}, false
+  for member in members:gmatch('%d+') do
+    if not placed and tonumber(member) > index then
+      list[#list + 1] = string.format('%d', index)
+      placed = true
+    end
+    list[#list + 1] = member
+  end
+  if not placed then
+    list[#list + 1] = string.format('%d', index)
+  end
+  return ',' .. table.concat(list, ',') .. ','
+end
+
+local function without_member(members, index)
+  local start, stop = members:find(',' .. string.format('%d', index) .. ',', 1, true)
+  return members:sub(1, start) .. members:sub(stop + 1)
+end
+
+-- The member before the one with this index, in order; -1 where it is the first.
+local function member_before(members, index)
+  local start = members:find(',' .. string.format('%d', index) .. ',', 1, true)
+  return tonumber(members:sub(1, start):match('(%d+),$')) or -1
+end
+
+-- The index of the participant whose turn comes after the current one, which stands at `index` in the rotation; nil when nobody is left.
+local function next_participant(s, index)
+  local found = after(s, index)
+  if not found then
+    return nil
+  end
+  if s.mode.by_group then
+    local group_id = session.group_id(session.record(s, string.format('p%d', found)))
+    found = member_after(session.members(s, group_id), session.last_active(s, group_id))
+  end
+  return found
+end
+
+return {
+  after = after, only_one = only_one, marked = marked, mark = mark, first_member = first_member, member_after = member_after, with_member = with_member,
+  without_member = without_member, member_before = member_before, next_participant = next_participant,
+}

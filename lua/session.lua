@@ -1,0 +1,412 @@
+-- The session's hash: what its fields hold, how they are read and how they are written. Nothing else reads or writes session keys.
+--
+-- Fields of `sk:{tt}:<id>`
+--   status version epoch    as in the state
+--   cycle                   `active since alarm used count changed`: index of the active participant (-1: none); start of the cycle in server ms with
+--                           pauses left out, while paused the ms that it has run; next alarm in server ms (0: none); ms used by all cycles that
+--                           ended, and their number; time of the last change in server ms
+--   stood                   `offset standing`, only in a cycle whose clock ran out under `notify`: running time at which the clock got time again,
+--                           and whether it stands at its end
+--   warned                  `trailing from sent`, only with warnings: how many warnings are the newest events; the time left (ms) below which
+--                           thresholds count in this cycle (-1: none); for each threshold 1 when it was sent
+--   rules                   `mode ttl_ms action overtime cycle_ms warnings control`: what transitions need of the config
+--   rotation                one character for each index from 0: `1` has a turn, `x` is out, `.` has none of its own (in per_group a group's turn
+--                           stands at the lowest index of its members), `_` nobody
+--   p<index> g:<group id>   a participant, a group: the JSON that the state shows of it while it waits
+--   clock                   the session's or the cycle's clock, in the same form
+--   i:<participant id>      the participant's index
+--   c:<field>               the control of an owner that has one of its own
+--   m:<group id>            the indexes of a group's members in order, `,0,3,`
+--   l:<group id>            the index of the member who was last active, in per_group
+--   groups                  the ids of the groups, in order, with commas between
+--   shown                   the part of the state that never changes, as JSON
+--   action                  `action_on_timeout` as JSON, as it came
+--   total                   the session's total_time_ms where it has no clock of its own
+--   created started completed recovered   server ms
+--   expired_by              id of the participant whose clock ended the session
+--   tenant                  whose session it is
+--   requests                the newest 16 requests, each as `id function version` on a line
+-- One field for each owner of a clock, so that a switch touches two of them however many there are.
+
+-- The shape of the hash and of the state; a session of another one cannot be restored.
+local SCHEMA = 1
+local MOST_REQUESTS = 16
+local DAY_MS = 86400000
+
+local CYCLE = '^(%-?%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$'
+local RULES = '^(%S+) (%d+) (%S+) (%d) (%d+) (%S+) (.*)$'
+-- An owner of a clock, and somebody who owns none.
+local OWNER = '^{"total_time_ms":(%-?%d+),"time_used_ms":(%d+),"time_remaining_ms":[^,]+,"cycle_count":(%d+),"is_active":false,"has_expired":(%l+),'
+  .. '"clock":(%b{}),()'
+local NO_OWNER = '^{"total_time_ms":null,"time_used_ms":(%d+),"time_remaining_ms":null,"cycle_count":(%d+),"is_active":false,"has_expired":false,'
+  .. '"clock":null,()'
+
+-- A number as the decimal integer that it is. Concatenating it would cost three times as much, and what was read as text stays text.
+local function integer(number)
+  return type(number) == 'string' and number or string.format('%d', number)
+end
+
+-- KEYS have to be the first `expected` of the session's four: one id, in its own partition. Returns the list of problems, nil for none.
+local function key_problems(keys, expected)
+  if #keys ~= expected then
+    return { { 'KEYS', 'must be ' .. expected .. ', not ' .. #keys } }
+  end
+  local partition, id = keys[1]:match('^sk:{(..)}:(.*)$')
+  if not id or formats.uuid(id) ~= id or id:sub(-2) ~= partition then
+    return { { 'KEYS.0', 'must be sk:{tt}:<id>, a UUID in lower case with its last two digits as tt' } }
+  end
+  local names = { keys[1], keys[1] .. ':log', 'sk:{' .. partition .. '}:alarms', 'sk:{' .. partition .. '}:outbox' }
+  local problems
+  for i = 2, expected do
+    if keys[i] ~= names[i] then
+      problems = problems or {}
+      problems[#problems + 1] = { 'KEYS.' .. (i - 1), 'must be ' .. names[i] }
+    end
+  end
+  return problems
+end
+
+-- Whether the other three keys belong to the first. Enough for a session that exists: its own key was checked when it was created.
+local function keys_match(keys)
+  if #keys ~= 4 then
+    return false
+  end
+  local key = keys[1]
+  local prefix = key:sub(1, 8)
+  return keys[2] == key .. ':log' and keys[3] == prefix .. 'alarms' and keys[4] == prefix .. 'outbox'
+end
+
+-- The session at keys[1], or nil where there is none. Time is the server's, but never before the session's last change.
+-- Numbers that are only added to or shown stay the text that they were read as.
+local function load(keys)
+  local key = keys[1]
+  local fields = redis.call('HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation', 'stood', 'warned')
+  local status = fields[1]
+  if not status or status == 'deleted' then
+    return nil
+  end
+  local active, since, alarm, used, count, changed = fields[4]:match(CYCLE)
+  local mode, ttl, action, has_overtime, cycle_ms, warnings, control = fields[5]:match(RULES)
+  changed = changed + 0
+  local now = time.now()
+  if now < changed then
+    now = changed
+  end
+  local s = {
+    key = key, keys = keys, now = now, status = status, version = fields[2] + 0, epoch = fields[3], active = active + 0, since = since + 0,
+    alarm = alarm + 0, used = used, count = count, changed = changed, mode_name = mode, mode = modes.named(mode, cycle_ms), ttl = ttl,
+    action = action, has_overtime = has_overtime == '1', cycle_ms = cycle_ms, warnings = warnings, control = control, rotation = fields[6],
+    offset = 0, standing = false, trailing = 0, records = {}, touched = {},
+  }
+  local stood, warned = fields[7], fields[8]
+  if stood then
+    local offset, standing = stood:match('^(%d+) (%d)$')
+    s.stood, s.offset, s.standing = true, tonumber(offset), standing == '1'
+  end
+  if warned then
+    local trailing, from, sent = warned:match('^(%d+) (%-?%d+) (%d+)$')
+    s.warned, s.trailing, s.warn_from, s.warn_sent = true, tonumber(trailing), tonumber(from), sent
+  end
+  return s
+end
+
+local function id_of(s)
+  return s.key:sub(9)
+end
+
+-- Whether the record in this field owns a clock in the session's mode. By their first letters: p, g, c.
+local function owns(s, field)
+  local owned_by = s.mode.owner
+  local first = field:byte()
+  return first == 112 and owned_by == 'participant' or first == 103 and owned_by == 'group' or first == 99
+end
+
+local function set_control(record, control)
+  record.rule, record.parameters = controls.rules(control)
+end
+
+-- A record in memory: bank, used, cycles, expired, clock (the JSON of what its control keeps) and tail (the JSON that never changes) as in the text; rule,
+-- parameters and overtime of its control.
+local function adopt(s, field, text)
+  local record
+  if owns(s, field) then
+    local bank, used, cycles, expired, view, tail = text:match(OWNER)
+    record = { field = field, owns = true, bank = bank + 0, used = used, cycles = cycles, expired = expired == 'true', clock = view, tail = text:sub(tail), overtime = 0 }
+    local control = s.control
+    if record.tail:sub(-5) ~= 'null}' then
+      control = redis.call('HGET', s.key, 'c:' .. field)
+    end
+    set_control(record, control)
+    if s.has_overtime then
+      record.overtime = controls.overtime(record.parameters)
+    end
+  else
+    local used, cycles, tail = text:match(NO_OWNER)
+    record = { field = field, owns = false, used = used, cycles = cycles, tail = text:sub(tail) }
+  end
+  s.records[field] = record
+  return record
+end
+
+-- The record in a field, read once in a call; nil where there is none.
+local function record(s, field)
+  local known = s.records[field]
+  if known then
+    return known
+  end
+  local text = redis.call('HGET', s.key, field)
+  return text and adopt(s, field, text) or nil
+end
+
+-- Two records in one round.
+local function pair(s, one, other)
+  if one == other or s.records[one] or s.records[other] then
+    return record(s, one), record(s, other)
+  end
+  local texts = redis.call('HMGET', s.key, one, other)
+  return adopt(s, one, texts[1]), adopt(s, other, texts[2])
+end
+
+-- What is shown of a record: `left` ms (nil: a clock without end), active or not.
+local function show(shown, left, active)
+  if shown.owns then
+    return '{"total_time_ms":' .. integer(shown.bank) .. ',"time_used_ms":' .. integer(shown.used) .. ',"time_remaining_ms":'
+      .. (left and integer(left) or 'null') .. ',"cycle_count":' .. integer(shown.cycles) .. (active and ',"is_active":true' or ',"is_active":false')
+      .. (shown.expired and ',"has_expired":true,"clock":' or ',"has_expired":false,"clock":') .. shown.clock .. ',' .. shown.tail
+  end
+  return '{"total_time_ms":null,"time_used_ms":' .. integer(shown.used) .. ',"time_remaining_ms":null,"cycle_count":' .. integer(shown.cycles)
+    .. (active and ',"is_active":true' or ',"is_active":false') .. ',"has_expired":false,"clock":null,' .. shown.tail
+end
+
+-- The record of an owner that has not played yet; bank and left are nil for who owns no clock.
+local function record_text(bank, left, view, tail)
+  return show({ owns = bank ~= nil, bank = bank, used = 0, cycles = 0, expired = false, clock = view, tail = tail }, left, false)
+end
+
+-- What never changes of a participant, a group, the session's clock. control: JSON or null.
+local function participant_tail(id, index, group_id, control)
+  return string.format('"participant_id":"%s","group_id":%s,"participant_index":%d,"time_control":%s}', id, group_id and '"' .. group_id .. '"' or 'null',
+    index, control)
+end
+
+local function group_tail(id, control)
+  return '"group_id":"' .. id .. '","time_control":' .. control .. '}'
+end
+
+local CLOCK_TAIL = '"time_control":null}'
+
+local function participant_id(participant)
+  return participant.tail:sub(19, 54)
+end
+
+-- The group of a participant, nil for none.
+local function group_id(participant)
+  local tail = participant.tail
+  if tail:byte(68) == 34 then -- a quote, not null
+    return tail:sub(69, 104)
+  end
+end
+
+local function participant_index(participant)
+  return tonumber(participant.field:sub(2))
+end
+
+-- The record of the participant with this id, or nil.
+local function participant(s, id)
+  local index = redis.call('HGET', s.key, 'i:' .. id)
+  return index and record(s, 'p' .. index) or nil
+end
+
+local function group(s, id)
+  return record(s, 'g:' .. id)
+end
+
+-- Marks a record as changed: as one that the event shows, and as one that has to be written where `dirty`.
+local function touch(s, changed, dirty)
+  if not changed.touched then
+    changed.touched = true
+    s.touched[#s.touched + 1] = changed
+  end
+  if dirty then
+    changed.dirty = true
+  end
+end
+
+-- A field to be written with the change, beside those that every change writes.
+local function set(s, field, value)
+  local sets = s.sets
+  if not sets then
+    sets = {}
+    s.sets = sets
+  end
+  sets[#sets + 1] = field
+  sets[#sets + 1] = value
+end
+
+local function remove(s, field)
+  s.removed = s.removed or {}
+  s.removed[#s.removed + 1] = field
+end
+
+-- Another status; written with the change.
+local function set_status(s, status)
+  s.status = status
+  set(s, 'status', status)
+end
+
+local function set_rotation(s, rotation_text)
+  s.rotation = rotation_text
+  s.rotation_changed = true
+end
+
+-- The indexes of a group's members in order, as `,0,3,`.
+local function members(s, id)
+  s.members = s.members or {}
+  if not s.members[id] then
+    s.members[id] = redis.call('HGET', s.key, 'm:' .. id)
+  end
+  return s.members[id]
+end
+
+local function set_members(s, id, text)
+  s.members[id] = text
+  set(s, 'm:' .. id, text)
+end
+
+-- The index of the member of a group who was last active, -1 for nobody.
+local function last_active(s, id)
+  s.last = s.last or {}
+  if not s.last[id] then
+    s.last[id] = tonumber(redis.call('HGET', s.key, 'l:' .. id)) or -1
+  end
+  return s.last[id]
+end
+
+local function set_last_active(s, id, index)
+  s.last = s.last or {}
+  s.last[id] = index
+  set(s, 'l:' .. id, integer(index))
+end
+
+local function rules_text(mode_name, ttl, action, has_overtime, cycle_ms, warnings, control)
+  return string.format('%s %d %s %d %d %s %s', mode_name, ttl, action, has_overtime and 1 or 0, cycle_ms, warnings, control)
+end
+
+-- A new participant's record, bound to its id. bank: nil for one without a clock; control: its own, as text, or nil.
+local function add_participant(s, index, id, bank, control, tail)
+  local field = string.format('p%d', index)
+  local added = { field = field, owns = bank ~= nil, bank = bank, used = 0, cycles = 0, expired = false, clock = '{}', tail = tail, overtime = 0 }
+  if bank then
+    set_control(added, control or s.control)
+    added.overtime = controls.overtime(added.parameters)
+    if control then
+      set(s, 'c:' .. field, control)
+    end
+    if added.overtime > 0 and not s.has_overtime then
+      set(s, 'rules', rules_text(s.mode_name, s.ttl, s.action, true, s.cycle_ms, s.warnings, s.control))
+    end
+  end
+  s.records[field] = added
+  set(s, 'i:' .. id, integer(index))
+  touch(s, added, true)
+  return added
+end
+
+local function remove_participant(s, gone)
+  remove(s, gone.field)
+  remove(s, 'i:' .. participant_id(gone))
+  remove(s, 'c:' .. gone.field)
+  s.records[gone.field] = nil
+  for i = #s.touched, 1, -1 do
+    if s.touched[i] == gone then
+      table.remove(s.touched, i)
+    end
+  end
+end
+
+-- Writes the session, with the changed records as they are while they wait: `waiting` has their texts, in the order of `touched`.
+local function save(s, version, now, waiting)
+  local key = s.key
+  local fields = { 'HSET', key, 'version', version, 'cycle', integer(s.active) .. ' ' .. integer(s.since) .. ' ' .. integer(s.alarm) .. ' '
+    .. integer(s.used) .. ' ' .. integer(s.count) .. ' ' .. now }
+  local size = 6
+  local touched = s.touched
+  for i = 1, #touched do
+    if touched[i].dirty then
+      fields[size + 1], fields[size + 2] = touched[i].field, waiting[i]
+      size = size + 2
+    end
+  end
+  if s.rotation_changed then
+    fields[size + 1], fields[size + 2] = 'rotation', s.rotation
+    size = size + 2
+  end
+  if s.offset > 0 or s.standing then
+    fields[size + 1], fields[size + 2] = 'stood', string.format('%d %d', s.offset, s.standing and 1 or 0)
+    size = size + 2
+  elseif s.stood then
+    remove(s, 'stood')
+  end
+  if s.warned then
+    fields[size + 1], fields[size + 2] = 'warned', string.format('%d %d %s', s.trailing, s.warn_from, s.warn_sent)
+    size = size + 2
+  end
+  if s.sets then
+    for i = 1, #s.sets do
+      fields[size + i] = s.sets[i]
+    end
+  end
+  redis.call(unpack(fields))
+  if s.removed then
+    redis.call('HDEL', key, unpack(s.removed))
+  end
+end
+
+-- Gives the session and its log their lifetime: the session's TTL past the end of a finished one or past the deadline of a running one
+-- (server ms), and a day or more while nothing runs down.
+local function prolong(s, deadline)
+  local life = s.ttl + 0
+  local status = s.status
+  if deadline then
+    if deadline > s.now then
+      life = life + deadline - s.now
+    end
+  elseif (status == 'running' or status == 'paused' or status == 'pending') and life < DAY_MS then
+    life = DAY_MS
+  end
+  life = integer(life)
+  redis.call('PEXPIRE', s.key, life)
+  redis.call('PEXPIRE', s.keys[2], life)
+end
+
+-- The change that a request made before: its version, and whether by the same function; nil for a new request.
+local function find_request(s, request, name)
+  local requests = redis.call('HGET', s.key, 'requests') or '\n'
+  s.requests = requests
+  local _, stop = requests:find('\n' .. request .. ' ', 1, true)
+  if not stop then
+    return nil
+  end
+  local made_by, version = requests:match('^(%S+) (%d+)\n', stop + 1)
+  return tonumber(version), made_by == name
+end
+
+-- Remembers a request with the version that it made, and forgets the oldest beyond the newest 16.
+local function remember_request(s, request, name, version)
+  local requests = (s.requests or '\n') .. request .. ' ' .. name .. ' ' .. version .. '\n'
+  local _, lines = requests:gsub('\n', '\n')
+  if lines > MOST_REQUESTS + 1 then
+    requests = requests:sub((requests:find('\n', 2, true)))
+  end
+  set(s, 'requests', requests)
+end
+
+return {
+  SCHEMA = SCHEMA, CYCLE = CYCLE, RULES = RULES, OWNER = OWNER, NO_OWNER = NO_OWNER, CLOCK_TAIL = CLOCK_TAIL,
+  integer = integer, key_problems = key_problems, keys_match = keys_match, load = load, id_of = id_of, adopt = adopt, record = record, pair = pair,
+  show = show, record_text = record_text, participant_tail = participant_tail, group_tail = group_tail, participant_id = participant_id,
+  group_id = group_id, participant_index = participant_index, participant = participant, group = group, touch = touch, set = set,
+  set_control = set_control, set_status = set_status, set_rotation = set_rotation, members = members, set_members = set_members,
+  last_active = last_active, set_last_active = set_last_active, rules_text = rules_text, add_participant = add_participant,
+  remove_participant = remove_participant, save = save, prolong = prolong, find_request = find_request, remember_request = remember_request,
+}

@@ -1,0 +1,115 @@
+-- The whole state of a session as JSON, and sessions that come back from such a state.
+
+local RECOVERED = 'restored after the server lost it; the time of the outage was charged to nobody'
+local CHUNK = 500
+
+local function integer_or_null(number)
+  return number and session.integer(number) or 'null'
+end
+
+local function timestamp(ms)
+  return ms and '"' .. formats.iso(tonumber(ms)) .. '"' or 'null'
+end
+
+-- All fields of the hash as name -> value.
+local function all_fields(key)
+  local flat = redis.call('HGETALL', key)
+  local fields = {}
+  for i = 1, #flat, 2 do
+    fields[flat[i]] = flat[i + 1]
+  end
+  return fields
+end
+
+-- What `sk_restore` needs beside the state: the hash as it is, and when it was read.
+local function internal(s, fields)
+  local parts = {}
+  for name, value in pairs(fields) do
+    parts[#parts + 1] = json.quote(name) .. ':' .. json.quote(value)
+  end
+  return string.format(',"internal":{"exported_ms":%d,"fields":{%s}}', s.now, table.concat(parts, ','))
+end
+
+-- s: a loaded session whose changes, if any, are written. Who waits is stored as it is shown; only whose turn it is has to be computed.
+local function build(s, export)
+  local fields = all_fields(s.key)
+  local turn = transitions.current_turn(s)
+  local function shown(field)
+    local text = fields[field]
+    if turn and (turn.participant.field == field or (turn.group and turn.group.field == field)) then
+      return events.show(s, s.records[field], turn)
+    end
+    return text
+  end
+  local participants, groups = {}, {}
+  for index = 0, #s.rotation - 1 do
+    participants[#participants + 1] = shown(string.format('p%d', index))
+  end
+  for id in (fields.groups or ''):gmatch('[^,]+') do
+    groups[#groups + 1] = shown('g:' .. id)
+  end
+  local participant_id, group_id = events.active_ids(turn)
+  local live = turn and events.is_live(s)
+  local own_clock = fields.clock and session.record(s, 'clock')
+  local total, maximum = fields.total or 'null', nil
+  if s.mode.counts_up then
+    maximum = own_clock.parameters ~= '' and string.format('%d', s.used + own_clock.bank) or 'null'
+  elseif s.mode.owner == 'session' then
+    total = string.format('%d', own_clock.bank)
+  end
+  return '{"session_id":"' .. session.id_of(s) .. '","status":"' .. s.status .. '","version":' .. session.integer(s.version) .. ',"epoch":"' .. s.epoch
+    .. '","schema":' .. session.integer(session.SCHEMA) .. ',"participants":[' .. table.concat(participants, ',') .. '],"groups":['
+    .. table.concat(groups, ',') .. '],"active_participant_id":' .. participant_id .. ',"active_group_id":' .. group_id .. ',"total_time_ms":' .. total
+    .. ',' .. fields.shown .. (maximum and ',"max_time_ms":' .. maximum or '') .. ',"time_used_ms":' .. session.integer(s.used)
+    .. ',"time_remaining_ms":' .. integer_or_null(live and clock.remaining(s, turn.owner)) .. ',"cycle_count":' .. session.integer(s.count)
+    .. ',"cycle_elapsed_ms":' .. integer_or_null(live and clock.elapsed(s)) .. ',"cycle_started_at":'
+    .. (s.status == 'running' and timestamp(s.since) or 'null') .. ',"deadline_ms":' .. integer_or_null(turn and clock.deadline(s, turn.owner))
+    .. ',"session_started_at":' .. timestamp(fields.started) .. ',"session_completed_at":' .. timestamp(fields.completed) .. ',"created_at":'
+    .. timestamp(fields.created) .. ',"updated_at":' .. timestamp(s.changed) .. ',"server_time_ms":' .. session.integer(s.now) .. ',"tenant_id":'
+    .. (fields.tenant and json.quote(fields.tenant) or 'null') .. ',"recovered":' .. (fields.recovered and 'true' or 'false') .. ',"recovered_at":'
+    .. timestamp(fields.recovered) .. ',"warning":' .. (fields.recovered and '"' .. RECOVERED .. '"' or 'null')
+    .. (export and internal(s, fields) or '') .. '}'
+end
+
+-- Writes the fields of a session that is not there yet. list: name, value, ...
+local function write_fields(key, list)
+  for from = 1, #list, CHUNK do
+    redis.call('HSET', key, unpack(list, from, math.min(from + CHUNK - 1, #list)))
+  end
+end
+
+-- Whether the fields of an exported state are those of a session, so that nothing half right is written.
+local function sound(fields)
+  for name, value in pairs(fields) do
+    if type(name) ~= 'string' or type(value) ~= 'string' then
+      return false
+    elseif (name == 'clock' or name:find('^p%d+$') or name:find('^g:')) and not (value:find(session.OWNER) or value:find(session.NO_OWNER)) then
+      return false
+    end
+  end
+  local active = (fields.cycle or ''):match(session.CYCLE)
+  local mode_name, _, _, _, cycle_ms = (fields.rules or ''):match(session.RULES)
+  local open = fields.status == 'pending' or fields.status == 'running' or fields.status == 'paused'
+  local closed = fields.status == 'expired' or fields.status == 'completed' or fields.status == 'cancelled'
+  if not (active and cycle_ms and (open or closed) and (fields.version or ''):find('^%d+$') and (fields.epoch or ''):find('^%d+$')
+    and fields.action and fields.shown and modes.MODES[mode_name] and (fields.rotation or ''):find('^[1x._]+$')) then
+    return false
+  end
+  local owner = modes.named(mode_name, cycle_ms).owner
+  if (owner == 'session' or owner == 'cycle') and not fields.clock then
+    return false
+  end
+  for index = 0, #fields.rotation - 1 do
+    local text = fields[string.format('p%d', index)]
+    if (fields.rotation:sub(index + 1, index + 1) ~= '_') ~= (text ~= nil) then
+      return false
+    end
+    local group_id = text and text:match('"group_id":"([^"]+)"')
+    if group_id and not (fields['g:' .. group_id] and fields['m:' .. group_id]) then
+      return false
+    end
+  end
+  return active == '-1' or fields['p' .. active] ~= nil
+end
+
+return { build = build, write_fields = write_fields, sound = sound }

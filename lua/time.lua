@@ -1,0 +1,10 @@
+-- The one clock that counts: the primary's own. Read once in a call and passed down, because TIME moves on within one.
+
+-- Server time in milliseconds since 1970.
+local function now()
+  local seconds_and_micros = redis.call('TIME')
+  local micros = seconds_and_micros[2]
+  return seconds_and_micros[1] * 1000 + (micros - micros % 1000) / 1000
+end
+
+return { now = now }

@@ -1,0 +1,542 @@
+-- What a session can do: the rules of start, switch, pause, resume, expiry, complete, cancel, adjust, join and leave. Each takes a loaded session
+-- `s` and works on it in memory; nothing is written here.
+--
+-- Each returns (turn, event, extra): whose turn it is from now on, the event, and further fields of its payload as JSON with a comma before
+-- each; or (nil, nil, refusal); or nothing where nothing is to be done.
+--
+-- A turn is {participant, group, owner}: the records of who is active, of its group (nil for none), and of the clock that runs.
+
+local LATE_MS = 1000
+local TOO_FAST_MS = 10
+
+local function turn_of(s, index)
+  local mode = s.mode
+  local field = 'p' .. session.integer(index)
+  local participant, owner, group_id
+  if mode.owner == 'participant' then
+    participant = session.record(s, field)
+    owner = participant
+    group_id = session.group_id(participant)
+  elseif mode.owner == 'group' then
+    participant = session.record(s, field)
+    group_id = session.group_id(participant)
+    owner = session.record(s, mode.clock(field, group_id))
+  else
+    participant, owner = session.pair(s, field, mode.clock())
+    group_id = session.group_id(participant)
+  end
+  return { participant = participant, group = group_id and session.group(s, group_id), owner = owner }
+end
+
+-- Whose turn it is now, nil where nobody's.
+local function current_turn(s)
+  if s.active >= 0 then
+    return turn_of(s, s.active)
+  end
+end
+
+-- Where the current turn stands in the rotation.
+local function place(s, turn)
+  if s.mode.by_group then
+    return rotation.first_member(session.members(s, session.group_id(turn.participant)))
+  end
+  return s.active
+end
+
+-- The cycle of the participant with this index begins, at server time `at`; in a paused session at its start.
+local function begin_cycle(s, index, at)
+  s.active = index
+  s.since = s.status == 'paused' and 0 or at
+  s.offset = 0
+  local turn = turn_of(s, index)
+  local owner, group = turn.owner, turn.group
+  if s.mode.owner == 'cycle' then
+    owner.bank, owner.expired = s.cycle_ms + 0, false
+    session.touch(s, owner, true)
+  end
+  s.standing = owner.expired
+  session.touch(s, turn.participant)
+  if group then
+    session.touch(s, group)
+    if s.mode.by_group then
+      session.set_last_active(s, session.group_id(turn.participant), index)
+    end
+  end
+  if s.warned then
+    clock.warn_below(s, not s.standing and clock.idle(owner) or nil, true)
+  end
+  return turn
+end
+
+-- Adds what a cycle used to the accounts of who was active, its group and the session.
+local function account(s, turn, used)
+  turn.participant.used = turn.participant.used + used
+  if turn.group then
+    turn.group.used = turn.group.used + used
+  end
+  s.used = s.used + used
+end
+
+local function count_cycle(s, turn)
+  turn.participant.cycles = turn.participant.cycles + 1
+  session.touch(s, turn.participant, true)
+  if turn.group then
+    turn.group.cycles = turn.group.cycles + 1
+    session.touch(s, turn.group, true)
+  end
+  session.touch(s, turn.owner, true)
+  s.count = s.count + 1
+end
+
+-- The current clock's whole budget is charged: it has expired.
+local function charge_all(s, turn)
+  local owner = turn.owner
+  account(s, turn, clock.budget(s, owner))
+  owner.bank = -owner.overtime
+  owner.expired = true
+end
+
+-- The current cycle ends by something else than a switch: charged, at most its budget, counted, and not credited.
+local function break_cycle(s, turn)
+  if not s.standing then
+    local owner = turn.owner
+    local used = clock.elapsed(s) - s.offset
+    if used >= clock.budget(s, owner) then
+      charge_all(s, turn)
+    else
+      owner.bank = owner.rule.charged(owner, used, s.offset)
+      account(s, turn, used)
+    end
+  end
+  count_cycle(s, turn)
+end
+
+-- The session ends with this status; `at` is when it was over, in server ms.
+local function finish(s, status, at)
+  session.set_status(s, status)
+  s.active, s.since, s.offset, s.standing = -1, 0, 0, false
+  session.set(s, 'completed', string.format('%d', at))
+end
+
+-- Who wins when the current turn's clock ends the session: the one other that is not out, as JSON with a comma before it.
+local function winner(s, turn)
+  if s.mode.owner == 'session' then
+    return ''
+  end
+  local index = rotation.only_one(rotation.marked(s.rotation, place(s, turn), 'x'))
+  if not index then
+    return ''
+  end
+  local participant = session.record(s, string.format('p%d', index))
+  return ',"winner":"' .. (s.mode.by_group and session.group_id(participant) or session.participant_id(participant)) .. '"'
+end
+
+-- Time is up for the current turn: charges the clock and does what `action_on_timeout` says. ends: the deadline in server ms.
+local function expire_turn(s, turn, ends)
+  local late = s.now - ends
+  local next_start = late > LATE_MS and s.now or ends
+  local action, owned_by = s.action, s.mode.owner
+  local participant_id = session.participant_id(turn.participant)
+  local extra = ',"expired_participant_id":"' .. participant_id .. '"'
+  if s.mode.by_group then
+    extra = extra .. ',"expired_group_id":"' .. session.group_id(turn.participant) .. '"'
+  end
+  local applied = redis.call('HGET', s.key, 'action'):sub(1, -2)
+  extra = extra .. string.format(',"expired_deadline_ms":%d,"late_ms":%d,"action_applied":', ends, late)
+
+  charge_all(s, turn)
+  session.touch(s, turn.participant, true)
+  session.touch(s, turn.owner, true)
+  if turn.group then
+    session.touch(s, turn.group, true)
+  end
+  if action == 'notify' then
+    s.standing = true
+    return turn, 'participant.expired', extra .. applied .. '}'
+  end
+
+  count_cycle(s, turn)
+  local slot = place(s, turn)
+  local goes_on = action ~= 'end_session' and owned_by ~= 'session'
+  local won = ''
+  if not goes_on then
+    won = action == 'end_session' and winner(s, turn) or ''
+  end
+  if owned_by == 'participant' or owned_by == 'group' then
+    rotation.mark(s, slot, 'x')
+  end
+  local index = goes_on and rotation.next_participant(s, slot)
+  if index then
+    return begin_cycle(s, index, next_start), 'participant.expired', extra .. applied .. '}'
+  end
+  finish(s, 'expired', ends)
+  session.set(s, 'expired_by', participant_id)
+  return nil, 'session.expired', extra .. applied .. won .. '}'
+end
+
+-- The deadline of the current turn when it is reached, else nil.
+local function deadline_reached(s, turn)
+  local ends = clock.deadline(s, turn.owner)
+  return ends and s.now >= ends and ends or nil
+end
+
+local function wrong_state(s)
+  return nil, nil, refusal.state(s.status, s.status == 'expired' and redis.call('HGET', s.key, 'expired_by') or nil)
+end
+
+local function is_open(s)
+  return s.status == 'pending' or s.status == 'running' or s.status == 'paused'
+end
+
+local function start(s)
+  if s.status ~= 'pending' then
+    return wrong_state(s)
+  end
+  session.set_status(s, 'running')
+  local index = s.active
+  if index < 0 then
+    index = rotation.next_participant(s, -1)
+  end
+  session.set(s, 'started', string.format('%d', s.now))
+  return begin_cycle(s, index, s.now), 'session.started'
+end
+
+-- Whether the clock that runs while this participant is active is out of the game.
+local function is_out(s, participant)
+  local owned_by = s.mode.owner
+  if s.action == 'notify' or owned_by == 'session' or owned_by == 'cycle' then
+    return false
+  end
+  return session.record(s, s.mode.clock(participant.field, session.group_id(participant))).expired
+end
+
+-- options: NEXT, CURRENT
+local function switch(s, options)
+  if s.status ~= 'running' then
+    return wrong_state(s)
+  end
+  local active = s.active
+  local index
+  if not options.NEXT and not s.mode.by_group then
+    index = rotation.after(s, active)
+    session.pair(s, 'p' .. session.integer(active), 'p' .. session.integer(index))
+  end
+  local turn = turn_of(s, active)
+  if options.CURRENT then
+    local active_id = session.participant_id(turn.participant)
+    if options.CURRENT ~= active_id then
+      if not session.participant(s, options.CURRENT) then
+        return nil, nil, refusal.participant_not_found(options.CURRENT)
+      end
+      return nil, nil, refusal.current(options.CURRENT, active_id)
+    end
+  end
+  if options.NEXT then
+    local named = session.participant(s, options.NEXT)
+    if not named then
+      return nil, nil, refusal.participant_not_found(options.NEXT)
+    elseif is_out(s, named) then
+      return nil, nil, refusal.participant_expired(options.NEXT)
+    end
+    index = session.participant_index(named)
+  end
+  local ends = deadline_reached(s, turn)
+  if ends then
+    return expire_turn(s, turn, ends)
+  end
+  local elapsed = s.now - s.since
+  if not s.standing then
+    local used = elapsed - s.offset
+    turn.owner.bank = turn.owner.rule.settled(turn.owner, used, s.offset)
+    account(s, turn, used)
+  end
+  count_cycle(s, turn)
+  if not index then
+    index = rotation.next_participant(s, place(s, turn))
+  end
+  return begin_cycle(s, index, s.now), 'cycle.switched', elapsed <= TOO_FAST_MS and ',"suspicious":"too_fast"' or nil
+end
+
+local function pause(s)
+  if s.status ~= 'running' then
+    return wrong_state(s)
+  end
+  local turn = current_turn(s)
+  local ends = deadline_reached(s, turn)
+  if ends then
+    return expire_turn(s, turn, ends)
+  end
+  s.since = clock.elapsed(s)
+  session.set_status(s, 'paused')
+  return turn, 'session.paused'
+end
+
+local function resume(s)
+  if s.status ~= 'paused' then
+    return wrong_state(s)
+  end
+  s.since = s.now - s.since
+  session.set_status(s, 'running')
+  return current_turn(s), 'session.resumed'
+end
+
+-- status: completed or cancelled
+local function close(s, status)
+  if not is_open(s) then
+    return wrong_state(s)
+  end
+  if s.status ~= 'pending' then
+    break_cycle(s, current_turn(s))
+  end
+  finish(s, status, s.now)
+  return nil, 'session.' .. status
+end
+
+-- What is due: an expiry, or one warning, the highest first. Nothing where nothing is due.
+local function expire(s)
+  if s.status ~= 'running' or s.alarm == 0 or s.now < s.alarm then
+    return nil
+  end
+  local turn = current_turn(s)
+  local ends = deadline_reached(s, turn)
+  if ends then
+    return expire_turn(s, turn, ends)
+  end
+  local threshold, position = clock.next_warning(s)
+  s.warn_sent = s.warn_sent:sub(1, position - 1) .. '1' .. s.warn_sent:sub(position + 1)
+  return turn, 'time.warning', string.format(',"warning_ms":%d', threshold)
+end
+
+-- The record of the clock that an adjust names, or nil with a refusal.
+local function named_clock(s, options)
+  local owned_by = s.mode.owner
+  local problem
+  if owned_by == 'participant' then
+    problem = (options.GROUP and { 'GROUP', 'has no clock in this mode: name a PARTICIPANT' })
+      or (not options.PARTICIPANT and { 'PARTICIPANT', 'is required: in this mode each participant has a clock' })
+  elseif owned_by == 'group' then
+    problem = (options.PARTICIPANT and { 'PARTICIPANT', 'has no clock in this mode: name a GROUP' })
+      or (not options.GROUP and { 'GROUP', 'is required: in this mode each group has a clock' })
+  elseif options.PARTICIPANT or options.GROUP then
+    problem = { options.PARTICIPANT and 'PARTICIPANT' or 'GROUP', 'has no clock in this mode: the ' .. owned_by .. ' has it' }
+  end
+  if problem then
+    return nil, refusal.validation({ problem })
+  end
+  local record
+  if options.PARTICIPANT then
+    record = session.participant(s, options.PARTICIPANT)
+  elseif options.GROUP then
+    record = session.group(s, options.GROUP)
+  elseif owned_by == 'cycle' and s.status == 'pending' then
+    return nil, refusal.state(s.status)
+  else
+    record = session.record(s, s.mode.clock())
+  end
+  if not record then
+    return nil, refusal.participant_not_found(options.PARTICIPANT or options.GROUP)
+  end
+  return record
+end
+
+-- options: PARTICIPANT or GROUP or neither, SET or ADD, WITHIN, REASON
+local function adjust(s, options)
+  if not is_open(s) then
+    return wrong_state(s)
+  end
+  local owner, refused = named_clock(s, options)
+  if not owner then
+    return nil, nil, refused
+  end
+  local turn = current_turn(s)
+  local runs = turn and turn.owner == owner and events.is_live(s)
+  if runs and s.status == 'running' then
+    local ends = deadline_reached(s, turn)
+    if ends then
+      return expire_turn(s, turn, ends)
+    end
+  end
+  local left
+  if runs then
+    left = clock.remaining(s, owner)
+  else
+    left = clock.idle(owner)
+  end
+  if options.WITHIN and not (left and left < options.WITHIN) then
+    return nil
+  end
+  local elapsed = runs and clock.elapsed(s) or 0
+  if not left then
+    if options.ADD then
+      return nil, nil, refusal.validation({ { 'ADD', 'needs a maximum: this session has none yet, SET one' } })
+    end
+    session.set_control(owner, 'fischer 0 0')
+    owner.bank = elapsed
+  end
+  local reads = owner.bank
+  if runs and not s.standing then
+    reads = owner.rule.charged(owner, elapsed - s.offset, s.offset)
+  end
+  local target = options.SET or math.max(reads + options.ADD, math.min(reads, 0))
+  local moved = target - reads
+  if moved > 0 and owner.expired then
+    owner.expired = false
+    if s.mode.owner == 'participant' then
+      rotation.mark(s, session.participant_index(owner), '1')
+    elseif s.mode.owner == 'group' then
+      local first = rotation.first_member(session.members(s, owner.field:sub(3)))
+      if first then
+        rotation.mark(s, first, '1')
+      end
+    end
+    if runs then
+      s.offset = elapsed
+      s.standing = false
+    end
+  end
+  owner.bank = owner.bank + moved
+  session.touch(s, owner, true)
+  if runs and not s.standing then
+    clock.warn_below(s, clock.remaining(s, owner), false)
+  end
+  local extra = string.format(',"adjusted_ms":%d', moved)
+  if options.REASON then
+    extra = extra .. ',"adjust_reason":' .. json.quote(options.REASON)
+  end
+  return turn, 'time.adjusted', extra
+end
+
+-- participant: a checked one of config.lua, with id, index (nil: the highest + 1), group_id, bank, control, shown(index).
+local function join(s, participant)
+  if not is_open(s) then
+    return wrong_state(s)
+  end
+  local problems = {}
+  local index = participant.index or #s.rotation
+  if redis.call('HEXISTS', s.key, 'i:' .. participant.id) == 1 then
+    problems[#problems + 1] = { 'participant_id', 'is in the session already' }
+  end
+  if index > 999 then
+    problems[#problems + 1] = { 'participant_index', 'must be given: there is none above 999' }
+  elseif redis.call('HEXISTS', s.key, string.format('p%d', index)) == 1 then
+    problems[#problems + 1] = { 'participant_index', 'is taken' }
+  end
+  local group_id = participant.group_id
+  local group
+  if group_id then
+    group = session.group(s, group_id)
+    if not group then
+      problems[#problems + 1] = { 'group_id', 'is no group of this session' }
+    end
+  elseif s.mode.by_group then
+    problems[#problems + 1] = { 'group_id', 'is required: in this mode each participant belongs to a group' }
+  end
+  local owns = s.mode.owner == 'participant'
+  local control = { shown = 'null' }
+  if owns then
+    if participant.time_control ~= nil then
+      local defaults = config.without_nulls(cjson.decode('{' .. redis.call('HGET', s.key, 'shown') .. '}'))
+      control = controls.check(participant.time_control, 'time_control', function(field, message)
+        problems[#problems + 1] = { field, message }
+      end, defaults)
+    end
+    if not participant.bank then
+      problems[#problems + 1] = { 'total_time_ms', 'is required: in this mode each participant has a clock' }
+    end
+  elseif participant.time_control ~= nil then
+    problems[#problems + 1] = { 'time_control', 'has no effect in this mode: a participant has no clock' }
+  end
+  if #problems > 0 then
+    return nil, nil, refusal.validation(problems)
+  end
+
+  local turn = current_turn(s)
+  session.add_participant(s, index, participant.id, owns and participant.bank or nil, control.text,
+    session.participant_tail(participant.id, index, group_id, control.shown))
+  if s.mode.by_group then
+    local first = rotation.first_member(session.members(s, group_id))
+    if not first or index < first then
+      if first then
+        rotation.mark(s, first, '.')
+      end
+      rotation.mark(s, index, group.expired and s.action ~= 'notify' and 'x' or '1')
+    else
+      rotation.mark(s, index, '.')
+    end
+  else
+    rotation.mark(s, index, '1')
+  end
+  if group then
+    session.set_members(s, group_id, rotation.with_member(session.members(s, group_id), index))
+  end
+  return turn, 'participant.added'
+end
+
+-- Takes a member out of its group, and its group's turn to the lowest index that is left. Returns where that turn stands now, or nil.
+local function leave_group(s, group_id, index)
+  local members = session.members(s, group_id)
+  if session.last_active(s, group_id) == index then
+    session.set_last_active(s, group_id, rotation.member_before(members, index))
+  end
+  local rest = rotation.without_member(members, index)
+  session.set_members(s, group_id, rest)
+  if not s.mode.by_group then
+    return nil
+  end
+  local first = rotation.first_member(rest)
+  if first and first > index then
+    local character = s.rotation:sub(index + 1, index + 1)
+    rotation.mark(s, first, character)
+  end
+  return first
+end
+
+local function leave(s, id)
+  if not is_open(s) then
+    return wrong_state(s)
+  end
+  local participant = session.participant(s, id)
+  if not participant then
+    return nil, nil, refusal.participant_not_found(id)
+  end
+  local index = session.participant_index(participant)
+  local others = s.rotation:sub(1, index) .. s.rotation:sub(index + 2)
+  if not others:find('[^_]') then
+    return nil, nil, refusal.validation({ { 'participant_id', 'is the last participant of the session, who cannot leave' } })
+  end
+  local turn = current_turn(s)
+  local plays = s.active == index and events.is_live(s)
+  if plays then
+    local ends = deadline_reached(s, turn)
+    if ends then
+      return expire_turn(s, turn, ends)
+    end
+    break_cycle(s, turn)
+  end
+  local slot = index
+  local group_id = session.group_id(participant)
+  if group_id then
+    slot = leave_group(s, group_id, index) or index
+  end
+  rotation.mark(s, index, '_')
+  session.remove_participant(s, participant)
+  local extra = ',"removed_participant_id":"' .. id .. '"'
+  if plays then
+    local following = rotation.next_participant(s, slot)
+    if following then
+      turn = begin_cycle(s, following, s.now)
+    else
+      finish(s, 'expired', s.now)
+      turn = nil
+    end
+  elseif s.active == index then
+    s.active = -1
+    turn = nil
+  end
+  return turn, 'participant.removed', extra
+end
+
+return {
+  current_turn = current_turn, start = start, switch = switch, pause = pause, resume = resume, close = close, expire = expire, adjust = adjust,
+  join = join, leave = leave,
+}
