@@ -25,58 +25,64 @@ local function active_ids(turn)
   return '"' .. session.participant_id(turn.participant) .. '"', turn.group and '"' .. turn.group.tail:sub(13, 48) .. '"' or 'null'
 end
 
--- A record as it is shown now. turn: whose turn it is, nil for nobody's.
-local function show(s, record, turn)
-  local live = turn and is_live(s)
-  local left
-  if record.owns then
-    if live and record == turn.owner then
-      left = clock.remaining(s, record)
-    else
-      left = clock.idle(record)
-    end
+-- What is left of the clock of a record that waits, as text; nil for a clock without end and for who owns none.
+local function waiting_left(record)
+  local left = record.owns and clock.idle(record)
+  return left and session.integer(left) or nil
+end
+
+-- A record as it is shown now. turn: whose turn it is, nil for nobody's; left: what is left of its clock, as text or nil.
+local function show(s, record, turn, left)
+  if not (turn and is_live(s)) then
+    return session.show(record, waiting_left(record), false)
   end
-  return session.show(record, left, live and (record == turn.participant or record == turn.group))
+  local active = record == turn.participant or record == turn.group
+  if record == turn.owner then
+    return session.show(record, left, active)
+  end
+  return session.show(record, waiting_left(record), active)
 end
 
 -- The JSON of the touched participants and groups, and the texts of all touched records as they are while they wait, for the hash.
-local function show_touched(s, turn)
-  local participants, groups, waiting = '', '', {}
+local function show_touched(s, turn, left)
+  local participants, groups, waiting = nil, nil, {}
   local touched = s.touched
-  local live = turn and is_live(s)
   for i = 1, #touched do
     local record = touched[i]
-    local text
-    if live and (record == turn.participant or record == turn.group or record == turn.owner) then
-      text = show(s, record, turn)
-      if record.dirty then
-        waiting[i] = session.show(record, record.owns and clock.idle(record) or nil, false)
+    local text = show(s, record, turn, left)
+    if record.dirty then
+      if turn and (record == turn.participant or record == turn.group or record == turn.owner) then
+        waiting[i] = session.show(record, waiting_left(record), false)
+      else
+        waiting[i] = text
       end
-    else
-      text = session.show(record, record.owns and clock.idle(record) or nil, false)
-      waiting[i] = text
     end
     local first = record.field:byte()
     if first == 112 then -- p
-      participants = participants == '' and text or participants .. ',' .. text
+      participants = participants and participants .. ',' .. text or text
     elseif first == 103 then -- g
-      groups = groups == '' and text or groups .. ',' .. text
+      groups = groups and groups .. ',' .. text or text
     end
   end
-  return participants, groups, waiting
+  return participants or '', groups or '', waiting
 end
 
--- The JSON of an event. version, now and deadline (or nil) are text.
-local function build(s, turn, event, given, extra, version, now, deadline, participants, groups)
+-- The JSON of an event. version, now, left and deadline (the latter two nil for none) are text.
+local function build(s, turn, event, given, extra, version, now, left, deadline, participants, groups)
   local participant_id, group_id = active_ids(turn)
-  local left = turn and is_live(s) and clock.remaining(s, turn.owner)
   return '{"v":1,"type":"' .. (TYPES[event] or 'STATE_UPDATE') .. '","session_id":"' .. session.id_of(s) .. '","version":' .. version
     .. ',"epoch":"' .. s.epoch .. '","server_time_ms":' .. now .. ',"payload":{"event":"' .. event .. '","reason":"' .. (REASONS[event] or 'manual')
     .. '","status":"' .. s.status .. '","active_participant_id":' .. participant_id .. ',"active_group_id":' .. group_id .. ',"cycle_started_at":'
     .. (s.status == 'running' and '"' .. formats.iso(s.since) .. '"' or 'null') .. ',"deadline_ms":' .. (deadline or 'null') .. ',"time_remaining_ms":'
-    .. (left and session.integer(left) or 'null') .. ',"cycle_count":' .. session.integer(s.count) .. ',"participants":[' .. participants
-    .. '],"groups":[' .. groups .. '],"actor":' .. (given.ACTOR and json.quote(given.ACTOR) or 'null') .. ',"trace":'
-    .. (given.TRACE and json.quote(given.TRACE) or 'null') .. (extra or '') .. '}}'
+    .. (left or 'null') .. ',"cycle_count":' .. ('%d'):format(s.count) .. ',"participants":[' .. participants .. '],"groups":[' .. groups
+    .. '],"actor":' .. (given.ACTOR and json.quote(given.ACTOR) or 'null') .. ',"trace":' .. (given.TRACE and json.quote(given.TRACE) or 'null')
+    .. (extra or '') .. '}}'
+end
+
+-- What is left of the clock whose turn it is, as text; nil for none.
+local function running_left(s, turn)
+  local left = turn and is_live(s) and clock.remaining(s, turn.owner)
+  return left and session.integer(left) or nil
 end
 
 -- Sets the session's alarm, and wakes the timekeepers when the head of the alarms got earlier by it. `before` is the session's own alarm
@@ -109,25 +115,26 @@ local function commit(s, turn, event, given, extra)
   s.version = s.version + 1
   s.trailing = event == 'time.warning' and s.trailing + 1 or 0
   s.alarm = ends and clock.alarm(s, turn.owner, ends) or 0
-  local version, now = session.integer(s.version), session.integer(s.now)
-  local participants, groups, waiting = show_touched(s, turn)
-  local text = build(s, turn, event, given, extra, version, now, ends and session.integer(ends), participants, groups)
+  local version, now, left = session.integer(s.version), session.integer(s.now), running_left(s, turn)
+  local participants, groups, waiting = show_touched(s, turn, left)
+  local text = build(s, turn, event, given, extra, version, now, left, ends and session.integer(ends), participants, groups)
   if given.REQUEST then
     session.remember_request(s, given.REQUEST, given.function_name, version)
   end
 
+  local call = redis.call
   session.save(s, version, now, waiting)
   if s.alarm ~= before then
     set_alarm(s, before)
   end
   if s.version % TRIM_EVERY == 0 then
-    redis.call('XADD', keys[2], 'MAXLEN', '~', LOG_LENGTH, version .. '-0', 'e', text)
+    call('XADD', keys[2], 'MAXLEN', '~', LOG_LENGTH, version .. '-0', 'e', text)
   else
-    redis.call('XADD', keys[2], version .. '-0', 'e', text)
+    call('XADD', keys[2], version .. '-0', 'e', text)
   end
   session.prolong(s, ends)
-  redis.call('XADD', keys[4], '*', 'id', session.id_of(s), 'e', text)
-  redis.call('SPUBLISH', keys[1], text)
+  call('XADD', keys[4], '*', 'id', session.id_of(s), 'e', text)
+  call('SPUBLISH', keys[1], text)
   return text
 end
 
@@ -135,7 +142,7 @@ end
 local function commit_deletion(s, turn, given)
   local keys = s.keys
   local version = session.integer(s.version + 1)
-  local text = build(s, turn, 'session.deleted', given, nil, version, session.integer(s.now), nil, '', '')
+  local text = build(s, turn, 'session.deleted', given, nil, version, session.integer(s.now), running_left(s, turn), nil, '', '')
   redis.call('UNLINK', keys[1], keys[2])
   redis.call('HSET', keys[1], 'status', 'deleted', 'version', version, 'epoch', s.epoch)
   redis.call('PEXPIRE', keys[1], TOMBSTONE_MS)
@@ -144,4 +151,4 @@ local function commit_deletion(s, turn, given)
   redis.call('SPUBLISH', keys[1], text)
 end
 
-return { is_live = is_live, active_ids = active_ids, show = show, commit = commit, commit_deletion = commit_deletion }
+return { is_live = is_live, active_ids = active_ids, show = show, running_left = running_left, commit = commit, commit_deletion = commit_deletion }

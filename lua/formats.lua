@@ -3,23 +3,32 @@
 local DAY_MS = 86400000
 local UUID = '^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x$'
 
--- ISO 8601 in UTC with milliseconds of a time in milliseconds since 1970. The date is found by counting in years that begin in
--- March, so that the leap day is a year's last and the months before it have a regular pattern of lengths.
-local function iso(ms)
-  local days = math.floor(ms / DAY_MS)
-  local in_day = ms - days * DAY_MS
+-- The date of a day, counted from 1970-01-01. Found by counting in years that begin in March, so that the leap day is a year's last and the
+-- months before it have a regular pattern of lengths.
+local function date(days)
+  local floor = math.floor
   local z = days + 719468
-  local era = math.floor(z / 146097)
+  local era = floor(z / 146097)
   local day_of_era = z - era * 146097
-  local year_of_era = math.floor((day_of_era - math.floor(day_of_era / 1460) + math.floor(day_of_era / 36524)
-    - math.floor(day_of_era / 146096)) / 365)
-  local day_of_year = day_of_era - (365 * year_of_era + math.floor(year_of_era / 4) - math.floor(year_of_era / 100))
-  local month_from_march = math.floor((5 * day_of_year + 2) / 153)
-  local day = day_of_year - math.floor((153 * month_from_march + 2) / 5) + 1
+  local year_of_era = floor((day_of_era - floor(day_of_era / 1460) + floor(day_of_era / 36524) - floor(day_of_era / 146096)) / 365)
+  local day_of_year = day_of_era - (365 * year_of_era + floor(year_of_era / 4) - floor(year_of_era / 100))
+  local month_from_march = floor((5 * day_of_year + 2) / 153)
+  local day = day_of_year - floor((153 * month_from_march + 2) / 5) + 1
   local month = month_from_march < 10 and month_from_march + 3 or month_from_march - 9
-  local year = year_of_era + era * 400 + (month <= 2 and 1 or 0)
-  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, day,
-    in_day / 3600000, in_day / 60000 % 60, in_day / 1000 % 60, in_day % 1000)
+  return ('%04d-%02d-%02d'):format(year_of_era + era * 400 + (month <= 2 and 1 or 0), month, day)
+end
+
+-- The last date that was asked for. It only saves the same computation again, so it does no harm that it is not replicated.
+local known_days, known_date
+
+-- ISO 8601 in UTC with milliseconds of a time in milliseconds since 1970.
+local function iso(ms)
+  local in_day = ms % DAY_MS
+  local days = (ms - in_day) / DAY_MS
+  if days ~= known_days then
+    known_days, known_date = days, date(days)
+  end
+  return ('%sT%02d:%02d:%02d.%03dZ'):format(known_date, in_day / 3600000, in_day / 60000 % 60, in_day / 1000 % 60, in_day % 1000)
 end
 
 -- The lower-case UUID that a text is, or nil.

@@ -41,9 +41,10 @@ local OWNER = '^{"total_time_ms":(%-?%d+),"time_used_ms":(%d+),"time_remaining_m
 local NO_OWNER = '^{"total_time_ms":null,"time_used_ms":(%d+),"time_remaining_ms":null,"cycle_count":(%d+),"is_active":false,"has_expired":false,'
   .. '"clock":null,()'
 
--- A number as the decimal integer that it is. Concatenating it would cost three times as much, and what was read as text stays text.
+-- A number, or a decimal text, as the decimal integer that it is. (Concatenating a number costs three times as much. As a method of the
+-- text, because a look-up of a global is dear inside a function library.)
 local function integer(number)
-  return type(number) == 'string' and number or string.format('%d', number)
+  return ('%d'):format(number)
 end
 
 -- KEYS have to be the first `expected` of the session's four: one id, in its own partition. Returns the list of problems, nil for none.
@@ -77,7 +78,7 @@ local function keys_match(keys)
 end
 
 -- The session at keys[1], or nil where there is none. Time is the server's, but never before the session's last change.
--- Numbers that are only added to or shown stay the text that they were read as.
+-- Numbers that are only added to or shown (used, count) stay the text that they were read as.
 local function load(keys)
   local key = keys[1]
   local fields = redis.call('HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation', 'stood', 'warned')
@@ -87,8 +88,8 @@ local function load(keys)
   end
   local active, since, alarm, used, count, changed = fields[4]:match(CYCLE)
   local mode, ttl, action, has_overtime, cycle_ms, warnings, control = fields[5]:match(RULES)
-  changed = changed + 0
   local now = time.now()
+  changed = changed + 0
   if now < changed then
     now = changed
   end
@@ -101,11 +102,11 @@ local function load(keys)
   local stood, warned = fields[7], fields[8]
   if stood then
     local offset, standing = stood:match('^(%d+) (%d)$')
-    s.stood, s.offset, s.standing = true, tonumber(offset), standing == '1'
+    s.stood, s.offset, s.standing = true, offset + 0, standing == '1'
   end
   if warned then
     local trailing, from, sent = warned:match('^(%d+) (%-?%d+) (%d+)$')
-    s.warned, s.trailing, s.warn_from, s.warn_sent = true, tonumber(trailing), tonumber(from), sent
+    s.warned, s.trailing, s.warn_from, s.warn_sent = true, trailing + 0, from + 0, sent
   end
   return s
 end
@@ -167,20 +168,21 @@ local function pair(s, one, other)
   return adopt(s, one, texts[1]), adopt(s, other, texts[2])
 end
 
--- What is shown of a record: `left` ms (nil: a clock without end), active or not.
+-- What is shown of a record: `left` ms as text (nil: a clock without end), active or not.
 local function show(shown, left, active)
+  active = active and ',"is_active":true' or ',"is_active":false'
   if shown.owns then
-    return '{"total_time_ms":' .. integer(shown.bank) .. ',"time_used_ms":' .. integer(shown.used) .. ',"time_remaining_ms":'
-      .. (left and integer(left) or 'null') .. ',"cycle_count":' .. integer(shown.cycles) .. (active and ',"is_active":true' or ',"is_active":false')
+    return '{"total_time_ms":' .. ('%d'):format(shown.bank) .. ',"time_used_ms":' .. ('%d'):format(shown.used) .. ',"time_remaining_ms":'
+      .. (left or 'null') .. ',"cycle_count":' .. ('%d'):format(shown.cycles) .. active
       .. (shown.expired and ',"has_expired":true,"clock":' or ',"has_expired":false,"clock":') .. shown.clock .. ',' .. shown.tail
   end
-  return '{"total_time_ms":null,"time_used_ms":' .. integer(shown.used) .. ',"time_remaining_ms":null,"cycle_count":' .. integer(shown.cycles)
-    .. (active and ',"is_active":true' or ',"is_active":false') .. ',"has_expired":false,"clock":null,' .. shown.tail
+  return '{"total_time_ms":null,"time_used_ms":' .. ('%d'):format(shown.used) .. ',"time_remaining_ms":null,"cycle_count":'
+    .. ('%d'):format(shown.cycles) .. active .. ',"has_expired":false,"clock":null,' .. shown.tail
 end
 
 -- The record of an owner that has not played yet; bank and left are nil for who owns no clock.
 local function record_text(bank, left, view, tail)
-  return show({ owns = bank ~= nil, bank = bank, used = 0, cycles = 0, expired = false, clock = view, tail = tail }, left, false)
+  return show({ owns = bank ~= nil, bank = bank, used = 0, cycles = 0, expired = false, clock = view, tail = tail }, left and integer(left), false)
 end
 
 -- What never changes of a participant, a group, the session's clock. control: JSON or null.
@@ -327,8 +329,7 @@ end
 -- Writes the session, with the changed records as they are while they wait: `waiting` has their texts, in the order of `touched`.
 local function save(s, version, now, waiting)
   local key = s.key
-  local fields = { 'HSET', key, 'version', version, 'cycle', integer(s.active) .. ' ' .. integer(s.since) .. ' ' .. integer(s.alarm) .. ' '
-    .. integer(s.used) .. ' ' .. integer(s.count) .. ' ' .. now }
+  local fields = { 'HSET', key, 'version', version, 'cycle', ('%d %d %d %d %d '):format(s.active, s.since, s.alarm, s.used, s.count) .. now }
   local size = 6
   local touched = s.touched
   for i = 1, #touched do
@@ -374,9 +375,10 @@ local function prolong(s, deadline)
   elseif (status == 'running' or status == 'paused' or status == 'pending') and life < DAY_MS then
     life = DAY_MS
   end
+  local call = redis.call
   life = integer(life)
-  redis.call('PEXPIRE', s.key, life)
-  redis.call('PEXPIRE', s.keys[2], life)
+  call('PEXPIRE', s.key, life)
+  call('PEXPIRE', s.keys[2], life)
 end
 
 -- The change that a request made before: its version, and whether by the same function; nil for a new request.

@@ -34,10 +34,11 @@ end
 local function build(s, export)
   local fields = all_fields(s.key)
   local turn = transitions.current_turn(s)
+  local left = events.running_left(s, turn)
   local function shown(field)
     local text = fields[field]
     if turn and (turn.participant.field == field or (turn.group and turn.group.field == field)) then
-      return events.show(s, s.records[field], turn)
+      return events.show(s, s.records[field], turn, left)
     end
     return text
   end
@@ -61,7 +62,7 @@ local function build(s, export)
     .. '","schema":' .. session.integer(session.SCHEMA) .. ',"participants":[' .. table.concat(participants, ',') .. '],"groups":['
     .. table.concat(groups, ',') .. '],"active_participant_id":' .. participant_id .. ',"active_group_id":' .. group_id .. ',"total_time_ms":' .. total
     .. ',' .. fields.shown .. (maximum and ',"max_time_ms":' .. maximum or '') .. ',"time_used_ms":' .. session.integer(s.used)
-    .. ',"time_remaining_ms":' .. integer_or_null(live and clock.remaining(s, turn.owner)) .. ',"cycle_count":' .. session.integer(s.count)
+    .. ',"time_remaining_ms":' .. (left or 'null') .. ',"cycle_count":' .. session.integer(s.count)
     .. ',"cycle_elapsed_ms":' .. integer_or_null(live and clock.elapsed(s)) .. ',"cycle_started_at":'
     .. (s.status == 'running' and timestamp(s.since) or 'null') .. ',"deadline_ms":' .. integer_or_null(turn and clock.deadline(s, turn.owner))
     .. ',"session_started_at":' .. timestamp(fields.started) .. ',"session_completed_at":' .. timestamp(fields.completed) .. ',"created_at":'
