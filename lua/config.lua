@@ -207,7 +207,7 @@ local function read_groups(given, participants, problem)
       end
     end
   end
-  return found, by_id
+  return found
 end
 
 -- `action_on_timeout`: its type, and its JSON as it came.
@@ -321,7 +321,7 @@ local function check(text, key_id, ttl)
     problem('participants', 'is required')
   end
   local participants, by_id = read_participants(list(object, raw, 'participants', problem), problem)
-  local groups, group_by_id = read_groups(list(object, raw, 'groups', problem), participants, problem)
+  local groups = read_groups(list(object, raw, 'groups', problem), participants, problem)
   local active_id = uuid(object, 'active_participant_id', '', problem)
   if active_id and not by_id[active_id] then
     problem('active_participant_id', 'is none of participants')
@@ -374,20 +374,21 @@ local function check(text, key_id, ttl)
     fields[#fields + 1] = value
   end
   -- The record of an owner of a clock, or of somebody who owns none: then bank is nil.
-  local function add_record(name, owner, path, bank, tail)
-    local text, shown = default, 'null'
+  local function add_record(name, owner, path, bank, show)
+    local shown = 'null'
     if bank then
       sum = sum + bank
       local control = own_control(owner, path, defaults, problem)
       if control then
-        text, shown = control.text, control.shown
-        has_overtime = has_overtime or text:find('+', 1, true) ~= nil
-        field('c:' .. name, text)
+        shown = control.shown
+        has_overtime = has_overtime or control.text:find('+', 1, true) ~= nil
+        field('c:' .. name, control.text)
       end
     else
       no_control(owner, path, problem)
     end
-    field(name, session.record_text(bank, bank and controls.fresh_budget(text, bank), '{}', tail(shown)))
+    field(name, ('[%d,0,0,0]'):format(bank or 0))
+    field(name .. ':shown', show(shown))
   end
   local turns = {}
   for i = 1, #participants do
@@ -399,7 +400,7 @@ local function check(text, key_id, ttl)
       problem(path .. 'group_id', 'is required in per_group')
     end
     add_record(string.format('p%d', participant.index), participant, path, owned_by == 'participant' and (participant.bank or 0) or nil, function(shown)
-      return session.participant_tail(participant.id or '', participant.index, participant.group_id, shown)
+      return session.participant_shown(participant.id or '', participant.index, participant.group_id, shown)
     end)
     field('i:' .. (participant.id or ''), string.format('%d', participant.index))
     turns[participant.index] = owned_by == 'group' and '.' or '1'
@@ -418,7 +419,7 @@ local function check(text, key_id, ttl)
       end
     end
     add_record('g:' .. (group.id or ''), group, group.path, bank, function(shown)
-      return session.group_tail(group.id or '', shown)
+      return session.group_shown(group.id or '', shown)
     end)
     field('m:' .. (group.id or ''), #group.members > 0 and ',' .. table.concat(group.members, ',') .. ',' or ',')
     group_ids[i] = group.id
@@ -430,7 +431,7 @@ local function check(text, key_id, ttl)
   if not by_owner then
     local bank = owned_by == 'cycle' and per_cycle or mode.counts_up and (maximum or 0) or total
     default = mode.counts_up and not maximum and 'endless' or 'fischer 0 0'
-    field('clock', session.record_text(bank, bank, '{}', session.CLOCK_TAIL))
+    field('clock', ('[%d,0,0,0]'):format(bank))
   end
   if #group_ids > 0 then
     field('groups', table.concat(group_ids, ','))

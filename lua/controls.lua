@@ -25,12 +25,6 @@ local function rules(text)
   return KINDS[kind] or ENDLESS, parameters
 end
 
--- The budget of a bank that has not been used, overtime left out.
-local function fresh_budget(text, bank)
-  local control, parameters = rules(text)
-  return control.budget({ bank = bank, parameters = parameters }, 0)
-end
-
 local function overtime(parameters)
   return tonumber(parameters:match(' %+(%d+)$')) or 0
 end
@@ -85,4 +79,4 @@ local function check(value, path, problem, session)
   return { text = text, shown = '{' .. table.concat(shown, ',') .. '}' }
 end
 
-return { rules = rules, fresh_budget = fresh_budget, overtime = overtime, check = check }
+return { rules = rules, overtime = overtime, check = check }

@@ -22,7 +22,7 @@ local function active_ids(turn)
   if not turn then
     return 'null', 'null'
   end
-  return '"' .. session.participant_id(turn.participant) .. '"', turn.group and '"' .. turn.group.tail:sub(13, 48) .. '"' or 'null'
+  return '"' .. session.participant_id(turn.participant) .. '"', turn.group and '"' .. turn.group.shown:sub(13, 48) .. '"' or 'null'
 end
 
 -- What is left of the clock of a record that waits, as text; nil for a clock without end and for who owns none.
@@ -43,28 +43,22 @@ local function show(s, record, turn, left)
   return session.show(record, waiting_left(record), active)
 end
 
--- The JSON of the touched participants and groups, and the texts of all touched records as they are while they wait, for the hash.
+-- The JSON of the touched participants, and of the touched groups.
 local function show_touched(s, turn, left)
-  local participants, groups, waiting = nil, nil, {}
+  local participants, groups
   local touched = s.touched
   for i = 1, #touched do
     local record = touched[i]
-    local text = show(s, record, turn, left)
-    if record.dirty then
-      if turn and (record == turn.participant or record == turn.group or record == turn.owner) then
-        waiting[i] = session.show(record, waiting_left(record), false)
-      else
-        waiting[i] = text
-      end
-    end
     local first = record.field:byte()
     if first == 112 then -- p
+      local text = show(s, record, turn, left)
       participants = participants and participants .. ',' .. text or text
     elseif first == 103 then -- g
+      local text = show(s, record, turn, left)
       groups = groups and groups .. ',' .. text or text
     end
   end
-  return participants or '', groups or '', waiting
+  return participants or '', groups or ''
 end
 
 -- The JSON of an event. version, now, left and deadline (the latter two nil for none) are text.
@@ -116,14 +110,14 @@ local function commit(s, turn, event, given, extra)
   s.trailing = event == 'time.warning' and s.trailing + 1 or 0
   s.alarm = ends and clock.alarm(s, turn.owner, ends) or 0
   local version, now, left = session.integer(s.version), session.integer(s.now), running_left(s, turn)
-  local participants, groups, waiting = show_touched(s, turn, left)
+  local participants, groups = show_touched(s, turn, left)
   local text = build(s, turn, event, given, extra, version, now, left, ends and session.integer(ends), participants, groups)
   if given.REQUEST then
     session.remember_request(s, given.REQUEST, given.function_name, version)
   end
 
   local call = redis.call
-  session.save(s, version, now, waiting)
+  session.save(s, version, now)
   if s.alarm ~= before then
     set_alarm(s, before)
   end

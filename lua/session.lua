@@ -12,8 +12,10 @@
 --   rules                   `mode ttl_ms action overtime cycle_ms warnings control`: what transitions need of the config
 --   rotation                one character for each index from 0: `1` has a turn, `x` is out, `.` has none of its own (in per_group a group's turn
 --                           stands at the lowest index of its members), `_` nobody
---   p<index> g:<group id>   a participant, a group: the JSON that the state shows of it while it waits
+--   p<index> g:<group id>   a participant, a group: JSON [bank, used, cycles, expired, clock]; the bank is 0 for who owns no clock; clock is an object
+--                           with what its control keeps, and left out where that is nothing
 --   clock                   the session's or the cycle's clock, in the same form
+--   p<index>:shown g:<group id>:shown   what never changes of it, as the JSON of the state
 --   i:<participant id>      the participant's index
 --   c:<field>               the control of an owner that has one of its own
 --   m:<group id>            the indexes of a group's members in order, `,0,3,`
@@ -35,11 +37,7 @@ local DAY_MS = 86400000
 
 local CYCLE = '^(%-?%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$'
 local RULES = '^(%S+) (%d+) (%S+) (%d) (%d+) (%S+) (.*)$'
--- An owner of a clock, and somebody who owns none.
-local OWNER = '^{"total_time_ms":(%-?%d+),"time_used_ms":(%d+),"time_remaining_ms":[^,]+,"cycle_count":(%d+),"is_active":false,"has_expired":(%l+),'
-  .. '"clock":(%b{}),()'
-local NO_OWNER = '^{"total_time_ms":null,"time_used_ms":(%d+),"time_remaining_ms":null,"cycle_count":(%d+),"is_active":false,"has_expired":false,'
-  .. '"clock":null,()'
+local RECORD = '^%[(%-?%d+),(%d+),(%d+),(%d),?(.*)%]$'
 
 -- A number, or a decimal text, as the decimal integer that it is. (Concatenating a number costs three times as much. As a method of the
 -- text, because a look-up of a global is dear inside a function library.)
@@ -126,24 +124,21 @@ local function set_control(record, control)
   record.rule, record.parameters = controls.rules(control)
 end
 
--- A record in memory: bank, used, cycles, expired, clock (the JSON of what its control keeps) and tail (the JSON that never changes) as in the text; rule,
--- parameters and overtime of its control.
-local function adopt(s, field, text)
-  local record
-  if owns(s, field) then
-    local bank, used, cycles, expired, view, tail = text:match(OWNER)
-    record = { field = field, owns = true, bank = bank + 0, used = used, cycles = cycles, expired = expired == 'true', clock = view, tail = text:sub(tail), overtime = 0 }
+-- A record in memory: bank, used, cycles, expired and clock (JSON) as in its field, shown (the JSON that never changes); for an owner of a clock rule,
+-- parameters and overtime of its control as well.
+local function adopt(s, field, text, shown)
+  local bank, used, cycles, expired, view = text:match(RECORD)
+  local record = { field = field, owns = owns(s, field), bank = bank + 0, used = used, cycles = cycles, expired = expired == '1', clock = view, shown = shown,
+    overtime = 0 }
+  if record.owns then
     local control = s.control
-    if record.tail:sub(-5) ~= 'null}' then
+    if shown and shown:sub(-5) ~= 'null}' then
       control = redis.call('HGET', s.key, 'c:' .. field)
     end
     set_control(record, control)
     if s.has_overtime then
       record.overtime = controls.overtime(record.parameters)
     end
-  else
-    local used, cycles, tail = text:match(NO_OWNER)
-    record = { field = field, owns = false, used = used, cycles = cycles, tail = text:sub(tail) }
   end
   s.records[field] = record
   return record
@@ -155,8 +150,8 @@ local function record(s, field)
   if known then
     return known
   end
-  local text = redis.call('HGET', s.key, field)
-  return text and adopt(s, field, text) or nil
+  local texts = redis.call('HMGET', s.key, field, field .. ':shown')
+  return texts[1] and adopt(s, field, texts[1], texts[2]) or nil
 end
 
 -- Two records in one round.
@@ -164,48 +159,47 @@ local function pair(s, one, other)
   if one == other or s.records[one] or s.records[other] then
     return record(s, one), record(s, other)
   end
-  local texts = redis.call('HMGET', s.key, one, other)
-  return adopt(s, one, texts[1]), adopt(s, other, texts[2])
+  local texts = redis.call('HMGET', s.key, one, one .. ':shown', other, other .. ':shown')
+  return adopt(s, one, texts[1], texts[2]), adopt(s, other, texts[3], texts[4])
+end
+
+local function encode(changed)
+  return ('[%d,%d,%d,%d'):format(changed.bank, changed.used, changed.cycles, changed.expired and 1 or 0)
+    .. (changed.clock ~= '' and ',' .. changed.clock .. ']' or ']')
 end
 
 -- What is shown of a record: `left` ms as text (nil: a clock without end), active or not.
-local function show(shown, left, active)
+local function show(changed, left, active)
   active = active and ',"is_active":true' or ',"is_active":false'
-  if shown.owns then
-    return '{"total_time_ms":' .. ('%d'):format(shown.bank) .. ',"time_used_ms":' .. ('%d'):format(shown.used) .. ',"time_remaining_ms":'
-      .. (left or 'null') .. ',"cycle_count":' .. ('%d'):format(shown.cycles) .. active
-      .. (shown.expired and ',"has_expired":true,"clock":' or ',"has_expired":false,"clock":') .. shown.clock .. ',' .. shown.tail
+  if record.owns then
+    return '{"total_time_ms":' .. ('%d'):format(record.bank) .. ',"time_used_ms":' .. ('%d'):format(record.used) .. ',"time_remaining_ms":'
+      .. (left or 'null') .. ',"cycle_count":' .. ('%d'):format(record.cycles) .. active
+      .. (record.expired and ',"has_expired":true,"clock":' or ',"has_expired":false,"clock":')
+      .. (record.clock ~= '' and record.clock or '{}') .. ',' .. record.shown
   end
-  return '{"total_time_ms":null,"time_used_ms":' .. ('%d'):format(shown.used) .. ',"time_remaining_ms":null,"cycle_count":'
-    .. ('%d'):format(shown.cycles) .. active .. ',"has_expired":false,"clock":null,' .. shown.tail
+  return '{"total_time_ms":null,"time_used_ms":' .. ('%d'):format(record.used) .. ',"time_remaining_ms":null,"cycle_count":'
+    .. ('%d'):format(record.cycles) .. active .. ',"has_expired":false,"clock":null,' .. record.shown
 end
 
--- The record of an owner that has not played yet; bank and left are nil for who owns no clock.
-local function record_text(bank, left, view, tail)
-  return show({ owns = bank ~= nil, bank = bank, used = 0, cycles = 0, expired = false, clock = view, tail = tail }, left and integer(left), false)
+-- What never changes of a participant and of a group. control: JSON or null.
+local function participant_shown(id, index, group_id, control)
+  return ('"participant_id":"%s","group_id":%s,"participant_index":%d,"time_control":%s}'):format(id, group_id and '"' .. group_id .. '"' or 'null', index,
+    control)
 end
 
--- What never changes of a participant, a group, the session's clock. control: JSON or null.
-local function participant_tail(id, index, group_id, control)
-  return string.format('"participant_id":"%s","group_id":%s,"participant_index":%d,"time_control":%s}', id, group_id and '"' .. group_id .. '"' or 'null',
-    index, control)
-end
-
-local function group_tail(id, control)
+local function group_shown(id, control)
   return '"group_id":"' .. id .. '","time_control":' .. control .. '}'
 end
 
-local CLOCK_TAIL = '"time_control":null}'
-
 local function participant_id(participant)
-  return participant.tail:sub(19, 54)
+  return participant.shown:sub(19, 54)
 end
 
 -- The group of a participant, nil for none.
 local function group_id(participant)
-  local tail = participant.tail
-  if tail:byte(68) == 34 then -- a quote, not null
-    return tail:sub(69, 104)
+  local shown = participant.shown
+  if shown:byte(68) == 34 then -- a quote, not null
+    return shown:sub(69, 104)
   end
 end
 
@@ -295,9 +289,9 @@ local function rules_text(mode_name, ttl, action, has_overtime, cycle_ms, warnin
 end
 
 -- A new participant's record, bound to its id. bank: nil for one without a clock; control: its own, as text, or nil.
-local function add_participant(s, index, id, bank, control, tail)
-  local field = string.format('p%d', index)
-  local added = { field = field, owns = bank ~= nil, bank = bank, used = 0, cycles = 0, expired = false, clock = '{}', tail = tail, overtime = 0 }
+local function add_participant(s, index, id, bank, control, shown)
+  local field = 'p' .. integer(index)
+  local added = { field = field, owns = bank ~= nil, bank = bank or 0, used = 0, cycles = 0, expired = false, clock = '', shown = shown, overtime = 0 }
   if bank then
     set_control(added, control or s.control)
     added.overtime = controls.overtime(added.parameters)
@@ -309,6 +303,7 @@ local function add_participant(s, index, id, bank, control, tail)
     end
   end
   s.records[field] = added
+  set(s, field .. ':shown', shown)
   set(s, 'i:' .. id, integer(index))
   touch(s, added, true)
   return added
@@ -316,6 +311,7 @@ end
 
 local function remove_participant(s, gone)
   remove(s, gone.field)
+  remove(s, gone.field .. ':shown')
   remove(s, 'i:' .. participant_id(gone))
   remove(s, 'c:' .. gone.field)
   s.records[gone.field] = nil
@@ -326,15 +322,15 @@ local function remove_participant(s, gone)
   end
 end
 
--- Writes the session, with the changed records as they are while they wait: `waiting` has their texts, in the order of `touched`.
-local function save(s, version, now, waiting)
+-- Writes the session with its changed records. version and now are text.
+local function save(s, version, now)
   local key = s.key
   local fields = { 'HSET', key, 'version', version, 'cycle', ('%d %d %d %d %d '):format(s.active, s.since, s.alarm, s.used, s.count) .. now }
   local size = 6
   local touched = s.touched
   for i = 1, #touched do
     if touched[i].dirty then
-      fields[size + 1], fields[size + 2] = touched[i].field, waiting[i]
+      fields[size + 1], fields[size + 2] = touched[i].field, encode(touched[i])
       size = size + 2
     end
   end
@@ -404,9 +400,9 @@ local function remember_request(s, request, name, version)
 end
 
 return {
-  SCHEMA = SCHEMA, CYCLE = CYCLE, RULES = RULES, OWNER = OWNER, NO_OWNER = NO_OWNER, CLOCK_TAIL = CLOCK_TAIL,
+  SCHEMA = SCHEMA, CYCLE = CYCLE, RULES = RULES, RECORD = RECORD,
   integer = integer, key_problems = key_problems, keys_match = keys_match, load = load, id_of = id_of, adopt = adopt, record = record, pair = pair,
-  show = show, record_text = record_text, participant_tail = participant_tail, group_tail = group_tail, participant_id = participant_id,
+  show = show, participant_shown = participant_shown, group_shown = group_shown, participant_id = participant_id,
   group_id = group_id, participant_index = participant_index, participant = participant, group = group, touch = touch, set = set,
   set_control = set_control, set_status = set_status, set_rotation = set_rotation, members = members, set_members = set_members,
   last_active = last_active, set_last_active = set_last_active, rules_text = rules_text, add_participant = add_participant,

@@ -30,17 +30,14 @@ local function internal(s, fields)
   return string.format(',"internal":{"exported_ms":%d,"fields":{%s}}', s.now, table.concat(parts, ','))
 end
 
--- s: a loaded session whose changes, if any, are written. Who waits is stored as it is shown; only whose turn it is has to be computed.
+-- s: a loaded session whose changes, if any, are written.
 local function build(s, export)
   local fields = all_fields(s.key)
   local turn = transitions.current_turn(s)
   local left = events.running_left(s, turn)
   local function shown(field)
     local text = fields[field]
-    if turn and (turn.participant.field == field or (turn.group and turn.group.field == field)) then
-      return events.show(s, s.records[field], turn, left)
-    end
-    return text
+    return text and events.show(s, s.records[field] or session.adopt(s, field, text, fields[field .. ':shown']), turn, left)
   end
   local participants, groups = {}, {}
   for index = 0, #s.rotation - 1 do
@@ -84,7 +81,9 @@ local function sound(fields)
   for name, value in pairs(fields) do
     if type(name) ~= 'string' or type(value) ~= 'string' then
       return false
-    elseif (name == 'clock' or name:find('^p%d+$') or name:find('^g:')) and not (value:find(session.OWNER) or value:find(session.NO_OWNER)) then
+    end
+    local record = name == 'clock' or name:find('^p%d+$') or (name:find('^g:') and not name:find(':shown$'))
+    if record and not (value:find(session.RECORD) and (name == 'clock' or fields[name .. ':shown'])) then
       return false
     end
   end
@@ -105,7 +104,7 @@ local function sound(fields)
     if (fields.rotation:sub(index + 1, index + 1) ~= '_') ~= (text ~= nil) then
       return false
     end
-    local group_id = text and text:match('"group_id":"([^"]+)"')
+    local group_id = text and fields[string.format('p%d:shown', index)]:match('"group_id":"([^"]+)"')
     if group_id and not (fields['g:' .. group_id] and fields['m:' .. group_id]) then
       return false
     end

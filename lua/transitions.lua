@@ -452,7 +452,7 @@ local function join(s, participant)
 
   local turn = current_turn(s)
   session.add_participant(s, index, participant.id, owns and participant.bank or nil, control.text,
-    session.participant_tail(participant.id, index, group_id, control.shown))
+    session.participant_shown(participant.id, index, group_id, control.shown))
   if s.mode.by_group then
     local first = rotation.first_member(session.members(s, group_id))
     if not first or index < first then
