@@ -23,10 +23,11 @@ local function id(text)
   return formats.uuid(text), 'must be a UUID'
 end
 
-local function words(most)
+local function words(least, most)
   return function(text)
     local characters = formats.characters(text)
-    return characters and characters >= 1 and characters <= most and text or nil, 'must be 1 to ' .. most .. ' characters of UTF-8'
+    return characters and characters >= least and characters <= most and text or nil,
+      'must be ' .. least .. ' to ' .. most .. ' characters of UTF-8'
   end
 end
 
@@ -36,11 +37,11 @@ end
 
 local READERS = {
   TTL = whole(1, 31536000, 'must be 1 to 31536000 seconds'),
-  TENANT = words(255),
+  TENANT = words(1, 255),
   VERSION = whole(0, MAX_INTEGER, 'must be a version, an integer from 0'),
-  EPOCH = words(255),
-  ACTOR = words(255),
-  TRACE = words(255),
+  EPOCH = words(1, 255),
+  ACTOR = words(1, 255),
+  TRACE = words(1, 255),
   REQUEST = request,
   NEXT = id,
   CURRENT = id,
@@ -50,7 +51,7 @@ local READERS = {
   SET = whole(0, DAY_MS, 'must be 0 to 86400000 milliseconds'),
   ADD = whole(-DAY_MS, DAY_MS, 'must be -86400000 to 86400000 milliseconds'),
   WITHIN = whole(1, DAY_MS, 'must be 1 to 86400000 milliseconds'),
-  REASON = words(200),
+  REASON = words(0, 200),
 }
 
 -- Names that a function may take, by the length of the list: those of every transition, and what a function adds to them.

@@ -169,16 +169,16 @@ local function encode(changed)
 end
 
 -- What is shown of a record: `left` ms as text (nil: a clock without end), active or not.
-local function show(changed, left, active)
+local function show(owner, left, active)
   active = active and ',"is_active":true' or ',"is_active":false'
-  if record.owns then
-    return '{"total_time_ms":' .. ('%d'):format(record.bank) .. ',"time_used_ms":' .. ('%d'):format(record.used) .. ',"time_remaining_ms":'
-      .. (left or 'null') .. ',"cycle_count":' .. ('%d'):format(record.cycles) .. active
-      .. (record.expired and ',"has_expired":true,"clock":' or ',"has_expired":false,"clock":')
-      .. (record.clock ~= '' and record.clock or '{}') .. ',' .. record.shown
+  if owner.owns then
+    return '{"total_time_ms":' .. ('%d'):format(owner.bank) .. ',"time_used_ms":' .. ('%d'):format(owner.used) .. ',"time_remaining_ms":'
+      .. (left or 'null') .. ',"cycle_count":' .. ('%d'):format(owner.cycles) .. active
+      .. (owner.expired and ',"has_expired":true,"clock":' or ',"has_expired":false,"clock":')
+      .. (owner.clock ~= '' and owner.clock or '{}') .. ',' .. owner.shown
   end
-  return '{"total_time_ms":null,"time_used_ms":' .. ('%d'):format(record.used) .. ',"time_remaining_ms":null,"cycle_count":'
-    .. ('%d'):format(record.cycles) .. active .. ',"has_expired":false,"clock":null,' .. record.shown
+  return '{"total_time_ms":null,"time_used_ms":' .. ('%d'):format(owner.used) .. ',"time_remaining_ms":null,"cycle_count":'
+    .. ('%d'):format(owner.cycles) .. active .. ',"has_expired":false,"clock":null,' .. owner.shown
 end
 
 -- What never changes of a participant and of a group. control: JSON or null.

@@ -395,7 +395,9 @@ local function adjust(s, options)
     end
   end
   owner.bank = owner.bank + moved
-  session.touch(s, owner, true)
+  if moved ~= 0 then
+    session.touch(s, owner, true)
+  end
   if runs and not s.standing then
     clock.warn_below(s, clock.remaining(s, owner), false)
   end
