@@ -71,7 +71,7 @@ local function alarm(s, owner, ends)
   if threshold then
     return ends - owner.overtime - threshold
   end
-  return ends
+  return ends + owner.grace
 end
 
 -- From now on the thresholds below `left` count; those sent in this cycle stay sent unless the cycle is new.

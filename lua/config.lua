@@ -375,19 +375,25 @@ local function check(text, key_id, ttl)
   end
   -- The record of an owner of a clock, or of somebody who owns none: then bank is nil.
   local function add_record(name, owner, path, bank, show)
-    local shown = 'null'
+    local shown, view = 'null', nil
     if bank then
       sum = sum + bank
       local control = own_control(owner, path, defaults, problem)
+      local rules = control and control.text
       if control then
         shown = control.shown
-        has_overtime = has_overtime or control.text:find('+', 1, true) ~= nil
-        field('c:' .. name, control.text)
+        has_overtime = has_overtime or rules:find('+', 1, true) ~= nil
+      end
+      if compensation then
+        rules, view = lag.fresh(rules or default, bank)
+      end
+      if rules then
+        field('c:' .. name, rules)
       end
     else
       no_control(owner, path, problem)
     end
-    field(name, ('[%d,0,0,0]'):format(bank or 0))
+    field(name, ('[%d,0,0,0%s]'):format(bank or 0, view and ',' .. view or ''))
     field(name .. ':shown', show(shown))
   end
   local turns = {}
@@ -444,7 +450,8 @@ local function check(text, key_id, ttl)
     action = 'skip_cycle' -- what it does; the event still carries what was configured
   end
   field('rotation', table.concat(rotation_text))
-  field('rules', session.rules_text(mode_name, ttl * 1000, action, has_overtime, cycle_clock and per_cycle or 0, warnings, default))
+  local extras = (has_overtime and 1 or 0) + (compensation and 2 or 0)
+  field('rules', session.rules_text(mode_name, ttl * 1000, action, extras, cycle_clock and per_cycle or 0, warnings, default))
   field('action', action_text)
   if warning_count > 0 then
     field('warned', '0 -1 ' .. string.rep('0', warning_count))

@@ -19,14 +19,21 @@ local ENDLESS = {
   settled = function(owner) return owner.bank end,
 }
 
--- The rules of a control as it is kept with an owner: `<kind> <parameters> [+<overtime ms>]`, or `endless`.
+-- The rules of a control as it is kept with an owner: `<kind> <parameters> [+<overtime ms>] [~<lag gain ms>]`, or
+-- `endless`.
 local function rules(text)
   local kind, parameters = text:match('^(%l+) ?(.*)$')
   return KINDS[kind] or ENDLESS, parameters
 end
 
+-- The overtime of a control (ms), 0 for none.
 local function overtime(parameters)
-  return tonumber(parameters:match(' %+(%d+)$')) or 0
+  return tonumber(parameters:match(' %+(%d+)')) or 0
+end
+
+-- What a control adds to the bank with every cycle, as far as lag compensation counts it (ms).
+local function increment(text)
+  return tonumber(text:match('^fischer (%d+)')) or 0
 end
 
 -- Checks a control of a config. Returns {text, shown}: as it is kept, and as JSON for the state; nil with problems.
@@ -79,4 +86,4 @@ local function check(value, path, problem, session)
   return { text = text, shown = '{' .. table.concat(shown, ',') .. '}' }
 end
 
-return { rules = rules, overtime = overtime, check = check }
+return { rules = rules, overtime = overtime, increment = increment, check = check }

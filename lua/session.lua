@@ -9,7 +9,8 @@
 --                           and whether it stands at its end
 --   warned                  `trailing from sent`, only with warnings: how many warnings are the newest events; the time left (ms) below which
 --                           thresholds count in this cycle (-1: none); for each threshold 1 when it was sent
---   rules                   `mode ttl_ms action overtime cycle_ms warnings control`: what transitions need of the config
+--   rules                   `mode ttl_ms action extras cycle_ms warnings control`: what transitions need of the config; extras adds 1 where an owner has
+--                           overtime and 2 with lag compensation
 --   rotation                one character for each index from 0: `1` has a turn, `x` is out, `.` has none of its own (in per_group a group's turn
 --                           stands at the lowest index of its members), `_` nobody
 --   p<index> g:<group id>   a participant, a group: JSON [bank, used, cycles, expired, clock]; the bank is 0 for who owns no clock; clock is an object
@@ -85,7 +86,7 @@ local function load(keys)
     return nil
   end
   local active, since, alarm, used, count, changed = fields[4]:match(CYCLE)
-  local mode, ttl, action, has_overtime, cycle_ms, warnings, control = fields[5]:match(RULES)
+  local mode, ttl, action, extras, cycle_ms, warnings, control = fields[5]:match(RULES)
   local now = time.now()
   changed = changed + 0
   if now < changed then
@@ -94,7 +95,7 @@ local function load(keys)
   local s = {
     key = key, keys = keys, now = now, status = status, version = fields[2] + 0, epoch = fields[3], active = active + 0, since = since + 0,
     alarm = alarm + 0, used = used, count = count, changed = changed, mode_name = mode, mode = modes.named(mode, cycle_ms), ttl = ttl,
-    action = action, has_overtime = has_overtime == '1', cycle_ms = cycle_ms, warnings = warnings, control = control, rotation = fields[6],
+    action = action, extras = extras + 0, cycle_ms = cycle_ms, warnings = warnings, control = control, rotation = fields[6],
     offset = 0, standing = false, trailing = 0, records = {}, touched = {},
   }
   local stood, warned = fields[7], fields[8]
@@ -129,15 +130,16 @@ end
 local function adopt(s, field, text, shown)
   local bank, used, cycles, expired, view = text:match(RECORD)
   local record = { field = field, owns = owns(s, field), bank = bank + 0, used = used, cycles = cycles, expired = expired == '1', clock = view, shown = shown,
-    overtime = 0 }
+    overtime = 0, grace = 0 }
   if record.owns then
     local control = s.control
-    if shown and shown:sub(-5) ~= 'null}' then
-      control = redis.call('HGET', s.key, 'c:' .. field)
+    if s.extras >= 2 or (shown and shown:sub(-5) ~= 'null}') then
+      control = redis.call('HGET', s.key, 'c:' .. field) or control
     end
     set_control(record, control)
-    if s.has_overtime then
+    if s.extras > 0 then
       record.overtime = controls.overtime(record.parameters)
+      lag.adopt(record)
     end
   end
   s.records[field] = record
@@ -284,22 +286,23 @@ local function set_last_active(s, id, index)
   set(s, 'l:' .. id, integer(index))
 end
 
-local function rules_text(mode_name, ttl, action, has_overtime, cycle_ms, warnings, control)
-  return string.format('%s %d %s %d %d %s %s', mode_name, ttl, action, has_overtime and 1 or 0, cycle_ms, warnings, control)
+local function rules_text(mode_name, ttl, action, extras, cycle_ms, warnings, control)
+  return ('%s %d %s %d %d %s %s'):format(mode_name, ttl, action, extras, cycle_ms, warnings, control)
 end
 
--- A new participant's record, bound to its id. bank: nil for one without a clock; control: its own, as text, or nil.
-local function add_participant(s, index, id, bank, control, shown)
+-- A new participant's record, bound to its id. bank: nil for one without a clock; control: its own, as text, or nil; view: what its control keeps.
+local function add_participant(s, index, id, bank, control, view, shown)
   local field = 'p' .. integer(index)
-  local added = { field = field, owns = bank ~= nil, bank = bank or 0, used = 0, cycles = 0, expired = false, clock = '', shown = shown, overtime = 0 }
+  local added = { field = field, owns = bank ~= nil, bank = bank or 0, used = 0, cycles = 0, expired = false, clock = view, shown = shown, overtime = 0,
+    grace = 0 }
   if bank then
     set_control(added, control or s.control)
     added.overtime = controls.overtime(added.parameters)
     if control then
       set(s, 'c:' .. field, control)
     end
-    if added.overtime > 0 and not s.has_overtime then
-      set(s, 'rules', rules_text(s.mode_name, s.ttl, s.action, true, s.cycle_ms, s.warnings, s.control))
+    if added.overtime > 0 and s.extras % 2 == 0 then
+      set(s, 'rules', rules_text(s.mode_name, s.ttl, s.action, s.extras + 1, s.cycle_ms, s.warnings, s.control))
     end
   end
   s.records[field] = added

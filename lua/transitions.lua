@@ -68,6 +68,15 @@ local function begin_cycle(s, index, at)
   return turn
 end
 
+-- How much of a cycle that used `used` ms came out of the overtime, as a field of the payload; nothing where none did.
+local function overtime_used(s, owner, used)
+  if owner.overtime == 0 then
+    return ''
+  end
+  local over = used - math.max(0, math.min(used, owner.rule.budget(owner, s.offset)))
+  return over > 0 and (',"overtime_used_ms":%d'):format(over) or ''
+end
+
 -- Adds what a cycle used to the accounts of who was active, its group and the session.
 local function account(s, turn, used)
   turn.participant.used = turn.participant.used + used
@@ -131,10 +140,12 @@ local function winner(s, turn)
   return ',"winner":"' .. (s.mode.by_group and session.group_id(participant) or session.participant_id(participant)) .. '"'
 end
 
--- Time is up for the current turn: charges the clock and does what `action_on_timeout` says. ends: the deadline in server ms.
+-- Time is up for the current turn: charges the clock and does what `action_on_timeout` says. ends: the deadline in server ms; the next cycle
+-- begins when time was up, or now where the server is late or a switch came too late before the grace was over.
 local function expire_turn(s, turn, ends)
-  local late = s.now - ends
-  local next_start = late > LATE_MS and s.now or ends
+  local up = ends + turn.owner.grace
+  local late = math.max(0, s.now - up)
+  local next_start = late > LATE_MS and s.now or math.min(up, s.now)
   local action, owned_by = s.action, s.mode.owner
   local participant_id = session.participant_id(turn.participant)
   local extra = ',"expired_participant_id":"' .. participant_id .. '"'
@@ -142,7 +153,8 @@ local function expire_turn(s, turn, ends)
     extra = extra .. ',"expired_group_id":"' .. session.group_id(turn.participant) .. '"'
   end
   local applied = redis.call('HGET', s.key, 'action'):sub(1, -2)
-  extra = extra .. string.format(',"expired_deadline_ms":%d,"late_ms":%d,"action_applied":', ends, late)
+  extra = extra .. (',"expired_deadline_ms":%d,"late_ms":%d%s,"action_applied":'):format(ends, late,
+    overtime_used(s, turn.owner, clock.budget(s, turn.owner)))
 
   charge_all(s, turn)
   session.touch(s, turn.participant, true)
@@ -174,10 +186,10 @@ local function expire_turn(s, turn, ends)
   return nil, 'session.expired', extra .. applied .. won .. '}'
 end
 
--- The deadline of the current turn when it is reached, else nil.
+-- The deadline of the current turn when time is up, the grace of lag compensation included; else nil.
 local function deadline_reached(s, turn)
   local ends = clock.deadline(s, turn.owner)
-  return ends and s.now >= ends and ends or nil
+  return ends and s.now >= ends + turn.owner.grace and ends or nil
 end
 
 local function wrong_state(s)
@@ -245,16 +257,27 @@ local function switch(s, options)
     return expire_turn(s, turn, ends)
   end
   local elapsed = s.now - s.since
+  local extra = elapsed <= TOO_FAST_MS and ',"suspicious":"too_fast"' or ''
   if not s.standing then
-    local used = elapsed - s.offset
-    turn.owner.bank = turn.owner.rule.settled(turn.owner, used, s.offset)
-    account(s, turn, used)
+    local owner = turn.owner
+    local ran = elapsed - s.offset
+    local credit = owner.quota and lag.credit(owner, options.LAG, ran) or 0
+    if owner.grace > 0 and ran - credit >= clock.budget(s, owner) then
+      return expire_turn(s, turn, clock.deadline(s, owner))
+    end
+    if owner.quota and options.LAG then
+      extra = extra .. (',"lag_credit_ms":%d'):format(credit)
+    end
+    extra = extra .. overtime_used(s, owner, ran - credit)
+    account(s, turn, owner.grace > 0 and math.min(ran, clock.budget(s, owner)) or ran)
+    owner.bank = owner.rule.settled(owner, ran - credit, s.offset)
+    lag.spend(owner, credit)
   end
   count_cycle(s, turn)
   if not index then
     index = rotation.next_participant(s, place(s, turn))
   end
-  return begin_cycle(s, index, s.now), 'cycle.switched', elapsed <= TOO_FAST_MS and ',"suspicious":"too_fast"' or nil
+  return begin_cycle(s, index, s.now), 'cycle.switched', extra
 end
 
 local function pause(s)
@@ -453,7 +476,12 @@ local function join(s, participant)
   end
 
   local turn = current_turn(s)
-  session.add_participant(s, index, participant.id, owns and participant.bank or nil, control.text,
+  local bank = owns and participant.bank or nil
+  local text, view = control.text, ''
+  if bank and s.extras >= 2 then
+    text, view = lag.fresh(text or s.control, bank)
+  end
+  session.add_participant(s, index, participant.id, bank, text, view,
     session.participant_shown(participant.id, index, group_id, control.shown))
   if s.mode.by_group then
     local first = rotation.first_member(session.members(s, group_id))
