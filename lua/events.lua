@@ -136,7 +136,9 @@ end
 local function commit_deletion(s, turn, given)
   local keys = s.keys
   local version = session.integer(s.version + 1)
-  local text = build(s, turn, 'session.deleted', given, nil, version, session.integer(s.now), running_left(s, turn), nil, '', '')
+  local ends = turn and clock.deadline(s, turn.owner)
+  local text = build(s, turn, 'session.deleted', given, nil, version, session.integer(s.now), running_left(s, turn), ends and session.integer(ends), '',
+    '')
   redis.call('UNLINK', keys[1], keys[2])
   redis.call('HSET', keys[1], 'status', 'deleted', 'version', version, 'epoch', s.epoch)
   redis.call('PEXPIRE', keys[1], TOMBSTONE_MS)

@@ -40,6 +40,7 @@ end
 local function spend(owner, credited)
   if owner.quota then
     owner.quota = math.min(7 * owner.gain, owner.quota + owner.gain - credited)
+    owner.grace = math.min(owner.quota, MOST_GRACE_MS)
     owner.clock = owner.clock:gsub('"quota_ms":%d+', ('"quota_ms":%d'):format(owner.quota))
   end
 end

@@ -290,6 +290,13 @@ local function rules_text(mode_name, ttl, action, extras, cycle_ms, warnings, co
   return ('%s %d %s %d %d %s %s'):format(mode_name, ttl, action, extras, cycle_ms, warnings, control)
 end
 
+-- Gives the session's own clock another control.
+local function set_session_control(s, own_clock, control)
+  set_control(own_clock, control)
+  s.control = control
+  set(s, 'rules', rules_text(s.mode_name, s.ttl, s.action, s.extras, s.cycle_ms, s.warnings, control))
+end
+
 -- A new participant's record, bound to its id. bank: nil for one without a clock; control: its own, as text, or nil; view: what its control keeps.
 local function add_participant(s, index, id, bank, control, view, shown)
   local field = 'p' .. integer(index)
@@ -407,7 +414,7 @@ return {
   integer = integer, key_problems = key_problems, keys_match = keys_match, load = load, id_of = id_of, adopt = adopt, record = record, pair = pair,
   show = show, participant_shown = participant_shown, group_shown = group_shown, participant_id = participant_id,
   group_id = group_id, participant_index = participant_index, participant = participant, group = group, touch = touch, set = set,
-  set_control = set_control, set_status = set_status, set_rotation = set_rotation, members = members, set_members = set_members,
+  set_session_control = set_session_control, set_status = set_status, set_rotation = set_rotation, members = members, set_members = set_members,
   last_active = last_active, set_last_active = set_last_active, rules_text = rules_text, add_participant = add_participant,
   remove_participant = remove_participant, save = save, prolong = prolong, find_request = find_request, remember_request = remember_request,
 }

@@ -146,7 +146,7 @@ local function expire_turn(s, turn, ends)
   local up = ends + turn.owner.grace
   local late = math.max(0, s.now - up)
   local next_start = late > LATE_MS and s.now or math.min(up, s.now)
-  local action, owned_by = s.action, s.mode.owner
+  local action, owned_by, whole = s.action, s.mode.owner, clock.budget(s, turn.owner)
   local participant_id = session.participant_id(turn.participant)
   local extra = ',"expired_participant_id":"' .. participant_id .. '"'
   if s.mode.by_group then
@@ -154,16 +154,18 @@ local function expire_turn(s, turn, ends)
   end
   local applied = redis.call('HGET', s.key, 'action'):sub(1, -2)
   extra = extra .. (',"expired_deadline_ms":%d,"late_ms":%d%s,"action_applied":'):format(ends, late,
-    overtime_used(s, turn.owner, clock.budget(s, turn.owner)))
+    overtime_used(s, turn.owner, whole))
 
   charge_all(s, turn)
-  session.touch(s, turn.participant, true)
-  session.touch(s, turn.owner, true)
-  if turn.group then
-    session.touch(s, turn.group, true)
-  end
   if action == 'notify' then
     s.standing = true
+    session.touch(s, turn.owner, true)
+    if whole > 0 then
+      session.touch(s, turn.participant, true)
+      if turn.group then
+        session.touch(s, turn.group, true)
+      end
+    end
     return turn, 'participant.expired', extra .. applied .. '}'
   end
 
@@ -393,7 +395,7 @@ local function adjust(s, options)
     if options.ADD then
       return nil, nil, refusal.validation({ { 'ADD', 'needs a maximum: this session has none yet, SET one' } })
     end
-    session.set_control(owner, 'fischer 0 0')
+    session.set_session_control(s, owner, 'fischer 0 0')
     owner.bank = elapsed
   end
   local reads = owner.bank
