@@ -12,7 +12,7 @@ end
 
 -- What the owner may use in this cycle, overtime included; math.huge for a clock without end.
 local function budget(s, owner)
-  return owner.rule.budget(owner, s.offset) + owner.overtime
+  return owner.control.rule.budget(owner, s.offset) + owner.overtime
 end
 
 -- The server time at which the running clock's budget ends; nil where nothing runs down.
@@ -31,7 +31,7 @@ local function remaining(s, owner)
   if s.standing then
     return owner.bank < 0 and owner.bank or 0
   end
-  local ms = owner.rule.budget(owner, s.offset)
+  local ms = owner.control.rule.budget(owner, s.offset)
   if ms < math.huge then
     return ms - (elapsed(s) - s.offset)
   end
@@ -42,7 +42,7 @@ local function idle(owner)
   if owner.expired then
     return owner.bank < 0 and owner.bank or 0
   end
-  local ms = owner.rule.budget(owner, 0)
+  local ms = owner.control.rule.budget(owner, 0)
   if ms < math.huge then
     return ms
   end
@@ -52,7 +52,7 @@ end
 local function next_warning(s)
   if s.warned and s.warn_from > 0 then
     local position = 0
-    for threshold in s.warnings:gmatch('%d+') do
+    for threshold in s.rules.warnings:gmatch('%d+') do
       position = position + 1
       threshold = tonumber(threshold)
       if threshold < s.warn_from and s.warn_sent:sub(position, position) == '0' then

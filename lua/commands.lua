@@ -154,15 +154,12 @@ local function create(keys, args)
     problems = joined({ { 'VERSION', 'is no option of this function' } }, problems)
   end
   local key_problems = session.key_problems(keys, 4)
-  local fields, active
+  local now = time.now()
+  local fields, wrong
   if not args[1] then
     problems = joined({ { 'config', 'is required' } }, problems)
   else
-    local wrong
-    fields, active = config.check(args[1], keys[1] and keys[1]:sub(9) or '', given.TTL or 3600)
-    if not fields then
-      wrong = active
-    end
+    fields, wrong = config.check(args[1], keys[1] and keys[1]:sub(9) or '', given.TTL or 3600, now)
     problems = joined(wrong, problems)
   end
   problems = joined(problems, key_problems)
@@ -184,12 +181,10 @@ local function create(keys, args)
     return refusal.refuse('SESSION_EXISTS', 'there is a session with this id')
   end
 
-  local now = time.now()
   local epoch = new_epoch(now, before[2])
   redis.call('UNLINK', log)
   state.write_fields(key, fields)
-  redis.call('HSET', key, 'status', 'pending', 'version', '0', 'epoch', epoch, 'cycle', string.format('%d 0 0 0 0 %d', active, now), 'created',
-    string.format('%d', now))
+  redis.call('HSET', key, 'status', 'pending', 'version', '0', 'epoch', epoch, 'created', session.integer(now))
   if given.TENANT then
     redis.call('HSET', key, 'tenant', given.TENANT)
   end
@@ -269,11 +264,11 @@ local function restore(keys, args)
   end
 
   local now = math.max(time.now(), kept.exported_ms)
-  local active, since, _, used, count = fields.cycle:match(session.CYCLE)
+  local active, since, _, used, count, _, more = fields.cycle:match(session.CYCLE)
   if fields.status == 'running' then
     since = string.format('%d', since + now - kept.exported_ms)
   end
-  fields.cycle = string.format('%s %s 0 %s %s %d', active, since, used, count, now)
+  fields.cycle = ('%s %s 0 %s %s %d'):format(active, since, used, count, now) .. more
   fields.epoch = new_epoch(now, fields.epoch)
   fields.recovered = string.format('%d', now)
   if given.TTL then

@@ -299,9 +299,9 @@ local function no_control(owner, path, problem)
   end
 end
 
--- Checks the config of sk_create. Returns the hash's fields as a list of name, value, ... (without version, epoch and cycle's times), and the index
--- of the configured active participant (-1: none); or nil and the list of problems.
-local function check(text, key_id, ttl)
+-- Checks the config of sk_create. Returns the hash's fields as a list of name, value, ... (without status, version, epoch and created) with `cycle` as it
+-- begins at `now`; or nil and the list of problems.
+local function check(text, key_id, ttl, now)
   local problems, problem = collector()
   local object, raw = read_object(text, 'config', problem)
   if not object then
@@ -453,9 +453,6 @@ local function check(text, key_id, ttl)
   local extras = (has_overtime and 1 or 0) + (compensation and 2 or 0)
   field('rules', session.rules_text(mode_name, ttl * 1000, action, extras, cycle_clock and per_cycle or 0, warnings, default))
   field('action', action_text)
-  if warning_count > 0 then
-    field('warned', '0 -1 ' .. string.rep('0', warning_count))
-  end
   if owned_by ~= 'session' or mode.counts_up then
     local echoed = total or (by_owner and sum) or nil
     if echoed then
@@ -467,7 +464,9 @@ local function check(text, key_id, ttl)
     per_cycle and string.format('%d', per_cycle) or 'null', increment,
     mode.counts_up and '' or '"max_time_ms":' .. (maximum and string.format('%d', maximum) or 'null') .. ',', shown_control,
     tostring(compensation), tostring(advance), action_text, shown_warnings, tostring(players_may_pause), metadata))
-  return fields, active_id and by_id[active_id].index or -1
+  field('cycle', ('%d 0 0 0 0 %d'):format(active_id and by_id[active_id].index or -1, now)
+    .. (warning_count > 0 and ' !0 -1 ' .. ('0'):rep(warning_count) or ''))
+  return fields
 end
 
 -- Checks the participant of sk_join: see read_participant; or nil and the list of problems.

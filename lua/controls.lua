@@ -1,39 +1,48 @@
 -- The time controls by the name of their kind: how a clock is spent. A new one is one file in controls/ and one line here.
 --
--- A control has
+-- A kind has
 --   PARAMETERS                       list of {name, least, most, required =}: what a config may give, in the order in which it is shown
---   pack(given, session)             the numbers that its rules need, as the text kept with each owner (owner.parameters)
+--   pack(given, session)             the numbers that its rules need, as text: so a control is kept
+--   parse(text)                      the same as a table: owner.control
 --   budget(owner, offset)            all that the owner may use in this cycle, overtime left out, in ms; math.huge for a clock without end
 --   charged(owner, used, offset)     the bank after `used` ms of a cycle, nothing credited
 --   settled(owner, used, offset)     the bank after a cycle that ended in time with `used` ms charged
--- all pure. `owner` has bank (ms, at the start of the cycle) and parameters; `offset` is the running time of the cycle before this clock
--- got time again, 0 for nearly all.
+-- all pure. `owner` has bank (ms, at the start of the cycle) and control; `offset` is the running time of the cycle before this clock got time
+-- again, 0 for nearly all.
 
 local KINDS = { fischer = controls_fischer, bronstein = controls_bronstein, delay = controls_delay }
 local NAMES = 'fischer, bronstein, delay'
 
 -- The clock of count_up without a maximum: it has no end.
 local ENDLESS = {
+  parse = function() return { endless = true } end,
   budget = function() return math.huge end,
   charged = function(owner) return owner.bank end,
   settled = function(owner) return owner.bank end,
 }
 
--- The rules of a control as it is kept with an owner: `<kind> <parameters> [+<overtime ms>] [~<lag gain ms>]`, or
--- `endless`.
-local function rules(text)
-  local kind, parameters = text:match('^(%l+) ?(.*)$')
-  return KINDS[kind] or ENDLESS, parameters
-end
+-- Controls that were read lately, by their text. It only saves the same reading again, so it does no harm that it is not replicated.
+local MOST_KNOWN = 256
+local known, known_count = {}, 0
 
--- The overtime of a control (ms), 0 for none.
-local function overtime(parameters)
-  return tonumber(parameters:match(' %+(%d+)')) or 0
-end
-
--- What a control adds to the bank with every cycle, as far as lag compensation counts it (ms).
-local function increment(text)
-  return tonumber(text:match('^fischer (%d+)')) or 0
+-- A control from its text, `<kind> <numbers> [+<overtime ms>] [~<lag gain ms>]` or `endless`: its numbers by name, `rule` (the functions
+-- of its kind), overtime and gain (ms, 0 for none). Shared: not to be changed.
+local function read(text)
+  local control = known[text]
+  if control then
+    return control
+  end
+  local kind, numbers = text:match('^(%l+) ?(.*)$')
+  local rule = KINDS[kind] or ENDLESS
+  control = rule.parse(numbers)
+  control.rule = rule
+  control.overtime = tonumber(text:match(' %+(%d+)')) or 0
+  control.gain = tonumber(text:match(' ~(%d+)')) or 0
+  if known_count >= MOST_KNOWN then
+    known, known_count = {}, 0
+  end
+  known[text], known_count = control, known_count + 1
+  return control
 end
 
 -- Checks a control of a config. Returns {text, shown}: as it is kept, and as JSON for the state; nil with problems.
@@ -47,10 +56,10 @@ local function check(value, path, problem, session)
     problem(path .. '.kind', 'must be one of ' .. NAMES)
     return nil
   end
-  local given, known, fine = {}, { kind = true, overtime_ms = true }, true
+  local given, names, fine = {}, { kind = true, overtime_ms = true }, true
   local shown = { '"kind":"' .. value.kind .. '"' }
-  local function read(name, least, most, required)
-    known[name] = true
+  local function read_number(name, least, most, required)
+    names[name] = true
     local number = value[name]
     if number == nil or number == cjson.null then
       if required then
@@ -67,11 +76,11 @@ local function check(value, path, problem, session)
   end
   for i = 1, #control.PARAMETERS do
     local parameter = control.PARAMETERS[i]
-    read(parameter[1], parameter[2], parameter[3], parameter.required)
+    read_number(parameter[1], parameter[2], parameter[3], parameter.required)
   end
-  read('overtime_ms', 0, 86400000)
+  read_number('overtime_ms', 0, 86400000)
   for name in pairs(value) do
-    if not known[name] then
+    if not names[name] then
       problem(path .. '.' .. tostring(name), 'is no parameter of ' .. value.kind)
       fine = false
     end
@@ -86,4 +95,4 @@ local function check(value, path, problem, session)
   return { text = text, shown = '{' .. table.concat(shown, ',') .. '}' }
 end
 
-return { rules = rules, overtime = overtime, increment = increment, check = check }
+return { read = read, check = check }

@@ -16,16 +16,14 @@ local function gain(bank, increment)
 end
 
 -- The control of an owner with its gain, and the clock that it begins with.
-local function fresh(control, bank)
-  local ms = gain(bank, controls.increment(control))
-  return control .. (' ~%d'):format(ms), ('{"quota_ms":%d}'):format(3 * ms)
+local function fresh(text, bank)
+  local ms = gain(bank, controls.read(text).increment or 0)
+  return text .. (' ~%d'):format(ms), ('{"quota_ms":%d}'):format(3 * ms)
 end
 
--- Reads an owner's quota and gain where it has them.
+-- Reads an owner's quota where its control has a gain.
 local function adopt(owner)
-  local ms = owner.parameters:match(' ~(%d+)')
-  if ms then
-    owner.gain = ms + 0
+  if owner.control.gain > 0 then
     owner.quota = owner.clock:match('"quota_ms":(%d+)') + 0
     owner.grace = math.min(owner.quota, MOST_GRACE_MS)
   end
@@ -39,7 +37,7 @@ end
 -- The quota after a switch that was credited `credited` ms.
 local function spend(owner, credited)
   if owner.quota then
-    owner.quota = math.min(7 * owner.gain, owner.quota + owner.gain - credited)
+    owner.quota = math.min(7 * owner.control.gain, owner.quota + owner.control.gain - credited)
     owner.grace = math.min(owner.quota, MOST_GRACE_MS)
     owner.clock = owner.clock:gsub('"quota_ms":%d+', ('"quota_ms":%d'):format(owner.quota))
   end

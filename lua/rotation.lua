@@ -75,7 +75,7 @@ local function next_participant(s, index)
     return nil
   end
   if s.mode.by_group then
-    local group_id = session.group_id(session.record(s, string.format('p%d', found)))
+    local group_id = session.group_id(session.record(s, session.participant_field(found)))
     found = member_after(session.members(s, group_id), session.last_active(s, group_id))
   end
   return found

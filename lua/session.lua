@@ -4,11 +4,10 @@
 --   status version epoch    as in the state
 --   cycle                   `active since alarm used count changed`: index of the active participant (-1: none); start of the cycle in server ms with
 --                           pauses left out, while paused the ms that it has run; next alarm in server ms (0: none); ms used by all cycles that
---                           ended, and their number; time of the last change in server ms
---   stood                   `offset standing`, only in a cycle whose clock ran out under `notify`: running time at which the clock got time again,
---                           and whether it stands at its end
---   warned                  `trailing from sent`, only with warnings: how many warnings are the newest events; the time left (ms) below which
---                           thresholds count in this cycle (-1: none); for each threshold 1 when it was sent
+--                           ended, and their number; time of the last change in server ms. After it, only where it applies:
+--                           ` /offset standing`, in a cycle whose clock ran out under `notify`: running time at which the clock got time again, and
+--                           1 while it stands at its end; ` !trailing from sent`, with warnings: how many warnings are the newest events, the time
+--                           left (ms) below which thresholds count in this cycle (-1: none), and for each threshold 1 when it was sent
 --   rules                   `mode ttl_ms action extras cycle_ms warnings control`: what transitions need of the config; extras adds 1 where an owner has
 --                           overtime and 2 with lag compensation
 --   rotation                one character for each index from 0: `1` has a turn, `x` is out, `.` has none of its own (in per_group a group's turn
@@ -36,7 +35,7 @@ local SCHEMA = 1
 local MOST_REQUESTS = 16
 local DAY_MS = 86400000
 
-local CYCLE = '^(%-?%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$'
+local CYCLE = '^(%-?%d+) (%d+) (%d+) (%d+) (%d+) (%d+)(.*)$'
 local RULES = '^(%S+) (%d+) (%S+) (%d) (%d+) (%S+) (.*)$'
 local RECORD = '^%[(%-?%d+),(%d+),(%d+),(%d),?(.*)%]$'
 
@@ -44,6 +43,18 @@ local RECORD = '^%[(%-?%d+),(%d+),(%d+),(%d),?(.*)%]$'
 -- text, because a look-up of a global is dear inside a function library.)
 local function integer(number)
   return ('%d'):format(number)
+end
+
+-- The fields of participants by their indexes, made as they are needed.
+local fields_by_index = {}
+
+local function participant_field(index)
+  local field = fields_by_index[index]
+  if not field then
+    field = 'p' .. integer(index)
+    fields_by_index[index] = field
+  end
+  return field
 end
 
 -- KEYS have to be the first `expected` of the session's four: one id, in its own partition. Returns the list of problems, nil for none.
@@ -76,17 +87,39 @@ local function keys_match(keys)
   return keys[2] == key .. ':log' and keys[3] == prefix .. 'alarms' and keys[4] == prefix .. 'outbox'
 end
 
+-- Rules that were read lately, by their text. It only saves the same reading again, so it does no harm that it is not replicated.
+local MOST_KNOWN = 256
+local known_rules, known_count = {}, 0
+
+-- The rules of a session from their text. Shared: not to be changed.
+local function read_rules(text)
+  local rules = known_rules[text]
+  if rules then
+    return rules
+  end
+  local mode_name, ttl, action, extras, cycle_ms, warnings, control = text:match(RULES)
+  rules = {
+    mode_name = mode_name, mode = modes.named(mode_name, cycle_ms), ttl = tonumber(ttl), action = action, extras = tonumber(extras),
+    cycle_ms = tonumber(cycle_ms), warnings = warnings, control = control,
+  }
+  if known_count >= MOST_KNOWN then
+    known_rules, known_count = {}, 0
+  end
+  known_rules[text], known_count = rules, known_count + 1
+  return rules
+end
+
 -- The session at keys[1], or nil where there is none. Time is the server's, but never before the session's last change.
 -- Numbers that are only added to or shown (used, count) stay the text that they were read as.
 local function load(keys)
   local key = keys[1]
-  local fields = redis.call('HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation', 'stood', 'warned')
+  local fields = redis.call('HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation')
   local status = fields[1]
   if not status or status == 'deleted' then
     return nil
   end
-  local active, since, alarm, used, count, changed = fields[4]:match(CYCLE)
-  local mode, ttl, action, extras, cycle_ms, warnings, control = fields[5]:match(RULES)
+  local active, since, alarm, used, count, changed, more = fields[4]:match(CYCLE)
+  local rules = read_rules(fields[5])
   local now = time.now()
   changed = changed + 0
   if now < changed then
@@ -94,18 +127,18 @@ local function load(keys)
   end
   local s = {
     key = key, keys = keys, now = now, status = status, version = fields[2] + 0, epoch = fields[3], active = active + 0, since = since + 0,
-    alarm = alarm + 0, used = used, count = count, changed = changed, mode_name = mode, mode = modes.named(mode, cycle_ms), ttl = ttl,
-    action = action, extras = extras + 0, cycle_ms = cycle_ms, warnings = warnings, control = control, rotation = fields[6],
-    offset = 0, standing = false, trailing = 0, records = {}, touched = {},
+    alarm = alarm + 0, used = used, count = count, changed = changed, rules = rules, mode = rules.mode, rotation = fields[6], offset = 0,
+    standing = false, trailing = 0, records = {}, touched = {},
   }
-  local stood, warned = fields[7], fields[8]
-  if stood then
-    local offset, standing = stood:match('^(%d+) (%d)$')
-    s.stood, s.offset, s.standing = true, offset + 0, standing == '1'
-  end
-  if warned then
-    local trailing, from, sent = warned:match('^(%d+) (%-?%d+) (%d+)$')
-    s.warned, s.trailing, s.warn_from, s.warn_sent = true, trailing + 0, from + 0, sent
+  if more ~= '' then
+    local offset, standing = more:match('/(%d+) (%d)')
+    if offset then
+      s.offset, s.standing = offset + 0, standing == '1'
+    end
+    local trailing, from, sent = more:match('!(%d+) (%-?%d+) (%d+)')
+    if trailing then
+      s.warned, s.trailing, s.warn_from, s.warn_sent = true, trailing + 0, from + 0, sent
+    end
   end
   return s
 end
@@ -121,24 +154,20 @@ local function owns(s, field)
   return first == 112 and owned_by == 'participant' or first == 103 and owned_by == 'group' or first == 99
 end
 
-local function set_control(record, control)
-  record.rule, record.parameters = controls.rules(control)
-end
-
--- A record in memory: bank, used, cycles, expired and clock (JSON) as in its field, shown (the JSON that never changes); for an owner of a clock rule,
--- parameters and overtime of its control as well.
+-- A record in memory: bank, used, cycles, expired and clock (JSON) as in its field, shown (the JSON that never changes); for an owner of a clock its
+-- control as well. bank_text, used and cycles are as they were read, until the record is changed.
 local function adopt(s, field, text, shown)
   local bank, used, cycles, expired, view = text:match(RECORD)
-  local record = { field = field, owns = owns(s, field), bank = bank + 0, used = used, cycles = cycles, expired = expired == '1', clock = view, shown = shown,
-    overtime = 0, grace = 0 }
+  local record = { field = field, owns = owns(s, field), bank = bank + 0, bank_text = bank, used = used, cycles = cycles, expired = expired == '1',
+    clock = view, shown = shown, overtime = 0, grace = 0 }
   if record.owns then
-    local control = s.control
-    if s.extras >= 2 or (shown and shown:sub(-5) ~= 'null}') then
+    local control, extras = s.rules.control, s.rules.extras
+    if extras >= 2 or (shown and shown:byte(-2) ~= 108) then -- not the end of null: it has a control of its own
       control = redis.call('HGET', s.key, 'c:' .. field) or control
     end
-    set_control(record, control)
-    if s.extras > 0 then
-      record.overtime = controls.overtime(record.parameters)
+    record.control = controls.read(control)
+    if extras > 0 then
+      record.overtime = record.control.overtime
       lag.adopt(record)
     end
   end
@@ -172,15 +201,18 @@ end
 
 -- What is shown of a record: `left` ms as text (nil: a clock without end), active or not.
 local function show(owner, left, active)
+  local bank, used, cycles = owner.bank_text, owner.used, owner.cycles
+  if owner.dirty then
+    bank, used, cycles = ('%d'):format(owner.bank), ('%d'):format(used), ('%d'):format(cycles)
+  end
   active = active and ',"is_active":true' or ',"is_active":false'
   if owner.owns then
-    return '{"total_time_ms":' .. ('%d'):format(owner.bank) .. ',"time_used_ms":' .. ('%d'):format(owner.used) .. ',"time_remaining_ms":'
-      .. (left or 'null') .. ',"cycle_count":' .. ('%d'):format(owner.cycles) .. active
-      .. (owner.expired and ',"has_expired":true,"clock":' or ',"has_expired":false,"clock":')
+    return '{"total_time_ms":' .. bank .. ',"time_used_ms":' .. used .. ',"time_remaining_ms":' .. (left or 'null') .. ',"cycle_count":' .. cycles
+      .. active .. (owner.expired and ',"has_expired":true,"clock":' or ',"has_expired":false,"clock":')
       .. (owner.clock ~= '' and owner.clock or '{}') .. ',' .. owner.shown
   end
-  return '{"total_time_ms":null,"time_used_ms":' .. ('%d'):format(owner.used) .. ',"time_remaining_ms":null,"cycle_count":'
-    .. ('%d'):format(owner.cycles) .. active .. ',"has_expired":false,"clock":null,' .. owner.shown
+  return '{"total_time_ms":null,"time_used_ms":' .. used .. ',"time_remaining_ms":null,"cycle_count":' .. cycles .. active
+    .. ',"has_expired":false,"clock":null,' .. owner.shown
 end
 
 -- What never changes of a participant and of a group. control: JSON or null.
@@ -290,26 +322,31 @@ local function rules_text(mode_name, ttl, action, extras, cycle_ms, warnings, co
   return ('%s %d %s %d %d %s %s'):format(mode_name, ttl, action, extras, cycle_ms, warnings, control)
 end
 
+-- Writes the session's rules with another control or other extras.
+local function set_rules(s, extras, control)
+  local rules = s.rules
+  set(s, 'rules', rules_text(rules.mode_name, rules.ttl, rules.action, extras, rules.cycle_ms, rules.warnings, control))
+end
+
 -- Gives the session's own clock another control.
 local function set_session_control(s, own_clock, control)
-  set_control(own_clock, control)
-  s.control = control
-  set(s, 'rules', rules_text(s.mode_name, s.ttl, s.action, s.extras, s.cycle_ms, s.warnings, control))
+  own_clock.control = controls.read(control)
+  set_rules(s, s.rules.extras, control)
 end
 
 -- A new participant's record, bound to its id. bank: nil for one without a clock; control: its own, as text, or nil; view: what its control keeps.
 local function add_participant(s, index, id, bank, control, view, shown)
-  local field = 'p' .. integer(index)
+  local field = participant_field(index)
   local added = { field = field, owns = bank ~= nil, bank = bank or 0, used = 0, cycles = 0, expired = false, clock = view, shown = shown, overtime = 0,
     grace = 0 }
   if bank then
-    set_control(added, control or s.control)
-    added.overtime = controls.overtime(added.parameters)
+    added.control = controls.read(control or s.rules.control)
+    added.overtime = added.control.overtime
     if control then
       set(s, 'c:' .. field, control)
     end
-    if added.overtime > 0 and s.extras % 2 == 0 then
-      set(s, 'rules', rules_text(s.mode_name, s.ttl, s.action, s.extras + 1, s.cycle_ms, s.warnings, s.control))
+    if added.overtime > 0 and s.rules.extras % 2 == 0 then
+      set_rules(s, s.rules.extras + 1, s.rules.control)
     end
   end
   s.records[field] = added
@@ -335,7 +372,14 @@ end
 -- Writes the session with its changed records. version and now are text.
 local function save(s, version, now)
   local key = s.key
-  local fields = { 'HSET', key, 'version', version, 'cycle', ('%d %d %d %d %d '):format(s.active, s.since, s.alarm, s.used, s.count) .. now }
+  local cycle = ('%d %d %d %d %d '):format(s.active, s.since, s.alarm, s.used, s.count) .. now
+  if s.offset > 0 or s.standing then
+    cycle = cycle .. (' /%d %d'):format(s.offset, s.standing and 1 or 0)
+  end
+  if s.warned then
+    cycle = cycle .. (' !%d %d %s'):format(s.trailing, s.warn_from, s.warn_sent)
+  end
+  local fields = { 'HSET', key, 'version', version, 'cycle', cycle }
   local size = 6
   local touched = s.touched
   for i = 1, #touched do
@@ -346,16 +390,6 @@ local function save(s, version, now)
   end
   if s.rotation_changed then
     fields[size + 1], fields[size + 2] = 'rotation', s.rotation
-    size = size + 2
-  end
-  if s.offset > 0 or s.standing then
-    fields[size + 1], fields[size + 2] = 'stood', string.format('%d %d', s.offset, s.standing and 1 or 0)
-    size = size + 2
-  elseif s.stood then
-    remove(s, 'stood')
-  end
-  if s.warned then
-    fields[size + 1], fields[size + 2] = 'warned', string.format('%d %d %s', s.trailing, s.warn_from, s.warn_sent)
     size = size + 2
   end
   if s.sets then
@@ -372,7 +406,7 @@ end
 -- Gives the session and its log their lifetime: the session's TTL past the end of a finished one or past the deadline of a running one
 -- (server ms), and a day or more while nothing runs down.
 local function prolong(s, deadline)
-  local life = s.ttl + 0
+  local life = s.rules.ttl
   local status = s.status
   if deadline then
     if deadline > s.now then
@@ -414,7 +448,8 @@ return {
   integer = integer, key_problems = key_problems, keys_match = keys_match, load = load, id_of = id_of, adopt = adopt, record = record, pair = pair,
   show = show, participant_shown = participant_shown, group_shown = group_shown, participant_id = participant_id,
   group_id = group_id, participant_index = participant_index, participant = participant, group = group, touch = touch, set = set,
-  set_session_control = set_session_control, set_status = set_status, set_rotation = set_rotation, members = members, set_members = set_members,
+  participant_field = participant_field, set_session_control = set_session_control,
+  set_status = set_status, set_rotation = set_rotation, members = members, set_members = set_members,
   last_active = last_active, set_last_active = set_last_active, rules_text = rules_text, add_participant = add_participant,
   remove_participant = remove_participant, save = save, prolong = prolong, find_request = find_request, remember_request = remember_request,
 }

@@ -51,7 +51,7 @@ local function build(s, export)
   local own_clock = fields.clock and session.record(s, 'clock')
   local total, maximum = fields.total or 'null', nil
   if s.mode.counts_up then
-    maximum = own_clock.parameters ~= '' and string.format('%d', s.used + own_clock.bank) or 'null'
+    maximum = not own_clock.control.endless and string.format('%d', s.used + own_clock.bank) or 'null'
   elseif s.mode.owner == 'session' then
     total = string.format('%d', own_clock.bank)
   end

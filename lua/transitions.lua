@@ -11,7 +11,7 @@ local TOO_FAST_MS = 10
 
 local function turn_of(s, index)
   local mode = s.mode
-  local field = 'p' .. session.integer(index)
+  local field = session.participant_field(index)
   local participant, owner, group_id
   if mode.owner == 'participant' then
     participant = session.record(s, field)
@@ -51,7 +51,7 @@ local function begin_cycle(s, index, at)
   local turn = turn_of(s, index)
   local owner, group = turn.owner, turn.group
   if s.mode.owner == 'cycle' then
-    owner.bank, owner.expired = s.cycle_ms + 0, false
+    owner.bank, owner.expired = s.rules.cycle_ms, false
     session.touch(s, owner, true)
   end
   s.standing = owner.expired
@@ -73,7 +73,7 @@ local function overtime_used(s, owner, used)
   if owner.overtime == 0 then
     return ''
   end
-  local over = used - math.max(0, math.min(used, owner.rule.budget(owner, s.offset)))
+  local over = used - math.max(0, math.min(used, owner.control.rule.budget(owner, s.offset)))
   return over > 0 and (',"overtime_used_ms":%d'):format(over) or ''
 end
 
@@ -113,7 +113,7 @@ local function break_cycle(s, turn)
     if used >= clock.budget(s, owner) then
       charge_all(s, turn)
     else
-      owner.bank = owner.rule.charged(owner, used, s.offset)
+      owner.bank = owner.control.rule.charged(owner, used, s.offset)
       account(s, turn, used)
     end
   end
@@ -136,7 +136,7 @@ local function winner(s, turn)
   if not index then
     return ''
   end
-  local participant = session.record(s, string.format('p%d', index))
+  local participant = session.record(s, session.participant_field(index))
   return ',"winner":"' .. (s.mode.by_group and session.group_id(participant) or session.participant_id(participant)) .. '"'
 end
 
@@ -146,7 +146,7 @@ local function expire_turn(s, turn, ends)
   local up = ends + turn.owner.grace
   local late = math.max(0, s.now - up)
   local next_start = late > LATE_MS and s.now or math.min(up, s.now)
-  local action, owned_by, whole = s.action, s.mode.owner, clock.budget(s, turn.owner)
+  local action, owned_by, whole = s.rules.action, s.mode.owner, clock.budget(s, turn.owner)
   local participant_id = session.participant_id(turn.participant)
   local extra = ',"expired_participant_id":"' .. participant_id .. '"'
   if s.mode.by_group then
@@ -218,7 +218,7 @@ end
 -- Whether the clock that runs while this participant is active is out of the game.
 local function is_out(s, participant)
   local owned_by = s.mode.owner
-  if s.action == 'notify' or owned_by == 'session' or owned_by == 'cycle' then
+  if s.rules.action == 'notify' or owned_by == 'session' or owned_by == 'cycle' then
     return false
   end
   return session.record(s, s.mode.clock(participant.field, session.group_id(participant))).expired
@@ -233,7 +233,7 @@ local function switch(s, options)
   local index
   if not options.NEXT and not s.mode.by_group then
     index = rotation.after(s, active)
-    session.pair(s, 'p' .. session.integer(active), 'p' .. session.integer(index))
+    session.pair(s, session.participant_field(active), session.participant_field(index))
   end
   local turn = turn_of(s, active)
   if options.CURRENT then
@@ -272,7 +272,7 @@ local function switch(s, options)
     end
     extra = extra .. overtime_used(s, owner, ran - credit)
     account(s, turn, owner.grace > 0 and math.min(ran, clock.budget(s, owner)) or ran)
-    owner.bank = owner.rule.settled(owner, ran - credit, s.offset)
+    owner.bank = owner.control.rule.settled(owner, ran - credit, s.offset)
     lag.spend(owner, credit)
   end
   count_cycle(s, turn)
@@ -400,7 +400,7 @@ local function adjust(s, options)
   end
   local reads = owner.bank
   if runs and not s.standing then
-    reads = owner.rule.charged(owner, elapsed - s.offset, s.offset)
+    reads = owner.control.rule.charged(owner, elapsed - s.offset, s.offset)
   end
   local target = options.SET or math.max(reads + options.ADD, math.min(reads, 0))
   local moved = target - reads
@@ -445,7 +445,7 @@ local function join(s, participant)
   end
   if index > 999 then
     problems[#problems + 1] = { 'participant_index', 'must be given: there is none above 999' }
-  elseif redis.call('HEXISTS', s.key, string.format('p%d', index)) == 1 then
+  elseif redis.call('HEXISTS', s.key, session.participant_field(index)) == 1 then
     problems[#problems + 1] = { 'participant_index', 'is taken' }
   end
   local group_id = participant.group_id
@@ -480,8 +480,8 @@ local function join(s, participant)
   local turn = current_turn(s)
   local bank = owns and participant.bank or nil
   local text, view = control.text, ''
-  if bank and s.extras >= 2 then
-    text, view = lag.fresh(text or s.control, bank)
+  if bank and s.rules.extras >= 2 then
+    text, view = lag.fresh(text or s.rules.control, bank)
   end
   session.add_participant(s, index, participant.id, bank, text, view,
     session.participant_shown(participant.id, index, group_id, control.shown))
@@ -491,7 +491,7 @@ local function join(s, participant)
       if first then
         rotation.mark(s, first, '.')
       end
-      rotation.mark(s, index, group.expired and s.action ~= 'notify' and 'x' or '1')
+      rotation.mark(s, index, group.expired and s.rules.action ~= 'notify' and 'x' or '1')
     else
       rotation.mark(s, index, '.')
     end

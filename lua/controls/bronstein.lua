@@ -9,6 +9,10 @@ local function pack(given)
   return string.format('%d', given.delay_ms)
 end
 
+local function parse(text)
+  return { delay = tonumber(text:match('^%d+')) }
+end
+
 local function budget(owner)
   return owner.bank
 end
@@ -18,8 +22,8 @@ local function charged(owner, used)
 end
 
 local function settled(owner, used)
-  local delay = tonumber(owner.parameters:match('^%d+'))
+  local delay = owner.control.delay
   return owner.bank - used + (used < delay and used or delay)
 end
 
-return { PARAMETERS = PARAMETERS, pack = pack, budget = budget, charged = charged, settled = settled }
+return { PARAMETERS = PARAMETERS, pack = pack, parse = parse, budget = budget, charged = charged, settled = settled }

@@ -11,8 +11,12 @@ local function pack(given)
   return string.format('%d', given.delay_ms)
 end
 
+local function parse(text)
+  return { delay = tonumber(text:match('^%d+')) }
+end
+
 local function delay_left(owner, offset)
-  local delay = owner.parameters:match('^%d+') - offset
+  local delay = owner.control.delay - offset
   return delay > 0 and delay or 0
 end
 
@@ -25,4 +29,4 @@ local function charged(owner, used, offset)
   return owner.bank - (over > 0 and over or 0)
 end
 
-return { PARAMETERS = PARAMETERS, pack = pack, budget = budget, charged = charged, settled = charged }
+return { PARAMETERS = PARAMETERS, pack = pack, parse = parse, budget = budget, charged = charged, settled = charged }

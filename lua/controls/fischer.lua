@@ -10,6 +10,11 @@ local function pack(given, session)
   return string.format('%d %d', given.increment_ms or session.increment_ms or 0, session.max_time_ms or 0)
 end
 
+local function parse(text)
+  local increment, cap = text:match('^(%d+) (%d+)')
+  return { increment = tonumber(increment), cap = tonumber(cap) }
+end
+
 local function budget(owner)
   return owner.bank
 end
@@ -19,17 +24,12 @@ local function charged(owner, used)
 end
 
 local function settled(owner, used)
-  local increment, cap = owner.parameters:match('^(%d+) (%d+)')
-  local rest = owner.bank - used
-  if increment == '0' then
-    return rest
-  end
-  local credited = rest + increment
-  cap = tonumber(cap)
+  local rest, control = owner.bank - used, owner.control
+  local credited, cap = rest + control.increment, control.cap
   if cap > 0 and credited > cap then
     return rest > cap and rest or cap
   end
   return credited
 end
 
-return { PARAMETERS = PARAMETERS, pack = pack, budget = budget, charged = charged, settled = settled }
+return { PARAMETERS = PARAMETERS, pack = pack, parse = parse, budget = budget, charged = charged, settled = settled }
