@@ -1,6 +1,6 @@
 -- The functions that callers see, and the only place that registers them. The reference with examples is README.md beside this file.
 --
--- Inside each: arguments, KEYS, existence and tenant, REQUEST, VERSION, status, CURRENT, NEXT, then whether time is up; all of it before
+-- Inside each: arguments, KEYS, existence and tenant, REQUEST, EPOCH and VERSION, status, CURRENT, NEXT, then whether time is up; all of it before
 -- the first write.
 
 local NONE = options.NONE
@@ -44,7 +44,7 @@ end
 -- The checks that all transitions share. Returns the loaded session, or nil with the reply (nil for none: the session is not there).
 local function open(name, keys, given, problems)
   if problems then
-    return nil, refusal.validation(problems)
+    return nil, refusal.validation(joined(problems, session.key_problems(keys, 4)))
   end
   local s = session.keys_match(keys) and session.load(keys)
   if not s then
@@ -64,15 +64,15 @@ local function open(name, keys, given, problems)
       return nil, replay(s, version, same_function)
     end
   end
-  if given.VERSION and (given.VERSION > s.version or given.VERSION < s.version - s.trailing) then
-    return nil, refusal.version(given.VERSION, s.version)
+  if (given.EPOCH and given.EPOCH ~= s.epoch) or (given.VERSION and (given.VERSION > s.version or given.VERSION < s.version - s.trailing)) then
+    return nil, refusal.moved_on(s, given.VERSION, given.EPOCH)
   end
   return s
 end
 
--- A transition by its rules: `rule(s, given, positional)`; `own` are its options. With `positional` the first argument is read by it into
--- a value, or nil and problems.
-local function transition(name, rule, own, positional)
+-- A transition by its rules: `rule(s, given, value)`; `own` are its options. With `positional` the first argument is read by it into the value, or nil
+-- and problems; `together(given)` finds the problems of well-formed options with each other.
+local function transition(name, rule, own, positional, together)
   return function(keys, args)
     local given, problems, value
     if positional then
@@ -82,6 +82,9 @@ local function transition(name, rule, own, positional)
       problems = joined(wrong, problems)
     else
       given, problems = options.parse(args, 1, own, COMMON)
+    end
+    if together and not problems then
+      problems = together(given)
     end
     local s, reply = open(name, keys, given, problems)
     if not s then
@@ -118,23 +121,16 @@ end
 
 local ADJUST = { PARTICIPANT = true, GROUP = true, SET = true, ADD = true, WITHIN = true, REASON = true }
 
-local adjust_transition = transition('sk_adjust', transitions.adjust, ADJUST)
-
-local function adjust(keys, args)
-  local given, problems = options.parse(args, 1, ADJUST, COMMON)
-  if not problems then
-    problems = {}
-    if given.PARTICIPANT and given.GROUP then
-      problems[1] = { 'GROUP', 'cannot go with PARTICIPANT' }
-    end
-    if (given.SET == nil) == (given.ADD == nil) then
-      problems[#problems + 1] = { 'SET', 'or ADD is required, one of them' }
-    end
-    if #problems > 0 then
-      return refusal.validation(problems)
-    end
+-- What the options of sk_adjust need of each other.
+local function adjust_problems(given)
+  local problems
+  if given.PARTICIPANT and given.GROUP then
+    problems = { { 'GROUP', 'cannot go with PARTICIPANT' } }
   end
-  return adjust_transition(keys, args)
+  if (given.SET == nil) == (given.ADD == nil) then
+    problems = joined(problems, { { 'SET', 'or ADD is required, one of them' } })
+  end
+  return problems
 end
 
 -- The epoch of a session that is made at `now`: a time, and never one that the id had before.
@@ -146,13 +142,11 @@ local function new_epoch(now, before)
   return string.format('%d', now)
 end
 
-local CREATE = { TTL = true }
+local CREATE = { TTL = true, TENANT = true, ACTOR = true, TRACE = true, REQUEST = true }
+local RESTORE = { TTL = true }
 
 local function create(keys, args)
-  local given, problems = options.parse(args, 2, CREATE, COMMON)
-  if given.VERSION then
-    problems = joined({ { 'VERSION', 'is no option of this function' } }, problems)
-  end
+  local given, problems = options.parse(args, 2, CREATE, NONE)
   local key_problems = session.key_problems(keys, 4)
   local now = time.now()
   local fields, wrong
@@ -243,7 +237,7 @@ local function delete(keys, args)
 end
 
 local function restore(keys, args)
-  local given, problems = options.parse(args, 2, CREATE, NONE)
+  local given, problems = options.parse(args, 2, RESTORE, NONE)
   local fine, exported = pcall(cjson.decode, args[1] or '')
   local kept = fine and type(exported) == 'table' and exported.internal
   local fields = type(kept) == 'table' and kept.fields
@@ -386,7 +380,8 @@ register('sk_resume', transition('sk_resume', transitions.resume, NONE), 'Lets a
 register('sk_complete', transition('sk_complete', close_as('completed'), NONE), 'Ends a session as completed. Replies with the change.')
 register('sk_cancel', transition('sk_cancel', close_as('cancelled'), NONE), 'Ends a session as cancelled. Replies with the change.')
 register('sk_expire', expire, 'Does what is due: an expiry or a warning. Replies with the change, or nil.')
-register('sk_adjust', adjust, 'Gives time to a clock, or takes it. Replies with the change, or nil where WITHIN is not met.')
+register('sk_adjust', transition('sk_adjust', transitions.adjust, ADJUST, nil, adjust_problems),
+  'Gives time to a clock, or takes it. Replies with the change, or nil where WITHIN is not met.')
 register('sk_join', transition('sk_join', function(s, _, participant) return transitions.join(s, participant) end, NONE, read_participant),
   'Adds a participant. Replies with the change.')
 register('sk_leave', transition('sk_leave', function(s, _, id) return transitions.leave(s, id) end, NONE, read_id),

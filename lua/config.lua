@@ -111,7 +111,7 @@ end
 local function read_participant(given, path, problem)
   if type(given) ~= 'table' then
     problem(path:sub(1, -2), 'must be an object')
-    return {}
+    return { named_group = true, named_bank = true }
   end
   given = without_nulls(given)
   unknown_names(given, PARTICIPANT, path, problem)

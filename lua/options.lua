@@ -54,8 +54,8 @@ local READERS = {
   REASON = words(0, 200),
 }
 
--- Names that a function may take, by the length of the list: those of every transition, and what a function adds to them.
-local COMMON = { TENANT = true, VERSION = true, ACTOR = true, TRACE = true, REQUEST = true }
+-- The names that every transition may take.
+local COMMON = { TENANT = true, VERSION = true, EPOCH = true, ACTOR = true, TRACE = true, REQUEST = true }
 local NONE = {}
 
 -- The pairs in `args` from position `from` as name -> value, and the problems with them as a list of {field, message}, nil where there

@@ -17,8 +17,8 @@ local function validation(problems)
     details[i] = '{"field":' .. json.quote(field) .. ',"message":' .. json.quote(message) .. '}'
     sentence[i] = field .. ' ' .. message
   end
-  -- An error reply is one line; whatever control character came with the input stays in the JSON, escaped.
-  local text = table.concat(sentence, '; '):gsub('%c', ' '):gsub('[{}]', ' ')
+  -- An error reply is one line, and its JSON begins at the first ` {"`; what came with the input stays in the JSON as it was.
+  local text = table.concat(sentence, '; '):gsub('%c', ' '):gsub(' {"', ' { "')
   return refuse('VALIDATION_ERROR', text, '{"details":[' .. table.concat(details, ',') .. ']}')
 end
 
@@ -39,9 +39,16 @@ local function participant_expired(id)
   return refuse('PARTICIPANT_EXPIRED', id .. ' is out of time')
 end
 
-local function version(expected, actual)
-  return refuse('CONCURRENT_MODIFICATION', string.format('the session is at version %d, not %d', actual, expected),
-    string.format('{"expected_version":%d,"actual_version":%d}', expected, actual))
+-- VERSION, EPOCH or both are not the session's.
+local function moved_on(s, expected_version, expected_epoch)
+  local context = {}
+  if expected_version then
+    context[1] = ('"expected_version":%d,"actual_version":%d'):format(expected_version, s.version)
+  end
+  if expected_epoch then
+    context[#context + 1] = '"expected_epoch":' .. json.quote(expected_epoch) .. ',"actual_epoch":"' .. s.epoch .. '"'
+  end
+  return refuse('CONCURRENT_MODIFICATION', ('the session is at version %d of epoch %s'):format(s.version, s.epoch), '{' .. table.concat(context, ',') .. '}')
 end
 
 local function current(expected, actual)
@@ -50,6 +57,6 @@ local function current(expected, actual)
 end
 
 return {
-  refuse = refuse, validation = validation, session_not_found = session_not_found, state = state, version = version, current = current,
+  refuse = refuse, validation = validation, session_not_found = session_not_found, state = state, moved_on = moved_on, current = current,
   participant_not_found = participant_not_found, participant_expired = participant_expired,
 }

@@ -1,0 +1,18 @@
+-- The modules in lua/ as they end up in one library: each file is the body of a function whose result later files see.
+std = "lua51"
+max_line_length = 160
+globals = {}
+read_globals = {
+  "redis", "cjson", "cmsgpack", "struct", "bit",
+  "VERSION",
+}
+
+-- Modules see the earlier ones by name. Read from the manifest, so that there is one list.
+local manifest = assert(io.open("lua/manifest"))
+for line in manifest:lines() do
+  local module = line:gsub("#.*", ""):gsub("%s", "")
+  if module ~= "" then
+    read_globals[#read_globals + 1] = module:gsub("/", "_"):gsub("%.lua$", "")
+  end
+end
+manifest:close()

@@ -1,0 +1,38 @@
+# make install | run | test | lint | lock. Needs python3 (3.11 or newer) and the network, once.
+PYTHON ?= python3
+BIN = .venv/bin
+STAMP = .venv/.installed
+PIP = $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PIP_NO_INPUT = 1
+
+.PHONY: install run test lint lock
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: PYTHON=")'
+	$(PYTHON) -m venv .venv
+	$(PIP) pip hatchling
+	$(PIP) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+run: $(STAMP)
+	$(BIN)/synckairos dev
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/synckairos functions check --source
+	@if command -v luacheck >/dev/null; then luacheck --quiet lua; \
+	elif [ "$$CI" = true ]; then echo 'luacheck is not installed' >&2; exit 1; \
+	else echo 'luacheck is not installed: the Lua is not checked'; fi
+
+# Writes down what is installed now, after an upgrade of .venv by hand.
+lock: $(STAMP)
+	$(BIN)/python -m pip freeze --all --exclude-editable > constraints.txt

@@ -1,0 +1,310 @@
+"""Reading a request's input: whatever is wrong with it is found and named, all of it, in one refusal."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from synckairos import keys
+from synckairos.api.request import ApiRequest
+from synckairos.api.schemas import Body, Input
+from synckairos.errors import Detail, UnsupportedMediaType, ValidationError
+from synckairos.sessions import Options
+
+T = TypeVar("T", bound=Input)
+
+_MATCH = re.compile(r'"(\d{1,15})(?:@([!#-~]{1,64}))?"')
+_VISIBLE = re.compile(r"[!-~]{1,255}")
+_UTF8 = re.compile(r"utf-?8", re.IGNORECASE)
+MAX_DEPTH = 64
+"""How deep a body that the function library judges may be nested; its own bound is the same."""
+
+_decoders: dict[type[Input], Callable[[bytes], Any]] = {}
+
+
+class Reader:
+    """Reads the parts of one request. Problems add up; `check` raises all of them as ValidationError."""
+
+    __slots__ = ("problems", "request")
+
+    def __init__(self, request: ApiRequest) -> None:
+        self.request = request
+        self.problems: list[Detail] = []
+
+    def problem(self, field: str, message: str) -> None:
+        """Remember a problem."""
+        self.problems.append({"field": field, "message": message})
+
+    def check(self) -> None:
+        """Raise what was found to be wrong."""
+        if self.problems:
+            refuse(self.problems)
+
+    def session_id(self, text: str) -> str:
+        """The session id in the path, in lower case."""
+        try:
+            return keys.session_id(text)
+        except ValidationError as error:
+            self.problems += error.details
+            return text
+
+    def id(self, field: str, text: str) -> str:
+        """Another id in the path, in lower case."""
+        try:
+            return keys.session_id(text)
+        except ValidationError:
+            self.problem(field, "must be a UUID")
+            return text
+
+    def text(self) -> bytes:
+        """The body as it came, if it is (or may be) JSON. Raises UnsupportedMediaType."""
+        request = self.request
+        body: bytes = request.body
+        if not body:
+            return body
+        headers = request.headers
+        content_type = headers.get("content-type")
+        if content_type is not None and content_type != "application/json":
+            kind, _, parameters = content_type.partition(";")
+            if kind.strip().lower() != "application/json":
+                raise UnsupportedMediaType
+            for parameter in parameters.split(";"):
+                name, _, value = parameter.partition("=")
+                if name.strip().lower() == "charset" and not _UTF8.fullmatch(value.strip(' "')):
+                    raise UnsupportedMediaType("the body has to be JSON in UTF-8")
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise UnsupportedMediaType("the body must not be compressed")
+        return body
+
+    def body(self, kind: type[T]) -> T:
+        """The body as `kind`; none at all is one without fields."""
+        text = self.text()
+        if text:
+            decode = _decoders.get(kind)
+            if decode is None:
+                decode = _decoders[kind] = msgspec.json.Decoder(kind).decode
+            try:
+                value: T = decode(text)
+            except (
+                ValueError,
+                RecursionError,
+            ):  # msgspec's errors are ValueErrors, and so is UnicodeDecodeError
+                found = list(_problems_of_text(kind, text))
+                self.problems += found
+                return kind()
+        else:
+            value = kind()
+        if (wrong := value.problem()) is not None:
+            self.problem(*wrong)
+        return value
+
+    def fields(self, kind: type[T], given: dict[str, msgspec.Raw]) -> T:
+        """Fields that were taken out of a body, as `kind`."""
+        values = {name: msgspec.json.decode(raw) for name, raw in given.items()}
+        try:
+            return msgspec.convert(values, kind)
+        except msgspec.ValidationError:
+            self.problems += _problems_of_fields(kind, values, strict=True)
+            return kind()
+
+    def query(self, kind: type[T]) -> T:
+        """The query parameters as `kind`."""
+        query = self.request.query_string
+        if not query:
+            return kind()
+        given: dict[str, str] = {}
+        try:
+            pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=100, errors="strict")
+        except ValueError:
+            self.problem("", "the query must be up to 100 pairs of name=value in UTF-8")
+            return kind()
+        for name, value in pairs:
+            if name in given:
+                self.problem(name, "must be given once")
+            given[name] = value
+        try:
+            return msgspec.convert(given, kind, strict=False)
+        except msgspec.ValidationError:
+            self.problems += _problems_of_fields(kind, given, strict=False)
+            return kind()
+
+    def options(self, body: Body) -> Options:
+        """The options of a change: who, and on which condition; `If-Match` and `expected_version` have to agree."""
+        version, epoch = body.expected_version, None
+        headers = self.request.headers
+        if "if-match" in headers:
+            given = headers.getall("if-match")
+            match = _MATCH.fullmatch(given[0].strip()) if len(given) == 1 else None
+            if match is None:
+                self.problem(
+                    "If-Match",
+                    'must be an ETag of the session ("<version>@<epoch>") or a version ("<version>")',
+                )
+            elif version is not None and int(match[1]) != version:
+                self.problem("expected_version", "must be the version in If-Match, or absent")
+            else:
+                version, epoch = int(match[1]), match[2]
+        caller = self.request.caller
+        return Options(
+            caller.tenant, version, caller.subject, self.request.trace_id, self.request_key(), epoch
+        )
+
+    def request_key(self) -> str | None:
+        """The `Idempotency-Key`."""
+        headers = self.request.headers
+        if "idempotency-key" not in headers:
+            return None
+        given = headers.getall("idempotency-key")
+        if len(given) == 1 and _VISIBLE.fullmatch(given[0]):
+            return str(given[0])
+        self.problem("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+        return None
+
+    def object(self) -> dict[str, msgspec.Raw] | None:
+        """The body as a JSON object, each field's value the exact text that came; None when it is none.
+
+        For what the function library judges. Its JSON parser and others do not read every text alike, so what
+        could be read in two ways is refused here: names given twice, NaN and Infinity, bytes that are no
+        UTF-8, half surrogate pairs.
+        """
+        text = self.text()
+        if not text:
+            self.problem("", "must be a JSON object")
+            return None
+        try:
+            value = _parse(text)
+        except _NotJsonError as error:
+            self.problem("", str(error))
+            return None
+        if found := list(_ambiguities(value)):
+            self.problems += found
+            return None
+        fields: dict[str, msgspec.Raw] = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        return fields
+
+
+def refuse(problems: list[Detail]) -> NoReturn:
+    """Raise ValidationError with these problems."""
+    raise ValidationError(
+        "; ".join(f"{problem['field'] or 'the input'} {problem['message']}" for problem in problems),
+        details=problems,
+    )
+
+
+def _problems_of_text(kind: type[Input], text: bytes) -> Iterator[Detail]:
+    """Everything that is wrong with a body that could not be decoded as `kind`."""
+    try:
+        value = _parse(text)
+    except _NotJsonError as error:
+        yield _problem("", str(error))
+    else:
+        yield from _problems_of_fields(kind, dict(value), strict=True)
+
+
+def _problems_of_fields(kind: type[Input], given: dict[str, Any], *, strict: bool) -> Iterator[Detail]:
+    """Everything that is wrong with these fields, each looked at by itself, then together."""
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    valid = {}
+    for name, value in given.items():
+        if name not in fields:
+            yield _problem(name, "is unknown")
+            continue
+        try:
+            valid[name] = msgspec.convert(value, fields[name].type, strict=strict)
+        except msgspec.ValidationError:
+            yield _problem(name, _must(fields[name].type))
+    if len(valid) == len(given.keys() & fields.keys()) and (wrong := kind(**valid).problem()) is not None:
+        yield _problem(*wrong)
+
+
+def _must(kind: Any) -> str:
+    """The sentence for a value that is not of this type."""
+    if isinstance(kind, msgspec.Meta):
+        return str((kind.extra or {}).get("must", ""))
+    if get_origin(kind) is Literal:
+        return "must be one of " + ", ".join(get_args(kind))
+    return next(
+        (must for part in (*getattr(kind, "__metadata__", ()), *get_args(kind)) if (must := _must(part))), ""
+    )
+
+
+def _problem(field: str, message: str) -> Detail:
+    return {"field": field, "message": message}
+
+
+class _NotJsonError(ValueError):
+    """Why a text is no JSON object."""
+
+
+class _Object(list[tuple[str, Any]]):
+    """A JSON object as pairs, so that names given twice are seen."""
+
+
+def _constant(word: str) -> NoReturn:
+    raise _NotJsonError(f"must be JSON: {word} is no number")
+
+
+def _integer(digits: str) -> int | float:
+    """No bound here is as high as 400 digits, and reading very many takes long."""
+    return int(digits) if len(digits) < 400 else math.inf
+
+
+_strict_decoder = json.JSONDecoder(object_pairs_hook=_Object, parse_constant=_constant, parse_int=_integer)
+
+
+def _parse(text: bytes) -> _Object:
+    """The JSON object that a text is. Raises _NotJsonError."""
+    try:
+        value = _strict_decoder.decode(text.decode())
+    except UnicodeDecodeError as error:
+        raise _NotJsonError(f"must be UTF-8; byte {error.start} is not") from error
+    except json.JSONDecodeError as error:
+        what = error.msg[0].lower() + error.msg[1:]
+        raise _NotJsonError(f"must be JSON: {what} (line {error.lineno}, column {error.colno})") from error
+    except RecursionError as error:
+        raise _NotJsonError("is nested too deeply") from error
+    if isinstance(value, _Object):
+        return value
+    raise _NotJsonError("must be a JSON object")
+
+
+def _ambiguities(value: Any, path: str = "", depth: int = 1) -> Iterator[Detail]:
+    """What JSON parsers do not read alike."""
+    if depth > MAX_DEPTH:
+        yield _problem(path, f"is nested deeper than {MAX_DEPTH}")
+    elif isinstance(value, _Object):
+        names = set()
+        for name, inner in value:
+            place = f"{path}.{name}" if path else name
+            if name in names:
+                yield _problem(_printable(place), "is given twice")
+            names.add(name)
+            if not _encodable(name):
+                yield _problem(_printable(place), "has half a surrogate pair in its name")
+            yield from _ambiguities(inner, place, depth + 1)
+    elif isinstance(value, list):
+        for position, inner in enumerate(value):
+            if inner is not None:
+                yield from _ambiguities(inner, f"{path}.{position}", depth + 1)
+    elif isinstance(value, str) and not _encodable(value):
+        yield _problem(_printable(path), "has half a surrogate pair")
+
+
+def _encodable(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _printable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()

@@ -1,0 +1,234 @@
+"""What every request goes through: errors in one shape, ids, CORS, the limits' headers, metrics.
+
+Sanic's own middleware is not used: it costs every request some awaits, and errors that come before a route is
+found would miss it. A handler is wrapped in `endpoint`; what fails before or around it
+comes to `Failures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from http import HTTPStatus
+from time import perf_counter
+from typing import Any
+
+import sanic.exceptions
+import structlog
+from prometheus_client import Histogram
+from sanic.handlers import ErrorHandler
+from sanic.http import Http
+from sanic.response import BaseHTTPResponse
+
+from synckairos import metrics
+from synckairos.api import replies
+from synckairos.api.replies import Reply
+from synckairos.api.request import ApiRequest
+from synckairos.api.route import Handler, Route
+from synckairos.config import Settings
+from synckairos.errors import (
+    InternalError,
+    MethodNotAllowed,
+    NetworkTimeout,
+    NotFound,
+    PayloadTooLarge,
+    SyncKairosError,
+    ValidationError,
+)
+
+logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+MAX_BODY = 1024 * 1024
+"""Bytes of a request body."""
+MAX_DRAINED = 16 * MAX_BODY
+"""How much of a body that is too large is read and thrown away, so that its sender can read the answer."""
+
+_EXPOSED = (
+    "ETag, Idempotent-Replayed, Location, RateLimit-Limit, RateLimit-Policy, RateLimit-Remaining, "
+    "RateLimit-Reset, Retry-After, X-Request-Id"
+)
+_ALLOWED_HEADERS = (
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, traceparent"
+)
+_PREFLIGHT_S = "600"
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+
+Endpoint = Callable[..., Awaitable[BaseHTTPResponse]]
+
+
+def endpoint(route: Route) -> Endpoint:
+    """The route's handler, with all that goes around it."""
+    handle: Handler = route.handler
+    observe = _observer(route.path, route.method)
+
+    async def answer(request: ApiRequest, **path: str) -> Reply:
+        started = perf_counter()
+        try:
+            reply = await handle(request, **path)
+        except SyncKairosError as error:
+            reply = replies.failure(error)
+            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                log(request, error)
+            elif error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+                reply.headers["accept"] = "application/json"
+                reply.headers["allow"] = allow(request)
+        finish(request, reply)
+        observe(reply.status).observe(perf_counter() - started)
+        return reply
+
+    answer.__name__ = route.name
+    return answer
+
+
+def finish(request: ApiRequest, reply: Reply) -> None:
+    """The headers that every answer has."""
+    headers = reply.headers
+    headers["x-request-id"] = request.request_id
+    if (traceparent := request.traceparent) is not None:
+        headers["traceparent"] = traceparent
+    if request.taken is not None:
+        limit, throttle = request.taken
+        headers["ratelimit-policy"] = limit.policy
+        headers["ratelimit-limit"] = throttle.limit
+        headers["ratelimit-remaining"] = throttle.remaining
+        headers["ratelimit-reset"] = replies.seconds(throttle.reset_after_ms)
+    if request.app.ctx.settings.enable_cors:
+        _cors(request, headers)
+
+
+def _cors(request: ApiRequest, headers: dict[str, Any]) -> None:
+    """Let pages of the allowed origins read the answer, without credentials: tokens are no cookies."""
+    settings: Settings = request.app.ctx.settings
+    if "*" in settings.allowed_origins:
+        headers["access-control-allow-origin"] = "*"
+    else:
+        headers["vary"] = "Origin"
+        origin = request.headers.get("origin")
+        if origin not in settings.allowed_origins:
+            return
+        headers["access-control-allow-origin"] = origin
+    headers["access-control-expose-headers"] = _EXPOSED
+
+
+def allow(request: ApiRequest) -> str:
+    """The methods that the request's path takes, for the header of that name.
+
+    Asked of the router one by one: for a path with parts that vary, its own answer is not complete.
+    """
+    allowed = {"OPTIONS"}
+    for method in _METHODS:
+        with suppress(sanic.exceptions.SanicException):
+            request.app.router.get(request.path, method, None)
+            allowed.add(method)
+    return ", ".join(sorted(allowed))
+
+
+class Failures(ErrorHandler):
+    """Whatever goes wrong outside of a handler, or in it without having been thought of, in the one shape."""
+
+    async def response(self, request: ApiRequest, exception: BaseException) -> BaseHTTPResponse | None:
+        """The answer to a request that failed with this exception."""
+        if isinstance(exception, sanic.exceptions.MethodNotAllowed) and request.method == "OPTIONS":
+            reply = self._options(request)
+        else:
+            error = translated(exception)
+            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                log(request, error, exception)
+            reply = replies.failure(error)
+            if isinstance(exception, sanic.exceptions.MethodNotAllowed):
+                reply.headers["allow"] = allow(request)
+        finish(request, reply)
+        _observe_other(reply.status).observe(0.0)
+        if isinstance(exception, sanic.exceptions.PayloadTooLarge) and isinstance(request.stream, Http):
+            await _answer_and_drain(request, reply)
+            return None
+        return reply
+
+    @staticmethod
+    def _options(request: ApiRequest) -> Reply:
+        allowed = allow(request)
+        reply = Reply(status=HTTPStatus.NO_CONTENT, headers={"allow": allowed})
+        if request.app.ctx.settings.enable_cors and "access-control-request-method" in request.headers:
+            reply.headers["access-control-allow-methods"] = allowed
+            reply.headers["access-control-allow-headers"] = _ALLOWED_HEADERS
+            reply.headers["access-control-max-age"] = _PREFLIGHT_S
+        return reply
+
+
+def translated(exception: BaseException) -> SyncKairosError:
+    """An exception as one of ours. Its own text stays inside."""
+    match exception:
+        case SyncKairosError():
+            return exception
+        case sanic.exceptions.MethodNotAllowed():
+            return MethodNotAllowed()
+        case sanic.exceptions.NotFound():
+            return NotFound()
+        case sanic.exceptions.PayloadTooLarge() if "header" in str(exception):
+            return PayloadTooLarge("the request's head is too large")
+        case sanic.exceptions.PayloadTooLarge():
+            return PayloadTooLarge()
+        case sanic.exceptions.RequestTimeout() | sanic.exceptions.ServiceUnavailable():
+            return NetworkTimeout()
+        case sanic.exceptions.ExpectationFailed():
+            return _unreadable("the only expectation that can be met is 100-continue")
+        case sanic.exceptions.SanicException() if 400 <= exception.status_code < 500:
+            return _unreadable("the request is not well-formed HTTP")
+        case _:
+            return InternalError()
+
+
+def _unreadable(message: str) -> ValidationError:
+    return ValidationError(message, details=[{"field": "", "message": message}])
+
+
+def log(request: ApiRequest, error: SyncKairosError, exception: BaseException | None = None) -> None:
+    """A failure of ours, with what is needed to find it again."""
+    write = logger.error if isinstance(error, InternalError) else logger.warning
+    cause = error if exception is None else exception
+    write(
+        "request failed",
+        code=error.code,
+        message=error.message,
+        request_id=request.request_id,
+        trace_id=request.trace_id,
+        method=request.method,
+        path=request.path,
+        exc_info=cause if isinstance(error, InternalError) else None,
+    )
+
+
+async def _answer_and_drain(request: ApiRequest, reply: Reply) -> None:
+    """Answer, then read on for a while.
+
+    Closing a connection with unread bytes in it resets it, and the reset would overtake the answer: a client
+    that is still sending, or has not yet read, would see a broken connection in place of the 413.
+    """
+    stream = request.stream
+    assert isinstance(stream, Http)
+    stream.keep_alive = False
+    request.reset_response()
+    response = await request.respond(reply)
+    await response.send(end_stream=True)
+    drained = 0
+    with suppress(Exception):  # the client went away, which is fine
+        while drained < MAX_DRAINED:
+            drained += len(stream.recv_buffer)
+            stream.recv_buffer.clear()
+            await stream._receive_more()  # noqa: SLF001 - `read` refuses a body of this size
+
+
+def _observer(path: str, method: str) -> Callable[[int], Histogram]:
+    """The histogram of a route by status. Looking it up by its labels would cost more than an observation."""
+    known: dict[int, Histogram] = {}
+
+    def observer(status: int) -> Histogram:
+        histogram = known.get(status)
+        if histogram is None:
+            histogram = known[status] = metrics.http_requests.labels(path, method, status)
+        return histogram
+
+    return observer
+
+
+_observe_other = _observer("", "")

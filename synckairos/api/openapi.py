@@ -1,0 +1,236 @@
+"""OpenAPI 3.1 from the table of routes and the types of the bodies, and a page for people made from that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from synckairos import __version__
+from synckairos.api import schemas
+from synckairos.api.limits import Limit
+from synckairos.api.route import Route, arguments_of
+from synckairos.config import Settings
+from synckairos.errors import (
+    InternalError,
+    PayloadTooLarge,
+    RateLimitExceeded,
+    SyncKairosError,
+    UnsupportedMediaType,
+    ValidationError,
+)
+
+CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+_ABOUT = (
+    "Turn timers that everybody sees run the same. Times are UTC; `*_ms` are milliseconds, `*_at` ISO 8601. "
+    "The clock that counts is the Redis primary's, see `GET /v1/time`. "
+    "Events come over the WebSocket `/ws?session_id=…`."
+)
+_IF_MATCH = (
+    'The ETag of the state, or a bare quoted version (`"47"`): refuse when the session is not there any more'
+)
+_IDEMPOTENCY_KEY = (
+    "1-255 visible ASCII characters; a repeat changes nothing and gets `Idempotent-Replayed: true`"
+)
+
+
+def document(routes: Sequence[Route], settings: Settings) -> bytes:
+    """The OpenAPI document as JSON."""
+    return msgspec.json.encode(_document(routes, settings))
+
+
+def _document(routes: Sequence[Route], settings: Settings) -> dict[str, Any]:
+    types: list[type[msgspec.Struct]] = [schemas.FailureDocument]
+    for route in routes:
+        types += [kind for kind in (route.reply, route.body) if kind is not None]
+    _, components = msgspec.json.schema_components(
+        list(dict.fromkeys(types)), ref_template="#/components/schemas/{name}"
+    )
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, settings)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "SyncKairos", "version": __version__, "description": _ABOUT},
+        "paths": paths,
+        "components": {"schemas": components},
+    }
+
+
+def _operation(route: Route, settings: Settings) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "tags": [route.tag],
+        "parameters": list(_parameters(route)),
+        "responses": _responses(route, settings),
+    }
+    if (limit := _limit(route, settings)) is not None:
+        operation["description"] = f"Rate limit ({limit.name}): {limit.policy}"
+    if route.body is not None:
+        operation["requestBody"] = {
+            "required": route.body_required,
+            "content": {"application/json": {"schema": _ref(route.body)}},
+        }
+    return operation
+
+
+def _parameters(route: Route) -> Iterable[dict[str, Any]]:
+    for name in arguments_of(route.path):
+        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+    for field in msgspec.structs.fields(route.query):
+        # A parameter of its own: absent is absent, there is no null in a query.
+        schema = msgspec.json.schema(field.type)
+        schema = next((part for part in schema.get("anyOf", ()) if part != {"type": "null"}), schema)
+        if "enum" in schema:
+            schema = {"type": "string", "enum": [value for value in schema["enum"] if value is not None]}
+        yield {"name": field.encode_name, "in": "query", "schema": schema}
+    headers = dict(route.headers)
+    if route.conditional:
+        headers["If-Match"] = _IF_MATCH
+    if route.idempotent:
+        headers["Idempotency-Key"] = _IDEMPOTENCY_KEY
+    for name, description in headers.items():
+        yield {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+
+
+def _responses(route: Route, settings: Settings) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": HTTPStatus(route.status).phrase}
+    if route.reply is not None:
+        success["content"] = {route.content_type: {"schema": _ref(route.reply)}}
+    elif route.status != HTTPStatus.NO_CONTENT:
+        success["content"] = {route.content_type: {}}
+    responses: dict[str, Any] = {str(int(route.status)): success}
+    if "If-None-Match" in route.headers:
+        responses["304"] = {"description": HTTPStatus.NOT_MODIFIED.phrase}
+    if route.path == "/ready":
+        responses["503"] = {**success, "description": "Not ready"}
+        return responses
+    by_status: dict[int, list[str]] = {}
+    for error in sorted(_errors(route, settings), key=lambda error: (error.status, error.code)):
+        by_status.setdefault(int(error.status), []).append(error.code)
+    for status, codes in by_status.items():
+        responses[str(status)] = {
+            "description": ", ".join(codes),
+            "content": {"application/json": {"schema": _ref(schemas.FailureDocument)}},
+        }
+    return responses
+
+
+def _errors(route: Route, settings: Settings) -> set[type[SyncKairosError]]:
+    errors = {*route.errors, InternalError}
+    if route.path.startswith("/v1/"):
+        errors.add(ValidationError)
+    if route.body is not None:
+        errors |= {UnsupportedMediaType, PayloadTooLarge}
+    if _limit(route, settings) is not None:
+        errors.add(RateLimitExceeded)
+    return errors
+
+
+def _limit(route: Route, settings: Settings) -> Limit | None:
+    if not settings.rate_limit_enabled:
+        return None
+    return route.limit(settings) if callable(route.limit) else route.limit
+
+
+def _ref(kind: type[msgspec.Struct]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{kind.__name__}"}
+
+
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
+:root{color-scheme:light dark}code,.method{font-family:ui-monospace,monospace;font-size:.9em}
+details{border:1px solid #8888;border-radius:6px;margin:.4rem 0;padding:.4rem .8rem}
+summary{cursor:pointer}.method{display:inline-block;min-width:4.5em;font-weight:700}
+table{border-collapse:collapse;margin:.5rem 0}
+td{text-align:left;vertical-align:top;padding:.15rem .8rem .15rem 0}
+"""
+
+
+def page(routes: Sequence[Route], settings: Settings) -> bytes:
+    """The same as a page that needs nothing but itself."""
+    described = _document(routes, settings)
+    tags = dict.fromkeys(route.tag for route in routes)
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8>",
+        "<meta name=viewport content='width=device-width'>",
+        f"<title>SyncKairos {escape(__version__)}</title><style>{_STYLE}</style>",
+        f"<h1>SyncKairos {escape(__version__)}</h1><p>{_prose(_ABOUT)}</p>",
+        "<p>For programs: <a href=/openapi.json>openapi.json</a></p>",
+    ]
+    for tag in tags:
+        parts.append(f"<h2>{escape(tag.capitalize())}</h2>")
+        for path, methods in described["paths"].items():
+            parts += [
+                _operation_html(method, path, operation)
+                for method, operation in methods.items()
+                if operation["tags"] == [tag]
+            ]
+    parts.append("<h2>Types</h2>")
+    for name, schema in described["components"]["schemas"].items():
+        rows = "".join(
+            f"<tr><td><code>{escape(field)}</code>"
+            f"{'' if field in schema.get('required', ()) else ' (optional)'}"
+            f"<td>{_type(inner)}<td>{_prose(inner.get('description', ''))}"
+            for field, inner in schema.get("properties", {}).items()
+        )
+        about = _prose(schema.get("description", ""))
+        parts.append(
+            f"<details id={escape(name)}><summary><code>{escape(name)}</code> {about}</summary>"
+            f"<table>{rows}</table></details>"
+        )
+    return "\n".join(parts).encode()
+
+
+def _operation_html(method: str, path: str, operation: dict[str, Any]) -> str:
+    body = operation.get("requestBody")
+    rows = "".join(
+        f"<tr><td><code>{escape(parameter['name'])}</code><td>{escape(parameter['in'])}"
+        f"<td>{_type(parameter['schema'])}<td>{_prose(parameter.get('description', ''))}"
+        for parameter in operation["parameters"]
+    )
+    if body is not None:
+        needed = "required" if body["required"] else "optional"
+        rows += f"<tr><td>body<td>{needed}<td>{_type(body['content']['application/json']['schema'])}<td>"
+    answers = "".join(
+        f"<tr><td>{status}<td>{escape(answer['description'])}"
+        f"<td>{'; '.join(_type(content.get('schema', {})) for content in answer.get('content', {}).values())}"
+        for status, answer in operation["responses"].items()
+    )
+    return (
+        f"<details><summary><span class=method>{method.upper()}</span><code>{escape(path)}</code> "
+        f"{escape(operation['summary'])}</summary><p>{_prose(operation.get('description', ''))}</p>"
+        f"<table>{rows}</table><table>{answers}</table></details>"
+    )
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """A schema in one line."""
+    if "$ref" in schema:
+        name = escape(schema["$ref"].rpartition("/")[2])
+        return f"<a href=#{name}>{name}</a>"
+    if "anyOf" in schema:
+        return " or ".join(map(_type, schema["anyOf"]))
+    if "enum" in schema:
+        return ", ".join(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_type(schema.get('items', {}))}"
+    bounds = [
+        f"{words} {schema[name]}"
+        for name, words in (("minimum", "from"), ("maximum", "to"), ("maxLength", "up to"))
+        if name in schema
+    ]
+    return escape(" ".join([str(schema.get("format", schema.get("type", "any"))), *bounds]))
+
+
+def _prose(text: str) -> str:
+    """Text with `code` in it."""
+    return "".join(
+        f"<code>{escape(part)}</code>" if position % 2 else escape(part)
+        for position, part in enumerate(text.split("`"))
+    )

@@ -1,0 +1,71 @@
+"""One row of the table of routes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from synckairos.api.limits import Limit
+from synckairos.api.replies import Reply
+from synckairos.api.schemas import Input, NoQuery
+from synckairos.config import Settings
+from synckairos.errors import SyncKairosError
+
+Handler = Callable[..., Awaitable[Reply]]
+"""Called with the request and the parts of the path by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method at a path, who answers it, and all that OpenAPI says about it.
+
+    path: with its parts in braces
+    reply, body: the types of the bodies, None for no JSON body
+    query: the parameters it takes
+    conditional: whether it takes `If-Match`
+    idempotent: whether it takes `Idempotency-Key`
+    limit: the rate limit it is under
+    errors: what can go wrong beside what can go wrong everywhere
+    internal: not part of what OpenAPI describes
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    tag: str
+    reply: type[msgspec.Struct] | None = None
+    status: int = 200
+    body: type[msgspec.Struct] | None = None
+    body_required: bool = False
+    query: type[Input] = NoQuery
+    conditional: bool = False
+    idempotent: bool = False
+    limit: Limit | Callable[[Settings], Limit] | None = None
+    errors: tuple[type[SyncKairosError], ...] = ()
+    content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def sanic_path(self) -> str:
+        """The path as Sanic's router takes it."""
+        return re.sub(r"\{(\w+)\}", r"<\1:str>", self.path)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What the router answers: whoever may GET may HEAD."""
+        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
+
+    @property
+    def name(self) -> str:
+        """The operation's name, unique among the routes."""
+        return self.handler.__name__
+
+
+def arguments_of(path: str) -> list[Any]:
+    """The names of the parts in braces, in order."""
+    return re.findall(r"\{(\w+)\}", path)

@@ -1,0 +1,10 @@
+"""All routes, in one table: the router, the `Allow` headers and OpenAPI are made from it."""
+
+from __future__ import annotations
+
+from synckairos.api.route import Route
+from synckairos.api.routes import service, sessions
+
+ROUTES: tuple[Route, ...] = (*sessions.ROUTES, *service.ROUTES)
+
+__all__ = ["ROUTES", "Route"]

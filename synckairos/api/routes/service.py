@@ -1,0 +1,159 @@
+"""Routes about the service itself: its clock, its health, its metrics, its description."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from http import HTTPStatus
+
+import structlog
+from redis.exceptions import RedisError
+
+from synckairos import __version__, metrics
+from synckairos.api import limits, openapi, replies, schemas
+from synckairos.api.inputs import Reader
+from synckairos.api.replies import Reply
+from synckairos.api.request import ApiRequest
+from synckairos.api.route import Route
+from synckairos.errors import StorageUnavailable, SyncKairosError
+
+logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+DRIFT_TOLERANCE_MS = 50
+"""How far a client's idea of the server's clock may drift before it should ask again."""
+CHECK_TIMEOUT_S = 1.0
+
+_ORDER: dict[str, int] = {"ok": 0, "degraded": 1, "unready": 2}
+
+
+async def get_time(request: ApiRequest) -> Reply:
+    """The server's clock: that of the Redis primary, which is the one that counts.
+
+    Its offset from this process' clock is measured every few seconds, so that both moments, the request's and
+    the answer's, are read and not guessed from one round trip.
+    """
+    clock = request.app.ctx.clock
+    received = clock.now_ms()
+    await limits.take_per_address(request, limits.TIME)
+    reader = Reader(request)
+    reader.query(schemas.NoQuery)
+    reader.check()
+    if math.isinf(clock.uncertainty_ms()):
+        raise StorageUnavailable("the server's clock is not known yet")
+    transmit = int(clock.now_ms())
+    reply = replies.document(
+        schemas.Time(
+            timestamp_ms=transmit,
+            receive_ms=min(int(received), transmit),
+            transmit_ms=transmit,
+            server_version=__version__,
+            drift_tolerance_ms=DRIFT_TOLERANCE_MS,
+        )
+    )
+    reply.headers["cache-control"] = "no-store"
+    return reply
+
+
+async def get_health(_: ApiRequest) -> Reply:
+    """That the process is alive, whatever else is not."""
+    return replies.document(schemas.Health("ok"))
+
+
+async def get_ready(request: ApiRequest) -> Reply:
+    """Whether the service can do its work, and what of it is missing."""
+    context = request.app.ctx
+    redis, library = await asyncio.gather(_check_redis(request), _check_library(request))
+    checks = {
+        "redis": redis,
+        "library": library,
+        "keyspace_events": _check_keyspace_events(request),
+        "audit": schemas.Check("degraded", "there is no audit store: what Redis loses is lost"),
+    }
+    if context.draining:
+        checks["service"] = schemas.Check("unready", "shutting down")
+    worst = max((check.status for check in checks.values()), key=_ORDER.__getitem__)
+    status = HTTPStatus.SERVICE_UNAVAILABLE if worst == "unready" else HTTPStatus.OK
+    return replies.document(schemas.Ready(worst, checks), status)
+
+
+async def get_metrics(_: ApiRequest) -> Reply:
+    """Metrics for Prometheus; those of all worker processes."""
+    return Reply(metrics.render(), content_type=metrics.CONTENT_TYPE)
+
+
+async def get_openapi(request: ApiRequest) -> Reply:
+    """This description, as OpenAPI."""
+    return Reply(request.app.ctx.openapi)
+
+
+async def get_docs(request: ApiRequest) -> Reply:
+    """This description, for people."""
+    reply = Reply(request.app.ctx.docs, content_type="text/html; charset=utf-8")
+    reply.headers["content-security-policy"] = openapi.CONTENT_SECURITY_POLICY
+    return reply
+
+
+async def _check_redis(request: ApiRequest) -> schemas.Check:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            for client in await request.app.ctx.connection.primaries():
+                await client.ping()
+    except (RedisError, OSError, SyncKairosError) as error:  # TimeoutError is an OSError
+        logger.warning("redis does not answer", error=repr(error))
+        return schemas.Check("unready", "does not answer")
+    return schemas.Check("ok")
+
+
+async def _check_library(request: ApiRequest) -> schemas.Check:
+    own = request.app.ctx.connection.library.version
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            found = (await request.app.ctx.sessions.info()).version
+    except (TimeoutError, SyncKairosError) as error:
+        logger.warning("the function library does not answer", error=repr(error))
+        return schemas.Check("unready", "does not answer")
+    if found == own:
+        return schemas.Check("ok", found)
+    if _version(found) > _version(own):
+        return schemas.Check("ok", f"{found}, newer than this service's {own}")
+    return schemas.Check("degraded", f"{found}, older than this service's {own}")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdecimal())
+
+
+def _check_keyspace_events(request: ApiRequest) -> schemas.Check:
+    """Without them it takes a heartbeat longer until subscribers hear that a session's key vanished."""
+    subscriptions = request.app.ctx.subscriptions
+    if subscriptions.keyspace_events == "on":
+        return schemas.Check("ok")
+    return schemas.Check("degraded", subscriptions.keyspace_detail or "not known yet")
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "GET",
+        "/v1/time",
+        get_time,
+        "The server's clock",
+        "service",
+        reply=schemas.Time,
+        limit=limits.TIME,
+        errors=(StorageUnavailable,),
+    ),
+    Route("GET", "/health", get_health, "Whether the process is alive", "service", reply=schemas.Health),
+    Route(
+        "GET",
+        "/ready",
+        get_ready,
+        "Whether the service can do its work; 503 with the same body when it cannot",
+        "service",
+        reply=schemas.Ready,
+    ),
+    Route(
+        "GET", "/metrics", get_metrics, "Metrics for Prometheus", "service", content_type=metrics.CONTENT_TYPE
+    ),
+    Route("GET", "/openapi.json", get_openapi, "This description, as OpenAPI", "service"),
+    Route("GET", "/docs", get_docs, "This description, for people", "service", content_type="text/html"),
+)

@@ -1,0 +1,414 @@
+"""What goes in and out, as types: small bodies and queries are decoded by them, OpenAPI is made from them.
+
+Two bodies are described here for OpenAPI only: a session's config and a new participant. The function library
+is the one judge of those and gets them as the text they came as.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+DAY_MS = 86_400_000
+
+UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+
+# `extra` holds the sentence for people; a value that does not fit is answered with it.
+Uuid = Annotated[str, Meta(pattern=UUID_PATTERN, extra={"must": "must be a UUID"})]
+Version = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=2**53 - 1,
+        description="Refuse unless nothing but warnings happened since this version",
+        extra={"must": "must be a version: a whole number from 0"},
+    ),
+]
+SetMs = Annotated[
+    int, Meta(ge=0, le=DAY_MS, extra={"must": f"must be a whole number of milliseconds from 0 to {DAY_MS}"})
+]
+AddMs = Annotated[
+    int,
+    Meta(
+        ge=-DAY_MS,
+        le=DAY_MS,
+        extra={"must": f"must be a whole number of milliseconds from -{DAY_MS} to {DAY_MS}"},
+    ),
+]
+WithinMs = Annotated[
+    int, Meta(ge=1, le=DAY_MS, extra={"must": f"must be a whole number of milliseconds from 1 to {DAY_MS}"})
+]
+Reason = Annotated[str, Meta(min_length=1, max_length=200, extra={"must": "must be 1 to 200 characters"})]
+Since = Annotated[int, Meta(ge=0, le=2**53 - 1, extra={"must": "must be a version: a whole number from 0"})]
+Limit = Annotated[int, Meta(ge=1, le=100, extra={"must": "must be a whole number from 1 to 100"})]
+Cursor = Annotated[
+    str, Meta(min_length=1, max_length=512, extra={"must": "must be the next_cursor of a page before"})
+]
+Status = Literal["pending", "running", "paused", "expired", "completed", "cancelled"]
+SyncMode = Literal["per_participant", "per_group", "per_cycle", "global", "count_up"]
+
+
+class Input(Struct, frozen=True, forbid_unknown_fields=True):
+    """A body or query that this package decodes: unknown names are refused, null means absent."""
+
+    def problem(self) -> tuple[str, str] | None:
+        """(field, message) of what is wrong between fields that are right each by itself."""
+        return None
+
+
+class Body(Input, frozen=True, forbid_unknown_fields=True):
+    """A body of a call that changes a session."""
+
+    expected_version: Version | None = None
+
+
+class TransitionBody(Body, frozen=True, forbid_unknown_fields=True):
+    """Body of the calls that need to say nothing else."""
+
+
+class SwitchBody(Body, frozen=True, forbid_unknown_fields=True):
+    """Who is believed to be active, and who is to be next."""
+
+    current_participant_id: Uuid | None = None
+    next_participant_id: Uuid | None = None
+
+
+class AdjustBody(Body, frozen=True, forbid_unknown_fields=True):
+    """What a clock is to read, or what to add to it; `within_ms`: only when less than that is left."""
+
+    total_time_ms: SetMs | None = None
+    add_ms: AddMs | None = None
+    within_ms: WithinMs | None = None
+    reason: Reason | None = None
+
+    def problem(self) -> tuple[str, str] | None:
+        """A clock is set or moved, one of the two."""
+        if (self.total_time_ms is None) == (self.add_ms is None):
+            return "total_time_ms", "either total_time_ms or add_ms must be given, and not both"
+        return None
+
+
+class NoQuery(Input, frozen=True, forbid_unknown_fields=True):
+    """No parameters."""
+
+
+class EventsQuery(Input, frozen=True, forbid_unknown_fields=True):
+    """`since`: the version after which events are wanted."""
+
+    since: Since = 0
+
+
+class ListQuery(Input, frozen=True, forbid_unknown_fields=True):
+    """Which sessions, and how many at once."""
+
+    status: Status | None = None
+    limit: Limit = 20
+    cursor: Cursor | None = None
+
+
+# For OpenAPI only, from here on.
+
+Milliseconds = Annotated[int, Meta(description="Milliseconds")]
+Instant = Annotated[
+    str, Meta(description="ISO 8601, UTC, milliseconds", extra_json_schema={"format": "date-time"})
+]
+Bank = Annotated[int, Meta(ge=1000, le=DAY_MS, description="Milliseconds, 1 s to 24 h")]
+
+
+class StageConfig(Struct):
+    """One stage of a time control with stages; the last one has no `moves`."""
+
+    time_ms: Annotated[int, Meta(ge=0, le=DAY_MS)]
+    kind: Literal["fischer", "bronstein", "delay", "byoyomi", "canadian", "hourglass"] = "fischer"
+    moves: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    increment_ms: Annotated[int, Meta(ge=0, le=60_000)] | None = None
+    delay_ms: Annotated[int, Meta(ge=0, le=DAY_MS)] | None = None
+    periods: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    period_ms: Annotated[int, Meta(ge=1, le=DAY_MS)] | None = None
+
+
+class TimeControl(Struct):
+    """How a clock is spent. A kind takes its own parameters only."""
+
+    kind: Literal["fischer", "bronstein", "delay", "byoyomi", "canadian", "hourglass", "stages"]
+    delay_ms: Annotated[int, Meta(ge=0, le=DAY_MS)] | None = None
+    periods: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    period_ms: Annotated[int, Meta(ge=1, le=DAY_MS)] | None = None
+    moves: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    overtime_ms: Annotated[int, Meta(ge=0, le=DAY_MS)] | None = None
+    stages: Annotated[list[StageConfig], Meta(min_length=1, max_length=8)] | None = None
+
+
+AnyTimeControl = Annotated[
+    TimeControl | str, Meta(description="As an object, or as players write it, such as `5+3`")
+]
+
+
+class ParticipantConfig(Struct):
+    """Somebody who takes turns."""
+
+    participant_id: Uuid
+    participant_index: Annotated[int, Meta(ge=0, le=999, description="Place in the rotation")] | None = None
+    group_id: Uuid | None = None
+    total_time_ms: Bank | None = None
+    time_control: AnyTimeControl | None = None
+
+
+class JoinBody(ParticipantConfig):
+    """A new participant, and optionally the version that the caller believes in."""
+
+    expected_version: Version | None = None
+
+
+class GroupConfig(Struct):
+    """Participants who share one clock."""
+
+    group_id: Uuid
+    total_time_ms: Bank | None = None
+    time_control: AnyTimeControl | None = None
+
+
+class TimeoutAction(Struct):
+    """What happens when time is up. Other fields are given back in `action_applied`."""
+
+    type: Literal["end_session", "skip_cycle", "auto_action", "notify"]
+
+
+class SessionConfig(Struct):
+    """A new session."""
+
+    sync_mode: SyncMode
+    participants: Annotated[list[ParticipantConfig], Meta(min_length=1, max_length=1000)]
+    session_id: Uuid | None = None
+    groups: list[GroupConfig] | None = None
+    active_participant_id: Uuid | None = None
+    total_time_ms: Bank | None = None
+    time_per_cycle_ms: Bank | None = None
+    increment_ms: Annotated[int, Meta(ge=0, le=60_000)] | None = None
+    max_time_ms: Bank | None = None
+    time_control: AnyTimeControl | None = None
+    lag_compensation: bool | None = None
+    auto_advance: bool | None = None
+    action_on_timeout: TimeoutAction | None = None
+    warnings_ms: Annotated[list[Annotated[int, Meta(ge=1, le=DAY_MS)]], Meta(max_length=8)] | None = None
+    players_may_pause: bool | None = None
+    metadata: Annotated[dict[str, Any], Meta(max_length=100)] | None = None
+
+
+class Owner(Struct):
+    """A clock owner as it stands. Clock fields are null where the mode gives it no clock."""
+
+    total_time_ms: Milliseconds | None
+    time_used_ms: Milliseconds
+    time_remaining_ms: Milliseconds | None
+    cycle_count: int
+    is_active: bool
+    has_expired: bool
+    clock: dict[str, Any] | None
+
+
+class Participant(Owner):
+    """A participant as it stands."""
+
+    participant_id: str
+    participant_index: int
+    group_id: str | None
+    time_control: dict[str, Any] | None
+
+
+class Group(Owner):
+    """A group as it stands."""
+
+    group_id: str
+    time_control: dict[str, Any] | None
+
+
+class SessionState(Struct):
+    """A session as it stands at `server_time_ms`."""
+
+    session_id: str
+    sync_mode: SyncMode
+    status: Status
+    version: int
+    epoch: str
+    schema: int
+    participants: list[Participant]
+    groups: list[Group]
+    active_participant_id: str | None
+    active_group_id: str | None
+    total_time_ms: Milliseconds | None
+    time_per_cycle_ms: Milliseconds | None
+    increment_ms: Milliseconds | None
+    max_time_ms: Milliseconds | None
+    time_control: dict[str, Any]
+    lag_compensation: bool
+    time_used_ms: Milliseconds
+    time_remaining_ms: Milliseconds | None
+    cycle_count: int
+    cycle_elapsed_ms: Milliseconds | None
+    auto_advance: bool
+    action_on_timeout: dict[str, Any]
+    warnings_ms: list[int]
+    players_may_pause: bool
+    metadata: dict[str, Any]
+    cycle_started_at: Instant | None
+    deadline_ms: Milliseconds | None
+    session_started_at: Instant | None
+    session_completed_at: Instant | None
+    created_at: Instant
+    updated_at: Instant
+    server_time_ms: Milliseconds
+    tenant_id: str | None
+    recovered: bool
+    recovered_at: Instant | None
+    warning: str | None
+
+
+class ChangeFields(Struct, kw_only=True):
+    """What one change did. `participants` and `groups` list those whose stored values changed."""
+
+    event: str
+    reason: str
+    status: Status
+    active_participant_id: str | None
+    active_group_id: str | None
+    cycle_started_at: Instant | None
+    deadline_ms: Milliseconds | None
+    time_remaining_ms: Milliseconds | None
+    cycle_count: int
+    participants: list[Participant]
+    groups: list[Group]
+    actor: str | None
+    trace: str | None
+    expired_participant_id: str | msgspec.UnsetType = msgspec.UNSET
+    expired_group_id: str | msgspec.UnsetType = msgspec.UNSET
+    expired_deadline_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
+    late_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
+    action_applied: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    warning_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
+    lag_credit_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
+    overtime_used_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
+    removed_participant_id: str | msgspec.UnsetType = msgspec.UNSET
+    adjusted_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
+    adjust_reason: str | msgspec.UnsetType = msgspec.UNSET
+    suspicious: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class ChangeReply(ChangeFields, kw_only=True):
+    """A change and where in the session's history it stands."""
+
+    session_id: str
+    version: int
+    epoch: str
+    server_time_ms: Milliseconds
+
+
+class Event(Struct):
+    """A change as logged and as WebSocket clients get it."""
+
+    v: int
+    type: Literal["STATE_UPDATE", "TIME_WARNING", "TIME_EXPIRED", "SESSION_DELETED"]
+    session_id: str
+    version: int
+    epoch: str
+    server_time_ms: Milliseconds
+    payload: ChangeFields
+
+
+class StateDocument(Struct):
+    """A state."""
+
+    data: SessionState
+
+
+class ChangeDocument(Struct):
+    """A change."""
+
+    data: ChangeReply
+
+
+class AdjustDocument(Struct):
+    """A change, or null when at least `within_ms` was left."""
+
+    data: ChangeReply | None
+
+
+class Events(Struct):
+    """Events, oldest first. Ask again with `since=next_since`."""
+
+    events: list[Event]
+    next_since: int
+
+
+class EventsDocument(Struct):
+    """Events."""
+
+    data: Events
+
+
+class SessionPage(Struct):
+    """Sessions without their participants, newest first."""
+
+    sessions: list[dict[str, Any]]
+    next_cursor: str | None
+
+
+class SessionPageDocument(Struct):
+    """A page of sessions."""
+
+    data: SessionPage
+
+
+class Detail(Struct):
+    """One problem. `field` is a dotted path with positions, such as `participants.0.participant_id`."""
+
+    field: str
+    message: str
+
+
+class Failure(Struct):
+    """What went wrong, and whether the same call may succeed later."""
+
+    code: str
+    message: str
+    retryable: bool
+    context: dict[str, Any]
+    details: list[Detail] | msgspec.UnsetType = msgspec.UNSET
+
+
+class FailureDocument(Struct):
+    """Every error looks like this."""
+
+    error: Failure
+
+
+class Time(Struct):
+    """The server's clock: when the request came, and when this answer left."""
+
+    timestamp_ms: Milliseconds
+    receive_ms: Milliseconds
+    transmit_ms: Milliseconds
+    server_version: str
+    drift_tolerance_ms: Milliseconds
+
+
+class Health(Struct):
+    """The process is alive."""
+
+    status: Literal["ok"]
+
+
+class Check(Struct):
+    """One part that the service needs."""
+
+    status: Literal["ok", "degraded", "unready"]
+    message: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Ready(Struct):
+    """Whether the service can do its work: the worst of the checks. A degraded one does not stop it."""
+
+    status: Literal["ok", "degraded", "unready"]
+    checks: dict[str, Check]

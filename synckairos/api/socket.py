@@ -1,0 +1,248 @@
+"""One WebSocket on one transport.
+
+The `websockets` library speaks the protocol; this class moves its bytes. It replaces Sanic's own adapter,
+which takes a task for each chunk of bytes that arrives and a lock and a coroutine for each message that
+leaves: an event for a thousand subscribers has to be a thousand writes and nothing else. Text leaves as
+frames that were made once for everybody (`send`), and whoever does not read them is cut at a bound of unsent
+bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from time import monotonic
+from typing import cast
+
+from sanic.server.protocols.websocket_protocol import WebSocketProtocol
+from sanic.server.websockets.impl import WebsocketImplProtocol
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from synckairos import metrics
+from synckairos.api.request import ApiRequest
+from synckairos.errors import ValidationError
+
+MAX_MESSAGE = 64 * 1024
+"""Bytes of a client's message; above it the connection is closed with 1009."""
+MAX_UNSENT = 1024 * 1024
+"""Bytes that may wait for a client to read; above it the connection is closed with 1013."""
+MAX_UNREAD = 64
+"""Messages that may wait to be answered; until one is, nothing more is read from the client."""
+HEARTBEAT_S = 5.0
+UNANSWERED = 2
+"""So many pings in a row without their pong end the connection."""
+CLOSE_TIMEOUT_S = 10.0
+SLOW_CLOSE_TIMEOUT_S = 30.0
+"""A slow reader has so long to read what it was sent and learn why it is cut."""
+
+
+class Socket:
+    """A WebSocket that is open, in the place where Sanic's protocol keeps its own adapter."""
+
+    loop: asyncio.AbstractEventLoop | None = None
+    """Sanic looks at it when it shuts down; without a loop it calls `end_connection`."""
+
+    def __init__(self, protocol: WebSocketProtocol, ws_proto: ServerProtocol) -> None:
+        assert protocol.transport is not None
+        self.ws_proto = ws_proto
+        self._loop = asyncio.get_running_loop()
+        self._transport = protocol.transport
+        self._messages: deque[tuple[str, float]] = deque()
+        self._chunks: list[bytes] = []
+        self._arrived = asyncio.Event()
+        self._ended = False
+        self._draining = False
+        self._paused = False
+        self._unanswered = 0
+        self._heartbeat = self._loop.call_later(HEARTBEAT_S, self._beat)
+        self._abort: asyncio.TimerHandle | None = None
+        self.closed = self._loop.create_future()
+        """Done when the connection is gone."""
+        protocol.websocket = cast(WebsocketImplProtocol, self)
+        metrics.websocket_connections.inc()
+
+    def send(self, frame: bytes) -> None:
+        """Write whole frames, unless the connection is ending. Never blocks: a slow reader is cut instead."""
+        if self._ended:
+            return
+        # Asked before the write: one big state for a quick reader is no backlog.
+        if self._transport.get_write_buffer_size() <= MAX_UNSENT:
+            self._transport.write(frame)
+        else:
+            metrics.slow_readers.inc()
+            self._end(CloseCode.TRY_AGAIN_LATER, "too slow a reader; connect again", SLOW_CLOSE_TIMEOUT_S)
+
+    def end(self, code: int, reason: str) -> None:
+        """Close, after what was sent. Nothing is sent or received any more."""
+        self._end(code, reason, CLOSE_TIMEOUT_S)
+
+    def drain(self) -> None:
+        """Take no more messages. Those that have arrived are still given to `messages`."""
+        self._draining = True
+        self._arrived.set()
+
+    async def messages(self) -> AsyncIterator[tuple[str, float]]:
+        """Text messages in order, each with its arrival (monotonic seconds), until either side ends."""
+        while True:
+            while self._messages and not self._ended:
+                yield self._messages.popleft()
+                if self._paused and len(self._messages) < MAX_UNREAD:
+                    self._paused = False
+                    self._transport.resume_reading()
+            if self._ended or self._draining:
+                return
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def _end(self, code: int, reason: str, timeout: float) -> None:
+        if self._ended:
+            return
+        self._stop()
+        if self.ws_proto.state is State.OPEN:
+            self.ws_proto.send_close(code, reason)
+            self._flush()
+        self._abort = self._loop.call_later(timeout, self._transport.abort)
+
+    def _stop(self) -> None:
+        self._ended = True
+        self._heartbeat.cancel()
+        self._messages.clear()
+        self._arrived.set()
+        if self._paused:  # the closing handshake has to be read
+            self._paused = False
+            self._transport.resume_reading()
+
+    def _flush(self) -> None:
+        """Write what the protocol has to say."""
+        for data in self.ws_proto.data_to_send():
+            if self._transport.is_closing():
+                return
+            if data:
+                self._transport.write(data)
+            elif self._transport.can_write_eof():
+                self._transport.write_eof()
+            else:
+                self._transport.close()
+
+    def _beat(self) -> None:
+        if self._unanswered == UNANSWERED:
+            self._end(CloseCode.INTERNAL_ERROR, "two heartbeats went unanswered", 1.0)
+            return
+        self._unanswered += 1
+        self.ws_proto.send_ping(b"")
+        self._flush()
+        self._heartbeat = self._loop.call_later(HEARTBEAT_S, self._beat)
+
+    # What Sanic's protocol calls
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes arrived."""
+        self.ws_proto.receive_data(data)
+        for event in self.ws_proto.events_received():
+            if not self._ended and isinstance(event, Frame):
+                self._received(event)
+        self._flush()
+        if not self._ended:
+            if self.ws_proto.state is not State.OPEN:
+                # The client closes, or broke the protocol: the library has answered.
+                self._stop()
+                self._abort = self._loop.call_later(CLOSE_TIMEOUT_S, self._transport.abort)
+            elif self._transport.get_write_buffer_size() > MAX_UNSENT:
+                self._transport.abort()  # it sends pings and does not read the pongs
+
+    def _received(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.PONG:
+            self._unanswered = 0
+        elif frame.opcode is Opcode.BINARY:
+            self.end(CloseCode.UNSUPPORTED_DATA, "messages are text")
+        elif frame.opcode in (Opcode.TEXT, Opcode.CONT):
+            self._chunks.append(bytes(frame.data))
+            if frame.fin:
+                data, self._chunks = b"".join(self._chunks), []
+                self._message(data)
+
+    def _message(self, data: bytes) -> None:
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            self.end(CloseCode.INVALID_DATA, "messages are UTF-8")
+            return
+        if self._draining:
+            return
+        self._messages.append((text, monotonic()))
+        self._arrived.set()
+        if len(self._messages) >= MAX_UNREAD and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool | None:
+        """The client sends no more. False: the transport is to close itself when all is written."""
+        self.ws_proto.receive_eof()
+        self._flush()
+        if not self._ended:
+            self._stop()
+        return False
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """The connection is gone."""
+        if not self._ended:
+            self._stop()
+        if self._abort is not None:
+            self._abort.cancel()
+        with suppress(EOFError):
+            self.ws_proto.receive_eof()
+        # Whoever closed first said why; without either it was abnormal.
+        close = self.ws_proto.close_sent or self.ws_proto.close_rcvd
+        if self.ws_proto.close_rcvd_then_sent:
+            close = self.ws_proto.close_rcvd
+        metrics.websocket_closes.labels(str(int(close.code) if close else 1006)).inc()
+        metrics.websocket_connections.dec()
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def end_connection(self, code: int = CloseCode.GOING_AWAY, reason: str = "") -> None:
+        """Close: the request is over, or the server stops."""
+        self.end(code, reason)
+
+    def fail_connection(self, code: int = CloseCode.GOING_AWAY, reason: str = "") -> None:
+        """Close without waiting: the server's time to stop is up."""
+        self.end(code, reason)
+        self._transport.abort()
+
+
+def upgrade(request: ApiRequest, subprotocol: str) -> Socket:
+    """Make the request's connection a WebSocket. `subprotocol` is agreed on when the client offers it.
+
+    Raises ValidationError when the request is no valid WebSocket handshake.
+    """
+
+    def select(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+        return Subprotocol(subprotocol) if subprotocol in offered else None
+
+    ws_proto = ServerProtocol(
+        subprotocols=[Subprotocol(subprotocol)],
+        select_subprotocol=select,
+        state=State.OPEN,
+        max_size=MAX_MESSAGE,
+    )
+    response = ws_proto.accept(WebSocketProtocol.sanic_request_to_ws_request(request))
+    if response.status_code != 101:
+        raise ValidationError(
+            "this is a WebSocket; the request has to be a WebSocket handshake",
+            details=[{"field": "", "message": str(ws_proto.handshake_exc)}],
+        )
+    protocol = cast(WebSocketProtocol, request.transport.get_protocol())
+    assert protocol.transport is not None
+    protocol.transport.write(response.serialize())
+    socket = Socket(protocol, ws_proto)
+    # What a client in a hurry sent behind its handshake.
+    early = bytes(protocol.recv_buffer)
+    protocol.recv_buffer.clear()
+    if early:
+        socket.data_received(early)
+    return socket

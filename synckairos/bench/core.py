@@ -1,0 +1,271 @@
+"""The function library by itself: how many calls a server carries out, and what a call and a session cost.
+
+The rates are redis-benchmark's, with 50 connections and one request under way on each, as its own figures for
+SET are made. All that is compared is measured in turns, round by round, and the figures are medians.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+import subprocess
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import click
+import hiredis
+
+from synckairos.bench import load, servers, sessions
+from synckairos.bench.report import Figure, Report, median
+from synckairos.bench.servers import Kind, Storage
+from synckairos.keys import SessionKeys
+
+CONNECTIONS = 50
+PARTICIPANTS = 1000
+AT_LEAST: dict[Kind, float] = {"redis": 0.45, "valkey": 0.30}
+"""The least rate of `sk_switch` by that of SET."""
+SAME = 1.1
+"""Costs that differ by no more than this factor count as the same."""
+
+_BARE = """#!lua name=synckairos_bench
+-- The calls of a switch, with texts of the same size, and nothing else: nothing is checked, computed or put together.
+local OWNER, EVENT = '[86399980,20,1,0]', '%s'
+
+local function switch(keys)
+  local call, format = redis.call, string.format
+  local key, log = keys[1], keys[2]
+  local now = call('TIME')[1] * 1000
+  local session = call('HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation', 'stood', 'warned')
+  call('HMGET', key, 'p0', 'p1')
+  local version = format('%%d', session[2] + 1)
+  call('HSET', key, 'version', version, 'cycle', format('1 %%d %%d 20 1 %%d', now, now, now), 'p0', OWNER, 'p1', OWNER)
+  call('ZADD', keys[3], version, '%s')
+  if version %% 16 == 0 then
+    call('XADD', log, 'MAXLEN', '~', '128', version .. '-0', 'e', EVENT)
+  else
+    call('XADD', log, version .. '-0', 'e', EVENT)
+  end
+  call('PEXPIRE', key, '90000000')
+  call('PEXPIRE', log, '90000000')
+  call('XADD', keys[4], '*', 'id', '%s', 'e', EVENT)
+  call('SPUBLISH', key, EVENT)
+  return EVENT
+end
+
+redis.register_function({ function_name = 'synckairos_bench_switch', callback = switch, description = 'A switch that does not think.' })
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured: rounds, seconds of each command in a round, and sessions in the two servers."""
+
+    rounds: int
+    round_s: float
+    few: int
+    many: int
+
+
+FULL = Plan(rounds=7, round_s=1.0, few=1_000, many=100_000)
+QUICK = Plan(rounds=2, round_s=0.1, few=100, many=1_000)
+
+
+@dataclass(slots=True)
+class _Bench:
+    """One kind of server: two of them, `few` and `many` sessions in them, and what was measured there.
+
+    rates: calls a second by command; costs: microseconds of the server's processor time a call; a value each
+    round
+    """
+
+    kind: Kind
+    few: Storage
+    many: Storage
+    commands: dict[str, list[str]] = field(default_factory=dict)
+    requests: dict[str, int] = field(default_factory=dict)
+    scattered: dict[str, tuple[Storage, list[bytes]]] = field(default_factory=dict)
+    rates: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    costs: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    bytes_a_session: float = 0.0
+
+    def prepare(self, plan: Plan) -> None:
+        """Make the sessions; find out how many requests take a round's time."""
+        two, thousand = (sessions.make(self.few, 1, count)[0] for count in (2, PARTICIPANTS))
+        bare = _make_bare(self.few, two)
+        self.commands = {
+            "SET": ["-t", "set"],
+            "bare": ["FCALL", "synckairos_bench_switch", "4", *bare.all],
+            "switch": ["FCALL", "sk_switch", "4", *two.all],
+            "switch 1000": ["FCALL", "sk_switch", "4", *thousand.all],
+            "get": ["FCALL_RO", "sk_get", "1", two.session],
+            "get 1000": ["FCALL_RO", "sk_get", "1", thousand.session],
+        }
+        for name in self.commands:
+            rate = _benchmark(self.few, self.commands[name], CONNECTIONS)
+            rate = _benchmark(self.few, self.commands[name], max(CONNECTIONS, int(rate * plan.round_s / 4)))
+            self.requests[name] = max(CONNECTIONS, int(rate * plan.round_s))
+        for label, storage, count in (("few", self.few, plan.few), ("many", self.many, plan.many)):
+            before = storage.memory()
+            made = sessions.make(storage, count)
+            sessions.trim_outboxes(storage)
+            for start in range(0, count, sessions.CHUNK):
+                storage.client.delete(*(each.log for each in made[start : start + sessions.CHUNK]))
+            self.bytes_a_session = (storage.memory() - before) / count
+            chosen = random.Random(1).choices(made, k=20_000)
+            self.scattered[f"switch, {label}"] = storage, [sessions.switch_command(each) for each in chosen]
+            self.scattered[f"SET, {label}"] = storage, [_set_command(each) for each in chosen]
+
+    def round(self, plan: Plan) -> None:
+        """Measure everything once."""
+        for name, command in self.commands.items():
+            spent = self.few.cpu_s()
+            count = self.requests[name]
+            self.rates[name].append(_benchmark(self.few, command, count))
+            self.costs[name].append((self.few.cpu_s() - spent) / count * 1e6)
+            sessions.trim_outboxes(self.few)
+        for name, (storage, requests) in self.scattered.items():
+            spent = storage.cpu_s()
+            outcome = load.redis(storage.port, CONNECTIONS, requests, plan.round_s)
+            self.rates[name].append(outcome.rate)
+            self.costs[name].append((storage.cpu_s() - spent) / len(outcome.latencies) * 1e6)
+            sessions.trim_outboxes(storage)
+
+
+def _make_bare(storage: Storage, like: SessionKeys) -> SessionKeys:
+    """Loads the bare function, with an event of the size of that session's; the keys of a session for it."""
+    session = SessionKeys.of(sessions.new_id())
+    event = storage.client.fcall("sk_switch", 4, *like.all).decode()
+    session_id = session.session.rpartition(":")[2]
+    storage.client.function_load(_BARE % (event, session_id, session_id))
+    storage.client.copy(like.session, session.session)
+    return session
+
+
+def _set_command(session: SessionKeys) -> bytes:
+    packed: bytes = hiredis.pack_command(("SET", f"bench:{session.session}", "xyz"))  # type: ignore[arg-type]
+    return packed
+
+
+def _benchmark(storage: Storage, command: Sequence[str], requests: int) -> float:
+    """Calls a second of a command under redis-benchmark, which ends at the first error reply."""
+    options = ["-h", "127.0.0.1", "-p", str(storage.port), "-c", str(CONNECTIONS), "-n", str(requests), "--csv"]
+    run = subprocess.run([_program(), *options, *command], capture_output=True, text=True, check=False)
+    rows = list(csv.DictReader(io.StringIO(run.stdout)))
+    if run.returncode != 0 or not rows:
+        raise click.ClickException(f"redis-benchmark failed: {(run.stderr or run.stdout).strip()}")
+    return float(rows[-1]["rps"])
+
+
+def _program() -> str:
+    return servers.needed("redis-benchmark", "redis-tools")
+
+
+def run(kinds: Sequence[Kind], *, quick: bool) -> Report:
+    """Measures on servers of these kinds."""
+    _program()
+    for kind in kinds:
+        servers.binary(kind)
+    plan = QUICK if quick else FULL
+    report = Report("core", quick)
+    with ExitStack() as stack:
+        benches = [
+            _Bench(kind, stack.enter_context(servers.storage(kind)), stack.enter_context(servers.storage(kind)))
+            for kind in kinds
+        ]
+        for bench in benches:
+            report.versions[bench.kind] = bench.few.version
+            bench.prepare(plan)
+        for _ in range(plan.rounds):
+            for bench in benches:
+                bench.round(plan)
+        for bench in benches:
+            report.figures += _figures(bench, plan)
+            report.details[bench.kind] = {
+                "rates_per_s": bench.rates,
+                "cpu_us_per_call": bench.costs,
+                "requests": bench.requests,
+            }
+    return report
+
+
+def _figures(bench: _Bench, plan: Plan) -> list[Figure]:
+    rates, costs = bench.rates, bench.costs
+    where = servers.NAMES[bench.kind]
+
+    def rate(
+        title: str, name: str, against: str, yardstick: str, at_least: float | None = None, note: str | None = None
+    ) -> Figure:
+        return Figure(
+            name=f"{where}: {title}",
+            value=median(rates[name]),
+            unit="/s",
+            yardstick=yardstick,
+            yardstick_value=median(rates[against]),
+            ratio=_ratio(rates[name], rates[against]),
+            at_least=at_least,
+            note=note,
+        )
+
+    def cost(
+        title: str,
+        name: str,
+        against: str,
+        yardstick: str,
+        at_most: float | None = None,
+        note: str | None = None,
+    ) -> Figure:
+        return Figure(
+            name=f"{where}: {title}, CPU",
+            value=median(costs[name]),
+            unit="us",
+            yardstick=yardstick,
+            yardstick_value=median(costs[against]),
+            ratio=_ratio(costs[name], costs[against]),
+            at_most=at_most,
+            note=note,
+        )
+
+    return [
+        rate("sk_switch", "switch", "SET", "SET", AT_LEAST[bench.kind]),
+        cost(
+            "sk_switch",
+            "switch",
+            "SET",
+            "SET",
+            note="the rate of SET is redis-benchmark's own limit, not the server's, so costs differ by more than rates",
+        ),
+        rate("bare function", "bare", "SET", "SET", note="the same calls with texts of the same size, and nothing else"),
+        cost("bare function", "bare", "SET", "SET"),
+        rate("sk_switch", "switch", "bare", "bare function"),
+        cost("sk_switch", "switch", "bare", "bare function"),
+        rate(f"sk_switch, {PARTICIPANTS:,} participants", "switch 1000", "switch", "2 participants", 0.9),
+        cost(f"sk_switch, {PARTICIPANTS:,} participants", "switch 1000", "switch", "2 participants"),
+        cost(
+            f"sk_switch, any of {plan.many:,} sessions",
+            "switch, many",
+            "switch, few",
+            f"any of {plan.few:,}",
+            SAME,
+            note="each call to a session at random; what the processor's caches do to it shows in SET beside it",
+        ),
+        cost(f"SET, any of {plan.many:,} keys", "SET, many", "SET, few", f"any of {plan.few:,}"),
+        Figure(
+            name=f"{where}: memory of a running session",
+            value=bench.bytes_a_session,
+            unit="B",
+            at_most=3072,
+            note="two participants, empty log; hash, its place among the keys, TTL and alarm, by what the server "
+            f"holds more with {plan.many:,} of them",
+        ),
+        rate("sk_get, 2 participants", "get", "SET", "SET"),
+        rate(f"sk_get, {PARTICIPANTS:,} participants", "get 1000", "SET", "SET"),
+        cost(f"sk_get, {PARTICIPANTS:,} participants", "get 1000", "get", "2 participants"),
+    ]
+
+
+def _ratio(values: Sequence[float], against: Sequence[float]) -> float:
+    """The median of the rounds' ratios."""
+    return median(value / by for value, by in zip(values, against, strict=True))

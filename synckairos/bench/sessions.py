@@ -1,0 +1,98 @@
+"""Sessions to measure with: running ones, made with the library's own functions, many at a time."""
+
+from __future__ import annotations
+
+import json
+import random
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import hiredis
+
+from synckairos import keys
+from synckairos.bench.servers import Storage
+from synckairos.keys import SessionKeys
+
+DAY_MS = 86_400_000
+CHUNK = 500
+_COPIED_FROM = 20
+"""Sessions of so many participants are made once, and copied."""
+
+_random = random.Random(20)
+
+
+def new_id() -> str:
+    """A random UUID; the same ones in the same order in each run."""
+    return str(uuid.UUID(int=_random.getrandbits(128), version=4))
+
+
+def make(
+    storage: Storage, count: int, participants: int = 2, banks_ms: Sequence[int] | None = None
+) -> list[SessionKeys]:
+    """The keys of `count` running sessions, each participant with a day, or with the session's bank in `banks_ms`.
+
+    Large ones are copies of one that the library made: nothing in a session's hash names the session, and a
+    thousand configs of a thousand participants take minutes. A copy gets its log and its alarm with its first
+    change.
+    """
+    made = [SessionKeys.of(new_id()) for _ in range(count)]
+    if participants < _COPIED_FROM or count == 1:
+        banks = banks_ms or [DAY_MS] * count
+        calls(storage, (("sk_create", each.all, (_config(participants, bank),)) for each, bank in zip(made, banks, strict=True)))
+        calls(storage, (("sk_start", each.all, ()) for each in made))
+        return made
+    first = make(storage, 1, participants)[0]
+    pipeline = storage.client.pipeline(transaction=False)
+    for each in made:
+        pipeline.copy(first.session, each.session)
+    pipeline.execute()
+    return made
+
+
+def calls(storage: Storage, wanted: Iterable[tuple[str, Sequence[str], Sequence[Any]]]) -> list[Any]:
+    """The replies to calls of functions (name, keys, arguments), sent many at a time."""
+    replies: list[Any] = []
+    for chunk in _chunks(wanted):
+        pipeline = storage.client.pipeline(transaction=False)
+        for function, its_keys, arguments in chunk:
+            pipeline.fcall(function, len(its_keys), *its_keys, *arguments)
+        replies += pipeline.execute()
+    return replies
+
+
+def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
+
+
+def _config(participants: int, bank_ms: int) -> bytes:
+    players = [{"participant_id": new_id(), "total_time_ms": bank_ms} for _ in range(participants)]
+    return json.dumps({"sync_mode": "per_participant", "participants": players}).encode()
+
+
+def trim_outboxes(storage: Storage) -> None:
+    """Takes away what nobody reads here, so that no round meets a larger server than the one before."""
+    pipeline = storage.client.pipeline(transaction=False)
+    for partition in keys.PARTITIONS:
+        pipeline.unlink(keys.outbox(partition))
+    pipeline.execute()
+
+
+def switch_command(session: SessionKeys) -> bytes:
+    """`sk_switch` of a session as Redis' protocol has it."""
+    packed: bytes = hiredis.pack_command(("FCALL", "sk_switch", 4, *session.all))  # type: ignore[arg-type]
+    return packed
+
+
+def switch_request(session: SessionKeys) -> bytes:
+    """`POST …/switch` of a session, without a body."""
+    session_id = session.session.rpartition(":")[2]
+    return post(f"/v1/sessions/{session_id}/switch")
+
+
+def post(path: str) -> bytes:
+    """A POST without a body as HTTP/1.1 has it."""
+    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode()

@@ -1,0 +1,152 @@
+"""Watchers: many WebSockets in a process of their own, as light as can be.
+
+Plain sockets; a frame is looked at no more than it has to be, as a thousand of them arrive at once. Clocks are
+the system's monotonic one (`perf_counter_ns`) and its wall clock, which all processes of a machine share.
+"""
+
+from __future__ import annotations
+
+import resource
+import selectors
+import socket
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from time import perf_counter_ns, time_ns
+
+import click
+
+from synckairos.bench import load
+
+_TEXT, _CLOSE, _PING = 0x81, 0x88, 0x89
+_PONG = b"\x8a\x80\0\0\0\0"
+_SPARE_FILES = 256
+
+Seen = Callable[[bytes], None]
+
+
+def allow_files(count: int) -> None:
+    """Lets this process and its children open so many files. Ends the command where the system does not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + _SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        if hard != resource.RLIM_INFINITY and hard < wanted:
+            raise click.ClickException(f"{wanted} open files are needed and {hard} are allowed (ulimit -Hn)")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class Watcher:
+    """One socket and what of a frame has arrived."""
+
+    __slots__ = ("data", "socket")
+
+    def __init__(self, connection: socket.socket, data: bytes) -> None:
+        self.socket = connection
+        self.data = data
+
+
+def open_watcher(port: int, session_id: str | None) -> Watcher:
+    """A WebSocket that watches a session; without one, a bare connection."""
+    connection = load.connect(port)
+    data = b""
+    if session_id is not None:
+        connection.sendall(
+            f"GET /ws?session_id={session_id} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: c3luY2thaXJvcy1iZW5jaA==\r\n\r\n".encode()
+        )
+        while b"\r\n\r\n" not in data:
+            more = connection.recv(load.RECEIVE)
+            if not more:
+                raise ConnectionError("closed in the handshake")
+            data += more
+        head, _, data = data.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 101"):
+            raise ConnectionError(f"no WebSocket: {head[:200]!r}")
+    connection.setblocking(False)
+    return Watcher(connection, data)
+
+
+def watch(pipe: Connection, watchers: Sequence[Watcher], seen: Seen) -> None:
+    """Gives every text frame's payload to `seen`, in the order of arrival, until something comes over `pipe`."""
+    selector = selectors.DefaultSelector()
+    selector.register(pipe, selectors.EVENT_READ, None)
+    for watcher in watchers:
+        _take(watcher, watcher.data, seen)
+        selector.register(watcher.socket, selectors.EVENT_READ, watcher)
+    pipe.send("ready")
+    while True:
+        for key, _mask in selector.select():
+            watcher = key.data
+            if watcher is None:
+                pipe.recv()
+                for other in watchers:
+                    other.socket.close()
+                return
+            data = watcher.socket.recv(load.RECEIVE)
+            if not data:
+                raise ConnectionError("closed by the service")
+            _take(watcher, watcher.data + data if watcher.data else data, seen)
+
+
+def _take(watcher: Watcher, data: bytes, seen: Seen) -> None:
+    """Take the whole frames off `data` and keep the rest."""
+    at, size = 0, len(data)
+    while size - at >= 2:
+        length, start = data[at + 1], at + 2
+        if length >= 126:
+            wide = 2 if length == 126 else 8
+            length, start = int.from_bytes(data[start : start + wide], "big"), start + wide
+        if start + length > size:
+            break
+        kind = data[at]
+        if kind == _TEXT:
+            seen(data[start : start + length])
+        elif kind == _PING:
+            watcher.socket.send(_PONG)
+        elif kind == _CLOSE:
+            raise ConnectionError(f"closed by the service: {data[start : start + length]!r}")
+        at = start + length
+    watcher.data = data[at:]
+
+
+Arrivals = dict[int, tuple[int, int]]
+"""By version: how often an event arrived, and when last (`perf_counter_ns`)."""
+
+
+def count_arrivals(pipe: Connection, port: int, session_ids: Sequence[str | None]) -> Arrivals:
+    """Watches, one socket for each id, and counts events by their version."""
+    arrived: Arrivals = {}
+    versions: dict[bytes, int] = {}
+
+    def seen(payload: bytes) -> None:
+        version = versions.get(payload)
+        if version is None:
+            version = versions[payload] = event_version(payload)
+        arrived[version] = arrived.get(version, (0, 0))[0] + 1, perf_counter_ns()
+
+    watch(pipe, [open_watcher(port, session_id) for session_id in session_ids], seen)
+    return {version: arrival for version, arrival in arrived.items() if version > 0}
+
+
+def event_version(payload: bytes) -> int:
+    """The version of an event; 0 for what is none."""
+    if b'"type":"STATE_UPDATE"' not in payload[:64]:
+        return 0
+    at = payload.index(b'"version":') + 10
+    return int(payload[at : payload.index(b",", at)])
+
+
+Expiries = list[tuple[bytes, int]]
+"""Each `TIME_EXPIRED` event as it came, and when (`time_ns`)."""
+
+
+def collect_expiries(pipe: Connection, port: int, session_ids: Sequence[str]) -> Expiries:
+    """Watches, one socket for each session, and keeps the expiries."""
+    expiries: Expiries = []
+
+    def seen(payload: bytes) -> None:
+        if b'"type":"TIME_EXPIRED"' in payload[:64]:
+            expiries.append((payload, time_ns()))
+
+    watch(pipe, [open_watcher(port, session_id) for session_id in session_ids], seen)
+    return expiries

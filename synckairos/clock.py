@@ -1,0 +1,123 @@
+"""The server's clock, as seen from here: what `TIME` of a Redis primary would say now, without asking it.
+
+Asking costs a round trip, and the answer is as old as its way back. So the offset between the local monotonic
+clock and each primary's `TIME` is measured every few seconds, and the measurement with the shortest round
+trip of the last few counts. All times are milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from time import monotonic, time
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from synckairos.connections import Connection
+from synckairos.keys import PARTITIONS, alarms
+from synckairos.supervision import cancel, supervise
+
+logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+MEASURE_EVERY_S = 2.0
+FIRST_SAMPLES = 5
+KEPT_SAMPLES = 8
+DRIFT_MS_PER_S = 0.05
+"""How much a measurement is trusted less for each second of its age: the drift of a bad oscillator."""
+STEP_MS = 2.0
+"""Measurements that are further apart than their round trips explain, and this, mean that the server's clock
+moved.
+"""
+TIMEOUT_S = 1.0
+
+
+class Offset:
+    """The offset of one primary's clock from the local monotonic clock."""
+
+    __slots__ = ("_samples", "offset_ms", "uncertainty_ms")
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, float, float]] = deque(maxlen=KEPT_SAMPLES)
+        self.offset_ms = 1000.0 * (time() - monotonic())
+        """Server time less monotonic time. Until something was measured, the local wall clock has to do."""
+        self.uncertainty_ms = float("inf")
+        """Half of the round trip behind `offset_ms`: the error cannot be larger."""
+
+    def add(self, sent: float, server_ms: float, received: float) -> None:
+        """One measurement: monotonic seconds before and after, and the server's clock in between."""
+        uncertainty = 500.0 * (received - sent)
+        offset = server_ms - 500.0 * (received + sent)
+        if self._samples and abs(offset - self.offset_ms) > uncertainty + self.uncertainty_ms + STEP_MS:
+            self._samples.clear()
+        self._samples.append((offset, uncertainty, received))
+        self.offset_ms, self.uncertainty_ms, _ = min(
+            self._samples, key=lambda sample: sample[1] + DRIFT_MS_PER_S * (received - sample[2])
+        )
+
+
+class ServerClock:
+    """The clocks of all primaries. One primary keeps time for a whole partition."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._offsets: dict[Redis, Offset] = {}
+        self._guess = Offset()
+        self._of_partition: dict[str, Offset] = dict.fromkeys(PARTITIONS, self._guess)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Measure, and go on measuring in the background. A server that does not answer is no error here."""
+        for _ in range(FIRST_SAMPLES):
+            await self.measure()
+            if math.isinf(self.uncertainty_ms()):
+                break
+        self._task = asyncio.create_task(supervise("server clock", self._run), name="server clock")
+
+    async def stop(self) -> None:
+        """Stop measuring."""
+        if self._task is not None:
+            await cancel(self._task)
+
+    def now_ms(self, partition: str = PARTITIONS[0]) -> float:
+        """The time of the partition's primary, now."""
+        return 1000.0 * monotonic() + self._of_partition[partition].offset_ms
+
+    def uncertainty_ms(self, partition: str = PARTITIONS[0]) -> float:
+        """By how much `now_ms` can be wrong; infinite while nothing was measured."""
+        return self._of_partition[partition].uncertainty_ms
+
+    async def measure(self) -> None:
+        """Measure every primary once, side by side."""
+        try:
+            clients = await self._connection.primaries()
+        except Exception as error:  # noqa: BLE001 - whatever the topology's discovery met: the next round asks again
+            logger.debug("no primaries to measure the clock of", error=repr(error))
+            return
+        await asyncio.gather(*map(self._measure, clients))
+        self._offsets = {client: offset for client, offset in self._offsets.items() if client in clients}
+        for partition in PARTITIONS:
+            client = (
+                clients[0] if len(clients) == 1 else await self._connection.primary_for(alarms(partition))
+            )
+            self._of_partition[partition] = self._offsets.get(client, self._guess)
+
+    async def _measure(self, client: Redis) -> None:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                sent = monotonic()
+                seconds, microseconds = await client.time()
+                received = monotonic()
+        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            logger.debug("a primary did not tell its time", error=repr(error))
+            return
+        self._offsets.setdefault(client, Offset()).add(
+            sent, 1000.0 * seconds + microseconds / 1000.0, received
+        )
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(MEASURE_EVERY_S)
+            await self.measure()

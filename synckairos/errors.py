@@ -1,0 +1,271 @@
+"""The error family: one class for every code that a caller can meet.
+
+The function library refuses a call with one line: `CODE a sentence for people`, and, where there is context,
+one JSON object at its end. `from_refusal` makes such a line one of these errors; `body` makes an error the
+one JSON shape that every route and socket answers with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import msgspec
+
+Detail = dict[str, str]
+"""One problem of an input: `field` (dotted path with positions, empty for the whole input) and `message`."""
+
+
+class SyncKairosError(Exception):
+    """A refusal or failure that callers are told about.
+
+    `code`, `status` (HTTP) and `retryable` (whether the same call may succeed later) belong to the class.
+    `retry_after_ms` says when, where that is known; it travels as a header and not in the body.
+    """
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+    status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
+    retryable: ClassVar[bool] = False
+    default_message: ClassVar[str] = "something went wrong inside the service"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        context: Mapping[str, Any] | None = None,
+        details: Iterable[Detail] = (),
+        retry_after_ms: int | None = None,
+    ) -> None:
+        self.message = self.default_message if message is None else message
+        self.context: dict[str, Any] = dict(context or {})
+        self.details: list[Detail] = list(details)
+        self.retry_after_ms = retry_after_ms
+        super().__init__(self.message)
+
+    def body(self) -> dict[str, Any]:
+        """`{"error": {"code", "message", "retryable", "context", "details"?}}`, for JSON."""
+        error: dict[str, Any] = {
+            "code": self.code,
+            "message": self.message,
+            "retryable": self.retryable,
+            "context": self.context,
+        }
+        if self.details:
+            error["details"] = self.details
+        return {"error": error}
+
+
+class ValidationError(SyncKairosError):
+    """The input is wrong; `details` names every problem, not the first one only."""
+
+    code = "VALIDATION_ERROR"
+    status = HTTPStatus.BAD_REQUEST
+    default_message = "the input is not valid"
+
+
+class InvalidSessionState(SyncKairosError):
+    """The session's status does not have this transition."""
+
+    code = "INVALID_SESSION_STATE"
+    status = HTTPStatus.BAD_REQUEST
+    default_message = "the session's status does not allow this"
+
+
+class ParticipantExpired(SyncKairosError):
+    """The participant named as next is out of time."""
+
+    code = "PARTICIPANT_EXPIRED"
+    status = HTTPStatus.BAD_REQUEST
+    default_message = "the participant is out of time"
+
+
+class Unauthenticated(SyncKairosError):
+    """Nobody knows who is calling."""
+
+    code = "UNAUTHENTICATED"
+    status = HTTPStatus.UNAUTHORIZED
+    default_message = "who is calling is not known"
+
+
+class Forbidden(SyncKairosError):
+    """The caller may not do this."""
+
+    code = "FORBIDDEN"
+    status = HTTPStatus.FORBIDDEN
+    default_message = "not allowed"
+
+
+class SessionNotFound(SyncKairosError):
+    """No such session, or one of another tenant."""
+
+    code = "SESSION_NOT_FOUND"
+    status = HTTPStatus.NOT_FOUND
+    default_message = "no such session"
+
+
+class ParticipantNotFound(SyncKairosError):
+    """No such participant or group in this session."""
+
+    code = "PARTICIPANT_NOT_FOUND"
+    status = HTTPStatus.NOT_FOUND
+    default_message = "no such participant"
+
+
+class NotFound(SyncKairosError):
+    """No such route."""
+
+    code = "NOT_FOUND"
+    status = HTTPStatus.NOT_FOUND
+    default_message = "there is nothing at this address"
+
+
+class MethodNotAllowed(SyncKairosError):
+    """The route exists, but not for this method."""
+
+    code = "METHOD_NOT_ALLOWED"
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    default_message = "this address does not take this method"
+
+
+class UnsupportedMediaType(SyncKairosError):
+    """The body is said to be something else than JSON."""
+
+    code = "UNSUPPORTED_MEDIA_TYPE"
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    default_message = "the body has to be application/json"
+
+
+class SessionExists(SyncKairosError):
+    """The id of a new session is taken."""
+
+    code = "SESSION_EXISTS"
+    status = HTTPStatus.CONFLICT
+    default_message = "a session with this id exists"
+
+
+class ConcurrentModification(SyncKairosError):
+    """The session is not, or not any more, as the caller believes; `context` says what was found instead."""
+
+    code = "CONCURRENT_MODIFICATION"
+    status = HTTPStatus.CONFLICT
+    retryable = True
+    default_message = "somebody else changed the session first"
+
+
+class PayloadTooLarge(SyncKairosError):
+    """The body is over the bound."""
+
+    code = "PAYLOAD_TOO_LARGE"
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    default_message = "the body is larger than 1 MiB"
+
+
+class RateLimitExceeded(SyncKairosError):
+    """Too many calls; `retry_after_ms` says when the next one is let through."""
+
+    code = "RATE_LIMIT_EXCEEDED"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    retryable = True
+    default_message = "too many requests"
+
+
+class StorageUnavailable(SyncKairosError):
+    """Redis did not answer within the bound of the retries."""
+
+    code = "STORAGE_UNAVAILABLE"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    retryable = True
+    default_message = "the storage does not answer"
+
+
+class MessageBrokerError(SyncKairosError):
+    """Pub/Sub does not work at the moment."""
+
+    code = "MESSAGE_BROKER_ERROR"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    retryable = True
+    default_message = "messages cannot be passed on at the moment"
+
+
+class CircuitOpen(SyncKairosError):
+    """Not tried, because it has been failing for a while."""
+
+    code = "CIRCUIT_OPEN"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    retryable = True
+    default_message = "a part of the service is away; calls are held back until it recovers"
+
+
+class NotReplicated(SyncKairosError):
+    """Done, but too few replicas confirmed it in time; the same request id asks again."""
+
+    code = "NOT_REPLICATED"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    retryable = True
+    default_message = "too few replicas confirmed the change in time"
+
+
+class NetworkTimeout(SyncKairosError):
+    """Something did not answer in time, and whether it did its work is not known."""
+
+    code = "NETWORK_TIMEOUT"
+    status = HTTPStatus.GATEWAY_TIMEOUT
+    retryable = True
+    default_message = "no answer in time"
+
+
+class InternalError(SyncKairosError):
+    """A bug. The message never carries the text of an exception."""
+
+
+CODES: dict[str, type[SyncKairosError]] = {
+    kind.code: kind
+    for kind in (
+        ValidationError,
+        InvalidSessionState,
+        ParticipantExpired,
+        Unauthenticated,
+        Forbidden,
+        SessionNotFound,
+        ParticipantNotFound,
+        NotFound,
+        MethodNotAllowed,
+        UnsupportedMediaType,
+        SessionExists,
+        ConcurrentModification,
+        PayloadTooLarge,
+        RateLimitExceeded,
+        StorageUnavailable,
+        MessageBrokerError,
+        CircuitOpen,
+        NotReplicated,
+        NetworkTimeout,
+        InternalError,
+    )
+}
+"""Every code and its class."""
+
+
+def from_refusal(text: str) -> SyncKairosError | None:
+    """The error that a refusal of the function library means; None when it is no refusal of it.
+
+    `text` is `CODE sentence` or `CODE sentence {json}`. The object's `details` become `details`, the rest
+    `context`.
+    """
+    code, _, message = text.partition(" ")
+    kind = CODES.get(code)
+    if kind is None:
+        return None
+    context: dict[str, Any] = {}
+    details: list[Detail] = []
+    if message.endswith("}"):
+        sentence, _, json = (" " + message).partition(' {"')
+        try:
+            context = msgspec.json.decode('{"' + json, type=dict[str, Any])
+        except msgspec.DecodeError:
+            pass  # a sentence that ends with a brace
+        else:
+            message = sentence[1:]
+            details = context.pop("details", [])
+    return kind(message or None, context=context, details=details)

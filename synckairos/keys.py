@@ -1,0 +1,95 @@
+"""The one place that builds and reads the names of keys.
+
+A session's partition is the last two hex digits of its id: 256 of them, each the hash tag of all keys of its
+sessions, so that every key of a session, and all that its partition shares, lies in one cluster slot.
+Channels are named as keys are: a session's channel is its session key, a partition's alarm channel is its
+alarms key.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from synckairos.errors import ValidationError
+
+PARTITIONS: tuple[str, ...] = tuple(f"{n:02x}" for n in range(256))
+"""All partitions, "00" to "ff"."""
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_SESSION_KEY = re.compile(rf"sk:\{{([0-9a-f]{{2}})\}}:({_UUID.pattern})")
+
+
+def session_id(text: str) -> str:
+    """`text` as a session id: a hyphenated UUID in lower case. Raises ValidationError when it is none."""
+    folded = text.lower()
+    if _UUID.fullmatch(folded) is None:
+        raise ValidationError(
+            "the session id must be a UUID", details=[{"field": "session_id", "message": "must be a UUID"}]
+        )
+    return folded
+
+
+def partition(session_id: str) -> str:
+    """The partition of a session: the last two hex digits of its (lower-case) id."""
+    return session_id[-2:]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKeys:
+    """The keys of a session, in the order in which the functions take them."""
+
+    session: str
+    log: str
+    alarms: str
+    outbox: str
+
+    @classmethod
+    def of(cls, session_id: str) -> SessionKeys:
+        """The keys of the session with this (lower-case) id."""
+        tag = session_id[-2:]
+        session = f"sk:{{{tag}}}:{session_id}"
+        return cls(session, session + ":log", f"sk:{{{tag}}}:alarms", f"sk:{{{tag}}}:outbox")
+
+    @property
+    def all(self) -> tuple[str, str, str, str]:
+        """Session, log, alarms, outbox: the four keys of a session function."""
+        return self.session, self.log, self.alarms, self.outbox
+
+
+def alarms(partition: str) -> str:
+    """The sorted set of the partition's running sessions by their next alarm; also its channel."""
+    return f"sk:{{{partition}}}:alarms"
+
+
+def outbox(partition: str) -> str:
+    """The stream of the partition's events that were not yet handed to the audit."""
+    return f"sk:{{{partition}}}:outbox"
+
+
+def library(partition: str) -> str:
+    """The key that those who load the library watch. It never outlives the transaction that touches it."""
+    return f"sk:{{{partition}}}:library"
+
+
+def written(key: str) -> str:
+    """A key in the slot of `key`, written and deleted at once by who asks whether replicas keep up."""
+    return f"{key.partition('}')[0]}}}:written"
+
+
+def rate_limit(bucket: str) -> str:
+    """The key of a rate-limit bucket. Its name is 1-200 printable ASCII characters without braces."""
+    return f"sk:rl:{{{bucket}}}"
+
+
+def parse_session_key(key: str | bytes) -> str | None:
+    """The id of `sk:{tt}:<id>`, or None when `key` is anything else."""
+    if isinstance(key, bytes):
+        try:
+            key = key.decode("ascii")
+        except UnicodeDecodeError:
+            return None
+    match = _SESSION_KEY.fullmatch(key)
+    if match is None or not match[2].endswith(match[1]):
+        return None
+    return match[2]

@@ -1,0 +1,55 @@
+"""Logging: structlog and the standard library's loggers through one pipe to standard error.
+
+JSON, one object a line, in production; readable lines in development. Standard output stays free for what a
+command prints.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+from synckairos.config import Settings
+
+
+def configure(settings: Settings) -> None:
+    """Sets logging up for this process. May be called again."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    last: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if settings.environment == "production":
+        last += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    else:
+        last += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    # Sanic's loggers come with handlers of their own, some of them for standard output.
+    for name in ("sanic.root", "sanic.error", "sanic.access", "sanic.server", "sanic.websockets"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.NOTSET)
+    # It has a line for every socket that opens or closes.
+    logging.getLogger("websockets").setLevel(logging.WARNING)
+    # An access line per request would cost as much as the request; metrics count them.
+    logging.getLogger("sanic.access").disabled = True

@@ -1,0 +1,186 @@
+"""Metrics in Prometheus' terms. Times are seconds, as its conventions have it.
+
+One worker process keeps its numbers in memory. With several, whichever process answers a scrape has to give
+the sum: `prepare` then points prometheus_client at a directory of memory-mapped files that the workers share.
+It has to run before any worker process starts, and the workers have to be started afresh ("spawn"), as the
+client decides when it is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socketserver
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    make_wsgi_app,
+    multiprocess,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+
+registry = CollectorRegistry()
+
+http_requests = Histogram(
+    "synckairos_http_request_seconds",
+    "Time from the request's last byte to the response, by route, method and status",
+    ("route", "method", "status"),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+    registry=registry,
+)
+errors = Counter(
+    "synckairos_errors_total",
+    "Errors answered over HTTP and WebSocket, by code",
+    ("code",),
+    registry=registry,
+)
+rate_limited = Counter(
+    "synckairos_rate_limited_total",
+    "Requests turned away by a rate limit, by limit",
+    ("limit",),
+    registry=registry,
+)
+clock_offset = Gauge(
+    "synckairos_clock_offset_seconds",
+    "The Redis primary's clock less this process' wall clock",
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+
+websocket_connections = Gauge(
+    "synckairos_websocket_connections", "Open WebSockets", registry=registry, multiprocess_mode="livesum"
+)
+websocket_sessions = Gauge(
+    "synckairos_websocket_sessions",
+    "Sessions with at least one subscriber, each process counted by itself",
+    registry=registry,
+    multiprocess_mode="livesum",
+)
+websocket_deliveries = Counter(
+    "synckairos_websocket_deliveries_total", "Messages written to WebSockets", registry=registry
+)
+websocket_messages = Counter(
+    "synckairos_websocket_messages_total",
+    "Messages received from WebSockets, by type",
+    ("type",),
+    registry=registry,
+)
+websocket_closes = Counter(
+    "synckairos_websocket_closes_total", "WebSockets closed, by close code", ("code",), registry=registry
+)
+slow_readers = Counter(
+    "synckairos_websocket_slow_readers_total",
+    "WebSockets cut because their unsent bytes passed the bound",
+    registry=registry,
+)
+relay_gaps = Counter(
+    "synckairos_relay_gaps_total",
+    "Gaps in a session's versions that the relay closed, by what closed them (log, state)",
+    ("filled_by",),
+    registry=registry,
+)
+relay_latency = Histogram(
+    "synckairos_relay_latency_seconds",
+    "Time from a message's arrival to its last write",
+    buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
+    registry=registry,
+)
+client_clock_offset = Histogram(
+    "synckairos_client_clock_offset_seconds",
+    "How far clients found their own clock from the server's, either way",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0),
+    registry=registry,
+)
+
+expiry_lateness = Histogram(
+    "synckairos_expiry_lateness_seconds",
+    "Time from an alarm's due moment to its call, as the server's clock has it",
+    buckets=(0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0),
+    registry=registry,
+)
+expiries = Counter(
+    "synckairos_expiries_total",
+    "What came of alarms, by kind (expiry, warning, none, error)",
+    ("kind",),
+    registry=registry,
+)
+
+
+def prepare(workers: int) -> None:
+    """Let the metrics of several worker processes add up. To be called before they start; once is enough."""
+    if workers > 1 and _DIRECTORY not in os.environ:
+        os.environ[_DIRECTORY] = tempfile.mkdtemp(prefix="synckairos-metrics-")
+        os.environ["SYNCKAIROS_METRICS_OWNER"] = str(os.getpid())
+
+
+def cleanup() -> None:
+    """Remove what `prepare` made; does nothing in any other process than the one that called it."""
+    if os.environ.get("SYNCKAIROS_METRICS_OWNER") == str(os.getpid()):
+        shutil.rmtree(os.environ.pop(_DIRECTORY), ignore_errors=True)
+        del os.environ["SYNCKAIROS_METRICS_OWNER"]
+
+
+def process_ended(pid: int | None = None) -> None:
+    """Take a worker's gauges out of the sums. To be called as its own last act, and by who finds it gone."""
+    if _DIRECTORY in os.environ:
+        multiprocess.mark_process_dead(pid or os.getpid())  # type: ignore[no-untyped-call]
+
+
+def shown() -> CollectorRegistry:
+    """What a scrape is to see: this process' metrics, or the sum of all workers' where there are several."""
+    if _DIRECTORY in os.environ and Path(os.environ[_DIRECTORY]).is_dir():
+        shared = CollectorRegistry()
+        multiprocess.MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+        return shared
+    return registry
+
+
+def render() -> bytes:
+    """All metrics in Prometheus' text format."""
+    return generate_latest(shown())
+
+
+def serve(host: str, port: int) -> Callable[[], None]:
+    """Answer scrapes on a port of their own, from a thread; returns what ends that.
+
+    Every worker process listens on the same port, and whichever gets a scrape gives the sum.
+    """
+    server = make_server(host, port, make_wsgi_app(shown()), _Server, _Handler)
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+    return stop
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    allow_reuse_port = True
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
+        """Scrapes are not worth a line."""
+
+
+ProcessCollector(registry=registry)
+PlatformCollector(registry=registry)

@@ -1,0 +1,67 @@
+"""Keeping the outbox small where nobody empties it.
+
+Without an audit store no one reads the outboxes, and they would grow for ever. So each is trimmed to its
+newest MAX_ENTRIES, give or take one node of the stream. With an audit store this must not run: what it cuts
+off is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from redis.exceptions import RedisError
+
+from synckairos import keys
+from synckairos.connections import Connection
+from synckairos.supervision import cancel, supervise
+
+logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+MAX_ENTRIES = 10_000
+ROUND_S = 10.0
+SLICES = 32
+TIMEOUT_S = 5.0
+
+
+class OutboxTrimmer:
+    """Trims every outbox once in ROUND_S, a slice of them at a time."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start to trim, in the background."""
+        self._task = asyncio.create_task(supervise("outbox trimmer", self._run), name="outbox trimmer")
+
+    async def stop(self) -> None:
+        """Stop to trim."""
+        if self._task is not None:
+            await cancel(self._task)
+
+    async def trim(self, partitions: tuple[str, ...] = keys.PARTITIONS) -> None:
+        """Trim the outboxes of these partitions now."""
+        pipelines = {}
+        for partition in partitions:
+            client = await self._connection.primary_for(keys.outbox(partition))
+            if client not in pipelines:
+                pipelines[client] = client.pipeline(transaction=False)
+            pipelines[client].xtrim(keys.outbox(partition), maxlen=MAX_ENTRIES, approximate=True)
+        for pipeline in pipelines.values():
+            async with asyncio.timeout(TIMEOUT_S):
+                await pipeline.execute()
+
+    async def _run(self) -> None:
+        away = False
+        while True:
+            for number in range(SLICES):
+                await asyncio.sleep(ROUND_S / SLICES)
+                try:
+                    await self.trim(keys.PARTITIONS[number::SLICES])
+                except (RedisError, OSError) as error:  # the next round tries again; a timeout is an OSError
+                    if not away:
+                        logger.warning("outboxes cannot be trimmed now", error=str(error))
+                    away = True
+                else:
+                    away = False

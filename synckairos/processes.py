@@ -1,0 +1,193 @@
+"""Programs as children of this process: started, watched, started again, and gone when this process is gone.
+
+Nothing here raises from a signal handler: a signal sets a flag, and every wait is short and looks at it, so a
+stop in the middle of a start still finds all that was started.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from types import FrameType
+from typing import Self
+
+import structlog
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+WATCH_S = 0.1
+"""How often children are looked at."""
+HEALTHY_S = 10.0
+"""A child that ran this long is started again at once when it ends."""
+LONGEST_PAUSE_S = 5.0
+"""The longest pause before a child that keeps ending is started again."""
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def die_with_parent(parent: int) -> None:
+    """Has the kernel end this process when `parent` ends. To be run in a child before its program starts.
+
+    Linux only; elsewhere a child outlives a parent that is killed outright.
+    """
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it ended before it could be watched
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def free_port() -> int:
+    """A loopback TCP port that is free right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there, to be handed to children. Raises OSError."""
+    family, _, _, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+class Stop:
+    """Whether this process was asked to end: by SIGINT or SIGTERM, once entered."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+
+    def __bool__(self) -> bool:
+        return self._asked.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits so long, or until it was asked; whether it was."""
+        return self._asked.wait(seconds)
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, lambda *_: self._asked.set())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+
+class Child:
+    """One program that is to run. Its output goes to this process' standard error.
+
+    It has a process group of its own, so that a Ctrl-C in a terminal reaches this process alone and the order
+    of the end is this process' to choose.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        environ: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        ended: Callable[[int], None] | None = None,
+    ) -> None:
+        self.name = name
+        self._command = command
+        self._environ = environ
+        self._pass_fds = pass_fds
+        self._ended = ended
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+        self._pause_s = 0.0
+        self._again_at = 0.0
+
+    def start(self) -> None:
+        """Starts it."""
+        self._started = time.monotonic()
+        self._process = subprocess.Popen(
+            self._command,
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+            pass_fds=self._pass_fds,
+            process_group=0,
+            preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - this process has no other threads
+        )
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs now."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """The id of its process, while there is one."""
+        return self._process.pid if self._process is not None else None
+
+    def keep(self) -> None:
+        """Starts it again if it has ended: at once when it ran for a while, else after a pause that grows."""
+        if self._process is None:
+            if time.monotonic() >= self._again_at:
+                self.start()
+            return
+        code = self._process.poll()
+        if code is None:
+            return
+        lasted = time.monotonic() - self._started
+        self._pause_s = 0.0 if lasted >= HEALTHY_S else min(LONGEST_PAUSE_S, max(0.25, 2 * self._pause_s))
+        self._again_at = time.monotonic() + self._pause_s
+        log.error("a process ended by itself", name=self.name, exit=code, again_in_s=self._pause_s)
+        self._forget()
+
+    def _forget(self) -> None:
+        assert self._process is not None
+        pid, self._process = self._process.pid, None
+        if self._ended is not None:
+            self._ended(pid)
+
+    def ask_to_end(self) -> None:
+        """Sends SIGTERM, if it runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+    def end(self, deadline: float) -> None:
+        """Waits for its end until `deadline` (monotonic seconds), then kills what is left of its group."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.warning("a process did not end in time and is killed", name=self.name)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._forget()
+
+
+def end_all(children: Sequence[Child], within_s: float) -> None:
+    """Asks all of them to end at once, and sees to it that they have within that time."""
+    for child in children:
+        child.ask_to_end()
+    deadline = time.monotonic() + within_s
+    for child in children:
+        child.end(deadline)

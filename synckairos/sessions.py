@@ -1,0 +1,334 @@
+"""Sessions: the one place that calls the function library, typed in and typed out.
+
+Every method is one `FCALL`. A refusal of the library arrives as one of the errors of `synckairos.errors`; a
+reply that this module does not understand is a bug, logged whole and raised as `InternalError`. All times are
+milliseconds of the Redis primary's clock; the caller's clock is never an argument.
+"""
+
+import itertools
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, NoReturn
+
+import msgspec
+import structlog
+
+from synckairos.connections import Connection
+from synckairos.errors import InternalError
+from synckairos.keys import SessionKeys, rate_limit
+
+logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+Argument = str | bytes | int
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What every call may carry beside its own arguments; `None` leaves an option out.
+
+    tenant: whose session it has to be (at `create`: will be)
+    version: the call is refused unless nothing but warnings happened since this version
+    epoch: the call is refused unless the session's versions are of this epoch
+    actor, trace: who did it and the trace id, both for the event
+    request: the idempotency key; without one a fresh one is used, so that a retry never changes anything
+    twice
+    """
+
+    tenant: str | None = None
+    version: int | None = None
+    actor: str | None = None
+    trace: str | None = None
+    request: str | None = None
+    epoch: str | None = None
+
+
+NO_OPTIONS = Options()
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """An event without its payload's meaning: `payload` is the JSON object as it came."""
+
+    type: str
+    session_id: str
+    version: int
+    epoch: str
+    server_time_ms: int
+    payload: msgspec.Raw
+    replayed: bool = False
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """The few fields of a state that the service itself looks at."""
+
+    session_id: str
+    status: str
+    version: int
+    epoch: str
+    server_time_ms: int
+    tenant_id: str | None = None
+    replayed: bool = False
+
+
+class Change:
+    """One state change. `raw` is the event's exact JSON, the same bytes that log, outbox and channel hold."""
+
+    __slots__ = ("epoch", "payload", "raw", "replayed", "server_time_ms", "session_id", "type", "version")
+
+    def __init__(self, raw: bytes) -> None:
+        envelope = _decode_envelope(raw)
+        self.raw = raw
+        self.type = envelope.type
+        self.session_id = envelope.session_id
+        self.version = envelope.version
+        self.epoch = envelope.epoch
+        self.server_time_ms = envelope.server_time_ms
+        self.payload = bytes(envelope.payload)
+        self.replayed = envelope.replayed
+
+
+class State:
+    """A session's state. `raw` is its exact JSON; the attributes are what the service itself looks at."""
+
+    __slots__ = ("epoch", "raw", "replayed", "server_time_ms", "session_id", "status", "tenant_id", "version")
+
+    def __init__(self, raw: bytes) -> None:
+        summary = _decode_summary(raw)
+        self.raw = raw
+        self.session_id = summary.session_id
+        self.status = summary.status
+        self.version = summary.version
+        self.epoch = summary.epoch
+        self.server_time_ms = summary.server_time_ms
+        self.tenant_id = summary.tenant_id
+        self.replayed = summary.replayed
+
+
+class Throttle(NamedTuple):
+    """A bucket's answer. `retry_after_ms` is 0 when allowed; in `reset_after_ms` it is full again."""
+
+    limited: bool
+    limit: int
+    remaining: int
+    retry_after_ms: int
+    reset_after_ms: int
+
+
+class Info(NamedTuple):
+    """Library version, state schema and the server's time."""
+
+    version: str
+    schema: int
+    server_time_ms: int
+
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_summary = msgspec.json.Decoder(Summary).decode
+
+
+class Sessions:
+    """Sessions in one Redis deployment. `ttl_s` is how long a session is kept past its end (seconds)."""
+
+    def __init__(self, connection: Connection, ttl_s: int) -> None:
+        self.connection = connection
+        self.ttl_s = ttl_s
+        # Request ids need to be unique, not secret: a random start and a counter cost less than a UUID each.
+        self._request_ids = map(f"{secrets.token_hex(8)}-{{:x}}".format, itertools.count())
+
+    async def create(self, session_id: str, config: bytes, options: Options = NO_OPTIONS) -> State:
+        """Create a session from its config (JSON); a repeat of the same request gives its current state."""
+        arguments = (config, "TTL", self.ttl_s, *self._common(options))
+        return _state("sk_create", await self._fcall("sk_create", session_id, arguments))
+
+    async def start(self, session_id: str, options: Options = NO_OPTIONS) -> Change:
+        """Pending to running."""
+        return await self._transition("sk_start", session_id, options)
+
+    async def pause(self, session_id: str, options: Options = NO_OPTIONS) -> Change:
+        """Running to paused (or the expiry that was due)."""
+        return await self._transition("sk_pause", session_id, options)
+
+    async def resume(self, session_id: str, options: Options = NO_OPTIONS) -> Change:
+        """Paused to running, in the same cycle."""
+        return await self._transition("sk_resume", session_id, options)
+
+    async def complete(self, session_id: str, options: Options = NO_OPTIONS) -> Change:
+        """End a session that went well."""
+        return await self._transition("sk_complete", session_id, options)
+
+    async def cancel(self, session_id: str, options: Options = NO_OPTIONS) -> Change:
+        """End a session that did not."""
+        return await self._transition("sk_cancel", session_id, options)
+
+    async def switch(
+        self,
+        session_id: str,
+        *,
+        next: str | None = None,  # noqa: A002 - the library's word for it
+        current: str | None = None,
+        lag_ms: int | None = None,
+        options: Options = NO_OPTIONS,
+    ) -> Change:
+        """End the running cycle and start the next one's, or perform the expiry that was due.
+
+        next: participant to activate instead of the next in rotation
+        current: refused unless this participant is the active one
+        lag_ms: the network lag that the server measured for the player's connection
+        """
+        arguments = self._common(options)
+        if next is not None:
+            arguments += ["NEXT", next]
+        if current is not None:
+            arguments += ["CURRENT", current]
+        if lag_ms is not None:
+            arguments += ["LAG", lag_ms]
+        return _change("sk_switch", await self._fcall("sk_switch", session_id, arguments))
+
+    async def expire(self, session_id: str) -> Change | None:
+        """Perform the expiry or warning that is due; `None` when nothing is. Safe to call at any time."""
+        reply = await self._fcall("sk_expire", session_id, ())
+        return None if reply is None else _change("sk_expire", reply)
+
+    async def adjust(
+        self,
+        session_id: str,
+        *,
+        participant: str | None = None,
+        group: str | None = None,
+        set_ms: int | None = None,
+        add_ms: int | None = None,
+        within_ms: int | None = None,
+        reason: str | None = None,
+        options: Options = NO_OPTIONS,
+    ) -> Change | None:
+        """Set or move a clock: a participant's, a group's, or with neither the session's or the cycle's.
+
+        Returns `None` when at least `within_ms` is left, and nothing changed.
+        """
+        arguments = self._common(options)
+        for name, value in (
+            ("PARTICIPANT", participant),
+            ("GROUP", group),
+            ("SET", set_ms),
+            ("ADD", add_ms),
+            ("WITHIN", within_ms),
+            ("REASON", reason),
+        ):
+            if value is not None:
+                arguments += [name, value]
+        reply = await self._fcall("sk_adjust", session_id, arguments)
+        return None if reply is None else _change("sk_adjust", reply)
+
+    async def join(self, session_id: str, participant: bytes, options: Options = NO_OPTIONS) -> Change:
+        """Add a participant (JSON)."""
+        arguments = (participant, *self._common(options))
+        return _change("sk_join", await self._fcall("sk_join", session_id, arguments))
+
+    async def leave(self, session_id: str, participant_id: str, options: Options = NO_OPTIONS) -> Change:
+        """Remove a participant."""
+        arguments = (participant_id, *self._common(options))
+        return _change("sk_leave", await self._fcall("sk_leave", session_id, arguments))
+
+    async def delete(self, session_id: str, options: Options = NO_OPTIONS) -> bool:
+        """Delete a session; `False` when there was none, or it is another tenant's."""
+        reply = await self._fcall("sk_delete", session_id, self._common(options))
+        if reply not in (0, 1):
+            _unknown("sk_delete", reply)
+        return bool(reply)
+
+    async def get(self, session_id: str, tenant: str | None = None) -> State:
+        """Read the state."""
+        keys = SessionKeys.of(session_id)
+        arguments = () if tenant is None else ("TENANT", tenant)
+        return _state(
+            "sk_get", await self.connection.fcall("sk_get", (keys.session,), arguments, read_only=True)
+        )
+
+    async def log(
+        self, session_id: str, since: int, epoch: str | None = None, tenant: str | None = None
+    ) -> list[bytes] | None:
+        """Events (JSON) after version `since`.
+
+        `None` when the log does not reach back that far, `since` is above the current version, or the epoch
+        differs.
+        """
+        keys = SessionKeys.of(session_id)
+        arguments: list[Argument] = [since]
+        if epoch is not None:
+            arguments += ["EPOCH", epoch]
+        if tenant is not None:
+            arguments += ["TENANT", tenant]
+        reply = await self.connection.fcall("sk_log", (keys.session, keys.log), arguments, read_only=True)
+        if reply is None or isinstance(reply, list):
+            return reply
+        return _unknown("sk_log", reply)
+
+    async def throttle(
+        self, bucket: str, burst: int, count: int, period_ms: int, *, quantity: int = 1, cooldown_ms: int = 0
+    ) -> Throttle:
+        """Take `quantity` from a bucket of `burst` that refills at `count` per `period_ms`.
+
+        bucket: 1-200 printable ASCII characters without braces
+        cooldown_ms: how long a refusal keeps the bucket closed
+        """
+        # A retry after a lost reply may take twice. A bucket a little emptier is the lesser harm: without
+        # retries every failover would turn away each request that is limited.
+        reply = await self.connection.fcall(
+            "sk_throttle", (rate_limit(bucket),), (burst, count, period_ms, quantity, cooldown_ms)
+        )
+        try:
+            limited, limit, remaining, retry_after_ms, reset_after_ms = reply
+            return Throttle(limited == 1, limit, remaining, retry_after_ms, reset_after_ms)
+        except (TypeError, ValueError):
+            _unknown("sk_throttle", reply)
+
+    async def info(self) -> Info:
+        """What library answers, and its clock."""
+        reply = await self.connection.fcall("sk_info", (), (), read_only=True)
+        try:
+            version, schema, server_time_ms = reply
+            return Info(version.decode(), int(schema), int(server_time_ms))
+        except (TypeError, ValueError, AttributeError):
+            _unknown("sk_info", reply)
+
+    async def _transition(self, function: str, session_id: str, options: Options) -> Change:
+        return _change(function, await self._fcall(function, session_id, self._common(options)))
+
+    async def _fcall(self, function: str, session_id: str, arguments: Sequence[Argument]) -> Any:
+        return await self.connection.fcall(function, SessionKeys.of(session_id).all, arguments)
+
+    def _common(self, options: Options) -> list[Argument]:
+        """The common options as `NAME value` pairs."""
+        arguments: list[Argument] = ["REQUEST", options.request or next(self._request_ids)]
+        if options.tenant is not None:
+            arguments += ["TENANT", options.tenant]
+        if options.version is not None:
+            arguments += ["VERSION", options.version]
+        if options.epoch is not None:
+            arguments += ["EPOCH", options.epoch]
+        if options.actor is not None:
+            arguments += ["ACTOR", options.actor]
+        if options.trace is not None:
+            arguments += ["TRACE", options.trace]
+        return arguments
+
+
+def _change(function: str, reply: Any) -> Change:
+    try:
+        return Change(reply)
+    except (msgspec.MsgspecError, TypeError):
+        _unknown(function, reply)
+
+
+def _state(function: str, reply: Any) -> State:
+    try:
+        return State(reply)
+    except (msgspec.MsgspecError, TypeError):
+        _unknown(function, reply)
+
+
+def _unknown(function: str, reply: Any) -> NoReturn:
+    logger.error(
+        "the function library replied something unknown", function=function, reply=repr(reply)[:1000]
+    )
+    raise InternalError(f"{function} replied something this service does not know")

@@ -1,0 +1,460 @@
+"""Sharded Pub/Sub over standalone, Sentinel and cluster: one subscribing connection for each primary.
+
+A channel is wanted as long as it has a handler, and every change of mind is settled in order on the wire:
+what is sent follows what is wanted, never the other way round, so that subscribing while an unsubscribing is
+under way is nothing special. Many changes at once go out as few commands.
+
+A connection that is lost is made anew, with pauses that grow; then every channel is subscribed again, where
+its slot is by then, and `on_restored` names the channels that may have missed something. The same connections
+listen to the keyspace events that tell of keys which are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from time import monotonic
+from typing import Any, Literal
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
+
+from synckairos.connections import Connection
+from synckairos.supervision import Backoff, cancel, supervise
+
+logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+Handler = Callable[[bytes], None]
+"""Gets each message of a channel. Must not block."""
+KeyspaceEvents = Literal["on", "off", "unknown"]
+
+NEEDED_FLAGS = "Egxe"
+"""notify-keyspace-events: key events (E) of del (g), expired (x) and evicted (e)."""
+GONE_EVENTS = ("del", "expired", "evicted")
+CONNECT_TIMEOUT_S = 5.0
+PING_EVERY_S = 5.0
+SILENCE_S = 12.0
+"""A connection that said nothing for so long, pings included, is lost."""
+TOPOLOGY_EVERY_S = 5.0
+CHANNELS_A_COMMAND = 512
+READS_A_TURN = 128
+"""So many messages are read before other tasks get their turn."""
+
+
+class _Channel:
+    """What is wanted of one channel, and how far the server is with it."""
+
+    __slots__ = ("active", "confirmed", "handlers", "link", "missed", "name", "pending", "waiters")
+
+    def __init__(self, name: bytes) -> None:
+        self.name = name
+        self.handlers: tuple[Handler, ...] = ()
+        self.link: _Link | None = None
+        self.active = False
+        """Whether the last command sent for it was SSUBSCRIBE."""
+        self.pending = 0
+        """Commands sent for it and not yet answered."""
+        self.confirmed = False
+        self.missed = False
+        """Whether it was confirmed once and then lost: its handlers may have missed messages."""
+        self.waiters: list[asyncio.Future[None]] = []
+
+    def confirm(self) -> None:
+        self.confirmed = True
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self.waiters.clear()
+
+    def lose(self) -> None:
+        self.missed = self.missed or self.confirmed
+        self.confirmed = self.active = False
+        self.pending = 0
+        self.link = None
+
+
+class Subscriptions:
+    """All subscriptions of this process.
+
+    on_restored: called with the channels that were lost and are subscribed again on_vanished: called with a
+    key and `del`, `expired` or `evicted`, for any key of the server keyspace_events, keyspace_detail: whether
+    the servers tell of vanished keys, and if not, why and what to do
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._channels: dict[bytes, _Channel] = {}
+        self._links: dict[Redis, _Link] = {}
+        self._unrouted: set[_Channel] = set()
+        self._route_wake = asyncio.Event()
+        self._restored: list[str] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self.on_restored: list[Callable[[Collection[str]], None]] = []
+        self.on_vanished: list[Callable[[bytes, str], None]] = []
+
+    @property
+    def keyspace_events(self) -> KeyspaceEvents:
+        """`on` when every primary tells of vanished keys, `off` when one does not."""
+        states = {link.keyspace_events for link in self._links.values()}
+        if states == {"on"}:
+            return "on"
+        return "off" if "off" in states else "unknown"
+
+    @property
+    def keyspace_detail(self) -> str:
+        """What is the matter with the keyspace events; empty when nothing is."""
+        return "; ".join(
+            sorted({link.keyspace_detail for link in self._links.values() if link.keyspace_detail})
+        )
+
+    async def start(self) -> None:
+        """Connect to every primary, in the background."""
+        self._tasks = [
+            asyncio.create_task(supervise("subscription routes", self._route), name="subscription routes"),
+            asyncio.create_task(supervise("topology", self._watch_topology), name="topology"),
+        ]
+
+    async def stop(self) -> None:
+        """Close all connections. Nothing is delivered afterwards."""
+        await cancel(*self._tasks)
+        await asyncio.gather(*(link.stop() for link in self._links.values()))
+        self._links.clear()
+        for channel in self._channels.values():
+            for waiter in channel.waiters:
+                waiter.cancel()
+        self._channels.clear()
+
+    async def subscribe(self, channel: str, handler: Handler) -> None:
+        """Deliver the channel's messages to `handler`.
+
+        Returns when the server has confirmed, however long that takes.
+        When it is cancelled before that, the handler stays until `unsubscribe`.
+        """
+        name = channel.encode()
+        entry = self._channels.get(name)
+        if entry is None:
+            entry = self._channels[name] = _Channel(name)
+        entry.handlers = (*entry.handlers, handler)
+        if entry.confirmed and entry.active:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        entry.waiters.append(waiter)
+        self._touch(entry)
+        await waiter
+
+    def unsubscribe(self, channel: str, handler: Handler) -> None:
+        """Stop delivering to `handler`, at once. The server is told when nobody else wants the channel."""
+        entry = self._channels.get(channel.encode())
+        if entry is None or handler not in entry.handlers:
+            return
+        handlers = list(entry.handlers)
+        handlers.remove(handler)
+        entry.handlers = tuple(handlers)
+        if not handlers:
+            self._touch(entry)
+
+    def _touch(self, channel: _Channel) -> None:
+        """Settle the channel with its server, soon."""
+        if channel.link is not None:
+            channel.link.touch(channel)
+        elif channel.handlers:
+            self._unrouted.add(channel)
+            self._route_wake.set()
+        else:
+            self.forget(channel)
+
+    def forget(self, channel: _Channel) -> None:
+        """Drop a channel that nobody wants and no server knows."""
+        self._unrouted.discard(channel)
+        if self._channels.get(channel.name) is channel:
+            del self._channels[channel.name]
+
+    def reroute(self, channels: Iterable[_Channel]) -> None:
+        """Find these channels a server anew: theirs was lost, or their slot went elsewhere."""
+        for channel in channels:
+            channel.lose()
+            self._touch(channel)
+
+    def tell_restored(self, channel: _Channel) -> None:
+        """Report the channel as restored, together with others of the same moment."""
+        if not self._restored:
+            asyncio.get_running_loop().call_soon(self._report_restored)
+        self._restored.append(channel.name.decode())
+
+    def _report_restored(self) -> None:
+        restored, self._restored = self._restored, []
+        logger.debug("subscriptions restored", channels=len(restored))
+        for callback in self.on_restored:
+            callback(restored)
+
+    async def _route(self) -> None:
+        """Hand each new channel to the connection of the primary that serves it."""
+        backoff = Backoff()
+        self._route_wake.set()
+        while True:
+            await self._route_wake.wait()
+            self._route_wake.clear()
+            try:
+                while self._unrouted:
+                    channel = next(iter(self._unrouted))
+                    client = await self._connection.primary_for(channel.name.decode())
+                    if channel not in self._unrouted:  # unsubscribed meanwhile
+                        continue
+                    self._unrouted.discard(channel)
+                    self._link(client).adopt(channel)
+            except Exception as error:  # noqa: BLE001 - no server, no topology: whatever it is, channels wait
+                logger.warning("channels find no server", channels=len(self._unrouted), error=str(error))
+                await asyncio.sleep(backoff.pause())
+                self._route_wake.set()
+            else:
+                backoff.reset()
+
+    async def _watch_topology(self) -> None:
+        """Keep a connection to every primary, as there may be keyspace events on each."""
+        backoff = Backoff()
+        while True:
+            try:
+                clients = await self._connection.primaries()
+            except Exception as error:  # noqa: BLE001 - no server, no topology: ask again
+                logger.warning("the primaries are not known", error=str(error))
+                await asyncio.sleep(backoff.pause())
+                continue
+            backoff.reset()
+            for client in clients:
+                self._link(client)
+            for client in [client for client in self._links if client not in clients]:
+                link = self._links.pop(client)
+                await link.stop()
+                self.reroute(link.channels_left())
+            await asyncio.sleep(TOPOLOGY_EVERY_S)
+
+    def _link(self, client: Redis) -> _Link:
+        link = self._links.get(client)
+        if link is None:
+            link = self._links[client] = _Link(self, client)
+        return link
+
+
+class _Link:
+    """The subscribing connection to one primary."""
+
+    def __init__(self, owner: Subscriptions, client: Redis) -> None:
+        self._owner = owner
+        self._client = client
+        self._channels: dict[bytes, _Channel] = {}
+        self._dirty: set[_Channel] = set()
+        self._wake = asyncio.Event()
+        self._heard = 0.0
+        self._backoff = Backoff()
+        self._listening = False
+        self._away = False
+        self.keyspace_events: KeyspaceEvents = "unknown"
+        self.keyspace_detail = "the server was not asked yet"
+        self._task = asyncio.create_task(supervise("subscriptions", self._run), name="subscriptions")
+
+    def adopt(self, channel: _Channel) -> None:
+        """Subscribe the channel here."""
+        channel.link = self
+        self._channels[channel.name] = channel
+        self.touch(channel)
+
+    def touch(self, channel: _Channel) -> None:
+        """Settle the channel with the server, soon."""
+        self._dirty.add(channel)
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        await cancel(self._task)
+
+    def channels_left(self) -> list[_Channel]:
+        """The channels of this link, which it gives up."""
+        channels = list(self._channels.values())
+        self._channels.clear()
+        self._dirty.clear()
+        return channels
+
+    async def _run(self) -> None:
+        """Connect, serve until the connection is lost, give the channels back, again and again."""
+        while True:
+            connection = self._client.connection_pool.make_connection()
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    await connection.connect()
+                    await self._enable_keyspace_events()
+                    await self._listen_to_keyspace(connection)
+                self._heard = monotonic()
+                self._away = False
+                self._dirty.update(self._channels.values())
+                self._wake.set()
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._read(connection))
+                    tasks.create_task(self._write(connection))
+                    tasks.create_task(self._ping(connection))
+            except* (RedisError, OSError) as group:  # a timeout is an OSError
+                if not self._away:
+                    logger.warning("no subscriptions now: a connection was lost", error=_text(group))
+                self._away = True
+            finally:
+                with suppress(Exception):
+                    await connection.disconnect(nowait=True)
+                self._owner.reroute(self.channels_left())
+            await asyncio.sleep(self._backoff.pause())
+
+    async def _enable_keyspace_events(self) -> None:
+        """See to it that the server tells of vanished keys, as far as this service may tell it to.
+
+        Every connection does it anew, as a restarted server may have forgotten.
+        """
+        before = self.keyspace_events
+        try:
+            flags = str((await self._client.config_get("notify-keyspace-events"))["notify-keyspace-events"])
+        except (ResponseError, NoPermissionError, KeyError) as error:
+            self.keyspace_events = "unknown"
+            self.keyspace_detail = f"the server does not show its notify-keyspace-events ({error})"
+        else:
+            missing = missing_flags(flags)
+            self.keyspace_events, self.keyspace_detail = "on", ""
+            if missing:
+                try:
+                    await self._client.config_set("notify-keyspace-events", flags + missing)
+                except (ResponseError, NoPermissionError) as error:
+                    self.keyspace_events = "off"
+                    self.keyspace_detail = (
+                        f"the server's notify-keyspace-events is {flags!r} and may not be set by this service"
+                        f" ({error}); set it to {flags + missing!r}, or vanished sessions are noticed later"
+                        " and without the reason"
+                    )
+        if self.keyspace_events not in ("on", before):
+            logger.warning("no keyspace events", detail=self.keyspace_detail)
+
+    async def _listen_to_keyspace(self, connection: AbstractConnection) -> None:
+        database = int(getattr(connection, "db", 0) or 0)
+        channels = [f"__keyevent@{database}__:{event}" for event in GONE_EVENTS]
+        self._listening = False
+        await connection.send_command("SUBSCRIBE", *channels)
+
+    async def _read(self, connection: AbstractConnection) -> None:
+        while True:
+            for _ in range(READS_A_TURN):
+                try:
+                    reply = await connection.read_response(
+                        disable_decoding=True, timeout=math.inf, disconnect_on_error=False, push_request=True
+                    )
+                except NoPermissionError as error:
+                    # The first reply is that to the SUBSCRIBE for keyspace events; without those life goes
+                    # on.
+                    if self._listening:
+                        raise
+                    self._listening = True
+                    self.keyspace_events = "off"
+                    self.keyspace_detail = f"this service may not subscribe to keyspace events ({error})"
+                    logger.warning("no keyspace events", detail=self.keyspace_detail)
+                    continue
+                self._heard = monotonic()
+                if isinstance(reply, list):
+                    self._take(reply)
+            await asyncio.sleep(0)
+
+    def _take(self, reply: list[Any]) -> None:
+        kind = reply[0]
+        if kind == b"smessage":
+            channel = self._channels.get(reply[1])
+            for handler in channel.handlers if channel is not None else ():
+                try:
+                    handler(reply[2])
+                except Exception:
+                    logger.exception("a message's handler failed", channel=reply[1].decode())
+        elif kind == b"ssubscribe":
+            self._answered(reply[1])
+        elif kind == b"sunsubscribe":
+            self._unsubscribed(reply[1])
+        elif kind == b"message":
+            event = reply[1].rpartition(b":")[2].decode()
+            for callback in self._owner.on_vanished:
+                callback(reply[2], event)
+        elif kind == b"subscribe":
+            self._listening = True
+
+    def _unsubscribed(self, name: bytes) -> None:
+        channel = self._channels.get(name)
+        if channel is not None and channel.pending == 0:  # nobody asked for it: the slot went elsewhere
+            del self._channels[name]
+            self._dirty.discard(channel)
+            self._owner.reroute([channel])
+        else:
+            self._answered(name)
+
+    def _answered(self, name: bytes) -> None:
+        channel = self._channels.get(name)
+        if channel is None:
+            return
+        channel.pending -= 1
+        if channel.pending:
+            return
+        if channel.active:
+            self._backoff.reset()
+            channel.confirm()
+            if channel.missed:
+                channel.missed = False
+                self._owner.tell_restored(channel)
+        elif not channel.handlers:
+            del self._channels[name]
+            self._dirty.discard(channel)
+            self._owner.forget(channel)
+
+    async def _write(self, connection: AbstractConnection) -> None:
+        """Tell the server what is wanted, all changes since the last time at once."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            commands: dict[tuple[str, bytes], list[bytes]] = defaultdict(list)
+            dirty, self._dirty = self._dirty, set()
+            for channel in dirty:
+                wanted = bool(channel.handlers)
+                if wanted == channel.active:
+                    if not wanted and not channel.pending:
+                        self._channels.pop(channel.name, None)
+                        self._owner.forget(channel)
+                    continue
+                channel.active = wanted
+                channel.confirmed = False
+                channel.pending += 1
+                # One command may name channels of one slot only: those with the same hash tag.
+                tag = channel.name[: channel.name.find(b"}") + 1]
+                commands["SSUBSCRIBE" if wanted else "SUNSUBSCRIBE", tag].append(channel.name)
+            packed = connection.pack_commands(
+                [
+                    (command, *names[start : start + CHANNELS_A_COMMAND])
+                    for (command, _), names in commands.items()
+                    for start in range(0, len(names), CHANNELS_A_COMMAND)
+                ]
+            )
+            if packed:
+                await connection.send_packed_command(packed, check_health=False)
+
+    async def _ping(self, connection: AbstractConnection) -> None:
+        while True:
+            await asyncio.sleep(PING_EVERY_S)
+            if monotonic() - self._heard > SILENCE_S:
+                raise RedisConnectionError("the server fell silent")
+            await connection.send_command("PING", check_health=False)
+
+
+def _text(group: BaseExceptionGroup[BaseException]) -> str:
+    """What the first of the errors says."""
+    first = group.exceptions[0]
+    return _text(first) if isinstance(first, BaseExceptionGroup) else f"{type(first).__name__}: {first}"
+
+
+def missing_flags(flags: str) -> str:
+    """Which of the needed notify-keyspace-events flags are not among these."""
+    if "A" in flags:  # all classes of events
+        flags += "gxe"
+    return "".join(flag for flag in NEEDED_FLAGS if flag not in flags)

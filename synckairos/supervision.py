@@ -1,0 +1,70 @@
+"""Background loops that outlive their errors.
+
+A loop that ends or raises is logged and started again, after a pause that grows while it keeps failing;
+cancelling the task ends it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 5.0
+CANCEL_AGAIN_S = 0.5
+HEALTHY_S = 10.0
+"""A loop that ran this long starts again with the first pause."""
+
+
+class Backoff:
+    """Pauses (seconds) that double from `first` to `longest`, each cut at random by up to half."""
+
+    def __init__(self, first: float = FIRST_PAUSE_S, longest: float = LONGEST_PAUSE_S) -> None:
+        self._first = first
+        self._longest = longest
+        self._next = first
+        self.failures = 0
+        """For whoever counts them."""
+
+    def pause(self) -> float:
+        """The next pause."""
+        pause, self._next = self._next, min(self._longest, 2 * self._next)
+        return pause * (1 - random.random() / 2)
+
+    def reset(self) -> None:
+        """Start again with the first pause."""
+        self._next = self._first
+
+
+async def supervise(name: str, loop: Callable[[], Awaitable[None]]) -> None:
+    """Run `loop` again whenever it ends. Never returns; ends by cancellation only."""
+    backoff = Backoff()
+    clock = asyncio.get_running_loop()
+    while True:
+        started = clock.time()
+        try:
+            await loop()
+            logger.error("a background loop ended by itself", loop=name)
+        except Exception:
+            logger.exception("a background loop failed and starts again", loop=name)
+        if clock.time() - started > HEALTHY_S:
+            backoff.reset()
+        await asyncio.sleep(backoff.pause())
+
+
+async def cancel(*tasks: asyncio.Task[None]) -> None:
+    """Cancel the tasks and wait until they have ended."""
+    remaining = set(tasks)
+    while remaining:
+        for task in remaining:
+            task.cancel()
+        # A cancellation that meets an error of the same moment may get lost: then it is sent again.
+        _, remaining = await asyncio.wait(remaining, timeout=CANCEL_AGAIN_S)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a background task had failed", task=task.get_name(), error=repr(error))

@@ -1,0 +1,331 @@
+"""The timekeeper: calls `sk_expire` at the moment an alarm is due.
+
+Each partition has a sorted set of alarms. Once a second, a slice of the partitions at a time, the alarms of
+the next HORIZON_MS are read, and each is called when the primary's clock gets there. An alarm that is set
+nearer than that comes with a message when it is its partition's earliest; one behind the earliest is found
+when that one was called, as the partition is looked at again after every call. So nothing is asked at the due
+moment but `sk_expire` itself.
+
+Whether an alarm is really due is decided by the library. A call that comes too early, twice or for an alarm
+that was moved changes nothing, so any number of timekeepers may work side by side, and what is planned here
+may be out of date. After an outage the overdue alarms are worked off at most CALLS_AT_ONCE at a time for each
+primary.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import math
+from collections import defaultdict
+from collections.abc import Collection, Coroutine, Iterable
+from functools import partial
+from time import monotonic
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from synckairos import keys, metrics
+from synckairos.clock import ServerClock
+from synckairos.connections import Connection
+from synckairos.errors import NetworkTimeout, StorageUnavailable
+from synckairos.sessions import Change, Sessions
+from synckairos.subscriptions import Subscriptions
+from synckairos.supervision import Backoff, cancel, supervise
+
+logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+SWEEP_EVERY_S = 1.0
+SLICES = 16
+HORIZON_MS = 2500
+"""How far ahead alarms are planned: more than two sweeps, so that one that fails makes nothing late."""
+WINDOW = 32
+"""Alarms of a partition that are read, and called, at a time."""
+CALLS_AT_ONCE = 64
+"""Calls under way to one primary."""
+MARGIN_MS = 0.25
+"""Called so much after the due moment, as a call that is a trace early has to be made again."""
+TIMEOUT_S = 1.0
+FIRST_RETRY_S = 0.001
+LONGEST_RETRY_S = 30.0
+MOST_RETRIED = 1000
+"""Alarms of one partition that are kept apart because calling them is no use now."""
+
+
+class _Lateness(msgspec.Struct, frozen=True):
+    late_ms: int | None = None
+
+
+_decode_lateness = msgspec.json.Decoder(_Lateness).decode
+
+
+class _Partition:
+    """What is planned for one partition."""
+
+    __slots__ = ("busy", "look_again", "looking", "name", "planned", "retries", "ripe")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.planned: dict[str, float] = {}
+        """When (server time, ms) each session's alarm is to be called."""
+        self.ripe: dict[str, None] = {}
+        """Sessions whose moment has come."""
+        self.retries: dict[str, Backoff] = {}
+        """Sessions whose alarm stands although it was called: when to try again."""
+        self.busy = False
+        self.looking = False
+        self.look_again = False
+
+
+class Timekeeper:
+    """One timekeeper for all partitions."""
+
+    def __init__(
+        self, connection: Connection, sessions: Sessions, subscriptions: Subscriptions, clock: ServerClock
+    ) -> None:
+        self._connection = connection
+        self._sessions = sessions
+        self._subscriptions = subscriptions
+        self._clock = clock
+        self._partitions = {name: _Partition(name) for name in keys.PARTITIONS}
+        self._agenda: list[tuple[float, str, str, float]] = []
+        """Heap of (local time in ms, partition, session, server time in ms)."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed_for = float("inf")
+        self._gates: WeakKeyDictionary[Redis, asyncio.Semaphore] = WeakKeyDictionary()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._handlers = {name: partial(self._woken, part) for name, part in self._partitions.items()}
+        self._away = False
+        self._stopped = False
+
+    async def start(self) -> None:
+        """Start to keep time."""
+        self._subscriptions.on_restored.append(self._restored)
+        self._tasks = [
+            asyncio.create_task(supervise("timekeeper sweep", self._sweep), name="timekeeper sweep"),
+            asyncio.create_task(self._subscribe(), name="alarm channels"),
+        ]
+
+    async def stop(self) -> None:
+        """Stop at once; calls under way are given up."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        await cancel(*self._tasks, *self._jobs)
+        for name, handler in self._handlers.items():
+            self._subscriptions.unsubscribe(keys.alarms(name), handler)
+
+    # Knowing what is next
+
+    async def _subscribe(self) -> None:
+        await asyncio.gather(
+            *(
+                self._subscriptions.subscribe(keys.alarms(name), handler)
+                for name, handler in self._handlers.items()
+            )
+        )
+
+    async def _sweep(self) -> None:
+        """Look at all partitions: first at once, then a slice at a time, each once in SWEEP_EVERY_S."""
+        for part in self._partitions.values():
+            part.busy = part.looking = part.look_again = False
+        slices = [list(self._partitions.values())[start::SLICES] for start in range(SLICES)]
+        for parts in slices:
+            self._look(parts)
+        while True:
+            for parts in slices:
+                await asyncio.sleep(SWEEP_EVERY_S / SLICES)
+                self._look(parts)
+
+    def _woken(self, part: _Partition, data: bytes) -> None:
+        """A partition's earliest alarm got earlier. One that is far off is left to the sweep."""
+        if float(data) < self._clock.now_ms(part.name) + HORIZON_MS:
+            self._look([part])
+
+    def _restored(self, channels: Collection[str]) -> None:
+        """Messages may have been missed on these channels."""
+        restored = set(channels)
+        parts = [part for part in self._partitions.values() if keys.alarms(part.name) in restored]
+        for start in range(0, len(parts), SLICES):
+            self._look(parts[start : start + SLICES])
+
+    def _look(self, parts: Iterable[_Partition]) -> None:
+        """Read the next alarms of the partitions, in the background; again where that is under way."""
+        free = []
+        for part in parts:
+            if part.looking:
+                part.look_again = True
+            else:
+                part.looking = True
+                free.append(part)
+        if free:
+            self._spawn(self._read(free))
+
+    async def _read(self, parts: list[_Partition]) -> None:
+        by_primary: dict[Redis, list[_Partition]] = defaultdict(list)
+        try:
+            for part in parts:
+                by_primary[await self._connection.primary_for(keys.alarms(part.name))].append(part)
+            await asyncio.gather(*(self._read_from(client, group) for client, group in by_primary.items()))
+        except Exception as error:  # noqa: BLE001 - no topology, or a bug: the next sweep looks again
+            logger.warning("alarms could not be looked at", error=repr(error))
+        finally:
+            again = []
+            for part in parts:
+                part.looking = False
+                if part.look_again:
+                    part.look_again = False
+                    again.append(part)
+            if again:
+                self._look(again)
+
+    async def _read_from(self, client: Redis, parts: list[_Partition]) -> None:
+        async with client.pipeline(transaction=False) as pipeline:
+            for part in parts:
+                pipeline.zrange(
+                    keys.alarms(part.name),
+                    "-inf",
+                    int(self._clock.now_ms(part.name)) + HORIZON_MS,
+                    byscore=True,
+                    offset=0,
+                    num=WINDOW + min(len(part.retries), MOST_RETRIED),
+                    withscores=True,
+                )
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    replies = await pipeline.execute(raise_on_error=False)
+            except (RedisError, OSError) as error:  # a timeout is an OSError
+                self._note_outage(error)
+                return
+        for part, reply in zip(parts, replies, strict=True):
+            if isinstance(reply, Exception):
+                logger.warning("a partition's alarms cannot be read", partition=part.name, error=repr(reply))
+            else:
+                self._plan(part, reply)
+
+    def _plan(self, part: _Partition, alarms: list[tuple[bytes, float]]) -> None:
+        """Note the alarms that were read. Nothing is crossed out: what is planned in vain costs one call."""
+        now = self._clock.now_ms(part.name)
+        standing = set()
+        for member, due in alarms:
+            session_id = member.decode(errors="replace")
+            if session_id in part.ripe:
+                continue
+            moment = due
+            if session_id in part.retries and due <= now:
+                standing.add(session_id)
+                if session_id in part.planned:
+                    continue
+                moment = now + 1000.0 * part.retries[session_id].pause()
+            if moment < part.planned.get(session_id, math.inf):
+                part.planned[session_id] = moment
+                heapq.heappush(
+                    self._agenda, (1000.0 * monotonic() + moment - now, part.name, session_id, moment)
+                )
+        for session_id in part.retries.keys() - standing - part.ripe.keys():
+            del part.retries[session_id]
+        self._arm()
+
+    # Calling what is due
+
+    def _arm(self) -> None:
+        """Have `_tick` called when the next alarm is due."""
+        if not self._agenda or self._stopped:
+            return
+        due = self._agenda[0][0] + MARGIN_MS
+        if self._timer is not None:
+            if self._armed_for <= due:
+                return
+            self._timer.cancel()
+        self._armed_for = due
+        # Timers count whole milliseconds: rounded up, so that they never go off a little too early and again.
+        delay_ms = max(0, math.ceil(due - 1000.0 * monotonic()))
+        self._timer = asyncio.get_running_loop().call_later(delay_ms / 1000.0, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = 1000.0 * monotonic() - MARGIN_MS
+        while self._agenda and self._agenda[0][0] <= now:
+            _, name, session_id, due = heapq.heappop(self._agenda)
+            part = self._partitions[name]
+            if part.planned.get(session_id) != due:
+                continue
+            del part.planned[session_id]
+            part.ripe[session_id] = None
+            if not part.busy:
+                part.busy = True
+                self._spawn(self._serve(part))
+        self._arm()
+
+    async def _serve(self, part: _Partition) -> None:
+        """Call what is due in the partition, then look what is next there."""
+        try:
+            client = await self._connection.primary_for(keys.alarms(part.name))
+            gate = self._gates.setdefault(client, asyncio.Semaphore(CALLS_AT_ONCE))
+            while part.ripe:
+                batch = list(part.ripe)[:WINDOW]
+                await asyncio.gather(*(self._call(gate, part, session_id) for session_id in batch))
+                for session_id in batch:
+                    del part.ripe[session_id]
+        except Exception as error:  # noqa: BLE001 - no topology, or a bug: the sweep finds the alarms again
+            logger.warning("alarms could not be called", partition=part.name, error=repr(error))
+            part.ripe.clear()
+        finally:
+            part.busy = False
+            self._look([part])
+
+    async def _call(self, gate: asyncio.Semaphore, part: _Partition, session_id: str) -> None:
+        """One `sk_expire`. Whatever it meets is this session's own trouble."""
+        async with gate:
+            try:
+                change = await self._sessions.expire(keys.session_id(session_id))
+            except (StorageUnavailable, NetworkTimeout) as error:
+                self._note_outage(error)
+                return
+            except Exception as error:  # noqa: BLE001 - one session's trouble is nobody else's
+                self._retry_later(part, session_id)
+                metrics.expiries.labels("error").inc()
+                if part.retries[session_id].failures == 1:
+                    logger.error("an alarm cannot be called", session=session_id, error=repr(error))
+                return
+        self._away = False
+        if change is None:
+            # Too early by a trace, moved meanwhile, or called by another timekeeper: the next look will show.
+            self._retry_later(part, session_id)
+            metrics.expiries.labels("none").inc()
+        else:
+            part.retries.pop(session_id, None)
+            self._observe(change)
+
+    def _retry_later(self, part: _Partition, session_id: str) -> None:
+        if session_id not in part.retries:
+            part.retries[session_id] = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
+        part.retries[session_id].failures += 1
+
+    @staticmethod
+    def _observe(change: Change) -> None:
+        if change.type == "TIME_WARNING":
+            metrics.expiries.labels("warning").inc()
+            return
+        metrics.expiries.labels("expiry").inc()
+        late_ms = _decode_lateness(change.payload).late_ms
+        if late_ms is not None:
+            metrics.expiry_lateness.observe(late_ms / 1000.0)
+
+    def _note_outage(self, error: Exception) -> None:
+        if not self._away:
+            self._away = True
+            logger.warning("the storage is away: alarms are called when it is back", error=str(error))
+
+    def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
+        if self._stopped:
+            job.close()
+            return
+        task = asyncio.create_task(job, name="timekeeper")
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)

@@ -1,0 +1,63 @@
+"""What all tests share: real servers, one of each kind for the whole run, emptied before each test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests import servers
+from tests.servers import Cluster, Server
+
+
+def pytest_report_header() -> str:
+    """Says which servers are there; tests for others are not collected."""
+    found = ", ".join(f"{kind} {servers.version(kind)}" for kind in servers.available())
+    missing = (
+        "" if "redis" in servers.available() else " (redis-server is not installed: no tests with Redis)"
+    )
+    return f"servers: {found}{missing}"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a skipped test is a failure: nothing may be left out there."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") == "true" and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session", params=servers.available())
+def shared_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """One server of each kind for the whole run."""
+    with servers.start(request.param) as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=servers.available())
+def shared_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """One cluster of each kind for the whole run."""
+    with servers.start_cluster(request.param) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    """A server without keys and functions, not to be stopped; the test runs once for each kind."""
+    empty(shared_server)
+    return shared_server
+
+
+@pytest.fixture
+def cluster(shared_cluster: Cluster) -> Cluster:
+    """Primaries without keys and functions, not to be stopped; the test runs once for each kind."""
+    for primary in shared_cluster.primaries:
+        empty(primary)
+    return shared_cluster
+
+
+def empty(server: Server) -> None:
+    """Takes all keys and functions away."""
+    with server.sync_client() as client:
+        client.flushall()
+        client.function_flush("SYNC")

@@ -1,0 +1,227 @@
+"""The routes about the service itself, and the headers that every answer has."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.contract.conftest import Service, at, create, error, new_id, running
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACEPARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+
+
+async def test_time(api: httpx.AsyncClient) -> None:
+    before = time.time() * 1000
+    response = await api.get("/v1/time")
+    after = time.time() * 1000
+    body = response.json()
+    assert body.keys() == {
+        "timestamp_ms",
+        "receive_ms",
+        "transmit_ms",
+        "server_version",
+        "drift_tolerance_ms",
+    }
+    assert before - 20 <= body["receive_ms"] <= body["transmit_ms"] <= after + 20
+    assert body["timestamp_ms"] == body["transmit_ms"]
+    assert response.headers["cache-control"] == "no-store"
+    assert isinstance(body["server_version"], str)
+    assert body["drift_tolerance_ms"] > 0
+
+
+async def test_the_time_is_that_of_the_sessions(api: httpx.AsyncClient) -> None:
+    """The clock is the Redis primary's: what it says lies between two changes around it."""
+    session = await running(api)
+    for _ in range(5):
+        before = (await api.post(at(session, "/switch"))).json()["data"]["server_time_ms"]
+        between = (await api.get("/v1/time")).json()["timestamp_ms"]
+        after = (await api.post(at(session, "/switch"))).json()["data"]["server_time_ms"]
+        assert before - 1 <= between <= after + 1
+
+
+async def test_health_and_ready(api: httpx.AsyncClient) -> None:
+    health = await api.get("/health")
+    assert (health.status_code, health.json()) == (200, {"status": "ok"})
+    ready = await api.get("/ready")
+    assert ready.status_code == 200
+    body = ready.json()
+    assert body["status"] == "degraded"
+    assert {name: check["status"] for name, check in body["checks"].items()} == {
+        "redis": "ok",
+        "library": "ok",
+        "keyspace_events": "ok",
+        "audit": "degraded",
+    }
+
+
+async def test_metrics(api: httpx.AsyncClient) -> None:
+    await api.get("/v1/sessions/x")
+    response = await api.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    name, labels = (
+        "synckairos_http_request_seconds_count",
+        'method="GET",route="/v1/sessions/{session_id}",status="400"',
+    )
+    line = re.search(re.escape(f"{name}{{{labels}}} ") + r"(\S+)", response.text)
+    assert line is not None
+    assert float(line[1]) >= 1
+    assert 'synckairos_errors_total{code="VALIDATION_ERROR"}' in response.text
+
+
+async def test_openapi_describes_every_route(api: httpx.AsyncClient) -> None:
+    document = (await api.get("/openapi.json")).json()
+    assert document["openapi"].startswith("3.1")
+    operations = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    session = "/v1/sessions/{session_id}"
+    assert operations == {
+        ("POST", "/v1/sessions"),
+        ("GET", "/v1/sessions"),
+        ("GET", session),
+        ("DELETE", session),
+        *(
+            ("POST", f"{session}/{name}")
+            for name in ("start", "pause", "resume", "complete", "cancel", "switch")
+        ),
+        ("POST", f"{session}/participants"),
+        ("DELETE", f"{session}/participants/{{participant_id}}"),
+        ("PATCH", f"{session}/participants/{{participant_id}}"),
+        ("PATCH", f"{session}/groups/{{group_id}}"),
+        ("PATCH", f"{session}/clock"),
+        ("GET", f"{session}/events"),
+        *(("GET", path) for path in ("/v1/time", "/health", "/ready", "/metrics", "/openapi.json", "/docs")),
+    }
+    names = [
+        operation["operationId"] for methods in document["paths"].values() for operation in methods.values()
+    ]
+    assert len(names) == len(set(names))
+
+
+def references(value: Any) -> set[str]:
+    """All `$ref`s in a document."""
+    if isinstance(value, dict):
+        found = {value["$ref"]} if "$ref" in value else set()
+        return found.union(*map(references, value.values()))
+    return set().union(*map(references, value)) if isinstance(value, list) else set()
+
+
+async def test_openapi_refers_to_nothing_that_is_not_there(api: httpx.AsyncClient) -> None:
+    document = (await api.get("/openapi.json")).json()
+    schemas = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert references(document) <= schemas
+
+
+async def test_openapi_s_types_are_those_of_the_answers(api: httpx.AsyncClient) -> None:
+    schemas = (await api.get("/openapi.json")).json()["components"]["schemas"]
+    session = await running(api)
+    change = (await api.post(at(session, "/switch"))).json()["data"]
+    time_ = (await api.get("/v1/time")).json()
+    failure = (await api.get("/v1/sessions/x")).json()["error"]
+    for name, value in (
+        ("SessionState", session),
+        ("Participant", session["participants"][0]),
+        ("ChangeReply", change),
+        ("Time", time_),
+        ("Failure", failure),
+        ("Detail", failure["details"][0]),
+    ):
+        assert set(schemas[name]["required"]) <= value.keys() <= schemas[name]["properties"].keys(), name
+
+
+async def test_docs_need_nothing_from_elsewhere(api: httpx.AsyncClient) -> None:
+    response = await api.get("/docs")
+    assert response.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+    assert "/v1/sessions/{session_id}/switch" in response.text
+    assert not re.search(r"<script|https?://|src=", response.text)
+
+
+async def test_request_ids_go_in_and_out(api: httpx.AsyncClient) -> None:
+    for path in ("/health", "/nope", "/v1/sessions/x"):
+        assert (await api.get(path, headers={"x-request-id": "abc-1"})).headers["x-request-id"] == "abc-1"
+        made = {(await api.get(path)).headers["x-request-id"] for _ in range(3)}
+        assert len(made) == 3
+    for wrong in ("two words", "x" * 129, "", "é"):
+        response = await api.get("/health", headers=httpx.Headers({"x-request-id": wrong}, encoding="utf-8"))
+        assert re.fullmatch(r"[0-9a-f]{32}", response.headers["x-request-id"])
+
+
+async def test_trace_ids_go_in_and_out_and_into_events(api: httpx.AsyncClient) -> None:
+    session = await create(api)
+    response = await api.post(at(session, "/start"), headers={"traceparent": TRACEPARENT})
+    assert response.headers["traceparent"] == TRACEPARENT
+    change = await api.post(at(session, "/switch"), headers={"traceparent": TRACEPARENT})
+    assert change.json()["data"]["trace"] == TRACE
+    assert change.json()["data"]["actor"] is None
+    without = await api.post(at(session, "/switch"))
+    assert without.json()["data"]["trace"] is None
+    assert "traceparent" not in without.headers
+
+
+@pytest.mark.parametrize(
+    "traceparent",
+    [
+        "",
+        TRACE,
+        f"00-{'0' * 32}-00f067aa0ba902b7-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"ff-{TRACE}-00f067aa0ba902b7-01",
+        f"00-{TRACE.upper()}-00f067aa0ba902b7-01",
+        f"{TRACEPARENT}-more",
+    ],
+)
+async def test_a_malformed_trace_id_is_as_none(api: httpx.AsyncClient, traceparent: str) -> None:
+    response = await api.get("/health", headers={"traceparent": traceparent})
+    assert response.status_code == 200
+    assert "traceparent" not in response.headers
+
+
+async def test_a_later_version_of_traceparent_may_say_more(api: httpx.AsyncClient) -> None:
+    later = f"01-{TRACE}-00f067aa0ba902b7-01-more"
+    assert (await api.get("/health", headers={"traceparent": later})).headers["traceparent"] == later
+
+
+async def test_without_cors_there_are_no_cors_headers(api: httpx.AsyncClient) -> None:
+    response = await api.get("/health", headers={"origin": "https://play.example.org"})
+    assert not [name for name in response.headers if name.startswith("access-control")]
+
+
+async def test_cors(limited: httpx.AsyncClient) -> None:
+    origin = {"origin": "https://play.example.org"}
+    for path, status in (("/health", 200), ("/nope", 404), ("/v1/sessions/x", 400)):
+        response = await limited.get(path, headers=origin)
+        assert response.status_code == status
+        assert response.headers["access-control-allow-origin"] == origin["origin"]
+        assert "ETag" in response.headers["access-control-expose-headers"]
+        assert "access-control-allow-credentials" not in response.headers
+        assert response.headers["vary"] == "Origin"
+        other = await limited.get(path, headers={"origin": "https://evil.example.org"})
+        assert "access-control-allow-origin" not in other.headers
+        assert other.headers["vary"] == "Origin"
+
+
+async def test_cors_preflight(limited: httpx.AsyncClient) -> None:
+    headers = {
+        "origin": "https://play.example.org",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "content-type, if-match",
+    }
+    response = await limited.options(f"/v1/sessions/{new_id()}/switch", headers=headers)
+    assert response.status_code == 204
+    assert response.headers["access-control-allow-origin"] == headers["origin"]
+    assert "POST" in response.headers["access-control-allow-methods"]
+    assert {"content-type", "if-match"} <= set(
+        response.headers["access-control-allow-headers"].lower().split(", ")
+    )
+    error(await limited.options("/nope", headers=headers), 404, "NOT_FOUND")
+
+
+async def test_metrics_on_their_own_port(limited_service: Service, limited: httpx.AsyncClient) -> None:
+    error(await limited.get("/metrics"), 404, "NOT_FOUND")
+    async with httpx.AsyncClient() as client:
+        response = await client.get(f"http://127.0.0.1:{limited_service.metrics_port}/metrics")
+    assert "synckairos_http_request_seconds" in response.text

@@ -1,0 +1,283 @@
+"""What a session may be created from: every bound, every problem named, metadata given back as it came."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.core.game import SESSION, START, G, Game, P, RefusedError, people, players
+from tests.model.config import parse_config
+from tests.model.driver import Driver
+
+DAY = 86_400_000
+TWO = players(5000, 5000)
+
+
+def fields(core: Driver, config: dict[str, Any] | str) -> list[str]:
+    """The dotted paths that a refused config names; nothing is left behind."""
+    text = config if isinstance(config, str) else json.dumps(config)
+    answer = core.call("create", SESSION, [text], START)
+    assert answer.code == "VALIDATION_ERROR", answer
+    assert core.snapshot() == {}
+    for detail in answer.context["details"]:
+        assert set(detail) == {"field", "message"}
+        assert detail["message"]
+    return answer.fields
+
+
+def group_game(**config: Any) -> dict[str, Any]:
+    """Two teams of one."""
+    who = [{"participant_id": P[i], "group_id": G[i]} for i in range(2)]
+    teams = [{"group_id": g, "total_time_ms": 5000} for g in G[:2]]
+    return {"sync_mode": "per_group", "participants": who, "groups": teams, **config}
+
+
+PROBLEMS: list[tuple[dict[str, Any], list[str]]] = [
+    (TWO | {"colour": "blue"}, ["colour"]),
+    (TWO | {"sync_mode": "chess"}, ["sync_mode"]),
+    (TWO | {"sync_mode": None}, ["sync_mode"]),
+    (TWO | {"session_id": P[0]}, ["session_id"]),
+    (TWO | {"session_id": "mine"}, ["session_id"]),
+    (TWO | {"participants": None}, ["participants"]),
+    (TWO | {"participants": []}, ["participants"]),
+    (TWO | {"participants": {"a": 1}}, ["participants"]),
+    (TWO | {"participants": [TWO["participants"][0], 7]}, ["participants.1"]),
+    (TWO | {"participants": people(2)}, ["participants.0.total_time_ms", "participants.1.total_time_ms"]),
+    (TWO | {"participants": people(2, total_time_ms=999)}, ["participants.0.total_time_ms", "participants.1.total_time_ms"]),
+    (TWO | {"participants": [{"total_time_ms": 5000}]}, ["participants.0.participant_id"]),
+    (TWO | {"participants": [{"participant_id": 7, "total_time_ms": 5000}]}, ["participants.0.participant_id"]),
+    (TWO | {"participants": people(1, total_time_ms=5000) * 2}, ["participants.1.participant_id"]),
+    (
+        TWO | {"participants": [p | {"participant_index": 5} for p in TWO["participants"]]},
+        ["participants.1.participant_index"],
+    ),
+    (TWO | {"participants": people(1, total_time_ms=5000, participant_index=1000)}, ["participants.0.participant_index"]),
+    (TWO | {"participants": people(1, total_time_ms=5000, participant_index=-1)}, ["participants.0.participant_index"]),
+    (TWO | {"participants": people(1, total_time_ms=5000, nick="x")}, ["participants.0.nick"]),
+    (TWO | {"participants": people(1, total_time_ms=5000, group_id="red")}, ["participants.0.group_id"]),
+    (TWO | {"active_participant_id": P[5]}, ["active_participant_id"]),
+    (TWO | {"active_participant_id": "white"}, ["active_participant_id"]),
+    (TWO | {"total_time_ms": 999}, ["total_time_ms"]),
+    (TWO | {"total_time_ms": DAY + 1}, ["total_time_ms"]),
+    (TWO | {"max_time_ms": 999}, ["max_time_ms"]),
+    (TWO | {"max_time_ms": DAY + 1}, ["max_time_ms"]),
+    (TWO | {"time_per_cycle_ms": 999}, ["time_per_cycle_ms"]),
+    (TWO | {"increment_ms": -1}, ["increment_ms"]),
+    (TWO | {"increment_ms": 60_001}, ["increment_ms"]),
+    (TWO | {"increment_ms": 1.5}, ["increment_ms"]),
+    (TWO | {"increment_ms": "1"}, ["increment_ms"]),
+    (TWO | {"increment_ms": True}, ["increment_ms"]),
+    (TWO | {"auto_advance": 1}, ["auto_advance"]),
+    (TWO | {"players_may_pause": "yes"}, ["players_may_pause"]),
+    (TWO | {"lag_compensation": 1}, ["lag_compensation"]),
+    (TWO | {"action_on_timeout": "notify"}, ["action_on_timeout"]),
+    (TWO | {"action_on_timeout": {}}, ["action_on_timeout.type"]),
+    (TWO | {"action_on_timeout": {"type": "explode"}}, ["action_on_timeout.type"]),
+    (TWO | {"warnings_ms": 5}, ["warnings_ms"]),
+    (TWO | {"warnings_ms": [5, 0]}, ["warnings_ms.1"]),
+    (TWO | {"warnings_ms": [5, DAY + 1]}, ["warnings_ms.1"]),
+    (TWO | {"warnings_ms": ["5"]}, ["warnings_ms.0"]),
+    (TWO | {"warnings_ms": list(range(1, 10))}, ["warnings_ms"]),
+    (TWO | {"metadata": []}, ["metadata"]),
+    (TWO | {"metadata": "x"}, ["metadata"]),
+    (TWO | {"time_control": 5}, ["time_control"]),
+    (TWO | {"time_control": {"kind": "sand"}}, ["time_control.kind"]),
+    (TWO | {"time_control": {}}, ["time_control.kind"]),
+    (TWO | {"time_control": {"kind": "delay"}}, ["time_control.delay_ms"]),
+    (TWO | {"time_control": {"kind": "delay", "delay_ms": DAY + 1}}, ["time_control.delay_ms"]),
+    (TWO | {"time_control": {"kind": "delay", "delay_ms": 1, "increment_ms": 1}}, ["time_control.increment_ms"]),
+    (TWO | {"time_control": {"kind": "bronstein", "delay_ms": 1, "overtime_ms": -1}}, ["time_control.overtime_ms"]),
+    (TWO | {"time_control": {"kind": "fischer", "increment_ms": 60_001}}, ["time_control.increment_ms"]),
+    (
+        TWO | {"participants": people(1, total_time_ms=5000, time_control={"kind": "delay"})},
+        ["participants.0.time_control.delay_ms"],
+    ),
+    ({"sync_mode": "per_cycle", "participants": people(2)}, ["time_per_cycle_ms"]),
+    ({"sync_mode": "global", "participants": people(2)}, ["total_time_ms"]),
+    (
+        {"sync_mode": "per_cycle", "participants": people(2), "time_per_cycle_ms": 5000, "lag_compensation": True},
+        ["lag_compensation"],
+    ),
+    (
+        {
+            "sync_mode": "count_up", "participants": people(2),
+            "time_control": {"kind": "fischer"}, "action_on_timeout": {"type": "none"},
+        },
+        ["action_on_timeout.type", "time_control"],
+    ),
+    (
+        {
+            "sync_mode": "per_cycle", "participants": people(2), "time_per_cycle_ms": 5000, "auto_advance": True,
+            "action_on_timeout": {"type": "end_session"},
+        },
+        ["action_on_timeout.type"],
+    ),
+    (group_game(participants=people(2)), ["participants.0.group_id", "participants.1.group_id"]),
+    (group_game(participants=people(1, group_id=G[3])), ["participants.0.group_id"]),
+    (group_game(groups=[{"group_id": G[0], "total_time_ms": 5000}] * 2), ["groups.1.group_id", "participants.1.group_id"]),
+    (group_game(groups=[{"group_id": G[0]}, {"group_id": G[1], "total_time_ms": 5000}]), ["groups.0.total_time_ms"]),
+    (
+        {"sync_mode": "noon", "participants": [{"nick": 1}], "increment_ms": -1, "colour": 1, "warnings_ms": [0]},
+        ["colour", "increment_ms", "participants.0.nick", "participants.0.participant_id", "sync_mode", "warnings_ms.0"],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("config", "named"), PROBLEMS, ids=[",".join(p[1]) for p in PROBLEMS])
+def test_every_problem_is_named(core: Driver, config: dict[str, Any], named: list[str]) -> None:
+    assert fields(core, config) == named
+    assert parse_config(config, SESSION)[1] == named
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '"x"', '{"a":1}}', "\xff"])
+def test_what_is_no_json_object(core: Driver, text: str) -> None:
+    assert core.call("create", SESSION, [text], START).code == "VALIDATION_ERROR"
+    assert core.snapshot() == {}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        players(1000, DAY, increment_ms=60_000, max_time_ms=DAY, total_time_ms=1000),
+        players(5000, warnings_ms=list(range(1, 9))),
+        players(5000, warnings_ms=[DAY]),
+        players(5000, time_control={"kind": "delay", "delay_ms": DAY, "overtime_ms": DAY}),
+        players(5000, **dict.fromkeys(["groups", "time_control", "metadata", "warnings_ms", "session_id", "increment_ms"])),
+        players(5000, session_id=SESSION.upper()),
+        {"sync_mode": "per_cycle", "participants": people(1), "time_per_cycle_ms": DAY},
+        group_game(),
+    ],
+)
+def test_bounds_are_within(core: Driver, config: dict[str, Any]) -> None:
+    assert Game(core, config).created["version"] == 1
+
+
+def test_ids_are_folded_and_indexes_default_to_positions(core: Driver) -> None:
+    who = [{"participant_id": P[10].upper(), "total_time_ms": 5000}, {"participant_id": P[2], "total_time_ms": 5000}]
+    state = Game(core, {"sync_mode": "per_participant", "participants": who}).created
+    assert [(p["participant_id"], p["participant_index"]) for p in state["participants"]] == [(P[10], 0), (P[2], 1)]
+
+
+def test_the_state_of_a_new_session_in_full(core: Driver) -> None:
+    created = Game(core, players(5000, 7000)).created
+    idle = {
+        "group_id": None, "time_used_ms": 0, "cycle_count": 0, "is_active": False, "has_expired": False,
+        "time_control": None, "clock": {},
+    }  # fmt: skip
+    assert created == {
+        "session_id": SESSION, "sync_mode": "per_participant", "status": "pending", "version": 1,
+        "epoch": created["epoch"], "schema": 1,
+        "participants": [
+            {"participant_id": P[0], "participant_index": 0, "total_time_ms": 5000, "time_remaining_ms": 5000, **idle},
+            {"participant_id": P[1], "participant_index": 1, "total_time_ms": 7000, "time_remaining_ms": 7000, **idle},
+        ],
+        "groups": [], "active_participant_id": None, "active_group_id": None, "total_time_ms": 12_000,
+        "time_per_cycle_ms": None, "increment_ms": 0, "max_time_ms": None, "time_control": {"kind": "fischer"},
+        "lag_compensation": False, "time_used_ms": 0, "time_remaining_ms": None, "cycle_count": 0,
+        "cycle_elapsed_ms": None, "auto_advance": False, "action_on_timeout": {"type": "end_session"},
+        "warnings_ms": [], "players_may_pause": False, "metadata": {}, "cycle_started_at": None, "deadline_ms": None,
+        "session_started_at": None, "session_completed_at": None, "created_at": "2027-01-15T08:00:00.000Z",
+        "updated_at": "2027-01-15T08:00:00.000Z", "server_time_ms": START, "tenant_id": None, "recovered": False,
+        "recovered_at": None, "warning": None,
+    }  # fmt: skip
+
+
+METADATA = [
+    "{}",
+    '{"a":[]}',
+    '{"a":{}}',
+    '{"a":null}',
+    '{"a":[null,[],{}]}',
+    '{"n":9007199254740991}',
+    '{"n":-9007199254740991}',
+    '{"n":[0,-1,1.5,0.1]}',
+    '{"é":"ü😀"}',
+    '{"t":"\\u0000\\n\\"\\\\"}',
+    '{"metadata":{"metadata":"}{"}}',
+    '{"b":1,"a":2}',
+]
+
+
+@pytest.mark.parametrize("metadata", METADATA)
+@pytest.mark.parametrize("spaced", [False, True])
+def test_metadata_comes_back_byte_for_byte(core: Driver, metadata: str, spaced: bool) -> None:  # noqa: FBT001
+    who = json.dumps(people(1, total_time_ms=5000))
+    inside = f'"metadata":{metadata}' if not spaced else f'\n "metadata" : {metadata}\t'
+    game = Game(core, f'{{"sync_mode":"per_participant",{inside},"participants":{who}}}')
+    for raw in (game.raw("get"), game.raw("get", "EXPORT")):
+        assert f'"metadata":{metadata}'.encode() in raw.replace(b'"metadata": ', b'"metadata":')
+        assert json.loads(raw)["metadata"] == json.loads(metadata)
+
+
+def test_metadata_survives_a_restore(core: Driver) -> None:
+    who = json.dumps(people(1, total_time_ms=5000))
+    game = Game(core, f'{{"sync_mode":"per_participant","metadata":{METADATA[4]},"participants":{who}}}')
+    exported = game.raw("get", "EXPORT").decode()
+    core.run("FLUSHALL")
+    assert f'"metadata":{METADATA[4]}'.encode() in game.raw("restore", exported)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "fits"),
+    [
+        ({"x": "y" * (10_240 - 8)}, True),
+        ({"x": "y" * (10_240 - 7)}, False),
+        ({"x": "é" * 5116}, True),
+        ({"x": "é" * 5117}, False),
+        ({str(i): i for i in range(100)}, True),
+        ({str(i): i for i in range(101)}, False),
+    ],
+)
+def test_how_much_metadata_there_may_be(core: Driver, metadata: dict[str, Any], fits: bool) -> None:  # noqa: FBT001
+    config = players(5000, metadata=metadata)
+    if fits:
+        text = json.dumps(config, ensure_ascii=False)
+        assert Game(core, text).created["metadata"] == metadata
+    else:
+        assert fields(core, config) == ["metadata"]
+
+
+def test_the_other_fields_of_the_action_travel_untouched(core: Driver) -> None:
+    action = {"type": "auto_action", "action": "bid", "list": [], "none": None, "deep": {"é": [1, {}]}}
+    game = Game(core, players(5000, 5000, action_on_timeout=action)).start()
+    assert game.created["action_on_timeout"] == action
+    raw = game.raw("expire", at=5000)
+    assert json.loads(raw)["payload"]["action_applied"] == action
+    assert b'"list":[]' in raw.replace(b": ", b":")
+
+
+JOINS: list[tuple[dict[str, Any], list[str]]] = [
+    ({"participant_id": P[0], "total_time_ms": 5000}, ["participant_id"]),
+    ({"participant_id": P[5], "total_time_ms": 5000, "participant_index": 1}, ["participant_index"]),
+    ({"participant_id": P[5], "total_time_ms": 5000, "participant_index": 1000}, ["participant_index"]),
+    ({"participant_id": P[5]}, ["total_time_ms"]),
+    ({"participant_id": P[5], "total_time_ms": 1}, ["total_time_ms"]),
+    ({"participant_id": "p", "total_time_ms": 1, "nick": 2}, ["nick", "participant_id", "total_time_ms"]),
+    ({"participant_id": P[0], "participant_index": 0, "total_time_ms": 5000}, ["participant_id", "participant_index"]),
+]
+
+
+@pytest.mark.parametrize(("newcomer", "named"), JOINS)
+def test_every_problem_of_a_newcomer_is_named(core: Driver, newcomer: dict[str, Any], named: list[str]) -> None:
+    game = Game(core, TWO)
+    before = core.snapshot()
+    with pytest.raises(RefusedError) as refused:
+        game.do("join", json.dumps(newcomer))
+    assert (refused.value.code, refused.value.answer.fields) == ("VALIDATION_ERROR", named)
+    assert core.snapshot() == before
+
+
+def test_a_newcomer_gets_the_index_after_the_highest(core: Driver) -> None:
+    game = Game(core, players(5000, 5000)).start()
+    game.do("join", json.dumps({"participant_id": P[7], "total_time_ms": 5000, "participant_index": 500}))
+    event = game.do("join", json.dumps({"participant_id": P[8], "total_time_ms": 6000}))
+    assert [p["participant_index"] for p in event["payload"]["participants"]] == [501]
+
+
+def test_a_newcomer_needs_a_team_that_exists(core: Driver) -> None:
+    game = Game(core, group_game())
+    with pytest.raises(RefusedError) as refused:
+        game.do("join", json.dumps({"participant_id": P[7], "group_id": G[4]}))
+    assert (refused.value.code, refused.value.answer.fields) == ("VALIDATION_ERROR", ["group_id"])

@@ -1,0 +1,54 @@
+"""The server's clock as it is seen from here."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+import pytest
+
+from synckairos.clock import Offset, ServerClock
+from synckairos.connections import connect
+from tests import servers
+from tests.live import settings
+
+
+def test_the_offset_is_that_of_the_shortest_round_trip() -> None:
+    offset = Offset()
+    offset.add(10.000, 50_000.0 + 10_010, 10.020)
+    assert [offset.offset_ms, offset.uncertainty_ms] == pytest.approx([50_000, 10])
+    offset.add(11.000, 50_001.0 + 11_001, 11.002)
+    assert [offset.offset_ms, offset.uncertainty_ms] == pytest.approx([50_001, 1])
+    offset.add(12.000, 50_009.0 + 12_015, 12.030)
+    assert [offset.offset_ms, offset.uncertainty_ms] == pytest.approx([50_001, 1])
+
+
+def test_an_old_measurement_gives_way_in_the_end() -> None:
+    offset = Offset()
+    offset.add(0.0, 1000.5, 0.001)
+    for second in range(2, 100, 2):
+        offset.add(second, 1000.5 + 1000 * second + 1.0, second + 0.003)
+    assert offset.uncertainty_ms == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("step_ms", [-3_600_000, -50, 50, 3_600_000])
+def test_a_server_clock_that_steps_is_followed_at_once(step_ms: float) -> None:
+    offset = Offset()
+    for second in range(5):
+        offset.add(second, 1000.0 * second + 0.5, second + 0.001)
+    offset.add(6.0, 6000.5 + step_ms, 6.001)
+    assert offset.offset_ms == pytest.approx(step_ms)
+
+
+async def test_it_agrees_with_the_server(server: servers.Server) -> None:
+    connection = await connect(settings(server.url))
+    clock = ServerClock(connection)
+    await clock.start()
+    try:
+        (client,) = await connection.primaries()
+        sent = monotonic()
+        seconds, microseconds = await client.time()
+        allowed = 1000 * (monotonic() - sent) + clock.uncertainty_ms() + 1
+        assert abs(clock.now_ms() - (1000 * seconds + microseconds / 1000)) <= allowed
+    finally:
+        await clock.stop()
+        await connection.aclose()

@@ -1,0 +1,569 @@
+"""Function calls while servers restart, fail over, forget and fall silent, and connections break."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import fakeredis
+import pytest
+import redis.asyncio
+from redis.crc import key_slot
+
+from synckairos import connections, keys
+from synckairos.config import load
+from synckairos.connections import Connection, connect
+from synckairos.errors import (
+    NetworkTimeout,
+    NotReplicated,
+    SessionNotFound,
+    StorageUnavailable,
+    ValidationError,
+)
+from synckairos.keys import SessionKeys
+from synckairos.library import Library, LibraryChanged
+from synckairos.processes import free_port
+from tests import servers
+from tests.proxy import Proxy
+from tests.servers import Cluster, Server
+
+NOBODY = SessionKeys.of("00000000-0000-4000-8000-000000000000")
+BOUND_S = connections.RETRY_FOR_S + connections.SILENCE_S + 1.0
+"""No call may take longer, whatever happens; a second for a busy machine."""
+
+
+@pytest.fixture
+async def connection(server: Server) -> AsyncIterator[Connection]:
+    async with await connect(load({"REDIS_URL": server.url})) as connection:
+        yield connection
+
+
+async def ask(connection: Connection, number: int, bucket: str | None = None) -> None:
+    """A call whose reply tells whose it is: the limit of a bucket is the burst that was asked for."""
+    name = keys.rate_limit(bucket or f"test:{number}")
+    reply = await connection.fcall("sk_throttle", [name], [number, 1, 1000, 1, 0])
+    assert reply[1] == number
+
+
+@asynccontextmanager
+async def traffic(connection: Connection, callers: int = 20) -> AsyncIterator[list[int]]:
+    """Callers that ask all the time while the block runs, and every error of theirs at its end."""
+    done: list[int] = []
+    stop = asyncio.Event()
+
+    async def caller(first: int) -> None:
+        number = first
+        while not stop.is_set():
+            await ask(connection, number)
+            done.append(number)
+            number = first + (number + 1 - first) % 50
+
+    tasks = [asyncio.create_task(caller(1 + 50 * position)) for position in range(callers)]
+    try:
+        yield done
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], within_s: float = 10.0) -> None:
+    end = time.monotonic() + within_s
+    while not await condition():
+        assert time.monotonic() < end, "waited in vain"
+        await asyncio.sleep(0.02)
+
+
+async def loads(client: redis.asyncio.Redis) -> int:
+    """How many times this server was told to load a library."""
+    stats = await client.info("commandstats")
+    return int(stats.get("cmdstat_function|load", {}).get("calls", 0))
+
+
+# What calls get
+
+
+async def test_a_reply_is_what_the_function_said(connection: Connection) -> None:
+    version, schema, now = await connection.fcall("sk_info", [])
+    assert (version.decode(), schema) == (connection.library.version, 1)
+    assert abs(now - time.time() * 1000) < 60_000
+    assert (await connection.fcall("sk_info", [], read_only=True))[:2] == [version, schema]
+
+
+async def test_a_refusal_is_its_error(connection: Connection) -> None:
+    with pytest.raises(SessionNotFound):
+        await connection.fcall("sk_get", [NOBODY.session])
+    with pytest.raises(ValidationError) as refused:
+        await connection.fcall("sk_throttle", [keys.rate_limit("x")], [0, "many", 1000, 1, 0])
+    assert len(refused.value.details) == 2
+
+
+async def test_calls_that_go_out_together_each_get_their_own(connection: Connection) -> None:
+    calls = [
+        ("sk_throttle", [keys.rate_limit(f"b{number}")], [number, 1, 1000, 1, 0]) for number in range(1, 50)
+    ]
+    replies = await connection.fcall_many([*calls, ("sk_start", NOBODY.all, []), *calls[:1]])
+    assert [reply[1] for reply in replies[:49]] == list(range(1, 50))
+    assert isinstance(replies[49], SessionNotFound)
+    assert replies[50][1] == 1
+    assert await connection.fcall_many([]) == []
+
+
+async def test_a_caller_that_gives_up_leaves_its_reply_to_nobody(connection: Connection) -> None:
+    async with traffic(connection):
+        for number in range(200):
+            task = asyncio.create_task(ask(connection, 5000 + number))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert task.cancelled()
+
+
+async def test_more_calls_than_may_wait_wait_to_be_sent(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MAX_WAITING", 8)
+    await asyncio.gather(*(ask(connection, number) for number in range(1, 500)))
+
+
+async def test_all_calls_share_one_connection(server: Server, connection: Connection) -> None:
+    await ask(connection, 1)
+    async with server.client() as client:
+        before = (await client.info("stats"))["total_connections_received"]
+        await asyncio.gather(*(ask(connection, number) for number in range(1, 500)))
+        assert (await client.info("stats"))["total_connections_received"] == before
+
+
+async def test_nothing_is_left_open(server: Server) -> None:
+    async with server.client() as client:
+        async with await connect(load({"REDIS_URL": server.url})) as connection:
+            await ask(connection, 1)
+            assert len(await client.client_list()) > 1
+
+        async def alone() -> bool:
+            return len(await client.client_list()) == 1
+
+        await until(alone)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_over_a_client_without_a_socket() -> None:
+    async with Connection.over(fakeredis.FakeAsyncRedis()) as connection:
+        assert connection.topology == "standalone"
+        await connection.load()
+        await asyncio.gather(*(ask(connection, number) for number in range(1, 20)))
+        with pytest.raises(SessionNotFound):
+            await connection.fcall("sk_get", [NOBODY.session])
+
+
+async def test_over_a_client_that_somebody_made(server: Server) -> None:
+    async with Connection.over(server.client()) as connection:
+        await ask(connection, 1)  # loads the library on the way
+
+
+# The library goes missing
+
+
+async def test_callers_share_one_reload(server: Server, connection: Connection) -> None:
+    async with server.client() as client:
+        before = await loads(client)
+        await client.function_flush("SYNC")
+        await asyncio.gather(*(ask(connection, number) for number in range(1, 200)))
+        assert await loads(client) == before + 1
+
+
+async def test_functions_flushed_under_traffic(server: Server, connection: Connection) -> None:
+    async with server.client() as client, traffic(connection) as done:
+        for _ in range(20):
+            await client.function_flush("SYNC")
+            seen = len(done)
+
+            async def more(seen: int = seen) -> bool:
+                return len(done) > seen + 20
+
+            await until(more)
+
+
+async def test_a_library_that_must_not_be_replaced_stops_the_start(server: Server) -> None:
+    own = Library.assemble()
+    async with server.client() as client:
+        await client.function_load(own.payload + "\nlocal other = 1\n")
+        with pytest.raises(LibraryChanged):
+            await connect(load({"REDIS_URL": server.url}))
+
+
+# Servers come and go
+
+
+@pytest.mark.parametrize("kind", servers.available())
+async def test_a_restart_under_traffic_is_not_noticed(kind: servers.Kind) -> None:
+    with servers.start(kind) as server:
+        async with await connect(load({"REDIS_URL": server.url})) as connection, traffic(connection) as done:
+            for stop in (server.stop, server.kill):
+                await asyncio.to_thread(stop)
+                await asyncio.to_thread(server.start)
+                seen = len(done)
+
+                async def more(seen: int = seen) -> bool:
+                    return len(done) > seen + 20
+
+                await until(more)
+
+
+async def test_a_server_that_is_away_is_said_to_be_away_in_time() -> None:
+    with servers.start("valkey") as server:
+        async with await connect(load({"REDIS_URL": server.url})) as connection:
+            server.kill()
+            started = time.monotonic()
+            results = await asyncio.gather(
+                *(ask(connection, number) for number in range(1, 50)), return_exceptions=True
+            )
+            assert time.monotonic() - started < BOUND_S
+            assert all(isinstance(result, StorageUnavailable) for result in results)
+            assert all(result.retry_after_ms for result in results if isinstance(result, StorageUnavailable))
+            with pytest.raises(StorageUnavailable):
+                await connection.load()
+            server.start()
+            await ask(connection, 1)
+
+
+async def test_a_start_before_the_server_is_there() -> None:
+    with servers.start("valkey") as server:
+        server.stop()
+        async with await connect(load({"REDIS_URL": server.url})) as connection:
+            server.start()
+            async with server.client() as client:
+
+                async def loaded() -> bool:
+                    return bool(await client.function_list("synckairos"))
+
+                await until(loaded)
+            await ask(connection, 1)
+
+
+async def test_a_server_that_is_loading_is_waited_for() -> None:
+    with servers.start("valkey", loading_process_events_interval_bytes="1024") as server:
+        async with await connect(load({"REDIS_URL": server.url})) as connection, server.client() as client:
+            await client.execute_command("DEBUG", "POPULATE", 5_000)
+            await client.execute_command("CONFIG", "SET", "key-load-delay", 50)  # microseconds a key
+            reload = asyncio.create_task(client.execute_command("DEBUG", "RELOAD"))
+            await asyncio.sleep(0.1)
+            await ask(connection, 7)
+            await reload
+            assert (await client.info("errorstats"))["errorstat_LOADING"]["count"] > 0
+
+
+@pytest.mark.parametrize("kind", servers.available())
+async def test_a_primary_that_became_a_replica_is_left_for_the_new_one(kind: servers.Kind) -> None:
+    with servers.start(kind) as old, servers.start_replica(old) as new:
+        async with (
+            Proxy(old.port) as proxy,
+            await connect(load({"REDIS_URL": proxy.url})) as connection,
+            new.client() as new_client,
+            old.client() as old_client,
+            traffic(connection) as done,
+        ):
+            await new_client.replicaof("NO", "ONE")
+            await old_client.replicaof("127.0.0.1", new.port)
+            proxy.target = new.port  # as a name in the DNS would, for new connections only
+            seen = len(done)
+
+            async def more() -> bool:
+                return len(done) > seen + 100
+
+            await until(more)
+            assert (await new_client.info("commandstats"))["cmdstat_fcall"]["calls"] > 50
+
+
+async def test_a_replica_that_is_promoted_in_time_takes_the_call() -> None:
+    with servers.start("valkey") as primary, servers.start_replica(primary) as replica:
+        async with Connection.to(load({"REDIS_URL": replica.url})) as connection, replica.client() as client:
+            async with primary.client() as primary_client:
+                await primary_client.function_load(connection.library.payload)
+
+            async def replicated() -> bool:
+                return bool(await client.function_list("synckairos"))
+
+            await until(replicated)
+            call = asyncio.create_task(ask(connection, 3))
+            await asyncio.sleep(0.3)
+            assert not call.done()
+            await client.replicaof("NO", "ONE")
+            await call
+
+
+# Changes that have to be on a replica
+
+
+def new_session() -> tuple[SessionKeys, str]:
+    """The keys of a session that does not exist yet, and its config."""
+    session_id = str(uuid.uuid4())
+    players = [{"participant_id": str(uuid.uuid4()), "total_time_ms": 60_000} for _ in range(2)]
+    return SessionKeys.of(session_id), json.dumps({"sync_mode": "per_participant", "participants": players})
+
+
+@pytest.mark.parametrize("kind", servers.available())
+async def test_a_change_is_acknowledged_when_a_replica_has_it(kind: servers.Kind) -> None:
+    with servers.start(kind) as primary, servers.start_replica(primary) as replica:
+        settings = load({"REDIS_URL": primary.url, "DURABILITY": "replicated"})
+        async with await connect(settings) as connection, replica.client() as client:
+            sessions = [new_session() for _ in range(50)]
+            for names, config in sessions[:5]:
+                await connection.fcall("sk_create", names.all, [config])
+                assert await client.exists(names.session)
+            await asyncio.gather(
+                *(connection.fcall("sk_create", names.all, [text]) for names, text in sessions[5:])
+            )
+            assert await client.exists(*(names.session for names, _ in sessions)) == 50
+
+            replica.pause()
+            try:
+                names, config = new_session()
+                request = ["REQUEST", "once"]
+                with pytest.raises(NotReplicated):
+                    await connection.fcall("sk_create", names.all, [config, *request])
+                with pytest.raises(
+                    NotReplicated
+                ):  # it is there, and still on no replica: the same call asks again
+                    await connection.fcall("sk_create", names.all, [config, *request])
+                await connection.fcall("sk_get", [names.session], read_only=True)
+                await ask(connection, 1)  # a rate limit does not wait
+            finally:
+                replica.resume()
+            await connection.fcall("sk_create", names.all, [config, *request])
+            assert await client.exists(names.session)
+            assert await client.keys("*written*") == []
+
+
+# Connections break
+
+
+async def test_a_connection_cut_in_the_middle_of_a_reply(server: Server) -> None:
+    async with (
+        Proxy(server.port) as proxy,
+        await connect(load({"REDIS_URL": proxy.url})) as connection,
+        traffic(connection) as done,
+    ):
+        for cut in (1, 3, 7, 10, 50, 333, 1000):
+            proxy.cut_after = cut
+            seen = len(done)
+
+            async def more(seen: int = seen) -> bool:
+                return proxy.cut_after is None and len(done) > seen + 50
+
+            await until(more)
+
+
+async def test_connections_cut_again_and_again(server: Server) -> None:
+    async with Proxy(server.port) as proxy, await connect(load({"REDIS_URL": proxy.url})) as connection:
+        async with traffic(connection) as done:
+            for _ in range(30):
+                proxy.cut_all()
+                await asyncio.sleep(0.02)
+        assert len(done) > 30
+
+
+async def test_a_server_that_falls_silent_holds_no_call_beyond_the_bound(server: Server) -> None:
+    async with Proxy(server.port) as proxy, await connect(load({"REDIS_URL": proxy.url})) as connection:
+        await ask(connection, 1)
+        proxy.silent = True
+        started = time.monotonic()
+        with pytest.raises(StorageUnavailable):
+            await ask(connection, 2)
+        assert time.monotonic() - started < BOUND_S
+        proxy.silent = False
+        await ask(connection, 3)
+
+
+async def test_one_silent_connection_is_replaced_within_the_bound(server: Server) -> None:
+    async with Proxy(server.port) as proxy, await connect(load({"REDIS_URL": proxy.url})) as connection:
+        await ask(connection, 1)
+        proxy.silent = True
+        call = asyncio.create_task(ask(connection, 2))
+        await asyncio.sleep(0.2)
+        proxy.silent = False  # what was sent before is lost; nothing on that connection says so
+        await call
+
+
+async def test_what_must_not_happen_twice_is_not_sent_twice(server: Server) -> None:
+    async with Proxy(server.port) as proxy, await connect(load({"REDIS_URL": proxy.url})) as connection:
+
+        async def take(quantity: int) -> int:
+            """Takes from a bucket of 5 that hardly refills; how many are left."""
+            arguments = [5, 1, 3_600_000, quantity, 0]
+            reply = await connection.fcall("sk_throttle", [keys.rate_limit("once")], arguments, retry=False)
+            return int(reply[2])
+
+        assert await take(1) == 4
+        proxy.cut_after = 2
+        with pytest.raises(NetworkTimeout):
+            await take(1)
+        assert await take(0) == 3  # the call that was cut had been carried out, once
+
+
+async def test_a_call_that_could_not_be_sent_is_sent_again_even_so(server: Server) -> None:
+    async with Proxy(server.port) as proxy, await connect(load({"REDIS_URL": proxy.url})) as connection:
+        await ask(connection, 5)
+        proxy.cut_all()
+        await asyncio.sleep(0.05)
+        await connection.fcall("sk_throttle", [keys.rate_limit("x")], [5, 1, 1000, 1, 0], retry=False)
+
+
+async def test_a_server_that_does_not_speak_redis() -> None:
+    async def nonsense(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(nonsense, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, Connection.to(load({"REDIS_URL": f"redis://127.0.0.1:{port}"})) as connection:
+        with pytest.raises(StorageUnavailable):
+            await ask(connection, 1)
+
+
+# Sentinel
+
+
+@pytest.mark.parametrize("kind", servers.available())
+async def test_sentinel_names_the_primary_before_and_after_a_failover(kind: servers.Kind) -> None:
+    with (
+        servers.start(kind) as old,
+        servers.start_replica(old) as new,
+        servers.start_sentinel(old, "main") as sentinel,
+    ):
+        settings = load({"REDIS_SENTINEL_HOSTS": f"127.0.0.1:{sentinel.port}", "REDIS_SENTINEL_NAME": "main"})
+        async with await connect(settings) as connection, sentinel.client() as watcher:
+            await watcher.execute_command("SENTINEL DEBUG", "INFO-PERIOD", 100)  # ms, instead of 10 s
+            assert connection.topology == "sentinel"
+            await ask(connection, 1)
+
+            async def failing_over() -> bool:
+                with suppress(redis.ResponseError):  # it does not know enough of the replica yet
+                    await watcher.execute_command("SENTINEL FAILOVER", "main")
+                    return True
+                return False
+
+            await until(failing_over, 20)
+
+            async def moved() -> bool:
+                try:
+                    await ask(connection, 2)
+                    (client,) = await connection.primaries()
+                    return int((await client.info("server"))["tcp_port"]) == new.port
+                except (StorageUnavailable, redis.RedisError):
+                    return False
+
+            await until(moved, 20)
+            async with new.client() as new_client:
+                before = (await new_client.info("commandstats"))["cmdstat_fcall"]["calls"]
+                await ask(connection, 3)
+                assert (await new_client.info("commandstats"))["cmdstat_fcall"]["calls"] == before + 1
+
+
+# Cluster
+
+
+@pytest.fixture
+async def clustered(cluster: Cluster) -> AsyncIterator[Connection]:
+    async with await connect(load({"REDIS_CLUSTER_NODES": cluster.nodes})) as connection:
+        yield connection
+
+
+async def test_calls_go_to_the_primary_of_their_slot(cluster: Cluster, clustered: Connection) -> None:
+    async def moved() -> int:
+        """How often a call came to the wrong primary."""
+        stats = [await client.info("errorstats") for client in await clustered.primaries()]
+        return sum(int(stat.get("errorstat_MOVED", {}).get("count", 0)) for stat in stats)
+
+    before = await moved()
+    await asyncio.gather(*(ask(clustered, number) for number in range(1, 300)))
+    assert await moved() == before
+    for primary in cluster.primaries:
+        async with primary.client() as client:
+            assert await client.dbsize() > 50
+    replies = await clustered.fcall_many(
+        [
+            ("sk_throttle", [keys.rate_limit(f"m{number}")], [number, 1, 1000, 1, 0])
+            for number in range(1, 100)
+        ]
+    )
+    assert [reply[1] for reply in replies] == list(range(1, 100))
+    assert (await clustered.fcall("sk_info", []))[0].decode() == clustered.library.version
+
+
+async def test_the_primary_of_a_key(cluster: Cluster, clustered: Connection) -> None:
+    assert len(await clustered.primaries()) == 3
+    for key in ("sk:{00}:alarms", "sk:{7f}:alarms", "sk:{ff}:alarms"):
+        client = await clustered.primary_for(key)
+        assert await client.exists(key) == 0  # another one would answer MOVED
+
+
+async def test_any_node_tells_of_the_others(cluster: Cluster) -> None:
+    nowhere = free_port()
+    nodes = f"127.0.0.1:{nowhere},127.0.0.1:{cluster.primaries[2].port}"
+    async with await connect(load({"REDIS_CLUSTER_NODES": nodes})) as connection:
+        await asyncio.gather(*(ask(connection, number) for number in range(1, 50)))
+
+
+async def test_a_slot_that_moves_under_traffic(cluster: Cluster, clustered: Connection) -> None:
+    key = keys.rate_limit("moving")
+    slot = key_slot(key.encode())
+    clients = [primary.client() for primary in cluster.primaries]
+    ids = [(await client.execute_command("CLUSTER MYID")).decode() for client in clients]
+    home = next(position for position in range(3) if slot < (position + 1) * servers.SLOTS // 3)
+
+    async def move(source: int, target: int) -> None:
+        await clients[target].execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[source])
+        await clients[source].execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[target])
+        # The key is not there, so the source answers ASK, and the bucket is made at the target.
+        await ask(clustered, 9, "moving")
+        assert await clients[source].cluster("COUNTKEYSINSLOT", slot) == 0
+        assert await clients[target].cluster("COUNTKEYSINSLOT", slot) == 1
+        for position in (target, source, 3 - source - target):
+            await clients[position].execute_command("CLUSTER SETSLOT", slot, "NODE", ids[target])
+        # From now on the source answers MOVED.
+        await ask(clustered, 9, "moving")
+        await ask(clustered, 9, "moving")
+        await clients[target].delete(key)
+
+    try:
+        async with traffic(clustered):
+            await move(home, (home + 1) % 3)
+            await move((home + 1) % 3, home)
+    finally:
+        for client in clients:
+            await client.aclose()
+
+
+async def test_functions_flushed_on_one_primary_under_traffic(
+    cluster: Cluster, clustered: Connection
+) -> None:
+    async with cluster.primaries[1].client() as client, traffic(clustered) as done:
+        for _ in range(10):
+            await client.function_flush("SYNC")
+            seen = len(done)
+
+            async def more(seen: int = seen) -> bool:
+                return len(done) > seen + 60
+
+            await until(more)
+
+
+async def test_a_cluster_goes_on_with_a_replica_for_a_primary_that_died() -> None:
+    with servers.start_cluster("valkey", replicas=True) as cluster:
+        async with await connect(load({"REDIS_CLUSTER_NODES": cluster.nodes})) as connection:
+            buckets = [f"b{number}" for number in range(30)]
+            for bucket in buckets:
+                await ask(connection, 4, bucket)
+            cluster.primaries[0].kill()
+
+            async def all_slots_answer() -> bool:
+                results = await asyncio.gather(
+                    *(ask(connection, 4, bucket) for bucket in buckets), return_exceptions=True
+                )
+                assert all(result is None or isinstance(result, StorageUnavailable) for result in results)
+                return all(result is None for result in results)
+
+            await until(all_slots_answer, 20)
+            assert len(await connection.primaries()) == 3

@@ -1,0 +1,139 @@
+"""`synckairos dev`: one line when it is ready, everything gone when it ends, however it ends."""
+
+import json
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from tests.programs import Program, get
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_line_when_ready_and_nothing_left_at_the_end(number: int, tmp_path: Path) -> None:
+    with Program("dev", "--port", "0", "--ephemeral", "--workers", "2", TMPDIR=str(tmp_path)) as program:
+        http_url, redis_url = program.ready()
+        assert get(f"{http_url}/ready")[0] == 200
+        with redis.Redis.from_url(redis_url) as client:
+            assert client.ping()
+            assert set(client.config_get("notify-keyspace-events")["notify-keyspace-events"]) >= set("Egxe")
+            assert client.config_get("appendonly")["appendonly"] == "yes"
+        assert len(program.workers()) == 2
+        assert len(list(tmp_path.glob("synckairos-*/lock"))) == 1
+        assert program.end(number) == 0
+        assert len(program.lines) == 1
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_only_this_machine_can_reach_it() -> None:
+    with Program("dev", "--port", "0", "--ephemeral") as program:
+        program.ready()
+        addresses = {
+            connection.laddr.ip
+            for process in program.processes()
+            for connection in process.net_connections()
+            if connection.status == "LISTEN"
+        }
+        assert addresses == {"127.0.0.1"}
+
+
+def test_sessions_outlive_a_restart(tmp_path: Path) -> None:
+    for run in range(2):
+        with Program("dev", "--port", "0", "--data-dir", str(tmp_path / "data")) as program:
+            _, redis_url = program.ready()
+            with redis.Redis.from_url(redis_url) as client:
+                assert client.get("left") == (b"here" if run else None)
+                client.set("left", "here")
+            assert program.end() == 0
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+
+
+def test_rate_limits_are_off_unless_asked_for() -> None:
+    with Program("dev", "--port", "0", "--ephemeral", RATE_LIMIT_ENABLED="true") as program:
+        http_url, _ = program.ready()
+        assert json.loads(get(f"{http_url}/health")[1]) == {"status": "ok"}
+        (worker,) = program.workers()
+        assert worker.environ()["RATE_LIMIT_ENABLED"] == "true"
+    with Program("dev", "--port", "0", "--ephemeral") as program:
+        program.ready()
+        (worker,) = program.workers()
+        assert worker.environ()["RATE_LIMIT_ENABLED"] == "false"
+
+
+def test_a_busy_port_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with Program("dev", "--port", str(port), "--ephemeral") as program:
+            assert program.process.wait(30) == 1
+            program.gone()
+        assert program.lines == []
+        assert f"port {port}" in "".join(program.errors)
+        assert "--port" in "".join(program.errors)
+        assert "Traceback" not in "".join(program.errors)
+
+
+def test_a_data_folder_in_use_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with Program("dev", "--port", "0", "--data-dir", str(folder)) as first:
+        first.ready()
+        with Program("dev", "--port", "0", "--data-dir", str(folder)) as second:
+            assert second.process.wait(30) == 1
+            second.gone()
+        assert second.lines == []
+        said = "".join(second.errors)
+        assert f"{folder} is in use by another synckairos dev (process {first.process.pid})" in said
+        assert "Traceback" not in said
+
+
+def test_a_data_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with Program("dev", "--port", "0", "--data-dir", str(tmp_path / "file" / "data")) as program:
+        assert program.process.wait(30) == 1
+    assert f"{tmp_path}/file/data cannot be used" in "".join(program.errors)
+
+
+@pytest.mark.parametrize("after_s", [0.6, 0.9, 1.2, 1.5, 2.0])
+def test_a_stop_in_the_middle_of_the_start_leaves_nothing(after_s: float, tmp_path: Path) -> None:
+    with Program("dev", "--port", "0", "--ephemeral", TMPDIR=str(tmp_path)) as program:
+        time.sleep(after_s)  # wherever that finds it
+        program.end()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_children_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
+    with Program("dev", "--port", "0", "--data-dir", str(tmp_path)) as program:
+        program.ready()
+        assert len(program.processes()) == 3
+        program.process.kill()
+        program.process.wait()
+        program.gone()
+
+
+@pytest.mark.parametrize("kind", [Program.valkeys, Program.workers])
+def test_a_process_that_dies_is_started_again(
+    kind: Callable[[Program], list[psutil.Process]], tmp_path: Path
+) -> None:
+    with Program("dev", "--port", "0", "--data-dir", str(tmp_path)) as program:
+        http_url, redis_url = program.ready()
+        with redis.Redis.from_url(redis_url) as client:
+            client.set("left", "here")
+            time.sleep(1.5)  # the data is written down every second
+            (process,) = kind(program)
+            process.kill()
+            process.wait()
+            program.until(lambda: len(kind(program)) == 1, "its successor")
+
+            def answers() -> bool:
+                try:
+                    return get(f"{http_url}/ready")[0] == 200 and client.get("left") == b"here"
+                except (OSError, redis.RedisError):
+                    return False
+
+            program.until(answers, "an answer")
+        assert program.end() == 0
+        assert len(program.lines) == 1

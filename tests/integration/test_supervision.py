@@ -1,0 +1,59 @@
+"""Background loops that outlive their errors."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from synckairos import supervision
+from synckairos.supervision import Backoff, cancel, supervise
+
+
+def test_pauses_double_up_to_the_longest_and_start_again() -> None:
+    backoff = Backoff(1.0, 8.0)
+    pauses = [backoff.pause() for _ in range(6)]
+    for pause, longest in zip(pauses, (1, 2, 4, 8, 8, 8), strict=True):
+        assert longest / 2 <= pause <= longest
+    backoff.reset()
+    assert backoff.pause() <= 1
+
+
+async def test_a_loop_that_fails_or_ends_is_started_again() -> None:
+    runs = 0
+    enough = asyncio.Event()
+
+    async def loop() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            raise RuntimeError("on purpose")
+        if runs == 3:
+            enough.set()
+            await asyncio.Event().wait()
+
+    with capture_logs() as logs:
+        task = asyncio.create_task(supervise("test", loop))
+        async with asyncio.timeout(5):
+            await enough.wait()
+        await cancel(task)
+    assert task.cancelled()
+    assert [entry["loop"] for entry in logs] == ["test", "test"]
+
+
+async def test_a_cancellation_that_gets_lost_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervision, "CANCEL_AGAIN_S", 0.01)
+
+    async def stubborn() -> None:
+        for _ in range(3):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                continue
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await cancel(task)
+    assert task.done()

@@ -1,0 +1,214 @@
+"""A running service and those who watch it, for tests of what moves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from sanic import Sanic
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from synckairos import connections
+from synckairos.api.app import create_app
+from synckairos.clock import ServerClock
+from synckairos.config import Settings, load
+from synckairos.connections import Connection
+from synckairos.processes import free_port
+from synckairos.relay import Relay
+from synckairos.sessions import Sessions
+from synckairos.subscriptions import Subscriptions
+from synckairos.timekeeper import Timekeeper
+
+PATIENCE_S = 10.0
+"""How long a test waits for what has to come before it says that it did not."""
+
+Message = dict[str, Any]
+
+
+def settings(redis_url: str, **environ: str) -> Settings:
+    """Settings of a service without rate limits."""
+    return load({"REDIS_URL": redis_url, "RATE_LIMIT_ENABLED": "false", "ENABLE_METRICS": "false", **environ})
+
+
+@dataclass
+class Service:
+    """A service in this process."""
+
+    app: Sanic[Any, Any]
+    port: int
+    stop: Callable[[], Awaitable[None]]
+
+    @property
+    def sessions(self) -> Sessions:
+        sessions: Sessions = self.app.ctx.sessions
+        return sessions
+
+    def url(self, session_id: str, path: str = "/ws") -> str:
+        return f"ws://127.0.0.1:{self.port}{path}?session_id={session_id}"
+
+    @asynccontextmanager
+    async def watch(self, session_id: str, **options: Any) -> AsyncIterator[Watcher]:
+        """A client that has not read anything yet."""
+        async with connect(self.url(session_id), ping_interval=None, max_size=None, **options) as socket:
+            yield Watcher(socket)
+
+    @asynccontextmanager
+    async def follow(self, session_id: str, **options: Any) -> AsyncIterator[Watcher]:
+        """A client that was greeted and has the state."""
+        async with self.watch(session_id, **options) as watcher:
+            await watcher.next("CONNECTED")
+            await watcher.next("STATE_SYNC")
+            yield watcher
+
+
+@asynccontextmanager
+async def service(chosen: Settings) -> AsyncIterator[Service]:
+    """A service on a free port, stopped at the end if the test did not do that."""
+    Sanic.test_mode = True
+    app = create_app(chosen)
+    port = free_port()
+    server = await app.create_server(
+        host="127.0.0.1", port=port, return_asyncio_server=True, access_log=False
+    )
+    assert server is not None
+    await server.startup()
+    await server.before_start()
+    await server.start_serving()
+    stopped = False
+
+    async def stop() -> None:
+        nonlocal stopped
+        if stopped:
+            return
+        stopped = True
+        await server.before_stop()
+        server.close()
+        for connection in list(server.connections):
+            connection.close_if_idle()
+        await eventually(lambda: not server.connections)
+        await server.after_stop()
+
+    try:
+        yield Service(app, port, stop)
+    finally:
+        await stop()
+
+
+@dataclass
+class Parts:
+    """What a service process holds, without HTTP. Nothing but the clock and the subscriptions runs yet."""
+
+    connection: Connection
+    sessions: Sessions
+    clock: ServerClock
+    subscriptions: Subscriptions
+    relay: Relay
+    timekeeper: Timekeeper
+
+
+@asynccontextmanager
+async def parts(chosen: Settings) -> AsyncIterator[Parts]:
+    """The parts of a service; those that the test started are stopped at the end."""
+    connection = await connections.connect(chosen)
+    sessions = Sessions(connection, chosen.session_ttl)
+    clock = ServerClock(connection)
+    subscriptions = Subscriptions(connection)
+    relay = Relay(sessions, subscriptions, clock)
+    timekeeper = Timekeeper(connection, sessions, subscriptions, clock)
+    await clock.start()
+    await subscriptions.start()
+    try:
+        yield Parts(connection, sessions, clock, subscriptions, relay, timekeeper)
+    finally:
+        for part in (timekeeper, relay, subscriptions, clock):
+            await part.stop()
+        await connection.aclose()
+
+
+class Watcher:
+    """A client's end of a WebSocket."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+
+    async def text(self) -> bytes:
+        """The next message, as it came."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self.socket.recv(decode=False)
+
+    async def next(self, kind: str | None = None) -> Message:
+        """The next message, which has to be of this kind."""
+        message: Message = json.loads(await self.text())
+        assert kind in (None, message["type"]), message
+        return message
+
+    async def until(self, kind: str) -> list[Message]:
+        """Messages up to the first of this kind, included."""
+        messages = [await self.next()]
+        while messages[-1]["type"] != kind:
+            messages.append(await self.next())
+        return messages
+
+    async def say(self, **fields: Any) -> None:
+        """Send a message."""
+        await self.socket.send(json.dumps(fields))
+
+    async def ask(self, **fields: Any) -> Message:
+        """Send a message and get the first answer that is no event."""
+        await self.say(**fields)
+        while True:
+            message = await self.next()
+            if "payload" not in message:
+                return message
+
+    async def rest(self) -> list[Message]:
+        """Everything up to the close."""
+        messages = []
+        with suppress(ConnectionClosed):
+            while True:
+                messages.append(await self.next())
+        return messages
+
+    async def closed(self) -> int:
+        """The close code, once it is closed."""
+        async with asyncio.timeout(PATIENCE_S):
+            await self.socket.wait_closed()
+        code = self.socket.close_code
+        assert code is not None
+        return code
+
+
+async def game(
+    sessions: Sessions, *, seconds: float = 600, participants: int = 2, start: bool = True, **config: Any
+) -> str:
+    """A new session, running unless told otherwise. Returns its id."""
+    session_id = str(uuid.uuid4())
+    players = [
+        {"participant_id": str(uuid.uuid4()), "total_time_ms": int(1000 * seconds)}
+        for _ in range(participants)
+    ]
+    text = json.dumps({"sync_mode": "per_participant", "participants": players, **config})
+    await sessions.create(session_id, text.encode())
+    if start:
+        await sessions.start(session_id)
+    return session_id
+
+
+async def eventually(condition: Callable[[], Any], patience_s: float = PATIENCE_S) -> None:
+    """Wait until the condition holds."""
+    end = monotonic() + patience_s
+    while not condition():
+        assert monotonic() < end, "what had to happen did not happen"
+        await asyncio.sleep(0.01)
+
+
+def versions(messages: list[Message]) -> list[int]:
+    """The versions of these messages."""
+    return [message["version"] for message in messages]

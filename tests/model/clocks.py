@@ -1,0 +1,207 @@
+"""How a clock is spent: every time control as small pure functions in integer milliseconds.
+
+Names follow the tables of the game world. `bank` is R, what is left of the main time when a cycle begins; `u` is what a
+cycle is charged. A clock is a value: each function gives back a new one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+LAG_GRACE_MS = 2000
+LAG_GAIN_MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One way of spending a clock: a whole time control, or one stage of it."""
+
+    kind: str = "fischer"
+    increment_ms: int = 0
+    max_time_ms: int | None = None
+    delay_ms: int = 0
+    periods: int = 0
+    period_ms: int = 0
+    block_moves: int = 0
+    stage_moves: int | None = None
+    time_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """One clock at the start of its cycle (or idle). `quota_ms` is None without lag compensation."""
+
+    bank: int
+    rules: tuple[Rule, ...] = (Rule(),)
+    overtime_ms: int = 0
+    staged: bool = False
+    stage: int = 0
+    stage_moves_made: int = 0
+    periods_left: int = 0
+    block_ms: int = 0
+    block_moves_left: int = 0
+    quota_ms: int | None = None
+    quota_gain_ms: int = 0
+    expired: bool = False
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that holds for the current cycle."""
+        return self.rules[self.stage]
+
+
+def new_clock(bank: int, rules: tuple[Rule, ...], *, overtime_ms: int, staged: bool, lag: bool) -> Clock:
+    """A clock as it is when the session is created or its owner joins."""
+    gain = quota_gain(bank, rules[0]) if lag else 0
+    clock = Clock(
+        bank, rules, overtime_ms, staged, quota_ms=3 * gain if lag else None, quota_gain_ms=gain
+    )
+    return _enter_stage(clock, 0)
+
+
+def quota_gain(bank: int, rule: Rule) -> int:
+    """G: what a switch adds to the lag quota. Seconds keep their fractions, so everything is done in thousandths."""
+    increment = rule.increment_ms if rule.kind == "fischer" else 0
+    return min(LAG_GAIN_MS, 10 * (2 * (bank + 40 * increment) // 5000) + 150)
+
+
+def grace(clock: Clock) -> int:
+    """How long after the deadline the clock may still be saved by a lag credit."""
+    return min(clock.quota_ms or 0, LAG_GRACE_MS)
+
+
+def reserve(clock: Clock, *, delay: bool = True) -> int:
+    """What a cycle may use beyond the bank before overtime: the delay, the periods, or the rest of the block."""
+    rule = clock.rule
+    if rule.kind == "delay":
+        return rule.delay_ms if delay else 0
+    if rule.kind == "byoyomi":
+        return clock.periods_left * rule.period_ms
+    return clock.block_ms if rule.kind == "canadian" else 0
+
+
+def budget(clock: Clock, *, delay: bool = True) -> int:
+    """All that a cycle may use. `delay=False`: this cycle's delay is already gone.
+
+    Reading: overtime is one allowance; a bank already in debt has that much less of it left (the bank never passes -X).
+    """
+    return clock.bank + reserve(clock, delay=delay) + clock.overtime_ms
+
+
+def remaining(clock: Clock, run: int = 0, *, delay: bool = True) -> int:
+    """What the clock shows after `run` ms: the budget without overtime less the running time; of an expired one 0 or -X."""
+    return -clock.overtime_ms if clock.expired else budget(clock, delay=delay) - clock.overtime_ms - run
+
+
+def overtime_used(clock: Clock, u: int, *, delay: bool = True) -> int:
+    """How much of `u` came out of the overtime."""
+    return u - max(0, min(u, clock.bank + reserve(clock, delay=delay)))
+
+
+def drawn(clock: Clock, run: int, *, delay: bool = True) -> int:
+    """What `run` ms have taken out of the bank so far."""
+    free = clock.rule.delay_ms if clock.rule.kind == "delay" and delay else 0
+    return max(0, run - free)
+
+
+def charge(clock: Clock, u: int, *, delay: bool = True) -> Clock:
+    """The clock after a cycle of `u` ms (at most the budget), nothing credited. Using up the budget expires it."""
+    rule, bank, full = clock.rule, clock.bank, budget(clock, delay=delay)
+    expired = clock.expired or u >= full
+    if rule.kind in {"byoyomi", "canadian"}:
+        # Below zero the bank counts as empty and keeps its debt: periods and blocks do not pay it.
+        own, debt = max(0, bank), min(0, bank)
+        over = max(0, u - own)
+        store = reserve(clock)
+        bank = debt + max(0, own - u) - max(0, over - store)
+        if rule.kind == "canadian":
+            clock = replace(clock, block_ms=max(0, store - over))
+        else:
+            clock = replace(clock, periods_left=max(0, clock.periods_left - over // rule.period_ms))
+    else:
+        bank -= drawn(clock, u, delay=delay)
+    return replace(clock, bank=bank, expired=expired)
+
+
+def credit(clock: Clock, u: int, charged: Clock) -> Clock:
+    """What a completed cycle of `u` ms gives back to a clock that did not run out, and its move counted."""
+    rule, bank = clock.rule, charged.bank
+    if rule.kind == "fischer":
+        bank += rule.increment_ms
+        if rule.max_time_ms is not None:
+            bank = min(bank, max(rule.max_time_ms, charged.bank))
+    elif rule.kind == "bronstein":
+        bank += min(u, rule.delay_ms)
+    result = replace(charged, bank=bank, stage_moves_made=charged.stage_moves_made + 1)
+    if rule.kind == "canadian" and result.bank <= 0:
+        left = result.block_moves_left - 1
+        result = replace(result, block_moves_left=left)
+        if left == 0:
+            result = replace(result, block_ms=rule.period_ms, block_moves_left=rule.block_moves)
+    if rule.stage_moves is not None and result.stage_moves_made == rule.stage_moves:
+        following = result.rules[result.stage + 1]
+        result = _enter_stage(replace(result, bank=result.bank + following.time_ms), result.stage + 1)
+    return result
+
+
+def with_lag(clock: Clock, credit_ms: int) -> Clock:
+    """The lag quota after a switch that was credited `credit_ms`."""
+    if clock.quota_ms is None:
+        return clock
+    gain = clock.quota_gain_ms
+    return replace(clock, quota_ms=min(7 * gain, clock.quota_ms + gain - credit_ms))
+
+
+def adjust(clock: Clock, run: int, *, set_ms: int | None, add_ms: int | None, delay: bool = True) -> tuple[Clock, int]:
+    """The clock with its bank set or moved at a moment when its cycle has run `run` ms (0 when idle), and the change.
+
+    Reading: taking time stops at a bank that reads zero; it touches neither delay, periods, block nor overtime, and one
+    that already reads less keeps what it has.
+    """
+    gone = drawn(clock, run, delay=delay)
+    if set_ms is not None:
+        bank = gone + set_ms
+    else:
+        wanted = clock.bank + (add_ms or 0)
+        bank = wanted if wanted >= clock.bank else max(wanted, min(clock.bank, gone))
+    change = bank - clock.bank
+    return replace(clock, bank=bank, expired=clock.expired and change <= 0), change
+
+
+def receive(clock: Clock, u: int) -> Clock:
+    """The next clock of an hourglass.
+
+    Reading: sand that arrives is time given, so a clock that stood at zero is no longer expired.
+    """
+    return replace(clock, bank=clock.bank + u, expired=clock.expired and u == 0)
+
+
+def face(clock: Clock) -> dict[str, int]:
+    """What a player of this control needs to see beside the time, as of the start of the cycle."""
+    rule = clock.rule
+    shown: dict[str, int] = {}
+    if clock.staged:
+        shown["stage"] = clock.stage
+    if rule.stage_moves is not None:
+        shown["moves_left"] = rule.stage_moves - clock.stage_moves_made
+    if rule.kind == "byoyomi":
+        shown["periods_left"] = clock.periods_left
+    if rule.kind == "canadian":
+        shown["moves_left"] = clock.block_moves_left
+        shown["block_remaining_ms"] = clock.block_ms
+    if clock.quota_ms is not None:
+        shown["quota_ms"] = clock.quota_ms
+    return shown
+
+
+def _enter_stage(clock: Clock, stage: int) -> Clock:
+    rule = clock.rules[stage]
+    canadian = rule.kind == "canadian"
+    return replace(
+        clock,
+        stage=stage,
+        stage_moves_made=0,
+        periods_left=rule.periods,
+        block_ms=rule.period_ms if canadian else 0,
+        block_moves_left=rule.block_moves if canadian else 0,
+    )

@@ -1,0 +1,419 @@
+"""What a session may be created from: the bounds, the defaults, and a list of everything that is wrong.
+
+`parse_config` and `parse_participant` take decoded JSON and give back plain values; each problem is the dotted path of
+the field. Null means absent, so absent and null are the same here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from tests.model.clocks import Rule
+
+SECOND, DAY = 1000, 86_400_000
+MODES = ("per_participant", "per_group", "per_cycle", "global", "count_up")
+ACTIONS = ("end_session", "skip_cycle", "auto_action", "notify")
+UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+PARAMETERS: dict[str, dict[str, tuple[int, int, bool]]] = {  # kind -> name -> lowest, highest, required
+    "fischer": {"increment_ms": (0, 60_000, False)},
+    "bronstein": {"delay_ms": (0, DAY, True)},
+    "delay": {"delay_ms": (0, DAY, True)},
+    "byoyomi": {"periods": (1, 1000, True), "period_ms": (1, DAY, True)},
+    "canadian": {"period_ms": (1, DAY, True), "moves": (1, 1000, True)},
+    "hourglass": {},
+}
+CONFIG_NAMES = (
+    "session_id sync_mode participants groups active_participant_id total_time_ms time_per_cycle_ms increment_ms "
+    "max_time_ms time_control lag_compensation auto_advance action_on_timeout warnings_ms players_may_pause metadata"
+).split()
+
+
+@dataclass(slots=True)
+class Control:
+    """A parsed time control. `shown` is what the state echoes, `banks` whether it supplies the bank itself."""
+
+    shown: dict[str, Any]
+    rules: tuple[Rule, ...]
+    overtime_ms: int = 0
+    banks: bool = False
+
+    @property
+    def staged(self) -> bool:
+        """Whether it has stages."""
+        return self.shown.get("kind") == "stages"
+
+
+@dataclass(slots=True)
+class Member:
+    """One entry of `participants` (or, without an index, of `groups`)."""
+
+    id: str
+    index: int = -1
+    group: str | None = None
+    bank: int | None = None
+    control: Control | None = None
+
+
+@dataclass(slots=True)
+class Config:
+    """A session's configuration with the defaults filled in."""
+
+    mode: str = ""
+    participants: list[Member] = field(default_factory=list)
+    groups: list[Member] = field(default_factory=list)
+    active: str | None = None
+    total_ms: int | None = None
+    cycle_ms: int | None = None
+    increment_ms: int = 0
+    max_ms: int | None = None
+    control: Control | None = None
+    lag: bool = False
+    auto_advance: bool = False
+    action: dict[str, Any] = field(default_factory=dict)
+    warnings: list[int] = field(default_factory=list)
+    players_may_pause: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def owned(self) -> bool:
+        """Participants or groups own the clocks."""
+        return self.mode in {"per_participant", "per_group"}
+
+    @property
+    def cycle_clock(self) -> bool:
+        """Each cycle has a fresh clock of its own."""
+        return self.cycle_ms is not None and self.mode in {"per_cycle", "global"}
+
+
+class Problems(list[str]):
+    """Collects the dotted paths of what is wrong while values are read."""
+
+    def integer(self, source: dict[str, Any], name: str, low: int, high: int, path: str = "", *, need: bool = False) -> int | None:
+        """The whole number at `name`, or None when it is absent or wrong."""
+        value = source.get(name)
+        if value is None and not need:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            self.append(path + name)
+            return None
+        return value
+
+    def boolean(self, source: dict[str, Any], name: str) -> bool:
+        """The flag at `name`, false when it is absent or wrong."""
+        value = source.get(name)
+        if value is not None and not isinstance(value, bool):
+            self.append(name)
+        return value is True
+
+    def uuid(self, source: dict[str, Any], name: str, path: str = "", *, need: bool = False) -> str | None:
+        """The id at `name` in lower case, or None when it is absent or wrong."""
+        value = source.get(name)
+        if value is None and not need:
+            return None
+        if not isinstance(value, str) or not UUID.fullmatch(value):
+            self.append(path + name)
+            return None
+        return value.lower()
+
+    def known(self, source: dict[str, Any], names: list[str], path: str = "") -> None:
+        """Every other name is refused."""
+        self.extend(path + name for name in source if name not in names)
+
+    def objects(self, source: dict[str, Any], name: str) -> list[dict[str, Any] | None]:
+        """The list of objects at `name`; entries that are no object are named and read as None."""
+        value = source.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self.append(name)
+            return []
+        self.extend(f"{name}.{i}" for i, entry in enumerate(value) if not isinstance(entry, dict))
+        return [entry if isinstance(entry, dict) else None for entry in value]
+
+
+def parse_config(source: Any, key_id: str) -> tuple[Config, list[str]]:
+    """The configuration and the problems of a decoded config for the session of the keys."""
+    bad = Problems()
+    if not isinstance(source, dict):
+        return Config(), ["config"]
+    bad.known(source, CONFIG_NAMES)
+    if source.get("session_id") is not None and bad.uuid(source, "session_id") not in {None, key_id}:
+        bad.append("session_id")
+    c = Config(mode=source["sync_mode"] if source.get("sync_mode") in MODES else "")
+    if not c.mode:
+        bad.append("sync_mode")
+    c.total_ms = bad.integer(source, "total_time_ms", SECOND, DAY)
+    c.cycle_ms = bad.integer(source, "time_per_cycle_ms", SECOND, DAY, need=c.mode == "per_cycle")
+    c.max_ms = bad.integer(source, "max_time_ms", SECOND, DAY)
+    c.increment_ms = bad.integer(source, "increment_ms", 0, 60_000) or 0
+    if c.mode == "global" and c.total_ms is None and source.get("time_per_cycle_ms") is None:
+        bad.append("total_time_ms")
+    c.lag, c.auto_advance = bad.boolean(source, "lag_compensation"), bad.boolean(source, "auto_advance")
+    c.players_may_pause = bad.boolean(source, "players_may_pause")
+    if c.mode and not c.owned and c.lag:
+        bad.append("lag_compensation")
+    c.control = parse_control(source.get("time_control"), "time_control", c, bad, allowed=c.owned or not c.mode)
+    c.warnings = _warnings(source, bad)
+    c.action = _action(source, c, bad)
+    c.metadata = _metadata(source, bad)
+    _members(source, c, bad)
+    return c, sorted(set(bad))
+
+
+def parse_participant(source: Any, config: Config, next_index: int) -> tuple[Member, list[str]]:
+    """The newcomer of a join and the problems of the entry by itself."""
+    bad = Problems()
+    if not isinstance(source, dict):
+        return Member(""), ["participant"]
+    member = _participant(source, "", next_index, config, bad)
+    return member, sorted(set(bad))
+
+
+def _participant(source: dict[str, Any], path: str, index: int, c: Config, bad: Problems) -> Member:
+    bad.known(source, ["participant_id", "participant_index", "group_id", "total_time_ms", "time_control"], path)
+    pid = bad.uuid(source, "participant_id", path, need=True)
+    given = bad.integer(source, "participant_index", 0, 999, path)
+    member = Member(pid or "", index if source.get("participant_index") is None else -1 if given is None else given)
+    member.group = bad.uuid(source, "group_id", path, need=c.mode == "per_group")
+    member.bank = bad.integer(source, "total_time_ms", SECOND, DAY, path)
+    allowed = c.owned or not c.mode
+    member.control = parse_control(source.get("time_control"), path + "time_control", c, bad, allowed=allowed)
+    if c.mode == "per_participant":
+        _bank(member, source, path, c, bad)
+    return member
+
+
+def _bank(member: Member, source: dict[str, Any], path: str, c: Config, bad: Problems) -> None:
+    """An owner's bank: its own, or the one its control supplies; both only when they agree."""
+    control = member.control or c.control
+    if control is not None and control.banks:
+        supplied = control.rules[0].time_ms
+        if member.bank is not None and member.bank != supplied:
+            bad.append(path + "total_time_ms")
+        member.bank = supplied
+    elif member.bank is None and (source.get("total_time_ms") is None):
+        bad.append(path + "total_time_ms")
+
+
+def _members(source: dict[str, Any], c: Config, bad: Problems) -> None:
+    entries = bad.objects(source, "participants")
+    if source.get("participants") is None or (isinstance(source["participants"], list) and not 1 <= len(entries) <= 1000):
+        bad.append("participants")
+    c.participants = [
+        Member("") if e is None else _participant(e, f"participants.{i}.", i, c, bad) for i, e in enumerate(entries)
+    ]
+    _unique(bad, "participants", "participant_id", [m.id for m in c.participants], "")
+    _unique(bad, "participants", "participant_index", [m.index for m in c.participants], -1)
+    for i, entry in enumerate(bad.objects(source, "groups")):
+        if entry is None:
+            continue
+        path = f"groups.{i}."
+        bad.known(entry, ["group_id", "total_time_ms", "time_control"], path)
+        group = Member(bad.uuid(entry, "group_id", path, need=True) or "")
+        group.bank = bad.integer(entry, "total_time_ms", SECOND, DAY, path)
+        allowed = c.owned or not c.mode
+        group.control = parse_control(entry.get("time_control"), path + "time_control", c, bad, allowed=allowed)
+        c.groups.append(group)
+    _unique(bad, "groups", "group_id", [g.id for g in c.groups], "")
+    known = {g.id for g in c.groups}
+    if source.get("groups") is None:
+        # Reading: groups that only members name stand in the order of their lowest index.
+        named = dict.fromkeys(m.group for m in sorted(c.participants, key=lambda m: m.index) if m.group is not None)
+        c.groups = [Member(group) for group in named]
+    else:
+        bad.extend(f"participants.{i}.group_id" for i, m in enumerate(c.participants) if m.group and m.group not in known)
+    if c.mode == "per_group":
+        for i, group in enumerate(c.groups):
+            banks = [m.bank for m in c.participants if m.group == group.id]
+            if group.bank is None and banks and all(b is not None for b in banks):
+                control = group.control or c.control
+                if control is None or not control.banks:
+                    group.bank = sum(b for b in banks if b is not None)
+            _bank(group, {"total_time_ms": group.bank}, f"groups.{i}.", c, bad)
+    owners = c.groups if c.mode == "per_group" else c.participants
+    hourglass = any(r.kind == "hourglass" for o in owners if (t := o.control or c.control) for r in t.rules)
+    if hourglass and len(owners) < 2 and c.owned:
+        bad.append("time_control")
+    c.active = bad.uuid(source, "active_participant_id")
+    if c.active is not None and c.active not in {m.id for m in c.participants}:
+        bad.append("active_participant_id")
+
+
+def _unique(bad: Problems, name: str, key: str, values: list[Any], void: Any) -> None:
+    seen: set[Any] = set()
+    for i, value in enumerate(values):
+        if value != void and value in seen:
+            bad.append(f"{name}.{i}.{key}")
+        seen.add(value)
+
+
+def _warnings(source: dict[str, Any], bad: Problems) -> list[int]:
+    values = source.get("warnings_ms")
+    if values is None:
+        return []
+    if not isinstance(values, list) or len(values) > 8:
+        bad.append("warnings_ms")
+        return []
+    for i, value in enumerate(values):
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= DAY or value in values[:i]:
+            bad.append(f"warnings_ms.{i}")
+    return values
+
+
+def _action(source: dict[str, Any], c: Config, bad: Problems) -> dict[str, Any]:
+    action = source.get("action_on_timeout")
+    if action is None:
+        return {"type": "skip_cycle" if c.auto_advance and c.cycle_clock else "end_session"}
+    if not isinstance(action, dict):
+        bad.append("action_on_timeout")
+        return {}
+    kind = action.get("type")
+    if kind not in ACTIONS or (kind == "end_session" and c.auto_advance and c.cycle_clock):
+        bad.append("action_on_timeout.type")
+    return action
+
+
+def _metadata(source: dict[str, Any], bad: Problems) -> dict[str, Any]:
+    metadata = source.get("metadata")
+    if metadata is None:
+        return {}
+    compact = json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode()
+    if not isinstance(metadata, dict) or len(metadata) > 100 or len(compact) > 10_240:
+        bad.append("metadata")
+        return {}
+    return metadata
+
+
+def parse_control(source: Any, path: str, c: Config, bad: Problems, *, allowed: bool) -> Control | None:
+    """A time control given as an object or as players write it; None when it is absent or wrong."""
+    if source is None:
+        return None
+    if not allowed:
+        bad.append(path)
+        return None
+    if isinstance(source, str):
+        control = notation(source, c.max_ms)
+        if control is None or not SECOND <= control.rules[0].time_ms <= DAY:
+            bad.append(path)
+            return None
+        return control
+    if not isinstance(source, dict):
+        bad.append(path)
+        return None
+    before = len(bad)
+    overtime = bad.integer(source, "overtime_ms", 0, DAY, path + ".") or 0
+    if source.get("kind") == "stages":
+        bad.known(source, ["kind", "stages", "overtime_ms"], path + ".")
+        rules = _stages(source.get("stages"), path + ".stages", c, bad)
+        return Control(source, rules, overtime, banks=True) if len(bad) == before else None
+    rule = _rule(source, path + ".", c, bad, extra=["overtime_ms"])
+    return Control(source, (rule,), overtime) if len(bad) == before else None
+
+
+def _stages(source: Any, path: str, c: Config, bad: Problems) -> tuple[Rule, ...]:
+    if not isinstance(source, list) or not 1 <= len(source) <= 8:
+        bad.append(path)
+        return ()
+    rules: list[Rule] = []
+    for i, entry in enumerate(source):
+        here, last = f"{path}.{i}", i == len(source) - 1
+        if not isinstance(entry, dict):
+            bad.append(here)
+            continue
+        time = bad.integer(entry, "time_ms", SECOND if i == 0 else 0, DAY, here + ".", need=True) or 0
+        rule = _rule(entry, here + ".", c, bad, extra=["time_ms", "moves"])
+        moves = None
+        if rule.kind == "canadian" and not last:
+            bad.append(here + ".kind")
+        elif rule.kind != "canadian" and not last:
+            moves = bad.integer(entry, "moves", 1, 1000, here + ".", need=True)
+        elif rule.kind != "canadian" and entry.get("moves") is not None:
+            bad.append(here + ".moves")
+        rules.append(
+            Rule(
+                rule.kind, rule.increment_ms, rule.max_time_ms, rule.delay_ms, rule.periods, rule.period_ms,
+                rule.block_moves, moves, time,
+            )
+        )
+    return tuple(rules)
+
+
+def _rule(source: dict[str, Any], path: str, c: Config, bad: Problems, *, extra: list[str]) -> Rule:
+    kind = source.get("kind", "fischer") if "time_ms" in extra else source.get("kind")
+    if kind not in PARAMETERS:
+        bad.append(path + "kind")
+        return Rule()
+    names = PARAMETERS[kind]
+    bad.known(source, ["kind", *names, *extra], path)
+    values = {name: bad.integer(source, name, low, high, path, need=need) for name, (low, high, need) in names.items()}
+    increment = values.get("increment_ms")
+    return Rule(
+        kind,
+        increment_ms=(c.increment_ms if increment is None else increment) if kind == "fischer" else 0,
+        max_time_ms=c.max_ms if kind == "fischer" else None,
+        delay_ms=values.get("delay_ms") or 0,
+        periods=values.get("periods") or 0,
+        period_ms=values.get("period_ms") or 0,
+        block_moves=values.get("moves") or 0,
+    )
+
+
+MINUTES = r"(\d+(?:\.\d+)?)"
+NOTATIONS = {
+    "fischer": re.compile(rf"{MINUTES}(?:\+(\d+))?"),
+    "delay": re.compile(rf"{MINUTES}d(\d+)"),
+    "bronstein": re.compile(rf"{MINUTES}b(\d+)"),
+    "byoyomi": re.compile(rf"{MINUTES}\+(\d+)x(\d+)"),
+    "canadian": re.compile(rf"{MINUTES}\+(\d+)/(\d+)"),
+    "hourglass": re.compile(rf"hourglass {MINUTES}"),
+}
+STAGED = re.compile(rf"(?:\d+/{MINUTES}:)+{MINUTES}(?:\+(\d+))?")
+
+
+def notation(text: str, cap: int | None) -> Control | None:
+    """A time control as players write it, or None. The bank stands in the first rule's `time_ms`."""
+
+    def minutes(digits: str) -> int:
+        return int(Decimal(digits) * 60_000)
+
+    for kind, pattern in NOTATIONS.items():
+        found = pattern.fullmatch(text)
+        if found is None:
+            continue
+        bank = minutes(found[1])
+        rest = [int(part) for part in found.groups()[1:] if part is not None]
+        if kind == "fischer":
+            increment = rest[0] * 1000 if rest else 0
+            rule = Rule(kind, increment_ms=increment, max_time_ms=cap, time_ms=bank)
+            return Control({"kind": kind, "increment_ms": increment}, (rule,), banks=True)
+        if kind in {"delay", "bronstein"}:
+            rule = Rule(kind, delay_ms=rest[0] * 1000, time_ms=bank)
+            return Control({"kind": kind, "delay_ms": rule.delay_ms}, (rule,), banks=True)
+        if kind == "byoyomi":
+            rule = Rule(kind, periods=rest[0], period_ms=rest[1] * 1000, time_ms=bank)
+            return Control({"kind": kind, "periods": rest[0], "period_ms": rule.period_ms}, (rule,), banks=True)
+        if kind == "canadian":
+            rule = Rule(kind, block_moves=rest[0], period_ms=rest[1] * 1000, time_ms=bank)
+            return Control({"kind": kind, "moves": rest[0], "period_ms": rule.period_ms}, (rule,), banks=True)
+        return Control({"kind": kind}, (Rule(kind, time_ms=bank),), banks=True)
+    found = STAGED.fullmatch(text)
+    if found is None:
+        return None
+    *stages, last = text.split(":")
+    final, _, seconds = last.partition("+")
+    increment = int(seconds or 0) * 1000
+    rules = [
+        Rule("fischer", increment, cap, stage_moves=int(moves), time_ms=minutes(time))
+        for moves, _, time in (stage.partition("/") for stage in stages)
+    ]
+    rules.append(Rule("fischer", increment, cap, time_ms=minutes(final)))
+    shown: list[dict[str, Any]] = [
+        {"kind": "fischer", "increment_ms": increment, "time_ms": r.time_ms}
+        | ({} if r.stage_moves is None else {"moves": r.stage_moves})
+        for r in rules
+    ]
+    return Control({"kind": "stages", "stages": shown}, tuple(rules), banks=True)

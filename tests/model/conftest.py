@@ -1,0 +1,36 @@
+"""A real server with the virtual-time library for the tests in this folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests import servers
+from tests.model.driver import Driver, supported_kinds
+
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+settings.register_profile(
+    "default", max_examples=100, stateful_step_count=30, deadline=None, print_blob=True, suppress_health_check=SLOW
+)
+# The same sequences on every run: a failure in CI is a failure of the change, and can be run again at a desk.
+settings.register_profile("ci", settings.get_profile("default"), max_examples=500, derandomize=True)
+settings.register_profile("soak", settings.get_profile("default"), max_examples=5000, stateful_step_count=60)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def driver() -> Iterator[Driver]:
+    """The library on a fresh Valkey, under virtual time."""
+    with servers.start("valkey") as server, server.sync_client() as client:
+        driver = Driver(client)
+        driver.load()
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def offered(driver: Driver) -> frozenset[str]:
+    """The time controls that the library offers."""
+    return supported_kinds(driver)

@@ -1,0 +1,134 @@
+"""Drives the library on a real server under virtual time, for the tests that hold it against the model.
+
+The virtual-time build reads the server's clock from one string key; nothing else differs from what is shipped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from synckairos.keys import SessionKeys
+from synckairos.library import Library
+
+CLOCK_KEY = "sk:{vt}:now"
+LAG_PROBE = "lag_compensation"
+KINDS: dict[str, dict[str, Any]] = {
+    "fischer": {"kind": "fischer", "increment_ms": 2000},
+    "bronstein": {"kind": "bronstein", "delay_ms": 2000},
+    "delay": {"kind": "delay", "delay_ms": 2000},
+    "byoyomi": {"kind": "byoyomi", "periods": 2, "period_ms": 3000},
+    "canadian": {"kind": "canadian", "period_ms": 4000, "moves": 2},
+    "hourglass": {"kind": "hourglass"},
+    "stages": {"kind": "stages", "stages": [{"moves": 2, "time_ms": 5000}, {"time_ms": 3000}]},
+    "text": {"kind": "text"},
+}
+
+
+Snapshot = dict[bytes, tuple[Any, int]]
+
+
+def _contents(key: bytes) -> tuple[str | bytes | int, ...]:
+    """The command that reads all of a key, by what its name says it is."""
+    match key.rpartition(b":")[2]:
+        case b"log" | b"outbox":
+            return ("XRANGE", key, "-", "+")
+        case b"alarms":
+            return ("ZRANGE", key, 0, -1, "WITHSCORES")
+        case _:
+            return ("HGETALL", key)
+
+
+@dataclass(slots=True)
+class Answer:
+    """A reply of the library: the raw value, or the code and whole text of a refusal."""
+
+    value: Any = None
+    code: str | None = None
+    text: str = ""
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """The JSON object at the end of a refusal; empty when there is none."""
+        start = self.text.find(" {") + 1
+        parsed: dict[str, Any] = json.loads(self.text[start:]) if start and self.text.endswith("}") else {}
+        return parsed
+
+    @property
+    def fields(self) -> list[str]:
+        """The dotted paths named in the details of a validation error."""
+        return sorted({detail["field"] for detail in self.context.get("details", [])})
+
+
+class Driver:
+    """One server with the virtual-time library, and a connection to it (replies as bytes)."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+
+    def load(self) -> None:
+        """Load the virtual-time build, replacing what is there."""
+        self.run("FUNCTION", "LOAD", "REPLACE", Library.assemble(virtual_time=True).payload)
+
+    def run(self, *command: str | bytes | int) -> Any:
+        """Any command, untyped."""
+        return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    def at(self, ms: int) -> None:
+        """Set the server's clock."""
+        self.run("SET", CLOCK_KEY, str(ms))
+
+    def fcall(self, function: str, keys: Sequence[str], args: Sequence[str | bytes] = ()) -> Answer:
+        """`FCALL` as it is."""
+        try:
+            return Answer(self.run("FCALL", function, len(keys), *keys, *args))
+        except redis.ResponseError as error:
+            text = str(error)
+            return Answer(code=text.split(" ", 1)[0], text=text)
+
+    def call(self, function: str, session_id: str, args: Sequence[str | bytes] = (), ms: int | None = None) -> Answer:
+        """`sk_<function>` for a session, at the server time `ms` when it is given."""
+        if ms is not None:
+            self.at(ms)
+        keys = SessionKeys.of(session_id).all
+        wanted = {"get": keys[:1], "log": keys[:2]}.get(function, keys)
+        return self.fcall(f"sk_{function}", wanted, args)
+
+    def snapshot(self) -> Snapshot:
+        """Every key but the clock with what it holds and the instant at which it expires."""
+        names = [name for name in self.run("KEYS", "*") if name != CLOCK_KEY.encode()]
+        pipe = self.client.pipeline(transaction=True)
+        for name in names:
+            pipe.execute_command(*_contents(name))
+            pipe.execute_command("PEXPIRETIME", name)
+        found = pipe.execute() if names else []
+        return {name: (found[2 * i], found[2 * i + 1]) for i, name in enumerate(names)}
+
+
+def supported_kinds(driver: Driver) -> frozenset[str]:
+    """The time controls (and `lag_compensation`) that this library offers, as it says itself by what it refuses."""
+    session = "5e550000-0000-4000-8000-0000000000fe"
+    people = [{"participant_id": f"a0000000-0000-4000-8000-00000000000{i}"} for i in range(2)]
+    offered = set()
+    for kind, control in KINDS.items():
+        bank = {} if kind in {"stages", "text"} else {"total_time_ms": 5000}
+        config: dict[str, Any] = {
+            "sync_mode": "per_participant",
+            "participants": [p | bank for p in people],
+            "time_control": "5+3" if kind == "text" else control,
+        }
+        if driver.call("create", session, [json.dumps(config)], 1_800_000_000_000).code is None:
+            offered.add(kind)
+        driver.run("FLUSHALL")
+    config = {
+        "sync_mode": "per_participant", "participants": [p | {"total_time_ms": 5000} for p in people],
+        LAG_PROBE: True,
+    }  # fmt: skip
+    if driver.call("create", session, [json.dumps(config)], 1_800_000_000_000).code is None:
+        offered.add(LAG_PROBE)
+    driver.run("FLUSHALL")
+    return frozenset(offered)

@@ -1,0 +1,139 @@
+"""The command `synckairos` as a program, for tests: what it prints, how it ends, what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Self
+
+import psutil
+
+START_S = 60.0
+END_S = 10.0
+"""How long the command may take to end when it is asked to."""
+
+COMMAND = [sys.executable, "-P", "-m", "synckairos"]
+ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parent.parent), "NO_COLOR": "1"}
+"""Nothing that the machine happens to have set."""
+
+
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command that ends by itself."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env={**ENVIRON, **environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        check=False,
+    )
+
+
+class Program:
+    """A command that runs until it is told to end, in a session by which its processes are known."""
+
+    def __init__(self, *arguments: str, **environ: str) -> None:
+        self.lines: list[str] = []
+        self.errors: list[str] = []
+        self.process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            env={**ENVIRON, **environ},
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._readers = [
+            threading.Thread(target=self._read, args=(self.process.stdout, self.lines), daemon=True),
+            threading.Thread(target=self._read, args=(self.process.stderr, self.errors), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @staticmethod
+    def _read(stream: IO[str], lines: list[str]) -> None:
+        with stream:
+            lines.extend(stream)
+
+    def until(self, condition: Callable[[], bool], what: str, within_s: float = START_S) -> None:
+        """Waits for something; says what it waited for, and what the program said, when it does not come."""
+        end = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < end, f"waited in vain for {what}:\n{''.join(self.errors)}"
+            time.sleep(0.02)
+
+    def ready(self) -> tuple[str, str]:
+        """The HTTP and the Redis URL of its READY line, waited for."""
+        self.until(lambda: bool(self.lines) or self.process.poll() is not None, "the READY line")
+        assert self.lines, "".join(self.errors)
+        word, http_url, redis_url, database_url = self.lines[0].split()
+        assert (word, database_url) == ("READY", "-")
+        return http_url, redis_url
+
+    def processes(self) -> list[psutil.Process]:
+        """All its processes that are alive, itself included."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, ProcessLookupError):
+                if os.getsid(process.pid) == self.process.pid and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def workers(self) -> list[psutil.Process]:
+        """Those that answer requests."""
+        return [process for process in self.processes() if "worker" in _command_line(process)]
+
+    def valkeys(self) -> list[psutil.Process]:
+        """Those that are Valkey."""
+        return [
+            process for process in self.processes() if "valkey-server" in "".join(_command_line(process)[:1])
+        ]
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Asks it to end; its exit code. It and all it started have to be gone in time."""
+        self.process.send_signal(number)
+        code = self.process.wait(END_S)
+        self.gone()
+        for reader in self._readers:
+            reader.join(END_S)
+        return code
+
+    def gone(self, within_s: float = END_S) -> None:
+        """Waits until none of its processes is left."""
+        self.until(lambda: not self.processes(), "the end of all processes", within_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()  # so that it can remove what it made
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(END_S)
+        for process in self.processes():
+            process.kill()
+        self.process.wait()
+        for reader in self._readers:
+            reader.join(END_S)
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    """Its words; none when it has just ended."""
+    with suppress(psutil.Error):
+        return process.cmdline()
+    return []
+
+
+def get(url: str) -> tuple[int, bytes]:
+    """Status and body of a GET."""
+    with urllib.request.urlopen(url, timeout=5) as reply:
+        return reply.status, reply.read()

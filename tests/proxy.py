@@ -1,0 +1,86 @@
+"""A TCP proxy between a client and a server, to do to connections what networks do to them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Self
+
+
+class Proxy:
+    """Listens on a free loopback port and passes everything on to `target` (a port), until told otherwise."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.port = 0
+        self.accepted = 0
+        self.silent = False
+        """Takes what comes and passes nothing on."""
+        self.cut_after: int | None = None
+        """Cuts the connection after so many bytes of replies, once."""
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut_all()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut_all(self) -> None:
+        """Cuts all connections that are open now."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        there_writer = None
+        try:
+            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self.target)
+            directions = [
+                asyncio.create_task(self._pass_on(reader, there_writer, replies=False)),
+                asyncio.create_task(self._pass_on(there_reader, writer, replies=True)),
+            ]
+            try:
+                await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for direction in directions:
+                    direction.cancel()
+                await asyncio.gather(*directions, return_exceptions=True)
+        except (OSError, asyncio.CancelledError):
+            pass  # the connection ends, which is all there is to say
+        finally:
+            self._tasks.discard(task)
+            for end in (writer, there_writer):
+                if end is not None:
+                    end.transport.abort()
+                    with suppress(OSError):
+                        await end.wait_closed()
+
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, replies: bool
+    ) -> None:
+        while data := await reader.read(65536):
+            if self.silent:
+                continue
+            if replies and self.cut_after is not None:
+                if len(data) > self.cut_after:
+                    writer.write(data[: self.cut_after])
+                    await writer.drain()
+                    self.cut_after = None
+                    return
+                self.cut_after -= len(data)
+            writer.write(data)
+            await writer.drain()

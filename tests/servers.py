@@ -1,0 +1,315 @@
+"""Real servers for tests: Valkey, Redis 7.0, replicas and clusters of either, each on a free port in its own
+folder.
+
+    with start("redis") as server: ...
+    with start_cluster("valkey") as cluster: ...
+
+A server that is not stopped dies with the process that started it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO, Literal, Self, cast
+
+import redis
+import redis.asyncio
+
+from synckairos.embedded import valkey_server
+from synckairos.processes import die_with_parent, free_port
+
+Kind = Literal["valkey", "redis"]
+
+START_S = 10.0
+"""How long a server may take to answer, or a cluster to be complete."""
+SLOTS = 16384
+
+
+def available() -> list[Kind]:
+    """The kinds of servers that this machine has: Valkey always, Redis where `redis-server` is installed.
+
+    In CI nothing may be left out, so there it is an error when one is missing.
+    """
+    if shutil.which("redis-server"):
+        return ["valkey", "redis"]
+    if os.environ.get("CI") == "true":
+        raise FileNotFoundError("redis-server is not installed, and in CI all tests have to run")
+    return ["valkey"]
+
+
+def binary(kind: Kind) -> str:
+    """The program of a kind."""
+    if kind == "valkey":
+        return str(valkey_server())
+    found = shutil.which("redis-server")
+    if found is None:
+        raise FileNotFoundError("redis-server is not installed")
+    return found
+
+
+@dataclass
+class Server:
+    """One server process. `port` stays the same over restarts, and so does what it had on disk."""
+
+    kind: Kind
+    options: dict[str, str] = field(default_factory=dict)
+    port: int = 0
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="synckairos-test-")))
+    process: subprocess.Popen[bytes] | None = None
+    arguments: list[str] | None = None
+    """Instead of those that the options make."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, as in `REDIS_URL`."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Starts it and waits until it answers. Another free port is taken if somebody was quicker."""
+        for _ in range(5):
+            port = self.port or free_port()
+            self._spawn(port)
+            if self._answers(port):
+                self.port = port
+                return
+            self.kill()
+        raise RuntimeError(f"{self.kind} does not start:\n{self.log()}")
+
+    def _spawn(self, port: int) -> None:
+        options = {
+            "port": str(port),
+            "bind": "127.0.0.1",
+            "dir": str(self.folder),
+            "save": "",
+            "notify-keyspace-events": "Kgxe$E",
+            "repl-diskless-sync-delay": "0",
+            "enable-debug-command": "yes",
+            **self.options,
+        }
+        arguments = self.arguments or [
+            part for name, value in options.items() for part in (f"--{name}", value)
+        ]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [binary(self.kind), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=cast(IO[bytes], log),
+                stderr=subprocess.STDOUT,
+                preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - it calls prctl and nothing else
+            )
+
+    def _answers(self, port: int) -> bool:
+        assert self.process is not None
+        end = time.monotonic() + START_S
+        while time.monotonic() < end and self.process.poll() is None:
+            try:
+                with redis.Redis(port=port, socket_timeout=1) as client:
+                    # Somebody else's server may have the port; ours is the process that was started.
+                    if client.info("server")["process_id"] == self.process.pid:
+                        return True
+            except redis.RedisError:
+                time.sleep(0.02)
+        return False
+
+    def log(self) -> str:
+        """What the server said."""
+        return (self.folder / "log").read_text(errors="replace")
+
+    def client(self) -> redis.asyncio.Redis:
+        """A client for assertions, to be closed by whoever asked."""
+        return redis.asyncio.Redis(port=self.port, protocol=2)
+
+    def sync_client(self) -> redis.Redis:
+        """A client for fixtures, to be closed by whoever asked."""
+        return redis.Redis(port=self.port, protocol=2)
+
+    def stop(self) -> None:
+        """Ends it as an operator would."""
+        self._end(subprocess.Popen.terminate)
+
+    def kill(self) -> None:
+        """Ends it as a power cut would."""
+        self._end(subprocess.Popen.kill)
+
+    def _end(self, how: Callable[[subprocess.Popen[bytes]], None]) -> None:
+        if self.process is not None:
+            how(self.process)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+    def pause(self) -> None:
+        """Stops it in its tracks, connections and all, until `resume`."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it go on."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Starts it again, on the same port and folder."""
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        """Ends it and removes what it wrote."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def start(kind: Kind, **config: str) -> Server:
+    """Starts a server. `config` are its options, `_` for `-`: `start("redis", appendonly="yes")`."""
+    server = Server(kind, {name.replace("_", "-"): value for name, value in config.items()})
+    try:
+        server.start()
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+def start_replica(of: Server, **config: str) -> Server:
+    """Starts a replica and waits until it has everything."""
+    replica = start(of.kind, replicaof=f"127.0.0.1 {of.port}", **config)
+    with replica.sync_client() as client:
+        _wait_for(
+            lambda: client.info("replication")["master_link_status"] == "up", "the replica to be in step"
+        )
+    return replica
+
+
+def start_sentinel(primary: Server, name: str) -> Server:
+    """Starts a Sentinel that watches `primary` under `name` and decides alone."""
+    sentinel = Server(primary.kind, port=free_port())
+    (sentinel.folder / "sentinel.conf").write_text(
+        f"port {sentinel.port}\nbind 127.0.0.1\ndir {sentinel.folder}\n"
+        f"sentinel monitor {name} 127.0.0.1 {primary.port} 1\n"
+        f"sentinel down-after-milliseconds {name} 500\nsentinel failover-timeout {name} 2000\n"
+    )
+    sentinel.arguments = [str(sentinel.folder / "sentinel.conf"), "--sentinel"]
+    try:
+        sentinel.start()
+    except BaseException:
+        sentinel.close()
+        raise
+    return sentinel
+
+
+@dataclass
+class Cluster:
+    """Three primaries, and as many replicas if they were asked for."""
+
+    primaries: list[Server]
+    replicas: list[Server] = field(default_factory=list)
+
+    @property
+    def nodes(self) -> str:
+        """Where it is, as in `REDIS_CLUSTER_NODES`."""
+        return ",".join(f"127.0.0.1:{server.port}" for server in self.primaries)
+
+    def close(self) -> None:
+        """Ends all of it."""
+        for server in self.primaries + self.replicas:
+            server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def start_cluster(kind: Kind, *, replicas: bool = False, **config: str) -> Cluster:
+    """Starts a cluster and waits until every node serves and knows all slots."""
+    options = {"cluster_enabled": "yes", "cluster_node_timeout": "1000", "cluster_port": "0", **config}
+    cluster = Cluster([])
+    try:
+        for _ in range(3):
+            cluster.primaries.append(_start_node(kind, options))
+        if replicas:
+            for _ in range(3):
+                cluster.replicas.append(_start_node(kind, options))
+        _join(cluster)
+    except BaseException:
+        cluster.close()
+        raise
+    return cluster
+
+
+def _start_node(kind: Kind, options: dict[str, str]) -> Server:
+    # The bus port is chosen as well: the default, 10,000 above the port, may be too high or taken.
+    return start(kind, **{**options, "cluster_port": str(free_port())})
+
+
+def _join(cluster: Cluster) -> None:
+    """Gives out the slots, introduces the nodes to one another and waits for agreement."""
+    servers = cluster.primaries + cluster.replicas
+    clients = [server.sync_client() for server in servers]
+    try:
+        count = len(cluster.primaries)
+        for position, client in enumerate(clients):
+            client.execute_command("CLUSTER SET-CONFIG-EPOCH", position + 1)
+            if position < count:
+                first, last = position * SLOTS // count, (position + 1) * SLOTS // count - 1
+                client.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
+        for client in clients:
+            for server in servers:
+                bus = server.options["cluster-port"]
+                client.execute_command("CLUSTER MEET", "127.0.0.1", server.port, bus)
+        for client in clients:
+            _wait_for(partial(_knows, client, len(servers)), "the nodes to know one another")
+        for client, primary in zip(clients[count:], clients, strict=False):
+            client.execute_command("CLUSTER REPLICATE", primary.execute_command("CLUSTER MYID"))
+        for client in clients:
+            _wait_for(partial(_complete, client, len(cluster.replicas)), "the cluster to be complete")
+    finally:
+        for client in clients:
+            client.close()
+
+
+def _knows(client: redis.Redis, count: int) -> bool:
+    info = client.execute_command("CLUSTER INFO")
+    return int(info["cluster_known_nodes"]) == count and info["cluster_state"] == "ok"
+
+
+def _complete(client: redis.Redis, replicas: int) -> bool:
+    slots = client.execute_command("CLUSTER SLOTS")
+    return len(slots) == 3 and sum(len(nodes) - 3 for nodes in slots) == replicas
+
+
+def _wait_for(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        try:
+            if condition():
+                return
+        except redis.RedisError:
+            pass
+        time.sleep(0.02)
+    raise TimeoutError(f"waited in vain for {what}")
+
+
+def version(kind: Kind) -> str:
+    """What the program says it is: "9.1.2"."""
+    said = subprocess.run([binary(kind), "--version"], capture_output=True, text=True, check=True).stdout
+    return next(word.removeprefix("v=") for word in said.split() if word.startswith("v="))

@@ -1,0 +1,137 @@
+"""Settings: where they come from, and how a wrong one is refused: by its name, and by what it may be."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from synckairos import config
+from synckairos.config import Settings, SettingsError
+
+
+@pytest.fixture
+def yaml(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        file = tmp_path / "settings.yaml"
+        file.write_text(text)
+        return file
+
+    return write
+
+
+def test_nothing_set_is_a_service_for_this_machine() -> None:
+    settings = config.load({})
+    assert settings == Settings()
+    assert settings.redis_url == "redis://127.0.0.1:6379/0"
+    assert (settings.host, settings.port, settings.session_ttl) == ("127.0.0.1", 8080, 3600)
+    assert settings.rate_limit_enabled
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("PORT", "9000", 9000),
+        ("SESSION_TTL", " 60 ", 60),
+        ("RATE_LIMIT_ENABLED", "False", False),
+        ("ENABLE_METRICS", "0", False),
+        ("LOG_LEVEL", "WARNING", "warning"),
+        ("REDIS_URL", "rediss://u:p@h:1/2", "rediss://u:p@h:1/2"),
+        ("REDIS_URL", "unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ("REDIS_CLUSTER_NODES", "a:7000, b ,[::1]:7001", (("a", 7000), ("b", 6379), ("::1", 7001))),
+        ("ALLOWED_ORIGINS", "https://a.example,http://b:3000", ("https://a.example", "http://b:3000")),
+        ("METRICS_PORT", "9100", 9100),
+        ("METRICS_PORT", "", None),
+    ],
+)
+def test_a_setting_from_the_environment(name: str, text: str, value: object) -> None:
+    assert getattr(config.load({name: text}), name.lower()) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "may_be"),
+    [
+        ("PORT", "http", "a whole number from 0 to 65535"),
+        ("PORT", "65536", "a whole number from 0 to 65535"),
+        ("SESSION_TTL", "0", "a whole number from 1 to 2592000 seconds"),
+        ("WORKERS", "1.5", "a whole number"),
+        ("RATE_LIMIT_ENABLED", "maybe", "true or false"),
+        ("LOG_LEVEL", "loud", "debug, info, warning, error or critical"),
+        ("AUTH_MODE", "open", "none"),
+        ("ENVIRONMENT", "prod", "production"),
+        ("REDIS_URL", "http://localhost", "redis://"),
+        ("REDIS_URL", "redis://localhost:port", "redis://"),
+        ("REDIS_URL", "redis://localhost/first", "redis://"),
+        ("REDIS_CLUSTER_NODES", "a:1,,b:2", "host:port"),
+        ("REDIS_CLUSTER_NODES", "redis://a:1", "host:port"),
+        ("REDIS_SENTINEL_HOSTS", "a:99999", "host:port"),
+        ("ALLOWED_ORIGINS", "example.org", "https://"),
+        ("ALLOWED_ORIGINS", "https://example.org/path", "https://"),
+        ("DURABILITY", "disk", "async"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name_and_by_what_it_may_be(name: str, text: str, may_be: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        config.load({name: text})
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"{name} must be ")
+    assert may_be in problem
+
+
+def test_the_environment_wins_over_the_file(yaml: Callable[[str], Path]) -> None:
+    file = yaml("port: 1000\nworkers: 3\nallowed_origins: ['https://a.example', 'https://b.example']\n")
+    settings = config.load({"PORT": "2000"}, file)
+    assert (settings.port, settings.workers) == (2000, 3)
+    assert settings.allowed_origins == ("https://a.example", "https://b.example")
+
+
+def test_an_empty_file_and_a_null_set_nothing(yaml: Callable[[str], Path]) -> None:
+    assert config.load({}, yaml("# nothing\n")) == Settings()
+    assert config.load({}, yaml("metrics_port: null\n")) == Settings()
+
+
+def test_all_that_is_wrong_is_said_at_once(yaml: Callable[[str], Path]) -> None:
+    file = yaml("prot: 1\nworkers: many\nenable_cors: 'yes'\n")
+    with pytest.raises(SettingsError) as refused:
+        config.load({"LOG_LEVEL": "loud"}, file)
+    problems = sorted(refused.value.problems)
+    assert len(problems) == 3
+    assert problems[0].startswith("LOG_LEVEL must be")
+    assert problems[1] == f"prot (in {file}) is not a setting; did you mean port?"
+    assert problems[2].startswith(f"workers (in {file}) must be a whole number")
+
+
+@pytest.mark.parametrize("text", ["port: [", "- port\n", "just text", "\x00"])
+def test_a_file_that_is_no_list_of_settings(yaml: Callable[[str], Path], text: str) -> None:
+    with pytest.raises(SettingsError, match=r"settings\.yaml"):
+        config.load({}, yaml(text))
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"none\.yaml cannot be read"):
+        config.load({}, tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("environ", "names"),
+    [
+        ({"REDIS_SENTINEL_HOSTS": "a:1"}, "REDIS_SENTINEL_NAME"),
+        ({"REDIS_SENTINEL_NAME": "main"}, "REDIS_SENTINEL_HOSTS"),
+        (
+            {"REDIS_SENTINEL_HOSTS": "a:1", "REDIS_SENTINEL_NAME": "main", "REDIS_CLUSTER_NODES": "b:2"},
+            "REDIS_CLUSTER_NODES",
+        ),
+        ({"REDIS_CLUSTER_NODES": "b:2", "REDIS_URL": "redis://b/3"}, "REDIS_URL"),
+        ({"ENABLE_CORS": "true"}, "ALLOWED_ORIGINS"),
+        ({"ENVIRONMENT": "production"}, "AUTH_MODE"),
+    ],
+)
+def test_settings_that_do_not_go_together(environ: dict[str, str], names: str) -> None:
+    with pytest.raises(SettingsError, match=names):
+        config.load(environ)
+
+
+def test_passwords_are_not_shown() -> None:
+    assert "secret" not in repr(config.load({"REDIS_URL": "redis://user:secret@host"}))
+    with pytest.raises(SettingsError) as refused:
+        config.load({"REDIS_URL": "http://user:secret@host"})
+    assert "secret" not in str(refused.value)
