@@ -12,7 +12,7 @@ end
 
 -- What the owner may use in this cycle, overtime included; math.huge for a clock without end.
 local function budget(s, owner)
-  return owner.control.rule.budget(owner, s.offset) + owner.overtime
+  return owner.control.rule.budget(owner, s.offset) + owner.control.overtime
 end
 
 -- The server time at which the running clock's budget ends; nil where nothing runs down.
@@ -69,9 +69,9 @@ local function alarm(s, owner, ends)
   end
   local threshold = next_warning(s)
   if threshold then
-    return ends - owner.overtime - threshold
+    return ends - owner.control.overtime - threshold
   end
-  return ends + owner.grace
+  return owner.grace and ends + owner.grace or ends
 end
 
 -- From now on the thresholds below `left` count; those sent in this cycle stay sent unless the cycle is new.

@@ -64,7 +64,7 @@ local function open(name, keys, given, problems)
       return nil, replay(s, version, same_function)
     end
   end
-  if (given.EPOCH and given.EPOCH ~= s.epoch) or (given.VERSION and (given.VERSION > s.version or given.VERSION < s.version - s.trailing)) then
+  if (given.EPOCH and given.EPOCH ~= s.epoch) or (given.VERSION and (given.VERSION > s.version or given.VERSION < s.version - (s.trailing or 0))) then
     return nil, refusal.moved_on(s, given.VERSION, given.EPOCH)
   end
   return s
@@ -195,7 +195,6 @@ local function create(keys, args)
   given = given == NONE and {} or given
   given.function_name = 'sk_create'
   events.commit(s, transitions.current_turn(s), 'session.created', given)
-  s.changed = now
   return state.build(s)
 end
 
@@ -277,7 +276,6 @@ local function restore(keys, args)
   state.write_fields(key, list)
   local s = session.load(keys)
   events.commit(s, transitions.current_turn(s), 'session.recovered', NONE)
-  s.changed = s.now
   return state.build(s)
 end
 

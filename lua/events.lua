@@ -25,22 +25,21 @@ local function active_ids(turn)
   return '"' .. session.participant_id(turn.participant) .. '"', turn.group and '"' .. turn.group.shown:sub(13, 48) .. '"' or 'null'
 end
 
--- What is left of the clock of a record that waits, as text; nil for a clock without end and for who owns none.
-local function waiting_left(record)
-  local left = record.owns and clock.idle(record)
+-- What is left of a clock, as text; nil for one without end. Mostly it is the bank, which is text already.
+local function left_text(record, left)
+  if left == record.bank then
+    return record.bank_text
+  end
   return left and session.integer(left) or nil
 end
 
 -- A record as it is shown now. turn: whose turn it is, nil for nobody's; left: what is left of its clock, as text or nil.
 local function show(s, record, turn, left)
-  if not (turn and is_live(s)) then
-    return session.show(record, waiting_left(record), false)
+  local live = turn and is_live(s)
+  if not (live and record == turn.owner) then
+    left = record.owns and left_text(record, clock.idle(record)) or nil
   end
-  local active = record == turn.participant or record == turn.group
-  if record == turn.owner then
-    return session.show(record, left, active)
-  end
-  return session.show(record, waiting_left(record), active)
+  return session.show(record, left, live and (record == turn.participant or record == turn.group))
 end
 
 -- The JSON of the touched participants, and of the touched groups.
@@ -61,14 +60,14 @@ local function show_touched(s, turn, left)
   return participants or '', groups or ''
 end
 
--- The JSON of an event. version, now, left and deadline (the latter two nil for none) are text.
-local function build(s, turn, event, given, extra, version, now, left, deadline, participants, groups)
+-- The JSON of an event. id, version, now, left and deadline (the last two nil for none) are text, and so is the session's count.
+local function build(s, turn, event, given, extra, id, version, now, left, deadline, participants, groups)
   local participant_id, group_id = active_ids(turn)
-  return '{"v":1,"type":"' .. (TYPES[event] or 'STATE_UPDATE') .. '","session_id":"' .. session.id_of(s) .. '","version":' .. version
+  return '{"v":1,"type":"' .. (TYPES[event] or 'STATE_UPDATE') .. '","session_id":"' .. id .. '","version":' .. version
     .. ',"epoch":"' .. s.epoch .. '","server_time_ms":' .. now .. ',"payload":{"event":"' .. event .. '","reason":"' .. (REASONS[event] or 'manual')
     .. '","status":"' .. s.status .. '","active_participant_id":' .. participant_id .. ',"active_group_id":' .. group_id .. ',"cycle_started_at":'
     .. (s.status == 'running' and '"' .. formats.iso(s.since) .. '"' or 'null') .. ',"deadline_ms":' .. (deadline or 'null') .. ',"time_remaining_ms":'
-    .. (left or 'null') .. ',"cycle_count":' .. ('%d'):format(s.count) .. ',"participants":[' .. participants .. '],"groups":[' .. groups
+    .. (left or 'null') .. ',"cycle_count":' .. s.count .. ',"participants":[' .. participants .. '],"groups":[' .. groups
     .. '],"actor":' .. (given.ACTOR and json.quote(given.ACTOR) or 'null') .. ',"trace":' .. (given.TRACE and json.quote(given.TRACE) or 'null')
     .. (extra or '') .. '}}'
 end
@@ -76,18 +75,17 @@ end
 -- What is left of the clock whose turn it is, as text; nil for none.
 local function running_left(s, turn)
   local left = turn and is_live(s) and clock.remaining(s, turn.owner)
-  return left and session.integer(left) or nil
+  return left and left_text(turn.owner, left) or nil
 end
 
--- Sets the session's alarm, and wakes the timekeepers when the head of the alarms got earlier by it. `before` is the session's own alarm
--- until now: when that was not later, the head cannot have got earlier and need not be read.
-local function set_alarm(s, before)
-  local alarms, alarm, id = s.keys[3], s.alarm, session.id_of(s)
+-- Sets the session's alarm (`at` is the same as text), and wakes the timekeepers when the head of the alarms got earlier by it. `before` is the
+-- session's own alarm until now: when that was not later, the head cannot have got earlier and need not be read.
+local function set_alarm(s, id, at, before)
+  local alarms, alarm = s.keys[3], s.alarm
   if alarm == 0 then
     redis.call('ZREM', alarms, id)
     return
   end
-  local at = session.integer(alarm)
   redis.call('ZADD', alarms, at, id)
   if before == 0 or alarm < before then
     local head = redis.call('ZRANGE', alarms, 0, 1, 'WITHSCORES')
@@ -107,19 +105,31 @@ local function commit(s, turn, event, given, extra)
   end
   local before = s.alarm
   s.version = s.version + 1
-  s.trailing = event == 'time.warning' and s.trailing + 1 or 0
+  if s.warned then
+    s.trailing = event == 'time.warning' and s.trailing + 1 or 0
+  end
   s.alarm = ends and clock.alarm(s, turn.owner, ends) or 0
-  local version, now, left = session.integer(s.version), session.integer(s.now), running_left(s, turn)
+  local touched = s.touched
+  for i = 1, #touched do
+    if touched[i].dirty then
+      session.write_down(touched[i])
+    end
+  end
+  local integer = session.integer
+  local id, version, now, left = session.id_of(s), integer(s.version), integer(s.now), running_left(s, turn)
+  local deadline = ends and integer(ends)
+  local alarm = s.alarm == ends and deadline or integer(s.alarm)
+  s.used, s.count = integer(s.used), integer(s.count)
   local participants, groups = show_touched(s, turn, left)
-  local text = build(s, turn, event, given, extra, version, now, left, ends and session.integer(ends), participants, groups)
+  local text = build(s, turn, event, given, extra, id, version, now, left, deadline, participants, groups)
   if given.REQUEST then
     session.remember_request(s, given.REQUEST, given.function_name, version)
   end
 
   local call = redis.call
-  session.save(s, version, now)
+  session.save(s, version, now, alarm)
   if s.alarm ~= before then
-    set_alarm(s, before)
+    set_alarm(s, id, alarm, before)
   end
   if s.version % TRIM_EVERY == 0 then
     call('XADD', keys[2], 'MAXLEN', '~', LOG_LENGTH, version .. '-0', 'e', text)
@@ -127,7 +137,7 @@ local function commit(s, turn, event, given, extra)
     call('XADD', keys[2], version .. '-0', 'e', text)
   end
   session.prolong(s, ends)
-  call('XADD', keys[4], '*', 'id', session.id_of(s), 'e', text)
+  call('XADD', keys[4], '*', 'id', id, 'e', text)
   call('SPUBLISH', keys[1], text)
   return text
 end
@@ -137,13 +147,14 @@ local function commit_deletion(s, turn, given)
   local keys = s.keys
   local version = session.integer(s.version + 1)
   local ends = turn and clock.deadline(s, turn.owner)
-  local text = build(s, turn, 'session.deleted', given, nil, version, session.integer(s.now), running_left(s, turn), ends and session.integer(ends), '',
-    '')
+  local id = session.id_of(s)
+  local text = build(s, turn, 'session.deleted', given, nil, id, version, session.integer(s.now), running_left(s, turn),
+    ends and session.integer(ends), '', '')
   redis.call('UNLINK', keys[1], keys[2])
   redis.call('HSET', keys[1], 'status', 'deleted', 'version', version, 'epoch', s.epoch)
   redis.call('PEXPIRE', keys[1], TOMBSTONE_MS)
-  redis.call('ZREM', keys[3], session.id_of(s))
-  redis.call('XADD', keys[4], '*', 'id', session.id_of(s), 'e', text)
+  redis.call('ZREM', keys[3], id)
+  redis.call('XADD', keys[4], '*', 'id', id, 'e', text)
   redis.call('SPUBLISH', keys[1], text)
 end
 

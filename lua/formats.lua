@@ -18,17 +18,19 @@ local function date(days)
   return ('%04d-%02d-%02d'):format(year_of_era + era * 400 + (month <= 2 and 1 or 0), month, day)
 end
 
--- The last date that was asked for. It only saves the same computation again, so it does no harm that it is not replicated.
-local known_days, known_date
+-- The last second that was asked for. It only saves the same computation again, so it does no harm that it is not replicated.
+local known_second, known_text
 
 -- ISO 8601 in UTC with milliseconds of a time in milliseconds since 1970.
 local function iso(ms)
-  local in_day = ms % DAY_MS
-  local days = (ms - in_day) / DAY_MS
-  if days ~= known_days then
-    known_days, known_date = days, date(days)
+  local in_second = ms % 1000
+  local second = ms - in_second
+  if second ~= known_second then
+    local in_day = ms % DAY_MS
+    known_second = second
+    known_text = ('%sT%02d:%02d:%02d.'):format(date((ms - in_day) / DAY_MS), in_day / 3600000, in_day / 60000 % 60, in_day / 1000 % 60)
   end
-  return ('%sT%02d:%02d:%02d.%03dZ'):format(known_date, in_day / 3600000, in_day / 60000 % 60, in_day / 1000 % 60, in_day % 1000)
+  return known_text .. ('%03dZ'):format(in_second)
 end
 
 -- The lower-case UUID that a text is, or nil.

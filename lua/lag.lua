@@ -21,7 +21,7 @@ local function fresh(text, bank)
   return text .. (' ~%d'):format(ms), ('{"quota_ms":%d}'):format(3 * ms)
 end
 
--- Reads an owner's quota where its control has a gain.
+-- Reads an owner's quota, and with it the grace, where its control has a gain.
 local function adopt(owner)
   if owner.control.gain > 0 then
     owner.quota = owner.clock:match('"quota_ms":(%d+)') + 0

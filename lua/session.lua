@@ -45,13 +45,22 @@ local function integer(number)
   return ('%d'):format(number)
 end
 
--- The fields of participants by their indexes, made as they are needed.
-local fields_by_index = {}
+-- The fields of participants by their indexes, and the indexes as text, made as they are needed.
+local fields_by_index, texts_by_index = {}, {}
+
+local function index_text(index)
+  local text = texts_by_index[index]
+  if not text then
+    text = integer(index)
+    texts_by_index[index] = text
+  end
+  return text
+end
 
 local function participant_field(index)
   local field = fields_by_index[index]
   if not field then
-    field = 'p' .. integer(index)
+    field = 'p' .. index_text(index)
     fields_by_index[index] = field
   end
   return field
@@ -110,6 +119,7 @@ local function read_rules(text)
 end
 
 -- The session at keys[1], or nil where there is none. Time is the server's, but never before the session's last change.
+-- A field in a table costs about as much as reading one from the hash, so what is rare is left out: standing, and warned with what belongs to it.
 -- Numbers that are only added to or shown (used, count) stay the text that they were read as.
 local function load(keys)
   local key = keys[1]
@@ -127,8 +137,8 @@ local function load(keys)
   end
   local s = {
     key = key, keys = keys, now = now, status = status, version = fields[2] + 0, epoch = fields[3], active = active + 0, since = since + 0,
-    alarm = alarm + 0, used = used, count = count, changed = changed, rules = rules, mode = rules.mode, rotation = fields[6], offset = 0,
-    standing = false, trailing = 0, records = {}, touched = {},
+    alarm = alarm + 0, used = used, count = count, rules = rules, mode = rules.mode, rotation = fields[6], offset = 0, records = {},
+    touched = {},
   }
   if more ~= '' then
     local offset, standing = more:match('/(%d+) (%d)')
@@ -159,15 +169,14 @@ end
 local function adopt(s, field, text, shown)
   local bank, used, cycles, expired, view = text:match(RECORD)
   local record = { field = field, owns = owns(s, field), bank = bank + 0, bank_text = bank, used = used, cycles = cycles, expired = expired == '1',
-    clock = view, shown = shown, overtime = 0, grace = 0 }
+    clock = view, shown = shown }
   if record.owns then
     local control, extras = s.rules.control, s.rules.extras
     if extras >= 2 or (shown and shown:byte(-2) ~= 108) then -- not the end of null: it has a control of its own
       control = redis.call('HGET', s.key, 'c:' .. field) or control
     end
     record.control = controls.read(control)
-    if extras > 0 then
-      record.overtime = record.control.overtime
+    if extras >= 2 then
       lag.adopt(record)
     end
   end
@@ -194,24 +203,26 @@ local function pair(s, one, other)
   return adopt(s, one, texts[1], texts[2]), adopt(s, other, texts[3], texts[4])
 end
 
+-- Puts the numbers of a changed record down as text, once for the event and the hash.
+local function write_down(changed)
+  changed.bank_text, changed.used, changed.cycles = ('%d'):format(changed.bank), ('%d'):format(changed.used), ('%d'):format(changed.cycles)
+end
+
+-- A record as it is kept; its numbers are written down.
 local function encode(changed)
-  return ('[%d,%d,%d,%d'):format(changed.bank, changed.used, changed.cycles, changed.expired and 1 or 0)
+  return '[' .. changed.bank_text .. ',' .. changed.used .. ',' .. changed.cycles .. (changed.expired and ',1' or ',0')
     .. (changed.clock ~= '' and ',' .. changed.clock .. ']' or ']')
 end
 
--- What is shown of a record: `left` ms as text (nil: a clock without end), active or not.
+-- What is shown of a record, whose numbers are written down: `left` ms as text (nil: a clock without end), active or not.
 local function show(owner, left, active)
-  local bank, used, cycles = owner.bank_text, owner.used, owner.cycles
-  if owner.dirty then
-    bank, used, cycles = ('%d'):format(owner.bank), ('%d'):format(used), ('%d'):format(cycles)
-  end
   active = active and ',"is_active":true' or ',"is_active":false'
   if owner.owns then
-    return '{"total_time_ms":' .. bank .. ',"time_used_ms":' .. used .. ',"time_remaining_ms":' .. (left or 'null') .. ',"cycle_count":' .. cycles
-      .. active .. (owner.expired and ',"has_expired":true,"clock":' or ',"has_expired":false,"clock":')
+    return '{"total_time_ms":' .. owner.bank_text .. ',"time_used_ms":' .. owner.used .. ',"time_remaining_ms":' .. (left or 'null')
+      .. ',"cycle_count":' .. owner.cycles .. active .. (owner.expired and ',"has_expired":true,"clock":' or ',"has_expired":false,"clock":')
       .. (owner.clock ~= '' and owner.clock or '{}') .. ',' .. owner.shown
   end
-  return '{"total_time_ms":null,"time_used_ms":' .. used .. ',"time_remaining_ms":null,"cycle_count":' .. cycles .. active
+  return '{"total_time_ms":null,"time_used_ms":' .. owner.used .. ',"time_remaining_ms":null,"cycle_count":' .. owner.cycles .. active
     .. ',"has_expired":false,"clock":null,' .. owner.shown
 end
 
@@ -337,15 +348,13 @@ end
 -- A new participant's record, bound to its id. bank: nil for one without a clock; control: its own, as text, or nil; view: what its control keeps.
 local function add_participant(s, index, id, bank, control, view, shown)
   local field = participant_field(index)
-  local added = { field = field, owns = bank ~= nil, bank = bank or 0, used = 0, cycles = 0, expired = false, clock = view, shown = shown, overtime = 0,
-    grace = 0 }
+  local added = { field = field, owns = bank ~= nil, bank = bank or 0, used = 0, cycles = 0, expired = false, clock = view, shown = shown }
   if bank then
     added.control = controls.read(control or s.rules.control)
-    added.overtime = added.control.overtime
     if control then
       set(s, 'c:' .. field, control)
     end
-    if added.overtime > 0 and s.rules.extras % 2 == 0 then
+    if added.control.overtime > 0 and s.rules.extras % 2 == 0 then
       set_rules(s, s.rules.extras + 1, s.rules.control)
     end
   end
@@ -369,10 +378,11 @@ local function remove_participant(s, gone)
   end
 end
 
--- Writes the session with its changed records. version and now are text.
-local function save(s, version, now)
+-- Writes the session with its changed records, whose numbers are written down. version, now and alarm are text; used and count are, too.
+local function save(s, version, now, alarm)
   local key = s.key
-  local cycle = ('%d %d %d %d %d '):format(s.active, s.since, s.alarm, s.used, s.count) .. now
+  local cycle = index_text(s.active) .. ' ' .. (s.since == s.now and now or ('%d'):format(s.since)) .. ' ' .. alarm .. ' ' .. s.used .. ' ' .. s.count .. ' '
+    .. now
   if s.offset > 0 or s.standing then
     cycle = cycle .. (' /%d %d'):format(s.offset, s.standing and 1 or 0)
   end
@@ -448,7 +458,7 @@ return {
   integer = integer, key_problems = key_problems, keys_match = keys_match, load = load, id_of = id_of, adopt = adopt, record = record, pair = pair,
   show = show, participant_shown = participant_shown, group_shown = group_shown, participant_id = participant_id,
   group_id = group_id, participant_index = participant_index, participant = participant, group = group, touch = touch, set = set,
-  participant_field = participant_field, set_session_control = set_session_control,
+  write_down = write_down, participant_field = participant_field, set_session_control = set_session_control,
   set_status = set_status, set_rotation = set_rotation, members = members, set_members = set_members,
   last_active = last_active, set_last_active = set_last_active, rules_text = rules_text, add_participant = add_participant,
   remove_participant = remove_participant, save = save, prolong = prolong, find_request = find_request, remember_request = remember_request,

@@ -2,6 +2,7 @@
 
 local RECOVERED = 'restored after the server lost it; the time of the outage was charged to nobody'
 local CHUNK = 500
+local CHANGED = '^%S+ %S+ %S+ %S+ %S+ (%d+)'
 
 local function integer_or_null(number)
   return number and session.integer(number) or 'null'
@@ -63,8 +64,8 @@ local function build(s, export)
     .. ',"cycle_elapsed_ms":' .. integer_or_null(live and clock.elapsed(s)) .. ',"cycle_started_at":'
     .. (s.status == 'running' and timestamp(s.since) or 'null') .. ',"deadline_ms":' .. integer_or_null(turn and clock.deadline(s, turn.owner))
     .. ',"session_started_at":' .. timestamp(fields.started) .. ',"session_completed_at":' .. timestamp(fields.completed) .. ',"created_at":'
-    .. timestamp(fields.created) .. ',"updated_at":' .. timestamp(s.changed) .. ',"server_time_ms":' .. session.integer(s.now) .. ',"tenant_id":'
-    .. (fields.tenant and json.quote(fields.tenant) or 'null') .. ',"recovered":' .. (fields.recovered and 'true' or 'false') .. ',"recovered_at":'
+    .. timestamp(fields.created) .. ',"updated_at":' .. timestamp(fields.cycle:match(CHANGED)) 
+    .. ',"server_time_ms":' .. session.integer(s.now) .. ',"tenant_id":' .. (fields.tenant and json.quote(fields.tenant) or 'null') .. ',"recovered":' .. (fields.recovered and 'true' or 'false') .. ',"recovered_at":'
     .. timestamp(fields.recovered) .. ',"warning":' .. (fields.recovered and '"' .. RECOVERED .. '"' or 'null')
     .. (export and internal(s, fields) or '') .. '}'
 end

@@ -70,7 +70,7 @@ end
 
 -- How much of a cycle that used `used` ms came out of the overtime, as a field of the payload; nothing where none did.
 local function overtime_used(s, owner, used)
-  if owner.overtime == 0 then
+  if owner.control.overtime == 0 then
     return ''
   end
   local over = used - math.max(0, math.min(used, owner.control.rule.budget(owner, s.offset)))
@@ -101,7 +101,7 @@ end
 local function charge_all(s, turn)
   local owner = turn.owner
   account(s, turn, clock.budget(s, owner))
-  owner.bank = -owner.overtime
+  owner.bank = -owner.control.overtime
   owner.expired = true
 end
 
@@ -143,7 +143,7 @@ end
 -- Time is up for the current turn: charges the clock and does what `action_on_timeout` says. ends: the deadline in server ms; the next cycle
 -- begins when time was up, or now where the server is late or a switch came too late before the grace was over.
 local function expire_turn(s, turn, ends)
-  local up = ends + turn.owner.grace
+  local up = ends + (turn.owner.grace or 0)
   local late = math.max(0, s.now - up)
   local next_start = late > LATE_MS and s.now or math.min(up, s.now)
   local action, owned_by, whole = s.rules.action, s.mode.owner, clock.budget(s, turn.owner)
@@ -191,7 +191,7 @@ end
 -- The deadline of the current turn when time is up, the grace of lag compensation included; else nil.
 local function deadline_reached(s, turn)
   local ends = clock.deadline(s, turn.owner)
-  return ends and s.now >= ends + turn.owner.grace and ends or nil
+  return ends and s.now >= ends + (turn.owner.grace or 0) and ends or nil
 end
 
 local function wrong_state(s)
@@ -263,17 +263,23 @@ local function switch(s, options)
   if not s.standing then
     local owner = turn.owner
     local ran = elapsed - s.offset
-    local credit = owner.quota and lag.credit(owner, options.LAG, ran) or 0
-    if owner.grace > 0 and ran - credit >= clock.budget(s, owner) then
-      return expire_turn(s, turn, clock.deadline(s, owner))
-    end
-    if owner.quota and options.LAG then
-      extra = extra .. (',"lag_credit_ms":%d'):format(credit)
+    local credit = 0
+    if owner.quota then
+      credit = lag.credit(owner, options.LAG, ran)
+      local whole = clock.budget(s, owner)
+      if ran - credit >= whole then
+        return expire_turn(s, turn, clock.deadline(s, owner))
+      end
+      account(s, turn, math.min(ran, whole))
+      lag.spend(owner, credit)
+      if options.LAG then
+        extra = extra .. (',"lag_credit_ms":%d'):format(credit)
+      end
+    else
+      account(s, turn, ran)
     end
     extra = extra .. overtime_used(s, owner, ran - credit)
-    account(s, turn, owner.grace > 0 and math.min(ran, clock.budget(s, owner)) or ran)
     owner.bank = owner.control.rule.settled(owner, ran - credit, s.offset)
-    lag.spend(owner, credit)
   end
   count_cycle(s, turn)
   if not index then
