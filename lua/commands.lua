@@ -183,19 +183,12 @@ local function create(keys, args)
     redis.call('HSET', key, 'tenant', given.TENANT)
   end
   local s = session.load(keys)
-  for index = 0, #s.rotation - 1 do
-    local record = session.record(s, string.format('p%d', index))
-    if record then
-      session.touch(s, record)
-    end
-  end
-  for id in (redis.call('HGET', key, 'groups') or ''):gmatch('[^,]+') do
-    session.touch(s, session.group(s, id))
-  end
+  local turn = transitions.current_turn(s)
+  local participants, groups = state.show_all(s, state.all_fields(key), turn)
   given = given == NONE and {} or given
   given.function_name = 'sk_create'
-  events.commit(s, transitions.current_turn(s), 'session.created', given)
-  return state.build(s)
+  events.commit(s, turn, 'session.created', given, nil, participants, groups)
+  return state.build(s, false, participants, groups)
 end
 
 local function expire(keys, args)

@@ -5,6 +5,11 @@ local MOST_PARTICIPANTS = 1000
 local MOST_WARNINGS = 8
 local MOST_BYTES = 10240
 local MOST_METADATA_KEYS = 100
+-- Bounds of the work: what a config or a participant can need, and what a client's own object may be before its spaces are taken out.
+local MOST_CONFIG_BYTES = 524288
+local MOST_PARTICIPANT_BYTES = 8192
+local MOST_RAW_BYTES = 65536
+local MOST_UNKNOWN = 100
 
 local CONFIG = {
   session_id = true, sync_mode = true, participants = true, groups = true, active_participant_id = true, total_time_ms = true,
@@ -37,7 +42,7 @@ end
 local function unknown_names(object, known, path, problem)
   local names = {}
   for name in pairs(object) do
-    if not known[name] then
+    if not known[name] and #names < MOST_UNKNOWN then
       names[#names + 1] = tostring(name)
     end
   end
@@ -93,14 +98,17 @@ local function list(object, raw, name, problem)
 end
 
 -- JSON text as an object: decoded without nulls, and the raw text of its members. nil where it is none; that is a problem then.
-local function read_object(text, path, problem)
-  if not formats.characters(text) then
+local function read_object(text, path, most, problem)
+  if #text > most then
+    problem(path, 'must be at most ' .. most .. ' bytes')
+    return nil
+  elseif not formats.characters(text) then
     problem(path, 'must be UTF-8')
     return nil
   end
-  local raw = json.members(text)
   local fine, object = pcall(cjson.decode, text)
-  if not raw or not fine then
+  local raw = fine and json.members(text)
+  if not raw then
     problem(path, 'must be a JSON object')
     return nil
   end
@@ -210,30 +218,43 @@ local function read_groups(given, participants, problem)
   return found
 end
 
+-- A client's own object as compact JSON, with the number of its members; nil where it is none, or too large.
+local function read_raw(object, raw, name, problem)
+  local text = raw[name]
+  if type(object[name]) ~= 'table' or not text or text:sub(1, 1) ~= '{' or (#text <= MOST_RAW_BYTES and not json.is_strict(text)) then
+    problem(name, 'must be an object')
+    return nil
+  end
+  if #text <= MOST_RAW_BYTES then
+    text = json.compact(text)
+  end
+  if #text > MOST_BYTES then
+    problem(name, 'must be at most ' .. MOST_BYTES .. ' bytes of compact JSON')
+    return nil
+  end
+  local _, count = json.members(text)
+  return text, count
+end
+
 -- `action_on_timeout`: its type, and its JSON as it came.
 local function read_action(object, raw, cycle_clock, advance, problem)
-  local text = '{"type":"end_session"}'
-  local kind = 'end_session'
-  if object.action_on_timeout ~= nil then
-    local action = object.action_on_timeout
-    text = raw.action_on_timeout and json.compact(raw.action_on_timeout)
-    if type(action) ~= 'table' or not text or text:sub(1, 1) ~= '{' then
-      problem('action_on_timeout', 'must be an object')
-      return kind, text
-    elseif type(action.type) ~= 'string' or not ACTIONS[action.type] then
-      problem('action_on_timeout.type', 'must be one of end_session, skip_cycle, auto_action, notify')
-      return kind, text
-    elseif #text > MOST_BYTES then
-      problem('action_on_timeout', 'must be at most ' .. MOST_BYTES .. ' bytes')
-    elseif action.winner ~= nil then
-      problem('action_on_timeout.winner', 'is set by the server')
-    end
-    kind = action.type
-    if kind == 'end_session' and cycle_clock and advance then
-      problem('action_on_timeout.type', 'must not be end_session with auto_advance')
-    end
-  elseif cycle_clock and advance then
-    kind, text = 'skip_cycle', '{"type":"skip_cycle"}'
+  local given = object.action_on_timeout
+  if given == nil then
+    local kind = cycle_clock and advance and 'skip_cycle' or 'end_session'
+    return kind, '{"type":"' .. kind .. '"}'
+  end
+  local text = read_raw(object, raw, 'action_on_timeout', problem)
+  if not text then
+    return 'end_session', '{}'
+  end
+  local kind = given.type
+  if type(kind) ~= 'string' or not ACTIONS[kind] then
+    problem('action_on_timeout.type', 'must be one of end_session, skip_cycle, auto_action, notify')
+  elseif kind == 'end_session' and cycle_clock and advance then
+    problem('action_on_timeout.type', 'must not be end_session with auto_advance')
+  end
+  if given.winner ~= nil then
+    problem('action_on_timeout.winner', 'is set by the server')
   end
   return kind, text
 end
@@ -268,20 +289,9 @@ local function read_metadata(object, raw, problem)
   if object.metadata == nil then
     return '{}'
   end
-  local text = raw.metadata and json.compact(raw.metadata)
-  local _, count
-  if text then
-    _, count = json.members(text)
-  end
-  if not count then
-    problem('metadata', 'must be an object')
-    return '{}'
-  end
-  if count > MOST_METADATA_KEYS then
+  local text, count = read_raw(object, raw, 'metadata', problem)
+  if text and count > MOST_METADATA_KEYS then
     problem('metadata', 'must have at most ' .. MOST_METADATA_KEYS .. ' keys')
-  end
-  if #text > MOST_BYTES then
-    problem('metadata', 'must be at most ' .. MOST_BYTES .. ' bytes of compact JSON')
   end
   return text
 end
@@ -303,7 +313,7 @@ end
 -- begins at `now`; or nil and the list of problems.
 local function check(text, key_id, ttl, now)
   local problems, problem = collector()
-  local object, raw = read_object(text, 'config', problem)
+  local object, raw = read_object(text, 'config', MOST_CONFIG_BYTES, problem)
   if not object then
     return nil, problems
   end
@@ -472,7 +482,7 @@ end
 -- Checks the participant of sk_join: see read_participant; or nil and the list of problems.
 local function check_participant(text)
   local problems, problem = collector()
-  local object = read_object(text, 'participant', problem)
+  local object = read_object(text, 'participant', MOST_PARTICIPANT_BYTES, problem)
   if not object then
     return nil, problems
   end

@@ -45,17 +45,17 @@ end
 -- The JSON of the touched participants, and of the touched groups.
 local function show_touched(s, turn, left)
   local participants, groups
-  local touched = s.touched
-  for i = 1, #touched do
-    local record = touched[i]
+  local record = s.first_touched
+  while record do
     local first = record.field:byte()
-    if first == 112 then -- p
+    if first == 112 and not record.gone then -- p
       local text = show(s, record, turn, left)
       participants = participants and participants .. ',' .. text or text
     elseif first == 103 then -- g
       local text = show(s, record, turn, left)
       groups = groups and groups .. ',' .. text or text
     end
+    record = record.next_touched
   end
   return participants or '', groups or ''
 end
@@ -96,8 +96,9 @@ local function set_alarm(s, id, at, before)
 end
 
 -- Writes and publishes the change that `s` holds and returns its JSON.
--- turn: whose turn it is from now on, or nil; given: the options; extra: further fields of the payload, each with a comma before it.
-local function commit(s, turn, event, given, extra)
+-- turn: whose turn it is from now on, or nil; given: the options; extra: further fields of the payload, each with a comma before it; participants and
+-- groups: their JSON, where it is there already, else that of the touched ones is made.
+local function commit(s, turn, event, given, extra, participants, groups)
   local keys = s.keys
   local ends
   if turn and s.status == 'running' then
@@ -109,18 +110,21 @@ local function commit(s, turn, event, given, extra)
     s.trailing = event == 'time.warning' and s.trailing + 1 or 0
   end
   s.alarm = ends and clock.alarm(s, turn.owner, ends) or 0
-  local touched = s.touched
-  for i = 1, #touched do
-    if touched[i].dirty then
-      session.write_down(touched[i])
+  local changed = s.first_touched
+  while changed do
+    if changed.dirty then
+      session.write_down(changed)
     end
+    changed = changed.next_touched
   end
   local integer = session.integer
   local id, version, now, left = session.id_of(s), integer(s.version), integer(s.now), running_left(s, turn)
   local deadline = ends and integer(ends)
   local alarm = s.alarm == ends and deadline or integer(s.alarm)
   s.used, s.count = integer(s.used), integer(s.count)
-  local participants, groups = show_touched(s, turn, left)
+  if not participants then
+    participants, groups = show_touched(s, turn, left)
+  end
   local text = build(s, turn, event, given, extra, id, version, now, left, deadline, participants, groups)
   if given.REQUEST then
     session.remember_request(s, given.REQUEST, given.function_name, version)

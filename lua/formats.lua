@@ -40,42 +40,23 @@ local function uuid(text)
   end
 end
 
--- The number of characters of a text in UTF-8, or nil where it is not UTF-8 (overlong forms and surrogates are not).
+-- Every well-formed sequence of more than one byte: overlong forms and surrogates are none.
+local SEQUENCES = {
+  '[\194-\223][\128-\191]', '\224[\160-\191][\128-\191]', '[\225-\236\238\239][\128-\191][\128-\191]', '\237[\128-\159][\128-\191]',
+  '\240[\144-\191][\128-\191][\128-\191]', '[\241-\243][\128-\191][\128-\191][\128-\191]', '\244[\128-\143][\128-\191][\128-\191]',
+}
+
+-- The number of characters of a text in UTF-8, or nil where it is not UTF-8.
 local function characters(text)
-  if not text:find('[\128-\255]') then
-    return #text
-  end
-  local count, position, size = 0, 1, #text
-  while position <= size do
-    local first, second = text:byte(position, position + 1)
-    local length
-    if first < 0x80 then
-      length = 1
-    elseif first >= 0xC2 and first <= 0xDF then
-      length = 2
-    elseif first >= 0xE0 and first <= 0xEF then
-      length = 3
-      if not second or (first == 0xE0 and second < 0xA0) or (first == 0xED and second > 0x9F) then
-        return nil
-      end
-    elseif first >= 0xF0 and first <= 0xF4 then
-      length = 4
-      if not second or (first == 0xF0 and second < 0x90) or (first == 0xF4 and second > 0x8F) then
-        return nil
-      end
-    else
+  if text:find('[\128-\255]') then
+    for i = 1, #SEQUENCES do
+      text = text:gsub(SEQUENCES[i], 'x')
+    end
+    if text:find('[\128-\255]') then
       return nil
     end
-    if length > 1 then
-      local rest = text:sub(position + 1, position + length - 1)
-      if #rest ~= length - 1 or rest:find('[^\128-\191]') then
-        return nil
-      end
-    end
-    count = count + 1
-    position = position + length
   end
-  return count
+  return #text
 end
 
 return { iso = iso, uuid = uuid, characters = characters }

@@ -16,11 +16,6 @@ local function quote(text)
   return '"' .. text .. '"'
 end
 
--- A text as a JSON string, or null for none.
-local function quote_or_null(text)
-  return text and quote(text) or 'null'
-end
-
 -- The position behind the string that begins at `position`, or nil.
 local function skip_string(text, position)
   local at = position + 1
@@ -64,9 +59,8 @@ local function skip_space(text, position)
   return text:find('[^ \t\r\n]', position) or #text + 1
 end
 
--- The position behind the value that begins at `position`, or nil where it is no strict JSON; `visit(name, from, to)` is called for each
--- member of an object that lies at depth 1.
-local function skip_value(text, position, depth, visit)
+-- The position behind the value that begins at `position`, or nil where it is no strict JSON.
+local function skip_value(text, position, depth)
   local first = text:sub(position, position)
   if first == '"' then
     return skip_string(text, position)
@@ -80,30 +74,22 @@ local function skip_value(text, position, depth, visit)
       return position + 1
     end
     while true do
-      local name
       if first == '{' then
-        if text:sub(position, position) ~= '"' then
+        position = text:sub(position, position) == '"' and skip_string(text, position)
+        if not position then
           return nil
         end
-        local after = skip_string(text, position)
-        if not after then
-          return nil
-        end
-        name = text:sub(position + 1, after - 2)
-        position = skip_space(text, after)
+        position = skip_space(text, position)
         if text:sub(position, position) ~= ':' then
           return nil
         end
         position = skip_space(text, position + 1)
       end
-      local after = skip_value(text, position, depth + 1)
-      if not after then
+      position = skip_value(text, position, depth + 1)
+      if not position then
         return nil
       end
-      if visit and name then
-        visit(name, position, after - 1)
-      end
-      position = skip_space(text, after)
+      position = skip_space(text, position)
       local separator = text:sub(position, position)
       if separator == close then
         return position + 1
@@ -120,20 +106,68 @@ local function skip_value(text, position, depth, visit)
   return skip_number(text, position)
 end
 
+-- Whether a text is one value in strict JSON. (cjson takes more than that: NaN, hexadecimal numbers.)
+local function is_strict(text)
+  local stop = skip_value(text, skip_space(text, 1), 1)
+  return stop ~= nil and skip_space(text, stop) > #text
+end
+
+-- The position behind the list or object that begins at `position`, of JSON that cjson has read: only strings and brackets matter.
+local function skip_brackets(text, position)
+  local depth = 0
+  while true do
+    position = text:find('["%[%]{}]', position)
+    if not position then
+      return nil
+    end
+    local character = text:byte(position)
+    if character == 34 then
+      position = skip_string(text, position)
+      if not position then
+        return nil
+      end
+    else
+      depth = depth + ((character == 91 or character == 123) and 1 or -1)
+      position = position + 1
+      if depth == 0 then
+        return position
+      end
+    end
+  end
+end
+
 -- The members of the object that a text is, as name -> raw text of the value (names as they are written; the last of equals wins) and
--- their number; nil where the text is no strict JSON object.
+-- their number. The text is one that cjson has read; nil where it is no object.
 local function members(text)
   local found, count = {}, 0
-  local start = skip_space(text, 1)
-  if text:sub(start, start) ~= '{' then
+  local position = skip_space(text, 1)
+  if text:sub(position, position) ~= '{' then
     return nil
   end
-  local stop = skip_value(text, start, 1, function(name, from, to)
+  position = skip_space(text, position + 1)
+  while text:sub(position, position) == '"' do
+    local stop = skip_string(text, position)
+    if not stop then
+      return nil
+    end
+    local name = text:sub(position + 1, stop - 2)
+    position = skip_space(text, skip_space(text, stop) + 1) -- behind the colon
+    local from = position
+    local first = text:sub(position, position)
+    if first == '"' then
+      position = skip_string(text, position)
+    elseif first == '{' or first == '[' then
+      position = skip_brackets(text, position)
+    else
+      position = text:find('[,}]', position)
+    end
+    if not position then
+      return nil
+    end
     count = count + (found[name] == nil and 1 or 0)
-    found[name] = text:sub(from, to)
-  end)
-  if not stop or skip_space(text, stop) <= #text then
-    return nil
+    found[name] = text:sub(from, position - 1)
+    position = skip_space(text, position)
+    position = skip_space(text, position + 1) -- behind the comma
   end
   return found, count
 end
@@ -158,4 +192,4 @@ local function compact(text)
   return table.concat(parts)
 end
 
-return { quote = quote, quote_or_null = quote_or_null, members = members, compact = compact }
+return { quote = quote, members = members, is_strict = is_strict, compact = compact }

@@ -2,6 +2,7 @@
 
 local MAX_INTEGER = 9007199254740991
 local DAY_MS = 86400000
+local MOST_ARGUMENTS = 40
 
 -- A decimal integer within bounds, or nil.
 local function integer(text, least, most)
@@ -25,7 +26,7 @@ end
 
 local function words(least, most)
   return function(text)
-    local characters = formats.characters(text)
+    local characters = #text <= 4 * most and formats.characters(text)
     return characters and characters >= least and characters <= most and text or nil,
       'must be ' .. least .. ' to ' .. most .. ' characters of UTF-8'
   end
@@ -64,6 +65,9 @@ local function parse(args, from, own, common)
   local size = #args
   if size < from then
     return NONE
+  end
+  if size > MOST_ARGUMENTS then
+    return NONE, { { 'arguments', 'must be at most ' .. MOST_ARGUMENTS } }
   end
   local found, problems = {}, nil
   local function problem(field, message)

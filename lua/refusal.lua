@@ -1,6 +1,8 @@
 -- Refusals: error replies whose first word is a stable code. After it a sentence for people, and at the end, where there is more to
 -- say, one JSON object for programs.
 
+local MOST_PROBLEMS = 100
+
 local function refuse(code, sentence, context)
   local text = code .. ' ' .. sentence
   if context then
@@ -9,17 +11,28 @@ local function refuse(code, sentence, context)
   return redis.error_reply(text)
 end
 
--- problems: list of {field, message}. All of them are named, not the first.
+-- Names that callers made up come back in refusals: short, and as UTF-8.
+local function name(text)
+  if #text > 64 then
+    text = text:sub(1, 61) .. '...'
+  end
+  return formats.characters(text) and text or text:gsub('[\128-\255]', '?')
+end
+
+-- problems: list of {field, message}. All of them are named, not the first; of more than a hundred the first hundred.
 local function validation(problems)
   local details, sentence = {}, {}
-  for i = 1, #problems do
-    local field, message = problems[i][1], problems[i][2]
+  for i = 1, math.min(#problems, MOST_PROBLEMS) do
+    local field, message = name(problems[i][1]), problems[i][2]
     details[i] = '{"field":' .. json.quote(field) .. ',"message":' .. json.quote(message) .. '}'
     sentence[i] = field .. ' ' .. message
   end
+  if #problems > MOST_PROBLEMS then
+    sentence[#sentence + 1] = 'and more'
+  end
   -- An error reply is one line, and its JSON begins at the first ` {"`; what came with the input stays in the JSON as it was.
-  local text = table.concat(sentence, '; '):gsub('%c', ' '):gsub(' {"', ' { "')
-  return refuse('VALIDATION_ERROR', text, '{"details":[' .. table.concat(details, ',') .. ']}')
+  local text = ('VALIDATION_ERROR ' .. table.concat(sentence, '; ')):gsub('%c', ' '):gsub(' {"', ' { "')
+  return redis.error_reply(text .. ' {"details":[' .. table.concat(details, ',') .. ']}')
 end
 
 local function session_not_found()

@@ -119,7 +119,9 @@ local function read_rules(text)
 end
 
 -- The session at keys[1], or nil where there is none. Time is the server's, but never before the session's last change.
--- A field in a table costs about as much as reading one from the hash, so what is rare is left out: standing, and warned with what belongs to it.
+-- A field in a table costs about as much as reading one from the hash, and a further table several of them. So what is rare is left out (standing, and
+-- warned with what belongs to it), records that were read lie in the session itself under their fields, and those that are touched in a list that
+-- begins at first_touched and goes on by their next_touched.
 -- Numbers that are only added to or shown (used, count) stay the text that they were read as.
 local function load(keys)
   local key = keys[1]
@@ -137,8 +139,7 @@ local function load(keys)
   end
   local s = {
     key = key, keys = keys, now = now, status = status, version = fields[2] + 0, epoch = fields[3], active = active + 0, since = since + 0,
-    alarm = alarm + 0, used = used, count = count, rules = rules, mode = rules.mode, rotation = fields[6], offset = 0, records = {},
-    touched = {},
+    alarm = alarm + 0, used = used, count = count, rules = rules, mode = rules.mode, rotation = fields[6], offset = 0,
   }
   if more ~= '' then
     local offset, standing = more:match('/(%d+) (%d)')
@@ -180,13 +181,13 @@ local function adopt(s, field, text, shown)
       lag.adopt(record)
     end
   end
-  s.records[field] = record
+  s[field] = record
   return record
 end
 
 -- The record in a field, read once in a call; nil where there is none.
 local function record(s, field)
-  local known = s.records[field]
+  local known = s[field]
   if known then
     return known
   end
@@ -196,7 +197,7 @@ end
 
 -- Two records in one round.
 local function pair(s, one, other)
-  if one == other or s.records[one] or s.records[other] then
+  if one == other or s[one] or s[other] then
     return record(s, one), record(s, other)
   end
   local texts = redis.call('HMGET', s.key, one, one .. ':shown', other, other .. ':shown')
@@ -266,7 +267,12 @@ end
 local function touch(s, changed, dirty)
   if not changed.touched then
     changed.touched = true
-    s.touched[#s.touched + 1] = changed
+    if s.first_touched then
+      s.last_touched.next_touched = changed
+    else
+      s.first_touched = changed
+    end
+    s.last_touched = changed
   end
   if dirty then
     changed.dirty = true
@@ -358,7 +364,7 @@ local function add_participant(s, index, id, bank, control, view, shown)
       set_rules(s, s.rules.extras + 1, s.rules.control)
     end
   end
-  s.records[field] = added
+  s[field] = added
   set(s, field .. ':shown', shown)
   set(s, 'i:' .. id, integer(index))
   touch(s, added, true)
@@ -370,12 +376,8 @@ local function remove_participant(s, gone)
   remove(s, gone.field .. ':shown')
   remove(s, 'i:' .. participant_id(gone))
   remove(s, 'c:' .. gone.field)
-  s.records[gone.field] = nil
-  for i = #s.touched, 1, -1 do
-    if s.touched[i] == gone then
-      table.remove(s.touched, i)
-    end
-  end
+  s[gone.field] = nil
+  gone.gone, gone.dirty = true, false
 end
 
 -- Writes the session with its changed records, whose numbers are written down. version, now and alarm are text; used and count are, too.
@@ -391,12 +393,13 @@ local function save(s, version, now, alarm)
   end
   local fields = { 'HSET', key, 'version', version, 'cycle', cycle }
   local size = 6
-  local touched = s.touched
-  for i = 1, #touched do
-    if touched[i].dirty then
-      fields[size + 1], fields[size + 2] = touched[i].field, encode(touched[i])
+  local changed = s.first_touched
+  while changed do
+    if changed.dirty then
+      fields[size + 1], fields[size + 2] = changed.field, encode(changed)
       size = size + 2
     end
+    changed = changed.next_touched
   end
   if s.rotation_changed then
     fields[size + 1], fields[size + 2] = 'rotation', s.rotation
@@ -426,7 +429,6 @@ local function prolong(s, deadline)
     life = DAY_MS
   end
   local call = redis.call
-  life = integer(life)
   call('PEXPIRE', s.key, life)
   call('PEXPIRE', s.keys[2], life)
 end

@@ -31,21 +31,30 @@ local function internal(s, fields)
   return string.format(',"internal":{"exported_ms":%d,"fields":{%s}}', s.now, table.concat(parts, ','))
 end
 
--- s: a loaded session whose changes, if any, are written.
-local function build(s, export)
-  local fields = all_fields(s.key)
-  local turn = transitions.current_turn(s)
+-- The JSON of all participants and of all groups. fields: all of the hash.
+local function show_all(s, fields, turn)
   local left = events.running_left(s, turn)
   local function shown(field)
     local text = fields[field]
-    return text and events.show(s, s.records[field] or session.adopt(s, field, text, fields[field .. ':shown']), turn, left)
+    return text and events.show(s, s[field] or session.adopt(s, field, text, fields[field .. ':shown']), turn, left)
   end
   local participants, groups = {}, {}
   for index = 0, #s.rotation - 1 do
-    participants[#participants + 1] = shown(string.format('p%d', index))
+    participants[#participants + 1] = shown(session.participant_field(index))
   end
   for id in (fields.groups or ''):gmatch('[^,]+') do
     groups[#groups + 1] = shown('g:' .. id)
+  end
+  return table.concat(participants, ','), table.concat(groups, ',')
+end
+
+-- s: a loaded session whose changes, if any, are written. participants and groups: their JSON, where it is there already.
+local function build(s, export, participants, groups)
+  local fields = all_fields(s.key)
+  local turn = transitions.current_turn(s)
+  local left = events.running_left(s, turn)
+  if not participants then
+    participants, groups = show_all(s, fields, turn)
   end
   local participant_id, group_id = events.active_ids(turn)
   local live = turn and events.is_live(s)
@@ -57,16 +66,16 @@ local function build(s, export)
     total = string.format('%d', own_clock.bank)
   end
   return '{"session_id":"' .. session.id_of(s) .. '","status":"' .. s.status .. '","version":' .. session.integer(s.version) .. ',"epoch":"' .. s.epoch
-    .. '","schema":' .. session.integer(session.SCHEMA) .. ',"participants":[' .. table.concat(participants, ',') .. '],"groups":['
-    .. table.concat(groups, ',') .. '],"active_participant_id":' .. participant_id .. ',"active_group_id":' .. group_id .. ',"total_time_ms":' .. total
+    .. '","schema":' .. session.integer(session.SCHEMA) .. ',"participants":[' .. participants .. '],"groups":[' .. groups
+    .. '],"active_participant_id":' .. participant_id .. ',"active_group_id":' .. group_id .. ',"total_time_ms":' .. total
     .. ',' .. fields.shown .. (maximum and ',"max_time_ms":' .. maximum or '') .. ',"time_used_ms":' .. session.integer(s.used)
     .. ',"time_remaining_ms":' .. (left or 'null') .. ',"cycle_count":' .. session.integer(s.count)
     .. ',"cycle_elapsed_ms":' .. integer_or_null(live and clock.elapsed(s)) .. ',"cycle_started_at":'
     .. (s.status == 'running' and timestamp(s.since) or 'null') .. ',"deadline_ms":' .. integer_or_null(turn and clock.deadline(s, turn.owner))
     .. ',"session_started_at":' .. timestamp(fields.started) .. ',"session_completed_at":' .. timestamp(fields.completed) .. ',"created_at":'
-    .. timestamp(fields.created) .. ',"updated_at":' .. timestamp(fields.cycle:match(CHANGED)) 
-    .. ',"server_time_ms":' .. session.integer(s.now) .. ',"tenant_id":' .. (fields.tenant and json.quote(fields.tenant) or 'null') .. ',"recovered":' .. (fields.recovered and 'true' or 'false') .. ',"recovered_at":'
-    .. timestamp(fields.recovered) .. ',"warning":' .. (fields.recovered and '"' .. RECOVERED .. '"' or 'null')
+    .. timestamp(fields.created) .. ',"updated_at":' .. timestamp(fields.cycle:match(CHANGED)) .. ',"server_time_ms":' .. session.integer(s.now)
+    .. ',"tenant_id":' .. (fields.tenant and json.quote(fields.tenant) or 'null') .. ',"recovered":' .. (fields.recovered and 'true' or 'false')
+    .. ',"recovered_at":' .. timestamp(fields.recovered) .. ',"warning":' .. (fields.recovered and '"' .. RECOVERED .. '"' or 'null')
     .. (export and internal(s, fields) or '') .. '}'
 end
 
@@ -113,4 +122,4 @@ local function sound(fields)
   return active == '-1' or fields['p' .. active] ~= nil
 end
 
-return { build = build, write_fields = write_fields, sound = sound }
+return { all_fields = all_fields, show_all = show_all, build = build, write_fields = write_fields, sound = sound }

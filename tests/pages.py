@@ -1,8 +1,8 @@
-"""Pages of the documentation, as tests read them: fenced blocks, tables, and examples that are run in a shell.
+"""Pages of the documentation, as tests read them: fenced blocks, tables, examples that are run in a shell.
 
-What an example prints is compared with the `text` block after it. There `…` stands for anything on the line, a
-time (milliseconds since 1970, or ISO 8601) for any time, and a line that begins with two spaces goes on the one
-before.
+What an example prints is compared with the `text` block after it. There `…` stands for anything on the line,
+a time (milliseconds since 1970, or ISO 8601) for any time, and a line that begins with two spaces goes on the
+one before.
 """
 
 from __future__ import annotations
@@ -66,6 +66,17 @@ class Page:
         """The section with this heading."""
         return next(section for section in self.sections if section.title == title)
 
+    def anchors(self) -> set[str]:
+        """What a link within the page may lead to."""
+        return {
+            re.sub(r"[^\w -]", "", section.title).strip().lower().replace(" ", "-")
+            for section in self.sections
+        }
+
+    def links(self) -> set[str]:
+        """Where the page's links within itself lead to."""
+        return set(re.findall(r"\]\(#([^)]+)\)", self.text))
+
     def examples(self, title: str | None = None) -> Iterator[tuple[Block, str]]:
         """Each `sh` block, of one section or of all, with what it prints according to the page."""
         found = self.blocks if title is None else self.section(title).blocks
@@ -122,7 +133,7 @@ class Shell:
     """A POSIX shell in which the examples of a page run one after another, and its programs."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str], *, real: bool = True) -> None:
-        """`folder`: where it works. `real`: use redis-cli and curl of the machine where they are installed."""
+        """`folder`: where it works. `real`: use the machine's redis-cli and curl where they are installed."""
         programs = folder / "bin"
         programs.mkdir()
         own = {"synckairos": "-m synckairos", "websockets": "-m websockets"}
@@ -153,10 +164,11 @@ class Shell:
     def run(self, example: str) -> str:
         """What an example prints, errors included."""
         stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None
+        assert stdin is not None
+        assert stdout is not None
         stdin.write(f"{example}\nprintf '\\n%s\\n' '{_DONE}'\n")
         stdin.flush()
-        lines = []
+        lines: list[str] = []
         for line in stdout:
             if line.rstrip("\n") == _DONE:
                 return "".join(lines)

@@ -1,7 +1,7 @@
 """As much of redis-cli and curl as the examples of the documentation need, where those are not installed.
 
-    python stand_ins.py redis-cli -u URL --raw [-x] COMMAND [ARGUMENT ...]
-    python stand_ins.py curl -s [-X METHOD] [--json BODY] URL
+`python stand_ins.py redis-cli -u URL --raw [-x] COMMAND [ARGUMENT ...]`
+`python stand_ins.py curl -s [-X METHOD] [--json BODY] URL`
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def redis_cli(arguments: Arguments) -> None:
         while received := connection.recv(65_536):
             reader.feed(received)
             while (reply := reader.gets()) is not Ellipsis:
-                print(_raw(reply), flush=True)
+                sys.stdout.write(_raw(reply) + "\n")
+                sys.stdout.flush()
                 if not listens:
                     return
 
@@ -62,9 +63,9 @@ def curl(arguments: Arguments) -> None:
     request = urllib.request.Request(given.url, body, {"Content-Type": "application/json"}, method=method)
     try:
         with urllib.request.urlopen(request, timeout=30) as reply:
-            print(reply.read().decode(), end="")
+            sys.stdout.write(reply.read().decode())
     except urllib.error.HTTPError as refusal:
-        print(refusal.read().decode(), end="")
+        sys.stdout.write(refusal.read().decode())
 
 
 if __name__ == "__main__":

@@ -14,12 +14,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from time import perf_counter
 
 import click
 import hiredis
 
 from synckairos.bench import load, servers, sessions
-from synckairos.bench.report import Figure, Report, median
+from synckairos.bench.report import Figure, Report, compared
 from synckairos.bench.servers import Kind, Storage
 from synckairos.keys import SessionKeys
 
@@ -31,17 +32,19 @@ SAME = 1.1
 """Costs that differ by no more than this factor count as the same."""
 
 _BARE = """#!lua name=synckairos_bench
--- The calls of a switch, with texts of the same size, and nothing else: nothing is checked, computed or put together.
+-- The calls of a switch, with texts of the same size, and nothing else: nothing is checked or computed.
 local OWNER, EVENT = '[86399980,20,1,0]', '%s'
 
 local function switch(keys)
   local call, format = redis.call, string.format
   local key, log = keys[1], keys[2]
   local now = call('TIME')[1] * 1000
-  local session = call('HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation', 'stood', 'warned')
+  local fields = { 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation', 'stood', 'warned' }
+  local session = call('HMGET', key, unpack(fields))
   call('HMGET', key, 'p0', 'p1')
   local version = format('%%d', session[2] + 1)
-  call('HSET', key, 'version', version, 'cycle', format('1 %%d %%d 20 1 %%d', now, now, now), 'p0', OWNER, 'p1', OWNER)
+  local cycle = format('1 %%d %%d 20 1 %%d', now, now, now)
+  call('HSET', key, 'version', version, 'cycle', cycle, 'p0', OWNER, 'p1', OWNER)
   call('ZADD', keys[3], version, '%s')
   if version %% 16 == 0 then
     call('XADD', log, 'MAXLEN', '~', '128', version .. '-0', 'e', EVENT)
@@ -55,7 +58,7 @@ local function switch(keys)
   return EVENT
 end
 
-redis.register_function({ function_name = 'synckairos_bench_switch', callback = switch, description = 'A switch that does not think.' })
+redis.register_function('synckairos_bench_switch', switch)
 """
 
 
@@ -103,10 +106,9 @@ class _Bench:
             "get": ["FCALL_RO", "sk_get", "1", two.session],
             "get 1000": ["FCALL_RO", "sk_get", "1", thousand.session],
         }
-        for name in self.commands:
-            rate = _benchmark(self.few, self.commands[name], CONNECTIONS)
-            rate = _benchmark(self.few, self.commands[name], max(CONNECTIONS, int(rate * plan.round_s / 4)))
-            self.requests[name] = max(CONNECTIONS, int(rate * plan.round_s))
+        for name, command in self.commands.items():
+            self.requests[name] = _requests_in(plan.round_s, self.few, command)
+            sessions.trim_outboxes(self.few)
         for label, storage, count in (("few", self.few, plan.few), ("many", self.many, plan.many)):
             before = storage.memory()
             made = sessions.make(storage, count)
@@ -138,7 +140,7 @@ def _make_bare(storage: Storage, like: SessionKeys) -> SessionKeys:
     """Loads the bare function, with an event of the size of that session's; the keys of a session for it."""
     session = SessionKeys.of(sessions.new_id())
     event = storage.client.fcall("sk_switch", 4, *like.all).decode()
-    session_id = session.session.rpartition(":")[2]
+    session_id = sessions.id_of(session)
     storage.client.function_load(_BARE % (event, session_id, session_id))
     storage.client.copy(like.session, session.session)
     return session
@@ -151,12 +153,34 @@ def _set_command(session: SessionKeys) -> bytes:
 
 def _benchmark(storage: Storage, command: Sequence[str], requests: int) -> float:
     """Calls a second of a command under redis-benchmark, which ends at the first error reply."""
-    options = ["-h", "127.0.0.1", "-p", str(storage.port), "-c", str(CONNECTIONS), "-n", str(requests), "--csv"]
+    options = [
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(storage.port),
+        "-c",
+        str(CONNECTIONS),
+        "-n",
+        str(requests),
+        "--csv",
+    ]
     run = subprocess.run([_program(), *options, *command], capture_output=True, text=True, check=False)
     rows = list(csv.DictReader(io.StringIO(run.stdout)))
     if run.returncode != 0 or not rows:
         raise click.ClickException(f"redis-benchmark failed: {(run.stderr or run.stdout).strip()}")
     return float(rows[-1]["rps"])
+
+
+def _requests_in(seconds: float, storage: Storage, command: Sequence[str]) -> int:
+    """About how many requests of a command redis-benchmark makes in a time."""
+    count = CONNECTIONS
+    while True:
+        began = perf_counter()
+        _benchmark(storage, command, count)
+        took = perf_counter() - began
+        if took >= seconds / 4:
+            return max(CONNECTIONS, int(count * seconds / took))
+        count *= 4
 
 
 def _program() -> str:
@@ -172,7 +196,9 @@ def run(kinds: Sequence[Kind], *, quick: bool) -> Report:
     report = Report("core", quick)
     with ExitStack() as stack:
         benches = [
-            _Bench(kind, stack.enter_context(servers.storage(kind)), stack.enter_context(servers.storage(kind)))
+            _Bench(
+                kind, stack.enter_context(servers.storage(kind)), stack.enter_context(servers.storage(kind))
+            )
             for kind in kinds
         ]
         for bench in benches:
@@ -192,80 +218,54 @@ def run(kinds: Sequence[Kind], *, quick: bool) -> Report:
 
 
 def _figures(bench: _Bench, plan: Plan) -> list[Figure]:
-    rates, costs = bench.rates, bench.costs
     where = servers.NAMES[bench.kind]
 
-    def rate(
-        title: str, name: str, against: str, yardstick: str, at_least: float | None = None, note: str | None = None
-    ) -> Figure:
-        return Figure(
-            name=f"{where}: {title}",
-            value=median(rates[name]),
-            unit="/s",
-            yardstick=yardstick,
-            yardstick_value=median(rates[against]),
-            ratio=_ratio(rates[name], rates[against]),
-            at_least=at_least,
-            note=note,
-        )
+    def rate(name: str, against: str, *, at_least: float | None = None, note: str | None = None) -> Figure:
+        yardstick = _titled(against, plan, beside=name), bench.rates[against]
+        title = f"{where}: {_titled(name, plan)}"
+        return compared(title, "/s", bench.rates[name], yardstick, at_least=at_least, note=note)
 
-    def cost(
-        title: str,
-        name: str,
-        against: str,
-        yardstick: str,
-        at_most: float | None = None,
-        note: str | None = None,
-    ) -> Figure:
-        return Figure(
-            name=f"{where}: {title}, CPU",
-            value=median(costs[name]),
-            unit="us",
-            yardstick=yardstick,
-            yardstick_value=median(costs[against]),
-            ratio=_ratio(costs[name], costs[against]),
-            at_most=at_most,
-            note=note,
-        )
+    def cost(name: str, against: str, *, at_most: float | None = None, note: str | None = None) -> Figure:
+        yardstick = _titled(against, plan, beside=name), bench.costs[against]
+        title = f"{where}: {_titled(name, plan)}, CPU"
+        return compared(title, "us", bench.costs[name], yardstick, at_most=at_most, note=note)
 
     return [
-        rate("sk_switch", "switch", "SET", "SET", AT_LEAST[bench.kind]),
-        cost(
-            "sk_switch",
-            "switch",
-            "SET",
-            "SET",
-            note="the rate of SET is redis-benchmark's own limit, not the server's, so costs differ by more than rates",
-        ),
-        rate("bare function", "bare", "SET", "SET", note="the same calls with texts of the same size, and nothing else"),
-        cost("bare function", "bare", "SET", "SET"),
-        rate("sk_switch", "switch", "bare", "bare function"),
-        cost("sk_switch", "switch", "bare", "bare function"),
-        rate(f"sk_switch, {PARTICIPANTS:,} participants", "switch 1000", "switch", "2 participants", 0.9),
-        cost(f"sk_switch, {PARTICIPANTS:,} participants", "switch 1000", "switch", "2 participants"),
-        cost(
-            f"sk_switch, any of {plan.many:,} sessions",
-            "switch, many",
-            "switch, few",
-            f"any of {plan.few:,}",
-            SAME,
-            note="each call to a session at random; what the processor's caches do to it shows in SET beside it",
-        ),
-        cost(f"SET, any of {plan.many:,} keys", "SET, many", "SET, few", f"any of {plan.few:,}"),
+        rate("switch", "SET", at_least=AT_LEAST[bench.kind]),
+        cost("switch", "SET", note="the rate of SET is redis-benchmark's limit and not the server's"),
+        rate("bare", "SET", note="the calls of sk_switch with texts of the same size, and nothing else"),
+        cost("bare", "SET"),
+        rate("switch", "bare"),
+        cost("switch", "bare"),
+        rate("switch 1000", "switch", at_least=0.9),
+        cost("switch 1000", "switch"),
+        cost("switch, many", "switch, few", at_most=SAME, note="sessions at random; see SET beside it"),
+        cost("SET, many", "SET, few", note="keys at random, in the same servers"),
         Figure(
             name=f"{where}: memory of a running session",
             value=bench.bytes_a_session,
             unit="B",
             at_most=3072,
-            note="two participants, empty log; hash, its place among the keys, TTL and alarm, by what the server "
-            f"holds more with {plan.many:,} of them",
+            note="two participants, empty log; hash, TTL, alarm, place among the keys: what the server holds "
+            f"more with {plan.many:,} of them",
         ),
-        rate("sk_get, 2 participants", "get", "SET", "SET"),
-        rate(f"sk_get, {PARTICIPANTS:,} participants", "get 1000", "SET", "SET"),
-        cost(f"sk_get, {PARTICIPANTS:,} participants", "get 1000", "get", "2 participants"),
+        rate("get", "SET"),
+        rate("get 1000", "SET"),
+        cost("get 1000", "get"),
     ]
 
 
-def _ratio(values: Sequence[float], against: Sequence[float]) -> float:
-    """The median of the rounds' ratios."""
-    return median(value / by for value, by in zip(values, against, strict=True))
+def _titled(name: str, plan: Plan, beside: str = "") -> str:
+    """A measured command in words; `beside` another one, what makes the difference."""
+    titles = {
+        "switch": "sk_switch" if beside != "switch 1000" else "2 participants",
+        "switch 1000": f"sk_switch, {PARTICIPANTS:,} participants",
+        "switch, few": f"any of {plan.few:,}",
+        "switch, many": f"sk_switch, any of {plan.many:,} sessions",
+        "SET, few": f"any of {plan.few:,}",
+        "SET, many": f"SET, any of {plan.many:,} keys",
+        "bare": "bare function",
+        "get": "sk_get" if beside != "get 1000" else "2 participants",
+        "get 1000": f"sk_get, {PARTICIPANTS:,} participants",
+    }
+    return titles.get(name, name)

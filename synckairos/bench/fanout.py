@@ -51,12 +51,14 @@ def run(kind: Kind, *, quick: bool) -> Report:
     ):
         report.versions[kind] = storage.version
         session = sessions.make(storage, 1)[0]
-        session_id = session.session.rpartition(":")[2]
+        session_id = sessions.id_of(session)
         command = sessions.switch_command(session)
         with (
             load.Apart(_plain_loop, listener, plan.subscribers) as plain,
             load.Apart(watchers.count_arrivals, service.port, [session_id] * plan.subscribers) as subscribers,
-            load.Apart(watchers.count_arrivals, listener.getsockname()[1], [None] * plan.subscribers) as readers,
+            load.Apart(
+                watchers.count_arrivals, listener.getsockname()[1], [None] * plan.subscribers
+            ) as readers,
             load.connect(storage.port) as publisher,
         ):
             for process in (plain, subscribers, readers):
@@ -101,7 +103,7 @@ def run(kind: Kind, *, quick: bool) -> Report:
                 sleep(SETTLE_S)
             for process in (subscribers, readers, plain):
                 process.pipe.send(None)
-            relayed, read = subscribers.result(), readers.result()
+            relayed, read, _ = subscribers.result(), readers.result(), plain.result()
     report.details = {
         "subscribers": plan.subscribers,
         "switches": len(published),
@@ -125,7 +127,10 @@ def _steadily(count: int, work: Callable[[], None]) -> None:
 
 
 def _plain_loop(pipe: Connection, listener: socket.socket, count: int) -> None:
-    """Accepts so many connections; writes each frame that comes over `pipe` to all, and says when it began and ended."""
+    """Accepts so many connections and writes each frame that comes over `pipe` to all.
+
+    Says of each when it began and when it ended.
+    """
     listener.setblocking(True)
     connections = []
     for _ in range(count):
@@ -142,7 +147,9 @@ def _plain_loop(pipe: Connection, listener: socket.socket, count: int) -> None:
 
 def _latencies(began: dict[int, int], arrived: watchers.Arrivals) -> list[float]:
     """Milliseconds from each event's beginning to its last arrival, in ascending order."""
-    return sorted((arrived[version][1] - moment) / 1e6 for version, moment in began.items() if version in arrived)
+    return sorted(
+        (arrived[version][1] - moment) / 1e6 for version, moment in began.items() if version in arrived
+    )
 
 
 def _figures(
@@ -154,7 +161,9 @@ def _figures(
         measured[name] for name in ("relay_ms", "plain_loop_ms", "plain_loop_to_last_reader_ms")
     )
 
-    def to_last(share: float, label: str, against: list[float], yardstick: str, at_most: float | None) -> Figure:
+    def to_last(
+        share: float, label: str, against: list[float], yardstick: str, at_most: float | None
+    ) -> Figure:
         value, by = percentile(relay, share), percentile(against, share)
         return Figure(
             name=f"publication to last of {plan.subscribers:,} subscribers, {label}",

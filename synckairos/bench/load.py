@@ -24,6 +24,7 @@ T = TypeVar("T")
 _fork = multiprocessing.get_context("fork")
 RECEIVE = 1 << 16
 PATIENCE_S = 60.0
+PACED_CONNECTIONS = 16
 
 
 class Apart(Generic[T]):
@@ -41,7 +42,7 @@ class Apart(Generic[T]):
         theirs.close()
 
     def hear(self) -> Any:
-        """The next thing that it says. Ends the command when it failed; its own words are on standard error."""
+        """The next thing that it says. Ends the command when it failed."""
         try:
             if self.pipe.poll(PATIENCE_S):
                 return self.pipe.recv()
@@ -96,25 +97,35 @@ def http_answer(data: bytes) -> int:
     return size if len(data) >= size else 0
 
 
-def http_kind(data: bytes) -> bytes:
-    """The status."""
-    return data[9:12]
-
-
 def redis_answer(data: bytes) -> int:
-    """The size of the reply (a status, an error, an integer or a text) that `data` begins with, 0: not all there."""
+    """The size of the reply (no array) that `data` begins with; 0 when not all of it is there yet."""
     line = data.find(b"\r\n")
     if line < 0:
         return 0
     size = line + 2
-    if data[:1] == b"$":
-        size += max(0, int(data[1:line]) + 2)
+    if data[:1] == b"$" and data[1:2] != b"-":
+        size += int(data[1:line]) + 2
     return size if len(data) >= size else 0
 
 
-def redis_kind(data: bytes) -> bytes:
-    """The type's first character: `-` is an error."""
-    return data[:1]
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How answers are cut out of a stream.
+
+    size: of the answer that the stream begins with; kind: the part of it that says how the call went
+    """
+
+    size: Callable[[bytes], int]
+    kind: slice
+
+
+Target = tuple[int, Protocol]
+"""A port and what is spoken there."""
+
+HTTP = Protocol(http_answer, slice(9, 12))
+"""The kind is the status."""
+REDIS = Protocol(redis_answer, slice(0, 1))
+"""The kind is the type's character: `-` is an error."""
 
 
 class _Caller:
@@ -135,14 +146,9 @@ def connect(port: int) -> socket.socket:
 
 
 def _load(
-    _: Connection,
-    port: int,
-    connections: int,
-    requests: Sequence[bytes],
-    seconds: float,
-    answer: Callable[[bytes], int],
-    kind: Callable[[bytes], bytes],
+    _pipe: Connection, target: Target, connections: int, requests: Sequence[bytes], seconds: float
 ) -> Outcome:
+    port, protocol = target
     callers = [_Caller(port) for _ in range(connections)]
     selector = selectors.DefaultSelector()
     latencies: list[int] = []
@@ -167,13 +173,13 @@ def _load(
             if not data:
                 raise ConnectionError("closed by the server")
             data = caller.data + data
-            size = answer(data)
+            size = protocol.size(data)
             if not size:
                 caller.data = data
                 continue
             now = perf_counter_ns()
             latencies.append(now - caller.sent)
-            answers[kind(data)] += 1
+            answers[data[protocol.kind]] += 1
             caller.data = data[size:]
             if going_on:
                 caller.sent = now
@@ -187,30 +193,72 @@ def _load(
     return Outcome(took, sorted(latency / 1e9 for latency in latencies), dict(answers))
 
 
+def pace(pipe: Connection, port: int, requests: Sequence[bytes], rate: int) -> Outcome:
+    """Sends `rate` HTTP requests a second, in turns, until something comes over `pipe`.
+
+    A request leaves when its moment has come, or later when no connection is free; its latency counts from
+    its moment.
+    """
+    selector = selectors.DefaultSelector()
+    selector.register(pipe, selectors.EVENT_READ, None)
+    free = [_Caller(port) for _ in range(PACED_CONNECTIONS)]
+    for caller in free:
+        selector.register(caller.socket, selectors.EVENT_READ, caller)
+    latencies: list[int] = []
+    answers: Counter[bytes] = Counter()
+    number, ending = 0, False
+    pipe.send("ready")
+    began = perf_counter_ns()
+    while not ending or len(free) < PACED_CONNECTIONS:
+        due = began + number * 1_000_000_000 // rate
+        wait_s = max(0.0, (due - perf_counter_ns()) / 1e9) if free and not ending else PATIENCE_S
+        for event, _mask in selector.select(wait_s):
+            caller = event.data
+            if caller is None:
+                ending = True
+                selector.unregister(pipe)
+                continue
+            data = caller.socket.recv(RECEIVE)
+            if not data:
+                raise ConnectionError("closed by the server")
+            caller.data += data
+            if http_answer(caller.data):
+                latencies.append(perf_counter_ns() - caller.sent)
+                answers[caller.data[HTTP.kind]] += 1
+                caller.data = b""
+                free.append(caller)
+        while free and not ending and due <= perf_counter_ns():
+            caller = free.pop()
+            caller.sent = due
+            caller.socket.send(requests[number % len(requests)])
+            number += 1
+            due = began + number * 1_000_000_000 // rate
+    took = (perf_counter_ns() - began) / 1e9
+    return Outcome(took, sorted(latency / 1e9 for latency in latencies), dict(answers))
+
+
 def http(port: int, connections: int, requests: Sequence[bytes], seconds: float) -> Outcome:
     """Sends HTTP requests in turns for a time. Ends the command when any answer is not a 200."""
-    outcome = _checked(port, connections, requests, seconds, http_answer, http_kind)
+    outcome = _apart((port, HTTP), connections, requests, seconds)
+    check_http(outcome)
+    return outcome
+
+
+def check_http(outcome: Outcome) -> None:
+    """Ends the command when any answer is not a 200."""
     wrong = {status.decode(): count for status, count in outcome.answers.items() if status != b"200"}
     if wrong:
         raise click.ClickException(f"answers that are no 200, by status: {wrong}")
-    return outcome
 
 
 def redis(port: int, connections: int, requests: Sequence[bytes], seconds: float) -> Outcome:
     """Sends Redis commands in turns for a time. Ends the command when any reply is an error."""
-    outcome = _checked(port, connections, requests, seconds, redis_answer, redis_kind)
+    outcome = _apart((port, REDIS), connections, requests, seconds)
     if b"-" in outcome.answers:
         raise click.ClickException(f"{outcome.answers[b'-']} calls were answered by an error")
     return outcome
 
 
-def _checked(
-    port: int,
-    connections: int,
-    requests: Sequence[bytes],
-    seconds: float,
-    answer: Callable[[bytes], int],
-    kind: Callable[[bytes], bytes],
-) -> Outcome:
-    with Apart(_load, port, connections, requests, seconds, answer, kind) as load:
+def _apart(target: Target, connections: int, requests: Sequence[bytes], seconds: float) -> Outcome:
+    with Apart(_load, target, connections, requests, seconds) as load:
         return load.result()

@@ -1,4 +1,4 @@
-"""The yardstick of the HTTP benches: a Sanic application whose `POST /` does nothing, run like the service."""
+"""The yardstick of the HTTP bench: a Sanic application whose `POST /` does nothing, run like the service."""
 
 from __future__ import annotations
 

@@ -39,9 +39,9 @@ class Figure:
         if self.at_least is None and self.at_most is None:
             return None
         compared = self.value if self.ratio is None else self.ratio
-        return compared >= (-math.inf if self.at_least is None else self.at_least) and compared <= (
-            math.inf if self.at_most is None else self.at_most
-        )
+        low = -math.inf if self.at_least is None else self.at_least
+        high = math.inf if self.at_most is None else self.at_most
+        return low <= compared <= high
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ class Report:
         return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
-def _row(figure: Figure) -> tuple[str, ...]:
+def _row(figure: Figure) -> tuple[str, str, str, str, str, str, str]:
     return (
         figure.name,
         f"{number(figure.value)} {figure.unit}",
@@ -112,8 +112,35 @@ def _target(figure: Figure) -> str:
     return ", ".join(f"{word}{number(bound)}" for word, bound in bounds if bound is not None)
 
 
+def compared(
+    name: str,
+    unit: str,
+    values: Sequence[float],
+    yardstick: tuple[str, Sequence[float]],
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    note: str | None = None,
+) -> Figure:
+    """What was measured round by round, in turns with its yardstick (name and values)."""
+    title, others = yardstick
+    return Figure(
+        name=name,
+        value=median(values),
+        unit=unit,
+        yardstick=title,
+        yardstick_value=median(others),
+        ratio=median(value / other for value, other in zip(values, others, strict=True)),
+        at_least=at_least,
+        at_most=at_most,
+        note=note,
+    )
+
+
 def number(value: float) -> str:
     """A number for people: whole ones and large ones whole, others with three digits that count."""
+    if math.isnan(value):
+        return "-"
     if value == int(value) or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}"

@@ -1,5 +1,6 @@
-"""What is measured, started for one run: a Redis or Valkey, the service's processes, an application that does
-nothing. All on loopback, on free ports, in temporary folders, and gone at the end of the block.
+"""What is measured, started for one run: Redis or Valkey, the service, an application that does nothing.
+
+All on loopback, on free ports, in temporary folders, and gone at the end of the block.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class Web:
     children: list[Child]
 
     def cpu_s(self) -> float:
-        """Processor time that they have used, in seconds, in steps of 10 ms; NaN where the system does not tell."""
+        """Processor time that they have used, in seconds; NaN where there is no /proc to tell."""
         return sum(_process_cpu_s(child.pid) for child in self.children)
 
 

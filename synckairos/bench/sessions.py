@@ -28,10 +28,8 @@ def new_id() -> str:
     return str(uuid.UUID(int=_random.getrandbits(128), version=4))
 
 
-def make(
-    storage: Storage, count: int, participants: int = 2, banks_ms: Sequence[int] | None = None
-) -> list[SessionKeys]:
-    """The keys of `count` running sessions, each participant with a day, or with the session's bank in `banks_ms`.
+def make(storage: Storage, count: int, participants: int = 2) -> list[SessionKeys]:
+    """The keys of `count` running sessions, each participant with a bank of a day.
 
     Large ones are copies of one that the library made: nothing in a session's hash names the session, and a
     thousand configs of a thousand participants take minutes. A copy gets its log and its alarm with its first
@@ -39,16 +37,26 @@ def make(
     """
     made = [SessionKeys.of(new_id()) for _ in range(count)]
     if participants < _COPIED_FROM or count == 1:
-        banks = banks_ms or [DAY_MS] * count
-        calls(storage, (("sk_create", each.all, (_config(participants, bank),)) for each, bank in zip(made, banks, strict=True)))
-        calls(storage, (("sk_start", each.all, ()) for each in made))
+        create(storage, made, participants, [DAY_MS] * count)
+        start(storage, made)
         return made
     first = make(storage, 1, participants)[0]
-    pipeline = storage.client.pipeline(transaction=False)
     for each in made:
-        pipeline.copy(first.session, each.session)
-    pipeline.execute()
+        storage.client.copy(first.session, each.session)
     return made
+
+
+def create(
+    storage: Storage, wanted: Sequence[SessionKeys], participants: int, banks_ms: Sequence[int]
+) -> None:
+    """Creates these sessions, each with its bank."""
+    configs = (_config(participants, bank_ms) for bank_ms in banks_ms)
+    calls(storage, (("sk_create", each.all, (given,)) for each, given in zip(wanted, configs, strict=True)))
+
+
+def start(storage: Storage, wanted: Iterable[SessionKeys]) -> list[Any]:
+    """Starts these sessions; the changes."""
+    return calls(storage, (("sk_start", each.all, ()) for each in wanted))
 
 
 def calls(storage: Storage, wanted: Iterable[tuple[str, Sequence[str], Sequence[Any]]]) -> list[Any]:
@@ -87,10 +95,14 @@ def switch_command(session: SessionKeys) -> bytes:
     return packed
 
 
+def id_of(session: SessionKeys) -> str:
+    """The id of the session with these keys."""
+    return session.session.rpartition(":")[2]
+
+
 def switch_request(session: SessionKeys) -> bytes:
     """`POST …/switch` of a session, without a body."""
-    session_id = session.session.rpartition(":")[2]
-    return post(f"/v1/sessions/{session_id}/switch")
+    return post(f"/v1/sessions/{id_of(session)}/switch")
 
 
 def post(path: str) -> bytes:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import click
 
 from synckairos.bench import load, servers, sessions
-from synckairos.bench.report import Figure, Report, median, percentile
+from synckairos.bench.report import Figure, Report, compared, percentile
 from synckairos.bench.servers import Kind, Web
 
 CONNECTIONS = 64
@@ -50,44 +51,63 @@ class _Target:
     good: bytes
 
 
+def _lists() -> defaultdict[str, list[float]]:
+    return defaultdict(list)
+
+
+@dataclass(slots=True)
+class _Measured:
+    """A value each round, by load: requests a second, processor time a request (us), p99 (ms).
+
+    `costs` is the processor time of what answers HTTP, `behind` that of the storage.
+    """
+
+    rates: defaultdict[str, list[float]] = field(default_factory=_lists)
+    costs: defaultdict[str, list[float]] = field(default_factory=_lists)
+    behind: defaultdict[str, list[float]] = field(default_factory=_lists)
+    late: defaultdict[str, list[float]] = field(default_factory=_lists)
+
+
 def run(kind: Kind, workers: int, *, quick: bool) -> Report:
     """Measures a service of so many processes in front of a server of this kind."""
     plan = QUICK if quick else FULL
     report = Report("http", quick)
-    with (
-        servers.storage(kind) as storage,
-        servers.synckairos(storage, workers, limits=True) as service,
-        servers.noop(workers) as noop,
-    ):
+    with ExitStack() as stack:
+        storage = stack.enter_context(servers.storage(kind))
+        noop = stack.enter_context(servers.noop(workers))
         report.versions[kind] = storage.version
         nothing = [sessions.post("/")]
         rate = load.http(noop.port, CONNECTIONS, nothing, plan.round_s).rate
         count = max(LEAST_SESSIONS, int(rate / SWITCHES_A_SECOND))
         two, thousand = sessions.make(storage, count), sessions.make(storage, count, PARTICIPANTS)
+        service = stack.enter_context(servers.synckairos(storage, workers, limits=True))
         loads: dict[str, tuple[Web, list[bytes]]] = {
             "no-op": (noop, nothing),
             "switch": (service, [sessions.switch_request(each) for each in two]),
             "switch 1000": (service, [sessions.switch_request(each) for each in thousand]),
         }
-        rates: defaultdict[str, list[float]] = defaultdict(list)
-        costs: defaultdict[str, list[float]] = defaultdict(list)
-        late: defaultdict[str, list[float]] = defaultdict(list)
-        behind: defaultdict[str, list[float]] = defaultdict(list)
+        measured = _Measured()
         load.http(service.port, CONNECTIONS, loads["switch"][1], plan.round_s)
         for _ in range(plan.rounds):
             for name, (web, requests) in loads.items():
                 spent, spent_behind = web.cpu_s(), storage.cpu_s()
                 outcome = load.http(web.port, CONNECTIONS, requests, plan.round_s)
                 done = len(outcome.latencies)
-                rates[name].append(outcome.rate)
-                costs[name].append((web.cpu_s() - spent) / done * 1e6)
-                behind[name].append((storage.cpu_s() - spent_behind) / done * 1e6)
-                late[name].append(percentile(outcome.latencies, 0.99) * 1e3)
+                measured.rates[name].append(outcome.rate)
+                measured.costs[name].append((web.cpu_s() - spent) / done * 1e6)
+                measured.behind[name].append((storage.cpu_s() - spent_behind) / done * 1e6)
+                measured.late[name].append(percentile(outcome.latencies, 0.99) * 1e3)
                 sessions.trim_outboxes(storage)
         alone = _sequential(
             plan.sequential,
             [
-                _Target("FCALL", storage.port, [sessions.switch_command(each) for each in two], load.redis_answer, b"$"),
+                _Target(
+                    "FCALL",
+                    storage.port,
+                    [sessions.switch_command(each) for each in two],
+                    load.redis_answer,
+                    b"$",
+                ),
                 _Target("no-op", noop.port, nothing, load.http_answer, b"HTTP/1.1 200"),
                 _Target("switch", service.port, loads["switch"][1], load.http_answer, b"HTTP/1.1 200"),
             ],
@@ -95,18 +115,18 @@ def run(kind: Kind, workers: int, *, quick: bool) -> Report:
     report.details = {
         "workers": workers,
         "sessions": count,
-        "rates_per_s": rates,
-        "cpu_us_per_request": costs,
-        "storage_cpu_us_per_request": behind,
-        "p99_ms": late,
+        "rates_per_s": measured.rates,
+        "cpu_us_per_request": measured.costs,
+        "storage_cpu_us_per_request": measured.behind,
+        "p99_ms": measured.late,
         "sequential_ms": alone,
     }
-    report.figures = _figures(workers, rates, costs, behind, late, alone)
+    report.figures = _figures(workers, measured, alone)
     return report
 
 
 def _sequential(count: int, targets: Sequence[_Target]) -> dict[str, list[float]]:
-    """Milliseconds that requests take one after the other on one connection, by target, in ascending order."""
+    """Milliseconds that requests take one by one on one connection, by target, in ascending order."""
     took: defaultdict[str, list[float]] = defaultdict(list)
     connections = {target.name: load.connect(target.port) for target in targets}
     try:
@@ -129,48 +149,32 @@ def _sequential(count: int, targets: Sequence[_Target]) -> dict[str, list[float]
     return {name: sorted(values) for name, values in took.items()}
 
 
-def _figures(
-    workers: int,
-    rates: dict[str, list[float]],
-    costs: dict[str, list[float]],
-    behind: dict[str, list[float]],
-    late: dict[str, list[float]],
-    alone: dict[str, list[float]],
-) -> list[Figure]:
-    def against(
-        title: str,
-        unit: str,
-        values: dict[str, list[float]],
-        name: str,
-        yardstick: tuple[str, str],
-        at_least: float | None = None,
-    ) -> Figure:
-        by, label = yardstick
-        return Figure(
-            name=title,
-            value=median(values[name]),
-            unit=unit,
-            yardstick=label,
-            yardstick_value=median(values[by]),
-            ratio=median(value / other for value, other in zip(values[name], values[by], strict=True)),
-            at_least=at_least,
-        )
+def _figures(workers: int, measured: _Measured, alone: dict[str, list[float]]) -> list[Figure]:
+    processes = f"{workers} process{'es' if workers > 1 else ''}"
+    thousand = f"switch, {PARTICIPANTS:,} participants"
+    rates, costs, behind, late = measured.rates, measured.costs, measured.behind, measured.late
 
-    noop, two = ("no-op", f"Sanic no-op, {workers} process{'es' if workers > 1 else ''}"), ("switch", "2 participants")
+    def than_noop(values: dict[str, list[float]]) -> tuple[str, list[float]]:
+        return f"Sanic no-op, {processes}", values["no-op"]
+
+    def than_two(values: dict[str, list[float]]) -> tuple[str, list[float]]:
+        return "2 participants", values["switch"]
+
     middle = {name: percentile(values, 0.5) for name, values in alone.items()}
+    last = {name: percentile(values, 0.99) for name, values in alone.items()}
     bound = 2.5 * middle["FCALL"] + middle["no-op"]
     return [
-        against(f"switch, {CONNECTIONS} connections", "/s", rates, "switch", noop, 0.6),
-        against("switch, CPU of the service", "us", costs, "switch", noop),
-        against("switch, p99", "ms", late, "switch", noop),
-        against(f"switch, {PARTICIPANTS:,} participants", "/s", rates, "switch 1000", two, 0.9),
-        against(f"switch, {PARTICIPANTS:,} participants, CPU of the service", "us", costs, "switch 1000", two),
-        against(f"switch, {PARTICIPANTS:,} participants, CPU of the storage", "us", behind, "switch 1000", two),
+        compared(f"switch, {CONNECTIONS} connections", "/s", rates["switch"], than_noop(rates), at_least=0.6),
+        compared("switch, CPU of the service", "us", costs["switch"], than_noop(costs)),
+        compared("switch, p99", "ms", late["switch"], than_noop(late)),
+        compared(thousand, "/s", rates["switch 1000"], than_two(rates), at_least=0.9),
+        compared(f"{thousand}, CPU of the service", "us", costs["switch 1000"], than_two(costs)),
+        compared(f"{thousand}, CPU of the storage", "us", behind["switch 1000"], than_two(behind)),
         Figure(
             name="switch, one connection, p50",
             value=middle["switch"],
             unit="ms",
-            yardstick="2.5 FCALL + no-op",
+            yardstick="2.5 FCALL + no-op, p50",
             yardstick_value=bound,
             ratio=middle["switch"] / bound,
             at_most=1.0,
@@ -178,9 +182,9 @@ def _figures(
         ),
         Figure(
             name="switch, one connection, p99",
-            value=percentile(alone["switch"], 0.99),
+            value=last["switch"],
             unit="ms",
             yardstick="2.5 FCALL + no-op, p99",
-            yardstick_value=2.5 * percentile(alone["FCALL"], 0.99) + percentile(alone["no-op"], 0.99),
+            yardstick_value=2.5 * last["FCALL"] + last["no-op"],
         ),
     ]

@@ -1,7 +1,7 @@
 """Watchers: many WebSockets in a process of their own, as light as can be.
 
-Plain sockets; a frame is looked at no more than it has to be, as a thousand of them arrive at once. Clocks are
-the system's monotonic one (`perf_counter_ns`) and its wall clock, which all processes of a machine share.
+Plain sockets; a frame is looked at no more than it has to be, as a thousand of them arrive at once. Clocks
+are the system's monotonic one (`perf_counter_ns`) and its wall clock, which all processes of a machine share.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def open_watcher(port: int, session_id: str | None) -> Watcher:
 
 
 def watch(pipe: Connection, watchers: Sequence[Watcher], seen: Seen) -> None:
-    """Gives every text frame's payload to `seen`, in the order of arrival, until something comes over `pipe`."""
+    """Gives each text frame's payload to `seen`, in the order of arrival, until `pipe` brings something."""
     selector = selectors.DefaultSelector()
     selector.register(pipe, selectors.EVENT_READ, None)
     for watcher in watchers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import fakeredis
@@ -16,24 +16,31 @@ from tests.model.driver import Driver
 BACKENDS = ["fakeredis", *servers.available()]
 
 
-@pytest.fixture(scope="session", params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> Iterator[Driver]:
-    """The library under virtual time, on each kind of server."""
+@pytest.fixture(scope="session")
+def backends() -> Iterator[Callable[[str], Driver]]:
+    """Gives the library under virtual time on a kind of server, started when it is first asked for."""
+    started: dict[str, Driver] = {}
     with ExitStack() as stack:
-        if request.param == "fakeredis":
-            client: redis.Redis = fakeredis.FakeRedis(version=(7, 0))
-        else:
-            client = stack.enter_context(stack.enter_context(servers.start(request.param)).sync_client())
-        driver = Driver(client)
-        driver.load()
-        yield driver
+
+        def get(kind: str) -> Driver:
+            if kind not in started:
+                client: redis.Redis = fakeredis.FakeRedis(version=(7, 0))
+                if kind != "fakeredis":
+                    server = stack.enter_context(servers.start("valkey" if kind == "valkey" else "redis"))
+                    client = stack.enter_context(server.sync_client())
+                started[kind] = Driver(client)
+                started[kind].load()
+            return started[kind]
+
+        yield get
 
 
-@pytest.fixture
-def core(backend: Driver) -> Driver:
-    """The same, empty."""
-    backend.run("FLUSHALL")
-    return backend
+@pytest.fixture(params=BACKENDS)
+def core(request: pytest.FixtureRequest, backends: Callable[[str], Driver]) -> Driver:
+    """The library under virtual time on each kind of server, with nothing in it."""
+    driver = backends(request.param)
+    driver.run("FLUSHALL")
+    return driver
 
 
 @pytest.fixture(scope="session", params=servers.available())

@@ -309,3 +309,65 @@ def test_time_never_runs_backwards_inside_a_session(core: Driver) -> None:
     event = game.do("switch", at=2000)
     assert event["server_time_ms"] == START + 5000
     assert game.deadline() == 15_000
+
+
+LAG = [
+    # bank, increment, G; the quota starts at 3 G and grace is the quota, at most 2,000
+    (60_000, 0, 390),
+    (1000, 0, 150),
+    (2499, 0, 150),
+    (2500, 0, 160),
+    (60_000, 2000, 710),
+    (600_000, 0, 1000),
+]
+
+
+@pytest.mark.parametrize(("bank", "increment", "gain"), LAG)
+def test_the_lag_quota_and_its_grace(core: Driver, bank: int, increment: int, gain: int) -> None:
+    game = Game(core, players(bank, bank, increment_ms=increment, lag_compensation=True)).start()
+    assert game.person(0)["clock"] == {"quota_ms": 3 * gain}
+    assert game.alarm() == bank + min(3 * gain, 2000)
+
+
+def test_a_switch_credits_lag_and_the_quota_grows_back_to_seven_times_its_gain(core: Driver) -> None:
+    game = Game(core, players(600_000, 600_000, lag_compensation=True)).start()
+    quotas, now = [], 0
+    for lag in (500, 2500, 2500, 0, 0, 0, 0, 0, 0, 0):
+        now += 3000
+        game.do("switch", "LAG", lag, at=now)
+        quotas.append(game.person(0)["clock"]["quota_ms"])
+        now += 1000
+        game.do("switch", at=now)
+    assert quotas == [3500, 2000, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 7000]
+
+
+@pytest.mark.parametrize(
+    ("at", "lag", "event", "late"),
+    [
+        (60_000, 1, "cycle.switched", None),
+        (60_000, 0, "participant.expired", 0),
+        (61_169, 1170, "cycle.switched", None),
+        (61_169, 1169, "participant.expired", 0),
+        (61_170, 1170, "participant.expired", 0),
+        (61_171, 5000, "participant.expired", 1),
+    ],
+)
+def test_within_the_grace_a_lag_credit_saves_the_switch(core: Driver, at: int, lag: int, event: str, late: int | None) -> None:
+    """60 s have a quota of 1,170 ms: that long after the deadline a switch may still have been in time."""
+    config = players(60_000, 60_000, lag_compensation=True, action_on_timeout=SKIP)
+    payload = Game(core, config).start().do("switch", "LAG", lag, at=at)["payload"]
+    assert (payload["event"], payload.get("late_ms")) == (event, late)
+    if late is not None:
+        assert payload["deadline_ms"] == START + min(at, 61_170) + 60_000
+
+
+def test_only_a_switch_touches_the_quota(core: Driver) -> None:
+    game = Game(core, players(60_000, 60_000, 60_000, lag_compensation=True, action_on_timeout=NOTIFY)).start()
+    game.do("pause", at=100)
+    game.do("adjust", "PARTICIPANT", P[0], "ADD", 5, at=200)
+    game.do("resume", at=300)
+    game.do("leave", P[2], at=400)
+    assert game.raw("expire", at=60_205 + 1169) is None
+    game.do("expire", at=60_205 + 1170)
+    game.do("switch", "LAG", 100, at=70_000)
+    assert [p["clock"]["quota_ms"] for p in game.state()["participants"]] == [1170, 1170]

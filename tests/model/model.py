@@ -106,6 +106,7 @@ class Session:
     started: int | None = None
     completed: int | None = None
     recovered: int | None = None
+    expired_by: str | None = None
     requests: list[tuple[str, str, int]] = field(default_factory=list)
     log: dict[int, Json] = field(default_factory=dict)
 
@@ -400,9 +401,9 @@ TYPES = {
 
 # Arguments
 
-COMMON = {"TENANT", "VERSION", "ACTOR", "TRACE", "REQUEST"}
+COMMON = {"TENANT", "VERSION", "EPOCH", "ACTOR", "TRACE", "REQUEST"}
 OPTIONS = {
-    "create": COMMON - {"VERSION"} | {"TTL"},
+    "create": COMMON - {"VERSION", "EPOCH"} | {"TTL"},
     "switch": COMMON | {"NEXT", "CURRENT", "LAG"},
     "adjust": COMMON | {"PARTICIPANT", "GROUP", "SET", "ADD", "WITHIN", "REASON"},
     "expire": set(),
@@ -533,9 +534,7 @@ class Model:
         replayed = self._replay(s, function, options)
         if replayed is not None:
             return replayed
-        if not s.solid_version <= options.get("VERSION", s.version) <= s.version:
-            wrong = {"expected_version": options["VERSION"], "actual_version": s.version}
-            raise Refusal("CONCURRENT_MODIFICATION", **wrong)
+        _unmoved(s, options)
         before = {p.id: _static(s, p) for p in [*s.participants.values(), *s.groups.values()]}
         happened: tuple[str, Json] | None = getattr(self, f"_{function}")(s, options, now)
         if happened is None:
@@ -584,7 +583,7 @@ class Model:
         if made[1] != function:
             raise Refusal("VALIDATION_ERROR", ["request"])
         if made[2] not in s.log:
-            raise Refusal("CONCURRENT_MODIFICATION")
+            raise Refusal("CONCURRENT_MODIFICATION", actual_version=s.version)
         return Reply(event=s.log[made[2]] | {"replayed": True})
 
     def _log(self, s: Session, options: Options) -> Reply:
@@ -734,7 +733,7 @@ class Model:
         current = active is not None and s.owner_of(active) is owner
         clock = s.ticking if current or s.config.cycle_clock else s.clock if owner is None else owner.clock
         if clock is None and s.config.cycle_clock:
-            raise Refusal("INVALID_SESSION_STATE")
+            raise Refusal("INVALID_SESSION_STATE", status=s.status)
         if clock is None:
             # Reading: counting up without a maximum, SET gives it one and ADD has nothing to add to; no end is never within.
             if "WITHIN" in options:
@@ -845,6 +844,7 @@ def expire(s: Session, now: int) -> tuple[str, Json]:
     if len(rivals) == 1 and kind == "end_session" and not session_bank:
         action["winner"] = rivals[0].id
     s.finish("expired", deadline)
+    s.expired_by = active.id
     return "session.expired", extra
 
 
@@ -860,9 +860,25 @@ def activate(s: Session, following: Party, at: int) -> None:
     s.begin(following, at)
 
 
+def _unmoved(s: Session, options: Options) -> None:
+    """The caller's VERSION and EPOCH are the session's, warnings left out."""
+    same_epoch = options.get("EPOCH", str(s.epoch)) == str(s.epoch)
+    if same_epoch and s.solid_version <= options.get("VERSION", s.version) <= s.version:
+        return
+    wrong: Json = {}
+    if "VERSION" in options:
+        wrong = {"expected_version": options["VERSION"], "actual_version": s.version}
+    if "EPOCH" in options:
+        wrong |= {"expected_epoch": options["EPOCH"], "actual_epoch": str(s.epoch)}
+    raise Refusal("CONCURRENT_MODIFICATION", **wrong)
+
+
 def _need(s: Session, *statuses: str) -> None:
     if s.status not in statuses:
-        raise Refusal("INVALID_SESSION_STATE", status=s.status)
+        wrong = {"status": s.status}
+        if s.expired_by is not None:
+            wrong["expired_participant_id"] = s.expired_by
+        raise Refusal("INVALID_SESSION_STATE", **wrong)
 
 
 def _adjusted_owner(s: Session, options: Options) -> Party | None:

@@ -1,0 +1,111 @@
+"""Each bench runs, and each figure of its report has its yardstick. How fast anything is, is not asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import programs, servers
+
+FIGURE = {
+    "name",
+    "value",
+    "unit",
+    "yardstick",
+    "yardstick_value",
+    "ratio",
+    "at_least",
+    "at_most",
+    "note",
+    "met",
+}
+
+
+def bench(folder: Path, *arguments: str) -> tuple[dict[str, Any], str]:
+    """The report of a quick run as JSON, and the table."""
+    file = folder / "report.json"
+    run = programs.run("bench", *arguments, "--quick", "--json", str(file), TMPDIR=str(folder))
+    assert run.returncode == 0, run.stderr
+    report = json.loads(file.read_text())
+    assert (report["bench"], report["quick"]) == (arguments[0], True)
+    for figure in report["figures"]:
+        assert figure.keys() == FIGURE
+        assert isinstance(figure["value"], int | float), figure
+        assert figure["name"] in run.stdout
+        if figure["yardstick"] is not None:
+            assert isinstance(figure["yardstick_value"], int | float), figure
+        if figure["at_least"] is not None or figure["at_most"] is not None:
+            assert isinstance(figure["met"], bool)
+    assert {path.name for path in folder.iterdir()} == {"report.json"}, "something was left behind"
+    return report, run.stdout
+
+
+def named(report: dict[str, Any], name: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = [figure for figure in report["figures"] if figure["name"].startswith(name)]
+    assert found, [figure["name"] for figure in report["figures"]]
+    return found[0]
+
+
+@pytest.mark.parametrize("kind", servers.available())
+def test_core_holds_the_switch_against_set_and_a_bare_function(tmp_path: Path, kind: servers.Kind) -> None:
+    if shutil.which("redis-benchmark") is None and os.environ.get("CI") != "true":
+        assert "redis-benchmark is not installed" in programs.run("bench", "core").stderr
+        return
+    report, _ = bench(tmp_path, "core", "--server", kind)
+    yardsticks = {(figure["name"].partition(": ")[2], figure["yardstick"]) for figure in report["figures"]}
+    assert {
+        ("sk_switch", "SET"),
+        ("sk_switch", "bare function"),
+        ("bare function", "SET"),
+        ("sk_switch, 1,000 participants", "2 participants"),
+        ("sk_get, 1,000 participants", "SET"),
+    } <= yardsticks
+    switch = report["figures"][0]
+    assert switch["at_least"] == {"redis": 0.45, "valkey": 0.30}[kind]
+    assert switch["ratio"] == pytest.approx(switch["value"] / switch["yardstick_value"], rel=0.9)
+    memory = report["figures"][[figure["unit"] for figure in report["figures"]].index("B")]
+    assert 500 < memory["value"] < 100_000
+    assert report["machine"][kind] == servers.version(kind)
+
+
+def test_core_names_the_program_that_is_missing(tmp_path: Path) -> None:
+    run = programs.run("bench", "core", "--quick", "--server", "valkey", PATH=str(tmp_path))
+    assert run.returncode == 1
+    assert "redis-benchmark is not installed" in run.stderr
+    assert "redis-tools" in run.stderr
+
+
+def test_http_holds_the_switch_against_a_server_that_does_nothing(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "http")
+    switch = named(report, "switch, 64 connections")
+    assert switch["yardstick"] == "Sanic no-op, 1 process"
+    assert switch["at_least"] == 0.6
+    assert named(report, "switch, 1,000 participants")["yardstick"] == "2 participants"
+    alone = named(report, "switch, one connection, p50")
+    assert alone["ratio"] == pytest.approx(alone["value"] / alone["yardstick_value"])
+
+
+def test_ws_makes_every_delivery(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "ws")
+    deliveries = named(report, "deliveries")
+    assert deliveries["value"] == deliveries["yardstick_value"] == 100 * 20
+    last = [figure for figure in report["figures"] if "p99" in figure["name"]]
+    assert [(figure["yardstick"], figure["at_most"]) for figure in last] == [
+        ("plain loop, p99", 1.5),
+        ("plain loop to last reader, p99", None),
+    ]
+
+
+def test_every_clock_expires_by_itself(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "expiry")
+    expired = named(report, "clocks expired by themselves")
+    assert expired["value"] == expired["at_least"] == 30
+    assert expired["met"] is True
+    assert named(report, "late, p99")["yardstick"] == "notified by TTL, p99"
+    assert len(report["details"]["late_ms"]) == len(report["details"]["delivered_ms"]) == 30
+    assert report["details"]["switches_per_s"] > 0
