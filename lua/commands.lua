@@ -163,8 +163,8 @@ local function create(keys, args)
   local key, log = keys[1], keys[2]
   local before = redis.call('HMGET', key, 'status', 'epoch')
   if before[1] and before[1] ~= 'deleted' then
-    local s = session.load(keys)
-    if given.REQUEST and is_tenant(s, given) then
+    local s = given.REQUEST and session.load(keys)
+    if s and is_tenant(s, given) then
       local version, same_function = session.find_request(s, given.REQUEST, 'sk_create')
       if version and not same_function then
         return replay(s, version, false)
@@ -233,7 +233,7 @@ local function restore(keys, args)
   local fine, exported = pcall(cjson.decode, args[1] or '')
   local kept = fine and type(exported) == 'table' and exported.internal
   local fields = type(kept) == 'table' and kept.fields
-  if type(fields) ~= 'table' or type(kept.exported_ms) ~= 'number' or not state.sound(fields) then
+  if type(fields) ~= 'table' or not snapshot.is_sound(fields, kept.exported_ms) then
     problems = joined({ { 'state', 'must be a state from sk_get with EXPORT' } }, problems)
   elseif exported.schema ~= session.SCHEMA then
     problems = joined({ { 'state.schema', 'must be ' .. session.SCHEMA } }, problems)
@@ -368,20 +368,23 @@ register('sk_start', transition('sk_start', transitions.start, NONE), 'Starts a 
 register('sk_switch', transition('sk_switch', transitions.switch, SWITCH), 'Ends the running cycle and begins the next one. Replies with the change.')
 register('sk_pause', transition('sk_pause', transitions.pause, NONE), 'Stops the running clock. Replies with the change.')
 register('sk_resume', transition('sk_resume', transitions.resume, NONE), 'Lets a paused session go on. Replies with the change.')
-register('sk_complete', transition('sk_complete', close_as('completed'), NONE), 'Ends a session as completed. Replies with the change.')
-register('sk_cancel', transition('sk_cancel', close_as('cancelled'), NONE), 'Ends a session as cancelled. Replies with the change.')
-register('sk_expire', expire, 'Does what is due: an expiry or a warning. Replies with the change, or nil.')
+-- What ends things works even when memory is full: clocks run out in time, and memory can be given back.
+local ENDS = { 'allow-oom' }
+register('sk_complete', transition('sk_complete', close_as('completed'), NONE), 'Ends a session as completed. Replies with the change.', ENDS)
+register('sk_cancel', transition('sk_cancel', close_as('cancelled'), NONE), 'Ends a session as cancelled. Replies with the change.', ENDS)
+register('sk_expire', expire, 'Does what is due: an expiry or a warning. Replies with the change, or nil.', ENDS)
 register('sk_adjust', transition('sk_adjust', transitions.adjust, ADJUST, nil, adjust_problems),
   'Gives time to a clock, or takes it. Replies with the change, or nil where WITHIN is not met.')
 register('sk_join', transition('sk_join', function(s, _, participant) return transitions.join(s, participant) end, NONE, read_participant),
   'Adds a participant. Replies with the change.')
 register('sk_leave', transition('sk_leave', function(s, _, id) return transitions.leave(s, id) end, NONE, read_id),
   'Removes a participant. Replies with the change.')
-register('sk_delete', delete, 'Deletes a session. Replies with 1, or 0 where there was none.')
+register('sk_delete', delete, 'Deletes a session. Replies with 1, or 0 where there was none.', ENDS)
 register('sk_restore', restore, 'Brings back a session from an exported state. Replies with its state.')
 register('sk_get', get, 'Replies with the state of a session.', { 'no-writes' })
 register('sk_log', log, 'Replies with the events after a version, or nil where the log does not reach back that far.', { 'no-writes' })
-register('sk_throttle', throttle_bucket, 'Takes from a rate limit. Replies with limited, limit, remaining, retry_after_ms, reset_after_ms.')
+register('sk_throttle', throttle_bucket, 'Takes from a rate limit. Replies with limited, limit, remaining, retry_after_ms, reset_after_ms.',
+  ENDS)
 register('sk_info', info, 'Replies with the version of the library, the schema of its state and the server time.', { 'no-writes' })
 
 return {}

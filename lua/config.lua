@@ -493,4 +493,4 @@ local function check_participant(text)
   return participant
 end
 
-return { check = check, check_participant = check_participant, without_nulls = without_nulls }
+return { check = check, check_participant = check_participant, without_nulls = without_nulls, ACTIONS = ACTIONS }

@@ -46,6 +46,25 @@ local function read(text)
   return control
 end
 
+-- Whether a text is a control as it is kept.
+local function is_kept(text)
+  if text == 'endless' then
+    return true
+  end
+  local kind, numbers = text:match('^(%l+) ([%d ]+)[ +~%d]*$')
+  if not KINDS[kind] or #text > 100 then
+    return false
+  end
+  -- A number that is not there is nil, and then the table has fewer names than one that was packed.
+  local control, whole = KINDS[kind].parse(numbers), KINDS[kind].parse('0 0')
+  for name in pairs(whole) do
+    if not control[name] then
+      return false
+    end
+  end
+  return true
+end
+
 -- Checks a control of a config. Returns {text, shown}: as it is kept, and as JSON for the state; nil with problems.
 local function check(value, path, problem, session)
   if type(value) ~= 'table' then
@@ -97,4 +116,4 @@ local function check(value, path, problem, session)
   return { text = text, shown = '{' .. table.concat(shown, ',') .. '}' }
 end
 
-return { read = read, check = check }
+return { read = read, is_kept = is_kept, check = check }

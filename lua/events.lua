@@ -95,6 +95,21 @@ local function set_alarm(s, id, at, before)
   end
 end
 
+-- Adds an event to the log. A log that the version does not fit in, or that is none, is not the session's: it begins anew.
+local function append(log, number, version, text)
+  local entry = version .. '-0'
+  local added
+  if number % TRIM_EVERY == 0 then
+    added = redis.pcall('XADD', log, 'MAXLEN', '~', LOG_LENGTH, entry, 'e', text)
+  else
+    added = redis.pcall('XADD', log, entry, 'e', text)
+  end
+  if type(added) == 'table' then -- an error; else it is the entry's id
+    redis.call('UNLINK', log)
+    redis.call('XADD', log, entry, 'e', text)
+  end
+end
+
 -- Writes and publishes the change that `s` holds and returns its JSON.
 -- turn: whose turn it is from now on, or nil; given: the options; extra: further fields of the payload, each with a comma before it; participants and
 -- groups: their JSON, where it is there already, else that of the touched ones is made.
@@ -130,18 +145,16 @@ local function commit(s, turn, event, given, extra, participants, groups)
     session.remember_request(s, given.REQUEST, given.function_name, version)
   end
 
+  -- First what can fail, because somebody wrote something else into one of our keys: an alarm that is off is put right by sk_expire, a log that
+  -- does not fit is begun anew; the hash was read and cannot fail.
   local call = redis.call
-  session.save(s, version, now, alarm)
   if s.alarm ~= before then
     set_alarm(s, id, alarm, before)
   end
-  if s.version % TRIM_EVERY == 0 then
-    call('XADD', keys[2], 'MAXLEN', '~', LOG_LENGTH, version .. '-0', 'e', text)
-  else
-    call('XADD', keys[2], version .. '-0', 'e', text)
-  end
-  session.prolong(s, ends)
   call('XADD', keys[4], '*', 'id', id, 'e', text)
+  append(keys[2], s.version, version, text)
+  session.save(s, version, now, alarm)
+  session.prolong(s, ends)
   call('SPUBLISH', keys[1], text)
   return text
 end
@@ -154,11 +167,11 @@ local function commit_deletion(s, turn, given)
   local id = session.id_of(s)
   local text = build(s, turn, 'session.deleted', given, nil, id, version, session.integer(s.now), running_left(s, turn),
     ends and session.integer(ends), '', '')
+  redis.call('ZREM', keys[3], id)
+  redis.call('XADD', keys[4], '*', 'id', id, 'e', text)
   redis.call('UNLINK', keys[1], keys[2])
   redis.call('HSET', keys[1], 'status', 'deleted', 'version', version, 'epoch', s.epoch)
   redis.call('PEXPIRE', keys[1], TOMBSTONE_MS)
-  redis.call('ZREM', keys[3], id)
-  redis.call('XADD', keys[4], '*', 'id', id, 'e', text)
   redis.call('SPUBLISH', keys[1], text)
 end
 

@@ -127,7 +127,7 @@ local function load(keys)
   local key = keys[1]
   local fields = redis.call('HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation')
   local status = fields[1]
-  if not status or status == 'deleted' then
+  if not fields[6] then -- nothing, a tombstone, or a hash that is no session
     return nil
   end
   local active, since, alarm, used, count, changed, more = fields[4]:match(CYCLE)

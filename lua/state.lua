@@ -1,4 +1,4 @@
--- The whole state of a session as JSON, and sessions that come back from such a state.
+-- The whole state of a session as JSON.
 
 local RECOVERED = 'restored after the server lost it; the time of the outage was charged to nobody'
 local CHUNK = 500
@@ -20,15 +20,6 @@ local function all_fields(key)
     fields[flat[i]] = flat[i + 1]
   end
   return fields
-end
-
--- What `sk_restore` needs beside the state: the hash as it is, and when it was read.
-local function internal(s, fields)
-  local parts = {}
-  for name, value in pairs(fields) do
-    parts[#parts + 1] = json.quote(name) .. ':' .. json.quote(value)
-  end
-  return string.format(',"internal":{"exported_ms":%d,"fields":{%s}}', s.now, table.concat(parts, ','))
 end
 
 -- The JSON of all participants and of all groups. fields: all of the hash.
@@ -76,7 +67,7 @@ local function build(s, export, participants, groups)
     .. timestamp(fields.created) .. ',"updated_at":' .. timestamp(fields.cycle:match(CHANGED)) .. ',"server_time_ms":' .. session.integer(s.now)
     .. ',"tenant_id":' .. (fields.tenant and json.quote(fields.tenant) or 'null') .. ',"recovered":' .. (fields.recovered and 'true' or 'false')
     .. ',"recovered_at":' .. timestamp(fields.recovered) .. ',"warning":' .. (fields.recovered and '"' .. RECOVERED .. '"' or 'null')
-    .. (export and internal(s, fields) or '') .. '}'
+    .. (export and snapshot.internal(s, fields) or '') .. '}'
 end
 
 -- Writes the fields of a session that is not there yet. list: name, value, ...
@@ -86,40 +77,4 @@ local function write_fields(key, list)
   end
 end
 
--- Whether the fields of an exported state are those of a session, so that nothing half right is written.
-local function sound(fields)
-  for name, value in pairs(fields) do
-    if type(name) ~= 'string' or type(value) ~= 'string' then
-      return false
-    end
-    local record = name == 'clock' or name:find('^p%d+$') or (name:find('^g:') and not name:find(':shown$'))
-    if record and not (value:find(session.RECORD) and (name == 'clock' or fields[name .. ':shown'])) then
-      return false
-    end
-  end
-  local active = (fields.cycle or ''):match(session.CYCLE)
-  local mode_name, _, _, _, cycle_ms = (fields.rules or ''):match(session.RULES)
-  local open = fields.status == 'pending' or fields.status == 'running' or fields.status == 'paused'
-  local closed = fields.status == 'expired' or fields.status == 'completed' or fields.status == 'cancelled'
-  if not (active and cycle_ms and (open or closed) and (fields.version or ''):find('^%d+$') and (fields.epoch or ''):find('^%d+$')
-    and fields.action and fields.shown and modes.MODES[mode_name] and (fields.rotation or ''):find('^[1x._]+$')) then
-    return false
-  end
-  local owner = modes.named(mode_name, cycle_ms).owner
-  if (owner == 'session' or owner == 'cycle') and not fields.clock then
-    return false
-  end
-  for index = 0, #fields.rotation - 1 do
-    local text = fields[string.format('p%d', index)]
-    if (fields.rotation:sub(index + 1, index + 1) ~= '_') ~= (text ~= nil) then
-      return false
-    end
-    local group_id = text and fields[string.format('p%d:shown', index)]:match('"group_id":"([^"]+)"')
-    if group_id and not (fields['g:' .. group_id] and fields['m:' .. group_id]) then
-      return false
-    end
-  end
-  return active == '-1' or fields['p' .. active] ~= nil
-end
-
-return { all_fields = all_fields, show_all = show_all, build = build, write_fields = write_fields, sound = sound }
+return { all_fields = all_fields, show_all = show_all, build = build, write_fields = write_fields }

@@ -19,7 +19,7 @@ from synckairos.sessions import Options
 
 T = TypeVar("T", bound=Input)
 
-_MATCH = re.compile(r'"(\d{1,15})(?:@([!#-~]{1,64}))?"')
+_MATCH = re.compile(r'"([0-9]{1,15})(?:@([!#-~]{1,64}))?"')
 _VISIBLE = re.compile(r"[!-~]{1,255}")
 _UTF8 = re.compile(r"utf-?8", re.IGNORECASE)
 MAX_DEPTH = 64
@@ -235,7 +235,7 @@ def _must(kind: Any) -> str:
 
 
 def _problem(field: str, message: str) -> Detail:
-    return {"field": field, "message": message}
+    return {"field": _printable(field), "message": message}
 
 
 class _NotJsonError(ValueError):
@@ -283,17 +283,17 @@ def _ambiguities(value: Any, path: str = "", depth: int = 1) -> Iterator[Detail]
         for name, inner in value:
             place = f"{path}.{name}" if path else name
             if name in names:
-                yield _problem(_printable(place), "is given twice")
+                yield _problem(place, "is given twice")
             names.add(name)
             if not _encodable(name):
-                yield _problem(_printable(place), "has half a surrogate pair in its name")
+                yield _problem(place, "has half a surrogate pair in its name")
             yield from _ambiguities(inner, place, depth + 1)
     elif isinstance(value, list):
         for position, inner in enumerate(value):
             if inner is not None:
                 yield from _ambiguities(inner, f"{path}.{position}", depth + 1)
     elif isinstance(value, str) and not _encodable(value):
-        yield _problem(_printable(path), "has half a surrogate pair")
+        yield _problem(path, "has half a surrogate pair")
 
 
 def _encodable(text: str) -> bool:
@@ -307,4 +307,5 @@ def _encodable(text: str) -> bool:
 
 
 def _printable(text: str) -> str:
+    """The text with what UTF-8 has no bytes for, half a surrogate pair, spelled out."""
     return text.encode(errors="backslashreplace").decode()

@@ -1,4 +1,5 @@
-"""The core suite's backends: the virtual-time library on fakeredis, Valkey and Redis, the shipped one on clusters."""
+"""The core suite's backends: the virtual-time library on fakeredis, Valkey and Redis, the shipped one on
+clusters."""
 
 from __future__ import annotations
 

@@ -45,7 +45,9 @@ def players(*banks: int, **config: Any) -> Json:
 class Game:
     """One session of one server; created at once."""
 
-    def __init__(self, core: Driver, config: Json | str, *options: str, session: str = SESSION, at: int = 0) -> None:
+    def __init__(
+        self, core: Driver, config: Json | str, *options: str, session: str = SESSION, at: int = 0
+    ) -> None:
         self.core, self.session, self.keys = core, session, SessionKeys.of(session)
         text = config if isinstance(config, str) else json.dumps(config)
         answer = core.call("create", session, [text, *options], START + at)
@@ -55,7 +57,9 @@ class Game:
 
     def raw(self, function: str, *args: str | int, at: int | None = None) -> Any:
         """The reply of a call as bytes; raises RefusedError."""
-        answer = self.core.call(function, self.session, [str(a) for a in args], None if at is None else START + at)
+        answer = self.core.call(
+            function, self.session, [str(a) for a in args], None if at is None else START + at
+        )
         if answer.code is not None:
             raise RefusedError(answer)
         return answer.value

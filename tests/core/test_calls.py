@@ -1,4 +1,5 @@
-"""How calls are checked, repeated and refused: keys, arguments, tenants, versions, request ids, tombstones."""
+"""How calls are checked, repeated and refused: keys, arguments, tenants, versions, request ids,
+tombstones."""
 
 from __future__ import annotations
 
@@ -16,7 +17,19 @@ OTHER = "5e550000-0000-4000-8000-0000000000ac"
 KEYS = SessionKeys.of(SESSION).all
 DAY = 86_400_000
 CONFIG = json.dumps(players(60_000, 60_000))
-MUTATIONS = ["start", "switch", "pause", "resume", "complete", "cancel", "expire", "adjust", "join", "leave", "delete"]
+MUTATIONS = [
+    "start",
+    "switch",
+    "pause",
+    "resume",
+    "complete",
+    "cancel",
+    "expire",
+    "adjust",
+    "join",
+    "leave",
+    "delete",
+]
 ARGUMENTS = {"adjust": ["ADD", "5"], "join": [json.dumps(people(1)[0])], "leave": [P[0]], "create": [CONFIG]}
 
 
@@ -32,25 +45,26 @@ def code(game: Game, function: str, *args: str | int, at: int | None = None) -> 
     return refused.value.code
 
 
-class TestKeys:
-    WRONG: list[list[str]] = [
-        [],
-        [*KEYS[:3]],
-        [*KEYS, "sk:{ab}:more"],
-        [KEYS[1], KEYS[0], KEYS[2], KEYS[3]],
-        ["sk:{ac}:" + SESSION, *KEYS[1:]],
-        [KEYS[0], SessionKeys.of(OTHER).log, *KEYS[2:]],
-        [*KEYS[:2], "sk:{ac}:alarms", KEYS[3]],
-        [*KEYS[:3], "sk:{ac}:outbox"],
-        ["sk:{ab}:nobody", "sk:{ab}:nobody:log", *KEYS[2:]],
-        ["sk:{ab}:" + SESSION.upper(), "sk:{ab}:" + SESSION.upper() + ":log", *KEYS[2:]],
-        ["other:{ab}:" + SESSION, *KEYS[1:]],
-    ]
+WRONG_KEYS: list[list[str]] = [
+    [],
+    [*KEYS[:3]],
+    [*KEYS, "sk:{ab}:more"],
+    [KEYS[1], KEYS[0], KEYS[2], KEYS[3]],
+    ["sk:{ac}:" + SESSION, *KEYS[1:]],
+    [KEYS[0], SessionKeys.of(OTHER).log, *KEYS[2:]],
+    [*KEYS[:2], "sk:{ac}:alarms", KEYS[3]],
+    [*KEYS[:3], "sk:{ac}:outbox"],
+    ["sk:{ab}:nobody", "sk:{ab}:nobody:log", *KEYS[2:]],
+    ["sk:{ab}:" + SESSION.upper(), "sk:{ab}:" + SESSION.upper() + ":log", *KEYS[2:]],
+    ["other:{ab}:" + SESSION, *KEYS[1:]],
+]
 
+
+class TestKeys:
     @pytest.mark.parametrize("function", ["create", *MUTATIONS])
-    @pytest.mark.parametrize("keys", WRONG, ids=lambda k: f"{len(k)} {k[0] if k else ''}")
+    @pytest.mark.parametrize("keys", WRONG_KEYS, ids=lambda k: f"{len(k)} {k[0] if k else ''}")
     @pytest.mark.parametrize("exists", [False, True])
-    def test_wrong_keys_are_refused(self, core: Driver, function: str, keys: list[str], exists: bool) -> None:  # noqa: FBT001
+    def test_wrong_keys_are_refused(self, core: Driver, function: str, keys: list[str], exists: bool) -> None:
         if exists:
             Game(core, CONFIG)
         before = core.snapshot()
@@ -58,10 +72,14 @@ class TestKeys:
         assert answer.code == "VALIDATION_ERROR", answer
         assert core.snapshot() == before
 
-    @pytest.mark.parametrize(("function", "keys"), [("get", []), ("get", KEYS[:2]), ("log", KEYS[:1]), ("log", KEYS)])
+    @pytest.mark.parametrize(
+        ("function", "keys"), [("get", []), ("get", KEYS[:2]), ("log", KEYS[:1]), ("log", KEYS)]
+    )
     def test_wrong_numbers_of_keys_for_reading(self, core: Driver, function: str, keys: list[str]) -> None:
         Game(core, CONFIG)
-        assert core.fcall(f"sk_{function}", keys, ["0"] if function == "log" else []).code == "VALIDATION_ERROR"
+        assert (
+            core.fcall(f"sk_{function}", keys, ["0"] if function == "log" else []).code == "VALIDATION_ERROR"
+        )
 
     def test_reading_works_with_the_read_only_call(self, core: Driver) -> None:
         Game(core, CONFIG)
@@ -121,7 +139,9 @@ class TestArguments:
             ("restore", ["nothing"]),
         ],
     )
-    def test_wrong_arguments_are_refused_first_of_all(self, core: Driver, function: str, args: list[str]) -> None:
+    def test_wrong_arguments_are_refused_first_of_all(
+        self, core: Driver, function: str, args: list[str]
+    ) -> None:
         game = Game(core, CONFIG)
         assert code(game, function, *args) == "VALIDATION_ERROR"
         core.run("FLUSHALL")
@@ -134,7 +154,9 @@ class TestArguments:
 
     def test_options_come_in_any_order_and_case_and_ids_are_folded(self, core: Driver) -> None:
         game = Game(core, CONFIG).start()
-        event = game.do("switch", "trace", "t", "Next", P[1].upper(), "ACTOR", "ann", "current", P[0].upper(), at=50)
+        event = game.do(
+            "switch", "trace", "t", "Next", P[1].upper(), "ACTOR", "ann", "current", P[0].upper(), at=50
+        )
         assert (event["payload"]["actor"], event["payload"]["trace"]) == ("ann", "t")
 
     @pytest.mark.parametrize("actor", ['"', "\\", "a\nb", "é", "\u2028", "😀", "\x01", "</script>"])
@@ -150,7 +172,9 @@ class TestOrder:
     """Arguments, keys, existence and tenant, request, version, status, current, next, time."""
 
     def test_each_check_comes_before_the_next(self, core: Driver) -> None:
-        game = Game(core, players(5000, 5000, action_on_timeout={"type": "skip_cycle"}), "TENANT", "red").start("REQUEST", "r")
+        game = Game(
+            core, players(5000, 5000, action_on_timeout={"type": "skip_cycle"}), "TENANT", "red"
+        ).start("REQUEST", "r")
         rest: list[tuple[list[str], str]] = [
             (["LAG", "x"], "VALIDATION_ERROR"),
             (["TENANT", "blue"], "SESSION_NOT_FOUND"),
@@ -162,7 +186,9 @@ class TestOrder:
         core.at(START + 5000)
         while rest:
             args = dict(zip(*[iter([a for options, _ in reversed(rest) for a in options])] * 2, strict=True))
-            assert code(game, "switch", *[part for pair in args.items() for part in pair]) == rest[0][1], rest[0]
+            assert code(game, "switch", *[part for pair in args.items() for part in pair]) == rest[0][1], (
+                rest[0]
+            )
             rest.pop(0)
         assert game.do("switch")["payload"]["event"] == "participant.expired"
 
@@ -209,7 +235,9 @@ class TestVersions:
         for version in (1, 5):
             assert code(game, "switch", "VERSION", version, at=41_000) == "CONCURRENT_MODIFICATION"
         for version in (2, 3, 4):
-            other = Game(core, players(60_000, 60_000, warnings_ms=[30_000, 20_000]), session=OTHER, at=0).start()
+            other = Game(
+                core, players(60_000, 60_000, warnings_ms=[30_000, 20_000]), session=OTHER, at=0
+            ).start()
             other.do("expire", at=30_000)
             other.do("expire", at=40_000)
             assert other.do("switch", "VERSION", version, at=41_000)["version"] == 5
@@ -225,7 +253,10 @@ class TestVersions:
         game = Game(core, CONFIG).start()
         with pytest.raises(RefusedError) as refused:
             game.do("switch", "CURRENT", P[1])
-        assert refused.value.answer.context == {"expected_participant_id": P[1], "actual_participant_id": P[0]}
+        assert refused.value.answer.context == {
+            "expected_participant_id": P[1],
+            "actual_participant_id": P[0],
+        }
 
     def test_the_refusal_says_the_status(self, core: Driver) -> None:
         game = Game(core, players(2000, 2000)).start()
@@ -405,7 +436,10 @@ class TestScale:
             assert [p["participant_index"] for p in event["payload"]["participants"]] == [turn, turn + 1]
         assert game.do("switch", "NEXT", P[999], at=400)["payload"]["active_participant_id"] == P[999]
         assert game.do("switch", at=500)["payload"]["active_participant_id"] == P[0]
-        assert code(game, "join", json.dumps({"participant_id": SESSION, "total_time_ms": 5000})) == "VALIDATION_ERROR"
+        assert (
+            code(game, "join", json.dumps({"participant_id": SESSION, "total_time_ms": 5000}))
+            == "VALIDATION_ERROR"
+        )
 
     def test_a_thousand_and_one_are_too_many(self, core: Driver) -> None:
         who = [*people(1000), {"participant_id": SESSION}]

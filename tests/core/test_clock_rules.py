@@ -6,12 +6,17 @@ from typing import Any
 
 import pytest
 
-from tests.core.game import G, P, START, Game, RefusedError, people, players
+from tests.core.game import START, G, Game, P, RefusedError, people, players
 from tests.model.driver import Driver
 
 SKIP = {"type": "skip_cycle"}
 NOTIFY = {"type": "notify"}
-CYCLES = {"sync_mode": "per_cycle", "participants": people(2), "time_per_cycle_ms": 30_000, "action_on_timeout": SKIP}
+CYCLES = {
+    "sync_mode": "per_cycle",
+    "participants": people(2),
+    "time_per_cycle_ms": 30_000,
+    "action_on_timeout": SKIP,
+}
 
 
 @pytest.mark.parametrize(
@@ -46,7 +51,9 @@ def test_a_thousand_cycles_of_thirty_seconds_end_after_thirty_thousand_seconds_s
 
 
 @pytest.mark.parametrize(("at", "mark"), [(0, "too_fast"), (10, "too_fast"), (11, None)])
-def test_a_switch_at_most_ten_ms_after_the_start_of_its_cycle_is_marked(core: Driver, at: int, mark: str | None) -> None:
+def test_a_switch_at_most_ten_ms_after_the_start_of_its_cycle_is_marked(
+    core: Driver, at: int, mark: str | None
+) -> None:
     game = Game(core, players(5000, 5000)).start()
     assert game.do("switch", at=at)["payload"].get("suspicious") == mark
 
@@ -69,7 +76,9 @@ def test_the_running_time_counts_for_the_mark_pauses_left_out(core: Driver) -> N
         ("expire", []),
     ],
 )
-def test_whoever_comes_when_time_is_up_performs_the_expiry(core: Driver, function: str, args: list[str | int]) -> None:
+def test_whoever_comes_when_time_is_up_performs_the_expiry(
+    core: Driver, function: str, args: list[str | int]
+) -> None:
     game = Game(core, players(5000, 5000, 5000, action_on_timeout=SKIP)).start()
     event = game.do(function, *args, at=5000)
     assert event["type"] == "TIME_EXPIRED"
@@ -80,7 +89,8 @@ def test_whoever_comes_when_time_is_up_performs_the_expiry(core: Driver, functio
 
 
 @pytest.mark.parametrize(
-    ("function", "args"), [("switch", []), ("pause", []), ("leave", [P[0]]), ("adjust", ["PARTICIPANT", P[0], "ADD", 1])]
+    ("function", "args"),
+    [("switch", []), ("pause", []), ("leave", [P[0]]), ("adjust", ["PARTICIPANT", P[0], "ADD", 1])],
 )
 def test_a_millisecond_earlier_it_is_carried_out(core: Driver, function: str, args: list[str | int]) -> None:
     game = Game(core, players(5000, 5000, 5000, action_on_timeout=SKIP)).start()
@@ -88,7 +98,9 @@ def test_a_millisecond_earlier_it_is_carried_out(core: Driver, function: str, ar
 
 
 @pytest.mark.parametrize("function", ["complete", "cancel"])
-def test_complete_and_cancel_charge_the_budget_at_most_and_expire_what_is_used_up(core: Driver, function: str) -> None:
+def test_complete_and_cancel_charge_the_budget_at_most_and_expire_what_is_used_up(
+    core: Driver, function: str
+) -> None:
     game = Game(core, players(5000, 5000, increment_ms=1000)).start()
     event = game.do(function, at=7000)
     assert event["payload"]["reason"] == "manual"
@@ -101,9 +113,17 @@ WINNERS: list[tuple[str, dict[str, Any], str | None]] = [
     ("one other", players(5000, 5000), P[1]),
     ("two others", players(5000, 5000, 5000), None),
     ("nobody else", players(5000), None),
-    ("a bank that the session owns", {"sync_mode": "global", "participants": people(2), "total_time_ms": 5000}, None),
+    (
+        "a bank that the session owns",
+        {"sync_mode": "global", "participants": people(2), "total_time_ms": 5000},
+        None,
+    ),
     ("counting up", {"sync_mode": "count_up", "participants": people(2), "max_time_ms": 5000}, None),
-    ("a cycle's clock", {"sync_mode": "per_cycle", "participants": people(2), "time_per_cycle_ms": 5000}, P[1]),
+    (
+        "a cycle's clock",
+        {"sync_mode": "per_cycle", "participants": people(2), "time_per_cycle_ms": 5000},
+        P[1],
+    ),
 ]
 
 
@@ -112,7 +132,9 @@ def test_the_winner_is_the_only_other_one(core: Driver, config: dict[str, Any], 
     game = Game(core, config).start()
     payload = game.do("expire", at=5000)["payload"]
     assert payload["event"] == "session.expired"
-    assert payload["action_applied"] == {"type": "end_session"} | ({} if winner is None else {"winner": winner})
+    assert payload["action_applied"] == {"type": "end_session"} | (
+        {} if winner is None else {"winner": winner}
+    )
 
 
 def test_a_team_without_members_does_not_count_for_the_winner(core: Driver) -> None:
@@ -126,13 +148,20 @@ def test_a_team_without_members_does_not_count_for_the_winner(core: Driver) -> N
 
 @pytest.mark.parametrize("action", ["skip_cycle", "auto_action"])
 def test_a_session_bank_that_runs_out_ends_the_session_without_a_winner(core: Driver, action: str) -> None:
-    config = {"sync_mode": "global", "participants": people(2), "total_time_ms": 5000, "action_on_timeout": {"type": action}}
+    config = {
+        "sync_mode": "global",
+        "participants": people(2),
+        "total_time_ms": 5000,
+        "action_on_timeout": {"type": action},
+    }
     payload = Game(core, config).start().do("expire", at=5000)["payload"]
     assert (payload["event"], payload["action_applied"]) == ("session.expired", {"type": action})
 
 
 def test_under_notify_a_clock_stands_until_it_is_given_time(core: Driver) -> None:
-    game = Game(core, players(5000, 5000, increment_ms=1000, action_on_timeout=NOTIFY, warnings_ms=[1000])).start()
+    game = Game(
+        core, players(5000, 5000, increment_ms=1000, action_on_timeout=NOTIFY, warnings_ms=[1000])
+    ).start()
     game.do("expire", at=4000)
     assert game.do("expire", at=5000)["payload"]["time_remaining_ms"] == 0
     assert game.alarm() is None
@@ -147,7 +176,9 @@ def test_under_notify_a_clock_stands_until_it_is_given_time(core: Driver) -> Non
     assert (person["time_used_ms"], person["cycle_count"]) == (6500, 1)
 
 
-def test_under_notify_a_clock_that_stood_through_its_cycle_is_neither_charged_nor_credited(core: Driver) -> None:
+def test_under_notify_a_clock_that_stood_through_its_cycle_is_neither_charged_nor_credited(
+    core: Driver,
+) -> None:
     game = Game(core, players(5000, 9000, increment_ms=1000, action_on_timeout=NOTIFY)).start()
     game.do("expire", at=5000)
     game.do("switch", at=6000)
@@ -209,7 +240,11 @@ def test_leaving_as_the_active_one_while_paused(core: Driver) -> None:
     game = Game(core, players(10_000, 8000, 6000)).start()
     game.do("pause", at=3000)
     payload = game.do("leave", P[0], at=4000)["payload"]
-    assert (payload["status"], payload["active_participant_id"], payload["time_remaining_ms"]) == ("paused", P[1], 8000)
+    assert (payload["status"], payload["active_participant_id"], payload["time_remaining_ms"]) == (
+        "paused",
+        P[1],
+        8000,
+    )
     state = game.state(at=5000)
     assert (state["cycle_elapsed_ms"], state["cycle_count"], state["time_used_ms"]) == (0, 1, 3000)
     game.do("resume", at=6000)
@@ -260,9 +295,10 @@ def test_warnings_after_an_adjust(core: Driver, at: int, change: list[str | int]
 
 
 @pytest.mark.parametrize(
-    ("at", "within", "applied"), [(7000, 3000, False), (7001, 3000, True), (7000, 3001, True), (0, 10_000, False)]
+    ("at", "within", "applied"),
+    [(7000, 3000, False), (7001, 3000, True), (7000, 3001, True), (0, 10_000, False)],
 )
-def test_within_applies_only_when_less_is_left(core: Driver, at: int, within: int, applied: bool) -> None:  # noqa: FBT001
+def test_within_applies_only_when_less_is_left(core: Driver, at: int, within: int, applied: bool) -> None:
     game = Game(core, {"sync_mode": "global", "participants": people(1), "total_time_ms": 10_000}).start()
     before = core.snapshot()
     answer = game.raw("adjust", "ADD", 500, "WITHIN", within, at=at)
@@ -286,11 +322,12 @@ def test_delay_from_a_bank_and_bronstein_from_that_bank_and_the_delay_are_the_sa
     core: Driver, bank: int, delay: int
 ) -> None:
     moves = [100, 600, 2900, 3100, 400, 5000, 1, 1]
-    seen = []
+    seen: list[list[Any]] = []
     for kind, own in (("delay", bank), ("bronstein", bank + delay)):
         core.run("FLUSHALL")
         control = {"kind": kind, "delay_ms": delay}
-        game, now, trail = Game(core, players(own, own, time_control=control)).start(at=0), 0, []
+        game = Game(core, players(own, own, time_control=control)).start(at=0)
+        now, trail = 0, list[Any]()
         for move in moves:
             now += move
             try:
@@ -352,7 +389,9 @@ def test_a_switch_credits_lag_and_the_quota_grows_back_to_seven_times_its_gain(c
         (61_171, 5000, "participant.expired", 1),
     ],
 )
-def test_within_the_grace_a_lag_credit_saves_the_switch(core: Driver, at: int, lag: int, event: str, late: int | None) -> None:
+def test_within_the_grace_a_lag_credit_saves_the_switch(
+    core: Driver, at: int, lag: int, event: str, late: int | None
+) -> None:
     """60 s have a quota of 1,170 ms: that long after the deadline a switch may still have been in time."""
     config = players(60_000, 60_000, lag_compensation=True, action_on_timeout=SKIP)
     payload = Game(core, config).start().do("switch", "LAG", lag, at=at)["payload"]
@@ -362,7 +401,9 @@ def test_within_the_grace_a_lag_credit_saves_the_switch(core: Driver, at: int, l
 
 
 def test_only_a_switch_touches_the_quota(core: Driver) -> None:
-    game = Game(core, players(60_000, 60_000, 60_000, lag_compensation=True, action_on_timeout=NOTIFY)).start()
+    game = Game(
+        core, players(60_000, 60_000, 60_000, lag_compensation=True, action_on_timeout=NOTIFY)
+    ).start()
     game.do("pause", at=100)
     game.do("adjust", "PARTICIPANT", P[0], "ADD", 5, at=200)
     game.do("resume", at=300)

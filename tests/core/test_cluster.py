@@ -1,4 +1,5 @@
-"""The library as it is shipped, on three primaries: declared keys in one slot, a whole game on every partition's node."""
+"""The library as it is shipped, on three primaries: declared keys in one slot, a whole game on every
+partition's node."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ def call(cluster: redis.RedisCluster, function: str, session: str, *args: str) -
 
 
 def test_the_keys_of_a_session_share_one_slot_and_the_sessions_do_not(cluster: redis.RedisCluster) -> None:
-    slots = []
+    slots: list[int] = []
     for session in SESSIONS:
         own = {cluster.keyslot(key) for key in SessionKeys.of(session).all}
         assert len(own) == 1
@@ -46,13 +47,17 @@ def test_the_keys_of_a_session_share_one_slot_and_the_sessions_do_not(cluster: r
 
 @pytest.mark.parametrize("session", SESSIONS)
 def test_a_game_is_played(cluster: redis.RedisCluster, session: str) -> None:
-    created = json.loads(call(cluster, "create", session, json.dumps(players(60_000, 60_000, warnings_ms=[30_000]))))
+    created = json.loads(
+        call(cluster, "create", session, json.dumps(players(60_000, 60_000, warnings_ms=[30_000])))
+    )
     assert created["status"] == "pending"
     call(cluster, "start", session)
     call(cluster, "join", session, json.dumps({"participant_id": P[2], "total_time_ms": 5000}))
     event = json.loads(call(cluster, "switch", session, "NEXT", P[2], "REQUEST", "r1"))
     assert event["payload"]["active_participant_id"] == P[2]
-    assert json.loads(call(cluster, "switch", session, "NEXT", P[2], "REQUEST", "r1")) == event | {"replayed": True}
+    assert json.loads(call(cluster, "switch", session, "NEXT", P[2], "REQUEST", "r1")) == event | {
+        "replayed": True
+    }
     call(cluster, "pause", session)
     call(cluster, "adjust", session, "PARTICIPANT", P[2], "ADD", "1000")
     call(cluster, "resume", session)
@@ -82,7 +87,11 @@ def test_a_clock_runs_out_in_real_time(cluster: redis.RedisCluster) -> None:
         event = call(cluster, "expire", session)
     payload = json.loads(event)["payload"]
     assert payload["event"] == "session.expired"
-    assert payload["expired_deadline_ms"] == started["payload"]["deadline_ms"] == started["server_time_ms"] + 1000
+    assert (
+        payload["expired_deadline_ms"]
+        == started["payload"]["deadline_ms"]
+        == started["server_time_ms"] + 1000
+    )
     assert call(cluster, "delete", session) == 1
 
 

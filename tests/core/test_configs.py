@@ -45,16 +45,28 @@ PROBLEMS: list[tuple[dict[str, Any], list[str]]] = [
     (TWO | {"participants": {"a": 1}}, ["participants"]),
     (TWO | {"participants": [TWO["participants"][0], 7]}, ["participants.1"]),
     (TWO | {"participants": people(2)}, ["participants.0.total_time_ms", "participants.1.total_time_ms"]),
-    (TWO | {"participants": people(2, total_time_ms=999)}, ["participants.0.total_time_ms", "participants.1.total_time_ms"]),
+    (
+        TWO | {"participants": people(2, total_time_ms=999)},
+        ["participants.0.total_time_ms", "participants.1.total_time_ms"],
+    ),
     (TWO | {"participants": [{"total_time_ms": 5000}]}, ["participants.0.participant_id"]),
-    (TWO | {"participants": [{"participant_id": 7, "total_time_ms": 5000}]}, ["participants.0.participant_id"]),
+    (
+        TWO | {"participants": [{"participant_id": 7, "total_time_ms": 5000}]},
+        ["participants.0.participant_id"],
+    ),
     (TWO | {"participants": people(1, total_time_ms=5000) * 2}, ["participants.1.participant_id"]),
     (
         TWO | {"participants": [p | {"participant_index": 5} for p in TWO["participants"]]},
         ["participants.1.participant_index"],
     ),
-    (TWO | {"participants": people(1, total_time_ms=5000, participant_index=1000)}, ["participants.0.participant_index"]),
-    (TWO | {"participants": people(1, total_time_ms=5000, participant_index=-1)}, ["participants.0.participant_index"]),
+    (
+        TWO | {"participants": people(1, total_time_ms=5000, participant_index=1000)},
+        ["participants.0.participant_index"],
+    ),
+    (
+        TWO | {"participants": people(1, total_time_ms=5000, participant_index=-1)},
+        ["participants.0.participant_index"],
+    ),
     (TWO | {"participants": people(1, total_time_ms=5000, nick="x")}, ["participants.0.nick"]),
     (TWO | {"participants": people(1, total_time_ms=5000, group_id="red")}, ["participants.0.group_id"]),
     (TWO | {"active_participant_id": P[5]}, ["active_participant_id"]),
@@ -87,8 +99,14 @@ PROBLEMS: list[tuple[dict[str, Any], list[str]]] = [
     (TWO | {"time_control": {}}, ["time_control.kind"]),
     (TWO | {"time_control": {"kind": "delay"}}, ["time_control.delay_ms"]),
     (TWO | {"time_control": {"kind": "delay", "delay_ms": DAY + 1}}, ["time_control.delay_ms"]),
-    (TWO | {"time_control": {"kind": "delay", "delay_ms": 1, "increment_ms": 1}}, ["time_control.increment_ms"]),
-    (TWO | {"time_control": {"kind": "bronstein", "delay_ms": 1, "overtime_ms": -1}}, ["time_control.overtime_ms"]),
+    (
+        TWO | {"time_control": {"kind": "delay", "delay_ms": 1, "increment_ms": 1}},
+        ["time_control.increment_ms"],
+    ),
+    (
+        TWO | {"time_control": {"kind": "bronstein", "delay_ms": 1, "overtime_ms": -1}},
+        ["time_control.overtime_ms"],
+    ),
     (TWO | {"time_control": {"kind": "fischer", "increment_ms": 60_001}}, ["time_control.increment_ms"]),
     (
         TWO | {"participants": people(1, total_time_ms=5000, time_control={"kind": "delay"})},
@@ -97,32 +115,61 @@ PROBLEMS: list[tuple[dict[str, Any], list[str]]] = [
     ({"sync_mode": "per_cycle", "participants": people(2)}, ["time_per_cycle_ms"]),
     ({"sync_mode": "global", "participants": people(2)}, ["total_time_ms"]),
     (
-        {"sync_mode": "per_cycle", "participants": people(2), "time_per_cycle_ms": 5000, "lag_compensation": True},
+        {
+            "sync_mode": "per_cycle",
+            "participants": people(2),
+            "time_per_cycle_ms": 5000,
+            "lag_compensation": True,
+        },
         ["lag_compensation"],
     ),
     (
         {
-            "sync_mode": "count_up", "participants": people(2),
-            "time_control": {"kind": "fischer"}, "action_on_timeout": {"type": "none"},
+            "sync_mode": "count_up",
+            "participants": people(2),
+            "time_control": {"kind": "fischer"},
+            "action_on_timeout": {"type": "none"},
         },
         ["action_on_timeout.type", "time_control"],
     ),
     (
         {
-            "sync_mode": "per_cycle", "participants": people(2), "time_per_cycle_ms": 5000, "auto_advance": True,
+            "sync_mode": "per_cycle",
+            "participants": people(2),
+            "time_per_cycle_ms": 5000,
+            "auto_advance": True,
             "action_on_timeout": {"type": "end_session"},
         },
         ["action_on_timeout.type"],
     ),
     (group_game(participants=people(2)), ["participants.0.group_id", "participants.1.group_id"]),
     (group_game(participants=people(1, group_id=G[3])), ["participants.0.group_id"]),
-    (group_game(groups=[{"group_id": G[0], "total_time_ms": 5000}] * 2), ["groups.1.group_id", "participants.1.group_id"]),
-    (group_game(groups=[{"group_id": G[0]}, {"group_id": G[1], "total_time_ms": 5000}]), ["groups.0.total_time_ms"]),
     (
-        {"sync_mode": "noon", "participants": [{"nick": 1}], "increment_ms": -1, "colour": 1, "warnings_ms": [0]},
-        ["colour", "increment_ms", "participants.0.nick", "participants.0.participant_id", "sync_mode", "warnings_ms.0"],
+        group_game(groups=[{"group_id": G[0], "total_time_ms": 5000}] * 2),
+        ["groups.1.group_id", "participants.1.group_id"],
     ),
-]  # fmt: skip
+    (
+        group_game(groups=[{"group_id": G[0]}, {"group_id": G[1], "total_time_ms": 5000}]),
+        ["groups.0.total_time_ms"],
+    ),
+    (
+        {
+            "sync_mode": "noon",
+            "participants": [{"nick": 1}],
+            "increment_ms": -1,
+            "colour": 1,
+            "warnings_ms": [0],
+        },
+        [
+            "colour",
+            "increment_ms",
+            "participants.0.nick",
+            "participants.0.participant_id",
+            "sync_mode",
+            "warnings_ms.0",
+        ],
+    ),
+]
 
 
 @pytest.mark.parametrize(("config", "named"), PROBLEMS, ids=[",".join(p[1]) for p in PROBLEMS])
@@ -144,7 +191,12 @@ def test_what_is_no_json_object(core: Driver, text: str) -> None:
         players(5000, warnings_ms=list(range(1, 9))),
         players(5000, warnings_ms=[DAY]),
         players(5000, time_control={"kind": "delay", "delay_ms": DAY, "overtime_ms": DAY}),
-        players(5000, **dict.fromkeys(["groups", "time_control", "metadata", "warnings_ms", "session_id", "increment_ms"])),
+        players(
+            5000,
+            **dict.fromkeys(
+                ["groups", "time_control", "metadata", "warnings_ms", "session_id", "increment_ms"]
+            ),
+        ),
         players(5000, session_id=SESSION.upper()),
         {"sync_mode": "per_cycle", "participants": people(1), "time_per_cycle_ms": DAY},
         group_game(),
@@ -155,33 +207,81 @@ def test_bounds_are_within(core: Driver, config: dict[str, Any]) -> None:
 
 
 def test_ids_are_folded_and_indexes_default_to_positions(core: Driver) -> None:
-    who = [{"participant_id": P[10].upper(), "total_time_ms": 5000}, {"participant_id": P[2], "total_time_ms": 5000}]
+    who = [
+        {"participant_id": P[10].upper(), "total_time_ms": 5000},
+        {"participant_id": P[2], "total_time_ms": 5000},
+    ]
     state = Game(core, {"sync_mode": "per_participant", "participants": who}).created
-    assert [(p["participant_id"], p["participant_index"]) for p in state["participants"]] == [(P[10], 0), (P[2], 1)]
+    assert [(p["participant_id"], p["participant_index"]) for p in state["participants"]] == [
+        (P[10], 0),
+        (P[2], 1),
+    ]
 
 
 def test_the_state_of_a_new_session_in_full(core: Driver) -> None:
     created = Game(core, players(5000, 7000)).created
-    idle = {
-        "group_id": None, "time_used_ms": 0, "cycle_count": 0, "is_active": False, "has_expired": False,
-        "time_control": None, "clock": {},
-    }  # fmt: skip
+    idle: dict[str, Any] = {
+        "group_id": None,
+        "time_used_ms": 0,
+        "cycle_count": 0,
+        "is_active": False,
+        "has_expired": False,
+        "time_control": None,
+        "clock": {},
+    }
     assert created == {
-        "session_id": SESSION, "sync_mode": "per_participant", "status": "pending", "version": 1,
-        "epoch": created["epoch"], "schema": 1,
+        "session_id": SESSION,
+        "sync_mode": "per_participant",
+        "status": "pending",
+        "version": 1,
+        "epoch": created["epoch"],
+        "schema": 1,
         "participants": [
-            {"participant_id": P[0], "participant_index": 0, "total_time_ms": 5000, "time_remaining_ms": 5000, **idle},
-            {"participant_id": P[1], "participant_index": 1, "total_time_ms": 7000, "time_remaining_ms": 7000, **idle},
+            {
+                "participant_id": P[0],
+                "participant_index": 0,
+                "total_time_ms": 5000,
+                "time_remaining_ms": 5000,
+                **idle,
+            },
+            {
+                "participant_id": P[1],
+                "participant_index": 1,
+                "total_time_ms": 7000,
+                "time_remaining_ms": 7000,
+                **idle,
+            },
         ],
-        "groups": [], "active_participant_id": None, "active_group_id": None, "total_time_ms": 12_000,
-        "time_per_cycle_ms": None, "increment_ms": 0, "max_time_ms": None, "time_control": {"kind": "fischer"},
-        "lag_compensation": False, "time_used_ms": 0, "time_remaining_ms": None, "cycle_count": 0,
-        "cycle_elapsed_ms": None, "auto_advance": False, "action_on_timeout": {"type": "end_session"},
-        "warnings_ms": [], "players_may_pause": False, "metadata": {}, "cycle_started_at": None, "deadline_ms": None,
-        "session_started_at": None, "session_completed_at": None, "created_at": "2027-01-15T08:00:00.000Z",
-        "updated_at": "2027-01-15T08:00:00.000Z", "server_time_ms": START, "tenant_id": None, "recovered": False,
-        "recovered_at": None, "warning": None,
-    }  # fmt: skip
+        "groups": [],
+        "active_participant_id": None,
+        "active_group_id": None,
+        "total_time_ms": 12_000,
+        "time_per_cycle_ms": None,
+        "increment_ms": 0,
+        "max_time_ms": None,
+        "time_control": {"kind": "fischer"},
+        "lag_compensation": False,
+        "time_used_ms": 0,
+        "time_remaining_ms": None,
+        "cycle_count": 0,
+        "cycle_elapsed_ms": None,
+        "auto_advance": False,
+        "action_on_timeout": {"type": "end_session"},
+        "warnings_ms": [],
+        "players_may_pause": False,
+        "metadata": {},
+        "cycle_started_at": None,
+        "deadline_ms": None,
+        "session_started_at": None,
+        "session_completed_at": None,
+        "created_at": "2027-01-15T08:00:00.000Z",
+        "updated_at": "2027-01-15T08:00:00.000Z",
+        "server_time_ms": START,
+        "tenant_id": None,
+        "recovered": False,
+        "recovered_at": None,
+        "warning": None,
+    }
 
 
 METADATA = [
@@ -202,7 +302,7 @@ METADATA = [
 
 @pytest.mark.parametrize("metadata", METADATA)
 @pytest.mark.parametrize("spaced", [False, True])
-def test_metadata_comes_back_byte_for_byte(core: Driver, metadata: str, spaced: bool) -> None:  # noqa: FBT001
+def test_metadata_comes_back_byte_for_byte(core: Driver, metadata: str, spaced: bool) -> None:
     who = json.dumps(people(1, total_time_ms=5000))
     inside = f'"metadata":{metadata}' if not spaced else f'\n "metadata" : {metadata}\t'
     game = Game(core, f'{{"sync_mode":"per_participant",{inside},"participants":{who}}}')
@@ -230,7 +330,7 @@ def test_metadata_survives_a_restore(core: Driver) -> None:
         ({str(i): i for i in range(101)}, False),
     ],
 )
-def test_how_much_metadata_there_may_be(core: Driver, metadata: dict[str, Any], fits: bool) -> None:  # noqa: FBT001
+def test_how_much_metadata_there_may_be(core: Driver, metadata: dict[str, Any], fits: bool) -> None:
     config = players(5000, metadata=metadata)
     if fits:
         text = json.dumps(config, ensure_ascii=False)
@@ -240,7 +340,13 @@ def test_how_much_metadata_there_may_be(core: Driver, metadata: dict[str, Any], 
 
 
 def test_the_other_fields_of_the_action_travel_untouched(core: Driver) -> None:
-    action = {"type": "auto_action", "action": "bid", "list": [], "none": None, "deep": {"é": [1, {}]}}
+    action: dict[str, Any] = {
+        "type": "auto_action",
+        "action": "bid",
+        "list": [],
+        "none": None,
+        "deep": {"é": [1, {}]},
+    }
     game = Game(core, players(5000, 5000, action_on_timeout=action)).start()
     assert game.created["action_on_timeout"] == action
     raw = game.raw("expire", at=5000)
@@ -255,12 +361,17 @@ JOINS: list[tuple[dict[str, Any], list[str]]] = [
     ({"participant_id": P[5]}, ["total_time_ms"]),
     ({"participant_id": P[5], "total_time_ms": 1}, ["total_time_ms"]),
     ({"participant_id": "p", "total_time_ms": 1, "nick": 2}, ["nick", "participant_id", "total_time_ms"]),
-    ({"participant_id": P[0], "participant_index": 0, "total_time_ms": 5000}, ["participant_id", "participant_index"]),
+    (
+        {"participant_id": P[0], "participant_index": 0, "total_time_ms": 5000},
+        ["participant_id", "participant_index"],
+    ),
 ]
 
 
 @pytest.mark.parametrize(("newcomer", "named"), JOINS)
-def test_every_problem_of_a_newcomer_is_named(core: Driver, newcomer: dict[str, Any], named: list[str]) -> None:
+def test_every_problem_of_a_newcomer_is_named(
+    core: Driver, newcomer: dict[str, Any], named: list[str]
+) -> None:
     game = Game(core, TWO)
     before = core.snapshot()
     with pytest.raises(RefusedError) as refused:

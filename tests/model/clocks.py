@@ -1,8 +1,7 @@
 """How a clock is spent: every time control as small pure functions in integer milliseconds.
 
-Names follow the tables of the game world. `bank` is R, what is left of the main time when a cycle begins; `u` is what a
-cycle is charged. A clock is a value: each function gives back a new one.
-"""
+Names follow the tables of the game world. `bank` is R, what is left of the main time when a cycle begins;
+`u` is what a cycle is charged. A clock is a value: each function gives back a new one."""
 
 from __future__ import annotations
 
@@ -53,14 +52,13 @@ class Clock:
 def new_clock(bank: int, rules: tuple[Rule, ...], *, overtime_ms: int, staged: bool, lag: bool) -> Clock:
     """A clock as it is when the session is created or its owner joins."""
     gain = quota_gain(bank, rules[0]) if lag else 0
-    clock = Clock(
-        bank, rules, overtime_ms, staged, quota_ms=3 * gain if lag else None, quota_gain_ms=gain
-    )
+    clock = Clock(bank, rules, overtime_ms, staged, quota_ms=3 * gain if lag else None, quota_gain_ms=gain)
     return _enter_stage(clock, 0)
 
 
 def quota_gain(bank: int, rule: Rule) -> int:
-    """G: what a switch adds to the lag quota. Seconds keep their fractions, so everything is done in thousandths."""
+    """G: what a switch adds to the lag quota. Seconds keep their fractions, so everything is done in
+    thousandths."""
     increment = rule.increment_ms if rule.kind == "fischer" else 0
     return min(LAG_GAIN_MS, 10 * (2 * (bank + 40 * increment) // 5000) + 150)
 
@@ -71,7 +69,8 @@ def grace(clock: Clock) -> int:
 
 
 def reserve(clock: Clock, *, delay: bool = True) -> int:
-    """What a cycle may use beyond the bank before overtime: the delay, the periods, or the rest of the block."""
+    """What a cycle may use beyond the bank before overtime: the delay, the periods, or the rest of the
+    block."""
     rule = clock.rule
     if rule.kind == "delay":
         return rule.delay_ms if delay else 0
@@ -83,13 +82,14 @@ def reserve(clock: Clock, *, delay: bool = True) -> int:
 def budget(clock: Clock, *, delay: bool = True) -> int:
     """All that a cycle may use. `delay=False`: this cycle's delay is already gone.
 
-    Reading: overtime is one allowance; a bank already in debt has that much less of it left (the bank never passes -X).
-    """
+    Reading: overtime is one allowance; a bank already in debt has that much less of it left (the bank never
+    passes -X)."""
     return clock.bank + reserve(clock, delay=delay) + clock.overtime_ms
 
 
 def remaining(clock: Clock, run: int = 0, *, delay: bool = True) -> int:
-    """What the clock shows after `run` ms: the budget without overtime less the running time; of an expired one 0 or -X."""
+    """What the clock shows after `run` ms: the budget without overtime less the running time; of an expired
+    one 0 or -X."""
     return -clock.overtime_ms if clock.expired else budget(clock, delay=delay) - clock.overtime_ms - run
 
 
@@ -105,7 +105,8 @@ def drawn(clock: Clock, run: int, *, delay: bool = True) -> int:
 
 
 def charge(clock: Clock, u: int, *, delay: bool = True) -> Clock:
-    """The clock after a cycle of `u` ms (at most the budget), nothing credited. Using up the budget expires it."""
+    """The clock after a cycle of `u` ms (at most the budget), nothing credited. Using up the budget expires
+    it."""
     rule, bank, full = clock.rule, clock.bank, budget(clock, delay=delay)
     expired = clock.expired or u >= full
     if rule.kind in {"byoyomi", "canadian"}:
@@ -152,12 +153,14 @@ def with_lag(clock: Clock, credit_ms: int) -> Clock:
     return replace(clock, quota_ms=min(7 * gain, clock.quota_ms + gain - credit_ms))
 
 
-def adjust(clock: Clock, run: int, *, set_ms: int | None, add_ms: int | None, delay: bool = True) -> tuple[Clock, int]:
-    """The clock with its bank set or moved at a moment when its cycle has run `run` ms (0 when idle), and the change.
+def adjust(
+    clock: Clock, run: int, *, set_ms: int | None, add_ms: int | None, delay: bool = True
+) -> tuple[Clock, int]:
+    """The clock with its bank set or moved at a moment when its cycle has run `run` ms (0 when idle), and
+    the change.
 
-    Reading: taking time stops at a bank that reads zero; it touches neither delay, periods, block nor overtime, and one
-    that already reads less keeps what it has.
-    """
+    Reading: taking time stops at a bank that reads zero; it touches neither delay, periods, block nor
+    overtime, and one that already reads less keeps what it has."""
     gone = drawn(clock, run, delay=delay)
     if set_ms is not None:
         bank = gone + set_ms

@@ -1,8 +1,7 @@
 """What a session may be created from: the bounds, the defaults, and a list of everything that is wrong.
 
-`parse_config` and `parse_participant` take decoded JSON and give back plain values; each problem is the dotted path of
-the field. Null means absent, so absent and null are the same here.
-"""
+`parse_config` and `parse_participant` take decoded JSON and give back plain values; each problem is the
+dotted path of the field. Null means absent, so absent and null are the same here."""
 
 from __future__ import annotations
 
@@ -26,15 +25,30 @@ PARAMETERS: dict[str, dict[str, tuple[int, int, bool]]] = {  # kind -> name -> l
     "canadian": {"period_ms": (1, DAY, True), "moves": (1, 1000, True)},
     "hourglass": {},
 }
-CONFIG_NAMES = (
-    "session_id sync_mode participants groups active_participant_id total_time_ms time_per_cycle_ms increment_ms "
-    "max_time_ms time_control lag_compensation auto_advance action_on_timeout warnings_ms players_may_pause metadata"
-).split()
+CONFIG_NAMES = [
+    "session_id",
+    "sync_mode",
+    "participants",
+    "groups",
+    "active_participant_id",
+    "total_time_ms",
+    "time_per_cycle_ms",
+    "increment_ms",
+    "max_time_ms",
+    "time_control",
+    "lag_compensation",
+    "auto_advance",
+    "action_on_timeout",
+    "warnings_ms",
+    "players_may_pause",
+    "metadata",
+]
 
 
 @dataclass(slots=True)
 class Control:
-    """A parsed time control. `shown` is what the state echoes, `banks` whether it supplies the bank itself."""
+    """A parsed time control. `shown` is what the state echoes, `banks` whether it supplies the bank
+    itself."""
 
     shown: dict[str, Any]
     rules: tuple[Rule, ...]
@@ -92,7 +106,9 @@ class Config:
 class Problems(list[str]):
     """Collects the dotted paths of what is wrong while values are read."""
 
-    def integer(self, source: dict[str, Any], name: str, low: int, high: int, path: str = "", *, need: bool = False) -> int | None:
+    def integer(
+        self, source: dict[str, Any], name: str, low: int, high: int, path: str = "", *, need: bool = False
+    ) -> int | None:
         """The whole number at `name`, or None when it is absent or wrong."""
         value = source.get(name)
         if value is None and not need:
@@ -156,7 +172,9 @@ def parse_config(source: Any, key_id: str) -> tuple[Config, list[str]]:
     c.players_may_pause = bad.boolean(source, "players_may_pause")
     if c.mode and not c.owned and c.lag:
         bad.append("lag_compensation")
-    c.control = parse_control(source.get("time_control"), "time_control", c, bad, allowed=c.owned or not c.mode)
+    c.control = parse_control(
+        source.get("time_control"), "time_control", c, bad, allowed=c.owned or not c.mode
+    )
     c.warnings = _warnings(source, bad)
     c.action = _action(source, c, bad)
     c.metadata = _metadata(source, bad)
@@ -174,10 +192,14 @@ def parse_participant(source: Any, config: Config, next_index: int) -> tuple[Mem
 
 
 def _participant(source: dict[str, Any], path: str, index: int, c: Config, bad: Problems) -> Member:
-    bad.known(source, ["participant_id", "participant_index", "group_id", "total_time_ms", "time_control"], path)
+    bad.known(
+        source, ["participant_id", "participant_index", "group_id", "total_time_ms", "time_control"], path
+    )
     pid = bad.uuid(source, "participant_id", path, need=True)
     given = bad.integer(source, "participant_index", 0, 999, path)
-    member = Member(pid or "", index if source.get("participant_index") is None else -1 if given is None else given)
+    member = Member(
+        pid or "", index if source.get("participant_index") is None else -1 if given is None else given
+    )
     member.group = bad.uuid(source, "group_id", path, need=c.mode == "per_group")
     member.bank = bad.integer(source, "total_time_ms", SECOND, DAY, path)
     allowed = c.owned or not c.mode
@@ -201,10 +223,13 @@ def _bank(member: Member, source: dict[str, Any], path: str, c: Config, bad: Pro
 
 def _members(source: dict[str, Any], c: Config, bad: Problems) -> None:
     entries = bad.objects(source, "participants")
-    if source.get("participants") is None or (isinstance(source["participants"], list) and not 1 <= len(entries) <= 1000):
+    if source.get("participants") is None or (
+        isinstance(source["participants"], list) and not 1 <= len(entries) <= 1000
+    ):
         bad.append("participants")
     c.participants = [
-        Member("") if e is None else _participant(e, f"participants.{i}.", i, c, bad) for i, e in enumerate(entries)
+        Member("") if e is None else _participant(e, f"participants.{i}.", i, c, bad)
+        for i, e in enumerate(entries)
     ]
     _unique(bad, "participants", "participant_id", [m.id for m in c.participants], "")
     _unique(bad, "participants", "participant_index", [m.index for m in c.participants], -1)
@@ -216,16 +241,24 @@ def _members(source: dict[str, Any], c: Config, bad: Problems) -> None:
         group = Member(bad.uuid(entry, "group_id", path, need=True) or "")
         group.bank = bad.integer(entry, "total_time_ms", SECOND, DAY, path)
         allowed = c.owned or not c.mode
-        group.control = parse_control(entry.get("time_control"), path + "time_control", c, bad, allowed=allowed)
+        group.control = parse_control(
+            entry.get("time_control"), path + "time_control", c, bad, allowed=allowed
+        )
         c.groups.append(group)
     _unique(bad, "groups", "group_id", [g.id for g in c.groups], "")
     known = {g.id for g in c.groups}
     if source.get("groups") is None:
         # Reading: groups that only members name stand in the order of their lowest index.
-        named = dict.fromkeys(m.group for m in sorted(c.participants, key=lambda m: m.index) if m.group is not None)
+        named = dict.fromkeys(
+            m.group for m in sorted(c.participants, key=lambda m: m.index) if m.group is not None
+        )
         c.groups = [Member(group) for group in named]
     else:
-        bad.extend(f"participants.{i}.group_id" for i, m in enumerate(c.participants) if m.group and m.group not in known)
+        bad.extend(
+            f"participants.{i}.group_id"
+            for i, m in enumerate(c.participants)
+            if m.group and m.group not in known
+        )
     if c.mode == "per_group":
         for i, group in enumerate(c.groups):
             banks = [m.bank for m in c.participants if m.group == group.id]
@@ -259,7 +292,12 @@ def _warnings(source: dict[str, Any], bad: Problems) -> list[int]:
         bad.append("warnings_ms")
         return []
     for i, value in enumerate(values):
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= DAY or value in values[:i]:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int)
+            or not 1 <= value <= DAY
+            or value in values[:i]
+        ):
             bad.append(f"warnings_ms.{i}")
     return values
 
@@ -335,8 +373,15 @@ def _stages(source: Any, path: str, c: Config, bad: Problems) -> tuple[Rule, ...
             bad.append(here + ".moves")
         rules.append(
             Rule(
-                rule.kind, rule.increment_ms, rule.max_time_ms, rule.delay_ms, rule.periods, rule.period_ms,
-                rule.block_moves, moves, time,
+                rule.kind,
+                rule.increment_ms,
+                rule.max_time_ms,
+                rule.delay_ms,
+                rule.periods,
+                rule.period_ms,
+                rule.block_moves,
+                moves,
+                time,
             )
         )
     return tuple(rules)
@@ -349,7 +394,10 @@ def _rule(source: dict[str, Any], path: str, c: Config, bad: Problems, *, extra:
         return Rule()
     names = PARAMETERS[kind]
     bad.known(source, ["kind", *names, *extra], path)
-    values = {name: bad.integer(source, name, low, high, path, need=need) for name, (low, high, need) in names.items()}
+    values = {
+        name: bad.integer(source, name, low, high, path, need=need)
+        for name, (low, high, need) in names.items()
+    }
     increment = values.get("increment_ms")
     return Rule(
         kind,
@@ -395,7 +443,9 @@ def notation(text: str, cap: int | None) -> Control | None:
             return Control({"kind": kind, "delay_ms": rule.delay_ms}, (rule,), banks=True)
         if kind == "byoyomi":
             rule = Rule(kind, periods=rest[0], period_ms=rest[1] * 1000, time_ms=bank)
-            return Control({"kind": kind, "periods": rest[0], "period_ms": rule.period_ms}, (rule,), banks=True)
+            return Control(
+                {"kind": kind, "periods": rest[0], "period_ms": rule.period_ms}, (rule,), banks=True
+            )
         if kind == "canadian":
             rule = Rule(kind, block_moves=rest[0], period_ms=rest[1] * 1000, time_ms=bank)
             return Control({"kind": kind, "moves": rest[0], "period_ms": rule.period_ms}, (rule,), banks=True)

@@ -13,7 +13,12 @@ from tests.model.driver import Driver, supported_kinds
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 settings.register_profile(
-    "default", max_examples=100, stateful_step_count=30, deadline=None, print_blob=True, suppress_health_check=SLOW
+    "default",
+    max_examples=100,
+    stateful_step_count=30,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=SLOW,
 )
 # The same sequences on every run: a failure in CI is a failure of the change, and can be run again at a desk.
 settings.register_profile("ci", settings.get_profile("default"), max_examples=500, derandomize=True)

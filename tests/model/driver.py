@@ -1,7 +1,7 @@
 """Drives the library on a real server under virtual time, for the tests that hold it against the model.
 
-The virtual-time build reads the server's clock from one string key; nothing else differs from what is shipped.
-"""
+The virtual-time build reads the server's clock from one string key; nothing else differs from what is
+shipped."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Driver:
 
     def run(self, *command: str | bytes | int) -> Any:
         """Any command, untyped."""
-        return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+        return self.client.execute_command(*command)
 
     def at(self, ms: int) -> None:
         """Set the server's clock."""
@@ -90,7 +90,9 @@ class Driver:
             text = str(error)
             return Answer(code=text.split(" ", 1)[0], text=text)
 
-    def call(self, function: str, session_id: str, args: Sequence[str | bytes] = (), ms: int | None = None) -> Answer:
+    def call(
+        self, function: str, session_id: str, args: Sequence[str | bytes] = (), ms: int | None = None
+    ) -> Answer:
         """`sk_<function>` for a session, at the server time `ms` when it is given."""
         if ms is not None:
             self.at(ms)
@@ -110,7 +112,8 @@ class Driver:
 
 
 def supported_kinds(driver: Driver) -> frozenset[str]:
-    """The time controls (and `lag_compensation`) that this library offers, as it says itself by what it refuses."""
+    """The time controls (and `lag_compensation`) that this library offers, as it says itself by what it
+    refuses."""
     session = "5e550000-0000-4000-8000-0000000000fe"
     people = [{"participant_id": f"a0000000-0000-4000-8000-00000000000{i}"} for i in range(2)]
     offered = set()

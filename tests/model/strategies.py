@@ -112,15 +112,21 @@ def configs(draw: st.DrawFn, offered: frozenset[str]) -> Json:
     made["active_participant_id"] = draw(maybe(st.sampled_from([p["participant_id"] for p in people])))
     made["auto_advance"] = draw(st.sampled_from([None, False, True]))
     made["action_on_timeout"] = draw(_actions(made))
-    made["warnings_ms"] = draw(maybe(st.lists(st.sampled_from([1, 500, 1000, 1500, 4000, 9999]), max_size=4, unique=True)))
-    made["metadata"] = draw(st.sampled_from([None, {}, {"a": [], "b": {}, "c": None, "d": 2**53 - 1, "é\n\"": "\u2028"}]))
+    made["warnings_ms"] = draw(
+        maybe(st.lists(st.sampled_from([1, 500, 1000, 1500, 4000, 9999]), max_size=4, unique=True))
+    )
+    made["metadata"] = draw(
+        st.sampled_from([None, {}, {"a": [], "b": {}, "c": None, "d": 2**53 - 1, 'é\n"': "\u2028"}])
+    )
     made["players_may_pause"] = draw(st.sampled_from([None, True]))
     keep_nulls = draw(st.booleans())
     return {k: v for k, v in made.items() if keep_nulls or v is not None}
 
 
 @st.composite
-def _person(draw: st.DrawFn, offered: frozenset[str], mode: str, i: int, indexes: Any, *, grouped: bool) -> Json:
+def _person(
+    draw: st.DrawFn, offered: frozenset[str], mode: str, i: int, indexes: Any, *, grouped: bool
+) -> Json:
     person: Json = {"participant_id": PEOPLE[i]}
     if indexes is not None:
         person["participant_index"] = indexes[i]

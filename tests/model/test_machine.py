@@ -1,22 +1,29 @@
 """Random games, played on the library and on the model side by side, compared in full after every step.
 
-Under virtual time each sequence is a list of calls at exact milliseconds. `HYPOTHESIS_PROFILE=ci` plays more of them, the
-same ones each time; `soak` plays many more. A failing sequence is printed as a program of rules that can be run again.
-"""
+Under virtual time each sequence is a list of calls at exact milliseconds. `HYPOTHESIS_PROFILE=ci` plays more
+of them, the same ones each time; `soak` plays many more. A failing sequence is printed as a program of rules
+that can be run again."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from synckairos.keys import SessionKeys
 from tests.model.driver import LAG_PROBE, Answer, Driver, Snapshot
-from tests.model.model import LIVE, Json, Model, Reply
+from tests.model.model import Model, Reply
+from tests.model.session import LIVE, Json
 from tests.model.strategies import (
     BANKS,
     BREAKS,
@@ -112,13 +119,17 @@ class Machine(RuleBasedStateMachine):
         reply = self.model.call(function, session, self.numbered(session, args), self.time)
         after = self.model.sessions.get(session)
         made = None
-        if after is not None and (before is None or after.version != before.version or after.epoch != before.epoch):
+        if after is not None and (
+            before is None or after.version != before.version or after.epoch != before.epoch
+        ):
             made = after.log[after.version]
         elif before is not None and after is None:
             made = self.model.farewells[session]
         self.learn_epoch(answer, reply, made)
         self.compare_reply(answer, reply)
-        self.compare_server(session, answer, made, fresh=made is not None and "replayed" not in (reply.event or {}))
+        self.compare_server(
+            session, answer, made, fresh=made is not None and "replayed" not in (reply.event or {})
+        )
         return reply
 
     def learn_epoch(self, answer: Answer, reply: Reply, made: Json | None) -> None:
@@ -151,7 +162,10 @@ class Machine(RuleBasedStateMachine):
             for field in {"expected_epoch", "actual_epoch"} & reply.context.keys():
                 number = reply.context[field]
                 reply.context[field] = self.epochs.get(int(number), number) if number.isdigit() else number
-            assert reply.code == "VALIDATION_ERROR" or answer.context == reply.context, (answer.text, reply.context)
+            assert reply.code == "VALIDATION_ERROR" or answer.context == reply.context, (
+                answer.text,
+                reply.context,
+            )
             return
         if reply.state is not None:
             same(json.loads(answer.value), self.named(reply.state))
@@ -168,7 +182,11 @@ class Machine(RuleBasedStateMachine):
         after = self.driver.snapshot()
         messages = self.listener.heard()
         if made is None:
-            changed = {n: (self.before.get(n), after.get(n)) for n in {*after, *self.before} if after.get(n) != self.before.get(n)}
+            changed = {
+                n: (self.before.get(n), after.get(n))
+                for n in {*after, *self.before}
+                if after.get(n) != self.before.get(n)
+            }
             assert not changed, f"changed without a word: {changed}"
             assert messages == []
             return
@@ -245,7 +263,8 @@ class Machine(RuleBasedStateMachine):
             assert after.get(name.encode(), (None, -1))[1] == -1
 
     def compare_alarms(self, keys: SessionKeys, event: bytes, messages: list[tuple[str, bytes]]) -> None:
-        """The alarm set is the model's; the event was published once, the new head only when it got earlier."""
+        """The alarm set is the model's; the event was published once, the new head only when it got
+        earlier."""
         scores = {s.id: alarm for s in self.model.sessions.values() if (alarm := s.alarm()) is not None}
         flat = self.driver.run("ZRANGE", ALARMS, 0, -1, "WITHSCORES")
         found = {entry[0].decode(): int(float(entry[1])) for entry in pairs(flat)}
@@ -266,16 +285,26 @@ class Machine(RuleBasedStateMachine):
         choice = data.draw(st.integers(0, 9), "options")
         if choice == 0:
             solid = s.solid_version if s is not None else 1
-            wanted = st.sampled_from(sorted({version, max(1, version - 1), solid, max(1, solid - 1), version + 1}))
+            wanted = st.sampled_from(
+                sorted({version, max(1, version - 1), solid, max(1, solid - 1), version + 1})
+            )
             args += ["VERSION", str(data.draw(wanted, "version"))]
         if choice == 9:
             known = [epoch for owner, epoch in self.numbers if owner == session]
             current = [self.epochs[s.epoch]] * 3 if s is not None else []
             args += ["EPOCH", data.draw(st.sampled_from([*known, *current, "never"]), "epoch")]
         if choice == 1:
-            args += ["TENANT", data.draw(st.sampled_from([*TENANTS, *([s.tenant] * 3 if s and s.tenant else [])]))]
+            args += [
+                "TENANT",
+                data.draw(st.sampled_from([*TENANTS, *([s.tenant] * 3 if s and s.tenant else [])])),
+            ]
         if choice in {2, 3}:
-            args += ["ACTOR", data.draw(st.sampled_from(["ann", 'b"o\\b\n', "é\u2028😀"])), "TRACE", "00-ab-cd-01"]
+            args += [
+                "ACTOR",
+                data.draw(st.sampled_from(["ann", 'b"o\\b\n', "é\u2028😀"])),
+                "TRACE",
+                "00-ab-cd-01",
+            ]
         if choice >= 6:
             self.requests += 1
             args += ["REQUEST", f"r{self.requests}"]
@@ -346,7 +375,12 @@ class Machine(RuleBasedStateMachine):
         function = data.draw(st.sampled_from([*likely, "start", "pause", "resume"]), "function")
         self.command(data, function, session, [])
 
-    @rule(data=st.data(), step=steps, function=st.sampled_from(["complete", "cancel", "delete"]), rare=st.integers(0, 3))
+    @rule(
+        data=st.data(),
+        step=steps,
+        function=st.sampled_from(["complete", "cancel", "delete"]),
+        rare=st.integers(0, 3),
+    )
     def end(self, data: st.DataObject, step: Step, function: str, rare: int) -> None:
         """Complete, cancel, delete: seldom the session in play."""
         session = SESSIONS[0] if rare == 0 else SESSIONS[1]
@@ -399,13 +433,22 @@ class Machine(RuleBasedStateMachine):
         owner: list[str] = []
         mode = s.config.mode if s is not None else "global"
         if mode == "per_participant" and s is not None:
-            owner = ["PARTICIPANT", data.draw(st.sampled_from([*s.participants, *([s.active] * 2 if s.active else [])]))]
+            owner = [
+                "PARTICIPANT",
+                data.draw(st.sampled_from([*s.participants, *([s.active] * 2 if s.active else [])])),
+            ]
         if mode == "per_group" and s is not None:
             owner = ["GROUP", data.draw(st.sampled_from([*s.groups]))]
         if data.draw(st.integers(0, 7)) == 0:
             owner = data.draw(
                 st.sampled_from(
-                    [["PARTICIPANT", PEOPLE[0]], ["PARTICIPANT", STRANGER], ["GROUP", TEAMS[0]], ["GROUP", STRANGER], []]
+                    [
+                        ["PARTICIPANT", PEOPLE[0]],
+                        ["PARTICIPANT", STRANGER],
+                        ["GROUP", TEAMS[0]],
+                        ["GROUP", STRANGER],
+                        [],
+                    ]
                 )
             )
         if data.draw(st.booleans()):
@@ -447,7 +490,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule(data=st.data(), session=sessions, step=steps)
     def repeat(self, data: st.DataObject, session: str, step: Step) -> None:
-        """An earlier call once more: with a request id it is replayed, or no longer; without, it is a new call."""
+        """An earlier call once more: with a request id it is replayed, or no longer; without, it is a new
+        call."""
         self.pass_time(session, step)
         if self.calls[session]:
             function, args = data.draw(st.sampled_from(self.calls[session]))
@@ -459,7 +503,11 @@ class Machine(RuleBasedStateMachine):
         s = self.model.sessions.get(session)
         if s is not None and s.requests:
             request = data.draw(st.sampled_from([r[0] for r in s.requests]))
-            self.both(data.draw(st.sampled_from(["switch", "pause", "delete", "start"])), session, ["REQUEST", request])
+            self.both(
+                data.draw(st.sampled_from(["switch", "pause", "delete", "start"])),
+                session,
+                ["REQUEST", request],
+            )
 
     @rule(data=st.data(), session=sessions)
     def wrong_arguments(self, data: st.DataObject, session: str) -> None:
@@ -475,7 +523,9 @@ class Machine(RuleBasedStateMachine):
         self.both("get", session, data.draw(st.sampled_from([[], ["TENANT", TENANTS[0]]])))
         s = self.model.sessions.get(session)
         newest = s.version if s is not None else 1
-        since = data.draw(st.sampled_from(sorted({0, 1, max(0, newest - 3), max(0, newest - 1), newest, newest + 1})))
+        since = data.draw(
+            st.sampled_from(sorted({0, 1, max(0, newest - 3), max(0, newest - 1), newest, newest + 1}))
+        )
         args = [str(since)]
         match data.draw(st.integers(0, 3)):
             case 0:
@@ -503,7 +553,9 @@ class Machine(RuleBasedStateMachine):
         self.driver.run("DEL", keys.session, keys.log)
         self.driver.run("ZREM", keys.alarms, session)
         del self.model.sessions[session]
-        self.head = min((a for s in self.model.sessions.values() if (a := s.alarm()) is not None), default=None)
+        self.head = min(
+            (a for s in self.model.sessions.values() if (a := s.alarm()) is not None), default=None
+        )
         answer = self.driver.call("restore", session, [state.value, "TTL", str(TTL_S)], self.time)
         reply = self.model.restore(session, exported, self.time, TTL_S * 1000)
         made = self.model.sessions[session].log[self.model.sessions[session].version]
@@ -517,7 +569,9 @@ class Machine(RuleBasedStateMachine):
         for _, fields in self.driver.run("XRANGE", OUTBOX, "-", "+"):
             given[fields[b"id"].decode()].append(fields[b"e"])
         for session in self.model.sessions:
-            log = [entry[1][b"e"] for entry in self.driver.run("XRANGE", SessionKeys.of(session).log, "-", "+")]
+            log = [
+                entry[1][b"e"] for entry in self.driver.run("XRANGE", SessionKeys.of(session).log, "-", "+")
+            ]
             assert log == given[session][-len(log) :]
 
 
@@ -531,8 +585,8 @@ def pairs(flat: list[Any]) -> list[tuple[Any, Any]]:
 def same(found: Json, wanted: Json) -> None:
     """Two states or events are equal in full.
 
-    `warning` is a text for people, of which only the presence counts; a change may list those it touched in any order.
-    """
+    `warning` is a text for people, of which only the presence counts; a change may list those it touched in
+    any order."""
     if found.get("warning") is not None:
         assert isinstance(found["warning"], str)
         found = found | {"warning": True}
@@ -553,9 +607,13 @@ def lines(found: Any, wanted: Any, path: str = "") -> list[str]:
     """Where two JSON values differ."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         names = sorted({*found, *wanted})
-        return [x for n in names for x in lines(found.get(n, "absent"), wanted.get(n, "absent"), f"{path}.{n}")]
+        return [
+            x for n in names for x in lines(found.get(n, "absent"), wanted.get(n, "absent"), f"{path}.{n}")
+        ]
     if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
-        return [x for i, (f, w) in enumerate(zip(found, wanted, strict=True)) for x in lines(f, w, f"{path}.{i}")]
+        return [
+            x for i, (f, w) in enumerate(zip(found, wanted, strict=True)) for x in lines(f, w, f"{path}.{i}")
+        ]
     return [] if found == wanted else [f"{path}: library {found!r}, model {wanted!r}"]
 
 
@@ -598,9 +656,13 @@ WRONG: list[tuple[str, list[str]]] = [
 
 
 def test_library_follows_the_model(driver: Driver, offered: frozenset[str]) -> None:
-    listener = Listener(driver)
-    made: Callable[[], Machine] = type("Game", (Machine,), {"driver": driver, "listener": listener, "offered": offered})
+    heard = Listener(driver)
+
+    class Game(Machine):
+        """The machine on this server."""
+
+    Game.driver, Game.listener, Game.offered = driver, heard, offered
     try:
-        run_state_machine_as_test(made)  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(Game)
     finally:
-        listener.close()
+        heard.close()

@@ -51,7 +51,9 @@ def by_id(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def assert_step(step: dict[str, Any], event: dict[str, Any] | None, code: str | None, alarm: int | None) -> None:
+def assert_step(
+    step: dict[str, Any], event: dict[str, Any] | None, code: str | None, alarm: int | None
+) -> None:
     """One step came out as the scenario says."""
     expected = step["expect"]
     if expected is None:

@@ -1,0 +1,178 @@
+"""What other people's mistakes must not do: break the reply, take long, or leave a change half done."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from synckairos.errors import ValidationError, from_refusal
+from tests.core.game import SESSION, START, Game, people, players
+from tests.model.driver import Driver
+
+
+def details(core: Driver, function: str, args: list[str | bytes]) -> list[dict[str, str]]:
+    """The problems that a refused call names, read as clients read them."""
+    answer = core.call(function, SESSION, args, START)
+    assert answer.code == "VALIDATION_ERROR", answer
+    assert "\n" not in answer.text
+    error = from_refusal(answer.text)
+    assert isinstance(error, ValidationError)
+    found: list[dict[str, str]] = error.details
+    return found
+
+
+@pytest.mark.parametrize("name", ['{"x', 'a {"b', "tab\there", "\x00", '"', "\\"])
+def test_a_name_made_up_by_the_caller_does_not_break_the_refusal(core: Driver, name: str) -> None:
+    assert details(core, "start", [name, "1"])[0]["field"] == name
+    config = json.dumps({**players(1000, 1000), name: 1})
+    assert {"field": name, "message": "is unknown"} in details(core, "create", [config])
+
+
+def test_a_name_that_is_no_text_comes_back_as_text(core: Driver) -> None:
+    assert details(core, "start", [b"\xff\xfeX", "1"])[0]["field"] == "??X"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {f"x{i}": 1 for i in range(30_000)},
+        players(1000, 1000, metadata={"a": [0] * 150_000}),
+        {"sync_mode": "per_participant", "participants": [0] * 150_000},
+        players(1000, 1000, time_control={"kind": "fischer", **{f"x{i}": 1 for i in range(20_000)}}),
+        {"sync_mode": "x" * 600_000},
+    ],
+    ids=["unknown names", "metadata", "participants", "parameters", "bytes"],
+)
+def test_a_refusal_stays_small_whatever_was_sent(core: Driver, config: dict[str, Any]) -> None:
+    answer = core.call("create", SESSION, [json.dumps(config)], START)
+    assert answer.code == "VALIDATION_ERROR"
+    assert len(answer.text) < 40_000
+    assert core.run("KEYS", "sk:{ab}:*") == []
+
+
+def test_too_many_arguments_are_refused_unread(core: Driver) -> None:
+    Game(core, players(1000, 1000))
+    assert details(core, "start", ["NAME", "value"] * 1000) == [{"field": "arguments", "message": "must be at most 40"}]
+
+
+@pytest.mark.parametrize("key", ["alarms", "outbox"])
+def test_a_foreign_value_in_a_key_of_ours_leaves_the_session_as_it_was(core: Driver, key: str) -> None:
+    game = Game(core, players(60_000, 60_000))
+    game.raw("start")
+    before = core.run("HGETALL", game.keys.session)
+    place = getattr(game.keys, key)
+    core.run("DEL", place)
+    core.run("RPUSH", place, "not ours")
+    assert "WRONGTYPE" in core.call("switch", SESSION, (), START + 1000).text
+    assert core.run("HGETALL", game.keys.session) == before
+    core.run("DEL", place)
+    assert json.loads(game.raw("switch", at=1000))["version"] == 3
+
+
+@pytest.mark.parametrize("log", ["a list", "a log that is ahead"])
+def test_a_log_that_is_not_the_sessions_begins_anew(core: Driver, log: str) -> None:
+    game = Game(core, players(60_000, 60_000))
+    game.raw("start")
+    if log == "a list":
+        core.run("DEL", game.keys.log)
+        core.run("RPUSH", game.keys.log, "not ours")
+    else:
+        core.run("XADD", game.keys.log, "900-0", "e", "{}")
+    change = game.raw("switch", at=1000)
+    assert core.fcall("sk_log", [game.keys.session, game.keys.log], ["2"]).value == [change]
+    assert core.fcall("sk_log", [game.keys.session, game.keys.log], ["1"]).value is None
+
+
+@pytest.mark.parametrize("function", ["create", "start", "switch", "expire", "get", "delete"])
+def test_a_hash_that_is_no_session_is_none(core: Driver, function: str) -> None:
+    keys = Game(core, players(1000, 1000)).keys
+    core.run("FLUSHALL")
+    core.run("HSET", keys.session, "status", "running")
+    if function == "get":
+        answer = core.fcall("sk_get", [keys.session])
+    else:
+        answer = core.call(function, SESSION, [json.dumps(players(1000))] if function == "create" else (), START)
+    expected = {"create": "SESSION_EXISTS", "expire": None, "delete": None}
+    assert answer.code == expected.get(function, "SESSION_NOT_FOUND")
+    core.run("HSET", "elsewhere", "status", "running")
+    wrong = ["elsewhere", "elsewhere:log", "elsewherealarms", "elsewhereoutbox"]
+    assert core.fcall("sk_switch", wrong).code == "VALIDATION_ERROR"
+
+
+def exported(core: Driver, **config: Any) -> dict[str, Any]:
+    """A running session as `sk_get EXPORT` gives it, gone from the server afterwards."""
+    game = Game(core, {**players(60_000, 60_000), **config})
+    game.raw("start")
+    state: dict[str, Any] = json.loads(core.fcall("sk_get", [game.keys.session], ["EXPORT"]).value)
+    core.run("FLUSHALL")
+    return state
+
+
+DAMAGE: list[tuple[str, str | None]] = [
+    ("cycle", "-1 0 0 0 0 0"),
+    ("cycle", "7 1800000000000 0 0 0 1800000000000"),
+    ("cycle", "00 1800000000000 0 0 0 1800000000000"),
+    ("cycle", "0 1900000000000 0 0 0 1800000000000"),
+    ("cycle", "nonsense"),
+    ("rules", "per_participant 99999999999999999999 end_session 0 0 - fischer 0 0"),
+    ("rules", "per_group 3600000 end_session 0 0 - fischer 0 0"),
+    ("rules", "per_participant 3600000 end_session 0 0 - fischer"),
+    ("rules", "per_participant 3600000 explode 0 0 - fischer 0 0"),
+    ("rotation", "xx"),
+    ("rotation", "111"),
+    ("rotation", "1"),
+    ("p0", None),
+    ("p0", "[1,2,3]"),
+    ("p0", "[-5,0,0,9]"),
+    ("p0:shown", "{}"),
+    ("p0:shown", '"participant_id":"x"}'),
+    ("i:a0000000-0000-4000-8000-000000000000", "1"),
+    ("created", "yesterday"),
+    ("started", "1e9"),
+    ("total", '1,"status":"completed"'),
+    ("shown", '"sync_mode":"per_participant"},{'),
+    ("action", "end_session"),
+    ("status", "deleted"),
+    ("version", "-1"),
+    ("epoch", "x"),
+    ("stranger", "1"),
+    ("requests", "x"),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), DAMAGE)
+def test_a_damaged_snapshot_is_refused_and_nothing_written(core: Driver, field: str, value: str | None) -> None:
+    state = exported(core)
+    fields = state["internal"]["fields"]
+    if value is None:
+        del fields[field]
+    else:
+        fields[field] = value
+    answer = core.call("restore", SESSION, [json.dumps(state)], START)
+    assert answer.code == "VALIDATION_ERROR", answer
+    assert core.run("KEYS", "sk:{ab}:*") == []
+
+
+@pytest.mark.parametrize("moment", [-1, 0, 1.5, 1e300, "now", None])
+def test_a_snapshot_of_no_moment_is_refused(core: Driver, moment: float | str | None) -> None:
+    state = exported(core)
+    state["internal"]["exported_ms"] = moment
+    assert core.call("restore", SESSION, [json.dumps(state)], START).code == "VALIDATION_ERROR"
+
+
+def test_an_undamaged_snapshot_of_each_shape_comes_back(core: Driver) -> None:
+    group = "b0000000-0000-4000-8000-000000000000"
+    for config in (
+        {"lag_compensation": True, "warnings_ms": [5000, 1000]},
+        {"time_control": {"kind": "delay", "delay_ms": 500, "overtime_ms": 1000}},
+        {"sync_mode": "per_group", "participants": people(3, group_id=group), "groups": [{"group_id": group, "total_time_ms": 5000}]},
+        {"sync_mode": "per_cycle", "time_per_cycle_ms": 5000},
+        {"sync_mode": "global", "total_time_ms": 5000},
+        {"sync_mode": "count_up"},
+    ):
+        state = exported(core, **config)
+        answer = core.call("restore", SESSION, [json.dumps(state)], START)
+        assert answer.code is None, (config, answer)
+        core.run("FLUSHALL")

@@ -1,0 +1,112 @@
+"""The arguments of a call, as they stand after the keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from tests.model.config import DAY, UUID, Config, parse_participant
+
+
+class Refusal(Exception):
+    """A refused call: the code, what is wrong (dotted paths) and the context."""
+
+    def __init__(self, code: str, fields: Sequence[str] = (), **context: Any) -> None:
+        super().__init__(code, *fields)
+        self.code, self.fields, self.context = code, list(fields), context
+
+
+COMMON = {"TENANT", "VERSION", "EPOCH", "ACTOR", "TRACE", "REQUEST"}
+OPTIONS = {
+    "create": COMMON - {"VERSION", "EPOCH"} | {"TTL"},
+    "switch": COMMON | {"NEXT", "CURRENT", "LAG"},
+    "adjust": COMMON | {"PARTICIPANT", "GROUP", "SET", "ADD", "WITHIN", "REASON"},
+    "expire": set(),
+    "get": {"TENANT", "EXPORT"},
+    "log": {"TENANT", "EPOCH"},
+    "restore": {"TTL"},
+}
+FIRST = {
+    "create": "config",
+    "join": "participant",
+    "leave": "participant_id",
+    "log": "since",
+    "restore": "state",
+}
+BOUNDS = {
+    "VERSION": (1, 2**53),
+    "TTL": (1, 10**9),
+    "LAG": (0, DAY),
+    "SET": (0, DAY),
+    "ADD": (-DAY, DAY),
+    "WITHIN": (1, DAY),
+}
+IDS = {"NEXT", "CURRENT", "PARTICIPANT", "GROUP"}
+
+
+class Options(dict[str, Any]):
+    """The parsed arguments: options under their names in capitals, the leading one as `first`."""
+
+    first: Any = None
+
+
+def whole(text: str) -> int | None:
+    """A plain decimal number, or None."""
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdigit() else None
+
+
+def parse_options(function: str, args: Sequence[str]) -> Options:
+    """Read `NAME value` pairs; refuse everything that is wrong with them at once."""
+    options, bad, rest = Options(), [], list(args)
+    if function in FIRST:
+        if not rest:
+            raise Refusal("VALIDATION_ERROR", [FIRST[function]])
+        options.first = rest.pop(0)
+    allowed = OPTIONS.get(function, COMMON)
+    while rest:
+        name = rest.pop(0).upper()
+        if name == "EXPORT" and name in allowed:
+            options[name] = True
+            continue
+        if name not in allowed or not rest or name in options:
+            bad.append(name.lower())
+            break
+        value: Any = rest.pop(0)
+        if name in BOUNDS:
+            value = whole(value)
+            low, high = BOUNDS[name]
+            if value is None or not low <= value <= high:
+                bad.append(name.lower())
+        elif name in IDS:
+            if not UUID.fullmatch(value):
+                bad.append(name.lower())
+            value = value.lower()
+        elif name == "REASON" and len(value) > 200:
+            bad.append("reason")
+        options[name] = value
+    if function == "adjust" and not bad:
+        if ("SET" in options) == ("ADD" in options):
+            bad.append("set")
+        if "PARTICIPANT" in options and "GROUP" in options:
+            bad.append("group")
+    if function == "leave":
+        if not UUID.fullmatch(options.first):
+            bad.append("participant_id")
+        options.first = options.first.lower()
+    if function == "log":
+        options.first = whole(options.first)
+        if options.first is None or options.first < 0:
+            bad.append("since")
+    if function in {"create", "join", "restore"}:
+        try:
+            options.first = json.loads(options.first)
+        except ValueError:
+            bad.append(FIRST[function])
+    if function == "join" and not bad:
+        # What is wrong with the entry by itself is wrong in any session.
+        bad += parse_participant(options.first, Config(), 0)[1]
+    if bad:
+        raise Refusal("VALIDATION_ERROR", bad)
+    return options

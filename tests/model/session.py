@@ -1,0 +1,327 @@
+"""A session as the rules see it: who takes turns, which clock runs, and when it ends. Nothing is decided
+here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tests.model import clocks
+from tests.model.clocks import Clock, Rule
+from tests.model.config import DAY, Config, Member
+
+UNFINISHED_TTL_MS = DAY
+LIVE = {"pending", "running", "paused"}
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Party:
+    """A participant or a group: its counters, and its clock where the mode gives it one."""
+
+    id: str
+    index: int
+    group: str | None
+    control: Json | None
+    clock: Clock | None
+    time_used: int = 0
+    cycles: int = 0
+    last_turn: int | None = None
+
+
+@dataclass(slots=True)
+class Cycle:
+    """The current turn. `since` is the running time at which its clock counts from: 0, or later when a clock
+    that had run out in this cycle was given time again. `spent` is what has been charged in it already."""
+
+    start: int
+    elapsed: int | None = None
+    since: int = 0
+    spent: int = 0
+    clock: Clock | None = None
+    counting: set[int] = field(default_factory=set)
+    sent: set[int] = field(default_factory=set)
+
+    def ran(self, now: int) -> int:
+        """Running time of the cycle, pauses left out."""
+        return now - self.start if self.elapsed is None else self.elapsed
+
+
+@dataclass(slots=True)
+class Session:
+    """One session, everything the rules need and nothing else."""
+
+    id: str
+    config: Config
+    tenant: str | None
+    ttl_ms: int
+    participants: dict[str, Party]
+    groups: dict[str, Party]
+    clock: Clock | None
+    total_ms: int | None
+    max_ms: int | None
+    created: int
+    changed: int
+    status: str = "pending"
+    version: int = 1
+    solid_version: int = 1
+    epoch: int = 0
+    active: str | None = None
+    cycle: Cycle | None = None
+    time_used: int = 0
+    cycles: int = 0
+    started: int | None = None
+    completed: int | None = None
+    recovered: int | None = None
+    expired_by: str | None = None
+    requests: list[tuple[str, str, int]] = field(default_factory=list)
+    log: dict[int, Json] = field(default_factory=dict)
+
+    # Rotation and ownership
+
+    def rotation(self) -> list[Party]:
+        """Participants in turn order."""
+        return sorted(self.participants.values(), key=lambda p: p.index)
+
+    def group_rotation(self) -> list[Party]:
+        """Groups that have members, in the order of their lowest index."""
+        lowest: dict[str, int] = {}
+        for member in self.rotation():
+            if member.group is not None:
+                lowest.setdefault(member.group, member.index)
+        return [self.groups[g] for g in sorted(lowest, key=lowest.__getitem__)]
+
+    def active_party(self) -> Party | None:
+        """Who is active now; nobody while pending or when it is over."""
+        return self.participants[self.active] if self.active is not None and self.cycle is not None else None
+
+    def owner_of(self, party: Party) -> Party | None:
+        """The participant or group whose clock runs while `party` is active, when a participant or group
+        owns it."""
+        if self.config.mode == "per_participant":
+            return party
+        return (
+            self.groups[party.group] if self.config.mode == "per_group" and party.group is not None else None
+        )
+
+    def out(self, party: Party) -> bool:
+        """Whether `party` has no more turns."""
+        owner = self.owner_of(party)
+        if owner is None or owner.clock is None or self.config.action["type"] == "notify":
+            return False
+        return owner.clock.expired
+
+    def following(self, *, leaving: bool = False) -> Party | None:
+        """The next in rotation who is not out, counted from the active one; None when nobody is left."""
+        assert self.active is not None
+        here = self.participants[self.active]
+
+        def can(party: Party) -> bool:
+            return not self.out(party) and not (leaving and party is here)
+
+        if self.config.mode != "per_group":
+            ring = after(self.rotation(), here.index)
+            return next((p for p in ring if can(p)), None)
+        teams = self.group_rotation()
+        position = next(i for i, g in enumerate(teams) if g.id == here.group)
+        for team in teams[position + 1 :] + teams[: position + 1]:
+            members = [p for p in self.rotation() if p.group == team.id]
+            found = next((p for p in after(members, team.last_turn) if can(p)), None)
+            if found is not None:
+                return found
+        return None
+
+    # The running clock
+
+    @property
+    def ticking(self) -> Clock | None:
+        """The clock of the current cycle; None without a cycle or where the time has no end."""
+        party = self.active_party()
+        if party is None or self.cycle is None:
+            return None
+        if self.config.cycle_clock:
+            return self.cycle.clock
+        owner = self.owner_of(party)
+        return owner.clock if owner is not None else self.clock
+
+    @ticking.setter
+    def ticking(self, clock: Clock) -> None:
+        party = self.active_party()
+        assert party is not None
+        assert self.cycle is not None
+        owner = self.owner_of(party)
+        if self.config.cycle_clock:
+            self.cycle.clock = clock
+        elif owner is not None:
+            owner.clock = clock
+        else:
+            self.clock = clock
+
+    def delay_left(self) -> bool:
+        """Whether this cycle's delay still counts.
+
+        Reading: a cycle has one delay; a clock that ran out in it and got time again has none left.
+        """
+        return self.cycle is not None and self.cycle.since == 0
+
+    def run(self, now: int) -> int:
+        """How long the current clock has been running in this cycle."""
+        assert self.cycle is not None
+        return self.cycle.ran(now) - self.cycle.since
+
+    def deadline(self) -> int | None:
+        """When the budget ends; None when nothing runs down."""
+        clock, cycle = self.ticking, self.cycle
+        if self.status != "running" or clock is None or cycle is None or clock.expired:
+            return None
+        return cycle.start + cycle.since + clocks.budget(clock, delay=self.delay_left())
+
+    def remaining(self, now: int) -> int | None:
+        """What the running clock shows."""
+        clock = self.ticking
+        return None if clock is None else clocks.remaining(clock, self.run(now), delay=self.delay_left())
+
+    def time_up(self, now: int) -> bool:
+        """Whether the budget and the grace after it are over."""
+        deadline, clock = self.deadline(), self.ticking
+        return deadline is not None and clock is not None and now >= deadline + clocks.grace(clock)
+
+    def warning_at(self, threshold: int) -> int:
+        """When the running clock falls to a threshold."""
+        deadline, clock = self.deadline(), self.ticking
+        assert deadline is not None
+        assert clock is not None
+        return deadline - clock.overtime_ms - threshold
+
+    def alarm(self) -> int | None:
+        """When the server has to do something next."""
+        deadline, clock, cycle = self.deadline(), self.ticking, self.cycle
+        if deadline is None or clock is None or cycle is None:
+            return None
+        times = [self.warning_at(w) for w in cycle.counting]
+        return min([*times, deadline + clocks.grace(clock)])
+
+    def ttl(self, now: int) -> tuple[int, bool]:
+        """How long the keys live from now in ms, and whether that is exact or a least."""
+        if self.status not in LIVE:
+            return self.ttl_ms, True
+        deadline = self.deadline()
+        return (
+            (UNFINISHED_TTL_MS, False) if deadline is None else (max(0, deadline - now) + self.ttl_ms, True)
+        )
+
+    # Cycles
+
+    def begin(self, party: Party, at: int, *, paused: bool = False) -> None:
+        """`party` becomes active at `at`."""
+        self.active, cycle = party.id, Cycle(at, elapsed=0 if paused else None)
+        self.cycle = cycle
+        if party.group is not None:
+            self.groups[party.group].last_turn = party.index
+        if self.config.cycle_clock:
+            assert self.config.cycle_ms is not None
+            cycle.clock = Clock(self.config.cycle_ms)
+        self.count_warnings(0)
+
+    def count_warnings(self, run: int) -> None:
+        """Thresholds below what is left now, and not yet sent in this cycle, will be warned of."""
+        clock, cycle = self.ticking, self.cycle
+        assert cycle is not None
+        left = (
+            None if clock is None or clock.expired else clocks.remaining(clock, run, delay=self.delay_left())
+        )
+        cycle.counting = {w for w in self.config.warnings if left is not None and w < left} - cycle.sent
+
+    def charge(self, used: int, u: int) -> None:
+        """Charge the running clock `u` and add `used` to the counters of time; the cycle itself goes on."""
+        clock, cycle, party = self.ticking, self.cycle, self.active_party()
+        assert cycle is not None
+        assert party is not None
+        if clock is not None:
+            self.ticking = clocks.charge(clock, u, delay=self.delay_left())
+        cycle.spent += u
+        for counter in self.counters(party):
+            counter.time_used += used
+        self.time_used += used
+
+    def counters(self, party: Party) -> list[Party]:
+        """Whose counters a cycle of `party` moves.
+
+        Reading: a group counts its members' cycles in every mode.
+        """
+        return [party] if party.group is None else [party, self.groups[party.group]]
+
+    def close(self) -> None:
+        """Count the cycle that just ended; nobody is active until the next one begins."""
+        party = self.active_party()
+        assert party is not None
+        for counter in self.counters(party):
+            counter.cycles += 1
+        self.cycles += 1
+
+    def cut(self, now: int) -> None:
+        """End the running cycle early: charged at most its budget, counted, not credited."""
+        clock = self.ticking
+        if clock is None or not clock.expired:
+            run = self.run(now)
+            full = run if clock is None else clocks.budget(clock, delay=self.delay_left())
+            self.charge(min(run, full), min(run, full))
+        self.close()
+
+    def finish(self, status: str, at: int) -> None:
+        """The session is over."""
+        self.status, self.completed, self.active, self.cycle = status, at, None, None
+
+
+def after(ring: list[Party], index: int | None) -> list[Party]:
+    if index is None:
+        return ring
+    return [p for p in ring if p.index > index] + [p for p in ring if p.index <= index]
+
+
+def new_party(member: Member, config: Config, *, own: bool) -> Party:
+    clock = None
+    if own and member.bank is not None:
+        control = member.control or config.control
+        default = (Rule("fischer", config.increment_ms, config.max_ms),)
+        clock = clocks.new_clock(
+            member.bank,
+            control.rules if control is not None else default,
+            overtime_ms=control.overtime_ms if control is not None else 0,
+            staged=control is not None and control.staged,
+            lag=config.lag,
+        )
+    return Party(
+        member.id, member.index, member.group, None if member.control is None else member.control.shown, clock
+    )
+
+
+def new_session(session_id: str, c: Config, now: int, tenant: str | None, ttl_ms: int) -> Session:
+    """A pending session of a checked configuration."""
+    participants = {m.id: new_party(m, c, own=c.mode == "per_participant") for m in c.participants}
+    groups = {g.id: new_party(g, c, own=c.mode == "per_group") for g in c.groups}
+    banks = [p.clock.bank for p in [*participants.values(), *groups.values()] if p.clock is not None]
+    total, clock = c.total_ms, None
+    if c.mode == "count_up":
+        clock = None if c.max_ms is None else Clock(c.max_ms)
+    elif c.mode == "global" and not c.cycle_clock:
+        assert c.total_ms is not None
+        clock = Clock(c.total_ms)
+    elif total is None and banks:
+        total = sum(banks)
+    s = Session(
+        session_id,
+        replace(c),
+        tenant,
+        ttl_ms,
+        participants,
+        groups,
+        clock,
+        total,
+        c.max_ms,
+        created=now,
+        changed=now,
+    )
+    s.active = c.active
+    return s

@@ -1,0 +1,95 @@
+"""What is shown of a session: the state, and what a change tells of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tests.model import clocks
+from tests.model.session import Json, Party, Session
+
+
+def iso(ms: int | None) -> str | None:
+    """An instant as ISO 8601 with milliseconds and Z."""
+    if ms is None:
+        return None
+    text = datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{ms % 1000:03d}Z"
+
+
+def show_party(s: Session, party: Party, now: int) -> Json:
+    """A participant or group as the state shows it at `now`."""
+    clock, active = party.clock, s.active_party()
+    mine = active is not None and party.id in {active.id, active.group}
+    left = None if clock is None else clocks.remaining(clock)
+    if mine and active is not None and s.owner_of(active) is party:
+        left = s.remaining(now)
+    shown: Json = {
+        "total_time_ms": None if clock is None else clock.bank,
+        "time_used_ms": party.time_used,
+        "time_remaining_ms": left,
+        "cycle_count": party.cycles,
+        "is_active": mine,
+        "has_expired": clock is not None and clock.expired,
+        "time_control": party.control,
+        "clock": None if clock is None else clocks.face(clock),
+    }
+    if party.id in s.groups:
+        return {"group_id": party.id, **shown}
+    return {"participant_id": party.id, "participant_index": party.index, "group_id": party.group, **shown}
+
+
+def show_cycle(s: Session, now: int) -> Json:
+    """What state and change both say about the running cycle."""
+    party = s.participants[s.active] if s.active is not None else None
+    running = s.cycle is not None and s.status == "running"
+    return {
+        "status": s.status,
+        "active_participant_id": s.active,
+        "active_group_id": None if party is None else party.group,
+        "cycle_started_at": iso(s.cycle.start) if running and s.cycle is not None else None,
+        "deadline_ms": s.deadline(),
+        "time_remaining_ms": s.remaining(now),
+        "cycle_count": s.cycles,
+    }
+
+
+def show(s: Session, now: int) -> Json:
+    """The state at `now`."""
+    c = s.config
+    bank_in_session = c.mode == "global" and not c.cycle_clock and s.clock is not None
+    return {
+        "session_id": s.id,
+        "sync_mode": c.mode,
+        "version": s.version,
+        "epoch": s.epoch,
+        "schema": 1,
+        "participants": [show_party(s, p, now) for p in s.rotation()],
+        "groups": [show_party(s, g, now) for g in s.groups.values()],
+        "total_time_ms": s.clock.bank if bank_in_session and s.clock is not None else s.total_ms,
+        "time_per_cycle_ms": c.cycle_ms,
+        "increment_ms": c.increment_ms,
+        "max_time_ms": s.max_ms,
+        "time_control": c.control.shown
+        if c.control is not None
+        else {"kind": "fischer"}
+        if c.owned
+        else None,
+        "lag_compensation": c.lag,
+        "time_used_ms": s.time_used,
+        "cycle_elapsed_ms": None if s.cycle is None else s.cycle.ran(now),
+        "auto_advance": c.auto_advance,
+        "action_on_timeout": c.action,
+        "warnings_ms": c.warnings,
+        "players_may_pause": c.players_may_pause,
+        "metadata": c.metadata,
+        "session_started_at": iso(s.started),
+        "session_completed_at": iso(s.completed),
+        "created_at": iso(s.created),
+        "updated_at": iso(s.changed),
+        "server_time_ms": now,
+        "tenant_id": s.tenant,
+        "recovered": s.recovered is not None,
+        "recovered_at": iso(s.recovered),
+        "warning": None if s.recovered is None else True,
+        **show_cycle(s, now),
+    }
