@@ -112,6 +112,12 @@ local function read_object(text, path, most, problem)
     problem(path, 'must be a JSON object')
     return nil
   end
+  for name in pairs(raw) do
+    if name:find('\\', 1, true) then -- else it would be one name when it is judged, and another when it is kept
+      problem(name, 'must be written without escapes')
+      return nil
+    end
+  end
   return without_nulls(object), raw
 end
 

@@ -31,8 +31,8 @@ local function validation(problems)
     sentence[#sentence + 1] = 'and more'
   end
   -- An error reply is one line, and its JSON begins at the first ` {"`; what came with the input stays in the JSON as it was.
-  local text = ('VALIDATION_ERROR ' .. table.concat(sentence, '; ')):gsub('%c', ' '):gsub(' {"', ' { "')
-  return redis.error_reply(text .. ' {"details":[' .. table.concat(details, ',') .. ']}')
+  local text = (' ' .. table.concat(sentence, '; ')):gsub('%c', ' '):gsub(' {"', ' { "')
+  return refuse('VALIDATION_ERROR', text:sub(2), '{"details":[' .. table.concat(details, ',') .. ']}')
 end
 
 local function session_not_found()

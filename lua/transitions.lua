@@ -403,6 +403,7 @@ local function adjust(s, options)
     end
     session.set_session_control(s, owner, 'fischer 0 0')
     owner.bank = elapsed
+    session.touch(s, owner, true)
   end
   local reads = owner.bank
   if runs and not s.standing then

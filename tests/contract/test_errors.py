@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.conftest import Service, at, create, error
+from tests.contract.conftest import Service, at, create, error, running
 
 MIB = 1024 * 1024
 
@@ -163,6 +163,25 @@ async def test_a_client_that_goes_away_in_the_middle_harms_nobody(
         writer.transport.abort()
     assert (await api.get("/health")).status_code == 200
     assert "Traceback" not in service.log.read_text()
+
+
+async def test_a_client_that_does_not_wait_for_its_answer_is_no_failure(
+    service: Service, api: httpx.AsyncClient
+) -> None:
+    session = await running(api)
+    said = len(service.log.read_text())
+    service.redis.pause()
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", service.port)
+        writer.write(f"POST {at(session, '/switch')} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await writer.drain()
+        await asyncio.sleep(0.2)  # it waits for Redis by now
+        writer.transport.abort()
+        await asyncio.sleep(0.2)
+    finally:
+        service.redis.resume()
+    assert (await api.get(at(session))).status_code == 200
+    assert "request failed" not in service.log.read_text()[said:]
 
 
 async def test_requests_one_behind_the_other_on_one_connection(service: Service) -> None:

@@ -261,6 +261,20 @@ async def test_numbers_beyond_reach(api: httpx.AsyncClient, number: bytes) -> No
     assert fields_of(response) == ["expected_version"]
 
 
+async def test_a_name_that_is_no_text_is_named(api: httpx.AsyncClient) -> None:
+    session = await create(api)
+    for path in ("/switch", "/start", "/clock"):
+        call = api.patch if path == "/clock" else api.post
+        response = await call(at(session, path), content=b'{"\\ud800":1}', headers=JSON)
+        assert "\\ud800" in fields_of(response)
+
+
+async def test_digits_are_ascii(api: httpx.AsyncClient) -> None:
+    session = await create(api)
+    headers = httpx.Headers({"if-match": '"\u0661"'}, encoding="utf-8")
+    assert fields_of(await api.post(at(session, "/start"), headers=headers)) == ["If-Match"]
+
+
 async def test_media_types(api: httpx.AsyncClient) -> None:
     session = await create(api)
     for kind in (

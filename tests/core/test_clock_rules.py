@@ -223,7 +223,7 @@ def test_overtime_that_was_used_is_told_and_owed(core: Driver) -> None:
     ],
 )
 def test_adjusting_a_running_clock_with_delay(
-    core: Driver, at: int, change: list[str | int], bank: int, deadline: int, moved: int
+    core: Driver, at: int, change: list[str | int], *, bank: int, deadline: int, moved: int
 ) -> None:
     """10 s with a delay of 3 s: the bank is set to what it reads at this moment, the delay stays as it is."""
     control = {"kind": "delay", "delay_ms": 3000}

@@ -27,7 +27,7 @@ def details(core: Driver, function: str, args: list[str | bytes]) -> list[dict[s
 def test_a_name_made_up_by_the_caller_does_not_break_the_refusal(core: Driver, name: str) -> None:
     assert details(core, "start", [name, "1"])[0]["field"] == name
     config = json.dumps({**players(1000, 1000), name: 1})
-    assert {"field": name, "message": "is unknown"} in details(core, "create", [config])
+    assert [problem["field"] for problem in details(core, "create", [config])] == [json.dumps(name)[1:-1]]
 
 
 def test_a_name_that_is_no_text_comes_back_as_text(core: Driver) -> None:
@@ -50,6 +50,24 @@ def test_a_refusal_stays_small_whatever_was_sent(core: Driver, config: dict[str,
     assert answer.code == "VALIDATION_ERROR"
     assert len(answer.text) < 40_000
     assert core.run("KEYS", "sk:{ab}:*") == []
+
+
+@pytest.mark.parametrize("name", ["metadata", "warnings_ms", "colour"])
+def test_names_are_written_without_escapes(core: Driver, name: str) -> None:
+    """Else a name could be one when it is judged and another when it is kept."""
+    escaped = f"\\u{ord(name[0]):04x}{name[1:]}"
+    config = json.dumps(players(1000, 1000))[:-1] + f', "{escaped}": null}}'
+    assert details(core, "create", [config]) == [{"field": escaped, "message": "must be written without escapes"}]
+
+
+def test_a_stopwatch_that_gets_the_maximum_it_has_reached(core: Driver) -> None:
+    game = Game(core, {"sync_mode": "count_up", "participants": people(2)})
+    game.raw("start")
+    assert json.loads(game.raw("adjust", "SET", 0, at=1000))["payload"]["deadline_ms"] == START + 1000
+    state = json.loads(core.fcall("sk_get", [game.keys.session]).value)
+    assert (state["max_time_ms"], state["deadline_ms"], state["time_remaining_ms"]) == (1000, START + 1000, 0)
+    expired = json.loads(game.raw("expire", at=1500))["payload"]
+    assert (expired["expired_deadline_ms"], expired["late_ms"]) == (START + 1000, 500)
 
 
 def test_too_many_arguments_are_refused_unread(core: Driver) -> None:

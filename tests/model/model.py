@@ -123,9 +123,14 @@ class Model:
             **extra,
         }
         event = {
-            "v": 1, "type": kind, "session_id": s.id, "version": s.version, "epoch": s.epoch, "server_time_ms": now,
+            "v": 1,
+            "type": kind,
+            "session_id": s.id,
+            "version": s.version,
+            "epoch": s.epoch,
+            "server_time_ms": now,
             "payload": payload,
-        }  # fmt: skip
+        }
         s.log[s.version] = event
         if function == "delete":
             del self.sessions[s.id]
