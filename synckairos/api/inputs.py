@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
 from urllib.parse import parse_qsl
 
@@ -24,6 +26,18 @@ _VISIBLE = re.compile(r"[!-~]{1,255}")
 _UTF8 = re.compile(r"utf-?8", re.IGNORECASE)
 MAX_DEPTH = 64
 """How deep a body that the function library judges may be nested; its own bound is the same."""
+MAX_TRANSITION = 16 * 1024
+"""Bytes of a body that says how to change a session: far more than any needs."""
+MAX_CONFIG = 512 * 1024
+"""Bytes of a config; the function library's own bound is the same."""
+MAX_PARTICIPANT = 8 * 1024
+"""Bytes of a participant who joins; the function library's own bound is the same."""
+MAX_PROBLEMS = 100
+"""Of more problems than these the first are named."""
+MAX_NAME = 256
+"""Characters of a field's dotted path that come back in an answer."""
+_INLINE = 32 * 1024
+"""Bytes of JSON whose reading takes so short that nobody else notices."""
 
 _decoders: dict[type[Input], Callable[[bytes], Any]] = {}
 
@@ -85,6 +99,9 @@ class Reader:
     def body(self, kind: type[T]) -> T:
         """The body as `kind`; none at all is one without fields."""
         text = self.text()
+        if len(text) > MAX_TRANSITION:
+            self.problem("", f"must be at most {MAX_TRANSITION} bytes")
+            return kind()
         if text:
             decode = _decoders.get(kind)
             if decode is None:
@@ -95,8 +112,7 @@ class Reader:
                 ValueError,
                 RecursionError,
             ):  # msgspec's errors are ValueErrors, and so is UnicodeDecodeError
-                found = list(_problems_of_text(kind, text))
-                self.problems += found
+                self.problems += islice(_problems_of_text(kind, text), MAX_PROBLEMS + 1)
                 return kind()
         else:
             value = kind()
@@ -135,7 +151,7 @@ class Reader:
             return kind()
 
     def options(self, body: Body) -> Options:
-        """The options of a change: who, and on which condition; `If-Match` and `expected_version` have to agree."""
+        """The options of a change: who, and on which condition (`If-Match`, `expected_version`)."""
         version, epoch = body.expected_version, None
         headers = self.request.headers
         if "if-match" in headers:
@@ -166,8 +182,10 @@ class Reader:
         self.problem("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
         return None
 
-    def object(self) -> dict[str, msgspec.Raw] | None:
+    async def object(self, most: int) -> dict[str, msgspec.Raw] | None:
         """The body as a JSON object, each field's value the exact text that came; None when it is none.
+
+        most: bytes that it may have
 
         For what the function library judges. Its JSON parser and others do not read every text alike, so what
         could be read in two ways is refused here: names given twice, NaN and Infinity, bytes that are no
@@ -177,24 +195,33 @@ class Reader:
         if not text:
             self.problem("", "must be a JSON object")
             return None
-        try:
-            value = _parse(text)
-        except _NotJsonError as error:
-            self.problem("", str(error))
+        if len(text) > most:
+            self.problem("", f"must be at most {most} bytes")
             return None
-        if found := list(_ambiguities(value)):
-            self.problems += found
+        # A large one takes tenths of a second, in which this process would do nothing else.
+        problems = _unreadable(text) if len(text) <= _INLINE else await asyncio.to_thread(_unreadable, text)
+        if problems:
+            self.problems += problems
             return None
         fields: dict[str, msgspec.Raw] = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         return fields
 
 
+def _unreadable(text: bytes) -> list[Detail]:
+    """Why a text is no JSON object that all parsers read alike."""
+    try:
+        return list(islice(_ambiguities(_parse(text)), MAX_PROBLEMS + 1))
+    except _NotJsonError as error:
+        return [_problem("", str(error))]
+
+
 def refuse(problems: list[Detail]) -> NoReturn:
-    """Raise ValidationError with these problems."""
-    raise ValidationError(
-        "; ".join(f"{problem['field'] or 'the input'} {problem['message']}" for problem in problems),
-        details=problems,
-    )
+    """Raise ValidationError with these problems, the first MAX_PROBLEMS of them."""
+    named = problems[:MAX_PROBLEMS]
+    sentences = [f"{problem['field'] or 'the input'} {problem['message']}" for problem in named]
+    if len(problems) > MAX_PROBLEMS:
+        sentences.append("and more")
+    raise ValidationError("; ".join(sentences), details=named)
 
 
 def _problems_of_text(kind: type[Input], text: bytes) -> Iterator[Detail]:
@@ -307,5 +334,7 @@ def _encodable(text: str) -> bool:
 
 
 def _printable(text: str) -> str:
-    """The text with what UTF-8 has no bytes for, half a surrogate pair, spelled out."""
+    """A field's path, short, and what UTF-8 has no bytes for (half a surrogate pair) spelled out."""
+    if len(text) > MAX_NAME:
+        text = text[: MAX_NAME - 3] + "..."
     return text.encode(errors="backslashreplace").decode()

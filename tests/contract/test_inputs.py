@@ -275,6 +275,49 @@ async def test_digits_are_ascii(api: httpx.AsyncClient) -> None:
     assert fields_of(await api.post(at(session, "/start"), headers=headers)) == ["If-Match"]
 
 
+async def test_bodies_are_bounded_by_what_they_are_for(api: httpx.AsyncClient) -> None:
+    session = await create(api)
+    for path, most in (("/switch", 16_384), ("/start", 16_384), ("/participants", 8_192)):
+        for size, problem in ((most, "is unknown"), (most + 1, f"must be at most {most} bytes")):
+            body = b'{"x":"' + b"a" * (size - 8) + b'"}'
+            response = await api.post(at(session, path), content=body, headers=JSON)
+            details = error(response, 400, "VALIDATION_ERROR")["details"]
+            assert problem in [detail["message"] for detail in details], path
+    assert (await api.get(at(session))).json()["data"]["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/switch", json.dumps({str(i): 0 for i in range(1000)}).encode()),
+        ("/participants", b"{" + b",".join([b'"a":0'] * 1000) + b"}"),
+        ("", spliced(b'"metadata":{' + b",".join([b'"a":0'] * 70_000) + b"}")),
+        ("", spliced(b",".join(b'"%d":0' % i for i in range(1000)))),
+    ],
+    ids=["unknown", "twice", "many-twice", "unknown-to-the-library"],
+)
+async def test_of_very_many_problems_the_first_are_named(
+    api: httpx.AsyncClient, path: str, body: bytes
+) -> None:
+    path = at(await create(api), path) if path else "/v1/sessions"
+    response = await api.post(path, content=body, headers=JSON)
+    failure = error(response, 400, "VALIDATION_ERROR")
+    assert len(failure["details"]) == 100
+    assert len(response.content) < 100_000
+
+
+async def test_a_long_name_comes_back_short(api: httpx.AsyncClient) -> None:
+    session = await create(api)
+    for path, body in (
+        (at(session, "/switch"), json.dumps({"a" * 10_000: 1}).encode()),
+        ("/v1/sessions", spliced(b'"metadata":{"%b":"\\ud800"}' % (b"a" * 10_000))),
+        ("/v1/sessions", spliced(b'"%b":1' % (b"a" * 10_000))),
+    ):
+        [field] = fields_of(await api.post(path, content=body, headers=JSON))
+        assert len(field) <= 256
+        assert field.endswith("aaa...")
+
+
 async def test_media_types(api: httpx.AsyncClient) -> None:
     session = await create(api)
     for kind in (

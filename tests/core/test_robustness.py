@@ -57,7 +57,8 @@ def test_names_are_written_without_escapes(core: Driver, name: str) -> None:
     """Else a name could be one when it is judged and another when it is kept."""
     escaped = f"\\u{ord(name[0]):04x}{name[1:]}"
     config = json.dumps(players(1000, 1000))[:-1] + f', "{escaped}": null}}'
-    assert details(core, "create", [config]) == [{"field": escaped, "message": "must be written without escapes"}]
+    problem = {"field": escaped, "message": "must be written without escapes"}
+    assert details(core, "create", [config]) == [problem]
 
 
 def test_a_stopwatch_that_gets_the_maximum_it_has_reached(core: Driver) -> None:
@@ -72,7 +73,8 @@ def test_a_stopwatch_that_gets_the_maximum_it_has_reached(core: Driver) -> None:
 
 def test_too_many_arguments_are_refused_unread(core: Driver) -> None:
     Game(core, players(1000, 1000))
-    assert details(core, "start", ["NAME", "value"] * 1000) == [{"field": "arguments", "message": "must be at most 40"}]
+    problem = {"field": "arguments", "message": "must be at most 40"}
+    assert details(core, "start", ["NAME", "value"] * 1000) == [problem]
 
 
 @pytest.mark.parametrize("key", ["alarms", "outbox"])
@@ -111,7 +113,8 @@ def test_a_hash_that_is_no_session_is_none(core: Driver, function: str) -> None:
     if function == "get":
         answer = core.fcall("sk_get", [keys.session])
     else:
-        answer = core.call(function, SESSION, [json.dumps(players(1000))] if function == "create" else (), START)
+        args = [json.dumps(players(1000))] if function == "create" else []
+        answer = core.call(function, SESSION, args, START)
     expected = {"create": "SESSION_EXISTS", "expire": None, "delete": None}
     assert answer.code == expected.get(function, "SESSION_NOT_FOUND")
     core.run("HSET", "elsewhere", "status", "running")
@@ -161,7 +164,7 @@ DAMAGE: list[tuple[str, str | None]] = [
 
 
 @pytest.mark.parametrize(("field", "value"), DAMAGE)
-def test_a_damaged_snapshot_is_refused_and_nothing_written(core: Driver, field: str, value: str | None) -> None:
+def test_a_damaged_snapshot_is_refused_whole(core: Driver, field: str, value: str | None) -> None:
     state = exported(core)
     fields = state["internal"]["fields"]
     if value is None:
@@ -185,7 +188,11 @@ def test_an_undamaged_snapshot_of_each_shape_comes_back(core: Driver) -> None:
     for config in (
         {"lag_compensation": True, "warnings_ms": [5000, 1000]},
         {"time_control": {"kind": "delay", "delay_ms": 500, "overtime_ms": 1000}},
-        {"sync_mode": "per_group", "participants": people(3, group_id=group), "groups": [{"group_id": group, "total_time_ms": 5000}]},
+        {
+            "sync_mode": "per_group",
+            "participants": people(3, group_id=group),
+            "groups": [{"group_id": group, "total_time_ms": 5000}],
+        },
         {"sync_mode": "per_cycle", "time_per_cycle_ms": 5000},
         {"sync_mode": "global", "total_time_ms": 5000},
         {"sync_mode": "count_up"},

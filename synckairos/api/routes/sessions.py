@@ -12,7 +12,7 @@ import msgspec
 
 from synckairos import keys
 from synckairos.api import limits, replies, schemas
-from synckairos.api.inputs import Reader
+from synckairos.api.inputs import MAX_CONFIG, MAX_PARTICIPANT, Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
@@ -44,7 +44,7 @@ async def create_session(request: ApiRequest) -> Reply:
     reader = Reader(request)
     reader.query(schemas.NoQuery)
     key = reader.request_key()
-    config = reader.object()
+    config = await reader.object(MAX_CONFIG)
     caller = request.caller
     if reader.problems and config is not None:
         reader.problems += await _judge_config(sessions, config)
@@ -132,7 +132,7 @@ async def join_session(request: ApiRequest, session_id: str) -> Reply:
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     reader.query(schemas.NoQuery)
-    participant = reader.object()
+    participant = await reader.object(MAX_PARTICIPANT)
     options = reader.options(_conditions(reader, participant or {}))
     sessions: Sessions = request.app.ctx.sessions
     if reader.problems and participant is not None:
