@@ -8,7 +8,7 @@ local MOST_METADATA_KEYS = 100
 -- Bounds of the work: what a config or a participant can need, and what a client's own object may be before its spaces are taken out.
 local MOST_CONFIG_BYTES = 524288
 local MOST_PARTICIPANT_BYTES = 8192
-local MOST_RAW_BYTES = 65536
+local MOST_RAW_BYTES = 32768
 local MOST_UNKNOWN = 100
 
 local CONFIG = {
@@ -98,7 +98,7 @@ local function list(object, raw, name, problem)
 end
 
 -- JSON text as an object: decoded without nulls, and the raw text of its members. nil where it is none; that is a problem then.
-local function read_object(text, path, most, problem)
+local function read_object(text, path, most, known, problem)
   if #text > most then
     problem(path, 'must be at most ' .. most .. ' bytes')
     return nil
@@ -113,9 +113,9 @@ local function read_object(text, path, most, problem)
     return nil
   end
   for name in pairs(raw) do
-    if name:find('\\', 1, true) then -- else it would be one name when it is judged, and another when it is kept
+    -- A known name that is written with escapes would be one name when it is judged, and another when it is kept.
+    if name:find('\\', 1, true) and known[cjson.decode('["' .. name .. '"]')[1]] then
       problem(name, 'must be written without escapes')
-      return nil
     end
   end
   return without_nulls(object), raw
@@ -319,7 +319,7 @@ end
 -- begins at `now`; or nil and the list of problems.
 local function check(text, key_id, ttl, now)
   local problems, problem = collector()
-  local object, raw = read_object(text, 'config', MOST_CONFIG_BYTES, problem)
+  local object, raw = read_object(text, 'config', MOST_CONFIG_BYTES, CONFIG, problem)
   if not object then
     return nil, problems
   end
@@ -488,7 +488,7 @@ end
 -- Checks the participant of sk_join: see read_participant; or nil and the list of problems.
 local function check_participant(text)
   local problems, problem = collector()
-  local object = read_object(text, 'participant', MOST_PARTICIPANT_BYTES, problem)
+  local object = read_object(text, 'participant', MOST_PARTICIPANT_BYTES, PARTICIPANT, problem)
   if not object then
     return nil, problems
   end

@@ -18,6 +18,7 @@ from typing import cast
 
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 from sanic.server.websockets.impl import WebsocketImplProtocol
+from websockets.exceptions import InvalidHeader
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -33,9 +34,13 @@ MAX_UNSENT = 1024 * 1024
 """Bytes that may wait for a client to read; above it the connection is closed with 1013."""
 MAX_UNREAD = 64
 """Messages that may wait to be answered; until one is, nothing more is read from the client."""
+IN_A_ROW = 16
+"""So many messages of one client may be answered before everybody else gets a turn."""
 HEARTBEAT_S = 5.0
 UNANSWERED = 2
 """So many pings in a row without their pong end the connection."""
+OWN_CODES = frozenset({4404})
+"""Close codes beyond those of the protocol that this service sends."""
 CLOSE_TIMEOUT_S = 10.0
 SLOW_CLOSE_TIMEOUT_S = 30.0
 """A slow reader has so long to read what it was sent and learn why it is cut."""
@@ -88,9 +93,15 @@ class Socket:
 
     async def messages(self) -> AsyncIterator[tuple[str, float]]:
         """Text messages in order, each with its arrival (monotonic seconds), until either side ends."""
+        given = 0
         while True:
             while self._messages and not self._ended:
                 yield self._messages.popleft()
+                given += 1
+                if (
+                    given % IN_A_ROW == 0
+                ):  # a chunk may hold thousands that are answered without a pause
+                    await asyncio.sleep(0)
                 if self._paused and len(self._messages) < MAX_UNREAD:
                     self._paused = False
                     self._transport.resume_reading()
@@ -161,7 +172,8 @@ class Socket:
         elif frame.opcode is Opcode.BINARY:
             self.end(CloseCode.UNSUPPORTED_DATA, "messages are text")
         elif frame.opcode in (Opcode.TEXT, Opcode.CONT):
-            self._chunks.append(bytes(frame.data))
+            if frame.data:  # empty ones would add up without end
+                self._chunks.append(bytes(frame.data))
             if frame.fin:
                 data, self._chunks = b"".join(self._chunks), []
                 self._message(data)
@@ -200,7 +212,11 @@ class Socket:
         close = self.ws_proto.close_sent or self.ws_proto.close_rcvd
         if self.ws_proto.close_rcvd_then_sent:
             close = self.ws_proto.close_rcvd
-        metrics.websocket_closes.labels(str(int(close.code) if close else 1006)).inc()
+        code = int(close.code) if close else 1006
+        # Codes from 3000 up are free to be made up by clients; one of them is ours.
+        metrics.websocket_closes.labels(
+            "other" if code >= 3000 and code not in OWN_CODES else str(code)
+        ).inc()
         metrics.websocket_connections.dec()
         if not self.closed.done():
             self.closed.set_result(None)
@@ -230,12 +246,12 @@ def upgrade(request: ApiRequest, subprotocol: str) -> Socket:
         state=State.OPEN,
         max_size=MAX_MESSAGE,
     )
-    response = ws_proto.accept(WebSocketProtocol.sanic_request_to_ws_request(request))
+    try:
+        response = ws_proto.accept(WebSocketProtocol.sanic_request_to_ws_request(request))
+    except InvalidHeader as error:
+        raise _no_handshake(error) from error
     if response.status_code != 101:
-        raise ValidationError(
-            "this is a WebSocket; the request has to be a WebSocket handshake",
-            details=[{"field": "", "message": str(ws_proto.handshake_exc)}],
-        )
+        raise _no_handshake(ws_proto.handshake_exc)
     protocol = cast(WebSocketProtocol, request.transport.get_protocol())
     assert protocol.transport is not None
     protocol.transport.write(response.serialize())
@@ -246,3 +262,10 @@ def upgrade(request: ApiRequest, subprotocol: str) -> Socket:
     if early:
         socket.data_received(early)
     return socket
+
+
+def _no_handshake(why: Exception | None) -> ValidationError:
+    return ValidationError(
+        "this is a WebSocket; the request has to be a WebSocket handshake",
+        details=[{"field": "", "message": str(why)}],
+    )

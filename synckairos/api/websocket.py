@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator
-from math import isfinite
 from time import monotonic
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -27,6 +26,7 @@ from synckairos.api.socket import HEARTBEAT_S, MAX_MESSAGE, UNANSWERED, Socket, 
 from synckairos.clock import ServerClock
 from synckairos.errors import (
     Detail,
+    Forbidden,
     InternalError,
     RateLimitExceeded,
     SessionNotFound,
@@ -56,6 +56,8 @@ RequestId = Annotated[
 ]
 Count = Annotated[int, Meta(ge=0, extra={"must": "must be a whole number from 0"})]
 Number = Annotated[int | float, Meta(extra={"must": "must be a number"})]
+_WITHIN = Meta(ge=-(2**53), le=2**53, extra={"must": "must be milliseconds, at most 2^53 either way"})
+Milliseconds = Annotated[int, _WITHIN] | Annotated[float, _WITHIN]
 
 
 class Message(Input, frozen=True, forbid_unknown_fields=False):
@@ -80,9 +82,9 @@ class Ping(Message, frozen=True, kw_only=True):
 class Clock(Message, frozen=True, kw_only=True):
     """What the client found: its clock is `offset_ms` behind the server's, give or take `uncertainty_ms`."""
 
-    offset_ms: Number
-    rtt_ms: Number | None = None
-    uncertainty_ms: Number | None = None
+    offset_ms: Milliseconds
+    rtt_ms: Milliseconds | None = None
+    uncertainty_ms: Milliseconds | None = None
 
 
 class Reconnect(Message, frozen=True, kw_only=True):
@@ -150,6 +152,7 @@ class _Endpoint:
             )
         if context.draining:
             raise StorageUnavailable("the service is shutting down")
+        _check_origin(request)
         await limits.take_per_address(request, limits.WEBSOCKET)
         if len(context.websockets) >= context.settings.max_websockets:
             raise RateLimitExceeded("this process has as many WebSockets as it may have")
@@ -168,6 +171,20 @@ class _Endpoint:
             socket.end(INTERNAL_ERROR, "something went wrong inside the service")
         finally:
             context.websockets.discard(conversation)
+
+
+def _check_origin(request: ApiRequest) -> None:
+    """Where origins are listed, keep the pages of others out.
+
+    Browsers apply no rule of their own to WebSockets; they only say which page asks. Whoever sends no
+    `Origin` is no browser, and the service's own pages are always welcome. Raises Forbidden.
+    """
+    allowed = request.app.ctx.settings.allowed_origins
+    origin = request.headers.get("origin")
+    if not allowed or "*" in allowed or origin is None or origin in allowed:
+        return
+    if origin.partition("://")[2] != request.headers.get("host"):
+        raise Forbidden("pages of this origin may not connect")
 
 
 async def _close_all(app: Sanic[Any, Any]) -> None:
@@ -260,8 +277,7 @@ class Conversation:
                 case Ping():
                     self._pong(message, arrived)
                 case Clock():
-                    if isfinite(message.offset_ms):
-                        metrics.client_clock_offset.observe(abs(message.offset_ms) / 1000.0)
+                    metrics.client_clock_offset.observe(abs(message.offset_ms) / 1000.0)
                 case Reconnect():
                     await self._reconnect(message)
                 case Command():

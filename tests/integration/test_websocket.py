@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
@@ -14,7 +15,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 
+from synckairos import metrics
 from synckairos.api import socket as socket_module
+from synckairos.api.websocket import Conversation
 from tests import servers
 from tests.live import Service, Watcher, eventually, game, service, settings, versions
 
@@ -121,6 +124,50 @@ async def test_a_broken_handshake_is_refused_in_the_shape_of_all_errors(live: Se
     assert reply.json()["error"]["code"] == "VALIDATION_ERROR"
 
 
+async def test_a_handshake_with_a_header_that_is_none(live: Service) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
+    writer.write(
+        f"GET /ws?session_id={uuid.uuid4()} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        "X-Odd: a\x0bb\r\n\r\n".encode()
+    )
+    async with asyncio.timeout(10):
+        head = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    ("listed", "origin", "welcome"),
+    [
+        ("", "https://elsewhere.example", True),
+        ("*", "https://elsewhere.example", True),
+        ("https://play.example", "https://play.example", True),
+        ("https://play.example", None, True),
+        ("https://play.example", "the service's own", True),
+        ("https://play.example", "https://elsewhere.example", False),
+        ("https://play.example", "https://play.example.elsewhere.example", False),
+        ("https://play.example", "null", False),
+    ],
+)
+async def test_pages_of_origins_that_are_not_listed_stay_out(
+    redis: servers.Server, listed: str, origin: str | None, *, welcome: bool
+) -> None:
+    async with service(settings(redis.url, ALLOWED_ORIGINS=listed)) as running:
+        session_id = await game(running.sessions)
+        if origin == "the service's own":
+            origin = f"http://127.0.0.1:{running.port}"
+        if welcome:
+            async with running.follow(session_id, origin=origin) as client:
+                assert (await client.ask(type="SWITCH", request_id="r"))["type"] == "ACK"
+        else:
+            with pytest.raises(InvalidStatus) as refused:
+                async with running.watch(session_id, origin=origin):
+                    pass
+            assert refused.value.response.status_code == 403
+            assert json.loads(refused.value.response.body)["error"]["code"] == "FORBIDDEN"
+
+
 async def test_events_come_byte_for_byte_as_the_library_made_them(live: Service) -> None:
     session_id = await game(live.sessions)
     async with live.follow(session_id) as first, live.follow(session_id) as second:
@@ -194,6 +241,8 @@ async def test_a_switch_says_who_is_next_who_was_active_and_at_which_version(liv
             ["expected_version", "next_participant_id", "nxt"],
         ),
         ('{"type":"CLOCK"}', ["offset_ms"]),
+        ('{"type":"CLOCK","offset_ms":1e308,"rtt_ms":-1e308}', ["offset_ms", "rtt_ms"]),
+        ('{"type":"CLOCK","offset_ms":1' + "0" * 400 + "}", ["offset_ms"]),
     ],
 )
 async def test_what_is_not_understood_is_answered_with_all_that_is_wrong(
@@ -436,3 +485,38 @@ async def test_limits_of_connections_and_messages(redis: servers.Server) -> None
             assert [answer["type"] for answer in answers] == ["ACK"] * 10 + ["ERROR"]
             assert answers[-1]["error"]["code"] == "RATE_LIMIT_EXCEEDED"
             assert answers[-1]["request_id"] == "fast-10"
+
+
+async def test_close_codes_that_clients_make_up_make_no_metrics(live: Service) -> None:
+    session_id = await game(live.sessions)
+    for code in (3123, 4567):
+        async with live.follow(session_id) as client:
+            await client.socket.close(code)
+    await eventually(lambda: not live.app.ctx.websockets)
+    shown = metrics.render().decode()
+    assert 'synckairos_websocket_closes_total{code="other"}' in shown
+    assert "3123" not in shown
+    assert "4567" not in shown
+
+
+async def test_many_messages_at_once_leave_others_their_turn(
+    live: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = 0
+    answered: list[int] = []
+
+    async def others() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(Conversation, "_pong", lambda *_: answered.append(turn))
+    session_id = await game(live.sessions)
+    async with live.follow(session_id) as client:
+        elsewhere = asyncio.create_task(others())
+        ping = Frame(Opcode.TEXT, b'{"type":"PING","t1":1}').serialize(mask=True)
+        client.socket.transport.write(ping * 1000)
+        await eventually(lambda: len(answered) == 1000)
+        elsewhere.cancel()
+    assert max(Counter(answered).values()) <= socket_module.IN_A_ROW

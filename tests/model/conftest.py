@@ -21,7 +21,9 @@ settings.register_profile(
     suppress_health_check=SLOW,
 )
 # The same sequences on every run: a failure in CI is a failure of the change, and can be run again at a desk.
-settings.register_profile("ci", settings.get_profile("default"), max_examples=700, stateful_step_count=40, derandomize=True)
+settings.register_profile(
+    "ci", settings.get_profile("default"), max_examples=700, stateful_step_count=40, derandomize=True
+)
 settings.register_profile("soak", settings.get_profile("default"), max_examples=5000, stateful_step_count=60)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
