@@ -191,10 +191,18 @@ def start(kind: Kind, **config: str) -> Server:
 def start_replica(of: Server, **config: str) -> Server:
     """Starts a replica and waits until it has everything."""
     replica = start(of.kind, replicaof=f"127.0.0.1 {of.port}", **config)
-    with replica.sync_client() as client:
+    with replica.sync_client() as client, of.sync_client() as primary:
         _wait_for(
             lambda: client.info("replication")["master_link_status"] == "up", "the replica to be in step"
         )
+
+        # A new replica says only after up to a second how far it is; until then the primary waits for it in vain.
+        def confirmed() -> bool:
+            primary.set("probe", 1)
+            primary.delete("probe")
+            return bool(primary.wait(1, 100))
+
+        _wait_for(confirmed, "the replica to confirm what it has")
     return replica
 
 

@@ -98,9 +98,7 @@ class Socket:
             while self._messages and not self._ended:
                 yield self._messages.popleft()
                 given += 1
-                if (
-                    given % IN_A_ROW == 0
-                ):  # a chunk may hold thousands that are answered without a pause
+                if given % IN_A_ROW == 0:  # a chunk may hold thousands that are answered without a pause
                     await asyncio.sleep(0)
                 if self._paused and len(self._messages) < MAX_UNREAD:
                     self._paused = False

@@ -237,6 +237,7 @@ class Model:
         return "session.cancelled", {}
 
     def _delete(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
+        # Reading: the event shows the running cycle as it was, like the status.
         return "session.deleted", {}
 
     def _expire(self, s: Session, options: Options, now: int) -> tuple[str, Json] | None:
@@ -364,6 +365,7 @@ class Model:
             s.cut(now)
             following = s.following(leaving=True)
             if following is None:
+                # Reading: the event stays the leave; there is no deadline, so it is over now.
                 s.finish("expired", now)
             else:
                 s.begin(following, now, paused=s.status == "paused")
@@ -406,6 +408,7 @@ def expire(s: Session, now: int) -> tuple[str, Json]:
     if following is not None:
         activate(s, following, at)
         return "participant.expired", extra
+    # Reading: a cycle's clock is no session's, so there the only other participant wins.
     mine = s.owner_of(active) or active
     rivals = s.group_rotation() if s.config.mode == "per_group" else s.rotation()
     rivals = [r for r in rivals if r is not mine and not (r.clock is not None and r.clock.expired)]

@@ -261,7 +261,10 @@ class Session:
         self.cycles += 1
 
     def cut(self, now: int) -> None:
-        """End the running cycle early: charged at most its budget, counted, not credited."""
+        """End the running cycle early: charged at most its budget, counted, not credited.
+
+        Reading: no move is counted, no block or stage begins, and an hourglass hands nothing over.
+        """
         clock = self.ticking
         if clock is None or not clock.expired:
             run = self.run(now)
