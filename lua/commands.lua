@@ -187,7 +187,11 @@ local function create(keys, args)
   local participants, groups = state.show_all(s, state.all_fields(key), turn)
   given = given == NONE and {} or given
   given.function_name = 'sk_create'
-  events.commit(s, turn, 'session.created', given, nil, participants, groups)
+  local change = events.commit(s, turn, 'session.created', given, nil, participants, groups)
+  if type(change) == 'table' then
+    redis.call('UNLINK', key)
+    return change
+  end
   return state.build(s, false, participants, groups)
 end
 
@@ -268,7 +272,11 @@ local function restore(keys, args)
   redis.call('UNLINK', log)
   state.write_fields(key, list)
   local s = session.load(keys)
-  events.commit(s, transitions.current_turn(s), 'session.recovered', NONE)
+  local change = events.commit(s, transitions.current_turn(s), 'session.recovered', NONE)
+  if type(change) == 'table' then
+    redis.call('UNLINK', key)
+    return change
+  end
   return state.build(s)
 end
 

@@ -52,7 +52,7 @@ local function is_kept(text)
     return true
   end
   local kind, numbers = text:match('^(%l+) ([%d ]+)[ +~%d]*$')
-  if not KINDS[kind] or #text > 100 then
+  if not KINDS[kind] or #text > 100 or text:find(('%d'):rep(12)) then
     return false
   end
   -- A number that is not there is nil, and then the table has fewer names than one that was packed.

@@ -33,43 +33,68 @@ local function left_text(record, left)
   return left and session.integer(left) or nil
 end
 
--- A record as it is shown now. turn: whose turn it is, nil for nobody's; left: what is left of its clock, as text or nil.
-local function show(s, record, turn, left)
+-- Puts a record as it is shown now behind the first `n` pieces of a text; returns how many pieces there are then. turn: whose turn it is, nil for
+-- nobody's; left: what is left of its clock, as text or nil.
+local function show(pieces, n, s, record, turn, left)
   local live = turn and is_live(s)
   if not (live and record == turn.owner) then
     left = record.owns and left_text(record, clock.idle(record)) or nil
   end
-  return session.show(record, left, live and (record == turn.participant or record == turn.group))
+  return session.show(pieces, n, record, left, live and (record == turn.participant or record == turn.group))
 end
 
--- The JSON of the touched participants, and of the touched groups.
-local function show_touched(s, turn, left)
-  local participants, groups
+-- The same for all touched records whose fields begin with this byte, with commas between.
+local function show_touched(pieces, n, s, first, turn, left)
+  local begin = n
   local record = s.first_touched
   while record do
-    local first = record.field:byte()
-    if first == 112 and not record.gone then -- p
-      local text = show(s, record, turn, left)
-      participants = participants and participants .. ',' .. text or text
-    elseif first == 103 then -- g
-      local text = show(s, record, turn, left)
-      groups = groups and groups .. ',' .. text or text
+    if record.field:byte() == first and not record.gone then
+      if n > begin then
+        n = n + 1
+        pieces[n] = ','
+      end
+      n = show(pieces, n, s, record, turn, left)
     end
     record = record.next_touched
   end
-  return participants or '', groups or ''
+  return n
 end
 
--- The JSON of an event. id, version, now, left and deadline (the last two nil for none) are text, and so is the session's count.
+local PARTICIPANT, GROUP = 112, 103 -- p, g
+
+-- The pieces of the event that is being built; kept, because a table that grows again for every event is dear. Only the first n are ever read.
+local event_pieces = {}
+
+-- The JSON of an event. id, version, now, left and deadline (the last two nil for none) are text, and so is the session's count. participants
+-- and groups: their JSON, nil for those that are touched.
 local function build(s, turn, event, given, extra, id, version, now, left, deadline, participants, groups)
   local participant_id, group_id = active_ids(turn)
-  return '{"v":1,"type":"' .. (TYPES[event] or 'STATE_UPDATE') .. '","session_id":"' .. id .. '","version":' .. version
-    .. ',"epoch":"' .. s.epoch .. '","server_time_ms":' .. now .. ',"payload":{"event":"' .. event .. '","reason":"' .. (REASONS[event] or 'manual')
-    .. '","status":"' .. s.status .. '","active_participant_id":' .. participant_id .. ',"active_group_id":' .. group_id .. ',"cycle_started_at":'
-    .. (s.status == 'running' and '"' .. formats.iso(s.since) .. '"' or 'null') .. ',"deadline_ms":' .. (deadline or 'null') .. ',"time_remaining_ms":'
-    .. (left or 'null') .. ',"cycle_count":' .. s.count .. ',"participants":[' .. participants .. '],"groups":[' .. groups
-    .. '],"actor":' .. (given.ACTOR and json.quote(given.ACTOR) or 'null') .. ',"trace":' .. (given.TRACE and json.quote(given.TRACE) or 'null')
-    .. (extra or '') .. '}}'
+  local pieces = event_pieces
+  pieces[1], pieces[2], pieces[3], pieces[4] = '{"v":1,"type":"', TYPES[event] or 'STATE_UPDATE', '","session_id":"', id
+  pieces[5], pieces[6], pieces[7], pieces[8] = '","version":', version, ',"epoch":"', s.epoch
+  pieces[9], pieces[10], pieces[11], pieces[12] = '","server_time_ms":', now, ',"payload":{"event":"', event
+  pieces[13], pieces[14], pieces[15], pieces[16] = '","reason":"', REASONS[event] or 'manual', '","status":"', s.status
+  pieces[17], pieces[18], pieces[19], pieces[20] = '","active_participant_id":', participant_id, ',"active_group_id":', group_id
+  pieces[21], pieces[22] = ',"cycle_started_at":', s.status == 'running' and '"' .. formats.iso(s.since) .. '"' or 'null'
+  pieces[23], pieces[24], pieces[25], pieces[26] = ',"deadline_ms":', deadline or 'null', ',"time_remaining_ms":', left or 'null'
+  pieces[27], pieces[28], pieces[29] = ',"cycle_count":', s.count, ',"participants":['
+  local n = 29
+  if participants then
+    pieces[30], n = participants, 30
+  else
+    n = show_touched(pieces, n, s, PARTICIPANT, turn, left)
+  end
+  pieces[n + 1] = '],"groups":['
+  n = n + 1
+  if groups then
+    pieces[n + 1], n = groups, n + 1
+  else
+    n = show_touched(pieces, n, s, GROUP, turn, left)
+  end
+  pieces[n + 1], pieces[n + 2] = '],"actor":', given.ACTOR and json.quote(given.ACTOR) or 'null'
+  pieces[n + 3], pieces[n + 4] = ',"trace":', given.TRACE and json.quote(given.TRACE) or 'null'
+  pieces[n + 5], pieces[n + 6] = extra or '', '}}'
+  return table.concat(pieces, '', 1, n + 6)
 end
 
 -- What is left of the clock whose turn it is, as text; nil for none.
@@ -79,14 +104,17 @@ local function running_left(s, turn)
 end
 
 -- Sets the session's alarm (`at` is the same as text), and wakes the timekeepers when the head of the alarms got earlier by it. `before` is the
--- session's own alarm until now: when that was not later, the head cannot have got earlier and need not be read.
+-- session's own alarm until now: when that was not later, the head cannot have got earlier and need not be read. Returns an error, nil for none.
 local function set_alarm(s, id, at, before)
   local alarms, alarm = s.keys[3], s.alarm
   if alarm == 0 then
-    redis.call('ZREM', alarms, id)
-    return
+    local removed = redis.pcall('ZREM', alarms, id)
+    return type(removed) == 'table' and removed or nil
   end
-  redis.call('ZADD', alarms, at, id)
+  local added = redis.pcall('ZADD', alarms, at, id)
+  if type(added) == 'table' then
+    return added
+  end
   if before == 0 or alarm < before then
     local head = redis.call('ZRANGE', alarms, 0, 1, 'WITHSCORES')
     if head[1] == id and tonumber(head[4]) ~= alarm then
@@ -110,7 +138,7 @@ local function append(log, number, version, text)
   end
 end
 
--- Writes and publishes the change that `s` holds and returns its JSON.
+-- Writes and publishes the change that `s` holds and returns its JSON; or, with nothing written, the error of a key that is not ours.
 -- turn: whose turn it is from now on, or nil; given: the options; extra: further fields of the payload, each with a comma before it; participants and
 -- groups: their JSON, where it is there already, else that of the touched ones is made.
 local function commit(s, turn, event, given, extra, participants, groups)
@@ -137,21 +165,27 @@ local function commit(s, turn, event, given, extra, participants, groups)
   local deadline = ends and integer(ends)
   local alarm = s.alarm == ends and deadline or integer(s.alarm)
   s.used, s.count = integer(s.used), integer(s.count)
-  if not participants then
-    participants, groups = show_touched(s, turn, left)
-  end
   local text = build(s, turn, event, given, extra, id, version, now, left, deadline, participants, groups)
   if given.REQUEST then
     session.remember_request(s, given.REQUEST, given.function_name, version)
   end
 
-  -- First what can fail, because somebody wrote something else into one of our keys: an alarm that is off is put right by sk_expire, a log that
-  -- does not fit is begun anew; the hash was read and cannot fail.
+  -- First what can fail, because somebody wrote something else into one of our keys, so that nothing is half done; the hash was read and cannot fail.
   local call = redis.call
   if s.alarm ~= before then
-    set_alarm(s, id, alarm, before)
+    local failed = set_alarm(s, id, alarm, before)
+    if failed then
+      return failed
+    end
   end
-  call('XADD', keys[4], '*', 'id', id, 'e', text)
+  local added = redis.pcall('XADD', keys[4], '*', 'id', id, 'e', text)
+  if type(added) == 'table' then
+    if s.alarm ~= before then
+      s.alarm = before
+      set_alarm(s, id, integer(before), before)
+    end
+    return added
+  end
   append(keys[2], s.version, version, text)
   session.save(s, version, now, alarm)
   session.prolong(s, ends)
@@ -167,8 +201,8 @@ local function commit_deletion(s, turn, given)
   local id = session.id_of(s)
   local text = build(s, turn, 'session.deleted', given, nil, id, version, session.integer(s.now), running_left(s, turn),
     ends and session.integer(ends), '', '')
-  redis.call('ZREM', keys[3], id)
   redis.call('XADD', keys[4], '*', 'id', id, 'e', text)
+  redis.pcall('ZREM', keys[3], id)
   redis.call('UNLINK', keys[1], keys[2])
   redis.call('HSET', keys[1], 'status', 'deleted', 'version', version, 'epoch', s.epoch)
   redis.call('PEXPIRE', keys[1], TOMBSTONE_MS)

@@ -215,16 +215,22 @@ local function encode(changed)
     .. (changed.clock ~= '' and ',' .. changed.clock .. ']' or ']')
 end
 
--- What is shown of a record, whose numbers are written down: `left` ms as text (nil: a clock without end), active or not.
-local function show(owner, left, active)
-  active = active and ',"is_active":true' or ',"is_active":false'
+-- Puts what is shown of a record, whose numbers are written down, behind the first `n` pieces of a text; returns how many pieces there are then.
+-- left: ms as text (nil: a clock without end). In pieces, because Lua keeps every text that it makes once: each long one is looked for among all
+-- there are, and those of one session differ in so few places that they are hard to tell apart.
+local function show(pieces, n, owner, left, active)
   if owner.owns then
-    return '{"total_time_ms":' .. owner.bank_text .. ',"time_used_ms":' .. owner.used .. ',"time_remaining_ms":' .. (left or 'null')
-      .. ',"cycle_count":' .. owner.cycles .. active .. (owner.expired and ',"has_expired":true,"clock":' or ',"has_expired":false,"clock":')
-      .. (owner.clock ~= '' and owner.clock or '{}') .. ',' .. owner.shown
+    pieces[n + 1], pieces[n + 2], pieces[n + 3], pieces[n + 4] = '{"total_time_ms":', owner.bank_text, ',"time_used_ms":', owner.used
+    pieces[n + 5], pieces[n + 6], pieces[n + 7], pieces[n + 8] = ',"time_remaining_ms":', left or 'null', ',"cycle_count":', owner.cycles
+    pieces[n + 9] = active and ',"is_active":true' or ',"is_active":false'
+    pieces[n + 10] = owner.expired and ',"has_expired":true,"clock":' or ',"has_expired":false,"clock":'
+    pieces[n + 11], pieces[n + 12], pieces[n + 13] = owner.clock ~= '' and owner.clock or '{}', ',', owner.shown
+    return n + 13
   end
-  return '{"total_time_ms":null,"time_used_ms":' .. owner.used .. ',"time_remaining_ms":null,"cycle_count":' .. owner.cycles .. active
-    .. ',"has_expired":false,"clock":null,' .. owner.shown
+  pieces[n + 1], pieces[n + 2], pieces[n + 3] = '{"total_time_ms":null,"time_used_ms":', owner.used, ',"time_remaining_ms":null,"cycle_count":'
+  pieces[n + 4], pieces[n + 5] = owner.cycles, active and ',"is_active":true' or ',"is_active":false'
+  pieces[n + 6], pieces[n + 7] = ',"has_expired":false,"clock":null,', owner.shown
+  return n + 7
 end
 
 -- What never changes of a participant and of a group. control: JSON or null.

@@ -125,7 +125,8 @@ local function is_sound(fields, exported_ms)
   extras = tonumber(extras)
   if not (modes.MODES[mode_name] and options.integer(ttl, 1000, 31536000000) and config.ACTIONS[action] and extras <= 3
     and options.integer(cycle_ms, 0, options.DAY_MS) and (warnings == '-' or warnings:find('^[%d,]+$')) and (control == '-' or controls.is_kept(control))
-    and is_object(fields.action) and is_object('{' .. (fields.shown or '') .. '}') and (fields.rotation or ''):find('^[1x._]+$') and #fields.rotation <= 1000
+    and is_object(fields.action) and (fields.shown or '') ~= '' and is_object('{' .. fields.shown .. '}')
+    and (fields.rotation or ''):find('^[1x._]+$') and #fields.rotation <= 1000
     and fields.rotation:sub(-1) ~= '_' and (active == '-1' or (is_index(active) and fields['p' .. active]))) then
     return false
   end

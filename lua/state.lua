@@ -25,18 +25,26 @@ end
 -- The JSON of all participants and of all groups. fields: all of the hash.
 local function show_all(s, fields, turn)
   local left = events.running_left(s, turn)
-  local function shown(field)
+  local pieces, n = {}, 0
+  local function add(field)
     local text = fields[field]
-    return text and events.show(s, s[field] or session.adopt(s, field, text, fields[field .. ':shown']), turn, left)
+    if text then
+      if n > 0 then
+        n = n + 1
+        pieces[n] = ','
+      end
+      n = events.show(pieces, n, s, s[field] or session.adopt(s, field, text, fields[field .. ':shown']), turn, left)
+    end
   end
-  local participants, groups = {}, {}
   for index = 0, #s.rotation - 1 do
-    participants[#participants + 1] = shown(session.participant_field(index))
+    add(session.participant_field(index))
   end
+  local participants = table.concat(pieces, '', 1, n)
+  n = 0
   for id in (fields.groups or ''):gmatch('[^,]+') do
-    groups[#groups + 1] = shown('g:' .. id)
+    add('g:' .. id)
   end
-  return table.concat(participants, ','), table.concat(groups, ',')
+  return participants, table.concat(pieces, '', 1, n)
 end
 
 -- s: a loaded session whose changes, if any, are written. participants and groups: their JSON, where it is there already.

@@ -196,7 +196,7 @@ def start_replica(of: Server, **config: str) -> Server:
             lambda: client.info("replication")["master_link_status"] == "up", "the replica to be in step"
         )
 
-        # A new replica says only after up to a second how far it is; until then the primary waits for it in vain.
+        # A new replica says how far it is after up to a second; before that the primary waits in vain.
         def confirmed() -> bool:
             primary.set("probe", 1)
             primary.delete("probe")

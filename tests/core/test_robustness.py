@@ -91,6 +91,23 @@ def test_a_foreign_value_in_a_key_of_ours_leaves_the_session_as_it_was(core: Dri
     assert json.loads(game.raw("switch", at=1000))["version"] == 3
 
 
+def test_a_pause_that_cannot_be_told_leaves_the_alarm(core: Driver) -> None:
+    game = Game(core, players(60_000, 60_000))
+    game.raw("start")
+    core.run("DEL", game.keys.outbox)
+    core.run("SET", game.keys.outbox, "not ours")
+    assert "WRONGTYPE" in core.call("pause", SESSION, (), START + 1000).text
+    assert int(core.run("ZSCORE", game.keys.alarms, SESSION)) == START + 60_000
+
+
+def test_a_session_that_cannot_be_told_is_not_created(core: Driver) -> None:
+    keys = Game(core, players(1000, 1000)).keys
+    core.run("FLUSHALL")
+    core.run("SET", keys.outbox, "not ours")
+    assert "WRONGTYPE" in core.call("create", SESSION, [json.dumps(players(1000, 1000))], START).text
+    assert core.run("EXISTS", keys.session, keys.log) == 0
+
+
 @pytest.mark.parametrize("log", ["a list", "a log that is ahead"])
 def test_a_log_that_is_not_the_sessions_begins_anew(core: Driver, log: str) -> None:
     game = Game(core, players(60_000, 60_000))
@@ -154,6 +171,8 @@ DAMAGE: list[tuple[str, str | None]] = [
     ("started", "1e9"),
     ("total", '1,"status":"completed"'),
     ("shown", '"sync_mode":"per_participant"},{'),
+    ("shown", None),
+    ("rules", "per_participant 3600000 end_session 1 0 - fischer 0 0 +9999999999999"),
     ("action", "end_session"),
     ("status", "deleted"),
     ("version", "-1"),
