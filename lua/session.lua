@@ -27,12 +27,13 @@
 --   created started completed recovered   server ms
 --   expired_by              id of the participant whose clock ended the session
 --   tenant                  whose session it is
---   requests                the newest 16 requests, each as `id function version` on a line
+--   requests                the newest 16 requests: their number in two digits, then each as `id function version` on a line
 -- One field for each owner of a clock, so that a switch touches two of them however many there are.
 
 -- The shape of the hash and of the state; a session of another one cannot be restored.
 local SCHEMA = 1
 local MOST_REQUESTS = 16
+local NO_REQUESTS = '00\n'
 local DAY_MS = 86400000
 
 local CYCLE = '^(%-?%d+) (%d+) (%d+) (%d+) (%d+) (%d+)(.*)$'
@@ -441,7 +442,7 @@ end
 
 -- The change that a request made before: its version, and whether by the same function; nil for a new request.
 local function find_request(s, request, name)
-  local requests = redis.call('HGET', s.key, 'requests') or '\n'
+  local requests = redis.call('HGET', s.key, 'requests') or NO_REQUESTS
   s.requests = requests
   local _, stop = requests:find('\n' .. request .. ' ', 1, true)
   if not stop then
@@ -453,10 +454,13 @@ end
 
 -- Remembers a request with the version that it made, and forgets the oldest beyond the newest 16.
 local function remember_request(s, request, name, version)
-  local requests = (s.requests or '\n') .. request .. ' ' .. name .. ' ' .. version .. '\n'
-  local _, lines = requests:gsub('\n', '\n')
-  if lines > MOST_REQUESTS + 1 then
-    requests = requests:sub((requests:find('\n', 2, true)))
+  local requests = s.requests or NO_REQUESTS
+  local line = request .. ' ' .. name .. ' ' .. version .. '\n'
+  local count = requests:sub(1, 2) + 1
+  if count > MOST_REQUESTS then
+    requests = requests:sub(1, 2) .. requests:sub((requests:find('\n', 4, true))) .. line
+  else
+    requests = ('%02d'):format(count) .. requests:sub(3) .. line
   end
   set(s, 'requests', requests)
 end

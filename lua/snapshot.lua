@@ -158,7 +158,7 @@ local function is_sound(fields, exported_ms)
     end
   end
   return (fields.tenant == nil or formats.characters(fields.tenant) ~= nil) and (fields.expired_by == nil or formats.uuid(fields.expired_by) ~= nil)
-    and (fields.requests == nil or fields.requests:find('^\n[%S \n]*\n$') ~= nil)
+    and (fields.requests == nil or fields.requests:find('^[01]%d\n[%S \n]*$') ~= nil)
 end
 
 return { internal = internal, is_sound = is_sound }
