@@ -96,8 +96,6 @@ def _valkey(folder: Path, lock: int, port: int) -> Child:
         "save": "",
         "notify-keyspace-events": KEYSPACE_EVENTS,
         "loglevel": "warning",
-        # It looks for the signal to end that often.
-        "hz": "100",
     }
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
     return Child("Valkey", [str(valkey_server()), *arguments], pass_fds=[lock])
@@ -139,8 +137,8 @@ def _answers(valkey: Child, folder: Path, port: int, stop: Stop) -> bool:
 def dev(settings: Settings, environ: dict[str, str], place: Path | None) -> None:
     """Runs everything until SIGINT or SIGTERM, or, on Linux, until the program that started it is gone.
 
-    `place`: the data folder; None for a temporary one. Prints `READY <http-url> <redis-url> -` when everything
-    answers. Raises EmbeddedError, PortBusy.
+    `place`: the data folder; None for a temporary one. Prints `READY <http-url> <redis-url> -` when all
+    of it answers. Raises EmbeddedError, PortBusy.
     """
     # Whoever tries it out closes the terminal, or ends the script that called it, and finds nothing left.
     die_with_parent(os.getppid())
