@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 DRAIN_S = 15
 """How long `serve` lets open requests finish and sockets drain."""
+END_S = 2
+"""How long a worker may take to end after that."""
 
 
 class PortBusy(Exception):
@@ -76,7 +79,7 @@ def workers(
             child.start()
         yield children
     finally:
-        end_all(children, drain_s + 2)
+        end_all(children, drain_s + END_S)
         metrics.cleanup()
 
 
@@ -105,4 +108,12 @@ def run_worker(settings: Settings, listener: socket.socket, drain_s: int) -> Non
     app = create_app(settings)
     logs.configure(settings)
     app.config.GRACEFUL_SHUTDOWN_TIMEOUT = float(drain_s)
+
+    @app.before_server_stop
+    async def _(_app: object) -> None:
+        # The parent kills what does not end in time; but the parent may be what is gone.
+        last = threading.Timer(drain_s + END_S, os._exit, (1,))
+        last.daemon = True
+        last.start()
+
     app.run(sock=listener, single_process=True, motd=False, access_log=False)
