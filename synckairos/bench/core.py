@@ -39,9 +39,9 @@ local function switch(keys)
   local call, format = redis.call, string.format
   local key, log = keys[1], keys[2]
   local now = call('TIME')[1] * 1000
-  local fields = { 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation', 'stood', 'warned' }
+  local fields = { 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation' }
   local session = call('HMGET', key, unpack(fields))
-  call('HMGET', key, 'p0', 'p1')
+  call('HMGET', key, 'p0', 'p0:shown', 'p1', 'p1:shown')
   local version = format('%%d', session[2] + 1)
   local cycle = format('1 %%d %%d 20 1 %%d', now, now, now)
   call('HSET', key, 'version', version, 'cycle', cycle, 'p0', OWNER, 'p1', OWNER)
