@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from synckairos import keys
+from synckairos import keys, presets
 from synckairos.api import limits, replies, schemas
 from synckairos.api.inputs import MAX_CONFIG, MAX_PARTICIPANT, Reader
 from synckairos.api.replies import Reply
@@ -45,9 +45,14 @@ async def create_session(request: ApiRequest) -> Reply:
     reader.query(schemas.NoQuery)
     key = reader.request_key()
     config = await reader.object(MAX_CONFIG)
+    complete = True
+    if config is not None:
+        config, complete = _filled_in(reader, config)
     caller = request.caller
     if reader.problems and config is not None:
-        reader.problems += await _judge_config(sessions, config)
+        found = await _judge_config(sessions, config)
+        # Where nobody knows what the preset would have filled in, only what is given can be wrong.
+        reader.problems += [detail for detail in found if complete or _names(config, detail["field"])]
     reader.check()
     assert config is not None
     options = Options(caller.tenant, None, caller.subject, request.trace_id, key)
@@ -245,6 +250,32 @@ def _conditions(reader: Reader, participant: dict[str, msgspec.Raw]) -> schemas.
     if "expected_version" not in participant:
         return schemas.TransitionBody()
     return reader.fields(schemas.TransitionBody, {"expected_version": participant.pop("expected_version")})
+
+
+def _filled_in(reader: Reader, config: dict[str, msgspec.Raw]) -> tuple[dict[str, msgspec.Raw], bool]:
+    """The config with what its preset fills in, and whether that is known: there may be no such preset."""
+    if "preset" not in config:
+        return config, True
+    name = msgspec.json.decode(config.pop("preset"))
+    if name is None:
+        return config, True
+    if isinstance(name, str) and name in presets.PRESETS:
+        return presets.filled_in(name, config), True
+    reader.problem("preset", "must be one of " + ", ".join(presets.PRESETS))
+    return config, False
+
+
+def _names(config: dict[str, msgspec.Raw], path: str) -> bool:
+    """Whether a dotted path leads to something in the config."""
+    value: Any = config
+    try:
+        for part in path.split("."):
+            if isinstance(value, msgspec.Raw):
+                value = msgspec.json.decode(value)
+            value = value[int(part) if isinstance(value, list) else part]
+    except (LookupError, TypeError, ValueError):
+        return False
+    return True
 
 
 def _given_id(config: dict[str, msgspec.Raw]) -> tuple[bool, str | None]:
