@@ -411,19 +411,22 @@ local function check_notation(value, path, problem, session)
   object.overtime_ms = value.overtime_ms
   local fine = true
   for name, member in pairs(value) do
-    if name ~= 'notation' and not says_same(member, object[name]) then
+    if name ~= 'notation' and member ~= cjson.null and not says_same(member, object[name]) then
       problem(path .. '.' .. tostring(name), 'says something else than the notation')
       fine = false
     end
   end
+  local told = {}
   local function problem_at(field, what)
     local name = field:sub(#path + 2)
-    if said.positions[name] then
-      problem(path, ('cannot be read at position %d: %s %s'):format(said.positions[name], name, what))
-    else
-      problem(field, what)
-    end
+    local where = said.positions[name]
     fine = false
+    if not where then
+      problem(field, what)
+    elseif not told[where] then
+      told[where] = true
+      problem(path, ('cannot be read at position %d: %s %s'):format(where, name, what))
+    end
   end
   local control = check_object(object, path, problem_at, session)
   if said.positions.bank and (said.bank < 1000 or said.bank > DAY_MS) then

@@ -15,9 +15,10 @@ local function gain(bank, increment)
   return math.min(MOST_GAIN_MS, 10 * math.floor(2 * (bank + 40 * increment) / 5000) + 150)
 end
 
--- The control of an owner that begins with `bank` ms, with its gain.
+-- The control of an owner that begins with `bank` ms, with its gain. A clock without end needs none.
 local function with_gain(text, bank)
-  return text .. (' ~%d'):format(gain(bank, controls.read(text).increment or 0))
+  local control = controls.read(text)
+  return control.endless and text or text .. (' ~%d'):format(gain(bank, control.increment or 0))
 end
 
 -- An owner begins with its quota.

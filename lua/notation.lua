@@ -174,6 +174,12 @@ local NORMAL = {
   canadian = function(object) return ('+%d/%s'):format(object.moves, seconds_text(object.period_ms)) end,
 }
 
+-- The first time of a text that would be PGN's if it were whole; with a decimal it stays in minutes.
+local function first_minutes_text(ms)
+  local found = minutes_text(ms)
+  return is_pgn(found) and found .. '.0' or found
+end
+
 -- The normal form: the shortest numbers, in minutes. incremented: whether an increment was written, which may be 0.
 local function normal(object, bank, incremented)
   if object.kind == 'none' then
@@ -181,7 +187,7 @@ local function normal(object, bank, incremented)
   elseif object.kind == 'hourglass' then
     return 'hourglass ' .. minutes_text(bank)
   elseif object.kind == 'fischer' then
-    return minutes_text(bank) .. (incremented and '+' .. seconds_text(object.increment_ms) or '')
+    return (incremented and first_minutes_text or minutes_text)(bank) .. (incremented and '+' .. seconds_text(object.increment_ms) or '')
   elseif object.kind ~= 'stages' then
     return minutes_text(bank) .. NORMAL[object.kind](object)
   end
@@ -193,7 +199,7 @@ local function normal(object, bank, incremented)
   for i = 1, #stages do
     local stage = stages[i]
     local increment = same and (i < #stages or stage.increment_ms == 0) and '' or '+' .. seconds_text(stage.increment_ms)
-    parts[i] = (stage.moves and ('%d/'):format(stage.moves) or '') .. minutes_text(stage.time_ms) .. increment
+    parts[i] = (stage.moves and ('%d/'):format(stage.moves) or '') .. (i == 1 and first_minutes_text or minutes_text)(stage.time_ms) .. increment
   end
   return table.concat(parts, ':')
 end

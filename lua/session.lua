@@ -191,7 +191,7 @@ local function adopt(s, field, text, shown)
     record.control = control
     if control.shows then
       controls.adopt(record)
-      if compensated then
+      if control.gain > 0 then
         lag.adopt(record)
       end
     end
@@ -379,7 +379,7 @@ local function new_owner(own, default, compensated, bank)
   end
   local owner = {}
   controls.begin(owner, own or default, bank)
-  if compensated then
+  if owner.control.gain > 0 then
     lag.begin(owner)
   end
   return owner, own

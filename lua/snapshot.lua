@@ -56,7 +56,11 @@ local function is_owner(fields, field, owns, compensated, default)
   elseif control == nil then
     return not compensated and fields[field .. ':shown']:sub(-5) == 'null}' and is_record(fields[field], default)
   end
-  return controls.is_kept(control) and (controls.read(control).gain > 0) == compensated and is_record(fields[field], control)
+  if not controls.is_kept(control) then
+    return false
+  end
+  local read = controls.read(control)
+  return (read.gain > 0) == (compensated and not read.endless) and is_record(fields[field], control)
 end
 
 local function are_participants(fields, mode, compensated, default, known)

@@ -117,6 +117,9 @@ end
 
 -- The current cycle, which ran for `elapsed` ms, ends by something else than a switch: charged, at most its budget, counted, and not credited.
 local function break_cycle(s, turn, elapsed)
+  if s.total_left and elapsed > s.total_left then
+    elapsed = s.total_left
+  end
   if not s.standing then
     local owner = turn.owner
     local used = elapsed - s.offset
@@ -453,14 +456,14 @@ local function adjust(s, options)
   else
     left = clock.idle(owner)
   end
-  if options.WITHIN and not (left and left < options.WITHIN) then
+  if not (left or s.mode.counts_up) then
+    return nil, nil, refusal.validation({ { options.SET and 'SET' or 'ADD', 'has no effect on a clock without end' } })
+  elseif options.WITHIN and not (left and left < options.WITHIN) then
     return nil
   end
   local elapsed = runs and clock.elapsed(s) or 0
   if not left then
-    if not s.mode.counts_up then
-      return nil, nil, refusal.validation({ { options.SET and 'SET' or 'ADD', 'has no effect on a clock without end' } })
-    elseif options.ADD then
+    if options.ADD then
       return nil, nil, refusal.validation({ { 'ADD', 'needs a maximum: this session has none yet, SET one' } })
     end
     session.set_session_control(s, owner, 'fischer 0 0')

@@ -121,7 +121,7 @@ expiry_lateness = Histogram(
 )
 expiries = Counter(
     "synckairos_expiries_total",
-    "What came of alarms, by kind (expiry, warning, none, error)",
+    "What came of alarms, by kind (expiry, warning, resumption, none, error)",
     ("kind",),
     registry=registry,
 )

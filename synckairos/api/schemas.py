@@ -342,7 +342,7 @@ class SessionState(Struct):
     time_per_cycle_ms: Milliseconds | None
     increment_ms: Milliseconds | None
     max_time_ms: Milliseconds | None
-    time_control: TimeControl
+    time_control: TimeControl | None
     lag_compensation: bool
     time_used_ms: Milliseconds
     time_remaining_ms: Milliseconds | None

@@ -432,7 +432,7 @@ def _rule(source: dict[str, Any], path: str, c: Config, bad: Problems, *, extra:
     kind = source.get("kind")
     if kind is None and stage:
         kind = "fischer"
-    if kind not in PARAMETERS or (stage and kind == "none"):
+    if not isinstance(kind, str) or kind not in PARAMETERS or (stage and kind == "none"):
         bad.append(path + "kind")
         return Rule()
     names = PARAMETERS[kind]

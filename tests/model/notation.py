@@ -1,7 +1,7 @@
 """Time controls as players write them: `5+3`, `40/90:30+30`, `10d5`, `hourglass 5`, and PGN's `300+3`.
 
-`read` gives the control as the object that says the same, and the bank where it is not a stage's; `write` is
-its inverse for everything that has a text. Both work in whole milliseconds.
+`read` gives the control as the object that says the same, the bank, and the normal form of the text, which
+reads as the same again. All in whole milliseconds.
 
     time     = digits ["." digits], in minutes; in PGN digits, in seconds
     stage    = moves "/" time ["+" seconds] ":"
@@ -82,9 +82,17 @@ class Reader:
             raise Misread(self.at + 1)
 
 
-def read(text: str) -> tuple[Json, int | None]:
-    """The control that a text says, and its bank in ms (None for stages, which carry it, and without
-    end)."""
+def read(text: str) -> tuple[Json, int | None, str]:
+    """The control that a text says, its bank in ms (None for stages, which carry it, and without end), and
+    the normal form."""
+    control, bank = _read(text)
+    normal = write(control, bank)
+    # An increment of nothing that was written stays, as in 1+0.
+    plain = control["kind"] == "fischer" and "+" not in normal
+    return control, bank, f"{no_pgn(normal)}+0" if plain and "+" in text else normal
+
+
+def _read(text: str) -> tuple[Json, int | None]:
     reader = Reader(text)
     pgn = reader.take("pgn ")
     if reader.take("-"):

@@ -12,7 +12,7 @@ import msgspec
 
 from synckairos import keys, presets
 from synckairos.api import limits, replies, schemas
-from synckairos.api.inputs import MAX_CONFIG, MAX_PARTICIPANT, Reader
+from synckairos.api.inputs import MAX_CONFIG, MAX_PARTICIPANT, Reader, decoded
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
@@ -50,9 +50,8 @@ async def create_session(request: ApiRequest) -> Reply:
         config, complete = _filled_in(reader, config)
     caller = request.caller
     if reader.problems and config is not None:
-        found = await _judge_config(sessions, config)
-        # Where nobody knows what the preset would have filled in, only what is given can be wrong.
-        reader.problems += [detail for detail in found if complete or _names(config, detail["field"])]
+        problems = await _judge_config(sessions, config)
+        reader.problems += problems if complete else _of_what_is_given(config, problems)
     reader.check()
     assert config is not None
     options = Options(caller.tenant, None, caller.subject, request.trace_id, key)
@@ -256,7 +255,7 @@ def _filled_in(reader: Reader, config: dict[str, msgspec.Raw]) -> tuple[dict[str
     """The config with what its preset fills in, and whether that is known: there may be no such preset."""
     if "preset" not in config:
         return config, True
-    name = msgspec.json.decode(config.pop("preset"))
+    name = decoded(config.pop("preset"))
     if name is None:
         return config, True
     if isinstance(name, str) and name in presets.PRESETS:
@@ -265,22 +264,25 @@ def _filled_in(reader: Reader, config: dict[str, msgspec.Raw]) -> tuple[dict[str
     return config, False
 
 
-def _names(config: dict[str, msgspec.Raw], path: str) -> bool:
-    """Whether a dotted path leads to something in the config."""
-    value: Any = config
-    try:
-        for part in path.split("."):
-            if isinstance(value, msgspec.Raw):
-                value = msgspec.json.decode(value)
-            value = value[int(part) if isinstance(value, list) else part]
-    except (LookupError, TypeError, ValueError):
-        return False
-    return True
+def _of_what_is_given(config: dict[str, msgspec.Raw], problems: list[Any]) -> list[Any]:
+    """Those problems that are about something in the config: what is not there, a preset might have had."""
+    given = decoded(_text(config))
+
+    def is_given(path: str) -> bool:
+        value = given
+        try:
+            for part in path.split("."):
+                value = value[int(part) if isinstance(value, list) else part]
+        except (LookupError, TypeError, ValueError):
+            return False
+        return True
+
+    return [problem for problem in problems if is_given(problem["field"])]
 
 
 def _given_id(config: dict[str, msgspec.Raw]) -> tuple[bool, str | None]:
     """Whether the config names a session id at all, and the id if it is one."""
-    value = msgspec.json.decode(config["session_id"]) if "session_id" in config else None
+    value = decoded(config["session_id"]) if "session_id" in config else None
     if value is None:
         return False, None
     try:
