@@ -31,18 +31,14 @@ local NAMES, STAGE_NAMES = 'fischer, bronstein, delay, byoyomi, canadian, hourgl
 local MOST_UNKNOWN = 100
 local DAY_MS = 86400000
 
--- What clocks keep: the pattern that finds a number in the JSON of the state's `clock`, by its name.
-local PATTERNS = {
-  stage = '"stage":(%d)', moves_left = '"moves_left":(%d+)', periods_left = '"periods_left":(%d+)',
-  block_remaining_ms = '"block_remaining_ms":(%d+)', quota_ms = '"quota_ms":(%d+)',
-}
+local STAGE = '^{"stage":(%d)'
 
 -- Controls that were read lately, by their text. It only saves the same reading again, so it does no harm that it is not replicated.
 local MOST_KNOWN = 256
 local known, known_count = {}, 0
 
--- The names of what an owner with this control keeps, in the order of the state.
-local function kept_names(control)
+-- The names of what the state's `clock` shows of an owner with this control, in their order; five at most.
+local function shown_names(control)
   local names = {}
   if control.stage then
     names[1] = 'stage'
@@ -53,6 +49,9 @@ local function kept_names(control)
   local own = control.rule.KEEPS
   for i = 1, own and #own or 0 do
     names[#names + 1] = own[i]
+  end
+  if control.overtime > 0 then
+    names[#names + 1] = 'overtime_used_ms'
   end
   if control.gain > 0 then
     names[#names + 1] = 'quota_ms'
@@ -71,16 +70,17 @@ end
 -- What comes after the kind and its numbers, for a control and each of its stages.
 local function complete(control, overtime, gain)
   control.overtime, control.gain = overtime, gain
-  local names = kept_names(control)
+  local names = shown_names(control)
   if #names > 0 then
-    control.keeps = names
+    control.shows = names
+    control.form = '{"' .. table.concat(names, '":%d,"') .. '":%d}'
+    control.pattern = '^{"' .. table.concat(names, '":(%d+),"') .. '":(%d+)}$'
   end
-  control.shows = #names > 0 or overtime > 0
 end
 
 -- A control from its text, `<kind> <numbers> [+<overtime ms>] [~<lag gain ms>]`: its numbers by name, `rule` (the functions of its kind), overtime
--- and gain (ms, 0 for none), keeps (nil for nothing), and shows where the state's `clock` has something to show. Of one with stages the first
--- stage; its `stages` are all. Shared: not to be changed.
+-- and gain (ms, 0 for none), and where the state's `clock` shows something of it `shows`, the names, with the form and the pattern of its JSON. Of
+-- one with stages the first stage; its `stages` are all. Shared: not to be changed.
 local function read(text)
   local control = known[text]
   if control then
@@ -109,15 +109,12 @@ end
 -- What the state's `clock` shows of an owner, as of the start of its cycle.
 local function view(owner)
   local control = owner.control
-  local names, parts = control.keeps, {}
-  for i = 1, names and #names or 0 do
-    parts[i] = ('"%s":%d'):format(names[i], owner[names[i]])
+  local names = control.shows
+  if not names then
+    return '{}'
   end
-  if control.overtime > 0 then
-    local place = control.gain > 0 and #parts or #parts + 1
-    table.insert(parts, place, ('"overtime_used_ms":%d'):format(owner.bank < 0 and -owner.bank or 0))
-  end
-  return '{' .. table.concat(parts, ',') .. '}'
+  owner.overtime_used_ms = owner.bank < 0 and -owner.bank or 0
+  return control.form:format(owner[names[1]], owner[names[2]], owner[names[3]], owner[names[4]], owner[names[5]])
 end
 
 -- The same with `now`: what it would show if the cycle, which has used `used` ms of this clock, were charged at this moment.
@@ -137,12 +134,23 @@ end
 local function adopt(owner)
   local control, text = owner.control, owner.clock
   if control.stages then
-    control = control.stages[text:match(PATTERNS.stage) + 1]
+    control = control.stages[text:match(STAGE) + 1]
     owner.control = control
   end
-  local names = control.keeps
-  for i = 1, names and #names or 0 do
-    owner[names[i]] = text:match(PATTERNS[names[i]]) + 0
+  local names = control.shows
+  local first, second, third, fourth, fifth = text:match(control.pattern)
+  owner[names[1]] = first + 0
+  if second then
+    owner[names[2]] = second + 0
+    if third then
+      owner[names[3]] = third + 0
+      if fourth then
+        owner[names[4]] = fourth + 0
+        if fifth then
+          owner[names[5]] = fifth + 0
+        end
+      end
+    end
   end
 end
 
@@ -224,22 +232,15 @@ local function is_kept(text)
   return last and count <= controls_stages.MOST_STAGES
 end
 
--- Whether a text is what an owner with a control and this bank keeps.
+-- Whether a text is what the `clock` of an owner with a control and this bank shows.
 local function is_view(text, control, bank)
   local owner = { bank = bank, clock = text, control = control }
   if control.stages then
-    local stage = text:match(PATTERNS.stage)
-    if not (stage and control.stages[stage + 1]) then
-      return false
-    end
-    control = control.stages[stage + 1]
+    local stage = text:match(STAGE)
+    control = stage and control.stages[stage + 1]
   end
-  local names = control.keeps
-  for i = 1, names and #names or 0 do
-    local number = text:match(PATTERNS[names[i]])
-    if not number or #number > 15 then
-      return false
-    end
+  if not control or text:find(('%d'):rep(16)) or not text:match(control.pattern) then
+    return false
   end
   adopt(owner)
   return view(owner) == text
