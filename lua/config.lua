@@ -309,17 +309,12 @@ local function own_control(owner, path, defaults, problem)
   end
 end
 
--- Whether a control as it was given brings a bank along, be it right or wrong otherwise.
-local function supplies_bank(given)
-  return type(given) == 'string' or (type(given) == 'table' and (given.notation ~= nil or given.kind == 'stages' or given.kind == 'none'))
-end
-
 -- The bank of an owner of a clock (ms): the one that its control supplies, else its own. given: the control as it was given, control: the checked one,
 -- nil where it is wrong; needs: what is wrong where there is no bank.
 local function bank(owner, given, control, path, problem, needs)
   local supplied = control and control.bank
   if not supplied then
-    if not (owner.named_bank or owner.bank or supplies_bank(given)) then
+    if not (owner.named_bank or owner.bank or controls.brings_bank(given)) then
       problem(path .. 'total_time_ms', needs)
     end
     return owner.bank or 0

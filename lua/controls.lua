@@ -27,7 +27,6 @@ local KINDS = {
   hourglass = controls_hourglass,
   none = controls_none,
 }
-local NAMES, STAGE_NAMES = 'fischer, bronstein, delay, byoyomi, canadian, hourglass, stages, none', 'fischer, bronstein, delay, byoyomi, canadian, hourglass'
 local MOST_UNKNOWN = 100
 local DAY_MS = 86400000
 
@@ -224,7 +223,7 @@ local function is_kept(text)
   local count, last = 0, false
   for part in (numbers .. '|'):gmatch('([^|]*)|') do
     local moves, time, stage_kind, stage_numbers = part:match('^(%d+)/(%d+)/(%l+) (.*)$')
-    if last or not time or stage_kind == 'none' or not are_numbers(stage_kind, stage_numbers) then
+    if last or not time or not are_numbers(stage_kind, stage_numbers) or KINDS[stage_kind].BANK then
       return false
     end
     count, last = count + 1, tonumber(moves) == 0
@@ -285,6 +284,21 @@ local function check_kind(value, kind, path, problem, session, shown, others)
   return fine and kind .. ' ' .. rule.pack(given, session) or nil
 end
 
+-- The kinds that a control may be of, or a stage: not one that brings its own bank.
+local function kind_names(of_stage)
+  local names = {}
+  for name, rule in pairs(KINDS) do
+    if not (of_stage and rule.BANK) then
+      names[#names + 1] = name
+    end
+  end
+  if not of_stage then
+    names[#names + 1] = 'stages'
+  end
+  table.sort(names)
+  return table.concat(names, ', ')
+end
+
 local STAGE_NUMBERS = { moves = true, time_ms = true }
 local STAGE_MOVES, NEXT_TIME, FIRST_TIME = { 'moves', 1, 1000, required = true }, { 'time_ms', 0, DAY_MS, required = true },
   { 'time_ms', 1000, DAY_MS, required = true }
@@ -298,8 +312,8 @@ local function check_stage(stage, is_first, is_last, path, problem, session, all
   local kind, shown = stage.kind, {}
   if kind == nil or kind == cjson.null then
     kind = 'fischer'
-  elseif type(kind) ~= 'string' or not KINDS[kind] or kind == 'none' then
-    problem(path .. '.kind', 'must be one of ' .. STAGE_NAMES)
+  elseif type(kind) ~= 'string' or not KINDS[kind] or KINDS[kind].BANK then
+    problem(path .. '.kind', 'must be one of ' .. kind_names(true))
     return nil
   end
   local moves, has_moves, time_ms, has_time
@@ -356,7 +370,7 @@ local COMMON_MEMBERS = { overtime_ms = true, notation = true }
 local function check_object(value, path, problem, session)
   local kind = value.kind
   if type(kind) ~= 'string' or not (KINDS[kind] or kind == 'stages') then
-    problem(path .. '.kind', 'must be one of ' .. NAMES)
+    problem(path .. '.kind', 'must be one of ' .. kind_names())
     return nil
   end
   local shown = {}
@@ -441,6 +455,15 @@ local function check_notation(value, path, problem, session)
   return control
 end
 
+-- Whether a control as it was given brings a bank along, be it right or wrong otherwise.
+local function brings_bank(given)
+  if type(given) ~= 'table' then
+    return type(given) == 'string'
+  end
+  local rule = KINDS[given.kind or '']
+  return given.notation ~= nil or given.kind == 'stages' or (rule ~= nil and rule.BANK ~= nil)
+end
+
 -- Checks a control of a config: an object, or text. session: what its increment_ms and max_time_ms hold for. Returns {text, shown, bank}: as it is
 -- kept, as JSON for the state, and the bank that comes with it (ms, nil for none); nil with problems.
 local function check(value, path, problem, session)
@@ -457,6 +480,6 @@ local function check(value, path, problem, session)
 end
 
 return {
-  read = read, is_kept = is_kept, is_view = is_view, check = check, view = view, view_now = view_now, adopt = adopt, begin = begin, charge = charge,
-  settle = settle, drawn = drawn,
+  read = read, is_kept = is_kept, is_view = is_view, check = check, brings_bank = brings_bank, view = view, view_now = view_now, adopt = adopt,
+  begin = begin, charge = charge, settle = settle, drawn = drawn,
 }

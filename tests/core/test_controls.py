@@ -328,7 +328,8 @@ def test_without_a_control_nothing_runs_down(core: Driver) -> None:
         None,
         86_400_000,
     )
-    for change in (["SET", 1000], ["ADD", 1000], ["ADD", 1000, "WITHIN", 5000]):
+    changes: list[list[str | int]] = [["SET", 1000], ["ADD", 1000], ["ADD", 1000, "WITHIN", 5000]]
+    for change in changes:
         with pytest.raises(RefusedError) as refused:
             game.do("adjust", "PARTICIPANT", P[0], *change)
         assert refused.value.code == "VALIDATION_ERROR"

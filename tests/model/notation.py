@@ -71,7 +71,7 @@ class Reader:
         before = self.digits()
         after = self.digits() if not pgn and self.take(".") else ""
         unit = SECOND if pgn else MINUTE
-        ms = int(before + after) * unit // 10 ** len(after)
+        ms: int = int(before + after) * unit // 10 ** len(after)
         if not low <= ms <= DAY:
             raise Misread(position)
         return ms
