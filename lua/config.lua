@@ -319,7 +319,7 @@ local function bank(owner, given, control, path, problem, needs)
     end
     return owner.bank or 0
   elseif owner.named_bank and owner.bank ~= supplied then
-    problem(path .. 'total_time_ms', ('must be left out, or the %d of its time_control'):format(supplied))
+    problem(path .. 'total_time_ms', 'must be left out' .. (supplied > 0 and (', or the %d of its time_control'):format(supplied) or ': its clock has no end'))
   end
   return supplied
 end

@@ -2,7 +2,7 @@
 --
 -- A kind has
 --   PARAMETERS                       list of {name, least, most, required =}: what a config may give, in the order in which it is shown
---   NUMBERS                          how many numbers it packs
+--   DIGITS                           the digits of each number that it packs, at most
 --   pack(given, session)             these numbers, all that its rules need, as text: so a control is kept
 --   parse(text)                      the same as a table: owner.control
 --   budget(owner, offset)            all that the owner may use in this cycle, overtime left out, in ms; math.huge for a clock without end
@@ -204,31 +204,66 @@ local function drawn(owner, used, offset)
   return own and own(owner, used, offset) or used
 end
 
+-- Whether a text is a number as it is written here, of so many digits at most.
+local function is_number(text, digits)
+  return text ~= nil and #text <= digits and (text == '0' or text:find('^[1-9]%d*$') ~= nil)
+end
+
 -- Whether numbers are those of a kind as they are kept.
 local function are_numbers(kind, numbers)
   local rule = KINDS[kind]
-  return rule ~= nil and numbers:find('^%d+' .. (' %d+'):rep(rule.NUMBERS - 1) .. '$') ~= nil
+  if not rule then
+    return false
+  end
+  local found = {}
+  for text in (numbers .. ' '):gmatch('([^ ]*) ') do
+    found[#found + 1] = text
+    if not (rule.DIGITS[#found] and is_number(text, rule.DIGITS[#found])) then
+      return false
+    end
+  end
+  return #found == #rule.DIGITS
+end
+
+local function are_stages(text)
+  local count, last = 0, false
+  for part in (text .. '|'):gmatch('([^|]*)|') do
+    local moves, time, kind, numbers = part:match('^(%d+)/(%d+)/(%l+) (.*)$')
+    if last or not (is_number(moves, 4) and is_number(time, 8) and are_numbers(kind, numbers)) or KINDS[kind].BANK then
+      return false
+    end
+    count, last = count + 1, moves == '0'
+    if kind == 'canadian' and not last then
+      return false
+    end
+  end
+  return last and count <= controls_stages.MOST_STAGES
 end
 
 -- Whether a text is a control as it is kept.
 local function is_kept(text)
-  if #text > 500 or text:find(('%d'):rep(12)) then
+  local body, gain = text:match('^(.*) ~(%d+)$')
+  body = body or text
+  local kept, overtime = body:match('^(.*) %+(%d+)$')
+  local kind, numbers = (kept or body):match('^(%l+) (.*)$')
+  if not kind or (gain and not is_number(gain, 4)) or (overtime and not is_number(overtime, 8)) then
     return false
+  elseif kind == 'stages' then
+    return are_stages(numbers)
   end
-  local body = text:gsub(' ~%d+$', '')
-  local kind, numbers = body:gsub(' %+%d+$', ''):match('^(%l+) (.*)$')
-  if kind ~= 'stages' then
-    return are_numbers(kind, numbers)
+  return are_numbers(kind, numbers) and not (KINDS[kind].BANK and (gain or overtime))
+end
+
+-- Whether what an owner keeps is within what it began with.
+local function is_within(owner, control)
+  local first, second
+  if control.rule.KEEPS then
+    first, second = control.rule.fresh(control)
   end
-  local count, last = 0, false
-  for part in (numbers .. '|'):gmatch('([^|]*)|') do
-    local moves, time, stage_kind, stage_numbers = part:match('^(%d+)/(%d+)/(%l+) (.*)$')
-    if last or not time or not are_numbers(stage_kind, stage_numbers) or KINDS[stage_kind].BANK then
-      return false
-    end
-    count, last = count + 1, tonumber(moves) == 0
-  end
-  return last and count <= controls_stages.MOST_STAGES
+  local names = control.rule.KEEPS or {}
+  return (not first or owner[names[1]] <= first) and (not second or owner[names[2]] <= second)
+    and (not control.moves or owner.moves_left <= control.moves) and (not owner.moves_left or owner.moves_left >= 1)
+    and (not owner.quota_ms or owner.quota_ms <= 7 * control.gain)
 end
 
 -- Whether a text is what the `clock` of an owner with a control and this bank shows.
@@ -238,11 +273,11 @@ local function is_view(text, control, bank)
     local stage = text:match(STAGE)
     control = stage and control.stages[stage + 1]
   end
-  if not control or text:find(('%d'):rep(16)) or not text:match(control.pattern) then
+  if not control or not text:match(control.pattern) or text:find(('%d'):rep(10)) then
     return false
   end
   adopt(owner)
-  return view(owner) == text
+  return view(owner) == text and is_within(owner, control)
 end
 
 -- value[name] as an integer within bounds, and whether that is as it should be; with its JSON member behind those of `shown`.

@@ -10,8 +10,9 @@
 -- and PGN's TimeControl, where all times are seconds: `pgn 300+3`, `pgn 40/5400:1800+30`, and without the word where it is PGN beyond doubt: `*180`
 -- (an hourglass), `-` (no time control), and stages or an increment after a first time of at least 180, whole, which nobody plays in minutes.
 
-local MOST_CHARACTERS = 100
-local MOST_DIGITS = 9
+-- The longest normal form has 8 stages of `1000/1439.98334+60`, which is 151 characters.
+local MOST_CHARACTERS = 200
+local MOST_DIGITS = 12
 local MINUTE_MS, SECOND_MS = 60000, 1000
 local LEAST_PGN_SECONDS = 180
 
@@ -116,6 +117,10 @@ local function staged(scan, moves, position, pgn)
     -- The next stage: moves and a slash, or the last one's time.
     local ahead, slash = scan.text:match('^(%d+)()/', scan.at)
     moves = nil
+    if #stages == controls_stages.MOST_STAGES then
+      fail(scan, 'no more than ' .. #stages .. ' stages expected')
+      break
+    end
     if ahead then
       moves, position = whole(scan, 'moves')
       scan.at = slash + 1

@@ -68,7 +68,8 @@ local function begin_cycle(s, index, at)
     end
   end
   if s.warned then
-    clock.warn_below(s, not s.standing and clock.idle(owner) or nil, true)
+    local left = not s.standing and clock.idle(owner) or nil
+    clock.warn_below(s, left and s.total_left and math.min(left, s.total_left) or left, true)
   end
   return turn
 end
@@ -186,6 +187,7 @@ local function expire_turn(s, turn, ends)
   charge_all(s, turn)
   if action == 'notify' then
     s.standing = true
+    clock.warn_below(s, nil, false)
     if owner.control.rule.HANDS_ON then
       s.spent = (s.spent or 0) + whole
     end
@@ -470,12 +472,19 @@ local function adjust(s, options)
     owner.bank = elapsed
     session.touch(s, owner, true)
   end
-  local reads = owner.bank
+  -- What the bank is at this moment. In periods and blocks it is as far below zero as they are used; what is owed of it is the overtime alone, and
+  -- so a SET to 0 gives no period back.
+  local reads, owed = owner.bank, owner.bank
   if runs and not s.standing then
-    reads = owner.bank - controls.drawn(owner, elapsed - s.offset, s.offset)
+    local used = elapsed - s.offset
+    reads, owed = owner.bank - controls.drawn(owner, used, s.offset), owner.control.rule.charged(owner, used, s.offset)
   end
-  local target = options.SET or math.max(reads + options.ADD, math.min(reads, 0))
-  local moved = target - reads
+  local moved
+  if options.SET == 0 and reads < 0 then
+    moved = -owed
+  else
+    moved = (options.SET or math.max(reads + options.ADD, math.min(reads, 0))) - reads
+  end
   if moved > 0 and owner.expired then
     owner.expired = false
     if s.mode.owner == 'participant' then
@@ -624,6 +633,9 @@ local function leave(s, id)
     slot = leave_group(s, group_id, index) or index
   end
   rotation.mark(s, index, '_')
+  if plays and slot ~= index and turn.owner.expired and s.mode.by_group and s.rules.action ~= 'notify' then
+    rotation.mark(s, slot, 'x') -- its budget was used up, the grace was not over
+  end
   session.remove_participant(s, participant)
   local extra = ',"removed_participant_id":"' .. id .. '"'
   if plays then

@@ -55,7 +55,11 @@ class Clock:
 
 
 def new_clock(bank: int, rules: tuple[Rule, ...], *, overtime_ms: int, staged: bool, lag: bool) -> Clock:
-    """A clock as it is when the session is created or its owner joins."""
+    """A clock as it is when the session is created or its owner joins.
+
+    Reading: a clock without end needs no lag quota.
+    """
+    lag = lag and rules[0].kind != "none"
     gain = quota_gain(bank, rules[0]) if lag else 0
     clock = Clock(bank, rules, overtime_ms, staged, quota_ms=3 * gain if lag else None, quota_gain_ms=gain)
     return _enter_stage(clock, 0)

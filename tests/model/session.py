@@ -316,11 +316,12 @@ class Session:
     def cut(self, now: int) -> None:
         """End the running cycle early: charged at most its budget, counted, not credited.
 
-        Reading: no move is counted, no block or stage begins, and an hourglass hands nothing over.
+        Reading: no move is counted, no block or stage begins, and an hourglass hands nothing over; nothing is
+        used beyond the session's own budget.
         """
-        clock = self.ticking
+        clock, total_ends = self.ticking, self.total_ends()
         if clock is None or not clock.expired:
-            run = self.run(now)
+            run = self.run(now if total_ends is None else min(now, total_ends))
             if clock is not None and not clock.endless:
                 run = min(run, clocks.budget(clock, delay=self.delay_left()))
             self.charge(run, run)
