@@ -136,12 +136,17 @@ local function staged(scan, moves, position, pgn)
   return { kind = 'stages', stages = stages }, stages[1].time_ms, positions
 end
 
--- What stands after a first time: the object, its bank and the positions of its numbers.
+-- A time and what stands after it: the object, its bank and the positions of its numbers. PGN has the increment alone.
 local function simple(scan, pgn)
   local found, bank_position = digits(scan, pgn and 'seconds' or 'minutes', not pgn)
   local positions = { bank = bank_position }
   local object
-  if accept(scan, 'd') then
+  if pgn then
+    object = { kind = 'fischer', increment_ms = 0 }
+    if accept(scan, '+') then
+      object.increment_ms, positions.increment_ms = seconds(scan, 'seconds')
+    end
+  elseif accept(scan, 'd') then
     object = { kind = 'delay' }
     object.delay_ms, positions.delay_ms = seconds(scan, 'seconds')
   elseif accept(scan, 'b') then
@@ -160,7 +165,7 @@ local function simple(scan, pgn)
     else
       object = { kind = 'fischer', increment_ms = number * SECOND_MS }
       positions.increment_ms = position
-      pgn = pgn or is_pgn(found)
+      pgn = is_pgn(found)
     end
   else
     object = { kind = 'fischer', increment_ms = 0 }
@@ -216,6 +221,7 @@ local function parse(text)
     return nil, MOST_CHARACTERS + 1, 'too long a text'
   end
   local scan = { text = text, at = 1 }
+  local pgn = accept(scan, 'pgn ')
   local object, bank, positions, incremented
   if accept(scan, '-') then
     object, bank, positions = { kind = 'none' }, 0, {}
@@ -223,22 +229,19 @@ local function parse(text)
     positions = {}
     object = { kind = 'hourglass' }
     bank, positions.bank = seconds(scan, 'seconds')
-  elseif accept(scan, 'hourglass ') then
+  elseif not pgn and accept(scan, 'hourglass ') then
     positions = {}
     local found
     object = { kind = 'hourglass' }
     found, positions.bank = digits(scan, 'minutes', true)
     bank = time_ms(found)
+  elseif text:find('^%d+/', scan.at) then
+    local moves, position = whole(scan, 'moves')
+    scan.at = scan.at + 1
+    object, bank, positions = staged(scan, moves, position, pgn)
   else
-    local pgn = accept(scan, 'pgn ')
-    if text:find('^%d+/', scan.at) then
-      local moves, position = whole(scan, 'moves')
-      scan.at = scan.at + 1
-      object, bank, positions = staged(scan, moves, position, pgn)
-    else
-      object, bank, positions = simple(scan, pgn)
-      incremented = positions.increment_ms ~= nil
-    end
+    object, bank, positions = simple(scan, pgn)
+    incremented = positions.increment_ms ~= nil
   end
   if scan.at <= #text then
     fail(scan, 'unexpected')
