@@ -208,7 +208,8 @@ local function normal(object, bank, incremented)
   end
   for i = 1, #stages do
     local stage = stages[i]
-    local increment = same and (i < #stages or stage.increment_ms == 0) and '' or '+' .. seconds_text(stage.increment_ms)
+    local without = i < #stages and same or i == #stages and stage.increment_ms == 0
+    local increment = without and '' or '+' .. seconds_text(stage.increment_ms)
     parts[i] = (stage.moves and ('%d/'):format(stage.moves) or '') .. (i == 1 and first_minutes_text or minutes_text)(stage.time_ms) .. increment
   end
   return table.concat(parts, ':')

@@ -192,7 +192,7 @@ local function adopt(s, field, text, shown)
     if control.shows then
       controls.adopt(record)
       if control.gain > 0 then
-        lag.adopt(record)
+        lag.set_grace(record)
       end
     end
   end

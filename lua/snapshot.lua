@@ -28,9 +28,9 @@ local function is_signed(text)
   return is_number(text) or (text:sub(1, 1) == '-' and text ~= '-0' and is_number(text:sub(2)))
 end
 
--- Whether a text is a JSON object with a member or more, as compact as the library keeps it.
-local function is_object(text)
-  return text ~= nil and text:sub(1, 2) == '{"' and json.is_strict(text) and json.compact(text) == text
+-- Whether a text is a JSON object with a member or more, as compact as the library keeps it. inner: the levels that were put around it.
+local function is_object(text, inner)
+  return text ~= nil and text:sub(1, 2) == '{"' and formats.characters(text) ~= nil and json.is_strict(text, inner) and json.compact(text) == text
 end
 
 local function is_index(text)
@@ -232,10 +232,14 @@ end
 
 -- What a newcomer's control takes from the config.
 local function is_config(shown)
-  if not (shown and is_object('{' .. shown .. '}')) then
+  local text = '{' .. (shown or '') .. '}'
+  if not is_object(text, 1) then
     return false
   end
-  local decoded = cjson.decode('{' .. shown .. '}')
+  local fine, decoded = pcall(cjson.decode, text)
+  if not fine then -- half a surrogate pair, which strict JSON may have
+    return false
+  end
   local function within(name, least, most)
     local number = decoded[name]
     return number == nil or number == cjson.null or (type(number) == 'number' and number % 1 == 0 and number >= least and number <= most)

@@ -444,7 +444,9 @@ local function adjust(s, options)
   end
   local turn = current_turn(s)
   local runs = turn and turn.owner == owner and events.is_live(s)
-  if runs and pause_is_over(s) then
+  if owner.control.endless and not s.mode.counts_up then
+    return nil, nil, refusal.validation({ { options.SET and 'SET' or 'ADD', 'has no effect on a clock without end' } })
+  elseif runs and pause_is_over(s) then
     return end_pause(s)
   elseif runs and s.status == 'running' then
     local ends = deadline_reached(s, turn)
@@ -458,9 +460,7 @@ local function adjust(s, options)
   else
     left = clock.idle(owner)
   end
-  if not (left or s.mode.counts_up) then
-    return nil, nil, refusal.validation({ { options.SET and 'SET' or 'ADD', 'has no effect on a clock without end' } })
-  elseif options.WITHIN and not (left and left < options.WITHIN) then
+  if options.WITHIN and not (left and left < options.WITHIN) then
     return nil
   end
   local elapsed = runs and clock.elapsed(s) or 0
@@ -472,19 +472,13 @@ local function adjust(s, options)
     owner.bank = elapsed
     session.touch(s, owner, true)
   end
-  -- What the bank is at this moment. In periods and blocks it is as far below zero as they are used; what is owed of it is the overtime alone, and
-  -- so a SET to 0 gives no period back.
-  local reads, owed = owner.bank, owner.bank
+  -- What the bank is at this moment: in periods and blocks as far below zero as they are used. So a SET begins them anew, as if the main time had
+  -- that much left.
+  local reads = owner.bank
   if runs and not s.standing then
-    local used = elapsed - s.offset
-    reads, owed = owner.bank - controls.drawn(owner, used, s.offset), owner.control.rule.charged(owner, used, s.offset)
+    reads = owner.bank - controls.drawn(owner, elapsed - s.offset, s.offset)
   end
-  local moved
-  if options.SET == 0 and reads < 0 then
-    moved = -owed
-  else
-    moved = (options.SET or math.max(reads + options.ADD, math.min(reads, 0))) - reads
-  end
+  local moved = (options.SET or math.max(reads + options.ADD, math.min(reads, 0))) - reads
   if moved > 0 and owner.expired then
     owner.expired = false
     if s.mode.owner == 'participant' then
@@ -547,9 +541,9 @@ local function join(s, participant)
     local function problem(field, message)
       problems[#problems + 1] = { field, message }
     end
-    local default = controls.check(defaults.time_control, 'time_control', problem, defaults)
+    local default = control_config.check(defaults.time_control, 'time_control', problem, defaults)
     if participant.time_control ~= nil then
-      control = controls.check(participant.time_control, 'time_control', problem, defaults)
+      control = control_config.check(participant.time_control, 'time_control', problem, defaults)
     end
     local given = participant.time_control or defaults.time_control
     bank = config.bank(participant, given, participant.time_control == nil and default or control, '', problem,

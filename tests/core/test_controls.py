@@ -104,10 +104,14 @@ def test_byoyomi_time_given_in_a_period_moves_the_deadline_by_as_much(core: Driv
     assert game.deadline() == 12_000 + 2000 + 30_000
 
 
-def test_byoyomi_taking_all_main_time_gives_no_period_back(core: Driver) -> None:
+@pytest.mark.parametrize(("main", "deadline"), [(0, 55_000), (1, 55_001), (5000, 60_000)])
+def test_byoyomi_main_time_that_is_set_is_followed_by_all_periods(
+    core: Driver, main: int, deadline: int
+) -> None:
     game = Game(core, players(1000, 1000, time_control=BYOYOMI)).start()
-    assert game.do("adjust", "PARTICIPANT", P[0], "SET", 0, at=25_000)["payload"]["adjusted_ms"] == 0
-    assert game.deadline() == 31_000
+    game.do("adjust", "PARTICIPANT", P[0], "SET", main, at=25_000)
+    assert game.deadline() == deadline
+    assert clock(game, at=25_000)["now"] == {"periods_left": 3, "period_remaining_ms": 10_000}
 
 
 def test_byoyomi_what_is_shown_of_this_moment_is_never_more_than_all(core: Driver) -> None:

@@ -25,14 +25,14 @@ def test_a_bank_that_is_set_brings_back_what_the_cycle_used_beside_it(
     assert game.deadline() == 9000 + 500 + whole
 
 
-def test_a_bank_that_is_set_to_nothing_brings_back_the_overtime_alone(core: Driver) -> None:
+def test_a_bank_that_is_set_to_nothing_is_as_if_the_main_time_ended_now(core: Driver) -> None:
     control = {**BYOYOMI, "periods": 1, "overtime_ms": 5000}
     game = Game(core, players(1000, 1000, time_control=control)).start()
     game.do("adjust", "PARTICIPANT", P[0], "SET", 0, at=9000)
-    assert game.deadline() == 16_000
-    game.do("adjust", "PARTICIPANT", P[0], "SET", 0, at=13_000)
-    assert game.deadline() == 18_000
-    assert game.person(0, at=13_000)["clock"]["now"]["periods_left"] == 0
+    assert game.deadline() == 24_000
+    game.do("adjust", "PARTICIPANT", P[0], "SET", 0, at=20_000)
+    assert game.deadline() == 35_000
+    assert game.person(0, at=20_000)["clock"]["now"]["periods_left"] == 1
 
 
 def test_of_a_clock_that_ran_out_only_the_overtime_comes_back(core: Driver) -> None:

@@ -28,8 +28,8 @@ MOST_CHARACTERS = 12
 
 
 class Misread(Exception):
-    """A text that is no time control, and the 1-based positions of what is wrong: the first character that does
-    not fit, or else each number out of bounds."""
+    """A text that is no time control, and the 1-based positions of what is wrong: the first character that
+    does not fit, or else each number out of bounds."""
 
     def __init__(self, *positions: int) -> None:
         super().__init__(f"at {positions}")

@@ -25,7 +25,7 @@ def show_party(s: Session, party: Party, now: int, *, live: bool = False) -> Jso
     face: Json | None = None if clock is None else {**clocks.face(clock)}
     if clock is not None and active is not None and s.owner_of(active) is party:
         left = s.remaining(now)
-        at_this_moment = clocks.face_now(clock, s.run(now), delay=s.delay_left())
+        at_this_moment = clocks.face_now(clock, s.run(now), since=s.since())
         if live and face is not None and at_this_moment:
             face["now"] = at_this_moment
     shown: Json = {
