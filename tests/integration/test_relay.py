@@ -211,7 +211,7 @@ async def test_a_subscription_that_is_cut_misses_nothing(live: Parts) -> None:
     server = await primary(live)
 
     async def traffic(session_id: str) -> None:
-        for _ in range(150):
+        for _ in range(100):  # fewer than the log holds, so that it always reaches back
             await live.sessions.switch(session_id)
             await asyncio.sleep(0.002)
 
@@ -222,7 +222,7 @@ async def test_a_subscription_that_is_cut_misses_nothing(live: Parts) -> None:
             await asyncio.sleep(0.01)  # it is not back yet
     await switching
     for listener in listeners:
-        await listener.reaches(152)
+        await listener.reaches(102)
         whole(listener.messages)
 
 
@@ -500,28 +500,24 @@ async def test_a_slow_reader_is_cut_and_harms_nobody(
     redis: servers.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket_module, "MAX_UNSENT", 256 * 1024)
+    monkeypatch.setattr(relay_module, "CHECK_EVERY_S", 3600)  # the events are made up, the log has none of them
     async with service(settings(redis.url)) as running:
         session_id = await game(running.sessions)
         state = await running.sessions.get(session_id)
         async with running.follow(session_id, max_queue=1) as slow, running.follow(session_id) as quick:
             slow.socket.transport.pause_reading()
-            reading = asyncio.create_task(count(quick.text, 200))
             event = {"type": "STATE_UPDATE", "epoch": state.epoch, "pad": "x" * 100_000}
             for version in range(3, 203):
                 text = json.dumps(event | {"version": version})
                 node = (await running.app.ctx.connection.primaries())[0]
                 await node.execute_command("SPUBLISH", SessionKeys.of(session_id).session, text)
-            assert await reading == list(range(3, 203))
+                # It has read each before the next one comes: what waits for it never adds up.
+                assert (await quick.next("STATE_UPDATE"))["version"] == version
             slow.socket.transport.resume_reading()
             seen = versions(await slow.rest())
             assert seen == list(range(3, 3 + len(seen)))
             assert len(seen) < 200
             assert await slow.closed() == 1013
-
-
-async def count(read: Callable[[], Any], messages: int) -> list[int]:
-    """Versions of the next messages."""
-    return [json.loads(await read())["version"] for _ in range(messages)]
 
 
 async def test_a_topic_behind_delivers_what_arrives_meanwhile_after_what_was_missed(live: Parts) -> None:

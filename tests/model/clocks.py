@@ -89,8 +89,8 @@ def reserve(clock: Clock, *, since: int = 0) -> int:
 
 
 def budget(clock: Clock, *, since: int = 0) -> int:
-    """All that a cycle may use of this clock, which has been running since `since` ms of it: not from the start
-    where it stood at zero and was given time. The delay is the first part of the cycle all the same.
+    """All that a cycle may use of this clock, which has been running since `since` ms of it: not from the
+    start where it stood at zero and was given time. The delay is the first part of the cycle all the same.
 
     Reading: overtime is one allowance; a bank already in debt has that much less of it left (the bank never
     passes -X)."""

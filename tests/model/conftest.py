@@ -21,11 +21,10 @@ settings.register_profile(
     suppress_health_check=SLOW,
 )
 # The same sequences on every run: a failure in CI is a failure of the change, and can be run again at a desk.
-settings.register_profile(
-    "ci", settings.get_profile("default"), max_examples=700, stateful_step_count=40, derandomize=True
-)
-settings.register_profile("soak", settings.get_profile("default"), max_examples=5000, stateful_step_count=60)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+settings.register_profile("ci", settings.get_profile("default"), max_examples=2000, derandomize=True)
+settings.register_profile("soak", settings.get_profile("default"), max_examples=9000, stateful_step_count=60)
+in_ci = os.environ.get("CI") == "true"
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if in_ci else "default"))
 
 
 @pytest.fixture(scope="session")

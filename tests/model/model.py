@@ -393,6 +393,10 @@ class Model:
         elif s.active == gone.id:
             s.active = None
         del s.participants[gone.id]
+        if gone.group is not None and s.groups[gone.group].last_turn == gone.index:
+            # Reading: whoever takes the index later has not been active yet.
+            before = [p.index for p in s.rotation() if p.group == gone.group and p.index < gone.index]
+            s.groups[gone.group].last_turn = max(before, default=None)
         return "participant.removed", {"removed_participant_id": gone.id}
 
 

@@ -1,16 +1,22 @@
 """What the state machine plays with: random configurations, arguments and steps of time.
 
-Values come from small pools so that clocks meet, thresholds coincide and ids repeat.
+Values come from small pools so that clocks meet, thresholds coincide and ids repeat. A choice is drawn as its
+position: to draw from a strategy that is made for one draw costs several times as much.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from itertools import combinations
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
 Json = dict[str, Any]
+Draw = Callable[[st.SearchStrategy[int]], int]
+T = TypeVar("T")
 
 PEOPLE = [f"a0000000-0000-4000-8000-00000000000{i}" for i in range(6)]
 TEAMS = [f"b0000000-0000-4000-8000-00000000000{i}" for i in range(4)]
@@ -18,104 +24,86 @@ STRANGER = "c0000000-0000-4000-8000-000000000000"
 SESSIONS = ["5e550000-0000-4000-8000-0000000000aa", "5e550000-0000-4000-8000-0000000001aa"]
 BANKS = [1000, 1001, 2000, 5000, 10_000, 60_000]
 SHORT = [1, 10, 500, 1000, 2000, 5000]
-STAGE_KINDS = ["fischer", "bronstein", "delay", "byoyomi", "hourglass", "canadian"]
+
+
+@cache
+def _positions(count: int) -> st.SearchStrategy[int]:
+    return st.integers(0, count - 1)
+
+
+def pick(draw: Draw, options: Sequence[T]) -> T:
+    """One of the options; the first is the simplest."""
+    return options[draw(_positions(len(options)))]
+
+
+def sometimes(draw: Draw, one_in: int) -> bool:
+    """True once in so many draws."""
+    return draw(_positions(one_in)) == one_in - 1
+
+
+# The parameters of each kind that a stage may have.
+PARAMETERS: dict[str, list[Json]] = {
+    "fischer": [{}, {"increment_ms": 0}, {"increment_ms": 1500}],
+    "bronstein": [{"delay_ms": ms} for ms in (0, 500, 2000, 5000)],
+    "delay": [{"delay_ms": ms} for ms in (0, 500, 2000, 5000)],
+    "byoyomi": [{"periods": k, "period_ms": ms} for k in (1, 2, 3) for ms in SHORT],
+    "hourglass": [{}],
+    "canadian": [{"moves": n, "period_ms": ms} for n in (1, 2, 3) for ms in SHORT],
+}
+STAGE_KINDS = list(PARAMETERS)
 # As often as they have cases of their own.
 KINDS = [*STAGE_KINDS, "byoyomi", "canadian", "hourglass", *["stages"] * 3, "text", "text", "none"]
+OVERTIMES: list[Json] = [{}] * 6 + [{"overtime_ms": ms} for ms in (0, 1000, 2500)]
 
 
-def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """`strategy`, or None for absent."""
-    return st.none() | strategy
+def _texts() -> Iterator[str]:
+    """Short time controls as players write them, or as PGN does."""
+    for minutes in ("0.0167", "0.02", "0.05", "0.1", "0.0834", "1"):
+        yield from (minutes, f"hourglass {minutes}")
+        for n, seconds in ((1, 0), (2, 1), (3, 2), (1, 3)):
+            yield from (f"{minutes}+{seconds}", f"{minutes}d{seconds}", f"{minutes}b{seconds}")
+            yield from (f"{minutes}+{n}x{seconds + 1}", f"{minutes}+{n}/{seconds + 1}")
+            yield from (f"{n}/{minutes}:0+{seconds}", f"{n}/{minutes}+{seconds}:1/0.02:0.05+1")
+            yield from (f"pgn {seconds + 1}+{n}", f"pgn {n}/{seconds + 1}:2+{seconds}", f"*{seconds + 1}")
+    yield "-"
 
 
-def sometimes(draw: st.DrawFn, one_in: int) -> bool:
-    """True once in so many draws."""
-    return draw(st.integers(1, one_in)) == one_in
+TEXTS = list(dict.fromkeys(_texts()))
 
 
-@st.composite
-def controls(draw: st.DrawFn) -> Json | str:
+def control(draw: Draw) -> Json | str:
     """A time control of any kind, as an object or as players write it."""
-    kind = draw(st.sampled_from(KINDS))
-    if kind == "text":
-        text = draw(texts())
-        if sometimes(draw, 3):
-            return {"notation": text, "overtime_ms": draw(st.sampled_from([None, 1000]))}
-        return text
-    made: Json = {"kind": kind}
-    if kind == "none":
-        return made
-    if kind == "stages":
-        made["stages"] = draw(stages())
-    else:
-        made |= draw(parameters(kind))
-    if sometimes(draw, 3):
-        made["overtime_ms"] = draw(st.sampled_from([0, 1000, 2500]))
-    return made
-
-
-@st.composite
-def parameters(draw: st.DrawFn, kind: str) -> Json:
-    """The parameters of one kind."""
-    short = st.sampled_from(SHORT)
+    kind = pick(draw, KINDS)
     match kind:
-        case "fischer":
-            return draw(st.sampled_from([{}, {"increment_ms": 0}, {"increment_ms": 1500}]))
-        case "bronstein" | "delay":
-            return {"delay_ms": draw(st.sampled_from([0, 500, 2000, 5000]))}
-        case "byoyomi":
-            return {"periods": draw(st.integers(1, 3)), "period_ms": draw(short)}
-        case "canadian":
-            return {"moves": draw(st.integers(1, 3)), "period_ms": draw(short)}
+        case "text":
+            text = pick(draw, TEXTS)
+            overtime: Json = {} if text == "-" else {"overtime_ms": 1000}
+            forms: list[Json | str] = [text, text, {"notation": text}, {"notation": text} | overtime]
+            return pick(draw, forms)
+        case "none":
+            return {"kind": kind}
+        case "stages":
+            return {"kind": kind, "stages": stages(draw)} | pick(draw, OVERTIMES)
         case _:
-            return {}
+            return {"kind": kind} | pick(draw, PARAMETERS[kind]) | pick(draw, OVERTIMES)
 
 
-@st.composite
-def stages(draw: st.DrawFn) -> list[Json]:
+def stages(draw: Draw) -> list[Json]:
     """One to three stages."""
-    count = draw(st.integers(1, 3))
+    count = pick(draw, [1, 2, 3])
     made: list[Json] = []
     for position in range(count):
         last = position == count - 1
-        kind = draw(st.sampled_from(STAGE_KINDS if last else STAGE_KINDS[:-1]))
-        stage = {"kind": kind, "time_ms": draw(st.sampled_from([0, *BANKS[:3]] if position else BANKS))}
-        if kind == "fischer" and draw(st.booleans()):
-            del stage["kind"]
-        stage |= draw(parameters(kind))
+        # One that is not named is the default.
+        kind = pick(draw, [*STAGE_KINDS[:5], "" if not last else "canadian"])
+        stage: Json = {"time_ms": pick(draw, [0, *BANKS[:3]] if position else BANKS)}
+        if kind:
+            stage["kind"] = kind
+        stage |= pick(draw, PARAMETERS[kind or "fischer"])
         if not last:
-            stage["moves"] = draw(st.integers(1, 3))
+            stage["moves"] = pick(draw, [1, 2, 3])
         made.append(stage)
     return made
-
-
-MINUTES = ["0.0167", "0.02", "0.05", "0.1", "0.0834", "1"]
-
-
-@st.composite
-def texts(draw: st.DrawFn) -> str:
-    """A short time control as players write it, or as PGN does."""
-    minutes, seconds = draw(st.sampled_from(MINUTES)), draw(st.integers(0, 3))
-    moves = draw(st.integers(1, 3))
-    return draw(
-        st.sampled_from(
-            [
-                minutes,
-                f"{minutes}+{seconds}",
-                f"{minutes}d{seconds}",
-                f"{minutes}b{seconds}",
-                f"{minutes}+{moves}x{seconds + 1}",
-                f"{minutes}+{moves}/{seconds + 1}",
-                f"{moves}/{minutes}:0+{seconds}",
-                f"{moves}/{minutes}+{seconds}:1/0.02:0.05+1",
-                f"hourglass {minutes}",
-                f"pgn {seconds + 1}+{moves}",
-                f"pgn {moves}/{seconds + 1}:2+{seconds}",
-                f"*{seconds + 1}",
-                "-",
-            ]
-        )
-    )
 
 
 def supplies_bank(control: Json | str | None) -> bool:
@@ -132,84 +120,81 @@ def is_hourglass(control: Json | str | None) -> bool:
             return False
         case str():
             return control.startswith(("hourglass", "*"))
-        case {"notation": str(text)}:
-            return is_hourglass(text)
+        case {"notation": str(written)}:
+            return is_hourglass(written)
         case _:
             return any(rule.get("kind") == "hourglass" for rule in [control, *control.get("stages", [])])
 
 
-@st.composite
-def configs(draw: st.DrawFn, mode: str) -> Json:
+INDEXES = [None, [0, 1, 2, 3], [3, 1, 0, 2], [7, 2, 999, 30]]
+THRESHOLDS = (1, 500, 1000, 1500, 4000, 9999)
+WARNINGS = [None, None, *[list(some) for n in (0, 1, 2, 3) for some in combinations(THRESHOLDS, n)]]
+# What no clock looks at, and whether what is absent is there as null.
+METADATA: list[Json | None] = [None, {}, {"a": [], "b": {}, "c": None, "d": 2**53 - 1, 'é\n"': "\u2028"}]
+MANNERS: list[tuple[Json, bool]] = [
+    ({"players_may_pause": may_pause, "metadata": metadata}, nulls)
+    for may_pause in (None, True)
+    for metadata in METADATA
+    for nulls in (False, True)
+]
+
+
+def config(draw: Draw, mode: str) -> Json:
     """A valid configuration in a mode."""
-    owned = mode in {"per_participant", "per_group"}
-    bank = st.sampled_from(BANKS)
-    count = draw(st.integers(1, 4))
     made: Json = {"sync_mode": mode}
-    if owned:
-        made["time_control"] = draw(st.one_of(st.none(), *[controls()] * 4))
-        made["increment_ms"] = draw(st.sampled_from([None, 0, 500, 2000]))
-        made["max_time_ms"] = draw(st.sampled_from([None, None, 1000, 10_500]))
-        made["lag_compensation"] = draw(st.sampled_from([None, False, True]))
+    if mode in {"per_participant", "per_group"}:
+        made["time_control"] = None if sometimes(draw, 5) else control(draw)
+        made["increment_ms"] = pick(draw, [None, 0, 500, 2000])
+        made["max_time_ms"] = pick(draw, [None, None, 1000, 10_500])
+        made["lag_compensation"] = pick(draw, [None, False, True])
     elif mode == "count_up":
-        made["max_time_ms"] = draw(maybe(bank))
+        made["max_time_ms"] = pick(draw, [None, *BANKS])
     elif mode == "per_cycle":
-        made["time_per_cycle_ms"] = draw(bank)
-        made["total_time_ms"] = draw(st.sampled_from([None, None, 5000]))
+        made["time_per_cycle_ms"] = pick(draw, BANKS)
+        made["total_time_ms"] = pick(draw, [None, None, 5000])
     else:
-        made |= draw(st.sampled_from(["total", "cycle", "both", "both"]).flatmap(_global_times))
-    indexes = draw(st.sampled_from([None, [0, 1, 2, 3], [3, 1, 0, 2], [7, 2, 999, 30]]))
+        which = pick(draw, ["total", "cycle", "both", "both"])
+        made["total_time_ms"] = None if which == "cycle" else pick(draw, BANKS)
+        made["time_per_cycle_ms"] = None if which == "total" else pick(draw, BANKS[:4])
+    indexes = pick(draw, INDEXES)
     grouped = mode == "per_group" or sometimes(draw, 5)
-    people = [draw(_person(mode, i, indexes, grouped=grouped)) for i in range(count)]
+    people = [_person(draw, mode, i, indexes, grouped=grouped) for i in range(pick(draw, [1, 2, 3, 4]))]
     made["participants"] = people
     if grouped:
         _add_groups(draw, made)
     _no_lonely_hourglass(made)
     _fill_banks(draw, made)
-    made["active_participant_id"] = draw(maybe(st.sampled_from([p["participant_id"] for p in people])))
-    made["auto_advance"] = draw(st.sampled_from([None, False, True]))
-    made["action_on_timeout"] = draw(_actions(made))
-    made["warnings_ms"] = draw(
-        maybe(st.lists(st.sampled_from([1, 500, 1000, 1500, 4000, 9999]), max_size=4, unique=True))
-    )
-    made["metadata"] = draw(
-        st.sampled_from([None, {}, {"a": [], "b": {}, "c": None, "d": 2**53 - 1, 'é\n"': "\u2028"}])
-    )
-    made["max_pause_ms"] = draw(st.sampled_from([None, 1000, 1500, 7000, 86_400_000]))
-    made["players_may_pause"] = draw(st.sampled_from([None, True]))
-    keep_nulls = draw(st.booleans())
-    return {k: v for k, v in made.items() if keep_nulls or v is not None}
+    made["active_participant_id"] = pick(draw, [None, *[p["participant_id"] for p in people]])
+    made["auto_advance"] = pick(draw, [None, False, True])
+    made["action_on_timeout"] = pick(draw, _actions(made))
+    made["warnings_ms"] = pick(draw, WARNINGS)
+    made["max_pause_ms"] = pick(draw, [None, 1000, 1500, 7000, 86_400_000])
+    manners, keep_nulls = pick(draw, MANNERS)
+    return {k: v for k, v in (made | manners).items() if keep_nulls or v is not None}
 
 
-def _global_times(which: str) -> st.SearchStrategy[Json]:
-    times: dict[str, st.SearchStrategy[Any]] = {}
-    if which != "cycle":
-        times["total_time_ms"] = st.sampled_from(BANKS)
-    if which != "total":
-        times["time_per_cycle_ms"] = st.sampled_from(BANKS[:4])
-    return st.fixed_dictionaries(times)
-
-
-@st.composite
-def _person(draw: st.DrawFn, mode: str, i: int, indexes: Any, *, grouped: bool) -> Json:
+def _person(draw: Draw, mode: str, i: int, indexes: list[int] | None, *, grouped: bool) -> Json:
     person: Json = {"participant_id": PEOPLE[i]}
     if indexes is not None:
         person["participant_index"] = indexes[i]
-    if grouped and (mode == "per_group" or draw(st.booleans())):
-        person["group_id"] = draw(st.sampled_from(TEAMS[:3]))
+    if grouped and (mode == "per_group" or sometimes(draw, 2)):
+        person["group_id"] = pick(draw, TEAMS[:3])
     if mode == "per_participant" and sometimes(draw, 4):
-        person["time_control"] = draw(controls())
+        person["time_control"] = control(draw)
     return person
 
 
-def _add_groups(draw: st.DrawFn, made: Json) -> None:
+def _add_groups(draw: Draw, made: Json) -> None:
     named = list(dict.fromkeys(p["group_id"] for p in made["participants"] if "group_id" in p))
-    own_bank = made["sync_mode"] == "per_group"
-    if draw(st.booleans()):
-        listed = draw(st.permutations([*named, *([TEAMS[3]] if draw(st.booleans()) else [])]))
-        made["groups"] = [{"group_id": g} for g in listed]
-        for group in made["groups"] if own_bank else []:
-            if sometimes(draw, 3):
-                group["time_control"] = draw(controls())
+    if sometimes(draw, 2):
+        return
+    listed = named[::-1] if sometimes(draw, 2) else named
+    # A group without members, in front or behind.
+    listed = pick(draw, [listed, [*listed, TEAMS[3]], [TEAMS[3], *listed]])
+    made["groups"] = [{"group_id": g} for g in listed]
+    for group in made["groups"] if made["sync_mode"] == "per_group" else []:
+        if sometimes(draw, 3):
+            group["time_control"] = control(draw)
 
 
 def _no_lonely_hourglass(made: Json) -> None:
@@ -224,8 +209,7 @@ def _no_lonely_hourglass(made: Json) -> None:
             holder["time_control"] = {"kind": "fischer"}
 
 
-def _fill_banks(draw: st.DrawFn, made: Json) -> None:
-    bank = st.sampled_from(BANKS)
+def _fill_banks(draw: Draw, made: Json) -> None:
     shared = made.get("time_control")
     if made["sync_mode"] == "per_participant":
         owners = made["participants"]
@@ -237,22 +221,24 @@ def _fill_banks(draw: st.DrawFn, made: Json) -> None:
         return
     for owner in owners:
         if not supplies_bank(owner.get("time_control") or shared):
-            owner["total_time_ms"] = draw(bank)
+            owner["total_time_ms"] = pick(draw, BANKS)
 
 
-def _actions(made: Json) -> st.SearchStrategy[Json | None]:
+ACTIONS: list[Json | None] = [
+    None,
+    {"type": "skip_cycle"},
+    {"type": "skip_cycle", "note": [1, {}, []]},
+    {"type": "auto_action", "action": "pass", "extra": {"deep": None}},
+    {"type": "notify"},
+    {"type": "notify"},
+    {"type": "end_session", "points": 3},
+]
+
+
+def _actions(made: Json) -> list[Json | None]:
+    """In a cycle's clock that goes on by itself the session does not end with it."""
     looping = made["sync_mode"] == "per_cycle" or made.get("time_per_cycle_ms") is not None
-    choices: list[Json | None] = [
-        None,
-        {"type": "skip_cycle"},
-        {"type": "skip_cycle", "note": [1, {}, []]},
-        {"type": "auto_action", "action": "pass", "extra": {"deep": None}},
-        {"type": "notify"},
-        {"type": "notify"},
-    ]
-    if not (looping and made["auto_advance"]):
-        choices.append({"type": "end_session", "points": 3})
-    return st.sampled_from(choices)
+    return ACTIONS[:-1] if looping and made["auto_advance"] else ACTIONS
 
 
 BREAKS: list[Json] = [

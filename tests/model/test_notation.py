@@ -262,7 +262,7 @@ texts = st.one_of(
     st.builds("{}b{}".format, times, st.integers(0, 86_400)),
     st.builds("{}+{}x{}".format, times, few, st.integers(1, 86_400)),
     st.builds("{}+{}/{}".format, times, few, st.integers(1, 86_400)),
-    staged(times, later_times),
+    staged(times.map(notation.no_pgn), later_times),
     times.map("hourglass {}".format),
     pgn_times.map("pgn {}".format),
     pgn_times.map("*{}".format),
