@@ -14,6 +14,9 @@ from synckairos import connections, metrics
 from synckairos.api import middleware, openapi, websocket
 from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
+from synckairos.audit.archiver import Archiver
+from synckairos.audit.jobs import Jobs
+from synckairos.audit.store import Store
 from synckairos.clock import ServerClock
 from synckairos.config import Settings
 from synckairos.connections import Connection
@@ -67,21 +70,25 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
 async def _start(app: Sanic[Any, Any]) -> None:
     """Make what this process holds. Redis may be away: the service is not ready then until it is back."""
     context = app.ctx
+    settings: Settings = context.settings
+    context.store = None if settings.database_url is None else Store(settings.database_url)
     context.owns_connection = context.connection is None
     if context.owns_connection:
-        context.connection = await connections.connect(context.settings)
-    context.sessions = Sessions(context.connection, context.settings.session_ttl)
+        context.connection = await connections.connect(settings)
+    context.sessions = Sessions(context.connection, settings.session_ttl)
     context.clock = ServerClock(context.connection)
     context.subscriptions = Subscriptions(context.connection)
     context.relay = Relay(context.sessions, context.subscriptions, context.clock)
     context.timekeeper = Timekeeper(
         context.connection, context.sessions, context.subscriptions, context.clock
     )
-    # Nothing reads the outboxes yet.
-    context.trimmer = OutboxTrimmer(context.connection)
-    for part in (context.clock, context.subscriptions, context.relay, context.timekeeper, context.trimmer):
+    context.outboxes = (
+        OutboxTrimmer(context.connection)
+        if settings.database_url is None
+        else Archiver(context.connection, Jobs.of(settings))
+    )
+    for part in (context.clock, context.subscriptions, context.relay, context.timekeeper, context.outboxes):
         await part.start()
-    settings: Settings = context.settings
     if settings.enable_metrics and settings.metrics_port is not None:
         context.stop_metrics = metrics.serve(settings.host, settings.metrics_port)
 
@@ -96,9 +103,11 @@ async def _stop(app: Sanic[Any, Any]) -> None:
     """Undo `_start`, in reverse order."""
     context = app.ctx
     context.stop_metrics()
-    for part in (context.trimmer, context.timekeeper, context.relay, context.subscriptions, context.clock):
+    for part in (context.outboxes, context.timekeeper, context.relay, context.subscriptions, context.clock):
         await part.stop()
     if context.owns_connection:
         await context.connection.aclose()
         context.connection = None
+    if context.store is not None:
+        await context.store.aclose()
     metrics.process_ended(os.getpid())
