@@ -15,15 +15,29 @@ local function budget(s, owner)
   return owner.control.rule.budget(owner, s.offset) + owner.control.overtime
 end
 
--- The server time at which the running clock's budget ends; nil where nothing runs down.
+-- The server time at which the running clock's budget ends, or the session's total where that is not later; nil where nothing runs down.
 local function deadline(s, owner)
-  if s.status ~= 'running' or s.standing then
+  if s.status ~= 'running' then
     return nil
   end
-  local ms = budget(s, owner)
-  if ms < math.huge then
-    return s.since + s.offset + ms
+  local ends
+  if not s.standing then
+    local ms = budget(s, owner)
+    if ms < math.huge then
+      ends = s.since + s.offset + ms
+    end
   end
+  local total = s.total_left
+  if total and not (ends and ends < s.since + total) then
+    return s.since + total
+  end
+  return ends
+end
+
+-- What is left of the session's total, where it has one beside the cycles' clock.
+local function total_remaining(s)
+  local live = s.status == 'running' or s.status == 'paused'
+  return math.max(0, s.total_left - (live and elapsed(s) or 0))
 end
 
 -- What is left of the current cycle's clock, overtime left out (negative in overtime); nil for a clock without end.
@@ -33,7 +47,8 @@ local function remaining(s, owner)
   end
   local ms = owner.control.rule.budget(owner, s.offset)
   if ms < math.huge then
-    return ms - (elapsed(s) - s.offset)
+    local left = ms - (elapsed(s) - s.offset)
+    return s.total_left and math.min(left, total_remaining(s)) or left
   end
 end
 
@@ -85,6 +100,6 @@ local function warn_below(s, left, new_cycle)
 end
 
 return {
-  elapsed = elapsed, budget = budget, deadline = deadline, remaining = remaining, idle = idle, next_warning = next_warning, alarm = alarm,
-  warn_below = warn_below,
+  elapsed = elapsed, budget = budget, deadline = deadline, total_remaining = total_remaining, remaining = remaining, idle = idle,
+  next_warning = next_warning, alarm = alarm, warn_below = warn_below,
 }

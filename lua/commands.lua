@@ -254,11 +254,12 @@ local function restore(keys, args)
   end
 
   local now = math.max(time.now(), kept.exported_ms)
-  local active, since, _, used, count, _, more = fields.cycle:match(session.CYCLE)
+  local active, since, alarm, used, count, _, more = fields.cycle:match(session.CYCLE)
   if fields.status == 'running' then
     since = string.format('%d', since + now - kept.exported_ms)
   end
-  fields.cycle = ('%s %s 0 %s %s %d'):format(active, since, used, count, now) .. more
+  local resumes = fields.status == 'paused' and tonumber(alarm) > 0 and alarm + now - kept.exported_ms or 0
+  fields.cycle = ('%s %s %d %s %s %d'):format(active, since, resumes, used, count, now) .. more
   fields.epoch = new_epoch(now, fields.epoch)
   fields.recovered = string.format('%d', now)
   if given.TTL then
@@ -272,6 +273,7 @@ local function restore(keys, args)
   redis.call('UNLINK', log)
   state.write_fields(key, list)
   local s = session.load(keys)
+  s.alarm = 0 -- so far there is none in the partition's alarms
   local change = events.commit(s, transitions.current_turn(s), 'session.recovered', NONE)
   if type(change) == 'table' then
     redis.call('UNLINK', key)

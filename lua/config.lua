@@ -14,7 +14,7 @@ local MOST_UNKNOWN = 100
 local CONFIG = {
   session_id = true, sync_mode = true, participants = true, groups = true, active_participant_id = true, total_time_ms = true,
   time_per_cycle_ms = true, increment_ms = true, max_time_ms = true, time_control = true, lag_compensation = true, auto_advance = true,
-  action_on_timeout = true, warnings_ms = true, players_may_pause = true, metadata = true,
+  action_on_timeout = true, warnings_ms = true, max_pause_ms = true, players_may_pause = true, metadata = true,
 }
 local PARTICIPANT = { participant_id = true, participant_index = true, group_id = true, total_time_ms = true, time_control = true }
 local GROUP = { group_id = true, total_time_ms = true, time_control = true }
@@ -309,6 +309,26 @@ local function own_control(owner, path, defaults, problem)
   end
 end
 
+-- Whether a control as it was given brings a bank along, be it right or wrong otherwise.
+local function supplies_bank(given)
+  return type(given) == 'string' or (type(given) == 'table' and (given.notation ~= nil or given.kind == 'stages' or given.kind == 'none'))
+end
+
+-- The bank of an owner of a clock (ms): the one that its control supplies, else its own. given: the control as it was given, control: the checked one,
+-- nil where it is wrong; needs: what is wrong where there is no bank.
+local function bank(owner, given, control, path, problem, needs)
+  local supplied = control and control.bank
+  if not supplied then
+    if not (owner.named_bank or owner.bank or supplies_bank(given)) then
+      problem(path .. 'total_time_ms', needs)
+    end
+    return owner.bank or 0
+  elseif owner.named_bank and owner.bank ~= supplied then
+    problem(path .. 'total_time_ms', ('must be left out, or the %d of its time_control'):format(supplied))
+  end
+  return supplied
+end
+
 local function no_control(owner, path, problem)
   if owner.time_control ~= nil then
     problem(path .. 'time_control', 'has no effect in this mode')
@@ -347,6 +367,7 @@ local function check(text, key_id, ttl, now)
   local increment = integer(object, 'increment_ms', 0, 60000, '', problem) or 0
   local maximum = integer(object, 'max_time_ms', 1000, DAY_MS, '', problem)
   local advance = boolean(object, 'auto_advance', problem)
+  local max_pause = integer(object, 'max_pause_ms', 1000, DAY_MS, '', problem)
   local players_may_pause = boolean(object, 'players_may_pause', problem)
   local compensation = boolean(object, 'lag_compensation', problem)
   local shown_warnings, warnings, warning_count = read_warnings(object, raw, problem)
@@ -365,7 +386,7 @@ local function check(text, key_id, ttl, now)
 
   -- Controls and banks.
   local defaults = { increment_ms = increment, max_time_ms = maximum }
-  local default, shown_control = '-', 'null'
+  local default, shown_control, default_control = '-', 'null', nil
   if mode and not by_owner then
     if object.time_control ~= nil then
       problem('time_control', 'has no effect in ' .. mode_name)
@@ -378,50 +399,55 @@ local function check(text, key_id, ttl, now)
     if given == nil then
       given = { kind = 'fischer' }
     end
-    local control = controls.check(given, 'time_control', problem, defaults)
-    if control then
-      default, shown_control = control.text, control.shown
+    default_control = controls.check(given, 'time_control', problem, defaults)
+    if default_control then
+      default, shown_control = default_control.text, default_control.shown
     end
   end
-  local sum, has_overtime = 0, default:find('+', 1, true) ~= nil
-  local fields = {}
+  local sum = 0
+  local fields, owners, sand_owner = {}, 0, nil
   local function field(name, value)
     fields[#fields + 1] = name
     fields[#fields + 1] = value
   end
-  -- The record of an owner of a clock, or of somebody who owns none: then bank is nil.
-  local function add_record(name, owner, path, bank, show)
-    local shown, view = 'null', nil
-    if bank then
-      sum = sum + bank
+  -- The record of a participant or a group. owns: whether it owns a clock; needs: what is wrong when it has no bank.
+  local function add_record(name, owner, path, owns, needs, show)
+    local shown, kept = 'null', ''
+    local own_bank = 0
+    if owns then
       local control = own_control(owner, path, defaults, problem)
-      local rules = control and control.text
+      local governing = control or (owner.time_control == nil and default_control) or nil
+      own_bank = bank(owner, owner.time_control or object.time_control, governing, path, problem, needs)
+      sum, owners = sum + own_bank, owners + 1
       if control then
         shown = control.shown
-        has_overtime = has_overtime or rules:find('+', 1, true) ~= nil
       end
-      if compensation then
-        rules, view = lag.fresh(rules or default, bank)
-      end
-      if rules then
-        field('c:' .. name, rules)
+      if governing then
+        if governing.text:find('hourglass', 1, true) then
+          sand_owner = sand_owner or (control and path or '')
+        end
+        local begun, own_text = session.new_owner(control and control.text, default, compensation, own_bank)
+        if own_text then
+          field('c:' .. name, own_text)
+        end
+        if begun.control.shows then
+          kept = ',' .. controls.view(begun)
+        end
       end
     else
       no_control(owner, path, problem)
     end
-    field(name, ('[%d,0,0,0%s]'):format(bank or 0, view and ',' .. view or ''))
+    field(name, ('[%d,0,0,0%s]'):format(own_bank, kept))
     field(name .. ':shown', show(shown))
   end
   local turns = {}
   for i = 1, #participants do
     local participant = participants[i]
     local path = participant.path
-    if owned_by == 'participant' and not participant.named_bank then
-      problem(path .. 'total_time_ms', 'is required in per_participant')
-    elseif owned_by == 'group' and not participant.named_group then
+    if owned_by == 'group' and not participant.named_group then
       problem(path .. 'group_id', 'is required in per_group')
     end
-    add_record(string.format('p%d', participant.index), participant, path, owned_by == 'participant' and (participant.bank or 0) or nil, function(shown)
+    add_record(string.format('p%d', participant.index), participant, path, owned_by == 'participant', 'is required in per_participant', function(shown)
       return session.participant_shown(participant.id or '', participant.index, participant.group_id, shown)
     end)
     field('i:' .. (participant.id or ''), string.format('%d', participant.index))
@@ -430,30 +456,30 @@ local function check(text, key_id, ttl, now)
   local group_ids = {}
   for i = 1, #groups do
     local group = groups[i]
-    local bank
     if owned_by == 'group' then
-      bank = group.bank or group.sum
-      if not group.named_bank and (group.banks == 0 or group.banks < #group.members) then
-        problem(group.path .. 'total_time_ms', 'is required in per_group, or that of each of its members')
+      if not group.named_bank and group.banks > 0 and group.banks == #group.members then
+        group.bank = group.sum
       end
       if group.members[1] then
         turns[tonumber(group.members[1])] = '1'
       end
     end
-    add_record('g:' .. (group.id or ''), group, group.path, bank, function(shown)
+    add_record('g:' .. (group.id or ''), group, group.path, owned_by == 'group', 'is required in per_group, or that of each of its members', function(shown)
       return session.group_shown(group.id or '', shown)
     end)
     field('m:' .. (group.id or ''), #group.members > 0 and ',' .. table.concat(group.members, ',') .. ',' or ',')
     group_ids[i] = group.id
+  end
+  if sand_owner and owners < 2 then
+    problem(sand_owner .. 'time_control', 'must not be an hourglass of one: it needs two clocks')
   end
   if #problems > 0 then
     return nil, problems
   end
 
   if not by_owner then
-    local bank = owned_by == 'cycle' and per_cycle or mode.counts_up and (maximum or 0) or total
-    default = mode.counts_up and not maximum and 'endless' or 'fischer 0 0'
-    field('clock', ('[%d,0,0,0]'):format(bank))
+    default = mode.counts_up and not maximum and 'none 0' or 'fischer 0 0'
+    field('clock', ('[%d,0,0,0]'):format(owned_by == 'cycle' and per_cycle or mode.counts_up and (maximum or 0) or total))
   end
   if #group_ids > 0 then
     field('groups', table.concat(group_ids, ','))
@@ -466,22 +492,25 @@ local function check(text, key_id, ttl, now)
     action = 'skip_cycle' -- what it does; the event still carries what was configured
   end
   field('rotation', table.concat(rotation_text))
-  local extras = (has_overtime and 1 or 0) + (compensation and 2 or 0)
-  field('rules', session.rules_text(mode_name, ttl * 1000, action, extras, cycle_clock and per_cycle or 0, warnings, default))
+  field('rules', session.rules_text(mode_name, ttl * 1000, action, compensation, cycle_clock and per_cycle or 0, warnings, default))
   field('action', action_text)
   if owned_by ~= 'session' or mode.counts_up then
-    local echoed = total or (by_owner and sum) or nil
+    local echoed = total or (by_owner and sum > 0 and sum) or nil
     if echoed then
       field('total', string.format('%d', echoed))
     end
   end
+  if max_pause then
+    field('max_pause', string.format('%d', max_pause))
+  end
   field('shown', string.format('"sync_mode":"%s","time_per_cycle_ms":%s,"increment_ms":%d,%s"time_control":%s,"lag_compensation":%s,"auto_advance":%s,'
-    .. '"action_on_timeout":%s,"warnings_ms":%s,"players_may_pause":%s,"metadata":%s', mode_name,
+    .. '"action_on_timeout":%s,"warnings_ms":%s,"max_pause_ms":%s,"players_may_pause":%s,"metadata":%s', mode_name,
     per_cycle and string.format('%d', per_cycle) or 'null', increment,
     mode.counts_up and '' or '"max_time_ms":' .. (maximum and string.format('%d', maximum) or 'null') .. ',', shown_control,
-    tostring(compensation), tostring(advance), action_text, shown_warnings, tostring(players_may_pause), metadata))
+    tostring(compensation), tostring(advance), action_text, shown_warnings, max_pause and string.format('%d', max_pause) or 'null',
+    tostring(players_may_pause), metadata))
   field('cycle', ('%d 0 0 0 0 %d'):format(active_id and by_id[active_id].index or -1, now)
-    .. (warning_count > 0 and ' !0 -1 ' .. ('0'):rep(warning_count) or ''))
+    .. (warning_count > 0 and ' !0 -1 ' .. ('0'):rep(warning_count) or '') .. (mode_name == 'global' and per_cycle and total and (' =%d'):format(total) or ''))
   return fields
 end
 
@@ -499,4 +528,4 @@ local function check_participant(text)
   return participant
 end
 
-return { check = check, check_participant = check_participant, without_nulls = without_nulls, ACTIONS = ACTIONS }
+return { check = check, check_participant = check_participant, bank = bank, without_nulls = without_nulls, ACTIONS = ACTIONS }

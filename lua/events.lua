@@ -73,7 +73,7 @@ local function build(s, turn, event, given, extra, id, version, now, left, deadl
   pieces[1], pieces[2], pieces[3], pieces[4] = '{"v":1,"type":"', TYPES[event] or 'STATE_UPDATE', '","session_id":"', id
   pieces[5], pieces[6], pieces[7], pieces[8] = '","version":', version, ',"epoch":"', s.epoch
   pieces[9], pieces[10], pieces[11], pieces[12] = '","server_time_ms":', now, ',"payload":{"event":"', event
-  pieces[13], pieces[14], pieces[15], pieces[16] = '","reason":"', REASONS[event] or 'manual', '","status":"', s.status
+  pieces[13], pieces[14], pieces[15], pieces[16] = '","reason":"', REASONS[event] or s.reason or 'manual', '","status":"', s.status
   pieces[17], pieces[18], pieces[19], pieces[20] = '","active_participant_id":', participant_id, ',"active_group_id":', group_id
   pieces[21], pieces[22] = ',"cycle_started_at":', s.status == 'running' and '"' .. formats.iso(s.since) .. '"' or 'null'
   pieces[23], pieces[24], pieces[25], pieces[26] = ',"deadline_ms":', deadline or 'null', ',"time_remaining_ms":', left or 'null'
@@ -152,7 +152,17 @@ local function commit(s, turn, event, given, extra, participants, groups)
   if s.warned then
     s.trailing = event == 'time.warning' and s.trailing + 1 or 0
   end
-  s.alarm = ends and clock.alarm(s, turn.owner, ends) or 0
+  if ends then
+    s.alarm = clock.alarm(s, turn.owner, ends)
+  else
+    s.alarm = s.status == 'paused' and s.resumes or 0
+  end
+  if s.resumes and s.status == 'paused' then
+    extra = (extra or '') .. (',"resumes_at_ms":%d'):format(s.resumes)
+  end
+  if s.total_left then
+    extra = (extra or '') .. (',"total_remaining_ms":%d'):format(clock.total_remaining(s))
+  end
   local changed = s.first_touched
   while changed do
     if changed.dirty then

@@ -15,32 +15,32 @@ local function gain(bank, increment)
   return math.min(MOST_GAIN_MS, 10 * math.floor(2 * (bank + 40 * increment) / 5000) + 150)
 end
 
--- The control of an owner with its gain, and the clock that it begins with.
-local function fresh(text, bank)
-  local ms = gain(bank, controls.read(text).increment or 0)
-  return text .. (' ~%d'):format(ms), ('{"quota_ms":%d}'):format(3 * ms)
+-- The control of an owner that begins with `bank` ms, with its gain. A clock without end needs none.
+local function with_gain(text, bank)
+  local control = controls.read(text)
+  return control.endless and text or text .. (' ~%d'):format(gain(bank, control.increment or 0))
 end
 
--- Reads an owner's quota, and with it the grace, where its control has a gain.
+-- An owner begins with its quota.
+local function begin(owner)
+  owner.quota_ms = 3 * owner.control.gain
+end
+
+-- How long after its deadline an owner's switch may still come in time.
 local function adopt(owner)
-  if owner.control.gain > 0 then
-    owner.quota = owner.clock:match('"quota_ms":(%d+)') + 0
-    owner.grace = math.min(owner.quota, MOST_GRACE_MS)
-  end
+  owner.grace = math.min(owner.quota_ms, MOST_GRACE_MS)
 end
 
 -- What a switch is credited that the server measured `measured` ms of lag for, in a cycle that ran for `used` ms.
 local function credit(owner, measured, used)
-  return math.min(measured or 0, owner.quota or 0, used)
+  return math.min(measured or 0, owner.quota_ms, used)
 end
 
 -- The quota after a switch that was credited `credited` ms.
 local function spend(owner, credited)
-  if owner.quota then
-    owner.quota = math.min(7 * owner.control.gain, owner.quota + owner.control.gain - credited)
-    owner.grace = math.min(owner.quota, MOST_GRACE_MS)
-    owner.clock = owner.clock:gsub('"quota_ms":%d+', ('"quota_ms":%d'):format(owner.quota))
-  end
+  local per_switch = owner.control.gain
+  owner.quota_ms = math.min(7 * per_switch, owner.quota_ms + per_switch - credited)
+  adopt(owner)
 end
 
-return { fresh = fresh, adopt = adopt, credit = credit, spend = spend }
+return { with_gain = with_gain, begin = begin, adopt = adopt, credit = credit, spend = spend }

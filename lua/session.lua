@@ -5,11 +5,13 @@
 --   cycle                   `active since alarm used count changed`: index of the active participant (-1: none); start of the cycle in server ms with
 --                           pauses left out, while paused the ms that it has run; next alarm in server ms (0: none); ms used by all cycles that
 --                           ended, and their number; time of the last change in server ms. After it, only where it applies:
---                           ` /offset standing`, in a cycle whose clock ran out under `notify`: running time at which the clock got time again, and
---                           1 while it stands at its end; ` !trailing from sent`, with warnings: how many warnings are the newest events, the time
---                           left (ms) below which thresholds count in this cycle (-1: none), and for each threshold 1 when it was sent
---   rules                   `mode ttl_ms action extras cycle_ms warnings control`: what transitions need of the config; extras adds 1 where an owner has
---                           overtime and 2 with lag compensation
+--                           ` /offset standing spent`, in a cycle whose clock ran out under `notify`: running time at which the clock got time again,
+--                           1 while it stands at its end, and what was charged until then (0 where nobody asks: only sand is handed on);
+--                           ` !trailing from sent`, with warnings: how many warnings are the newest events, the time left (ms) below which
+--                           thresholds count in this cycle (-1: none), and for each threshold 1 when it was sent; ` =left`, in `global` with a total
+--                           and a time per cycle: what was left of the total (ms) at the start of the cycle. The alarm of a paused session is
+--                           when it resumes by itself
+--   rules                   `mode ttl_ms action lag cycle_ms warnings control`: what transitions need of the config; lag is 1 with lag compensation
 --   rotation                one character for each index from 0: `1` has a turn, `x` is out, `.` has none of its own (in per_group a group's turn
 --                           stands at the lowest index of its members), `_` nobody
 --   p<index> g:<group id>   a participant, a group: JSON [bank, used, cycles, expired, clock]; the bank is 0 for who owns no clock; clock is an object
@@ -24,6 +26,7 @@
 --   shown                   the part of the state that never changes, as JSON
 --   action                  `action_on_timeout` as JSON, as it came
 --   total                   the session's total_time_ms where it has no clock of its own
+--   max_pause               max_pause_ms, where there is one
 --   created started completed recovered   server ms
 --   expired_by              id of the participant whose clock ended the session
 --   tenant                  whose session it is
@@ -107,9 +110,9 @@ local function read_rules(text)
   if rules then
     return rules
   end
-  local mode_name, ttl, action, extras, cycle_ms, warnings, control = text:match(RULES)
+  local mode_name, ttl, action, compensated, cycle_ms, warnings, control = text:match(RULES)
   rules = {
-    mode_name = mode_name, mode = modes.named(mode_name, cycle_ms), ttl = tonumber(ttl), action = action, extras = tonumber(extras),
+    mode_name = mode_name, mode = modes.named(mode_name, cycle_ms), ttl = tonumber(ttl), action = action, lag = compensated == '1',
     cycle_ms = tonumber(cycle_ms), warnings = warnings, control = control,
   }
   if known_count >= MOST_KNOWN then
@@ -142,10 +145,17 @@ local function load(keys)
     key = key, keys = keys, now = now, status = status, version = fields[2] + 0, epoch = fields[3], active = active + 0, since = since + 0,
     alarm = alarm + 0, used = used, count = count, rules = rules, mode = rules.mode, rotation = fields[6], offset = 0,
   }
+  if status == 'paused' and s.alarm > 0 then
+    s.resumes = s.alarm
+  end
   if more ~= '' then
-    local offset, standing = more:match('/(%d+) (%d)')
+    local offset, standing, spent = more:match('/(%d+) (%d) (%d+)')
     if offset then
-      s.offset, s.standing = offset + 0, standing == '1'
+      s.offset, s.standing, s.spent = offset + 0, standing == '1', spent + 0
+    end
+    local left = more:match('=(%d+)')
+    if left then
+      s.total_left = left + 0
     end
     local trailing, from, sent = more:match('!(%d+) (%-?%d+) (%d+)')
     if trailing then
@@ -173,13 +183,17 @@ local function adopt(s, field, text, shown)
   local record = { field = field, owns = owns(s, field), bank = bank + 0, bank_text = bank, used = used, cycles = cycles, expired = expired == '1',
     clock = view, shown = shown }
   if record.owns then
-    local control, extras = s.rules.control, s.rules.extras
-    if extras >= 2 or (shown and shown:byte(-2) ~= 108) then -- not the end of null: it has a control of its own
+    local control, compensated = s.rules.control, s.rules.lag
+    if compensated or (shown and shown:byte(-2) ~= 108) then -- not the end of null: it has a control of its own
       control = redis.call('HGET', s.key, 'c:' .. field) or control
     end
-    record.control = controls.read(control)
-    if extras >= 2 then
-      lag.adopt(record)
+    control = controls.read(control)
+    record.control = control
+    if control.shows then
+      controls.adopt(record)
+      if control.gain > 0 then
+        lag.adopt(record)
+      end
     end
   end
   s[field] = record
@@ -208,6 +222,10 @@ end
 -- Puts the numbers of a changed record down as text, once for the event and the hash.
 local function write_down(changed)
   changed.bank_text, changed.used, changed.cycles = ('%d'):format(changed.bank), ('%d'):format(changed.used), ('%d'):format(changed.cycles)
+  local control = changed.control
+  if control and control.shows then
+    changed.clock = controls.view(changed)
+  end
 end
 
 -- A record as it is kept; its numbers are written down.
@@ -221,7 +239,7 @@ end
 -- there are, and those of one session differ in so few places that they are hard to tell apart.
 local function show(pieces, n, owner, left, active)
   if owner.owns then
-    pieces[n + 1], pieces[n + 2], pieces[n + 3], pieces[n + 4] = '{"total_time_ms":', owner.bank_text, ',"time_used_ms":', owner.used
+    pieces[n + 1], pieces[n + 2], pieces[n + 3], pieces[n + 4] = '{"total_time_ms":', left and owner.bank_text or 'null', ',"time_used_ms":', owner.used
     pieces[n + 5], pieces[n + 6], pieces[n + 7], pieces[n + 8] = ',"time_remaining_ms":', left or 'null', ',"cycle_count":', owner.cycles
     pieces[n + 9] = active and ',"is_active":true' or ',"is_active":false'
     pieces[n + 10] = owner.expired and ',"has_expired":true,"clock":' or ',"has_expired":false,"clock":'
@@ -342,35 +360,43 @@ local function set_last_active(s, id, index)
   set(s, 'l:' .. id, integer(index))
 end
 
-local function rules_text(mode_name, ttl, action, extras, cycle_ms, warnings, control)
-  return ('%s %d %s %d %d %s %s'):format(mode_name, ttl, action, extras, cycle_ms, warnings, control)
-end
-
--- Writes the session's rules with another control or other extras.
-local function set_rules(s, extras, control)
-  local rules = s.rules
-  set(s, 'rules', rules_text(rules.mode_name, rules.ttl, rules.action, extras, rules.cycle_ms, rules.warnings, control))
+local function rules_text(mode_name, ttl, action, compensated, cycle_ms, warnings, control)
+  return ('%s %d %s %d %d %s %s'):format(mode_name, ttl, action, compensated and 1 or 0, cycle_ms, warnings, control)
 end
 
 -- Gives the session's own clock another control.
 local function set_session_control(s, own_clock, control)
   own_clock.control = controls.read(control)
-  set_rules(s, s.rules.extras, control)
+  local rules = s.rules
+  set(s, 'rules', rules_text(rules.mode_name, rules.ttl, rules.action, rules.lag, rules.cycle_ms, rules.warnings, control))
 end
 
--- A new participant's record, bound to its id. bank: nil for one without a clock; control: its own, as text, or nil; view: what its control keeps.
-local function add_participant(s, index, id, bank, control, view, shown)
+-- An owner of a clock as it begins: bank (ms) and what the control of this text keeps, lag compensation included where `compensated`. Returns the
+-- owner, and the text that has to be kept for it beside the session's, nil for none. own: the control's text where it is the owner's own.
+local function new_owner(own, default, compensated, bank)
+  if compensated then
+    own = lag.with_gain(own or default, bank)
+  end
+  local owner = {}
+  controls.begin(owner, own or default, bank)
+  if owner.control.gain > 0 then
+    lag.begin(owner)
+  end
+  return owner, own
+end
+
+-- A new participant's record, bound to its id. bank: nil for one without a clock; control: its own, as text, or nil.
+local function add_participant(s, index, id, bank, control, shown)
   local field = participant_field(index)
-  local added = { field = field, owns = bank ~= nil, bank = bank or 0, used = 0, cycles = 0, expired = false, clock = view, shown = shown }
+  local added = { bank = 0 }
   if bank then
-    added.control = controls.read(control or s.rules.control)
-    if control then
-      set(s, 'c:' .. field, control)
-    end
-    if added.control.overtime > 0 and s.rules.extras % 2 == 0 then
-      set_rules(s, s.rules.extras + 1, s.rules.control)
+    local kept
+    added, kept = new_owner(control, s.rules.control, s.rules.lag, bank)
+    if kept then
+      set(s, 'c:' .. field, kept)
     end
   end
+  added.field, added.owns, added.used, added.cycles, added.expired, added.clock, added.shown = field, bank ~= nil, 0, 0, false, '', shown
   s[field] = added
   set(s, field .. ':shown', shown)
   set(s, 'i:' .. id, integer(index))
@@ -393,10 +419,13 @@ local function save(s, version, now, alarm)
   local cycle = index_text(s.active) .. ' ' .. (s.since == s.now and now or ('%d'):format(s.since)) .. ' ' .. alarm .. ' ' .. s.used .. ' ' .. s.count .. ' '
     .. now
   if s.offset > 0 or s.standing then
-    cycle = cycle .. (' /%d %d'):format(s.offset, s.standing and 1 or 0)
+    cycle = cycle .. (' /%d %d %d'):format(s.offset, s.standing and 1 or 0, s.spent or 0)
   end
   if s.warned then
     cycle = cycle .. (' !%d %d %s'):format(s.trailing, s.warn_from, s.warn_sent)
+  end
+  if s.total_left then
+    cycle = cycle .. (' =%d'):format(s.total_left)
   end
   local fields = { 'HSET', key, 'version', version, 'cycle', cycle }
   local size = 6
@@ -432,8 +461,11 @@ local function prolong(s, deadline)
     if deadline > s.now then
       life = life + deadline - s.now
     end
-  elseif (status == 'running' or status == 'paused' or status == 'pending') and life < DAY_MS then
-    life = DAY_MS
+  elseif status == 'running' or status == 'paused' or status == 'pending' then
+    if s.alarm > s.now then -- when a pause ends
+      life = life + s.alarm - s.now
+    end
+    life = life < DAY_MS and DAY_MS or life
   end
   local call = redis.call
   call('PEXPIRE', s.key, life)
@@ -472,6 +504,6 @@ return {
   group_id = group_id, participant_index = participant_index, participant = participant, group = group, touch = touch, set = set,
   write_down = write_down, participant_field = participant_field, set_session_control = set_session_control,
   set_status = set_status, set_rotation = set_rotation, members = members, set_members = set_members,
-  last_active = last_active, set_last_active = set_last_active, rules_text = rules_text, add_participant = add_participant,
+  last_active = last_active, set_last_active = set_last_active, rules_text = rules_text, new_owner = new_owner, add_participant = add_participant,
   remove_participant = remove_participant, save = save, prolong = prolong, find_request = find_request, remember_request = remember_request,
 }

@@ -31,15 +31,15 @@ local function is_index(text)
   return index and session.integer(index) == text
 end
 
-local function is_record(text, owns, extras)
+-- control: the text of the record's control, nil for one without a clock.
+local function is_record(text, control)
   local bank, used, cycles, expired, view = (text or ''):match(session.RECORD)
   if not (bank and (expired == '0' or expired == '1') and is_number(bank:gsub('^%-', '')) and is_number(used) and is_number(cycles)) then
     return false
+  elseif not control or not controls.read(control).shows then
+    return view == ''
   end
-  if owns and extras >= 2 then
-    return view:find('^{"quota_ms":%d+}$') ~= nil and #view <= 27
-  end
-  return view == ''
+  return controls.is_view(view, controls.read(control), tonumber(bank))
 end
 
 -- Whether `text` is what never changes of a participant or a group, as `shown(control)` writes it.
@@ -48,14 +48,22 @@ local function is_shown(text, shown)
   return control and (control == 'null' or is_object(control)) and shown(control) == text
 end
 
--- An owner of a clock: its record, and its control where it has one of its own.
-local function is_owner(fields, field, owns, extras)
+-- A participant or a group: its record, and its control where it has one of its own. default: the session's control.
+local function is_owner(fields, field, owns, compensated, default)
   local control = fields['c:' .. field]
-  return is_record(fields[field], owns, extras) and (control == nil or controls.is_kept(control)) and (extras < 2 or not owns or control ~= nil)
-    and (not owns or control ~= nil or fields[field .. ':shown']:sub(-5) == 'null}')
+  if not owns then
+    return control == nil and is_record(fields[field], nil)
+  elseif control == nil then
+    return not compensated and fields[field .. ':shown']:sub(-5) == 'null}' and is_record(fields[field], default)
+  end
+  if not controls.is_kept(control) then
+    return false
+  end
+  local read = controls.read(control)
+  return (read.gain > 0) == (compensated and not read.endless) and is_record(fields[field], control)
 end
 
-local function are_participants(fields, mode, extras, known)
+local function are_participants(fields, mode, compensated, default, known)
   for index = 0, #fields.rotation - 1 do
     local field = session.participant_field(index)
     local shown = fields[field .. ':shown']
@@ -77,7 +85,7 @@ local function are_participants(fields, mode, extras, known)
         return false
       end
       if not (is_shown(shown, function(control) return session.participant_shown(id, index, group_id, control) end)
-        and is_owner(fields, field, mode.owner == 'participant', extras)) then
+        and is_owner(fields, field, mode.owner == 'participant', compensated, default)) then
         return false
       end
       known[field], known[field .. ':shown'], known['i:' .. id], known['c:' .. field] = true, true, true, true
@@ -86,11 +94,11 @@ local function are_participants(fields, mode, extras, known)
   return true
 end
 
-local function are_groups(fields, owns, extras, known)
+local function are_groups(fields, owns, compensated, default, known)
   for id in (fields.groups or ''):gmatch('[^,]+') do
     local field = 'g:' .. id
     if not (formats.uuid(id) == id and is_shown(fields[field .. ':shown'], function(control) return session.group_shown(id, control) end)
-      and is_owner(fields, field, owns, extras) and (fields['m:' .. id] or ''):find('^,[%d,]*$')
+      and is_owner(fields, field, owns, compensated, default) and (fields['m:' .. id] or ''):find('^,[%d,]*$')
       and (fields['l:' .. id] == nil or options.integer(fields['l:' .. id], -1, 999))) then
       return false
     end
@@ -115,15 +123,15 @@ local function is_sound(fields, exported_ms)
     return false
   end
   local active, since, alarm, used, count, changed, more = (fields.cycle or ''):match(session.CYCLE)
-  local mode_name, ttl, action, extras, cycle_ms, warnings, control = (fields.rules or ''):match(session.RULES)
+  local mode_name, ttl, action, compensated, cycle_ms, warnings, control = (fields.rules or ''):match(session.RULES)
   local phase = STATUSES[fields.status or '']
   if not (active and control and phase and is_number(fields.version) and is_number(fields.epoch) and is_number(since) and is_number(alarm)
     and is_number(used) and is_number(count) and is_number(changed) and is_number(fields.created) and may_be_number(fields.started)
-    and may_be_number(fields.completed) and may_be_number(fields.recovered) and may_be_number(fields.total)) then
+    and may_be_number(fields.completed) and may_be_number(fields.recovered) and may_be_number(fields.total) and may_be_number(fields.max_pause)
+    and #more <= 100) then
     return false
   end
-  extras = tonumber(extras)
-  if not (modes.MODES[mode_name] and options.integer(ttl, 1000, 31536000000) and config.ACTIONS[action] and extras <= 3
+  if not (modes.MODES[mode_name] and options.integer(ttl, 1000, 31536000000) and config.ACTIONS[action] and (compensated == '0' or compensated == '1')
     and options.integer(cycle_ms, 0, options.DAY_MS) and (warnings == '-' or warnings:find('^[%d,]+$')) and (control == '-' or controls.is_kept(control))
     and is_object(fields.action) and (fields.shown or '') ~= '' and is_object('{' .. fields.shown .. '}')
     and (fields.rotation or ''):find('^[1x._]+$') and #fields.rotation <= 1000
@@ -136,20 +144,27 @@ local function is_sound(fields, exported_ms)
   if fields.status == 'running' and tonumber(since) > exported_ms then
     return false
   end
-  local warned = more:match(' !(%d+ %-?%d+ %d+)$')
-  if (warnings ~= '-') ~= (warned ~= nil) or not (more == '' or more:find('^ /%d+ [01]$') or more:find('^ !%d+ %-?%d+ [01]+$')
-    or more:find('^ /%d+ [01] !%d+ %-?%d+ [01]+$')) or #more > 80 then
+  local warned, totalled
+  more = more:gsub('^ /%d+ [01] %d+', '')
+  more, warned = more:gsub('^ !%d+ %-?%d+ [01]+', '')
+  more, totalled = more:gsub('^ =%d+', '')
+  if more ~= '' or (warnings ~= '-') ~= (warned == 1) or (totalled == 1 and (mode_name ~= 'global' or cycle_ms == '0')) then
     return false
   end
   local mode = modes.named(mode_name, cycle_ms)
+  if control == '-' and (mode.owner == 'participant' or mode.owner == 'group') then
+    return false
+  end
   local known = {
     status = true, version = true, epoch = true, cycle = true, rules = true, rotation = true, shown = true, action = true, total = true, created = true,
     started = true, completed = true, recovered = true, expired_by = true, tenant = true, requests = true, groups = true, clock = true,
+    max_pause = true,
   }
-  if not (are_groups(fields, mode.owner == 'group', extras, known) and are_participants(fields, mode, extras, known)) then
+  if not (are_groups(fields, mode.owner == 'group', compensated == '1', control, known)
+    and are_participants(fields, mode, compensated == '1', control, known)) then
     return false
   end
-  if (mode.owner == 'session' or mode.owner == 'cycle') ~= (fields.clock ~= nil) or (fields.clock and not is_record(fields.clock, false, 0)) then
+  if (mode.owner == 'session' or mode.owner == 'cycle') ~= (fields.clock ~= nil) or (fields.clock and not is_record(fields.clock, nil)) then
     return false
   end
   for name in pairs(fields) do

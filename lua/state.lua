@@ -25,6 +25,9 @@ end
 -- The JSON of all participants and of all groups. fields: all of the hash.
 local function show_all(s, fields, turn)
   local left = events.running_left(s, turn)
+  if turn and turn.owner.owns and events.is_live(s) then
+    turn.owner.clock = controls.view_now(turn.owner, s.standing and 0 or clock.elapsed(s) - s.offset, s.offset)
+  end
   local pieces, n = {}, 0
   local function add(field)
     local text = fields[field]
@@ -68,9 +71,11 @@ local function build(s, export, participants, groups)
     .. '","schema":' .. session.integer(session.SCHEMA) .. ',"participants":[' .. participants .. '],"groups":[' .. groups
     .. '],"active_participant_id":' .. participant_id .. ',"active_group_id":' .. group_id .. ',"total_time_ms":' .. total
     .. ',' .. fields.shown .. (maximum and ',"max_time_ms":' .. maximum or '') .. ',"time_used_ms":' .. session.integer(s.used)
-    .. ',"time_remaining_ms":' .. (left or 'null') .. ',"cycle_count":' .. session.integer(s.count)
+    .. ',"time_remaining_ms":' .. (left or 'null') .. ',"total_remaining_ms":' .. integer_or_null(s.total_left and clock.total_remaining(s))
+    .. ',"cycle_count":' .. session.integer(s.count)
     .. ',"cycle_elapsed_ms":' .. integer_or_null(live and clock.elapsed(s)) .. ',"cycle_started_at":'
     .. (s.status == 'running' and timestamp(s.since) or 'null') .. ',"deadline_ms":' .. integer_or_null(turn and clock.deadline(s, turn.owner))
+    .. ',"resumes_at_ms":' .. integer_or_null(s.status == 'paused' and s.resumes)
     .. ',"session_started_at":' .. timestamp(fields.started) .. ',"session_completed_at":' .. timestamp(fields.completed) .. ',"created_at":'
     .. timestamp(fields.created) .. ',"updated_at":' .. timestamp(fields.cycle:match(CHANGED)) .. ',"server_time_ms":' .. session.integer(s.now)
     .. ',"tenant_id":' .. (fields.tenant and json.quote(fields.tenant) or 'null') .. ',"recovered":' .. (fields.recovered and 'true' or 'false')

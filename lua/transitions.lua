@@ -48,10 +48,15 @@ local function begin_cycle(s, index, at)
   s.active = index
   s.since = s.status == 'paused' and 0 or at
   s.offset = 0
+  s.spent = nil
   local turn = turn_of(s, index)
   local owner, group = turn.owner, turn.group
   if s.mode.owner == 'cycle' then
     owner.bank, owner.expired = s.rules.cycle_ms, false
+    session.touch(s, owner, true)
+  elseif s.sand then
+    owner.bank = owner.bank + s.sand
+    owner.expired = owner.expired and s.sand == 0
     session.touch(s, owner, true)
   end
   s.standing = owner.expired
@@ -86,7 +91,11 @@ local function account(s, turn, used)
   s.used = s.used + used
 end
 
-local function count_cycle(s, turn)
+-- ran: the running time of the cycle that has ended.
+local function count_cycle(s, turn, ran)
+  if s.total_left then
+    s.total_left = math.max(0, s.total_left - ran)
+  end
   turn.participant.cycles = turn.participant.cycles + 1
   session.touch(s, turn.participant, true)
   if turn.group then
@@ -100,24 +109,35 @@ end
 -- The current clock's whole budget is charged: it has expired.
 local function charge_all(s, turn)
   local owner = turn.owner
-  account(s, turn, clock.budget(s, owner))
-  owner.bank = -owner.control.overtime
+  local whole = clock.budget(s, owner)
+  account(s, turn, whole)
+  controls.charge(owner, whole, s.offset)
   owner.expired = true
 end
 
--- The current cycle ends by something else than a switch: charged, at most its budget, counted, and not credited.
-local function break_cycle(s, turn)
+-- The current cycle, which ran for `elapsed` ms, ends by something else than a switch: charged, at most its budget, counted, and not credited.
+local function break_cycle(s, turn, elapsed)
+  if s.total_left and elapsed > s.total_left then
+    elapsed = s.total_left
+  end
   if not s.standing then
     local owner = turn.owner
-    local used = clock.elapsed(s) - s.offset
+    local used = elapsed - s.offset
     if used >= clock.budget(s, owner) then
       charge_all(s, turn)
     else
-      owner.bank = owner.control.rule.charged(owner, used, s.offset)
+      controls.charge(owner, used, s.offset)
       account(s, turn, used)
     end
   end
-  count_cycle(s, turn)
+  count_cycle(s, turn, elapsed)
+end
+
+-- What a cycle used of a clock that hands it on, `used` ms of it just now, goes to the clock of the next one.
+local function hand_on(s, owner, used)
+  if owner.control.rule.HANDS_ON then
+    s.sand = (s.spent or 0) + used
+  end
 end
 
 -- The session ends with this status; `at` is when it was over, in server ms.
@@ -140,26 +160,36 @@ local function winner(s, turn)
   return ',"winner":"' .. (s.mode.by_group and session.group_id(participant) or session.participant_id(participant)) .. '"'
 end
 
--- Time is up for the current turn: charges the clock and does what `action_on_timeout` says. ends: the deadline in server ms; the next cycle
--- begins when time was up, or now where the server is late or a switch came too late before the grace was over.
+-- Time is up for the current turn: charges the clock and does what `action_on_timeout` says; where the session's total is over, the session is,
+-- too. ends: the deadline in server ms; the next cycle begins when time was up, or now where the server is late or a switch came too late before
+-- the grace was over.
 local function expire_turn(s, turn, ends)
-  local up = ends + (turn.owner.grace or 0)
+  local owner = turn.owner
+  local up = ends + (owner.grace or 0)
   local late = math.max(0, s.now - up)
   local next_start = late > LATE_MS and s.now or math.min(up, s.now)
-  local action, owned_by, whole = s.rules.action, s.mode.owner, clock.budget(s, turn.owner)
+  local action, owned_by, whole = s.rules.action, s.mode.owner, clock.budget(s, owner)
   local participant_id = session.participant_id(turn.participant)
   local extra = ',"expired_participant_id":"' .. participant_id .. '"'
   if s.mode.by_group then
     extra = extra .. ',"expired_group_id":"' .. session.group_id(turn.participant) .. '"'
   end
   local applied = redis.call('HGET', s.key, 'action'):sub(1, -2)
-  extra = extra .. (',"expired_deadline_ms":%d,"late_ms":%d%s,"action_applied":'):format(ends, late,
-    overtime_used(s, turn.owner, whole))
+  extra = extra .. (',"expired_deadline_ms":%d,"late_ms":%d%s,"action_applied":'):format(ends, late, overtime_used(s, owner, whole))
 
+  if s.total_left and ends - s.since >= s.total_left then
+    break_cycle(s, turn, ends - s.since)
+    finish(s, 'expired', ends)
+    session.set(s, 'expired_by', participant_id)
+    return nil, 'session.expired', extra .. applied .. '},"expired_clock":"total"'
+  end
   charge_all(s, turn)
   if action == 'notify' then
     s.standing = true
-    session.touch(s, turn.owner, true)
+    if owner.control.rule.HANDS_ON then
+      s.spent = (s.spent or 0) + whole
+    end
+    session.touch(s, owner, true)
     if whole > 0 then
       session.touch(s, turn.participant, true)
       if turn.group then
@@ -169,7 +199,8 @@ local function expire_turn(s, turn, ends)
     return turn, 'participant.expired', extra .. applied .. '}'
   end
 
-  count_cycle(s, turn)
+  hand_on(s, owner, whole)
+  count_cycle(s, turn, ends - s.since)
   local slot = place(s, turn)
   local goes_on = action ~= 'end_session' and owned_by ~= 'session'
   local won = ''
@@ -196,6 +227,20 @@ end
 
 local function wrong_state(s)
   return nil, nil, refusal.state(s.status, s.status == 'expired' and redis.call('HGET', s.key, 'expired_by') or nil)
+end
+
+-- Whether a pause has lasted as long as it may.
+local function pause_is_over(s)
+  return s.resumes and s.now >= s.resumes
+end
+
+-- The pause is over: the session goes on from that moment, or from now where the server is late.
+local function end_pause(s)
+  local late = s.now - s.resumes
+  s.since = (late > LATE_MS and s.now or s.resumes) - s.since
+  s.reason = 'auto'
+  session.set_status(s, 'running')
+  return current_turn(s), 'session.resumed', (',"late_ms":%d'):format(late)
 end
 
 local function is_open(s)
@@ -226,7 +271,7 @@ end
 
 -- options: NEXT, CURRENT
 local function switch(s, options)
-  if s.status ~= 'running' then
+  if s.status ~= 'running' and not pause_is_over(s) then
     return wrong_state(s)
   end
   local active = s.active
@@ -254,17 +299,22 @@ local function switch(s, options)
     end
     index = session.participant_index(named)
   end
+  if s.status == 'paused' then
+    return end_pause(s)
+  end
   local ends = deadline_reached(s, turn)
   if ends then
     return expire_turn(s, turn, ends)
   end
   local elapsed = s.now - s.since
   local extra = elapsed <= TOO_FAST_MS and ',"suspicious":"too_fast"' or ''
-  if not s.standing then
-    local owner = turn.owner
+  local owner = turn.owner
+  if s.standing then
+    hand_on(s, owner, 0)
+  else
     local ran = elapsed - s.offset
     local credit = 0
-    if owner.quota then
+    if owner.quota_ms then
       credit = lag.credit(owner, options.LAG, ran)
       local whole = clock.budget(s, owner)
       if ran - credit >= whole then
@@ -279,9 +329,10 @@ local function switch(s, options)
       account(s, turn, ran)
     end
     extra = extra .. overtime_used(s, owner, ran - credit)
-    owner.bank = owner.control.rule.settled(owner, ran - credit, s.offset)
+    hand_on(s, owner, ran - credit)
+    controls.settle(owner, ran - credit, s.offset)
   end
-  count_cycle(s, turn)
+  count_cycle(s, turn, elapsed)
   if not index then
     index = rotation.next_participant(s, place(s, turn))
   end
@@ -289,6 +340,9 @@ local function switch(s, options)
 end
 
 local function pause(s)
+  if pause_is_over(s) then
+    return end_pause(s)
+  end
   if s.status ~= 'running' then
     return wrong_state(s)
   end
@@ -299,12 +353,16 @@ local function pause(s)
   end
   s.since = clock.elapsed(s)
   session.set_status(s, 'paused')
+  local most = tonumber(redis.call('HGET', s.key, 'max_pause'))
+  s.resumes = most and s.now + most
   return turn, 'session.paused'
 end
 
 local function resume(s)
   if s.status ~= 'paused' then
     return wrong_state(s)
+  elseif pause_is_over(s) then
+    return end_pause(s)
   end
   s.since = s.now - s.since
   session.set_status(s, 'running')
@@ -317,14 +375,17 @@ local function close(s, status)
     return wrong_state(s)
   end
   if s.status ~= 'pending' then
-    break_cycle(s, current_turn(s))
+    break_cycle(s, current_turn(s), clock.elapsed(s))
   end
   finish(s, status, s.now)
   return nil, 'session.' .. status
 end
 
--- What is due: an expiry, or one warning, the highest first. Nothing where nothing is due.
+-- What is due: an expiry, the end of a pause, or one warning, the highest first. Nothing where nothing is due.
 local function expire(s)
+  if pause_is_over(s) then
+    return end_pause(s)
+  end
   if s.status ~= 'running' or s.alarm == 0 or s.now < s.alarm then
     return nil
   end
@@ -381,7 +442,9 @@ local function adjust(s, options)
   end
   local turn = current_turn(s)
   local runs = turn and turn.owner == owner and events.is_live(s)
-  if runs and s.status == 'running' then
+  if runs and pause_is_over(s) then
+    return end_pause(s)
+  elseif runs and s.status == 'running' then
     local ends = deadline_reached(s, turn)
     if ends then
       return expire_turn(s, turn, ends)
@@ -393,7 +456,9 @@ local function adjust(s, options)
   else
     left = clock.idle(owner)
   end
-  if options.WITHIN and not (left and left < options.WITHIN) then
+  if not (left or s.mode.counts_up) then
+    return nil, nil, refusal.validation({ { options.SET and 'SET' or 'ADD', 'has no effect on a clock without end' } })
+  elseif options.WITHIN and not (left and left < options.WITHIN) then
     return nil
   end
   local elapsed = runs and clock.elapsed(s) or 0
@@ -407,7 +472,7 @@ local function adjust(s, options)
   end
   local reads = owner.bank
   if runs and not s.standing then
-    reads = owner.control.rule.charged(owner, elapsed - s.offset, s.offset)
+    reads = owner.bank - controls.drawn(owner, elapsed - s.offset, s.offset)
   end
   local target = options.SET or math.max(reads + options.ADD, math.min(reads, 0))
   local moved = target - reads
@@ -467,16 +532,20 @@ local function join(s, participant)
   end
   local owns = s.mode.owner == 'participant'
   local control = { shown = 'null' }
+  local bank
   if owns then
+    local defaults = config.without_nulls(cjson.decode('{' .. redis.call('HGET', s.key, 'shown') .. '}'))
+    local function problem(field, message)
+      problems[#problems + 1] = { field, message }
+    end
+    local default = controls.check(defaults.time_control, 'time_control', problem, defaults)
     if participant.time_control ~= nil then
-      local defaults = config.without_nulls(cjson.decode('{' .. redis.call('HGET', s.key, 'shown') .. '}'))
-      control = controls.check(participant.time_control, 'time_control', function(field, message)
-        problems[#problems + 1] = { field, message }
-      end, defaults)
+      control = controls.check(participant.time_control, 'time_control', problem, defaults)
     end
-    if not participant.bank then
-      problems[#problems + 1] = { 'total_time_ms', 'is required: in this mode each participant has a clock' }
-    end
+    local given = participant.time_control or defaults.time_control
+    bank = config.bank(participant, given, participant.time_control == nil and default or control, '', problem,
+      'is required: in this mode each participant has a clock')
+    control = control or {}
   elseif participant.time_control ~= nil then
     problems[#problems + 1] = { 'time_control', 'has no effect in this mode: a participant has no clock' }
   end
@@ -485,13 +554,7 @@ local function join(s, participant)
   end
 
   local turn = current_turn(s)
-  local bank = owns and participant.bank or nil
-  local text, view = control.text, ''
-  if bank and s.rules.extras >= 2 then
-    text, view = lag.fresh(text or s.rules.control, bank)
-  end
-  session.add_participant(s, index, participant.id, bank, text, view,
-    session.participant_shown(participant.id, index, group_id, control.shown))
+  session.add_participant(s, index, participant.id, bank, control.text, session.participant_shown(participant.id, index, group_id, control.shown))
   if s.mode.by_group then
     local first = rotation.first_member(session.members(s, group_id))
     if not first or index < first then
@@ -546,11 +609,14 @@ local function leave(s, id)
   local turn = current_turn(s)
   local plays = s.active == index and events.is_live(s)
   if plays then
+    if pause_is_over(s) then
+      return end_pause(s)
+    end
     local ends = deadline_reached(s, turn)
     if ends then
       return expire_turn(s, turn, ends)
     end
-    break_cycle(s, turn)
+    break_cycle(s, turn, clock.elapsed(s))
   end
   local slot = index
   local group_id = session.group_id(participant)

@@ -88,6 +88,12 @@ slow_readers = Counter(
     "WebSockets cut because their unsent bytes passed the bound",
     registry=registry,
 )
+websocket_round_trip = Histogram(
+    "synckairos_websocket_round_trip_seconds",
+    "Round trips of ping frames to WebSocket clients; the shortest of a client's last few is its lag",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0),
+    registry=registry,
+)
 relay_gaps = Counter(
     "synckairos_relay_gaps_total",
     "Gaps in a session's versions that the relay closed, by what closed them (log, state)",
@@ -115,7 +121,7 @@ expiry_lateness = Histogram(
 )
 expiries = Counter(
     "synckairos_expiries_total",
-    "What came of alarms, by kind (expiry, warning, none, error)",
+    "What came of alarms, by kind (expiry, warning, resumption, none, error)",
     ("kind",),
     registry=registry,
 )

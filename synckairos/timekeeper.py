@@ -1,5 +1,6 @@
 """The timekeeper: calls `sk_expire` at the moment an alarm is due.
 
+An alarm is whatever comes next in a session by itself: a warning, the end of a clock, the end of a pause.
 Each partition has a sorted set of alarms. Once a second, a slice of the partitions at a time, the alarms of
 the next HORIZON_MS are read, and each is called when the primary's clock gets there. An alarm that is set
 nearer than that comes with a message when it is its partition's earliest; one behind the earliest is found
@@ -60,6 +61,8 @@ class _Lateness(msgspec.Struct, frozen=True):
     late_ms: int | None = None
 
 
+_KINDS = {"TIME_WARNING": "warning", "STATE_UPDATE": "resumption"}
+"""What a call did, by the type of its event, where that was no expiry."""
 _decode_lateness = msgspec.json.Decoder(_Lateness).decode
 
 
@@ -309,10 +312,7 @@ class Timekeeper:
 
     @staticmethod
     def _observe(change: Change) -> None:
-        if change.type == "TIME_WARNING":
-            metrics.expiries.labels("warning").inc()
-            return
-        metrics.expiries.labels("expiry").inc()
+        metrics.expiries.labels(_KINDS.get(change.type, "expiry")).inc()
         late_ms = _decode_lateness(change.payload).late_ms
         if late_ms is not None:
             metrics.expiry_lateness.observe(late_ms / 1000.0)

@@ -18,6 +18,8 @@ class Proxy:
         """Takes what comes and passes nothing on."""
         self.cut_after: int | None = None
         """Cuts the connection after so many bytes of replies, once."""
+        self.delay_s = 0.0
+        """Passes what comes on at least so much later, either way."""
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -75,6 +77,7 @@ class Proxy:
         while data := await reader.read(65536):
             if self.silent:
                 continue
+            await asyncio.sleep(self.delay_s)
             if replies and self.cut_after is not None:
                 if len(data) > self.cut_after:
                     writer.write(data[: self.cut_after])

@@ -6,7 +6,7 @@
 local PARAMETERS = { { 'delay_ms', 0, 86400000, required = true } }
 
 local function pack(given)
-  return string.format('%d', given.delay_ms)
+  return ('%d'):format(given.delay_ms)
 end
 
 local function parse(text)
@@ -26,4 +26,4 @@ local function settled(owner, used)
   return owner.bank - used + (used < delay and used or delay)
 end
 
-return { PARAMETERS = PARAMETERS, pack = pack, parse = parse, budget = budget, charged = charged, settled = settled }
+return { PARAMETERS = PARAMETERS, NUMBERS = 1, pack = pack, parse = parse, budget = budget, charged = charged, settled = settled }

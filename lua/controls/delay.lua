@@ -8,7 +8,7 @@
 local PARAMETERS = { { 'delay_ms', 0, 86400000, required = true } }
 
 local function pack(given)
-  return string.format('%d', given.delay_ms)
+  return ('%d'):format(given.delay_ms)
 end
 
 local function parse(text)
@@ -24,9 +24,15 @@ local function budget(owner, offset)
   return owner.bank + delay_left(owner, offset)
 end
 
-local function charged(owner, used, offset)
+local function drawn(owner, used, offset)
   local over = used - delay_left(owner, offset)
-  return owner.bank - (over > 0 and over or 0)
+  return over > 0 and over or 0
 end
 
-return { PARAMETERS = PARAMETERS, pack = pack, parse = parse, budget = budget, charged = charged, settled = charged }
+local function charged(owner, used, offset)
+  return owner.bank - drawn(owner, used, offset)
+end
+
+return {
+  PARAMETERS = PARAMETERS, NUMBERS = 1, pack = pack, parse = parse, budget = budget, drawn = drawn, charged = charged, settled = charged,
+}

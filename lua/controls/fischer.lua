@@ -7,7 +7,7 @@ local PARAMETERS = { { 'increment_ms', 0, 60000 } }
 
 -- given: the parameters that the control came with; session: the session's increment_ms and max_time_ms, which hold where it has none.
 local function pack(given, session)
-  return string.format('%d %d', given.increment_ms or session.increment_ms or 0, session.max_time_ms or 0)
+  return ('%d %d'):format(given.increment_ms or session.increment_ms or 0, session.max_time_ms or 0)
 end
 
 local function parse(text)
@@ -32,4 +32,4 @@ local function settled(owner, used)
   return credited
 end
 
-return { PARAMETERS = PARAMETERS, pack = pack, parse = parse, budget = budget, charged = charged, settled = settled }
+return { PARAMETERS = PARAMETERS, NUMBERS = 2, pack = pack, parse = parse, budget = budget, charged = charged, settled = settled }

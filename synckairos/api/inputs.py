@@ -122,7 +122,7 @@ class Reader:
 
     def fields(self, kind: type[T], given: dict[str, msgspec.Raw]) -> T:
         """Fields that were taken out of a body, as `kind`."""
-        values = {name: msgspec.json.decode(raw) for name, raw in given.items()}
+        values = {name: decoded(raw) for name, raw in given.items()}
         try:
             return msgspec.convert(values, kind)
         except msgspec.ValidationError:
@@ -207,6 +207,11 @@ class Reader:
         return fields
 
 
+def decoded(raw: bytes | msgspec.Raw) -> Any:
+    """What a text is that came through `Reader.object`; a number beyond all reach is infinity."""
+    return _decoder.decode(bytes(raw).decode())
+
+
 def _unreadable(text: bytes) -> list[Detail]:
     """Why a text is no JSON object that all parsers read alike."""
     try:
@@ -282,6 +287,7 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) < 400 else math.inf
 
 
+_decoder = json.JSONDecoder(parse_int=_integer)
 _strict_decoder = json.JSONDecoder(object_pairs_hook=_Object, parse_constant=_constant, parse_int=_integer)
 
 

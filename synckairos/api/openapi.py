@@ -176,7 +176,7 @@ def page(routes: Sequence[Route], settings: Settings) -> bytes:
         rows = "".join(
             f"<tr><td><code>{escape(field)}</code>"
             f"{'' if field in schema.get('required', ()) else ' (optional)'}"
-            f"<td>{_type(inner)}<td>{_prose(inner.get('description', ''))}"
+            f"<td>{_type(inner)}<td>{_about(inner)}"
             for field, inner in schema.get("properties", {}).items()
         )
         about = _prose(schema.get("description", ""))
@@ -226,6 +226,17 @@ def _type(schema: dict[str, Any]) -> str:
         if name in schema
     ]
     return escape(" ".join([str(schema.get("format", schema.get("type", "any"))), *bounds]))
+
+
+def _about(schema: dict[str, Any]) -> str:
+    """What a schema, or each of those it may be, says of itself, and examples."""
+    parts = [schema, *schema.get("anyOf", ())]
+    said = [_prose(part["description"]) for part in parts if "description" in part]
+    examples = [example for part in parts for example in part.get("examples", ())]
+    if examples:
+        texts = (each if isinstance(each, str) else msgspec.json.encode(each).decode() for each in examples)
+        said.append("such as " + ", ".join(f"<code>{escape(text)}</code>" for text in texts))
+    return "; ".join(said)
 
 
 def _prose(text: str) -> str:

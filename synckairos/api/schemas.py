@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from synckairos.presets import PRESETS, Preset
+
 DAY_MS = 86_400_000
 
 UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
@@ -116,34 +118,71 @@ Instant = Annotated[
 ]
 Bank = Annotated[int, Meta(ge=1000, le=DAY_MS, description="Milliseconds, 1 s to 24 h")]
 
+IncrementMs = Annotated[int, Meta(ge=0, le=60_000, description="Given after every cycle that ended in time")]
+DelayMs = Annotated[
+    int,
+    Meta(ge=0, le=DAY_MS, description="Free in every cycle: `delay` before it, `bronstein` given back after"),
+]
+Periods = Annotated[int, Meta(ge=1, le=1000, description="`byoyomi`: how many")]
+PeriodMs = Annotated[
+    int, Meta(ge=1, le=DAY_MS, description="`byoyomi`: of each period; `canadian`: of a block")
+]
+NOTATIONS = [
+    "5",
+    "5+3",
+    "40/90:30+30",
+    "10d5",
+    "10b5",
+    "10+5x30",
+    "10+25/300",
+    "hourglass 5",
+    "pgn 300+3",
+    "40/5400:1800+30",
+    "*180",
+    "-",
+]
+Notation = Annotated[
+    str,
+    Meta(
+        description="A time control as players write it, in minutes and seconds, or as PGN does, in seconds",
+        examples=NOTATIONS,
+    ),
+]
+
 
 class StageConfig(Struct):
-    """One stage of a time control with stages; the last one has no `moves`."""
+    """One stage of a time control with stages."""
 
-    time_ms: Annotated[int, Meta(ge=0, le=DAY_MS)]
+    time_ms: Annotated[int, Meta(ge=0, le=DAY_MS, description="Added when the stage begins")]
     kind: Literal["fischer", "bronstein", "delay", "byoyomi", "canadian", "hourglass"] = "fischer"
-    moves: Annotated[int, Meta(ge=1, le=1000)] | None = None
-    increment_ms: Annotated[int, Meta(ge=0, le=60_000)] | None = None
-    delay_ms: Annotated[int, Meta(ge=0, le=DAY_MS)] | None = None
-    periods: Annotated[int, Meta(ge=1, le=1000)] | None = None
-    period_ms: Annotated[int, Meta(ge=1, le=DAY_MS)] | None = None
+    moves: (
+        Annotated[int, Meta(ge=1, le=1000, description="How many end it; the last one has none")] | None
+    ) = None
+    increment_ms: IncrementMs | None = None
+    delay_ms: DelayMs | None = None
+    periods: Periods | None = None
+    period_ms: PeriodMs | None = None
 
 
 class TimeControl(Struct):
-    """How a clock is spent. A kind takes its own parameters only."""
+    """How a clock is spent: a kind with its own parameters and no others, or a `notation` that says all."""
 
-    kind: Literal["fischer", "bronstein", "delay", "byoyomi", "canadian", "hourglass", "stages"]
-    delay_ms: Annotated[int, Meta(ge=0, le=DAY_MS)] | None = None
-    periods: Annotated[int, Meta(ge=1, le=1000)] | None = None
-    period_ms: Annotated[int, Meta(ge=1, le=DAY_MS)] | None = None
-    moves: Annotated[int, Meta(ge=1, le=1000)] | None = None
-    overtime_ms: Annotated[int, Meta(ge=0, le=DAY_MS)] | None = None
-    stages: Annotated[list[StageConfig], Meta(min_length=1, max_length=8)] | None = None
-
-
-AnyTimeControl = Annotated[
-    TimeControl | str, Meta(description="As an object, or as players write it, such as `5+3`")
-]
+    kind: (
+        Literal["fischer", "bronstein", "delay", "byoyomi", "canadian", "hourglass", "stages", "none"] | None
+    ) = None
+    increment_ms: IncrementMs | None = None
+    delay_ms: DelayMs | None = None
+    periods: Periods | None = None
+    period_ms: PeriodMs | None = None
+    moves: Annotated[int, Meta(ge=1, le=1000, description="`canadian`: of a block")] | None = None
+    stages: (
+        Annotated[list[StageConfig], Meta(min_length=1, max_length=8, description="`stages`, in order")]
+        | None
+    ) = None
+    overtime_ms: (
+        Annotated[int, Meta(ge=0, le=DAY_MS, description="How far a clock may go below zero")] | None
+    ) = None
+    notation: Notation | None = None
 
 
 class ParticipantConfig(Struct):
@@ -153,7 +192,7 @@ class ParticipantConfig(Struct):
     participant_index: Annotated[int, Meta(ge=0, le=999, description="Place in the rotation")] | None = None
     group_id: Uuid | None = None
     total_time_ms: Bank | None = None
-    time_control: AnyTimeControl | None = None
+    time_control: TimeControl | Notation | None = None
 
 
 class JoinBody(ParticipantConfig):
@@ -167,7 +206,7 @@ class GroupConfig(Struct):
 
     group_id: Uuid
     total_time_ms: Bank | None = None
-    time_control: AnyTimeControl | None = None
+    time_control: TimeControl | Notation | None = None
 
 
 class TimeoutAction(Struct):
@@ -176,10 +215,21 @@ class TimeoutAction(Struct):
     type: Literal["end_session", "skip_cycle", "auto_action", "notify"]
 
 
-class SessionConfig(Struct):
-    """A new session."""
+class SessionConfig(Struct, kw_only=True):
+    """A new session. What is given beside a `preset` replaces what the preset has, whole."""
 
-    sync_mode: SyncMode
+    preset: (
+        Annotated[
+            str,
+            Meta(
+                description="A well-known clock, see `GET /v1/presets`",
+                examples=["blitz"],
+                extra_json_schema={"enum": list(PRESETS)},
+            ),
+        ]
+        | None
+    ) = None
+    sync_mode: Annotated[SyncMode | None, Meta(description="Required without a preset")] = None
     participants: Annotated[list[ParticipantConfig], Meta(min_length=1, max_length=1000)]
     session_id: Uuid | None = None
     groups: list[GroupConfig] | None = None
@@ -188,13 +238,63 @@ class SessionConfig(Struct):
     time_per_cycle_ms: Bank | None = None
     increment_ms: Annotated[int, Meta(ge=0, le=60_000)] | None = None
     max_time_ms: Bank | None = None
-    time_control: AnyTimeControl | None = None
+    time_control: TimeControl | Notation | None = None
     lag_compensation: bool | None = None
     auto_advance: bool | None = None
     action_on_timeout: TimeoutAction | None = None
     warnings_ms: Annotated[list[Annotated[int, Meta(ge=1, le=DAY_MS)]], Meta(max_length=8)] | None = None
+    max_pause_ms: (
+        Annotated[int, Meta(ge=1000, le=DAY_MS, description="A session paused for so long resumes by itself")]
+        | None
+    ) = None
     players_may_pause: bool | None = None
     metadata: Annotated[dict[str, Any], Meta(max_length=100)] | None = None
+
+
+class ClockNow(Struct):
+    """What would remain if the cycle were charged now: what applies to the owner's time control."""
+
+    periods_left: int | msgspec.UnsetType = msgspec.UNSET
+    period_remaining_ms: (
+        Annotated[
+            int,
+            Meta(description="Of the running period; a whole one while main time runs, 0 with none left"),
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+    block_remaining_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
+    overtime_used_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
+
+
+class Clock(Struct):
+    """What a player of this time control needs to see, as of the start of the cycle: what applies to it."""
+
+    stage: Annotated[int, Meta(description="From 0")] | msgspec.UnsetType = msgspec.UNSET
+    moves_left: Annotated[int, Meta(description="To the next stage, or of the block")] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
+    periods_left: int | msgspec.UnsetType = msgspec.UNSET
+    block_remaining_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
+    overtime_used_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
+    quota_ms: (
+        Annotated[int, Meta(description="What lag compensation may still credit")] | msgspec.UnsetType
+    ) = msgspec.UNSET
+    now: (
+        Annotated[ClockNow, Meta(description="In states only, of the clock that runs or is paused")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+
+
+TotalRemaining = Annotated[
+    int,
+    Meta(
+        description="`global` with `total_time_ms` and `time_per_cycle_ms`: what the session has left in all"
+    ),
+]
+ResumesAt = Annotated[
+    int,
+    Meta(description="Paused with a `max_pause_ms`: when the session resumes by itself"),
+]
 
 
 class Owner(Struct):
@@ -206,7 +306,7 @@ class Owner(Struct):
     cycle_count: int
     is_active: bool
     has_expired: bool
-    clock: dict[str, Any] | None
+    clock: Clock | None
 
 
 class Participant(Owner):
@@ -215,14 +315,14 @@ class Participant(Owner):
     participant_id: str
     participant_index: int
     group_id: str | None
-    time_control: dict[str, Any] | None
+    time_control: TimeControl | None
 
 
 class Group(Owner):
     """A group as it stands."""
 
     group_id: str
-    time_control: dict[str, Any] | None
+    time_control: TimeControl | None
 
 
 class SessionState(Struct):
@@ -242,19 +342,22 @@ class SessionState(Struct):
     time_per_cycle_ms: Milliseconds | None
     increment_ms: Milliseconds | None
     max_time_ms: Milliseconds | None
-    time_control: dict[str, Any]
+    time_control: TimeControl | None
     lag_compensation: bool
     time_used_ms: Milliseconds
     time_remaining_ms: Milliseconds | None
+    total_remaining_ms: TotalRemaining | None
     cycle_count: int
     cycle_elapsed_ms: Milliseconds | None
     auto_advance: bool
     action_on_timeout: dict[str, Any]
     warnings_ms: list[int]
+    max_pause_ms: Milliseconds | None
     players_may_pause: bool
     metadata: dict[str, Any]
     cycle_started_at: Instant | None
     deadline_ms: Milliseconds | None
+    resumes_at_ms: ResumesAt | None
     session_started_at: Instant | None
     session_completed_at: Instant | None
     created_at: Instant
@@ -282,9 +385,18 @@ class ChangeFields(Struct, kw_only=True):
     groups: list[Group]
     actor: str | None
     trace: str | None
+    total_remaining_ms: TotalRemaining | msgspec.UnsetType = msgspec.UNSET
+    resumes_at_ms: ResumesAt | msgspec.UnsetType = msgspec.UNSET
     expired_participant_id: str | msgspec.UnsetType = msgspec.UNSET
     expired_group_id: str | msgspec.UnsetType = msgspec.UNSET
     expired_deadline_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
+    expired_clock: (
+        Annotated[
+            Literal["total"],
+            Meta(description="Not the cycle's time ended but the session's"),
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
     late_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
     action_applied: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     warning_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
@@ -333,6 +445,18 @@ class AdjustDocument(Struct):
     """A change, or null when at least `within_ms` was left."""
 
     data: ChangeReply | None
+
+
+class Presets(Struct):
+    """The presets in the order in which they are listed."""
+
+    presets: list[Preset]
+
+
+class PresetsDocument(Struct):
+    """Presets."""
+
+    data: Presets
 
 
 class Events(Struct):

@@ -25,6 +25,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from synckairos import metrics
+from synckairos.api.lag import RoundTrips
 from synckairos.api.request import ApiRequest
 from synckairos.errors import ValidationError
 
@@ -38,7 +39,12 @@ IN_A_ROW = 16
 """So many messages of one client may be answered before everybody else gets a turn."""
 HEARTBEAT_S = 5.0
 UNANSWERED = 2
-"""So many pings in a row without their pong end the connection."""
+"""So many heartbeats in a row without their pong end the connection."""
+YOUNG_PINGS = 5
+YOUNG_EVERY_S = 1.0
+"""A young connection is pinged more often, so that its lag is known by the first move. These pings are no
+heartbeats: one that goes unanswered ends nothing, but any answer is a sign of life.
+"""
 OWN_CODES = frozenset({4404})
 """Close codes beyond those of the protocol that this service sends."""
 CLOSE_TIMEOUT_S = 10.0
@@ -64,12 +70,20 @@ class Socket:
         self._draining = False
         self._paused = False
         self._unanswered = 0
+        self._round_trips = RoundTrips()
         self._heartbeat = self._loop.call_later(HEARTBEAT_S, self._beat)
+        # At once: whatever is sent first, a big state too, is behind this ping and does not hold it up.
+        self._young: asyncio.Handle = self._loop.call_soon(self._ping_young, YOUNG_PINGS)
         self._abort: asyncio.TimerHandle | None = None
         self.closed = self._loop.create_future()
         """Done when the connection is gone."""
         protocol.websocket = cast(WebsocketImplProtocol, self)
         metrics.websocket_connections.inc()
+
+    @property
+    def lag_ms(self) -> int | None:
+        """How far away the client is, as far as is known: the lag that a switch of its is credited for."""
+        return self._round_trips.lag_ms
 
     def send(self, frame: bytes) -> None:
         """Write whole frames, unless the connection is ending. Never blocks: a slow reader is cut instead."""
@@ -120,6 +134,7 @@ class Socket:
     def _stop(self) -> None:
         self._ended = True
         self._heartbeat.cancel()
+        self._young.cancel()
         self._messages.clear()
         self._arrived.set()
         if self._paused:  # the closing handshake has to be read
@@ -143,18 +158,33 @@ class Socket:
             self._end(CloseCode.INTERNAL_ERROR, "two heartbeats went unanswered", 1.0)
             return
         self._unanswered += 1
-        self.ws_proto.send_ping(b"")
-        self._flush()
+        self._ping()
         self._heartbeat = self._loop.call_later(HEARTBEAT_S, self._beat)
+
+    def _ping_young(self, left: int) -> None:
+        self._ping()
+        if left > 1:
+            self._young = self._loop.call_later(YOUNG_EVERY_S, self._ping_young, left - 1)
+
+    def _ping(self) -> None:
+        """Send a ping.
+
+        Its round trip is taken from here to where its pong's bytes come in, before anything looks at them. So
+        it includes the way and what queues on it, unsent bytes ahead of the ping too, and how long the client
+        and this process' loop are busy with others before they read; the minimum of several is near the way.
+        """
+        self.ws_proto.send_ping(self._round_trips.sent(monotonic()))
+        self._flush()
 
     # What Sanic's protocol calls
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
+        arrived = monotonic()
         self.ws_proto.receive_data(data)
         for event in self.ws_proto.events_received():
             if not self._ended and isinstance(event, Frame):
-                self._received(event)
+                self._received(event, arrived)
         self._flush()
         if not self._ended:
             if self.ws_proto.state is not State.OPEN:
@@ -164,9 +194,9 @@ class Socket:
             elif self._transport.get_write_buffer_size() > MAX_UNSENT:
                 self._transport.abort()  # it sends pings and does not read the pongs
 
-    def _received(self, frame: Frame) -> None:
+    def _received(self, frame: Frame, arrived: float) -> None:
         if frame.opcode is Opcode.PONG:
-            self._unanswered = 0
+            self._pong(bytes(frame.data), arrived)
         elif frame.opcode is Opcode.BINARY:
             self.end(CloseCode.UNSUPPORTED_DATA, "messages are text")
         elif frame.opcode in (Opcode.TEXT, Opcode.CONT):
@@ -174,9 +204,15 @@ class Socket:
                 self._chunks.append(bytes(frame.data))
             if frame.fin:
                 data, self._chunks = b"".join(self._chunks), []
-                self._message(data)
+                self._message(data, arrived)
 
-    def _message(self, data: bytes) -> None:
+    def _pong(self, payload: bytes, arrived: float) -> None:
+        round_trip = self._round_trips.answered(payload, arrived)
+        if round_trip is not None:
+            self._unanswered = 0
+            metrics.websocket_round_trip.observe(round_trip)
+
+    def _message(self, data: bytes, arrived: float) -> None:
         try:
             text = data.decode()
         except UnicodeDecodeError:
@@ -184,7 +220,7 @@ class Socket:
             return
         if self._draining:
             return
-        self._messages.append((text, monotonic()))
+        self._messages.append((text, arrived))
         self._arrived.set()
         if len(self._messages) >= MAX_UNREAD and not self._paused:
             self._paused = True

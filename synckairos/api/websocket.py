@@ -312,6 +312,10 @@ class Conversation:
                     self._session_id,
                     next=message.next_participant_id,
                     current=message.current_participant_id,
+                    # What was measured on this very connection. Over HTTP there is nothing to measure, and
+                    # what a request says of itself anybody may say: a switch there is credited nothing. A
+                    # backend that knows its players' lag passes it to `sk_switch` itself.
+                    lag_ms=self.socket.lag_ms,
                     options=options,
                 )
             case Pause():

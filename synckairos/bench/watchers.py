@@ -17,8 +17,8 @@ import click
 
 from synckairos.bench import load
 
-_TEXT, _CLOSE, _PING = 0x81, 0x88, 0x89
-_PONG = b"\x8a\x80\0\0\0\0"
+_TEXT, _CLOSE, _PING, _PONG = 0x81, 0x88, 0x89, 0x8A
+_MASKED, _MASK = 0x80, b"\0\0\0\0"
 _SPARE_FILES = 256
 
 Seen = Callable[[bytes], None]
@@ -102,7 +102,7 @@ def _take(watcher: Watcher, data: bytes, seen: Seen) -> None:
         if kind == _TEXT:
             seen(data[start : start + length])
         elif kind == _PING:
-            watcher.socket.send(_PONG)
+            watcher.socket.send(bytes((_PONG, _MASKED | length)) + _MASK + data[start : start + length])
         elif kind == _CLOSE:
             raise ConnectionError(f"closed by the service: {data[start : start + length]!r}")
         at = start + length

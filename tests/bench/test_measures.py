@@ -97,13 +97,13 @@ def test_frames_are_found_however_they_are_cut(step: int) -> None:
     sizes = [b"\x02", bytes([len(payloads[1])]), b"\x7e" + len(payloads[2]).to_bytes(2, "big")]
     sizes.append(b"\x7f" + len(payloads[3]).to_bytes(8, "big"))
     frames = b"".join(b"\x81" + size + payload for size, payload in zip(sizes, payloads, strict=True))
-    stream = b"\x89\x00" + frames
+    stream = b"\x89\x00\x89\x03abc" + frames
     here, there = socket.socketpair()
     seen: list[bytes] = []
     with here, there:
         watcher = watchers.Watcher(here, b"")
         for start in range(0, len(stream), step):
             watchers._take(watcher, watcher.data + stream[start : start + step], seen.append)
-        assert there.recv(100) == b"\x8a\x80\0\0\0\0", "a ping has its pong"
+        assert there.recv(100) == b"\x8a\x80\0\0\0\0\x8a\x83\0\0\0\0abc", "each ping has its pong"
     assert seen == payloads
     assert [watchers.event_version(payload) for payload in seen] == [0, 17, 17, 17]

@@ -37,6 +37,7 @@ async def test_unknown_routes(api: httpx.AsyncClient, path: str) -> None:
         ("/v1/sessions/x/participants/y", "DELETE, OPTIONS, PATCH"),
         ("/v1/sessions/x/clock", "OPTIONS, PATCH"),
         ("/v1/sessions/x/events", "GET, HEAD, OPTIONS"),
+        ("/v1/presets", "GET, HEAD, OPTIONS"),
         ("/v1/time", "GET, HEAD, OPTIONS"),
         ("/health", "GET, HEAD, OPTIONS"),
         ("/docs", "GET, HEAD, OPTIONS"),
@@ -52,7 +53,9 @@ async def test_wrong_methods(api: httpx.AsyncClient, path: str, allow: str) -> N
     assert options.headers["allow"] == allow
 
 
-@pytest.mark.parametrize("path", ["/health", "/ready", "/v1/time", "/metrics", "/openapi.json", "/docs"])
+@pytest.mark.parametrize(
+    "path", ["/health", "/ready", "/v1/presets", "/v1/time", "/metrics", "/openapi.json", "/docs"]
+)
 async def test_head_is_get_without_the_body(api: httpx.AsyncClient, path: str) -> None:
     response = await api.head(path)
     assert (response.status_code, response.content) == (200, b"")

@@ -17,7 +17,18 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=40)
-    | st.sampled_from([new_id(), "per_participant", "5+3", "fischer", "end_session"]),
+    | st.sampled_from(
+        [
+            new_id(),
+            "per_participant",
+            "5+3",
+            "pgn 40/5400:1800+30",
+            "40/",
+            "fischer",
+            "end_session",
+            "meeting",
+        ]
+    ),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=12,
 )
@@ -34,6 +45,7 @@ BODIES = st.dictionaries(NAMES, VALUES, max_size=8) | VALUES
 IDS = st.sampled_from(["{session}", "{participant}", "x", "%00", new_id()])
 PATHS = st.one_of(
     st.just("/v1/sessions"),
+    st.just("/v1/presets"),
     st.builds(
         "/v1/sessions/{}{}".format,
         IDS,

@@ -254,11 +254,15 @@ async def test_a_name_may_be_spelled_with_escapes(api: httpx.AsyncClient) -> Non
 async def test_numbers_beyond_reach(api: httpx.AsyncClient, number: bytes) -> None:
     response = await api.post("/v1/sessions", content=spliced(b'"increment_ms":' + number), headers=JSON)
     assert fields_of(response) == ["increment_ms"]
+    for name in (b"session_id", b"preset"):
+        response = await api.post("/v1/sessions", content=spliced(b'"%b":%b' % (name, number)), headers=JSON)
+        assert fields_of(response) == [name.decode()]
     session = await create(api)
-    response = await api.post(
-        at(session, "/start"), content=b'{"expected_version":' + number + b"}", headers=JSON
-    )
-    assert fields_of(response) == ["expected_version"]
+    for path in ("/start", "/participants"):
+        response = await api.post(
+            at(session, path), content=b'{"expected_version":' + number + b"}", headers=JSON
+        )
+        assert "expected_version" in fields_of(response)
 
 
 async def test_a_name_that_is_no_text_is_named(api: httpx.AsyncClient) -> None:

@@ -93,7 +93,10 @@ async def test_openapi_describes_every_route(api: httpx.AsyncClient) -> None:
         ("PATCH", f"{session}/groups/{{group_id}}"),
         ("PATCH", f"{session}/clock"),
         ("GET", f"{session}/events"),
-        *(("GET", path) for path in ("/v1/time", "/health", "/ready", "/metrics", "/openapi.json", "/docs")),
+        *(
+            ("GET", path)
+            for path in ("/v1/presets", "/v1/time", "/health", "/ready", "/metrics", "/openapi.json", "/docs")
+        ),
     }
     names = [
         operation["operationId"] for methods in document["paths"].values() for operation in methods.values()

@@ -18,7 +18,7 @@ from synckairos import keys, metrics
 from synckairos.keys import SessionKeys
 from synckairos.timekeeper import WINDOW
 from tests import servers
-from tests.live import Parts, game, parts, settings
+from tests.live import Parts, eventually, game, parts, settings
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +114,48 @@ async def test_warnings_come_at_their_moment_and_the_expiry_after_them(live: Par
     deadline = found[-1]["payload"]["expired_deadline_ms"]
     assert found[0]["server_time_ms"] >= deadline - 1000
     assert found[1]["server_time_ms"] >= deadline - 900
+
+
+async def test_a_pause_that_is_too_long_ends_by_itself(live: Parts) -> None:
+    await live.timekeeper.start()
+    before = calls("resumption")
+    session_id = await game(live.sessions, max_pause_ms=1000)
+    running = json.loads((await live.sessions.get(session_id)).raw)
+    paused = json.loads((await live.sessions.pause(session_id)).raw)
+    due = paused["payload"]["resumes_at_ms"]
+    assert due == paused["server_time_ms"] + 1000
+    async with asyncio.timeout(10):
+        while (await live.sessions.get(session_id)).status != "running":
+            await asyncio.sleep(0.01)
+    last = (await events(live, session_id))[-1]
+    assert (last["version"], last["type"]) == (4, "STATE_UPDATE")
+    assert (last["payload"]["event"], last["payload"]["reason"]) == ("session.resumed", "auto")
+    assert last["payload"]["late_ms"] == last["server_time_ms"] - due >= 0
+    # The clock goes on from the due moment, as if somebody had been there in time.
+    began = due if last["payload"]["late_ms"] <= 1000 else last["server_time_ms"]
+    assert last["payload"]["deadline_ms"] - began == running["deadline_ms"] - paused["server_time_ms"]
+    await eventually(lambda: calls("resumption") == before + 1)
+
+
+async def test_a_meeting_ends_when_its_time_is_over_whoever_speaks(live: Parts) -> None:
+    await live.timekeeper.start()
+    session_id = await game(
+        live.sessions,
+        sync_mode="global",
+        total_time_ms=1500,
+        time_per_cycle_ms=1000,
+        participants=3,
+        auto_advance=True,
+    )
+    (last,) = await ended(live, [session_id])
+    _, started, advanced, _ = found = await events(live, session_id)
+    assert [event["payload"]["event"] for event in found[2:]] == ["participant.expired", "session.expired"]
+    assert started["payload"]["deadline_ms"] == started["server_time_ms"] + 1000
+    assert advanced["payload"]["expired_deadline_ms"] == started["payload"]["deadline_ms"]
+    assert advanced["payload"]["total_remaining_ms"] <= 500
+    assert last["payload"]["expired_clock"] == "total"
+    assert last["payload"]["expired_deadline_ms"] == advanced["payload"]["deadline_ms"]
+    assert last["payload"]["late_ms"] == last["server_time_ms"] - advanced["payload"]["deadline_ms"] >= 0
 
 
 async def test_an_alarm_that_gets_earlier_is_not_missed(live: Parts) -> None:

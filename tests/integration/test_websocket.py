@@ -268,6 +268,31 @@ async def test_an_error_names_the_request_that_it_answers(live: Service) -> None
         assert "request_id" not in await client.ask(type="NONSENSE")
 
 
+async def test_what_happens_by_itself_is_told_to_all_who_watch(live: Service) -> None:
+    session_id = await game(
+        live.sessions,
+        sync_mode="global",
+        total_time_ms=2000,
+        time_per_cycle_ms=60_000,
+        max_pause_ms=1000,
+        start=False,
+    )
+    async with live.follow(session_id) as player, live.follow(session_id) as watcher:
+        await live.sessions.start(session_id)
+        await player.say(type="PAUSE", request_id="p")
+        seen = await watcher.until("TIME_EXPIRED")
+        answers = await player.until("TIME_EXPIRED")
+    assert versions(seen) == [2, 3, 4, 5]
+    assert [(message["payload"]["event"], message["payload"]["reason"]) for message in seen] == [
+        ("session.started", "manual"),
+        ("session.paused", "manual"),
+        ("session.resumed", "auto"),
+        ("session.expired", "timeout"),
+    ]
+    assert seen[-1]["payload"]["expired_clock"] == "total"
+    assert [message for message in answers if message["type"] != "ACK"] == seen
+
+
 async def test_auth_is_accepted_where_nobody_asks_for_it(live: Service) -> None:
     session_id = await game(live.sessions)
     async with live.follow(session_id) as client:

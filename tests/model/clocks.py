@@ -48,6 +48,11 @@ class Clock:
         """The rule that holds for the current cycle."""
         return self.rules[self.stage]
 
+    @property
+    def endless(self) -> bool:
+        """Whether it never runs down: then it has no bank, and no budget."""
+        return self.rule.kind == "none"
+
 
 def new_clock(bank: int, rules: tuple[Rule, ...], *, overtime_ms: int, staged: bool, lag: bool) -> Clock:
     """A clock as it is when the session is created or its owner joins."""
@@ -107,6 +112,8 @@ def drawn(clock: Clock, run: int, *, delay: bool = True) -> int:
 def charge(clock: Clock, u: int, *, delay: bool = True) -> Clock:
     """The clock after a cycle of `u` ms (at most the budget), nothing credited. Using up the budget expires
     it."""
+    if clock.endless:
+        return clock
     rule, bank, full = clock.rule, clock.bank, budget(clock, delay=delay)
     expired = clock.expired or u >= full
     if rule.kind in {"byoyomi", "canadian"}:
@@ -174,13 +181,18 @@ def adjust(
 def receive(clock: Clock, u: int) -> Clock:
     """The next clock of an hourglass.
 
-    Reading: sand that arrives is time given, so a clock that stood at zero is no longer expired.
+    Reading: sand that arrives is time given, so a clock that stood at zero is no longer expired; in a clock
+    without end it is gone.
     """
+    if clock.endless:
+        return clock
     return replace(clock, bank=clock.bank + u, expired=clock.expired and u == 0)
 
 
 def face(clock: Clock) -> dict[str, int]:
-    """What a player of this control needs to see beside the time, as of the start of the cycle."""
+    """What a player of this control needs to see beside the time, as of the start of the cycle.
+
+    The overtime shows where there is one."""
     rule = clock.rule
     shown: dict[str, int] = {}
     if clock.staged:
@@ -192,8 +204,31 @@ def face(clock: Clock) -> dict[str, int]:
     if rule.kind == "canadian":
         shown["moves_left"] = clock.block_moves_left
         shown["block_remaining_ms"] = clock.block_ms
+    if clock.overtime_ms > 0:
+        shown["overtime_used_ms"] = max(0, -clock.bank)
     if clock.quota_ms is not None:
         shown["quota_ms"] = clock.quota_ms
+    return shown
+
+
+def face_now(clock: Clock, run: int, *, delay: bool = True) -> dict[str, int]:
+    """The same for a cycle that has run `run` ms: what would be left if it were charged now; empty where the
+    control has nothing of the kind.
+
+    Reading: a period that is just used up is gone, and the next one is whole; the last one leaves 0.
+    """
+    rule = clock.rule
+    u = 0 if clock.expired or clock.endless else min(run, budget(clock, delay=delay))
+    charged = charge(clock, u, delay=delay)
+    shown: dict[str, int] = {}
+    if rule.kind == "byoyomi":
+        over = max(0, u - max(0, clock.bank))
+        shown["periods_left"] = charged.periods_left
+        shown["period_remaining_ms"] = rule.period_ms - over % rule.period_ms if charged.periods_left else 0
+    if rule.kind == "canadian":
+        shown["block_remaining_ms"] = charged.block_ms
+    if clock.overtime_ms > 0:
+        shown["overtime_used_ms"] = max(0, -charged.bank)
     return shown
 
 

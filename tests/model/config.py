@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
+from tests.model import notation
 from tests.model.clocks import Rule
 
 SECOND, DAY = 1000, 86_400_000
@@ -24,6 +24,7 @@ PARAMETERS: dict[str, dict[str, tuple[int, int, bool]]] = {  # kind -> name -> l
     "byoyomi": {"periods": (1, 1000, True), "period_ms": (1, DAY, True)},
     "canadian": {"period_ms": (1, DAY, True), "moves": (1, 1000, True)},
     "hourglass": {},
+    "none": {},
 }
 CONFIG_NAMES = [
     "session_id",
@@ -40,6 +41,7 @@ CONFIG_NAMES = [
     "auto_advance",
     "action_on_timeout",
     "warnings_ms",
+    "max_pause_ms",
     "players_may_pause",
     "metadata",
 ]
@@ -47,13 +49,14 @@ CONFIG_NAMES = [
 
 @dataclass(slots=True)
 class Control:
-    """A parsed time control. `shown` is what the state echoes, `banks` whether it supplies the bank
-    itself."""
+    """A parsed time control. `shown` is what the state shows, `banks` whether it brings the bank with it, and
+    `bank` which (ms; None for a clock without end)."""
 
     shown: dict[str, Any]
     rules: tuple[Rule, ...]
     overtime_ms: int = 0
     banks: bool = False
+    bank: int | None = None
 
     @property
     def staged(self) -> bool:
@@ -89,6 +92,7 @@ class Config:
     auto_advance: bool = False
     action: dict[str, Any] = field(default_factory=dict)
     warnings: list[int] = field(default_factory=list)
+    max_pause_ms: int | None = None
     players_may_pause: bool = False
     metadata: dict[str, Any] = field(default_factory=dict)
 
@@ -101,6 +105,11 @@ class Config:
     def cycle_clock(self) -> bool:
         """Each cycle has a fresh clock of its own."""
         return self.cycle_ms is not None and self.mode in {"per_cycle", "global"}
+
+    @property
+    def budgeted(self) -> bool:
+        """The session's time is bounded beside the clock of each cycle."""
+        return self.mode == "global" and self.cycle_ms is not None and self.total_ms is not None
 
 
 class Problems(list[str]):
@@ -176,6 +185,7 @@ def parse_config(source: Any, key_id: str) -> tuple[Config, list[str]]:
         source.get("time_control"), "time_control", c, bad, allowed=c.owned or not c.mode
     )
     c.warnings = _warnings(source, bad)
+    c.max_pause_ms = bad.integer(source, "max_pause_ms", SECOND, DAY)
     c.action = _action(source, c, bad)
     c.metadata = _metadata(source, bad)
     _members(source, c, bad)
@@ -210,13 +220,13 @@ def _participant(source: dict[str, Any], path: str, index: int, c: Config, bad: 
 
 
 def _bank(member: Member, source: dict[str, Any], path: str, c: Config, bad: Problems) -> None:
-    """An owner's bank: its own, or the one its control supplies; both only when they agree."""
+    """An owner's bank: its own, or the one its control brings; both only when they agree. A clock without end
+    has none."""
     control = member.control or c.control
     if control is not None and control.banks:
-        supplied = control.rules[0].time_ms
-        if member.bank is not None and member.bank != supplied:
+        if member.bank is not None and member.bank != control.bank:
             bad.append(path + "total_time_ms")
-        member.bank = supplied
+        member.bank = control.bank
     elif member.bank is None and (source.get("total_time_ms") is None):
         bad.append(path + "total_time_ms")
 
@@ -330,26 +340,56 @@ def parse_control(source: Any, path: str, c: Config, bad: Problems, *, allowed: 
     """A time control given as an object or as players write it; None when it is absent or wrong."""
     if source is None:
         return None
-    if not allowed:
-        bad.append(path)
-        return None
     if isinstance(source, str):
-        control = notation(source, c.max_ms)
-        if control is None or not SECOND <= control.rules[0].time_ms <= DAY:
-            bad.append(path)
-            return None
-        return control
-    if not isinstance(source, dict):
+        source = {"notation": source}
+    if not allowed or not isinstance(source, dict):
         bad.append(path)
         return None
+    if source.get("notation") is not None:
+        return _noted(source, path, c, bad)
+    return _control(source, path, c, bad)
+
+
+def _control(source: dict[str, Any], path: str, c: Config, bad: Problems) -> Control | None:
     before = len(bad)
     overtime = bad.integer(source, "overtime_ms", 0, DAY, path + ".") or 0
+    shown = _without_nulls(source)
     if source.get("kind") == "stages":
-        bad.known(source, ["kind", "stages", "overtime_ms"], path + ".")
+        bad.known(source, ["kind", "stages", "overtime_ms", "notation"], path + ".")
         rules = _stages(source.get("stages"), path + ".stages", c, bad)
-        return Control(source, rules, overtime, banks=True) if len(bad) == before else None
-    rule = _rule(source, path + ".", c, bad, extra=["overtime_ms"])
-    return Control(source, (rule,), overtime) if len(bad) == before else None
+        if len(bad) > before:
+            return None
+        shown["stages"] = [{"kind": "fischer"} | _without_nulls(stage) for stage in shown["stages"]]
+        return Control(shown, rules, overtime, banks=True, bank=rules[0].time_ms)
+    rule = _rule(source, path + ".", c, bad, extra=["overtime_ms", "notation"])
+    endless = rule.kind == "none"
+    if endless and source.get("overtime_ms") is not None:
+        bad.append(path + ".overtime_ms")
+    return Control(shown, (rule,), overtime, banks=endless) if len(bad) == before else None
+
+
+def _noted(source: dict[str, Any], path: str, c: Config, bad: Problems) -> Control | None:
+    """A control with its notation; what stands beside it must say the same, `overtime_ms` apart."""
+    try:
+        said, bank, normal = notation.read(source["notation"])
+    except notation.Misread:
+        bad.append(path)
+        return None
+    for name, value in _without_nulls(source).items():
+        if name not in {"notation", "overtime_ms"} and said.get(name) != value:
+            bad.append(f"{path}.{name}")
+            return None
+    if source.get("overtime_ms") is not None:
+        said |= {"overtime_ms": source["overtime_ms"]}
+    control = _control(said, path, c, bad)
+    if control is not None:
+        control.shown |= {"notation": normal}
+        control.banks, control.bank = True, control.bank if bank is None else bank
+    return control
+
+
+def _without_nulls(source: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in source.items() if value is not None}
 
 
 def _stages(source: Any, path: str, c: Config, bad: Problems) -> tuple[Rule, ...]:
@@ -388,8 +428,11 @@ def _stages(source: Any, path: str, c: Config, bad: Problems) -> tuple[Rule, ...
 
 
 def _rule(source: dict[str, Any], path: str, c: Config, bad: Problems, *, extra: list[str]) -> Rule:
-    kind = source.get("kind", "fischer") if "time_ms" in extra else source.get("kind")
-    if kind not in PARAMETERS:
+    stage = "time_ms" in extra
+    kind = source.get("kind")
+    if kind is None and stage:
+        kind = "fischer"
+    if not isinstance(kind, str) or kind not in PARAMETERS or (stage and kind == "none"):
         bad.append(path + "kind")
         return Rule()
     names = PARAMETERS[kind]
@@ -408,62 +451,3 @@ def _rule(source: dict[str, Any], path: str, c: Config, bad: Problems, *, extra:
         period_ms=values.get("period_ms") or 0,
         block_moves=values.get("moves") or 0,
     )
-
-
-MINUTES = r"(\d+(?:\.\d+)?)"
-NOTATIONS = {
-    "fischer": re.compile(rf"{MINUTES}(?:\+(\d+))?"),
-    "delay": re.compile(rf"{MINUTES}d(\d+)"),
-    "bronstein": re.compile(rf"{MINUTES}b(\d+)"),
-    "byoyomi": re.compile(rf"{MINUTES}\+(\d+)x(\d+)"),
-    "canadian": re.compile(rf"{MINUTES}\+(\d+)/(\d+)"),
-    "hourglass": re.compile(rf"hourglass {MINUTES}"),
-}
-STAGED = re.compile(rf"(?:\d+/{MINUTES}:)+{MINUTES}(?:\+(\d+))?")
-
-
-def notation(text: str, cap: int | None) -> Control | None:
-    """A time control as players write it, or None. The bank stands in the first rule's `time_ms`."""
-
-    def minutes(digits: str) -> int:
-        return int(Decimal(digits) * 60_000)
-
-    for kind, pattern in NOTATIONS.items():
-        found = pattern.fullmatch(text)
-        if found is None:
-            continue
-        bank = minutes(found[1])
-        rest = [int(part) for part in found.groups()[1:] if part is not None]
-        if kind == "fischer":
-            increment = rest[0] * 1000 if rest else 0
-            rule = Rule(kind, increment_ms=increment, max_time_ms=cap, time_ms=bank)
-            return Control({"kind": kind, "increment_ms": increment}, (rule,), banks=True)
-        if kind in {"delay", "bronstein"}:
-            rule = Rule(kind, delay_ms=rest[0] * 1000, time_ms=bank)
-            return Control({"kind": kind, "delay_ms": rule.delay_ms}, (rule,), banks=True)
-        if kind == "byoyomi":
-            rule = Rule(kind, periods=rest[0], period_ms=rest[1] * 1000, time_ms=bank)
-            return Control(
-                {"kind": kind, "periods": rest[0], "period_ms": rule.period_ms}, (rule,), banks=True
-            )
-        if kind == "canadian":
-            rule = Rule(kind, block_moves=rest[0], period_ms=rest[1] * 1000, time_ms=bank)
-            return Control({"kind": kind, "moves": rest[0], "period_ms": rule.period_ms}, (rule,), banks=True)
-        return Control({"kind": kind}, (Rule(kind, time_ms=bank),), banks=True)
-    found = STAGED.fullmatch(text)
-    if found is None:
-        return None
-    *stages, last = text.split(":")
-    final, _, seconds = last.partition("+")
-    increment = int(seconds or 0) * 1000
-    rules = [
-        Rule("fischer", increment, cap, stage_moves=int(moves), time_ms=minutes(time))
-        for moves, _, time in (stage.partition("/") for stage in stages)
-    ]
-    rules.append(Rule("fischer", increment, cap, time_ms=minutes(final)))
-    shown: list[dict[str, Any]] = [
-        {"kind": "fischer", "increment_ms": increment, "time_ms": r.time_ms}
-        | ({} if r.stage_moves is None else {"moves": r.stage_moves})
-        for r in rules
-    ]
-    return Control({"kind": "stages", "stages": shown}, tuple(rules), banks=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import servers
-from tests.model.driver import Driver, supported_kinds
+from tests.model.driver import Driver
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 settings.register_profile(
@@ -35,9 +35,3 @@ def driver() -> Iterator[Driver]:
         driver = Driver(client)
         driver.load()
         yield driver
-
-
-@pytest.fixture(scope="session")
-def offered(driver: Driver) -> frozenset[str]:
-    """The time controls that the library offers."""
-    return supported_kinds(driver)

@@ -16,23 +16,12 @@ from synckairos.keys import SessionKeys
 from synckairos.library import Library
 
 CLOCK_KEY = "sk:{vt}:now"
-LAG_PROBE = "lag_compensation"
-KINDS: dict[str, dict[str, Any]] = {
-    "fischer": {"kind": "fischer", "increment_ms": 2000},
-    "bronstein": {"kind": "bronstein", "delay_ms": 2000},
-    "delay": {"kind": "delay", "delay_ms": 2000},
-    "byoyomi": {"kind": "byoyomi", "periods": 2, "period_ms": 3000},
-    "canadian": {"kind": "canadian", "period_ms": 4000, "moves": 2},
-    "hourglass": {"kind": "hourglass"},
-    "stages": {"kind": "stages", "stages": [{"moves": 2, "time_ms": 5000}, {"time_ms": 3000}]},
-    "text": {"kind": "text"},
-}
-
 
 Snapshot = dict[bytes, tuple[Any, int]]
+Command = tuple[str | bytes | int, ...]
 
 
-def _contents(key: bytes) -> tuple[str | bytes | int, ...]:
+def _contents(key: bytes) -> Command:
     """The command that reads all of a key, by what its name says it is."""
     match key.rpartition(b":")[2]:
         case b"log" | b"outbox":
@@ -50,6 +39,14 @@ class Answer:
     value: Any = None
     code: str | None = None
     text: str = ""
+
+    @classmethod
+    def of(cls, reply: Any) -> Answer:
+        """The answer in a reply, which may be the server's error."""
+        if isinstance(reply, redis.ResponseError):
+            text = str(reply)
+            return cls(code=text.split(" ", 1)[0], text=text)
+        return cls(reply)
 
     @property
     def context(self) -> dict[str, Any]:
@@ -87,8 +84,7 @@ class Driver:
         try:
             return Answer(self.run("FCALL", function, len(keys), *keys, *args))
         except redis.ResponseError as error:
-            text = str(error)
-            return Answer(code=text.split(" ", 1)[0], text=text)
+            return Answer.of(error)
 
     def call(
         self, function: str, session_id: str, args: Sequence[str | bytes] = (), ms: int | None = None
@@ -109,29 +105,3 @@ class Driver:
             pipe.execute_command("PEXPIRETIME", name)
         found = pipe.execute() if names else []
         return {name: (found[2 * i], found[2 * i + 1]) for i, name in enumerate(names)}
-
-
-def supported_kinds(driver: Driver) -> frozenset[str]:
-    """The time controls (and `lag_compensation`) that this library offers, as it says itself by what it
-    refuses."""
-    session = "5e550000-0000-4000-8000-0000000000fe"
-    people = [{"participant_id": f"a0000000-0000-4000-8000-00000000000{i}"} for i in range(2)]
-    offered = set()
-    for kind, control in KINDS.items():
-        bank = {} if kind in {"stages", "text"} else {"total_time_ms": 5000}
-        config: dict[str, Any] = {
-            "sync_mode": "per_participant",
-            "participants": [p | bank for p in people],
-            "time_control": "5+3" if kind == "text" else control,
-        }
-        if driver.call("create", session, [json.dumps(config)], 1_800_000_000_000).code is None:
-            offered.add(kind)
-        driver.run("FLUSHALL")
-    config = {
-        "sync_mode": "per_participant", "participants": [p | {"total_time_ms": 5000} for p in people],
-        LAG_PROBE: True,
-    }  # fmt: skip
-    if driver.call("create", session, [json.dumps(config)], 1_800_000_000_000).code is None:
-        offered.add(LAG_PROBE)
-    driver.run("FLUSHALL")
-    return frozenset(offered)

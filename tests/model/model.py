@@ -8,7 +8,6 @@ library."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -57,9 +56,10 @@ class Model:
 
     def call(self, function: str, session_id: str, args: Sequence[str], time: int) -> Reply:
         """Run `sk_<function>` for one session at the server time `time` (ms)."""
-        work = copy.deepcopy(self.sessions.get(session_id))
+        kept = self.sessions.get(session_id)
         try:
             options = parse_options(function, args)
+            work = kept.copy() if kept is not None else None
             reply = self._run(function, session_id, work, options, time)
         except Refusal as refusal:
             return Reply(code=refusal.code, fields=refusal.fields, context=refusal.context)
@@ -120,6 +120,8 @@ class Model:
             "groups": [show_party(s, p, now) for p in changed if p.id in s.groups],
             "actor": options.get("ACTOR"),
             "trace": options.get("TRACE"),
+            **({} if s.resumes is None else {"resumes_at_ms": s.resumes}),
+            **({} if s.total_left is None else {"total_remaining_ms": s.total_remaining(now)}),
             **extra,
         }
         event = {
@@ -182,8 +184,10 @@ class Model:
         costs nobody."""
         if session_id in self.sessions or session_id in self.tombstones:
             return Reply(code="SESSION_EXISTS")
-        s = copy.deepcopy(exported)
+        s = exported.copy()
         now = max(time, s.changed)
+        if s.resumes is not None:
+            s.resumes += now - s.changed
         if s.cycle is not None and s.status == "running" and s.cycle.elapsed is not None:
             s.cycle.start, s.cycle.elapsed = now - s.cycle.elapsed, None
         self.epochs += 1
@@ -194,7 +198,7 @@ class Model:
 
     def export(self, session_id: str, time: int) -> Session:
         """A copy of the session as `sk_get EXPORT` would give it at `time`."""
-        s = copy.deepcopy(self.sessions[session_id])
+        s = self.sessions[session_id].copy()
         # Reading: the moment of the export counts as the last one of the session's time.
         s.changed = max(time, s.changed)
         if s.cycle is not None and s.cycle.elapsed is None:
@@ -211,17 +215,22 @@ class Model:
         return "session.started", {}
 
     def _pause(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
+        if s.pause_over(now):
+            return wake(s, now)
         _need(s, "running")
         if s.time_up(now):
             return expire(s, now)
         assert s.cycle is not None
         s.cycle.elapsed, s.status = s.cycle.ran(now), "paused"
+        if s.config.max_pause_ms is not None:
+            s.resumes = now + s.config.max_pause_ms
         return "session.paused", {}
 
     def _resume(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
         _need(s, "paused")
-        assert s.cycle is not None
-        s.cycle.start, s.cycle.elapsed, s.status = now - s.cycle.ran(now), None, "running"
+        if s.pause_over(now):
+            return wake(s, now)
+        resume(s, now)
         return "session.resumed", {}
 
     def _complete(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
@@ -241,6 +250,8 @@ class Model:
         return "session.deleted", {}
 
     def _expire(self, s: Session, options: Options, now: int) -> tuple[str, Json] | None:
+        if s.pause_over(now):
+            return wake(s, now)
         if s.time_up(now):
             return expire(s, now)
         if s.deadline() is None or s.cycle is None:
@@ -253,7 +264,8 @@ class Model:
         return "time.warning", {"warning_ms": max(due)}
 
     def _switch(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
-        _need(s, "running")
+        if not s.pause_over(now):
+            _need(s, "running")
         active, clock = s.active_party(), s.ticking
         assert active is not None
         assert s.cycle is not None
@@ -267,6 +279,8 @@ class Model:
             raise Refusal("PARTICIPANT_NOT_FOUND")
         if "NEXT" in options and s.out(s.participants[options["NEXT"]]):
             raise Refusal("PARTICIPANT_EXPIRED")
+        if s.pause_over(now):
+            return wake(s, now)
         if s.time_up(now):
             return expire(s, now)
         extra: Json = {"suspicious": "too_fast"} if s.cycle.ran(now) <= SUSPICIOUS_MS else {}
@@ -276,19 +290,19 @@ class Model:
         elif not clock.expired:
             saved = min(options.get("LAG", 0), clock.quota_ms or 0, run)
             u = run - saved
-            full = clocks.budget(clock, delay=delay)
-            if u >= full:
+            full = run if clock.endless else clocks.budget(clock, delay=delay)
+            if u >= full and not clock.endless:
                 return expire(s, now)
             s.charge(min(run, full), u)
             assert s.ticking is not None
             s.ticking = clocks.with_lag(clocks.credit(clock, u, s.ticking), saved)
             if clock.quota_ms is not None and "LAG" in options:
                 extra["lag_credit_ms"] = saved
-            if clocks.overtime_used(clock, u, delay=delay):
+            if clocks.overtime_used(clock, u, delay=delay) and not clock.endless:
                 extra["overtime_used_ms"] = clocks.overtime_used(clock, u, delay=delay)
         following = s.participants[options["NEXT"]] if "NEXT" in options else s.following()
         assert following is not None
-        s.close()
+        s.close(now)
         activate(s, following, now)
         return "cycle.switched", extra
 
@@ -300,6 +314,10 @@ class Model:
         clock = s.ticking if current or s.config.cycle_clock else s.clock if owner is None else owner.clock
         if clock is None and s.config.cycle_clock:
             raise Refusal("INVALID_SESSION_STATE", status=s.status)
+        if clock is not None and clock.endless:
+            raise Refusal("VALIDATION_ERROR", ["set" if "SET" in options else "add"])
+        if current and s.pause_over(now):
+            return wake(s, now)
         if clock is None:
             # Reading: counting up without a maximum, SET gives it one and ADD has nothing to
             # add to; no end is never within.
@@ -311,10 +329,11 @@ class Model:
             clock, s.max_ms = Clock(ran), s.time_used + ran
         run = s.run(now) if current and s.cycle is not None and not clock.expired else 0
         delay = s.delay_left() if current else True
-        if "WITHIN" in options and clocks.remaining(clock, run, delay=delay) >= options["WITHIN"]:
-            return None
         if current and s.time_up(now):
             return expire(s, now)
+        left = s.remaining(now) if current else clocks.remaining(clock, run, delay=delay)
+        if "WITHIN" in options and left is not None and left >= options["WITHIN"]:
+            return None
         changed, by = clocks.adjust(
             clock, run, set_ms=options.get("SET"), add_ms=options.get("ADD"), delay=delay
         )
@@ -322,7 +341,7 @@ class Model:
             s.ticking = changed
             if clock.expired and not changed.expired:
                 s.cycle.since = s.cycle.ran(now)
-            s.count_warnings(s.run(now))
+            s.count_warnings(now)
         elif owner is not None:
             owner.clock = changed
         else:
@@ -360,6 +379,8 @@ class Model:
             raise Refusal("VALIDATION_ERROR", ["participant_id"])
         gone = s.participants[options.first]
         if s.active == gone.id and s.cycle is not None:
+            if s.pause_over(now):
+                return wake(s, now)
             if s.time_up(now):
                 return expire(s, now)
             s.cut(now)
@@ -375,8 +396,24 @@ class Model:
         return "participant.removed", {"removed_participant_id": gone.id}
 
 
+def resume(s: Session, at: int) -> None:
+    """The cycle goes on at `at`."""
+    assert s.cycle is not None
+    s.cycle.start, s.cycle.elapsed, s.status, s.resumes = at - s.cycle.ran(at), None, "running", None
+
+
+def wake(s: Session, now: int) -> tuple[str, Json]:
+    """The pause has lasted as long as it may: the cycle goes on from that moment, or from now where that is
+    noticed too late."""
+    assert s.resumes is not None
+    late = now - s.resumes
+    resume(s, now if late > TOLERATED_LATE_MS else s.resumes)
+    return "session.resumed", {"reason": "auto", "late_ms": late}
+
+
 def expire(s: Session, now: int) -> tuple[str, Json]:
-    """Time is up for the active one: charge the budget and do what `action_on_timeout` says."""
+    """Time is up for the active one: charge the budget and do what `action_on_timeout` says. When the
+    session's own budget ends, now or at the same moment, the session does."""
     active, clock, deadline, cycle = s.active_party(), s.ticking, s.deadline(), s.cycle
     assert active is not None
     assert clock is not None
@@ -395,6 +432,11 @@ def expire(s: Session, now: int) -> tuple[str, Json]:
     }
     if s.config.mode == "per_group":
         extra["expired_group_id"] = active.group
+    if deadline == s.total_ends():
+        s.cut(deadline)
+        s.finish("expired", deadline)
+        s.expired_by = active.id
+        return "session.expired", extra | {"expired_clock": "total"}
     if clocks.overtime_used(clock, full, delay=delay):
         extra["overtime_used_ms"] = clocks.overtime_used(clock, full, delay=delay)
     s.charge(full, full)
@@ -404,7 +446,7 @@ def expire(s: Session, now: int) -> tuple[str, Json]:
         return "participant.expired", extra
     session_bank = s.owner_of(active) is None and not s.config.cycle_clock
     following = None if kind == "end_session" or session_bank else s.following()
-    s.close()
+    s.close(deadline)
     if following is not None:
         activate(s, following, at)
         return "participant.expired", extra
@@ -421,9 +463,9 @@ def expire(s: Session, now: int) -> tuple[str, Json]:
 
 def activate(s: Session, following: Party, at: int) -> None:
     """Hand over: an hourglass gives the next clock what its cycle used, then the next cycle begins."""
-    clock, cycle = s.ticking, s.cycle
+    cycle = s.cycle
     assert cycle is not None
-    if clock is not None and clock.rule.kind == "hourglass":
+    if cycle.pours:
         heir = s.owner_of(following)
         assert heir is not None
         assert heir.clock is not None

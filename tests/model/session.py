@@ -33,12 +33,15 @@ class Party:
 @dataclass(slots=True)
 class Cycle:
     """The current turn. `since` is the running time at which its clock counts from: 0, or later when a clock
-    that had run out in this cycle was given time again. `spent` is what has been charged in it already."""
+    that had run out in this cycle was given time again. `spent` is what has been charged in it already, and
+    `pours` says that the next clock gets it: the rule at the start of the cycle decides, also when the stage
+    changes at its end."""
 
     start: int
     elapsed: int | None = None
     since: int = 0
     spent: int = 0
+    pours: bool = False
     clock: Clock | None = None
     counting: set[int] = field(default_factory=set)
     sent: set[int] = field(default_factory=set)
@@ -50,7 +53,11 @@ class Cycle:
 
 @dataclass(slots=True)
 class Session:
-    """One session, everything the rules need and nothing else."""
+    """One session, everything the rules need and nothing else.
+
+    `resumes` is when a pause that is bounded ends by itself; `total_left` what was left of the session's own
+    budget when the current cycle began, where it has one beside the cycles' clock.
+    """
 
     id: str
     config: Config
@@ -75,8 +82,22 @@ class Session:
     completed: int | None = None
     recovered: int | None = None
     expired_by: str | None = None
+    resumes: int | None = None
+    total_left: int | None = None
     requests: list[tuple[str, str, int]] = field(default_factory=list)
     log: dict[int, Json] = field(default_factory=dict)
+
+    def copy(self) -> Session:
+        """A copy to work on. The log is shared: only a change that happened adds to it."""
+        cycle = self.cycle
+        if cycle is not None:
+            cycle = replace(cycle, counting=set(cycle.counting), sent=set(cycle.sent))
+        return replace(
+            self,
+            participants={p.id: replace(p) for p in self.participants.values()},
+            groups={g.id: replace(g) for g in self.groups.values()},
+            cycle=cycle,
+        )
 
     # Rotation and ownership
 
@@ -171,16 +192,42 @@ class Session:
         return self.cycle.ran(now) - self.cycle.since
 
     def deadline(self) -> int | None:
-        """When the budget ends; None when nothing runs down."""
+        """When the budget ends, or the session's own before it; None when nothing runs down."""
+        ends = [end for end in (self.clock_ends(), self.total_ends()) if end is not None]
+        return min(ends, default=None)
+
+    def clock_ends(self) -> int | None:
+        """When the budget of the running clock ends."""
         clock, cycle = self.ticking, self.cycle
-        if self.status != "running" or clock is None or cycle is None or clock.expired:
+        if self.status != "running" or clock is None or cycle is None or clock.expired or clock.endless:
             return None
         return cycle.start + cycle.since + clocks.budget(clock, delay=self.delay_left())
 
+    def total_ends(self) -> int | None:
+        """When the session's own budget ends, where it has one beside the cycles' clock."""
+        if self.status != "running" or self.cycle is None or self.total_left is None:
+            return None
+        return self.cycle.start + self.total_left
+
+    def total_remaining(self, now: int) -> int | None:
+        """What is left of the session's own budget, which is never less than nothing."""
+        if self.total_left is None:
+            return None
+        return max(0, self.total_left - (0 if self.cycle is None else self.cycle.ran(now)))
+
     def remaining(self, now: int) -> int | None:
-        """What the running clock shows."""
-        clock = self.ticking
-        return None if clock is None else clocks.remaining(clock, self.run(now), delay=self.delay_left())
+        """What the running clock shows: never more than the session has left."""
+        clock, cycle = self.ticking, self.cycle
+        if clock is None or cycle is None or clock.endless:
+            return None
+        left = clocks.remaining(clock, self.run(now), delay=self.delay_left())
+        if self.total_left is None or clock.expired:
+            return left
+        return min(left, self.total_left - cycle.ran(now))
+
+    def pause_over(self, now: int) -> bool:
+        """Whether the pause has lasted as long as it may."""
+        return self.status == "paused" and self.resumes is not None and now >= self.resumes
 
     def time_up(self, now: int) -> bool:
         """Whether the budget and the grace after it are over."""
@@ -196,6 +243,8 @@ class Session:
 
     def alarm(self) -> int | None:
         """When the server has to do something next."""
+        if self.status == "paused":
+            return self.resumes
         deadline, clock, cycle = self.deadline(), self.ticking, self.cycle
         if deadline is None or clock is None or cycle is None:
             return None
@@ -207,9 +256,11 @@ class Session:
         if self.status not in LIVE:
             return self.ttl_ms, True
         deadline = self.deadline()
-        return (
-            (UNFINISHED_TTL_MS, False) if deadline is None else (max(0, deadline - now) + self.ttl_ms, True)
-        )
+        if deadline is not None:
+            return max(0, deadline - now) + self.ttl_ms, True
+        if self.status == "paused" and self.resumes is not None:
+            return max(UNFINISHED_TTL_MS, self.resumes - now + self.ttl_ms), False
+        return UNFINISHED_TTL_MS, False
 
     # Cycles
 
@@ -222,15 +273,15 @@ class Session:
         if self.config.cycle_clock:
             assert self.config.cycle_ms is not None
             cycle.clock = Clock(self.config.cycle_ms)
-        self.count_warnings(0)
+        clock = self.ticking
+        cycle.pours = clock is not None and clock.rule.kind == "hourglass"
+        self.count_warnings(at)
 
-    def count_warnings(self, run: int) -> None:
+    def count_warnings(self, now: int) -> None:
         """Thresholds below what is left now, and not yet sent in this cycle, will be warned of."""
         clock, cycle = self.ticking, self.cycle
         assert cycle is not None
-        left = (
-            None if clock is None or clock.expired else clocks.remaining(clock, run, delay=self.delay_left())
-        )
+        left = None if clock is None or clock.expired else self.remaining(now)
         cycle.counting = {w for w in self.config.warnings if left is not None and w < left} - cycle.sent
 
     def charge(self, used: int, u: int) -> None:
@@ -252,10 +303,12 @@ class Session:
         """
         return [party] if party.group is None else [party, self.groups[party.group]]
 
-    def close(self) -> None:
-        """Count the cycle that just ended; nobody is active until the next one begins."""
+    def close(self, at: int) -> None:
+        """Count the cycle, which ended at `at`; nobody is active until the next one begins."""
         party = self.active_party()
         assert party is not None
+        if self.total_left is not None and self.cycle is not None:
+            self.total_left = max(0, self.total_left - self.cycle.ran(at))
         for counter in self.counters(party):
             counter.cycles += 1
         self.cycles += 1
@@ -268,13 +321,15 @@ class Session:
         clock = self.ticking
         if clock is None or not clock.expired:
             run = self.run(now)
-            full = run if clock is None else clocks.budget(clock, delay=self.delay_left())
-            self.charge(min(run, full), min(run, full))
-        self.close()
+            if clock is not None and not clock.endless:
+                run = min(run, clocks.budget(clock, delay=self.delay_left()))
+            self.charge(run, run)
+        self.close(now)
 
     def finish(self, status: str, at: int) -> None:
         """The session is over."""
         self.status, self.completed, self.active, self.cycle = status, at, None, None
+        self.resumes = None
 
 
 def after(ring: list[Party], index: int | None) -> list[Party]:
@@ -285,11 +340,12 @@ def after(ring: list[Party], index: int | None) -> list[Party]:
 
 def new_party(member: Member, config: Config, *, own: bool) -> Party:
     clock = None
-    if own and member.bank is not None:
-        control = member.control or config.control
+    control = member.control or config.control
+    endless = control is not None and control.rules[0].kind == "none"
+    if own and (member.bank is not None or endless):
         default = (Rule("fischer", config.increment_ms, config.max_ms),)
         clock = clocks.new_clock(
-            member.bank,
+            member.bank or 0,
             control.rules if control is not None else default,
             overtime_ms=control.overtime_ms if control is not None else 0,
             staged=control is not None and control.staged,
@@ -304,7 +360,8 @@ def new_session(session_id: str, c: Config, now: int, tenant: str | None, ttl_ms
     """A pending session of a checked configuration."""
     participants = {m.id: new_party(m, c, own=c.mode == "per_participant") for m in c.participants}
     groups = {g.id: new_party(g, c, own=c.mode == "per_group") for g in c.groups}
-    banks = [p.clock.bank for p in [*participants.values(), *groups.values()] if p.clock is not None]
+    owners = [p.clock for p in [*participants.values(), *groups.values()] if p.clock is not None]
+    banks = [clock.bank for clock in owners if not clock.endless]
     total, clock = c.total_ms, None
     if c.mode == "count_up":
         clock = None if c.max_ms is None else Clock(c.max_ms)
@@ -327,4 +384,5 @@ def new_session(session_id: str, c: Config, now: int, tenant: str | None, ttl_ms
         changed=now,
     )
     s.active = c.active
+    s.total_left = c.total_ms if c.budgeted else None
     return s

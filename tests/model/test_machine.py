@@ -7,10 +7,12 @@ that can be run again."""
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from hypothesis import note
+import pytest
+from hypothesis import note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -21,9 +23,11 @@ from hypothesis.stateful import (
 )
 
 from synckairos.keys import SessionKeys
-from tests.model.driver import LAG_PROBE, Answer, Driver, Snapshot
+from tests.model.config import MODES
+from tests.model.driver import Answer, Driver
 from tests.model.model import Model, Reply
-from tests.model.session import LIVE, Json
+from tests.model.observer import Keys, Observer, Seen, pairs
+from tests.model.session import LIVE, Json, Session
 from tests.model.strategies import (
     BANKS,
     BREAKS,
@@ -36,6 +40,7 @@ from tests.model.strategies import (
     controls,
     maybe,
     steps,
+    supplies_bank,
 )
 
 START = 1_800_000_000_000
@@ -51,54 +56,27 @@ sessions = st.sampled_from([SESSIONS[0]] * 9 + [SESSIONS[1]])
 amounts = st.sampled_from([0, 1, 500, 1000, 5000, 60_000])
 
 
-class Listener:
-    """Hears what the library publishes on the channels of the two sessions and of their alarms."""
-
-    def __init__(self, driver: Driver) -> None:
-        self.pubsub = driver.client.pubsub()
-        self.pubsub.ssubscribe(*SESSIONS_CHANNELS, ALARMS)
-        self.heard()
-
-    def heard(self) -> list[tuple[str, bytes]]:
-        """Everything published since the last time: what came before a ping comes before its answer."""
-        self.pubsub.ping()
-        messages: list[tuple[str, bytes]] = []
-        while True:
-            message = self.pubsub.get_message(timeout=5)
-            assert message is not None, "the server did not answer a ping"
-            if message["type"] == "pong":
-                return messages
-            if message["type"] == "smessage":
-                messages.append((message["channel"].decode(), message["data"]))
-
-    def close(self) -> None:
-        """Stop listening."""
-        self.pubsub.close()
-
-
-SESSIONS_CHANNELS = [SessionKeys.of(s).session for s in SESSIONS]
+CHANNELS = [*[SessionKeys.of(s).session for s in SESSIONS], ALARMS]
 
 
 class Machine(RuleBasedStateMachine):
-    """The two sides and what has been seen so far. `driver`, `listener` and `offered` are set by the test."""
+    """The two sides and what has been seen so far. `observer` and `mode` are set by the test."""
 
-    driver: Driver
-    listener: Listener
-    offered: frozenset[str]
+    observer: ClassVar[Observer]
+    mode: ClassVar[str]
 
     def __init__(self) -> None:
         super().__init__()
-        self.driver.run("FLUSHALL")
-        self.listener.heard()
+        self.observer.forget()
         self.model = Model()
         self.time = START
         self.requests = 0
         self.calls: dict[str, list[tuple[str, list[str]]]] = {s: [] for s in SESSIONS}
         self.epochs: dict[int, str] = {}
         self.numbers: dict[tuple[str, str], int] = {}
-        self.outbox_end = "-"
+        self.given: dict[str, list[bytes]] = {s: [] for s in SESSIONS}
         self.head: int | None = None
-        self.before = self.driver.snapshot()
+        self.before: Keys = {}
 
     # Time
 
@@ -115,22 +93,22 @@ class Machine(RuleBasedStateMachine):
         """Call the function on library and model, and compare everything."""
         note(f"t={self.time - START} {function} {session[-4:]} {' '.join(args)}")
         before = self.model.sessions.get(session)
-        answer = self.driver.call(function, session, list(args), self.time)
+        seen = self.observer.play(function, session, args, self.time)
         reply = self.model.call(function, session, self.numbered(session, args), self.time)
-        after = self.model.sessions.get(session)
-        made = None
-        if after is not None and (
-            before is None or after.version != before.version or after.epoch != before.epoch
-        ):
-            made = after.log[after.version]
-        elif before is not None and after is None:
-            made = self.model.farewells[session]
-        self.learn_epoch(answer, reply, made)
-        self.compare_reply(answer, reply)
-        self.compare_server(
-            session, answer, made, fresh=made is not None and "replayed" not in (reply.event or {})
-        )
+        made = self.happened(session, before)
+        self.learn_epoch(seen.answer, reply, made)
+        self.compare_reply(seen.answer, reply)
+        self.compare_server(session, seen, made)
         return reply
+
+    def happened(self, session: str, before: Session | None) -> Json | None:
+        """The model's newest event of the session, if there is one since `before`."""
+        after = self.model.sessions.get(session)
+        if after is None:
+            return None if before is None else self.model.farewells[session]
+        if before is not None and (after.version, after.epoch) == (before.version, before.epoch):
+            return None
+        return after.log[after.version]
 
     def learn_epoch(self, answer: Answer, reply: Reply, made: Json | None) -> None:
         """The model numbers its epochs; the library's name for a new one is taken from its reply."""
@@ -177,65 +155,41 @@ class Machine(RuleBasedStateMachine):
         else:
             assert answer.value == reply.number
 
-    def compare_server(self, session: str, answer: Answer, made: Json | None, *, fresh: bool) -> None:
+    def compare_server(self, session: str, seen: Seen, made: Json | None) -> None:
         """State, log, outbox, alarms, lifetimes, keys and messages are what the model says they are."""
-        after = self.driver.snapshot()
-        messages = self.listener.heard()
+        self.compare_state(session, seen.state)
         if made is None:
-            changed = {
-                n: (self.before.get(n), after.get(n))
-                for n in {*after, *self.before}
-                if after.get(n) != self.before.get(n)
-            }
+            changed = {n for n in {*seen.keys, *self.before} if seen.keys.get(n) != self.before.get(n)}
             assert not changed, f"changed without a word: {changed}"
-            assert messages == []
+            assert seen.messages == []
             return
-        assert fresh
         keys = SessionKeys.of(session)
-        event = self.newest_outbox(session)
+        [(owner, event)] = seen.outbox
+        assert owner == session
         same(json.loads(event), self.named(made))
-        if answer.value is not None and isinstance(answer.value, bytes) and b'"payload"' in answer.value:
-            assert answer.value == event
-        gone = session not in self.model.sessions
-        if not gone:
-            self.compare_log(keys, event, made["version"])
-            self.compare_state(session)
-        self.compare_keys(after)
-        self.compare_lifetimes(session, after)
-        self.compare_alarms(keys, event, messages)
-        self.before = after
+        self.given[session].append(event)
+        if isinstance(seen.answer.value, bytes) and b'"payload"' in seen.answer.value:
+            assert seen.answer.value == event
+        if session in self.model.sessions:
+            assert seen.newest == (f"{made['version']}-0", event)
+            assert seen.logged >= min(LOG_KEPT, len(self.model.sessions[session].log))
+        else:
+            self.compare_tombstone(keys, made["version"])
+        self.compare_keys(seen)
+        self.compare_lifetimes(session, seen)
+        self.compare_alarms(keys, event, seen)
+        self.before = seen.keys
 
-    def newest_outbox(self, session: str) -> bytes:
-        """The one event that this step put into the outbox."""
-        entries = self.driver.run("XRANGE", OUTBOX, self.outbox_end, "+")
-        if self.outbox_end != "-":
-            entries = entries[1:]
-        assert len(entries) == 1
-        self.outbox_end = entries[0][0].decode()
-        fields = entries[0][1]
-        assert set(fields) == {b"id", b"e"}
-        assert fields[b"id"].decode() == session
-        event: bytes = fields[b"e"]
-        return event
-
-    def compare_log(self, keys: SessionKeys, event: bytes, version: int) -> None:
-        """The log ends with the event, has no gap and reaches back far enough."""
-        entries = self.driver.run("XRANGE", keys.log, "-", "+")
-        s = self.model.sessions[keys.session.rpartition(":")[2]]
-        wanted = [f"{v}-0" for v in range(version - len(entries) + 1, version + 1)]
-        assert [entry[0].decode() for entry in entries] == wanted
-        assert len(entries) >= min(LOG_KEPT, len(s.log))
-        assert entries[-1][1] == {b"e": event}
-
-    def compare_state(self, session: str) -> None:
+    def compare_state(self, session: str, found: Answer) -> None:
         """`sk_get` shows the model's state."""
-        found = self.driver.call("get", session, [])
         wanted = self.model.call("get", session, [], self.time).state
-        assert wanted is not None
+        if wanted is None:
+            assert found.code == "SESSION_NOT_FOUND"
+            return
         assert found.code is None, found.text
         same(json.loads(found.value), self.named(wanted))
 
-    def compare_keys(self, after: Snapshot) -> None:
+    def compare_keys(self, seen: Seen) -> None:
         """There is no key that nobody promised."""
         wanted = {OUTBOX}
         for s in self.model.sessions.values():
@@ -243,36 +197,37 @@ class Machine(RuleBasedStateMachine):
             if s.alarm() is not None:
                 wanted.add(ALARMS)
         wanted |= {SessionKeys.of(t).session for t in self.model.tombstones}
-        assert {name.decode() for name in after} == wanted
-        for tomb, version in self.model.tombstones.items():
-            fields = self.driver.run("HGETALL", SessionKeys.of(tomb).session)
-            found = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
-            assert set(found) == {b"status", b"version", b"epoch"}
-            assert (found[b"status"], found[b"version"]) == (b"deleted", str(version).encode())
+        assert seen.keys.keys() == wanted
 
-    def compare_lifetimes(self, session: str, after: Snapshot) -> None:
+    def compare_tombstone(self, keys: SessionKeys, version: int) -> None:
+        """Of a deleted session nothing is left but its status, version and epoch."""
+        [flat] = self.observer.ask(("HGETALL", keys.session))
+        found = dict(pairs(flat))
+        assert set(found) == {b"status", b"version", b"epoch"}
+        assert (found[b"status"], found[b"version"]) == (b"deleted", str(version).encode())
+
+    def compare_lifetimes(self, session: str, seen: Seen) -> None:
         """The session's keys live as long as promised; alarms and outbox have no end."""
         keys = SessionKeys.of(session)
         s = self.model.sessions.get(session)
         promised, exact = (DAY, True) if s is None else s.ttl(max(self.time, s.changed))
-        latest = promised + 2000 if exact else 2 * DAY
+        latest = promised + 2000 if exact else promised + DAY
+        now = time.time() * 1000
         for name in [keys.session] if s is None else [keys.session, keys.log]:
-            left = self.driver.run("PTTL", name)
+            left = seen.keys[name][1] - now
             assert promised - TOLERANCE_MS <= left <= latest, f"{name} lives {left} ms, promised {promised}"
         for name in (ALARMS, OUTBOX):
-            assert after.get(name.encode(), (None, -1))[1] == -1
+            assert seen.keys.get(name, (b"", -1))[1] == -1
 
-    def compare_alarms(self, keys: SessionKeys, event: bytes, messages: list[tuple[str, bytes]]) -> None:
+    def compare_alarms(self, keys: SessionKeys, event: bytes, seen: Seen) -> None:
         """The alarm set is the model's; the event was published once, the new head only when it got
         earlier."""
         scores = {s.id: alarm for s in self.model.sessions.values() if (alarm := s.alarm()) is not None}
-        flat = self.driver.run("ZRANGE", ALARMS, 0, -1, "WITHSCORES")
-        found = {entry[0].decode(): int(float(entry[1])) for entry in pairs(flat)}
-        assert found == scores
+        assert seen.alarms == scores
         head = min(scores.values(), default=None)
         wake = head is not None and (self.head is None or head < self.head)
         wanted = [(keys.session, event)] + ([(ALARMS, str(head).encode())] if wake else [])
-        assert sorted(messages) == sorted(wanted)
+        assert sorted(seen.messages) == sorted(wanted)
         self.head = head
 
     # Commands
@@ -345,7 +300,7 @@ class Machine(RuleBasedStateMachine):
 
     def create(self, data: st.DataObject, session: str) -> None:
         """Create with a random configuration."""
-        config = data.draw(configs(self.offered), "config")
+        config = data.draw(configs(self.mode), "config")
         args = [json.dumps(config), "TTL", str(TTL_S)]
         if data.draw(st.integers(0, 4)) == 0:
             args += ["TENANT", data.draw(st.sampled_from(TENANTS))]
@@ -358,7 +313,7 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), session=sessions, broken=st.lists(st.sampled_from(BREAKS), min_size=1, max_size=3))
     def create_broken(self, data: st.DataObject, session: str, broken: list[Json]) -> None:
         """A configuration with mistakes is refused and leaves nothing behind."""
-        config = data.draw(configs(self.offered), "config")
+        config = data.draw(configs(self.mode), "config")
         for mistake in broken:
             config |= mistake
         reply = self.both("create", session, [json.dumps(config)])
@@ -393,7 +348,7 @@ class Machine(RuleBasedStateMachine):
         """Hand over by rotation."""
         self.pass_time(session, step)
         args = []
-        if LAG_PROBE in self.offered and data.draw(st.booleans()):
+        if data.draw(st.booleans()):
             args = ["LAG", str(data.draw(st.sampled_from([0, 1, 200, 400, 5000])))]
         self.command(data, "switch", session, args)
 
@@ -473,9 +428,9 @@ class Machine(RuleBasedStateMachine):
             person["group_id"] = data.draw(st.sampled_from([*s.groups]))
         if s is not None and s.config.mode == "per_participant":
             if data.draw(st.integers(0, 3)) == 0:
-                person["time_control"] = data.draw(controls(self.offered))
+                person["time_control"] = data.draw(controls())
             control = person.get("time_control") or (s.config.control.shown if s.config.control else None)
-            if control is None or control["kind"] != "stages":
+            if not supplies_bank(control):
                 person["total_time_ms"] = data.draw(maybe(st.sampled_from(BANKS)))
         self.command(data, "join", session, [json.dumps({k: v for k, v in person.items() if v is not None})])
 
@@ -541,45 +496,32 @@ class Machine(RuleBasedStateMachine):
         if session not in self.model.sessions or self.model.sessions[session].status not in LIVE:
             return
         exported = self.model.export(session, self.time)
-        state = self.driver.call("get", session, ["EXPORT"], self.time)
-        assert state.code is None, state.text
-        shown = json.loads(state.value)
-        assert isinstance(shown.pop("internal"), dict)
+        exports = self.observer.play("get", session, ["EXPORT"], self.time).answer
+        assert exports.code is None, exports.text
+        assert isinstance(json.loads(exports.value).pop("internal"), dict)
         self.pass_time(session, outage)
         note(f"t={self.time - START} restore {session[-4:]}")
+        args = [exports.value.decode(), "TTL", str(TTL_S)]
+        assert self.observer.play("restore", session, args, self.time).answer.code == "SESSION_EXISTS"
         keys = SessionKeys.of(session)
-        refused = self.driver.call("restore", session, [state.value, "TTL", str(TTL_S)], self.time)
-        assert refused.code == "SESSION_EXISTS"
-        self.driver.run("DEL", keys.session, keys.log)
-        self.driver.run("ZREM", keys.alarms, session)
+        self.observer.ask(("DEL", keys.session, keys.log), ("ZREM", keys.alarms, session))
         del self.model.sessions[session]
-        self.head = min(
-            (a for s in self.model.sessions.values() if (a := s.alarm()) is not None), default=None
-        )
-        answer = self.driver.call("restore", session, [state.value, "TTL", str(TTL_S)], self.time)
+        alarms = [a for s in self.model.sessions.values() if (a := s.alarm()) is not None]
+        self.head = min(alarms, default=None)
+        seen = self.observer.play("restore", session, args, self.time)
         reply = self.model.restore(session, exported, self.time, TTL_S * 1000)
-        made = self.model.sessions[session].log[self.model.sessions[session].version]
-        self.learn_epoch(answer, reply, made)
-        self.compare_reply(answer, reply)
-        self.compare_server(session, answer, made, fresh=True)
+        made = self.happened(session, None)
+        self.learn_epoch(seen.answer, reply, made)
+        self.compare_reply(seen.answer, reply)
+        self.compare_server(session, seen, made)
 
     def teardown(self) -> None:
-        """At the end each log holds what the outbox was given, byte for byte."""
-        given: dict[str, list[bytes]] = {s: [] for s in SESSIONS}
-        for _, fields in self.driver.run("XRANGE", OUTBOX, "-", "+"):
-            given[fields[b"id"].decode()].append(fields[b"e"])
-        for session in self.model.sessions:
-            log = [
-                entry[1][b"e"] for entry in self.driver.run("XRANGE", SessionKeys.of(session).log, "-", "+")
-            ]
-            assert log == given[session][-len(log) :]
-
-
-def pairs(flat: list[Any]) -> list[tuple[Any, Any]]:
-    """Members with their scores, however the protocol version delivers them."""
-    if flat and isinstance(flat[0], list | tuple):
-        return [(entry[0], entry[1]) for entry in flat]
-    return list(zip(flat[::2], flat[1::2], strict=True))
+        """At the end each log holds the newest events, byte for byte and without a gap."""
+        for session, s in self.model.sessions.items():
+            [log] = self.observer.ask(("XRANGE", SessionKeys.of(session).log, "-", "+"))
+            versions = range(s.version - len(log) + 1, s.version + 1)
+            assert [entry[0].decode() for entry in log] == [f"{v}-0" for v in versions]
+            assert [dict(pairs(entry[1]))[b"e"] for entry in log] == self.given[session][-len(log) :]
 
 
 def same(found: Json, wanted: Json) -> None:
@@ -655,14 +597,20 @@ WRONG: list[tuple[str, list[str]]] = [
 ]
 
 
-def test_library_follows_the_model(driver: Driver, offered: frozenset[str]) -> None:
-    heard = Listener(driver)
+# Sequences for each mode in a hundred: where the time controls are, there is more to find.
+SHARES = {"per_participant": 40, "per_group": 25, "global": 20, "per_cycle": 8, "count_up": 7}
 
+
+@pytest.mark.parametrize("mode", MODES)
+def test_library_follows_the_model(mode: str, driver: Driver) -> None:
     class Game(Machine):
-        """The machine on this server."""
+        """The machine on this server, in this mode."""
 
-    Game.driver, Game.listener, Game.offered = driver, heard, offered
+    Game.observer, Game.mode = Observer(driver.client, CHANNELS), mode
+    chosen = settings()
     try:
-        run_state_machine_as_test(Game)
+        run_state_machine_as_test(
+            Game, settings=settings(chosen, max_examples=chosen.max_examples * SHARES[mode] // 100)
+        )
     finally:
-        heard.close()
+        Game.observer.close()

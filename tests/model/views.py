@@ -16,22 +16,30 @@ def iso(ms: int | None) -> str | None:
     return f"{text}.{ms % 1000:03d}Z"
 
 
-def show_party(s: Session, party: Party, now: int) -> Json:
-    """A participant or group as the state shows it at `now`."""
+def show_party(s: Session, party: Party, now: int, *, live: bool = False) -> Json:
+    """A participant or group as events show it at `now`; `live`: as the state does, with what the current
+    cycle's clock has left besides its time."""
     clock, active = party.clock, s.active_party()
     mine = active is not None and party.id in {active.id, active.group}
-    left = None if clock is None else clocks.remaining(clock)
-    if mine and active is not None and s.owner_of(active) is party:
+    left = None if clock is None or clock.endless else clocks.remaining(clock)
+    face: Json | None = None if clock is None else {**clocks.face(clock)}
+    if clock is not None and active is not None and s.owner_of(active) is party:
         left = s.remaining(now)
+        if (
+            live
+            and face is not None
+            and (now_face := clocks.face_now(clock, s.run(now), delay=s.delay_left()))
+        ):
+            face["now"] = now_face
     shown: Json = {
-        "total_time_ms": None if clock is None else clock.bank,
+        "total_time_ms": None if clock is None or clock.endless else clock.bank,
         "time_used_ms": party.time_used,
         "time_remaining_ms": left,
         "cycle_count": party.cycles,
         "is_active": mine,
         "has_expired": clock is not None and clock.expired,
         "time_control": party.control,
-        "clock": None if clock is None else clocks.face(clock),
+        "clock": face,
     }
     if party.id in s.groups:
         return {"group_id": party.id, **shown}
@@ -63,8 +71,8 @@ def show(s: Session, now: int) -> Json:
         "version": s.version,
         "epoch": s.epoch,
         "schema": 1,
-        "participants": [show_party(s, p, now) for p in s.rotation()],
-        "groups": [show_party(s, g, now) for g in s.groups.values()],
+        "participants": [show_party(s, p, now, live=True) for p in s.rotation()],
+        "groups": [show_party(s, g, now, live=True) for g in s.groups.values()],
         "total_time_ms": s.clock.bank if bank_in_session and s.clock is not None else s.total_ms,
         "time_per_cycle_ms": c.cycle_ms,
         "increment_ms": c.increment_ms,
@@ -80,6 +88,9 @@ def show(s: Session, now: int) -> Json:
         "auto_advance": c.auto_advance,
         "action_on_timeout": c.action,
         "warnings_ms": c.warnings,
+        "max_pause_ms": c.max_pause_ms,
+        "resumes_at_ms": s.resumes,
+        "total_remaining_ms": s.total_remaining(now),
         "players_may_pause": c.players_may_pause,
         "metadata": c.metadata,
         "session_started_at": iso(s.started),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from synckairos.api.route import Route
-from synckairos.api.routes import service, sessions
+from synckairos.api.routes import presets, service, sessions
 
-ROUTES: tuple[Route, ...] = (*sessions.ROUTES, *service.ROUTES)
+ROUTES: tuple[Route, ...] = (*sessions.ROUTES, *presets.ROUTES, *service.ROUTES)
 
 __all__ = ["ROUTES", "Route"]

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from synckairos import keys
+from synckairos import keys, presets
 from synckairos.api import limits, replies, schemas
-from synckairos.api.inputs import MAX_CONFIG, MAX_PARTICIPANT, Reader
+from synckairos.api.inputs import MAX_CONFIG, MAX_PARTICIPANT, Reader, decoded
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
@@ -45,9 +45,13 @@ async def create_session(request: ApiRequest) -> Reply:
     reader.query(schemas.NoQuery)
     key = reader.request_key()
     config = await reader.object(MAX_CONFIG)
+    complete = True
+    if config is not None:
+        config, complete = _filled_in(reader, config)
     caller = request.caller
     if reader.problems and config is not None:
-        reader.problems += await _judge_config(sessions, config)
+        problems = await _judge_config(sessions, config)
+        reader.problems += problems if complete else _of_what_is_given(config, problems)
     reader.check()
     assert config is not None
     options = Options(caller.tenant, None, caller.subject, request.trace_id, key)
@@ -247,9 +251,38 @@ def _conditions(reader: Reader, participant: dict[str, msgspec.Raw]) -> schemas.
     return reader.fields(schemas.TransitionBody, {"expected_version": participant.pop("expected_version")})
 
 
+def _filled_in(reader: Reader, config: dict[str, msgspec.Raw]) -> tuple[dict[str, msgspec.Raw], bool]:
+    """The config with what its preset fills in, and whether that is known: there may be no such preset."""
+    if "preset" not in config:
+        return config, True
+    name = decoded(config.pop("preset"))
+    if name is None:
+        return config, True
+    if isinstance(name, str) and name in presets.PRESETS:
+        return presets.filled_in(name, config), True
+    reader.problem("preset", "must be one of " + ", ".join(presets.PRESETS))
+    return config, False
+
+
+def _of_what_is_given(config: dict[str, msgspec.Raw], problems: list[Any]) -> list[Any]:
+    """Those problems that are about something in the config: what is not there, a preset might have had."""
+    given = decoded(_text(config))
+
+    def is_given(path: str) -> bool:
+        value = given
+        try:
+            for part in path.split("."):
+                value = value[int(part) if isinstance(value, list) else part]
+        except (LookupError, TypeError, ValueError):
+            return False
+        return True
+
+    return [problem for problem in problems if is_given(problem["field"])]
+
+
 def _given_id(config: dict[str, msgspec.Raw]) -> tuple[bool, str | None]:
     """Whether the config names a session id at all, and the id if it is one."""
-    value = msgspec.json.decode(config["session_id"]) if "session_id" in config else None
+    value = decoded(config["session_id"]) if "session_id" in config else None
     if value is None:
         return False, None
     try:

@@ -1,0 +1,19 @@
+-- No time control: a clock without end. Time used is counted, and nothing runs down.
+
+local function pack()
+  return '0'
+end
+
+local function parse()
+  return { endless = true }
+end
+
+local function budget()
+  return math.huge
+end
+
+local function charged(owner)
+  return owner.bank
+end
+
+return { PARAMETERS = {}, NUMBERS = 1, BANK = 0, pack = pack, parse = parse, budget = budget, charged = charged, settled = charged }

@@ -1,0 +1,234 @@
+"""Time controls as players write them: `5+3`, `40/90:30+30`, `10d5`, `hourglass 5`, and PGN's `300+3`.
+
+`read` gives the control as the object that says the same, the bank, and the normal form of the text, which
+reads as the same again. All in whole milliseconds.
+
+    time     = digits ["." digits], in minutes; in PGN digits, in seconds
+    stage    = moves "/" time ["+" seconds] ":"
+    plain    = time | time "+" seconds | time "d" seconds | time "b" seconds | time "+" periods "x" seconds
+             | time "+" moves "/" seconds | stage... time ["+" seconds] | "hourglass " time
+    pgn      = time ["+" seconds] | stage... time ["+" seconds] | "*" time | "-"
+
+PGN follows the word `pgn `. Without it a text is PGN when it is one that only PGN has, and when it is a time
+with an increment, or has stages, and its first time is a whole number of at least 180."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+Json = dict[str, Any]
+
+MINUTE, SECOND, DAY = 60_000, 1000, 86_400_000
+PGN_FROM = 180
+MOST_STAGES = 8
+
+
+class Misread(Exception):
+    """A text that is no time control, and the 1-based position of what does not fit or is out of bounds."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(f"at position {position}")
+        self.position = position
+
+
+@dataclass(slots=True)
+class Reader:
+    """A text and how far it has been read."""
+
+    text: str
+    at: int = 0
+
+    def take(self, literal: str) -> bool:
+        """Read the literal if it comes next."""
+        found = self.text.startswith(literal, self.at)
+        self.at += len(literal) if found else 0
+        return found
+
+    def digits(self) -> str:
+        """At least one decimal digit."""
+        end = self.at
+        while end < len(self.text) and self.text[end] in "0123456789":
+            end += 1
+        if end == self.at:
+            raise Misread(self.at + 1)
+        found, self.at = self.text[self.at : end], end
+        return found
+
+    def whole(self, low: int, high: int) -> int:
+        """A whole number within bounds."""
+        position = self.at + 1
+        value = int(self.digits())
+        if not low <= value <= high:
+            raise Misread(position)
+        return value
+
+    def time(self, low: int, *, pgn: bool) -> int:
+        """Minutes, or PGN's seconds, as at least `low` ms and at most a day."""
+        position = self.at + 1
+        before = self.digits()
+        after = self.digits() if not pgn and self.take(".") else ""
+        unit = SECOND if pgn else MINUTE
+        ms = int(before + after) * unit // 10 ** len(after)
+        if not low <= ms <= DAY:
+            raise Misread(position)
+        return ms
+
+    def end(self) -> None:
+        """Nothing may follow."""
+        if self.at < len(self.text):
+            raise Misread(self.at + 1)
+
+
+def read(text: str) -> tuple[Json, int | None, str]:
+    """The control that a text says, its bank in ms (None for stages, which carry it, and without end), and
+    the normal form."""
+    control, bank = _read(text)
+    normal = write(control, bank)
+    # An increment of nothing that was written stays, as in 1+0.
+    plain = control["kind"] == "fischer" and "+" not in normal
+    return control, bank, f"{no_pgn(normal)}+0" if plain and "+" in text else normal
+
+
+def _read(text: str) -> tuple[Json, int | None]:
+    reader = Reader(text)
+    pgn = reader.take("pgn ")
+    if reader.take("-"):
+        reader.end()
+        return {"kind": "none"}, None
+    sand = reader.take("*")
+    if sand or (not pgn and reader.take("hourglass ")):
+        bank = reader.time(SECOND, pgn=sand)
+        reader.end()
+        return {"kind": "hourglass"}, bank
+    if _shape(text[reader.at :]) == "stages":
+        return _staged(reader, pgn=pgn or _first_is_pgn(text.partition("/")[2])), None
+    return _single(reader, pgn=pgn)
+
+
+def _shape(rest: str) -> str:
+    """What a text that begins with a number goes on to be."""
+    after = rest.lstrip("0123456789")
+    return "stages" if after.startswith("/") and after != rest else "single"
+
+
+def _first_is_pgn(rest: str) -> bool:
+    """Whether the time at the beginning is a whole number that only PGN's seconds would have."""
+    after = rest.lstrip("0123456789")
+    digits = rest[: len(rest) - len(after)]
+    return bool(digits) and not after.startswith(".") and int(digits) >= PGN_FROM
+
+
+def _single(reader: Reader, *, pgn: bool) -> tuple[Json, int]:
+    """One time and how it is spent."""
+    start = reader.at
+    following = reader.text[start:].lstrip("0123456789")
+    if not pgn and following.startswith("+") and following[1:].isascii() and following[1:].isdigit():
+        pgn = _first_is_pgn(reader.text[start:])
+    bank = reader.time(SECOND, pgn=pgn)
+    control: Json = {"kind": "fischer", "increment_ms": 0}
+    if not pgn and (reader.take("d") or reader.take("b")):
+        kind = "delay" if reader.text[reader.at - 1] == "d" else "bronstein"
+        control = {"kind": kind, "delay_ms": reader.whole(0, DAY // SECOND) * SECOND}
+    elif reader.take("+"):
+        control = _added(reader, pgn=pgn)
+    reader.end()
+    return control, bank
+
+
+def _added(reader: Reader, *, pgn: bool) -> Json:
+    """What follows the plus: an increment, periods, or moves in a block."""
+    start = reader.at
+    reader.digits()
+    if not pgn and reader.text[reader.at : reader.at + 1] in {"x", "/"}:
+        many = "periods" if reader.text[reader.at] == "x" else "moves"
+        reader.at = start
+        number = reader.whole(1, 1000)
+        reader.at += 1
+        period = reader.whole(1, DAY // SECOND) * SECOND
+        kind = "byoyomi" if many == "periods" else "canadian"
+        return {"kind": kind, many: number, "period_ms": period}
+    reader.at = start
+    return {"kind": "fischer", "increment_ms": reader.whole(0, 60) * SECOND}
+
+
+def _staged(reader: Reader, *, pgn: bool) -> Json:
+    """Stages with a number of moves each but the last; an increment that only the last has holds for all."""
+    stages: list[Json] = []
+    while True:
+        here = reader.at
+        last = _shape(reader.text[here:]) != "stages"
+        if len(stages) == MOST_STAGES:
+            raise Misread(here + 1)
+        stage: Json = {}
+        if not last:
+            stage["moves"] = reader.whole(1, 1000)
+            reader.take("/")
+        stage |= {"time_ms": reader.time(0 if stages else SECOND, pgn=pgn), "kind": "fischer"}
+        if reader.take("+"):
+            stage["increment_ms"] = reader.whole(0, 60) * SECOND
+        stages.append(stage)
+        if last:
+            break
+        if not reader.take(":"):
+            raise Misread(reader.at + 1)
+    reader.end()
+    shared = 0
+    if not any("increment_ms" in stage for stage in stages[:-1]):
+        shared = stages[-1].get("increment_ms", 0)
+    return {"kind": "stages", "stages": [stage | _increment(stage, shared) for stage in stages]}
+
+
+def _increment(stage: Json, shared: int) -> Json:
+    return {"increment_ms": stage.get("increment_ms", shared)}
+
+
+def write(control: Json, bank: int | None) -> str:
+    """The normal form of a control that has one: minutes as the shortest decimal that gives the same ms."""
+    kind = control["kind"]
+    if kind == "none":
+        return "-"
+    if kind == "stages":
+        return "".join(_stage_texts(control["stages"]))
+    assert bank is not None
+    match kind:
+        case "delay" | "bronstein":
+            return f"{minutes(bank)}{kind[0]}{control['delay_ms'] // SECOND}"
+        case "byoyomi":
+            return f"{minutes(bank)}+{control['periods']}x{control['period_ms'] // SECOND}"
+        case "canadian":
+            return f"{minutes(bank)}+{control['moves']}/{control['period_ms'] // SECOND}"
+        case "hourglass":
+            return f"hourglass {minutes(bank)}"
+    seconds = control["increment_ms"] // SECOND
+    return f"{no_pgn(minutes(bank))}+{seconds}" if seconds else minutes(bank)
+
+
+def _stage_texts(stages: list[Json]) -> Iterator[str]:
+    increments = [stage["increment_ms"] // SECOND for stage in stages]
+    shared = len(set(increments)) == 1
+    for i, stage in enumerate(stages):
+        time = minutes(stage["time_ms"])
+        if i < len(stages) - 1:
+            yield f"{stage['moves']}/{time if i else no_pgn(time)}"
+            yield ":" if shared else f"+{increments[i]}:"
+        else:
+            yield time
+            yield f"+{increments[i]}" if increments[i] else ""
+
+
+def minutes(ms: int) -> str:
+    """The shortest decimal of minutes that, rounded down, gives `ms`; of several the smallest."""
+    for places in count():
+        scaled = -(-ms * 10**places // MINUTE)
+        if scaled * MINUTE // 10**places == ms:
+            break
+    digits = str(scaled).rjust(places + 1, "0")
+    return f"{digits[:-places]}.{digits[-places:]}" if places else digits
+
+
+def no_pgn(time: str) -> str:
+    """A first time that would be read as PGN's seconds gets a decimal."""
+    return f"{time}.0" if _first_is_pgn(time) else time
