@@ -154,6 +154,11 @@ audit_batches = Gauge(
     registry=registry,
     multiprocess_mode="mostrecent",
 )
+restored = Counter(
+    "synckairos_sessions_restored_total",
+    "Sessions that Redis had lost and that came back from the audit store",
+    registry=registry,
+)
 
 
 def prepare(workers: int) -> None:

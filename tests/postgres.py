@@ -14,12 +14,15 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal, Self, cast
 
 import asyncpg
+import psutil
 
 from synckairos import postgresql
 from synckairos.audit.schema import migrate
@@ -64,6 +67,7 @@ class PostgresServer:
     process: subprocess.Popen[bytes] | None = None
     _made: Postgres | None = None
     _databases: int = 0
+    _template: bool = False
 
     @property
     def made(self) -> Postgres:
@@ -96,15 +100,20 @@ class PostgresServer:
 
     def database(self) -> str:
         """The URL of a fresh database with all tables."""
-        self._databases += 1
-        url = asyncio.run(self.made.ensure_database(self.port, f"test_{self._databases}"))
-        asyncio.run(migrate(url))
-        return url
+        if not self._template:
+            self._template = True
+            asyncio.run(migrate(asyncio.run(self.made.ensure_database(self.port, "template"))))
+        return self._fresh("TEMPLATE template")
 
     def empty_database(self) -> str:
         """The URL of a fresh database without tables."""
+        return self._fresh("")
+
+    def _fresh(self, how: str) -> str:
         self._databases += 1
-        return asyncio.run(self.made.ensure_database(self.port, f"test_{self._databases}"))
+        name = f"test_{self._databases}"
+        query(self.made.url(self.port, "postgres"), f"CREATE DATABASE {name} {how}")
+        return self.made.url(self.port, name)
 
     def stop(self) -> None:
         """Ends it as an operator would."""
@@ -113,6 +122,20 @@ class PostgresServer:
     def kill(self) -> None:
         """Ends it as a power cut would."""
         self._end(signal.SIGKILL)
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Stops all its processes in their tracks for the length of the block."""
+        assert self.process is not None
+        server = psutil.Process(self.process.pid)
+        processes = [server, *server.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
 
     def _end(self, number: int) -> None:
         if self.process is not None:

@@ -16,6 +16,7 @@ from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Jobs
+from synckairos.audit.recovery import Recovery
 from synckairos.audit.store import Store
 from synckairos.clock import ServerClock
 from synckairos.config import Settings
@@ -75,13 +76,14 @@ async def _start(app: Sanic[Any, Any]) -> None:
     context.owns_connection = context.connection is None
     if context.owns_connection:
         context.connection = await connections.connect(settings)
-    context.sessions = Sessions(context.connection, settings.session_ttl)
+    context.recovery = None if context.store is None else Recovery(context.connection, context.store)
+    context.sessions = Sessions(context.connection, settings.session_ttl, context.recovery)
     context.clock = ServerClock(context.connection)
     context.subscriptions = Subscriptions(context.connection)
-    context.relay = Relay(context.sessions, context.subscriptions, context.clock)
-    context.timekeeper = Timekeeper(
-        context.connection, context.sessions, context.subscriptions, context.clock
-    )
+    # These two find out by themselves that a session is gone, and why, so they are to ask Redis alone.
+    context.kept = Sessions(context.connection, settings.session_ttl)
+    context.relay = Relay(context.kept, context.subscriptions, context.clock, context.recovery)
+    context.timekeeper = Timekeeper(context.connection, context.kept, context.subscriptions, context.clock)
     context.outboxes = (
         OutboxTrimmer(context.connection)
         if settings.database_url is None

@@ -1,8 +1,8 @@
 """The way out of the outboxes: read, made into batches, queued, acknowledged and deleted.
 
-Any number of archivers share the work as one consumer group. What one has read and not acknowledged, because it
-died or could not reach the queue, is claimed by another after CLAIM_AFTER_MS; so a batch may be queued twice,
-and storing it twice changes nothing.
+Any number of archivers share the work as one consumer group. What one has read and not acknowledged, because
+it died or could not reach the queue, is claimed by another after CLAIM_AFTER_MS; so a batch may be queued
+twice, and storing it twice changes nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import os
 import secrets
 import socket
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import redis.asyncio
@@ -36,16 +37,19 @@ MAX_BYTES = 1_048_576
 """Bytes in one batch, events and snapshots together; one that is larger by itself has a batch of its own."""
 AGE_S = 0.2
 """How long an event waits for others to share its batch."""
+ROUND_ENTRIES = 5000
+"""Events in one round, about: its batches share one snapshot of each session, so a backlog is cheaper."""
 FIRST_COUNT = 4
 """Entries that a read takes from each outbox. Where there are more, the next read takes more of them."""
-CLAIM_AFTER_MS = 30_000
+CLAIM_AFTER_MS = 10_000
 """When what another archiver has read, and not acknowledged, is taken over."""
-CLAIM_EVERY_S = 10.0
-FORGET_AFTER_MS = 3_600_000
+CLAIM_EVERY_S = 5.0
+FORGET_AFTER_MS = 86_400_000
 """When an archiver that has nothing any more, and was not seen, is taken for gone."""
 WATCH_EVERY_S = 5.0
 """How often the figures of the audit are looked at."""
 TIMEOUT_S = 10.0
+STOP_S = 1.0
 _CLAIM_COUNT = 100
 _SNAPSHOTS_AT_ONCE = 100
 
@@ -75,6 +79,9 @@ class Archiver:
         """Stop. What was read and not queued is claimed by another, or by the next one here."""
         await cancel(*self._tasks)
         self._tasks = []
+        with suppress(RedisError, OSError, StorageUnavailable):
+            async with asyncio.timeout(STOP_S):
+                await self._forget(lambda name, _: name == self._name)
         await asyncio.to_thread(self._jobs.close)
 
     async def archive(self) -> int:
@@ -97,7 +104,7 @@ class Archiver:
                 continue
             self._reached()
             backoff.reset()
-            if count < MAX_ENTRIES:
+            if count < ROUND_ENTRIES:
                 await asyncio.sleep(AGE_S)
 
     async def _claims(self) -> None:
@@ -105,7 +112,7 @@ class Archiver:
             try:
                 while await self.claim():
                     pass
-                await self._forget()
+                await self._forget(lambda _, idle_ms: idle_ms > FORGET_AFTER_MS)
             except (RedisError, OSError, StorageUnavailable) as error:
                 self._missed(error)
             await asyncio.sleep(CLAIM_EVERY_S)
@@ -121,11 +128,11 @@ class Archiver:
         self._away = False
 
     async def _read(self) -> _Taken:
-        """New entries: a few of each outbox, then more of those that had more, up to MAX_ENTRIES or a little over."""
+        """New entries: a few of each outbox, then more of those that had more, up to about ROUND_ENTRIES."""
         taken: _Taken = defaultdict(list)
         partitions: Sequence[str] = keys.PARTITIONS
         count, total = FIRST_COUNT, 0
-        while partitions and total < MAX_ENTRIES:
+        while partitions and total < ROUND_ENTRIES:
             more = []
             for partition, entries in (await self._read_from(partitions, count)).items():
                 taken[partition] += _entries(partition, entries)
@@ -133,11 +140,11 @@ class Archiver:
                 if len(entries) >= count:
                     more.append(partition)
             partitions = more
-            count = max(FIRST_COUNT, (MAX_ENTRIES - total) // max(1, len(more)))
+            count = max(FIRST_COUNT, (ROUND_ENTRIES - total) // max(1, len(more)))
         return taken
 
     async def _read_from(self, partitions: Sequence[str], count: int) -> dict[str, list[Any]]:
-        """New entries of each outbox, as redis-py has them. The consumer group is made where it is missing."""
+        """New entries of each outbox, as redis-py has them. Groups are made where they are missing."""
         try:
             return await self._read_group(partitions, count)
         except ResponseError as error:
@@ -162,16 +169,14 @@ class Archiver:
         """One command for all outboxes of a primary; in a cluster one for each, sent together."""
         if self._connection.topology != "cluster":
             streams: Any = dict.fromkeys(map(keys.outbox, partitions), ">")
-            replies = [await client.xreadgroup(GROUP, self._name, streams, count)]
+            replies: list[Any] = [await client.xreadgroup(GROUP, self._name, streams, count)]
         else:
             async with client.pipeline(transaction=False) as pipeline:
                 for partition in partitions:
                     pipeline.xreadgroup(GROUP, self._name, {keys.outbox(partition): ">"}, count)
                 replies = await pipeline.execute()
         return {
-            key.partition(b"}")[0][-2:].decode(): entries
-            for reply in replies
-            for key, entries in (reply.items() if isinstance(reply, dict) else reply or ())
+            key.partition(b"}")[0][-2:].decode(): entries for reply in replies for key, entries in reply or ()
         }
 
     async def _by_primary(
@@ -209,8 +214,8 @@ class Archiver:
                     taken[partition] = _entries(partition, reply[1])
         return taken
 
-    async def _forget(self) -> None:
-        """Take archivers that are gone out of the groups."""
+    async def _forget(self, gone: Callable[[str, int], bool]) -> None:
+        """Take archivers that are gone, by name and idle time (ms), and have nothing, out of the groups."""
         for client, partitions in (await self._by_primary()).items():
             async with client.pipeline(transaction=False) as pipeline:
                 for partition in partitions:
@@ -218,7 +223,7 @@ class Archiver:
                 replies = await pipeline.execute(raise_on_error=False)
                 for partition, reply in zip(partitions, replies, strict=True):
                     for consumer in [] if isinstance(reply, Exception) else reply:
-                        if not consumer["pending"] and consumer["idle"] > FORGET_AFTER_MS:
+                        if not consumer["pending"] and gone(consumer["name"].decode(), consumer["idle"]):
                             pipeline.xgroup_delconsumer(keys.outbox(partition), GROUP, consumer["name"])
                 await pipeline.execute(raise_on_error=False)
 
@@ -322,7 +327,9 @@ def batches(entries: Sequence[Entry], snapshots: Mapping[str, bytes]) -> Iterato
         yield Batch(some, states)
 
 
-def _entries(partition: str, found: Iterable[tuple[bytes, dict[bytes, bytes] | None]]) -> list[tuple[bytes, Entry]]:
+def _entries(
+    partition: str, found: Iterable[tuple[bytes, dict[bytes, bytes] | None]]
+) -> list[tuple[bytes, Entry]]:
     """Entries as redis-py has them: the id and the fields, None for one that was deleted meanwhile."""
     return [
         (

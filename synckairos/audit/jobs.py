@@ -7,11 +7,15 @@ this module: whoever has an event loop calls it in a thread.
 from __future__ import annotations
 
 import hashlib
+import json
+import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
+import msgspec
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -20,7 +24,6 @@ from rq import Queue
 from rq import Retry as RetryJob
 from rq.exceptions import DuplicateJobError
 from rq.job import Job
-from rq.serializers import JSONSerializer
 
 from synckairos.audit.rows import Batch, Entry
 from synckairos.config import Settings
@@ -55,12 +58,46 @@ class Failed:
     reason: str
 
 
+class Serializer:
+    """JSON, as rq's own serializer has it, several times as fast."""
+
+    @staticmethod
+    def dumps(value: Any) -> bytes:
+        """JSON text."""
+        try:
+            return msgspec.json.encode(value)
+        except UnicodeEncodeError:  # what stands for bytes that are no text
+            return json.dumps(value).encode()
+
+    @staticmethod
+    def loads(text: bytes) -> Any:
+        """The value of JSON text."""
+        try:
+            return msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            return json.loads(text)
+
+
+class BatchJob(Job):
+    """A job that is compressed quickly. rq's own way takes longer than everything else together."""
+
+    def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[Any, Any]:
+        """The fields of the job's hash."""
+        data = self.data
+        self._data = b""
+        try:
+            made: dict[Any, Any] = super().to_dict(include_meta, include_result)
+        finally:
+            self._data = data
+        return {**made, "data": zlib.compress(data, level=1)}
+
+
 class Jobs:
     """The queue, its retries and its failed batches."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
-        self.queue = Queue(NAME, connection=client, serializer=JSONSerializer)
+        self.queue = Queue(NAME, connection=client, job_class=BatchJob, serializer=Serializer)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -78,7 +115,7 @@ class Jobs:
         """
         sources = "\n".join(entry.source for entry in batch.entries)
         job_id = hashlib.sha256(sources.encode()).hexdigest()[:32]
-        try:
+        with suppress(DuplicateJobError):
             self.queue.enqueue_call(
                 STORE,
                 args=written(batch),
@@ -90,8 +127,6 @@ class Jobs:
                 retry=RetryJob(max=len(RETRIES_S), interval=RETRIES_S),
                 description=f"{len(batch.entries)} events",
             )
-        except DuplicateJobError:
-            pass
         return job_id
 
     def counts(self) -> Counts:
@@ -125,14 +160,13 @@ class Jobs:
         for job in jobs:
             job.retries_left = len(RETRIES_S)
             job.started_at = job.ended_at = None
-            with self.client.pipeline() as pipeline:
-                registry.remove(job, pipeline=pipeline)
-                self.queue.enqueue_job(job, pipeline=pipeline)
-                pipeline.execute()
+            # In this order: one that is cut off in between is in both places, never in neither.
+            self.queue.enqueue_job(job)
+            registry.remove(job)
         return len(jobs)
 
     def _jobs(self, job_ids: list[str]) -> list[Job]:
-        found = Job.fetch_many(job_ids, connection=self.client, serializer=JSONSerializer) if job_ids else []
+        found = BatchJob.fetch_many(job_ids, connection=self.client, serializer=Serializer) if job_ids else []
         return [job for job in found if job is not None]
 
 
@@ -184,4 +218,5 @@ def _client(settings: Settings) -> redis.Redis:
             "ssl": tls,
         },
     )
-    return sentinel.master_for(settings.redis_sentinel_name, ssl=tls, **options)
+    client: redis.Redis = sentinel.master_for(settings.redis_sentinel_name, ssl=tls, **options)
+    return client

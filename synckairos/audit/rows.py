@@ -6,17 +6,16 @@ session it is said to be of is told apart here, and never keeps the others from 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 
-_BEGINNINGS = frozenset({"session.created", "session.recovered"})
 
-
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry of an outbox: where it stood (`<partition>/<entry id>`), and its fields."""
 
     source: str
@@ -79,6 +78,8 @@ class _State(msgspec.Struct, frozen=True):
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_state = msgspec.json.Decoder(_State).decode
+_WRONG = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What is raised by text that is not what it is taken for."""
 
 
 @dataclass(slots=True)
@@ -97,7 +98,7 @@ class Event:
     participants: list[Participant]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Participant:
     """A row of `sync_participants`."""
 
@@ -161,7 +162,10 @@ class Rows:
                 continue
             session.tenant_id, session.sync_mode = snapshot.tenant_id, snapshot.sync_mode
             session.snapshot, session.created_at = snapshot.snapshot, snapshot.created_at
-            session.snapshot_epoch, session.snapshot_version = snapshot.snapshot_epoch, snapshot.snapshot_version
+            session.snapshot_epoch, session.snapshot_version = (
+                snapshot.snapshot_epoch,
+                snapshot.snapshot_version,
+            )
             if (snapshot.epoch, snapshot.version) > (session.epoch, session.version):
                 session.epoch, session.version = snapshot.epoch, snapshot.version
                 session.status, session.updated_at = snapshot.status, snapshot.updated_at
@@ -185,15 +189,29 @@ def rows(batch: Batch) -> Rows:
     for entry in batch.entries:
         try:
             made.events.append(_event(entry))
-        except (msgspec.MsgspecError, ValueError) as error:
+        except _WRONG as error:
             made.refused.append(Refusal(entry.source, entry.body, str(error)))
-    made.snapshots = list(_snapshots(batch.snapshots))
+    newest: dict[str, Session] = {}
+    for body in batch.snapshots:
+        try:
+            snapshot = _snapshot(body)
+        except _WRONG as error:
+            made.refused.append(Refusal("snapshot", body, str(error)))
+            continue
+        known = newest.get(snapshot.session_id)
+        if known is None or (known.epoch, known.version) < (snapshot.epoch, snapshot.version):
+            newest[snapshot.session_id] = snapshot
+    made.snapshots = list(newest.values())
     return made
 
 
 def _event(entry: Entry) -> Event:
-    """Raises ValueError when the entry is no event of its session."""
-    said = _decode_envelope(entry.body)
+    """Raises what _WRONG names when the entry is no event of its session."""
+    try:
+        said = _decode_envelope(entry.body)
+    except msgspec.MsgspecError:
+        # It is stricter than PostgreSQL: it refuses half a surrogate pair, which JSON may have.
+        said = msgspec.convert(json.loads(entry.body), _Envelope)
     if said.session_id != entry.session_id:
         raise ValueError(f"the event of session {said.session_id} came under the id {entry.session_id}")
     epoch, payload = int(said.epoch), said.payload
@@ -232,26 +250,23 @@ def _event(entry: Entry) -> Event:
     )
 
 
-def _snapshots(bodies: Iterable[bytes]) -> Iterable[Session]:
-    """Of each session one. They come from the library, so one that cannot be read is a bug and stops the batch."""
-    newest: dict[str, Session] = {}
-    for body in bodies:
+def _snapshot(body: bytes) -> Session:
+    """Raises what _WRONG names when it is no state."""
+    try:
         state = _decode_state(body)
-        epoch = int(state.epoch)
-        known = newest.get(state.session_id)
-        if known is not None and (known.epoch, known.version) >= (epoch, state.version):
-            continue
-        newest[state.session_id] = Session(
-            state.session_id,
-            epoch,
-            state.version,
-            state.status,
-            state.created_at,
-            state.updated_at,
-            state.tenant_id,
-            state.sync_mode,
-            body.decode(),
-            epoch,
-            state.version,
-        )
-    return newest.values()
+    except msgspec.MsgspecError:
+        state = msgspec.convert(json.loads(body), _State)
+    epoch = int(state.epoch)
+    return Session(
+        state.session_id,
+        epoch,
+        state.version,
+        state.status,
+        state.created_at,
+        state.updated_at,
+        state.tenant_id,
+        state.sync_mode,
+        body.decode(),
+        epoch,
+        state.version,
+    )

@@ -9,12 +9,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-VERSION_TABLE = "sync_schema"
+from synckairos.audit.store import VERSION_TABLE
+
 LOCK = 0x73796E63_6B616972
 """The advisory lock that keeps two migrations from running at the same time."""
 NOTHING = "base"
@@ -26,14 +27,13 @@ class UnknownRevision(Exception):
     """There is no such revision; the text says which there are."""
 
 
+class MigrationFailed(Exception):
+    """PostgreSQL does not do it; the text says why. Nothing is changed."""
+
+
 def revisions() -> list[str]:
     """All revisions, the oldest first."""
     return [step.revision for step in reversed(list(_scripts().walk_revisions()))]
-
-
-def newest() -> str:
-    """The revision that this release needs."""
-    return revisions()[-1]
 
 
 async def migrate(database_url: str, to: str | None = None) -> tuple[str, str]:
@@ -41,7 +41,7 @@ async def migrate(database_url: str, to: str | None = None) -> tuple[str, str]:
 
     All steps are one transaction, and whoever does the same at the same time waits for its end.
 
-    Raises UnknownRevision, and what asyncpg raises.
+    Raises UnknownRevision, MigrationFailed.
     """
     known = [NOTHING, *revisions()]
     target = known[-1] if to is None else to
@@ -65,8 +65,9 @@ async def migrate(database_url: str, to: str | None = None) -> tuple[str, str]:
     try:
         async with engine.begin() as connection:
             return await connection.run_sync(steps)
-    except CommandError as error:
-        raise UnknownRevision(str(error)) from error
+    except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        raise MigrationFailed(f"PostgreSQL does not do it: {reason or type(reason).__name__}") from error
     finally:
         await engine.dispose()
 

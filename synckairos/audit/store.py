@@ -18,7 +18,6 @@ import asyncpg
 import structlog
 
 from synckairos.audit.rows import Batch, Event, Participant, Refusal, Rows, Session, rows
-from synckairos.audit.schema import VERSION_TABLE
 from synckairos.errors import StorageUnavailable
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -26,6 +25,10 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 T = TypeVar("T")
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
+REVISION = "1"
+"""The revision of the tables that this release needs: the newest of `migrations`."""
+VERSION_TABLE = "sync_schema"
+"""Where the database says at which revision it is."""
 RETRY_AFTER_MS = 1000
 
 _AWAY = (
@@ -173,8 +176,8 @@ INSERT INTO sync_participants AS p (
     session_id, participant_id, group_id, participant_index, time_used_ms, cycle_count, has_expired, removed,
     epoch, version)
 SELECT * FROM unnest(
-    $1::uuid[], $2::uuid[], $3::uuid[], $4::integer[], $5::bigint[], $6::bigint[], $7::boolean[], $8::boolean[],
-    $9::bigint[], $10::bigint[])
+    $1::uuid[], $2::uuid[], $3::uuid[], $4::integer[], $5::bigint[], $6::bigint[], $7::boolean[],
+    $8::boolean[], $9::bigint[], $10::bigint[])
 ON CONFLICT (session_id, participant_id) DO UPDATE SET (
     group_id, participant_index, time_used_ms, cycle_count, has_expired, removed, epoch, version
 ) = (SELECT CASE WHEN excluded.removed THEN p.group_id ELSE excluded.group_id END,
@@ -212,7 +215,9 @@ SELECT {_EVENT} FROM sync_events AS e WHERE session_id = $1 AND version > $2 AND
     AND b.event IN ('session.created', 'session.recovered'))
 ORDER BY version, epoch DESC LIMIT $3
 """
-_NEWEST_EVENTS = f"SELECT {_EVENT} FROM sync_events WHERE session_id = $1 ORDER BY epoch DESC, version DESC LIMIT $2"
+_NEWEST_EVENTS = (
+    f"SELECT {_EVENT} FROM sync_events WHERE session_id = $1 ORDER BY epoch DESC, version DESC LIMIT $2"
+)
 
 _SESSION = ", ".join(_SESSION_COLUMNS)
 _LIVE = "status IN ('pending', 'running', 'paused') AND snapshot IS NOT NULL"
@@ -251,7 +256,7 @@ class Store:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection of the pool, and everything that goes wrong on it as StorageUnavailable or ValueError."""
+        """A connection of the pool. With PostgreSQL away, before or meanwhile: StorageUnavailable."""
         try:
             async with asyncio.timeout(self._timeout_s), (await self._open()).acquire() as connection:
                 yield connection
@@ -282,7 +287,7 @@ class Store:
         async with self.connection() as connection:
             if await connection.fetchval("SELECT to_regclass($1)", VERSION_TABLE) is None:
                 return None
-            found: str | None = await connection.fetchval(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - a constant
+            found: str | None = await connection.fetchval(f"SELECT version_num FROM {VERSION_TABLE}")
             return found
 
     async def insert_batch(self, batch: Batch) -> Stored:
@@ -298,7 +303,8 @@ class Store:
             log.warning("a batch has rows that PostgreSQL refuses", reason=str(error))
             async with self.connection() as connection, connection.transaction():
                 inserted = await _insert_one_by_one(connection, made)
-        refused = len(made.refused)
+        sources = {entry.source for entry in batch.entries}
+        refused = sum(refusal.source in sources for refusal in made.refused)
         return Stored(inserted, len(batch.entries) - refused - inserted, refused)
 
     async def events(self, session_id: str, since: int = 0, limit: int = 500) -> list[StoredEvent]:
@@ -311,13 +317,13 @@ class Store:
 
     async def session(self, session_id: str) -> StoredSession | None:
         """What is known of a session."""
-        query = f"SELECT {_SESSION} FROM sync_sessions WHERE session_id = $1"  # noqa: S608 - constants
+        query = f"SELECT {_SESSION} FROM sync_sessions WHERE session_id = $1"
         return next(iter(await self._fetch(_stored_session, query, session_id)), None)
 
     async def live_sessions(self, after: str | None = None, limit: int = 500) -> list[StoredSession]:
         """Sessions that were not over and have a snapshot, by id, after the id `after`."""
         query = (
-            f"SELECT {_SESSION} FROM sync_sessions "  # noqa: S608 - constants
+            f"SELECT {_SESSION} FROM sync_sessions "
             f"WHERE {_LIVE} AND ($1::uuid IS NULL OR session_id > $1) ORDER BY session_id LIMIT $2"
         )
         return await self._fetch(_stored_session, query, after, limit)
@@ -325,7 +331,7 @@ class Store:
     async def count_live(self) -> int:
         """How many `live_sessions` there are."""
         async with self.connection() as connection:
-            return int(await connection.fetchval(f"SELECT count(*) FROM sync_sessions WHERE {_LIVE}"))  # noqa: S608 - constants
+            return int(await connection.fetchval(f"SELECT count(*) FROM sync_sessions WHERE {_LIVE}"))
 
     async def list_sessions(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from synckairos.audit.schema import VERSION_TABLE
+from synckairos.audit.store import VERSION_TABLE
 
 # Whoever gave the connection has begun a transaction on it, and ends it.
 context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)

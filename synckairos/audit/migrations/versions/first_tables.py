@@ -7,8 +7,8 @@ from alembic import op
 revision = "1"
 down_revision = None
 
-# Epochs are decimal milliseconds, so numbers sort them. Events and snapshots are `json`, not `jsonb`: the exact
-# text comes back, and what jsonb cannot hold (an escaped NUL) is no reason to lose an event.
+# Epochs are decimal milliseconds, so numbers sort them. Events and snapshots are `json`, not `jsonb`: the
+# exact text comes back, and what jsonb cannot hold (an escaped NUL) is no reason to lose an event.
 TABLES = (
     """
     CREATE TABLE sync_events (
@@ -42,7 +42,8 @@ TABLES = (
         snapshot_version bigint,
         created_at timestamptz NOT NULL,
         updated_at timestamptz NOT NULL,
-        CHECK ((snapshot IS NULL) = (snapshot_epoch IS NULL) AND (snapshot IS NULL) = (snapshot_version IS NULL))
+        CHECK ((snapshot IS NULL) = (snapshot_epoch IS NULL)),
+        CHECK ((snapshot IS NULL) = (snapshot_version IS NULL))
     ) WITH (fillfactor = 70)
     """,
     "CREATE INDEX sync_sessions_of_tenant ON sync_sessions (tenant_id, created_at DESC, session_id DESC)",
