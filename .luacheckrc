@@ -10,9 +10,13 @@ read_globals = {
 -- Modules see the earlier ones by name. Read from the manifest, so that there is one list.
 local manifest = assert(io.open("lua/manifest"))
 for line in manifest:lines() do
-  local module = line:gsub("#.*", ""):gsub("%s", "")
-  if module ~= "" then
-    read_globals[#read_globals + 1] = module:gsub("/", "_"):gsub("%.lua$", "")
+  local pattern = line:gsub("#.*", ""):gsub("%s", "")
+  if pattern ~= "" then
+    local files = assert(io.popen("cd lua && ls " .. pattern))
+    for module in files:lines() do
+      read_globals[#read_globals + 1] = module:gsub("/", "_"):gsub("%.lua$", "")
+    end
+    files:close()
   end
 end
 manifest:close()

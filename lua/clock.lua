@@ -48,7 +48,7 @@ local function remaining(s, owner)
   local ms = owner.control.rule.budget(owner, s.offset)
   if ms < math.huge then
     local left = ms - (elapsed(s) - s.offset)
-    return s.total_left and math.min(left, total_remaining(s)) or left
+    return s.total_left and math.min(left, s.total_left - elapsed(s)) or left
   end
 end
 

@@ -305,13 +305,8 @@ end
 -- The control that an owner of a clock has of its own: {text, shown}; nil for none.
 local function own_control(owner, path, defaults, problem)
   if owner.time_control ~= nil then
-    return controls.check(owner.time_control, path .. 'time_control', problem, defaults)
+    return control_config.check(owner.time_control, path .. 'time_control', problem, defaults)
   end
-end
-
--- Whether a control as it was given brings a bank along, be it right or wrong otherwise.
-local function supplies_bank(given)
-  return type(given) == 'string' or (type(given) == 'table' and (given.notation ~= nil or given.kind == 'stages' or given.kind == 'none'))
 end
 
 -- The bank of an owner of a clock (ms): the one that its control supplies, else its own. given: the control as it was given, control: the checked one,
@@ -319,12 +314,12 @@ end
 local function bank(owner, given, control, path, problem, needs)
   local supplied = control and control.bank
   if not supplied then
-    if not (owner.named_bank or owner.bank or supplies_bank(given)) then
+    if not (owner.named_bank or owner.bank or control_config.brings_bank(given)) then
       problem(path .. 'total_time_ms', needs)
     end
     return owner.bank or 0
   elseif owner.named_bank and owner.bank ~= supplied then
-    problem(path .. 'total_time_ms', ('must be left out, or the %d of its time_control'):format(supplied))
+    problem(path .. 'total_time_ms', 'must be left out' .. (supplied > 0 and (', or the %d of its time_control'):format(supplied) or ': its clock has no end'))
   end
   return supplied
 end
@@ -399,7 +394,7 @@ local function check(text, key_id, ttl, now)
     if given == nil then
       given = { kind = 'fischer' }
     end
-    default_control = controls.check(given, 'time_control', problem, defaults)
+    default_control = control_config.check(given, 'time_control', problem, defaults)
     if default_control then
       default, shown_control = default_control.text, default_control.shown
     end
@@ -434,7 +429,7 @@ local function check(text, key_id, ttl, now)
           kept = ',' .. controls.view(begun)
         end
       end
-    else
+    elseif mode then
       no_control(owner, path, problem)
     end
     field(name, ('[%d,0,0,0%s]'):format(own_bank, kept))

@@ -138,6 +138,18 @@ local function append(log, number, version, text)
   end
 end
 
+-- Further fields of the payload, with those that sessions with a longest pause or a total have.
+local function with_bounds(s, extra)
+  extra = extra or ''
+  if s.resumes and s.status == 'paused' then
+    extra = extra .. (',"resumes_at_ms":%d'):format(s.resumes)
+  end
+  if s.total_left then
+    extra = extra .. (',"total_remaining_ms":%d'):format(clock.total_remaining(s))
+  end
+  return extra
+end
+
 -- Writes and publishes the change that `s` holds and returns its JSON; or, with nothing written, the error of a key that is not ours.
 -- turn: whose turn it is from now on, or nil; given: the options; extra: further fields of the payload, each with a comma before it; participants and
 -- groups: their JSON, where it is there already, else that of the touched ones is made.
@@ -157,11 +169,8 @@ local function commit(s, turn, event, given, extra, participants, groups)
   else
     s.alarm = s.status == 'paused' and s.resumes or 0
   end
-  if s.resumes and s.status == 'paused' then
-    extra = (extra or '') .. (',"resumes_at_ms":%d'):format(s.resumes)
-  end
-  if s.total_left then
-    extra = (extra or '') .. (',"total_remaining_ms":%d'):format(clock.total_remaining(s))
+  if s.resumes or s.total_left then
+    extra = with_bounds(s, extra)
   end
   local changed = s.first_touched
   while changed do
@@ -209,7 +218,7 @@ local function commit_deletion(s, turn, given)
   local version = session.integer(s.version + 1)
   local ends = turn and clock.deadline(s, turn.owner)
   local id = session.id_of(s)
-  local text = build(s, turn, 'session.deleted', given, nil, id, version, session.integer(s.now), running_left(s, turn),
+  local text = build(s, turn, 'session.deleted', given, with_bounds(s), id, version, session.integer(s.now), running_left(s, turn),
     ends and session.integer(ends), '', '')
   redis.call('XADD', keys[4], '*', 'id', id, 'e', text)
   redis.pcall('ZREM', keys[3], id)

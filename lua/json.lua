@@ -106,9 +106,9 @@ local function skip_value(text, position, depth)
   return skip_number(text, position)
 end
 
--- Whether a text is one value in strict JSON. (cjson takes more than that: NaN, hexadecimal numbers.)
-local function is_strict(text)
-  local stop = skip_value(text, skip_space(text, 1), 1)
+-- Whether a text is one value in strict JSON. (cjson takes more than that: NaN, hexadecimal numbers.) inner: the levels that were put around it.
+local function is_strict(text, inner)
+  local stop = skip_value(text, skip_space(text, 1), 1 - (inner or 0))
   return stop ~= nil and skip_space(text, stop) > #text
 end
 

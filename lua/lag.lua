@@ -27,7 +27,7 @@ local function begin(owner)
 end
 
 -- How long after its deadline an owner's switch may still come in time.
-local function adopt(owner)
+local function set_grace(owner)
   owner.grace = math.min(owner.quota_ms, MOST_GRACE_MS)
 end
 
@@ -40,7 +40,7 @@ end
 local function spend(owner, credited)
   local per_switch = owner.control.gain
   owner.quota_ms = math.min(7 * per_switch, owner.quota_ms + per_switch - credited)
-  adopt(owner)
+  set_grace(owner)
 end
 
-return { with_gain = with_gain, begin = begin, adopt = adopt, credit = credit, spend = spend }
+return { with_gain = with_gain, begin = begin, set_grace = set_grace, credit = credit, spend = spend }

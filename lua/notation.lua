@@ -10,8 +10,9 @@
 -- and PGN's TimeControl, where all times are seconds: `pgn 300+3`, `pgn 40/5400:1800+30`, and without the word where it is PGN beyond doubt: `*180`
 -- (an hourglass), `-` (no time control), and stages or an increment after a first time of at least 180, whole, which nobody plays in minutes.
 
-local MOST_CHARACTERS = 100
-local MOST_DIGITS = 9
+-- The longest normal form has 8 stages of `1000/1439.98334+60`, which is 151 characters.
+local MOST_CHARACTERS = 200
+local MOST_DIGITS = 12
 local MINUTE_MS, SECOND_MS = 60000, 1000
 local LEAST_PGN_SECONDS = 180
 
@@ -116,6 +117,10 @@ local function staged(scan, moves, position, pgn)
     -- The next stage: moves and a slash, or the last one's time.
     local ahead, slash = scan.text:match('^(%d+)()/', scan.at)
     moves = nil
+    if #stages == controls_stages.MOST_STAGES then
+      fail(scan, 'no more than ' .. #stages .. ' stages expected')
+      break
+    end
     if ahead then
       moves, position = whole(scan, 'moves')
       scan.at = slash + 1
@@ -131,12 +136,17 @@ local function staged(scan, moves, position, pgn)
   return { kind = 'stages', stages = stages }, stages[1].time_ms, positions
 end
 
--- What stands after a first time: the object, its bank and the positions of its numbers.
+-- A time and what stands after it: the object, its bank and the positions of its numbers. PGN has the increment alone.
 local function simple(scan, pgn)
   local found, bank_position = digits(scan, pgn and 'seconds' or 'minutes', not pgn)
   local positions = { bank = bank_position }
   local object
-  if accept(scan, 'd') then
+  if pgn then
+    object = { kind = 'fischer', increment_ms = 0 }
+    if accept(scan, '+') then
+      object.increment_ms, positions.increment_ms = seconds(scan, 'seconds')
+    end
+  elseif accept(scan, 'd') then
     object = { kind = 'delay' }
     object.delay_ms, positions.delay_ms = seconds(scan, 'seconds')
   elseif accept(scan, 'b') then
@@ -155,7 +165,7 @@ local function simple(scan, pgn)
     else
       object = { kind = 'fischer', increment_ms = number * SECOND_MS }
       positions.increment_ms = position
-      pgn = pgn or is_pgn(found)
+      pgn = is_pgn(found)
     end
   else
     object = { kind = 'fischer', increment_ms = 0 }
@@ -198,7 +208,8 @@ local function normal(object, bank, incremented)
   end
   for i = 1, #stages do
     local stage = stages[i]
-    local increment = same and (i < #stages or stage.increment_ms == 0) and '' or '+' .. seconds_text(stage.increment_ms)
+    local without = i < #stages and same or i == #stages and stage.increment_ms == 0
+    local increment = without and '' or '+' .. seconds_text(stage.increment_ms)
     parts[i] = (stage.moves and ('%d/'):format(stage.moves) or '') .. (i == 1 and first_minutes_text or minutes_text)(stage.time_ms) .. increment
   end
   return table.concat(parts, ':')
@@ -211,6 +222,7 @@ local function parse(text)
     return nil, MOST_CHARACTERS + 1, 'too long a text'
   end
   local scan = { text = text, at = 1 }
+  local pgn = accept(scan, 'pgn ')
   local object, bank, positions, incremented
   if accept(scan, '-') then
     object, bank, positions = { kind = 'none' }, 0, {}
@@ -218,22 +230,19 @@ local function parse(text)
     positions = {}
     object = { kind = 'hourglass' }
     bank, positions.bank = seconds(scan, 'seconds')
-  elseif accept(scan, 'hourglass ') then
+  elseif not pgn and accept(scan, 'hourglass ') then
     positions = {}
     local found
     object = { kind = 'hourglass' }
     found, positions.bank = digits(scan, 'minutes', true)
     bank = time_ms(found)
+  elseif text:find('^%d+/', scan.at) then
+    local moves, position = whole(scan, 'moves')
+    scan.at = scan.at + 1
+    object, bank, positions = staged(scan, moves, position, pgn)
   else
-    local pgn = accept(scan, 'pgn ')
-    if text:find('^%d+/', scan.at) then
-      local moves, position = whole(scan, 'moves')
-      scan.at = scan.at + 1
-      object, bank, positions = staged(scan, moves, position, pgn)
-    else
-      object, bank, positions = simple(scan, pgn)
-      incremented = positions.increment_ms ~= nil
-    end
+    object, bank, positions = simple(scan, pgn)
+    incremented = positions.increment_ms ~= nil
   end
   if scan.at <= #text then
     fail(scan, 'unexpected')

@@ -192,7 +192,7 @@ local function adopt(s, field, text, shown)
     if control.shows then
       controls.adopt(record)
       if control.gain > 0 then
-        lag.adopt(record)
+        lag.set_grace(record)
       end
     end
   end
@@ -498,7 +498,7 @@ local function remember_request(s, request, name, version)
 end
 
 return {
-  SCHEMA = SCHEMA, CYCLE = CYCLE, RULES = RULES, RECORD = RECORD,
+  SCHEMA = SCHEMA, MOST_REQUESTS = MOST_REQUESTS, CYCLE = CYCLE, RULES = RULES, RECORD = RECORD,
   integer = integer, key_problems = key_problems, keys_match = keys_match, load = load, id_of = id_of, adopt = adopt, record = record, pair = pair,
   show = show, participant_shown = participant_shown, group_shown = group_shown, participant_id = participant_id,
   group_id = group_id, participant_index = participant_index, participant = participant, group = group, touch = touch, set = set,

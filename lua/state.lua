@@ -26,7 +26,8 @@ end
 local function show_all(s, fields, turn)
   local left = events.running_left(s, turn)
   if turn and turn.owner.owns and events.is_live(s) then
-    turn.owner.clock = controls.view_now(turn.owner, s.standing and 0 or clock.elapsed(s) - s.offset, s.offset)
+    local used = s.standing and 0 or math.min(clock.elapsed(s) - s.offset, clock.budget(s, turn.owner))
+    turn.owner.clock = controls.view_now(turn.owner, used, s.offset)
   end
   local pieces, n = {}, 0
   local function add(field)

@@ -68,7 +68,8 @@ local function begin_cycle(s, index, at)
     end
   end
   if s.warned then
-    clock.warn_below(s, not s.standing and clock.idle(owner) or nil, true)
+    local left = not s.standing and clock.idle(owner) or nil
+    clock.warn_below(s, left and s.total_left and math.min(left, s.total_left) or left, true)
   end
   return turn
 end
@@ -186,6 +187,7 @@ local function expire_turn(s, turn, ends)
   charge_all(s, turn)
   if action == 'notify' then
     s.standing = true
+    clock.warn_below(s, nil, false)
     if owner.control.rule.HANDS_ON then
       s.spent = (s.spent or 0) + whole
     end
@@ -442,7 +444,9 @@ local function adjust(s, options)
   end
   local turn = current_turn(s)
   local runs = turn and turn.owner == owner and events.is_live(s)
-  if runs and pause_is_over(s) then
+  if owner.control.endless and not s.mode.counts_up then
+    return nil, nil, refusal.validation({ { options.SET and 'SET' or 'ADD', 'has no effect on a clock without end' } })
+  elseif runs and pause_is_over(s) then
     return end_pause(s)
   elseif runs and s.status == 'running' then
     local ends = deadline_reached(s, turn)
@@ -456,9 +460,7 @@ local function adjust(s, options)
   else
     left = clock.idle(owner)
   end
-  if not (left or s.mode.counts_up) then
-    return nil, nil, refusal.validation({ { options.SET and 'SET' or 'ADD', 'has no effect on a clock without end' } })
-  elseif options.WITHIN and not (left and left < options.WITHIN) then
+  if options.WITHIN and not (left and left < options.WITHIN) then
     return nil
   end
   local elapsed = runs and clock.elapsed(s) or 0
@@ -470,12 +472,13 @@ local function adjust(s, options)
     owner.bank = elapsed
     session.touch(s, owner, true)
   end
+  -- What the bank is at this moment: in periods and blocks as far below zero as they are used. So a SET begins them anew, as if the main time had
+  -- that much left.
   local reads = owner.bank
   if runs and not s.standing then
     reads = owner.bank - controls.drawn(owner, elapsed - s.offset, s.offset)
   end
-  local target = options.SET or math.max(reads + options.ADD, math.min(reads, 0))
-  local moved = target - reads
+  local moved = (options.SET or math.max(reads + options.ADD, math.min(reads, 0))) - reads
   if moved > 0 and owner.expired then
     owner.expired = false
     if s.mode.owner == 'participant' then
@@ -538,9 +541,9 @@ local function join(s, participant)
     local function problem(field, message)
       problems[#problems + 1] = { field, message }
     end
-    local default = controls.check(defaults.time_control, 'time_control', problem, defaults)
+    local default = control_config.check(defaults.time_control, 'time_control', problem, defaults)
     if participant.time_control ~= nil then
-      control = controls.check(participant.time_control, 'time_control', problem, defaults)
+      control = control_config.check(participant.time_control, 'time_control', problem, defaults)
     end
     local given = participant.time_control or defaults.time_control
     bank = config.bank(participant, given, participant.time_control == nil and default or control, '', problem,
@@ -624,6 +627,9 @@ local function leave(s, id)
     slot = leave_group(s, group_id, index) or index
   end
   rotation.mark(s, index, '_')
+  if plays and slot ~= index and turn.owner.expired and s.mode.by_group and s.rules.action ~= 'notify' then
+    rotation.mark(s, slot, 'x') -- its budget was used up, the grace was not over
+  end
   session.remove_participant(s, participant)
   local extra = ',"removed_participant_id":"' .. id .. '"'
   if plays then

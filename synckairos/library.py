@@ -74,14 +74,23 @@ def _assemble(virtual_time: bool) -> Library:
     if _VERSION.fullmatch(version) is None:
         raise ValueError(f"lua/VERSION must be three numbers such as 1.2.3, not {version!r}")
     parts = [f"#!lua name={NAME}\n", f'local VERSION = "{version}"\n']
-    for line in (folder / "manifest").read_text(encoding="utf-8").splitlines():
-        module = line.partition("#")[0].strip()
-        if module:
-            file = "time_virtual.lua" if virtual_time and module == "time.lua" else module
-            source = (folder / file).read_text(encoding="utf-8").rstrip("\n")
-            name = module.removesuffix(".lua").replace("/", "_")
-            parts.append(f"\n-- {file}\nlocal {name} = (function()\n{source}\nend)()\n")
+    for module in _modules(folder):
+        file = "time_virtual.lua" if virtual_time and module == "time.lua" else module
+        source = (folder / file).read_text(encoding="utf-8").rstrip("\n")
+        name = module.removesuffix(".lua").replace("/", "_")
+        parts.append(f"\n-- {file}\nlocal {name} = (function()\n{source}\nend)()\n")
     return Library(version, "".join(parts))
+
+
+def _modules(folder: Path) -> list[str]:
+    """The modules in their order, as paths from `folder`."""
+    lines = (folder / "manifest").read_text(encoding="utf-8").splitlines()
+    patterns = [pattern for line in lines if (pattern := line.partition("#")[0].strip())]
+    return [
+        file.relative_to(folder).as_posix()
+        for pattern in patterns
+        for file in sorted(folder.glob(pattern))
+    ]
 
 
 def _folder() -> Path:

@@ -26,4 +26,4 @@ local function settled(owner, used)
   return owner.bank - used + (used < delay and used or delay)
 end
 
-return { PARAMETERS = PARAMETERS, NUMBERS = 1, pack = pack, parse = parse, budget = budget, charged = charged, settled = settled }
+return { PARAMETERS = PARAMETERS, DIGITS = { 8 }, pack = pack, parse = parse, budget = budget, charged = charged, settled = settled }

@@ -52,6 +52,6 @@ local function now(owner, used)
 end
 
 return {
-  PARAMETERS = PARAMETERS, NUMBERS = 2, KEEPS = KEEPS, pack = pack, parse = parse, fresh = fresh, budget = budget, charged = charged, settled = charged,
+  PARAMETERS = PARAMETERS, DIGITS = { 4, 8 }, KEEPS = KEEPS, pack = pack, parse = parse, fresh = fresh, budget = budget, charged = charged, settled = charged,
   now = now,
 }

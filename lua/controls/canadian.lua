@@ -56,6 +56,6 @@ local function now(owner, used)
 end
 
 return {
-  PARAMETERS = PARAMETERS, NUMBERS = 2, KEEPS = KEEPS, pack = pack, parse = parse, fresh = fresh, budget = budget, charged = charged, settled = settled,
+  PARAMETERS = PARAMETERS, DIGITS = { 8, 4 }, KEEPS = KEEPS, pack = pack, parse = parse, fresh = fresh, budget = budget, charged = charged, settled = settled,
   now = now,
 }

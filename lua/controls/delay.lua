@@ -3,7 +3,7 @@
 --   budget   R + D
 --   bank after a cycle   R - max(0, u - D)
 --
--- A clock that ran out and got time again in the same cycle (`offset` of the cycle) had its delay already.
+-- Of the delay of a cycle whose clock got time only later (`offset` of it), what ran until then is gone.
 
 local PARAMETERS = { { 'delay_ms', 0, 86400000, required = true } }
 
@@ -34,5 +34,5 @@ local function charged(owner, used, offset)
 end
 
 return {
-  PARAMETERS = PARAMETERS, NUMBERS = 1, pack = pack, parse = parse, budget = budget, drawn = drawn, charged = charged, settled = charged,
+  PARAMETERS = PARAMETERS, DIGITS = { 8 }, pack = pack, parse = parse, budget = budget, drawn = drawn, charged = charged, settled = charged,
 }

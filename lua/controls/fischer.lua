@@ -32,4 +32,4 @@ local function settled(owner, used)
   return credited
 end
 
-return { PARAMETERS = PARAMETERS, NUMBERS = 2, pack = pack, parse = parse, budget = budget, charged = charged, settled = settled }
+return { PARAMETERS = PARAMETERS, DIGITS = { 5, 8 }, pack = pack, parse = parse, budget = budget, charged = charged, settled = settled }

@@ -40,7 +40,7 @@ IN_A_ROW = 16
 HEARTBEAT_S = 5.0
 UNANSWERED = 2
 """So many heartbeats in a row without their pong end the connection."""
-YOUNG_PINGS = 5
+YOUNG_PINGS = 3
 YOUNG_EVERY_S = 1.0
 """A young connection is pinged more often, so that its lag is known by the first move. These pings are no
 heartbeats: one that goes unanswered ends nothing, but any answer is a sign of life.

@@ -59,8 +59,7 @@ def _show(report: Report, file: Path | None) -> None:
     click.echo(report.table())
 
 
-@bench.command()
-@click.option(
+_servers = click.option(
     "--server",
     "servers",
     type=click.Choice(["redis", "valkey"]),
@@ -68,12 +67,26 @@ def _show(report: Report, file: Path | None) -> None:
     default=("redis", "valkey"),
     help="Only this server.  [default: both]",
 )
+
+
+@bench.command()
+@_servers
 @_common
 def core(file: Path | None, servers: tuple[Any, ...], *, quick: bool) -> None:
     """The function library under redis-benchmark, against SET and a bare function."""
     from synckairos.bench import core
 
     _show(core.run(servers, quick=quick), file)
+
+
+@bench.command()
+@_servers
+@_common
+def controls(file: Path | None, servers: tuple[Any, ...], *, quick: bool) -> None:
+    """A switch under each time control, against one under fischer."""
+    from synckairos.bench import controls
+
+    _show(controls.run(servers, quick=quick), file)
 
 
 @bench.command()

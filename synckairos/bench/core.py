@@ -6,25 +6,19 @@ SET are made. All that is compared is measured in turns, round by round, and the
 
 from __future__ import annotations
 
-import csv
-import io
 import random
-import subprocess
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from time import perf_counter
 
-import click
 import hiredis
 
-from synckairos.bench import load, servers, sessions
+from synckairos.bench import load, redis_benchmark, servers, sessions
 from synckairos.bench.report import Figure, Report, compared
 from synckairos.bench.servers import Kind, Storage
 from synckairos.keys import SessionKeys
 
-CONNECTIONS = 50
 PARTICIPANTS = 1000
 AT_LEAST: dict[Kind, float] = {"redis": 0.45, "valkey": 0.30}
 """The least rate of `sk_switch` by that of SET."""
@@ -107,7 +101,7 @@ class _Bench:
             "get 1000": ["FCALL_RO", "sk_get", "1", thousand.session],
         }
         for name, command in self.commands.items():
-            self.requests[name] = _requests_in(plan.round_s, self.few, command)
+            self.requests[name] = redis_benchmark.requests_in(plan.round_s, self.few, command)
             sessions.trim_outboxes(self.few)
         for label, storage, count in (("few", self.few, plan.few), ("many", self.many, plan.many)):
             before = storage.memory()
@@ -125,12 +119,12 @@ class _Bench:
         for name, command in self.commands.items():
             spent = self.few.cpu_s()
             count = self.requests[name]
-            self.rates[name].append(_benchmark(self.few, command, count))
+            self.rates[name].append(redis_benchmark.rate(self.few, command, count))
             self.costs[name].append((self.few.cpu_s() - spent) / count * 1e6)
             sessions.trim_outboxes(self.few)
         for name, (storage, requests) in self.scattered.items():
             spent = storage.cpu_s()
-            outcome = load.redis(storage.port, CONNECTIONS, requests, plan.round_s)
+            outcome = load.redis(storage.port, redis_benchmark.CONNECTIONS, requests, plan.round_s)
             self.rates[name].append(outcome.rate)
             self.costs[name].append((storage.cpu_s() - spent) / len(outcome.latencies) * 1e6)
             sessions.trim_outboxes(storage)
@@ -151,45 +145,9 @@ def _set_command(session: SessionKeys) -> bytes:
     return packed
 
 
-def _benchmark(storage: Storage, command: Sequence[str], requests: int) -> float:
-    """Calls a second of a command under redis-benchmark, which ends at the first error reply."""
-    options = [
-        "-h",
-        "127.0.0.1",
-        "-p",
-        str(storage.port),
-        "-c",
-        str(CONNECTIONS),
-        "-n",
-        str(requests),
-        "--csv",
-    ]
-    run = subprocess.run([_program(), *options, *command], capture_output=True, text=True, check=False)
-    rows = list(csv.DictReader(io.StringIO(run.stdout)))
-    if run.returncode != 0 or not rows:
-        raise click.ClickException(f"redis-benchmark failed: {(run.stderr or run.stdout).strip()}")
-    return float(rows[-1]["rps"])
-
-
-def _requests_in(seconds: float, storage: Storage, command: Sequence[str]) -> int:
-    """About how many requests of a command redis-benchmark makes in a time."""
-    count = CONNECTIONS
-    while True:
-        began = perf_counter()
-        _benchmark(storage, command, count)
-        took = perf_counter() - began
-        if took >= seconds / 4:
-            return max(CONNECTIONS, int(count * seconds / took))
-        count *= 4
-
-
-def _program() -> str:
-    return servers.needed("redis-benchmark", "redis-tools")
-
-
 def run(kinds: Sequence[Kind], *, quick: bool) -> Report:
     """Measures on servers of these kinds."""
-    _program()
+    redis_benchmark.program()
     for kind in kinds:
         servers.binary(kind)
     plan = QUICK if quick else FULL

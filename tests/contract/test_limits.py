@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 
 import httpx
 
@@ -22,16 +23,22 @@ def headers_of(response: httpx.Response) -> tuple[str, int, int, int]:
 
 async def test_switches_of_one_session(limited: httpx.AsyncClient) -> None:
     one, other = await running(limited), await running(limited)
-    responses = await asyncio.gather(*(limited.post(at(one, "/switch")) for _ in range(40)))
+    started = monotonic()
+    responses: list[httpx.Response] = []
+    while len(responses) < 1000 and all(response.status_code == 200 for response in responses):
+        responses += await asyncio.gather(*(limited.post(at(one, "/switch")) for _ in range(40)))
     passed = [response for response in responses if response.status_code == 200]
-    assert 10 <= len(passed) < 30  # one more is back after each tenth of a second
+    # One more is back after each tenth of a second.
+    assert 10 <= len(passed) <= 11 + 10 * (monotonic() - started)
     assert {headers_of(response)[:2] for response in responses} == {("10;w=1", 10)}
     assert min(headers_of(response)[2] for response in passed) == 0
-    refused = next(response for response in responses if response not in passed)
-    failure = error(refused, 429, "RATE_LIMIT_EXCEEDED")
-    assert failure["context"]["limit"] == "switch"
-    assert 9_000 < failure["context"]["retry_after_ms"] <= 10_000
-    assert refused.headers["retry-after"] == "10"
+    failures = [
+        error(response, 429, "RATE_LIMIT_EXCEEDED") for response in responses if response not in passed
+    ]
+    assert {failure["context"]["limit"] for failure in failures} == {"switch"}
+    # The first that was refused began the cooldown; the others are told what is left of it.
+    assert max(failure["context"]["retry_after_ms"] for failure in failures) == 10_000
+    assert "10" in {response.headers["retry-after"] for response in responses if response not in passed}
     version = (await limited.get(at(one))).json()["data"]["version"]
     assert version == one["version"] + len(passed)
     again = await limited.post(at(one, "/switch"))
@@ -71,10 +78,14 @@ async def test_reads_of_one_caller(limited: httpx.AsyncClient) -> None:
 
 
 async def test_time_by_address(limited: httpx.AsyncClient) -> None:
-    responses = [await limited.get("/v1/time") for _ in range(61)]
-    assert [response.status_code for response in responses[:60]] == [200] * 60
+    started = monotonic()
+    responses = [await limited.get("/v1/time")]
+    while len(responses) < 1000 and responses[-1].status_code == 200:
+        responses.append(await limited.get("/v1/time"))
+    # One more is back after each second.
+    assert 60 <= len(responses) - 1 <= 61 + (monotonic() - started)
     assert headers_of(responses[0])[:2] == ("60;w=60", 60)
-    error(responses[60], 429, "RATE_LIMIT_EXCEEDED")
+    error(responses[-1], 429, "RATE_LIMIT_EXCEEDED")
     elsewhere = await limited.get("/v1/time", headers={"x-forwarded-for": f"203.0.113.9, {new_id()} {{}}"})
     assert elsewhere.status_code == 200
 
@@ -83,7 +94,7 @@ async def test_the_address_is_the_one_that_the_proxy_saw(limited: httpx.AsyncCli
     """What a client writes into the header itself stands before what the proxy adds, and does not count."""
     seen = limited.headers["x-forwarded-for"].rpartition(", ")[2]
     remaining = [
-        headers_of(await limited.get("/v1/time", headers={"x-forwarded-for": f"{claimed}, {seen}"}))[2]
+        headers_of(await limited.get("/v1/sessions/x", headers={"x-forwarded-for": f"{claimed}, {seen}"}))[2]
         for claimed in ("198.51.100.1", "198.51.100.2", "198.51.100.3")
     ]
     assert remaining == sorted(set(remaining), reverse=True)

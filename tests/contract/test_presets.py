@@ -122,15 +122,20 @@ async def test_beside_an_unknown_preset_only_what_is_given_can_be_wrong(api: htt
     session_id = new_id()
     config = body("blits", sync_mode="per_participant", increment_ms=-1, colour="red", session_id=session_id)
     config["participants"][1]["participant_id"] = "7"
+    config["participants"].append({})
+    config["a.b"] = 1
     response = await api.post("/v1/sessions?dry=1", json=config)
     assert sorted(fields_of(response)) == [
+        "a.b",
         "colour",
         "dry",
         "increment_ms",
         "participants.1.participant_id",
+        "participants.2.participant_id",
         "preset",
     ]
-    assert fields_of(await api.post("/v1/sessions", json={"preset": "blits"})) == ["preset"]
+    nobody = await api.post("/v1/sessions", json={"preset": "blits"})
+    assert sorted(fields_of(nobody)) == ["participants", "preset"]
     good = body("blits", session_id=session_id, sync_mode="count_up")
     assert fields_of(await api.post("/v1/sessions", json=good)) == ["preset"]
     error(await api.get(f"/v1/sessions/{session_id}"), 404, "SESSION_NOT_FOUND")

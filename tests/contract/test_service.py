@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from typing import Any
@@ -27,36 +28,41 @@ async def test_time(api: httpx.AsyncClient) -> None:
         "server_version",
         "drift_tolerance_ms",
     }
-    assert before - 20 <= body["receive_ms"] <= body["transmit_ms"] <= after + 20
+    tolerance = body["drift_tolerance_ms"]
+    assert tolerance > 0
+    assert before - tolerance <= body["receive_ms"] <= body["transmit_ms"] <= after + tolerance
     assert body["timestamp_ms"] == body["transmit_ms"]
     assert response.headers["cache-control"] == "no-store"
     assert isinstance(body["server_version"], str)
-    assert body["drift_tolerance_ms"] > 0
 
 
 async def test_the_time_is_that_of_the_sessions(api: httpx.AsyncClient) -> None:
-    """The clock is the Redis primary's: what it says lies between two changes around it."""
+    """The clock is the Redis primary's: what it says lies between two changes around it.
+
+    Give or take what a busy machine makes of its measurement.
+    """
     session = await running(api)
     for _ in range(5):
         before = (await api.post(at(session, "/switch"))).json()["data"]["server_time_ms"]
-        between = (await api.get("/v1/time")).json()["timestamp_ms"]
+        between = (await api.get("/v1/time")).json()
         after = (await api.post(at(session, "/switch"))).json()["data"]["server_time_ms"]
-        assert before - 1 <= between <= after + 1
+        tolerance = between["drift_tolerance_ms"]
+        assert before - tolerance <= between["timestamp_ms"] <= after + tolerance
 
 
 async def test_health_and_ready(api: httpx.AsyncClient) -> None:
     health = await api.get("/health")
     assert (health.status_code, health.json()) == (200, {"status": "ok"})
-    ready = await api.get("/ready")
-    assert ready.status_code == 200
-    body = ready.json()
-    assert body["status"] == "degraded"
-    assert {name: check["status"] for name, check in body["checks"].items()} == {
-        "redis": "ok",
-        "library": "ok",
-        "keyspace_events": "ok",
-        "audit": "degraded",
-    }
+    wanted = {"redis": "ok", "library": "ok", "keyspace_events": "ok", "audit": "degraded"}
+    async with asyncio.timeout(10):  # a service that has just started asks about keyspace events beside it
+        while True:
+            ready = await api.get("/ready")
+            assert ready.status_code == 200
+            body = ready.json()
+            assert body["status"] == "degraded"
+            if {name: check["status"] for name, check in body["checks"].items()} == wanted:
+                break
+            await asyncio.sleep(0.05)
 
 
 async def test_metrics(api: httpx.AsyncClient) -> None:

@@ -251,6 +251,29 @@ def test_leaving_as_the_active_one_while_paused(core: Driver) -> None:
     assert game.deadline() == 14_000
 
 
+@pytest.mark.parametrize("teams", [1, 2])
+def test_who_leaves_in_the_grace_with_the_budget_used_up_leaves_a_team_that_is_out(
+    core: Driver, teams: int
+) -> None:
+    who = [
+        {"participant_id": P[i], "group_id": G[i % teams], "total_time_ms": 10_000} for i in range(2 * teams)
+    ]
+    config = {
+        "sync_mode": "per_group",
+        "participants": who,
+        "lag_compensation": True,
+        "action_on_timeout": SKIP,
+    }
+    game = Game(core, config).start()
+    event = game.do("leave", P[0], at=20_100)
+    if teams == 1:
+        assert event["payload"]["status"] == "expired"
+        return
+    assert event["payload"]["active_participant_id"] == P[1]
+    game.do("switch", at=21_000)
+    assert game.state()["active_participant_id"] == P[3]
+
+
 def test_when_the_last_one_who_is_not_out_leaves_the_session_is_expired(core: Driver) -> None:
     game = Game(core, players(2000, 9000, action_on_timeout=SKIP)).start()
     game.do("expire", at=2000)

@@ -104,6 +104,26 @@ def test_byoyomi_time_given_in_a_period_moves_the_deadline_by_as_much(core: Driv
     assert game.deadline() == 12_000 + 2000 + 30_000
 
 
+@pytest.mark.parametrize(("main", "deadline"), [(0, 55_000), (1, 55_001), (5000, 60_000)])
+def test_byoyomi_main_time_that_is_set_is_followed_by_all_periods(
+    core: Driver, main: int, deadline: int
+) -> None:
+    game = Game(core, players(1000, 1000, time_control=BYOYOMI)).start()
+    game.do("adjust", "PARTICIPANT", P[0], "SET", main, at=25_000)
+    assert game.deadline() == deadline
+    assert clock(game, at=25_000)["now"] == {"periods_left": 3, "period_remaining_ms": 10_000}
+
+
+def test_byoyomi_what_is_shown_of_this_moment_is_never_more_than_all(core: Driver) -> None:
+    control = {**BYOYOMI, "overtime_ms": 500}
+    game = Game(core, players(1000, 1000, time_control=control)).start()
+    assert clock(game, at=90_000)["now"] == {
+        "periods_left": 0,
+        "period_remaining_ms": 0,
+        "overtime_used_ms": 500,
+    }
+
+
 # Canadian
 
 
@@ -328,7 +348,8 @@ def test_without_a_control_nothing_runs_down(core: Driver) -> None:
         None,
         86_400_000,
     )
-    for change in (["SET", 1000], ["ADD", 1000], ["ADD", 1000, "WITHIN", 5000]):
+    changes: list[list[str | int]] = [["SET", 1000], ["ADD", 1000], ["ADD", 1000, "WITHIN", 5000]]
+    for change in changes:
         with pytest.raises(RefusedError) as refused:
             game.do("adjust", "PARTICIPANT", P[0], *change)
         assert refused.value.code == "VALIDATION_ERROR"

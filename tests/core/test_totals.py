@@ -123,6 +123,33 @@ def test_warnings_go_by_what_ends_first(core: Driver) -> None:
     assert game.alarm() == 3000
 
 
+@pytest.mark.parametrize(
+    ("total", "each", "alarm"), [(2000, 4000, 2000), (4000, 4000, 1000), (3000, 4000, 3000)]
+)
+def test_a_threshold_that_was_never_above_what_is_left_does_not_count(
+    core: Driver, total: int, each: int, alarm: int
+) -> None:
+    assert meeting(core, total=total, each=each, warnings_ms=[3000]).alarm() == alarm
+
+
+def test_a_clock_at_its_end_does_not_warn(core: Driver) -> None:
+    game = meeting(core, warnings_ms=[3000], action_on_timeout=NOTIFY)
+    game.do("expire", at=4000)
+    assert game.alarm() == 10_000
+
+
+def test_past_its_end_and_not_noticed_less_than_nothing_is_left(core: Driver) -> None:
+    game = meeting(core, total=5000, each=20_000)
+    state = game.state(at=6000)
+    assert (state["time_remaining_ms"], state["total_remaining_ms"]) == (-1000, 0)
+
+
+def test_completed_late_the_total_is_all_that_was_used(core: Driver) -> None:
+    game = meeting(core, total=3000)
+    game.do("complete", at=3500)
+    assert [p["time_used_ms"] for p in game.state()["participants"]] == [3000, 0, 0]
+
+
 def test_an_adjust_is_for_the_cycle(core: Driver) -> None:
     game = meeting(core, total=6000)
     game.do("adjust", "ADD", 1000, at=1000)

@@ -30,8 +30,8 @@ from tests.proxy import Proxy
 from tests.servers import Cluster, Server
 
 NOBODY = SessionKeys.of("00000000-0000-4000-8000-000000000000")
-BOUND_S = connections.RETRY_FOR_S + connections.SILENCE_S + 1.0
-"""No call may take longer, whatever happens; a second for a busy machine."""
+BOUND_S = connections.RETRY_FOR_S + connections.SILENCE_S + 5.0
+"""No call may take longer, whatever happens; seconds for a busy machine."""
 
 
 @pytest.fixture
@@ -41,9 +41,12 @@ async def connection(server: Server) -> AsyncIterator[Connection]:
 
 
 async def ask(connection: Connection, number: int, bucket: str | None = None) -> None:
-    """A call whose reply tells whose it is: the limit of a bucket is the burst that was asked for."""
+    """A call whose reply tells whose it is: the limit of a bucket is the burst that was asked for.
+
+    The bucket hardly refills, so its key is there for longer than any test takes.
+    """
     name = keys.rate_limit(bucket or f"test:{number}")
-    reply = await connection.fcall("sk_throttle", [name], [number, 1, 1000, 1, 0])
+    reply = await connection.fcall("sk_throttle", [name], [number, 1, 3_600_000, 1, 0])
     assert reply[1] == number
 
 
@@ -246,10 +249,10 @@ async def test_a_server_that_is_loading_is_waited_for() -> None:
     with servers.start("valkey", loading_process_events_interval_bytes="1024") as server:
         async with await connect(load({"REDIS_URL": server.url})) as connection, server.client() as client:
             await client.execute_command("DEBUG", "POPULATE", 5_000)
-            await client.execute_command("CONFIG", "SET", "key-load-delay", 50)  # microseconds a key
+            await client.execute_command("CONFIG", "SET", "key-load-delay", 100)  # microseconds a key
             reload = asyncio.create_task(client.execute_command("DEBUG", "RELOAD"))
-            await asyncio.sleep(0.1)
-            await ask(connection, 7)
+            while not reload.done():
+                await ask(connection, 7)
             await reload
             assert (await client.info("errorstats"))["errorstat_LOADING"]["count"] > 0
 
@@ -304,7 +307,10 @@ def new_session() -> tuple[SessionKeys, str]:
 
 
 @pytest.mark.parametrize("kind", servers.available())
-async def test_a_change_is_acknowledged_when_a_replica_has_it(kind: servers.Kind) -> None:
+async def test_a_change_is_acknowledged_when_a_replica_has_it(
+    kind: servers.Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "REPLICATED_MS", 10_000)
     with servers.start(kind) as primary, servers.start_replica(primary) as replica:
         settings = load({"REDIS_URL": primary.url, "DURABILITY": "replicated"})
         async with await connect(settings) as connection, replica.client() as client:
@@ -318,6 +324,7 @@ async def test_a_change_is_acknowledged_when_a_replica_has_it(kind: servers.Kind
             assert await client.exists(*(names.session for names, _ in sessions)) == 50
 
             replica.pause()
+            monkeypatch.setattr(connections, "REPLICATED_MS", 300)
             try:
                 names, config = new_session()
                 request = ["REQUEST", "once"]
@@ -331,6 +338,7 @@ async def test_a_change_is_acknowledged_when_a_replica_has_it(kind: servers.Kind
                 await ask(connection, 1)  # a rate limit does not wait
             finally:
                 replica.resume()
+            monkeypatch.setattr(connections, "REPLICATED_MS", 10_000)
             await connection.fcall("sk_create", names.all, [config, *request])
             assert await client.exists(names.session)
             assert await client.keys("*written*") == []
@@ -356,12 +364,20 @@ async def test_a_connection_cut_in_the_middle_of_a_reply(server: Server) -> None
 
 
 async def test_connections_cut_again_and_again(server: Server) -> None:
-    async with Proxy(server.port) as proxy, await connect(load({"REDIS_URL": proxy.url})) as connection:
-        async with traffic(connection) as done:
-            for _ in range(30):
-                proxy.cut_all()
-                await asyncio.sleep(0.02)
-        assert len(done) > 30
+    async with (
+        Proxy(server.port) as proxy,
+        await connect(load({"REDIS_URL": proxy.url})) as connection,
+        traffic(connection) as done,
+    ):
+        for _ in range(30):
+            proxy.cut_all()
+            await asyncio.sleep(0.02)
+        seen = len(done)
+
+        async def more() -> bool:
+            return len(done) > seen + 50
+
+        await until(more)
 
 
 async def test_a_server_that_falls_silent_holds_no_call_beyond_the_bound(server: Server) -> None:

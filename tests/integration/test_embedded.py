@@ -133,7 +133,7 @@ def test_a_process_that_dies_is_started_again(
         http_url, redis_url = program.ready()
         with redis.Redis.from_url(redis_url) as client:
             client.set("left", "here")
-            time.sleep(1.5)  # the data is written down every second
+            client.execute_command("WAITAOF", 1, 0, 10_000)  # ms, until it is written down
             (process,) = kind(program)
             process.kill()
             process.wait()

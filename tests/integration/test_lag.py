@@ -342,13 +342,13 @@ async def test_pings_of_a_young_connection_are_no_heartbeats(
     monkeypatch.setattr(socket_module, "YOUNG_EVERY_S", 0.01)
     session_id = await stage.game()
     async with stage.mute(session_id) as (socket, client):
-        await eventually(lambda: len(socket.pings) == socket_module.YOUNG_PINGS)
+        await eventually(lambda: len(socket.pings) >= socket_module.YOUNG_PINGS)
         await heard(client)
-        assert len(set(socket.pings)) == socket_module.YOUNG_PINGS
+        assert len(set(socket.pings)) == len(socket.pings)
         # Any answer to one of them is a sign of life all the same.
         own = stage.conversation(session_id).socket
         own._unanswered = 1
-        socket.answer(socket.pings[3])
+        socket.answer(socket.pings[1])
         await heard(client)
         assert own._unanswered == 0
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from synckairos import errors
 from synckairos.keys import SessionKeys
 from synckairos.library import Library
 from tests import servers
-from tests.pages import ROOT, Page, Shell, Table, codes, matches
+from tests.pages import ROOT, Page, Section, Shell, Table, codes, matches
 from tests.servers import Server
 
 PAGE = Page(ROOT / "lua" / "README.md")
@@ -90,31 +92,94 @@ def clock(client: redis.Redis) -> Clock:
 
 # --- the worked examples -----------------------------------------------------------------------------------
 
-WORKED = [
-    pytest.param(table, id=f"{section.title}-{position}")
-    for section in PAGE.sections
-    for position, table in enumerate(section.tables)
-    if table.heads[:3] == ["at", "call", "event"]
-]
+
+class Play:
+    """A session of a worked example, and what the page says of it."""
+
+    def __init__(self, clock: Clock, config: str) -> None:
+        """Creates the session."""
+        self.clock = clock
+        self.exported = ""
+        self.payload: dict[str, Any] = {}
+        """Of the change that the newest call made; empty where it made none."""
+        clock.client.flushall()
+        clock.at(0)
+        assert clock.call("sk_create", _with_ids(config))["status"] == "pending"
+
+    def call(self, at: str, call: str) -> str:
+        """Makes the call of a row at its time. Returns the event or the refusal that came of it."""
+        self.clock.at(_number(at))
+        self.payload = {}
+        function, *options = shlex.split(_with_ids(call))
+        if function == NONE:
+            return NONE
+        if function == "get":
+            self.exported = self.clock.client.fcall("sk_get", 1, GAME.session, *options).decode()
+            return NONE
+        if function == "restore":
+            self.clock.client.delete(*GAME.all)
+            version = self.clock.call("sk_restore", self.exported)["version"]
+            (change,) = self.clock.client.fcall("sk_log", 2, *GAME.all[:2], str(version - 1))
+            reply = json.loads(change)
+        else:
+            reply = self.clock.call(f"sk_{function}", *options)
+        if isinstance(reply, errors.SyncKairosError):
+            return reply.code
+        return "nil" if reply is None else self._event(reply)
+
+    def _event(self, change: dict[str, Any]) -> str:
+        self.payload = change["payload"]
+        event: str = self.payload["event"]
+        types = {
+            row["event"].strip("`"): row["type"].strip("`") for row in PAGE.section("Events").tables[0].rows
+        }
+        assert types[event] == change["type"]
+        envelope, payload = PAGE.section("Change").tables
+        assert set(change) <= _fields(envelope)
+        assert set(self.payload) <= _fields(payload)
+        return event
+
+    def cells(self, heads: list[str]) -> dict[str, str]:
+        """What stands under these heads now: numbers with commas, names, a dash for null and absent."""
+        state = self.clock.state()
+        found = {}
+        for head in heads:
+            value = self._value(head, state)
+            found[head] = NONE if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+        return found
+
+    def _value(self, head: str, state: dict[str, Any]) -> Any:
+        if head.startswith("`"):
+            return self.payload.get(head.strip("`"))
+        if head == "alarm":
+            alarm = self.clock.client.zscore(GAME.alarms, state["session_id"])
+            return None if alarm is None else int(alarm) - START_MS
+        if head in INSTANTS:
+            instant = state[INSTANTS[head]]
+            return None if instant is None else instant - START_MS
+        if head in OF_THE_SESSION:
+            value = state[OF_THE_SESSION[head]]
+            return NAMES.get(value, value) if isinstance(value, str) else value
+        name, _, what = head.partition(" ")
+        owners = {owner["participant_id"]: owner for owner in state["participants"]}
+        owners |= {owner["group_id"]: owner for owner in state["groups"]}
+        owner = owners.get(PEOPLE[name], {})  # who has left has nothing
+        if what in OF_AN_OWNER:
+            return owner.get(OF_AN_OWNER[what])
+        shown: Any = owner.get("clock")
+        for member in what.strip("`").split("."):
+            shown = (shown or {}).get(member)
+        return shown
 
 
-def test_every_mode_has_a_worked_example() -> None:
-    modes = {row["mode"].strip("`") for row in PAGE.section("Modes").tables[0].rows}
-    assert modes <= {str(parameter.id).rsplit("-", 1)[0] for parameter in WORKED}
-
-
-@pytest.mark.parametrize("table", WORKED)
-def test_worked_examples(clock: Clock, table: Table) -> None:
-    config = _with_ids(table.blocks[-1].text)
-    assert clock.call("sk_create", config)["status"] == "pending"
-    for row in table.rows:
-        clock.at(_number(row["at"]))
-        call, *options = _with_ids(row["call"]).split()
-        event = row["event"] if call == NONE else _event(clock.call(f"sk_{call}", *options))
-        state = clock.state()
-        alarm = clock.client.zscore(GAME.alarms, state["session_id"])
-        computed = {head: _cell(head, state, alarm) for head in table.heads[3:]}
-        assert row == {"at": row["at"], "call": row["call"], "event": event, **computed}
+INSTANTS = {"deadline": "deadline_ms", "resumes": "resumes_at_ms"}
+OF_THE_SESSION = {
+    "active": "active_participant_id",
+    "status": "status",
+    "clock": "time_remaining_ms",
+    "total": "total_remaining_ms",
+}
+OF_AN_OWNER = {"": "time_remaining_ms", "bank": "total_time_ms", "used": "time_used_ms"}
 
 
 def _with_ids(text: str) -> str:
@@ -125,38 +190,52 @@ def _number(cell: str) -> int:
     return int(cell.replace(",", ""))
 
 
-def _event(reply: Any) -> str:
-    """What came of a call: the event of the change, the code of the refusal, or nil."""
-    if isinstance(reply, errors.SyncKairosError):
-        return reply.code
-    if reply is None:
-        return "nil"
-    event: str = reply["payload"]["event"]
-    types = {row["event"].strip("`"): row["type"].strip("`") for row in PAGE.section("Events").tables[0].rows}
-    assert types[event] == reply["type"]
-    change, payload = PAGE.section("Change").tables
-    assert set(reply) <= _fields(change)
-    assert set(reply["payload"]) <= _fields(payload)
-    return event
+def _tables(head: str) -> list[Any]:
+    """The tables whose first head is like this, each with its section."""
+    return [
+        pytest.param(section, table, id=f"{section.title}-{position}")
+        for section in PAGE.sections
+        for position, table in enumerate(section.tables)
+        if re.fullmatch(head, table.heads[0])
+    ]
 
 
-def _cell(head: str, state: dict[str, Any], alarm: float | None) -> str:
-    """A cell of a worked example as it should be; times are ms."""
-    if head == "active":
-        return NAMES.get(state["active_participant_id"], NONE)
-    number: float | None
-    if head == "clock":
-        number = state["time_remaining_ms"]
-    elif head == "alarm":
-        number = None if alarm is None else alarm - START_MS
-    else:
-        name, _, what = head.partition(" ")
-        owners = {owner["group_id"]: owner for owner in state["groups"]}
-        owners |= {owner["participant_id"]: owner for owner in state["participants"]}
-        owner = owners[PEOPLE[name]]
-        fields = {"": "time_remaining_ms", "used": "time_used_ms"}
-        number = owner["clock"]["quota_ms"] if what == "quota" else owner[fields[what]]
-    return NONE if number is None else f"{int(number):,}"
+STORIES, EACH = _tables("at"), _tables(r"each at [\d,]+")
+
+
+@pytest.mark.parametrize(("section", "table"), STORIES)
+def test_worked_examples(clock: Clock, section: Section, table: Table) -> None:
+    play = Play(clock, table.blocks[-1].text)
+    for row in table.rows:
+        event = play.call(row["at"], row["call"])
+        shown = {"at": row["at"], "call": row["call"], "event": event, **play.cells(table.heads[3:])}
+        assert row == shown, section.title
+
+
+@pytest.mark.parametrize(("section", "table"), EACH)
+def test_worked_examples_of_one_call_each(clock: Clock, section: Section, table: Table) -> None:
+    """Every row begins with the calls before its time in the table above."""
+    head = table.heads[0]
+    at = head.removeprefix("each at ")
+    above = section.tables[section.tables.index(table) - 1]
+    for row in table.rows:
+        play = Play(clock, above.blocks[-1].text)
+        for earlier in above.rows:
+            if _number(earlier["at"]) < _number(at):
+                play.call(earlier["at"], earlier["call"])
+        event = play.call(at, row[head])
+        assert row == {head: row[head], "event": event, **play.cells(table.heads[2:])}
+
+
+def test_what_has_a_worked_example() -> None:
+    titles = {section.title for section, _ in (parameter.values for parameter in STORIES)}
+    assert titles >= _fields(PAGE.section("Modes").tables[0])
+    assert titles >= _fields(PAGE.section("Time controls").tables[0])
+    assert titles >= {"Overtime", "Unequal clocks", "Lag compensation", "Timeouts", "Warnings", "Pauses"}
+    assert titles >= {"A total beside the cycles", "Soft close"}
+
+
+# --- time controls -----------------------------------------------------------------------------------------
 
 
 def test_the_worked_numbers_of_the_time_controls(clock: Clock) -> None:
@@ -173,9 +252,253 @@ def test_the_worked_numbers_of_the_time_controls(clock: Clock) -> None:
             clock.call("sk_create", json.dumps(config))
             clock.call("sk_start")
             clock.at(_number(row["used"]))
-            event = _event(clock.call("sk_switch"))
+            event = clock.call("sk_switch")["payload"]["event"]
             bank = clock.state()["participants"][0]["total_time_ms"]
             assert row[head] == (f"{bank:,}" if event == "cycle.switched" else "out"), head
+
+
+CONTROLS: dict[str, dict[str, Any]] = {
+    "fischer": {},
+    "bronstein": {"delay_ms": 5},
+    "delay": {"delay_ms": 5},
+    "byoyomi": {"periods": 2, "period_ms": 5},
+    "canadian": {"moves": 2, "period_ms": 5},
+    "hourglass": {},
+    "stages": {"stages": [{"moves": 2, "time_ms": 1000}, {"time_ms": 0}]},
+    "none": {},
+}
+"""Each kind with what it needs."""
+
+
+def _create(clock: Clock, control: Any, *, bank: int | None = None, **config: Any) -> Any:
+    """The state of a new session of Anna and Ben with this time control and these banks, or the refusal."""
+    participants = [{"participant_id": PEOPLE[name], "total_time_ms": bank} for name in ("Anna", "Ben")]
+    config = {"sync_mode": "per_participant", "participants": participants, "time_control": control} | config
+    clock.client.delete(*GAME.all)
+    return clock.call("sk_create", json.dumps(config))
+
+
+def _create_kind(clock: Clock, kind: str, **parameters: Any) -> Any:
+    """The same with a time control of this kind, and with the banks that it does not bring along."""
+    bank = None if kind in {"stages", "none"} else 60_000
+    return _create(clock, {"kind": kind} | CONTROLS[kind] | parameters, bank=bank)
+
+
+def _refused(reply: Any) -> list[str]:
+    """The fields that a refusal names."""
+    assert isinstance(reply, errors.ValidationError), reply
+    return [detail["field"] for detail in reply.details]
+
+
+KINDS = {codes(row["kind"])[0]: row for row in PAGE.section("Time controls").tables[0].rows}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_time_control(clock: Clock, kind: str) -> None:
+    """Its parameters and their bounds, what `clock` shows of it, what it is as text."""
+    row = KINDS[kind]
+    source = (ROOT / "lua" / "controls" / f"{kind}.lua").read_text()
+    bounds = re.findall(rf"`(\w+)` \w \((\d+){TO}(\d+)[,;]([^)]*)\)", row["parameters"])
+    assert {name for name, *_ in bounds} == set(re.findall(r"\{ '(\w+)', \d+, \d+", source))
+    for name, low, high, default in bounds:
+        for value in (int(low), int(high)):
+            assert _create_kind(clock, kind, **{name: value})["time_control"][name] == value
+        for wrong in (int(low) - 1, int(high) + 1, int(low) + 0.5, low):
+            assert _refused(_create_kind(clock, kind, **{name: wrong})) == [f"time_control.{name}"]
+        without = _create_kind(clock, kind, **{name: None})
+        assert isinstance(without, errors.ValidationError) == ("required" in default)
+    assert _refused(_create_kind(clock, kind, sand=1)) == ["time_control.sand"]
+    state = _create_kind(clock, kind)
+    assert set(state["participants"][0]["clock"]) == set(codes(row["in `clock`"]))
+    for text in codes(row["as text"]):
+        assert _create(clock, text)["time_control"]["kind"] == kind
+
+
+def test_the_bounds_of_an_overtime(clock: Clock) -> None:
+    found = re.search(rf"`overtime_ms` X \((\d+){TO}(\d+)\)", PAGE.text)
+    assert found is not None
+    low, high = int(found[1]), int(found[2])
+    for kind in CONTROLS:
+        if kind == "none":
+            assert _refused(_create_kind(clock, kind, overtime_ms=low)) == ["time_control.overtime_ms"]
+            continue
+        state = _create_kind(clock, kind, overtime_ms=high)
+        assert state["participants"][0]["clock"]["overtime_used_ms"] == 0
+        for value in (low - 1, high + 1):
+            assert _refused(_create_kind(clock, kind, overtime_ms=value)) == ["time_control.overtime_ms"]
+
+
+STAGE = {codes(row["name"])[0]: row["value"] for row in PAGE.section("stages").tables[0].rows}
+FIRST, LAST = {"moves": 2, "time_ms": 1000}, {"time_ms": 0}
+
+
+def _create_stages(clock: Clock, *stages: dict[str, Any]) -> list[str]:
+    """The fields that are refused of a time control with these stages."""
+    reply = _create_kind(clock, "stages", stages=stages)
+    return [] if isinstance(reply, dict) else _refused(reply)
+
+
+def test_how_many_stages(clock: Clock) -> None:
+    few, many = map(int, re.findall(r"\d+", KINDS["stages"]["parameters"]))
+    for count in (few, many, many + 1):
+        stages = [FIRST] * (count - 1) + [{"time_ms": 1000}]
+        assert _create_stages(clock, *stages) == ([] if count <= many else ["time_control.stages"])
+    assert few == 1
+    assert _create_stages(clock) == ["time_control.stages"]
+
+
+def test_the_numbers_of_a_stage(clock: Clock) -> None:
+    assert list(STAGE) == ["moves", "time_ms", "kind"]
+    good, bad = _bounds(STAGE["moves"])
+    for moves in map(int, good):
+        assert _create_stages(clock, FIRST | {"moves": moves}, LAST) == []
+    for moves in map(int, bad[:2]):
+        assert _create_stages(clock, FIRST | {"moves": moves}, LAST) == ["time_control.stages.0.moves"]
+    assert _create_stages(clock, FIRST) == ["time_control.stages.0.moves"]
+    good, bad = _bounds(STAGE["time_ms"])
+    for time_ms in map(int, good):
+        assert _create_stages(clock, FIRST, {"time_ms": time_ms}) == []
+    for time_ms in map(int, bad[:2]):
+        assert _create_stages(clock, FIRST, {"time_ms": time_ms}) == ["time_control.stages.1.time_ms"]
+    least = int(re.findall(r"from (\d+)", STAGE["time_ms"])[0])
+    assert _create_stages(clock, FIRST | {"time_ms": least}, LAST) == []
+    assert _create_stages(clock, FIRST | {"time_ms": least - 1}, LAST) == ["time_control.stages.0.time_ms"]
+
+
+def test_the_kinds_of_a_stage(clock: Clock) -> None:
+    never, not_before_the_last = (set(codes(part)) for part in STAGE["kind"].split(";"))
+    for kind, own in CONTROLS.items():
+        before = _create_stages(clock, FIRST | {"kind": kind} | own, LAST)
+        assert (before == []) == (kind not in never | not_before_the_last), kind
+        at_the_end = _create_stages(clock, FIRST, LAST | {"kind": kind} | own)
+        assert (at_the_end == []) == (kind not in never), kind
+    assert _create_stages(clock, FIRST, LAST | {"overtime_ms": 5}) == ["time_control.stages.1.overtime_ms"]
+
+
+def test_who_has_to_bring_a_bank(clock: Clock) -> None:
+    for kind, own in CONTROLS.items():
+        brings = not isinstance(_create(clock, {"kind": kind} | own), errors.ValidationError)
+        assert brings == (kind in {"stages", "none"}), kind
+    assert _create(clock, "5+3", bank=300_000)["participants"][0]["total_time_ms"] == 300_000
+    fields = ["participants.0.total_time_ms", "participants.1.total_time_ms"]
+    assert _refused(_create(clock, "5+3", bank=300_001)) == fields
+    alone = [{"participant_id": PEOPLE["Anna"], "total_time_ms": 5000}]
+    assert _refused(_create(clock, {"kind": "hourglass"}, participants=alone)) == ["time_control"]
+
+
+def test_how_to_draw_periods(clock: Clock) -> None:
+    """The rule of the page against `now`, at every 500 ms."""
+    periods, period = 3, 10_000
+    control = {"kind": "byoyomi", "periods": periods, "period_ms": period}
+    _create(clock, control, bank=20_000)
+    clock.call("sk_start")
+    for ms in range(0, 50_000, 500):
+        clock.at(ms)
+        state = clock.state()
+        left = state["deadline_ms"] - state["server_time_ms"]
+        now = state["participants"][0]["clock"]["now"]
+        rest, count = left % period or period, math.ceil(left / period)
+        drawn = (rest, count) if left <= periods * period else (period, periods)
+        assert (now["period_remaining_ms"], now["periods_left"]) == drawn
+
+
+def test_the_members_of_clock(clock: Clock) -> None:
+    """They stand in the order of the page, and `now` has what the page says."""
+    rows = {codes(row["member of `clock`"])[0]: row["value"] for row in PAGE.section("State").tables[2].rows}
+    seen, of_now = set(), set()
+    for stages in (
+        [{"moves": 1, "time_ms": 1000, "kind": "byoyomi"} | CONTROLS["byoyomi"], {"time_ms": 0}],
+        [{"time_ms": 1000, "kind": "canadian"} | CONTROLS["canadian"]],
+    ):
+        control = {"kind": "stages", "stages": stages, "overtime_ms": 5}
+        _create(clock, control, lag_compensation=True)
+        (started,) = clock.call("sk_start")["payload"]["participants"]
+        running, waiting = (owner["clock"] for owner in clock.state()["participants"])
+        assert list(running) == [name for name in rows if name in running]
+        assert started["clock"] == waiting == {name: running[name] for name in running if name != "now"}
+        seen |= set(running)
+        of_now |= set(running["now"])
+    assert seen == set(rows)
+    assert of_now == set(codes(rows["now"]))
+
+
+def test_the_quota_of_lag_compensation(clock: Clock) -> None:
+    table = PAGE.section("Lag compensation").tables[0]
+    for row in table.rows:
+        bank, increment = _number(row["bank"]), _number(row["increment"])
+        control = {"kind": "fischer", "increment_ms": increment}
+        state = _create(clock, control, bank=bank, lag_compensation=True)
+        quota = state["participants"][0]["clock"]["quota_ms"]
+        gain = min(1000, 10 * int(2 * (bank + 40 * increment) / 1000 // 5) + 150)
+        assert quota == 3 * gain
+        assert (row["G"], row["quota at first"]) == (f"{gain:,}", f"{quota:,}")
+    stages = [{"moves": 1, "time_ms": 60_000, "increment_ms": 1000}, {"time_ms": 0, "increment_ms": 9000}]
+    state = _create(clock, {"kind": "stages", "stages": stages}, lag_compensation=True)
+    row = next(row for row in table.rows if (row["bank"], row["increment"]) == ("60,000", "1,000"))
+    assert state["participants"][0]["clock"]["quota_ms"] == _number(row["quota at first"])
+    assert _create(clock, "-", lag_compensation=True)["participants"][0]["clock"] == {}
+
+
+TEXTS, NORMAL, WRONG = (table.rows for table in PAGE.section("Time controls as text").tables)
+
+
+@pytest.mark.parametrize("row", TEXTS, ids=lambda row: row["text"])
+def test_a_text_stands_for(clock: Clock, row: dict[str, str]) -> None:
+    """Also in a session that has an increment of its own, and as the state shows it."""
+    (text,) = codes(row["text"])
+    (stands_for,) = codes(row["stands for"])
+    state = _create(clock, text, increment_ms=1000)
+    shown = json.loads(stands_for) | {"notation": text}
+    assert state["time_control"] == shown
+    assert list(state["time_control"])[-1] == "notation"
+    banks = [owner["total_time_ms"] for owner in state["participants"]]
+    assert [NONE if bank is None else f"{bank:,}" for bank in banks] == [row["bank"]] * 2
+    for same in (shown, {"notation": text}):
+        again = _create(clock, same, increment_ms=1000)
+        assert (again["time_control"], again["participants"]) == (shown, state["participants"])
+
+
+@pytest.mark.parametrize("row", NORMAL, ids=lambda row: row["text"])
+def test_a_text_has_a_normal_form(clock: Clock, row: dict[str, str]) -> None:
+    (text,), (normal,) = codes(row["text"]), codes(row["normal form"])
+    state = _create(clock, text)
+    assert state["time_control"]["notation"] == normal
+    again = _create(clock, normal)
+    assert (again["time_control"], again["participants"]) == (state["time_control"], state["participants"])
+
+
+@pytest.mark.parametrize("row", WRONG, ids=lambda row: row["text"])
+def test_a_text_is_refused_at_a_position(clock: Clock, row: dict[str, str]) -> None:
+    (text,) = codes(row["text"])
+    refused = [{"field": "time_control", "message": row["message"]}]
+    for control in (text, {"notation": text}):
+        assert _create(clock, control).details == refused
+    participants = [
+        {"participant_id": PEOPLE["Anna"]},
+        {"participant_id": PEOPLE["Ben"], "time_control": text},
+    ]
+    reply = _create(clock, "5", participants=participants)
+    assert reply.details == [{"field": "participants.1.time_control", "message": row["message"]}]
+
+
+def test_the_bounds_of_a_text(clock: Clock) -> None:
+    (found,) = re.findall(r"A number has at most (\d+) characters, a text (\d+)", PAGE.text)
+    characters, most = map(int, found)
+    number = "5." + "0" * (characters - 2)
+    assert _create(clock, number)["time_control"]["notation"] == "5"
+    assert "at position 1:" in str(_create(clock, number + "0"))
+    one = "1".zfill(characters)
+    longest = ":".join([f"{one}/{one}"] * 7 + [f"{one}+"])
+    longest += "0" * (most - len(longest))
+    assert _create(clock, longest)["time_control"]["kind"] == "stages"
+    assert f"at position {most + 1}:" in str(_create(clock, "0" + longest))
+
+
+def test_what_stands_beside_a_text(clock: Clock) -> None:
+    same = {"notation": "5+3", "kind": "fischer", "increment_ms": 3000, "overtime_ms": 5}
+    assert _create(clock, same)["time_control"] == same
+    another = _create(clock, {"notation": "5+3", "kind": "delay", "increment_ms": 2000})
+    assert sorted(_refused(another)) == ["time_control.increment_ms", "time_control.kind"]
 
 
 # --- the tables are complete -------------------------------------------------------------------------------
@@ -315,7 +638,7 @@ IN_GROUPS = {
     "groups": [{"group_id": GAME.session[8:], "total_time_ms": 60_000}],
 }
 OBJECTS: dict[str, dict[str, Any]] = {
-    "time_control": {"kind": "delay", "delay_ms": 5},
+    "time_control": {"kind": "fischer", "increment_ms": 5},
     "action_on_timeout": {"type": "notify"},
     "metadata": {},
 }
@@ -332,6 +655,8 @@ def _config_values(name: str, value: str) -> tuple[list[Any], list[Any]]:
     if value.startswith("object"):
         good = OBJECTS[name]
         bad: list[Any] = [[], 5, "x"]
+        if "or text" in value:
+            return [good, "1", None], bad
         if "10,240 bytes" in value:
             bad.append(good | {"more": "x" * 10_240})
         if "100 keys" in value:
@@ -383,7 +708,7 @@ def test_every_name_that_a_mode_a_control_and_a_timeout_may_have(clock: Clock) -
 def test_every_field_of_the_state(clock: Clock) -> None:
     clock.call("sk_create", json.dumps(IN_GROUPS))
     state = clock.call("sk_get", "EXPORT", keys=GAME.all[:1])
-    whole, owner = PAGE.section("State").tables
+    whole, owner, _ = PAGE.section("State").tables
     assert _fields(whole) == set(state)
     assert _fields(owner) == set(state["participants"][0]) | set(state["groups"][0])
 

@@ -14,7 +14,7 @@ import pytest
 from redis.crc import key_slot
 from structlog.testing import capture_logs
 
-from synckairos import keys, metrics
+from synckairos import keys, metrics, timekeeper
 from synckairos.keys import SessionKeys
 from synckairos.timekeeper import WINDOW
 from tests import servers
@@ -106,14 +106,14 @@ async def test_cycles_follow_one_another_without_anybody_asking(live: Parts) -> 
 
 async def test_warnings_come_at_their_moment_and_the_expiry_after_them(live: Parts) -> None:
     await live.timekeeper.start()
-    session_id = await game(live.sessions, seconds=1.2, warnings_ms=[1000, 900])
+    session_id = await game(live.sessions, seconds=2.2, warnings_ms=[2000, 1900])
     await ended(live, [session_id])
     found = (await events(live, session_id))[2:]
     assert [event["type"] for event in found] == ["TIME_WARNING", "TIME_WARNING", "TIME_EXPIRED"]
-    assert [event["payload"].get("warning_ms") for event in found] == [1000, 900, None]
+    assert [event["payload"].get("warning_ms") for event in found] == [2000, 1900, None]
     deadline = found[-1]["payload"]["expired_deadline_ms"]
-    assert found[0]["server_time_ms"] >= deadline - 1000
-    assert found[1]["server_time_ms"] >= deadline - 900
+    assert found[0]["server_time_ms"] >= deadline - 2000
+    assert found[1]["server_time_ms"] >= deadline - 1900
 
 
 async def test_a_pause_that_is_too_long_ends_by_itself(live: Parts) -> None:
@@ -158,26 +158,32 @@ async def test_a_meeting_ends_when_its_time_is_over_whoever_speaks(live: Parts) 
     assert last["payload"]["late_ms"] == last["server_time_ms"] - advanced["payload"]["deadline_ms"] >= 0
 
 
-async def test_an_alarm_that_gets_earlier_is_not_missed(live: Parts) -> None:
+async def test_an_alarm_that_gets_earlier_is_not_missed(live: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timekeeper, "SWEEP_EVERY_S", 36_000)  # it is the message that tells
     await live.timekeeper.start()
     session_id = await game(live.sessions, seconds=3600)
-    await asyncio.sleep(0.2)
+    channel = live.subscriptions._channels[keys.alarms(keys.partition(session_id)).encode()]
+    await eventually(lambda: channel.confirmed)
     participant = json.loads((await live.sessions.get(session_id)).raw)["active_participant_id"]
     adjusted = await live.sessions.adjust(session_id, participant=participant, set_ms=100)
     assert adjusted is not None
-    (last,) = await ended(live, [session_id], patience_s=0.9)  # sooner than a sweep would see it
+    (last,) = await ended(live, [session_id])
     assert last["payload"]["event"] == "session.expired"
 
 
 async def test_an_alarm_that_was_moved_is_called_when_it_is_due_and_not_before(live: Parts) -> None:
     await live.timekeeper.start()
-    session_id = await game(live.sessions, seconds=1.5)
-    await asyncio.sleep(1.1)
+    session_id = await game(live.sessions, seconds=2.4)
+    deadline = json.loads((await live.sessions.get(session_id)).raw)["deadline_ms"]
+    await eventually(lambda: session_id in live.timekeeper._partitions[keys.partition(session_id)].planned)
     await live.sessions.switch(session_id)
     await live.sessions.switch(session_id)
     await live.sessions.pause(session_id)
-    await asyncio.sleep(0.6)
-    assert (await live.sessions.get(session_id)).status == "paused"
+    state = await live.sessions.get(session_id)
+    while state.server_time_ms < deadline + 100:
+        await asyncio.sleep(0.1)
+        state = await live.sessions.get(session_id)
+    assert (state.status, state.version) == ("paused", 5)
     await live.sessions.resume(session_id)
     (last,) = await ended(live, [session_id])
     assert last["payload"]["late_ms"] >= 0
@@ -228,16 +234,16 @@ async def test_a_poisoned_alarm_harms_nobody_else_and_keeps_nobody_busy(live: Pa
 
 async def test_an_alarm_that_comes_early_is_called_again_and_not_in_a_busy_loop(live: Parts) -> None:
     await live.timekeeper.start()
-    await asyncio.sleep(0.2)
+    await live.clock.stop()
     before = calls("none")
-    # The offset is 300 ms ahead of the server: every call comes too early at first.
+    # The offset is a second ahead of the server: every call comes too early at first.
     for offset in set(live.clock._of_partition.values()):
-        offset.offset_ms += 300
+        offset.offset_ms += 1000
         offset._samples.clear()
     session_id = await game(live.sessions, seconds=1)
     (last,) = await ended(live, [session_id])
-    assert last["payload"]["late_ms"] < 500
-    assert calls("none") - before < 40
+    assert last["payload"]["late_ms"] >= 0
+    assert 1 <= calls("none") - before < 40
 
 
 async def test_a_server_that_restarts_loses_no_alarm() -> None:
@@ -269,11 +275,11 @@ async def test_a_cluster_has_its_alarms_called_on_every_node() -> None:
             ]
             assert 0 < len(left) < len(session_ids)
             for event in await ended(live, left):
-                assert event["payload"]["late_ms"] < 1000
+                assert event["payload"]["late_ms"] < 5000
 
 
 async def test_stopping_is_prompt(live: Parts) -> None:
     await live.timekeeper.start()
     await game(live.sessions, seconds=600)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(5):
         await live.timekeeper.stop()

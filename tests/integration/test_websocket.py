@@ -19,7 +19,7 @@ from synckairos import metrics
 from synckairos.api import socket as socket_module
 from synckairos.api.websocket import Conversation
 from tests import servers
-from tests.live import Service, Watcher, eventually, game, service, settings, versions
+from tests.live import Message, Service, Watcher, eventually, game, service, settings, versions
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -308,8 +308,10 @@ async def test_ping_tells_the_server_clock(live: Service, redis: servers.Server)
             pong = await client.ask(type="PING", t1=t1)
             after = await direct.time()
             assert pong == {"v": 1, "type": "PONG", "t1": t1, "t2": pong["t2"], "t3": pong["t3"]}
-            assert before[0] * 1000 + before[1] / 1000 - 20 <= pong["t2"] <= pong["t3"]
-            assert pong["t3"] <= after[0] * 1000 + after[1] / 1000 + 20
+            # In whole milliseconds, give or take what a busy machine makes of the measurement.
+            slack = 2 + live.app.ctx.clock.uncertainty_ms()
+            assert before[0] * 1000 + before[1] / 1000 - slack <= pong["t2"] <= pong["t3"]
+            assert pong["t3"] <= after[0] * 1000 + after[1] / 1000 + slack
 
 
 async def test_clock_is_taken_without_an_answer(live: Service) -> None:
@@ -359,10 +361,12 @@ async def test_reconnect_under_traffic_skips_and_repeats_nothing(live: Service) 
     session_id = await game(live.sessions)
     epoch = (await live.sessions.get(session_id)).epoch
 
-    async def traffic() -> None:
-        for _ in range(200):
-            await live.sessions.switch(session_id)
+    async def traffic() -> int:
+        while going:
+            last = await live.sessions.switch(session_id)
+        return last.version
 
+    going = True
     async with live.follow(session_id) as client:
         switching = asyncio.create_task(traffic())
         for last_known in (2, 5, 2):
@@ -376,11 +380,11 @@ async def test_reconnect_under_traffic_skips_and_repeats_nothing(live: Service) 
             )
             if seen[0]["type"] != "STATE_SYNC":
                 assert seen[0]["version"] == last_known + 1
-        await switching
-        seen = [await client.next()]
-        while seen[-1]["version"] < 202:
+        going = False
+        last = await switching
+        while seen[-1]["version"] < last:
             seen.append(await client.next())
-        assert versions(seen) == list(range(seen[0]["version"], 203))
+        assert versions(seen) == list(range(seen[0]["version"], last + 1))
 
 
 async def test_a_reconnect_that_is_refused_loses_nothing(live: Service) -> None:
@@ -388,8 +392,9 @@ async def test_a_reconnect_that_is_refused_loses_nothing(live: Service) -> None:
     async with live.follow(session_id) as client:
         await client.say(type="RECONNECT", epoch="1")
         change = await live.sessions.switch(session_id)
-        assert (await client.next())["type"] == "ERROR"
-        assert await client.text() == change.raw
+        texts = [await client.text() for _ in range(2)]  # in whichever order
+        texts.remove(change.raw)
+        assert json.loads(texts[0])["type"] == "ERROR"
 
 
 async def test_a_client_in_a_hurry_is_heard(live: Service) -> None:
@@ -444,10 +449,10 @@ async def test_text_that_is_no_utf8_closes_1007(live: Service) -> None:
 async def test_a_silent_client_is_let_go_after_its_second_ping(
     live: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket_module, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(socket_module, "HEARTBEAT_S", 0.25)
     session_id = await game(live.sessions)
     async with live.follow(session_id) as client:
-        await asyncio.sleep(0.6)  # it answers its pings by itself
+        await asyncio.sleep(1)  # it answers its pings by itself
         assert (await client.ask(type="PING", t1=1))["type"] == "PONG"
         send = client.socket.protocol.send_frame
         monkeypatch.setattr(
@@ -506,10 +511,19 @@ async def test_limits_of_connections_and_messages(redis: servers.Server) -> None
         async with running.follow(
             session_id, additional_headers={"X-Forwarded-For": "198.51.100.9"}
         ) as client:
-            answers = [await client.ask(type="SWITCH", request_id=f"fast-{number}") for number in range(11)]
-            assert [answer["type"] for answer in answers] == ["ACK"] * 10 + ["ERROR"]
-            assert answers[-1]["error"]["code"] == "RATE_LIMIT_EXCEEDED"
-            assert answers[-1]["request_id"] == "fast-10"
+            for number in range(60):
+                await client.say(type="SWITCH", request_id=f"fast-{number}")
+            answers: list[Message] = []
+            while len(answers) < 60:
+                message = await client.next()
+                if "payload" not in message:
+                    answers.append(message)
+            assert [answer["request_id"] for answer in answers] == [f"fast-{n}" for n in range(60)]
+            # Ten at once, and one more after each tenth of a second, until one is too many.
+            passed = [answer["type"] for answer in answers].index("ERROR")
+            assert passed >= 10
+            assert {answer["type"] for answer in answers[:passed]} == {"ACK"}
+            assert {answer["error"]["code"] for answer in answers[passed:]} == {"RATE_LIMIT_EXCEEDED"}
 
 
 async def test_close_codes_that_clients_make_up_make_no_metrics(live: Service) -> None:

@@ -55,7 +55,11 @@ class Clock:
 
 
 def new_clock(bank: int, rules: tuple[Rule, ...], *, overtime_ms: int, staged: bool, lag: bool) -> Clock:
-    """A clock as it is when the session is created or its owner joins."""
+    """A clock as it is when the session is created or its owner joins.
+
+    Reading: a clock without end needs no lag quota.
+    """
+    lag = lag and rules[0].kind != "none"
     gain = quota_gain(bank, rules[0]) if lag else 0
     clock = Clock(bank, rules, overtime_ms, staged, quota_ms=3 * gain if lag else None, quota_gain_ms=gain)
     return _enter_stage(clock, 0)
@@ -73,48 +77,49 @@ def grace(clock: Clock) -> int:
     return min(clock.quota_ms or 0, LAG_GRACE_MS)
 
 
-def reserve(clock: Clock, *, delay: bool = True) -> int:
+def reserve(clock: Clock, *, since: int = 0) -> int:
     """What a cycle may use beyond the bank before overtime: the delay, the periods, or the rest of the
     block."""
     rule = clock.rule
     if rule.kind == "delay":
-        return rule.delay_ms if delay else 0
+        return max(0, rule.delay_ms - since)
     if rule.kind == "byoyomi":
         return clock.periods_left * rule.period_ms
     return clock.block_ms if rule.kind == "canadian" else 0
 
 
-def budget(clock: Clock, *, delay: bool = True) -> int:
-    """All that a cycle may use. `delay=False`: this cycle's delay is already gone.
+def budget(clock: Clock, *, since: int = 0) -> int:
+    """All that a cycle may use of this clock, which has been running since `since` ms of it: not from the start
+    where it stood at zero and was given time. The delay is the first part of the cycle all the same.
 
     Reading: overtime is one allowance; a bank already in debt has that much less of it left (the bank never
     passes -X)."""
-    return clock.bank + reserve(clock, delay=delay) + clock.overtime_ms
+    return clock.bank + reserve(clock, since=since) + clock.overtime_ms
 
 
-def remaining(clock: Clock, run: int = 0, *, delay: bool = True) -> int:
+def remaining(clock: Clock, run: int = 0, *, since: int = 0) -> int:
     """What the clock shows after `run` ms: the budget without overtime less the running time; of an expired
     one 0 or -X."""
-    return -clock.overtime_ms if clock.expired else budget(clock, delay=delay) - clock.overtime_ms - run
+    return -clock.overtime_ms if clock.expired else budget(clock, since=since) - clock.overtime_ms - run
 
 
-def overtime_used(clock: Clock, u: int, *, delay: bool = True) -> int:
+def overtime_used(clock: Clock, u: int, *, since: int = 0) -> int:
     """How much of `u` came out of the overtime."""
-    return u - max(0, min(u, clock.bank + reserve(clock, delay=delay)))
+    return u - max(0, min(u, clock.bank + reserve(clock, since=since)))
 
 
-def drawn(clock: Clock, run: int, *, delay: bool = True) -> int:
+def drawn(clock: Clock, run: int, *, since: int = 0) -> int:
     """What `run` ms have taken out of the bank so far."""
-    free = clock.rule.delay_ms if clock.rule.kind == "delay" and delay else 0
+    free = max(0, clock.rule.delay_ms - since) if clock.rule.kind == "delay" else 0
     return max(0, run - free)
 
 
-def charge(clock: Clock, u: int, *, delay: bool = True) -> Clock:
+def charge(clock: Clock, u: int, *, since: int = 0) -> Clock:
     """The clock after a cycle of `u` ms (at most the budget), nothing credited. Using up the budget expires
     it."""
     if clock.endless:
         return clock
-    rule, bank, full = clock.rule, clock.bank, budget(clock, delay=delay)
+    rule, bank, full = clock.rule, clock.bank, budget(clock, since=since)
     expired = clock.expired or u >= full
     if rule.kind in {"byoyomi", "canadian"}:
         # Below zero the bank counts as empty and keeps its debt: periods and blocks do not pay it.
@@ -127,7 +132,7 @@ def charge(clock: Clock, u: int, *, delay: bool = True) -> Clock:
         else:
             clock = replace(clock, periods_left=max(0, clock.periods_left - over // rule.period_ms))
     else:
-        bank -= drawn(clock, u, delay=delay)
+        bank -= drawn(clock, u, since=since)
     return replace(clock, bank=bank, expired=expired)
 
 
@@ -161,14 +166,14 @@ def with_lag(clock: Clock, credit_ms: int) -> Clock:
 
 
 def adjust(
-    clock: Clock, run: int, *, set_ms: int | None, add_ms: int | None, delay: bool = True
+    clock: Clock, run: int, *, set_ms: int | None, add_ms: int | None, since: int = 0
 ) -> tuple[Clock, int]:
     """The clock with its bank set or moved at a moment when its cycle has run `run` ms (0 when idle), and
     the change.
 
     Reading: taking time stops at a bank that reads zero; it touches neither delay, periods, block nor
     overtime, and one that already reads less keeps what it has."""
-    gone = drawn(clock, run, delay=delay)
+    gone = drawn(clock, run, since=since)
     if set_ms is not None:
         bank = gone + set_ms
     else:
@@ -211,15 +216,15 @@ def face(clock: Clock) -> dict[str, int]:
     return shown
 
 
-def face_now(clock: Clock, run: int, *, delay: bool = True) -> dict[str, int]:
+def face_now(clock: Clock, run: int, *, since: int = 0) -> dict[str, int]:
     """The same for a cycle that has run `run` ms: what would be left if it were charged now; empty where the
     control has nothing of the kind.
 
     Reading: a period that is just used up is gone, and the next one is whole; the last one leaves 0.
     """
     rule = clock.rule
-    u = 0 if clock.expired or clock.endless else min(run, budget(clock, delay=delay))
-    charged = charge(clock, u, delay=delay)
+    u = 0 if clock.expired or clock.endless else min(run, budget(clock, since=since))
+    charged = charge(clock, u, since=since)
     shown: dict[str, int] = {}
     if rule.kind == "byoyomi":
         over = max(0, u - max(0, clock.bank))

@@ -88,6 +88,7 @@ class Config:
     increment_ms: int = 0
     max_ms: int | None = None
     control: Control | None = None
+    given_control: Any = None
     lag: bool = False
     auto_advance: bool = False
     action: dict[str, Any] = field(default_factory=dict)
@@ -181,6 +182,7 @@ def parse_config(source: Any, key_id: str) -> tuple[Config, list[str]]:
     c.players_may_pause = bad.boolean(source, "players_may_pause")
     if c.mode and not c.owned and c.lag:
         bad.append("lag_compensation")
+    c.given_control = source.get("time_control")
     c.control = parse_control(
         source.get("time_control"), "time_control", c, bad, allowed=c.owned or not c.mode
     )
@@ -212,23 +214,31 @@ def _participant(source: dict[str, Any], path: str, index: int, c: Config, bad: 
     )
     member.group = bad.uuid(source, "group_id", path, need=c.mode == "per_group")
     member.bank = bad.integer(source, "total_time_ms", SECOND, DAY, path)
-    allowed = c.owned or not c.mode
+    allowed = c.mode in {"per_participant", ""}
     member.control = parse_control(source.get("time_control"), path + "time_control", c, bad, allowed=allowed)
     if c.mode == "per_participant":
-        _bank(member, source, path, c, bad)
+        _bank(member, source.get("time_control"), path, c, bad)
     return member
 
 
-def _bank(member: Member, source: dict[str, Any], path: str, c: Config, bad: Problems) -> None:
+def _bank(member: Member, own: Any, path: str, c: Config, bad: Problems) -> None:
     """An owner's bank: its own, or the one its control brings; both only when they agree. A clock without end
-    has none."""
-    control = member.control or c.control
+    has none. `own` is the owner's `time_control` as it was given; what is missing beside a wrong one that
+    would bring it is not named."""
+    control = c.control if own is None else member.control
     if control is not None and control.banks:
         if member.bank is not None and member.bank != control.bank:
             bad.append(path + "total_time_ms")
         member.bank = control.bank
-    elif member.bank is None and (source.get("total_time_ms") is None):
+    elif member.bank is None and not _brings_bank(c.given_control if own is None else own):
         bad.append(path + "total_time_ms")
+
+
+def _brings_bank(given: Any) -> bool:
+    """Whether a control that may be wrong is of a sort that brings its bank with it."""
+    if isinstance(given, dict):
+        return given.get("notation") is not None or given.get("kind") in ("stages", "none")
+    return isinstance(given, str)
 
 
 def _members(source: dict[str, Any], c: Config, bad: Problems) -> None:
@@ -243,6 +253,7 @@ def _members(source: dict[str, Any], c: Config, bad: Problems) -> None:
     ]
     _unique(bad, "participants", "participant_id", [m.id for m in c.participants], "")
     _unique(bad, "participants", "participant_index", [m.index for m in c.participants], -1)
+    given: dict[str, Any] = {}
     for i, entry in enumerate(bad.objects(source, "groups")):
         if entry is None:
             continue
@@ -250,11 +261,12 @@ def _members(source: dict[str, Any], c: Config, bad: Problems) -> None:
         bad.known(entry, ["group_id", "total_time_ms", "time_control"], path)
         group = Member(bad.uuid(entry, "group_id", path, need=True) or "")
         group.bank = bad.integer(entry, "total_time_ms", SECOND, DAY, path)
-        allowed = c.owned or not c.mode
+        allowed = c.mode in {"per_group", ""}
         group.control = parse_control(
             entry.get("time_control"), path + "time_control", c, bad, allowed=allowed
         )
         c.groups.append(group)
+        given[group.id] = entry.get("time_control")
     _unique(bad, "groups", "group_id", [g.id for g in c.groups], "")
     known = {g.id for g in c.groups}
     if source.get("groups") is None:
@@ -276,14 +288,22 @@ def _members(source: dict[str, Any], c: Config, bad: Problems) -> None:
                 control = group.control or c.control
                 if control is None or not control.banks:
                     group.bank = sum(b for b in banks if b is not None)
-            _bank(group, {"total_time_ms": group.bank}, f"groups.{i}.", c, bad)
-    owners = c.groups if c.mode == "per_group" else c.participants
-    hourglass = any(r.kind == "hourglass" for o in owners if (t := o.control or c.control) for r in t.rules)
-    if hourglass and len(owners) < 2 and c.owned:
-        bad.append("time_control")
+            _bank(group, given.get(group.id), f"groups.{i}.", c, bad)
+    _hourglass(c, bad)
     c.active = bad.uuid(source, "active_participant_id")
     if c.active is not None and c.active not in {m.id for m in c.participants}:
         bad.append("active_participant_id")
+
+
+def _hourglass(c: Config, bad: Problems) -> None:
+    """Sand needs somebody to go to."""
+    name, owners = ("groups", c.groups) if c.mode == "per_group" else ("participants", c.participants)
+    if not c.owned or len(owners) >= 2:
+        return
+    for i, owner in enumerate(owners):
+        control = owner.control or c.control
+        if control is not None and any(rule.kind == "hourglass" for rule in control.rules):
+            bad.append(f"{name}.{i}.time_control" if owner.control else "time_control")
 
 
 def _unique(bad: Problems, name: str, key: str, values: list[Any], void: Any) -> None:

@@ -284,13 +284,13 @@ class Model:
         if s.time_up(now):
             return expire(s, now)
         extra: Json = {"suspicious": "too_fast"} if s.cycle.ran(now) <= SUSPICIOUS_MS else {}
-        run, delay = s.run(now), s.delay_left()
+        run, since = s.run(now), s.since()
         if clock is None:
             s.charge(run, run)
         elif not clock.expired:
             saved = min(options.get("LAG", 0), clock.quota_ms or 0, run)
             u = run - saved
-            full = run if clock.endless else clocks.budget(clock, delay=delay)
+            full = run if clock.endless else clocks.budget(clock, since=since)
             if u >= full and not clock.endless:
                 return expire(s, now)
             s.charge(min(run, full), u)
@@ -298,8 +298,8 @@ class Model:
             s.ticking = clocks.with_lag(clocks.credit(clock, u, s.ticking), saved)
             if clock.quota_ms is not None and "LAG" in options:
                 extra["lag_credit_ms"] = saved
-            if clocks.overtime_used(clock, u, delay=delay) and not clock.endless:
-                extra["overtime_used_ms"] = clocks.overtime_used(clock, u, delay=delay)
+            if clocks.overtime_used(clock, u, since=since) and not clock.endless:
+                extra["overtime_used_ms"] = clocks.overtime_used(clock, u, since=since)
         following = s.participants[options["NEXT"]] if "NEXT" in options else s.following()
         assert following is not None
         s.close(now)
@@ -328,14 +328,14 @@ class Model:
             ran = s.run(now) if s.cycle is not None else 0
             clock, s.max_ms = Clock(ran), s.time_used + ran
         run = s.run(now) if current and s.cycle is not None and not clock.expired else 0
-        delay = s.delay_left() if current else True
+        since = s.since() if current else 0
         if current and s.time_up(now):
             return expire(s, now)
-        left = s.remaining(now) if current else clocks.remaining(clock, run, delay=delay)
+        left = s.remaining(now) if current else clocks.remaining(clock, run, since=since)
         if "WITHIN" in options and left is not None and left >= options["WITHIN"]:
             return None
         changed, by = clocks.adjust(
-            clock, run, set_ms=options.get("SET"), add_ms=options.get("ADD"), delay=delay
+            clock, run, set_ms=options.get("SET"), add_ms=options.get("ADD"), since=since
         )
         if current and s.cycle is not None:
             s.ticking = changed
@@ -419,7 +419,7 @@ def expire(s: Session, now: int) -> tuple[str, Json]:
     assert clock is not None
     assert deadline is not None
     assert cycle is not None
-    full, delay = clocks.budget(clock, delay=s.delay_left()), s.delay_left()
+    full, since = clocks.budget(clock, since=s.since()), s.since()
     up = deadline + clocks.grace(clock)
     late = max(0, now - up)
     at = now if late > TOLERATED_LATE_MS else min(up, now)
@@ -437,8 +437,8 @@ def expire(s: Session, now: int) -> tuple[str, Json]:
         s.finish("expired", deadline)
         s.expired_by = active.id
         return "session.expired", extra | {"expired_clock": "total"}
-    if clocks.overtime_used(clock, full, delay=delay):
-        extra["overtime_used_ms"] = clocks.overtime_used(clock, full, delay=delay)
+    if clocks.overtime_used(clock, full, since=since):
+        extra["overtime_used_ms"] = clocks.overtime_used(clock, full, since=since)
     s.charge(full, full)
     kind = action["type"]
     if kind == "notify" and not (s.config.cycle_clock and s.config.auto_advance):

@@ -15,7 +15,7 @@ with an increment, or has stages, and its first time is a whole number of at lea
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -24,22 +24,25 @@ Json = dict[str, Any]
 MINUTE, SECOND, DAY = 60_000, 1000, 86_400_000
 PGN_FROM = 180
 MOST_STAGES = 8
+MOST_CHARACTERS = 12
 
 
 class Misread(Exception):
-    """A text that is no time control, and the 1-based position of what does not fit or is out of bounds."""
+    """A text that is no time control, and the 1-based positions of what is wrong: the first character that
+    does not fit, or else each number out of bounds."""
 
-    def __init__(self, position: int) -> None:
-        super().__init__(f"at position {position}")
-        self.position = position
+    def __init__(self, *positions: int) -> None:
+        super().__init__(f"at {positions}")
+        self.positions = sorted(set(positions))
 
 
 @dataclass(slots=True)
 class Reader:
-    """A text and how far it has been read."""
+    """A text, how far it has been read, and where its numbers are out of bounds."""
 
     text: str
     at: int = 0
+    wrong: list[int] = field(default_factory=list)
 
     def take(self, literal: str) -> bool:
         """Read the literal if it comes next."""
@@ -57,29 +60,41 @@ class Reader:
         found, self.at = self.text[self.at : end], end
         return found
 
+    def within(self, value: int, low: int, high: int, position: int) -> int:
+        """The value, remembered as wrong when it is out of bounds."""
+        if not low <= value <= high:
+            self.wrong.append(position)
+        return value
+
+    def number(self, *, decimals: bool = False) -> tuple[str, str]:
+        """A number of a length that anybody would write, as its digits before and after the point."""
+        position = self.at + 1
+        before = self.digits()
+        point = decimals and self.take(".")
+        after = self.digits() if point else ""
+        if len(before) + len(after) + point > MOST_CHARACTERS:
+            raise Misread(position)
+        return before, after
+
     def whole(self, low: int, high: int) -> int:
         """A whole number within bounds."""
         position = self.at + 1
-        value = int(self.digits())
-        if not low <= value <= high:
-            raise Misread(position)
-        return value
+        return self.within(int(self.number()[0]), low, high, position)
 
     def time(self, low: int, *, pgn: bool) -> int:
         """Minutes, or PGN's seconds, as at least `low` ms and at most a day."""
         position = self.at + 1
-        before = self.digits()
-        after = self.digits() if not pgn and self.take(".") else ""
+        before, after = self.number(decimals=not pgn)
         unit = SECOND if pgn else MINUTE
-        ms = int(before + after) * unit // 10 ** len(after)
-        if not low <= ms <= DAY:
-            raise Misread(position)
-        return ms
+        ms: int = int(before + after) * unit // 10 ** len(after)
+        return self.within(ms, low, DAY, position)
 
     def end(self) -> None:
-        """Nothing may follow."""
+        """Nothing may follow, and nothing may be out of bounds."""
         if self.at < len(self.text):
             raise Misread(self.at + 1)
+        if self.wrong:
+            raise Misread(*self.wrong)
 
 
 def read(text: str) -> tuple[Json, int | None, str]:
@@ -141,7 +156,7 @@ def _single(reader: Reader, *, pgn: bool) -> tuple[Json, int]:
 def _added(reader: Reader, *, pgn: bool) -> Json:
     """What follows the plus: an increment, periods, or moves in a block."""
     start = reader.at
-    reader.digits()
+    reader.number()
     if not pgn and reader.text[reader.at : reader.at + 1] in {"x", "/"}:
         many = "periods" if reader.text[reader.at] == "x" else "moves"
         reader.at = start
@@ -161,7 +176,7 @@ def _staged(reader: Reader, *, pgn: bool) -> Json:
         here = reader.at
         last = _shape(reader.text[here:]) != "stages"
         if len(stages) == MOST_STAGES:
-            raise Misread(here + 1)
+            reader.wrong.append(here + 1)
         stage: Json = {}
         if not last:
             stage["moves"] = reader.whole(1, 1000)

@@ -179,12 +179,9 @@ class Session:
         else:
             self.clock = clock
 
-    def delay_left(self) -> bool:
-        """Whether this cycle's delay still counts.
-
-        Reading: a cycle has one delay; a clock that ran out in it and got time again has none left.
-        """
-        return self.cycle is not None and self.cycle.since == 0
+    def since(self) -> int:
+        """The running time of the cycle at which its clock began to count."""
+        return 0 if self.cycle is None else self.cycle.since
 
     def run(self, now: int) -> int:
         """How long the current clock has been running in this cycle."""
@@ -201,7 +198,7 @@ class Session:
         clock, cycle = self.ticking, self.cycle
         if self.status != "running" or clock is None or cycle is None or clock.expired or clock.endless:
             return None
-        return cycle.start + cycle.since + clocks.budget(clock, delay=self.delay_left())
+        return cycle.start + cycle.since + clocks.budget(clock, since=self.since())
 
     def total_ends(self) -> int | None:
         """When the session's own budget ends, where it has one beside the cycles' clock."""
@@ -220,7 +217,7 @@ class Session:
         clock, cycle = self.ticking, self.cycle
         if clock is None or cycle is None or clock.endless:
             return None
-        left = clocks.remaining(clock, self.run(now), delay=self.delay_left())
+        left = clocks.remaining(clock, self.run(now), since=self.since())
         if self.total_left is None or clock.expired:
             return left
         return min(left, self.total_left - cycle.ran(now))
@@ -290,7 +287,7 @@ class Session:
         assert cycle is not None
         assert party is not None
         if clock is not None:
-            self.ticking = clocks.charge(clock, u, delay=self.delay_left())
+            self.ticking = clocks.charge(clock, u, since=self.since())
         cycle.spent += u
         for counter in self.counters(party):
             counter.time_used += used
@@ -316,13 +313,14 @@ class Session:
     def cut(self, now: int) -> None:
         """End the running cycle early: charged at most its budget, counted, not credited.
 
-        Reading: no move is counted, no block or stage begins, and an hourglass hands nothing over.
+        Reading: no move is counted, no block or stage begins, and an hourglass hands nothing over; nothing is
+        used beyond the session's own budget.
         """
-        clock = self.ticking
+        clock, total_ends = self.ticking, self.total_ends()
         if clock is None or not clock.expired:
-            run = self.run(now)
+            run = self.run(now if total_ends is None else min(now, total_ends))
             if clock is not None and not clock.endless:
-                run = min(run, clocks.budget(clock, delay=self.delay_left()))
+                run = min(run, clocks.budget(clock, since=self.since()))
             self.charge(run, run)
         self.close(now)
 

@@ -20,18 +20,7 @@ BANKS = [1000, 1001, 2000, 5000, 10_000, 60_000]
 SHORT = [1, 10, 500, 1000, 2000, 5000]
 STAGE_KINDS = ["fischer", "bronstein", "delay", "byoyomi", "hourglass", "canadian"]
 # As often as they have cases of their own.
-KINDS = [
-    *STAGE_KINDS,
-    "byoyomi",
-    "canadian",
-    "hourglass",
-    "stages",
-    "stages",
-    "stages",
-    "text",
-    "text",
-    "none",
-]
+KINDS = [*STAGE_KINDS, "byoyomi", "canadian", "hourglass", *["stages"] * 3, "text", "text", "none"]
 
 
 def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

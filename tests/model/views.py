@@ -25,12 +25,9 @@ def show_party(s: Session, party: Party, now: int, *, live: bool = False) -> Jso
     face: Json | None = None if clock is None else {**clocks.face(clock)}
     if clock is not None and active is not None and s.owner_of(active) is party:
         left = s.remaining(now)
-        if (
-            live
-            and face is not None
-            and (now_face := clocks.face_now(clock, s.run(now), delay=s.delay_left()))
-        ):
-            face["now"] = now_face
+        at_this_moment = clocks.face_now(clock, s.run(now), since=s.since())
+        if live and face is not None and at_this_moment:
+            face["now"] = at_this_moment
     shown: Json = {
         "total_time_ms": None if clock is None or clock.endless else clock.bank,
         "time_used_ms": party.time_used,

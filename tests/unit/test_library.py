@@ -46,8 +46,7 @@ def test_the_payload_names_the_library_and_its_version() -> None:
 
 
 def test_every_module_is_in_it_once_and_in_order() -> None:
-    manifest = (library._folder() / "manifest").read_text().splitlines()
-    modules = [line.split("#")[0].strip() for line in manifest if line.split("#")[0].strip()]
+    modules = library._modules(library._folder())
     names = [module.removesuffix(".lua").replace("/", "_") for module in modules]
     assert re.findall(r"^local (\w+) = \(function\(\)$", Library.assemble().payload, re.MULTILINE) == names
     files = {str(file.relative_to(library._folder())) for file in library._folder().rglob("*.lua")}

@@ -343,10 +343,12 @@ def _filled_in(reader: Reader, config: dict[str, msgspec.Raw]) -> tuple[dict[str
 
 
 def _of_what_is_given(config: dict[str, msgspec.Raw], problems: list[Any]) -> list[Any]:
-    """Those problems that are about something in the config: what is not there, a preset might have had."""
+    """Those problems that no preset can help: what is not there, it might have had, but for who takes part."""
     given = decoded(_text(config))
 
     def is_given(path: str) -> bool:
+        if path in given or path == "participants" or path.endswith(".participant_id"):
+            return True
         value = given
         try:
             for part in path.split("."):

@@ -1,0 +1,372 @@
+"""Time controls as text: what they mean, that they come back as they are, and where a wrong one goes wrong.
+
+The library is asked by creating a session; beside it stands a parser of its own (`notation.py`)."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.model import notation
+from tests.model.driver import Driver
+from tests.model.tables import SESSION, START, Json, LibraryTable, create, players
+
+MINUTE = 60_000
+
+
+def stages(*found: tuple[int | None, int, int]) -> Json:
+    """Stages of moves, minutes and increment (s)."""
+    return {
+        "kind": "stages",
+        "stages": [
+            ({} if moves is None else {"moves": moves})
+            | {"time_ms": minutes * MINUTE, "kind": "fischer", "increment_ms": seconds * 1000}
+            for moves, minutes, seconds in found
+        ],
+    }
+
+
+def fischer(seconds: int) -> Json:
+    return {"kind": "fischer", "increment_ms": seconds * 1000}
+
+
+READ: list[tuple[str, Json, int | None, str]] = [
+    ("5", fischer(0), 5 * MINUTE, "5"),
+    ("5+3", fischer(3), 5 * MINUTE, "5+3"),
+    ("1+0", fischer(0), MINUTE, "1+0"),
+    ("05+03", fischer(3), 5 * MINUTE, "5+3"),
+    ("0.5", fischer(0), 30_000, "0.5"),
+    ("0.50+1", fischer(1), 30_000, "0.5+1"),
+    ("1.0", fischer(0), MINUTE, "1"),
+    ("0.01667", fischer(0), 1000, "0.01667"),
+    ("0.016683", fischer(0), 1000, "0.01667"),
+    ("0.016684", fischer(0), 1001, "0.01669"),
+    ("0.0167", fischer(0), 1002, "0.0167"),
+    ("1440", fischer(0), 1440 * MINUTE, "1440"),
+    ("40/90:30+30", stages((40, 90, 30), (None, 30, 30)), 90 * MINUTE, "40/90:30+30"),
+    ("40/90+30:30+30", stages((40, 90, 30), (None, 30, 30)), 90 * MINUTE, "40/90:30+30"),
+    ("40/90+0:30+0", stages((40, 90, 0), (None, 30, 0)), 90 * MINUTE, "40/90:30"),
+    (
+        "40/90+30:20/60+15:30",
+        stages((40, 90, 30), (20, 60, 15), (None, 30, 0)),
+        90 * MINUTE,
+        "40/90+30:20/60+15:30",
+    ),
+    ("40/90+0:30+30", stages((40, 90, 0), (None, 30, 30)), 90 * MINUTE, "40/90+0:30+30"),
+    ("40/120:20/60:30", stages((40, 120, 0), (20, 60, 0), (None, 30, 0)), 120 * MINUTE, "40/120:20/60:30"),
+    ("1/1:0", stages((1, 1, 0), (None, 0, 0)), MINUTE, "1/1:0"),
+    ("10d5", {"kind": "delay", "delay_ms": 5000}, 10 * MINUTE, "10d5"),
+    ("90d0", {"kind": "delay", "delay_ms": 0}, 90 * MINUTE, "90d0"),
+    ("300d5", {"kind": "delay", "delay_ms": 5000}, 300 * MINUTE, "300d5"),
+    ("10b5", {"kind": "bronstein", "delay_ms": 5000}, 10 * MINUTE, "10b5"),
+    ("10+5x30", {"kind": "byoyomi", "periods": 5, "period_ms": 30_000}, 10 * MINUTE, "10+5x30"),
+    ("300+5x30", {"kind": "byoyomi", "periods": 5, "period_ms": 30_000}, 300 * MINUTE, "300+5x30"),
+    ("10+25/300", {"kind": "canadian", "moves": 25, "period_ms": 300_000}, 10 * MINUTE, "10+25/300"),
+    ("hourglass 5", {"kind": "hourglass"}, 5 * MINUTE, "hourglass 5"),
+    # PGN: by its word, by its signs, or by a first time that nobody plays in minutes.
+    ("pgn 300", fischer(0), 5 * MINUTE, "5"),
+    ("pgn 300+3", fischer(3), 5 * MINUTE, "5+3"),
+    ("pgn 1", fischer(0), 1000, "0.01667"),
+    ("pgn 40/5400:1800+30", stages((40, 90, 30), (None, 30, 30)), 90 * MINUTE, "40/90:30+30"),
+    ("pgn 1/60:60+1", stages((1, 1, 1), (None, 1, 1)), MINUTE, "1/1:1+1"),
+    ("300+3", fischer(3), 5 * MINUTE, "5+3"),
+    ("180+2", fischer(2), 3 * MINUTE, "3+2"),
+    ("179+2", fischer(2), 179 * MINUTE, "179+2"),
+    ("300", fischer(0), 300 * MINUTE, "300"),
+    ("40/5400:1800+30", stages((40, 90, 30), (None, 30, 30)), 90 * MINUTE, "40/90:30+30"),
+    ("40/7200:3600", stages((40, 120, 0), (None, 60, 0)), 120 * MINUTE, "40/120:60"),
+    ("40/179:30", stages((40, 179, 0), (None, 30, 0)), 179 * MINUTE, "40/179:30"),
+    ("*180", {"kind": "hourglass"}, 3 * MINUTE, "hourglass 3"),
+    ("-", {"kind": "none"}, None, "-"),
+    # Long games in minutes keep a decimal, so that they are not read as seconds.
+    ("300.0+3", fischer(3), 300 * MINUTE, "300.0+3"),
+    ("pgn 18000+3", fischer(3), 300 * MINUTE, "300.0+3"),
+    ("pgn 18000+0", fischer(0), 300 * MINUTE, "300.0+0"),
+    ("300.5+3", fischer(3), 300 * MINUTE + 30_000, "300.5+3"),
+    ("40/18000:180", stages((40, 300, 0), (None, 3, 0)), 300 * MINUTE, "40/300.0:3"),
+    ("40/18000:18000+1", stages((40, 300, 1), (None, 300, 1)), 300 * MINUTE, "40/300.0:300+1"),
+]
+
+WRONG: list[tuple[str, int]] = [
+    ("", 1),
+    (" ", 1),
+    ("x", 1),
+    ("five", 1),
+    ("+3", 1),
+    ("5+", 3),
+    ("5 ", 2),
+    ("5 + 3", 2),
+    ("5-3", 2),
+    ("5.", 3),
+    ("5.+3", 3),
+    (".5", 1),
+    ("5,5", 2),
+    ("5+3+1", 4),
+    ("5+3.5", 4),
+    ("5+-3", 3),
+    ("5d", 3),
+    ("5d3x", 4),
+    ("5D3", 2),
+    ("5b", 3),
+    ("5+3x", 5),
+    ("5+3x3x", 6),
+    ("5+3/", 5),
+    ("5+3/3+3", 6),
+    ("5.5/5:5", 4),
+    ("40/", 4),
+    ("40/90", 6),
+    ("40/90:", 7),
+    ("40/90+:30", 7),
+    ("40/90;30", 6),
+    ("40/90:30:30", 9),
+    ("hourglass", 1),
+    ("hourglass ", 11),
+    ("hourglass 5+3", 12),
+    ("*", 2),
+    ("*180+3", 5),
+    ("*1.5", 3),
+    ("-5", 2),
+    ("pgn", 1),
+    ("pgn ", 5),
+    ("pgn 5.5", 6),
+    ("pgn 40/5400", 12),
+    ("40/5400:1800.5", 13),
+    # Out of bounds: where the number begins.
+    ("0", 1),
+    ("0.01666", 1),
+    ("1441", 1),
+    ("1440.0001", 1),
+    ("999999999", 1),
+    ("pgn 0", 5),
+    ("pgn 86401", 5),
+    ("*0", 2),
+    ("*86401", 2),
+    ("hourglass 1441", 11),
+    ("5+61", 3),
+    ("5d86401", 3),
+    ("5b86401", 3),
+    ("5+0x30", 3),
+    ("5+1001x30", 3),
+    ("5+1x0", 5),
+    ("5+1x86401", 5),
+    ("5+0/30", 3),
+    ("5+1001/30", 3),
+    ("5+1/0", 5),
+    ("5+1/86401", 5),
+    ("0/90:30", 1),
+    ("1001/90:30", 1),
+    ("40/0:30", 4),
+    ("40/90:1441", 7),
+    ("40/90+61:30", 7),
+    ("40/90:30+61", 10),
+    ("1/1:0/1:1", 5),
+    ("1/1:" * 8 + "1", 33),
+    ("1/1:" * 7 + "1/1:1+1", 33),
+    # A number that nobody would write.
+    ("5+0000000000003", 3),
+    ("0.33333333333", 1),
+]
+
+
+def table(driver: Driver) -> LibraryTable:
+    driver.run("FLUSHALL")
+    return LibraryTable(driver)
+
+
+def shown(driver: Driver, control: Any) -> tuple[Json, int | None]:
+    """What the state shows of a control that brings its bank: itself, and the bank."""
+    state = create(table(driver), players(None, None, time_control=control))
+    first, second = state["participants"]
+    assert first["total_time_ms"] == second["total_time_ms"]
+    assert first["time_control"] is None
+    return state["time_control"], first["total_time_ms"]
+
+
+def refusal(driver: Driver, control: Any, path: str = "time_control") -> tuple[list[str], list[int]]:
+    """The fields of a refused control, and the positions that the messages name."""
+    config = players(None, None, time_control=control)
+    if path != "time_control":
+        config = players(5000, None)
+        config["participants"][1]["time_control"] = control
+    driver.run("FLUSHALL")
+    answer = driver.call("create", SESSION, [json.dumps(config)], START)
+    assert answer.code == "VALIDATION_ERROR", answer
+    messages = [detail["message"] for detail in answer.context["details"]]
+    return answer.fields, sorted(int(n) for m in messages for n in re.findall(r"at position (\d+)", m))
+
+
+@pytest.mark.parametrize(("text", "control", "bank", "normal"), READ, ids=[case[0] for case in READ])
+def test_what_a_text_means(driver: Driver, text: str, control: Json, bank: int | None, normal: str) -> None:
+    found, stage_bank, form = notation.read(text)
+    first = found["stages"][0]["time_ms"] if "stages" in found else stage_bank
+    assert (found, first, form) == (control, bank, normal)
+    assert shown(driver, text) == (control | {"notation": normal}, bank)
+
+
+@pytest.mark.parametrize("normal", sorted({case[3] for case in READ}))
+def test_the_normal_form_is_its_own(driver: Driver, normal: str) -> None:
+    assert notation.read(normal)[2] == normal
+    assert shown(driver, normal)[0]["notation"] == normal
+
+
+@pytest.mark.parametrize(("text", "position"), WRONG, ids=[repr(case[0]) for case in WRONG])
+def test_where_a_text_goes_wrong(driver: Driver, text: str, position: int) -> None:
+    with pytest.raises(notation.Misread) as misread:
+        notation.read(text)
+    assert misread.value.positions == [position]
+    assert refusal(driver, text) == (["time_control"], [position])
+    assert refusal(driver, {"notation": text}) == (["time_control"], [position])
+    own = "participants.1.time_control"
+    assert refusal(driver, text, own) == ([own], [position])
+
+
+# Texts of all sorts
+
+few = st.integers(1, 1000)
+seconds = st.integers(0, 60)
+times = st.one_of(
+    st.integers(1, 1440).map(str),
+    st.integers(1000, 86_400_000).map(notation.minutes),
+    st.decimals(min_value="0.02", max_value=1440, places=3).map(str),
+)
+later_times = st.one_of(times, st.just("0"))
+pgn_times = st.integers(1, 86_400).map(str)
+
+
+@st.composite
+def staged(draw: st.DrawFn, first: st.SearchStrategy[str], later: st.SearchStrategy[str]) -> str:
+    """Two to eight stages, with increments nowhere, at the end, or anywhere."""
+    count = draw(st.integers(2, 8))
+    parts = []
+    for i in range(count):
+        last = i == count - 1
+        moves = "" if last else f"{draw(few)}/"
+        parts.append(moves + draw(later if i else first) + draw(_increment(last=last)))
+    return ":".join(parts)
+
+
+def _increment(*, last: bool) -> st.SearchStrategy[str]:
+    written = seconds.map(lambda s: f"+{s}")
+    return st.one_of(st.just(""), written) if last else st.one_of(*[st.just("")] * 3, written)
+
+
+texts = st.one_of(
+    times,
+    st.builds("{}+{}".format, times, seconds),
+    st.builds("{}d{}".format, times, st.integers(0, 86_400)),
+    st.builds("{}b{}".format, times, st.integers(0, 86_400)),
+    st.builds("{}+{}x{}".format, times, few, st.integers(1, 86_400)),
+    st.builds("{}+{}/{}".format, times, few, st.integers(1, 86_400)),
+    staged(times, later_times),
+    times.map("hourglass {}".format),
+    pgn_times.map("pgn {}".format),
+    pgn_times.map("*{}".format),
+    st.builds("pgn {}+{}".format, pgn_times, seconds),
+    staged(pgn_times, st.one_of(pgn_times, st.just("0"))).map("pgn {}".format),
+    st.builds("{}+{}".format, st.integers(180, 86_400), seconds),
+    staged(st.integers(180, 86_400).map(str), pgn_times),
+    st.just("-"),
+).filter(lambda text: len(text) <= 100)
+
+
+@given(text=texts)
+@example(text="1.999+1")
+def test_a_text_comes_back(driver: Driver, text: str) -> None:
+    """text -> state -> text: the normal form says the same and is its own normal form, and what a state shows
+    as `time_control` is accepted again, as text and as the whole object, and gives the same."""
+    control, bank, normal = notation.read(text)
+    found, found_bank = shown(driver, text)
+    assert found == control | {"notation": normal}
+    assert list(found)[-1] == "notation"
+    assert found_bank == (control["stages"][0]["time_ms"] if "stages" in control else bank)
+    assert shown(driver, normal) == (found, found_bank)
+    assert shown(driver, found) == (found, found_bank)
+
+
+@given(text=texts, overtime=st.integers(0, 86_400_000))
+def test_the_object_without_its_text_is_the_same_clock(driver: Driver, text: str, overtime: int) -> None:
+    """Everything but `notation` is the same when the parameters and the bank are given by themselves."""
+    control, bank, _ = notation.read(text)
+    more = {} if control["kind"] == "none" else {"overtime_ms": overtime}
+    noted = create(table(driver), players(None, None, time_control={"notation": text} | more))
+    plain = create(table(driver), players(bank, bank, time_control=control | more))
+    del noted["time_control"]["notation"]
+    assert noted == plain
+
+
+@st.composite
+def broken(draw: st.DrawFn) -> str:
+    """A text with a few characters put in, taken out or changed."""
+    text: str = draw(texts)
+    for _ in range(draw(st.integers(1, 2))):
+        at = draw(st.integers(0, len(text)))
+        put = draw(st.sampled_from(["", "", *"0159+/:.dbx*- hpg"]))
+        text = text[:at] + put + text[at + draw(st.integers(0, 1)) :]
+    return text
+
+
+@given(text=broken())
+@settings(max_examples=settings().max_examples * 2)
+def test_both_parsers_agree_on_what_is_wrong(driver: Driver, text: str) -> None:
+    """A text is read by both to the same, or refused by both at the same positions."""
+    wrong: list[int] = []
+    try:
+        control, _, normal = notation.read(text)
+    except notation.Misread as misread:
+        wrong = misread.positions
+    if wrong:
+        assert refusal(driver, text) == (["time_control"], wrong)
+    else:
+        assert shown(driver, text)[0] == control | {"notation": normal}
+
+
+# What may stand beside the text
+
+SAME = [
+    {"notation": "5+3", "kind": "fischer"},
+    {"notation": "5+3", "increment_ms": 3000},
+    {"notation": "300+3", "kind": "fischer", "increment_ms": 3000},
+    {"notation": "5+3", "kind": None, "increment_ms": None, "overtime_ms": None},
+]
+OTHER: list[tuple[Json, str]] = [
+    ({"notation": "5+3", "kind": "delay"}, "kind"),
+    ({"notation": "5+3", "increment_ms": 3001}, "increment_ms"),
+    ({"notation": "5+3", "delay_ms": 3000}, "delay_ms"),
+    ({"notation": "10+5x30", "periods": 4}, "periods"),
+    ({"notation": "10+5x30", "period_ms": "30000"}, "period_ms"),
+    ({"notation": "10+25/300", "moves": 24}, "moves"),
+    ({"notation": "40/90:30", "stages": []}, "stages"),
+    ({"notation": "40/90:30", "stages": [{"moves": 40, "time_ms": 5_400_000}]}, "stages"),
+    ({"notation": "5+3", "overtime_ms": -1}, "overtime_ms"),
+    ({"notation": "-", "overtime_ms": 1000}, "overtime_ms"),
+]
+
+
+@pytest.mark.parametrize("control", SAME, ids=json.dumps)
+def test_what_says_the_same_may_stand_beside_the_text(driver: Driver, control: Json) -> None:
+    assert shown(driver, control) == (fischer(3) | {"notation": "5+3"}, 5 * MINUTE)
+
+
+@pytest.mark.parametrize(("control", "name"), OTHER, ids=[json.dumps(case[0]) for case in OTHER])
+def test_what_says_something_else_may_not(driver: Driver, control: Json, name: str) -> None:
+    assert refusal(driver, control) == ([f"time_control.{name}"], [])
+
+
+@pytest.mark.parametrize("text", [5, True, ["5+3"], {"text": "5+3"}])
+def test_notation_is_text(driver: Driver, text: Any) -> None:
+    assert refusal(driver, {"notation": text})[0] == ["time_control.notation"]
+
+
+def test_a_bank_of_its_own_beside_a_text_is_the_same_or_refused(driver: Driver) -> None:
+    state = create(table(driver), players(300_000, None, time_control="5+3"))
+    assert [p["total_time_ms"] for p in state["participants"]] == [300_000, 300_000]
+    driver.run("FLUSHALL")
+    for control, bank in (("5+3", 299_999), ("-", 300_000), ({"kind": "none"}, 1000)):
+        config = players(None, bank, time_control=control)
+        answer = driver.call("create", SESSION, [json.dumps(config)], START)
+        assert (answer.code, answer.fields) == ("VALIDATION_ERROR", ["participants.1.total_time_ms"])
