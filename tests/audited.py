@@ -106,10 +106,12 @@ class Audited:
 
 @asynccontextmanager
 async def audited(server: Server, rq: Server, database: str, **environ: str) -> AsyncIterator[Audited]:
-    """A service in this process, asked over HTTP."""
+    """A service in this process, asked over HTTP; what Redis had is gone."""
     chosen = settings(server.url, DATABASE_URL=database, RQ_REDIS_URL=rq.url, **environ)
     queue = Jobs.of(chosen)
-    queue.client.flushall()
+    for each in (server, rq):
+        with each.sync_client() as client_of:
+            client_of.flushall()
     try:
         async with (
             service(chosen) as running,

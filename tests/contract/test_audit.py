@@ -33,8 +33,6 @@ def there(request: pytest.FixtureRequest) -> Iterator[Machines]:
 @pytest.fixture
 async def running(there: Machines) -> AsyncIterator[Audited]:
     """A service over an empty Redis and an empty database."""
-    with there.server.sync_client() as client:
-        client.flushall()
     database = await asyncio.to_thread(there.postgres.database)
     async with audited(there.server, there.rq, database) as made:
         yield made
