@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, Self
 
 import msgspec
 import redis
+import zstandard
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
@@ -79,7 +79,7 @@ class Serializer:
 
 
 class BatchJob(Job):
-    """A job that is compressed quickly. rq's own way takes longer than everything else together."""
+    """A job that is compressed by Zstandard. rq's own way takes longer than everything else together."""
 
     def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[Any, Any]:
         """The fields of the job's hash."""
@@ -89,7 +89,13 @@ class BatchJob(Job):
             made: dict[Any, Any] = super().to_dict(include_meta, include_result)
         finally:
             self._data = data
-        return {**made, "data": zlib.compress(data, level=1)}
+        return {**made, "data": zstandard.compress(data, level=1)}
+
+    def restore(self, raw_data: Any) -> None:
+        """Read the job from the fields of its hash."""
+        super().restore(raw_data)
+        with suppress(zstandard.ZstdError):  # then it is not ours, and no batch either
+            self.data = zstandard.decompress(self.data)
 
 
 class Jobs:

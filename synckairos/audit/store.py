@@ -34,6 +34,7 @@ RETRY_AFTER_MS = 1000
 _AWAY = (
     OSError,  # a timeout is one
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was ended while nobody used it
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # shutting down, not yet up, a statement that took too long
     asyncpg.InsufficientResourcesError,

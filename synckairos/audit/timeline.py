@@ -158,7 +158,8 @@ class _Follower:
             self.cycle_start = milliseconds(payload.cycle_started_at)
         timeline.status = payload.status
         timeline.last_version = event.version
-        self.last = timeline.end = max(timeline.end, event.server_time_ms)
+        self.last = max(self.last, event.server_time_ms)
+        timeline.end = max(timeline.end, at if payload.event == "session.expired" else self.last)
 
     def close(self, at: int) -> None:
         """The span is over."""

@@ -17,7 +17,7 @@ from synckairos.audit.rows import Batch
 from synckairos.errors import StorageUnavailable
 from tests import programs
 from tests.audited import Audited, Machines, audited, kinds, machines
-from tests.live import game
+from tests.live import eventually, game
 from tests.postgres import PostgresServer
 from tests.programs import Program
 
@@ -164,8 +164,7 @@ async def test_it_waits_for_postgresql_and_gives_up_in_the_end(
         task = asyncio.create_task(
             restore_all(running.store, running.recovery, outcome, rate=1000, waiting=waits.append)
         )
-        while not waits:
-            await asyncio.sleep(0.02)
+        await eventually(lambda: waits or task.done())
         await asyncio.to_thread(own_postgres.start)
         await task
         assert (outcome.restored, outcome.last) == (3, live[-1])

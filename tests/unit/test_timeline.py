@@ -96,6 +96,7 @@ def test_a_timeout_ends_a_cycle_when_it_was_due() -> None:
     story.tell(5.3, "participant.expired", "running", B, 5, **due)
     story.tell(9, "session.expired", "expired", None, **due | {"expired_deadline_ms": START + 8900})
     assert story.spans() == [(A, "running", 0, 5), (B, "running", 5, 8.9)]
+    assert follow(story.events).end == START + 8900
     assert follow(story.events).marks == [
         Mark(A, "expired", START + 5000, "out of time"),
         Mark(A, "expired", START + 8900, "out of time"),

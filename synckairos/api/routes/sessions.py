@@ -218,7 +218,7 @@ async def join_session(request: ApiRequest, session_id: str) -> Reply:
     options = reader.options(_conditions(reader, participant or {}))
     sessions: Sessions = request.app.ctx.sessions
     if reader.problems and participant is not None:
-        reader.problems += await _judge_participant(sessions, participant)
+        reader.problems += await _judge_participant(request.app.ctx.kept, participant)
     reader.check()
     assert participant is not None
     return _changed(await sessions.join(session_id, _text(participant), options), options, HTTPStatus.CREATED)
