@@ -244,8 +244,11 @@ local function restore(keys, args)
   elseif exported.session_id ~= (keys[1] or ''):sub(9) then
     problems = joined({ { 'state.session_id', 'must be the id of KEYS' } }, problems)
   end
-  if given.EPOCH and not options.integer(given.EPOCH, 0, options.MAX_INTEGER) then
+  if given.EPOCH and not options.integer(given.EPOCH, 0, snapshot.MOST_NUMBER) then
     problems = joined(problems, { { 'EPOCH', 'must be the epoch of a session' } })
+  end
+  if given.VERSION and given.VERSION > snapshot.MOST_NUMBER then
+    problems = joined(problems, { { 'VERSION', 'must be the version of a session' } })
   end
   problems = joined(problems, session.key_problems(keys, 4))
   if problems then
