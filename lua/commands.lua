@@ -143,7 +143,7 @@ local function new_epoch(now, before)
 end
 
 local CREATE = { TTL = true, TENANT = true, ACTOR = true, TRACE = true, REQUEST = true }
-local RESTORE = { TTL = true }
+local RESTORE = { TTL = true, VERSION = true, EPOCH = true }
 
 local function create(keys, args)
   local given, problems = options.parse(args, 2, CREATE, NONE)
@@ -244,6 +244,12 @@ local function restore(keys, args)
   elseif exported.session_id ~= (keys[1] or ''):sub(9) then
     problems = joined({ { 'state.session_id', 'must be the id of KEYS' } }, problems)
   end
+  if given.EPOCH and not options.integer(given.EPOCH, 0, snapshot.MOST_NUMBER) then
+    problems = joined(problems, { { 'EPOCH', 'must be the epoch of a session' } })
+  end
+  if given.VERSION and given.VERSION > snapshot.MOST_NUMBER then
+    problems = joined(problems, { { 'VERSION', 'must be the version of a session' } })
+  end
   problems = joined(problems, session.key_problems(keys, 4))
   if problems then
     return refusal.validation(problems)
@@ -253,6 +259,13 @@ local function restore(keys, args)
     return refusal.refuse('SESSION_EXISTS', 'there is a session with this id')
   end
 
+  -- Changes after the export may be lost, but their versions were seen, and nobody may be told older ones.
+  if given.VERSION and given.VERSION > tonumber(fields.version) then
+    fields.version = session.integer(given.VERSION)
+  end
+  if given.EPOCH and tonumber(given.EPOCH) > tonumber(fields.epoch) then
+    fields.epoch = given.EPOCH
+  end
   local now = math.max(time.now(), kept.exported_ms)
   local active, since, alarm, used, count, _, more = fields.cycle:match(session.CYCLE)
   if fields.status == 'running' then

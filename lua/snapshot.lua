@@ -2,6 +2,7 @@
 -- back it is held against everything that other modules rely on, because a snapshot may be damaged.
 
 local MOST_DIGITS = 14
+local MOST_NUMBER = 10 ^ MOST_DIGITS - 1
 local STATUSES = { pending = 'open', running = 'live', paused = 'live', expired = 'closed', completed = 'closed', cancelled = 'closed' }
 local MOST_WARNINGS = 8
 
@@ -264,7 +265,7 @@ local function is_sound(fields, exported_ms)
   local active, since, alarm, used, count, changed, more = (fields.cycle or ''):match(session.CYCLE)
   local mode_name, ttl, action, compensated, cycle_ms, warnings, control = (fields.rules or ''):match(session.RULES)
   local phase = STATUSES[fields.status or '']
-  if type(exported_ms) ~= 'number' or exported_ms % 1 ~= 0 or exported_ms < 0 or exported_ms >= 10 ^ MOST_DIGITS then
+  if type(exported_ms) ~= 'number' or exported_ms % 1 ~= 0 or exported_ms < 0 or exported_ms > MOST_NUMBER then
     return false
   elseif not (active and control and phase and is_number(fields.version) and is_number(fields.epoch) and is_number(since) and is_number(alarm)
     and is_number(used) and is_number(count) and is_number(changed) and is_number(fields.created)) then
@@ -314,4 +315,4 @@ local function is_sound(fields, exported_ms)
     and (fields.requests == nil or are_requests(fields.requests))
 end
 
-return { internal = internal, is_sound = is_sound }
+return { MOST_NUMBER = MOST_NUMBER, internal = internal, is_sound = is_sound }

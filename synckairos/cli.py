@@ -25,7 +25,13 @@ WRONG_SETTINGS = 2
 class _Commands(click.Group):
     """The commands, and those that bring more dependencies or code along only when they are called."""
 
-    _LAZY: ClassVar = {"bench": "synckairos.bench.cli"}
+    _LAZY: ClassVar = {
+        "audit": "synckairos.audit.cli",
+        "bench": "synckairos.bench.cli",
+        "migrate": "synckairos.audit.cli",
+        "restore": "synckairos.audit.restore",
+        "worker": "synckairos.audit.cli",
+    }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *(name for name in self._LAZY if self._lazy(name))])
@@ -52,7 +58,7 @@ config_option = click.option(
 )
 
 
-def _settings(environ: Mapping[str, str], file: Path | None) -> Settings:
+def settings_or_exit(environ: Mapping[str, str], file: Path | None) -> Settings:
     """The settings, with logging set up by them; what is wrong with them ends the program."""
     try:
         settings = config.load(environ, file)
@@ -85,23 +91,35 @@ def main() -> None:
     "--ephemeral", is_flag=True, help="Keep nothing: use a temporary folder and remove it at the end."
 )
 @click.option(
+    "--no-database",
+    is_flag=True,
+    help="Run without PostgreSQL: nothing is archived, nothing can be restored.",
+)
+@click.option(
     "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Worker processes."
 )
-def dev(port: int, data_dir: Path, workers: int, *, ephemeral: bool) -> None:
-    """Run everything on this machine: Valkey with a data folder, and the service.
+def dev(port: int, data_dir: Path, workers: int, *, ephemeral: bool, no_database: bool) -> None:
+    """Run everything on this machine: Valkey and PostgreSQL with a data folder, and the service.
 
     Prints one line when everything answers: READY <http-url> <redis-url> <database-url or ->. Other settings
     come from the environment; rate limits are off unless RATE_LIMIT_ENABLED says otherwise.
     """
     from synckairos import embedded, service
 
-    elsewhere = ("REDIS_URL", "REDIS_SENTINEL_HOSTS", "REDIS_SENTINEL_NAME", "REDIS_CLUSTER_NODES")
+    elsewhere = (
+        "REDIS_URL",
+        "REDIS_SENTINEL_HOSTS",
+        "REDIS_SENTINEL_NAME",
+        "REDIS_CLUSTER_NODES",
+        "RQ_REDIS_URL",
+        "DATABASE_URL",
+    )
     environ = {name: value for name, value in os.environ.items() if name not in elsewhere}
     environ.setdefault("RATE_LIMIT_ENABLED", "false")
     environ.update(PORT=str(port), WORKERS=str(workers))
-    settings = _settings(environ, None)
+    settings = settings_or_exit(environ, None)
     try:
-        embedded.dev(settings, environ, None if ephemeral else data_dir)
+        embedded.dev(settings, environ, None if ephemeral else data_dir, database=not no_database)
     except service.PortBusy as error:
         raise click.ClickException(f"{error}; choose another one with --port") from None
     except embedded.EmbeddedError as error:
@@ -114,7 +132,7 @@ def serve(file: Path | None) -> None:
     """Run the service for a Redis or Valkey that is there already. Settings: environment, and --config."""
     from synckairos import service
 
-    settings = _settings(os.environ, file)
+    settings = settings_or_exit(os.environ, file)
     try:
         service.serve(settings, os.environ, file)
     except service.PortBusy as error:
@@ -123,15 +141,15 @@ def serve(file: Path | None) -> None:
         raise click.ClickException(str(error)) from None
 
 
-@main.command(hidden=True)
+@main.command("http-worker", hidden=True)
 @click.argument("descriptor", type=int)
 @click.option("--drain", type=int, required=True)
 @config_option
-def worker(descriptor: int, drain: int, file: Path | None) -> None:
+def http_worker(descriptor: int, drain: int, file: Path | None) -> None:
     """One worker process of `serve` or `dev`, on a socket that it inherits."""
     from synckairos import service
 
-    service.run_worker(_settings(os.environ, file), socket.socket(fileno=descriptor), drain)
+    service.run_worker(settings_or_exit(os.environ, file), socket.socket(fileno=descriptor), drain)
 
 
 @main.group()
@@ -159,7 +177,7 @@ url_option = click.option("--url", help="Server to use instead of the one in the
 @config_option
 def load(url: str | None, file: Path | None, *, force: bool) -> None:
     """Load the library on every primary that does not have it."""
-    settings = _settings(_at(url), file)
+    settings = settings_or_exit(_at(url), file)
     try:
         found = asyncio.run(
             _each_primary(settings, lambda client, own: library.load_one(client, own, force=force))
@@ -191,7 +209,7 @@ def check(url: str | None, file: Path | None, *, source: bool, record: bool) -> 
         except SourceChanged as error:
             raise click.ClickException(str(error)) from None
         return
-    found = asyncio.run(_each_primary(_settings(_at(url), file), library.standing))
+    found = asyncio.run(_each_primary(settings_or_exit(_at(url), file), library.standing))
     _report(found, {standing: standing.value for standing in Standing})
     if not all(standing in (Standing.SAME, Standing.NEWER) for _, standing in found):
         sys.exit(1)

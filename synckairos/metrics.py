@@ -126,6 +126,40 @@ expiries = Counter(
     registry=registry,
 )
 
+audit_archived = Counter(
+    "synckairos_audit_archived_events_total", "Events taken from the outboxes to the queue", registry=registry
+)
+audit_stored = Counter(
+    "synckairos_audit_stored_events_total",
+    "Events that came to the audit store, by what came of them (new, known, refused)",
+    ("outcome",),
+    registry=registry,
+)
+audit_failures = Counter(
+    "synckairos_audit_failures_total",
+    "Attempts to store a batch that failed, by what came next (retry, given_up)",
+    ("next",),
+    registry=registry,
+)
+audit_waiting = Gauge(
+    "synckairos_audit_outbox_events",
+    "Events in the outboxes",
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+audit_batches = Gauge(
+    "synckairos_audit_batches",
+    "Batches in the queue, by state (queued, scheduled for another attempt, failed and kept)",
+    ("state",),
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+restored = Counter(
+    "synckairos_sessions_restored_total",
+    "Sessions that Redis had lost and that came back from the audit store",
+    registry=registry,
+)
+
 
 def prepare(workers: int) -> None:
     """Let the metrics of several worker processes add up. To be called before they start; once is enough."""

@@ -35,15 +35,17 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def die_with_parent(parent: int) -> None:
-    """Has the kernel end this process when `parent` ends. To be run in a child before its program starts.
+def die_with_parent(parent: int, number: int = signal.SIGTERM) -> None:
+    """Has the kernel end this process by that signal when `parent` ends.
+
+    To be run in a child before its program starts.
 
     Linux only; elsewhere a child outlives a parent that is killed outright.
     """
     if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        _libc.prctl(_PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:  # it ended before it could be watched
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
 
 def free_port() -> int:
@@ -110,8 +112,10 @@ class Child:
         environ: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
         ended: Callable[[int], None] | None = None,
+        ended_by: int = signal.SIGTERM,
     ) -> None:
         self.name = name
+        self._ended_by = ended_by
         self._command = command
         self._environ = environ
         self._pass_fds = pass_fds
@@ -131,7 +135,7 @@ class Child:
             stdout=sys.stderr.fileno(),
             pass_fds=self._pass_fds,
             process_group=0,
-            preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - this process has no other threads
+            preexec_fn=partial(die_with_parent, os.getpid(), self._ended_by),  # noqa: PLW1509 - this process has no other threads
         )
 
     @property
@@ -166,9 +170,9 @@ class Child:
             self._ended(pid)
 
     def ask_to_end(self) -> None:
-        """Sends SIGTERM, if it runs."""
+        """Sends the signal that ends it, if it runs."""
         if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
+            self._process.send_signal(self._ended_by)
 
     def end(self, deadline: float) -> None:
         """Waits for its end until `deadline` (monotonic seconds), then kills what is left of its group."""

@@ -15,6 +15,9 @@ keep versions whole:
 - nobody is ever sent a version older than one seen. If the server itself went back (a failover that lost its
   last writes), its subscribers are told to come again and start afresh.
 
+A session whose key vanished, and that did not age out, is brought back where there is an audit store that has
+it live; while it is not known whether it has, its subscribers wait.
+
 Every few seconds each topic's log is asked in any case: a message that was lost without a trace, and a key
 that vanished without a keyspace event, are noticed within CHECK_EVERY_S.
 """
@@ -37,7 +40,7 @@ from synckairos import metrics
 from synckairos.clock import ServerClock
 from synckairos.errors import MessageBrokerError, SessionNotFound, SyncKairosError
 from synckairos.keys import SessionKeys, parse_session_key, partition
-from synckairos.sessions import Sessions, State
+from synckairos.sessions import Over, Sessions, State
 from synckairos.subscriptions import Handler, Subscriptions
 from synckairos.supervision import Backoff, cancel, supervise
 
@@ -65,6 +68,17 @@ class Subscriber(Protocol):
 
     def end(self, code: int, reason: str) -> None:
         """Close, after what was sent."""
+
+
+class Lost(Protocol):
+    """Where sessions are that Redis does not have."""
+
+    async def find(self, session_id: str, seen: tuple[str | None, int] = ...) -> Over | None:
+        """Bring a session back to Redis, if it was live; None: Redis is to be asked again.
+
+        One that was over stays where it is. `seen`: epoch and version that subscribers have seen. Raises
+        SessionNotFound, and StorageUnavailable when it is not known whether there is such a session.
+        """
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -104,6 +118,7 @@ class Topic:
         "handler",
         "held",
         "live",
+        "over",
         "ready",
         "recheck",
         "session_id",
@@ -127,17 +142,29 @@ class Topic:
         self.why: str | None = None
         """Why the session's key vanished, as a keyspace event has it."""
         self.gone = False
+        self.over = False
+        """Whether only the audit store has it any more: it has ended, and nothing is to be looked for."""
         self.handler: Handler
         self.ready: asyncio.Task[None]
 
 
 class Relay:
-    """All topics of this process."""
+    """All topics of this process.
 
-    def __init__(self, sessions: Sessions, subscriptions: Subscriptions, clock: ServerClock) -> None:
+    sessions: those in Redis and no others; lost: where the others are
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        subscriptions: Subscriptions,
+        clock: ServerClock,
+        lost: Lost | None = None,
+    ) -> None:
         self._sessions = sessions
         self._subscriptions = subscriptions
         self._clock = clock
+        self._lost = lost
         self._topics: dict[str, Topic] = {}
         self._behind: dict[Topic, None] = {}
         self._wake = asyncio.Event()
@@ -188,10 +215,22 @@ class Relay:
                     await asyncio.shield(topic.ready)
             except TimeoutError as error:
                 raise MessageBrokerError("the session's events cannot be subscribed to now") from error
-            return await self._sessions.get(session_id)
+            return await self._read(topic)
         except BaseException:
             self.detach(session_id, subscriber)
             raise
+
+    async def _read(self, topic: Topic) -> State:
+        try:
+            return await self._sessions.get(topic.session_id)
+        except SessionNotFound:
+            if self._lost is None:
+                raise
+        over = await self._lost.find(topic.session_id)
+        if over is None:
+            return await self._sessions.get(topic.session_id)
+        topic.over = True
+        return over
 
     def follow(self, session_id: str, subscriber: Subscriber, epoch: str, version: int) -> None:
         """Send the subscriber, attached or held, what comes after `version` of `epoch`.
@@ -377,9 +416,12 @@ class Relay:
                 self._settle(topic)
             if missed is None or any(place.epoch is not None for place in topic.waiting.values()):
                 self._resync(topic, await self._sessions.get(topic.session_id))
+            topic.over = False
         except SessionNotFound:
-            await self._tell_gone(topic)
-            return
+            deleted = await self._tombstone(topic)
+            await self._learn_why(topic, deleted)
+            if not topic.gone and not await self._came_back(topic, deleted):
+                self._tell_gone(topic, deleted)
         if not topic.gone:
             topic.behind = False
             topic.why = None
@@ -442,7 +484,7 @@ class Relay:
                 await asyncio.gather(*map(self._check_one, topics[number::rounds]))
 
     async def _check_one(self, topic: Topic) -> None:
-        if topic.behind or topic.gone or topic.epoch is None:
+        if topic.behind or topic.gone or topic.over or topic.epoch is None:
             return
         try:
             missed = await self._sessions.log(topic.session_id, topic.version, topic.epoch)
@@ -455,12 +497,10 @@ class Relay:
 
     # The end
 
-    async def _tell_gone(self, topic: Topic) -> None:
-        """The session is not there any more: say so, and why, to everybody who watches it."""
-        deleted = await self._tombstone(topic)
+    async def _learn_why(self, topic: Topic, deleted: tuple[int, str] | None) -> None:
+        """Give the deletion's own event, or the reason of a vanished key, a moment to arrive."""
         waited = 0.0
         while waited < LATE_EVENT_S:
-            # Both the deletion's own event and the reason of a vanished key may arrive a moment later.
             if any(event.type == "SESSION_DELETED" for event, _ in topic.held):
                 topic.behind = False
                 self._drain(topic)
@@ -471,6 +511,21 @@ class Relay:
                 break
             waited += LATE_EVENT_S / 5
             await asyncio.sleep(LATE_EVENT_S / 5)
+
+    async def _came_back(self, topic: Topic, deleted: tuple[int, str] | None) -> bool:
+        """Bring a vanished session back, if it neither was deleted nor has aged out; whether it is there."""
+        if deleted is not None or topic.why == "ttl_expired" or self._lost is None:
+            return False
+        try:
+            over = await self._lost.find(topic.session_id, (topic.epoch, topic.version))
+            state = over or await self._sessions.get(topic.session_id)
+        except SessionNotFound:
+            return False
+        self._resync(topic, state)
+        return over is None or topic.over
+
+    def _tell_gone(self, topic: Topic, deleted: tuple[int, str] | None) -> None:
+        """The session is not there any more: say so, and why, to everybody who watches it."""
         if topic.gone:
             return
         version, epoch = deleted or (topic.version, topic.epoch or "")

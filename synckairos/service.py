@@ -57,7 +57,7 @@ def workers(
         "-P",
         "-m",
         "synckairos",
-        "worker",
+        "http-worker",
         str(listener.fileno()),
         "--drain",
         str(drain_s),

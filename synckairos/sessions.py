@@ -9,13 +9,13 @@ import itertools
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import msgspec
 import structlog
 
 from synckairos.connections import Connection
-from synckairos.errors import InternalError
+from synckairos.errors import InternalError, InvalidSessionState, SessionNotFound
 from synckairos.keys import SessionKeys, rate_limit
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -122,16 +122,48 @@ class Info(NamedTuple):
     server_time_ms: int
 
 
+class Over(State):
+    """How a session ended that Redis does not have any more. `expired_by`: whose clock ended it."""
+
+    __slots__ = ("expired_by",)
+
+    def __init__(self, raw: bytes, expired_by: str | None = None) -> None:
+        super().__init__(raw)
+        self.expired_by = expired_by
+
+
+class Lost(Protocol):
+    """Where sessions are that Redis does not have."""
+
+    async def find(self, session_id: str) -> Over | None:
+        """Bring a session back to Redis, if it was live; None: Redis is to be asked again.
+
+        One that was over stays where it is. Raises SessionNotFound, and StorageUnavailable when it is not
+        known whether there is such a session.
+        """
+
+    async def fetch(self, session_id: str, tenant: str | None) -> bool:
+        """Bring a session back to Redis, even one that was over; whether there may be one now.
+
+        Raises StorageUnavailable when it is not known whether there is such a session.
+        """
+
+
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 _decode_summary = msgspec.json.Decoder(Summary).decode
 
 
 class Sessions:
-    """Sessions in one Redis deployment. `ttl_s` is how long a session is kept past its end (seconds)."""
+    """Sessions in one Redis deployment.
 
-    def __init__(self, connection: Connection, ttl_s: int) -> None:
+    ttl_s: how long a session is kept past its end (seconds)
+    lost: asked for what Redis does not have, before it is said that there is no such session
+    """
+
+    def __init__(self, connection: Connection, ttl_s: int, lost: Lost | None = None) -> None:
         self.connection = connection
         self.ttl_s = ttl_s
+        self._lost = lost
         # Request ids need to be unique, not secret: a random start and a counter cost less than a UUID each.
         self._request_ids = map(f"{secrets.token_hex(8)}-{{:x}}".format, itertools.count())
 
@@ -182,7 +214,7 @@ class Sessions:
             arguments += ["CURRENT", current]
         if lag_ms is not None:
             arguments += ["LAG", lag_ms]
-        return _change("sk_switch", await self._fcall("sk_switch", session_id, arguments))
+        return _change("sk_switch", await self._change("sk_switch", session_id, arguments, options))
 
     async def expire(self, session_id: str) -> Change | None:
         """Perform the expiry or warning that is due; `None` when nothing is. Safe to call at any time."""
@@ -216,33 +248,51 @@ class Sessions:
         ):
             if value is not None:
                 arguments += [name, value]
-        reply = await self._fcall("sk_adjust", session_id, arguments)
+        reply = await self._change("sk_adjust", session_id, arguments, options)
         return None if reply is None else _change("sk_adjust", reply)
 
     async def join(self, session_id: str, participant: bytes, options: Options = NO_OPTIONS) -> Change:
         """Add a participant (JSON)."""
         arguments = (participant, *self._common(options))
-        return _change("sk_join", await self._fcall("sk_join", session_id, arguments))
+        return _change("sk_join", await self._change("sk_join", session_id, arguments, options))
 
     async def leave(self, session_id: str, participant_id: str, options: Options = NO_OPTIONS) -> Change:
         """Remove a participant."""
         arguments = (participant_id, *self._common(options))
-        return _change("sk_leave", await self._fcall("sk_leave", session_id, arguments))
+        return _change("sk_leave", await self._change("sk_leave", session_id, arguments, options))
 
     async def delete(self, session_id: str, options: Options = NO_OPTIONS) -> bool:
         """Delete a session; `False` when there was none, or it is another tenant's."""
-        reply = await self._fcall("sk_delete", session_id, self._common(options))
+        arguments = self._common(options)
+        reply = await self._fcall("sk_delete", session_id, arguments)
+        if reply == 0 and self._lost is not None and await self._lost.fetch(session_id, options.tenant):
+            reply = await self._fcall("sk_delete", session_id, arguments)
         if reply not in (0, 1):
             _unknown("sk_delete", reply)
         return bool(reply)
 
+    async def restore(
+        self, session_id: str, exported: bytes, *, version: int | None = None, epoch: str | None = None
+    ) -> State:
+        """Bring back a session that Redis has lost, from an exported state.
+
+        version, epoch: of the newest event that is known of it; the session goes on behind them
+        """
+        arguments: list[Argument] = [exported]
+        if version is not None:
+            arguments += ["VERSION", version]
+        if epoch is not None:
+            arguments += ["EPOCH", epoch]
+        return _state("sk_restore", await self._fcall("sk_restore", session_id, arguments))
+
     async def get(self, session_id: str, tenant: str | None = None) -> State:
         """Read the state."""
-        keys = SessionKeys.of(session_id)
-        arguments = () if tenant is None else ("TENANT", tenant)
-        return _state(
-            "sk_get", await self.connection.fcall("sk_get", (keys.session,), arguments, read_only=True)
-        )
+        try:
+            return await self._get(session_id, tenant)
+        except SessionNotFound:
+            if self._lost is None:
+                raise
+        return await self._find(self._lost, session_id, tenant) or await self._get(session_id, tenant)
 
     async def log(
         self, session_id: str, since: int, epoch: str | None = None, tenant: str | None = None
@@ -252,16 +302,15 @@ class Sessions:
         `None` when the log does not reach back that far, `since` is above the current version, or the epoch
         differs.
         """
-        keys = SessionKeys.of(session_id)
-        arguments: list[Argument] = [since]
-        if epoch is not None:
-            arguments += ["EPOCH", epoch]
-        if tenant is not None:
-            arguments += ["TENANT", tenant]
-        reply = await self.connection.fcall("sk_log", (keys.session, keys.log), arguments, read_only=True)
-        if reply is None or isinstance(reply, list):
-            return reply
-        return _unknown("sk_log", reply)
+        try:
+            return await self._log(session_id, since, epoch, tenant)
+        except SessionNotFound:
+            if self._lost is None:
+                raise
+        over = await self._find(self._lost, session_id, tenant)
+        if over is None:
+            return await self._log(session_id, since, epoch, tenant)
+        return [] if since == over.version and epoch in (None, over.epoch) else None
 
     async def throttle(
         self, bucket: str, burst: int, count: int, period_ms: int, *, quantity: int = 1, cooldown_ms: int = 0
@@ -292,7 +341,49 @@ class Sessions:
             _unknown("sk_info", reply)
 
     async def _transition(self, function: str, session_id: str, options: Options) -> Change:
-        return _change(function, await self._fcall(function, session_id, self._common(options)))
+        return _change(function, await self._change(function, session_id, self._common(options), options))
+
+    async def _change(
+        self, function: str, session_id: str, arguments: Sequence[Argument], options: Options
+    ) -> Any:
+        try:
+            return await self._fcall(function, session_id, arguments)
+        except SessionNotFound:
+            if self._lost is None:
+                raise
+        over = await self._find(self._lost, session_id, options.tenant)
+        if over is not None:
+            context = {"status": over.status}
+            if over.expired_by is not None:
+                context["expired_participant_id"] = over.expired_by
+            raise InvalidSessionState(f"not in a session that is {over.status}", context=context)
+        return await self._fcall(function, session_id, arguments)
+
+    @staticmethod
+    async def _find(lost: Lost, session_id: str, tenant: str | None) -> Over | None:
+        over = await lost.find(session_id)
+        if over is not None and tenant is not None and over.tenant_id != tenant:
+            raise SessionNotFound("there is no such session")
+        return over
+
+    async def _get(self, session_id: str, tenant: str | None) -> State:
+        arguments = () if tenant is None else ("TENANT", tenant)
+        keys = (SessionKeys.of(session_id).session,)
+        return _state("sk_get", await self.connection.fcall("sk_get", keys, arguments, read_only=True))
+
+    async def _log(
+        self, session_id: str, since: int, epoch: str | None, tenant: str | None
+    ) -> list[bytes] | None:
+        keys = SessionKeys.of(session_id)
+        arguments: list[Argument] = [since]
+        if epoch is not None:
+            arguments += ["EPOCH", epoch]
+        if tenant is not None:
+            arguments += ["TENANT", tenant]
+        reply = await self.connection.fcall("sk_log", (keys.session, keys.log), arguments, read_only=True)
+        if reply is None or isinstance(reply, list):
+            return reply
+        return _unknown("sk_log", reply)
 
     async def _fcall(self, function: str, session_id: str, arguments: Sequence[Argument]) -> Any:
         return await self.connection.fcall(function, SessionKeys.of(session_id).all, arguments)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests import servers
+from synckairos import postgresql
+from synckairos.audit.store import Store
+from tests import postgres, servers
+from tests.postgres import PostgresServer
 from tests.servers import Cluster, Server
 
 
@@ -17,7 +20,10 @@ def pytest_report_header() -> str:
     missing = (
         "" if "redis" in servers.available() else " (redis-server is not installed: no tests with Redis)"
     )
-    return f"servers: {found}{missing}"
+    databases = ", ".join(
+        f"{kind} {postgresql.version(postgres.programs(kind))}" for kind in postgres.available()
+    )
+    return f"servers: {found}{missing}; PostgreSQL: {databases}"
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -39,6 +45,33 @@ def shared_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """One cluster of each kind for the whole run."""
     with servers.start_cluster(request.param) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session", params=postgres.available())
+def shared_postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    """One PostgreSQL server of each kind for the whole run, not to be stopped."""
+    with postgres.start_postgres(request.param, fsync="off") as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server that the test may stop."""
+    with postgres.start_postgres("embedded", fsync="off") as server:
+        yield server
+
+
+@pytest.fixture
+def database(shared_postgres: PostgresServer) -> str:
+    """The URL of an empty database with all tables; the test runs once for each kind of PostgreSQL."""
+    return shared_postgres.database()
+
+
+@pytest.fixture
+async def store(database: str) -> AsyncIterator[Store]:
+    """The audit store in that database."""
+    async with Store(database) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -42,6 +42,9 @@ class Program:
     """A command that runs until it is told to end, in a session by which its processes are known."""
 
     def __init__(self, *arguments: str, **environ: str) -> None:
+        self.database_url = ""
+        """From its READY line."""
+        self._known: set[psutil.Process] = set()
         self.lines: list[str] = []
         self.errors: list[str] = []
         self.process = subprocess.Popen(
@@ -76,21 +79,35 @@ class Program:
         """The HTTP and the Redis URL of its READY line, waited for."""
         self.until(lambda: bool(self.lines) or self.process.poll() is not None, "the READY line")
         assert self.lines, "".join(self.errors)
-        word, http_url, redis_url, database_url = self.lines[0].split()
-        assert (word, database_url) == ("READY", "-")
+        word, http_url, redis_url, self.database_url = self.lines[0].split()
+        assert word == "READY"
         return http_url, redis_url
 
     def processes(self) -> list[psutil.Process]:
-        """All its processes that are alive, itself included."""
-        found = []
+        """All its processes that are alive, itself included.
+
+        Those of PostgreSQL make sessions of their own: they are found by their parents, and remembered.
+        """
         for process in psutil.process_iter():
             with suppress(psutil.Error, ProcessLookupError):
-                if os.getsid(process.pid) == self.process.pid and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-        return found
+                if os.getsid(process.pid) == self.process.pid:
+                    self._known |= {process, *process.children(recursive=True)}
+        return [process for process in self._known if _is_alive(process)]
 
     def workers(self) -> list[psutil.Process]:
         """Those that answer requests."""
+        return [process for process in self.processes() if "http-worker" in _command_line(process)]
+
+    def databases(self) -> list[psutil.Process]:
+        """Those that are PostgreSQL, without the processes that it makes."""
+        return [
+            process
+            for process in self.processes()
+            if "/postgres" in "".join(_command_line(process)[:1]) and "-D" in _command_line(process)
+        ]
+
+    def archivists(self) -> list[psutil.Process]:
+        """Those that store events."""
         return [process for process in self.processes() if "worker" in _command_line(process)]
 
     def valkeys(self) -> list[psutil.Process]:
@@ -101,6 +118,7 @@ class Program:
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Asks it to end; its exit code. It and all it started have to be gone in time."""
+        self.processes()
         self.process.send_signal(number)
         code = self.process.wait(END_S)
         self.gone()
@@ -124,6 +142,12 @@ class Program:
         self.process.wait()
         for reader in self._readers:
             reader.join(END_S)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _command_line(process: psutil.Process) -> list[str]:

@@ -14,6 +14,10 @@ from synckairos import connections, metrics
 from synckairos.api import middleware, openapi, websocket
 from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
+from synckairos.audit.archiver import Archiver
+from synckairos.audit.jobs import Jobs
+from synckairos.audit.recovery import Recovery
+from synckairos.audit.store import Store
 from synckairos.clock import ServerClock
 from synckairos.config import Settings
 from synckairos.connections import Connection
@@ -67,21 +71,26 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
 async def _start(app: Sanic[Any, Any]) -> None:
     """Make what this process holds. Redis may be away: the service is not ready then until it is back."""
     context = app.ctx
+    settings: Settings = context.settings
+    context.store = None if settings.database_url is None else Store(settings.database_url)
     context.owns_connection = context.connection is None
     if context.owns_connection:
-        context.connection = await connections.connect(context.settings)
-    context.sessions = Sessions(context.connection, context.settings.session_ttl)
+        context.connection = await connections.connect(settings)
+    context.recovery = None if context.store is None else Recovery(context.connection, context.store)
+    context.sessions = Sessions(context.connection, settings.session_ttl, context.recovery)
     context.clock = ServerClock(context.connection)
     context.subscriptions = Subscriptions(context.connection)
-    context.relay = Relay(context.sessions, context.subscriptions, context.clock)
-    context.timekeeper = Timekeeper(
-        context.connection, context.sessions, context.subscriptions, context.clock
+    # These two find out by themselves that a session is gone, and why, so they are to ask Redis alone.
+    context.kept = Sessions(context.connection, settings.session_ttl)
+    context.relay = Relay(context.kept, context.subscriptions, context.clock, context.recovery)
+    context.timekeeper = Timekeeper(context.connection, context.kept, context.subscriptions, context.clock)
+    context.outboxes = (
+        OutboxTrimmer(context.connection)
+        if settings.database_url is None
+        else Archiver(context.connection, Jobs.of(settings))
     )
-    # Nothing reads the outboxes yet.
-    context.trimmer = OutboxTrimmer(context.connection)
-    for part in (context.clock, context.subscriptions, context.relay, context.timekeeper, context.trimmer):
+    for part in (context.clock, context.subscriptions, context.relay, context.timekeeper, context.outboxes):
         await part.start()
-    settings: Settings = context.settings
     if settings.enable_metrics and settings.metrics_port is not None:
         context.stop_metrics = metrics.serve(settings.host, settings.metrics_port)
 
@@ -96,9 +105,11 @@ async def _stop(app: Sanic[Any, Any]) -> None:
     """Undo `_start`, in reverse order."""
     context = app.ctx
     context.stop_metrics()
-    for part in (context.trimmer, context.timekeeper, context.relay, context.subscriptions, context.clock):
+    for part in (context.outboxes, context.timekeeper, context.relay, context.subscriptions, context.clock):
         await part.stop()
     if context.owns_connection:
         await context.connection.aclose()
         context.connection = None
+    if context.store is not None:
+        await context.store.aclose()
     metrics.process_ended(os.getpid())

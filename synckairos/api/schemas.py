@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from synckairos.audit.inspection import Inspection
 from synckairos.presets import PRESETS, Preset
 
 DAY_MS = 86_400_000
@@ -325,8 +326,8 @@ class Group(Owner):
     time_control: TimeControl | None
 
 
-class SessionState(Struct):
-    """A session as it stands at `server_time_ms`."""
+class SessionSummary(Struct):
+    """A session as it stands at `server_time_ms`, without its participants."""
 
     session_id: str
     sync_mode: SyncMode
@@ -334,7 +335,6 @@ class SessionState(Struct):
     version: int
     epoch: str
     schema: int
-    participants: list[Participant]
     groups: list[Group]
     active_participant_id: str | None
     active_group_id: str | None
@@ -367,6 +367,12 @@ class SessionState(Struct):
     recovered: bool
     recovered_at: Instant | None
     warning: str | None
+
+
+class SessionState(SessionSummary, kw_only=True):
+    """A session as it stands at `server_time_ms`."""
+
+    participants: list[Participant]
 
 
 class ChangeFields(Struct, kw_only=True):
@@ -473,9 +479,12 @@ class EventsDocument(Struct):
 
 
 class SessionPage(Struct):
-    """Sessions without their participants, newest first."""
+    """Sessions without their participants, newest first.
 
-    sessions: list[dict[str, Any]]
+    There may be fewer than asked for although there are more: go on while there is a `next_cursor`.
+    """
+
+    sessions: list[SessionSummary]
     next_cursor: str | None
 
 
@@ -483,6 +492,12 @@ class SessionPageDocument(Struct):
     """A page of sessions."""
 
     data: SessionPage
+
+
+class InspectionDocument(Struct):
+    """A session in both stores."""
+
+    data: Inspection
 
 
 class Detail(Struct):

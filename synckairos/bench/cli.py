@@ -118,3 +118,13 @@ def expiry(file: Path | None, server: Any, *, quick: bool) -> None:
     from synckairos.bench import expiry
 
     _show(expiry.run(server, quick=quick), file)
+
+
+@bench.command()
+@_server
+@_common
+def audit(file: Path | None, server: Any, *, quick: bool) -> None:
+    """Events from the outboxes into PostgreSQL, against COPY of the same rows and the service's switches."""
+    from synckairos.bench import audit
+
+    _show(audit.run(server, quick=quick), file)

@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,14 +146,23 @@ def _process_cpu_s(pid: int | None) -> float:
 
 
 @contextmanager
-def synckairos(storage: Storage, workers: int, *, limits: bool) -> Iterator[Web]:
-    """The service in front of `storage`, as `synckairos serve` runs it, with or without rate limits."""
+def synckairos(
+    storage: Storage, workers: int, *, limits: bool, audit: Mapping[str, str] | None = None
+) -> Iterator[Web]:
+    """The service in front of `storage`, as `synckairos serve` runs it, with or without rate limits.
+
+    `audit`: the settings of an audit store, if there is to be one.
+    """
     environ = {
         **os.environ,
         "REDIS_URL": storage.url,
         "REDIS_SENTINEL_HOSTS": "",
         "REDIS_SENTINEL_NAME": "",
         "REDIS_CLUSTER_NODES": "",
+        "RQ_REDIS_URL": "",
+        "DATABASE_URL": "",
+        "METRICS_PORT": "",
+        **(audit or {}),
         "HOST": "127.0.0.1",
         "PORT": "0",
         "WORKERS": str(workers),

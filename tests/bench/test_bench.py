@@ -101,6 +101,20 @@ def test_ws_makes_every_delivery(tmp_path: Path) -> None:
     ]
 
 
+def test_audit_holds_the_archive_against_copy_and_the_service(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "audit")
+    archived = [figure for figure in report["figures"] if figure["name"].startswith("archived")]
+    assert [(figure["yardstick"], figure["at_least"]) for figure in archived] == [
+        ("COPY of the same rows", 0.3),
+        ("switches of the service", 1.2),
+    ]
+    away = named(report, "200 switches a second with PostgreSQL away")
+    assert (away["yardstick"], away["at_most"]) == ("with PostgreSQL there, p99", 1.5)
+    stored = named(report, "events stored after that")
+    assert stored["value"] == stored["yardstick_value"] > 400
+    assert stored["met"] is True
+
+
 def test_every_clock_expires_by_itself(tmp_path: Path) -> None:
     report, _ = bench(tmp_path, "expiry")
     expired = named(report, "clocks expired by themselves")

@@ -99,6 +99,8 @@ async def test_openapi_describes_every_route(api: httpx.AsyncClient) -> None:
         ("PATCH", f"{session}/groups/{{group_id}}"),
         ("PATCH", f"{session}/clock"),
         ("GET", f"{session}/events"),
+        ("GET", f"{session}/timeline.svg"),
+        ("GET", "/debug/sessions/{session_id}"),
         *(
             ("GET", path)
             for path in ("/v1/presets", "/v1/time", "/health", "/ready", "/metrics", "/openapi.json", "/docs")

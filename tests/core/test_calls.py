@@ -386,6 +386,33 @@ class TestTombstones:
         assert state["epoch"] != game.created["epoch"]
         assert state["deadline_ms"] == START + 69_000
 
+    def test_a_restored_session_goes_on_behind_what_was_seen_of_it(self, core: Driver) -> None:
+        """VERSION and EPOCH count where they are later than the exported ones, each for itself."""
+        game = Game(core, CONFIG).start()
+        exported = game.raw("get", "EXPORT").decode()
+        later = str(START + 20_000)
+        for options, version, epoch in (
+            ([], 3, START + 9000),
+            (["VERSION", "2"], 3, START + 9000),
+            (["VERSION", "7"], 8, START + 9000),
+            (["EPOCH", later], 3, START + 20_001),
+            (["VERSION", "1", "EPOCH", game.created["epoch"]], 3, START + 9000),
+            (["VERSION", "7", "EPOCH", later], 8, START + 20_001),
+        ):
+            core.run("DEL", *KEYS[:2])
+            state = json.loads(game.raw("restore", exported, *options, at=9000))
+            assert (state["version"], state["epoch"]) == (version, str(epoch))
+            assert [json.loads(event)["version"] for event in game.raw("log", version - 1)] == [version]
+
+    @pytest.mark.parametrize("options", [["VERSION", "x"], ["EPOCH", "x"], ["EPOCH", "-1"], ["EPOCH", "1e3"]])
+    def test_positions_that_are_none(self, core: Driver, options: list[str]) -> None:
+        game = Game(core, CONFIG)
+        exported = game.raw("get", "EXPORT").decode()
+        core.run("DEL", *KEYS[:2])
+        answer = core.call("restore", SESSION, [exported, *options])
+        assert (answer.code, answer.fields) == ("VALIDATION_ERROR", [options[0]])
+        assert core.run("EXISTS", KEYS[0]) == 0
+
     def test_a_state_of_another_session_is_not_restored(self, core: Driver) -> None:
         game = Game(core, CONFIG)
         exported = game.raw("get", "EXPORT").decode()

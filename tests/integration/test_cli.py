@@ -29,8 +29,9 @@ def refused(result: subprocess.CompletedProcess[str], code: int, *words: str) ->
 def test_help_lists_the_commands() -> None:
     result = run("--help")
     assert result.returncode == 0
-    assert all(command in result.stdout for command in ("dev", "serve", "functions"))
-    assert "worker" not in result.stdout
+    commands = ("dev", "serve", "functions", "worker", "migrate", "audit")
+    assert all(command in result.stdout for command in commands)
+    assert "http-worker" not in result.stdout
 
 
 def test_bundle_prints_the_library() -> None:

@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import asyncpg
 import psutil
 import pytest
 import redis
 
+from synckairos.audit.store import REVISION
+from tests.postgres import query
 from tests.programs import Program, get
 
 
@@ -24,6 +27,8 @@ def test_one_line_when_ready_and_nothing_left_at_the_end(number: int, tmp_path: 
             assert set(client.config_get("notify-keyspace-events")["notify-keyspace-events"]) >= set("Egxe")
             assert client.config_get("appendonly")["appendonly"] == "yes"
         assert len(program.workers()) == 2
+        assert len(program.databases()) == len(program.archivists()) == 1
+        assert query(program.database_url, "SELECT version_num FROM sync_schema")[0][0] == REVISION
         assert len(list(tmp_path.glob("synckairos-*/lock"))) == 1
         assert program.end(number) == 0
         assert len(program.lines) == 1
@@ -46,6 +51,10 @@ def test_sessions_outlive_a_restart(tmp_path: Path) -> None:
     for run in range(2):
         with Program("dev", "--port", "0", "--data-dir", str(tmp_path / "data")) as program:
             _, redis_url = program.ready()
+            query(program.database_url, f"CREATE TABLE run_{run} ()")  # each name once
+            assert (
+                len(query(program.database_url, "SELECT FROM pg_tables WHERE tablename ~ '^run_'")) == run + 1
+            )
             with redis.Redis.from_url(redis_url) as client:
                 assert client.get("left") == (b"here" if run else None)
                 client.set("left", "here")
@@ -54,13 +63,15 @@ def test_sessions_outlive_a_restart(tmp_path: Path) -> None:
 
 
 def test_rate_limits_are_off_unless_asked_for() -> None:
-    with Program("dev", "--port", "0", "--ephemeral", RATE_LIMIT_ENABLED="true") as program:
+    with Program("dev", "--port", "0", "--ephemeral", "--no-database", RATE_LIMIT_ENABLED="true") as program:
         http_url, _ = program.ready()
         assert json.loads(get(f"{http_url}/health")[1]) == {"status": "ok"}
         (worker,) = program.workers()
         assert worker.environ()["RATE_LIMIT_ENABLED"] == "true"
-    with Program("dev", "--port", "0", "--ephemeral") as program:
+    with Program("dev", "--port", "0", "--ephemeral", "--no-database") as program:
         program.ready()
+        assert program.database_url == "-"
+        assert program.databases() == []
         (worker,) = program.workers()
         assert worker.environ()["RATE_LIMIT_ENABLED"] == "false"
 
@@ -108,13 +119,13 @@ def test_a_stop_in_the_middle_of_the_start_leaves_nothing(after_s: float, tmp_pa
 def test_children_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
     with Program("dev", "--port", "0", "--data-dir", str(tmp_path)) as program:
         program.ready()
-        assert len(program.processes()) == 3
+        assert len(program.processes()) > 5
         program.process.kill()
         program.process.wait()
         program.gone()
 
 
-@pytest.mark.parametrize("kind", [Program.valkeys, Program.workers])
+@pytest.mark.parametrize("kind", [Program.valkeys, Program.workers, Program.databases, Program.archivists])
 def test_a_process_that_dies_is_started_again(
     kind: Callable[[Program], list[psutil.Process]], tmp_path: Path
 ) -> None:
@@ -130,10 +141,25 @@ def test_a_process_that_dies_is_started_again(
 
             def answers() -> bool:
                 try:
+                    assert query(program.database_url, "SELECT 1")
                     return get(f"{http_url}/ready")[0] == 200 and client.get("left") == b"here"
-                except (OSError, redis.RedisError):
+                except (OSError, redis.RedisError, asyncpg.PostgresError):
                     return False
 
             program.until(answers, "an answer")
         assert program.end() == 0
         assert len(program.lines) == 1
+
+
+def test_a_folder_of_another_postgresql_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with Program("dev", "--port", "0", "--data-dir", str(folder)) as program:
+        program.ready()
+        assert program.end() == 0
+    (folder / "postgres" / "PG_VERSION").write_text("9\n")
+    with Program("dev", "--port", "0", "--data-dir", str(folder)) as program:
+        assert program.process.wait(30) == 1
+        program.gone()
+    said = "".join(program.errors)
+    assert f"{folder}/postgres was made by PostgreSQL 9" in said
+    assert "Traceback" not in said

@@ -15,7 +15,15 @@ from synckairos.api.inputs import Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
-from synckairos.errors import StorageUnavailable, SyncKairosError
+from synckairos.audit import inspection
+from synckairos.audit.store import REVISION, Store
+from synckairos.errors import (
+    Forbidden,
+    SessionNotFound,
+    StorageUnavailable,
+    SyncKairosError,
+    ValidationError,
+)
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -62,18 +70,35 @@ async def get_health(_: ApiRequest) -> Reply:
 async def get_ready(request: ApiRequest) -> Reply:
     """Whether the service can do its work, and what of it is missing."""
     context = request.app.ctx
-    redis, library = await asyncio.gather(_check_redis(request), _check_library(request))
+    redis, library, audit = await asyncio.gather(
+        _check_redis(request), _check_library(request), _check_audit(request)
+    )
     checks = {
         "redis": redis,
         "library": library,
         "keyspace_events": _check_keyspace_events(request),
-        "audit": schemas.Check("degraded", "there is no audit store: what Redis loses is lost"),
+        "audit": audit,
     }
     if context.draining:
         checks["service"] = schemas.Check("unready", "shutting down")
     worst = max((check.status for check in checks.values()), key=_ORDER.__getitem__)
     status = HTTPStatus.SERVICE_UNAVAILABLE if worst == "unready" else HTTPStatus.OK
     return replies.document(schemas.Ready(worst, checks), status)
+
+
+async def debug_session(request: ApiRequest, session_id: str) -> Reply:
+    """A session as Redis and the audit store have it. Neither has to be there, and nothing is restored."""
+    if "admin" not in request.caller.roles:
+        raise Forbidden("this is for admins")
+    reader = Reader(request)
+    session_id = reader.session_id(session_id)
+    reader.query(schemas.NoQuery)
+    reader.check()
+    context = request.app.ctx
+    found = await inspection.inspect(context.connection, context.store, session_id, request.caller.tenant)
+    reply = replies.document(schemas.InspectionDocument(found))
+    reply.headers["cache-control"] = "no-store"
+    return reply
 
 
 async def get_metrics(_: ApiRequest) -> Reply:
@@ -119,6 +144,24 @@ async def _check_library(request: ApiRequest) -> schemas.Check:
     return schemas.Check("degraded", f"{found}, older than this service's {own}")
 
 
+async def _check_audit(request: ApiRequest) -> schemas.Check:
+    """Without the audit store everything works, until Redis loses something."""
+    store: Store | None = request.app.ctx.store
+    if store is None:
+        return schemas.Check("degraded", "there is no audit store: what Redis loses is lost")
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            found = await store.schema()
+    except (TimeoutError, StorageUnavailable) as error:
+        logger.warning("the audit store does not answer", error=repr(error))
+        return schemas.Check("degraded", "does not answer: what Redis loses now cannot be restored yet")
+    if found is None:
+        return schemas.Check("degraded", "the database has no tables: synckairos migrate")
+    if found != REVISION:
+        return schemas.Check("degraded", f"the database is at revision {found}: synckairos migrate")
+    return schemas.Check("ok")
+
+
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".") if part.isdecimal())
 
@@ -150,6 +193,15 @@ ROUTES: tuple[Route, ...] = (
         "Whether the service can do its work; 503 with the same body when it cannot",
         "service",
         reply=schemas.Ready,
+    ),
+    Route(
+        "GET",
+        "/debug/sessions/{session_id}",
+        debug_session,
+        "What each store has of a session, and whether they agree (admins)",
+        "service",
+        reply=schemas.InspectionDocument,
+        errors=(Forbidden, SessionNotFound, ValidationError),
     ),
     Route(
         "GET", "/metrics", get_metrics, "Metrics for Prometheus", "service", content_type=metrics.CONTENT_TYPE

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -11,11 +13,14 @@ from typing import Any
 import msgspec
 
 from synckairos import keys, presets
-from synckairos.api import limits, replies, schemas
+from synckairos.api import limits, openapi, replies, schemas
 from synckairos.api.inputs import MAX_CONFIG, MAX_PARTICIPANT, Reader, decoded
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
+from synckairos.audit import reading, timeline
+from synckairos.audit.recovery import Recovery
+from synckairos.audit.store import Store
 from synckairos.errors import (
     ConcurrentModification,
     InvalidSessionState,
@@ -29,8 +34,9 @@ from synckairos.errors import (
 )
 from synckairos.sessions import Change, Envelope, Options, Sessions
 
-MAX_EVENTS = 500
 NO_AUDIT_RETRY_AFTER_MS = 60_000
+USED_BEFORE_S = 0.5
+"""How long a creation waits to hear whether its id was used before."""
 _NAMESPACE = uuid.UUID("5f0c6c5e-6f0b-5c53-9d0a-3a6f4d7a2b10")
 """Of the session ids that are made from an `Idempotency-Key`."""
 
@@ -56,11 +62,25 @@ async def create_session(request: ApiRequest) -> Reply:
     assert config is not None
     options = Options(caller.tenant, None, caller.subject, request.trace_id, key)
     session_id = _id_for(config, caller.tenant, key)
+    if key is not None or _given_id(config)[1] is not None:
+        await _bring_back(request, session_id)
     created = await sessions.create(session_id, _text(config), options)
     # A repeat finds a session that may have gone on since; one that has not is the same answer once more.
     reply = replies.state(created, HTTPStatus.CREATED, replayed=key is not None and created.replayed)
     reply.headers["location"] = f"/v1/sessions/{created.session_id}"
     return reply
+
+
+async def _bring_back(request: ApiRequest, session_id: str) -> None:
+    """Under an id that was used before there may be a session that Redis has lost: it is not to be replaced.
+
+    An audit store that is away keeps nobody from creating sessions.
+    """
+    recovery: Recovery | None = request.app.ctx.recovery
+    if recovery is not None:
+        with suppress(SessionNotFound, StorageUnavailable, TimeoutError):
+            async with asyncio.timeout(USED_BEFORE_S):
+                await recovery.find(session_id)
 
 
 async def get_session(request: ApiRequest, session_id: str) -> Reply:
@@ -79,14 +99,25 @@ async def get_session(request: ApiRequest, session_id: str) -> Reply:
 
 
 async def list_sessions(request: ApiRequest) -> Reply:
-    """The tenant's sessions, newest first. They are listed from the audit store."""
+    """The tenant's sessions, newest first. They are listed from the audit store, as they stand in Redis."""
     await limits.take_per_subject(request, limits.reading(request.app.ctx.settings))
     reader = Reader(request)
-    reader.query(schemas.ListQuery)
+    query = reader.query(schemas.ListQuery)
+    before = None
+    if query.cursor is not None:
+        try:
+            before = reading.read_cursor(query.cursor)
+        except ValueError:
+            reader.problem("cursor", "must be the next_cursor of a page before")
     reader.check()
-    raise StorageUnavailable(
-        "sessions are listed from the audit store, and this service has none",
-        retry_after_ms=NO_AUDIT_RETRY_AFTER_MS,
+    store = _store(request, "sessions are listed from the audit store, and this service has none")
+    found = await store.list_sessions(
+        request.caller.tenant, status=query.status, limit=query.limit, before=before
+    )
+    shown = await reading.summaries(request.app.ctx.connection, store, found, query.status)
+    cursor = reading.cursor(found[-1]) if len(found) == query.limit else None
+    return Reply(
+        b'{"data":{"sessions":[%b],"next_cursor":%b}}' % (b",".join(shown), msgspec.json.encode(cursor))
     )
 
 
@@ -98,20 +129,67 @@ async def get_events(request: ApiRequest, session_id: str) -> Reply:
     since = reader.query(schemas.EventsQuery).since
     reader.check()
     sessions: Sessions = request.app.ctx.sessions
-    events = await sessions.log(session_id, since, tenant=request.caller.tenant)
-    if events is None:
-        version = (await sessions.get(session_id, request.caller.tenant)).version
-        if since > version:
-            reader.problem("since", f"must be at most the session's version, {version}")
-            reader.check()
-        raise StorageUnavailable(
-            "events so old are in the audit store, and this service has none",
-            context={"since": since, "version": version},
-            retry_after_ms=NO_AUDIT_RETRY_AFTER_MS,
-        )
-    events = events[:MAX_EVENTS]
-    newest = _decode_envelope(events[-1]).version if events else since
-    return Reply(b'{"data":{"events":[%b],"next_since":%d}}' % (b",".join(events), newest))
+    found = await sessions.log(session_id, since, tenant=request.caller.tenant)
+    if found is not None:
+        return _events(found[: reading.MAX_EVENTS], since)
+    state = await sessions.get(session_id, request.caller.tenant)
+    _check_since(reader, since, state.version)
+    store = _store(
+        request,
+        "events so old are in the audit store, and this service has none",
+        {"since": since, "version": state.version},
+    )
+    return _events(await reading.events(sessions, store, state, since), since)
+
+
+async def get_timeline(request: ApiRequest, session_id: str) -> Reply:
+    """A picture of the session's events after a version: who had the clock when.
+
+    All of it may come from the audit store: Redis is asked for what is newer, and may be away.
+    """
+    with suppress(StorageUnavailable):  # a limit that cannot be asked is no reason to show nothing
+        await limits.take_per_subject(request, limits.reading(request.app.ctx.settings))
+    reader = Reader(request)
+    session_id = reader.session_id(session_id)
+    since = reader.query(schemas.EventsQuery).since
+    reader.check()
+    context = request.app.ctx
+    told = await reading.told(
+        context.sessions,
+        context.store,
+        session_id,
+        since,
+        timeline.MAX_EVENTS,
+        tenant=request.caller.tenant,
+    )
+    _check_since(reader, since, told.version)
+    # Thousands of bars take tenths of a second, in which this process would do nothing else.
+    picture = await asyncio.to_thread(
+        lambda: timeline.draw(timeline.follow(told.events, told.now), session_id, told.version)
+    )
+    reply = Reply(picture, content_type="image/svg+xml")
+    reply.headers["cache-control"] = "no-cache"
+    reply.headers["content-security-policy"] = openapi.CONTENT_SECURITY_POLICY
+    return reply
+
+
+def _check_since(reader: Reader, since: int, version: int) -> None:
+    if since > version:
+        reader.problem("since", f"must be at most the session's version, {version}")
+    reader.check()
+
+
+def _events(found: list[bytes], since: int) -> Reply:
+    newest = _decode_envelope(found[-1]).version if found else since
+    return Reply(b'{"data":{"events":[%b],"next_since":%d}}' % (b",".join(found), newest))
+
+
+def _store(request: ApiRequest, without: str, context: dict[str, int] | None = None) -> Store:
+    """The audit store. Raises StorageUnavailable, saying what it is needed for, where there is none."""
+    store: Store | None = request.app.ctx.store
+    if store is None:
+        raise StorageUnavailable(without, context=context, retry_after_ms=NO_AUDIT_RETRY_AFTER_MS)
+    return store
 
 
 async def switch_cycle(request: ApiRequest, session_id: str) -> Reply:
@@ -140,7 +218,7 @@ async def join_session(request: ApiRequest, session_id: str) -> Reply:
     options = reader.options(_conditions(reader, participant or {}))
     sessions: Sessions = request.app.ctx.sessions
     if reader.problems and participant is not None:
-        reader.problems += await _judge_participant(sessions, participant)
+        reader.problems += await _judge_participant(request.app.ctx.kept, participant)
     reader.check()
     assert participant is not None
     return _changed(await sessions.join(session_id, _text(participant), options), options, HTTPStatus.CREATED)
@@ -483,6 +561,17 @@ ROUTES: tuple[Route, ...] = (
         "Read a session's events after a version",
         "sessions",
         reply=schemas.EventsDocument,
+        query=schemas.EventsQuery,
+        limit=limits.reading,
+        errors=_ANY,
+    ),
+    Route(
+        "GET",
+        f"{_SESSION}/timeline.svg",
+        get_timeline,
+        f"Draw who had the clock when, from the {timeline.MAX_EVENTS} events after a version",
+        "sessions",
+        content_type="image/svg+xml",
         query=schemas.EventsQuery,
         limit=limits.reading,
         errors=_ANY,

@@ -1,0 +1,1 @@
+"""The audit: every event's way from the outbox to PostgreSQL, and back when Redis has lost a session."""

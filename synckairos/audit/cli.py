@@ -1,0 +1,222 @@
+"""The commands of the audit: `worker`, `migrate` and `audit`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from redis.exceptions import RedisError
+
+from synckairos.audit.jobs import Counts, Failed, Jobs
+from synckairos.audit.store import Refused, Store
+from synckairos.audit.verify import Finding
+from synckairos.config import Settings
+from synckairos.connections import Connection
+from synckairos.errors import StorageUnavailable
+
+T = TypeVar("T")
+
+SHOWN = 10
+"""Failed batches and refused events that `status` shows."""
+DRAIN_S = 30.0
+"""How long `verify` waits for events that are on their way."""
+
+config_option = click.option(
+    "--config",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML file with settings, under their names in lower case. The environment wins over it.",
+)
+
+
+def _settings(file: Path | None) -> Settings:
+    """The settings. Ends the program when there is no audit store in them."""
+    from synckairos.cli import settings_or_exit
+
+    settings = settings_or_exit(os.environ, file)
+    if settings.database_url is None:
+        raise click.ClickException("DATABASE_URL says where the audit store is, and is not set")
+    return settings
+
+
+def _store(settings: Settings) -> Store:
+    assert settings.database_url is not None
+    return Store(settings.database_url, max_size=2, timeout_s=60)
+
+
+@click.command()
+@config_option
+def worker(file: Path | None) -> None:
+    """Store what is in the audit's queue in PostgreSQL, until told to end. Run as many as are needed."""
+    from synckairos import alerts, metrics
+    from synckairos.audit import worker as audit_worker
+
+    settings = _settings(file)
+    alerts.configure(settings)
+    with contextlib.ExitStack() as stack:
+        if settings.enable_metrics and settings.metrics_port is not None:
+            stack.callback(metrics.serve(settings.host, settings.metrics_port))
+        try:
+            audit_worker.work(settings)
+        except audit_worker.SchemaMissing as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.command()
+@click.option("--to", "revision", help="Revision to bring the tables to; base: none.  [default: the newest]")
+@click.option("--yes", is_flag=True, help="Do not ask before going back, which throws data away.")
+@config_option
+def migrate(revision: str | None, file: Path | None, *, yes: bool) -> None:
+    """Bring the tables in PostgreSQL to the revision that this release needs, or to another one."""
+    from synckairos.audit import schema
+
+    settings = _settings(file)
+    assert settings.database_url is not None
+    known = [schema.NOTHING, *schema.revisions()]
+    if revision is not None and revision in known[:-1] and not yes:
+        click.confirm(f"Go back to {revision}, and throw away what only later tables hold?", abort=True)
+    try:
+        before, after = asyncio.run(schema.migrate(settings.database_url, revision))
+    except (schema.UnknownRevision, schema.MigrationFailed) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"at revision {after}" if before == after else f"from revision {before} to {after}")
+
+
+@click.group()
+def audit() -> None:
+    """What is on its way to PostgreSQL, what got stuck, and whether everything arrived."""
+
+
+@audit.command()
+@config_option
+def status(file: Path | None) -> None:
+    """Show what waits, what failed and is kept, and what PostgreSQL refuses."""
+    settings = _settings(file)
+    waiting, counts, failed, found = asyncio.run(_status(settings))
+    click.echo(f"outbox: {'Redis does not answer' if waiting is None else f'{waiting} events'}")
+    if counts is None:
+        click.echo("queue: its Redis does not answer")
+    else:
+        click.echo(
+            f"queue: {counts.queued + counts.started} batches, {counts.scheduled} waiting for another attempt"
+        )
+        click.echo(
+            f"failed: {counts.failed} batches" + (", kept until `synckairos audit retry`" if failed else "")
+        )
+        for batch in failed:
+            since = f" since {batch.since:%Y-%m-%d %H:%M:%S}" if batch.since else ""
+            click.echo(f"  {batch.job_id}: {batch.events} events{since}: {batch.reason}")
+    if found is None:
+        click.echo("store: PostgreSQL does not answer, or has no tables")
+        return
+    version, revision, refused_count, refused = found
+    click.echo(f"store: PostgreSQL {version}, revision {revision}")
+    click.echo(f"refused: {refused_count} events")
+    for row in refused:
+        click.echo(f"  {row.source} at {row.refused_at:%Y-%m-%d %H:%M:%S}: {row.reason}")
+
+
+async def _status(
+    settings: Settings,
+) -> tuple[int | None, Counts | None, list[Failed], tuple[str, str | None, int, list[Refused]] | None]:
+    from synckairos.audit.verify import under_way
+
+    waiting: int | None = None
+    counts: Counts | None = None
+    failed: list[Failed] = []
+    found: tuple[str, str | None, int, list[Refused]] | None = None
+    async with Connection.to(settings) as connection:
+        with contextlib.suppress(StorageUnavailable, RedisError, OSError):
+            waiting = await under_way(connection)
+    with contextlib.closing(Jobs.of(settings)) as jobs, contextlib.suppress(RedisError, OSError):
+        counts, failed = jobs.counts(), jobs.failed(SHOWN)
+    async with _store(settings) as store:
+        with contextlib.suppress(StorageUnavailable):
+            found = (
+                await store.ping(),
+                await store.schema(),
+                await store.count_refused(),
+                await store.refused(SHOWN),
+            )
+    return waiting, counts, failed, found
+
+
+@audit.command()
+@config_option
+def retry(file: Path | None) -> None:
+    """Queue the batches that failed and were kept again, with all their attempts."""
+    with contextlib.closing(Jobs.of(_settings(file))) as jobs:
+        try:
+            count = jobs.retry_failed()
+        except (RedisError, OSError) as error:
+            raise click.ClickException(f"the queue's Redis does not answer: {error}") from None
+    click.echo(f"{count} batches are queued again")
+
+
+@audit.command()
+@click.option("--database-only", is_flag=True, help="Do not compare with what Redis still has.")
+@config_option
+def verify(file: Path | None, *, database_only: bool) -> None:
+    """Check that every session's versions are in PostgreSQL, each once, and agree with Redis.
+
+    The exit code is 0 when they are and do. Events that are on their way have half a minute to arrive.
+    """
+    settings = _settings(file)
+    sessions, events, compared, findings = _or_exit(lambda: _verify(settings, database_only))
+    for finding in findings:
+        more = f" and {finding.count - 1} more" if finding.count > 1 else ""
+        click.echo(
+            f"{finding.session_id}: epoch {finding.epoch}, version {finding.version}{more}: {finding.what}"
+        )
+    beside = "" if database_only else f", {compared} of them compared with Redis"
+    click.echo(f"{sessions} sessions, {events} events{beside}: {len(findings) or 'no'} findings")
+    sys.exit(1 if findings else 0)
+
+
+def _or_exit(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    try:
+        return asyncio.run(ask())
+    except StorageUnavailable as error:
+        raise click.ClickException(f"the storage does not answer: {error.__cause__ or error}") from None
+    except (RedisError, OSError) as error:
+        raise click.ClickException(f"Redis does not answer: {error}") from None
+
+
+async def _verify(settings: Settings, database_only: bool) -> tuple[int, int, int, list[Finding]]:
+    from synckairos.audit import verify
+
+    findings: list[Finding] = []
+    sessions = events = compared = 0
+    async with _store(settings) as store, Connection.to(settings) as connection:
+        async for checked in verify.verify(store, None if database_only else connection):
+            sessions, events, compared = checked.sessions, checked.events, checked.compared
+            findings += checked.findings
+        if not database_only and findings:
+            findings = await _settled(settings, store, connection, findings)
+    return sessions, events, compared, findings
+
+
+async def _settled(
+    settings: Settings, store: Store, connection: Connection, findings: list[Finding]
+) -> list[Finding]:
+    """What is still wrong when everything that was on its way has arrived, or time is up."""
+    from synckairos.audit import verify
+
+    end = time.monotonic() + DRAIN_S
+    with contextlib.closing(Jobs.of(settings)) as jobs:
+        while await verify.under_way(connection) or _busy(await asyncio.to_thread(jobs.counts)):
+            if time.monotonic() > end:
+                break
+            await asyncio.sleep(0.5)
+    return await verify.again(store, connection, {finding.session_id for finding in findings})
+
+
+def _busy(counts: Counts) -> bool:
+    return bool(counts.queued or counts.started or counts.scheduled)

@@ -1,0 +1,311 @@
+"""One session, as each store has it, and whether they agree: for whoever looks into what went wrong.
+
+Nothing is changed by looking, and nothing restored; a store that is away is said to be away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import datetime
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from redis.exceptions import RedisError
+
+from synckairos.audit.reading import DELETED, LIVE, shown
+from synckairos.audit.store import Store, StoredEvent, StoredSession
+from synckairos.connections import Connection
+from synckairos.errors import SessionNotFound, StorageUnavailable
+from synckairos.keys import SessionKeys
+from synckairos.sessions import Envelope, Sessions
+
+NEWEST = 20
+"""Events that are shown of each store."""
+OUTBOX_LOOKED_AT = 1000
+
+Milliseconds = Annotated[int, Meta(description="Milliseconds")]
+Where = Literal["session", "tombstone", "nothing", "unknown"]
+
+
+class InRedis(Struct, frozen=True, kw_only=True):
+    """What Redis has of a session. `unknown`: it does not answer, or its key holds something else."""
+
+    found: Where
+    tenant_id: str | None = None
+    status: str | None = None
+    epoch: str | None = None
+    version: int | None = None
+    ttl_ms: Annotated[int, Meta(description="How long its key will live")] | None = None
+    alarm_ms: Annotated[int, Meta(description="When the server has to do something for it next")] | None = (
+        None
+    )
+    logged: Annotated[int, Meta(description="Events in its log")] = 0
+    in_outbox: Annotated[int, Meta(description="Events among the outbox's newest that wait there")] = 0
+    state: dict[str, Any] | None = None
+
+
+class InPostgresql(Struct, frozen=True, kw_only=True):
+    """What the audit store has of a session: status, epoch and version of the newest event or snapshot."""
+
+    found: Where
+    tenant_id: str | None = None
+    status: str | None = None
+    epoch: str | None = None
+    version: int | None = None
+    snapshot_epoch: str | None = None
+    snapshot_version: int | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    snapshot: dict[str, Any] | None = None
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """One of the newest events, and where it is."""
+
+    version: int
+    epoch: str
+    event: str
+    server_time_ms: Milliseconds
+    in_redis: bool
+    in_postgresql: bool
+    archived_at: datetime | None
+
+
+class Inspection(Struct, frozen=True, kw_only=True):
+    """A session in both stores. `consistent` is null where one of them could not be asked."""
+
+    session_id: str
+    consistent: bool | None
+    findings: Annotated[list[str], Meta(description="Why it is not consistent, or not known to be")]
+    redis: InRedis
+    postgresql: InPostgresql
+    newest_events: Annotated[list[Found], Meta(description="The newest first")]
+
+
+class _Payload(Struct):
+    event: str
+
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_payload = msgspec.json.Decoder(_Payload).decode
+
+
+async def inspect(
+    connection: Connection, store: Store | None, session_id: str, tenant: str | None
+) -> Inspection:
+    """Look at a session. Raises SessionNotFound when neither store has it, or only another tenant's."""
+    (redis, logged), (postgresql, stored) = await asyncio.gather(
+        _ask_redis(connection, session_id), _ask_postgresql(store, session_id)
+    )
+    tenants = {side.tenant_id for side in (redis, postgresql) if side.found == "session"}
+    if tenant is not None and tenants - {tenant}:
+        raise SessionNotFound("there is no such session")
+    if redis.found == postgresql.found == "nothing" and not stored and not logged:
+        raise SessionNotFound("there is no such session")
+    unknown, findings = _compare(redis, postgresql, logged, stored)
+    return Inspection(
+        session_id=session_id,
+        consistent=False if findings else None if unknown else True,
+        findings=findings + unknown,
+        redis=redis,
+        postgresql=postgresql,
+        newest_events=_newest(logged, stored),
+    )
+
+
+async def _ask_redis(connection: Connection, session_id: str) -> tuple[InRedis, list[bytes]]:
+    """What Redis has, and its newest events, the newest first."""
+    names = SessionKeys.of(session_id)
+    try:
+        client = await connection.primary_for(names.session)
+        async with client.pipeline(transaction=False) as pipeline:
+            pipeline.hmget(names.session, ["status", "version", "epoch", "tenant"])
+            pipeline.pttl(names.session)
+            pipeline.zscore(names.alarms, session_id)
+            pipeline.xlen(names.log)
+            pipeline.xrevrange(names.log, count=NEWEST)
+            pipeline.xrevrange(names.outbox, count=OUTBOX_LOOKED_AT)
+            fields, ttl, alarm, length, log, outbox = await pipeline.execute()
+    except (RedisError, OSError, StorageUnavailable):
+        return InRedis(found="unknown"), []
+    status, version, epoch, tenant = [each and each.decode(errors="replace") for each in fields]
+    logged = [entry[b"e"] for _, entry in log if b"e" in entry]
+    state = None
+    with suppress(SessionNotFound, StorageUnavailable):
+        state = msgspec.json.decode((await Sessions(connection, 0).get(session_id)).raw)
+    found: Where = "session" if state else "nothing"
+    if state is None and ttl != _NO_KEY:
+        found = "tombstone" if status == DELETED else "unknown"
+    return (
+        InRedis(
+            found=found,
+            tenant_id=tenant,
+            status=status,
+            epoch=epoch,
+            version=int(version) if version and version.isdecimal() else None,
+            ttl_ms=ttl if ttl >= 0 else None,
+            alarm_ms=None if alarm is None else int(alarm),
+            logged=length,
+            in_outbox=sum(entry.get(b"id") == session_id.encode() for _, entry in outbox),
+            state=state,
+        ),
+        logged,
+    )
+
+
+_NO_KEY = -2
+"""What PTTL says of a key that is not there."""
+
+
+async def _ask_postgresql(store: Store | None, session_id: str) -> tuple[InPostgresql, list[StoredEvent]]:
+    if store is None:
+        return InPostgresql(found="unknown"), []
+    try:
+        session = await store.session(session_id)
+        stored = await store.newest_events(session_id, NEWEST)
+    except StorageUnavailable:
+        return InPostgresql(found="unknown"), []
+    return _stored(session), stored
+
+
+def _stored(session: StoredSession | None) -> InPostgresql:
+    if session is None:
+        return InPostgresql(found="nothing")
+    return InPostgresql(
+        found="tombstone" if session.status == DELETED else "session",
+        tenant_id=session.tenant_id,
+        status=session.status,
+        epoch=session.epoch,
+        version=session.version,
+        snapshot_epoch=session.snapshot_epoch,
+        snapshot_version=session.snapshot_version,
+        created_at=session.created_at,
+        updated_at=session.updated_at,
+        snapshot=None if session.snapshot is None else msgspec.json.decode(shown(session.snapshot)),
+    )
+
+
+def _newest(logged: list[bytes], stored: list[StoredEvent]) -> list[Found]:
+    found: dict[tuple[int, int], Found] = {}
+    for envelope in map(_decode_envelope, logged):
+        found[int(envelope.epoch), envelope.version] = Found(
+            version=envelope.version,
+            epoch=envelope.epoch,
+            event=_decode_payload(envelope.payload).event,
+            server_time_ms=envelope.server_time_ms,
+            in_redis=True,
+            in_postgresql=False,
+            archived_at=None,
+        )
+    for event in stored:
+        place = int(event.epoch), event.version
+        found[place] = Found(
+            version=event.version,
+            epoch=event.epoch,
+            event=event.event,
+            server_time_ms=event.server_time_ms,
+            in_redis=place in found,
+            in_postgresql=True,
+            archived_at=event.archived_at,
+        )
+    return [found[place] for place in sorted(found, reverse=True)[:NEWEST]]
+
+
+def _compare(
+    redis: InRedis, postgresql: InPostgresql, logged: list[bytes], stored: list[StoredEvent]
+) -> tuple[list[str], list[str]]:
+    """What is not known, and what does not fit together, each as a sentence."""
+    unknown, findings = [], []
+    if redis.found == "unknown":
+        unknown.append("Redis does not answer, or its key holds something that is no session")
+    if postgresql.found == "unknown":
+        unknown.append("the audit store does not answer, or there is none")
+    if not unknown:
+        findings += _positions(redis, postgresql)
+    if redis.found == "session":
+        findings += _alarm(redis)
+    in_log = {(event.epoch, event.version): text for text in logged for event in [_decode_envelope(text)]}
+    findings += [
+        f"the event of version {event.version} of epoch {event.epoch} is not the same in Redis and PostgreSQL"
+        for event in stored
+        if in_log.get((event.epoch, event.version), event.body) != event.body
+    ]
+    findings += [
+        f"in PostgreSQL no event comes between the versions {older.version} and {newer.version}"
+        f" of epoch {newer.epoch}"
+        for newer, older in pairwise(stored)
+        if older.epoch == newer.epoch and older.version != newer.version - 1
+    ]
+    return unknown, findings
+
+
+def _positions(redis: InRedis, postgresql: InPostgresql) -> list[str]:
+    """What each says of how far the session is."""
+    if redis.found == "nothing":
+        return _gone(postgresql)
+    here, there = _position(redis), _position(postgresql)
+    if postgresql.found == "nothing":
+        return [f"PostgreSQL has nothing of it{_on_its_way(redis)}"]
+    if there < here:
+        late = f"PostgreSQL is at version {postgresql.version} of epoch {postgresql.epoch}"
+        return [f"{late}, Redis at version {redis.version} of epoch {redis.epoch}{_on_its_way(redis)}"]
+    if there > here:
+        back = f"Redis went back: it is at version {redis.version} of epoch {redis.epoch}"
+        return [f"{back}, and PostgreSQL has version {postgresql.version} of epoch {postgresql.epoch}"]
+    if redis.status != postgresql.status:
+        return [
+            f"at the same version its status is {redis.status} in Redis, {postgresql.status} in PostgreSQL"
+        ]
+    if redis.found == "session" and _snapshot(postgresql) != there:
+        return ["PostgreSQL has no snapshot of its newest version"]
+    return []
+
+
+def _gone(postgresql: InPostgresql) -> list[str]:
+    """What is wrong with a session that Redis does not have."""
+    if postgresql.found == "tombstone":
+        return []
+    if postgresql.found == "nothing":
+        return ["events of it are left, and neither store has the session"]
+    if postgresql.snapshot is None:
+        return ["Redis has lost it, and PostgreSQL has no snapshot: it cannot be restored"]
+    stale = (
+        ""
+        if _snapshot(postgresql) == _position(postgresql)
+        else (
+            f"; its newest snapshot is of version {postgresql.snapshot_version}, its newest event of version"
+            f" {postgresql.version}"
+        )
+    )
+    if postgresql.status in LIVE:
+        return ["Redis has lost it; it is restored when it is next asked for" + stale]
+    return ["it is over and only PostgreSQL has it" + stale] if stale else []
+
+
+def _alarm(redis: InRedis) -> list[str]:
+    """Whether the server will do in time what it has to do for the session."""
+    assert redis.state is not None
+    due = redis.state.get("deadline_ms") or redis.state.get("resumes_at_ms")
+    if due is not None and redis.alarm_ms is None:
+        return ["something is due later, and there is no alarm for it"]
+    if due is None and redis.alarm_ms is not None:
+        return ["there is an alarm, and nothing is due"]
+    return []
+
+
+def _on_its_way(redis: InRedis) -> str:
+    waiting = redis.in_outbox
+    if waiting:
+        return f"; {waiting} {'event waits' if waiting == 1 else 'events wait'} in the outbox"
+    return "; nothing of it waits in the outbox, so it is in the queue, or lost"
+
+
+def _position(side: InRedis | InPostgresql) -> tuple[int, int]:
+    return int(side.epoch or 0), side.version or 0
+
+
+def _snapshot(side: InPostgresql) -> tuple[int, int]:
+    return int(side.snapshot_epoch or 0), side.snapshot_version or 0

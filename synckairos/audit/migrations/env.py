@@ -1,0 +1,12 @@
+"""What Alembic runs for each migration: on the connection that `synckairos.audit.schema` gives it."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from synckairos.audit.store import VERSION_TABLE
+
+# Whoever gave the connection has begun a transaction on it, and ends it.
+context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,255 @@
+"""What the audit store has, as the service shows it: alone, and together with what Redis has."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from redis.exceptions import RedisError
+
+from synckairos.audit.store import Store, StoredEvent, StoredSession
+from synckairos.connections import Connection
+from synckairos.errors import SessionNotFound, StorageUnavailable
+from synckairos.keys import SessionKeys
+from synckairos.sessions import Over, Sessions, State
+
+MAX_EVENTS = 500
+"""Events in one answer."""
+LIVE = frozenset({"pending", "running", "paused"})
+"""The statuses of a session that is not over."""
+DELETED = "deleted"
+RETRY_AFTER_MS = 1000
+
+_ENDS = ("session.expired", "session.completed", "session.cancelled")
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def shown(exported: bytes, *without: str) -> bytes:
+    """An exported state as everybody may see it; `without`: further fields to leave out."""
+    fields = _decode_fields(exported)
+    for name in ("internal", *without):
+        fields.pop(name, None)
+    return msgspec.json.encode(fields)
+
+
+def is_stale(session: StoredSession) -> bool:
+    """Whether there are events after the session's snapshot."""
+    if session.snapshot_epoch is None or session.snapshot_version is None:
+        return True
+    return (int(session.epoch), session.version) > (int(session.snapshot_epoch), session.snapshot_version)
+
+
+async def ended(store: Store, session: StoredSession) -> Over:
+    """The last state of a session that is over, and has a snapshot."""
+    assert session.snapshot is not None
+    raw = shown(session.snapshot)
+    if is_stale(session):
+        later = await store.events(session.session_id, session.snapshot_version or 0)
+        raw = msgspec.json.encode(after(msgspec.json.decode(raw), [event.body for event in later]))
+    expired_by = None
+    if session.status == "expired":
+        for event in await store.newest_events(session.session_id, 1):
+            expired_by = msgspec.json.decode(event.body)["payload"].get("expired_participant_id")
+    return Over(raw, expired_by)
+
+
+def after(state: dict[str, Any], events: Iterable[bytes]) -> dict[str, Any]:
+    """A state as it was after these events, by what they show.
+
+    What the clocks read is as of the last one. What somebody used in the cycle in which they left no event
+    shows: it is missing in the session's sum.
+    """
+    people = {each["participant_id"]: each for each in state["participants"]}
+    groups = {each["group_id"]: each for each in state["groups"]}
+    for text in events:
+        event = msgspec.json.decode(text)
+        payload = event["payload"]
+        for each in payload["participants"]:
+            before = people.get(each["participant_id"], {"time_used_ms": 0})
+            state["time_used_ms"] += each["time_used_ms"] - before["time_used_ms"]
+            people[each["participant_id"]] = each
+        groups.update((each["group_id"], each) for each in payload["groups"])
+        people.pop(payload.get("removed_participant_id"), None)
+        moment = timestamp(event["server_time_ms"])
+        state.update(
+            {name: event[name] for name in ("version", "epoch", "server_time_ms")},
+            **{name: value for name, value in payload.items() if name in state and name not in _LISTS},
+            updated_at=moment,
+            resumes_at_ms=payload.get("resumes_at_ms"),
+        )
+        if payload["event"] == "session.started":
+            state["session_started_at"] = moment
+        elif payload["event"] == "session.recovered":
+            state.update(recovered=True, recovered_at=moment)
+        elif payload["event"] in _ENDS:
+            end = payload.get("expired_deadline_ms")
+            state["session_completed_at"] = moment if end is None else timestamp(end)
+            state["cycle_elapsed_ms"] = None
+    state["participants"] = sorted(people.values(), key=lambda each: int(each["participant_index"]))
+    state["groups"] = list(groups.values())
+    return state
+
+
+_LISTS = ("participants", "groups")
+
+
+def timestamp(ms: int) -> str:
+    """Milliseconds of the server's clock as ISO 8601."""
+    moment = datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def milliseconds(moment: str) -> int:
+    """ISO 8601 as milliseconds."""
+    return round(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+async def events(sessions: Sessions, store: Store, state: State, since: int) -> list[bytes]:
+    """The events (JSON) of a session after a version that its log does not reach back to, up to MAX_EVENTS.
+
+    They follow `since` without a gap. Raises StorageUnavailable when the first is not (yet) stored.
+    """
+    stored = contiguous(await store.events(state.session_id, since, MAX_EVENTS), since, _created(state.raw))
+    found = [event.body for event in stored]
+    newest = since + len(found)
+    if found and len(found) < MAX_EVENTS and newest < state.version:
+        # The newest are on their way to the store, and in the log meanwhile.
+        found += (await sessions.log(state.session_id, newest) or [])[: MAX_EVENTS - len(found)]
+    if not found:
+        raise StorageUnavailable(
+            f"the event of version {since + 1} is not in the log any more, and not in the audit store",
+            context={"since": since, "version": state.version},
+            retry_after_ms=RETRY_AFTER_MS,
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is known of a session: events (JSON) without a gap, its version, and its time now (server ms).
+
+    `now` is None when it is not in Redis, or not all of its events are among these.
+    """
+
+    events: list[bytes]
+    version: int
+    now: int | None
+
+
+async def told(
+    sessions: Sessions, store: Store | None, session_id: str, since: int, most: int, *, tenant: str | None
+) -> Told:
+    """The events of a session after a version, up to `most`, from wherever they are.
+
+    Either Redis or the store may be away. Raises SessionNotFound, StorageUnavailable.
+    """
+    state: State | None = None
+    try:
+        state = await sessions.get(session_id, tenant)
+        created, version = _created(state.raw), state.version
+    except StorageUnavailable:
+        stored = None if store is None else await store.session(session_id)
+        if stored is None:
+            raise
+        if stored.status == DELETED or tenant not in (None, stored.tenant_id):
+            raise SessionNotFound("there is no such session") from None
+        created, version = 0, stored.version
+    found: list[bytes] = []
+    while len(found) < min(most, version - since):
+        newest = since + len(found)
+        logged = None if state is None else await sessions.log(session_id, newest, tenant=tenant)
+        if logged is None and store is not None:
+            archived = await store.events(session_id, newest, MAX_EVENTS)
+            logged = [event.body for event in contiguous(archived, newest, created)]
+        if not logged:
+            break
+        found += logged
+    if not found and since < version:
+        raise StorageUnavailable(
+            f"the event of version {since + 1} is in no log any more, and not in the audit store",
+            context={"since": since, "version": version},
+            retry_after_ms=RETRY_AFTER_MS,
+        )
+    del found[most:]
+    whole = state is not None and not isinstance(state, Over) and since + len(found) >= version
+    return Told(found, version, state.server_time_ms if state is not None and whole else None)
+
+
+def contiguous(stored: Sequence[StoredEvent], since: int, created: int) -> list[StoredEvent]:
+    """The first of these events that follow `since` without a gap, and are not older than the session.
+
+    Until the first event of a session that was created again under an old id is stored, the store's line is
+    still that of the old one. `created`: server ms.
+    """
+    found: list[StoredEvent] = []
+    for event in stored:
+        if event.version != since + len(found) + 1 or event.server_time_ms < created:
+            break
+        found.append(event)
+    return found
+
+
+class _Dates(msgspec.Struct):
+    created_at: str
+
+
+def _created(raw: bytes) -> int:
+    return milliseconds(msgspec.json.decode(raw, type=_Dates).created_at)
+
+
+async def summaries(
+    connection: Connection, store: Store, stored: Sequence[StoredSession], status: str | None
+) -> list[bytes]:
+    """The states (JSON) of these sessions without their participants: from Redis, else from their snapshots.
+
+    Left out are those that were deleted just now, that have another status by now than the one asked for, and
+    that neither Redis nor a snapshot has. Nothing is restored.
+    """
+    replies = await connection.fcall_many(
+        [("sk_get", (SessionKeys.of(session.session_id).session,), ()) for session in stored]
+    )
+    found = []
+    for session, reply in zip(stored, replies, strict=True):
+        if isinstance(reply, SessionNotFound):
+            raw = await _stored_state(connection, store, session)
+        elif isinstance(reply, Exception):
+            raise reply
+        else:
+            raw = reply
+        if raw is not None and status in (None, State(raw).status):
+            found.append(shown(raw, "participants"))
+    return found
+
+
+async def _stored_state(connection: Connection, store: Store, session: StoredSession) -> bytes | None:
+    key = SessionKeys.of(session.session_id).session
+    try:
+        exists = await (await connection.primary_for(key)).exists(key)
+    except (RedisError, OSError) as error:
+        raise StorageUnavailable(retry_after_ms=RETRY_AFTER_MS) from error
+    if session.snapshot is None or exists:  # a tombstone
+        return None
+    if session.status in LIVE:
+        return shown(session.snapshot)
+    return (await ended(store, session)).raw
+
+
+def cursor(session: StoredSession) -> str:
+    """Where a list goes on after this session."""
+    text = f"{session.created_at.isoformat()} {session.session_id}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str) -> tuple[datetime, str]:
+    """The opposite of `cursor`. Raises ValueError."""
+    decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
+    moment, _, session_id = decoded.partition(" ")
+    created_at = datetime.fromisoformat(moment)
+    if created_at.tzinfo is None or str(UUID(session_id)) != session_id:
+        raise ValueError("no cursor")
+    return created_at, session_id

@@ -1,0 +1,172 @@
+"""What Redis has lost comes back from the audit store, when it is first asked for.
+
+Any number of processes may do the same at the same time: the function library restores a session once, and
+refuses the others, who then find it there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import msgspec
+import structlog
+from redis.exceptions import RedisError
+
+from synckairos import metrics
+from synckairos.audit.reading import DELETED, LIVE, ended
+from synckairos.audit.store import Store, StoredSession
+from synckairos.connections import Connection
+from synckairos.errors import (
+    InternalError,
+    SessionExists,
+    SessionNotFound,
+    StorageUnavailable,
+    ValidationError,
+)
+from synckairos.keys import SessionKeys
+from synckairos.sessions import Envelope, Over, Sessions
+
+logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+Position = tuple[int, int]
+"""Epoch and version: the later one is the greater one."""
+
+OUTBOX_LOOKED_AT = 200
+"""Entries of the outbox in which the newest event of a lost session is looked for."""
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+
+
+class Recovery:
+    """The way back from the audit store."""
+
+    def __init__(self, connection: Connection, store: Store) -> None:
+        self._connection = connection
+        self._store = store
+        self._sessions = Sessions(connection, 0)
+        self._finding: dict[str, asyncio.Task[Over | None]] = {}
+
+    async def find(self, session_id: str, seen: tuple[str | None, int] = (None, 0)) -> Over | None:
+        """Bring a session back to Redis, if it was live; None: Redis is to be asked again.
+
+        One that was over stays where it is. `seen`: epoch and version that somebody has been told of.
+        However many ask at the same time, the store is asked once.
+
+        Raises SessionNotFound, and StorageUnavailable when it is not known whether there is such a session.
+        """
+        task = self._finding.get(session_id)
+        if task is None:
+            task = asyncio.create_task(self._find(session_id, seen), name="recovery")
+            self._finding[session_id] = task
+            task.add_done_callback(lambda done: self._found(session_id, done))
+        return await asyncio.shield(task)
+
+    async def fetch(self, session_id: str, tenant: str | None) -> bool:
+        """Bring a session back to Redis, even one that was over; whether there may be one now.
+
+        Raises StorageUnavailable when it is not known whether there is such a session.
+        """
+        known = await self._known(session_id)
+        if known is not None:
+            session = await self._session(session_id)
+            if session is None or session.snapshot is None or tenant not in (None, session.tenant_id):
+                return False
+            await self._restore(session, known)
+        return True
+
+    async def bring_back(self, session: StoredSession) -> bool:
+        """Bring back what the store has of a session; False when Redis has it.
+
+        Raises InternalError when it cannot be restored, and StorageUnavailable.
+        """
+        known = await self._known(session.session_id)
+        return known is not None and await self._restore(session, known)
+
+    async def _restore(self, session: StoredSession, known: Iterable[Position]) -> bool:
+        """`known`: positions of events of it that may be newer than what is stored."""
+        assert session.snapshot is not None
+        epoch, version = max([(int(session.epoch), session.version), *known])
+        try:
+            await self._sessions.restore(
+                session.session_id, session.snapshot, version=version, epoch=str(epoch)
+            )
+        except SessionExists:
+            return False
+        except ValidationError as error:
+            logger.error("a session cannot be restored", session=session.session_id, reason=error.message)
+            raise InternalError("the session is in the audit store and cannot be restored") from error
+        metrics.restored.inc()
+        assert session.snapshot_version is not None
+        if version > session.snapshot_version:
+            logger.warning(
+                "a session was restored from a snapshot older than its newest event",
+                session=session.session_id,
+                snapshot_version=session.snapshot_version,
+                newest_version=version,
+            )
+        return True
+
+    def _found(self, session_id: str, task: asyncio.Task[Over | None]) -> None:
+        del self._finding[session_id]
+        if not task.cancelled():
+            task.exception()  # whoever still waits for it gets it
+
+    async def _find(self, session_id: str, seen: tuple[str | None, int]) -> Over | None:
+        known = await self._known(session_id)
+        if known is None:
+            return None
+        session = await self._session(session_id)
+        if session is None:
+            raise SessionNotFound("there is no such session")
+        if session.snapshot is None:
+            logger.error("a lost session has no snapshot in the audit store", session=session_id)
+            raise SessionNotFound("there is no such session")
+        if session.status not in LIVE:
+            return await ended(self._store, session)
+        if seen[0] is not None:
+            known.append((int(seen[0]), seen[1]))
+        if await self._restore(session, known):
+            logger.warning("a session was restored when it was asked for", session=session_id)
+        return None
+
+    async def _session(self, session_id: str) -> StoredSession | None:
+        """What is stored of a session, None for one that never was or was deleted."""
+        try:
+            session = await self._store.session(session_id)
+        except StorageUnavailable as error:
+            raise StorageUnavailable(
+                "the session is not in Redis, and the audit store, which may have it, does not answer",
+                retry_after_ms=error.retry_after_ms,
+            ) from error
+        return None if session is None or session.status == DELETED else session
+
+    async def _known(self, session_id: str) -> list[Position] | None:
+        """Positions of the session's events that Redis still has without it; None when it has the session.
+
+        Its log may have outlived it, and its newest events may not be stored yet.
+        """
+        keys = SessionKeys.of(session_id)
+        try:
+            client = await self._connection.primary_for(keys.session)
+            async with client.pipeline(transaction=False) as pipeline:
+                pipeline.exists(keys.session)
+                pipeline.xrevrange(keys.log, count=1)
+                pipeline.xrevrange(keys.outbox, count=OUTBOX_LOOKED_AT)
+                exists, logged, leaving = await pipeline.execute(raise_on_error=False)
+        except (RedisError, OSError) as error:
+            raise StorageUnavailable(retry_after_ms=1000) from error
+        if isinstance(exists, Exception):
+            raise StorageUnavailable(retry_after_ms=1000) from exists
+        if exists:
+            return None
+        found = []
+        for entries in (logged, leaving):
+            for _, fields in () if isinstance(entries, Exception) else entries:
+                try:
+                    event = _decode_envelope(fields.get(b"e", b""))
+                    if event.session_id == session_id:
+                        found.append((int(event.epoch), event.version))
+                except (msgspec.MsgspecError, ValueError):
+                    continue  # whoever can write to Redis can write anything there
+        return found

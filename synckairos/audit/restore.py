@@ -1,0 +1,250 @@
+"""`synckairos restore`: all sessions that were live come back, before they are asked for one by one.
+
+Doing it twice is safe: a session that Redis has is left alone. So it may be stopped at any time, and goes on
+where it was, or runs again from the start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from redis.exceptions import RedisError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from synckairos import connections
+from synckairos.audit.cli import config_option
+from synckairos.audit.jobs import Jobs
+from synckairos.audit.recovery import Recovery
+from synckairos.audit.store import Store, StoredSession
+from synckairos.config import Settings
+from synckairos.errors import InternalError, StorageUnavailable
+from synckairos.library import LibraryChanged
+from synckairos.supervision import Backoff
+
+T = TypeVar("T")
+
+PAGE = 100
+"""Sessions that are read from the store at once."""
+AT_ONCE = 20
+"""Sessions that are restored at once."""
+PATIENCE_S = 60.0
+"""How long Redis or PostgreSQL may be away before it is given up."""
+SHOWN = 10
+"""Sessions that are named when they could not be restored."""
+
+
+class _Patient:
+    """Asks again while Redis or PostgreSQL is away, for as long as that is bearable."""
+
+    def __init__(self, waiting: Callable[[bool], None]) -> None:
+        self._waiting = waiting
+
+    async def ask(self, what: Callable[[], Awaitable[T]]) -> T:
+        """The answer. Raises StorageUnavailable."""
+        backoff = Backoff()
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                found = await what()
+            except StorageUnavailable:
+                if time.monotonic() > end:
+                    raise
+                backoff.failures += 1
+                self._waiting(True)
+                await asyncio.sleep(backoff.pause())
+            else:
+                if backoff.failures:
+                    self._waiting(False)
+                return found
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of it. `last`: the id up to which all sessions are done; `failed`: ids."""
+
+    restored: int = 0
+    there: int = 0
+    older: int = 0
+    failed: list[str] = field(default_factory=list)
+    last: str | None = None
+
+
+async def restore_all(
+    store: Store,
+    recovery: Recovery,
+    outcome: Outcome,
+    *,
+    rate: float,
+    changed_after: datetime | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+    waiting: Callable[[bool], None] = lambda _: None,
+) -> None:
+    """Bring back every session that was live, after the id `outcome.last`, at most `rate` a second.
+
+    `outcome` is kept up to date, so that whoever stops this knows how far it came. `advance` is called with
+    how many more are done, `waiting` when Redis or PostgreSQL is away, and when it is back.
+
+    Raises StorageUnavailable when one of them is away for longer than PATIENCE_S.
+    """
+    started, begun = time.monotonic(), 0
+    at_once = max(1, min(AT_ONCE, int(rate)))
+    patient = _Patient(waiting)
+    while page := await patient.ask(lambda: store.live_sessions(outcome.last, PAGE)):
+        for start in range(0, len(page), at_once):
+            some = page[start : start + at_once]
+            await asyncio.gather(
+                *(
+                    _restore_one(patient, recovery, session, outcome)
+                    for session in some
+                    if _is_wanted(session, changed_after, outcome)
+                )
+            )
+            outcome.last = some[-1].session_id
+            advance(len(some))
+            begun += len(some)
+            await asyncio.sleep(started + begun / rate - time.monotonic())
+
+
+def _is_wanted(session: StoredSession, changed_after: datetime | None, outcome: Outcome) -> bool:
+    if changed_after is not None and session.updated_at < changed_after:
+        outcome.older += 1
+        return False
+    return True
+
+
+async def _restore_one(
+    patient: _Patient, recovery: Recovery, session: StoredSession, outcome: Outcome
+) -> None:
+    try:
+        if await patient.ask(lambda: recovery.bring_back(session)):
+            outcome.restored += 1
+        else:
+            outcome.there += 1
+    except InternalError:  # it was logged
+        outcome.failed.append(session.session_id)
+
+
+@click.command()
+@click.option(
+    "--rate",
+    type=click.FloatRange(1, 100_000),
+    default=500,
+    show_default=True,
+    help="Sessions a second, at most.",
+)
+@click.option("--after", type=click.UUID, help="Go on after this session: where a run before was stopped.")
+@click.option(
+    "--changed-after",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]),
+    help="Leave alone what last changed before this moment (UTC).",
+)
+@click.option(
+    "--despite-queue",
+    is_flag=True,
+    help="Go ahead although batches are in the audit's queue: what only they know is lost.",
+)
+@config_option
+def restore(
+    rate: float,
+    after: uuid.UUID | None,
+    changed_after: datetime | None,
+    file: Path | None,
+    *,
+    despite_queue: bool,
+) -> None:
+    """Bring back to Redis every session that was live, from PostgreSQL.
+
+    A session comes back by itself when it is first asked for; this brings all of them, with their clocks,
+    before anybody does. What Redis has is left alone, so it is safe to run at any time, and to run again. The
+    time that passed is charged to nobody.
+    """
+    from synckairos.cli import settings_or_exit
+
+    settings = settings_or_exit(os.environ, file)
+    if settings.database_url is None:
+        raise click.ClickException("DATABASE_URL says where the audit store is, and is not set")
+    if not despite_queue:
+        _check_queue(settings)
+    outcome = Outcome(last=None if after is None else str(after))
+    if changed_after is not None:
+        changed_after = changed_after.replace(tzinfo=UTC)
+    try:
+        asyncio.run(_run(settings, outcome, rate, changed_after))
+    except (StorageUnavailable, LibraryChanged) as error:
+        _report(outcome)
+        raise click.ClickException(f"{error}; {_go_on(outcome)}") from None
+    except KeyboardInterrupt:
+        _report(outcome)
+        raise click.ClickException(f"stopped; {_go_on(outcome)}") from None
+    _report(outcome)
+    if outcome.failed:
+        shown = ", ".join(outcome.failed[:SHOWN]) + (", …" if len(outcome.failed) > SHOWN else "")
+        raise click.ClickException(f"{len(outcome.failed)} could not be restored: {shown}")
+
+
+def _check_queue(settings: Settings) -> None:
+    """What waits in the queue may be newer than what PostgreSQL has. Ends the program where there is some."""
+    jobs = Jobs.of(settings)
+    try:
+        counts = jobs.counts()
+    except (RedisError, OSError) as error:
+        raise click.ClickException(f"the Redis of the audit's queue does not answer: {error}") from None
+    finally:
+        jobs.close()
+    waiting = counts.queued + counts.started + counts.scheduled + counts.failed
+    if waiting:
+        raise click.ClickException(
+            f"{waiting} batches are not in PostgreSQL yet, and may have newer versions of what is to be"
+            " restored: let the workers store them (synckairos audit status), or say --despite-queue"
+        )
+
+
+async def _run(settings: Settings, outcome: Outcome, rate: float, changed_after: datetime | None) -> None:
+    assert settings.database_url is not None
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+    async with Store(settings.database_url) as store:
+        total = await store.count_live()
+        connection = await connections.connect(settings)
+        try:
+            with progress:
+                task = progress.add_task("restoring", total=total)
+                await restore_all(
+                    store,
+                    Recovery(connection, store),
+                    outcome,
+                    rate=rate,
+                    changed_after=changed_after,
+                    advance=lambda count: progress.advance(task, count),
+                    waiting=lambda away: progress.update(
+                        task, description="waiting for Redis or PostgreSQL" if away else "restoring"
+                    ),
+                )
+        finally:
+            await connection.aclose()
+
+
+def _report(outcome: Outcome) -> None:
+    parts = [f"{outcome.restored} sessions restored", f"{outcome.there} were there"]
+    if outcome.older:
+        parts.append(f"{outcome.older} were too old")
+    click.echo(", ".join(parts))
+
+
+def _go_on(outcome: Outcome) -> str:
+    return "nothing was done" if outcome.last is None else f"go on with --after {outcome.last}"

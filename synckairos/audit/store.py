@@ -1,0 +1,437 @@
+"""The audit store: PostgreSQL, typed in and typed out.
+
+Every call is bounded in time and raises StorageUnavailable when PostgreSQL is away, too slow or without the
+tables; PostgreSQL being away costs nothing but these calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, Self, TypeAlias, TypeVar
+
+import asyncpg
+import structlog
+
+from synckairos.audit.rows import Batch, Event, Participant, Refusal, Rows, Session, rows
+from synckairos.errors import StorageUnavailable
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+T = TypeVar("T")
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+
+REVISION = "1"
+"""The revision of the tables that this release needs: the newest of `migrations`."""
+VERSION_TABLE = "sync_schema"
+"""Where the database says at which revision it is."""
+RETRY_AFTER_MS = 1000
+
+_AWAY = (
+    OSError,  # a timeout is one
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was ended while nobody used it
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shutting down, not yet up, a statement that took too long
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.PostgresSystemError,
+    asyncpg.InternalServerError,
+)
+"""What is no fault of the rows: the same call may go through later."""
+_REFUSED = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+"""What PostgreSQL, or the driver in its name, has against a row itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as it was stored; `body` is its exact JSON."""
+
+    session_id: str
+    epoch: str
+    version: int
+    event: str
+    server_time_ms: int
+    archived_at: datetime
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """What is known of a session.
+
+    status, epoch, version: of its newest event or snapshot; `deleted` after `session.deleted`
+    snapshot: for `sk_restore` as it is; None when none was ever caught
+    """
+
+    session_id: str
+    tenant_id: str | None
+    sync_mode: str | None
+    status: str
+    epoch: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    snapshot: bytes | None
+    snapshot_epoch: str | None
+    snapshot_version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What could not be stored, with the reason, as it is kept."""
+
+    id: int
+    refused_at: datetime
+    source: str
+    reason: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What came of a batch: events that were new, that were there already, that cannot be stored."""
+
+    inserted: int
+    known: int
+    refused: int
+
+
+_INSERT_EVENTS = """
+INSERT INTO sync_events (session_id, version, epoch, event, server_time_ms, status, actor, body)
+SELECT * FROM unnest(
+    $1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::json[])
+ON CONFLICT DO NOTHING
+"""
+_EVENT_COLUMNS = ("session_id", "version", "epoch", "event", "server_time_ms", "status", "actor", "body")
+
+# A session that was created again under an old id has nothing to do with the one before.
+_FORGET_SNAPSHOTS = """
+UPDATE sync_sessions AS s SET snapshot = NULL, snapshot_epoch = NULL, snapshot_version = NULL
+FROM unnest($1::uuid[], $2::bigint[]) AS made (session_id, epoch)
+WHERE s.session_id = made.session_id AND s.snapshot_epoch < made.epoch
+"""
+_FORGET_PARTICIPANTS = """
+DELETE FROM sync_participants AS p USING unnest($1::uuid[], $2::bigint[]) AS made (session_id, epoch)
+WHERE p.session_id = made.session_id AND p.epoch < made.epoch
+"""
+
+# Batches may be stored in any order, and more than once: only what is newer counts.
+_UPSERT_SESSIONS = """
+INSERT INTO sync_sessions AS s (
+    session_id, tenant_id, sync_mode, status, epoch, version, snapshot, snapshot_epoch, snapshot_version,
+    created_at, updated_at)
+SELECT * FROM unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::json[], $8::bigint[],
+    $9::bigint[], $10::timestamptz[], $11::timestamptz[])
+ON CONFLICT (session_id) DO UPDATE SET (status, epoch, version, updated_at) = (
+        SELECT CASE WHEN newer THEN excluded.status ELSE s.status END,
+            CASE WHEN newer THEN excluded.epoch ELSE s.epoch END,
+            CASE WHEN newer THEN excluded.version ELSE s.version END,
+            CASE WHEN newer THEN excluded.updated_at ELSE s.updated_at END
+        FROM (SELECT (excluded.epoch, excluded.version) > (s.epoch, s.version)) AS compared (newer)),
+    (snapshot, snapshot_epoch, snapshot_version, tenant_id, sync_mode, created_at) = (
+        SELECT CASE WHEN newer THEN excluded.snapshot ELSE s.snapshot END,
+            CASE WHEN newer THEN excluded.snapshot_epoch ELSE s.snapshot_epoch END,
+            CASE WHEN newer THEN excluded.snapshot_version ELSE s.snapshot_version END,
+            CASE WHEN newer THEN excluded.tenant_id ELSE s.tenant_id END,
+            CASE WHEN newer THEN excluded.sync_mode ELSE s.sync_mode END,
+            CASE WHEN newer THEN excluded.created_at ELSE s.created_at END
+        FROM (SELECT excluded.snapshot IS NOT NULL AND (s.snapshot IS NULL OR
+            (excluded.snapshot_epoch, excluded.snapshot_version) > (s.snapshot_epoch, s.snapshot_version))
+        ) AS compared (newer))
+WHERE (excluded.epoch, excluded.version) > (s.epoch, s.version)
+    OR (excluded.snapshot IS NOT NULL AND (s.snapshot IS NULL OR
+        (excluded.snapshot_epoch, excluded.snapshot_version) > (s.snapshot_epoch, s.snapshot_version)))
+"""
+_SESSION_COLUMNS = (
+    "session_id",
+    "tenant_id",
+    "sync_mode",
+    "status",
+    "epoch",
+    "version",
+    "snapshot",
+    "snapshot_epoch",
+    "snapshot_version",
+    "created_at",
+    "updated_at",
+)
+
+_UPSERT_PARTICIPANTS = """
+INSERT INTO sync_participants AS p (
+    session_id, participant_id, group_id, participant_index, time_used_ms, cycle_count, has_expired, removed,
+    epoch, version)
+SELECT * FROM unnest(
+    $1::uuid[], $2::uuid[], $3::uuid[], $4::integer[], $5::bigint[], $6::bigint[], $7::boolean[],
+    $8::boolean[], $9::bigint[], $10::bigint[])
+ON CONFLICT (session_id, participant_id) DO UPDATE SET (
+    group_id, participant_index, time_used_ms, cycle_count, has_expired, removed, epoch, version
+) = (SELECT CASE WHEN excluded.removed THEN p.group_id ELSE excluded.group_id END,
+    CASE WHEN excluded.removed THEN p.participant_index ELSE excluded.participant_index END,
+    CASE WHEN excluded.removed THEN p.time_used_ms ELSE excluded.time_used_ms END,
+    CASE WHEN excluded.removed THEN p.cycle_count ELSE excluded.cycle_count END,
+    CASE WHEN excluded.removed THEN p.has_expired ELSE excluded.has_expired END,
+    excluded.removed, excluded.epoch, excluded.version)
+WHERE (excluded.epoch, excluded.version) > (p.epoch, p.version)
+"""
+_PARTICIPANT_COLUMNS = (
+    "session_id",
+    "participant_id",
+    "group_id",
+    "participant_index",
+    "time_used_ms",
+    "cycle_count",
+    "has_expired",
+    "removed",
+    "epoch",
+    "version",
+)
+
+_INSERT_REFUSED = """
+INSERT INTO sync_refused (source, reason, body) SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[])
+ON CONFLICT DO NOTHING
+"""
+
+_EVENT = "session_id, epoch, version, event, server_time_ms, archived_at, body"
+# Versions of an older epoch count up to where a newer one began: with the version after its snapshot's when
+# the session was restored, with 1 when it was created again.
+_EVENTS = f"""
+SELECT {_EVENT} FROM sync_events AS e WHERE session_id = $1 AND version > $2 AND NOT EXISTS (
+    SELECT FROM sync_events AS b WHERE b.session_id = $1 AND b.epoch > e.epoch AND b.version <= e.version
+    AND b.event IN ('session.created', 'session.recovered'))
+ORDER BY version, epoch DESC LIMIT $3
+"""
+_NEWEST_EVENTS = (
+    f"SELECT {_EVENT} FROM sync_events WHERE session_id = $1 ORDER BY epoch DESC, version DESC LIMIT $2"
+)
+
+_SESSION = ", ".join(_SESSION_COLUMNS)
+_LIVE = "status IN ('pending', 'running', 'paused') AND snapshot IS NOT NULL"
+_NEWEST_SESSIONS = f"""
+SELECT {_SESSION} FROM sync_sessions
+WHERE tenant_id IS NOT DISTINCT FROM $1 AND ($2::text IS NULL OR status = $2) AND status <> 'deleted'
+    AND ($3::timestamptz IS NULL OR (created_at, session_id) < ($3, $4::uuid))
+ORDER BY created_at DESC, session_id DESC LIMIT $5
+"""
+
+
+class Store:
+    """The store at a PostgreSQL URL, through a pool of at most `max_size` connections, made on first use.
+
+    `timeout_s` bounds each call, waiting for a connection included.
+    """
+
+    def __init__(self, database_url: str, *, max_size: int = 4, timeout_s: float = 5.0) -> None:
+        self._database_url = database_url
+        self._max_size = max_size
+        self._timeout_s = timeout_s
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._opening = asyncio.Lock()
+
+    async def aclose(self) -> None:
+        """Close all connections, at once."""
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection of the pool. With PostgreSQL away, before or meanwhile: StorageUnavailable."""
+        try:
+            async with asyncio.timeout(self._timeout_s), (await self._open()).acquire() as connection:
+                yield connection
+        except _AWAY as error:
+            log.debug("the audit store does not answer", reason=repr(error))
+            raise StorageUnavailable(retry_after_ms=RETRY_AFTER_MS) from error
+
+    async def _open(self) -> asyncpg.Pool[asyncpg.Record]:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._database_url,
+                    min_size=0,
+                    max_size=self._max_size,
+                    timeout=self._timeout_s,
+                    command_timeout=self._timeout_s,
+                    server_settings={"application_name": "synckairos"},
+                )
+            return self._pool
+
+    async def ping(self) -> str:
+        """The version of the server."""
+        async with self.connection() as connection:
+            return str(await connection.fetchval("SHOW server_version"))
+
+    async def schema(self) -> str | None:
+        """The revision of the schema; None where there is none."""
+        async with self.connection() as connection:
+            if await connection.fetchval("SELECT to_regclass($1)", VERSION_TABLE) is None:
+                return None
+            found: str | None = await connection.fetchval(f"SELECT version_num FROM {VERSION_TABLE}")
+            return found
+
+    async def insert_batch(self, batch: Batch) -> Stored:
+        """Store a batch in one transaction. A repeat changes nothing.
+
+        What PostgreSQL refuses is put aside with the reason, and the others are stored.
+        """
+        made = rows(batch)
+        try:
+            async with self.connection() as connection, connection.transaction():
+                inserted = await _insert(connection, made)
+        except _REFUSED as error:
+            log.warning("a batch has rows that PostgreSQL refuses", reason=str(error))
+            async with self.connection() as connection, connection.transaction():
+                inserted = await _insert_one_by_one(connection, made)
+        sources = {entry.source for entry in batch.entries}
+        refused = sum(refusal.source in sources for refusal in made.refused)
+        return Stored(inserted, len(batch.entries) - refused - inserted, refused)
+
+    async def events(self, session_id: str, since: int = 0, limit: int = 500) -> list[StoredEvent]:
+        """The session's present line of versions after `since`, in order."""
+        return await self._fetch(_stored_event, _EVENTS, session_id, since, limit)
+
+    async def newest_events(self, session_id: str, limit: int = 20) -> list[StoredEvent]:
+        """The session's last events, of any epoch, the newest first."""
+        return await self._fetch(_stored_event, _NEWEST_EVENTS, session_id, limit)
+
+    async def session(self, session_id: str) -> StoredSession | None:
+        """What is known of a session."""
+        query = f"SELECT {_SESSION} FROM sync_sessions WHERE session_id = $1"
+        return next(iter(await self._fetch(_stored_session, query, session_id)), None)
+
+    async def live_sessions(self, after: str | None = None, limit: int = 500) -> list[StoredSession]:
+        """Sessions that were not over and have a snapshot, by id, after the id `after`."""
+        query = (
+            f"SELECT {_SESSION} FROM sync_sessions "
+            f"WHERE {_LIVE} AND ($1::uuid IS NULL OR session_id > $1) ORDER BY session_id LIMIT $2"
+        )
+        return await self._fetch(_stored_session, query, after, limit)
+
+    async def count_live(self) -> int:
+        """How many `live_sessions` there are."""
+        async with self.connection() as connection:
+            return int(await connection.fetchval(f"SELECT count(*) FROM sync_sessions WHERE {_LIVE}"))
+
+    async def list_sessions(
+        self,
+        tenant: str | None,
+        *,
+        status: str | None = None,
+        limit: int = 100,
+        before: tuple[datetime, str] | None = None,
+    ) -> list[StoredSession]:
+        """A tenant's sessions, the newest first, without deleted ones.
+
+        `before`: `created_at` and id of the last one seen.
+        """
+        created_at, session_id = before or (None, None)
+        return await self._fetch(
+            _stored_session, _NEWEST_SESSIONS, tenant, status, created_at, session_id, limit
+        )
+
+    async def count_refused(self) -> int:
+        """How many rows PostgreSQL has refused."""
+        async with self.connection() as connection:
+            return int(await connection.fetchval("SELECT count(*) FROM sync_refused"))
+
+    async def refused(self, limit: int = 20) -> list[Refused]:
+        """The last rows that PostgreSQL has refused, the newest first."""
+        return await self._fetch(
+            lambda row: Refused(**row),
+            "SELECT id, refused_at, source, reason, body FROM sync_refused ORDER BY id DESC LIMIT $1",
+            limit,
+        )
+
+    async def _fetch(self, typed: Callable[[asyncpg.Record], T], query: str, *arguments: Any) -> list[T]:
+        async with self.connection() as connection:
+            return [typed(row) for row in await connection.fetch(query, *arguments)]
+
+
+async def _insert(connection: Connection, made: Rows) -> int:
+    """Insert all rows; how many events were new."""
+    inserted = 0
+    if made.events:
+        status = await connection.execute(_INSERT_EVENTS, *_columns(made.events, _EVENT_COLUMNS))
+        inserted = int(status.rpartition(" ")[2])
+    sessions = made.sessions()
+    created = [session for session in sessions if session.made_in is not None]
+    if created:
+        columns = _columns(created, ("session_id", "made_in"))
+        await connection.execute(_FORGET_SNAPSHOTS, *columns)
+        await connection.execute(_FORGET_PARTICIPANTS, *columns)
+    if sessions:
+        await connection.execute(_UPSERT_SESSIONS, *_columns(sessions, _SESSION_COLUMNS))
+    participants = made.participants()
+    if participants:
+        await connection.execute(_UPSERT_PARTICIPANTS, *_columns(participants, _PARTICIPANT_COLUMNS))
+    if made.refused:
+        await connection.execute(_INSERT_REFUSED, *_columns(made.refused, ("source", "reason", "body")))
+    return inserted
+
+
+async def _insert_one_by_one(connection: Connection, made: Rows) -> int:
+    """Insert each row by itself; those that are refused join `made.refused`."""
+    inserted = 0
+    for event in made.events:
+        try:
+            async with connection.transaction():
+                inserted += await _insert(connection, Rows([event]))
+        except _REFUSED as error:
+            made.refused.append(Refusal(event.entry.source, event.entry.body, str(error)))
+    for snapshot in made.snapshots:
+        try:
+            async with connection.transaction():
+                await _insert(connection, Rows(snapshots=[snapshot]))
+        except _REFUSED as error:
+            assert snapshot.snapshot is not None
+            source = f"{snapshot.session_id} at {snapshot.version}@{snapshot.epoch}"
+            made.refused.append(Refusal(source, snapshot.snapshot.encode(), str(error)))
+    await _insert(connection, Rows(refused=made.refused))
+    return inserted
+
+
+def _columns(
+    found: Sequence[Event] | Sequence[Session] | Sequence[Participant] | Sequence[Refusal],
+    names: Sequence[str],
+) -> list[list[Any]]:
+    """The rows' values, one list a column."""
+    return [list(map(attrgetter(name), found)) for name in names]
+
+
+def _stored_event(row: asyncpg.Record) -> StoredEvent:
+    session_id, epoch, version, event, server_time_ms, archived_at, body = row
+    return StoredEvent(
+        str(session_id), str(epoch), version, event, server_time_ms, archived_at, body.encode()
+    )
+
+
+def _stored_session(row: asyncpg.Record) -> StoredSession:
+    values = dict(row)
+    for name in ("session_id", "epoch"):
+        values[name] = str(values[name])
+    if values["snapshot"] is not None:
+        values["snapshot"] = values["snapshot"].encode()
+        values["snapshot_epoch"] = str(values["snapshot_epoch"])
+    return StoredSession(**values)

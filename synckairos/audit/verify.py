@@ -1,0 +1,165 @@
+"""Is everything there? What PostgreSQL has, held against itself and against what Redis still has.
+
+In itself: of each session the versions of each epoch have no gaps and begin where they may. Against Redis:
+each event that a session's log still holds is in PostgreSQL, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synckairos import keys
+from synckairos.audit.rows import Batch, Entry, rows
+from synckairos.audit.store import Store
+from synckairos.connections import Connection
+from synckairos.keys import SessionKeys
+
+SESSIONS_AT_ONCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong with a session: the first version that is, how many are, and what."""
+
+    session_id: str
+    epoch: str
+    version: int
+    count: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was looked at so far, and what was found in the last few sessions."""
+
+    sessions: int
+    events: int
+    compared: int
+    """Events that Redis still has."""
+    findings: Sequence[Finding]
+
+
+_SESSIONS = """
+SELECT session_id FROM sync_sessions WHERE $1::uuid IS NULL OR session_id > $1 ORDER BY session_id LIMIT $2
+"""
+# `first` is where an epoch's versions begin: with 1, or behind a version of an epoch before it.
+_LINES = """
+SELECT session_id, epoch, first, last, count, CASE
+    WHEN count <> last - first + 1 THEN 'versions are missing'
+    WHEN first > 1 AND NOT EXISTS (
+        SELECT FROM sync_events AS b
+        WHERE b.session_id = lines.session_id AND b.version = lines.first - 1 AND b.epoch < lines.epoch
+    ) THEN 'the versions before it are missing'
+    END AS problem
+FROM (
+    SELECT session_id, epoch, min(version) AS first, max(version) AS last, count(*) AS count
+    FROM sync_events WHERE session_id = ANY($1::uuid[]) GROUP BY session_id, epoch
+) AS lines ORDER BY session_id, epoch
+"""
+_FIRST_GAP = """
+SELECT version + 1 FROM sync_events AS e WHERE session_id = $1 AND epoch = $2 AND NOT EXISTS (
+    SELECT FROM sync_events AS n WHERE n.session_id = $1 AND n.epoch = $2 AND n.version = e.version + 1)
+ORDER BY version LIMIT 1
+"""
+_BODIES = """
+SELECT e.session_id, e.epoch, e.version, e.body FROM sync_events AS e
+JOIN unnest($1::uuid[], $2::bigint[]) AS asked (session_id, since)
+    ON e.session_id = asked.session_id AND e.version >= asked.since
+"""
+
+
+async def verify(store: Store, connection: Connection | None) -> AsyncIterator[Checked]:
+    """Check all sessions, some at a time. Without a connection, PostgreSQL alone.
+
+    Events that are still on their way count as missing; `again` asks once more. Raises StorageUnavailable,
+    and what redis-py raises.
+    """
+    sessions = events = compared = 0
+    after: str | None = None
+    while True:
+        async with store.connection() as database:
+            found = [str(row[0]) for row in await database.fetch(_SESSIONS, after, SESSIONS_AT_ONCE)]
+        if not found:
+            return
+        checked = await _check(store, connection, found)
+        sessions += len(found)
+        events += checked.events
+        compared += checked.compared
+        after = found[-1]
+        yield Checked(sessions, events, compared, checked.findings)
+
+
+async def again(store: Store, connection: Connection | None, session_ids: Iterable[str]) -> list[Finding]:
+    """What is still wrong with these sessions."""
+    return list((await _check(store, connection, sorted(session_ids))).findings)
+
+
+async def _check(store: Store, connection: Connection | None, session_ids: list[str]) -> Checked:
+    # Redis first: what comes in between is then in PostgreSQL alone, which is no harm.
+    logs = {} if connection is None else await _logs(connection, session_ids)
+    findings = []
+    events = 0
+    async with store.connection() as database:
+        for session_id, epoch, first, last, count, problem in await database.fetch(_LINES, session_ids):
+            events += count
+            if problem is not None:
+                missing = last - first + 1 - count
+                at = await database.fetchval(_FIRST_GAP, session_id, epoch) if missing else first - 1
+                findings.append(Finding(str(session_id), str(epoch), at, missing or 1, problem))
+    findings += await _differences(store, logs)
+    return Checked(len(session_ids), events, sum(map(len, logs.values())), findings)
+
+
+async def under_way(connection: Connection) -> int:
+    """How many events are in the outboxes."""
+    waiting = 0
+    for partition in keys.PARTITIONS:
+        client = await connection.primary_for(keys.outbox(partition))
+        waiting += await client.xlen(keys.outbox(partition))
+    return waiting
+
+
+async def _logs(
+    connection: Connection, session_ids: Sequence[str]
+) -> dict[str, dict[tuple[int, int], bytes]]:
+    """What Redis still has of each session: events by epoch and version."""
+    found: dict[str, dict[tuple[int, int], bytes]] = {}
+    for session_id in session_ids:
+        key = SessionKeys.of(session_id).log
+        client = await connection.primary_for(key)
+        log: Any = await client.xrange(key)
+        entries = [Entry(entry_id.decode(), session_id, fields.get(b"e", b"")) for entry_id, fields in log]
+        if entries:
+            found[session_id] = {
+                (event.epoch, event.version): event.entry.body for event in rows(Batch(entries)).events
+            }
+    return found
+
+
+async def _differences(store: Store, logs: dict[str, dict[tuple[int, int], bytes]]) -> list[Finding]:
+    if not logs:
+        return []
+    since = [min(version for _, version in events) for events in logs.values()]
+    async with store.connection() as database:
+        stored = {
+            (str(session_id), epoch, version): body.encode()
+            for session_id, epoch, version, body in await database.fetch(_BODIES, list(logs), since)
+        }
+    findings = []
+    for session_id, events in logs.items():
+        for what, wrong in (
+            (
+                "Redis has it, PostgreSQL does not",
+                [key for key in events if (session_id, *key) not in stored],
+            ),
+            (
+                "Redis and PostgreSQL say different things",
+                [key for key, body in events.items() if stored.get((session_id, *key), body) != body],
+            ),
+        ):
+            if wrong:
+                epoch, version = min(wrong)
+                findings.append(Finding(session_id, str(epoch), version, len(wrong), what))
+    return findings

@@ -1,0 +1,347 @@
+"""The worker: takes batches from the queue and stores them.
+
+It is rq's SimpleWorker: a batch is stored in this process, with its event loop and its connections. rq's
+other worker forks for every job, and each fork has to connect to PostgreSQL anew.
+
+What a worker that was killed has left is found by the others: each holds a lease and renews it all the time,
+and one of them, the keeper, looks for batches whose worker has none. It also queues again what waits for its
+next attempt; a scheduler process of rq's own would outlive a worker that is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import FrameType
+from typing import Any, NoReturn
+
+import redis
+import structlog
+from redis.exceptions import RedisError
+from rq import Queue, SimpleWorker
+from rq.exceptions import NoSuchJobError, StopRequested
+from rq.executions import Execution
+from rq.job import Job
+from rq.scheduler import RQScheduler
+from rq.timeouts import BaseDeathPenalty
+from rq.utils import now, parse_composite_key
+
+from synckairos import alerts, metrics
+from synckairos.audit import jobs
+from synckairos.audit.jobs import JOB_S, STORE, BatchJob, Jobs, Serializer
+from synckairos.audit.store import REVISION, Store, Stored
+from synckairos.config import Settings
+from synckairos.errors import StorageUnavailable
+from synckairos.supervision import Backoff
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+LEASE_S = 5.0
+"""How long a worker may be silent before its batch is taken for abandoned."""
+ROUND_S = 1.0
+"""How often leases are renewed, and abandoned and waiting batches are looked for."""
+WORKER_TTL_S = 30
+"""How long rq remembers a worker that does not say anything."""
+
+_KEEPER = "synckairos:audit:keeper"
+
+
+class SchemaMissing(Exception):
+    """The database is not at the revision that this release needs; the text says what to do."""
+
+
+class NotABatch(Exception):
+    """A job in the queue asks for something else than to store a batch."""
+
+
+class _Storing:
+    """The store, and the event loop it lives in, for the synchronous code around it."""
+
+    def __init__(self, database_url: str) -> None:
+        self._runner = asyncio.Runner()
+        self._store = Store(database_url, max_size=1, timeout_s=JOB_S)
+
+    def check(self) -> None:
+        """Raises SchemaMissing. With PostgreSQL away nothing is known, and nothing raised."""
+        try:
+            found = self._runner.run(self._store.schema())
+        except StorageUnavailable as error:
+            log.warning("PostgreSQL does not answer yet", reason=repr(error.__cause__))
+            return
+        if found != REVISION:
+            raise SchemaMissing(
+                f"the database has {'no tables' if found is None else f'the tables of revision {found}'}, "
+                f"and this release needs those of {REVISION}: run `synckairos migrate`"
+            )
+
+    def store(self, entries: Sequence[Sequence[str]], snapshots: Sequence[str]) -> None:
+        """What a job does. Raises StorageUnavailable."""
+        stored: Stored = self._runner.run(self._store.insert_batch(jobs.read(entries, snapshots)))
+        metrics.audit_stored.labels("new").inc(stored.inserted)
+        metrics.audit_stored.labels("known").inc(stored.known)
+        metrics.audit_stored.labels("refused").inc(stored.refused)
+        if stored.refused:
+            alerts.alert(
+                "PostgreSQL refuses events: synckairos audit status shows them", events=stored.refused
+            )
+
+    def close(self) -> None:
+        """Close the store and its loop."""
+        self._runner.run(self._store.aclose())
+        self._runner.close()
+
+
+class _BatchJob(BatchJob):
+    """A job that stores a batch, whatever else it names: nothing is imported because the queue says so."""
+
+    storing: _Storing
+
+    @property
+    def func(self) -> Callable[..., None]:
+        if self.func_name != STORE:
+            raise NotABatch(f"the job {self.id} is no batch")
+        return self.storing.store
+
+    success_callback = failure_callback = stopped_callback = None
+
+    def send_webhooks(self, *_: Any, **__: Any) -> None:
+        """None are sent."""
+
+
+class _NoDeathPenalty(BaseDeathPenalty):
+    """The store bounds its calls itself; an alarm in the middle of an event loop would break the loop."""
+
+    def setup_death_penalty(self) -> None:
+        """Nothing to set up."""
+
+    def cancel_death_penalty(self) -> None:
+        """Nothing to cancel."""
+
+
+class _Worker(SimpleWorker):
+    """The worker of rq without what it does beside its work: commands by Pub/Sub, a scheduler process."""
+
+    death_penalty_class = _NoDeathPenalty
+    max_connection_wait_time = LEASE_S
+    asked_to_end = False
+    _at_work = False
+
+    def subscribe(self) -> None:
+        """No commands are taken."""
+
+    def unsubscribe(self) -> None:
+        """There is nothing to end."""
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        self._at_work = True
+        try:
+            super().execute_job(job, queue)
+        finally:
+            self._at_work = False
+
+    def request_stop(self, _signum: int, _frame: FrameType | None) -> None:
+        """End after the batch that is under way; the second time, now."""
+        self.asked_to_end = True
+        self._stop_requested = True
+        self._shutdown_requested_date = now()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.request_force_stop)
+        if not self._at_work:
+            raise StopRequested
+
+    def handle_exception(self, job: Job, *exc_info: Any) -> None:
+        """Failures are told of where it is known what comes next."""
+
+    def handle_job_failure(
+        self,
+        job: Job,
+        queue: Queue,
+        started_job_registry: Any = None,
+        exc_string: str = "",
+        execution: Execution | None = None,
+    ) -> None:
+        """Have the batch tried again later, or give it up and say so."""
+        given_up = not job.should_retry
+        wait_s = None if given_up else job.get_retry_interval()
+        super().handle_job_failure(job, queue, started_job_registry, exc_string, execution)
+        reason = (exc_string.strip().splitlines() or ["unknown"])[-1]
+        metrics.audit_failures.labels("given_up" if given_up else "retry").inc()
+        if given_up:
+            alerts.alert(
+                "a batch of events could not be stored and is kept: synckairos audit retry queues it again",
+                job_id=job.id,
+                batch=job.description,
+                reason=reason,
+            )
+        else:
+            log.warning("a batch is tried again", job_id=job.id, in_s=wait_s, reason=reason)
+
+
+class _Keeper:
+    """Beside a worker, in a thread: renews its lease, and looks after the queue when it is its turn."""
+
+    def __init__(self, worker: _Worker, client: redis.Redis) -> None:
+        self._worker = worker
+        self._client = client
+        self._queue = Queue(jobs.NAME, connection=client, job_class=_BatchJob, serializer=Serializer)
+        self._scheduler = RQScheduler([jobs.NAME], client, serializer=Serializer)
+        self._seen: dict[str, float] = {}
+        """When batches that nobody has begun were seen first."""
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+
+    def start(self) -> None:
+        """Hold the lease from here on."""
+        self._renew()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give the lease back."""
+        self._end.set()
+        self._thread.join()
+        with suppress(RedisError, OSError):
+            self._client.delete(_lease(self._worker.name))
+            if self._client.get(_KEEPER) == self._worker.name.encode():
+                self._client.delete(_KEEPER)
+
+    def _run(self) -> None:
+        while not self._end.wait(ROUND_S):
+            try:
+                self._renew()
+                if self._is_keeper():
+                    self._scheduler.prepare_registries([jobs.NAME])
+                    self._scheduler.enqueue_scheduled_jobs()  # type: ignore[no-untyped-call]
+                    self._abandoned()
+                    self._not_begun()
+            except (RedisError, OSError) as error:
+                log.warning("the audit's queue cannot be looked after now", reason=repr(error))
+            except Exception:
+                log.exception("looking after the audit's queue failed")
+
+    def _renew(self) -> None:
+        self._client.set(_lease(self._worker.name), 1, px=int(LEASE_S * 1000))
+
+    def _is_keeper(self) -> bool:
+        """Whether it is, or could become, the one that looks after the queue."""
+        own = self._worker.name
+        if self._client.set(_KEEPER, own, nx=True, px=int(LEASE_S * 1000)):
+            return True
+        if self._client.get(_KEEPER) != own.encode():
+            return False
+        self._client.pexpire(_KEEPER, int(LEASE_S * 1000))
+        return True
+
+    def _abandoned(self) -> None:
+        """Batches that a worker without a lease has begun count as a failed attempt of theirs."""
+        registry = self._queue.started_job_registry
+        for entry in self._begun():
+            job_id, execution_id = parse_composite_key(entry)
+            execution: Execution | None = None
+            with suppress(ValueError):
+                execution = Execution.fetch(execution_id, job_id, self._client)
+            if execution is not None and self._client.exists(_lease(execution.worker_name)):
+                continue
+            try:
+                job = _BatchJob.fetch(job_id, self._client, serializer=Serializer)
+            except NoSuchJobError:
+                self._client.zrem(registry.key, entry)
+                continue
+            job.ended_at = now()
+            self._worker.handle_job_failure(
+                job, self._queue, exc_string="the worker that had it is gone", execution=execution
+            )
+            self._client.zrem(registry.key, entry)
+
+    def _begun(self) -> list[str]:
+        """What is being worked on: the id of a job and that of its execution, as rq writes them."""
+        entries: Any = self._client.zrange(self._queue.started_job_registry.key, 0, -1)
+        return [entry.decode() for entry in entries]
+
+    def _not_begun(self) -> None:
+        """Batches that somebody took and nobody has begun go back to the front of the queue."""
+        taken = self._queue.intermediate_queue_key
+        waiting = set(self._queue.intermediate_queue.get_job_ids())
+        waiting -= {parse_composite_key(entry)[0] for entry in self._begun()}
+        self._seen = {job_id: self._seen.get(job_id, time.monotonic()) for job_id in waiting}
+        for job_id, since in self._seen.items():
+            if time.monotonic() - since > LEASE_S:
+                with self._client.pipeline() as pipeline:
+                    pipeline.lrem(taken, 1, job_id)
+                    pipeline.lpush(self._queue.key, job_id)
+                    pipeline.execute()
+
+
+def _lease(worker_name: str) -> str:
+    return f"synckairos:audit:worker:{worker_name}"
+
+
+def work(settings: Settings) -> None:
+    """Store batches until SIGINT or SIGTERM. Raises SchemaMissing."""
+    assert settings.database_url is not None
+    for name in ("rq.worker", "rq.job", "rq.scheduler", "rq.registry", "rq.queue"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    storing = _Storing(settings.database_url)
+    try:
+        storing.check()
+        _BatchJob.storing = storing
+        log.info("waiting for batches")
+        _work_on(settings)
+    finally:
+        storing.close()
+        alerts.close()
+
+
+def _work_on(settings: Settings) -> None:
+    """Go on with another worker whenever one ends because of trouble with Redis."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    backoff = Backoff()
+    while True:
+        own, beside = Jobs.of(settings), Jobs.of(settings)
+        started = time.monotonic()
+        try:
+            if _work_once(own, beside):
+                return
+        except StopRequested:
+            return
+        except (RedisError, OSError) as error:
+            log.warning("the queue of the audit is away", reason=repr(error))
+        finally:
+            own.close()
+            beside.close()
+        if time.monotonic() - started > LEASE_S:
+            backoff.reset()
+        time.sleep(backoff.pause())
+
+
+def _work_once(own: Jobs, beside: Jobs) -> bool:
+    """Whether it ended because it was asked to."""
+    worker = _Worker(
+        [jobs.NAME],
+        connection=own.client,
+        job_class=_BatchJob,
+        serializer=Serializer,
+        worker_ttl=WORKER_TTL_S,
+        log_job_description=False,
+    )
+    keeper = _Keeper(worker, beside.client)
+    keeper.start()
+    try:
+        worker.work()
+    except (RedisError, OSError):
+        if not worker.asked_to_end:
+            raise
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _end)
+        keeper.stop()
+    return worker.asked_to_end
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise StopRequested

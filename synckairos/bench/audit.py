@@ -1,0 +1,306 @@
+"""The audit: events a second from the outboxes into PostgreSQL, and what users notice of PostgreSQL's end.
+
+The yardstick is one COPY of the same rows, as PostgreSQL itself wrote them down, into a table like theirs.
+What the service can switch a second is measured in the same rounds: more than that has to be archived, or a
+backlog would never drain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from pathlib import Path
+from time import perf_counter
+
+import asyncpg
+import click
+
+from synckairos import config, connections, postgresql
+from synckairos.audit.archiver import Archiver
+from synckairos.audit.jobs import Counts, Jobs
+from synckairos.audit.schema import migrate
+from synckairos.bench import load, servers, sessions
+from synckairos.bench.report import Figure, Report, compared, percentile
+from synckairos.bench.servers import END_S, START_S, Kind, Storage
+from synckairos.keys import SessionKeys
+from synckairos.postgresql import Postgres
+from synckairos.processes import Child, end_all, free_port
+
+SESSIONS = 200
+CONNECTIONS = 64
+RATE = 200
+"""Switches a second while PostgreSQL is away."""
+DRAIN_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured: rounds, their events and seconds of HTTP load; seconds with PostgreSQL away."""
+
+    rounds: int
+    events: int
+    round_s: float
+    away_s: float
+
+
+FULL = Plan(rounds=5, events=20_000, round_s=2.0, away_s=60.0)
+QUICK = Plan(rounds=2, events=600, round_s=0.3, away_s=1.0)
+
+
+@dataclass(slots=True)
+class _Database:
+    """A PostgreSQL server with the tables."""
+
+    postgres: Postgres
+    port: int
+    child: Child
+    url: str = ""
+
+    def start(self) -> None:
+        """Starts it, and waits until it answers."""
+        self.child.start()
+        end = time.monotonic() + START_S
+        while not self.postgres.answers(self.port):
+            if not self.child.running or time.monotonic() > end:
+                raise click.ClickException("PostgreSQL does not start")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """Ends it as a power cut would."""
+        assert self.child.pid is not None
+        os.kill(self.child.pid, signal.SIGKILL)
+        self.child.end(time.monotonic() + END_S)
+
+
+@dataclass(slots=True)
+class _Measured:
+    """Events or switches a second, a value each round; latencies of the switches (ms)."""
+
+    rates: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    late: dict[str, list[float]] = field(default_factory=dict)
+
+
+def run(kind: Kind, *, quick: bool) -> Report:
+    """Measures archiver and worker, one process each, with a server of this kind."""
+    plan = QUICK if quick else FULL
+    report = Report("audit", quick)
+    measured = _Measured()
+    with ExitStack() as stack:
+        storage = stack.enter_context(servers.storage(kind))
+        database = stack.enter_context(_database())
+        report.versions = {
+            kind: storage.version,
+            "postgresql": postgresql.version(database.postgres.programs),
+        }
+        settings = config.load(_environ(storage, database))
+        jobs = Jobs.of(settings)
+        stack.callback(jobs.close)
+        stack.enter_context(_worker(storage, database))
+        made = sessions.make(storage, SESSIONS)
+        requests = [sessions.switch_request(each) for each in made]
+        with servers.synckairos(storage, 1, limits=False) as service:
+            for number in range(plan.rounds + 1):
+                sessions.trim_outboxes(storage)
+                switches = islice(cycle(made), plan.events)
+                sessions.calls(storage, (("sk_switch", each.all, ()) for each in switches))
+                archived = asyncio.run(_archive(settings, jobs, database.url, plan.events))
+                copied = asyncio.run(_copy(database.url, plan.events))
+                outcome = load.http(service.port, CONNECTIONS, requests, plan.round_s)
+                if number:  # the first one warms everything up
+                    measured.rates["archived"].append(archived)
+                    measured.rates["copied"].append(copied)
+                    measured.rates["switched"].append(outcome.rate)
+        sessions.trim_outboxes(storage)
+        stored, expected = _away(plan, storage, database, jobs, measured)
+    report.details = {"rates_per_s": measured.rates, "p99_ms": measured.late, "sessions": SESSIONS}
+    report.figures = _figures(measured, stored, expected)
+    return report
+
+
+def _environ(storage: Storage, database: _Database) -> dict[str, str]:
+    return {
+        **os.environ,
+        "REDIS_URL": storage.url,
+        "RQ_REDIS_URL": f"redis://127.0.0.1:{storage.port}/1",
+        "DATABASE_URL": database.url,
+        "LOG_LEVEL": "critical",
+        "METRICS_PORT": "",
+    }
+
+
+@contextmanager
+def _database() -> Iterator[_Database]:
+    folder = Path(tempfile.mkdtemp(prefix="synckairos-bench-"))
+    postgres = Postgres.make(postgresql.embedded(), folder / "postgres")
+    port = free_port()
+    child = Child("PostgreSQL", postgres.command(port, log_min_messages="panic"), ended_by=signal.SIGINT)
+    try:
+        made = _Database(postgres, port, child)
+        made.start()
+        made.url = asyncio.run(postgres.ensure_database(port))
+        asyncio.run(migrate(made.url))
+        yield made
+    finally:
+        end_all([child], END_S)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _worker(storage: Storage, database: _Database) -> Iterator[None]:
+    command = [sys.executable, "-P", "-m", "synckairos", "worker"]
+    child = Child("worker", command, environ=_environ(storage, database))
+    try:
+        child.start()
+        yield
+    finally:
+        end_all([child], END_S)
+
+
+async def _archive(settings: config.Settings, jobs: Jobs, url: str, events: int) -> float:
+    """Events a second, from the first read to the end of the last batch."""
+    connection = await connections.connect(settings)
+    database = await asyncpg.connect(url)
+    try:
+        await database.execute("TRUNCATE sync_events")
+        archiver = Archiver(connection, jobs)
+        started = perf_counter()
+        while await archiver.archive():
+            pass
+        await asyncio.to_thread(_drain, jobs)
+        took = perf_counter() - started
+        stored = await database.fetchval("SELECT count(*) FROM sync_events")
+    finally:
+        await database.close()
+        await connection.aclose()
+    if stored != events:
+        raise click.ClickException(f"{stored} of {events} events were stored")
+    return events / took
+
+
+def _drain(jobs: Jobs) -> None:
+    """Waits until every batch is stored."""
+    end = time.monotonic() + DRAIN_S
+    while jobs.counts() != Counts(0, 0, 0, 0):
+        if time.monotonic() > end:
+            raise click.ClickException(f"the queue does not drain: {jobs.counts()}")
+        time.sleep(0.005)
+
+
+async def _copy(url: str, events: int) -> float:
+    """Rows a second of one COPY of the events that were just stored."""
+    database = await asyncpg.connect(url)
+    try:
+        rows = io.BytesIO()
+        await database.copy_from_query("SELECT * FROM sync_events", output=rows, format="binary")
+        rows.seek(0)
+        await database.execute("CREATE TABLE copied (LIKE sync_events INCLUDING ALL)")
+        started = perf_counter()
+        await database.copy_to_table("copied", source=rows, format="binary")
+        took = perf_counter() - started
+        await database.execute("DROP TABLE copied")
+    finally:
+        await database.close()
+    return events / took
+
+
+def _away(
+    plan: Plan, storage: Storage, database: _Database, jobs: Jobs, measured: _Measured
+) -> tuple[int, int]:
+    """Switches at RATE with PostgreSQL there, then killed; how many events were stored, of how many."""
+    made = sessions.make(storage, SESSIONS)
+    requests = [sessions.switch_request(each) for each in made]
+    with servers.synckairos(storage, 1, limits=False, audit=_environ(storage, database)) as service:
+        for name in ("there", "away"):
+            if name == "away":
+                database.kill()
+            with load.Apart(load.pace, service.port, requests, RATE) as paced:
+                paced.hear()
+                time.sleep(plan.away_s)
+                paced.pipe.send(None)
+                outcome = paced.result()
+            load.check_http(outcome)
+            measured.late[name] = [latency * 1e3 for latency in outcome.latencies]
+        database.start()
+        asyncio.run(_settle(config.load(_environ(storage, database)), jobs))
+    versions = [int(storage.client.hget(each.session, "version") or 0) for each in made]
+    return asyncio.run(_stored(database.url, made)), sum(versions)
+
+
+async def _settle(settings: config.Settings, jobs: Jobs) -> None:
+    """Waits until outboxes and queue are empty; what was given up is queued again, as an operator would."""
+    from synckairos.audit.verify import under_way
+
+    connection = await connections.connect(settings)
+    end = time.monotonic() + DRAIN_S
+    try:
+        while (
+            await under_way(connection)
+            or await asyncio.to_thread(jobs.retry_failed)
+            or await asyncio.to_thread(jobs.counts) != Counts(0, 0, 0, 0)
+        ):
+            if time.monotonic() > end:
+                raise click.ClickException(f"the audit does not drain: {jobs.counts()}")
+            await asyncio.sleep(0.1)
+    finally:
+        await connection.aclose()
+
+
+async def _stored(url: str, made: list[SessionKeys]) -> int:
+    database = await asyncpg.connect(url)
+    try:
+        ids = [sessions.id_of(each) for each in made]
+        query = "SELECT count(*) FROM sync_events WHERE session_id = ANY($1::uuid[])"
+        return int(await database.fetchval(query, ids))
+    finally:
+        await database.close()
+
+
+def _figures(measured: _Measured, stored: int, expected: int) -> list[Figure]:
+    rates, late = measured.rates, measured.late
+    p99 = {name: percentile(sorted(values), 0.99) for name, values in late.items()}
+    return [
+        compared(
+            "archived, end to end",
+            "/s",
+            rates["archived"],
+            ("COPY of the same rows", rates["copied"]),
+            at_least=0.3,
+        ),
+        compared(
+            "archived, end to end",
+            "/s",
+            rates["archived"],
+            ("switches of the service", rates["switched"]),
+            at_least=1.2,
+        ),
+        Figure(
+            name=f"{RATE} switches a second with PostgreSQL away, p99",
+            value=p99["away"],
+            unit="ms",
+            yardstick="with PostgreSQL there, p99",
+            yardstick_value=p99["there"],
+            ratio=p99["away"] / p99["there"],
+            at_most=1.5,
+        ),
+        Figure(
+            name="events stored after that",
+            value=stored,
+            unit="",
+            yardstick="versions of these sessions",
+            yardstick_value=expected,
+            ratio=stored / expected,
+            at_least=1,
+            at_most=1,
+        ),
+    ]

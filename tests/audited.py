@@ -1,0 +1,125 @@
+"""A service with an audit store, whose batches a test stores itself: when it says so, and as it says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import httpx
+import redis
+
+from synckairos import keys
+from synckairos.audit.jobs import Jobs, read
+from synckairos.audit.recovery import Recovery
+from synckairos.audit.rows import Batch
+from synckairos.audit.store import Store
+from synckairos.keys import SessionKeys
+from synckairos.sessions import Sessions
+from tests import postgres, servers
+from tests.live import PATIENCE_S, Service, service, settings
+from tests.postgres import PostgresServer
+from tests.servers import Kind, Server
+
+
+@dataclass(frozen=True)
+class Machines:
+    """A Redis, the Redis of the queue, and a PostgreSQL."""
+
+    server: Server
+    rq: Server
+    postgres: PostgresServer
+
+
+def kinds() -> list[tuple[Kind, postgres.Kind]]:
+    """Pairs in which each kind of Redis and each of PostgreSQL that is here has its turn."""
+    redis_kinds, postgres_kinds = servers.available(), postgres.available()
+    most = max(len(redis_kinds), len(postgres_kinds))
+    return [(redis_kinds[n % len(redis_kinds)], postgres_kinds[n % len(postgres_kinds)]) for n in range(most)]
+
+
+@contextmanager
+def machines(kind: tuple[Kind, postgres.Kind]) -> Iterator[Machines]:
+    """Servers for many tests, not to be stopped."""
+    with (
+        servers.start(kind[0]) as server,
+        servers.start("valkey") as rq,
+        postgres.start_postgres(kind[1], fsync="off") as database,
+    ):
+        yield Machines(server, rq, database)
+
+
+@dataclass
+class Audited:
+    """A service, its store, and the queue between them."""
+
+    service: Service
+    store: Store
+    queue: Jobs
+    server: Server
+    api: httpx.AsyncClient
+
+    @property
+    def sessions(self) -> Sessions:
+        """As the service has them: lost ones are looked for."""
+        return self.service.sessions
+
+    @property
+    def recovery(self) -> Recovery:
+        recovery: Recovery = self.service.app.ctx.recovery
+        return recovery
+
+    def redis(self) -> redis.Redis:
+        return self.server.sync_client()
+
+    async def archived(self, *, snapshots: bool = True) -> None:
+        """All that has happened is in the store; `snapshots`: not only the events."""
+        async with asyncio.timeout(PATIENCE_S):
+            while await asyncio.to_thread(self._waiting):
+                await asyncio.sleep(0.02)
+        for job in await asyncio.to_thread(self.queue.queue.get_jobs):
+            batch = read(*job.args)
+            await self.store.insert_batch(batch if snapshots else Batch(batch.entries))
+        await asyncio.to_thread(self.queue.queue.empty)
+
+    def _waiting(self) -> int:
+        with self.redis() as client:
+            return sum(client.xlen(keys.outbox(partition)) for partition in keys.PARTITIONS)
+
+    def lose_all(self) -> None:
+        """Redis is empty."""
+        with self.redis() as client:
+            client.flushall()
+
+    def lose(self, session_id: str, *, log: bool = True) -> None:
+        """Redis has lost a session, and its log as well unless told otherwise."""
+        names = SessionKeys.of(session_id)
+        with self.redis() as client:
+            client.delete(names.session, *([names.log] if log else []))
+
+    def has(self, session_id: str) -> bool:
+        """Whether Redis has the session, or its tombstone."""
+        with self.redis() as client:
+            return bool(client.exists(SessionKeys.of(session_id).session))
+
+
+@asynccontextmanager
+async def audited(server: Server, rq: Server, database: str, **environ: str) -> AsyncIterator[Audited]:
+    """A service in this process, asked over HTTP; what Redis had is gone."""
+    chosen = settings(server.url, DATABASE_URL=database, RQ_REDIS_URL=rq.url, **environ)
+    queue = Jobs.of(chosen)
+    for each in (server, rq):
+        with each.sync_client() as client_of:
+            client_of.flushall()
+    try:
+        async with (
+            service(chosen) as running,
+            Store(database) as store,
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{running.port}", timeout=30, verify=False
+            ) as client,
+        ):
+            yield Audited(running, store, queue, server, client)
+    finally:
+        queue.close()

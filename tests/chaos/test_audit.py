@@ -1,0 +1,203 @@
+"""Whatever dies on the way from the outbox to PostgreSQL, every event is there in the end, and once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from synckairos import keys
+from synckairos.audit import archiver, verify
+from synckairos.audit.archiver import Archiver
+from synckairos.audit.jobs import Counts, Jobs
+from synckairos.audit.store import Store
+from synckairos.connections import Connection, connect
+from synckairos.errors import StorageUnavailable
+from synckairos.processes import free_port
+from synckairos.sessions import Sessions
+from tests import servers
+from tests.live import game, settings
+from tests.postgres import PostgresServer
+from tests.programs import Program
+from tests.servers import Server
+
+KILLS = 10
+DRAIN_S = 90.0
+"""Retries wait for up to half a minute, and what a dead archiver had is claimed after ten seconds."""
+
+
+@pytest.fixture
+def redis() -> Iterator[Server]:
+    with servers.start("valkey") as server:
+        yield server
+
+
+@dataclass
+class Line:
+    """Everything but what is killed: sessions being switched, and the ways to look at what comes of them."""
+
+    connection: Connection
+    jobs: Jobs
+    store: Store
+    ids: list[str] = field(default_factory=list)
+    going: bool = True
+
+    @property
+    def sessions(self) -> Sessions:
+        return Sessions(self.connection, 3600)
+
+    async def switch(self, pause_s: float) -> None:
+        """Switch one session after the other."""
+        while self.going:
+            # Redis tells in the end what took place, also of calls that a busy machine was too slow for.
+            with suppress(StorageUnavailable):
+                await self.sessions.switch(random.choice(self.ids))
+            await asyncio.sleep(pause_s)
+
+    async def drained(self) -> None:
+        """Wait until nothing is on its way."""
+        async with asyncio.timeout(DRAIN_S):
+            while await verify.under_way(self.connection) or (
+                await asyncio.to_thread(self.jobs.counts) != Counts(0, 0, 0, 0)
+            ):
+                await asyncio.sleep(0.1)
+
+    async def everything_is_there(self) -> None:
+        """Every version of every session is stored once, and as Redis has it."""
+        await self.drained()
+        expected = [
+            (session_id, version)
+            for session_id in self.ids
+            for version in range(1, (await self.sessions.get(session_id)).version + 1)
+        ]
+        async with self.store.connection() as connection:
+            found = await connection.fetch("SELECT session_id, version FROM sync_events")
+        assert sorted((str(session_id), version) for session_id, version in found) == sorted(expected)
+        async for checked in verify.verify(self.store, self.connection):
+            assert checked.findings == []
+        for session_id in self.ids:
+            stored = await self.store.session(session_id)
+            assert stored is not None
+            assert stored.version == stored.snapshot_version == (await self.sessions.get(session_id)).version
+
+
+@asynccontextmanager
+async def line(redis: Server, database: str, *, pause_s: float = 0.002) -> AsyncIterator[Line]:
+    """Sessions that are switched as long as the block lasts."""
+    jobs = Jobs.of(settings(redis.url))
+    async with await connect(settings(redis.url)) as connection, Store(database, timeout_s=20) as store:
+        made = Line(connection, jobs, store)
+        made.ids = [await game(made.sessions) for _ in range(20)]
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(made.switch(pause_s))
+            try:
+                yield made
+            finally:
+                made.going = False
+        await made.everything_is_there()
+    jobs.close()
+
+
+@asynccontextmanager
+async def archiving(line: Line) -> AsyncIterator[None]:
+    """An archiver, to the end of which everything is out of the outboxes."""
+    archive = Archiver(line.connection, line.jobs)
+    await archive.start()
+    yield
+    line.going = False
+    await line.drained()
+    await archive.stop()
+
+
+def begun(jobs: Jobs) -> None:
+    """Waits until a worker that still lives has begun a batch."""
+    before = set(jobs.client.zrange(jobs.queue.started_job_registry.key, 0, -1))
+    end = monotonic() + DRAIN_S
+    while set(jobs.client.zrange(jobs.queue.started_job_registry.key, 0, -1)) <= before:
+        assert monotonic() < end, "no batch was begun"
+
+
+def worker(redis: Server, database: str) -> Program:
+    return Program("worker", REDIS_URL=redis.url, DATABASE_URL=database)
+
+
+async def test_a_worker_that_is_killed_in_the_middle_of_a_batch(
+    redis: Server, own_postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archiver, "AGE_S", 0.02)  # many batches: while one worker starts, they pile up
+    database = await asyncio.to_thread(own_postgres.database)
+    async with line(redis, database) as running, archiving(running):
+        for _ in range(KILLS):
+            with worker(redis, database) as victim:
+                await asyncio.to_thread(begun, running.jobs)
+                await asyncio.sleep(random.uniform(0, 0.02))
+                victim.process.kill()
+                await asyncio.to_thread(victim.process.wait)
+        with worker(redis, database) as last:
+            running.going = False
+            await running.drained()
+            assert await asyncio.to_thread(last.end) == 0
+
+
+async def test_an_archiver_that_is_killed(redis: Server, own_postgres: PostgresServer) -> None:
+    database = await asyncio.to_thread(own_postgres.database)
+    serve = Program(
+        "serve",
+        REDIS_URL=redis.url,
+        DATABASE_URL=database,
+        PORT=str(free_port()),
+        WORKERS="2",
+        ENABLE_METRICS="false",
+    )
+    with serve as service, worker(redis, database) as storing:
+        async with line(redis, database) as running:
+            for _ in range(KILLS):
+                await asyncio.to_thread(service.until, lambda: len(service.workers()) == 2, "two archivers")
+                await asyncio.sleep(random.uniform(0.5, 1.5))
+                victim = random.choice(await asyncio.to_thread(service.workers))
+                victim.kill()
+                await asyncio.to_thread(victim.wait)
+            running.going = False
+            await running.drained()
+        for program in (service, storing):
+            assert await asyncio.to_thread(program.end) == 0
+
+
+async def test_postgresql_that_is_away_is_noticed_by_nobody(
+    redis: Server, own_postgres: PostgresServer
+) -> None:
+    database = await asyncio.to_thread(own_postgres.database)
+    with worker(redis, database) as storing:
+        async with line(redis, database, pause_s=0.005) as running, archiving(running):
+            await asyncio.sleep(1)
+            for down_s in (5, 1):
+                await asyncio.to_thread(own_postgres.kill)
+                await asyncio.sleep(down_s)
+                await asyncio.to_thread(own_postgres.start)
+                await asyncio.sleep(0.5)
+            assert await running.store.ping()
+        assert await asyncio.to_thread(storing.end) == 0
+
+
+async def test_poison_in_the_outbox_stops_nobody(redis: Server, database: str) -> None:
+    with worker(redis, database) as storing:
+        async with line(redis, database) as running, archiving(running):
+            (client,) = await running.connection.primaries()
+            for number in range(20):
+                partition = keys.partition(random.choice(running.ids))
+                poison: dict[Any, Any] = {"id": str(uuid.uuid4()), "e": b"\xff poison %d" % number}
+                await client.xadd(keys.outbox(partition), poison)
+                await asyncio.sleep(0.05)
+            running.going = False
+            await running.drained()
+            assert await running.store.count_refused() == 20
+            kept = await running.store.refused(20)
+            assert {row.body for row in kept} == {b"\xff poison %d" % number for number in range(20)}
+        assert await asyncio.to_thread(storing.end) == 0

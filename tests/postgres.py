@@ -1,0 +1,184 @@
+"""PostgreSQL servers for tests: the one that comes with the package, and Debian's, each on a free port.
+
+    with start_postgres("embedded") as server: url = server.database()
+
+A server that is not stopped dies with the process that started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, Literal, Self, cast
+
+import asyncpg
+import psutil
+
+from synckairos import postgresql
+from synckairos.audit.schema import migrate
+from synckairos.postgresql import Postgres
+from synckairos.processes import die_with_parent, free_port
+
+Kind = Literal["embedded", "debian"]
+
+START_S = 30.0
+
+
+def available() -> list[Kind]:
+    """The kinds that this machine has; in CI it is an error when one is missing."""
+    if _debian() is not None:
+        return ["embedded", "debian"]
+    if os.environ.get("CI") == "true":
+        raise FileNotFoundError("PostgreSQL is not installed, and in CI all tests have to run")
+    return ["embedded"]
+
+
+def programs(kind: Kind) -> Path:
+    """The folder with a kind's programs."""
+    found = postgresql.embedded() if kind == "embedded" else _debian()
+    if found is None:
+        raise FileNotFoundError("PostgreSQL is not installed")
+    return found
+
+
+def _debian() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: float(path.parts[-3]))
+    return found[-1].parent if found else None
+
+
+@dataclass
+class PostgresServer:
+    """One server process. `port` stays the same over restarts, and so does what it has stored."""
+
+    kind: Kind
+    options: dict[str, str] = field(default_factory=dict)
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="synckairos-test-")))
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+    _made: Postgres | None = None
+    _databases: int = 0
+    _template: bool = False
+
+    @property
+    def made(self) -> Postgres:
+        """The server's folder, made when it is first asked for."""
+        if self._made is None:
+            self._made = Postgres.make(programs(self.kind), self.folder / "data")
+        return self._made
+
+    def start(self) -> None:
+        """Starts it and waits until it answers. Another free port is taken if somebody was quicker."""
+        for _ in range(5):
+            port = self.port or free_port()
+            command = self.made.command(port, **self.options)
+            with (self.folder / "log").open("ab") as log:
+                self.process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=cast(IO[bytes], log),
+                    stderr=subprocess.STDOUT,
+                    preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGINT),  # noqa: PLW1509 - it calls prctl and nothing else
+                )
+            end = time.monotonic() + START_S
+            while time.monotonic() < end and self.process.poll() is None:
+                if self.made.answers(port):
+                    self.port = port
+                    return
+                time.sleep(0.02)
+            self.kill()
+        raise RuntimeError(f"PostgreSQL does not start:\n{(self.folder / 'log').read_text(errors='replace')}")
+
+    def database(self) -> str:
+        """The URL of a fresh database with all tables."""
+        if not self._template:
+            self._template = True
+            asyncio.run(migrate(asyncio.run(self.made.ensure_database(self.port, "template"))))
+        return self._fresh("TEMPLATE template")
+
+    def empty_database(self) -> str:
+        """The URL of a fresh database without tables."""
+        return self._fresh("")
+
+    def _fresh(self, how: str) -> str:
+        self._databases += 1
+        name = f"test_{self._databases}"
+        query(self.made.url(self.port, "postgres"), f"CREATE DATABASE {name} {how}")
+        return self.made.url(self.port, name)
+
+    def stop(self) -> None:
+        """Ends it as an operator would."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """Ends it as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Stops all its processes in their tracks for the length of the block."""
+        assert self.process is not None
+        server = psutil.Process(self.process.pid)
+        processes = [server, *server.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
+
+    def _end(self, number: int) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+    def close(self) -> None:
+        """Ends it and removes what it wrote."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def start_postgres(kind: Kind, **options: str) -> PostgresServer:
+    """Starts a server; `options` are its own."""
+    server = PostgresServer(kind, options)
+    try:
+        server.start()
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+def query(url: str, text: str, *arguments: Any) -> list[asyncpg.Record]:
+    """The rows of a query, for who has no event loop."""
+
+    async def ask() -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(url)
+        try:
+            found: list[asyncpg.Record] = await connection.fetch(text, *arguments)
+            return found
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
