@@ -26,7 +26,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from synckairos.connections import Connection
-from synckairos.supervision import Backoff, cancel, supervise
+from synckairos.supervision import Backoff, cancel, supervise, together
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -293,10 +293,7 @@ class _Link:
                 self._away = False
                 self._dirty.update(self._channels.values())
                 self._wake.set()
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._read(connection))
-                    tasks.create_task(self._write(connection))
-                    tasks.create_task(self._ping(connection))
+                await together(self._read(connection), self._write(connection), self._ping(connection))
             except* (RedisError, OSError) as group:  # a timeout is an OSError
                 if not self._away:
                     logger.warning("no subscriptions now: a connection was lost", error=_text(group))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import structlog
 
@@ -57,13 +58,29 @@ async def supervise(name: str, loop: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(backoff.pause())
 
 
+async def together(*loops: Coroutine[Any, Any, None]) -> None:
+    """Run the loops side by side until one of them ends, and end the others then. Raises what it raised.
+
+    A TaskGroup would wait for the others for ever where a cancellation gets lost (see `cancel`).
+    """
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await cancel(*(task for task in tasks if not task.done()))
+    errors = [error for task in done if not task.cancelled() and (error := task.exception()) is not None]
+    if errors:
+        raise errors[0]
+
+
 async def cancel(*tasks: asyncio.Task[None]) -> None:
     """Cancel the tasks and wait until they have ended."""
     remaining = set(tasks)
     while remaining:
         for task in remaining:
             task.cancel()
-        # A cancellation that meets an error of the same moment may get lost: then it is sent again.
+        # A cancellation that meets an error of the same moment, or a wait_for of Python 3.11 that has just got
+        # its result, may get lost: then it is sent again.
         _, remaining = await asyncio.wait(remaining, timeout=CANCEL_AGAIN_S)
     for task in tasks:
         if not task.cancelled() and (error := task.exception()) is not None:

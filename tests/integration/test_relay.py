@@ -500,7 +500,7 @@ async def test_a_slow_reader_is_cut_and_harms_nobody(
     redis: servers.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket_module, "MAX_UNSENT", 256 * 1024)
-    monkeypatch.setattr(relay_module, "CHECK_EVERY_S", 3600)  # the events are made up, the log has none of them
+    monkeypatch.setattr(relay_module, "CHECK_EVERY_S", 3600)  # the log has none of these events
     async with service(settings(redis.url)) as running:
         session_id = await game(running.sessions)
         state = await running.sessions.get(session_id)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from structlog.testing import capture_logs
 
 from synckairos import supervision
-from synckairos.supervision import Backoff, cancel, supervise
+from synckairos.supervision import Backoff, cancel, supervise, together
 
 
 def test_pauses_double_up_to_the_longest_and_start_again() -> None:
@@ -57,3 +58,45 @@ async def test_a_cancellation_that_gets_lost_is_sent_again(monkeypatch: pytest.M
     async with asyncio.timeout(5):
         await cancel(task)
     assert task.done()
+
+
+async def test_loops_that_run_together_end_together_even_when_a_cancellation_gets_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervision, "CANCEL_AGAIN_S", 0.01)
+    ended = []
+
+    async def stubborn() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("stubborn")
+
+    async def failing() -> None:
+        await asyncio.sleep(0)
+        raise RuntimeError("on purpose")
+
+    async with asyncio.timeout(5):
+        with pytest.raises(RuntimeError, match="on purpose"):
+            await together(stubborn(), failing())
+    assert ended == ["stubborn"]
+
+
+async def test_loops_that_run_together_are_cancelled_together() -> None:
+    ended = []
+
+    async def loop(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(name)
+
+    task = asyncio.create_task(together(loop("a"), loop("b")))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.wait([task])
+    assert task.cancelled()
+    assert sorted(ended) == ["a", "b"]

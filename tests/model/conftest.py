@@ -15,7 +15,7 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too
 settings.register_profile(
     "default",
     max_examples=100,
-    stateful_step_count=30,
+    stateful_step_count=25,
     deadline=None,
     print_blob=True,
     suppress_health_check=SLOW,

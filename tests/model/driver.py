@@ -43,7 +43,7 @@ class Answer:
     @classmethod
     def of(cls, reply: Any) -> Answer:
         """The answer in a reply, which may be the server's error."""
-        if isinstance(reply, redis.ResponseError):
+        if isinstance(reply, Exception):
             text = str(reply)
             return cls(code=text.split(" ", 1)[0], text=text)
         return cls(reply)

@@ -59,7 +59,8 @@ class Model:
         kept = self.sessions.get(session_id)
         try:
             options = parse_options(function, args)
-            work = kept.copy() if kept is not None else None
+            reads = function in {"get", "log"}
+            work = kept if kept is None or reads else kept.copy()
             reply = self._run(function, session_id, work, options, time)
         except Refusal as refusal:
             return Reply(code=refusal.code, fields=refusal.fields, context=refusal.context)

@@ -1,15 +1,16 @@
-"""Sees everything that one call does, in two round trips: its answer, the state after it, every key, the new
+"""Sees everything that one call does, in one round trip: its answer, the state after it, every key, the new
 outbox entries, the log's end, the alarms, and what was published.
 
-The random games make some ten thousand calls, so the commands of a step go out together, and the replies are
-read as they come."""
+The random games make some ten thousand calls, so the commands of a step go out together."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import hiredis
 import redis
 
 from synckairos.keys import SessionKeys
@@ -69,53 +70,62 @@ def pairs(flat: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     return zip(flat[::2], flat[1::2], strict=True)
 
 
+def _packed(command: Command) -> bytes:
+    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # it takes tuples of any length
+    return packed
+
+
 class Observer:
-    """Two connections to the server: one calls and looks, one listens to some channels."""
+    """A connection that calls, looks, and hears what is published on some channels.
+
+    It speaks RESP3, where messages come between the replies, and reads what a command published at the latest
+    before the reply to the next one."""
 
     def __init__(self, client: redis.Redis, channels: Sequence[str]) -> None:
-        self.pool = client.connection_pool
-        self.caller, self.ear = self.pool.get_connection(), self.pool.get_connection()
+        where = client.connection_pool.connection_kwargs
+        self.socket = socket.create_connection((where["host"], where["port"]), timeout=30)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.reader = hiredis.Reader(notEnoughData=self)
+        self.messages: list[tuple[str, bytes]] = []
         self.outbox_end = "-"
-        self.ear.send_command("SSUBSCRIBE", *channels)
-        for _ in channels:
-            self.ear.read_response()
+        self.ask(("HELLO", 3))
+        # Each subscription is confirmed by a message, and has no reply of its own.
+        self.socket.sendall(_packed(("SSUBSCRIBE", *channels)))
+        self.ask(("PING",))
 
     def close(self) -> None:
         """Hang up."""
-        for connection in (self.caller, self.ear):
-            connection.disconnect()
-            self.pool.release(connection)
+        self.socket.close()
 
     def forget(self) -> None:
         """Empty the server."""
         self.ask(("FLUSHALL",))
-        self.heard()
+        self.messages.clear()
         self.outbox_end = "-"
 
     def ask(self, *commands: Command) -> list[Any]:
         """Some commands in one round trip; the reply of one that is refused is the error."""
-        self.caller.send_packed_command(self.caller.pack_commands(commands))
+        self.socket.sendall(b"".join(map(_packed, commands)))
         return [self._reply() for _ in commands]
 
     def _reply(self) -> Any:
-        try:
-            return self.caller.read_response()
-        except redis.ResponseError as error:
-            return error
-
-    def heard(self) -> list[tuple[str, bytes]]:
-        """Everything published since the last time: what came before a ping comes before its answer."""
-        self.ear.send_command("PING")
-        messages: list[tuple[str, bytes]] = []
-        while (message := self.ear.read_response())[0] != b"pong":
-            messages.append((message[1].decode(), message[2]))
-        return messages
+        while True:
+            reply = self.reader.gets()
+            if reply is self:
+                received = self.socket.recv(65_536)
+                assert received, "the server hung up"
+                self.reader.feed(received)
+            elif not isinstance(reply, hiredis.PushNotification):
+                return reply
+            elif reply[0] == b"smessage":
+                self.messages.append((reply[1].decode(), reply[2]))
 
     def play(self, function: str, session_id: str, args: Sequence[str], ms: int) -> Seen:
         """`sk_<function>` for a session at the server time `ms`."""
         keys = SessionKeys.of(session_id)
         wanted = {"get": keys.all[:1], "log": keys.all[:2]}.get(function, keys.all)
         since = self.outbox_end if self.outbox_end == "-" else f"({self.outbox_end}"
+        self.messages.clear()
         replies = self.ask(
             ("SET", CLOCK_KEY, ms),
             ("FCALL", f"sk_{function}", len(wanted), *wanted, *args),
@@ -126,6 +136,7 @@ class Observer:
             ("XREVRANGE", keys.log, "+", "-", "COUNT", 1),
             ("XLEN", keys.log),
         )
+        messages = self.messages.copy()
         _, answer, state, found, added, alarms, newest, logged = replies
         if added:
             self.outbox_end = added[-1][0].decode()
@@ -136,8 +147,8 @@ class Observer:
             Answer.of(state),
             {name.decode(): (digest, expires) for name, digest, expires in found},
             [(entry[b"id"].decode(), entry[b"e"]) for entry in entries],
-            {session.decode(): int(score) for session, score in pairs(alarms)},
+            {session.decode(): int(score) for session, score in alarms},
             (newest[0][0].decode(), dict(pairs(newest[0][1]))[b"e"]) if newest else None,
             logged,
-            self.heard(),
+            messages,
         )

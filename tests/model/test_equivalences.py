@@ -25,7 +25,7 @@ CALLS = ["switch"] * 4 + ["to"] * 2 + ["expire"] * 2 + ["pause", "resume", "leav
 PAUSE = 3_600_001
 
 # Each example is a game of up to 25 calls on two sessions.
-few = settings(max_examples=max(40, settings().max_examples // 5))
+few = settings(max_examples=max(40, settings().max_examples // 10))
 
 
 @dataclass(frozen=True)

@@ -54,13 +54,15 @@ ALARMS = SessionKeys.of(SESSIONS[0]).alarms
 OUTBOX = SessionKeys.of(SESSIONS[0]).outbox
 TENANTS = ["red", "blue"]
 
-sessions = st.sampled_from([SESSIONS[0]] * 9 + [SESSIONS[1]])
+sessions = st.sampled_from([SESSIONS[0]] * 14 + [SESSIONS[1]])
 
 
 CHANNELS = [*[SessionKeys.of(s).session for s in SESSIONS], ALARMS]
 
 
-NUISANCES = ["read", "repeat", "repeat", "create", "create_broken", "reuse_request", "wrong"]
+LAGS = [None, None, 0, 1, 200, 400, 5000]
+RALLY = [(ms, lag) for ms in (11, 300, 700, 1000, 1000, 2000, 2500) for lag in (None, 0, 300)]
+NUISANCES = ["end", "read", "repeat", "repeat", "create", "create_broken", "reuse_request", "wrong"]
 
 
 class Machine(RuleBasedStateMachine):
@@ -206,8 +208,7 @@ class Machine(RuleBasedStateMachine):
 
     def compare_tombstone(self, keys: SessionKeys, version: int) -> None:
         """Of a deleted session nothing is left but its status, version and epoch."""
-        [flat] = self.observer.ask(("HGETALL", keys.session))
-        found = dict(pairs(flat))
+        [found] = self.observer.ask(("HGETALL", keys.session))
         assert set(found) == {b"status", b"version", b"epoch"}
         assert (found[b"status"], found[b"version"]) == (b"deleted", str(version).encode())
 
@@ -318,8 +319,18 @@ class Machine(RuleBasedStateMachine):
     def switch(self, data: st.DataObject, session: str, step: Step) -> None:
         """Hand over by rotation."""
         self.pass_time(session, step)
-        lag = pick(data.draw, [None, None, 0, 1, 200, 400, 5000])
+        lag = pick(data.draw, LAGS)
         self.command(data.draw, "switch", session, [] if lag is None else ["LAG", str(lag)])
+
+    @precondition(playing)
+    @rule(data=st.data(), quick=st.lists(st.sampled_from(RALLY), min_size=3, max_size=8))
+    def rally(self, data: st.DataObject, quick: list[tuple[int, int | None]]) -> None:
+        """A few moves one after the other, so that periods, blocks, stages and sand have their turn."""
+        for ms, lag in quick:
+            self.pass_time(SESSIONS[0], Step(ms))
+            self.both("switch", SESSIONS[0], [] if lag is None else ["LAG", str(lag)])
+            if self.model.sessions[SESSIONS[0]].status != "running":
+                break
 
     @precondition(playing)
     @rule(data=st.data(), session=sessions, step=steps)
@@ -395,17 +406,6 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         data=st.data(),
-        step=steps,
-        function=st.sampled_from(["complete", "cancel", "delete"]),
-        session=st.sampled_from([SESSIONS[1]] * 3 + [SESSIONS[0]]),
-    )
-    def end(self, data: st.DataObject, step: Step, function: str, session: str) -> None:
-        """Complete, cancel, delete: seldom the session in play."""
-        self.pass_time(session, step)
-        self.command(data.draw, function, session, [])
-
-    @rule(
-        data=st.data(),
         session=sessions,
         step=steps,
         what=st.sampled_from(
@@ -416,6 +416,11 @@ class Machine(RuleBasedStateMachine):
         """What changes nothing, or is refused: seldom, but at any time."""
         self.pass_time(session, step)
         getattr(self, f"_{what}")(data.draw, session)
+
+    def _end(self, draw: Draw, session: str) -> None:
+        """Complete, cancel, delete: where there are two sessions, the other one."""
+        function = pick(draw, ["complete", "cancel", "delete"])
+        self.command(draw, function, max(self.model.sessions, default=session), [])
 
     def _create(self, draw: Draw, session: str) -> None:
         """Create, where there is a session or none."""

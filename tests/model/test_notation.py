@@ -18,6 +18,9 @@ from tests.model.tables import SESSION, START, Json, LibraryTable, create, playe
 
 MINUTE = 60_000
 
+# A text has fewer cases than a game.
+enough = settings(max_examples=max(100, settings().max_examples // 4))
+
 
 def stages(*found: tuple[int | None, int, int]) -> Json:
     """Stages of moves, minutes and increment (s)."""
@@ -274,6 +277,7 @@ texts = st.one_of(
 ).filter(lambda text: len(text) <= 100)
 
 
+@enough
 @given(text=texts)
 @example(text="1.999+1")
 def test_a_text_comes_back(driver: Driver, text: str) -> None:
@@ -288,6 +292,7 @@ def test_a_text_comes_back(driver: Driver, text: str) -> None:
     assert shown(driver, found) == (found, found_bank)
 
 
+@enough
 @given(text=texts, overtime=st.integers(0, 86_400_000))
 def test_the_object_without_its_text_is_the_same_clock(driver: Driver, text: str, overtime: int) -> None:
     """Everything but `notation` is the same when the parameters and the bank are given by themselves."""
@@ -310,8 +315,8 @@ def broken(draw: st.DrawFn) -> str:
     return text
 
 
+@enough
 @given(text=broken())
-@settings(max_examples=settings().max_examples * 2)
 def test_both_parsers_agree_on_what_is_wrong(driver: Driver, text: str) -> None:
     """A text is read by both to the same, or refused by both at the same positions."""
     wrong: list[int] = []
