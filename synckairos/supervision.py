@@ -79,8 +79,8 @@ async def cancel(*tasks: asyncio.Task[None]) -> None:
     while remaining:
         for task in remaining:
             task.cancel()
-        # A cancellation that meets an error of the same moment, or a wait_for of Python 3.11 that has just got
-        # its result, may get lost: then it is sent again.
+        # A cancellation that meets an error of the same moment, or a wait_for of Python 3.11 that has just
+        # got its result, may get lost: then it is sent again.
         _, remaining = await asyncio.wait(remaining, timeout=CANCEL_AGAIN_S)
     for task in tasks:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -343,7 +343,7 @@ def _filled_in(reader: Reader, config: dict[str, msgspec.Raw]) -> tuple[dict[str
 
 
 def _of_what_is_given(config: dict[str, msgspec.Raw], problems: list[Any]) -> list[Any]:
-    """Those problems that no preset can help: what is not there, it might have had, but for who takes part."""
+    """Problems that no preset can help: what is not there, it might have had, but for who takes part."""
     given = decoded(_text(config))
 
     def is_given(path: str) -> bool:
