@@ -30,6 +30,7 @@ REVISION = "1"
 VERSION_TABLE = "sync_schema"
 """Where the database says at which revision it is."""
 RETRY_AFTER_MS = 1000
+LOST = "another event has this version: Redis lost that one, and went on from before it"
 
 _AWAY = (
     OSError,  # a timeout is one
@@ -116,6 +117,12 @@ INSERT INTO sync_events (session_id, version, epoch, event, server_time_ms, stat
 SELECT * FROM unnest(
     $1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::json[])
 ON CONFLICT DO NOTHING
+"""
+# Of those that were there already: which are others under the same version, after the server lost writes.
+_OTHERS = """
+SELECT given.place - 1 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[])
+    WITH ORDINALITY AS given (session_id, version, epoch, body, place)
+JOIN sync_events AS e USING (session_id, version, epoch) WHERE e.body::text <> given.body
 """
 _EVENT_COLUMNS = ("session_id", "version", "epoch", "event", "server_time_ms", "status", "actor", "body")
 
@@ -375,6 +382,11 @@ async def _insert(connection: Connection, made: Rows) -> int:
     if made.events:
         status = await connection.execute(_INSERT_EVENTS, *_columns(made.events, _EVENT_COLUMNS))
         inserted = int(status.rpartition(" ")[2])
+        if inserted < len(made.events):
+            columns = _columns(made.events, ("session_id", "version", "epoch", "body"))
+            for row in await connection.fetch(_OTHERS, *columns):
+                entry = made.events[row[0]].entry
+                made.refused.append(Refusal(entry.source, entry.body, LOST))
     sessions = made.sessions()
     created = [session for session in sessions if session.made_in is not None]
     if created:
@@ -396,8 +408,10 @@ async def _insert_one_by_one(connection: Connection, made: Rows) -> int:
     inserted = 0
     for event in made.events:
         try:
+            one = Rows([event])
             async with connection.transaction():
-                inserted += await _insert(connection, Rows([event]))
+                inserted += await _insert(connection, one)
+            made.refused += one.refused
         except _REFUSED as error:
             made.refused.append(Refusal(event.entry.source, event.entry.body, str(error)))
     for snapshot in made.snapshots:

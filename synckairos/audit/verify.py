@@ -1,7 +1,8 @@
 """Is everything there? What PostgreSQL has, held against itself and against what Redis still has.
 
 In itself: of each session the versions of each epoch have no gaps and begin where they may. Against Redis:
-each event that a session's log still holds is in PostgreSQL, byte for byte.
+each event that a session's log still holds is in PostgreSQL, byte for byte, and Redis is not behind what
+PostgreSQL has, as it is when it lost writes that it had answered.
 """
 
 from __future__ import annotations
@@ -101,14 +102,18 @@ async def _check(store: Store, connection: Connection | None, session_ids: list[
     logs = {} if connection is None else await _logs(connection, session_ids)
     findings = []
     events = 0
+    newest: dict[str, tuple[int, int]] = {}
     async with store.connection() as database:
         for session_id, epoch, first, last, count, problem in await database.fetch(_LINES, session_ids):
             events += count
+            newest[str(session_id)] = epoch, last
             if problem is not None:
                 missing = last - first + 1 - count
                 at = await database.fetchval(_FIRST_GAP, session_id, epoch) if missing else first - 1
                 findings.append(Finding(str(session_id), str(epoch), at, missing or 1, problem))
     findings += await _differences(store, logs)
+    if connection is not None:
+        findings += await _lost(connection, newest)
     return Checked(len(session_ids), events, sum(map(len, logs.values())), findings)
 
 
@@ -136,6 +141,24 @@ async def _logs(
                 (event.epoch, event.version): event.entry.body for event in rows(Batch(entries)).events
             }
     return found
+
+
+async def _lost(connection: Connection, newest: dict[str, tuple[int, int]]) -> list[Finding]:
+    """Where Redis is behind PostgreSQL. Asked after PostgreSQL, as Redis is ahead of it otherwise.
+
+    newest: epoch and version of the newest event that PostgreSQL has of each session
+    """
+    findings = []
+    for session_id, (epoch, version) in newest.items():
+        key = SessionKeys.of(session_id).session
+        client = await connection.primary_for(key)
+        found: Any = await client.hmget(key, "epoch", "version")
+        if found[0] == str(epoch).encode() and int(found[1]) < version:
+            now_at = int(found[1])
+            findings.append(
+                Finding(session_id, str(epoch), now_at + 1, version - now_at, "Redis has lost it")
+            )
+    return findings
 
 
 async def _differences(store: Store, logs: dict[str, dict[tuple[int, int], bytes]]) -> list[Finding]:

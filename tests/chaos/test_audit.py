@@ -17,7 +17,7 @@ from synckairos import keys
 from synckairos.audit import archiver, verify
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Counts, Jobs
-from synckairos.audit.store import Store
+from synckairos.audit.store import LOST, Store
 from synckairos.connections import Connection, connect
 from synckairos.errors import StorageUnavailable
 from synckairos.processes import free_port
@@ -200,4 +200,67 @@ async def test_poison_in_the_outbox_stops_nobody(redis: Server, database: str) -
             assert await running.store.count_refused() == 20
             kept = await running.store.refused(20)
             assert {row.body for row in kept} == {b"\xff poison %d" % number for number in range(20)}
+        assert await asyncio.to_thread(storing.end) == 0
+
+
+async def test_a_server_that_is_killed_loses_nothing_that_it_wrote_down(database: str) -> None:
+    """Its append-only file has what it answered; only fsync is missing, which a power cut needs."""
+    with servers.start("valkey", appendonly="yes", appendfsync="everysec") as redis:
+        async with line(redis, database) as running, archiving(running):
+            with worker(redis, database) as storing:
+                for _ in range(3):
+                    await asyncio.sleep(0.5)
+                    answered = {each: (await running.sessions.get(each)).version for each in running.ids}
+                    await asyncio.to_thread(redis.kill)
+                    await asyncio.to_thread(redis.start)
+                    for session_id, version in answered.items():
+                        assert (await running.sessions.get(session_id)).version >= version
+                running.going = False
+                await running.drained()
+                assert await asyncio.to_thread(storing.end) == 0
+
+
+async def test_what_a_server_has_lost_is_counted_and_what_comes_in_its_place_is_kept(database: str) -> None:
+    with servers.start("valkey", appendonly="yes") as redis, worker(redis, database) as storing:
+        async with await connect(settings(redis.url)) as connection, Store(database) as store:
+            jobs = Jobs.of(settings(redis.url))
+            running = Line(connection, jobs, store)
+            running.ids = [await game(running.sessions) for _ in range(10)]
+            async with archiving(running):
+                for _ in range(10):
+                    for session_id in running.ids:
+                        await running.sessions.switch(session_id)
+                await running.drained()
+            before = {each: (await running.sessions.get(each)).version for each in running.ids}
+
+            await asyncio.to_thread(redis.kill)
+            (file,) = redis.folder.glob("appendonlydir/*.incr.aof")
+            with file.open("rb+") as written:  # as a power cut leaves it
+                written.truncate(file.stat().st_size * 2 // 3)
+            await asyncio.to_thread(redis.start)
+            lost = {
+                each: version - (await running.sessions.get(each)).version for each, version in before.items()
+            }
+            assert sum(lost.values()) > 0
+            async for checked in verify.verify(store, connection):
+                found = {finding.session_id: finding.count for finding in checked.findings}
+                assert found == {each: count for each, count in lost.items() if count}
+                assert {finding.what for finding in checked.findings} == {"Redis has lost it"}
+
+            running.going = True
+            async with archiving(running):
+                for session_id, count in lost.items():
+                    for _ in range(count + 2):
+                        await running.sessions.switch(session_id)
+            refused = await store.refused(1000)
+            assert len(refused) == sum(lost.values())
+            assert {row.reason for row in refused} == {LOST}
+            async with store.connection() as stored:
+                newest = await stored.fetch(
+                    "SELECT session_id, max(version), count(*) FROM sync_events GROUP BY session_id"
+                )
+            assert {str(each): (most, count) for each, most, count in newest} == {
+                each: (version + 2, version + 2) for each, version in before.items()
+            }
+            jobs.close()
         assert await asyncio.to_thread(storing.end) == 0

@@ -454,13 +454,16 @@ async def test_sentinel_names_the_primary_before_and_after_a_failover(kind: serv
             assert connection.topology == "sentinel"
             await ask(connection, 1)
 
-            async def failing_over() -> bool:
-                with suppress(redis.ResponseError):  # it does not know enough of the replica yet
-                    await watcher.execute_command("SENTINEL FAILOVER", "main")
+            async def failed_over() -> bool:
+                """Asks until it is done: Sentinel may know too little of the replica yet, or give up."""
+                _, port = await watcher.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", "main")
+                if int(port) == new.port:
                     return True
+                with suppress(redis.ResponseError):
+                    await watcher.execute_command("SENTINEL FAILOVER", "main")
                 return False
 
-            await until(failing_over, 20)
+            await until(failed_over, 30)
 
             async def moved() -> bool:
                 try:

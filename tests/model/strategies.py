@@ -22,8 +22,8 @@ PEOPLE = [f"a0000000-0000-4000-8000-00000000000{i}" for i in range(6)]
 TEAMS = [f"b0000000-0000-4000-8000-00000000000{i}" for i in range(4)]
 STRANGER = "c0000000-0000-4000-8000-000000000000"
 SESSIONS = ["5e550000-0000-4000-8000-0000000000aa", "5e550000-0000-4000-8000-0000000001aa"]
-BANKS = [1000, 1001, 2000, 5000, 10_000, 60_000]
-SHORT = [1, 10, 500, 1000, 2000, 5000]
+BANKS = [1000, 1001, 2000, 3000, 5000, 10_000, 60_000]
+SHORT = [1000, 500, 2000, 5000, 10, 1]
 
 
 @cache
@@ -46,13 +46,12 @@ PARAMETERS: dict[str, list[Json]] = {
     "fischer": [{}, {"increment_ms": 0}, {"increment_ms": 1500}],
     "bronstein": [{"delay_ms": ms} for ms in (0, 500, 2000, 5000)],
     "delay": [{"delay_ms": ms} for ms in (0, 500, 2000, 5000)],
-    "byoyomi": [{"periods": k, "period_ms": ms} for k in (1, 2, 3) for ms in SHORT],
+    "byoyomi": [{"periods": k, "period_ms": ms} for k in (3, 2, 1) for ms in SHORT],
     "hourglass": [{}],
-    "canadian": [{"moves": n, "period_ms": ms} for n in (1, 2, 3) for ms in SHORT],
+    "canadian": [{"moves": n, "period_ms": ms} for n in (2, 3, 1) for ms in SHORT],
 }
 STAGE_KINDS = list(PARAMETERS)
-# As often as they have cases of their own.
-KINDS = [*STAGE_KINDS, "byoyomi", "canadian", "hourglass", *["stages"] * 3, "text", "text", "none"]
+KINDS = [*STAGE_KINDS, "stages", "text", "none"]
 OVERTIMES: list[Json] = [{}] * 6 + [{"overtime_ms": ms} for ms in (0, 1000, 2500)]
 
 
@@ -71,37 +70,36 @@ def _texts() -> Iterator[str]:
 TEXTS = list(dict.fromkeys(_texts()))
 
 
-def control(draw: Draw) -> Json | str:
-    """A time control of any kind, as an object or as players write it."""
-    kind = pick(draw, KINDS)
-    match kind:
+def control(draw: Draw, kind: str | None = None) -> Json | str:
+    """A time control of this kind or of any, as an object or as players write it."""
+    match kind or pick(draw, KINDS):
         case "text":
             text = pick(draw, TEXTS)
             overtime: Json = {} if text == "-" else {"overtime_ms": 1000}
             forms: list[Json | str] = [text, text, {"notation": text}, {"notation": text} | overtime]
             return pick(draw, forms)
         case "none":
-            return {"kind": kind}
+            return {"kind": "none"}
         case "stages":
-            return {"kind": kind, "stages": stages(draw)} | pick(draw, OVERTIMES)
-        case _:
-            return {"kind": kind} | pick(draw, PARAMETERS[kind]) | pick(draw, OVERTIMES)
+            return {"kind": "stages", "stages": stages(draw)} | pick(draw, OVERTIMES)
+        case found:
+            return {"kind": found} | pick(draw, PARAMETERS[found]) | pick(draw, OVERTIMES)
 
 
 def stages(draw: Draw) -> list[Json]:
-    """One to three stages."""
-    count = pick(draw, [1, 2, 3])
+    """One to four short stages."""
+    count = pick(draw, [2, 3, 4, 1])
     made: list[Json] = []
     for position in range(count):
         last = position == count - 1
         # One that is not named is the default.
         kind = pick(draw, [*STAGE_KINDS[:5], "" if not last else "canadian"])
-        stage: Json = {"time_ms": pick(draw, [0, *BANKS[:3]] if position else BANKS)}
+        stage: Json = {"time_ms": pick(draw, [0, *BANKS[:3]] if position else BANKS[:5])}
         if kind:
             stage["kind"] = kind
         stage |= pick(draw, PARAMETERS[kind or "fischer"])
         if not last:
-            stage["moves"] = pick(draw, [1, 2, 3])
+            stage["moves"] = pick(draw, [1, 2, 1, 3])
         made.append(stage)
     return made
 
@@ -139,11 +137,12 @@ MANNERS: list[tuple[Json, bool]] = [
 ]
 
 
-def config(draw: Draw, mode: str) -> Json:
-    """A valid configuration in a mode."""
+def config(draw: Draw, mode: str, kind: str) -> Json:
+    """A valid configuration in a mode. `kind` is that of the shared control; in `global` it says which times
+    there are."""
     made: Json = {"sync_mode": mode}
     if mode in {"per_participant", "per_group"}:
-        made["time_control"] = None if sometimes(draw, 5) else control(draw)
+        made["time_control"] = None if kind == "fischer" and sometimes(draw, 2) else control(draw, kind)
         made["increment_ms"] = pick(draw, [None, 0, 500, 2000])
         made["max_time_ms"] = pick(draw, [None, None, 1000, 10_500])
         made["lag_compensation"] = pick(draw, [None, False, True])
@@ -153,12 +152,11 @@ def config(draw: Draw, mode: str) -> Json:
         made["time_per_cycle_ms"] = pick(draw, BANKS)
         made["total_time_ms"] = pick(draw, [None, None, 5000])
     else:
-        which = pick(draw, ["total", "cycle", "both", "both"])
-        made["total_time_ms"] = None if which == "cycle" else pick(draw, BANKS)
-        made["time_per_cycle_ms"] = None if which == "total" else pick(draw, BANKS[:4])
+        made["total_time_ms"] = None if kind == "cycle" else pick(draw, BANKS)
+        made["time_per_cycle_ms"] = None if kind == "total" else pick(draw, BANKS[:4])
     indexes = pick(draw, INDEXES)
     grouped = mode == "per_group" or sometimes(draw, 5)
-    people = [_person(draw, mode, i, indexes, grouped=grouped) for i in range(pick(draw, [1, 2, 3, 4]))]
+    people = [_person(draw, mode, i, indexes, grouped=grouped) for i in range(pick(draw, [2, 3, 1, 4]))]
     made["participants"] = people
     if grouped:
         _add_groups(draw, made)

@@ -23,7 +23,6 @@ from hypothesis.stateful import (
 )
 
 from synckairos.keys import SessionKeys
-from tests.model.config import MODES
 from tests.model.driver import Answer, Driver
 from tests.model.model import Model, Reply
 from tests.model.observer import Keys, Observer, Seen, pairs
@@ -66,10 +65,11 @@ NUISANCES = ["end", "read", "repeat", "repeat", "create", "create_broken", "reus
 
 
 class Machine(RuleBasedStateMachine):
-    """The two sides and what has been seen so far. `observer` and `mode` are set by the test."""
+    """The two sides and what has been seen so far. `observer`, `mode` and `kind` are set by the test."""
 
     observer: ClassVar[Observer]
     mode: ClassVar[str]
+    kind: ClassVar[str]
 
     def __init__(self) -> None:
         super().__init__()
@@ -279,7 +279,7 @@ class Machine(RuleBasedStateMachine):
 
     def create(self, draw: Draw, session: str) -> None:
         """Create with a random configuration."""
-        args = [json.dumps(config(draw, self.mode)), "TTL", str(TTL_S)]
+        args = [json.dumps(config(draw, self.mode, self.kind)), "TTL", str(TTL_S)]
         if sometimes(draw, 5):
             args += ["TENANT", pick(draw, TENANTS)]
         if sometimes(draw, 2):
@@ -428,7 +428,7 @@ class Machine(RuleBasedStateMachine):
 
     def _create_broken(self, draw: Draw, session: str) -> None:
         """A configuration with mistakes is refused with all of them named, and leaves nothing behind."""
-        made = config(draw, self.mode)
+        made = config(draw, self.mode, self.kind)
         for _ in range(pick(draw, [1, 2, 3])):
             made |= pick(draw, BREAKS)
         reply = self.both("create", session, [json.dumps(made)])
@@ -575,20 +575,41 @@ WRONG: list[tuple[str, list[str]]] = [
 ]
 
 
-# Sequences for each mode in a hundred: where the time controls are, there is more to find.
-SHARES = {"per_participant": 40, "per_group": 25, "global": 20, "per_cycle": 8, "count_up": 7}
+# Of a hundred sequences: where there is more to find, there are more. By the kind of the shared control in
+# per_participant and per_group, and in global by the times that there are.
+SHARES = {
+    ("per_participant", "fischer"): 6,
+    ("per_participant", "bronstein"): 4,
+    ("per_participant", "delay"): 4,
+    ("per_participant", "byoyomi"): 7,
+    ("per_participant", "canadian"): 7,
+    ("per_participant", "hourglass"): 7,
+    ("per_participant", "stages"): 12,
+    ("per_participant", "text"): 5,
+    ("per_participant", "none"): 2,
+    ("per_group", "fischer"): 4,
+    ("per_group", "byoyomi"): 4,
+    ("per_group", "canadian"): 4,
+    ("per_group", "hourglass"): 4,
+    ("per_group", "stages"): 6,
+    ("per_group", "text"): 2,
+    ("global", "total"): 3,
+    ("global", "cycle"): 2,
+    ("global", "both"): 7,
+    ("per_cycle", ""): 5,
+    ("count_up", ""): 5,
+}
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_library_follows_the_model(mode: str, driver: Driver) -> None:
+@pytest.mark.parametrize(("mode", "kind"), SHARES)
+def test_library_follows_the_model(mode: str, kind: str, driver: Driver) -> None:
     class Game(Machine):
         """The machine on this server, in this mode."""
 
-    Game.observer, Game.mode = Observer(driver.client, CHANNELS), mode
+    Game.observer, Game.mode, Game.kind = Observer(driver.client, CHANNELS), mode, kind
     chosen = settings()
+    examples = chosen.max_examples * SHARES[mode, kind] // 100
     try:
-        run_state_machine_as_test(
-            Game, settings=settings(chosen, max_examples=chosen.max_examples * SHARES[mode] // 100)
-        )
+        run_state_machine_as_test(Game, settings=settings(chosen, max_examples=examples))
     finally:
         Game.observer.close()
