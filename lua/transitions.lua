@@ -596,6 +596,19 @@ local function leave_group(s, group_id, index)
   return first
 end
 
+-- The index of the participant whose turn comes after the one who left at `index`, whose group's turn stands at `slot` now. A group that stands
+-- between them has its turn before that one comes again.
+local function next_after_leave(s, index, slot)
+  if slot <= index then
+    return rotation.next_participant(s, slot)
+  end
+  local all = s.rotation
+  rotation.mark(s, slot, '.')
+  local following = rotation.next_participant(s, index)
+  session.set_rotation(s, all)
+  return following or rotation.next_participant(s, slot)
+end
+
 local function leave(s, id)
   if not is_open(s) then
     return wrong_state(s)
@@ -633,7 +646,7 @@ local function leave(s, id)
   session.remove_participant(s, participant)
   local extra = ',"removed_participant_id":"' .. id .. '"'
   if plays then
-    local following = rotation.next_participant(s, slot)
+    local following = next_after_leave(s, index, slot)
     if following then
       turn = begin_cycle(s, following, s.now)
     else

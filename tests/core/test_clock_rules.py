@@ -274,6 +274,16 @@ def test_who_leaves_in_the_grace_with_the_budget_used_up_leaves_a_team_that_is_o
     assert game.state()["active_participant_id"] == P[3]
 
 
+def test_a_team_between_the_one_who_leaves_and_its_own_team_keeps_its_turn(core: Driver) -> None:
+    teams = [0, 1, 0, 2]
+    who = [{"participant_id": P[i], "group_id": G[team]} for i, team in enumerate(teams)]
+    groups = [{"group_id": G[team], "total_time_ms": 10_000} for team in range(3)]
+    game = Game(core, {"sync_mode": "per_group", "participants": who, "groups": groups}).start()
+    assert game.do("leave", P[0], at=100)["payload"]["active_participant_id"] == P[1]
+    assert game.do("switch", at=200)["payload"]["active_participant_id"] == P[2]
+    assert game.do("switch", at=300)["payload"]["active_participant_id"] == P[3]
+
+
 def test_when_the_last_one_who_is_not_out_leaves_the_session_is_expired(core: Driver) -> None:
     game = Game(core, players(2000, 9000, action_on_timeout=SKIP)).start()
     game.do("expire", at=2000)

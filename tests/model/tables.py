@@ -14,7 +14,6 @@ Json = dict[str, Any]
 START = 1_800_000_000_000
 SESSION = "5e550000-0000-4000-8000-0000000000cc"
 ANNA, BEN, CLEO = (f"a0000000-0000-4000-8000-00000000000{i}" for i in range(3))
-RED, BLUE, GREEN = (f"b0000000-0000-4000-8000-00000000000{i}" for i in range(3))
 
 
 class Table(Protocol):
@@ -31,7 +30,7 @@ class Table(Protocol):
 
 
 class LibraryTable:
-    """A session on the library; `create` empties the server before it when it is the only one."""
+    """A session on the library. The server is emptied by the test."""
 
     def __init__(self, driver: Driver, session: str = SESSION) -> None:
         self.driver, self.session = driver, session
