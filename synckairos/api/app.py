@@ -14,6 +14,7 @@ from synckairos import connections, metrics
 from synckairos.api import middleware, openapi, websocket
 from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
+from synckairos.api.routes.pages import PAGES
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Jobs
 from synckairos.audit.recovery import Recovery
@@ -56,7 +57,7 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
     app.ctx.stop_metrics = lambda: None
     app.ctx.openapi = openapi.document(ROUTES, settings)
     app.ctx.docs = openapi.page(ROUTES, settings)
-    for route in ROUTES:
+    for route in (*ROUTES, *PAGES):
         if route.path == "/metrics" and (not settings.enable_metrics or settings.metrics_port is not None):
             continue
         handler = cast(RouteHandler, middleware.endpoint(route))

@@ -111,6 +111,12 @@ class ListQuery(Input, frozen=True, forbid_unknown_fields=True):
     cursor: Cursor | None = None
 
 
+class QrQuery(Input, frozen=True, forbid_unknown_fields=True):
+    """`url`: what the code is to say."""
+
+    url: Annotated[str, Meta(max_length=500, extra={"must": "must be 1 to 500 characters"})] = ""
+
+
 # For OpenAPI only, from here on.
 
 Milliseconds = Annotated[int, Meta(description="Milliseconds")]

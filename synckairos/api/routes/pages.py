@@ -1,0 +1,146 @@
+"""Routes of the files that browsers load: the console's pages, the JavaScript client, QR codes.
+
+Everything is read once, when the process starts: a few dozen small files. A browser asks each time whether
+its copy is still good (`no-cache`, ETag), so that a new release is there at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from http import HTTPStatus
+from importlib import resources
+from importlib.resources.abc import Traversable
+from urllib.parse import urlsplit
+
+import segno
+
+from synckairos.api import schemas
+from synckairos.api.inputs import Reader
+from synckairos.api.replies import Reply
+from synckairos.api.request import ApiRequest
+from synckairos.api.route import Handler, Route
+from synckairos.errors import NotFound, ValidationError
+
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".ts": "text/plain; charset=utf-8",
+}
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; object-src 'none'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
+"""Of the console: nothing but its own files, and nobody puts it into a frame."""
+
+MODULES = ("synckairos.js", "synckairos.d.ts", "useSyncKairos.js", "useSyncKairos.d.ts")
+"""Of the client: pages of any origin may import them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file as it is sent."""
+
+    body: bytes
+    content_type: str
+    etag: str
+    headers: dict[str, str]
+
+
+def _read(file: Traversable, headers: dict[str, str]) -> _File:
+    body = file.read_bytes()
+    kind = TYPES["." + file.name.rpartition(".")[2]]
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    return _File(
+        body, kind, etag, {"cache-control": "no-cache", "x-content-type-options": "nosniff", **headers}
+    )
+
+
+def _read_all() -> tuple[dict[str, _File], dict[str, _File]]:
+    """The client's modules and the console's files, by name; those in folders with their path."""
+    web = resources.files("synckairos") / "web"
+    anywhere = {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}
+    modules = {name: _read(web / name, anywhere) for name in MODULES}
+    ours = {"content-security-policy": CONTENT_SECURITY_POLICY, "referrer-policy": "no-referrer"}
+    console: dict[str, _File] = {}
+    folders = [("", web / "console")]
+    for prefix, folder in folders:
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                folders.append((f"{prefix}{entry.name}/", entry))
+            elif entry.name.endswith(tuple(TYPES)):
+                console[prefix + entry.name] = _read(entry, ours)
+    return modules, console
+
+
+_MODULES, _CONSOLE = _read_all()
+
+
+def _answer(request: ApiRequest, file: _File | None) -> Reply:
+    if file is None:
+        raise NotFound
+    headers = {"etag": file.etag, **file.headers}
+    given = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    if file.etag in given or given == ["*"]:
+        return Reply(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Reply(file.body, content_type=file.content_type, headers=headers)
+
+
+def _serves(name: str, file: _File) -> Handler:
+    """A handler that always sends this file."""
+
+    async def handler(request: ApiRequest, **_: str) -> Reply:
+        return _answer(request, file)
+
+    handler.__name__ = name
+    return handler
+
+
+async def get_console_file(request: ApiRequest, file: str) -> Reply:
+    """A file of the console."""
+    return _answer(request, _CONSOLE.get(file))
+
+
+async def get_console_folder_file(request: ApiRequest, folder: str, file: str) -> Reply:
+    """A file in a folder of the console."""
+    return _answer(request, _CONSOLE.get(f"{folder}/{file}"))
+
+
+async def get_qr(request: ApiRequest) -> Reply:
+    """A QR code of an address of this service: with it another device opens the page that shows it."""
+    reader = Reader(request)
+    query = reader.query(schemas.QrQuery)
+    reader.check()
+    assert query is not None
+    try:
+        address = urlsplit(query.url)
+        known = address.scheme in ("http", "https") and address.netloc == request.headers.get("host")
+    except ValueError:
+        known = False
+    if not known:  # a code that this service makes leads to this service
+        message = "must be an address of this service, as http://host:port/path"
+        raise ValidationError("the URL cannot be used", details=[{"field": "url", "message": message}])
+    image = io.BytesIO()
+    # White behind it and a quiet zone around it: a code without them is not read on a dark page.
+    code = segno.make_qr(query.url, error="m")
+    code.save(image, kind="svg", scale=8, border=4, light="white", xmldecl=False)
+    return Reply(image.getvalue(), content_type="image/svg+xml", headers={"cache-control": "no-store"})
+
+
+PAGES: tuple[Route, ...] = (
+    Route("GET", "/", _serves("console", _CONSOLE["index.html"]), "The console", "pages"),
+    Route("GET", "/s/{session_id}", _serves("session_page", _CONSOLE["session.html"]), "A session", "pages"),
+    Route("GET", "/console/{file}", get_console_file, "A file of the console", "pages"),
+    Route("GET", "/console/{folder}/{file}", get_console_folder_file, "A file of the console", "pages"),
+    Route("GET", "/favicon.ico", _serves("icon", _CONSOLE["icon.svg"]), "The icon", "pages"),
+    Route("GET", "/qr.svg", get_qr, "A QR code", "pages"),
+    *(
+        Route("GET", f"/{name}", _serves(name.replace(".", "_"), file), "The JavaScript client", "pages")
+        for name, file in _MODULES.items()
+    ),
+)
+"""What browsers load; no part of the API that OpenAPI describes."""

@@ -1,0 +1,133 @@
+"""What browsers load: the console, the modules of the client, QR codes."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from importlib import resources
+from urllib.parse import urljoin
+
+import httpx
+import pytest
+
+SESSION = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+MODULES = ("/synckairos.js", "/synckairos.d.ts", "/useSyncKairos.js", "/useSyncKairos.d.ts")
+PAGES = ("/", f"/s/{SESSION}")
+FOLDER = resources.files("synckairos") / "web"
+
+
+@pytest.mark.parametrize("page", PAGES)
+async def test_a_page_loads_nothing_from_elsewhere_and_cannot_be_framed(
+    api: httpx.AsyncClient, page: str
+) -> None:
+    reply = await api.get(page)
+    assert reply.status_code == 200
+    assert reply.headers["content-type"] == "text/html; charset=utf-8"
+    policy = reply.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert reply.headers["x-content-type-options"] == "nosniff"
+
+
+async def loaded_by(api: httpx.AsyncClient, page: str) -> set[str]:
+    """The page and all files that it names, and those that they name."""
+    found, waiting = {page}, [page]
+    while waiting:
+        address = waiting.pop()
+        reply = await api.get(address)
+        assert reply.status_code == 200, address
+        names = re.findall(r'(?:src|href)="([^"#]+)"', reply.text) if address == page else []
+        names += re.findall(r'(?:from|import)\s*\(?\s*"([./][^"]+)"', reply.text)
+        names += re.findall(r'@import\s+(?:url\()?"([^"]+)"', reply.text)
+        for name in names:
+            target = urljoin(address, name)
+            if target.rpartition(".")[2] in ("js", "css", "svg", "html") and target not in found:
+                found.add(target)
+                waiting.append(target)
+    return found
+
+
+async def test_every_file_that_the_pages_name_is_there_and_every_file_is_named(
+    api: httpx.AsyncClient,
+) -> None:
+    named = await loaded_by(api, PAGES[0]) | await loaded_by(api, PAGES[1])
+    console = FOLDER / "console"
+    folders, files = [("/console/", console)], set()
+    for prefix, folder in folders:
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                folders.append((f"{prefix}{entry.name}/", entry))
+            elif not entry.name.endswith(".html"):
+                files.add(prefix + entry.name)
+    assert files - named == set()
+    assert all(name.startswith("/") for name in named), "everything comes from the same server"
+
+
+@pytest.mark.parametrize("module", MODULES)
+async def test_any_page_may_import_the_client(api: httpx.AsyncClient, module: str) -> None:
+    reply = await api.get(module, headers={"Origin": "https://game.example"})
+    assert reply.status_code == 200
+    assert reply.headers["access-control-allow-origin"] == "*"
+    assert reply.headers["cross-origin-resource-policy"] == "cross-origin"
+    kind = "text/javascript" if module.endswith(".js") else "text/plain"
+    assert reply.headers["content-type"] == f"{kind}; charset=utf-8"
+    assert reply.content == (FOLDER / module[1:]).read_bytes()
+
+
+@pytest.mark.parametrize("address", [*PAGES, MODULES[0], "/favicon.ico"])
+async def test_a_copy_that_is_still_good_is_not_sent_again(api: httpx.AsyncClient, address: str) -> None:
+    first = await api.get(address)
+    assert first.headers["cache-control"] == "no-cache"
+    tag = first.headers["etag"]
+    for given in (tag, f'"other", W/{tag}', "*"):
+        again = await api.get(address, headers={"If-None-Match": given})
+        assert again.status_code == 304
+        assert again.content == b""
+        assert again.headers["etag"] == tag
+    other = await api.get(address, headers={"If-None-Match": '"other"'})
+    assert other.content == first.content
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/console/none.js", "/console/../pages.py", "/console/%2e%2e/x.js", "/console/a/b.js", "/other.js"],
+)
+async def test_what_is_not_there_is_said_as_everywhere(api: httpx.AsyncClient, address: str) -> None:
+    reply = await api.get(address)
+    assert reply.status_code == 404
+    assert reply.json()["error"]["code"] == "NOT_FOUND"
+
+
+async def test_pages_are_read_only(api: httpx.AsyncClient) -> None:
+    reply = await api.post("/", json={})
+    assert reply.status_code == 405
+    assert set(reply.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+
+
+async def test_a_qr_code_is_a_picture_of_an_address_of_this_service(api: httpx.AsyncClient) -> None:
+    address = f"{api.base_url}/s/{SESSION}".replace("//s", "/s")
+    reply = await api.get("/qr.svg", params={"url": address})
+    assert reply.status_code == 200
+    assert reply.headers["content-type"] == "image/svg+xml"
+    assert ET.fromstring(reply.text).tag.endswith("svg")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        None,
+        "",
+        "https://elsewhere.example/s/1",
+        "javascript:alert(1)",
+        "/s/relative",
+        "http://[broken",
+        "http://127.0.0.1:1@elsewhere.example/",
+        "{base}/" + "x" * 500,
+    ],
+)
+async def test_a_qr_code_leads_nowhere_else(api: httpx.AsyncClient, url: str | None) -> None:
+    params = {} if url is None else {"url": url.replace("{base}", str(api.base_url))}
+    reply = await api.get("/qr.svg", params=params)
+    assert reply.status_code == 400
+    assert reply.json()["error"]["details"][0]["field"] == "url"
