@@ -181,8 +181,8 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
     """Runs everything until SIGINT or SIGTERM, or, on Linux, until the program that started it is gone.
 
     `place`: the data folder; None for a temporary one. Without `database` there is no PostgreSQL, and nothing
-    is archived. Prints `READY <http-url> <redis-url> <database-url or ->` when all of it answers. Raises
-    EmbeddedError, PortBusy.
+    is archived. Prints `READY <http-url> <redis-url> <database-url or ->` when all of it answers, and on
+    standard error where the console is. Raises EmbeddedError, PortBusy.
     """
     # Whoever tries it out closes the terminal, or ends the script that called it, and finds nothing left.
     die_with_parent(os.getppid())
@@ -212,6 +212,7 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
         with service.workers(settings, listener, environ, None, DRAIN_S) as workers:
             if _ready(http_url, workers, stop):
                 click.echo(f"READY {http_url} {redis_url} {environ.get('DATABASE_URL', '-')}")
+                click.echo(f"The console: {http_url}/  Ctrl-C stops it all.", err=True)
             while not stop.wait(WATCH_S):
                 for child in (*watched, *workers):
                     child.keep()
