@@ -28,8 +28,10 @@ class _Commands(click.Group):
     _LAZY: ClassVar = {
         "audit": "synckairos.audit.cli",
         "bench": "synckairos.bench.cli",
+        "doctor": "synckairos.doctor.cli",
         "migrate": "synckairos.audit.cli",
         "restore": "synckairos.audit.restore",
+        "watch": "synckairos.watch.cli",
         "worker": "synckairos.audit.cli",
     }
 

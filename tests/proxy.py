@@ -16,6 +16,8 @@ class Proxy:
         self.accepted = 0
         self.silent = False
         """Takes what comes and passes nothing on."""
+        self.replies_lost = False
+        """Takes replies and does not pass them on."""
         self.cut_after: int | None = None
         """Cuts the connection after so many bytes of replies, once."""
         self.delay_s = 0.0
@@ -75,7 +77,7 @@ class Proxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, replies: bool
     ) -> None:
         while data := await reader.read(65536):
-            if self.silent:
+            if self.silent or (replies and self.replies_lost):
                 continue
             await asyncio.sleep(self.delay_s)
             if replies and self.cut_after is not None:

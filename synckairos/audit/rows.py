@@ -10,9 +10,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from itertools import groupby
+from operator import attrgetter
+from typing import Annotated, NamedTuple
 
 import msgspec
+
+_LAST_MS = 253_402_300_799_999
+"""The end of the year 9999, the last that Python knows."""
 
 
 class Entry(NamedTuple):
@@ -40,7 +45,9 @@ class Refusal:
     reason: str
 
 
-class _Participant(msgspec.Struct, frozen=True):
+class EventParticipant(msgspec.Struct, frozen=True, gc=False):
+    """A participant as an event has it. They come by the thousand, and without cycles: gc=False."""
+
     participant_id: str
     participant_index: int | None = None
     group_id: str | None = None
@@ -49,19 +56,19 @@ class _Participant(msgspec.Struct, frozen=True):
     has_expired: bool = False
 
 
-class _Payload(msgspec.Struct, frozen=True):
+class _Payload(msgspec.Struct, frozen=True, gc=False):
     event: str
     status: str
-    participants: list[_Participant] = []
+    participants: list[EventParticipant] = []
     actor: str | None = None
     removed_participant_id: str | None = None
 
 
-class _Envelope(msgspec.Struct, frozen=True):
+class _Envelope(msgspec.Struct, frozen=True, gc=False):
     session_id: str
     version: int
     epoch: str
-    server_time_ms: int
+    server_time_ms: Annotated[int, msgspec.Meta(ge=0, le=_LAST_MS)]
     payload: _Payload
 
 
@@ -82,8 +89,7 @@ _WRONG = (msgspec.MsgspecError, ValueError, RecursionError)
 """What is raised by text that is not what it is taken for."""
 
 
-@dataclass(slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, gc=False):
     """A row of `sync_events`, and what else it says."""
 
     entry: Entry
@@ -95,7 +101,13 @@ class Event:
     status: str
     actor: str | None
     body: str
-    participants: list[Participant]
+    participants: list[EventParticipant]
+    removed_participant_id: str | None
+
+    @property
+    def at(self) -> datetime:
+        """When it was made."""
+        return datetime.fromtimestamp(self.server_time_ms / 1000, UTC)
 
 
 @dataclass(slots=True)
@@ -135,7 +147,10 @@ class Session:
 
 @dataclass(slots=True)
 class Rows:
-    """All rows of a batch: of each session and each participant one, the newest."""
+    """All rows of a batch: of each session and each participant one, the newest.
+
+    events: by session, epoch and version, the order in which everybody inserts them
+    """
 
     events: list[Event] = field(default_factory=list)
     snapshots: list[Session] = field(default_factory=list)
@@ -144,18 +159,18 @@ class Rows:
     def sessions(self) -> list[Session]:
         """By session id, the order in which everybody locks them."""
         found: dict[str, Session] = {}
-        for event in self.events:
-            at = datetime.fromtimestamp(event.server_time_ms / 1000, UTC)
-            session = found.get(event.session_id)
-            if session is None:
-                session = found[event.session_id] = Session(
-                    event.session_id, event.epoch, 0, event.status, at, at
-                )
-            if event.event == "session.created":
-                session.made_in = max(event.epoch, session.made_in or 0)
-            if (event.epoch, event.version) > (session.epoch, session.version):
-                session.epoch, session.version, session.updated_at = event.epoch, event.version, at
-                session.status = "deleted" if event.event == "session.deleted" else event.status
+        for session_id, group in groupby(self.events, _session_id):
+            events = list(group)
+            oldest, newest = events[0], events[-1]
+            found[session_id] = Session(
+                session_id,
+                newest.epoch,
+                newest.version,
+                "deleted" if newest.event == "session.deleted" else newest.status,
+                oldest.at,
+                newest.at,
+                made_in=max((each.epoch for each in events if each.event == "session.created"), default=None),
+            )
         for snapshot in self.snapshots:
             session = found.setdefault(snapshot.session_id, snapshot)
             if session is snapshot:
@@ -169,18 +184,46 @@ class Rows:
             if (snapshot.epoch, snapshot.version) > (session.epoch, session.version):
                 session.epoch, session.version = snapshot.epoch, snapshot.version
                 session.status, session.updated_at = snapshot.status, snapshot.updated_at
-        return sorted(found.values(), key=lambda session: session.session_id)
+        return sorted(found.values(), key=_session_id)
 
     def participants(self) -> list[Participant]:
         """By session and participant id, the order in which everybody locks them."""
-        found: dict[tuple[str, str], Participant] = {}
-        for event in self.events:
-            for participant in event.participants:
-                key = participant.session_id, participant.participant_id
-                known = found.get(key)
-                if known is None or (known.epoch, known.version) <= (event.epoch, event.version):
-                    found[key] = participant
-        return [found[key] for key in sorted(found)]
+        made = []
+        for session_id, events in groupby(self.events, _session_id):
+            newest: dict[str, tuple[Event, EventParticipant | None]] = {}
+            for event in events:
+                for each in event.participants:
+                    newest[each.participant_id] = event, each
+                if event.removed_participant_id is not None:
+                    newest[event.removed_participant_id] = event, None
+            made += [
+                _participant(session_id, participant_id, *newest[participant_id])
+                for participant_id in sorted(newest)
+            ]
+        return made
+
+
+_session_id = attrgetter("session_id")
+
+
+def _participant(
+    session_id: str, participant_id: str, event: Event, found: EventParticipant | None
+) -> Participant:
+    """The row of a participant as an event found it; None: as it removed it."""
+    removed = found is None
+    said = found or EventParticipant(participant_id)
+    return Participant(
+        session_id,
+        participant_id,
+        said.group_id,
+        said.participant_index,
+        said.time_used_ms,
+        said.cycle_count,
+        said.has_expired,
+        removed,
+        event.epoch,
+        event.version,
+    )
 
 
 def rows(batch: Batch) -> Rows:
@@ -191,6 +234,7 @@ def rows(batch: Batch) -> Rows:
             made.events.append(_event(entry))
         except _WRONG as error:
             made.refused.append(Refusal(entry.source, entry.body, str(error)))
+    made.events.sort(key=attrgetter("session_id", "epoch", "version"))
     newest: dict[str, Session] = {}
     for body in batch.snapshots:
         try:
@@ -214,39 +258,19 @@ def _event(entry: Entry) -> Event:
         said = msgspec.convert(json.loads(entry.body), _Envelope)
     if said.session_id != entry.session_id:
         raise ValueError(f"the event of session {said.session_id} came under the id {entry.session_id}")
-    epoch, payload = int(said.epoch), said.payload
-    participants = [
-        Participant(
-            said.session_id,
-            each.participant_id,
-            each.group_id,
-            each.participant_index,
-            each.time_used_ms,
-            each.cycle_count,
-            each.has_expired,
-            False,
-            epoch,
-            said.version,
-        )
-        for each in payload.participants
-    ]
-    if payload.removed_participant_id is not None:
-        gone = payload.removed_participant_id
-        participants = [each for each in participants if each.participant_id != gone]
-        participants.append(
-            Participant(said.session_id, gone, None, None, 0, 0, False, True, epoch, said.version)
-        )
+    payload = said.payload
     return Event(
         entry,
         said.session_id,
         said.version,
-        epoch,
+        int(said.epoch),
         payload.event,
         said.server_time_ms,
         payload.status,
         payload.actor,
         entry.body.decode(),
-        participants,
+        payload.participants,
+        payload.removed_participant_id,
     )
 
 

@@ -7,7 +7,7 @@ tables; PostgreSQL being away costs nothing but these calls.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,9 +53,13 @@ _AWAY = (
 _REFUSED = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
+    asyncpg.CardinalityViolationError,  # one id in two spellings
     asyncpg.ProgramLimitExceededError,
 )
 """What PostgreSQL, or the driver in its name, has against a row itself."""
+
+_NOT_COPIED = (*_REFUSED, ValueError, OverflowError)
+"""Why rows do not go in by COPY, where the driver's own objections have other names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,8 +309,7 @@ class Store:
         """
         made = rows(batch)
         try:
-            async with self.connection() as connection, connection.transaction():
-                inserted = await _insert(connection, made)
+            inserted = await self._insert(made)
         except _REFUSED as error:
             log.warning("a batch has rows that PostgreSQL refuses", reason=str(error))
             async with self.connection() as connection, connection.transaction():
@@ -314,6 +317,16 @@ class Store:
         sources = {entry.source for entry in batch.entries}
         refused = sum(refusal.source in sources for refusal in made.refused)
         return Stored(inserted, len(batch.entries) - refused - inserted, refused)
+
+    async def _insert(self, made: Rows) -> int:
+        """Insert all rows in one transaction; how many events were new. Raises what _REFUSED names."""
+        try:
+            async with self.connection() as connection, connection.transaction():
+                return await _insert(connection, made, _copy_events)
+        except _NOT_COPIED as error:  # most of all: a part of the batch, or all of it, is there already
+            log.debug("a batch is not copied", reason=str(error))
+            async with self.connection() as connection, connection.transaction():
+                return await _insert(connection, made, _merge_events)
 
     async def events(self, session_id: str, since: int = 0, limit: int = 500) -> list[StoredEvent]:
         """The session's present line of versions after `since`, in order."""
@@ -376,17 +389,32 @@ class Store:
             return [typed(row) for row in await connection.fetch(query, *arguments)]
 
 
-async def _insert(connection: Connection, made: Rows) -> int:
-    """Insert all rows; how many events were new."""
-    inserted = 0
-    if made.events:
-        status = await connection.execute(_INSERT_EVENTS, *_columns(made.events, _EVENT_COLUMNS))
-        inserted = int(status.rpartition(" ")[2])
-        if inserted < len(made.events):
-            columns = _columns(made.events, ("session_id", "version", "epoch", "body"))
-            for row in await connection.fetch(_OTHERS, *columns):
-                entry = made.events[row[0]].entry
-                made.refused.append(Refusal(entry.source, entry.body, LOST))
+_InsertEvents: TypeAlias = Callable[[Connection, Rows], Awaitable[tuple[int, list[Refusal]]]]
+"""Inserts the events of a batch: how many were new, and what stays outside."""
+
+
+async def _copy_events(connection: Connection, made: Rows) -> tuple[int, list[Refusal]]:
+    """Takes half of the time that `_merge_events` takes, and fails (_NOT_COPIED) where not all are new."""
+    await connection.copy_records_to_table(
+        "sync_events", records=map(attrgetter(*_EVENT_COLUMNS), made.events), columns=_EVENT_COLUMNS
+    )
+    return len(made.events), []
+
+
+async def _merge_events(connection: Connection, made: Rows) -> tuple[int, list[Refusal]]:
+    """Insert those that are new, and tell what is there already from what only has the same version."""
+    status = await connection.execute(_INSERT_EVENTS, *_columns(made.events, _EVENT_COLUMNS))
+    inserted = int(status.rpartition(" ")[2])
+    if inserted == len(made.events):
+        return inserted, []
+    columns = _columns(made.events, ("session_id", "version", "epoch", "body"))
+    others = [made.events[row[0]].entry for row in await connection.fetch(_OTHERS, *columns)]
+    return inserted, [Refusal(entry.source, entry.body, LOST) for entry in others]
+
+
+async def _insert(connection: Connection, made: Rows, insert_events: _InsertEvents) -> int:
+    """Insert all rows; how many events were new. What stays outside joins `made.refused`."""
+    inserted, lost = await insert_events(connection, made) if made.events else (0, [])
     sessions = made.sessions()
     created = [session for session in sessions if session.made_in is not None]
     if created:
@@ -398,8 +426,10 @@ async def _insert(connection: Connection, made: Rows) -> int:
     participants = made.participants()
     if participants:
         await connection.execute(_UPSERT_PARTICIPANTS, *_columns(participants, _PARTICIPANT_COLUMNS))
-    if made.refused:
-        await connection.execute(_INSERT_REFUSED, *_columns(made.refused, ("source", "reason", "body")))
+    refused = [*made.refused, *lost]
+    if refused:
+        await connection.execute(_INSERT_REFUSED, *_columns(refused, ("source", "reason", "body")))
+    made.refused = refused
     return inserted
 
 
@@ -410,19 +440,19 @@ async def _insert_one_by_one(connection: Connection, made: Rows) -> int:
         try:
             one = Rows([event])
             async with connection.transaction():
-                inserted += await _insert(connection, one)
+                inserted += await _insert(connection, one, _merge_events)
             made.refused += one.refused
         except _REFUSED as error:
             made.refused.append(Refusal(event.entry.source, event.entry.body, str(error)))
     for snapshot in made.snapshots:
         try:
             async with connection.transaction():
-                await _insert(connection, Rows(snapshots=[snapshot]))
+                await _insert(connection, Rows(snapshots=[snapshot]), _merge_events)
         except _REFUSED as error:
             assert snapshot.snapshot is not None
             source = f"{snapshot.session_id} at {snapshot.version}@{snapshot.epoch}"
             made.refused.append(Refusal(source, snapshot.snapshot.encode(), str(error)))
-    await _insert(connection, Rows(refused=made.refused))
+    await _insert(connection, Rows(refused=made.refused), _merge_events)
     return inserted
 
 

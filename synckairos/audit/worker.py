@@ -15,7 +15,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
@@ -79,9 +79,9 @@ class _Storing:
                 f"and this release needs those of {REVISION}: run `synckairos migrate`"
             )
 
-    def store(self, entries: Sequence[Sequence[str]], snapshots: Sequence[str]) -> None:
-        """What a job does. Raises StorageUnavailable."""
-        stored: Stored = self._runner.run(self._store.insert_batch(jobs.read(entries, snapshots)))
+    def store(self, count: int, text: str) -> None:
+        """What a job does. Raises StorageUnavailable, and ValueError where it is no batch."""
+        stored: Stored = self._runner.run(self._store.insert_batch(jobs.read(count, text)))
         metrics.audit_stored.labels("new").inc(stored.inserted)
         metrics.audit_stored.labels("known").inc(stored.known)
         metrics.audit_stored.labels("refused").inc(stored.refused)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
+import httpx
 import pytest
 
 from synckairos import keys
@@ -25,7 +27,7 @@ from synckairos.sessions import Sessions
 from tests import servers
 from tests.live import game, settings
 from tests.postgres import PostgresServer
-from tests.programs import Program
+from tests.programs import Program, get
 from tests.servers import Server
 
 KILLS = 10
@@ -184,6 +186,79 @@ async def test_postgresql_that_is_away_is_noticed_by_nobody(
                 await asyncio.sleep(0.5)
             assert await running.store.ping()
         assert await asyncio.to_thread(storing.end) == 0
+
+
+async def test_while_postgresql_is_away_every_request_is_answered_as_ever(
+    redis: Server, own_postgres: PostgresServer
+) -> None:
+    database = await asyncio.to_thread(own_postgres.database)
+    port = free_port()
+    serve = Program(
+        "serve", REDIS_URL=redis.url, DATABASE_URL=database, PORT=str(port), RATE_LIMIT_ENABLED="false"
+    )
+    jobs = Jobs.of(settings(redis.url))
+    with serve as service, worker(redis, database) as storing:
+        async with (
+            await connect(settings(redis.url)) as connection,
+            Store(database, timeout_s=20) as store,
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/v1", timeout=30) as api,
+        ):
+            await asyncio.to_thread(service.until, lambda: answers(port), "the service")
+            running = Line(connection, jobs, store)
+            running.ids = [await create(api) for _ in range(10)]
+            switched: Counter[tuple[str, int]] = Counter()
+
+            async def switch(session_id: str) -> None:
+                while running.going:
+                    response = await api.post(f"/sessions/{session_id}/switch")
+                    switched[session_id, response.status_code] += 1
+                    await asyncio.sleep(0.02)
+
+            async def fifty_more() -> None:
+                before = switched.copy()
+                async with asyncio.timeout(DRAIN_S):
+                    while any(switched[each, 200] < before[each, 200] + 50 for each in running.ids):
+                        await asyncio.sleep(0.05)
+
+            async with asyncio.TaskGroup() as tasks:
+                for session_id in running.ids:
+                    tasks.create_task(switch(session_id))
+                await fifty_more()
+                await asyncio.to_thread(own_postgres.kill)
+                async with asyncio.timeout(DRAIN_S):
+                    while not (await asyncio.to_thread(jobs.counts)).scheduled:  # a batch has failed
+                        await asyncio.sleep(0.05)
+                await fifty_more()
+                created = await create(api)
+                assert (await api.get(f"/sessions/{created}")).status_code == 200
+                await asyncio.to_thread(own_postgres.start)
+                await fifty_more()
+                running.going = False
+            assert {status for _, status in switched} == {200}
+            versions = {each: switched[each, 200] + 2 for each in running.ids} | {created: 2}
+            running.ids.append(created)
+            await running.everything_is_there()
+            assert {each: (await running.sessions.get(each)).version for each in running.ids} == versions
+        for program in (service, storing):
+            assert await asyncio.to_thread(program.end) == 0
+    jobs.close()
+
+
+def answers(port: int) -> bool:
+    """Whether a service answers there."""
+    with suppress(OSError):
+        return get(f"http://127.0.0.1:{port}/health")[0] == 200
+    return False
+
+
+async def create(api: httpx.AsyncClient) -> str:
+    """A new session, running."""
+    players = [{"participant_id": str(uuid.uuid4()), "total_time_ms": 600_000} for _ in range(2)]
+    made = await api.post("/sessions", json={"sync_mode": "per_participant", "participants": players})
+    assert made.status_code == 201
+    session_id: str = made.json()["data"]["session_id"]
+    assert (await api.post(f"/sessions/{session_id}/start")).status_code == 200
+    return session_id
 
 
 async def test_poison_in_the_outbox_stops_nobody(redis: Server, database: str) -> None:

@@ -54,11 +54,7 @@ def queue(rq: Server) -> Iterator[Jobs]:
 
 def queued(queue: Jobs) -> list[Batch]:
     """What is in the queue, in order."""
-    found = []
-    for job in queue.queue.jobs:
-        entries, snapshots = job.args
-        found.append(jobs.read(entries, snapshots))
-    return found
+    return [jobs.read(*job.args) for job in queue.queue.jobs]
 
 
 def events(found: list[Batch]) -> list[bytes]:
@@ -91,6 +87,23 @@ async def test_events_come_to_the_queue_with_a_snapshot_and_leave_the_outbox(
     assert all(state["internal"] for state in states.values())
     assert await outboxes(connection) == 0
     assert await Archiver(connection, queue).archive() == 0
+
+
+async def test_of_a_backlog_each_session_is_caught_once(
+    connection: Connection, sessions: Sessions, queue: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archiver, "ROUND_ENTRIES", 1)
+    monkeypatch.setattr(archiver, "FIRST_COUNT", 1)
+    session_id = await game(sessions)
+    archive = Archiver(connection, queue)
+    for _ in range(4):
+        await sessions.switch(session_id)
+    assert [await archive.archive() for _ in range(5)] == [1] * 5
+    await sessions.switch(session_id)  # the snapshot does not have this
+    assert [await archive.archive() for _ in range(3)] == [1, 1, 0]
+    states = [[json.loads(state)["version"] for state in batch.snapshots] for batch in queued(queue)]
+    assert states == [[6], [], [], [], [], [], [7]]
+    assert events(queued(queue)) == await sessions.log(session_id, 0)
 
 
 async def test_events_of_direct_calls_arrive_just_the_same(

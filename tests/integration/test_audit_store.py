@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from synckairos.audit.rows import Batch, Entry
-from synckairos.audit.store import Store, Stored
+from synckairos.audit.store import LOST, Store, Stored
 from synckairos.errors import StorageUnavailable
 from tests.audit import EPOCH, event, participant, snapshot
 from tests.postgres import PostgresServer
@@ -206,10 +206,14 @@ REFUSED = {
     "no UTF-8": b'{"session_id":"\xff\xfe"}',
     "no event": b'{"session_id":"00000000-0000-0000-0000-000000000001"}',
     "an epoch that is no number": event(str(uuid.UUID(int=1)), 1).replace(b'"epoch":"', b'"epoch":"x'),
-    "a number that is too large": event(str(uuid.UUID(int=1)), 2**63),
+    "a number that is too large": event(str(uuid.UUID(int=1)), 1).replace(
+        b'"version":1', b'"version":%d' % 2**63
+    ),
+    "a time that no calendar has": event(str(uuid.UUID(int=1)), 10**17),
     "no version": event(str(uuid.UUID(int=1)), 0),
     "no id": event("somebody", 1),
     "an actor that is no text in PostgreSQL": event(str(uuid.UUID(int=1)), 1, actor="a\0b"),
+    "an actor that is no text at all": event(str(uuid.UUID(int=1)), 1, actor="\ud800"),
     "a participant without an id": event(str(uuid.UUID(int=1)), 1, participants=[participant("nobody")]),
 }
 
@@ -230,6 +234,27 @@ async def test_what_is_refused_stands_in_nobodys_way(store: Store, poison: bytes
     assert (kept.source, kept.body) == ("00/1-0", poison)
     assert kept.reason
     assert await store.count_refused() == 1
+
+
+async def test_a_known_event_under_an_id_in_capitals_stands_in_nobodys_way(store: Store) -> None:
+    session_id = str(uuid.uuid4())
+    good = [event(session_id, version) for version in (1, 2)]
+    shouted = event(session_id.upper(), 3)
+    assert (await store.insert_batch(batch(good[0], shouted, good[1]))).inserted >= 2
+    stored = {found.body for found in await store.events(session_id)}
+    assert stored >= set(good)
+    assert stored | {kept.body for kept in await store.refused()} == {*good, shouted}
+
+
+async def test_a_batch_with_known_and_new_and_refused_events(store: Store) -> None:
+    session_id = str(uuid.uuid4())
+    good = [event(session_id, version) for version in range(1, 7)]
+    other = event(session_id, 2, "session.paused")
+    await store.insert_batch(batch(*good[:3]))
+    made = batch(good[4], b"nonsense", good[1], good[3], event("somebody", 1), other, good[5])
+    assert await store.insert_batch(made) == Stored(inserted=3, known=1, refused=3)
+    assert [found.body for found in await store.events(session_id)] == good
+    assert {kept.reason for kept in await store.refused() if kept.body == other} == {LOST}
 
 
 async def test_a_snapshot_that_is_refused_stands_in_nobodys_way(store: Store) -> None:

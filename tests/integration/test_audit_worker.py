@@ -123,8 +123,8 @@ def test_with_postgresql_away_it_tries_again(rq: Server, queue: Jobs, own_postgr
     own_postgres.kill()
     queue.put(batch())
     with worker(rq, database) as program:
-        program.until(lambda: queue.counts().scheduled == 1, "the first failure")
-        assert "a batch is tried again" in said(program)
+        program.until(lambda: "a batch is tried again" in said(program), "the first failure")
+        assert queue.counts().scheduled == 1
         own_postgres.start()
         program.until(lambda: stored(database) == 3, "the second attempt")
         assert program.end() == 0

@@ -1,0 +1,30 @@
+"""The client: a SyncKairos service from Python. The reference is README.md beside this file.
+
+`SyncKairos` here is for asyncio; `synckairos.client.blocking` has the same names without it.
+"""
+
+from synckairos.client.client import SyncKairos
+from synckairos.client.errors import SyncKairosError
+from synckairos.client.face import ClockFace
+from synckairos.client.model import Change, Group, Page, Participant, Payload, State, Summary, TimeControl
+from synckairos.client.server_time import ServerTime
+from synckairos.client.session import Session
+from synckairos.client.time import ClockFilter, SlewedClock
+
+__all__ = [
+    "Change",
+    "ClockFace",
+    "ClockFilter",
+    "Group",
+    "Page",
+    "Participant",
+    "Payload",
+    "ServerTime",
+    "Session",
+    "SlewedClock",
+    "State",
+    "Summary",
+    "SyncKairos",
+    "SyncKairosError",
+    "TimeControl",
+]

@@ -1,0 +1,36 @@
+"""Functions that want to be called when something happens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Generic, ParamSpec
+
+P = ParamSpec("P")
+
+logger = logging.getLogger("synckairos.client")
+
+
+class Callbacks(Generic[P]):
+    """Some functions. One that raises is logged, and keeps no other one from being called."""
+
+    def __init__(self) -> None:
+        self._functions: dict[object, Callable[P, object]] = {}
+
+    def add(self, function: Callable[P, object]) -> Callable[[], None]:
+        """Have it called from now on; returns what ends that."""
+        key = object()
+        self._functions[key] = function
+
+        def remove() -> None:
+            self._functions.pop(key, None)
+
+        return remove
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call all of them."""
+        for function in list(self._functions.values()):
+            try:
+                function(*args, **kwargs)
+            except Exception:
+                logger.exception("a callback failed")

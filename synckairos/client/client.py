@@ -1,0 +1,253 @@
+"""The asyncio client of a SyncKairos service."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import math
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from synckairos.client.callbacks import Callbacks
+from synckairos.client.errors import (
+    ClientClosed,
+    SyncKairosError,
+    UnexpectedAnswer,
+    ValidationError,
+)
+from synckairos.client.http import Http, Token, part
+from synckairos.client.model import Page, State, read_state
+from synckairos.client.server_time import MAX_SKEW_MS, ServerTime
+from synckairos.client.session import Session
+
+BURST = 5
+BURST_GAP_S = (0.1, 0.2)
+BURST_EVERY_S = 5.0
+"""Bursts are at least so far apart."""
+SAMPLE_EVERY_S = (10.0, 15.0)
+LOOK_EVERY_S = 1.0
+"""How often it is looked whether the machine slept."""
+FIRST_SOCKET_S = 2.0
+"""How long the first sample waits for a socket before it is taken over HTTP."""
+
+
+class SyncKairos:
+    """A service, by its URL. Use it as `async with`, or `close()` it.
+
+    token: sent as `Authorization: Bearer` with every call and connection; text, or a function (also async)
+        that gives it
+    reconnect_attempts: how often in a row a session tries to connect before it gives up; `math.inf`: for ever
+    max_skew_ms: with a clock of this machine that is further off, no remaining time is told
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: Token = None,
+        *,
+        reconnect_attempts: float = 10,
+        max_skew_ms: float = MAX_SKEW_MS,
+        time: ServerTime | None = None,
+    ) -> None:
+        scheme, _, rest = url.rstrip("/").partition("://")
+        if scheme not in ("http", "https") or not rest:
+            raise ValueError("the URL has to begin with http:// or https://")
+        self.url = url.rstrip("/")
+        self.socket_url = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws"
+        self.token = token
+        self.reconnect_attempts = reconnect_attempts
+        self.time = time or ServerTime(max_skew_ms)
+        """The server's time, as far as it is known."""
+        self._http = Http(self.url, token)
+        self._sessions: dict[str, Session] = {}
+        self._on_error: Callbacks[[SyncKairosError]] = Callbacks()
+        self._keeper: asyncio.Task[None] | None = None
+        self._live = asyncio.Event()
+        self._burst = asyncio.Event()
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all sessions and connections."""
+        self._closed = True
+        for session in list(self._sessions.values()):
+            await session.close()
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+        await self._http.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> Any:
+        """Make any call. Returns the answer's `data` (the answer where it has none, None for an empty one).
+
+        What the network or a service in trouble did to it is repeated under the same idempotency key, four
+        tries in all; a `Retry-After` of up to 10 s is obeyed. Refusals are not repeated. Raises
+        SyncKairosErrors.
+        """
+        if self._closed:
+            raise ClientClosed
+        return await self._http.request(
+            method, path, body, params=params, idempotency_key=idempotency_key, if_match=if_match
+        )
+
+    async def create(self, config: Mapping[str, Any] | None = None, /, **fields: Any) -> State:
+        """Create a session from a config, as an object or by its fields; `preset` fills in the rest."""
+        return await self._state("POST", "/v1/sessions", {**(config or {}), **fields})
+
+    async def get(self, session_id: str) -> State:
+        """Read a session, without following it."""
+        return await self._state("GET", f"/v1/sessions/{part(session_id)}")
+
+    async def list(
+        self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> Page:
+        """Some sessions, newest first; `cursor`: the `next_cursor` of the page before.
+
+        They are listed from the audit store: StorageUnavailable where the service has none.
+        """
+        params = {"status": status, "limit": limit, "cursor": cursor}
+        return _converted(await self.request("GET", "/v1/sessions", params=params), Page)
+
+    async def presets(self) -> builtins.list[dict[str, Any]]:
+        """The configs that the service knows by name: what each is for, and what it fills in."""
+        found: builtins.list[dict[str, Any]] = (await self.request("GET", "/v1/presets"))["presets"]
+        return found
+
+    def session(self, session_id: str) -> Session:
+        """Follow a session: the same object for the same id until it is closed. It connects at once.
+
+        Raises ValidationError for what is no UUID.
+        """
+        if self._closed:
+            raise ClientClosed
+        try:
+            session_id = str(uuid.UUID(session_id))
+        except ValueError:
+            raise ValidationError(
+                "a session id is a UUID", details=[{"field": "session_id", "message": "must be a UUID"}]
+            ) from None
+        if session_id not in self._sessions:
+            self._sessions[session_id] = Session(self, session_id)
+            if self._keeper is None:
+                self._keeper = asyncio.get_running_loop().create_task(
+                    self._keep_time(), name="synckairos server time"
+                )
+        return self._sessions[session_id]
+
+    def on_error(self, fn: Callable[[SyncKairosError], object]) -> Callable[[], None]:
+        """Have `fn(error)` called for what goes wrong beside the calls; returns what ends that."""
+        return self._on_error.add(fn)
+
+    async def sync_time(self) -> ServerTime:
+        """Find the server's time now, by five samples. Sessions do that by themselves."""
+        await self._sample_burst()
+        return self.time
+
+    def forget(self, session: Session) -> None:
+        """A session was closed."""
+        if self._sessions.get(session.id) is session:
+            del self._sessions[session.id]
+
+    def connected(self) -> None:
+        """A session has a connection: the time is taken anew."""
+        self._live.set()
+        self._burst.set()
+
+    async def _state(self, method: str, path: str, body: Any = None) -> State:
+        answer = await self.request(method, path, body)
+        try:
+            return read_state(answer)
+        except msgspec.ValidationError as error:
+            raise UnexpectedAnswer(f"a state that is not understood: {error}") from error
+
+    # Time
+
+    async def _keep_time(self) -> None:
+        """A burst of samples on each connection and after sleep, and one sample every now and then."""
+        loop = asyncio.get_running_loop()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._live.wait(), FIRST_SOCKET_S)
+        self._burst.set()
+        last_burst = -math.inf
+        due = loop.time()
+        while True:
+            if self.time.has_slept():
+                self._burst.set()
+            now = loop.time()
+            if self._burst.is_set() and now - last_burst >= BURST_EVERY_S:
+                self._burst.clear()
+                last_burst = now
+                await self._sample_burst()
+                due = loop.time() + random.uniform(*SAMPLE_EVERY_S)
+            elif now >= due:
+                await self._sample()
+                due = loop.time() + random.uniform(*SAMPLE_EVERY_S)
+            else:
+                wait = min(LOOK_EVERY_S, due - now)
+                if self._burst.is_set():
+                    wait = min(wait, last_burst + BURST_EVERY_S - now)
+                    await asyncio.sleep(wait)
+                else:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._burst.wait(), wait)
+
+    async def _sample_burst(self) -> None:
+        for number in range(BURST):
+            if number:
+                await asyncio.sleep(random.uniform(*BURST_GAP_S))
+            await self._sample()
+        time = self.time
+        skew, rtt, uncertainty = time.skew_ms, time.rtt_ms, time.uncertainty_ms
+        session = self._live_session()
+        if session is not None and skew is not None and rtt is not None and math.isfinite(uncertainty):
+            session.tell_clock(skew, rtt, uncertainty)
+
+    async def _sample(self) -> None:
+        """One sample, over a socket where there is one. One that fails is no news."""
+        session = self._live_session()
+        try:
+            if session is not None:
+                sample = await session.ping()
+            else:
+                t1 = self.time.monotonic_ms()
+                answer = await self._http.request("GET", "/v1/time", tries=1)
+                sample = t1, answer["receive_ms"], answer["transmit_ms"], self.time.monotonic_ms()
+        except (SyncKairosError, LookupError, TypeError):
+            return
+        error = self.time.add(*sample)
+        if error is not None:
+            self._on_error.call(error)
+            for following in list(self._sessions.values()):
+                following.report(error)
+
+    def _live_session(self) -> Session | None:
+        return next((s for s in self._sessions.values() if s.connection == "live"), None)
+
+
+def _converted(value: Any, kind: type[Page]) -> Page:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise UnexpectedAnswer(f"an answer that is not understood: {error}") from error

@@ -1,0 +1,176 @@
+"""Calls over HTTP: JSON in and out, errors as exceptions, and repeats where they are safe.
+
+Reading and deleting may be repeated as they are. Whatever else changes something carries an
+`Idempotency-Key`, one for each call, so that a repeat changes nothing twice. Only what the network or a
+service in trouble did to a call is repeated, never a refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+import random
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from synckairos.client.errors import (
+    ConcurrentModification,
+    ConnectionLost,
+    NetworkTimeout,
+    SyncKairosError,
+    UnexpectedAnswer,
+    from_answer,
+)
+
+Token = str | Callable[[], str | Awaitable[str]] | None
+
+TRIES = 4
+FIRST_PAUSE_S = 0.3
+LONGEST_PAUSE_S = 10.0
+"""A `Retry-After` beyond that is the caller's to obey."""
+ANSWER_S = 10.0
+"""How long one answer may take."""
+
+
+async def token_of(token: Token) -> str | None:
+    """The token to send now."""
+    if token is None or isinstance(token, str):
+        return token
+    given = token()
+    return await given if inspect.isawaitable(given) else given
+
+
+class Http:
+    """One service, by its URL. `token`: sent as `Authorization: Bearer`, or a function that gives it."""
+
+    def __init__(self, url: str, token: Token = None) -> None:
+        self._token = token
+        self._client = httpx.AsyncClient(base_url=url.rstrip("/") + "/", timeout=ANSWER_S)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+        tries: int = TRIES,
+    ) -> Any:
+        """Make a call, and repeat it where that is safe. Returns the answer's `data`.
+
+        The answer itself where it has no `data`; None where it has no body.
+
+        idempotency_key: a call that changes something gets a new one unless it is given
+        if_match: an ETag, the condition of the change
+        tries: how often the call is made at most
+        """
+        headers = {}
+        if method not in ("GET", "HEAD"):
+            headers["Idempotency-Key"] = idempotency_key or str(uuid.uuid4())
+        if if_match is not None:
+            headers["If-Match"] = if_match
+        content = None
+        if body is not None:
+            content = msgspec.json.encode(body)
+            headers["Content-Type"] = "application/json"
+        given = {name: value for name, value in (params or {}).items() if value is not None}
+        for number in range(1, tries + 1):
+            answer = await self._try(method, path, content, params=given, headers=headers)
+            if not isinstance(answer, SyncKairosError):
+                return answer
+            pause = FIRST_PAUSE_S * 2 ** (number - 1) * (1 - random.random() / 2)
+            if answer.retry_after_ms is not None:
+                pause = answer.retry_after_ms / 1000
+            if number == tries or not may_try_again(answer) or pause > LONGEST_PAUSE_S:
+                raise answer
+            await asyncio.sleep(pause)
+        raise AssertionError
+
+    async def _try(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        *,
+        params: Mapping[str, Any],
+        headers: dict[str, str],
+    ) -> Any:
+        """One try: what came back, or the error that it means."""
+        token = await token_of(self._token)
+        if token is not None:
+            headers = {**headers, "Authorization": f"Bearer {token}"}
+        try:
+            answer = await self._client.request(
+                method,
+                path.lstrip("/"),
+                content=content,
+                params=params,
+                headers=headers,
+            )
+        except httpx.TimeoutException as error:
+            failed: SyncKairosError = NetworkTimeout(f"no answer in time: {error!r}")
+            failed.__cause__ = error
+            return failed
+        except httpx.HTTPError as error:
+            failed = ConnectionLost(f"the service cannot be reached: {error!r}")
+            failed.__cause__ = error
+            return failed
+        return _read(answer)
+
+
+def may_try_again(error: SyncKairosError) -> bool:
+    """Whether the same call may succeed a moment later. One that met another version will not."""
+    return error.retryable and not isinstance(error, ConcurrentModification)
+
+
+def retry_after_ms(value: str | None) -> int | None:
+    """A `Retry-After` of seconds in ms; None where there is none, or a date."""
+    try:
+        seconds = float(value) if value is not None else math.nan
+    except ValueError:
+        return None
+    return None if math.isnan(seconds) or math.isinf(seconds) else int(1000 * seconds)
+
+
+def _read(answer: httpx.Response) -> Any:
+    try:
+        body = msgspec.json.decode(answer.content) if answer.content else None
+    except msgspec.DecodeError:
+        body = ...
+    if answer.is_success:
+        if body is ...:
+            return UnexpectedAnswer("the answer is not JSON: this is no SyncKairos service")
+        return body["data"] if isinstance(body, dict) and "data" in body else body
+    return failure(body, answer.status_code, answer.headers.get("retry-after"))
+
+
+def failure(body: Any, status: int, retry_after: str | None) -> SyncKairosError:
+    """The error of an answer that is none of the good ones. body: decoded, whatever it is."""
+    found = body.get("error") if isinstance(body, dict) else None
+    return from_answer(found if isinstance(found, dict) else None, status, retry_after_ms(retry_after))
+
+
+def part(value: str) -> str:
+    """A value as one part of a path."""
+    return quote(value, safe="")

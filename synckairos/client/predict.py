@@ -1,0 +1,297 @@
+"""What an own command will most likely make of a session, to show it before the service has confirmed it.
+
+None: nothing can be said, and what is confirmed stays until the service has spoken. A prediction is exact but
+for what lag compensation will credit, and for the moment when the service gets the command.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from synckairos.client.model import (
+    Change,
+    Kept,
+    Owner,
+    Participant,
+    Payload,
+    State,
+    TimeControl,
+    timestamp,
+)
+from synckairos.client.view import (
+    NOTHING_KEPT,
+    View,
+    beside,
+    beyond,
+    charge,
+    control_of,
+    merged,
+    owned_by,
+    rule_of,
+    running_owner,
+    state_at,
+    with_entries,
+    without_now,
+)
+
+
+def paused(view: View, now: float) -> View | None:
+    """The view after a pause at this server time."""
+    was = _at(view, now)
+    state = was.state
+    if state.status != "running" or _is_up(state):
+        return None
+    payload = _payload(
+        state,
+        "session.paused",
+        status="paused",
+        resumes_at_ms=None if state.max_pause_ms is None else state.server_time_ms + state.max_pause_ms,
+    )
+    return _imagined(was, payload)
+
+
+def resumed(view: View, now: float) -> View | None:
+    """The view after a resume at this server time."""
+    was = _at(view, now)
+    state = was.state
+    now = state.server_time_ms
+    if state.status != "paused" or (state.resumes_at_ms is not None and now >= state.resumes_at_ms):
+        return None
+    ends = None
+    if was.cycle.standing:
+        ends = state.total_remaining_ms
+    elif state.time_remaining_ms is not None:
+        ends = state.time_remaining_ms + control_of(state, running_owner(state)).overtime_ms
+    payload = _payload(
+        state,
+        "session.resumed",
+        cycle_started_at=timestamp(now - (state.cycle_elapsed_ms or 0)),
+        deadline_ms=None if ends is None else now + ends,
+    )
+    return _imagined(was, payload)
+
+
+def switched(view: View, now: float, next_id: str | None = None) -> View | None:
+    """The view after a switch at this server time, to `next_id` or the next in rotation."""
+    was = _at(view, now)
+    state = was.state
+    active = state.active
+    if state.status != "running" or active is None or _is_up(state):
+        return None
+    following = _next_in_turn(was, active) if next_id is None else state.participant(next_id)
+    if following is None or (next_id is not None and _is_out(state, following)):
+        return None
+    entries = _ended(was, active)
+    left, ends = _begun(was, following, entries)
+    for entry in _accounts(state, following):
+        entries[entry.id] = replace(entries.get(entry.id, entry), is_active=True)
+    shown = with_entries(state, entries)
+    payload = _payload(
+        state,
+        "cycle.switched",
+        active_participant_id=following.participant_id,
+        active_group_id=following.group_id,
+        cycle_started_at=timestamp(state.server_time_ms),
+        deadline_ms=ends,
+        time_remaining_ms=left,
+        cycle_count=state.cycle_count + 1,
+        participants=tuple(entry for entry in shown.participants if entry.id in entries),
+        groups=tuple(entry for entry in shown.groups if entry.id in entries),
+    )
+    return _imagined(was, payload)
+
+
+def _ended(was: View, active: Participant) -> dict[str, Owner]:
+    """The entries, by id, of who was active after its cycle: charged, credited and counted."""
+    state, cycle = was
+    used, holder = charge(was), running_owner(state)
+    entries: dict[str, Owner] = {}
+    for entry in _accounts(state, active):
+        after = entry
+        if holder is not None and entry.id == holder.id and not cycle.standing:
+            after = _settled(state, entry, used, cycle.offset)
+        after = replace(after, time_used_ms=entry.time_used_ms + used, cycle_count=entry.cycle_count + 1)
+        entries[entry.id] = _waiting(state, after)
+    return entries
+
+
+def _begun(was: View, following: Participant, entries: dict[str, Owner]) -> tuple[int | None, int | None]:
+    """What the next cycle begins with, and its deadline. The clock's owner is put into `entries`."""
+    state, cycle = was
+    now, by = state.server_time_ms, owned_by(state)
+    if by == "session":
+        return state.time_remaining_ms, state.deadline_ms
+    if by == "cycle":
+        left = state.time_per_cycle_ms or 0
+        if state.total_remaining_ms is not None:
+            left = min(left, state.total_remaining_ms)
+        return left, now + left
+    begins = _accounts(state, following)[0 if by == "participant" else -1]
+    begins = entries.get(begins.id, begins)
+    holder = running_owner(state)
+    is_sand = holder is not None and rule_of(control_of(state, holder), holder.clock).kind == "hourglass"
+    if is_sand and begins.total_time_ms is not None:
+        sand = cycle.spent + charge(was)
+        bank = begins.total_time_ms + sand
+        begins = replace(begins, total_time_ms=bank, has_expired=begins.has_expired and not sand)
+    begins = entries[begins.id] = _waiting(state, begins)
+    left_of_it = begins.time_remaining_ms
+    if left_of_it is None or begins.has_expired:
+        return left_of_it, None
+    return left_of_it, now + left_of_it + control_of(state, begins).overtime_ms
+
+
+def _at(view: View, now: float) -> View:
+    return View(state_at(view.state, round(now)), view.cycle)
+
+
+def _payload(state: State, event: str, **fields: object) -> Payload:
+    """A payload that says what is so of the cycle already, but for these fields."""
+    payload = Payload(
+        event=event,
+        status="running",
+        active_participant_id=state.active_participant_id,
+        active_group_id=state.active_group_id,
+        time_remaining_ms=state.time_remaining_ms,
+        total_remaining_ms=state.total_remaining_ms,
+        cycle_count=state.cycle_count,
+    )
+    return replace(payload, **fields)
+
+
+def _imagined(view: View, payload: Payload) -> View:
+    """The view after a payload that was thought out here. Its version stays the one that is known."""
+    state = view.state
+    change = Change(
+        type="STATE_UPDATE",
+        session_id=state.session_id,
+        version=state.version,
+        epoch=state.epoch,
+        server_time_ms=state.server_time_ms,
+        payload=payload,
+    )
+    return merged(view, change)
+
+
+def _is_up(state: State) -> bool:
+    """Whether time is up, so that the service will rather perform the expiry."""
+    return state.deadline_ms is not None and state.server_time_ms >= state.deadline_ms
+
+
+def _is_out(state: State, participant: Participant) -> bool:
+    if state.action_on_timeout.get("type") == "notify":
+        return False
+    match owned_by(state):
+        case "participant":
+            return participant.has_expired
+        case "group":
+            group = state.group(participant.group_id or "")
+            return group is not None and group.has_expired
+    return False
+
+
+def _next_in_turn(view: View, active: Participant) -> Participant | None:
+    """Who comes next in rotation; None where nobody does."""
+    state, cycle = view
+    if owned_by(state) != "group":
+        return _after([p for p in state.participants if not _is_out(state, p)], active.participant_index)
+    # A group's turn stands at the lowest index of its members.
+    firsts: dict[str | None, Participant] = {}
+    for member in state.participants:
+        firsts.setdefault(member.group_id, member)
+    place = firsts[active.group_id].participant_index
+    first = _after([f for f in firsts.values() if not _is_out(state, f)], place)
+    if first is None:
+        return None
+    members = [member for member in state.participants if member.group_id == first.group_id]
+    last = cycle.last.get(first.group_id or "")
+    if last is not None:
+        return _after(members, last)
+    # Who of them was last active was before this client came. Where they took turns, the count says it.
+    return min(members, key=lambda member: member.cycle_count)
+
+
+def _after(candidates: list[Participant], index: int) -> Participant | None:
+    later = [one for one in candidates if one.participant_index > index]
+    return next(iter(later or candidates), None)
+
+
+def _accounts(state: State, participant: Participant) -> list[Owner]:
+    """The participant, and its group."""
+    group = state.group(participant.group_id or "")
+    return [participant] if group is None else [participant, group]
+
+
+def _waiting(state: State, owner: Owner) -> Owner:
+    """An entry as it waits for its next cycle."""
+    kept = without_now(owner.clock)
+    bank, left = owner.total_time_ms, owner.time_remaining_ms
+    if bank is not None and kept is not None:
+        more = beside(rule_of(control_of(state, owner), kept), kept)
+        left = min(bank, 0) if owner.has_expired else bank + more
+        if kept.overtime_used_ms is not None:
+            kept = replace(kept, overtime_used_ms=max(0, -bank))
+    return replace(owner, is_active=False, time_remaining_ms=left, clock=kept)
+
+
+def _settled(state: State, owner: Owner, used: int, offset: int) -> Owner:
+    """An owner after a cycle that ended in time and used so much, credits and the count of moves included."""
+    if owner.total_time_ms is None:
+        return owner
+    control = control_of(state, owner)
+    kept = without_now(owner.clock) or NOTHING_KEPT
+    rule = rule_of(control, kept)
+    bank, kept = _spent(state, rule, (owner.total_time_ms, kept), used, offset)
+    if control.stages and rule.moves is not None and rule.kind != "canadian":
+        left = (kept.moves_left or 1) - 1
+        kept = replace(kept, moves_left=left)
+        if left == 0:
+            stage = (kept.stage or 0) + 1
+            following = control.stages[stage]
+            bank += following.time_ms or 0
+            kept = _fresh(following, replace(kept, stage=stage))
+    return replace(owner, total_time_ms=bank, clock=kept)
+
+
+def _spent(
+    state: State, rule: TimeControl, before: tuple[int, Kept], used: int, offset: int
+) -> tuple[int, Kept]:
+    """Bank, and what is kept with it, after a cycle by this rule."""
+    bank, kept = before
+    rest = bank - used
+    match rule.kind:
+        case "fischer":
+            increment = state.increment_ms if rule.increment_ms is None else rule.increment_ms
+            credited = rest + increment
+            most = state.max_time_ms
+            return credited if most is None else min(credited, max(rest, most)), kept
+        case "bronstein":
+            return rest + min(used, rule.delay_ms or 0), kept
+        case "delay":
+            return bank - max(0, used - beside(rule, kept, offset)), kept
+        case "byoyomi":
+            over, periods, length = beyond(bank, used), kept.periods_left or 0, rule.period_ms or 1
+            rest = max(rest, min(bank, 0)) if not over else min(bank, 0) - max(0, over - periods * length)
+            return rest, replace(kept, periods_left=max(0, periods - over // length))
+        case "canadian":
+            over = beyond(bank, used)
+            block = (kept.block_remaining_ms or 0) - over
+            rest = max(rest, min(bank, 0)) if not over else min(bank, 0) + min(block, 0)
+            moves = kept.moves_left or 1
+            if rest > 0:
+                return rest, kept
+            if moves > 1:
+                return rest, replace(kept, moves_left=moves - 1, block_remaining_ms=max(0, block))
+            return rest, replace(kept, moves_left=rule.moves, block_remaining_ms=rule.period_ms)
+    return rest, kept
+
+
+def _fresh(rule: TimeControl, kept: Kept) -> Kept:
+    """What is kept at the beginning of a stage."""
+    canadian = rule.kind == "canadian"
+    return replace(
+        kept,
+        moves_left=rule.moves,
+        periods_left=rule.periods if rule.kind == "byoyomi" else None,
+        block_remaining_ms=rule.period_ms if canadian else None,
+    )

@@ -1,0 +1,338 @@
+"""A session as it is followed: its state, kept up by events so that it says what `GET` would say.
+
+An event carries the participants and groups whose values changed, and what is so of the cycle since. The rest
+of the state follows from it and from the state before, by the rules of `lua/README.md`. Everything here is a
+pure function; times are whole milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
+
+from msgspec.structs import replace
+
+from synckairos.client.model import (
+    Change,
+    Group,
+    Kept,
+    Now,
+    Owner,
+    Participant,
+    Payload,
+    State,
+    TimeControl,
+    instant_ms,
+    timestamp,
+)
+
+Entry = TypeVar("Entry", Participant, Group)
+
+NOTHING_KEPT = Kept()
+_FISCHER = TimeControl()
+_NOBODY: Mapping[str, int] = MappingProxyType({})
+
+
+class Cycle(NamedTuple):
+    """What has to be known of a session beside its state.
+
+    standing: the current clock ran out, and stands at its end
+    offset: how long the cycle had run (ms) when a clock that stood got time again
+    spent: what the cycle was charged (ms) until its clock stood
+    last: the index of who was last active, by group
+    """
+
+    standing: bool = False
+    offset: int = 0
+    spent: int = 0
+    last: Mapping[str, int] = _NOBODY
+
+
+class View(NamedTuple):
+    """A state, and what has to be known beside it."""
+
+    state: State
+    cycle: Cycle
+
+
+def owned_by(state: State) -> str:
+    """Whose the clocks are: `participant`, `group`, `cycle` or `session`."""
+    match state.sync_mode:
+        case "per_participant":
+            return "participant"
+        case "per_group":
+            return "group"
+        case "per_cycle":
+            return "cycle"
+        case "global":
+            return "session" if state.time_per_cycle_ms is None else "cycle"
+    return "session"
+
+
+def running_owner(state: State) -> Owner | None:
+    """Whose clock the current cycle runs on; None without a cycle, and where nobody owns the clock."""
+    if not state.is_live:
+        return None
+    match owned_by(state):
+        case "participant":
+            return state.active
+        case "group" if state.active_group_id is not None:
+            return state.group(state.active_group_id)
+    return None
+
+
+def control_of(state: State, owner: Owner | None) -> TimeControl:
+    """The time control of a clock; that of a session's or cycle's clock has nothing but its end."""
+    if owner is None:
+        return _FISCHER
+    return owner.time_control or state.time_control or _FISCHER
+
+
+def rule_of(control: TimeControl, kept: Kept | None) -> TimeControl:
+    """The rule that a clock is spent by now: of stages that of the current one."""
+    if control.stages:
+        return control.stages[(kept or NOTHING_KEPT).stage or 0]
+    return control
+
+
+def beside(rule: TimeControl, kept: Kept | None, offset: int = 0) -> int:
+    """What the budget of a cycle has beside the bank, overtime left out."""
+    kept = kept or NOTHING_KEPT
+    match rule.kind:
+        case "delay":
+            return max(0, (rule.delay_ms or 0) - offset)
+        case "byoyomi":
+            return (kept.periods_left or 0) * (rule.period_ms or 0)
+        case "canadian":
+            return kept.block_remaining_ms or 0
+    return 0
+
+
+def runs_down(state: State) -> bool:
+    """Whether what is left goes down with time: a clock may stand at its end while the total runs on."""
+    if state.status != "running" or state.deadline_ms is None or state.time_remaining_ms is None:
+        return False
+    overtime = control_of(state, running_owner(state)).overtime_ms
+    return state.deadline_ms - overtime - state.server_time_ms == state.time_remaining_ms
+
+
+def beyond(bank: int, used: int) -> int:
+    """What a cycle that used so much took beyond the main time. Below zero a bank counts as empty."""
+    return max(0, used - max(0, bank))
+
+
+def without_now(kept: Kept | None) -> Kept | None:
+    """What is kept of a clock, without what only the current one shows."""
+    return kept if kept is None or kept.now is None else replace(kept, now=None)
+
+
+def adopted(state: State) -> View:
+    """A state as the service sent it, with what can be told from it."""
+    last: Mapping[str, int] = _NOBODY
+    active = state.active if state.is_live else None
+    if active is not None and active.group_id is not None:
+        last = {active.group_id: active.participant_index}
+    left = state.time_remaining_ms
+    if not state.is_live or left is None:
+        return View(state, Cycle(last=last))
+    holder = running_owner(state)
+    bank: int | None = None
+    more = delay = 0
+    if holder is not None:
+        rule = rule_of(control_of(state, holder), holder.clock)
+        standing = holder.has_expired
+        bank = holder.total_time_ms
+        if rule.kind == "delay":
+            delay = rule.delay_ms or 0
+        else:
+            more = beside(rule, holder.clock)
+    else:
+        standing = not runs_down(state) if state.status == "running" else left == 0
+        if state.sync_mode == "count_up" and state.max_time_ms is not None:
+            bank = state.max_time_ms - state.time_used_ms
+        elif owned_by(state) == "session":
+            bank = state.total_time_ms
+    offset = 0
+    if bank is not None and not standing:
+        # What is left and what has run come to more than the budget: it did not run from the beginning.
+        behind = left - bank - more + (state.cycle_elapsed_ms or 0)
+        offset = behind if behind > delay else 0
+    return View(state, Cycle(standing, offset, last=last))
+
+
+def state_at(state: State, now: int) -> State:
+    """The state at a later server time, as `GET` would show it then if nothing happened until then."""
+    now = max(now, state.server_time_ms)
+    after = replace(state, server_time_ms=now)
+    if state.status == "running":
+        passed = now - state.server_time_ms
+        left, total_left = state.time_remaining_ms, state.total_remaining_ms
+        after = replace(
+            after,
+            cycle_elapsed_ms=_elapsed(state, now),
+            time_remaining_ms=left - passed if left is not None and runs_down(state) else left,
+            total_remaining_ms=None if total_left is None else max(0, total_left - passed),
+        )
+    return _with_current_clock(after)
+
+
+def _elapsed(state: State, now: int) -> int | None:
+    started = state.cycle_started_at
+    return state.cycle_elapsed_ms if started is None else now - instant_ms(started)
+
+
+def _with_current_clock(state: State) -> State:
+    """The entry of who has the current clock says what the state says at its top."""
+    holder = running_owner(state)
+    if holder is None or holder.clock is None:
+        return state
+    left = state.time_remaining_ms
+    shown = replace(
+        holder, time_remaining_ms=left, clock=replace(holder.clock, now=_clock_now(state, holder, left))
+    )
+    return with_entries(state, {shown.id: shown})
+
+
+def _clock_now(state: State, owner: Owner, left: int | None) -> Now | None:
+    """What a player would see of the current clock if the cycle were charged now; None: nothing."""
+    control = control_of(state, owner)
+    kept = owner.clock or NOTHING_KEPT
+    rule = rule_of(control, kept)
+    if left is None or not (control.overtime_ms or rule.kind in ("byoyomi", "canadian")):
+        return None
+    bank = owner.total_time_ms or 0
+    left = max(left, -control.overtime_ms)
+    over = beyond(bank, bank + beside(rule, kept) - left)
+    periods = rest = block = None
+    if rule.kind == "byoyomi":
+        length = rule.period_ms or 1
+        periods = max(0, (kept.periods_left or 0) - over // length)
+        rest = length - over % length if periods else 0
+    elif rule.kind == "canadian":
+        block = max(0, (kept.block_remaining_ms or 0) - over)
+    return Now(
+        periods_left=periods,
+        period_remaining_ms=rest,
+        block_remaining_ms=block,
+        overtime_used_ms=max(0, -min(bank, left)) if control.overtime_ms else None,
+    )
+
+
+def with_entries(state: State, entries: Mapping[str, Owner]) -> State:
+    """The state with these participants and groups (by id) in the places of the old ones."""
+    participants = tuple(_instead(p, entries.get(p.id)) for p in state.participants)
+    return replace(
+        state, participants=participants, groups=tuple(_instead(g, entries.get(g.id)) for g in state.groups)
+    )
+
+
+def _instead(entry: Entry, other: Owner | None) -> Entry:
+    return other if other is not None and isinstance(other, type(entry)) else entry
+
+
+def charge(view: View) -> int:
+    """What the current cycle would be charged (ms) if it ended at the state's time."""
+    state, cycle = view
+    if cycle.standing or not state.is_live:
+        return 0
+    used = (state.cycle_elapsed_ms or 0) - cycle.offset
+    holder = running_owner(state)
+    if holder is None or holder.total_time_ms is None:
+        return used
+    control = control_of(state, holder)
+    more = beside(rule_of(control, holder.clock), holder.clock, cycle.offset)
+    return min(used, holder.total_time_ms + more + control.overtime_ms)
+
+
+def merged(view: View, change: Change) -> View:
+    """What a change makes of the view. It has to be the next one of the same epoch."""
+    payload, now = change.payload, change.server_time_ms
+    was = View(state_at(view.state, now), view.cycle)
+    before = was.state
+    ended = payload.cycle_count > before.cycle_count
+    live = payload.status in ("running", "paused")
+    begins = live and (ended or payload.event == "session.started")
+    gone = payload.removed_participant_id
+    used = sum(entry.time_used_ms - _used_before(before, entry.id) for entry in payload.participants)
+    if ended and gone is not None:
+        used += charge(was)  # who has left is in no event
+    total, most = before.total_time_ms, before.max_time_ms
+    if before.sync_mode == "count_up":
+        if payload.adjusted_ms is not None:
+            most = before.time_used_ms + (before.cycle_elapsed_ms or 0) if most is None else most
+            most += payload.adjusted_ms
+    elif owned_by(before) == "session" and total is not None:
+        total += (payload.adjusted_ms or 0) - used
+    completed = before.session_completed_at
+    if completed is None and not live and payload.status != "pending":
+        completed = timestamp(now if payload.expired_deadline_ms is None else payload.expired_deadline_ms)
+    elapsed = None
+    if payload.cycle_started_at is not None:
+        elapsed = now - instant_ms(payload.cycle_started_at)
+    elif live:
+        elapsed = 0 if begins else before.cycle_elapsed_ms
+    participants = _replaced((p for p in before.participants if p.id != gone), payload.participants)
+    after = replace(
+        before,
+        version=change.version,
+        epoch=change.epoch,
+        server_time_ms=now,
+        updated_at=timestamp(now),
+        status=payload.status,
+        participants=tuple(sorted(participants, key=lambda entry: entry.participant_index)),
+        groups=tuple(_replaced(before.groups, payload.groups)),
+        active_participant_id=payload.active_participant_id,
+        active_group_id=payload.active_group_id,
+        cycle_started_at=payload.cycle_started_at,
+        cycle_elapsed_ms=elapsed,
+        deadline_ms=payload.deadline_ms,
+        time_remaining_ms=payload.time_remaining_ms,
+        total_remaining_ms=payload.total_remaining_ms,
+        resumes_at_ms=payload.resumes_at_ms,
+        cycle_count=payload.cycle_count,
+        time_used_ms=before.time_used_ms + used,
+        total_time_ms=total,
+        max_time_ms=most,
+        session_started_at=(
+            timestamp(now) if payload.event == "session.started" else before.session_started_at
+        ),
+        session_completed_at=completed,
+    )
+    after = _with_current_clock(after)
+    return View(after, _cycle_after(was, after, payload, begins=begins, used=used))
+
+
+def _cycle_after(was: View, after: State, payload: Payload, *, begins: bool, used: int) -> Cycle:
+    cycle = was.cycle
+    if not after.is_live:
+        return Cycle(last=cycle.last)
+    holder = running_owner(after)
+    if begins:
+        stands = holder.has_expired if holder is not None else owned_by(after) == "session" and cycle.standing
+        last = cycle.last
+        active = after.active
+        if active is not None and active.group_id is not None:
+            last = {**last, active.group_id: active.participant_index}
+        return Cycle(stands, last=last)
+    if payload.event == "participant.expired":
+        return cycle._replace(standing=True, spent=cycle.spent + used)
+    got_time = not holder.has_expired if holder is not None else (payload.adjusted_ms or 0) > 0
+    if payload.event == "time.adjusted" and cycle.standing and got_time:
+        return cycle._replace(standing=False, offset=after.cycle_elapsed_ms or 0)
+    return cycle
+
+
+def _used_before(state: State, participant_id: str) -> int:
+    before = state.participant(participant_id)
+    return 0 if before is None else before.time_used_ms
+
+
+def _replaced(entries: Iterable[Entry], changed: Iterable[Entry]) -> list[Entry]:
+    """The entries with those that changed in their places, the new ones last."""
+    news: dict[str, Entry] = {entry.id: entry for entry in changed}
+    kept: list[Entry] = [
+        news.pop(entry.id) if entry.id in news else replace(entry, clock=without_now(entry.clock))
+        for entry in entries
+    ]
+    return kept + list(news.values())

@@ -1,0 +1,186 @@
+"""The way of events into PostgreSQL: outbox, queue, workers, tables."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+from time import monotonic
+from typing import Any
+
+from redis.exceptions import RedisError
+from rq import Worker
+
+from synckairos.config import Settings
+from synckairos.doctor.configured import masked
+from synckairos.doctor.findings import Area, Finding
+from synckairos.doctor.trouble import CONNECT_S, decoded, network_trouble, redis_trouble, release, why
+
+OLDEST = (15, 0)
+"""The oldest release of PostgreSQL that the service works with."""
+BACKLOG = 10_000
+"""Events or batches that wait before it is worth a word."""
+
+
+async def audit(settings: Settings) -> list[Finding]:
+    """PostgreSQL, and the way there."""
+    area = Area("Audit")
+    if settings.database_url is None:
+        area.warn(
+            "DATABASE_URL",
+            "not set: there is no audit store, no list of sessions, and what Redis loses is lost",
+            "DATABASE_URL=postgresql://user:password@host:5432/database, then synckairos migrate and "
+            "synckairos worker",
+        )
+        return area.findings
+    database, queue, outbox = Area("PostgreSQL"), Area("Audit queue"), Area("Outbox")
+    found = await asyncio.gather(
+        database.run(_postgresql(database, settings.database_url)),
+        queue.run(_queue(queue, settings)),
+        outbox.run(_outbox(outbox, settings)),
+    )
+    return [finding for findings in found for finding in findings]
+
+
+async def _postgresql(area: Area, database_url: str) -> None:
+    from synckairos.audit.store import REVISION, Store
+    from synckairos.errors import StorageUnavailable
+
+    where = masked(database_url).rpartition("@")[2].rpartition("://")[2].partition("?")[0]
+    async with Store(database_url, max_size=1, timeout_s=CONNECT_S) as store:
+        try:
+            version = await store.ping()
+            began = monotonic()
+            await store.ping()
+            took_ms = 1000 * (monotonic() - began)
+        except StorageUnavailable as error:
+            area.fail("reachable", *_postgresql_trouble(error.__cause__ or error, where))
+            return
+        area.ok("reachable", f"{where} answers in {took_ms:.1f} ms")
+        if release(version) < OLDEST:
+            area.fail("version", f"PostgreSQL {version} is too old", "install PostgreSQL 15 or newer")
+            return
+        area.ok("version", f"PostgreSQL {version}")
+        revision = await store.schema()
+        if revision == REVISION:
+            area.ok("tables", f"at revision {revision}, as this release needs them")
+            _refused(area, await store.count_refused())
+            return
+    if revision is None:
+        area.fail("tables", "the database has none: no event can be stored", "synckairos migrate")
+        return
+    from synckairos.audit.schema import revisions
+
+    if revision in revisions():
+        area.fail(
+            "tables", f"at revision {revision}, and this release needs {REVISION}", "synckairos migrate"
+        )
+    else:
+        area.fail(
+            "tables",
+            f"at revision {revision}, which a newer release has made",
+            f"use that release here as well, or with it: synckairos migrate --to {REVISION}",
+        )
+
+
+def _refused(area: Area, count: int) -> None:
+    if count:
+        area.warn(
+            "refused",
+            f"{count:,} events could not be stored and are kept aside",
+            "synckairos audit status shows them, and why",
+        )
+    else:
+        area.ok("refused", "no event")
+
+
+def _postgresql_trouble(error: BaseException, where: str) -> tuple[str, str]:
+    """Why PostgreSQL cannot be used, and what to do."""
+    import asyncpg
+
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return f"{where}: {why(error)}", "make it (createdb <name>), or correct the name in DATABASE_URL"
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        return (
+            f"{where} refuses the user or the password: {why(error)}",
+            "put them into DATABASE_URL: postgresql://user:password@host:5432/database",
+        )
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return (
+            f"{where}: {why(error)}",
+            "give the user of DATABASE_URL rights on the database and its tables",
+        )
+    return network_trouble(
+        error,
+        where,
+        "DATABASE_URL",
+        "start PostgreSQL there, or say with DATABASE_URL where it is; unset, all works but the audit",
+    )
+
+
+async def _queue(area: Area, settings: Settings) -> None:
+    url = settings.rq_redis_url or settings.redis_url
+    where = masked(url).rpartition("@")[2].rpartition("://")[2]
+    setting = "REDIS_URL" if settings.rq_redis_url is None else "RQ_REDIS_URL"
+    try:
+        counts, workers = await asyncio.to_thread(_ask_queue, settings)
+    except (RedisError, OSError) as error:
+        text, remedy = redis_trouble(error, where, setting)
+        area.fail("reachable", text, remedy)
+        return
+    area.ok("reachable", "answers")
+    waiting = counts.queued + counts.started + counts.scheduled
+    if workers:
+        area.ok("workers", f"{workers} at work")
+    else:
+        area.warn(
+            "workers",
+            "none: events wait in the queue until there is one",
+            "synckairos worker, one or more, as a service beside synckairos serve",
+        )
+    if waiting > BACKLOG:
+        area.warn(
+            "queue", f"{waiting:,} batches wait", "more of synckairos worker, or look why they are slow"
+        )
+    else:
+        area.ok("queue", f"{waiting:,} batches wait")
+    if counts.failed:
+        area.warn(
+            "failed",
+            f"{counts.failed:,} batches were given up and are kept",
+            "synckairos audit status shows why; when that is mended: synckairos audit retry",
+        )
+    else:
+        area.ok("failed", "no batch")
+
+
+def _ask_queue(settings: Settings) -> tuple[Any, int]:
+    """Where the batches are, and how many workers are alive. Raises RedisError, OSError."""
+    from synckairos.audit.jobs import Jobs
+    from synckairos.audit.worker import _lease
+
+    with closing(Jobs.of(settings)) as jobs:
+        counts = jobs.counts()
+        # rq remembers a worker that was killed for a while; one that is alive holds a lease.
+        names = [decoded(key).rpartition(":")[2] for key in Worker.all_keys(queue=jobs.queue)]
+        return counts, int(jobs.client.exists(*map(_lease, names))) if names else 0
+
+
+async def _outbox(area: Area, settings: Settings) -> None:
+    from synckairos.audit.verify import under_way
+    from synckairos.connections import TROUBLE, Connection
+    from synckairos.errors import StorageUnavailable
+
+    async with Connection.to(settings) as connection:
+        try:
+            waiting = await under_way(connection)
+        except (StorageUnavailable, *TROUBLE):
+            area.warn("waiting", "not known: Redis does not answer, see above")
+            return
+    if waiting > BACKLOG:
+        area.warn(
+            "waiting",
+            f"{waiting:,} events have not left Redis",
+            "see whether synckairos serve runs with the same DATABASE_URL: it puts them into the queue",
+        )
+    else:
+        area.ok("waiting", f"{waiting:,} events")

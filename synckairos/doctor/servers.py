@@ -1,0 +1,461 @@
+"""The servers with the sessions: reachable, new enough, with the rights and the settings that are needed.
+
+Nothing is changed by asking: whether a command is allowed is asked by `ACL DRYRUN`, or tried in a form that
+does nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from time import monotonic, time
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis.asyncio
+from redis.asyncio.connection import parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
+
+from synckairos import keys, library
+from synckairos.clock import Offset
+from synckairos.config import Address, Settings
+from synckairos.doctor.findings import Area, Finding
+from synckairos.doctor.trouble import CONNECT_S, address_text, decoded, redis_trouble, release
+from synckairos.library import Library, Standing
+from synckairos.subscriptions import GONE_EVENTS, missing_flags
+
+OLDEST: Mapping[str, tuple[int, int]] = {"Redis": (7, 0), "Valkey": (8, 0)}
+"""The oldest release of each server that the service works with."""
+CLOCK_MS = 1000.0
+"""How far a server's clock may be from this machine's before it is worth a word."""
+CLOCK_SAMPLES = 5
+FULL = 0.9
+"""The part of `maxmemory` in use from which on it is worth a word."""
+
+_ANY_SESSION = keys.SessionKeys.of("00000000-0000-4000-8000-000000000000")
+_RIGHTS: tuple[tuple[str, ...], ...] = (
+    ("FUNCTION", "LIST"),
+    ("FUNCTION", "LOAD", "code"),
+    ("FCALL", "sk_get", "1", _ANY_SESSION.session),
+    ("FCALL_RO", "sk_get", "1", _ANY_SESSION.session),
+    ("HGETALL", _ANY_SESSION.session),
+    ("HSET", _ANY_SESSION.session, "field", "value"),
+    ("PEXPIRE", _ANY_SESSION.session, "1"),
+    ("UNLINK", _ANY_SESSION.session),
+    ("XADD", _ANY_SESSION.log, "*", "field", "value"),
+    ("ZADD", _ANY_SESSION.alarms, "1", "member"),
+    ("XTRIM", _ANY_SESSION.outbox, "MAXLEN", "1"),
+    ("XREADGROUP", "GROUP", "audit", "name", "STREAMS", _ANY_SESSION.outbox, ">"),
+    ("SPUBLISH", _ANY_SESSION.session, "message"),
+    ("SSUBSCRIBE", _ANY_SESSION.session),
+    ("SUBSCRIBE", f"__keyevent@0__:{GONE_EVENTS[0]}"),
+    ("HSET", keys.rate_limit("bucket"), "field", "value"),
+    ("TIME",),
+    ("WATCH", keys.library("00")),
+    ("MULTI",),
+    ("WAIT", "1", "1"),
+)
+"""Commands, one for each kind of right, that the service and its functions call."""
+_GRANTS = {
+    "command": "+@all -@admin -@dangerous +info +config|get +config|set",
+    "key": "~sk:*",
+    "channel": "&sk:* &__keyevent@*",
+}
+"""What to give to a user of Redis who may not run a command, or not with that key or channel."""
+_SERVER_SETTINGS = ("notify-keyspace-events", "appendonly", "appendfsync", "maxmemory", "maxmemory-policy")
+
+
+def _client(settings: Settings, address: Address | None = None) -> redis.asyncio.Redis:
+    """A client of the server of `REDIS_URL`, or of another one to connect to in the same way."""
+    options: dict[str, Any] = {**parse_url(settings.redis_url), **_OPTIONS}
+    if address is not None:
+        options.update(host=address[0], port=address[1])
+    return redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**options))
+
+
+_OPTIONS: dict[str, Any] = {
+    "protocol": 2,
+    "socket_timeout": CONNECT_S,
+    "socket_connect_timeout": CONNECT_S,
+    "retry": Retry(NoBackoff(), 0),
+}
+
+
+async def redis_servers(settings: Settings) -> list[Finding]:
+    """The servers with the sessions, each an area of its own."""
+    if settings.redis_cluster_nodes:
+        return await _cluster(settings)
+    if settings.redis_sentinel_hosts:
+        return await _sentinels(settings)
+    area = Area("Redis")
+    where = settings.redis_url.rpartition("@")[2].rpartition("://")[2].partition("?")[0]
+    if urlsplit(settings.redis_url).scheme != "unix":
+        where = where.partition("/")[0]
+    return await area.run(_server(area, settings, None, where))
+
+
+async def _sentinels(settings: Settings) -> list[Finding]:
+    """Each Sentinel, and the primary that they name."""
+    area = Area("Sentinel")
+    named: dict[Address, int] = {}
+
+    async def ask(host: Address) -> None:
+        tls = settings.redis_url.startswith("rediss:")
+        client = redis.asyncio.Redis(host=host[0], port=host[1], ssl=tls, **_OPTIONS)
+        try:
+            found = await client.execute_command(
+                "SENTINEL GET-MASTER-ADDR-BY-NAME", settings.redis_sentinel_name
+            )
+        except (RedisError, OSError) as error:
+            text, remedy = redis_trouble(error, address_text(host), "REDIS_SENTINEL_HOSTS")
+            (area.warn if len(settings.redis_sentinel_hosts) > 1 else area.fail)(
+                address_text(host), text, remedy
+            )
+        else:
+            if found is None:
+                area.fail(
+                    address_text(host),
+                    f"does not know a primary with the name {settings.redis_sentinel_name}",
+                    "REDIS_SENTINEL_NAME has to be the name in `sentinel monitor <name> …` of its settings",
+                )
+                return
+            address = decoded(found[0]), int(found[1])
+            named[address] = named.get(address, 0) + 1
+            area.ok(address_text(host), f"names {address_text(address)} as the primary")
+        finally:
+            await client.aclose()
+
+    await area.run(_together(*map(ask, settings.redis_sentinel_hosts)))
+    if not named:
+        area.fail("primary", "no Sentinel names one", "the Sentinels above have to answer first")
+        return area.findings
+    if len(named) > 1:
+        area.warn(
+            "agreement",
+            f"they name different primaries: {', '.join(map(address_text, named))}",
+            "in the middle of a failover that is so for a moment; else look into the Sentinels' logs",
+        )
+    primary = max(named, key=named.__getitem__)
+    server = Area(f"Redis {address_text(primary)}")
+    return area.findings + await server.run(_server(server, settings, primary, address_text(primary)))
+
+
+async def _cluster(settings: Settings) -> list[Finding]:
+    """The nodes that are configured, and all primaries that they tell of."""
+    area = Area("Cluster")
+    maps: list[list[Any]] = []
+
+    async def ask(node: Address) -> None:
+        client = _client(settings, node)
+        try:
+            found = await client.execute_command("CLUSTER SLOTS")
+        except (RedisError, OSError) as error:
+            if "cluster support disabled" in str(error):
+                area.fail(
+                    address_text(node),
+                    "is a server of its own and not part of a cluster",
+                    f"REDIS_URL=redis://{address_text(node)}/0 instead of REDIS_CLUSTER_NODES",
+                )
+                return
+            text, remedy = redis_trouble(error, address_text(node), "REDIS_CLUSTER_NODES")
+            (area.warn if len(settings.redis_cluster_nodes) > 1 else area.fail)(
+                address_text(node), text, remedy
+            )
+        else:
+            area.ok(address_text(node), "answers")
+            maps.append([(first, last, primary, node) for first, last, primary, *_ in found])
+        finally:
+            await client.aclose()
+
+    await area.run(_together(*map(ask, settings.redis_cluster_nodes)))
+    slots = max(maps, key=len, default=[])
+    primaries: dict[Address, int] = {}
+    for first, last, primary, asked in slots:
+        # A node that does not know its own host has the one that was asked.
+        address = decoded(primary[0] or b"") or asked[0], int(primary[1])
+        primaries[address] = primaries.get(address, 0) + last - first + 1
+    served = sum(primaries.values())
+    if served < _SLOTS:
+        area.fail(
+            "slots",
+            f"{served:,} of {_SLOTS:,} are served: sessions in the others cannot be reached",
+            "redis-cli --cluster check <host:port>, and --cluster fix where that says so",
+        )
+    else:
+        area.ok("slots", f"all {_SLOTS:,} are served, by {len(primaries)} primaries")
+    servers = [Area(f"Redis {address_text(address)}") for address in primaries]
+    found = await asyncio.gather(
+        *(
+            server.run(_server(server, settings, address, address_text(address)))
+            for server, address in zip(servers, primaries, strict=True)
+        )
+    )
+    return area.findings + [finding for findings in found for finding in findings]
+
+
+_SLOTS = 16_384
+
+
+async def _together(*checks: Coroutine[Any, Any, None]) -> None:
+    await asyncio.gather(*checks)
+
+
+async def _server(area: Area, settings: Settings, address: Address | None, where: str) -> None:
+    """A server that holds sessions, which has to be a primary."""
+    client = _client(settings, address)
+    try:
+        try:
+            await client.ping()
+            began = monotonic()
+            await client.ping()
+            took_ms = 1000 * (monotonic() - began)
+        except (RedisError, OSError) as error:
+            text, remedy = redis_trouble(error, where, "REDIS_URL")
+            area.fail("reachable", text, remedy)
+            return
+        area.ok("reachable", f"{where} answers in {took_ms:.1f} ms")
+        info = await _info(client)
+        if info is None:
+            area.warn(
+                "version",
+                "the server does not tell its version: the user may not INFO",
+                "give the user +info, or see to it that it is Redis 7.0 or Valkey 8, or newer",
+            )
+        elif not _version(area, info) or not _role(area, info, settings, where):
+            return
+        user = str(client.connection_pool.connection_kwargs.get("username") or "default")
+        if not await _rights(area, client, user):
+            return
+        await _library(area, client)
+        await _server_settings(area, client, info or {}, user)
+        if info is not None:
+            _replicas(area, info, settings)
+        await _clock(area, client)
+    finally:
+        await client.aclose()
+
+
+async def _info(client: redis.asyncio.Redis) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = await client.info()
+    except ResponseError:  # among them: no permission
+        return None
+    return found
+
+
+def _version(area: Area, info: Mapping[str, Any]) -> bool:
+    """Whether it is a server of a kind and age that has what is needed."""
+    product = "Valkey" if "valkey_version" in info else "Redis"
+    version = str(info.get("valkey_version") or info.get("redis_version"))
+    oldest = OLDEST[product]
+    if release(version) >= oldest:
+        area.ok("version", f"{product} {version}")
+        return True
+    area.fail(
+        "version",
+        f"{product} {version} is too old: it has not all that the function library needs",
+        f"install {product} {'.'.join(map(str, oldest))} or newer",
+    )
+    return False
+
+
+def _role(area: Area, info: Mapping[str, Any], settings: Settings, where: str) -> bool:
+    """Whether it is a server of the kind that the settings speak of, and takes changes."""
+    mode = info.get("redis_mode") or info.get("server_mode")
+    if mode == "sentinel":
+        area.fail(
+            "kind",
+            "is a Sentinel and holds no sessions",
+            f"REDIS_SENTINEL_HOSTS={where} and REDIS_SENTINEL_NAME; REDIS_URL only has user and password",
+        )
+        return False
+    if mode == "cluster" and not settings.redis_cluster_nodes:
+        area.fail("kind", "is a node of a cluster", f"REDIS_CLUSTER_NODES={where}")
+        return False
+    if info.get("role") == "slave":
+        primary = info.get("master_host"), info.get("master_port")
+        area.fail(
+            "kind",
+            f"is a replica of {primary[0]}:{primary[1]} and takes no changes",
+            "let REDIS_URL name the primary, or find it through REDIS_SENTINEL_HOSTS",
+        )
+        return False
+    return True
+
+
+async def _rights(area: Area, client: redis.asyncio.Redis, user: str) -> bool:
+    """Whether the user may do what the service does. Nothing of it is carried out."""
+    refused = await _dry_run(client, user)
+    if refused is None:
+        refused = await _attempts(client)
+    if not refused:
+        area.ok("rights", f"the user {user} may do what the service does")
+        return True
+    grants = " ".join(_GRANTS[what] for what in dict.fromkeys(refused.values()))
+    area.fail(
+        "rights",
+        f"the user {user} may not do what the service does: {'; '.join(refused)}",
+        f"as an administrator: ACL SETUSER {user} {grants}",
+    )
+    return False
+
+
+async def _dry_run(client: redis.asyncio.Redis, user: str) -> dict[str, str] | None:
+    """Commands that the server would refuse, and because of what of them; None when it does not say."""
+    async with client.pipeline(transaction=False) as pipeline:
+        for command in _RIGHTS:
+            pipeline.execute_command("ACL DRYRUN", user, *command)
+        replies = await pipeline.execute(raise_on_error=False)
+    if any(isinstance(reply, RedisError) for reply in replies):
+        return None
+    refused = {}
+    for command, reply in zip(_RIGHTS, map(decoded, replies), strict=True):
+        if reply != "OK":
+            what = next((word for word in ("key", "channel") if reply.rstrip().endswith(word)), "command")
+            refused[" ".join(command[:2])] = what
+    return refused
+
+
+async def _attempts(client: redis.asyncio.Redis) -> dict[str, str]:
+    """The same by commands that change nothing if they are not refused."""
+    refused = {}
+    for command in (("FUNCTION LIST",), ("FUNCTION LOAD", ""), ("FCALL", "sk_info", 0), ("TIME",)):
+        try:
+            await client.execute_command(*command)
+        except NoPermissionError:
+            refused[str(command[0])] = "command"
+        except ResponseError:
+            continue  # it may: that the code is empty, or the function not there, is found out after that
+    return refused
+
+
+async def _library(area: Area, client: redis.asyncio.Redis) -> None:
+    own = Library.assemble()
+    found = await library.standing(client, own)
+    load = "the service does that when it starts; by hand: synckairos functions load"
+    match found:
+        case Standing.SAME:
+            area.ok("library", f"synckairos {own.version} is loaded")
+        case Standing.NEWER:
+            area.ok("library", f"a newer one than this release's {own.version} is loaded, and stays")
+        case Standing.MISSING:
+            area.warn("library", "the function library is not loaded yet", load)
+        case Standing.OLDER:
+            area.warn("library", f"an older one than this release's {own.version} is loaded", load)
+        case Standing.CHANGED:
+            area.fail(
+                "library",
+                f"synckairos {own.version} is loaded with other code, and the service will not start",
+                "find out who loaded it; if it is meant to be replaced: synckairos functions load --force",
+            )
+
+
+async def _server_settings(
+    area: Area, client: redis.asyncio.Redis, info: Mapping[str, Any], user: str
+) -> None:
+    """Settings of the server on which it depends how much of the sessions survives what."""
+    try:
+        found = {name: str(value) for name, value in (await client.config_get(*_SERVER_SETTINGS)).items()}
+    except ResponseError:
+        area.warn(
+            "server settings",
+            "the server does not show them",
+            "see to it that it has notify-keyspace-events Egxe, appendonly yes, maxmemory-policy noeviction; "
+            "or let the user CONFIG GET",
+        )
+        return
+    await _keyspace_events(area, client, found.get("notify-keyspace-events", ""), user)
+    if found.get("appendonly") == "no":
+        area.warn(
+            "appendonly",
+            "no: a restart of the server loses sessions",
+            "appendonly yes in its settings; now: redis-cli CONFIG SET appendonly yes",
+        )
+    elif found.get("appendfsync") == "no":
+        area.warn(
+            "appendfsync",
+            "no: a power cut loses half a minute of changes",
+            "appendfsync everysec in its settings; now: redis-cli CONFIG SET appendfsync everysec",
+        )
+    else:
+        area.ok("appendonly", f"yes, appendfsync {found.get('appendfsync')}")
+    policy, maximum = found.get("maxmemory-policy", "noeviction"), int(found.get("maxmemory", 0))
+    if maximum and policy != "noeviction":
+        area.warn(
+            "maxmemory-policy",
+            f"{policy}: when its memory is full, the server drops running sessions",
+            "maxmemory-policy noeviction in its settings; now: redis-cli CONFIG SET maxmemory-policy "
+            "noeviction",
+        )
+    else:
+        area.ok("maxmemory-policy", policy if maximum else f"{policy}; maxmemory 0: there is no limit")
+    used = int(info.get("used_memory", 0))
+    if maximum and used > FULL * maximum:
+        area.warn(
+            "memory",
+            f"{used / maximum:.0%} of maxmemory is used: soon no session can be created",
+            "give it more memory, or a shorter SESSION_TTL",
+        )
+
+
+async def _keyspace_events(area: Area, client: redis.asyncio.Redis, flags: str, user: str) -> None:
+    missing = missing_flags(flags)
+    if not missing:
+        area.ok("notify-keyspace-events", flags)
+        return
+    wanted = flags + missing
+    with suppress(ResponseError):
+        reply = await client.execute_command(
+            "ACL DRYRUN", user, "CONFIG", "SET", "notify-keyspace-events", wanted
+        )
+        if decoded(reply) == "OK":
+            area.ok("notify-keyspace-events", f"{flags!r}: the service adds {missing} when it starts")
+            return
+    area.warn(
+        "notify-keyspace-events",
+        f"{flags!r}: that a session was deleted by hand, evicted or aged out is noticed seconds later",
+        f"notify-keyspace-events {wanted} in its settings; now: redis-cli CONFIG SET notify-keyspace-events "
+        f"{wanted}",
+    )
+
+
+def _replicas(area: Area, info: Mapping[str, Any], settings: Settings) -> None:
+    """Whether somebody has a copy, where that is relied on."""
+    entries = (info.get(f"slave{number}") for number in range(int(info.get("connected_slaves", 0))))
+    online = sum(isinstance(entry, dict) and entry.get("state") == "online" for entry in entries)
+    if online:
+        area.ok("replicas", f"{online} in step")
+    elif settings.durability == "replicated":
+        area.fail(
+            "replicas",
+            "none, and DURABILITY is replicated: every change is answered with 503 NOT_REPLICATED",
+            "start a replica (replicaof <host> <port> in its settings), or DURABILITY=async",
+        )
+    elif settings.redis_sentinel_hosts:
+        area.warn(
+            "replicas",
+            "none: when this server fails, Sentinel has nobody to take its place",
+            "start a replica (replicaof <host> <port> in its settings)",
+        )
+
+
+async def _clock(area: Area, client: redis.asyncio.Redis) -> None:
+    """The server's clock, the one that counts, against this machine's."""
+    offset = Offset()
+    for _ in range(CLOCK_SAMPLES):
+        sent = monotonic()
+        seconds, microseconds = await client.time()
+        offset.add(sent, 1000.0 * seconds + microseconds / 1000.0, monotonic())
+    apart = offset.offset_ms - 1000.0 * (time() - monotonic())
+    said = f"{abs(apart):,.0f} ms {'ahead of' if apart > 0 else 'behind'} this machine's"
+    if abs(apart) <= CLOCK_MS + offset.uncertainty_ms:
+        area.ok("clock", f"{said} (± {offset.uncertainty_ms:.1f} ms)")
+    else:
+        area.warn(
+            "clock",
+            f"{said}: sessions run right, but by the server's clock, and not by that on the wall",
+            "run a time service (chrony, systemd-timesyncd) on both machines",
+        )

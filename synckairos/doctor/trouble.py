@@ -1,0 +1,90 @@
+"""Why a server cannot be reached or used, and what to do about it, in words for people."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from typing import Any
+
+from redis.exceptions import AuthenticationError
+
+from synckairos.config import Address
+
+CONNECT_S = 2.0
+"""How long a server may take to answer one question."""
+
+
+def redis_trouble(error: BaseException, where: str, setting: str) -> tuple[str, str]:
+    """Why a server of Redis cannot be used, and what to do."""
+    text = str(error)
+    if isinstance(error, AuthenticationError) or text.startswith("NOAUTH"):
+        return (
+            f"{where} refuses the user or the password: {text}",
+            "put them into REDIS_URL: redis://user:password@host:6379/0 (without a user: redis://:password@…)",
+        )
+    if text.startswith("LOADING") or "is loading" in text:
+        return f"{where} is still reading its data", "wait until it has; its log says how far it is"
+    return network_trouble(
+        error,
+        where,
+        setting,
+        "start Redis or Valkey there (try: docker run -p 6379:6379 valkey/valkey:9), or say with "
+        f"{setting} where it is; `synckairos dev` brings one along",
+    )
+
+
+def network_trouble(error: BaseException, where: str, setting: str, nobody: str) -> tuple[str, str]:
+    """Why a server cannot be reached, and what to do. `nobody`: what to do when nothing listens there."""
+    causes = _causes(error)
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return (
+            f"{where} does not do TLS as expected: {why(error)}",
+            "see whether that port does TLS at all, and whether this machine trusts its certificate",
+        )
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return f"the name in {where} is not known: {why(error)}", f"correct the host in {setting}"
+    if any(isinstance(cause, ConnectionRefusedError | FileNotFoundError) for cause in causes):
+        return f"nothing listens at {where}", nobody
+    if any(isinstance(cause, TimeoutError) for cause in causes) or "imeout" in str(error):
+        return (
+            f"{where} does not answer within {CONNECT_S:g} s",
+            f"see whether {setting} is right, the server runs, and no firewall is in between",
+        )
+    return (
+        f"{where} cannot be used: {why(error)}",
+        f"see whether {setting} is right, and whether that port is the server's",
+    )
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error with those behind it."""
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    return found
+
+
+def why(error: BaseException) -> str:
+    """The text of an error, on one line."""
+    behind = _causes(error)[-1]
+    text = " ".join(str(error).split()) or " ".join(str(behind).split())
+    return text or type(behind).__name__
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The numbers that a version begins with."""
+    match = re.match(r"\s*(\d+(?:\.\d+)*)", version)
+    return tuple(map(int, match[1].split("."))) if match else ()
+
+
+def address_text(address: Address) -> str:
+    """`host:port`."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def decoded(value: Any) -> str:
+    """A reply of Redis as text."""
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,1 @@
+"""`synckairos watch`: the clocks of a session, live in a terminal."""

@@ -1,0 +1,266 @@
+"""The command `watch`: a picture, drawn when something changed, or, without a terminal, a line a change."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+import sys
+import termios
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from synckairos import logs
+from synckairos.client import Change, Session, State, SyncKairos, SyncKairosError
+from synckairos.client.errors import ConnectionLost
+from synckairos.config import Settings
+from synckairos.watch import screen, words
+
+FIRST_STATE_S = 5.0
+"""How long the service may take to show the session; later on, it may be away for as long as it likes."""
+FASTEST_S = 0.06
+"""Pictures are at least so far apart, whatever happens."""
+KEPT_CHANGES = 200
+EARLIER_CHANGES = 20
+"""Changes from before that are shown at the start, as far as the service still has them."""
+
+_EVENT_STYLES = {
+    "participant.expired": "red",
+    "session.expired": "bold red",
+    "session.deleted": "red",
+    "time.warning": "yellow",
+    "session.paused": "cyan",
+    "session.resumed": "cyan",
+}
+
+
+class Refused(click.ClickException):
+    """There is no such session, or it may not be watched, or nobody answers."""
+
+
+@click.command()
+@click.argument("session_id")
+@click.option(
+    "--url",
+    default="http://127.0.0.1:8080",
+    show_default=True,
+    envvar="SYNCKAIROS_URL",
+    show_envvar=True,
+    help="The service.",
+)
+@click.option(
+    "--token", envvar="SYNCKAIROS_TOKEN", show_envvar=True, help="Who you are, where that is asked."
+)
+def watch(session_id: str, url: str, token: str | None) -> None:
+    """Watch the clocks of a session, live, until it ends or Ctrl-C.
+
+    Without a terminal, one line is printed for each change. The exit code is 0 when the session ended or
+    Ctrl-C was pressed, 1 when there is no such session or it may not be watched.
+    """
+    logs.configure(Settings(log_level="critical"))  # a line in between would break the picture
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_watch(session_id, url, token))
+
+
+async def _watch(session_id: str, url: str, token: str | None) -> None:
+    # SIGTERM ends it as Ctrl-C does, so that the terminal is left as it was.
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    console = Console(highlight=False)
+    try:
+        async with _following(session_id, url, token) as watcher:
+            if console.is_terminal:
+                await watcher.draw(console)
+            else:
+                await watcher.print()
+    except SyncKairosError as error:
+        raise Refused(_reason(error, session_id, url)) from None
+    except asyncio.CancelledError:
+        return
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+@asynccontextmanager
+async def _following(session_id: str, url: str, token: str | None) -> AsyncIterator[_Watcher]:
+    """The session, followed from its first state on. Raises SyncKairosError, Refused."""
+    try:
+        client = SyncKairos(url, token, reconnect_attempts=math.inf)
+    except ValueError as error:
+        raise Refused(f"{url} is no address of a service: {error}") from None
+    async with client:
+        session = client.session(session_id)
+        watcher = _Watcher(client, session)
+        try:
+            async with asyncio.timeout(FIRST_STATE_S):
+                await session.ready()
+        except TimeoutError:
+            raise ConnectionLost from None
+        yield watcher
+
+
+def _reason(error: SyncKairosError, session_id: str, url: str) -> str:
+    match error.code:
+        case "SESSION_NOT_FOUND":
+            return f"there is no session {session_id} at {url}"
+        case "CONNECTION_LOST":
+            return f"no service answers at {url}; is it running? (`synckairos doctor` says what is missing)"
+        case "UNAUTHENTICATED" | "FORBIDDEN":
+            return f"{url} does not let you watch this session: {error.message}; --token says who you are"
+    return f"{error.message} ({error.code})"
+
+
+@contextmanager
+def _silent_keys() -> Iterator[None]:
+    """Keys that people press leave no marks in the picture. Ctrl-C is as ever."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    silent = list(before)
+    silent[_LOCAL_FLAGS] &= ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, before)
+
+
+_LOCAL_FLAGS = 3
+"""Where they stand in what termios gives."""
+
+
+class _Watcher:
+    """What happens to a session, as lines, and the picture of it."""
+
+    def __init__(self, client: SyncKairos, session: Session) -> None:
+        self._trouble = ""
+        self._skew = ""
+        self._client = client
+        self._session = session
+        self._changes: deque[Text] = deque(maxlen=KEPT_CHANGES)
+        self._wake = asyncio.Event()
+        session.on_change(lambda *_: self._wake.set())
+        session.on_connection(self._connected)
+        session.on_error(self._failed)
+        client.time.on_change(lambda _: self._wake.set())
+
+    async def print(self) -> None:
+        """A line for the state, and one for each change, until the session has ended."""
+        session = self._session
+        state = session.state
+        status = words.STATUSES.get(state.status, state.status)
+        click.echo(_line(state.server_time_ms, state.version, f"{words.title(state)}: {status}"))
+        if state.is_over:
+            return
+        async for change in session.changes():
+            click.echo(_told(change, session.state))
+            if _is_end(change):
+                return
+
+    async def draw(self, console: Console) -> None:
+        """The picture, drawn again when it is not right any more, until the session has ended."""
+        if self._session.state.is_over:
+            await self._earlier()
+            console.print(screen.summary(self._view(), console.width))
+            return
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGWINCH, self._wake.set)
+        news = asyncio.create_task(self._follow())
+        try:
+            with _silent_keys(), Live(console=console, screen=True, auto_refresh=False) as live:
+                while not news.done():
+                    self._wake.clear()
+                    picture, right_for_ms = screen.draw(self._view(), *console.size)
+                    live.update(picture, refresh=True)
+                    drawn = loop.time()
+                    pause = None if math.isinf(right_for_ms) else max(FASTEST_S, right_for_ms / 1000)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(pause):
+                            await self._wake.wait()
+                    await asyncio.sleep(drawn + FASTEST_S - loop.time())
+        finally:
+            loop.remove_signal_handler(signal.SIGWINCH)
+            news.cancel()
+            # What was on the screen is gone with it: leave the last of it where people can read it.
+            console.print(screen.summary(self._view(), console.width))
+        news.result()
+
+    async def _follow(self) -> None:
+        """Collects the changes until the session has ended."""
+        session = self._session
+        changes = session.changes()
+        try:
+            await self._earlier()
+            async for change in changes:
+                self._tell(change)
+                if _is_end(change):
+                    return
+        finally:
+            self._wake.set()
+
+    async def _earlier(self) -> None:
+        """What happened last, for a start."""
+        state = self._session.state
+        with suppress(SyncKairosError, TimeoutError):
+            async with asyncio.timeout(FIRST_STATE_S):
+                for change in await self._session.events(max(0, state.version - EARLIER_CHANGES)):
+                    if change.version <= state.version:
+                        self._tell(change)
+
+    def _tell(self, change: Change) -> None:
+        said = words.event(change, self._session.state)
+        line = Text(f"{words.moment(change.server_time_ms)}  ", "dim")
+        self._changes.append(line.append(said, _EVENT_STYLES.get(change.event, "not dim")))
+        self._wake.set()
+
+    def _view(self) -> screen.View:
+        time = self._client.time
+        return screen.View(
+            state=self._session.state,
+            clocks=self._session,
+            connection=self._session.connection,
+            now_ms=time.now_ms(),
+            uncertainty_ms=time.uncertainty_ms,
+            changes=list(self._changes),
+            notice=self._skew or self._trouble,
+        )
+
+    def _connected(self, connection: str) -> None:
+        if connection == "live":
+            self._trouble = ""
+        self._wake.set()
+
+    def _failed(self, error: SyncKairosError) -> None:
+        if error.code.startswith("CLOCK_SKEW"):
+            self._skew = error.message
+        else:
+            self._trouble = error.message
+        self._wake.set()
+
+
+def _is_end(change: Change) -> bool:
+    """Whether nothing can follow it."""
+    over = ("expired", "completed", "cancelled")
+    return change.event == "session.deleted" or change.payload.status in over
+
+
+def _told(change: Change, state: State) -> str:
+    """A change as one line, for programs and logs."""
+    left = change.payload.time_remaining_ms
+    beside = f" [{words.clock(left)} left]" if left is not None and change.payload.status == "running" else ""
+    return _line(
+        change.server_time_ms, change.version, f"{change.event}: {words.event(change, state)}{beside}"
+    )
+
+
+def _line(at_ms: int, version: int, text: str) -> str:
+    return f"{words.instant(at_ms)}  {version:>4}  {text}"

@@ -1,0 +1,218 @@
+"""What a terminal says: times, names and events as people read them. All of it pure functions.
+
+Names and title come from a session's metadata as the console at `/` writes them: `title`, and `names`, an
+object of names by participant or group id.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from synckairos.client import Change, State, TimeControl
+
+SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
+TENTHS_BELOW_MS = 10 * SECOND
+"""Below this a countdown shows tenths."""
+NO_TIME = "-:--"
+"""Where a clock has no end, or its time is not known."""
+
+MODES: Mapping[str, str] = {
+    "per_participant": "a clock each",
+    "per_group": "a clock for each team",
+    "per_cycle": "fresh time every turn",
+    "global": "one clock for all",
+    "count_up": "counting up",
+}
+STATUSES: Mapping[str, str] = {
+    "pending": "not started",
+    "running": "running",
+    "paused": "paused",
+    "expired": "time is up",
+    "completed": "completed",
+    "cancelled": "cancelled",
+}
+
+
+def clock(ms: float | None, *, count_up: bool = False) -> str:
+    """`1:05:09`, `5:00`, `0:09.4`, `-0:03`.
+
+    A countdown is rounded up, so that it reads zero only when time is up; what counts up is rounded down.
+    """
+    if ms is None:
+        return NO_TIME
+    rounded = math.floor if count_up else math.ceil
+    tenths = rounded(ms / 100)
+    fine = not count_up and ms > 0 and tenths < TENTHS_BELOW_MS / 100
+    units = tenths if fine else 10 * rounded(ms / SECOND)
+    whole, tenth = divmod(abs(units), 10)
+    minutes, seconds = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    main = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    return f"{'-' if units < 0 else ''}{main}{f'.{tenth}' if fine else ''}"
+
+
+def until_next(ms: float, *, count_up: bool = False) -> float:
+    """How many ms it takes until `clock(ms)` of a running clock reads something else."""
+    if count_up:
+        return SECOND - ms % SECOND
+    unit = 100 if 0 < ms <= TENTHS_BELOW_MS + 100 else SECOND
+    return ms - (math.ceil(ms / unit) - 1) * unit
+
+
+def duration(ms: float) -> str:
+    """`1 h 30 min`, `5 min`, `2.5 s`."""
+    rest = abs(round(ms))
+    hours, rest = divmod(rest, HOUR)
+    minutes, rest = divmod(rest, MINUTE)
+    parts = [f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes)
+    if rest or not parts:
+        parts.append(f"{rest / SECOND:g} s")
+    return ("-" if ms < 0 else "") + " ".join(parts)
+
+
+def moment(ms: float) -> str:
+    """The time of day of a server time, in UTC: `12:03:04.120`."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
+
+
+def instant(ms: float) -> str:
+    """A server time with its date, in UTC: `2026-11-22T12:03:04.120Z`."""
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d}T{moment(ms)}Z"
+
+
+def plain(text: str) -> str:
+    """Text without control characters: a name shall not move the cursor."""
+    return "".join(character if character.isprintable() else " " for character in text).strip()
+
+
+def name(state: State, owner_id: str | None) -> str:
+    """What to call a participant or a group: the name it was given, else `Player 2`, `Team 1`."""
+    given = _given(state, owner_id)
+    if given:
+        return given
+    for place, group in enumerate(state.groups, 1):
+        if group.group_id == owner_id:
+            return f"Team {place}"
+    for place, participant in enumerate(state.participants, 1):
+        if participant.participant_id == owner_id:
+            return f"Player {place}"
+    return owner_id[:8] if owner_id else "nobody"
+
+
+def _given(state: State, owner_id: str | None) -> str | None:
+    names = state.metadata.get("names")
+    given = names.get(owner_id) if isinstance(names, dict) else None
+    return plain(given) or None if isinstance(given, str) else None
+
+
+def title(state: State) -> str:
+    """The session's title: the one it was given, else who takes part, else the beginning of its id."""
+    given = state.metadata.get("title")
+    if isinstance(given, str) and plain(given):
+        return plain(given)
+    owners = state.groups or state.participants
+    named = [found for owner in owners if (found := _given(state, owner.id))]
+    if len(named) == 2:
+        return f"{named[0]} - {named[1]}"
+    if len(named) > 2:
+        return f"{named[0]}, {named[1]} and {len(named) - 2} more"
+    return named[0] if named else f"Session {state.session_id[:8]}"
+
+
+def control(state: State) -> str:
+    """The rule by which the clocks are spent, short: `5+3`, `delay 5 s`; may be empty."""
+    found = state.time_control or TimeControl()
+    if state.sync_mode not in ("per_participant", "per_group"):
+        return f"{duration(state.time_per_cycle_ms)} a turn" if state.time_per_cycle_ms else ""
+    if found.notation:
+        return found.notation
+    increment = found.increment_ms if found.increment_ms is not None else state.increment_ms
+    match found.kind:
+        case "fischer":
+            return f"+{duration(increment)} a turn" if increment else "sudden death"
+        case "delay" | "bronstein":
+            return f"{found.kind} {duration(found.delay_ms or 0)}"
+        case "byoyomi":
+            return f"byo-yomi {found.periods} x {duration(found.period_ms or 0)}"
+        case "canadian":
+            return f"{found.moves} moves in {duration(found.period_ms or 0)}"
+        case "none":
+            return "no limit"
+    return found.kind
+
+
+def event(change: Change, state: State) -> str:
+    """What a change did, in a few words. state: the session's, after it."""
+    say = _EVENTS.get(change.event)
+    said = plain(change.event) if say is None else say(change, state)
+    late = f" ({change.payload.late_ms} ms late)" if change.payload.late_ms else ""
+    actor = f" (by {plain(change.payload.actor)})" if change.payload.actor else ""
+    return said + late + actor
+
+
+def _turn(change: Change, state: State) -> str:
+    active = change.payload.active_participant_id
+    return f"{name(state, active)}'s turn" if active else "nobody's turn"
+
+
+def _out(change: Change, state: State) -> str:
+    owner = change.payload.expired_participant_id or change.payload.expired_group_id
+    return f"{name(state, owner)} ran out of time" if owner else "time ran out"
+
+
+def _participant_expired(change: Change, state: State) -> str:
+    goes_on = change.payload.status == "running"
+    return _out(change, state) + (f"; {_turn(change, state)}" if goes_on else "")
+
+
+def _session_expired(change: Change, state: State) -> str:
+    winner = (change.payload.action_applied or {}).get("winner")
+    end = f"{name(state, winner)} wins" if isinstance(winner, str) else "the session is over"
+    return f"{_out(change, state)}; {end}"
+
+
+def _added(change: Change, state: State) -> str:
+    return f"{', '.join(name(state, each.id) for each in change.payload.participants) or 'somebody'} joined"
+
+
+def _adjusted(change: Change, state: State) -> str:
+    payload = change.payload
+    owners = payload.groups if state.sync_mode == "per_group" else payload.participants
+    whose = f" for {name(state, owners[0].id)}" if len(owners) == 1 else ""
+    given = payload.adjusted_ms or 0
+    reason = f": {plain(payload.adjust_reason)}" if payload.adjust_reason else ""
+    return f"{'+' if given >= 0 else ''}{duration(given)}{whose}{reason}"
+
+
+def _warning(change: Change, state: State) -> str:
+    active = change.payload.active_participant_id
+    return f"{duration(change.payload.warning_ms or 0)} left{f' for {name(state, active)}' if active else ''}"
+
+
+_EVENTS: Mapping[str, Callable[[Change, State], str]] = {
+    "session.created": lambda _, __: "created",
+    "session.started": lambda change, state: f"started: {_turn(change, state)}",
+    "cycle.switched": _turn,
+    "session.paused": lambda _, __: "paused",
+    "session.resumed": lambda change, state: f"resumed: {_turn(change, state)}",
+    "participant.expired": _participant_expired,
+    "session.expired": _session_expired,
+    "session.completed": lambda _, __: "completed",
+    "session.cancelled": lambda _, __: "cancelled",
+    "session.deleted": lambda _, __: "deleted",
+    "session.recovered": lambda _, __: "restored after the server lost it",
+    "participant.added": _added,
+    "participant.removed": lambda change, state: f"{name(state, change.payload.removed_participant_id)} left",
+    "time.adjusted": _adjusted,
+    "time.warning": _warning,
+    "state.synced": lambda _, __: "some events were missed; this is the state now",
+}
+
+
+def uncertainty(ms: float) -> str:
+    """By how much the time that is shown may be wrong."""
+    if math.isinf(ms):
+        return "time not known yet"
+    return f"± {ms:.1f} ms" if ms < 100 else f"± {ms / SECOND:.1f} s" if ms >= SECOND else f"± {ms:.0f} ms"

@@ -1,0 +1,299 @@
+// What people do to a session from its page, and the words for it when the service refuses.
+
+import { confirmDialog, errorText, h, newId, openDialog, button, fill, askForToken, setText, toast } from "./ui.js";
+import { STATUSES } from "./names.js";
+import { formatClock, formatDuration, parseDuration } from "./time.js";
+
+/** Two presses of a key within this time are one. */
+const BOUNCE_MS = 250;
+/** Statuses in which a session can still be changed. */
+const LIVE = new Set(["pending", "running", "paused"]);
+
+/** Whether a session is over: expired, completed or cancelled. */
+export const isOver = (state) => !LIVE.has(state.status);
+
+/** Whether `Next` has a meaning: somebody else, or a new cycle of the same one. */
+export function hasNext(state) {
+  return state.participants.length > 1 || state.sync_mode === "count_up" || state.sync_mode === "per_cycle"
+    || state.time_per_cycle_ms !== null;
+}
+
+/** Whether clocks belong to participants or teams, and not to the session or the cycle. */
+export const ownClocks = (state) => state.sync_mode === "per_participant" || state.sync_mode === "per_group";
+
+/** Whether there is a clock to give time to, or to take it from. */
+export function canAdjust(state) {
+  if (isOver(state)) return false;
+  if (state.sync_mode === "count_up") return state.max_time_ms !== null;
+  if (state.sync_mode === "per_cycle" || state.time_per_cycle_ms !== null) return state.status !== "pending";
+  if (!ownClocks(state)) return true;
+  return [...state.participants, ...state.groups].some((each) => each.total_time_ms !== null);
+}
+
+/**
+ * Why an action was refused, in words that name who and what it is about.
+ *
+ * @param {Error & {code?: string, context?: object, details?: {field: string, message: string}[]}} error
+ * @param {{state: object | null, people: import("./people.js").People | null}} page
+ */
+export function explain(error, { state, people }) {
+  const context = error.context ?? {};
+  switch (error.code) {
+    case "INVALID_SESSION_STATE": {
+      const status = context.status ?? state?.status;
+      if (status === "running") return "That is not possible: the session is running already.";
+      if (status === "paused") return "That is not possible while the session is paused. Resume it first.";
+      if (status === "pending") return "That is not possible before the session has started.";
+      return status ? `That is not possible any more: ${STATUSES[status].toLowerCase()}.` : errorText(error);
+    }
+    case "CONCURRENT_MODIFICATION": {
+      const actual = context.actual_participant_id;
+      return actual && people ? `Somebody was faster: it is the turn of ${people.name(actual)}.` : errorText(error);
+    }
+    case "PARTICIPANT_EXPIRED": return "That is not possible: this clock has run out. Give it time first.";
+    case "PARTICIPANT_NOT_FOUND": return "That participant is not in the session any more.";
+    case "VALIDATION_ERROR":
+      if (error.details?.length) return `${error.details.map((each) => `${each.field}: ${each.message}`).join("; ")}.`;
+      return errorText(error);
+    default: return errorText(error);
+  }
+}
+
+/** All that can be done to the session of a page. Failures are shown, and end there. */
+export class Actions {
+  /** @param {import("./session.js").Page} page */
+  constructor(page) {
+    this.page = page;
+    this.pressed = -Infinity;
+  }
+
+  /**
+   * Runs an action.
+   *
+   * @param {() => Promise<unknown>} work
+   * @returns {Promise<boolean>} Whether it was done.
+   */
+  async run(work) {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      if (error.code === "UNAUTHENTICATED") askForToken();
+      else toast(explain(error, this.page), { kind: "error", seconds: 8 });
+      return false;
+    }
+  }
+
+  start() {
+    this.page.sound.play("start");
+    return this.run(() => this.page.session.start());
+  }
+
+  pause() {
+    this.page.sound.play("pause");
+    return this.run(() => this.page.session.pause());
+  }
+
+  resume() {
+    this.page.sound.play("start");
+    return this.run(() => this.page.session.resume());
+  }
+
+  /** Start, pause or resume: whatever can be done now. */
+  pauseOrResume() {
+    const { status } = this.page.state;
+    if (status === "pending") return this.start();
+    if (status === "running") return this.pause();
+    if (status === "paused") return this.resume();
+    return false;
+  }
+
+  /**
+   * End the running turn.
+   *
+   * @param {string | null} [next] Whose turn comes; else the next in rotation.
+   */
+  next(next = null) {
+    const { state } = this.page;
+    if (state.status === "pending") return this.start();
+    if (state.status === "paused") return this.nudge();
+    if (isOver(state) || !hasNext(state)) return false;
+    // One key for everybody: what bounces is one press.
+    const now = performance.now();
+    if (next === null && now - this.pressed < BOUNCE_MS) return false;
+    this.pressed = now;
+    return this.endTurn(next);
+  }
+
+  /** End the turn of whoever is shown as active, and of nobody else. */
+  endTurn(next = null) {
+    const { session, sound, state } = this.page;
+    sound.play("press");
+    return this.run(() => session.switch({ next, current: state.active_participant_id }));
+  }
+
+  /** Say why a press did nothing. */
+  nudge() {
+    toast("Paused. Resume to go on.", { seconds: 3 });
+    return false;
+  }
+
+  async complete() {
+    const sure = await confirmDialog({
+      title: "Complete the session?",
+      text: "All clocks stop where they are, for everybody. It cannot be started again.",
+      yes: "Complete",
+      no: "Go on",
+    });
+    return sure && this.run(() => this.page.session.complete());
+  }
+
+  async cancel() {
+    const sure = await confirmDialog({
+      title: "Cancel the session?",
+      text: "It ends at once, for everybody, and counts as cancelled. It cannot be started again.",
+      yes: "Cancel the session",
+      no: "Go on",
+      danger: true,
+    });
+    return sure && this.run(() => this.page.session.cancel());
+  }
+
+  async remove(participantId) {
+    const name = this.page.people.name(participantId);
+    const sure = await confirmDialog({
+      title: `Remove ${name}?`,
+      text: "Whoever leaves is out of the rotation. If it is their turn, the next one’s begins.",
+      yes: "Remove",
+      danger: true,
+    });
+    return sure && this.run(() => this.page.session.leave(participantId));
+  }
+
+  /**
+   * Give time to a clock, or take it.
+   *
+   * @param {string | null} owner null: the session's or the cycle's clock.
+   * @param {number} ms
+   * @param {string} [reason]
+   */
+  add(owner, ms, reason) {
+    return this.run(async () => {
+      await this.page.session.add(owner, ms, reason ? { reason } : {});
+      const whose = owner ? `${this.page.people.name(owner)} ` : "";
+      toast(`${whose}${formatClock(ms, { plus: true, tenths: false })}`, { seconds: 3 });
+    });
+  }
+
+  /** Make a clock read this much now. */
+  set(owner, ms, reason) {
+    return this.run(async () => {
+      await this.page.session.set(owner, ms, reason ? { reason } : {});
+      const whose = owner ? `${this.page.people.name(owner)}: ` : "";
+      toast(`${whose}${formatDuration(ms)} left`, { seconds: 3 });
+    });
+  }
+
+  /**
+   * The dialog to give and take time.
+   *
+   * @param {string | null} [chosen] Whose clock is chosen at first.
+   */
+  openTime(chosen = null) {
+    const { page } = this;
+    const { people, state } = page;
+    const mine = ownClocks(state);
+    const owners = mine ? people.owners : [];
+    const first = chosen ?? people.ownerOf(state.active_participant_id) ?? owners[0]?.id ?? null;
+    const amountId = newId("amount");
+    const reasonId = newId("reason");
+    const whoId = newId("who");
+    const now = h("output", { class: "digits time-now" });
+    const problem = h("p", { class: "problem", id: newId("problem"), role: "status" });
+    const who = h("select", { class: "select", id: whoId, onchange: () => show() },
+      owners.map((each) => h("option", { value: each.id, selected: each.id === first }, each.name)));
+    const amount = h("input", {
+      class: "input", id: amountId, autocomplete: "off", inputmode: "text", placeholder: "1:30 or 90 s", "aria-describedby": problem.id,
+    });
+    const reason = h("input", { class: "input", id: reasonId, maxlength: "200", autocomplete: "off" });
+    const owner = () => (mine ? who.value : null);
+    const show = () => {
+      const clock = page.clock(owner());
+      setText(now, clock && clock.remainingMs !== null ? formatClock(clock.mainMs ?? clock.remainingMs, { tenths: false }) : "–");
+    };
+    const quick = (ms) => button(formatClock(ms, { plus: true, tenths: false }), {
+      class: "digits", onclick: () => this.add(owner(), ms, reason.value).then(show),
+    });
+    const typed = (work) => () => {
+      const ms = parseDuration(amount.value, "min");
+      const wrong = ms === null || Math.abs(ms) > 86_400_000;
+      amount.setAttribute("aria-invalid", String(wrong));
+      setText(problem, wrong ? "A time as 1:30, 90 s or 5 min, up to 24 hours" : "");
+      if (wrong) amount.focus();
+      else work(ms).then(show);
+    };
+    const opened = openDialog({
+      title: "Give or take time",
+      class: "time-dialog",
+      body: [
+        h("div", { class: "time-head" },
+          mine
+            ? h("div", { class: "field" }, h("label", { htmlFor: whoId }, "Whose clock"), who)
+            : h("p", {}, state.time_per_cycle_ms !== null ? "The clock of this turn" : "The clock of the session"),
+          now),
+        h("div", { class: "quick" }, [10_000, 60_000, 300_000, -10_000, -60_000, -300_000].map(quick)),
+        h("div", { class: "field" },
+          h("label", { htmlFor: amountId }, "Another amount"),
+          amount,
+          problem,
+          h("div", { class: "buttons" },
+            button("Add", { icon: "plus", onclick: typed((ms) => this.add(owner(), ms, reason.value)) }),
+            button("Take", { icon: "minus", onclick: typed((ms) => this.add(owner(), -ms, reason.value)) }),
+            button("Set to this", { icon: "clock", onclick: typed((ms) => this.set(owner(), Math.abs(ms), reason.value)) }))),
+        h("div", { class: "field" }, h("label", { htmlFor: reasonId }, "Reason, for the history"), reason),
+      ],
+    });
+    show();
+    const timer = setInterval(show, 250);
+    opened.closed.then(() => clearInterval(timer));
+  }
+
+  /**
+   * The dialog about one participant or team: what a moderator does to them.
+   *
+   * @param {string} id
+   */
+  openPerson(id) {
+    const { page } = this;
+    const { people, state } = page;
+    const person = people.byId.get(id);
+    if (!person) return;
+    const isGroup = people.groups.includes(person);
+    const members = isGroup ? people.participants.filter((each) => each.groupId === id) : [person];
+    const entry = page.entry(id);
+    const rows = h("dl", { class: "facts" });
+    const clock = ownClocks(state) && people.owners.includes(person) ? page.clock(id) : null;
+    fill(rows, [
+      clock && clock.remainingMs !== null && [h("dt", {}, "Left"), h("dd", {}, formatClock(clock.remainingMs, { tenths: false }))],
+      [h("dt", {}, "Used in turns that ended"), h("dd", {}, formatClock(entry.time_used_ms, { countUp: true }))],
+      [h("dt", {}, "Turns"), h("dd", {}, String(entry.cycle_count))],
+    ]);
+    const close = (work) => () => {
+      opened.close();
+      work();
+    };
+    const opened = openDialog({
+      title: person.name,
+      body: [
+        rows,
+        state.status === "running" && h("div", { class: "choices" },
+          members.slice(0, 50).map((each) => each.id !== state.active_participant_id
+            && button(`Turn to ${each.name}`, { icon: "next", onclick: close(() => this.next(each.id)) }))),
+        h("div", { class: "choices" },
+          clock && canAdjust(state) && button("Give or take time", { icon: "clock", onclick: close(() => this.openTime(id)) }),
+          !isGroup && !isOver(state) && state.participants.length > 1
+            && button("Remove from the session", { icon: "trash", class: "danger", onclick: close(() => this.remove(id)) })),
+      ],
+    });
+  }
+}

@@ -1,0 +1,173 @@
+// What a clock face shows at a moment, whatever its time control: one number, a line below it, and how serious it is.
+
+import { clockParts, formatClock, formatDuration, spokenDuration } from "./time.js";
+import { entryOf } from "./people.js";
+
+const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+
+/**
+ * calm, warn (little time), urgent (very little), over (in overtime), out (time is up).
+ * @typedef {"calm" | "warn" | "urgent" | "over" | "out"} Level
+ */
+
+/**
+ * @typedef {object} Face
+ * @property {number | null} ms What the big number shows; null: nothing to show.
+ * @property {boolean} countUp It is time that has passed.
+ * @property {string} note A line below the number; may be "".
+ * @property {Level} level
+ * @property {number | null} share What is left of the whole, 0 to 1; null without end.
+ */
+
+/** From when on a clock is short of time: [warn, urgent] in ms. By the session's warnings, else by the clock's length. */
+export function thresholds(state, wholeMs) {
+  const highest = state.warnings_ms.length > 0 ? Math.max(...state.warnings_ms) : null;
+  const whole = wholeMs ?? 60_000;
+  const warn = highest ?? Math.min(20_000, Math.max(whole / 6, Math.min(10_000, whole / 2)));
+  return [warn, Math.min(10_000, warn / 2)];
+}
+
+/** How much a clock had when it was full, as far as that is known: the length of its bar. Null without end. */
+export function wholeOf(state, ownerId) {
+  if (state.sync_mode === "per_cycle" || state.time_per_cycle_ms !== null) return state.time_per_cycle_ms;
+  if (state.sync_mode === "count_up") return state.max_time_ms;
+  if (state.sync_mode === "global") {
+    return state.total_time_ms + (state.status === "pending" ? 0 : state.time_used_ms);
+  }
+  const entry = entryOf(state, ownerId);
+  return entry?.total_time_ms === null || !entry ? null : entry.total_time_ms + entry.time_used_ms;
+}
+
+/**
+ * The face of a clock.
+ *
+ * @param {object} state
+ * @param {object | null} clock What the client's `session.clock(owner)` says; null: no such clock.
+ * @param {number | null} wholeMs Of wholeOf.
+ * @returns {Face}
+ */
+export function faceOf(state, clock, wholeMs) {
+  if (!clock) return { ms: null, countUp: false, note: "", level: "calm", share: null };
+  const { remainingMs } = clock;
+  if (state.sync_mode === "count_up" || clock.kind === "none") {
+    const [warn, urgent] = thresholds(state, remainingMs === null ? null : wholeMs);
+    return {
+      ms: clock.elapsedMs ?? 0,
+      countUp: true,
+      note: "",
+      level: clock.expired ? "out" : remainingMs !== null ? levelOf(remainingMs, warn, urgent) : "calm",
+      share: remainingMs !== null && wholeMs ? clamp(remainingMs / wholeMs) : null,
+    };
+  }
+  if (remainingMs === null) return { ms: null, countUp: false, note: "", level: "calm", share: null };
+
+  let ms = clock.mainMs ?? remainingMs;
+  const notes = [];
+  const [warn, urgent] = thresholds(state, wholeMs);
+  let level = levelOf(remainingMs, warn, urgent);
+  let whole = wholeMs;
+
+  if (clock.stage !== null && clock.movesLeft !== null && clock.blockRemainingMs === null) {
+    notes.push(`${plural(clock.movesLeft, "move")} to the next stage`);
+  }
+  if (clock.periodsLeft !== null) {
+    if (ms > 0) {
+      notes.push(`then ${clock.periodsLeft} × ${formatDuration(clock.periodMs)}`);
+      level = levelOf(ms, warn, 0);
+    } else if (clock.periodsLeft > 0) {
+      ms = clock.periodRemainingMs;
+      whole = clock.periodMs;
+      const last = clock.periodsLeft === 1;
+      notes.push(last ? "last period" : `${clock.periodsLeft} periods left`);
+      const short = Math.min(10_000, clock.periodMs / 3);
+      level = last ? levelOf(ms, short, short / 2) : levelOf(ms, short, 0);
+    }
+  } else if (clock.blockRemainingMs !== null) {
+    const moves = plural(clock.movesLeft, "move");
+    if (ms > 0) {
+      notes.push(`then ${moves} in ${formatClock(clock.blockRemainingMs, { tenths: false })}`);
+      level = levelOf(ms, warn, 0);
+    } else {
+      ms = clock.blockRemainingMs;
+      notes.push(`${moves} to make`);
+      whole = clock.periodMs ?? whole;
+    }
+  }
+  if (clock.delayMs !== null && clock.delayMs > 0) {
+    notes.push(clock.running ? `delay ${Math.ceil(clock.delayMs / 1000)}` : `delay ${formatDuration(clock.delayMs)}`);
+  }
+  if (remainingMs < 0 && !clock.expired) {
+    ms = remainingMs;
+    notes.splice(0, notes.length, "overtime");
+    level = "over";
+  }
+  if (clock.expired) {
+    level = "out";
+    ms = Math.min(0, remainingMs);
+  }
+  return { ms, countUp: false, note: notes.join(" · "), level, share: whole ? clamp(ms / whole) : null };
+}
+
+function levelOf(ms, warn, urgent) {
+  if (ms <= urgent) return "urgent";
+  return ms <= warn ? "warn" : "calm";
+}
+
+const clamp = (share) => Math.min(1, Math.max(0, share));
+
+/** What a screen reader says of a face. */
+export function spokenFace(face) {
+  if (face.ms === null) return "";
+  const note = face.note ? `, ${face.note}` : "";
+  if (face.level === "out") return `out of time${note}`;
+  return `${spokenDuration(face.ms, { countUp: face.countUp })}${face.countUp ? "" : " left"}${note}`;
+}
+
+/**
+ * A big number that is written only where it changed. Its size follows the longest text that it may get, so that it
+ * neither jumps nor moves while it counts.
+ */
+export class Digits {
+  /**
+   * @param {string} [className]
+   * @param {{tenths?: boolean | "always"}} [options] Of clockParts.
+   */
+  constructor(className = "", options = {}) {
+    this.options = options;
+    this.element = document.createElement("span");
+    this.element.className = `digits ${className}`;
+    this.main = this.element.appendChild(document.createElement("span")).appendChild(document.createTextNode(""));
+    const small = this.element.appendChild(document.createElement("span"));
+    small.className = "tenths";
+    this.tenths = small.appendChild(document.createTextNode(""));
+    this.text = null;
+    this.size = null;
+  }
+
+  /**
+   * @param {number | null} ms
+   * @param {boolean} [countUp]
+   */
+  show(ms, countUp = false) {
+    const parts = ms === null ? NOTHING : clockParts(ms, { countUp, ...this.options });
+    const main = parts.sign + parts.main;
+    if (main + parts.tenths === this.text) return;
+    this.text = main + parts.tenths;
+    this.main.data = main;
+    this.tenths.data = parts.tenths;
+    // In widths of a digit: a colon and a point are about half of one, and tenths are written smaller.
+    const size = Math.max(3.4, digitsIn(main) + (parts.tenths ? 0.9 : 0));
+    if (size !== this.size) {
+      this.size = size;
+      this.element.style.setProperty("--width", String(size));
+    }
+  }
+}
+
+const NOTHING = { sign: "", main: "–:––", tenths: "" };
+
+function digitsIn(text) {
+  let width = 0;
+  for (const each of text) width += each === ":" ? 0.45 : 1;
+  return width;
+}

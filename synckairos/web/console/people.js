@@ -1,0 +1,127 @@
+// Who takes part in a session, prepared for drawing: order, names, colours, and who is next.
+
+import { nameGiven } from "./names.js";
+
+/** How many colours tell owners of clocks apart; the same as on the timeline. */
+const HUES = 8;
+
+/**
+ * Somebody who can be named on the page.
+ *
+ * @typedef {object} Person
+ * @property {string} id A participant's or a group's id.
+ * @property {string} name
+ * @property {number} hue 0 to 7: members have their group's.
+ * @property {string | null} groupId Of a participant in a group.
+ */
+
+/** Names, order and colours of everybody in one state. Made anew when somebody joined or left. */
+export class People {
+  /** @param {object} state A session's state. */
+  constructor(state) {
+    this.byGroup = state.sync_mode === "per_group";
+    /** @type {Person[]} In the order of the rotation. */
+    this.participants = [];
+    /** @type {Person[]} In the order of the config. */
+    this.groups = [];
+    /** @type {Map<string, Person>} */
+    this.byId = new Map();
+    state.groups.forEach((group, place) => this.#add(this.groups, {
+      id: group.group_id,
+      name: nameGiven(state, group.group_id) ?? `Team ${place + 1}`,
+      hue: place % HUES,
+      groupId: null,
+    }));
+    state.participants.forEach((participant, place) => this.#add(this.participants, {
+      id: participant.participant_id,
+      name: nameGiven(state, participant.participant_id) ?? `Player ${place + 1}`,
+      hue: this.byId.get(participant.group_id)?.hue ?? place % HUES,
+      groupId: participant.group_id,
+    }));
+    /** Whoever has a half or a tile of their own: the teams where they own the clocks, else the participants. */
+    this.owners = this.byGroup ? this.groups : this.participants;
+  }
+
+  #add(list, person) {
+    list.push(person);
+    this.byId.set(person.id, person);
+  }
+
+  /** @param {string | null} id */
+  name(id) {
+    return this.byId.get(id)?.name ?? "Somebody";
+  }
+
+  /**
+   * Who is meant by an id, with the team where there is one: `Ben (Blue)`.
+   *
+   * @param {string | null} id
+   */
+  nameWithTeam(id) {
+    const person = this.byId.get(id);
+    const team = person?.groupId && this.byId.get(person.groupId);
+    return team ? `${person.name} (${team.name})` : this.name(id);
+  }
+
+  /**
+   * Whose half or tile is a participant's: the team's where teams own the clocks.
+   *
+   * @param {string | null} participantId
+   * @returns {string | null}
+   */
+  ownerOf(participantId) {
+    if (!participantId) return null;
+    return this.byGroup ? this.byId.get(participantId)?.groupId ?? null : participantId;
+  }
+}
+
+/**
+ * The entry of a participant or a group in a state.
+ *
+ * @param {object} state
+ * @param {string | null} id
+ * @returns {object | null}
+ */
+export function entryOf(state, id) {
+  if (!id) return null;
+  return state.participants.find((each) => each.participant_id === id)
+    ?? state.groups.find((each) => each.group_id === id) ?? null;
+}
+
+/**
+ * Who becomes active after the active one, if nobody is named; null where that is nobody else, or not known.
+ *
+ * Participants take turns by their index, without those who are out. With teams the turn goes to the next team,
+ * and within it to the member after the one who had it last, which a state does not tell: so only the team is known,
+ * and its only member where it has but one.
+ *
+ * @param {object} state
+ * @returns {string | null} A participant's id, or a group's where only the team is known.
+ */
+export function nextAfter(state) {
+  const active = state.active_participant_id;
+  if (!active) return null;
+  const cycleClock = state.sync_mode === "per_cycle" || state.time_per_cycle_ms !== null;
+  const mayBeOut = !cycleClock && state.action_on_timeout.type !== "notify";
+  const isIn = (each) => !(mayBeOut && each.has_expired);
+  const after = (list, at) => [...list.slice(at + 1), ...list.slice(0, at)];
+  if (state.sync_mode !== "per_group") {
+    const rotation = state.participants;
+    const at = rotation.findIndex((each) => each.participant_id === active);
+    return after(rotation, at).find(isIn)?.participant_id ?? null;
+  }
+  const groups = [...new Set(state.participants.map((each) => each.group_id))]
+    .map((id) => state.groups.find((each) => each.group_id === id)).filter(Boolean);
+  const at = groups.findIndex((each) => each.group_id === state.active_group_id);
+  const next = after(groups, at).find(isIn);
+  if (!next) return null;
+  const members = state.participants.filter((each) => each.group_id === next.group_id);
+  return members.length === 1 ? members[0].participant_id : next.group_id;
+}
+
+/** What makes a different `People`: somebody joined or left, or this is another session's or epoch's state. */
+export function sameCast(before, after) {
+  return before !== null && before.participants.length === after.participants.length
+    && before.groups.length === after.groups.length && before.epoch === after.epoch
+    && before.participants.every((each, place) => each.participant_id === after.participants[place].participant_id);
+}

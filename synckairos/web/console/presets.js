@@ -1,0 +1,49 @@
+// The presets of the service, grouped for people, and what the console adds to each: who takes part by default.
+
+/** Groups in the order in which they are shown. A preset that is in none of them comes under "More". */
+const GROUPS = [
+  ["Chess", ["bullet", "blitz", "rapid", "classical", "world-championship", "uscf", "bronstein", "hourglass", "daily",
+    "ultrabullet", "untimed"]],
+  ["Go and shogi", ["ogs-live", "canadian", "igs", "shogi"]],
+  ["Other games", ["team", "scrabble", "backgammon", "poker"]],
+  ["Beyond games", ["quiz", "exam", "meeting", "speech", "auction", "speedrun"]],
+];
+
+const COLOURS = ["White", "Black"];
+const STONES = ["Black", "White"];
+
+/** Names of those who take part, where nobody gives others. */
+const NAMES = {
+  scrabble: ["Player 1", "Player 2"],
+  backgammon: COLOURS,
+  poker: ["Player 1", "Player 2", "Player 3"],
+  quiz: ["Everybody"],
+  exam: ["Everybody"],
+  meeting: ["Speaker 1", "Speaker 2", "Speaker 3"],
+  speech: ["Speaker"],
+  auction: ["Everybody"],
+  speedrun: ["Runner"],
+};
+
+/**
+ * @param {{name: string}[]} presets As the service lists them.
+ * @returns {[string, object[]][]} title and presets of each group that has any
+ */
+export function grouped(presets) {
+  const byName = new Map(presets.map((preset) => [preset.name, preset]));
+  const known = new Set(GROUPS.flatMap(([, names]) => names));
+  return [
+    ...GROUPS.map(([title, names]) => [title, names.filter((name) => byName.has(name)).map((name) => byName.get(name))]),
+    ["More", presets.filter((preset) => !known.has(preset.name))],
+  ].filter(([, found]) => found.length > 0);
+}
+
+/** Who takes part by default: of a preset, or (null) of a mode. */
+export function defaultNames(preset, mode) {
+  if (preset && Object.hasOwn(NAMES, preset)) return NAMES[preset];
+  const group = GROUPS.find(([, names]) => names.includes(preset))?.[0];
+  if (group === "Chess") return COLOURS;
+  if (group === "Go and shogi") return STONES;
+  if (mode === "global" || mode === "count_up") return ["Everybody"];
+  return ["Player 1", "Player 2"];
+}

@@ -1,0 +1,36 @@
+// The sessions that were opened in this browser, newest first, in its local storage: what the list shows where
+// the service keeps no list of its own.
+
+const PLACE = "synckairos.recent";
+const MOST = 50;
+
+/**
+ * @typedef {{id: string, title: string, opened: number}} Recent opened: ms of this device's clock.
+ * @returns {Recent[]}
+ */
+export function recent() {
+  try {
+    const found = JSON.parse(localStorage.getItem(PLACE) ?? "[]");
+    return Array.isArray(found) ? found.filter((each) => typeof each?.id === "string") : [];
+  } catch {
+    return [];
+  }
+}
+
+/** Puts a session first. */
+export function remember(id, title) {
+  keep([{ id, title, opened: Date.now() }, ...recent().filter((each) => each.id !== id)].slice(0, MOST));
+}
+
+/** Takes a session out, for one that is gone. */
+export function forget(id) {
+  keep(recent().filter((each) => each.id !== id));
+}
+
+function keep(sessions) {
+  try {
+    localStorage.setItem(PLACE, JSON.stringify(sessions));
+  } catch {
+    // Storage may be forbidden, or full: then nothing is remembered.
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * Sounds of the session page, made here with WebAudio: no file is loaded, and nothing sounds before somebody allowed it
+ * with a tap. What was chosen is remembered on this device; browsers want one more tap after each load of the page.
+ */
+
+const REMEMBERED = "synckairos.sound";
+
+/**
+ * Each sound as notes: [frequency in Hz, start in s, length in s, loudness 0..1, wave].
+ * @type {Record<string, [number, number, number, number, OscillatorType][]>}
+ */
+const NOTES = {
+  press: [[210, 0, 0.05, 0.5, "triangle"], [90, 0, 0.07, 0.5, "sine"]],
+  start: [[523, 0, 0.12, 0.4, "sine"], [784, 0.1, 0.2, 0.4, "sine"]],
+  pause: [[440, 0, 0.1, 0.3, "sine"], [330, 0.09, 0.16, 0.3, "sine"]],
+  tick: [[1250, 0, 0.03, 0.22, "square"]],
+  warning: [[740, 0, 0.14, 0.5, "triangle"], [740, 0.22, 0.14, 0.5, "triangle"]],
+  expire: [
+    [880, 0, 0.28, 0.6, "sawtooth"],
+    [622, 0.3, 0.28, 0.6, "sawtooth"],
+    [440, 0.6, 0.7, 0.6, "sawtooth"],
+    [220, 0.6, 0.7, 0.5, "triangle"],
+  ],
+};
+
+export class Sound {
+  /** @param {() => void} changed called when `state` has changed */
+  constructor(changed = () => {}) {
+    this.changed = changed;
+    /** @type {AudioContext | null} */
+    this.context = null;
+    this.wanted = remembered();
+    if (this.wanted) {
+      const unlock = () => {
+        removeEventListener("pointerdown", unlock, true);
+        removeEventListener("keydown", unlock, true);
+        if (this.wanted) {
+          this.#open();
+        }
+      };
+      addEventListener("pointerdown", unlock, true);
+      addEventListener("keydown", unlock, true);
+    }
+  }
+
+  /** Whether this browser can make sounds at all. */
+  static get possible() {
+    return typeof AudioContext === "function";
+  }
+
+  /** `on`, `off`, or `waiting`: wanted since an earlier visit, and the browser waits for a tap. */
+  get state() {
+    if (!this.wanted) {
+      return "off";
+    }
+    return this.context?.state === "running" ? "on" : "waiting";
+  }
+
+  /** Turn sounds on or off. Has to be called from a tap or a key to turn them on. */
+  toggle() {
+    this.wanted = !this.wanted || this.state === "waiting";
+    try {
+      localStorage.setItem(REMEMBERED, this.wanted ? "on" : "off");
+    } catch {
+      // Not remembered then; it works all the same.
+    }
+    if (this.wanted) {
+      this.#open();
+    } else {
+      this.context?.suspend();
+    }
+    this.changed();
+  }
+
+  /** @param {keyof typeof NOTES} name */
+  play(name) {
+    if (this.state !== "on" || !this.context) {
+      return;
+    }
+    const context = this.context;
+    const start = context.currentTime + 0.005;
+    for (const [frequency, after, length, loudness, wave] of NOTES[name]) {
+      const tone = context.createOscillator();
+      const volume = context.createGain();
+      const from = start + after;
+      tone.type = wave;
+      tone.frequency.value = frequency;
+      volume.gain.setValueAtTime(0, from);
+      volume.gain.linearRampToValueAtTime(loudness * 0.4, from + 0.006);
+      volume.gain.exponentialRampToValueAtTime(0.0001, from + length);
+      tone.connect(volume).connect(context.destination);
+      tone.start(from);
+      tone.stop(from + length + 0.02);
+    }
+  }
+
+  #open() {
+    if (!Sound.possible) {
+      return;
+    }
+    if (!this.context) {
+      this.context = new AudioContext({ latencyHint: "interactive" });
+      this.context.addEventListener("statechange", () => this.changed());
+    }
+    this.context.resume().then(
+      () => {
+        this.changed();
+        this.play("tick");
+      },
+      () => this.changed(),
+    );
+  }
+}
+
+function remembered() {
+  try {
+    return localStorage.getItem(REMEMBERED) === "on";
+  } catch {
+    return false;
+  }
+}

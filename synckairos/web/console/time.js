@@ -1,0 +1,156 @@
+// Durations as people read, hear and type them. Everything here is a pure function of milliseconds or text.
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** Below this a countdown shows tenths. */
+export const TENTHS_BELOW_MS = 10 * SECOND;
+
+/**
+ * What a clock face shows, in parts, so that tenths may be smaller than the rest.
+ *
+ * A countdown is rounded up: it reads zero only when time is up, and -0:01 when a second over. What counts up
+ * is rounded down. Below ten seconds a countdown has tenths.
+ *
+ * @param {number} ms What is left (or has passed); negative in overtime.
+ * @param {{countUp?: boolean, tenths?: boolean | "always"}} [options] countUp: this is time that has passed.
+ *   tenths: false for none, "always" for tenths at any time (a stopwatch).
+ * @returns {{sign: "" | "−", main: string, tenths: string}} As "−", "0:09", ".4"; a sign or tenths may be "".
+ */
+export function clockParts(ms, { countUp = false, tenths = !countUp } = {}) {
+  const round = countUp ? Math.floor : Math.ceil;
+  const inTenths = round(ms / 100);
+  const fine = tenths === "always" || (tenths && ms > 0 && inTenths < TENTHS_BELOW_MS / 100);
+  const units = fine ? inTenths : round(ms / SECOND) * 10;
+  const whole = Math.floor(Math.abs(units) / 10);
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor(whole / 60) % 60;
+  const seconds = String(whole % 60).padStart(2, "0");
+  return {
+    sign: units < 0 ? "−" : "",
+    main: hours > 0 ? `${hours}:${String(minutes).padStart(2, "0")}:${seconds}` : `${minutes}:${seconds}`,
+    tenths: fine ? `.${Math.abs(units) % 10}` : "",
+  };
+}
+
+/**
+ * What a clock face shows, as text: `1:05:09`, `5:00`, `0:09.4`, `−0:03`.
+ *
+ * @param {number | null} ms null: a clock without end, shown as "–".
+ * @param {{countUp?: boolean, tenths?: boolean | "always", plus?: boolean}} [options] As of clockParts;
+ *   plus: a + before what is not negative, as for time that was added.
+ * @returns {string}
+ */
+export function formatClock(ms, options = {}) {
+  if (ms === null || ms === undefined) return "–";
+  const { sign, main, tenths } = clockParts(ms, options);
+  return (sign || (options.plus ? "+" : "")) + main + tenths;
+}
+
+const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+
+/**
+ * A duration in words, as a screen reader says it: `1 hour 5 minutes`, `9 seconds`, `3 seconds over`.
+ *
+ * Seconds are left out from an hour on. Rounded as the clock face beside it is.
+ *
+ * @param {number | null} ms
+ * @param {{countUp?: boolean}} [options]
+ * @returns {string}
+ */
+export function spokenDuration(ms, { countUp = false } = {}) {
+  if (ms === null || ms === undefined) return "no limit";
+  const rounded = (countUp ? Math.floor : Math.ceil)(ms / SECOND);
+  const whole = Math.abs(rounded);
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor(whole / 60) % 60;
+  const seconds = whole % 60;
+  const words = [];
+  if (hours) words.push(plural(hours, "hour"));
+  if (minutes) words.push(plural(minutes, "minute"));
+  if (!hours && (seconds || !minutes)) words.push(plural(seconds, "second"));
+  return words.join(" ") + (rounded < 0 ? " over" : "");
+}
+
+/**
+ * A duration, short, as in a sentence or a field: `5 min`, `1 h 30 min`, `1 min 30 s`, `2.5 s`, `1 day`.
+ * parseDuration reads it back to the same milliseconds.
+ *
+ * @param {number} ms
+ * @returns {string}
+ */
+export function formatDuration(ms) {
+  const sign = ms < 0 ? "−" : "";
+  let rest = Math.abs(Math.round(ms));
+  const words = [];
+  if (rest === DAY) return `${sign}1 day`;
+  const hours = Math.floor(rest / HOUR);
+  rest %= HOUR;
+  const minutes = Math.floor(rest / MINUTE);
+  const seconds = (rest % MINUTE) / SECOND;
+  if (hours) words.push(`${hours} h`);
+  if (minutes) words.push(`${minutes} min`);
+  if (seconds || words.length === 0) words.push(`${seconds} s`);
+  return sign + words.join(" ");
+}
+
+const UNITS = [
+  [/^(?:ms|msec|milliseconds?)$/, 1],
+  [/^(?:s|sec|secs|seconds?|")$/, SECOND],
+  [/^(?:m|min|mins|minutes?|')$/, MINUTE],
+  [/^(?:h|hr|hrs|hours?)$/, HOUR],
+  [/^(?:d|days?)$/, DAY],
+];
+const NAMED = { ms: 1, s: SECOND, min: MINUTE, h: HOUR };
+
+/**
+ * The milliseconds that somebody typed: `5`, `5:00`, `1:30:00`, `90 s`, `1h 30m`, `1,5 min`, `-30s`, `+1:00`.
+ *
+ * @param {string} text
+ * @param {"ms" | "s" | "min" | "h"} [unit] What a number alone means.
+ * @returns {number | null} Whole milliseconds; null where it cannot be read (an empty text too).
+ */
+export function parseDuration(text, unit = "min") {
+  let rest = String(text).trim().toLowerCase().replaceAll(",", ".");
+  const signed = /^([+\-−–])\s*/.exec(rest);
+  if (signed) rest = rest.slice(signed[0].length);
+  const sign = signed && signed[1] !== "+" ? -1 : 1;
+  if (rest === "") return null;
+
+  const colons = /^(\d+):([0-5]?\d)(?::([0-5]\d))?(?:\.(\d{1,3}))?$/.exec(rest);
+  if (colons) {
+    const [, first, second, third, fraction] = colons;
+    const whole = third === undefined
+      ? Number(first) * MINUTE + Number(second) * SECOND
+      : Number(first) * HOUR + Number(second) * MINUTE + Number(third) * SECOND;
+    return sign * (whole + Math.round(Number(`0.${fraction ?? 0}`) * SECOND));
+  }
+  if (/^\d*\.?\d+$/.test(rest) || /^\d+\.$/.test(rest)) return sign * Math.round(Number(rest) * NAMED[unit]);
+
+  let total = 0;
+  while (rest !== "") {
+    const part = /^(\d+(?:\.\d+)?)\s*([a-z"']+)\s*(?:and\s+)?/.exec(rest);
+    const factor = part && UNITS.find(([pattern]) => pattern.test(part[2]));
+    if (!factor) return null;
+    total += Number(part[1]) * factor[1];
+    rest = rest.slice(part[0].length);
+  }
+  return sign * Math.round(total);
+}
+
+/**
+ * How long ago something was, short: `just now`, `3 min ago`, `2 h ago`, `4 days ago`.
+ *
+ * @param {number} then ms since 1970
+ * @param {number} now
+ * @returns {string}
+ */
+export function ago(then, now) {
+  const passed = Math.max(0, now - then);
+  if (passed < MINUTE) return "just now";
+  if (passed < HOUR) return `${Math.floor(passed / MINUTE)} min ago`;
+  if (passed < DAY) return `${Math.floor(passed / HOUR)} h ago`;
+  return `${plural(Math.floor(passed / DAY), "day")} ago`;
+}

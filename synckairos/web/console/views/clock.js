@@ -1,0 +1,224 @@
+// The chess clock: a half for each owner of a clock, pressed to end the turn.
+
+import { h, setText } from "../ui.js";
+import { icon } from "../icons.js";
+import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
+import { hasNext, isOver, ownClocks } from "../actions.js";
+import { nextAfter } from "../people.js";
+
+/** Up to so many have a place of their own; of more, those who are on and next are shown. */
+const MOST_SEATS = 6;
+
+/** Whose halves are shown, from the bottom (or the left) on: one's own first. */
+function seatsOf(page) {
+  const { people, state, as } = page;
+  let seats = people.owners.map((each) => each.id);
+  if (seats.length > MOST_SEATS) {
+    const active = people.ownerOf(state.active_participant_id) ?? seats[0];
+    const next = nextAfter(state);
+    seats = [active, people.byGroup && people.byId.get(next)?.groupId || next || seats.find((each) => each !== active)];
+  }
+  const own = seats.indexOf(people.ownerOf(as));
+  return own > 0 ? [...seats.slice(own), ...seats.slice(0, own)] : seats;
+}
+
+class Half {
+  constructor(view, id) {
+    this.view = view;
+    this.id = id;
+    const { page } = view;
+    const person = page.people.byId.get(id);
+    this.pressable = page.as === null || page.people.ownerOf(page.as) === id;
+    this.digits = new Digits("half-digits");
+    this.said = h("span", { class: "visually-hidden", id: `said-${id}` });
+    this.button = h("button", {
+      type: "button",
+      class: "press",
+      "aria-describedby": this.said.id,
+      onpointerdown: (event) => {
+        if (event.button !== 0) return;
+        this.byPointer = true;
+        view.press(this);
+      },
+      // A screen reader or a switch control sends a click alone.
+      onclick: () => {
+        if (!this.byPointer) view.press(this);
+        this.byPointer = false;
+      },
+    });
+    this.timer = h("div", {
+      class: "half-time",
+      role: "timer",
+      "aria-live": "off",
+      tabindex: "0",
+      onfocus: () => this.timer.setAttribute("aria-label", `${person.name}: ${spokenFace(this.face)}`),
+      onblur: () => this.timer.removeAttribute("aria-label"),
+    }, this.digits.element);
+    this.name = h("span", { class: "half-name" }, person.name);
+    this.member = h("span", { class: "half-member" });
+    this.note = h("p", { class: "half-note digits" });
+    this.rest = h("span", { class: "rest" });
+    this.count = h("span", { class: "half-count digits" });
+    this.flag = h("span", { class: "half-flag", hidden: true }, icon("flag"), h("span", {}, "Out of time"));
+    this.word = h("span", { class: "half-word" });
+    this.element = h("section", { class: `half hue-${person.hue}`, "aria-label": person.name, dataset: { owner: id } },
+      this.button,
+      this.said,
+      h("div", { class: "half-who" }, h("span", { class: "dot" }), this.name, this.member),
+      h("div", { class: "half-middle" }, this.word, this.timer, this.flag, this.note),
+      h("div", { class: "half-foot" }, this.count, h("span", { class: "bar-of-time" }, this.rest)));
+  }
+
+  /** Everything that changes with the state, and not with time. */
+  update() {
+    const { page } = this.view;
+    const { people, state } = page;
+    const active = people.ownerOf(state.active_participant_id);
+    this.entry = page.entry(this.id);
+    this.isActive = active === this.id && !isOver(state) && state.status !== "pending";
+    this.whole = wholeOf(state, this.id);
+    const moves = this.entry.cycle_count;
+    setText(this.count, `${moves} ${moves === 1 ? "move" : "moves"}`);
+    if (people.byGroup) {
+      const member = this.isActive ? people.name(state.active_participant_id) : "";
+      setText(this.member, member);
+    }
+    const over = isOver(state);
+    const won = over && page.result?.winner === this.id;
+    setText(this.word, won ? "Wins" : this.view.wordFor(this));
+    this.element.dataset.turn = over ? "over" : this.isActive ? state.status : "wait";
+    this.element.dataset.won = String(won);
+    const can = this.view.canPress(this);
+    this.button.setAttribute("aria-label", this.view.labelFor(this));
+    this.button.setAttribute("aria-disabled", String(!can));
+    this.element.dataset.can = String(can);
+    this.draw();
+  }
+
+  draw() {
+    this.face = this.view.faceFor(this);
+    const { face } = this;
+    this.digits.show(face.ms, face.countUp);
+    setText(this.note, face.note);
+    const out = face.level === "out" || (ownClocks(this.view.page.state) && this.entry.has_expired);
+    const level = out ? "out" : face.level;
+    if (this.element.dataset.level !== level) {
+      this.element.dataset.level = level;
+      this.flag.hidden = !out;
+    }
+    const share = face.share === null ? 0 : Math.round(face.share * 2000) / 2000;
+    if (share !== this.share) {
+      this.share = share;
+      this.rest.style.setProperty("transform", `scaleX(${share})`);
+    }
+    const second = face.ms === null ? null : Math.ceil(face.ms / 1000);
+    if (second !== this.second) {
+      this.second = second;
+      setText(this.said, spokenFace(face));
+    }
+  }
+}
+
+export class ClockView {
+  static title = "Game clock";
+
+  /** @param {import("../session.js").Page} page */
+  constructor(page) {
+    this.page = page;
+    this.element = h("div", { class: "clock" });
+    this.halves = [];
+    this.build();
+  }
+
+  build() {
+    this.seats = seatsOf(this.page);
+    this.halves = this.seats.map((id) => new Half(this, id));
+    this.element.dataset.count = String(this.halves.length);
+    this.element.replaceChildren(...this.halves.map((each) => each.element));
+    this.update();
+  }
+
+  update() {
+    const seats = seatsOf(this.page);
+    if (seats.length !== this.seats.length || seats.some((id, place) => id !== this.seats[place])) {
+      this.build();
+      return;
+    }
+    for (const half of this.halves) half.update();
+  }
+
+  /** The people changed. */
+  recast() {
+    this.build();
+  }
+
+  frame() {
+    const { state } = this.page;
+    for (const half of this.halves) {
+      if (half.isActive || state.time_control?.kind === "hourglass") half.draw();
+    }
+  }
+
+  faceFor(half) {
+    const { page } = this;
+    const { state } = page;
+    if (ownClocks(state)) return faceOf(state, page.clock(half.id), half.whole);
+    if (state.sync_mode === "count_up") {
+      return { ms: page.session.elapsed(half.id) ?? half.entry.time_used_ms, countUp: true, note: "", level: "calm", share: null };
+    }
+    if (half.isActive || state.time_per_cycle_ms === null) return faceOf(state, page.clock(null), half.whole);
+    return { ms: state.time_per_cycle_ms, countUp: false, note: "", level: "calm", share: 1 };
+  }
+
+  canPress(half) {
+    const { page } = this;
+    const { state } = page;
+    if (!half.pressable) return false;
+    if (state.status === "pending") return true;
+    if (state.status !== "running" || !hasNext(state)) return false;
+    return half.isActive && (page.as === null || page.as === state.active_participant_id);
+  }
+
+  labelFor(half) {
+    const { page } = this;
+    const { people, state } = page;
+    const name = people.name(half.id);
+    if (state.status === "pending") return half.pressable ? `${name}: press to start` : `${name}: not started`;
+    if (isOver(state)) return `${name}: the session is over`;
+    if (state.status === "paused") return half.isActive ? `${name}, on the move: paused` : `${name}: paused`;
+    if (!half.isActive) return `${name}: waits`;
+    return this.canPress(half) ? `${name}, on the move: press to end the turn` : `${name}: on the move`;
+  }
+
+  wordFor(half) {
+    const { state } = this.page;
+    if (state.status === "pending") {
+      const begins = this.page.people.ownerOf(state.active_participant_id ?? state.participants[0]?.participant_id);
+      return half.id === begins ? (half.pressable ? "Begins · press to start" : "Begins") : (half.pressable ? "Press to start" : "");
+    }
+    if (state.status === "paused" && half.isActive) return "Paused";
+    if (state.status === "running" && half.isActive && this.page.as !== null && half.pressable && !this.canPress(half)) {
+      return `${this.page.people.name(state.active_participant_id)}’s move`;
+    }
+    return "";
+  }
+
+  /** A half was pressed. */
+  press(half) {
+    const { page } = this;
+    const { state } = page;
+    if (!half.pressable) return;
+    if (state.status === "paused") {
+      page.actions.nudge();
+    } else if (this.canPress(half)) {
+      if (state.status === "pending") page.actions.start();
+      else page.actions.endTurn();
+    }
+  }
+
+  /** The space bar. */
+  key() {
+    const half = this.halves.find((each) => each.isActive) ?? this.halves[0];
+    if (half) this.press(half);
+  }
+}

@@ -1,0 +1,116 @@
+// The wall screen: one huge number, whose turn it is, how much is gone, and who is next.
+
+import { h, setText } from "../ui.js";
+import { icon } from "../icons.js";
+import { formatClock } from "../time.js";
+import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
+import { hasNext, isOver, ownClocks } from "../actions.js";
+import { nextAfter } from "../people.js";
+
+const TIME_OF_DAY = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
+
+/** From this length on, the time of day at which a clock ends is shown. */
+const ENDS_FROM_MS = 180_000;
+
+export class CountdownView {
+  static title = "Wall countdown";
+
+  /** @param {import("../session.js").Page} page */
+  constructor(page) {
+    this.page = page;
+    this.digits = new Digits("huge-digits");
+    this.who = h("p", { class: "wall-who" });
+    this.dot = h("span", { class: "dot" });
+    this.name = h("span", {});
+    this.who.append(this.dot, this.name);
+    this.timer = h("div", {
+      class: "wall-time",
+      role: "timer",
+      "aria-live": "off",
+      tabindex: "0",
+      onfocus: () => this.timer.setAttribute("aria-label", spokenFace(this.face)),
+      onblur: () => this.timer.removeAttribute("aria-label"),
+    }, this.digits.element);
+    this.rest = h("div", { class: "rest" });
+    this.word = h("p", { class: "wall-word" });
+    this.below = h("p", { class: "wall-below digits" });
+    this.next = h("span", {});
+    this.total = h("span", {});
+    this.ends = h("span", {});
+    this.note = h("span", {});
+    this.below.append(this.note, this.next, this.total, this.ends);
+    this.element = h("section", { class: "wall", "aria-label": "Countdown" },
+      this.who, h("div", { class: "wall-middle" }, this.timer),
+      h("div", { class: "wall-bar", "aria-hidden": "true" }, this.rest), this.word, this.below);
+    this.update();
+  }
+
+  update() {
+    const { page } = this;
+    const { people, state, result } = page;
+    const active = state.active_participant_id;
+    const owner = people.ownerOf(active);
+    this.owner = ownClocks(state) ? owner ?? people.ownerOf(page.lastActive) ?? people.owners[0]?.id ?? null : null;
+    this.whole = wholeOf(state, this.owner);
+    const over = isOver(state);
+    const several = state.participants.length > 1;
+    const shown = over ? (result?.about ?? null) : active ?? (several ? state.participants[0].participant_id : null);
+    setText(this.name, several && shown ? people.nameWithTeam(shown) : "");
+    this.dot.className = `dot hue-${people.byId.get(shown)?.hue ?? 0}`;
+    this.who.hidden = !(several && shown);
+    const next = several && !over && hasNext(state) ? (active && state.status !== "pending" ? nextAfter(state) : null) : null;
+    setText(this.next, next ? `Next: ${people.name(next)}` : "");
+    setText(this.word, over ? page.result.title : state.status === "paused" ? "Paused" : state.status === "pending" ? "Not started" : "");
+    this.word.replaceChildren(...(over ? [icon(state.status === "expired" ? "flag" : "check")] : []), this.word.textContent);
+    this.word.dataset.status = state.status;
+    this.element.dataset.turn = over ? "over" : state.status;
+    const long = state.status === "running" && state.deadline_ms !== null
+      && state.deadline_ms - state.server_time_ms >= ENDS_FROM_MS;
+    setText(this.ends, long ? `Ends at ${TIME_OF_DAY.format(state.deadline_ms)}` : "");
+    this.draw();
+  }
+
+  recast() {
+    this.update();
+  }
+
+  frame() {
+    this.draw();
+  }
+
+  draw() {
+    const { page } = this;
+    const { state } = page;
+    const over = isOver(state);
+    this.face = faceOf(state, page.clock(this.owner), this.whole);
+    const { face } = this;
+    let { ms, level } = face;
+    if (state.status === "expired") {
+      level = "out";
+      ms = ms === null || ms > 0 ? 0 : ms;
+    } else if (over) {
+      level = "calm";
+    } else if (ms === null && state.status === "pending") {
+      ms = this.whole;
+    }
+    this.timer.hidden = ms === null;
+    this.element.dataset.empty = String(ms === null);
+    this.digits.show(ms, face.countUp);
+    setText(this.note, over ? "" : face.note);
+    if (this.element.dataset.level !== level) this.element.dataset.level = level;
+    page.showLevel(level);
+    const share = state.status === "pending" ? 1 : level === "out" ? 0 : face.share;
+    const rounded = share === null ? null : Math.round(share * 4000) / 4000;
+    if (rounded !== this.share) {
+      this.share = rounded;
+      this.rest.parentElement.hidden = rounded === null;
+      this.rest.style.setProperty("transform", `scaleX(${rounded ?? 0})`);
+    }
+    const total = page.totalLeft();
+    setText(this.total, total === null ? "" : `Session: ${formatClock(Math.max(0, total), { tenths: false })} left`);
+  }
+
+  key() {
+    this.page.actions.next();
+  }
+}

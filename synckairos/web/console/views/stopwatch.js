@@ -1,0 +1,132 @@
+// The stopwatch: time that has passed, with a lap for every cycle.
+
+import { h, fill, setText } from "../ui.js";
+import { formatClock, spokenDuration } from "../time.js";
+import { Digits } from "../face.js";
+import { isOver } from "../actions.js";
+
+/** Laps that are drawn; all of them are in the history. */
+const MOST_LAPS = 200;
+
+const TENTHS = { countUp: true, tenths: "always" };
+
+export class StopwatchView {
+  static title = "Stopwatch";
+
+  /** @param {import("../session.js").Page} page */
+  constructor(page) {
+    this.page = page;
+    this.digits = new Digits("huge-digits", { tenths: "always" });
+    this.timer = h("div", {
+      class: "watch-time",
+      role: "timer",
+      "aria-live": "off",
+      tabindex: "0",
+      onfocus: () => this.timer.setAttribute("aria-label", spokenDuration(this.elapsed, { countUp: true })),
+      onblur: () => this.timer.removeAttribute("aria-label"),
+    }, this.digits.element);
+    this.word = h("p", { class: "wall-word" });
+    this.name = h("p", { class: "wall-who" });
+    this.lapNow = h("td", { class: "digits" });
+    this.totalNow = h("td", { class: "digits" });
+    this.numberNow = h("td", { class: "digits" });
+    this.whoNow = h("td", {});
+    this.now = h("tr", { class: "lap-now" }, this.numberNow, this.whoNow, this.lapNow, this.totalNow);
+    this.laps = h("tbody", {});
+    this.empty = h("p", { class: "muted laps-empty" });
+    this.table = h("table", { class: "laps" },
+      h("caption", { class: "visually-hidden" }, "Laps, newest first"),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Lap"), h("th", { scope: "col", class: "lap-who" }, "Who"),
+        h("th", { scope: "col" }, "Time"), h("th", { scope: "col" }, "Total"))),
+      this.laps);
+    this.element = h("section", { class: "watch", "aria-label": "Stopwatch" },
+      h("div", { class: "watch-face" }, this.name, this.timer, this.word),
+      h("div", { class: "watch-laps", tabindex: "0", role: "region", "aria-label": "Laps" }, this.table, this.empty));
+    this.lapsDrawn = -1;
+    this.listener = () => this.drawLaps();
+    page.track.listeners.add(this.listener);
+    page.track.load();
+    this.update();
+  }
+
+  close() {
+    this.page.track.listeners.delete(this.listener);
+  }
+
+  recast() {
+    this.lapsDrawn = -1;
+    this.update();
+  }
+
+  update() {
+    const { page } = this;
+    const { people, state } = page;
+    const several = state.participants.length > 1;
+    this.element.dataset.several = String(several);
+    const over = isOver(state);
+    this.element.dataset.turn = over ? "over" : state.status;
+    const name = several && !over && state.active_participant_id ? people.nameWithTeam(state.active_participant_id) : "";
+    setText(this.name, name);
+    this.name.hidden = name === "";
+    setText(this.word, over ? page.result.title : state.status === "paused" ? "Paused" : state.status === "pending" ? "Not started" : "");
+    this.word.dataset.status = state.status;
+    setText(this.numberNow, String(state.cycle_count + 1));
+    setText(this.whoNow, people.name(state.active_participant_id));
+    this.drawLaps();
+    this.frame();
+  }
+
+  drawLaps() {
+    const { page } = this;
+    const { people, state, track } = page;
+    const live = !isOver(state) && state.status !== "pending";
+    if (this.now.parentNode !== (live ? this.laps : null)) {
+      if (live) this.laps.prepend(this.now);
+      else this.now.remove();
+    }
+    setText(this.empty, this.emptyText(live));
+    this.table.hidden = !live && track.cycles.length === 0;
+    const { cycles } = track;
+    const last = cycles.at(-1)?.number ?? 0;
+    if (last === this.lapsDrawn) return;
+    this.lapsDrawn = last;
+    const shown = cycles.slice(-MOST_LAPS).reverse();
+    const times = cycles.map((each) => each.ms);
+    const best = times.length > 1 ? Math.min(...times) : null;
+    const worst = times.length > 2 ? Math.max(...times) : null;
+    // Where the first events are gone, the total is counted from what the session says.
+    const offset = track.complete ? 0 : state.time_used_ms - track.totalMs;
+    fill(this.laps, live && this.now, shown.map((each) => h("tr", {
+      class: each.ms === best ? "lap-best" : each.ms === worst ? "lap-worst" : null,
+    },
+    h("td", { class: "digits" }, String(each.number)),
+    h("td", { class: "lap-who" }, people.name(each.participantId)),
+    h("td", { class: "digits" }, formatClock(each.ms, TENTHS),
+      each.ms === best && h("span", { class: "visually-hidden" }, " fastest"),
+      each.ms === worst && h("span", { class: "visually-hidden" }, " slowest")),
+    h("td", { class: "digits" }, formatClock(each.totalMs + offset, TENTHS)))));
+    this.whoNow.className = "lap-who";
+  }
+
+  emptyText(live) {
+    const { state, track } = this.page;
+    if (state.status === "pending") return "Laps appear here.";
+    if (track.error) return "The laps so far cannot be read at the moment.";
+    if (!track.complete) return `Laps before number ${track.cycles[0]?.number ?? 1} are not kept any more.`;
+    return live && track.loaded && track.cycles.length === 0 ? "Press Lap, or the space bar." : "";
+  }
+
+  frame() {
+    const { page } = this;
+    const { state } = page;
+    const lap = isOver(state) || state.status === "pending" ? 0 : page.cycleElapsed();
+    this.elapsed = state.time_used_ms + lap;
+    this.digits.show(this.elapsed, true);
+    setText(this.lapNow, formatClock(lap, TENTHS));
+    setText(this.totalNow, formatClock(this.elapsed, TENTHS));
+  }
+
+  key() {
+    this.page.actions.next();
+  }
+}

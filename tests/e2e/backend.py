@@ -1,0 +1,73 @@
+"""A backend over HTTP: what happens to sessions while pages look on."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any, Self
+
+import httpx
+
+from tests.e2e.browser import PATIENCE_S
+
+State = dict[str, Any]
+
+
+class Api:
+    """A client of a service."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client = httpx.AsyncClient(base_url=url, timeout=20, verify=False)  # no TLS to check
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """The `data` of an answer that has to be a good one."""
+        reply = await self._client.request(method, path, json=body)
+        assert reply.is_success, reply.text
+        return reply.json()["data"] if reply.content else None
+
+    async def create(self, **config: Any) -> State:
+        """A new session's state."""
+        state: State = await self.ask("POST", "/v1/sessions", config)
+        return state
+
+    async def game(self, seconds: float = 60, participants: int = 2, **config: Any) -> State:
+        """A new session in which everybody has a clock of their own."""
+        players = [
+            {"participant_id": str(uuid.uuid4()), "total_time_ms": int(1000 * seconds)}
+            for _ in range(participants)
+        ]
+        return await self.create(sync_mode="per_participant", participants=players, **config)
+
+    async def get(self, session_id: str) -> State:
+        """Its state."""
+        state: State = await self.ask("GET", f"/v1/sessions/{session_id}")
+        return state
+
+    async def reaches(self, session_id: str, version: int) -> None:
+        """Waits until the server is so far."""
+        async with asyncio.timeout(PATIENCE_S):
+            while (await self.get(session_id))["version"] < version:
+                await asyncio.sleep(0.01)
+
+    async def do(self, session_id: str, what: str, **body: Any) -> State:
+        """A transition: `start`, `switch`, `pause` …"""
+        answer: State = await self.ask("POST", f"/v1/sessions/{session_id}/{what}", body or None)
+        return answer
+
+    async def adjust(self, session_id: str, owner: str, **body: Any) -> State:
+        """Another time on a participant's clock."""
+        answer: State = await self.ask("PATCH", f"/v1/sessions/{session_id}/participants/{owner}", body)
+        return answer
+
+    async def events(self, session_id: str) -> list[dict[str, Any]]:
+        """All that happened, in order."""
+        events: list[dict[str, Any]] = (await self.ask("GET", f"/v1/sessions/{session_id}/events"))["events"]
+        return events

@@ -1,0 +1,195 @@
+"""A browser for tests: pages that say what went wrong in them, and tabs that are really hidden."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import httpx
+from playwright.async_api import BrowserContext, ConsoleMessage, Page
+from websockets.asyncio.client import ClientConnection, connect
+
+PATIENCE_S = 15.0
+"""How long a test waits for what has to come before it says that it did not."""
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-gpu",
+    "--disable-quic",
+)
+"""Nothing but what a test opens goes over the network; containers run tests as root."""
+
+
+def chromium() -> str | None:
+    """Where Chromium is, or None. In CI it is an error when it is missing: nothing may be left out there."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if found is None and os.environ.get("CI") == "true":
+        raise FileNotFoundError("chromium is not installed, and in CI all tests have to run")
+    return found
+
+
+@dataclass
+class Visitor:
+    """Somebody who has pages open, in a browser context of their own, and what went wrong in them."""
+
+    context: BrowserContext
+    hosts: frozenset[str]
+    """Where pages may ask: `127.0.0.1:8080`."""
+    troubles: list[str] = field(default_factory=list)
+    forgiven: list[str] = field(default_factory=list)
+    """Patterns of troubles that the test makes itself."""
+
+    def __post_init__(self) -> None:
+        self.context.on("weberror", lambda error: self.troubles.append(f"uncaught: {error.error}"))
+        self.context.on("console", self._said)
+        self.context.on("request", lambda request: self._asked(request.url))
+        self.context.on("page", lambda page: page.on("websocket", lambda socket: self._asked(socket.url)))
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning", "assert"):
+            place = message.location.get("url", "")
+            self.troubles.append(f"console {message.type}: {message.text} ({place})")
+
+    def _asked(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob", "about") and parts.netloc not in self.hosts:
+            self.troubles.append(f"a request to another host: {url}")
+
+    def forgive(self, *patterns: str) -> None:
+        """These troubles are what the test is about. Patterns are searched for in what was said."""
+        self.forgiven += patterns
+
+    async def open(self, url: str) -> Page:
+        """A new page, loaded."""
+        page = await self.context.new_page()
+        page.set_default_timeout(1000 * PATIENCE_S)
+        await page.goto(url)
+        return page
+
+    def check(self) -> None:
+        """Fails when something went wrong that nobody forgave."""
+        left = [
+            trouble
+            for trouble in self.troubles
+            if not any(re.search(pattern, trouble) for pattern in self.forgiven)
+        ]
+        assert not left, "\n".join(left)
+
+
+class Invite(Protocol):
+    """Makes a visitor whose pages may ask these hosts and nobody else; options are those of contexts."""
+
+    def __call__(self, *hosts: str, **options: Any) -> Awaitable[Visitor]: ...
+
+
+NETWORK_IS_GONE = (
+    r"WebSocket connection to .* failed",
+    r"Failed to load resource: net::ERR_",
+)
+"""What Chromium itself writes into the console when a server cannot be reached."""
+
+
+class Tab:
+    """A tab of which nothing is emulated.
+
+    Playwright keeps all its pages visible, focused and awake, whatever is in front of them. A tab that is
+    opened over the DevTools protocol alone is hidden when another one is in front of it: its timers are
+    throttled, it gets no frames, and it can be frozen, all as for a user.
+    """
+
+    def __init__(self, devtools: DevTools, target: str, session: str) -> None:
+        self._devtools = devtools
+        self._target = target
+        self._session = session
+
+    async def evaluate(self, expression: str) -> Any:
+        """The value of an expression (of its promise), as JSON."""
+        reply = await self._ask(
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
+        )
+        assert "exceptionDetails" not in reply, reply["exceptionDetails"]
+        return reply["result"].get("value")
+
+    async def until(self, expression: str) -> Any:
+        """Waits until an expression is true, without disturbing the page by timers of its own."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not (value := await self.evaluate(expression)):
+                await asyncio.sleep(0.02)
+        return value
+
+    async def to_front(self) -> None:
+        """Shows this tab, and so hides the one that was shown."""
+        await self._devtools.ask("Target.activateTarget", targetId=self._target)
+        await self.until("document.visibilityState === 'visible'")
+
+    async def freeze(self) -> None:
+        """Stops everything in a hidden tab, as browsers do to save power."""
+        await self._ask("Page.setWebLifecycleState", state="frozen")
+
+    async def thaw(self) -> None:
+        """Lets it go on."""
+        await self._ask("Page.setWebLifecycleState", state="active")
+
+    async def _ask(self, method: str, **parameters: Any) -> Any:
+        return await self._devtools.ask(method, self._session, **parameters)
+
+
+class DevTools:
+    """The DevTools protocol of a running browser, in a context of its own."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self._numbers = itertools.count(1)
+        self._context = ""
+
+    async def ask(self, method: str, session: str | None = None, **parameters: Any) -> Any:
+        """The result of a command."""
+        number = next(self._numbers)
+        message = {"id": number, "method": method, "params": parameters}
+        await self._socket.send(json.dumps(message if session is None else {**message, "sessionId": session}))
+        async with asyncio.timeout(PATIENCE_S):
+            while (reply := json.loads(await self._socket.recv())).get("id") != number:
+                pass  # an event
+        assert "error" not in reply, reply
+        return reply["result"]
+
+    async def tab(self, url: str = "about:blank") -> Tab:
+        """A new tab, in front of the others."""
+        opened = await self.ask("Target.createTarget", url=url, browserContextId=self._context)
+        target = opened["targetId"]
+        attached = await self.ask("Target.attachToTarget", targetId=target, flatten=True)
+        return Tab(self, target, attached["sessionId"])
+
+    async def _enter(self) -> None:
+        self._context = (await self.ask("Target.createBrowserContext"))["browserContextId"]
+
+    async def _leave(self) -> None:
+        await self.ask("Target.disposeBrowserContext", browserContextId=self._context)
+
+
+@asynccontextmanager
+async def devtools(port: int) -> AsyncIterator[DevTools]:
+    """The protocol of the browser whose debugging port this is; its tabs are closed at the end."""
+    async with httpx.AsyncClient(verify=False) as client:  # no TLS here: spares reading the CAs
+        version = (await client.get(f"http://127.0.0.1:{port}/json/version")).json()
+    async with connect(version["webSocketDebuggerUrl"], max_size=None, ping_interval=None) as socket:
+        opened = DevTools(socket)
+        await opened._enter()
+        try:
+            yield opened
+        finally:
+            await opened._leave()

@@ -1,0 +1,142 @@
+"""What the browser tests share: one browser, services, and pages that may not go wrong."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright, expect
+
+from synckairos.processes import free_port
+from tests import live, servers
+from tests.e2e import browser as browsers
+from tests.e2e.backend import Api
+from tests.e2e.browser import DevTools, Invite, Visitor
+from tests.e2e.clocks import Clocks
+from tests.e2e.console import Console
+from tests.servers import Server
+
+expect.set_options(timeout=1000 * browsers.PATIENCE_S)
+
+PAGES = Path(__file__).parent / "pages"
+
+
+def pytest_report_header() -> str:
+    """Says which browser is used."""
+    return f"browser: {browsers.chromium() or 'chromium is not installed: no browser tests'}"
+
+
+@pytest.fixture(scope="session")
+def debugging_port() -> int:
+    """Where the browser speaks the DevTools protocol."""
+    return free_port()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(debugging_port: int) -> AsyncIterator[Browser]:
+    """One browser for the whole run."""
+    path = browsers.chromium()
+    if path is None:
+        pytest.skip("chromium is not installed")
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(
+            executable_path=path,
+            args=[*browsers.ARGUMENTS, f"--remote-debugging-port={debugging_port}"],
+        )
+        yield running
+        await running.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def devtools(browser: Browser, debugging_port: int) -> AsyncIterator[DevTools]:
+    """Tabs of which nothing is emulated."""
+    async with browsers.devtools(debugging_port) as opened:
+        yield opened
+
+
+class _Files(SimpleHTTPRequestHandler):
+    """The test pages, and below /nodejs/ Debian's packages for Node."""
+
+    def translate_path(self, path: str) -> str:
+        if path.startswith("/nodejs/"):
+            return str(Path("/usr/share/nodejs") / path.removeprefix("/nodejs/"))
+        return super().translate_path(path)
+
+    def end_headers(self) -> None:
+        self.send_header("Cache-Control", "no-store")
+        super().end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing is said."""
+
+
+@pytest.fixture(scope="session")
+def elsewhere() -> Iterator[str]:
+    """The origin of the test pages: another one than the service's."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=PAGES)) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Server]:
+    """A server of its own: the others' is emptied before each of their tests."""
+    with servers.start("valkey") as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def service(valkey: Server, elsewhere: str) -> AsyncIterator[live.Service]:
+    """A service whose API pages of other origins may use."""
+    settings = live.settings(valkey.url, ENABLE_CORS="true", ALLOWED_ORIGINS=elsewhere)
+    async with live.service(settings) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def api(service: live.Service) -> AsyncIterator[Api]:
+    """What a backend does."""
+    async with Api(f"http://127.0.0.1:{service.port}") as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def invite(browser: Browser) -> AsyncIterator[Invite]:
+    """Makes visitors; when the test ends nothing may have gone wrong with them."""
+    visitors: list[Visitor] = []
+    async with AsyncExitStack() as stack:
+
+        async def one(*hosts: str, **options: Any) -> Visitor:
+            context = await browser.new_context(**options)
+            stack.push_async_callback(context.close)
+            visitors.append(Visitor(context, frozenset(host.removeprefix("http://") for host in hosts)))
+            return visitors[-1]
+
+        yield one
+    for visitor in visitors:
+        visitor.check()
+
+
+@pytest.fixture
+def clocks(invite: Invite, elsewhere: str, service: live.Service) -> Clocks:
+    """Opens test pages."""
+    return Clocks(invite, elsewhere, f"http://127.0.0.1:{service.port}")
+
+
+@pytest.fixture
+def console(invite: Invite, service: live.Service) -> Console:
+    """Opens pages of the console."""
+    return Console(invite, f"http://127.0.0.1:{service.port}")

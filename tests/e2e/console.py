@@ -1,0 +1,150 @@
+"""The console's pages, found by role and label as people and screen readers find things."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from playwright.async_api import Locator, Page
+
+from tests.e2e.browser import Invite, Visitor
+from tests.e2e.device import set_clock
+from tests.e2e.readings import RESOLUTION_MS, TOLERANCE_MS
+
+WITHOUT_A_LIST = r"status of 503 .*/v1/sessions\?"
+"""A service without an audit store lists nothing, and Chromium says so in its console."""
+
+_SCRIPT = """(() => {
+  window.machineNow ??= () => Date.now();
+  // What a screen reader would have said: every text that came into a live region.
+  window.announced = [];
+  const LIVE = "[aria-live]:not([aria-live=off]), [role=alert], [role=status], [role=log], output";
+  new MutationObserver((mutations) => {
+    const changed = mutations.map(({ target }) => (target.nodeType === 1 ? target : target.parentElement));
+    const regions = new Set(changed.map((each) => each?.closest(LIVE)));
+    for (const region of regions) {
+      const text = region?.textContent.trim();
+      if (text) announced.push(text);
+    }
+  }).observe(document, { subtree: true, childList: true, characterData: true });
+  // What every frame showed: the faces of all clocks, and whose button says that it is on the move.
+  window.frames_ = [];
+  window.recordFaces = () => {
+    let last = machineNow();
+    const frame = () => {
+      const faces = {};
+      let active = null;
+      for (const timer of document.querySelectorAll("[role=timer]")) {
+        const owner = timer.closest("[aria-label]:not([role=timer])")?.getAttribute("aria-label") ?? "";
+        faces[owner] = timer.textContent;
+        const label = timer.closest("section")?.querySelector("button")?.getAttribute("aria-label") ?? "";
+        if (label.includes("on the move")) active = owner;
+      }
+      const at = machineNow();
+      frames_.push({ since: last, at, faces, active });
+      last = at;
+      requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(frame);
+  };
+})()"""
+
+
+@dataclass
+class Console:
+    """Opens pages of the console, each in a browser context of its own."""
+
+    invite: Invite
+    service: str
+
+    async def visitor(self, *, skew_ms: int | None = None, **options: Any) -> Visitor:
+        """Somebody with a browser whose pages ask nobody but the service."""
+        visitor = await self.invite(self.service, **options)
+        if skew_ms is not None:
+            await set_clock(visitor, skew_ms)
+        await visitor.context.add_init_script(_SCRIPT)
+        return visitor
+
+    async def open(self, path: str = "/", **options: Any) -> Page:
+        """A page. Options are those of `visitor`."""
+        return await (await self.visitor(**options)).open(self.service + path)
+
+
+def half(page: Page, name: str) -> Locator:
+    """Somebody's half of the game clock."""
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def press(page: Page, name: str) -> Locator:
+    """What ends their turn."""
+    return half(page, name).get_by_role("button")
+
+
+async def announced(page: Page) -> list[str]:
+    """What a screen reader would have said so far, unasked."""
+    texts: list[str] = await page.evaluate("announced")
+    return texts
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a frame showed, of something drawn since the frame before."""
+
+    since: float
+    at: float
+    faces: dict[str, str]
+    active: str | None
+
+
+async def frames(page: Page) -> list[Frame]:
+    """All that were recorded since `recordFaces()` was called."""
+    return [Frame(**each) for each in await page.evaluate("frames_")]
+
+
+def read_face(text: str) -> tuple[float, float]:
+    """What may be left, in ms, when a countdown shows this: the least, itself left out, and the most.
+
+    It is rounded up, to tenths in the last ten seconds.
+    """
+    match = re.fullmatch(r"(\u2212?)(?:(\d+):)?(\d+):(\d\d)(?:\.(\d))?", text.strip())
+    assert match, text
+    sign, hours, minutes, seconds, tenths = match.groups()
+    whole = 3600 * int(hours or 0) + 60 * int(minutes) + int(seconds)
+    most = (-1 if sign else 1) * (1000 * whole + 100 * int(tenths or 0))
+    return most - (100 if tenths is not None else 1000), most
+
+
+def right(shown: list[Frame], events: list[dict[str, Any]], names: dict[str, str]) -> set[int]:
+    """Each frame that shows the turn that it is shows the time that is left of it, within the tolerance.
+
+    Where frames and server differ about whose turn it is, one of both is on its way. Returns the versions
+    that were compared.
+    """
+    compared = set()
+    turns = [
+        (event["version"], event["server_time_ms"], event["payload"])
+        for event in events
+        if event["payload"]["status"] == "running"
+    ]
+    ends = [start for _, start, _ in turns[1:]] + [events[-1]["server_time_ms"]]
+    for frame in shown:
+        for (version, start, payload), end in zip(turns, ends, strict=True):
+            name = names[payload["active_participant_id"]]
+            if not (start <= frame.since and frame.at <= end and frame.active == name):
+                continue
+            least, most = read_face(frame.faces[name])
+            deadline = payload["deadline_ms"]
+            slack = TOLERANCE_MS + RESOLUTION_MS
+            assert deadline - frame.at - slack <= most, (frame, version)
+            assert least <= deadline - frame.since + slack, (frame, version)
+            compared.add(version)
+    return compared
+
+
+def never_up(shown: list[Frame], name: str) -> None:
+    """While somebody is on the move, their clock never shows more than before."""
+    for last, frame in pairwise(shown):
+        if last.active == frame.active == name:
+            assert read_face(frame.faces[name])[1] <= read_face(last.faces[name])[1], (last, frame)

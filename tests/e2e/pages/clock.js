@@ -1,0 +1,80 @@
+// A page of another origin that uses the client as anybody's page would, and writes down all that it shows.
+// ?service=<origin of the service>&session=<id>
+
+const query = new URLSearchParams(location.search);
+const { SyncKairos } = await import(`${query.get("service")}/synckairos.js`);
+
+/** The clock of the machine, which is the server's too; tests that set the device's clock wrong leave it here. */
+const machine = window.machineNow ?? (() => Date.now());
+
+const record = {
+  /** Each change that the client told, in order. */
+  changes: [],
+  /** What the page would have shown: every 10 ms, and in every frame. */
+  samples: [],
+  expired: [],
+  warnings: [],
+  errors: [],
+  connections: [],
+  /** What went wrong in the page itself, for tabs that nobody listens to. */
+  troubles: [],
+};
+addEventListener("error", (event) => record.troubles.push(event.message));
+addEventListener("unhandledrejection", (event) => record.troubles.push(String(event.reason)));
+
+const client = new SyncKairos({ url: query.get("service"), reconnectAttempts: Infinity });
+const session = client.session(query.get("session"));
+
+session.onChange((state, change) => record.changes.push({
+  version: state.version,
+  event: change ? change.payload.event : null,
+  pending: session.pending,
+  at: machine(),
+}));
+session.onExpire((change) => record.expired.push({ version: change.version, at: machine() }));
+session.onWarning((change) => record.warnings.push(change.version));
+session.onConnection((connection) => record.connections.push(connection));
+session.onError((error) => record.errors.push(error.code));
+
+function sample(kind) {
+  const state = session.state;
+  if (!state) return;
+  const before = machine();
+  const remaining = session.remaining();
+  const now = client.time.now();
+  record.samples.push({
+    kind,
+    before,
+    after: machine(),
+    now,
+    remaining,
+    all: state.participants.slice(0, 4).map((each) => session.remaining(each.participant_id)),
+    version: state.version,
+    status: state.status,
+    active: state.active_participant_id,
+    pending: session.pending,
+    deadline: session.confirmed?.deadline_ms ?? null,
+    visible: document.visibilityState === "visible",
+  });
+}
+
+function frame() {
+  sample("frame");
+  const state = session.state;
+  const show = (ms) => (ms === null ? "–" : (ms / 1000).toFixed(1));
+  document.querySelector("#shown").textContent = state
+    ? state.participants.map((each) => show(session.remaining(each.participant_id))).join(" : ")
+    : "…";
+  requestAnimationFrame(frame);
+}
+
+setInterval(sample, 10, "timer");
+requestAnimationFrame(frame);
+
+/** How the taps ended: true, or the code of the error. */
+record.taps = [];
+document.querySelector("#switch").addEventListener("click", () => {
+  session.switch().then(() => record.taps.push(true), (error) => record.taps.push(error.code));
+});
+
+Object.assign(window, { SyncKairos, client, session, record, machine });

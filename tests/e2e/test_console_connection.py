@@ -1,0 +1,118 @@
+"""The console when something is wrong: the network, the server, the device's clock, the session."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from tests.e2e.backend import Api
+from tests.e2e.browser import NETWORK_IS_GONE, Invite
+from tests.e2e.console import Console, half, press
+from tests.e2e.served import Served
+from tests.live import Service
+from tests.proxy import Proxy
+from tests.servers import Server
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+HOUR = 3_600_000
+
+
+async def test_a_lost_connection_is_said_and_a_regained_one_is_caught_up(
+    api: Api, service: Service, invite: Invite
+) -> None:
+    game = await api.game()
+    session_id = game["session_id"]
+    await api.do(session_id, "start")
+    async with Proxy(service.port) as proxy:
+        console = Console(invite, f"http://127.0.0.1:{proxy.port}")
+        visitor = await console.visitor()
+        visitor.forgive(*NETWORK_IS_GONE)
+        page = await visitor.open(f"{console.service}/s/{session_id}")
+        await expect(press(page, "Player 1")).to_be_enabled()
+        proxy.silent = True
+        proxy.cut_all()
+        await expect(page.get_by_text("Connection lost.")).to_be_visible()
+        await api.do(session_id, "switch")
+        await expect(press(page, "Player 2")).to_be_disabled()
+        proxy.silent = False
+        proxy.cut_all()
+        await expect(press(page, "Player 2")).to_be_enabled()
+        await expect(page.get_by_text("Connection lost.")).to_be_hidden()
+
+
+async def test_a_tap_under_way_when_the_server_is_killed_counts_once(
+    invite: Invite, valkey: Server, tmp_path: Path
+) -> None:
+    async with Served(valkey, tmp_path / "log") as served, Api(served.url) as api:
+        console = Console(invite, served.url)
+        session_id = (await api.game())["session_id"]
+        visitor = await console.visitor()
+        visitor.forgive(*NETWORK_IS_GONE)
+        page = await visitor.open(f"{served.url}/s/{session_id}")
+        await page.get_by_role("button", name="Start", exact=True).click()
+        await expect(press(page, "Player 1")).to_be_enabled()
+        await served.kill()
+        await expect(page.get_by_text("Connection lost.")).to_be_visible()
+        await press(page, "Player 1").click()
+        await expect(press(page, "Player 2")).to_be_enabled()
+        await served.start()
+        await expect(page.get_by_text("Connection lost.")).to_be_hidden()
+        await api.reaches(session_id, 3)
+        await expect(press(page, "Player 2")).to_be_enabled()
+        await press(page, "Player 2").click()
+        await api.reaches(session_id, 4)
+        state = await api.get(session_id)
+        assert (state["version"], state["cycle_count"]) == (4, 2)
+
+
+@pytest.mark.parametrize("skew", [HOUR, -HOUR])
+async def test_on_a_device_an_hour_off_the_clocks_are_right_and_it_is_said(
+    api: Api, console: Console, skew: int
+) -> None:
+    session_id = (await api.game(seconds=600))["session_id"]
+    await api.do(session_id, "start")
+    page = await console.open(f"/s/{session_id}", skew_ms=skew)
+    await expect(page.get_by_role("status").filter(has_text="clock is wrong")).to_be_visible()
+    await expect(half(page, "Player 1").get_by_role("timer")).to_have_text(re.compile(r"^9:5\d$"))
+    await page.get_by_role("button", name=re.compile("^Connection: live")).click()
+    facts = page.get_by_role("dialog", name="Connection and clock")
+    await expect(facts).to_contain_text("60 min fast" if skew > 0 else "60 min slow")
+
+
+@pytest.mark.parametrize("skew", [HOUR + 5000, -HOUR - 5000])
+async def test_on_a_device_more_than_an_hour_off_no_clock_is_shown_and_it_is_said_why(
+    api: Api, console: Console, skew: int
+) -> None:
+    session_id = (await api.game())["session_id"]
+    await api.do(session_id, "start")
+    page = await console.open(f"/s/{session_id}", skew_ms=skew)
+    await expect(page.get_by_text("clock is more than an hour off")).to_be_visible()
+    await expect(half(page, "Player 1").get_by_role("timer")).not_to_have_text(re.compile(r"\d"))
+
+
+async def test_a_session_that_is_deleted_says_so_and_leaves(api: Api, console: Console) -> None:
+    session_id = (await api.game())["session_id"]
+    await api.do(session_id, "start")
+    page = await console.open(f"/s/{session_id}")
+    await expect(press(page, "Player 1")).to_be_enabled()
+    await api.ask("DELETE", f"/v1/sessions/{session_id}")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("This session was deleted")
+    await expect(page.get_by_role("link", name="All sessions")).to_be_visible()
+    await expect(page.get_by_role("timer")).to_have_count(0)
+
+
+async def test_a_session_that_never_was_is_not_found(console: Console) -> None:
+    page = await console.open(f"/s/{uuid.uuid4()}")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("There is no such session")
+    await expect(page.get_by_role("link", name="All sessions")).to_be_visible()
+
+
+async def test_a_link_that_lost_its_end_is_explained(console: Console) -> None:
+    page = await console.open(f"/s/{str(uuid.uuid4())[:20]}")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("This link is not complete")
+    await expect(page.get_by_role("link", name="All sessions")).to_be_visible()

@@ -1,0 +1,170 @@
+"""Random games, told event by event with the state after each, for whoever keeps a state up by events.
+
+They are played on the plain model of the core, which a test of its own holds against the function library:
+what it says is what `GET /v1/sessions/{id}` would show.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+from hypothesis.strategies import SearchStrategy
+
+from tests.model.model import Model
+from tests.model.session import LIVE, Session
+from tests.model.strategies import (
+    BANKS,
+    PEOPLE,
+    SESSIONS,
+    TEAMS,
+    Draw,
+    _positions,
+    config,
+    control,
+    pick,
+    sometimes,
+    supplies_bank,
+)
+
+Json = dict[str, Any]
+
+START_MS = 1_800_000_000_000
+ID = SESSIONS[0]
+
+KINDS = [
+    *[
+        (mode, kind)
+        for mode in ("per_participant", "per_group")
+        for kind in ("fischer", "bronstein", "delay", "byoyomi", "canadian", "hourglass", "stages", "text", "none")
+    ],
+    *[("global", times) for times in ("total", "cycle", "both")],
+    ("per_cycle", ""),
+    ("count_up", ""),
+]
+"""Modes, each with the kinds of the shared time control, or in `global` with the times that there are."""
+
+_BY = [0, 1, 9, 11, 100, 300, 300, 500, 500, 1000, 1000, 2500]
+_TO_ALARM = [-1000, -1, 0, 0, 0, 1, 500, 1000, 1001, 4000]
+_LATER = [0, 1, 499, 3000]
+_CALLS = ["switch"] * 8 + ["next"] * 2 + ["pause", "resume"] * 2 + ["adjust"] * 3 + ["expire"] * 3
+_CALLS += ["join", "leave", "leave"]
+
+
+_COUNTS = {id(_positions(count)): count for count in range(1, 400)}
+
+
+def chooser(seed: int) -> Draw:
+    """Chance that is the same each time: what the strategies of the model's tests draw from."""
+    random = Random(seed)
+
+    def draw(positions: SearchStrategy[int]) -> int:
+        return random.randrange(_COUNTS[id(positions)])
+
+    return draw
+
+
+def play(draw: Draw, mode: str, kind: str, calls: int = 20) -> Json:
+    """A game from its creation on.
+
+    `{"config", "state", "steps"}`: the state after its creation, and for each call that changed something
+    `{"call", "lag", "next", "event", "state", "later"}`: the event, the state at that moment, and the same one
+    some time later, if nothing happens.
+    """
+    model, now = Model(), START_MS
+    made = config(draw, mode, kind)
+    reply = model.call("create", ID, [json.dumps(made)], now)
+    assert reply.code is None, (made, reply)
+    first = reply.state
+    steps: list[Json] = []
+    for call, args, now in _calls(draw, model, now, calls):
+        before = model.sessions[ID].version
+        model.call(call, ID, args, now)
+        session = model.sessions[ID]
+        if session.version == before:
+            continue
+        moment = session.changed
+        steps.append(
+            {
+                "call": call,
+                "lag": "LAG" in args,
+                "next": args[args.index("NEXT") + 1] if "NEXT" in args else None,
+                "event": session.log[session.version],
+                "state": _state(model, moment),
+                "later": _state(model, moment + pick(draw, _LATER)),
+            }
+        )
+    return {"config": made, "state": first, "steps": steps}
+
+
+def _state(model: Model, at: int) -> Json:
+    state = model.call("get", ID, [], at).state
+    assert state is not None
+    return state
+
+
+def _calls(draw: Draw, model: Model, now: int, calls: int) -> Iterator[tuple[str, list[str], int]]:
+    """What is called, with which arguments, and when. The model is looked at between two calls."""
+    if not sometimes(draw, 8):
+        yield "start", [], now
+    for _ in range(calls):
+        session = model.sessions[ID]
+        if session.status not in LIVE:
+            return
+        alarm = session.alarm()
+        if alarm is not None and sometimes(draw, 4):
+            now = max(now, alarm + pick(draw, _TO_ALARM))
+        else:
+            now += pick(draw, _BY)
+        if session.status == "pending" and sometimes(draw, 3):
+            yield "start", [], now
+            continue
+        call, args = _call(draw, session)
+        yield call, args, now
+    yield pick(draw, ["complete", "cancel"]), [], now + pick(draw, _BY)
+
+
+def _call(draw: Draw, session: Session) -> tuple[str, list[str]]:
+    match pick(draw, _CALLS):
+        case "switch":
+            return "switch", ["LAG", str(pick(draw, [1, 200, 5000]))] if sometimes(draw, 4) else []
+        case "next":
+            return "switch", ["NEXT", pick(draw, [*session.participants])]
+        case "adjust":
+            return "adjust", _adjustment(draw, session)
+        case "join":
+            return "join", [json.dumps(_newcomer(draw, session))]
+        case "leave":
+            active = [session.active] if session.active else []
+            return "leave", [pick(draw, [*session.participants, *active])]
+        case call:
+            return call, []
+
+
+def _adjustment(draw: Draw, session: Session) -> list[str]:
+    owner: list[str] = []
+    if session.config.mode == "per_participant":
+        active = [session.active] * 3 if session.active is not None else []
+        owner = ["PARTICIPANT", pick(draw, [*active, *session.participants])]
+    elif session.config.mode == "per_group":
+        owner = ["GROUP", pick(draw, [*session.groups])]
+    amount = pick(draw, [0, 1, 500, 1000, 5000, 60_000])
+    return owner + pick(draw, [["SET", str(amount)], ["ADD", str(amount)], ["ADD", str(-amount)]])
+
+
+def _newcomer(draw: Draw, session: Session) -> Json:
+    person: Json = {"participant_id": pick(draw, PEOPLE)}
+    index = pick(draw, [None, None, 0, 5, 500])
+    if index is not None:
+        person["participant_index"] = index
+    if session.groups and (session.config.mode == "per_group" or sometimes(draw, 2)):
+        person["group_id"] = pick(draw, [*session.groups, TEAMS[0]])
+    if session.config.mode == "per_participant":
+        if sometimes(draw, 4):
+            person["time_control"] = control(draw)
+        shared = session.config.control.shown if session.config.control else None
+        if not supplies_bank(person.get("time_control") or shared):
+            person["total_time_ms"] = pick(draw, BANKS)
+    return person

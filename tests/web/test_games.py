@@ -1,0 +1,28 @@
+"""What the JavaScript client makes of events, held against what the service would show at each version."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests import games
+from tests.web.node import Helper
+
+GAMES = 120 if os.environ.get("CI") == "true" else 40
+
+
+@pytest.fixture(scope="module")
+def follower() -> Iterator[Helper]:
+    with Helper("games.mjs") as helper:
+        yield helper
+
+
+@pytest.mark.parametrize(("mode", "kind"), games.KINDS)
+def test_merged_state_is_what_the_service_shows_at_every_version(
+    mode: str, kind: str, follower: Helper
+) -> None:
+    for seed in range(GAMES):
+        problems = follower.ask(games.play(games.chooser(seed), mode, kind))
+        assert problems == [], f"in games.play(games.chooser({seed}), {mode!r}, {kind!r})"
