@@ -28,6 +28,9 @@ from tests.model.strategies import (
     sometimes,
     supplies_bank,
 )
+from tests.model.strategies import (
+    KINDS as CONTROLS,
+)
 
 Json = dict[str, Any]
 
@@ -35,11 +38,7 @@ START_MS = 1_800_000_000_000
 ID = SESSIONS[0]
 
 KINDS = [
-    *[
-        (mode, kind)
-        for mode in ("per_participant", "per_group")
-        for kind in ("fischer", "bronstein", "delay", "byoyomi", "canadian", "hourglass", "stages", "text", "none")
-    ],
+    *[(mode, kind) for mode in ("per_participant", "per_group") for kind in CONTROLS],
     *[("global", times) for times in ("total", "cycle", "both")],
     ("per_cycle", ""),
     ("count_up", ""),
@@ -70,16 +69,16 @@ def play(draw: Draw, mode: str, kind: str, calls: int = 20) -> Json:
     """A game from its creation on.
 
     `{"config", "state", "steps"}`: the state after its creation, and for each call that changed something
-    `{"call", "lag", "next", "event", "state", "later"}`: the event, the state at that moment, and the same one
-    some time later, if nothing happens.
+    `{"call", "lag", "next", "event", "state", "later"}`: the event, the state at that moment, and the same
+    one some time later, if nothing happens.
     """
-    model, now = Model(), START_MS
+    model = Model()
     made = config(draw, mode, kind)
-    reply = model.call("create", ID, [json.dumps(made)], now)
+    reply = model.call("create", ID, [json.dumps(made)], START_MS)
     assert reply.code is None, (made, reply)
     first = reply.state
     steps: list[Json] = []
-    for call, args, now in _calls(draw, model, now, calls):
+    for call, args, now in _calls(draw, model, START_MS, calls):
         before = model.sessions[ID].version
         model.call(call, ID, args, now)
         session = model.sessions[ID]

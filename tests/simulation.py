@@ -28,8 +28,8 @@ Delay = Callable[[Random, float], tuple[float, float]]
 
 @dataclass(frozen=True)
 class Network:
-    """name: as in the table; delay: of each round trip; drift_ppm: how far the device's clock is off its rate,
-    at most; sleeps: how often it sleeps, its monotonic clock standing still."""
+    """name: as in the table; delay: of each round trip; drift_ppm: how far the device's clock is off its
+    rate, at most; sleeps: how often it sleeps, its monotonic clock standing still."""
 
     name: str
     delay: Delay
@@ -130,7 +130,9 @@ def trace(network: Network, seed: int) -> list[Event]:
     look = 0.0
     while look < LENGTH_MS:
         if not device.sleeps(look):
-            woke = max((begin + length for begin, length in device.naps if begin + length <= look), default=0.0)
+            woke = max(
+                (begin + length for begin, length in device.naps if begin + length <= look), default=0.0
+            )
             counts = any(woke <= at <= look for at in returns)
             event = Event("look", device.local(look), true_ms=SERVER_START_MS + look, counts=counts)
             found.append((look, event))
@@ -196,8 +198,8 @@ def as_json(events: Sequence[Event]) -> list[Any]:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table: errors in ms over all seeds of a network. ours: mean, 95th percentile and largest of
-    what the client shows; median: the same of the median of five; stated: the mean of what the client says."""
+    """A line of the table: errors in ms over all seeds of a network. ours: mean, 95th percentile and largest
+    of what the client shows; median: the same of the median of five; stated: the mean of what it says."""
 
     network: str
     ours: tuple[float, float, float]
@@ -232,7 +234,7 @@ def measure(network: Network, run: Callable[[list[Event]], list[Shown | None]]) 
 def table(lines: Sequence[Line]) -> str:
     """The lines as a Markdown table."""
     rows = [
-        "| network | client: mean | 95 % | largest | median of five: mean | 95 % | largest | stated ± (mean) |",
+        "| network | client: mean | 95 % | largest | median of five: mean | 95 % | largest | stated ± |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for line in lines:

@@ -22,6 +22,11 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _HOME = "\x1b[H"
 
 
+def _own_terminal() -> None:
+    """Makes standard input the terminal that Ctrl-C is for."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """A command whose standard streams are a terminal of a size."""
 
@@ -36,6 +41,7 @@ class Terminal:
             [*COMMAND, *arguments],
             env={**kept, "TERM": "xterm", **(environ or {})},
             start_new_session=True,
+            preexec_fn=_own_terminal,  # noqa: PLW1509 - it calls ioctl and nothing else
             stdin=child,
             stdout=child,
             stderr=child,

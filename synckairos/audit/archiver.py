@@ -251,7 +251,7 @@ class Archiver:
                 return
 
     async def _snapshots(self, entries: Iterable[Entry]) -> dict[str, bytes]:
-        """The exported states of those sessions that are there, and of which none as new is queued already."""
+        """The exported states of the sessions that are there and of which none as new is queued already."""
         newest = {entry.session_id: entry.body for entry in entries}
         wanted = [
             session_id

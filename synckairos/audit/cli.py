@@ -112,7 +112,7 @@ def status(file: Path | None) -> None:
         )
         for batch in failed:
             since = f" since {batch.since:%Y-%m-%d %H:%M:%S}" if batch.since else ""
-            click.echo(f"  {batch.job_id}: {batch.events} events{since}: {batch.reason}")
+            click.echo(f"  {batch.job_id}: {batch.what}{since}: {batch.reason}")
     if found is None:
         click.echo("store: PostgreSQL does not answer, or has no tables")
         return

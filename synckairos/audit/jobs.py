@@ -50,10 +50,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A batch that was given up: its job, how many events it has, since when, and the last line of why."""
+    """A batch that was given up: its job, what it is ("12 events"), since when, and the last line of why."""
 
     job_id: str
-    events: int
+    what: str
     since: datetime | None
     reason: str
 
@@ -112,7 +112,7 @@ class Jobs:
         with suppress(DuplicateJobError):
             self.queue.enqueue_call(
                 STORE,
-                args=written(batch),
+                args=[written(batch)],
                 job_id=job_id,
                 unique=True,
                 timeout=JOB_S,
@@ -141,7 +141,7 @@ class Jobs:
         for job in self._jobs(self.queue.failed_job_registry.get_job_ids(0, limit - 1)):
             result = job.latest_result()
             lines = ((result.exc_string if result else None) or "unknown").strip().splitlines()
-            found.append(Failed(job.id, job.args[0], job.ended_at, lines[-1]))
+            found.append(Failed(job.id, job.description or "unknown", job.ended_at, lines[-1]))
         return found
 
     def retry_failed(self) -> int:
@@ -164,23 +164,23 @@ class Jobs:
         return [job for job in found if job is not None]
 
 
-def written(batch: Batch) -> tuple[int, str]:
-    """A batch as the arguments of a job: how many events it has, and all of it as text.
+def written(batch: Batch) -> str:
+    """A batch as text, the argument of a job.
 
-    The text is Base64 of a Zstandard frame. In that are one line of JSON, `_Contents`, and behind it the
-    events and snapshots as they are, whatever bytes: as JSON strings they would have to be escaped, and took
-    several times as long.
+    It is Base64 of a Zstandard frame. In that are one line of JSON, `_Contents`, and behind it the events and
+    snapshots as they are, whatever bytes: as JSON strings they would have to be escaped, which takes several
+    times as long.
     """
-    bodies = [entry.body for entry in batch.entries]
     contents = _Contents(
         [(entry.source, entry.session_id, len(entry.body)) for entry in batch.entries],
         [len(snapshot) for snapshot in batch.snapshots],
     )
+    bodies = (entry.body for entry in batch.entries)
     plain = b"".join((msgspec.json.encode(contents), b"\n", *bodies, *batch.snapshots))
-    return len(bodies), b64encode(zstandard.compress(plain, level=1)).decode()
+    return b64encode(zstandard.compress(plain, level=1)).decode()
 
 
-def read(_count: int, text: str) -> Batch:
+def read(text: str) -> Batch:
     """The batch that `written` wrote. Raises ValueError where it is none."""
     try:
         plain = zstandard.decompress(b64decode(text))

@@ -313,7 +313,7 @@ class Store:
         except _REFUSED as error:
             log.warning("a batch has rows that PostgreSQL refuses", reason=str(error))
             async with self.connection() as connection, connection.transaction():
-                inserted = await _insert_one_by_one(connection, made)
+                inserted = await _insert_apart(connection, made)
         sources = {entry.source for entry in batch.entries}
         refused = sum(refusal.source in sources for refusal in made.refused)
         return Stored(inserted, len(batch.entries) - refused - inserted, refused)
@@ -433,27 +433,36 @@ async def _insert(connection: Connection, made: Rows, insert_events: _InsertEven
     return inserted
 
 
-async def _insert_one_by_one(connection: Connection, made: Rows) -> int:
-    """Insert each row by itself; those that are refused join `made.refused`."""
-    inserted = 0
-    for event in made.events:
-        try:
-            one = Rows([event])
-            async with connection.transaction():
-                inserted += await _insert(connection, one, _merge_events)
-            made.refused += one.refused
-        except _REFUSED as error:
-            made.refused.append(Refusal(event.entry.source, event.entry.body, str(error)))
-    for snapshot in made.snapshots:
-        try:
-            async with connection.transaction():
-                await _insert(connection, Rows(snapshots=[snapshot]), _merge_events)
-        except _REFUSED as error:
-            assert snapshot.snapshot is not None
-            source = f"{snapshot.session_id} at {snapshot.version}@{snapshot.epoch}"
-            made.refused.append(Refusal(source, snapshot.snapshot.encode(), str(error)))
+async def _insert_apart(connection: Connection, made: Rows) -> int:
+    """Insert all rows but those that are refused; they join `made.refused`."""
+    inserted = await _insert_halves(connection, Rows(made.events), made.refused)
+    await _insert_halves(connection, Rows(snapshots=made.snapshots), made.refused)
     await _insert(connection, Rows(refused=made.refused), _merge_events)
     return inserted
+
+
+async def _insert_halves(connection: Connection, made: Rows, refused: list[Refusal]) -> int:
+    """Insert events, or snapshots, in ever smaller parts where one is refused, until that is found."""
+    try:
+        async with connection.transaction():
+            inserted = await _insert(connection, made, _merge_events)
+    except _REFUSED as error:
+        half = max(len(made.events), len(made.snapshots)) // 2
+        if not half:
+            refused += [Refusal(each.entry.source, each.entry.body, str(error)) for each in made.events]
+            refused += [_refused_snapshot(each, error) for each in made.snapshots]
+            return 0
+        first = Rows(made.events[:half], made.snapshots[:half])
+        second = Rows(made.events[half:], made.snapshots[half:])
+        return sum([await _insert_halves(connection, each, refused) for each in (first, second)])
+    refused += made.refused
+    return inserted
+
+
+def _refused_snapshot(snapshot: Session, error: Exception) -> Refusal:
+    assert snapshot.snapshot is not None
+    source = f"{snapshot.session_id} at {snapshot.version}@{snapshot.epoch}"
+    return Refusal(source, snapshot.snapshot.encode(), str(error))
 
 
 def _columns(

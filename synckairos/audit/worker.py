@@ -79,9 +79,9 @@ class _Storing:
                 f"and this release needs those of {REVISION}: run `synckairos migrate`"
             )
 
-    def store(self, count: int, text: str) -> None:
+    def store(self, batch: str) -> None:
         """What a job does. Raises StorageUnavailable, and ValueError where it is no batch."""
-        stored: Stored = self._runner.run(self._store.insert_batch(jobs.read(count, text)))
+        stored: Stored = self._runner.run(self._store.insert_batch(jobs.read(batch)))
         metrics.audit_stored.labels("new").inc(stored.inserted)
         metrics.audit_stored.labels("known").inc(stored.known)
         metrics.audit_stored.labels("refused").inc(stored.refused)

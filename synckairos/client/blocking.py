@@ -4,9 +4,9 @@
         session.switch()
         for change in session.changes(): ...
 
-One background thread does the work of a client and all its sessions, with an event loop of its own. Any number
-of threads may use them at once. Callbacks are called in that thread; they have to be quick, and cannot wait for
-another call. An exception that interrupts a call, as Ctrl-C does, also takes back what it waited for.
+One background thread does the work of a client and all its sessions, with an event loop of its own. Any
+number of threads may use them at once. Callbacks are called in that thread; they have to be quick, and cannot
+wait for another call. An exception that interrupts a call, as Ctrl-C does, also ends what it waited for.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import builtins
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -97,7 +98,10 @@ class _Portal:
 
 
 class SyncKairos:
-    """A service, by its URL. Use it as `with`, or `close()` it; the parameters are those of the asyncio one."""
+    """A service, by its URL. Use it as `with`, or `close()` it.
+
+    The parameters are those of the asyncio one; a `token` function is called in the background thread.
+    """
 
     def __init__(
         self,
@@ -134,9 +138,8 @@ class SyncKairos:
     def close(self) -> None:
         """Close all sessions and connections, and end the thread. Calls that wait raise ClientClosed."""
         try:
-            self._portal.wait(self._client.close())
-        except ClientClosed:
-            pass  # it was closed before
+            with suppress(ClientClosed):  # it was closed before
+                self._portal.wait(self._client.close())
         finally:
             self._portal.close()
 
@@ -399,9 +402,7 @@ def _ending(portal: _Portal, unsubscribe: Unsubscribe) -> Unsubscribe:
     """The same, to be called from any thread, and also when the client is closed."""
 
     def end() -> None:
-        try:
+        with suppress(ClientClosed):  # then nothing is called any more
             portal.call(unsubscribe)
-        except ClientClosed:
-            pass  # and nothing is called any more
 
     return end

@@ -83,8 +83,7 @@ class SyncKairos:
     async def close(self) -> None:
         """Close all sessions and connections."""
         self._closed = True
-        for session in list(self._sessions.values()):
-            await session.close()
+        await asyncio.gather(*(session.close() for session in list(self._sessions.values())))
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
@@ -195,6 +194,8 @@ class SyncKairos:
         while True:
             if self.time.has_slept():
                 self._burst.set()
+                for session in list(self._sessions.values()):
+                    session.wake()
             now = loop.time()
             if self._burst.is_set() and now - last_burst >= BURST_EVERY_S:
                 self._burst.clear()

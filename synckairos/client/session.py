@@ -44,6 +44,8 @@ RECONNECT_AFTER_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Pauses before the attempts to connect again; the last one for all that follow."""
 ANSWER_S = 5.0
 """How long the service may take to answer a message before the connection counts as broken."""
+AWAKE_S = 3.0
+"""The same after the machine slept."""
 KEEPALIVE_S = 10.0
 """How often a quiet connection is asked whether it is still there, and how long it may take to say so."""
 CAUGHT_UP_S = 1.0
@@ -75,6 +77,8 @@ class _Command:
     current: str | None
     cycle_count: int
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    waiting: int = 0
+    """How many calls wait for its answer."""
     tries: int = 1
     version: int | None = None
     """What the service says that it made."""
@@ -128,6 +132,8 @@ class Session:
         self._client = client
         self._shown: View | None = None
         self._known: View | None = None
+        self._heard_ms = 0.0
+        """The local time at which the last message came."""
         self._came_ms = 0.0
         """The local time at which `_known` came."""
         self._shift = (0.0, 0.0)
@@ -213,12 +219,14 @@ class Session:
         shown = self._shown
         if shown is None or self._client.time.is_refused:
             return None
-        return max(shown.state.server_time_ms, self._server_now(shown.state) - self._lag())
+        return max(shown.state.server_time_ms, self._server_now() - self._lag())
 
-    def _server_now(self, state: State) -> float:
+    def _server_now(self) -> float:
         """Until the server's time was measured, the newest state says what it was when that came."""
         now = self._client.time.now_ms()
-        return state.server_time_ms + self._client.time.monotonic_ms() - self._came_ms if now is None else now
+        if now is not None or self._known is None:
+            return now or 0.0
+        return self._known.state.server_time_ms + self._client.time.monotonic_ms() - self._came_ms
 
     def _lag(self) -> float:
         lag, since = self._shift
@@ -290,7 +298,7 @@ class Session:
                 and current in (None, command.current)
                 and command.fields.get("expected_version") == expected_version
             ):
-                return await asyncio.shield(command.answer)
+                return await self._answer(command)
         await self.ready()
         return await self._command(
             "SWITCH",
@@ -402,11 +410,12 @@ class Session:
                         ConnectionLost(f"the service could not be reached {attempts + 1} times in a row")
                     )
                     return
-                self._say_connection("connecting" if self._known is None else "reconnecting")
                 pause = RECONNECT_AFTER_S[min(attempts, len(RECONNECT_AFTER_S) - 1)]
                 attempts += 1
                 await asyncio.sleep(max(pause * (1 - random.random() / 2), wait))
-        except Exception as error:
+        except SyncKairosError as error:  # a token function's
+            self._close(error)
+        except Exception as error:  # noqa: BLE001 - nobody else would hear of a bug, or of a token function's
             logger.exception("following a session failed")
             self._close(UnexpectedAnswer(f"the client failed: {error!r}"))
 
@@ -429,11 +438,11 @@ class Session:
                 writer = self._loop.create_task(self._write(socket), name=f"{self._task.get_name()}, writing")
                 try:
                     await self._listen(socket)
+                    self._judge_close(socket.close_code, socket.close_reason or "")
                 finally:
                     self._reset()
                     writer.cancel()
                     await asyncio.wait([writer])
-                self._judge_close(socket.close_code, socket.close_reason or "")
         except InvalidStatus as error:
             return self._judge_refusal(error)
         except InvalidURI as error:
@@ -446,7 +455,7 @@ class Session:
         with suppress(ConnectionClosed):
             while self.connection != "closed":
                 text = await socket.recv(decode=False)
-                arrived = self._client.time.monotonic_ms()
+                arrived = self._heard_ms = self._client.time.monotonic_ms()
                 try:
                     message = msgspec.json.decode(text)
                     self._take(message, arrived)
@@ -455,6 +464,7 @@ class Session:
 
     def _reset(self) -> None:
         """What was under way on a connection ends with it."""
+        self._say_connection("connecting" if self._known is None else "reconnecting")
         self._socket = None
         self._outgoing = asyncio.Queue()
         if self._asked is not None:
@@ -656,13 +666,17 @@ class Session:
     async def _command(self, kind: str, **fields: Any) -> int:
         if self.connection == "closed":
             raise self.close_reason or ClientClosed()
+        given = {name: value for name, value in fields.items() if value is not None}
+        last = next(reversed(self._commands.values()), None)
+        if last is not None and last.kind == kind != "SWITCH" and last.fields == given:
+            return await self._answer(last)
         shown = self.state
         command = _Command(
             kind,
-            {name: value for name, value in fields.items() if value is not None},
+            given,
             self._loop.create_future(),
             # The service hears of it half a round trip from now.
-            self._server_now(shown) + (self._client.time.rtt_ms or 0.0) / 2,
+            self._server_now() + (self._client.time.rtt_ms or 0.0) / 2,
             shown.active_participant_id,
             shown.cycle_count,
         )
@@ -670,12 +684,17 @@ class Session:
         self._commands[command.request_id] = command
         self._deliver(command)
         self._show(None)
+        return await self._answer(command)
+
+    async def _answer(self, command: _Command) -> int:
+        """Wait for what comes of a command. One that nobody waits for any more may be carried out all the same."""
+        command.waiting += 1
         try:
             return await asyncio.shield(command.answer)
-        except asyncio.CancelledError:
-            # It may be carried out all the same; nobody waits for it any more.
-            self._drop(command)
-            raise
+        finally:
+            command.waiting -= 1
+            if not command.waiting and not command.answer.done():
+                self._drop(command)
 
     def _drop(self, command: _Command) -> None:
         self._commands.pop(command.request_id, None)
@@ -786,6 +805,18 @@ class Session:
             raise ConnectionLost
         pong = answer.result()
         return t1, pong["t2"], pong["t3"], pong["t4"]
+
+    def wake(self) -> None:
+        """The machine slept: see to it that the connection is still there."""
+        socket, sent = self._socket, self._client.time.monotonic_ms()
+
+        def look() -> None:
+            if self._socket is socket and self._heard_ms < sent:
+                self._abort()
+
+        if self.connection == "live":
+            self._send({"type": "PING", "t1": sent})
+            self._loop.call_later(AWAKE_S, look)
 
     def tell_clock(self, skew_ms: float, rtt_ms: float, uncertainty_ms: float) -> None:
         """Tell the service how far this machine's clock is off, for its metrics."""

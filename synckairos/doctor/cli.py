@@ -25,8 +25,9 @@ from rich.text import Text
 from synckairos import __version__, config, logs
 from synckairos.cli import config_option
 from synckairos.config import Settings, SettingsError
-from synckairos.doctor import archive, configured, machine, servers
+from synckairos.doctor import configured, machine
 from synckairos.doctor.findings import WORST, Area, Finding, Report, Setting
+from synckairos.doctor.trouble import why
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -102,8 +103,30 @@ async def _examine(environ: Mapping[str, str], file: Path | None) -> list[Findin
         rest.warn("servers", "not checked: where they are is not known while settings are wrong")
         parts.append(rest.run())
     else:
-        parts += [servers.redis_servers(settings), archive.audit(settings), machine.port(settings)]
-    return [finding for part in await asyncio.gather(*parts) for finding in part]
+        parts += [_servers(settings), _audit(settings), machine.port(settings)]
+    return [finding for part in await asyncio.gather(*map(_guarded, parts)) for finding in part]
+
+
+async def _servers(settings: Settings) -> list[Finding]:
+    from synckairos.doctor import servers  # with packages that may be what is missing
+
+    return await servers.redis_servers(settings)
+
+
+async def _audit(settings: Settings) -> list[Finding]:
+    from synckairos.doctor import archive  # likewise
+
+    return await archive.audit(settings)
+
+
+async def _guarded(part: Coroutine[Any, Any, list[Finding]]) -> list[Finding]:
+    """Whatever goes wrong in one part, the others are reported."""
+    try:
+        return await part
+    except Exception as error:  # noqa: BLE001 - a doctor says what it met, whatever that is
+        area = Area("Doctor")
+        area.fail("check", f"some of it could not be checked: {why(error)}", "see what is said of packages")
+        return area.findings
 
 
 _STYLES: Mapping[str, str] = {"ok": "green", "warning": "yellow", "failure": "bold red"}

@@ -77,7 +77,7 @@ async def _watch(session_id: str, url: str, token: str | None) -> None:
     console = Console(highlight=False)
     try:
         async with _following(session_id, url, token) as watcher:
-            if console.is_terminal:
+            if console.is_terminal and not console.is_dumb_terminal:
                 await watcher.draw(console)
             else:
                 await watcher.print()

@@ -78,7 +78,7 @@ export class ClockFilter {
   static RESOLUTION_MS = 0.5;
   #samples = [];
 
-  /** A round trip: sent at t1 and back at t4 by the local clock, there at t2 and answered at t3 by the server's. */
+  /** A round trip: sent at t1, back at t4 by the local clock; there at t2, answered at t3 by the server's. */
   add(t1, t2, t3, t4, now = t4) {
     const offset = (t2 - t1 + (t3 - t4)) / 2;
     const rtt = Math.max(0, t4 - t1 - (t3 - t2));
@@ -192,6 +192,8 @@ function deepFreeze(value) {
   }
   return value;
 }
+
+const inRotation = (one, other) => one.participant_index - other.participant_index;
 
 /** Whose the clocks are: "participant", "group", "cycle" or "session". */
 function ownedBy(state) {
@@ -334,7 +336,9 @@ export function adopt(full) {
       } else if (ownedBy(full) === "session") {
         bank = full.total_time_ms;
       }
-      hidden.standing = full.status === "running" ? !runsDown(full) : left === 0;
+      const mayStand = bank === null
+        ? full.action_on_timeout.type === "notify" && !full.auto_advance && left === 0 : bank === 0;
+      hidden.standing = full.status === "running" ? !runsDown(full) : mayStand;
     }
     if (bank !== null && !hidden.standing) {
       const behind = left - bank - more + elapsed;
@@ -363,11 +367,6 @@ function charge(state) {
   return used;
 }
 
-/** What somebody has used, by the id of the entry. */
-function usedBefore(state, id) {
-  return participantOf(state, id)?.time_used_ms ?? 0;
-}
-
 /** Entries with those that changed in place of the old ones, the rest as it was. */
 function replaced(entries, changed, name, gone) {
   const news = new Map(changed.map((entry) => [entry[name], withoutNow(entry)]));
@@ -393,11 +392,12 @@ export function merge(state, event) {
   const live = payload.status === "running" || payload.status === "paused";
   const begins = live && (ended || payload.event === "session.started");
 
+  const removed = payload.removed_participant_id;
   let used = 0;
   for (const entry of payload.participants) {
-    used += entry.time_used_ms - usedBefore(was, entry.participant_id);
+    used += entry.time_used_ms - (participantOf(was, entry.participant_id)?.time_used_ms ?? 0);
   }
-  if (ended && payload.removed_participant_id !== undefined) {
+  if (ended && removed !== undefined) {
     used += charge(was);
   }
 
@@ -418,11 +418,11 @@ export function merge(state, event) {
     resumes_at_ms: payload.resumes_at_ms ?? null,
     updated_at: iso(now),
     cycle_elapsed_ms: null,
-    participants: replaced(was.participants, payload.participants, "participant_id", payload.removed_participant_id),
+    participants: replaced(was.participants, payload.participants, "participant_id", removed),
     groups: replaced(was.groups, payload.groups, "group_id"),
   };
   if (payload.event === "participant.added") {
-    next.participants.sort((one, other) => one.participant_index - other.participant_index);
+    next.participants.sort(inRotation);
   }
   if (payload.event === "session.started") {
     next.session_started_at = iso(now);
@@ -457,7 +457,10 @@ function hiddenAfter(was, next, before, { begins, live, payload, used, adjusted 
   if (begins) {
     offset = 0;
     spent = 0;
-    standing = owner ? owner.has_expired : ownedBy(next) === "session" && standing;
+    // A session's own bank that was empty when a cycle was broken off has run out by that.
+    const emptied = payload.event === "participant.removed" && was.time_remaining_ms !== null
+      && was.time_remaining_ms <= 0;
+    standing = owner ? owner.has_expired : ownedBy(next) === "session" && (standing || emptied);
     const active = participantOf(next, next.active_participant_id);
     if (active?.group_id) {
       last = { ...last, [active.group_id]: active.participant_index };
@@ -559,14 +562,14 @@ function nextInTurn(state) {
   const by = ownedBy(state);
   const mayBeOut = state.action_on_timeout.type !== "notify";
   const active = participantOf(state, state.active_participant_id);
-  const byIndex = [...state.participants].sort((one, other) => one.participant_index - other.participant_index);
+  const byIndex = [...state.participants].sort(inRotation);
   const after = (list, index) => list.find((one) => one.participant_index > index) ?? list[0] ?? null;
   if (by !== "group") {
     return after(byIndex.filter((one) => !(by === "participant" && mayBeOut && one.has_expired)),
       active.participant_index);
   }
   // A group's turn stands at the lowest index of its members.
-  const firsts = byIndex.filter((one, at) => byIndex.findIndex((other) => other.group_id === one.group_id) === at);
+  const firsts = byIndex.filter((one) => byIndex.find((other) => other.group_id === one.group_id) === one);
   const place = firsts.find((one) => one.group_id === active.group_id).participant_index;
   const first = after(firsts.filter((one) => !(mayBeOut && groupOf(state, one.group_id).has_expired)), place);
   if (!first) {
@@ -621,7 +624,8 @@ export function predictSwitch(state, serverTimeMs, nextId = null) {
   for (const entry of [active, groupOf(was, was.active_group_id)]) {
     if (entry) {
       const charged = entry === owner && !standing && !endless ? settled(was, owner, used, offset) : {};
-      change(entry, { ...charged, time_used_ms: entry.time_used_ms + used, cycle_count: entry.cycle_count + 1 });
+      const counted = { time_used_ms: entry.time_used_ms + used, cycle_count: entry.cycle_count + 1 };
+      change(entry, { ...charged, ...counted });
     }
   }
   const group = next.group_id === null ? null : groupOf(was, next.group_id);
@@ -775,7 +779,8 @@ export function remainingAt(state, now, ownerId = null) {
 /** How long, at a server time: see `Session.elapsed`. */
 export function elapsedAt(state, now, id = null) {
   if (id === null) {
-    return state.sync_mode === "count_up" ? state.time_used_ms + chargedSoFar(state, now) : cycleElapsed(state, now);
+    return state.sync_mode === "count_up" ? state.time_used_ms + chargedSoFar(state, now)
+      : cycleElapsed(state, now);
   }
   const entry = participantOf(state, id) ?? groupOf(state, id);
   if (entry === null) {
@@ -867,8 +872,10 @@ function ownerFace(state, entry, now, { current, running }) {
 const BURST = 5;
 const BURST_EVERY_MS = 5_000;
 const TICK_MS = 1_000;
-/** The device's Date and its monotonic clock that differ by so much more than before: it slept, or was set. */
+/** Date and the monotonic clock differ by so much more than before: the device slept, or was set. */
 const SLEEP_MS = 1_000;
+/** Without a session the time is asked for as long as somebody looked at it so lately. */
+const LOOKED_AT_MS = 60_000;
 /** A timer that comes so late: the page was throttled or frozen. */
 const LATE_MS = 5_000;
 const REPORTED_SKEW_MS = 60_000;
@@ -885,6 +892,8 @@ class Listeners {
     this.#functions.add(entry);
     return () => this.#functions.delete(entry);
   }
+
+  get size() { return this.#functions.size; }
 
   emit(...args) {
     for (const { fn } of [...this.#functions]) {
@@ -918,18 +927,23 @@ class ServerTime {
   #next = Infinity;
   #ticked = 0;
   #gap = 0;
+  #lookedAt = -Infinity;
 
-  /** links: {ping(t1) -> whether it was sent, ask() -> Promise<{receive_ms, transmit_ms}>, tell(message), report(error)} */
+  /**
+   * links: {ping(t1) -> whether it was sent, ask() -> Promise<{receive_ms, transmit_ms, at}>,
+   * watching() -> whether there are sessions, tell(message), woke(), report(error)}
+   */
   constructor(runtime, maxSkewMs, links) {
     this.#runtime = runtime;
     this.#maxSkewMs = maxSkewMs;
     this.#links = links;
   }
 
-  /** The server's clock now (ms, fractions included) as it is shown: it never goes back. Null until it is known. */
+  /** The server's clock as it is shown, in ms with fractions: it never goes back. Null until it is known. */
   now() {
     this.start();
-    return this.#clock.now(this.#runtime.now());
+    this.#lookedAt = this.#runtime.now();
+    return this.#clock.now(this.#lookedAt);
   }
 
   /** How far `now()` may be off either way; Infinity until known. */
@@ -1051,11 +1065,16 @@ class ServerTime {
     }
     if (this.#links.ping(t1)) {
       this.#sent.add(t1);
-    } else if (!this.#asking) {
+    } else if (!this.#asking && this.#isWanted(t1)) {
       this.#asking = true;
-      this.#links.ask().then(({ receive_ms, transmit_ms, at }) => this.#take(at, receive_ms, transmit_ms), () => {})
+      this.#links.ask()
+        .then(({ receive_ms, transmit_ms, at }) => this.#take(at, receive_ms, transmit_ms), () => {})
         .finally(() => { this.#asking = false; });
     }
+  }
+
+  #isWanted(now) {
+    return this.#links.watching() || this.#changed.size > 0 || now - this.#lookedAt < LOOKED_AT_MS;
   }
 
   #take(t1, t2, t3) {
@@ -1078,7 +1097,8 @@ class ServerTime {
     if (code && code !== this.#reported) {
       const seconds = Math.round(this.#skew / 1000);
       const side = seconds > 0 ? "behind" : "ahead of";
-      this.#links.report(new SyncKairosError(code, `this device's clock is ${Math.abs(seconds)} s ${side} the server's`, {
+      const message = `this device's clock is ${Math.abs(seconds)} s ${side} the server's`;
+      this.#links.report(new SyncKairosError(code, message, {
         context: { skew_ms: this.#skew, uncertainty_ms: uncertainty, max_skew_ms: this.#maxSkewMs },
       }));
     }
@@ -1119,6 +1139,7 @@ class Session {
   #shown = null;
   #shift = { ms: 0, at: 0 };
   #commands = []; // own ones not confirmed yet, in order
+  #wasPending = false;
   #waiting = new Set();
   #ready;
   #settleReady;
@@ -1145,7 +1166,7 @@ class Session {
   get closeReason() { return this.#closeReason; }
   get ready() { return this.#ready; }
 
-  /** The state as shown, own commands that are not confirmed included. Its clocks are as of its server_time_ms. */
+  /** The state as shown, own commands that are not confirmed included; as of its server_time_ms. */
   get state() { return this.#shown; }
 
   /** The newest state that the server confirmed. */
@@ -1177,7 +1198,7 @@ class Session {
     return now === null ? null : clockAt(this.#shown, now, fold(owner));
   }
 
-  /** Server time for what is shown, never before the state shown; null without a state, or where time is refused. */
+  /** Server time for what is shown, never before the state shown; null without one, or where refused. */
   #now() {
     if (this.#shown === null || this.#client.time.refused) {
       return null;
@@ -1201,14 +1222,14 @@ class Session {
   async switch({ next = null, current = null, expectedVersion = null } = {}) {
     next = fold(next);
     current = fold(current);
+    if (this.#shown === null) {
+      await this.#ready;
+    }
     // Two taps for one turn are one switch: as long as that turn is the one that the server knows of.
     const again = this.#commands.find((command) => command.type === "SWITCH" && command.next === next
       && command.count === this.#known.cycle_count && (current === null || current === command.current));
     if (again) {
       return again.answer;
-    }
-    if (this.#shown === null) {
-      await this.#ready;
     }
     const shown = this.#shown;
     return this.#command({
@@ -1231,12 +1252,12 @@ class Session {
   }
 
   async #simple(type, predict, status) {
+    if (this.#shown === null) {
+      await this.#ready;
+    }
     const last = this.#commands.at(-1);
     if (last?.type === type) {
       return last.answer;
-    }
-    if (this.#shown === null) {
-      await this.#ready;
     }
     const { active_participant_id: current, cycle_count: count } = this.#shown;
     return this.#command({
@@ -1306,15 +1327,12 @@ class Session {
     return this.#request("POST", `/${name}`, { expected_version: expectedVersion });
   }
 
-  add(owner, ms, { withinMs = null, reason = null, expectedVersion = null } = {}) {
-    return this.#adjust(owner, { add_ms: ms, within_ms: withinMs, reason, expected_version: expectedVersion });
-  }
+  add(owner, ms, options) { return this.#adjust(owner, { add_ms: ms }, options); }
 
-  set(owner, ms, { withinMs = null, reason = null, expectedVersion = null } = {}) {
-    return this.#adjust(owner, { total_time_ms: ms, within_ms: withinMs, reason, expected_version: expectedVersion });
-  }
+  set(owner, ms, options) { return this.#adjust(owner, { total_time_ms: ms }, options); }
 
-  async #adjust(owner, body) {
+  async #adjust(owner, change, { withinMs = null, reason = null, expectedVersion = null } = {}) {
+    const body = { ...change, within_ms: withinMs, reason, expected_version: expectedVersion };
     const id = fold(owner ?? null);
     if (id === null) {
       return this.#request("PATCH", "/clock", body);
@@ -1328,7 +1346,9 @@ class Session {
 
   join(participant) { return this.#request("POST", "/participants", participant); }
 
-  leave(participantId) { return this.#request("DELETE", `/participants/${encodeURIComponent(participantId)}`); }
+  leave(participantId) {
+    return this.#request("DELETE", `/participants/${encodeURIComponent(participantId)}`);
+  }
 
   async delete() {
     await this.#request("DELETE", "");
@@ -1447,14 +1467,17 @@ class Session {
       socket = new this.#runtime.WebSocket(this.#client.socketUrl(this.#id), [PROTOCOL]);
     } catch (error) {
       if (this.#socket === marker) {
+        const message = "no connection could be begun";
         this.report(error instanceof SyncKairosError ? error
-          : new SyncKairosError("CONNECTION_LOST", "no connection could be begun", { retryable: true, cause: error }));
-        this.#lost(marker, 1006, "no connection could be begun");
+          : new SyncKairosError("CONNECTION_LOST", message, { retryable: true, cause: error }));
+        this.#lost(marker, 1006, message);
       }
       return;
     }
     this.#socket = socket;
-    this.#timer = this.#runtime.setTimeout(() => this.#lost(socket, 1006, "no connection in time"), CONNECT_TIMEOUT_MS);
+    this.#timer = this.#runtime.setTimeout(() => {
+      this.#lost(socket, 1006, "no connection in time");
+    }, CONNECT_TIMEOUT_MS);
     socket.onopen = () => {
       if (token !== null && this.#socket === socket) {
         this.#send({ type: "AUTH", token });
@@ -1496,7 +1519,8 @@ class Session {
       this.#attempts += 1;
       this.#setConnection(this.#known === null ? "connecting" : "reconnecting");
       if (this.#socket === null && this.#connection !== "closed" && this.#timer === null) {
-        this.#timer = this.#runtime.setTimeout(() => this.#open(), between(this.#runtime, longest / 2, longest));
+        const wait = between(this.#runtime, longest / 2, longest);
+        this.#timer = this.#runtime.setTimeout(() => this.#open(), wait);
       }
     }
   }
@@ -1561,22 +1585,23 @@ class Session {
   }
 
   #welcome() {
+    const attempt = this.#attempts;
     this.#greeted = true;
     this.#attempts = 0;
     this.#runtime.clearTimeout(this.#timer);
     this.#timer = null;
     this.#client.time.burst();
     if (this.#known !== null) {
-      this.#catchUp();
+      this.#catchUp(attempt);
     }
   }
 
   /** Asks for what was missed. The answer decides what the state that came meanwhile is good for. */
-  #catchUp() {
+  #catchUp(attempt = 0) {
     if (!this.#catchingUp) {
       this.#catchingUp = true;
       const { version, epoch } = this.#known;
-      this.#send({ type: "RECONNECT", last_known_version: version, epoch, reconnect_attempt: this.#attempts });
+      this.#send({ type: "RECONNECT", last_known_version: version, epoch, reconnect_attempt: attempt });
     }
   }
 
@@ -1676,17 +1701,23 @@ class Session {
     let state = this.#known;
     for (const command of this.#commands) {
       // A command was meant for this cycle of this participant; in any other it is over.
-      if (state.cycle_count === command.count && state.active_participant_id === command.current && command.holds(state)) {
+      if (state.cycle_count === command.count && state.active_participant_id === command.current
+        && command.holds(state)) {
         state = command.predict(state, Math.max(command.at, state.server_time_ms)) ?? state;
       }
     }
     const before = this.#shown;
-    if (before === state || (change === null && before !== null && this.#same(before, state))) {
-      return;
+    const news = before === null || change !== null || !this.#same(before, state);
+    if (news) {
+      this.#reconcile(before, state);
     }
-    this.#reconcile(before, state);
-    this.#shown = state;
-    this.#listeners.change.emit(state, change);
+    if (news || !this.pending) {
+      this.#shown = state;
+    }
+    if (news || this.pending !== this.#wasPending) {
+      this.#wasPending = this.pending;
+      this.#listeners.change.emit(this.#shown, change);
+    }
   }
 
   /** A prediction that was made anew from the same state says the same. */
@@ -1696,10 +1727,11 @@ class Session {
       && one.active_participant_id === other.active_participant_id;
   }
 
-  /** A cycle that was predicted to begin a little earlier or later than it did goes on from where it is shown. */
+  /** A cycle that was predicted to begin a little earlier or later goes on from where it is shown. */
   #reconcile(before, after) {
     const same = before !== null && before.status === "running" && after.status === "running"
-      && before.cycle_count === after.cycle_count && before.active_participant_id === after.active_participant_id;
+      && before.cycle_count === after.cycle_count
+      && before.active_participant_id === after.active_participant_id;
     let ms = this.#shiftNow();
     if (same) {
       ms += Date.parse(before.cycle_started_at) - Date.parse(after.cycle_started_at);
@@ -1766,6 +1798,7 @@ export class SyncKairos {
       ping: (t1) => this.#some((session) => session.ping(t1)),
       tell: (message) => this.#some((session) => session.tell(message)),
       ask: () => this.#askTime(),
+      watching: () => this.#sessions.size > 0,
       woke: () => this.#wake(),
       report: (error) => this.#sessions.forEach((session) => session.report(error)),
     });
@@ -1796,6 +1829,9 @@ export class SyncKairos {
     }
     return session;
   }
+
+  /** The session with this id where it is open; else null. */
+  find(id) { return this.#sessions.get(fold(id)) ?? null; }
 
   /** Creates a session from a config; its state. */
   create(config) { return this.request("POST", "/v1/sessions", config); }
@@ -1834,15 +1870,17 @@ export class SyncKairos {
       headers["content-type"] = "application/json";
     }
     const url = new URL(path.replace(/^\//, ""), this.#base);
+    const request = { method, headers, body: body && JSON.stringify(body), cache: "no-store" };
     for (let tries = 1; ; tries += 1) {
       try {
         const token = await this.token();
         if (token !== null) {
           headers.authorization = `Bearer ${token}`;
         }
-        return await this.#fetch(url, { method, headers, body: body && JSON.stringify(body), cache: "no-store" });
+        return await this.#fetch(url, request);
       } catch (error) {
-        const pause = error.retryAfterMs ?? between(this.#runtime, HTTP_BACKOFF_MS / 2, HTTP_BACKOFF_MS) * 2 ** (tries - 1);
+        const longest = HTTP_BACKOFF_MS * 2 ** (tries - 1);
+        const pause = error.retryAfterMs ?? between(this.#runtime, longest / 2, longest);
         if (!mayTryAgain(error) || tries === HTTP_TRIES || pause > LONGEST_RETRY_AFTER_MS || this.#closed) {
           throw error;
         }

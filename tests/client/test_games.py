@@ -36,7 +36,7 @@ Json = dict[str, Any]
 @pytest.mark.parametrize(("mode", "kind"), games.KINDS)
 def test_merged_state_is_what_the_service_shows_at_every_version(mode: str, kind: str) -> None:
     @settings(
-        max_examples=60 if IN_CI else 10,
+        max_examples=40 if IN_CI else 6,
         derandomize=IN_CI,
         deadline=None,
         database=None,

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import httpx
-from playwright.async_api import BrowserContext, ConsoleMessage, Page
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, WebSocket
 from websockets.asyncio.client import ClientConnection, connect
 
 PATIENCE_S = 15.0
@@ -52,12 +52,14 @@ class Visitor:
     troubles: list[str] = field(default_factory=list)
     forgiven: list[str] = field(default_factory=list)
     """Patterns of troubles that the test makes itself."""
+    sockets: list[WebSocket] = field(default_factory=list)
+    """All that their pages opened."""
 
     def __post_init__(self) -> None:
         self.context.on("weberror", lambda error: self.troubles.append(f"uncaught: {error.error}"))
         self.context.on("console", self._said)
         self.context.on("request", lambda request: self._asked(request.url))
-        self.context.on("page", lambda page: page.on("websocket", lambda socket: self._asked(socket.url)))
+        self.context.on("page", lambda page: page.on("websocket", self._connected))
 
     def _said(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning", "assert"):
@@ -68,6 +70,10 @@ class Visitor:
         parts = urlsplit(url)
         if parts.scheme not in ("data", "blob", "about") and parts.netloc not in self.hosts:
             self.troubles.append(f"a request to another host: {url}")
+
+    def _connected(self, socket: WebSocket) -> None:
+        self.sockets.append(socket)
+        self._asked(socket.url)
 
     def forgive(self, *patterns: str) -> None:
         """These troubles are what the test is about. Patterns are searched for in what was said."""

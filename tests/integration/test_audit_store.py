@@ -236,6 +236,21 @@ async def test_what_is_refused_stands_in_nobodys_way(store: Store, poison: bytes
     assert await store.count_refused() == 1
 
 
+async def test_among_many_just_those_are_refused_that_have_to_be(store: Store) -> None:
+    ids = [str(uuid.uuid4()) for _ in range(40)]
+    good = [event(session_id, version) for session_id in ids for version in range(1, 6)]
+    poison = [event(str(uuid.uuid4()), 0) for _ in range(7)]
+    states = [snapshot(session_id, 5) for session_id in ids]
+    bad_states = [snapshot(str(uuid.uuid4()), 1, tenant_id="a\0b") for _ in range(3)]
+    bodies, snapshots = [*good, *poison], [*states, *bad_states]
+    random.shuffle(bodies)
+    random.shuffle(snapshots)
+    assert await store.insert_batch(batch(*bodies, snapshots=tuple(snapshots))) == Stored(200, 0, 7)
+    assert {kept.body for kept in await store.refused()} == {*poison, *bad_states}
+    assert await store.count_live() == 40
+    assert {bytes(row[0], "utf-8") for row in await rows(store, "SELECT body FROM sync_events")} == set(good)
+
+
 async def test_a_known_event_under_an_id_in_capitals_stands_in_nobodys_way(store: Store) -> None:
     session_id = str(uuid.uuid4())
     good = [event(session_id, version) for version in (1, 2)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,12 +20,16 @@ from tests.programs import Program
 
 PAGE = Page(ROOT / "README.md")
 PATIENCE_S = 20.0
+PYTHON = shlex.join([sys.executable, "-P"])
 ESCAPES = re.compile(r"\x1b(\[[A-Z]|[0-9])|\r")
 """What the WebSocket client moves the cursor with."""
 
 
 def test_the_tour(tmp_path: Path) -> None:
-    """Every example in its order, on free ports; what the watcher prints comes in blocks of its own."""
+    """Every example in its order, on free ports; what the watcher prints comes in blocks of its own.
+
+    Its page is opened in tests/recipes/test_pages.py.
+    """
     with Program("dev", "--ephemeral", "--port", "0") as program:
         http_url, redis_url = program.ready()
         ports = {"8080": str(urlsplit(http_url).port), "6379": str(urlsplit(redis_url).port)}
@@ -36,7 +42,9 @@ def _tour(shell: Shell, ports: dict[str, str]) -> None:
     def here(text: str) -> str:
         return re.sub(r"(?<=127\.0\.0\.1:)\d+", lambda port: ports[port[0]], text)
 
-    blocks = PAGE.section("A tour in five minutes").blocks
+    titles = [section.title for section in PAGE.sections]
+    tour = PAGE.sections[titles.index("A tour in five minutes") : titles.index("Clients")]
+    blocks = [block for section in tour for block in section.blocks if block.language != "html"]
     watchers = (here(block.text) for block in blocks if ".venv/bin/websockets" in block.text)
     with _watching(shell, next(watchers)) as watcher:
         printed = ""
@@ -44,9 +52,9 @@ def _tour(shell: Shell, ports: dict[str, str]) -> None:
             text = here(block.text)
             if ".venv/bin/websockets" in text:
                 watcher.start()
-            elif block.language == "sh":
+            elif block.language in ("sh", "python"):
                 assert matches("", printed), f"the page does not show:\n{printed}"
-                printed = shell.run(text)
+                printed = shell.run(text if block.language == "sh" else f"{PYTHON} - <<'END'\n{text}\nEND")
             elif text.startswith(("Connected", "< ")):
                 watcher.shows(text)
             else:
@@ -140,3 +148,5 @@ def test_links_lead_somewhere() -> None:
     lua = Page(ROOT / "lua" / "README.md")
     assert set(re.findall(r"\]\(lua/README\.md#([^)]+)\)", PAGE.text)) <= lua.anchors()
     assert PAGE.links() <= PAGE.anchors()
+    recipes = Page(ROOT / "synckairos" / "client" / "recipes.md")
+    assert set(re.findall(r"/recipes\.md#([^)]+)\)", PAGE.text)) <= recipes.anchors()

@@ -5,13 +5,13 @@ import json
 import signal
 import subprocess
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from synckairos.processes import free_port
-from tests import live
+from tests import live, servers
 from tests.live import Service
 from tests.programs import Program, run
 from tests.proxy import Proxy
@@ -24,9 +24,16 @@ METADATA = {"title": "Club night", "names": {ANNA: "Anna", BEN: "Ben"}}
 LEFT_SCREEN, SHOWN_CURSOR = "\x1b[?1049l", "\x1b[?25h"
 
 
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[Server]:
+    """One server is enough: whoever watches does not see which kind it is."""
+    with servers.start("valkey") as started:
+        yield started
+
+
 @pytest.fixture
-async def service(server: Server) -> AsyncIterator[Service]:
-    async with live.service(live.settings(server.url)) as started:
+async def service(valkey: Server) -> AsyncIterator[Service]:
+    async with live.service(live.settings(valkey.url)) as started:
         yield started
 
 
@@ -133,8 +140,9 @@ async def test_a_connection_that_is_lost_is_told_and_caught_up_with(service: Ser
         await shows(terminal, "running", "live  ±")
         proxy.target, there = free_port(), proxy.target
         proxy.cut_all()
-        await shows(terminal, "reconnecting", "the clocks go on by themselves")
         await service.sessions.switch(session_id)
+        await until(terminal, lambda: "reconnecting  ±" in terminal.text, "the loss to be told")
+        assert "the clocks go on by themselves" in terminal.text
         proxy.target = there
         await shows(terminal, "live  ±", "Ben's turn", ">  Ben")
 
@@ -157,6 +165,17 @@ async def test_a_session_that_is_over_is_shown_as_it_ended(service: Service) -> 
         assert LEFT_SCREEN not in terminal.raw
         assert "completed" in terminal.text
         assert "Anna" in terminal.text
+
+
+async def test_a_terminal_that_cannot_draw_gets_lines(service: Service) -> None:
+    session_id = await game(service)
+    arguments = ("watch", session_id, "--url", f"http://127.0.0.1:{service.port}")
+    with Terminal(*arguments, environ={"TERM": "dumb"}) as terminal:
+        await until(terminal, lambda: "Club night: running" in terminal.text, "the first line")
+        await service.sessions.complete(session_id)
+        assert await asyncio.to_thread(terminal.ended) == 0
+        assert "session.completed" in terminal.text
+        assert "\x1b" not in terminal.raw
 
 
 async def test_a_pipe_gets_a_line_for_each_change(service: Service) -> None:

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Error, Page, async_playwright, expect
 
 from synckairos.client import SyncKairos
 from tests.e2e import browser as browsers
 from tests.e2e.browser import PATIENCE_S, Visitor
-from tests.live import Service
+from tests.live import Service, settings
+from tests.live import service as running
+from tests.pages import ROOT
+from tests.pages import Page as Markdown
 from tests.recipes.conftest import PAGE, SERVICE, block, recipe
+from tests.servers import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ELSEWHERE = "http://shop.test"
-"""The origin of one's own page."""
-CLOCKS = """<!doctype html><title>Chess</title><link rel="icon" href="data:,"><p id="one">?<p id="other">?"""
-LOT = """<!doctype html><title>Lot</title><link rel="icon" href="data:,"><p id="face">?<button disabled>Bid</button>"""
+WITHOUT_CORS = r"/v1/time\b"
+"""While there is no socket, a page asks for the time in vain."""
+
+OpenPage = Callable[[str, str], Awaitable[Page]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -35,40 +44,59 @@ async def browser() -> AsyncIterator[Browser]:
         await running.close()
 
 
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Nothing is said."""
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[str]:
+    """The origin of one's own pages, which are the files in `tmp_path`."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=tmp_path)) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def visitor(browser: Browser, service: Service) -> AsyncIterator[Visitor]:
+async def visitor(browser: Browser, service: Service, elsewhere: str) -> AsyncIterator[Visitor]:
     """Somebody with a browser, in whose pages nothing may go wrong."""
     context = await browser.new_context()
-    someone = Visitor(context, frozenset({f"127.0.0.1:{service.port}", "shop.test"}))
+    hosts = {f"127.0.0.1:{service.port}", elsewhere.removeprefix("http://")}
+    someone = Visitor(context, frozenset(hosts))
+    someone.forgive(WITHOUT_CORS)
     yield someone
     await context.close()
     someone.check()
 
 
-async def own_page(visitor: Visitor, service: Service, title: str, html: str) -> Page:
-    """A page of one's own, at an origin of its own, with the module of a recipe."""
-    module = block(title, "js").replace(SERVICE, f"http://127.0.0.1:{service.port}")
+@pytest_asyncio.fixture(loop_scope="module")
+async def own_page(visitor: Visitor, service: Service, elsewhere: str, tmp_path: Path) -> OpenPage:
+    """Opens a page of one's own that has the module of a recipe beside it."""
 
-    async def answer(route: Any) -> None:
-        if route.request.url.endswith(".js"):
-            await route.fulfill(body=module, content_type="text/javascript")
-        else:
-            await route.fulfill(body=html, content_type="text/html")
+    async def open_page(title: str, html: str) -> Page:
+        module = block(title, "js").replace(SERVICE, f"http://127.0.0.1:{service.port}")
+        (tmp_path / "recipe.js").write_text(module)
+        (tmp_path / "page.html").write_text(
+            f'<!doctype html><link rel="icon" href="data:,"><title>…</title>{html}'
+        )
+        return await visitor.open(f"{elsewhere}/page.html")
 
-    await visitor.context.route(f"{ELSEWHERE}/**", answer)
-    return await visitor.open(f"{ELSEWHERE}/")
+    return open_page
 
 
-async def test_a_page_shows_the_clocks_of_a_game(
-    visitor: Visitor, service: Service, client: SyncKairos
-) -> None:
+async def test_a_page_shows_the_clocks_of_a_game(own_page: OpenPage, client: SyncKairos) -> None:
     chess = recipe("Chess")
     async with client.session(await chess.new_game(client, "Anna", "Ben")) as session:
         white, black = (player.participant_id for player in session.state.participants)
-        page = await own_page(visitor, service, "Chess", CLOCKS)
+        page = await own_page("Chess", '<p id="one">?<p id="other">?')
         await page.evaluate(
             """async ([game, white, black]) => {
-              const { showClocks } = await import("/chess.js");
+              const { showClocks } = await import("/recipe.js");
               const element = (id) => document.getElementById(id);
               showClocks(game, { [white]: element("one"), [black]: element("other") });
             }""",
@@ -89,16 +117,14 @@ async def test_a_page_shows_the_clocks_of_a_game(
         await expect(other).to_have_text("0:00")
 
 
-async def test_a_page_shows_a_lot_and_that_it_was_prolonged(
-    visitor: Visitor, service: Service, client: SyncKairos
-) -> None:
+async def test_a_page_shows_a_lot_and_that_it_was_prolonged(own_page: OpenPage, client: SyncKairos) -> None:
     auction = recipe("Auction")
     async with client.session(await auction.new_lot(client, "A chair")) as session:
         lot = auction.Lot(client, session)
-        page = await own_page(visitor, service, "Auction", LOT)
+        page = await own_page("Auction", '<p id="face">?<p><button disabled>Bid</button>')
         await page.evaluate(
             """async (id) => {
-              const { showLot } = await import("/auction.js");
+              const { showLot } = await import("/recipe.js");
               const [face, button] = [document.getElementById("face"), document.querySelector("button")];
               showLot(id, face, button, (ms) => { document.title = `+${ms}`; });
             }""",
@@ -117,6 +143,88 @@ async def test_a_page_shows_a_lot_and_that_it_was_prolonged(
         await session.set(None, 50)
         await expect(face).to_have_text("0.0")
         await expect(button).to_be_disabled()
+
+
+@pytest.fixture
+def tour_page(service: Service, elsewhere: str, tmp_path: Path) -> Callable[[str], str]:
+    """Where README.md's page is, by what its origin is to be."""
+    (text,) = (each.text for each in Markdown(ROOT / "README.md").blocks if each.language == "html")
+    assert len(text.splitlines()) <= 25
+    file = tmp_path / "clocks.html"
+    file.write_text(text.replace(SERVICE, f"http://127.0.0.1:{service.port}"))
+    return lambda origin: file.as_uri() if origin == "a file" else f"{elsewhere}/{file.name}"
+
+
+@pytest.mark.parametrize("origin", ["a file", "another server"])
+async def test_the_page_of_the_tour_shows_two_clocks_that_are_tapped(
+    visitor: Visitor, service: Service, client: SyncKairos, tour_page: Callable[[str], str], origin: str
+) -> None:
+    """The one in README.md; no setting has to be made for it."""
+    where = tour_page(origin)
+    visitor.forgive("favicon.ico", "file:///")
+    chess = recipe("Chess")
+    async with client.session(await chess.new_game(client, "Anna", "Ben")) as session:
+        await session.start()
+        one, other = [await visitor.open(f"{where}#{session.id}") for _ in range(2)]
+        for page in (one, other):
+            await expect(page.locator("button")).to_have_text([re.compile(r"^1[78]\d\.\d$")] * 2)
+            await expect(page.locator("button.running")).to_have_count(1)
+            await expect(page.locator("button").first).to_have_class("running")
+        await one.locator("button").last.click()  # out of turn
+        await one.locator("button").first.click()
+        for page in (one, other):
+            await expect(page.locator("button").last).to_have_class("running")
+        assert session.state.cycle_count == 1
+        await other.locator("button").last.click()
+        for page in (one, other):
+            await expect(page.locator("button").first).to_have_class("running")
+        assert [change.event for change in await session.events(2)] == ["cycle.switched"] * 2
+
+
+async def test_the_first_clicks_of_the_readme_make_clocks_run(
+    visitor: Visitor, service: Service, client: SyncKairos
+) -> None:
+    visitor.forgive("503")  # without a database there is no list of sessions
+    intro = Markdown(ROOT / "README.md").text.partition("\n## ")[0]
+    names = re.findall("\u201c([^\u201d]+)\u201d", intro.replace("\n", " "))
+    assert len(names) == 3
+    page = await visitor.open(f"http://127.0.0.1:{service.port}/")
+    for name in names:
+        await page.get_by_role("link", name=name).or_(page.get_by_role("button", name=name)).first.click()
+    await page.wait_for_url("**/s/*")
+    session_id = page.url.rpartition("/")[2]
+    await page.locator(".clock button").first.click()
+    await expect(page.locator('#app[data-status="running"]')).to_be_visible()
+    assert (await client.get(session_id)).status == "running"
+
+
+CALLS = """async (service) => {
+  const { SyncKairos } = await import(`${service}/synckairos.js`);
+  const client = new SyncKairos();
+  const participants = [{ participant_id: "10000000-0000-4000-8000-000000000000" }];
+  const { session_id } = await client.create({ preset: "exam", participants });
+  await client.session(session_id).start();
+  return session_id;
+}"""
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_pages_of_other_origins_make_calls_where_the_settings_say_so(
+    visitor: Visitor, valkey: Server, elsewhere: str, tmp_path: Path, allowed: bool
+) -> None:
+    (tmp_path / "page.html").write_text('<!doctype html><link rel="icon" href="data:,"><title>A shop</title>')
+    origin = elsewhere if allowed else "https://shop.example"
+    chosen = settings(valkey.url, ENABLE_CORS="true", ALLOWED_ORIGINS=origin)
+    async with running(chosen) as service:
+        visitor.hosts |= {f"127.0.0.1:{service.port}"}
+        page = await visitor.open(f"{elsewhere}/page.html")
+        call = page.evaluate(CALLS, f"http://127.0.0.1:{service.port}")
+        if allowed:
+            assert (await service.sessions.get(await call)).status == "running"
+        else:
+            visitor.forgive("CORS policy", "ERR_FAILED")
+            with pytest.raises(Error, match=r"CONNECTION|NETWORK|reached"):
+                await call
 
 
 async def create(client: SyncKairos, title: str) -> str:
@@ -141,12 +249,12 @@ async def create(client: SyncKairos, title: str) -> str:
 
 
 SHOWN = {
-    "Chess": ("clock", ["Anna – Ben", "Anna", "Ben"]),
+    "Chess": ("clock", ["Anna", "Ben"]),
     "Quiz": ("countdown", ["Capitals", "Question 1", "Question 2"]),
     "Auction": ("countdown", ["A chair"]),
-    "Team contest": ("board", ["Relay", "Red", "Rosa", "Blue", "Bea", "3 ×"]),
+    "Team contest": ("board", ["Relay", "Red", "Rosa", "Blue", "Bea", "then 3"]),
     "Exam": ("countdown", ["Maths: Anna"]),
-    "Meeting": ("board", ["Board", "Budget", "Dates", "20:00", "5:00"]),
+    "Meeting": ("board", ["Board", "Budget", "Dates", "5:00"]),
     "Speedrun": ("stopwatch", ["Dungeon", "Lap"]),
 }
 
@@ -165,6 +273,25 @@ async def test_the_console_shows_what_the_recipe_made(
         await expect(page.locator("#app").get_by_text(text).locator("visible=true").first).to_be_visible()
 
 
+async def test_a_link_for_one_player_presses_that_clock_and_no_other(
+    visitor: Visitor, service: Service, client: SyncKairos
+) -> None:
+    async with client.session(await create(client, "Chess")) as session:
+        white, black = (player.participant_id for player in session.state.participants)
+        await session.start()
+        page = await visitor.open(f"http://127.0.0.1:{service.port}/s/{session.id}?view=clock&as={black}")
+        halves = page.locator(".half")
+        await expect(halves).to_have_count(2)
+        await page.locator(f'.half[data-owner="{white}"]').click()
+        await session.switch(current=white)
+        await expect(page.get_by_role("button", name="Ben, on the move")).to_be_enabled()
+        await page.locator(f'.half[data-owner="{black}"]').click()
+        async with asyncio.timeout(PATIENCE_S):
+            while session.state.active_participant_id != white:
+                await asyncio.sleep(0.01)
+        assert session.state.cycle_count == 2
+
+
 async def test_an_item_that_runs_over_is_shown_below_zero(
     visitor: Visitor, service: Service, client: SyncKairos
 ) -> None:
@@ -172,4 +299,6 @@ async def test_an_item_that_runs_over_is_shown_below_zero(
         await session.start()
         await session.set(session.state.active_participant_id, 0)
         page = await visitor.open(f"http://127.0.0.1:{service.port}/s/{session.id}?view=countdown")
-        await expect(page.get_by_text(re.compile("−0:0[1-9]")).first).to_be_visible(timeout=1000 * PATIENCE_S)
+        await expect(page.get_by_text(re.compile("\u22120:\\d\\d")).first).to_be_visible(
+            timeout=1000 * PATIENCE_S
+        )

@@ -6,6 +6,7 @@ import importlib.metadata
 import resource
 import socket
 import ssl
+import sys
 import threading
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from synckairos.doctor import cli, configured, findings, machine
 from synckairos.doctor.configured import masked
 from synckairos.doctor.findings import Area, Finding, Report
 from synckairos.doctor.trouble import network_trouble, redis_trouble, release, why
+from synckairos.processes import free_port
 
 
 @pytest.mark.parametrize(
@@ -210,6 +212,17 @@ def test_the_end_does_not_wait_for_a_thread_that_stands_still() -> None:
         assert asyncio.run(ask()) == "gave up"  # would never end if it waited
     finally:
         held.set()
+
+
+def test_where_a_package_is_missing_all_else_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    import synckairos.doctor
+
+    monkeypatch.delitem(sys.modules, "synckairos.doctor.archive", raising=False)
+    monkeypatch.delattr(synckairos.doctor, "archive", raising=False)
+    monkeypatch.setitem(sys.modules, "rq", None)
+    report = cli.diagnose({"PORT": "0", "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}, None, [])
+    assert "Redis" in {finding.area for finding in report.checks}
+    assert any("rq" in finding.message for finding in report.checks if finding.area == "Doctor")
 
 
 def caused(by: BaseException) -> BaseException:

@@ -1,14 +1,16 @@
 // What a clock face shows under every control, at any moment of the running cycle, idle and paused.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { adopt, clockAt, elapsedAt, predictSwitch, remainingAt, stateAt } from "../../synckairos/web/synckairos.js";
+import { adopt, clockAt, elapsedAt, predictSwitch, remainingAt,
+  stateAt } from "../../synckairos/web/synckairos.js";
 import { ANNA, BEN, game } from "./world.mjs";
 
 const START = Date.parse(game().cycle_started_at);
 const TEAM = "b0000000-0000-4000-8000-000000000000";
 
 /**
- * A running game under this control: Anna is on, with a bank and what her clock keeps; `beside` is what her budget
+ * A running game under this control: Anna is on, with a bank and what her clock keeps; `beside` is what her
+ * budget
  * has beside the bank.
  */
 function under(control, { bank = 60_000, clock = {}, beside = 0, ...changes } = {}) {
@@ -16,7 +18,8 @@ function under(control, { bank = 60_000, clock = {}, beside = 0, ...changes } = 
   const left = control.kind === "none" ? null : bank + beside;
   const state = game({ time_control: control, ...changes });
   state.participants.forEach((player) => {
-    Object.assign(player, { total_time_ms: left === null ? null : bank, time_remaining_ms: left, clock: { ...clock } });
+    Object.assign(player,
+      { total_time_ms: left === null ? null : bank, time_remaining_ms: left, clock: { ...clock } });
   });
   state.time_remaining_ms = left;
   state.deadline_ms = left === null ? null : START + left + overtime;
@@ -31,14 +34,17 @@ function face(state, passed, ...names) {
 
 test("sudden death runs down to zero and stays there", () => {
   const state = under({ kind: "fischer" });
-  assert.deepEqual(face(state, 0, "kind", "running", "expired", "mainMs", "remainingMs"), ["fischer", true, false, 60_000, 60_000]);
-  assert.deepEqual(face(state, 12_345.5, "mainMs", "remainingMs", "elapsedMs"), [47_654.5, 47_654.5, 12_345.5]);
+  assert.deepEqual(face(state, 0, "kind", "running", "expired", "mainMs", "remainingMs"),
+    ["fischer", true, false, 60_000, 60_000]);
+  assert.deepEqual(face(state, 12_345.5, "mainMs", "remainingMs", "elapsedMs"),
+    [47_654.5, 47_654.5, 12_345.5]);
   assert.deepEqual(face(state, 70_000, "mainMs", "remainingMs"), [0, 0]);
 });
 
 test("what a control does not have is null", () => {
   const shown = clockAt(under({ kind: "bronstein", delay_ms: 5_000 }), START, ANNA);
-  for (const name of ["delayMs", "periodsLeft", "periodMs", "periodRemainingMs", "blockRemainingMs", "movesLeft", "stage", "overtimeMs"]) {
+  for (const name of ["delayMs", "periodsLeft", "periodMs", "periodRemainingMs", "blockRemainingMs",
+    "movesLeft", "stage", "overtimeMs"]) {
     assert.equal(shown[name], null, name);
   }
 });
@@ -109,9 +115,11 @@ test("stages show the kind that holds and the moves to the next one", () => {
   const names = ["kind", "stage", "movesLeft", "mainMs", "delayMs", "periodsLeft"];
   assert.deepEqual(face(under(control, { clock: { stage: 0, moves_left: 2 } }), 1_000, ...names),
     ["fischer", 0, 2, 59_000, null, null]);
-  assert.deepEqual(face(under(control, { clock: { stage: 1, moves_left: 1 }, beside: 5_000 }), 1_000, ...names),
+  assert.deepEqual(face(under(control, { clock: { stage: 1, moves_left: 1 }, beside: 5_000 }), 1_000,
+    ...names),
     ["delay", 1, 1, 60_000, 4_000, null]);
-  assert.deepEqual(face(under(control, { clock: { stage: 2, periods_left: 2 }, beside: 20_000 }), 61_000, ...names),
+  assert.deepEqual(face(under(control, { clock: { stage: 2, periods_left: 2 }, beside: 20_000 }), 61_000,
+    ...names),
     ["byoyomi", 2, null, 0, null, 2]);
 });
 
@@ -119,12 +127,14 @@ test("waiting clock of an hourglass grows only at the switch", () => {
   const state = under({ kind: "hourglass" });
   assert.equal(clockAt(state, START + 10_000, BEN).mainMs, 60_000);
   const after = predictSwitch(state, START + 10_000);
-  assert.deepEqual([clockAt(after, START + 10_000, ANNA).mainMs, clockAt(after, START + 10_000, BEN).mainMs], [50_000, 70_000]);
+  assert.deepEqual([clockAt(after, START + 10_000, ANNA).mainMs, clockAt(after, START + 10_000, BEN).mainMs],
+    [50_000, 70_000]);
 });
 
 test("clock without end counts up", () => {
   const state = under({ kind: "none" });
-  assert.deepEqual(face(state, 5_000, "kind", "remainingMs", "mainMs", "elapsedMs", "running"), ["none", null, null, 5_000, true]);
+  assert.deepEqual(face(state, 5_000, "kind", "remainingMs", "mainMs", "elapsedMs", "running"),
+    ["none", null, null, 5_000, true]);
   assert.equal(remainingAt(state, START + 5_000, ANNA), null);
 });
 
@@ -138,19 +148,22 @@ test("own control of a participant counts before the session's", () => {
 test("clock that stands at zero is not running and has expired", () => {
   const state = under({ kind: "fischer" }, { action_on_timeout: { type: "notify" } });
   const player = { ...state.participants[0], total_time_ms: 0, time_remaining_ms: 0, has_expired: true };
-  const standing = adopt({ ...state, participants: [player, state.participants[1]], deadline_ms: null, time_remaining_ms: 0 });
+  const standing = adopt({ ...state, participants: [player, state.participants[1]], deadline_ms: null,
+    time_remaining_ms: 0 });
   assert.deepEqual(face(standing, 5_000, "mainMs", "running", "expired"), [0, false, true]);
 });
 
 test("paused clock stands as it was", () => {
   const running = stateAt(under({ kind: "delay", delay_ms: 5_000 }, { beside: 5_000 }), START + 8_000);
   const paused = adopt({ ...running, status: "paused", cycle_started_at: null, deadline_ms: null });
-  assert.deepEqual(face(paused, 100_000, "delayMs", "mainMs", "elapsedMs", "running"), [0, 57_000, 8_000, false]);
+  assert.deepEqual(face(paused, 100_000, "delayMs", "mainMs", "elapsedMs", "running"),
+    [0, 57_000, 8_000, false]);
 });
 
 const shared = (changes) => {
   const state = game(changes);
-  state.participants.forEach((one) => Object.assign(one, { total_time_ms: null, time_remaining_ms: null, clock: null }));
+  state.participants.forEach((one) => Object.assign(one,
+    { total_time_ms: null, time_remaining_ms: null, clock: null }));
   return state;
 };
 
@@ -164,33 +177,41 @@ test("session's own clock is the countdown of everybody", () => {
 });
 
 test("countdown of a session or a cycle is shown before its start", () => {
-  const pending = { status: "pending", cycle_started_at: null, deadline_ms: null, time_remaining_ms: null, cycle_elapsed_ms: null };
+  const pending = { status: "pending", cycle_started_at: null, deadline_ms: null, time_remaining_ms: null,
+    cycle_elapsed_ms: null };
   assert.equal(clockAt(adopt(shared({ sync_mode: "global", ...pending })), START).mainMs, 1_200_000);
-  assert.equal(remainingAt(adopt(shared({ sync_mode: "per_cycle", time_per_cycle_ms: 30_000, ...pending })), START), 30_000);
-  const both = shared({ sync_mode: "global", time_per_cycle_ms: 30_000, total_remaining_ms: 20_000, ...pending });
+  assert.equal(remainingAt(adopt(shared({ sync_mode: "per_cycle", time_per_cycle_ms: 30_000, ...pending })),
+    START), 30_000);
+  const both = shared({ sync_mode: "global", time_per_cycle_ms: 30_000, total_remaining_ms: 20_000,
+    ...pending });
   assert.equal(remainingAt(adopt(both), START), 20_000);
 });
 
 test("total beside the cycles runs down with them and ends the cycle with it", () => {
-  const state = adopt(shared({ sync_mode: "global", time_per_cycle_ms: 30_000, total_time_ms: 40_000, total_remaining_ms: 40_000,
+  const state = adopt(shared({ sync_mode: "global", time_per_cycle_ms: 30_000, total_time_ms: 40_000,
+    total_remaining_ms: 40_000,
     time_remaining_ms: 30_000, deadline_ms: START + 30_000 }));
   const second = predictSwitch(state, START + 20_000);
-  assert.deepEqual([second.total_remaining_ms, second.time_remaining_ms, second.deadline_ms], [20_000, 20_000, START + 40_000]);
+  assert.deepEqual([second.total_remaining_ms, second.time_remaining_ms, second.deadline_ms],
+    [20_000, 20_000, START + 40_000]);
   assert.equal(stateAt(second, START + 25_000).total_remaining_ms, 15_000);
   assert.equal(clockAt(second, START + 25_000).mainMs, 15_000);
 });
 
 test("stopwatch counts the session and everybody's own time", () => {
-  const state = adopt(shared({ sync_mode: "count_up", time_used_ms: 7_000, deadline_ms: null, time_remaining_ms: null }));
+  const state = adopt(shared({ sync_mode: "count_up", time_used_ms: 7_000, deadline_ms: null,
+    time_remaining_ms: null }));
   assert.equal(elapsedAt(state, START + 1_000), 8_000);
   const own = clockAt(state, START + 1_000, ANNA);
   assert.deepEqual([own.kind, own.elapsedMs, own.running, own.mainMs], ["count_up", 1_000, true, null]);
-  assert.deepEqual([clockAt(state, START + 1_000).elapsedMs, clockAt(state, START + 1_000, BEN).running], [8_000, false]);
+  assert.deepEqual([clockAt(state, START + 1_000).elapsedMs, clockAt(state, START + 1_000, BEN).running],
+    [8_000, false]);
 });
 
 test("team shows one clock and its members none", () => {
   const state = shared({ sync_mode: "per_group", active_group_id: TEAM });
-  state.groups = [{ total_time_ms: 600_000, time_used_ms: 0, time_remaining_ms: 600_000, cycle_count: 0, is_active: true,
+  state.groups = [{ total_time_ms: 600_000, time_used_ms: 0, time_remaining_ms: 600_000, cycle_count: 0,
+    is_active: true,
     has_expired: false, clock: {}, group_id: TEAM, time_control: null }];
   const adopted = adopt(state);
   assert.equal(clockAt(adopted, START + 1_000, TEAM).mainMs, 599_000);
@@ -202,9 +223,11 @@ test("team shows one clock and its members none", () => {
 test("member whose turn it is in a team is found though nobody saw the team's last turn", () => {
   const state = shared({ sync_mode: "per_group", active_group_id: TEAM });
   const other = "b0000000-0000-4000-8000-000000000001";
-  const team = (id, active) => ({ total_time_ms: 600_000, time_used_ms: 0, time_remaining_ms: 600_000, cycle_count: 1,
+  const team = (id,
+    active) => ({ total_time_ms: 600_000, time_used_ms: 0, time_remaining_ms: 600_000, cycle_count: 1,
     is_active: active, has_expired: false, clock: {}, group_id: id, time_control: null });
-  const member = (id, index, group, count) => ({ ...state.participants[0], participant_id: id, participant_index: index,
+  const member = (id, index, group,
+    count) => ({ ...state.participants[0], participant_id: id, participant_index: index,
     group_id: group, cycle_count: count, is_active: id === ANNA });
   const people = ["1", "2"].map((digit) => `c0000000-0000-4000-8000-00000000000${digit}`);
   const adopted = adopt({ ...state, groups: [team(TEAM, true), team(other, false)], participants: [

@@ -5,7 +5,8 @@ import { SyncKairosError } from "../../synckairos/web/synckairos.js";
 import { ANNA, game, ID, World } from "./world.mjs";
 
 const GROUP = "b0000000-0000-4000-8000-000000000000";
-const failure = (code, more = {}) => ({ error: { code, message: "no", retryable: false, context: {}, ...more } });
+const failure = (code,
+  more = {}) => ({ error: { code, message: "no", retryable: false, context: {}, ...more } });
 
 function begin(answers = [], options = {}) {
   const world = new World();
@@ -37,7 +38,8 @@ test("token, body, condition and key are sent as the service reads them", async 
   assert.deepEqual(post.body, { a: 1 });
   assert.deepEqual(post.headers, { accept: "application/json", authorization: "Bearer secret",
     "content-type": "application/json", "idempotency-key": "k", "if-match": '"7"' });
-  assert.deepEqual(get.headers, { accept: "application/json", authorization: "Bearer secret", "if-match": '"7@1"' });
+  assert.deepEqual(get.headers,
+    { accept: "application/json", authorization: "Bearer secret", "if-match": '"7@1"' });
 });
 
 test("service below a path is found there", async () => {
@@ -66,14 +68,16 @@ test("each call has a key of its own", async () => {
 });
 
 test("service that is busy is asked again when it says", async () => {
-  const busy = { status: 503, json: failure("STORAGE_UNAVAILABLE", { retryable: true }), headers: { "retry-after": "2" } };
+  const busy = { status: 503, json: failure("STORAGE_UNAVAILABLE", { retryable: true }),
+    headers: { "retry-after": "2" } };
   const { world, client } = begin([busy, { json: { data: 1 } }]);
   assert.equal((await after(world, 5_000, client.create({}))).value, 1);
   assert.equal(world.requests[1].at - world.requests[0].at, 2_040);
 });
 
 test("service that is busy for long is not waited for", async () => {
-  const busy = { status: 429, json: failure("RATE_LIMIT_EXCEEDED", { retryable: true }), headers: { "retry-after": "60" } };
+  const busy = { status: 429, json: failure("RATE_LIMIT_EXCEEDED", { retryable: true }),
+    headers: { "retry-after": "60" } };
   const { world, client } = begin([busy]);
   const { error } = await after(world, 100, client.create({}));
   assert.deepEqual([error.code, error.status, error.retryAfterMs], ["RATE_LIMIT_EXCEEDED", 429, 60_000]);
@@ -98,7 +102,8 @@ test("refusal is not tried again and says everything", async () => {
 });
 
 test("call that met another version is not tried again, though it is called retryable", async () => {
-  const { world, client } = begin([{ status: 409, json: failure("CONCURRENT_MODIFICATION", { retryable: true }) }]);
+  const { world,
+    client } = begin([{ status: 409, json: failure("CONCURRENT_MODIFICATION", { retryable: true }) }]);
   const { error } = await after(world, 60_000, client.create({}));
   assert.equal(error.code, "CONCURRENT_MODIFICATION");
   assert.equal(world.requests.length, 1);
@@ -135,8 +140,10 @@ test("list asks for what was given", async () => {
 
 test("commands of a session go where the service takes them", async () => {
   const world = new World();
-  world.service.state = world.service.state.participants && (await import("../../synckairos/web/synckairos.js"))
-    .adopt(game({ groups: [{ total_time_ms: null, time_used_ms: 0, time_remaining_ms: null, cycle_count: 0, is_active: false,
+  world.service.state = world.service.state.participants
+    && (await import("../../synckairos/web/synckairos.js"))
+    .adopt(game({ groups: [{ total_time_ms: null, time_used_ms: 0, time_remaining_ms: null, cycle_count: 0,
+      is_active: false,
       has_expired: false, clock: null, group_id: GROUP, time_control: null }] }));
   const session = world.client().session(ID);
   await world.pass(1_000);

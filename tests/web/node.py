@@ -23,7 +23,10 @@ class Helper:
 
     def __init__(self, name: str, *arguments: str) -> None:
         self._process = subprocess.Popen(
-            [program(), str(HERE / name), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [program(), str(HERE / name), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def ask(self, question: Any) -> Any:

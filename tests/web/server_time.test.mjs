@@ -76,7 +76,8 @@ test("messages stay far below the limit in every minute", async () => {
     }
     await world.pass(500);
   }
-  const busiest = Math.max(...times.map((from) => times.filter((time) => time >= from && time < from + 60_000).length));
+  const busiest = Math.max(...times.map((from) => times.filter((time) => time >= from
+    && time < from + 60_000).length));
   assert.ok(busiest < 85, `${busiest} in a minute`);
 });
 

@@ -35,7 +35,8 @@ test("session becomes live with its first state", async () => {
 
 test("token is the first message of each socket", async () => {
   let tokens = 0;
-  const { world } = await playing({ token: async () => `token ${++tokens}` }, ({ service }) => { service.wantsToken = true; });
+  const { world } = await playing({ token: async () => `token ${++tokens}` },
+    ({ service }) => { service.wantsToken = true; });
   assert.deepEqual(world.socket.sent[0], { v: 1, type: "AUTH", token: "token 1" });
   assert.equal(world.socket.sent[1].type, "PING");
   world.socket.drop(1006);
@@ -65,7 +66,8 @@ test("state is frozen through and through", async () => {
 });
 
 test("session that does not exist is not asked for again", async () => {
-  const { world, session } = await playing({}, ({ service }) => { service.closeWith = [4404, "there is no such session"]; });
+  const { world, session } = await playing({},
+    ({ service }) => { service.closeWith = [4404, "there is no such session"]; });
   await assert.rejects(session.ready, code("SESSION_NOT_FOUND"));
   await world.pass(100_000);
   assert.equal(world.sockets.length, 1);
@@ -224,8 +226,10 @@ test("after a reconnect what was missed comes event by event", async () => {
   service.happen("session.paused");
   service.happen("session.resumed");
   await world.pass(2_000);
-  assert.deepEqual(world.kinds("RECONNECT").map(({ last_known_version, epoch }) => [last_known_version, epoch]), [[2, "1"]]);
+  assert.deepEqual(world.kinds("RECONNECT").map(({ last_known_version, epoch }) => [last_known_version,
+    epoch]), [[2, "1"]]);
   assert.deepEqual(seen, [[3, "session.paused"], [4, "session.resumed"]]);
+  assert.equal(world.kinds("RECONNECT")[0].reconnect_attempt, 1);
 });
 
 test("gap is filled on the same socket, asked for once", async () => {
@@ -311,7 +315,8 @@ test("deleted session is told and not asked for again", async () => {
   session.onChange((state, change) => seen.push([state.version, change.type]));
   const pending = session.switch();
   service.deaf = true;
-  world.socket.receive({ type: "SESSION_DELETED", session_id: ID, version: 3, epoch: "1", payload: { reason: "deleted" } });
+  world.socket.receive({ type: "SESSION_DELETED", session_id: ID, version: 3, epoch: "1",
+    payload: { reason: "deleted" } });
   await assert.rejects(Promise.all([pending, world.pass(100_000)]), code("SESSION_NOT_FOUND"));
   assert.equal(session.closeReason.context.reason, "deleted");
   assert.equal(world.sockets.length, 1);

@@ -17,7 +17,8 @@ function run(trace) {
       const [local] = numbers;
       const now = clock.now(local);
       const estimate = filter.estimate(local);
-      shown.push(now === null ? null : [now, estimate === null ? null : estimate.uncertainty + clock.gap(local)]);
+      shown.push(now === null ? null
+        : [now, estimate === null ? null : estimate.uncertainty + clock.gap(local)]);
     }
   }
   return shown;

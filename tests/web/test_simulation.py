@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -85,7 +86,7 @@ def test_both_clients_show_the_same_time(network: Network, javascript: Helper) -
 
 
 def test_client_is_closer_than_the_median_of_five_samples(lines: list[Line]) -> None:
-    print("\n" + simulation.table(lines))
+    sys.stdout.write(f"\n{simulation.table(lines)}\n")
     assert sum(line.ours[0] for line in lines) < sum(line.median[0] for line in lines)
     assert sum(line.ours[1] for line in lines) < sum(line.median[1] for line in lines)
     worse = [line.network for line in lines if line.ours[0] > line.median[0] + 0.1]

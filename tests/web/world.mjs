@@ -11,13 +11,15 @@ const START_MS = 1_800_000_000_000;
 export function game(changes = {}) {
   const player = (id, index, active) => ({
     total_time_ms: 600_000, time_used_ms: 0, time_remaining_ms: 600_000, cycle_count: 0, is_active: active,
-    has_expired: false, clock: {}, participant_id: id, group_id: null, participant_index: index, time_control: null,
+    has_expired: false, clock: {}, participant_id: id, group_id: null, participant_index: index,
+      time_control: null,
   });
   const iso = new Date(START_MS).toISOString();
   return {
     session_id: ID, status: "running", version: 2, epoch: "1", schema: 1,
     participants: [player(ANNA, 0, true), player(BEN, 1, false)], groups: [],
-    active_participant_id: ANNA, active_group_id: null, total_time_ms: 1_200_000, sync_mode: "per_participant",
+    active_participant_id: ANNA, active_group_id: null, total_time_ms: 1_200_000,
+      sync_mode: "per_participant",
     time_per_cycle_ms: null, increment_ms: 0, max_time_ms: null, time_control: { kind: "fischer" },
     lag_compensation: false, auto_advance: false, action_on_timeout: { type: "end_session" }, warnings_ms: [],
     max_pause_ms: null, players_may_pause: false, metadata: {}, time_used_ms: 0, time_remaining_ms: 600_000,
@@ -221,12 +223,14 @@ class Service {
     });
   }
 
-  #payload({ status, active_participant_id, active_group_id, cycle_started_at, deadline_ms, cycle_count }, more = {}) {
+  #payload({ status, active_participant_id, active_group_id, cycle_started_at, deadline_ms, cycle_count },
+    more = {}) {
     const time_remaining_ms = deadline_ms === null ? this.state.time_remaining_ms
       : deadline_ms - Math.floor(this.world.serverTime);
     return {
       event: "time.warning", reason: "auto", status, active_participant_id, active_group_id, cycle_started_at,
-      deadline_ms, time_remaining_ms, cycle_count, participants: [], groups: [], actor: null, trace: null, ...more,
+      deadline_ms, time_remaining_ms, cycle_count, participants: [], groups: [], actor: null, trace: null,
+        ...more,
     };
   }
 
@@ -247,7 +251,8 @@ class Service {
       payload.time_remaining_ms = payload.deadline_ms - now;
     }
     const version = this.state.version + 1;
-    const event = { v: 1, type, session_id: ID, version, epoch: this.state.epoch, server_time_ms: now, payload };
+    const event = { v: 1, type, session_id: ID, version, epoch: this.state.epoch, server_time_ms: now,
+      payload };
     this.state = merge(this.state, event);
     this.log.push(event);
     return event;
@@ -270,7 +275,8 @@ class Service {
         }
         break;
       case "PING":
-        answer({ type: "PONG", t1: message.t1, t2: Math.floor(this.world.serverTime), t3: Math.floor(this.world.serverTime) });
+        answer({ type: "PONG", t1: message.t1, t2: Math.floor(this.world.serverTime),
+          t3: Math.floor(this.world.serverTime) });
         break;
       case "RECONNECT":
         if (this.reconnect !== null) {
@@ -293,7 +299,8 @@ class Service {
 
   #command(socket, message, answer) {
     const { request_id, type, current_participant_id: current } = message;
-    const refuse = (error) => answer({ type: "ERROR", request_id, error: { retryable: false, context: {}, ...error } });
+    const refuse = (error) => answer({ type: "ERROR", request_id,
+      error: { retryable: false, context: {}, ...error } });
     if (this.refuse !== null) {
       refuse(this.refuse);
       return;
@@ -324,7 +331,8 @@ class Service {
   async http(url, { method, headers = {}, body, signal }) {
     const { world } = this;
     const path = new URL(url).pathname + new URL(url).search;
-    const request = { method, path, headers, body: body === undefined ? undefined : JSON.parse(body), at: world.at };
+    const request = { method, path, headers, body: body === undefined ? undefined : JSON.parse(body),
+      at: world.at };
     world.requests.push(request);
     const wait = (ms) => new Promise((resolve, reject) => {
       world.after(ms, resolve);
@@ -344,7 +352,8 @@ class Service {
       throw new TypeError("fetch failed");
     }
     const { status = 200, json, text, headers: more = {} } = planned
-      ?? { json: path === "/v1/time" ? { timestamp_ms: receive_ms, receive_ms, transmit_ms: receive_ms } : { data: { path } } };
+      ?? { json: path === "/v1/time" ? { timestamp_ms: receive_ms, receive_ms, transmit_ms: receive_ms }
+        : { data: { path } } };
     return new Response(status === 204 ? null : text ?? JSON.stringify(json), { status, headers: more });
   }
 }

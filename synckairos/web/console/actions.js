@@ -1,6 +1,17 @@
 // What people do to a session from its page, and the words for it when the service refuses.
 
-import { confirmDialog, errorText, h, newId, openDialog, button, fill, askForToken, setText, toast } from "./ui.js";
+import {
+  confirmDialog,
+  errorText,
+  h,
+  newId,
+  openDialog,
+  button,
+  fill,
+  askForToken,
+  setText,
+  toast,
+} from "./ui.js";
 import { STATUSES } from "./names.js";
 import { formatClock, formatDuration, parseDuration } from "./time.js";
 
@@ -14,8 +25,12 @@ export const isOver = (state) => !LIVE.has(state.status);
 
 /** Whether `Next` has a meaning: somebody else, or a new cycle of the same one. */
 export function hasNext(state) {
-  return state.participants.length > 1 || state.sync_mode === "count_up" || state.sync_mode === "per_cycle"
-    || state.time_per_cycle_ms !== null;
+  return (
+    state.participants.length > 1 ||
+    state.sync_mode === "count_up" ||
+    state.sync_mode === "per_cycle" ||
+    state.time_per_cycle_ms !== null
+  );
 }
 
 /** Whether clocks belong to participants or teams, and not to the session or the cycle. */
@@ -48,14 +63,20 @@ export function explain(error, { state, people }) {
     }
     case "CONCURRENT_MODIFICATION": {
       const actual = context.actual_participant_id;
-      return actual && people ? `Somebody was faster: it is the turn of ${people.name(actual)}.` : errorText(error);
+      return actual && people
+        ? `Somebody was faster: it is the turn of ${people.name(actual)}.`
+        : errorText(error);
     }
-    case "PARTICIPANT_EXPIRED": return "That is not possible: this clock has run out. Give it time first.";
-    case "PARTICIPANT_NOT_FOUND": return "That participant is not in the session any more.";
+    case "PARTICIPANT_EXPIRED":
+      return "That is not possible: this clock has run out. Give it time first.";
+    case "PARTICIPANT_NOT_FOUND":
+      return "That participant is not in the session any more.";
     case "VALIDATION_ERROR":
-      if (error.details?.length) return `${error.details.map((each) => `${each.field}: ${each.message}`).join("; ")}.`;
+      if (error.details?.length)
+        return `${error.details.map((each) => `${each.field}: ${each.message}`).join("; ")}.`;
       return errorText(error);
-    default: return errorText(error);
+    default:
+      return errorText(error);
   }
 }
 
@@ -210,20 +231,35 @@ export class Actions {
     const whoId = newId("who");
     const now = h("output", { class: "digits time-now" });
     const problem = h("p", { class: "problem", id: newId("problem"), role: "status" });
-    const who = h("select", { class: "select", id: whoId, onchange: () => show() },
-      owners.map((each) => h("option", { value: each.id, selected: each.id === first }, each.name)));
+    const who = h(
+      "select",
+      { class: "select", id: whoId, onchange: () => show() },
+      owners.map((each) => h("option", { value: each.id, selected: each.id === first }, each.name)),
+    );
     const amount = h("input", {
-      class: "input", id: amountId, autocomplete: "off", inputmode: "text", placeholder: "1:30 or 90 s", "aria-describedby": problem.id,
+      class: "input",
+      id: amountId,
+      autocomplete: "off",
+      inputmode: "text",
+      placeholder: "1:30 or 90 s",
+      "aria-describedby": problem.id,
     });
     const reason = h("input", { class: "input", id: reasonId, maxlength: "200", autocomplete: "off" });
     const owner = () => (mine ? who.value : null);
     const show = () => {
       const clock = page.clock(owner());
-      setText(now, clock && clock.remainingMs !== null ? formatClock(clock.mainMs ?? clock.remainingMs, { tenths: false }) : "–");
+      setText(
+        now,
+        clock && clock.remainingMs !== null
+          ? formatClock(clock.mainMs ?? clock.remainingMs, { tenths: false })
+          : "–",
+      );
     };
-    const quick = (ms) => button(formatClock(ms, { plus: true, tenths: false }), {
-      class: "digits", onclick: () => this.add(owner(), ms, reason.value).then(show),
-    });
+    const quick = (ms) =>
+      button(formatClock(ms, { plus: true, tenths: false }), {
+        class: "digits",
+        onclick: () => this.add(owner(), ms, reason.value).then(show),
+      });
     const typed = (work) => () => {
       const ms = parseDuration(amount.value, "min");
       const wrong = ms === null || Math.abs(ms) > 86_400_000;
@@ -236,20 +272,42 @@ export class Actions {
       title: "Give or take time",
       class: "time-dialog",
       body: [
-        h("div", { class: "time-head" },
+        h(
+          "div",
+          { class: "time-head" },
           mine
             ? h("div", { class: "field" }, h("label", { htmlFor: whoId }, "Whose clock"), who)
-            : h("p", {}, state.time_per_cycle_ms !== null ? "The clock of this turn" : "The clock of the session"),
-          now),
+            : h(
+                "p",
+                {},
+                state.time_per_cycle_ms !== null ? "The clock of this turn" : "The clock of the session",
+              ),
+          now,
+        ),
         h("div", { class: "quick" }, [10_000, 60_000, 300_000, -10_000, -60_000, -300_000].map(quick)),
-        h("div", { class: "field" },
+        h(
+          "div",
+          { class: "field" },
           h("label", { htmlFor: amountId }, "Another amount"),
           amount,
           problem,
-          h("div", { class: "buttons" },
-            button("Add", { icon: "plus", onclick: typed((ms) => this.add(owner(), ms, reason.value)) }),
-            button("Take", { icon: "minus", onclick: typed((ms) => this.add(owner(), -ms, reason.value)) }),
-            button("Set to this", { icon: "clock", onclick: typed((ms) => this.set(owner(), Math.abs(ms), reason.value)) }))),
+          h(
+            "div",
+            { class: "buttons" },
+            button("Add", {
+              icon: "plus",
+              onclick: typed((ms) => this.add(owner(), ms, reason.value)),
+            }),
+            button("Take", {
+              icon: "minus",
+              onclick: typed((ms) => this.add(owner(), -ms, reason.value)),
+            }),
+            button("Set to this", {
+              icon: "clock",
+              onclick: typed((ms) => this.set(owner(), Math.abs(ms), reason.value)),
+            }),
+          ),
+        ),
         h("div", { class: "field" }, h("label", { htmlFor: reasonId }, "Reason, for the history"), reason),
       ],
     });
@@ -274,8 +332,15 @@ export class Actions {
     const rows = h("dl", { class: "facts" });
     const clock = ownClocks(state) && people.owners.includes(person) ? page.clock(id) : null;
     fill(rows, [
-      clock && clock.remainingMs !== null && [h("dt", {}, "Left"), h("dd", {}, formatClock(clock.remainingMs, { tenths: false }))],
-      [h("dt", {}, "Used in turns that ended"), h("dd", {}, formatClock(entry.time_used_ms, { countUp: true }))],
+      clock &&
+        clock.remainingMs !== null && [
+          h("dt", {}, "Left"),
+          h("dd", {}, formatClock(clock.remainingMs, { tenths: false })),
+        ],
+      [
+        h("dt", {}, "Used in turns that ended"),
+        h("dd", {}, formatClock(entry.time_used_ms, { countUp: true })),
+      ],
       [h("dt", {}, "Turns"), h("dd", {}, String(entry.cycle_count))],
     ]);
     const close = (work) => () => {
@@ -286,13 +351,37 @@ export class Actions {
       title: person.name,
       body: [
         rows,
-        state.status === "running" && h("div", { class: "choices" },
-          members.slice(0, 50).map((each) => each.id !== state.active_participant_id
-            && button(`Turn to ${each.name}`, { icon: "next", onclick: close(() => this.next(each.id)) }))),
-        h("div", { class: "choices" },
-          clock && canAdjust(state) && button("Give or take time", { icon: "clock", onclick: close(() => this.openTime(id)) }),
-          !isGroup && !isOver(state) && state.participants.length > 1
-            && button("Remove from the session", { icon: "trash", class: "danger", onclick: close(() => this.remove(id)) })),
+        state.status === "running" &&
+          h(
+            "div",
+            { class: "choices" },
+            members.slice(0, 50).map(
+              (each) =>
+                each.id !== state.active_participant_id &&
+                button(`Turn to ${each.name}`, {
+                  icon: "next",
+                  onclick: close(() => this.next(each.id)),
+                }),
+            ),
+          ),
+        h(
+          "div",
+          { class: "choices" },
+          clock &&
+            canAdjust(state) &&
+            button("Give or take time", {
+              icon: "clock",
+              onclick: close(() => this.openTime(id)),
+            }),
+          !isGroup &&
+            !isOver(state) &&
+            state.participants.length > 1 &&
+            button("Remove from the session", {
+              icon: "trash",
+              class: "danger",
+              onclick: close(() => this.remove(id)),
+            }),
+        ),
       ],
     });
   }

@@ -49,12 +49,19 @@ export function readControl(text) {
   const inSeconds = pgn || (increment !== undefined && !time.includes(".") && Number(time) >= PGN_FROM);
   const bank_ms = inSeconds ? Number(time) * SECOND : bank(time);
   if (periods !== undefined) {
-    return { bank_ms, control: { kind: "byoyomi", periods: Number(periods), period_ms: Number(period) * SECOND } };
+    return {
+      bank_ms,
+      control: { kind: "byoyomi", periods: Number(periods), period_ms: Number(period) * SECOND },
+    };
   }
   if (moves !== undefined) {
-    return { bank_ms, control: { kind: "canadian", moves: Number(moves), period_ms: Number(block) * SECOND } };
+    return {
+      bank_ms,
+      control: { kind: "canadian", moves: Number(moves), period_ms: Number(block) * SECOND },
+    };
   }
-  if (bronstein !== undefined) return { bank_ms, control: { kind: "bronstein", delay_ms: Number(bronstein) * SECOND } };
+  if (bronstein !== undefined)
+    return { bank_ms, control: { kind: "bronstein", delay_ms: Number(bronstein) * SECOND } };
   if (delay !== undefined) return { bank_ms, control: { kind: "delay", delay_ms: Number(delay) * SECOND } };
   return { bank_ms, control: { kind: "fischer", increment_ms: Number(increment ?? 0) * SECOND } };
 }
@@ -83,6 +90,7 @@ const count = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
 
 /** A stage, without its time: what else holds in it, as the end of a sentence. */
 function manner(control) {
+  const per = formatDuration(control.period_ms ?? 0);
   switch (control.kind ?? "fischer") {
     case "fischer":
       return control.increment_ms ? `plus ${formatDuration(control.increment_ms)} after every move` : "";
@@ -91,9 +99,9 @@ function manner(control) {
     case "delay":
       return `in every move the first ${formatDuration(control.delay_ms)} are free`;
     case "byoyomi":
-      return `then ${count(control.periods, "period")} of ${formatDuration(control.period_ms)}, each kept by a move within it`;
+      return `then ${count(control.periods, "period")} of ${per}, each kept by a move within it`;
     case "canadian":
-      return `then ${count(control.moves, "move")} in every ${formatDuration(control.period_ms)}`;
+      return `then ${count(control.moves, "move")} in every ${per}`;
     case "hourglass":
       return "what one uses the other one gets";
     default:
@@ -105,27 +113,34 @@ function manner(control) {
  * A time control in a sentence: "5 min each, plus 3 s after every move."
  *
  * @param {object} control With a `kind`, as a state shows it.
- * @param {{bank_ms?: number | null, each?: string, increment_ms?: number}} [options] bank_ms: the time that an
- *   owner begins with, where it is one for all; each: "each", "for each team"; increment_ms: the session's
+ * @param {{bank_ms?: number | null, each?: string, increment_ms?: number}} [options] bank_ms: the time that
+ *   an owner begins with, where it is one for all; each: "each", "for each team"; increment_ms: the session's
  * @returns {string}
  */
 export function explainControl(control, { bank_ms = null, each = "each", increment_ms = 0 } = {}) {
   if (control.kind === "none") return "No limit: time is counted, and nobody runs out of it.";
-  const overtime = control.overtime_ms ? ` After that up to ${formatDuration(control.overtime_ms)} of overtime, below zero.` : "";
+  const overtime = control.overtime_ms
+    ? ` After that up to ${formatDuration(control.overtime_ms)} of overtime, below zero.`
+    : "";
   if (control.kind === "stages") {
     const same = control.stages.every((stage) => manner(stage) === manner(control.stages[0]));
     const parts = control.stages.map((stage, position) => {
       const time = `${formatDuration(stage.time_ms)}${position === 0 ? ` ${each}` : " more"}`;
-      const moves = stage.moves ? ` for ${position === 0 ? "the first" : "the next"} ${count(stage.moves, "move")}` : "";
-      const how = same ? "" : manner(stage);
-      return `${position === 0 ? "" : "then "}${time}${moves || (position ? " for the rest" : "")}${how ? ` with ${how}` : ""}`;
+      const moves = stage.moves
+        ? ` for ${position === 0 ? "the first" : "the next"} ${count(stage.moves, "move")}`
+        : "";
+      const rule = same ? "" : manner(stage);
+      const how = rule.startsWith("plus ") ? ` with ${rule.slice(5)}` : rule && ` (${rule})`;
+      return `${position === 0 ? "" : "then "}${time}${moves || (position ? " for the rest" : "")}${how}`;
     });
     const how = same ? manner(control.stages[0]) : "";
     return `${parts.join(", ")}${how ? `, ${how}` : ""}.${overtime}`;
   }
   const how = manner(control.kind === "fischer" || !control.kind ? { increment_ms, ...control } : control);
   const time = bank_ms === null ? "" : `${formatDuration(bank_ms)} ${each}`;
-  const sentence = [time, how].filter(Boolean).join(", ") || "sudden death: time only runs down";
+  const sentence =
+    [time, how].filter(Boolean).join(/^(?:plus|then) /.test(how) ? ", " : "; ") ||
+    "sudden death: time only runs down";
   return `${sentence[0].toUpperCase()}${sentence.slice(1)}.${overtime}`;
 }
 
@@ -140,10 +155,14 @@ const inSeconds = (ms) => formatDuration(Math.round(ms / SECOND) * SECOND);
 export function faceOfConfig(config) {
   if (config.sync_mode === "count_up") return { ms: 0, beside: "counts up" };
   if (config.time_per_cycle_ms) {
-    return { ms: config.time_per_cycle_ms, beside: config.total_time_ms ? `of ${formatDuration(config.total_time_ms)}` : "a turn" };
+    return {
+      ms: config.time_per_cycle_ms,
+      beside: config.total_time_ms ? `of ${formatDuration(config.total_time_ms)}` : "a turn",
+    };
   }
   if (config.total_time_ms) return { ms: config.total_time_ms, beside: "for all" };
-  const text = typeof config.time_control === "string" ? config.time_control : config.time_control?.notation ?? "";
+  const text =
+    typeof config.time_control === "string" ? config.time_control : (config.time_control?.notation ?? "");
   const read = readControl(text);
   if (!read) return { ms: null, beside: "" };
   return { ms: read.bank_ms, beside: briefly(read.control) };
@@ -152,14 +171,25 @@ export function faceOfConfig(config) {
 function briefly(control) {
   const per = (ms) => formatDuration(ms);
   switch (control.kind) {
-    case "fischer": return control.increment_ms ? `+ ${per(control.increment_ms)}` : "";
-    case "bronstein": return `${per(control.delay_ms)} back`;
-    case "delay": return `${per(control.delay_ms)} delay`;
-    case "byoyomi": return `+ ${control.periods} × ${per(control.period_ms)}`;
-    case "canadian": return `+ ${control.moves} in ${per(control.period_ms)}`;
-    case "stages": return `then ${control.stages.slice(1).map((stage) => per(stage.time_ms)).join(", ")}`;
-    case "none": return "no limit";
-    default: return control.kind;
+    case "fischer":
+      return control.increment_ms ? `+ ${per(control.increment_ms)}` : "";
+    case "bronstein":
+      return `${per(control.delay_ms)} back`;
+    case "delay":
+      return `${per(control.delay_ms)} delay`;
+    case "byoyomi":
+      return `+ ${control.periods} × ${per(control.period_ms)}`;
+    case "canadian":
+      return `+ ${control.moves} in ${per(control.period_ms)}`;
+    case "stages":
+      return `then ${control.stages
+        .slice(1)
+        .map((stage) => per(stage.time_ms))
+        .join(", ")}`;
+    case "none":
+      return "no limit";
+    default:
+      return control.kind;
   }
 }
 
@@ -171,21 +201,28 @@ function briefly(control) {
  */
 export function clockLabel(state) {
   const turn = state.time_per_cycle_ms === null ? "" : `${formatDuration(state.time_per_cycle_ms)} a turn`;
-  // A bank that the session owns is as it was when the cycle began; what was used before belongs to the whole.
-  const whole = state.total_time_ms + (state.time_per_cycle_ms === null && state.status !== "pending" ? state.time_used_ms : 0);
+  // A bank that the session owns is as it was when the cycle began: what was used before belongs to it.
+  const whole =
+    state.total_time_ms +
+    (state.time_per_cycle_ms === null && state.status !== "pending" ? state.time_used_ms : 0);
   switch (state.sync_mode) {
     case "per_cycle":
       return turn;
     case "global":
-      return [state.total_time_ms === null ? "" : `${inSeconds(whole)} for all`, turn].filter(Boolean).join(", ");
+      return [state.total_time_ms === null ? "" : `${inSeconds(whole)} for all`, turn]
+        .filter(Boolean)
+        .join(", ");
     case "count_up":
       return state.max_time_ms === null ? "Counts up" : `Counts up to ${formatDuration(state.max_time_ms)}`;
     default: {
       const control = state.time_control ?? {};
       if (control.kind === "none") return "No limit";
-      if (/^\d+(?:\.\d+)?$/.test(control.notation ?? "")) return `${control.notation} min each`;
+      if (/^\d+(?:\.\d+)?$/.test(control.notation ?? ""))
+        return `${formatDuration(readControl(control.notation).bank_ms)} each`;
       if (control.notation) return control.notation;
-      const banks = new Set((state.groups?.length ? state.groups : state.participants ?? []).map((each) => each.total_time_ms));
+      const banks = new Set(
+        (state.groups?.length ? state.groups : (state.participants ?? [])).map((each) => each.total_time_ms),
+      );
       const [only] = banks;
       const begins = state.status === "pending" && banks.size === 1 && only ? only : null;
       return explainControl(control, { bank_ms: begins, increment_ms: state.increment_ms }).slice(0, -1);

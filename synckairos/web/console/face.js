@@ -1,4 +1,5 @@
-// What a clock face shows at a moment, whatever its time control: one number, a line below it, and how serious it is.
+// What a clock face shows at a moment, whatever its time control: one number, a line below it, and how serious
+// it is.
 
 import { clockParts, formatClock, formatDuration, spokenDuration } from "./time.js";
 import { entryOf } from "./people.js";
@@ -19,7 +20,10 @@ const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
  * @property {number | null} share What is left of the whole, 0 to 1; null without end.
  */
 
-/** From when on a clock is short of time: [warn, urgent] in ms. By the session's warnings, else by the clock's length. */
+/**
+ * From when on a clock is short of time: [warn, urgent] in ms. By the session's warnings, else by the clock's
+ * length.
+ */
 export function thresholds(state, wholeMs) {
   const highest = state.warnings_ms.length > 0 ? Math.max(...state.warnings_ms) : null;
   const whole = wholeMs ?? 60_000;
@@ -94,7 +98,9 @@ export function faceOf(state, clock, wholeMs) {
     }
   }
   if (clock.delayMs !== null && clock.delayMs > 0) {
-    notes.push(clock.running ? `delay ${Math.ceil(clock.delayMs / 1000)}` : `delay ${formatDuration(clock.delayMs)}`);
+    notes.push(
+      clock.running ? `delay ${Math.ceil(clock.delayMs / 1000)}` : `delay ${formatDuration(clock.delayMs)}`,
+    );
   }
   if (remainingMs < 0 && !clock.expired) {
     ms = remainingMs;
@@ -124,8 +130,8 @@ export function spokenFace(face) {
 }
 
 /**
- * A big number that is written only where it changed. Its size follows the longest text that it may get, so that it
- * neither jumps nor moves while it counts.
+ * A big number that is written only where it changed. Its size follows how long its text is, not which digits
+ * stand in it, so that it neither jumps nor moves while it counts.
  */
 export class Digits {
   /**
@@ -136,7 +142,9 @@ export class Digits {
     this.options = options;
     this.element = document.createElement("span");
     this.element.className = `digits ${className}`;
-    this.main = this.element.appendChild(document.createElement("span")).appendChild(document.createTextNode(""));
+    this.main = this.element
+      .appendChild(document.createElement("span"))
+      .appendChild(document.createTextNode(""));
     const small = this.element.appendChild(document.createElement("span"));
     small.className = "tenths";
     this.tenths = small.appendChild(document.createTextNode(""));

@@ -1,4 +1,4 @@
-// Fields of a form: label, control, what it means, and what is wrong with it, tied together for screen readers.
+// Fields of a form: label, control, what it means and what is wrong with it, tied together for screen readers.
 // A field knows the dotted path of what it says in a session's config, so that a refusal finds its way to it.
 
 import { h, newId, setText } from "./ui.js";
@@ -9,7 +9,9 @@ function inWords(path, given) {
   const message = given.replace(/^(is required) in [a-z_]+$/, "$1");
   if (!/_ms(?:\.\d+)?$/.test(path)) return message;
   const range = /must be an integer from (\d+) to (\d+)/.exec(message);
-  return range ? `must be from ${formatDuration(Number(range[1]))} to ${formatDuration(Number(range[2]))}` : message;
+  return range
+    ? `must be from ${formatDuration(Number(range[1]))} to ${formatDuration(Number(range[2]))}`
+    : message;
 }
 
 const sentence = (message) => message[0].toUpperCase() + message.slice(1);
@@ -25,8 +27,8 @@ const sentence = (message) => message[0].toUpperCase() + message.slice(1);
  */
 
 /**
- * @param {{label: string, control: HTMLElement, paths?: string[], hint?: Node | string | null, class?: string,
- *   hideLabel?: boolean}} parts
+ * @param {{label: string, control: HTMLElement, paths?: string[], hint?: Node | string | null,
+ *   class?: string, hideLabel?: boolean}} parts
  * @returns {Field}
  */
 export function field({ label, control, paths = [], hint = null, class: more = "", hideLabel = false }) {
@@ -34,8 +36,14 @@ export function field({ label, control, paths = [], hint = null, class: more = "
   const problem = h("p", { class: "problem", id: `${control.id}-problem` });
   const meaning = hint && h("p", { class: "hint", id: `${control.id}-hint` }, hint);
   control.setAttribute("aria-describedby", [meaning?.id, problem.id].filter(Boolean).join(" "));
-  const element = h("div", { class: `field ${more}` },
-    h("label", { htmlFor: control.id, class: hideLabel ? "visually-hidden" : "" }, label), control, meaning, problem);
+  const element = h(
+    "div",
+    { class: `field ${more}` },
+    h("label", { htmlFor: control.id, class: hideLabel ? "visually-hidden" : "" }, label),
+    control,
+    meaning,
+    problem,
+  );
   return { element, control, paths, fail: failing(control, problem) };
 }
 
@@ -52,10 +60,31 @@ function failing(control, problem) {
 }
 
 /** One line of text. */
-export function textField({ value = "", placeholder = null, short = false, oninput = null, attributes = {}, ...rest }) {
-  const control = h("input", { class: `input${short ? " short" : ""}`, type: "text", value, placeholder,
-    autocomplete: "off", autocapitalize: "off", spellcheck: "false", oninput, ...attributes });
-  return { ...field({ ...rest, control }), get text() { return control.value.trim(); } };
+export function textField({
+  value = "",
+  placeholder = null,
+  short = false,
+  oninput = null,
+  attributes = {},
+  ...rest
+}) {
+  const control = h("input", {
+    class: `input${short ? " short" : ""}`,
+    type: "text",
+    value,
+    placeholder,
+    autocomplete: "off",
+    autocapitalize: "off",
+    spellcheck: "false",
+    oninput,
+    ...attributes,
+  });
+  return {
+    ...field({ ...rest, control }),
+    get text() {
+      return control.value.trim();
+    },
+  };
 }
 
 /** Thrown by a field that cannot say what its person means. */
@@ -69,28 +98,44 @@ export class Unreadable extends Error {
 /** The milliseconds that a field's text says. Throws Unreadable. */
 export function readDuration(where, text, unit = "min") {
   const read = parseDuration(text, unit);
-  if (read === null) throw new Unreadable(where, `“${text}” cannot be read as a time: write 5:00, 90 s or 1 h 30 min`);
+  if (read === null)
+    throw new Unreadable(where, `“${text}” cannot be read as a time: write 5:00, 90 s or 1 h 30 min`);
   return read;
 }
 
 /** A duration: `ms` is null where it is left empty, and throws Unreadable where it cannot be read. */
 export function durationField({ ms = null, unit = "min", ...rest }) {
   const made = textField({ short: true, value: ms === null ? "" : formatDuration(ms), ...rest });
-  return Object.defineProperty(made, "ms", { get: () => (made.text === "" ? null : readDuration(made, made.text, unit)) });
+  return Object.defineProperty(made, "ms", {
+    get: () => (made.text === "" ? null : readDuration(made, made.text, unit)),
+  });
 }
 
 /** Several durations in one line, with commas between. */
 export function durationsField({ list = [], unit = "s", ...rest }) {
   const made = textField({ value: list.map(formatDuration).join(", "), ...rest });
-  const read = () => made.text.split(/[,;]/).map((each) => each.trim()).filter(Boolean).map((each) => readDuration(made, each, unit));
+  const read = () =>
+    made.text
+      .split(/[,;]/)
+      .map((each) => each.trim())
+      .filter(Boolean)
+      .map((each) => readDuration(made, each, unit));
   return Object.defineProperty(made, "list", { get: read });
 }
 
 /** One of several, from a list that opens. options: [value, label] */
 export function selectField({ options, value = "", onchange = null, ...rest }) {
-  const control = h("select", { class: "select", onchange },
-    options.map(([each, label]) => h("option", { value: each, selected: each === value }, label)));
-  return { ...field({ ...rest, control }), get value() { return control.value; } };
+  const control = h(
+    "select",
+    { class: "select", onchange },
+    options.map(([each, label]) => h("option", { value: each, selected: each === value }, label)),
+  );
+  return {
+    ...field({ ...rest, control }),
+    get value() {
+      return control.value;
+    },
+  };
 }
 
 /** Yes or no. */
@@ -99,9 +144,21 @@ export function checkField({ label, checked = false, hint = null, paths = [], on
   const problem = h("span", { class: "problem", id: `${control.id}-problem` });
   const meaning = hint && h("span", { class: "hint", id: `${control.id}-hint` }, hint);
   control.setAttribute("aria-describedby", [meaning?.id, problem.id].filter(Boolean).join(" "));
-  const element = h("div", { class: "check" }, control,
-    h("div", {}, h("label", { htmlFor: control.id }, label), meaning, problem));
-  return { element, control, paths, fail: failing(control, problem), get checked() { return control.checked; } };
+  const element = h(
+    "div",
+    { class: "check" },
+    control,
+    h("div", {}, h("label", { htmlFor: control.id }, label), meaning, problem),
+  );
+  return {
+    element,
+    control,
+    paths,
+    fail: failing(control, problem),
+    get checked() {
+      return control.checked;
+    },
+  };
 }
 
 /**
@@ -113,15 +170,38 @@ export function checkField({ label, checked = false, hint = null, paths = [], on
 export function segments({ label, options, value, onchange, hideLabel = false }) {
   const name = newId("choice");
   let chosen = value;
-  const element = h("fieldset", { class: "choice" },
+  const element = h(
+    "fieldset",
+    { class: "choice" },
     h("legend", { class: hideLabel ? "visually-hidden" : "" }, label),
-    h("div", { class: "segments" }, options.map(([each, text]) => h("label", {},
-      h("input", { type: "radio", name, value: each, checked: each === value, onchange: () => {
-        chosen = each;
-        onchange(each);
-      } }),
-      h("span", {}, text)))));
-  return { element, get value() { return chosen; } };
+    h(
+      "div",
+      { class: "segments" },
+      options.map(([each, text]) =>
+        h(
+          "label",
+          {},
+          h("input", {
+            type: "radio",
+            name,
+            value: each,
+            checked: each === value,
+            onchange: () => {
+              chosen = each;
+              onchange(each);
+            },
+          }),
+          h("span", {}, text),
+        ),
+      ),
+    ),
+  );
+  return {
+    element,
+    get value() {
+      return chosen;
+    },
+  };
 }
 
 /**
@@ -157,7 +237,10 @@ export function place(fields, details) {
     else messages.set(best, [...(messages.get(best) ?? []), detail]);
   }
   for (const [each, wrong] of messages) {
-    each.fail([...new Set(wrong.map((detail) => inWords(detail.field, detail.message)))].join("; "), wrong[0].field);
+    each.fail(
+      [...new Set(wrong.map((detail) => inWords(detail.field, detail.message)))].join("; "),
+      wrong[0].field,
+    );
   }
   return left;
 }
@@ -169,8 +252,11 @@ export function clear(fields) {
 
 /** Brings all fields that are wrong into sight, and focuses the first. Whether there is one. */
 export function focusWrong(root) {
-  const wrong = [...root.querySelectorAll('[aria-invalid="true"]')].filter((each) => !each.closest("[hidden]"));
-  for (const details of root.querySelectorAll("details")) if (wrong.some((each) => details.contains(each))) details.open = true;
+  const wrong = [...root.querySelectorAll('[aria-invalid="true"], .problem[tabindex]:not(:empty)')].filter(
+    (each) => !each.closest("[hidden]"),
+  );
+  for (const details of root.querySelectorAll("details"))
+    if (wrong.some((each) => details.contains(each))) details.open = true;
   wrong[0]?.focus();
   return wrong.length > 0;
 }

@@ -26,21 +26,53 @@ export function openHistory(page) {
     title: "History",
     class: "history-dialog",
     body: [
-      h("p", { class: "history-links" },
-        h("a", { href: `/v1/sessions/${page.session.id}/timeline.svg`, target: "_blank", rel: "noopener" }, "Timeline as a picture")),
-      hint, summary, list,
+      h(
+        "p",
+        { class: "history-links" },
+        h(
+          "a",
+          {
+            href: `/v1/sessions/${page.session.id}/timeline.svg`,
+            target: "_blank",
+            rel: "noopener",
+          },
+          "Timeline as a picture",
+        ),
+      ),
+      hint,
+      summary,
+      list,
     ],
   });
 
   const draw = () => {
     const { people, state } = page;
-    fill(hint,
+    fill(
+      hint,
       track.error && note("warn", `The history cannot be read at the moment. ${errorText(track.error)}`),
-      track.loaded && !track.complete && note("", "Only the newest events are kept: no audit store is connected."),
-      !track.loaded && !track.error && h("p", { class: "muted" }, "Reading …"));
+      track.loaded &&
+        !track.complete &&
+        note("", "Only the newest events are kept: no audit store is connected."),
+      !track.loaded && !track.error && h("p", { class: "muted" }, "Reading …"),
+    );
     fill(summary, table(people, state, track));
-    fill(list, lines(people, track, shown),
-      track.lines.length > shown && h("button", { type: "button", class: "button", onclick: () => { shown += PAGE; draw(); } }, "Show older ones"));
+    fill(
+      list,
+      lines(people, track, shown),
+      track.lines.length > shown &&
+        h(
+          "button",
+          {
+            type: "button",
+            class: "button",
+            onclick: () => {
+              shown += PAGE;
+              draw();
+            },
+          },
+          "Show older ones",
+        ),
+    );
   };
   track.listeners.add(draw);
   opened.closed.then(() => track.listeners.delete(draw));
@@ -60,15 +92,35 @@ function table(people, state, track) {
   }
   if (byId.size === 0) return null;
   const rows = people.participants.filter((each) => byId.has(each.id)).slice(0, PAGE);
-  return h("table", { class: "history-table" },
+  return h(
+    "table",
+    { class: "history-table" },
     h("caption", { class: "visually-hidden" }, "Turns of each participant"),
-    h("thead", {}, h("tr", {}, ["Who", "Turns", "Used", "Average", "Longest"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, rows.map((person) => {
-      const { turns, ms, longest } = byId.get(person.id);
-      return h("tr", {},
-        h("th", { scope: "row" }, h("span", { class: `dot hue-${person.hue}` }), person.name),
-        [String(turns), time(ms), time(ms / turns), time(longest)].map((text) => h("td", { class: "digits" }, text)));
-    })));
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        ["Who", "Turns", "Used", "Average", "Longest"].map((name) => h("th", { scope: "col" }, name)),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      rows.map((person) => {
+        const { turns, ms, longest } = byId.get(person.id);
+        return h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, h("span", { class: `dot hue-${person.hue}` }), person.name),
+          [String(turns), time(ms), time(ms / turns), time(longest)].map((text) =>
+            h("td", { class: "digits" }, text),
+          ),
+        );
+      }),
+    ),
+  );
 }
 
 function lines(people, track, shown) {
@@ -80,11 +132,16 @@ function lines(people, track, shown) {
     if (day !== null && date !== day) items.push(h("li", { class: "history-day" }, date));
     day = date;
     const person = people.byId.get(line.participantId);
-    items.push(h("li", { class: "history-line", dataset: { event: line.event } },
-      h("time", { class: "digits", datetime: new Date(line.at).toISOString() }, MOMENT.format(line.at)),
-      h("span", { class: `dot ${person ? `hue-${person.hue}` : "none"}` }),
-      h("span", { class: "history-text" }, line.text),
-      h("span", { class: "history-ms digits" }, line.ms === null ? "" : time(line.ms))));
+    items.push(
+      h(
+        "li",
+        { class: "history-line", dataset: { event: line.event } },
+        h("time", { class: "digits", datetime: new Date(line.at).toISOString() }, MOMENT.format(line.at)),
+        h("span", { class: `dot ${person ? `hue-${person.hue}` : "none"}` }),
+        h("span", { class: "history-text" }, line.text),
+        h("span", { class: "history-ms digits" }, line.ms === null ? "" : time(line.ms)),
+      ),
+    );
   }
   return h("ol", { class: "history-lines", role: "list", "aria-label": "Events, newest first" }, items);
 }

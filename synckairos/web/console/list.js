@@ -1,5 +1,6 @@
-// The list of sessions: asked for every few seconds while the page is in sight, and drawn between by the server's
-// time. Without an audit store the service keeps no list; then those that this browser has opened are shown.
+// The list of sessions: asked for every few seconds while the page is in sight, and drawn between by the
+// server's time. Without an audit store the service keeps no list; then those that this browser has opened are
+// shown.
 
 import { clockLabel } from "./controls.js";
 import { segments } from "./fields.js";
@@ -14,8 +15,8 @@ const PAGE = 24;
 const MOST_AT_ONCE = 100;
 const POLL_MS = 4000;
 /** How long to do without the service's list before it is asked for again. */
-const NO_LIST_MS = 60_000;
-/** Sessions of this browser that are asked for one by one; fewer than 60 requests a minute whatever their number. */
+const NO_LIST_MS = 15_000;
+/** Sessions of this browser that are asked for one by one: at most 60 requests a minute, however many. */
 const MOST_RECENT = 24;
 const FRAME_MS = 50;
 const SPEAK_MS = 5000;
@@ -45,17 +46,48 @@ export function sessionList(client, onConnection) {
   /** @type {Map<string, Card>} */
   const cards = new Map();
 
-  const filter = segments({ label: "Show", hideLabel: true, value: "",
+  const filter = segments({
+    label: "Show",
+    hideLabel: true,
+    value: "",
     options: [["", "All"], ...Object.entries(STATUSES)],
-    onchange: (value) => { status = value; pages = 1; count = true; restart(); } });
+    onchange: (value) => {
+      status = value;
+      pages = 1;
+      count = true;
+      restart();
+    },
+  });
   filter.element.classList.add("filter");
   const above = h("div", { class: "list-note", role: "status" });
   const gate = h("div", { class: "list-note" });
   const counted = h("p", { class: "visually-hidden", role: "status" });
-  const list = h("ul", { role: "list", class: "sessions", "aria-label": "Sessions", "aria-busy": "true" }, skeletons());
+  const list = h(
+    "ul",
+    { role: "list", class: "sessions", "aria-label": "Sessions", "aria-busy": "true" },
+    skeletons(),
+  );
   const empty = h("div", { class: "empty", hidden: true });
-  const more = button("Show more", { class: "large", hidden: true, onclick: () => { pages += 1; count = true; restart(); } });
-  const element = h("div", { class: "list" }, filter.element, above, gate, counted, list, empty, h("div", { class: "list-more" }, more));
+  const more = button("Show more", {
+    class: "large",
+    hidden: true,
+    onclick: () => {
+      pages += 1;
+      count = true;
+      restart();
+    },
+  });
+  const element = h(
+    "div",
+    { class: "list" },
+    filter.element,
+    above,
+    gate,
+    counted,
+    list,
+    empty,
+    h("div", { class: "list-more" }, more),
+  );
 
   /** Asks at once, and again when what is under way was asked under another filter. */
   function restart() {
@@ -96,7 +128,7 @@ export function sessionList(client, onConnection) {
   async function find() {
     if (performance.now() - withoutListSince > NO_LIST_MS) {
       try {
-        if (!reason || await hasList()) {
+        if (!reason || (await hasList())) {
           const found = await listed();
           reason = "";
           return found;
@@ -136,20 +168,24 @@ export function sessionList(client, onConnection) {
     const opened = recent();
     const asked = opened.slice(0, Math.min(pages * PAGE, MOST_RECENT));
     let failure = null;
-    await Promise.all(asked.map(async ({ id }) => {
-      const known = own.get(id);
-      if (known && !LIVE.has(known.status)) return;
-      try {
-        own.set(id, await client.request("GET", `/v1/sessions/${id}`));
-      } catch (error) {
-        if (error?.code === "SESSION_NOT_FOUND") {
-          own.delete(id);
-          forget(id);
-        } else failure = error;
-      }
-    }));
+    await Promise.all(
+      asked.map(async ({ id }) => {
+        const known = own.get(id);
+        if (known && !LIVE.has(known.status)) return;
+        try {
+          own.set(id, await client.request("GET", `/v1/sessions/${id}`));
+        } catch (error) {
+          if (error?.code === "SESSION_NOT_FOUND") {
+            own.delete(id);
+            forget(id);
+          } else failure = error;
+        }
+      }),
+    );
     if (failure && own.size === 0) throw failure;
-    const sessions = asked.map(({ id }) => own.get(id)).filter((state) => state && (status === "" || state.status === status));
+    const sessions = asked
+      .map(({ id }) => own.get(id))
+      .filter((state) => state && (status === "" || state.status === status));
     return { sessions, more: false };
   }
 
@@ -164,9 +200,18 @@ export function sessionList(client, onConnection) {
       onConnection("live");
       say("", "");
       if (!gate.firstChild) {
-        fill(gate, h("div", { class: "card token-card" },
-          h("h2", {}, "The service wants a token"),
-          tokenForm(() => { fill(gate); restart(); })));
+        fill(
+          gate,
+          h(
+            "div",
+            { class: "card token-card" },
+            h("h2", {}, "The service wants a token"),
+            tokenForm(() => {
+              fill(gate);
+              restart();
+            }),
+          ),
+        );
       }
       return;
     }
@@ -209,26 +254,34 @@ export function sessionList(client, onConnection) {
       before = card.element;
     }
     more.hidden = !hasMore;
-    if (count) setText(counted, `${sessions.length}${hasMore ? " and more" : ""} ${sessions.length === 1 ? "session" : "sessions"}`);
+    const number = sessions.length;
+    if (count)
+      setText(counted, `${number}${hasMore ? " and more" : ""} ${number === 1 ? "session" : "sessions"}`);
     count = false;
     empty.hidden = sessions.length > 0;
     if (sessions.length === 0) fill(empty, emptyText());
     list.hidden = sessions.length === 0;
-    say("", reason && `Sessions that were opened in this browser: ${reason}.`);
+    say("", reason && `Only sessions that were opened in this browser are shown: ${reason}.`);
     draw();
   }
 
   function emptyText() {
     if (status !== "") {
-      return [h("p", { class: "empty-title" }, "No session is here"), h("p", { class: "muted" }, `None is “${STATUSES[status]}”.`)];
+      return [
+        h("p", { class: "empty-title" }, "No session is here"),
+        h("p", { class: "muted" }, `None is “${STATUSES[status]}”.`),
+      ];
     }
     return [
       h("p", { class: "empty-title" }, "No sessions yet"),
       h("p", { class: "muted" }, "Create one, open it on two devices, and see both clocks run the same."),
-      h("div", { class: "buttons" },
+      h(
+        "div",
+        { class: "buttons" },
         h("a", { class: "button primary large", href: "#new" }, "New session"),
         h("a", { class: "button large", href: "#new/blitz" }, "Blitz 3+2"),
-        h("a", { class: "button large", href: "#new/quiz" }, "Quiz")),
+        h("a", { class: "button large", href: "#new/quiz" }, "Quiz"),
+      ),
     ];
   }
 
@@ -247,7 +300,9 @@ export function sessionList(client, onConnection) {
     for (const card of cards.values()) card.draw(now);
   }
 
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) restart(); });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) restart();
+  });
 
   return {
     element,
@@ -266,7 +321,7 @@ function skeletons() {
   return Array.from({ length: 6 }, () => h("li", { class: "session skeleton", "aria-hidden": "true" }));
 }
 
-/** One session. Its element stays the same from answer to answer, so that focus and what is read out stay too. */
+/** One session. Its element stays the same from answer to answer, so that focus and reading place stay too. */
 class Card {
   constructor(id) {
     const url = `/s/${id}`;
@@ -276,15 +331,28 @@ class Card {
     this.main = h("span", {});
     this.tenths = h("span", { class: "tenths" });
     this.unit = h("span", { class: "unit" });
-    this.clock = h("p", { class: "session-clock digits", role: "timer" },
-      h("span", { "aria-hidden": "true" }, this.main, this.tenths, this.unit), this.spoken = h("span", { class: "visually-hidden" }));
+    this.clock = h(
+      "p",
+      { class: "session-clock digits", role: "timer" },
+      h("span", { "aria-hidden": "true" }, this.main, this.tenths, this.unit),
+      (this.spoken = h("span", { class: "visually-hidden" })),
+    );
     this.line = h("p", { class: "session-line" });
     this.label = h("p", { class: "session-label" });
-    this.share = button("Share", { icon: "share", square: true, class: "quiet", onclick: () => shareDialog(url, { title: titleOf(this.state) }) });
-    this.element = h("li", { class: "session" },
+    this.share = button("Share", {
+      icon: "share",
+      square: true,
+      class: "quiet",
+      onclick: () => shareDialog(url, { title: titleOf(this.state) }),
+    });
+    this.element = h(
+      "li",
+      { class: "session" },
       h("div", { class: "session-head" }, h("h2", { class: "session-title" }, this.link), this.pill),
-      this.clock, this.line,
-      h("div", { class: "session-foot" }, this.label, this.share));
+      this.clock,
+      this.line,
+      h("div", { class: "session-foot" }, this.label, this.share),
+    );
     this.spokenAt = -Infinity;
   }
 
@@ -306,7 +374,8 @@ class Card {
   draw(time) {
     const now = time ?? this.state.server_time_ms;
     const { ms, countUp, level, unit, line } = summaryOf(this.state, now);
-    const { sign, main, tenths } = ms === null ? { sign: "", main: "–", tenths: "" } : clockParts(ms, { countUp });
+    const { sign, main, tenths } =
+      ms === null ? { sign: "", main: "–", tenths: "" } : clockParts(ms, { countUp });
     setText(this.main, sign + main);
     setText(this.tenths, this.status === "running" ? tenths : "");
     setText(this.unit, unit);
@@ -315,7 +384,12 @@ class Card {
     // What a screen reader finds when it comes by; nothing is announced.
     if (performance.now() - this.spokenAt > SPEAK_MS) {
       this.spokenAt = performance.now();
-      setText(this.spoken, ms === null ? "no time yet" : `${spokenDuration(ms, { countUp })} ${unit || (countUp ? "passed" : "left")}`);
+      setText(
+        this.spoken,
+        ms === null
+          ? "no time yet"
+          : `${spokenDuration(ms, { countUp })} ${unit || (countUp ? "passed" : "left")}`,
+      );
     }
   }
 }

@@ -1,5 +1,5 @@
-// What people call things. The service knows only ids; names are in a session's metadata, which it gives back as it
-// got it: `metadata.title`, `metadata.view`, and `metadata.names`, an object of names by participant or group id.
+// What people call things. The service knows only ids; names are in a session's metadata, which it gives back
+// as it got it: `metadata.title`, `metadata.view`, and `metadata.names`, names by participant or group id.
 
 /** The ways to look at a session, and what each is called. */
 export const VIEWS = Object.freeze({
@@ -17,6 +17,9 @@ export const MODES = Object.freeze({
   global: "One clock for everybody",
   count_up: "Count up",
 });
+
+/** The modes in which participants or teams own clocks, each spent by a time control. */
+export const OWNERS = new Set(["per_participant", "per_group"]);
 
 /** What people call the statuses of a session. */
 export const STATUSES = Object.freeze({
@@ -40,10 +43,12 @@ export function titleOf(state) {
   const given = text(state.metadata?.title);
   if (given) return given;
   const owners = state.groups?.length ? state.groups : state.participants;
-  const ids = owners?.map((each) => each.participant_id ?? each.group_id) ?? Object.keys(state.metadata?.names ?? {});
+  const ids =
+    owners?.map((each) => each.participant_id ?? each.group_id) ?? Object.keys(state.metadata?.names ?? {});
   const named = ids.map((id) => nameGiven(state, id)).filter(Boolean);
   if (named.length === 2) return `${named[0]} – ${named[1]}`;
-  if (named.length > 0) return named.length === 1 ? named[0] : `${named[0]}, ${named[1]} and ${named.length - 2} more`;
+  if (named.length > 0)
+    return named.length === 1 ? named[0] : `${named[0]}, ${named[1]} and ${named.length - 2} more`;
   return `Session ${state.session_id.slice(0, 8)}`;
 }
 
@@ -51,23 +56,6 @@ export function titleOf(state) {
 export function nameGiven(state, id) {
   const names = state.metadata?.names;
   return names && typeof names === "object" && !Array.isArray(names) ? text(names[id]) : null;
-}
-
-/**
- * What to call a participant or a group: the name that it was given, else `Player 2`, `Team 1`.
- *
- * @param {object} state
- * @param {string | null} id
- * @returns {string}
- */
-export function nameOf(state, id) {
-  const given = nameGiven(state, id);
-  if (given) return given;
-  const groups = state.groups ?? [];
-  const team = groups.findIndex((each) => each.group_id === id);
-  if (team >= 0) return `Team ${team + 1}`;
-  const place = (state.participants ?? []).findIndex((each) => each.participant_id === id);
-  return place >= 0 ? `Player ${place + 1}` : "Somebody";
 }
 
 /**

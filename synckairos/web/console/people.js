@@ -26,19 +26,23 @@ export class People {
     this.groups = [];
     /** @type {Map<string, Person>} */
     this.byId = new Map();
-    state.groups.forEach((group, place) => this.#add(this.groups, {
-      id: group.group_id,
-      name: nameGiven(state, group.group_id) ?? `Team ${place + 1}`,
-      hue: place % HUES,
-      groupId: null,
-    }));
-    state.participants.forEach((participant, place) => this.#add(this.participants, {
-      id: participant.participant_id,
-      name: nameGiven(state, participant.participant_id) ?? `Player ${place + 1}`,
-      hue: this.byId.get(participant.group_id)?.hue ?? place % HUES,
-      groupId: participant.group_id,
-    }));
-    /** Whoever has a half or a tile of their own: the teams where they own the clocks, else the participants. */
+    state.groups.forEach((group, place) =>
+      this.#add(this.groups, {
+        id: group.group_id,
+        name: nameGiven(state, group.group_id) ?? `Team ${place + 1}`,
+        hue: place % HUES,
+        groupId: null,
+      }),
+    );
+    state.participants.forEach((participant, place) =>
+      this.#add(this.participants, {
+        id: participant.participant_id,
+        name: nameGiven(state, participant.participant_id) ?? `Player ${place + 1}`,
+        hue: this.byId.get(participant.group_id)?.hue ?? place % HUES,
+        groupId: participant.group_id,
+      }),
+    );
+    /** Whoever has a half or a tile: the teams where they own the clocks, else the participants. */
     this.owners = this.byGroup ? this.groups : this.participants;
   }
 
@@ -71,7 +75,7 @@ export class People {
    */
   ownerOf(participantId) {
     if (!participantId) return null;
-    return this.byGroup ? this.byId.get(participantId)?.groupId ?? null : participantId;
+    return this.byGroup ? (this.byId.get(participantId)?.groupId ?? null) : participantId;
   }
 }
 
@@ -84,16 +88,19 @@ export class People {
  */
 export function entryOf(state, id) {
   if (!id) return null;
-  return state.participants.find((each) => each.participant_id === id)
-    ?? state.groups.find((each) => each.group_id === id) ?? null;
+  return (
+    state.participants.find((each) => each.participant_id === id) ??
+    state.groups.find((each) => each.group_id === id) ??
+    null
+  );
 }
 
 /**
  * Who becomes active after the active one, if nobody is named; null where that is nobody else, or not known.
  *
  * Participants take turns by their index, without those who are out. With teams the turn goes to the next team,
- * and within it to the member after the one who had it last, which a state does not tell: so only the team is known,
- * and its only member where it has but one.
+ * and within it to the member after the one who had it last, which a state does not tell: so only the team is
+ * known, and its only member where it has but one.
  *
  * @param {object} state
  * @returns {string | null} A participant's id, or a group's where only the team is known.
@@ -111,7 +118,8 @@ export function nextAfter(state) {
     return after(rotation, at).find(isIn)?.participant_id ?? null;
   }
   const groups = [...new Set(state.participants.map((each) => each.group_id))]
-    .map((id) => state.groups.find((each) => each.group_id === id)).filter(Boolean);
+    .map((id) => state.groups.find((each) => each.group_id === id))
+    .filter(Boolean);
   const at = groups.findIndex((each) => each.group_id === state.active_group_id);
   const next = after(groups, at).find(isIn);
   if (!next) return null;
@@ -119,9 +127,15 @@ export function nextAfter(state) {
   return members.length === 1 ? members[0].participant_id : next.group_id;
 }
 
-/** What makes a different `People`: somebody joined or left, or this is another session's or epoch's state. */
+/** Whether two states have the same people: nobody joined or left in between. */
 export function sameCast(before, after) {
-  return before !== null && before.participants.length === after.participants.length
-    && before.groups.length === after.groups.length && before.epoch === after.epoch
-    && before.participants.every((each, place) => each.participant_id === after.participants[place].participant_id);
+  return (
+    before !== null &&
+    before.participants.length === after.participants.length &&
+    before.groups.length === after.groups.length &&
+    before.epoch === after.epoch &&
+    before.participants.every(
+      (each, place) => each.participant_id === after.participants[place].participant_id,
+    )
+  );
 }

@@ -1,9 +1,24 @@
-// The presets of the service, grouped for people, and what the console adds to each: who takes part by default.
+// The presets of the service, grouped for people, and what the console adds to each: who takes part by
+// default.
 
 /** Groups in the order in which they are shown. A preset that is in none of them comes under "More". */
 const GROUPS = [
-  ["Chess", ["bullet", "blitz", "rapid", "classical", "world-championship", "uscf", "bronstein", "hourglass", "daily",
-    "ultrabullet", "untimed"]],
+  [
+    "Chess",
+    [
+      "bullet",
+      "blitz",
+      "rapid",
+      "classical",
+      "world-championship",
+      "uscf",
+      "bronstein",
+      "hourglass",
+      "daily",
+      "ultrabullet",
+      "untimed",
+    ],
+  ],
   ["Go and shogi", ["ogs-live", "canadian", "igs", "shogi"]],
   ["Other games", ["team", "scrabble", "backgammon", "poker"]],
   ["Beyond games", ["quiz", "exam", "meeting", "speech", "auction", "speedrun"]],
@@ -33,7 +48,10 @@ export function grouped(presets) {
   const byName = new Map(presets.map((preset) => [preset.name, preset]));
   const known = new Set(GROUPS.flatMap(([, names]) => names));
   return [
-    ...GROUPS.map(([title, names]) => [title, names.filter((name) => byName.has(name)).map((name) => byName.get(name))]),
+    ...GROUPS.map(([title, names]) => [
+      title,
+      names.filter((name) => byName.has(name)).map((name) => byName.get(name)),
+    ]),
     ["More", presets.filter((preset) => !known.has(preset.name))],
   ].filter(([, found]) => found.length > 0);
 }

@@ -1,5 +1,5 @@
-// The sessions that were opened in this browser, newest first, in its local storage: what the list shows where
-// the service keeps no list of its own.
+// The sessions that were opened in this browser, newest first, in its local storage: what the list shows
+// where the service keeps no list of its own.
 
 const PLACE = "synckairos.recent";
 const MOST = 50;

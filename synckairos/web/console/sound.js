@@ -1,7 +1,5 @@
-/**
- * Sounds of the session page, made here with WebAudio: no file is loaded, and nothing sounds before somebody allowed it
- * with a tap. What was chosen is remembered on this device; browsers want one more tap after each load of the page.
- */
+// Sounds of the session page, made here with WebAudio: no file is loaded, and nothing sounds before somebody
+// allowed it with a tap. What was chosen is remembered on this device; browsers want one more tap after each load.
 
 const REMEMBERED = "synckairos.sound";
 
@@ -10,11 +8,23 @@ const REMEMBERED = "synckairos.sound";
  * @type {Record<string, [number, number, number, number, OscillatorType][]>}
  */
 const NOTES = {
-  press: [[210, 0, 0.05, 0.5, "triangle"], [90, 0, 0.07, 0.5, "sine"]],
-  start: [[523, 0, 0.12, 0.4, "sine"], [784, 0.1, 0.2, 0.4, "sine"]],
-  pause: [[440, 0, 0.1, 0.3, "sine"], [330, 0.09, 0.16, 0.3, "sine"]],
+  press: [
+    [210, 0, 0.05, 0.5, "triangle"],
+    [90, 0, 0.07, 0.5, "sine"],
+  ],
+  start: [
+    [523, 0, 0.12, 0.4, "sine"],
+    [784, 0.1, 0.2, 0.4, "sine"],
+  ],
+  pause: [
+    [440, 0, 0.1, 0.3, "sine"],
+    [330, 0.09, 0.16, 0.3, "sine"],
+  ],
   tick: [[1250, 0, 0.03, 0.22, "square"]],
-  warning: [[740, 0, 0.14, 0.5, "triangle"], [740, 0.22, 0.14, 0.5, "triangle"]],
+  warning: [
+    [740, 0, 0.14, 0.5, "triangle"],
+    [740, 0.22, 0.14, 0.5, "triangle"],
+  ],
   expire: [
     [880, 0, 0.28, 0.6, "sawtooth"],
     [622, 0.3, 0.28, 0.6, "sawtooth"],
@@ -31,7 +41,10 @@ export class Sound {
     this.context = null;
     this.wanted = remembered();
     if (this.wanted) {
-      const unlock = () => {
+      const unlock = (event) => {
+        if (event.target.closest?.(".sound")) {
+          return; // that button does it itself
+        }
         removeEventListener("pointerdown", unlock, true);
         removeEventListener("keydown", unlock, true);
         if (this.wanted) {

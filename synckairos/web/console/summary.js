@@ -1,5 +1,5 @@
-// What a card of the list shows of a session at a moment. A listed state is without its participants, and what it
-// says of the running clock is enough: what is left of everything, as of the server's time then.
+// What a card of the list shows of a session at a moment. A listed state is without its participants, and what
+// it says of the running clock is enough: what is left of everything, as of the server's time then.
 
 import { readControl } from "./controls.js";
 import { nameGiven } from "./names.js";
@@ -17,7 +17,8 @@ const VERY_LOW_MS = 10_000;
  * @param {number} now The server's time.
  */
 function elapsed(state, now) {
-  if (state.status === "running" && state.cycle_started_at) return Math.max(0, now - Date.parse(state.cycle_started_at));
+  if (state.status === "running" && state.cycle_started_at)
+    return Math.max(0, now - Date.parse(state.cycle_started_at));
   return state.cycle_elapsed_ms ?? 0;
 }
 
@@ -42,21 +43,26 @@ function active(state) {
 }
 
 /**
- * The time that a clock begins with, or (a listed state without a text for its time control does not tell who has
- * how much) of all of them together.
+ * The time that a clock begins with, or (a listed state without a text for its time control does not tell who
+ * has how much) of all of them together.
  *
  * @returns {{ms: number | null, unit: string}}
  */
 function atFirst(state) {
   if (state.sync_mode === "count_up") return { ms: 0, unit: "" };
-  if (state.time_per_cycle_ms !== null) return { ms: Math.min(state.time_per_cycle_ms, state.total_time_ms ?? Infinity), unit: "" };
+  if (state.time_per_cycle_ms !== null)
+    return { ms: Math.min(state.time_per_cycle_ms, state.total_time_ms ?? Infinity), unit: "" };
   if (state.sync_mode === "global") return { ms: state.total_time_ms, unit: "" };
   const text = state.time_control?.notation;
   const read = text ? readControl(text) : null;
   if (read) return { ms: read.bank_ms ?? 0, unit: "" };
-  const banks = new Set((state.groups?.length ? state.groups : state.participants ?? []).map((each) => each.total_time_ms));
+  const banks = new Set(
+    (state.groups?.length ? state.groups : (state.participants ?? [])).map((each) => each.total_time_ms),
+  );
   const [only] = banks;
-  return banks.size === 1 && only !== null ? { ms: only, unit: "each" } : { ms: state.total_time_ms, unit: "in all" };
+  return banks.size === 1 && only !== null
+    ? { ms: only, unit: "each" }
+    : { ms: state.total_time_ms, unit: "in all" };
 }
 
 /** Whose turn it is, or which one; alone nobody takes turns. */
@@ -65,7 +71,9 @@ function lineOf(state, who) {
   const number = state.cycle_count + 1;
   if (state.sync_mode === "count_up") return alone || !who ? `Lap ${number}` : `${who}, lap ${number}`;
   if (!alone && who) return `${who}’s turn`;
-  return alone && state.sync_mode === "global" && state.time_per_cycle_ms === null ? "Time left" : `Turn ${number}`;
+  return alone && state.sync_mode === "global" && state.time_per_cycle_ms === null
+    ? "Time left"
+    : `Turn ${number}`;
 }
 
 /**
@@ -86,9 +94,13 @@ export function summaryOf(state, now) {
     const left = remaining(state, now);
     const countUp = state.sync_mode === "count_up" || left === null;
     const line = lineOf(state, who);
-    const until = state.status === "paused" && state.resumes_at_ms
-      ? ` · goes on in ${formatDuration(Math.max(0, Math.ceil((state.resumes_at_ms - now) / 1000)) * 1000)}` : "";
-    const low = state.warnings_ms.length > 0 ? Math.max(...state.warnings_ms) : Math.min(LOW_MS, (state.time_per_cycle_ms ?? Infinity) / 2);
+    const pause =
+      state.status === "paused" && state.resumes_at_ms ? Math.max(0, state.resumes_at_ms - now) : null;
+    const until = pause === null ? "" : ` · goes on in ${formatDuration(Math.ceil(pause / 1000) * 1000)}`;
+    const low =
+      state.warnings_ms.length > 0
+        ? Math.max(...state.warnings_ms)
+        : Math.min(LOW_MS, (state.time_per_cycle_ms ?? Infinity) / 2);
     const level = countUp || left > low ? "calm" : left <= Math.min(VERY_LOW_MS, low / 2) ? "urgent" : "warn";
     return {
       ms: countUp ? elapsed(state, now) + (state.sync_mode === "count_up" ? state.time_used_ms : 0) : left,
@@ -99,8 +111,15 @@ export function summaryOf(state, now) {
     };
   }
   if (state.status === "pending") {
-    return { ...atFirst(state), countUp: false, level: "idle", line: who ? `${who} begins` : `Created ${ago(Date.parse(state.created_at), now)}` };
+    return {
+      ...atFirst(state),
+      countUp: false,
+      level: "idle",
+      line: who ? `${who} begins` : `Created ${ago(Date.parse(state.created_at), now)}`,
+    };
   }
-  const ended = state.session_completed_at ? `Ended ${ago(Date.parse(state.session_completed_at), now)}` : "Ended";
+  const ended = state.session_completed_at
+    ? `Ended ${ago(Date.parse(state.session_completed_at), now)}`
+    : "Ended";
   return { ms: state.time_used_ms, countUp: true, level: "over", unit: "used", line: ended };
 }

@@ -6,7 +6,7 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
 /** Below this a countdown shows tenths. */
-export const TENTHS_BELOW_MS = 10 * SECOND;
+const TENTHS_BELOW_MS = 10 * SECOND;
 
 /**
  * What a clock face shows, in parts, so that tenths may be smaller than the rest.
@@ -17,7 +17,7 @@ export const TENTHS_BELOW_MS = 10 * SECOND;
  * @param {number} ms What is left (or has passed); negative in overtime.
  * @param {{countUp?: boolean, tenths?: boolean | "always"}} [options] countUp: this is time that has passed.
  *   tenths: false for none, "always" for tenths at any time (a stopwatch).
- * @returns {{sign: "" | "−", main: string, tenths: string}} As "−", "0:09", ".4"; a sign or tenths may be "".
+ * @returns {{sign: "" | "−", main: string, tenths: string}} As "−", "0:09", ".4"; sign and tenths may be "".
  */
 export function clockParts(ms, { countUp = false, tenths = !countUp } = {}) {
   const round = countUp ? Math.floor : Math.ceil;
@@ -122,9 +122,10 @@ export function parseDuration(text, unit = "min") {
   const colons = /^(\d+):([0-5]?\d)(?::([0-5]\d))?(?:\.(\d{1,3}))?$/.exec(rest);
   if (colons) {
     const [, first, second, third, fraction] = colons;
-    const whole = third === undefined
-      ? Number(first) * MINUTE + Number(second) * SECOND
-      : Number(first) * HOUR + Number(second) * MINUTE + Number(third) * SECOND;
+    const whole =
+      third === undefined
+        ? Number(first) * MINUTE + Number(second) * SECOND
+        : Number(first) * HOUR + Number(second) * MINUTE + Number(third) * SECOND;
     return sign * (whole + Math.round(Number(`0.${fraction ?? 0}`) * SECOND));
   }
   if (/^\d*\.?\d+$/.test(rest) || /^\d+\.$/.test(rest)) return sign * Math.round(Number(rest) * NAMED[unit]);

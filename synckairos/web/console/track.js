@@ -69,13 +69,19 @@ export class Track {
 
   /** Read what is missing. Safe to call at any time; resolves when all is read, and never rejects. */
   load() {
-    this.loading ??= this.#read().then(
-      () => { this.error = null; },
-      (error) => { this.error = error; },
-    ).finally(() => {
-      this.loading = null;
-      this.#tell();
-    });
+    this.loading ??= this.#read()
+      .then(
+        () => {
+          this.error = null;
+        },
+        (error) => {
+          this.error = error;
+        },
+      )
+      .finally(() => {
+        this.loading = null;
+        this.#tell();
+      });
     return this.loading;
   }
 
@@ -130,13 +136,17 @@ export class Track {
         participantId: before.active,
         ms: before.ms,
         totalMs: this.totalMs,
-        how: payload.expired_participant_id || payload.expired_group_id
-          ? "expired" : payload.event === "cycle.switched" ? "switched" : "ended",
+        how:
+          payload.expired_participant_id || payload.expired_group_id
+            ? "expired"
+            : payload.event === "cycle.switched"
+              ? "switched"
+              : "ended",
         version: change.version,
       };
       this.cycles.push(ended);
     }
-    this.ranMs = payload.status === "paused" ? (ended ? 0 : before.ms ?? this.ranMs) : null;
+    this.ranMs = payload.status === "paused" ? (ended ? 0 : (before.ms ?? this.ranMs)) : null;
     this.start = payload.cycle_started_at ? Date.parse(payload.cycle_started_at) : null;
     this.active = payload.active_participant_id;
     this.count = payload.cycle_count;
@@ -158,13 +168,18 @@ export class Track {
 
   #about(payload, before) {
     switch (payload.event) {
-      case "cycle.switched": return before;
+      case "cycle.switched":
+        return before;
       case "participant.expired":
-      case "session.expired": return payload.expired_participant_id ?? payload.expired_group_id ?? null;
-      case "participant.removed": return payload.removed_participant_id;
+      case "session.expired":
+        return payload.expired_participant_id ?? payload.expired_group_id ?? null;
+      case "participant.removed":
+        return payload.removed_participant_id;
       case "time.adjusted":
-      case "participant.added": return payload.participants[0]?.participant_id ?? payload.groups[0]?.group_id ?? null;
-      default: return payload.active_participant_id;
+      case "participant.added":
+        return payload.participants[0]?.participant_id ?? payload.groups[0]?.group_id ?? null;
+      default:
+        return payload.active_participant_id;
     }
   }
 
@@ -172,33 +187,50 @@ export class Track {
     const { name } = this;
     const active = payload.active_participant_id;
     switch (payload.event) {
-      case "session.created": return "Created";
-      case "session.started": return `Started, ${name(active)} begins`;
-      case "cycle.switched": return before === active || !before
-        ? `${name(active)} goes on` : `${name(before)} to ${name(active)}`;
-      case "session.paused": return "Paused";
-      case "session.resumed": return payload.reason === "auto" ? "Went on: the pause was over" : "Resumed";
-      case "participant.expired": return `${this.#whose(payload)} ran out of time`
-        + (active && active !== before ? `, ${name(active)} is on` : "");
+      case "session.created":
+        return "Created";
+      case "session.started":
+        return `Started, ${name(active)} begins`;
+      case "cycle.switched":
+        return before === active || !before
+          ? `${name(active)} goes on`
+          : `${name(before)} to ${name(active)}`;
+      case "session.paused":
+        return "Paused";
+      case "session.resumed":
+        return payload.reason === "auto" ? "Went on: the pause was over" : "Resumed";
+      case "participant.expired":
+        return (
+          `${this.#whose(payload)} ran out of time` +
+          (active && active !== before ? `, ${name(active)} is on` : "")
+        );
       case "session.expired": {
         if (payload.expired_clock === "total") return "The session's time is over";
         const winner = payload.action_applied?.winner;
         return `${this.#whose(payload)} ran out of time${winner ? `, ${name(winner)} wins` : ""}`;
       }
-      case "session.completed": return "Completed";
-      case "session.cancelled": return "Cancelled";
-      case "session.deleted": return "Deleted";
-      case "session.recovered": return "Restored after the server had lost it";
-      case "participant.added": return `${name(payload.participants[0]?.participant_id)} joined`;
-      case "participant.removed": return `${name(payload.removed_participant_id)} left`;
+      case "session.completed":
+        return "Completed";
+      case "session.cancelled":
+        return "Cancelled";
+      case "session.deleted":
+        return "Deleted";
+      case "session.recovered":
+        return "Restored after the server had lost it";
+      case "participant.added":
+        return `${name(payload.participants[0]?.participant_id)} joined`;
+      case "participant.removed":
+        return `${name(payload.removed_participant_id)} left`;
       case "time.adjusted": {
         const owner = payload.participants[0]?.participant_id ?? payload.groups[0]?.group_id;
         const change = formatClock(payload.adjusted_ms, { plus: true, tenths: false });
         const reason = payload.adjust_reason ? `: ${payload.adjust_reason}` : "";
         return `${owner ? `${name(owner)} ` : "Clock "}${change}${reason}`;
       }
-      case "time.warning": return `${name(active)}: ${formatDuration(payload.warning_ms)} left`;
-      default: return payload.event;
+      case "time.warning":
+        return `${name(active)}: ${formatDuration(payload.warning_ms)} left`;
+      default:
+        return payload.event;
     }
   }
 

@@ -1,5 +1,5 @@
-// The board: everybody at once, up to a thousand. Tiles are made once; after that only what changed is touched, and
-// between changes nothing but the running clock.
+// The board: everybody at once, up to a thousand. Tiles are made once; after that only what changed is touched,
+// and between changes nothing but the running clock.
 
 import { h, setText } from "../ui.js";
 import { formatClock } from "../time.js";
@@ -23,10 +23,20 @@ class Tile {
     this.facts = h("span", { class: "tile-facts digits" });
     this.members = view.page.people.byGroup ? h("span", { class: "tile-members" }) : null;
     this.rest = h("span", { class: "rest" });
-    this.element = h("button", { type: "button", class: `tile hue-${person.hue}`, onclick: () => view.page.actions.openPerson(person.id) },
+    this.element = h(
+      "button",
+      {
+        type: "button",
+        class: `tile hue-${person.hue}`,
+        onclick: () => view.page.actions.openPerson(person.id),
+      },
       h("span", { class: "tile-place digits" }, String(place + 1)),
-      this.name, this.time, this.members, this.facts,
-      h("span", { class: "bar-of-time" }, this.rest));
+      this.name,
+      this.time,
+      this.members,
+      this.facts,
+      h("span", { class: "bar-of-time" }, this.rest),
+    );
   }
 
   update(entry, isActive) {
@@ -39,8 +49,16 @@ class Tile {
     else this.element.removeAttribute("aria-current");
     this.whole = ownClocks(state) ? wholeOfEntry(entry) : null;
     const turns = `${entry.cycle_count} ${entry.cycle_count === 1 ? "turn" : "turns"}`;
-    setText(this.facts, entry.time_used_ms > 0
-      ? `${turns} · ${formatClock(entry.time_used_ms, { countUp: true })} used` : turns);
+    setText(
+      this.facts,
+      [
+        entry.has_expired && "out of time",
+        turns,
+        entry.time_used_ms > 0 && `${formatClock(entry.time_used_ms, { countUp: true })} used`,
+      ]
+        .filter(Boolean)
+        .join(" · "),
+    );
     if (this.members) this.#drawMembers(people, state);
     this.draw();
   }
@@ -53,8 +71,11 @@ class Tile {
     const shown = members.slice(0, MOST_MEMBERS);
     const active = this.isActive && members.find((each) => each.id === state.active_participant_id);
     if (active && !shown.includes(active)) shown[MOST_MEMBERS - 1] = active;
-    this.members.replaceChildren(...shown.map((each) => h("span", { class: each === active ? "member active" : "member" }, each.name)));
-    if (members.length > shown.length) this.members.append(h("span", { class: "member" }, `+${members.length - shown.length}`));
+    this.members.replaceChildren(
+      ...shown.map((each) => h("span", { class: each === active ? "member active" : "member" }, each.name)),
+    );
+    if (members.length > shown.length)
+      this.members.append(h("span", { class: "member" }, `+${members.length - shown.length}`));
   }
 
   draw() {
@@ -65,7 +86,10 @@ class Tile {
     let share = null;
     if (ownClocks(state)) {
       const face = faceOf(state, page.clock(this.person.id), this.whole);
-      text = face.ms === null ? "–" : formatClock(face.ms, { countUp: face.countUp, tenths: this.isActive && !face.countUp });
+      text =
+        face.ms === null
+          ? "–"
+          : formatClock(face.ms, { countUp: face.countUp, tenths: this.isActive && !face.countUp });
       level = this.entry.has_expired ? "out" : face.level;
       share = face.share;
     } else if (this.isActive && state.sync_mode !== "count_up") {
@@ -73,7 +97,9 @@ class Tile {
       text = face.ms === null ? "–" : formatClock(face.ms, { countUp: face.countUp });
       ({ level, share } = face);
     } else {
-      text = this.isActive ? formatClock(this.entry.time_used_ms + page.cycleElapsed(), { countUp: true }) : "";
+      text = this.isActive
+        ? formatClock(this.entry.time_used_ms + page.cycleElapsed(), { countUp: true })
+        : "";
     }
     setText(this.time, text);
     if (level !== this.level) {
@@ -88,7 +114,8 @@ class Tile {
   }
 }
 
-const wholeOfEntry = (entry) => (entry.total_time_ms === null ? null : entry.total_time_ms + entry.time_used_ms);
+const wholeOfEntry = (entry) =>
+  entry.total_time_ms === null ? null : entry.total_time_ms + entry.time_used_ms;
 
 export class BoardView {
   static title = "Board";
@@ -97,14 +124,18 @@ export class BoardView {
   constructor(page) {
     this.page = page;
     this.digits = new Digits("board-digits");
-    this.timer = h("div", {
-      class: "board-time",
-      role: "timer",
-      "aria-live": "off",
-      tabindex: "0",
-      onfocus: () => this.timer.setAttribute("aria-label", spokenFace(this.face)),
-      onblur: () => this.timer.removeAttribute("aria-label"),
-    }, this.digits.element);
+    this.timer = h(
+      "div",
+      {
+        class: "board-time",
+        role: "timer",
+        "aria-live": "off",
+        tabindex: "0",
+        onfocus: () => this.timer.setAttribute("aria-label", spokenFace(this.face)),
+        onblur: () => this.timer.removeAttribute("aria-label"),
+      },
+      this.digits.element,
+    );
     this.dot = h("span", { class: "dot" });
     this.name = h("span", { class: "board-name" });
     this.next = h("span", {});
@@ -112,22 +143,43 @@ export class BoardView {
     this.note = h("span", {});
     this.rest = h("span", { class: "rest" });
     this.find = h("input", {
-      class: "input board-find", type: "search", placeholder: "Find", "aria-label": "Find by name", autocomplete: "off", oninput: () => this.filter(),
+      class: "input board-find",
+      type: "search",
+      placeholder: "Find",
+      "aria-label": "Find by name",
+      autocomplete: "off",
+      oninput: () => this.filter(),
     });
     this.tiles = h("div", { class: "tiles" });
-    this.scroller = h("div", {
-      class: "board-scroll",
-      onwheel: () => this.touched(),
-      onpointerdown: () => this.touched(),
-      ontouchmove: () => this.touched(),
-    }, this.tiles);
-    this.head = h("div", { class: "board-head" },
-      h("div", { class: "board-now" },
+    this.scroller = h(
+      "div",
+      {
+        class: "board-scroll",
+        onwheel: () => this.touched(),
+        onpointerdown: () => this.touched(),
+        ontouchmove: () => this.touched(),
+      },
+      this.tiles,
+    );
+    this.head = h(
+      "div",
+      { class: "board-head" },
+      h(
+        "div",
+        { class: "board-now" },
         h("p", { class: "board-who" }, this.dot, this.name),
-        h("p", { class: "board-more digits" }, this.note, this.next, this.total)),
+        h("p", { class: "board-more digits" }, this.note, this.next, this.total),
+      ),
       this.timer,
-      h("span", { class: "bar-of-time" }, this.rest));
-    this.element = h("section", { class: "board", "aria-label": "Board" }, this.head, this.find, this.scroller);
+      h("span", { class: "bar-of-time" }, this.rest),
+    );
+    this.element = h(
+      "section",
+      { class: "board", "aria-label": "Board" },
+      this.head,
+      this.find,
+      this.scroller,
+    );
     this.leftAloneUntil = 0;
     this.build();
   }
@@ -172,7 +224,13 @@ export class BoardView {
       const tile = this.byId.get(id);
       if (!tile) continue;
       const isActive = id === active;
-      if (this.entries.get(id) === entry && tile.isActive === isActive && !isActive && this.status === state.status) continue;
+      if (
+        this.entries.get(id) === entry &&
+        tile.isActive === isActive &&
+        !isActive &&
+        this.status === state.status
+      )
+        continue;
       this.entries.set(id, entry);
       tile.update(entry, isActive);
     }
@@ -185,7 +243,10 @@ export class BoardView {
     this.dot.className = `dot hue-${dotHue}`;
     this.dot.hidden = !active;
     const next = active && hasNext(state) ? nextAfter(state) : null;
-    setText(this.next, next ? `Next: ${people.name(next)}` : `${list.length} ${people.byGroup ? "teams" : "participants"}`);
+    setText(
+      this.next,
+      next ? `Next: ${people.name(next)}` : `${list.length} ${people.byGroup ? "teams" : "participants"}`,
+    );
     if (active !== this.active) {
       this.active = active;
       this.show(active);
@@ -198,15 +259,12 @@ export class BoardView {
     if (over) return { activeName: result.title, dotHue: 0 };
     if (state.status === "pending") return { activeName: "Not started", dotHue: 0 };
     const who = people.nameWithTeam(state.active_participant_id);
-    return {
-      activeName: state.status === "paused" ? `${who} · paused` : who,
-      dotHue: people.byId.get(state.active_participant_id)?.hue ?? 0,
-    };
+    return { activeName: who, dotHue: people.byId.get(state.active_participant_id)?.hue ?? 0 };
   }
 
   /**
-   * Bring a tile into view, unless somebody is looking around. In the next frame, which lays the tiles out anyway:
-   * doing it at once would lay them out twice.
+   * Bring a tile into view, unless somebody is looking around. In the next frame, which lays the tiles out
+   * anyway: doing it at once would lay them out twice.
    */
   show(id) {
     if (!id || performance.now() < this.leftAloneUntil || this.find.value) return;
@@ -235,7 +293,14 @@ export class BoardView {
     }
     this.timer.hidden = ms === null;
     this.digits.show(ms, this.face.countUp);
-    setText(this.note, this.face.note);
+    setText(
+      this.note,
+      state.status === "paused"
+        ? page.pauseText()
+        : level === "out" && state.status === "running"
+          ? "Time is up"
+          : this.face.note,
+    );
     if (this.head.dataset.level !== level) this.head.dataset.level = level;
     const share = this.face.share === null ? 0 : Math.round(this.face.share * 2000) / 2000;
     if (share !== this.share) {
@@ -243,7 +308,10 @@ export class BoardView {
       this.rest.style.setProperty("transform", `scaleX(${share})`);
     }
     const total = page.totalLeft();
-    setText(this.total, total === null ? "" : `Session: ${formatClock(Math.max(0, total), { tenths: false })} left`);
+    setText(
+      this.total,
+      total === null ? "" : `Session: ${formatClock(Math.max(0, total), { tenths: false })} left`,
+    );
   }
 
   key() {

@@ -16,7 +16,10 @@ function seatsOf(page) {
   if (seats.length > MOST_SEATS) {
     const active = people.ownerOf(state.active_participant_id) ?? seats[0];
     const next = nextAfter(state);
-    seats = [active, people.byGroup && people.byId.get(next)?.groupId || next || seats.find((each) => each !== active)];
+    seats = [
+      active,
+      (people.byGroup && people.byId.get(next)?.groupId) || next || seats.find((each) => each !== active),
+    ];
   }
   const own = seats.indexOf(people.ownerOf(as));
   return own > 0 ? [...seats.slice(own), ...seats.slice(0, own)] : seats;
@@ -46,14 +49,18 @@ class Half {
         this.byPointer = false;
       },
     });
-    this.timer = h("div", {
-      class: "half-time",
-      role: "timer",
-      "aria-live": "off",
-      tabindex: "0",
-      onfocus: () => this.timer.setAttribute("aria-label", `${person.name}: ${spokenFace(this.face)}`),
-      onblur: () => this.timer.removeAttribute("aria-label"),
-    }, this.digits.element);
+    this.timer = h(
+      "div",
+      {
+        class: "half-time",
+        role: "timer",
+        "aria-live": "off",
+        tabindex: "0",
+        onfocus: () => this.timer.setAttribute("aria-label", `${person.name}: ${spokenFace(this.face)}`),
+        onblur: () => this.timer.removeAttribute("aria-label"),
+      },
+      this.digits.element,
+    );
     this.name = h("span", { class: "half-name" }, person.name);
     this.member = h("span", { class: "half-member" });
     this.note = h("p", { class: "half-note digits" });
@@ -61,12 +68,15 @@ class Half {
     this.count = h("span", { class: "half-count digits" });
     this.flag = h("span", { class: "half-flag", hidden: true }, icon("flag"), h("span", {}, "Out of time"));
     this.word = h("span", { class: "half-word" });
-    this.element = h("section", { class: `half hue-${person.hue}`, "aria-label": person.name, dataset: { owner: id } },
+    this.element = h(
+      "section",
+      { class: `half hue-${person.hue}`, "aria-label": person.name, dataset: { owner: id } },
       this.button,
       this.said,
       h("div", { class: "half-who" }, h("span", { class: "dot" }), this.name, this.member),
       h("div", { class: "half-middle" }, this.word, this.timer, this.flag, this.note),
-      h("div", { class: "half-foot" }, this.count, h("span", { class: "bar-of-time" }, this.rest)));
+      h("div", { class: "half-foot" }, this.count, h("span", { class: "bar-of-time" }, this.rest)),
+    );
   }
 
   /** Everything that changes with the state, and not with time. */
@@ -78,7 +88,8 @@ class Half {
     this.isActive = active === this.id && !isOver(state) && state.status !== "pending";
     this.whole = wholeOf(state, this.id);
     const moves = this.entry.cycle_count;
-    setText(this.count, `${moves} ${moves === 1 ? "move" : "moves"}`);
+    const word = page.state.sync_mode === "per_participant" ? "move" : "turn";
+    setText(this.count, `${moves} ${word}${moves === 1 ? "" : "s"}`);
     if (people.byGroup) {
       const member = this.isActive ? people.name(state.active_participant_id) : "";
       setText(this.member, member);
@@ -106,10 +117,11 @@ class Half {
       this.element.dataset.level = level;
       this.flag.hidden = !out;
     }
-    const share = face.share === null ? 0 : Math.round(face.share * 2000) / 2000;
+    const share = face.share === null ? null : Math.round(face.share * 2000) / 2000;
     if (share !== this.share) {
       this.share = share;
-      this.rest.style.setProperty("transform", `scaleX(${share})`);
+      this.rest.parentElement.hidden = share === null;
+      this.rest.style.setProperty("transform", `scaleX(${share ?? 0})`);
     }
     const second = face.ms === null ? null : Math.ceil(face.ms / 1000);
     if (second !== this.second) {
@@ -156,15 +168,30 @@ export class ClockView {
     const { state } = this.page;
     for (const half of this.halves) {
       if (half.isActive || state.time_control?.kind === "hourglass") half.draw();
+      if (half.isActive && state.status === "paused") setText(half.word, this.wordFor(half));
     }
   }
 
   faceFor(half) {
     const { page } = this;
     const { state } = page;
-    if (ownClocks(state)) return faceOf(state, page.clock(half.id), half.whole);
+    if (ownClocks(state)) {
+      const clock = page.clock(half.id);
+      const sand =
+        clock?.kind === "hourglass" && !half.isActive && !isOver(state) && this.halves.length === 2;
+      if (!sand || state.status === "pending") return faceOf(state, clock, half.whole);
+      // What runs out of the one runs into the other, long before it is credited.
+      const ms = clock.mainMs + page.cycleElapsed();
+      return faceOf(state, { ...clock, mainMs: ms, remainingMs: ms }, half.whole);
+    }
     if (state.sync_mode === "count_up") {
-      return { ms: page.session.elapsed(half.id) ?? half.entry.time_used_ms, countUp: true, note: "", level: "calm", share: null };
+      return {
+        ms: page.session.elapsed(half.id) ?? half.entry.time_used_ms,
+        countUp: true,
+        note: "",
+        level: "calm",
+        share: null,
+      };
     }
     if (half.isActive || state.time_per_cycle_ms === null) return faceOf(state, page.clock(null), half.whole);
     return { ms: state.time_per_cycle_ms, countUp: false, note: "", level: "calm", share: 1 };
@@ -183,7 +210,8 @@ export class ClockView {
     const { page } = this;
     const { people, state } = page;
     const name = people.name(half.id);
-    if (state.status === "pending") return half.pressable ? `${name}: press to start` : `${name}: not started`;
+    if (state.status === "pending")
+      return half.pressable ? `${name}: press to start` : `${name}: not started`;
     if (isOver(state)) return `${name}: the session is over`;
     if (state.status === "paused") return half.isActive ? `${name}, on the move: paused` : `${name}: paused`;
     if (!half.isActive) return `${name}: waits`;
@@ -193,11 +221,25 @@ export class ClockView {
   wordFor(half) {
     const { state } = this.page;
     if (state.status === "pending") {
-      const begins = this.page.people.ownerOf(state.active_participant_id ?? state.participants[0]?.participant_id);
-      return half.id === begins ? (half.pressable ? "Begins · press to start" : "Begins") : (half.pressable ? "Press to start" : "");
+      const begins = this.page.people.ownerOf(
+        state.active_participant_id ?? state.participants[0]?.participant_id,
+      );
+      return half.id === begins
+        ? half.pressable
+          ? "Begins · press to start"
+          : "Begins"
+        : half.pressable
+          ? "Press to start"
+          : "";
     }
-    if (state.status === "paused" && half.isActive) return "Paused";
-    if (state.status === "running" && half.isActive && this.page.as !== null && half.pressable && !this.canPress(half)) {
+    if (state.status === "paused" && half.isActive) return this.page.pauseText();
+    if (
+      state.status === "running" &&
+      half.isActive &&
+      this.page.as !== null &&
+      half.pressable &&
+      !this.canPress(half)
+    ) {
       return `${this.page.people.name(state.active_participant_id)}’s move`;
     }
     return "";

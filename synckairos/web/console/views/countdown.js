@@ -23,25 +23,37 @@ export class CountdownView {
     this.dot = h("span", { class: "dot" });
     this.name = h("span", {});
     this.who.append(this.dot, this.name);
-    this.timer = h("div", {
-      class: "wall-time",
-      role: "timer",
-      "aria-live": "off",
-      tabindex: "0",
-      onfocus: () => this.timer.setAttribute("aria-label", spokenFace(this.face)),
-      onblur: () => this.timer.removeAttribute("aria-label"),
-    }, this.digits.element);
+    this.timer = h(
+      "div",
+      {
+        class: "wall-time",
+        role: "timer",
+        "aria-live": "off",
+        tabindex: "0",
+        onfocus: () => this.timer.setAttribute("aria-label", spokenFace(this.face)),
+        onblur: () => this.timer.removeAttribute("aria-label"),
+      },
+      this.digits.element,
+    );
     this.rest = h("div", { class: "rest" });
-    this.word = h("p", { class: "wall-word" });
+    this.sign = h("span", { class: "wall-sign" });
+    this.said = h("span", {});
+    this.word = h("p", { class: "wall-word digits" }, this.sign, this.said);
     this.below = h("p", { class: "wall-below digits" });
     this.next = h("span", {});
     this.total = h("span", {});
     this.ends = h("span", {});
     this.note = h("span", {});
     this.below.append(this.note, this.next, this.total, this.ends);
-    this.element = h("section", { class: "wall", "aria-label": "Countdown" },
-      this.who, h("div", { class: "wall-middle" }, this.timer),
-      h("div", { class: "wall-bar", "aria-hidden": "true" }, this.rest), this.word, this.below);
+    this.element = h(
+      "section",
+      { class: "wall", "aria-label": "Countdown" },
+      this.who,
+      h("div", { class: "wall-middle" }, this.timer),
+      h("div", { class: "wall-bar", "aria-hidden": "true" }, this.rest),
+      this.word,
+      this.below,
+    );
     this.update();
   }
 
@@ -50,22 +62,39 @@ export class CountdownView {
     const { people, state, result } = page;
     const active = state.active_participant_id;
     const owner = people.ownerOf(active);
-    this.owner = ownClocks(state) ? owner ?? people.ownerOf(page.lastActive) ?? people.owners[0]?.id ?? null : null;
+    this.owner = ownClocks(state)
+      ? (owner ?? people.ownerOf(page.lastActive) ?? people.owners[0]?.id ?? null)
+      : null;
     this.whole = wholeOf(state, this.owner);
     const over = isOver(state);
     const several = state.participants.length > 1;
-    const shown = over ? (result?.about ?? null) : active ?? (several ? state.participants[0].participant_id : null);
+    const shown = over
+      ? (result?.about ?? null)
+      : (active ?? (several ? state.participants[0].participant_id : null));
     setText(this.name, several && shown ? people.nameWithTeam(shown) : "");
     this.dot.className = `dot hue-${people.byId.get(shown)?.hue ?? 0}`;
     this.who.hidden = !(several && shown);
-    const next = several && !over && hasNext(state) ? (active && state.status !== "pending" ? nextAfter(state) : null) : null;
-    setText(this.next, next ? `Next: ${people.name(next)}` : "");
-    setText(this.word, over ? page.result.title : state.status === "paused" ? "Paused" : state.status === "pending" ? "Not started" : "");
-    this.word.replaceChildren(...(over ? [icon(state.status === "expired" ? "flag" : "check")] : []), this.word.textContent);
+    const next =
+      several && !over && hasNext(state)
+        ? active && state.status !== "pending"
+          ? nextAfter(state)
+          : null
+        : null;
+    setText(
+      this.next,
+      next ? `Next: ${people.name(next)}` : over && result.winner ? `${people.name(result.winner)} wins` : "",
+    );
+    this.sign.replaceChildren(
+      ...(over
+        ? [icon(state.status === "expired" ? "flag" : state.status === "completed" ? "check" : "cross")]
+        : []),
+    );
     this.word.dataset.status = state.status;
     this.element.dataset.turn = over ? "over" : state.status;
-    const long = state.status === "running" && state.deadline_ms !== null
-      && state.deadline_ms - state.server_time_ms >= ENDS_FROM_MS;
+    const long =
+      state.status === "running" &&
+      state.deadline_ms !== null &&
+      state.deadline_ms - state.server_time_ms >= ENDS_FROM_MS;
     setText(this.ends, long ? `Ends at ${TIME_OF_DAY.format(state.deadline_ms)}` : "");
     this.draw();
   }
@@ -93,6 +122,7 @@ export class CountdownView {
     } else if (ms === null && state.status === "pending") {
       ms = this.whole;
     }
+    setText(this.said, this.#word(over, level));
     this.timer.hidden = ms === null;
     this.element.dataset.empty = String(ms === null);
     this.digits.show(ms, face.countUp);
@@ -107,7 +137,19 @@ export class CountdownView {
       this.rest.style.setProperty("transform", `scaleX(${rounded ?? 0})`);
     }
     const total = page.totalLeft();
-    setText(this.total, total === null ? "" : `Session: ${formatClock(Math.max(0, total), { tenths: false })} left`);
+    setText(
+      this.total,
+      total === null ? "" : `Session: ${formatClock(Math.max(0, total), { tenths: false })} left`,
+    );
+  }
+
+  #word(over, level) {
+    const { page } = this;
+    const { status } = page.state;
+    if (over) return page.result.title;
+    if (status === "paused") return page.pauseText();
+    if (status === "pending") return "Not started";
+    return level === "out" ? "Time is up" : "";
   }
 
   key() {

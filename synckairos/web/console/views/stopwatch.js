@@ -17,14 +17,18 @@ export class StopwatchView {
   constructor(page) {
     this.page = page;
     this.digits = new Digits("huge-digits", { tenths: "always" });
-    this.timer = h("div", {
-      class: "watch-time",
-      role: "timer",
-      "aria-live": "off",
-      tabindex: "0",
-      onfocus: () => this.timer.setAttribute("aria-label", spokenDuration(this.elapsed, { countUp: true })),
-      onblur: () => this.timer.removeAttribute("aria-label"),
-    }, this.digits.element);
+    this.timer = h(
+      "div",
+      {
+        class: "watch-time",
+        role: "timer",
+        "aria-live": "off",
+        tabindex: "0",
+        onfocus: () => this.timer.setAttribute("aria-label", spokenDuration(this.elapsed, { countUp: true })),
+        onblur: () => this.timer.removeAttribute("aria-label"),
+      },
+      this.digits.element,
+    );
     this.word = h("p", { class: "wall-word" });
     this.name = h("p", { class: "wall-who" });
     this.lapNow = h("td", { class: "digits" });
@@ -34,14 +38,35 @@ export class StopwatchView {
     this.now = h("tr", { class: "lap-now" }, this.numberNow, this.whoNow, this.lapNow, this.totalNow);
     this.laps = h("tbody", {});
     this.empty = h("p", { class: "muted laps-empty" });
-    this.table = h("table", { class: "laps" },
+    this.table = h(
+      "table",
+      { class: "laps" },
       h("caption", { class: "visually-hidden" }, "Laps, newest first"),
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Lap"), h("th", { scope: "col", class: "lap-who" }, "Who"),
-        h("th", { scope: "col" }, "Time"), h("th", { scope: "col" }, "Total"))),
-      this.laps);
-    this.element = h("section", { class: "watch", "aria-label": "Stopwatch" },
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", { scope: "col" }, "Lap"),
+          h("th", { scope: "col", class: "lap-who" }, "Who"),
+          h("th", { scope: "col" }, "Time"),
+          h("th", { scope: "col" }, "Total"),
+        ),
+      ),
+      this.laps,
+    );
+    this.element = h(
+      "section",
+      { class: "watch", "aria-label": "Stopwatch" },
       h("div", { class: "watch-face" }, this.name, this.timer, this.word),
-      h("div", { class: "watch-laps", tabindex: "0", role: "region", "aria-label": "Laps" }, this.table, this.empty));
+      h(
+        "div",
+        { class: "watch-laps", tabindex: "0", role: "region", "aria-label": "Laps" },
+        this.table,
+        this.empty,
+      ),
+    );
     this.lapsDrawn = -1;
     this.listener = () => this.drawLaps();
     page.track.listeners.add(this.listener);
@@ -65,10 +90,10 @@ export class StopwatchView {
     this.element.dataset.several = String(several);
     const over = isOver(state);
     this.element.dataset.turn = over ? "over" : state.status;
-    const name = several && !over && state.active_participant_id ? people.nameWithTeam(state.active_participant_id) : "";
+    const name =
+      several && !over && state.active_participant_id ? people.nameWithTeam(state.active_participant_id) : "";
     setText(this.name, name);
     this.name.hidden = name === "";
-    setText(this.word, over ? page.result.title : state.status === "paused" ? "Paused" : state.status === "pending" ? "Not started" : "");
     this.word.dataset.status = state.status;
     setText(this.numberNow, String(state.cycle_count + 1));
     setText(this.whoNow, people.name(state.active_participant_id));
@@ -96,15 +121,28 @@ export class StopwatchView {
     const worst = times.length > 2 ? Math.max(...times) : null;
     // Where the first events are gone, the total is counted from what the session says.
     const offset = track.complete ? 0 : state.time_used_ms - track.totalMs;
-    fill(this.laps, live && this.now, shown.map((each) => h("tr", {
-      class: each.ms === best ? "lap-best" : each.ms === worst ? "lap-worst" : null,
-    },
-    h("td", { class: "digits" }, String(each.number)),
-    h("td", { class: "lap-who" }, people.name(each.participantId)),
-    h("td", { class: "digits" }, formatClock(each.ms, TENTHS),
-      each.ms === best && h("span", { class: "visually-hidden" }, " fastest"),
-      each.ms === worst && h("span", { class: "visually-hidden" }, " slowest")),
-    h("td", { class: "digits" }, formatClock(each.totalMs + offset, TENTHS)))));
+    fill(
+      this.laps,
+      live && this.now,
+      shown.map((each) =>
+        h(
+          "tr",
+          {
+            class: each.ms === best ? "lap-best" : each.ms === worst ? "lap-worst" : null,
+          },
+          h("td", { class: "digits" }, String(each.number)),
+          h("td", { class: "lap-who" }, people.name(each.participantId)),
+          h(
+            "td",
+            { class: "digits" },
+            formatClock(each.ms, TENTHS),
+            each.ms === best && h("span", { class: "visually-hidden" }, " fastest"),
+            each.ms === worst && h("span", { class: "visually-hidden" }, " slowest"),
+          ),
+          h("td", { class: "digits" }, formatClock(each.totalMs + offset, TENTHS)),
+        ),
+      ),
+    );
     this.whoNow.className = "lap-who";
   }
 
@@ -122,6 +160,16 @@ export class StopwatchView {
     const lap = isOver(state) || state.status === "pending" ? 0 : page.cycleElapsed();
     this.elapsed = state.time_used_ms + lap;
     this.digits.show(this.elapsed, true);
+    setText(
+      this.word,
+      isOver(state)
+        ? page.result.title
+        : state.status === "paused"
+          ? page.pauseText()
+          : state.status === "pending"
+            ? "Not started"
+            : "",
+    );
     setText(this.lapNow, formatClock(lap, TENTHS));
     setText(this.totalNow, formatClock(this.elapsed, TENTHS));
   }

@@ -1,0 +1,261 @@
+// The part of the form that says who takes part: a list of names, in teams where teams own the clocks.
+
+import { readDuration, textField } from "./fields.js";
+import { button, fill, h, newUuid, setText } from "./ui.js";
+
+const MOST_PARTICIPANTS = 1000;
+
+/**
+ * The list of participants, in teams where teams own the clocks.
+ *
+ * @param {() => {mode: string, different: "ms" | "text" | null}} about
+ * @param {string[]} names By default.
+ */
+export function castPart(about, names) {
+  let defaults = names;
+  let touched = false;
+  /** @type {{id: string, name: object, rows: object[]}[]} */
+  let teams = [team(defaults)];
+  const element = h("div", { class: "cast stack" });
+  const [problems, tooLong] = [
+    h("p", { class: "problem", tabindex: "-1" }),
+    h("p", { class: "problem", tabindex: "-1" }),
+  ];
+
+  function row(value = "") {
+    const id = newUuid();
+    const own = textField({ label: "Own time", hideLabel: true, class: "own", placeholder: "own time" });
+    const name = textField({
+      label: "Name",
+      hideLabel: true,
+      value,
+      attributes: { autocapitalize: "words", maxlength: "60" },
+      oninput: () => {
+        touched = true;
+      },
+      class: "name",
+    });
+    name.control.addEventListener("paste", (event) => {
+      const lines = (event.clipboardData?.getData("text") ?? "")
+        .split(/\r?\n/)
+        .map((line) => line.trim())
+        .filter(Boolean);
+      if (lines.length < 2) return;
+      event.preventDefault();
+      const home = teams.find((each) => each.rows.includes(made));
+      const [first, ...others] = lines.slice(0, MOST_PARTICIPANTS - everyRow().length + 1);
+      name.control.value = first;
+      home.rows.splice(home.rows.indexOf(made) + 1, 0, ...others.map(row));
+      touched = true;
+      show();
+      changed();
+    });
+    const made = { id, name, own };
+    return made;
+  }
+
+  function team(members, value = "") {
+    return {
+      id: newUuid(),
+      name: textField({
+        label: "Team",
+        hideLabel: true,
+        value,
+        attributes: { autocapitalize: "words", maxlength: "60" },
+        class: "name",
+      }),
+      own: textField({ label: "Own time", hideLabel: true, class: "own", placeholder: "own time" }),
+      rows: members.map(() => row()),
+    };
+  }
+
+  const changed = () => element.dispatchEvent(new Event("change", { bubbles: true }));
+  const isTeams = () => about().mode === "per_group";
+  const everyRow = () => teams.flatMap((each) => each.rows);
+
+  function add(home) {
+    const made = row();
+    home.rows.push(made);
+    touched = true;
+    show();
+    changed();
+    made.name.control.focus();
+  }
+
+  function remove(home, made) {
+    const at = home.rows.indexOf(made);
+    home.rows.splice(at, 1);
+    touched = true;
+    show();
+    changed();
+    (home.rows[Math.min(at, home.rows.length - 1)]?.name.control ?? element.querySelector("button")).focus();
+  }
+
+  function setDefaults(next) {
+    defaults = next;
+    if (!touched) teams = [team(defaults)];
+  }
+
+  function shape() {
+    if (isTeams() && teams.length === 1) {
+      // Everybody who is there, dealt out to two teams.
+      const rows = everyRow();
+      const [first, second] = [team([]), team([])];
+      rows.forEach((each, at) => (at % 2 ? second : first).rows.push(each));
+      for (const each of [first, second]) if (each.rows.length === 0) each.rows.push(row());
+      teams = [first, second];
+    } else if (!isTeams() && teams.length > 1) {
+      const rows = everyRow();
+      teams = [team([])];
+      teams[0].rows = rows;
+    }
+  }
+
+  const defaultName = (place) =>
+    !isTeams() && everyRow().length === defaults.length ? defaults[place] : `Player ${place + 1}`;
+
+  function rowElement(home, made, place) {
+    const { different } = about();
+    const fallback = defaultName(place);
+    made.name.control.placeholder = fallback;
+    made.name.element.querySelector("label").textContent = `Name of participant ${place + 1}`;
+    made.own.element.querySelector("label").textContent = `Own time of participant ${place + 1}`;
+    made.own.element.hidden = different === null || isTeams();
+    made.name.paths = [`participants.${place}`];
+    made.own.paths = [`participants.${place}.total_time_ms`, `participants.${place}.time_control`];
+    const away = button(`Remove ${made.name.text || fallback}`, {
+      icon: "cross",
+      square: true,
+      class: "quiet",
+      onclick: () => remove(home, made),
+    });
+    away.disabled = everyRow().length === 1;
+    return h(
+      "li",
+      { class: "person" },
+      h("span", { class: "place digits", "aria-hidden": "true" }, place + 1),
+      made.name.element,
+      made.own.element,
+      away,
+    );
+  }
+
+  function show() {
+    shape();
+    const focused = document.activeElement;
+    const full = everyRow().length >= MOST_PARTICIPANTS;
+    let place = 0;
+    const blocks = teams.map((home, at) => {
+      const list = h(
+        "ol",
+        { role: "list", class: "people" },
+        home.rows.map((made) => rowElement(home, made, place++)),
+      );
+      const more = button("Add participant", { icon: "plus", class: "quiet", onclick: () => add(home) });
+      more.disabled = full;
+      if (!isTeams()) return [list, more];
+      home.name.control.placeholder = `Team ${at + 1}`;
+      home.name.element.querySelector("label").textContent = `Name of team ${at + 1}`;
+      home.own.element.querySelector("label").textContent = `Own time of team ${at + 1}`;
+      home.own.element.hidden = about().different === null;
+      home.name.paths = [`groups.${at}`];
+      home.own.paths = [`groups.${at}.total_time_ms`, `groups.${at}.time_control`];
+      const away = button(`Remove team ${at + 1}`, {
+        icon: "trash",
+        square: true,
+        class: "quiet",
+        onclick: () => {
+          teams.splice(at, 1);
+          touched = true;
+          show();
+          changed();
+        },
+      });
+      away.disabled = teams.length <= 2;
+      return h(
+        "fieldset",
+        { class: "team" },
+        h("legend", { class: "visually-hidden" }, `Team ${at + 1}`),
+        h("div", { class: "team-head" }, home.name.element, home.own.element, away),
+        list,
+        more,
+      );
+    });
+    fill(
+      element,
+      isTeams() ? h("div", { class: "teams" }, blocks) : blocks,
+      isTeams() &&
+        button("Add team", {
+          icon: "people",
+          onclick: () => {
+            const made = team([0]);
+            teams.push(made);
+            touched = true;
+            show();
+            changed();
+            made.name.control.focus();
+          },
+        }),
+      problems,
+      tooLong,
+      h("p", { class: "hint" }, "They take turns in this order. Paste a list of names to add them all."),
+    );
+    if (focused && focused !== document.activeElement && element.contains(focused)) focused.focus();
+  }
+
+  /** participants, groups and names, for a config, and whether they are two with names. Throws Unreadable. */
+  function read({ bank_ms, own, extra }) {
+    const called = {};
+    const ownTime = (from) => {
+      const typed = from.own.text;
+      if (own === null || typed === "") return bank_ms === null ? {} : { total_time_ms: bank_ms };
+      if (own === "text") return { time_control: extra.overtime_ms ? { notation: typed, ...extra } : typed };
+      return { total_time_ms: readDuration(from.own, typed) };
+    };
+    let place = 0;
+    const participants = teams.flatMap((home) =>
+      home.rows.map((made) => {
+        const name = made.name.text || (defaultName(place).startsWith("Player ") ? "" : defaultName(place));
+        place += 1;
+        if (name) called[made.id] = name;
+        return { participant_id: made.id, ...(isTeams() ? { group_id: home.id } : ownTime(made)) };
+      }),
+    );
+    const owners = isTeams() ? teams : everyRow();
+    const rivals = owners.length === 2 && owners.every((each) => each.name.text !== "");
+    if (!isTeams()) return { participants, groups: null, names: called, rivals };
+    const groups = teams.map((home) => {
+      if (home.name.text) called[home.id] = home.name.text;
+      return { group_id: home.id, ...ownTime(home) };
+    });
+    return { participants, groups, names: called, rivals };
+  }
+
+  return {
+    element,
+    show,
+    read,
+    setDefaults,
+    /** [id, name] of everybody, in order. */
+    get people() {
+      return everyRow().map((made, place) => [made.id, made.name.text || defaultName(place)]);
+    },
+    fields: () => [
+      {
+        element: problems,
+        paths: ["participants", "groups"],
+        fail: (message) => setText(problems, message && `This list ${message}.`),
+      },
+      {
+        element: tooLong,
+        paths: ["metadata"],
+        fail: (message) =>
+          setText(tooLong, message && "These names are too long together: a session keeps 10 kB of them."),
+      },
+      ...teams.flatMap((home) => [
+        ...(isTeams() ? [home.name, home.own] : []),
+        ...home.rows.flatMap((made) => [made.name, made.own]),
+      ]),
+    ],
+  };
+}

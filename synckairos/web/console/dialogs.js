@@ -1,0 +1,127 @@
+// What stands above a page for a while: messages, and dialogs.
+
+import { icon } from "./icons.js";
+import { button, h, newId } from "./dom.js";
+
+const SENTENCES = {
+  UNAUTHENTICATED: "The service wants to know who you are: enter a token.",
+  FORBIDDEN: "Your token does not allow this.",
+  SESSION_NOT_FOUND: "There is no such session: it ended long ago, was deleted, or the link is not complete.",
+  CONCURRENT_MODIFICATION: "Somebody else was faster. What you see is up to date.",
+  RATE_LIMIT_EXCEEDED: "That was too often. Wait a moment, then try again.",
+  STORAGE_UNAVAILABLE: "The service cannot reach its storage at the moment.",
+  MESSAGE_BROKER_ERROR: "The service cannot reach its storage at the moment.",
+  CIRCUIT_OPEN: "The service cannot reach its storage at the moment.",
+  NETWORK_TIMEOUT: "The service took too long to answer.",
+  INTERNAL_ERROR: "Something went wrong in the service. Its log says what.",
+};
+
+/** What an error means, in a sentence for people. */
+export function errorText(error) {
+  if (error?.code in SENTENCES) return SENTENCES[error.code];
+  const message = error?.message ? String(error.message) : "Something went wrong";
+  const sentence = message[0].toUpperCase() + message.slice(1);
+  return /[.!?]$/.test(sentence) ? sentence : `${sentence}.`;
+}
+
+let toasts = null;
+
+/**
+ * A message at the lower edge. Errors stay until they are dismissed, others go after a while.
+ *
+ * @param {string} message
+ * @param {{kind?: "info" | "error", seconds?: number, action?: {label: string, onclick: () => void}}} [more]
+ * @returns {() => void} takes it away
+ */
+export function toast(message, { kind = "info", seconds = kind === "error" ? 0 : 5, action = null } = {}) {
+  toasts ??= h("div", { class: "toasts" });
+  // What is outside an open modal dialog can neither be pressed nor heard.
+  const host = [...document.querySelectorAll("dialog:modal")].pop() ?? document.body;
+  if (toasts.parentNode !== host) host.append(toasts);
+  for (const same of toasts.children) if (same.dataset.message === message) same.remove();
+  while (toasts.children.length >= 3) toasts.firstChild.remove();
+  const dismiss = () => element.remove();
+  const element = h(
+    "div",
+    { class: `toast ${kind}`, role: kind === "error" ? "alert" : "status", dataset: { message } },
+    icon(kind === "error" ? "warning" : "info"),
+    h("p", {}, message),
+    action &&
+      button(action.label, {
+        class: "quiet",
+        onclick: () => {
+          dismiss();
+          action.onclick();
+        },
+      }),
+    button("Dismiss", { icon: "cross", square: true, class: "quiet", onclick: dismiss }),
+  );
+  toasts.append(element);
+  if (seconds) setTimeout(dismiss, seconds * 1000);
+  return dismiss;
+}
+
+/**
+ * Opens a modal dialog. Escape, the cross and a press beside it close it.
+ *
+ * @param {{title: string, body: Node | string | Array, actions?: Array, class?: string}} content
+ * @returns {{element: HTMLDialogElement, close: (value?: string) => void, closed: Promise<string>}}
+ *   closed: what it was closed with, "" when it was dismissed
+ */
+export function openDialog({ title, body, actions = [], class: more = "" }) {
+  const heading = newId("dialog");
+  const close = (value = "") => {
+    if (element.open) element.close(value);
+  };
+  const element = h(
+    "dialog",
+    { class: `dialog ${more}`, "aria-labelledby": heading },
+    h(
+      "div",
+      { class: "inside" },
+      h(
+        "div",
+        { class: "head" },
+        h("h2", { id: heading, tabindex: "-1", autofocus: true }, title),
+        button("Close", { icon: "cross", square: true, class: "quiet", onclick: () => close() }),
+      ),
+      body,
+      actions.length > 0 && h("div", { class: "actions" }, actions),
+    ),
+  );
+  let pressed = null;
+  element.addEventListener("pointerdown", (event) => {
+    pressed = event.target;
+  });
+  element.addEventListener("click", (event) => {
+    if (event.target === element && pressed === element) close();
+  });
+  const closed = new Promise((resolve) => {
+    element.addEventListener("close", () => {
+      if (toasts && element.contains(toasts)) document.body.append(toasts);
+      element.remove();
+      resolve(element.returnValue);
+    });
+  });
+  document.body.append(element);
+  element.showModal();
+  return { element, close, closed };
+}
+
+/**
+ * Asks before something that cannot be undone.
+ *
+ * @param {{title: string, text: string, yes: string, no?: string, danger?: boolean}} question
+ * @returns {Promise<boolean>}
+ */
+export async function confirmDialog({ title, text, yes, no = "Keep", danger = false }) {
+  const asked = openDialog({
+    title,
+    body: h("p", {}, text),
+    actions: [
+      button(no, { onclick: () => asked.close() }),
+      button(yes, { class: danger ? "danger primary" : "primary", onclick: () => asked.close("yes") }),
+    ],
+  });
+  return (await asked.closed) === "yes";
+}

@@ -1,0 +1,122 @@
+// The menu of a session's page: everything that can be done, the views, links for players, the keys.
+
+import { button, h, icon, openDialog, schemeSwitch, shareDialog } from "./ui.js";
+import { VIEWS } from "./names.js";
+import { canAdjust, hasNext, isOver } from "./actions.js";
+import { openHistory } from "./history.js";
+import { Screen } from "./screen.js";
+import { Sound } from "./sound.js";
+
+/**
+ * The views as radio buttons.
+ *
+ * @param {import("./session.js").Page} page
+ * @param {string} name Of the radio buttons.
+ * @param {() => void} [chosen] Called before the view changes.
+ */
+export function viewChoices(page, name, chosen = () => {}) {
+  const choice = ([value, label]) => {
+    const choose = () => {
+      chosen();
+      page.showView(value);
+    };
+    const radio = { type: "radio", name, value, checked: value === page.viewName, onchange: choose };
+    return h("label", {}, h("input", radio), h("span", {}, label));
+  };
+  return Object.entries(VIEWS).map(choice);
+}
+
+/** A link to this view for everybody, and its QR code. */
+export function share() {
+  const url = new URL(location.href);
+  url.searchParams.delete("as");
+  shareDialog(url.href);
+}
+
+/** Links that bind a device to one participant. */
+function openPlayerLinks({ people }) {
+  const link = (person) => {
+    opened.close();
+    const url = new URL(location.href);
+    url.searchParams.set("as", person.id);
+    shareDialog(url.href, { title: `Clock of ${person.name}` });
+  };
+  const choices = people.participants.map((each) => button(each.name, { onclick: () => link(each) }));
+  const opened = openDialog({
+    title: "Link for one player",
+    body: [
+      h("p", {}, "On a device that opens this link, only this player’s own clock can be pressed."),
+      h("div", { class: "choices scroll" }, choices),
+    ],
+  });
+}
+
+/** @param {import("./session.js").Page} page */
+export function openMenu(page) {
+  const { actions, screen, sound, state } = page;
+  const over = isOver(state);
+  const close = (work) => () => {
+    opened.close();
+    work();
+  };
+  const item = (label, sign, work, more = "") =>
+    button(label, { icon: sign, class: `quiet item ${more}`, onclick: close(work) });
+  const [soundLabel, soundSign] =
+    sound.state === "on" ? ["Turn sound off", "mute"] : ["Turn sound on", "sound"];
+  const items = [
+    state.status === "running" && hasNext(state) && item("Next turn", "next", () => actions.next()),
+    canAdjust(state) && item("Give or take time", "clock", () => actions.openTime()),
+    item("History", "history", () => openHistory(page)),
+    item("Share this session", "share", share),
+    state.participants.length > 1 && item("Link for one player", "person", () => openPlayerLinks(page)),
+    page.as && item("Let this device press all clocks", "people", () => page.unbind()),
+    Sound.possible && item(soundLabel, soundSign, () => sound.toggle()),
+    Screen.possible &&
+      item(screen.full ? "Leave full screen" : "Full screen", "full", () => screen.toggleFull()),
+    item("Keys and help", "info", openHelp),
+    h("a", { class: "button quiet item", href: "/" }, icon("back"), h("span", {}, "All sessions")),
+    !over && h("hr"),
+    !over && item("Complete the session …", "check", () => actions.complete()),
+    !over && item("Cancel the session …", "cross", () => actions.cancel(), "danger"),
+  ];
+  const views = viewChoices(page, "menu-view", () => opened.close());
+  const opened = openDialog({
+    title: page.title,
+    class: "menu-dialog",
+    body: [
+      h("fieldset", { class: "menu-views" }, [
+        h("legend", { class: "visually-hidden" }, "View"),
+        h("div", { class: "segments" }, views),
+      ]),
+      h("div", { class: "menu" }, items),
+      h("div", { class: "menu-scheme" }, h("span", { class: "muted" }, "Light or dark"), schemeSwitch()),
+    ],
+  });
+}
+
+const KEYS = [
+  ["Space", "End the turn; start the session"],
+  ["P", "Pause or resume"],
+  ["N", "Next, or a lap"],
+  ["T", "Give or take time"],
+  ["H", "History"],
+  ["1 2 3 4", Object.values(VIEWS).join(", ").toLowerCase()],
+  ["F", "Full screen"],
+  ["M", "Sound on or off"],
+  ["?", "This help"],
+];
+
+/** The keys, and how to read the page. */
+export function openHelp() {
+  const row = ([keys, text]) => {
+    const caps = keys.split(" ").map((key) => h("kbd", {}, key));
+    return [h("dt", {}, caps), h("dd", {}, text)];
+  };
+  const hint =
+    "On the game clock, press the half that runs. Every device that shows this session shows the same " +
+    "time, whatever its own clock says; the ± beside the connection is how far it may be off.";
+  openDialog({
+    title: "Keys and help",
+    body: [h("dl", { class: "keys" }, KEYS.map(row)), h("p", { class: "hint" }, hint)],
+  });
+}

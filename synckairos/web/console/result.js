@@ -1,0 +1,41 @@
+// How a session ended.
+
+import { ownClocks } from "./actions.js";
+
+/**
+ * @typedef {object} Result
+ * @property {string} title
+ * @property {string | null} about Whose clock ran out: a participant's or a group's id.
+ * @property {string | null} winner
+ */
+
+/**
+ * How a session ended. A page that was there knows it from the event; one that came later, from the state.
+ *
+ * @param {object} state A state that is over.
+ * @param {import("./people.js").People} people
+ * @param {object | null} change The event that ended it, if it is this one.
+ * @param {Result | null} before What was known already.
+ * @returns {Result}
+ */
+export function resultOf(state, people, change, before) {
+  if (before) return before;
+  if (state.status === "completed") return { title: "Completed", about: null, winner: null };
+  if (state.status === "cancelled") return { title: "Cancelled", about: null, winner: null };
+  const payload = change?.payload.event === "session.expired" ? change.payload : {};
+  if (!ownClocks(state) || payload.expired_clock === "total") {
+    return { title: "Time is up", about: null, winner: null };
+  }
+  const withMembers = new Set(state.participants.map((each) => each.group_id));
+  const owners = people.byGroup
+    ? state.groups.filter((each) => withMembers.has(each.group_id))
+    : state.participants;
+  const idOf = (each) => (people.byGroup ? each.group_id : each.participant_id);
+  const out = owners.filter((each) => each.has_expired).map(idOf);
+  const left = owners.filter((each) => !each.has_expired).map(idOf);
+  const told = payload.expired_group_id ?? people.ownerOf(payload.expired_participant_id ?? null);
+  const about = told ?? (out.length === 1 ? out[0] : null);
+  const ends = state.action_on_timeout.type === "end_session";
+  const winner = payload.action_applied?.winner ?? (ends && left.length === 1 ? left[0] : null);
+  return { title: about ? `${people.name(about)} is out of time` : "Time is up", about, winner };
+}

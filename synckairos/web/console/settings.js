@@ -1,0 +1,141 @@
+// The part of the form that most sessions leave as it is: timeouts, warnings, pauses, who begins, how it is
+// shown.
+
+import { checkField, durationField, durationsField, selectField, textField } from "./fields.js";
+import { OWNERS, VIEWS } from "./names.js";
+import { fill, h } from "./ui.js";
+
+/**
+ * The fields that most sessions leave as they are.
+ *
+ * @param {object} given The config to begin with.
+ * @param {{people: [string, string][]}} cast Who takes part: id and name.
+ */
+export function settingsPart(given, cast) {
+  const action = given.action_on_timeout ?? null;
+  let mode = given.sync_mode;
+  const timeout = selectField({
+    label: "When time is up",
+    value: action?.type ?? "",
+    options: [],
+    paths: ["action_on_timeout"],
+    onchange: () => show(mode),
+  });
+  const command = textField({
+    label: "Action for the backend",
+    value: typeof action?.action === "string" ? action.action : "",
+    placeholder: "check_or_fold",
+    hint: "Comes with the event, for your backend to carry out.",
+    paths: ["action_on_timeout.action"],
+  });
+  const warnings = durationsField({
+    label: "Warnings when this much is left",
+    list: given.warnings_ms ?? [],
+    unit: "s",
+    placeholder: "none",
+    hint: "Up to eight, as in: 5 min, 30 s, 10 s",
+    paths: ["warnings_ms"],
+  });
+  const lag = checkField({
+    label: "Give back network delay",
+    hint: "What the service measured for a move’s way, up to a quota.",
+    checked: given.lag_compensation ?? false,
+    paths: ["lag_compensation"],
+  });
+  const mayPause = checkField({
+    label: "Players may pause",
+    hint: "And resume, in their own turn.",
+    checked: given.players_may_pause ?? false,
+    paths: ["players_may_pause"],
+  });
+  const pause = durationField({
+    label: "A pause ends by itself after",
+    ms: given.max_pause_ms ?? null,
+    unit: "min",
+    placeholder: "never",
+    paths: ["max_pause_ms"],
+  });
+  const begins = selectField({
+    label: "Who begins",
+    options: [["", "The first"]],
+    paths: ["active_participant_id"],
+  });
+  const view = selectField({ label: "Shown as", options: [["", "What suits it"], ...Object.entries(VIEWS)] });
+  begins.control.addEventListener("focus", offer);
+  begins.control.addEventListener("pointerdown", offer);
+
+  function offer() {
+    const chosen = begins.value;
+    const people = cast.people;
+    const texts = people.map(([id, name]) => `${id} ${name}`).join("\n");
+    if (begins.control.dataset.people === texts) return;
+    begins.control.dataset.people = texts;
+    fill(
+      begins.control,
+      h("option", { value: "" }, "The first"),
+      people.map(([id, name]) => h("option", { value: id, selected: id === chosen }, name)),
+    );
+  }
+
+  function show(next) {
+    mode = next;
+    const owned = OWNERS.has(mode);
+    const cycles = mode === "per_cycle";
+    const chosen = timeout.value || (timeout.control.options.length === 0 ? (action?.type ?? "") : "");
+    fill(
+      timeout.control,
+      [
+        ["", "As usual in this mode"],
+        ["end_session", owned ? "The session ends; the last one left wins" : "The session ends"],
+        ["skip_cycle", owned ? "Whoever ran out is out, the next one goes on" : "The next turn begins"],
+        ["auto_action", "The same, and your backend acts"],
+        [
+          "notify",
+          cycles
+            ? "A message; the clock stands at zero"
+            : "A message; the clock stands at zero, nobody is out",
+        ],
+      ].map(([value, label]) => h("option", { value, selected: value === chosen }, label)),
+    );
+    command.element.hidden = timeout.value !== "auto_action";
+    lag.element.hidden = !owned;
+    offer();
+  }
+
+  function read(now, set) {
+    const type = timeout.value;
+    if (type === "") set("action_on_timeout", null);
+    else {
+      const { action: before, ...rest } = action ?? {};
+      const carried = type === action?.type ? rest : {};
+      const name = type === "auto_action" ? command.text || (typeof before === "string" ? "" : before) : "";
+      set("action_on_timeout", { ...carried, type, ...(name ? { action: name } : {}) });
+    }
+    const list = warnings.list;
+    set("warnings_ms", list.length > 0 || given.warnings_ms ? list : null);
+    set("lag_compensation", OWNERS.has(now) && lag.checked ? true : null);
+    set("players_may_pause", mayPause.checked || null);
+    set("max_pause_ms", pause.ms);
+  }
+
+  return {
+    element: h(
+      "div",
+      { class: "stack" },
+      h("div", { class: "row" }, timeout.element, command.element),
+      h("div", { class: "row" }, warnings.element, pause.element),
+      h("div", { class: "checks" }, mayPause.element, lag.element),
+      h("div", { class: "row" }, begins.element, view.element),
+    ),
+    fields: [timeout, command, warnings, lag, mayPause, pause, begins],
+    /** The id of who begins, or null for the first. */
+    get first() {
+      return cast.people.some(([id]) => id === begins.value) ? begins.value : null;
+    },
+    get view() {
+      return view.value;
+    },
+    show,
+    read,
+  };
+}

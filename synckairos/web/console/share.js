@@ -1,0 +1,115 @@
+// A link to here, for other devices.
+
+import { button, fill, h, newId, note, setText } from "./dom.js";
+import { openDialog, toast } from "./dialogs.js";
+import { icon } from "./icons.js";
+
+/** Whether an address means the device itself, so that no other one can open it. */
+function isLoopback(hostname = location.hostname) {
+  const name = hostname.toLowerCase().replace(/^\[|\]$/g, "");
+  return name === "localhost" || name.endsWith(".localhost") || name === "::1" || /^127\./.test(name);
+}
+
+/**
+ * Puts a text on the clipboard, and says so.
+ *
+ * @param {string} text
+ * @param {string | null} [message] null where the caller says it.
+ * @returns {Promise<boolean>} whether it is there
+ */
+export async function copy(text, message = "Copied") {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // The clipboard API is for secure origins only; over plain HTTP the old way still works.
+    const area = h("textarea", { class: "visually-hidden", value: text });
+    ([...document.querySelectorAll("dialog:modal")].pop() ?? document.body).append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    if (!done) {
+      toast("The browser does not allow copying: select the link and copy it by hand.", { kind: "error" });
+      return false;
+    }
+  }
+  if (message) toast(message);
+  return true;
+}
+
+/**
+ * Shows a link and its QR code.
+ *
+ * @param {string} [url] Of this service; the page's own when left out.
+ * @param {{title?: string}} [options]
+ */
+export function shareDialog(url = location.href, { title = "Open on another device" } = {}) {
+  const link = new URL(url, location.href).href;
+  const label = newId("link");
+  const field = h("input", {
+    class: "input",
+    id: label,
+    readonly: true,
+    value: link,
+    onfocus: () => field.select(),
+  });
+  const canShare = typeof navigator.share === "function";
+  const said = h("span", { class: "visually-hidden", role: "status" });
+  const control = button("Copy", {
+    icon: "copy",
+    class: "primary",
+    onclick: async () => {
+      if (!(await copy(link, null))) return;
+      setText(said, "Link copied");
+      fill(control, icon("check"), h("span", {}, "Copied"));
+      setTimeout(() => {
+        setText(said, "");
+        fill(control, icon("copy"), h("span", {}, "Copy"));
+      }, 2500);
+    },
+  });
+  openDialog({
+    title,
+    body: [
+      isLoopback() &&
+        note(
+          "warn",
+          h(
+            "p",
+            {},
+            h("strong", {}, "Other devices cannot open this link: "),
+            `${location.hostname} is always the device itself.`,
+          ),
+          h(
+            "p",
+            {},
+            "Start the service with ",
+            h("code", {}, "HOST=0.0.0.0 synckairos dev"),
+            " and open this page by this machine’s name or address in the network. ",
+            "Whoever is in that network can then change its sessions.",
+          ),
+        ),
+      h(
+        "div",
+        { class: "share-code" },
+        h("img", {
+          src: `/qr.svg?url=${encodeURIComponent(link)}`,
+          alt: "QR code of the link",
+          width: "256",
+          height: "256",
+        }),
+      ),
+      h(
+        "div",
+        { class: "field" },
+        h("label", { htmlFor: label }, "Link"),
+        h("div", { class: "share-link" }, field, control),
+        said,
+      ),
+      canShare &&
+        button("Share…", {
+          icon: "share",
+          onclick: () => navigator.share({ title: document.title, url: link }).catch(() => {}),
+        }),
+    ],
+  });
+}

@@ -1,0 +1,166 @@
+// What is around the view: the bar above it and the controls below; on a phone's game clock they are between
+// the halves.
+
+import { button, connectionIndicator, fill, h, icon, schemeSwitch, setText, statusPill } from "./ui.js";
+import { canAdjust, hasNext, isOver } from "./actions.js";
+import { openHistory } from "./history.js";
+import { openMenu, share, viewChoices } from "./menu.js";
+import { Screen } from "./screen.js";
+import { Sound } from "./sound.js";
+
+/** Where the game clock has its controls in a strip between the halves; the same as in session.css. */
+const STRIP = "(max-width: 40rem) and (orientation: portrait), (max-height: 32rem)";
+
+const SOUNDS = {
+  on: ["Turn sound off", "sound"],
+  waiting: ["Tap to turn sound on", "mute"],
+  off: ["Turn sound on", "mute"],
+};
+
+export class Shell {
+  /**
+   * @param {import("./session.js").Page} page
+   * @param {HTMLElement} top
+   * @param {HTMLElement} controls
+   */
+  constructor(page, top, controls) {
+    this.page = page;
+    this.controls = controls;
+    this.heading = h("h1", { class: "session-title" });
+    this.pill = h("span", { class: "session-pill" });
+    this.indicator = connectionIndicator(page.client, page.session).element;
+    this.soundButtons = [this.#soundButton(), this.#soundButton()];
+    this.#buildTop(top);
+    this.#buildControls();
+    this.strip = matchMedia(STRIP);
+    this.strip.addEventListener("change", () => this.#placeIndicator());
+  }
+
+  #soundButton() {
+    const press = () => this.page.sound.toggle();
+    const control = button("Sound", { icon: "mute", square: true, class: "quiet sound", onclick: press });
+    control.hidden = !Sound.possible;
+    return control;
+  }
+
+  #menuButton() {
+    const open = () => openMenu(this.page);
+    return button("Menu", { icon: "more", square: true, class: "quiet menu-button", onclick: open });
+  }
+
+  #buildTop(top) {
+    const { page } = this;
+    const full = () => page.screen.toggleFull();
+    this.full = button("Full screen", { icon: "full", square: true, class: "quiet", onclick: full });
+    this.full.hidden = !Screen.possible;
+    this.slot = h("span", { class: "connection-slot" }, this.indicator);
+    const mark = h("img", { src: "/console/icon.svg", alt: "", width: "28", height: "28" });
+    const wide = (element) => h("span", { class: "wide-only" }, element);
+    const views = { class: "segments view-choice", role: "radiogroup", "aria-label": "View" };
+    fill(
+      top,
+      h("header", { class: "bar" }, [
+        h("a", { class: "brand", href: "/", "aria-label": "All sessions", title: "All sessions" }, mark),
+        this.heading,
+        this.pill,
+        h("span", { class: "grow" }),
+        h("div", views, viewChoices(page, "view")),
+        this.slot,
+        wide(this.soundButtons[0]),
+        wide(this.full),
+        wide(schemeSwitch()),
+        this.#menuButton(),
+      ]),
+    );
+  }
+
+  #buildControls() {
+    const { page } = this;
+    const { actions } = page;
+    const main = (label, sign, onclick) =>
+      button(label, { icon: sign, class: "primary large main", onclick });
+    const extra = (label, sign, onclick) => button(label, { icon: sign, class: "large extra", onclick });
+    this.start = main("Start", "play", () => actions.start());
+    this.resume = main("Resume", "play", () => actions.resume());
+    this.next = main("Next", "next", () => actions.next());
+    this.pause = button("Pause", { icon: "pause", class: "large pause", onclick: () => actions.pause() });
+    this.fresh = h(
+      "a",
+      { class: "button large main", href: "/#new" },
+      icon("plus"),
+      h("span", {}, "New session"),
+    );
+    this.time = extra("Time", "clock", () => actions.openTime());
+    this.time.setAttribute("aria-label", "Give or take time");
+    this.stripSlot = h("span", { class: "strip-only connection-strip" });
+    const menu = this.#menuButton();
+    for (const each of [menu, this.soundButtons[1]]) each.classList.add("strip-only");
+    fill(this.controls, [
+      menu,
+      this.stripSlot,
+      this.start,
+      this.resume,
+      this.next,
+      this.pause,
+      this.fresh,
+      this.time,
+      extra("History", "history", () => openHistory(page)),
+      extra("Share", "share", share),
+      this.soundButtons[1],
+    ]);
+    this.controls.hidden = false;
+  }
+
+  /** On a phone the strip between the halves has the connection, elsewhere the bar has it. */
+  #placeIndicator() {
+    const place = this.page.viewName === "clock" && this.strip.matches ? this.stripSlot : this.slot;
+    if (this.indicator.parentNode !== place) place.append(this.indicator);
+  }
+
+  /** The state or the view is another: what the session is called, what it does, and what can be pressed. */
+  update() {
+    const { page } = this;
+    const { state, viewName } = page;
+    setText(this.heading, page.title);
+    if (this.status !== state.status) fill(this.pill, statusPill(state.status));
+    this.status = state.status;
+
+    const hadFocus = this.controls.contains(document.activeElement);
+    const running = state.status === "running";
+    const alone = state.participants.length === 1;
+    const isLap = viewName === "stopwatch" || (state.sync_mode === "count_up" && alone);
+    this.start.hidden = state.status !== "pending";
+    this.resume.hidden = state.status !== "paused";
+    this.pause.hidden = !running;
+    this.next.hidden = !running || !hasNext(state) || viewName === "clock";
+    setText(this.next.querySelector("span"), isLap ? "Lap" : "Next");
+    this.pause.classList.toggle("main", running && this.next.hidden);
+    this.fresh.hidden = !isOver(state);
+    this.time.hidden = !canAdjust(state);
+    this.updateSound();
+    this.#placeIndicator();
+    // A key that made its own button go away keeps the focus where its successor is.
+    if (hadFocus && document.activeElement.getClientRects().length === 0) {
+      [this.next, this.pause, this.resume, this.fresh].find((each) => !each.hidden)?.focus();
+    }
+  }
+
+  updateSound() {
+    const { state } = this.page.sound;
+    const [label, sign] = SOUNDS[state];
+    for (const each of this.soundButtons) {
+      if (each.dataset.state === state) continue;
+      each.dataset.state = state;
+      each.setAttribute("aria-label", label);
+      each.title = label;
+      fill(each, icon(sign));
+    }
+  }
+
+  /** @param {boolean} full */
+  updateFull(full) {
+    const label = full ? "Leave full screen" : "Full screen";
+    this.full.setAttribute("aria-label", label);
+    this.full.title = label;
+  }
+}

@@ -1,0 +1,256 @@
+// The part of the form that says which time there is and how it is spent: as a time control where everybody or
+// every team owns a clock, as the time of a turn or of all together elsewhere.
+
+import { EXAMPLES, explainControl, readControl } from "./controls.js";
+import { Unreadable, checkField, durationField, segments, textField } from "./fields.js";
+import { OWNERS } from "./names.js";
+import { formatDuration } from "./time.js";
+import { h, setText } from "./ui.js";
+
+/**
+ * The fields that say which time there is, and how it is spent.
+ *
+ * @param {object} given The config to begin with.
+ * @param {{changed: () => void}} on changed: whether there are own times, and how they are said
+ */
+export function timePart(given, { changed }) {
+  const control = given.time_control;
+  const isText = typeof control === "string";
+  const notation = isText ? control : (control?.notation ?? null);
+  // A control that has no text is taken along as it is.
+  const fixed = control && notation === null ? control : null;
+  let how = notation === null ? "plain" : "text";
+  let mode = given.sync_mode;
+
+  const meaning = h("p", { class: "meaning" });
+  const brief = h("span", {});
+  const bank = durationField({
+    label: "Time for each",
+    ms: 5 * 60_000,
+    unit: "min",
+    hint: "5:00, 90 s, 1 h 30 min",
+    paths: ["total_time_ms", "participants.*.total_time_ms", "groups.*.total_time_ms"],
+    oninput: explain,
+  });
+  const increment = durationField({
+    label: "Added after every move",
+    ms: given.increment_ms ?? 3000,
+    unit: "s",
+    hint: "0 s for none",
+    paths: ["increment_ms"],
+    oninput: explain,
+  });
+  const text = textField({
+    label: "Time control",
+    value: notation ?? "5+3",
+    paths: ["time_control"],
+    oninput: explain,
+    class: "notation",
+    attributes: { class: "input mono", inputmode: "text" },
+    hint: "As players write it: minutes, then seconds.",
+  });
+  const examples = h(
+    "div",
+    { class: "examples", role: "group", "aria-label": "Examples" },
+    EXAMPLES.map(([example, name]) =>
+      h(
+        "button",
+        {
+          type: "button",
+          class: "example",
+          "aria-label": `${example}: ${name}`,
+          onclick: () => {
+            text.control.value = example;
+            text.fail("");
+            text.control.dispatchEvent(new InputEvent("input", { bubbles: true }));
+          },
+        },
+        h("span", { class: "mono" }, example),
+        h("span", { class: "hint" }, name),
+      ),
+    ),
+  );
+  const choice = segments({
+    label: "How to say it",
+    hideLabel: true,
+    value: how,
+    options: [
+      ["plain", "Time and increment"],
+      ["text", "As players write it"],
+    ],
+    onchange: (value) => {
+      how = value;
+      show(mode);
+      changed();
+    },
+  });
+  const cap = durationField({
+    label: "Increments lift it up to",
+    ms: given.max_time_ms ?? null,
+    unit: "min",
+    placeholder: "no limit",
+    paths: ["max_time_ms"],
+  });
+  const overtime = durationField({
+    label: "Overtime",
+    ms: control?.overtime_ms ?? null,
+    unit: "min",
+    placeholder: "none",
+    hint: "How far a clock may go below zero.",
+    paths: ["time_control.overtime_ms"],
+    oninput: explain,
+  });
+  const different = checkField({
+    label: "Different times for some",
+    hint: "Each line above gets a field for its own time.",
+    onchange: changed,
+  });
+  const turn = durationField({
+    label: "Time for each turn",
+    ms: given.time_per_cycle_ms ?? null,
+    unit: "s",
+    paths: ["time_per_cycle_ms"],
+    oninput: () => {
+      turnTyped = true;
+      explain();
+    },
+  });
+  let turnTyped = Boolean(given.time_per_cycle_ms);
+  const total = durationField({
+    label: "Time for everybody together",
+    ms: given.sync_mode === "global" ? (given.total_time_ms ?? null) : 60 * 60_000,
+    unit: "min",
+    paths: ["total_time_ms"],
+    oninput: explain,
+  });
+  const advance = checkField({
+    label: "The next turn begins by itself",
+    hint: "When a turn’s time is up.",
+    checked: given.auto_advance ?? false,
+    paths: ["auto_advance"],
+  });
+  const end = durationField({
+    label: "Ends at",
+    ms: given.sync_mode === "count_up" ? (given.max_time_ms ?? null) : null,
+    unit: "min",
+    placeholder: "never",
+    paths: ["max_time_ms"],
+    oninput: explain,
+  });
+
+  const plain = h("div", { class: "row" }, bank.element, increment.element);
+  const written = h("div", { class: "stack" }, text.element, examples);
+  const owned = h(
+    "div",
+    { class: "stack" },
+    fixed ? null : choice.element,
+    fixed ? null : plain,
+    fixed ? null : written,
+    meaning,
+    h("div", { class: "row" }, cap.element, overtime.element),
+    different.element,
+  );
+  const shared = h(
+    "div",
+    { class: "stack" },
+    h("div", { class: "row" }, total.element, turn.element, end.element),
+    advance.element,
+  );
+
+  function explain() {
+    const each = mode === "per_group" ? "for each team" : "each";
+    let words = "";
+    try {
+      if (fixed) words = explainControl(fixed, { each });
+      else if (how === "plain") {
+        const bank_ms = bank.ms;
+        if (bank_ms !== null)
+          words = explainControl(
+            { kind: "fischer", increment_ms: increment.ms ?? 0, ...over() },
+            { bank_ms, each },
+          );
+      } else {
+        const read = readControl(text.text);
+        if (read) words = explainControl({ ...read.control, ...over() }, { bank_ms: read.bank_ms, each });
+        else if (text.text) words = "The service will say whether it can read this.";
+      }
+    } catch (error) {
+      if (!(error instanceof Unreadable)) throw error;
+    }
+    setText(meaning, words);
+    setText(brief, OWNERS.has(mode) ? words : sharedWords());
+  }
+  /** What the clock that the session or the cycle owns has, as the time's heading says it. */
+  function sharedWords() {
+    return [
+      turn.text && mode !== "count_up" && `${turn.text} a turn`,
+      total.text && mode === "global" && `${total.text} for all`,
+      mode === "count_up" && (end.text ? `Up to ${end.text}` : "No limit"),
+    ]
+      .filter(Boolean)
+      .join(", ");
+  }
+  const over = () => (overtime.ms ? { overtime_ms: overtime.ms } : {});
+
+  function show(next) {
+    mode = next;
+    owned.hidden = !OWNERS.has(mode);
+    shared.hidden = OWNERS.has(mode);
+    plain.hidden = how !== "plain";
+    written.hidden = how !== "text";
+    total.element.hidden = mode !== "global";
+    turn.element.hidden = mode === "count_up";
+    // Where all goes by turns they have a time to begin with; beside one clock for all they may have one.
+    if (!turnTyped) turn.control.value = mode === "per_cycle" ? formatDuration(30_000) : "";
+    turn.control.placeholder = mode === "global" ? "no turns" : "";
+    end.element.hidden = mode !== "count_up";
+    advance.element.hidden = mode === "count_up";
+    explain();
+  }
+
+  /** Sets the members that say the time; returns what an owner's bank is, and how an own one is read. */
+  function read(now, set) {
+    for (const name of [
+      "total_time_ms",
+      "time_per_cycle_ms",
+      "increment_ms",
+      "max_time_ms",
+      "time_control",
+      "auto_advance",
+    ])
+      set(name, null);
+    if (OWNERS.has(now)) {
+      set("max_time_ms", cap.ms);
+      const extra = over();
+      const isPlain = how === "plain" && !fixed;
+      if (fixed) set("time_control", fixed);
+      else if (isPlain) {
+        set("increment_ms", increment.ms || null);
+        if (extra.overtime_ms) set("time_control", { kind: "fischer", ...extra });
+      } else set("time_control", extra.overtime_ms ? { notation: text.text, ...extra } : text.text);
+      return {
+        bank_ms: isPlain || fixed ? bank.ms : null,
+        own: different.checked ? (isPlain ? "ms" : "text") : null,
+        extra,
+      };
+    }
+    if (now === "count_up") set("max_time_ms", end.ms);
+    else {
+      if (now === "global") set("total_time_ms", total.ms);
+      set("time_per_cycle_ms", turn.ms);
+      set("auto_advance", advance.checked || null);
+    }
+    return { bank_ms: null, own: null, extra: {} };
+  }
+
+  return {
+    element: h("div", {}, owned, shared),
+    brief,
+    fields: [bank, increment, text, cap, overtime, turn, total, advance, end],
+    get different() {
+      return OWNERS.has(mode) && different.checked ? (how === "plain" && !fixed ? "ms" : "text") : null;
+    },
+    show,
+    read,
+  };
+}

@@ -1,0 +1,40 @@
+"""What the tests of the Python client share: a service in this process, and a network between them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from synckairos.client import session as client_session
+from tests import servers
+from tests.live import Service, service, settings
+from tests.proxy import Proxy
+
+ANNA = "aaaaaaaa-0000-4000-8000-000000000001"
+BEN = "bbbbbbbb-0000-4000-8000-000000000002"
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[servers.Server]:
+    with servers.start("valkey") as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def live(redis: servers.Server) -> AsyncIterator[Service]:
+    async with service(settings(redis.url)) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def network(live: Service) -> AsyncIterator[Proxy]:
+    async with Proxy(live.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts to connect again follow each other quickly. Their number stays."""
+    monkeypatch.setattr(client_session, "RECONNECT_AFTER_S", (0.05,))

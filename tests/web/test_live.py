@@ -1,0 +1,62 @@
+"""The JavaScript client and a real service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import games, live
+from tests.model import strategies
+from tests.servers import Server
+from tests.web.node import HERE, program
+
+README = HERE.parents[1] / "synckairos" / "web" / "README.md"
+PATIENCE_S = 90.0
+
+
+async def run(name: str, *arguments: str, told: str) -> Any:
+    """What a program beside this file writes, as JSON."""
+    process = await asyncio.create_subprocess_exec(
+        program(),
+        str(HERE / name),
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            written, _ = await process.communicate(told.encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, written.decode()
+    return json.loads(written)
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_state_kept_by_events_is_what_get_answers_at_the_same_version(
+    server: Server, seed: int
+) -> None:
+    configs = []
+    for number, (mode, kind) in enumerate(games.KINDS):
+        draw = games.chooser(100 * seed + number)
+        configs.append(strategies.config(draw, mode, kind))
+    async with live.service(live.settings(server.url)) as service:
+        told = await run("live.mjs", f"http://127.0.0.1:{service.port}", str(seed), told=json.dumps(configs))
+    assert told["problems"] == []
+    assert told["compared"] >= 3 * len(configs)
+    assert told["changes"] >= 3 * len(configs)
+
+
+async def test_page_that_the_readme_begins_with_works(server: Server, tmp_path: Path) -> None:
+    page = README.read_text(encoding="utf-8").split("```html")[1].split("```")[0]
+    script = page.split('<script type="module">')[1].split("</script>")[0]
+    async with live.service(live.settings(server.url)) as service:
+        found = await run("readme.mjs", f"http://127.0.0.1:{service.port}", str(tmp_path), told=script)
+    assert found["anna"]
+    assert found["ben"]
