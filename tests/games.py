@@ -7,7 +7,7 @@ what it says is what `GET /v1/sessions/{id}` would show.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from random import Random
 from typing import Any
 
@@ -33,6 +33,8 @@ from tests.model.strategies import (
 )
 
 Json = dict[str, Any]
+Call = tuple[str, list[str], int]
+"""A function, its arguments, and the server's time."""
 
 START_MS = 1_800_000_000_000
 ID = SESSIONS[0]
@@ -66,19 +68,25 @@ def chooser(seed: int) -> Draw:
 
 
 def play(draw: Draw, mode: str, kind: str, calls: int = 20) -> Json:
-    """A game from its creation on.
+    """A random game from its creation on, as `told` tells it."""
+    made = config(draw, mode, kind)
+    return told(made, lambda model: _calls(draw, model, START_MS, calls), lambda: pick(draw, _LATER))
+
+
+def told(
+    made: Json, calls: Callable[[Model], Iterable[Call]], later: Callable[[], int] = lambda: 1000
+) -> Json:
+    """A game with this config and these calls.
 
     `{"config", "state", "steps"}`: the state after its creation, and for each call that changed something
     `{"call", "lag", "next", "event", "state", "later"}`: the event, the state at that moment, and the same
     one some time later, if nothing happens.
     """
     model = Model()
-    made = config(draw, mode, kind)
     reply = model.call("create", ID, [json.dumps(made)], START_MS)
     assert reply.code is None, (made, reply)
-    first = reply.state
     steps: list[Json] = []
-    for call, args, now in _calls(draw, model, START_MS, calls):
+    for call, args, now in calls(model):
         before = model.sessions[ID].version
         model.call(call, ID, args, now)
         session = model.sessions[ID]
@@ -92,10 +100,10 @@ def play(draw: Draw, mode: str, kind: str, calls: int = 20) -> Json:
                 "next": args[args.index("NEXT") + 1] if "NEXT" in args else None,
                 "event": session.log[session.version],
                 "state": _state(model, moment),
-                "later": _state(model, moment + pick(draw, _LATER)),
+                "later": _state(model, moment + later()),
             }
         )
-    return {"config": made, "state": first, "steps": steps}
+    return {"config": made, "state": reply.state, "steps": steps}
 
 
 def _state(model: Model, at: int) -> Json:
@@ -104,7 +112,7 @@ def _state(model: Model, at: int) -> Json:
     return state
 
 
-def _calls(draw: Draw, model: Model, now: int, calls: int) -> Iterator[tuple[str, list[str], int]]:
+def _calls(draw: Draw, model: Model, now: int, calls: int) -> Iterator[Call]:
     """What is called, with which arguments, and when. The model is looked at between two calls."""
     if not sometimes(draw, 8):
         yield "start", [], now

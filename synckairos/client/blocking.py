@@ -354,14 +354,36 @@ class Session:
         return self._portal.wait(self._session.cancel(expected_version=expected_version))
 
     def add(
-        self, owner: str | None, ms: int, *, within_ms: int | None = None, reason: str | None = None
+        self,
+        owner: str | None,
+        ms: int,
+        *,
+        within_ms: int | None = None,
+        reason: str | None = None,
+        expected_version: int | None = None,
     ) -> int | None:
         """Give time to a clock, or take it. Returns the version; None: at least `within_ms` is left."""
-        return self._portal.wait(self._session.add(owner, ms, within_ms=within_ms, reason=reason))
+        return self._portal.wait(
+            self._session.add(
+                owner, ms, within_ms=within_ms, reason=reason, expected_version=expected_version
+            )
+        )
 
-    def set(self, owner: str | None, ms: int, *, reason: str | None = None) -> int | None:
-        """Have a clock read so much now. Returns the version that this made."""
-        return self._portal.wait(self._session.set(owner, ms, reason=reason))
+    def set(
+        self,
+        owner: str | None,
+        ms: int,
+        *,
+        within_ms: int | None = None,
+        reason: str | None = None,
+        expected_version: int | None = None,
+    ) -> int | None:
+        """Have a clock read so much now; the rest as in `add`."""
+        return self._portal.wait(
+            self._session.set(
+                owner, ms, within_ms=within_ms, reason=reason, expected_version=expected_version
+            )
+        )
 
     def join(self, participant: Mapping[str, Any] | None = None, /, **fields: Any) -> int:
         """Add a participant, as in a config. Returns the version that this made."""

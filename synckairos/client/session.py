@@ -287,6 +287,7 @@ class Session:
         It is shown at once, and taken back if it is refused. Safe to repeat: over connections that break, it
         is sent with the same request id until the service has answered.
         """
+        await self.ready()
         next, current = _folded(next), _folded(current)  # noqa: A001 - the service's word for it
         known = self.confirmed
         for command in self._commands.values():
@@ -299,7 +300,6 @@ class Session:
                 and command.fields.get("expected_version") == expected_version
             ):
                 return await self._answer(command)
-        await self.ready()
         return await self._command(
             "SWITCH",
             current_participant_id=current or self.state.active_participant_id,
@@ -332,17 +332,35 @@ class Session:
         return await self._transition("cancel", expected_version)
 
     async def add(
-        self, owner: str | None, ms: int, *, within_ms: int | None = None, reason: str | None = None
+        self,
+        owner: str | None,
+        ms: int,
+        *,
+        within_ms: int | None = None,
+        reason: str | None = None,
+        expected_version: int | None = None,
     ) -> int | None:
         """Give time to a clock, or take it: a participant's or group's (id), or with None the session's.
 
         Returns the version that this made; None: at least `within_ms` is left, and nothing happened.
         """
-        return await self._adjust(owner, add_ms=ms, within_ms=within_ms, reason=reason)
+        return await self._adjust(
+            owner, add_ms=ms, within_ms=within_ms, reason=reason, expected_version=expected_version
+        )
 
-    async def set(self, owner: str | None, ms: int, *, reason: str | None = None) -> int | None:
-        """Have a clock read so much now. Returns the version that this made."""
-        return await self._adjust(owner, total_time_ms=ms, reason=reason)
+    async def set(
+        self,
+        owner: str | None,
+        ms: int,
+        *,
+        within_ms: int | None = None,
+        reason: str | None = None,
+        expected_version: int | None = None,
+    ) -> int | None:
+        """Have a clock read so much now; the rest as in `add`."""
+        return await self._adjust(
+            owner, total_time_ms=ms, within_ms=within_ms, reason=reason, expected_version=expected_version
+        )
 
     async def join(self, participant: Mapping[str, Any] | None = None, /, **fields: Any) -> int:
         """Add a participant, as in a config. Returns the version that this made."""
@@ -687,7 +705,7 @@ class Session:
         return await self._answer(command)
 
     async def _answer(self, command: _Command) -> int:
-        """Wait for what comes of a command. One that nobody waits for any more may be carried out all the same."""
+        """Wait for what comes of a command. One that nobody waits for may be carried out all the same."""
         command.waiting += 1
         try:
             return await asyncio.shield(command.answer)

@@ -199,6 +199,8 @@ class _Watcher:
         session = self._session
         changes = session.changes()
         try:
+            if session.state.is_over:  # since it was looked at last
+                return
             await self._earlier()
             async for change in changes:
                 self._tell(change)

@@ -191,6 +191,8 @@ def _warning(change: Change, state: State) -> str:
     return f"{duration(change.payload.warning_ms or 0)} left{f' for {name(state, active)}' if active else ''}"
 
 
+_GONE: Mapping[str, str] = {"ttl_expired": "aged out", "evicted": "gone: the server has lost it"}
+
 _EVENTS: Mapping[str, Callable[[Change, State], str]] = {
     "session.created": lambda _, __: "created",
     "session.started": lambda change, state: f"started: {_turn(change, state)}",
@@ -201,7 +203,7 @@ _EVENTS: Mapping[str, Callable[[Change, State], str]] = {
     "session.expired": _session_expired,
     "session.completed": lambda _, __: "completed",
     "session.cancelled": lambda _, __: "cancelled",
-    "session.deleted": lambda _, __: "deleted",
+    "session.deleted": lambda change, _: _GONE.get(change.payload.reason, "deleted"),
     "session.recovered": lambda _, __: "restored after the server lost it",
     "participant.added": _added,
     "participant.removed": lambda change, state: f"{name(state, change.payload.removed_participant_id)} left",

@@ -181,6 +181,7 @@ export class SlewedClock {
  * of who was last active, by group.
  */
 const HIDDEN = Symbol("synckairos");
+const NO_CYCLE = Object.freeze({ offset: 0, standing: false, spent: 0, last: Object.freeze({}) });
 
 const iso = (ms) => new Date(ms).toISOString();
 const isLive = (state) => state.status === "running" || state.status === "paused";
@@ -317,7 +318,7 @@ export function stateAt(state, serverTimeMs) {
 
 /** A state as the service sends it whole, made ready to be kept up by events. */
 export function adopt(full) {
-  const hidden = { offset: 0, standing: false, spent: 0, last: {} };
+  const hidden = { ...NO_CYCLE };
   const { time_remaining_ms: left, cycle_elapsed_ms: elapsed } = full;
   const owner = runningOwner(full);
   if (isLive(full) && left !== null) {
@@ -448,11 +449,23 @@ export function merge(state, event) {
   return stateAt(next, now);
 }
 
+/** Who was last active in each group, after somebody left: where it was that one, the member before. */
+function lastAfter(was, last, removed) {
+  const gone = removed === undefined ? null : participantOf(was, removed);
+  if (gone === null || last[gone.group_id] !== gone.participant_index) {
+    return last;
+  }
+  const before = was.participants.filter((one) => one.group_id === gone.group_id
+    && one.participant_index < gone.participant_index).map((one) => one.participant_index);
+  return { ...last, [gone.group_id]: Math.max(-1, ...before) };
+}
+
 function hiddenAfter(was, next, before, { begins, live, payload, used, adjusted }) {
   if (!live) {
-    return { offset: 0, standing: false, spent: 0, last: before.last };
+    return NO_CYCLE;
   }
-  let { offset, standing, spent, last } = before;
+  let { offset, standing, spent } = before;
+  let last = lastAfter(was, before.last, payload.removed_participant_id);
   const owner = runningOwner(next);
   if (begins) {
     offset = 0;
@@ -1198,12 +1211,12 @@ class Session {
     return now === null ? null : clockAt(this.#shown, now, fold(owner));
   }
 
-  /** Server time for what is shown, never before the state shown; null without one, or where refused. */
+  /** Server time for what is shown; null without a state, or where the time is refused. */
   #now() {
     if (this.#shown === null || this.#client.time.refused) {
       return null;
     }
-    return Math.max(this.#shown.server_time_ms, this.#serverNow() - this.#shiftNow());
+    return this.#serverNow() - this.#shiftNow();
   }
 
   /** Until the server's time was measured, the newest state says what it was when that came. */

@@ -8,6 +8,7 @@ import math
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
 
 import pytest
@@ -183,6 +184,15 @@ async def test_two_switches_for_one_turn_are_one_switch(live: Service) -> None:
         assert set(await asyncio.gather(session.switch(), session.switch(), session.switch())) == {3}
         assert await session.switch() == 4
     assert (await stored(live, session_id)).version == 4
+
+
+async def test_two_switches_before_the_first_state_are_one_switch(live: Service) -> None:
+    session_id = await game(live.sessions)
+    async with SyncKairos(f"http://127.0.0.1:{live.port}") as client:
+        session = client.session(session_id)
+        assert set(await asyncio.gather(session.switch(), session.switch())) == {3}
+        with pytest.raises(ConcurrentModification):
+            await session.add(session.state.participants[0].id, 1000, expected_version=2)
 
 
 async def test_a_switch_for_somebody_who_is_not_active_any_more_is_refused(live: Service) -> None:
@@ -510,6 +520,36 @@ async def test_the_state_never_goes_back(live: Service, network: Proxy) -> None:
         assert versions == sorted(versions)
 
 
+async def test_however_often_connections_break_every_change_comes_once(live: Service, network: Proxy) -> None:
+    session_id = await game(live.sessions)
+    random = Random(7)
+    async with (
+        following(network.port, session_id) as session,
+        following(network.port, session_id) as other,
+    ):
+        readers = [session.changes(), other.changes(), session.changes(since=0)]
+        for number in range(60):
+            made = [asyncio.create_task(session.resume() if number % 2 else session.pause())]
+            match random.choice(["calm", "calm", "cut", "lost", "within"]):
+                case "cut":
+                    network.cut_all()
+                case "lost":
+                    network.replies_lost = True
+                    await asyncio.sleep(0.03)  # whether it was carried out meanwhile or not
+                    network.replies_lost = False
+                    network.cut_all()
+                case "within":
+                    network.cut_after = random.randrange(1, 400)
+            assert await asyncio.gather(*made) == [3 + number]
+        network.cut_after = None
+        for reader, first in zip(readers, (3, 3, 1), strict=True):
+            found = await take(reader, 63 - first)
+            assert [change.version for change in found] == list(range(first, 63))
+            assert "STATE_SYNC" not in {change.type for change in found}
+        assert await is_right(session, live)
+        assert await is_right(other, live)
+
+
 async def test_a_session_that_is_not_there_says_so(live: Service) -> None:
     async with SyncKairos(f"http://127.0.0.1:{live.port}") as client:
         session = client.session(str(uuid.uuid4()))
@@ -610,3 +650,60 @@ async def test_a_cancelled_switch_is_not_shown_any_more(live: Service, network: 
         await asyncio.wait([switching])
         assert session.state.active_participant_id == before
         assert not session.pending
+
+
+async def test_cancelling_one_of_two_calls_for_a_switch_leaves_the_other(
+    live: Service, network: Proxy
+) -> None:
+    session_id = await game(live.sessions)
+    async with following(network.port, session_id) as session:
+        network.delay_s = 0.1
+        calls = [asyncio.create_task(session.switch()) for _ in range(2)]
+        await eventually(lambda: session.pending)
+        await asyncio.sleep(0)
+        calls[0].cancel()
+        assert await calls[1] == 3
+        assert calls[0].cancelled()
+        pauses = [asyncio.create_task(session.pause()) for _ in range(2)]
+        assert await asyncio.gather(*pauses) == [4, 4]
+
+
+async def test_after_sleep_a_connection_that_is_gone_is_replaced_soon(
+    live: Service, network: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_session, "AWAKE_S", 0.2)
+    session_id = await game(live.sessions)
+    async with following(network.port, session_id) as session:
+        said: list[str] = []
+        session.on_connection(said.append)
+        session.wake()
+        await eventually(lambda: session._heard_ms > 0)
+        network.silent = True
+        time = client_of(session).time
+        monkeypatch.setattr(time, "_wall", lambda: 1_000_000.0)
+        await eventually(lambda: said == ["reconnecting"])
+        network.silent = False
+        network.cut_all()
+        await eventually(lambda: said == ["reconnecting", "live"])
+
+
+async def test_an_end_that_is_final_is_told_once(live: Service) -> None:
+    session_id = await game(live.sessions)
+    async with following(live.port, session_id) as session:
+        said: list[str] = []
+        errors: list[SyncKairosError] = []
+        session.on_connection(said.append)
+        session.on_error(errors.append)
+        await session.delete()
+        await eventually(lambda: closed(session))
+        assert said == ["closed"]
+        assert errors == [session.close_reason]
+
+
+async def test_a_token_function_that_fails_closes_with_its_error(live: Service) -> None:
+    def token() -> str:
+        raise InvalidSessionState("no token today")
+
+    async with SyncKairos(f"http://127.0.0.1:{live.port}", token) as client:
+        with pytest.raises(InvalidSessionState):
+            await client.session(str(uuid.uuid4())).ready()

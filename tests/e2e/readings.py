@@ -41,7 +41,7 @@ class Sample:
     status: str
     active: str | None
     pending: bool
-    deadline: int | None
+    settled: bool
     visible: bool
 
 
@@ -73,7 +73,7 @@ def right(shown: list[Sample], ends: dict[int, int | None]) -> int:
     count = 0
     for sample in shown:
         end = ends[sample.version]
-        if sample.pending or end is None or sample.status != "running":
+        if end is None or not sample.settled or sample.status != "running":
             continue
         assert sample.remaining is not None, sample
         least = max(0.0, end - sample.after) - TOLERANCE_MS - RESOLUTION_MS
@@ -98,7 +98,7 @@ def _ends(shown: list[Sample]) -> dict[int, tuple[float, float]]:
     """For each version the least and the most that the end of its turn surely was, as shown."""
     found: dict[int, tuple[float, float]] = {}
     for sample in shown:
-        if sample.pending or sample.status != "running" or not sample.remaining:
+        if not sample.settled or sample.status != "running" or not sample.remaining:
             continue
         low, high = found.get(sample.version, (float("inf"), float("-inf")))
         at_least, at_most = sample.before + sample.remaining, sample.after + sample.remaining

@@ -30,7 +30,10 @@ async def test_two_pages_tap_a_game_to_its_end_and_agree_within_50_ms(
         page, player = pages[turn % 2], players[turn % 2]
         await until(page, f"session.state.active_participant_id === '{player}' && !session.pending")
         await page.click("#switch")
-    await asyncio.gather(*(until(page, f"session.confirmed.version === {2 + turns}") for page in pages))
+        for each in pages:
+            await until(
+                each, f"record.samples.at(-1).version === {3 + turn} && record.samples.at(-1).settled"
+            )
     # The arbiter takes time away, so that nobody has to wait for the end.
     await api.adjust(session_id, players[0], total_time_ms=1500)
     await asyncio.gather(*(until(page, "session.state.status === 'expired'") for page in pages))

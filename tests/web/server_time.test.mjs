@@ -185,7 +185,7 @@ test("device clock that is a minute off is nobody's business", async () => {
 });
 
 test("device clock that is an hour off, as by a wrong time zone, still shows the right time", async () => {
-  for (const dateAhead of [HOUR_MS, -HOUR_MS]) {
+  for (const dateAhead of [HOUR_MS + 500, -HOUR_MS - 500]) {
     const { world, session, errors } = begin((it) => { it.dateAhead = dateAhead; });
     await world.pass(30_000);
     assert.deepEqual(errors, ["CLOCK_SKEW"]);

@@ -182,6 +182,7 @@ class Service {
   /** What to answer in place of carrying out a command, and how messages are held up. */
   refuse = null;
   ackFirst = false;
+  ackLaterMs = 0;
   deaf = false;
   closeWith = null;
   /** How RECONNECT is answered, where it is not by the log. */
@@ -324,7 +325,8 @@ class Service {
         this.world.after(5, () => this.publish(event));
       }
     }
-    answer({ type: "ACK", request_id, version: this.#done.get(request_id) });
+    this.world.after(this.ackLaterMs,
+      () => answer({ type: "ACK", request_id, version: this.#done.get(request_id) }));
   }
 
   /** `fetch`. */

@@ -13,38 +13,11 @@ import {
   toast,
 } from "./ui.js";
 import { STATUSES } from "./names.js";
+import { canAdjust, hasNext, isOver, ownClocks } from "./rules.js";
 import { formatClock, formatDuration, parseDuration } from "./time.js";
 
 /** Two presses of a key within this time are one. */
 const BOUNCE_MS = 250;
-/** Statuses in which a session can still be changed. */
-const LIVE = new Set(["pending", "running", "paused"]);
-
-/** Whether a session is over: expired, completed or cancelled. */
-export const isOver = (state) => !LIVE.has(state.status);
-
-/** Whether `Next` has a meaning: somebody else, or a new cycle of the same one. */
-export function hasNext(state) {
-  return (
-    state.participants.length > 1 ||
-    state.sync_mode === "count_up" ||
-    state.sync_mode === "per_cycle" ||
-    state.time_per_cycle_ms !== null
-  );
-}
-
-/** Whether clocks belong to participants or teams, and not to the session or the cycle. */
-export const ownClocks = (state) => state.sync_mode === "per_participant" || state.sync_mode === "per_group";
-
-/** Whether there is a clock to give time to, or to take it from. */
-export function canAdjust(state) {
-  if (isOver(state)) return false;
-  if (state.sync_mode === "count_up") return state.max_time_ms !== null;
-  if (state.sync_mode === "per_cycle" || state.time_per_cycle_ms !== null) return state.status !== "pending";
-  if (!ownClocks(state)) return true;
-  return [...state.participants, ...state.groups].some((each) => each.total_time_ms !== null);
-}
-
 /**
  * Why an action was refused, in words that name who and what it is about.
  *

@@ -1,5 +1,4 @@
-// What a clock face shows at a moment, whatever its time control: one number, a line below it, and how serious
-// it is.
+// What a clock face shows, whatever its time control: one number, a line below it, and how serious it is.
 
 import { clockParts, formatClock, formatDuration, spokenDuration } from "./time.js";
 import { entryOf } from "./people.js";
@@ -31,7 +30,7 @@ export function thresholds(state, wholeMs) {
   return [warn, Math.min(10_000, warn / 2)];
 }
 
-/** How much a clock had when it was full, as far as that is known: the length of its bar. Null without end. */
+/** How much a clock had when it was full, as far as that is known, for its bar. Null without end. */
 export function wholeOf(state, ownerId) {
   if (state.sync_mode === "per_cycle" || state.time_per_cycle_ms !== null) return state.time_per_cycle_ms;
   if (state.sync_mode === "count_up") return state.max_time_ms;

@@ -41,6 +41,13 @@ pageBar(
 );
 listView.append(list.element);
 
+// The first answer of all may be about the time; from then on the list says how it is.
+const answered = client.time.onChange(() => {
+  if (!Number.isFinite(client.time.uncertaintyMs)) return;
+  answered();
+  indicator.set("live");
+});
+
 let presets = null;
 
 /** The presets; asked for once. */

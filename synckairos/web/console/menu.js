@@ -2,7 +2,7 @@
 
 import { button, h, icon, openDialog, schemeSwitch, shareDialog } from "./ui.js";
 import { VIEWS } from "./names.js";
-import { canAdjust, hasNext, isOver } from "./actions.js";
+import { canAdjust, hasNext, isOver } from "./rules.js";
 import { openHistory } from "./history.js";
 import { Screen } from "./screen.js";
 import { Sound } from "./sound.js";

@@ -98,9 +98,9 @@ export function entryOf(state, id) {
 /**
  * Who becomes active after the active one, if nobody is named; null where that is nobody else, or not known.
  *
- * Participants take turns by their index, without those who are out. With teams the turn goes to the next team,
- * and within it to the member after the one who had it last, which a state does not tell: so only the team is
- * known, and its only member where it has but one.
+ * Participants take turns by their index, without those who are out. With teams the turn goes to the next
+ * team, and within it to the member after the one who had it last, which a state does not tell: so only the
+ * team is known, and its only member where it has but one.
  *
  * @param {object} state
  * @returns {string | null} A participant's id, or a group's where only the team is known.

@@ -1,6 +1,6 @@
 // How a session ended.
 
-import { ownClocks } from "./actions.js";
+import { ownClocks } from "./rules.js";
 
 /**
  * @typedef {object} Result

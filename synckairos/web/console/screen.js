@@ -1,4 +1,4 @@
-// The device's screen: on while a clock runs, full where wanted, and in full screen without controls after a while.
+// The device's screen: on while a clock runs, full where wanted, and then without controls after a while.
 
 /** In full screen the controls go away when nothing was touched for so long. */
 const IDLE_MS = 3000;

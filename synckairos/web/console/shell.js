@@ -2,14 +2,18 @@
 // the halves.
 
 import { button, connectionIndicator, fill, h, icon, schemeSwitch, setText, statusPill } from "./ui.js";
-import { canAdjust, hasNext, isOver } from "./actions.js";
+import { canAdjust, hasNext, isOver } from "./rules.js";
 import { openHistory } from "./history.js";
 import { openMenu, share, viewChoices } from "./menu.js";
 import { Screen } from "./screen.js";
 import { Sound } from "./sound.js";
 
 /** Where the game clock has its controls in a strip between the halves; the same as in session.css. */
-const STRIP = "(max-width: 40rem) and (orientation: portrait), (max-height: 32rem)";
+const STRIP = [
+  "(orientation: portrait) and (max-width: 40rem)",
+  "(orientation: portrait) and (pointer: coarse)",
+  "(max-height: 32rem)",
+].join(", ");
 
 const SOUNDS = {
   on: ["Turn sound off", "sound"],
@@ -27,6 +31,8 @@ export class Shell {
     this.page = page;
     this.controls = controls;
     this.heading = h("h1", { class: "session-title" });
+    // Where the bar is hidden, its heading is still there to be heard.
+    this.stripHeading = h("h1", { class: "visually-hidden strip-only" });
     this.pill = h("span", { class: "session-pill" });
     this.indicator = connectionIndicator(page.client, page.session).element;
     this.soundButtons = [this.#soundButton(), this.#soundButton()];
@@ -96,6 +102,7 @@ export class Shell {
     const menu = this.#menuButton();
     for (const each of [menu, this.soundButtons[1]]) each.classList.add("strip-only");
     fill(this.controls, [
+      this.stripHeading,
       menu,
       this.stripSlot,
       this.start,
@@ -121,11 +128,11 @@ export class Shell {
   update() {
     const { page } = this;
     const { state, viewName } = page;
-    setText(this.heading, page.title);
+    for (const each of [this.heading, this.stripHeading]) setText(each, page.title);
     if (this.status !== state.status) fill(this.pill, statusPill(state.status));
     this.status = state.status;
 
-    const hadFocus = this.controls.contains(document.activeElement);
+    const focused = document.activeElement;
     const running = state.status === "running";
     const alone = state.participants.length === 1;
     const isLap = viewName === "stopwatch" || (state.sync_mode === "count_up" && alone);
@@ -140,7 +147,7 @@ export class Shell {
     this.updateSound();
     this.#placeIndicator();
     // A key that made its own button go away keeps the focus where its successor is.
-    if (hadFocus && document.activeElement.getClientRects().length === 0) {
+    if (this.controls.contains(focused) && focused.hidden) {
       [this.next, this.pause, this.resume, this.fresh].find((each) => !each.hidden)?.focus();
     }
   }

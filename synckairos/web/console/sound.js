@@ -1,5 +1,6 @@
 // Sounds of the session page, made here with WebAudio: no file is loaded, and nothing sounds before somebody
-// allowed it with a tap. What was chosen is remembered on this device; browsers want one more tap after each load.
+// allowed it with a tap. What was chosen is remembered on this device; browsers want one more tap after each
+// load.
 
 const REMEMBERED = "synckairos.sound";
 

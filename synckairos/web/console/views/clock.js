@@ -3,7 +3,7 @@
 import { h, setText } from "../ui.js";
 import { icon } from "../icons.js";
 import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
-import { hasNext, isOver, ownClocks } from "../actions.js";
+import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";
 
 /** Up to so many have a place of their own; of more, those who are on and next are shown. */

@@ -4,7 +4,7 @@ import { h, setText } from "../ui.js";
 import { icon } from "../icons.js";
 import { formatClock } from "../time.js";
 import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
-import { hasNext, isOver, ownClocks } from "../actions.js";
+import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";
 
 const TIME_OF_DAY = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });

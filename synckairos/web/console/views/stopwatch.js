@@ -3,7 +3,7 @@
 import { h, fill, setText } from "../ui.js";
 import { formatClock, spokenDuration } from "../time.js";
 import { Digits } from "../face.js";
-import { isOver } from "../actions.js";
+import { isOver } from "../rules.js";
 
 /** Laps that are drawn; all of them are in the history. */
 const MOST_LAPS = 200;
