@@ -1,4 +1,4 @@
-# make install | run | test | lint | lock. Needs python3 (3.11 or newer) and the network, once.
+# make install | run | test | lint | screenshots | lock. Needs python3 (3.11 or newer) and the network, once.
 PYTHON ?= python3
 BIN = .venv/bin
 STAMP = .venv/.installed
@@ -7,7 +7,7 @@ PIP = $(BIN)/python -m pip install --quiet --constraint constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
-.PHONY: install run test lint lock
+.PHONY: install run test lint screenshots lock
 
 install: $(STAMP)
 
@@ -32,6 +32,10 @@ lint: $(STAMP)
 	@if command -v luacheck >/dev/null; then luacheck --quiet lua; \
 	elif [ "$$CI" = true ]; then echo 'luacheck is not installed' >&2; exit 1; \
 	else echo 'luacheck is not installed: the Lua is not checked'; fi
+
+# The README's pictures of the console, made anew; needs Chromium.
+screenshots: $(STAMP)
+	$(BIN)/python -m tests.e2e.screenshots
 
 # Writes down what is installed now, after an upgrade of .venv by hand.
 lock: $(STAMP)

@@ -205,7 +205,7 @@ class _Keeper:
         self._end.set()
         self._thread.join()
         with suppress(RedisError, OSError):
-            self._client.delete(_lease(self._worker.name))
+            self._client.delete(lease_key(self._worker.name))
             if self._client.get(_KEEPER) == self._worker.name.encode():
                 self._client.delete(_KEEPER)
 
@@ -224,7 +224,7 @@ class _Keeper:
                 log.exception("looking after the audit's queue failed")
 
     def _renew(self) -> None:
-        self._client.set(_lease(self._worker.name), 1, px=int(LEASE_S * 1000))
+        self._client.set(lease_key(self._worker.name), 1, px=int(LEASE_S * 1000))
 
     def _is_keeper(self) -> bool:
         """Whether it is, or could become, the one that looks after the queue."""
@@ -244,7 +244,7 @@ class _Keeper:
             execution: Execution | None = None
             with suppress(ValueError):
                 execution = Execution.fetch(execution_id, job_id, self._client)
-            if execution is not None and self._client.exists(_lease(execution.worker_name)):
+            if execution is not None and self._client.exists(lease_key(execution.worker_name)):
                 continue
             try:
                 job = _BatchJob.fetch(job_id, self._client, serializer=Serializer)
@@ -276,7 +276,7 @@ class _Keeper:
                     pipeline.execute()
 
 
-def _lease(worker_name: str) -> str:
+def lease_key(worker_name: str) -> str:
     return f"synckairos:audit:worker:{worker_name}"
 
 

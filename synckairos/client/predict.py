@@ -31,7 +31,6 @@ from synckairos.client.view import (
     running_owner,
     state_at,
     with_entries,
-    without_now,
 )
 
 
@@ -224,7 +223,7 @@ def _accounts(state: State, participant: Participant) -> list[Owner]:
 
 def _waiting(state: State, owner: Owner) -> Owner:
     """An entry as it waits for its next cycle."""
-    kept = without_now(owner.clock)
+    kept = None if owner.clock is None else replace(owner.clock, now=None)
     bank, left = owner.total_time_ms, owner.time_remaining_ms
     if bank is not None and kept is not None:
         more = beside(rule_of(control_of(state, owner), kept), kept)
@@ -239,7 +238,7 @@ def _settled(state: State, owner: Owner, used: int, offset: int) -> Owner:
     if owner.total_time_ms is None:
         return owner
     control = control_of(state, owner)
-    kept = without_now(owner.clock) or NOTHING_KEPT
+    kept = replace(owner.clock or NOTHING_KEPT, now=None)
     rule = rule_of(control, kept)
     bank, kept = _spent(state, rule, (owner.total_time_ms, kept), used, offset)
     if control.stages and rule.moves is not None and rule.kind != "canadian":

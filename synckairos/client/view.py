@@ -122,9 +122,12 @@ def beyond(bank: int, used: int) -> int:
     return max(0, used - max(0, bank))
 
 
-def without_now(kept: Kept | None) -> Kept | None:
-    """What is kept of a clock, without what only the current one shows."""
-    return kept if kept is None or kept.now is None else replace(kept, now=None)
+def without_now(entry: Entry) -> Entry:
+    """An entry without what only the current clock shows."""
+    kept = entry.clock
+    if kept is None or kept.now is None:
+        return entry
+    return replace(entry, clock=replace(kept, now=None))
 
 
 def adopted(state: State) -> View:
@@ -331,8 +334,5 @@ def _used_before(state: State, participant_id: str) -> int:
 def _replaced(entries: Iterable[Entry], changed: Iterable[Entry]) -> list[Entry]:
     """The entries with those that changed in their places, the new ones last."""
     news: dict[str, Entry] = {entry.id: entry for entry in changed}
-    kept: list[Entry] = [
-        news.pop(entry.id) if entry.id in news else replace(entry, clock=without_now(entry.clock))
-        for entry in entries
-    ]
+    kept: list[Entry] = [news.pop(entry.id) if entry.id in news else without_now(entry) for entry in entries]
     return kept + list(news.values())

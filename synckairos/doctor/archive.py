@@ -156,13 +156,13 @@ async def _queue(area: Area, settings: Settings) -> None:
 def _ask_queue(settings: Settings) -> tuple[Any, int]:
     """Where the batches are, and how many workers are alive. Raises RedisError, OSError."""
     from synckairos.audit.jobs import Jobs
-    from synckairos.audit.worker import _lease
+    from synckairos.audit.worker import lease_key
 
     with closing(Jobs.of(settings)) as jobs:
         counts = jobs.counts()
         # rq remembers a worker that was killed for a while; one that is alive holds a lease.
         names = [decoded(key).rpartition(":")[2] for key in Worker.all_keys(queue=jobs.queue)]
-        return counts, int(jobs.client.exists(*map(_lease, names))) if names else 0
+        return counts, int(jobs.client.exists(*map(lease_key, names))) if names else 0
 
 
 async def _outbox(area: Area, settings: Settings) -> None:

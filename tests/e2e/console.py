@@ -119,9 +119,9 @@ def read_face(text: str) -> tuple[float, float]:
 def right(shown: list[Frame], events: list[dict[str, Any]], names: dict[str, str]) -> set[int]:
     """Each frame that shows the turn that it is shows the time that is left of it, within the tolerance.
 
-    Where frames and server differ about whose turn it is, one of both is on its way. After a tap of its own a
-    page is left alone for twice the time that the tap took to the server: it could not know that, and makes up
-    for it at half the pace of time. Returns the versions that were compared.
+    Where frames and server differ about whose turn it is, one of both is on its way. After a tap of its own
+    a page is left alone for twice the time that the tap took to the server: it could not know that, and makes
+    up for it at half the pace of time. Returns the versions that were compared.
     """
     compared = set()
     since = 0.0  # the frame that showed first whose turn it is

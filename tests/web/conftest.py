@@ -1,6 +1,7 @@
 """Tests in JavaScript as tests of pytest: each `test(…)` of a `*.test.mjs` file is one.
 
-A file is run once, by the Node.js that Playwright brings along, however many of its tests are asked for.
+A file is run once, by the Node.js that Playwright brings along, however many of its tests are asked for. One
+that has a line `// Needs <path>` is skipped where there is no such path.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pytest
 from tests.web.node import program
 
 PATIENCE_S = 120
+_NEEDS = re.compile(r"^// Needs (\S+)", re.MULTILINE)
 _TEST = re.compile(r'^test\("((?:[^"\\]|\\.)*)"', re.MULTILINE)
 
 
@@ -71,6 +73,9 @@ class JavaScriptTest(pytest.Item):
 
     def runtest(self) -> None:
         """Fails as it failed there."""
+        for path in _NEEDS.findall(self.path.read_text(encoding="utf-8")):
+            if not Path(path).exists():
+                pytest.skip(f"there is no {path}")
         results = self.parent.results
         result = results.get(self.name)
         if result is None:

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { ANNA, ID, World } from "./world.mjs";
 
-// Debian's packages node-react and node-react-dom.
+// Needs /usr/share/nodejs/react-dom (Debian's packages node-react and node-react-dom).
 const INSTALLED = "/usr/share/nodejs/";
 const require = createRequire(INSTALLED);
 registerHooks({
