@@ -46,10 +46,27 @@ class _Commands(click.Group):
         try:
             found: click.Command | None = getattr(importlib.import_module(module), name) if module else None
         except ModuleNotFoundError as error:
-            if error.name not in (module, "synckairos.bench"):
-                raise
-            return None
+            if error.name in (module, "synckairos.bench"):
+                return None
+            return _unavailable(name, error)
         return found
+
+
+def _unavailable(name: str, missing: ModuleNotFoundError) -> click.Command:
+    """Stands where a command would, so that the help and all other commands work."""
+    problem = f"the Python package {missing.name} is missing: install synckairos again"
+
+    def refuse(**_: object) -> None:
+        raise click.ClickException(problem)
+
+    return click.Command(
+        name,
+        callback=refuse,
+        help=f"Not available: {problem}.",
+        add_help_option=False,
+        params=[click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
+        context_settings={"ignore_unknown_options": True},
+    )
 
 
 config_option = click.option(

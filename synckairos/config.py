@@ -250,7 +250,7 @@ def load(environ: Mapping[str, str], file: Path | None = None) -> Settings:
         try:
             values[name] = kind(value)
         except ValueError:
-            said = "" if not field.repr else f", not {value!r}"
+            said = "" if not field.repr else f", not {_without_user(repr(value))}"
             problems.append(f"{shown} must be {kind.may_be}{said}")
     if not problems:
         settings = Settings(**values)
@@ -258,6 +258,11 @@ def load(environ: Mapping[str, str], file: Path | None = None) -> Settings:
         if not problems:
             return settings
     raise SettingsError(problems)
+
+
+def _without_user(text: str) -> str:
+    """Text without what stands before an @: a password, where people give a URL for an address."""
+    return text if "@" not in text else f"'***@{text.rpartition('@')[2]}"
 
 
 def _read(file: Path, problems: list[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import msgspec
 
-from synckairos.client.callbacks import Callbacks
+from synckairos.client.callbacks import Callbacks, logger
 from synckairos.client.errors import (
     ClientClosed,
     SyncKairosError,
@@ -131,7 +131,11 @@ class SyncKairos:
 
     async def presets(self) -> builtins.list[dict[str, Any]]:
         """The configs that the service knows by name: what each is for, and what it fills in."""
-        found: builtins.list[dict[str, Any]] = (await self.request("GET", "/v1/presets"))["presets"]
+        answer = await self.request("GET", "/v1/presets")
+        try:
+            found: builtins.list[dict[str, Any]] = answer["presets"]
+        except (LookupError, TypeError) as error:
+            raise UnexpectedAnswer("no presets in the answer") from error
         return found
 
     def session(self, session_id: str) -> Session:
@@ -235,9 +239,10 @@ class SyncKairos:
                 t1 = self.time.monotonic_ms()
                 answer = await self._http.request("GET", "/v1/time", tries=1)
                 sample = t1, answer["receive_ms"], answer["transmit_ms"], self.time.monotonic_ms()
-        except (SyncKairosError, LookupError, TypeError):
+            error = self.time.add(*sample)
+        except Exception as failed:  # noqa: BLE001 - the next one may succeed, whatever this one met
+            logger.debug("no sample of the time: %r", failed)
             return
-        error = self.time.add(*sample)
         if error is not None:
             self._on_error.call(error)
             for following in list(self._sessions.values()):

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import math
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 import msgspec
@@ -40,11 +40,25 @@ ANSWER_S = 10.0
 
 
 async def token_of(token: Token) -> str | None:
-    """The token to send now."""
+    """The token to send now. Raises what its function raises, and NetworkTimeout where it takes too long."""
     if token is None or isinstance(token, str):
         return token
     given = token()
-    return await given if inspect.isawaitable(given) else given
+    if not inspect.isawaitable(given):
+        return given
+    try:
+        return await asyncio.wait_for(given, ANSWER_S)
+    except TimeoutError as error:
+        raise NetworkTimeout("no token in time") from error
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a service is on this machine: no proxy of the environment could reach it."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 class Http:
@@ -52,7 +66,11 @@ class Http:
 
     def __init__(self, url: str, token: Token = None) -> None:
         self._token = token
-        self._client = httpx.AsyncClient(base_url=url.rstrip("/") + "/", timeout=ANSWER_S)
+        self._client = httpx.AsyncClient(
+            base_url=url.rstrip("/") + "/",
+            timeout=ANSWER_S,
+            trust_env=not is_loopback(url),
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -146,11 +164,7 @@ def may_try_again(error: SyncKairosError) -> bool:
 
 def retry_after_ms(value: str | None) -> int | None:
     """A `Retry-After` of seconds in ms; None where there is none, or a date."""
-    try:
-        seconds = float(value) if value is not None else math.nan
-    except ValueError:
-        return None
-    return None if math.isnan(seconds) or math.isinf(seconds) else int(1000 * seconds)
+    return 1000 * int(value) if value is not None and value.isdecimal() and len(value) < 16 else None
 
 
 def _read(answer: httpx.Response) -> Any:

@@ -270,12 +270,19 @@ class Page(Struct, frozen=True, kw_only=True):
 
 def read_state(value: Any) -> State:
     """A decoded state as a value."""
-    return msgspec.convert(value, State)
+    return msgspec.convert(_with_text_epoch(value), State)
 
 
 def read_change(value: Any) -> Change:
     """A decoded event as a value."""
-    return msgspec.convert(value, Change)
+    return msgspec.convert(_with_text_epoch(value), Change)
+
+
+def _with_text_epoch(value: Any) -> Any:
+    """An epoch that is a number is the same as in text."""
+    if isinstance(value, dict) and isinstance(value.get("epoch"), int):
+        return {**value, "epoch": str(value["epoch"])}
+    return value
 
 
 def synced(state: State) -> Change:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 
 from synckairos.client import face, predict
 from synckairos.client.callbacks import Callbacks, logger
@@ -23,6 +23,7 @@ from synckairos.client.changes import Changes
 from synckairos.client.errors import (
     ClientClosed,
     ConnectionLost,
+    NetworkTimeout,
     RateLimitExceeded,
     SessionNotFound,
     SyncKairosError,
@@ -31,7 +32,7 @@ from synckairos.client.errors import (
     from_answer,
 )
 from synckairos.client.face import ClockFace
-from synckairos.client.http import failure, part, token_of
+from synckairos.client.http import LONGEST_PAUSE_S, failure, is_loopback, part, token_of
 from synckairos.client.model import Change, Json, State, instant_ms, read_change, read_state, synced
 from synckairos.client.view import View, adopted, merged
 
@@ -52,12 +53,19 @@ CAUGHT_UP_S = 1.0
 """How long a change that was made may take to arrive as an event before it is asked for."""
 EVENT_PATIENCE_S = 2.0
 """How long a call that made a change waits for its event, so that the state shows it."""
-RECONCILE_RATE = 0.05
+RECONCILE_RATE = 0.25
 RECONCILE_MS = 1000.0
-"""A cycle that was foreseen to begin a little off is brought right by running its clock so much off its rate;
-one that was further off is right at once.
+"""A clock that was foreseen to run from a little off is brought right by running it so much off its rate; one
+that was further off is right at once.
 """
 COMMAND_TRIES = 4
+"""How often a command is sent that gets no answer, or that the service cannot carry out for now."""
+GAP_TRIES = 3
+"""How often the events after one version are asked for over one connection."""
+CONNECT_S = 10.0
+"""How long a handshake may take, and after it the first state."""
+LONGEST_WAIT_S = 60.0
+"""A connection is tried again after so long at the latest, whatever `Retry-After` says."""
 MAX_MESSAGE = 16 * 2**20
 SUBPROTOCOL = "synckairos.v1"
 EVENTS = frozenset({"STATE_UPDATE", "TIME_WARNING", "TIME_EXPIRED", "SESSION_DELETED"})
@@ -80,6 +88,8 @@ class _Command:
     waiting: int = 0
     """How many calls wait for its answer."""
     tries: int = 1
+    unanswered: int = 0
+    """How many times there was no answer in time."""
     version: int | None = None
     """What the service says that it made."""
     timer: asyncio.TimerHandle | None = None
@@ -151,8 +161,16 @@ class Session:
         self._ready.add_done_callback(_looked_at)
         self._versions: set[asyncio.Future[None]] = set()
         self._socket: ClientConnection | None = None
-        self._asked: asyncio.TimerHandle | None = None
-        """Set while a RECONNECT is unanswered: until then what comes is not the next change."""
+        self._asked = False
+        """Whether a RECONNECT is unanswered: until then what comes is not the next change."""
+        self._due: asyncio.TimerHandle | None = None
+        """What happens if the first state, or what was missed, does not come in time."""
+        self._gap = (0, 0)
+        """The version after which there was a gap, and how often what follows it was asked for."""
+        self._attempts = 0
+        """How often in a row it was tried to connect again."""
+        self._garbled = 0
+        """Connections in a row that ended for a message that is not understood."""
         self._replaces = False
         """The next STATE_SYNC is the answer to a RECONNECT, and counts whatever it says."""
         self._greeted = False
@@ -382,11 +400,15 @@ class Session:
         found: list[Change] = []
         while True:
             answer = await self._client.request("GET", f"{self._path}/events", params={"since": since})
-            page = [read_change(event) for event in answer["events"]]
+            try:
+                page = [read_change(event) for event in answer["events"]]
+                next_since = int(answer["next_since"])
+            except (msgspec.ValidationError, LookupError, TypeError, ValueError) as error:
+                raise UnexpectedAnswer(f"events that are not understood: {error!r}") from error
             found += page
-            if not page or answer["next_since"] <= since:
+            if not page or next_since <= since:
                 return found
-            since = answer["next_since"]
+            since = next_since
 
     # Open and closed
 
@@ -416,24 +438,21 @@ class Session:
 
     async def _run(self) -> None:
         """Connect, listen, and connect again, until there is a reason not to."""
-        attempts = 0
         try:
             while True:
                 wait = await self._connect_once()
                 if self.connection == "closed":
                     return
-                attempts = 0 if self._greeted else attempts
+                attempts = self._attempts
                 if attempts >= self._client.reconnect_attempts:
                     self._close(
                         ConnectionLost(f"the service could not be reached {attempts + 1} times in a row")
                     )
                     return
                 pause = RECONNECT_AFTER_S[min(attempts, len(RECONNECT_AFTER_S) - 1)]
-                attempts += 1
+                self._attempts += 1
                 await asyncio.sleep(max(pause * (1 - random.random() / 2), wait))
-        except SyncKairosError as error:  # a token function's
-            self._close(error)
-        except Exception as error:  # noqa: BLE001 - nobody else would hear of a bug, or of a token function's
+        except Exception as error:  # noqa: BLE001 - nobody else would hear of a bug
             logger.exception("following a session failed")
             self._close(UnexpectedAnswer(f"the client failed: {error!r}"))
 
@@ -442,17 +461,25 @@ class Session:
         self._greeted = False
         try:
             token = await token_of(self._client.token)
+        except Exception as error:  # noqa: BLE001 - a token function may raise anything
+            lost = ConnectionLost(f"no token could be had: {error!r}")
+            lost.__cause__ = error
+            self._on_error.call(error if isinstance(error, SyncKairosError) else lost)
+            return 0.0
+        try:
             async with connect(
                 f"{self._client.socket_url}?session_id={part(self.id)}",
                 additional_headers={} if token is None else {"Authorization": f"Bearer {token}"},
                 subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]  # plain text by another name
                 max_size=MAX_MESSAGE,
-                open_timeout=ANSWER_S * 2,
+                open_timeout=CONNECT_S,
                 close_timeout=1.0,
                 ping_interval=KEEPALIVE_S,
                 ping_timeout=KEEPALIVE_S,
+                proxy=None if is_loopback(self._client.url) else True,
             ) as socket:
                 self._socket = socket
+                self._expect(CONNECT_S)
                 writer = self._loop.create_task(self._write(socket), name=f"{self._task.get_name()}, writing")
                 try:
                     await self._listen(socket)
@@ -465,29 +492,35 @@ class Session:
             return self._judge_refusal(error)
         except InvalidURI as error:
             self._close(UnexpectedAnswer(f"this is no address of a service: {error}"))
-        except (OSError, InvalidHandshake, ConnectionClosed, EOFError) as error:  # TimeoutError is an OSError
+        except (OSError, WebSocketException, EOFError) as error:  # TimeoutError is an OSError
             self._on_error.call(ConnectionLost(f"the service cannot be reached: {error!r}"))
         return 0.0
 
     async def _listen(self, socket: ClientConnection) -> None:
-        with suppress(ConnectionClosed):
-            while self.connection != "closed":
+        while self.connection != "closed":
+            try:
                 text = await socket.recv(decode=False)
-                arrived = self._heard_ms = self._client.time.monotonic_ms()
-                try:
-                    message = msgspec.json.decode(text)
-                    self._take(message, arrived)
-                except (msgspec.MsgspecError, KeyError, TypeError) as error:
-                    self._on_error.call(UnexpectedAnswer(f"a message that is not understood: {error!r}"))
+            except ConnectionClosed:
+                self._garbled = 0
+                return
+            arrived = self._heard_ms = self._client.time.monotonic_ms()
+            try:
+                self._take(msgspec.json.decode(text), arrived)
+            except Exception as error:  # noqa: BLE001 - the service may send anything
+                # What is shown may be wrong by now. Another connection begins with the whole state.
+                self._garbled += 1
+                self._on_error.call(UnexpectedAnswer(f"a message that is not understood: {error!r}"))
+                self._abort()
+                return
 
     def _reset(self) -> None:
         """What was under way on a connection ends with it."""
         self._say_connection("connecting" if self._known is None else "reconnecting")
         self._socket = None
         self._outgoing = asyncio.Queue()
-        if self._asked is not None:
-            self._asked.cancel()
-            self._asked = None
+        self._asked = False
+        self._expected()
+        self._gap = (0, 0)
         self._replaces = False
         for ping in self._pings.values():
             ping.cancel()
@@ -513,7 +546,7 @@ class Session:
         found = failure(body, answer.status_code, answer.headers.get("retry-after"))
         if answer.status_code in (408, 429) or answer.status_code >= 500:
             self._on_error.call(found)
-            return (found.retry_after_ms or 0) / 1000
+            return min((found.retry_after_ms or 0) / 1000, LONGEST_WAIT_S)
         self._close(found)
         return 0.0
 
@@ -532,7 +565,29 @@ class Session:
         """Send a command, and see to it that there is an answer."""
         if self.connection == "live" and command.request_id in self._commands:
             self._send(command.message())
-            command.later(self._loop.call_later(ANSWER_S, self._abort))
+            command.later(self._loop.call_later(ANSWER_S, self._unanswered, command))
+
+    def _unanswered(self, command: _Command) -> None:
+        """A connection over which a command gets no answer is replaced; at last it is given up."""
+        if self.connection != "live":
+            return  # it will be sent again
+        command.unanswered += 1
+        if command.unanswered < COMMAND_TRIES:
+            self._abort()
+        elif not command.answer.done():
+            command.answer.set_exception(NetworkTimeout("the service does not answer"))
+            self._drop(command)
+
+    def _expect(self, seconds: float) -> None:
+        """The first state, or what was missed, has to come within so long."""
+        self._expected()
+        self._due = self._loop.call_later(seconds, self._abort)
+
+    def _expected(self) -> None:
+        """It came."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
 
     def _abort(self) -> None:
         """The connection is of no use any more: the next one will do."""
@@ -560,7 +615,8 @@ class Session:
         elif kind == "CONNECTED":
             self._greeted = True
             self._client.connected()
-            if self._known is not None:
+            # After a message that was not understood, only the whole state will do.
+            if self._known is not None and not self._garbled:
                 self._ask_for_missed()
 
     def _take_event(self, message: Json) -> None:
@@ -568,12 +624,16 @@ class Session:
             self._take_deletion(message)
             return
         known = self._known
-        if known is None or self._asked is not None:
+        if known is None or self._asked:
             return
         change, state = read_change(message), known.state
         if change.epoch == state.epoch and change.version <= state.version:
             return
         if change.epoch != state.epoch or change.version != state.version + 1:
+            version, asked = self._gap
+            self._gap = (state.version, asked + 1 if version == state.version else 1)
+            if self._gap[1] > GAP_TRIES:
+                raise ValueError("what was missed does not come")
             self._ask_for_missed()
             return
         self._know(merged(known, change))
@@ -595,7 +655,7 @@ class Session:
 
     def _take_state(self, state: State) -> None:
         before = self.confirmed
-        if self._asked is not None:
+        if self._asked:
             return  # the greeting: what was missed comes instead of it
         if before is not None and not self._replaces and _is_older(state, before):
             return
@@ -610,6 +670,8 @@ class Session:
 
     def _know(self, view: View) -> None:
         """This is confirmed now."""
+        if view.state.status == "running":
+            instant_ms(view.state.cycle_started_at or "")  # no clock at all is better than a wrong one
         self._known = view
         self._came_ms = self._client.time.monotonic_ms()
         for command in list(self._commands.values()):
@@ -633,8 +695,12 @@ class Session:
         self._on_change.call(view.state, change)
 
     def _reconcile(self, after: State) -> None:
-        """A cycle that was foreseen to begin a little earlier or later than it did goes on as it is shown."""
-        lag = self._lag()
+        """A clock that was foreseen to run from a little earlier or later goes on as it is shown.
+
+        One that the prediction did not touch, as a session's at a switch, was right all the time; and so is
+        the next cycle's.
+        """
+        lag = 0.0
         before = None if self._shown is None else self._shown.state
         if (
             before is not None
@@ -643,7 +709,12 @@ class Session:
             and before.cycle_count == after.cycle_count
             and before.active_participant_id == after.active_participant_id
         ):
-            lag += instant_ms(before.cycle_started_at) - instant_ms(after.cycle_started_at)
+            off = instant_ms(before.cycle_started_at) - instant_ms(after.cycle_started_at)
+            if before.deadline_ms is None or after.deadline_ms is None:
+                is_touched = before.time_used_ms == after.time_used_ms
+            else:
+                is_touched = before.deadline_ms - after.deadline_ms == off
+            lag = self._lag() + (off if is_touched else 0.0)
         self._shift = (0.0 if abs(lag) > RECONCILE_MS else lag, self._client.time.monotonic_ms())
 
     def _tell(self, change: Change) -> None:
@@ -656,28 +727,28 @@ class Session:
 
     def _ask_for_missed(self) -> None:
         """Have the service send what is missing. Until it answers, what comes is not the next change."""
-        if self._asked is not None or self._known is None:
+        if self._asked or self._known is None:
             return
-        self._asked = self._loop.call_later(ANSWER_S, self._abort)
+        self._asked = True
+        self._expect(ANSWER_S)
         state = self._known.state
         self._send({"type": "RECONNECT", "last_known_version": state.version, "epoch": state.epoch})
 
     def _take_reconnect_ack(self, replayed: int | str) -> None:
-        if self._asked is not None:
-            self._asked.cancel()
-            self._asked = None
+        self._asked = False
         if replayed == "full":
             self._replaces = True
         else:
             self._now_live()
 
     def _now_live(self) -> None:
+        self._expected()
         if self.connection == "live":
             return
+        self._attempts = self._garbled
         self._say_connection("live")
         for command in list(self._commands.values()):
-            if command.version is None:
-                self._deliver(command)
+            self._deliver(command)
 
     # Commands
 
@@ -735,7 +806,12 @@ class Session:
             self._settle(command)
             self._show(None)
         else:
-            command.later(self._loop.call_later(CAUGHT_UP_S, self._overdue, version))
+            command.later(self._loop.call_later(CAUGHT_UP_S, self._late, command, version))
+
+    def _late(self, command: _Command, version: int) -> None:
+        """What a command made has not arrived."""
+        command.later(self._loop.call_later(ANSWER_S, self._unanswered, command))
+        self._overdue(version)
 
     def _overdue(self, version: int) -> None:
         """A change that was made has not arrived as an event: ask for it."""
@@ -747,11 +823,12 @@ class Session:
         command = self._commands.get(message.get("request_id") or "")
         if command is None:
             self._on_error.call(error)
-            if self._asked is not None:
+            if self._asked:
                 self._abort()  # the RECONNECT could not be answered
             return
         if error.status in (503, 504) and command.tries < COMMAND_TRIES:
-            pause = max(0.25 * 2**command.tries, (error.retry_after_ms or 0) / 1000)
+            wait = min((error.retry_after_ms or 0) / 1000, LONGEST_PAUSE_S)
+            pause = max(0.25 * 2**command.tries, wait)
             command.tries += 1
             command.later(self._loop.call_later(pause, self._deliver, command))
             return
@@ -777,14 +854,16 @@ class Session:
             where = f"/{'groups' if is_group else 'participants'}/{part(owner)}"
         body = {name: value for name, value in fields.items() if value is not None}
         answer = await self._client.request("PATCH", self._path + where, body)
-        return None if answer is None else await self._reach(answer["version"])
+        return None if answer is None else await self._reach(answer)
 
     async def _change(self, method: str, path: str, body: Any = None) -> int:
-        answer = await self._client.request(method, self._path + path, body)
-        return await self._reach(answer["version"])
+        return await self._reach(await self._client.request(method, self._path + path, body))
 
-    async def _reach(self, version: int) -> int:
-        """Wait until the state shows a change that was made, as long as that can be expected."""
+    async def _reach(self, answer: Any) -> int:
+        """Wait until the state shows what a call has made, as long as that can be expected. Its version."""
+        version = answer.get("version") if isinstance(answer, dict) else None
+        if not isinstance(version, int):
+            raise UnexpectedAnswer("an answer without a version")
         end = self._loop.time() + EVENT_PATIENCE_S
         overdue = self._loop.call_later(CAUGHT_UP_S, self._overdue, version)
         try:
@@ -855,8 +934,8 @@ class Session:
             return
         self.close_reason = reason
         self.failure = reason if failed else None
-        self._say_connection("closed")
         self._client.forget(self)
+        self._say_connection("closed")
         error = reason or ClientClosed()
         if not self._ready.done():
             self._ready.set_exception(error)

@@ -48,7 +48,9 @@ class ClockFilter:
         """
         offset = ((t2 - t1) + (t3 - t4)) / 2
         rtt = max(0.0, (t4 - t1) - (t3 - t2))
-        if t4 >= t1 and math.isfinite(offset) and math.isfinite(rtt):
+        # Nobody can have worked on the answer for longer than it was under way, but for what was cut off.
+        is_possible = t4 >= t1 and 0 <= t3 - t2 <= t4 - t1 + 2 * self.RESOLUTION_MS
+        if is_possible and math.isfinite(offset) and math.isfinite(rtt):
             self._samples.append(_Sample(offset, rtt, t4 if now is None else now))
 
     def estimate(self, now: float) -> Estimate | None:

@@ -51,7 +51,8 @@ def _shown(value: Any, *, secret: bool) -> str | None:
         return str(value).lower()
     if isinstance(value, tuple):
         return ",".join(address_text(item) if isinstance(item, tuple) else str(item) for item in value)
-    return masked(str(value)) if secret else str(value)
+    # What is no address may be a URL with a password in it.
+    return masked(str(value)) if secret or "@" in str(value) else str(value)
 
 
 def masked(text: str) -> str:

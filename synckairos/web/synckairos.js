@@ -25,8 +25,14 @@ const HTTP_BACKOFF_MS = 300;
 const LONGEST_RETRY_AFTER_MS = 10_000;
 /** How long a command that succeeded over HTTP waits for its event on the socket. */
 const EVENT_PATIENCE_MS = 2_000;
-/** A predicted cycle that began a little off is brought right by running its clock this much off its rate. */
-const RECONCILE_RATE = 0.05;
+/** How long a change that the service says it made may take to arrive as an event before it is asked for. */
+const CAUGHT_UP_MS = 1_000;
+/** How often a command is sent that the service does not answer. */
+const COMMAND_TRIES = 4;
+/** How often the events after one version are asked for over one connection. */
+const GAP_TRIES = 3;
+/** A clock that was predicted to run from a little off is brought right by running it this much off its rate. */
+const RECONCILE_RATE = 0.25;
 const RECONCILE_MS = 1_000;
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -36,8 +42,8 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** What the service refused, or what went wrong on the way to it. */
 export class SyncKairosError extends Error {
   /**
-   * @param {string} code one of the service's codes, or CONNECTION_LOST, NETWORK_TIMEOUT, CLOSED, CLOCK_SKEW,
-   *   CLOCK_SKEW_REFUSED
+   * @param {string} code one of the service's codes, or CONNECTION_LOST, NETWORK_TIMEOUT, UNEXPECTED_ANSWER,
+   *   CLOSED, CLOCK_SKEW, CLOCK_SKEW_REFUSED
    * @param {string} message a sentence for people
    * @param {{status?: number | null, retryable?: boolean, details?: {field: string, message: string}[],
    *   context?: object, retryAfterMs?: number | null, cause?: unknown}} [more]
@@ -61,7 +67,7 @@ function errorFrom(body, status = null, retryAfterMs = null) {
     return new SyncKairosError(error.code, error.message, { ...error, status, retryAfterMs });
   }
   const retryable = status === 429 || status === 502 || status === 503 || status === 504;
-  return new SyncKairosError("INTERNAL_ERROR", `the answer (status ${status}) is not the service's`, {
+  return new SyncKairosError("UNEXPECTED_ANSWER", `the answer (status ${status}) is not the service's`, {
     status, retryable, retryAfterMs,
   });
 }
@@ -82,7 +88,9 @@ export class ClockFilter {
   add(t1, t2, t3, t4, now = t4) {
     const offset = (t2 - t1 + (t3 - t4)) / 2;
     const rtt = Math.max(0, t4 - t1 - (t3 - t2));
-    if (!(t4 >= t1) || !Number.isFinite(offset) || !Number.isFinite(rtt)) {
+    // Nobody can have worked on the answer for longer than it was under way, but for what was cut off.
+    const isPossible = t4 >= t1 && t3 >= t2 && t3 - t2 <= t4 - t1 + 2 * ClockFilter.RESOLUTION_MS;
+    if (!isPossible || !Number.isFinite(offset) || !Number.isFinite(rtt)) {
       return;
     }
     this.#samples.push({ offset, rtt, at: now });
@@ -314,6 +322,21 @@ export function stateAt(state, serverTimeMs) {
     next[list] = state[list].map((entry) => (entry === owner ? shown : entry));
   }
   return deepFreeze(next);
+}
+
+/** The state, if clocks can be shown by it; else an error, as no clock at all is better than a wrong one. */
+function checked(state) {
+  const owners = [...state.participants, ...state.groups];
+  const instants = [state.version, state.server_time_ms, state.cycle_count];
+  if (state.status === "running") {
+    instants.push(Date.parse(state.cycle_started_at));
+  }
+  const times = [state.deadline_ms, state.time_remaining_ms, state.total_remaining_ms,
+    ...owners.flatMap(({ total_time_ms, time_remaining_ms }) => [total_time_ms, time_remaining_ms])];
+  if (!instants.every(Number.isFinite) || !times.every((time) => Number.isFinite(time ?? 0))) {
+    throw new TypeError("a state whose times are no numbers");
+  }
+  return state;
 }
 
 /** A state as the service sends it whole, made ready to be kept up by events. */
@@ -936,6 +959,7 @@ class ServerTime {
   #refused = false;
   #timers = new Set();
   #running = false;
+  #stopped = false;
   #lastBurst = -Infinity;
   #next = Infinity;
   #ticked = 0;
@@ -1007,7 +1031,7 @@ class ServerTime {
     this.#timers.forEach((timer) => this.#runtime.clearTimeout(timer));
     this.#timers.clear();
     this.#running = true; // for good
-    this.#next = Infinity;
+    this.#stopped = true;
   }
 
   /** Five samples, 100 to 200 ms apart. Whether they are taken: not if the last five were a moment ago. */
@@ -1038,6 +1062,9 @@ class ServerTime {
   }
 
   #after(ms, fn) {
+    if (this.#stopped) {
+      return;
+    }
     const timer = this.#runtime.setTimeout(() => {
       this.#timers.delete(timer);
       fn();
@@ -1091,6 +1118,9 @@ class ServerTime {
   }
 
   #take(t1, t2, t3) {
+    if (this.#stopped || !Number.isFinite(t2) || !Number.isFinite(t3)) {
+      return;
+    }
     const now = this.#runtime.now();
     this.#filter.add(t1, t2 + 0.5, t3 + 0.5, now);
     const estimate = this.#filter.estimate(now);
@@ -1145,6 +1175,8 @@ class Session {
   #watchdog = null;
   #heard = 0;
   #catchingUp = false;
+  #gap = { version: null, asked: 0 }; // from where on what was missed was asked for, and how often
+  #garbled = 0; // connections in a row that ended for a message that is not understood
   #afresh = false; // whether the next state counts whatever its version
   #greeting = null; // the state that a new socket begins with, kept until it is known what was missed
   #known = null;
@@ -1287,26 +1319,56 @@ class Session {
       ...Object.fromEntries(Object.entries(command.fields).filter(([, value]) => value !== null)),
     };
     command.version = null;
+    command.tries = 0;
+    command.timer = null;
     // Where it will be carried out: the server hears of it half a round trip from now.
     command.at = this.#serverNow() + (this.#client.time.rttMs ?? 0) / 2;
     command.answer = new Promise((resolve, reject) => { Object.assign(command, { resolve, reject }); });
     this.#commands.push(command);
     if (this.#connection === "live") {
-      this.#send(command.fields);
+      this.#deliver(command);
     }
     this.#show(null);
     return command.answer;
   }
 
+  #deliver(command) {
+    this.#send(command.fields);
+    this.#later(command, SILENCE_MS, () => this.#unanswered(command));
+  }
+
+  /** What happens to a command if nothing else happens to it before. */
+  #later(command, ms, fn) {
+    this.#runtime.clearTimeout(command.timer);
+    command.timer = this.#runtime.setTimeout(() => this.#connection === "live" && fn(), ms);
+  }
+
+  /** A connection over which commands get no answer is replaced; what gets none over several is given up. */
+  #unanswered(command) {
+    command.tries += 1;
+    if (command.tries < COMMAND_TRIES) {
+      this.#lost(this.#socket, 1006, "the service does not answer");
+    } else {
+      const message = "the service does not answer";
+      this.#refused(new SyncKairosError("NETWORK_TIMEOUT", message, { retryable: true }),
+        command.fields.request_id);
+    }
+  }
+
   #drop(command) {
+    this.#runtime.clearTimeout(command.timer);
     this.#commands = this.#commands.filter((one) => one !== command);
   }
 
   /** The server did what a command asked for. It is confirmed when the state has come that far. */
   #acknowledged({ request_id, version }) {
     const command = this.#commands.find((one) => one.fields.request_id === request_id);
-    if (command) {
+    if (command && Number.isFinite(version)) {
       command.version = version;
+      this.#later(command, CAUGHT_UP_MS, () => {
+        this.#later(command, SILENCE_MS, () => this.#unanswered(command));
+        this.#catchUp();
+      });
       this.#confirm();
       this.#show(null);
     }
@@ -1468,6 +1530,9 @@ class Session {
     this.#runtime.clearTimeout(this.#timer);
     this.#timer = null;
     this.#setConnection(this.#known === null ? "connecting" : "reconnecting");
+    if (this.#connection === "closed") { // by a listener
+      return;
+    }
     const marker = { close() {} };
     this.#socket = marker;
     let socket;
@@ -1488,9 +1553,7 @@ class Session {
       return;
     }
     this.#socket = socket;
-    this.#timer = this.#runtime.setTimeout(() => {
-      this.#lost(socket, 1006, "no connection in time");
-    }, CONNECT_TIMEOUT_MS);
+    this.#expect(socket);
     socket.onopen = () => {
       if (token !== null && this.#socket === socket) {
         this.#send({ type: "AUTH", token });
@@ -1499,11 +1562,31 @@ class Session {
     socket.onmessage = ({ data }) => {
       if (this.#socket === socket) {
         this.#heard = this.#runtime.now();
-        this.#take(JSON.parse(data));
+        try {
+          this.#take(JSON.parse(data));
+        } catch (error) {
+          this.#notUnderstood(socket, error);
+        }
       }
     };
     socket.onclose = ({ code, reason }) => this.#lost(socket, code, reason);
     socket.onerror = () => {}; // a close follows
+  }
+
+  /** The session's state has to come in time, or what was missed of it. */
+  #expect(socket) {
+    this.#runtime.clearTimeout(this.#timer);
+    this.#timer = this.#runtime.setTimeout(() => {
+      this.#lost(socket, 1006, "no answer in time");
+    }, CONNECT_TIMEOUT_MS);
+  }
+
+  /** What is shown may be wrong by now. Another connection begins with the whole state. */
+  #notUnderstood(socket, cause) {
+    this.report(new SyncKairosError("UNEXPECTED_ANSWER", "a message that is not understood", { cause }));
+    if (this.#socket === socket) {
+      this.#lost(socket, 1002, "its messages are not understood", this.#garbled + 1);
+    }
   }
 
   #send(message) {
@@ -1512,11 +1595,12 @@ class Session {
     }
   }
 
-  #lost(socket, code, reason) {
+  #lost(socket, code, reason, garbled = 0) {
     if (this.#socket !== socket) {
       return;
     }
     const greeted = this.#greeted;
+    this.#garbled = garbled;
     this.#hangUp();
     if (code === 4404) {
       this.#end(new SyncKairosError("SESSION_NOT_FOUND", reason || "no such session", { status: 404 }));
@@ -1544,6 +1628,7 @@ class Session {
     this.#socket = null;
     this.#greeted = false;
     this.#catchingUp = false;
+    this.#gap = { version: null, asked: 0 };
     this.#afresh = false;
     this.#greeting = null;
     for (const timer of [this.#timer, this.#watchdog]) {
@@ -1565,7 +1650,10 @@ class Session {
     this.#client.forget(this);
     this.#setConnection("closed");
     this.#settleReady.reject(error);
-    commands.forEach((command) => command.reject(error));
+    for (const command of commands) {
+      this.#runtime.clearTimeout(command.timer);
+      command.reject(error);
+    }
     this.#wakeWaiting();
     if (commands.length > 0) {
       this.#show(null);
@@ -1598,24 +1686,30 @@ class Session {
   }
 
   #welcome() {
-    const attempt = this.#attempts;
     this.#greeted = true;
-    this.#attempts = 0;
-    this.#runtime.clearTimeout(this.#timer);
-    this.#timer = null;
     this.#client.time.burst();
-    if (this.#known !== null) {
-      this.#catchUp(attempt);
+    // After a message that was not understood, only the whole state will do.
+    if (this.#known !== null && this.#garbled === 0) {
+      this.#catchUp();
     }
   }
 
   /** Asks for what was missed. The answer decides what the state that came meanwhile is good for. */
-  #catchUp(attempt = 0) {
-    if (!this.#catchingUp) {
-      this.#catchingUp = true;
-      const { version, epoch } = this.#known;
-      this.#send({ type: "RECONNECT", last_known_version: version, epoch, reconnect_attempt: attempt });
+  #catchUp() {
+    if (this.#catchingUp) {
+      return;
     }
+    const { version, epoch } = this.#known;
+    this.#gap = { version, asked: this.#gap.version === version ? this.#gap.asked + 1 : 1 };
+    if (this.#gap.asked > GAP_TRIES) {
+      this.#notUnderstood(this.#socket, new Error("what was missed does not come"));
+      return;
+    }
+    this.#catchingUp = true;
+    this.#expect(this.#socket);
+    this.#send({
+      type: "RECONNECT", last_known_version: version, epoch, reconnect_attempt: this.#attempts,
+    });
   }
 
   #caughtUp(replayed) {
@@ -1629,7 +1723,8 @@ class Session {
     }
   }
 
-  #synced(full) {
+  #synced(state) {
+    const full = checked({ ...state, epoch: String(state.epoch) });
     if (this.#catchingUp) {
       this.#greeting = full;
       return;
@@ -1645,7 +1740,8 @@ class Session {
     this.#goLive();
   }
 
-  #happened(event) {
+  #happened(message) {
+    const event = { ...message, epoch: String(message.epoch) };
     const { version, epoch } = this.#known ?? {};
     if (this.#known === null || (event.epoch === epoch && event.version <= version)) {
       return;
@@ -1654,7 +1750,7 @@ class Session {
       this.#catchUp();
       return;
     }
-    this.#know(merge(this.#known, event));
+    this.#know(checked(merge(this.#known, event)));
     this.#show(event);
     if (event.type === "TIME_EXPIRED") {
       this.#listeners.expire.emit(event);
@@ -1665,7 +1761,9 @@ class Session {
 
   #gone(message) {
     const reason = message.payload.reason;
-    this.#listeners.change.emit(this.#shown, message);
+    if (this.#shown !== null) {
+      this.#listeners.change.emit(this.#shown, message);
+    }
     this.#end(new SyncKairosError("SESSION_NOT_FOUND", `the session is gone: ${reason}`, {
       status: 404, context: { reason },
     }));
@@ -1687,10 +1785,16 @@ class Session {
   }
 
   #goLive() {
-    if (this.#connection !== "live" && this.#socket !== null && this.#greeted) {
+    if (this.#socket === null || !this.#greeted) {
+      return;
+    }
+    this.#runtime.clearTimeout(this.#timer);
+    this.#timer = null;
+    if (this.#connection !== "live") {
+      this.#attempts = this.#garbled;
       this.#setConnection("live");
       // Sent again under the same ids: what was done before is not done twice.
-      this.#commands.forEach((command) => this.#send(command.fields));
+      this.#commands.forEach((command) => this.#deliver(command));
     }
   }
 
@@ -1740,14 +1844,21 @@ class Session {
       && one.active_participant_id === other.active_participant_id;
   }
 
-  /** A cycle that was predicted to begin a little earlier or later goes on from where it is shown. */
+  /**
+   * A clock that was predicted to run from a little earlier or later goes on from where it is shown. One that
+   * the prediction did not touch, as a session's at a switch, was right all the time; and so is the next cycle's.
+   */
   #reconcile(before, after) {
     const same = before !== null && before.status === "running" && after.status === "running"
       && before.cycle_count === after.cycle_count
       && before.active_participant_id === after.active_participant_id;
-    let ms = this.#shiftNow();
+    let ms = 0;
     if (same) {
-      ms += Date.parse(before.cycle_started_at) - Date.parse(after.cycle_started_at);
+      const off = Date.parse(before.cycle_started_at) - Date.parse(after.cycle_started_at);
+      const isTouched = before.deadline_ms === null || after.deadline_ms === null
+        ? before.time_used_ms === after.time_used_ms
+        : before.deadline_ms - after.deadline_ms === off;
+      ms = this.#shiftNow() + (isTouched ? off : 0);
     }
     this.#shift = { ms: Math.abs(ms) > RECONCILE_MS ? 0 : ms, at: this.#runtime.now() };
   }
@@ -1857,7 +1968,13 @@ export class SyncKairos {
   }
 
   /** The service's presets, a list. */
-  async presets() { return (await this.request("GET", "/v1/presets")).presets; }
+  async presets() {
+    const answer = await this.request("GET", "/v1/presets");
+    if (!Array.isArray(answer?.presets)) {
+      throw errorFrom(null);
+    }
+    return answer.presets;
+  }
 
   /** Closes all sessions. */
   close() {
@@ -1893,11 +2010,14 @@ export class SyncKairos {
         return await this.#fetch(url, request);
       } catch (error) {
         const longest = HTTP_BACKOFF_MS * 2 ** (tries - 1);
-        const pause = error.retryAfterMs ?? between(this.#runtime, longest / 2, longest);
+        const pause = error?.retryAfterMs ?? between(this.#runtime, longest / 2, longest);
         if (!mayTryAgain(error) || tries === HTTP_TRIES || pause > LONGEST_RETRY_AFTER_MS || this.#closed) {
           throw error;
         }
         await new Promise((resolve) => { this.#runtime.setTimeout(resolve, pause); });
+        if (this.#closed) {
+          throw error;
+        }
       }
     }
   }
@@ -1927,7 +2047,7 @@ export class SyncKairos {
       const seconds = Number(response.headers.get("retry-after") ?? NaN);
       throw errorFrom(parsed, response.status, Number.isFinite(seconds) ? 1000 * seconds : null);
     }
-    if (text !== "" && parsed === null) {
+    if (text !== "" && (typeof parsed !== "object" || parsed === null)) {
       throw errorFrom(null, response.status);
     }
     return parsed !== null && "data" in parsed ? parsed.data : parsed;
@@ -1937,7 +2057,20 @@ export class SyncKairos {
 
   /** @internal */
   async token() {
-    return (typeof this.#token === "function" ? await this.#token() : this.#token) ?? null;
+    if (typeof this.#token !== "function") {
+      return this.#token ?? null;
+    }
+    let timer;
+    const late = new Promise((resolve, reject) => {
+      timer = this.#runtime.setTimeout(() => {
+        reject(new SyncKairosError("NETWORK_TIMEOUT", "no token in time", { retryable: true }));
+      }, HTTP_TIMEOUT_MS);
+    });
+    try {
+      return await Promise.race([this.#token(), late]) ?? null;
+    } finally {
+      this.#runtime.clearTimeout(timer);
+    }
   }
 
   /** @internal */

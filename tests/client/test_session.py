@@ -698,12 +698,3 @@ async def test_an_end_that_is_final_is_told_once(live: Service) -> None:
         await eventually(lambda: closed(session))
         assert said == ["closed"]
         assert errors == [session.close_reason]
-
-
-async def test_a_token_function_that_fails_closes_with_its_error(live: Service) -> None:
-    def token() -> str:
-        raise InvalidSessionState("no token today")
-
-    async with SyncKairos(f"http://127.0.0.1:{live.port}", token) as client:
-        with pytest.raises(InvalidSessionState):
-            await client.session(str(uuid.uuid4())).ready()

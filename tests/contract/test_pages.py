@@ -123,6 +123,14 @@ async def test_a_qr_code_is_a_picture_of_an_address_of_this_service(api: httpx.A
         "/s/relative",
         "http://[broken",
         "http://127.0.0.1:1@elsewhere.example/",
+        "http:///s/1",
+        "{base}.elsewhere.example/",
+        "{base}@elsewhere.example/",
+        "{base}\\@elsewhere.example/",
+        " {base}/",
+        "{base}/\nhttps://elsewhere.example/",
+        "{base}\t.elsewhere.example/",
+        "{base}/\u202e",
         "{base}/" + "x" * 500,
     ],
 )
@@ -131,3 +139,23 @@ async def test_a_qr_code_leads_nowhere_else(api: httpx.AsyncClient, url: str | N
     reply = await api.get("/qr.svg", params=params)
     assert reply.status_code == 400
     assert reply.json()["error"]["details"][0]["field"] == "url"
+
+
+async def test_a_page_is_told_about_without_being_sent(api: httpx.AsyncClient) -> None:
+    for address in (*PAGES, MODULES[0]):
+        whole = await api.get(address)
+        head = await api.head(address)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["etag"] == whole.headers["etag"]
+        assert head.headers["content-length"] == str(len(whole.content))
+        allowed = await api.options(address)
+        assert set(allowed.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+
+
+@pytest.mark.parametrize("end", ["%", "%E0%A4%A", "a%2Fb", "%00", "x" * 2000, SESSION.upper()])
+async def test_the_session_page_is_there_whatever_its_address_ends_with(
+    api: httpx.AsyncClient, end: str
+) -> None:
+    """The page says what is wrong with the link, in words; an answer of the API would not."""
+    page = await api.get(PAGES[1])
+    assert (await api.get(f"/s/{end}")).content == page.content

@@ -33,6 +33,7 @@ async def test_time(api: httpx.AsyncClient) -> None:
     assert before - tolerance <= body["receive_ms"] <= body["transmit_ms"] <= after + tolerance
     assert body["timestamp_ms"] == body["transmit_ms"]
     assert response.headers["cache-control"] == "no-store"
+    assert response.headers["access-control-allow-origin"] == "*", "pages of any origin may ask for the time"
     assert isinstance(body["server_version"], str)
 
 

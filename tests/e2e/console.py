@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from playwright.async_api import Locator, Page
+from playwright.async_api import Locator, Page, expect
 
 from tests.e2e.browser import Invite, Visitor
 from tests.e2e.device import set_clock
@@ -82,6 +82,11 @@ def press(page: Page, name: str) -> Locator:
     return half(page, name).get_by_role("button")
 
 
+async def their_turn(page: Page, name: str) -> None:
+    """Waits until the page says that somebody is on the move. (A half can also be pressed to start.)"""
+    await expect(press(page, name)).to_have_accessible_name(f"{name}, on the move: press to end the turn")
+
+
 async def announced(page: Page) -> list[str]:
     """What a screen reader would have said so far, unasked."""
     texts: list[str] = await page.evaluate("announced")
@@ -116,16 +121,14 @@ def read_face(text: str) -> tuple[float, float]:
     return most - (100 if tenths is not None else 1000), most
 
 
-def right(shown: list[Frame], events: list[dict[str, Any]], names: dict[str, str]) -> set[int]:
+def right(shown: list[Frame], events: list[dict[str, Any]], names: dict[str, str], own: set[int]) -> set[int]:
     """Each frame that shows the turn that it is shows the time that is left of it, within the tolerance.
 
-    Where frames and server differ about whose turn it is, one of both is on its way. After a tap of its own
-    a page is left alone for twice the time that the tap took to the server: it could not know that, and makes
-    up for it at half the pace of time. Returns the versions that were compared.
+    Where frames and server differ about whose turn it is, one of both is on its way. Versions that the page
+    began itself (`own`) are left out: it could not know how long its tap would take to the server, and makes
+    up for that little by little. Returns the versions that were compared.
     """
     compared = set()
-    since = 0.0  # the frame that showed first whose turn it is
-    before = None
     turns = [
         (event["version"], event["server_time_ms"], event["payload"])
         for event in events
@@ -133,13 +136,9 @@ def right(shown: list[Frame], events: list[dict[str, Any]], names: dict[str, str
     ]
     ends = [start for _, start, _ in turns[1:]] + [events[-1]["server_time_ms"]]
     for frame in shown:
-        if frame.active != before:
-            since, before = frame.since, frame.active
         for (version, start, payload), end in zip(turns, ends, strict=True):
             name = names[payload["active_participant_id"]]
-            if not (start <= frame.since and frame.at <= end and frame.active == name):
-                continue
-            if payload["event"] == "cycle.switched" and frame.since < start + 2 * (start - since):
+            if version in own or not (start <= frame.since and frame.at <= end and frame.active == name):
                 continue
             least, most = read_face(frame.faces[name])
             deadline = payload["deadline_ms"]

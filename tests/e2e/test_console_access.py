@@ -11,7 +11,10 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.e2e.backend import Api, State
-from tests.e2e.console import WITHOUT_A_LIST, Console, announced, half, press
+from tests.e2e.browser import Invite
+from tests.e2e.console import WITHOUT_A_LIST, Console, announced, half, press, their_turn
+from tests.live import Service
+from tests.proxy import Proxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -46,7 +49,7 @@ async def test_a_game_is_made_and_played_by_keyboard_alone(api: Api, console: Co
     session_id = page.url.rpartition("/")[2]
     await expect(press(page, "Anna")).to_be_visible()
     await page.keyboard.press("Space")
-    await expect(press(page, "Anna")).to_have_accessible_name("Anna, on the move: press to end the turn")
+    await their_turn(page, "Anna")
     await page.keyboard.press("Space")
     await expect(press(page, "Ben")).to_be_enabled()
     await api.reaches(session_id, 3)
@@ -80,7 +83,7 @@ async def test_the_space_bar_held_down_ends_one_turn(api: Api, console: Console)
     session_id = (await api.game())["session_id"]
     page = await console.open(f"/s/{session_id}")
     await api.do(session_id, "start")
-    await expect(press(page, "Player 1")).to_be_enabled()
+    await their_turn(page, "Player 1")
     for _ in range(5):
         await page.keyboard.down("Space")  # the second and later ones are repeats
     await page.keyboard.up("Space")
@@ -95,7 +98,7 @@ async def test_a_finger_that_taps_twice_ends_one_turn(api: Api, console: Console
     session_id = (await api.game())["session_id"]
     page = await console.open(f"/s/{session_id}", viewport={"width": 390, "height": 844}, has_touch=True)
     await api.do(session_id, "start")
-    await expect(press(page, "Player 1")).to_be_enabled()
+    await their_turn(page, "Player 1")
     box = await half(page, "Player 1").bounding_box()
     assert box is not None
     for _ in range(2):
@@ -104,6 +107,23 @@ async def test_a_finger_that_taps_twice_ends_one_turn(api: Api, console: Console
     await page.get_by_role("button", name="Pause").first.click()
     await expect(half(page, "Player 2")).to_contain_text("Paused")
     assert (await api.get(session_id))["cycle_count"] == 1
+
+
+async def test_who_taps_twice_to_start_starts_once_and_hears_no_complaint(
+    api: Api, service: Service, invite: Invite
+) -> None:
+    session_id = (await api.game())["session_id"]
+    async with Proxy(service.port) as proxy:
+        console = Console(invite, f"http://127.0.0.1:{proxy.port}")
+        page = await console.open(f"/s/{session_id}")
+        await expect(press(page, "Player 1")).to_have_accessible_name("Player 1: press to start")
+        proxy.delay_s = 0.3  # so that the second tap comes before the answer to the first
+        await press(page, "Player 1").dblclick()
+        proxy.delay_s = 0
+        await their_turn(page, "Player 1")
+        await expect(page.get_by_role("alert")).to_have_text([""])
+        assert (await api.get(session_id))["version"] == 2
+        await page.context.close()
 
 
 async def test_only_an_expiry_speaks_up(api: Api, console: Console) -> None:

@@ -11,7 +11,7 @@ from playwright.async_api import expect
 
 from tests.e2e.backend import Api
 from tests.e2e.browser import NETWORK_IS_GONE, Invite
-from tests.e2e.console import Console, half, press
+from tests.e2e.console import Console, half, press, their_turn
 from tests.e2e.served import Served
 from tests.live import Service
 from tests.proxy import Proxy
@@ -55,7 +55,7 @@ async def test_a_tap_under_way_when_the_server_is_killed_counts_once(
         visitor.forgive(*NETWORK_IS_GONE)
         page = await visitor.open(f"{served.url}/s/{session_id}")
         await page.get_by_role("button", name="Start", exact=True).click()
-        await expect(press(page, "Player 1")).to_be_enabled()
+        await their_turn(page, "Player 1")
         await served.kill()
         await expect(page.get_by_text("Connection lost.")).to_be_visible()
         await press(page, "Player 1").click()

@@ -13,7 +13,7 @@ from playwright.async_api import expect
 from tests.audited import Machines, audited, machines
 from tests.e2e.backend import Api
 from tests.e2e.browser import Invite
-from tests.e2e.console import WITHOUT_A_LIST, Console, half, press
+from tests.e2e.console import WITHOUT_A_LIST, Console, half, press, their_turn
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -128,6 +128,7 @@ async def test_a_shared_link_opens_the_same_session_on_another_device(api: Api, 
     await dialog.get_by_role("button", name="Close").click()
     other = await (await console.visitor()).open(link)
     await page.get_by_role("button", name="Start", exact=True).click()
+    await their_turn(page, "Player 1")
     await press(page, "Player 1").click()
     await expect(press(other, "Player 2")).to_be_enabled()
     await press(other, "Player 2").click()

@@ -26,7 +26,7 @@ async def test_a_device_clock_that_is_off_by_up_to_an_hour_is_reported_and_the_d
     await until(page, "session.state.version === 2")
     await page.click("#switch")
     for each in (page, witness):
-        await until(each, "session.confirmed.version === 3")
+        await until(each, "record.samples.at(-1).version === 3 && record.samples.at(-1).settled")
         await goes_on(each, 30)
     shown, seen = await samples(page), await samples(witness)
     assert right(shown, deadlines(await api.events(session_id))) > 30

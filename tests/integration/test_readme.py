@@ -143,7 +143,7 @@ def test_what_the_map_names_is_there() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)", PAGE.text):
+    for target in re.findall(r"\]\(([^)#]+)", PAGE.text) + re.findall(r'<img src="([^"]+)"', PAGE.text):
         assert (ROOT / target).exists(), target
     lua = Page(ROOT / "lua" / "README.md")
     assert set(re.findall(r"\]\(lua/README\.md#([^)]+)\)", PAGE.text)) <= lua.anchors()

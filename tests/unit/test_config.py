@@ -140,3 +140,20 @@ def test_passwords_are_not_shown() -> None:
     with pytest.raises(SettingsError) as refused:
         config.load({"REDIS_URL": "http://user:secret@host"})
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["REDIS_SENTINEL_HOSTS", "REDIS_CLUSTER_NODES"])
+@pytest.mark.parametrize(
+    "userinfo", ["user:secret", "secret", "user:se,cret", "us@er:secret", "redis://u:secret"]
+)
+def test_a_password_where_an_address_belongs_is_not_shown(
+    name: str, userinfo: str, yaml: Callable[[str], Path]
+) -> None:
+    value = f"{userinfo}@sentinel-1:26379,sentinel-2"
+    for environ, file in (({name: value}, None), ({}, yaml(f'{name.lower()}: ["{value}"]'))):
+        with pytest.raises(SettingsError) as refused:
+            config.load(environ, file)
+        said = str(refused.value)
+        assert name in said.upper()
+        assert "***@sentinel-1" in said
+        assert "cret" not in said

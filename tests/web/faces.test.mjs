@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import { clockAt, adopt } from "../../synckairos/web/synckairos.js";
 import { faceOf, thresholds, wholeOf } from "../../synckairos/web/console/face.js";
+import { nameGiven, titleOf } from "../../synckairos/web/console/names.js";
 import { People, nextAfter } from "../../synckairos/web/console/people.js";
 import { resultOf } from "../../synckairos/web/console/result.js";
 import { Track } from "../../synckairos/web/console/track.js";
@@ -348,4 +349,35 @@ test("an event that comes is followed, and one that leaves a gap has the rest re
   assert.equal(track.lines.at(-1).text, "Resumed");
   track.follow({ ...more[1], version: 6 });
   assert.deepEqual(asked, [0, 3]);
+});
+
+test("a name stays in its line: what cannot be seen, or turns the text beside it, is taken out", () => {
+  const shown = (name) => nameGiven({ metadata: { names: { [ANNA]: name } } }, ANNA);
+  assert.equal(shown("\u202eAnna\u2066"), "Anna");
+  assert.equal(shown(" An\u0000na\nB.\t"), "An na B.");
+  assert.equal(shown("👩\u200d🚀"), "👩\u200d🚀", "joined signs stay joined");
+  assert.equal(shown("نیم\u200cفاصله"), "نیم\u200cفاصله");
+  assert.equal(shown("M".repeat(10_000)).length, 200);
+  for (const nothing of ["", " \n", "\u200b\u200d\u2060", "\u3164", "\u0300", 5, null, ["Anna"], {}]) {
+    assert.equal(shown(nothing), null);
+  }
+});
+
+test("metadata that is not as the console writes it is as good as none", () => {
+  const title = (metadata) => titleOf({ session_id: "12345678-9", participants: [], groups: [], metadata });
+  for (const metadata of [null, {}, "x", { title: 7 }, { names: "abc" }, { names: ["x", "y"] }, { names: 1 }]) {
+    assert.equal(title(metadata), "Session 12345678");
+  }
+  for (const id of ["constructor", "__proto__", "toString"]) {
+    assert.equal(nameGiven({ metadata: { names: {} } }, id), null);
+  }
+});
+
+test("a status that the page does not know is called what the service calls it", () => {
+  const state = game({ status: "adjourned" });
+  assert.deepEqual(resultOf(state, new People(state), null, null), {
+    title: "adjourned",
+    about: null,
+    winner: null,
+  });
 });

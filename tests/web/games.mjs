@@ -70,11 +70,17 @@ function problems({ state: first, steps }) {
     const before = state;
     state = merge(state, event);
     add("state", differences(state, wanted));
-    add("later", differences(stateAt(state, later.server_time_ms), later));
+    // At the very moment at which the total ends a state does not say whether the cycle's clock still ran.
+    const isOver = wanted.status === "running" && wanted.total_remaining_ms === 0;
+    if (!isOver) {
+      add("later", differences(stateAt(state, later.server_time_ms), later));
+    }
     add("", faceProblems(wanted));
     add("", faceProblems(later));
     // A client that came only now knows as much.
-    add("taken whole", differences(stateAt(adopt(wanted), later.server_time_ms), later));
+    if (!isOver) {
+      add("taken whole", differences(stateAt(adopt(wanted), later.server_time_ms), later));
+    }
     const late = [...differences(merge(adopt(whole), event), wanted)];
     add("taken whole before", isUnknown(whole, event)
       ? late.filter((one) => !one.startsWith(".time_used_ms")) : late);

@@ -121,8 +121,8 @@ test("answer that is not the service's is an error of its own", async () => {
   const { world, client } = begin([page, { status: 200, text: "<html>log in</html>" }]);
   const first = await after(world, 1_000, client.presets());
   const second = await after(world, 1_000, client.presets());
-  assert.deepEqual([first.error.code, first.error.status], ["INTERNAL_ERROR", 404]);
-  assert.deepEqual([second.error.code, second.error.status], ["INTERNAL_ERROR", 200]);
+  assert.deepEqual([first.error.code, first.error.status], ["UNEXPECTED_ANSWER", 404]);
+  assert.deepEqual([second.error.code, second.error.status], ["UNEXPECTED_ANSWER", 200]);
 });
 
 test("proxy that cannot reach the service is tried again", async () => {

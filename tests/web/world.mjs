@@ -75,7 +75,7 @@ export class World {
         fetch: (url, request) => this.service.http(url, request),
         now: () => this.local,
         date: () => Math.floor(this.serverTime + this.dateAhead),
-        setTimeout: (fn, ms) => this.after(ms, fn),
+        setTimeout: (fn, ms) => this.after(ms, fn, true),
         clearTimeout: (timer) => this.#timers.delete(timer),
         random: () => this.chance,
       },
@@ -83,8 +83,11 @@ export class World {
     });
   }
 
-  after(ms, fn) {
-    const timer = { at: this.#true + ms, fn };
+  /** How many timers the client has set. */
+  get waiting() { return [...this.#timers].filter(({ isOfClient }) => isOfClient).length; }
+
+  after(ms, fn, isOfClient = false) {
+    const timer = { at: this.#true + ms, fn, isOfClient };
     this.#timers.add(timer);
     return timer;
   }

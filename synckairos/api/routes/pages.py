@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import resources
@@ -36,6 +37,9 @@ CONTENT_SECURITY_POLICY = (
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
 """Of the console: nothing but its own files, and nobody puts it into a frame."""
+
+_WRITTEN_BY_A_BROWSER = re.compile(r"[!-\[\]-~]+")
+"""Printable ASCII without spaces and backslashes."""
 
 MODULES = ("synckairos.js", "synckairos.d.ts", "useSyncKairos.js", "useSyncKairos.d.ts")
 """Of the client: pages of any origin may import them."""
@@ -110,18 +114,28 @@ async def get_console_folder_file(request: ApiRequest, folder: str, file: str) -
     return _answer(request, _CONSOLE.get(f"{folder}/{file}"))
 
 
+def _leads_here(url: str, host: str) -> bool:
+    """Whether a URL is one of this service, also to those who read it otherwise than `urlsplit`.
+
+    That leaves out line ends and tabs, and takes no backslash for a slash, as browsers do: a URL that a browser
+    wrote has none of them.
+    """
+    if not _WRITTEN_BY_A_BROWSER.fullmatch(url):
+        return False
+    try:
+        address = urlsplit(url)
+    except ValueError:
+        return False
+    return address.scheme in ("http", "https") and address.netloc.lower() == host.lower()
+
+
 async def get_qr(request: ApiRequest) -> Reply:
     """A QR code of an address of this service: with it another device opens the page that shows it."""
     reader = Reader(request)
     query = reader.query(schemas.QrQuery)
     reader.check()
     assert query is not None
-    try:
-        address = urlsplit(query.url)
-        known = address.scheme in ("http", "https") and address.netloc == request.headers.get("host")
-    except ValueError:
-        known = False
-    if not known:  # a code that this service makes leads to this service
+    if not _leads_here(query.url, request.headers.get("host", "")):
         message = "must be an address of this service, as http://host:port/path"
         raise ValidationError("the URL cannot be used", details=[{"field": "url", "message": message}])
     image = io.BytesIO()

@@ -18,6 +18,7 @@ import { formatClock, formatDuration, parseDuration } from "./time.js";
 
 /** Two presses of a key within this time are one. */
 const BOUNCE_MS = 250;
+
 /**
  * Why an action was refused, in words that name who and what it is about.
  *
@@ -32,7 +33,8 @@ export function explain(error, { state, people }) {
       if (status === "running") return "That is not possible: the session is running already.";
       if (status === "paused") return "That is not possible while the session is paused. Resume it first.";
       if (status === "pending") return "That is not possible before the session has started.";
-      return status ? `That is not possible any more: ${STATUSES[status].toLowerCase()}.` : errorText(error);
+      const over = STATUSES[status]?.toLowerCase();
+      return over ? `That is not possible any more: ${over}.` : errorText(error);
     }
     case "CONCURRENT_MODIFICATION": {
       const actual = context.actual_participant_id;
@@ -59,6 +61,8 @@ export class Actions {
   constructor(page) {
     this.page = page;
     this.pressed = -Infinity;
+    /** @type {Promise<boolean> | null} */
+    this.starting = null;
   }
 
   /**
@@ -78,7 +82,13 @@ export class Actions {
     }
   }
 
+  /** Starts the session; a second press while the first is under way is the same one. */
   start() {
+    this.starting ??= this.#start().finally(() => { this.starting = null; });
+    return this.starting;
+  }
+
+  #start() {
     this.page.sound.play("start");
     return this.run(() => this.page.session.start());
   }

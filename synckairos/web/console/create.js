@@ -247,7 +247,7 @@ export function createForm(client, preset) {
     setText(submit, "Creating…");
     try {
       const state = await client.create(wanted);
-      remember(state.session_id, wanted.metadata?.title ?? "");
+      remember(state.session_id);
       location.assign(`/s/${state.session_id}`);
       return; // the button stays as it is until the other page is there
     } catch (error) {

@@ -18,7 +18,7 @@ const SENTENCES = {
 
 /** What an error means, in a sentence for people. */
 export function errorText(error) {
-  if (error?.code in SENTENCES) return SENTENCES[error.code];
+  if (Object.hasOwn(SENTENCES, error?.code)) return SENTENCES[error.code];
   const message = error?.message ? String(error.message) : "Something went wrong";
   const sentence = message[0].toUpperCase() + message.slice(1);
   return /[.!?]$/.test(sentence) ? sentence : `${sentence}.`;

@@ -2,6 +2,7 @@
 
 import { h, fill, note, openDialog, errorText } from "./ui.js";
 import { formatClock } from "./time.js";
+import { storedToken } from "./token.js";
 
 /** Lines that are drawn at once; a button shows as many more. */
 const PAGE = 100;
@@ -26,19 +27,21 @@ export function openHistory(page) {
     title: "History",
     class: "history-dialog",
     body: [
-      h(
-        "p",
-        { class: "history-links" },
+      // A link sends no token.
+      storedToken() === null &&
         h(
-          "a",
-          {
-            href: `/v1/sessions/${page.session.id}/timeline.svg`,
-            target: "_blank",
-            rel: "noopener",
-          },
-          "Timeline as a picture",
+          "p",
+          { class: "history-links" },
+          h(
+            "a",
+            {
+              href: `/v1/sessions/${page.session.id}/timeline.svg`,
+              target: "_blank",
+              rel: "noopener",
+            },
+            "Timeline as a picture",
+          ),
         ),
-      ),
       hint,
       summary,
       list,

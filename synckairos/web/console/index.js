@@ -161,9 +161,9 @@ function again() {
 
 /** Shows what the address asks for. */
 async function route({ focus = true } = {}) {
-  const hash = decodeURIComponent(location.hash.slice(1));
+  const hash = location.hash.slice(1);
   if (hash === "main") return; // the link that skips to the content
-  const [place, name = ""] = hash.split("/");
+  const [place, name = ""] = hash.split("/"); // presets have names that need no encoding
   const isNew = place === "new";
   const wanted = isNew ? `new/${name}` : "";
   if (wanted === shown) return;

@@ -288,11 +288,11 @@ export function sessionList(client, onConnection) {
   let drawn = 0;
   function frame(at) {
     if (!active) return;
+    requestAnimationFrame(frame);
     if (at - drawn >= FRAME_MS) {
       drawn = at;
       draw();
     }
-    requestAnimationFrame(frame);
   }
 
   function draw() {

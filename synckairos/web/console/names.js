@@ -31,7 +31,20 @@ export const STATUSES = Object.freeze({
   cancelled: "Cancelled",
 });
 
-const text = (value) => (typeof value === "string" && value.trim() !== "" ? value.trim() : null);
+/** As many characters of a name or a title are shown. */
+const MOST_CHARACTERS = 200;
+/** What cannot be drawn, or turns the direction of all that stands beside it. */
+const DISTURBS = /[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\s]+/gu;
+/** A character that can be seen by itself. */
+const VISIBLE = /[^\s\p{Cc}\p{M}\p{DI}]/u;
+
+/** A name or a title as it is shown: in one line, of a bounded length, and something to see; else null. */
+function text(value) {
+  if (typeof value !== "string" || !VISIBLE.test(value)) return null;
+  const line = value.replace(DISTURBS, " ").trim();
+  if (line.length <= MOST_CHARACTERS) return line;
+  return `${[...line].slice(0, MOST_CHARACTERS - 1).join("")}…`;
+}
 
 /**
  * The session's title: the one that it was given, else who takes part, else what it is.
@@ -55,7 +68,7 @@ export function titleOf(state) {
 /** The name that an id was given in the metadata, or null. */
 export function nameGiven(state, id) {
   const names = state.metadata?.names;
-  return names && typeof names === "object" && !Array.isArray(names) ? text(names[id]) : null;
+  return names && typeof names === "object" && Object.hasOwn(names, id) ? text(names[id]) : null;
 }
 
 /**

@@ -3,23 +3,24 @@
 
 const PLACE = "synckairos.recent";
 const MOST = 50;
+/** What a session's id looks like, in lower case. */
+export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
- * @typedef {{id: string, title: string, opened: number}} Recent opened: ms of this device's clock.
- * @returns {Recent[]}
+ * @returns {{id: string}[]}
  */
 export function recent() {
   try {
     const found = JSON.parse(localStorage.getItem(PLACE) ?? "[]");
-    return Array.isArray(found) ? found.filter((each) => typeof each?.id === "string") : [];
+    return Array.isArray(found) ? found.filter((each) => UUID.test(each?.id)) : [];
   } catch {
     return [];
   }
 }
 
 /** Puts a session first. */
-export function remember(id, title) {
-  keep([{ id, title, opened: Date.now() }, ...recent().filter((each) => each.id !== id)].slice(0, MOST));
+export function remember(id) {
+  keep([{ id }, ...recent().filter((each) => each.id !== id)].slice(0, MOST));
 }
 
 /** Takes a session out, for one that is gone. */

@@ -1,5 +1,6 @@
 // How a session ended.
 
+import { STATUSES } from "./names.js";
 import { ownClocks } from "./rules.js";
 
 /**
@@ -20,8 +21,9 @@ import { ownClocks } from "./rules.js";
  */
 export function resultOf(state, people, change, before) {
   if (before) return before;
-  if (state.status === "completed") return { title: "Completed", about: null, winner: null };
-  if (state.status === "cancelled") return { title: "Cancelled", about: null, winner: null };
+  if (state.status !== "expired") {
+    return { title: STATUSES[state.status] ?? state.status, about: null, winner: null };
+  }
   const payload = change?.payload.event === "session.expired" ? change.payload : {};
   if (!ownClocks(state) || payload.expired_clock === "total") {
     return { title: "Time is up", about: null, winner: null };

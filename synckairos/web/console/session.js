@@ -3,7 +3,7 @@
 
 import { createClient, fill, h, note, showError, toast } from "./ui.js";
 import { titleOf, viewOf } from "./names.js";
-import { forget, remember } from "./recent.js";
+import { UUID, forget, remember } from "./recent.js";
 import { formatClock } from "./time.js";
 import { Actions } from "./actions.js";
 import { openHistory } from "./history.js";
@@ -27,7 +27,6 @@ import { StopwatchView } from "./views/stopwatch.js";
  */
 const DRAWN_BY = { clock: ClockView, countdown: CountdownView, board: BoardView, stopwatch: StopwatchView };
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** In the last seconds of a running clock there is a tick each second. */
 const TICKS_MS = 5000;
 /** A connection that comes within this time is not worth a word. */
@@ -149,7 +148,14 @@ export class Page {
 
   #listen() {
     const { client, session } = this;
-    session.onChange((state, change) => this.#onState(state, change));
+    session.onChange((state, change) => {
+      try {
+        this.#onState(state, change);
+      } catch (error) {
+        this.#end(states.unreadable());
+        throw error;
+      }
+    });
     session.onExpire((change) => this.#onExpire(change));
     session.onWarning(() => this.sound.play("warning"));
     session.onConnection(() => this.#onConnection());
@@ -191,6 +197,7 @@ export class Page {
     if (newCast) {
       this.people = new People(state);
       this.title = titleOf(state);
+      this.#checkBound();
     }
     this.result = isOver(state) ? resultOf(state, this.people, change, this.result) : null;
     if (change?.payload.event) this.track.follow(change);
@@ -219,7 +226,7 @@ export class Page {
     // A new element is announced also when the text is the same as the last time.
     fill($("expiry"), h("p", {}, text));
     this.sound.play("expire");
-    navigator.vibrate?.([200, 100, 200]);
+    if (navigator.userActivation?.hasBeenActive) navigator.vibrate?.([200, 100, 200]);
     this.app.classList.remove("flash");
     void this.app.offsetWidth; // so that the animation starts again
     this.app.classList.add("flash");
@@ -291,15 +298,19 @@ export class Page {
   // Drawing
 
   #build() {
-    remember(this.session.id, this.title);
-    if (this.as && !this.people.byId.has(this.as)) {
+    remember(this.session.id);
+    this.shell = new Shell(this, $("top"), $("controls"));
+    const isView = Object.hasOwn(DRAWN_BY, this.viewAsked);
+    this.showView(isView ? this.viewAsked : viewOf(this.state), { keep: false });
+  }
+
+  /** Whom this device is bound to has to be there, also when others join and leave. */
+  #checkBound() {
+    if (this.as && !this.people.participants.some((each) => each.id === this.as)) {
       toast("Whoever this link is for is not in the session: all clocks can be pressed.", { seconds: 8 });
       this.as = null;
     }
     this.app.dataset.bound = String(this.as !== null);
-    this.shell = new Shell(this, $("top"), $("controls"));
-    const isView = Object.hasOwn(DRAWN_BY, this.viewAsked);
-    this.showView(isView ? this.viewAsked : viewOf(this.state), { keep: false });
   }
 
   /** Whether something on the page moves by itself. */
@@ -313,10 +324,9 @@ export class Page {
     this.view.frame();
     if (this.frameAsked || !this.#moves) return;
     const frame = () => {
-      this.frameAsked = 0;
+      this.frameAsked = this.#moves ? requestAnimationFrame(frame) : 0;
       this.view.frame();
       this.#tick();
-      if (this.#moves) this.frameAsked = requestAnimationFrame(frame);
     };
     this.frameAsked = requestAnimationFrame(frame);
   }
@@ -382,7 +392,7 @@ export class Page {
   };
 }
 
-const id = decodeURIComponent(location.pathname.split("/").filter(Boolean).pop() ?? "").toLowerCase();
+const id = location.pathname.split("/").pop().toLowerCase();
 if (UUID.test(id)) {
   new Page(id); // it lives as long as the document
 } else {

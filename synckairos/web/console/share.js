@@ -67,6 +67,14 @@ export function shareDialog(url = location.href, { title = "Open on another devi
       }, 2500);
     },
   });
+  const code = h("img", {
+    src: `/qr.svg?url=${encodeURIComponent(link)}`,
+    alt: "QR code of the link",
+    width: "256",
+    height: "256",
+    // The service makes codes of its own addresses, and a proxy may hide from it what that is.
+    onerror: () => fill(code.parentNode, note("warn", "No QR code: the service does not know this address.")),
+  });
   openDialog({
     title,
     body: [
@@ -88,16 +96,7 @@ export function shareDialog(url = location.href, { title = "Open on another devi
             "Whoever is in that network can then change its sessions.",
           ),
         ),
-      h(
-        "div",
-        { class: "share-code" },
-        h("img", {
-          src: `/qr.svg?url=${encodeURIComponent(link)}`,
-          alt: "QR code of the link",
-          width: "256",
-          height: "256",
-        }),
-      ),
+      h("div", { class: "share-code" }, code),
       h(
         "div",
         { class: "field" },

@@ -55,6 +55,13 @@ export const noToken = (ask) => ({
   actions: [button("Enter a token", { class: "primary", onclick: ask })],
 });
 
+export const unreadable = () => ({
+  sign: "warning",
+  title: "This page cannot show the session",
+  text: "The service may be newer than this page: load it again. The session itself goes on.",
+  actions: [again("Load again"), home()],
+});
+
 /** @param {string} why */
 export const refused = (why) => ({
   sign: "warning",

@@ -6,12 +6,13 @@ import { SyncKairos } from "/synckairos.js";
 
 const TOKEN = "synckairos.token";
 
-/** The token that was entered, or undefined. */
-function storedToken() {
+/** The token that was entered, or null. One that no header can carry is as good as none. */
+export function storedToken() {
   try {
-    return sessionStorage.getItem(TOKEN) ?? undefined;
+    const token = sessionStorage.getItem(TOKEN);
+    return /^[\x21-\x7e]+$/.test(token ?? "") ? token : null;
   } catch {
-    return undefined;
+    return null;
   }
 }
 
@@ -81,7 +82,7 @@ export function askForToken({ reload = true } = {}) {
 
 /** A client of the service that this page came from, with the token that was entered, if any. */
 export function createClient(options = {}) {
-  return new SyncKairos({ url: location.origin, token: () => storedToken() ?? null, ...options });
+  return new SyncKairos({ url: location.origin, token: storedToken, ...options });
 }
 
 /** Shows that something failed; without a token where one is wanted, asks for it. */

@@ -37,8 +37,8 @@ session.onConnection((connection) => record.connections.push(connection));
 session.onError((error) => record.errors.push(error.code));
 
 // The page shows a tap of its own at once, and cannot know how long it will take to the server. How wrong that
-// guess can be is bounded by the time that the tap was under way; the client makes up for it at half the pace of
-// time, so that no clock jumps back. Then the page is settled again.
+// guess can be is bounded by the time that the tap was under way; the client makes up for it at a quarter of the
+// pace of time, so that no clock jumps back. Then the page is settled again.
 let last = machine();
 let tappedAt = null;
 let settledFrom = 0;
@@ -47,7 +47,7 @@ function isSettled(now) {
   if (session.pending) {
     tappedAt ??= last;
   } else if (tappedAt !== null) {
-    settledFrom = now + 2 * (now - tappedAt);
+    settledFrom = now + 4 * (now - tappedAt);
     tappedAt = null;
   }
   last = now;

@@ -118,8 +118,6 @@ const wholeOfEntry = (entry) =>
   entry.total_time_ms === null ? null : entry.total_time_ms + entry.time_used_ms;
 
 export class BoardView {
-  static title = "Board";
-
   /** @param {import("../session.js").Page} page */
   constructor(page) {
     this.page = page;

@@ -132,8 +132,6 @@ class Half {
 }
 
 export class ClockView {
-  static title = "Game clock";
-
   /** @param {import("../session.js").Page} page */
   constructor(page) {
     this.page = page;

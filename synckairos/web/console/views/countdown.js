@@ -13,8 +13,6 @@ const TIME_OF_DAY = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute
 const ENDS_FROM_MS = 180_000;
 
 export class CountdownView {
-  static title = "Wall countdown";
-
   /** @param {import("../session.js").Page} page */
   constructor(page) {
     this.page = page;

@@ -11,8 +11,6 @@ const MOST_LAPS = 200;
 const TENTHS = { countUp: true, tenths: "always" };
 
 export class StopwatchView {
-  static title = "Stopwatch";
-
   /** @param {import("../session.js").Page} page */
   constructor(page) {
     this.page = page;
