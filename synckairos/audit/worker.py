@@ -277,6 +277,7 @@ class _Keeper:
 
 
 def lease_key(worker_name: str) -> str:
+    """The key that is there as long as this worker lives."""
     return f"synckairos:audit:worker:{worker_name}"
 
 

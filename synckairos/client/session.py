@@ -63,7 +63,9 @@ COMMAND_TRIES = 4
 GAP_TRIES = 3
 """How often the events after one version are asked for over one connection."""
 CONNECT_S = 10.0
-"""How long a handshake may take, and after it the first state."""
+"""How long a handshake may take."""
+STATE_S = 10.0
+"""How long after it the state may take."""
 LONGEST_WAIT_S = 60.0
 """A connection is tried again after so long at the latest, whatever `Retry-After` says."""
 MAX_MESSAGE = 16 * 2**20
@@ -479,7 +481,7 @@ class Session:
                 proxy=None if is_loopback(self._client.url) else True,
             ) as socket:
                 self._socket = socket
-                self._expect(CONNECT_S)
+                self._expect(STATE_S)
                 writer = self._loop.create_task(self._write(socket), name=f"{self._task.get_name()}, writing")
                 try:
                     await self._listen(socket)

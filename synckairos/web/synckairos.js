@@ -31,7 +31,7 @@ const CAUGHT_UP_MS = 1_000;
 const COMMAND_TRIES = 4;
 /** How often the events after one version are asked for over one connection. */
 const GAP_TRIES = 3;
-/** A clock that was predicted to run from a little off is brought right by running it this much off its rate. */
+/** A clock that was predicted a little off is brought right by running it this much off its rate. */
 const RECONCILE_RATE = 0.25;
 const RECONCILE_MS = 1_000;
 
@@ -1846,7 +1846,7 @@ class Session {
 
   /**
    * A clock that was predicted to run from a little earlier or later goes on from where it is shown. One that
-   * the prediction did not touch, as a session's at a switch, was right all the time; and so is the next cycle's.
+   * the prediction did not touch, as a session's at a switch, was right all the time; so is the next cycle's.
    */
   #reconcile(before, after) {
     const same = before !== null && before.status === "running" && after.status === "running"

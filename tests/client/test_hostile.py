@@ -233,10 +233,10 @@ async def test_an_epoch_that_is_a_number_is_the_same_as_in_text() -> None:
 
 
 async def test_an_older_state_is_not_shown_and_not_live(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_session, "CONNECT_S", 0.3)
     async with broken() as service:
         service.state = state(7)
         async with following(service, 2) as (session, _):
+            monkeypatch.setattr(client_session, "STATE_S", 0.3)
             service.state = state(6)
             service.answer = lambda _: []
             await service.send("garbage")
@@ -247,7 +247,7 @@ async def test_an_older_state_is_not_shown_and_not_live(monkeypatch: pytest.Monk
 async def test_a_service_that_greets_and_says_nothing_more_is_left_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client_session, "CONNECT_S", 0.3)
+    monkeypatch.setattr(client_session, "STATE_S", 0.3)
     async with broken() as service:
         service.greets = False
         async with SyncKairos(f"http://127.0.0.1:{service.port}", reconnect_attempts=2) as client:

@@ -482,10 +482,10 @@ async def test_a_switch_made_while_away_is_carried_out_on_return(live: Service, 
 async def test_a_connection_that_went_silent_is_replaced(
     live: Service, network: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_session, "ANSWER_S", 0.3)
     session_id = await game(live.sessions)
     async with following(network.port, session_id) as session:
         network.silent = True
+        monkeypatch.setattr(client_session, "ANSWER_S", 1.0)
         switching = asyncio.create_task(session.switch())
         await eventually(lambda: session.connection == "reconnecting")
         network.silent = False
@@ -671,14 +671,15 @@ async def test_cancelling_one_of_two_calls_for_a_switch_leaves_the_other(
 async def test_after_sleep_a_connection_that_is_gone_is_replaced_soon(
     live: Service, network: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_session, "AWAKE_S", 0.2)
     session_id = await game(live.sessions)
     async with following(network.port, session_id) as session:
         said: list[str] = []
         session.on_connection(said.append)
+        heard_ms = session._heard_ms
         session.wake()
-        await eventually(lambda: session._heard_ms > 0)
+        await eventually(lambda: session._heard_ms > heard_ms)
         network.silent = True
+        monkeypatch.setattr(client_session, "AWAKE_S", 0.2)
         time = client_of(session).time
         monkeypatch.setattr(time, "_wall", lambda: 1_000_000.0)
         await eventually(lambda: said == ["reconnecting"])

@@ -302,3 +302,8 @@ def test_what_to_do_stands_at_the_end_the_worst_first(
     assert sum("mend it" in line for line in to_do) == len([status for status in statuses if status != "ok"])
     words = [line.split()[0] for line in to_do if line.split()[0] in ("failure", "warning")]
     assert words == sorted(words)
+
+
+def test_a_password_where_an_address_belongs_is_not_shown() -> None:
+    shown = configured.configured({"REDIS_SENTINEL_HOSTS": "user:secret@sentinel-1:26379"}, None)
+    assert {setting.value for setting in shown if setting.name == "REDIS_SENTINEL_HOSTS"} == {"***"}

@@ -364,10 +364,11 @@ test("a name stays in its line: what cannot be seen, or turns the text beside it
 });
 
 test("metadata that is not as the console writes it is as good as none", () => {
-  const title = (metadata) => titleOf({ session_id: "12345678-9", participants: [], groups: [], metadata });
-  for (const metadata of [null, {}, "x", { title: 7 }, { names: "abc" }, { names: ["x", "y"] }, { names: 1 }]) {
-    assert.equal(title(metadata), "Session 12345678");
+  const title = (metadata) => titleOf({ session_id: "12345678-9", metadata });
+  for (const names of [null, "abc", ["x", "y"], 1, { a: 5 }, { a: ["x"] }]) {
+    assert.equal(title({ title: 7, names }), "Session 12345678");
   }
+  for (const metadata of [null, undefined, {}, "x"]) assert.equal(title(metadata), "Session 12345678");
   for (const id of ["constructor", "__proto__", "toString"]) {
     assert.equal(nameGiven({ metadata: { names: {} } }, id), null);
   }

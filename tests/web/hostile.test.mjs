@@ -1,5 +1,5 @@
-// A service that is broken, or none at all, and a network that is against it: no crash, no spin, no leak, and no
-// clock that is wrong without saying so.
+// A service that is broken, or none at all, and a network that is against it: no crash, no spin, no leak, and
+// no clock that is wrong without saying so.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { adopt, ClockFilter } from "../../synckairos/web/synckairos.js";
@@ -39,7 +39,7 @@ const GARBAGE = {
     payload: { event: "session.paused", participants: [], groups: [] } }),
 };
 
-test("message that is not understood is told, and another connection begins with the whole state", async () => {
+test("message that is not understood is told, and the next connection begins anew", async () => {
   for (const [name, data] of Object.entries(GARBAGE)) {
     const { world, session, errors } = await playing();
     receive(world, data);
@@ -319,7 +319,7 @@ test("closing at any moment of connecting leaves no socket and no timer", async 
 test("session may be closed by any of its listeners", async () => {
   const happenings = {
     onChange: (service) => service.publish(service.happen("session.paused")),
-    onWarning: (service) => service.publish(service.happen("time.warning", { warning_ms: 1 }, "TIME_WARNING")),
+    onWarning: (service) => service.publish(service.happen("time.warning", {}, "TIME_WARNING")),
     onConnection: (service) => service.world.socket.drop(1006),
     onError: (service) => service.world.socket.receive({ type: "ERROR" }),
   };

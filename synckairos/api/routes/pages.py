@@ -117,8 +117,8 @@ async def get_console_folder_file(request: ApiRequest, folder: str, file: str) -
 def _leads_here(url: str, host: str) -> bool:
     """Whether a URL is one of this service, also to those who read it otherwise than `urlsplit`.
 
-    That leaves out line ends and tabs, and takes no backslash for a slash, as browsers do: a URL that a browser
-    wrote has none of them.
+    That leaves out line ends and tabs, and takes no backslash for a slash, as browsers do: a URL that a
+    browser wrote has none of them.
     """
     if not _WRITTEN_BY_A_BROWSER.fullmatch(url):
         return False

@@ -68,7 +68,8 @@ export function titleOf(state) {
 /** The name that an id was given in the metadata, or null. */
 export function nameGiven(state, id) {
   const names = state.metadata?.names;
-  return names && typeof names === "object" && Object.hasOwn(names, id) ? text(names[id]) : null;
+  const isMap = names !== null && typeof names === "object" && !Array.isArray(names);
+  return isMap && Object.hasOwn(names, id) ? text(names[id]) : null;
 }
 
 /**
