@@ -13,13 +13,14 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: PYTHON=")'
+	@echo "installing into .venv: a minute or two, once"
 	$(PYTHON) -m venv .venv
 	$(PIP) pip hatchling
 	$(PIP) --no-build-isolation --editable '.[dev]'
 	@touch $@
 
 run: $(STAMP)
-	$(BIN)/synckairos dev
+	$(BIN)/synckairos dev $(ARGS)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)

@@ -97,7 +97,13 @@ def main() -> None:
 
 @main.command()
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="HTTP port; 0: a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    envvar="PORT",
+    show_envvar=True,
+    help="HTTP port; 0: a free one.",
 )
 @click.option(
     "--data-dir",
@@ -115,7 +121,13 @@ def main() -> None:
     help="Run without PostgreSQL: nothing is archived, nothing can be restored.",
 )
 @click.option(
-    "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Worker processes."
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    envvar="WORKERS",
+    show_envvar=True,
+    help="Worker processes.",
 )
 def dev(port: int, data_dir: Path, workers: int, *, ephemeral: bool, no_database: bool) -> None:
     """Run everything on this machine: Valkey and PostgreSQL with a data folder, and the service.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import signal
 import sys
 import termios
@@ -40,12 +41,15 @@ _EVENT_STYLES = {
 }
 
 
+_PAGE = re.compile(r"(https?://[^/]+)/s/([0-9A-Fa-f-]+)(?:[?#].*)?")
+
+
 class Refused(click.ClickException):
     """There is no such session, or it may not be watched, or nobody answers."""
 
 
 @click.command()
-@click.argument("session_id")
+@click.argument("session", metavar="SESSION")
 @click.option(
     "--url",
     default="http://127.0.0.1:8080",
@@ -57,15 +61,19 @@ class Refused(click.ClickException):
 @click.option(
     "--token", envvar="SYNCKAIROS_TOKEN", show_envvar=True, help="Who you are, where that is asked."
 )
-def watch(session_id: str, url: str, token: str | None) -> None:
-    """Watch the clocks of a session, live, until it ends or Ctrl-C.
+def watch(session: str, url: str, token: str | None) -> None:
+    """Watch the clocks of SESSION, live, until it ends or Ctrl-C.
+
+    SESSION is its id, or the address of its page in the console, which also says where the service is.
 
     Without a terminal, one line is printed for each change. The exit code is 0 when the session ended or
     Ctrl-C was pressed, 1 when there is no such session or it may not be watched.
     """
     logs.configure(Settings(log_level="critical"))  # a line in between would break the picture
+    if page := _PAGE.fullmatch(session):
+        url, session = page.groups()
     with suppress(KeyboardInterrupt):
-        asyncio.run(_watch(session_id, url, token))
+        asyncio.run(_watch(session, url, token))
 
 
 async def _watch(session_id: str, url: str, token: str | None) -> None:

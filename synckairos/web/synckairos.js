@@ -2031,8 +2031,11 @@ export class SyncKairos {
       response = await this.#runtime.fetch(url, { ...options, signal: abort.signal });
       text = await response.text();
     } catch (cause) {
+      // A browser does not tell a page of another origin which of the two it is.
+      const origin = globalThis.location?.origin ?? url.origin;
+      const refused = origin === url.origin ? "" : ", or does not let pages of this origin in";
       const [code, message] = abort.signal.aborted ? ["NETWORK_TIMEOUT", "no answer in time"]
-        : ["CONNECTION_LOST", "the service cannot be reached"];
+        : ["CONNECTION_LOST", `the service cannot be reached${refused}`];
       throw new SyncKairosError(code, message, { retryable: true, cause });
     } finally {
       this.#runtime.clearTimeout(timer);

@@ -202,6 +202,16 @@ async def test_a_pipe_gets_a_line_for_each_change(service: Service) -> None:
         assert "".join(program.errors) == ""
 
 
+@pytest.mark.parametrize("query", ["", "?view=board", "#top"])
+async def test_the_address_of_a_session_s_page_says_where_it_is(service: Service, query: str) -> None:
+    session_id = await game(service)
+    await service.sessions.complete(session_id)
+    page = f"http://127.0.0.1:{service.port}/s/{session_id}{query}"
+    result = await asyncio.to_thread(run, "watch", page)
+    assert result.returncode == 0, result.stderr
+    assert "Club night: completed" in result.stdout
+
+
 async def test_a_pipe_that_is_stopped_is_no_failure(service: Service) -> None:
     session_id = await game(service)
     with Program("watch", session_id, "--url", f"http://127.0.0.1:{service.port}") as program:
