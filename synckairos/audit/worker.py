@@ -45,6 +45,8 @@ LEASE_S = 5.0
 """How long a worker may be silent before its batch is taken for abandoned."""
 ROUND_S = 1.0
 """How often leases are renewed, and abandoned and waiting batches are looked for."""
+AWAY_S = 1.0
+"""How long a worker leaves PostgreSQL alone after it did not answer."""
 WORKER_TTL_S = 30
 """How long rq remembers a worker that does not say anything."""
 
@@ -81,7 +83,13 @@ class _Storing:
 
     def store(self, batch: str) -> None:
         """What a job does. Raises StorageUnavailable, and ValueError where it is no batch."""
-        stored: Stored = self._runner.run(self._store.insert_batch(jobs.read(batch)))
+        try:
+            stored: Stored = self._runner.run(self._store.insert_batch(jobs.read(batch)))
+        except StorageUnavailable:
+            # The next batch would meet the same. Those that wait and those that are tried again would
+            # otherwise ask dozens of times a second, at the expense of whoever shares the machine.
+            time.sleep(AWAY_S)
+            raise
         metrics.audit_stored.labels("new").inc(stored.inserted)
         metrics.audit_stored.labels("known").inc(stored.known)
         metrics.audit_stored.labels("refused").inc(stored.refused)
