@@ -65,10 +65,12 @@ async def together(*loops: Coroutine[Any, Any, None]) -> None:
     """
     tasks = [asyncio.create_task(loop) for loop in loops]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        ended = [task for task in tasks if task.done()]
         await cancel(*(task for task in tasks if not task.done()))
-    errors = [error for task in done if not task.cancelled() and (error := task.exception()) is not None]
+        # Asked for also where this was cancelled: asyncio complains of errors that nobody asked for.
+        errors = [error for task in ended if not task.cancelled() and (error := task.exception()) is not None]
     if errors:
         raise errors[0]
 

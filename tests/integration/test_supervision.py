@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import suppress
 
 import pytest
@@ -100,3 +101,21 @@ async def test_loops_that_run_together_are_cancelled_together() -> None:
         await asyncio.wait([task])
     assert task.cancelled()
     assert sorted(ended) == ["a", "b"]
+
+
+async def test_an_error_of_the_moment_in_which_loops_are_cancelled_is_not_complained_of() -> None:
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    running: list[asyncio.Task[None]] = []
+
+    async def failing() -> None:
+        running.pop().cancel()
+        raise RuntimeError("on purpose")
+
+    running.append(asyncio.create_task(together(failing(), asyncio.sleep(60))))
+    with suppress(asyncio.CancelledError):
+        await running[0]
+    for _ in range(3):  # what is left of it is thrown away
+        await asyncio.sleep(0)
+        gc.collect()
+    assert complaints == []
