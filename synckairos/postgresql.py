@@ -217,6 +217,8 @@ def _unprivileged() -> list[str]:
         "--clear-groups",
         f"--inh-caps=-all{rights}",
         f"--ambient-caps=-all{rights}",
+        # Else `access`, by which initdb looks for its programs, would not count those rights.
+        "--securebits=+no_setuid_fixup",
         "--pdeathsig=INT",
         "--",
     ]
