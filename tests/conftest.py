@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from synckairos import postgresql
 from synckairos.audit.store import Store
-from tests import postgres, servers
-from tests.postgres import PostgresServer
-from tests.servers import Cluster, Server
+from synckairos.run import postgresql
+from tests.support import postgres, servers
+from tests.support.postgres import PostgresServer
+from tests.support.servers import Cluster, Server
 
 
 def pytest_report_header() -> str:

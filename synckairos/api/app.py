@@ -10,23 +10,23 @@ from sanic import Sanic
 from sanic.config import Config
 from sanic.models.handler_types import RouteHandler
 
-from synckairos import connections, metrics
+from synckairos import metrics
 from synckairos.api import middleware, openapi, websocket
 from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
 from synckairos.api.routes.pages import PAGES
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Jobs
+from synckairos.audit.outbox import OutboxTrimmer
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.store import Store
-from synckairos.clock import ServerClock
 from synckairos.config import Settings
-from synckairos.connections import Connection
-from synckairos.outbox import OutboxTrimmer
-from synckairos.relay import Relay
-from synckairos.sessions import Sessions
-from synckairos.subscriptions import Subscriptions
-from synckairos.timekeeper import Timekeeper
+from synckairos.core.calls import Sessions
+from synckairos.core.connection import Connection, connect
+from synckairos.realtime.relay import Relay
+from synckairos.realtime.server_time import ServerClock
+from synckairos.realtime.subscriptions import Subscriptions
+from synckairos.realtime.timekeeper import Timekeeper
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -76,7 +76,7 @@ async def _start(app: Sanic[Any, Any]) -> None:
     context.store = None if settings.database_url is None else Store(settings.database_url)
     context.owns_connection = context.connection is None
     if context.owns_connection:
-        context.connection = await connections.connect(settings)
+        context.connection = await connect(settings)
     context.recovery = None if context.store is None else Recovery(context.connection, context.store)
     context.sessions = Sessions(context.connection, settings.session_ttl, context.recovery)
     context.clock = ServerClock(context.connection)

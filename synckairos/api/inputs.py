@@ -13,11 +13,11 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from synckairos import keys
 from synckairos.api.request import ApiRequest
 from synckairos.api.schemas import Body, Input
+from synckairos.core import keys
+from synckairos.core.calls import Options
 from synckairos.errors import Detail, UnsupportedMediaType, ValidationError
-from synckairos.sessions import Options
 
 T = TypeVar("T", bound=Input)
 

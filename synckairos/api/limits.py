@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from synckairos import metrics
 from synckairos.config import Settings
+from synckairos.core.calls import Throttle
 from synckairos.errors import RateLimitExceeded
-from synckairos.sessions import Throttle
 
 if TYPE_CHECKING:
     from synckairos.api.request import ApiRequest

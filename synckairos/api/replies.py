@@ -10,8 +10,8 @@ import msgspec
 from sanic.response import BaseHTTPResponse
 
 from synckairos import metrics
+from synckairos.core.calls import Change, State
 from synckairos.errors import SyncKairosError
-from synckairos.sessions import Change, State
 
 JSON = "application/json"
 DEFAULT_RETRY_AFTER_MS = 1000

@@ -17,13 +17,14 @@ import structlog
 from msgspec import Meta, Struct
 from sanic import Sanic
 
-from synckairos import keys, metrics
+from synckairos import metrics
 from synckairos.api import limits
 from synckairos.api.inputs import _must, refuse
 from synckairos.api.request import ApiRequest
 from synckairos.api.schemas import Input, Uuid, Version
 from synckairos.api.socket import HEARTBEAT_S, MAX_MESSAGE, UNANSWERED, Socket, upgrade
-from synckairos.clock import ServerClock
+from synckairos.core import keys
+from synckairos.core.calls import Change, Options, Sessions, State
 from synckairos.errors import (
     Detail,
     Forbidden,
@@ -34,8 +35,8 @@ from synckairos.errors import (
     SyncKairosError,
     ValidationError,
 )
-from synckairos.relay import Relay, frames, session_message, state_sync, text_frame
-from synckairos.sessions import Change, Options, Sessions, State
+from synckairos.realtime.relay import Relay, frames, session_message, state_sync, text_frame
+from synckairos.realtime.server_time import ServerClock
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 

@@ -23,12 +23,13 @@ import redis.asyncio
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from synckairos import keys, metrics
+from synckairos import metrics
 from synckairos.audit.jobs import Jobs
 from synckairos.audit.rows import Batch, Entry
-from synckairos.connections import Connection
+from synckairos.core import keys
+from synckairos.core.connection import Connection
+from synckairos.core.keys import SessionKeys
 from synckairos.errors import SessionNotFound, StorageUnavailable, SyncKairosError
-from synckairos.keys import SessionKeys
 from synckairos.supervision import Backoff, cancel, supervise
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)

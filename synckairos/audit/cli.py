@@ -18,8 +18,9 @@ from synckairos.audit.jobs import Counts, Failed, Jobs
 from synckairos.audit.store import Refused, Store
 from synckairos.audit.verify import Finding
 from synckairos.config import Settings
-from synckairos.connections import Connection
+from synckairos.core.connection import Connection
 from synckairos.errors import StorageUnavailable
+from synckairos.settings_option import config_option, settings_or_exit
 
 T = TypeVar("T")
 
@@ -28,18 +29,9 @@ SHOWN = 10
 DRAIN_S = 30.0
 """How long `verify` waits for events that are on their way."""
 
-config_option = click.option(
-    "--config",
-    "file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="YAML file with settings, under their names in lower case. The environment wins over it.",
-)
-
 
 def _settings(file: Path | None) -> Settings:
     """The settings. Ends the program when there is no audit store in them."""
-    from synckairos.cli import settings_or_exit
-
     settings = settings_or_exit(os.environ, file)
     if settings.database_url is None:
         raise click.ClickException("DATABASE_URL says where the audit store is, and is not set")
@@ -55,7 +47,8 @@ def _store(settings: Settings) -> Store:
 @config_option
 def worker(file: Path | None) -> None:
     """Store what is in the audit's queue in PostgreSQL, until told to end. Run as many as are needed."""
-    from synckairos import alerts, metrics
+    from synckairos import metrics
+    from synckairos.audit import alerts
     from synckairos.audit import worker as audit_worker
 
     settings = _settings(file)

@@ -17,10 +17,10 @@ from redis.exceptions import RedisError
 
 from synckairos.audit.reading import DELETED, LIVE, shown
 from synckairos.audit.store import Store, StoredEvent, StoredSession
-from synckairos.connections import Connection
+from synckairos.core.calls import Envelope, Sessions
+from synckairos.core.connection import Connection
+from synckairos.core.keys import SessionKeys
 from synckairos.errors import SessionNotFound, StorageUnavailable
-from synckairos.keys import SessionKeys
-from synckairos.sessions import Envelope, Sessions
 
 NEWEST = 20
 """Events that are shown of each store."""

@@ -13,10 +13,10 @@ import msgspec
 from redis.exceptions import RedisError
 
 from synckairos.audit.store import Store, StoredEvent, StoredSession
-from synckairos.connections import Connection
+from synckairos.core.calls import Over, Sessions, State
+from synckairos.core.connection import Connection
+from synckairos.core.keys import SessionKeys
 from synckairos.errors import SessionNotFound, StorageUnavailable
-from synckairos.keys import SessionKeys
-from synckairos.sessions import Over, Sessions, State
 
 MAX_EVENTS = 500
 """Events in one answer."""

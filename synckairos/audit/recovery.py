@@ -16,7 +16,9 @@ from redis.exceptions import RedisError
 from synckairos import metrics
 from synckairos.audit.reading import DELETED, LIVE, ended
 from synckairos.audit.store import Store, StoredSession
-from synckairos.connections import Connection
+from synckairos.core.calls import Envelope, Over, Sessions
+from synckairos.core.connection import Connection
+from synckairos.core.keys import SessionKeys
 from synckairos.errors import (
     InternalError,
     SessionExists,
@@ -24,8 +26,6 @@ from synckairos.errors import (
     StorageUnavailable,
     ValidationError,
 )
-from synckairos.keys import SessionKeys
-from synckairos.sessions import Envelope, Over, Sessions
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 

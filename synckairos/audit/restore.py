@@ -21,14 +21,14 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from synckairos import connections
-from synckairos.audit.cli import config_option
 from synckairos.audit.jobs import Jobs
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.store import Store, StoredSession
 from synckairos.config import Settings
+from synckairos.core.connection import connect
+from synckairos.core.library import LibraryChanged
 from synckairos.errors import InternalError, StorageUnavailable
-from synckairos.library import LibraryChanged
+from synckairos.settings_option import config_option, settings_or_exit
 from synckairos.supervision import Backoff
 
 T = TypeVar("T")
@@ -168,8 +168,6 @@ def restore(
     before anybody does. What Redis has is left alone, so it is safe to run at any time, and to run again. The
     time that passed is charged to nobody.
     """
-    from synckairos.cli import settings_or_exit
-
     settings = settings_or_exit(os.environ, file)
     if settings.database_url is None:
         raise click.ClickException("DATABASE_URL says where the audit store is, and is not set")
@@ -220,7 +218,7 @@ async def _run(settings: Settings, outcome: Outcome, rate: float, changed_after:
     )
     async with Store(settings.database_url) as store:
         total = await store.count_live()
-        connection = await connections.connect(settings)
+        connection = await connect(settings)
         try:
             with progress:
                 task = progress.add_task("restoring", total=total)

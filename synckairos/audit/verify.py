@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synckairos import keys
 from synckairos.audit.rows import Batch, Entry, rows
 from synckairos.audit.store import Store
-from synckairos.connections import Connection
-from synckairos.keys import SessionKeys
+from synckairos.core import keys
+from synckairos.core.connection import Connection
+from synckairos.core.keys import SessionKeys
 
 SESSIONS_AT_ONCE = 200
 

@@ -31,8 +31,8 @@ from rq.scheduler import RQScheduler
 from rq.timeouts import BaseDeathPenalty
 from rq.utils import now, parse_composite_key
 
-from synckairos import alerts, metrics
-from synckairos.audit import jobs
+from synckairos import metrics
+from synckairos.audit import alerts, jobs
 from synckairos.audit.jobs import JOB_S, STORE, BatchJob, Jobs, Serializer
 from synckairos.audit.store import REVISION, Store, Stored
 from synckairos.config import Settings

@@ -26,16 +26,18 @@ from time import perf_counter
 import asyncpg
 import click
 
-from synckairos import config, connections, postgresql
+from synckairos import config
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Counts, Jobs
 from synckairos.audit.schema import migrate
 from synckairos.bench import load, servers, sessions
 from synckairos.bench.report import Figure, Report, compared, percentile
 from synckairos.bench.servers import END_S, START_S, Kind, Storage
-from synckairos.keys import SessionKeys
-from synckairos.postgresql import Postgres
-from synckairos.processes import Child, end_all, free_port
+from synckairos.core.connection import connect
+from synckairos.core.keys import SessionKeys
+from synckairos.run import postgresql
+from synckairos.run.postgresql import Postgres
+from synckairos.run.processes import Child, end_all, free_port
 
 SESSIONS = 200
 CONNECTIONS = 64
@@ -169,7 +171,7 @@ def _worker(storage: Storage, database: _Database) -> Iterator[None]:
 
 async def _archive(settings: config.Settings, jobs: Jobs, url: str, events: int) -> float:
     """Events a second, from the first read to the end of the last batch."""
-    connection = await connections.connect(settings)
+    connection = await connect(settings)
     database = await asyncpg.connect(url)
     try:
         await database.execute("TRUNCATE sync_events")
@@ -241,7 +243,7 @@ async def _settle(settings: config.Settings, jobs: Jobs) -> None:
     """Waits until outboxes and queue are empty; what was given up is queued again, as an operator would."""
     from synckairos.audit.verify import under_way
 
-    connection = await connections.connect(settings)
+    connection = await connect(settings)
     end = time.monotonic() + DRAIN_S
     try:
         while (

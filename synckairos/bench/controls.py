@@ -16,7 +16,7 @@ from typing import Any
 from synckairos.bench import redis_benchmark, servers, sessions
 from synckairos.bench.report import Figure, Report, compared
 from synckairos.bench.servers import Kind, Storage
-from synckairos.keys import SessionKeys
+from synckairos.core.keys import SessionKeys
 
 DAY_MS = sessions.DAY_MS
 HOUR_MS = 3_600_000

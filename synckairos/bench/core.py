@@ -17,7 +17,7 @@ import hiredis
 from synckairos.bench import load, redis_benchmark, servers, sessions
 from synckairos.bench.report import Figure, Report, compared
 from synckairos.bench.servers import Kind, Storage
-from synckairos.keys import SessionKeys
+from synckairos.core.keys import SessionKeys
 
 PARTICIPANTS = 1000
 AT_LEAST: dict[Kind, float] = {"redis": 0.45, "valkey": 0.30}

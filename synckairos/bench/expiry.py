@@ -19,7 +19,7 @@ import redis
 from synckairos.bench import load, servers, sessions, watchers
 from synckairos.bench.report import Figure, Report, percentile
 from synckairos.bench.servers import Kind, Storage
-from synckairos.keys import SessionKeys
+from synckairos.core.keys import SessionKeys
 
 FIRST_DUE_MS = 3_000
 """Time from the start of the sessions that are due to the first deadline."""

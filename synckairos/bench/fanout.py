@@ -19,7 +19,7 @@ from websockets.frames import Frame, Opcode
 from synckairos.bench import load, servers, sessions, watchers
 from synckairos.bench.report import Figure, Report, percentile
 from synckairos.bench.servers import Kind
-from synckairos.processes import listen
+from synckairos.run.processes import listen
 
 SWITCHES_A_SECOND = 20
 SETTLE_S = 1.0

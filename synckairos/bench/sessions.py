@@ -11,9 +11,9 @@ from typing import Any
 
 import hiredis
 
-from synckairos import keys
 from synckairos.bench.servers import Storage
-from synckairos.keys import SessionKeys
+from synckairos.core import keys
+from synckairos.core.keys import SessionKeys
 
 DAY_MS = 86_400_000
 CHUNK = 500

@@ -23,11 +23,11 @@ from rich.table import Table
 from rich.text import Text
 
 from synckairos import __version__, config, logs
-from synckairos.cli import config_option
 from synckairos.config import Settings, SettingsError
 from synckairos.doctor import configured, machine
 from synckairos.doctor.findings import WORST, Area, Finding, Report, Setting
 from synckairos.doctor.trouble import why
+from synckairos.settings_option import config_option
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -16,10 +16,10 @@ from contextlib import suppress
 from http.client import HTTPException
 from typing import Any
 
-from synckairos import processes
 from synckairos.config import Settings
 from synckairos.doctor.findings import Area, Finding
 from synckairos.doctor.trouble import CONNECT_S, address_text, release
+from synckairos.run import processes
 
 OTHER_FILES = 256
 """Files that a worker needs open beside its WebSockets."""

@@ -19,13 +19,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from synckairos import keys, library
-from synckairos.clock import Offset
 from synckairos.config import Address, Settings
+from synckairos.core import keys, library
+from synckairos.core.library import Library, Standing
 from synckairos.doctor.findings import Area, Finding
 from synckairos.doctor.trouble import CONNECT_S, address_text, decoded, redis_trouble, release
-from synckairos.library import Library, Standing
-from synckairos.subscriptions import GONE_EVENTS, missing_flags
+from synckairos.realtime.server_time import Offset
+from synckairos.realtime.subscriptions import GONE_EVENTS, missing_flags
 
 OLDEST: Mapping[str, tuple[int, int]] = {"Redis": (7, 0), "Valkey": (8, 0)}
 """The oldest release of each server that the service works with."""

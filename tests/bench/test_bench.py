@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests import programs, servers
+from tests.support import programs, servers
 
 FIGURE = {
     "name",

@@ -15,20 +15,20 @@ from typing import Any
 import httpx
 import pytest
 
-from synckairos import keys
 from synckairos.audit import archiver, verify
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Counts, Jobs
 from synckairos.audit.store import LOST, Store
-from synckairos.connections import Connection, connect
+from synckairos.core import keys
+from synckairos.core.calls import Sessions
+from synckairos.core.connection import Connection, connect
 from synckairos.errors import StorageUnavailable
-from synckairos.processes import free_port
-from synckairos.sessions import Sessions
-from tests import servers
-from tests.live import game, settings
-from tests.postgres import PostgresServer
-from tests.programs import Program, get
-from tests.servers import Server
+from synckairos.run.processes import free_port
+from tests.support import servers
+from tests.support.live import game, settings
+from tests.support.postgres import PostgresServer
+from tests.support.programs import Program, get
+from tests.support.servers import Server
 
 KILLS = 10
 DRAIN_S = 90.0

@@ -17,11 +17,11 @@ import pytest
 from redis.exceptions import ResponseError
 from websockets.asyncio.client import connect
 
-from synckairos.processes import free_port
-from tests import servers
+from synckairos.run.processes import free_port
 from tests.chaos.traffic import everything_holds, under_way
-from tests.live import PATIENCE_S, Watcher, eventually, game, parts, service, settings
-from tests.proxy import Proxy
+from tests.support import servers
+from tests.support.live import PATIENCE_S, Watcher, eventually, game, parts, service, settings
+from tests.support.proxy import Proxy
 
 
 @pytest.fixture(params=servers.available())

@@ -13,11 +13,11 @@ from typing import Any
 import redis.asyncio
 from websockets.exceptions import ConnectionClosed
 
+from synckairos.core.calls import Options, Sessions
+from synckairos.core.keys import SessionKeys
 from synckairos.errors import NetworkTimeout, StorageUnavailable
-from synckairos.keys import SessionKeys
-from synckairos.relay import SERVICE_RESTART
-from synckairos.sessions import Options, Sessions
-from tests.live import Message, Service, Watcher, eventually, game, versions
+from synckairos.realtime.relay import SERVICE_RESTART
+from tests.support.live import Message, Service, Watcher, eventually, game, versions
 
 SESSIONS = 4
 WORKERS = 3

@@ -8,9 +8,9 @@ import pytest
 import pytest_asyncio
 
 from synckairos.client import session as client_session
-from tests import servers
-from tests.live import Service, service, settings
-from tests.proxy import Proxy
+from tests.support import servers
+from tests.support.live import Service, service, settings
+from tests.support.proxy import Proxy
 
 ANNA = "aaaaaaaa-0000-4000-8000-000000000001"
 BEN = "bbbbbbbb-0000-4000-8000-000000000002"

@@ -25,9 +25,9 @@ from synckairos.client.errors import (
     StorageUnavailable,
     SyncKairosError,
 )
-from synckairos.processes import free_port
-from tests import servers
-from tests.live import PATIENCE_S, service, settings
+from synckairos.run.processes import free_port
+from tests.support import servers
+from tests.support.live import PATIENCE_S, service, settings
 
 ANNA, BEN = str(uuid.uuid4()), str(uuid.uuid4())
 PEOPLE = [{"participant_id": ANNA}, {"participant_id": BEN}]

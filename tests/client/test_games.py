@@ -26,7 +26,7 @@ from synckairos.client.model import (
     read_state,
 )
 from synckairos.client.view import View, adopted, merged, state_at
-from tests import games
+from tests.support import games
 
 IN_CI = os.environ.get("CI") == "true"
 

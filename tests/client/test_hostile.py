@@ -30,9 +30,9 @@ from synckairos.client.errors import (
 from synckairos.client.http import Http, is_loopback, retry_after_ms, token_of
 from synckairos.client.server_time import ServerTime
 from synckairos.client.time import ClockFilter
-from synckairos.processes import free_port
+from synckairos.run.processes import free_port
 from tests.client.conftest import ANNA, BEN
-from tests.live import PATIENCE_S, Service, eventually, game
+from tests.support.live import PATIENCE_S, Service, eventually, game
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -30,9 +30,9 @@ from synckairos.client.errors import (
 )
 from synckairos.client.model import instant_ms, read_change, read_state, timestamp
 from synckairos.errors import CODES
-from synckairos.processes import free_port
-from tests.live import Service, game
-from tests.proxy import Proxy
+from synckairos.run.processes import free_port
+from tests.support.live import Service, game
+from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

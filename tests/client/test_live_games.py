@@ -15,9 +15,9 @@ from synckairos.client import Session, State, SyncKairos
 from synckairos.client.errors import SyncKairosError
 from synckairos.client.model import read_state
 from synckairos.client.view import state_at
-from tests import games
-from tests.live import PATIENCE_S, Service
 from tests.model.strategies import BANKS, PEOPLE, Draw, config, pick
+from tests.support import games
+from tests.support.live import PATIENCE_S, Service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

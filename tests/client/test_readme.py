@@ -11,7 +11,7 @@ import pytest
 
 import synckairos.client
 from synckairos.client import ClockFace, Session, SyncKairos, blocking, errors
-from tests.live import PATIENCE_S, Service
+from tests.support.live import PATIENCE_S, Service
 
 PAGE = Path(synckairos.client.__file__).with_name("README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

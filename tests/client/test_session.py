@@ -28,10 +28,10 @@ from synckairos.client.errors import (
 )
 from synckairos.client.model import read_state
 from synckairos.client.view import state_at
-from synckairos.processes import free_port
-from tests import servers
-from tests.live import PATIENCE_S, Service, eventually, game, service, settings
-from tests.proxy import Proxy
+from synckairos.run.processes import free_port
+from tests.support import servers
+from tests.support.live import PATIENCE_S, Service, eventually, game, service, settings
+from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from synckairos.client.time import ClockFilter, SlewedClock
-from tests import simulation
-from tests.simulation import NETWORKS, SEEDS, Event, Network, Shown
+from tests.support import simulation
+from tests.support.simulation import NETWORKS, SEEDS, Event, Network, Shown
 
 every_network = pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
 

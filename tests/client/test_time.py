@@ -12,7 +12,7 @@ from synckairos.client import client as client_module
 from synckairos.client.errors import ClockSkew, ClockSkewRefused, SyncKairosError
 from synckairos.client.server_time import ServerTime
 from synckairos.client.time import ClockFilter, SlewedClock
-from tests.live import Service, eventually, game
+from tests.support.live import Service, eventually, game
 
 HOUR_MS = 3_600_000.0
 

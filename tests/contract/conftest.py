@@ -19,9 +19,9 @@ from typing import Any
 import httpx
 import pytest
 
-from synckairos.processes import die_with_parent, free_port
-from tests import servers
-from tests.servers import Server
+from synckairos.run.processes import die_with_parent, free_port
+from tests.support import servers
+from tests.support.servers import Server
 
 START_S = 20.0
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,12 +13,12 @@ import pytest
 
 from synckairos.audit import reading
 from synckairos.audit.rows import Batch, Entry
-from synckairos.keys import SessionKeys
-from synckairos.sessions import Options
-from tests.audited import Audited, Machines, audited, kinds, machines
+from synckairos.core.calls import Options
+from synckairos.core.keys import SessionKeys
 from tests.contract.conftest import at, chess, error, fields_of, new_id
-from tests.live import game
-from tests.postgres import PostgresServer
+from tests.support.audited import Audited, Machines, audited, kinds, machines
+from tests.support.live import game
+from tests.support.postgres import PostgresServer
 
 Json = dict[str, Any]
 

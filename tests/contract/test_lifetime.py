@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests import servers
 from tests.contract.conftest import Service, at, create, error, new_id, run_service, running
+from tests.support import servers
 
 
 @pytest.fixture

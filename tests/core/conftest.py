@@ -10,9 +10,9 @@ import fakeredis
 import pytest
 import redis
 
-from synckairos.library import Library
-from tests import servers
+from synckairos.core.library import Library
 from tests.model.driver import Driver
+from tests.support import servers
 
 BACKENDS = ["fakeredis", *servers.available()]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any, Self
 
-from synckairos.keys import SessionKeys
+from synckairos.core.keys import SessionKeys
 from tests.model.driver import Answer, Driver
 
 START = 1_800_000_000_000

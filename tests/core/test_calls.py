@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from synckairos.keys import SessionKeys
-from synckairos.library import Library
+from synckairos.core.keys import SessionKeys
+from synckairos.core.library import Library
 from tests.core.game import SESSION, START, Game, P, RefusedError, people, players
 from tests.model.driver import Driver
 

@@ -10,8 +10,8 @@ import pytest
 import redis
 from redis.crc import key_slot
 
-from synckairos import keys
-from synckairos.keys import SessionKeys
+from synckairos.core import keys
+from synckairos.core.keys import SessionKeys
 from tests.core.game import P, people, players
 
 NODES = 3

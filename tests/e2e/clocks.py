@@ -8,7 +8,7 @@ from playwright.async_api import Page
 
 from tests.e2e.browser import NETWORK_IS_GONE, Invite
 from tests.e2e.device import set_clock
-from tests.proxy import Proxy
+from tests.support.proxy import Proxy
 
 SETTLED = "session.state !== null && client.time.uncertaintyMs <= 20"
 """The page knows the session, and the server's time well enough for all that is measured here."""

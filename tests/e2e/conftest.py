@@ -14,14 +14,14 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
-from synckairos.processes import free_port
-from tests import live, servers
+from synckairos.run.processes import free_port
 from tests.e2e import browser as browsers
 from tests.e2e.backend import Api
 from tests.e2e.browser import DevTools, Invite, Visitor
 from tests.e2e.clocks import Clocks
 from tests.e2e.console import Console
-from tests.servers import Server
+from tests.support import live, servers
+from tests.support.servers import Server
 
 expect.set_options(timeout=1000 * browsers.PATIENCE_S)
 

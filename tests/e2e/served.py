@@ -14,9 +14,9 @@ from typing import Self
 
 import httpx
 
-from synckairos.processes import die_with_parent, free_port
-from tests.programs import COMMAND, ENVIRON
-from tests.servers import Server
+from synckairos.run.processes import die_with_parent, free_port
+from tests.support.programs import COMMAND, ENVIRON
+from tests.support.servers import Server
 
 START_S = 20.0
 

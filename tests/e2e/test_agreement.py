@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.backend import Api
 from tests.e2e.clocks import Clocks, until
 from tests.e2e.readings import TOLERANCE_MS, agree, deadlines, never_back, one_clock, right, samples
-from tests.servers import Server
+from tests.support.servers import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

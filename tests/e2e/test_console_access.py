@@ -13,8 +13,8 @@ from playwright.async_api import Page, expect
 from tests.e2e.backend import Api, State
 from tests.e2e.browser import Invite
 from tests.e2e.console import WITHOUT_A_LIST, Console, announced, half, press, their_turn
-from tests.live import Service
-from tests.proxy import Proxy
+from tests.support.live import Service
+from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

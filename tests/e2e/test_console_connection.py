@@ -13,9 +13,9 @@ from tests.e2e.backend import Api
 from tests.e2e.browser import NETWORK_IS_GONE, Invite
 from tests.e2e.console import Console, half, press, their_turn
 from tests.e2e.served import Served
-from tests.live import Service
-from tests.proxy import Proxy
-from tests.servers import Server
+from tests.support.live import Service
+from tests.support.proxy import Proxy
+from tests.support.servers import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -12,7 +12,7 @@ from playwright.async_api import Page, WebSocket, expect
 
 from tests.e2e.backend import Api
 from tests.e2e.browser import Invite
-from tests.live import eventually
+from tests.support.live import eventually
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),

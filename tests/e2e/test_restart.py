@@ -10,8 +10,8 @@ from tests.e2e.backend import Api
 from tests.e2e.clocks import SETTLED, Clocks, until
 from tests.e2e.readings import deadlines, never_back, right, samples, without_gap
 from tests.e2e.served import Served
-from tests.proxy import Proxy
-from tests.servers import Server
+from tests.support.proxy import Proxy
+from tests.support.servers import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -11,8 +11,8 @@ from playwright.async_api import Page
 from tests.e2e.backend import Api
 from tests.e2e.clocks import Clocks, goes_on, until
 from tests.e2e.readings import deadlines, right, samples, without_gap
-from tests.live import Service
-from tests.proxy import Proxy
+from tests.support.live import Service
+from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

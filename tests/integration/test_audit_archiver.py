@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from synckairos import keys
 from synckairos.audit import archiver, jobs
 from synckairos.audit.archiver import GROUP, Archiver, batches
 from synckairos.audit.jobs import Jobs
 from synckairos.audit.rows import Batch, Entry
-from synckairos.connections import Connection, connect
-from synckairos.keys import SessionKeys
-from synckairos.sessions import Sessions
-from tests import servers
-from tests.live import eventually, game, settings
-from tests.servers import Cluster, Server
+from synckairos.core import keys
+from synckairos.core.calls import Sessions
+from synckairos.core.connection import Connection, connect
+from synckairos.core.keys import SessionKeys
+from tests.support import servers
+from tests.support.live import eventually, game, settings
+from tests.support.servers import Cluster, Server
 
 DATABASE = "postgresql://nobody@127.0.0.1:1/none"
 """Nothing here goes as far as there."""

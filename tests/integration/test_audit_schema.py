@@ -9,8 +9,8 @@ import pytest
 
 from synckairos.audit import schema
 from synckairos.audit.store import REVISION
-from tests import programs
-from tests.postgres import PostgresServer, query
+from tests.support import programs
+from tests.support.postgres import PostgresServer, query
 
 SHAPE = """
 SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns

@@ -14,8 +14,8 @@ import pytest
 from synckairos.audit.rows import Batch, Entry
 from synckairos.audit.store import LOST, Store, Stored
 from synckairos.errors import StorageUnavailable
-from tests.audit import EPOCH, event, participant, snapshot
-from tests.postgres import PostgresServer
+from tests.support.audit import EPOCH, event, participant, snapshot
+from tests.support.postgres import PostgresServer
 
 
 def batch(*bodies: bytes, snapshots: tuple[bytes, ...] = ()) -> Batch:

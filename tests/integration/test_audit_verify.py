@@ -13,13 +13,13 @@ from synckairos.audit.jobs import read, written
 from synckairos.audit.rows import Batch, Entry
 from synckairos.audit.store import Store
 from synckairos.audit.verify import Finding
-from synckairos.connections import Connection, connect
-from synckairos.keys import SessionKeys
-from synckairos.sessions import Sessions
-from tests import programs
-from tests.audit import EPOCH, event, snapshot
-from tests.live import game, settings
-from tests.servers import Server
+from synckairos.core.calls import Sessions
+from synckairos.core.connection import Connection, connect
+from synckairos.core.keys import SessionKeys
+from tests.support import programs
+from tests.support.audit import EPOCH, event, snapshot
+from tests.support.live import game, settings
+from tests.support.servers import Server
 
 
 @pytest.fixture

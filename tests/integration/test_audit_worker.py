@@ -19,13 +19,13 @@ from rq import Callback
 from synckairos.audit import jobs
 from synckairos.audit.jobs import Jobs
 from synckairos.audit.rows import Batch, Entry
-from synckairos.processes import free_port
-from tests import programs, servers
-from tests.audit import event
-from tests.live import settings
-from tests.postgres import PostgresServer, query
-from tests.programs import Program, get
-from tests.servers import Server
+from synckairos.run.processes import free_port
+from tests.support import programs, servers
+from tests.support.audit import event
+from tests.support.live import settings
+from tests.support.postgres import PostgresServer, query
+from tests.support.programs import Program, get
+from tests.support.servers import Server
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from synckairos.library import Library
-from synckairos.processes import free_port
-from tests import servers
-from tests.programs import Program, get, run
-from tests.servers import Cluster, Server
+from synckairos.core.library import Library
+from synckairos.run.processes import free_port
+from tests.support import servers
+from tests.support.programs import Program, get, run
+from tests.support.servers import Cluster, Server
 
 OWN = Library.assemble()
 

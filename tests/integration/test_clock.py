@@ -6,10 +6,10 @@ from time import monotonic
 
 import pytest
 
-from synckairos.clock import Offset, ServerClock
-from synckairos.connections import connect
-from tests import servers
-from tests.live import settings
+from synckairos.core.connection import connect
+from synckairos.realtime.server_time import Offset, ServerClock
+from tests.support import servers
+from tests.support.live import settings
 
 
 def test_the_offset_is_that_of_the_shortest_round_trip() -> None:

@@ -12,9 +12,12 @@ import pytest
 import redis.asyncio
 from redis.crc import key_slot
 
-from synckairos import connections, keys
 from synckairos.config import load
-from synckairos.connections import Connection, connect
+from synckairos.core import connection as connection_module
+from synckairos.core import keys
+from synckairos.core.connection import Connection, connect
+from synckairos.core.keys import SessionKeys
+from synckairos.core.library import Library, LibraryChanged
 from synckairos.errors import (
     NetworkTimeout,
     NotReplicated,
@@ -22,15 +25,13 @@ from synckairos.errors import (
     StorageUnavailable,
     ValidationError,
 )
-from synckairos.keys import SessionKeys
-from synckairos.library import Library, LibraryChanged
-from synckairos.processes import free_port
-from tests import servers
-from tests.proxy import Proxy
-from tests.servers import Cluster, Server
+from synckairos.run.processes import free_port
+from tests.support import servers
+from tests.support.proxy import Proxy
+from tests.support.servers import Cluster, Server
 
 NOBODY = SessionKeys.of("00000000-0000-4000-8000-000000000000")
-BOUND_S = connections.RETRY_FOR_S + connections.SILENCE_S + 5.0
+BOUND_S = connection_module.RETRY_FOR_S + connection_module.SILENCE_S + 5.0
 """No call may take longer, whatever happens; seconds for a busy machine."""
 
 
@@ -126,7 +127,7 @@ async def test_a_caller_that_gives_up_leaves_its_reply_to_nobody(connection: Con
 async def test_more_calls_than_may_wait_wait_to_be_sent(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MAX_WAITING", 8)
+    monkeypatch.setattr(connection_module, "MAX_WAITING", 8)
     await asyncio.gather(*(ask(connection, number) for number in range(1, 500)))
 
 
@@ -310,7 +311,7 @@ def new_session() -> tuple[SessionKeys, str]:
 async def test_a_change_is_acknowledged_when_a_replica_has_it(
     kind: servers.Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "REPLICATED_MS", 10_000)
+    monkeypatch.setattr(connection_module, "REPLICATED_MS", 10_000)
     with servers.start(kind) as primary, servers.start_replica(primary) as replica:
         settings = load({"REDIS_URL": primary.url, "DURABILITY": "replicated"})
         async with await connect(settings) as connection, replica.client() as client:
@@ -324,7 +325,7 @@ async def test_a_change_is_acknowledged_when_a_replica_has_it(
             assert await client.exists(*(names.session for names, _ in sessions)) == 50
 
             replica.pause()
-            monkeypatch.setattr(connections, "REPLICATED_MS", 300)
+            monkeypatch.setattr(connection_module, "REPLICATED_MS", 300)
             try:
                 names, config = new_session()
                 request = ["REQUEST", "once"]
@@ -338,7 +339,7 @@ async def test_a_change_is_acknowledged_when_a_replica_has_it(
                 await ask(connection, 1)  # a rate limit does not wait
             finally:
                 replica.resume()
-            monkeypatch.setattr(connections, "REPLICATED_MS", 10_000)
+            monkeypatch.setattr(connection_module, "REPLICATED_MS", 10_000)
             await connection.fcall("sk_create", names.all, [config, *request])
             assert await client.exists(names.session)
             assert await client.keys("*written*") == []

@@ -14,17 +14,17 @@ import pytest
 
 from synckairos.audit.jobs import Jobs
 from synckairos.audit.schema import migrate
+from synckairos.core.library import Library
 from synckairos.doctor import archive, servers
 from synckairos.doctor.cli import diagnose
 from synckairos.doctor.findings import Finding, Report
-from synckairos.library import Library
-from synckairos.processes import free_port
-from tests import live
-from tests import servers as running
-from tests.postgres import PostgresServer, query
-from tests.programs import Program, run
-from tests.servers import Cluster, Server
-from tests.terminal import Terminal
+from synckairos.run.processes import free_port
+from tests.support import live
+from tests.support import servers as running
+from tests.support.postgres import PostgresServer, query
+from tests.support.programs import Program, run
+from tests.support.servers import Cluster, Server
+from tests.support.terminal import Terminal
 
 OWN = Library.assemble()
 LIMITED = ("on", ">secret", "~sk:*", "&*", "+@all")

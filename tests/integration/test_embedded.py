@@ -13,8 +13,8 @@ import pytest
 import redis
 
 from synckairos.audit.store import REVISION
-from tests.postgres import query
-from tests.programs import Program, get
+from tests.support.postgres import query
+from tests.support.programs import Program, get
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

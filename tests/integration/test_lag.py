@@ -24,11 +24,11 @@ from websockets.frames import Frame, Opcode
 from synckairos import metrics
 from synckairos.api import socket as socket_module
 from synckairos.api.websocket import Conversation
-from synckairos.keys import SessionKeys
-from synckairos.library import Library
-from tests import servers
-from tests.live import Message, Service, Watcher, eventually, game, service, settings
-from tests.proxy import Proxy
+from synckairos.core.keys import SessionKeys
+from synckairos.core.library import Library
+from tests.support import servers
+from tests.support.live import Message, Service, Watcher, eventually, game, service, settings
+from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

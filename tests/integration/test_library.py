@@ -8,9 +8,9 @@ import pytest
 import redis.asyncio
 from redis.exceptions import ResponseError
 
-from synckairos import library
-from synckairos.library import Library, LibraryChanged, Standing
-from tests.servers import Cluster, Server
+from synckairos.core import library
+from synckairos.core.library import Library, LibraryChanged, Standing
+from tests.support.servers import Cluster, Server
 
 OWN = Library.assemble()
 

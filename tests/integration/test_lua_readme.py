@@ -14,11 +14,11 @@ import pytest
 import redis
 
 from synckairos import errors
-from synckairos.keys import SessionKeys
-from synckairos.library import Library
-from tests import servers
-from tests.pages import ROOT, Page, Section, Shell, Table, codes, matches
-from tests.servers import Server
+from synckairos.core.keys import SessionKeys
+from synckairos.core.library import Library
+from tests.support import servers
+from tests.support.pages import ROOT, Page, Section, Shell, Table, codes, matches
+from tests.support.servers import Server
 
 PAGE = Page(ROOT / "lua" / "README.md")
 SOURCE = "\n".join(file.read_text() for file in sorted((ROOT / "lua").rglob("*.lua")))

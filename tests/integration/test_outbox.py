@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from synckairos import keys, outbox
-from synckairos.connections import Connection, connect
-from synckairos.outbox import MAX_ENTRIES, OutboxTrimmer
-from tests import servers
-from tests.live import settings
+from synckairos.audit import outbox
+from synckairos.audit.outbox import MAX_ENTRIES, OutboxTrimmer
+from synckairos.core import keys
+from synckairos.core.connection import Connection, connect
+from tests.support import servers
+from tests.support.live import settings
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from synckairos.config import Settings
-from tests.pages import ROOT, Page, Shell, codes, matches
-from tests.programs import Program
+from tests.support.pages import ROOT, Page, Shell, codes, matches
+from tests.support.programs import Program
 
 PAGE = Page(ROOT / "README.md")
 PATIENCE_S = 20.0

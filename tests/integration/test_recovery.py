@@ -13,6 +13,8 @@ import pytest
 
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.rows import Batch
+from synckairos.core.calls import Options, Sessions
+from synckairos.core.keys import SessionKeys
 from synckairos.errors import (
     InternalError,
     InvalidSessionState,
@@ -20,11 +22,9 @@ from synckairos.errors import (
     SessionNotFound,
     StorageUnavailable,
 )
-from synckairos.keys import SessionKeys
-from synckairos.sessions import Options, Sessions
-from tests.audited import Audited, Machines, audited, kinds, machines
-from tests.live import eventually, game, versions
-from tests.postgres import PostgresServer
+from tests.support.audited import Audited, Machines, audited, kinds, machines
+from tests.support.live import eventually, game, versions
+from tests.support.postgres import PostgresServer
 
 Json = dict[str, Any]
 

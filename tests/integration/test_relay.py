@@ -14,14 +14,24 @@ from typing import Any
 import pytest
 from redis.exceptions import OutOfMemoryError
 
-from synckairos import relay as relay_module
 from synckairos.api import socket as socket_module
+from synckairos.core.keys import SessionKeys
 from synckairos.errors import SessionNotFound
-from synckairos.keys import SessionKeys
-from synckairos.relay import Topic, decode_event, state_sync, text_frame
-from synckairos.subscriptions import missing_flags
-from tests import servers
-from tests.live import PATIENCE_S, Message, Parts, eventually, game, parts, service, settings, versions
+from synckairos.realtime import relay as relay_module
+from synckairos.realtime.relay import Topic, decode_event, state_sync, text_frame
+from synckairos.realtime.subscriptions import missing_flags
+from tests.support import servers
+from tests.support.live import (
+    PATIENCE_S,
+    Message,
+    Parts,
+    eventually,
+    game,
+    parts,
+    service,
+    settings,
+    versions,
+)
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ from synckairos.audit import restore
 from synckairos.audit.restore import Outcome, restore_all
 from synckairos.audit.rows import Batch
 from synckairos.errors import StorageUnavailable
-from tests import programs
-from tests.audited import Audited, Machines, audited, kinds, machines
-from tests.live import eventually, game
-from tests.postgres import PostgresServer
-from tests.programs import Program
+from tests.support import programs
+from tests.support.audited import Audited, Machines, audited, kinds, machines
+from tests.support.live import eventually, game
+from tests.support.postgres import PostgresServer
+from tests.support.programs import Program
 
 
 @pytest.fixture(scope="module", params=kinds(), ids="-".join)

@@ -14,11 +14,13 @@ import pytest
 from redis.crc import key_slot
 from structlog.testing import capture_logs
 
-from synckairos import keys, metrics, timekeeper
-from synckairos.keys import SessionKeys
-from synckairos.timekeeper import WINDOW
-from tests import servers
-from tests.live import Parts, eventually, game, parts, settings
+from synckairos import metrics
+from synckairos.core import keys
+from synckairos.core.keys import SessionKeys
+from synckairos.realtime import timekeeper
+from synckairos.realtime.timekeeper import WINDOW
+from tests.support import servers
+from tests.support.live import Parts, eventually, game, parts, settings
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from synckairos.processes import free_port
-from tests import live, servers
-from tests.live import Service
-from tests.programs import Program, run
-from tests.proxy import Proxy
-from tests.servers import Server
-from tests.terminal import Terminal
+from synckairos.run.processes import free_port
+from tests.support import live, servers
+from tests.support.live import Service
+from tests.support.programs import Program, run
+from tests.support.proxy import Proxy
+from tests.support.servers import Server
+from tests.support.terminal import Terminal
 
 ANNA = "aaaaaaaa-0000-4000-8000-000000000001"
 BEN = "bbbbbbbb-0000-4000-8000-000000000002"

@@ -18,8 +18,8 @@ from websockets.frames import Frame, Opcode
 from synckairos import metrics
 from synckairos.api import socket as socket_module
 from synckairos.api.websocket import Conversation
-from tests import servers
-from tests.live import Message, Service, Watcher, eventually, game, service, settings, versions
+from tests.support import servers
+from tests.support.live import Message, Service, Watcher, eventually, game, service, settings, versions
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import redis
 
-from synckairos.keys import SessionKeys
-from synckairos.library import Library
+from synckairos.core.keys import SessionKeys
+from synckairos.core.library import Library
 
 CLOCK_KEY = "sk:{vt}:now"
 

@@ -13,7 +13,7 @@ from typing import Any
 import hiredis
 import redis
 
-from synckairos.keys import SessionKeys
+from synckairos.core.keys import SessionKeys
 from tests.model.driver import CLOCK_KEY, Answer
 
 Keys = dict[str, tuple[bytes, int]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Protocol
 
-from synckairos.keys import SessionKeys
+from synckairos.core.keys import SessionKeys
 from tests.model.driver import Driver
 from tests.model.model import Model
 

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from synckairos.keys import SessionKeys
+from synckairos.core.keys import SessionKeys
 from tests.model.driver import Answer, Driver
 from tests.model.model import Model, Reply
 from tests.model.observer import Keys, Observer, Seen, pairs

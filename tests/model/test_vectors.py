@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from synckairos.keys import SessionKeys
+from synckairos.core.keys import SessionKeys
 from tests.model.driver import Driver
 from tests.model.model import Model
 

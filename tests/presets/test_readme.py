@@ -13,7 +13,7 @@ from synckairos import presets
 from synckairos.presets import PRESETS
 from tests.core.game import Game, people
 from tests.model.driver import Driver
-from tests.pages import ROOT, Page, codes
+from tests.support.pages import ROOT, Page, codes
 
 PAGE = Page(ROOT / "README.md")
 SECTION = PAGE.section("Presets and time controls")

@@ -12,10 +12,10 @@ import pytest
 import pytest_asyncio
 
 from synckairos.client import SyncKairos
-from tests import live, servers
-from tests.live import Service
-from tests.pages import ROOT, Page
-from tests.servers import Server
+from tests.support import live, servers
+from tests.support.live import Service
+from tests.support.pages import ROOT, Page
+from tests.support.servers import Server
 
 PAGE = Page(ROOT / "synckairos" / "client" / "recipes.md")
 SERVICE = "http://127.0.0.1:8080"

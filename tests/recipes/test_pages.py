@@ -18,12 +18,12 @@ from playwright.async_api import Browser, Error, Page, async_playwright, expect
 from synckairos.client import SyncKairos
 from tests.e2e import browser as browsers
 from tests.e2e.browser import PATIENCE_S, Visitor
-from tests.live import Service, settings
-from tests.live import service as running
-from tests.pages import ROOT
-from tests.pages import Page as Markdown
 from tests.recipes.conftest import PAGE, SERVICE, block, recipe
-from tests.servers import Server
+from tests.support.live import Service, settings
+from tests.support.live import service as running
+from tests.support.pages import ROOT
+from tests.support.pages import Page as Markdown
+from tests.support.servers import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -12,9 +12,9 @@ import pytest
 from synckairos.client import Change, Session, State, SyncKairos
 from synckairos.client.errors import InvalidSessionState, SessionNotFound
 from synckairos.client.model import instant_ms
-from tests.live import PATIENCE_S, Service
-from tests.pages import ROOT
 from tests.recipes.conftest import PAGE, SERVICE, block, recipe
+from tests.support.live import PATIENCE_S, Service
+from tests.support.pages import ROOT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

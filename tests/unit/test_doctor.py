@@ -19,7 +19,7 @@ from synckairos.doctor import cli, configured, findings, machine
 from synckairos.doctor.configured import masked
 from synckairos.doctor.findings import Area, Finding, Report
 from synckairos.doctor.trouble import network_trouble, redis_trouble, release, why
-from synckairos.processes import free_port
+from synckairos.run.processes import free_port
 
 
 @pytest.mark.parametrize(

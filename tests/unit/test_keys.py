@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synckairos import keys
+from synckairos.core import keys
+from synckairos.core.keys import SessionKeys
 from synckairos.errors import ValidationError
-from synckairos.keys import SessionKeys
 
 ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from synckairos import library
-from synckairos.library import Library, SourceChanged
+from synckairos.core import library
+from synckairos.core.library import Library, SourceChanged
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests import games
 from tests.model.strategies import PEOPLE, TEAMS
+from tests.support import games
 from tests.web.node import Helper
 
 GAMES = 120 if os.environ.get("CI") == "true" else 40

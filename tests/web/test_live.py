@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests import games, live
 from tests.model import strategies
-from tests.servers import Server
+from tests.support import games, live
+from tests.support.servers import Server
 from tests.web.node import HERE, program
 
 README = HERE.parents[1] / "synckairos" / "web" / "README.md"

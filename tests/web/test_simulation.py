@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from synckairos.client.time import ClockFilter, SlewedClock
-from tests import simulation
-from tests.simulation import NETWORKS, SEEDS, Event, Line, Network, Shown
+from tests.support import simulation
+from tests.support.simulation import NETWORKS, SEEDS, Event, Line, Network, Shown
 from tests.web.node import Helper
 
 README = Path(__file__).parents[2] / "synckairos" / "web" / "README.md"

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from synckairos import keys, presets
+from synckairos import presets
 from synckairos.api import limits, openapi, replies, schemas
 from synckairos.api.inputs import MAX_CONFIG, MAX_PARTICIPANT, Reader, decoded
 from synckairos.api.replies import Reply
@@ -21,6 +21,8 @@ from synckairos.api.route import Route
 from synckairos.audit import reading, timeline
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.store import Store
+from synckairos.core import keys
+from synckairos.core.calls import Change, Envelope, Options, Sessions
 from synckairos.errors import (
     ConcurrentModification,
     InvalidSessionState,
@@ -32,7 +34,6 @@ from synckairos.errors import (
     SyncKairosError,
     ValidationError,
 )
-from synckairos.sessions import Change, Envelope, Options, Sessions
 
 NO_AUDIT_RETRY_AFTER_MS = 60_000
 USED_BEFORE_S = 0.5

@@ -15,16 +15,16 @@ from sanic import Sanic
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from synckairos import connections
 from synckairos.api.app import create_app
-from synckairos.clock import ServerClock
 from synckairos.config import Settings, load
-from synckairos.connections import Connection
-from synckairos.processes import free_port
-from synckairos.relay import Relay
-from synckairos.sessions import Sessions
-from synckairos.subscriptions import Subscriptions
-from synckairos.timekeeper import Timekeeper
+from synckairos.core import connection as connections
+from synckairos.core.calls import Sessions
+from synckairos.core.connection import Connection
+from synckairos.realtime.relay import Relay
+from synckairos.realtime.server_time import ServerClock
+from synckairos.realtime.subscriptions import Subscriptions
+from synckairos.realtime.timekeeper import Timekeeper
+from synckairos.run.processes import free_port
 
 PATIENCE_S = 10.0
 """How long a test waits for what has to come before it says that it did not."""

@@ -18,7 +18,7 @@ from typing import Any
 import redis.asyncio
 from redis.exceptions import MovedError, WatchError
 
-from synckairos import keys
+from synckairos.core import keys
 
 NAME = "synckairos"
 
@@ -93,7 +93,7 @@ def _modules(folder: Path) -> list[str]:
 
 def _folder() -> Path:
     """The Lua modules: inside the installed package, or beside it in a source folder."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     return next(
         place for place in (package / "lua", package.parent / "lua") if (place / "manifest").is_file()
     )

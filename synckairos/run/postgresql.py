@@ -25,7 +25,7 @@ from typing import Any
 
 import asyncpg
 
-from synckairos.processes import die_with_parent
+from synckairos.run.processes import die_with_parent
 
 USER = "synckairos"
 UNPRIVILEGED = "nobody"

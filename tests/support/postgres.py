@@ -24,10 +24,10 @@ from typing import IO, Any, Literal, Self, cast
 import asyncpg
 import psutil
 
-from synckairos import postgresql
 from synckairos.audit.schema import migrate
-from synckairos.postgresql import Postgres
-from synckairos.processes import die_with_parent, free_port
+from synckairos.run import postgresql
+from synckairos.run.postgresql import Postgres
+from synckairos.run.processes import die_with_parent, free_port
 
 Kind = Literal["embedded", "debian"]
 

@@ -16,8 +16,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from synckairos.connections import Connection
-from synckairos.keys import PARTITIONS, alarms
+from synckairos.core.connection import Connection
+from synckairos.core.keys import PARTITIONS, alarms
 from synckairos.supervision import cancel, supervise
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)

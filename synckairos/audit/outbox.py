@@ -12,8 +12,8 @@ import asyncio
 import structlog
 from redis.exceptions import RedisError
 
-from synckairos import keys
-from synckairos.connections import Connection
+from synckairos.core import keys
+from synckairos.core.connection import Connection
 from synckairos.supervision import cancel, supervise
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import structlog
 
-from synckairos import connections, logs, metrics
+from synckairos import logs, metrics
 from synckairos.config import Settings
-from synckairos.processes import WATCH_S, Child, Stop, end_all, listen
+from synckairos.core.connection import connect
+from synckairos.run.processes import WATCH_S, Child, Stop, end_all, listen
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -96,7 +97,7 @@ def serve(settings: Settings, environ: Mapping[str, str], file: Path | None) -> 
 
 async def _prepare(settings: Settings) -> None:
     """Loads the library before any worker does, so that what stands in its way is said once."""
-    connection = await connections.connect(settings)
+    connection = await connect(settings)
     await connection.aclose()
 
 

@@ -30,12 +30,13 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from synckairos import keys, metrics
-from synckairos.clock import ServerClock
-from synckairos.connections import Connection
+from synckairos import metrics
+from synckairos.core import keys
+from synckairos.core.calls import Change, Sessions
+from synckairos.core.connection import Connection
 from synckairos.errors import NetworkTimeout, StorageUnavailable
-from synckairos.sessions import Change, Sessions
-from synckairos.subscriptions import Subscriptions
+from synckairos.realtime.server_time import ServerClock
+from synckairos.realtime.subscriptions import Subscriptions
 from synckairos.supervision import Backoff, cancel, supervise
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)

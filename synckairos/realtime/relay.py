@@ -37,11 +37,11 @@ from redis.exceptions import RedisError
 from websockets.frames import Frame, Opcode
 
 from synckairos import metrics
-from synckairos.clock import ServerClock
+from synckairos.core.calls import Over, Sessions, State
+from synckairos.core.keys import SessionKeys, parse_session_key, partition
 from synckairos.errors import MessageBrokerError, SessionNotFound, SyncKairosError
-from synckairos.keys import SessionKeys, parse_session_key, partition
-from synckairos.sessions import Over, Sessions, State
-from synckairos.subscriptions import Handler, Subscriptions
+from synckairos.realtime.server_time import ServerClock
+from synckairos.realtime.subscriptions import Handler, Subscriptions
 from synckairos.supervision import Backoff, cancel, supervise
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 import httpx
 import redis
 
-from synckairos import keys
 from synckairos.audit.jobs import Jobs, read
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.rows import Batch
 from synckairos.audit.store import Store
-from synckairos.keys import SessionKeys
-from synckairos.sessions import Sessions
-from tests import postgres, servers
-from tests.live import PATIENCE_S, Service, service, settings
-from tests.postgres import PostgresServer
-from tests.servers import Kind, Server
+from synckairos.core import keys
+from synckairos.core.calls import Sessions
+from synckairos.core.keys import SessionKeys
+from tests.support import postgres, servers
+from tests.support.live import PATIENCE_S, Service, service, settings
+from tests.support.postgres import PostgresServer
+from tests.support.servers import Kind, Server
 
 
 @dataclass(frozen=True)

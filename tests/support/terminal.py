@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Self
 
-from tests.programs import COMMAND, ENVIRON, START_S
+from tests.support.programs import COMMAND, ENVIRON, START_S
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _HOME = "\x1b[H"

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 import msgspec
 import structlog
 
-from synckairos.connections import Connection
+from synckairos.core.connection import Connection
+from synckairos.core.keys import SessionKeys, rate_limit
 from synckairos.errors import InternalError, InvalidSessionState, SessionNotFound
-from synckairos.keys import SessionKeys, rate_limit
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 

@@ -21,7 +21,7 @@ END_S = 10.0
 """How long the command may take to end when it is asked to."""
 
 COMMAND = [sys.executable, "-P", "-m", "synckairos"]
-ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parent.parent), "NO_COLOR": "1"}
+ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]), "NO_COLOR": "1"}
 """Nothing that the machine happens to have set."""
 
 

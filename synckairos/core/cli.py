@@ -1,0 +1,110 @@
+"""`synckairos functions`: the library by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from synckairos.config import Settings
+from synckairos.core import library
+from synckairos.core.connection import TROUBLE, Connection, address
+from synckairos.core.library import Library, LibraryChanged, SourceChanged, Standing
+from synckairos.errors import StorageUnavailable
+from synckairos.settings_option import config_option, settings_or_exit
+
+
+@click.group()
+def functions() -> None:
+    """The function library: print it, load it, see which servers have it."""
+
+
+@functions.command()
+@click.option(
+    "--virtual-time", is_flag=True, help="Read the time from a key instead of the server's clock (for tests)."
+)
+def bundle(*, virtual_time: bool) -> None:
+    """Print the library as FUNCTION LOAD takes it."""
+    click.echo(Library.assemble(virtual_time).payload, nl=False)
+
+
+url_option = click.option("--url", help="Server to use instead of the one in the settings.")
+
+
+@functions.command()
+@click.option(
+    "--force", is_flag=True, help="Replace other code of the same version. A newer library is never replaced."
+)
+@url_option
+@config_option
+def load(url: str | None, file: Path | None, *, force: bool) -> None:
+    """Load the library on every primary that does not have it."""
+    settings = settings_or_exit(_at(url), file)
+    try:
+        found = asyncio.run(
+            _each_primary(settings, lambda client, own: library.load_one(client, own, force=force))
+        )
+    except LibraryChanged as error:
+        raise click.ClickException(str(error)) from None
+    done = {
+        Standing.MISSING: "loaded",
+        Standing.OLDER: "replaced an older one",
+        Standing.CHANGED: "replaced other code of the same version",
+        Standing.SAME: "was there",
+        Standing.NEWER: "left a newer one",
+    }
+    _report(found, done)
+
+
+@functions.command()
+@click.option(
+    "--source", is_flag=True, help="Check the Lua in the source folder instead: its code against its version."
+)
+@click.option("--record", is_flag=True, help="With --source: write down the code of a new version.")
+@url_option
+@config_option
+def check(url: str | None, file: Path | None, *, source: bool, record: bool) -> None:
+    """Say which library every primary has. The exit code is 0 when each has this one, or a newer one."""
+    if source:
+        try:
+            library.check_source(record=record)
+        except SourceChanged as error:
+            raise click.ClickException(str(error)) from None
+        return
+    found = asyncio.run(_each_primary(settings_or_exit(_at(url), file), library.standing))
+    _report(found, {standing: standing.value for standing in Standing})
+    if not all(standing in (Standing.SAME, Standing.NEWER) for _, standing in found):
+        sys.exit(1)
+
+
+def _at(url: str | None) -> dict[str, str]:
+    """The environment, with this server as the only one if it is given."""
+    environ = dict(os.environ)
+    if url:
+        environ.update(REDIS_URL=url, REDIS_SENTINEL_HOSTS="", REDIS_SENTINEL_NAME="", REDIS_CLUSTER_NODES="")
+    return environ
+
+
+async def _each_primary(settings: Settings, ask: Any) -> list[tuple[str, Standing]]:
+    """Address and answer of every primary."""
+    connection = Connection.to(settings)
+    try:
+        return [
+            (address(client), await ask(client, connection.library))
+            for client in await connection.primaries()
+        ]
+    except (StorageUnavailable, *TROUBLE) as error:
+        raise click.ClickException(f"Redis does not answer: {error.__cause__ or error}") from None
+    finally:
+        await connection.aclose()
+
+
+def _report(found: list[tuple[str, Standing]], words: Mapping[Standing, str]) -> None:
+    version = Library.assemble().version
+    for where, standing in found:
+        click.echo(f"{where}: synckairos {version}: {words[standing]}")

@@ -1,0 +1,1 @@
+"""What runs by itself: the relay of events to sockets, the subscriptions behind it, the timekeeper."""

@@ -1,0 +1,1 @@
+"""The service as processes: `serve`, `dev` with its own servers, child processes, PostgreSQL."""

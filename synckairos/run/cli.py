@@ -1,0 +1,103 @@
+"""`synckairos dev` and `synckairos serve`."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import click
+
+from synckairos.core.library import LibraryChanged
+from synckairos.settings_option import config_option, settings_or_exit
+
+
+@click.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    envvar="PORT",
+    show_envvar=True,
+    help="HTTP port; 0: a free one.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".synckairos"),
+    show_default=True,
+    help="Folder that keeps the sessions.",
+)
+@click.option(
+    "--ephemeral", is_flag=True, help="Keep nothing: use a temporary folder and remove it at the end."
+)
+@click.option(
+    "--no-database",
+    is_flag=True,
+    help="Run without PostgreSQL: nothing is archived, nothing can be restored.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    envvar="WORKERS",
+    show_envvar=True,
+    help="Worker processes.",
+)
+def dev(port: int, data_dir: Path, workers: int, *, ephemeral: bool, no_database: bool) -> None:
+    """Run everything on this machine: Valkey and PostgreSQL with a data folder, and the service.
+
+    Prints one line when everything answers: READY <http-url> <redis-url> <database-url or ->. Other settings
+    come from the environment; rate limits are off unless RATE_LIMIT_ENABLED says otherwise.
+    """
+    from synckairos.run.dev import EmbeddedError
+    from synckairos.run.dev import dev as run
+    from synckairos.run.serve import PortBusy
+
+    elsewhere = (
+        "REDIS_URL",
+        "REDIS_SENTINEL_HOSTS",
+        "REDIS_SENTINEL_NAME",
+        "REDIS_CLUSTER_NODES",
+        "RQ_REDIS_URL",
+        "DATABASE_URL",
+    )
+    environ = {name: value for name, value in os.environ.items() if name not in elsewhere}
+    environ.setdefault("RATE_LIMIT_ENABLED", "false")
+    environ.update(PORT=str(port), WORKERS=str(workers))
+    settings = settings_or_exit(environ, None)
+    try:
+        run(settings, environ, None if ephemeral else data_dir, database=not no_database)
+    except PortBusy as error:
+        raise click.ClickException(f"{error}; choose another one with --port") from None
+    except EmbeddedError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@click.command()
+@config_option
+def serve(file: Path | None) -> None:
+    """Run the service for a Redis or Valkey that is there already. Settings: environment, and --config."""
+    from synckairos.run.serve import PortBusy
+    from synckairos.run.serve import serve as run
+
+    settings = settings_or_exit(os.environ, file)
+    try:
+        run(settings, os.environ, file)
+    except PortBusy as error:
+        raise click.ClickException(f"{error}; PORT and HOST say where to listen") from None
+    except LibraryChanged as error:
+        raise click.ClickException(str(error)) from None
+
+
+@click.command("http-worker", hidden=True)
+@click.argument("descriptor", type=int)
+@click.option("--drain", type=int, required=True)
+@config_option
+def http_worker(descriptor: int, drain: int, file: Path | None) -> None:
+    """One worker process of `serve` or `dev`, on a socket that it inherits."""
+    from synckairos.run.serve import run_worker
+
+    run_worker(settings_or_exit(os.environ, file), socket.socket(fileno=descriptor), drain)
