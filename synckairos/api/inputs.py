@@ -16,7 +16,7 @@ import msgspec
 from synckairos.api.request import ApiRequest
 from synckairos.api.schemas import Body, Input
 from synckairos.core import keys
-from synckairos.core.calls import Options
+from synckairos.core.model import Options
 from synckairos.errors import Detail, UnsupportedMediaType, ValidationError
 
 T = TypeVar("T", bound=Input)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from synckairos import metrics
 from synckairos.config import Settings
-from synckairos.core.calls import Throttle
+from synckairos.core.model import Throttle
 from synckairos.errors import RateLimitExceeded
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import msgspec
 from sanic.response import BaseHTTPResponse
 
 from synckairos import metrics
-from synckairos.core.calls import Change, State
+from synckairos.core.model import Change, State
 from synckairos.errors import SyncKairosError
 
 JSON = "application/json"

@@ -24,7 +24,8 @@ from synckairos.api.request import ApiRequest
 from synckairos.api.schemas import Input, Uuid, Version
 from synckairos.api.socket import HEARTBEAT_S, MAX_MESSAGE, UNANSWERED, Socket, upgrade
 from synckairos.core import keys
-from synckairos.core.calls import Change, Options, Sessions, State
+from synckairos.core.calls import Sessions
+from synckairos.core.model import Change, Options, State
 from synckairos.errors import (
     Detail,
     Forbidden,

@@ -17,9 +17,10 @@ from redis.exceptions import RedisError
 
 from synckairos.audit.reading import DELETED, LIVE, shown
 from synckairos.audit.store import Store, StoredEvent, StoredSession
-from synckairos.core.calls import Envelope, Sessions
+from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys
+from synckairos.core.model import Envelope
 from synckairos.errors import SessionNotFound, StorageUnavailable
 
 NEWEST = 20

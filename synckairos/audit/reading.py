@@ -13,9 +13,10 @@ import msgspec
 from redis.exceptions import RedisError
 
 from synckairos.audit.store import Store, StoredEvent, StoredSession
-from synckairos.core.calls import Over, Sessions, State
+from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys
+from synckairos.core.model import Over, State
 from synckairos.errors import SessionNotFound, StorageUnavailable
 
 MAX_EVENTS = 500

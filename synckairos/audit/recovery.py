@@ -16,9 +16,10 @@ from redis.exceptions import RedisError
 from synckairos import metrics
 from synckairos.audit.reading import DELETED, LIVE, ended
 from synckairos.audit.store import Store, StoredSession
-from synckairos.core.calls import Envelope, Over, Sessions
+from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys
+from synckairos.core.model import Envelope, Over
 from synckairos.errors import (
     InternalError,
     SessionExists,

@@ -13,7 +13,8 @@ import click
 
 from synckairos.config import Settings
 from synckairos.core import library
-from synckairos.core.connection import TROUBLE, Connection, address
+from synckairos.core.clients import TROUBLE, address
+from synckairos.core.connection import Connection
 from synckairos.core.library import Library, LibraryChanged, SourceChanged, Standing
 from synckairos.errors import StorageUnavailable
 from synckairos.settings_option import config_option, settings_or_exit

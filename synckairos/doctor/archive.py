@@ -167,7 +167,8 @@ def _ask_queue(settings: Settings) -> tuple[Any, int]:
 
 async def _outbox(area: Area, settings: Settings) -> None:
     from synckairos.audit.verify import under_way
-    from synckairos.core.connection import TROUBLE, Connection
+    from synckairos.core.clients import TROUBLE
+    from synckairos.core.connection import Connection
     from synckairos.errors import StorageUnavailable
 
     async with Connection.to(settings) as connection:

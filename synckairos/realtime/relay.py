@@ -37,8 +37,9 @@ from redis.exceptions import RedisError
 from websockets.frames import Frame, Opcode
 
 from synckairos import metrics
-from synckairos.core.calls import Over, Sessions, State
+from synckairos.core.calls import Sessions
 from synckairos.core.keys import SessionKeys, parse_session_key, partition
+from synckairos.core.model import Over, State
 from synckairos.errors import MessageBrokerError, SessionNotFound, SyncKairosError
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Handler, Subscriptions

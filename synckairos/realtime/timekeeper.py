@@ -32,8 +32,9 @@ from redis.exceptions import RedisError
 
 from synckairos import metrics
 from synckairos.core import keys
-from synckairos.core.calls import Change, Sessions
+from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
+from synckairos.core.model import Change
 from synckairos.errors import NetworkTimeout, StorageUnavailable
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions

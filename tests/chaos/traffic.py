@@ -13,8 +13,9 @@ from typing import Any
 import redis.asyncio
 from websockets.exceptions import ConnectionClosed
 
-from synckairos.core.calls import Options, Sessions
+from synckairos.core.calls import Sessions
 from synckairos.core.keys import SessionKeys
+from synckairos.core.model import Options
 from synckairos.errors import NetworkTimeout, StorageUnavailable
 from synckairos.realtime.relay import SERVICE_RESTART
 from tests.support.live import Message, Service, Watcher, eventually, game, versions

@@ -13,8 +13,8 @@ import pytest
 
 from synckairos.audit import reading
 from synckairos.audit.rows import Batch, Entry
-from synckairos.core.calls import Options
 from synckairos.core.keys import SessionKeys
+from synckairos.core.model import Options
 from tests.contract.conftest import at, chess, error, fields_of, new_id
 from tests.support.audited import Audited, Machines, audited, kinds, machines
 from tests.support.live import game

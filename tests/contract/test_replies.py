@@ -10,8 +10,9 @@ import sanic.exceptions
 from synckairos.api import replies
 from synckairos.api.limits import bucket
 from synckairos.api.middleware import translated
-from synckairos.core.calls import Change, Sessions
+from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
+from synckairos.core.model import Change
 from synckairos.errors import InternalError, StorageUnavailable
 
 SESSION = "00000000-0000-4000-8000-0000000000ab"

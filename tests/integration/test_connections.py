@@ -13,9 +13,8 @@ import redis.asyncio
 from redis.crc import key_slot
 
 from synckairos.config import load
-from synckairos.core import connection as connection_module
-from synckairos.core import keys
-from synckairos.core.connection import Connection, connect
+from synckairos.core import keys, routes, wire
+from synckairos.core.connection import RETRY_FOR_S, Connection, connect
 from synckairos.core.keys import SessionKeys
 from synckairos.core.library import Library, LibraryChanged
 from synckairos.errors import (
@@ -31,7 +30,7 @@ from tests.support.proxy import Proxy
 from tests.support.servers import Cluster, Server
 
 NOBODY = SessionKeys.of("00000000-0000-4000-8000-000000000000")
-BOUND_S = connection_module.RETRY_FOR_S + connection_module.SILENCE_S + 5.0
+BOUND_S = RETRY_FOR_S + wire.SILENCE_S + 5.0
 """No call may take longer, whatever happens; seconds for a busy machine."""
 
 
@@ -127,7 +126,7 @@ async def test_a_caller_that_gives_up_leaves_its_reply_to_nobody(connection: Con
 async def test_more_calls_than_may_wait_wait_to_be_sent(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_module, "MAX_WAITING", 8)
+    monkeypatch.setattr(wire, "MAX_WAITING", 8)
     await asyncio.gather(*(ask(connection, number) for number in range(1, 500)))
 
 
@@ -311,7 +310,7 @@ def new_session() -> tuple[SessionKeys, str]:
 async def test_a_change_is_acknowledged_when_a_replica_has_it(
     kind: servers.Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_module, "REPLICATED_MS", 10_000)
+    monkeypatch.setattr(routes, "REPLICATED_MS", 10_000)
     with servers.start(kind) as primary, servers.start_replica(primary) as replica:
         settings = load({"REDIS_URL": primary.url, "DURABILITY": "replicated"})
         async with await connect(settings) as connection, replica.client() as client:
@@ -325,7 +324,7 @@ async def test_a_change_is_acknowledged_when_a_replica_has_it(
             assert await client.exists(*(names.session for names, _ in sessions)) == 50
 
             replica.pause()
-            monkeypatch.setattr(connection_module, "REPLICATED_MS", 300)
+            monkeypatch.setattr(routes, "REPLICATED_MS", 300)
             try:
                 names, config = new_session()
                 request = ["REQUEST", "once"]
@@ -339,7 +338,7 @@ async def test_a_change_is_acknowledged_when_a_replica_has_it(
                 await ask(connection, 1)  # a rate limit does not wait
             finally:
                 replica.resume()
-            monkeypatch.setattr(connection_module, "REPLICATED_MS", 10_000)
+            monkeypatch.setattr(routes, "REPLICATED_MS", 10_000)
             await connection.fcall("sk_create", names.all, [config, *request])
             assert await client.exists(names.session)
             assert await client.keys("*written*") == []

@@ -13,8 +13,9 @@ import pytest
 
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.rows import Batch
-from synckairos.core.calls import Options, Sessions
+from synckairos.core.calls import Sessions
 from synckairos.core.keys import SessionKeys
+from synckairos.core.model import Options
 from synckairos.errors import (
     InternalError,
     InvalidSessionState,

@@ -22,7 +22,8 @@ from synckairos.audit import reading, timeline
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.store import Store
 from synckairos.core import keys
-from synckairos.core.calls import Change, Envelope, Options, Sessions
+from synckairos.core.calls import Sessions
+from synckairos.core.model import Change, Envelope, Options
 from synckairos.errors import (
     ConcurrentModification,
     InvalidSessionState,

@@ -1,0 +1,139 @@
+"""What the calls of the function library take and return.
+
+All times are milliseconds of the Redis primary's clock.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What every call may carry beside its own arguments; `None` leaves an option out.
+
+    tenant: whose session it has to be (at `create`: will be)
+    version: the call is refused unless nothing but warnings happened since this version
+    epoch: the call is refused unless the session's versions are of this epoch
+    actor, trace: who did it and the trace id, both for the event
+    request: the idempotency key; without one a fresh one is used, so that a retry never changes anything
+    twice
+    """
+
+    tenant: str | None = None
+    version: int | None = None
+    actor: str | None = None
+    trace: str | None = None
+    request: str | None = None
+    epoch: str | None = None
+
+
+NO_OPTIONS = Options()
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """An event without its payload's meaning: `payload` is the JSON object as it came."""
+
+    type: str
+    session_id: str
+    version: int
+    epoch: str
+    server_time_ms: int
+    payload: msgspec.Raw
+    replayed: bool = False
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """The few fields of a state that the service itself looks at."""
+
+    session_id: str
+    status: str
+    version: int
+    epoch: str
+    server_time_ms: int
+    tenant_id: str | None = None
+    replayed: bool = False
+
+
+class Change:
+    """One state change. `raw` is the event's exact JSON, the same bytes that log, outbox and channel hold."""
+
+    __slots__ = ("epoch", "payload", "raw", "replayed", "server_time_ms", "session_id", "type", "version")
+
+    def __init__(self, raw: bytes) -> None:
+        envelope = _decode_envelope(raw)
+        self.raw = raw
+        self.type = envelope.type
+        self.session_id = envelope.session_id
+        self.version = envelope.version
+        self.epoch = envelope.epoch
+        self.server_time_ms = envelope.server_time_ms
+        self.payload = bytes(envelope.payload)
+        self.replayed = envelope.replayed
+
+
+class State:
+    """A session's state. `raw` is its exact JSON; the attributes are what the service itself looks at."""
+
+    __slots__ = ("epoch", "raw", "replayed", "server_time_ms", "session_id", "status", "tenant_id", "version")
+
+    def __init__(self, raw: bytes) -> None:
+        summary = _decode_summary(raw)
+        self.raw = raw
+        self.session_id = summary.session_id
+        self.status = summary.status
+        self.version = summary.version
+        self.epoch = summary.epoch
+        self.server_time_ms = summary.server_time_ms
+        self.tenant_id = summary.tenant_id
+        self.replayed = summary.replayed
+
+
+class Throttle(NamedTuple):
+    """A bucket's answer. `retry_after_ms` is 0 when allowed; in `reset_after_ms` it is full again."""
+
+    limited: bool
+    limit: int
+    remaining: int
+    retry_after_ms: int
+    reset_after_ms: int
+
+
+class Info(NamedTuple):
+    """Library version, state schema and the server's time."""
+
+    version: str
+    schema: int
+    server_time_ms: int
+
+
+class Over(State):
+    """How a session ended that Redis does not have any more. `expired_by`: whose clock ended it."""
+
+    __slots__ = ("expired_by",)
+
+    def __init__(self, raw: bytes, expired_by: str | None = None) -> None:
+        super().__init__(raw)
+        self.expired_by = expired_by
+
+
+class Lost(Protocol):
+    """Where sessions are that Redis does not have."""
+
+    async def find(self, session_id: str) -> Over | None:
+        """Bring a session back to Redis, if it was live; None: Redis is to be asked again.
+
+        One that was over stays where it is. Raises SessionNotFound, and StorageUnavailable when it is not
+        known whether there is such a session.
+        """
+
+    async def fetch(self, session_id: str, tenant: str | None) -> bool:
+        """Bring a session back to Redis, even one that was over; whether there may be one now.
+
+        Raises StorageUnavailable when it is not known whether there is such a session.
+        """
+
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_summary = msgspec.json.Decoder(Summary).decode

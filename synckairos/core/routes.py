@@ -1,0 +1,298 @@
+"""Which primary serves a key. Private to `synckairos.core`.
+
+There may be one server, one that Sentinels name (`Single`), or the primaries of a cluster (`Cluster`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol, cast
+
+import redis.asyncio
+import structlog
+from redis.asyncio.connection import AbstractConnection, parse_url
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.crc import key_slot
+
+from synckairos.config import Address, Settings
+from synckairos.core.clients import CONNECT_S, MAX_CLIENT_CONNECTIONS, POOL_WAIT_S, TROUBLE
+from synckairos.core.keys import written
+from synckairos.core.wire import InProcessWire, Wire
+from synckairos.errors import NotReplicated
+
+log = structlog.get_logger(__name__)
+
+Topology = Literal["standalone", "sentinel", "cluster"]
+
+REPLICATED_MS = 500
+"""How long, with DURABILITY=replicated, a replica may take to confirm a change."""
+
+
+class Link:
+    """The way to one primary: a client for everything, and a wire for calls, made again when it breaks."""
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self.client = client
+        self._wire: Wire | InProcessWire | None = None
+        self._retired: list[Wire | InProcessWire] = []
+        self._connecting: asyncio.Task[None] | None = None
+        self._last_round: asyncio.Task[bool] | None = None
+        self._next_round: asyncio.Task[bool] | None = None
+
+    def ready(self) -> Wire | InProcessWire | None:
+        """The wire, when it works and takes another call at once."""
+        wire = self._wire
+        return None if wire is None or wire.broken or wire.full else wire
+
+    async def connected(self) -> Wire | InProcessWire:
+        """The wire, waited for. Raises RedisError or OSError when the primary cannot be reached."""
+        while self._wire is None or self._wire.broken:
+            if self._connecting is None or self._connecting.done():
+                self._connecting = asyncio.create_task(self._connect())
+            # Shielded: a caller that gives up does not end the attempt for the others.
+            await asyncio.shield(self._connecting)
+        await self._wire.room()
+        return self._wire
+
+    async def _connect(self) -> None:
+        connection = cast(AbstractConnection, self.client.connection_pool.make_connection())
+        await connection.connect()
+        writer = connection._writer  # noqa: SLF001 - the socket, with TLS and login done
+        if not isinstance(writer, asyncio.StreamWriter):
+            self._wire = InProcessWire(self.client)
+            return
+        wire = Wire(writer)
+        writer.transport.set_protocol(wire)
+        connection._writer = None  # noqa: SLF001 - from here on it is the wire's
+        self._wire = wire
+
+    async def replicated(self, key: str) -> None:
+        """Waits until a replica has all that this primary has written so far. Raises NotReplicated.
+
+        `key` is one of what was written. Callers share a round; one that comes while a round is under way
+        takes part in the next, as that one may have begun before its change.
+        """
+        if self._next_round is None:
+            self._next_round = asyncio.create_task(self._round(self._last_round, key))
+        if not await asyncio.shield(self._next_round):
+            raise NotReplicated(retry_after_ms=REPLICATED_MS)
+
+    async def _round(self, last: asyncio.Task[bool] | None, key: str) -> bool:
+        if last is not None:
+            await asyncio.wait((last,))
+        self._last_round, self._next_round = self._next_round, None
+        marker = written(key)
+        try:
+            async with self.client.pipeline(transaction=False) as pipeline:
+                # A connection waits for its own last write only, so it has to write something.
+                pipeline.set(marker, 1)
+                pipeline.delete(marker)
+                pipeline.execute_command("WAIT", 1, REPLICATED_MS)
+                replies = await pipeline.execute()
+        except TROUBLE as error:
+            log.warning("cannot ask for replication", reason=str(error))
+            return False
+        return int(replies[-1]) >= 1
+
+    async def renew(self) -> None:
+        """Looks for the primary anew at the next call. Calls that are under way still get their replies."""
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            self._retired = [*(old for old in self._retired if not old.broken), wire]
+            wire.retire()
+            # The client's idle connections lead to the same server.
+            await self.client.connection_pool.disconnect(inuse_connections=False)
+
+    async def aclose(self) -> None:
+        """Closes the client and the wires. Calls that are under way fail."""
+        await end_tasks(self._connecting, self._last_round, self._next_round)
+        await self.renew()
+        for wire in self._retired:
+            wire.fail("the service is closing")
+        await self.client.aclose()
+
+
+class Route(Protocol):
+    """Which primary a key is served by."""
+
+    topology: Topology
+
+    def link(self, key: str | None, /) -> Link | None:
+        """The link to the primary of `key` (of any, without a key), as far as is known."""
+
+    def links(self) -> list[Link]:
+        """The links to all primaries, as far as is known."""
+
+    async def refresh(self) -> None:
+        """Finds out anew. Raises RedisError or OSError."""
+
+    def named(self, address: Address, slot: int | None, /) -> Link | None:
+        """The link to a server that another one named, from now on the primary of `slot` if there is one."""
+
+    async def aclose(self) -> None:
+        """Closes all links."""
+
+
+class Single:
+    """One primary: a server by its address, or the one that the Sentinels name at each new connection."""
+
+    def __init__(self, topology: Topology, link: Link, sentinel: Sentinel | None = None) -> None:
+        self.topology: Topology = topology
+        self._link = link
+        self._sentinel = sentinel
+
+    def link(self, _key: str | None, /) -> Link | None:
+        """The link to the only primary."""
+        return self._link
+
+    def links(self) -> list[Link]:
+        """All links."""
+        return [self._link]
+
+    async def refresh(self) -> None:
+        """Nothing to find out: the next connection goes where the primary is then."""
+
+    def named(self, _address: Address, _slot: int | None, /) -> Link | None:
+        """None: one server does not name others."""
+        return None
+
+    async def aclose(self) -> None:
+        """Closes all links."""
+        await self._link.aclose()
+        if self._sentinel is not None:
+            await self._sentinel.aclose()
+
+
+class Cluster:
+    """The primaries of a cluster and the slots that each serves."""
+
+    topology: Topology = "cluster"
+
+    def __init__(self, seeds: Sequence[Address], client: Callable[[Address], redis.asyncio.Redis]) -> None:
+        self._seeds = seeds
+        self._client = client
+        self._links: dict[Address, Link] = {}
+        self._slots: dict[int, Link] = {}
+        self._refreshing: asyncio.Task[None] | None = None
+
+    def link(self, key: str | None) -> Link | None:
+        """The link to the primary of the key's slot; without a key, one that works, if there is one."""
+        if key is None:
+            return next(
+                (link for link in self._links.values() if link.ready()), next(iter(self.links()), None)
+            )
+        return self._slots.get(key_slot(key.encode()))
+
+    def links(self) -> list[Link]:
+        """All links."""
+        return list(self._links.values())
+
+    def named(self, address: Address, slot: int | None, /) -> Link:
+        """The link to this node, from now on the primary of `slot` if there is one."""
+        if address not in self._links:
+            self._links[address] = Link(self._client(address))
+        link = self._links[address]
+        if slot is not None:
+            self._slots[slot] = link
+        return link
+
+    async def refresh(self) -> None:
+        """Asks a node for the map of slots; callers that come meanwhile share the answer."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._refresh())
+        await asyncio.shield(self._refreshing)
+
+    async def _refresh(self) -> None:
+        """Takes the map of the first node that has one: those that answered last first, in random order."""
+        known = random.sample(list(self._links), len(self._links))
+        known.sort(key=lambda address: self._links[address].ready() is None)
+        trouble: Exception = ConnectionError("no node of the cluster is known")
+        for address in [*known, *(seed for seed in self._seeds if seed not in self._links)]:
+            link = self._links.get(address)
+            client = link.client if link else self._client(address)
+            try:
+                ranges = await client.execute_command("CLUSTER SLOTS")
+            except TROUBLE as error:
+                trouble = error
+            else:
+                if ranges:
+                    await self._take(ranges, address[0])
+                    return
+            finally:
+                if link is None:
+                    await client.aclose()
+        raise trouble
+
+    async def _take(self, ranges: list[list[Any]], asked: str) -> None:
+        """A reply of `CLUSTER SLOTS`: first and last slot, `[host, port, ...]` of the primary, of replicas.
+
+        A node that does not know its own host has the one that was asked.
+        """
+        slots: dict[int, Link] = {}
+        serving: set[Address] = set()
+        for first, last, primary, *_ in ranges:
+            host = (primary[0] or b"").decode()
+            address = asked if host in ("", "?") else host, int(primary[1])
+            serving.add(address)
+            slots.update(dict.fromkeys(range(first, last + 1), self.named(address, None)))
+        self._slots = slots
+        for gone in self._links.keys() - serving:
+            await self._links.pop(gone).aclose()
+
+    async def aclose(self) -> None:
+        """Closes all links."""
+        await end_tasks(self._refreshing)
+        for link in self.links():
+            await link.aclose()
+
+
+async def end_tasks(*tasks: asyncio.Task[Any] | None) -> None:
+    """Cancels those that there are, and waits for their end."""
+    found = [task for task in tasks if task is not None]
+    for task in found:
+        task.cancel()
+    await asyncio.gather(*found, return_exceptions=True)
+
+
+def route_to(settings: Settings) -> Route:
+    """Where Redis is. The URL also says how to connect to what Sentinels or a cluster name."""
+    options: dict[str, Any] = {
+        **parse_url(settings.redis_url),
+        "protocol": 2,  # the wires read RESP2; one protocol everywhere is one thing less to go wrong
+        "socket_timeout": CONNECT_S,
+        "socket_connect_timeout": CONNECT_S,
+        "socket_keepalive": True,
+        # Retrying is this module's work; a second layer would multiply the attempts.
+        "retry": Retry(NoBackoff(), 0),
+    }
+
+    def client(**where: Any) -> redis.asyncio.Redis:
+        return redis.asyncio.Redis.from_pool(
+            redis.asyncio.BlockingConnectionPool(
+                max_connections=MAX_CLIENT_CONNECTIONS, timeout=POOL_WAIT_S, **{**options, **where}
+            )
+        )
+
+    if settings.redis_cluster_nodes:
+        return Cluster(settings.redis_cluster_nodes, lambda address: client(host=address[0], port=address[1]))
+    if settings.redis_sentinel_hosts:
+        assert settings.redis_sentinel_name is not None
+        tls = options.pop("connection_class", None) is redis.asyncio.SSLConnection
+        for name in ("host", "port"):
+            options.pop(name, None)
+        sentinel = Sentinel(
+            settings.redis_sentinel_hosts,
+            sentinel_kwargs={
+                "socket_timeout": CONNECT_S / 2,
+                "socket_connect_timeout": CONNECT_S / 2,
+                "retry": Retry(NoBackoff(), 0),
+                "ssl": tls,
+            },
+        )
+        primary = sentinel.master_for(settings.redis_sentinel_name, ssl=tls, **options)
+        return Single("sentinel", Link(primary), sentinel)
+    return Single("standalone", Link(client()))

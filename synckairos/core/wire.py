@@ -1,0 +1,184 @@
+"""One connection to a primary that all calls of the process share. Private to `synckairos.core`.
+
+Each call is sent as soon as it comes, and the answers come back in the order of the calls (`Wire`). redis-py
+finds the server, connects, authenticates and does TLS, and is the client for everything else; only the calls
+themselves go past it. Measured in one process with 64 callers: 72-93 microseconds of CPU a call through
+redis-py's pool, 5-8 through a wire, because calls that come together leave and return together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, cast
+
+import hiredis
+import redis.asyncio
+from redis.exceptions import ResponseError
+
+from synckairos.core.clients import TROUBLE
+
+Argument = str | bytes | int
+
+SILENCE_S = 1.0
+"""A server that owes answers and sends nothing for this long is taken for dead."""
+MAX_WAITING = 10_000
+"""Calls that may wait for their answers on one connection; further ones wait to be sent."""
+
+Command = tuple[Argument, ...]
+
+
+class Failure:
+    """Why a call has no reply: the text of an error reply, or what happened to the connection (`lost`).
+
+    `sent` says of a lost one that the server may have carried the call out.
+    """
+
+    __slots__ = ("lost", "sent", "text")
+
+    def __init__(self, text: str, *, lost: bool = False, sent: bool = False) -> None:
+        self.text = text
+        self.lost = lost
+        self.sent = sent
+
+
+_NOT_YET = object()
+
+
+class Wire(asyncio.Protocol):
+    """One connection that many callers share; replies come in the order of the calls.
+
+    A caller that is cancelled leaves its place in the queue to its reply, so nobody gets another one's. Once
+    anything is wrong with the stream, all that wait get a failure and the connection is closed for good.
+    """
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer  # kept, because a stream that nobody holds closes its transport
+        self._transport = cast(asyncio.Transport, writer.transport)
+        self._loop = asyncio.get_running_loop()
+        self._reader = hiredis.Reader(notEnoughData=_NOT_YET, replyError=cast(Any, Failure))
+        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._unsent: list[bytes] = []
+        self._heard = 0.0
+        self._watch: asyncio.TimerHandle | None = None
+        self._failure: Failure | None = None
+        self._retired = False
+
+    @property
+    def broken(self) -> bool:
+        """Whether the connection is closed: nothing can be sent any more."""
+        return self._failure is not None
+
+    @property
+    def full(self) -> bool:
+        """Whether MAX_WAITING calls wait for their replies."""
+        return len(self._waiting) >= MAX_WAITING
+
+    def send(self, command: Command) -> asyncio.Future[Any]:
+        """Sends a command with the others of this turn of the event loop; its reply, or a Failure."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        if self._failure is not None:
+            future.set_result(Failure(self._failure.text, lost=True))
+            return future
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub knows tuples of one only
+        if not self._waiting:
+            self._heard = self._loop.time()
+            if self._watch is None:
+                self._watch = self._loop.call_later(SILENCE_S / 4, self._check)
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._waiting.append(future)
+        self._unsent.append(packed)
+        return future
+
+    async def room(self) -> None:
+        """Waits until fewer than MAX_WAITING calls wait for their replies."""
+        while self.full:
+            await asyncio.wait((self._waiting[0],))
+
+    def _flush(self) -> None:
+        if self._failure is None:
+            self._transport.write(b"".join(self._unsent))
+        self._unsent.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """Hand each reply to the call that has waited longest."""
+        self._heard = self._loop.time()
+        reader, waiting = self._reader, self._waiting
+        try:
+            reader.feed(data)
+            reply = reader.gets()
+            while reply is not _NOT_YET:
+                future = waiting.popleft()
+                if not future.done():
+                    future.set_result(reply)
+                reply = reader.gets()
+            if self._retired and not waiting:
+                self.fail("not needed any more")
+        except hiredis.ProtocolError:
+            self.fail("the server sent what is not the Redis protocol")
+        except IndexError:
+            self.fail("the server sent a reply that nobody asked for")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail the calls that wait."""
+        self.fail(f"the connection was lost: {exc or 'closed by the server'}")
+
+    def _check(self) -> None:
+        self._watch = None
+        if not self._waiting:
+            return
+        if self._loop.time() - self._heard > SILENCE_S:
+            self.fail(f"no answer within {SILENCE_S:g} s")
+        else:
+            self._watch = self._loop.call_later(SILENCE_S / 4, self._check)
+
+    def retire(self) -> None:
+        """Ends the connection as soon as nobody waits for a reply. Nothing may be sent any more."""
+        self._retired = True
+        if not self._waiting:
+            self.fail("not needed any more")
+
+    def fail(self, text: str) -> None:
+        """Ends the connection; whoever waits for a reply gets a failure."""
+        if self._failure is not None:
+            return
+        self._failure = Failure(text, lost=True, sent=True)
+        if self._watch is not None:
+            self._watch.cancel()
+        self._transport.abort()
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(self._failure)
+
+
+class InProcessWire:
+    """What a wire does, over a client whose server lives in this process and has no socket (fakeredis)."""
+
+    broken = False
+    full = False
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._client = client
+
+    def send(self, command: Command) -> asyncio.Future[Any]:
+        """Sends a command; its reply, or a Failure."""
+        return asyncio.ensure_future(self._call(command))
+
+    async def _call(self, command: Command) -> Any:
+        try:
+            return await self._client.execute_command(*command)
+        except ResponseError as error:
+            return Failure(f"{error.status_code or ''} {error}".lstrip())
+        except TROUBLE as error:
+            return Failure(str(error), lost=True, sent=True)
+
+    async def room(self) -> None:
+        """There is always room."""
+
+    def retire(self) -> None:
+        """There is nothing to close."""
+
+    def fail(self, text: str) -> None:
+        """There is nothing to close."""
