@@ -17,16 +17,13 @@ from typing import Any, Self
 import msgspec
 import redis
 import zstandard
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from redis.sentinel import Sentinel
-from rq import Queue
-from rq import Retry as RetryJob
+from rq import Queue, Retry
 from rq.exceptions import DuplicateJobError
 from rq.job import Job
 
 from synckairos.audit.rows import Batch, Entry
 from synckairos.config import Settings
+from synckairos.core.clients import sync_client
 
 NAME = "audit"
 STORE = "synckairos.audit.worker.store"
@@ -96,7 +93,7 @@ class Jobs:
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """The queue that the settings name."""
-        return cls(_client(settings))
+        return cls(sync_client(settings, settings.rq_redis_url, timeout_s=TIMEOUT_S))
 
     def close(self) -> None:
         """Close all connections."""
@@ -118,7 +115,7 @@ class Jobs:
                 timeout=JOB_S,
                 result_ttl=0,
                 failure_ttl=-1,
-                retry=RetryJob(max=len(RETRIES_S), interval=RETRIES_S),
+                retry=Retry(max=len(RETRIES_S), interval=RETRIES_S),
                 description=f"{len(batch.entries)} events",
             )
         return job_id
@@ -205,31 +202,3 @@ class _Contents(msgspec.Struct):
 
     entries: list[tuple[str, str, int]]
     snapshots: list[int]
-
-
-def _client(settings: Settings) -> redis.Redis:
-    options: dict[str, Any] = {
-        "socket_timeout": TIMEOUT_S,
-        "socket_connect_timeout": TIMEOUT_S,
-        "socket_keepalive": True,
-        "protocol": 2,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    url = settings.rq_redis_url or settings.redis_url
-    if settings.rq_redis_url is not None or not settings.redis_sentinel_hosts:
-        return redis.Redis.from_url(url, **options)
-    assert settings.redis_sentinel_name is not None
-    given = redis.connection.parse_url(url)
-    options.update({name: value for name, value in given.items() if name in ("db", "username", "password")})
-    tls = url.startswith("rediss:")
-    sentinel = Sentinel(
-        settings.redis_sentinel_hosts,
-        sentinel_kwargs={
-            "socket_timeout": TIMEOUT_S / 2,
-            "socket_connect_timeout": TIMEOUT_S / 2,
-            "retry": Retry(NoBackoff(), 0),
-            "ssl": tls,
-        },
-    )
-    client: redis.Redis = sentinel.master_for(settings.redis_sentinel_name, ssl=tls, **options)
-    return client

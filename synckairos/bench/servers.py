@@ -23,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from synckairos import config
+from synckairos.core import keyspace
 from synckairos.core.library import Library
 from synckairos.run import dev, serve
 from synckairos.run.processes import Child, end_all, free_port, listen
@@ -93,7 +94,7 @@ def storage(kind: Kind, **options: str) -> Iterator[Storage]:
         "logfile": str(Path(folder) / "log"),
         "loglevel": "warning",
         "save": "",
-        "notify-keyspace-events": dev.KEYSPACE_EVENTS,
+        "notify-keyspace-events": keyspace.FLAGS,
         **{name.replace("_", "-"): value for name, value in options.items()},
     }
     child = Child(NAMES[kind], [binary(kind), *(part for item in settings.items() for part in _option(item))])

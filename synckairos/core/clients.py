@@ -1,19 +1,128 @@
-"""Clients of redis-py, and what they have in common."""
+"""Clients of redis-py, sync and async: the one place that says how this project connects to Redis.
+
+A URL says how to connect (TLS, user, password, database) also where Sentinels or a cluster say where. All
+clients read RESP2, because the wires do, and never try a command again by themselves: each caller has its own
+rule for that, and two layers would multiply the attempts.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
 import redis.asyncio
+from redis.asyncio.connection import parse_url as parse_url_async
+from redis.asyncio.retry import Retry as RetryAsync
+from redis.asyncio.sentinel import Sentinel as SentinelAsync
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
 from redis.exceptions import RedisError
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from synckairos.config import Address, Settings
 
 CONNECT_S = 1.0
-"""How long a connection may take to be made."""
+"""How long a server may take to accept a connection, and to answer a command."""
 MAX_CLIENT_CONNECTIONS = 64
-"""Connections that redis-py may make to a primary for everything but function calls."""
+"""Connections that an async client may make to its server; function calls need none of them."""
 POOL_WAIT_S = 2.0
 """How long a caller waits for one of those connections."""
 
 TROUBLE = (RedisError, OSError)
 """What redis-py raises when a server cannot be reached or does not do as it is told."""
+
+
+def async_client(
+    settings: Settings, address: Address | None = None, *, timeout_s: float = CONNECT_S
+) -> redis.asyncio.Redis:
+    """A client of the server of `REDIS_URL`, or of the one at `address`, connected to in the same way."""
+    given = parse_url_async(settings.redis_url)
+    options = {**given, **_common(given, timeout_s, RetryAsync(NoBackoff(), 0))}
+    if address is not None:
+        options.update(host=address[0], port=address[1])
+    return redis.asyncio.Redis.from_pool(
+        redis.asyncio.BlockingConnectionPool(
+            max_connections=MAX_CLIENT_CONNECTIONS, timeout=POOL_WAIT_S, **options
+        )
+    )
+
+
+def async_client_by_sentinels(
+    settings: Settings, *, timeout_s: float = CONNECT_S
+) -> tuple[redis.asyncio.Redis, SentinelAsync]:
+    """A client of the primary that the Sentinels name at each new connection; both are to be closed."""
+    assert settings.redis_sentinel_name is not None
+    retry = RetryAsync(NoBackoff(), 0)
+    given = parse_url_async(settings.redis_url)
+    sentinel = SentinelAsync(
+        settings.redis_sentinel_hosts,
+        sentinel_kwargs=_of_a_sentinel(settings.redis_url, timeout_s / 2, retry),
+    )
+    options = {**given, **_common(given, timeout_s, retry)}
+    return sentinel.master_for(
+        settings.redis_sentinel_name, **_of_a_named_primary(settings.redis_url, options)
+    ), sentinel
+
+
+def async_client_of_sentinel(
+    settings: Settings, address: Address, *, timeout_s: float = CONNECT_S
+) -> redis.asyncio.Redis:
+    """A client of one Sentinel."""
+    options = _of_a_sentinel(settings.redis_url, timeout_s, RetryAsync(NoBackoff(), 0))
+    return redis.asyncio.Redis(host=address[0], port=address[1], **options)
+
+
+def sync_client(settings: Settings, url: str | None = None, *, timeout_s: float = CONNECT_S) -> redis.Redis:
+    """A client of the server of `url`; without one, of the sessions' server or the Sentinels' primary.
+
+    What the URL's query says (`?socket_timeout=30`) goes before what is said here.
+    """
+    retry = Retry(NoBackoff(), 0)
+    by_sentinels = url is None and bool(settings.redis_sentinel_hosts)
+    url = url or settings.redis_url
+    given = parse_url(url)
+    options = {**_common(given, timeout_s, retry), **given}
+    if not by_sentinels:
+        return redis.Redis.from_pool(redis.ConnectionPool(**options))
+    assert settings.redis_sentinel_name is not None
+    sentinel = Sentinel(
+        settings.redis_sentinel_hosts, sentinel_kwargs=_of_a_sentinel(url, timeout_s / 2, retry)
+    )
+    client: redis.Redis = sentinel.master_for(
+        settings.redis_sentinel_name, **_of_a_named_primary(url, options)
+    )
+    return client
+
+
+def _common(given: Mapping[str, Any], timeout_s: float, retry: Any) -> dict[str, Any]:
+    """The options of every client, added to those that a URL has `given`."""
+    options = {
+        "protocol": 2,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "retry": retry,
+    }
+    if "path" not in given:  # a Unix socket has no such option
+        options["socket_keepalive"] = True
+    return options
+
+
+def _of_a_sentinel(url: str, timeout_s: float, retry: Any) -> dict[str, Any]:
+    """The options of a client of a Sentinel. User and password of the URL are the primary's and not its."""
+    return {**_common({}, timeout_s, retry), "ssl": _does_tls(url)}
+
+
+def _of_a_named_primary(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a client whose server the Sentinels name."""
+    own = {name: value for name, value in options.items() if name not in ("host", "port", "connection_class")}
+    return {**own, "ssl": _does_tls(url)}
+
+
+def _does_tls(url: str) -> bool:
+    return urlsplit(url).scheme == "rediss"
 
 
 def address(client: redis.asyncio.Redis) -> str:

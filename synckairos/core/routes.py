@@ -8,18 +8,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, Protocol, cast
 
 import redis.asyncio
 import structlog
-from redis.asyncio.connection import AbstractConnection, parse_url
-from redis.asyncio.retry import Retry
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import Sentinel
-from redis.backoff import NoBackoff
 from redis.crc import key_slot
 
 from synckairos.config import Address, Settings
-from synckairos.core.clients import CONNECT_S, MAX_CLIENT_CONNECTIONS, POOL_WAIT_S, TROUBLE
+from synckairos.core.clients import TROUBLE, async_client, async_client_by_sentinels
 from synckairos.core.keys import written
 from synckairos.core.wire import InProcessWire, Wire
 from synckairos.errors import NotReplicated
@@ -259,40 +258,10 @@ async def end_tasks(*tasks: asyncio.Task[Any] | None) -> None:
 
 
 def route_to(settings: Settings) -> Route:
-    """Where Redis is. The URL also says how to connect to what Sentinels or a cluster name."""
-    options: dict[str, Any] = {
-        **parse_url(settings.redis_url),
-        "protocol": 2,  # the wires read RESP2; one protocol everywhere is one thing less to go wrong
-        "socket_timeout": CONNECT_S,
-        "socket_connect_timeout": CONNECT_S,
-        "socket_keepalive": True,
-        # Retrying is this module's work; a second layer would multiply the attempts.
-        "retry": Retry(NoBackoff(), 0),
-    }
-
-    def client(**where: Any) -> redis.asyncio.Redis:
-        return redis.asyncio.Redis.from_pool(
-            redis.asyncio.BlockingConnectionPool(
-                max_connections=MAX_CLIENT_CONNECTIONS, timeout=POOL_WAIT_S, **{**options, **where}
-            )
-        )
-
+    """The way to the Redis that the settings describe. Nothing is sent yet."""
     if settings.redis_cluster_nodes:
-        return Cluster(settings.redis_cluster_nodes, lambda address: client(host=address[0], port=address[1]))
+        return Cluster(settings.redis_cluster_nodes, partial(async_client, settings))
     if settings.redis_sentinel_hosts:
-        assert settings.redis_sentinel_name is not None
-        tls = options.pop("connection_class", None) is redis.asyncio.SSLConnection
-        for name in ("host", "port"):
-            options.pop(name, None)
-        sentinel = Sentinel(
-            settings.redis_sentinel_hosts,
-            sentinel_kwargs={
-                "socket_timeout": CONNECT_S / 2,
-                "socket_connect_timeout": CONNECT_S / 2,
-                "retry": Retry(NoBackoff(), 0),
-                "ssl": tls,
-            },
-        )
-        primary = sentinel.master_for(settings.redis_sentinel_name, ssl=tls, **options)
+        primary, sentinel = async_client_by_sentinels(settings)
         return Single("sentinel", Link(primary), sentinel)
-    return Single("standalone", Link(client()))
+    return Single("standalone", Link(async_client(settings)))

@@ -14,18 +14,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import redis.asyncio
-from redis.asyncio.connection import parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from synckairos.config import Address, Settings
 from synckairos.core import keys, library
+from synckairos.core.clients import async_client, async_client_of_sentinel
+from synckairos.core.keyspace import FLAGS, GONE_EVENTS, missing_flags
 from synckairos.core.library import Library, Standing
 from synckairos.doctor.findings import Area, Finding
 from synckairos.doctor.trouble import CONNECT_S, address_text, decoded, redis_trouble, release
 from synckairos.realtime.server_time import Offset
-from synckairos.realtime.subscriptions import GONE_EVENTS, missing_flags
 
 OLDEST: Mapping[str, tuple[int, int]] = {"Redis": (7, 0), "Valkey": (8, 0)}
 """The oldest release of each server that the service works with."""
@@ -68,22 +66,6 @@ _GRANTS = {
 _SERVER_SETTINGS = ("notify-keyspace-events", "appendonly", "appendfsync", "maxmemory", "maxmemory-policy")
 
 
-def _client(settings: Settings, address: Address | None = None) -> redis.asyncio.Redis:
-    """A client of the server of `REDIS_URL`, or of another one to connect to in the same way."""
-    options: dict[str, Any] = {**parse_url(settings.redis_url), **_OPTIONS}
-    if address is not None:
-        options.update(host=address[0], port=address[1])
-    return redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**options))
-
-
-_OPTIONS: dict[str, Any] = {
-    "protocol": 2,
-    "socket_timeout": CONNECT_S,
-    "socket_connect_timeout": CONNECT_S,
-    "retry": Retry(NoBackoff(), 0),
-}
-
-
 async def redis_servers(settings: Settings) -> list[Finding]:
     """The servers with the sessions, each an area of its own."""
     if settings.redis_cluster_nodes:
@@ -103,8 +85,7 @@ async def _sentinels(settings: Settings) -> list[Finding]:
     named: dict[Address, int] = {}
 
     async def ask(host: Address) -> None:
-        tls = settings.redis_url.startswith("rediss:")
-        client = redis.asyncio.Redis(host=host[0], port=host[1], ssl=tls, **_OPTIONS)
+        client = async_client_of_sentinel(settings, host, timeout_s=CONNECT_S)
         try:
             found = await client.execute_command(
                 "SENTINEL GET-MASTER-ADDR-BY-NAME", settings.redis_sentinel_name
@@ -149,7 +130,7 @@ async def _cluster(settings: Settings) -> list[Finding]:
     maps: list[list[Any]] = []
 
     async def ask(node: Address) -> None:
-        client = _client(settings, node)
+        client = async_client(settings, node, timeout_s=CONNECT_S)
         try:
             found = await client.execute_command("CLUSTER SLOTS")
         except (RedisError, OSError) as error:
@@ -205,7 +186,7 @@ async def _together(*checks: Coroutine[Any, Any, None]) -> None:
 
 async def _server(area: Area, settings: Settings, address: Address | None, where: str) -> None:
     """A server that holds sessions, which has to be a primary."""
-    client = _client(settings, address)
+    client = async_client(settings, address, timeout_s=CONNECT_S)
     try:
         try:
             await client.ping()
@@ -363,8 +344,8 @@ async def _server_settings(
         area.warn(
             "server settings",
             "the server does not show them",
-            "see to it that it has notify-keyspace-events Egxe, appendonly yes, maxmemory-policy noeviction; "
-            "or let the user CONFIG GET",
+            f"see to it that it has notify-keyspace-events {FLAGS}, appendonly yes, maxmemory-policy "
+            "noeviction; or let the user CONFIG GET",
         )
         return
     await _keyspace_events(area, client, found.get("notify-keyspace-events", ""), user)

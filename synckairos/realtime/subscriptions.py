@@ -26,6 +26,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from synckairos.core.connection import Connection
+from synckairos.core.keyspace import GONE_EVENTS, missing_flags
 from synckairos.supervision import Backoff, cancel, supervise, together
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -34,9 +35,6 @@ Handler = Callable[[bytes], None]
 """Gets each message of a channel. Must not block."""
 KeyspaceEvents = Literal["on", "off", "unknown"]
 
-NEEDED_FLAGS = "Egxe"
-"""notify-keyspace-events: key events (E) of del (g), expired (x) and evicted (e)."""
-GONE_EVENTS = ("del", "expired", "evicted")
 CONNECT_TIMEOUT_S = 5.0
 PING_EVERY_S = 5.0
 SILENCE_S = 12.0
@@ -448,10 +446,3 @@ def _text(group: BaseExceptionGroup[BaseException]) -> str:
     """What the first of the errors says."""
     first = group.exceptions[0]
     return _text(first) if isinstance(first, BaseExceptionGroup) else f"{type(first).__name__}: {first}"
-
-
-def missing_flags(flags: str) -> str:
-    """Which of the needed notify-keyspace-events flags are not among these."""
-    if "A" in flags:  # all classes of events
-        flags += "gxe"
-    return "".join(flag for flag in NEEDED_FLAGS if flag not in flags)

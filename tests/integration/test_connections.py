@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import fakeredis
 import pytest
@@ -163,6 +164,13 @@ async def test_over_a_client_without_a_socket() -> None:
 async def test_over_a_client_that_somebody_made(server: Server) -> None:
     async with Connection.over(server.client()) as connection:
         await ask(connection, 1)  # loads the library on the way
+
+
+async def test_a_server_at_a_unix_socket(tmp_path: Path) -> None:
+    socket = tmp_path / "server.sock"
+    with servers.start("valkey", unixsocket=str(socket)):
+        async with await connect(load({"REDIS_URL": f"unix://{socket}"})) as connection:
+            await asyncio.gather(*(ask(connection, number) for number in range(1, 20)))
 
 
 # The library goes missing

@@ -1,0 +1,60 @@
+"""Clients of redis-py: what the URL says, and what is the same for all of them."""
+
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+
+from synckairos.config import load
+from synckairos.core import clients
+
+OURS = {"protocol": 2, "socket_timeout": 1.0, "socket_connect_timeout": 1.0}
+TLS = "rediss://me:secret@host:7000/3?ssl_ca_certs=/ca.pem"
+THEIRS = {"username": "me", "password": "secret", "db": 3, "ssl_ca_certs": "/ca.pem"}
+SENTINELS = {"REDIS_SENTINEL_HOSTS": "a:1,b:2", "REDIS_SENTINEL_NAME": "main"}
+
+
+def options(client: redis.Redis | redis.asyncio.Redis) -> dict[str, Any]:
+    found: dict[str, Any] = client.connection_pool.connection_kwargs
+    assert found["retry"].get_retries() == 0
+    return found
+
+
+def test_one_server() -> None:
+    settings = load({"REDIS_URL": TLS})
+    for client in (clients.async_client(settings), clients.sync_client(settings)):
+        assert options(client).items() >= {**OURS, **THEIRS, "host": "host", "port": 7000}.items()
+        assert "SSLConnection" in client.connection_pool.connection_class.__name__
+    other = clients.async_client(settings, ("other", 1), timeout_s=2.0)
+    assert options(other).items() >= {**THEIRS, "host": "other", "port": 1, "socket_timeout": 2.0}.items()
+
+
+def test_the_primary_that_sentinels_name() -> None:
+    settings = load({"REDIS_URL": TLS, **SENTINELS})
+    client, sentinel = clients.async_client_by_sentinels(settings)
+    for each in (client, clients.sync_client(settings)):
+        assert options(each).items() >= {**OURS, **THEIRS}.items()
+        assert not options(each).keys() & {"host", "port"}
+        assert "SSLConnection" in each.connection_pool.connection_class.__name__
+    one = clients.async_client_of_sentinel(settings, ("a", 1), timeout_s=0.5)
+    for each in (*sentinel.sentinels, one):
+        assert options(each).items() >= {"protocol": 2, "socket_timeout": 0.5}.items()
+        assert "SSLConnection" in each.connection_pool.connection_class.__name__
+        assert not options(each).get("password")
+
+
+def test_a_url_of_its_own_is_not_asked_of_sentinels() -> None:
+    settings = load({**SENTINELS})
+    client = clients.sync_client(settings, "redis://queue:7001/1?socket_timeout=30", timeout_s=5.0)
+    assert (
+        options(client).items()
+        >= {"host": "queue", "port": 7001, "socket_timeout": 30.0, "socket_connect_timeout": 5.0}.items()
+    )
+
+
+@pytest.mark.parametrize("make", [clients.async_client, clients.sync_client])
+def test_a_unix_socket(make: Any) -> None:
+    client = make(load({"REDIS_URL": "unix:///run/redis.sock"}))
+    assert client.connection_pool.make_connection().path == "/run/redis.sock"
+    assert options(client).items() >= OURS.items()
