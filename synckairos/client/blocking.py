@@ -23,12 +23,12 @@ from typing import Any, ParamSpec, Self, TypeVar
 from synckairos.client import changes as asyncio_changes
 from synckairos.client import client as asyncio_client
 from synckairos.client import session as asyncio_session
+from synckairos.client.connection import ConnectionState
 from synckairos.client.errors import ClientClosed, SyncKairosError
 from synckairos.client.face import ClockFace
 from synckairos.client.http import Token
 from synckairos.client.model import Change, Page, State
 from synckairos.client.server_time import MAX_SKEW_MS, ServerTime
-from synckairos.client.session import Connection
 
 __all__ = ["Changes", "Session", "SyncKairos", "SyncKairosError"]
 
@@ -258,7 +258,7 @@ class Session:
         return self._portal.wait(asyncio.wait_for(self._session.ready(), timeout))
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> ConnectionState:
         """How it is connected: `connecting`, `live`, `reconnecting` or `closed`."""
         return self._session.connection
 
@@ -313,7 +313,7 @@ class Session:
         """Have `fn(change)` called for each warning; returns what ends that."""
         return _ending(self._portal, self._portal.call(self._session.on_warning, fn))
 
-    def on_connection(self, fn: Callable[[Connection], object]) -> Unsubscribe:
+    def on_connection(self, fn: Callable[[ConnectionState], object]) -> Unsubscribe:
         """Have `fn(connection)` called whenever `connection` changes; returns what ends that."""
         return _ending(self._portal, self._portal.call(self._session.on_connection, fn))
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Self
+from collections.abc import Awaitable, Callable
+from typing import Self
 
-from synckairos.client.model import Change
-
-if TYPE_CHECKING:
-    from synckairos.client.session import Session
+from synckairos.client.errors import SyncKairosError
+from synckairos.client.model import Change, State
 
 KEPT_CHANGES = 256
 """How many changes wait for one reader. Those that come when as many wait are read from the service's log
@@ -24,15 +23,21 @@ class Changes:
     StorageUnavailable. A session that failed ends it with its `close_reason`.
     """
 
-    def __init__(self, session: Session, since: int | None) -> None:
-        self._session = session
-        state = session.confirmed
+    def __init__(
+        self, state: State | None, since: int | None, read_log: Callable[[int], Awaitable[list[Change]]]
+    ) -> None:
+        """They begin after version `since`, or without it after `state`, the last one that is known.
+
+        read_log: gives the changes after a version from the service
+        """
+        self._read_log = read_log
         self._epoch = None if state is None else state.epoch
         self._version = since if since is not None else 0 if state is None else state.version
         self._waiting: deque[Change] = deque()
         self._more = asyncio.Event()
         self._behind = since is not None
-        self._ended = session.connection == "closed"
+        self._ended = False
+        self._failure: SyncKairosError | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -46,10 +51,10 @@ class Changes:
                 self._epoch, self._version = change.epoch, change.version
                 return change
             if self._behind:
-                await self._read_log()
+                await self._catch_up()
             elif self._ended:
-                if self._session.failure is not None:
-                    raise self._session.failure
+                if self._failure is not None:
+                    raise self._failure
                 raise StopAsyncIteration
             else:
                 self._more.clear()
@@ -65,16 +70,17 @@ class Changes:
         self._waiting.append(change)
         self._more.set()
 
-    def end(self) -> None:
-        """There will be no more."""
+    def end(self, failure: SyncKairosError | None) -> None:
+        """There will be no more. failure: what the iteration raises after the last change."""
         self._ended = True
+        self._failure = failure
         self._more.set()
 
-    async def _read_log(self) -> None:
+    async def _catch_up(self) -> None:
         """Read what did not wait here. What comes from now on waits again; what is in both counts once."""
         self._behind = False
         try:
-            missed = await self._session.events(self._version)
+            missed = await self._read_log(self._version)
         except BaseException:
             self._behind = True
             raise

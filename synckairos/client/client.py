@@ -24,6 +24,7 @@ from synckairos.client.errors import (
 from synckairos.client.http import Http, Token, part
 from synckairos.client.model import Page, State, read_state
 from synckairos.client.server_time import MAX_SKEW_MS, ServerTime
+from synckairos.client.service import Service
 from synckairos.client.session import Session
 
 BURST = 5
@@ -59,12 +60,10 @@ class SyncKairos:
         if scheme not in ("http", "https") or not rest:
             raise ValueError("the URL has to begin with http:// or https://")
         self.url = url.rstrip("/")
-        self.socket_url = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws"
-        self.token = token
-        self.reconnect_attempts = reconnect_attempts
         self.time = time or ServerTime(max_skew_ms)
         """The server's time, as far as it is known."""
         self._http = Http(self.url, token)
+        self._service = Service(self.url, token, reconnect_attempts, self.time, self.request)
         self._sessions: dict[str, Session] = {}
         self._on_error: Callbacks[[SyncKairosError]] = Callbacks()
         self._keeper: asyncio.Task[None] | None = None
@@ -152,7 +151,9 @@ class SyncKairos:
                 "a session id is a UUID", details=[{"field": "session_id", "message": "must be a UUID"}]
             ) from None
         if session_id not in self._sessions:
-            self._sessions[session_id] = Session(self, session_id)
+            self._sessions[session_id] = Session(
+                self._service, session_id, on_greeted=self._greeted, on_closed=self._forget
+            )
             if self._keeper is None:
                 self._keeper = asyncio.get_running_loop().create_task(
                     self._keep_time(), name="synckairos server time"
@@ -168,13 +169,13 @@ class SyncKairos:
         await self._sample_burst()
         return self.time
 
-    def forget(self, session: Session) -> None:
-        """A session was closed."""
+    def _forget(self, session: Session) -> None:
+        """A session was closed: the next call of `session` makes another one."""
         if self._sessions.get(session.id) is session:
             del self._sessions[session.id]
 
-    def connected(self) -> None:
-        """A session has a connection: the time is taken anew."""
+    def _greeted(self) -> None:
+        """The service has accepted a connection: the time is measured anew over it."""
         self._live.set()
         self._burst.set()
 

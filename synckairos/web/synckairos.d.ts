@@ -246,7 +246,7 @@ export type ErrorCode =
   | "RATE_LIMIT_EXCEEDED"
   | "STORAGE_UNAVAILABLE" | "MESSAGE_BROKER_ERROR" | "CIRCUIT_OPEN" | "NOT_REPLICATED" | "NETWORK_TIMEOUT"
   | "INTERNAL_ERROR" | "CONNECTION_LOST" | "UNEXPECTED_ANSWER" | "CLOSED" | "CLOCK_SKEW"
-  | "CLOCK_SKEW_REFUSED";
+  | "CLOCK_SKEW_REFUSED" | "NO_WEBSOCKET";
 
 /** What the service refused, or what went wrong on the way to it. */
 export class SyncKairosError extends Error {
@@ -373,9 +373,11 @@ export interface Options {
   reconnectAttempts?: number;
   /** A device clock that is further off shows no time. Default 3,600,000 (an hour). */
   maxSkewMs?: number;
-  /** For tests and other runtimes. */
+  /** For a runtime without one, as Node.js before version 22; default: the runtime's own. */
   WebSocket?: typeof globalThis.WebSocket;
+  /** Likewise. */
   fetch?: typeof globalThis.fetch;
+  /** For tests. */
   runtime?: Partial<Runtime>;
 }
 
@@ -399,7 +401,10 @@ export interface Runtime {
 export class SyncKairos {
   constructor(options?: Options);
   readonly time: ServerTime;
-  /** The session with this id: the same object until it is closed. Its socket is opened at once. */
+  /**
+   * The session with this id: the same object until it is closed. Its socket is opened at once. Throws
+   * `NO_WEBSOCKET` where there is no WebSocket to use.
+   */
   session(id: string): Session;
   /** The session with this id where it is open. */
   find(id: string): Session | null;

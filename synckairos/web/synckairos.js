@@ -1892,6 +1892,8 @@ export class SyncKairos {
    * @param {string | (() => string | Promise<string>)} [options.token] who is there
    * @param {number} [options.reconnectAttempts] in a row, before a session is given up; Infinity: never
    * @param {number} [options.maxSkewMs] a device clock further off shows no time
+   * @param {Function} [options.WebSocket] default: the runtime's own, which Node.js has from version 22
+   * @param {Function} [options.fetch] default: the runtime's own
    * @param {object} [options.runtime] for tests and other runtimes: what to use in place of WebSocket, fetch,
    *   now (monotonic ms), date, setTimeout, clearTimeout, random, document, window
    */
@@ -1947,6 +1949,11 @@ export class SyncKairos {
     }
     let session = this.#sessions.get(folded);
     if (!session) {
+      if (typeof this.#runtime.WebSocket !== "function") {
+        // Every attempt to connect would fail in the same way, and `ready` would wait for all of them.
+        throw new SyncKairosError("NO_WEBSOCKET", "to follow a session takes a WebSocket, and there is none "
+          + "here: use Node.js 22 or newer, or pass one, as new SyncKairos({ url, WebSocket })");
+      }
       session = new Session(this, this.#runtime, folded);
       this.#sessions.set(folded, session);
       this.time.start(SOCKET_PATIENCE_MS); // the first samples had better go over its socket

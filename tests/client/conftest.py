@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from synckairos.client import session as client_session
+from synckairos.client import connection as client_connection
 from tests.support import servers
 from tests.support.live import Service, service, settings
 from tests.support.proxy import Proxy
@@ -37,4 +37,4 @@ async def network(live: Service) -> AsyncIterator[Proxy]:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attempts to connect again follow each other quickly. Their number stays."""
-    monkeypatch.setattr(client_session, "RECONNECT_AFTER_S", (0.05,))
+    monkeypatch.setattr(client_connection, "RECONNECT_AFTER_S", (0.05,))

@@ -19,7 +19,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from synckairos.client import Session, SyncKairos
-from synckairos.client import session as client_session
+from synckairos.client import commands as client_commands
+from synckairos.client import connection as client_connection
+from synckairos.client import follower as client_follower
 from synckairos.client.errors import (
     ClientClosed,
     ConnectionLost,
@@ -236,7 +238,7 @@ async def test_an_older_state_is_not_shown_and_not_live(monkeypatch: pytest.Monk
     async with broken() as service:
         service.state = state(7)
         async with following(service, 2) as (session, _):
-            monkeypatch.setattr(client_session, "STATE_S", 0.3)
+            monkeypatch.setattr(client_connection, "STATE_S", 0.3)
             service.state = state(6)
             service.answer = lambda _: []
             await service.send("garbage")
@@ -247,7 +249,7 @@ async def test_an_older_state_is_not_shown_and_not_live(monkeypatch: pytest.Monk
 async def test_a_service_that_greets_and_says_nothing_more_is_left_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client_session, "STATE_S", 0.3)
+    monkeypatch.setattr(client_connection, "STATE_S", 0.3)
     async with broken() as service:
         service.greets = False
         async with SyncKairos(f"http://127.0.0.1:{service.port}", reconnect_attempts=2) as client:
@@ -266,7 +268,7 @@ async def test_a_gap_that_is_never_filled_is_not_asked_for_without_end() -> None
         service.state = state(9)
         await service.send(json.dumps(event(9)))
         await eventually(lambda: session.state.version == 9)
-        assert len(service.kinds("RECONNECT")) == client_session.GAP_TRIES
+        assert len(service.kinds("RECONNECT")) == client_follower.GAP_TRIES
         assert [type(error) for error in errors] == [UnexpectedAnswer]
 
 
@@ -274,8 +276,8 @@ async def test_a_gap_that_is_never_filled_is_not_asked_for_without_end() -> None
 async def test_a_command_that_nothing_comes_of_is_taken_back_in_the_end(
     monkeypatch: pytest.MonkeyPatch, *, acknowledged: bool
 ) -> None:
-    monkeypatch.setattr(client_session, "ANSWER_S", 0.2)
-    monkeypatch.setattr(client_session, "CAUGHT_UP_S", 0.1)
+    monkeypatch.setattr(client_commands, "ANSWER_S", 0.2)
+    monkeypatch.setattr(client_commands, "EVENT_S", 0.1)
 
     def answer(message: Json) -> list[Json]:
         if message["type"] == "SWITCH" and acknowledged:
@@ -315,7 +317,7 @@ async def test_a_proxy_that_wants_a_login_is_no_service() -> None:
 async def test_a_moment_to_come_again_that_is_far_away_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client_session, "LONGEST_WAIT_S", 0.1)
+    monkeypatch.setattr(client_connection, "LONGEST_WAIT_S", 0.1)
     async with broken() as service:
         service.refusal = 503, {"Retry-After": "1000000000"}
         async with SyncKairos(f"http://127.0.0.1:{service.port}") as client:
@@ -372,9 +374,9 @@ async def test_a_time_that_is_none_does_not_end_the_measuring() -> None:
     async with broken() as service:
         service.answer = answer
         async with following(service) as (session, _):
-            client = session._client
-            assert client.time.now_ms() is None
-            await eventually(lambda: client.time.now_ms() is not None)
+            time = session._service.time
+            assert time.now_ms() is None
+            await eventually(lambda: time.now_ms() is not None)
             assert answers == []
 
 
@@ -525,7 +527,7 @@ async def test_a_service_elsewhere_is_asked_through_the_proxy_of_the_environment
 
 async def test_a_session_may_be_closed_by_any_of_its_callbacks() -> None:
     def close(session: Session) -> Callable[..., None]:
-        return lambda *_: session._close(None)
+        return lambda *_: session._follower.close(None)
 
     for name, text in (
         ("on_change", json.dumps(event(3))),
@@ -538,13 +540,14 @@ async def test_a_session_may_be_closed_by_any_of_its_callbacks() -> None:
             await eventually(functools.partial(closed, session))
             assert session.close_reason is None
             async with asyncio.timeout(PATIENCE_S):
-                await asyncio.wait([session._task])
+                await asyncio.wait([session._follower.connection._task])
             assert len(service.connections) == 1
 
 
 async def test_a_callback_told_of_the_end_may_follow_the_session_anew() -> None:
-    async with broken() as service, following(service) as (session, _):
-        client = session._client
+    async with broken() as service, SyncKairos(f"http://127.0.0.1:{service.port}") as client:
+        session = client.session(ID)
+        await session.ready()
         again: list[Session] = []
         session.on_connection(lambda said: again.append(client.session(ID)) if said == "closed" else None)
         await session.close()
@@ -575,14 +578,14 @@ async def test_two_hundred_sessions_share_one_client_and_its_end() -> None:
 async def test_pauses_before_attempts_grow_to_thirty_seconds_and_are_cut_by_chance(
     monkeypatch: pytest.MonkeyPatch, attempts: float, chance: float, share: float
 ) -> None:
-    monkeypatch.setattr(client_session, "RECONNECT_AFTER_S", PAUSES_S)
+    monkeypatch.setattr(client_connection, "RECONNECT_AFTER_S", PAUSES_S)
     monkeypatch.setattr(random, "random", lambda: chance)
     pauses: list[float] = []
     at_once = asyncio.sleep
     expected = 25 if math.isinf(attempts) else attempts
 
     async def sleep(seconds: float) -> None:
-        if asyncio.current_task() is not session._task:
+        if asyncio.current_task() is not session._follower.connection._task:
             return await at_once(seconds)
         if len(pauses) == expected:  # for ever: long enough to see that
             await asyncio.Event().wait()
@@ -609,7 +612,7 @@ async def test_pauses_before_attempts_grow_to_thirty_seconds_and_are_cut_by_chan
         monkeypatch.undo()
 
 
-PAUSES_S = client_session.RECONNECT_AFTER_S
+PAUSES_S = client_connection.RECONNECT_AFTER_S
 """As they are, before a test makes them shorter."""
 
 

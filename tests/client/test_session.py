@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from synckairos.client import Change, Session, State, SyncKairos
-from synckairos.client import session as client_session
+from synckairos.client import connection as client_connection
+from synckairos.client import service as client_service
 from synckairos.client.changes import KEPT_CHANGES
 from synckairos.client.errors import (
     ClientClosed,
@@ -117,7 +118,7 @@ async def is_right(session: Session, live: Service) -> bool:
 async def test_a_running_clock_goes_by_the_servers_time(live: Service) -> None:
     session_id = await game(live.sessions, seconds=600, increment_ms=2000)
     async with following(live.port, session_id) as session, SyncKairos("http://127.0.0.1") as other:
-        client = session._client
+        client = client_of(session)
         await eventually(lambda: client.time.now_ms() is not None)
         before = json.loads((await live.sessions.get(session_id)).raw)
         left = session.remaining()
@@ -216,8 +217,9 @@ async def test_what_the_status_does_not_allow_is_refused_over_both_ways(live: Se
             assert refused.value.retryable is False
 
 
-def client_of(session: Session) -> SyncKairos:
-    return session._client
+def client_of(session: Session) -> client_service.Service:
+    """What the session shares with its client: its time, and calls over HTTP."""
+    return session._service
 
 
 async def test_warnings_and_expiries_are_told(live: Service) -> None:
@@ -424,15 +426,16 @@ async def test_an_event_that_was_lost_is_asked_for(live: Service, monkeypatch: p
     session_id = await game(live.sessions)
     async with following(live.port, session_id) as session:
         changes = session.changes()
-        heard = session._take
+        connection = session._follower.connection
+        heard = connection._receive
 
-        def deaf(message: dict[str, Any], arrived: float) -> None:
+        def deaf(message: dict[str, Any]) -> None:
             if message.get("version") != 3 or message["type"] == "ACK" or session.state.version == 4:
-                heard(message, arrived)
+                heard(message)
             else:
-                monkeypatch.setattr(session, "_take", heard)
+                monkeypatch.setattr(connection, "_receive", heard)
 
-        monkeypatch.setattr(session, "_take", deaf)
+        monkeypatch.setattr(connection, "_receive", deaf)
         await rally(live, session_id, 3)
         assert [change.version for change in await take(changes, 3)] == [3, 4, 5]
 
@@ -442,15 +445,16 @@ async def test_a_change_whose_event_is_lost_is_shown_all_the_same(
 ) -> None:
     session_id = await game(live.sessions)
     async with following(live.port, session_id) as session:
-        heard = session._take
+        connection = session._follower.connection
+        heard = connection._receive
 
-        def deaf(message: dict[str, Any], arrived: float) -> None:
+        def deaf(message: dict[str, Any]) -> None:
             if message["type"] == "STATE_UPDATE":
-                monkeypatch.setattr(session, "_take", heard)
+                monkeypatch.setattr(connection, "_receive", heard)
             else:
-                heard(message, arrived)
+                heard(message)
 
-        monkeypatch.setattr(session, "_take", deaf)
+        monkeypatch.setattr(connection, "_receive", deaf)
         assert await session.switch() == 3
         assert session.state.version == 3
 
@@ -485,7 +489,7 @@ async def test_a_connection_that_went_silent_is_replaced(
     session_id = await game(live.sessions)
     async with following(network.port, session_id) as session:
         network.silent = True
-        monkeypatch.setattr(client_session, "ANSWER_S", 1.0)
+        monkeypatch.setattr(client_connection, "ANSWER_S", 1.0)
         switching = asyncio.create_task(session.switch())
         await eventually(lambda: session.connection == "reconnecting")
         network.silent = False
@@ -675,11 +679,12 @@ async def test_after_sleep_a_connection_that_is_gone_is_replaced_soon(
     async with following(network.port, session_id) as session:
         said: list[str] = []
         session.on_connection(said.append)
-        heard_ms = session._heard_ms
+        connection = session._follower.connection
+        heard_ms = connection.heard_ms
         session.wake()
-        await eventually(lambda: session._heard_ms > heard_ms)
+        await eventually(lambda: connection.heard_ms > heard_ms)
         network.silent = True
-        monkeypatch.setattr(client_session, "AWAKE_S", 0.2)
+        monkeypatch.setattr(client_connection, "AWAKE_S", 0.2)
         time = client_of(session).time
         monkeypatch.setattr(time, "_wall", lambda: 1_000_000.0)
         await eventually(lambda: said == ["reconnecting"])

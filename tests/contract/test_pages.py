@@ -91,7 +91,15 @@ async def test_a_copy_that_is_still_good_is_not_sent_again(api: httpx.AsyncClien
 
 @pytest.mark.parametrize(
     "address",
-    ["/console/none.js", "/console/../pages.py", "/console/%2e%2e/x.js", "/console/a/b.js", "/other.js"],
+    [
+        "/console/none.js",
+        "/console/../pages.py",
+        "/console/%2e%2e/x.js",
+        "/console/a/b.js",
+        "/console/a/b/c.js",
+        "/console/list/none.js",
+        "/other.js",
+    ],
 )
 async def test_what_is_not_there_is_said_as_everywhere(api: httpx.AsyncClient, address: str) -> None:
     reply = await api.get(address)

@@ -1,7 +1,7 @@
 // A session and its socket, in a world of tests/web/world.mjs.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { adopt } from "../../synckairos/web/synckairos.js";
+import { adopt, SyncKairos } from "../../synckairos/web/synckairos.js";
 import { ANNA, BEN, game, ID, World } from "./world.mjs";
 
 /** A world with a live session. */
@@ -17,6 +17,26 @@ async function playing(options = {}, prepare = () => {}) {
 const code = (expected) => (error) => error.name === "SyncKairosError" && error.code === expected;
 
 // Connecting
+
+test("runtime without a WebSocket is told what is needed, and calls over HTTP work there", async () => {
+  const world = new World();
+  const passed = world.WebSocket;
+  world.WebSocket = undefined;
+  const client = world.client();
+  assert.throws(() => client.session(ID), (error) => code("NO_WEBSOCKET")(error)
+    && error.message.includes("Node.js 22") && error.message.includes("new SyncKairos({ url, WebSocket })"));
+  assert.equal(client.find(ID), null);
+  const answer = client.request("GET", "/v1/time");
+  await world.pass(100);
+  assert.ok((await answer).receive_ms > 0);
+  client.close();
+  assert.equal(world.waiting, 0);
+  const other = new SyncKairos({ url: "http://clock.test/", WebSocket: passed });
+  const { ready } = other.session(ID);
+  await world.pass(100);
+  assert.equal((await ready).session_id, ID, "one that is passed is used");
+  other.close();
+});
 
 test("session becomes live with its first state", async () => {
   const world = new World();

@@ -65,7 +65,7 @@ def _read(file: Traversable, headers: dict[str, str]) -> _File:
 
 
 def _read_all() -> tuple[dict[str, _File], dict[str, _File]]:
-    """The client's modules and the console's files, by name; those in folders with their path."""
+    """The client's modules by name, and the console's files by their path in `web/console`."""
     web = resources.files("synckairos") / "web"
     anywhere = {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}
     modules = {name: _read(web / name, anywhere) for name in MODULES}
@@ -104,14 +104,14 @@ def _serves(name: str, file: _File) -> Handler:
     return handler
 
 
-async def get_console_file(request: ApiRequest, file: str) -> Reply:
-    """A file of the console."""
-    return _answer(request, _CONSOLE.get(file))
+async def get_console_file(request: ApiRequest, page: str, file: str) -> Reply:
+    """A file of the console: of a page, or shared by both."""
+    return _answer(request, _CONSOLE.get(f"{page}/{file}"))
 
 
-async def get_console_folder_file(request: ApiRequest, folder: str, file: str) -> Reply:
-    """A file in a folder of the console."""
-    return _answer(request, _CONSOLE.get(f"{folder}/{file}"))
+async def get_console_folder_file(request: ApiRequest, page: str, folder: str, file: str) -> Reply:
+    """A file in a folder of a page."""
+    return _answer(request, _CONSOLE.get(f"{page}/{folder}/{file}"))
 
 
 def _leads_here(url: str, host: str) -> bool:
@@ -146,11 +146,19 @@ async def get_qr(request: ApiRequest) -> Reply:
 
 
 PAGES: tuple[Route, ...] = (
-    Route("GET", "/", _serves("console", _CONSOLE["index.html"]), "The console", "pages"),
-    Route("GET", "/s/{session_id}", _serves("session_page", _CONSOLE["session.html"]), "A session", "pages"),
-    Route("GET", "/console/{file}", get_console_file, "A file of the console", "pages"),
-    Route("GET", "/console/{folder}/{file}", get_console_folder_file, "A file of the console", "pages"),
-    Route("GET", "/favicon.ico", _serves("icon", _CONSOLE["icon.svg"]), "The icon", "pages"),
+    Route("GET", "/", _serves("console", _CONSOLE["list/index.html"]), "The console", "pages"),
+    Route(
+        "GET",
+        "/s/{session_id}",
+        _serves("session_page", _CONSOLE["session/session.html"]),
+        "A session",
+        "pages",
+    ),
+    Route("GET", "/console/{page}/{file}", get_console_file, "A file of the console", "pages"),
+    Route(
+        "GET", "/console/{page}/{folder}/{file}", get_console_folder_file, "A file of the console", "pages"
+    ),
+    Route("GET", "/favicon.ico", _serves("icon", _CONSOLE["shared/icon.svg"]), "The icon", "pages"),
     Route("GET", "/qr.svg", get_qr, "A QR code", "pages"),
     *(
         Route("GET", f"/{name}", _serves(name.replace(".", "_"), file), "The JavaScript client", "pages")

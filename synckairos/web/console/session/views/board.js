@@ -1,8 +1,8 @@
 // The board: everybody at once, up to a thousand. Tiles are made once; after that only what changed is
 // touched, and between changes nothing but the running clock.
 
-import { h, setText } from "../ui.js";
-import { formatClock } from "../time.js";
+import { h, setText } from "../../shared/ui.js";
+import { formatClock } from "../../shared/time.js";
 import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
 import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";

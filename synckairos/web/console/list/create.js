@@ -3,12 +3,12 @@
 
 import { castPart } from "./cast.js";
 import { Unreadable, clear, focusWrong, place, textField } from "./fields.js";
-import { MODES } from "./names.js";
+import { MODES } from "../shared/names.js";
 import { defaultNames } from "./presets.js";
-import { remember } from "./recent.js";
+import { remember } from "../shared/recent.js";
 import { settingsPart } from "./settings.js";
 import { timePart } from "./timing.js";
-import { askForToken, button, copy, errorText, fill, h, note, setText, toast } from "./ui.js";
+import { askForToken, button, copy, errorText, fill, h, note, setText, toast } from "../shared/ui.js";
 
 /** What each mode is for, below its name. */
 const MODE_HINTS = {

@@ -1,10 +1,10 @@
 // The page of one session. It knows the session, its people and its view, and draws nothing itself: a view of
 // views/ does, once for each change of the state, and once a frame while something runs and the page is seen.
 
-import { createClient, fill, h, note, showError, toast } from "./ui.js";
-import { titleOf, viewOf } from "./names.js";
-import { UUID, forget, remember } from "./recent.js";
-import { formatClock } from "./time.js";
+import { createClient, fill, h, note, showError, toast } from "../shared/ui.js";
+import { titleOf, viewOf } from "../shared/names.js";
+import { UUID, forget, remember } from "../shared/recent.js";
+import { formatClock } from "../shared/time.js";
 import { Actions } from "./actions.js";
 import { openHistory } from "./history.js";
 import { openHelp } from "./menu.js";

@@ -1,6 +1,6 @@
 // Who takes part in a session, prepared for drawing: order, names, colours, and who is next.
 
-import { nameGiven } from "./names.js";
+import { nameGiven } from "../shared/names.js";
 
 /** How many colours tell owners of clocks apart; the same as on the timeline. */
 const HUES = 8;

@@ -1,7 +1,7 @@
 // The part of the form that says who takes part: a list of names, in teams where teams own the clocks.
 
 import { readDuration, textField } from "./fields.js";
-import { button, fill, h, newUuid, setText } from "./ui.js";
+import { button, fill, h, newUuid, setText } from "../shared/ui.js";
 
 const MOST_PARTICIPANTS = 1000;
 

@@ -1,6 +1,6 @@
 // What happened in a session, read from its events: the cycles with their lengths, and a line for each event.
 
-import { formatClock, formatDuration } from "./time.js";
+import { formatClock, formatDuration } from "../shared/time.js";
 
 /** How many of the newest events the service keeps at least, also where nothing is archived. */
 const KEPT = 128;

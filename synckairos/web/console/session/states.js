@@ -1,6 +1,6 @@
 // The page without clocks: what is the matter, and what to do.
 
-import { button, fill, h, icon, schemeSwitch } from "./ui.js";
+import { button, fill, h, icon, schemeSwitch } from "../shared/ui.js";
 
 /**
  * @typedef {object} PageState
@@ -79,7 +79,7 @@ export const refused = (why) => ({
  */
 export function showState(top, stage, { sign, title, text = "", actions = [] }) {
   if (!top.hasChildNodes()) {
-    const mark = h("img", { src: "/console/icon.svg", alt: "", width: "28", height: "28" });
+    const mark = h("img", { src: "/console/shared/icon.svg", alt: "", width: "28", height: "28" });
     const brand = h("a", { class: "brand", href: "/" }, mark, h("span", {}, "SyncKairos"));
     fill(top, h("header", { class: "bar" }, brand, h("span", { class: "grow" }), schemeSwitch()));
   }

@@ -1,8 +1,8 @@
 // Fields of a form: label, control, what it means and what is wrong with it, tied together for screen readers.
 // A field knows the dotted path of what it says in a session's config, so that a refusal finds its way to it.
 
-import { h, newId, setText } from "./ui.js";
-import { formatDuration, parseDuration } from "./time.js";
+import { h, newId, setText } from "../shared/ui.js";
+import { formatDuration, parseDuration } from "../shared/time.js";
 
 /** What a person reads in place of a sentence that speaks of milliseconds and of modes by their names. */
 function inWords(path, given) {

@@ -11,10 +11,10 @@ import {
   askForToken,
   setText,
   toast,
-} from "./ui.js";
-import { STATUSES } from "./names.js";
+} from "../shared/ui.js";
+import { STATUSES } from "../shared/names.js";
 import { canAdjust, hasNext, isOver, ownClocks } from "./rules.js";
-import { formatClock, formatDuration, parseDuration } from "./time.js";
+import { formatClock, formatDuration, parseDuration } from "../shared/time.js";
 
 /** Two presses of a key within this time are one. */
 const BOUNCE_MS = 250;

@@ -4,11 +4,11 @@
 
 import { clockLabel } from "./controls.js";
 import { segments } from "./fields.js";
-import { STATUSES, titleOf } from "./names.js";
-import { forget, recent } from "./recent.js";
+import { STATUSES, titleOf } from "../shared/names.js";
+import { forget, recent } from "../shared/recent.js";
 import { summaryOf } from "./summary.js";
-import { clockParts, spokenDuration } from "./time.js";
-import { button, errorText, fill, h, note, setText, shareDialog, statusPill, tokenForm } from "./ui.js";
+import { clockParts, spokenDuration } from "../shared/time.js";
+import { button, errorText, fill, h, note, setText, shareDialog, statusPill, tokenForm } from "../shared/ui.js";
 
 const PAGE = 24;
 /** As many as the service gives in one answer. */

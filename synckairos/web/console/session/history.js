@@ -1,8 +1,8 @@
 // The history of a session: who used how much, and every event, newest first.
 
-import { h, fill, note, openDialog, errorText } from "./ui.js";
-import { formatClock } from "./time.js";
-import { storedToken } from "./token.js";
+import { h, fill, note, openDialog, errorText } from "../shared/ui.js";
+import { formatClock } from "../shared/time.js";
+import { storedToken } from "../shared/token.js";
 
 /** Lines that are drawn at once; a button shows as many more. */
 const PAGE = 100;

@@ -1,6 +1,6 @@
 // What a clock face shows, whatever its time control: one number, a line below it, and how serious it is.
 
-import { clockParts, formatClock, formatDuration, spokenDuration } from "./time.js";
+import { clockParts, formatClock, formatDuration, spokenDuration } from "../shared/time.js";
 import { entryOf } from "./people.js";
 
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;

@@ -1,6 +1,6 @@
 // How a session ended.
 
-import { STATUSES } from "./names.js";
+import { STATUSES } from "../shared/names.js";
 import { ownClocks } from "./rules.js";
 
 /**

@@ -2,8 +2,8 @@
 // it says of the running clock is enough: what is left of everything, as of the server's time then.
 
 import { readControl } from "./controls.js";
-import { nameGiven } from "./names.js";
-import { ago, formatDuration } from "./time.js";
+import { nameGiven } from "../shared/names.js";
+import { ago, formatDuration } from "../shared/time.js";
 
 const LIVE = new Set(["running", "paused"]);
 /** Without warnings of its own a clock is short of time here, and very short there. */

@@ -66,7 +66,7 @@ export function pageBar(...children) {
       h(
         "a",
         { class: "brand", href: "/" },
-        h("img", { src: "/console/icon.svg", alt: "", width: "28", height: "28" }),
+        h("img", { src: "/console/shared/icon.svg", alt: "", width: "28", height: "28" }),
         h("span", {}, "SyncKairos"),
       ),
     );

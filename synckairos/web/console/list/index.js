@@ -5,7 +5,7 @@ import { faceOfConfig } from "./controls.js";
 import { createForm } from "./create.js";
 import { sessionList } from "./list.js";
 import { grouped } from "./presets.js";
-import { formatClock } from "./time.js";
+import { formatClock } from "../shared/time.js";
 import {
   button,
   connectionIndicator,
@@ -18,7 +18,7 @@ import {
   pageBar,
   shareDialog,
   tokenForm,
-} from "./ui.js";
+} from "../shared/ui.js";
 
 const client = createClient();
 const indicator = connectionIndicator(client);

@@ -2,8 +2,8 @@
 // shown.
 
 import { checkField, durationField, durationsField, selectField, textField } from "./fields.js";
-import { OWNERS, VIEWS } from "./names.js";
-import { fill, h } from "./ui.js";
+import { OWNERS, VIEWS } from "../shared/names.js";
+import { fill, h } from "../shared/ui.js";
 
 /**
  * The fields that most sessions leave as they are.

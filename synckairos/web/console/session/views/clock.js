@@ -1,7 +1,7 @@
 // The chess clock: a half for each owner of a clock, pressed to end the turn.
 
-import { h, setText } from "../ui.js";
-import { icon } from "../icons.js";
+import { h, setText } from "../../shared/ui.js";
+import { icon } from "../../shared/icons.js";
 import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
 import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";

@@ -3,9 +3,9 @@
 
 import { EXAMPLES, explainControl, readControl } from "./controls.js";
 import { Unreadable, checkField, durationField, segments, textField } from "./fields.js";
-import { OWNERS } from "./names.js";
-import { formatDuration } from "./time.js";
-import { h, setText } from "./ui.js";
+import { OWNERS } from "../shared/names.js";
+import { formatDuration } from "../shared/time.js";
+import { h, setText } from "../shared/ui.js";
 
 /**
  * The fields that say which time there is, and how it is spent.

@@ -1,8 +1,8 @@
 // The wall screen: one huge number, whose turn it is, how much is gone, and who is next.
 
-import { h, setText } from "../ui.js";
-import { icon } from "../icons.js";
-import { formatClock } from "../time.js";
+import { h, setText } from "../../shared/ui.js";
+import { icon } from "../../shared/icons.js";
+import { formatClock } from "../../shared/time.js";
 import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
 import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";

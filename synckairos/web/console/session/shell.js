@@ -1,7 +1,7 @@
 // What is around the view: the bar above it and the controls below; on a phone's game clock they are between
 // the halves.
 
-import { button, connectionIndicator, fill, h, icon, schemeSwitch, setText, statusPill } from "./ui.js";
+import { button, connectionIndicator, fill, h, icon, schemeSwitch, setText, statusPill } from "../shared/ui.js";
 import { canAdjust, hasNext, isOver } from "./rules.js";
 import { openHistory } from "./history.js";
 import { openMenu, share, viewChoices } from "./menu.js";
@@ -60,7 +60,7 @@ export class Shell {
     this.full = button("Full screen", { icon: "full", square: true, class: "quiet", onclick: full });
     this.full.hidden = !Screen.possible;
     this.slot = h("span", { class: "connection-slot" }, this.indicator);
-    const mark = h("img", { src: "/console/icon.svg", alt: "", width: "28", height: "28" });
+    const mark = h("img", { src: "/console/shared/icon.svg", alt: "", width: "28", height: "28" });
     const wide = (element) => h("span", { class: "wide-only" }, element);
     const views = { class: "segments view-choice", role: "radiogroup", "aria-label": "View" };
     fill(

@@ -1,7 +1,7 @@
 // The menu of a session's page: everything that can be done, the views, links for players, the keys.
 
-import { button, h, icon, openDialog, schemeSwitch, shareDialog } from "./ui.js";
-import { VIEWS } from "./names.js";
+import { button, h, icon, openDialog, schemeSwitch, shareDialog } from "../shared/ui.js";
+import { VIEWS } from "../shared/names.js";
 import { canAdjust, hasNext, isOver } from "./rules.js";
 import { openHistory } from "./history.js";
 import { Screen } from "./screen.js";

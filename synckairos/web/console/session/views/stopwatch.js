@@ -1,7 +1,7 @@
 // The stopwatch: time that has passed, with a lap for every cycle.
 
-import { h, fill, setText } from "../ui.js";
-import { formatClock, spokenDuration } from "../time.js";
+import { h, fill, setText } from "../../shared/ui.js";
+import { formatClock, spokenDuration } from "../../shared/time.js";
 import { Digits } from "../face.js";
 import { isOver } from "../rules.js";
 

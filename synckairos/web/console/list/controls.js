@@ -1,7 +1,7 @@
 // What a time control means, in words. Texts are read here only to explain them while they are typed: whether
 // one can be used, the service says. How it reads them: "Time controls as text" in lua/README.md.
 
-import { formatDuration } from "./time.js";
+import { formatDuration } from "../shared/time.js";
 
 const MINUTE = 60_000;
 const SECOND = 1000;

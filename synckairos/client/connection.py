@@ -1,0 +1,318 @@
+"""The WebSocket of one session: it is opened, kept alive, and opened again when it breaks.
+
+A connection knows how messages travel and what a closed socket means. What is in a message is for the
+session to say, but for `PONG` and `CONNECTED`, which are about the connection itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Literal
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+
+from synckairos.client.callbacks import logger
+from synckairos.client.errors import (
+    ConnectionLost,
+    RateLimitExceeded,
+    SessionNotFound,
+    SyncKairosError,
+    Unauthenticated,
+    UnexpectedAnswer,
+)
+from synckairos.client.http import failure, is_loopback, part, token_of
+from synckairos.client.model import Json
+from synckairos.client.service import Service
+
+ConnectionState = Literal["connecting", "live", "reconnecting", "closed"]
+
+RECONNECT_AFTER_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Pauses before the attempts to connect again; the last one for all that follow."""
+ANSWER_S = 5.0
+"""How long the service may take to answer a message before the connection counts as broken."""
+AWAKE_S = 3.0
+"""The same after the machine slept."""
+KEEPALIVE_S = 10.0
+"""How often a quiet connection is asked whether it is still there, and how long it may take to say so."""
+CONNECT_S = 10.0
+"""How long a handshake may take."""
+STATE_S = 10.0
+"""How long after the handshake the state may take."""
+LONGEST_WAIT_S = 60.0
+"""A connection is tried again after so long at the latest, whatever `Retry-After` says."""
+MAX_MESSAGE = 16 * 2**20
+"""The largest message that is read (bytes)."""
+SUBPROTOCOL = "synckairos.v1"
+NO_SUCH_SESSION = 4404
+"""The service's close code for a session that does not exist."""
+POLICY_VIOLATION = 1008
+"""The service's close code for a refused token or, after the greeting, for too many messages."""
+
+
+class Connection:
+    """The connection of one session to the service. It starts to connect when it is made.
+
+    on_message: called with each message. If it raises, the message was not understood: the socket is
+        replaced, and `needs_whole_state` is set.
+    on_state: called with each new `state`
+    on_disconnect: called when a socket has ended: what was asked for over it will not be answered
+    on_error: called with what went wrong and may pass
+    on_failure: called with the reason for which there is no further attempt; it has to call `close`
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        session_id: str,
+        *,
+        on_message: Callable[[Json], None],
+        on_state: Callable[[ConnectionState], None],
+        on_disconnect: Callable[[], None],
+        on_error: Callable[[SyncKairosError], None],
+        on_failure: Callable[[SyncKairosError], None],
+    ) -> None:
+        self.state: ConnectionState = "connecting"
+        """`live` means that the session's state is up to date, not only that there is a socket."""
+        self.heard_ms = 0.0
+        """The local time at which the last message came."""
+        self._service = service
+        self._session_id = session_id
+        self._on_message = on_message
+        self._on_state = on_state
+        self._on_disconnect = on_disconnect
+        self._on_error = on_error
+        self._on_failure = on_failure
+        self._socket: ClientConnection | None = None
+        self._outgoing: asyncio.Queue[str] = asyncio.Queue()
+        self._pings: dict[float, asyncio.Future[Json]] = {}
+        self._deadline: asyncio.TimerHandle | None = None
+        """When the socket is given up, unless `set_live` is called before."""
+        self._attempts = 0
+        """Attempts to connect again in a row."""
+        self._garbled = 0
+        """Sockets in a row that ended for a message that was not understood."""
+        self._greeted = False
+        """Whether the service accepted the token: it says `CONNECTED` then."""
+        self._has_been_live = False
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._run(), name=f"synckairos session {session_id}")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether there is a socket, and the session's state is up to date."""
+        return self.state == "live"
+
+    @property
+    def needs_whole_state(self) -> bool:
+        """Whether the last socket ended for a message that was not understood."""
+        return self._garbled > 0
+
+    def send(self, message: Json) -> None:
+        """Send a message after those before it. Without a socket it is dropped."""
+        if self._socket is not None:
+            self._outgoing.put_nowait(msgspec.json.encode({"v": 1, **message}).decode())
+
+    def set_live(self) -> bool:
+        """The session's state is up to date. Returns whether it was not before."""
+        self._cancel_deadline()
+        if self.state == "live":
+            return False
+        self._attempts = self._garbled
+        self._has_been_live = True
+        self._set_state("live")
+        return True
+
+    def require_live(self, seconds: float) -> None:
+        """Give the socket up unless `set_live` is called within so many seconds."""
+        self._cancel_deadline()
+        self._deadline = self._loop.call_later(seconds, self.abort)
+
+    def abort(self) -> None:
+        """Give the socket up: the next one takes its place."""
+        if self._socket is not None:
+            self._socket.transport.abort()
+
+    def close(self) -> None:
+        """Make no further attempt. `stop` also waits for the end."""
+        self._set_state("closed")
+
+    async def stop(self) -> None:
+        """Close the socket, and wait until nothing runs any more."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def ping(self) -> tuple[float, float, float, float]:
+        """Ask for the server's time: t1 to t4 (ms). Raises ConnectionLost when there is no answer."""
+        if self.state != "live":
+            raise ConnectionLost
+        t1 = self._service.time.monotonic_ms()
+        answer: asyncio.Future[Json] = self._loop.create_future()
+        self._pings[t1] = answer
+        self.send({"type": "PING", "t1": t1})
+        try:
+            await asyncio.wait([answer], timeout=ANSWER_S)
+        finally:
+            self._pings.pop(t1, None)
+        if not answer.done():
+            self.abort()
+            raise ConnectionLost
+        if answer.cancelled():
+            raise ConnectionLost
+        pong = answer.result()
+        return t1, pong["t2"], pong["t3"], pong["t4"]
+
+    def check_after_sleep(self) -> None:
+        """The machine slept: give the socket up if it does not answer within `AWAKE_S`."""
+        socket, sent = self._socket, self._service.time.monotonic_ms()
+
+        def look() -> None:
+            if self._socket is socket and self.heard_ms < sent:
+                self.abort()
+
+        if self.state == "live":
+            self.send({"type": "PING", "t1": sent})
+            self._loop.call_later(AWAKE_S, look)
+
+    def _set_state(self, state: ConnectionState) -> None:
+        if self.state not in (state, "closed"):
+            self.state = state
+            self._on_state(state)
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    async def _run(self) -> None:
+        """Connect, listen, and connect again, until there is a reason not to."""
+        try:
+            while True:
+                wait = await self._connect_once()
+                if self.state == "closed":
+                    return
+                attempts = self._attempts
+                if attempts >= self._service.reconnect_attempts:
+                    self._on_failure(
+                        ConnectionLost(f"the service could not be reached {attempts + 1} times in a row")
+                    )
+                    return
+                pause = RECONNECT_AFTER_S[min(attempts, len(RECONNECT_AFTER_S) - 1)]
+                self._attempts += 1
+                await asyncio.sleep(max(pause * (1 - random.random() / 2), wait))
+        except Exception as error:  # noqa: BLE001 - otherwise a bug would end the task without a word
+            logger.exception("following a session failed")
+            self._on_failure(UnexpectedAnswer(f"the client failed: {error!r}"))
+
+    async def _connect_once(self) -> float:
+        """One socket, from its handshake to its end. Returns how long to wait at least (seconds)."""
+        self._greeted = False
+        try:
+            token = await token_of(self._service.token)
+        except Exception as error:  # noqa: BLE001 - a token function may raise anything
+            lost = ConnectionLost(f"no token could be had: {error!r}")
+            lost.__cause__ = error
+            self._on_error(error if isinstance(error, SyncKairosError) else lost)
+            return 0.0
+        try:
+            async with connect(
+                f"{self._service.socket_url}?session_id={part(self._session_id)}",
+                additional_headers={} if token is None else {"Authorization": f"Bearer {token}"},
+                subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]  # plain text by another name
+                max_size=MAX_MESSAGE,
+                open_timeout=CONNECT_S,
+                close_timeout=1.0,
+                ping_interval=KEEPALIVE_S,
+                ping_timeout=KEEPALIVE_S,
+                proxy=None if is_loopback(self._service.url) else True,
+            ) as socket:
+                self._socket = socket
+                self.require_live(STATE_S)
+                writer = self._loop.create_task(self._write(socket), name=f"{self._task.get_name()}, writing")
+                try:
+                    await self._listen(socket)
+                    self._judge_close(socket.close_code, socket.close_reason or "")
+                finally:
+                    self._reset()
+                    writer.cancel()
+                    await asyncio.wait([writer])
+        except InvalidStatus as error:
+            return self._judge_refusal(error)
+        except InvalidURI as error:
+            self._on_failure(UnexpectedAnswer(f"this is no address of a service: {error}"))
+        except (OSError, WebSocketException, EOFError) as error:  # TimeoutError is an OSError
+            self._on_error(ConnectionLost(f"the service cannot be reached: {error!r}"))
+        return 0.0
+
+    async def _listen(self, socket: ClientConnection) -> None:
+        while self.state != "closed":
+            try:
+                text = await socket.recv(decode=False)
+            except ConnectionClosed:
+                self._garbled = 0
+                return
+            self.heard_ms = self._service.time.monotonic_ms()
+            try:
+                self._receive(msgspec.json.decode(text))
+            except Exception as error:  # noqa: BLE001 - the service may send anything
+                # What is shown may be wrong by now. The next socket begins with the whole state.
+                self._garbled += 1
+                self._on_error(UnexpectedAnswer(f"a message that is not understood: {error!r}"))
+                self.abort()
+                return
+
+    def _receive(self, message: Json) -> None:
+        kind = message["type"]
+        if kind == "PONG":
+            ping = self._pings.pop(message["t1"], None)
+            if ping is not None and not ping.done():
+                ping.set_result({**message, "t4": self.heard_ms})
+            return
+        if kind == "CONNECTED":
+            self._greeted = True
+        self._on_message(message)
+
+    async def _write(self, socket: ClientConnection) -> None:
+        """Send the waiting messages in their order."""
+        with suppress(ConnectionClosed):
+            while True:
+                await socket.send(await self._outgoing.get())
+
+    def _reset(self) -> None:
+        """The socket has ended: messages and pings that were on their way are given up."""
+        self._set_state("reconnecting" if self._has_been_live else "connecting")
+        self._socket = None
+        self._outgoing = asyncio.Queue()
+        self._cancel_deadline()
+        for ping in self._pings.values():
+            ping.cancel()
+        self._pings.clear()
+        self._on_disconnect()
+
+    def _judge_close(self, code: int | None, reason: str) -> None:
+        """Fail where the close code says that another attempt is of no use."""
+        if self.state == "closed":
+            return
+        if code == NO_SUCH_SESSION:
+            self._on_failure(SessionNotFound(reason or None))
+        elif code == POLICY_VIOLATION:
+            kind = RateLimitExceeded if self._greeted else Unauthenticated
+            self._on_failure(kind(reason or None))
+
+    def _judge_refusal(self, error: InvalidStatus) -> float:
+        """The handshake was answered with an HTTP status: returns how many seconds to wait, or fails."""
+        answer = error.response
+        try:
+            body = msgspec.json.decode(answer.body or b"null")
+        except msgspec.DecodeError:
+            body = None
+        found = failure(body, answer.status_code, answer.headers.get("retry-after"))
+        if answer.status_code in (408, 429) or answer.status_code >= 500:
+            self._on_error(found)
+            return min((found.retry_after_ms or 0) / 1000, LONGEST_WAIT_S)
+        self._on_failure(found)
+        return 0.0
