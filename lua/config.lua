@@ -78,7 +78,7 @@ local function uuid(object, name, path, problem)
   if value == nil then
     return nil
   end
-  local id = formats.uuid(value)
+  local id = text_formats.uuid(value)
   if not id then
     problem(path .. name, 'must be a UUID')
   end
@@ -102,12 +102,12 @@ local function read_object(text, path, most, known, problem)
   if #text > most then
     problem(path, 'must be at most ' .. most .. ' bytes')
     return nil
-  elseif not formats.characters(text) then
+  elseif not text_formats.characters(text) then
     problem(path, 'must be UTF-8')
     return nil
   end
   local fine, object = pcall(cjson.decode, text)
-  local raw = fine and json.members(text)
+  local raw = fine and text_json.members(text)
   if not raw then
     problem(path, 'must be a JSON object')
     return nil
@@ -227,18 +227,18 @@ end
 -- A client's own object as compact JSON, with the number of its members; nil where it is none, or too large.
 local function read_raw(object, raw, name, problem)
   local text = raw[name]
-  if type(object[name]) ~= 'table' or not text or text:sub(1, 1) ~= '{' or (#text <= MOST_RAW_BYTES and not json.is_strict(text)) then
+  if type(object[name]) ~= 'table' or not text or text:sub(1, 1) ~= '{' or (#text <= MOST_RAW_BYTES and not text_json.is_strict(text)) then
     problem(name, 'must be an object')
     return nil
   end
   if #text <= MOST_RAW_BYTES then
-    text = json.compact(text)
+    text = text_json.compact(text)
   end
   if #text > MOST_BYTES then
     problem(name, 'must be at most ' .. MOST_BYTES .. ' bytes of compact JSON')
     return nil
   end
-  local _, count = json.members(text)
+  local _, count = text_json.members(text)
   return text, count
 end
 
@@ -305,7 +305,7 @@ end
 -- The control that an owner of a clock has of its own: {text, shown}; nil for none.
 local function own_control(owner, path, defaults, problem)
   if owner.time_control ~= nil then
-    return control_config.check(owner.time_control, path .. 'time_control', problem, defaults)
+    return config_control.check(owner.time_control, path .. 'time_control', problem, defaults)
   end
 end
 
@@ -314,7 +314,7 @@ end
 local function bank(owner, given, control, path, problem, needs)
   local supplied = control and control.bank
   if not supplied then
-    if not (owner.named_bank or owner.bank or control_config.brings_bank(given)) then
+    if not (owner.named_bank or owner.bank or config_control.brings_bank(given)) then
       problem(path .. 'total_time_ms', needs)
     end
     return owner.bank or 0
@@ -394,7 +394,7 @@ local function check(text, key_id, ttl, now)
     if given == nil then
       given = { kind = 'fischer' }
     end
-    default_control = control_config.check(given, 'time_control', problem, defaults)
+    default_control = config_control.check(given, 'time_control', problem, defaults)
     if default_control then
       default, shown_control = default_control.text, default_control.shown
     end
@@ -421,7 +421,7 @@ local function check(text, key_id, ttl, now)
         if governing.text:find('hourglass', 1, true) then
           sand_owner = sand_owner or (control and path or '')
         end
-        local begun, own_text = session.new_owner(control and control.text, default, compensation, own_bank)
+        local begun, own_text = storage_session.new_owner(control and control.text, default, compensation, own_bank)
         if own_text then
           field('c:' .. name, own_text)
         end
@@ -443,7 +443,7 @@ local function check(text, key_id, ttl, now)
       problem(path .. 'group_id', 'is required in per_group')
     end
     add_record(string.format('p%d', participant.index), participant, path, owned_by == 'participant', 'is required in per_participant', function(shown)
-      return session.participant_shown(participant.id or '', participant.index, participant.group_id, shown)
+      return storage_session.participant_shown(participant.id or '', participant.index, participant.group_id, shown)
     end)
     field('i:' .. (participant.id or ''), string.format('%d', participant.index))
     turns[participant.index] = owned_by == 'group' and '.' or '1'
@@ -460,7 +460,7 @@ local function check(text, key_id, ttl, now)
       end
     end
     add_record('g:' .. (group.id or ''), group, group.path, owned_by == 'group', 'is required in per_group, or that of each of its members', function(shown)
-      return session.group_shown(group.id or '', shown)
+      return storage_session.group_shown(group.id or '', shown)
     end)
     field('m:' .. (group.id or ''), #group.members > 0 and ',' .. table.concat(group.members, ',') .. ',' or ',')
     group_ids[i] = group.id
@@ -487,7 +487,7 @@ local function check(text, key_id, ttl, now)
     action = 'skip_cycle' -- what it does; the event still carries what was configured
   end
   field('rotation', table.concat(rotation_text))
-  field('rules', session.rules_text(mode_name, ttl * 1000, action, compensation, cycle_clock and per_cycle or 0, warnings, default))
+  field('rules', storage_session.rules_text(mode_name, ttl * 1000, action, compensation, cycle_clock and per_cycle or 0, warnings, default))
   field('action', action_text)
   if owned_by ~= 'session' or mode.counts_up then
     local echoed = total or (by_owner and sum > 0 and sum) or nil

@@ -11,21 +11,21 @@ local TOO_FAST_MS = 10
 
 local function turn_of(s, index)
   local mode = s.mode
-  local field = session.participant_field(index)
+  local field = storage_session.participant_field(index)
   local participant, owner, group_id
   if mode.owner == 'participant' then
-    participant = session.record(s, field)
+    participant = storage_session.record(s, field)
     owner = participant
-    group_id = session.group_id(participant)
+    group_id = storage_session.group_id(participant)
   elseif mode.owner == 'group' then
-    participant = session.record(s, field)
-    group_id = session.group_id(participant)
-    owner = session.record(s, mode.clock(field, group_id))
+    participant = storage_session.record(s, field)
+    group_id = storage_session.group_id(participant)
+    owner = storage_session.record(s, mode.clock(field, group_id))
   else
-    participant, owner = session.pair(s, field, mode.clock())
-    group_id = session.group_id(participant)
+    participant, owner = storage_session.pair(s, field, mode.clock())
+    group_id = storage_session.group_id(participant)
   end
-  return { participant = participant, group = group_id and session.group(s, group_id), owner = owner }
+  return { participant = participant, group = group_id and storage_session.group(s, group_id), owner = owner }
 end
 
 -- Whose turn it is now, nil where nobody's.
@@ -38,7 +38,7 @@ end
 -- Where the current turn stands in the rotation.
 local function place(s, turn)
   if s.mode.by_group then
-    return rotation.first_member(session.members(s, session.group_id(turn.participant)))
+    return transitions_rotation.first_member(storage_session.members(s, storage_session.group_id(turn.participant)))
   end
   return s.active
 end
@@ -53,23 +53,23 @@ local function begin_cycle(s, index, at)
   local owner, group = turn.owner, turn.group
   if s.mode.owner == 'cycle' then
     owner.bank, owner.expired = s.rules.cycle_ms, false
-    session.touch(s, owner, true)
+    storage_session.touch(s, owner, true)
   elseif s.sand then
     owner.bank = owner.bank + s.sand
     owner.expired = owner.expired and s.sand == 0
-    session.touch(s, owner, true)
+    storage_session.touch(s, owner, true)
   end
   s.standing = owner.expired
-  session.touch(s, turn.participant)
+  storage_session.touch(s, turn.participant)
   if group then
-    session.touch(s, group)
+    storage_session.touch(s, group)
     if s.mode.by_group then
-      session.set_last_active(s, session.group_id(turn.participant), index)
+      storage_session.set_last_active(s, storage_session.group_id(turn.participant), index)
     end
   end
   if s.warned then
-    local left = not s.standing and clock.idle(owner) or nil
-    clock.warn_below(s, left and s.total_left and math.min(left, s.total_left) or left, true)
+    local left = not s.standing and rules_clock.idle(owner) or nil
+    rules_clock.warn_below(s, left and s.total_left and math.min(left, s.total_left) or left, true)
   end
   return turn
 end
@@ -98,19 +98,19 @@ local function count_cycle(s, turn, ran)
     s.total_left = math.max(0, s.total_left - ran)
   end
   turn.participant.cycles = turn.participant.cycles + 1
-  session.touch(s, turn.participant, true)
+  storage_session.touch(s, turn.participant, true)
   if turn.group then
     turn.group.cycles = turn.group.cycles + 1
-    session.touch(s, turn.group, true)
+    storage_session.touch(s, turn.group, true)
   end
-  session.touch(s, turn.owner, true)
+  storage_session.touch(s, turn.owner, true)
   s.count = s.count + 1
 end
 
 -- The current clock's whole budget is charged: it has expired.
 local function charge_all(s, turn)
   local owner = turn.owner
-  local whole = clock.budget(s, owner)
+  local whole = rules_clock.budget(s, owner)
   account(s, turn, whole)
   controls.charge(owner, whole, s.offset)
   owner.expired = true
@@ -124,7 +124,7 @@ local function break_cycle(s, turn, elapsed)
   if not s.standing then
     local owner = turn.owner
     local used = elapsed - s.offset
-    if used >= clock.budget(s, owner) then
+    if used >= rules_clock.budget(s, owner) then
       charge_all(s, turn)
     else
       controls.charge(owner, used, s.offset)
@@ -143,9 +143,9 @@ end
 
 -- The session ends with this status; `at` is when it was over, in server ms.
 local function finish(s, status, at)
-  session.set_status(s, status)
+  storage_session.set_status(s, status)
   s.active, s.since, s.offset, s.standing = -1, 0, 0, false
-  session.set(s, 'completed', string.format('%d', at))
+  storage_session.set(s, 'completed', string.format('%d', at))
 end
 
 -- Who wins when the current turn's clock ends the session: the one other that is not out, as JSON with a comma before it.
@@ -153,12 +153,12 @@ local function winner(s, turn)
   if s.mode.owner == 'session' then
     return ''
   end
-  local index = rotation.only_one(rotation.marked(s.rotation, place(s, turn), 'x'))
+  local index = transitions_rotation.only_one(transitions_rotation.marked(s.rotation, place(s, turn), 'x'))
   if not index then
     return ''
   end
-  local participant = session.record(s, session.participant_field(index))
-  return ',"winner":"' .. (s.mode.by_group and session.group_id(participant) or session.participant_id(participant)) .. '"'
+  local participant = storage_session.record(s, storage_session.participant_field(index))
+  return ',"winner":"' .. (s.mode.by_group and storage_session.group_id(participant) or storage_session.participant_id(participant)) .. '"'
 end
 
 -- Time is up for the current turn: charges the clock and does what `action_on_timeout` says; where the session's total is over, the session is,
@@ -169,11 +169,11 @@ local function expire_turn(s, turn, ends)
   local up = ends + (owner.grace or 0)
   local late = math.max(0, s.now - up)
   local next_start = late > LATE_MS and s.now or math.min(up, s.now)
-  local action, owned_by, whole = s.rules.action, s.mode.owner, clock.budget(s, owner)
-  local participant_id = session.participant_id(turn.participant)
+  local action, owned_by, whole = s.rules.action, s.mode.owner, rules_clock.budget(s, owner)
+  local participant_id = storage_session.participant_id(turn.participant)
   local extra = ',"expired_participant_id":"' .. participant_id .. '"'
   if s.mode.by_group then
-    extra = extra .. ',"expired_group_id":"' .. session.group_id(turn.participant) .. '"'
+    extra = extra .. ',"expired_group_id":"' .. storage_session.group_id(turn.participant) .. '"'
   end
   local applied = redis.call('HGET', s.key, 'action'):sub(1, -2)
   extra = extra .. (',"expired_deadline_ms":%d,"late_ms":%d%s,"action_applied":'):format(ends, late, overtime_used(s, owner, whole))
@@ -181,21 +181,21 @@ local function expire_turn(s, turn, ends)
   if s.total_left and ends - s.since >= s.total_left then
     break_cycle(s, turn, ends - s.since)
     finish(s, 'expired', ends)
-    session.set(s, 'expired_by', participant_id)
+    storage_session.set(s, 'expired_by', participant_id)
     return nil, 'session.expired', extra .. applied .. '},"expired_clock":"total"'
   end
   charge_all(s, turn)
   if action == 'notify' then
     s.standing = true
-    clock.warn_below(s, nil, false)
+    rules_clock.warn_below(s, nil, false)
     if owner.control.rule.HANDS_ON then
       s.spent = (s.spent or 0) + whole
     end
-    session.touch(s, owner, true)
+    storage_session.touch(s, owner, true)
     if whole > 0 then
-      session.touch(s, turn.participant, true)
+      storage_session.touch(s, turn.participant, true)
       if turn.group then
-        session.touch(s, turn.group, true)
+        storage_session.touch(s, turn.group, true)
       end
     end
     return turn, 'participant.expired', extra .. applied .. '}'
@@ -210,25 +210,25 @@ local function expire_turn(s, turn, ends)
     won = action == 'end_session' and winner(s, turn) or ''
   end
   if owned_by == 'participant' or owned_by == 'group' then
-    rotation.mark(s, slot, 'x')
+    transitions_rotation.mark(s, slot, 'x')
   end
-  local index = goes_on and rotation.next_participant(s, slot)
+  local index = goes_on and transitions_rotation.next_participant(s, slot)
   if index then
     return begin_cycle(s, index, next_start), 'participant.expired', extra .. applied .. '}'
   end
   finish(s, 'expired', ends)
-  session.set(s, 'expired_by', participant_id)
+  storage_session.set(s, 'expired_by', participant_id)
   return nil, 'session.expired', extra .. applied .. won .. '}'
 end
 
 -- The deadline of the current turn when time is up, the grace of lag compensation included; else nil.
 local function deadline_reached(s, turn)
-  local ends = clock.deadline(s, turn.owner)
+  local ends = rules_clock.deadline(s, turn.owner)
   return ends and s.now >= ends + (turn.owner.grace or 0) and ends or nil
 end
 
 local function wrong_state(s)
-  return nil, nil, refusal.state(s.status, s.status == 'expired' and redis.call('HGET', s.key, 'expired_by') or nil)
+  return nil, nil, call_refusal.state(s.status, s.status == 'expired' and redis.call('HGET', s.key, 'expired_by') or nil)
 end
 
 -- Whether a pause has lasted as long as it may.
@@ -241,7 +241,7 @@ local function end_pause(s)
   local late = s.now - s.resumes
   s.since = (late > LATE_MS and s.now or s.resumes) - s.since
   s.reason = 'auto'
-  session.set_status(s, 'running')
+  storage_session.set_status(s, 'running')
   return current_turn(s), 'session.resumed', (',"late_ms":%d'):format(late)
 end
 
@@ -253,12 +253,12 @@ local function start(s)
   if s.status ~= 'pending' then
     return wrong_state(s)
   end
-  session.set_status(s, 'running')
+  storage_session.set_status(s, 'running')
   local index = s.active
   if index < 0 then
-    index = rotation.next_participant(s, -1)
+    index = transitions_rotation.next_participant(s, -1)
   end
-  session.set(s, 'started', string.format('%d', s.now))
+  storage_session.set(s, 'started', string.format('%d', s.now))
   return begin_cycle(s, index, s.now), 'session.started'
 end
 
@@ -268,7 +268,7 @@ local function is_out(s, participant)
   if s.rules.action == 'notify' or owned_by == 'session' or owned_by == 'cycle' then
     return false
   end
-  return session.record(s, s.mode.clock(participant.field, session.group_id(participant))).expired
+  return storage_session.record(s, s.mode.clock(participant.field, storage_session.group_id(participant))).expired
 end
 
 -- options: NEXT, CURRENT
@@ -279,27 +279,27 @@ local function switch(s, options)
   local active = s.active
   local index
   if not options.NEXT and not s.mode.by_group then
-    index = rotation.after(s, active)
-    session.pair(s, session.participant_field(active), session.participant_field(index))
+    index = transitions_rotation.after(s, active)
+    storage_session.pair(s, storage_session.participant_field(active), storage_session.participant_field(index))
   end
   local turn = turn_of(s, active)
   if options.CURRENT then
-    local active_id = session.participant_id(turn.participant)
+    local active_id = storage_session.participant_id(turn.participant)
     if options.CURRENT ~= active_id then
-      if not session.participant(s, options.CURRENT) then
-        return nil, nil, refusal.participant_not_found(options.CURRENT)
+      if not storage_session.participant(s, options.CURRENT) then
+        return nil, nil, call_refusal.participant_not_found(options.CURRENT)
       end
-      return nil, nil, refusal.current(options.CURRENT, active_id)
+      return nil, nil, call_refusal.current(options.CURRENT, active_id)
     end
   end
   if options.NEXT then
-    local named = session.participant(s, options.NEXT)
+    local named = storage_session.participant(s, options.NEXT)
     if not named then
-      return nil, nil, refusal.participant_not_found(options.NEXT)
+      return nil, nil, call_refusal.participant_not_found(options.NEXT)
     elseif is_out(s, named) then
-      return nil, nil, refusal.participant_expired(options.NEXT)
+      return nil, nil, call_refusal.participant_expired(options.NEXT)
     end
-    index = session.participant_index(named)
+    index = storage_session.participant_index(named)
   end
   if s.status == 'paused' then
     return end_pause(s)
@@ -317,13 +317,13 @@ local function switch(s, options)
     local ran = elapsed - s.offset
     local credit = 0
     if owner.quota_ms then
-      credit = lag.credit(owner, options.LAG, ran)
-      local whole = clock.budget(s, owner)
+      credit = rules_lag.credit(owner, options.LAG, ran)
+      local whole = rules_clock.budget(s, owner)
       if ran - credit >= whole then
-        return expire_turn(s, turn, clock.deadline(s, owner))
+        return expire_turn(s, turn, rules_clock.deadline(s, owner))
       end
       account(s, turn, math.min(ran, whole))
-      lag.spend(owner, credit)
+      rules_lag.spend(owner, credit)
       if options.LAG then
         extra = extra .. (',"lag_credit_ms":%d'):format(credit)
       end
@@ -336,7 +336,7 @@ local function switch(s, options)
   end
   count_cycle(s, turn, elapsed)
   if not index then
-    index = rotation.next_participant(s, place(s, turn))
+    index = transitions_rotation.next_participant(s, place(s, turn))
   end
   return begin_cycle(s, index, s.now), 'cycle.switched', extra
 end
@@ -353,8 +353,8 @@ local function pause(s)
   if ends then
     return expire_turn(s, turn, ends)
   end
-  s.since = clock.elapsed(s)
-  session.set_status(s, 'paused')
+  s.since = rules_clock.elapsed(s)
+  storage_session.set_status(s, 'paused')
   local most = tonumber(redis.call('HGET', s.key, 'max_pause'))
   s.resumes = most and s.now + most
   return turn, 'session.paused'
@@ -367,7 +367,7 @@ local function resume(s)
     return end_pause(s)
   end
   s.since = s.now - s.since
-  session.set_status(s, 'running')
+  storage_session.set_status(s, 'running')
   return current_turn(s), 'session.resumed'
 end
 
@@ -377,7 +377,7 @@ local function close(s, status)
     return wrong_state(s)
   end
   if s.status ~= 'pending' then
-    break_cycle(s, current_turn(s), clock.elapsed(s))
+    break_cycle(s, current_turn(s), rules_clock.elapsed(s))
   end
   finish(s, status, s.now)
   return nil, 'session.' .. status
@@ -396,7 +396,7 @@ local function expire(s)
   if ends then
     return expire_turn(s, turn, ends)
   end
-  local threshold, position = clock.next_warning(s)
+  local threshold, position = rules_clock.next_warning(s)
   s.warn_sent = s.warn_sent:sub(1, position - 1) .. '1' .. s.warn_sent:sub(position + 1)
   return turn, 'time.warning', string.format(',"warning_ms":%d', threshold)
 end
@@ -415,20 +415,20 @@ local function named_clock(s, options)
     problem = { options.PARTICIPANT and 'PARTICIPANT' or 'GROUP', 'has no clock in this mode: the ' .. owned_by .. ' has it' }
   end
   if problem then
-    return nil, refusal.validation({ problem })
+    return nil, call_refusal.validation({ problem })
   end
   local record
   if options.PARTICIPANT then
-    record = session.participant(s, options.PARTICIPANT)
+    record = storage_session.participant(s, options.PARTICIPANT)
   elseif options.GROUP then
-    record = session.group(s, options.GROUP)
+    record = storage_session.group(s, options.GROUP)
   elseif owned_by == 'cycle' and s.status == 'pending' then
-    return nil, refusal.state(s.status)
+    return nil, call_refusal.state(s.status)
   else
-    record = session.record(s, s.mode.clock())
+    record = storage_session.record(s, s.mode.clock())
   end
   if not record then
-    return nil, refusal.participant_not_found(options.PARTICIPANT or options.GROUP)
+    return nil, call_refusal.participant_not_found(options.PARTICIPANT or options.GROUP)
   end
   return record
 end
@@ -443,9 +443,9 @@ local function adjust(s, options)
     return nil, nil, refused
   end
   local turn = current_turn(s)
-  local runs = turn and turn.owner == owner and events.is_live(s)
+  local runs = turn and turn.owner == owner and storage_events.is_live(s)
   if owner.control.endless and not s.mode.counts_up then
-    return nil, nil, refusal.validation({ { options.SET and 'SET' or 'ADD', 'has no effect on a clock without end' } })
+    return nil, nil, call_refusal.validation({ { options.SET and 'SET' or 'ADD', 'has no effect on a clock without end' } })
   elseif runs and pause_is_over(s) then
     return end_pause(s)
   elseif runs and s.status == 'running' then
@@ -456,21 +456,21 @@ local function adjust(s, options)
   end
   local left
   if runs then
-    left = clock.remaining(s, owner)
+    left = rules_clock.remaining(s, owner)
   else
-    left = clock.idle(owner)
+    left = rules_clock.idle(owner)
   end
   if options.WITHIN and not (left and left < options.WITHIN) then
     return nil
   end
-  local elapsed = runs and clock.elapsed(s) or 0
+  local elapsed = runs and rules_clock.elapsed(s) or 0
   if not left then
     if options.ADD then
-      return nil, nil, refusal.validation({ { 'ADD', 'needs a maximum: this session has none yet, SET one' } })
+      return nil, nil, call_refusal.validation({ { 'ADD', 'needs a maximum: this session has none yet, SET one' } })
     end
-    session.set_session_control(s, owner, 'fischer 0 0')
+    storage_session.set_session_control(s, owner, 'fischer 0 0')
     owner.bank = elapsed
-    session.touch(s, owner, true)
+    storage_session.touch(s, owner, true)
   end
   -- What the bank is at this moment: in periods and blocks as far below zero as they are used. So a SET begins them anew, as if the main time had
   -- that much left.
@@ -482,11 +482,11 @@ local function adjust(s, options)
   if moved > 0 and owner.expired then
     owner.expired = false
     if s.mode.owner == 'participant' then
-      rotation.mark(s, session.participant_index(owner), '1')
+      transitions_rotation.mark(s, storage_session.participant_index(owner), '1')
     elseif s.mode.owner == 'group' then
-      local first = rotation.first_member(session.members(s, owner.field:sub(3)))
+      local first = transitions_rotation.first_member(storage_session.members(s, owner.field:sub(3)))
       if first then
-        rotation.mark(s, first, '1')
+        transitions_rotation.mark(s, first, '1')
       end
     end
     if runs then
@@ -496,14 +496,14 @@ local function adjust(s, options)
   end
   owner.bank = owner.bank + moved
   if moved ~= 0 then
-    session.touch(s, owner, true)
+    storage_session.touch(s, owner, true)
   end
   if runs and not s.standing then
-    clock.warn_below(s, clock.remaining(s, owner), false)
+    rules_clock.warn_below(s, rules_clock.remaining(s, owner), false)
   end
   local extra = string.format(',"adjusted_ms":%d', moved)
   if options.REASON then
-    extra = extra .. ',"adjust_reason":' .. json.quote(options.REASON)
+    extra = extra .. ',"adjust_reason":' .. text_json.quote(options.REASON)
   end
   return turn, 'time.adjusted', extra
 end
@@ -520,13 +520,13 @@ local function join(s, participant)
   end
   if index > 999 then
     problems[#problems + 1] = { 'participant_index', 'must be given: there is none above 999' }
-  elseif redis.call('HEXISTS', s.key, session.participant_field(index)) == 1 then
+  elseif redis.call('HEXISTS', s.key, storage_session.participant_field(index)) == 1 then
     problems[#problems + 1] = { 'participant_index', 'is taken' }
   end
   local group_id = participant.group_id
   local group
   if group_id then
-    group = session.group(s, group_id)
+    group = storage_session.group(s, group_id)
     if not group then
       problems[#problems + 1] = { 'group_id', 'is no group of this session' }
     end
@@ -541,9 +541,9 @@ local function join(s, participant)
     local function problem(field, message)
       problems[#problems + 1] = { field, message }
     end
-    local default = control_config.check(defaults.time_control, 'time_control', problem, defaults)
+    local default = config_control.check(defaults.time_control, 'time_control', problem, defaults)
     if participant.time_control ~= nil then
-      control = control_config.check(participant.time_control, 'time_control', problem, defaults)
+      control = config_control.check(participant.time_control, 'time_control', problem, defaults)
     end
     local given = participant.time_control or defaults.time_control
     bank = config.bank(participant, given, participant.time_control == nil and default or control, '', problem,
@@ -553,45 +553,45 @@ local function join(s, participant)
     problems[#problems + 1] = { 'time_control', 'has no effect in this mode: a participant has no clock' }
   end
   if #problems > 0 then
-    return nil, nil, refusal.validation(problems)
+    return nil, nil, call_refusal.validation(problems)
   end
 
   local turn = current_turn(s)
-  session.add_participant(s, index, participant.id, bank, control.text, session.participant_shown(participant.id, index, group_id, control.shown))
+  storage_session.add_participant(s, index, participant.id, bank, control.text, storage_session.participant_shown(participant.id, index, group_id, control.shown))
   if s.mode.by_group then
-    local first = rotation.first_member(session.members(s, group_id))
+    local first = transitions_rotation.first_member(storage_session.members(s, group_id))
     if not first or index < first then
       if first then
-        rotation.mark(s, first, '.')
+        transitions_rotation.mark(s, first, '.')
       end
-      rotation.mark(s, index, group.expired and s.rules.action ~= 'notify' and 'x' or '1')
+      transitions_rotation.mark(s, index, group.expired and s.rules.action ~= 'notify' and 'x' or '1')
     else
-      rotation.mark(s, index, '.')
+      transitions_rotation.mark(s, index, '.')
     end
   else
-    rotation.mark(s, index, '1')
+    transitions_rotation.mark(s, index, '1')
   end
   if group then
-    session.set_members(s, group_id, rotation.with_member(session.members(s, group_id), index))
+    storage_session.set_members(s, group_id, transitions_rotation.with_member(storage_session.members(s, group_id), index))
   end
   return turn, 'participant.added'
 end
 
 -- Takes a member out of its group, and its group's turn to the lowest index that is left. Returns where that turn stands now, or nil.
 local function leave_group(s, group_id, index)
-  local members = session.members(s, group_id)
-  if session.last_active(s, group_id) == index then
-    session.set_last_active(s, group_id, rotation.member_before(members, index))
+  local members = storage_session.members(s, group_id)
+  if storage_session.last_active(s, group_id) == index then
+    storage_session.set_last_active(s, group_id, transitions_rotation.member_before(members, index))
   end
-  local rest = rotation.without_member(members, index)
-  session.set_members(s, group_id, rest)
+  local rest = transitions_rotation.without_member(members, index)
+  storage_session.set_members(s, group_id, rest)
   if not s.mode.by_group then
     return nil
   end
-  local first = rotation.first_member(rest)
+  local first = transitions_rotation.first_member(rest)
   if first and first > index then
     local character = s.rotation:sub(index + 1, index + 1)
-    rotation.mark(s, first, character)
+    transitions_rotation.mark(s, first, character)
   end
   return first
 end
@@ -600,30 +600,30 @@ end
 -- between them has its turn before that one comes again.
 local function next_after_leave(s, index, slot)
   if slot <= index then
-    return rotation.next_participant(s, slot)
+    return transitions_rotation.next_participant(s, slot)
   end
   local all = s.rotation
-  rotation.mark(s, slot, '.')
-  local following = rotation.next_participant(s, index)
-  session.set_rotation(s, all)
-  return following or rotation.next_participant(s, slot)
+  transitions_rotation.mark(s, slot, '.')
+  local following = transitions_rotation.next_participant(s, index)
+  storage_session.set_rotation(s, all)
+  return following or transitions_rotation.next_participant(s, slot)
 end
 
 local function leave(s, id)
   if not is_open(s) then
     return wrong_state(s)
   end
-  local participant = session.participant(s, id)
+  local participant = storage_session.participant(s, id)
   if not participant then
-    return nil, nil, refusal.participant_not_found(id)
+    return nil, nil, call_refusal.participant_not_found(id)
   end
-  local index = session.participant_index(participant)
+  local index = storage_session.participant_index(participant)
   local others = s.rotation:sub(1, index) .. s.rotation:sub(index + 2)
   if not others:find('[^_]') then
-    return nil, nil, refusal.validation({ { 'participant_id', 'is the last participant of the session, who cannot leave' } })
+    return nil, nil, call_refusal.validation({ { 'participant_id', 'is the last participant of the session, who cannot leave' } })
   end
   local turn = current_turn(s)
-  local plays = s.active == index and events.is_live(s)
+  local plays = s.active == index and storage_events.is_live(s)
   if plays then
     if pause_is_over(s) then
       return end_pause(s)
@@ -632,18 +632,18 @@ local function leave(s, id)
     if ends then
       return expire_turn(s, turn, ends)
     end
-    break_cycle(s, turn, clock.elapsed(s))
+    break_cycle(s, turn, rules_clock.elapsed(s))
   end
   local slot = index
-  local group_id = session.group_id(participant)
+  local group_id = storage_session.group_id(participant)
   if group_id then
     slot = leave_group(s, group_id, index) or index
   end
-  rotation.mark(s, index, '_')
+  transitions_rotation.mark(s, index, '_')
   if plays and slot ~= index and turn.owner.expired and s.mode.by_group and s.rules.action ~= 'notify' then
-    rotation.mark(s, slot, 'x') -- its budget was used up, the grace was not over
+    transitions_rotation.mark(s, slot, 'x') -- its budget was used up, the grace was not over
   end
-  session.remove_participant(s, participant)
+  storage_session.remove_participant(s, participant)
   local extra = ',"removed_participant_id":"' .. id .. '"'
   if plays then
     local following = next_after_leave(s, index, slot)

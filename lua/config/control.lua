@@ -180,7 +180,7 @@ local function check_notation(value, path, problem, session)
     problem(path .. '.notation', 'must be text')
     return nil
   end
-  local said, position, message = notation.parse(value.notation)
+  local said, position, message = config_notation.parse(value.notation)
   if not said then
     problem(path, ('cannot be read at position %d: %s'):format(position, message))
     return nil

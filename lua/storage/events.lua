@@ -22,7 +22,7 @@ local function active_ids(turn)
   if not turn then
     return 'null', 'null'
   end
-  return '"' .. session.participant_id(turn.participant) .. '"', turn.group and '"' .. turn.group.shown:sub(13, 48) .. '"' or 'null'
+  return '"' .. storage_session.participant_id(turn.participant) .. '"', turn.group and '"' .. turn.group.shown:sub(13, 48) .. '"' or 'null'
 end
 
 -- What is left of a clock, as text; nil for one without end. Mostly it is the bank, which is text already.
@@ -30,7 +30,7 @@ local function left_text(record, left)
   if left == record.bank then
     return record.bank_text
   end
-  return left and session.integer(left) or nil
+  return left and storage_session.integer(left) or nil
 end
 
 -- Puts a record as it is shown now behind the first `n` pieces of a text; returns how many pieces there are then. turn: whose turn it is, nil for
@@ -38,9 +38,9 @@ end
 local function show(pieces, n, s, record, turn, left)
   local live = turn and is_live(s)
   if not (live and record == turn.owner) then
-    left = record.owns and left_text(record, clock.idle(record)) or nil
+    left = record.owns and left_text(record, rules_clock.idle(record)) or nil
   end
-  return session.show(pieces, n, record, left, live and (record == turn.participant or record == turn.group))
+  return storage_session.show(pieces, n, record, left, live and (record == turn.participant or record == turn.group))
 end
 
 -- The same for all touched records whose fields begin with this byte, with commas between.
@@ -75,7 +75,7 @@ local function build(s, turn, event, given, extra, id, version, now, left, deadl
   pieces[9], pieces[10], pieces[11], pieces[12] = '","server_time_ms":', now, ',"payload":{"event":"', event
   pieces[13], pieces[14], pieces[15], pieces[16] = '","reason":"', REASONS[event] or s.reason or 'manual', '","status":"', s.status
   pieces[17], pieces[18], pieces[19], pieces[20] = '","active_participant_id":', participant_id, ',"active_group_id":', group_id
-  pieces[21], pieces[22] = ',"cycle_started_at":', s.status == 'running' and '"' .. formats.iso(s.since) .. '"' or 'null'
+  pieces[21], pieces[22] = ',"cycle_started_at":', s.status == 'running' and '"' .. text_formats.iso(s.since) .. '"' or 'null'
   pieces[23], pieces[24], pieces[25], pieces[26] = ',"deadline_ms":', deadline or 'null', ',"time_remaining_ms":', left or 'null'
   pieces[27], pieces[28], pieces[29] = ',"cycle_count":', s.count, ',"participants":['
   local n = 29
@@ -91,15 +91,15 @@ local function build(s, turn, event, given, extra, id, version, now, left, deadl
   else
     n = show_touched(pieces, n, s, GROUP, turn, left)
   end
-  pieces[n + 1], pieces[n + 2] = '],"actor":', given.ACTOR and json.quote(given.ACTOR) or 'null'
-  pieces[n + 3], pieces[n + 4] = ',"trace":', given.TRACE and json.quote(given.TRACE) or 'null'
+  pieces[n + 1], pieces[n + 2] = '],"actor":', given.ACTOR and text_json.quote(given.ACTOR) or 'null'
+  pieces[n + 3], pieces[n + 4] = ',"trace":', given.TRACE and text_json.quote(given.TRACE) or 'null'
   pieces[n + 5], pieces[n + 6] = extra or '', '}}'
   return table.concat(pieces, '', 1, n + 6)
 end
 
 -- What is left of the clock whose turn it is, as text; nil for none.
 local function running_left(s, turn)
-  local left = turn and is_live(s) and clock.remaining(s, turn.owner)
+  local left = turn and is_live(s) and rules_clock.remaining(s, turn.owner)
   return left and left_text(turn.owner, left) or nil
 end
 
@@ -145,7 +145,7 @@ local function with_bounds(s, extra)
     extra = extra .. (',"resumes_at_ms":%d'):format(s.resumes)
   end
   if s.total_left then
-    extra = extra .. (',"total_remaining_ms":%d'):format(clock.total_remaining(s))
+    extra = extra .. (',"total_remaining_ms":%d'):format(rules_clock.total_remaining(s))
   end
   return extra
 end
@@ -157,7 +157,7 @@ local function commit(s, turn, event, given, extra, participants, groups)
   local keys = s.keys
   local ends
   if turn and s.status == 'running' then
-    ends = clock.deadline(s, turn.owner)
+    ends = rules_clock.deadline(s, turn.owner)
   end
   local before = s.alarm
   s.version = s.version + 1
@@ -165,7 +165,7 @@ local function commit(s, turn, event, given, extra, participants, groups)
     s.trailing = event == 'time.warning' and s.trailing + 1 or 0
   end
   if ends then
-    s.alarm = clock.alarm(s, turn.owner, ends)
+    s.alarm = rules_clock.alarm(s, turn.owner, ends)
   else
     s.alarm = s.status == 'paused' and s.resumes or 0
   end
@@ -175,18 +175,18 @@ local function commit(s, turn, event, given, extra, participants, groups)
   local changed = s.first_touched
   while changed do
     if changed.dirty then
-      session.write_down(changed)
+      storage_session.write_down(changed)
     end
     changed = changed.next_touched
   end
-  local integer = session.integer
-  local id, version, now, left = session.id_of(s), integer(s.version), integer(s.now), running_left(s, turn)
+  local integer = storage_session.integer
+  local id, version, now, left = storage_session.id_of(s), integer(s.version), integer(s.now), running_left(s, turn)
   local deadline = ends and integer(ends)
   local alarm = s.alarm == ends and deadline or integer(s.alarm)
   s.used, s.count = integer(s.used), integer(s.count)
   local text = build(s, turn, event, given, extra, id, version, now, left, deadline, participants, groups)
   if given.REQUEST then
-    session.remember_request(s, given.REQUEST, given.function_name, version)
+    storage_session.remember_request(s, given.REQUEST, given.function_name, version)
   end
 
   -- First what can fail, because somebody wrote something else into one of our keys, so that nothing is half done; the hash was read and cannot fail.
@@ -206,8 +206,8 @@ local function commit(s, turn, event, given, extra, participants, groups)
     return added
   end
   append(keys[2], s.version, version, text)
-  session.save(s, version, now, alarm)
-  session.prolong(s, ends)
+  storage_session.save(s, version, now, alarm)
+  storage_session.prolong(s, ends)
   call('SPUBLISH', keys[1], text)
   return text
 end
@@ -215,11 +215,11 @@ end
 -- Deletes the session and leaves its tombstone. turn: whose turn it was.
 local function commit_deletion(s, turn, given)
   local keys = s.keys
-  local version = session.integer(s.version + 1)
-  local ends = turn and clock.deadline(s, turn.owner)
-  local id = session.id_of(s)
-  local text = build(s, turn, 'session.deleted', given, with_bounds(s), id, version, session.integer(s.now), running_left(s, turn),
-    ends and session.integer(ends), '', '')
+  local version = storage_session.integer(s.version + 1)
+  local ends = turn and rules_clock.deadline(s, turn.owner)
+  local id = storage_session.id_of(s)
+  local text = build(s, turn, 'session.deleted', given, with_bounds(s), id, version, storage_session.integer(s.now), running_left(s, turn),
+    ends and storage_session.integer(ends), '', '')
   redis.call('XADD', keys[4], '*', 'id', id, 'e', text)
   redis.pcall('ZREM', keys[3], id)
   redis.call('UNLINK', keys[1], keys[2])

@@ -5,11 +5,11 @@ local CHUNK = 500
 local CHANGED = '^%S+ %S+ %S+ %S+ %S+ (%d+)'
 
 local function integer_or_null(number)
-  return number and session.integer(number) or 'null'
+  return number and storage_session.integer(number) or 'null'
 end
 
 local function timestamp(ms)
-  return ms and '"' .. formats.iso(tonumber(ms)) .. '"' or 'null'
+  return ms and '"' .. text_formats.iso(tonumber(ms)) .. '"' or 'null'
 end
 
 -- All fields of the hash as name -> value.
@@ -24,9 +24,9 @@ end
 
 -- The JSON of all participants and of all groups. fields: all of the hash.
 local function show_all(s, fields, turn)
-  local left = events.running_left(s, turn)
-  if turn and turn.owner.owns and events.is_live(s) then
-    local used = s.standing and 0 or math.min(clock.elapsed(s) - s.offset, clock.budget(s, turn.owner))
+  local left = storage_events.running_left(s, turn)
+  if turn and turn.owner.owns and storage_events.is_live(s) then
+    local used = s.standing and 0 or math.min(rules_clock.elapsed(s) - s.offset, rules_clock.budget(s, turn.owner))
     turn.owner.clock = controls.view_now(turn.owner, used, s.offset)
   end
   local pieces, n = {}, 0
@@ -37,11 +37,11 @@ local function show_all(s, fields, turn)
         n = n + 1
         pieces[n] = ','
       end
-      n = events.show(pieces, n, s, s[field] or session.adopt(s, field, text, fields[field .. ':shown']), turn, left)
+      n = storage_events.show(pieces, n, s, s[field] or storage_session.adopt(s, field, text, fields[field .. ':shown']), turn, left)
     end
   end
   for index = 0, #s.rotation - 1 do
-    add(session.participant_field(index))
+    add(storage_session.participant_field(index))
   end
   local participants = table.concat(pieces, '', 1, n)
   n = 0
@@ -55,33 +55,33 @@ end
 local function build(s, export, participants, groups)
   local fields = all_fields(s.key)
   local turn = transitions.current_turn(s)
-  local left = events.running_left(s, turn)
+  local left = storage_events.running_left(s, turn)
   if not participants then
     participants, groups = show_all(s, fields, turn)
   end
-  local participant_id, group_id = events.active_ids(turn)
-  local live = turn and events.is_live(s)
-  local own_clock = fields.clock and session.record(s, 'clock')
+  local participant_id, group_id = storage_events.active_ids(turn)
+  local live = turn and storage_events.is_live(s)
+  local own_clock = fields.clock and storage_session.record(s, 'clock')
   local total, maximum = fields.total or 'null', nil
   if s.mode.counts_up then
     maximum = not own_clock.control.endless and string.format('%d', s.used + own_clock.bank) or 'null'
   elseif s.mode.owner == 'session' then
     total = string.format('%d', own_clock.bank)
   end
-  return '{"session_id":"' .. session.id_of(s) .. '","status":"' .. s.status .. '","version":' .. session.integer(s.version) .. ',"epoch":"' .. s.epoch
-    .. '","schema":' .. session.integer(session.SCHEMA) .. ',"participants":[' .. participants .. '],"groups":[' .. groups
+  return '{"session_id":"' .. storage_session.id_of(s) .. '","status":"' .. s.status .. '","version":' .. storage_session.integer(s.version) .. ',"epoch":"' .. s.epoch
+    .. '","schema":' .. storage_session.integer(storage_session.SCHEMA) .. ',"participants":[' .. participants .. '],"groups":[' .. groups
     .. '],"active_participant_id":' .. participant_id .. ',"active_group_id":' .. group_id .. ',"total_time_ms":' .. total
-    .. ',' .. fields.shown .. (maximum and ',"max_time_ms":' .. maximum or '') .. ',"time_used_ms":' .. session.integer(s.used)
-    .. ',"time_remaining_ms":' .. (left or 'null') .. ',"total_remaining_ms":' .. integer_or_null(s.total_left and clock.total_remaining(s))
-    .. ',"cycle_count":' .. session.integer(s.count)
-    .. ',"cycle_elapsed_ms":' .. integer_or_null(live and clock.elapsed(s)) .. ',"cycle_started_at":'
-    .. (s.status == 'running' and timestamp(s.since) or 'null') .. ',"deadline_ms":' .. integer_or_null(turn and clock.deadline(s, turn.owner))
+    .. ',' .. fields.shown .. (maximum and ',"max_time_ms":' .. maximum or '') .. ',"time_used_ms":' .. storage_session.integer(s.used)
+    .. ',"time_remaining_ms":' .. (left or 'null') .. ',"total_remaining_ms":' .. integer_or_null(s.total_left and rules_clock.total_remaining(s))
+    .. ',"cycle_count":' .. storage_session.integer(s.count)
+    .. ',"cycle_elapsed_ms":' .. integer_or_null(live and rules_clock.elapsed(s)) .. ',"cycle_started_at":'
+    .. (s.status == 'running' and timestamp(s.since) or 'null') .. ',"deadline_ms":' .. integer_or_null(turn and rules_clock.deadline(s, turn.owner))
     .. ',"resumes_at_ms":' .. integer_or_null(s.status == 'paused' and s.resumes)
     .. ',"session_started_at":' .. timestamp(fields.started) .. ',"session_completed_at":' .. timestamp(fields.completed) .. ',"created_at":'
-    .. timestamp(fields.created) .. ',"updated_at":' .. timestamp(fields.cycle:match(CHANGED)) .. ',"server_time_ms":' .. session.integer(s.now)
-    .. ',"tenant_id":' .. (fields.tenant and json.quote(fields.tenant) or 'null') .. ',"recovered":' .. (fields.recovered and 'true' or 'false')
+    .. timestamp(fields.created) .. ',"updated_at":' .. timestamp(fields.cycle:match(CHANGED)) .. ',"server_time_ms":' .. storage_session.integer(s.now)
+    .. ',"tenant_id":' .. (fields.tenant and text_json.quote(fields.tenant) or 'null') .. ',"recovered":' .. (fields.recovered and 'true' or 'false')
     .. ',"recovered_at":' .. timestamp(fields.recovered) .. ',"warning":' .. (fields.recovered and '"' .. RECOVERED .. '"' or 'null')
-    .. (export and snapshot.internal(s, fields) or '') .. '}'
+    .. (export and storage_snapshot.internal(s, fields) or '') .. '}'
 end
 
 -- Writes the fields of a session that is not there yet. list: name, value, ...

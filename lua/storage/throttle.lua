@@ -5,7 +5,7 @@
 
 -- Returns {limited, limit, remaining, retry_after_ms, reset_after_ms}. limit: {burst, count, period_ms, quantity, cooldown_ms}, integers.
 local function take(key, limit)
-  local now = time.now()
+  local now = storage_time.now()
   local burst, count, period, quantity = limit.burst, limit.count, limit.period_ms, limit.quantity
   local full = burst * period
   local stored = redis.call('HMGET', key, 'level', 'at', 'cooldown')

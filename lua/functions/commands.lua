@@ -3,8 +3,8 @@
 -- Inside each: arguments, KEYS, existence and tenant, REQUEST, EPOCH and VERSION, status, CURRENT, NEXT, then whether time is up; all of it before
 -- the first write.
 
-local NONE = options.NONE
-local COMMON = options.COMMON
+local NONE = call_options.NONE
+local COMMON = call_options.COMMON
 
 -- The value of a positional argument's problem list, in front of those of the options.
 local function joined(first, second)
@@ -31,11 +31,11 @@ end
 -- A change again, for a request that made it before.
 local function replay(s, version, same_function)
   if not same_function then
-    return refusal.validation({ { 'REQUEST', 'was used for another function' } })
+    return call_refusal.validation({ { 'REQUEST', 'was used for another function' } })
   end
   local event = logged(s.keys[2], version)
   if not event then
-    return refusal.refuse('CONCURRENT_MODIFICATION', 'this request was carried out, and its event is not in the log any more',
+    return call_refusal.refuse('CONCURRENT_MODIFICATION', 'this request was carried out, and its event is not in the log any more',
       string.format('{"actual_version":%d}', s.version))
   end
   return event:sub(1, -2) .. ',"replayed":true}'
@@ -44,12 +44,12 @@ end
 -- The checks that all transitions share. Returns the loaded session, or nil with the reply (nil for none: the session is not there).
 local function open(name, keys, given, problems)
   if problems then
-    return nil, refusal.validation(joined(problems, session.key_problems(keys, 4)))
+    return nil, call_refusal.validation(joined(problems, storage_session.key_problems(keys, 4)))
   end
-  local s = session.keys_match(keys) and session.load(keys)
+  local s = storage_session.keys_match(keys) and storage_session.load(keys)
   if not s then
-    problems = session.key_problems(keys, 4)
-    return nil, problems and refusal.validation(problems) or nil
+    problems = storage_session.key_problems(keys, 4)
+    return nil, problems and call_refusal.validation(problems) or nil
   end
   if given == NONE then
     return s
@@ -59,13 +59,13 @@ local function open(name, keys, given, problems)
   end
   if given.REQUEST then
     given.function_name = name
-    local version, same_function = session.find_request(s, given.REQUEST, name)
+    local version, same_function = storage_session.find_request(s, given.REQUEST, name)
     if version then
       return nil, replay(s, version, same_function)
     end
   end
   if (given.EPOCH and given.EPOCH ~= s.epoch) or (given.VERSION and (given.VERSION > s.version or given.VERSION < s.version - (s.trailing or 0))) then
-    return nil, refusal.moved_on(s, given.VERSION, given.EPOCH)
+    return nil, call_refusal.moved_on(s, given.VERSION, given.EPOCH)
   end
   return s
 end
@@ -78,23 +78,23 @@ local function transition(name, rule, own, positional, together)
     if positional then
       local wrong
       value, wrong = positional(args[1])
-      given, problems = options.parse(args, 2, own, COMMON)
+      given, problems = call_options.parse(args, 2, own, COMMON)
       problems = joined(wrong, problems)
     else
-      given, problems = options.parse(args, 1, own, COMMON)
+      given, problems = call_options.parse(args, 1, own, COMMON)
     end
     if together and not problems then
       problems = together(given)
     end
     local s, reply = open(name, keys, given, problems)
     if not s then
-      return reply or refusal.session_not_found()
+      return reply or call_refusal.session_not_found()
     end
     local turn, event, extra = rule(s, given, value)
     if not event then
       return extra -- a refusal, or nil where nothing is to be done
     end
-    return events.commit(s, turn, event, given, extra)
+    return storage_events.commit(s, turn, event, given, extra)
   end
 end
 
@@ -105,7 +105,7 @@ local function close_as(status)
 end
 
 local function read_id(text)
-  local id = text and formats.uuid(text)
+  local id = text and text_formats.uuid(text)
   if id then
     return id
   end
@@ -146,9 +146,9 @@ local CREATE = { TTL = true, TENANT = true, ACTOR = true, TRACE = true, REQUEST 
 local RESTORE = { TTL = true, VERSION = true, EPOCH = true }
 
 local function create(keys, args)
-  local given, problems = options.parse(args, 2, CREATE, NONE)
-  local key_problems = session.key_problems(keys, 4)
-  local now = time.now()
+  local given, problems = call_options.parse(args, 2, CREATE, NONE)
+  local key_problems = storage_session.key_problems(keys, 4)
+  local now = storage_time.now()
   local fields, wrong
   if not args[1] then
     problems = joined({ { 'config', 'is required' } }, problems)
@@ -158,46 +158,46 @@ local function create(keys, args)
   end
   problems = joined(problems, key_problems)
   if problems then
-    return refusal.validation(problems)
+    return call_refusal.validation(problems)
   end
   local key, log = keys[1], keys[2]
   local before = redis.call('HMGET', key, 'status', 'epoch')
   if before[1] and before[1] ~= 'deleted' then
-    local s = given.REQUEST and session.load(keys)
+    local s = given.REQUEST and storage_session.load(keys)
     if s and is_tenant(s, given) then
-      local version, same_function = session.find_request(s, given.REQUEST, 'sk_create')
+      local version, same_function = storage_session.find_request(s, given.REQUEST, 'sk_create')
       if version and not same_function then
         return replay(s, version, false)
       elseif version == 1 then
-        return state.build(s):sub(1, -2) .. ',"replayed":true}'
+        return views_state.build(s):sub(1, -2) .. ',"replayed":true}'
       end
     end
-    return refusal.refuse('SESSION_EXISTS', 'there is a session with this id')
+    return call_refusal.refuse('SESSION_EXISTS', 'there is a session with this id')
   end
 
   local epoch = new_epoch(now, before[2])
   redis.call('UNLINK', log)
-  state.write_fields(key, fields)
-  redis.call('HSET', key, 'status', 'pending', 'version', '0', 'epoch', epoch, 'created', session.integer(now))
+  views_state.write_fields(key, fields)
+  redis.call('HSET', key, 'status', 'pending', 'version', '0', 'epoch', epoch, 'created', storage_session.integer(now))
   if given.TENANT then
     redis.call('HSET', key, 'tenant', given.TENANT)
   end
-  local s = session.load(keys)
+  local s = storage_session.load(keys)
   local turn = transitions.current_turn(s)
-  local participants, groups = state.show_all(s, state.all_fields(key), turn)
+  local participants, groups = views_state.show_all(s, views_state.all_fields(key), turn)
   given = given == NONE and {} or given
   given.function_name = 'sk_create'
-  local change = events.commit(s, turn, 'session.created', given, nil, participants, groups)
+  local change = storage_events.commit(s, turn, 'session.created', given, nil, participants, groups)
   if type(change) == 'table' then
     redis.call('UNLINK', key)
     return change
   end
-  return state.build(s, false, participants, groups)
+  return views_state.build(s, false, participants, groups)
 end
 
 local function expire(keys, args)
   if #args > 0 then
-    return refusal.validation({ { args[1], 'is no option of this function' } })
+    return call_refusal.validation({ { args[1], 'is no option of this function' } })
   end
   local s, reply = open('sk_expire', keys, NONE, nil)
   if not s then
@@ -208,66 +208,66 @@ local function expire(keys, args)
   end
   local turn, event, extra = transitions.expire(s)
   if event then
-    return events.commit(s, turn, event, NONE, extra)
+    return storage_events.commit(s, turn, event, NONE, extra)
   end
   -- Nothing is due. Whoever asked may have followed an alarm that is not the session's: put it right, or it would be asked for ever.
-  local alarm = redis.call('ZSCORE', keys[3], session.id_of(s))
+  local alarm = redis.call('ZSCORE', keys[3], storage_session.id_of(s))
   if s.alarm == 0 then
     if alarm then
-      redis.call('ZREM', keys[3], session.id_of(s))
+      redis.call('ZREM', keys[3], storage_session.id_of(s))
     end
   elseif not alarm or tonumber(alarm) ~= s.alarm then
-    redis.call('ZADD', keys[3], session.integer(s.alarm), session.id_of(s))
+    redis.call('ZADD', keys[3], storage_session.integer(s.alarm), storage_session.id_of(s))
   end
   return nil
 end
 
 local function delete(keys, args)
-  local given, problems = options.parse(args, 1, NONE, COMMON)
+  local given, problems = call_options.parse(args, 1, NONE, COMMON)
   local s, reply = open('sk_delete', keys, given, problems)
   if not s then
     return reply or 0
   end
-  events.commit_deletion(s, transitions.current_turn(s), given)
+  storage_events.commit_deletion(s, transitions.current_turn(s), given)
   return 1
 end
 
 local function restore(keys, args)
-  local given, problems = options.parse(args, 2, RESTORE, NONE)
+  local given, problems = call_options.parse(args, 2, RESTORE, NONE)
   local fine, exported = pcall(cjson.decode, args[1] or '')
   local kept = fine and type(exported) == 'table' and exported.internal
   local fields = type(kept) == 'table' and kept.fields
-  if type(fields) ~= 'table' or not snapshot.is_sound(fields, kept.exported_ms) then
+  if type(fields) ~= 'table' or not storage_snapshot.is_sound(fields, kept.exported_ms) then
     problems = joined({ { 'state', 'must be a state from sk_get with EXPORT' } }, problems)
-  elseif exported.schema ~= session.SCHEMA then
-    problems = joined({ { 'state.schema', 'must be ' .. session.SCHEMA } }, problems)
+  elseif exported.schema ~= storage_session.SCHEMA then
+    problems = joined({ { 'state.schema', 'must be ' .. storage_session.SCHEMA } }, problems)
   elseif exported.session_id ~= (keys[1] or ''):sub(9) then
     problems = joined({ { 'state.session_id', 'must be the id of KEYS' } }, problems)
   end
-  if given.EPOCH and not options.integer(given.EPOCH, 0, snapshot.MOST_NUMBER) then
+  if given.EPOCH and not call_options.integer(given.EPOCH, 0, storage_snapshot.MOST_NUMBER) then
     problems = joined(problems, { { 'EPOCH', 'must be the epoch of a session' } })
   end
-  if given.VERSION and given.VERSION > snapshot.MOST_NUMBER then
+  if given.VERSION and given.VERSION > storage_snapshot.MOST_NUMBER then
     problems = joined(problems, { { 'VERSION', 'must be the version of a session' } })
   end
-  problems = joined(problems, session.key_problems(keys, 4))
+  problems = joined(problems, storage_session.key_problems(keys, 4))
   if problems then
-    return refusal.validation(problems)
+    return call_refusal.validation(problems)
   end
   local key, log = keys[1], keys[2]
   if redis.call('EXISTS', key) == 1 then
-    return refusal.refuse('SESSION_EXISTS', 'there is a session with this id')
+    return call_refusal.refuse('SESSION_EXISTS', 'there is a session with this id')
   end
 
   -- Changes after the export may be lost, but their versions were seen, and nobody may be told older ones.
   if given.VERSION and given.VERSION > tonumber(fields.version) then
-    fields.version = session.integer(given.VERSION)
+    fields.version = storage_session.integer(given.VERSION)
   end
   if given.EPOCH and tonumber(given.EPOCH) > tonumber(fields.epoch) then
     fields.epoch = given.EPOCH
   end
-  local now = math.max(time.now(), kept.exported_ms)
-  local active, since, alarm, used, count, _, more = fields.cycle:match(session.CYCLE)
+  local now = math.max(storage_time.now(), kept.exported_ms)
+  local active, since, alarm, used, count, _, more = fields.cycle:match(storage_session.CYCLE)
   if fields.status == 'running' then
     since = string.format('%d', since + now - kept.exported_ms)
   end
@@ -284,47 +284,47 @@ local function restore(keys, args)
     list[#list + 1] = value
   end
   redis.call('UNLINK', log)
-  state.write_fields(key, list)
-  local s = session.load(keys)
+  views_state.write_fields(key, list)
+  local s = storage_session.load(keys)
   s.alarm = 0 -- so far there is none in the partition's alarms
-  local change = events.commit(s, transitions.current_turn(s), 'session.recovered', NONE)
+  local change = storage_events.commit(s, transitions.current_turn(s), 'session.recovered', NONE)
   if type(change) == 'table' then
     redis.call('UNLINK', key)
     return change
   end
-  return state.build(s)
+  return views_state.build(s)
 end
 
 local GET = { EXPORT = true, TENANT = true }
 
 local function get(keys, args)
-  local given, problems = options.parse(args, 1, GET, NONE)
-  problems = joined(problems, session.key_problems(keys, 1))
+  local given, problems = call_options.parse(args, 1, GET, NONE)
+  problems = joined(problems, storage_session.key_problems(keys, 1))
   if problems then
-    return refusal.validation(problems)
+    return call_refusal.validation(problems)
   end
-  local s = session.load(keys)
+  local s = storage_session.load(keys)
   if not s or not is_tenant(s, given) then
-    return refusal.session_not_found()
+    return call_refusal.session_not_found()
   end
-  return state.build(s, given.EXPORT)
+  return views_state.build(s, given.EXPORT)
 end
 
 local LOG = { EPOCH = true, TENANT = true }
 
 local function log(keys, args)
-  local given, problems = options.parse(args, 2, LOG, NONE)
-  local since = args[1] and options.integer(args[1], 0, options.MAX_INTEGER)
+  local given, problems = call_options.parse(args, 2, LOG, NONE)
+  local since = args[1] and call_options.integer(args[1], 0, call_options.MAX_INTEGER)
   if not since then
     problems = joined({ { 'since', 'must be a version, an integer from 0' } }, problems)
   end
-  problems = joined(problems, session.key_problems(keys, 2))
+  problems = joined(problems, storage_session.key_problems(keys, 2))
   if problems then
-    return refusal.validation(problems)
+    return call_refusal.validation(problems)
   end
-  local s = session.load(keys)
+  local s = storage_session.load(keys)
   if not s or not is_tenant(s, given) then
-    return refusal.session_not_found()
+    return call_refusal.session_not_found()
   end
   if since > s.version or (given.EPOCH and given.EPOCH ~= s.epoch) then
     return nil
@@ -359,7 +359,7 @@ local function throttle_bucket(keys, args)
     if argument == 'quantity' and limit.burst then
       most = limit.burst
     end
-    limit[argument] = args[i] and options.integer(args[i], least, most)
+    limit[argument] = args[i] and call_options.integer(args[i], least, most)
     if not limit[argument] then
       problems[#problems + 1] = { argument, string.format('must be an integer from %d to %d', least, most) }
     end
@@ -368,16 +368,16 @@ local function throttle_bucket(keys, args)
     problems[#problems + 1] = { 'arguments', 'must be ' .. #LIMIT }
   end
   if #problems > 0 then
-    return refusal.validation(problems)
+    return call_refusal.validation(problems)
   end
-  return throttle.take(keys[1], limit)
+  return storage_throttle.take(keys[1], limit)
 end
 
 local function info(keys, args)
   if #keys > 0 or #args > 0 then
-    return refusal.validation({ { 'arguments', 'must be none' } })
+    return call_refusal.validation({ { 'arguments', 'must be none' } })
   end
-  return { VERSION, session.SCHEMA, time.now() }
+  return { VERSION, storage_session.SCHEMA, storage_time.now() }
 end
 
 local SWITCH = { NEXT = true, CURRENT = true, LAG = true }

@@ -76,7 +76,7 @@ local function key_problems(keys, expected)
     return { { 'KEYS', 'must be ' .. expected .. ', not ' .. #keys } }
   end
   local partition, id = keys[1]:match('^sk:{(..)}:(.*)$')
-  if not id or formats.uuid(id) ~= id or id:sub(-2) ~= partition then
+  if not id or text_formats.uuid(id) ~= id or id:sub(-2) ~= partition then
     return { { 'KEYS.0', 'must be sk:{tt}:<id>, a UUID in lower case with its last two digits as tt' } }
   end
   local names = { keys[1], keys[1] .. ':log', 'sk:{' .. partition .. '}:alarms', 'sk:{' .. partition .. '}:outbox' }
@@ -136,7 +136,7 @@ local function load(keys)
   end
   local active, since, alarm, used, count, changed, more = fields[4]:match(CYCLE)
   local rules = read_rules(fields[5])
-  local now = time.now()
+  local now = storage_time.now()
   changed = changed + 0
   if now < changed then
     now = changed
@@ -192,7 +192,7 @@ local function adopt(s, field, text, shown)
     if control.shows then
       controls.adopt(record)
       if control.gain > 0 then
-        lag.set_grace(record)
+        rules_lag.set_grace(record)
       end
     end
   end
@@ -375,12 +375,12 @@ end
 -- owner, and the text that has to be kept for it beside the session's, nil for none. own: the control's text where it is the owner's own.
 local function new_owner(own, default, compensated, bank)
   if compensated then
-    own = lag.with_gain(own or default, bank)
+    own = rules_lag.with_gain(own or default, bank)
   end
   local owner = {}
   controls.begin(owner, own or default, bank)
   if owner.control.gain > 0 then
-    lag.begin(owner)
+    rules_lag.begin(owner)
   end
   return owner, own
 end
