@@ -99,7 +99,12 @@ local function warn_below(s, left, new_cycle)
   end
 end
 
+local function is_live(s)
+  return s.status == 'running' or s.status == 'paused'
+end
+
 return {
+  is_live = is_live,
   elapsed = elapsed, budget = budget, deadline = deadline, total_remaining = total_remaining, remaining = remaining, idle = idle,
   next_warning = next_warning, alarm = alarm, warn_below = warn_below,
 }

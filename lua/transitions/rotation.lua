@@ -75,8 +75,8 @@ local function next_participant(s, index)
     return nil
   end
   if s.mode.by_group then
-    local group_id = storage_session.group_id(storage_session.record(s, storage_session.participant_field(found)))
-    found = member_after(storage_session.members(s, group_id), storage_session.last_active(s, group_id))
+    local group_id = storage_record.group_id(storage_record.record(s, storage_record.participant_field(found)))
+    found = member_after(storage_participants.members(s, group_id), storage_participants.last_active(s, group_id))
   end
   return found
 end

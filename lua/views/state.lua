@@ -1,31 +1,20 @@
 -- The whole state of a session as JSON.
 
 local RECOVERED = 'restored after the server lost it; the time of the outage was charged to nobody'
-local CHUNK = 500
 local CHANGED = '^%S+ %S+ %S+ %S+ %S+ (%d+)'
 
 local function integer_or_null(number)
-  return number and storage_session.integer(number) or 'null'
+  return number and text_formats.integer(number) or 'null'
 end
 
 local function timestamp(ms)
   return ms and '"' .. text_formats.iso(tonumber(ms)) .. '"' or 'null'
 end
 
--- All fields of the hash as name -> value.
-local function all_fields(key)
-  local flat = redis.call('HGETALL', key)
-  local fields = {}
-  for i = 1, #flat, 2 do
-    fields[flat[i]] = flat[i + 1]
-  end
-  return fields
-end
-
 -- The JSON of all participants and of all groups. fields: all of the hash.
 local function show_all(s, fields, turn)
-  local left = storage_events.running_left(s, turn)
-  if turn and turn.owner.owns and storage_events.is_live(s) then
+  local left = views_record.running_left(s, turn)
+  if turn and turn.owner.owns and rules_clock.is_live(s) then
     local used = s.standing and 0 or math.min(rules_clock.elapsed(s) - s.offset, rules_clock.budget(s, turn.owner))
     turn.owner.clock = controls.view_now(turn.owner, used, s.offset)
   end
@@ -37,11 +26,11 @@ local function show_all(s, fields, turn)
         n = n + 1
         pieces[n] = ','
       end
-      n = storage_events.show(pieces, n, s, s[field] or storage_session.adopt(s, field, text, fields[field .. ':shown']), turn, left)
+      n = views_record.append(pieces, n, s, s[field] or storage_record.adopt(s, field, text, fields[field .. ':shown']), turn, left)
     end
   end
   for index = 0, #s.rotation - 1 do
-    add(storage_session.participant_field(index))
+    add(storage_record.participant_field(index))
   end
   local participants = table.concat(pieces, '', 1, n)
   n = 0
@@ -53,42 +42,38 @@ end
 
 -- s: a loaded session whose changes, if any, are written. participants and groups: their JSON, where it is there already.
 local function build(s, export, participants, groups)
-  local fields = all_fields(s.key)
-  local turn = transitions.current_turn(s)
-  local left = storage_events.running_left(s, turn)
+  local fields = storage_session.all_fields(s.key)
+  local turn = transitions_cycle.current_turn(s)
+  local left = views_record.running_left(s, turn)
   if not participants then
     participants, groups = show_all(s, fields, turn)
   end
-  local participant_id, group_id = storage_events.active_ids(turn)
-  local live = turn and storage_events.is_live(s)
-  local own_clock = fields.clock and storage_session.record(s, 'clock')
+  local participant_id, group_id = views_record.active_ids(turn)
+  local live = turn and rules_clock.is_live(s)
+  local own_clock = fields.clock and storage_record.record(s, 'clock')
   local total, maximum = fields.total or 'null', nil
   if s.mode.counts_up then
     maximum = not own_clock.control.endless and string.format('%d', s.used + own_clock.bank) or 'null'
   elseif s.mode.owner == 'session' then
     total = string.format('%d', own_clock.bank)
   end
-  return '{"session_id":"' .. storage_session.id_of(s) .. '","status":"' .. s.status .. '","version":' .. storage_session.integer(s.version) .. ',"epoch":"' .. s.epoch
-    .. '","schema":' .. storage_session.integer(storage_session.SCHEMA) .. ',"participants":[' .. participants .. '],"groups":[' .. groups
+  return '{"session_id":"' .. storage_keys.id_of(s) .. '","status":"' .. s.status .. '","version":' .. text_formats.integer(s.version) .. ',"epoch":"' .. s.epoch
+    .. '","schema":' .. text_formats.integer(storage_session.SCHEMA) .. ',"participants":[' .. participants .. '],"groups":[' .. groups
     .. '],"active_participant_id":' .. participant_id .. ',"active_group_id":' .. group_id .. ',"total_time_ms":' .. total
-    .. ',' .. fields.shown .. (maximum and ',"max_time_ms":' .. maximum or '') .. ',"time_used_ms":' .. storage_session.integer(s.used)
+    .. ',' .. fields.shown .. (maximum and ',"max_time_ms":' .. maximum or '') .. ',"time_used_ms":' .. text_formats.integer(s.used)
     .. ',"time_remaining_ms":' .. (left or 'null') .. ',"total_remaining_ms":' .. integer_or_null(s.total_left and rules_clock.total_remaining(s))
-    .. ',"cycle_count":' .. storage_session.integer(s.count)
+    .. ',"cycle_count":' .. text_formats.integer(s.count)
     .. ',"cycle_elapsed_ms":' .. integer_or_null(live and rules_clock.elapsed(s)) .. ',"cycle_started_at":'
     .. (s.status == 'running' and timestamp(s.since) or 'null') .. ',"deadline_ms":' .. integer_or_null(turn and rules_clock.deadline(s, turn.owner))
     .. ',"resumes_at_ms":' .. integer_or_null(s.status == 'paused' and s.resumes)
     .. ',"session_started_at":' .. timestamp(fields.started) .. ',"session_completed_at":' .. timestamp(fields.completed) .. ',"created_at":'
-    .. timestamp(fields.created) .. ',"updated_at":' .. timestamp(fields.cycle:match(CHANGED)) .. ',"server_time_ms":' .. storage_session.integer(s.now)
+    .. timestamp(fields.created) .. ',"updated_at":' .. timestamp(fields.cycle:match(CHANGED)) .. ',"server_time_ms":' .. text_formats.integer(s.now)
     .. ',"tenant_id":' .. (fields.tenant and text_json.quote(fields.tenant) or 'null') .. ',"recovered":' .. (fields.recovered and 'true' or 'false')
     .. ',"recovered_at":' .. timestamp(fields.recovered) .. ',"warning":' .. (fields.recovered and '"' .. RECOVERED .. '"' or 'null')
-    .. (export and storage_snapshot.internal(s, fields) or '') .. '}'
+    .. (export and views_snapshot.internal(s, fields) or '') .. '}'
 end
 
--- Writes the fields of a session that is not there yet. list: name, value, ...
-local function write_fields(key, list)
-  for from = 1, #list, CHUNK do
-    redis.call('HSET', key, unpack(list, from, math.min(from + CHUNK - 1, #list)))
-  end
-end
-
-return { all_fields = all_fields, show_all = show_all, build = build, write_fields = write_fields }
+return {
+  show_all = show_all,
+  build = build,
+}

@@ -40,7 +40,7 @@ end
 
 -- control: the text of the record's control, nil for one without a clock.
 local function is_record(text, control)
-  local bank, used, cycles, expired, view = (text or ''):match(storage_session.RECORD)
+  local bank, used, cycles, expired, view = (text or ''):match(storage_record.RECORD)
   if not (bank and (expired == '0' or expired == '1') and is_signed(bank) and is_number(used) and is_number(cycles)) then
     return false
   end
@@ -75,13 +75,13 @@ end
 
 -- Whether a record's clock is out of the game, as the rotation has to say.
 local function is_out(fields, field)
-  return select(4, fields[field]:match(storage_session.RECORD)) == '1'
+  return select(4, fields[field]:match(storage_record.RECORD)) == '1'
 end
 
 -- The participants, and the members of each group in their order as `members` (id -> list). rules: {mode, compensated, control}.
 local function are_participants(fields, rules, members, known)
   for index = 0, #fields.rotation - 1 do
-    local field = storage_session.participant_field(index)
+    local field = storage_record.participant_field(index)
     local shown = fields[field .. ':shown']
     if fields.rotation:sub(index + 1, index + 1) == '_' then
       if fields[field] then
@@ -89,7 +89,7 @@ local function are_participants(fields, rules, members, known)
       end
     else
       local id, group_id = (shown or ''):match('^"participant_id":"([^"]*)","group_id":"?([^",]*)"?,')
-      if not (id and text_formats.uuid(id) == id and fields['i:' .. id] == storage_session.integer(index)) then
+      if not (id and text_formats.uuid(id) == id and fields['i:' .. id] == text_formats.integer(index)) then
         return false
       end
       if group_id == 'null' then
@@ -100,9 +100,9 @@ local function are_participants(fields, rules, members, known)
       elseif not members[group_id] then
         return false
       else
-        table.insert(members[group_id], storage_session.integer(index))
+        table.insert(members[group_id], text_formats.integer(index))
       end
-      if not (is_shown(shown, function(control) return storage_session.participant_shown(id, index, group_id, control) end)
+      if not (is_shown(shown, function(control) return storage_record.participant_shown(id, index, group_id, control) end)
         and is_owner(fields, field, rules.mode.owner == 'participant', rules.compensated, rules.control)) then
         return false
       end
@@ -118,7 +118,7 @@ local function are_groups(fields, rules, members, known)
     local field = 'g:' .. id
     local last = fields['l:' .. id]
     if not (text_formats.uuid(id) == id and not members[id]
-      and is_shown(fields[field .. ':shown'], function(control) return storage_session.group_shown(id, control) end)
+      and is_shown(fields[field .. ':shown'], function(control) return storage_record.group_shown(id, control) end)
       and is_owner(fields, field, rules.mode.owner == 'group', rules.compensated, rules.control)
       and (last == nil or last == '-1' or is_index(last))) then
       return false
@@ -151,7 +151,7 @@ local function is_rotation(fields, rules, members, phase)
   end
   for index = 0, #fields.rotation - 1 do
     local character = fields.rotation:sub(index + 1, index + 1)
-    local place = places[index] or storage_session.participant_field(index)
+    local place = places[index] or storage_record.participant_field(index)
     local expected
     if place == '.' then
       expected = '.'
@@ -228,7 +228,7 @@ local function are_requests(text)
     end
     found = found + 1
   end
-  return lines ~= nil and found == tonumber(count) and found <= storage_session.MOST_REQUESTS and (lines == '' or lines:sub(-1) == '\n')
+  return lines ~= nil and found == tonumber(count) and found <= storage_requests.MOST_REQUESTS and (lines == '' or lines:sub(-1) == '\n')
 end
 
 -- What a newcomer's control takes from the config.
@@ -270,7 +270,7 @@ local function is_sound(fields, exported_ms)
   elseif not (active and control and phase and is_number(fields.version) and is_number(fields.epoch) and is_number(since) and is_number(alarm)
     and is_number(used) and is_number(count) and is_number(changed) and is_number(fields.created)) then
     return false
-  elseif not (modes.MODES[mode_name] and is_number(ttl) and tonumber(ttl) >= 1000 and tonumber(ttl) <= 31536000000 and config.ACTIONS[action]
+  elseif not (modes.MODES[mode_name] and is_number(ttl) and tonumber(ttl) >= 1000 and tonumber(ttl) <= 31536000000 and storage_session.ACTIONS[action]
     and (compensated == '0' or compensated == '1') and is_number(cycle_ms) and tonumber(cycle_ms) <= call_options.DAY_MS) then
     return false
   elseif not (is_object(fields.action) and is_config(fields.shown) and (fields.rotation or ''):find('^[1x._]+$') and #fields.rotation <= 1000
