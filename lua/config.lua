@@ -143,7 +143,7 @@ local function check(text, key_id, ttl, now)
     end
   end
   local sum = 0
-  local fields, owners, sand_owner = {}, 0, nil
+  local fields, owners, hourglass_path = {}, 0, nil
   local function field(name, value)
     fields[#fields + 1] = name
     fields[#fields + 1] = value
@@ -162,13 +162,13 @@ local function check(text, key_id, ttl, now)
       end
       if governing then
         if governing.text:find('hourglass', 1, true) then
-          sand_owner = sand_owner or (control and path or '')
+          hourglass_path = hourglass_path or (control and path or '')
         end
         local begun, own_text = rules_lag.new_owner(control and control.text, default, compensation, own_bank)
         if own_text then
           field('c:' .. name, own_text)
         end
-        if begun.control.shows then
+        if begun.control.view_names then
           kept = ',' .. controls.view(begun)
         end
       end
@@ -186,7 +186,7 @@ local function check(text, key_id, ttl, now)
       problem(path .. 'group_id', 'is required in per_group')
     end
     add_record(string.format('p%d', participant.index), participant, path, owned_by == 'participant', 'is required in per_participant', function(shown)
-      return storage_record.participant_shown(participant.id or '', participant.index, participant.group_id, shown)
+      return storage_record.participant_fixed_json(participant.id or '', participant.index, participant.group_id, shown)
     end)
     field('i:' .. (participant.id or ''), string.format('%d', participant.index))
     turns[participant.index] = owned_by == 'group' and '.' or '1'
@@ -203,13 +203,13 @@ local function check(text, key_id, ttl, now)
       end
     end
     add_record('g:' .. (group.id or ''), group, group.path, owned_by == 'group', 'is required in per_group, or that of each of its members', function(shown)
-      return storage_record.group_shown(group.id or '', shown)
+      return storage_record.group_fixed_json(group.id or '', shown)
     end)
     field('m:' .. (group.id or ''), #group.members > 0 and ',' .. table.concat(group.members, ',') .. ',' or ',')
     group_ids[i] = group.id
   end
-  if sand_owner and owners < 2 then
-    problem(sand_owner .. 'time_control', 'must not be an hourglass of one: it needs two clocks')
+  if hourglass_path and owners < 2 then
+    problem(hourglass_path .. 'time_control', 'must not be an hourglass of one: it needs two clocks')
   end
   if #problems > 0 then
     return nil, problems
@@ -230,7 +230,7 @@ local function check(text, key_id, ttl, now)
     action = 'skip_cycle' -- what it does; the event still carries what was configured
   end
   field('rotation', table.concat(rotation_text))
-  field('rules', storage_session.rules_text(mode_name, ttl * 1000, action, compensation, cycle_clock and per_cycle or 0, warnings, default))
+  field('rules', storage_session.encode_rules(mode_name, ttl * 1000, action, compensation, cycle_clock and per_cycle or 0, warnings, default))
   field('action', action_text)
   if owned_by ~= 'session' or mode.counts_up then
     local echoed = total or (by_owner and sum > 0 and sum) or nil

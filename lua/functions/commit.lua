@@ -1,21 +1,23 @@
--- The change: one event, built once as the JSON that the reply, the log, the outbox and the channel all hold, and everything that is written
--- with it. A function that gets here has checked everything: there is no rollback.
+-- How a change is carried out: it is written and published in one go. Whoever gets here has checked everything,
+-- because what was written before an error stays written.
 
-local TOMBSTONE_MS = 86400000
-
--- Writes and publishes the change that `s` holds and returns its JSON; or, with nothing written, the error of a key that is not ours.
--- turn: whose turn it is from now on, or nil; given: the options; extra: further fields of the payload, each with a comma before it; participants and
--- groups: their JSON, where it is there already, else that of the touched ones is made.
+-- Writes and publishes the change that `s` holds. Returns the event's JSON; or, with nothing written, the error of
+-- a key that holds something that is not ours.
+--
+-- turn                    whose turn it is from now on, nil for none
+-- event                   its name, such as `cycle.switched`
+-- given                   the call's options; with REQUEST also `function_name`
+-- extra                   further members of the payload, each with a comma before it; nil for none
+-- participants, groups    their JSON; nil: that of the touched ones
 local function commit(s, turn, event, given, extra, participants, groups)
-  local keys = s.keys
   local ends
   if turn and s.status == 'running' then
     ends = rules_clock.deadline(s, turn.owner)
   end
-  local before = s.alarm
+  local alarm_before = s.alarm
   s.version = s.version + 1
   if s.warned then
-    s.trailing = event == 'time.warning' and s.trailing + 1 or 0
+    s.warnings_since = event == 'time.warning' and s.warnings_since + 1 or 0
   end
   if ends then
     s.alarm = rules_clock.alarm(s, turn.owner, ends)
@@ -25,60 +27,63 @@ local function commit(s, turn, event, given, extra, participants, groups)
   if s.resumes or s.total_left then
     extra = views_event.with_bounds(s, extra)
   end
-  local changed = s.first_touched
-  while changed do
-    if changed.dirty then
-      storage_record.write_down(changed)
+
+  -- Numbers become text once, for the event and the hash.
+  local record = s.first_touched
+  while record do
+    if record.dirty then
+      storage_record.format_numbers(record)
     end
-    changed = changed.next_touched
+    record = record.next_touched
   end
   local integer = text_formats.integer
-  local id, version, now, left = storage_keys.id_of(s), integer(s.version), integer(s.now), views_record.running_left(s, turn)
-  local deadline = ends and integer(ends)
+  local version, now, deadline = integer(s.version), integer(s.now), ends and integer(ends)
   local alarm = s.alarm == ends and deadline or integer(s.alarm)
   s.used, s.count = integer(s.used), integer(s.count)
-  local text = views_event.build(s, turn, event, given, extra, id, version, now, left, deadline, participants, groups)
+
+  local text = views_event.build(s, turn, event, given, extra, version, now, deadline, participants, groups)
   if given.REQUEST then
     storage_requests.remember(s, given.REQUEST, given.function_name, version)
   end
 
-  -- First what can fail, because somebody wrote something else into one of our keys, so that nothing is half done; the hash was read and cannot fail.
-  local call = redis.call
-  if s.alarm ~= before then
-    local failed = storage_alarms.set(s, id, alarm, before)
+  -- First what can fail because somebody wrote something else into one of our keys. The hash was read and cannot.
+  local id = storage_keys.session_id(s.key)
+  if s.alarm ~= alarm_before then
+    local failed = storage_alarms.set(s, id, alarm, alarm_before)
     if failed then
       return failed
     end
   end
-  local added = redis.pcall('XADD', keys[4], '*', 'id', id, 'e', text)
-  if type(added) == 'table' then
-    if s.alarm ~= before then
-      s.alarm = before
-      storage_alarms.set(s, id, integer(before), before)
+  local failed = storage_events.add_to_outbox(s, id, text)
+  if failed then
+    if s.alarm ~= alarm_before then
+      s.alarm = alarm_before
+      storage_alarms.set(s, id, integer(alarm_before), alarm_before)
     end
-    return added
+    return failed
   end
-  storage_events.append(keys[2], s.version, version, text)
+  storage_events.append_to_log(s, version, text)
   storage_session.save(s, version, now, alarm)
   storage_session.prolong(s, ends)
-  call('SPUBLISH', keys[1], text)
+  storage_events.publish(s, text)
   return text
 end
 
--- Deletes the session and leaves its tombstone. turn: whose turn it was.
+-- Deletes the session, leaves its tombstone and publishes the event. turn: whose turn it was. Returns the error of
+-- an outbox that is none, with nothing written; else nil.
 local function commit_deletion(s, turn, given)
-  local keys = s.keys
-  local version = text_formats.integer(s.version + 1)
+  local integer = text_formats.integer
   local ends = turn and rules_clock.deadline(s, turn.owner)
-  local id = storage_keys.id_of(s)
-  local text = views_event.build(s, turn, 'session.deleted', given, views_event.with_bounds(s), id, version, text_formats.integer(s.now), views_record.running_left(s, turn),
-    ends and text_formats.integer(ends), '', '')
-  redis.call('XADD', keys[4], '*', 'id', id, 'e', text)
-  redis.pcall('ZREM', keys[3], id)
-  redis.call('UNLINK', keys[1], keys[2])
-  redis.call('HSET', keys[1], 'status', 'deleted', 'version', version, 'epoch', s.epoch)
-  redis.call('PEXPIRE', keys[1], TOMBSTONE_MS)
-  redis.call('SPUBLISH', keys[1], text)
+  local version, now, deadline = integer(s.version + 1), integer(s.now), ends and integer(ends)
+  local extra = views_event.with_bounds(s)
+  local text = views_event.build(s, turn, 'session.deleted', given, extra, version, now, deadline, '', '')
+  local failed = storage_events.add_to_outbox(s, storage_keys.session_id(s.key), text)
+  if failed then
+    return failed
+  end
+  storage_alarms.remove_if_possible(s.keys)
+  storage_session.replace_by_tombstone(s, version)
+  storage_events.publish(s, text)
 end
 
 return {

@@ -1,31 +1,31 @@
--- sk_expire
-
 local NONE = call_options.NONE
 
+-- sk_expire 4 <keys>
+--
+-- Does what is due: an expiry, the end of a pause, or one warning, the highest first. Of many calls at once one has
+-- an effect. Where nothing is due it corrects the session's alarm, and it removes that of a session that is gone:
+-- who called may have followed a wrong one, and would ask for ever.
+--
+-- KEYS[1-4]  the session, its log, the alarms, the outbox
+-- Reply      change (JSON); nil where nothing is due or there is no session
+-- Refusals   VALIDATION_ERROR
+-- Publishes  time.warning, participant.expired, session.expired, session.resumed
 local function expire(keys, args)
   if #args > 0 then
     return call_refusal.validation({ { args[1], 'is no option of this function' } })
   end
-  local s, reply = functions_open.open('sk_expire', keys, NONE, nil)
+  local s, refused = functions_open.open('sk_expire', keys, NONE, nil)
   if not s then
-    if not reply then
-      redis.call('ZREM', keys[3], keys[1]:sub(9))
+    if not refused then
+      storage_alarms.remove(keys)
     end
-    return reply
+    return refused
   end
   local turn, event, extra = transitions_expiry.expire(s)
   if event then
     return functions_commit.commit(s, turn, event, NONE, extra)
   end
-  -- Nothing is due. Whoever asked may have followed an alarm that is not the session's: put it right, or it would be asked for ever.
-  local alarm = redis.call('ZSCORE', keys[3], storage_keys.id_of(s))
-  if s.alarm == 0 then
-    if alarm then
-      redis.call('ZREM', keys[3], storage_keys.id_of(s))
-    end
-  elseif not alarm or tonumber(alarm) ~= s.alarm then
-    redis.call('ZADD', keys[3], text_formats.integer(s.alarm), storage_keys.id_of(s))
-  end
+  storage_alarms.correct(s)
   return nil
 end
 

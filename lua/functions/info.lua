@@ -1,5 +1,10 @@
--- sk_info
-
+-- sk_info 0
+--
+-- Says what is loaded.
+--
+-- Reply      version of the library, schema of its state (integer), server time (ms)
+-- Refusals   VALIDATION_ERROR
+-- Publishes  nothing
 local function info(keys, args)
   if #keys > 0 or #args > 0 then
     return call_refusal.validation({ { 'arguments', 'must be none' } })

@@ -17,7 +17,7 @@ end
 
 -- The control of an owner that begins with `bank` ms, with its gain. A clock without end needs none.
 local function with_gain(text, bank)
-  local control = controls.read(text)
+  local control = controls.decode(text)
   return control.endless and text or text .. (' ~%d'):format(gain(bank, control.increment or 0))
 end
 

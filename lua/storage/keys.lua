@@ -1,7 +1,22 @@
--- The keys of a session: their names, and whether those of a call are its own.
+-- The keys of a session, as callers pass them in:
+--
+--   1  sk:{tt}:<id>       hash         the session (fields: see session.lua)
+--   2  sk:{tt}:<id>:log   stream       its newest events
+--   3  sk:{tt}:alarms     sorted set   when something is due in which session of the partition
+--   4  sk:{tt}:outbox     stream       every event of the partition
+--
+-- tt is the partition: the last two hex digits of the id.
 
--- KEYS have to be the first `expected` of the session's four: one id, in its own partition. Returns the list of problems, nil for none.
-local function find_problems(keys, expected)
+local PREFIX_LENGTH = 8 -- of `sk:{tt}:`
+
+-- The id of the session with this key (KEYS[1]).
+local function session_id(key)
+  return key:sub(PREFIX_LENGTH + 1)
+end
+
+-- Checks that KEYS are the first `expected` of a session's four, all of one id in its own partition. Returns a
+-- list of problems, nil for none.
+local function problems_of(keys, expected)
   if #keys ~= expected then
     return { { 'KEYS', 'must be ' .. expected .. ', not ' .. #keys } }
   end
@@ -20,22 +35,19 @@ local function find_problems(keys, expected)
   return problems
 end
 
--- Whether the other three keys belong to the first. Enough for a session that exists: its own key was checked when it was created.
-local function match(keys)
+-- Whether there are four keys and the last three belong to the first. This is enough for a session that exists,
+-- because its first key was checked when it was created.
+local function belong_together(keys)
   if #keys ~= 4 then
     return false
   end
   local key = keys[1]
-  local prefix = key:sub(1, 8)
+  local prefix = key:sub(1, PREFIX_LENGTH)
   return keys[2] == key .. ':log' and keys[3] == prefix .. 'alarms' and keys[4] == prefix .. 'outbox'
 end
 
-local function id_of(s)
-  return s.key:sub(9)
-end
-
 return {
-  find_problems = find_problems,
-  match = match,
-  id_of = id_of,
+  session_id = session_id,
+  problems_of = problems_of,
+  belong_together = belong_together,
 }

@@ -1,13 +1,24 @@
--- Who takes part: participants and groups by their ids, the members of a group, who joins and who leaves.
+-- Participants and groups by their ids, and the members of each group. Member lists are read when they are first
+-- needed: only per_group, a join and a leave need them.
 
 -- The record of the participant with this id, or nil.
 local function participant(s, id)
   local index = redis.call('HGET', s.key, 'i:' .. id)
-  return index and storage_record.record(s, 'p' .. index) or nil
+  return index and storage_record.load(s, 'p' .. index) or nil
 end
 
+-- The record of the group with this id, or nil.
 local function group(s, id)
-  return storage_record.record(s, 'g:' .. id)
+  return storage_record.load(s, 'g:' .. id)
+end
+
+-- Whether a participant with this id is in the session, and whether one has this index.
+local function has_id(s, id)
+  return redis.call('HEXISTS', s.key, 'i:' .. id) == 1
+end
+
+local function has_index(s, index)
+  return redis.call('HEXISTS', s.key, storage_record.participant_field(index)) == 1
 end
 
 -- The indexes of a group's members in order, as `,0,3,`.
@@ -24,7 +35,7 @@ local function set_members(s, id, text)
   storage_session.set(s, 'm:' .. id, text)
 end
 
--- The index of the member of a group who was last active, -1 for nobody.
+-- The index of the member of a group who was last active, -1 for none.
 local function last_active(s, id)
   s.last = s.last or {}
   if not s.last[id] then
@@ -39,26 +50,28 @@ local function set_last_active(s, id, index)
   storage_session.set(s, 'l:' .. id, text_formats.integer(index))
 end
 
--- A new participant's record, bound to its id. bank: nil for one without a clock; control: its own, as text, or nil.
-local function add_participant(s, index, id, bank, control, shown)
+-- Adds a participant to the session and returns its record. bank: ms, nil for one without a clock; control: its own
+-- control as text, nil for none; fixed_json: see record.lua.
+local function add(s, index, id, bank, control, fixed_json)
   local field = storage_record.participant_field(index)
   local added = { bank = 0 }
   if bank then
-    local kept
-    added, kept = rules_lag.new_owner(control, s.rules.control, s.rules.lag, bank)
-    if kept then
-      storage_session.set(s, 'c:' .. field, kept)
+    local own_control
+    added, own_control = rules_lag.new_owner(control, s.rules.control, s.rules.lag, bank)
+    if own_control then
+      storage_session.set(s, 'c:' .. field, own_control)
     end
   end
-  added.field, added.owns, added.used, added.cycles, added.expired, added.clock, added.shown = field, bank ~= nil, 0, 0, false, '', shown
+  added.field, added.owns, added.fixed_json = field, bank ~= nil, fixed_json
+  added.used, added.cycles, added.expired, added.clock = 0, 0, false, ''
   s[field] = added
-  storage_session.set(s, field .. ':shown', shown)
+  storage_session.set(s, field .. ':shown', fixed_json)
   storage_session.set(s, 'i:' .. id, text_formats.integer(index))
   storage_record.touch(s, added, true)
   return added
 end
 
-local function remove_participant(s, gone)
+local function remove(s, gone)
   storage_session.remove(s, gone.field)
   storage_session.remove(s, gone.field .. ':shown')
   storage_session.remove(s, 'i:' .. storage_record.participant_id(gone))
@@ -70,10 +83,12 @@ end
 return {
   participant = participant,
   group = group,
+  has_id = has_id,
+  has_index = has_index,
   members = members,
   set_members = set_members,
   last_active = last_active,
   set_last_active = set_last_active,
-  add_participant = add_participant,
-  remove_participant = remove_participant,
+  add = add,
+  remove = remove,
 }

@@ -24,7 +24,7 @@ local function named_clock(s, options)
   elseif owned_by == 'cycle' and s.status == 'pending' then
     return nil, call_refusal.state(s.status)
   else
-    record = storage_record.record(s, s.mode.clock())
+    record = storage_record.load(s, s.mode.clock())
   end
   if not record then
     return nil, call_refusal.participant_not_found(options.PARTICIPANT or options.GROUP)
@@ -74,7 +74,7 @@ local function adjust(s, options)
   -- What the bank is at this moment: in periods and blocks as far below zero as they are used. So a SET begins them anew, as if the main time had
   -- that much left.
   local reads = owner.bank
-  if runs and not s.standing then
+  if runs and not s.flagged then
     reads = owner.bank - controls.drawn(owner, elapsed - s.offset, s.offset)
   end
   local moved = (options.SET or math.max(reads + options.ADD, math.min(reads, 0))) - reads
@@ -83,21 +83,21 @@ local function adjust(s, options)
     if s.mode.owner == 'participant' then
       transitions_rotation.mark(s, storage_record.participant_index(owner), '1')
     elseif s.mode.owner == 'group' then
-      local first = transitions_rotation.first_member(storage_participants.members(s, owner.field:sub(3)))
+      local first = transitions_rotation.first_member(storage_participants.members(s, storage_record.id_of_group(owner)))
       if first then
         transitions_rotation.mark(s, first, '1')
       end
     end
     if runs then
       s.offset = elapsed
-      s.standing = false
+      s.flagged = false
     end
   end
   owner.bank = owner.bank + moved
   if moved ~= 0 then
     storage_record.touch(s, owner, true)
   end
-  if runs and not s.standing then
+  if runs and not s.flagged then
     rules_clock.warn_below(s, rules_clock.remaining(s, owner), false)
   end
   local extra = string.format(',"adjusted_ms":%d', moved)

@@ -5,15 +5,15 @@ local function turn_of(s, index)
   local field = storage_record.participant_field(index)
   local participant, owner, group_id
   if mode.owner == 'participant' then
-    participant = storage_record.record(s, field)
+    participant = storage_record.load(s, field)
     owner = participant
     group_id = storage_record.group_id(participant)
   elseif mode.owner == 'group' then
-    participant = storage_record.record(s, field)
+    participant = storage_record.load(s, field)
     group_id = storage_record.group_id(participant)
-    owner = storage_record.record(s, mode.clock(field, group_id))
+    owner = storage_record.load(s, mode.clock(field, group_id))
   else
-    participant, owner = storage_record.pair(s, field, mode.clock())
+    participant, owner = storage_record.load_pair(s, field, mode.clock())
     group_id = storage_record.group_id(participant)
   end
   return { participant = participant, group = group_id and storage_participants.group(s, group_id), owner = owner }
@@ -45,12 +45,12 @@ local function begin_cycle(s, index, at)
   if s.mode.owner == 'cycle' then
     owner.bank, owner.expired = s.rules.cycle_ms, false
     storage_record.touch(s, owner, true)
-  elseif s.sand then
-    owner.bank = owner.bank + s.sand
-    owner.expired = owner.expired and s.sand == 0
+  elseif s.transferred_ms then
+    owner.bank = owner.bank + s.transferred_ms
+    owner.expired = owner.expired and s.transferred_ms == 0
     storage_record.touch(s, owner, true)
   end
-  s.standing = owner.expired
+  s.flagged = owner.expired
   storage_record.touch(s, turn.participant)
   if group then
     storage_record.touch(s, group)
@@ -59,7 +59,7 @@ local function begin_cycle(s, index, at)
     end
   end
   if s.warned then
-    local left = not s.standing and rules_clock.idle(owner) or nil
+    local left = not s.flagged and rules_clock.idle(owner) or nil
     rules_clock.warn_below(s, left and s.total_left and math.min(left, s.total_left) or left, true)
   end
   return turn
@@ -112,7 +112,7 @@ local function break_cycle(s, turn, elapsed)
   if s.total_left and elapsed > s.total_left then
     elapsed = s.total_left
   end
-  if not s.standing then
+  if not s.flagged then
     local owner = turn.owner
     local used = elapsed - s.offset
     if used >= rules_clock.budget(s, owner) then
@@ -126,16 +126,16 @@ local function break_cycle(s, turn, elapsed)
 end
 
 -- What a cycle used of a clock that hands it on, `used` ms of it just now, goes to the clock of the next one.
-local function hand_on(s, owner, used)
-  if owner.control.rule.HANDS_ON then
-    s.sand = (s.spent or 0) + used
+local function transfer(s, owner, used)
+  if owner.control.rule.TRANSFERS_TIME then
+    s.transferred_ms = (s.spent or 0) + used
   end
 end
 
 -- The session ends with this status; `at` is when it was over, in server ms.
 local function finish(s, status, at)
   storage_session.set_status(s, status)
-  s.active, s.since, s.offset, s.standing = -1, 0, 0, false
+  s.active, s.since, s.offset, s.flagged = -1, 0, 0, false
   storage_session.set(s, 'completed', string.format('%d', at))
 end
 
@@ -144,7 +144,7 @@ local function is_open(s)
 end
 
 local function wrong_state(s)
-  return nil, nil, call_refusal.state(s.status, s.status == 'expired' and redis.call('HGET', s.key, 'expired_by') or nil)
+  return nil, nil, call_refusal.state(s.status, s.status == 'expired' and storage_session.field(s, 'expired_by') or nil)
 end
 
 return {
@@ -157,7 +157,7 @@ return {
   count_cycle = count_cycle,
   charge_all = charge_all,
   break_cycle = break_cycle,
-  hand_on = hand_on,
+  transfer = transfer,
   finish = finish,
   is_open = is_open,
   wrong_state = wrong_state,

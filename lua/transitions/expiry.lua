@@ -11,7 +11,7 @@ local function winner(s, turn)
   if not index then
     return ''
   end
-  local participant = storage_record.record(s, storage_record.participant_field(index))
+  local participant = storage_record.load(s, storage_record.participant_field(index))
   return ',"winner":"' .. (s.mode.by_group and storage_record.group_id(participant) or storage_record.participant_id(participant)) .. '"'
 end
 
@@ -29,7 +29,7 @@ local function expire_turn(s, turn, ends)
   if s.mode.by_group then
     extra = extra .. ',"expired_group_id":"' .. storage_record.group_id(turn.participant) .. '"'
   end
-  local applied = redis.call('HGET', s.key, 'action'):sub(1, -2)
+  local applied = storage_session.field(s, 'action'):sub(1, -2)
   extra = extra .. (',"expired_deadline_ms":%d,"late_ms":%d%s,"action_applied":'):format(ends, late, transitions_cycle.overtime_used(s, owner, whole))
 
   if s.total_left and ends - s.since >= s.total_left then
@@ -40,9 +40,9 @@ local function expire_turn(s, turn, ends)
   end
   transitions_cycle.charge_all(s, turn)
   if action == 'notify' then
-    s.standing = true
+    s.flagged = true
     rules_clock.warn_below(s, nil, false)
-    if owner.control.rule.HANDS_ON then
+    if owner.control.rule.TRANSFERS_TIME then
       s.spent = (s.spent or 0) + whole
     end
     storage_record.touch(s, owner, true)
@@ -55,7 +55,7 @@ local function expire_turn(s, turn, ends)
     return turn, 'participant.expired', extra .. applied .. '}'
   end
 
-  transitions_cycle.hand_on(s, owner, whole)
+  transitions_cycle.transfer(s, owner, whole)
   transitions_cycle.count_cycle(s, turn, ends - s.since)
   local slot = transitions_cycle.place(s, turn)
   local goes_on = action ~= 'end_session' and owned_by ~= 'session'

@@ -21,7 +21,7 @@ local function is_out(s, participant)
   if s.rules.action == 'notify' or owned_by == 'session' or owned_by == 'cycle' then
     return false
   end
-  return storage_record.record(s, s.mode.clock(participant.field, storage_record.group_id(participant))).expired
+  return storage_record.load(s, s.mode.clock(participant.field, storage_record.group_id(participant))).expired
 end
 
 -- options: NEXT, CURRENT
@@ -33,7 +33,7 @@ local function switch(s, options)
   local index
   if not options.NEXT and not s.mode.by_group then
     index = transitions_rotation.after(s, active)
-    storage_record.pair(s, storage_record.participant_field(active), storage_record.participant_field(index))
+    storage_record.load_pair(s, storage_record.participant_field(active), storage_record.participant_field(index))
   end
   local turn = transitions_cycle.turn_of(s, active)
   if options.CURRENT then
@@ -64,8 +64,8 @@ local function switch(s, options)
   local elapsed = s.now - s.since
   local extra = elapsed <= TOO_FAST_MS and ',"suspicious":"too_fast"' or ''
   local owner = turn.owner
-  if s.standing then
-    transitions_cycle.hand_on(s, owner, 0)
+  if s.flagged then
+    transitions_cycle.transfer(s, owner, 0)
   else
     local ran = elapsed - s.offset
     local credit = 0
@@ -84,8 +84,8 @@ local function switch(s, options)
       transitions_cycle.account(s, turn, ran)
     end
     extra = extra .. transitions_cycle.overtime_used(s, owner, ran - credit)
-    transitions_cycle.hand_on(s, owner, ran - credit)
-    controls.settle(owner, ran - credit, s.offset)
+    transitions_cycle.transfer(s, owner, ran - credit)
+    controls.charge_and_credit(owner, ran - credit, s.offset)
   end
   transitions_cycle.count_cycle(s, turn, elapsed)
   if not index then
@@ -108,7 +108,7 @@ local function pause(s)
   end
   s.since = rules_clock.elapsed(s)
   storage_session.set_status(s, 'paused')
-  local most = tonumber(redis.call('HGET', s.key, 'max_pause'))
+  local most = tonumber(storage_session.field(s, 'max_pause'))
   s.resumes = most and s.now + most
   return turn, 'session.paused'
 end

@@ -7,12 +7,12 @@ local function join(s, participant)
   end
   local problems = {}
   local index = participant.index or #s.rotation
-  if redis.call('HEXISTS', s.key, 'i:' .. participant.id) == 1 then
+  if storage_participants.has_id(s, participant.id) then
     problems[#problems + 1] = { 'participant_id', 'is in the session already' }
   end
   if index > 999 then
     problems[#problems + 1] = { 'participant_index', 'must be given: there is none above 999' }
-  elseif redis.call('HEXISTS', s.key, storage_record.participant_field(index)) == 1 then
+  elseif storage_participants.has_index(s, index) then
     problems[#problems + 1] = { 'participant_index', 'is taken' }
   end
   local group_id = participant.group_id
@@ -29,7 +29,7 @@ local function join(s, participant)
   local control = { shown = 'null' }
   local bank
   if owns then
-    local defaults = config_members.without_nulls(cjson.decode('{' .. redis.call('HGET', s.key, 'shown') .. '}'))
+    local defaults = config_members.without_nulls(cjson.decode('{' .. storage_session.field(s, 'shown') .. '}'))
     local function problem(field, message)
       problems[#problems + 1] = { field, message }
     end
@@ -49,7 +49,7 @@ local function join(s, participant)
   end
 
   local turn = transitions_cycle.current_turn(s)
-  storage_participants.add_participant(s, index, participant.id, bank, control.text, storage_record.participant_shown(participant.id, index, group_id, control.shown))
+  storage_participants.add(s, index, participant.id, bank, control.text, storage_record.participant_fixed_json(participant.id, index, group_id, control.shown))
   if s.mode.by_group then
     local first = transitions_rotation.first_member(storage_participants.members(s, group_id))
     if not first or index < first then
@@ -135,7 +135,7 @@ local function leave(s, id)
   if plays and slot ~= index and turn.owner.expired and s.mode.by_group and s.rules.action ~= 'notify' then
     transitions_rotation.mark(s, slot, 'x') -- its budget was used up, the grace was not over
   end
-  storage_participants.remove_participant(s, participant)
+  storage_participants.remove(s, participant)
   local extra = ',"removed_participant_id":"' .. id .. '"'
   if plays then
     local following = next_after_leave(s, index, slot)

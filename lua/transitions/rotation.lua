@@ -75,7 +75,7 @@ local function next_participant(s, index)
     return nil
   end
   if s.mode.by_group then
-    local group_id = storage_record.group_id(storage_record.record(s, storage_record.participant_field(found)))
+    local group_id = storage_record.group_id(storage_record.load(s, storage_record.participant_field(found)))
     found = member_after(storage_participants.members(s, group_id), storage_participants.last_active(s, group_id))
   end
   return found

@@ -1,20 +1,50 @@
--- The JSON of an event.
+-- The JSON of an event: the bytes that the reply, the log, the outbox and the channel all get.
 
 local TYPES = {
-  ['time.warning'] = 'TIME_WARNING', ['participant.expired'] = 'TIME_EXPIRED', ['session.expired'] = 'TIME_EXPIRED',
+  ['time.warning'] = 'TIME_WARNING',
+  ['participant.expired'] = 'TIME_EXPIRED',
+  ['session.expired'] = 'TIME_EXPIRED',
   ['session.deleted'] = 'SESSION_DELETED',
 }
+local OTHER_TYPE = 'STATE_UPDATE'
 
 local REASONS = {
-  ['time.warning'] = 'auto', ['participant.expired'] = 'timeout', ['session.expired'] = 'timeout', ['session.deleted'] = 'deleted',
+  ['time.warning'] = 'auto',
+  ['participant.expired'] = 'timeout',
+  ['session.expired'] = 'timeout',
+  ['session.deleted'] = 'deleted',
 }
 
--- The same for all touched records whose fields begin with this byte, with commas between.
-local function show_touched(pieces, n, s, first, turn, left)
+-- The event as a template. Up to `participants` each line is a fixed piece and the place that `build` fills in; what
+-- follows has as many pieces as participants and groups need. The list is used again for every event and only its
+-- first n pieces are read, because a table that grows anew for every event is dear.
+local pieces = {
+  '{"v":1,"type":"', 'TYPE',
+  '","session_id":"', 'ID',
+  '","version":', 'VERSION',
+  ',"epoch":"', 'EPOCH',
+  '","server_time_ms":', 'NOW',
+  ',"payload":{"event":"', 'EVENT',
+  '","reason":"', 'REASON',
+  '","status":"', 'STATUS',
+  '","active_participant_id":', 'PARTICIPANT_ID',
+  ',"active_group_id":', 'GROUP_ID',
+  ',"cycle_started_at":', 'STARTED_AT',
+  ',"deadline_ms":', 'DEADLINE',
+  ',"time_remaining_ms":', 'LEFT',
+  ',"cycle_count":', 'COUNT',
+  ',"participants":[',
+}
+local TYPE, ID, VERSION_PLACE, EPOCH, NOW, EVENT, REASON, STATUS = 2, 4, 6, 8, 10, 12, 14, 16
+local PARTICIPANT_ID, GROUP_ID, STARTED_AT, DEADLINE, LEFT, COUNT = 18, 20, 22, 24, 26, 28
+local TEMPLATE_LENGTH = 29
+
+-- Appends all touched records of a kind with commas between them. Returns the new number of pieces.
+local function append_touched(n, s, kind, turn, left)
   local begin = n
   local record = s.first_touched
   while record do
-    if record.field:byte() == first and not record.gone then
+    if storage_record.is_of_kind(record, kind) and not record.gone then
       if n > begin then
         n = n + 1
         pieces[n] = ','
@@ -26,36 +56,36 @@ local function show_touched(pieces, n, s, first, turn, left)
   return n
 end
 
-local PARTICIPANT, GROUP = 112, 103 -- p, g
-
--- The pieces of the event that is being built; kept, because a table that grows again for every event is dear. Only the first n are ever read.
-local event_pieces = {}
-
--- The JSON of an event. id, version, now, left and deadline (the last two nil for none) are text, and so is the session's count. participants
--- and groups: their JSON, nil for those that are touched.
-local function build(s, turn, event, given, extra, id, version, now, left, deadline, participants, groups)
+-- The JSON of an event.
+--
+-- turn                    whose turn it is, nil for none
+-- event                   its name, such as `cycle.switched`
+-- given                   the call's options: ACTOR and TRACE stand in the event
+-- extra                   further members of the payload, each with a comma before it; nil for none
+-- version, now, deadline  text; the deadline is nil where nothing runs down
+-- participants, groups    their JSON; nil: that of the touched ones
+-- The records' numbers and s.count are text by now.
+local function build(s, turn, event, given, extra, version, now, deadline, participants, groups)
+  local left = views_record.running_left(s, turn)
   local participant_id, group_id = views_record.active_ids(turn)
-  local pieces = event_pieces
-  pieces[1], pieces[2], pieces[3], pieces[4] = '{"v":1,"type":"', TYPES[event] or 'STATE_UPDATE', '","session_id":"', id
-  pieces[5], pieces[6], pieces[7], pieces[8] = '","version":', version, ',"epoch":"', s.epoch
-  pieces[9], pieces[10], pieces[11], pieces[12] = '","server_time_ms":', now, ',"payload":{"event":"', event
-  pieces[13], pieces[14], pieces[15], pieces[16] = '","reason":"', REASONS[event] or s.reason or 'manual', '","status":"', s.status
-  pieces[17], pieces[18], pieces[19], pieces[20] = '","active_participant_id":', participant_id, ',"active_group_id":', group_id
-  pieces[21], pieces[22] = ',"cycle_started_at":', s.status == 'running' and '"' .. text_formats.iso(s.since) .. '"' or 'null'
-  pieces[23], pieces[24], pieces[25], pieces[26] = ',"deadline_ms":', deadline or 'null', ',"time_remaining_ms":', left or 'null'
-  pieces[27], pieces[28], pieces[29] = ',"cycle_count":', s.count, ',"participants":['
-  local n = 29
+  pieces[TYPE], pieces[ID] = TYPES[event] or OTHER_TYPE, storage_keys.session_id(s.key)
+  pieces[VERSION_PLACE], pieces[EPOCH], pieces[NOW] = version, s.epoch, now
+  pieces[EVENT], pieces[REASON] = event, REASONS[event] or s.reason or 'manual'
+  pieces[STATUS], pieces[PARTICIPANT_ID], pieces[GROUP_ID] = s.status, participant_id, group_id
+  pieces[STARTED_AT] = s.status == 'running' and '"' .. text_formats.iso(s.since) .. '"' or 'null'
+  pieces[DEADLINE], pieces[LEFT], pieces[COUNT] = deadline or 'null', left or 'null', s.count
+  local n = TEMPLATE_LENGTH
   if participants then
-    pieces[30], n = participants, 30
+    pieces[n + 1], n = participants, n + 1
   else
-    n = show_touched(pieces, n, s, PARTICIPANT, turn, left)
+    n = append_touched(n, s, storage_record.PARTICIPANT_KIND, turn, left)
   end
   pieces[n + 1] = '],"groups":['
   n = n + 1
   if groups then
     pieces[n + 1], n = groups, n + 1
   else
-    n = show_touched(pieces, n, s, GROUP, turn, left)
+    n = append_touched(n, s, storage_record.GROUP_KIND, turn, left)
   end
   pieces[n + 1], pieces[n + 2] = '],"actor":', given.ACTOR and text_json.quote(given.ACTOR) or 'null'
   pieces[n + 3], pieces[n + 4] = ',"trace":', given.TRACE and text_json.quote(given.TRACE) or 'null'
@@ -63,7 +93,7 @@ local function build(s, turn, event, given, extra, id, version, now, left, deadl
   return table.concat(pieces, '', 1, n + 6)
 end
 
--- Further fields of the payload, with those that sessions with a longest pause or a total have.
+-- `extra` with the members that sessions with a longest pause or a total have besides.
 local function with_bounds(s, extra)
   extra = extra or ''
   if s.resumes and s.status == 'paused' then

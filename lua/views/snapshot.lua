@@ -44,13 +44,13 @@ local function is_record(text, control)
   if not (bank and (expired == '0' or expired == '1') and is_signed(bank) and is_number(used) and is_number(cycles)) then
     return false
   end
-  local read = control and controls.read(control)
-  if tonumber(bank) < -(read and read.overtime or 0) then
+  local decoded = control and controls.decode(control)
+  if tonumber(bank) < -(decoded and decoded.overtime or 0) then
     return false
-  elseif not (read and read.shows) then
+  elseif not (decoded and decoded.view_names) then
     return view == ''
   end
-  return controls.is_view(view, read, tonumber(bank))
+  return controls.is_view(view, decoded, tonumber(bank))
 end
 
 -- Whether `text` is what never changes of a participant or a group, as `shown(control)` writes it.
@@ -65,12 +65,12 @@ local function is_owner(fields, field, owns, compensated, default)
   if not owns then
     return control == nil and is_record(fields[field], nil)
   elseif control == nil then
-    return (not compensated or controls.read(default).endless) and fields[field .. ':shown']:sub(-5) == 'null}' and is_record(fields[field], default)
-  elseif not controls.is_kept(control) then
+    return (not compensated or controls.decode(default).endless) and fields[field .. ':shown']:sub(-5) == 'null}' and is_record(fields[field], default)
+  elseif not controls.is_packed(control) then
     return false
   end
-  local read = controls.read(control)
-  return (read.gain > 0) == (compensated and not read.endless) and is_record(fields[field], control)
+  local decoded = controls.decode(control)
+  return (decoded.gain > 0) == (compensated and not decoded.endless) and is_record(fields[field], control)
 end
 
 -- Whether a record's clock is out of the game, as the rotation has to say.
@@ -102,7 +102,7 @@ local function are_participants(fields, rules, members, known)
       else
         table.insert(members[group_id], text_formats.integer(index))
       end
-      if not (is_shown(shown, function(control) return storage_record.participant_shown(id, index, group_id, control) end)
+      if not (is_shown(shown, function(control) return storage_record.participant_fixed_json(id, index, group_id, control) end)
         and is_owner(fields, field, rules.mode.owner == 'participant', rules.compensated, rules.control)) then
         return false
       end
@@ -118,7 +118,7 @@ local function are_groups(fields, rules, members, known)
     local field = 'g:' .. id
     local last = fields['l:' .. id]
     if not (text_formats.uuid(id) == id and not members[id]
-      and is_shown(fields[field .. ':shown'], function(control) return storage_record.group_shown(id, control) end)
+      and is_shown(fields[field .. ':shown'], function(control) return storage_record.group_fixed_json(id, control) end)
       and is_owner(fields, field, rules.mode.owner == 'group', rules.compensated, rules.control)
       and (last == nil or last == '-1' or is_index(last))) then
       return false
@@ -195,7 +195,7 @@ end
 
 -- What stands behind the cycle's numbers. elapsed: how long the cycle has run (ms).
 local function is_tail(more, elapsed, rules)
-  local offset, spent, trailing, from, flags, left, rest
+  local offset, spent, warnings_since, from, flags, left, rest
   if more:find('^ /') then
     offset, spent, rest = more:match('^ /(%d+) [01] (%d+)(.*)$')
     if not (is_number(offset) and is_number(spent) and tonumber(offset) <= elapsed) then
@@ -204,8 +204,8 @@ local function is_tail(more, elapsed, rules)
     more = rest
   end
   if rules.warnings ~= '-' then
-    trailing, from, flags, rest = more:match('^ !(%d+) (%-?%d+) ([01]+)(.*)$')
-    if not (is_number(trailing) and is_signed(from) and are_warnings(rules.warnings, flags)) then
+    warnings_since, from, flags, rest = more:match('^ !(%d+) (%-?%d+) ([01]+)(.*)$')
+    if not (is_number(warnings_since) and is_signed(from) and are_warnings(rules.warnings, flags)) then
       return false
     end
     more = rest
@@ -290,7 +290,7 @@ local function is_sound(fields, exported_ms)
     end
   end
   if mode.owner == 'participant' or mode.owner == 'group' then
-    if fields.clock or not controls.is_kept(control) then
+    if fields.clock or not controls.is_packed(control) then
       return false
     end
   elseif not (control == 'fischer 0 0' or (control == 'none 0' and mode.counts_up)) or not is_record(fields.clock, nil) then
