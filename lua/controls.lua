@@ -7,14 +7,14 @@
 --   parse(text)                      the same as a table: owner.control
 --   budget(owner, offset)            all that the owner may use in this cycle, overtime left out, in ms; math.huge for a clock without end
 --   charged(owner, used, offset)     the bank after `used` ms of a cycle, nothing credited, and what it keeps then
---   settled(owner, used, offset)     the same after a cycle that ended in time with `used` ms charged, with what is credited
+--   credited(owner, used, offset)     the same after a cycle that ended in time with `used` ms charged, with what is credited
 -- and, where it applies,
---   KEEPS, fresh(control)            names of the numbers that it keeps with the clock, as fields of owner and of the state's `clock`, and what they
---                                    begin as; charged and settled return them in this order after the bank
+--   COUNTERS, fresh(control)            names of the numbers that it keeps with the clock, as fields of owner and of the state's `clock`, and what they
+--                                    begin as; charged and credited return them in this order after the bank
 --   now(owner, used)                 what a player sees of them after `used` ms of a cycle, as members of a JSON object
 --   drawn(owner, used, offset)       what `used` ms of a cycle take out of the bank, where that is not all of it
 --   BANK                             the bank that comes with it
---   HANDS_ON                         the next clock gets what a cycle used
+--   TRANSFERS_TIME                         the next clock gets what a cycle used
 -- all pure. `owner` has bank (ms, at the start of the cycle), control and what it keeps; `offset` is the running time of the cycle before this
 -- clock got time again, 0 for nearly all.
 
@@ -35,7 +35,7 @@ local MOST_KNOWN = 256
 local known, known_count = {}, 0
 
 -- The names of what the state's `clock` shows of an owner with this control, in their order; five at most.
-local function shown_names(control)
+local function list_view_names(control)
   local names = {}
   if control.stage then
     names[1] = 'stage'
@@ -43,7 +43,7 @@ local function shown_names(control)
       names[2] = 'moves_left'
     end
   end
-  local own = control.rule.KEEPS
+  local own = control.rule.COUNTERS
   for i = 1, own and #own or 0 do
     names[#names + 1] = own[i]
   end
@@ -56,7 +56,7 @@ local function shown_names(control)
   return names
 end
 
-local function read_kind(text)
+local function decode_kind(text)
   local kind, numbers = text:match('^(%l+) (.*)$')
   local rule = KINDS[kind]
   local control = rule.parse(numbers)
@@ -67,9 +67,9 @@ end
 -- What comes after the kind and its numbers, for a control and each of its stages.
 local function complete(control, overtime, gain)
   control.overtime, control.gain = overtime, gain
-  local names = shown_names(control)
+  local names = list_view_names(control)
   if #names > 0 then
-    control.shows = names
+    control.view_names = names
     control.form = '{"' .. table.concat(names, '":%d,"') .. '":%d}'
     control.pattern = '^{"' .. table.concat(names, '":(%d+),"') .. '":(%d+)}$'
   end
@@ -78,7 +78,7 @@ end
 -- A control from its text, `<kind> <numbers> [+<overtime ms>] [~<lag gain ms>]`: its numbers by name, `rule` (the functions of its kind), overtime
 -- and gain (ms, 0 for none), and where the state's `clock` shows something of it `shows`, the names, with the form and the pattern of its JSON. Of
 -- one with stages the first stage; its `stages` are all. Shared: not to be changed.
-local function read(text)
+local function decode(text)
   local control = known[text]
   if control then
     return control
@@ -86,14 +86,14 @@ local function read(text)
   local overtime, gain = tonumber(text:match(' %+(%d+)')) or 0, tonumber(text:match(' ~(%d+)')) or 0
   local staged = text:match('^stages (.*)$')
   if staged then
-    local stages = controls_stages.parse(staged, read_kind)
+    local stages = controls_stages.parse(staged, decode_kind)
     for i = 1, #stages do
       complete(stages[i], overtime, gain)
     end
     control = stages[1]
     control.stages = stages
   else
-    control = read_kind(text)
+    control = decode_kind(text)
     complete(control, overtime, gain)
   end
   if known_count >= MOST_KNOWN then
@@ -106,7 +106,7 @@ end
 -- What the state's `clock` shows of an owner, as of the start of its cycle.
 local function view(owner)
   local control = owner.control
-  local names = control.shows
+  local names = control.view_names
   if not names then
     return '{}'
   end
@@ -128,13 +128,13 @@ local function view_now(owner, used, offset)
 end
 
 -- Reads what an owner keeps out of its `clock`, and its control is the one of its stage from then on.
-local function adopt(owner)
+local function decode_counters(owner)
   local control, text = owner.control, owner.clock
   if control.stages then
     control = control.stages[text:match(STAGE) + 1]
     owner.control = control
   end
-  local names = control.shows
+  local names = control.view_names
   local first, second, third, fourth, fifth = text:match(control.pattern)
   owner[names[1]] = first + 0
   if second then
@@ -151,10 +151,10 @@ local function adopt(owner)
   end
 end
 
-local function keep(owner, bank, first, second)
+local function set_bank(owner, bank, first, second)
   owner.bank = bank
   if first then
-    local names = owner.control.rule.KEEPS
+    local names = owner.control.rule.COUNTERS
     owner[names[1]] = first
     if second then
       owner[names[2]] = second
@@ -166,26 +166,26 @@ end
 local function enter(owner, control)
   owner.control = control
   owner.stage, owner.moves_left = control.stage, control.moves
-  if control.rule.KEEPS then
-    keep(owner, owner.bank, control.rule.fresh(control))
+  if control.rule.COUNTERS then
+    set_bank(owner, owner.bank, control.rule.fresh(control))
   end
 end
 
 -- An owner begins with `bank` ms under the control of this text.
 local function begin(owner, text, bank)
   owner.bank = bank
-  enter(owner, read(text))
+  enter(owner, decode(text))
 end
 
 -- Charges a cycle, and credits nothing.
 local function charge(owner, used, offset)
-  keep(owner, owner.control.rule.charged(owner, used, offset))
+  set_bank(owner, owner.control.rule.charged(owner, used, offset))
 end
 
 -- Charges a cycle that ended in time, credits what its control gives, and counts the move: at the end of a stage the next one begins.
-local function settle(owner, used, offset)
+local function charge_and_credit(owner, used, offset)
   local control = owner.control
-  keep(owner, control.rule.settled(owner, used, offset))
+  set_bank(owner, control.rule.credited(owner, used, offset))
   if control.moves then
     owner.moves_left = owner.moves_left - 1
     if owner.moves_left == 0 then
@@ -239,7 +239,7 @@ local function are_stages(text)
 end
 
 -- Whether a text is a control as it is kept.
-local function is_kept(text)
+local function is_packed(text)
   local body, gain = text:match('^(.*) ~(%d+)$')
   body = body or text
   local kept, overtime = body:match('^(.*) %+(%d+)$')
@@ -255,10 +255,10 @@ end
 -- Whether what an owner keeps is within what it began with.
 local function is_within(owner, control)
   local first, second
-  if control.rule.KEEPS then
+  if control.rule.COUNTERS then
     first, second = control.rule.fresh(control)
   end
-  local names = control.rule.KEEPS or {}
+  local names = control.rule.COUNTERS or {}
   return (not first or owner[names[1]] <= first) and (not second or owner[names[2]] <= second)
     and (not control.moves or owner.moves_left <= control.moves) and (not owner.moves_left or owner.moves_left >= 1)
     and (not owner.quota_ms or owner.quota_ms <= 7 * control.gain)
@@ -274,11 +274,11 @@ local function is_view(text, control, bank)
   if not control or not text:match(control.pattern) or text:find(('%d'):rep(10)) then
     return false
   end
-  adopt(owner)
+  decode_counters(owner)
   return view(owner) == text and is_within(owner, control)
 end
 
 return {
-  KINDS = KINDS, read = read, is_kept = is_kept, is_view = is_view, view = view, view_now = view_now, adopt = adopt, begin = begin, charge = charge,
-  settle = settle, drawn = drawn,
+  KINDS = KINDS, decode = decode, is_packed = is_packed, is_view = is_view, view = view, view_now = view_now, decode_counters = decode_counters, begin = begin, charge = charge,
+  charge_and_credit = charge_and_credit, drawn = drawn,
 }

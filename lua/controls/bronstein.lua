@@ -21,9 +21,9 @@ local function charged(owner, used)
   return owner.bank - used
 end
 
-local function settled(owner, used)
+local function credited(owner, used)
   local delay = owner.control.delay
   return owner.bank - used + (used < delay and used or delay)
 end
 
-return { PARAMETERS = PARAMETERS, DIGITS = { 8 }, pack = pack, parse = parse, budget = budget, charged = charged, settled = settled }
+return { PARAMETERS = PARAMETERS, DIGITS = { 8 }, pack = pack, parse = parse, budget = budget, charged = charged, credited = credited }

@@ -7,7 +7,7 @@
 -- A bank below zero (overtime that was used) counts as empty, and stays what it is: periods pay no debt.
 
 local PARAMETERS = { { 'periods', 1, 1000, required = true }, { 'period_ms', 1, 86400000, required = true } }
-local KEEPS = { 'periods_left' }
+local COUNTERS = { 'periods_left' }
 
 local function pack(given)
   return ('%d %d'):format(given.periods, given.period_ms)
@@ -52,6 +52,6 @@ local function now(owner, used)
 end
 
 return {
-  PARAMETERS = PARAMETERS, DIGITS = { 4, 8 }, KEEPS = KEEPS, pack = pack, parse = parse, fresh = fresh, budget = budget, charged = charged, settled = charged,
+  PARAMETERS = PARAMETERS, DIGITS = { 4, 8 }, COUNTERS = COUNTERS, pack = pack, parse = parse, fresh = fresh, budget = budget, charged = charged, credited = charged,
   now = now,
 }

@@ -7,7 +7,7 @@
 -- A bank below zero (overtime that was used) counts as empty, and stays what it is: blocks pay no debt.
 
 local PARAMETERS = { { 'period_ms', 1, 86400000, required = true }, { 'moves', 1, 1000, required = true } }
-local KEEPS = { 'moves_left', 'block_remaining_ms' }
+local COUNTERS = { 'moves_left', 'block_remaining_ms' }
 
 local function pack(given)
   return ('%d %d'):format(given.period_ms, given.moves)
@@ -41,7 +41,7 @@ local function charged(owner, used)
   return (bank < 0 and bank or 0) + (left < 0 and left or 0), owner.moves_left, left > 0 and left or 0
 end
 
-local function settled(owner, used)
+local function credited(owner, used)
   local bank, moves, left = charged(owner, used)
   if bank > 0 then
     return bank, moves, left
@@ -56,6 +56,6 @@ local function now(owner, used)
 end
 
 return {
-  PARAMETERS = PARAMETERS, DIGITS = { 8, 4 }, KEEPS = KEEPS, pack = pack, parse = parse, fresh = fresh, budget = budget, charged = charged, settled = settled,
+  PARAMETERS = PARAMETERS, DIGITS = { 8, 4 }, COUNTERS = COUNTERS, pack = pack, parse = parse, fresh = fresh, budget = budget, charged = charged, credited = credited,
   now = now,
 }

@@ -23,13 +23,13 @@ local function charged(owner, used)
   return owner.bank - used
 end
 
-local function settled(owner, used)
+local function credited(owner, used)
   local rest, control = owner.bank - used, owner.control
-  local credited, cap = rest + control.increment, control.cap
-  if cap > 0 and credited > cap then
+  local with_increment, cap = rest + control.increment, control.cap
+  if cap > 0 and with_increment > cap then
     return rest > cap and rest or cap
   end
-  return credited
+  return with_increment
 end
 
-return { PARAMETERS = PARAMETERS, DIGITS = { 5, 8 }, pack = pack, parse = parse, budget = budget, charged = charged, settled = settled }
+return { PARAMETERS = PARAMETERS, DIGITS = { 5, 8 }, pack = pack, parse = parse, budget = budget, charged = charged, credited = credited }

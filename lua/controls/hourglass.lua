@@ -20,5 +20,5 @@ local function charged(owner, used)
 end
 
 return {
-  PARAMETERS = {}, DIGITS = { 1 }, HANDS_ON = true, pack = pack, parse = parse, budget = budget, charged = charged, settled = charged,
+  PARAMETERS = {}, DIGITS = { 1 }, TRANSFERS_TIME = true, pack = pack, parse = parse, budget = budget, charged = charged, credited = charged,
 }

@@ -16,4 +16,4 @@ local function charged(owner)
   return owner.bank
 end
 
-return { PARAMETERS = {}, DIGITS = { 1 }, BANK = 0, pack = pack, parse = parse, budget = budget, charged = charged, settled = charged }
+return { PARAMETERS = {}, DIGITS = { 1 }, BANK = 0, pack = pack, parse = parse, budget = budget, charged = charged, credited = charged }

@@ -15,11 +15,11 @@ local function pack(list)
   return table.concat(parts, '|')
 end
 
--- The stages of a text in their order; read(text) gives the control of one.
-local function parse(text, read)
+-- The stages of a text in their order; decode(text) gives the control of one.
+local function parse(text, decode)
   local stages = {}
   for moves, time, control_text in text:gmatch('(%d+)/(%d+)/([^|+~]+)') do
-    local control = read(control_text)
+    local control = decode(control_text)
     control.stage, control.moves, control.time = #stages, tonumber(moves), tonumber(time)
     if control.moves == 0 then
       control.moves = nil

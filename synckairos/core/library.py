@@ -22,6 +22,7 @@ from synckairos.core import keys
 
 NAME = "synckairos"
 
+_TIME, _VIRTUAL_TIME = "storage/time.lua", "storage/time_virtual.lua"
 _VERSION_LINE = re.compile(r'^local VERSION = "([^"]*)"$', re.MULTILINE)
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
@@ -75,7 +76,7 @@ def _assemble(virtual_time: bool) -> Library:
         raise ValueError(f"lua/VERSION must be three numbers such as 1.2.3, not {version!r}")
     parts = [f"#!lua name={NAME}\n", f'local VERSION = "{version}"\n']
     for module in _modules(folder):
-        file = "time_virtual.lua" if virtual_time and module == "time.lua" else module
+        file = _VIRTUAL_TIME if virtual_time and module == _TIME else module
         source = (folder / file).read_text(encoding="utf-8").rstrip("\n")
         name = module.removesuffix(".lua").replace("/", "_")
         parts.append(f"\n-- {file}\nlocal {name} = (function()\n{source}\nend)()\n")

@@ -51,7 +51,7 @@ def test_check_source_knows_whether_code_and_version_fit(tmp_path: Path) -> None
     assert run("functions", "check", "--source", "--record", PYTHONPATH=path).returncode == 0
     assert checksum.read_text().split()[0] == OWN.version
     assert run("functions", "check", "--source", PYTHONPATH=path).returncode == 0
-    with (tmp_path / "lua" / "time.lua").open("a") as module:
+    with (tmp_path / "lua" / "storage" / "time.lua").open("a") as module:
         module.write("local unused = 1\n")
     refused(run("functions", "check", "--source", PYTHONPATH=path), 1, "give lua/VERSION a new version")
 

@@ -10,6 +10,9 @@ import pytest
 from synckairos.core import library
 from synckairos.core.library import Library, SourceChanged
 
+TIME = "storage/time.lua"
+VIRTUAL_TIME = "storage/time_virtual.lua"
+
 
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -53,15 +56,15 @@ def test_every_module_is_in_it_once_and_in_order() -> None:
     names = [module.removesuffix(".lua").replace("/", "_") for module in modules]
     assert re.findall(r"^local (\w+) = \(function\(\)$", Library.assemble().payload, re.MULTILINE) == names
     files = {str(file.relative_to(library._folder())) for file in library._folder().rglob("*.lua")}
-    assert files == {*modules, "time_virtual.lua"}
+    assert files == {*modules, VIRTUAL_TIME}
 
 
 def test_virtual_time_exchanges_one_module_and_nothing_else() -> None:
     real, virtual = (Library.assemble(virtual_time=flag).payload for flag in (False, True))
     folder = library._folder()
-    module = "-- {}\nlocal time = (function()\n{}\nend)()\n".format
-    ours = module("time.lua", (folder / "time.lua").read_text().rstrip("\n"))
-    theirs = module("time_virtual.lua", (folder / "time_virtual.lua").read_text().rstrip("\n"))
+    module = "-- {}\nlocal storage_time = (function()\n{}\nend)()\n".format
+    ours = module(TIME, (folder / TIME).read_text().rstrip("\n"))
+    theirs = module(VIRTUAL_TIME, (folder / VIRTUAL_TIME).read_text().rstrip("\n"))
     assert ours in real
     assert real.replace(ours, theirs) == virtual
 
@@ -75,7 +78,7 @@ def test_unchanged_lua_passes(source: Path) -> None:
 
 
 def test_changed_lua_needs_a_new_version(source: Path) -> None:
-    (source / "time.lua").write_text((source / "time.lua").read_text().replace("1000", "1001"))
+    (source / TIME).write_text((source / TIME).read_text().replace("1000", "1001"))
     with pytest.raises(SourceChanged, match="new version"):
         check()
     with pytest.raises(SourceChanged, match="new version"):
@@ -94,7 +97,7 @@ def test_a_new_version_has_to_be_recorded(source: Path) -> None:
 
 
 def test_comments_may_change(source: Path) -> None:
-    (source / "time.lua").write_text("-- a better comment\n\n" + (source / "time.lua").read_text())
+    (source / TIME).write_text("-- a better comment\n\n" + (source / TIME).read_text())
     check()
 
 

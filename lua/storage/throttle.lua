@@ -1,11 +1,17 @@
--- Rate limits: a token bucket in whole numbers. One token is `period_ms` units and every millisecond brings `count` units, so that no
--- fraction is ever lost; a full bucket holds `burst` tokens.
+-- Rate limits: a token bucket in whole numbers. One token is `period_ms` units and every millisecond brings `count`
+-- units, so that no fraction is ever lost; a full bucket holds `burst` tokens. With 10 tokens per 1000 ms a token is
+-- 1000 units and every millisecond brings 10.
 --
--- Hash of a bucket: level (units at `at`), at (server ms), cooldown (server ms until which everything is refused, absent without one).
+-- Hash of a bucket, `sk:rl:{<bucket>}`:
+--   level      7400            units at the time `at`
+--   at         1795306409736   server time in ms
+--   cooldown   1795306419736   server time in ms until which everything is refused; absent without a cooldown
 
--- Returns {limited, limit, remaining, retry_after_ms, reset_after_ms}. limit: {burst, count, period_ms, quantity, cooldown_ms}, integers.
-local function take(key, limit)
-  local now = time.now()
+-- Takes limit.quantity tokens out of a bucket if they are there.
+-- limit: {burst, count, period_ms, quantity, cooldown_ms}, integers.
+-- Returns {limited (0 or 1), limit, remaining, retry_after_ms, reset_after_ms}.
+local function consume(key, limit)
+  local now = storage_time.now()
   local burst, count, period, quantity = limit.burst, limit.count, limit.period_ms, limit.quantity
   local full = burst * period
   local stored = redis.call('HMGET', key, 'level', 'at', 'cooldown')
@@ -37,7 +43,8 @@ local function take(key, limit)
     redis.call('PEXPIRE', key, string.format('%d', math.max(reset, cooling_ms, 1)))
   end
   local retry = limited and math.max(cooling_ms, lacks > 0 and math.ceil(lacks / count) or 0) or 0
-  return { limited and 1 or 0, burst, cooling and 0 or math.floor(level / period), retry, math.max(reset, cooling_ms) }
+  local remaining = cooling and 0 or math.floor(level / period)
+  return { limited and 1 or 0, burst, remaining, retry, math.max(reset, cooling_ms) }
 end
 
-return { take = take }
+return { consume = consume }

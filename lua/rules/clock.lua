@@ -21,7 +21,7 @@ local function deadline(s, owner)
     return nil
   end
   local ends
-  if not s.standing then
+  if not s.flagged then
     local ms = budget(s, owner)
     if ms < math.huge then
       ends = s.since + s.offset + ms
@@ -42,7 +42,7 @@ end
 
 -- What is left of the current cycle's clock, overtime left out (negative in overtime); nil for a clock without end.
 local function remaining(s, owner)
-  if s.standing then
+  if s.flagged then
     return owner.bank < 0 and owner.bank or 0
   end
   local ms = owner.control.rule.budget(owner, s.offset)
@@ -99,7 +99,12 @@ local function warn_below(s, left, new_cycle)
   end
 end
 
+local function is_live(s)
+  return s.status == 'running' or s.status == 'paused'
+end
+
 return {
+  is_live = is_live,
   elapsed = elapsed, budget = budget, deadline = deadline, total_remaining = total_remaining, remaining = remaining, idle = idle,
   next_warning = next_warning, alarm = alarm, warn_below = warn_below,
 }

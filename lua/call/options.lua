@@ -21,12 +21,12 @@ local function whole(least, most, meaning)
 end
 
 local function id(text)
-  return formats.uuid(text), 'must be a UUID'
+  return text_formats.uuid(text), 'must be a UUID'
 end
 
 local function words(least, most)
   return function(text)
-    local characters = #text <= 4 * most and formats.characters(text)
+    local characters = #text <= 4 * most and text_formats.characters(text)
     return characters and characters >= least and characters <= most and text or nil,
       'must be ' .. least .. ' to ' .. most .. ' characters of UTF-8'
   end

@@ -10,7 +10,7 @@ local MOST_WARNINGS = 8
 local function internal(s, fields)
   local parts = {}
   for name, value in pairs(fields) do
-    parts[#parts + 1] = json.quote(name) .. ':' .. json.quote(value)
+    parts[#parts + 1] = text_json.quote(name) .. ':' .. text_json.quote(value)
   end
   return string.format(',"internal":{"exported_ms":%d,"fields":{%s}}', s.now, table.concat(parts, ','))
 end
@@ -31,7 +31,7 @@ end
 
 -- Whether a text is a JSON object with a member or more, as compact as the library keeps it. inner: the levels that were put around it.
 local function is_object(text, inner)
-  return text ~= nil and text:sub(1, 2) == '{"' and formats.characters(text) ~= nil and json.is_strict(text, inner) and json.compact(text) == text
+  return text ~= nil and text:sub(1, 2) == '{"' and text_formats.characters(text) ~= nil and text_json.is_strict(text, inner) and text_json.compact(text) == text
 end
 
 local function is_index(text)
@@ -40,17 +40,17 @@ end
 
 -- control: the text of the record's control, nil for one without a clock.
 local function is_record(text, control)
-  local bank, used, cycles, expired, view = (text or ''):match(session.RECORD)
+  local bank, used, cycles, expired, view = (text or ''):match(storage_record.RECORD)
   if not (bank and (expired == '0' or expired == '1') and is_signed(bank) and is_number(used) and is_number(cycles)) then
     return false
   end
-  local read = control and controls.read(control)
-  if tonumber(bank) < -(read and read.overtime or 0) then
+  local decoded = control and controls.decode(control)
+  if tonumber(bank) < -(decoded and decoded.overtime or 0) then
     return false
-  elseif not (read and read.shows) then
+  elseif not (decoded and decoded.view_names) then
     return view == ''
   end
-  return controls.is_view(view, read, tonumber(bank))
+  return controls.is_view(view, decoded, tonumber(bank))
 end
 
 -- Whether `text` is what never changes of a participant or a group, as `shown(control)` writes it.
@@ -65,23 +65,23 @@ local function is_owner(fields, field, owns, compensated, default)
   if not owns then
     return control == nil and is_record(fields[field], nil)
   elseif control == nil then
-    return (not compensated or controls.read(default).endless) and fields[field .. ':shown']:sub(-5) == 'null}' and is_record(fields[field], default)
-  elseif not controls.is_kept(control) then
+    return (not compensated or controls.decode(default).endless) and fields[field .. ':shown']:sub(-5) == 'null}' and is_record(fields[field], default)
+  elseif not controls.is_packed(control) then
     return false
   end
-  local read = controls.read(control)
-  return (read.gain > 0) == (compensated and not read.endless) and is_record(fields[field], control)
+  local decoded = controls.decode(control)
+  return (decoded.gain > 0) == (compensated and not decoded.endless) and is_record(fields[field], control)
 end
 
 -- Whether a record's clock is out of the game, as the rotation has to say.
 local function is_out(fields, field)
-  return select(4, fields[field]:match(session.RECORD)) == '1'
+  return select(4, fields[field]:match(storage_record.RECORD)) == '1'
 end
 
 -- The participants, and the members of each group in their order as `members` (id -> list). rules: {mode, compensated, control}.
 local function are_participants(fields, rules, members, known)
   for index = 0, #fields.rotation - 1 do
-    local field = session.participant_field(index)
+    local field = storage_record.participant_field(index)
     local shown = fields[field .. ':shown']
     if fields.rotation:sub(index + 1, index + 1) == '_' then
       if fields[field] then
@@ -89,7 +89,7 @@ local function are_participants(fields, rules, members, known)
       end
     else
       local id, group_id = (shown or ''):match('^"participant_id":"([^"]*)","group_id":"?([^",]*)"?,')
-      if not (id and formats.uuid(id) == id and fields['i:' .. id] == session.integer(index)) then
+      if not (id and text_formats.uuid(id) == id and fields['i:' .. id] == text_formats.integer(index)) then
         return false
       end
       if group_id == 'null' then
@@ -100,9 +100,9 @@ local function are_participants(fields, rules, members, known)
       elseif not members[group_id] then
         return false
       else
-        table.insert(members[group_id], session.integer(index))
+        table.insert(members[group_id], text_formats.integer(index))
       end
-      if not (is_shown(shown, function(control) return session.participant_shown(id, index, group_id, control) end)
+      if not (is_shown(shown, function(control) return storage_record.participant_fixed_json(id, index, group_id, control) end)
         and is_owner(fields, field, rules.mode.owner == 'participant', rules.compensated, rules.control)) then
         return false
       end
@@ -117,8 +117,8 @@ local function are_groups(fields, rules, members, known)
   for id in (fields.groups or ''):gmatch('[^,]+') do
     local field = 'g:' .. id
     local last = fields['l:' .. id]
-    if not (formats.uuid(id) == id and not members[id]
-      and is_shown(fields[field .. ':shown'], function(control) return session.group_shown(id, control) end)
+    if not (text_formats.uuid(id) == id and not members[id]
+      and is_shown(fields[field .. ':shown'], function(control) return storage_record.group_fixed_json(id, control) end)
       and is_owner(fields, field, rules.mode.owner == 'group', rules.compensated, rules.control)
       and (last == nil or last == '-1' or is_index(last))) then
       return false
@@ -151,7 +151,7 @@ local function is_rotation(fields, rules, members, phase)
   end
   for index = 0, #fields.rotation - 1 do
     local character = fields.rotation:sub(index + 1, index + 1)
-    local place = places[index] or session.participant_field(index)
+    local place = places[index] or storage_record.participant_field(index)
     local expected
     if place == '.' then
       expected = '.'
@@ -183,7 +183,7 @@ end
 
 -- Thresholds as the config writes them, and a flag for each.
 local function are_warnings(warnings, flags)
-  local count, before = 0, options.DAY_MS + 1
+  local count, before = 0, call_options.DAY_MS + 1
   for text in (warnings .. ','):gmatch('([^,]*),') do
     if not (is_number(text) and tonumber(text) >= 1 and tonumber(text) < before) then
       return false
@@ -195,7 +195,7 @@ end
 
 -- What stands behind the cycle's numbers. elapsed: how long the cycle has run (ms).
 local function is_tail(more, elapsed, rules)
-  local offset, spent, trailing, from, flags, left, rest
+  local offset, spent, warnings_since, from, flags, left, rest
   if more:find('^ /') then
     offset, spent, rest = more:match('^ /(%d+) [01] (%d+)(.*)$')
     if not (is_number(offset) and is_number(spent) and tonumber(offset) <= elapsed) then
@@ -204,8 +204,8 @@ local function is_tail(more, elapsed, rules)
     more = rest
   end
   if rules.warnings ~= '-' then
-    trailing, from, flags, rest = more:match('^ !(%d+) (%-?%d+) ([01]+)(.*)$')
-    if not (is_number(trailing) and is_signed(from) and are_warnings(rules.warnings, flags)) then
+    warnings_since, from, flags, rest = more:match('^ !(%d+) (%-?%d+) ([01]+)(.*)$')
+    if not (is_number(warnings_since) and is_signed(from) and are_warnings(rules.warnings, flags)) then
       return false
     end
     more = rest
@@ -228,7 +228,7 @@ local function are_requests(text)
     end
     found = found + 1
   end
-  return lines ~= nil and found == tonumber(count) and found <= session.MOST_REQUESTS and (lines == '' or lines:sub(-1) == '\n')
+  return lines ~= nil and found == tonumber(count) and found <= storage_requests.MOST_REQUESTS and (lines == '' or lines:sub(-1) == '\n')
 end
 
 -- What a newcomer's control takes from the config.
@@ -245,7 +245,7 @@ local function is_config(shown)
     local number = decoded[name]
     return number == nil or number == cjson.null or (type(number) == 'number' and number % 1 == 0 and number >= least and number <= most)
   end
-  return within('increment_ms', 0, 60000) and within('max_time_ms', 1000, options.DAY_MS)
+  return within('increment_ms', 0, 60000) and within('max_time_ms', 1000, call_options.DAY_MS)
 end
 
 local NUMBERS = { 'started', 'completed', 'recovered', 'total', 'max_pause' }
@@ -262,16 +262,16 @@ local function is_sound(fields, exported_ms)
       return false
     end
   end
-  local active, since, alarm, used, count, changed, more = (fields.cycle or ''):match(session.CYCLE)
-  local mode_name, ttl, action, compensated, cycle_ms, warnings, control = (fields.rules or ''):match(session.RULES)
+  local active, since, alarm, used, count, changed, more = (fields.cycle or ''):match(storage_session.CYCLE)
+  local mode_name, ttl, action, compensated, cycle_ms, warnings, control = (fields.rules or ''):match(storage_session.RULES)
   local phase = STATUSES[fields.status or '']
   if type(exported_ms) ~= 'number' or exported_ms % 1 ~= 0 or exported_ms < 0 or exported_ms > MOST_NUMBER then
     return false
   elseif not (active and control and phase and is_number(fields.version) and is_number(fields.epoch) and is_number(since) and is_number(alarm)
     and is_number(used) and is_number(count) and is_number(changed) and is_number(fields.created)) then
     return false
-  elseif not (modes.MODES[mode_name] and is_number(ttl) and tonumber(ttl) >= 1000 and tonumber(ttl) <= 31536000000 and config.ACTIONS[action]
-    and (compensated == '0' or compensated == '1') and is_number(cycle_ms) and tonumber(cycle_ms) <= options.DAY_MS) then
+  elseif not (modes.MODES[mode_name] and is_number(ttl) and tonumber(ttl) >= 1000 and tonumber(ttl) <= 31536000000 and storage_session.ACTIONS[action]
+    and (compensated == '0' or compensated == '1') and is_number(cycle_ms) and tonumber(cycle_ms) <= call_options.DAY_MS) then
     return false
   elseif not (is_object(fields.action) and is_config(fields.shown) and (fields.rotation or ''):find('^[1x._]+$') and #fields.rotation <= 1000
     and fields.rotation:sub(-1) ~= '_' and (active == '-1' or (is_index(active) and fields['p' .. active]))) then
@@ -290,7 +290,7 @@ local function is_sound(fields, exported_ms)
     end
   end
   if mode.owner == 'participant' or mode.owner == 'group' then
-    if fields.clock or not controls.is_kept(control) then
+    if fields.clock or not controls.is_packed(control) then
       return false
     end
   elseif not (control == 'fischer 0 0' or (control == 'none 0' and mode.counts_up)) or not is_record(fields.clock, nil) then
@@ -311,7 +311,7 @@ local function is_sound(fields, exported_ms)
       return false
     end
   end
-  return (fields.tenant == nil or formats.characters(fields.tenant) ~= nil) and (fields.expired_by == nil or formats.uuid(fields.expired_by) ~= nil)
+  return (fields.tenant == nil or text_formats.characters(fields.tenant) ~= nil) and (fields.expired_by == nil or text_formats.uuid(fields.expired_by) ~= nil)
     and (fields.requests == nil or are_requests(fields.requests))
 end
 

@@ -16,7 +16,7 @@ local function name(text)
   if #text > 64 then
     text = text:sub(1, 61) .. '...'
   end
-  return formats.characters(text) and text or text:gsub('[\128-\255]', '?')
+  return text_formats.characters(text) and text or text:gsub('[\128-\255]', '?')
 end
 
 -- problems: list of {field, message}. All of them are named, not the first; of more than a hundred the first hundred.
@@ -24,7 +24,7 @@ local function validation(problems)
   local details, sentence = {}, {}
   for i = 1, math.min(#problems, MOST_PROBLEMS) do
     local field, message = name(problems[i][1]), problems[i][2]
-    details[i] = '{"field":' .. json.quote(field) .. ',"message":' .. json.quote(message) .. '}'
+    details[i] = '{"field":' .. text_json.quote(field) .. ',"message":' .. text_json.quote(message) .. '}'
     sentence[i] = field .. ' ' .. message
   end
   if #problems > MOST_PROBLEMS then
@@ -59,7 +59,7 @@ local function moved_on(s, expected_version, expected_epoch)
     context[1] = ('"expected_version":%d,"actual_version":%d'):format(expected_version, s.version)
   end
   if expected_epoch then
-    context[#context + 1] = '"expected_epoch":' .. json.quote(expected_epoch) .. ',"actual_epoch":"' .. s.epoch .. '"'
+    context[#context + 1] = '"expected_epoch":' .. text_json.quote(expected_epoch) .. ',"actual_epoch":"' .. s.epoch .. '"'
   end
   return refuse('CONCURRENT_MODIFICATION', ('the session is at version %d of epoch %s'):format(s.version, s.epoch), '{' .. table.concat(context, ',') .. '}')
 end

@@ -180,7 +180,7 @@ local function check_notation(value, path, problem, session)
     problem(path .. '.notation', 'must be text')
     return nil
   end
-  local said, position, message = notation.parse(value.notation)
+  local said, position, message = config_notation.parse(value.notation)
   if not said then
     problem(path, ('cannot be read at position %d: %s'):format(position, message))
     return nil
@@ -190,15 +190,15 @@ local function check_notation(value, path, problem, session)
   local fine = refuse_unknown(value, function(name, member)
     return name == 'notation' or member == cjson.null or says_same(member, object[name])
   end, path, problem, 'says something else than the notation')
-  local told = {}
+  local reported = {}
   local function problem_at(field, what)
     local name = field:sub(#path + 2)
     local where = said.positions[name]
     fine = false
     if not where then
       problem(field, what)
-    elseif not told[where] then
-      told[where] = true
+    elseif not reported[where] then
+      reported[where] = true
       problem(path, ('cannot be read at position %d: %s %s'):format(where, name, what))
     end
   end

@@ -17,7 +17,7 @@ end
 
 -- The control of an owner that begins with `bank` ms, with its gain. A clock without end needs none.
 local function with_gain(text, bank)
-  local control = controls.read(text)
+  local control = controls.decode(text)
   return control.endless and text or text .. (' ~%d'):format(gain(bank, control.increment or 0))
 end
 
@@ -43,4 +43,18 @@ local function spend(owner, credited)
   set_grace(owner)
 end
 
-return { with_gain = with_gain, begin = begin, set_grace = set_grace, credit = credit, spend = spend }
+-- An owner of a clock as it begins: bank (ms) and what the control of this text keeps, lag compensation included where `compensated`. Returns the
+-- owner, and the text that has to be kept for it beside the session's, nil for none. own: the control's text where it is the owner's own.
+local function new_owner(own, default, compensated, bank)
+  if compensated then
+    own = with_gain(own or default, bank)
+  end
+  local owner = {}
+  controls.begin(owner, own or default, bank)
+  if owner.control.gain > 0 then
+    begin(owner)
+  end
+  return owner, own
+end
+
+return { new_owner = new_owner, with_gain = with_gain, begin = begin, set_grace = set_grace, credit = credit, spend = spend }

@@ -26,7 +26,7 @@ local function marked(rotation, index, character)
 end
 
 local function mark(s, index, character)
-  session.set_rotation(s, marked(s.rotation, index, character))
+  storage_session.set_rotation(s, marked(s.rotation, index, character))
 end
 
 -- The index of the first member of a group, nil for a group without members.
@@ -75,8 +75,8 @@ local function next_participant(s, index)
     return nil
   end
   if s.mode.by_group then
-    local group_id = session.group_id(session.record(s, session.participant_field(found)))
-    found = member_after(session.members(s, group_id), session.last_active(s, group_id))
+    local group_id = storage_record.group_id(storage_record.load(s, storage_record.participant_field(found)))
+    found = member_after(storage_participants.members(s, group_id), storage_participants.last_active(s, group_id))
   end
   return found
 end

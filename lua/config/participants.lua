@@ -1,0 +1,130 @@
+-- The participants and groups of a config.
+
+local DAY_MS = 86400000
+local MOST_PARTICIPANTS = 1000
+local MOST_PARTICIPANT_BYTES = 8192
+local PARTICIPANT = { participant_id = true, participant_index = true, group_id = true, total_time_ms = true, time_control = true }
+local GROUP = { group_id = true, total_time_ms = true, time_control = true }
+
+-- One participant of a config, or the one that joins: {id, index, group_id, bank, time_control}; what is wrong in it is left out.
+local function read_participant(given, path, problem)
+  if type(given) ~= 'table' then
+    problem(path:sub(1, -2), 'must be an object')
+    return { named_group = true, named_bank = true }
+  end
+  given = config_members.without_nulls(given)
+  config_members.unknown_names(given, PARTICIPANT, path, problem)
+  if given.participant_id == nil then
+    problem(path .. 'participant_id', 'is required')
+  end
+  return {
+    id = config_members.uuid(given, 'participant_id', path, problem), index = config_members.integer(given, 'participant_index', 0, 999, path, problem),
+    group_id = config_members.uuid(given, 'group_id', path, problem), bank = config_members.integer(given, 'total_time_ms', 1000, DAY_MS, path, problem),
+    time_control = given.time_control,
+    -- What is there and wrong is named once, and not as missing as well.
+    named_group = given.group_id ~= nil, named_bank = given.total_time_ms ~= nil,
+  }
+end
+
+-- The participants with their indexes, in rotation order.
+local function read_participants(given, problem)
+  local found, by_id, by_index = {}, {}, {}
+  if not given then
+    return found, by_id
+  end
+  if #given < 1 or #given > MOST_PARTICIPANTS then
+    problem('participants', 'must be 1 to ' .. MOST_PARTICIPANTS)
+  end
+  for i = 1, math.min(#given, MOST_PARTICIPANTS) do
+    local path = 'participants.' .. (i - 1) .. '.'
+    local participant = read_participant(given[i], path, problem)
+    participant.path = path
+    participant.index = participant.index or i - 1
+    if participant.id then
+      if by_id[participant.id] then
+        problem(path .. 'participant_id', 'is there twice')
+      end
+      by_id[participant.id] = participant
+    end
+    if by_index[participant.index] then
+      problem(path .. 'participant_index', 'is there twice')
+    end
+    by_index[participant.index] = true
+    found[i] = participant
+  end
+  table.sort(found, function(one, other) return one.index < other.index end)
+  return found, by_id
+end
+
+-- The groups with their members' indexes: those that are given, else those that members name.
+local function read_groups(given, participants, problem)
+  local found, by_id = {}, {}
+  if given then
+    if #given > MOST_PARTICIPANTS then
+      problem('groups', 'must be at most ' .. MOST_PARTICIPANTS)
+    end
+    for i = 1, math.min(#given, MOST_PARTICIPANTS) do
+      local path = 'groups.' .. (i - 1) .. '.'
+      local group = type(given[i]) == 'table' and config_members.without_nulls(given[i]) or nil
+      if not group then
+        problem(path:sub(1, -2), 'must be an object')
+      else
+        config_members.unknown_names(group, GROUP, path, problem)
+        if group.group_id == nil then
+          problem(path .. 'group_id', 'is required')
+        end
+        local id = config_members.uuid(group, 'group_id', path, problem)
+        if id and by_id[id] then
+          problem(path .. 'group_id', 'is there twice')
+        end
+        found[#found + 1] = {
+          id = id, bank = config_members.integer(group, 'total_time_ms', 1000, DAY_MS, path, problem), named_bank = group.total_time_ms ~= nil,
+          time_control = group.time_control, path = path, members = {}, sum = 0, banks = 0,
+        }
+        if id then
+          by_id[id] = found[#found]
+        end
+      end
+    end
+  end
+  for i = 1, #participants do
+    local participant = participants[i]
+    local id = participant.group_id
+    if id then
+      local group = by_id[id]
+      if not group and given then
+        problem(participant.path .. 'group_id', 'is none of groups')
+      else
+        if not group then
+          group = { id = id, path = 'groups.' .. #found .. '.', members = {}, sum = 0, banks = 0 }
+          found[#found + 1], by_id[id] = group, group
+        end
+        group.members[#group.members + 1] = string.format('%d', participant.index)
+        if participant.bank then
+          group.sum, group.banks = group.sum + participant.bank, group.banks + 1
+        end
+      end
+    end
+  end
+  return found
+end
+
+-- Checks the participant of sk_join: see read_participant; or nil and the list of problems.
+local function check_participant(text)
+  local problems, problem = config_members.collector()
+  local object = config_members.read_object(text, 'participant', MOST_PARTICIPANT_BYTES, PARTICIPANT, problem)
+  if not object then
+    return nil, problems
+  end
+  local participant = read_participant(object, '', problem)
+  if #problems > 0 then
+    return nil, problems
+  end
+  return participant
+end
+
+return {
+  read_participants = read_participants,
+  read_groups = read_groups,
+  check_participant = check_participant,
+}

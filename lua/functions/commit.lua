@@ -1,0 +1,92 @@
+-- How a change is carried out: it is written and published in one go. Whoever gets here has checked everything,
+-- because what was written before an error stays written.
+
+-- Writes and publishes the change that `s` holds. Returns the event's JSON; or, with nothing written, the error of
+-- a key that holds something that is not ours.
+--
+-- turn                    whose turn it is from now on, nil for none
+-- event                   its name, such as `cycle.switched`
+-- given                   the call's options; with REQUEST also `function_name`
+-- extra                   further members of the payload, each with a comma before it; nil for none
+-- participants, groups    their JSON; nil: that of the touched ones
+local function commit(s, turn, event, given, extra, participants, groups)
+  local ends
+  if turn and s.status == 'running' then
+    ends = rules_clock.deadline(s, turn.owner)
+  end
+  local alarm_before = s.alarm
+  s.version = s.version + 1
+  if s.warned then
+    s.warnings_since = event == 'time.warning' and s.warnings_since + 1 or 0
+  end
+  if ends then
+    s.alarm = rules_clock.alarm(s, turn.owner, ends)
+  else
+    s.alarm = s.status == 'paused' and s.resumes or 0
+  end
+  if s.resumes or s.total_left then
+    extra = views_event.with_bounds(s, extra)
+  end
+
+  -- Numbers become text once, for the event and the hash.
+  local record = s.first_touched
+  while record do
+    if record.dirty then
+      storage_record.format_numbers(record)
+    end
+    record = record.next_touched
+  end
+  local integer = text_formats.integer
+  local version, now, deadline = integer(s.version), integer(s.now), ends and integer(ends)
+  local alarm = s.alarm == ends and deadline or integer(s.alarm)
+  s.used, s.count = integer(s.used), integer(s.count)
+
+  local text = views_event.build(s, turn, event, given, extra, version, now, deadline, participants, groups)
+  if given.REQUEST then
+    storage_requests.remember(s, given.REQUEST, given.function_name, version)
+  end
+
+  -- First what can fail because somebody wrote something else into one of our keys. The hash was read and cannot.
+  local id = storage_keys.session_id(s.key)
+  if s.alarm ~= alarm_before then
+    local failed = storage_alarms.set(s, id, alarm, alarm_before)
+    if failed then
+      return failed
+    end
+  end
+  local failed = storage_events.add_to_outbox(s, id, text)
+  if failed then
+    if s.alarm ~= alarm_before then
+      s.alarm = alarm_before
+      storage_alarms.set(s, id, integer(alarm_before), alarm_before)
+    end
+    return failed
+  end
+  storage_events.append_to_log(s, version, text)
+  storage_session.save(s, version, now, alarm)
+  storage_session.prolong(s, ends)
+  storage_events.publish(s, text)
+  return text
+end
+
+-- Deletes the session, leaves its tombstone and publishes the event. turn: whose turn it was. Returns the error of
+-- an outbox that is none, with nothing written; else nil.
+local function commit_deletion(s, turn, given)
+  local integer = text_formats.integer
+  local ends = turn and rules_clock.deadline(s, turn.owner)
+  local version, now, deadline = integer(s.version + 1), integer(s.now), ends and integer(ends)
+  local extra = views_event.with_bounds(s)
+  local text = views_event.build(s, turn, 'session.deleted', given, extra, version, now, deadline, '', '')
+  local failed = storage_events.add_to_outbox(s, storage_keys.session_id(s.key), text)
+  if failed then
+    return failed
+  end
+  storage_alarms.remove_if_possible(s.keys)
+  storage_session.replace_by_tombstone(s, version)
+  storage_events.publish(s, text)
+end
+
+return {
+  commit = commit,
+  commit_deletion = commit_deletion,
+}

@@ -1,0 +1,81 @@
+local NONE = call_options.NONE
+local CREATE = { TTL = true, TENANT = true, ACTOR = true, TRACE = true, REQUEST = true }
+local DEFAULT_TTL_S = 3600
+
+-- The reply to a create for an id that is taken: the state once more where the same request made the session.
+local function reply_of_taken(keys, given)
+  local s = given.REQUEST and storage_session.load(keys)
+  if s and functions_open.is_tenant(s, given) then
+    local version, same_function = storage_requests.find(s, given.REQUEST, 'sk_create')
+    if version and not same_function then
+      return functions_open.replay(s, version, false)
+    elseif version == 1 then
+      return views_state.build(s):sub(1, -2) .. ',"replayed":true}'
+    end
+  end
+  return call_refusal.refuse('SESSION_EXISTS', 'there is a session with this id')
+end
+
+-- sk_create 4 <keys> <config> [TTL s] [TENANT t] [ACTOR a] [TRACE t] [REQUEST id]
+--
+-- Creates a pending session. An id whose session was deleted may be taken again, in a new epoch.
+--
+-- KEYS[1-4]  the session, its log, the alarms, the outbox
+-- ARGV[1]    config (JSON), see config.lua
+-- Reply      state (JSON)
+-- Refusals   VALIDATION_ERROR, SESSION_EXISTS, CONCURRENT_MODIFICATION
+-- Publishes  session.created
+local function create(keys, args)
+  local given, problems = call_options.parse(args, 2, CREATE, NONE)
+  local key_problems = storage_keys.problems_of(keys, 4)
+  local now = storage_time.now()
+  local fields, config_problems
+  if not args[1] then
+    problems = functions_open.join_problems({ { 'config', 'is required' } }, problems)
+  else
+    local id = keys[1] and storage_keys.session_id(keys[1]) or ''
+    fields, config_problems = config.check(args[1], id, given.TTL or DEFAULT_TTL_S, now)
+    problems = functions_open.join_problems(config_problems, problems)
+  end
+  problems = functions_open.join_problems(problems, key_problems)
+  if problems then
+    return call_refusal.validation(problems)
+  end
+  local key = keys[1]
+  local status_before, epoch_before = storage_session.previous(key)
+  if status_before and status_before ~= 'deleted' then
+    return reply_of_taken(keys, given)
+  end
+
+  local function add(name, value)
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
+  end
+  add('status', 'pending')
+  add('version', '0')
+  add('epoch', storage_session.new_epoch(now, epoch_before))
+  add('created', text_formats.integer(now))
+  if given.TENANT then
+    add('tenant', given.TENANT)
+  end
+  storage_session.write_new(keys, fields)
+  local s = storage_session.load(keys)
+  local turn = transitions_cycle.current_turn(s)
+  local participants, groups = views_state.build_owners(s, storage_session.all_fields(key), turn)
+  given = given == NONE and {} or given
+  given.function_name = 'sk_create'
+  local change = functions_commit.commit(s, turn, 'session.created', given, nil, participants, groups)
+  if type(change) == 'table' then -- an error
+    storage_session.discard(key)
+    return change
+  end
+  return views_state.build(s, false, participants, groups)
+end
+
+redis.register_function({
+  function_name = 'sk_create',
+  callback = create,
+  description = 'Creates a session from a config. Replies with its state.',
+})
+
+return {}

@@ -1,0 +1,39 @@
+local NONE = call_options.NONE
+
+-- sk_expire 4 <keys>
+--
+-- Does what is due: an expiry, the end of a pause, or one warning, the highest first. Of many calls at once one has
+-- an effect. Where nothing is due it corrects the session's alarm, and it removes that of a session that is gone:
+-- who called may have followed a wrong one, and would ask for ever.
+--
+-- KEYS[1-4]  the session, its log, the alarms, the outbox
+-- Reply      change (JSON); nil where nothing is due or there is no session
+-- Refusals   VALIDATION_ERROR
+-- Publishes  time.warning, participant.expired, session.expired, session.resumed
+local function expire(keys, args)
+  if #args > 0 then
+    return call_refusal.validation({ { args[1], 'is no option of this function' } })
+  end
+  local s, refused = functions_open.open('sk_expire', keys, NONE, nil)
+  if not s then
+    if not refused then
+      storage_alarms.remove(keys)
+    end
+    return refused
+  end
+  local turn, event, extra = transitions_expiry.expire(s)
+  if event then
+    return functions_commit.commit(s, turn, event, NONE, extra)
+  end
+  storage_alarms.correct(s)
+  return nil
+end
+
+redis.register_function({
+  function_name = 'sk_expire',
+  callback = expire,
+  description = 'Does what is due: an expiry or a warning. Replies with the change, or nil.',
+  flags = { 'allow-oom' },
+})
+
+return {}

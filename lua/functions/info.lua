@@ -1,0 +1,22 @@
+-- sk_info 0
+--
+-- Says what is loaded.
+--
+-- Reply      version of the library, schema of its state (integer), server time (ms)
+-- Refusals   VALIDATION_ERROR
+-- Publishes  nothing
+local function info(keys, args)
+  if #keys > 0 or #args > 0 then
+    return call_refusal.validation({ { 'arguments', 'must be none' } })
+  end
+  return { VERSION, storage_session.SCHEMA, storage_time.now() }
+end
+
+redis.register_function({
+  function_name = 'sk_info',
+  callback = info,
+  description = 'Replies with the version of the library, the schema of its state and the server time.',
+  flags = { 'no-writes' },
+})
+
+return {}

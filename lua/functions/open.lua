@@ -1,0 +1,88 @@
+-- The checks that the functions share, in their order: arguments, KEYS, whether the session exists and is the
+-- tenant's, REQUEST, EPOCH and VERSION. Then each function has its own: status, CURRENT, NEXT, and whether time is
+-- up. All checks come before the first write.
+
+local NONE = call_options.NONE
+
+-- Two lists of problems as one, in this order; nil where there are none.
+local function join_problems(first, second)
+  if not first or #first == 0 then
+    return second
+  end
+  for i = 1, second and #second or 0 do
+    first[#first + 1] = second[i]
+  end
+  return first
+end
+
+local function is_tenant(s, given)
+  return not given.TENANT or storage_session.field(s, 'tenant') == given.TENANT
+end
+
+-- The reply to a request that was carried out before, as `version`: the same change once more, or a refusal.
+local function replay(s, version, same_function)
+  if not same_function then
+    return call_refusal.validation({ { 'REQUEST', 'was used for another function' } })
+  end
+  local event = storage_events.of_version(s.keys[2], version)
+  if not event then
+    return call_refusal.refuse('CONCURRENT_MODIFICATION',
+      'this request was carried out, and its event is not in the log any more',
+      string.format('{"actual_version":%d}', s.version))
+  end
+  return event:sub(1, -2) .. ',"replayed":true}'
+end
+
+-- Loads the session of a transition if all checks pass; problems: those of the arguments, nil for none.
+-- Returns it; or nil and the reply, which is nil where the session is not there.
+local function open(function_name, keys, given, problems)
+  if problems then
+    return nil, call_refusal.validation(join_problems(problems, storage_keys.problems_of(keys, 4)))
+  end
+  local s = storage_keys.belong_together(keys) and storage_session.load(keys)
+  if not s then
+    problems = storage_keys.problems_of(keys, 4)
+    return nil, problems and call_refusal.validation(problems) or nil
+  end
+  if given == NONE then
+    return s
+  end
+  if not is_tenant(s, given) then
+    return nil, nil
+  end
+  if given.REQUEST then
+    given.function_name = function_name
+    local version, same_function = storage_requests.find(s, given.REQUEST, function_name)
+    if version then
+      return nil, replay(s, version, same_function)
+    end
+  end
+  local epoch, version = given.EPOCH, given.VERSION
+  if (epoch and epoch ~= s.epoch)
+    or (version and (version > s.version or version < s.version - (s.warnings_since or 0))) then
+    return nil, call_refusal.moved_on(s, version, epoch)
+  end
+  return s
+end
+
+-- Loads the session of a function that only reads, from the first `key_count` of its keys.
+-- Returns it; or nil and the refusal.
+local function open_to_read(keys, key_count, given, problems)
+  problems = join_problems(problems, storage_keys.problems_of(keys, key_count))
+  if problems then
+    return nil, call_refusal.validation(problems)
+  end
+  local s = storage_session.load(keys)
+  if not s or not is_tenant(s, given) then
+    return nil, call_refusal.session_not_found()
+  end
+  return s
+end
+
+return {
+  join_problems = join_problems,
+  is_tenant = is_tenant,
+  replay = replay,
+  open = open,
+  open_to_read = open_to_read,
+}

@@ -1,0 +1,98 @@
+local NONE = call_options.NONE
+local RESTORE = { TTL = true, VERSION = true, EPOCH = true }
+
+-- Finds what is wrong with a restore. Returns the fields of the exported hash and when it was read (server ms); or
+-- nil, nil and the problems.
+local function check(keys, args, given, problems)
+  local join = functions_open.join_problems
+  local is_json, exported = pcall(cjson.decode, args[1] or '')
+  local internal = is_json and type(exported) == 'table' and exported.internal
+  local fields = type(internal) == 'table' and internal.fields
+  if type(fields) ~= 'table' or not views_snapshot.is_sound(fields, internal.exported_ms) then
+    problems = join({ { 'state', 'must be a state from sk_get with EXPORT' } }, problems)
+  elseif exported.schema ~= storage_session.SCHEMA then
+    problems = join({ { 'state.schema', 'must be ' .. storage_session.SCHEMA } }, problems)
+  elseif exported.session_id ~= storage_keys.session_id(keys[1] or '') then
+    problems = join({ { 'state.session_id', 'must be the id of KEYS' } }, problems)
+  end
+  if given.EPOCH and not call_options.integer(given.EPOCH, 0, views_snapshot.MOST_NUMBER) then
+    problems = join(problems, { { 'EPOCH', 'must be the epoch of a session' } })
+  end
+  if given.VERSION and given.VERSION > views_snapshot.MOST_NUMBER then
+    problems = join(problems, { { 'VERSION', 'must be the version of a session' } })
+  end
+  problems = join(problems, storage_keys.problems_of(keys, 4))
+  if problems then
+    return nil, nil, problems
+  end
+  return fields, internal.exported_ms
+end
+
+-- Makes the exported fields those of a session that goes on at `now`, as if no time had passed since the export.
+local function bring_forward(fields, exported_ms, now, given)
+  -- Changes after the export may be lost, but their versions were seen, and older ones must not be sent again.
+  if given.VERSION and given.VERSION > tonumber(fields.version) then
+    fields.version = text_formats.integer(given.VERSION)
+  end
+  if given.EPOCH and tonumber(given.EPOCH) > tonumber(fields.epoch) then
+    fields.epoch = given.EPOCH
+  end
+  local active, since, alarm, used, count, _, more = fields.cycle:match(storage_session.CYCLE)
+  if fields.status == 'running' then
+    since = string.format('%d', since + now - exported_ms)
+  end
+  local resumes = fields.status == 'paused' and tonumber(alarm) > 0 and alarm + now - exported_ms or 0
+  fields.cycle = ('%s %s %d %s %s %d'):format(active, since, resumes, used, count, now) .. more
+  fields.epoch = storage_session.new_epoch(now, fields.epoch)
+  fields.recovered = string.format('%d', now)
+  if given.TTL then
+    fields.rules = fields.rules:gsub('^(%S+) %d+', '%1 ' .. string.format('%d', given.TTL * 1000))
+  end
+end
+
+-- sk_restore 4 <keys> <state> [TTL s] [VERSION n] [EPOCH e]
+--
+-- Brings back a session that the server has lost, as it was when it was exported. No clock is charged for the time
+-- in between. With VERSION and EPOCH of the newest event that is known of it, the session goes on behind them.
+--
+-- KEYS[1-4]  the session, its log, the alarms, the outbox
+-- ARGV[1]    a state from sk_get with EXPORT
+-- Reply      state (JSON)
+-- Refusals   VALIDATION_ERROR, SESSION_EXISTS (also for a tombstone)
+-- Publishes  session.recovered
+local function restore(keys, args)
+  local given, problems = call_options.parse(args, 2, RESTORE, NONE)
+  local fields, exported_ms
+  fields, exported_ms, problems = check(keys, args, given, problems)
+  if not fields then
+    return call_refusal.validation(problems)
+  end
+  local key = keys[1]
+  if storage_session.exists(key) then
+    return call_refusal.refuse('SESSION_EXISTS', 'there is a session with this id')
+  end
+
+  bring_forward(fields, exported_ms, math.max(storage_time.now(), exported_ms), given)
+  local list = {}
+  for name, value in pairs(fields) do
+    list[#list + 1] = name
+    list[#list + 1] = value
+  end
+  storage_session.write_new(keys, list)
+  local s = storage_session.load(keys)
+  s.alarm = 0 -- so far the partition's alarms do not have it
+  local change = functions_commit.commit(s, transitions_cycle.current_turn(s), 'session.recovered', NONE)
+  if type(change) == 'table' then -- an error
+    storage_session.discard(key)
+    return change
+  end
+  return views_state.build(s)
+end
+
+redis.register_function({
+  function_name = 'sk_restore',
+  callback = restore,
+  description = 'Brings back a session from an exported state. Replies with its state.',
+})
+
+return {}

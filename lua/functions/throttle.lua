@@ -1,0 +1,57 @@
+-- The arguments with their bounds.
+local LIMIT = {
+  { 'burst', 1, 1000000 },
+  { 'count', 1, 1000000 },
+  { 'period_ms', 1, 86400000 },
+  { 'quantity', 0, 1000000 },
+  { 'cooldown_ms', 0, 86400000 },
+}
+
+-- sk_throttle 1 sk:rl:{<bucket>} <burst> <count> <period_ms> <quantity> <cooldown_ms>
+--
+-- Takes tokens out of a rate limit if they are there. It has to do with no session.
+--
+-- KEYS[1]    the bucket
+-- ARGV[1]    burst: how many tokens it holds
+-- ARGV[2]    count: how many it gets in a period
+-- ARGV[3]    period_ms
+-- ARGV[4]    quantity: how many to take, at most burst; 0 asks without taking
+-- ARGV[5]    cooldown_ms: how long everything is refused after a refusal
+-- Reply      limited (0 or 1), limit, remaining, retry_after_ms, reset_after_ms
+-- Refusals   VALIDATION_ERROR
+-- Publishes  nothing
+local function throttle(keys, args)
+  local problems = {}
+  local name = keys[1] and keys[1]:match('^sk:rl:{([^{}]*)}$')
+  if #keys ~= 1 or not name or #name < 1 or #name > 200 or name:find('[^\32-\126]') then
+    local message = 'must be sk:rl:{<bucket>}, the bucket 1 to 200 printable ASCII characters without braces'
+    problems[1] = { 'KEYS.0', message }
+  end
+  local limit = {}
+  for i = 1, #LIMIT do
+    local argument, least, most = LIMIT[i][1], LIMIT[i][2], LIMIT[i][3]
+    if argument == 'quantity' and limit.burst then
+      most = limit.burst
+    end
+    limit[argument] = args[i] and call_options.integer(args[i], least, most)
+    if not limit[argument] then
+      problems[#problems + 1] = { argument, string.format('must be an integer from %d to %d', least, most) }
+    end
+  end
+  if #args > #LIMIT then
+    problems[#problems + 1] = { 'arguments', 'must be ' .. #LIMIT }
+  end
+  if #problems > 0 then
+    return call_refusal.validation(problems)
+  end
+  return storage_throttle.consume(keys[1], limit)
+end
+
+redis.register_function({
+  function_name = 'sk_throttle',
+  callback = throttle,
+  description = 'Takes from a rate limit. Replies with limited, limit, remaining, retry_after_ms, reset_after_ms.',
+  flags = { 'allow-oom' },
+})
+
+return {}

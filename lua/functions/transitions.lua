@@ -1,0 +1,203 @@
+-- The functions that carry out a transition. All of them take
+--
+-- KEYS[1-4]  the session, its log, the alarms, the outbox
+-- ARGV       the function's own arguments; then options as `NAME value` in any order, its own and the common ones:
+--            TENANT t, VERSION n, EPOCH e, ACTOR a, TRACE t, REQUEST id
+--
+-- and reply with the change (JSON). Each may refuse with VALIDATION_ERROR, SESSION_NOT_FOUND and, for VERSION, EPOCH
+-- or a REQUEST whose event is gone, CONCURRENT_MODIFICATION; below stand the refusals beyond these.
+--
+-- When time is up, or a pause has lasted as long as it may, switch, pause, resume, adjust and leave carry out that
+-- instead, and publish what sk_expire would.
+
+local NONE = call_options.NONE
+local COMMON = call_options.COMMON
+local ADJUST = { PARTICIPANT = true, GROUP = true, SET = true, ADD = true, WITHIN = true, REASON = true }
+local SWITCH = { NEXT = true, CURRENT = true, LAG = true }
+
+-- A function that carries out a transition. rule(s, given, value): see transitions.lua; own: the names of its own
+-- options. parse_first(text) turns its first argument into `value`, or returns nil and problems; nil for a function
+-- without arguments. options_problems(given) finds what is wrong with well-formed options together.
+local function transition(function_name, rule, own, parse_first, options_problems)
+  return function(keys, args)
+    local given, problems, value
+    if parse_first then
+      local first_problems
+      value, first_problems = parse_first(args[1])
+      given, problems = call_options.parse(args, 2, own, COMMON)
+      problems = functions_open.join_problems(first_problems, problems)
+    else
+      given, problems = call_options.parse(args, 1, own, COMMON)
+    end
+    if options_problems and not problems then
+      problems = options_problems(given)
+    end
+    local s, reply = functions_open.open(function_name, keys, given, problems)
+    if not s then
+      return reply or call_refusal.session_not_found()
+    end
+    local turn, event, extra = rule(s, given, value)
+    if not event then
+      return extra -- a refusal, or nil where there is nothing to do
+    end
+    return functions_commit.commit(s, turn, event, given, extra)
+  end
+end
+
+-- sk_start 4 <keys> [options]
+--
+-- pending -> running. The configured active participant becomes active, or the first in rotation.
+--
+-- Refusals   INVALID_SESSION_STATE
+-- Publishes  session.started
+redis.register_function({
+  function_name = 'sk_start',
+  callback = transition('sk_start', transitions_lifecycle.start, NONE),
+  description = 'Starts a pending session. Replies with the change.',
+})
+
+-- sk_switch 4 <keys> [NEXT pid] [CURRENT pid] [LAG ms] [options]
+--
+-- Ends the running cycle, charges and credits its clock, and begins the next one: that of NEXT, or of the next in
+-- rotation. With CURRENT it is refused unless this participant is active; LAG is the network delay that was measured.
+--
+-- Refusals   INVALID_SESSION_STATE, CONCURRENT_MODIFICATION (CURRENT), PARTICIPANT_NOT_FOUND, PARTICIPANT_EXPIRED
+-- Publishes  cycle.switched
+redis.register_function({
+  function_name = 'sk_switch',
+  callback = transition('sk_switch', transitions_lifecycle.switch, SWITCH),
+  description = 'Ends the running cycle and begins the next one. Replies with the change.',
+})
+
+-- sk_pause 4 <keys> [options]
+--
+-- running -> paused, for as long as max_pause_ms allows. Nothing is charged.
+--
+-- Refusals   INVALID_SESSION_STATE
+-- Publishes  session.paused
+redis.register_function({
+  function_name = 'sk_pause',
+  callback = transition('sk_pause', transitions_lifecycle.pause, NONE),
+  description = 'Stops the running clock. Replies with the change.',
+})
+
+-- sk_resume 4 <keys> [options]
+--
+-- paused -> running, in the same cycle of the same participant.
+--
+-- Refusals   INVALID_SESSION_STATE
+-- Publishes  session.resumed
+redis.register_function({
+  function_name = 'sk_resume',
+  callback = transition('sk_resume', transitions_lifecycle.resume, NONE),
+  description = 'Lets a paused session go on. Replies with the change.',
+})
+
+local function close_as(status)
+  return function(s)
+    return transitions_lifecycle.close(s, status)
+  end
+end
+
+-- sk_complete 4 <keys> [options]
+--
+-- pending, running or paused -> completed. The running cycle is charged and counted, not credited.
+--
+-- Refusals   INVALID_SESSION_STATE
+-- Publishes  session.completed
+redis.register_function({
+  function_name = 'sk_complete',
+  callback = transition('sk_complete', close_as('completed'), NONE),
+  description = 'Ends a session as completed. Replies with the change.',
+  flags = { 'allow-oom' },
+})
+
+-- sk_cancel 4 <keys> [options]
+--
+-- The same, -> cancelled.
+--
+-- Refusals   INVALID_SESSION_STATE
+-- Publishes  session.cancelled
+redis.register_function({
+  function_name = 'sk_cancel',
+  callback = transition('sk_cancel', close_as('cancelled'), NONE),
+  description = 'Ends a session as cancelled. Replies with the change.',
+  flags = { 'allow-oom' },
+})
+
+-- What is wrong with the options of sk_adjust together.
+local function adjust_problems(given)
+  local problems
+  if given.PARTICIPANT and given.GROUP then
+    problems = { { 'GROUP', 'cannot go with PARTICIPANT' } }
+  end
+  if (given.SET == nil) == (given.ADD == nil) then
+    problems = functions_open.join_problems(problems, { { 'SET', 'or ADD is required, one of them' } })
+  end
+  return problems
+end
+
+-- sk_adjust 4 <keys> [PARTICIPANT pid | GROUP gid] SET ms | ADD ms [WITHIN ms] [REASON text] [options]
+--
+-- Gives time to a clock, or takes it. The clock is named as the mode has it: a participant's, a group's, or none where
+-- the session or the cycle owns the clock. With WITHIN only when less than this is left.
+--
+-- Reply      change (JSON); nil where WITHIN is not met
+-- Refusals   INVALID_SESSION_STATE, PARTICIPANT_NOT_FOUND
+-- Publishes  time.adjusted
+redis.register_function({
+  function_name = 'sk_adjust',
+  callback = transition('sk_adjust', transitions_adjust.adjust, ADJUST, nil, adjust_problems),
+  description = 'Gives time to a clock, or takes it. Replies with the change, or nil where WITHIN is not met.',
+})
+
+local function parse_participant(text)
+  if not text then
+    return nil, { { 'participant', 'is required' } }
+  end
+  return config_participants.check_participant(text)
+end
+
+local function join(s, _, participant)
+  return transitions_membership.join(s, participant)
+end
+
+-- sk_join 4 <keys> <participant> [options]
+--
+-- Adds a participant to a pending, running or paused session, at the end of the rotation unless it names its index.
+--
+-- ARGV[1]    participant (JSON), as in the config
+-- Refusals   INVALID_SESSION_STATE
+-- Publishes  participant.added
+redis.register_function({
+  function_name = 'sk_join',
+  callback = transition('sk_join', join, NONE, parse_participant),
+  description = 'Adds a participant. Replies with the change.',
+})
+
+local function parse_id(text)
+  local id = text and text_formats.uuid(text)
+  if id then
+    return id
+  end
+  return nil, { { 'participant_id', 'must be a UUID' } }
+end
+
+local function leave(s, _, id)
+  return transitions_membership.leave(s, id)
+end
+
+-- sk_leave 4 <keys> <participant id> [options]
+--
+-- Removes a participant. When the active one leaves, the next cycle begins in the same event.
+--
+-- ARGV[1]    the participant's id
+-- Refusals   INVALID_SESSION_STATE, PARTICIPANT_NOT_FOUND
+-- Publishes  participant.removed
+redis.register_function({
+  function_name = 'sk_leave',
+  callback = transition('sk_leave', leave, NONE, parse_id),
+  description = 'Removes a participant. Replies with the change.',
+})
+
+return {}

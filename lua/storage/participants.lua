@@ -1,0 +1,94 @@
+-- Participants and groups by their ids, and the members of each group. Member lists are read when they are first
+-- needed: only per_group, a join and a leave need them.
+
+-- The record of the participant with this id, or nil.
+local function participant(s, id)
+  local index = redis.call('HGET', s.key, 'i:' .. id)
+  return index and storage_record.load(s, 'p' .. index) or nil
+end
+
+-- The record of the group with this id, or nil.
+local function group(s, id)
+  return storage_record.load(s, 'g:' .. id)
+end
+
+-- Whether a participant with this id is in the session, and whether one has this index.
+local function has_id(s, id)
+  return redis.call('HEXISTS', s.key, 'i:' .. id) == 1
+end
+
+local function has_index(s, index)
+  return redis.call('HEXISTS', s.key, storage_record.participant_field(index)) == 1
+end
+
+-- The indexes of a group's members in order, as `,0,3,`.
+local function members(s, id)
+  s.members = s.members or {}
+  if not s.members[id] then
+    s.members[id] = redis.call('HGET', s.key, 'm:' .. id)
+  end
+  return s.members[id]
+end
+
+local function set_members(s, id, text)
+  s.members[id] = text
+  storage_session.set(s, 'm:' .. id, text)
+end
+
+-- The index of the member of a group who was last active, -1 for none.
+local function last_active(s, id)
+  s.last = s.last or {}
+  if not s.last[id] then
+    s.last[id] = tonumber(redis.call('HGET', s.key, 'l:' .. id)) or -1
+  end
+  return s.last[id]
+end
+
+local function set_last_active(s, id, index)
+  s.last = s.last or {}
+  s.last[id] = index
+  storage_session.set(s, 'l:' .. id, text_formats.integer(index))
+end
+
+-- Adds a participant to the session and returns its record. bank: ms, nil for one without a clock; control: its own
+-- control as text, nil for none; fixed_json: see record.lua.
+local function add(s, index, id, bank, control, fixed_json)
+  local field = storage_record.participant_field(index)
+  local added = { bank = 0 }
+  if bank then
+    local own_control
+    added, own_control = rules_lag.new_owner(control, s.rules.control, s.rules.lag, bank)
+    if own_control then
+      storage_session.set(s, 'c:' .. field, own_control)
+    end
+  end
+  added.field, added.owns, added.fixed_json = field, bank ~= nil, fixed_json
+  added.used, added.cycles, added.expired, added.clock = 0, 0, false, ''
+  s[field] = added
+  storage_session.set(s, field .. ':shown', fixed_json)
+  storage_session.set(s, 'i:' .. id, text_formats.integer(index))
+  storage_record.touch(s, added, true)
+  return added
+end
+
+local function remove(s, gone)
+  storage_session.remove(s, gone.field)
+  storage_session.remove(s, gone.field .. ':shown')
+  storage_session.remove(s, 'i:' .. storage_record.participant_id(gone))
+  storage_session.remove(s, 'c:' .. gone.field)
+  s[gone.field] = nil
+  gone.gone, gone.dirty = true, false
+end
+
+return {
+  participant = participant,
+  group = group,
+  has_id = has_id,
+  has_index = has_index,
+  members = members,
+  set_members = set_members,
+  last_active = last_active,
+  set_last_active = set_last_active,
+  add = add,
+  remove = remove,
+}

@@ -1,0 +1,196 @@
+-- The records of a session's hash: its participants, its groups and the clock that the session or the cycle owns.
+-- A record is stored as `[bank,used,cycles,expired,clock]`, for example `[180000,4200,3,0]`. What never changes of
+-- a participant or a group is stored apart, as the part of its JSON that callers get (`fixed_json`).
+--
+-- In memory a record has
+--   field                  its field in the hash: p<index>, g:<group id> or clock
+--   bank used cycles       ms, ms, and a number of cycles
+--   expired                whether its clock has run out
+--   clock                  the state's `clock` of it, as JSON; '' where there is nothing to tell
+--   fixed_json             see participant_fixed_json and group_fixed_json
+--   owns control           whether it owns a clock, and the control of that clock
+--   bank_text              the bank as text
+--   touched dirty gone     whether the event has it, whether it has to be written, whether it left the session
+-- used and cycles stay the text that they were read as until they are changed; most of them are only copied.
+
+local RECORD = '^%[(%-?%d+),(%d+),(%d+),(%d),?(.*)%]$'
+
+-- The kinds of records, as the byte that their field begins with. (Comparing a byte makes no new text.)
+local PARTICIPANT_KIND, GROUP_KIND, CLOCK_KIND = 112, 103, 99 -- p, g, c
+
+-- Where ids stand in the JSON of participant_fixed_json. They are read out by position, because every switch
+-- reads several of them.
+--
+--   "participant_id":"aaaaaaaa-0000-4000-8000-000000000001","group_id":"eeeeeeee-0000-4000-8000-000000000001",…
+--                     19                                54             68                                  104
+--   "participant_id":"aaaaaaaa-0000-4000-8000-000000000001","group_id":null,…
+local ID_FIRST, ID_LAST = 19, 54
+local GROUP_QUOTE, GROUP_ID_FIRST, GROUP_ID_LAST = 68, 69, 104
+local QUOTE = 34
+-- Both kinds of fixed JSON end with the record's own control: `"time_control":null}` where it has none.
+local LAST_OF_CONTROL, LAST_OF_NULL = -2, 108 -- l
+
+local GROUP_FIELD_PREFIX = 'g:'
+
+-- The fields of participants by their indexes, and the indexes as text, made when they are first needed.
+local fields_by_index, texts_by_index = {}, {}
+
+local function index_text(index)
+  local text = texts_by_index[index]
+  if not text then
+    text = text_formats.integer(index)
+    texts_by_index[index] = text
+  end
+  return text
+end
+
+local function participant_field(index)
+  local field = fields_by_index[index]
+  if not field then
+    field = 'p' .. index_text(index)
+    fields_by_index[index] = field
+  end
+  return field
+end
+
+-- What never changes of a participant and of a group, as the end of its JSON object. control: JSON or null.
+local function participant_fixed_json(id, index, group_id, control)
+  return ('"participant_id":"%s","group_id":%s,"participant_index":%d,"time_control":%s}'):format(
+    id, group_id and '"' .. group_id .. '"' or 'null', index, control)
+end
+
+local function group_fixed_json(id, control)
+  return '"group_id":"' .. id .. '","time_control":' .. control .. '}'
+end
+
+local function participant_id(participant)
+  return participant.fixed_json:sub(ID_FIRST, ID_LAST)
+end
+
+local function participant_index(participant)
+  return tonumber(participant.field:sub(2))
+end
+
+-- The id of a participant's group, nil for none.
+local function group_id(participant)
+  local json = participant.fixed_json
+  if json:byte(GROUP_QUOTE) == QUOTE then
+    return json:sub(GROUP_ID_FIRST, GROUP_ID_LAST)
+  end
+end
+
+-- The id of a group by its own record.
+local function id_of_group(group)
+  return group.field:sub(#GROUP_FIELD_PREFIX + 1)
+end
+
+-- Whether a record is of one of the kinds above.
+local function is_of_kind(record, kind)
+  return record.field:byte() == kind
+end
+
+-- Whether the record in this field owns a clock in the session's mode.
+local function owns_clock(s, field)
+  local owned_by = s.mode.owner
+  local kind = field:byte()
+  return kind == PARTICIPANT_KIND and owned_by == 'participant' or kind == GROUP_KIND and owned_by == 'group'
+    or kind == CLOCK_KIND
+end
+
+-- The record that this text from the hash holds; the session has it from now on.
+local function decode(s, field, text, fixed_json)
+  local bank, used, cycles, expired, clock = text:match(RECORD)
+  local record = {
+    field = field, owns = owns_clock(s, field), bank = bank + 0, bank_text = bank, used = used, cycles = cycles,
+    expired = expired == '1', clock = clock, fixed_json = fixed_json,
+  }
+  if record.owns then
+    local control = s.rules.control
+    if s.rules.lag or (fixed_json and fixed_json:byte(LAST_OF_CONTROL) ~= LAST_OF_NULL) then
+      control = redis.call('HGET', s.key, 'c:' .. field) or control
+    end
+    control = controls.decode(control)
+    record.control = control
+    if control.view_names then
+      controls.decode_counters(record)
+      if control.gain > 0 then
+        rules_lag.set_grace(record)
+      end
+    end
+  end
+  s[field] = record
+  return record
+end
+
+-- The record in a field, read once in a call; nil where there is none.
+local function load(s, field)
+  local loaded = s[field]
+  if loaded then
+    return loaded
+  end
+  local texts = redis.call('HMGET', s.key, field, field .. ':shown')
+  return texts[1] and decode(s, field, texts[1], texts[2]) or nil
+end
+
+-- Two records in one round trip to the hash.
+local function load_pair(s, one, other)
+  if one == other or s[one] or s[other] then
+    return load(s, one), load(s, other)
+  end
+  local texts = redis.call('HMGET', s.key, one, one .. ':shown', other, other .. ':shown')
+  return decode(s, one, texts[1], texts[2]), decode(s, other, texts[3], texts[4])
+end
+
+-- Marks a record as one that the event has to show; with `dirty` also as one that has to be written.
+-- Touched records form a list: it begins at s.first_touched and goes on by their next_touched.
+local function touch(s, record, dirty)
+  if not record.touched then
+    record.touched = true
+    if s.first_touched then
+      s.last_touched.next_touched = record
+    else
+      s.first_touched = record
+    end
+    s.last_touched = record
+  end
+  if dirty then
+    record.dirty = true
+  end
+end
+
+-- Turns the numbers of a changed record into text, once for the event and the hash.
+local function format_numbers(record)
+  record.bank_text, record.used, record.cycles =
+    ('%d'):format(record.bank), ('%d'):format(record.used), ('%d'):format(record.cycles)
+  local control = record.control
+  if control and control.view_names then
+    record.clock = controls.view(record)
+  end
+end
+
+-- A record as it is stored; format_numbers has to be called before.
+local function encode(record)
+  return '[' .. record.bank_text .. ',' .. record.used .. ',' .. record.cycles .. (record.expired and ',1' or ',0')
+    .. (record.clock ~= '' and ',' .. record.clock .. ']' or ']')
+end
+
+return {
+  RECORD = RECORD,
+  PARTICIPANT_KIND = PARTICIPANT_KIND,
+  GROUP_KIND = GROUP_KIND,
+  index_text = index_text,
+  participant_field = participant_field,
+  participant_fixed_json = participant_fixed_json,
+  group_fixed_json = group_fixed_json,
+  participant_id = participant_id,
+  participant_index = participant_index,
+  group_id = group_id,
+  id_of_group = id_of_group,
+  is_of_kind = is_of_kind,
+  decode = decode,
+  load = load,
+  load_pair = load_pair,
+  touch = touch,
+  format_numbers = format_numbers,
+  encode = encode,
+}

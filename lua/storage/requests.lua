@@ -1,0 +1,39 @@
+-- The requests that a session remembers, so that one that is repeated is not carried out twice. They are stored as
+-- their number in two digits, then one a line: `02\nr1 sk_start 2\nr2 sk_switch 3\n` (request, function, version).
+
+local MOST_REQUESTS = 16
+local NO_REQUESTS = '00\n'
+local COUNT_LENGTH = 2
+local FIRST_LINE = COUNT_LENGTH + 2 -- behind the count and its newline
+
+-- The change that a request made before: its version, and whether `function_name` made it. nil for a new request.
+local function find(s, request, function_name)
+  local requests = redis.call('HGET', s.key, 'requests') or NO_REQUESTS
+  s.requests = requests
+  local _, stop = requests:find('\n' .. request .. ' ', 1, true)
+  if not stop then
+    return nil
+  end
+  local made_by, version = requests:match('^(%S+) (%d+)\n', stop + 1)
+  return tonumber(version), made_by == function_name
+end
+
+-- Remembers a request with the version that it made (text). Of more than 16 the oldest is forgotten.
+local function remember(s, request, function_name, version)
+  local requests = s.requests or NO_REQUESTS
+  local line = request .. ' ' .. function_name .. ' ' .. version .. '\n'
+  local count = requests:sub(1, COUNT_LENGTH) + 1
+  if count > MOST_REQUESTS then
+    local end_of_oldest = requests:find('\n', FIRST_LINE, true)
+    requests = requests:sub(1, COUNT_LENGTH) .. requests:sub(end_of_oldest) .. line
+  else
+    requests = ('%02d'):format(count) .. requests:sub(COUNT_LENGTH + 1) .. line
+  end
+  storage_session.set(s, 'requests', requests)
+end
+
+return {
+  MOST_REQUESTS = MOST_REQUESTS,
+  find = find,
+  remember = remember,
+}

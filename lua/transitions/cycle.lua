@@ -1,0 +1,164 @@
+-- The cycle: whose turn it is, how a cycle begins, and how it is charged when it ends.
+
+local function turn_of(s, index)
+  local mode = s.mode
+  local field = storage_record.participant_field(index)
+  local participant, owner, group_id
+  if mode.owner == 'participant' then
+    participant = storage_record.load(s, field)
+    owner = participant
+    group_id = storage_record.group_id(participant)
+  elseif mode.owner == 'group' then
+    participant = storage_record.load(s, field)
+    group_id = storage_record.group_id(participant)
+    owner = storage_record.load(s, mode.clock(field, group_id))
+  else
+    participant, owner = storage_record.load_pair(s, field, mode.clock())
+    group_id = storage_record.group_id(participant)
+  end
+  return { participant = participant, group = group_id and storage_participants.group(s, group_id), owner = owner }
+end
+
+-- Whose turn it is now, nil where nobody's.
+local function current_turn(s)
+  if s.active >= 0 then
+    return turn_of(s, s.active)
+  end
+end
+
+-- Where the current turn stands in the rotation.
+local function place(s, turn)
+  if s.mode.by_group then
+    return transitions_rotation.first_member(storage_participants.members(s, storage_record.group_id(turn.participant)))
+  end
+  return s.active
+end
+
+-- The cycle of the participant with this index begins, at server time `at`; in a paused session at its start.
+local function begin_cycle(s, index, at)
+  s.active = index
+  s.since = s.status == 'paused' and 0 or at
+  s.offset = 0
+  s.spent = nil
+  local turn = turn_of(s, index)
+  local owner, group = turn.owner, turn.group
+  if s.mode.owner == 'cycle' then
+    owner.bank, owner.expired = s.rules.cycle_ms, false
+    storage_record.touch(s, owner, true)
+  elseif s.transferred_ms then
+    owner.bank = owner.bank + s.transferred_ms
+    owner.expired = owner.expired and s.transferred_ms == 0
+    storage_record.touch(s, owner, true)
+  end
+  s.flagged = owner.expired
+  storage_record.touch(s, turn.participant)
+  if group then
+    storage_record.touch(s, group)
+    if s.mode.by_group then
+      storage_participants.set_last_active(s, storage_record.group_id(turn.participant), index)
+    end
+  end
+  if s.warned then
+    local left = not s.flagged and rules_clock.idle(owner) or nil
+    rules_clock.warn_below(s, left and s.total_left and math.min(left, s.total_left) or left, true)
+  end
+  return turn
+end
+
+-- How much of a cycle that used `used` ms came out of the overtime, as a field of the payload; nothing where none did.
+local function overtime_used(s, owner, used)
+  if owner.control.overtime == 0 then
+    return ''
+  end
+  local over = used - math.max(0, math.min(used, owner.control.rule.budget(owner, s.offset)))
+  return over > 0 and (',"overtime_used_ms":%d'):format(over) or ''
+end
+
+-- Adds what a cycle used to the accounts of who was active, its group and the session.
+local function account(s, turn, used)
+  turn.participant.used = turn.participant.used + used
+  if turn.group then
+    turn.group.used = turn.group.used + used
+  end
+  s.used = s.used + used
+end
+
+-- ran: the running time of the cycle that has ended.
+local function count_cycle(s, turn, ran)
+  if s.total_left then
+    s.total_left = math.max(0, s.total_left - ran)
+  end
+  turn.participant.cycles = turn.participant.cycles + 1
+  storage_record.touch(s, turn.participant, true)
+  if turn.group then
+    turn.group.cycles = turn.group.cycles + 1
+    storage_record.touch(s, turn.group, true)
+  end
+  storage_record.touch(s, turn.owner, true)
+  s.count = s.count + 1
+end
+
+-- The current clock's whole budget is charged: it has expired.
+local function charge_all(s, turn)
+  local owner = turn.owner
+  local whole = rules_clock.budget(s, owner)
+  account(s, turn, whole)
+  controls.charge(owner, whole, s.offset)
+  owner.expired = true
+end
+
+-- The current cycle, which ran for `elapsed` ms, ends by something else than a switch: charged, at most its budget, counted, and not credited.
+local function break_cycle(s, turn, elapsed)
+  if s.total_left and elapsed > s.total_left then
+    elapsed = s.total_left
+  end
+  if not s.flagged then
+    local owner = turn.owner
+    local used = elapsed - s.offset
+    if used >= rules_clock.budget(s, owner) then
+      charge_all(s, turn)
+    else
+      controls.charge(owner, used, s.offset)
+      account(s, turn, used)
+    end
+  end
+  count_cycle(s, turn, elapsed)
+end
+
+-- What a cycle used of a clock that hands it on, `used` ms of it just now, goes to the clock of the next one.
+local function transfer(s, owner, used)
+  if owner.control.rule.TRANSFERS_TIME then
+    s.transferred_ms = (s.spent or 0) + used
+  end
+end
+
+-- The session ends with this status; `at` is when it was over, in server ms.
+local function finish(s, status, at)
+  storage_session.set_status(s, status)
+  s.active, s.since, s.offset, s.flagged = -1, 0, 0, false
+  storage_session.set(s, 'completed', string.format('%d', at))
+end
+
+local function is_open(s)
+  return s.status == 'pending' or s.status == 'running' or s.status == 'paused'
+end
+
+local function wrong_state(s)
+  return nil, nil, call_refusal.state(s.status, s.status == 'expired' and storage_session.field(s, 'expired_by') or nil)
+end
+
+return {
+  turn_of = turn_of,
+  current_turn = current_turn,
+  place = place,
+  begin_cycle = begin_cycle,
+  overtime_used = overtime_used,
+  account = account,
+  count_cycle = count_cycle,
+  charge_all = charge_all,
+  break_cycle = break_cycle,
+  transfer = transfer,
+  finish = finish,
+  is_open = is_open,
+  wrong_state = wrong_state,
+}

@@ -1,0 +1,145 @@
+-- Start, switch, pause, resume, and the end of a session.
+
+local TOO_FAST_MS = 10
+
+local function start(s)
+  if s.status ~= 'pending' then
+    return transitions_cycle.wrong_state(s)
+  end
+  storage_session.set_status(s, 'running')
+  local index = s.active
+  if index < 0 then
+    index = transitions_rotation.next_participant(s, -1)
+  end
+  storage_session.set(s, 'started', string.format('%d', s.now))
+  return transitions_cycle.begin_cycle(s, index, s.now), 'session.started'
+end
+
+-- Whether the clock that runs while this participant is active is out of the game.
+local function is_out(s, participant)
+  local owned_by = s.mode.owner
+  if s.rules.action == 'notify' or owned_by == 'session' or owned_by == 'cycle' then
+    return false
+  end
+  return storage_record.load(s, s.mode.clock(participant.field, storage_record.group_id(participant))).expired
+end
+
+-- options: NEXT, CURRENT
+local function switch(s, options)
+  if s.status ~= 'running' and not transitions_expiry.pause_is_over(s) then
+    return transitions_cycle.wrong_state(s)
+  end
+  local active = s.active
+  local index
+  if not options.NEXT and not s.mode.by_group then
+    index = transitions_rotation.after(s, active)
+    storage_record.load_pair(s, storage_record.participant_field(active), storage_record.participant_field(index))
+  end
+  local turn = transitions_cycle.turn_of(s, active)
+  if options.CURRENT then
+    local active_id = storage_record.participant_id(turn.participant)
+    if options.CURRENT ~= active_id then
+      if not storage_participants.participant(s, options.CURRENT) then
+        return nil, nil, call_refusal.participant_not_found(options.CURRENT)
+      end
+      return nil, nil, call_refusal.current(options.CURRENT, active_id)
+    end
+  end
+  if options.NEXT then
+    local named = storage_participants.participant(s, options.NEXT)
+    if not named then
+      return nil, nil, call_refusal.participant_not_found(options.NEXT)
+    elseif is_out(s, named) then
+      return nil, nil, call_refusal.participant_expired(options.NEXT)
+    end
+    index = storage_record.participant_index(named)
+  end
+  if s.status == 'paused' then
+    return transitions_expiry.end_pause(s)
+  end
+  local ends = transitions_expiry.deadline_reached(s, turn)
+  if ends then
+    return transitions_expiry.expire_turn(s, turn, ends)
+  end
+  local elapsed = s.now - s.since
+  local extra = elapsed <= TOO_FAST_MS and ',"suspicious":"too_fast"' or ''
+  local owner = turn.owner
+  if s.flagged then
+    transitions_cycle.transfer(s, owner, 0)
+  else
+    local ran = elapsed - s.offset
+    local credit = 0
+    if owner.quota_ms then
+      credit = rules_lag.credit(owner, options.LAG, ran)
+      local whole = rules_clock.budget(s, owner)
+      if ran - credit >= whole then
+        return transitions_expiry.expire_turn(s, turn, rules_clock.deadline(s, owner))
+      end
+      transitions_cycle.account(s, turn, math.min(ran, whole))
+      rules_lag.spend(owner, credit)
+      if options.LAG then
+        extra = extra .. (',"lag_credit_ms":%d'):format(credit)
+      end
+    else
+      transitions_cycle.account(s, turn, ran)
+    end
+    extra = extra .. transitions_cycle.overtime_used(s, owner, ran - credit)
+    transitions_cycle.transfer(s, owner, ran - credit)
+    controls.charge_and_credit(owner, ran - credit, s.offset)
+  end
+  transitions_cycle.count_cycle(s, turn, elapsed)
+  if not index then
+    index = transitions_rotation.next_participant(s, transitions_cycle.place(s, turn))
+  end
+  return transitions_cycle.begin_cycle(s, index, s.now), 'cycle.switched', extra
+end
+
+local function pause(s)
+  if transitions_expiry.pause_is_over(s) then
+    return transitions_expiry.end_pause(s)
+  end
+  if s.status ~= 'running' then
+    return transitions_cycle.wrong_state(s)
+  end
+  local turn = transitions_cycle.current_turn(s)
+  local ends = transitions_expiry.deadline_reached(s, turn)
+  if ends then
+    return transitions_expiry.expire_turn(s, turn, ends)
+  end
+  s.since = rules_clock.elapsed(s)
+  storage_session.set_status(s, 'paused')
+  local most = tonumber(storage_session.field(s, 'max_pause'))
+  s.resumes = most and s.now + most
+  return turn, 'session.paused'
+end
+
+local function resume(s)
+  if s.status ~= 'paused' then
+    return transitions_cycle.wrong_state(s)
+  elseif transitions_expiry.pause_is_over(s) then
+    return transitions_expiry.end_pause(s)
+  end
+  s.since = s.now - s.since
+  storage_session.set_status(s, 'running')
+  return transitions_cycle.current_turn(s), 'session.resumed'
+end
+
+-- status: completed or cancelled
+local function close(s, status)
+  if not transitions_cycle.is_open(s) then
+    return transitions_cycle.wrong_state(s)
+  end
+  if s.status ~= 'pending' then
+    transitions_cycle.break_cycle(s, transitions_cycle.current_turn(s), rules_clock.elapsed(s))
+  end
+  transitions_cycle.finish(s, status, s.now)
+  return nil, 'session.' .. status
+end
+
+return {
+  start = start,
+  switch = switch,
+  pause = pause,
+  resume = resume,
+  close = close,
+}

@@ -1,0 +1,158 @@
+-- Who joins and who leaves.
+
+-- participant: a checked one of config.lua, with id, index (nil: the highest + 1), group_id, bank, control, shown(index).
+local function join(s, participant)
+  if not transitions_cycle.is_open(s) then
+    return transitions_cycle.wrong_state(s)
+  end
+  local problems = {}
+  local index = participant.index or #s.rotation
+  if storage_participants.has_id(s, participant.id) then
+    problems[#problems + 1] = { 'participant_id', 'is in the session already' }
+  end
+  if index > 999 then
+    problems[#problems + 1] = { 'participant_index', 'must be given: there is none above 999' }
+  elseif storage_participants.has_index(s, index) then
+    problems[#problems + 1] = { 'participant_index', 'is taken' }
+  end
+  local group_id = participant.group_id
+  local group
+  if group_id then
+    group = storage_participants.group(s, group_id)
+    if not group then
+      problems[#problems + 1] = { 'group_id', 'is no group of this session' }
+    end
+  elseif s.mode.by_group then
+    problems[#problems + 1] = { 'group_id', 'is required: in this mode each participant belongs to a group' }
+  end
+  local owns = s.mode.owner == 'participant'
+  local control = { shown = 'null' }
+  local bank
+  if owns then
+    local defaults = config_members.without_nulls(cjson.decode('{' .. storage_session.field(s, 'shown') .. '}'))
+    local function problem(field, message)
+      problems[#problems + 1] = { field, message }
+    end
+    local default = config_control.check(defaults.time_control, 'time_control', problem, defaults)
+    if participant.time_control ~= nil then
+      control = config_control.check(participant.time_control, 'time_control', problem, defaults)
+    end
+    local given = participant.time_control or defaults.time_control
+    bank = config_bank.bank(participant, given, participant.time_control == nil and default or control, '', problem,
+      'is required: in this mode each participant has a clock')
+    control = control or {}
+  elseif participant.time_control ~= nil then
+    problems[#problems + 1] = { 'time_control', 'has no effect in this mode: a participant has no clock' }
+  end
+  if #problems > 0 then
+    return nil, nil, call_refusal.validation(problems)
+  end
+
+  local turn = transitions_cycle.current_turn(s)
+  storage_participants.add(s, index, participant.id, bank, control.text, storage_record.participant_fixed_json(participant.id, index, group_id, control.shown))
+  if s.mode.by_group then
+    local first = transitions_rotation.first_member(storage_participants.members(s, group_id))
+    if not first or index < first then
+      if first then
+        transitions_rotation.mark(s, first, '.')
+      end
+      transitions_rotation.mark(s, index, group.expired and s.rules.action ~= 'notify' and 'x' or '1')
+    else
+      transitions_rotation.mark(s, index, '.')
+    end
+  else
+    transitions_rotation.mark(s, index, '1')
+  end
+  if group then
+    storage_participants.set_members(s, group_id, transitions_rotation.with_member(storage_participants.members(s, group_id), index))
+  end
+  return turn, 'participant.added'
+end
+
+-- Takes a member out of its group, and its group's turn to the lowest index that is left. Returns where that turn stands now, or nil.
+local function leave_group(s, group_id, index)
+  local members = storage_participants.members(s, group_id)
+  if storage_participants.last_active(s, group_id) == index then
+    storage_participants.set_last_active(s, group_id, transitions_rotation.member_before(members, index))
+  end
+  local rest = transitions_rotation.without_member(members, index)
+  storage_participants.set_members(s, group_id, rest)
+  if not s.mode.by_group then
+    return nil
+  end
+  local first = transitions_rotation.first_member(rest)
+  if first and first > index then
+    local character = s.rotation:sub(index + 1, index + 1)
+    transitions_rotation.mark(s, first, character)
+  end
+  return first
+end
+
+-- The index of the participant whose turn comes after the one who left at `index`, whose group's turn stands at `slot` now. A group that stands
+-- between them has its turn before that one comes again.
+local function next_after_leave(s, index, slot)
+  if slot <= index then
+    return transitions_rotation.next_participant(s, slot)
+  end
+  local all = s.rotation
+  transitions_rotation.mark(s, slot, '.')
+  local following = transitions_rotation.next_participant(s, index)
+  storage_session.set_rotation(s, all)
+  return following or transitions_rotation.next_participant(s, slot)
+end
+
+local function leave(s, id)
+  if not transitions_cycle.is_open(s) then
+    return transitions_cycle.wrong_state(s)
+  end
+  local participant = storage_participants.participant(s, id)
+  if not participant then
+    return nil, nil, call_refusal.participant_not_found(id)
+  end
+  local index = storage_record.participant_index(participant)
+  local others = s.rotation:sub(1, index) .. s.rotation:sub(index + 2)
+  if not others:find('[^_]') then
+    return nil, nil, call_refusal.validation({ { 'participant_id', 'is the last participant of the session, who cannot leave' } })
+  end
+  local turn = transitions_cycle.current_turn(s)
+  local plays = s.active == index and rules_clock.is_live(s)
+  if plays then
+    if transitions_expiry.pause_is_over(s) then
+      return transitions_expiry.end_pause(s)
+    end
+    local ends = transitions_expiry.deadline_reached(s, turn)
+    if ends then
+      return transitions_expiry.expire_turn(s, turn, ends)
+    end
+    transitions_cycle.break_cycle(s, turn, rules_clock.elapsed(s))
+  end
+  local slot = index
+  local group_id = storage_record.group_id(participant)
+  if group_id then
+    slot = leave_group(s, group_id, index) or index
+  end
+  transitions_rotation.mark(s, index, '_')
+  if plays and slot ~= index and turn.owner.expired and s.mode.by_group and s.rules.action ~= 'notify' then
+    transitions_rotation.mark(s, slot, 'x') -- its budget was used up, the grace was not over
+  end
+  storage_participants.remove(s, participant)
+  local extra = ',"removed_participant_id":"' .. id .. '"'
+  if plays then
+    local following = next_after_leave(s, index, slot)
+    if following then
+      turn = transitions_cycle.begin_cycle(s, following, s.now)
+    else
+      transitions_cycle.finish(s, 'expired', s.now)
+      turn = nil
+    end
+  elseif s.active == index then
+    s.active = -1
+    turn = nil
+  end
+  return turn, 'participant.removed', extra
+end
+
+return {
+  join = join,
+  leave = leave,
+}

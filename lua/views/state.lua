@@ -1,0 +1,100 @@
+-- The whole state of a session as JSON.
+
+local RECOVERED = 'restored after the server lost it; the time of the outage was charged to nobody'
+local CHANGED_OF_CYCLE = '^%S+ %S+ %S+ %S+ %S+ (%d+)'
+
+local function integer_or_null(number)
+  return number and text_formats.integer(number) or 'null'
+end
+
+local function timestamp(ms)
+  return ms and '"' .. text_formats.iso(tonumber(ms)) .. '"' or 'null'
+end
+
+-- The JSON of all participants and that of all groups, with commas between. fields: all of the hash.
+local function build_owners(s, fields, turn)
+  local left = views_record.running_left(s, turn)
+  if turn and turn.owner.owns and rules_clock.is_live(s) then
+    local ran = rules_clock.elapsed(s) - s.offset
+    local used = s.flagged and 0 or math.min(ran, rules_clock.budget(s, turn.owner))
+    turn.owner.clock = controls.view_now(turn.owner, used, s.offset)
+  end
+  local pieces, n = {}, 0
+  local function add(field)
+    local text = fields[field]
+    if text then
+      if n > 0 then
+        n = n + 1
+        pieces[n] = ','
+      end
+      local record = s[field] or storage_record.decode(s, field, text, fields[field .. ':shown'])
+      n = views_record.append(pieces, n, s, record, turn, left)
+    end
+  end
+  for index = 0, #s.rotation - 1 do
+    add(storage_record.participant_field(index))
+  end
+  local participants = table.concat(pieces, '', 1, n)
+  n = 0
+  for id in (fields.groups or ''):gmatch('[^,]+') do
+    add('g:' .. id)
+  end
+  return participants, table.concat(pieces, '', 1, n)
+end
+
+-- The state. s: a loaded session whose changes, if any, are written; export: with what sk_restore needs;
+-- participants and groups: their JSON, nil to build it.
+local function build(s, export, participants, groups)
+  local integer = text_formats.integer
+  local fields = storage_session.all_fields(s.key)
+  local turn = transitions_cycle.current_turn(s)
+  local left = views_record.running_left(s, turn)
+  if not participants then
+    participants, groups = build_owners(s, fields, turn)
+  end
+  local participant_id, group_id = views_record.active_ids(turn)
+  local live = turn and rules_clock.is_live(s)
+  local own_clock = fields.clock and storage_record.load(s, 'clock')
+  local total, maximum = fields.total or 'null', nil
+  if s.mode.counts_up then
+    maximum = not own_clock.control.endless and integer(s.used + own_clock.bank) or 'null'
+  elseif s.mode.owner == 'session' then
+    total = integer(own_clock.bank)
+  end
+  return '{"session_id":"' .. storage_keys.session_id(s.key)
+    .. '","status":"' .. s.status
+    .. '","version":' .. integer(s.version)
+    .. ',"epoch":"' .. s.epoch
+    .. '","schema":' .. integer(storage_session.SCHEMA)
+    .. ',"participants":[' .. participants
+    .. '],"groups":[' .. groups
+    .. '],"active_participant_id":' .. participant_id
+    .. ',"active_group_id":' .. group_id
+    .. ',"total_time_ms":' .. total
+    .. ',' .. fields.shown
+    .. (maximum and ',"max_time_ms":' .. maximum or '')
+    .. ',"time_used_ms":' .. integer(s.used)
+    .. ',"time_remaining_ms":' .. (left or 'null')
+    .. ',"total_remaining_ms":' .. integer_or_null(s.total_left and rules_clock.total_remaining(s))
+    .. ',"cycle_count":' .. integer(s.count)
+    .. ',"cycle_elapsed_ms":' .. integer_or_null(live and rules_clock.elapsed(s))
+    .. ',"cycle_started_at":' .. (s.status == 'running' and timestamp(s.since) or 'null')
+    .. ',"deadline_ms":' .. integer_or_null(turn and rules_clock.deadline(s, turn.owner))
+    .. ',"resumes_at_ms":' .. integer_or_null(s.status == 'paused' and s.resumes)
+    .. ',"session_started_at":' .. timestamp(fields.started)
+    .. ',"session_completed_at":' .. timestamp(fields.completed)
+    .. ',"created_at":' .. timestamp(fields.created)
+    .. ',"updated_at":' .. timestamp(fields.cycle:match(CHANGED_OF_CYCLE))
+    .. ',"server_time_ms":' .. integer(s.now)
+    .. ',"tenant_id":' .. (fields.tenant and text_json.quote(fields.tenant) or 'null')
+    .. ',"recovered":' .. (fields.recovered and 'true' or 'false')
+    .. ',"recovered_at":' .. timestamp(fields.recovered)
+    .. ',"warning":' .. (fields.recovered and '"' .. RECOVERED .. '"' or 'null')
+    .. (export and views_snapshot.internal(s, fields) or '')
+    .. '}'
+end
+
+return {
+  build_owners = build_owners,
+  build = build,
+}
