@@ -11,10 +11,11 @@ from sanic.config import Config
 from sanic.models.handler_types import RouteHandler
 
 from synckairos import metrics
-from synckairos.api import middleware, openapi, websocket
+from synckairos.api import middleware, openapi
 from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
 from synckairos.api.routes.pages import PAGES
+from synckairos.api.websocket import endpoint
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Jobs
 from synckairos.audit.outbox import OutboxTrimmer
@@ -62,7 +63,7 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
             continue
         handler = cast(RouteHandler, middleware.endpoint(route))
         app.add_route(handler, route.sanic_path, methods=route.methods, name=route.name)
-    websocket.register(app)
+    endpoint.register(app)
     app.before_server_start(_start)
     app.before_server_stop(_drain)
     app.after_server_stop(_stop)

@@ -22,8 +22,8 @@ from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 
 from synckairos import metrics
-from synckairos.api import socket as socket_module
-from synckairos.api.websocket import Conversation
+from synckairos.api.websocket import socket as socket_module
+from synckairos.api.websocket.conversation import Conversation
 from synckairos.core.keys import SessionKeys
 from synckairos.core.library import Library
 from tests.support import servers

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from redis.exceptions import OutOfMemoryError
 
-from synckairos.api import socket as socket_module
+from synckairos.api.websocket import socket as socket_module
 from synckairos.core.keys import SessionKeys
 from synckairos.core.keyspace import missing_flags
 from synckairos.errors import SessionNotFound

@@ -16,8 +16,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from synckairos import metrics
-from synckairos.api import socket as socket_module
-from synckairos.api.websocket import Conversation
+from synckairos.api.websocket import socket as socket_module
+from synckairos.api.websocket.conversation import Conversation
 from tests.support import servers
 from tests.support.live import Message, Service, Watcher, eventually, game, service, settings, versions
 

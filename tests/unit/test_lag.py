@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synckairos.api.lag import RoundTrips
+from synckairos.api.websocket.lag import RoundTrips
 
 
 def test_there_is_no_lag_before_the_first_pong() -> None:

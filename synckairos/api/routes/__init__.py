@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from synckairos.api.route import Route
-from synckairos.api.routes import presets, service, sessions
+from synckairos.api.routes import clocks, events, participants, presets, service, sessions, transitions
 
-ROUTES: tuple[Route, ...] = (*sessions.ROUTES, *presets.ROUTES, *service.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *sessions.ROUTES,
+    *transitions.ROUTES,
+    *participants.ROUTES,
+    *clocks.ROUTES,
+    *events.ROUTES,
+    *presets.ROUTES,
+    *service.ROUTES,
+)
 
 __all__ = ["ROUTES", "Route"]

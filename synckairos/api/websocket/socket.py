@@ -25,8 +25,8 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from synckairos import metrics
-from synckairos.api.lag import RoundTrips
 from synckairos.api.request import ApiRequest
+from synckairos.api.websocket.lag import RoundTrips
 from synckairos.errors import ValidationError
 
 MAX_MESSAGE = 64 * 1024
@@ -45,7 +45,12 @@ YOUNG_EVERY_S = 1.0
 """A young connection is pinged more often, so that its lag is known by the first move. These pings are no
 heartbeats: one that goes unanswered ends nothing, but any answer is a sign of life.
 """
-OWN_CODES = frozenset({4404})
+GOING_AWAY = 1001
+POLICY_VIOLATION = 1008
+INTERNAL_ERROR = 1011
+TRY_AGAIN_LATER = 1013
+NO_SUCH_SESSION = 4404
+OWN_CODES = frozenset({NO_SUCH_SESSION})
 """Close codes beyond those of the protocol that this service sends."""
 CLOSE_TIMEOUT_S = 10.0
 SLOW_CLOSE_TIMEOUT_S = 30.0

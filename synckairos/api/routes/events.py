@@ -1,0 +1,112 @@
+"""Routes of what happened in a session: its events, and a picture of them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import msgspec
+
+from synckairos.api import limits, openapi, schemas
+from synckairos.api.inputs import Reader
+from synckairos.api.replies import Reply
+from synckairos.api.request import ApiRequest
+from synckairos.api.route import Route
+from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store
+from synckairos.audit import reading, timeline
+from synckairos.core.calls import Sessions
+from synckairos.core.model import Envelope
+from synckairos.errors import (
+    StorageUnavailable,
+)
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+
+
+async def get_events(request: ApiRequest, session_id: str) -> Reply:
+    """The session's events after a version, oldest first."""
+    await limits.take_per_subject(request, limits.reading(request.app.ctx.settings))
+    reader = Reader(request)
+    session_id = reader.session_id(session_id)
+    since = reader.query(schemas.EventsQuery).since
+    reader.check()
+    sessions: Sessions = request.app.ctx.sessions
+    found = await sessions.log(session_id, since, tenant=request.caller.tenant)
+    if found is not None:
+        return _events(found[: reading.MAX_EVENTS], since)
+    state = await sessions.get(session_id, request.caller.tenant)
+    _check_since(reader, since, state.version)
+    store = audit_store(
+        request,
+        "events so old are in the audit store, and this service has none",
+        {"since": since, "version": state.version},
+    )
+    return _events(await reading.events(sessions, store, state, since), since)
+
+
+async def get_timeline(request: ApiRequest, session_id: str) -> Reply:
+    """A picture of the session's events after a version: who had the clock when.
+
+    All of it may come from the audit store: Redis is asked for what is newer, and may be away.
+    """
+    with suppress(StorageUnavailable):  # a limit that cannot be asked is no reason to show nothing
+        await limits.take_per_subject(request, limits.reading(request.app.ctx.settings))
+    reader = Reader(request)
+    session_id = reader.session_id(session_id)
+    since = reader.query(schemas.EventsQuery).since
+    reader.check()
+    context = request.app.ctx
+    told = await reading.told(
+        context.sessions,
+        context.store,
+        session_id,
+        since,
+        timeline.MAX_EVENTS,
+        tenant=request.caller.tenant,
+    )
+    _check_since(reader, since, told.version)
+    # Thousands of bars take tenths of a second, in which this process would do nothing else.
+    picture = await asyncio.to_thread(
+        lambda: timeline.draw(timeline.follow(told.events, told.now), session_id, told.version)
+    )
+    reply = Reply(picture, content_type="image/svg+xml")
+    reply.headers["cache-control"] = "no-cache"
+    reply.headers["content-security-policy"] = openapi.CONTENT_SECURITY_POLICY
+    return reply
+
+
+def _check_since(reader: Reader, since: int, version: int) -> None:
+    if since > version:
+        reader.problem("since", f"must be at most the session's version, {version}")
+    reader.check()
+
+
+def _events(found: list[bytes], since: int) -> Reply:
+    newest = _decode_envelope(found[-1]).version if found else since
+    return Reply(b'{"data":{"events":[%b],"next_since":%d}}' % (b",".join(found), newest))
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "GET",
+        f"{SESSION}/events",
+        get_events,
+        "Read a session's events after a version",
+        "sessions",
+        reply=schemas.EventsDocument,
+        query=schemas.EventsQuery,
+        limit=limits.reading,
+        errors=READ_ERRORS,
+    ),
+    Route(
+        "GET",
+        f"{SESSION}/timeline.svg",
+        get_timeline,
+        f"Draw who had the clock when, from the {timeline.MAX_EVENTS} events after a version",
+        "sessions",
+        content_type="image/svg+xml",
+        query=schemas.EventsQuery,
+        limit=limits.reading,
+        errors=READ_ERRORS,
+    ),
+)

@@ -1,0 +1,98 @@
+"""Routes of who takes part: joining and leaving."""
+
+from __future__ import annotations
+
+import uuid
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from synckairos.api import schemas
+from synckairos.api.inputs import MAX_PARTICIPANT, Reader
+from synckairos.api.replies import Reply
+from synckairos.api.request import ApiRequest
+from synckairos.api.route import Route
+from synckairos.api.routes.common import CHANGE_ERRORS, SESSION, changed, encoded
+from synckairos.core.calls import Sessions
+from synckairos.errors import (
+    ParticipantNotFound,
+    SessionNotFound,
+    ValidationError,
+)
+
+
+async def join_session(request: ApiRequest, session_id: str) -> Reply:
+    """Add a participant."""
+    reader = Reader(request)
+    session_id = reader.session_id(session_id)
+    reader.query(schemas.NoQuery)
+    participant = await reader.object(MAX_PARTICIPANT)
+    options = reader.options(_conditions(reader, participant or {}))
+    sessions: Sessions = request.app.ctx.sessions
+    if reader.problems and participant is not None:
+        reader.problems += await _judge_participant(request.app.ctx.kept, participant)
+    reader.check()
+    assert participant is not None
+    change = await sessions.join(session_id, encoded(participant), options)
+    return changed(change, options, HTTPStatus.CREATED)
+
+
+async def leave_session(request: ApiRequest, session_id: str, participant_id: str) -> Reply:
+    """Remove a participant."""
+    reader = Reader(request)
+    session_id = reader.session_id(session_id)
+    participant_id = reader.id("participant_id", participant_id)
+    reader.query(schemas.NoQuery)
+    options = reader.options(reader.body(schemas.TransitionBody))
+    reader.check()
+    sessions: Sessions = request.app.ctx.sessions
+    return changed(await sessions.leave(session_id, participant_id, options), options)
+
+
+def _conditions(reader: Reader, participant: dict[str, msgspec.Raw]) -> schemas.TransitionBody:
+    """`expected_version` belongs to the call, not to the participant it stands beside: take it out."""
+    if "expected_version" not in participant:
+        return schemas.TransitionBody()
+    return reader.fields(schemas.TransitionBody, {"expected_version": participant.pop("expected_version")})
+
+
+async def _judge_participant(sessions: Sessions, participant: dict[str, msgspec.Raw]) -> list[Any]:
+    """What the library finds wrong with a participant: it looks at arguments before it misses the session."""
+    try:
+        await sessions.join(str(uuid.uuid4()), encoded(participant))
+    except ValidationError as error:
+        return error.details
+    except SessionNotFound:
+        pass
+    return []
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "POST",
+        f"{SESSION}/participants",
+        join_session,
+        "Add a participant",
+        "participants",
+        reply=schemas.ChangeDocument,
+        status=HTTPStatus.CREATED,
+        body=schemas.JoinBody,
+        body_required=True,
+        conditional=True,
+        idempotent=True,
+        errors=(*CHANGE_ERRORS, ParticipantNotFound),
+    ),
+    Route(
+        "DELETE",
+        f"{SESSION}/participants/{{participant_id}}",
+        leave_session,
+        "Remove a participant",
+        "participants",
+        reply=schemas.ChangeDocument,
+        body=schemas.TransitionBody,
+        conditional=True,
+        idempotent=True,
+        errors=(*CHANGE_ERRORS, ParticipantNotFound),
+    ),
+)

@@ -1,0 +1,200 @@
+"""One WebSocket and its session: a client watches it, and may switch, pause and resume it.
+
+Commands are answered in the order in which they came. Events go past this module: the relay writes them to
+the socket.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from time import monotonic
+
+import msgspec
+import structlog
+
+from synckairos import metrics
+from synckairos.api import limits
+from synckairos.api.request import ApiRequest
+from synckairos.api.websocket.messages import (
+    Ack,
+    Clock,
+    Command,
+    Pause,
+    Ping,
+    Pong,
+    Reconnect,
+    ReconnectAck,
+    Switch,
+    connected,
+    decode,
+    failure,
+    read,
+)
+from synckairos.api.websocket.socket import (
+    GOING_AWAY,
+    NO_SUCH_SESSION,
+    POLICY_VIOLATION,
+    TRY_AGAIN_LATER,
+    Socket,
+)
+from synckairos.core import keys
+from synckairos.core.calls import Sessions
+from synckairos.core.model import Change, Options
+from synckairos.errors import (
+    InternalError,
+    SessionNotFound,
+    SyncKairosError,
+    ValidationError,
+)
+from synckairos.realtime.relay import Relay, frames, state_sync, text_frame
+from synckairos.realtime.server_time import ServerClock
+
+logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+MESSAGES = limits.Limit("websocket_messages", 100, limits.MINUTE_MS)
+"""Messages from one connection."""
+
+
+class Conversation:
+    """One client and its session."""
+
+    def __init__(self, request: ApiRequest, socket: Socket) -> None:
+        self.socket = socket
+        self._request = request
+        self._session_id = ""
+        self._arrivals: deque[float] = deque(maxlen=MESSAGES.count)
+        context = request.app.ctx
+        self._limited: bool = context.settings.rate_limit_enabled
+        self._relay: Relay = context.relay
+        self._sessions: Sessions = context.sessions
+        self._clock: ServerClock = context.clock
+
+    async def run(self) -> None:
+        """Talk until either side ends."""
+        try:
+            self._session_id = self._asked_for()
+        except ValidationError as error:
+            self.socket.end(POLICY_VIOLATION, error.message)
+            return
+        try:
+            state = await self._relay.attach(self._session_id, self.socket)
+        except SessionNotFound:
+            self.socket.end(NO_SUCH_SESSION, "there is no such session")
+            return
+        except SyncKairosError as error:
+            self._say(failure(error))
+            self.socket.end(TRY_AGAIN_LATER, "the session cannot be read now; connect again")
+            return
+        try:
+            tenant = self._request.caller.tenant
+            if tenant is not None and state.tenant_id != tenant:
+                self.socket.end(NO_SUCH_SESSION, "there is no such session")
+                return
+            self.socket.send(frames((connected(state), state_sync(state))))
+            self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
+            async for text, arrived in self.socket.messages():
+                if self._limited and self._too_many(arrived):
+                    metrics.rate_limited.labels(MESSAGES.name).inc()
+                    self.socket.end(POLICY_VIOLATION, f"too many messages: at most {MESSAGES.count} a minute")
+                    return
+                await self._answer(text, arrived)
+            self.socket.end(GOING_AWAY, "the service is shutting down")
+        finally:
+            self._relay.detach(self._session_id, self.socket)
+
+    def _asked_for(self) -> str:
+        given = [
+            value for name in ("session_id", "sessionId") for value in self._request.args.getlist(name, [])
+        ]
+        if len(given) != 1:
+            raise ValidationError("the query has to name one session: ?session_id=<uuid>")
+        return keys.session_id(given[0])
+
+    def _too_many(self, arrived: float) -> bool:
+        """Whether more than the limit arrived within a minute."""
+        too_many = len(self._arrivals) == MESSAGES.count and (
+            arrived - self._arrivals[0] < MESSAGES.period_ms / 1000
+        )
+        self._arrivals.append(arrived)
+        return too_many
+
+    def _say(self, text: bytes) -> None:
+        self.socket.send(text_frame(text))
+
+    async def _answer(self, text: str, arrived: float) -> None:
+        """Do what a message asks for. Whatever goes wrong is answered, and does not end the connection."""
+        request_id: str | None = None
+        try:
+            fields = decode(text)
+            if isinstance(fields.get("request_id"), str):
+                request_id = fields["request_id"]
+            message = read(fields)
+            match message:
+                case Ping():
+                    self._pong(message, arrived)
+                case Clock():
+                    metrics.client_clock_offset.observe(abs(message.offset_ms) / 1000.0)
+                case Reconnect():
+                    await self._reconnect(message)
+                case Command():
+                    change = await self._change(message)
+                    self._say(msgspec.json.encode(Ack(request_id=message.request_id, version=change.version)))
+        except SyncKairosError as error:
+            self._say(failure(error, request_id))
+        except Exception:
+            logger.exception("a message could not be answered", session=self._session_id)
+            self._say(failure(InternalError(), request_id))
+
+    def _pong(self, message: Ping, arrived: float) -> None:
+        sent = self._clock.now_ms(keys.partition(self._session_id))
+        received = sent - 1000.0 * (monotonic() - arrived)
+        self._say(msgspec.json.encode(Pong(t1=message.t1, t2=int(received), t3=int(sent))))
+
+    async def _change(self, message: Command) -> Change:
+        caller = self._request.caller
+        options = Options(
+            tenant=caller.tenant,
+            version=message.expected_version,
+            actor=caller.subject,
+            trace=self._request.trace_id,
+            request=message.request_id,
+        )
+        match message:
+            case Switch():
+                await limits.take_per_session(self._request, limits.SWITCH, self._session_id)
+                return await self._sessions.switch(
+                    self._session_id,
+                    next=message.next_participant_id,
+                    current=message.current_participant_id,
+                    # What was measured on this very connection. Over HTTP there is nothing to measure, and
+                    # what a request says of itself anybody may say: a switch there is credited nothing. A
+                    # backend that knows its players' lag passes it to `sk_switch` itself.
+                    lag_ms=self.socket.lag_ms,
+                    options=options,
+                )
+            case Pause():
+                return await self._sessions.pause(self._session_id, options)
+            case _:
+                return await self._sessions.resume(self._session_id, options)
+
+    async def _reconnect(self, message: Reconnect) -> None:
+        """Go on where the client was. Events that come meanwhile wait until it is known what was missed."""
+        tenant = self._request.caller.tenant
+        epoch, version = self._relay.hold(self._session_id, self.socket)
+        try:
+            missed = None
+            if message.epoch is not None:
+                missed = await self._sessions.log(
+                    self._session_id, message.last_known_version, message.epoch, tenant
+                )
+            if missed is not None:
+                ack = msgspec.json.encode(ReconnectAck(replayed=len(missed)))
+                self.socket.send(frames((ack, *missed)))
+                epoch, version = message.epoch, message.last_known_version + len(missed)
+            else:
+                state = await self._sessions.get(self._session_id, tenant)
+                ack = msgspec.json.encode(ReconnectAck(replayed="full"))
+                self.socket.send(frames((ack, state_sync(state))))
+                epoch, version = state.epoch, state.version
+        finally:
+            if epoch is not None:
+                self._relay.follow(self._session_id, self.socket, epoch, version)

@@ -1,0 +1,101 @@
+"""`/ws`: the route that makes WebSockets of requests, and ends them when the service stops."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar
+
+import structlog
+from sanic import Sanic
+
+from synckairos.api import limits
+from synckairos.api.request import ApiRequest
+from synckairos.api.websocket.conversation import Conversation
+from synckairos.api.websocket.socket import (
+    GOING_AWAY,
+    INTERNAL_ERROR,
+    upgrade,
+)
+from synckairos.errors import (
+    Forbidden,
+    RateLimitExceeded,
+    StorageUnavailable,
+    ValidationError,
+)
+
+logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+SUBPROTOCOL = "synckairos.v1"
+DRAIN_S = 5.0
+"""How long messages that have arrived may take to be answered when the service stops."""
+
+
+def register(app: Sanic[Any, Any]) -> None:
+    """Add `/ws` to the application."""
+    app.ctx.websockets = set()
+    app.enable_websocket()
+    app.add_route(_Endpoint(), "/ws", methods=("GET",), name="websocket")
+    app.before_server_stop(_close_all)
+
+
+class _Endpoint:
+    """Answers `/ws`."""
+
+    __name__ = "websocket"
+    is_websocket: ClassVar = True
+    """Tells Sanic that there is no HTTP response to wait for."""
+
+    async def __call__(self, request: ApiRequest) -> None:
+        context = request.app.ctx
+        if request.headers.get("upgrade", "").lower() != "websocket":
+            raise ValidationError(
+                "this is a WebSocket; the request has to be a WebSocket handshake",
+                details=[{"field": "Upgrade", "message": "must be websocket"}],
+            )
+        if context.draining:
+            raise StorageUnavailable("the service is shutting down")
+        _check_origin(request)
+        await limits.take_per_address(request, limits.WEBSOCKET)
+        if len(context.websockets) >= context.settings.max_websockets:
+            raise RateLimitExceeded("this process has as many WebSockets as it may have")
+        socket = upgrade(request, SUBPROTOCOL)
+        conversation = Conversation(request, socket)
+        context.websockets.add(conversation)
+        try:
+            await conversation.run()
+            await socket.closed
+        except asyncio.CancelledError:
+            if not socket.closed.done():
+                raise
+            # The client left, and Sanic cancels what serves it: no failed request.
+        except Exception:
+            logger.exception("a WebSocket failed")
+            socket.end(INTERNAL_ERROR, "something went wrong inside the service")
+        finally:
+            context.websockets.discard(conversation)
+
+
+def _check_origin(request: ApiRequest) -> None:
+    """Where origins are listed, keep the pages of others out.
+
+    Browsers apply no rule of their own to WebSockets; they only say which page asks. Whoever sends no
+    `Origin` is no browser, and the service's own pages are always welcome. Raises Forbidden.
+    """
+    allowed = request.app.ctx.settings.allowed_origins
+    origin = request.headers.get("origin")
+    if not allowed or "*" in allowed or origin is None or origin in allowed:
+        return
+    if origin.partition("://")[2] != request.headers.get("host"):
+        raise Forbidden("pages of this origin may not connect")
+
+
+async def _close_all(app: Sanic[Any, Any]) -> None:
+    """Let every conversation answer what has arrived, then say that the service is going."""
+    app.ctx.draining = True
+    conversations = list(app.ctx.websockets)
+    for conversation in conversations:
+        conversation.socket.drain()
+    if conversations:
+        await asyncio.wait([conversation.socket.closed for conversation in conversations], timeout=DRAIN_S)
+    for conversation in conversations:
+        conversation.socket.end(GOING_AWAY, "the service is shutting down")

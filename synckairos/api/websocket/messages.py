@@ -1,0 +1,191 @@
+"""The messages of a WebSocket: what a client may say, and what answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from synckairos import metrics
+from synckairos.api.inputs import _must, refuse
+from synckairos.api.schemas import Input, Uuid, Version
+from synckairos.api.websocket.socket import HEARTBEAT_S, MAX_MESSAGE, UNANSWERED
+from synckairos.core.model import State
+from synckairos.errors import (
+    Detail,
+    SyncKairosError,
+    ValidationError,
+)
+from synckairos.realtime.relay import session_message
+
+RequestId = Annotated[
+    str, Meta(pattern=r"^[!-~]{1,255}\Z", extra={"must": "must be 1 to 255 visible ASCII characters"})
+]
+Count = Annotated[int, Meta(ge=0, extra={"must": "must be a whole number from 0"})]
+Number = Annotated[int | float, Meta(extra={"must": "must be a number"})]
+_WITHIN = Meta(ge=-(2**53), le=2**53, extra={"must": "must be milliseconds, at most 2^53 either way"})
+Milliseconds = Annotated[int, _WITHIN] | Annotated[float, _WITHIN]
+
+
+class Message(Input, frozen=True, forbid_unknown_fields=False):
+    """What every message may have. Names that are not known here are passed over, except in commands."""
+
+    v: Annotated[Literal[1], Meta(extra={"must": "must be 1"})] = 1
+    type: str = ""
+
+
+class Auth(Message, frozen=True):
+    """Who is there. Without authentication anybody is welcome, and nothing comes of it."""
+
+    token: Annotated[str, Meta(extra={"must": "must be text"})] = ""
+
+
+class Ping(Message, frozen=True, kw_only=True):
+    """What is the server's time? `t1`: the client's time, in ms; it comes back as it is."""
+
+    t1: Number
+
+
+class Clock(Message, frozen=True, kw_only=True):
+    """What the client found: its clock is `offset_ms` behind the server's, give or take `uncertainty_ms`."""
+
+    offset_ms: Milliseconds
+    rtt_ms: Milliseconds | None = None
+    uncertainty_ms: Milliseconds | None = None
+
+
+class Reconnect(Message, frozen=True, kw_only=True):
+    """Go on after this version of this epoch."""
+
+    last_known_version: Version
+    epoch: Annotated[str, Meta(extra={"must": "must be text"})] | None = None
+    reconnect_attempt: Count | None = None
+
+
+class Command(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Changes the session; a repeat under the same request id changes nothing more."""
+
+    request_id: RequestId
+    expected_version: Version | None = None
+
+
+class Switch(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """End the running cycle."""
+
+    current_participant_id: Uuid | None = None
+    next_participant_id: Uuid | None = None
+
+
+class Pause(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Stop the clock."""
+
+
+class Resume(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Let the clock run on."""
+
+
+KINDS: dict[str, type[Message]] = {
+    "AUTH": Auth,
+    "PING": Ping,
+    "CLOCK": Clock,
+    "RECONNECT": Reconnect,
+    "SWITCH": Switch,
+    "PAUSE": Pause,
+    "RESUME": Resume,
+}
+
+
+class Pong(Struct):
+    """The answer to a PING. `t1` as it came; `t2` when it arrived and `t3` when this left, in server ms."""
+
+    t1: int | float
+    t2: int
+    t3: int
+    v: int = 1
+    type: str = "PONG"
+
+
+class Ack(Struct):
+    """A command was carried out, and the session is at this version now."""
+
+    request_id: str
+    version: int
+    v: int = 1
+    type: str = "ACK"
+
+
+class ReconnectAck(Struct):
+    """What follows: so many events that were missed, or `full`: the whole state."""
+
+    replayed: int | str
+    v: int = 1
+    type: str = "RECONNECT_ACK"
+    success: bool = True
+
+
+def decode(text: str) -> dict[str, Any]:
+    """The fields of a message. Raises ValidationError."""
+    try:
+        fields = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValidationError("the message is not JSON") from error
+    if not isinstance(fields, dict):
+        raise ValidationError("the message has to be a JSON object")
+    return fields
+
+
+def read(fields: dict[str, Any]) -> Message:
+    """The message that these fields make. Raises ValidationError, with all that is wrong."""
+    kind = fields.get("type")
+    if not isinstance(kind, str) or kind not in KINDS:
+        metrics.websocket_messages.labels("unknown").inc()
+        refuse([{"field": "type", "message": f"must be one of {', '.join(KINDS)}"}])
+    metrics.websocket_messages.labels(kind).inc()
+    shape = KINDS[kind]
+    try:
+        return msgspec.convert(fields, shape)
+    except msgspec.ValidationError:
+        refuse(list(_problems(shape, fields)))
+
+
+def _problems(shape: type[Message], fields: dict[str, Any]) -> Iterator[Detail]:
+    """Everything that is wrong with these fields, each looked at by itself."""
+    known = {field.encode_name: field for field in msgspec.structs.fields(shape)}
+    for name, field in known.items():
+        if name not in fields:
+            if field.required:
+                yield {"field": name, "message": "is required"}
+            continue
+        try:
+            msgspec.convert(fields[name], field.type)
+        except msgspec.ValidationError:
+            yield {"field": name, "message": _must(field.type)}
+    if issubclass(shape, Command):
+        for name in fields.keys() - known.keys():
+            yield {"field": name, "message": "is not known here"}
+
+
+def failure(error: SyncKairosError, request_id: str | None = None) -> bytes:
+    """An `ERROR` message."""
+    metrics.errors.labels(error.code).inc()
+    message: dict[str, Any] = {"v": 1, "type": "ERROR"}
+    if request_id is not None:
+        message["request_id"] = request_id
+    return msgspec.json.encode(message | error.body())
+
+
+def connected(state: State) -> bytes:
+    """The greeting: what this connection can be used for, and how it is kept alive."""
+    return session_message(
+        "CONNECTED",
+        state,
+        msgspec.json.encode(
+            {
+                "features": list(KINDS),
+                "heartbeat": {"interval_ms": int(1000 * HEARTBEAT_S), "unanswered": UNANSWERED},
+                "max_message_bytes": MAX_MESSAGE,
+            }
+        ),
+    )
