@@ -57,7 +57,7 @@ class Now(Struct, frozen=True, kw_only=True, omit_defaults=True):
     overtime_used_ms: int | None = None
 
 
-class Kept(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ClockDetails(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`clock`: what else a time control has to show, as it was when the running cycle began."""
 
     stage: int | None = None
@@ -83,7 +83,7 @@ class Owner(Struct, frozen=True, kw_only=True):
     is_active: bool = False
     has_expired: bool = False
     time_control: TimeControl | None = None
-    clock: Kept | None = None
+    clock: ClockDetails | None = None
 
     @property
     def id(self) -> str:
