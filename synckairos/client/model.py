@@ -1,8 +1,8 @@
 """What the service tells, as values: state and change, with their parts.
 
 The fields are those of the service under the same names; the reference is `lua/README.md`. All values are
-immutable. Fields that a newer service has besides are passed over, and kinds, events and statuses that it has
-besides are plain text, so nothing breaks by them. Durations and `*_ms` instants are milliseconds, `*_at` are
+immutable. Fields that only a newer service has are passed over, and its new kinds, events and statuses are
+plain text, so nothing breaks by them. Durations and `*_ms` instants are milliseconds, `*_at` are
 ISO 8601 in UTC.
 """
 

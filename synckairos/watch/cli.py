@@ -211,7 +211,7 @@ class _Watcher:
                 return
             await self._earlier()
             async for change in changes:
-                self._tell(change)
+                self._append(change)
                 if _is_end(change):
                     return
         finally:
@@ -224,9 +224,9 @@ class _Watcher:
             async with asyncio.timeout(FIRST_STATE_S):
                 for change in await self._session.events(max(0, state.version - EARLIER_CHANGES)):
                     if change.version <= state.version:
-                        self._tell(change)
+                        self._append(change)
 
-    def _tell(self, change: Change) -> None:
+    def _append(self, change: Change) -> None:
         said = words.event(change, self._session.state)
         line = Text(f"{words.moment(change.server_time_ms)}  ", "dim")
         self._changes.append(line.append(said, _EVENT_STYLES.get(change.event, "not dim")))
