@@ -1,4 +1,4 @@
-"""The client: a SyncKairos service from Python. The reference is README.md beside this file.
+"""The client: a SyncKairos service from Python. The reference is README.md in this folder.
 
 `SyncKairos` here is for asyncio; `synckairos.client.blocking` has the same names without it.
 """

@@ -181,7 +181,7 @@ class SyncKairos:
         return Session(self._portal, self._portal.call(self._client.session, session_id))
 
     def on_error(self, fn: Callable[[SyncKairosError], object]) -> Unsubscribe:
-        """Have `fn(error)` called for what goes wrong beside the calls; returns what ends that."""
+        """Have `fn(error)` called for each error that no call raises; returns what ends that."""
         return _ending(self._portal, self._portal.call(self._client.on_error, fn))
 
     def sync_time(self) -> Time:
@@ -318,7 +318,7 @@ class Session:
         return _ending(self._portal, self._portal.call(self._session.on_connection, fn))
 
     def on_error(self, fn: Callable[[SyncKairosError], object]) -> Unsubscribe:
-        """Have `fn(error)` called for what goes wrong beside the calls; returns what ends that."""
+        """Have `fn(error)` called for each error that no call raises; returns what ends that."""
         return _ending(self._portal, self._portal.call(self._session.on_error, fn))
 
     def switch(

@@ -1,4 +1,4 @@
-"""Functions that want to be called when something happens."""
+"""Functions of the program that are called when something happens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ logger = logging.getLogger("synckairos.client")
 
 
 class Callbacks(Generic[P]):
-    """Some functions. One that raises is logged, and keeps no other one from being called."""
+    """Functions for one kind of event. If one raises, it is logged, and the others are still called."""
 
     def __init__(self) -> None:
         self._functions: dict[object, Callable[P, object]] = {}

@@ -1,4 +1,4 @@
-"""The changes of a session as an async iterator that loses nothing and holds nobody up."""
+"""The changes of a session as an async iterator: it loses none, and a slow reader delays no one else."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Self
 from synckairos.client.errors import SyncKairosError
 from synckairos.client.model import Change, State
 
-KEPT_CHANGES = 256
-"""How many changes wait for one reader. Those that come when as many wait are read from the service's log
-later, when the reader gets there."""
+MAX_WAITING = 256
+"""How many changes wait in memory for one reader. Later ones are read from the service's log when the reader
+gets there."""
 
 
 class Changes:
     """Changes in their order, each once, from a version on until the session is gone or closed.
 
-    For a slow reader at most `KEPT_CHANGES` wait; those that come then are read from the service later,
+    For a slow reader at most `MAX_WAITING` wait; those that come then are read from the service later,
     which has the newest 128 at least, and with an audit store all. When it has not, the iteration raises
     StorageUnavailable. A session that failed ends it with its `close_reason`.
     """
@@ -64,7 +64,7 @@ class Changes:
         """A change that the session has made."""
         if self._behind:
             return
-        if len(self._waiting) >= KEPT_CHANGES:
+        if len(self._waiting) >= MAX_WAITING:
             self._behind = True
             return
         self._waiting.append(change)

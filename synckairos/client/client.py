@@ -161,7 +161,7 @@ class SyncKairos:
         return self._sessions[session_id]
 
     def on_error(self, fn: Callable[[SyncKairosError], object]) -> Callable[[], None]:
-        """Have `fn(error)` called for what goes wrong beside the calls; returns what ends that."""
+        """Have `fn(error)` called for each error that no call raises; returns what ends that."""
         return self._on_error.add(fn)
 
     async def sync_time(self) -> ServerTime:

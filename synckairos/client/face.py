@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from synckairos.client.model import Owner, State, instant_ms
 from synckairos.client.view import (
-    NOTHING_KEPT,
+    NO_DETAILS,
     View,
-    beside,
     control_of,
+    extra_budget,
     owned_by,
     rule_of,
     running_owner,
@@ -25,8 +25,8 @@ class ClockFace(Struct, frozen=True, kw_only=True):
     """What the face of a clock shows at one moment (all times in milliseconds).
 
     owner_id: the participant or group whose clock it is; None: the session's, or the cycle's
-    kind: of its time control (of its stage's); of clocks that nobody owns `countdown` or `count_up`
-    running: whether it runs at this moment; one that stands at its end, or belongs to who waits, does not
+    kind: of its time control (of its stage's); of a session's or cycle's clock `countdown` or `count_up`
+    running: whether it runs at this moment: not at its end, and not while its owner waits
     expired: whether it ran out
     remaining_ms: all that is left, delay, periods and block included; negative in overtime, None without end
     main_ms: the main time to show, negative in overtime; None without end
@@ -84,7 +84,7 @@ def _cycle_elapsed(state: State, now: float) -> float:
 def _charged_so_far(view: View, now: float) -> float:
     """What the current cycle adds to the time used."""
     state, cycle = view
-    if not state.is_live or cycle.standing:
+    if not state.is_live or cycle.flagged:
         return 0.0
     until = now if state.deadline_ms is None else min(now, state.deadline_ms)
     return max(0.0, _cycle_elapsed(state, until) - cycle.offset)
@@ -144,11 +144,11 @@ def clock(view: View, now: float, owner_id: str | None = None) -> ClockFace | No
     entry = holder if owner_id is None else _entry(state, owner_id)
     if owner_id is not None and entry is None:
         return None
-    running = state.status == "running" and not cycle.standing
+    running = state.status == "running" and not cycle.flagged
     if entry is not None and entry.clock is not None:
         current = holder is not None and entry.id == holder.id
         return _face_of(state, entry, now, current=current, running=running and current)
-    expired = state.status == "expired" or cycle.standing
+    expired = state.status == "expired" or cycle.flagged
     if state.sync_mode == "count_up":
         left = remaining(view, now) if entry is None else None
         return ClockFace(
@@ -177,8 +177,8 @@ def clock(view: View, now: float, owner_id: str | None = None) -> ClockFace | No
 def _face_of(state: State, owner: Owner, now: float, *, current: bool, running: bool) -> ClockFace:
     """The clock of a participant or group."""
     control = control_of(state, owner)
-    kept = owner.clock or NOTHING_KEPT
-    rule = rule_of(control, kept)
+    details = owner.clock or NO_DETAILS
+    rule = rule_of(control, details)
     left = _left(state, now) if current else owner.time_remaining_ms
     bank = owner.total_time_ms or 0
     main = delay = block = rest = overtime = None
@@ -186,7 +186,7 @@ def _face_of(state: State, owner: Owner, now: float, *, current: bool, running: 
     if left is not None:
         # What is left of main time, periods and block: they pay nothing of a debt.
         paid = left + max(0, -bank)
-        more = beside(rule, kept)
+        more = extra_budget(rule, details)
         main = max(0.0, paid - more)
         match rule.kind:
             case "delay":
@@ -214,8 +214,8 @@ def _face_of(state: State, owner: Owner, now: float, *, current: bool, running: 
         period_ms=rule.period_ms if rule.kind in ("byoyomi", "canadian") else None,
         period_remaining_ms=rest,
         block_remaining_ms=block,
-        moves_left=kept.moves_left,
-        stage=kept.stage,
+        moves_left=details.moves_left,
+        stage=details.stage,
         overtime_ms=overtime,
         elapsed_ms=_cycle_elapsed(state, now) if current else 0.0,
     )

@@ -165,7 +165,7 @@ class Follower:
             return
         self._confirm(merged(known, change))
         self._show(change)
-        self._tell(change)
+        self._publish(change)
 
     def _receive_deletion(self, message: Json) -> None:
         payload = message["payload"]
@@ -176,7 +176,7 @@ class Follower:
         change = read_change({**message, "payload": payload})
         if self.replica.shown is not None:
             self.on_change.call(self.replica.shown.state, change)
-        self._tell(change)
+        self._publish(change)
         reason = change.payload.reason
         gone = SessionNotFound(f"the session is gone: {reason}", context={"reason": reason})
         self.close(gone, failed=False)
@@ -192,7 +192,7 @@ class Follower:
         self._confirm(adopted(state))
         self._show()
         if before is not None and (state.epoch, state.version) != (before.epoch, before.version):
-            self._tell(synced(state))
+            self._publish(synced(state))
         if not self.first_state.done():
             self.first_state.set_result(state)
         self._set_live()
@@ -230,7 +230,7 @@ class Follower:
         self.replica.show(view)
         self.on_change.call(view.state, change)
 
-    def _tell(self, change: Change) -> None:
+    def _publish(self, change: Change) -> None:
         for stream in list(self._streams):
             stream.put(change)
         if change.type == "TIME_EXPIRED":

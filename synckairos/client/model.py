@@ -1,8 +1,8 @@
 """What the service tells, as values: state and change, with their parts.
 
 The fields are those of the service under the same names; the reference is `lua/README.md`. All values are
-immutable. Fields that a newer service has besides are passed over, and kinds, events and statuses that it has
-besides are plain text, so nothing breaks by them. Durations and `*_ms` instants are milliseconds, `*_at` are
+immutable. Fields that only a newer service has are passed over, and its new kinds, events and statuses are
+plain text, so nothing breaks by them. Durations and `*_ms` instants are milliseconds, `*_at` are
 ISO 8601 in UTC.
 """
 
@@ -57,7 +57,7 @@ class Now(Struct, frozen=True, kw_only=True, omit_defaults=True):
     overtime_used_ms: int | None = None
 
 
-class Kept(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ClockDetails(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`clock`: what else a time control has to show, as it was when the running cycle began."""
 
     stage: int | None = None
@@ -83,7 +83,7 @@ class Owner(Struct, frozen=True, kw_only=True):
     is_active: bool = False
     has_expired: bool = False
     time_control: TimeControl | None = None
-    clock: Kept | None = None
+    clock: ClockDetails | None = None
 
     @property
     def id(self) -> str:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from synckairos.client.model import (
     Change,
-    Kept,
+    ClockDetails,
     Owner,
     Participant,
     Payload,
@@ -19,12 +19,12 @@ from synckairos.client.model import (
     timestamp,
 )
 from synckairos.client.view import (
-    NOTHING_KEPT,
+    NO_DETAILS,
     View,
-    beside,
     beyond,
     charge,
     control_of,
+    extra_budget,
     merged,
     owned_by,
     rule_of,
@@ -46,7 +46,7 @@ def paused(view: View, now: float) -> View | None:
         status="paused",
         resumes_at_ms=None if state.max_pause_ms is None else state.server_time_ms + state.max_pause_ms,
     )
-    return _imagined(was, payload)
+    return _predicted(was, payload)
 
 
 def resumed(view: View, now: float) -> View | None:
@@ -57,7 +57,7 @@ def resumed(view: View, now: float) -> View | None:
     if state.status != "paused" or (state.resumes_at_ms is not None and now >= state.resumes_at_ms):
         return None
     ends = None
-    if was.cycle.standing:
+    if was.cycle.flagged:
         ends = state.total_remaining_ms
     elif state.time_remaining_ms is not None:
         ends = state.time_remaining_ms + control_of(state, running_owner(state)).overtime_ms
@@ -67,7 +67,7 @@ def resumed(view: View, now: float) -> View | None:
         cycle_started_at=timestamp(now - (state.cycle_elapsed_ms or 0)),
         deadline_ms=None if ends is None else now + ends,
     )
-    return _imagined(was, payload)
+    return _predicted(was, payload)
 
 
 def switched(view: View, now: float, next_id: str | None = None) -> View | None:
@@ -97,7 +97,7 @@ def switched(view: View, now: float, next_id: str | None = None) -> View | None:
         participants=tuple(entry for entry in shown.participants if entry.id in entries),
         groups=tuple(entry for entry in shown.groups if entry.id in entries),
     )
-    return _imagined(was, payload)
+    return _predicted(was, payload)
 
 
 def _ended(was: View, active: Participant) -> dict[str, Owner]:
@@ -107,8 +107,8 @@ def _ended(was: View, active: Participant) -> dict[str, Owner]:
     entries: dict[str, Owner] = {}
     for entry in _accounts(state, active):
         after = entry
-        if holder is not None and entry.id == holder.id and not cycle.standing:
-            after = _settled(state, entry, used, cycle.offset)
+        if holder is not None and entry.id == holder.id and not cycle.flagged:
+            after = _after_cycle(state, entry, used, cycle.offset)
         after = replace(after, time_used_ms=entry.time_used_ms + used, cycle_count=entry.cycle_count + 1)
         entries[entry.id] = _waiting(state, after)
     return entries
@@ -128,11 +128,11 @@ def _begun(was: View, following: Participant, entries: dict[str, Owner]) -> tupl
     begins = _accounts(state, following)[0 if by == "participant" else -1]
     begins = entries.get(begins.id, begins)
     holder = running_owner(state)
-    is_sand = holder is not None and rule_of(control_of(state, holder), holder.clock).kind == "hourglass"
-    if is_sand and begins.total_time_ms is not None:
-        sand = cycle.spent + charge(was)
-        bank = begins.total_time_ms + sand
-        begins = replace(begins, total_time_ms=bank, has_expired=begins.has_expired and not sand)
+    is_hourglass = holder is not None and rule_of(control_of(state, holder), holder.clock).kind == "hourglass"
+    if is_hourglass and begins.total_time_ms is not None:
+        transferred_ms = cycle.spent + charge(was)
+        bank = begins.total_time_ms + transferred_ms
+        begins = replace(begins, total_time_ms=bank, has_expired=begins.has_expired and not transferred_ms)
     begins = entries[begins.id] = _waiting(state, begins)
     left_of_it = begins.time_remaining_ms
     if left_of_it is None or begins.has_expired:
@@ -158,7 +158,7 @@ def _payload(state: State, event: str, **fields: object) -> Payload:
     return replace(payload, **fields)
 
 
-def _imagined(view: View, payload: Payload) -> View:
+def _predicted(view: View, payload: Payload) -> View:
     """The view after a payload that was thought out here. Its version stays the one that is known."""
     state = view.state
     change = Change(
@@ -190,7 +190,7 @@ def _is_out(state: State, participant: Participant) -> bool:
 
 
 def _next_in_turn(view: View, active: Participant) -> Participant | None:
-    """Who comes next in rotation; None where nobody does."""
+    """Who comes next in rotation; None if all others are out."""
     state, cycle = view
     if owned_by(state) != "group":
         return _after([p for p in state.participants if not _is_out(state, p)], active.participant_index)
@@ -223,73 +223,73 @@ def _accounts(state: State, participant: Participant) -> list[Owner]:
 
 def _waiting(state: State, owner: Owner) -> Owner:
     """An entry as it waits for its next cycle."""
-    kept = None if owner.clock is None else replace(owner.clock, now=None)
+    details = None if owner.clock is None else replace(owner.clock, now=None)
     bank, left = owner.total_time_ms, owner.time_remaining_ms
-    if bank is not None and kept is not None:
-        more = beside(rule_of(control_of(state, owner), kept), kept)
+    if bank is not None and details is not None:
+        more = extra_budget(rule_of(control_of(state, owner), details), details)
         left = min(bank, 0) if owner.has_expired else bank + more
-        if kept.overtime_used_ms is not None:
-            kept = replace(kept, overtime_used_ms=max(0, -bank))
-    return replace(owner, is_active=False, time_remaining_ms=left, clock=kept)
+        if details.overtime_used_ms is not None:
+            details = replace(details, overtime_used_ms=max(0, -bank))
+    return replace(owner, is_active=False, time_remaining_ms=left, clock=details)
 
 
-def _settled(state: State, owner: Owner, used: int, offset: int) -> Owner:
+def _after_cycle(state: State, owner: Owner, used: int, offset: int) -> Owner:
     """An owner after a cycle that ended in time and used so much, credits and the count of moves included."""
     if owner.total_time_ms is None:
         return owner
     control = control_of(state, owner)
-    kept = replace(owner.clock or NOTHING_KEPT, now=None)
-    rule = rule_of(control, kept)
-    bank, kept = _spent(state, rule, (owner.total_time_ms, kept), used, offset)
+    details = replace(owner.clock or NO_DETAILS, now=None)
+    rule = rule_of(control, details)
+    bank, details = _spent(state, rule, (owner.total_time_ms, details), used, offset)
     if control.stages and rule.moves is not None and rule.kind != "canadian":
-        left = (kept.moves_left or 1) - 1
-        kept = replace(kept, moves_left=left)
+        left = (details.moves_left or 1) - 1
+        details = replace(details, moves_left=left)
         if left == 0:
-            stage = (kept.stage or 0) + 1
+            stage = (details.stage or 0) + 1
             following = control.stages[stage]
             bank += following.time_ms or 0
-            kept = _fresh(following, replace(kept, stage=stage))
-    return replace(owner, total_time_ms=bank, clock=kept)
+            details = _fresh(following, replace(details, stage=stage))
+    return replace(owner, total_time_ms=bank, clock=details)
 
 
 def _spent(
-    state: State, rule: TimeControl, before: tuple[int, Kept], used: int, offset: int
-) -> tuple[int, Kept]:
-    """Bank, and what is kept with it, after a cycle by this rule."""
-    bank, kept = before
+    state: State, rule: TimeControl, before: tuple[int, ClockDetails], used: int, offset: int
+) -> tuple[int, ClockDetails]:
+    """The bank and the details of a clock after a cycle by this rule."""
+    bank, details = before
     rest = bank - used
     match rule.kind:
         case "fischer":
             increment = state.increment_ms if rule.increment_ms is None else rule.increment_ms
             credited = rest + increment
             most = state.max_time_ms
-            return credited if most is None else min(credited, max(rest, most)), kept
+            return credited if most is None else min(credited, max(rest, most)), details
         case "bronstein":
-            return rest + min(used, rule.delay_ms or 0), kept
+            return rest + min(used, rule.delay_ms or 0), details
         case "delay":
-            return bank - max(0, used - beside(rule, kept, offset)), kept
+            return bank - max(0, used - extra_budget(rule, details, offset)), details
         case "byoyomi":
-            over, periods, length = beyond(bank, used), kept.periods_left or 0, rule.period_ms or 1
+            over, periods, length = beyond(bank, used), details.periods_left or 0, rule.period_ms or 1
             rest = max(rest, min(bank, 0)) if not over else min(bank, 0) - max(0, over - periods * length)
-            return rest, replace(kept, periods_left=max(0, periods - over // length))
+            return rest, replace(details, periods_left=max(0, periods - over // length))
         case "canadian":
             over = beyond(bank, used)
-            block = (kept.block_remaining_ms or 0) - over
+            block = (details.block_remaining_ms or 0) - over
             rest = max(rest, min(bank, 0)) if not over else min(bank, 0) + min(block, 0)
-            moves = kept.moves_left or 1
+            moves = details.moves_left or 1
             if rest > 0:
-                return rest, kept
+                return rest, details
             if moves > 1:
-                return rest, replace(kept, moves_left=moves - 1, block_remaining_ms=max(0, block))
-            return rest, replace(kept, moves_left=rule.moves, block_remaining_ms=rule.period_ms)
-    return rest, kept
+                return rest, replace(details, moves_left=moves - 1, block_remaining_ms=max(0, block))
+            return rest, replace(details, moves_left=rule.moves, block_remaining_ms=rule.period_ms)
+    return rest, details
 
 
-def _fresh(rule: TimeControl, kept: Kept) -> Kept:
-    """What is kept at the beginning of a stage."""
+def _fresh(rule: TimeControl, details: ClockDetails) -> ClockDetails:
+    """The details of a clock at the beginning of a stage."""
     canadian = rule.kind == "canadian"
     return replace(
-        kept,
+        details,
         moves_left=rule.moves,
         periods_left=rule.periods if rule.kind == "byoyomi" else None,
         block_remaining_ms=rule.period_ms if canadian else None,

@@ -13,7 +13,7 @@ from synckairos.client.time import ClockFilter, Estimate, SlewedClock
 MAX_SKEW_MS = 3_600_000.0
 REPORTED_SKEW_MS = 60_000.0
 SKEW_TOLERANCE_MS = 1_000.0
-"""A clock in a wrong time zone is an hour off, give or take what it is off besides."""
+"""A clock in a wrong time zone is off by an hour and by a small error of its own: so much is let through."""
 SLEPT_MS = 1_000.0
 """When the wall clock and the monotonic one part by more than this, the machine slept, or was set."""
 

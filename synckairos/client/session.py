@@ -121,7 +121,7 @@ class Session:
         """The changes from now on, or those after version `since`, as an async iterator.
 
         It loses none, ends when the session is gone or closed, and raises what the session failed with. Any
-        number may run at once; a slow one holds up nobody (see `Changes`).
+        number may run at once, and a slow one does not delay the others (see `Changes`).
         """
         return self._follower.changes(since, self.events)
 
@@ -145,7 +145,7 @@ class Session:
         return self._follower.on_connection.add(fn)
 
     def on_error(self, fn: Callable[[SyncKairosError], object]) -> Callable[[], None]:
-        """Have `fn(error)` called for what goes wrong beside the calls; returns what ends that."""
+        """Have `fn(error)` called for each error that no call raises; returns what ends that."""
         return self._follower.on_error.add(fn)
 
     # What can be done, over the socket

@@ -2,7 +2,7 @@
 
 A sample is one question and its answer: sent at t1 and back at t4 by this machine's clock, received at t2 and
 answered at t3 by the server's. What the network adds is the round trip (t4 - t1) - (t3 - t2), and because
-nobody knows how it was divided, a sample can be wrong by half of it. All times are milliseconds.
+it is not known how it was divided, a sample can be wrong by half of it. All times are milliseconds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ClockFilter:
         """
         offset = ((t2 - t1) + (t3 - t4)) / 2
         rtt = max(0.0, (t4 - t1) - (t3 - t2))
-        # Nobody can have worked on the answer for longer than it was under way, but for what was cut off.
+        # The server cannot have worked on the answer for longer than it was under way, but for rounding.
         is_possible = t4 >= t1 and 0 <= t3 - t2 <= t4 - t1 + 2 * self.RESOLUTION_MS
         if is_possible and math.isfinite(offset) and math.isfinite(rtt):
             self._samples.append(_Sample(offset, rtt, t4 if now is None else now))

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from synckairos.client.model import (
     Change,
+    ClockDetails,
     Group,
-    Kept,
     Now,
     Owner,
     Participant,
@@ -29,28 +29,28 @@ from synckairos.client.model import (
 
 Entry = TypeVar("Entry", Participant, Group)
 
-NOTHING_KEPT = Kept()
+NO_DETAILS = ClockDetails()
 _FISCHER = TimeControl()
-_NOBODY: Mapping[str, int] = MappingProxyType({})
+_NO_MEMBERS: Mapping[str, int] = MappingProxyType({})
 
 
 class Cycle(NamedTuple):
-    """What has to be known of a session beside its state.
+    """What has to be known of the current cycle and is not in the state.
 
-    standing: the current clock ran out, and stands at its end
-    offset: how long the cycle had run (ms) when a clock that stood got time again
-    spent: what the cycle was charged (ms) until its clock stood
+    flagged: the current clock ran out, and stays at its end
+    offset: how long the cycle had run (ms) when a flagged clock got time again
+    spent: what the cycle was charged (ms) until its clock ran out
     last: the index of who was last active, by group
     """
 
-    standing: bool = False
+    flagged: bool = False
     offset: int = 0
     spent: int = 0
-    last: Mapping[str, int] = _NOBODY
+    last: Mapping[str, int] = _NO_MEMBERS
 
 
 class View(NamedTuple):
-    """A state, and what has to be known beside it."""
+    """A state, and what follows from earlier ones and is not in it."""
 
     state: State
     cycle: Cycle
@@ -71,7 +71,7 @@ def owned_by(state: State) -> str:
 
 
 def running_owner(state: State) -> Owner | None:
-    """Whose clock the current cycle runs on; None without a cycle, and where nobody owns the clock."""
+    """Whose clock the current cycle runs on; None without a cycle, or if it is the session's or cycle's."""
     if not state.is_live:
         return None
     match owned_by(state):
@@ -89,28 +89,28 @@ def control_of(state: State, owner: Owner | None) -> TimeControl:
     return owner.time_control or state.time_control or _FISCHER
 
 
-def rule_of(control: TimeControl, kept: Kept | None) -> TimeControl:
+def rule_of(control: TimeControl, details: ClockDetails | None) -> TimeControl:
     """The rule that a clock is spent by now: of stages that of the current one."""
     if control.stages:
-        return control.stages[(kept or NOTHING_KEPT).stage or 0]
+        return control.stages[(details or NO_DETAILS).stage or 0]
     return control
 
 
-def beside(rule: TimeControl, kept: Kept | None, offset: int = 0) -> int:
-    """What the budget of a cycle has beside the bank, overtime left out."""
-    kept = kept or NOTHING_KEPT
+def extra_budget(rule: TimeControl, details: ClockDetails | None, offset: int = 0) -> int:
+    """What a cycle may use besides the bank (ms): delay, periods or block, but not the overtime."""
+    details = details or NO_DETAILS
     match rule.kind:
         case "delay":
             return max(0, (rule.delay_ms or 0) - offset)
         case "byoyomi":
-            return (kept.periods_left or 0) * (rule.period_ms or 0)
+            return (details.periods_left or 0) * (rule.period_ms or 0)
         case "canadian":
-            return kept.block_remaining_ms or 0
+            return details.block_remaining_ms or 0
     return 0
 
 
 def runs_down(state: State) -> bool:
-    """Whether what is left goes down with time: a clock may stand at its end while the total runs on."""
+    """Whether what is left goes down with time: a clock may have reached its end while the total runs on."""
     if state.status != "running" or state.deadline_ms is None or state.time_remaining_ms is None:
         return False
     overtime = control_of(state, running_owner(state)).overtime_ms
@@ -124,15 +124,15 @@ def beyond(bank: int, used: int) -> int:
 
 def without_now(entry: Entry) -> Entry:
     """An entry without what only the current clock shows."""
-    kept = entry.clock
-    if kept is None or kept.now is None:
+    details = entry.clock
+    if details is None or details.now is None:
         return entry
-    return replace(entry, clock=replace(kept, now=None))
+    return replace(entry, clock=replace(details, now=None))
 
 
 def adopted(state: State) -> View:
     """A state as the service sent it, with what can be told from it."""
-    last: Mapping[str, int] = _NOBODY
+    last: Mapping[str, int] = _NO_MEMBERS
     active = state.active if state.is_live else None
     if active is not None and active.group_id is not None:
         last = {active.group_id: active.participant_index}
@@ -144,24 +144,24 @@ def adopted(state: State) -> View:
     more = delay = 0
     if holder is not None:
         rule = rule_of(control_of(state, holder), holder.clock)
-        standing = holder.has_expired
+        flagged = holder.has_expired
         bank = holder.total_time_ms
         if rule.kind == "delay":
             delay = rule.delay_ms or 0
         else:
-            more = beside(rule, holder.clock)
+            more = extra_budget(rule, holder.clock)
     else:
-        standing = not runs_down(state) if state.status == "running" else left == 0
+        flagged = not runs_down(state) if state.status == "running" else left == 0
         if state.sync_mode == "count_up" and state.max_time_ms is not None:
             bank = state.max_time_ms - state.time_used_ms
         elif owned_by(state) == "session":
             bank = state.total_time_ms
     offset = 0
-    if bank is not None and not standing:
+    if bank is not None and not flagged:
         # What is left and what has run come to more than the budget: it did not run from the beginning.
         behind = left - bank - more + (state.cycle_elapsed_ms or 0)
         offset = behind if behind > delay else 0
-    return View(state, Cycle(standing, offset, last=last))
+    return View(state, Cycle(flagged, offset, last=last))
 
 
 def state_at(state: State, now: int) -> State:
@@ -200,20 +200,20 @@ def _with_current_clock(state: State) -> State:
 def _clock_now(state: State, owner: Owner, left: int | None) -> Now | None:
     """What a player would see of the current clock if the cycle were charged now; None: nothing."""
     control = control_of(state, owner)
-    kept = owner.clock or NOTHING_KEPT
-    rule = rule_of(control, kept)
+    details = owner.clock or NO_DETAILS
+    rule = rule_of(control, details)
     if left is None or not (control.overtime_ms or rule.kind in ("byoyomi", "canadian")):
         return None
     bank = owner.total_time_ms or 0
     left = max(left, -control.overtime_ms)
-    over = beyond(bank, bank + beside(rule, kept) - left)
+    over = beyond(bank, bank + extra_budget(rule, details) - left)
     periods = rest = block = None
     if rule.kind == "byoyomi":
         length = rule.period_ms or 1
-        periods = max(0, (kept.periods_left or 0) - over // length)
+        periods = max(0, (details.periods_left or 0) - over // length)
         rest = length - over % length if periods else 0
     elif rule.kind == "canadian":
-        block = max(0, (kept.block_remaining_ms or 0) - over)
+        block = max(0, (details.block_remaining_ms or 0) - over)
     return Now(
         periods_left=periods,
         period_remaining_ms=rest,
@@ -237,14 +237,14 @@ def _instead(entry: Entry, other: Owner | None) -> Entry:
 def charge(view: View) -> int:
     """What the current cycle would be charged (ms) if it ended at the state's time."""
     state, cycle = view
-    if cycle.standing or not state.is_live:
+    if cycle.flagged or not state.is_live:
         return 0
     used = (state.cycle_elapsed_ms or 0) - cycle.offset
     holder = running_owner(state)
     if holder is None or holder.total_time_ms is None:
         return used
     control = control_of(state, holder)
-    more = beside(rule_of(control, holder.clock), holder.clock, cycle.offset)
+    more = extra_budget(rule_of(control, holder.clock), holder.clock, cycle.offset)
     return min(used, holder.total_time_ms + more + control.overtime_ms)
 
 
@@ -312,17 +312,17 @@ def _cycle_after(was: View, after: State, payload: Payload, *, begins: bool, use
         return Cycle(last=cycle.last)
     holder = running_owner(after)
     if begins:
-        stands = holder.has_expired if holder is not None else owned_by(after) == "session" and cycle.standing
+        flagged = holder.has_expired if holder is not None else owned_by(after) == "session" and cycle.flagged
         last = cycle.last
         active = after.active
         if active is not None and active.group_id is not None:
             last = {**last, active.group_id: active.participant_index}
-        return Cycle(stands, last=last)
+        return Cycle(flagged, last=last)
     if payload.event == "participant.expired":
-        return cycle._replace(standing=True, spent=cycle.spent + used)
+        return cycle._replace(flagged=True, spent=cycle.spent + used)
     got_time = not holder.has_expired if holder is not None else (payload.adjusted_ms or 0) > 0
-    if payload.event == "time.adjusted" and cycle.standing and got_time:
-        return cycle._replace(standing=False, offset=after.cycle_elapsed_ms or 0)
+    if payload.event == "time.adjusted" and cycle.flagged and got_time:
+        return cycle._replace(flagged=False, offset=after.cycle_elapsed_ms or 0)
     return cycle
 
 
@@ -334,5 +334,7 @@ def _used_before(state: State, participant_id: str) -> int:
 def _replaced(entries: Iterable[Entry], changed: Iterable[Entry]) -> list[Entry]:
     """The entries with those that changed in their places, the new ones last."""
     news: dict[str, Entry] = {entry.id: entry for entry in changed}
-    kept: list[Entry] = [news.pop(entry.id) if entry.id in news else without_now(entry) for entry in entries]
-    return kept + list(news.values())
+    current: list[Entry] = [
+        news.pop(entry.id) if entry.id in news else without_now(entry) for entry in entries
+    ]
+    return current + list(news.values())

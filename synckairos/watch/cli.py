@@ -27,7 +27,7 @@ FIRST_STATE_S = 5.0
 """How long the service may take to show the session; later on, it may be away for as long as it likes."""
 FASTEST_S = 0.06
 """Pictures are at least so far apart, whatever happens."""
-KEPT_CHANGES = 200
+SHOWN_CHANGES = 200
 EARLIER_CHANGES = 20
 """Changes from before that are shown at the start, as far as the service still has them."""
 
@@ -45,7 +45,7 @@ _PAGE = re.compile(r"(https?://[^/]+)/s/([0-9A-Fa-f-]+)(?:[?#].*)?")
 
 
 class Refused(click.ClickException):
-    """There is no such session, or it may not be watched, or nobody answers."""
+    """There is no such session, or it may not be watched, or the service does not answer."""
 
 
 @click.command()
@@ -154,7 +154,7 @@ class _Watcher:
         self._skew = ""
         self._client = client
         self._session = session
-        self._changes: deque[Text] = deque(maxlen=KEPT_CHANGES)
+        self._changes: deque[Text] = deque(maxlen=SHOWN_CHANGES)
         self._wake = asyncio.Event()
         session.on_change(lambda *_: self._wake.set())
         session.on_connection(self._connected)
@@ -170,7 +170,7 @@ class _Watcher:
         if state.is_over:
             return
         async for change in session.changes():
-            click.echo(_told(change, session.state))
+            click.echo(_described(change, session.state))
             if _is_end(change):
                 return
 
@@ -211,7 +211,7 @@ class _Watcher:
                 return
             await self._earlier()
             async for change in changes:
-                self._tell(change)
+                self._append(change)
                 if _is_end(change):
                     return
         finally:
@@ -224,9 +224,9 @@ class _Watcher:
             async with asyncio.timeout(FIRST_STATE_S):
                 for change in await self._session.events(max(0, state.version - EARLIER_CHANGES)):
                     if change.version <= state.version:
-                        self._tell(change)
+                        self._append(change)
 
-    def _tell(self, change: Change) -> None:
+    def _append(self, change: Change) -> None:
         said = words.event(change, self._session.state)
         line = Text(f"{words.moment(change.server_time_ms)}  ", "dim")
         self._changes.append(line.append(said, _EVENT_STYLES.get(change.event, "not dim")))
@@ -263,12 +263,14 @@ def _is_end(change: Change) -> bool:
     return change.event == "session.deleted" or change.payload.status in over
 
 
-def _told(change: Change, state: State) -> str:
+def _described(change: Change, state: State) -> str:
     """A change as one line, for programs and logs."""
     left = change.payload.time_remaining_ms
-    beside = f" [{words.clock(left)} left]" if left is not None and change.payload.status == "running" else ""
+    time_left = (
+        f" [{words.clock(left)} left]" if left is not None and change.payload.status == "running" else ""
+    )
     return _line(
-        change.server_time_ms, change.version, f"{change.event}: {words.event(change, state)}{beside}"
+        change.server_time_ms, change.version, f"{change.event}: {words.event(change, state)}{time_left}"
     )
 
 

@@ -1,7 +1,7 @@
 """The picture of a session in a terminal: the running clock in big digits, whose turn it is, the news.
 
 `draw` is a function of what is known at a moment and of the terminal's size. It also says for how long its
-picture is right, so that nobody has to draw it again before that.
+picture is right, so that it need not be drawn again before that.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class View:
 
 @dataclass(slots=True)
 class Shown:
-    """What a clock face comes to: one number, a note beside it, and how serious it is."""
+    """What a clock face comes to: one number, a note, and how serious it is."""
 
     text: str
     note: str

@@ -420,7 +420,7 @@ export class SyncKairos {
   close(): void;
 }
 
-// The parts, for whoever keeps a state or a clock without this client. Pure, but for the two classes.
+// The parts, for programs that keep a state or a clock without this client. Pure, but for the two classes.
 
 export class ClockFilter {
   static readonly WINDOW: 8;

@@ -9,7 +9,7 @@
  *
  * From top to bottom: errors; the clock filter and the clock that is shown; the state and what an event makes
  * of it, as pure functions; prediction of own commands; clock faces; server time; a session; the client.
- * All times are milliseconds. README.md beside this file is the reference.
+ * All times are milliseconds. README.md in this folder is the reference.
  */
 
 const PROTOCOL = "synckairos.v1";
@@ -101,7 +101,7 @@ export class ClockFilter {
 
   /**
    * The best of the newest samples at local time `now`, or null without any. `uncertainty` is the half-width
-   * of the interval that the true offset is in: half the round trip, because nobody knows how it was divided,
+   * of the interval that the true offset is in: half the round trip (how it was divided is not known),
    * half a millisecond for the cut stamps, and what the clocks may have drifted apart since.
    */
   estimate(now) {
@@ -184,12 +184,14 @@ export class SlewedClock {
 // State: pure
 
 /**
- * What has to be known of a cycle beside its state. offset: the running time at which a clock that had run
- * out got time again; standing: it stands at its end; spent: what it was charged until then; last: the index
- * of who was last active, by group.
+ * What has to be known of the current cycle and is not in the state.
+ * offset: how long it had run (ms) when a flagged clock got time again
+ * flagged: its clock ran out, and stays at its end
+ * spent: what it was charged (ms) until its clock ran out
+ * last: the index of who was last active, by group
  */
 const HIDDEN = Symbol("synckairos");
-const NO_CYCLE = Object.freeze({ offset: 0, standing: false, spent: 0, last: Object.freeze({}) });
+const NO_CYCLE = Object.freeze({ offset: 0, flagged: false, spent: 0, last: Object.freeze({}) });
 
 const iso = (ms) => new Date(ms).toISOString();
 const isLive = (state) => state.status === "running" || state.status === "paused";
@@ -240,8 +242,8 @@ function ruleOf(state, entry) {
 
 const kindOf = (rule) => rule.kind ?? "fischer";
 
-/** What the budget of a cycle has beside the bank, overtime left out. */
-function beside(rule, clock, offset) {
+/** What a cycle may use besides the bank: delay, periods or block, but not the overtime. */
+function extraBudget(rule, clock, offset) {
   switch (kindOf(rule)) {
     case "delay": return Math.max(0, rule.delay_ms - offset);
     case "byoyomi": return clock.periods_left * rule.period_ms;
@@ -273,11 +275,11 @@ function clockNow(state, entry, left) {
   const shown = Math.max(left, 0 - overtime);
   const now = {};
   if (kindOf(rule) === "byoyomi") {
-    const over = beyond(bank, bank + beside(rule, clock, 0) - shown);
+    const over = beyond(bank, bank + extraBudget(rule, clock, 0) - shown);
     now.periods_left = Math.max(0, clock.periods_left - Math.floor(over / rule.period_ms));
     now.period_remaining_ms = now.periods_left > 0 ? rule.period_ms - (over % rule.period_ms) : 0;
   } else if (kindOf(rule) === "canadian") {
-    const over = beyond(bank, bank + beside(rule, clock, 0) - shown);
+    const over = beyond(bank, bank + extraBudget(rule, clock, 0) - shown);
     now.block_remaining_ms = Math.max(0, clock.block_remaining_ms - over);
   }
   if (overtime > 0) {
@@ -350,21 +352,21 @@ export function adopt(full) {
     let delay = 0;
     if (owner) {
       const { rule } = ruleOf(full, owner);
-      hidden.standing = owner.has_expired;
+      hidden.flagged = owner.has_expired;
       bank = owner.total_time_ms;
       delay = kindOf(rule) === "delay" ? rule.delay_ms : 0;
-      more = delay > 0 ? 0 : beside(rule, owner.clock, 0);
+      more = delay > 0 ? 0 : extraBudget(rule, owner.clock, 0);
     } else {
       if (full.sync_mode === "count_up") {
         bank = full.max_time_ms - full.time_used_ms;
       } else if (ownedBy(full) === "session") {
         bank = full.total_time_ms;
       }
-      const mayStand = bank === null
+      const mayBeFlagged = bank === null
         ? full.action_on_timeout.type === "notify" && !full.auto_advance && left === 0 : bank === 0;
-      hidden.standing = full.status === "running" ? !runsDown(full) : mayStand;
+      hidden.flagged = full.status === "running" ? !runsDown(full) : mayBeFlagged;
     }
-    if (bank !== null && !hidden.standing) {
+    if (bank !== null && !hidden.flagged) {
       const behind = left - bank - more + elapsed;
       hidden.offset = behind > delay ? behind : 0;
     }
@@ -378,15 +380,15 @@ export function adopt(full) {
 
 /** What the cycle that runs in this state would be charged if it ended at the state's time. */
 function charge(state) {
-  const { offset, standing } = state[HIDDEN];
-  if (standing || !isLive(state)) {
+  const { offset, flagged } = state[HIDDEN];
+  if (flagged || !isLive(state)) {
     return 0;
   }
   const used = state.cycle_elapsed_ms - offset;
   const owner = runningOwner(state);
   if (owner && owner.total_time_ms !== null) {
     const { rule, overtime } = ruleOf(state, owner);
-    return Math.min(used, owner.total_time_ms + beside(rule, owner.clock, offset) + overtime);
+    return Math.min(used, owner.total_time_ms + extraBudget(rule, owner.clock, offset) + overtime);
   }
   return used;
 }
@@ -487,7 +489,7 @@ function hiddenAfter(was, next, before, { begins, live, payload, used, adjusted 
   if (!live) {
     return NO_CYCLE;
   }
-  let { offset, standing, spent } = before;
+  let { offset, flagged, spent } = before;
   let last = lastAfter(was, before.last, payload.removed_participant_id);
   const owner = runningOwner(next);
   if (begins) {
@@ -496,19 +498,19 @@ function hiddenAfter(was, next, before, { begins, live, payload, used, adjusted 
     // A session's own bank that was empty when a cycle was broken off has run out by that.
     const emptied = payload.event === "participant.removed" && was.time_remaining_ms !== null
       && was.time_remaining_ms <= 0;
-    standing = owner ? owner.has_expired : ownedBy(next) === "session" && (standing || emptied);
+    flagged = owner ? owner.has_expired : ownedBy(next) === "session" && (flagged || emptied);
     const active = participantOf(next, next.active_participant_id);
     if (active?.group_id) {
       last = { ...last, [active.group_id]: active.participant_index };
     }
   } else if (payload.event === "participant.expired") {
-    standing = true;
+    flagged = true;
     spent += used;
-  } else if (payload.event === "time.adjusted" && standing && (owner ? !owner.has_expired : adjusted > 0)) {
-    standing = false;
+  } else if (payload.event === "time.adjusted" && flagged && (owner ? !owner.has_expired : adjusted > 0)) {
+    flagged = false;
     offset = next.cycle_elapsed_ms;
   }
-  return { offset, standing, spent, last };
+  return { offset, flagged, spent, last };
 }
 
 // Prediction: what an own command will make of the state
@@ -518,7 +520,7 @@ function idleEntry(state, entry, changes) {
   const changed = { ...withoutNow(entry), is_active: false, ...changes };
   if (changed.total_time_ms !== null && changed.clock) {
     changed.time_remaining_ms = changed.has_expired ? Math.min(changed.total_time_ms, 0)
-      : changed.total_time_ms + beside(ruleOf(state, changed).rule, changed.clock, 0);
+      : changed.total_time_ms + extraBudget(ruleOf(state, changed).rule, changed.clock, 0);
     if (changed.clock.overtime_used_ms !== undefined) {
       changed.clock = { ...changed.clock, overtime_used_ms: Math.max(0, -changed.total_time_ms) };
     }
@@ -536,7 +538,7 @@ function freshClock(rule) {
 }
 
 /** Bank and clock of an owner after a cycle that ended in time with `used` ms, credits included. */
-function settled(state, entry, used, offset) {
+function afterCycle(state, entry, used, offset) {
   const { rule, control } = ruleOf(state, entry);
   const { total_time_ms: bank } = entry;
   let clock = withoutNow(entry).clock;
@@ -552,7 +554,7 @@ function settled(state, entry, used, offset) {
       rest += Math.min(used, rule.delay_ms);
       break;
     case "delay":
-      rest = bank - Math.max(0, used - beside(rule, clock, offset));
+      rest = bank - Math.max(0, used - extraBudget(rule, clock, offset));
       break;
     case "byoyomi": {
       const over = beyond(bank, used);
@@ -624,7 +626,7 @@ function nextInTurn(state) {
 const timeIsUp = (state) => state.deadline_ms !== null && state.server_time_ms >= state.deadline_ms;
 
 /** A state after a payload that was thought out here: the version stays the one that is known. */
-function imagined(state, payload) {
+function predicted(state, payload) {
   const { version, epoch, server_time_ms } = state;
   const full = { participants: [], groups: [], actor: null, trace: null, reason: "manual", ...payload };
   return merge(state, { version, epoch, server_time_ms, payload: full });
@@ -642,7 +644,7 @@ export function predictSwitch(state, serverTimeMs, nextId = null) {
     return null;
   }
   const by = ownedBy(was);
-  const { offset, standing, spent } = was[HIDDEN];
+  const { offset, flagged, spent } = was[HIDDEN];
   const used = charge(was);
   const now = was.server_time_ms;
   const owns = by === "participant" || by === "group";
@@ -659,7 +661,7 @@ export function predictSwitch(state, serverTimeMs, nextId = null) {
   const endless = owner !== null && owner.total_time_ms === null;
   for (const entry of [active, groupOf(was, was.active_group_id)]) {
     if (entry) {
-      const charged = entry === owner && !standing && !endless ? settled(was, owner, used, offset) : {};
+      const charged = entry === owner && !flagged && !endless ? afterCycle(was, owner, used, offset) : {};
       const counted = { time_used_ms: entry.time_used_ms + used, cycle_count: entry.cycle_count + 1 };
       change(entry, { ...charged, ...counted });
     }
@@ -695,7 +697,7 @@ export function predictSwitch(state, serverTimeMs, nextId = null) {
     change(group, { is_active: true });
   }
   const changed = [...entries.values()];
-  return imagined(was, {
+  return predicted(was, {
     event: "cycle.switched",
     status: "running",
     active_participant_id: next.participant_id,
@@ -716,7 +718,7 @@ export function predictPause(state, serverTimeMs) {
   if (was.status !== "running" || timeIsUp(was)) {
     return null;
   }
-  return imagined(was, {
+  return predicted(was, {
     event: "session.paused",
     status: "paused",
     active_participant_id: was.active_participant_id,
@@ -739,12 +741,12 @@ export function predictResume(state, serverTimeMs) {
   const now = was.server_time_ms;
   const owner = runningOwner(was);
   let deadline = null;
-  if (was[HIDDEN].standing) {
+  if (was[HIDDEN].flagged) {
     deadline = was.total_remaining_ms === null ? null : now + was.total_remaining_ms;
   } else if (was.time_remaining_ms !== null) {
     deadline = now + was.time_remaining_ms + (owner ? ruleOf(was, owner).overtime : 0);
   }
-  return imagined(was, {
+  return predicted(was, {
     event: "session.resumed",
     status: "running",
     active_participant_id: was.active_participant_id,
@@ -781,7 +783,7 @@ function cycleElapsed(state, now) {
 
 /** What the running cycle adds to the time used, at a server time. */
 function chargedSoFar(state, now) {
-  if (!isLive(state) || state[HIDDEN].standing) {
+  if (!isLive(state) || state[HIDDEN].flagged) {
     return 0;
   }
   const until = state.status === "running" && state.deadline_ms !== null
@@ -836,7 +838,7 @@ export function clockAt(state, now, ownerId = null) {
   const owner = runningOwner(state);
   const entry = ownerId === null ? owner : participantOf(state, ownerId) ?? groupOf(state, ownerId);
   const by = ownedBy(state);
-  const running = state.status === "running" && !state[HIDDEN].standing;
+  const running = state.status === "running" && !state[HIDDEN].flagged;
   if (entry !== null && entry.clock !== null) {
     return ownerFace(state, entry, now, { current: entry === owner, running: running && entry === owner });
   }
@@ -846,7 +848,7 @@ export function clockAt(state, now, ownerId = null) {
     const left = own ? remainingAt(state, now) : null;
     return {
       ...NO_FACE, ownerId, kind: "count_up", running: running && active,
-      expired: own && (state.status === "expired" || (isLive(state) && state[HIDDEN].standing)),
+      expired: own && (state.status === "expired" || (isLive(state) && state[HIDDEN].flagged)),
       remainingMs: left, mainMs: left, elapsedMs: elapsedAt(state, now, ownerId),
     };
   }
@@ -856,7 +858,7 @@ export function clockAt(state, now, ownerId = null) {
   const left = remainingAt(state, now);
   return {
     ...NO_FACE, ownerId: null, kind: "countdown", running, remainingMs: left, mainMs: left,
-    expired: state.status === "expired" || (isLive(state) && state[HIDDEN].standing),
+    expired: state.status === "expired" || (isLive(state) && state[HIDDEN].flagged),
     elapsedMs: cycleElapsed(state, now),
   };
 }
@@ -875,14 +877,14 @@ function ownerFace(state, entry, now, { current, running }) {
     return face;
   }
   const overtimeUsed = Math.max(0, -Math.min(bank, left));
-  // What is left of the main time and of what comes beside it: they pay nothing of a debt.
+  // What is left of the main time and of the delay, periods or block: they pay nothing of a debt.
   const rest = left + Math.max(0, -bank);
   let extra = 0;
   if (kind === "delay") {
     extra = Math.max(0, left - bank);
     face.delayMs = extra;
   } else if (kind === "byoyomi") {
-    extra = beside(rule, clock, 0);
+    extra = extraBudget(rule, clock, 0);
     const inPeriods = Math.min(Math.max(0, rest), extra);
     face.periodMs = rule.period_ms;
     face.periodsLeft = Math.ceil(inPeriods / rule.period_ms);
@@ -936,7 +938,7 @@ class Listeners {
       try {
         fn(...args);
       } catch (error) {
-        // A listener that fails keeps nobody else from hearing: it is reported as an uncaught error.
+        // If a listener fails, the others are called all the same: it is reported as an uncaught error.
         queueMicrotask(() => { throw error; });
       }
     }
@@ -1057,7 +1059,7 @@ class ServerTime {
   /** The server's answer to a ping. */
   pong({ t1, t2, t3 }) {
     if (this.#sent.delete(t1)) {
-      this.#take(t1, t2, t3);
+      this.#addSample(t1, t2, t3);
     }
   }
 
@@ -1108,7 +1110,7 @@ class ServerTime {
     } else if (!this.#asking && this.#isWanted(t1)) {
       this.#asking = true;
       this.#links.ask()
-        .then(({ receive_ms, transmit_ms, at }) => this.#take(at, receive_ms, transmit_ms), () => {})
+        .then(({ receive_ms, transmit_ms, at }) => this.#addSample(at, receive_ms, transmit_ms), () => {})
         .finally(() => { this.#asking = false; });
     }
   }
@@ -1117,7 +1119,7 @@ class ServerTime {
     return this.#links.watching() || this.#changed.size > 0 || now - this.#lookedAt < LOOKED_AT_MS;
   }
 
-  #take(t1, t2, t3) {
+  #addSample(t1, t2, t3) {
     if (this.#stopped || !Number.isFinite(t2) || !Number.isFinite(t3)) {
       return;
     }
@@ -1350,7 +1352,7 @@ class Session {
       this.#lost(this.#socket, 1006, "the service does not answer");
     } else {
       const message = "the service does not answer";
-      this.#refused(new SyncKairosError("NETWORK_TIMEOUT", message, { retryable: true }),
+      this.#refuse(new SyncKairosError("NETWORK_TIMEOUT", message, { retryable: true }),
         command.fields.request_id);
     }
   }
@@ -1361,7 +1363,7 @@ class Session {
   }
 
   /** The server did what a command asked for. It is confirmed when the state has come that far. */
-  #acknowledged({ request_id, version }) {
+  #receiveAck({ request_id, version }) {
     const command = this.#commands.find((one) => one.fields.request_id === request_id);
     if (command && Number.isFinite(version)) {
       command.version = version;
@@ -1374,7 +1376,7 @@ class Session {
     }
   }
 
-  #refused(error, requestId) {
+  #refuse(error, requestId) {
     const command = this.#commands.find((one) => one.fields.request_id === requestId);
     if (command) {
       this.#drop(command);
@@ -1563,7 +1565,7 @@ class Session {
       if (this.#socket === socket) {
         this.#heard = this.#runtime.now();
         try {
-          this.#take(JSON.parse(data));
+          this.#receive(JSON.parse(data));
         } catch (error) {
           this.#notUnderstood(socket, error);
         }
@@ -1672,20 +1674,20 @@ class Session {
 
   // Messages
 
-  #take(message) {
+  #receive(message) {
     switch (message.type) {
-      case "CONNECTED": return this.#welcome();
-      case "STATE_SYNC": return this.#synced(message.payload.full_state);
-      case "RECONNECT_ACK": return this.#caughtUp(message.replayed);
+      case "CONNECTED": return this.#receiveGreeting();
+      case "STATE_SYNC": return this.#receiveState(message.payload.full_state);
+      case "RECONNECT_ACK": return this.#receiveReconnectAck(message.replayed);
       case "PONG": return this.#client.time.pong(message);
-      case "ACK": return this.#acknowledged(message);
-      case "ERROR": return this.#failed(message);
-      case "SESSION_DELETED": return this.#gone(message);
-      default: return message.payload?.event === undefined ? undefined : this.#happened(message);
+      case "ACK": return this.#receiveAck(message);
+      case "ERROR": return this.#receiveError(message);
+      case "SESSION_DELETED": return this.#receiveDeletion(message);
+      default: return message.payload?.event === undefined ? undefined : this.#receiveEvent(message);
     }
   }
 
-  #welcome() {
+  #receiveGreeting() {
     this.#greeted = true;
     this.#client.time.burst();
     // After a message that was not understood, only the whole state will do.
@@ -1712,7 +1714,7 @@ class Session {
     });
   }
 
-  #caughtUp(replayed) {
+  #receiveReconnectAck(replayed) {
     this.#catchingUp = false;
     this.#greeting = null;
     if (replayed === "full") {
@@ -1723,7 +1725,7 @@ class Session {
     }
   }
 
-  #synced(state) {
+  #receiveState(state) {
     const full = checked({ ...state, epoch: String(state.epoch) });
     if (this.#catchingUp) {
       this.#greeting = full;
@@ -1734,13 +1736,13 @@ class Session {
       return;
     }
     this.#afresh = false;
-    this.#know(adopt(full));
+    this.#setConfirmed(adopt(full));
     this.#show(null);
     this.#settleReady.resolve(this.#shown);
     this.#goLive();
   }
 
-  #happened(message) {
+  #receiveEvent(message) {
     const event = { ...message, epoch: String(message.epoch) };
     const { version, epoch } = this.#known ?? {};
     if (this.#known === null || (event.epoch === epoch && event.version <= version)) {
@@ -1750,7 +1752,7 @@ class Session {
       this.#catchUp();
       return;
     }
-    this.#know(checked(merge(this.#known, event)));
+    this.#setConfirmed(checked(merge(this.#known, event)));
     this.#show(event);
     if (event.type === "TIME_EXPIRED") {
       this.#listeners.expire.emit(event);
@@ -1759,7 +1761,7 @@ class Session {
     }
   }
 
-  #gone(message) {
+  #receiveDeletion(message) {
     const reason = message.payload.reason;
     if (this.#shown !== null) {
       this.#listeners.change.emit(this.#shown, message);
@@ -1769,17 +1771,17 @@ class Session {
     }));
   }
 
-  #failed({ request_id, ...body }) {
+  #receiveError({ request_id, ...body }) {
     const error = errorFrom(body);
     if (request_id !== undefined) {
-      this.#refused(error, request_id);
+      this.#refuse(error, request_id);
       return;
     }
     this.report(error);
     if (this.#catchingUp) {
       this.#catchingUp = false;
       if (this.#greeting !== null) {
-        this.#synced(this.#greeting);
+        this.#receiveState(this.#greeting);
       }
     }
   }
@@ -1798,7 +1800,7 @@ class Session {
     }
   }
 
-  #know(state) {
+  #setConfirmed(state) {
     this.#known = state;
     this.#received = this.#runtime.now();
     this.#confirm();

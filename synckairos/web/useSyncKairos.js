@@ -6,7 +6,7 @@
  *
  * Components that show the same session share it: its socket is opened with the first of them and closed a
  * moment after the last is gone, so that React may take a component away and put it back. Needs React 18 or
- * newer. README.md beside this file has the reference.
+ * newer. README.md in this folder has the reference.
  */
 
 import { useCallback, useMemo, useSyncExternalStore } from "react";
@@ -118,7 +118,7 @@ class Store {
     });
   }
 
-  /** Nobody shows the session any more. One that was open before is left to whoever opened it. */
+  /** No component shows the session any more. One that was open before stays open: its opener closes it. */
   #close() {
     this.#forget.forEach((forget) => forget());
     this.#forget = [];

@@ -14,8 +14,8 @@ from msgspec.structs import fields, replace
 from synckairos.client import face, predict
 from synckairos.client.model import (
     Change,
+    ClockDetails,
     Group,
-    Kept,
     Now,
     Owner,
     Participant,
@@ -85,7 +85,7 @@ def known(value: Any, kind: type[msgspec.Struct]) -> None:
         "participants": Participant,
         "groups": Group,
         "payload": Payload,
-        "clock": Kept,
+        "clock": ClockDetails,
         "now": Now,
         "time_control": TimeControl,
         "stages": TimeControl,

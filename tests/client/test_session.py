@@ -16,7 +16,7 @@ import pytest
 from synckairos.client import Change, Session, State, SyncKairos
 from synckairos.client import connection as client_connection
 from synckairos.client import service as client_service
-from synckairos.client.changes import KEPT_CHANGES
+from synckairos.client.changes import MAX_WAITING
 from synckairos.client.errors import (
     ClientClosed,
     ConcurrentModification,
@@ -314,13 +314,13 @@ async def test_changes_since_a_version_begin_there(live: Service) -> None:
 
 async def test_a_slow_reader_loses_nothing_and_holds_up_nobody(live: Service) -> None:
     session_id = await game(live.sessions)
-    count = KEPT_CHANGES + 100
+    count = MAX_WAITING + 100
     async with following(live.port, session_id) as session:
         slow, quick = session.changes(), session.changes()
         task = asyncio.create_task(take(quick, count))
         await rally(live, session_id, count)
         assert [change.version for change in await task] == list(range(3, 3 + count))
-        assert len(slow._waiting) == KEPT_CHANGES
+        assert len(slow._waiting) == MAX_WAITING
         assert [change.version for change in await take(slow, count)] == list(range(3, 3 + count))
         await session.pause() if session.state.status == "running" else await session.resume()
         assert (await take(slow, 1))[0].version == 3 + count
@@ -328,12 +328,12 @@ async def test_a_slow_reader_loses_nothing_and_holds_up_nobody(live: Service) ->
 
 async def test_a_reader_too_slow_for_the_services_log_is_told(live: Service) -> None:
     session_id = await game(live.sessions)
-    count = KEPT_CHANGES + 400
+    count = MAX_WAITING + 400
     async with following(live.port, session_id) as session:
         slow = session.changes()
         await rally(live, session_id, count)
         await at_version(session, 2 + count)
-        assert len(await take(slow, KEPT_CHANGES)) == KEPT_CHANGES
+        assert len(await take(slow, MAX_WAITING)) == MAX_WAITING
         with pytest.raises(StorageUnavailable):
             await anext(slow)
 

@@ -147,25 +147,25 @@ export function explainControl(control, { bank_ms = null, each = "each", increme
 const inSeconds = (ms) => formatDuration(Math.round(ms / SECOND) * SECOND);
 
 /**
- * A config's clock as a face: the time that it begins with, and what comes beside it.
+ * A config's clock as a face: the time that it begins with, and what stands next to it.
  *
  * @param {object} config Of a preset.
- * @returns {{ms: number | null, beside: string}} null: no end
+ * @returns {{ms: number | null, caption: string}} null: no end
  */
 export function faceOfConfig(config) {
-  if (config.sync_mode === "count_up") return { ms: 0, beside: "counts up" };
+  if (config.sync_mode === "count_up") return { ms: 0, caption: "counts up" };
   if (config.time_per_cycle_ms) {
     return {
       ms: config.time_per_cycle_ms,
-      beside: config.total_time_ms ? `of ${formatDuration(config.total_time_ms)}` : "a turn",
+      caption: config.total_time_ms ? `of ${formatDuration(config.total_time_ms)}` : "a turn",
     };
   }
-  if (config.total_time_ms) return { ms: config.total_time_ms, beside: "for all" };
+  if (config.total_time_ms) return { ms: config.total_time_ms, caption: "for all" };
   const text =
     typeof config.time_control === "string" ? config.time_control : (config.time_control?.notation ?? "");
   const read = readControl(text);
-  if (!read) return { ms: null, beside: "" };
-  return { ms: read.bank_ms, beside: briefly(read.control) };
+  if (!read) return { ms: null, caption: "" };
+  return { ms: read.bank_ms, caption: briefly(read.control) };
 }
 
 function briefly(control) {

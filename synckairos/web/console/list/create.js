@@ -19,7 +19,7 @@ const MODE_HINTS = {
   count_up: "A stopwatch with laps: a speedrun, or how long things take.",
 };
 
-/** What a session is called where nobody says, and no two named ones play. */
+/** What a session is called without a title, unless two named participants play. */
 const TITLES = {
   per_participant: "Game",
   per_group: "Team game",

@@ -68,7 +68,7 @@ function tile(href, title, text, face, { own = false } = {}) {
 }
 
 function presetTile({ name, title, description, config }) {
-  const { ms, beside } = faceOfConfig(config);
+  const { ms, caption } = faceOfConfig(config);
   return tile(
     `#new/${name}`,
     title,
@@ -77,7 +77,7 @@ function presetTile({ name, title, description, config }) {
       "p",
       { class: "preset-face digits", "aria-hidden": "true" },
       ms === null ? "–" : formatClock(ms, { tenths: false }),
-      beside && h("span", {}, beside),
+      caption && h("span", {}, caption),
     ),
   );
 }

@@ -27,7 +27,7 @@ const GROUPS = [
 const COLOURS = ["White", "Black"];
 const STONES = ["Black", "White"];
 
-/** Names of those who take part, where nobody gives others. */
+/** Names of the participants, unless others are given. */
 const NAMES = {
   scrabble: ["Player 1", "Player 2"],
   backgammon: COLOURS,

@@ -65,7 +65,7 @@ function atFirst(state) {
     : { ms: state.total_time_ms, unit: "in all" };
 }
 
-/** Whose turn it is, or which one; alone nobody takes turns. */
+/** Whose turn it is, or which one; a single participant takes no turns. */
 function lineOf(state, who) {
   const alone = Object.keys(state.metadata?.names ?? {}).length === 1 || state.participants?.length === 1;
   const number = state.cycle_count + 1;
@@ -81,7 +81,7 @@ function lineOf(state, who) {
  * @property {number | null} ms What the digits show; null: nothing.
  * @property {boolean} countUp It is time that has passed.
  * @property {"calm" | "warn" | "urgent" | "idle" | "over"} level
- * @property {string} unit What stands beside the digits; may be "".
+ * @property {string} unit What stands next to the digits; may be "".
  * @property {string} line Below the digits.
  *
  * @param {object} state

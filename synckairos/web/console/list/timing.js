@@ -200,7 +200,7 @@ export function timePart(given, { changed }) {
     written.hidden = how !== "text";
     total.element.hidden = mode !== "global";
     turn.element.hidden = mode === "count_up";
-    // Where all goes by turns they have a time to begin with; beside one clock for all they may have one.
+    // Where all goes by turns they have a time to begin with; with one clock for all they may have one as well.
     if (!turnTyped) turn.control.value = mode === "per_cycle" ? formatDuration(30_000) : "";
     turn.control.placeholder = mode === "global" ? "no turns" : "";
     end.element.hidden = mode !== "count_up";

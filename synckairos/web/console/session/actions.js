@@ -129,7 +129,7 @@ export class Actions {
     return this.endTurn(next);
   }
 
-  /** End the turn of whoever is shown as active, and of nobody else. */
+  /** End the turn of the participant who is shown as active, and no other turn. */
   endTurn(next = null) {
     const { session, sound, state } = this.page;
     sound.play("press");

@@ -42,7 +42,7 @@ export class People {
         groupId: participant.group_id,
       }),
     );
-    /** Whoever has a half or a tile: the teams where they own the clocks, else the participants. */
+    /** Those who have a half or a tile: teams where they own the clocks, else participants. */
     this.owners = this.byGroup ? this.groups : this.participants;
   }
 
@@ -96,7 +96,7 @@ export function entryOf(state, id) {
 }
 
 /**
- * Who becomes active after the active one, if nobody is named; null where that is nobody else, or not known.
+ * Who becomes active after the active one, if nobody is named; null where there is no other one, or it is not known.
  *
  * Participants take turns by their index, without those who are out. With teams the turn goes to the next
  * team, and within it to the member after the one who had it last, which a state does not tell: so only the
@@ -127,7 +127,7 @@ export function nextAfter(state) {
   return members.length === 1 ? members[0].participant_id : next.group_id;
 }
 
-/** Whether two states have the same people: nobody joined or left in between. */
+/** Whether two states have the same people: no one joined or left in between. */
 export function sameCast(before, after) {
   return (
     before !== null &&

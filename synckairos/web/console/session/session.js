@@ -89,7 +89,7 @@ export class Page {
     return this.state.sync_mode === "count_up" ? Math.max(0, elapsed - this.state.time_used_ms) : elapsed;
   }
 
-  /** What is left (ms) of the total beside the cycles; null where there is none. */
+  /** What is left (ms) of the total that bounds all cycles; null where there is none. */
   totalLeft() {
     const { state } = this;
     if (state.total_remaining_ms === null) return null;

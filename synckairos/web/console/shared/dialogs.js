@@ -62,7 +62,7 @@ export function toast(message, { kind = "info", seconds = kind === "error" ? 0 :
 }
 
 /**
- * Opens a modal dialog. Escape, the cross and a press beside it close it.
+ * Opens a modal dialog. Escape, the cross and a press outside of it close it.
  *
  * @param {{title: string, body: Node | string | Array, actions?: Array, class?: string}} content
  * @returns {{element: HTMLDialogElement, close: (value?: string) => void, closed: Promise<string>}}

@@ -62,7 +62,7 @@ const PATHS = {
 };
 
 /**
- * A sign as SVG, hidden from screen readers: what it means stands beside it, or in a label.
+ * A sign as SVG, hidden from screen readers: a text next to it or a label says what it means.
  *
  * @param {string} name One of PATHS.
  * @returns {SVGSVGElement}

@@ -33,7 +33,7 @@ export const STATUSES = Object.freeze({
 
 /** As many characters of a name or a title are shown. */
 const MOST_CHARACTERS = 200;
-/** What cannot be drawn, or turns the direction of all that stands beside it. */
+/** Characters that cannot be drawn, or that turn the direction of the text around them. */
 const DISTURBS = /[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\s]+/gu;
 /** A character that can be seen by itself. */
 const VISIBLE = /[^\s\p{Cc}\p{M}\p{DI}]/u;

@@ -54,7 +54,7 @@ const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 /**
  * A duration in words, as a screen reader says it: `1 hour 5 minutes`, `9 seconds`, `3 seconds over`.
  *
- * Seconds are left out from an hour on. Rounded as the clock face beside it is.
+ * Seconds are left out from an hour on. Rounded like the clock face next to it.
  *
  * @param {number | null} ms
  * @param {{countUp?: boolean}} [options]
