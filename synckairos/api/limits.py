@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
 
 from synckairos import metrics
+from synckairos.api.replies import seconds
+from synckairos.api.request import ApiRequest
 from synckairos.config import Settings
-from synckairos.core.model import Throttle
 from synckairos.errors import RateLimitExceeded
-
-if TYPE_CHECKING:
-    from synckairos.api.request import ApiRequest
 
 _PLAIN = re.compile(r"[!-z|~]{1,150}")
 MINUTE_MS = 60_000
@@ -32,13 +29,6 @@ class Limit:
     def policy(self) -> str:
         """For the `RateLimit-Policy` header: the count and its window in seconds."""
         return f"{self.count};w={-(-self.period_ms // 1000)}"
-
-
-class Taken(NamedTuple):
-    """What a request took, for its headers."""
-
-    limit: Limit
-    throttle: Throttle
 
 
 SWITCH = Limit("switch", 10, 1000, cooldown_ms=10_000)
@@ -79,13 +69,18 @@ async def take_per_address(request: ApiRequest, limit: Limit) -> None:
 
 
 async def _take(request: ApiRequest, limit: Limit, who: str) -> None:
-    context = request.app.ctx
+    context = request.context
     if not context.settings.rate_limit_enabled:
         return
-    throttle: Throttle = await context.sessions.throttle(
+    throttle = await context.sessions.throttle(
         bucket(limit.name, who), limit.count, limit.count, limit.period_ms, cooldown_ms=limit.cooldown_ms
     )
-    request.taken = Taken(limit, throttle)
+    request.reply_headers |= {
+        "ratelimit-policy": limit.policy,
+        "ratelimit-limit": str(throttle.limit),
+        "ratelimit-remaining": str(throttle.remaining),
+        "ratelimit-reset": str(seconds(throttle.reset_after_ms)),
+    }
     if throttle.limited:
         metrics.rate_limited.labels(limit.name).inc()
         raise RateLimitExceeded(

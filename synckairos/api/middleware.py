@@ -25,7 +25,6 @@ from synckairos.api import replies
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Handler, Route
-from synckairos.config import Settings
 from synckairos.errors import (
     InternalError,
     MethodNotAllowed,
@@ -86,19 +85,14 @@ def finish(request: ApiRequest, reply: Reply) -> None:
     headers["x-request-id"] = request.request_id
     if (traceparent := request.traceparent) is not None:
         headers["traceparent"] = traceparent
-    if request.taken is not None:
-        limit, throttle = request.taken
-        headers["ratelimit-policy"] = limit.policy
-        headers["ratelimit-limit"] = throttle.limit
-        headers["ratelimit-remaining"] = throttle.remaining
-        headers["ratelimit-reset"] = replies.seconds(throttle.reset_after_ms)
-    if request.app.ctx.settings.enable_cors:
+    headers.update(request.reply_headers)
+    if request.context.settings.enable_cors:
         _cors(request, headers)
 
 
 def _cors(request: ApiRequest, headers: dict[str, Any]) -> None:
     """Let pages of the allowed origins read the answer, without credentials: tokens are no cookies."""
-    settings: Settings = request.app.ctx.settings
+    settings = request.context.settings
     if "*" in settings.allowed_origins:
         headers["access-control-allow-origin"] = "*"
     else:
@@ -151,7 +145,7 @@ class Failures(ErrorHandler):
     def _options(request: ApiRequest) -> Reply:
         allowed = allow(request)
         reply = Reply(status=HTTPStatus.NO_CONTENT, headers={"allow": allowed})
-        if request.app.ctx.settings.enable_cors and "access-control-request-method" in request.headers:
+        if request.context.settings.enable_cors and "access-control-request-method" in request.headers:
             reply.headers["access-control-allow-methods"] = allowed
             reply.headers["access-control-allow-headers"] = _ALLOWED_HEADERS
             reply.headers["access-control-max-age"] = _PREFLIGHT_S

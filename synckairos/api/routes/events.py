@@ -14,7 +14,6 @@ from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store
 from synckairos.audit import reading, timeline
-from synckairos.core.calls import Sessions
 from synckairos.core.model import Envelope
 from synckairos.errors import (
     StorageUnavailable,
@@ -25,12 +24,12 @@ _decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 async def get_events(request: ApiRequest, session_id: str) -> Reply:
     """The session's events after a version, oldest first."""
-    await limits.take_per_subject(request, limits.reading(request.app.ctx.settings))
+    await limits.take_per_subject(request, limits.reading(request.context.settings))
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     since = reader.query(schemas.EventsQuery).since
     reader.check()
-    sessions: Sessions = request.app.ctx.sessions
+    sessions = request.context.sessions
     found = await sessions.log(session_id, since, tenant=request.caller.tenant)
     if found is not None:
         return _events(found[: reading.MAX_EVENTS], since)
@@ -50,12 +49,12 @@ async def get_timeline(request: ApiRequest, session_id: str) -> Reply:
     All of it may come from the audit store: Redis is asked for what is newer, and may be away.
     """
     with suppress(StorageUnavailable):  # a limit that cannot be asked is no reason to show nothing
-        await limits.take_per_subject(request, limits.reading(request.app.ctx.settings))
+        await limits.take_per_subject(request, limits.reading(request.context.settings))
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     since = reader.query(schemas.EventsQuery).since
     reader.check()
-    context = request.app.ctx
+    context = request.context
     told = await reading.told(
         context.sessions,
         context.store,

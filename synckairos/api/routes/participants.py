@@ -29,9 +29,9 @@ async def join_session(request: ApiRequest, session_id: str) -> Reply:
     reader.query(schemas.NoQuery)
     participant = await reader.object(MAX_PARTICIPANT)
     options = reader.options(_conditions(reader, participant or {}))
-    sessions: Sessions = request.app.ctx.sessions
+    sessions = request.context.sessions
     if reader.problems and participant is not None:
-        reader.problems += await _judge_participant(request.app.ctx.kept, participant)
+        reader.problems += await _judge_participant(request.context.redis_sessions, participant)
     reader.check()
     assert participant is not None
     change = await sessions.join(session_id, encoded(participant), options)
@@ -46,7 +46,7 @@ async def leave_session(request: ApiRequest, session_id: str, participant_id: st
     reader.query(schemas.NoQuery)
     options = reader.options(reader.body(schemas.TransitionBody))
     reader.check()
-    sessions: Sessions = request.app.ctx.sessions
+    sessions = request.context.sessions
     return changed(await sessions.leave(session_id, participant_id, options), options)
 
 

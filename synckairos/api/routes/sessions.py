@@ -18,7 +18,6 @@ from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store, encoded
 from synckairos.audit import reading
-from synckairos.audit.recovery import Recovery
 from synckairos.core import keys
 from synckairos.core.calls import Sessions
 from synckairos.core.model import Options
@@ -39,7 +38,7 @@ _NAMESPACE = uuid.UUID("5f0c6c5e-6f0b-5c53-9d0a-3a6f4d7a2b10")
 async def create_session(request: ApiRequest) -> Reply:
     """A new session."""
     await limits.take_per_subject(request, limits.CREATE)
-    sessions: Sessions = request.app.ctx.sessions
+    sessions = request.context.sessions
     reader = Reader(request)
     reader.query(schemas.NoQuery)
     key = reader.request_key()
@@ -69,7 +68,7 @@ async def _bring_back(request: ApiRequest, session_id: str) -> None:
 
     An audit store that is away keeps nobody from creating sessions.
     """
-    recovery: Recovery | None = request.app.ctx.recovery
+    recovery = request.context.recovery
     if recovery is not None:
         with suppress(SessionNotFound, StorageUnavailable, TimeoutError):
             async with asyncio.timeout(USED_BEFORE_S):
@@ -78,12 +77,12 @@ async def _bring_back(request: ApiRequest, session_id: str) -> None:
 
 async def get_session(request: ApiRequest, session_id: str) -> Reply:
     """The session as it stands now."""
-    await limits.take_per_subject(request, limits.reading(request.app.ctx.settings))
+    await limits.take_per_subject(request, limits.reading(request.context.settings))
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     reader.query(schemas.NoQuery)
     reader.check()
-    state = await request.app.ctx.sessions.get(session_id, request.caller.tenant)
+    state = await request.context.sessions.get(session_id, request.caller.tenant)
     if _none_match(request, replies.etag(state)):
         return Reply(status=HTTPStatus.NOT_MODIFIED, headers={"etag": replies.etag(state)})
     reply = replies.state(state)
@@ -93,7 +92,7 @@ async def get_session(request: ApiRequest, session_id: str) -> Reply:
 
 async def list_sessions(request: ApiRequest) -> Reply:
     """The tenant's sessions, newest first. They are listed from the audit store, as they stand in Redis."""
-    await limits.take_per_subject(request, limits.reading(request.app.ctx.settings))
+    await limits.take_per_subject(request, limits.reading(request.context.settings))
     reader = Reader(request)
     query = reader.query(schemas.ListQuery)
     before = None
@@ -107,7 +106,7 @@ async def list_sessions(request: ApiRequest) -> Reply:
     found = await store.list_sessions(
         request.caller.tenant, status=query.status, limit=query.limit, before=before
     )
-    shown = await reading.summaries(request.app.ctx.connection, store, found, query.status)
+    shown = await reading.summaries(request.context.connection, store, found, query.status)
     cursor = reading.cursor(found[-1]) if len(found) == query.limit else None
     return Reply(
         b'{"data":{"sessions":[%b],"next_cursor":%b}}' % (b",".join(shown), msgspec.json.encode(cursor))
@@ -121,7 +120,7 @@ async def delete_session(request: ApiRequest, session_id: str) -> Reply:
     reader.query(schemas.NoQuery)
     options = reader.options(reader.body(schemas.TransitionBody))
     reader.check()
-    sessions: Sessions = request.app.ctx.sessions
+    sessions = request.context.sessions
     await sessions.delete(session_id, options)
     return Reply(status=HTTPStatus.NO_CONTENT)
 

@@ -62,7 +62,7 @@ class Conversation:
         self._request = request
         self._session_id = ""
         self._arrivals: deque[float] = deque(maxlen=MESSAGES.count)
-        context = request.app.ctx
+        context = request.context
         self._limited: bool = context.settings.rate_limit_enabled
         self._relay: Relay = context.relay
         self._sessions: Sessions = context.sessions

@@ -14,8 +14,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import cast
+from typing import Any, cast
 
+from sanic import Request
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 from sanic.server.websockets.impl import WebsocketImplProtocol
 from websockets.exceptions import InvalidHeader
@@ -25,7 +26,6 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from synckairos import metrics
-from synckairos.api.request import ApiRequest
 from synckairos.api.websocket.lag import RoundTrips
 from synckairos.errors import ValidationError
 
@@ -270,7 +270,7 @@ class Socket:
         self._transport.abort()
 
 
-def upgrade(request: ApiRequest, subprotocol: str) -> Socket:
+def upgrade(request: Request[Any, Any], subprotocol: str) -> Socket:
     """Make the request's connection a WebSocket. `subprotocol` is agreed on when the client offers it.
 
     Raises ValidationError when the request is no valid WebSocket handshake.
