@@ -59,7 +59,13 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
         if route.path == "/metrics" and (not settings.enable_metrics or settings.metrics_port is not None):
             continue
         handler = cast(RouteHandler, middleware.endpoint(route))
-        app.add_route(handler, route.sanic_path, methods=route.methods, name=route.name)
+        app.add_route(
+            handler,
+            route.sanic_path,
+            methods=route.methods,
+            name=route.name,
+            ctx_label=(route.path, route.method),
+        )
     endpoint.register(app)
     app.before_server_start(partial(_start, settings=settings, given=connection))
     app.before_server_stop(_drain)

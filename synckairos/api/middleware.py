@@ -61,7 +61,7 @@ def endpoint(route: Route) -> Endpoint:
     observe = _observer(route.path, route.method)
 
     async def answer(request: ApiRequest, **path: str) -> Reply:
-        started = perf_counter()
+        started = request.started = perf_counter()
         try:
             reply = await handle(request, **path)
         except SyncKairosError as error:
@@ -135,7 +135,7 @@ class Failures(ErrorHandler):
             if isinstance(exception, sanic.exceptions.MethodNotAllowed):
                 reply.headers["allow"] = allow(request)
         finish(request, reply)
-        _observe_other(reply.status).observe(0.0)
+        _observe_failed(request, reply.status)
         if isinstance(exception, sanic.exceptions.PayloadTooLarge) and isinstance(request.stream, Http):
             await _answer_and_drain(request, reply)
             return None
@@ -228,4 +228,7 @@ def _observer(path: str, method: str) -> Callable[[int], Histogram]:
     return observer
 
 
-_observe_other = _observer("", "")
+def _observe_failed(request: ApiRequest, status: int) -> None:
+    """Count a request that no handler answered: with its route where it came to one."""
+    path, method = ("", "") if request.route is None else request.route.ctx.label
+    metrics.http_requests.labels(path, method, status).observe(perf_counter() - request.started)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import secrets
+from time import perf_counter
 from typing import Any
 
 from sanic import Request
@@ -25,8 +26,10 @@ _new_ids = map(f"{secrets.token_hex(12)}{{:08x}}".format, itertools.count())
 class ApiRequest(Request):
     """Sanic's request with the service's own headers read once, when they are first asked for."""
 
-    __slots__ = ("_caller", "_request_id", "reply_headers")
+    __slots__ = ("_caller", "_request_id", "reply_headers", "started")
 
+    started: float
+    """When it came to its handler, or, before that, when its head was read: seconds of `perf_counter`."""
     reply_headers: dict[str, str]
     """What the answer says in its headers, whatever it is."""
 
@@ -44,6 +47,7 @@ class ApiRequest(Request):
             super().__init__(b"*", headers, version, method, *args, **kwargs)
         self._caller: Caller | None = None
         self._request_id: str | None = None
+        self.started = perf_counter()
         self.reply_headers = {}
 
     @property

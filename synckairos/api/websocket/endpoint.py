@@ -34,7 +34,7 @@ DRAIN_S = 5.0
 def register(app: Sanic[Any, Any]) -> None:
     """Add `/ws` to the application."""
     app.enable_websocket()
-    app.add_route(_Endpoint(), "/ws", methods=("GET",), name="websocket")
+    app.add_route(_Endpoint(), "/ws", methods=("GET",), name="websocket", ctx_label=("/ws", "GET"))
     app.before_server_stop(_close_all)
 
 
