@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from synckairos import metrics
-from synckairos.api.inputs import _must, refuse
+from synckairos.api.inputs import refuse, requirement, with_integers
 from synckairos.api.schemas import Input, Uuid, Version
 from synckairos.api.websocket.socket import HEARTBEAT_S, MAX_MESSAGE, UNANSWERED
 from synckairos.core.model import State
@@ -144,6 +144,7 @@ def read(fields: dict[str, Any]) -> Message:
         refuse([{"field": "type", "message": f"must be one of {', '.join(KINDS)}"}])
     metrics.websocket_messages.labels(kind).inc()
     shape = KINDS[kind]
+    fields = with_integers(shape, fields)
     try:
         return msgspec.convert(fields, shape)
     except msgspec.ValidationError:
@@ -161,7 +162,7 @@ def _problems(shape: type[Message], fields: dict[str, Any]) -> Iterator[Detail]:
         try:
             msgspec.convert(fields[name], field.type)
         except msgspec.ValidationError:
-            yield {"field": name, "message": _must(field.type)}
+            yield {"field": name, "message": requirement(field.type)}
     if issubclass(shape, Command):
         for name in fields.keys() - known.keys():
             yield {"field": name, "message": "is not known here"}
