@@ -38,7 +38,7 @@ MAX_PROBLEMS = 100
 MAX_NAME = 256
 """Characters of a field's dotted path that come back in an answer."""
 _INLINE = 32 * 1024
-"""Bytes of JSON whose reading takes so short that nobody else notices."""
+"""Bytes of JSON that are parsed in the event loop; more would delay other requests, and goes to a thread."""
 
 _decoders: dict[type[Input], Callable[[bytes], Any]] = {}
 

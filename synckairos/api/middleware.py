@@ -123,7 +123,7 @@ class Failures(ErrorHandler):
     async def response(self, request: ApiRequest, exception: BaseException) -> BaseHTTPResponse | None:
         """The answer to a request that failed with this exception."""
         if isinstance(exception, sanic.exceptions.RequestCancelled):
-            # The client went away before it was answered. Nothing failed, and nobody reads this.
+            # The client went away before it was answered. Nothing failed, and no client reads this.
             return Reply(status=HTTPStatus.BAD_REQUEST)
         if isinstance(exception, sanic.exceptions.MethodNotAllowed) and request.method == "OPTIONS":
             reply = self._options(request)

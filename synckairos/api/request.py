@@ -1,4 +1,4 @@
-"""The request: what the service reads from it beside path and body."""
+"""The request: the service's own headers, the caller, the process' context."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class ApiRequest(Request):
             super().__init__(url_bytes, headers, version, method, *args, **kwargs)
         except (BadURL, URITooLong):
             # To answer a request that it could not read, Sanic makes an empty one (method NONE) with the same
-            # URL. Where the URL is what could not be read, that one must not fail again, or nobody is
-            # answered.
+            # URL. When it is the URL that could not be read, that one must not fail too: the client would get
+            # no answer.
             if method != "NONE":
                 raise
             super().__init__(b"*", headers, version, method, *args, **kwargs)

@@ -42,7 +42,7 @@ async def get_time(request: ApiRequest) -> Reply:
     """
     clock = request.context.clock
     received = clock.now_ms()
-    await limits.take_per_address(request, limits.TIME)
+    await limits.consume_per_address(request, limits.TIME)
     reader = Reader(request)
     reader.query(schemas.NoQuery)
     reader.check()

@@ -27,8 +27,8 @@ async def switch_cycle(request: ApiRequest, session_id: str) -> Reply:
     body = reader.body(schemas.SwitchBody)
     options = reader.options(body)
     reader.check()
-    # Before the switch and not beside it: a switch that is over the limit must not take effect.
-    await limits.take_per_session(request, limits.SWITCH, session_id)
+    # The limit is asked before the switch, not at the same time: a switch over it must not take effect.
+    await limits.consume_per_session(request, limits.SWITCH, session_id)
     sessions = request.context.sessions
     change = await sessions.switch(
         session_id, next=body.next_participant_id, current=body.current_participant_id, options=options

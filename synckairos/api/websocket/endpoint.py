@@ -55,7 +55,7 @@ class _Endpoint:
         if context.draining:
             raise StorageUnavailable("the service is shutting down")
         _check_origin(request)
-        await limits.take_per_address(request, limits.WEBSOCKET)
+        await limits.consume_per_address(request, limits.WEBSOCKET)
         if len(context.websockets) >= context.settings.max_websockets:
             raise RateLimitExceeded("this process has as many WebSockets as it may have")
         socket = upgrade(request, SUBPROTOCOL)
@@ -78,8 +78,8 @@ class _Endpoint:
 def _check_origin(request: ApiRequest) -> None:
     """Where origins are listed, keep the pages of others out.
 
-    Browsers apply no rule of their own to WebSockets; they only say which page asks. Whoever sends no
-    `Origin` is no browser, and the service's own pages are always welcome. Raises Forbidden.
+    Browsers apply no rule of their own to WebSockets; they only say which page asks. A client that sends no
+    `Origin` is no browser, and the service's own pages may always connect. Raises Forbidden.
     """
     allowed = request.context.settings.allowed_origins
     origin = request.headers.get("origin")

@@ -37,7 +37,7 @@ class Message(Input, frozen=True, forbid_unknown_fields=False):
 
 
 class Auth(Message, frozen=True):
-    """Who is there. Without authentication anybody is welcome, and nothing comes of it."""
+    """The client's token. Without authentication it has no effect."""
 
     token: Annotated[str, Meta(extra={"must": "must be text"})] = ""
 
@@ -136,7 +136,7 @@ def decode(text: str) -> dict[str, Any]:
     return fields
 
 
-def read(fields: dict[str, Any]) -> Message:
+def parse(fields: dict[str, Any]) -> Message:
     """The message that these fields make. Raises ValidationError, with all that is wrong."""
     kind = fields.get("type")
     if not isinstance(kind, str) or kind not in KINDS:

@@ -3,8 +3,8 @@
 The `websockets` library speaks the protocol; this class moves its bytes. It replaces Sanic's own adapter,
 which takes a task for each chunk of bytes that arrives and a lock and a coroutine for each message that
 leaves: an event for a thousand subscribers has to be a thousand writes and nothing else. Text leaves as
-frames that were made once for everybody (`send`), and whoever does not read them is cut at a bound of unsent
-bytes.
+frames that were made once for all clients (`send`). A client that does not read them is disconnected when
+too many bytes wait for it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MAX_UNSENT = 1024 * 1024
 MAX_UNREAD = 64
 """Messages that may wait to be answered; until one is, nothing more is read from the client."""
 IN_A_ROW = 16
-"""So many messages of one client may be answered before everybody else gets a turn."""
+"""So many messages of one client may be answered before other clients get a turn."""
 HEARTBEAT_S = 5.0
 UNANSWERED = 2
 """So many heartbeats in a row without their pong end the connection."""
@@ -247,7 +247,7 @@ class Socket:
             self._abort.cancel()
         with suppress(EOFError):
             self.ws_proto.receive_eof()
-        # Whoever closed first said why; without either it was abnormal.
+        # The side that closed first gave the reason; without a close frame the end was abnormal.
         close = self.ws_proto.close_sent or self.ws_proto.close_rcvd
         if self.ws_proto.close_rcvd_then_sent:
             close = self.ws_proto.close_rcvd
