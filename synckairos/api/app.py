@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, cast
 
 import structlog
@@ -12,6 +14,7 @@ from sanic.models.handler_types import RouteHandler
 
 from synckairos import metrics
 from synckairos.api import middleware, openapi
+from synckairos.api.context import Context, context_of
 from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
 from synckairos.api.routes.pages import PAGES
@@ -52,66 +55,78 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
             "REQUEST_MAX_SIZE": middleware.MAX_BODY,
         }
     )
-    app.ctx.settings = settings
-    app.ctx.connection = connection
-    app.ctx.draining = False
-    app.ctx.stop_metrics = lambda: None
-    app.ctx.openapi = openapi.document(ROUTES, settings)
-    app.ctx.docs = openapi.page(ROUTES, settings)
     for route in (*ROUTES, *PAGES):
         if route.path == "/metrics" and (not settings.enable_metrics or settings.metrics_port is not None):
             continue
         handler = cast(RouteHandler, middleware.endpoint(route))
-        app.add_route(handler, route.sanic_path, methods=route.methods, name=route.name)
+        app.add_route(
+            handler,
+            route.sanic_path,
+            methods=route.methods,
+            name=route.name,
+            ctx_label=(route.path, route.method),
+        )
     endpoint.register(app)
-    app.before_server_start(_start)
+    app.before_server_start(partial(_start, settings=settings, given=connection))
     app.before_server_stop(_drain)
     app.after_server_stop(_stop)
     return app
 
 
-async def _start(app: Sanic[Any, Any]) -> None:
-    """Make what this process holds. Redis may be away: the service is not ready then until it is back."""
-    context = app.ctx
-    settings: Settings = context.settings
-    context.store = None if settings.database_url is None else Store(settings.database_url)
-    context.owns_connection = context.connection is None
-    if context.owns_connection:
-        context.connection = await connect(settings)
-    context.recovery = None if context.store is None else Recovery(context.connection, context.store)
-    context.sessions = Sessions(context.connection, settings.session_ttl, context.recovery)
-    context.clock = ServerClock(context.connection)
-    context.subscriptions = Subscriptions(context.connection)
-    # These two find out by themselves that a session is gone, and why, so they are to ask Redis alone.
-    context.kept = Sessions(context.connection, settings.session_ttl)
-    context.relay = Relay(context.kept, context.subscriptions, context.clock, context.recovery)
-    context.timekeeper = Timekeeper(context.connection, context.kept, context.subscriptions, context.clock)
-    context.outboxes = (
-        OutboxTrimmer(context.connection)
-        if settings.database_url is None
-        else Archiver(context.connection, Jobs.of(settings))
-    )
-    for part in (context.clock, context.subscriptions, context.relay, context.timekeeper, context.outboxes):
-        await part.start()
-    if settings.enable_metrics and settings.metrics_port is not None:
-        context.stop_metrics = metrics.serve(settings.host, settings.metrics_port)
+async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection | None) -> None:
+    """Make the process' context. Redis may be away: the service is then not ready until it is back."""
+    async with AsyncExitStack() as closing:
+        closing.callback(metrics.process_ended, os.getpid())
+        store = None
+        if settings.database_url is not None:
+            store = Store(settings.database_url)
+            closing.push_async_callback(store.aclose)
+        if given is None:
+            connection = await connect(settings)
+            closing.push_async_callback(connection.aclose)
+        else:
+            connection = given
+        recovery = None if store is None else Recovery(connection, store)
+        clock = ServerClock(connection)
+        subscriptions = Subscriptions(connection)
+        # The relay and the timekeeper find out by themselves that a session is gone, and why, so they ask
+        # Redis alone.
+        redis_sessions = Sessions(connection, settings.session_ttl)
+        relay = Relay(redis_sessions, subscriptions, clock, recovery)
+        timekeeper = Timekeeper(connection, redis_sessions, subscriptions, clock)
+        outboxes = (
+            OutboxTrimmer(connection)
+            if settings.database_url is None
+            else Archiver(connection, Jobs.of(settings))
+        )
+        for part in (clock, subscriptions, relay, timekeeper, outboxes):
+            await part.start()
+            closing.push_async_callback(part.stop)
+        if settings.enable_metrics and settings.metrics_port is not None:
+            closing.callback(metrics.serve(settings.host, settings.metrics_port))
+        app.ctx.context = Context(
+            settings=settings,
+            connection=connection,
+            store=store,
+            recovery=recovery,
+            sessions=Sessions(connection, settings.session_ttl, recovery),
+            redis_sessions=redis_sessions,
+            clock=clock,
+            subscriptions=subscriptions,
+            relay=relay,
+            timekeeper=timekeeper,
+            openapi=openapi.document(ROUTES, settings),
+            docs=openapi.page(ROUTES, settings),
+            closing=closing.pop_all(),
+        )
 
 
 async def _drain(app: Sanic[Any, Any]) -> None:
-    """Say that this process is going. Sanic then stops accepting and waits for requests under way."""
-    app.ctx.draining = True
+    """Say that this process stops. Sanic then accepts no more and waits for requests under way."""
+    context_of(app).draining = True
     logger.info("shutting down")
 
 
 async def _stop(app: Sanic[Any, Any]) -> None:
-    """Undo `_start`, in reverse order."""
-    context = app.ctx
-    context.stop_metrics()
-    for part in (context.outboxes, context.timekeeper, context.relay, context.subscriptions, context.clock):
-        await part.stop()
-    if context.owns_connection:
-        await context.connection.aclose()
-        context.connection = None
-    if context.store is not None:
-        await context.store.aclose()
-    metrics.process_ended(os.getpid())
+    """Undo `_start`, the last step first."""
+    await context_of(app).closing.aclose()

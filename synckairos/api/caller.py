@@ -1,12 +1,12 @@
-"""Who is calling: the one place where subject, tenant and roles of a request are determined."""
+"""Who is calling: the one place that determines subject, tenant, roles and address of a request."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from synckairos.api.request import ApiRequest
+from sanic.compat import Header
+
+from synckairos.config import Settings
 
 ROLES = frozenset({"viewer", "player", "service", "moderator", "admin"})
 
@@ -20,10 +20,22 @@ class Caller:
     roles: frozenset[str]
 
 
-ANYBODY = Caller(subject=None, tenant=None, roles=frozenset({"admin"}))
-"""Without authentication: nobody in particular, of no tenant; may do everything, is limited by address."""
+ANONYMOUS = Caller(subject=None, tenant=None, roles=frozenset({"admin"}))
+"""The caller without authentication: has no name and no tenant, may do everything, is limited by address."""
 
 
-def identify(request: ApiRequest) -> Caller:  # noqa: ARG001 - what a token says will come from it
-    """The caller of this request. `AUTH_MODE=none`, the only mode so far, lets everybody do everything."""
-    return ANYBODY
+def identify(headers: Header, settings: Settings) -> Caller:  # noqa: ARG001 - a token will need both
+    """The caller who sent these headers. `AUTH_MODE=none`, the only mode so far, allows everything."""
+    return ANONYMOUS
+
+
+def client_address(headers: Header, peer: str, settings: Settings) -> str:
+    """The client's address: the peer's, or with TRUST_PROXY what the proxy in front saw as its own peer.
+
+    That is the last entry of `X-Forwarded-For`. Those before it are what the client claims.
+    """
+    if settings.trust_proxy:
+        forwarded = ",".join(headers.getall("x-forwarded-for", [])).rpartition(",")[2].strip()
+        if forwarded:
+            return forwarded
+    return peer or "local"

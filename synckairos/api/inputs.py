@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import islice
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
 from urllib.parse import parse_qsl
@@ -37,7 +38,7 @@ MAX_PROBLEMS = 100
 MAX_NAME = 256
 """Characters of a field's dotted path that come back in an answer."""
 _INLINE = 32 * 1024
-"""Bytes of JSON whose reading takes so short that nobody else notices."""
+"""Bytes of JSON that are parsed in the event loop; more would delay other requests, and goes to a thread."""
 
 _decoders: dict[type[Input], Callable[[bytes], Any]] = {}
 
@@ -112,22 +113,30 @@ class Reader:
                 ValueError,
                 RecursionError,
             ):  # msgspec's errors are ValueErrors, and so is UnicodeDecodeError
-                self.problems += islice(_problems_of_text(kind, text), MAX_PROBLEMS + 1)
-                return kind()
+                try:
+                    given = dict(_parse(text))
+                except _NotJsonError as error:
+                    self.problem("", str(error))
+                    return kind()
+                return self._converted(kind, given)
         else:
             value = kind()
         if (wrong := value.problem()) is not None:
             self.problem(*wrong)
         return value
 
+    def _converted(self, kind: type[T], given: dict[str, Any], *, strict: bool = True) -> T:
+        """Decoded fields as `kind`. strict: false for the texts of a query, which may stand for numbers."""
+        given = with_integers(kind, given)
+        problems = list(islice(_problems_of_fields(kind, given, strict=strict), MAX_PROBLEMS + 1))
+        if problems:
+            self.problems += problems
+            return kind()
+        return msgspec.convert(given, kind, strict=strict)
+
     def fields(self, kind: type[T], given: dict[str, msgspec.Raw]) -> T:
         """Fields that were taken out of a body, as `kind`."""
-        values = {name: decoded(raw) for name, raw in given.items()}
-        try:
-            return msgspec.convert(values, kind)
-        except msgspec.ValidationError:
-            self.problems += _problems_of_fields(kind, values, strict=True)
-            return kind()
+        return self._converted(kind, {name: decoded(raw) for name, raw in given.items()})
 
     def query(self, kind: type[T]) -> T:
         """The query parameters as `kind`."""
@@ -144,11 +153,7 @@ class Reader:
             if name in given:
                 self.problem(name, "must be given once")
             given[name] = value
-        try:
-            return msgspec.convert(given, kind, strict=False)
-        except msgspec.ValidationError:
-            self.problems += _problems_of_fields(kind, given, strict=False)
-            return kind()
+        return self._converted(kind, given, strict=False)
 
     def options(self, body: Body) -> Options:
         """The options of a change: who, and on which condition (`If-Match`, `expected_version`)."""
@@ -229,16 +234,6 @@ def refuse(problems: list[Detail]) -> NoReturn:
     raise ValidationError("; ".join(sentences), details=named)
 
 
-def _problems_of_text(kind: type[Input], text: bytes) -> Iterator[Detail]:
-    """Everything that is wrong with a body that could not be decoded as `kind`."""
-    try:
-        value = _parse(text)
-    except _NotJsonError as error:
-        yield _problem("", str(error))
-    else:
-        yield from _problems_of_fields(kind, dict(value), strict=True)
-
-
 def _problems_of_fields(kind: type[Input], given: dict[str, Any], *, strict: bool) -> Iterator[Detail]:
     """Everything that is wrong with these fields, each looked at by itself, then together."""
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
@@ -247,22 +242,63 @@ def _problems_of_fields(kind: type[Input], given: dict[str, Any], *, strict: boo
         if name not in fields:
             yield _problem(name, "is unknown")
             continue
+        if isinstance(value, str) and not _encodable(value):
+            yield _problem(name, "has half a surrogate pair")
+            continue
         try:
             valid[name] = msgspec.convert(value, fields[name].type, strict=strict)
         except msgspec.ValidationError:
-            yield _problem(name, _must(fields[name].type))
+            yield _problem(name, requirement(fields[name].type))
     if len(valid) == len(given.keys() & fields.keys()) and (wrong := kind(**valid).problem()) is not None:
         yield _problem(*wrong)
 
 
-def _must(kind: Any) -> str:
+def with_integers(kind: type[Input], given: dict[str, Any]) -> dict[str, Any]:
+    """The fields with whole numbers as integers, where `kind` takes integers only.
+
+    JSON has one type of number: 5000, 5000.0 and 5e3 are the same. Beyond 2^53 a float is no exact whole
+    number any more, so it stays what it is, and is refused.
+    """
+    integers = _integer_fields(kind)
+    return {
+        name: int(value)
+        if name in integers and isinstance(value, float) and value.is_integer() and abs(value) <= 2**53
+        else value
+        for name, value in given.items()
+    }
+
+
+@cache
+def _integer_fields(kind: type[Input]) -> frozenset[str]:
+    """The names of the fields that take integers and no other numbers."""
+    fields = {field.encode_name: set(_types_of(field.type)) for field in msgspec.structs.fields(kind)}
+    return frozenset(name for name, types in fields.items() if int in types and float not in types)
+
+
+def _types_of(kind: Any) -> Iterator[Any]:
+    """The plain types in a union, an annotated type or a literal."""
+    if get_origin(kind) is Literal:
+        yield from map(type, get_args(kind))
+    elif parts := get_args(kind):
+        for part in parts:
+            yield from _types_of(part)
+    else:
+        yield kind
+
+
+def requirement(kind: Any) -> str:
     """The sentence for a value that is not of this type."""
     if isinstance(kind, msgspec.Meta):
         return str((kind.extra or {}).get("must", ""))
     if get_origin(kind) is Literal:
         return "must be one of " + ", ".join(get_args(kind))
     return next(
-        (must for part in (*getattr(kind, "__metadata__", ()), *get_args(kind)) if (must := _must(part))), ""
+        (
+            must
+            for part in (*getattr(kind, "__metadata__", ()), *get_args(kind))
+            if (must := requirement(part))
+        ),
+        "",
     )
 
 

@@ -1,27 +1,24 @@
-"""Rate limits: which there are, and taking from their buckets."""
+"""Rate limits: which there are, and how a request is counted against them."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
 
 from synckairos import metrics
+from synckairos.api.replies import seconds
+from synckairos.api.request import ApiRequest
 from synckairos.config import Settings
-from synckairos.core.model import Throttle
 from synckairos.errors import RateLimitExceeded
-
-if TYPE_CHECKING:
-    from synckairos.api.request import ApiRequest
 
 _PLAIN = re.compile(r"[!-z|~]{1,150}")
 MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """At most `count` in `period_ms`; who goes over it is turned away for `cooldown_ms`."""
+class RateLimit:
+    """At most `count` in `period_ms`. A caller who exceeds it is refused for `cooldown_ms`."""
 
     name: str
     count: int
@@ -34,58 +31,60 @@ class Limit:
         return f"{self.count};w={-(-self.period_ms // 1000)}"
 
 
-class Taken(NamedTuple):
-    """What a request took, for its headers."""
-
-    limit: Limit
-    throttle: Throttle
-
-
-SWITCH = Limit("switch", 10, 1000, cooldown_ms=10_000)
-"""Per session: nobody moves ten times a second, a runaway client does."""
-CREATE = Limit("create", 5, MINUTE_MS)
+SWITCH = RateLimit("switch", 10, 1000, cooldown_ms=10_000)
+"""Per session: no player moves ten times a second, but a faulty client does."""
+CREATE = RateLimit("create", 5, MINUTE_MS)
 """Per subject."""
-TIME = Limit("time", 60, MINUTE_MS)
+TIME = RateLimit("time", 60, MINUTE_MS)
 """Per address."""
-WEBSOCKET = Limit("websocket", 5, MINUTE_MS)
+WEBSOCKET = RateLimit("websocket", 5, MINUTE_MS)
 """Connections per address."""
 
 
-def reading(settings: Settings) -> Limit:
+def read_limit(settings: Settings) -> RateLimit:
     """Per subject: `RATE_LIMIT_MAX_REQUESTS` reads in `RATE_LIMIT_WINDOW_MS`."""
-    return Limit("read", settings.rate_limit_max_requests, settings.rate_limit_window_ms)
+    return RateLimit("read", settings.rate_limit_max_requests, settings.rate_limit_window_ms)
 
 
-async def take_per_session(request: ApiRequest, limit: Limit, session_id: str) -> None:
-    """Take one from the session's bucket. Raises RateLimitExceeded.
+async def consume_per_session(request: ApiRequest, limit: RateLimit, session_id: str) -> None:
+    """Count the request against the session's limit. Raises RateLimitExceeded.
 
-    The bucket is the tenant's own: somebody else, for whom the session does not exist, cannot use it up.
+    The bucket's name has the tenant in it, so that another tenant, for whom the session does not exist,
+    cannot use it up.
     """
-    await _take(request, limit, f"{request.caller.tenant or ''}:{session_id}")
+    await _consume(request, limit, f"{request.caller.tenant or ''}:{session_id}")
 
 
-async def take_per_subject(request: ApiRequest, limit: Limit) -> None:
-    """Take one from the caller's bucket, by address where nobody knows who it is. Services are exempt."""
+async def consume_per_subject(request: ApiRequest, limit: RateLimit) -> None:
+    """Count the request against its caller's limit, or its address' when the caller has no name.
+
+    Services are exempt. Raises RateLimitExceeded.
+    """
     caller = request.caller
     if "service" in caller.roles:
         return
     who = f"@{request.address}" if caller.subject is None else f"{caller.tenant or ''}:{caller.subject}"
-    await _take(request, limit, who)
+    await _consume(request, limit, who)
 
 
-async def take_per_address(request: ApiRequest, limit: Limit) -> None:
-    """Take one from the address' bucket."""
-    await _take(request, limit, f"@{request.address}")
+async def consume_per_address(request: ApiRequest, limit: RateLimit) -> None:
+    """Count the request against its address' limit. Raises RateLimitExceeded."""
+    await _consume(request, limit, f"@{request.address}")
 
 
-async def _take(request: ApiRequest, limit: Limit, who: str) -> None:
-    context = request.app.ctx
+async def _consume(request: ApiRequest, limit: RateLimit, who: str) -> None:
+    context = request.context
     if not context.settings.rate_limit_enabled:
         return
-    throttle: Throttle = await context.sessions.throttle(
+    throttle = await context.sessions.throttle(
         bucket(limit.name, who), limit.count, limit.count, limit.period_ms, cooldown_ms=limit.cooldown_ms
     )
-    request.taken = Taken(limit, throttle)
+    request.reply_headers |= {
+        "ratelimit-policy": limit.policy,
+        "ratelimit-limit": str(throttle.limit),
+        "ratelimit-remaining": str(throttle.remaining),
+        "ratelimit-reset": str(seconds(throttle.reset_after_ms)),
+    }
     if throttle.limited:
         metrics.rate_limited.labels(limit.name).inc()
         raise RateLimitExceeded(
@@ -96,7 +95,7 @@ async def _take(request: ApiRequest, limit: Limit, who: str) -> None:
 
 
 def bucket(name: str, who: str) -> str:
-    """The bucket's name. What does not fit (other than printable ASCII, braces, too long) goes in hashed."""
+    """The bucket's name. `who` is hashed unless it is short printable ASCII without braces."""
     if _PLAIN.fullmatch(who) is None:
         who = "#" + hashlib.sha256(who.encode(errors="surrogatepass")).hexdigest()
     return f"{name}:{who}"

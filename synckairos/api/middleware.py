@@ -25,7 +25,6 @@ from synckairos.api import replies
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Handler, Route
-from synckairos.config import Settings
 from synckairos.errors import (
     InternalError,
     MethodNotAllowed,
@@ -62,7 +61,7 @@ def endpoint(route: Route) -> Endpoint:
     observe = _observer(route.path, route.method)
 
     async def answer(request: ApiRequest, **path: str) -> Reply:
-        started = perf_counter()
+        started = request.started = perf_counter()
         try:
             reply = await handle(request, **path)
         except SyncKairosError as error:
@@ -86,19 +85,14 @@ def finish(request: ApiRequest, reply: Reply) -> None:
     headers["x-request-id"] = request.request_id
     if (traceparent := request.traceparent) is not None:
         headers["traceparent"] = traceparent
-    if request.taken is not None:
-        limit, throttle = request.taken
-        headers["ratelimit-policy"] = limit.policy
-        headers["ratelimit-limit"] = throttle.limit
-        headers["ratelimit-remaining"] = throttle.remaining
-        headers["ratelimit-reset"] = replies.seconds(throttle.reset_after_ms)
-    if request.app.ctx.settings.enable_cors:
+    headers.update(request.reply_headers)
+    if request.context.settings.enable_cors:
         _cors(request, headers)
 
 
 def _cors(request: ApiRequest, headers: dict[str, Any]) -> None:
     """Let pages of the allowed origins read the answer, without credentials: tokens are no cookies."""
-    settings: Settings = request.app.ctx.settings
+    settings = request.context.settings
     if "*" in settings.allowed_origins:
         headers["access-control-allow-origin"] = "*"
     else:
@@ -129,7 +123,7 @@ class Failures(ErrorHandler):
     async def response(self, request: ApiRequest, exception: BaseException) -> BaseHTTPResponse | None:
         """The answer to a request that failed with this exception."""
         if isinstance(exception, sanic.exceptions.RequestCancelled):
-            # The client went away before it was answered. Nothing failed, and nobody reads this.
+            # The client went away before it was answered. Nothing failed, and no client reads this.
             return Reply(status=HTTPStatus.BAD_REQUEST)
         if isinstance(exception, sanic.exceptions.MethodNotAllowed) and request.method == "OPTIONS":
             reply = self._options(request)
@@ -141,7 +135,7 @@ class Failures(ErrorHandler):
             if isinstance(exception, sanic.exceptions.MethodNotAllowed):
                 reply.headers["allow"] = allow(request)
         finish(request, reply)
-        _observe_other(reply.status).observe(0.0)
+        _observe_failed(request, reply.status)
         if isinstance(exception, sanic.exceptions.PayloadTooLarge) and isinstance(request.stream, Http):
             await _answer_and_drain(request, reply)
             return None
@@ -151,7 +145,7 @@ class Failures(ErrorHandler):
     def _options(request: ApiRequest) -> Reply:
         allowed = allow(request)
         reply = Reply(status=HTTPStatus.NO_CONTENT, headers={"allow": allowed})
-        if request.app.ctx.settings.enable_cors and "access-control-request-method" in request.headers:
+        if request.context.settings.enable_cors and "access-control-request-method" in request.headers:
             reply.headers["access-control-allow-methods"] = allowed
             reply.headers["access-control-allow-headers"] = _ALLOWED_HEADERS
             reply.headers["access-control-max-age"] = _PREFLIGHT_S
@@ -234,4 +228,7 @@ def _observer(path: str, method: str) -> Callable[[int], Histogram]:
     return observer
 
 
-_observe_other = _observer("", "")
+def _observe_failed(request: ApiRequest, status: int) -> None:
+    """Count a request that no handler answered: with its route where it came to one."""
+    path, method = ("", "") if request.route is None else request.route.ctx.label
+    metrics.http_requests.labels(path, method, status).observe(perf_counter() - request.started)

@@ -11,7 +11,7 @@ import msgspec
 
 from synckairos import __version__
 from synckairos.api import schemas
-from synckairos.api.limits import Limit
+from synckairos.api.limits import RateLimit
 from synckairos.api.route import Route, arguments_of
 from synckairos.config import Settings
 from synckairos.errors import (
@@ -132,7 +132,7 @@ def _errors(route: Route, settings: Settings) -> set[type[SyncKairosError]]:
     return errors
 
 
-def _limit(route: Route, settings: Settings) -> Limit | None:
+def _limit(route: Route, settings: Settings) -> RateLimit | None:
     if not settings.rate_limit_enabled:
         return None
     return route.limit(settings) if callable(route.limit) else route.limit

@@ -94,5 +94,5 @@ def etag(state: State) -> str:
 
 
 def seconds(milliseconds: int) -> int:
-    """Whole seconds for a header, rounded up: who waits that long has waited long enough."""
+    """Whole seconds for a header, rounded up, so that a client who waits that long has waited long enough."""
     return math.ceil(milliseconds / 1000)

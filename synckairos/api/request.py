@@ -1,17 +1,18 @@
-"""The request: what the service reads from it beside path and body."""
+"""The request: the service's own headers, the caller, the process' context."""
 
 from __future__ import annotations
 
 import itertools
 import re
 import secrets
+from time import perf_counter
 from typing import Any
 
 from sanic import Request
 from sanic.exceptions import BadURL, URITooLong
 
-from synckairos.api.caller import Caller, identify
-from synckairos.api.limits import Taken
+from synckairos.api.caller import Caller, client_address, identify
+from synckairos.api.context import Context, context_of
 
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _TRACEPARENT = re.compile(
@@ -25,9 +26,12 @@ _new_ids = map(f"{secrets.token_hex(12)}{{:08x}}".format, itertools.count())
 class ApiRequest(Request):
     """Sanic's request with the service's own headers read once, when they are first asked for."""
 
-    __slots__ = ("_caller", "_request_id", "taken")
+    __slots__ = ("_caller", "_request_id", "reply_headers", "started")
 
-    taken: Taken | None
+    started: float
+    """When it came to its handler, or, before that, when its head was read: seconds of `perf_counter`."""
+    reply_headers: dict[str, str]
+    """What the answer says in its headers, whatever it is."""
 
     def __init__(
         self, url_bytes: bytes, headers: Any, version: str, method: str, *args: Any, **kwargs: Any
@@ -36,14 +40,15 @@ class ApiRequest(Request):
             super().__init__(url_bytes, headers, version, method, *args, **kwargs)
         except (BadURL, URITooLong):
             # To answer a request that it could not read, Sanic makes an empty one (method NONE) with the same
-            # URL. Where the URL is what could not be read, that one must not fail again, or nobody is
-            # answered.
+            # URL. When it is the URL that could not be read, that one must not fail too: the client would get
+            # no answer.
             if method != "NONE":
                 raise
             super().__init__(b"*", headers, version, method, *args, **kwargs)
         self._caller: Caller | None = None
         self._request_id: str | None = None
-        self.taken = None
+        self.started = perf_counter()
+        self.reply_headers = {}
 
     @property
     def request_id(self) -> str:
@@ -72,17 +77,15 @@ class ApiRequest(Request):
     def caller(self) -> Caller:
         """Who is calling."""
         if self._caller is None:
-            self._caller = identify(self)
+            self._caller = identify(self.headers, self.context.settings)
         return self._caller
 
     @property
     def address(self) -> str:
-        """The client's address: the peer's, or with TRUST_PROXY what the proxy in front saw as its own peer.
+        """The client's address, as far as the settings let it be believed."""
+        return client_address(self.headers, self.ip, self.context.settings)
 
-        That is the last entry of `X-Forwarded-For`. Those before it are what the client claims.
-        """
-        if self.app.ctx.settings.trust_proxy:
-            forwarded = ",".join(self.headers.getall("x-forwarded-for", [])).rpartition(",")[2].strip()
-            if forwarded:
-                return str(forwarded)
-        return str(self.ip) or "local"
+    @property
+    def context(self) -> Context:
+        """What the process that answers holds."""
+        return context_of(self.app)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from synckairos.api.limits import Limit
+from synckairos.api.limits import RateLimit
 from synckairos.api.replies import Reply
 from synckairos.api.schemas import Input, NoQuery
 from synckairos.config import Settings
@@ -21,7 +21,7 @@ Handler = Callable[..., Awaitable[Reply]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method at a path, who answers it, and all that OpenAPI says about it.
+    """A method at a path, its handler, and all that OpenAPI says about it.
 
     path: with its parts in braces
     reply, body: the types of the bodies, None for no JSON body
@@ -29,8 +29,7 @@ class Route:
     conditional: whether it takes `If-Match`
     idempotent: whether it takes `Idempotency-Key`
     limit: the rate limit it is under
-    errors: what can go wrong beside what can go wrong everywhere
-    internal: not part of what OpenAPI describes
+    errors: the errors of this route, without those that every route has
     """
 
     method: str
@@ -45,7 +44,7 @@ class Route:
     query: type[Input] = NoQuery
     conditional: bool = False
     idempotent: bool = False
-    limit: Limit | Callable[[Settings], Limit] | None = None
+    limit: RateLimit | Callable[[Settings], RateLimit] | None = None
     errors: tuple[type[SyncKairosError], ...] = ()
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
@@ -57,7 +56,7 @@ class Route:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """What the router answers: whoever may GET may HEAD."""
+        """The methods that the router accepts: each GET route answers HEAD too."""
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
     @property

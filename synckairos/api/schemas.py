@@ -45,7 +45,7 @@ WithinMs = Annotated[
 ]
 Reason = Annotated[str, Meta(min_length=1, max_length=200, extra={"must": "must be 1 to 200 characters"})]
 Since = Annotated[int, Meta(ge=0, le=2**53 - 1, extra={"must": "must be a version: a whole number from 0"})]
-Limit = Annotated[int, Meta(ge=1, le=100, extra={"must": "must be a whole number from 1 to 100"})]
+PageSize = Annotated[int, Meta(ge=1, le=100, extra={"must": "must be a whole number from 1 to 100"})]
 Cursor = Annotated[
     str, Meta(min_length=1, max_length=512, extra={"must": "must be the next_cursor of a page before"})
 ]
@@ -107,7 +107,7 @@ class ListQuery(Input, frozen=True, forbid_unknown_fields=True):
     """Which sessions, and how many at once."""
 
     status: Status | None = None
-    limit: Limit = 20
+    limit: PageSize = 20
     cursor: Cursor | None = None
 
 
@@ -193,7 +193,7 @@ class TimeControl(Struct):
 
 
 class ParticipantConfig(Struct):
-    """Somebody who takes turns."""
+    """A participant, who takes turns."""
 
     participant_id: Uuid
     participant_index: Annotated[int, Meta(ge=0, le=999, description="Place in the rotation")] | None = None
@@ -223,7 +223,7 @@ class TimeoutAction(Struct):
 
 
 class SessionConfig(Struct, kw_only=True):
-    """A new session. What is given beside a `preset` replaces what the preset has, whole."""
+    """A new session. A field that is given with a `preset` replaces the preset's field, whole."""
 
     preset: (
         Annotated[

@@ -142,11 +142,11 @@ async def test_a_session_finds_the_servers_time_by_a_burst(live: Service) -> Non
         async with client.session(session_id):
             await eventually(lambda: len(told) >= client_module.BURST)
             assert len(client.time._filter._samples) == client_module.BURST
-            before = live.app.ctx.clock.now_ms()
+            before = live.context.clock.now_ms()
             now = client.time.now_ms()
-            after = live.app.ctx.clock.now_ms()
+            after = live.context.clock.now_ms()
             assert now is not None
-            slack = client.time.uncertainty_ms + live.app.ctx.clock.uncertainty_ms()
+            slack = client.time.uncertainty_ms + live.context.clock.uncertainty_ms()
             assert before - slack <= now <= after + slack
 
 

@@ -123,6 +123,44 @@ async def test_an_adjust(api: httpx.AsyncClient, body: dict[str, Any], fields: l
     assert sorted(fields_of(response)) == fields
 
 
+@pytest.mark.parametrize("number", ["5000", "5000.0", "5e3", "0.5E4"])
+async def test_a_whole_number_is_one_however_it_is_written(api: httpx.AsyncClient, number: str) -> None:
+    session = await running(api)
+    waiting = session["participants"][1]["participant_id"]
+    path = at(session, f"/participants/{waiting}")
+    text = f'{{"total_time_ms": {number}, "within_ms": 864e5, "expected_version": {session["version"]}.0}}'
+    change = (await api.patch(path, content=text)).json()["data"]
+    assert change["participants"][-1]["total_time_ms"] == 5000
+    change = (await api.patch(path, content='{"add_ms": -0.0}')).json()["data"]
+    switched = await api.post(
+        at(session, "/switch"), content=f'{{"expected_version": {change["version"]}.0}}'
+    )
+    assert switched.status_code == 200
+    participant = f'{{"participant_id": "{new_id()}", "total_time_ms": {number}, "expected_version": 1e0}}'
+    refused = await api.post(at(session, "/participants"), content=participant)
+    assert refused.status_code == 409
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["5000.5", "1e300", "-1e300", "1e400", "86400000.5", "86400001.0", "9007199254740994.0", '"5000"'],
+)
+async def test_what_is_no_whole_number_within_the_bounds_is_refused(
+    api: httpx.AsyncClient, number: str
+) -> None:
+    session = await running(api)
+    path = at(session, f"/participants/{session['participants'][0]['participant_id']}")
+    names = ["add_ms", "total_time_ms", "within_ms"]
+    text = "{" + ", ".join(f'"{name}": {number}' for name in names) + "}"
+    assert sorted(fields_of(await api.patch(path, content=text))) == sorted(names)
+
+
+async def test_half_a_surrogate_pair_in_a_reason_is_refused(api: httpx.AsyncClient) -> None:
+    session = await running(api)
+    path = at(session, f"/participants/{session['participants'][1]['participant_id']}")
+    assert fields_of(await api.patch(path, content='{"add_ms": 5, "reason": "\\ud800"}')) == ["reason"]
+
+
 async def test_ids_in_the_path(api: httpx.AsyncClient) -> None:
     assert fields_of(await api.delete("/v1/sessions/a/participants/b")) == ["session_id", "participant_id"]
     assert fields_of(await api.patch("/v1/sessions/a/groups/b", json={"add_ms": 1})) == [

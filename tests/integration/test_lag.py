@@ -58,8 +58,8 @@ class Stage:
 
     def conversation(self, session_id: str) -> Conversation:
         """The server's end of the one WebSocket to this session."""
-        (found,) = (each for each in self.live.app.ctx.websockets if each._session_id == session_id)
-        assert isinstance(found, Conversation)
+        conversations = (each for each in self.live.context.websockets if isinstance(each, Conversation))
+        (found,) = (each for each in conversations if each._session_id == session_id)
         return found
 
     def lag_ms(self, session_id: str) -> int | None:

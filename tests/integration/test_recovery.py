@@ -143,7 +143,7 @@ async def test_fifty_at_once_restore_it_once(running: Audited) -> None:
     """Half of them in one process and half in another, as far as they know."""
     before = await played(running)
     session_id = before["session_id"]
-    connection = running.service.app.ctx.connection
+    connection = running.service.context.connection
     elsewhere = Sessions(connection, 3600, Recovery(connection, running.store))
     running.lose_all()
     calls = [sessions.get(session_id) for sessions in (running.sessions, elsewhere) for _ in range(25)]
@@ -158,7 +158,8 @@ async def test_the_store_is_asked_once_for_all_of_a_process(
     before = await played(running)
     running.lose_all()
     asked = []
-    store = running.service.app.ctx.store
+    store = running.service.context.store
+    assert store is not None
     session = store.session
 
     async def count(session_id: str) -> Any:
@@ -555,11 +556,11 @@ async def test_a_socket_may_watch_what_was_over_long_ago(running: Audited) -> No
         assert answer["error"]["code"] == "INVALID_SESSION_STATE"
         ack = await watcher.ask(type="RECONNECT", last_known_version=shown["version"], epoch=shown["epoch"])
         assert ack["replayed"] == 0
-        await running.service.app.ctx.relay._check_one(running.service.app.ctx.relay._topics[session_id])
+        await running.service.context.relay._check_one(running.service.context.relay._topics[session_id])
         await running.sessions.delete(session_id)
         [gone] = [message for message in await watcher.rest() if message["type"] == "SESSION_DELETED"]
         assert gone["payload"]["reason"] == "deleted"
-    assert not running.service.app.ctx.relay._topics
+    assert not running.service.context.relay._topics
 
 
 async def test_sockets_wait_for_postgresql(there: Machines, own_postgres: PostgresServer) -> None:
@@ -569,7 +570,7 @@ async def test_sockets_wait_for_postgresql(there: Machines, own_postgres: Postgr
         async with running.service.follow(before["session_id"]) as watcher:
             await asyncio.to_thread(own_postgres.kill)
             running.lose_all()
-            topic = running.service.app.ctx.relay._topics[before["session_id"]]
+            topic = running.service.context.relay._topics[before["session_id"]]
             await eventually(lambda: topic.behind)
             await asyncio.sleep(1)  # it asks in vain
             assert topic.live

@@ -519,7 +519,7 @@ async def test_a_slow_reader_is_cut_and_harms_nobody(
             event = {"type": "STATE_UPDATE", "epoch": state.epoch, "pad": "x" * 100_000}
             for version in range(3, 203):
                 text = json.dumps(event | {"version": version})
-                node = (await running.app.ctx.connection.primaries())[0]
+                node = (await running.context.connection.primaries())[0]
                 await node.execute_command("SPUBLISH", SessionKeys.of(session_id).session, text)
                 # It has read each before the next one comes: what waits for it never adds up.
                 assert (await quick.next("STATE_UPDATE"))["version"] == version

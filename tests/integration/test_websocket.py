@@ -82,7 +82,7 @@ async def test_a_session_that_cannot_be_watched_closes_after_the_upgrade(
     async with connect(f"ws://127.0.0.1:{live.port}/ws{query}") as socket:
         assert await Watcher(socket).closed() == code
         assert socket.close_reason
-    await eventually(lambda: live.app.ctx.relay.topics == 0)
+    await eventually(lambda: live.context.relay.topics == 0)
 
 
 async def test_a_deleted_session_cannot_be_watched(live: Service) -> None:
@@ -219,6 +219,18 @@ async def test_a_switch_says_who_is_next_who_was_active_and_at_which_version(liv
         assert refused["error"]["context"] == {"expected_version": 2, "actual_version": 3}
 
 
+async def test_a_whole_number_is_one_however_it_is_written(live: Service) -> None:
+    session_id = await game(live.sessions)
+    async with live.follow(session_id) as client:
+        await client.socket.send('{"v":1.0,"type":"PAUSE","request_id":"x","expected_version":2.0}')
+        assert (await client.until("ACK"))[-1]["version"] == 3
+        epoch = json.loads((await live.sessions.get(session_id)).raw)["epoch"]
+        await client.socket.send(
+            f'{{"type":"RECONNECT","last_known_version":20e-1,"reconnect_attempt":1e0,"epoch":"{epoch}"}}'
+        )
+        assert (await client.until("RECONNECT_ACK"))[-1]["replayed"] == 1
+
+
 @pytest.mark.parametrize(
     ("text", "fields"),
     [
@@ -243,6 +255,9 @@ async def test_a_switch_says_who_is_next_who_was_active_and_at_which_version(liv
             ["expected_version", "next_participant_id", "nxt"],
         ),
         ('{"type":"CLOCK"}', ["offset_ms"]),
+        ('{"type":"PAUSE","request_id":"x","expected_version":2.5}', ["expected_version"]),
+        ('{"type":"PAUSE","request_id":"x","expected_version":1e300}', ["expected_version"]),
+        ('{"type":"RECONNECT","last_known_version":0,"reconnect_attempt":1e300}', ["reconnect_attempt"]),
         ('{"type":"CLOCK","offset_ms":1e308,"rtt_ms":-1e308}', ["offset_ms", "rtt_ms"]),
         ('{"type":"CLOCK","offset_ms":1' + "0" * 400 + "}", ["offset_ms"]),
     ],
@@ -311,7 +326,7 @@ async def test_ping_tells_the_server_clock(live: Service, redis: servers.Server)
             after = await direct.time()
             assert pong == {"v": 1, "type": "PONG", "t1": t1, "t2": pong["t2"], "t3": pong["t3"]}
             # In whole milliseconds, give or take what a busy machine makes of the measurement.
-            slack = 2 + live.app.ctx.clock.uncertainty_ms()
+            slack = 2 + live.context.clock.uncertainty_ms()
             assert before[0] * 1000 + before[1] / 1000 - slack <= pong["t2"] <= pong["t3"]
             assert pong["t3"] <= after[0] * 1000 + after[1] / 1000 + slack
 
@@ -463,17 +478,17 @@ async def test_a_silent_client_is_let_go_after_its_second_ping(
             lambda frame: None if frame.opcode is Opcode.PONG else send(frame),
         )
         assert await client.closed() == 1011
-    await eventually(lambda: not live.app.ctx.websockets)
-    assert live.app.ctx.relay.topics == 0
+    await eventually(lambda: not live.context.websockets)
+    assert live.context.relay.topics == 0
 
 
 async def test_whoever_leaves_is_forgotten(live: Service) -> None:
     session_id = await game(live.sessions)
-    await eventually(lambda: not live.app.ctx.websockets)
+    await eventually(lambda: not live.context.websockets)
     async with live.follow(session_id), live.follow(session_id):
-        assert live.app.ctx.relay.topics == 1
-    await eventually(lambda: not live.app.ctx.websockets)
-    assert live.app.ctx.relay.topics == 0
+        assert live.context.relay.topics == 1
+    await eventually(lambda: not live.context.websockets)
+    assert live.context.relay.topics == 0
 
 
 async def test_the_service_answers_what_has_arrived_and_says_that_it_goes(redis: servers.Server) -> None:
@@ -533,7 +548,7 @@ async def test_close_codes_that_clients_make_up_make_no_metrics(live: Service) -
     for code in (3123, 4567):
         async with live.follow(session_id) as client:
             await client.socket.close(code)
-    await eventually(lambda: not live.app.ctx.websockets)
+    await eventually(lambda: not live.context.websockets)
     shown = metrics.render().decode()
     assert 'synckairos_websocket_closes_total{code="other"}' in shown
     assert 'code="3123"' not in shown

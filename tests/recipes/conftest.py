@@ -63,6 +63,6 @@ async def unattended(valkey: Server) -> AsyncIterator[SyncKairos]:
     """A client of a service that does not look at the clocks: whoever comes next notices that one ran out."""
     url = urlsplit(valkey.url)._replace(path="/1").geturl()  # no timekeeper looks there
     async with live.service(live.settings(url)) as running:
-        await running.app.ctx.timekeeper.stop()
+        await running.context.timekeeper.stop()
         async with SyncKairos(f"http://127.0.0.1:{running.port}") as opened:
             yield opened

@@ -67,7 +67,8 @@ class Audited:
 
     @property
     def recovery(self) -> Recovery:
-        recovery: Recovery = self.service.app.ctx.recovery
+        recovery = self.service.context.recovery
+        assert recovery is not None
         return recovery
 
     def redis(self) -> redis.Redis:

@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from synckairos.api.app import create_app
+from synckairos.api.context import Context, context_of
 from synckairos.config import Settings, load
 from synckairos.core import connection as connections
 from synckairos.core.calls import Sessions
@@ -47,8 +48,12 @@ class Service:
 
     @property
     def sessions(self) -> Sessions:
-        sessions: Sessions = self.app.ctx.sessions
-        return sessions
+        return self.context.sessions
+
+    @property
+    def context(self) -> Context:
+        """What the service holds."""
+        return context_of(self.app)
 
     def url(self, session_id: str, path: str = "/ws") -> str:
         return f"ws://127.0.0.1:{self.port}{path}?session_id={session_id}"

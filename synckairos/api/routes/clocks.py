@@ -10,7 +10,6 @@ from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.api.routes.common import CHANGE_ERRORS, SESSION, changed
-from synckairos.core.calls import Sessions
 from synckairos.errors import (
     ParticipantNotFound,
 )
@@ -44,7 +43,7 @@ async def _adjust(
     body = reader.body(schemas.AdjustBody)
     options = reader.options(body)
     reader.check()
-    sessions: Sessions = request.app.ctx.sessions
+    sessions = request.context.sessions
     change = await sessions.adjust(
         session_id,
         participant=participant_id,

@@ -29,7 +29,7 @@ CHANGE_ERRORS: tuple[type[SyncKairosError], ...] = (*READ_ERRORS, ConcurrentModi
 
 def audit_store(request: ApiRequest, without: str, context: dict[str, int] | None = None) -> Store:
     """The audit store. Raises StorageUnavailable, saying what it is needed for, where there is none."""
-    store: Store | None = request.app.ctx.store
+    store = request.context.store
     if store is None:
         raise StorageUnavailable(without, context=context, retry_after_ms=NO_AUDIT_RETRY_AFTER_MS)
     return store

@@ -14,7 +14,6 @@ from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store
 from synckairos.audit import reading, timeline
-from synckairos.core.calls import Sessions
 from synckairos.core.model import Envelope
 from synckairos.errors import (
     StorageUnavailable,
@@ -25,12 +24,12 @@ _decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 async def get_events(request: ApiRequest, session_id: str) -> Reply:
     """The session's events after a version, oldest first."""
-    await limits.take_per_subject(request, limits.reading(request.app.ctx.settings))
+    await limits.consume_per_subject(request, limits.read_limit(request.context.settings))
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     since = reader.query(schemas.EventsQuery).since
     reader.check()
-    sessions: Sessions = request.app.ctx.sessions
+    sessions = request.context.sessions
     found = await sessions.log(session_id, since, tenant=request.caller.tenant)
     if found is not None:
         return _events(found[: reading.MAX_EVENTS], since)
@@ -50,13 +49,13 @@ async def get_timeline(request: ApiRequest, session_id: str) -> Reply:
     All of it may come from the audit store: Redis is asked for what is newer, and may be away.
     """
     with suppress(StorageUnavailable):  # a limit that cannot be asked is no reason to show nothing
-        await limits.take_per_subject(request, limits.reading(request.app.ctx.settings))
+        await limits.consume_per_subject(request, limits.read_limit(request.context.settings))
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     since = reader.query(schemas.EventsQuery).since
     reader.check()
-    context = request.app.ctx
-    told = await reading.told(
+    context = request.context
+    history = await reading.told(
         context.sessions,
         context.store,
         session_id,
@@ -64,10 +63,10 @@ async def get_timeline(request: ApiRequest, session_id: str) -> Reply:
         timeline.MAX_EVENTS,
         tenant=request.caller.tenant,
     )
-    _check_since(reader, since, told.version)
+    _check_since(reader, since, history.version)
     # Thousands of bars take tenths of a second, in which this process would do nothing else.
     picture = await asyncio.to_thread(
-        lambda: timeline.draw(timeline.follow(told.events, told.now), session_id, told.version)
+        lambda: timeline.draw(timeline.follow(history.events, history.now), session_id, history.version)
     )
     reply = Reply(picture, content_type="image/svg+xml")
     reply.headers["cache-control"] = "no-cache"
@@ -95,7 +94,7 @@ ROUTES: tuple[Route, ...] = (
         "sessions",
         reply=schemas.EventsDocument,
         query=schemas.EventsQuery,
-        limit=limits.reading,
+        limit=limits.read_limit,
         errors=READ_ERRORS,
     ),
     Route(
@@ -106,7 +105,7 @@ ROUTES: tuple[Route, ...] = (
         "sessions",
         content_type="image/svg+xml",
         query=schemas.EventsQuery,
-        limit=limits.reading,
+        limit=limits.read_limit,
         errors=READ_ERRORS,
     ),
 )

@@ -36,9 +36,9 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; object-src 'none'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
-"""Of the console: nothing but its own files, and nobody puts it into a frame."""
+"""Of the console: nothing but its own files, and no other page may put it into a frame."""
 
-_WRITTEN_BY_A_BROWSER = re.compile(r"[!-\[\]-~]+")
+_URL_CHARACTERS = re.compile(r"[!-\[\]-~]+")
 """Printable ASCII without spaces and backslashes."""
 
 MODULES = ("synckairos.js", "synckairos.d.ts", "useSyncKairos.js", "useSyncKairos.d.ts")
@@ -114,13 +114,13 @@ async def get_console_folder_file(request: ApiRequest, page: str, folder: str, f
     return _answer(request, _CONSOLE.get(f"{page}/{folder}/{file}"))
 
 
-def _leads_here(url: str, host: str) -> bool:
-    """Whether a URL is one of this service, also to those who read it otherwise than `urlsplit`.
+def _is_own_address(url: str, host: str) -> bool:
+    """Whether a URL is one of this service, to `urlsplit` and to browsers alike.
 
-    That leaves out line ends and tabs, and takes no backslash for a slash, as browsers do: a URL that a
-    browser wrote has none of them.
+    `urlsplit` and browsers differ on line ends, tabs and backslashes, so a URL that has any of them is
+    refused. URLs that a browser wrote never have them.
     """
-    if not _WRITTEN_BY_A_BROWSER.fullmatch(url):
+    if not _URL_CHARACTERS.fullmatch(url):
         return False
     try:
         address = urlsplit(url)
@@ -135,7 +135,7 @@ async def get_qr(request: ApiRequest) -> Reply:
     query = reader.query(schemas.QrQuery)
     reader.check()
     assert query is not None
-    if not _leads_here(query.url, request.headers.get("host", "")):
+    if not _is_own_address(query.url, request.headers.get("host", "")):
         message = "must be an address of this service, as http://host:port/path"
         raise ValidationError("the URL cannot be used", details=[{"field": "url", "message": message}])
     image = io.BytesIO()

@@ -29,9 +29,9 @@ async def join_session(request: ApiRequest, session_id: str) -> Reply:
     reader.query(schemas.NoQuery)
     participant = await reader.object(MAX_PARTICIPANT)
     options = reader.options(_conditions(reader, participant or {}))
-    sessions: Sessions = request.app.ctx.sessions
+    sessions = request.context.sessions
     if reader.problems and participant is not None:
-        reader.problems += await _judge_participant(request.app.ctx.kept, participant)
+        reader.problems += await _validate_participant(request.context.redis_sessions, participant)
     reader.check()
     assert participant is not None
     change = await sessions.join(session_id, encoded(participant), options)
@@ -46,18 +46,18 @@ async def leave_session(request: ApiRequest, session_id: str, participant_id: st
     reader.query(schemas.NoQuery)
     options = reader.options(reader.body(schemas.TransitionBody))
     reader.check()
-    sessions: Sessions = request.app.ctx.sessions
+    sessions = request.context.sessions
     return changed(await sessions.leave(session_id, participant_id, options), options)
 
 
 def _conditions(reader: Reader, participant: dict[str, msgspec.Raw]) -> schemas.TransitionBody:
-    """`expected_version` belongs to the call, not to the participant it stands beside: take it out."""
+    """Take `expected_version` out of the body: it belongs to the call, not to the participant."""
     if "expected_version" not in participant:
         return schemas.TransitionBody()
     return reader.fields(schemas.TransitionBody, {"expected_version": participant.pop("expected_version")})
 
 
-async def _judge_participant(sessions: Sessions, participant: dict[str, msgspec.Raw]) -> list[Any]:
+async def _validate_participant(sessions: Sessions, participant: dict[str, msgspec.Raw]) -> list[Any]:
     """What the library finds wrong with a participant: it looks at arguments before it misses the session."""
     try:
         await sessions.join(str(uuid.uuid4()), encoded(participant))

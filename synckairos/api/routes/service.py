@@ -16,7 +16,7 @@ from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.audit import inspection
-from synckairos.audit.store import REVISION, Store
+from synckairos.audit.store import REVISION
 from synckairos.errors import (
     Forbidden,
     SessionNotFound,
@@ -40,9 +40,9 @@ async def get_time(request: ApiRequest) -> Reply:
     Its offset from this process' clock is measured every few seconds, so that both moments, the request's and
     the answer's, are read and not guessed from one round trip.
     """
-    clock = request.app.ctx.clock
+    clock = request.context.clock
     received = clock.now_ms()
-    await limits.take_per_address(request, limits.TIME)
+    await limits.consume_per_address(request, limits.TIME)
     reader = Reader(request)
     reader.query(schemas.NoQuery)
     reader.check()
@@ -71,7 +71,7 @@ async def get_health(_: ApiRequest) -> Reply:
 
 async def get_ready(request: ApiRequest) -> Reply:
     """Whether the service can do its work, and what of it is missing."""
-    context = request.app.ctx
+    context = request.context
     redis, library, audit = await asyncio.gather(
         _check_redis(request), _check_library(request), _check_audit(request)
     )
@@ -96,7 +96,7 @@ async def debug_session(request: ApiRequest, session_id: str) -> Reply:
     session_id = reader.session_id(session_id)
     reader.query(schemas.NoQuery)
     reader.check()
-    context = request.app.ctx
+    context = request.context
     found = await inspection.inspect(context.connection, context.store, session_id, request.caller.tenant)
     reply = replies.document(schemas.InspectionDocument(found))
     reply.headers["cache-control"] = "no-store"
@@ -110,12 +110,12 @@ async def get_metrics(_: ApiRequest) -> Reply:
 
 async def get_openapi(request: ApiRequest) -> Reply:
     """This description, as OpenAPI."""
-    return Reply(request.app.ctx.openapi)
+    return Reply(request.context.openapi)
 
 
 async def get_docs(request: ApiRequest) -> Reply:
     """This description, for people."""
-    reply = Reply(request.app.ctx.docs, content_type="text/html; charset=utf-8")
+    reply = Reply(request.context.docs, content_type="text/html; charset=utf-8")
     reply.headers["content-security-policy"] = openapi.CONTENT_SECURITY_POLICY
     return reply
 
@@ -123,7 +123,7 @@ async def get_docs(request: ApiRequest) -> Reply:
 async def _check_redis(request: ApiRequest) -> schemas.Check:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
-            for client in await request.app.ctx.connection.primaries():
+            for client in await request.context.connection.primaries():
                 await client.ping()
     except (RedisError, OSError, SyncKairosError) as error:  # TimeoutError is an OSError
         logger.warning("redis does not answer", error=repr(error))
@@ -132,10 +132,10 @@ async def _check_redis(request: ApiRequest) -> schemas.Check:
 
 
 async def _check_library(request: ApiRequest) -> schemas.Check:
-    own = request.app.ctx.connection.library.version
+    own = request.context.connection.library.version
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
-            found = (await request.app.ctx.sessions.info()).version
+            found = (await request.context.sessions.info()).version
     except (TimeoutError, SyncKairosError) as error:
         logger.warning("the function library does not answer", error=repr(error))
         return schemas.Check("unready", "does not answer")
@@ -148,7 +148,7 @@ async def _check_library(request: ApiRequest) -> schemas.Check:
 
 async def _check_audit(request: ApiRequest) -> schemas.Check:
     """Without the audit store everything works, until Redis loses something."""
-    store: Store | None = request.app.ctx.store
+    store = request.context.store
     if store is None:
         return schemas.Check("degraded", "there is no audit store: what Redis loses is lost")
     try:
@@ -170,7 +170,7 @@ def _version(text: str) -> tuple[int, ...]:
 
 def _check_keyspace_events(request: ApiRequest) -> schemas.Check:
     """Without them it takes a heartbeat longer until subscribers hear that a session's key vanished."""
-    subscriptions = request.app.ctx.subscriptions
+    subscriptions = request.context.subscriptions
     if subscriptions.keyspace_events == "on":
         return schemas.Check("ok")
     return schemas.Check("degraded", subscriptions.keyspace_detail or "not known yet")

@@ -18,7 +18,6 @@ from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store, encoded
 from synckairos.audit import reading
-from synckairos.audit.recovery import Recovery
 from synckairos.core import keys
 from synckairos.core.calls import Sessions
 from synckairos.core.model import Options
@@ -38,25 +37,25 @@ _NAMESPACE = uuid.UUID("5f0c6c5e-6f0b-5c53-9d0a-3a6f4d7a2b10")
 
 async def create_session(request: ApiRequest) -> Reply:
     """A new session."""
-    await limits.take_per_subject(request, limits.CREATE)
-    sessions: Sessions = request.app.ctx.sessions
+    await limits.consume_per_subject(request, limits.CREATE)
+    sessions = request.context.sessions
     reader = Reader(request)
     reader.query(schemas.NoQuery)
     key = reader.request_key()
     config = await reader.object(MAX_CONFIG)
     complete = True
     if config is not None:
-        config, complete = _filled_in(reader, config)
+        config, complete = _with_preset(reader, config)
     caller = request.caller
     if reader.problems and config is not None:
-        problems = await _judge_config(sessions, config)
-        reader.problems += problems if complete else _of_what_is_given(config, problems)
+        problems = await _validate_config(sessions, config)
+        reader.problems += problems if complete else _about_given_fields(config, problems)
     reader.check()
     assert config is not None
     options = Options(caller.tenant, None, caller.subject, request.trace_id, key)
     session_id = _id_for(config, caller.tenant, key)
     if key is not None or _given_id(config)[1] is not None:
-        await _bring_back(request, session_id)
+        await _restore_if_lost(request, session_id)
     created = await sessions.create(session_id, encoded(config), options)
     # A repeat finds a session that may have gone on since; one that has not is the same answer once more.
     reply = replies.state(created, HTTPStatus.CREATED, replayed=key is not None and created.replayed)
@@ -64,12 +63,12 @@ async def create_session(request: ApiRequest) -> Reply:
     return reply
 
 
-async def _bring_back(request: ApiRequest, session_id: str) -> None:
-    """Under an id that was used before there may be a session that Redis has lost: it is not to be replaced.
+async def _restore_if_lost(request: ApiRequest, session_id: str) -> None:
+    """Restore a session of this id that Redis has lost, so that the creation does not replace it.
 
-    An audit store that is away keeps nobody from creating sessions.
+    When the audit store is away, sessions are created all the same.
     """
-    recovery: Recovery | None = request.app.ctx.recovery
+    recovery = request.context.recovery
     if recovery is not None:
         with suppress(SessionNotFound, StorageUnavailable, TimeoutError):
             async with asyncio.timeout(USED_BEFORE_S):
@@ -78,12 +77,12 @@ async def _bring_back(request: ApiRequest, session_id: str) -> None:
 
 async def get_session(request: ApiRequest, session_id: str) -> Reply:
     """The session as it stands now."""
-    await limits.take_per_subject(request, limits.reading(request.app.ctx.settings))
+    await limits.consume_per_subject(request, limits.read_limit(request.context.settings))
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     reader.query(schemas.NoQuery)
     reader.check()
-    state = await request.app.ctx.sessions.get(session_id, request.caller.tenant)
+    state = await request.context.sessions.get(session_id, request.caller.tenant)
     if _none_match(request, replies.etag(state)):
         return Reply(status=HTTPStatus.NOT_MODIFIED, headers={"etag": replies.etag(state)})
     reply = replies.state(state)
@@ -93,7 +92,7 @@ async def get_session(request: ApiRequest, session_id: str) -> Reply:
 
 async def list_sessions(request: ApiRequest) -> Reply:
     """The tenant's sessions, newest first. They are listed from the audit store, as they stand in Redis."""
-    await limits.take_per_subject(request, limits.reading(request.app.ctx.settings))
+    await limits.consume_per_subject(request, limits.read_limit(request.context.settings))
     reader = Reader(request)
     query = reader.query(schemas.ListQuery)
     before = None
@@ -107,10 +106,10 @@ async def list_sessions(request: ApiRequest) -> Reply:
     found = await store.list_sessions(
         request.caller.tenant, status=query.status, limit=query.limit, before=before
     )
-    shown = await reading.summaries(request.app.ctx.connection, store, found, query.status)
+    listed = await reading.summaries(request.context.connection, store, found, query.status)
     cursor = reading.cursor(found[-1]) if len(found) == query.limit else None
     return Reply(
-        b'{"data":{"sessions":[%b],"next_cursor":%b}}' % (b",".join(shown), msgspec.json.encode(cursor))
+        b'{"data":{"sessions":[%b],"next_cursor":%b}}' % (b",".join(listed), msgspec.json.encode(cursor))
     )
 
 
@@ -121,7 +120,7 @@ async def delete_session(request: ApiRequest, session_id: str) -> Reply:
     reader.query(schemas.NoQuery)
     options = reader.options(reader.body(schemas.TransitionBody))
     reader.check()
-    sessions: Sessions = request.app.ctx.sessions
+    sessions = request.context.sessions
     await sessions.delete(session_id, options)
     return Reply(status=HTTPStatus.NO_CONTENT)
 
@@ -132,8 +131,8 @@ def _none_match(request: ApiRequest, etag: str) -> bool:
     return given.strip() == "*" or any(tag.strip().removeprefix("W/") == etag for tag in given.split(","))
 
 
-def _filled_in(reader: Reader, config: dict[str, msgspec.Raw]) -> tuple[dict[str, msgspec.Raw], bool]:
-    """The config with what its preset fills in, and whether that is known: there may be no such preset."""
+def _with_preset(reader: Reader, config: dict[str, msgspec.Raw]) -> tuple[dict[str, msgspec.Raw], bool]:
+    """The config with its preset's fields filled in, and whether there is such a preset."""
     if "preset" not in config:
         return config, True
     name = decoded(config.pop("preset"))
@@ -145,8 +144,8 @@ def _filled_in(reader: Reader, config: dict[str, msgspec.Raw]) -> tuple[dict[str
     return config, False
 
 
-def _of_what_is_given(config: dict[str, msgspec.Raw], problems: list[Any]) -> list[Any]:
-    """Problems that no preset can help: what is not there, it might have had, but for who takes part."""
+def _about_given_fields(config: dict[str, msgspec.Raw], problems: list[Any]) -> list[Any]:
+    """Problems of the fields that are given, and of the participants: a preset can fill in all others."""
     given = decoded(encoded(config))
 
     def is_given(path: str) -> bool:
@@ -189,7 +188,7 @@ def _id_for(config: dict[str, msgspec.Raw], tenant: str | None, key: str | None)
     return str(uuid.uuid4())
 
 
-async def _judge_config(sessions: Sessions, config: dict[str, msgspec.Raw]) -> list[Any]:
+async def _validate_config(sessions: Sessions, config: dict[str, msgspec.Raw]) -> list[Any]:
     """What the library finds wrong with a config, without a session coming of it.
 
     A config that names another session than the key is refused, with the list of all that is wrong in it.
@@ -228,7 +227,7 @@ ROUTES: tuple[Route, ...] = (
         "sessions",
         reply=schemas.SessionPageDocument,
         query=schemas.ListQuery,
-        limit=limits.reading,
+        limit=limits.read_limit,
         errors=(StorageUnavailable,),
     ),
     Route(
@@ -238,7 +237,7 @@ ROUTES: tuple[Route, ...] = (
         "Read a session",
         "sessions",
         reply=schemas.StateDocument,
-        limit=limits.reading,
+        limit=limits.read_limit,
         errors=READ_ERRORS,
         headers={"If-None-Match": "ETags: 304 when the session is still at one of them"},
     ),

@@ -27,9 +27,9 @@ async def switch_cycle(request: ApiRequest, session_id: str) -> Reply:
     body = reader.body(schemas.SwitchBody)
     options = reader.options(body)
     reader.check()
-    # Before the switch and not beside it: a switch that is over the limit must not take effect.
-    await limits.take_per_session(request, limits.SWITCH, session_id)
-    sessions: Sessions = request.app.ctx.sessions
+    # The limit is asked before the switch, not at the same time: a switch over it must not take effect.
+    await limits.consume_per_session(request, limits.SWITCH, session_id)
+    sessions = request.context.sessions
     change = await sessions.switch(
         session_id, next=body.next_participant_id, current=body.current_participant_id, options=options
     )
@@ -45,7 +45,7 @@ async def _transition(
     reader.query(schemas.NoQuery)
     options = reader.options(reader.body(schemas.TransitionBody))
     reader.check()
-    sessions: Sessions = request.app.ctx.sessions
+    sessions = request.context.sessions
     change = await call(sessions, session_id, options)
     state = await sessions.get(session_id, options.tenant)
     return replies.state(state, replayed=options.request is not None and change.replayed)

@@ -28,7 +28,7 @@ from synckairos.api.websocket.messages import (
     connected,
     decode,
     failure,
-    read,
+    parse,
 )
 from synckairos.api.websocket.socket import (
     GOING_AWAY,
@@ -50,7 +50,7 @@ from synckairos.realtime.relay import Relay, frames, state_sync, text_frame
 from synckairos.realtime.server_time import ServerClock
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
-MESSAGES = limits.Limit("websocket_messages", 100, limits.MINUTE_MS)
+MESSAGES = limits.RateLimit("websocket_messages", 100, limits.MINUTE_MS)
 """Messages from one connection."""
 
 
@@ -62,7 +62,7 @@ class Conversation:
         self._request = request
         self._session_id = ""
         self._arrivals: deque[float] = deque(maxlen=MESSAGES.count)
-        context = request.app.ctx
+        context = request.context
         self._limited: bool = context.settings.rate_limit_enabled
         self._relay: Relay = context.relay
         self._sessions: Sessions = context.sessions
@@ -81,7 +81,7 @@ class Conversation:
             self.socket.end(NO_SUCH_SESSION, "there is no such session")
             return
         except SyncKairosError as error:
-            self._say(failure(error))
+            self._send(failure(error))
             self.socket.end(TRY_AGAIN_LATER, "the session cannot be read now; connect again")
             return
         try:
@@ -117,7 +117,7 @@ class Conversation:
         self._arrivals.append(arrived)
         return too_many
 
-    def _say(self, text: bytes) -> None:
+    def _send(self, text: bytes) -> None:
         self.socket.send(text_frame(text))
 
     async def _answer(self, text: str, arrived: float) -> None:
@@ -127,7 +127,7 @@ class Conversation:
             fields = decode(text)
             if isinstance(fields.get("request_id"), str):
                 request_id = fields["request_id"]
-            message = read(fields)
+            message = parse(fields)
             match message:
                 case Ping():
                     self._pong(message, arrived)
@@ -137,17 +137,19 @@ class Conversation:
                     await self._reconnect(message)
                 case Command():
                     change = await self._change(message)
-                    self._say(msgspec.json.encode(Ack(request_id=message.request_id, version=change.version)))
+                    self._send(
+                        msgspec.json.encode(Ack(request_id=message.request_id, version=change.version))
+                    )
         except SyncKairosError as error:
-            self._say(failure(error, request_id))
+            self._send(failure(error, request_id))
         except Exception:
             logger.exception("a message could not be answered", session=self._session_id)
-            self._say(failure(InternalError(), request_id))
+            self._send(failure(InternalError(), request_id))
 
     def _pong(self, message: Ping, arrived: float) -> None:
         sent = self._clock.now_ms(keys.partition(self._session_id))
         received = sent - 1000.0 * (monotonic() - arrived)
-        self._say(msgspec.json.encode(Pong(t1=message.t1, t2=int(received), t3=int(sent))))
+        self._send(msgspec.json.encode(Pong(t1=message.t1, t2=int(received), t3=int(sent))))
 
     async def _change(self, message: Command) -> Change:
         caller = self._request.caller
@@ -160,13 +162,13 @@ class Conversation:
         )
         match message:
             case Switch():
-                await limits.take_per_session(self._request, limits.SWITCH, self._session_id)
+                await limits.consume_per_session(self._request, limits.SWITCH, self._session_id)
                 return await self._sessions.switch(
                     self._session_id,
                     next=message.next_participant_id,
                     current=message.current_participant_id,
                     # What was measured on this very connection. Over HTTP there is nothing to measure, and
-                    # what a request says of itself anybody may say: a switch there is credited nothing. A
+                    # a client could claim any lag, so a switch over HTTP is credited nothing. A
                     # backend that knows its players' lag passes it to `sk_switch` itself.
                     lag_ms=self.socket.lag_ms,
                     options=options,

@@ -9,6 +9,7 @@ import structlog
 from sanic import Sanic
 
 from synckairos.api import limits
+from synckairos.api.context import context_of
 from synckairos.api.request import ApiRequest
 from synckairos.api.websocket.conversation import Conversation
 from synckairos.api.websocket.socket import (
@@ -32,9 +33,8 @@ DRAIN_S = 5.0
 
 def register(app: Sanic[Any, Any]) -> None:
     """Add `/ws` to the application."""
-    app.ctx.websockets = set()
     app.enable_websocket()
-    app.add_route(_Endpoint(), "/ws", methods=("GET",), name="websocket")
+    app.add_route(_Endpoint(), "/ws", methods=("GET",), name="websocket", ctx_label=("/ws", "GET"))
     app.before_server_stop(_close_all)
 
 
@@ -46,7 +46,7 @@ class _Endpoint:
     """Tells Sanic that there is no HTTP response to wait for."""
 
     async def __call__(self, request: ApiRequest) -> None:
-        context = request.app.ctx
+        context = request.context
         if request.headers.get("upgrade", "").lower() != "websocket":
             raise ValidationError(
                 "this is a WebSocket; the request has to be a WebSocket handshake",
@@ -55,7 +55,7 @@ class _Endpoint:
         if context.draining:
             raise StorageUnavailable("the service is shutting down")
         _check_origin(request)
-        await limits.take_per_address(request, limits.WEBSOCKET)
+        await limits.consume_per_address(request, limits.WEBSOCKET)
         if len(context.websockets) >= context.settings.max_websockets:
             raise RateLimitExceeded("this process has as many WebSockets as it may have")
         socket = upgrade(request, SUBPROTOCOL)
@@ -78,10 +78,10 @@ class _Endpoint:
 def _check_origin(request: ApiRequest) -> None:
     """Where origins are listed, keep the pages of others out.
 
-    Browsers apply no rule of their own to WebSockets; they only say which page asks. Whoever sends no
-    `Origin` is no browser, and the service's own pages are always welcome. Raises Forbidden.
+    Browsers apply no rule of their own to WebSockets; they only say which page asks. A client that sends no
+    `Origin` is no browser, and the service's own pages may always connect. Raises Forbidden.
     """
-    allowed = request.app.ctx.settings.allowed_origins
+    allowed = request.context.settings.allowed_origins
     origin = request.headers.get("origin")
     if not allowed or "*" in allowed or origin is None or origin in allowed:
         return
@@ -91,8 +91,9 @@ def _check_origin(request: ApiRequest) -> None:
 
 async def _close_all(app: Sanic[Any, Any]) -> None:
     """Let every conversation answer what has arrived, then say that the service is going."""
-    app.ctx.draining = True
-    conversations = list(app.ctx.websockets)
+    context = context_of(app)
+    context.draining = True
+    conversations = list(context.websockets)
     for conversation in conversations:
         conversation.socket.drain()
     if conversations:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from synckairos import metrics
-from synckairos.api.inputs import _must, refuse
+from synckairos.api.inputs import refuse, requirement, with_integers
 from synckairos.api.schemas import Input, Uuid, Version
 from synckairos.api.websocket.socket import HEARTBEAT_S, MAX_MESSAGE, UNANSWERED
 from synckairos.core.model import State
@@ -37,7 +37,7 @@ class Message(Input, frozen=True, forbid_unknown_fields=False):
 
 
 class Auth(Message, frozen=True):
-    """Who is there. Without authentication anybody is welcome, and nothing comes of it."""
+    """The client's token. Without authentication it has no effect."""
 
     token: Annotated[str, Meta(extra={"must": "must be text"})] = ""
 
@@ -136,7 +136,7 @@ def decode(text: str) -> dict[str, Any]:
     return fields
 
 
-def read(fields: dict[str, Any]) -> Message:
+def parse(fields: dict[str, Any]) -> Message:
     """The message that these fields make. Raises ValidationError, with all that is wrong."""
     kind = fields.get("type")
     if not isinstance(kind, str) or kind not in KINDS:
@@ -144,6 +144,7 @@ def read(fields: dict[str, Any]) -> Message:
         refuse([{"field": "type", "message": f"must be one of {', '.join(KINDS)}"}])
     metrics.websocket_messages.labels(kind).inc()
     shape = KINDS[kind]
+    fields = with_integers(shape, fields)
     try:
         return msgspec.convert(fields, shape)
     except msgspec.ValidationError:
@@ -161,7 +162,7 @@ def _problems(shape: type[Message], fields: dict[str, Any]) -> Iterator[Detail]:
         try:
             msgspec.convert(fields[name], field.type)
         except msgspec.ValidationError:
-            yield {"field": name, "message": _must(field.type)}
+            yield {"field": name, "message": requirement(field.type)}
     if issubclass(shape, Command):
         for name in fields.keys() - known.keys():
             yield {"field": name, "message": "is not known here"}

@@ -3,8 +3,8 @@
 The `websockets` library speaks the protocol; this class moves its bytes. It replaces Sanic's own adapter,
 which takes a task for each chunk of bytes that arrives and a lock and a coroutine for each message that
 leaves: an event for a thousand subscribers has to be a thousand writes and nothing else. Text leaves as
-frames that were made once for everybody (`send`), and whoever does not read them is cut at a bound of unsent
-bytes.
+frames that were made once for all clients (`send`). A client that does not read them is disconnected when
+too many bytes wait for it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import cast
+from typing import Any, cast
 
+from sanic import Request
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 from sanic.server.websockets.impl import WebsocketImplProtocol
 from websockets.exceptions import InvalidHeader
@@ -25,7 +26,6 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from synckairos import metrics
-from synckairos.api.request import ApiRequest
 from synckairos.api.websocket.lag import RoundTrips
 from synckairos.errors import ValidationError
 
@@ -36,7 +36,7 @@ MAX_UNSENT = 1024 * 1024
 MAX_UNREAD = 64
 """Messages that may wait to be answered; until one is, nothing more is read from the client."""
 IN_A_ROW = 16
-"""So many messages of one client may be answered before everybody else gets a turn."""
+"""So many messages of one client may be answered before other clients get a turn."""
 HEARTBEAT_S = 5.0
 UNANSWERED = 2
 """So many heartbeats in a row without their pong end the connection."""
@@ -247,7 +247,7 @@ class Socket:
             self._abort.cancel()
         with suppress(EOFError):
             self.ws_proto.receive_eof()
-        # Whoever closed first said why; without either it was abnormal.
+        # The side that closed first gave the reason; without a close frame the end was abnormal.
         close = self.ws_proto.close_sent or self.ws_proto.close_rcvd
         if self.ws_proto.close_rcvd_then_sent:
             close = self.ws_proto.close_rcvd
@@ -270,7 +270,7 @@ class Socket:
         self._transport.abort()
 
 
-def upgrade(request: ApiRequest, subprotocol: str) -> Socket:
+def upgrade(request: Request[Any, Any], subprotocol: str) -> Socket:
     """Make the request's connection a WebSocket. `subprotocol` is agreed on when the client offers it.
 
     Raises ValidationError when the request is no valid WebSocket handshake.

@@ -1,0 +1,63 @@
+"""What a process holds while it serves: one typed object that every handler reads its parts from."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sanic import Sanic
+
+from synckairos.api.websocket.socket import Socket
+from synckairos.audit.recovery import Recovery
+from synckairos.audit.store import Store
+from synckairos.config import Settings
+from synckairos.core.calls import Sessions
+from synckairos.core.connection import Connection
+from synckairos.realtime.relay import Relay
+from synckairos.realtime.server_time import ServerClock
+from synckairos.realtime.subscriptions import Subscriptions
+from synckairos.realtime.timekeeper import Timekeeper
+
+
+class OpenWebSocket(Protocol):
+    """A WebSocket that has to be ended when the process stops."""
+
+    @property
+    def socket(self) -> Socket:
+        """Where its bytes come and go."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """The parts of one process. It is made when the process starts, before the first request.
+
+    store, recovery: None without an audit store
+    sessions: the calls; a session that Redis has lost is restored from the audit store first
+    redis_sessions: the same calls, answered from Redis alone
+    openapi, docs: the description of the API, as JSON and as HTML
+    draining: the process stops, and takes no new work
+    closing: undoes the start, the last step first
+    """
+
+    settings: Settings
+    connection: Connection
+    store: Store | None
+    recovery: Recovery | None
+    sessions: Sessions
+    redis_sessions: Sessions
+    clock: ServerClock
+    subscriptions: Subscriptions
+    relay: Relay
+    timekeeper: Timekeeper
+    openapi: bytes
+    docs: bytes
+    closing: AsyncExitStack
+    websockets: set[OpenWebSocket] = field(default_factory=set)
+    draining: bool = False
+
+
+def context_of(app: Sanic[Any, Any]) -> Context:
+    """The context of a process whose server has started."""
+    context: Context = app.ctx.context
+    return context

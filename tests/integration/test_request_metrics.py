@@ -1,0 +1,96 @@
+"""What the histogram of requests says of those that fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from synckairos import metrics
+from synckairos.core.calls import Sessions
+from tests.support import servers
+from tests.support.live import Service, service, settings
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SESSION = "00000000-0000-4000-8000-000000000000"
+DELAY_S = 0.05
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[servers.Server]:
+    with servers.start("valkey") as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def live(redis: servers.Server) -> AsyncIterator[Service]:
+    async with service(settings(redis.url)) as running:
+        yield running
+
+
+class Requests:
+    """How many requests there were since this was made, and how long they took."""
+
+    def __init__(self, route: str, method: str, status: int) -> None:
+        self._labels = {"route": route, "method": method, "status": str(status)}
+        self._before = self._now()
+
+    def _now(self) -> tuple[float, float]:
+        name = "synckairos_http_request_seconds"
+        count, total = (
+            metrics.registry.get_sample_value(f"{name}_{what}", self._labels) or 0.0
+            for what in ("count", "sum")
+        )
+        return count, total
+
+    @property
+    def count(self) -> int:
+        return int(self._now()[0] - self._before[0])
+
+    @property
+    def seconds(self) -> float:
+        return self._now()[1] - self._before[1]
+
+
+async def _ask(live: Service, method: str, path: str, body: bytes = b"") -> httpx.Response:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{live.port}", verify=False) as client:
+        return await client.request(method, path, content=body)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_what_fails_unexpectedly_in_a_handler_is_counted_with_its_route_and_duration(
+    live: Service, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    async def fail(*_: object) -> None:
+        await asyncio.sleep(DELAY_S)
+        raise RuntimeError("unexpected")
+
+    monkeypatch.setattr(Sessions, "get", fail)
+    counted, unknown = Requests("/v1/sessions/{session_id}", "GET", 500), Requests("", "", 500)
+    assert (await _ask(live, method, f"/v1/sessions/{SESSION}")).status_code == 500
+    assert (counted.count, unknown.count) == (1, 0)
+    assert DELAY_S <= counted.seconds < 5.0
+
+
+async def test_a_refused_websocket_is_counted_with_its_route(live: Service) -> None:
+    counted = Requests("/ws", "GET", 400)
+    assert (await _ask(live, "GET", "/ws")).status_code == 400
+    assert counted.count == 1
+    assert counted.seconds > 0.0
+
+
+async def test_a_body_that_is_too_large_is_counted_with_its_route(live: Service) -> None:
+    counted = Requests("/v1/sessions", "POST", 413)
+    assert (await _ask(live, "POST", "/v1/sessions", b" " * (1024 * 1024 + 1))).status_code == 413
+    assert counted.count == 1
+
+
+async def test_what_came_to_no_route_is_counted_without_one(live: Service) -> None:
+    for status, method, path in ((404, "GET", "/nowhere"), (405, "PUT", f"/v1/sessions/{SESSION}")):
+        counted = Requests("", "", status)
+        assert (await _ask(live, method, path)).status_code == status
+        assert counted.count == 1
