@@ -188,15 +188,6 @@ class MessageBrokerError(SyncKairosError):
     default_message = "messages cannot be passed on at the moment"
 
 
-class CircuitOpen(SyncKairosError):
-    """Not tried, because it has been failing for a while."""
-
-    code = "CIRCUIT_OPEN"
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    retryable = True
-    default_message = "a part of the service is away; calls are held back until it recovers"
-
-
 class NotReplicated(SyncKairosError):
     """Done, but too few replicas confirmed it in time; the same request id asks again."""
 
@@ -238,7 +229,6 @@ CODES: dict[str, type[SyncKairosError]] = {
         RateLimitExceeded,
         StorageUnavailable,
         MessageBrokerError,
-        CircuitOpen,
         NotReplicated,
         NetworkTimeout,
         InternalError,

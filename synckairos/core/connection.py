@@ -10,9 +10,8 @@ again, until a bound. The caller makes that safe by a request id in the call.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import redis.asyncio
@@ -25,13 +24,15 @@ from synckairos.core.library import Library, LibraryChanged, Standing
 from synckairos.core.routes import Link, Route, Single, Topology, end_tasks, route_to
 from synckairos.core.wire import Argument, Command, Failure
 from synckairos.errors import InternalError, NetworkTimeout, StorageUnavailable, from_refusal
+from synckairos.supervision import Backoff
 
 log = structlog.get_logger(__name__)
 
 RETRY_FOR_S = 2.0
 """How long a call is tried again before its caller is told that the storage is away."""
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.25
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.25
+"""The pauses between the attempts of one call."""
 
 _WAIT = frozenset({"LOADING", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS", "OOM"})
 """Error replies of a server that may take the same call in a moment. It has not carried the call out."""
@@ -196,7 +197,7 @@ class Connection:
         self, key: str | None, command: Command, failure: Failure | None, retry: bool, started: float
     ) -> Any:
         """Sends a call that failed (None: that was not sent yet) until it has a reply or time is up."""
-        pauses = _pauses()
+        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         missing = 0
         reason = "not connected"
         try:
@@ -207,7 +208,7 @@ class Connection:
                         if failure.lost and failure.sent and not retry:
                             raise NetworkTimeout(context={"reason": reason})
                         missing += reason.startswith(_FUNCTION_MISSING)
-                        await self._mend(key, failure, pauses, missing)
+                        await self._mend(key, failure, backoff, missing)
                     failure = await self._again(key, command, failure)
                     if failure.__class__ is not Failure:
                         return failure
@@ -239,25 +240,25 @@ class Connection:
         host, _, port = address.rpartition(":")
         return self._route.named((host, int(port)), int(slot) if remember else None) if host else None
 
-    async def _mend(self, key: str | None, failure: Failure, pauses: Iterator[float], missing: int) -> None:
+    async def _mend(self, key: str | None, failure: Failure, backoff: Backoff, missing: int) -> None:
         """Does what lets the next attempt succeed, or raises what the caller has to know.
 
         `missing` is how often this call has met a server without the function.
         """
         word = failure.text.partition(" ")[0]
         if failure.lost or word == "MOVED":
-            await self._look_around(pauses)
+            await self._look_around(backoff)
         elif failure.text.startswith(_FUNCTION_MISSING):
             await self._load_again()
             if missing > 1:
                 # It was loaded, but not where the call went: to a server that is not the primary any more.
                 await self._renew(key)
-                await self._look_around(pauses)
+                await self._look_around(backoff)
         elif word in _WAIT:
-            await asyncio.sleep(next(pauses))
+            await asyncio.sleep(backoff.pause())
         elif word in _ELSEWHERE:
             await self._renew(key)
-            await self._look_around(pauses)
+            await self._look_around(backoff)
         elif word != "ASK":
             refusal = from_refusal(failure.text)
             if refusal is None:
@@ -280,9 +281,9 @@ class Connection:
             log.error("cannot load the function library", reason=str(error))
             raise InternalError from error
 
-    async def _look_around(self, pauses: Iterator[float]) -> None:
+    async def _look_around(self, backoff: Backoff) -> None:
         """A pause, then a new look at who the primaries are."""
-        await asyncio.sleep(next(pauses))
+        await asyncio.sleep(backoff.pause())
         try:
             await self._route.refresh()
         except TROUBLE as error:
@@ -292,14 +293,6 @@ class Connection:
 def _unavailable(reason: str) -> StorageUnavailable:
     log.debug("storage unavailable", reason=reason)
     return StorageUnavailable(retry_after_ms=1000)
-
-
-def _pauses() -> Iterator[float]:
-    """Seconds to wait before each further attempt: doubling, with full jitter so that callers spread out."""
-    bound = _FIRST_PAUSE_S
-    while True:
-        yield random.uniform(0, bound)
-        bound = min(2 * bound, _LONGEST_PAUSE_S)
 
 
 async def connect(settings: Settings) -> Connection:

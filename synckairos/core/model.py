@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What every call may carry beside its own arguments; `None` leaves an option out.
 
