@@ -210,6 +210,11 @@ class InternalError(SyncKairosError):
     """A bug. The message never carries the text of an exception."""
 
 
+def described(error: BaseException | None) -> str:
+    """The text of an error; where it has none, as a TimeoutError of asyncio, the name of its type."""
+    return str(error) or type(error).__name__
+
+
 CODES: dict[str, type[SyncKairosError]] = {
     kind.code: kind
     for kind in (

@@ -23,7 +23,7 @@ from synckairos.core.clients import CONNECT_S, TROUBLE
 from synckairos.core.library import Library, LibraryChanged, Standing
 from synckairos.core.routes import Link, Route, Single, Topology, end_tasks, route_to
 from synckairos.core.wire import Argument, Command, Failure
-from synckairos.errors import InternalError, NetworkTimeout, StorageUnavailable, from_refusal
+from synckairos.errors import InternalError, NetworkTimeout, StorageUnavailable, described, from_refusal
 from synckairos.supervision import Backoff
 
 log = structlog.get_logger(__name__)
@@ -142,7 +142,7 @@ class Connection:
         try:
             await asyncio.shield(self._loading)
         except TROUBLE as error:
-            raise _unavailable(str(error)) from error
+            raise _unavailable(described(error)) from error
 
     async def _load(self) -> None:
         await self._route.refresh()
@@ -155,7 +155,7 @@ class Connection:
         try:
             await self.load()
         except StorageUnavailable as error:
-            log.warning("the storage does not answer yet", reason=str(error.__cause__))
+            log.warning("the storage does not answer yet", reason=described(error.__cause__))
             self._waiting_to_load = asyncio.create_task(self._load_until_loaded())
 
     async def _load_until_loaded(self) -> None:
@@ -187,7 +187,7 @@ class Connection:
             try:
                 await self._route.refresh()
             except TROUBLE as error:
-                raise _unavailable(str(error)) from error
+                raise _unavailable(described(error)) from error
             link = self._route.link(key)
             if link is None:
                 raise _unavailable("no primary serves this key")
@@ -229,7 +229,7 @@ class Connection:
                 return Failure("no primary serves this key", lost=True)
             wire = await link.connected()
         except TROUBLE as error:
-            return Failure(str(error), lost=True)
+            return Failure(described(error), lost=True)
         if word == "ASK":
             wire.send(("ASKING",))
         return await wire.send(command)
@@ -276,7 +276,7 @@ class Connection:
         try:
             await self.load()
         except StorageUnavailable as error:
-            log.warning("cannot load the function library", reason=str(error.__cause__))
+            log.warning("cannot load the function library", reason=described(error.__cause__))
         except LibraryChanged as error:
             log.error("cannot load the function library", reason=str(error))
             raise InternalError from error
@@ -287,7 +287,7 @@ class Connection:
         try:
             await self._route.refresh()
         except TROUBLE as error:
-            log.warning("cannot find the primaries", reason=str(error))
+            log.warning("cannot find the primaries", reason=described(error))
 
 
 def _unavailable(reason: str) -> StorageUnavailable:

@@ -21,7 +21,7 @@ from synckairos.config import Address, Settings
 from synckairos.core.clients import TROUBLE, async_client, async_client_by_sentinels
 from synckairos.core.keys import written
 from synckairos.core.wire import InProcessWire, Wire
-from synckairos.errors import NotReplicated
+from synckairos.errors import NotReplicated, described
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +93,7 @@ class Link:
                 pipeline.execute_command("WAIT", 1, REPLICATED_MS)
                 replies = await pipeline.execute()
         except TROUBLE as error:
-            log.warning("cannot ask for replication", reason=str(error))
+            log.warning("cannot ask for replication", reason=described(error))
             return False
         return int(replies[-1]) >= 1
 

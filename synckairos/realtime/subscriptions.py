@@ -27,6 +27,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from synckairos.core.connection import Connection
 from synckairos.core.keyspace import GONE_EVENTS, missing_flags
+from synckairos.errors import described
 from synckairos.supervision import Backoff, cancel, supervise, together
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -207,7 +208,9 @@ class Subscriptions:
                     self._unrouted.discard(channel)
                     self._link(client).adopt(channel)
             except Exception as error:  # noqa: BLE001 - no server, no topology: whatever it is, channels wait
-                logger.warning("channels find no server", channels=len(self._unrouted), error=str(error))
+                logger.warning(
+                    "channels find no server", channels=len(self._unrouted), error=described(error)
+                )
                 await asyncio.sleep(backoff.pause())
                 self._route_wake.set()
             else:
@@ -220,7 +223,7 @@ class Subscriptions:
             try:
                 clients = await self._connection.primaries()
             except Exception as error:  # noqa: BLE001 - no server, no topology: ask again
-                logger.warning("the primaries are not known", error=str(error))
+                logger.warning("the primaries are not known", error=described(error))
                 await asyncio.sleep(backoff.pause())
                 continue
             backoff.reset()

@@ -99,3 +99,8 @@ def test_when_to_come_back_does_not_travel_in_the_body() -> None:
     error = errors.RateLimitExceeded(retry_after_ms=1500)
     assert error.retry_after_ms == 1500
     assert "retry" not in str(error.body()["error"]["context"])
+
+
+def test_an_error_without_a_text_is_described_by_its_type() -> None:
+    assert errors.described(TimeoutError()) == "TimeoutError"
+    assert errors.described(OSError("no route")) == "no route"
