@@ -36,7 +36,8 @@ from synckairos.errors import (
     SyncKairosError,
     ValidationError,
 )
-from synckairos.realtime.relay import Relay, frames, session_message, state_sync, text_frame
+from synckairos.realtime.messages import frames, session_message, state_sync, text_frame
+from synckairos.realtime.relay import Relay
 from synckairos.realtime.server_time import ServerClock
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)

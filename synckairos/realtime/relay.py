@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
@@ -34,13 +34,13 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 from redis.exceptions import RedisError
-from websockets.frames import Frame, Opcode
 
 from synckairos import metrics
 from synckairos.core.calls import Sessions
 from synckairos.core.keys import SessionKeys, parse_session_key, partition
 from synckairos.core.model import Over, State
 from synckairos.errors import MessageBrokerError, SessionNotFound, SyncKairosError
+from synckairos.realtime.messages import session_gone, state_sync, text_frame
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Handler, Subscriptions
 from synckairos.supervision import Backoff, cancel, supervise
@@ -531,19 +531,8 @@ class Relay:
             return
         version, epoch = deleted or (topic.version, topic.epoch or "")
         reason = "deleted" if deleted else topic.why or "evicted"
-        frame = text_frame(
-            msgspec.json.encode(
-                {
-                    "v": 1,
-                    "type": "SESSION_DELETED",
-                    "session_id": topic.session_id,
-                    "version": version,
-                    "epoch": epoch,
-                    "server_time_ms": int(self._clock.now_ms(partition(topic.session_id))),
-                    "payload": {"reason": reason},
-                }
-            )
-        )
+        now_ms = int(self._clock.now_ms(partition(topic.session_id)))
+        frame = text_frame(session_gone(topic.session_id, version, epoch, now_ms, reason))
         for subscriber in (*topic.live, *topic.waiting):
             subscriber.send(frame)
         self._end(topic, NORMAL_CLOSURE, f"the session is gone: {reason}")
@@ -575,33 +564,3 @@ class Relay:
         topic.ready.cancel()
         self._subscriptions.unsubscribe(topic.channel, topic.handler)
         metrics.websocket_sessions.dec()
-
-
-def text_frame(text: bytes) -> bytes:
-    """A WebSocket text frame as servers send it. It is not masked, so one serves every socket."""
-    return Frame(Opcode.TEXT, text).serialize(mask=False)
-
-
-def session_message(kind: str, state: State, payload: bytes) -> bytes:
-    """A message about a session that is not an event of it, at the state's version."""
-    return (
-        b'{"v":1,"type":"%b","session_id":"%b","version":%d,"epoch":"%b","server_time_ms":%d,"payload":%b}'
-        % (
-            kind.encode(),
-            state.session_id.encode(),
-            state.version,
-            state.epoch.encode(),
-            state.server_time_ms,
-            payload,
-        )
-    )
-
-
-def state_sync(state: State) -> bytes:
-    """The whole state, byte for byte as the library replied it."""
-    return session_message("STATE_SYNC", state, b'{"full_state":%b}' % state.raw)
-
-
-def frames(texts: Iterable[bytes]) -> bytes:
-    """Text frames, one after the other."""
-    return b"".join(map(text_frame, texts))
