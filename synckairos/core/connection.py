@@ -20,8 +20,8 @@ import structlog
 from synckairos.config import Settings
 from synckairos.core import library as functions
 from synckairos.core.clients import CONNECT_S, TROUBLE
-from synckairos.core.library import Library, LibraryChanged, Standing
-from synckairos.core.routes import Link, Route, Single, Topology, end_tasks, route_to
+from synckairos.core.library import Library, LibraryChanged, LibraryStatus
+from synckairos.core.routes import PrimaryLink, Route, Single, Topology, end_tasks, route_to
 from synckairos.core.wire import Argument, Command, Failure
 from synckairos.errors import InternalError, NetworkTimeout, StorageUnavailable, described, from_refusal
 from synckairos.supervision import Backoff
@@ -63,7 +63,7 @@ class Connection:
     @classmethod
     def over(cls, client: redis.asyncio.Redis, library: Library | None = None) -> Connection:
         """A connection over a client that the caller made; closing the connection closes it."""
-        return cls(Single("standalone", Link(client)), library or Library.assemble())
+        return cls(Single("standalone", PrimaryLink(client)), library or Library.assemble())
 
     async def fcall(
         self,
@@ -147,7 +147,7 @@ class Connection:
     async def _load(self) -> None:
         await self._route.refresh()
         found = await functions.load([link.client for link in self._route.links()], self.library)
-        if any(standing is not Standing.SAME for standing in found):
+        if any(status is not LibraryStatus.SAME for status in found):
             log.info("function library", version=self.library.version, found=[each.value for each in found])
 
     async def load_when_possible(self) -> None:
@@ -181,7 +181,7 @@ class Connection:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _known(self, key: str | None) -> Link:
+    async def _known(self, key: str | None) -> PrimaryLink:
         link = self._route.link(key)
         if link is None:
             try:
@@ -234,7 +234,7 @@ class Connection:
             wire.send(("ASKING",))
         return await wire.send(command)
 
-    def _named(self, redirection: str, *, remember: bool) -> Link | None:
+    def _named(self, redirection: str, *, remember: bool) -> PrimaryLink | None:
         """The link to the node of `<slot> <host>:<port>`, the answer of one that does not serve the slot."""
         slot, _, address = redirection.partition(" ")
         host, _, port = address.rpartition(":")

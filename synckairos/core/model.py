@@ -118,7 +118,7 @@ class Over(State):
         self.expired_by = expired_by
 
 
-class Lost(Protocol):
+class Recovers(Protocol):
     """Where sessions are that Redis does not have."""
 
     async def find(self, session_id: str) -> Over | None:
