@@ -188,15 +188,6 @@ class MessageBrokerError(SyncKairosError):
     default_message = "messages cannot be passed on at the moment"
 
 
-class CircuitOpen(SyncKairosError):
-    """Not tried, because it has been failing for a while."""
-
-    code = "CIRCUIT_OPEN"
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    retryable = True
-    default_message = "a part of the service is away; calls are held back until it recovers"
-
-
 class NotReplicated(SyncKairosError):
     """Done, but too few replicas confirmed it in time; the same request id asks again."""
 
@@ -219,6 +210,11 @@ class InternalError(SyncKairosError):
     """A bug. The message never carries the text of an exception."""
 
 
+def described(error: BaseException | None) -> str:
+    """The text of an error; where it has none, as a TimeoutError of asyncio, the name of its type."""
+    return str(error) or type(error).__name__
+
+
 CODES: dict[str, type[SyncKairosError]] = {
     kind.code: kind
     for kind in (
@@ -238,7 +234,6 @@ CODES: dict[str, type[SyncKairosError]] = {
         RateLimitExceeded,
         StorageUnavailable,
         MessageBrokerError,
-        CircuitOpen,
         NotReplicated,
         NetworkTimeout,
         InternalError,

@@ -173,7 +173,12 @@ class Reader:
                 version, epoch = int(match[1]), match[2]
         caller = self.request.caller
         return Options(
-            caller.tenant, version, caller.subject, self.request.trace_id, self.request_key(), epoch
+            tenant=caller.tenant,
+            version=version,
+            actor=caller.subject,
+            trace=self.request.trace_id,
+            request=self.request_key(),
+            epoch=epoch,
         )
 
     def request_key(self) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -15,12 +14,13 @@ import click
 from redis.exceptions import RedisError
 
 from synckairos.audit.jobs import Counts, Failed, Jobs
+from synckairos.audit.settings import audit_settings_or_exit
 from synckairos.audit.store import Refused, Store
 from synckairos.audit.verify import Finding
 from synckairos.config import Settings
 from synckairos.core.connection import Connection
-from synckairos.errors import StorageUnavailable
-from synckairos.settings_option import config_option, settings_or_exit
+from synckairos.errors import StorageUnavailable, described
+from synckairos.settings_option import config_option
 
 T = TypeVar("T")
 
@@ -28,14 +28,6 @@ SHOWN = 10
 """Failed batches and refused events that `status` shows."""
 DRAIN_S = 30.0
 """How long `verify` waits for events that are on their way."""
-
-
-def _settings(file: Path | None) -> Settings:
-    """The settings. Ends the program when there is no audit store in them."""
-    settings = settings_or_exit(os.environ, file)
-    if settings.database_url is None:
-        raise click.ClickException("DATABASE_URL says where the audit store is, and is not set")
-    return settings
 
 
 def _store(settings: Settings) -> Store:
@@ -51,7 +43,7 @@ def worker(file: Path | None) -> None:
     from synckairos.audit import alerts
     from synckairos.audit import worker as audit_worker
 
-    settings = _settings(file)
+    settings = audit_settings_or_exit(file)
     alerts.configure(settings)
     with contextlib.ExitStack() as stack:
         if settings.enable_metrics and settings.metrics_port is not None:
@@ -70,7 +62,7 @@ def migrate(revision: str | None, file: Path | None, *, yes: bool) -> None:
     """Bring the tables in PostgreSQL to the revision that this release needs, or to another one."""
     from synckairos.audit import schema
 
-    settings = _settings(file)
+    settings = audit_settings_or_exit(file)
     assert settings.database_url is not None
     known = [schema.NOTHING, *schema.revisions()]
     if revision is not None and revision in known[:-1] and not yes:
@@ -91,7 +83,7 @@ def audit() -> None:
 @config_option
 def status(file: Path | None) -> None:
     """Show what waits, what failed and is kept, and what PostgreSQL refuses."""
-    settings = _settings(file)
+    settings = audit_settings_or_exit(file)
     waiting, counts, failed, found = asyncio.run(_status(settings))
     click.echo(f"outbox: {'Redis does not answer' if waiting is None else f'{waiting} events'}")
     if counts is None:
@@ -145,11 +137,11 @@ async def _status(
 @config_option
 def retry(file: Path | None) -> None:
     """Queue the batches that failed and were kept again, with all their attempts."""
-    with contextlib.closing(Jobs.of(_settings(file))) as jobs:
+    with contextlib.closing(Jobs.of(audit_settings_or_exit(file))) as jobs:
         try:
             count = jobs.retry_failed()
         except (RedisError, OSError) as error:
-            raise click.ClickException(f"the queue's Redis does not answer: {error}") from None
+            raise click.ClickException(f"the queue's Redis does not answer: {described(error)}") from None
     click.echo(f"{count} batches are queued again")
 
 
@@ -161,7 +153,7 @@ def verify(file: Path | None, *, database_only: bool) -> None:
 
     The exit code is 0 when they are and do. Events that are on their way have half a minute to arrive.
     """
-    settings = _settings(file)
+    settings = audit_settings_or_exit(file)
     sessions, events, compared, findings = _or_exit(lambda: _verify(settings, database_only))
     for finding in findings:
         more = f" and {finding.count - 1} more" if finding.count > 1 else ""
@@ -179,7 +171,7 @@ def _or_exit(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
     except StorageUnavailable as error:
         raise click.ClickException(f"the storage does not answer: {error.__cause__ or error}") from None
     except (RedisError, OSError) as error:
-        raise click.ClickException(f"Redis does not answer: {error}") from None
+        raise click.ClickException(f"Redis does not answer: {described(error)}") from None
 
 
 async def _verify(settings: Settings, database_only: bool) -> tuple[int, int, int, list[Finding]]:

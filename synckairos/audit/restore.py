@@ -7,7 +7,6 @@ where it was, or runs again from the start.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -23,12 +22,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from synckairos.audit.jobs import Jobs
 from synckairos.audit.recovery import Recovery
+from synckairos.audit.settings import audit_settings_or_exit
 from synckairos.audit.store import Store, StoredSession
 from synckairos.config import Settings
 from synckairos.core.connection import connect
 from synckairos.core.library import LibraryChanged
-from synckairos.errors import InternalError, StorageUnavailable
-from synckairos.settings_option import config_option, settings_or_exit
+from synckairos.errors import InternalError, StorageUnavailable, described
+from synckairos.settings_option import config_option
 from synckairos.supervision import Backoff
 
 T = TypeVar("T")
@@ -168,9 +168,7 @@ def restore(
     before anybody does. What Redis has is left alone, so it is safe to run at any time, and to run again. The
     time that passed is charged to nobody.
     """
-    settings = settings_or_exit(os.environ, file)
-    if settings.database_url is None:
-        raise click.ClickException("DATABASE_URL says where the audit store is, and is not set")
+    settings = audit_settings_or_exit(file)
     if not despite_queue:
         _check_queue(settings)
     outcome = Outcome(last=None if after is None else str(after))
@@ -196,7 +194,9 @@ def _check_queue(settings: Settings) -> None:
     try:
         counts = jobs.counts()
     except (RedisError, OSError) as error:
-        raise click.ClickException(f"the Redis of the audit's queue does not answer: {error}") from None
+        raise click.ClickException(
+            f"the Redis of the audit's queue does not answer: {described(error)}"
+        ) from None
     finally:
         jobs.close()
     waiting = counts.queued + counts.started + counts.scheduled + counts.failed

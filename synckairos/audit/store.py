@@ -18,7 +18,7 @@ import asyncpg
 import structlog
 
 from synckairos.audit.rows import Batch, Event, Participant, Refusal, Rows, Session, rows
-from synckairos.errors import StorageUnavailable
+from synckairos.errors import StorageUnavailable, described
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -311,7 +311,7 @@ class Store:
         try:
             inserted = await self._insert(made)
         except _REFUSED as error:
-            log.warning("a batch has rows that PostgreSQL refuses", reason=str(error))
+            log.warning("a batch has rows that PostgreSQL refuses", reason=described(error))
             async with self.connection() as connection, connection.transaction():
                 inserted = await _insert_apart(connection, made)
         sources = {entry.source for entry in batch.entries}
@@ -324,7 +324,7 @@ class Store:
             async with self.connection() as connection, connection.transaction():
                 return await _insert(connection, made, _copy_events)
         except _NOT_COPIED as error:  # most of all: a part of the batch, or all of it, is there already
-            log.debug("a batch is not copied", reason=str(error))
+            log.debug("a batch is not copied", reason=described(error))
             async with self.connection() as connection, connection.transaction():
                 return await _insert(connection, made, _merge_events)
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from synckairos.errors import (
     CODES,
-    CircuitOpen,
     ConcurrentModification,
     Detail,
     Forbidden,
@@ -37,7 +36,6 @@ from synckairos.errors import (
 )
 
 __all__ = [
-    "CircuitOpen",
     "ClientClosed",
     "ClockSkew",
     "ClockSkewRefused",

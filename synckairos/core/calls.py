@@ -15,7 +15,7 @@ import structlog
 
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys, rate_limit
-from synckairos.core.model import NO_OPTIONS, Change, Info, Lost, Options, Over, State, Throttle
+from synckairos.core.model import NO_OPTIONS, Change, Info, Options, Over, Recovers, State, Throttle
 from synckairos.core.wire import Argument
 from synckairos.errors import InternalError, InvalidSessionState, SessionNotFound
 
@@ -29,7 +29,7 @@ class Sessions:
     lost: asked for what Redis does not have, before it is said that there is no such session
     """
 
-    def __init__(self, connection: Connection, ttl_s: int, lost: Lost | None = None) -> None:
+    def __init__(self, connection: Connection, ttl_s: int, lost: Recovers | None = None) -> None:
         self.connection = connection
         self.ttl_s = ttl_s
         self._lost = lost
@@ -229,7 +229,7 @@ class Sessions:
         return await self._fcall(function, session_id, arguments)
 
     @staticmethod
-    async def _find(lost: Lost, session_id: str, tenant: str | None) -> Over | None:
+    async def _find(lost: Recovers, session_id: str, tenant: str | None) -> Over | None:
         over = await lost.find(session_id)
         if over is not None and tenant is not None and over.tenant_id != tenant:
             raise SessionNotFound("there is no such session")

@@ -15,8 +15,8 @@ from synckairos.config import Settings
 from synckairos.core import library
 from synckairos.core.clients import TROUBLE, address
 from synckairos.core.connection import Connection
-from synckairos.core.library import Library, LibraryChanged, SourceChanged, Standing
-from synckairos.errors import StorageUnavailable
+from synckairos.core.library import Library, LibraryChanged, LibraryStatus, SourceChanged
+from synckairos.errors import StorageUnavailable, described
 from synckairos.settings_option import config_option, settings_or_exit
 
 
@@ -53,11 +53,11 @@ def load(url: str | None, file: Path | None, *, force: bool) -> None:
     except LibraryChanged as error:
         raise click.ClickException(str(error)) from None
     done = {
-        Standing.MISSING: "loaded",
-        Standing.OLDER: "replaced an older one",
-        Standing.CHANGED: "replaced other code of the same version",
-        Standing.SAME: "was there",
-        Standing.NEWER: "left a newer one",
+        LibraryStatus.MISSING: "loaded",
+        LibraryStatus.OLDER: "replaced an older one",
+        LibraryStatus.CHANGED: "replaced other code of the same version",
+        LibraryStatus.SAME: "was there",
+        LibraryStatus.NEWER: "left a newer one",
     }
     _report(found, done)
 
@@ -77,9 +77,9 @@ def check(url: str | None, file: Path | None, *, source: bool, record: bool) -> 
         except SourceChanged as error:
             raise click.ClickException(str(error)) from None
         return
-    found = asyncio.run(_each_primary(settings_or_exit(_at(url), file), library.standing))
-    _report(found, {standing: standing.value for standing in Standing})
-    if not all(standing in (Standing.SAME, Standing.NEWER) for _, standing in found):
+    found = asyncio.run(_each_primary(settings_or_exit(_at(url), file), library.library_status))
+    _report(found, {status: status.value for status in LibraryStatus})
+    if not all(status in (LibraryStatus.SAME, LibraryStatus.NEWER) for _, status in found):
         sys.exit(1)
 
 
@@ -91,7 +91,7 @@ def _at(url: str | None) -> dict[str, str]:
     return environ
 
 
-async def _each_primary(settings: Settings, ask: Any) -> list[tuple[str, Standing]]:
+async def _each_primary(settings: Settings, ask: Any) -> list[tuple[str, LibraryStatus]]:
     """Address and answer of every primary."""
     connection = Connection.to(settings)
     try:
@@ -100,12 +100,12 @@ async def _each_primary(settings: Settings, ask: Any) -> list[tuple[str, Standin
             for client in await connection.primaries()
         ]
     except (StorageUnavailable, *TROUBLE) as error:
-        raise click.ClickException(f"Redis does not answer: {error.__cause__ or error}") from None
+        raise click.ClickException(f"Redis does not answer: {described(error.__cause__ or error)}") from None
     finally:
         await connection.aclose()
 
 
-def _report(found: list[tuple[str, Standing]], words: Mapping[Standing, str]) -> None:
+def _report(found: list[tuple[str, LibraryStatus]], words: Mapping[LibraryStatus, str]) -> None:
     version = Library.assemble().version
-    for where, standing in found:
-        click.echo(f"{where}: synckairos {version}: {words[standing]}")
+    for where, status in found:
+        click.echo(f"{where}: synckairos {version}: {words[status]}")

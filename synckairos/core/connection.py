@@ -10,9 +10,8 @@ again, until a bound. The caller makes that safe by a request id in the call.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import redis.asyncio
@@ -21,17 +20,19 @@ import structlog
 from synckairos.config import Settings
 from synckairos.core import library as functions
 from synckairos.core.clients import CONNECT_S, TROUBLE
-from synckairos.core.library import Library, LibraryChanged, Standing
-from synckairos.core.routes import Link, Route, Single, Topology, end_tasks, route_to
+from synckairos.core.library import Library, LibraryChanged, LibraryStatus
+from synckairos.core.routes import PrimaryLink, Route, Single, Topology, end_tasks, route_to
 from synckairos.core.wire import Argument, Command, Failure
-from synckairos.errors import InternalError, NetworkTimeout, StorageUnavailable, from_refusal
+from synckairos.errors import InternalError, NetworkTimeout, StorageUnavailable, described, from_refusal
+from synckairos.supervision import Backoff
 
 log = structlog.get_logger(__name__)
 
 RETRY_FOR_S = 2.0
 """How long a call is tried again before its caller is told that the storage is away."""
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.25
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.25
+"""The pauses between the attempts of one call."""
 
 _WAIT = frozenset({"LOADING", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS", "OOM"})
 """Error replies of a server that may take the same call in a moment. It has not carried the call out."""
@@ -62,7 +63,7 @@ class Connection:
     @classmethod
     def over(cls, client: redis.asyncio.Redis, library: Library | None = None) -> Connection:
         """A connection over a client that the caller made; closing the connection closes it."""
-        return cls(Single("standalone", Link(client)), library or Library.assemble())
+        return cls(Single("standalone", PrimaryLink(client)), library or Library.assemble())
 
     async def fcall(
         self,
@@ -141,12 +142,12 @@ class Connection:
         try:
             await asyncio.shield(self._loading)
         except TROUBLE as error:
-            raise _unavailable(str(error)) from error
+            raise _unavailable(described(error)) from error
 
     async def _load(self) -> None:
         await self._route.refresh()
         found = await functions.load([link.client for link in self._route.links()], self.library)
-        if any(standing is not Standing.SAME for standing in found):
+        if any(status is not LibraryStatus.SAME for status in found):
             log.info("function library", version=self.library.version, found=[each.value for each in found])
 
     async def load_when_possible(self) -> None:
@@ -154,7 +155,7 @@ class Connection:
         try:
             await self.load()
         except StorageUnavailable as error:
-            log.warning("the storage does not answer yet", reason=str(error.__cause__))
+            log.warning("the storage does not answer yet", reason=described(error.__cause__))
             self._waiting_to_load = asyncio.create_task(self._load_until_loaded())
 
     async def _load_until_loaded(self) -> None:
@@ -180,13 +181,13 @@ class Connection:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _known(self, key: str | None) -> Link:
+    async def _known(self, key: str | None) -> PrimaryLink:
         link = self._route.link(key)
         if link is None:
             try:
                 await self._route.refresh()
             except TROUBLE as error:
-                raise _unavailable(str(error)) from error
+                raise _unavailable(described(error)) from error
             link = self._route.link(key)
             if link is None:
                 raise _unavailable("no primary serves this key")
@@ -196,7 +197,7 @@ class Connection:
         self, key: str | None, command: Command, failure: Failure | None, retry: bool, started: float
     ) -> Any:
         """Sends a call that failed (None: that was not sent yet) until it has a reply or time is up."""
-        pauses = _pauses()
+        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         missing = 0
         reason = "not connected"
         try:
@@ -207,7 +208,7 @@ class Connection:
                         if failure.lost and failure.sent and not retry:
                             raise NetworkTimeout(context={"reason": reason})
                         missing += reason.startswith(_FUNCTION_MISSING)
-                        await self._mend(key, failure, pauses, missing)
+                        await self._mend(key, failure, backoff, missing)
                     failure = await self._again(key, command, failure)
                     if failure.__class__ is not Failure:
                         return failure
@@ -228,36 +229,36 @@ class Connection:
                 return Failure("no primary serves this key", lost=True)
             wire = await link.connected()
         except TROUBLE as error:
-            return Failure(str(error), lost=True)
+            return Failure(described(error), lost=True)
         if word == "ASK":
             wire.send(("ASKING",))
         return await wire.send(command)
 
-    def _named(self, redirection: str, *, remember: bool) -> Link | None:
+    def _named(self, redirection: str, *, remember: bool) -> PrimaryLink | None:
         """The link to the node of `<slot> <host>:<port>`, the answer of one that does not serve the slot."""
         slot, _, address = redirection.partition(" ")
         host, _, port = address.rpartition(":")
         return self._route.named((host, int(port)), int(slot) if remember else None) if host else None
 
-    async def _mend(self, key: str | None, failure: Failure, pauses: Iterator[float], missing: int) -> None:
+    async def _mend(self, key: str | None, failure: Failure, backoff: Backoff, missing: int) -> None:
         """Does what lets the next attempt succeed, or raises what the caller has to know.
 
         `missing` is how often this call has met a server without the function.
         """
         word = failure.text.partition(" ")[0]
         if failure.lost or word == "MOVED":
-            await self._look_around(pauses)
+            await self._look_around(backoff)
         elif failure.text.startswith(_FUNCTION_MISSING):
             await self._load_again()
             if missing > 1:
                 # It was loaded, but not where the call went: to a server that is not the primary any more.
                 await self._renew(key)
-                await self._look_around(pauses)
+                await self._look_around(backoff)
         elif word in _WAIT:
-            await asyncio.sleep(next(pauses))
+            await asyncio.sleep(backoff.pause())
         elif word in _ELSEWHERE:
             await self._renew(key)
-            await self._look_around(pauses)
+            await self._look_around(backoff)
         elif word != "ASK":
             refusal = from_refusal(failure.text)
             if refusal is None:
@@ -275,31 +276,23 @@ class Connection:
         try:
             await self.load()
         except StorageUnavailable as error:
-            log.warning("cannot load the function library", reason=str(error.__cause__))
+            log.warning("cannot load the function library", reason=described(error.__cause__))
         except LibraryChanged as error:
             log.error("cannot load the function library", reason=str(error))
             raise InternalError from error
 
-    async def _look_around(self, pauses: Iterator[float]) -> None:
+    async def _look_around(self, backoff: Backoff) -> None:
         """A pause, then a new look at who the primaries are."""
-        await asyncio.sleep(next(pauses))
+        await asyncio.sleep(backoff.pause())
         try:
             await self._route.refresh()
         except TROUBLE as error:
-            log.warning("cannot find the primaries", reason=str(error))
+            log.warning("cannot find the primaries", reason=described(error))
 
 
 def _unavailable(reason: str) -> StorageUnavailable:
     log.debug("storage unavailable", reason=reason)
     return StorageUnavailable(retry_after_ms=1000)
-
-
-def _pauses() -> Iterator[float]:
-    """Seconds to wait before each further attempt: doubling, with full jitter so that callers spread out."""
-    bound = _FIRST_PAUSE_S
-    while True:
-        yield random.uniform(0, bound)
-        bound = min(2 * bound, _LONGEST_PAUSE_S)
 
 
 async def connect(settings: Settings) -> Connection:

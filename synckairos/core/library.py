@@ -41,7 +41,7 @@ class SourceChanged(Exception):
     """The Lua in the source folder and its version or recorded checksum do not fit together."""
 
 
-class Standing(enum.Enum):
+class LibraryStatus(enum.Enum):
     """What a server has, compared with a library. The values are words for people."""
 
     MISSING = "missing"
@@ -134,23 +134,23 @@ def check_source(*, record: bool = False) -> None:
     file.write_text(f"{library.version} {checksum}\n", encoding="utf-8")
 
 
-async def standing(client: redis.asyncio.Redis, library: Library) -> Standing:
+async def library_status(client: redis.asyncio.Redis, library: Library) -> LibraryStatus:
     """What the primary behind `client` has, compared with `library`."""
     return _compare(await client.function_list(NAME, withcode=True), library)
 
 
-def _compare(listed: Any, library: Library) -> Standing:
+def _compare(listed: Any, library: Library) -> LibraryStatus:
     """`listed` is the reply of `FUNCTION LIST LIBRARYNAME synckairos WITHCODE`."""
     source = next((_text(_field(found, b"library_code")) for found in listed or ()), None)
     if source is None:
-        return Standing.MISSING
+        return LibraryStatus.MISSING
     if _code(source) == _code(library.payload):
-        return Standing.SAME
+        return LibraryStatus.SAME
     line = _VERSION_LINE.search(source)
     found, own = _ordered(line[1]) if line else None, _ordered(library.version)
     if found is None or own is None or found == own:
-        return Standing.CHANGED
-    return Standing.OLDER if found < own else Standing.NEWER
+        return LibraryStatus.CHANGED
+    return LibraryStatus.OLDER if found < own else LibraryStatus.NEWER
 
 
 def _field(library: Any, name: bytes) -> bytes | str:
@@ -167,7 +167,7 @@ def _text(value: bytes | str) -> str:
 
 async def load(
     clients: redis.asyncio.Redis | Iterable[redis.asyncio.Redis], library: Library, *, force: bool = False
-) -> list[Standing]:
+) -> list[LibraryStatus]:
     """Loads `library` on every one of `clients` (primaries) that needs it; what each had before.
 
     Missing: loaded. Older: replaced. Same or newer: left as it is. Same version with other code:
@@ -177,7 +177,7 @@ async def load(
     return [await load_one(client, library, force=force) for client in clients]
 
 
-async def load_one(client: redis.asyncio.Redis, library: Library, *, force: bool = False) -> Standing:
+async def load_one(client: redis.asyncio.Redis, library: Library, *, force: bool = False) -> LibraryStatus:
     """`load` on one primary.
 
     Compares and loads as one step: when another process loads in between, it starts over and compares again.
@@ -191,18 +191,18 @@ async def load_one(client: redis.asyncio.Redis, library: Library, *, force: bool
                 try:
                     await pipeline.watch(marker)
                     found = _compare(await client.function_list(NAME, withcode=True), library)
-                    if found is Standing.CHANGED and not force:
+                    if found is LibraryStatus.CHANGED and not force:
                         raise LibraryChanged(library.version)
-                    if found in (Standing.SAME, Standing.NEWER):
+                    if found in (LibraryStatus.SAME, LibraryStatus.NEWER):
                         return found
                     pipeline.multi()
                     pipeline.set(marker, library.version)
                     pipeline.delete(marker)
-                    pipeline.function_load(library.payload, replace=found is not Standing.MISSING)
+                    pipeline.function_load(library.payload, replace=found is not LibraryStatus.MISSING)
                     await pipeline.execute()
                     return found
                 except WatchError:
                     continue
                 except MovedError:
                     break  # a cluster's primary that does not serve this partition
-    return Standing.MISSING  # a primary without any partition gets no calls
+    return LibraryStatus.MISSING  # a primary without any partition gets no calls

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What every call may carry beside its own arguments; `None` leaves an option out.
 
@@ -118,7 +118,7 @@ class Over(State):
         self.expired_by = expired_by
 
 
-class Lost(Protocol):
+class Recovers(Protocol):
     """Where sessions are that Redis does not have."""
 
     async def find(self, session_id: str) -> Over | None:

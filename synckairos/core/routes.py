@@ -21,7 +21,7 @@ from synckairos.config import Address, Settings
 from synckairos.core.clients import TROUBLE, async_client, async_client_by_sentinels
 from synckairos.core.keys import written
 from synckairos.core.wire import InProcessWire, Wire
-from synckairos.errors import NotReplicated
+from synckairos.errors import NotReplicated, described
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ REPLICATED_MS = 500
 """How long, with DURABILITY=replicated, a replica may take to confirm a change."""
 
 
-class Link:
+class PrimaryLink:
     """The way to one primary: a client for everything, and a wire for calls, made again when it breaks."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
@@ -93,7 +93,7 @@ class Link:
                 pipeline.execute_command("WAIT", 1, REPLICATED_MS)
                 replies = await pipeline.execute()
         except TROUBLE as error:
-            log.warning("cannot ask for replication", reason=str(error))
+            log.warning("cannot ask for replication", reason=described(error))
             return False
         return int(replies[-1]) >= 1
 
@@ -120,16 +120,16 @@ class Route(Protocol):
 
     topology: Topology
 
-    def link(self, key: str | None, /) -> Link | None:
+    def link(self, key: str | None, /) -> PrimaryLink | None:
         """The link to the primary of `key` (of any, without a key), as far as is known."""
 
-    def links(self) -> list[Link]:
+    def links(self) -> list[PrimaryLink]:
         """The links to all primaries, as far as is known."""
 
     async def refresh(self) -> None:
         """Finds out anew. Raises RedisError or OSError."""
 
-    def named(self, address: Address, slot: int | None, /) -> Link | None:
+    def named(self, address: Address, slot: int | None, /) -> PrimaryLink | None:
         """The link to a server that another one named, from now on the primary of `slot` if there is one."""
 
     async def aclose(self) -> None:
@@ -139,23 +139,23 @@ class Route(Protocol):
 class Single:
     """One primary: a server by its address, or the one that the Sentinels name at each new connection."""
 
-    def __init__(self, topology: Topology, link: Link, sentinel: Sentinel | None = None) -> None:
+    def __init__(self, topology: Topology, link: PrimaryLink, sentinel: Sentinel | None = None) -> None:
         self.topology: Topology = topology
         self._link = link
         self._sentinel = sentinel
 
-    def link(self, _key: str | None, /) -> Link | None:
+    def link(self, _key: str | None, /) -> PrimaryLink | None:
         """The link to the only primary."""
         return self._link
 
-    def links(self) -> list[Link]:
+    def links(self) -> list[PrimaryLink]:
         """All links."""
         return [self._link]
 
     async def refresh(self) -> None:
         """Nothing to find out: the next connection goes where the primary is then."""
 
-    def named(self, _address: Address, _slot: int | None, /) -> Link | None:
+    def named(self, _address: Address, _slot: int | None, /) -> PrimaryLink | None:
         """None: one server does not name others."""
         return None
 
@@ -174,11 +174,11 @@ class Cluster:
     def __init__(self, seeds: Sequence[Address], client: Callable[[Address], redis.asyncio.Redis]) -> None:
         self._seeds = seeds
         self._client = client
-        self._links: dict[Address, Link] = {}
-        self._slots: dict[int, Link] = {}
+        self._links: dict[Address, PrimaryLink] = {}
+        self._slots: dict[int, PrimaryLink] = {}
         self._refreshing: asyncio.Task[None] | None = None
 
-    def link(self, key: str | None) -> Link | None:
+    def link(self, key: str | None) -> PrimaryLink | None:
         """The link to the primary of the key's slot; without a key, one that works, if there is one."""
         if key is None:
             return next(
@@ -186,14 +186,14 @@ class Cluster:
             )
         return self._slots.get(key_slot(key.encode()))
 
-    def links(self) -> list[Link]:
+    def links(self) -> list[PrimaryLink]:
         """All links."""
         return list(self._links.values())
 
-    def named(self, address: Address, slot: int | None, /) -> Link:
+    def named(self, address: Address, slot: int | None, /) -> PrimaryLink:
         """The link to this node, from now on the primary of `slot` if there is one."""
         if address not in self._links:
-            self._links[address] = Link(self._client(address))
+            self._links[address] = PrimaryLink(self._client(address))
         link = self._links[address]
         if slot is not None:
             self._slots[slot] = link
@@ -219,19 +219,19 @@ class Cluster:
                 trouble = error
             else:
                 if ranges:
-                    await self._take(ranges, address[0])
+                    await self._use_map(ranges, address[0])
                     return
             finally:
                 if link is None:
                     await client.aclose()
         raise trouble
 
-    async def _take(self, ranges: list[list[Any]], asked: str) -> None:
+    async def _use_map(self, ranges: list[list[Any]], asked: str) -> None:
         """A reply of `CLUSTER SLOTS`: first and last slot, `[host, port, ...]` of the primary, of replicas.
 
         A node that does not know its own host has the one that was asked.
         """
-        slots: dict[int, Link] = {}
+        slots: dict[int, PrimaryLink] = {}
         serving: set[Address] = set()
         for first, last, primary, *_ in ranges:
             host = (primary[0] or b"").decode()
@@ -263,5 +263,5 @@ def route_to(settings: Settings) -> Route:
         return Cluster(settings.redis_cluster_nodes, partial(async_client, settings))
     if settings.redis_sentinel_hosts:
         primary, sentinel = async_client_by_sentinels(settings)
-        return Single("sentinel", Link(primary), sentinel)
-    return Single("standalone", Link(async_client(settings)))
+        return Single("sentinel", PrimaryLink(primary), sentinel)
+    return Single("standalone", PrimaryLink(async_client(settings)))

@@ -17,6 +17,7 @@ import redis.asyncio
 from redis.exceptions import ResponseError
 
 from synckairos.core.clients import TROUBLE
+from synckairos.errors import described
 
 Argument = str | bytes | int
 
@@ -172,7 +173,7 @@ class InProcessWire:
         except ResponseError as error:
             return Failure(f"{error.status_code or ''} {error}".lstrip())
         except TROUBLE as error:
-            return Failure(str(error), lost=True, sent=True)
+            return Failure(described(error), lost=True, sent=True)
 
     async def room(self) -> None:
         """There is always room."""

@@ -20,7 +20,7 @@ from synckairos.config import Address, Settings
 from synckairos.core import keys, library
 from synckairos.core.clients import async_client, async_client_of_sentinel
 from synckairos.core.keyspace import FLAGS, GONE_EVENTS, missing_flags
-from synckairos.core.library import Library, Standing
+from synckairos.core.library import Library, LibraryStatus
 from synckairos.doctor.findings import Area, Finding
 from synckairos.doctor.trouble import CONNECT_S, address_text, decoded, redis_trouble, release
 from synckairos.realtime.server_time import Offset
@@ -315,18 +315,18 @@ async def _attempts(client: redis.asyncio.Redis) -> dict[str, str]:
 
 async def _library(area: Area, client: redis.asyncio.Redis) -> None:
     own = Library.assemble()
-    found = await library.standing(client, own)
+    found = await library.library_status(client, own)
     load = "the service does that when it starts; by hand: synckairos functions load"
     match found:
-        case Standing.SAME:
+        case LibraryStatus.SAME:
             area.ok("library", f"synckairos {own.version} is loaded")
-        case Standing.NEWER:
+        case LibraryStatus.NEWER:
             area.ok("library", f"a newer one than this release's {own.version} is loaded, and stays")
-        case Standing.MISSING:
+        case LibraryStatus.MISSING:
             area.warn("library", "the function library is not loaded yet", load)
-        case Standing.OLDER:
+        case LibraryStatus.OLDER:
             area.warn("library", f"an older one than this release's {own.version} is loaded", load)
-        case Standing.CHANGED:
+        case LibraryStatus.CHANGED:
             area.fail(
                 "library",
                 f"synckairos {own.version} is loaded with other code, and the service will not start",

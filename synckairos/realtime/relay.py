@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
@@ -34,13 +34,13 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 from redis.exceptions import RedisError
-from websockets.frames import Frame, Opcode
 
 from synckairos import metrics
 from synckairos.core.calls import Sessions
 from synckairos.core.keys import SessionKeys, parse_session_key, partition
 from synckairos.core.model import Over, State
 from synckairos.errors import MessageBrokerError, SessionNotFound, SyncKairosError
+from synckairos.realtime.messages import session_gone, state_sync, text_frame
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Handler, Subscriptions
 from synckairos.supervision import Backoff, cancel, supervise
@@ -71,7 +71,7 @@ class Subscriber(Protocol):
         """Close, after what was sent."""
 
 
-class Lost(Protocol):
+class RecoversWatched(Protocol):
     """Where sessions are that Redis does not have."""
 
     async def find(self, session_id: str, seen: tuple[str | None, int] = ...) -> Over | None:
@@ -160,7 +160,7 @@ class Relay:
         sessions: Sessions,
         subscriptions: Subscriptions,
         clock: ServerClock,
-        lost: Lost | None = None,
+        lost: RecoversWatched | None = None,
     ) -> None:
         self._sessions = sessions
         self._subscriptions = subscriptions
@@ -245,7 +245,7 @@ class Relay:
         place = topic.waiting[subscriber] = Waiting(epoch, version)
         if topic.epoch is None:
             topic.epoch, topic.version = epoch, version
-            self._settle(topic)
+            self._promote(topic)
             if topic.recheck:
                 topic.recheck = False
                 self._fall_behind(topic)
@@ -254,7 +254,7 @@ class Relay:
             return
         for event, frame in held:
             self._send_next(subscriber, place, event, frame)
-        self._settle(topic)
+        self._promote(topic)
         if subscriber in topic.waiting:
             self._fall_behind(topic)
 
@@ -290,9 +290,9 @@ class Relay:
         if topic.behind or topic.epoch is None:
             topic.held.append((event, data))
         else:
-            self._take(topic, event, data)
+            self._receive(topic, event, data)
 
-    def _take(self, topic: Topic, event: Event, data: bytes) -> None:
+    def _receive(self, topic: Topic, event: Event, data: bytes) -> None:
         if event.epoch == topic.epoch:
             if event.version <= topic.version:
                 return
@@ -318,7 +318,7 @@ class Relay:
                     place.held.append((event, frame))
                 else:
                     self._send_next(subscriber, place, event, frame)
-            self._settle(topic)
+            self._promote(topic)
         if event.type == "SESSION_DELETED":
             self._end(topic, NORMAL_CLOSURE, "the session was deleted")
 
@@ -329,8 +329,8 @@ class Relay:
             subscriber.send(frame)
             metrics.websocket_deliveries.inc()
 
-    def _settle(self, topic: Topic) -> None:
-        """Who is where the topic is follows it."""
+    def _promote(self, topic: Topic) -> None:
+        """Subscribers that have reached the topic's position follow it from now on."""
         for subscriber, place in list(topic.waiting.items()):
             if place.version == topic.version and place.epoch is not None and place.epoch == topic.epoch:
                 del topic.waiting[subscriber]
@@ -340,7 +340,7 @@ class Relay:
         """Take what arrived while the topic was behind, or before it had a position."""
         held, topic.held = topic.held, deque(maxlen=HELD_EVENTS)
         while held and not topic.behind and not topic.gone:
-            self._take(topic, *held.popleft())
+            self._receive(topic, *held.popleft())
         topic.held.extend(held)
 
     # Catching up
@@ -380,9 +380,9 @@ class Relay:
                 await self._catching_up.acquire()
                 job = asyncio.create_task(self._catch_up(topic), name="relay catch-up of a session")
                 self._jobs.add(job)
-                job.add_done_callback(self._caught_up)
+                job.add_done_callback(self._catch_up_ended)
 
-    def _caught_up(self, job: asyncio.Task[None]) -> None:
+    def _catch_up_ended(self, job: asyncio.Task[None]) -> None:
         self._jobs.discard(job)
         self._catching_up.release()
 
@@ -414,7 +414,7 @@ class Relay:
                 missed = await self._sessions.log(topic.session_id, since, topic.epoch)
             if missed is not None and not topic.gone:
                 self._deliver_missed(topic, missed)
-                self._settle(topic)
+                self._promote(topic)
             if missed is None or any(place.epoch is not None for place in topic.waiting.values()):
                 self._resync(topic, await self._sessions.get(topic.session_id))
             topic.over = False
@@ -422,7 +422,7 @@ class Relay:
             deleted = await self._tombstone(topic)
             await self._learn_why(topic, deleted)
             if not topic.gone and not await self._came_back(topic, deleted):
-                self._tell_gone(topic, deleted)
+                self._announce_gone(topic, deleted)
         if not topic.gone:
             topic.behind = False
             topic.why = None
@@ -525,25 +525,14 @@ class Relay:
         self._resync(topic, state)
         return over is None or topic.over
 
-    def _tell_gone(self, topic: Topic, deleted: tuple[int, str] | None) -> None:
+    def _announce_gone(self, topic: Topic, deleted: tuple[int, str] | None) -> None:
         """The session is not there any more: say so, and why, to everybody who watches it."""
         if topic.gone:
             return
         version, epoch = deleted or (topic.version, topic.epoch or "")
         reason = "deleted" if deleted else topic.why or "evicted"
-        frame = text_frame(
-            msgspec.json.encode(
-                {
-                    "v": 1,
-                    "type": "SESSION_DELETED",
-                    "session_id": topic.session_id,
-                    "version": version,
-                    "epoch": epoch,
-                    "server_time_ms": int(self._clock.now_ms(partition(topic.session_id))),
-                    "payload": {"reason": reason},
-                }
-            )
-        )
+        now_ms = int(self._clock.now_ms(partition(topic.session_id)))
+        frame = text_frame(session_gone(topic.session_id, version, epoch, now_ms, reason))
         for subscriber in (*topic.live, *topic.waiting):
             subscriber.send(frame)
         self._end(topic, NORMAL_CLOSURE, f"the session is gone: {reason}")
@@ -575,33 +564,3 @@ class Relay:
         topic.ready.cancel()
         self._subscriptions.unsubscribe(topic.channel, topic.handler)
         metrics.websocket_sessions.dec()
-
-
-def text_frame(text: bytes) -> bytes:
-    """A WebSocket text frame as servers send it. It is not masked, so one serves every socket."""
-    return Frame(Opcode.TEXT, text).serialize(mask=False)
-
-
-def session_message(kind: str, state: State, payload: bytes) -> bytes:
-    """A message about a session that is not an event of it, at the state's version."""
-    return (
-        b'{"v":1,"type":"%b","session_id":"%b","version":%d,"epoch":"%b","server_time_ms":%d,"payload":%b}'
-        % (
-            kind.encode(),
-            state.session_id.encode(),
-            state.version,
-            state.epoch.encode(),
-            state.server_time_ms,
-            payload,
-        )
-    )
-
-
-def state_sync(state: State) -> bytes:
-    """The whole state, byte for byte as the library replied it."""
-    return session_message("STATE_SYNC", state, b'{"full_state":%b}' % state.raw)
-
-
-def frames(texts: Iterable[bytes]) -> bytes:
-    """Text frames, one after the other."""
-    return b"".join(map(text_frame, texts))

@@ -27,6 +27,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from synckairos.core.connection import Connection
 from synckairos.core.keyspace import GONE_EVENTS, missing_flags
+from synckairos.errors import described
 from synckairos.supervision import Backoff, cancel, supervise, together
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -53,7 +54,7 @@ class _Channel:
     def __init__(self, name: bytes) -> None:
         self.name = name
         self.handlers: tuple[Handler, ...] = ()
-        self.link: _Link | None = None
+        self.link: _PubSubConnection | None = None
         self.active = False
         """Whether the last command sent for it was SSUBSCRIBE."""
         self.pending = 0
@@ -88,7 +89,7 @@ class Subscriptions:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._channels: dict[bytes, _Channel] = {}
-        self._links: dict[Redis, _Link] = {}
+        self._links: dict[Redis, _PubSubConnection] = {}
         self._unrouted: set[_Channel] = set()
         self._route_wake = asyncio.Event()
         self._restored: list[str] = []
@@ -158,7 +159,7 @@ class Subscriptions:
             self._touch(entry)
 
     def _touch(self, channel: _Channel) -> None:
-        """Settle the channel with its server, soon."""
+        """Bring the server's subscription of the channel up to date, soon."""
         if channel.link is not None:
             channel.link.touch(channel)
         elif channel.handlers:
@@ -207,7 +208,9 @@ class Subscriptions:
                     self._unrouted.discard(channel)
                     self._link(client).adopt(channel)
             except Exception as error:  # noqa: BLE001 - no server, no topology: whatever it is, channels wait
-                logger.warning("channels find no server", channels=len(self._unrouted), error=str(error))
+                logger.warning(
+                    "channels find no server", channels=len(self._unrouted), error=described(error)
+                )
                 await asyncio.sleep(backoff.pause())
                 self._route_wake.set()
             else:
@@ -220,7 +223,7 @@ class Subscriptions:
             try:
                 clients = await self._connection.primaries()
             except Exception as error:  # noqa: BLE001 - no server, no topology: ask again
-                logger.warning("the primaries are not known", error=str(error))
+                logger.warning("the primaries are not known", error=described(error))
                 await asyncio.sleep(backoff.pause())
                 continue
             backoff.reset()
@@ -232,14 +235,14 @@ class Subscriptions:
                 self.reroute(link.channels_left())
             await asyncio.sleep(TOPOLOGY_EVERY_S)
 
-    def _link(self, client: Redis) -> _Link:
+    def _link(self, client: Redis) -> _PubSubConnection:
         link = self._links.get(client)
         if link is None:
-            link = self._links[client] = _Link(self, client)
+            link = self._links[client] = _PubSubConnection(self, client)
         return link
 
 
-class _Link:
+class _PubSubConnection:
     """The subscribing connection to one primary."""
 
     def __init__(self, owner: Subscriptions, client: Redis) -> None:
@@ -263,7 +266,7 @@ class _Link:
         self.touch(channel)
 
     def touch(self, channel: _Channel) -> None:
-        """Settle the channel with the server, soon."""
+        """Bring the server's subscription of the channel up to date, soon."""
         self._dirty.add(channel)
         self._wake.set()
 
@@ -354,10 +357,10 @@ class _Link:
                     continue
                 self._heard = monotonic()
                 if isinstance(reply, list):
-                    self._take(reply)
+                    self._receive(reply)
             await asyncio.sleep(0)
 
-    def _take(self, reply: list[Any]) -> None:
+    def _receive(self, reply: list[Any]) -> None:
         kind = reply[0]
         if kind == b"smessage":
             channel = self._channels.get(reply[1])

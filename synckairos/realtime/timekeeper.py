@@ -35,7 +35,7 @@ from synckairos.core import keys
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
 from synckairos.core.model import Change
-from synckairos.errors import NetworkTimeout, StorageUnavailable
+from synckairos.errors import NetworkTimeout, StorageUnavailable, described
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
 from synckairos.supervision import Backoff, cancel, supervise
@@ -53,6 +53,9 @@ CALLS_AT_ONCE = 64
 MARGIN_MS = 0.25
 """Called so much after the due moment, as a call that is a trace early has to be made again."""
 TIMEOUT_S = 1.0
+"""How long a look at some partitions may take; the next sweep looks again."""
+AWAY_AFTER_S = 1.0
+"""Looks that fail for so long, while nothing is answered, mean that the storage is away."""
 FIRST_RETRY_S = 0.001
 LONGEST_RETRY_S = 30.0
 MOST_RETRIED = 1000
@@ -106,6 +109,8 @@ class Timekeeper:
         self._jobs: set[asyncio.Task[None]] = set()
         self._handlers = {name: partial(self._woken, part) for name, part in self._partitions.items()}
         self._away = False
+        self._looks_fail_since: float | None = None
+        """Monotonic seconds; None when the storage has answered since."""
         self._stopped = False
 
     async def start(self) -> None:
@@ -205,8 +210,9 @@ class Timekeeper:
                 async with asyncio.timeout(TIMEOUT_S):
                     replies = await pipeline.execute(raise_on_error=False)
             except (RedisError, OSError) as error:  # a timeout is an OSError
-                self._note_outage(error)
+                self._note_failed_look(error)
                 return
+        self._looks_fail_since = None
         for part, reply in zip(parts, replies, strict=True):
             if isinstance(reply, Exception):
                 logger.warning("a partition's alarms cannot be read", partition=part.name, error=repr(reply))
@@ -299,6 +305,7 @@ class Timekeeper:
                     logger.error("an alarm cannot be called", session=session_id, error=repr(error))
                 return
         self._away = False
+        self._looks_fail_since = None
         if change is None:
             # Too early by a trace, moved meanwhile, or called by another timekeeper: the next look will show.
             self._retry_later(part, session_id)
@@ -319,10 +326,24 @@ class Timekeeper:
         if late_ms is not None:
             metrics.expiry_lateness.observe(late_ms / 1000.0)
 
+    def _note_failed_look(self, error: Exception) -> None:
+        """A look that gets no answer in time: with nothing else answered for a while, it is an outage.
+
+        One alone is none. Its second counts also what this process takes: a loop that was held up, or the
+        wait for a free connection when many partitions are looked at together.
+        """
+        now = monotonic()
+        if self._looks_fail_since is None:
+            self._looks_fail_since = now
+        if now - self._looks_fail_since >= AWAY_AFTER_S:
+            self._note_outage(error)
+        else:
+            logger.debug("alarms could not be looked at now", error=described(error))
+
     def _note_outage(self, error: Exception) -> None:
         if not self._away:
             self._away = True
-            logger.warning("the storage is away: alarms are called when it is back", error=str(error))
+            logger.warning("the storage is away: alarms are called when it is back", error=described(error))
 
     def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
         if self._stopped:

@@ -179,10 +179,10 @@ async def test_what_may_succeed_a_moment_later_is_repeated_under_one_key(
 
 
 async def test_repeats_are_bounded_and_further_and_further_apart(pauses: list[float]) -> None:
-    async with scripted((503, {}, refusal("CIRCUIT_OPEN"))) as (script, client):
+    async with scripted((503, {}, refusal("STORAGE_UNAVAILABLE"))) as (script, client):
         with pytest.raises(SyncKairosError) as failed:
             await client.request("GET", "/v1/anything")
-        assert failed.value.code == "CIRCUIT_OPEN"
+        assert failed.value.code == "STORAGE_UNAVAILABLE"
         assert len(script.calls) == 4
         assert len(pauses) == 3
         for pause, longest in zip(pauses, (0.3, 0.6, 1.2), strict=True):

@@ -19,7 +19,8 @@ from synckairos.core.keys import SessionKeys
 from synckairos.core.keyspace import missing_flags
 from synckairos.errors import SessionNotFound
 from synckairos.realtime import relay as relay_module
-from synckairos.realtime.relay import Topic, decode_event, state_sync, text_frame
+from synckairos.realtime.messages import state_sync, text_frame
+from synckairos.realtime.relay import Topic, decode_event
 from tests.support import servers
 from tests.support.live import (
     PATIENCE_S,

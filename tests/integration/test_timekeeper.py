@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
 from typing import Any
@@ -285,3 +286,39 @@ async def test_stopping_is_prompt(live: Parts) -> None:
     await game(live.sessions, seconds=600)
     async with asyncio.timeout(5):
         await live.timekeeper.stop()
+
+
+def alarmed(logged: list[Any]) -> list[str]:
+    """What was said of the storage being away."""
+    return [entry["error"] for entry in logged if entry["event"].startswith("the storage is away")]
+
+
+async def test_a_process_that_is_held_up_does_not_take_the_storage_for_away(live: Parts) -> None:
+    with capture_logs() as logged:
+        await live.timekeeper.start()
+        for turns in range(2, 10):  # of the loop since a look began: one of them meets it in the middle
+            while not live.timekeeper._jobs:
+                await asyncio.sleep(0)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            time.sleep(timekeeper.TIMEOUT_S + 0.05)  # noqa: ASYNC251 - the loop is what is held up
+            await asyncio.sleep(0.1)
+    assert alarmed(logged) == []
+    assert any(entry["event"] == "alarms could not be looked at now" for entry in logged)
+
+
+async def test_a_storage_that_is_away_is_said_to_be_once_and_why() -> None:
+    with servers.start("valkey") as server:
+        async with parts(settings(server.url)) as live:
+            await live.timekeeper.start()
+            with capture_logs() as logged:
+                server.pause()
+                try:
+                    async with asyncio.timeout(10):
+                        while not alarmed(logged):
+                            await asyncio.sleep(0.05)
+                    await asyncio.sleep(1.0)
+                finally:
+                    server.resume()
+            (why,) = alarmed(logged)
+            assert why

@@ -25,7 +25,6 @@ from synckairos.errors import SyncKairosError, from_refusal
         ("RATE_LIMIT_EXCEEDED", 429, True),
         ("STORAGE_UNAVAILABLE", 503, True),
         ("MESSAGE_BROKER_ERROR", 503, True),
-        ("CIRCUIT_OPEN", 503, True),
         ("NOT_REPLICATED", 503, True),
         ("NETWORK_TIMEOUT", 504, True),
         ("INTERNAL_ERROR", 500, False),
@@ -46,7 +45,7 @@ def test_every_code_has_its_status_and_says_whether_to_try_again(
 
 
 def test_no_code_is_left_out() -> None:
-    assert len(errors.CODES) == 20
+    assert len(errors.CODES) == 19
     assert all(issubclass(kind, SyncKairosError) for kind in errors.CODES.values())
 
 
@@ -100,3 +99,8 @@ def test_when_to_come_back_does_not_travel_in_the_body() -> None:
     error = errors.RateLimitExceeded(retry_after_ms=1500)
     assert error.retry_after_ms == 1500
     assert "retry" not in str(error.body()["error"]["context"])
+
+
+def test_an_error_without_a_text_is_described_by_its_type() -> None:
+    assert errors.described(TimeoutError()) == "TimeoutError"
+    assert errors.described(OSError("no route")) == "no route"

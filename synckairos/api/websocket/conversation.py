@@ -46,7 +46,8 @@ from synckairos.errors import (
     SyncKairosError,
     ValidationError,
 )
-from synckairos.realtime.relay import Relay, frames, state_sync, text_frame
+from synckairos.realtime.messages import frames, state_sync, text_frame
+from synckairos.realtime.relay import Relay
 from synckairos.realtime.server_time import ServerClock
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)

@@ -18,7 +18,7 @@ from synckairos.errors import (
     SyncKairosError,
     ValidationError,
 )
-from synckairos.realtime.relay import session_message
+from synckairos.realtime.messages import session_message
 
 RequestId = Annotated[
     str, Meta(pattern=r"^[!-~]{1,255}\Z", extra={"must": "must be 1 to 255 visible ASCII characters"})

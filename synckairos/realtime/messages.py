@@ -1,0 +1,55 @@
+"""Messages to sockets that are no event of the library, and the frames that carry messages and events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from websockets.frames import Frame, Opcode
+
+from synckairos.core.model import State
+
+
+def text_frame(text: bytes) -> bytes:
+    """A WebSocket text frame as servers send it. It is not masked, so one serves every socket."""
+    return Frame(Opcode.TEXT, text).serialize(mask=False)
+
+
+def session_message(kind: str, state: State, payload: bytes) -> bytes:
+    """A message about a session that is not an event of it, at the state's version."""
+    return (
+        b'{"v":1,"type":"%b","session_id":"%b","version":%d,"epoch":"%b","server_time_ms":%d,"payload":%b}'
+        % (
+            kind.encode(),
+            state.session_id.encode(),
+            state.version,
+            state.epoch.encode(),
+            state.server_time_ms,
+            payload,
+        )
+    )
+
+
+def state_sync(state: State) -> bytes:
+    """The whole state, byte for byte as the library replied it."""
+    return session_message("STATE_SYNC", state, b'{"full_state":%b}' % state.raw)
+
+
+def frames(texts: Iterable[bytes]) -> bytes:
+    """Text frames, one after the other."""
+    return b"".join(map(text_frame, texts))
+
+
+def session_gone(session_id: str, version: int, epoch: str, server_time_ms: int, reason: str) -> bytes:
+    """That the session is not there any more: `reason` is deleted, ttl_expired or evicted."""
+    return msgspec.json.encode(
+        {
+            "v": 1,
+            "type": "SESSION_DELETED",
+            "session_id": session_id,
+            "version": version,
+            "epoch": epoch,
+            "server_time_ms": server_time_ms,
+            "payload": {"reason": reason},
+        }
+    )
