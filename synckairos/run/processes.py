@@ -155,6 +155,7 @@ class Child:
         self._pass_fds = pass_fds
         self._ended = ended
         self._process: subprocess.Popen[bytes] | None = None
+        self._asked = False
         self._started = 0.0
         self._pause_s = 0.0
         self._again_at = 0.0
@@ -162,6 +163,7 @@ class Child:
     def start(self) -> None:
         """Starts it."""
         self._started = time.monotonic()
+        self._asked = False
         self._process = subprocess.Popen(
             self._command,
             env=self._environ,
@@ -204,8 +206,9 @@ class Child:
             self._ended(pid)
 
     def ask_to_end(self) -> None:
-        """Sends the signal that ends it, if it runs."""
-        if self._process is not None and self._process.poll() is None:
+        """Sends the signal that ends it, if it runs; once, as a second one would cut its work off."""
+        if self._process is not None and self._process.poll() is None and not self._asked:
+            self._asked = True
             self._process.send_signal(self._ended_by)
 
     def end(self, deadline: float) -> None:
