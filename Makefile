@@ -14,9 +14,12 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: PYTHON=")'
 	@echo "installing into .venv: a minute or two, once"
-	$(PYTHON) -m venv .venv
-	$(PIP) pip hatchling
-	$(PIP) --no-build-isolation --editable '.[dev]'
+	@echo "1 of 3: an environment of its own"
+	@$(PYTHON) -m venv .venv
+	@echo "2 of 3: pip and hatchling, which install the rest"
+	@$(PIP) pip hatchling
+	@echo "3 of 3: SyncKairos and the packages it needs, which takes the longest"
+	@$(PIP) --no-build-isolation --editable '.[dev]'
 	@touch $@
 
 run: $(STAMP)

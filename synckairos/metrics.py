@@ -13,7 +13,8 @@ import shutil
 import socketserver
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -27,12 +28,17 @@ from prometheus_client import (
     multiprocess,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+
+_WORKER_FILE = "worker-"
+"""Begins the names of the files, one for each worker, that hold the id of its process."""
 
 registry = CollectorRegistry()
 
@@ -175,6 +181,15 @@ def cleanup() -> None:
         del os.environ["SYNCKAIROS_METRICS_OWNER"]
 
 
+def process_started(worker: int) -> None:
+    """Have this process' own figures (`process_*`) shown under the number of its worker, from 1 on."""
+    if _DIRECTORY in os.environ:
+        named = Path(os.environ[_DIRECTORY]) / f"{_WORKER_FILE}{worker}"
+        new = named.with_name(f"new-{os.getpid()}")
+        new.write_text(str(os.getpid()))
+        new.replace(named)  # the worker that had the number before is gone
+
+
 def process_ended(pid: int | None = None) -> None:
     """Take a worker's gauges out of the sums. To be called as its own last act, and by who finds it gone."""
     if _DIRECTORY in os.environ:
@@ -186,6 +201,8 @@ def shown() -> CollectorRegistry:
     if _DIRECTORY in os.environ and Path(os.environ[_DIRECTORY]).is_dir():
         shared = CollectorRegistry()
         multiprocess.MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+        shared.register(_WorkerProcesses(Path(os.environ[_DIRECTORY])))
+        PlatformCollector(registry=shared)
         return shared
     return registry
 
@@ -210,6 +227,27 @@ def serve(host: str, port: int) -> Callable[[], None]:
         server.server_close()
 
     return stop
+
+
+class _WorkerProcesses(Collector):
+    """The `process_*` metrics of all worker processes, with the label `worker` (1, 2, 3).
+
+    A sum would hide a worker that leaks, and would look like a counter's reset when one is started again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        found: dict[str, Metric] = {}
+        for file in sorted(self._folder.glob(f"{_WORKER_FILE}*")):
+            pid = file.read_text()
+            worker = file.name.removeprefix(_WORKER_FILE)
+            for metric in ProcessCollector(pid=partial(str, pid), registry=None).collect():
+                family = found.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
+                for sample in metric.samples:
+                    family.add_sample(sample.name, {**sample.labels, "worker": worker}, sample.value)
+        return found.values()
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):

@@ -29,7 +29,7 @@ def redis_trouble(error: BaseException, where: str, setting: str) -> tuple[str, 
         error,
         where,
         setting,
-        "start Redis or Valkey there (try: docker run -p 6379:6379 valkey/valkey:9), or say with "
+        "start Redis or Valkey there (try: docker run -p 127.0.0.1:6379:6379 valkey/valkey:9), or say with "
         f"{setting} where it is; `synckairos dev` brings one along",
     )
 

@@ -95,9 +95,12 @@ def serve(file: Path | None) -> None:
 @click.command("http-worker", hidden=True)
 @click.argument("descriptor", type=int)
 @click.option("--drain", type=int, required=True)
+@click.option("--worker", type=int, required=True)
 @config_option
-def http_worker(descriptor: int, drain: int, file: Path | None) -> None:
+def http_worker(descriptor: int, drain: int, worker: int, file: Path | None) -> None:
     """One worker process of `serve` or `dev`, on a socket that it inherits."""
-    from synckairos.run.serve import run_worker
+    from synckairos import metrics
+    from synckairos.run.http_worker import run_worker
 
+    metrics.process_started(worker)
     run_worker(settings_or_exit(os.environ, file), socket.socket(fileno=descriptor), drain)

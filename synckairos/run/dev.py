@@ -45,9 +45,16 @@ START_S = 60.0
 DRAIN_S = 3
 """How long open requests and sockets have at the end."""
 ARCHIVE_S = 1
-"""How long the batch has that is being stored; one that is cut off is stored at the next start."""
+"""How long (seconds, after the workers' end) the batch has that is being stored.
+
+One that is cut off is stored at the next start."""
 SERVERS_S = 2
 """How long Valkey, and then PostgreSQL, have to end. All together stays at 10 s."""
+
+
+def _say(text: str) -> None:
+    """One line of progress. Standard output is the READY line's alone."""
+    click.echo(text, err=True)
 
 
 class EmbeddedError(Exception):
@@ -110,8 +117,9 @@ def _valkey(folder: Path, lock: int, port: int) -> Child:
 @contextmanager
 def _valkey_running(folder: Path, lock: int, stop: Stop) -> Iterator[tuple[Child, int]]:
     """Valkey, answering, and its port."""
+    _say(f"starting Valkey, with its data in {folder}")
     for _ in range(3):
-        # Somebody may take the port before Valkey does: then it ends at once, and another one is tried.
+        # Another program may take the port before Valkey does: then it ends at once, and another is tried.
         port = free_port()
         valkey = _valkey(folder, lock, port)
         try:
@@ -146,6 +154,8 @@ def _postgres_running(folder: Path, lock: int, stop: Stop) -> Iterator[tuple[Chi
     from synckairos.audit.schema import MigrationFailed, UnknownRevision, migrate
     from synckairos.run.postgresql import Postgres, PostgresError, embedded
 
+    first = not (folder / "postgres").exists()
+    _say(f"starting PostgreSQL{', whose data folder is made first' if first else ''}")
     try:
         postgres = Postgres.make(embedded(), folder / "postgres", lambda: bool(stop))
         for _ in range(3):
@@ -195,6 +205,7 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
         if stop:
             return
         watched = [valkey]
+        archiving: list[Child] = []
         redis_url = f"redis://127.0.0.1:{redis_port}/0"
         environ = {**environ, "REDIS_URL": redis_url}
         asyncio.run(_load(redis_port))
@@ -204,10 +215,12 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
                 return
             # The queue has a database of its own, as `FLUSHDB` and `DBSIZE` are for sessions.
             environ["RQ_REDIS_URL"] = f"redis://127.0.0.1:{redis_port}/1"
-            watched += [postgres, stack.enter_context(_archiving(environ))]
+            archiving = [stack.enter_context(_archiving(environ))]
+            watched += [postgres, *archiving]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         http_url = f"http://{host}:{listener.getsockname()[1]}"
         settings = config.load(environ)
+        _say(f"starting the service, {settings.workers} worker{'s' if settings.workers > 1 else ''}")
         with serve.workers(settings, listener, environ, None, DRAIN_S) as workers:
             if _ready(http_url, workers, stop):
                 click.echo(f"READY {http_url} {redis_url} {environ.get('DATABASE_URL', '-')}")
@@ -215,6 +228,9 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
             while not stop.wait(WATCH_S):
                 for child in (*watched, *workers):
                     child.keep()
+            # It has the time that the workers take, too. What they do meanwhile is stored at the next start.
+            for child in archiving:
+                child.ask_to_end()
 
 
 @contextmanager
@@ -223,6 +239,7 @@ def _archiving(environ: dict[str, str]) -> Iterator[Child]:
     # Its metrics would be taken for the service's: both would listen on the same port.
     environ = {name: value for name, value in environ.items() if name != "METRICS_PORT"}
     child = Child("audit worker", [sys.executable, "-P", "-m", "synckairos", "worker"], environ=environ)
+    _say("starting the audit worker")
     try:
         child.start()
         yield child
@@ -253,7 +270,7 @@ def _ready(http_url: str, workers: list[Child], stop: Stop) -> bool:
 def _get_ready(http_url: str, workers: list[Child], stop: Stop) -> bytes:
     """The beginning of the answer to `GET /ready`; empty when none comes.
 
-    The socket listens before anybody answers, so this waits, but never so long that it would miss a stop.
+    Connections are refused until a worker can answer. The wait for an answer ends at a stop.
     """
     url = urlsplit(http_url)
     try:

@@ -31,6 +31,9 @@ HEALTHY_S = 10.0
 LONGEST_PAUSE_S = 5.0
 """The longest pause before a child that keeps ending is started again."""
 
+BACKLOG = 1024
+"""How many connections may wait until a worker accepts them."""
+
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -48,6 +51,14 @@ def die_with_parent(parent: int, number: int = signal.SIGTERM) -> None:
             os.kill(os.getpid(), number)
 
 
+def _begin_child(parent: int, number: int) -> None:
+    """Runs in a child before its program: signals end it, and the end of `parent` does too."""
+    # A handler of the parent would take a signal that comes before the program runs, and forget it there.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_DFL)
+    die_with_parent(parent, number)
+
+
 def free_port() -> int:
     """A loopback TCP port that is free right now."""
     with socket.socket() as probe:
@@ -56,21 +67,44 @@ def free_port() -> int:
         return port
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there, to be handed to children. Raises OSError."""
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket that refuses connections until a process listens on it. Raises OSError.
+
+    The port is this process' alone: binding it a second time fails, although nothing listens yet. Whoever
+    listens sets SO_REUSEADDR first.
+    """
     family, _, _, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # With it, connections of an earlier process that wait for their end do not count as a busy port;
+        # without it, from here on, another process that sets it cannot bind the same port.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        bound.setblocking(False)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there, to be handed to children. Raises OSError."""
+    listener = bind(host, port)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(1024)
-        listener.setblocking(False)
+        listener.listen(BACKLOG)
     except BaseException:
         listener.close()
         raise
     return listener
+
+
+def listens(bound: socket.socket) -> bool:
+    """Whether a process listens on the socket: this one, or one that inherited it."""
+    return bool(bound.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 class Stop:
@@ -121,6 +155,7 @@ class Child:
         self._pass_fds = pass_fds
         self._ended = ended
         self._process: subprocess.Popen[bytes] | None = None
+        self._asked = False
         self._started = 0.0
         self._pause_s = 0.0
         self._again_at = 0.0
@@ -128,6 +163,7 @@ class Child:
     def start(self) -> None:
         """Starts it."""
         self._started = time.monotonic()
+        self._asked = False
         self._process = subprocess.Popen(
             self._command,
             env=self._environ,
@@ -135,7 +171,7 @@ class Child:
             stdout=sys.stderr.fileno(),
             pass_fds=self._pass_fds,
             process_group=0,
-            preexec_fn=partial(die_with_parent, os.getpid(), self._ended_by),  # noqa: PLW1509 - this process has no other threads
+            preexec_fn=partial(_begin_child, os.getpid(), self._ended_by),  # noqa: PLW1509 - this process has no other threads
         )
 
     @property
@@ -170,8 +206,9 @@ class Child:
             self._ended(pid)
 
     def ask_to_end(self) -> None:
-        """Sends the signal that ends it, if it runs."""
-        if self._process is not None and self._process.poll() is None:
+        """Sends the signal that ends it, if it runs; once, as a second one would cut its work off."""
+        if self._process is not None and self._process.poll() is None and not self._asked:
+            self._asked = True
             self._process.send_signal(self._ended_by)
 
     def end(self, deadline: float) -> None:

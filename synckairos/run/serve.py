@@ -1,8 +1,9 @@
 """The service as processes: one that listens and watches, and workers that answer.
 
-The parent opens the socket (so that a busy port is its error, once) and hands it to the workers; each worker
-is one Sanic process with one event loop. A worker that dies is started again, and all of them end when the
-parent does.
+The parent binds the socket (so that a busy port is its error, once) and hands it to the workers; the first
+worker that can answer listens on it, and a connection before that is refused. Each worker is one Sanic
+process with one event loop (`http_worker.py`). A worker that dies is started again, and all of them end when
+the parent does.
 """
 
 from __future__ import annotations
@@ -11,34 +12,33 @@ import asyncio
 import os
 import socket
 import sys
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
 
-from synckairos import logs, metrics
+from synckairos import metrics
 from synckairos.config import Settings
 from synckairos.core.connection import connect
-from synckairos.run.processes import WATCH_S, Child, Stop, end_all, listen
+from synckairos.run.processes import WATCH_S, Child, Stop, bind, end_all, listens
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 DRAIN_S = 15
 """How long `serve` lets open requests finish and sockets drain."""
 END_S = 2
-"""How long a worker may take to end after that."""
+"""How long a worker may take to end after that; it ends itself when the parent does not see to it."""
 
 
 class PortBusy(Exception):
-    """Somebody else listens where the service is to listen."""
+    """Another program has the port that the service is to have."""
 
 
 def open_socket(settings: Settings) -> socket.socket:
-    """The socket of the service. Raises PortBusy."""
+    """The socket of the service, which does not listen yet. Raises PortBusy."""
     try:
-        return listen(settings.host, settings.port)
+        return bind(settings.host, settings.port)
     except OSError as error:
         raise PortBusy(f"cannot listen on {settings.host}, port {settings.port}: {error.strerror}") from error
 
@@ -68,7 +68,7 @@ def workers(
     children = [
         Child(
             f"worker {number + 1}",
-            command,
+            [*command, "--worker", str(number + 1)],
             environ=environ,
             pass_fds=[listener.fileno()],
             ended=metrics.process_ended,
@@ -87,34 +87,27 @@ def workers(
 def serve(settings: Settings, environ: Mapping[str, str], file: Path | None) -> None:
     """Runs the service until SIGINT or SIGTERM. Raises PortBusy, LibraryChanged."""
     with Stop() as stop, open_socket(settings) as listener:
-        asyncio.run(_prepare(settings))
+        asyncio.run(_load_library(settings, stop))
+        if stop:
+            return
         with workers(settings, listener, environ, file, DRAIN_S) as children:
-            log.info("listening", host=settings.host, port=listener.getsockname()[1], workers=len(children))
+            listening = False
             while not stop.wait(WATCH_S):
+                if not listening and listens(listener):
+                    listening = True
+                    address = listener.getsockname()
+                    log.info("listening", host=settings.host, port=address[1], workers=len(children))
                 for child in children:
                     child.keep()
 
 
-async def _prepare(settings: Settings) -> None:
-    """Loads the library before any worker does, so that what stands in its way is said once."""
-    connection = await connect(settings)
-    await connection.aclose()
-
-
-def run_worker(settings: Settings, listener: socket.socket, drain_s: int) -> None:
-    """Answers requests in this process until it is asked to end."""
-    from synckairos.api.app import create_app
-
-    # Sanic sets its own logging up when an app is made; what is set up after it stays.
-    app = create_app(settings)
-    logs.configure(settings)
-    app.config.GRACEFUL_SHUTDOWN_TIMEOUT = float(drain_s)
-
-    @app.before_server_stop
-    async def _(_app: object) -> None:
-        # The parent kills what does not end in time; but the parent may be what is gone.
-        last = threading.Timer(drain_s + END_S, os._exit, (1,))
-        last.daemon = True
-        last.start()
-
-    app.run(sock=listener, single_process=True, motd=False, access_log=False)
+async def _load_library(settings: Settings, stop: Stop) -> None:
+    """Loads the library before any worker does, so that a refusal is one error. A stop gives it up."""
+    loading = asyncio.ensure_future(connect(settings))
+    while not (await asyncio.wait((loading,), timeout=WATCH_S))[0]:
+        if stop:
+            loading.cancel()
+            with suppress(asyncio.CancelledError):
+                await loading
+            return
+    await (await loading).aclose()

@@ -101,6 +101,16 @@ async def test_the_metrics_of_two_workers_add_up(log: Path) -> None:
         assert [
             float(line.removeprefix(wanted)) for line in text.splitlines() if line.startswith(wanted)
         ] == [40.0]
+        for name in ("process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"):
+            values = [
+                float(line.rpartition(" ")[2])
+                for worker in (1, 2)
+                for line in text.splitlines()
+                if line.startswith(f'{name}{{worker="{worker}"}} ')
+            ]
+            assert len(values) == 2
+            assert min(values) > 0
+        assert "python_info{" in text
 
 
 async def test_a_server_that_does_not_tell_of_vanished_keys_is_named(log: Path) -> None:

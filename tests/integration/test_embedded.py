@@ -32,6 +32,10 @@ def test_one_line_when_ready_and_nothing_left_at_the_end(number: int, tmp_path: 
         assert len(list(tmp_path.glob("synckairos-*/lock"))) == 1
         assert program.end(number) == 0
         assert len(program.lines) == 1
+        said = "".join(program.errors)
+        for started in ("Valkey", "PostgreSQL", "the audit worker", "the service, 2 workers"):
+            assert f"starting {started}" in said
+        assert "did not end in time" not in said
         assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,108 @@
+"""One worker process: a Sanic application on a socket that the parent bound.
+
+The steps of Sanic's own runner are taken here one by one, for two reasons. Sanic ignores SIGTERM for a moment
+while it starts, so that a signal of that moment is lost; here the signals end the process by default until
+the handlers below replace that in one step. And the socket listens no earlier than requests can be answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from typing import Any
+
+import uvloop
+from sanic import Sanic
+from sanic.server.async_server import AsyncioServer
+
+from synckairos import logs
+from synckairos.api.app import create_app
+from synckairos.config import Settings
+from synckairos.run.processes import BACKLOG
+from synckairos.run.serve import END_S
+
+_LOOK_S = 0.1
+
+
+def run_worker(settings: Settings, listener: socket.socket, drain_s: int) -> None:
+    """Answers requests in this process until SIGINT or SIGTERM.
+
+    `listener` is bound and does not listen yet, unless another worker was quicker. Requests that are under
+    way at the end have `drain_s` seconds. Raises OSError when nothing can listen there.
+    """
+    # Until the event loop handles SIGINT, it ends the process as SIGTERM does, without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Sanic sets its own logging up when an app is made; what is set up after it stays.
+    app = create_app(settings)
+    logs.configure(settings)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_answer(app, listener, drain_s))
+
+
+async def _answer(app: Sanic[Any, Any], listener: socket.socket, drain_s: int) -> None:
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        if not asked.is_set():
+            asked.set()
+            # The parent kills what does not end in time; but the parent may be what is gone.
+            last = threading.Timer(drain_s + END_S, os._exit, (1,))
+            last.daemon = True
+            last.start()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end)
+    server = await app.create_server(
+        sock=listener,
+        backlog=BACKLOG,
+        return_asyncio_server=True,
+        access_log=False,
+        asyncio_server_kwargs={"start_serving": False},
+    )
+    assert server is not None
+    await server.startup()
+    starting = asyncio.ensure_future(server.before_start())
+    await _first(starting, asked)
+    if not starting.done():
+        starting.cancel()  # nothing was promised to any client yet
+        return
+    await starting
+    try:
+        # Needed to listen where connections of an earlier service still wait for their end; see `bind`.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        await server.start_serving()
+        await server.after_start()
+        await asked.wait()
+        await server.before_stop()
+        await _close(app, server, drain_s)
+    finally:
+        await server.after_stop()
+
+
+async def _first(work: asyncio.Future[None], asked: asyncio.Event) -> None:
+    """Waits until the work is done or the process was asked to end."""
+    waiting = asyncio.ensure_future(asked.wait())
+    try:
+        await asyncio.wait((work, waiting), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+
+
+async def _close(app: Sanic[Any, Any], server: AsyncioServer, drain_s: float) -> None:
+    """Stops accepting, lets requests and sockets end for `drain_s` seconds, and cuts what is left."""
+    deadline = asyncio.get_running_loop().time() + drain_s
+    server.close()
+    for connection in list(server.connections):
+        connection.close_if_idle()
+    while server.connections and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - Sanic tells of no end
+        await asyncio.sleep(_LOOK_S)
+    app.shutdown_tasks(0)
+    for connection in list(server.connections):
+        if getattr(connection, "websocket", None):
+            connection.websocket.fail_connection(code=1001)
+        else:
+            connection.abort()

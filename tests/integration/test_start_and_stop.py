@@ -1,0 +1,120 @@
+"""Processes that are asked to end at any moment of their start, and the port before anything answers."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from synckairos.run.processes import bind, free_port, listens
+from tests.support import servers
+from tests.support.programs import Program, get
+
+ENDS_WITHIN_S = 3.0
+"""No request is under way, so nothing needs its grace; a lost signal takes 17 s."""
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[servers.Server]:
+    with servers.start("valkey") as server:
+        yield server
+
+
+def ends_in_time(program: Program, number: int) -> None:
+    began = time.monotonic()
+    program.process.send_signal(number)
+    code = program.process.wait(20)
+    took_s = time.monotonic() - began
+    program.gone()
+    said = "".join(program.errors)
+    assert took_s < ENDS_WITHIN_S, said
+    assert "did not end in time" not in said
+    # While Python itself starts, the signal ends it as it ends any program.
+    assert code in (0, 1, -number), said
+
+
+@pytest.mark.parametrize("after_s", [0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.1, 1.25, 1.4, 1.6, 1.9])
+def test_serve_ends_at_any_moment_of_its_start(after_s: float, valkey: servers.Server) -> None:
+    number = signal.SIGTERM if round(100 * after_s) % 2 else signal.SIGINT
+    with Program("serve", PORT=str(free_port()), REDIS_URL=valkey.url) as program:
+        time.sleep(after_s)  # wherever that finds it
+        ends_in_time(program, number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("after_s", [0, 0.002, 0.01])
+def test_serve_ends_right_after_its_first_answer(number: int, after_s: float, valkey: servers.Server) -> None:
+    port = free_port()
+    with Program("serve", PORT=str(port), REDIS_URL=valkey.url, WORKERS="2") as program:
+        program.until(lambda: answers(port), "an answer")
+        time.sleep(after_s)
+        began = time.monotonic()
+        program.process.send_signal(number)
+        assert program.process.wait(20) == 0
+        assert time.monotonic() - began < ENDS_WITHIN_S, "".join(program.errors)
+
+
+@pytest.mark.parametrize("after_s", [0.1, 0.4, 0.7, 1.0, 1.5])
+def test_a_worker_ends_at_any_moment_of_its_start(after_s: float, valkey: servers.Server) -> None:
+    """Also where the signal reaches the worker itself: the parent starts another one then."""
+    with Program("serve", PORT=str(free_port()), REDIS_URL=valkey.url) as program:
+        program.until(lambda: len(program.workers()) == 1, "a worker")
+        (worker,) = program.workers()
+        time.sleep(after_s)
+        worker.terminate()
+        worker.wait(ENDS_WITHIN_S)
+        ends_in_time(program, signal.SIGTERM)
+
+
+def test_serve_ends_while_redis_does_not_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        with Program("serve", PORT=str(free_port()), REDIS_URL=url) as program:
+            connection, _ = silent.accept()
+            with connection:
+                ends_in_time(program, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_connections_are_refused_until_a_worker_can_answer(workers: str, valkey: servers.Server) -> None:
+    port = free_port()
+    with Program("serve", PORT=str(port), REDIS_URL=valkey.url, WORKERS=workers) as program:
+        refused = 0
+        program.until(lambda: len(program.workers()) == int(workers), "the workers")
+        while True:
+            try:
+                connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+            except ConnectionRefusedError:
+                refused += 1
+                time.sleep(0.005)
+                assert program.process.poll() is None
+                continue
+            with connection:
+                began = time.monotonic()
+                connection.sendall(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert connection.recv(64).startswith(b"HTTP/1.1 200")
+                # Not a wait for a worker that is still starting, which takes a second.
+                assert time.monotonic() - began < 0.5
+            break
+        assert refused
+        program.until(lambda: any("listening" in line for line in program.errors), "its word")
+
+
+def test_a_bound_port_is_busy_before_anything_listens() -> None:
+    with bind("127.0.0.1", 0) as first:
+        assert not listens(first)
+        with pytest.raises(OSError, match="in use"):
+            bind("127.0.0.1", first.getsockname()[1])
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        first.listen()
+        assert listens(first)
+
+
+def answers(port: int) -> bool:
+    with suppress(OSError):
+        return get(f"http://127.0.0.1:{port}/health")[0] == 200
+    return False
