@@ -10,8 +10,8 @@
 --   cycle         1 1795306409736 1795306589736 4200 12 1795306409736
 --                                        see below
 --   rules         per_participant 3600000 end_session 0 0 30000,10000 fischer 2000 0
---                                        what transitions need of the config: mode, TTL in ms, action, 1 with lag
---                                        compensation, time per cycle in ms (0: none), warnings (-: none),
+--                                        what transitions need of the config: mode, TTL in ms, action,
+--                                        lag compensation, time per cycle in ms (0: none), warnings (-: none),
 --                                        the control of owners who have none of their own
 --   rotation      11x_1                  a character for each index from 0: `1` has a turn, `x` is out, `_`
 --                                        there is no participant, `.` has no turn of its own (in per_group
