@@ -11,7 +11,8 @@
 --                                        see below
 --   rules         per_participant 3600000 end_session 0 0 30000,10000 fischer 2000 0
 --                                        what transitions need of the config: mode, TTL in ms, action,
---                                        lag compensation, time per cycle in ms (0: none), warnings (-: none),
+--                                        1 with lag compensation, time per cycle in ms (0: none),
+--                                        warnings in ms (-: none),
 --                                        the control of owners who have none of their own
 --   rotation      11x_1                  a character for each index from 0: `1` has a turn, `x` is out, `_`
 --                                        there is no participant, `.` has no turn of its own (in per_group
