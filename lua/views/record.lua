@@ -27,8 +27,8 @@ end
 -- Appends the JSON of a record to a list of `n` pieces. left: ms as text, nil for a clock without end.
 -- Returns the new number of pieces.
 --
--- In numbered pieces, because Lua hashes every text that it makes, byte by byte: a record joined here and
--- joined again into the event was 4 % of the CPU of a switch.
+-- In numbered pieces, because Lua hashes every text that it makes, byte by byte: a record that is joined here
+-- would be hashed here and once more as a part of the event.
 local function append_fields(pieces, n, record, left, is_active)
   if record.owns then
     pieces[n + 1], pieces[n + 2] = '{"total_time_ms":', left and record.bank_text or 'null'
