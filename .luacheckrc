@@ -1,6 +1,6 @@
 -- The modules in lua/ as they end up in one library: each file is the body of a function whose result later files see.
 std = "lua51"
-max_line_length = 180
+max_line_length = 110
 globals = {}
 read_globals = {
   "redis", "cjson", "cmsgpack", "struct", "bit",

@@ -1,16 +1,21 @@
--- The config of a session: the one judge of what `sk_create` and `sk_join` are given. Every problem is found, not the first.
+-- The config of a session: the one judge of what `sk_create` and `sk_join` are given. Every problem is found,
+-- not the first.
 
 local DAY_MS = 86400000
 local MOST_WARNINGS = 8
 local MOST_METADATA_KEYS = 100
 
--- Bounds of the work: what a config or a participant can need, and what a client's own object may be before its spaces are taken out.
+-- Bounds of the work: what a config or a participant can need, and what a client's own object may be before
+-- its spaces are taken out.
 local MOST_CONFIG_BYTES = 524288
 
 local CONFIG = {
-  session_id = true, sync_mode = true, participants = true, groups = true, active_participant_id = true, total_time_ms = true,
-  time_per_cycle_ms = true, increment_ms = true, max_time_ms = true, time_control = true, lag_compensation = true, auto_advance = true,
-  action_on_timeout = true, warnings_ms = true, max_pause_ms = true, players_may_pause = true, metadata = true,
+  session_id = true, sync_mode = true, participants = true, groups = true, active_participant_id = true,
+  total_time_ms = true,
+  time_per_cycle_ms = true, increment_ms = true, max_time_ms = true, time_control = true,
+  lag_compensation = true, auto_advance = true,
+  action_on_timeout = true, warnings_ms = true, max_pause_ms = true, players_may_pause = true,
+  metadata = true,
 }
 
 -- `action_on_timeout`: its type, and its JSON as it came.
@@ -73,8 +78,8 @@ local function read_metadata(object, raw, problem)
   return text
 end
 
--- Checks the config of sk_create. Returns the hash's fields as a list of name, value, ... (without status, version, epoch and created) with `cycle` as it
--- begins at `now`; or nil and the list of problems.
+-- Checks the config of sk_create. Returns the hash's fields as a list of name, value, ... (without status,
+-- version, epoch and created) with `cycle` as it begins at `now`; or nil and the list of problems.
 local function check(text, key_id, ttl, now)
   local problems, problem = config_members.collector()
   local object, raw = config_members.read_object(text, 'config', MOST_CONFIG_BYTES, CONFIG, problem)
@@ -94,8 +99,10 @@ local function check(text, key_id, ttl, now)
   if object.participants == nil then
     problem('participants', 'is required')
   end
-  local participants, by_id = config_participants.read_participants(config_members.list(object, raw, 'participants', problem), problem)
-  local groups = config_participants.read_groups(config_members.list(object, raw, 'groups', problem), participants, problem)
+  local participants, by_id = config_participants.read_participants(config_members.list(object, raw,
+    'participants', problem), problem)
+  local groups = config_participants.read_groups(config_members.list(object, raw, 'groups', problem),
+    participants, problem)
   local active_id = config_members.uuid(object, 'active_participant_id', '', problem)
   if active_id and not by_id[active_id] then
     problem('active_participant_id', 'is none of participants')
@@ -148,14 +155,16 @@ local function check(text, key_id, ttl, now)
     fields[#fields + 1] = name
     fields[#fields + 1] = value
   end
-  -- The record of a participant or a group. owns: whether it owns a clock; needs: what is wrong when it has no bank.
+  -- The record of a participant or a group. owns: whether it owns a clock; needs: what is wrong when it has
+  -- no bank.
   local function add_record(name, owner, path, owns, needs, show)
     local shown, kept = 'null', ''
     local own_bank = 0
     if owns then
       local control = config_bank.own_control(owner, path, defaults, problem)
       local governing = control or (owner.time_control == nil and default_control) or nil
-      own_bank = config_bank.bank(owner, owner.time_control or object.time_control, governing, path, problem, needs)
+      own_bank = config_bank.bank(owner, owner.time_control or object.time_control, governing, path, problem,
+        needs)
       sum, owners = sum + own_bank, owners + 1
       if control then
         shown = control.shown
@@ -185,8 +194,10 @@ local function check(text, key_id, ttl, now)
     if owned_by == 'group' and not participant.named_group then
       problem(path .. 'group_id', 'is required in per_group')
     end
-    add_record(string.format('p%d', participant.index), participant, path, owned_by == 'participant', 'is required in per_participant', function(shown)
-      return storage_record.participant_fixed_json(participant.id or '', participant.index, participant.group_id, shown)
+    add_record(string.format('p%d', participant.index), participant, path, owned_by == 'participant',
+      'is required in per_participant', function(shown)
+      return storage_record.participant_fixed_json(participant.id or '', participant.index,
+        participant.group_id, shown)
     end)
     field('i:' .. (participant.id or ''), string.format('%d', participant.index))
     turns[participant.index] = owned_by == 'group' and '.' or '1'
@@ -202,10 +213,12 @@ local function check(text, key_id, ttl, now)
         turns[tonumber(group.members[1])] = '1'
       end
     end
-    add_record('g:' .. (group.id or ''), group, group.path, owned_by == 'group', 'is required in per_group, or that of each of its members', function(shown)
+    add_record('g:' .. (group.id or ''), group, group.path, owned_by == 'group',
+      'is required in per_group, or that of each of its members', function(shown)
       return storage_record.group_fixed_json(group.id or '', shown)
     end)
-    field('m:' .. (group.id or ''), #group.members > 0 and ',' .. table.concat(group.members, ',') .. ',' or ',')
+    field('m:' .. (group.id or ''), #group.members > 0 and ',' .. table.concat(group.members, ',') .. ','
+      or ',')
     group_ids[i] = group.id
   end
   if hourglass_path and owners < 2 then
@@ -217,7 +230,8 @@ local function check(text, key_id, ttl, now)
 
   if not by_owner then
     default = mode.counts_up and not maximum and 'none 0' or 'fischer 0 0'
-    field('clock', ('[%d,0,0,0]'):format(owned_by == 'cycle' and per_cycle or mode.counts_up and (maximum or 0) or total))
+    field('clock', ('[%d,0,0,0]'):format(owned_by == 'cycle' and per_cycle or mode.counts_up
+      and (maximum or 0) or total))
   end
   if #group_ids > 0 then
     field('groups', table.concat(group_ids, ','))
@@ -230,7 +244,8 @@ local function check(text, key_id, ttl, now)
     action = 'skip_cycle' -- what it does; the event still carries what was configured
   end
   field('rotation', table.concat(rotation_text))
-  field('rules', storage_session.encode_rules(mode_name, ttl * 1000, action, compensation, cycle_clock and per_cycle or 0, warnings, default))
+  field('rules', storage_session.encode_rules(mode_name, ttl * 1000, action, compensation, cycle_clock
+    and per_cycle or 0, warnings, default))
   field('action', action_text)
   if owned_by ~= 'session' or mode.counts_up then
     local echoed = total or (by_owner and sum > 0 and sum) or nil
@@ -241,14 +256,20 @@ local function check(text, key_id, ttl, now)
   if max_pause then
     field('max_pause', string.format('%d', max_pause))
   end
-  field('shown', string.format('"sync_mode":"%s","time_per_cycle_ms":%s,"increment_ms":%d,%s"time_control":%s,"lag_compensation":%s,"auto_advance":%s,'
-    .. '"action_on_timeout":%s,"warnings_ms":%s,"max_pause_ms":%s,"players_may_pause":%s,"metadata":%s', mode_name,
+  field('shown',
+    string.format('"sync_mode":"%s","time_per_cycle_ms":%s,"increment_ms":%d,%s"time_control":%s,'
+    .. '"lag_compensation":%s,"auto_advance":%s,'
+    .. '"action_on_timeout":%s,"warnings_ms":%s,"max_pause_ms":%s,"players_may_pause":%s,"metadata":%s',
+    mode_name,
     per_cycle and string.format('%d', per_cycle) or 'null', increment,
-    mode.counts_up and '' or '"max_time_ms":' .. (maximum and string.format('%d', maximum) or 'null') .. ',', shown_control,
-    tostring(compensation), tostring(advance), action_text, shown_warnings, max_pause and string.format('%d', max_pause) or 'null',
+    mode.counts_up and '' or '"max_time_ms":' .. (maximum and string.format('%d', maximum) or 'null') .. ',',
+    shown_control,
+    tostring(compensation), tostring(advance), action_text, shown_warnings, max_pause
+    and string.format('%d', max_pause) or 'null',
     tostring(players_may_pause), metadata))
   field('cycle', ('%d 0 0 0 0 %d'):format(active_id and by_id[active_id].index or -1, now)
-    .. (warning_count > 0 and ' !0 -1 ' .. ('0'):rep(warning_count) or '') .. (mode_name == 'global' and per_cycle and total and (' =%d'):format(total) or ''))
+    .. (warning_count > 0 and ' !0 -1 ' .. ('0'):rep(warning_count) or '')
+    .. (mode_name == 'global' and per_cycle and total and (' =%d'):format(total) or ''))
   return fields
 end
 

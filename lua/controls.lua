@@ -1,22 +1,29 @@
--- The time controls by the name of their kind: how a clock is spent. A new one is one file in controls/ and one line in KINDS.
+-- The time controls by the name of their kind: how a clock is spent. A new one is one file in controls/ and
+-- one line in KINDS.
 --
--- A kind has
---   PARAMETERS                       list of {name, least, most, required =}: what a config may give, in the order in which it is shown
---   DIGITS                           the digits of each number that it packs, at most
---   pack(given, session)             these numbers, all that its rules need, as text: so a control is kept
---   parse(text)                      the same as a table: owner.control
---   budget(owner, offset)            all that the owner may use in this cycle, overtime left out, in ms; math.huge for a clock without end
---   charged(owner, used, offset)     the bank after `used` ms of a cycle, nothing credited, and what it keeps then
---   credited(owner, used, offset)     the same after a cycle that ended in time with `used` ms charged, with what is credited
+-- A kind is a module with
+--   PARAMETERS        list of {name, least, most, required =}: what a config may give, in the state's order
+--   DIGITS            for each number that it packs, how many digits it has at most
+--   pack(given, session)
+--                     all numbers that its rules need, as text, for example `2000 0`: so a control is stored
+--   parse(text)       the same as a table, owner.control
+--   budget(owner, offset)
+--                     all that the owner may use in this cycle without its overtime, in ms; math.huge: no end
+--   charged(owner, used, offset)
+--                     the bank after `used` ms of a cycle, and the counters; nothing is credited
+--   credited(owner, used, offset)
+--                     the same after a cycle that ended in time, with what the control gives for it
 -- and, where it applies,
---   COUNTERS, fresh(control)            names of the numbers that it keeps with the clock, as fields of owner and of the state's `clock`, and what they
---                                    begin as; charged and credited return them in this order after the bank
---   now(owner, used)                 what a player sees of them after `used` ms of a cycle, as members of a JSON object
---   drawn(owner, used, offset)       what `used` ms of a cycle take out of the bank, where that is not all of it
---   BANK                             the bank that comes with it
---   TRANSFERS_TIME                         the next clock gets what a cycle used
--- all pure. `owner` has bank (ms, at the start of the cycle), control and what it keeps; `offset` is the running time of the cycle before this
--- clock got time again, 0 for nearly all.
+--   COUNTERS          names of the numbers that change besides the bank, as periods_left: fields of owner
+--                     and of the state's `clock`; charged and credited return them in this order
+--   fresh(control)    what the counters begin as
+--   now(owner, used)  what a player sees of them after `used` ms of a cycle, as members of a JSON object
+--   drawn(owner, used, offset)
+--                     what `used` ms of a cycle take out of the bank, where that is not all of it
+--   BANK              the bank that comes with it
+--   TRANSFERS_TIME    true where the next clock gets what a cycle used
+-- All of them are pure. `owner` has bank (ms, at the start of the cycle), control and the counters. `offset`
+-- is the running time of the cycle before this clock got time again; it is 0 for nearly all.
 
 local KINDS = {
   fischer = controls_fischer,
@@ -30,7 +37,8 @@ local KINDS = {
 
 local STAGE = '^{"stage":(%d)'
 
--- Controls that were read lately, by their text. It only saves the same reading again, so it does no harm that it is not replicated.
+-- Controls that were read lately, by their text. It only saves the same reading again, so it does no harm
+-- that it is not replicated.
 local MOST_KNOWN = 256
 local known, known_count = {}, 0
 
@@ -75,9 +83,10 @@ local function complete(control, overtime, gain)
   end
 end
 
--- A control from its text, `<kind> <numbers> [+<overtime ms>] [~<lag gain ms>]`: its numbers by name, `rule` (the functions of its kind), overtime
--- and gain (ms, 0 for none), and where the state's `clock` shows something of it `shows`, the names, with the form and the pattern of its JSON. Of
--- one with stages the first stage; its `stages` are all. Shared: not to be changed.
+-- A control from its text, `<kind> <numbers> [+<overtime ms>] [~<lag gain ms>]`: its numbers by name, `rule`
+-- (the functions of its kind), overtime and gain (ms, 0 for none), and where the state's `clock` shows
+-- something of it `shows`, the names, with the form and the pattern of its JSON. Of one with stages the first
+-- stage; its `stages` are all. Shared: not to be changed.
 local function decode(text)
   local control = known[text]
   if control then
@@ -111,10 +120,12 @@ local function view(owner)
     return '{}'
   end
   owner.overtime_used_ms = owner.bank < 0 and -owner.bank or 0
-  return control.form:format(owner[names[1]], owner[names[2]], owner[names[3]], owner[names[4]], owner[names[5]])
+  return control.form:format(owner[names[1]], owner[names[2]], owner[names[3]], owner[names[4]],
+    owner[names[5]])
 end
 
--- The same with `now`: what it would show if the cycle, which has used `used` ms of this clock, were charged at this moment.
+-- The same with `now`: what it would show if the cycle, which has used `used` ms of this clock, were charged
+-- at this moment.
 local function view_now(owner, used, offset)
   local control = owner.control
   local rule = control.rule
@@ -182,7 +193,8 @@ local function charge(owner, used, offset)
   set_bank(owner, owner.control.rule.charged(owner, used, offset))
 end
 
--- Charges a cycle that ended in time, credits what its control gives, and counts the move: at the end of a stage the next one begins.
+-- Charges a cycle that ended in time, credits what its control gives, and counts the move: at the end of a
+-- stage the next one begins.
 local function charge_and_credit(owner, used, offset)
   local control = owner.control
   set_bank(owner, control.rule.credited(owner, used, offset))
@@ -196,7 +208,8 @@ local function charge_and_credit(owner, used, offset)
   end
 end
 
--- What `used` ms of a cycle have taken out of an owner's bank so far; below zero the bank stands in periods, block or overtime.
+-- What `used` ms of a cycle have taken out of an owner's bank so far; below zero the bank stands in periods,
+-- block or overtime.
 local function drawn(owner, used, offset)
   local own = owner.control.rule.drawn
   return own and own(owner, used, offset) or used
@@ -227,7 +240,8 @@ local function are_stages(text)
   local count, last = 0, false
   for part in (text .. '|'):gmatch('([^|]*)|') do
     local moves, time, kind, numbers = part:match('^(%d+)/(%d+)/(%l+) (.*)$')
-    if last or not (is_number(moves, 4) and is_number(time, 8) and are_numbers(kind, numbers)) or KINDS[kind].BANK then
+    if last or not (is_number(moves, 4) and is_number(time, 8) and are_numbers(kind, numbers))
+      or KINDS[kind].BANK then
       return false
     end
     count, last = count + 1, moves == '0'
@@ -260,7 +274,8 @@ local function is_within(owner, control)
   end
   local names = control.rule.COUNTERS or {}
   return (not first or owner[names[1]] <= first) and (not second or owner[names[2]] <= second)
-    and (not control.moves or owner.moves_left <= control.moves) and (not owner.moves_left or owner.moves_left >= 1)
+    and (not control.moves or owner.moves_left <= control.moves)
+    and (not owner.moves_left or owner.moves_left >= 1)
     and (not owner.quota_ms or owner.quota_ms <= 7 * control.gain)
 end
 
@@ -279,6 +294,15 @@ local function is_view(text, control, bank)
 end
 
 return {
-  KINDS = KINDS, decode = decode, is_packed = is_packed, is_view = is_view, view = view, view_now = view_now, decode_counters = decode_counters, begin = begin, charge = charge,
-  charge_and_credit = charge_and_credit, drawn = drawn,
+  KINDS = KINDS,
+  decode = decode,
+  is_packed = is_packed,
+  is_view = is_view,
+  view = view,
+  view_now = view_now,
+  decode_counters = decode_counters,
+  begin = begin,
+  charge = charge,
+  charge_and_credit = charge_and_credit,
+  drawn = drawn,
 }

@@ -1,7 +1,8 @@
 -- The modes by name: which clock runs.
 --
--- A mode has `owner` (whose the clock is: participant, group, cycle, session) and `clock(field, group_id)`: the field of the session's hash with the
--- clock that runs while the participant in `field`, of that group, is active.
+-- A mode has `owner` (whose the clock is: participant, group, cycle, session) and `clock(field, group_id)`:
+-- the field of the session's hash with the clock that runs while the participant in `field`, of that group,
+-- is active.
 
 local MODES = {
   per_participant = modes_per_participant,
@@ -11,6 +12,8 @@ local MODES = {
   count_up = modes_count_up,
 }
 
+local NAMES = 'per_participant, per_group, per_cycle, global, count_up'
+
 -- A mode by its name; `global` with a time per cycle (ms as text, '0' for none) has per_cycle's clock.
 local function named(name, cycle_ms)
   if name == 'global' and cycle_ms ~= '0' then
@@ -19,4 +22,8 @@ local function named(name, cycle_ms)
   return MODES[name]
 end
 
-return { named = named, NAMES = 'per_participant, per_group, per_cycle, global, count_up', MODES = MODES }
+return {
+  MODES = MODES,
+  NAMES = NAMES,
+  named = named,
+}

@@ -33,7 +33,8 @@ local function words(least, most)
 end
 
 local function request(text)
-  return #text >= 1 and #text <= 255 and not text:find('[^\33-\126]') and text or nil, 'must be 1 to 255 visible ASCII characters'
+  return #text >= 1 and #text <= 255 and not text:find('[^\33-\126]') and text or nil,
+    'must be 1 to 255 visible ASCII characters'
 end
 
 local READERS = {
@@ -59,8 +60,9 @@ local READERS = {
 local COMMON = { TENANT = true, VERSION = true, EPOCH = true, ACTOR = true, TRACE = true, REQUEST = true }
 local NONE = {}
 
--- The pairs in `args` from position `from` as name -> value, and the problems with them as a list of {field, message}, nil where there
--- are none. `own` and `common` are sets of the names that may be there; EXPORT stands without a value.
+-- The pairs in `args` from position `from` as name -> value, and the problems with them as a list of {field,
+-- message}, nil where there are none. `own` and `common` are sets of the names that may be there; EXPORT
+-- stands without a value.
 local function parse(args, from, own, common)
   local size = #args
   if size < from then
@@ -102,4 +104,11 @@ local function parse(args, from, own, common)
   return found, problems
 end
 
-return { parse = parse, integer = integer, COMMON = COMMON, NONE = NONE, MAX_INTEGER = MAX_INTEGER, DAY_MS = DAY_MS }
+return {
+  parse = parse,
+  integer = integer,
+  COMMON = COMMON,
+  NONE = NONE,
+  MAX_INTEGER = MAX_INTEGER,
+  DAY_MS = DAY_MS,
+}

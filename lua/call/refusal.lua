@@ -1,5 +1,5 @@
--- Refusals: error replies whose first word is a stable code. After it a sentence for people, and at the end, where there is more to
--- say, one JSON object for programs.
+-- Refusals: error replies whose first word is a stable code. After it a sentence for people, and at the end,
+-- where there is more to say, one JSON object for programs.
 
 local MOST_PROBLEMS = 100
 
@@ -19,7 +19,8 @@ local function name(text)
   return text_formats.characters(text) and text or text:gsub('[\128-\255]', '?')
 end
 
--- problems: list of {field, message}. All of them are named, not the first; of more than a hundred the first hundred.
+-- problems: list of {field, message}. All of them are named, not the first; of more than a hundred the first
+-- hundred.
 local function validation(problems)
   local details, sentence = {}, {}
   for i = 1, math.min(#problems, MOST_PROBLEMS) do
@@ -30,7 +31,8 @@ local function validation(problems)
   if #problems > MOST_PROBLEMS then
     sentence[#sentence + 1] = 'and more'
   end
-  -- An error reply is one line, and its JSON begins at the first ` {"`; what came with the input stays in the JSON as it was.
+  -- An error reply is one line, and its JSON begins at the first ` {"`; what came with the input stays in the
+  -- JSON as it was.
   local text = (' ' .. table.concat(sentence, '; ')):gsub('%c', ' '):gsub(' {"', ' { "')
   return refuse('VALIDATION_ERROR', text:sub(2), '{"details":[' .. table.concat(details, ',') .. ']}')
 end
@@ -41,7 +43,8 @@ end
 
 local function state(status, expired_participant_id)
   return refuse('INVALID_SESSION_STATE', 'not in a session that is ' .. status, '{"status":"' .. status .. '"'
-    .. (expired_participant_id and ',"expired_participant_id":"' .. expired_participant_id .. '"' or '') .. '}')
+    .. (expired_participant_id and ',"expired_participant_id":"' .. expired_participant_id .. '"' or '')
+    .. '}')
 end
 
 local function participant_not_found(id)
@@ -59,9 +62,11 @@ local function moved_on(s, expected_version, expected_epoch)
     context[1] = ('"expected_version":%d,"actual_version":%d'):format(expected_version, s.version)
   end
   if expected_epoch then
-    context[#context + 1] = '"expected_epoch":' .. text_json.quote(expected_epoch) .. ',"actual_epoch":"' .. s.epoch .. '"'
+    context[#context + 1] = '"expected_epoch":' .. text_json.quote(expected_epoch) .. ',"actual_epoch":"'
+      .. s.epoch .. '"'
   end
-  return refuse('CONCURRENT_MODIFICATION', ('the session is at version %d of epoch %s'):format(s.version, s.epoch), '{' .. table.concat(context, ',') .. '}')
+  return refuse('CONCURRENT_MODIFICATION', ('the session is at version %d of epoch %s'):format(s.version,
+    s.epoch), '{' .. table.concat(context, ',') .. '}')
 end
 
 local function current(expected, actual)
@@ -70,6 +75,12 @@ local function current(expected, actual)
 end
 
 return {
-  refuse = refuse, validation = validation, session_not_found = session_not_found, state = state, moved_on = moved_on, current = current,
-  participant_not_found = participant_not_found, participant_expired = participant_expired,
+  refuse = refuse,
+  validation = validation,
+  session_not_found = session_not_found,
+  state = state,
+  moved_on = moved_on,
+  current = current,
+  participant_not_found = participant_not_found,
+  participant_expired = participant_expired,
 }

@@ -7,8 +7,9 @@ local function own_control(owner, path, defaults, problem)
   end
 end
 
--- The bank of an owner of a clock (ms): the one that its control supplies, else its own. given: the control as it was given, control: the checked one,
--- nil where it is wrong; needs: what is wrong where there is no bank.
+-- The bank of an owner of a clock (ms): the one that its control supplies, else its own. given: the control
+-- as it was given, control: the checked one, nil where it is wrong; needs: what is wrong where there is no
+-- bank.
 local function bank(owner, given, control, path, problem, needs)
   local supplied = control and control.bank
   if not supplied then
@@ -17,7 +18,8 @@ local function bank(owner, given, control, path, problem, needs)
     end
     return owner.bank or 0
   elseif owner.named_bank and owner.bank ~= supplied then
-    problem(path .. 'total_time_ms', 'must be left out' .. (supplied > 0 and (', or the %d of its time_control'):format(supplied) or ': its clock has no end'))
+    problem(path .. 'total_time_ms', 'must be left out'
+      .. (supplied > 0 and (', or the %d of its time_control'):format(supplied) or ': its clock has no end'))
   end
   return supplied
 end

@@ -4,7 +4,8 @@ local KINDS = controls.KINDS
 local MOST_UNKNOWN = 100
 local DAY_MS = 86400000
 
--- value[name] as an integer within bounds, and whether that is as it should be; with its JSON member behind those of `shown`.
+-- value[name] as an integer within bounds, and whether that is as it should be; with its JSON member behind
+-- those of `shown`.
 local function number(value, name, bounds, path, problem, shown)
   local found = value[name]
   if found == nil or found == cjson.null then
@@ -35,8 +36,8 @@ local function refuse_unknown(value, is_known, path, problem, message)
   return #names == 0
 end
 
--- One rule for a clock, the whole control's or a stage's, as it is kept; nil with problems. Its members go behind those of `shown`; `others` are names
--- of members that are read elsewhere.
+-- One rule for a clock, the whole control's or a stage's, as it is kept; nil with problems. Its members go
+-- behind those of `shown`; `others` are names of members that are read elsewhere.
 local function check_kind(value, kind, path, problem, session, shown, others)
   local rule = KINDS[kind]
   shown[#shown + 1] = '"kind":"' .. kind .. '"'
@@ -48,7 +49,8 @@ local function check_kind(value, kind, path, problem, session, shown, others)
     given[parameter[1]], is_fine = number(value, parameter[1], parameter, path, problem, shown)
     fine = fine and is_fine
   end
-  fine = refuse_unknown(value, function(name) return names[name] or others[name] end, path, problem, 'is no parameter of ' .. kind) and fine
+  fine = refuse_unknown(value, function(name) return names[name] or others[name] end, path, problem,
+    'is no parameter of ' .. kind) and fine
   return fine and kind .. ' ' .. rule.pack(given, session) or nil
 end
 
@@ -68,7 +70,8 @@ local function kind_names(of_stage)
 end
 
 local STAGE_NUMBERS = { moves = true, time_ms = true }
-local STAGE_MOVES, NEXT_TIME, FIRST_TIME = { 'moves', 1, 1000, required = true }, { 'time_ms', 0, DAY_MS, required = true },
+local STAGE_MOVES, NEXT_TIME, FIRST_TIME = { 'moves', 1, 1000, required = true },
+  { 'time_ms', 0, DAY_MS, required = true },
   { 'time_ms', 1000, DAY_MS, required = true }
 
 -- A stage as {moves, time_ms, text}, nil with problems.
@@ -109,14 +112,16 @@ local STAGES_MEMBERS = { kind = true, stages = true, overtime_ms = true, notatio
 -- The stages of a control as they are kept, and the bank of the first; nil with problems.
 local function check_stages(value, path, problem, session, shown)
   local stages = value.stages
-  local fine = refuse_unknown(value, function(name) return STAGES_MEMBERS[name] end, path, problem, 'is no parameter of stages')
+  local fine = refuse_unknown(value, function(name) return STAGES_MEMBERS[name] end, path, problem,
+    'is no parameter of stages')
   if type(stages) ~= 'table' or #stages < 1 or #stages > controls_stages.MOST_STAGES then
     problem(path .. '.stages', 'must be a list of 1 to ' .. controls_stages.MOST_STAGES .. ' stages')
     return nil
   end
   local list, all_shown = {}, {}
   for i = 1, #stages do
-    list[i] = check_stage(stages[i], i == 1, i == #stages, path .. '.stages.' .. i - 1, problem, session, all_shown)
+    list[i] = check_stage(stages[i], i == 1, i == #stages, path .. '.stages.' .. i - 1, problem, session,
+      all_shown)
     fine = fine and list[i] ~= nil
   end
   if not fine then
@@ -223,8 +228,9 @@ local function brings_bank(given)
   return given.notation ~= nil or given.kind == 'stages' or (rule ~= nil and rule.BANK ~= nil)
 end
 
--- Checks a control of a config: an object, or text. session: what its increment_ms and max_time_ms hold for. Returns {text, shown, bank}: as it is
--- kept, as JSON for the state, and the bank that comes with it (ms, nil for none); nil with problems.
+-- Checks a control of a config: an object, or text. session: what its increment_ms and max_time_ms hold for.
+-- Returns {text, shown, bank}: as it is kept, as JSON for the state, and the bank that comes with it (ms, nil
+-- for none); nil with problems.
 local function check(value, path, problem, session)
   if type(value) == 'string' then
     value = { notation = value }
@@ -238,4 +244,7 @@ local function check(value, path, problem, session)
   return check_object(value, path, problem, session)
 end
 
-return { check = check, brings_bank = brings_bank }
+return {
+  check = check,
+  brings_bank = brings_bank,
+}

@@ -81,7 +81,8 @@ local function list(object, raw, name, problem)
   return value
 end
 
--- JSON text as an object: decoded without nulls, and the raw text of its members. nil where it is none; that is a problem then.
+-- JSON text as an object: decoded without nulls, and the raw text of its members. nil where it is none; that
+-- is a problem then.
 local function read_object(text, path, most, known, problem)
   if #text > most then
     problem(path, 'must be at most ' .. most .. ' bytes')
@@ -97,7 +98,8 @@ local function read_object(text, path, most, known, problem)
     return nil
   end
   for name in pairs(raw) do
-    -- A known name that is written with escapes would be one name when it is judged, and another when it is kept.
+    -- A known name that is written with escapes would be one name when it is judged, and another when it is
+    -- kept.
     if name:find('\\', 1, true) and known[cjson.decode('["' .. name .. '"]')[1]] then
       problem(name, 'must be written without escapes')
     end
@@ -108,7 +110,8 @@ end
 -- A client's own object as compact JSON, with the number of its members; nil where it is none, or too large.
 local function read_raw(object, raw, name, problem)
   local text = raw[name]
-  if type(object[name]) ~= 'table' or not text or text:sub(1, 1) ~= '{' or (#text <= MOST_RAW_BYTES and not text_json.is_strict(text)) then
+  if type(object[name]) ~= 'table' or not text or text:sub(1, 1) ~= '{'
+    or (#text <= MOST_RAW_BYTES and not text_json.is_strict(text)) then
     problem(name, 'must be an object')
     return nil
   end

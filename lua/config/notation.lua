@@ -1,14 +1,16 @@
 -- Time controls as players write them.
 --
 --   5  5+3                 minutes, and seconds for every move (decimals in minutes: 0.5+1)
---   40/90:30+30            40 moves in 90 minutes, then 30 minutes; an increment that only the last stage has holds from move one
+--   40/90:30+30            40 moves in 90 minutes, then 30 minutes; an increment that only the last stage has
+--                          holds from move one
 --   40/90+30:20/60+15:30   else each stage has its own
 --   10d5  10b5             US delay, Bronstein
 --   10+5x30                byo-yomi: 5 periods of 30 seconds
 --   10+25/300              Canadian: 25 moves in 300 seconds
 --   hourglass 5
--- and PGN's TimeControl, where all times are seconds: `pgn 300+3`, `pgn 40/5400:1800+30`, and without the word where it is PGN beyond doubt: `*180`
--- (an hourglass), `-` (no time control), and stages or an increment after a first time of at least 180, whole, which nobody plays in minutes.
+-- and PGN's TimeControl, where all times are seconds: `pgn 300+3`, `pgn 40/5400:1800+30`, and without the
+-- word where it is PGN beyond doubt: `*180` (an hourglass), `-` (no time control), and stages or an increment
+-- after a first time of at least 180, whole, which nobody plays in minutes.
 
 -- The longest normal form has 8 stages of `1000/1439.98334+60`, which is 151 characters.
 local MOST_CHARACTERS = 200
@@ -130,13 +132,15 @@ local function staged(scan, moves, position, pgn)
   for i = 1, #stages do
     if not stages[i].increment_ms then
       stages[i].increment_ms = not own and last.increment_ms or 0
-      positions['stages.' .. i - 1 .. '.increment_ms'] = positions['stages.' .. #stages - 1 .. '.increment_ms']
+      positions['stages.' .. i - 1 .. '.increment_ms'] = positions['stages.' .. #stages - 1
+        .. '.increment_ms']
     end
   end
   return { kind = 'stages', stages = stages }, stages[1].time_ms, positions
 end
 
--- A time and what stands after it: the object, its bank and the positions of its numbers. PGN has the increment alone.
+-- A time and what stands after it: the object, its bank and the positions of its numbers. PGN has the
+-- increment alone.
 local function simple(scan, pgn)
   local found, bank_position = digits(scan, pgn and 'seconds' or 'minutes', not pgn)
   local positions = { bank = bank_position }
@@ -190,14 +194,16 @@ local function first_minutes_text(ms)
   return is_pgn(found) and found .. '.0' or found
 end
 
--- The normal form: the shortest numbers, in minutes. incremented: whether an increment was written, which may be 0.
+-- The normal form: the shortest numbers, in minutes. incremented: whether an increment was written, which may
+-- be 0.
 local function normal(object, bank, incremented)
   if object.kind == 'none' then
     return '-'
   elseif object.kind == 'hourglass' then
     return 'hourglass ' .. minutes_text(bank)
   elseif object.kind == 'fischer' then
-    return (incremented and first_minutes_text or minutes_text)(bank) .. (incremented and '+' .. seconds_text(object.increment_ms) or '')
+    return (incremented and first_minutes_text or minutes_text)(bank)
+      .. (incremented and '+' .. seconds_text(object.increment_ms) or '')
   elseif object.kind ~= 'stages' then
     return minutes_text(bank) .. NORMAL[object.kind](object)
   end
@@ -210,13 +216,15 @@ local function normal(object, bank, incremented)
     local stage = stages[i]
     local without = i < #stages and same or i == #stages and stage.increment_ms == 0
     local increment = without and '' or '+' .. seconds_text(stage.increment_ms)
-    parts[i] = (stage.moves and ('%d/'):format(stage.moves) or '') .. (i == 1 and first_minutes_text or minutes_text)(stage.time_ms) .. increment
+    parts[i] = (stage.moves and ('%d/'):format(stage.moves) or '')
+      .. (i == 1 and first_minutes_text or minutes_text)(stage.time_ms) .. increment
   end
   return table.concat(parts, ':')
 end
 
--- A text as {object (a time_control as its object), bank (ms), normal (the text in its normal form), positions (of the numbers of the text, by the
--- names of what they mean)}; or nil, the position of what does not fit, from 1, and what is wrong there.
+-- A text as {object (a time_control as its object), bank (ms), normal (the text in its normal form),
+-- positions (of the numbers of the text, by the names of what they mean)}; or nil, the position of what does
+-- not fit, from 1, and what is wrong there.
 local function parse(text)
   if #text > MOST_CHARACTERS then
     return nil, MOST_CHARACTERS + 1, 'too long a text'

@@ -3,10 +3,12 @@
 local DAY_MS = 86400000
 local MOST_PARTICIPANTS = 1000
 local MOST_PARTICIPANT_BYTES = 8192
-local PARTICIPANT = { participant_id = true, participant_index = true, group_id = true, total_time_ms = true, time_control = true }
+local PARTICIPANT = { participant_id = true, participant_index = true, group_id = true, total_time_ms = true,
+  time_control = true }
 local GROUP = { group_id = true, total_time_ms = true, time_control = true }
 
--- One participant of a config, or the one that joins: {id, index, group_id, bank, time_control}; what is wrong in it is left out.
+-- One participant of a config, or the one that joins: {id, index, group_id, bank, time_control}; what is
+-- wrong in it is left out.
 local function read_participant(given, path, problem)
   if type(given) ~= 'table' then
     problem(path:sub(1, -2), 'must be an object')
@@ -18,8 +20,10 @@ local function read_participant(given, path, problem)
     problem(path .. 'participant_id', 'is required')
   end
   return {
-    id = config_members.uuid(given, 'participant_id', path, problem), index = config_members.integer(given, 'participant_index', 0, 999, path, problem),
-    group_id = config_members.uuid(given, 'group_id', path, problem), bank = config_members.integer(given, 'total_time_ms', 1000, DAY_MS, path, problem),
+    id = config_members.uuid(given, 'participant_id', path, problem),
+    index = config_members.integer(given, 'participant_index', 0, 999, path, problem),
+    group_id = config_members.uuid(given, 'group_id', path, problem),
+    bank = config_members.integer(given, 'total_time_ms', 1000, DAY_MS, path, problem),
     time_control = given.time_control,
     -- What is there and wrong is named once, and not as missing as well.
     named_group = given.group_id ~= nil, named_bank = given.total_time_ms ~= nil,
@@ -78,7 +82,8 @@ local function read_groups(given, participants, problem)
           problem(path .. 'group_id', 'is there twice')
         end
         found[#found + 1] = {
-          id = id, bank = config_members.integer(group, 'total_time_ms', 1000, DAY_MS, path, problem), named_bank = group.total_time_ms ~= nil,
+          id = id, bank = config_members.integer(group, 'total_time_ms', 1000, DAY_MS, path, problem),
+          named_bank = group.total_time_ms ~= nil,
           time_control = group.time_control, path = path, members = {}, sum = 0, banks = 0,
         }
         if id then

@@ -26,4 +26,12 @@ local function credited(owner, used)
   return owner.bank - used + (used < delay and used or delay)
 end
 
-return { PARAMETERS = PARAMETERS, DIGITS = { 8 }, pack = pack, parse = parse, budget = budget, charged = charged, credited = credited }
+return {
+  PARAMETERS = PARAMETERS,
+  DIGITS = { 8 },
+  pack = pack,
+  parse = parse,
+  budget = budget,
+  charged = charged,
+  credited = credited,
+}

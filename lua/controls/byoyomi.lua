@@ -1,5 +1,6 @@
--- Byo-yomi (Japanese overtime): after the main time k periods of P ms. A cycle that ends within the running period leaves it whole; one
--- that goes over it loses it and goes on in the next one. The last period lost is the end.
+-- Byo-yomi (Japanese overtime): after the main time k periods of P ms. A cycle that ends within the running
+-- period leaves it whole; one that goes over it loses it and goes on in the next one. The last period lost is
+-- the end.
 --
 --   budget   R + k * P
 --   after a cycle   u < R: bank R - u; else bank 0 and floor((u - R) / P) periods less
@@ -48,10 +49,19 @@ local function now(owner, used)
   local period = owner.control.period
   local over = beyond(owner, used)
   local periods = math.max(0, owner.periods_left - math.floor(over / period))
-  return ('"periods_left":%d,"period_remaining_ms":%d'):format(periods, periods > 0 and period - over % period or 0)
+  return ('"periods_left":%d,"period_remaining_ms":%d'):format(periods, periods > 0 and period - over % period
+    or 0)
 end
 
 return {
-  PARAMETERS = PARAMETERS, DIGITS = { 4, 8 }, COUNTERS = COUNTERS, pack = pack, parse = parse, fresh = fresh, budget = budget, charged = charged, credited = charged,
+  PARAMETERS = PARAMETERS,
+  DIGITS = { 4, 8 },
+  COUNTERS = COUNTERS,
+  pack = pack,
+  parse = parse,
+  fresh = fresh,
+  budget = budget,
+  charged = charged,
+  credited = charged,
   now = now,
 }

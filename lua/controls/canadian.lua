@@ -1,8 +1,9 @@
--- Canadian overtime: after the main time N moves have to be made in every block of B ms; whoever makes them in time gets a new block.
+-- Canadian overtime: after the main time N moves have to be made in every block of B ms; who makes them in
+-- time gets a new block.
 --
 --   budget   R + b, b being what is left of the block
---   after a cycle   bank max(0, R - u); once that is 0, b less max(0, u - R) and s, the moves left of the block, one less, the crossing
---                   move included; at s = 0 a new block: b = B, s = N
+--   after a cycle   bank max(0, R - u); once that is 0, b less max(0, u - R), and s, the moves left of the
+--                   block, one less, the crossing move included; at s = 0 a new block: b = B, s = N
 --
 -- A bank below zero (overtime that was used) counts as empty, and stays what it is: blocks pay no debt.
 
@@ -56,6 +57,14 @@ local function now(owner, used)
 end
 
 return {
-  PARAMETERS = PARAMETERS, DIGITS = { 8, 4 }, COUNTERS = COUNTERS, pack = pack, parse = parse, fresh = fresh, budget = budget, charged = charged, credited = credited,
+  PARAMETERS = PARAMETERS,
+  DIGITS = { 8, 4 },
+  COUNTERS = COUNTERS,
+  pack = pack,
+  parse = parse,
+  fresh = fresh,
+  budget = budget,
+  charged = charged,
+  credited = credited,
   now = now,
 }

@@ -34,5 +34,12 @@ local function charged(owner, used, offset)
 end
 
 return {
-  PARAMETERS = PARAMETERS, DIGITS = { 8 }, pack = pack, parse = parse, budget = budget, drawn = drawn, charged = charged, credited = charged,
+  PARAMETERS = PARAMETERS,
+  DIGITS = { 8 },
+  pack = pack,
+  parse = parse,
+  budget = budget,
+  drawn = drawn,
+  charged = charged,
+  credited = charged,
 }

@@ -5,7 +5,8 @@
 
 local PARAMETERS = { { 'increment_ms', 0, 60000 } }
 
--- given: the parameters that the control came with; session: the session's increment_ms and max_time_ms, which hold where it has none.
+-- given: the parameters that the control came with; session: the session's increment_ms and max_time_ms,
+-- which hold where it has none.
 local function pack(given, session)
   return ('%d %d'):format(given.increment_ms or session.increment_ms or 0, session.max_time_ms or 0)
 end
@@ -32,4 +33,12 @@ local function credited(owner, used)
   return with_increment
 end
 
-return { PARAMETERS = PARAMETERS, DIGITS = { 5, 8 }, pack = pack, parse = parse, budget = budget, charged = charged, credited = credited }
+return {
+  PARAMETERS = PARAMETERS,
+  DIGITS = { 5, 8 },
+  pack = pack,
+  parse = parse,
+  budget = budget,
+  charged = charged,
+  credited = credited,
+}

@@ -20,5 +20,12 @@ local function charged(owner, used)
 end
 
 return {
-  PARAMETERS = {}, DIGITS = { 1 }, TRANSFERS_TIME = true, pack = pack, parse = parse, budget = budget, charged = charged, credited = charged,
+  PARAMETERS = {},
+  DIGITS = { 1 },
+  TRANSFERS_TIME = true,
+  pack = pack,
+  parse = parse,
+  budget = budget,
+  charged = charged,
+  credited = charged,
 }

@@ -16,4 +16,13 @@ local function charged(owner)
   return owner.bank
 end
 
-return { PARAMETERS = {}, DIGITS = { 1 }, BANK = 0, pack = pack, parse = parse, budget = budget, charged = charged, credited = charged }
+return {
+  PARAMETERS = {},
+  DIGITS = { 1 },
+  BANK = 0,
+  pack = pack,
+  parse = parse,
+  budget = budget,
+  charged = charged,
+  credited = charged,
+}

@@ -1,6 +1,7 @@
--- Stages: a number of moves, then further time and another rule, as in `40 moves in 90 minutes, then 30 minutes`. Each stage is a control of
--- another kind with `moves` (how many end it; nil for the last), `time` (ms that it adds, uncapped, when it begins; that of the first is the bank
--- to begin with), `stage` (its number from 0) and `following` (the next one).
+-- Stages: a number of moves, then further time and another rule, as in `40 moves in 90 minutes, then 30
+-- minutes`. Each stage is a control of another kind with `moves` (how many end it; nil for the last), `time`
+-- (ms that it adds, uncapped, when it begins; that of the first is the bank to begin with), `stage` (its
+-- number from 0) and `following` (the next one).
 --
 -- Text: `<moves>/<time>/<kind> <numbers>` for each, with | between them; the moves of the last are 0.
 
@@ -32,4 +33,8 @@ local function parse(text, decode)
   return stages
 end
 
-return { MOST_STAGES = MOST_STAGES, pack = pack, parse = parse }
+return {
+  MOST_STAGES = MOST_STAGES,
+  pack = pack,
+  parse = parse,
+}

@@ -1,8 +1,8 @@
--- How a change is carried out: it is written and published in one go. Whoever gets here has checked everything,
--- because what was written before an error stays written.
+-- How a change is carried out: it is written and published in one go. Whoever gets here has checked
+-- everything, because what was written before an error stays written.
 
--- Writes and publishes the change that `s` holds. Returns the event's JSON; or, with nothing written, the error of
--- a key that holds something that is not ours.
+-- Writes and publishes the change that `s` holds. Returns the event's JSON; or, with nothing written, the
+-- error of a key that holds something that is not ours.
 --
 -- turn                    whose turn it is from now on, nil for none
 -- event                   its name, such as `cycle.switched`
@@ -37,17 +37,19 @@ local function commit(s, turn, event, given, extra, participants, groups)
     record = record.next_touched
   end
   local integer = text_formats.integer
+  local id = storage_keys.session_id(s.key)
   local version, now, deadline = integer(s.version), integer(s.now), ends and integer(ends)
   local alarm = s.alarm == ends and deadline or integer(s.alarm)
   s.used, s.count = integer(s.used), integer(s.count)
 
-  local text = views_event.build(s, turn, event, given, extra, version, now, deadline, participants, groups)
+  local text = views_event.build(
+    s, turn, event, given, extra, id, version, now, deadline, participants, groups)
   if given.REQUEST then
     storage_requests.remember(s, given.REQUEST, given.function_name, version)
   end
 
-  -- First what can fail because somebody wrote something else into one of our keys. The hash was read and cannot.
-  local id = storage_keys.session_id(s.key)
+  -- First what can fail because somebody wrote something else into one of our keys. The hash was read and
+  -- cannot.
   if s.alarm ~= alarm_before then
     local failed = storage_alarms.set(s, id, alarm, alarm_before)
     if failed then
@@ -69,15 +71,17 @@ local function commit(s, turn, event, given, extra, participants, groups)
   return text
 end
 
--- Deletes the session, leaves its tombstone and publishes the event. turn: whose turn it was. Returns the error of
--- an outbox that is none, with nothing written; else nil.
+-- Deletes the session, leaves its tombstone and publishes the event. turn: whose turn it was. Returns the
+-- error of an outbox that is none, with nothing written; else nil.
 local function commit_deletion(s, turn, given)
   local integer = text_formats.integer
   local ends = turn and rules_clock.deadline(s, turn.owner)
   local version, now, deadline = integer(s.version + 1), integer(s.now), ends and integer(ends)
   local extra = views_event.with_bounds(s)
-  local text = views_event.build(s, turn, 'session.deleted', given, extra, version, now, deadline, '', '')
-  local failed = storage_events.add_to_outbox(s, storage_keys.session_id(s.key), text)
+  local id = storage_keys.session_id(s.key)
+  local text = views_event.build(
+    s, turn, 'session.deleted', given, extra, id, version, now, deadline, '', '')
+  local failed = storage_events.add_to_outbox(s, id, text)
   if failed then
     return failed
   end

@@ -2,9 +2,9 @@ local NONE = call_options.NONE
 
 -- sk_expire 4 <keys>
 --
--- Does what is due: an expiry, the end of a pause, or one warning, the highest first. Of many calls at once one has
--- an effect. Where nothing is due it corrects the session's alarm, and it removes that of a session that is gone:
--- who called may have followed a wrong one, and would ask for ever.
+-- Does what is due: an expiry, the end of a pause, or one warning, the highest first. Of many calls at once
+-- one has an effect. Where nothing is due it corrects the session's alarm, and it removes that of a session
+-- that is gone: who called may have followed a wrong one, and would ask for ever.
 --
 -- KEYS[1-4]  the session, its log, the alarms, the outbox
 -- Reply      change (JSON); nil where nothing is due or there is no session

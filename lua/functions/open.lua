@@ -1,6 +1,6 @@
 -- The checks that the functions share, in their order: arguments, KEYS, whether the session exists and is the
--- tenant's, REQUEST, EPOCH and VERSION. Then each function has its own: status, CURRENT, NEXT, and whether time is
--- up. All checks come before the first write.
+-- tenant's, REQUEST, EPOCH and VERSION. Then each function has its own: status, CURRENT, NEXT, and whether
+-- time is up. All checks come before the first write.
 
 local NONE = call_options.NONE
 

@@ -25,9 +25,8 @@ end
 --
 -- Reads the events after a version, so that a client that was away can catch up.
 --
--- KEYS[1-2]  the session and its log
--- ARGV[1]    since: a version
--- Reply      list of events (JSON), oldest first; nil where the log does not reach back that far, `since` is above
+-- KEYS[1-2]  the session and its log ARGV[1]    since: a version Reply      list of events (JSON), oldest
+-- first; nil where the log does not reach back that far, `since` is above
 --            the session's version, or EPOCH is not its epoch: the client reads the state instead
 -- Refusals   VALIDATION_ERROR, SESSION_NOT_FOUND
 -- Publishes  nothing

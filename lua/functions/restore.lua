@@ -1,8 +1,8 @@
 local NONE = call_options.NONE
 local RESTORE = { TTL = true, VERSION = true, EPOCH = true }
 
--- Finds what is wrong with a restore. Returns the fields of the exported hash and when it was read (server ms); or
--- nil, nil and the problems.
+-- Finds what is wrong with a restore. Returns the fields of the exported hash and when it was read (server
+-- ms); or nil, nil and the problems.
 local function check(keys, args, given, problems)
   local join = functions_open.join_problems
   local is_json, exported = pcall(cjson.decode, args[1] or '')
@@ -28,9 +28,11 @@ local function check(keys, args, given, problems)
   return fields, internal.exported_ms
 end
 
--- Makes the exported fields those of a session that goes on at `now`, as if no time had passed since the export.
+-- Makes the exported fields those of a session that goes on at `now`, as if no time had passed since the
+-- export.
 local function bring_forward(fields, exported_ms, now, given)
-  -- Changes after the export may be lost, but their versions were seen, and older ones must not be sent again.
+  -- Changes after the export may be lost, but their versions were seen, and older ones must not be sent
+  -- again.
   if given.VERSION and given.VERSION > tonumber(fields.version) then
     fields.version = text_formats.integer(given.VERSION)
   end
@@ -52,8 +54,9 @@ end
 
 -- sk_restore 4 <keys> <state> [TTL s] [VERSION n] [EPOCH e]
 --
--- Brings back a session that the server has lost, as it was when it was exported. No clock is charged for the time
--- in between. With VERSION and EPOCH of the newest event that is known of it, the session goes on behind them.
+-- Brings back a session that the server has lost, as it was when it was exported. No clock is charged for the
+-- time in between. With VERSION and EPOCH of the newest event that is known of it, the session goes on behind
+-- them.
 --
 -- KEYS[1-4]  the session, its log, the alarms, the outbox
 -- ARGV[1]    a state from sk_get with EXPORT

@@ -50,7 +50,8 @@ end
 redis.register_function({
   function_name = 'sk_throttle',
   callback = throttle,
-  description = 'Takes from a rate limit. Replies with limited, limit, remaining, retry_after_ms, reset_after_ms.',
+  description = 'Takes from a rate limit. '
+    .. 'Replies with limited, limit, remaining, retry_after_ms, reset_after_ms.',
   flags = { 'allow-oom' },
 })
 

@@ -1,23 +1,25 @@
 -- The functions that carry out a transition. All of them take
 --
--- KEYS[1-4]  the session, its log, the alarms, the outbox
--- ARGV       the function's own arguments; then options as `NAME value` in any order, its own and the common ones:
+-- KEYS[1-4]  the session, its log, the alarms, the outbox ARGV       the function's own arguments; then
+-- options as `NAME value` in any order, its own and the common ones:
 --            TENANT t, VERSION n, EPOCH e, ACTOR a, TRACE t, REQUEST id
 --
--- and reply with the change (JSON). Each may refuse with VALIDATION_ERROR, SESSION_NOT_FOUND and, for VERSION, EPOCH
--- or a REQUEST whose event is gone, CONCURRENT_MODIFICATION; below stand the refusals beyond these.
+-- and reply with the change (JSON). Each may refuse with VALIDATION_ERROR, SESSION_NOT_FOUND and, for
+-- VERSION, EPOCH or a REQUEST whose event is gone, CONCURRENT_MODIFICATION; below stand the refusals beyond
+-- these.
 --
--- When time is up, or a pause has lasted as long as it may, switch, pause, resume, adjust and leave carry out that
--- instead, and publish what sk_expire would.
+-- When time is up, or a pause has lasted as long as it may, switch, pause, resume, adjust and leave carry out
+-- that instead, and publish what sk_expire would.
 
 local NONE = call_options.NONE
 local COMMON = call_options.COMMON
 local ADJUST = { PARTICIPANT = true, GROUP = true, SET = true, ADD = true, WITHIN = true, REASON = true }
 local SWITCH = { NEXT = true, CURRENT = true, LAG = true }
 
--- A function that carries out a transition. rule(s, given, value): see transitions.lua; own: the names of its own
--- options. parse_first(text) turns its first argument into `value`, or returns nil and problems; nil for a function
--- without arguments. options_problems(given) finds what is wrong with well-formed options together.
+-- A function that carries out a transition. rule(s, given, value): see transitions.lua; own: the names of its
+-- own options. parse_first(text) turns its first argument into `value`, or returns nil and problems; nil for
+-- a function without arguments. options_problems(given) finds what is wrong with well-formed options
+-- together.
 local function transition(function_name, rule, own, parse_first, options_problems)
   return function(keys, args)
     local given, problems, value
@@ -58,11 +60,12 @@ redis.register_function({
 
 -- sk_switch 4 <keys> [NEXT pid] [CURRENT pid] [LAG ms] [options]
 --
--- Ends the running cycle, charges and credits its clock, and begins the next one: that of NEXT, or of the next in
--- rotation. With CURRENT it is refused unless this participant is active; LAG is the network delay that was measured.
+-- Ends the running cycle, charges and credits its clock, and begins the next one: that of NEXT, or of the
+-- next in rotation. With CURRENT it is refused unless this participant is active; LAG is the network delay
+-- that was measured.
 --
--- Refusals   INVALID_SESSION_STATE, CONCURRENT_MODIFICATION (CURRENT), PARTICIPANT_NOT_FOUND, PARTICIPANT_EXPIRED
--- Publishes  cycle.switched
+-- Refusals   INVALID_SESSION_STATE, CONCURRENT_MODIFICATION (CURRENT), PARTICIPANT_NOT_FOUND,
+-- PARTICIPANT_EXPIRED Publishes  cycle.switched
 redis.register_function({
   function_name = 'sk_switch',
   callback = transition('sk_switch', transitions_lifecycle.switch, SWITCH),
@@ -139,8 +142,8 @@ end
 
 -- sk_adjust 4 <keys> [PARTICIPANT pid | GROUP gid] SET ms | ADD ms [WITHIN ms] [REASON text] [options]
 --
--- Gives time to a clock, or takes it. The clock is named as the mode has it: a participant's, a group's, or none where
--- the session or the cycle owns the clock. With WITHIN only when less than this is left.
+-- Gives time to a clock, or takes it. The clock is named as the mode has it: a participant's, a group's, or
+-- none where the session or the cycle owns the clock. With WITHIN only when less than this is left.
 --
 -- Reply      change (JSON); nil where WITHIN is not met
 -- Refusals   INVALID_SESSION_STATE, PARTICIPANT_NOT_FOUND
@@ -148,7 +151,8 @@ end
 redis.register_function({
   function_name = 'sk_adjust',
   callback = transition('sk_adjust', transitions_adjust.adjust, ADJUST, nil, adjust_problems),
-  description = 'Gives time to a clock, or takes it. Replies with the change, or nil where WITHIN is not met.',
+  description = 'Gives time to a clock, or takes it. '
+    .. 'Replies with the change, or nil where WITHIN is not met.',
 })
 
 local function parse_participant(text)
@@ -164,7 +168,8 @@ end
 
 -- sk_join 4 <keys> <participant> [options]
 --
--- Adds a participant to a pending, running or paused session, at the end of the rotation unless it names its index.
+-- Adds a participant to a pending, running or paused session, at the end of the rotation unless it names its
+-- index.
 --
 -- ARGV[1]    participant (JSON), as in the config
 -- Refusals   INVALID_SESSION_STATE

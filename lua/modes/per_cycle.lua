@@ -4,4 +4,7 @@ local function clock()
   return 'clock'
 end
 
-return { owner = 'cycle', clock = clock }
+return {
+  owner = 'cycle',
+  clock = clock,
+}

@@ -4,4 +4,7 @@ local function clock(field)
   return field
 end
 
-return { owner = 'participant', clock = clock }
+return {
+  owner = 'participant',
+  clock = clock,
+}

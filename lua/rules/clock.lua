@@ -1,4 +1,5 @@
--- The arithmetic of the running clock: what is left, when it ends, when to look again. Pure functions of (s, owner), s being a loaded session; times in ms.
+-- The arithmetic of the running clock: what is left, when it ends, when to look again. Pure functions of (s,
+-- owner), s being a loaded session; times in ms.
 --
 -- `owner` is the record whose clock the current cycle runs on.
 
@@ -15,7 +16,8 @@ local function budget(s, owner)
   return owner.control.rule.budget(owner, s.offset) + owner.control.overtime
 end
 
--- The server time at which the running clock's budget ends, or the session's total where that is not later; nil where nothing runs down.
+-- The server time at which the running clock's budget ends, or the session's total where that is not later;
+-- nil where nothing runs down.
 local function deadline(s, owner)
   if s.status ~= 'running' then
     return nil
@@ -40,7 +42,8 @@ local function total_remaining(s)
   return math.max(0, s.total_left - (live and elapsed(s) or 0))
 end
 
--- What is left of the current cycle's clock, overtime left out (negative in overtime); nil for a clock without end.
+-- What is left of the current cycle's clock, overtime left out (negative in overtime); nil for a clock
+-- without end.
 local function remaining(s, owner)
   if s.flagged then
     return owner.bank < 0 and owner.bank or 0
@@ -63,7 +66,8 @@ local function idle(owner)
   end
 end
 
--- The highest warning threshold that has to be announced next in this cycle, with its position in the list; nil for none.
+-- The highest warning threshold that has to be announced next in this cycle, with its position in the list;
+-- nil for none.
 local function next_warning(s)
   if s.warned and s.warn_from > 0 then
     local position = 0
@@ -105,6 +109,13 @@ end
 
 return {
   is_live = is_live,
-  elapsed = elapsed, budget = budget, deadline = deadline, total_remaining = total_remaining, remaining = remaining, idle = idle,
-  next_warning = next_warning, alarm = alarm, warn_below = warn_below,
+  elapsed = elapsed,
+  budget = budget,
+  deadline = deadline,
+  total_remaining = total_remaining,
+  remaining = remaining,
+  idle = idle,
+  next_warning = next_warning,
+  alarm = alarm,
+  warn_below = warn_below,
 }

@@ -1,8 +1,9 @@
 -- The alarms of a partition: a sorted set of session ids by the server time (ms) at which something is due.
 
--- Sets the alarm of session `id` to s.alarm (0: none); `at` is the same as text. Wakes the timekeepers by a message
--- when the earliest alarm of the partition became earlier by it. `before` is what the session's alarm was until now:
--- when that was not later, the earliest one cannot have changed and is not read. Returns an error, nil for none.
+-- Sets the alarm of session `id` to s.alarm (0: none); `at` is the same as text. Wakes the timekeepers by a
+-- message when the earliest alarm of the partition became earlier by it. `before` is what the session's alarm
+-- was until now: when that was not later, the earliest one cannot have changed and is not read. Returns an
+-- error, nil for none.
 local function set(s, id, at, before)
   local alarms, alarm = s.keys[3], s.alarm
   if alarm == 0 then
@@ -22,8 +23,8 @@ local function set(s, id, at, before)
   end
 end
 
--- Makes the alarm of a session that is right now what it should be. A timekeeper would ask for ever about one that
--- stays behind.
+-- Makes the alarm of a session that is right now what it should be. A timekeeper would ask for ever about one
+-- that stays behind.
 local function correct(s)
   local alarms, id = s.keys[3], storage_keys.session_id(s.key)
   local alarm = redis.call('ZSCORE', alarms, id)

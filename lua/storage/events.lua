@@ -9,8 +9,8 @@ local function add_to_outbox(s, id, text)
   return type(added) == 'table' and added or nil
 end
 
--- Adds an event to the log; version is s.version as text. A log that this version does not fit in, or that is no
--- stream, is not the session's own: it begins anew.
+-- Adds an event to the log; version is s.version as text. A log that this version does not fit in, or that is
+-- no stream, is not the session's own: it begins anew.
 local function append_to_log(s, version, text)
   local log, entry = s.keys[2], version .. '-0'
   local added

@@ -14,8 +14,8 @@ local function session_id(key)
   return key:sub(PREFIX_LENGTH + 1)
 end
 
--- Checks that KEYS are the first `expected` of a session's four, all of one id in its own partition. Returns a
--- list of problems, nil for none.
+-- Checks that KEYS are the first `expected` of a session's four, all of one id in its own partition. Returns
+-- a list of problems, nil for none.
 local function problems_of(keys, expected)
   if #keys ~= expected then
     return { { 'KEYS', 'must be ' .. expected .. ', not ' .. #keys } }
@@ -24,7 +24,8 @@ local function problems_of(keys, expected)
   if not id or text_formats.uuid(id) ~= id or id:sub(-2) ~= partition then
     return { { 'KEYS.0', 'must be sk:{tt}:<id>, a UUID in lower case with its last two digits as tt' } }
   end
-  local names = { keys[1], keys[1] .. ':log', 'sk:{' .. partition .. '}:alarms', 'sk:{' .. partition .. '}:outbox' }
+  local names = { keys[1], keys[1] .. ':log', 'sk:{' .. partition .. '}:alarms', 'sk:{' .. partition
+    .. '}:outbox' }
   local problems
   for i = 2, expected do
     if keys[i] ~= names[i] then
@@ -35,8 +36,8 @@ local function problems_of(keys, expected)
   return problems
 end
 
--- Whether there are four keys and the last three belong to the first. This is enough for a session that exists,
--- because its first key was checked when it was created.
+-- Whether there are four keys and the last three belong to the first. This is enough for a session that
+-- exists, because its first key was checked when it was created.
 local function belong_together(keys)
   if #keys ~= 4 then
     return false

@@ -1,5 +1,5 @@
--- Participants and groups by their ids, and the members of each group. Member lists are read when they are first
--- needed: only per_group, a join and a leave need them.
+-- Participants and groups by their ids, and the members of each group. Member lists are read when they are
+-- first needed: only per_group, a join and a leave need them.
 
 -- The record of the participant with this id, or nil.
 local function participant(s, id)
@@ -50,8 +50,8 @@ local function set_last_active(s, id, index)
   storage_session.set(s, 'l:' .. id, text_formats.integer(index))
 end
 
--- Adds a participant to the session and returns its record. bank: ms, nil for one without a clock; control: its own
--- control as text, nil for none; fixed_json: see record.lua.
+-- Adds a participant to the session and returns its record. bank: ms, nil for one without a clock; control:
+-- its own control as text, nil for none; fixed_json: see record.lua.
 local function add(s, index, id, bank, control, fixed_json)
   local field = storage_record.participant_field(index)
   local added = { bank = 0 }
@@ -62,7 +62,8 @@ local function add(s, index, id, bank, control, fixed_json)
       storage_session.set(s, 'c:' .. field, own_control)
     end
   end
-  added.field, added.owns, added.fixed_json = field, bank ~= nil, fixed_json
+  added.field, added.kind = field, storage_record.PARTICIPANT_KIND
+  added.owns, added.fixed_json = bank ~= nil, fixed_json
   added.used, added.cycles, added.expired, added.clock = 0, 0, false, ''
   s[field] = added
   storage_session.set(s, field .. ':shown', fixed_json)

@@ -1,16 +1,17 @@
--- The records of a session's hash: its participants, its groups and the clock that the session or the cycle owns.
--- A record is stored as `[bank,used,cycles,expired,clock]`, for example `[180000,4200,3,0]`. What never changes of
--- a participant or a group is stored apart, as the part of its JSON that callers get (`fixed_json`).
+-- The records of a session's hash: its participants, its groups and the clock that the session or the cycle
+-- owns. A record is stored as `[bank,used,cycles,expired,clock]`, for example `[180000,4200,3,0]`. What never
+-- changes of a participant or a group is stored apart, as the part of its JSON that callers get
+-- (`fixed_json`).
 --
 -- In memory a record has
---   field                  its field in the hash: p<index>, g:<group id> or clock
+--   field kind             its field in the hash: p<index>, g:<group id> or clock; and the first byte of that
 --   bank used cycles       ms, ms, and a number of cycles
 --   expired                whether its clock has run out
 --   clock                  the state's `clock` of it, as JSON; '' where there is nothing to tell
 --   fixed_json             see participant_fixed_json and group_fixed_json
 --   owns control           whether it owns a clock, and the control of that clock
 --   bank_text              the bank as text
---   touched dirty gone     whether the event has it, whether it has to be written, whether it left the session
+--   touched dirty gone     whether the event has it, it has to be written, it has left the session
 -- used and cycles stay the text that they were read as until they are changed; most of them are only copied.
 
 local RECORD = '^%[(%-?%d+),(%d+),(%d+),(%d),?(.*)%]$'
@@ -21,8 +22,8 @@ local PARTICIPANT_KIND, GROUP_KIND, CLOCK_KIND = 112, 103, 99 -- p, g, c
 -- Where ids stand in the JSON of participant_fixed_json. They are read out by position, because every switch
 -- reads several of them.
 --
---   "participant_id":"aaaaaaaa-0000-4000-8000-000000000001","group_id":"eeeeeeee-0000-4000-8000-000000000001",…
---                     19                                54             68                                  104
+--   "participant_id":"aaaaaaaa-0000-4000-8000-000000000001","group_id":"eeeeeeee-0000-4000-8000-000000000001"
+--                     19                                54             68                                 104
 --   "participant_id":"aaaaaaaa-0000-4000-8000-000000000001","group_id":null,…
 local ID_FIRST, ID_LAST = 19, 54
 local GROUP_QUOTE, GROUP_ID_FIRST, GROUP_ID_LAST = 68, 69, 104
@@ -84,15 +85,9 @@ local function id_of_group(group)
   return group.field:sub(#GROUP_FIELD_PREFIX + 1)
 end
 
--- Whether a record is of one of the kinds above.
-local function is_of_kind(record, kind)
-  return record.field:byte() == kind
-end
-
--- Whether the record in this field owns a clock in the session's mode.
-local function owns_clock(s, field)
+-- Whether a record of a kind owns a clock in the session's mode.
+local function owns_clock(s, kind)
   local owned_by = s.mode.owner
-  local kind = field:byte()
   return kind == PARTICIPANT_KIND and owned_by == 'participant' or kind == GROUP_KIND and owned_by == 'group'
     or kind == CLOCK_KIND
 end
@@ -100,8 +95,10 @@ end
 -- The record that this text from the hash holds; the session has it from now on.
 local function decode(s, field, text, fixed_json)
   local bank, used, cycles, expired, clock = text:match(RECORD)
+  local kind = field:byte()
   local record = {
-    field = field, owns = owns_clock(s, field), bank = bank + 0, bank_text = bank, used = used, cycles = cycles,
+    field = field, kind = kind, owns = owns_clock(s, kind), bank = bank + 0, bank_text = bank, used = used,
+    cycles = cycles,
     expired = expired == '1', clock = clock, fixed_json = fixed_json,
   }
   if record.owns then
@@ -170,7 +167,8 @@ end
 
 -- A record as it is stored; format_numbers has to be called before.
 local function encode(record)
-  return '[' .. record.bank_text .. ',' .. record.used .. ',' .. record.cycles .. (record.expired and ',1' or ',0')
+  return '[' .. record.bank_text .. ',' .. record.used .. ',' .. record.cycles
+    .. (record.expired and ',1' or ',0')
     .. (record.clock ~= '' and ',' .. record.clock .. ']' or ']')
 end
 
@@ -186,7 +184,6 @@ return {
   participant_index = participant_index,
   group_id = group_id,
   id_of_group = id_of_group,
-  is_of_kind = is_of_kind,
   decode = decode,
   load = load,
   load_pair = load_pair,

@@ -1,12 +1,14 @@
--- The requests that a session remembers, so that one that is repeated is not carried out twice. They are stored as
--- their number in two digits, then one a line: `02\nr1 sk_start 2\nr2 sk_switch 3\n` (request, function, version).
+-- The requests that a session remembers, so that one that is repeated is not carried out twice. They are
+-- stored as their number in two digits, then one a line: `02\nr1 sk_start 2\nr2 sk_switch 3\n` (request,
+-- function, version).
 
 local MOST_REQUESTS = 16
 local NO_REQUESTS = '00\n'
 local COUNT_LENGTH = 2
 local FIRST_LINE = COUNT_LENGTH + 2 -- behind the count and its newline
 
--- The change that a request made before: its version, and whether `function_name` made it. nil for a new request.
+-- The change that a request made before: its version, and whether `function_name` made it. nil for a new
+-- request.
 local function find(s, request, function_name)
   local requests = redis.call('HGET', s.key, 'requests') or NO_REQUESTS
   s.requests = requests

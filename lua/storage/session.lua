@@ -10,12 +10,13 @@
 --   cycle         1 1795306409736 1795306589736 4200 12 1795306409736
 --                                        see below
 --   rules         per_participant 3600000 end_session 0 0 30000,10000 fischer 2000 0
---                                        what transitions need of the config: mode, TTL in ms, action on timeout,
---                                        1 with lag compensation, time per cycle in ms (0: none), warnings (-: none),
+--                                        what transitions need of the config: mode, TTL in ms, action,
+--                                        1 with lag compensation, time per cycle in ms (0: none),
+--                                        warnings in ms (-: none),
 --                                        the control of owners who have none of their own
---   rotation      11x_1                  a character for each index from 0: `1` has a turn, `x` is out, `_` there is
---                                        no participant, `.` has no turn of its own (in per_group the turn of a group
---                                        is kept at the lowest index of its members)
+--   rotation      11x_1                  a character for each index from 0: `1` has a turn, `x` is out, `_`
+--                                        there is no participant, `.` has no turn of its own (in per_group
+--                                        the turn of a group is kept at the lowest index of its members)
 --   p0 g:<id>     [180000,4200,3,0]      a record: see record.lua
 --   clock         [60000,0,0,0]          the record of the clock that the session or the cycle owns
 --   p0:shown      "participant_id":"…","group_id":null,"participant_index":0,"time_control":null}
@@ -35,25 +36,27 @@
 --   expired_by    <pid>                  the participant whose clock ended the session
 --   tenant        club                   whose session it is
 --   requests      02\nr1 sk_start 2\nr2 sk_switch 3\n
---                                        how many, then the newest 16 as `request function version`, one a line
+--                                        how many, then the newest 16 as `request function version` lines
 --
 -- There is a field for each owner of a clock, so that a switch touches two of them however many there are.
 --
--- `cycle` is `active since alarm used count changed`, and after it, only where they apply, the three parts below:
+-- `cycle` is `active since alarm used count changed`, and after it, only where they apply, the three parts
+-- below:
 --
 --   active        index of the active participant; -1 for none
---   since         when the cycle began, in server ms with pauses left out; while paused, the ms that it has run
+--   since         when the cycle began, in server ms with pauses left out; while paused, the ms it has run
 --   alarm         the next alarm in server ms, 0 for none; of a paused session the moment at which it resumes
 --   used count    ms used by all cycles that ended, and their number
 --   changed       when the session last changed, in server ms
---   /offset flagged spent          in a cycle whose clock ran out under `notify`, as ` /4000 1 4000`: the running
---                                  time at which the clock got time again, 1 while it stays at its end, and what was
---                                  charged until then (only the hourglass needs that; 0 for others)
---   !warnings_since from sent      with warnings, as ` !1 28000 10`: how many events since the last other one are
---                                  warnings, the time left in ms below which thresholds count in this cycle (-1:
---                                  none), and for each threshold 1 when it was sent
---   =left                          in `global` with a total and a time per cycle, as ` =54000`: what was left of the
---                                  total in ms at the start of the cycle
+--   /offset flagged spent          in a cycle whose clock ran out under `notify`, as ` /4000 1 4000`: the
+--                                  running time at which the clock got time again, 1 while it stays at its
+--                                  end, and what was charged until then (only the hourglass needs that; 0 for
+--                                  others)
+--   !warnings_since from sent      with warnings, as ` !1 28000 10`: how many events since the last other one
+--                                  are warnings, the time left in ms below which thresholds count in this
+--                                  cycle (-1: none), and for each threshold 1 when it was sent
+--   =left                          in `global` with a total and a time per cycle, as ` =54000`: what was left
+--                                  of the total in ms at the start of the cycle
 
 -- The shape of the hash and of the state. A session of another shape cannot be restored.
 local SCHEMA = 1
@@ -65,7 +68,8 @@ local RULES = '^(%S+) (%d+) (%S+) (%d) (%d+) (%S+) (.*)$'
 local ACTIONS = { end_session = true, skip_cycle = true, auto_action = true, notify = true }
 local FIELDS_A_CALL = 500 -- names and values that one HSET writes at most: unpack has a limit
 
--- Rules that were decoded lately, by their text. The list only saves work, so it is no harm that replicas lack it.
+-- Rules that were decoded lately, by their text. The list only saves work, so it is no harm that replicas
+-- lack it.
 local MOST_KNOWN_RULES = 256
 local known_rules, known_count = {}, 0
 
@@ -92,12 +96,12 @@ local function encode_rules(mode_name, ttl, action, compensated, cycle_ms, warni
     mode_name, ttl, action, compensated and 1 or 0, cycle_ms, warnings, control)
 end
 
--- The session at keys[1], or nil where there is none. `now` is the server's time, but never before the session's
--- last change.
+-- The session at keys[1], or nil where there is none. `now` is the server's time, but never before the
+-- session's last change.
 --
--- Setting a field in a table costs about as much as reading one from the hash, and a further table costs several
--- times that. So what is rare is absent (flagged; warned with what belongs to it), records are fields of the session
--- itself, and `used` and `count` stay the text that they were read as until they are changed.
+-- Setting a field in a table costs about as much as reading one from the hash, and a further table costs
+-- several times that. So what is rare is absent (flagged; warned with what belongs to it), records are fields
+-- of the session itself, and `used` and `count` stay the text that they were read as until they are changed.
 local function load(keys)
   local key = keys[1]
   local fields = redis.call('HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation')
@@ -227,8 +231,8 @@ local function set_session_control(s, own_clock, control)
     rules.mode_name, rules.ttl, rules.action, rules.lag, rules.cycle_ms, rules.warnings, control))
 end
 
--- Writes the session and its changed records, whose numbers are text by now. version, now and alarm are text, and so
--- are s.used and s.count.
+-- Writes the session and its changed records, whose numbers are text by now. version, now and alarm are text,
+-- and so are s.used and s.count.
 local function save(s, version, now, alarm)
   local key = s.key
   local since = s.since == s.now and now or ('%d'):format(s.since)
@@ -268,8 +272,8 @@ local function save(s, version, now, alarm)
   end
 end
 
--- Gives the session and its log their lifetime. A finished session lives its TTL, a running one its TTL past the
--- deadline (server ms). While nothing runs down it lives a day at least.
+-- Gives the session and its log their lifetime. A finished session lives its TTL, a running one its TTL past
+-- the deadline (server ms). While nothing runs down it lives a day at least.
 local function prolong(s, deadline)
   local life = s.rules.ttl
   local status = s.status

@@ -1,6 +1,6 @@
--- Rate limits: a token bucket in whole numbers. One token is `period_ms` units and every millisecond brings `count`
--- units, so that no fraction is ever lost; a full bucket holds `burst` tokens. With 10 tokens per 1000 ms a token is
--- 1000 units and every millisecond brings 10.
+-- Rate limits: a token bucket in whole numbers. One token is `period_ms` units and every millisecond brings
+-- `count` units, so that no fraction is ever lost; a full bucket holds `burst` tokens. With 10 tokens per
+-- 1000 ms a token is 1000 units and every millisecond brings 10.
 --
 -- Hash of a bucket, `sk:rl:{<bucket>}`:
 --   level      7400            units at the time `at`

@@ -1,5 +1,5 @@
--- The one clock that counts: the primary's own. A call reads it once and passes it down, because TIME moves on
--- within a call.
+-- The one clock that counts: the primary's own. A call reads it once and passes it down, because TIME moves
+-- on within a call.
 
 -- Server time in milliseconds since 1970.
 local function now()

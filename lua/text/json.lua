@@ -1,8 +1,9 @@
--- JSON that has to stay as it came: a client's own objects are kept as text, because cjson would turn an empty list into an
--- object and lose nulls.
+-- JSON that has to stay as it came: a client's own objects are kept as text, because cjson would turn an
+-- empty list into an object and lose nulls.
 
 local MAX_DEPTH = 64
-local ESCAPES = { ['"'] = '\\"', ['\\'] = '\\\\', ['\b'] = '\\b', ['\f'] = '\\f', ['\n'] = '\\n', ['\r'] = '\\r', ['\t'] = '\\t' }
+local ESCAPES = { ['"'] = '\\"', ['\\'] = '\\\\', ['\b'] = '\\b', ['\f'] = '\\f', ['\n'] = '\\n',
+  ['\r'] = '\\r', ['\t'] = '\\t' }
 
 local function escape(character)
   return ESCAPES[character] or string.format('\\u%04x', character:byte())
@@ -106,13 +107,15 @@ local function skip_value(text, position, depth)
   return skip_number(text, position)
 end
 
--- Whether a text is one value in strict JSON. (cjson takes more than that: NaN, hexadecimal numbers.) inner: the levels that were put around it.
+-- Whether a text is one value in strict JSON. (cjson takes more than that: NaN, hexadecimal numbers.) inner:
+-- the levels that were put around it.
 local function is_strict(text, inner)
   local stop = skip_value(text, skip_space(text, 1), 1 - (inner or 0))
   return stop ~= nil and skip_space(text, stop) > #text
 end
 
--- The position behind the list or object that begins at `position`, of JSON that cjson has read: only strings and brackets matter.
+-- The position behind the list or object that begins at `position`, of JSON that cjson has read: only strings
+-- and brackets matter.
 local function skip_brackets(text, position)
   local depth = 0
   while true do
@@ -136,8 +139,8 @@ local function skip_brackets(text, position)
   end
 end
 
--- The members of the object that a text is, as name -> raw text of the value (names as they are written; the last of equals wins) and
--- their number. The text is one that cjson has read; nil where it is no object.
+-- The members of the object that a text is, as name -> raw text of the value (names as they are written; the
+-- last of equals wins) and their number. The text is one that cjson has read; nil where it is no object.
 local function members(text)
   local found, count = {}, 0
   local position = skip_space(text, 1)
@@ -192,4 +195,9 @@ local function compact(text)
   return table.concat(parts)
 end
 
-return { quote = quote, members = members, is_strict = is_strict, compact = compact }
+return {
+  quote = quote,
+  members = members,
+  is_strict = is_strict,
+  compact = compact,
+}

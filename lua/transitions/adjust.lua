@@ -6,12 +6,14 @@ local function named_clock(s, options)
   local problem
   if owned_by == 'participant' then
     problem = (options.GROUP and { 'GROUP', 'has no clock in this mode: name a PARTICIPANT' })
-      or (not options.PARTICIPANT and { 'PARTICIPANT', 'is required: in this mode each participant has a clock' })
+      or (not options.PARTICIPANT and { 'PARTICIPANT',
+      'is required: in this mode each participant has a clock' })
   elseif owned_by == 'group' then
     problem = (options.PARTICIPANT and { 'PARTICIPANT', 'has no clock in this mode: name a GROUP' })
       or (not options.GROUP and { 'GROUP', 'is required: in this mode each group has a clock' })
   elseif options.PARTICIPANT or options.GROUP then
-    problem = { options.PARTICIPANT and 'PARTICIPANT' or 'GROUP', 'has no clock in this mode: the ' .. owned_by .. ' has it' }
+    problem = { options.PARTICIPANT and 'PARTICIPANT' or 'GROUP', 'has no clock in this mode: the '
+      .. owned_by .. ' has it' }
   end
   if problem then
     return nil, call_refusal.validation({ problem })
@@ -44,7 +46,8 @@ local function adjust(s, options)
   local turn = transitions_cycle.current_turn(s)
   local runs = turn and turn.owner == owner and rules_clock.is_live(s)
   if owner.control.endless and not s.mode.counts_up then
-    return nil, nil, call_refusal.validation({ { options.SET and 'SET' or 'ADD', 'has no effect on a clock without end' } })
+    return nil, nil, call_refusal.validation({ { options.SET and 'SET' or 'ADD',
+      'has no effect on a clock without end' } })
   elseif runs and transitions_expiry.pause_is_over(s) then
     return transitions_expiry.end_pause(s)
   elseif runs and s.status == 'running' then
@@ -65,14 +68,15 @@ local function adjust(s, options)
   local elapsed = runs and rules_clock.elapsed(s) or 0
   if not left then
     if options.ADD then
-      return nil, nil, call_refusal.validation({ { 'ADD', 'needs a maximum: this session has none yet, SET one' } })
+      return nil, nil, call_refusal.validation({ { 'ADD',
+        'needs a maximum: this session has none yet, SET one' } })
     end
     storage_session.set_session_control(s, owner, 'fischer 0 0')
     owner.bank = elapsed
     storage_record.touch(s, owner, true)
   end
-  -- What the bank is at this moment: in periods and blocks as far below zero as they are used. So a SET begins them anew, as if the main time had
-  -- that much left.
+  -- What the bank is at this moment: in periods and blocks as far below zero as they are used. So a SET
+  -- begins them anew, as if the main time had that much left.
   local reads = owner.bank
   if runs and not s.flagged then
     reads = owner.bank - controls.drawn(owner, elapsed - s.offset, s.offset)
@@ -83,7 +87,8 @@ local function adjust(s, options)
     if s.mode.owner == 'participant' then
       transitions_rotation.mark(s, storage_record.participant_index(owner), '1')
     elseif s.mode.owner == 'group' then
-      local first = transitions_rotation.first_member(storage_participants.members(s, storage_record.id_of_group(owner)))
+      local first = transitions_rotation.first_member(storage_participants.members(s,
+        storage_record.id_of_group(owner)))
       if first then
         transitions_rotation.mark(s, first, '1')
       end

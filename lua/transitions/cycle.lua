@@ -16,7 +16,8 @@ local function turn_of(s, index)
     participant, owner = storage_record.load_pair(s, field, mode.clock())
     group_id = storage_record.group_id(participant)
   end
-  return { participant = participant, group = group_id and storage_participants.group(s, group_id), owner = owner }
+  return { participant = participant, group = group_id and storage_participants.group(s, group_id),
+    owner = owner }
 end
 
 -- Whose turn it is now, nil where nobody's.
@@ -29,7 +30,8 @@ end
 -- Where the current turn stands in the rotation.
 local function place(s, turn)
   if s.mode.by_group then
-    return transitions_rotation.first_member(storage_participants.members(s, storage_record.group_id(turn.participant)))
+    return transitions_rotation.first_member(storage_participants.members(s,
+      storage_record.group_id(turn.participant)))
   end
   return s.active
 end
@@ -65,7 +67,8 @@ local function begin_cycle(s, index, at)
   return turn
 end
 
--- How much of a cycle that used `used` ms came out of the overtime, as a field of the payload; nothing where none did.
+-- How much of a cycle that used `used` ms came out of the overtime, as a field of the payload; nothing where
+-- none did.
 local function overtime_used(s, owner, used)
   if owner.control.overtime == 0 then
     return ''
@@ -107,7 +110,8 @@ local function charge_all(s, turn)
   owner.expired = true
 end
 
--- The current cycle, which ran for `elapsed` ms, ends by something else than a switch: charged, at most its budget, counted, and not credited.
+-- The current cycle, which ran for `elapsed` ms, ends by something else than a switch: charged, at most its
+-- budget, counted, and not credited.
 local function break_cycle(s, turn, elapsed)
   if s.total_left and elapsed > s.total_left then
     elapsed = s.total_left
@@ -144,7 +148,8 @@ local function is_open(s)
 end
 
 local function wrong_state(s)
-  return nil, nil, call_refusal.state(s.status, s.status == 'expired' and storage_session.field(s, 'expired_by') or nil)
+  return nil, nil, call_refusal.state(s.status, s.status == 'expired'
+    and storage_session.field(s, 'expired_by') or nil)
 end
 
 return {

@@ -2,22 +2,25 @@
 
 local LATE_MS = 1000
 
--- Who wins when the current turn's clock ends the session: the one other that is not out, as JSON with a comma before it.
+-- Who wins when the current turn's clock ends the session: the one other that is not out, as JSON with a
+-- comma before it.
 local function winner(s, turn)
   if s.mode.owner == 'session' then
     return ''
   end
-  local index = transitions_rotation.only_one(transitions_rotation.marked(s.rotation, transitions_cycle.place(s, turn), 'x'))
+  local index = transitions_rotation.only_one(transitions_rotation.marked(s.rotation,
+    transitions_cycle.place(s, turn), 'x'))
   if not index then
     return ''
   end
   local participant = storage_record.load(s, storage_record.participant_field(index))
-  return ',"winner":"' .. (s.mode.by_group and storage_record.group_id(participant) or storage_record.participant_id(participant)) .. '"'
+  return ',"winner":"' .. (s.mode.by_group and storage_record.group_id(participant)
+    or storage_record.participant_id(participant)) .. '"'
 end
 
--- Time is up for the current turn: charges the clock and does what `action_on_timeout` says; where the session's total is over, the session is,
--- too. ends: the deadline in server ms; the next cycle begins when time was up, or now where the server is late or a switch came too late before
--- the grace was over.
+-- Time is up for the current turn: charges the clock and does what `action_on_timeout` says; where the
+-- session's total is over, the session is, too. ends: the deadline in server ms; the next cycle begins when
+-- time was up, or now where the server is late or a switch came too late before the grace was over.
 local function expire_turn(s, turn, ends)
   local owner = turn.owner
   local up = ends + (owner.grace or 0)
@@ -30,7 +33,8 @@ local function expire_turn(s, turn, ends)
     extra = extra .. ',"expired_group_id":"' .. storage_record.group_id(turn.participant) .. '"'
   end
   local applied = storage_session.field(s, 'action'):sub(1, -2)
-  extra = extra .. (',"expired_deadline_ms":%d,"late_ms":%d%s,"action_applied":'):format(ends, late, transitions_cycle.overtime_used(s, owner, whole))
+  extra = extra .. (',"expired_deadline_ms":%d,"late_ms":%d%s,"action_applied":'):format(ends, late,
+    transitions_cycle.overtime_used(s, owner, whole))
 
   if s.total_left and ends - s.since >= s.total_left then
     transitions_cycle.break_cycle(s, turn, ends - s.since)
@@ -95,7 +99,8 @@ local function end_pause(s)
   return transitions_cycle.current_turn(s), 'session.resumed', (',"late_ms":%d'):format(late)
 end
 
--- What is due: an expiry, the end of a pause, or one warning, the highest first. Nothing where nothing is due.
+-- What is due: an expiry, the end of a pause, or one warning, the highest first. Nothing where nothing is
+-- due.
 local function expire(s)
   if pause_is_over(s) then
     return end_pause(s)

@@ -33,7 +33,8 @@ local function switch(s, options)
   local index
   if not options.NEXT and not s.mode.by_group then
     index = transitions_rotation.after(s, active)
-    storage_record.load_pair(s, storage_record.participant_field(active), storage_record.participant_field(index))
+    storage_record.load_pair(s, storage_record.participant_field(active),
+      storage_record.participant_field(index))
   end
   local turn = transitions_cycle.turn_of(s, active)
   if options.CURRENT then

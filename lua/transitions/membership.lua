@@ -1,6 +1,7 @@
 -- Who joins and who leaves.
 
--- participant: a checked one of config.lua, with id, index (nil: the highest + 1), group_id, bank, control, shown(index).
+-- participant: a checked one of config.lua, with id, index (nil: the highest + 1), group_id, bank, control,
+-- shown(index).
 local function join(s, participant)
   if not transitions_cycle.is_open(s) then
     return transitions_cycle.wrong_state(s)
@@ -29,7 +30,8 @@ local function join(s, participant)
   local control = { shown = 'null' }
   local bank
   if owns then
-    local defaults = config_members.without_nulls(cjson.decode('{' .. storage_session.field(s, 'shown') .. '}'))
+    local defaults = config_members.without_nulls(cjson.decode('{' .. storage_session.field(s, 'shown')
+      .. '}'))
     local function problem(field, message)
       problems[#problems + 1] = { field, message }
     end
@@ -38,7 +40,8 @@ local function join(s, participant)
       control = config_control.check(participant.time_control, 'time_control', problem, defaults)
     end
     local given = participant.time_control or defaults.time_control
-    bank = config_bank.bank(participant, given, participant.time_control == nil and default or control, '', problem,
+    bank = config_bank.bank(participant, given, participant.time_control == nil and default or control, '',
+      problem,
       'is required: in this mode each participant has a clock')
     control = control or {}
   elseif participant.time_control ~= nil then
@@ -49,7 +52,8 @@ local function join(s, participant)
   end
 
   local turn = transitions_cycle.current_turn(s)
-  storage_participants.add(s, index, participant.id, bank, control.text, storage_record.participant_fixed_json(participant.id, index, group_id, control.shown))
+  storage_participants.add(s, index, participant.id, bank, control.text,
+    storage_record.participant_fixed_json(participant.id, index, group_id, control.shown))
   if s.mode.by_group then
     local first = transitions_rotation.first_member(storage_participants.members(s, group_id))
     if not first or index < first then
@@ -64,12 +68,14 @@ local function join(s, participant)
     transitions_rotation.mark(s, index, '1')
   end
   if group then
-    storage_participants.set_members(s, group_id, transitions_rotation.with_member(storage_participants.members(s, group_id), index))
+    storage_participants.set_members(s, group_id,
+      transitions_rotation.with_member(storage_participants.members(s, group_id), index))
   end
   return turn, 'participant.added'
 end
 
--- Takes a member out of its group, and its group's turn to the lowest index that is left. Returns where that turn stands now, or nil.
+-- Takes a member out of its group, and its group's turn to the lowest index that is left. Returns where that
+-- turn stands now, or nil.
 local function leave_group(s, group_id, index)
   local members = storage_participants.members(s, group_id)
   if storage_participants.last_active(s, group_id) == index then
@@ -88,8 +94,8 @@ local function leave_group(s, group_id, index)
   return first
 end
 
--- The index of the participant whose turn comes after the one who left at `index`, whose group's turn stands at `slot` now. A group that stands
--- between them has its turn before that one comes again.
+-- The index of the participant whose turn comes after the one who left at `index`, whose group's turn stands
+-- at `slot` now. A group that stands between them has its turn before that one comes again.
 local function next_after_leave(s, index, slot)
   if slot <= index then
     return transitions_rotation.next_participant(s, slot)
@@ -112,7 +118,8 @@ local function leave(s, id)
   local index = storage_record.participant_index(participant)
   local others = s.rotation:sub(1, index) .. s.rotation:sub(index + 2)
   if not others:find('[^_]') then
-    return nil, nil, call_refusal.validation({ { 'participant_id', 'is the last participant of the session, who cannot leave' } })
+    return nil, nil, call_refusal.validation({ { 'participant_id',
+      'is the last participant of the session, who cannot leave' } })
   end
   local turn = transitions_cycle.current_turn(s)
   local plays = s.active == index and rules_clock.is_live(s)

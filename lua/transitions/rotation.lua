@@ -1,7 +1,8 @@
--- Whose turn it is next: by participant_index, without those who are out. The rotation is one text with a character for each index,
--- so that finding the next one is one search, however many participants there are.
+-- Whose turn it is next: by participant_index, without those who are out. The rotation is one text with a
+-- character for each index, so that finding the next one is one search, however many participants there are.
 
--- The index of the next one after `index` that has a turn, that one itself when it is alone; nil when nobody has.
+-- The index of the next one after `index` that has a turn, that one itself when it is alone; nil when nobody
+-- has.
 local function after(s, index)
   local rotation = s.rotation
   local found = rotation:find('1', index + 2, true) or rotation:find('1', 1, true)
@@ -68,7 +69,8 @@ local function member_before(members, index)
   return tonumber(members:sub(1, start):match('(%d+),$')) or -1
 end
 
--- The index of the participant whose turn comes after the current one, which stands at `index` in the rotation; nil when nobody is left.
+-- The index of the participant whose turn comes after the current one, which stands at `index` in the
+-- rotation; nil when nobody is left.
 local function next_participant(s, index)
   local found = after(s, index)
   if not found then
@@ -76,12 +78,21 @@ local function next_participant(s, index)
   end
   if s.mode.by_group then
     local group_id = storage_record.group_id(storage_record.load(s, storage_record.participant_field(found)))
-    found = member_after(storage_participants.members(s, group_id), storage_participants.last_active(s, group_id))
+    found = member_after(storage_participants.members(s, group_id),
+      storage_participants.last_active(s, group_id))
   end
   return found
 end
 
 return {
-  after = after, only_one = only_one, marked = marked, mark = mark, first_member = first_member, member_after = member_after, with_member = with_member,
-  without_member = without_member, member_before = member_before, next_participant = next_participant,
+  after = after,
+  only_one = only_one,
+  marked = marked,
+  mark = mark,
+  first_member = first_member,
+  member_after = member_after,
+  with_member = with_member,
+  without_member = without_member,
+  member_before = member_before,
+  next_participant = next_participant,
 }

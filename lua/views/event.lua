@@ -15,9 +15,9 @@ local REASONS = {
   ['session.deleted'] = 'deleted',
 }
 
--- The event as a template. Up to `participants` each line is a fixed piece and the place that `build` fills in; what
--- follows has as many pieces as participants and groups need. The list is used again for every event and only its
--- first n pieces are read, because a table that grows anew for every event is dear.
+-- The event as a template. Up to `participants` each line is a fixed piece and the place that `build` fills
+-- in; what follows has as many pieces as participants and groups need. The list is used again for every event
+-- and only its first n pieces are read, because a table that grows anew for every event is dear.
 local pieces = {
   '{"v":1,"type":"', 'TYPE',
   '","session_id":"', 'ID',
@@ -44,7 +44,7 @@ local function append_touched(n, s, kind, turn, left)
   local begin = n
   local record = s.first_touched
   while record do
-    if storage_record.is_of_kind(record, kind) and not record.gone then
+    if record.kind == kind and not record.gone then
       if n > begin then
         n = n + 1
         pieces[n] = ','
@@ -62,13 +62,14 @@ end
 -- event                   its name, such as `cycle.switched`
 -- given                   the call's options: ACTOR and TRACE stand in the event
 -- extra                   further members of the payload, each with a comma before it; nil for none
+-- id                      the session's
 -- version, now, deadline  text; the deadline is nil where nothing runs down
 -- participants, groups    their JSON; nil: that of the touched ones
 -- The records' numbers and s.count are text by now.
-local function build(s, turn, event, given, extra, version, now, deadline, participants, groups)
+local function build(s, turn, event, given, extra, id, version, now, deadline, participants, groups)
   local left = views_record.running_left(s, turn)
   local participant_id, group_id = views_record.active_ids(turn)
-  pieces[TYPE], pieces[ID] = TYPES[event] or OTHER_TYPE, storage_keys.session_id(s.key)
+  pieces[TYPE], pieces[ID] = TYPES[event] or OTHER_TYPE, id
   pieces[VERSION_PLACE], pieces[EPOCH], pieces[NOW] = version, s.epoch, now
   pieces[EVENT], pieces[REASON] = event, REASONS[event] or s.reason or 'manual'
   pieces[STATUS], pieces[PARTICIPANT_ID], pieces[GROUP_ID] = s.status, participant_id, group_id

@@ -9,8 +9,8 @@ local function active_ids(turn)
     turn.group and '"' .. storage_record.id_of_group(turn.group) .. '"' or 'null'
 end
 
--- What is left of a record's clock, as text; nil for a clock without end. Mostly it is the bank, which is text
--- already.
+-- What is left of a record's clock, as text; nil for a clock without end. Mostly it is the bank, which is
+-- text already.
 local function left_text(record, left)
   if left == record.bank then
     return record.bank_text
@@ -27,8 +27,8 @@ end
 -- Appends the JSON of a record to a list of `n` pieces. left: ms as text, nil for a clock without end.
 -- Returns the new number of pieces.
 --
--- In numbered pieces, because Lua hashes every text that it makes, byte by byte: a record joined here and joined
--- again into the event was 4 % of the CPU of a switch.
+-- In numbered pieces, because Lua hashes every text that it makes, byte by byte: a record that is joined here
+-- would be hashed here and once more as a part of the event.
 local function append_fields(pieces, n, record, left, is_active)
   if record.owns then
     pieces[n + 1], pieces[n + 2] = '{"total_time_ms":', left and record.bank_text or 'null'
@@ -48,8 +48,8 @@ local function append_fields(pieces, n, record, left, is_active)
   return n + 7
 end
 
--- Appends a record as it is at this moment. turn: whose turn it is, nil for none; left: what is left of the clock
--- whose turn it is, as text, nil for a clock without end. Returns the new number of pieces.
+-- Appends a record as it is at this moment. turn: whose turn it is, nil for none; left: what is left of the
+-- clock whose turn it is, as text, nil for a clock without end. Returns the new number of pieces.
 local function append(pieces, n, s, record, turn, left)
   local live = turn and rules_clock.is_live(s)
   if not (live and record == turn.owner) then

@@ -1,9 +1,11 @@
--- What an exported state has beside the state, so that a restored session goes on exactly as it would have: the session's hash. Before it comes
--- back it is held against everything that other modules rely on, because a snapshot may be damaged.
+-- What an exported state has beside the state, so that a restored session goes on exactly as it would have:
+-- the session's hash. Before it comes back it is held against everything that other modules rely on, because
+-- a snapshot may be damaged.
 
 local MOST_DIGITS = 14
 local MOST_NUMBER = 10 ^ MOST_DIGITS - 1
-local STATUSES = { pending = 'open', running = 'live', paused = 'live', expired = 'closed', completed = 'closed', cancelled = 'closed' }
+local STATUSES = { pending = 'open', running = 'live', paused = 'live', expired = 'closed',
+  completed = 'closed', cancelled = 'closed' }
 local MOST_WARNINGS = 8
 
 -- What `sk_restore` needs beside the state: the hash as it is, and when it was read.
@@ -29,9 +31,11 @@ local function is_signed(text)
   return is_number(text) or (text:sub(1, 1) == '-' and text ~= '-0' and is_number(text:sub(2)))
 end
 
--- Whether a text is a JSON object with a member or more, as compact as the library keeps it. inner: the levels that were put around it.
+-- Whether a text is a JSON object with a member or more, as compact as the library keeps it. inner: the
+-- levels that were put around it.
 local function is_object(text, inner)
-  return text ~= nil and text:sub(1, 2) == '{"' and text_formats.characters(text) ~= nil and text_json.is_strict(text, inner) and text_json.compact(text) == text
+  return text ~= nil and text:sub(1, 2) == '{"' and text_formats.characters(text) ~= nil
+    and text_json.is_strict(text, inner) and text_json.compact(text) == text
 end
 
 local function is_index(text)
@@ -41,7 +45,8 @@ end
 -- control: the text of the record's control, nil for one without a clock.
 local function is_record(text, control)
   local bank, used, cycles, expired, view = (text or ''):match(storage_record.RECORD)
-  if not (bank and (expired == '0' or expired == '1') and is_signed(bank) and is_number(used) and is_number(cycles)) then
+  if not (bank and (expired == '0' or expired == '1') and is_signed(bank) and is_number(used)
+    and is_number(cycles)) then
     return false
   end
   local decoded = control and controls.decode(control)
@@ -59,13 +64,15 @@ local function is_shown(text, shown)
   return control and (control == 'null' or is_object(control)) and shown(control) == text
 end
 
--- A participant or a group: its record, and its control where it has one of its own. default: the session's control.
+-- A participant or a group: its record, and its control where it has one of its own. default: the session's
+-- control.
 local function is_owner(fields, field, owns, compensated, default)
   local control = fields['c:' .. field]
   if not owns then
     return control == nil and is_record(fields[field], nil)
   elseif control == nil then
-    return (not compensated or controls.decode(default).endless) and fields[field .. ':shown']:sub(-5) == 'null}' and is_record(fields[field], default)
+    return (not compensated or controls.decode(default).endless)
+      and fields[field .. ':shown']:sub(-5) == 'null}' and is_record(fields[field], default)
   elseif not controls.is_packed(control) then
     return false
   end
@@ -78,7 +85,8 @@ local function is_out(fields, field)
   return select(4, fields[field]:match(storage_record.RECORD)) == '1'
 end
 
--- The participants, and the members of each group in their order as `members` (id -> list). rules: {mode, compensated, control}.
+-- The participants, and the members of each group in their order as `members` (id -> list). rules: {mode,
+-- compensated, control}.
 local function are_participants(fields, rules, members, known)
   for index = 0, #fields.rotation - 1 do
     local field = storage_record.participant_field(index)
@@ -102,7 +110,8 @@ local function are_participants(fields, rules, members, known)
       else
         table.insert(members[group_id], text_formats.integer(index))
       end
-      if not (is_shown(shown, function(control) return storage_record.participant_fixed_json(id, index, group_id, control) end)
+      if not (is_shown(shown, function(control) return storage_record.participant_fixed_json(id, index,
+        group_id, control) end)
         and is_owner(fields, field, rules.mode.owner == 'participant', rules.compensated, rules.control)) then
         return false
       end
@@ -118,13 +127,15 @@ local function are_groups(fields, rules, members, known)
     local field = 'g:' .. id
     local last = fields['l:' .. id]
     if not (text_formats.uuid(id) == id and not members[id]
-      and is_shown(fields[field .. ':shown'], function(control) return storage_record.group_fixed_json(id, control) end)
+      and is_shown(fields[field .. ':shown'], function(control) return storage_record.group_fixed_json(id,
+      control) end)
       and is_owner(fields, field, rules.mode.owner == 'group', rules.compensated, rules.control)
       and (last == nil or last == '-1' or is_index(last))) then
       return false
     end
     members[id] = {}
-    known[field], known[field .. ':shown'], known['m:' .. id], known['l:' .. id], known['c:' .. field] = true, true, true, true, true
+    known[field], known[field .. ':shown'], known['m:' .. id], known['l:' .. id], known['c:' .. field] = true,
+      true, true, true, true
   end
   return true
 end
@@ -228,7 +239,8 @@ local function are_requests(text)
     end
     found = found + 1
   end
-  return lines ~= nil and found == tonumber(count) and found <= storage_requests.MOST_REQUESTS and (lines == '' or lines:sub(-1) == '\n')
+  return lines ~= nil and found == tonumber(count) and found <= storage_requests.MOST_REQUESTS
+    and (lines == '' or lines:sub(-1) == '\n')
 end
 
 -- What a newcomer's control takes from the config.
@@ -243,7 +255,8 @@ local function is_config(shown)
   end
   local function within(name, least, most)
     local number = decoded[name]
-    return number == nil or number == cjson.null or (type(number) == 'number' and number % 1 == 0 and number >= least and number <= most)
+    return number == nil or number == cjson.null or (type(number) == 'number' and number % 1 == 0
+      and number >= least and number <= most)
   end
   return within('increment_ms', 0, 60000) and within('max_time_ms', 1000, call_options.DAY_MS)
 end
@@ -263,25 +276,34 @@ local function is_sound(fields, exported_ms)
     end
   end
   local active, since, alarm, used, count, changed, more = (fields.cycle or ''):match(storage_session.CYCLE)
-  local mode_name, ttl, action, compensated, cycle_ms, warnings, control = (fields.rules or ''):match(storage_session.RULES)
+  local mode_name, ttl, action, compensated, cycle_ms, warnings,
+    control = (fields.rules or ''):match(storage_session.RULES)
   local phase = STATUSES[fields.status or '']
-  if type(exported_ms) ~= 'number' or exported_ms % 1 ~= 0 or exported_ms < 0 or exported_ms > MOST_NUMBER then
+  if type(exported_ms) ~= 'number' or exported_ms % 1 ~= 0 or exported_ms < 0
+    or exported_ms > MOST_NUMBER then
     return false
-  elseif not (active and control and phase and is_number(fields.version) and is_number(fields.epoch) and is_number(since) and is_number(alarm)
+  elseif not (active and control and phase and is_number(fields.version) and is_number(fields.epoch)
+    and is_number(since) and is_number(alarm)
     and is_number(used) and is_number(count) and is_number(changed) and is_number(fields.created)) then
     return false
-  elseif not (modes.MODES[mode_name] and is_number(ttl) and tonumber(ttl) >= 1000 and tonumber(ttl) <= 31536000000 and storage_session.ACTIONS[action]
-    and (compensated == '0' or compensated == '1') and is_number(cycle_ms) and tonumber(cycle_ms) <= call_options.DAY_MS) then
+  elseif not (modes.MODES[mode_name] and is_number(ttl) and tonumber(ttl) >= 1000
+    and tonumber(ttl) <= 31536000000 and storage_session.ACTIONS[action]
+    and (compensated == '0' or compensated == '1') and is_number(cycle_ms)
+    and tonumber(cycle_ms) <= call_options.DAY_MS) then
     return false
-  elseif not (is_object(fields.action) and is_config(fields.shown) and (fields.rotation or ''):find('^[1x._]+$') and #fields.rotation <= 1000
-    and fields.rotation:sub(-1) ~= '_' and (active == '-1' or (is_index(active) and fields['p' .. active]))) then
+  elseif not (is_object(fields.action) and is_config(fields.shown)
+    and (fields.rotation or ''):find('^[1x._]+$') and #fields.rotation <= 1000
+    and fields.rotation:sub(-1) ~= '_' and (active == '-1'
+    or (is_index(active) and fields['p' .. active]))) then
     return false
-  elseif phase ~= 'open' and (phase == 'live') ~= (active ~= '-1') or phase ~= 'closed' and not fields.rotation:find('1', 1, true) then
+  elseif phase ~= 'open' and (phase == 'live') ~= (active ~= '-1') or phase ~= 'closed'
+    and not fields.rotation:find('1', 1, true) then
     return false
   end
 
   local mode = modes.named(mode_name, cycle_ms)
-  local rules = { mode = mode, mode_name = mode_name, action = action, compensated = compensated == '1', warnings = warnings, control = control }
+  local rules = { mode = mode, mode_name = mode_name, action = action, compensated = compensated == '1',
+    warnings = warnings, control = control }
   local elapsed = 0
   if phase == 'live' then
     elapsed = fields.status == 'running' and exported_ms - since or tonumber(since)
@@ -293,15 +315,19 @@ local function is_sound(fields, exported_ms)
     if fields.clock or not controls.is_packed(control) then
       return false
     end
-  elseif not (control == 'fischer 0 0' or (control == 'none 0' and mode.counts_up)) or not is_record(fields.clock, nil) then
+  elseif not (control == 'fischer 0 0' or (control == 'none 0' and mode.counts_up))
+    or not is_record(fields.clock, nil) then
     return false
   end
   local members, known = {}, {
-    status = true, version = true, epoch = true, cycle = true, rules = true, rotation = true, shown = true, action = true, total = true, created = true,
-    started = true, completed = true, recovered = true, expired_by = true, tenant = true, requests = true, groups = true, clock = true,
+    status = true, version = true, epoch = true, cycle = true, rules = true, rotation = true, shown = true,
+    action = true, total = true, created = true,
+    started = true, completed = true, recovered = true, expired_by = true, tenant = true, requests = true,
+    groups = true, clock = true,
     max_pause = true,
   }
-  if not (is_tail(more, elapsed, rules) and are_groups(fields, rules, members, known) and are_participants(fields, rules, members, known)
+  if not (is_tail(more, elapsed, rules) and are_groups(fields, rules, members, known)
+    and are_participants(fields, rules, members, known)
     and are_members(fields, members) and is_rotation(fields, rules, members, phase)
     and (phase ~= 'live' or has_turn(fields, rules, members, active))) then
     return false
@@ -311,8 +337,13 @@ local function is_sound(fields, exported_ms)
       return false
     end
   end
-  return (fields.tenant == nil or text_formats.characters(fields.tenant) ~= nil) and (fields.expired_by == nil or text_formats.uuid(fields.expired_by) ~= nil)
+  return (fields.tenant == nil or text_formats.characters(fields.tenant) ~= nil)
+    and (fields.expired_by == nil or text_formats.uuid(fields.expired_by) ~= nil)
     and (fields.requests == nil or are_requests(fields.requests))
 end
 
-return { MOST_NUMBER = MOST_NUMBER, internal = internal, is_sound = is_sound }
+return {
+  MOST_NUMBER = MOST_NUMBER,
+  internal = internal,
+  is_sound = is_sound,
+}

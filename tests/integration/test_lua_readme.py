@@ -1,4 +1,4 @@
-"""lua/README.md: its examples work when pasted in order, its tables are complete, its numbers are right."""
+"""lua/README.md, lua/controls/README.md: examples work in order, tables are complete, numbers are right."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tests.support.pages import ROOT, Page, Section, Shell, Table, codes, matche
 from tests.support.servers import Server
 
 PAGE = Page(ROOT / "lua" / "README.md")
+CONTROLS_PAGE = Page(ROOT / "lua" / "controls" / "README.md")
 SOURCE = "\n".join(file.read_text() for file in sorted((ROOT / "lua").rglob("*.lua")))
 
 GAME = SessionKeys.of("7c9e6679-7425-40de-944b-e07fc1f90ae7")
@@ -194,7 +195,7 @@ def _tables(head: str) -> list[Any]:
     """The tables whose first head is like this, each with its section."""
     return [
         pytest.param(section, table, id=f"{section.title}-{position}")
-        for section in PAGE.sections
+        for section in [*PAGE.sections, *CONTROLS_PAGE.sections]
         for position, table in enumerate(section.tables)
         if re.fullmatch(head, table.heads[0])
     ]
@@ -230,7 +231,7 @@ def test_worked_examples_of_one_call_each(clock: Clock, section: Section, table:
 def test_what_has_a_worked_example() -> None:
     titles = {section.title for section, _ in (parameter.values for parameter in STORIES)}
     assert titles >= _fields(PAGE.section("Modes").tables[0])
-    assert titles >= _fields(PAGE.section("Time controls").tables[0])
+    assert titles >= _fields(CONTROLS_PAGE.section("Time controls").tables[0])
     assert titles >= {"Overtime", "Unequal clocks", "Lag compensation", "Timeouts", "Warnings", "Pauses"}
     assert titles >= {"A total beside the cycles", "Soft close"}
 
@@ -239,7 +240,7 @@ def test_what_has_a_worked_example() -> None:
 
 
 def test_the_worked_numbers_of_the_time_controls(clock: Clock) -> None:
-    table = PAGE.section("Time controls").tables[1]
+    table = CONTROLS_PAGE.section("Time controls").tables[1]
     for row in table.rows:
         for head in table.heads[1:]:
             clock.client.delete(*GAME.all)
@@ -290,7 +291,7 @@ def _refused(reply: Any) -> list[str]:
     return [detail["field"] for detail in reply.details]
 
 
-KINDS = {codes(row["kind"])[0]: row for row in PAGE.section("Time controls").tables[0].rows}
+KINDS = {codes(row["kind"])[0]: row for row in CONTROLS_PAGE.section("Time controls").tables[0].rows}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -315,7 +316,7 @@ def test_a_time_control(clock: Clock, kind: str) -> None:
 
 
 def test_the_bounds_of_an_overtime(clock: Clock) -> None:
-    found = re.search(rf"`overtime_ms` X \((\d+){TO}(\d+)\)", PAGE.text)
+    found = re.search(rf"`overtime_ms` X \((\d+){TO}(\d+)\)", CONTROLS_PAGE.text)
     assert found is not None
     low, high = int(found[1]), int(found[2])
     for kind in CONTROLS:
@@ -328,7 +329,7 @@ def test_the_bounds_of_an_overtime(clock: Clock) -> None:
             assert _refused(_create_kind(clock, kind, overtime_ms=value)) == ["time_control.overtime_ms"]
 
 
-STAGE = {codes(row["name"])[0]: row["value"] for row in PAGE.section("stages").tables[0].rows}
+STAGE = {codes(row["name"])[0]: row["value"] for row in CONTROLS_PAGE.section("stages").tables[0].rows}
 FIRST, LAST = {"moves": 2, "time_ms": 1000}, {"time_ms": 0}
 
 
@@ -439,7 +440,7 @@ def test_the_quota_of_lag_compensation(clock: Clock) -> None:
     assert _create(clock, "-", lag_compensation=True)["participants"][0]["clock"] == {}
 
 
-TEXTS, NORMAL, WRONG = (table.rows for table in PAGE.section("Time controls as text").tables)
+TEXTS, NORMAL, WRONG = (table.rows for table in CONTROLS_PAGE.section("Time controls as text").tables)
 
 
 @pytest.mark.parametrize("row", TEXTS, ids=lambda row: row["text"])
@@ -482,7 +483,7 @@ def test_a_text_is_refused_at_a_position(clock: Clock, row: dict[str, str]) -> N
 
 
 def test_the_bounds_of_a_text(clock: Clock) -> None:
-    (found,) = re.findall(r"A number has at most (\d+) characters, a text (\d+)", PAGE.text)
+    (found,) = re.findall(r"A number has at most (\d+) characters, a text (\d+)", CONTROLS_PAGE.text)
     characters, most = map(int, found)
     number = "5." + "0" * (characters - 2)
     assert _create(clock, number)["time_control"]["notation"] == "5"
@@ -701,7 +702,9 @@ def test_every_name_that_a_mode_a_control_and_a_timeout_may_have(clock: Clock) -
     }
     for field, title in places.items():
         known = said[field].removeprefix("must be one of ").split(", ")
-        assert set(known) == _fields(PAGE.section(title).tables[0])
+        assert set(known) == _fields(
+            (CONTROLS_PAGE if title == "Time controls" else PAGE).section(title).tables[0]
+        )
     assert _fields(PAGE.section("Config").tables[3]) == _fields(PAGE.section("Modes").tables[0])
 
 
@@ -744,4 +747,8 @@ def test_every_key_and_channel() -> None:
 
 
 def test_links_lead_to_sections() -> None:
-    assert PAGE.links() <= PAGE.anchors()
+    pages = {"README.md": PAGE, "controls/README.md": CONTROLS_PAGE, "../README.md": PAGE}
+    for page in (PAGE, CONTROLS_PAGE):
+        assert page.links() <= page.anchors()
+        for target, anchor in re.findall(r"\]\(([^)#]+README\.md)(?:#([^)]+))?\)", page.text):
+            assert not anchor or anchor in pages[target].anchors(), (target, anchor)

@@ -1,0 +1,70 @@
+"""The layers of the Lua: which folder may use which, and which modules call Redis."""
+
+import re
+
+import pytest
+
+from synckairos import library
+
+FOLDER = library._folder()
+MODULES = library._modules(FOLDER)
+
+USES = {
+    "text": set(),
+    "call": {"text"},
+    "controls": set(),
+    "modes": set(),
+    "rules": {"controls"},
+    "storage": {"text", "controls", "modes", "rules"},
+    "config": {"text", "controls", "modes", "rules", "storage"},
+    "transitions": {"text", "call", "controls", "rules", "storage", "config"},
+    "views": {"text", "call", "controls", "modes", "rules", "storage", "transitions"},
+    "functions": {"text", "call", "rules", "storage", "config", "transitions", "views"},
+}
+"""What each folder may use besides its own modules and the server."""
+
+CALLS_REDIS = {
+    "storage/time.lua": {"TIME"},
+    "storage/record.lua": {"HGET", "HMGET"},
+    "storage/session.lua": {"EXISTS", "HDEL", "HGET", "HGETALL", "HMGET", "HSET", "PEXPIRE", "UNLINK"},
+    "storage/participants.lua": {"HEXISTS", "HGET"},
+    "storage/requests.lua": {"HGET"},
+    "storage/alarms.lua": {"SPUBLISH", "ZADD", "ZRANGE", "ZREM", "ZSCORE"},
+    "storage/events.lua": {"SPUBLISH", "UNLINK", "XADD", "XRANGE"},
+    "storage/throttle.lua": {"HMGET", "HSET", "PEXPIRE"},
+}
+"""Every module that calls Redis, with the commands that it needs."""
+
+
+def _code(module: str) -> str:
+    lines = (FOLDER / module).read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("--"))
+
+
+def _layer(module: str) -> str:
+    return module.partition("/")[0].removesuffix(".lua")
+
+
+def _name(module: str) -> str:
+    return module.removesuffix(".lua").replace("/", "_")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_uses_those_above_it_in_the_layers_that_it_may_use(module: str) -> None:
+    code = re.sub(r"'(?:[^'\\\n]|\\.)*'", "''", _code(module))
+    above = MODULES[: MODULES.index(module)]
+    layer = _layer(module)
+    used = {other for other in MODULES if re.search(rf"(?<![\w.:]){_name(other)}\.", code)}
+    assert used <= set(above), "the manifest has it below"
+    assert {_layer(other) for other in used} <= USES[layer] | {layer}
+
+
+def test_only_storage_calls_redis() -> None:
+    calls = {module for module in MODULES if re.search(r"redis\.p?call\b", _code(module))}
+    assert calls == set(CALLS_REDIS)
+
+
+@pytest.mark.parametrize("module", CALLS_REDIS)
+def test_a_module_calls_the_commands_that_it_is_known_for(module: str) -> None:
+    words = set(re.findall(r"\('([A-Z]+)'|\{ '([A-Z]+)'", _code(module)))
+    assert {first or second for first, second in words} == CALLS_REDIS[module]
