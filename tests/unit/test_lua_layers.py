@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from synckairos import library
+from synckairos.core import library
 
 FOLDER = library._folder()
 MODULES = library._modules(FOLDER)
