@@ -1,4 +1,4 @@
-"""The tours in README.md and synckairos/api/README.md work as they stand there; all settings are in deploy/README.md."""
+"""The tours in README.md and in the API's page work as they stand; deploy/README.md has all settings."""
 
 from __future__ import annotations
 
