@@ -139,7 +139,7 @@ class Shell:
         own = {"synckairos": "-m synckairos", "websockets": "-m websockets"}
         for name in ("redis-cli", "curl"):
             if not real or shutil.which(name) is None:
-                own[name] = f"{ROOT / "tests" / "support" / "stand_ins.py"} {name}"
+                own[name] = f"{ROOT / 'tests' / 'support' / 'stand_ins.py'} {name}"
         for name, arguments in own.items():
             program = programs / name
             program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P {arguments} "$@"\n')
