@@ -75,7 +75,7 @@ async def check(area: Area, settings: Settings | None, problems: list[str]) -> N
     """Whether the settings can be used: everything that is wrong with them, not the first thing alone."""
     for problem in problems:
         area.fail(
-            "setting", problem, "correct it in the environment or in the file; README.md has all settings"
+            "setting", problem, "correct it in the environment or in the file; all are in deploy/README.md"
         )
     if settings is None:
         return

@@ -1,4 +1,4 @@
-"""README.md: its tour works as it stands there, its table of settings is complete, what it names is there."""
+"""The tours in README.md and in the API's page work as they stand; deploy/README.md has all settings."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tests.support.pages import ROOT, Page, Shell, codes, matches
 from tests.support.programs import Program
 
 PAGE = Page(ROOT / "README.md")
+API_PAGE = Page(ROOT / "synckairos" / "api" / "README.md")
 PATIENCE_S = 20.0
 PYTHON = shlex.join([sys.executable, "-P"])
 ESCAPES = re.compile(r"\x1b(\[[A-Z]|[0-9])|\r")
@@ -44,6 +45,7 @@ def _tour(shell: Shell, ports: dict[str, str]) -> None:
 
     titles = [section.title for section in PAGE.sections]
     tour = PAGE.sections[titles.index("A tour in five minutes") : titles.index("Clients")]
+    tour.append(API_PAGE.section("A session with curl"))
     blocks = [block for section in tour for block in section.blocks if block.language != "html"]
     watchers = (here(block.text) for block in blocks if ".venv/bin/websockets" in block.text)
     with _watching(shell, next(watchers)) as watcher:
@@ -121,7 +123,7 @@ def _watching(shell: Shell, command: str) -> Iterator[Watcher]:
 
 def test_the_settings() -> None:
     """Each is in the table, with its default."""
-    rows = PAGE.section("Settings").tables[0].rows
+    rows = Page(ROOT / "deploy" / "README.md").section("Settings").tables[0].rows
     shown = [(codes(row["setting"])[0].lower(), "".join(codes(row["default"]))) for row in rows]
     assert sorted(shown) == sorted(
         (field.name, _shown(field.default)) for field in dataclasses.fields(Settings)
@@ -132,21 +134,3 @@ def _shown(default: object) -> str:
     if default is None or default == ():
         return ""
     return str(default).lower()
-
-
-def test_what_the_map_names_is_there() -> None:
-    places = [
-        place for row in PAGE.section("Where things live").tables[0].rows for place in codes(row["place"])
-    ]
-    assert places
-    assert [place for place in places if not (ROOT / place).exists()] == []
-
-
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)", PAGE.text) + re.findall(r'<img src="([^"]+)"', PAGE.text):
-        assert (ROOT / target).exists(), target
-    lua = Page(ROOT / "lua" / "README.md")
-    assert set(re.findall(r"\]\(lua/README\.md#([^)]+)\)", PAGE.text)) <= lua.anchors()
-    assert PAGE.links() <= PAGE.anchors()
-    recipes = Page(ROOT / "synckairos" / "client" / "recipes.md")
-    assert set(re.findall(r"/recipes\.md#([^)]+)\)", PAGE.text)) <= recipes.anchors()

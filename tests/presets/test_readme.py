@@ -1,4 +1,4 @@
-"""README.md on presets and time controls: it names every preset, and what it says of texts is so."""
+"""synckairos/api/README.md on presets and time controls: every preset has its name there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.core.game import Game, people
 from tests.model.driver import Driver
 from tests.support.pages import ROOT, Page, codes
 
-PAGE = Page(ROOT / "README.md")
+PAGE = Page(ROOT / "synckairos" / "api" / "README.md")
 SECTION = PAGE.section("Presets and time controls")
 NAMES, TEXTS = (table.rows for table in SECTION.tables)
 
