@@ -1,4 +1,4 @@
-# make install | run | test | lint | screenshots | lock. Needs python3 (3.11 or newer) and the network, once.
+# make install | run | check | test | soak | lint | screenshots | lock. Needs python3 (3.11 or newer) and the network, once.
 PYTHON ?= python3
 BIN = .venv/bin
 STAMP = .venv/.installed
@@ -7,7 +7,7 @@ PIP = $(BIN)/python -m pip install --quiet --constraint constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
-.PHONY: install run test lint screenshots lock
+.PHONY: install run check test soak lint screenshots lock
 
 install: $(STAMP)
 
@@ -24,6 +24,14 @@ $(STAMP): pyproject.toml constraints.txt
 
 run: $(STAMP)
 	$(BIN)/synckairos dev $(ARGS)
+
+# A look within a minute or two: lint, types, unit, and the core on one server.
+check: lint
+	SERVERS=valkey $(BIN)/python -m pytest --quiet --numprocesses 2 tests/unit tests/core $(ARGS)
+
+# The library against its model, thousands of random games; about an hour.
+soak: $(STAMP)
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/model $(ARGS)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
