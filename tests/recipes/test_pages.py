@@ -185,8 +185,9 @@ async def test_the_first_clicks_of_the_readme_make_clocks_run(
     visitor: Visitor, service: Service, client: SyncKairos
 ) -> None:
     visitor.forgive("503")  # without a database there is no list of sessions
-    intro = Markdown(ROOT / "README.md").text.partition("\n## ")[0]
-    names = re.findall("\u201c([^\u201d]+)\u201d", intro.replace("\n", " "))
+    paragraphs = Markdown(ROOT / "README.md").text.split("\n\n")
+    clicks = next(each for each in paragraphs if each.startswith("Open http"))
+    names = re.findall("\u201c([^\u201d]+)\u201d", clicks.replace("\n", " "))
     assert len(names) == 3
     page = await visitor.open(f"http://127.0.0.1:{service.port}/")
     for name in names:
