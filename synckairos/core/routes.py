@@ -31,6 +31,12 @@ REPLICATED_MS = 500
 """How long, with DURABILITY=replicated, a replica may take to confirm a change."""
 
 
+def _retrieve_error(attempt: asyncio.Task[None]) -> None:
+    """Looks at the error of an attempt to connect: asyncio reports one that no caller waited for."""
+    if not attempt.cancelled():
+        attempt.exception()
+
+
 class PrimaryLink:
     """The way to one primary: a client for everything, and a wire for calls, made again when it breaks."""
 
@@ -52,6 +58,7 @@ class PrimaryLink:
         while self._wire is None or self._wire.broken:
             if self._connecting is None or self._connecting.done():
                 self._connecting = asyncio.create_task(self._connect())
+                self._connecting.add_done_callback(_retrieve_error)
             # Shielded: a caller that gives up does not end the attempt for the others.
             await asyncio.shield(self._connecting)
         await self._wire.room()

@@ -1,6 +1,7 @@
 """Function calls while servers restart, fail over, forget and fall silent, and connections break."""
 
 import asyncio
+import gc
 import json
 import time
 import uuid
@@ -594,3 +595,28 @@ async def test_a_cluster_goes_on_with_a_replica_for_a_primary_that_died() -> Non
 
             await until(all_slots_answer, 20)
             assert len(await connection.primaries()) == 3
+
+
+async def test_the_error_of_an_attempt_to_connect_that_every_caller_gave_up_is_not_reported() -> None:
+    reported: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: reported.append(told["message"]))
+    closed: asyncio.Queue[None] = asyncio.Queue()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1000):
+            pass
+        writer.close()
+        closed.put_nowait(None)
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, Connection.to(load({"REDIS_URL": f"redis://:secret@127.0.0.1:{port}"})) as connection:
+        # The login of the first attempt is never answered. It fails when its caller has gone, and the second
+        # call replaces it.
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(connection.fcall("sk_info", []), 0.1)
+            await asyncio.wait_for(closed.get(), 5)
+            await asyncio.sleep(0.05)
+            gc.collect()
+    assert reported == []
