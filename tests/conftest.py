@@ -40,6 +40,13 @@ def shared_server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def shared_redis() -> Iterator[Server]:
+    """One Valkey for the whole run, for services that are shared by the tests of a file."""
+    with servers.start("valkey") as server:
+        yield server
+
+
 @pytest.fixture(scope="session", params=servers.available())
 def shared_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """One cluster of each kind for the whole run."""
@@ -79,6 +86,21 @@ def server(shared_server: Server) -> Server:
     """A server without keys and functions, not to be stopped; the test runs once for each kind."""
     empty(shared_server)
     return shared_server
+
+
+@pytest.fixture(scope="module")
+def redis(shared_redis: Server) -> Server:
+    """A server that was empty when the file's first test began, not to be stopped. It is a Valkey: use
+    `server` where the kind matters."""
+    empty(shared_redis)
+    return shared_redis
+
+
+@pytest.fixture
+def own_redis() -> Iterator[Server]:
+    """A server that the test may stop."""
+    with servers.start("valkey") as server:
+        yield server
 
 
 @pytest.fixture

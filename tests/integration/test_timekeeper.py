@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
 
@@ -22,12 +22,6 @@ from synckairos.realtime import timekeeper
 from synckairos.realtime.timekeeper import WINDOW
 from tests.support import servers
 from tests.support.live import Parts, eventually, game, parts, settings
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[servers.Server]:
-    with servers.start("valkey") as server:
-        yield server
 
 
 @pytest.fixture
