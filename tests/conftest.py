@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from synckairos.audit.store import Store
 from synckairos.run import postgresql
+from tests.model.driver import Driver
 from tests.support import postgres, servers
+from tests.support.leaks import take_leaks
 from tests.support.postgres import PostgresServer
 from tests.support.servers import Cluster, Server
 
@@ -31,6 +34,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") == "true" and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def no_key_stays(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that leaves a key without an end; `tests/support/leaks.py` lists those that may stay."""
+    yield
+    found = servers.leaks()
+    for value in request.node.funcargs.values():
+        if isinstance(value, Driver):  # it may be on fakeredis, which is no server of those
+            found += take_leaks(value.client)
+    own = [pattern for marker in request.node.iter_markers("own_keys") for pattern in marker.args]
+    found = [key for key in found if not any(re.fullmatch(pattern, key) for pattern in own)]
+    if found:
+        pytest.fail("keys without an end are left: " + ", ".join(found), pytrace=False)
 
 
 @pytest.fixture(scope="session", params=servers.available())

@@ -207,6 +207,7 @@ async def test_the_other_goes_on_when_one_stops(live: Parts, redis: servers.Serv
         await ended(live, [session_id])
 
 
+@pytest.mark.own_keys(r"sk:\{..\}:00000000-0000-4000-8000-0000000000..")
 async def test_a_poisoned_alarm_harms_nobody_else_and_keeps_nobody_busy(live: Parts) -> None:
     primary = (await live.connection.primaries())[0]
     session_id = await game(live.sessions, seconds=1)
