@@ -1,6 +1,6 @@
 """Finds keys that would stay for ever: without an end, and not on the list of what may stay.
 
-`tests/conftest.py` asks after every test, and the test fails that left one behind. A test that writes such keys
+`tests/conftest.py` asks after every test, and a test that left one behind fails. A test that writes such keys
 itself names them: `@pytest.mark.own_keys("elsewhere")`, regular expressions of full names.
 """
 
