@@ -81,7 +81,7 @@ class ParticipantExpired(SyncKairosError):
 
 
 class Unauthenticated(SyncKairosError):
-    """Nobody knows who is calling."""
+    """The caller did not say who they are, or could not prove it."""
 
     code = "UNAUTHENTICATED"
     status = HTTPStatus.UNAUTHORIZED

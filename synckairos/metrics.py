@@ -1,6 +1,6 @@
 """Metrics in Prometheus' terms. Times are seconds, as its conventions have it.
 
-One worker process keeps its numbers in memory. With several, whichever process answers a scrape has to give
+One worker process keeps its numbers in memory. With several, the process that answers a scrape has to give
 the sum: `prepare` then points prometheus_client at a directory of memory-mapped files that the workers share.
 It has to run before any worker process starts, and the workers have to be started afresh ("spawn"), as the
 client decides when it is imported.
@@ -191,13 +191,16 @@ def process_started(worker: int) -> None:
 
 
 def process_ended(pid: int | None = None) -> None:
-    """Take a worker's gauges out of the sums. To be called as its own last act, and by who finds it gone."""
+    """Take a worker's gauges out of the sums.
+
+    A worker calls it at its end; the parent calls it for each worker that is gone.
+    """
     if _DIRECTORY in os.environ:
         multiprocess.mark_process_dead(pid or os.getpid())  # type: ignore[no-untyped-call]
 
 
-def shown() -> CollectorRegistry:
-    """What a scrape is to see: this process' metrics, or the sum of all workers' where there are several."""
+def scraped_registry() -> CollectorRegistry:
+    """The registry for a scrape: this process' metrics or, with several workers, the sums over all."""
     if _DIRECTORY in os.environ and Path(os.environ[_DIRECTORY]).is_dir():
         shared = CollectorRegistry()
         multiprocess.MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
@@ -209,15 +212,15 @@ def shown() -> CollectorRegistry:
 
 def render() -> bytes:
     """All metrics in Prometheus' text format."""
-    return generate_latest(shown())
+    return generate_latest(scraped_registry())
 
 
 def serve(host: str, port: int) -> Callable[[], None]:
     """Answer scrapes on a port of their own, from a thread; returns what ends that.
 
-    Every worker process listens on the same port, and whichever gets a scrape gives the sum.
+    Every worker process listens on the same port, and the one that gets a scrape answers with the sum.
     """
-    server = make_server(host, port, make_wsgi_app(shown()), _Server, _Handler)
+    server = make_server(host, port, make_wsgi_app(scraped_registry()), _Server, _Handler)
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
 
@@ -257,7 +260,7 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 
 class _Handler(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
-        """Scrapes are not worth a line."""
+        """Scrapes are not logged."""
 
 
 ProcessCollector(registry=registry)

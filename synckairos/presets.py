@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 _CREATOR_S = frozenset({"preset", "session_id", "participants", "groups", "active_participant_id"})
-"""Members of a config that name somebody, or a preset: they are for who creates the session."""
+"""Members of a config that a preset may not have: the caller who creates the session gives them."""
 
 
 class Call(Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,7 +64,7 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
-def read(text: str) -> Mapping[str, Preset]:
+def parse(text: str) -> Mapping[str, Preset]:
     """The presets of a YAML list by name, in its order. Raises ValueError where one is not well-formed."""
     presets = msgspec.yaml.decode(text, type=list[Preset])
     by_name = {preset.name: preset for preset in presets}
@@ -76,7 +76,7 @@ def read(text: str) -> Mapping[str, Preset]:
     return MappingProxyType(by_name)
 
 
-PRESETS: Mapping[str, Preset] = read(Path(__file__).with_name("presets.yaml").read_text(encoding="utf-8"))
+PRESETS: Mapping[str, Preset] = parse(Path(__file__).with_name("presets.yaml").read_text(encoding="utf-8"))
 """All presets by name, in the order in which they are listed."""
 
 _RAW = {

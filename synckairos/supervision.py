@@ -30,7 +30,7 @@ class Backoff:
         self._longest = longest
         self._next = first
         self.failures = 0
-        """For whoever counts them."""
+        """A counter for the caller's use, such as failures in a row; this class never changes it."""
 
     def pause(self) -> float:
         """The next pause."""
@@ -69,7 +69,7 @@ async def together(*loops: Coroutine[Any, Any, None]) -> None:
     finally:
         ended = [task for task in tasks if task.done()]
         await cancel(*(task for task in tasks if not task.done()))
-        # Asked for also where this was cancelled: asyncio complains of errors that nobody asked for.
+        # Retrieved even when this was cancelled: asyncio logs every exception that is never retrieved.
         errors = [error for task in ended if not task.cancelled() and (error := task.exception()) is not None]
     if errors:
         raise errors[0]

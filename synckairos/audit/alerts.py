@@ -1,4 +1,4 @@
-"""What somebody has to look at: an error in the log and, with SENTRY_DSN, an event in Sentry."""
+"""What an operator has to look at: an error in the log and, with SENTRY_DSN, an event in Sentry."""
 
 from __future__ import annotations
 

@@ -48,20 +48,20 @@ READ_ENTRIES = 1000
 FIRST_COUNT = 4
 """Entries that a read takes from each outbox. Where there are more, the next read takes more of them."""
 CLAIM_AFTER_MS = 10_000
-"""When what another archiver has read, and not acknowledged, is taken over."""
+"""How long entries that another archiver has read must be unacknowledged before this one claims them."""
 CLAIM_EVERY_S = 5.0
 FORGET_AFTER_MS = 86_400_000
-"""When an archiver that has nothing any more, and was not seen, is taken for gone."""
+"""How long an archiver without entries must have been idle before it counts as gone."""
 WATCH_EVERY_S = 5.0
 """How often the figures of the audit are looked at."""
 TIMEOUT_S = 10.0
 STOP_S = 1.0
 _CLAIM_COUNT = 100
 _SNAPSHOTS_AT_ONCE = 5
-"""Few, as users' calls wait behind them: each takes the server a few times as long as a switch."""
+"""Few snapshots at a time: each takes the server several times as long as a switch, and calls wait behind."""
 
 _Command: TypeAlias = tuple[str | bytes | int, ...]
-_Taken: TypeAlias = dict[str, list[tuple[bytes, Entry]]]
+_EntriesByPartition: TypeAlias = dict[str, list[tuple[bytes, Entry]]]
 """Entries by partition, each with its id."""
 
 
@@ -137,9 +137,9 @@ class Archiver:
             log.info("the audit goes on")
         self._away = False
 
-    async def _read(self) -> _Taken:
+    async def _read(self) -> _EntriesByPartition:
         """New entries: a few of each outbox, then more of those that had more, up to about ROUND_ENTRIES."""
-        taken: _Taken = defaultdict(list)
+        taken: _EntriesByPartition = defaultdict(list)
         partitions: Sequence[str] = keys.PARTITIONS
         count, total = FIRST_COUNT, 0
         while partitions and total < ROUND_ENTRIES:
@@ -198,8 +198,8 @@ class Archiver:
                     if isinstance(reply, Exception) and "BUSYGROUP" not in str(reply):
                         raise reply
 
-    async def _claimed(self) -> _Taken:
-        taken: _Taken = {}
+    async def _claimed(self) -> _EntriesByPartition:
+        taken: _EntriesByPartition = {}
         for client, partitions in (await self._by_primary()).items():
             how = (GROUP, self._name, CLAIM_AFTER_MS, "0", "COUNT", _CLAIM_COUNT)
             commands = [("XAUTOCLAIM", keys.outbox(partition), *how) for partition in partitions]
@@ -224,7 +224,7 @@ class Archiver:
                             pipeline.xgroup_delconsumer(keys.outbox(partition), GROUP, consumer["name"])
                 await pipeline.execute(raise_on_error=False)
 
-    async def _hand_over(self, taken: _Taken) -> int:
+    async def _hand_over(self, taken: _EntriesByPartition) -> int:
         """Queue what was taken, with snapshots, and take it out of the outboxes."""
         entries = [entry for found in taken.values() for _, entry in found]
         if not entries:
@@ -281,11 +281,11 @@ class Archiver:
         position = _position(event)
         return position is not None and position <= caught
 
-    async def _acknowledge(self, taken: _Taken) -> None:
+    async def _acknowledge(self, taken: _EntriesByPartition) -> None:
         """Delete and acknowledge.
 
         In this order: an entry that is acknowledged first, and not deleted, would stay for ever; one that is
-        deleted first is no longer pending as soon as somebody claims it.
+        deleted first is no longer pending as soon as an archiver claims it.
         """
         for client, partitions in (await self._by_primary(taken)).items():
             commands: list[_Command] = []
@@ -359,7 +359,7 @@ async def _send(client: redis.asyncio.Redis, commands: Sequence[_Command]) -> li
             except ResponseError as error:
                 replies.append(error)
     except BaseException:
-        await connection.disconnect(nowait=True)  # replies that are still to come are nobody's
+        await connection.disconnect(nowait=True)  # no later command may get the outstanding replies
         raise
     finally:
         await pool.release(connection)

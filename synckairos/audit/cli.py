@@ -24,7 +24,7 @@ from synckairos.settings_option import config_option
 
 T = TypeVar("T")
 
-SHOWN = 10
+MAX_LISTED = 10
 """Failed batches and refused events that `status` shows."""
 DRAIN_S = 30.0
 """How long `verify` waits for events that are on their way."""
@@ -121,14 +121,14 @@ async def _status(
         with contextlib.suppress(StorageUnavailable, RedisError, OSError):
             waiting = await under_way(connection)
     with contextlib.closing(Jobs.of(settings)) as jobs, contextlib.suppress(RedisError, OSError):
-        counts, failed = jobs.counts(), jobs.failed(SHOWN)
+        counts, failed = jobs.counts(), jobs.failed(MAX_LISTED)
     async with _store(settings) as store:
         with contextlib.suppress(StorageUnavailable):
             found = (
                 await store.ping(),
                 await store.schema(),
                 await store.count_refused(),
-                await store.refused(SHOWN),
+                await store.refused(MAX_LISTED),
             )
     return waiting, counts, failed, found
 
@@ -160,8 +160,8 @@ def verify(file: Path | None, *, database_only: bool) -> None:
         click.echo(
             f"{finding.session_id}: epoch {finding.epoch}, version {finding.version}{more}: {finding.what}"
         )
-    beside = "" if database_only else f", {compared} of them compared with Redis"
-    click.echo(f"{sessions} sessions, {events} events{beside}: {len(findings) or 'no'} findings")
+    compared_text = "" if database_only else f", {compared} of them compared with Redis"
+    click.echo(f"{sessions} sessions, {events} events{compared_text}: {len(findings) or 'no'} findings")
     sys.exit(1 if findings else 0)
 
 

@@ -1,6 +1,6 @@
-"""One session, as each store has it, and whether they agree: for whoever looks into what went wrong.
+"""One session, as each store has it, and whether they agree: for operators who look into a fault.
 
-Nothing is changed by looking, and nothing restored; a store that is away is said to be away.
+Inspecting a session changes nothing and restores nothing; a store that is away is reported as away.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 from redis.exceptions import RedisError
 
-from synckairos.audit.reading import DELETED, LIVE, shown
+from synckairos.audit.reading import DELETED, LIVE, public_view
 from synckairos.audit.store import Store, StoredEvent, StoredSession
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
@@ -24,7 +24,7 @@ from synckairos.core.model import Envelope
 from synckairos.errors import SessionNotFound, StorageUnavailable
 
 NEWEST = 20
-"""Events that are shown of each store."""
+"""How many events of each store an inspection lists."""
 OUTBOX_LOOKED_AT = 1000
 
 Milliseconds = Annotated[int, Meta(description="Milliseconds")]
@@ -185,7 +185,7 @@ def _stored(session: StoredSession | None) -> InPostgresql:
         snapshot_version=session.snapshot_version,
         created_at=session.created_at,
         updated_at=session.updated_at,
-        snapshot=None if session.snapshot is None else msgspec.json.decode(shown(session.snapshot)),
+        snapshot=None if session.snapshot is None else msgspec.json.decode(public_view(session.snapshot)),
     )
 
 

@@ -1,7 +1,7 @@
-"""The queue between outbox and PostgreSQL: one rq job a batch, as JSON, so that nobody's data is ever code.
+"""The queue between outbox and PostgreSQL: one rq job a batch, as JSON, so that no data is run as code.
 
-The queue lives in a Redis of its own (`RQ_REDIS_URL`), or beside the sessions. rq is synchronous, and so is
-this module: whoever has an event loop calls it in a thread.
+The queue lives in a Redis of its own (`RQ_REDIS_URL`), or in the Redis of the sessions. rq is synchronous,
+and so is this module: code with an event loop has to call it in a thread.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Jobs:
         with suppress(DuplicateJobError):
             self.queue.enqueue_call(
                 STORE,
-                args=[written(batch)],
+                args=[encode_job(batch)],
                 job_id=job_id,
                 unique=True,
                 timeout=JOB_S,
@@ -151,7 +151,7 @@ class Jobs:
         for job in jobs:
             job.retries_left = len(RETRIES_S)
             job.started_at = job.ended_at = None
-            # In this order: one that is cut off in between is in both places, never in neither.
+            # In this order: if the process ends in between, the job is in both places, and never in neither.
             self.queue.enqueue_job(job)
             registry.remove(job)
         return len(jobs)
@@ -161,12 +161,12 @@ class Jobs:
         return [job for job in found if job is not None]
 
 
-def written(batch: Batch) -> str:
+def encode_job(batch: Batch) -> str:
     """A batch as text, the argument of a job.
 
-    It is Base64 of a Zstandard frame. In that are one line of JSON, `_Contents`, and behind it the events and
-    snapshots as they are, whatever bytes: as JSON strings they would have to be escaped, which takes several
-    times as long.
+    The text is Base64 of a Zstandard frame. The frame holds one line of JSON (`_Contents`), then the events
+    and snapshots, byte for byte. As JSON strings they would have to be escaped, which takes several times as
+    long.
     """
     contents = _Contents(
         [(entry.source, entry.session_id, len(entry.body)) for entry in batch.entries],
@@ -177,8 +177,8 @@ def written(batch: Batch) -> str:
     return b64encode(zstandard.compress(plain, level=1)).decode()
 
 
-def read(text: str) -> Batch:
-    """The batch that `written` wrote. Raises ValueError where it is none."""
+def decode_job(text: str) -> Batch:
+    """The batch that `encode_job` made text of. Raises ValueError when `text` is no batch."""
     try:
         plain = zstandard.decompress(b64decode(text))
         first, _, rest = plain.partition(b"\n")

@@ -1,6 +1,6 @@
-"""Keeping the outbox small where nobody empties it.
+"""Keeping the outbox small where there is no archiver to empty it.
 
-Without an audit store no one reads the outboxes, and they would grow for ever. So each is trimmed to its
+Without an audit store no process reads the outboxes, and they would grow for ever. So each is trimmed to its
 newest MAX_ENTRIES, give or take one node of the stream. With an audit store this must not run: what it cuts
 off is lost.
 """

@@ -30,8 +30,8 @@ _ENDS = ("session.expired", "session.completed", "session.cancelled")
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def shown(exported: bytes, *without: str) -> bytes:
-    """An exported state as everybody may see it; `without`: further fields to leave out."""
+def public_view(exported: bytes, *without: str) -> bytes:
+    """An exported state without its internal fields (JSON); `without`: further fields to leave out."""
     fields = _decode_fields(exported)
     for name in ("internal", *without):
         fields.pop(name, None)
@@ -48,7 +48,7 @@ def is_stale(session: StoredSession) -> bool:
 async def ended(store: Store, session: StoredSession) -> Over:
     """The last state of a session that is over, and has a snapshot."""
     assert session.snapshot is not None
-    raw = shown(session.snapshot)
+    raw = public_view(session.snapshot)
     if is_stale(session):
         later = await store.events(session.session_id, session.snapshot_version or 0)
         raw = msgspec.json.encode(after(msgspec.json.decode(raw), [event.body for event in later]))
@@ -60,10 +60,10 @@ async def ended(store: Store, session: StoredSession) -> Over:
 
 
 def after(state: dict[str, Any], events: Iterable[bytes]) -> dict[str, Any]:
-    """A state as it was after these events, by what they show.
+    """A state as it was after these events (JSON), as far as the events tell.
 
-    What the clocks read is as of the last one. What somebody used in the cycle in which they left no event
-    shows: it is missing in the session's sum.
+    The clocks have their values of the last event. When a participant leaves, no event says how much time
+    they used in that cycle, so this time is missing in the session's sum.
     """
     people = {each["participant_id"]: each for each in state["participants"]}
     groups = {each["group_id"]: each for each in state["groups"]}
@@ -131,7 +131,7 @@ async def events(sessions: Sessions, store: Store, state: State, since: int) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class History:
     """What is known of a session: events (JSON) without a gap, its version, and its time now (server ms).
 
     `now` is None when it is not in Redis, or not all of its events are among these.
@@ -142,9 +142,9 @@ class Told:
     now: int | None
 
 
-async def told(
+async def history(
     sessions: Sessions, store: Store | None, session_id: str, since: int, most: int, *, tenant: str | None
-) -> Told:
+) -> History:
     """The events of a session after a version, up to `most`, from wherever they are.
 
     Either Redis or the store may be away. Raises SessionNotFound, StorageUnavailable.
@@ -178,7 +178,7 @@ async def told(
         )
     del found[most:]
     whole = state is not None and not isinstance(state, Over) and since + len(found) >= version
-    return Told(found, version, state.server_time_ms if state is not None and whole else None)
+    return History(found, version, state.server_time_ms if state is not None and whole else None)
 
 
 def contiguous(stored: Sequence[StoredEvent], since: int, created: int) -> list[StoredEvent]:
@@ -223,7 +223,7 @@ async def summaries(
         else:
             raw = reply
         if raw is not None and status in (None, State(raw).status):
-            found.append(shown(raw, "participants"))
+            found.append(public_view(raw, "participants"))
     return found
 
 
@@ -236,7 +236,7 @@ async def _stored_state(connection: Connection, store: Store, session: StoredSes
     if session.snapshot is None or exists:  # a tombstone
         return None
     if session.status in LIVE:
-        return shown(session.snapshot)
+        return public_view(session.snapshot)
     return (await ended(store, session)).raw
 
 

@@ -51,7 +51,7 @@ class Recovery:
     async def find(self, session_id: str, seen: tuple[str | None, int] = (None, 0)) -> Over | None:
         """Bring a session back to Redis, if it was live; None: Redis is to be asked again.
 
-        One that was over stays where it is. `seen`: epoch and version that somebody has been told of.
+        One that was over stays where it is. `seen`: epoch and version that a client has seen.
         However many ask at the same time, the store is asked once.
 
         Raises SessionNotFound, and StorageUnavailable when it is not known whether there is such a session.
@@ -111,7 +111,7 @@ class Recovery:
     def _found(self, session_id: str, task: asyncio.Task[Over | None]) -> None:
         del self._finding[session_id]
         if not task.cancelled():
-            task.exception()  # whoever still waits for it gets it
+            task.exception()  # marks it as retrieved; callers that still wait get it too
 
     async def _find(self, session_id: str, seen: tuple[str | None, int]) -> Over | None:
         known = await self._known(session_id)
@@ -169,5 +169,5 @@ class Recovery:
                     if event.session_id == session_id:
                         found.append((int(event.epoch), event.version))
                 except (msgspec.MsgspecError, ValueError):
-                    continue  # whoever can write to Redis can write anything there
+                    continue  # a log may hold anything: any client of Redis can write there
         return found

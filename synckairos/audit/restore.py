@@ -39,12 +39,12 @@ AT_ONCE = 20
 """Sessions that are restored at once."""
 PATIENCE_S = 60.0
 """How long Redis or PostgreSQL may be away before it is given up."""
-SHOWN = 10
+MAX_LISTED = 10
 """Sessions that are named when they could not be restored."""
 
 
 class _Patient:
-    """Asks again while Redis or PostgreSQL is away, for as long as that is bearable."""
+    """Asks again while Redis or PostgreSQL is away, for at most PATIENCE_S."""
 
     def __init__(self, waiting: Callable[[bool], None]) -> None:
         self._waiting = waiting
@@ -91,8 +91,8 @@ async def restore_all(
 ) -> None:
     """Bring back every session that was live, after the id `outcome.last`, at most `rate` a second.
 
-    `outcome` is kept up to date, so that whoever stops this knows how far it came. `advance` is called with
-    how many more are done, `waiting` when Redis or PostgreSQL is away, and when it is back.
+    `outcome` is kept up to date, so that a caller that stops this knows how far it came. `advance` is called
+    with how many more are done, `waiting` when Redis or PostgreSQL is away, and when it is back.
 
     Raises StorageUnavailable when one of them is away for longer than PATIENCE_S.
     """
@@ -184,7 +184,7 @@ def restore(
         raise click.ClickException(f"stopped; {_go_on(outcome)}") from None
     _report(outcome)
     if outcome.failed:
-        shown = ", ".join(outcome.failed[:SHOWN]) + (", …" if len(outcome.failed) > SHOWN else "")
+        shown = ", ".join(outcome.failed[:MAX_LISTED]) + (", …" if len(outcome.failed) > MAX_LISTED else "")
         raise click.ClickException(f"{len(outcome.failed)} could not be restored: {shown}")
 
 

@@ -1,7 +1,7 @@
 """What a batch of events and snapshots means for the database: rows, worked out before anything is sent.
 
-An entry of the outbox may be anything, as whoever can write to Redis can write there. What is no event of the
-session it is said to be of is told apart here, and never keeps the others from being stored.
+An entry of the outbox may be anything, as any client of Redis can write there. An entry that is no event of
+the session that it names is refused here, and never keeps the other entries from being stored.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class _State(msgspec.Struct, frozen=True):
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_state = msgspec.json.Decoder(_State).decode
 _WRONG = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What is raised by text that is not what it is taken for."""
+"""The errors that an entry or snapshot raises when its text is not a valid event or state."""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -149,7 +149,7 @@ class Session:
 class Rows:
     """All rows of a batch: of each session and each participant one, the newest.
 
-    events: by session, epoch and version, the order in which everybody inserts them
+    events: by session, epoch and version, the order in which every worker inserts them
     """
 
     events: list[Event] = field(default_factory=list)
@@ -157,7 +157,7 @@ class Rows:
     refused: list[Refusal] = field(default_factory=list)
 
     def sessions(self) -> list[Session]:
-        """By session id, the order in which everybody locks them."""
+        """By session id, the order in which every worker locks them."""
         found: dict[str, Session] = {}
         for session_id, group in groupby(self.events, _session_id):
             events = list(group)
@@ -187,7 +187,7 @@ class Rows:
         return sorted(found.values(), key=_session_id)
 
     def participants(self) -> list[Participant]:
-        """By session and participant id, the order in which everybody locks them."""
+        """By session and participant id, the order in which every worker locks them."""
         made = []
         for session_id, events in groupby(self.events, _session_id):
             newest: dict[str, tuple[Event, EventParticipant | None]] = {}

@@ -39,7 +39,7 @@ def revisions() -> list[str]:
 async def migrate(database_url: str, to: str | None = None) -> tuple[str, str]:
     """Bring the schema to a revision (the newest; `base`: none), forward or back; the one before and after.
 
-    All steps are one transaction, and whoever does the same at the same time waits for its end.
+    All steps are one transaction; another migration at the same time waits for its end.
 
     Raises UnknownRevision, MigrationFailed.
     """

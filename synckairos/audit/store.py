@@ -35,7 +35,7 @@ LOST = "another event has this version: Redis lost that one, and went on from be
 _AWAY = (
     OSError,  # a timeout is one
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that was ended while nobody used it
+    asyncpg.InternalClientError,  # a connection that ended while it was idle
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # shutting down, not yet up, a statement that took too long
     asyncpg.InsufficientResourcesError,
@@ -80,7 +80,7 @@ class StoredSession:
     """What is known of a session.
 
     status, epoch, version: of its newest event or snapshot; `deleted` after `session.deleted`
-    snapshot: for `sk_restore` as it is; None when none was ever caught
+    snapshot: the argument of `sk_restore`; None when no snapshot was ever stored
     """
 
     session_id: str

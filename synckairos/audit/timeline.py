@@ -89,7 +89,7 @@ class Timeline:
     """What a picture shows. Times are server ms.
 
     places: participants by their place in the rotation
-    outages: from when to when nobody's clock ran, because the server had lost the session
+    outages: from when to when no clock ran, because the server had lost the session
     """
 
     status: str = "pending"
@@ -127,7 +127,7 @@ class _Follower:
         self.last = 0
         self.expired: set[str | None] = set()
 
-    def take(self, event: _Event) -> None:
+    def apply(self, event: _Event) -> None:
         """One more event."""
         timeline, payload = self.timeline, event.payload
         for each in payload.participants:
@@ -238,7 +238,7 @@ def follow(events: Iterable[bytes], now: int | None = None) -> Timeline:
     """Read events (JSON, in order) into a timeline. `now`: how far (server ms) the last span has come."""
     follower = _Follower()
     for text in events:
-        follower.take(_decode_event(text))
+        follower.apply(_decode_event(text))
     timeline = follower.timeline
     if now is not None and timeline.status in ("running", "paused"):
         timeline.end = max(timeline.end, now)

@@ -42,7 +42,7 @@ from synckairos.supervision import Backoff
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 LEASE_S = 5.0
-"""How long a worker may be silent before its batch is taken for abandoned."""
+"""How long a worker may be silent before its batch counts as abandoned."""
 ROUND_S = 1.0
 """How often leases are renewed, and abandoned and waiting batches are looked for."""
 AWAY_S = 1.0
@@ -84,10 +84,10 @@ class _Storing:
     def store(self, batch: str) -> None:
         """What a job does. Raises StorageUnavailable, and ValueError where it is no batch."""
         try:
-            stored: Stored = self._runner.run(self._store.insert_batch(jobs.read(batch)))
+            stored: Stored = self._runner.run(self._store.insert_batch(jobs.decode_job(batch)))
         except StorageUnavailable:
             # The next batch would meet the same. Those that wait and those that are tried again would
-            # otherwise ask dozens of times a second, at the expense of whoever shares the machine.
+            # otherwise ask dozens of times a second, and slow down other programs on the machine.
             time.sleep(AWAY_S)
             raise
         metrics.audit_stored.labels("new").inc(stored.inserted)
@@ -132,7 +132,7 @@ class _NoDeathPenalty(BaseDeathPenalty):
 
 
 class _Worker(SimpleWorker):
-    """The worker of rq without what it does beside its work: commands by Pub/Sub, a scheduler process."""
+    """The worker of rq without commands by Pub/Sub and without a scheduler process."""
 
     death_penalty_class = _NoDeathPenalty
     max_connection_wait_time = LEASE_S
@@ -191,7 +191,7 @@ class _Worker(SimpleWorker):
 
 
 class _Keeper:
-    """Beside a worker, in a thread: renews its lease, and looks after the queue when it is its turn."""
+    """A thread of each worker: renews the worker's lease, and looks after the queue when it is its turn."""
 
     def __init__(self, worker: _Worker, client: redis.Redis) -> None:
         self._worker = worker
@@ -199,7 +199,7 @@ class _Keeper:
         self._queue = Queue(jobs.NAME, connection=client, job_class=_BatchJob, serializer=Serializer)
         self._scheduler = RQScheduler([jobs.NAME], client, serializer=Serializer)
         self._seen: dict[str, float] = {}
-        """When batches that nobody has begun were seen first."""
+        """When each batch that a worker took and has not begun was first seen."""
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
@@ -271,7 +271,7 @@ class _Keeper:
         return [entry.decode() for entry in entries]
 
     def _not_begun(self) -> None:
-        """Batches that somebody took and nobody has begun go back to the front of the queue."""
+        """Batches that a worker took, and that no worker has begun, go back to the front of the queue."""
         taken = self._queue.intermediate_queue_key
         waiting = set(self._queue.intermediate_queue.get_job_ids())
         waiting -= {parse_composite_key(entry)[0] for entry in self._begun()}
@@ -311,10 +311,10 @@ def _work_on(settings: Settings) -> None:
         signal.signal(number, _end)
     backoff = Backoff()
     while True:
-        own, beside = Jobs.of(settings), Jobs.of(settings)
+        own, keeper_jobs = Jobs.of(settings), Jobs.of(settings)
         started = time.monotonic()
         try:
-            if _work_once(own, beside):
+            if _work_once(own, keeper_jobs):
                 return
         except StopRequested:
             return
@@ -322,13 +322,13 @@ def _work_on(settings: Settings) -> None:
             log.warning("the queue of the audit is away", reason=repr(error))
         finally:
             own.close()
-            beside.close()
+            keeper_jobs.close()
         if time.monotonic() - started > LEASE_S:
             backoff.reset()
         time.sleep(backoff.pause())
 
 
-def _work_once(own: Jobs, beside: Jobs) -> bool:
+def _work_once(own: Jobs, keeper_jobs: Jobs) -> bool:
     """Whether it ended because it was asked to."""
     worker = _Worker(
         [jobs.NAME],
@@ -338,7 +338,7 @@ def _work_once(own: Jobs, beside: Jobs) -> bool:
         worker_ttl=WORKER_TTL_S,
         log_job_description=False,
     )
-    keeper = _Keeper(worker, beside.client)
+    keeper = _Keeper(worker, keeper_jobs.client)
     keeper.start()
     try:
         worker.work()

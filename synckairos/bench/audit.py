@@ -234,12 +234,12 @@ def _away(
             load.check_http(outcome)
             measured.late[name] = [latency * 1e3 for latency in outcome.latencies]
         database.start()
-        asyncio.run(_settle(config.load(_environ(storage, database)), jobs))
+        asyncio.run(_wait_until_stored(config.load(_environ(storage, database)), jobs))
     versions = [int(storage.client.hget(each.session, "version") or 0) for each in made]
     return asyncio.run(_stored(database.url, made)), sum(versions)
 
 
-async def _settle(settings: config.Settings, jobs: Jobs) -> None:
+async def _wait_until_stored(settings: config.Settings, jobs: Jobs) -> None:
     """Waits until outboxes and queue are empty; what was given up is queued again, as an operator would."""
     from synckairos.audit.verify import under_way
 

@@ -179,12 +179,12 @@ def _figures(bench: _Bench, plan: Plan) -> list[Figure]:
     where = servers.NAMES[bench.kind]
 
     def rate(name: str, against: str, *, at_least: float | None = None, note: str | None = None) -> Figure:
-        yardstick = _titled(against, plan, beside=name), bench.rates[against]
+        yardstick = _titled(against, plan, compared_with=name), bench.rates[against]
         title = f"{where}: {_titled(name, plan)}"
         return compared(title, "/s", bench.rates[name], yardstick, at_least=at_least, note=note)
 
     def cost(name: str, against: str, *, at_most: float | None = None, note: str | None = None) -> Figure:
-        yardstick = _titled(against, plan, beside=name), bench.costs[against]
+        yardstick = _titled(against, plan, compared_with=name), bench.costs[against]
         title = f"{where}: {_titled(name, plan)}, CPU"
         return compared(title, "us", bench.costs[name], yardstick, at_most=at_most, note=note)
 
@@ -213,17 +213,17 @@ def _figures(bench: _Bench, plan: Plan) -> list[Figure]:
     ]
 
 
-def _titled(name: str, plan: Plan, beside: str = "") -> str:
-    """A measured command in words; `beside` another one, what makes the difference."""
+def _titled(name: str, plan: Plan, compared_with: str = "") -> str:
+    """A measured command in words; with `compared_with`, only what differs from that one."""
     titles = {
-        "switch": "sk_switch" if beside != "switch 1000" else "2 participants",
+        "switch": "sk_switch" if compared_with != "switch 1000" else "2 participants",
         "switch 1000": f"sk_switch, {PARTICIPANTS:,} participants",
         "switch, few": f"any of {plan.few:,}",
         "switch, many": f"sk_switch, any of {plan.many:,} sessions",
         "SET, few": f"any of {plan.few:,}",
         "SET, many": f"SET, any of {plan.many:,} keys",
         "bare": "bare function",
-        "get": "sk_get" if beside != "get 1000" else "2 participants",
+        "get": "sk_get" if compared_with != "get 1000" else "2 participants",
         "get 1000": f"sk_get, {PARTICIPANTS:,} participants",
     }
     return titles.get(name, name)

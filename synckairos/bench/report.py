@@ -1,4 +1,4 @@
-"""Results: figures beside their yardsticks, as a table and as JSON."""
+"""Results: figures and their yardsticks, as a table and as JSON."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def _until_answering(child: Child, client: redis.Redis) -> None:
     end = time.monotonic() + START_S
     while child.running and time.monotonic() < end:
         try:
-            if client.info("server")["process_id"] == child.pid:  # not somebody else who took the port
+            if client.info("server")["process_id"] == child.pid:  # not another server that took the port
                 return
         except redis.RedisError:
             time.sleep(0.02)

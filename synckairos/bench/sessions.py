@@ -82,7 +82,7 @@ def _config(participants: int, bank_ms: int) -> bytes:
 
 
 def trim_outboxes(storage: Storage) -> None:
-    """Takes away what nobody reads here, so that no round meets a larger server than the one before."""
+    """Deletes what no bench reads, so that the server is as large in each round as in the one before."""
     pipeline = storage.client.pipeline(transaction=False)
     for partition in keys.PARTITIONS:
         pipeline.unlink(keys.outbox(partition))

@@ -71,7 +71,7 @@ def watch(pipe: Connection, watchers: Sequence[Watcher], seen: Seen) -> None:
     selector = selectors.DefaultSelector()
     selector.register(pipe, selectors.EVENT_READ, None)
     for watcher in watchers:
-        _take(watcher, watcher.data, seen)
+        _receive(watcher, watcher.data, seen)
         selector.register(watcher.socket, selectors.EVENT_READ, watcher)
     pipe.send("ready")
     while True:
@@ -85,10 +85,10 @@ def watch(pipe: Connection, watchers: Sequence[Watcher], seen: Seen) -> None:
             data = watcher.socket.recv(load.RECEIVE)
             if not data:
                 raise ConnectionError("closed by the service")
-            _take(watcher, watcher.data + data if watcher.data else data, seen)
+            _receive(watcher, watcher.data + data if watcher.data else data, seen)
 
 
-def _take(watcher: Watcher, data: bytes, seen: Seen) -> None:
+def _receive(watcher: Watcher, data: bytes, seen: Seen) -> None:
     """Take the whole frames off `data` and keep the rest."""
     at, size = 0, len(data)
     while size - at >= 2:

@@ -26,7 +26,7 @@ class Sessions:
     """Sessions in one Redis deployment.
 
     ttl_s: how long a session is kept past its end (seconds)
-    lost: asked for what Redis does not have, before it is said that there is no such session
+    lost: asked for a session that Redis does not have, before SessionNotFound is raised
     """
 
     def __init__(self, connection: Connection, ttl_s: int, lost: Recovers | None = None) -> None:

@@ -3,8 +3,8 @@
 Every process keeps one connection to each primary and sends all its function calls through it
 (`synckairos.core.wire`).
 
-Trouble is met in one place (`Connection._recover`): wait a little, find the primary again, send the same call
-again, until a bound. The caller makes that safe by a request id in the call.
+`Connection._recover` is the one place that handles a failed call: it waits a little, finds the primary again
+and sends the same call again, for at most RETRY_FOR_S. A request id in the call makes that safe.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ELSEWHERE = frozenset({"READONLY", "MASTERDOWN", "NOAUTH"})
 _FUNCTION_MISSING = "ERR Function not found"
 
 _SESSION_KEYS = 4
-"""How many keys a call has that changes a session. Rate limits, with one, are not worth the wait."""
+"""A call that changes a session has four keys. A rate limit has one, and does not wait for replicas."""
 
 
 class Connection:
@@ -97,7 +97,7 @@ class Connection:
     async def fcall_many(self, calls: Sequence[tuple[str, Sequence[str], Sequence[Argument]]]) -> list[Any]:
         """Calls `(function, keys, args)` that go out together; of each the reply, or the error of `fcall`.
 
-        They are for work that is found again when it gets lost: none of them waits for a replica.
+        No call waits for a replica, so use this only for work that is found again when a failover loses it.
         """
         started = time.monotonic()
         sent: list[tuple[str | None, Command, asyncio.Future[Any] | None]] = []

@@ -1,9 +1,9 @@
 """The one place that builds and reads the names of keys.
 
-A session's partition is the last two hex digits of its id: 256 of them, each the hash tag of all keys of its
-sessions, so that every key of a session, and all that its partition shares, lies in one cluster slot.
-Channels are named as keys are: a session's channel is its session key, a partition's alarm channel is its
-alarms key.
+A session's partition is the last two hex digits of its id, for example "3f"; there are 256 partitions. A
+partition is the hash tag of all keys of its sessions, so the keys of a session and the keys that its
+partition shares are in one cluster slot. Channels have the names of keys: a session's channel is its session
+key, and a partition's alarm channel is its alarms key.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ def outbox(partition: str) -> str:
 
 
 def library(partition: str) -> str:
-    """The key that those who load the library watch. It never outlives the transaction that touches it."""
+    """The key that processes watch while they load the library. It never outlives a transaction."""
     return f"sk:{{{partition}}}:library"
 
 
-def written(key: str) -> str:
-    """A key in the slot of `key`, written and deleted at once by who asks whether replicas keep up."""
+def replication_marker(key: str) -> str:
+    """A key in the slot of `key` that is set and deleted just before WAIT, which asks the replicas."""
     return f"{key.partition('}')[0]}}}:written"
 
 

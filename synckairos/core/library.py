@@ -93,7 +93,7 @@ def _modules(folder: Path) -> list[str]:
 
 
 def _folder() -> Path:
-    """The Lua modules: inside the installed package, or beside it in a source folder."""
+    """The Lua modules: inside the installed package, or next to the package in a source folder."""
     package = Path(__file__).resolve().parents[1]
     return next(
         place for place in (package / "lua", package.parent / "lua") if (place / "manifest").is_file()
@@ -116,7 +116,7 @@ def check_source(*, record: bool = False) -> None:
     """Holds the Lua in the source folder against `lua/CHECKSUM`, one line `<version> <sha256 of the code>`.
 
     Raises SourceChanged when the code is not the recorded one. `record` writes the file, and raises when the
-    code changed and the version did not: whoever has loaded that version would never get the change.
+    code changed and the version did not: a server that has loaded that version would never get the change.
     """
     library = Library.assemble()
     file = _folder() / "CHECKSUM"
@@ -181,8 +181,8 @@ async def load_one(client: redis.asyncio.Redis, library: Library, *, force: bool
     """`load` on one primary.
 
     Compares and loads as one step: when another process loads in between, it starts over and compares again.
-    Functions cannot be watched, keys can: whoever loads touches a marker key in the same transaction. Nothing
-    of it stays behind.
+    Redis can watch keys but not functions. So each process that loads the library watches a marker key, and
+    sets and deletes that key in the transaction that loads. The key is gone when the transaction is over.
     """
     async with client.pipeline(transaction=True) as pipeline:
         for partition in keys.PARTITIONS:

@@ -11,7 +11,7 @@ import msgspec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What every call may carry beside its own arguments; `None` leaves an option out.
+    """Options that every call may have in addition to its own arguments; `None` leaves one out.
 
     tenant: whose session it has to be (at `create`: will be)
     version: the call is refused unless nothing but warnings happened since this version

@@ -19,7 +19,7 @@ from redis.crc import key_slot
 
 from synckairos.config import Address, Settings
 from synckairos.core.clients import TROUBLE, async_client, async_client_by_sentinels
-from synckairos.core.keys import written
+from synckairos.core.keys import replication_marker
 from synckairos.core.wire import InProcessWire, Wire
 from synckairos.errors import NotReplicated, described
 
@@ -72,8 +72,8 @@ class PrimaryLink:
     async def replicated(self, key: str) -> None:
         """Waits until a replica has all that this primary has written so far. Raises NotReplicated.
 
-        `key` is one of what was written. Callers share a round; one that comes while a round is under way
-        takes part in the next, as that one may have begun before its change.
+        `key` is one of the keys that were written. Callers share a WAIT; a caller that comes during one joins
+        the next, because the present one may have begun before the caller's change.
         """
         if self._next_round is None:
             self._next_round = asyncio.create_task(self._round(self._last_round, key))
@@ -84,10 +84,10 @@ class PrimaryLink:
         if last is not None:
             await asyncio.wait((last,))
         self._last_round, self._next_round = self._next_round, None
-        marker = written(key)
+        marker = replication_marker(key)
         try:
             async with self.client.pipeline(transaction=False) as pipeline:
-                # A connection waits for its own last write only, so it has to write something.
+                # WAIT is about the last write of its own connection only, so this one has to write something.
                 pipeline.set(marker, 1)
                 pipeline.delete(marker)
                 pipeline.execute_command("WAIT", 1, REPLICATED_MS)

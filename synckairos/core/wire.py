@@ -22,9 +22,9 @@ from synckairos.errors import described
 Argument = str | bytes | int
 
 SILENCE_S = 1.0
-"""A server that owes answers and sends nothing for this long is taken for dead."""
+"""When calls wait for replies and the server sends nothing for this long, it counts as dead."""
 MAX_WAITING = 10_000
-"""Calls that may wait for their answers on one connection; further ones wait to be sent."""
+"""How many calls may wait for replies on one connection; further calls are sent only after that."""
 
 Command = tuple[Argument, ...]
 
@@ -32,7 +32,7 @@ Command = tuple[Argument, ...]
 class Failure:
     """Why a call has no reply: the text of an error reply, or what happened to the connection (`lost`).
 
-    `sent` says of a lost one that the server may have carried the call out.
+    `sent`: the call had left before the connection was lost, so the server may have carried it out.
     """
 
     __slots__ = ("lost", "sent", "text")
@@ -49,12 +49,12 @@ _NOT_YET = object()
 class Wire(asyncio.Protocol):
     """One connection that many callers share; replies come in the order of the calls.
 
-    A caller that is cancelled leaves its place in the queue to its reply, so nobody gets another one's. Once
-    anything is wrong with the stream, all that wait get a failure and the connection is closed for good.
+    A cancelled caller keeps its place in the queue until its reply has arrived, so that no other caller gets
+    that reply. After any error in the stream, all waiting callers get a Failure and the connection is closed.
     """
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer  # kept, because a stream that nobody holds closes its transport
+        self._writer = writer  # kept, because a StreamWriter without a reference closes its transport
         self._transport = cast(asyncio.Transport, writer.transport)
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(notEnoughData=_NOT_YET, replyError=cast(Any, Failure))
@@ -135,13 +135,13 @@ class Wire(asyncio.Protocol):
             self._watch = self._loop.call_later(SILENCE_S / 4, self._check)
 
     def retire(self) -> None:
-        """Ends the connection as soon as nobody waits for a reply. Nothing may be sent any more."""
+        """Closes the connection when the last waiting call has its reply. No call may be sent after this."""
         self._retired = True
         if not self._waiting:
             self.fail("not needed any more")
 
     def fail(self, text: str) -> None:
-        """Ends the connection; whoever waits for a reply gets a failure."""
+        """Closes the connection; every call that waits for a reply gets a Failure."""
         if self._failure is not None:
             return
         self._failure = Failure(text, lost=True, sent=True)

@@ -18,7 +18,7 @@ from synckairos.doctor.trouble import CONNECT_S, decoded, network_trouble, redis
 OLDEST = (15, 0)
 """The oldest release of PostgreSQL that the service works with."""
 BACKLOG = 10_000
-"""Events or batches that wait before it is worth a word."""
+"""With more events or batches than this waiting, the doctor warns."""
 
 
 async def audit(settings: Settings) -> list[Finding]:

@@ -66,7 +66,7 @@ def diagnose(environ: Mapping[str, str], file: Path | None, shown: list[Setting]
 
 
 class _Abandoned(ThreadPoolExecutor):
-    """Threads that nobody waits for: a name server that is silent would hold the end up."""
+    """Daemon threads: the program ends without waiting for them, even when a name server never answers."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()

@@ -30,7 +30,7 @@ def configured(environ: Mapping[str, str], file: Path | None) -> list[Setting]:
                 value = field.metadata["kind"](given)
             except ValueError:
                 value = given
-        found.append(Setting(field.name.upper(), _shown(value, secret=not field.repr), source))
+        found.append(Setting(field.name.upper(), _display_text(value, secret=not field.repr), source))
     return found
 
 
@@ -43,7 +43,7 @@ def _in_file(file: Path | None) -> dict[str, Any]:
     return {}
 
 
-def _shown(value: Any, *, secret: bool) -> str | None:
+def _display_text(value: Any, *, secret: bool) -> str | None:
     """A value for people."""
     if value is None or value == ():
         return None

@@ -22,7 +22,7 @@ from synckairos.doctor.trouble import CONNECT_S, address_text, release
 from synckairos.run import processes
 
 OTHER_FILES = 256
-"""Files that a worker needs open beside its WebSockets."""
+"""How many files a worker needs open in addition to its WebSockets."""
 
 
 async def python(area: Area) -> None:
@@ -132,8 +132,8 @@ async def _listen(area: Area, host: str, port: int, setting: str) -> None:
 
 
 async def _answers(area: Area, host: str, port: int, setting: str) -> None:
-    """Who has the port: this service, or somebody else."""
-    own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nobody listens here
+    """Which program has the port: this service or another one."""
+    own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a comparison, no listener
     base = f"http://{address_text((own, port))}"
     where = address_text((host, port))
     if setting == "METRICS_PORT":

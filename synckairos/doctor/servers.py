@@ -404,7 +404,7 @@ async def _keyspace_events(area: Area, client: redis.asyncio.Redis, flags: str, 
 
 
 def _replicas(area: Area, info: Mapping[str, Any], settings: Settings) -> None:
-    """Whether somebody has a copy, where that is relied on."""
+    """Whether the server has a replica, where the settings rely on one."""
     entries = (info.get(f"slave{number}") for number in range(int(info.get("connected_slaves", 0))))
     online = sum(isinstance(entry, dict) and entry.get("state") == "online" for entry in entries)
     if online:

@@ -34,8 +34,8 @@ def redis_trouble(error: BaseException, where: str, setting: str) -> tuple[str, 
     )
 
 
-def network_trouble(error: BaseException, where: str, setting: str, nobody: str) -> tuple[str, str]:
-    """Why a server cannot be reached, and what to do. `nobody`: what to do when nothing listens there."""
+def network_trouble(error: BaseException, where: str, setting: str, if_closed: str) -> tuple[str, str]:
+    """Why a server cannot be reached, and what to do. `if_closed`: what to do when nothing listens there."""
     causes = _causes(error)
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         return (
@@ -45,7 +45,7 @@ def network_trouble(error: BaseException, where: str, setting: str, nobody: str)
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return f"the name in {where} is not known: {why(error)}", f"correct the host in {setting}"
     if any(isinstance(cause, ConnectionRefusedError | FileNotFoundError) for cause in causes):
-        return f"nothing listens at {where}", nobody
+        return f"nothing listens at {where}", if_closed
     if any(isinstance(cause, TimeoutError) for cause in causes) or "imeout" in str(error):
         return (
             f"{where} does not answer within {CONNECT_S:g} s",

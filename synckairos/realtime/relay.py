@@ -1,19 +1,19 @@
-"""The relay: what the library publishes about a session, to everybody who watches it.
+"""The relay: sends what the library publishes about a session to all its subscribers.
 
 One subscription per session and process, however many subscribers. An event is framed once and the same bytes
 go to all of them; they are the bytes that the library published.
 
 A topic is what this process knows of one session: the version and epoch that its subscribers have seen. All
-who follow it are at that one position, so the loop that delivers does nothing but write; who is not (just
-attaching, or catching up) waits beside it with a position of its own until it meets the topic's. Three rules
-keep versions whole:
+subscribers that follow it are at that one position, so the loop that delivers only has to write. A subscriber
+that is just attaching, or catching up, has a position of its own until it reaches the topic's. Three rules
+keep the versions in order and without gaps:
 
 - the event that follows the topic's position is delivered, an older one is dropped;
 - anything else (a gap, another epoch, a lost subscription) puts the topic behind: the log is asked for what
-  was missed, and where it does not reach back everybody gets the state instead. Events that arrive meanwhile
-  wait;
-- nobody is ever sent a version older than one seen. If the server itself went back (a failover that lost its
-  last writes), its subscribers are told to come again and start afresh.
+  was missed, and where it does not reach back all subscribers get the state instead. Events that arrive
+  meanwhile wait;
+- no subscriber is ever sent a version older than one it has seen. If the server itself went back (a failover
+  that lost its last writes), its subscribers are told to connect again and start afresh.
 
 A session whose key vanished, and that did not age out, is brought back where there is an audit store that has
 it live; while it is not known whether it has, its subscribers wait.
@@ -62,7 +62,7 @@ SERVICE_RESTART = 1012
 
 
 class Subscriber(Protocol):
-    """Somebody who watches a session. Neither method may block or raise."""
+    """A receiver of a session's events, such as a socket. Neither method may block or raise."""
 
     def send(self, frame: bytes) -> None:
         """Write one whole WebSocket frame."""
@@ -303,7 +303,7 @@ class Relay:
         self._fall_behind(topic)
 
     def _deliver(self, topic: Topic, event: Event, data: bytes) -> None:
-        """The event that follows the topic's position goes to everybody."""
+        """Send the event that follows the topic's position to all subscribers."""
         began = perf_counter()
         frame = text_frame(data)
         topic.version = event.version
@@ -432,7 +432,7 @@ class Relay:
                 self._fall_behind(topic)
 
     def _deliver_missed(self, topic: Topic, missed: Sequence[bytes]) -> None:
-        """Deliver events of the log to everybody who has not seen them."""
+        """Deliver events of the log to all subscribers that have not seen them."""
         filled = False
         for data in missed:
             event = decode_event(data)
@@ -449,7 +449,7 @@ class Relay:
             metrics.relay_gaps.labels("log").inc()
 
     def _resync(self, topic: Topic, state: State) -> None:
-        """The log does not reach back: everybody who has not seen this state gets it."""
+        """The log does not reach back: send the state to all subscribers that have not seen it."""
         if topic.gone:
             return
         metrics.relay_gaps.labels("state").inc()
@@ -526,7 +526,7 @@ class Relay:
         return over is None or topic.over
 
     def _announce_gone(self, topic: Topic, deleted: tuple[int, str] | None) -> None:
-        """The session is not there any more: say so, and why, to everybody who watches it."""
+        """The session is not there any more: tell all subscribers so, and why."""
         if topic.gone:
             return
         version, epoch = deleted or (topic.version, topic.epoch or "")

@@ -1,8 +1,7 @@
 """Sharded Pub/Sub over standalone, Sentinel and cluster: one subscribing connection for each primary.
 
-A channel is wanted as long as it has a handler, and every change of mind is settled in order on the wire:
-what is sent follows what is wanted, never the other way round, so that subscribing while an unsubscribing is
-under way is nothing special. Many changes at once go out as few commands.
+A channel is wanted as long as it has a handler. Each change is sent to the server in order, so a handler may
+subscribe while an unsubscribe is still under way. Many changes at the same time are sent as few commands.
 
 A connection that is lost is made anew, with pauses that grow; then every channel is subscribed again, where
 its slot is by then, and `on_restored` names the channels that may have missed something. The same connections
@@ -39,11 +38,11 @@ KeyspaceEvents = Literal["on", "off", "unknown"]
 CONNECT_TIMEOUT_S = 5.0
 PING_EVERY_S = 5.0
 SILENCE_S = 12.0
-"""A connection that said nothing for so long, pings included, is lost."""
+"""A connection counts as lost when nothing, not even a reply to a ping, has come for this long."""
 TOPOLOGY_EVERY_S = 5.0
 CHANNELS_A_COMMAND = 512
 READS_A_TURN = 128
-"""So many messages are read before other tasks get their turn."""
+"""How many messages are read before other tasks get their turn."""
 
 
 class _Channel:
@@ -148,7 +147,7 @@ class Subscriptions:
         await waiter
 
     def unsubscribe(self, channel: str, handler: Handler) -> None:
-        """Stop delivering to `handler`, at once. The server is told when nobody else wants the channel."""
+        """Stop delivering to `handler`, at once. Without any handler left, the server is told as well."""
         entry = self._channels.get(channel.encode())
         if entry is None or handler not in entry.handlers:
             return
@@ -169,7 +168,7 @@ class Subscriptions:
             self.forget(channel)
 
     def forget(self, channel: _Channel) -> None:
-        """Drop a channel that nobody wants and no server knows."""
+        """Drop a channel that has no handler and that no server has subscribed."""
         self._unrouted.discard(channel)
         if self._channels.get(channel.name) is channel:
             del self._channels[channel.name]
@@ -382,7 +381,7 @@ class _PubSubConnection:
 
     def _unsubscribed(self, name: bytes) -> None:
         channel = self._channels.get(name)
-        if channel is not None and channel.pending == 0:  # nobody asked for it: the slot went elsewhere
+        if channel is not None and channel.pending == 0:  # the server unsubscribed by itself: the slot moved
             del self._channels[name]
             self._dirty.discard(channel)
             self._owner.reroute([channel])

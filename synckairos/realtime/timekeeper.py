@@ -45,21 +45,21 @@ logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 SWEEP_EVERY_S = 1.0
 SLICES = 16
 HORIZON_MS = 2500
-"""How far ahead alarms are planned: more than two sweeps, so that one that fails makes nothing late."""
+"""How far ahead alarms are planned: more than two sweeps, so that one failed sweep makes no alarm late."""
 WINDOW = 32
 """Alarms of a partition that are read, and called, at a time."""
 CALLS_AT_ONCE = 64
 """Calls under way to one primary."""
 MARGIN_MS = 0.25
-"""Called so much after the due moment, as a call that is a trace early has to be made again."""
+"""Alarms are called this long after they are due, because a call that is too early must be repeated."""
 TIMEOUT_S = 1.0
 """How long a look at some partitions may take; the next sweep looks again."""
 AWAY_AFTER_S = 1.0
-"""Looks that fail for so long, while nothing is answered, mean that the storage is away."""
+"""When every look at the alarms has failed for this long, the storage counts as away."""
 FIRST_RETRY_S = 0.001
 LONGEST_RETRY_S = 30.0
 MOST_RETRIED = 1000
-"""Alarms of one partition that are kept apart because calling them is no use now."""
+"""How many alarms of a partition, at most, are read in addition because they wait for a retry."""
 
 
 class _Lateness(msgspec.Struct, frozen=True):
@@ -83,7 +83,7 @@ class _Partition:
         self.ripe: dict[str, None] = {}
         """Sessions whose moment has come."""
         self.retries: dict[str, Backoff] = {}
-        """Sessions whose alarm stands although it was called: when to try again."""
+        """Sessions whose alarm is still due although it was called: when to call it again."""
         self.busy = False
         self.looking = False
         self.look_again = False
@@ -220,16 +220,16 @@ class Timekeeper:
                 self._plan(part, reply)
 
     def _plan(self, part: _Partition, alarms: list[tuple[bytes, float]]) -> None:
-        """Note the alarms that were read. Nothing is crossed out: what is planned in vain costs one call."""
+        """Plan the alarms that were read. Plans are never removed: an outdated one costs one call."""
         now = self._clock.now_ms(part.name)
-        standing = set()
+        still_due = set()
         for member, due in alarms:
             session_id = member.decode(errors="replace")
             if session_id in part.ripe:
                 continue
             moment = due
             if session_id in part.retries and due <= now:
-                standing.add(session_id)
+                still_due.add(session_id)
                 if session_id in part.planned:
                     continue
                 moment = now + 1000.0 * part.retries[session_id].pause()
@@ -238,7 +238,7 @@ class Timekeeper:
                 heapq.heappush(
                     self._agenda, (1000.0 * monotonic() + moment - now, part.name, session_id, moment)
                 )
-        for session_id in part.retries.keys() - standing - part.ripe.keys():
+        for session_id in part.retries.keys() - still_due - part.ripe.keys():
             del part.retries[session_id]
         self._arm()
 
@@ -291,14 +291,14 @@ class Timekeeper:
             self._look([part])
 
     async def _call(self, gate: asyncio.Semaphore, part: _Partition, session_id: str) -> None:
-        """One `sk_expire`. Whatever it meets is this session's own trouble."""
+        """One `sk_expire`. An error affects this session only."""
         async with gate:
             try:
                 change = await self._sessions.expire(keys.session_id(session_id))
             except (StorageUnavailable, NetworkTimeout) as error:
                 self._note_outage(error)
                 return
-            except Exception as error:  # noqa: BLE001 - one session's trouble is nobody else's
+            except Exception as error:  # noqa: BLE001 - an error of one session must not stop others
                 self._retry_later(part, session_id)
                 metrics.expiries.labels("error").inc()
                 if part.retries[session_id].failures == 1:
@@ -307,7 +307,8 @@ class Timekeeper:
         self._away = False
         self._looks_fail_since = None
         if change is None:
-            # Too early by a trace, moved meanwhile, or called by another timekeeper: the next look will show.
+            # The call was a little too early, the alarm was moved, or another timekeeper called it. The next
+            # look tells which.
             self._retry_later(part, session_id)
             metrics.expiries.labels("none").inc()
         else:

@@ -103,7 +103,7 @@ def test_frames_are_found_however_they_are_cut(step: int) -> None:
     with here, there:
         watcher = watchers.Watcher(here, b"")
         for start in range(0, len(stream), step):
-            watchers._take(watcher, watcher.data + stream[start : start + step], seen.append)
+            watchers._receive(watcher, watcher.data + stream[start : start + step], seen.append)
         assert there.recv(100) == b"\x8a\x80\0\0\0\0\x8a\x83\0\0\0\0abc", "each ping has its pong"
     assert seen == payloads
     assert [watchers.event_version(payload) for payload in seen] == [0, 17, 17, 17]

@@ -54,7 +54,7 @@ def queue(rq: Server) -> Iterator[Jobs]:
 
 def queued(queue: Jobs) -> list[Batch]:
     """What is in the queue, in order."""
-    return [jobs.read(*job.args) for job in queue.queue.jobs]
+    return [jobs.decode_job(*job.args) for job in queue.queue.jobs]
 
 
 def events(found: list[Batch]) -> list[bytes]:

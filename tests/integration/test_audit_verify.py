@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from synckairos.audit import verify
-from synckairos.audit.jobs import read, written
+from synckairos.audit.jobs import decode_job, encode_job
 from synckairos.audit.rows import Batch, Entry
 from synckairos.audit.store import Store
 from synckairos.audit.verify import Finding
@@ -90,7 +90,7 @@ async def test_what_redis_has_is_compared(store: Store, connection: Connection) 
         entries = [Entry(f"00/{number}-0", session_id, body) for number, body in enumerate(log)]
         state = await connection.fcall("sk_get", [SessionKeys.of(session_id).session], ["EXPORT"])
         # The same way as through the queue.
-        await store.insert_batch(read(written(Batch(entries, [state]))))
+        await store.insert_batch(decode_job(encode_job(Batch(entries, [state]))))
     assert await findings(store, connection) == []
     for session_id in ids[1:3]:
         await sessions.switch(session_id)

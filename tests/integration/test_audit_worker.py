@@ -99,7 +99,7 @@ def test_without_a_database_it_says_so() -> None:
 def test_no_other_function_is_called(rq: Server, queue: Jobs, database: str, tmp_path: Path) -> None:
     made = tmp_path / "made"
     queue.queue.enqueue_call("os.mkdir", args=[str(made)])
-    queue.queue.enqueue_call(jobs.STORE, args=[jobs.written(batch())], on_success=Callback("os.mkdir"))
+    queue.queue.enqueue_call(jobs.STORE, args=[jobs.encode_job(batch())], on_success=Callback("os.mkdir"))
     with worker(rq, database) as program:
         program.until(lambda: stored(database) == 3, "the batch behind it")
         program.until(lambda: queue.counts().failed == 1, "its failure")
@@ -281,5 +281,5 @@ def test_jobs_hold_any_bytes(queue: Jobs, body: bytes) -> None:
     made = Batch([Entry("0a/1-0", "x", body)], [b'{"a":"\\ud800"}'])
     job = queue.queue.fetch_job(queue.put(made))
     assert job is not None
-    assert jobs.read(*job.args) == made
+    assert jobs.decode_job(*job.args) == made
     assert json.loads(job.data)[0] == jobs.STORE

@@ -23,7 +23,7 @@ GOOD = """
 
 
 def test_a_list_is_read_in_its_order() -> None:
-    read = presets.read(GOOD + GOOD.replace("blitz", "another-1"))
+    read = presets.parse(GOOD + GOOD.replace("blitz", "another-1"))
     assert list(read) == ["blitz", "another-1"]
     assert read["blitz"].config == {"sync_mode": "per_participant", "time_control": "3+2"}
     assert read["blitz"].use is None
@@ -57,7 +57,7 @@ def test_a_list_is_read_in_its_order() -> None:
 )
 def test_what_is_no_list_of_presets_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        presets.read(text)
+        presets.parse(text)
 
 
 def test_titles_and_descriptions_are_for_people() -> None:
@@ -85,4 +85,4 @@ def test_the_list_is_in_the_wheel(tmp_path: Path) -> None:
     [wheel] = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     with zipfile.ZipFile(wheel) as archive:
         packed = archive.read("synckairos/presets.yaml").decode()
-    assert list(presets.read(packed)) == list(PRESETS)
+    assert list(presets.parse(packed)) == list(PRESETS)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import httpx
 import redis
 
-from synckairos.audit.jobs import Jobs, read
+from synckairos.audit.jobs import Jobs, decode_job
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.rows import Batch
 from synckairos.audit.store import Store
@@ -80,7 +80,7 @@ class Audited:
             while await asyncio.to_thread(self._waiting):
                 await asyncio.sleep(0.02)
         for job in await asyncio.to_thread(self.queue.queue.get_jobs):
-            batch = read(*job.args)
+            batch = decode_job(*job.args)
             await self.store.insert_batch(batch if snapshots else Batch(batch.entries))
         await asyncio.to_thread(self.queue.queue.empty)
 

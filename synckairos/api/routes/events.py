@@ -55,7 +55,7 @@ async def get_timeline(request: ApiRequest, session_id: str) -> Reply:
     since = reader.query(schemas.EventsQuery).since
     reader.check()
     context = request.context
-    history = await reading.told(
+    history = await reading.history(
         context.sessions,
         context.store,
         session_id,

@@ -6,7 +6,7 @@ from alembic import context
 
 from synckairos.audit.store import VERSION_TABLE
 
-# Whoever gave the connection has begun a transaction on it, and ends it.
+# The caller that gave the connection has begun a transaction on it, and ends it.
 context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
 with context.begin_transaction():
     context.run_migrations()
