@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from synckairos.audit.store import Store
 from synckairos.run import postgresql
+from tests.model.driver import Driver
 from tests.support import postgres, servers
+from tests.support.leaks import take_leaks
 from tests.support.postgres import PostgresServer
 from tests.support.servers import Cluster, Server
 
@@ -33,10 +36,31 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.fixture(autouse=True)
+def no_key_stays(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that leaves a key without an end; `tests/support/leaks.py` lists those that may stay."""
+    yield
+    found = servers.leaks()
+    for value in request.node.funcargs.values():
+        if isinstance(value, Driver):  # it may be on fakeredis, which is no server of those
+            found += take_leaks(value.client)
+    own = [pattern for marker in request.node.iter_markers("own_keys") for pattern in marker.args]
+    found = [key for key in found if not any(re.fullmatch(pattern, key) for pattern in own)]
+    if found:
+        pytest.fail("keys without an end are left: " + ", ".join(found), pytrace=False)
+
+
 @pytest.fixture(scope="session", params=servers.available())
 def shared_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """One server of each kind for the whole run."""
     with servers.start(request.param) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shared_redis() -> Iterator[Server]:
+    """One Valkey for the whole run, for services that are shared by the tests of a file."""
+    with servers.start("valkey") as server:
         yield server
 
 
@@ -79,6 +103,21 @@ def server(shared_server: Server) -> Server:
     """A server without keys and functions, not to be stopped; the test runs once for each kind."""
     empty(shared_server)
     return shared_server
+
+
+@pytest.fixture(scope="module")
+def redis(shared_redis: Server) -> Server:
+    """A server that was empty when the file's first test began, not to be stopped. It is a Valkey: use
+    `server` where the kind matters."""
+    empty(shared_redis)
+    return shared_redis
+
+
+@pytest.fixture
+def own_redis() -> Iterator[Server]:
+    """A server that the test may stop."""
+    with servers.start("valkey") as server:
+        yield server
 
 
 @pytest.fixture

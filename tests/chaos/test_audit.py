@@ -6,7 +6,7 @@ import asyncio
 import random
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
@@ -33,12 +33,6 @@ from tests.support.servers import Server
 KILLS = 10
 DRAIN_S = 90.0
 """Retries wait for up to half a minute, and what a dead archiver had is claimed after ten seconds."""
-
-
-@pytest.fixture
-def redis() -> Iterator[Server]:
-    with servers.start("valkey") as server:
-        yield server
 
 
 @dataclass
@@ -132,35 +126,35 @@ def worker(redis: Server, database: str) -> Program:
 
 
 async def test_a_worker_that_is_killed_in_the_middle_of_a_batch(
-    redis: Server, own_postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    own_redis: Server, own_postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archiver, "AGE_S", 0.02)  # many batches: while one worker starts, they pile up
     database = await asyncio.to_thread(own_postgres.database)
-    async with line(redis, database) as running, archiving(running):
+    async with line(own_redis, database) as running, archiving(running):
         for _ in range(KILLS):
-            with worker(redis, database) as victim:
+            with worker(own_redis, database) as victim:
                 await asyncio.to_thread(begun, running.jobs)
                 await asyncio.sleep(random.uniform(0, 0.02))
                 victim.process.kill()
                 await asyncio.to_thread(victim.process.wait)
-        with worker(redis, database) as last:
+        with worker(own_redis, database) as last:
             running.going = False
             await running.drained()
             assert await asyncio.to_thread(last.end) == 0
 
 
-async def test_an_archiver_that_is_killed(redis: Server, own_postgres: PostgresServer) -> None:
+async def test_an_archiver_that_is_killed(own_redis: Server, own_postgres: PostgresServer) -> None:
     database = await asyncio.to_thread(own_postgres.database)
     serve = Program(
         "serve",
-        REDIS_URL=redis.url,
+        REDIS_URL=own_redis.url,
         DATABASE_URL=database,
         PORT=str(free_port()),
         WORKERS="2",
         ENABLE_METRICS="false",
     )
-    with serve as service, worker(redis, database) as storing:
-        async with line(redis, database) as running:
+    with serve as service, worker(own_redis, database) as storing:
+        async with line(own_redis, database) as running:
             for _ in range(KILLS):
                 await asyncio.to_thread(service.until, lambda: len(service.workers()) == 2, "two archivers")
                 await asyncio.sleep(random.uniform(0.5, 1.5))
@@ -174,11 +168,11 @@ async def test_an_archiver_that_is_killed(redis: Server, own_postgres: PostgresS
 
 
 async def test_postgresql_that_is_away_is_noticed_by_nobody(
-    redis: Server, own_postgres: PostgresServer
+    own_redis: Server, own_postgres: PostgresServer
 ) -> None:
     database = await asyncio.to_thread(own_postgres.database)
-    with worker(redis, database) as storing:
-        async with line(redis, database, pause_s=0.005) as running, archiving(running):
+    with worker(own_redis, database) as storing:
+        async with line(own_redis, database, pause_s=0.005) as running, archiving(running):
             await asyncio.sleep(1)
             for down_s in (5, 1):
                 await asyncio.to_thread(own_postgres.kill)
@@ -190,17 +184,17 @@ async def test_postgresql_that_is_away_is_noticed_by_nobody(
 
 
 async def test_while_postgresql_is_away_every_request_is_answered_as_ever(
-    redis: Server, own_postgres: PostgresServer
+    own_redis: Server, own_postgres: PostgresServer
 ) -> None:
     database = await asyncio.to_thread(own_postgres.database)
     port = free_port()
     serve = Program(
-        "serve", REDIS_URL=redis.url, DATABASE_URL=database, PORT=str(port), RATE_LIMIT_ENABLED="false"
+        "serve", REDIS_URL=own_redis.url, DATABASE_URL=database, PORT=str(port), RATE_LIMIT_ENABLED="false"
     )
-    jobs = Jobs.of(settings(redis.url))
-    with serve as service, worker(redis, database) as storing:
+    jobs = Jobs.of(settings(own_redis.url))
+    with serve as service, worker(own_redis, database) as storing:
         async with (
-            await connect(settings(redis.url)) as connection,
+            await connect(settings(own_redis.url)) as connection,
             Store(database, timeout_s=20) as store,
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/v1", timeout=30) as api,
         ):
@@ -262,9 +256,9 @@ async def create(api: httpx.AsyncClient) -> str:
     return session_id
 
 
-async def test_poison_in_the_outbox_stops_nobody(redis: Server, database: str) -> None:
-    with worker(redis, database) as storing:
-        async with line(redis, database) as running, archiving(running):
+async def test_poison_in_the_outbox_stops_nobody(own_redis: Server, database: str) -> None:
+    with worker(own_redis, database) as storing:
+        async with line(own_redis, database) as running, archiving(running):
             (client,) = await running.connection.primaries()
             for number in range(20):
                 partition = keys.partition(random.choice(running.ids))

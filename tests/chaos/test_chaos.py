@@ -25,13 +25,13 @@ from tests.support.proxy import Proxy
 
 
 @pytest.fixture(params=servers.available())
-def redis(request: pytest.FixtureRequest) -> Iterator[servers.Server]:
+def durable_redis(request: pytest.FixtureRequest) -> Iterator[servers.Server]:
     with servers.start(request.param, appendonly="yes", appendfsync="always") as server:
         yield server
 
 
-async def test_functions_that_are_flushed_are_loaded_again(redis: servers.Server) -> None:
-    async with service(settings(redis.url)) as running, redis.client() as direct:
+async def test_functions_that_are_flushed_are_loaded_again(durable_redis: servers.Server) -> None:
+    async with service(settings(durable_redis.url)) as running, durable_redis.client() as direct:
         async with under_way(running) as traffic:
             for _ in range(10):
                 await direct.execute_command("FUNCTION", "FLUSH")
@@ -42,34 +42,34 @@ async def test_functions_that_are_flushed_are_loaded_again(redis: servers.Server
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-async def test_a_server_that_restarts_is_found_again(redis: servers.Server, how: str) -> None:
-    async with service(settings(redis.url)) as running:
+async def test_a_server_that_restarts_is_found_again(durable_redis: servers.Server, how: str) -> None:
+    async with service(settings(durable_redis.url)) as running:
         async with under_way(running) as traffic:
             for pause in (0.0, 0.5):
-                await asyncio.to_thread(redis.stop if how == "stop" else redis.kill)
+                await asyncio.to_thread(durable_redis.stop if how == "stop" else durable_redis.kill)
                 await asyncio.sleep(pause)
-                await asyncio.to_thread(redis.start)
+                await asyncio.to_thread(durable_redis.start)
                 await asyncio.sleep(0.3)
             await traffic.settle()
-        async with redis.client() as direct:
+        async with durable_redis.client() as direct:
             await everything_holds(traffic, direct)
 
 
 async def test_a_server_that_is_away_for_longer_is_refused_and_then_found_again(
-    redis: servers.Server,
+    durable_redis: servers.Server,
 ) -> None:
-    async with service(settings(redis.url)) as running:
+    async with service(settings(durable_redis.url)) as running:
         async with under_way(running) as traffic:
-            await asyncio.to_thread(redis.kill)
+            await asyncio.to_thread(durable_redis.kill)
             await eventually(lambda: traffic.refused > 0)
-            await asyncio.to_thread(redis.start)
+            await asyncio.to_thread(durable_redis.start)
             await traffic.settle()
-        async with redis.client() as direct:
+        async with durable_redis.client() as direct:
             await everything_holds(traffic, direct)
 
 
-async def test_a_primary_that_becomes_a_replica_for_a_while(redis: servers.Server) -> None:
-    async with service(settings(redis.url)) as running, redis.client() as direct:
+async def test_a_primary_that_becomes_a_replica_for_a_while(durable_redis: servers.Server) -> None:
+    async with service(settings(durable_redis.url)) as running, durable_redis.client() as direct:
         async with under_way(running) as traffic:
             for _ in range(3):
                 await direct.execute_command("REPLICAOF", "127.0.0.1", 1)  # nobody is there to copy from
@@ -80,11 +80,11 @@ async def test_a_primary_that_becomes_a_replica_for_a_while(redis: servers.Serve
         await everything_holds(traffic, direct)
 
 
-async def test_connections_that_are_cut_in_the_middle_of_a_reply(redis: servers.Server) -> None:
+async def test_connections_that_are_cut_in_the_middle_of_a_reply(durable_redis: servers.Server) -> None:
     async with (
-        Proxy(redis.port) as middle,
+        Proxy(durable_redis.port) as middle,
         service(settings(middle.url)) as running,
-        redis.client() as direct,
+        durable_redis.client() as direct,
     ):
         accepted = middle.accepted
         async with under_way(running) as traffic:
@@ -97,8 +97,8 @@ async def test_connections_that_are_cut_in_the_middle_of_a_reply(redis: servers.
         await everything_holds(traffic, direct)
 
 
-async def test_all_connections_killed_at_once(redis: servers.Server) -> None:
-    async with service(settings(redis.url)) as running, redis.client() as direct:
+async def test_all_connections_killed_at_once(durable_redis: servers.Server) -> None:
+    async with service(settings(durable_redis.url)) as running, durable_redis.client() as direct:
         async with under_way(running) as traffic:
             for _ in range(8):
                 for kind in ("normal", "pubsub"):
@@ -108,14 +108,14 @@ async def test_all_connections_killed_at_once(redis: servers.Server) -> None:
         await everything_holds(traffic, direct)
 
 
-async def test_a_server_that_stands_still_for_a_while(redis: servers.Server) -> None:
-    async with service(settings(redis.url)) as running, redis.client() as direct:
+async def test_a_server_that_stands_still_for_a_while(durable_redis: servers.Server) -> None:
+    async with service(settings(durable_redis.url)) as running, durable_redis.client() as direct:
         async with under_way(running) as traffic:
-            assert redis.process is not None
+            assert durable_redis.process is not None
             for pause in (0.3, 2.5):
-                redis.process.send_signal(signal.SIGSTOP)
+                durable_redis.process.send_signal(signal.SIGSTOP)
                 await asyncio.sleep(pause)
-                redis.process.send_signal(signal.SIGCONT)
+                durable_redis.process.send_signal(signal.SIGCONT)
                 await asyncio.sleep(0.2)
             await traffic.settle()
         await everything_holds(traffic, direct)
@@ -159,11 +159,11 @@ async def process(redis_url: str) -> AsyncIterator[tuple[subprocess.Popen[bytes]
         await asyncio.to_thread(started.wait, 20)
 
 
-async def test_a_process_that_dies_hands_its_clients_over(redis: servers.Server) -> None:
+async def test_a_process_that_dies_hands_its_clients_over(durable_redis: servers.Server) -> None:
     async with (
-        parts(settings(redis.url)) as backend,
-        process(redis.url) as (first, first_port),
-        process(redis.url) as (_, second_port),
+        parts(settings(durable_redis.url)) as backend,
+        process(durable_redis.url) as (first, first_port),
+        process(durable_redis.url) as (_, second_port),
     ):
         session_id = await game(backend.sessions)
         due = await game(backend.sessions, seconds=2)
@@ -191,8 +191,8 @@ async def test_a_process_that_dies_hands_its_clients_over(redis: servers.Server)
         assert json.loads(log[-1])["payload"]["event"] == "session.expired"
 
 
-async def test_a_process_that_is_asked_to_end_says_so_to_its_clients(redis: servers.Server) -> None:
-    async with parts(settings(redis.url)) as backend, process(redis.url) as (running, port):
+async def test_a_process_that_is_asked_to_end_says_so_to_its_clients(durable_redis: servers.Server) -> None:
+    async with parts(settings(durable_redis.url)) as backend, process(durable_redis.url) as (running, port):
         session_id = await game(backend.sessions)
         async with connect(f"ws://127.0.0.1:{port}/ws?session_id={session_id}") as socket:
             client = Watcher(socket)

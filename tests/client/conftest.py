@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -14,12 +14,6 @@ from tests.support.proxy import Proxy
 
 ANNA = "aaaaaaaa-0000-4000-8000-000000000001"
 BEN = "bbbbbbbb-0000-4000-8000-000000000002"
-
-
-@pytest.fixture(scope="session")
-def redis() -> Iterator[servers.Server]:
-    with servers.start("valkey") as server:
-        yield server
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -391,6 +391,7 @@ async def test_a_redis_that_went_back(running: Audited) -> None:
     )
 
 
+@pytest.mark.own_keys(r"sk:\{..\}:[0-9a-f-]{36}")
 async def test_a_key_that_holds_something_else(running: Audited) -> None:
     session_id = str(uuid.uuid4())
     with running.redis() as client:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
+from synckairos.core.keys import SessionKeys
 from synckairos.errors import ValidationError, from_refusal
 from tests.core.game import SESSION, START, Game, people, players
 from tests.model.driver import Driver
@@ -123,6 +125,7 @@ def test_a_log_that_is_not_the_sessions_begins_anew(core: Driver, log: str) -> N
     assert core.fcall("sk_log", [game.keys.session, game.keys.log], ["1"]).value is None
 
 
+@pytest.mark.own_keys("elsewhere", re.escape(SessionKeys.of(SESSION).session))
 @pytest.mark.parametrize("function", ["create", "start", "switch", "expire", "get", "delete"])
 def test_a_hash_that_is_no_session_is_none(core: Driver, function: str) -> None:
     keys = Game(core, players(1000, 1000)).keys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
@@ -13,6 +14,9 @@ from tests.core.game import START
 from tests.model.driver import Driver
 
 KEY = "sk:rl:{user:7}"
+
+kept = pytest.mark.own_keys(re.escape(KEY))
+"""For tests that use `take`: it keeps the key."""
 
 
 @dataclass
@@ -58,6 +62,7 @@ def take(core: Driver, at: int, *numbers: int) -> list[int]:
     return [int(n) for n in reply]
 
 
+@kept
 @pytest.mark.parametrize("seed", range(12))
 def test_like_the_plain_algorithm(core: Driver, seed: int) -> None:
     dice = random.Random(seed)
@@ -74,6 +79,7 @@ def test_like_the_plain_algorithm(core: Driver, seed: int) -> None:
         )
 
 
+@kept
 def test_ten_a_second_then_ten_seconds_of_cooldown(core: Driver) -> None:
     """The switch limit: the first refusal starts the cooldown, the later ones do not lengthen it."""
     for number in range(10):
@@ -84,6 +90,7 @@ def test_ten_a_second_then_ten_seconds_of_cooldown(core: Driver) -> None:
     assert take(core, 10_000, 10, 10, 1000, 1, 10_000) == [0, 10, 9, 0, 100]
 
 
+@kept
 def test_asking_takes_nothing_and_leaves_nothing(core: Driver) -> None:
     assert take(core, 0, 5, 5, 1000, 0, 0) == [0, 5, 5, 0, 0]
     assert core.snapshot() == {}

@@ -254,6 +254,7 @@ async def test_a_start_before_the_server_is_there() -> None:
             await ask(connection, 1)
 
 
+@pytest.mark.own_keys(r"key:\d+")
 async def test_a_server_that_is_loading_is_waited_for() -> None:
     with servers.start("valkey", loading_process_events_interval_bytes="1024") as server:
         async with await connect(load({"REDIS_URL": server.url})) as connection, server.client() as client:

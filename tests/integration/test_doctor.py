@@ -111,6 +111,7 @@ def test_the_report_is_for_people(terminal: bool, server: Server) -> None:
     assert "warnings: the service works" in lines[-1]
 
 
+@pytest.mark.own_keys("somebody's")
 def test_nothing_is_changed_by_looking(server: Server, shared_postgres: PostgresServer) -> None:
     database = shared_postgres.empty_database()
     with server.sync_client() as client:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -131,12 +131,6 @@ async def switch(client: Watcher) -> Message:
 async def heard(client: Watcher) -> None:
     """Wait until the server has read all that this client has sent."""
     assert (await client.ask(type="PING", t1=1))["type"] == "PONG"
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[servers.Server]:
-    with servers.start("valkey") as server:
-        yield server
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -371,8 +365,8 @@ async def test_pongs_that_answer_nothing_are_no_sign_of_life(
     assert len(socket.pings) >= socket_module.UNANSWERED
 
 
-async def test_the_alarm_is_at_the_deadline_and_the_grace(valkey: servers.Server) -> None:
-    async with service(settings(valkey.url)) as live, valkey.client() as direct:
+async def test_the_alarm_is_at_the_deadline_and_the_grace(redis: servers.Server) -> None:
+    async with service(settings(redis.url)) as live, redis.client() as direct:
         session_id = await game(live.sessions, seconds=1, lag_compensation=True)
         async with live.follow(session_id) as client:
             names = SessionKeys.of(session_id)

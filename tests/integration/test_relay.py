@@ -35,12 +35,6 @@ from tests.support.live import (
 )
 
 
-@pytest.fixture(scope="module")
-def redis() -> Iterator[servers.Server]:
-    with servers.start("valkey") as server:
-        yield server
-
-
 @pytest.fixture
 async def live(redis: servers.Server) -> AsyncIterator[Parts]:
     async with parts(settings(redis.url, SESSION_TTL="1")) as running:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -18,12 +18,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SESSION = "00000000-0000-4000-8000-000000000000"
 DELAY_S = 0.05
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[servers.Server]:
-    with servers.start("valkey") as server:
-        yield server
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

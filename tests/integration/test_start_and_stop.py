@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -16,12 +15,6 @@ from tests.support.programs import Program, get
 
 ENDS_WITHIN_S = 3.0
 """No request is under way, so nothing needs its grace; a lost signal takes 17 s."""
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[servers.Server]:
-    with servers.start("valkey") as server:
-        yield server
 
 
 def ends_in_time(program: Program, number: int) -> None:
@@ -38,18 +31,18 @@ def ends_in_time(program: Program, number: int) -> None:
 
 
 @pytest.mark.parametrize("after_s", [0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.1, 1.25, 1.4, 1.6, 1.9])
-def test_serve_ends_at_any_moment_of_its_start(after_s: float, valkey: servers.Server) -> None:
+def test_serve_ends_at_any_moment_of_its_start(after_s: float, redis: servers.Server) -> None:
     number = signal.SIGTERM if round(100 * after_s) % 2 else signal.SIGINT
-    with Program("serve", PORT=str(free_port()), REDIS_URL=valkey.url) as program:
+    with Program("serve", PORT=str(free_port()), REDIS_URL=redis.url) as program:
         time.sleep(after_s)  # wherever that finds it
         ends_in_time(program, number)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("after_s", [0, 0.002, 0.01])
-def test_serve_ends_right_after_its_first_answer(number: int, after_s: float, valkey: servers.Server) -> None:
+def test_serve_ends_right_after_its_first_answer(number: int, after_s: float, redis: servers.Server) -> None:
     port = free_port()
-    with Program("serve", PORT=str(port), REDIS_URL=valkey.url, WORKERS="2") as program:
+    with Program("serve", PORT=str(port), REDIS_URL=redis.url, WORKERS="2") as program:
         program.until(lambda: answers(port), "an answer")
         time.sleep(after_s)
         began = time.monotonic()
@@ -59,9 +52,9 @@ def test_serve_ends_right_after_its_first_answer(number: int, after_s: float, va
 
 
 @pytest.mark.parametrize("after_s", [0.1, 0.4, 0.7, 1.0, 1.5])
-def test_a_worker_ends_at_any_moment_of_its_start(after_s: float, valkey: servers.Server) -> None:
+def test_a_worker_ends_at_any_moment_of_its_start(after_s: float, redis: servers.Server) -> None:
     """Also where the signal reaches the worker itself: the parent starts another one then."""
-    with Program("serve", PORT=str(free_port()), REDIS_URL=valkey.url) as program:
+    with Program("serve", PORT=str(free_port()), REDIS_URL=redis.url) as program:
         program.until(lambda: len(program.workers()) == 1, "a worker")
         (worker,) = program.workers()
         time.sleep(after_s)
@@ -80,9 +73,9 @@ def test_serve_ends_while_redis_does_not_answer() -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_connections_are_refused_until_a_worker_can_answer(workers: str, valkey: servers.Server) -> None:
+def test_connections_are_refused_until_a_worker_can_answer(workers: str, redis: servers.Server) -> None:
     port = free_port()
-    with Program("serve", PORT=str(port), REDIS_URL=valkey.url, WORKERS=workers) as program:
+    with Program("serve", PORT=str(port), REDIS_URL=redis.url, WORKERS=workers) as program:
         refused = 0
         program.until(lambda: len(program.workers()) == int(workers), "the workers")
         while True:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
 
@@ -22,12 +22,6 @@ from synckairos.realtime import timekeeper
 from synckairos.realtime.timekeeper import WINDOW
 from tests.support import servers
 from tests.support.live import Parts, eventually, game, parts, settings
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[servers.Server]:
-    with servers.start("valkey") as server:
-        yield server
 
 
 @pytest.fixture
@@ -213,6 +207,7 @@ async def test_the_other_goes_on_when_one_stops(live: Parts, redis: servers.Serv
         await ended(live, [session_id])
 
 
+@pytest.mark.own_keys(r"sk:\{..\}:00000000-0000-4000-8000-0000000000..")
 async def test_a_poisoned_alarm_harms_nobody_else_and_keeps_nobody_busy(live: Parts) -> None:
     primary = (await live.connection.primaries())[0]
     session_id = await game(live.sessions, seconds=1)

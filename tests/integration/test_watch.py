@@ -5,13 +5,13 @@ import json
 import signal
 import subprocess
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
 from synckairos.run.processes import free_port
-from tests.support import live, servers
+from tests.support import live
 from tests.support.live import Service
 from tests.support.programs import Program, run
 from tests.support.proxy import Proxy
@@ -24,16 +24,9 @@ METADATA = {"title": "Club night", "names": {ANNA: "Anna", BEN: "Ben"}}
 LEFT_SCREEN, SHOWN_CURSOR = "\x1b[?1049l", "\x1b[?25h"
 
 
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Server]:
-    """One server is enough: whoever watches does not see which kind it is."""
-    with servers.start("valkey") as started:
-        yield started
-
-
 @pytest.fixture
-async def service(valkey: Server) -> AsyncIterator[Service]:
-    async with live.service(live.settings(valkey.url)) as started:
+async def service(redis: Server) -> AsyncIterator[Service]:
+    async with live.service(live.settings(redis.url)) as started:
         yield started
 
 

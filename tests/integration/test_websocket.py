@@ -6,7 +6,7 @@ import asyncio
 import json
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -24,12 +24,6 @@ from tests.support.live import Message, Service, Watcher, eventually, game, serv
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[servers.Server]:
-    with servers.start("valkey") as server:
-        yield server
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
 import pytest_asyncio
 
 from synckairos.client import SyncKairos
-from tests.support import live, servers
+from tests.support import live
 from tests.support.live import Service
 from tests.support.pages import ROOT, Page
 from tests.support.servers import Server
@@ -39,15 +38,9 @@ def recipe(title: str, **constants: Any) -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Server]:
-    with servers.start("valkey") as server:
-        yield server
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def service(valkey: Server) -> AsyncIterator[Service]:
-    async with live.service(live.settings(valkey.url)) as running:
+async def service(redis: Server) -> AsyncIterator[Service]:
+    async with live.service(live.settings(redis.url)) as running:
         yield running
 
 
@@ -59,9 +52,9 @@ async def client(service: Service) -> AsyncIterator[SyncKairos]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def unattended(valkey: Server) -> AsyncIterator[SyncKairos]:
+async def unattended(redis: Server) -> AsyncIterator[SyncKairos]:
     """A client of a service that does not look at the clocks: whoever comes next notices that one ran out."""
-    url = urlsplit(valkey.url)._replace(path="/1").geturl()  # no timekeeper looks there
+    url = urlsplit(redis.url)._replace(path="/1").geturl()  # no timekeeper looks there
     async with live.service(live.settings(url)) as running:
         await running.context.timekeeper.stop()
         async with SyncKairos(f"http://127.0.0.1:{running.port}") as opened:

@@ -211,11 +211,11 @@ CALLS = """async (service) => {
 
 @pytest.mark.parametrize("allowed", [True, False])
 async def test_pages_of_other_origins_make_calls_where_the_settings_say_so(
-    visitor: Visitor, valkey: Server, elsewhere: str, tmp_path: Path, allowed: bool
+    visitor: Visitor, redis: Server, elsewhere: str, tmp_path: Path, allowed: bool
 ) -> None:
     (tmp_path / "page.html").write_text('<!doctype html><link rel="icon" href="data:,"><title>A shop</title>')
     origin = elsewhere if allowed else "https://shop.example"
-    chosen = settings(valkey.url, ENABLE_CORS="true", ALLOWED_ORIGINS=origin)
+    chosen = settings(redis.url, ENABLE_CORS="true", ALLOWED_ORIGINS=origin)
     async with running(chosen) as service:
         visitor.hosts |= {f"127.0.0.1:{service.port}"}
         page = await visitor.open(f"{elsewhere}/page.html")

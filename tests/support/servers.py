@@ -26,12 +26,18 @@ import redis.asyncio
 
 from synckairos.run.dev import valkey_server
 from synckairos.run.processes import die_with_parent, free_port
+from tests.support.leaks import take_leaks
 
 Kind = Literal["valkey", "redis"]
 
 START_S = 10.0
 """How long a server may take to answer, or a cluster to be complete."""
 SLOTS = 16384
+
+RUNNING: list[Server] = []
+"""Those that were started and not closed."""
+LEFT: list[str] = []
+"""Keys that would have stayed for ever on servers that are closed, until `leaks` tells of them."""
 
 
 def available() -> list[Kind]:
@@ -60,7 +66,7 @@ def binary(kind: Kind) -> str:
     return found
 
 
-@dataclass
+@dataclass(eq=False)
 class Server:
     """One server process. `port` stays the same over restarts, and so does what it had on disk."""
 
@@ -71,6 +77,7 @@ class Server:
     process: subprocess.Popen[bytes] | None = None
     arguments: list[str] | None = None
     """Instead of those that the options make."""
+    paused: bool = False
 
     @property
     def url(self) -> str:
@@ -84,6 +91,8 @@ class Server:
             self._spawn(port)
             if self._answers(port):
                 self.port = port
+                if self not in RUNNING:
+                    RUNNING.append(self)
                 return
             self.kill()
         raise RuntimeError(f"{self.kind} does not start:\n{self.log()}")
@@ -146,6 +155,7 @@ class Server:
 
     def _end(self, how: Callable[[subprocess.Popen[bytes]], None]) -> None:
         if self.process is not None:
+            self.paused = False
             how(self.process)
             try:
                 self.process.wait(10)
@@ -158,11 +168,13 @@ class Server:
         """Stops it in its tracks, connections and all, until `resume`."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        self.paused = True
 
     def resume(self) -> None:
         """Lets it go on."""
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
+        self.paused = False
 
     def restart(self) -> None:
         """Starts it again, on the same port and folder."""
@@ -171,8 +183,34 @@ class Server:
 
     def close(self) -> None:
         """Ends it and removes what it wrote."""
+        LEFT.extend(self.leaks())
+        if self in RUNNING:
+            RUNNING.remove(self)
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def leaks(self) -> list[str]:
+        """Takes away the keys that would stay for ever, and gives their names.
+
+        There are none to see on a server that is down or stands still, or that asks for a password.
+        """
+        if self.process is None or self.process.poll() is not None or self.paused:
+            return []
+        found: list[str] = []
+        try:
+            with self._looker(0) as client:
+                databases = client.info("keyspace")
+            for name, counts in databases.items():
+                if counts["keys"] > counts["expires"]:
+                    number = int(name.removeprefix("db"))
+                    with self._looker(number) as client:
+                        found += take_leaks(client)
+        except redis.RedisError:
+            pass
+        return found
+
+    def _looker(self, database: int) -> redis.Redis:
+        return redis.Redis(port=self.port, db=database, protocol=2, socket_timeout=5)
 
     def __enter__(self) -> Self:
         return self
@@ -325,3 +363,11 @@ def version(kind: Kind) -> str:
     """What the program says it is: "9.1.2"."""
     said = subprocess.run([binary(kind), "--version"], capture_output=True, text=True, check=True).stdout
     return next(word.removeprefix("v=") for word in said.split() if word.startswith("v="))
+
+
+def leaks() -> list[str]:
+    """Takes away the keys that would stay for ever on servers that run, and names them and those on servers
+    that were closed."""
+    found = LEFT + [leak for server in RUNNING for leak in server.leaks()]
+    LEFT.clear()
+    return found
