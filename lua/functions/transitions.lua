@@ -1,7 +1,8 @@
 -- The functions that carry out a transition. All of them take
 --
--- KEYS[1-4]  the session, its log, the alarms, the outbox ARGV       the function's own arguments; then
--- options as `NAME value` in any order, its own and the common ones:
+-- KEYS[1-4]  the session, its log, the alarms, the outbox
+-- ARGV       the function's own arguments; then options as `NAME value` in any order, its own and the
+--            common ones:
 --            TENANT t, VERSION n, EPOCH e, ACTOR a, TRACE t, REQUEST id
 --
 -- and reply with the change (JSON). Each may refuse with VALIDATION_ERROR, SESSION_NOT_FOUND and, for
@@ -16,9 +17,9 @@ local COMMON = call_options.COMMON
 local ADJUST = { PARTICIPANT = true, GROUP = true, SET = true, ADD = true, WITHIN = true, REASON = true }
 local SWITCH = { NEXT = true, CURRENT = true, LAG = true }
 
--- A function that carries out a transition. rule(s, given, value): see transitions.lua; own: the names of its
--- own options. parse_first(text) turns its first argument into `value`, or returns nil and problems; nil for
--- a function without arguments. options_problems(given) finds what is wrong with well-formed options
+-- A function that carries out a transition. rule(s, given, value): one of `transitions/`; own: the names of
+-- its own options. parse_first(text) turns its first argument into `value`, or returns nil and problems; nil
+-- for a function without arguments. options_problems(given) finds what is wrong with well-formed options
 -- together.
 local function transition(function_name, rule, own, parse_first, options_problems)
   return function(keys, args)
@@ -65,7 +66,8 @@ redis.register_function({
 -- that was measured.
 --
 -- Refusals   INVALID_SESSION_STATE, CONCURRENT_MODIFICATION (CURRENT), PARTICIPANT_NOT_FOUND,
--- PARTICIPANT_EXPIRED Publishes  cycle.switched
+--            PARTICIPANT_EXPIRED
+-- Publishes  cycle.switched
 redis.register_function({
   function_name = 'sk_switch',
   callback = transition('sk_switch', transitions_lifecycle.switch, SWITCH),

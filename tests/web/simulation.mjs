@@ -1,4 +1,4 @@
-// What the client shows on simulated networks: reads traces of tests/simulation.py, one on each line.
+// What the client shows on simulated networks: reads traces of tests/support/simulation.py, one on each line.
 import { createInterface } from "node:readline";
 import { ClockFilter, SlewedClock } from "../../synckairos/web/synckairos.js";
 
