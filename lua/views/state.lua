@@ -19,27 +19,21 @@ local function build_owners(s, fields, turn)
     local used = s.flagged and 0 or math.min(ran, rules_clock.budget(s, turn.owner))
     turn.owner.clock = controls.view_now(turn.owner, used, s.offset)
   end
-  local pieces, n = {}, 0
-  local function add(field)
+  local function add(list, field)
     local text = fields[field]
     if text then
-      if n > 0 then
-        n = n + 1
-        pieces[n] = ','
-      end
       local record = s[field] or storage_record.decode(s, field, text, fields[field .. ':shown'])
-      n = views_record.append(pieces, n, s, record, turn, left)
+      list[#list + 1] = views_record.build(s, record, turn, left)
     end
   end
+  local participants, groups = {}, {}
   for index = 0, #s.rotation - 1 do
-    add(storage_record.participant_field(index))
+    add(participants, storage_record.participant_field(index))
   end
-  local participants = table.concat(pieces, '', 1, n)
-  n = 0
   for id in (fields.groups or ''):gmatch('[^,]+') do
-    add('g:' .. id)
+    add(groups, 'g:' .. id)
   end
-  return participants, table.concat(pieces, '', 1, n)
+  return table.concat(participants, ','), table.concat(groups, ',')
 end
 
 -- The state. s: a loaded session whose changes, if any, are written; export: with what sk_restore needs;
