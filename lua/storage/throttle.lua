@@ -1,13 +1,13 @@
--- Rate limits: a token bucket in whole numbers. One token is `period_ms` units and every millisecond brings
--- `count` units, so that no fraction is ever lost; a full bucket holds `burst` tokens. With 10 tokens per
--- 1000 ms a token is 1000 units and every millisecond brings 10.
+-- Rate limits: a token bucket in whole numbers. One token is `period_ms` units and every millisecond adds
+-- `count` units, so no fraction is ever lost; a full bucket holds `burst` tokens. For example, with 10 tokens
+-- in 1000 ms a token is 1000 units and every millisecond adds 10 of them.
 --
 -- Hash of a bucket, `sk:rl:{<bucket>}`:
---   level      7400            units at the time `at`
+--   level      7400            the units that were in the bucket at the time `at`
 --   at         1795306409736   server time in ms
---   cooldown   1795306419736   server time in ms until which everything is refused; absent without a cooldown
+--   cooldown   1795306419736   everything is refused until this server time in ms; absent without a cooldown
 
--- Takes limit.quantity tokens out of a bucket if they are there.
+-- Takes limit.quantity tokens out of a bucket if it has as many.
 -- limit: {burst, count, period_ms, quantity, cooldown_ms}, integers.
 -- Returns {limited (0 or 1), limit, remaining, retry_after_ms, reset_after_ms}.
 local function consume(key, limit)

@@ -1,4 +1,4 @@
--- The JSON of an event: the bytes that the reply, the log, the outbox and the channel all get.
+-- The JSON of an event. The reply, the log, the outbox and the channel all get the same bytes.
 
 local TYPES = {
   ['time.warning'] = 'TIME_WARNING',
@@ -15,7 +15,8 @@ local REASONS = {
   ['session.deleted'] = 'deleted',
 }
 
--- The touched records of a kind, with commas between them.
+-- The JSON of all touched records of a kind, with commas between them. They are a handful at most, however
+-- many participants there are.
 local function touched_json(s, kind, turn, left)
   local json = ''
   local record = s.first_touched
@@ -31,14 +32,15 @@ end
 
 -- The JSON of an event.
 --
--- turn                    whose turn it is, nil for none
--- event                   its name, such as `cycle.switched`
--- given                   the call's options: ACTOR and TRACE stand in the event
+-- turn                    whose turn it is; nil: no participant is active
+-- event                   the name of the event, such as `cycle.switched`
+-- given                   the call's options: the event shows ACTOR and TRACE
 -- extra                   further members of the payload, each with a comma before it; nil for none
--- id                      the session's
--- version, now, deadline  text; the deadline is nil where nothing runs down
--- participants, groups    their JSON; nil: that of the touched ones
--- The records' numbers and s.count are text by now.
+-- id                      the id of the session
+-- version, now, deadline  as text; the deadline is nil when no clock runs down
+-- participants, groups    their JSON; nil: only the touched ones are shown
+--
+-- s.count and the numbers of the records have to be text already.
 local function build(s, turn, event, given, extra, id, version, now, deadline, participants, groups)
   local left = views_record.running_left(s, turn)
   local participant_id, group_id = views_record.active_ids(turn)
@@ -64,7 +66,7 @@ local function build(s, turn, event, given, extra, id, version, now, deadline, p
     .. '}}'
 end
 
--- `extra` with the members that sessions with a longest pause or a total have besides.
+-- `extra` and, after it, the members that only sessions with `max_pause_ms` or with a total have.
 local function with_bounds(s, extra)
   extra = extra or ''
   if s.resumes and s.status == 'paused' then

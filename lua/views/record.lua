@@ -1,6 +1,6 @@
--- A participant or a group as the state and the events have it in their JSON.
+-- The JSON of a participant or a group, as the state and the events show it.
 
--- The ids of the participant and the group whose turn it is, as JSON.
+-- The ids of the active participant and of its group as JSON, `null` for none.
 local function active_ids(turn)
   if not turn then
     return 'null', 'null'
@@ -9,8 +9,8 @@ local function active_ids(turn)
     turn.group and '"' .. storage_record.id_of_group(turn.group) .. '"' or 'null'
 end
 
--- What is left of a record's clock, as text; nil for a clock without end. Mostly it is the bank, which is
--- text already.
+-- The time left on a record's clock as text; nil for a clock without end. In most cases it equals the bank,
+-- which is text already.
 local function left_text(record, left)
   if left == record.bank then
     return record.bank_text
@@ -18,13 +18,14 @@ local function left_text(record, left)
   return left and text_formats.integer(left) or nil
 end
 
--- What is left of the clock whose turn it is, as text; nil for none.
+-- The time left on the clock of the current turn, as text; nil without a turn or an end.
 local function running_left(s, turn)
   local left = turn and rules_clock.is_live(s) and rules_clock.remaining(s, turn.owner)
   return left and left_text(turn.owner, left) or nil
 end
 
--- The JSON of a record. left: ms as text, nil for a clock without end.
+-- The JSON of a record. left: ms as text, nil for a clock without end. Lua joins all parts of one expression
+-- at once, so that this costs no more than a list of pieces that `table.concat` joins.
 local function fields_json(record, left, is_active)
   if not record.owns then
     return '{"total_time_ms":null,"time_used_ms":' .. record.used
@@ -42,8 +43,8 @@ local function fields_json(record, left, is_active)
     .. ',' .. record.fixed_json
 end
 
--- The JSON of a record as it is at this moment. turn: whose turn it is, nil for none; left: what is left of
--- the clock whose turn it is, as text, nil for a clock without end.
+-- The JSON of a record as it is at this moment. turn: whose turn it is, nil for none; left: the time left on
+-- the clock of that turn, see running_left.
 local function build(s, record, turn, left)
   local live = turn and rules_clock.is_live(s)
   if not (live and record == turn.owner) then

@@ -1,7 +1,6 @@
 -- The whole state of a session as JSON.
 
 local RECOVERED = 'restored after the server lost it; the time of the outage was charged to nobody'
-local CHANGED_OF_CYCLE = '^%S+ %S+ %S+ %S+ %S+ (%d+)'
 
 local function integer_or_null(number)
   return number and text_formats.integer(number) or 'null'
@@ -11,7 +10,7 @@ local function timestamp(ms)
   return ms and '"' .. text_formats.iso(tonumber(ms)) .. '"' or 'null'
 end
 
--- The JSON of all participants and that of all groups, with commas between. fields: all of the hash.
+-- The JSON of all participants and the JSON of all groups, with commas between them. fields: the whole hash.
 local function build_owners(s, fields, turn)
   local left = views_record.running_left(s, turn)
   if turn and turn.owner.owns and rules_clock.is_live(s) then
@@ -36,8 +35,11 @@ local function build_owners(s, fields, turn)
   return table.concat(participants, ','), table.concat(groups, ',')
 end
 
--- The state. s: a loaded session whose changes, if any, are written; export: with what sk_restore needs;
--- participants and groups: their JSON, nil to build it.
+-- The JSON of the state.
+--
+-- s                     a loaded session; all its changes have to be written already
+-- export                true adds `internal`, which sk_restore needs
+-- participants, groups  their JSON where the caller has built it; else nil
 local function build(s, export, participants, groups)
   local integer = text_formats.integer
   local fields = storage_session.all_fields(s.key)
@@ -78,7 +80,7 @@ local function build(s, export, participants, groups)
     .. ',"session_started_at":' .. timestamp(fields.started)
     .. ',"session_completed_at":' .. timestamp(fields.completed)
     .. ',"created_at":' .. timestamp(fields.created)
-    .. ',"updated_at":' .. timestamp(fields.cycle:match(CHANGED_OF_CYCLE))
+    .. ',"updated_at":' .. timestamp(storage_session.changed_at(fields.cycle))
     .. ',"server_time_ms":' .. integer(s.now)
     .. ',"tenant_id":' .. (fields.tenant and text_json.quote(fields.tenant) or 'null')
     .. ',"recovered":' .. (fields.recovered and 'true' or 'false')
