@@ -14,10 +14,10 @@ local CONFIG = {
 }
 
 -- Reads `action_on_timeout`. Returns its type, and its JSON with all members of the client.
-local function read_action(object, raw, cycle_clock, advance, problem)
+local function read_action(object, raw, cycle_clock, auto_advance, problem)
   local given = object.action_on_timeout
   if given == nil then
-    local kind = cycle_clock and advance and 'skip_cycle' or 'end_session'
+    local kind = cycle_clock and auto_advance and 'skip_cycle' or 'end_session'
     return kind, '{"type":"' .. kind .. '"}'
   end
   local text = config_members.read_raw(object, raw, 'action_on_timeout', problem)
@@ -27,7 +27,7 @@ local function read_action(object, raw, cycle_clock, advance, problem)
   local kind = given.type
   if type(kind) ~= 'string' or not storage_session.ACTIONS[kind] then
     problem('action_on_timeout.type', 'must be one of end_session, skip_cycle, auto_action, notify')
-  elseif kind == 'end_session' and cycle_clock and advance then
+  elseif kind == 'end_session' and cycle_clock and auto_advance then
     problem('action_on_timeout.type', 'must not be end_session with auto_advance')
   end
   if given.winner ~= nil then
@@ -114,18 +114,18 @@ local function check(text, key_id, ttl, now)
   local per_cycle = config_members.integer(object, 'time_per_cycle_ms', 1000, DAY_MS, '', problem)
   local increment = config_members.integer(object, 'increment_ms', 0, 60000, '', problem) or 0
   local maximum = config_members.integer(object, 'max_time_ms', 1000, DAY_MS, '', problem)
-  local advance = config_members.boolean(object, 'auto_advance', problem)
+  local auto_advance = config_members.boolean(object, 'auto_advance', problem)
   local max_pause = config_members.integer(object, 'max_pause_ms', 1000, DAY_MS, '', problem)
   local players_may_pause = config_members.boolean(object, 'players_may_pause', problem)
-  local compensation = config_members.boolean(object, 'lag_compensation', problem)
+  local lag_compensation = config_members.boolean(object, 'lag_compensation', problem)
   local warnings_json, warnings, warning_count = read_warnings(object, raw, problem)
   local metadata = read_metadata(object, raw, problem)
 
   local has_cycle_time = object.time_per_cycle_ms ~= nil
   local cycle_clock = mode_name == 'per_cycle' or (mode_name == 'global' and has_cycle_time)
-  local action, action_text = read_action(object, raw, cycle_clock, advance, problem)
+  local action, action_text = read_action(object, raw, cycle_clock, auto_advance, problem)
   local owned_by = mode and (cycle_clock and 'cycle' or mode.owner)
-  local by_owner = owned_by == 'participant' or owned_by == 'group'
+  local owners_have_clocks = owned_by == 'participant' or owned_by == 'group'
   if mode_name == 'per_cycle' and not has_cycle_time then
     problem('time_per_cycle_ms', 'is required in per_cycle')
   elseif mode_name == 'global' and not has_cycle_time and object.total_time_ms == nil then
@@ -135,11 +135,11 @@ local function check(text, key_id, ttl, now)
   -- The control of the session.
   local defaults = { increment_ms = increment, max_time_ms = maximum }
   local default, control_json, default_control = '-', 'null', nil
-  if mode and not by_owner then
+  if mode and not owners_have_clocks then
     if object.time_control ~= nil then
       problem('time_control', 'has no effect in ' .. mode_name)
     end
-    if compensation then
+    if lag_compensation then
       problem('lag_compensation', 'has no effect in ' .. mode_name)
     end
   else
@@ -182,12 +182,13 @@ local function check(text, key_id, ttl, now)
         if governing.text:find('hourglass', 1, true) then
           hourglass_path = hourglass_path or (control and path or '')
         end
-        local begun, own_text = rules_lag.new_owner(control and control.text, default, compensation, own_bank)
+        local new_owner, own_text = rules_lag.new_owner(
+          control and control.text, default, lag_compensation, own_bank)
         if own_text then
           field('c:' .. name, own_text)
         end
-        if begun.control.view_names then
-          clock_json = controls.view(begun)
+        if new_owner.control.view_names then
+          clock_json = controls.view(new_owner)
         end
       end
     elseif mode then
@@ -239,7 +240,7 @@ local function check(text, key_id, ttl, now)
     return nil, problems
   end
 
-  if not by_owner then
+  if not owners_have_clocks then
     default = mode.counts_up and not maximum and 'none 0' or 'fischer 0 0'
     local bank = owned_by == 'cycle' and per_cycle or mode.counts_up and (maximum or 0) or total
     field('clock', storage_record.encode_new(bank, ''))
@@ -251,15 +252,15 @@ local function check(text, key_id, ttl, now)
   for index = 0, participants[#participants].index do
     rotation_text[index + 1] = turns[index] or '_'
   end
-  if cycle_clock and (action == 'auto_action' or (action == 'notify' and advance)) then
+  if cycle_clock and (action == 'auto_action' or (action == 'notify' and auto_advance)) then
     action = 'skip_cycle' -- a cycle clock does the same for all of them; events show the configured one
   end
   field('rotation', table.concat(rotation_text))
-  field('rules', storage_session.encode_rules(mode_name, ttl * 1000, action, compensation,
+  field('rules', storage_session.encode_rules(mode_name, ttl * 1000, action, lag_compensation,
     cycle_clock and per_cycle or 0, warnings, default))
   field('action', action_text)
   if owned_by ~= 'session' or mode.counts_up then
-    local total_or_sum = total or (by_owner and sum > 0 and sum) or nil
+    local total_or_sum = total or (owners_have_clocks and sum > 0 and sum) or nil
     if total_or_sum then
       field('total', string.format('%d', total_or_sum))
     end
@@ -276,8 +277,8 @@ local function check(text, key_id, ttl, now)
     .. ',"increment_ms":' .. integer_or_null(increment)
     .. (mode.counts_up and '' or ',"max_time_ms":' .. integer_or_null(maximum))
     .. ',"time_control":' .. control_json
-    .. ',"lag_compensation":' .. tostring(compensation)
-    .. ',"auto_advance":' .. tostring(advance)
+    .. ',"lag_compensation":' .. tostring(lag_compensation)
+    .. ',"auto_advance":' .. tostring(auto_advance)
     .. ',"action_on_timeout":' .. action_text
     .. ',"warnings_ms":' .. warnings_json
     .. ',"max_pause_ms":' .. integer_or_null(max_pause)

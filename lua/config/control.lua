@@ -9,14 +9,14 @@ local DAY_MS = 86400000
 -- bounds   {name, least, most, required =}
 -- members  the members of the control's JSON, in the order of the state
 local function number(value, name, bounds, path, problem, members)
-  local found = value[name]
+  local found, least, most = value[name], bounds[2], bounds[3]
   if found == nil or found == cjson.null then
     if bounds.required then
       problem(path .. '.' .. name, 'is required')
     end
     return nil, not bounds.required
-  elseif type(found) ~= 'number' or found % 1 ~= 0 or found < bounds[2] or found > bounds[3] then
-    problem(path .. '.' .. name, ('must be an integer from %d to %d'):format(bounds[2], bounds[3]))
+  elseif type(found) ~= 'number' or found % 1 ~= 0 or found < least or found > most then
+    problem(path .. '.' .. name, ('must be an integer from %d to %d'):format(least, most))
     return nil, false
   end
   members[#members + 1] = ('"%s":%d'):format(name, found)

@@ -140,7 +140,8 @@ local function load(s, field)
     return loaded
   end
   local texts = redis.call('HMGET', s.key, field, field .. ':shown')
-  return texts[1] and decode(s, field, texts[1], texts[2]) or nil
+  local text, fixed_json = texts[1], texts[2]
+  return text and decode(s, field, text, fixed_json) or nil
 end
 
 -- Two records with one read of the hash.

@@ -136,21 +136,22 @@ end
 local function load(keys)
   local key = keys[1]
   local fields = redis.call('HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation')
-  local status = fields[1]
-  if not fields[6] then -- no key, a tombstone, or a hash that is no session
+  local status, version, epoch, cycle, rules_text, rotation =
+    fields[1], fields[2], fields[3], fields[4], fields[5], fields[6]
+  if not rotation then -- no key, a tombstone, or a hash that is no session
     return nil
   end
-  local active, since, alarm, used, count, changed, more = fields[4]:match(CYCLE)
-  local rules = decode_rules(fields[5])
+  local active, since, alarm, used, count, changed, more = cycle:match(CYCLE)
+  local rules = decode_rules(rules_text)
   local now = storage_time.now()
   changed = changed + 0
   if now < changed then
     now = changed
   end
   local s = {
-    key = key, keys = keys, now = now, status = status, version = fields[2] + 0, epoch = fields[3],
+    key = key, keys = keys, now = now, status = status, version = version + 0, epoch = epoch,
     active = active + 0, since = since + 0, alarm = alarm + 0, used = used, count = count,
-    rules = rules, mode = rules.mode, rotation = fields[6], offset = 0,
+    rules = rules, mode = rules.mode, rotation = rotation, offset = 0,
   }
   if status == 'paused' and s.alarm > 0 then
     s.resumes = s.alarm

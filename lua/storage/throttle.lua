@@ -14,14 +14,15 @@ local function consume(key, limit)
   local now = storage_time.now()
   local burst, count, period, quantity = limit.burst, limit.count, limit.period_ms, limit.quantity
   local full = burst * period
-  local stored = redis.call('HMGET', key, 'level', 'at', 'cooldown')
-  local level, cooldown = full, tonumber(stored[3]) or 0
-  if stored[1] then
-    local at = tonumber(stored[2])
+  local fields = redis.call('HMGET', key, 'level', 'at', 'cooldown')
+  local stored_level, stored_at, stored_cooldown = fields[1], fields[2], fields[3]
+  local level, cooldown = full, tonumber(stored_cooldown) or 0
+  if stored_level then
+    local at = tonumber(stored_at)
     if now < at then
       now = at
     end
-    level = math.min(full, tonumber(stored[1]) + (now - at) * count)
+    level = math.min(full, tonumber(stored_level) + (now - at) * count)
   end
   local cooling = cooldown > now
   local lacks = quantity * period - level
@@ -35,7 +36,7 @@ local function consume(key, limit)
 
   local reset = math.ceil((full - level) / count)
   local cooling_ms = cooling and cooldown - now or 0
-  if quantity > 0 and (not limited or stored[1] or cooling) then
+  if quantity > 0 and (not limited or stored_level or cooling) then
     redis.call('HSET', key, 'level', string.format('%d', level), 'at', string.format('%d', now))
     if cooling then
       redis.call('HSET', key, 'cooldown', string.format('%d', cooldown))
