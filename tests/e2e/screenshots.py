@@ -15,7 +15,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.e2e import browser as browsers
 from tests.e2e.backend import Api
-from tests.support.audited import Audited, Machines, audited, machines
+from tests.support.audit_service import Audited, Machines, audited, machines
 
 FOLDER = Path(__file__).resolve().parents[2] / "synckairos" / "web" / "screenshots"
 

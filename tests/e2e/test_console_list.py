@@ -13,7 +13,7 @@ from playwright.async_api import expect
 from tests.e2e.backend import Api
 from tests.e2e.browser import Invite
 from tests.e2e.console import WITHOUT_A_LIST, Console, half, press, their_turn
-from tests.support.audited import Machines, audited, machines
+from tests.support.audit_service import Machines, audited, machines
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -16,7 +16,7 @@ from synckairos.audit.rows import Batch, Entry
 from synckairos.core.keys import SessionKeys
 from synckairos.core.model import Options
 from tests.contract.conftest import at, chess, error, fields_of, new_id
-from tests.support.audited import Audited, Machines, audited, kinds, machines
+from tests.support.audit_service import Audited, Machines, audited, kinds, machines
 from tests.support.live import game
 from tests.support.postgres import PostgresServer
 

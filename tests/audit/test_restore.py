@@ -16,7 +16,7 @@ from synckairos.audit.restore import Outcome, restore_all
 from synckairos.audit.rows import Batch
 from synckairos.errors import StorageUnavailable
 from tests.support import programs
-from tests.support.audited import Audited, Machines, audited, kinds, machines
+from tests.support.audit_service import Audited, Machines, audited, kinds, machines
 from tests.support.live import eventually, game
 from tests.support.postgres import PostgresServer
 from tests.support.programs import Program

@@ -23,7 +23,7 @@ from synckairos.errors import (
     SessionNotFound,
     StorageUnavailable,
 )
-from tests.support.audited import Audited, Machines, audited, kinds, machines
+from tests.support.audit_service import Audited, Machines, audited, kinds, machines
 from tests.support.live import eventually, game, versions
 from tests.support.postgres import PostgresServer
 

@@ -17,7 +17,7 @@ from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection, connect
 from synckairos.core.keys import SessionKeys
 from tests.support import programs
-from tests.support.audit import EPOCH, event, snapshot
+from tests.support.audit_rows import EPOCH, event, snapshot
 from tests.support.live import game, settings
 from tests.support.servers import Server
 
