@@ -16,6 +16,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from tests.e2e import browser as browsers
 from tests.e2e.backend import Api
 from tests.support.audit_service import Audited, Machines, audited, machines
+from tests.support.pool import Pool
 
 FOLDER = Path(__file__).resolve().parents[2] / "synckairos" / "web" / "screenshots"
 
@@ -137,5 +138,6 @@ async def main(there: Machines, database: str) -> None:
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    with machines(("valkey", "embedded")) as started:
+    with Pool() as pool:
+        started = machines(pool, "valkey", "embedded")
         asyncio.run(main(started, started.postgres.database()))

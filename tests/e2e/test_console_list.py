@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from collections.abc import Iterator
 
 import pytest
 from playwright.async_api import expect
@@ -14,15 +13,15 @@ from tests.e2e.backend import Api
 from tests.e2e.browser import Invite
 from tests.e2e.console import WITHOUT_A_LIST, Console, half, press, their_turn
 from tests.support.audit_service import Machines, audited, machines
+from tests.support.pool import Pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.fixture(scope="module")
-def there() -> Iterator[Machines]:
+@pytest.fixture
+def there(pool: Pool) -> Machines:
     """What a service with an audit store needs."""
-    with machines(("valkey", "embedded")) as started:
-        yield started
+    return machines(pool, "valkey", "embedded")
 
 
 async def test_the_list_shows_the_clocks_of_all_sessions_run(there: Machines, invite: Invite) -> None:
