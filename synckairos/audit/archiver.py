@@ -72,7 +72,7 @@ class Archiver:
         self._connection = connection
         self._jobs = jobs
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._caught: dict[str, tuple[int, int]] = {}
+        self._snapshot_positions: dict[str, tuple[int, int]] = {}
         """Where the queued snapshots of the last round's sessions stood: an event up to there needs none."""
         self._tasks: list[asyncio.Task[None]] = []
         self._away = False
@@ -81,7 +81,7 @@ class Archiver:
         """Start, in the background. Redis may be away."""
         self._tasks = [
             asyncio.create_task(supervise(name, loop), name=name)
-            for name, loop in (("archiver", self._run), ("archiver's claims", self._claims))
+            for name, loop in (("archiver", self._run), ("archiver's claims", self._claim_always))
         ]
         self._tasks.append(asyncio.create_task(supervise("audit figures", self._watch), name="audit figures"))
 
@@ -91,17 +91,17 @@ class Archiver:
         self._tasks = []
         with suppress(RedisError, OSError, StorageUnavailable):
             async with asyncio.timeout(STOP_S):
-                await self._forget(lambda name, _: name == self._name)
+                await self._remove_consumers(lambda name, _: name == self._name)
         await asyncio.to_thread(self._jobs.close)
 
     async def archive(self) -> int:
         """Take what there is now, up to a bound, to the queue; how many events that were."""
         taken = await self._read()
-        return await self._hand_over(taken)
+        return await self._hand_to_queue(taken)
 
     async def claim(self) -> int:
         """Take over what other archivers have left; how many events that were."""
-        return await self._hand_over(await self._claimed())
+        return await self._hand_to_queue(await self._claimed())
 
     async def _run(self) -> None:
         backoff = Backoff()
@@ -109,30 +109,30 @@ class Archiver:
             try:
                 count = await self.archive()
             except (RedisError, OSError, StorageUnavailable) as error:
-                self._missed(error)
+                self._note_outage(error)
                 await asyncio.sleep(backoff.pause())
                 continue
-            self._reached()
+            self._note_return()
             backoff.reset()
             if count < ROUND_ENTRIES:
                 await asyncio.sleep(AGE_S)
 
-    async def _claims(self) -> None:
+    async def _claim_always(self) -> None:
         while True:
             try:
                 while await self.claim():
                     pass
-                await self._forget(lambda _, idle_ms: idle_ms > FORGET_AFTER_MS)
+                await self._remove_consumers(lambda _, idle_ms: idle_ms > FORGET_AFTER_MS)
             except (RedisError, OSError, StorageUnavailable) as error:
-                self._missed(error)
+                self._note_outage(error)
             await asyncio.sleep(CLAIM_EVERY_S)
 
-    def _missed(self, error: Exception) -> None:
+    def _note_outage(self, error: Exception) -> None:
         if not self._away:
             log.warning("the audit waits", reason=repr(error.__cause__ or error))
         self._away = True
 
-    def _reached(self) -> None:
+    def _note_return(self) -> None:
         if self._away:
             log.info("the audit goes on")
         self._away = False
@@ -211,7 +211,7 @@ class Archiver:
                     taken[partition] = _entries(partition, reply[1])
         return taken
 
-    async def _forget(self, gone: Callable[[str, int], bool]) -> None:
+    async def _remove_consumers(self, gone: Callable[[str, int], bool]) -> None:
         """Take archivers that are gone, by name and idle time (ms), and have nothing, out of the groups."""
         for client, partitions in (await self._by_primary()).items():
             async with client.pipeline(transaction=False) as pipeline:
@@ -224,7 +224,7 @@ class Archiver:
                             pipeline.xgroup_delconsumer(keys.outbox(partition), GROUP, consumer["name"])
                 await pipeline.execute(raise_on_error=False)
 
-    async def _hand_over(self, taken: _EntriesByPartition) -> int:
+    async def _hand_to_queue(self, taken: _EntriesByPartition) -> int:
         """Queue what was taken, with snapshots, and take it out of the outboxes."""
         entries = [entry for found in taken.values() for _, entry in found]
         if not entries:
@@ -234,8 +234,12 @@ class Archiver:
             await self._queue(batch)
             metrics.audit_archived.inc(len(batch.entries))
         touched = {entry.session_id for entry in entries}
-        self._caught = {each: at for each, at in self._caught.items() if each in touched}
-        self._caught |= {each: at for each, state in snapshots.items() if (at := _position(state))}
+        self._snapshot_positions = {
+            each: at for each, at in self._snapshot_positions.items() if each in touched
+        }
+        self._snapshot_positions |= {
+            each: at for each, state in snapshots.items() if (at := _position(state))
+        }
         await self._acknowledge(taken)
         return len(entries)
 
@@ -246,7 +250,7 @@ class Archiver:
             try:
                 await asyncio.to_thread(self._jobs.put, batch)
             except (RedisError, OSError) as error:
-                self._missed(error)
+                self._note_outage(error)
                 await asyncio.sleep(backoff.pause())
             else:
                 return
@@ -257,7 +261,7 @@ class Archiver:
         wanted = [
             session_id
             for session_id, body in newest.items()
-            if _is_session_id(session_id) and not self._is_caught(session_id, body)
+            if _is_session_id(session_id) and not self._has_snapshot_of(session_id, body)
         ]
         found: dict[str, bytes] = {}
         for start in range(0, len(wanted), _SNAPSHOTS_AT_ONCE):
@@ -274,8 +278,8 @@ class Archiver:
                     log.error("a session cannot be exported", session_id=session_id, reason=repr(reply))
         return found
 
-    def _is_caught(self, session_id: str, event: bytes) -> bool:
-        caught = self._caught.get(session_id)
+    def _has_snapshot_of(self, session_id: str, event: bytes) -> bool:
+        caught = self._snapshot_positions.get(session_id)
         if caught is None:
             return False
         position = _position(event)

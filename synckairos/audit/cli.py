@@ -19,7 +19,7 @@ from synckairos.audit.store import Refused, Store
 from synckairos.audit.verify import Finding
 from synckairos.config import Settings
 from synckairos.core.connection import Connection
-from synckairos.errors import StorageUnavailable, described
+from synckairos.errors import StorageUnavailable, error_text
 from synckairos.settings_option import config_option
 
 T = TypeVar("T")
@@ -141,7 +141,7 @@ def retry(file: Path | None) -> None:
         try:
             count = jobs.retry_failed()
         except (RedisError, OSError) as error:
-            raise click.ClickException(f"the queue's Redis does not answer: {described(error)}") from None
+            raise click.ClickException(f"the queue's Redis does not answer: {error_text(error)}") from None
     click.echo(f"{count} batches are queued again")
 
 
@@ -171,7 +171,7 @@ def _or_exit(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
     except StorageUnavailable as error:
         raise click.ClickException(f"the storage does not answer: {error.__cause__ or error}") from None
     except (RedisError, OSError) as error:
-        raise click.ClickException(f"Redis does not answer: {described(error)}") from None
+        raise click.ClickException(f"Redis does not answer: {error_text(error)}") from None
 
 
 async def _verify(settings: Settings, database_only: bool) -> tuple[int, int, int, list[Finding]]:
@@ -200,7 +200,7 @@ async def _settled(
             if time.monotonic() > end:
                 break
             await asyncio.sleep(0.5)
-    return await verify.again(store, connection, {finding.session_id for finding in findings})
+    return await verify.check_again(store, connection, {finding.session_id for finding in findings})
 
 
 def _busy(counts: Counts) -> bool:

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from synckairos.core import keys
 from synckairos.core.connection import Connection
-from synckairos.errors import described
+from synckairos.errors import error_text
 from synckairos.supervision import cancel, supervise
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -62,7 +62,7 @@ class OutboxTrimmer:
                     await self.trim(keys.PARTITIONS[number::SLICES])
                 except (RedisError, OSError) as error:  # the next round tries again; a timeout is an OSError
                     if not away:
-                        logger.warning("outboxes cannot be trimmed now", error=described(error))
+                        logger.warning("outboxes cannot be trimmed now", error=error_text(error))
                     away = True
                 else:
                     away = False

@@ -45,13 +45,13 @@ def is_stale(session: StoredSession) -> bool:
     return (int(session.epoch), session.version) > (int(session.snapshot_epoch), session.snapshot_version)
 
 
-async def ended(store: Store, session: StoredSession) -> Over:
+async def ended_state(store: Store, session: StoredSession) -> Over:
     """The last state of a session that is over, and has a snapshot."""
     assert session.snapshot is not None
     raw = public_view(session.snapshot)
     if is_stale(session):
         later = await store.events(session.session_id, session.snapshot_version or 0)
-        raw = msgspec.json.encode(after(msgspec.json.decode(raw), [event.body for event in later]))
+        raw = msgspec.json.encode(state_after(msgspec.json.decode(raw), [event.body for event in later]))
     expired_by = None
     if session.status == "expired":
         for event in await store.newest_events(session.session_id, 1):
@@ -59,7 +59,7 @@ async def ended(store: Store, session: StoredSession) -> Over:
     return Over(raw, expired_by)
 
 
-def after(state: dict[str, Any], events: Iterable[bytes]) -> dict[str, Any]:
+def state_after(state: dict[str, Any], events: Iterable[bytes]) -> dict[str, Any]:
     """A state as it was after these events (JSON), as far as the events tell.
 
     The clocks have their values of the last event. When a participant leaves, no event says how much time
@@ -237,7 +237,7 @@ async def _stored_state(connection: Connection, store: Store, session: StoredSes
         return None
     if session.status in LIVE:
         return public_view(session.snapshot)
-    return (await ended(store, session)).raw
+    return (await ended_state(store, session)).raw
 
 
 def cursor(session: StoredSession) -> str:

@@ -14,7 +14,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from synckairos import metrics
-from synckairos.audit.reading import DELETED, LIVE, ended
+from synckairos.audit.reading import DELETED, LIVE, ended_state
 from synckairos.audit.store import Store, StoredSession
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
@@ -124,7 +124,7 @@ class Recovery:
             logger.error("a lost session has no snapshot in the audit store", session=session_id)
             raise SessionNotFound("there is no such session")
         if session.status not in LIVE:
-            return await ended(self._store, session)
+            return await ended_state(self._store, session)
         if seen[0] is not None:
             known.append((int(seen[0]), seen[1]))
         if await self._restore(session, known):

@@ -27,7 +27,7 @@ from synckairos.audit.store import Store, StoredSession
 from synckairos.config import Settings
 from synckairos.core.connection import connect
 from synckairos.core.library import LibraryChanged
-from synckairos.errors import InternalError, StorageUnavailable, described
+from synckairos.errors import InternalError, StorageUnavailable, error_text
 from synckairos.settings_option import config_option
 from synckairos.supervision import Backoff
 
@@ -195,7 +195,7 @@ def _check_queue(settings: Settings) -> None:
         counts = jobs.counts()
     except (RedisError, OSError) as error:
         raise click.ClickException(
-            f"the Redis of the audit's queue does not answer: {described(error)}"
+            f"the Redis of the audit's queue does not answer: {error_text(error)}"
         ) from None
     finally:
         jobs.close()

@@ -85,7 +85,7 @@ class _State(msgspec.Struct, frozen=True):
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_state = msgspec.json.Decoder(_State).decode
-_WRONG = (msgspec.MsgspecError, ValueError, RecursionError)
+_INVALID = (msgspec.MsgspecError, ValueError, RecursionError)
 """The errors that an entry or snapshot raises when its text is not a valid event or state."""
 
 
@@ -141,7 +141,7 @@ class Session:
     snapshot: str | None = None
     snapshot_epoch: int | None = None
     snapshot_version: int | None = None
-    made_in: int | None = None
+    created_epoch: int | None = None
     """The epoch in which it was created, when this batch has that event."""
 
 
@@ -169,7 +169,9 @@ class Rows:
                 "deleted" if newest.event == "session.deleted" else newest.status,
                 oldest.at,
                 newest.at,
-                made_in=max((each.epoch for each in events if each.event == "session.created"), default=None),
+                created_epoch=max(
+                    (each.epoch for each in events if each.event == "session.created"), default=None
+                ),
             )
         for snapshot in self.snapshots:
             session = found.setdefault(snapshot.session_id, snapshot)
@@ -232,14 +234,14 @@ def rows(batch: Batch) -> Rows:
     for entry in batch.entries:
         try:
             made.events.append(_event(entry))
-        except _WRONG as error:
+        except _INVALID as error:
             made.refused.append(Refusal(entry.source, entry.body, str(error)))
     made.events.sort(key=attrgetter("session_id", "epoch", "version"))
     newest: dict[str, Session] = {}
     for body in batch.snapshots:
         try:
             snapshot = _snapshot(body)
-        except _WRONG as error:
+        except _INVALID as error:
             made.refused.append(Refusal("snapshot", body, str(error)))
             continue
         known = newest.get(snapshot.session_id)
@@ -250,7 +252,7 @@ def rows(batch: Batch) -> Rows:
 
 
 def _event(entry: Entry) -> Event:
-    """Raises what _WRONG names when the entry is no event of its session."""
+    """Raises what _INVALID names when the entry is no event of its session."""
     try:
         said = _decode_envelope(entry.body)
     except msgspec.MsgspecError:
@@ -275,7 +277,7 @@ def _event(entry: Entry) -> Event:
 
 
 def _snapshot(body: bytes) -> Session:
-    """Raises what _WRONG names when it is no state."""
+    """Raises what _INVALID names when it is no state."""
     try:
         state = _decode_state(body)
     except msgspec.MsgspecError:

@@ -18,7 +18,7 @@ import asyncpg
 import structlog
 
 from synckairos.audit.rows import Batch, Event, Participant, Refusal, Rows, Session, rows
-from synckairos.errors import StorageUnavailable, described
+from synckairos.errors import StorageUnavailable, error_text
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -30,7 +30,7 @@ REVISION = "1"
 VERSION_TABLE = "sync_schema"
 """Where the database says at which revision it is."""
 RETRY_AFTER_MS = 1000
-LOST = "another event has this version: Redis lost that one, and went on from before it"
+VERSION_TAKEN = "another event has this version: Redis lost that one, and went on from before it"
 
 _AWAY = (
     OSError,  # a timeout is one
@@ -311,9 +311,9 @@ class Store:
         try:
             inserted = await self._insert(made)
         except _REFUSED as error:
-            log.warning("a batch has rows that PostgreSQL refuses", reason=described(error))
+            log.warning("a batch has rows that PostgreSQL refuses", reason=error_text(error))
             async with self.connection() as connection, connection.transaction():
-                inserted = await _insert_apart(connection, made)
+                inserted = await _insert_without_refused(connection, made)
         sources = {entry.source for entry in batch.entries}
         refused = sum(refusal.source in sources for refusal in made.refused)
         return Stored(inserted, len(batch.entries) - refused - inserted, refused)
@@ -324,7 +324,7 @@ class Store:
             async with self.connection() as connection, connection.transaction():
                 return await _insert(connection, made, _copy_events)
         except _NOT_COPIED as error:  # most of all: a part of the batch, or all of it, is there already
-            log.debug("a batch is not copied", reason=described(error))
+            log.debug("a batch is not copied", reason=error_text(error))
             async with self.connection() as connection, connection.transaction():
                 return await _insert(connection, made, _merge_events)
 
@@ -409,16 +409,16 @@ async def _merge_events(connection: Connection, made: Rows) -> tuple[int, list[R
         return inserted, []
     columns = _columns(made.events, ("session_id", "version", "epoch", "body"))
     others = [made.events[row[0]].entry for row in await connection.fetch(_OTHERS, *columns)]
-    return inserted, [Refusal(entry.source, entry.body, LOST) for entry in others]
+    return inserted, [Refusal(entry.source, entry.body, VERSION_TAKEN) for entry in others]
 
 
 async def _insert(connection: Connection, made: Rows, insert_events: _InsertEvents) -> int:
     """Insert all rows; how many events were new. What stays outside joins `made.refused`."""
     inserted, lost = await insert_events(connection, made) if made.events else (0, [])
     sessions = made.sessions()
-    created = [session for session in sessions if session.made_in is not None]
+    created = [session for session in sessions if session.created_epoch is not None]
     if created:
-        columns = _columns(created, ("session_id", "made_in"))
+        columns = _columns(created, ("session_id", "created_epoch"))
         await connection.execute(_FORGET_SNAPSHOTS, *columns)
         await connection.execute(_FORGET_PARTICIPANTS, *columns)
     if sessions:
@@ -433,15 +433,15 @@ async def _insert(connection: Connection, made: Rows, insert_events: _InsertEven
     return inserted
 
 
-async def _insert_apart(connection: Connection, made: Rows) -> int:
+async def _insert_without_refused(connection: Connection, made: Rows) -> int:
     """Insert all rows but those that are refused; they join `made.refused`."""
-    inserted = await _insert_halves(connection, Rows(made.events), made.refused)
-    await _insert_halves(connection, Rows(snapshots=made.snapshots), made.refused)
+    inserted = await _bisect(connection, Rows(made.events), made.refused)
+    await _bisect(connection, Rows(snapshots=made.snapshots), made.refused)
     await _insert(connection, Rows(refused=made.refused), _merge_events)
     return inserted
 
 
-async def _insert_halves(connection: Connection, made: Rows, refused: list[Refusal]) -> int:
+async def _bisect(connection: Connection, made: Rows, refused: list[Refusal]) -> int:
     """Insert events, or snapshots, in ever smaller parts where one is refused, until that is found."""
     try:
         async with connection.transaction():
@@ -454,7 +454,7 @@ async def _insert_halves(connection: Connection, made: Rows, refused: list[Refus
             return 0
         first = Rows(made.events[:half], made.snapshots[:half])
         second = Rows(made.events[half:], made.snapshots[half:])
-        return sum([await _insert_halves(connection, each, refused) for each in (first, second)])
+        return sum([await _bisect(connection, each, refused) for each in (first, second)])
     refused += made.refused
     return inserted
 

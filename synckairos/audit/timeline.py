@@ -23,8 +23,8 @@ MAX_EVENTS = 2000
 MAX_ROWS = 64
 """Participants in one picture: those who had the clock first."""
 
-Kind = Literal["running", "paused", "standing"]
-"""`standing`: the clock ran out, and its owner keeps the turn."""
+Kind = Literal["running", "paused", "flagged"]
+"""`flagged`: the clock ran out, and its owner keeps the turn."""
 MarkKind = Literal["expired", "warning", "adjusted", "joined", "left"]
 
 
@@ -174,8 +174,8 @@ class _Follower:
             return "paused"
         active = payload.active_participant_id
         out = {active, self.timeline.groups.get(active or "")} & self.expired
-        stands = out or self.kind == "standing" or payload.event == "participant.expired"
-        return "standing" if stands and payload.deadline_ms is None else "running"
+        flagged = out or self.kind == "flagged" or payload.event == "participant.expired"
+        return "flagged" if flagged and payload.deadline_ms is None else "running"
 
     def _moment(self, event: _Event) -> int:
         """When what the event tells took place: where the server noticed in time, when it was due."""
@@ -276,7 +276,7 @@ text {{ font-family: {_FONT}; fill: #333b47; }}
 .grid {{ stroke: #d9dee6; stroke-width: 1; }}
 .outage {{ fill: #8a929e; fill-opacity: 0.28; }}
 .paused {{ fill-opacity: 0.3; }}
-.standing {{ stroke: #c62828; stroke-width: 1.5; stroke-dasharray: 3 2; fill-opacity: 0.35; }}
+.flagged {{ stroke: #c62828; stroke-width: 1.5; stroke-dasharray: 3 2; fill-opacity: 0.35; }}
 .expired {{ fill: #c62828; stroke: #ffffff; stroke-width: 1.2; }}
 .warning {{ fill: #e6a700; stroke: #ffffff; stroke-width: 1.2; }}
 .adjusted {{ fill: #1c7ed6; stroke: #ffffff; stroke-width: 1.2; }}
@@ -293,7 +293,7 @@ text {{ fill: #e3e8ef; }}
 _WORDS: dict[str, str] = {
     "running": "had the clock",
     "paused": "paused",
-    "standing": "at zero, still to move",
+    "flagged": "at zero, still to move",
     "outage": "not on the server",
     "expired": "out of time",
     "warning": "warned",
@@ -459,7 +459,7 @@ class _Picture:
         ]
         x, y = _LEFT, self.bottom + 30
         for kind in kinds:
-            if kind in ("running", "paused", "standing", "outage"):
+            if kind in ("running", "paused", "flagged", "outage"):
                 fill = {} if kind == "outage" else {"fill": _COLOURS[0]}
                 yield self.d.Rectangle(x - 7, y - 7, 14, 14, rx=2, class_=kind, **fill)
             else:

@@ -74,8 +74,8 @@ JOIN unnest($1::uuid[], $2::bigint[]) AS asked (session_id, since)
 async def verify(store: Store, connection: Connection | None) -> AsyncIterator[Checked]:
     """Check all sessions, some at a time. Without a connection, PostgreSQL alone.
 
-    Events that are still on their way count as missing; `again` asks once more. Raises StorageUnavailable,
-    and what redis-py raises.
+    Events that are still on their way count as missing; `check_again` looks once more. Raises
+    StorageUnavailable, and the errors of redis-py.
     """
     sessions = events = compared = 0
     after: str | None = None
@@ -92,7 +92,9 @@ async def verify(store: Store, connection: Connection | None) -> AsyncIterator[C
         yield Checked(sessions, events, compared, checked.findings)
 
 
-async def again(store: Store, connection: Connection | None, session_ids: Iterable[str]) -> list[Finding]:
+async def check_again(
+    store: Store, connection: Connection | None, session_ids: Iterable[str]
+) -> list[Finding]:
     """What is still wrong with these sessions."""
     return list((await _check(store, connection, sorted(session_ids))).findings)
 
@@ -113,7 +115,7 @@ async def _check(store: Store, connection: Connection | None, session_ids: list[
                 findings.append(Finding(str(session_id), str(epoch), at, missing or 1, problem))
     findings += await _differences(store, logs)
     if connection is not None:
-        findings += await _lost(connection, newest)
+        findings += await _where_redis_is_behind(connection, newest)
     return Checked(len(session_ids), events, sum(map(len, logs.values())), findings)
 
 
@@ -143,7 +145,7 @@ async def _logs(
     return found
 
 
-async def _lost(connection: Connection, newest: dict[str, tuple[int, int]]) -> list[Finding]:
+async def _where_redis_is_behind(connection: Connection, newest: dict[str, tuple[int, int]]) -> list[Finding]:
     """Where Redis is behind PostgreSQL. Asked after PostgreSQL, as Redis is ahead of it otherwise.
 
     newest: epoch and version of the newest event that PostgreSQL has of each session

@@ -124,7 +124,7 @@ def run(kind: Kind, *, quick: bool) -> Report:
                     measured.rates["copied"].append(copied)
                     measured.rates["switched"].append(outcome.rate)
         sessions.trim_outboxes(storage)
-        stored, expected = _away(plan, storage, database, jobs, measured)
+        stored, expected = _without_postgresql(plan, storage, database, jobs, measured)
     report.details = {"rates_per_s": measured.rates, "p99_ms": measured.late, "sessions": SESSIONS}
     report.figures = _figures(measured, stored, expected)
     return report
@@ -216,7 +216,7 @@ async def _copy(url: str, events: int) -> float:
     return events / took
 
 
-def _away(
+def _without_postgresql(
     plan: Plan, storage: Storage, database: _Database, jobs: Jobs, measured: _Measured
 ) -> tuple[int, int]:
     """Switches at RATE with PostgreSQL there, then killed; how many events were stored, of how many."""
@@ -226,8 +226,8 @@ def _away(
         for name in ("there", "away"):
             if name == "away":
                 database.kill()
-            with load.Apart(load.pace, service.port, requests, RATE) as paced:
-                paced.hear()
+            with load.ChildProcess(load.pace, service.port, requests, RATE) as paced:
+                paced.receive()
                 time.sleep(plan.away_s)
                 paced.pipe.send(None)
                 outcome = paced.result()

@@ -82,11 +82,11 @@ def run(kind: Kind, *, quick: bool) -> Report:
         sessions.create(storage, due, 2, banks_ms)
         with (
             servers.synckairos(storage, 1, limits=False) as service,
-            load.Apart(
+            load.ChildProcess(
                 watchers.collect_expiries, service.port, [sessions.id_of(each) for each in due]
             ) as watching,
-            load.Apart(_collect_notifications, storage.port) as notified,
-            load.Apart(
+            load.ChildProcess(_collect_notifications, storage.port) as notified,
+            load.ChildProcess(
                 load.pace,
                 service.port,
                 [sessions.switch_request(each) for each in others],
@@ -94,7 +94,7 @@ def run(kind: Kind, *, quick: bool) -> Report:
             ) as switching,
         ):
             for process in (watching, notified, switching):
-                process.hear()
+                process.receive()
             deadlines = _start(storage, due)
             sleep(max(deadlines.values()) / 1000 - time() + plan.patience_s)
             for process in (watching, notified, switching):

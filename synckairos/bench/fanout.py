@@ -54,15 +54,17 @@ def run(kind: Kind, *, quick: bool) -> Report:
         session_id = sessions.id_of(session)
         command = sessions.switch_command(session)
         with (
-            load.Apart(_plain_loop, listener, plan.subscribers) as plain,
-            load.Apart(watchers.count_arrivals, service.port, [session_id] * plan.subscribers) as subscribers,
-            load.Apart(
+            load.ChildProcess(_plain_loop, listener, plan.subscribers) as plain,
+            load.ChildProcess(
+                watchers.count_arrivals, service.port, [session_id] * plan.subscribers
+            ) as subscribers,
+            load.ChildProcess(
                 watchers.count_arrivals, listener.getsockname()[1], [None] * plan.subscribers
             ) as readers,
             load.connect(storage.port) as publisher,
         ):
             for process in (plain, subscribers, readers):
-                process.hear()
+                process.receive()
             sleep(SETTLE_S)
 
             def switch() -> bytes:
@@ -95,7 +97,7 @@ def run(kind: Kind, *, quick: bool) -> Report:
                 def write(remaining: list[bytes] = events) -> None:
                     event = remaining.pop(0)
                     plain.pipe.send(bytes(Frame(Opcode.TEXT, event).serialize(mask=False)))
-                    began, ended = plain.hear()
+                    began, ended = plain.receive()
                     begun[watchers.event_version(event)] = began
                     written.append((ended - began) / 1e6)
 

@@ -27,7 +27,7 @@ PATIENCE_S = 60.0
 PACED_CONNECTIONS = 16
 
 
-class Apart(Generic[T]):
+class ChildProcess(Generic[T]):
     """A function that runs in a process of its own: `function(pipe, *arguments)`, its value is `result()`.
 
     It talks over `pipe` while it runs. The process ends with the block.
@@ -36,12 +36,12 @@ class Apart(Generic[T]):
     def __init__(self, function: Callable[..., T], *arguments: Any) -> None:
         self.pipe, theirs = _fork.Pipe()
         self._process = _fork.Process(
-            target=_run_apart, args=(self.pipe, theirs, function, arguments), daemon=True
+            target=_run_child, args=(self.pipe, theirs, function, arguments), daemon=True
         )
         self._process.start()
         theirs.close()
 
-    def hear(self) -> Any:
+    def receive(self) -> Any:
         """The next thing that it says. Ends the command when it failed."""
         try:
             if self.pipe.poll(PATIENCE_S):
@@ -52,10 +52,10 @@ class Apart(Generic[T]):
 
     def result(self) -> T:
         """What the function returned, waited for."""
-        value: T = self.hear()
+        value: T = self.receive()
         return value
 
-    def __enter__(self) -> Apart[T]:
+    def __enter__(self) -> ChildProcess[T]:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,7 +66,7 @@ class Apart(Generic[T]):
             self._process.join()
 
 
-def _run_apart(
+def _run_child(
     other_end: Connection, pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
     other_end.close()
@@ -239,7 +239,7 @@ def pace(pipe: Connection, port: int, requests: Sequence[bytes], rate: int) -> O
 
 def http(port: int, connections: int, requests: Sequence[bytes], seconds: float) -> Outcome:
     """Sends HTTP requests in turns for a time. Ends the command when any answer is not a 200."""
-    outcome = _apart((port, HTTP), connections, requests, seconds)
+    outcome = _in_child((port, HTTP), connections, requests, seconds)
     check_http(outcome)
     return outcome
 
@@ -253,12 +253,12 @@ def check_http(outcome: Outcome) -> None:
 
 def redis(port: int, connections: int, requests: Sequence[bytes], seconds: float) -> Outcome:
     """Sends Redis commands in turns for a time. Ends the command when any reply is an error."""
-    outcome = _apart((port, REDIS), connections, requests, seconds)
+    outcome = _in_child((port, REDIS), connections, requests, seconds)
     if b"-" in outcome.answers:
         raise click.ClickException(f"{outcome.answers[b'-']} calls were answered by an error")
     return outcome
 
 
-def _apart(target: Target, connections: int, requests: Sequence[bytes], seconds: float) -> Outcome:
-    with Apart(_load, target, connections, requests, seconds) as load:
+def _in_child(target: Target, connections: int, requests: Sequence[bytes], seconds: float) -> Outcome:
+    with ChildProcess(_load, target, connections, requests, seconds) as load:
         return load.result()

@@ -66,7 +66,7 @@ class SyncKairos:
         self._service = Service(self.url, token, reconnect_attempts, self.time, self.request)
         self._sessions: dict[str, Session] = {}
         self._on_error: Callbacks[[SyncKairosError]] = Callbacks()
-        self._keeper: asyncio.Task[None] | None = None
+        self._time_task: asyncio.Task[None] | None = None
         self._live = asyncio.Event()
         self._burst = asyncio.Event()
         self._closed = False
@@ -83,9 +83,9 @@ class SyncKairos:
         """Close all sessions and connections."""
         self._closed = True
         await asyncio.gather(*(session.close() for session in list(self._sessions.values())))
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+        if self._time_task is not None:
+            self._time_task.cancel()
+            await asyncio.wait([self._time_task])
         await self._http.close()
 
     async def request(
@@ -154,8 +154,8 @@ class SyncKairos:
             self._sessions[session_id] = Session(
                 self._service, session_id, on_greeted=self._greeted, on_closed=self._forget
             )
-            if self._keeper is None:
-                self._keeper = asyncio.get_running_loop().create_task(
+            if self._time_task is None:
+                self._time_task = asyncio.get_running_loop().create_task(
                     self._keep_time(), name="synckairos server time"
                 )
         return self._sessions[session_id]
@@ -228,7 +228,7 @@ class SyncKairos:
         skew, rtt, uncertainty = time.skew_ms, time.rtt_ms, time.uncertainty_ms
         session = self._live_session()
         if session is not None and skew is not None and rtt is not None and math.isfinite(uncertainty):
-            session.tell_clock(skew, rtt, uncertainty)
+            session.report_clock(skew, rtt, uncertainty)
 
     async def _sample(self) -> None:
         """One sample, over a socket where there is one. One that fails is no news."""

@@ -129,14 +129,14 @@ class Commands:
                 and command.fields.get("expected_version") == expected_version
             ):
                 return await self._wait_for(command)
-        return await self.give(
+        return await self.submit(
             "SWITCH",
             current_participant_id=current or shown.state.active_participant_id,
             next_participant_id=next_id,
             expected_version=expected_version,
         )
 
-    async def give(self, kind: str, **fields: Any) -> int:
+    async def submit(self, kind: str, **fields: Any) -> int:
         """Show and send a command; fields that are None are left out. Returns the version that it made.
 
         A PAUSE or RESUME that equals the last command waits for the answer of that one.

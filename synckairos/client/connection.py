@@ -35,7 +35,7 @@ RECONNECT_AFTER_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Pauses before the attempts to connect again; the last one for all that follow."""
 ANSWER_S = 5.0
 """How long the service may take to answer a message before the connection counts as broken."""
-AWAKE_S = 3.0
+ANSWER_AFTER_SLEEP_S = 3.0
 """The same after the machine slept."""
 KEEPALIVE_S = 10.0
 """How often a quiet connection is asked whether it is still there, and how long it may take to say so."""
@@ -167,7 +167,7 @@ class Connection:
         return t1, pong["t2"], pong["t3"], pong["t4"]
 
     def check_after_sleep(self) -> None:
-        """The machine slept: give the socket up if it does not answer within `AWAKE_S`."""
+        """The machine slept: give the socket up if it does not answer within `ANSWER_AFTER_SLEEP_S`."""
         socket, sent = self._socket, self._service.time.monotonic_ms()
 
         def look() -> None:
@@ -176,7 +176,7 @@ class Connection:
 
         if self.state == "live":
             self.send({"type": "PING", "t1": sent})
-            self._loop.call_later(AWAKE_S, look)
+            self._loop.call_later(ANSWER_AFTER_SLEEP_S, look)
 
     def _set_state(self, state: ConnectionState) -> None:
         if self.state not in (state, "closed"):

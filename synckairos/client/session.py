@@ -173,12 +173,12 @@ class Session:
     async def pause(self, *, expected_version: int | None = None) -> int:
         """Stop the clock. Returns the version that this made."""
         await self.ready()
-        return await self._follower.commands.give("PAUSE", expected_version=expected_version)
+        return await self._follower.commands.submit("PAUSE", expected_version=expected_version)
 
     async def resume(self, *, expected_version: int | None = None) -> int:
         """Let the clock run on. Returns the version that this made."""
         await self.ready()
-        return await self._follower.commands.give("RESUME", expected_version=expected_version)
+        return await self._follower.commands.submit("RESUME", expected_version=expected_version)
 
     # What can be done, over HTTP
 
@@ -319,7 +319,7 @@ class Session:
         """The machine slept: see to it that the connection is still there."""
         self._follower.connection.check_after_sleep()
 
-    def tell_clock(self, skew_ms: float, rtt_ms: float, uncertainty_ms: float) -> None:
+    def report_clock(self, skew_ms: float, rtt_ms: float, uncertainty_ms: float) -> None:
         """Tell the service how far this machine's clock is off, for its metrics."""
         found = {"offset_ms": skew_ms, "rtt_ms": rtt_ms, "uncertainty_ms": uncertainty_ms}
         self._follower.connection.send(

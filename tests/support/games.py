@@ -68,12 +68,12 @@ def chooser(seed: int) -> Draw:
 
 
 def play(draw: Draw, mode: str, kind: str, calls: int = 20) -> Json:
-    """A random game from its creation on, as `told` tells it."""
+    """A random game from its creation on, as `history` gives it."""
     made = config(draw, mode, kind)
-    return told(made, lambda model: _calls(draw, model, START_MS, calls), lambda: pick(draw, _LATER))
+    return history(made, lambda model: _calls(draw, model, START_MS, calls), lambda: pick(draw, _LATER))
 
 
-def told(
+def history(
     made: Json, calls: Callable[[Model], Iterable[Call]], later: Callable[[], int] = lambda: 1000
 ) -> Json:
     """A game with this config and these calls.

@@ -106,7 +106,7 @@ class Program:
             if "/postgres" in "".join(_command_line(process)[:1]) and "-D" in _command_line(process)
         ]
 
-    def archivists(self) -> list[psutil.Process]:
+    def audit_workers(self) -> list[psutil.Process]:
         """Those that store events."""
         return [process for process in self.processes() if "worker" in _command_line(process)]
 

@@ -36,7 +36,7 @@ SLOTS = 16384
 
 RUNNING: list[Server] = []
 """Those that were started and not closed."""
-LEFT: list[str] = []
+LEAKED: list[str] = []
 """Keys that would have stayed for ever on servers that are closed, until `leaks` tells of them."""
 
 
@@ -183,7 +183,7 @@ class Server:
 
     def close(self) -> None:
         """Ends it and removes what it wrote."""
-        LEFT.extend(self.leaks())
+        LEAKED.extend(self.leaks())
         if self in RUNNING:
             RUNNING.remove(self)
         self.kill()
@@ -198,18 +198,18 @@ class Server:
             return []
         found: list[str] = []
         try:
-            with self._looker(0) as client:
+            with self._client_of(0) as client:
                 databases = client.info("keyspace")
             for name, counts in databases.items():
                 if counts["keys"] > counts["expires"]:
                     number = int(name.removeprefix("db"))
-                    with self._looker(number) as client:
+                    with self._client_of(number) as client:
                         found += take_leaks(client)
         except redis.RedisError:
             pass
         return found
 
-    def _looker(self, database: int) -> redis.Redis:
+    def _client_of(self, database: int) -> redis.Redis:
         return redis.Redis(port=self.port, db=database, protocol=2, socket_timeout=5)
 
     def __enter__(self) -> Self:
@@ -368,6 +368,6 @@ def version(kind: Kind) -> str:
 def leaks() -> list[str]:
     """Takes away the keys that would stay for ever on servers that run, and names them and those on servers
     that were closed."""
-    found = LEFT + [leak for server in RUNNING for leak in server.leaks()]
-    LEFT.clear()
+    found = LEAKED + [leak for server in RUNNING for leak in server.leaks()]
+    LEAKED.clear()
     return found
