@@ -28,7 +28,7 @@ KEPT_SAMPLES = 8
 DRIFT_MS_PER_S = 0.05
 """By how much a measurement gets less certain for each second of age: the drift of a bad oscillator."""
 STEP_MS = 2.0
-"""When measurements differ by more than their round trips explain and this, the server's clock was set."""
+"""When measurements differ by more than their round trips explain, plus this, the clock was set."""
 TIMEOUT_S = 1.0
 
 
@@ -42,10 +42,10 @@ class Offset:
         self.offset_ms = 1000.0 * (time() - monotonic())
         """Server time minus monotonic time. Before the first measurement it uses the local wall clock."""
         self.uncertainty_ms = float("inf")
-        """Half the round trip of the measurement that `offset_ms` comes from: the error cannot be larger."""
+        """Half the round trip of the measurement behind `offset_ms`; the error is at most this."""
 
     def add(self, sent: float, server_ms: float, received: float) -> None:
-        """Add a measurement: monotonic seconds before and after it, and the server's clock in between (ms)."""
+        """Add a measurement: monotonic seconds before and after, and the server's clock between (ms)."""
         uncertainty = 500.0 * (received - sent)
         offset = server_ms - 500.0 * (received + sent)
         if self._samples and abs(offset - self.offset_ms) > uncertainty + self.uncertainty_ms + STEP_MS:

@@ -141,7 +141,7 @@ class Timekeeper:
         )
 
     async def _sweep(self) -> None:
-        """Read the alarms of all partitions at once, then of a slice at a time, each once in SWEEP_EVERY_S."""
+        """Read the alarms of all partitions at once, then a slice at a time, each once in SWEEP_EVERY_S."""
         for part in self._partitions.values():
             part.busy = part.looking = part.look_again = False
         slices = [list(self._partitions.values())[start::SLICES] for start in range(SLICES)]
