@@ -38,7 +38,7 @@ MAX_PROBLEMS = 100
 MAX_NAME = 256
 """How many characters of a field's dotted path an answer shows."""
 _MAX_INLINE = 32 * 1024
-"""How many bytes of JSON are parsed in the event loop. More would delay other requests, and go to a thread."""
+"""How many bytes of JSON are parsed in the event loop. More would delay other requests: a thread does it."""
 
 _decoders: dict[type[Input], Callable[[bytes], Any]] = {}
 
