@@ -1,7 +1,7 @@
 """Trims the outboxes of a service without an audit store.
 
 Without an audit store no process reads the outboxes, and they would grow for ever. So each is trimmed to
-about its newest MAX_ENTRIES. With an audit store this must not run, because entries that are trimmed are lost.
+about its newest MAX_ENTRIES. With an audit store this must not run, because trimmed entries are lost.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def load(url: str | None, file: Path | None, *, force: bool) -> None:
         LibraryStatus.MISSING: "loaded",
         LibraryStatus.OLDER: "replaced an older one",
         LibraryStatus.CHANGED: "replaced other code of the same version",
-        LibraryStatus.SAME: "was there already",
+        LibraryStatus.SAME: "was there",
         LibraryStatus.NEWER: "left a newer one in place",
     }
     _report(found, done)
