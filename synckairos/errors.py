@@ -18,7 +18,7 @@ Detail = dict[str, str]
 
 
 class SyncKairosError(Exception):
-    """A refusal or failure that callers are told about.
+    """A refusal or failure that is reported to callers.
 
     `code`, `status` (HTTP) and `retryable` (whether the same call may succeed later) belong to the class.
     `retry_after_ms` is how long to wait before that, where it is known. It is sent as the header

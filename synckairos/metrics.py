@@ -63,7 +63,7 @@ rate_limited = Counter(
 )
 clock_offset = Gauge(
     "synckairos_clock_offset_seconds",
-    "The Redis primary's clock less this process' wall clock",
+    "The Redis primary's clock minus this process' wall clock",
     registry=registry,
     multiprocess_mode="mostrecent",
 )
@@ -73,7 +73,7 @@ websocket_connections = Gauge(
 )
 websocket_sessions = Gauge(
     "synckairos_websocket_sessions",
-    "Sessions with at least one subscriber, each process counted by itself",
+    "Sessions with at least one subscriber, counted in each process",
     registry=registry,
     multiprocess_mode="livesum",
 )
@@ -91,7 +91,7 @@ websocket_closes = Counter(
 )
 slow_readers = Counter(
     "synckairos_websocket_slow_readers_total",
-    "WebSockets cut because their unsent bytes passed the bound",
+    "WebSockets closed because too many bytes waited for the client",
     registry=registry,
 )
 websocket_round_trip = Histogram(
@@ -114,20 +114,20 @@ relay_latency = Histogram(
 )
 client_clock_offset = Histogram(
     "synckairos_client_clock_offset_seconds",
-    "How far clients found their own clock from the server's, either way",
+    "How wrong clients measured their own clock to be, either way",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0),
     registry=registry,
 )
 
 expiry_lateness = Histogram(
     "synckairos_expiry_lateness_seconds",
-    "Time from an alarm's due moment to its call, as the server's clock has it",
+    "Time from the moment at which an alarm was due to its call, on the server's clock",
     buckets=(0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0),
     registry=registry,
 )
 expiries = Counter(
     "synckairos_expiries_total",
-    "What came of alarms, by kind (expiry, warning, resumption, none, error)",
+    "Calls for alarms that were due, by their effect (expiry, warning, resumption, none, error)",
     ("kind",),
     registry=registry,
 )
@@ -137,13 +137,13 @@ audit_archived = Counter(
 )
 audit_stored = Counter(
     "synckairos_audit_stored_events_total",
-    "Events that came to the audit store, by what came of them (new, known, refused)",
+    "Events that workers brought to the audit store, by outcome (new, known, refused)",
     ("outcome",),
     registry=registry,
 )
 audit_failures = Counter(
     "synckairos_audit_failures_total",
-    "Attempts to store a batch that failed, by what came next (retry, given_up)",
+    "Failed attempts to store a batch, by the next step (retry, given_up)",
     ("next",),
     registry=registry,
 )
@@ -162,7 +162,7 @@ audit_batches = Gauge(
 )
 restored = Counter(
     "synckairos_sessions_restored_total",
-    "Sessions that Redis had lost and that came back from the audit store",
+    "Sessions that Redis had lost and that were restored from the audit store",
     registry=registry,
 )
 

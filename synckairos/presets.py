@@ -21,19 +21,19 @@ _NOT_IN_A_PRESET = frozenset({"preset", "session_id", "participants", "groups", 
 class Call(Struct, frozen=True, forbid_unknown_fields=True):
     """A call that the backend has to send during the session, where a config alone is not enough."""
 
-    when: Annotated[str, Meta(min_length=1, description="At what moments", examples=["with every bid"])]
+    when: Annotated[str, Meta(min_length=1, description="When to send it", examples=["with every bid"])]
     method: Literal["PATCH"]
     path: Annotated[
         str,
         Meta(
             pattern="^/v1/sessions/\\{session_id\\}/",
-            description="With `{session_id}` for the session's",
+            description="The path, with `{session_id}` for the session's id",
             examples=["/v1/sessions/{session_id}/clock"],
         ),
     ]
     body: Annotated[
         dict[str, Any],
-        Meta(min_length=1, description="What is sent", examples=[{"add_ms": 10_000, "within_ms": 10_000}]),
+        Meta(min_length=1, description="The body", examples=[{"add_ms": 10_000, "within_ms": 10_000}]),
     ]
 
 
@@ -45,17 +45,17 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             pattern="^[a-z0-9]+(-[a-z0-9]+)*$",
             max_length=40,
-            description='As in `"preset": "blitz"` when a session is created',
+            description='The name, as in `"preset": "blitz"` when a session is created',
             examples=["blitz"],
         ),
     ]
-    title: Annotated[str, Meta(min_length=1, description="For people", examples=["Blitz 3+2"])]
-    description: Annotated[str, Meta(min_length=1, description="What it is, and where it is used")]
+    title: Annotated[str, Meta(min_length=1, description="A title for people", examples=["Blitz 3+2"])]
+    description: Annotated[str, Meta(min_length=1, description="A description, with its typical use")]
     config: Annotated[
         dict[str, Any],
         Meta(
             min_length=1,
-            description="What the session is created with; its participants are not in it",
+            description="The config that the session is created with, without participants",
             examples=[{"sync_mode": "per_participant", "time_control": "3+2"}],
         ),
     ]

@@ -205,7 +205,7 @@ def _figures(bench: _Bench, plan: Plan) -> list[Figure]:
         cost("switch", "bare"),
         rate("switch 1000", "switch", at_least=0.9),
         cost("switch 1000", "switch"),
-        cost("switch, many", "switch, few", at_most=SAME, note="sessions at random; see SET beside it"),
+        cost("switch, many", "switch, few", at_most=SAME, note="sessions at random; compare with SET"),
         cost("SET, many", "SET, few", note="keys at random, in the same servers"),
         Figure(
             name=f"{where}: memory of a running session",

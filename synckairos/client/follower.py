@@ -212,7 +212,7 @@ class Follower:
         if self._asked:
             self.connection.abort()  # the RECONNECT could not be answered
 
-    # The replica, and those who are told about it
+    # The replica, and the callbacks for its changes
 
     def _confirm(self, view: View) -> None:
         self.replica.confirm(view)

@@ -109,7 +109,7 @@ class ServerClock:
                 seconds, microseconds = await client.time()
                 received = monotonic()
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
-            logger.debug("a primary did not tell its time", error=repr(error))
+            logger.debug("a primary did not answer with its time", error=repr(error))
             return
         self._offsets.setdefault(client, Offset()).add(
             sent, 1000.0 * seconds + microseconds / 1000.0, received

@@ -37,7 +37,7 @@ SLOTS = 16384
 RUNNING: list[Server] = []
 """Those that were started and not closed."""
 LEAKED: list[str] = []
-"""Keys that would have stayed for ever on servers that are closed, until `leaks` tells of them."""
+"""Keys that would have stayed for ever on servers that are closed by now, until `leaks` reports them."""
 
 
 def available() -> list[Kind]:
@@ -190,9 +190,9 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def leaks(self) -> list[str]:
-        """Takes away the keys that would stay for ever, and gives their names.
+        """Deletes the keys that would stay for ever, and returns their names.
 
-        There are none to see on a server that is down or stands still, or that asks for a password.
+        A server that is down or suspended, or that asks for a password, is not checked.
         """
         if self.process is None or self.process.poll() is not None or self.paused:
             return []
@@ -244,7 +244,7 @@ def start_replica(of: Server, **config: str) -> Server:
             primary.delete("probe")
             return bool(primary.wait(1, 100))
 
-        _wait_for(confirmed, "the replica to confirm what it has")
+        _wait_for(confirmed, "the replica to confirm its data")
     return replica
 
 
@@ -366,8 +366,9 @@ def version(kind: Kind) -> str:
 
 
 def leaks() -> list[str]:
-    """Takes away the keys that would stay for ever on servers that run, and names them and those on servers
-    that were closed."""
+    """Deletes the keys that would stay for ever on running servers. Returns their names, and those of keys
+    that were found on servers which are closed by now.
+    """
     found = LEAKED + [leak for server in RUNNING for leak in server.leaks()]
     LEAKED.clear()
     return found

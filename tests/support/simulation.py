@@ -192,16 +192,16 @@ def median_of_five(events: Sequence[Event]) -> list[float | None]:
 
 def as_json(events: Sequence[Event]) -> list[Any]:
     """The trace for other languages: `["sample", t1, t2, t3, t4]`, `["reset"]`, `["look", local]`."""
-    told: list[Any] = []
+    lines: list[Any] = []
     for event in events:
         match event.kind:
             case "sample":
-                told.append(["sample", *event.stamps])
+                lines.append(["sample", *event.stamps])
             case "reset":
-                told.append(["reset"])
+                lines.append(["reset"])
             case _:
-                told.append(["look", event.local])
-    return told
+                lines.append(["look", event.local])
+    return lines
 
 
 @dataclass(frozen=True)
