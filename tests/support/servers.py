@@ -78,6 +78,8 @@ class Server:
     arguments: list[str] | None = None
     """Command line arguments to use instead of the options."""
     paused: bool = False
+    leak_clients: dict[int, redis.Redis] = field(default_factory=dict)
+    """By database, clients that look for leaks. They stay connected, because they are used after every test."""
 
     @property
     def url(self) -> str:
@@ -186,6 +188,9 @@ class Server:
         LEAKED.extend(self.leaks())
         if self in RUNNING:
             RUNNING.remove(self)
+        for client in self.leak_clients.values():
+            client.close()
+        self.leak_clients.clear()
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -198,19 +203,17 @@ class Server:
             return []
         found: list[str] = []
         try:
-            with self._client_of(0) as client:
-                databases = client.info("keyspace")
-            for name, counts in databases.items():
+            for name, counts in self._leak_client(0).info("keyspace").items():
                 if counts["keys"] > counts["expires"]:
-                    number = int(name.removeprefix("db"))
-                    with self._client_of(number) as client:
-                        found += take_leaks(client)
+                    found += take_leaks(self._leak_client(int(name.removeprefix("db"))))
         except redis.RedisError:
             pass
         return found
 
-    def _client_of(self, database: int) -> redis.Redis:
-        return redis.Redis(port=self.port, db=database, protocol=2, socket_timeout=5)
+    def _leak_client(self, database: int) -> redis.Redis:
+        if database not in self.leak_clients:
+            self.leak_clients[database] = redis.Redis(port=self.port, db=database, protocol=2, socket_timeout=5)
+        return self.leak_clients[database]
 
     def __enter__(self) -> Self:
         return self
