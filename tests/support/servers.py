@@ -79,7 +79,7 @@ class Server:
     """Command line arguments to use instead of the options."""
     paused: bool = False
     leak_clients: dict[int, redis.Redis] = field(default_factory=dict)
-    """By database, clients that look for leaks. They stay connected, because they are used after every test."""
+    """By database, clients that look for leaks. They stay connected, as they are used after every test."""
 
     @property
     def url(self) -> str:
@@ -212,7 +212,9 @@ class Server:
 
     def _leak_client(self, database: int) -> redis.Redis:
         if database not in self.leak_clients:
-            self.leak_clients[database] = redis.Redis(port=self.port, db=database, protocol=2, socket_timeout=5)
+            self.leak_clients[database] = redis.Redis(
+                port=self.port, db=database, protocol=2, socket_timeout=5
+            )
         return self.leak_clients[database]
 
     def __enter__(self) -> Self:
