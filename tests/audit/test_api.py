@@ -435,6 +435,6 @@ async def test_states_after_events_are_those_of_the_library(running: Audited) ->
     await running.sessions.complete(session_id)
     events = await running.sessions.log(session_id, base["version"])
     assert events is not None
-    made = reading.after(base, events)
+    made = reading.state_after(base, events)
     library = json.loads((await running.sessions.get(session_id)).raw)
     assert made | {"server_time_ms": 0} == library | {"server_time_ms": 0}

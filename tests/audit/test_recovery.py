@@ -558,7 +558,7 @@ async def test_sockets_wait_for_postgresql(there: Machines, own_postgres: Postgr
             topic = running.service.context.relay._topics[before["session_id"]]
             await eventually(lambda: topic.behind)
             await asyncio.sleep(1)  # it asks in vain
-            assert topic.live
+            assert topic.followers
             await asyncio.to_thread(own_postgres.start)
             assert (await watcher.next("STATE_SYNC"))["version"] == before["version"] + 1
 

@@ -98,7 +98,7 @@ async def test_what_redis_has_is_compared(store: Store, connection: Connection) 
     assert (found[ids[1]].version, found[ids[1]].what) == (3, "Redis has it, PostgreSQL does not")
     assert (found[ids[3]].version, found[ids[3]].what) == (1, "Redis and PostgreSQL say different things")
     await sessions.switch(ids[0])
-    asked = await verify.again(store, connection, ids[2:])
+    asked = await verify.check_again(store, connection, ids[2:])
     assert [finding.session_id for finding in asked] == sorted(ids[2:])
 
 

@@ -1,4 +1,4 @@
-"""A service with an audit store, whose batches a test stores itself: when it says so, and as it says."""
+"""A service with an audit store whose batches the test stores itself, at the moments it chooses."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Audited:
 
     @property
     def sessions(self) -> Sessions:
-        """As the service has them: lost ones are looked for."""
+        """The service's own calls, which look for lost sessions."""
         return self.service.sessions
 
     @property
@@ -63,7 +63,7 @@ class Audited:
         return self.server.sync_client()
 
     async def archived(self, *, snapshots: bool = True) -> None:
-        """All that has happened is in the store; `snapshots`: not only the events."""
+        """Store everything that has happened, with snapshots or only the events."""
         async with asyncio.timeout(PATIENCE_S):
             while await asyncio.to_thread(self._waiting):
                 await asyncio.sleep(0.02)
@@ -77,12 +77,12 @@ class Audited:
             return sum(client.xlen(keys.outbox(partition)) for partition in keys.PARTITIONS)
 
     def lose_all(self) -> None:
-        """Redis is empty."""
+        """Make Redis lose everything."""
         with self.redis() as client:
             client.flushall()
 
     def lose(self, session_id: str, *, log: bool = True) -> None:
-        """Redis has lost a session, and its log as well unless told otherwise."""
+        """Make Redis lose a session, with its log or without."""
         names = SessionKeys.of(session_id)
         with self.redis() as client:
             client.delete(names.session, *([names.log] if log else []))
@@ -95,7 +95,7 @@ class Audited:
 
 @asynccontextmanager
 async def audited(server: Server, rq: Server, database: str, **environ: str) -> AsyncIterator[Audited]:
-    """A service in this process, asked over HTTP; what Redis had is gone."""
+    """A service in this process, with an HTTP client. Redis is emptied first."""
     chosen = settings(server.url, DATABASE_URL=database, RQ_REDIS_URL=rq.url, **environ)
     queue = Jobs.of(chosen)
     for each in (server, rq):

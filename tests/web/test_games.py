@@ -91,6 +91,8 @@ def test_newcomer_may_take_the_place_of_who_was_last_on_in_a_team(follower: Help
 def check(follower: Helper, made: dict[str, Any], *calls: str) -> None:
     """Every call (function, ms after the start, arguments) changes something, and is followed rightly."""
     parts = [call.split(" ") for call in calls]
-    game = games.told(made, lambda _: [(name, args, games.START_MS + int(at)) for name, at, *args in parts])
+    game = games.history(
+        made, lambda _: [(name, args, games.START_MS + int(at)) for name, at, *args in parts]
+    )
     assert [step["call"] for step in game["steps"]] == [name for name, *_ in parts]
     assert follower.ask(game) == []
