@@ -9,10 +9,13 @@ export interface TimeoutAction {
   [more: string]: unknown;
 }
 
+export type StageKind = "fischer" | "bronstein" | "delay" | "byoyomi" | "canadian" | "hourglass";
+export type ControlKind = StageKind | "stages" | "none";
+
 export interface Stage {
   time_ms: number;
   moves?: number;
-  kind?: "fischer" | "bronstein" | "delay" | "byoyomi" | "canadian" | "hourglass";
+  kind?: StageKind;
   increment_ms?: number;
   delay_ms?: number;
   periods?: number;
@@ -21,7 +24,7 @@ export interface Stage {
 
 /** How a clock is spent. */
 export interface TimeControl {
-  kind?: "fischer" | "bronstein" | "delay" | "byoyomi" | "canadian" | "hourglass" | "stages" | "none";
+  kind?: ControlKind;
   increment_ms?: number;
   delay_ms?: number;
   periods?: number;
@@ -211,9 +214,7 @@ export interface ClockFace {
   /** Whose it is; null: the session's or the cycle's. */
   ownerId: string | null;
   /** The kind of the time control that holds now; of the session's own clock "countdown" or "count_up". */
-  kind:
-    | "fischer" | "bronstein" | "delay" | "byoyomi" | "canadian" | "hourglass" | "none"
-    | "countdown" | "count_up";
+  kind: StageKind | "none" | "countdown" | "count_up";
   running: boolean;
   /** Whether it ran out. */
   expired: boolean;
