@@ -250,7 +250,7 @@ async function told(events, kept = events) {
       return { events: kept.filter((each) => each.version > since) };
     },
   };
-  const track = new Track(session, (id) => names[id] ?? "Somebody");
+  const track = new Track(session, (id) => names[id] ?? "Someone");
   await track.load();
   return { track, asked };
 }

@@ -1,22 +1,23 @@
-// The part of the form that says who takes part: a list of names, in teams where teams own the clocks.
+// The part of the form with the participants: a list of names, in teams where teams own the clocks.
 
 import { readDuration, textField } from "./fields.js";
-import { button, fill, h, newUuid, setText } from "../shared/ui.js";
+import { button, fill, h, setText } from "../shared/ui.js";
 
-const MOST_PARTICIPANTS = 1000;
+const MAX_PARTICIPANTS = 1000;
 
 /**
  * The list of participants, in teams where teams own the clocks.
  *
- * @param {() => {mode: string, different: "ms" | "text" | null}} about
- * @param {string[]} names By default.
+ * @param {() => {mode: string, different: "ms" | "text" | null}} settings The form's mode, and how own times
+ *   are written: as durations, as time controls, or not at all.
+ * @param {string[]} names The default names.
  */
-export function castPart(about, names) {
+export function participantsPart(settings, names) {
   let defaults = names;
   let touched = false;
   /** @type {{id: string, name: object, rows: object[]}[]} */
   let teams = [team(defaults)];
-  const element = h("div", { class: "cast stack" });
+  const element = h("div", { class: "participants stack" });
   const [problems, tooLong] = [
     h("p", { class: "problem", tabindex: "-1" }),
     h("p", { class: "problem", tabindex: "-1" }),
@@ -43,7 +44,7 @@ export function castPart(about, names) {
       if (lines.length < 2) return;
       event.preventDefault();
       const home = teams.find((each) => each.rows.includes(made));
-      const [first, ...others] = lines.slice(0, MOST_PARTICIPANTS - everyRow().length + 1);
+      const [first, ...others] = lines.slice(0, MAX_PARTICIPANTS - allRows().length + 1);
       name.control.value = first;
       home.rows.splice(home.rows.indexOf(made) + 1, 0, ...others.map(row));
       touched = true;
@@ -70,8 +71,8 @@ export function castPart(about, names) {
   }
 
   const changed = () => element.dispatchEvent(new Event("change", { bubbles: true }));
-  const isTeams = () => about().mode === "per_group";
-  const everyRow = () => teams.flatMap((each) => each.rows);
+  const isTeams = () => settings().mode === "per_group";
+  const allRows = () => teams.flatMap((each) => each.rows);
 
   function add(home) {
     const made = row();
@@ -96,26 +97,26 @@ export function castPart(about, names) {
     if (!touched) teams = [team(defaults)];
   }
 
-  function shape() {
+  function arrangeTeams() {
     if (isTeams() && teams.length === 1) {
-      // Everybody who is there, dealt out to two teams.
-      const rows = everyRow();
+      // The participants are dealt out to two teams.
+      const rows = allRows();
       const [first, second] = [team([]), team([])];
       rows.forEach((each, at) => (at % 2 ? second : first).rows.push(each));
       for (const each of [first, second]) if (each.rows.length === 0) each.rows.push(row());
       teams = [first, second];
     } else if (!isTeams() && teams.length > 1) {
-      const rows = everyRow();
+      const rows = allRows();
       teams = [team([])];
       teams[0].rows = rows;
     }
   }
 
   const defaultName = (place) =>
-    !isTeams() && everyRow().length === defaults.length ? defaults[place] : `Player ${place + 1}`;
+    !isTeams() && allRows().length === defaults.length ? defaults[place] : `Player ${place + 1}`;
 
   function rowElement(home, made, place) {
-    const { different } = about();
+    const { different } = settings();
     const fallback = defaultName(place);
     made.name.control.placeholder = fallback;
     made.name.element.querySelector("label").textContent = `Name of participant ${place + 1}`;
@@ -123,27 +124,27 @@ export function castPart(about, names) {
     made.own.element.hidden = different === null || isTeams();
     made.name.paths = [`participants.${place}`];
     made.own.paths = [`participants.${place}.total_time_ms`, `participants.${place}.time_control`];
-    const away = button(`Remove ${made.name.text || fallback}`, {
+    const removeButton = button(`Remove ${made.name.text || fallback}`, {
       icon: "cross",
       square: true,
       class: "quiet",
       onclick: () => remove(home, made),
     });
-    away.disabled = everyRow().length === 1;
+    removeButton.disabled = allRows().length === 1;
     return h(
       "li",
       { class: "person" },
       h("span", { class: "place digits", "aria-hidden": "true" }, place + 1),
       made.name.element,
       made.own.element,
-      away,
+      removeButton,
     );
   }
 
   function show() {
-    shape();
+    arrangeTeams();
     const focused = document.activeElement;
-    const full = everyRow().length >= MOST_PARTICIPANTS;
+    const full = allRows().length >= MAX_PARTICIPANTS;
     let place = 0;
     const blocks = teams.map((home, at) => {
       const list = h(
@@ -157,10 +158,10 @@ export function castPart(about, names) {
       home.name.control.placeholder = `Team ${at + 1}`;
       home.name.element.querySelector("label").textContent = `Name of team ${at + 1}`;
       home.own.element.querySelector("label").textContent = `Own time of team ${at + 1}`;
-      home.own.element.hidden = about().different === null;
+      home.own.element.hidden = settings().different === null;
       home.name.paths = [`groups.${at}`];
       home.own.paths = [`groups.${at}.total_time_ms`, `groups.${at}.time_control`];
-      const away = button(`Remove team ${at + 1}`, {
+      const removeButton = button(`Remove team ${at + 1}`, {
         icon: "trash",
         square: true,
         class: "quiet",
@@ -171,12 +172,12 @@ export function castPart(about, names) {
           changed();
         },
       });
-      away.disabled = teams.length <= 2;
+      removeButton.disabled = teams.length <= 2;
       return h(
         "fieldset",
         { class: "team" },
         h("legend", { class: "visually-hidden" }, `Team ${at + 1}`),
-        h("div", { class: "team-head" }, home.name.element, home.own.element, away),
+        h("div", { class: "team-head" }, home.name.element, home.own.element, removeButton),
         list,
         more,
       );
@@ -203,9 +204,9 @@ export function castPart(about, names) {
     if (focused && focused !== document.activeElement && element.contains(focused)) focused.focus();
   }
 
-  /** participants, groups and names, for a config, and whether they are two with names. Throws Unreadable. */
+  /** participants, groups and names for a config, and whether two owners have names. Throws Unreadable. */
   function read({ bank_ms, own, extra }) {
-    const called = {};
+    const namesById = {};
     const ownTime = (from) => {
       const typed = from.own.text;
       if (own === null || typed === "") return bank_ms === null ? {} : { total_time_ms: bank_ms };
@@ -217,18 +218,18 @@ export function castPart(about, names) {
       home.rows.map((made) => {
         const name = made.name.text || (defaultName(place).startsWith("Player ") ? "" : defaultName(place));
         place += 1;
-        if (name) called[made.id] = name;
+        if (name) namesById[made.id] = name;
         return { participant_id: made.id, ...(isTeams() ? { group_id: home.id } : ownTime(made)) };
       }),
     );
-    const owners = isTeams() ? teams : everyRow();
-    const rivals = owners.length === 2 && owners.every((each) => each.name.text !== "");
-    if (!isTeams()) return { participants, groups: null, names: called, rivals };
+    const owners = isTeams() ? teams : allRows();
+    const areTwoWithNames = owners.length === 2 && owners.every((each) => each.name.text !== "");
+    if (!isTeams()) return { participants, groups: null, names: namesById, areTwoWithNames };
     const groups = teams.map((home) => {
-      if (home.name.text) called[home.id] = home.name.text;
+      if (home.name.text) namesById[home.id] = home.name.text;
       return { group_id: home.id, ...ownTime(home) };
     });
-    return { participants, groups, names: called, rivals };
+    return { participants, groups, names: namesById, areTwoWithNames };
   }
 
   return {
@@ -236,9 +237,9 @@ export function castPart(about, names) {
     show,
     read,
     setDefaults,
-    /** [id, name] of everybody, in order. */
+    /** [id, name] of each participant, in order. */
     get people() {
-      return everyRow().map((made, place) => [made.id, made.name.text || defaultName(place)]);
+      return allRows().map((made, place) => [made.id, made.name.text || defaultName(place)]);
     },
     fields: () => [
       {
@@ -250,7 +251,7 @@ export function castPart(about, names) {
         element: tooLong,
         paths: ["metadata"],
         fail: (message) =>
-          setText(tooLong, message && "These names are too long together: a session keeps 10 kB of them."),
+          setText(tooLong, message && "Together these names are too long: a session can keep 10 kB of them."),
       },
       ...teams.flatMap((home) => [
         ...(isTeams() ? [home.name, home.own] : []),
@@ -258,4 +259,13 @@ export function castPart(about, names) {
       ]),
     ],
   };
+}
+
+/** A random UUID (version 4). crypto.randomUUID exists on secure origins only, and plain HTTP is none. */
+function newUuid() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (each) => each.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }
