@@ -1,4 +1,4 @@
-// The type declarations name what the modules have, and nothing else.
+// The type declarations have exactly the members of the modules.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
