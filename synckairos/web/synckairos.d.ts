@@ -248,7 +248,7 @@ export type ErrorCode =
   | "INTERNAL_ERROR" | "CONNECTION_LOST" | "UNEXPECTED_ANSWER" | "CLOSED" | "CLOCK_SKEW"
   | "CLOCK_SKEW_REFUSED" | "NO_WEBSOCKET";
 
-/** What the service refused, or what went wrong on the way to it. */
+/** A refusal of the service, or a failure on the way to it. */
 export class SyncKairosError extends Error {
   constructor(code: ErrorCode | string, message: string, more?: {
     status?: number | null; retryable?: boolean; details?: { field: string; message: string }[];
@@ -274,19 +274,19 @@ export type Connection = "connecting" | "live" | "reconnecting" | "closed";
 
 /** The server's time. */
 export interface ServerTime {
-  /** The server's clock as it is shown: it never goes back. Null until it is known. */
+  /** The server's time as it is shown. It never goes back. Null until it is known. */
   now(): number | null;
   /** How far `now()` may be off either way; Infinity until known. */
   readonly uncertaintyMs: number;
-  /** Server time less the local monotonic clock; null until known. */
+  /** Server time minus the local monotonic clock; null until known. */
   readonly offsetMs: number | null;
-  /** Server time less the device's `Date`; null until known. */
+  /** Server time minus the device's `Date`; null until known. */
   readonly skewMs: number | null;
-  /** The round trip of the sample that counts; null until known. */
+  /** The round trip of the sample in use; null until known. */
   readonly rttMs: number | null;
   /** Whether the device's clock is so far off that no time is shown. */
   readonly refused: boolean;
-  /** After each measurement. */
+  /** Called after each measurement. */
   onChange(fn: () => void): Unsubscribe;
 }
 

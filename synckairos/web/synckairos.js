@@ -18,7 +18,7 @@ const BACKOFF_S = [1, 2, 4, 8, 16, 30];
 const CONNECT_TIMEOUT_MS = 10_000;
 /** A socket on which nothing arrives for so long after a PING is replaced. */
 const SILENCE_MS = 10_000;
-/** The same when the page just became visible or the device just woke: most dead sockets are found then. */
+/** The same right after the page became visible or the device woke, when a dead socket is likely. */
 const SILENCE_AFTER_WAKE_MS = 3_000;
 /** How long the first measurement of the time waits for a session's socket before it goes over HTTP. */
 const SOCKET_PATIENCE_MS = 500;
@@ -46,11 +46,11 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 // Errors
 
-/** What the service refused, or what went wrong on the way to it. */
+/** A refusal of the service, or a failure on the way to it. */
 export class SyncKairosError extends Error {
   /**
    * @param {string} code one of the service's codes, or CONNECTION_LOST, NETWORK_TIMEOUT, UNEXPECTED_ANSWER,
-   *   CLOSED, CLOCK_SKEW, CLOCK_SKEW_REFUSED
+   *   CLOSED, CLOCK_SKEW, CLOCK_SKEW_REFUSED, NO_WEBSOCKET
    * @param {string} message a sentence for people
    * @param {{status?: number | null, retryable?: boolean, details?: {field: string, message: string}[],
    *   context?: object, retryAfterMs?: number | null, cause?: unknown}} [more]
@@ -148,7 +148,7 @@ export class SlewedClock {
   #target = 0;
   #updatedAt = 0;
 
-  /** From local time `local` on, the estimate is `offset` (server time less local time). */
+  /** Sets a new estimate at local time `local`: `offset` is server time minus local time. */
   set(offset, local) {
     if (this.#offset === null) {
       this.#offset = offset;
@@ -199,7 +199,7 @@ export class SlewedClock {
 // State: pure
 
 /**
- * The key of what the client has to know of the current cycle and the service's state does not say.
+ * The key of the details of the current cycle that the client needs and the service's state does not say.
  * offset: how long the cycle had run (ms) when its clock, which had run out, got time again
  * flagged: whether its clock ran out and stays at its end
  * spent: how much the cycle was charged (ms) until its clock ran out
@@ -514,7 +514,8 @@ function cycleDetailsAfter(was, next, before, { begins, live, payload, used, adj
   if (begins) {
     offset = 0;
     spent = 0;
-    // When a participant leaves, the cycle ends. A session's own bank that is empty by then has run out.
+    // When the active participant leaves, the cycle ends. A session's own bank that is empty by then has run
+    // out.
     const emptied = payload.event === "participant.removed" && was.time_remaining_ms !== null
       && was.time_remaining_ms <= 0;
     flagged = owner ? owner.has_expired : ownedBy(next) === "session" && (flagged || emptied);
@@ -815,7 +816,7 @@ function chargedSoFar(state, now) {
 /**
  * The time left at a server time on the clock of a participant or group. Without an owner: on the current
  * clock, or on the one that waits to be started, where the session or the cycle owns it. Null where there is
- * no such clock, or it has no end.
+ * no such clock, or it has no limit.
  */
 export function remainingAt(state, now, ownerId = null) {
   if (ownerId !== null) {
@@ -899,8 +900,8 @@ function ownerFace(state, entry, now, { current, running }) {
     return face;
   }
   const overtimeUsed = Math.max(0, -Math.min(bank, left));
-  // What is left of the main time and of the delay, periods or block together. A bank below zero is a debt in
-  // overtime, which those do not pay.
+  // The time left of main time and delay, periods or block together. A bank below zero is a debt in overtime,
+  // which these do not pay.
   const rest = left + Math.max(0, -bank);
   let extra = 0;
   if (kind === "delay") {
@@ -943,7 +944,7 @@ const REPORTED_SKEW_MS = 60_000;
 /** A device with a wrong time zone is an hour off, give or take the error of its clock. It is let through. */
 const SKEW_TOLERANCE_MS = 1_000;
 
-const between = (runtime, least, most) => least + (most - least) * runtime.random();
+const randomBetween = (runtime, least, most) => least + (most - least) * runtime.random();
 
 class Listeners {
   #functions = new Set();
@@ -1001,7 +1002,7 @@ class ServerTime {
     this.#client = client;
   }
 
-  /** The server's clock as it is shown, in ms with fractions: it never goes back. Null until it is known. */
+  /** The server's time as it is shown, in ms with fractions. It never goes back. Null until it is known. */
   now() {
     this.start();
     this.#lookedAt = this.#runtime.now();
@@ -1015,17 +1016,17 @@ class ServerTime {
     return estimate === null ? Infinity : estimate.uncertainty + this.#clock.gap(now);
   }
 
-  /** Server time less the local monotonic clock; null until known. */
+  /** Server time minus the local monotonic clock, in ms; null until known. */
   get offsetMs() {
     return this.#estimate?.offset ?? null;
   }
 
-  /** Server time less the device's Date; null until known. */
+  /** Server time minus the device's Date, in ms; null until known. */
   get skewMs() {
     return this.#skew;
   }
 
-  /** The round trip of the sample that counts; null until known. */
+  /** The round trip of the sample in use; null until known. */
   get rttMs() {
     return this.#estimate?.rtt ?? null;
   }
@@ -1070,7 +1071,7 @@ class ServerTime {
     const sample = (left) => {
       this.#sample();
       if (left > 1) {
-        this.#after(between(this.#runtime, 100, 200), () => sample(left - 1));
+        this.#after(randomBetween(this.#runtime, 100, 200), () => sample(left - 1));
       } else {
         this.#after(1_000, () => this.#reportMeasurement());
       }
@@ -1098,7 +1099,7 @@ class ServerTime {
   }
 
   #scheduleSample() {
-    this.#nextSampleAt = this.#runtime.now() + between(this.#runtime, 10_000, 15_000);
+    this.#nextSampleAt = this.#runtime.now() + randomBetween(this.#runtime, 10_000, 15_000);
   }
 
   #tick() {
@@ -1207,7 +1208,7 @@ class Session {
   #confirmed = null; // the newest state that the server confirmed
   #confirmedAt = 0; // the local time at which it came
   #shown = null; // the same with own commands applied that are not confirmed yet
-  #shift = { ms: 0, at: 0 }; // how far the shown clock lags at a local time, to be absorbed from then on
+  #lag = { ms: 0, at: 0 }; // how far the shown clock lags at a local time, to be absorbed from then on
   #commands = []; // own ones that are not confirmed yet, in order
   #wasPending = false;
   #waiters = new Set();
@@ -1273,7 +1274,7 @@ class Session {
     if (this.#shown === null || this.#client.time.refused) {
       return null;
     }
-    return this.#serverNow() - this.#shiftNow();
+    return this.#serverNow() - this.#currentLag();
   }
 
   /** Until the server's time was measured, it is derived from the newest state and that state's age. */
@@ -1282,8 +1283,8 @@ class Session {
     return this.#client.time.now() ?? this.#confirmed.server_time_ms + ageMs;
   }
 
-  #shiftNow() {
-    const { ms, at } = this.#shift;
+  #currentLag() {
+    const { ms, at } = this.#lag;
     const absorbed = RECONCILE_RATE * (this.#runtime.now() - at);
     return Math.sign(ms) * Math.max(0, Math.abs(ms) - absorbed);
   }
@@ -1642,7 +1643,7 @@ class Session {
       this.#attempts += 1;
       this.#setConnection(this.#confirmed === null ? "connecting" : "reconnecting");
       if (this.#socket === null && this.#connection !== "closed" && this.#timer === null) {
-        const wait = between(this.#runtime, longest / 2, longest);
+        const wait = randomBetween(this.#runtime, longest / 2, longest);
         this.#timer = this.#runtime.setTimeout(() => this.#open(), wait);
       }
     }
@@ -1886,9 +1887,9 @@ class Session {
       const isTouched = before.deadline_ms === null || after.deadline_ms === null
         ? before.time_used_ms === after.time_used_ms
         : before.deadline_ms - after.deadline_ms === off;
-      ms = this.#shiftNow() + (isTouched ? off : 0);
+      ms = this.#currentLag() + (isTouched ? off : 0);
     }
-    this.#shift = { ms: Math.abs(ms) > RECONCILE_MS ? 0 : ms, at: this.#runtime.now() };
+    this.#lag = { ms: Math.abs(ms) > RECONCILE_MS ? 0 : ms, at: this.#runtime.now() };
   }
 }
 
@@ -2048,7 +2049,7 @@ export class SyncKairos {
         return await this.#fetch(url, request);
       } catch (error) {
         const longest = HTTP_BACKOFF_MS * 2 ** (tries - 1);
-        const pause = error?.retryAfterMs ?? between(this.#runtime, longest / 2, longest);
+        const pause = error?.retryAfterMs ?? randomBetween(this.#runtime, longest / 2, longest);
         if (!mayTryAgain(error) || tries === HTTP_TRIES || pause > LONGEST_RETRY_AFTER_MS || this.#closed) {
           throw error;
         }

@@ -15,8 +15,8 @@ export interface Shown {
 }
 
 /**
- * Follows a session in a component. interval: ms between two renderings while a clock runs (default 100); null:
- * the component is rendered only when something changes.
+ * Follows a session in a component. interval: ms between two renderings while a clock runs (default 100);
+ * null: the component is rendered only when something changes.
  */
 export function useSyncKairos(
   clientOrUrl: SyncKairos | string, sessionId: string, options?: { interval?: number | null },
