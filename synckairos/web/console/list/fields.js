@@ -89,38 +89,38 @@ export function textField({
 
 /** Thrown when a field's text cannot be read. */
 export class Unreadable extends Error {
-  constructor(textField, message) {
+  constructor(formField, message) {
     super(message);
-    this.field = textField;
+    this.field = formField;
   }
 }
 
 /** Reads the text of a field as a duration in ms. Throws Unreadable. */
-export function readDuration(textField, text, unit = "min") {
+export function readDuration(formField, text, unit = "min") {
   const read = parseDuration(text, unit);
   if (read === null)
-    throw new Unreadable(textField, `“${text}” cannot be read as a time: write 5:00, 90 s or 1 h 30 min`);
+    throw new Unreadable(formField, `“${text}” cannot be read as a time: write 5:00, 90 s or 1 h 30 min`);
   return read;
 }
 
 /** A field for a duration. Its `ms` is null when it is empty. Throws Unreadable for an unreadable text. */
 export function durationField({ ms = null, unit = "min", ...rest }) {
-  const made = textField({ short: true, value: ms === null ? "" : formatDuration(ms), ...rest });
-  return Object.defineProperty(made, "ms", {
-    get: () => (made.text === "" ? null : readDuration(made, made.text, unit)),
+  const formField = textField({ short: true, value: ms === null ? "" : formatDuration(ms), ...rest });
+  return Object.defineProperty(formField, "ms", {
+    get: () => (formField.text === "" ? null : readDuration(formField, formField.text, unit)),
   });
 }
 
 /** A field for several durations, separated by commas. */
 export function durationsField({ list = [], unit = "s", ...rest }) {
-  const made = textField({ value: list.map(formatDuration).join(", "), ...rest });
+  const formField = textField({ value: list.map(formatDuration).join(", "), ...rest });
   const read = () =>
-    made.text
+    formField.text
       .split(/[,;]/)
       .map((each) => each.trim())
       .filter(Boolean)
-      .map((each) => readDuration(made, each, unit));
-  return Object.defineProperty(made, "list", { get: read });
+      .map((each) => readDuration(formField, each, unit));
+  return Object.defineProperty(formField, "list", { get: read });
 }
 
 /** A field with a drop-down list. options: [value, label] */

@@ -8,7 +8,17 @@ import { STATUSES, titleOf } from "../shared/names.js";
 import { forget, recent } from "../shared/recent.js";
 import { summaryOf } from "./summary.js";
 import { clockParts, spokenDuration } from "../shared/time.js";
-import { button, errorText, fill, h, note, setText, shareDialog, statusPill, tokenForm } from "../shared/ui.js";
+import {
+  button,
+  errorText,
+  fill,
+  h,
+  note,
+  setText,
+  shareDialog,
+  statusPill,
+  tokenForm,
+} from "../shared/ui.js";
 
 const PAGE = 24;
 /** The most sessions that the service returns in one answer. */

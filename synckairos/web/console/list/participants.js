@@ -16,14 +16,14 @@ export function participantsPart(settings, names) {
   let defaults = names;
   let touched = false;
   /** @type {{id: string, name: object, rows: object[]}[]} */
-  let teams = [team(defaults)];
+  let teams = [makeTeam(defaults)];
   const element = h("div", { class: "participants stack" });
   const [problems, tooLong] = [
     h("p", { class: "problem", tabindex: "-1" }),
     h("p", { class: "problem", tabindex: "-1" }),
   ];
 
-  function row(value = "") {
+  function makeRow(value = "") {
     const id = newUuid();
     const own = textField({ label: "Own time", hideLabel: true, class: "own", placeholder: "own time" });
     const name = textField({
@@ -43,19 +43,19 @@ export function participantsPart(settings, names) {
         .filter(Boolean);
       if (lines.length < 2) return;
       event.preventDefault();
-      const home = teams.find((each) => each.rows.includes(made));
+      const team = teams.find((each) => each.rows.includes(row));
       const [first, ...others] = lines.slice(0, MAX_PARTICIPANTS - allRows().length + 1);
       name.control.value = first;
-      home.rows.splice(home.rows.indexOf(made) + 1, 0, ...others.map(row));
+      team.rows.splice(team.rows.indexOf(row) + 1, 0, ...others.map(makeRow));
       touched = true;
       show();
       changed();
     });
-    const made = { id, name, own };
-    return made;
+    const row = { id, name, own };
+    return row;
   }
 
-  function team(members, value = "") {
+  function makeTeam(members, value = "") {
     return {
       id: newUuid(),
       name: textField({
@@ -66,7 +66,7 @@ export function participantsPart(settings, names) {
         class: "name",
       }),
       own: textField({ label: "Own time", hideLabel: true, class: "own", placeholder: "own time" }),
-      rows: members.map(() => row()),
+      rows: members.map(() => makeRow()),
     };
   }
 
@@ -74,40 +74,40 @@ export function participantsPart(settings, names) {
   const isTeams = () => settings().mode === "per_group";
   const allRows = () => teams.flatMap((each) => each.rows);
 
-  function add(home) {
-    const made = row();
-    home.rows.push(made);
+  function add(team) {
+    const row = makeRow();
+    team.rows.push(row);
     touched = true;
     show();
     changed();
-    made.name.control.focus();
+    row.name.control.focus();
   }
 
-  function remove(home, made) {
-    const at = home.rows.indexOf(made);
-    home.rows.splice(at, 1);
+  function remove(team, row) {
+    const at = team.rows.indexOf(row);
+    team.rows.splice(at, 1);
     touched = true;
     show();
     changed();
-    (home.rows[Math.min(at, home.rows.length - 1)]?.name.control ?? element.querySelector("button")).focus();
+    (team.rows[Math.min(at, team.rows.length - 1)]?.name.control ?? element.querySelector("button")).focus();
   }
 
   function setDefaults(next) {
     defaults = next;
-    if (!touched) teams = [team(defaults)];
+    if (!touched) teams = [makeTeam(defaults)];
   }
 
   function arrangeTeams() {
     if (isTeams() && teams.length === 1) {
       // The participants are dealt out to two teams.
       const rows = allRows();
-      const [first, second] = [team([]), team([])];
+      const [first, second] = [makeTeam([]), makeTeam([])];
       rows.forEach((each, at) => (at % 2 ? second : first).rows.push(each));
-      for (const each of [first, second]) if (each.rows.length === 0) each.rows.push(row());
+      for (const each of [first, second]) if (each.rows.length === 0) each.rows.push(makeRow());
       teams = [first, second];
     } else if (!isTeams() && teams.length > 1) {
       const rows = allRows();
-      teams = [team([])];
+      teams = [makeTeam([])];
       teams[0].rows = rows;
     }
   }
@@ -115,28 +115,28 @@ export function participantsPart(settings, names) {
   const defaultName = (place) =>
     !isTeams() && allRows().length === defaults.length ? defaults[place] : `Player ${place + 1}`;
 
-  function rowElement(home, made, place) {
+  function rowElement(team, row, place) {
     const { different } = settings();
     const fallback = defaultName(place);
-    made.name.control.placeholder = fallback;
-    made.name.element.querySelector("label").textContent = `Name of participant ${place + 1}`;
-    made.own.element.querySelector("label").textContent = `Own time of participant ${place + 1}`;
-    made.own.element.hidden = different === null || isTeams();
-    made.name.paths = [`participants.${place}`];
-    made.own.paths = [`participants.${place}.total_time_ms`, `participants.${place}.time_control`];
-    const removeButton = button(`Remove ${made.name.text || fallback}`, {
+    row.name.control.placeholder = fallback;
+    row.name.element.querySelector("label").textContent = `Name of participant ${place + 1}`;
+    row.own.element.querySelector("label").textContent = `Own time of participant ${place + 1}`;
+    row.own.element.hidden = different === null || isTeams();
+    row.name.paths = [`participants.${place}`];
+    row.own.paths = [`participants.${place}.total_time_ms`, `participants.${place}.time_control`];
+    const removeButton = button(`Remove ${row.name.text || fallback}`, {
       icon: "cross",
       square: true,
       class: "quiet",
-      onclick: () => remove(home, made),
+      onclick: () => remove(team, row),
     });
     removeButton.disabled = allRows().length === 1;
     return h(
       "li",
       { class: "person" },
       h("span", { class: "place digits", "aria-hidden": "true" }, place + 1),
-      made.name.element,
-      made.own.element,
+      row.name.element,
+      row.own.element,
       removeButton,
     );
   }
@@ -146,21 +146,21 @@ export function participantsPart(settings, names) {
     const focused = document.activeElement;
     const full = allRows().length >= MAX_PARTICIPANTS;
     let place = 0;
-    const blocks = teams.map((home, at) => {
+    const blocks = teams.map((team, at) => {
       const list = h(
         "ol",
         { role: "list", class: "people" },
-        home.rows.map((made) => rowElement(home, made, place++)),
+        team.rows.map((row) => rowElement(team, row, place++)),
       );
-      const more = button("Add participant", { icon: "plus", class: "quiet", onclick: () => add(home) });
+      const more = button("Add participant", { icon: "plus", class: "quiet", onclick: () => add(team) });
       more.disabled = full;
       if (!isTeams()) return [list, more];
-      home.name.control.placeholder = `Team ${at + 1}`;
-      home.name.element.querySelector("label").textContent = `Name of team ${at + 1}`;
-      home.own.element.querySelector("label").textContent = `Own time of team ${at + 1}`;
-      home.own.element.hidden = settings().different === null;
-      home.name.paths = [`groups.${at}`];
-      home.own.paths = [`groups.${at}.total_time_ms`, `groups.${at}.time_control`];
+      team.name.control.placeholder = `Team ${at + 1}`;
+      team.name.element.querySelector("label").textContent = `Name of team ${at + 1}`;
+      team.own.element.querySelector("label").textContent = `Own time of team ${at + 1}`;
+      team.own.element.hidden = settings().different === null;
+      team.name.paths = [`groups.${at}`];
+      team.own.paths = [`groups.${at}.total_time_ms`, `groups.${at}.time_control`];
       const removeButton = button(`Remove team ${at + 1}`, {
         icon: "trash",
         square: true,
@@ -177,7 +177,7 @@ export function participantsPart(settings, names) {
         "fieldset",
         { class: "team" },
         h("legend", { class: "visually-hidden" }, `Team ${at + 1}`),
-        h("div", { class: "team-head" }, home.name.element, home.own.element, removeButton),
+        h("div", { class: "team-head" }, team.name.element, team.own.element, removeButton),
         list,
         more,
       );
@@ -189,12 +189,12 @@ export function participantsPart(settings, names) {
         button("Add team", {
           icon: "people",
           onclick: () => {
-            const made = team([0]);
-            teams.push(made);
+            const added = makeTeam([0]);
+            teams.push(added);
             touched = true;
             show();
             changed();
-            made.name.control.focus();
+            added.name.control.focus();
           },
         }),
       problems,
@@ -214,20 +214,20 @@ export function participantsPart(settings, names) {
       return { total_time_ms: readDuration(from.own, typed) };
     };
     let place = 0;
-    const participants = teams.flatMap((home) =>
-      home.rows.map((made) => {
-        const name = made.name.text || (defaultName(place).startsWith("Player ") ? "" : defaultName(place));
+    const participants = teams.flatMap((team) =>
+      team.rows.map((row) => {
+        const name = row.name.text || (defaultName(place).startsWith("Player ") ? "" : defaultName(place));
         place += 1;
-        if (name) namesById[made.id] = name;
-        return { participant_id: made.id, ...(isTeams() ? { group_id: home.id } : ownTime(made)) };
+        if (name) namesById[row.id] = name;
+        return { participant_id: row.id, ...(isTeams() ? { group_id: team.id } : ownTime(row)) };
       }),
     );
     const owners = isTeams() ? teams : allRows();
     const areTwoWithNames = owners.length === 2 && owners.every((each) => each.name.text !== "");
     if (!isTeams()) return { participants, groups: null, names: namesById, areTwoWithNames };
-    const groups = teams.map((home) => {
-      if (home.name.text) namesById[home.id] = home.name.text;
-      return { group_id: home.id, ...ownTime(home) };
+    const groups = teams.map((team) => {
+      if (team.name.text) namesById[team.id] = team.name.text;
+      return { group_id: team.id, ...ownTime(team) };
     });
     return { participants, groups, names: namesById, areTwoWithNames };
   }
@@ -239,7 +239,7 @@ export function participantsPart(settings, names) {
     setDefaults,
     /** [id, name] of each participant, in order. */
     get people() {
-      return allRows().map((made, place) => [made.id, made.name.text || defaultName(place)]);
+      return allRows().map((row, place) => [row.id, row.name.text || defaultName(place)]);
     },
     fields: () => [
       {
@@ -253,9 +253,9 @@ export function participantsPart(settings, names) {
         fail: (message) =>
           setText(tooLong, message && "Together these names are too long: a session can keep 10 kB of them."),
       },
-      ...teams.flatMap((home) => [
-        ...(isTeams() ? [home.name, home.own] : []),
-        ...home.rows.flatMap((made) => [made.name, made.own]),
+      ...teams.flatMap((team) => [
+        ...(isTeams() ? [team.name, team.own] : []),
+        ...team.rows.flatMap((row) => [row.name, row.own]),
       ]),
     ],
   };

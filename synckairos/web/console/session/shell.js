@@ -1,7 +1,16 @@
 // The bar above the view and the controls below it. On a phone's game clock the controls are between the
 // halves.
 
-import { button, connectionIndicator, fill, h, icon, schemeSwitch, setText, statusPill } from "../shared/ui.js";
+import {
+  button,
+  connectionIndicator,
+  fill,
+  h,
+  icon,
+  schemeSwitch,
+  setText,
+  statusPill,
+} from "../shared/ui.js";
 import { canAdjust, hasNext, isOver } from "./rules.js";
 import { openHistory } from "./history.js";
 import { openMenu, share, viewChoices } from "./menu.js";
