@@ -30,7 +30,7 @@ export function game(changes = {}) {
   };
 }
 
-const settle = () => new Promise((resolve) => { setImmediate(resolve); });
+const runMicrotasks = () => new Promise((resolve) => { setImmediate(resolve); });
 
 export class World {
   /** The value of every random number, between 0 and 1. */
@@ -96,7 +96,7 @@ export class World {
   async pass(ms) {
     const end = this.#true + ms;
     for (;;) {
-      await settle();
+      await runMicrotasks();
       const next = [...this.#timers].filter(({ at }) => at <= end).sort((one, other) => one.at - other.at)[0];
       if (next === undefined || this.throttled) {
         break;
@@ -106,7 +106,7 @@ export class World {
       next.fn();
     }
     this.#true = end;
-    await settle();
+    await runMicrotasks();
   }
 
   /** The device sleeps: time passes, but its timers and its monotonic clock stand still. */
@@ -117,7 +117,7 @@ export class World {
       this.slept += ms;
       timers.forEach((timer) => { timer.at += ms; });
     }
-    await settle();
+    await runMicrotasks();
   }
 
   /** Everything that the client sent over its sockets, parsed. */
@@ -152,7 +152,7 @@ class FakeSocket {
   send(text) {
     const message = JSON.parse(text);
     this.sent.push(message);
-    this.#travel(this.world.there, () => this.world.service.take(this, message));
+    this.#travel(this.world.there, () => this.world.service.handle(this, message));
   }
 
   /** From the service to the client. */
@@ -267,7 +267,7 @@ class Service {
     return event;
   }
 
-  take(socket, message) {
+  handle(socket, message) {
     if (this.deaf) {
       return;
     }

@@ -151,8 +151,8 @@ export function createForm(client, preset) {
       if (value === null || value === undefined) delete own[name];
       else own[name] = value;
     };
-    const { names, areTwoWithNames, ...people } = participants.read(time.read(mode, set));
-    more.read(mode, set);
+    const { names, areTwoWithNames, ...people } = participants.configMembers(time.addToConfig(mode, set));
+    more.addToConfig(mode, set);
     for (const [name, value] of Object.entries(people)) set(name, value);
     set("active_participant_id", more.first);
     const metadata = {};

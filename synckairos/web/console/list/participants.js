@@ -205,7 +205,7 @@ export function participantsPart(settings, names) {
   }
 
   /** participants, groups and names for a config, and whether two owners have names. Throws Unreadable. */
-  function read({ bank_ms, own, extra }) {
+  function configMembers({ bank_ms, own, extra }) {
     const namesById = {};
     const ownTime = (from) => {
       const typed = from.own.text;
@@ -235,7 +235,7 @@ export function participantsPart(settings, names) {
   return {
     element,
     show,
-    read,
+    configMembers,
     setDefaults,
     /** [id, name] of each participant, in order. */
     get people() {

@@ -102,7 +102,8 @@ export function settingsPart(given, participants) {
     updateNames();
   }
 
-  function read(now, set) {
+  /** Sets the config's members for these settings. */
+  function addToConfig(currentMode, set) {
     const type = timeout.value;
     if (type === "") set("action_on_timeout", null);
     else {
@@ -113,7 +114,7 @@ export function settingsPart(given, participants) {
     }
     const list = warnings.list;
     set("warnings_ms", list.length > 0 || given.warnings_ms ? list : null);
-    set("lag_compensation", OWNERS.has(now) && lag.checked ? true : null);
+    set("lag_compensation", OWNERS.has(currentMode) && lag.checked ? true : null);
     set("players_may_pause", mayPause.checked || null);
     set("max_pause_ms", pause.ms);
   }
@@ -136,6 +137,6 @@ export function settingsPart(given, participants) {
       return view.value;
     },
     show,
-    read,
+    addToConfig,
   };
 }

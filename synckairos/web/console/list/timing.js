@@ -211,7 +211,7 @@ export function timePart(given, { changed }) {
   }
 
   /** Sets the config's members for the time. Returns an owner's bank, and how own times are written. */
-  function read(now, set) {
+  function addToConfig(currentMode, set) {
     for (const name of [
       "total_time_ms",
       "time_per_cycle_ms",
@@ -221,7 +221,7 @@ export function timePart(given, { changed }) {
       "auto_advance",
     ])
       set(name, null);
-    if (OWNERS.has(now)) {
+    if (OWNERS.has(currentMode)) {
       set("max_time_ms", cap.ms);
       const extra = overtimeMember();
       const isPlain = entryKind === "plain" && !fixed;
@@ -236,9 +236,9 @@ export function timePart(given, { changed }) {
         extra,
       };
     }
-    if (now === "count_up") set("max_time_ms", end.ms);
+    if (currentMode === "count_up") set("max_time_ms", end.ms);
     else {
-      if (now === "global") set("total_time_ms", total.ms);
+      if (currentMode === "global") set("total_time_ms", total.ms);
       set("time_per_cycle_ms", turn.ms);
       set("auto_advance", advance.checked || null);
     }
@@ -253,6 +253,6 @@ export function timePart(given, { changed }) {
       return OWNERS.has(mode) && different.checked ? (entryKind === "plain" && !fixed ? "ms" : "text") : null;
     },
     show,
-    read,
+    addToConfig,
   };
 }
