@@ -78,6 +78,8 @@ class Server:
     arguments: list[str] | None = None
     """Instead of those that the options make."""
     paused: bool = False
+    lookers: dict[int, redis.Redis] = field(default_factory=dict)
+    """Clients that look for leaks, by database. They stay connected, because every test is looked at."""
 
     @property
     def url(self) -> str:
@@ -186,6 +188,9 @@ class Server:
         LEFT.extend(self.leaks())
         if self in RUNNING:
             RUNNING.remove(self)
+        for looker in self.lookers.values():
+            looker.close()
+        self.lookers.clear()
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -198,19 +203,17 @@ class Server:
             return []
         found: list[str] = []
         try:
-            with self._looker(0) as client:
-                databases = client.info("keyspace")
-            for name, counts in databases.items():
+            for name, counts in self._looker(0).info("keyspace").items():
                 if counts["keys"] > counts["expires"]:
-                    number = int(name.removeprefix("db"))
-                    with self._looker(number) as client:
-                        found += take_leaks(client)
+                    found += take_leaks(self._looker(int(name.removeprefix("db"))))
         except redis.RedisError:
             pass
         return found
 
     def _looker(self, database: int) -> redis.Redis:
-        return redis.Redis(port=self.port, db=database, protocol=2, socket_timeout=5)
+        if database not in self.lookers:
+            self.lookers[database] = redis.Redis(port=self.port, db=database, protocol=2, socket_timeout=5)
+        return self.lookers[database]
 
     def __enter__(self) -> Self:
         return self
