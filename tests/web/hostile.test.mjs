@@ -164,8 +164,8 @@ test("unknown close codes lead to another attempt", async () => {
 
 test("command that is never answered is taken back in the end", async () => {
   const { world, session, service } = await playing();
-  const take = service.take.bind(service);
-  service.take = (socket, message) => message.type === "SWITCH" || take(socket, message);
+  const handle = service.handle.bind(service);
+  service.handle = (socket, message) => message.type === "SWITCH" || handle(socket, message);
   let failed = null;
   session.switch().catch((error) => { failed = error.code; });
   assert.equal(session.state.active_participant_id, BEN);
@@ -179,12 +179,12 @@ test("command that is never answered is taken back in the end", async () => {
 
 test("command whose version never comes is not shown for ever", async () => {
   const { world, session, service } = await playing();
-  const take = service.take.bind(service);
-  service.take = (socket, message) => {
+  const handle = service.handle.bind(service);
+  service.handle = (socket, message) => {
     if (message.type === "SWITCH") {
       socket.receive({ type: "ACK", request_id: message.request_id, version: 1e9 });
     } else {
-      take(socket, message);
+      handle(socket, message);
     }
   };
   let failed = null;
@@ -219,12 +219,12 @@ test("answer that claims more work than the round trip took is no sample", () =>
 
 test("times that are no numbers are no samples", async () => {
   const { world, client, session } = await playing({}, ({ service }) => {
-    const take = service.take.bind(service);
-    service.take = (socket, message) => {
+    const handle = service.handle.bind(service);
+    service.handle = (socket, message) => {
       if (message.type === "PING") {
         socket.receive({ type: "PONG", t1: message.t1, t2: "1800000000000", t3: "1800000000000" });
       } else {
-        take(socket, message);
+        handle(socket, message);
       }
     };
     service.answers = [];

@@ -18,12 +18,12 @@ function begin(prepare = () => {}, options = {}) {
 /** The true time (ms) at which each PING was sent. */
 function pings(world) {
   const times = [];
-  const take = world.service.take.bind(world.service);
-  world.service.take = (socket, message) => {
+  const handle = world.service.handle.bind(world.service);
+  world.service.handle = (socket, message) => {
     if (message.type === "PING") {
       times.push(world.at - world.there);
     }
-    return take(socket, message);
+    return handle(socket, message);
   };
   return times;
 }
@@ -68,8 +68,8 @@ test("page that becomes visible again measures anew, though not more often than 
 test("messages stay far below the limit in every minute", async () => {
   const { world } = begin();
   const times = [];
-  const take = world.service.take.bind(world.service);
-  world.service.take = (socket, message) => { times.push(world.at); return take(socket, message); };
+  const handle = world.service.handle.bind(world.service);
+  world.service.handle = (socket, message) => { times.push(world.at); return handle(socket, message); };
   for (let look = 0; look < 400; look += 1) {
     if (look % 7 === 0) {
       world.document.dispatchEvent(new Event("visibilitychange"));

@@ -408,8 +408,8 @@ test("clock stops at zero until the server says so", async () => {
 
 test("there is a time to show even before the server's was measured", async () => {
   const { world, client, session } = await playing({}, ({ service }) => {
-    const take = service.take.bind(service);
-    service.take = (socket, message) => message.type === "PING" || take(socket, message);
+    const handle = service.handle.bind(service);
+    service.handle = (socket, message) => message.type === "PING" || handle(socket, message);
     service.http = () => Promise.reject(new TypeError("fetch failed"));
   });
   assert.equal(client.time.now(), null);
