@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from synckairos.audit.store import Store
 from synckairos.run import postgresql
@@ -17,9 +19,32 @@ from tests.support.pool import Pool, pairs
 from tests.support.postgres import PostgresServer
 from tests.support.servers import Cluster, Server
 
+# Random games are other ones on every run, so that each run looks somewhere new.
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+settings.register_profile(
+    "default",
+    max_examples=300,
+    stateful_step_count=25,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=SLOW,
+)
+settings.register_profile("soak", settings.get_profile("default"), max_examples=9000, stateful_step_count=60)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-def pytest_report_header() -> str:
-    """Says which servers are there; tests for others are not collected."""
+
+@pytest.hookimpl(tryfirst=True)  # before Hypothesis reads it
+def pytest_configure(config: pytest.Config) -> None:
+    """In CI, chooses the seed of the random games, so that a failure there can be repeated elsewhere.
+
+    Without a seed Hypothesis repeats failures from its own database, which CI does not keep.
+    """
+    if os.environ.get("CI") == "true" and config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Says which servers are there, as tests for others are not collected, and the random games' seed."""
     found = ", ".join(f"{kind} {servers.version(kind)}" for kind in servers.available())
     missing = (
         "" if "redis" in servers.available() else " (redis-server is not installed: no tests with Redis)"
@@ -27,7 +52,11 @@ def pytest_report_header() -> str:
     databases = ", ".join(
         f"{kind} {postgresql.version(postgres.programs(kind))}" for kind in postgres.available()
     )
-    return f"servers: {found}{missing}; PostgreSQL: {databases}"
+    seed = config.option.hypothesis_seed
+    return [
+        f"servers: {found}{missing}; PostgreSQL: {databases}",
+        *([] if seed is None else [f"random games: --hypothesis-seed={seed} repeats them"]),
+    ]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
