@@ -93,4 +93,4 @@ def test_a_registered_function_has_its_block(name: str) -> None:
     if FUNCTIONS[name] == TRANSITIONS:
         block += _block(text, "\n-- The functions that carry out a transition")
     for heading in ("KEYS", "ARGV", "Reply", "Refusals", "Publishes"):
-        assert re.search(rf"^-- {heading}\b", block, re.M), heading
+        assert re.search(rf"^-- {heading}\b", block, re.MULTILINE), heading
