@@ -282,23 +282,21 @@ local function save(s, version, now, alarm)
     cycle = cycle .. (' =%d'):format(s.total_left)
   end
   local fields = { 'HSET', key, 'version', version, 'cycle', cycle }
-  local size = 6
   local record = s.first_touched
   while record do
     if record.dirty then
-      fields[size + 1], fields[size + 2] = record.field, storage_record.encode(record)
-      size = size + 2
+      fields[#fields + 1] = record.field
+      fields[#fields + 1] = storage_record.encode(record)
     end
     record = record.next_touched
   end
   if s.rotation_changed then
-    fields[size + 1], fields[size + 2] = 'rotation', s.rotation
-    size = size + 2
+    fields[#fields + 1] = 'rotation'
+    fields[#fields + 1] = s.rotation
   end
-  if s.sets then
-    for i = 1, #s.sets do
-      fields[size + i] = s.sets[i]
-    end
+  local sets = s.sets
+  for i = 1, sets and #sets or 0 do
+    fields[#fields + 1] = sets[i]
   end
   redis.call(unpack(fields))
   if s.removed then
