@@ -52,6 +52,7 @@ def dev(port: int, data_dir: Path, workers: int, *, ephemeral: bool, no_database
     Prints one line when everything answers: READY <http-url> <redis-url> <database-url or ->. Other settings
     come from the environment; rate limits are off unless RATE_LIMIT_ENABLED says otherwise.
     """
+    from synckairos.run.data_folder import DataFolderError
     from synckairos.run.dev import EmbeddedError
     from synckairos.run.dev import dev as run
     from synckairos.run.serve import PortBusy
@@ -72,7 +73,7 @@ def dev(port: int, data_dir: Path, workers: int, *, ephemeral: bool, no_database
         run(settings, environ, None if ephemeral else data_dir, database=not no_database)
     except PortBusy as error:
         raise click.ClickException(f"{error}; choose another one with --port") from None
-    except EmbeddedError as error:
+    except (DataFolderError, EmbeddedError) as error:
         raise click.ClickException(str(error)) from None
 
 

