@@ -14,16 +14,44 @@ import yaml
 from synckairos.config import Settings
 from synckairos.doctor.findings import Area, Setting, Source
 from synckairos.doctor.trouble import address_text
+from synckairos.run import data_folder
 
 
-def configured(environ: Mapping[str, str], file: Path | None) -> list[Setting]:
-    """Every setting, also those that are wrong, and where each comes from."""
+def of_dev(environ: Mapping[str, str], file: Path | None, folder: Path) -> dict[str, str]:
+    """The settings for the servers of the `synckairos dev` that runs on a data folder.
+
+    Empty when none runs there, or when the environment or the file says where the servers are.
+    """
+    given = {name for name, value in environ.items() if value.strip()} | {
+        name.upper() for name in _in_file(file)
+    }
+    addresses = data_folder.addresses(folder)
+    if addresses is None or "REDIS_URL" not in addresses or given.intersection(data_folder.SERVERS):
+        return {}
+    found = {name: value for name, value in addresses.items() if name in data_folder.SERVERS}
+    with suppress(ValueError):
+        url = urlsplit(addresses.get("HTTP_URL", ""))
+        if url.hostname and url.port:
+            found |= {"HOST": url.hostname, "PORT": str(url.port)}
+    return {name: value for name, value in found.items() if name not in given}
+
+
+def configured(
+    environ: Mapping[str, str], file: Path | None, in_folder: Mapping[str, str] | None = None
+) -> list[Setting]:
+    """Every setting, also those that are wrong, and where each comes from. `in_folder`: see `of_dev`."""
     in_file = _in_file(file)
     found = []
     for field in dataclasses.fields(Settings):
         variable = environ.get(field.name.upper(), "")
-        source: Source = "environment" if variable.strip() else "file" if field.name in in_file else "default"
-        given = variable if source == "environment" else in_file.get(field.name)
+        given: Any = None
+        source: Source = "default"
+        if variable.strip():
+            given, source = variable, "environment"
+        elif field.name in in_file:
+            given, source = in_file[field.name], "file"
+        elif in_folder and field.name.upper() in in_folder:
+            given, source = in_folder[field.name.upper()], "data folder"
         value = field.default
         if source != "default":
             try:
@@ -71,8 +99,15 @@ def masked(text: str) -> str:
     return f"{url.scheme}://{netloc}{url.path}{'?***' if url.query else ''}"
 
 
-async def check(area: Area, settings: Settings | None, problems: list[str]) -> None:
-    """Whether the settings can be used: everything that is wrong with them, not the first thing alone."""
+async def check(
+    area: Area, settings: Settings | None, problems: list[str], folder: Path | None = None
+) -> None:
+    """Whether the settings can be used: everything that is wrong with them, not the first thing alone.
+
+    `folder`: the data folder of the `synckairos dev` whose servers are examined, if so.
+    """
+    if folder is not None:
+        area.ok("servers", f"those of the synckairos dev that runs with the data folder {folder}")
     for problem in problems:
         area.fail(
             "setting", problem, "correct it in the environment or in the file; all are in deploy/README.md"

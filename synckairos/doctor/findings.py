@@ -11,7 +11,7 @@ import msgspec
 from synckairos.doctor.trouble import why
 
 Status = Literal["ok", "warning", "failure"]
-Source = Literal["environment", "file", "default"]
+Source = Literal["environment", "file", "data folder", "default"]
 
 CHECK_S = 5.0
 """How long all that is asked of one server may take."""

@@ -20,6 +20,15 @@ from pathlib import Path
 
 DEFAULT = Path(".synckairos")
 """The data folder, unless another one is named."""
+SERVERS = (
+    "REDIS_URL",
+    "REDIS_SENTINEL_HOSTS",
+    "REDIS_SENTINEL_NAME",
+    "REDIS_CLUSTER_NODES",
+    "RQ_REDIS_URL",
+    "DATABASE_URL",
+)
+"""The settings that say where the servers are. `dev` brings its own and takes none of these."""
 LOCK = "lock"
 ADDRESSES = "addresses.json"
 
