@@ -86,6 +86,7 @@ def _postgres_running(folder: Path, lock: int, stop: Stop) -> Iterator[tuple[Chi
             try:
                 child.start()
                 if _until(partial(postgres.answers, port), child, stop):
+                    _say(f"{'making' if first else 'looking at'} the tables of the audit")
                     url = stop.run(postgres.ensure_database(port))
                     stop.run(migrate(url))
                     yield child, url
