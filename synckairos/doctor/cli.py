@@ -48,9 +48,9 @@ T = TypeVar("T")
 def doctor(file: Path | None, data_dir: Path, *, as_json: bool) -> None:
     """Check settings, servers and this machine, and say what to do about what is wrong.
 
-    Nothing is changed. The exit code is 0 when nothing is wrong (warnings are not), 1 when something is.
+    Nothing is changed. The exit code is 0 when nothing fails, also with warnings, and 1 when something does.
     """
-    logs.configure(Settings(log_level="critical"))  # what is wrong is said once, in the report
+    logs.configure(Settings(log_level="critical"))  # the report says what is wrong, and says it once
     in_folder = configured.of_dev(os.environ, file, data_dir)
     shown = configured.configured(os.environ, file, in_folder)
     environ = {**os.environ, **in_folder}
@@ -125,7 +125,7 @@ async def _examine(environ: Mapping[str, str], file: Path | None, folder: Path |
 
 
 async def _servers(settings: Settings) -> list[Finding]:
-    from synckairos.doctor import servers  # with packages that may be what is missing
+    from synckairos.doctor import servers  # it imports packages, which may be missing
 
     return await servers.redis_servers(settings)
 
@@ -137,12 +137,14 @@ async def _audit(settings: Settings) -> list[Finding]:
 
 
 async def _guarded(part: Coroutine[Any, Any, list[Finding]]) -> list[Finding]:
-    """Whatever goes wrong in one part, the others are reported."""
+    """When one part fails unexpectedly, the others are still reported."""
     try:
         return await part
     except Exception as error:  # noqa: BLE001 - a doctor says what it met, whatever that is
         area = Area("Doctor")
-        area.fail("check", f"some of it could not be checked: {why(error)}", "see what is said of packages")
+        area.fail(
+            "check", f"some of it could not be checked: {why(error)}", "see the findings about packages"
+        )
         return area.findings
 
 
@@ -150,7 +152,7 @@ _STYLES: Mapping[str, str] = {"ok": "green", "warning": "yellow", "failure": "bo
 
 
 class _Terminal:
-    """Settings and findings for people: in columns on a terminal, one line each where it is none."""
+    """Settings and findings for people: in columns on a terminal, elsewhere one line each."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)

@@ -79,12 +79,12 @@ def _display_text(value: Any, *, secret: bool) -> str | None:
         return str(value).lower()
     if isinstance(value, tuple):
         return ",".join(address_text(item) if isinstance(item, tuple) else str(item) for item in value)
-    # What is no address may be a URL with a password in it.
+    # A text with an @ may be a URL with a password in it.
     return masked(str(value)) if secret or "@" in str(value) else str(value)
 
 
 def masked(text: str) -> str:
-    """A URL without its secrets: the password, a DSN's key, what is behind `?`. Of other text nothing."""
+    """A URL without its secrets: password, a DSN's key, what is behind `?`. Other text is not shown."""
     try:
         url = urlsplit(text)
     except ValueError:
@@ -102,7 +102,7 @@ def masked(text: str) -> str:
 async def check(
     area: Area, settings: Settings | None, problems: list[str], folder: Path | None = None
 ) -> None:
-    """Whether the settings can be used: everything that is wrong with them, not the first thing alone.
+    """Whether the settings can be used: everything that is wrong with them, and not only the first thing.
 
     `folder`: the data folder of the `synckairos dev` whose servers are examined, if so.
     """
@@ -110,7 +110,9 @@ async def check(
         area.ok("servers", f"those of the synckairos dev that runs with the data folder {folder}")
     for problem in problems:
         area.fail(
-            "setting", problem, "correct it in the environment or in the file; all are in deploy/README.md"
+            "setting",
+            problem,
+            "correct it in the environment or in the file; deploy/README.md lists all settings",
         )
     if settings is None:
         return
@@ -119,6 +121,6 @@ async def check(
     if settings.auth_mode == "none" and everywhere:
         area.warn(
             "AUTH_MODE",
-            f"none, and HOST is {settings.host}: whoever can reach this machine may do everything",
-            "let only those reach it who may: HOST=127.0.0.1, a firewall, or a proxy that asks who they are",
+            f"none, and HOST is {settings.host}: everybody who can reach this machine may do everything",
+            "limit who can reach it: HOST=127.0.0.1, a firewall, or a proxy that asks for a login",
         )

@@ -35,7 +35,7 @@ START_S = 60.0
 DRAIN_S = 3
 """How long open requests and sockets have at the end."""
 ARCHIVE_S = 1
-"""How long (seconds, after the workers' end) the batch has that is being stored.
+"""How long (seconds, after the workers' end) a batch that is being stored may take.
 
 One that is cut off is stored at the next start."""
 SERVERS_S = 2
@@ -67,7 +67,7 @@ def _valkey_running(folder: Path, lock: int, stop: Stop) -> Iterator[tuple[list[
                     return
             finally:
                 end_all([child], SERVERS_S)
-    raise EmbeddedError("Valkey does not start; its own words are above")
+    raise EmbeddedError("Valkey does not start; what it said about that is above")
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def _postgres_running(folder: Path, lock: int, stop: Stop) -> Iterator[tuple[Chi
                 end_all([child], SERVERS_S)
     except (PostgresError, UnknownRevision, MigrationFailed) as error:
         raise EmbeddedError(str(error)) from error
-    raise EmbeddedError("PostgreSQL does not start; its own words are above")
+    raise EmbeddedError("PostgreSQL does not start; what it said about that is above")
 
 
 def _until(answers: Callable[[], bool], child: Child, stop: Stop) -> bool:
@@ -116,7 +116,7 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
     is archived. Prints `READY <http-url> <redis-url> <database-url or ->` when all of it answers, and on
     standard error where the console is. Raises EmbeddedError, DataFolderError, PortBusy.
     """
-    # Whoever tries it out closes the terminal, or ends the script that called it, and finds nothing left.
+    # When the terminal is closed, or the script that called it has ended, nothing stays behind.
     die_with_parent(os.getppid())
     with (
         suppress(Stopped),
@@ -148,7 +148,8 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
             while not stop.wait(WATCH_S):
                 for child in (*watched, *workers):
                     child.keep()
-            # It has the time that the workers take, too. What they do meanwhile is stored at the next start.
+            # It ends while the workers do, which gives it their time, too. What the workers still do is
+            # stored at the next start.
             for child in archiving:
                 child.ask_to_end()
 
@@ -156,7 +157,7 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
 @contextmanager
 def _archiving(environ: dict[str, str]) -> Iterator[Child]:
     """The worker that stores events in PostgreSQL."""
-    # Its metrics would be taken for the service's: both would listen on the same port.
+    # Both it and the service would listen on the port for metrics, which is the service's.
     environ = {name: value for name, value in environ.items() if name != "METRICS_PORT"}
     child = Child("audit worker", [sys.executable, "-P", "-m", "synckairos", "worker"], environ=environ)
     _say("starting the audit worker")
@@ -175,9 +176,9 @@ def _ready(http_url: str, workers: list[Child], stop: Stop) -> bool:
         if answer.startswith(b"HTTP/1.1 200"):
             return True
         if not all(worker.running for worker in workers):
-            raise EmbeddedError("the service does not start; its own words are above")
+            raise EmbeddedError("the service does not start; what it said about that is above")
         if time.monotonic() > end:
-            raise EmbeddedError(f"the service is not ready after {START_S:g} s; its own words are above")
+            raise EmbeddedError(f"the service is not ready after {START_S:g} s; what it said is above")
     return False
 
 

@@ -1,7 +1,7 @@
-"""A program: passes on, line by line, what comes on standard input, but for lines with one of its arguments.
+"""A program that copies standard input to standard output, without lines that contain one of its arguments.
 
-It ends when all who write to it have ended, and ignores signals until then, so the last words of a server
-that is ended, or dies, come through.
+It ends at the end of its input, when the server that writes to it has ended, and ignores signals until then.
+So the last lines of a server that is ended, or dies, are shown.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from contextlib import suppress
 
 
 def pass_on(hidden: Sequence[bytes]) -> None:
-    """Passes on lines until the end of the input, but for those with a `hidden` text."""
+    """Copies lines until the end of the input, but for those that contain a `hidden` text."""
     for line in sys.stdin.buffer:
         if not any(text in line for text in hidden):
-            with suppress(OSError):  # when nobody reads it any more, the server must not wait for a reader
+            with suppress(OSError):  # when its reader has gone, the server must not be held up
                 os.write(sys.stdout.fileno(), line)
 
 

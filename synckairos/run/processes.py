@@ -1,7 +1,7 @@
 """Programs as children of this process: started, watched, started again, and gone when this process is gone.
 
 Nothing here raises from a signal handler: a signal sets a flag, and every wait is short and looks at it, so a
-stop in the middle of a start still finds all that was started.
+stop in the middle of a start still ends everything that was started.
 """
 
 from __future__ import annotations
@@ -73,16 +73,16 @@ def free_port() -> int:
 def bind(host: str, port: int) -> socket.socket:
     """A bound socket that refuses connections until a process listens on it. Raises OSError.
 
-    The port is this process' alone: binding it a second time fails, although nothing listens yet. Whoever
-    listens sets SO_REUSEADDR first.
+    The port is this process' alone: binding it a second time fails, although nothing listens yet. Before the
+    socket listens, SO_REUSEADDR has to be set again.
     """
     family, _, _, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # With it, connections of an earlier process that wait for their end do not count as a busy port;
-        # without it, from here on, another process that sets it cannot bind the same port.
+        # Set during the bind: connections of an earlier process, which wait for their end, do not make the
+        # port busy. Not set after it: another process that sets it cannot bind the same port.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
@@ -126,9 +126,9 @@ class Stop:
         return self._asked
 
     def wait(self, seconds: float) -> bool:
-        """Waits so long, or until it was asked; whether it was."""
-        # Not threading.Event: its lock is held for a moment in each wait, and a signal handler of that moment
-        # would wait for it for ever.
+        """Waits that many seconds, or until it was asked; whether it was."""
+        # A threading.Event would not do: each wait holds its lock for a moment, and a signal handler that
+        # runs in that moment would wait for the lock for ever.
         select.select([self._pipe[0]], [], [], seconds)
         return self._asked
 
@@ -270,7 +270,7 @@ class Child:
 
 
 def end_all(children: Sequence[Child], within_s: float) -> None:
-    """Asks all of them to end at once, and sees to it that they have within that time."""
+    """Asks all of them to end at once, and kills those that have not within that time."""
     for child in children:
         child.ask_to_end()
     deadline = time.monotonic() + within_s

@@ -27,11 +27,13 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 DRAIN_S = 15
 """How long `serve` lets open requests finish and sockets drain."""
 END_S = 2
-"""How long a worker may take to end after that; it ends itself when the parent does not see to it."""
+"""How long a worker may take to end after that.
+
+Then the parent kills it, or, where the parent is gone, it ends itself."""
 
 
 class PortBusy(Exception):
-    """Another program has the port that the service is to have."""
+    """Another program has the port of the service."""
 
 
 def open_socket(settings: Settings) -> socket.socket:

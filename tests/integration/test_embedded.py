@@ -154,7 +154,7 @@ def test_what_valkey_says_when_it_cannot_start_is_passed_on(tmp_path: Path) -> N
         assert program.process.wait(60) == 1
         program.gone()
     said = "".join(program.errors)
-    assert said.index("AOF manifest file") < said.index("its own words are above")
+    assert said.index("AOF manifest file") < said.index("what it said about that is above")
     assert "Traceback" not in said
 
 
