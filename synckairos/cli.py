@@ -1,6 +1,6 @@
-"""The command `synckairos`. What it is asked for goes to standard output, all else to standard error.
+"""The command `synckairos`. Results go to standard output, messages to standard error.
 
-Each command stands in the package that it is about; here is the list.
+Each command is defined in the package that it is about. This module lists them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from synckairos import __version__
 
 
 class _Commands(click.Group):
-    """The commands, and those that bring more dependencies or code along only when they are called."""
+    """All commands. The module of a command is imported only when that command or the help is asked for."""
 
     _LAZY: ClassVar = {
         "audit": "synckairos.audit.cli",
@@ -50,7 +50,7 @@ class _Commands(click.Group):
 
 
 def _unavailable(name: str, missing: ModuleNotFoundError) -> click.Command:
-    """Stands where a command would, so that the help and all other commands work."""
+    """A placeholder for a command whose import failed, so that the help and all other commands still work."""
     problem = f"the Python package {missing.name} is missing: install synckairos again"
 
     def refuse(**_: object) -> None:

@@ -1,7 +1,7 @@
 """Settings: from the environment, and from a YAML file under the same names in lower case.
 
-The environment wins over the file. A setting that is wrong, or one in the file that does not exist, is
-refused by its name and by what it may be, all of them at once.
+The environment wins over the file. All wrong settings are reported at once, each with its name and the values
+that it may have. So are names in the file that no setting has.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class SettingsError(Exception):
-    """The settings cannot be used. `problems`: a line for each wrong one, its name and what it may be."""
+    """The settings cannot be used. `problems` has a line for each wrong setting: name and allowed values."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -37,7 +37,10 @@ class SettingsError(Exception):
 
 
 class _Kind(Protocol[T_co]):
-    """What a setting may be. Called with text (environment) or any YAML value; ValueError if it is none."""
+    """Converts a setting's value, which is text (environment) or any YAML value. Raises ValueError.
+
+    may_be: the allowed values, in words
+    """
 
     may_be: str
 
@@ -107,7 +110,7 @@ class _RedisUrl:
         if not isinstance(value, str):
             raise ValueError
         url = urlsplit(value)
-        _ = url.port  # raises ValueError when it is no port
+        _ = url.port  # raises ValueError when the port is not a number
         if url.scheme not in ("redis", "rediss", "unix") or not (
             url.hostname or (url.scheme == "unix" and url.path)
         ):
@@ -125,7 +128,7 @@ class _DatabaseUrl:
         if not isinstance(value, str):
             raise ValueError
         url = urlsplit(value)
-        _ = url.port if "," not in url.netloc else None  # raises ValueError when it is no port
+        _ = url.port if "," not in url.netloc else None  # raises ValueError when the port is not a number
         if url.scheme not in ("postgresql", "postgres") or not (url.netloc or url.query):
             raise ValueError
         return value
@@ -174,7 +177,7 @@ class _Origins:
 
 
 def _items(value: object) -> Iterator[str]:
-    """The items of a comma-separated text or of a YAML list of texts."""
+    """The items of a comma-separated text, or of a YAML list of texts. Raises ValueError."""
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list) or not parts:
         raise ValueError
@@ -185,18 +188,18 @@ def _items(value: object) -> Iterator[str]:
 
 
 def _setting(kind: _Kind[T], default: T, *, secret: bool = False) -> T:
-    """A field of `Settings`; a secret one is left out of its repr."""
-    # dataclasses.field is typed as what the field holds; a Callable keeps mypy from looking at the overloads.
+    """A field of `Settings`. A secret one is left out of the repr."""
+    # mypy checks the default against the overloads of dataclasses.field; as a plain Callable it does not.
     field = cast(Callable[..., T], dataclasses.field)
     return field(default=default, repr=not secret, metadata={"kind": kind})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All settings, checked. Where Redis is: one server, or Sentinels, or the nodes of a cluster.
+    """All settings, checked.
 
-    With Sentinel or a cluster, `redis_url` still says how to connect: user, password, TLS and database
-    number.
+    Redis is one server (`redis_url`), a primary that Sentinels name, or a cluster. With Sentinels and with a
+    cluster, `redis_url` still says how to connect: user, password, TLS and database number.
     """
 
     redis_url: str = _setting(_RedisUrl(), "redis://127.0.0.1:6379/0", secret=True)
@@ -234,7 +237,7 @@ _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 def load(environ: Mapping[str, str], file: Path | None = None) -> Settings:
     """The settings of `environ` and of the YAML `file`. Raises SettingsError.
 
-    An empty variable counts as not set, as does a null in the file.
+    An empty variable, and null in the file, count as not set.
     """
     problems: list[str] = []
     values: dict[str, Any] = {}
@@ -261,12 +264,12 @@ def load(environ: Mapping[str, str], file: Path | None = None) -> Settings:
 
 
 def _without_user(text: str) -> str:
-    """Text without what stands before an @: a password, where people give a URL for an address."""
+    """Text without the part before an @: it has a password when a URL was given in place of an address."""
     return text if "@" not in text else f"'***@{text.rpartition('@')[2]}"
 
 
 def _read(file: Path, problems: list[str]) -> dict[str, Any]:
-    """What stands in the YAML file, its unknown names added to `problems`."""
+    """The values of the YAML file by name. Unknown names are added to `problems`. Raises SettingsError."""
     try:
         given = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -288,30 +291,41 @@ def _read(file: Path, problems: list[str]) -> dict[str, Any]:
 
 
 def _disagreements(settings: Settings) -> list[str]:
-    """What is wrong between settings that are right each by itself."""
-    problems = []
-    if settings.redis_sentinel_hosts and settings.redis_cluster_nodes:
-        problems.append(
-            "REDIS_SENTINEL_HOSTS and REDIS_CLUSTER_NODES cannot both be set: Redis is one or the other"
-        )
-    if settings.redis_sentinel_hosts and settings.redis_sentinel_name is None:
-        problems.append("REDIS_SENTINEL_NAME must be the name of the primary that REDIS_SENTINEL_HOSTS watch")
-    if settings.redis_sentinel_name is not None and not settings.redis_sentinel_hosts:
-        problems.append(
-            "REDIS_SENTINEL_HOSTS must be host:port of the Sentinels, as REDIS_SENTINEL_NAME is set"
-        )
-    if settings.redis_cluster_nodes and urlsplit(settings.redis_url).path.strip("/") not in ("", "0"):
-        problems.append(
-            "REDIS_URL must name database 0 (or none) with REDIS_CLUSTER_NODES: a cluster has no other"
-        )
-    if settings.redis_cluster_nodes and settings.database_url is not None and settings.rq_redis_url is None:
-        problems.append(
-            f"RQ_REDIS_URL must be {_RedisUrl.may_be}, as the queue of the audit cannot live in a cluster"
-        )
-    if settings.enable_cors and not settings.allowed_origins:
-        problems.append(f"ALLOWED_ORIGINS must be {_Origins.may_be}, as ENABLE_CORS is true")
-    if settings.auth_mode == "none" and settings.environment == "production":
-        problems.append(
-            "AUTH_MODE must not be none when ENVIRONMENT is production: everybody could do everything"
-        )
-    return problems
+    """The problems of settings that are right each by itself but do not go together."""
+    hosts, name, nodes = (
+        settings.redis_sentinel_hosts,
+        settings.redis_sentinel_name,
+        settings.redis_cluster_nodes,
+    )
+    database = urlsplit(settings.redis_url).path.strip("/")
+    table: tuple[tuple[object, str], ...] = (
+        (
+            hosts and nodes,
+            "REDIS_SENTINEL_HOSTS and REDIS_CLUSTER_NODES cannot both be set: Redis is one or the other",
+        ),
+        (
+            hosts and name is None,
+            "REDIS_SENTINEL_NAME must be the name of the primary that REDIS_SENTINEL_HOSTS watch",
+        ),
+        (
+            name is not None and not hosts,
+            "REDIS_SENTINEL_HOSTS must be host:port of the Sentinels, as REDIS_SENTINEL_NAME is set",
+        ),
+        (
+            nodes and database not in ("", "0"),
+            "REDIS_URL must name database 0 (or none) with REDIS_CLUSTER_NODES: a cluster has no other",
+        ),
+        (
+            nodes and settings.database_url is not None and settings.rq_redis_url is None,
+            f"RQ_REDIS_URL must be {_RedisUrl.may_be}, as the queue of the audit cannot live in a cluster",
+        ),
+        (
+            settings.enable_cors and not settings.allowed_origins,
+            f"ALLOWED_ORIGINS must be {_Origins.may_be}, as ENABLE_CORS is true",
+        ),
+        (
+            settings.auth_mode == "none" and settings.environment == "production",
+            "AUTH_MODE must not be none when ENVIRONMENT is production: everybody could do everything",
+        ),
+    )
+    return [problem for is_wrong, problem in table if is_wrong]

@@ -1,8 +1,8 @@
-"""The error family: one class for every code that a caller can meet.
+"""The errors that callers can get, one class for each code.
 
 The function library refuses a call with one line: `CODE a sentence for people`, and, where there is context,
-one JSON object at its end. `from_refusal` makes such a line one of these errors; `body` makes an error the
-one JSON shape that every route and socket answers with.
+one JSON object at its end. `from_refusal` turns such a line into one of these errors. `body` turns an error
+into the JSON that every route and every socket answers with.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ Detail = dict[str, str]
 
 
 class SyncKairosError(Exception):
-    """A refusal or failure that callers are told about.
+    """A refusal or failure that is reported to callers.
 
     `code`, `status` (HTTP) and `retryable` (whether the same call may succeed later) belong to the class.
-    `retry_after_ms` says when, where that is known; it travels as a header and not in the body.
+    `retry_after_ms` is how long to wait before that, where it is known. It is sent as the header
+    `Retry-After` and is not in the body.
     """
 
     code: ClassVar[str] = "INTERNAL_ERROR"
@@ -57,7 +58,7 @@ class SyncKairosError(Exception):
 
 
 class ValidationError(SyncKairosError):
-    """The input is wrong; `details` names every problem, not the first one only."""
+    """The input is wrong. `details` lists all problems."""
 
     code = "VALIDATION_ERROR"
     status = HTTPStatus.BAD_REQUEST
@@ -73,7 +74,7 @@ class InvalidSessionState(SyncKairosError):
 
 
 class ParticipantExpired(SyncKairosError):
-    """The participant named as next is out of time."""
+    """The participant who was named as the next one is out of time."""
 
     code = "PARTICIPANT_EXPIRED"
     status = HTTPStatus.BAD_REQUEST
@@ -85,7 +86,7 @@ class Unauthenticated(SyncKairosError):
 
     code = "UNAUTHENTICATED"
     status = HTTPStatus.UNAUTHORIZED
-    default_message = "who is calling is not known"
+    default_message = "the caller is not known"
 
 
 class Forbidden(SyncKairosError):
@@ -97,7 +98,7 @@ class Forbidden(SyncKairosError):
 
 
 class SessionNotFound(SyncKairosError):
-    """No such session, or one of another tenant."""
+    """There is no such session, or it belongs to another tenant."""
 
     code = "SESSION_NOT_FOUND"
     status = HTTPStatus.NOT_FOUND
@@ -105,7 +106,7 @@ class SessionNotFound(SyncKairosError):
 
 
 class ParticipantNotFound(SyncKairosError):
-    """No such participant or group in this session."""
+    """The session has no such participant or group."""
 
     code = "PARTICIPANT_NOT_FOUND"
     status = HTTPStatus.NOT_FOUND
@@ -113,7 +114,7 @@ class ParticipantNotFound(SyncKairosError):
 
 
 class NotFound(SyncKairosError):
-    """No such route."""
+    """There is no such route."""
 
     code = "NOT_FOUND"
     status = HTTPStatus.NOT_FOUND
@@ -129,7 +130,7 @@ class MethodNotAllowed(SyncKairosError):
 
 
 class UnsupportedMediaType(SyncKairosError):
-    """The body is said to be something else than JSON."""
+    """The request's headers say that the body is not JSON."""
 
     code = "UNSUPPORTED_MEDIA_TYPE"
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
@@ -145,16 +146,16 @@ class SessionExists(SyncKairosError):
 
 
 class ConcurrentModification(SyncKairosError):
-    """The session is not, or not any more, as the caller believes; `context` says what was found instead."""
+    """The session is not, or no longer, at the version the caller expects. `context` says what it is at."""
 
     code = "CONCURRENT_MODIFICATION"
     status = HTTPStatus.CONFLICT
     retryable = True
-    default_message = "somebody else changed the session first"
+    default_message = "another call changed the session first"
 
 
 class PayloadTooLarge(SyncKairosError):
-    """The body is over the bound."""
+    """The body has more bytes than are allowed."""
 
     code = "PAYLOAD_TOO_LARGE"
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
@@ -162,7 +163,7 @@ class PayloadTooLarge(SyncKairosError):
 
 
 class RateLimitExceeded(SyncKairosError):
-    """Too many calls; `retry_after_ms` says when the next one is let through."""
+    """Too many calls. After `retry_after_ms` the next one is accepted."""
 
     code = "RATE_LIMIT_EXCEEDED"
     status = HTTPStatus.TOO_MANY_REQUESTS
@@ -171,7 +172,7 @@ class RateLimitExceeded(SyncKairosError):
 
 
 class StorageUnavailable(SyncKairosError):
-    """Redis did not answer within the bound of the retries."""
+    """Redis did not answer in time, although the call was tried again."""
 
     code = "STORAGE_UNAVAILABLE"
     status = HTTPStatus.SERVICE_UNAVAILABLE
@@ -189,7 +190,10 @@ class MessageBrokerError(SyncKairosError):
 
 
 class NotReplicated(SyncKairosError):
-    """Done, but too few replicas confirmed it in time; the same request id asks again."""
+    """The change was made, but too few replicas confirmed it in time.
+
+    A repeat with the same request id asks the replicas again.
+    """
 
     code = "NOT_REPLICATED"
     status = HTTPStatus.SERVICE_UNAVAILABLE
@@ -198,7 +202,7 @@ class NotReplicated(SyncKairosError):
 
 
 class NetworkTimeout(SyncKairosError):
-    """Something did not answer in time, and whether it did its work is not known."""
+    """No answer came in time, so it is not known whether the call was carried out."""
 
     code = "NETWORK_TIMEOUT"
     status = HTTPStatus.GATEWAY_TIMEOUT
@@ -210,8 +214,8 @@ class InternalError(SyncKairosError):
     """A bug. The message never carries the text of an exception."""
 
 
-def described(error: BaseException | None) -> str:
-    """The text of an error; where it has none, as a TimeoutError of asyncio, the name of its type."""
+def error_text(error: BaseException | None) -> str:
+    """The text of an error, or the name of its type when the text is empty, as in asyncio's TimeoutError."""
     return str(error) or type(error).__name__
 
 
@@ -243,7 +247,7 @@ CODES: dict[str, type[SyncKairosError]] = {
 
 
 def from_refusal(text: str) -> SyncKairosError | None:
-    """The error that a refusal of the function library means; None when it is no refusal of it.
+    """The error for a refusal of the function library; None when the text is no such refusal.
 
     `text` is `CODE sentence` or `CODE sentence {json}`. The object's `details` become `details`, the rest
     `context`.

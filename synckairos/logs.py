@@ -1,7 +1,7 @@
-"""Logging: structlog and the standard library's loggers through one pipe to standard error.
+"""Logging: structlog and the standard library's loggers write to standard error in one format.
 
-JSON, one object a line, in production; readable lines in development. Standard output stays free for what a
-command prints.
+In production each line is a JSON object, otherwise a line for people. Standard output is left to the results
+of commands.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    # Sanic's loggers come with handlers of their own, some of them for standard output.
+    # Sanic's loggers have handlers of their own, and some of those write to standard output.
     for name in ("sanic.root", "sanic.error", "sanic.access", "sanic.server", "sanic.websockets"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(logging.NOTSET)
-    # One has a line for every socket that opens or closes, the other for each of its plug-ins.
+    # At level info, websockets logs every connection that opens or closes, and alembic each of its plug-ins.
     for name in ("websockets", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # An access line per request would cost as much as the request; metrics count them.
+    # Logging a line for each request would cost as much as the request. Metrics count the requests instead.
     logging.getLogger("sanic.access").disabled = True

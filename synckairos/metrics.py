@@ -1,9 +1,9 @@
-"""Metrics in Prometheus' terms. Times are seconds, as its conventions have it.
+"""Metrics for Prometheus. Times are in seconds, as its conventions ask for.
 
-One worker process keeps its numbers in memory. With several, the process that answers a scrape has to give
-the sum: `prepare` then points prometheus_client at a directory of memory-mapped files that the workers share.
-It has to run before any worker process starts, and the workers have to be started afresh ("spawn"), as the
-client decides when it is imported.
+A single worker process keeps its numbers in memory. With several worker processes, the one that answers a
+scrape has to give the sums over all. For this `prepare` points prometheus_client at a directory of
+memory-mapped files that the workers share. It has to run before the first worker starts, and the workers must
+not be forked ("spawn"), because prometheus_client looks for the directory when it is imported.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 _WORKER_FILE = "worker-"
-"""Begins the names of the files, one for each worker, that hold the id of its process."""
+"""The beginning of a file's name. There is one file for each worker, with the id of the worker's process."""
 
 registry = CollectorRegistry()
 
@@ -63,7 +63,7 @@ rate_limited = Counter(
 )
 clock_offset = Gauge(
     "synckairos_clock_offset_seconds",
-    "The Redis primary's clock less this process' wall clock",
+    "The Redis primary's clock minus this process' wall clock",
     registry=registry,
     multiprocess_mode="mostrecent",
 )
@@ -73,7 +73,7 @@ websocket_connections = Gauge(
 )
 websocket_sessions = Gauge(
     "synckairos_websocket_sessions",
-    "Sessions with at least one subscriber, each process counted by itself",
+    "Sessions with at least one subscriber, counted in each process",
     registry=registry,
     multiprocess_mode="livesum",
 )
@@ -91,7 +91,7 @@ websocket_closes = Counter(
 )
 slow_readers = Counter(
     "synckairos_websocket_slow_readers_total",
-    "WebSockets cut because their unsent bytes passed the bound",
+    "WebSockets closed because too many bytes waited for the client",
     registry=registry,
 )
 websocket_round_trip = Histogram(
@@ -114,20 +114,20 @@ relay_latency = Histogram(
 )
 client_clock_offset = Histogram(
     "synckairos_client_clock_offset_seconds",
-    "How far clients found their own clock from the server's, either way",
+    "How wrong clients measured their own clock to be, either way",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0),
     registry=registry,
 )
 
 expiry_lateness = Histogram(
     "synckairos_expiry_lateness_seconds",
-    "Time from an alarm's due moment to its call, as the server's clock has it",
+    "Time from the moment at which an alarm was due to its call, on the server's clock",
     buckets=(0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0),
     registry=registry,
 )
 expiries = Counter(
     "synckairos_expiries_total",
-    "What came of alarms, by kind (expiry, warning, resumption, none, error)",
+    "Calls for alarms that were due, by their effect (expiry, warning, resumption, none, error)",
     ("kind",),
     registry=registry,
 )
@@ -137,13 +137,13 @@ audit_archived = Counter(
 )
 audit_stored = Counter(
     "synckairos_audit_stored_events_total",
-    "Events that came to the audit store, by what came of them (new, known, refused)",
+    "Events that workers brought to the audit store, by outcome (new, known, refused)",
     ("outcome",),
     registry=registry,
 )
 audit_failures = Counter(
     "synckairos_audit_failures_total",
-    "Attempts to store a batch that failed, by what came next (retry, given_up)",
+    "Failed attempts to store a batch, by the next step (retry, given_up)",
     ("next",),
     registry=registry,
 )
@@ -162,45 +162,45 @@ audit_batches = Gauge(
 )
 restored = Counter(
     "synckairos_sessions_restored_total",
-    "Sessions that Redis had lost and that came back from the audit store",
+    "Sessions that Redis had lost and that were restored from the audit store",
     registry=registry,
 )
 
 
 def prepare(workers: int) -> None:
-    """Let the metrics of several worker processes add up. To be called before they start; once is enough."""
+    """Prepare the sums over several worker processes. Has to be called, once, before the workers start."""
     if workers > 1 and _DIRECTORY not in os.environ:
         os.environ[_DIRECTORY] = tempfile.mkdtemp(prefix="synckairos-metrics-")
         os.environ["SYNCKAIROS_METRICS_OWNER"] = str(os.getpid())
 
 
 def cleanup() -> None:
-    """Remove what `prepare` made; does nothing in any other process than the one that called it."""
+    """Remove the directory that `prepare` made. Does nothing in processes that did not call `prepare`."""
     if os.environ.get("SYNCKAIROS_METRICS_OWNER") == str(os.getpid()):
         shutil.rmtree(os.environ.pop(_DIRECTORY), ignore_errors=True)
         del os.environ["SYNCKAIROS_METRICS_OWNER"]
 
 
 def process_started(worker: int) -> None:
-    """Have this process' own figures (`process_*`) shown under the number of its worker, from 1 on."""
+    """Show this process' own figures (`process_*`) under the label `worker`, a number from 1 on."""
     if _DIRECTORY in os.environ:
         named = Path(os.environ[_DIRECTORY]) / f"{_WORKER_FILE}{worker}"
         new = named.with_name(f"new-{os.getpid()}")
         new.write_text(str(os.getpid()))
-        new.replace(named)  # the worker that had the number before is gone
+        new.replace(named)  # the process that was this worker before has ended
 
 
 def process_ended(pid: int | None = None) -> None:
     """Take a worker's gauges out of the sums.
 
-    A worker calls it at its end; the parent calls it for each worker that is gone.
+    A worker calls it at its own end. The parent calls it for each worker that has ended.
     """
     if _DIRECTORY in os.environ:
         multiprocess.mark_process_dead(pid or os.getpid())  # type: ignore[no-untyped-call]
 
 
 def scraped_registry() -> CollectorRegistry:
-    """The registry for a scrape: this process' metrics or, with several workers, the sums over all."""
+    """The registry that a scrape reads: this process' metrics or, with several workers, the sums over all."""
     if _DIRECTORY in os.environ and Path(os.environ[_DIRECTORY]).is_dir():
         shared = CollectorRegistry()
         multiprocess.MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
@@ -216,9 +216,9 @@ def render() -> bytes:
 
 
 def serve(host: str, port: int) -> Callable[[], None]:
-    """Answer scrapes on a port of their own, from a thread; returns what ends that.
+    """Answer scrapes on a separate port, in a background thread. Returns a function that ends this.
 
-    Every worker process listens on the same port, and the one that gets a scrape answers with the sum.
+    Every worker process listens on the same port, and the one that gets a scrape answers with the sums.
     """
     server = make_server(host, port, make_wsgi_app(scraped_registry()), _Server, _Handler)
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
@@ -235,7 +235,7 @@ def serve(host: str, port: int) -> Callable[[], None]:
 class _WorkerProcesses(Collector):
     """The `process_*` metrics of all worker processes, with the label `worker` (1, 2, 3).
 
-    A sum would hide a worker that leaks, and would look like a counter's reset when one is started again.
+    A sum would hide a worker that leaks memory, and it would drop whenever a worker is started again.
     """
 
     def __init__(self, folder: Path) -> None:

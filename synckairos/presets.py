@@ -1,7 +1,7 @@
-"""Well-known clocks by name, from `presets.yaml`: what a session is created with when it names one.
+"""Well-known clocks by name, from `presets.yaml`. A session can be created with such a name.
 
-A preset is only a shorter way to write a config: the function library, which is the judge of configs, sees
-what comes of it and never its name.
+A preset is a shorter way to write a config. The function library, which judges configs, gets the config that
+the preset stands for, and never its name.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-_CREATOR_S = frozenset({"preset", "session_id", "participants", "groups", "active_participant_id"})
-"""Members of a config that a preset may not have: the caller who creates the session gives them."""
+_NOT_IN_A_PRESET = frozenset({"preset", "session_id", "participants", "groups", "active_participant_id"})
+"""Fields of a config that a preset may not have, because the caller who creates the session gives them."""
 
 
 class Call(Struct, frozen=True, forbid_unknown_fields=True):
-    """The call that the backend sends where a config alone does not make the clock."""
+    """A call that the backend has to send during the session, where a config alone is not enough."""
 
-    when: Annotated[str, Meta(min_length=1, description="At what moments", examples=["with every bid"])]
+    when: Annotated[str, Meta(min_length=1, description="When to send it", examples=["with every bid"])]
     method: Literal["PATCH"]
     path: Annotated[
         str,
         Meta(
             pattern="^/v1/sessions/\\{session_id\\}/",
-            description="With `{session_id}` for the session's",
+            description="The path, with `{session_id}` for the session's id",
             examples=["/v1/sessions/{session_id}/clock"],
         ),
     ]
     body: Annotated[
         dict[str, Any],
-        Meta(min_length=1, description="What is sent", examples=[{"add_ms": 10_000, "within_ms": 10_000}]),
+        Meta(min_length=1, description="The body", examples=[{"add_ms": 10_000, "within_ms": 10_000}]),
     ]
 
 
@@ -45,34 +45,35 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             pattern="^[a-z0-9]+(-[a-z0-9]+)*$",
             max_length=40,
-            description='As in `"preset": "blitz"` when a session is created',
+            description='The name, as in `"preset": "blitz"` when a session is created',
             examples=["blitz"],
         ),
     ]
-    title: Annotated[str, Meta(min_length=1, description="For people", examples=["Blitz 3+2"])]
-    description: Annotated[str, Meta(min_length=1, description="What it is, and where it is used")]
+    title: Annotated[str, Meta(min_length=1, description="A title for people", examples=["Blitz 3+2"])]
+    description: Annotated[str, Meta(min_length=1, description="A description, with its typical use")]
     config: Annotated[
         dict[str, Any],
         Meta(
             min_length=1,
-            description="What the session is created with; its participants are not in it",
+            description="The config that the session is created with, without participants",
             examples=[{"sync_mode": "per_participant", "time_control": "3+2"}],
         ),
     ]
     use: Annotated[
-        Call | None, Meta(description="What the backend sends beside; null where nothing is needed")
+        Call | None,
+        Meta(description="The call that the backend sends during the session; null where none is needed"),
     ] = None
 
 
 def parse(text: str) -> Mapping[str, Preset]:
-    """The presets of a YAML list by name, in its order. Raises ValueError where one is not well-formed."""
+    """The presets of a YAML list by name, in the list's order. Raises ValueError if one is malformed."""
     presets = msgspec.yaml.decode(text, type=list[Preset])
     by_name = {preset.name: preset for preset in presets}
     if len(by_name) < len(presets):
         raise ValueError("two presets have one name")
     for preset in presets:
-        if personal := sorted(preset.config.keys() & _CREATOR_S):
-            raise ValueError(f"the preset {preset.name} must leave {', '.join(personal)} to who uses it")
+        if personal := sorted(preset.config.keys() & _NOT_IN_A_PRESET):
+            raise ValueError(f"the preset {preset.name} must not have {', '.join(personal)}")
     return MappingProxyType(by_name)
 
 
@@ -86,8 +87,9 @@ _RAW = {
 
 
 def filled_in(name: str, given: Mapping[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
-    """`given`, the members of a config as JSON text, with what the preset `name` has and they have not.
+    """A config with the fields of the preset `name` added.
 
-    A member that is given replaces the preset's whole, and stays the text it is; null means absent.
+    given: the fields of the caller, each as JSON text. A given field replaces the preset's field as a whole,
+        and its text is not changed. null counts as absent.
     """
     return _RAW[name] | {member: raw for member, raw in given.items() if bytes(raw) != b"null"}

@@ -1,4 +1,4 @@
-"""What all commands share: `--config`, and an end with a clear text where the settings are wrong."""
+"""The option `--config` of all commands, and the settings that it leads to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from synckairos import config, logs
 from synckairos.config import Settings, SettingsError
 
 WRONG_SETTINGS = 2
-"""The exit code for settings or options that cannot be used, as click has it for options."""
+"""The exit code for settings that cannot be used. click uses the same one for wrong options."""
 
 config_option = click.option(
     "--config",
@@ -23,7 +23,7 @@ config_option = click.option(
 
 
 def settings_or_exit(environ: Mapping[str, str], file: Path | None) -> Settings:
-    """The settings, with logging set up by them; what is wrong with them ends the program."""
+    """The settings. Also sets up logging as they say. Wrong settings are printed, and end the program."""
     try:
         settings = config.load(environ, file)
     except SettingsError as error:

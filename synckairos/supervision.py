@@ -59,7 +59,7 @@ async def supervise(name: str, loop: Callable[[], Awaitable[None]]) -> None:
 
 
 async def together(*loops: Coroutine[Any, Any, None]) -> None:
-    """Run the loops side by side until one of them ends, and end the others then. Raises what it raised.
+    """Run the loops side by side until one ends, then cancel the others. Raises the error of the first.
 
     A TaskGroup would wait for the others for ever where a cancellation gets lost (see `cancel`).
     """
@@ -81,8 +81,8 @@ async def cancel(*tasks: asyncio.Task[None]) -> None:
     while remaining:
         for task in remaining:
             task.cancel()
-        # A cancellation that meets an error of the same moment, or a wait_for of Python 3.11 that has just
-        # got its result, may get lost: then it is sent again.
+        # A task can miss its cancellation: when an error occurs in it at the same moment, or when a wait_for
+        # (in Python 3.11) has just got its result. So the cancellation is repeated until the task has ended.
         _, remaining = await asyncio.wait(remaining, timeout=CANCEL_AGAIN_S)
     for task in tasks:
         if not task.cancelled() and (error := task.exception()) is not None:

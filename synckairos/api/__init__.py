@@ -1,1 +1,1 @@
-"""HTTP and WebSocket: validates, calls, relays. What a session allows is for the function library to say."""
+"""HTTP and WebSocket: checks input, calls the function library, relays events. The library has the rules."""

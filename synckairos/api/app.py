@@ -1,4 +1,4 @@
-"""The service: a Sanic application, what it holds in each worker process, and how it starts and stops."""
+"""The service: a Sanic application, its parts in each worker process, and how these start and stop."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from synckairos.realtime.timekeeper import Timekeeper
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 GRACE_S = 15.0
-"""How long requests that are under way when the service stops may take to end."""
+"""How long requests may still take when the service stops."""
 
 
 def create_app(settings: Settings, *, connection: Connection | None = None) -> Sanic[Any, Any]:
-    """The application. Each process makes its own connection, unless the caller gives (and closes) one."""
+    """The application. Each process makes its own connection, unless the caller gives one (and closes it)."""
     app: Sanic[Any, Any] = Sanic(
         "synckairos",
         config=Config(env_prefix=None),
@@ -74,7 +74,7 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
 
 
 async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection | None) -> None:
-    """Make the process' context. Redis may be away: the service is then not ready until it is back."""
+    """Make the process' context. When Redis is away, the service starts, and is ready when Redis is back."""
     async with AsyncExitStack() as closing:
         closing.callback(metrics.process_ended, os.getpid())
         store = None
@@ -89,8 +89,8 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
         recovery = None if store is None else Recovery(connection, store)
         clock = ServerClock(connection)
         subscriptions = Subscriptions(connection)
-        # The relay and the timekeeper find out by themselves that a session is gone, and why, so they ask
-        # Redis alone.
+        # The relay and the timekeeper handle sessions that are gone in their own ways, so their calls must
+        # not restore any.
         redis_sessions = Sessions(connection, settings.session_ttl)
         relay = Relay(redis_sessions, subscriptions, clock, recovery)
         timekeeper = Timekeeper(connection, redis_sessions, subscriptions, clock)
@@ -122,7 +122,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
 
 
 async def _drain(app: Sanic[Any, Any]) -> None:
-    """Say that this process stops. Sanic then accepts no more and waits for requests under way."""
+    """Mark this process as stopping. Sanic then accepts no connections and waits for the open requests."""
     context_of(app).draining = True
     logger.info("shutting down")
 

@@ -1,4 +1,4 @@
-"""Who is calling: the one place that determines subject, tenant, roles and address of a request."""
+"""The caller of a request: the one place that determines subject, tenant, roles and address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ ROLES = frozenset({"viewer", "player", "service", "moderator", "admin"})
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """subject: who, for events and limits; tenant: whose sessions; roles: what may be done. None: unknown."""
+    """Who makes a request.
+
+    subject: the caller's name, for events and rate limits; None when it is not known
+    tenant: the tenant whose sessions the caller can use; None without tenants
+    roles: they decide what the caller may do
+    """
 
     subject: str | None
     tenant: str | None
@@ -21,7 +26,7 @@ class Caller:
 
 
 ANONYMOUS = Caller(subject=None, tenant=None, roles=frozenset({"admin"}))
-"""The caller without authentication: has no name and no tenant, may do everything, is limited by address."""
+"""The caller without authentication. It may do everything, and its rate limits go by its address."""
 
 
 def identify(headers: Header, settings: Settings) -> Caller:  # noqa: ARG001 - a token will need both
@@ -30,9 +35,10 @@ def identify(headers: Header, settings: Settings) -> Caller:  # noqa: ARG001 - a
 
 
 def client_address(headers: Header, peer: str, settings: Settings) -> str:
-    """The client's address: the peer's, or with TRUST_PROXY what the proxy in front saw as its own peer.
+    """The client's address: the peer of the connection or, with TRUST_PROXY, the address that the proxy saw.
 
-    That is the last entry of `X-Forwarded-For`. Those before it are what the client claims.
+    The proxy appends that address to `X-Forwarded-For`, so it is the last entry. The entries before it come
+    from the client, which can claim anything.
     """
     if settings.trust_proxy:
         forwarded = ",".join(headers.getall("x-forwarded-for", [])).rpartition(",")[2].strip()

@@ -1,4 +1,4 @@
-"""What a process holds while it serves: one typed object that every handler reads its parts from."""
+"""The parts of a process that serves: one typed object, from which every handler gets them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from synckairos.realtime.timekeeper import Timekeeper
 
 
 class OpenWebSocket(Protocol):
-    """A WebSocket that has to be ended when the process stops."""
+    """A WebSocket that has to be closed when the process stops."""
 
     @property
     def socket(self) -> Socket:
-        """Where its bytes come and go."""
+        """Its socket."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,11 +33,11 @@ class Context:
     """The parts of one process. It is made when the process starts, before the first request.
 
     store, recovery: None without an audit store
-    sessions: the calls; a session that Redis has lost is restored from the audit store first
-    redis_sessions: the same calls, answered from Redis alone
+    sessions: the calls, which first restore a session that Redis has lost from the audit store
+    redis_sessions: the same calls, which only ask Redis
     openapi, docs: the description of the API, as JSON and as HTML
-    draining: the process stops, and takes no new work
-    closing: undoes the start, the last step first
+    draining: whether the process is stopping and takes no new work
+    closing: undoes the steps of the start in reverse order
     """
 
     settings: Settings

@@ -1,4 +1,4 @@
-"""Reading a request's input: whatever is wrong with it is found and named, all of it, in one refusal."""
+"""Reading a request's input. All problems are found, and one refusal lists them."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ _MATCH = re.compile(r'"([0-9]{1,15})(?:@([!#-~]{1,64}))?"')
 _VISIBLE = re.compile(r"[!-~]{1,255}")
 _UTF8 = re.compile(r"utf-?8", re.IGNORECASE)
 MAX_DEPTH = 64
-"""How deep a body that the function library judges may be nested; its own bound is the same."""
+"""How deep a body for the function library may be nested. The library has the same limit."""
 MAX_TRANSITION = 16 * 1024
-"""Bytes of a body that says how to change a session: far more than any needs."""
+"""The largest body (bytes) of a call that changes a session, far more than any such call needs."""
 MAX_CONFIG = 512 * 1024
-"""Bytes of a config; the function library's own bound is the same."""
+"""The largest config (bytes). The function library has the same limit."""
 MAX_PARTICIPANT = 8 * 1024
-"""Bytes of a participant who joins; the function library's own bound is the same."""
+"""The largest description of a joining participant (bytes). The function library has the same limit."""
 MAX_PROBLEMS = 100
-"""Of more problems than these the first are named."""
+"""How many problems an answer lists. Further ones are left out."""
 MAX_NAME = 256
-"""Characters of a field's dotted path that come back in an answer."""
-_INLINE = 32 * 1024
-"""Bytes of JSON that are parsed in the event loop; more would delay other requests, and goes to a thread."""
+"""How many characters of a field's dotted path an answer shows."""
+_MAX_INLINE = 32 * 1024
+"""How many bytes of JSON are parsed in the event loop. More would delay other requests: a thread does it."""
 
 _decoders: dict[type[Input], Callable[[bytes], Any]] = {}
 
 
 class Reader:
-    """Reads the parts of one request. Problems add up; `check` raises all of them as ValidationError."""
+    """Reads the parts of one request and collects all problems. `check` raises them as a ValidationError."""
 
     __slots__ = ("problems", "request")
 
@@ -53,11 +53,11 @@ class Reader:
         self.problems: list[Detail] = []
 
     def problem(self, field: str, message: str) -> None:
-        """Remember a problem."""
+        """Add a problem."""
         self.problems.append({"field": field, "message": message})
 
     def check(self) -> None:
-        """Raise what was found to be wrong."""
+        """Raise ValidationError if there are problems."""
         if self.problems:
             refuse(self.problems)
 
@@ -70,7 +70,7 @@ class Reader:
             return text
 
     def id(self, field: str, text: str) -> str:
-        """Another id in the path, in lower case."""
+        """Another id of the path, in lower case."""
         try:
             return keys.session_id(text)
         except ValidationError:
@@ -78,7 +78,7 @@ class Reader:
             return text
 
     def text(self) -> bytes:
-        """The body as it came, if it is (or may be) JSON. Raises UnsupportedMediaType."""
+        """The body as it came. Raises UnsupportedMediaType when the headers say that it is not JSON."""
         request = self.request
         body: bytes = request.body
         if not body:
@@ -98,7 +98,7 @@ class Reader:
         return body
 
     def body(self, kind: type[T]) -> T:
-        """The body as `kind`; none at all is one without fields."""
+        """The body as `kind`. A request without a body counts as one without fields."""
         text = self.text()
         if len(text) > MAX_TRANSITION:
             self.problem("", f"must be at most {MAX_TRANSITION} bytes")
@@ -109,10 +109,7 @@ class Reader:
                 decode = _decoders[kind] = msgspec.json.Decoder(kind).decode
             try:
                 value: T = decode(text)
-            except (
-                ValueError,
-                RecursionError,
-            ):  # msgspec's errors are ValueErrors, and so is UnicodeDecodeError
+            except (ValueError, RecursionError):  # the errors of msgspec and of UTF-8 are ValueErrors
                 try:
                     given = dict(_parse(text))
                 except _NotJsonError as error:
@@ -126,7 +123,7 @@ class Reader:
         return value
 
     def _converted(self, kind: type[T], given: dict[str, Any], *, strict: bool = True) -> T:
-        """Decoded fields as `kind`. strict: false for the texts of a query, which may stand for numbers."""
+        """Decoded fields as `kind`. strict: False for a query, where numbers come as text."""
         given = with_integers(kind, given)
         problems = list(islice(_problems_of_fields(kind, given, strict=strict), MAX_PROBLEMS + 1))
         if problems:
@@ -135,7 +132,7 @@ class Reader:
         return msgspec.convert(given, kind, strict=strict)
 
     def fields(self, kind: type[T], given: dict[str, msgspec.Raw]) -> T:
-        """Fields that were taken out of a body, as `kind`."""
+        """Some fields of a body, as `kind`."""
         return self._converted(kind, {name: decoded(raw) for name, raw in given.items()})
 
     def query(self, kind: type[T]) -> T:
@@ -156,7 +153,7 @@ class Reader:
         return self._converted(kind, given, strict=False)
 
     def options(self, body: Body) -> Options:
-        """The options of a change: who, and on which condition (`If-Match`, `expected_version`)."""
+        """The options of a change: the caller, and the conditions (`If-Match`, `expected_version`)."""
         version, epoch = body.expected_version, None
         headers = self.request.headers
         if "if-match" in headers:
@@ -193,12 +190,12 @@ class Reader:
         return None
 
     async def object(self, most: int) -> dict[str, msgspec.Raw] | None:
-        """The body as a JSON object, each field's value the exact text that came; None when it is none.
+        """The body as a JSON object, each field's value as the text that came; None when it is no object.
 
-        most: bytes that it may have
+        most: how many bytes it may have
 
-        For what the function library judges. Its JSON parser and others do not read every text alike, so what
-        could be read in two ways is refused here: names given twice, NaN and Infinity, bytes that are no
+        This is for bodies that the function library judges. JSON parsers differ on some texts, so a text that
+        two parsers could read differently is refused here: names given twice, NaN and Infinity, invalid
         UTF-8, half surrogate pairs.
         """
         text = self.text()
@@ -208,8 +205,9 @@ class Reader:
         if len(text) > most:
             self.problem("", f"must be at most {most} bytes")
             return None
-        # A large one takes tenths of a second, in which this process would do nothing else.
-        problems = _unreadable(text) if len(text) <= _INLINE else await asyncio.to_thread(_unreadable, text)
+        # Parsing a large text takes tenths of a second, during which this process would do nothing else.
+        inline = len(text) <= _MAX_INLINE
+        problems = _unreadable(text) if inline else await asyncio.to_thread(_unreadable, text)
         if problems:
             self.problems += problems
             return None
@@ -218,12 +216,12 @@ class Reader:
 
 
 def decoded(raw: bytes | msgspec.Raw) -> Any:
-    """What a text is that came through `Reader.object`; a number beyond all reach is infinity."""
+    """The value of a text from `Reader.object`. A number that is too large becomes infinity."""
     return _decoder.decode(bytes(raw).decode())
 
 
 def _unreadable(text: bytes) -> list[Detail]:
-    """Why a text is no JSON object that all parsers read alike."""
+    """The problems of a text that is no JSON object, or that parsers could read differently."""
     try:
         return list(islice(_ambiguities(_parse(text)), MAX_PROBLEMS + 1))
     except _NotJsonError as error:
@@ -231,7 +229,7 @@ def _unreadable(text: bytes) -> list[Detail]:
 
 
 def refuse(problems: list[Detail]) -> NoReturn:
-    """Raise ValidationError with these problems, the first MAX_PROBLEMS of them."""
+    """Raise ValidationError with the first MAX_PROBLEMS of these problems."""
     named = problems[:MAX_PROBLEMS]
     sentences = [f"{problem['field'] or 'the input'} {problem['message']}" for problem in named]
     if len(problems) > MAX_PROBLEMS:
@@ -240,7 +238,7 @@ def refuse(problems: list[Detail]) -> NoReturn:
 
 
 def _problems_of_fields(kind: type[Input], given: dict[str, Any], *, strict: bool) -> Iterator[Detail]:
-    """Everything that is wrong with these fields, each looked at by itself, then together."""
+    """All problems of these fields, first of each by itself, then of their combination."""
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     valid = {}
     for name, value in given.items():
@@ -261,8 +259,8 @@ def _problems_of_fields(kind: type[Input], given: dict[str, Any], *, strict: boo
 def with_integers(kind: type[Input], given: dict[str, Any]) -> dict[str, Any]:
     """The fields with whole numbers as integers, where `kind` takes integers only.
 
-    JSON has one type of number: 5000, 5000.0 and 5e3 are the same. Beyond 2^53 a float is no exact whole
-    number any more, so it stays what it is, and is refused.
+    JSON has one type of number: 5000, 5000.0 and 5e3 are the same. Beyond 2^53 a float no longer stands for
+    one exact whole number, so it is not converted, and is refused later.
     """
     integers = _integer_fields(kind)
     return {
@@ -292,7 +290,7 @@ def _types_of(kind: Any) -> Iterator[Any]:
 
 
 def requirement(kind: Any) -> str:
-    """The sentence for a value that is not of this type."""
+    """The message for a value that is not of this type."""
     if isinstance(kind, msgspec.Meta):
         return str((kind.extra or {}).get("must", ""))
     if get_origin(kind) is Literal:
@@ -316,7 +314,7 @@ class _NotJsonError(ValueError):
 
 
 class _Object(list[tuple[str, Any]]):
-    """A JSON object as pairs, so that names given twice are seen."""
+    """A JSON object as a list of pairs, in which a name that was given twice is found."""
 
 
 def _constant(word: str) -> NoReturn:
@@ -324,7 +322,7 @@ def _constant(word: str) -> NoReturn:
 
 
 def _integer(digits: str) -> int | float:
-    """No bound here is as high as 400 digits, and reading very many takes long."""
+    """An integer. One of 400 digits or more becomes infinity: it is above all limits, and slow to convert."""
     return int(digits) if len(digits) < 400 else math.inf
 
 
@@ -349,7 +347,7 @@ def _parse(text: bytes) -> _Object:
 
 
 def _ambiguities(value: Any, path: str = "", depth: int = 1) -> Iterator[Detail]:
-    """What JSON parsers do not read alike."""
+    """The parts of a JSON text that parsers read differently."""
     if depth > MAX_DEPTH:
         yield _problem(path, f"is nested deeper than {MAX_DEPTH}")
     elif isinstance(value, _Object):
@@ -381,7 +379,7 @@ def _encodable(text: str) -> bool:
 
 
 def _printable(text: str) -> str:
-    """A field's path, short, and what UTF-8 has no bytes for (half a surrogate pair) spelled out."""
+    """A field's path for an answer: shortened, and with escapes for what UTF-8 cannot encode."""
     if len(text) > MAX_NAME:
         text = text[: MAX_NAME - 3] + "..."
     return text.encode(errors="backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""Rate limits: which there are, and how a request is counted against them."""
+"""The rate limits, and how a request is counted against them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RateLimit:
 
 
 SWITCH = RateLimit("switch", 10, 1000, cooldown_ms=10_000)
-"""Per session: no player moves ten times a second, but a faulty client does."""
+"""Per session. No player moves ten times a second, but a faulty client may."""
 CREATE = RateLimit("create", 5, MINUTE_MS)
 """Per subject."""
 TIME = RateLimit("time", 60, MINUTE_MS)
@@ -49,16 +49,16 @@ def read_limit(settings: Settings) -> RateLimit:
 async def consume_per_session(request: ApiRequest, limit: RateLimit, session_id: str) -> None:
     """Count the request against the session's limit. Raises RateLimitExceeded.
 
-    The bucket's name has the tenant in it, so that another tenant, for whom the session does not exist,
-    cannot use it up.
+    The bucket's name includes the tenant, so that another tenant, who cannot use the session, cannot use up
+    its limit either.
     """
     await _consume(request, limit, f"{request.caller.tenant or ''}:{session_id}")
 
 
 async def consume_per_subject(request: ApiRequest, limit: RateLimit) -> None:
-    """Count the request against its caller's limit, or its address' when the caller has no name.
+    """Count the request against the caller's limit, or that of the address when the caller has no name.
 
-    Services are exempt. Raises RateLimitExceeded.
+    Services have no limit. Raises RateLimitExceeded.
     """
     caller = request.caller
     if "service" in caller.roles:

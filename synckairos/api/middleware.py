@@ -1,8 +1,8 @@
-"""What every request goes through: errors in one shape, ids, CORS, the limits' headers, metrics.
+"""The steps of every request: errors in one shape, ids, CORS, the headers of rate limits, metrics.
 
-Sanic's own middleware is not used: it costs every request some awaits, and errors that come before a route is
-found would miss it. A handler is wrapped in `endpoint`; what fails before or around it
-comes to `Failures`.
+Sanic's own middleware is not used, because it adds some awaits to every request and is not run for errors
+that occur before a route is found. Instead each handler is wrapped in `endpoint`, and errors outside of it go
+to `Failures`.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from synckairos.errors import (
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 MAX_BODY = 1024 * 1024
-"""Bytes of a request body."""
+"""The largest request body, in bytes."""
 MAX_DRAINED = 16 * MAX_BODY
-"""How much of a body that is too large is read and thrown away, so that its sender can read the answer."""
+"""How many bytes of a body that is too large are read and dropped, so that its sender can read the answer."""
 
 _EXPOSED = (
     "ETag, Idempotent-Replayed, Location, RateLimit-Limit, RateLimit-Policy, RateLimit-Remaining, "
@@ -56,7 +56,7 @@ Endpoint = Callable[..., Awaitable[BaseHTTPResponse]]
 
 
 def endpoint(route: Route) -> Endpoint:
-    """The route's handler, with all that goes around it."""
+    """The route's handler, wrapped in error handling, headers and metrics."""
     handle: Handler = route.handler
     observe = _observer(route.path, route.method)
 
@@ -80,7 +80,7 @@ def endpoint(route: Route) -> Endpoint:
 
 
 def finish(request: ApiRequest, reply: Reply) -> None:
-    """The headers that every answer has."""
+    """Add the headers that every answer has."""
     headers = reply.headers
     headers["x-request-id"] = request.request_id
     if (traceparent := request.traceparent) is not None:
@@ -91,7 +91,7 @@ def finish(request: ApiRequest, reply: Reply) -> None:
 
 
 def _cors(request: ApiRequest, headers: dict[str, Any]) -> None:
-    """Let pages of the allowed origins read the answer, without credentials: tokens are no cookies."""
+    """Let pages of the allowed origins read the answer. No credentials are allowed: there are no cookies."""
     settings = request.context.settings
     if "*" in settings.allowed_origins:
         headers["access-control-allow-origin"] = "*"
@@ -105,9 +105,9 @@ def _cors(request: ApiRequest, headers: dict[str, Any]) -> None:
 
 
 def allow(request: ApiRequest) -> str:
-    """The methods that the request's path takes, for the header of that name.
+    """The methods that the request's path takes, for the header `Allow`.
 
-    Asked of the router one by one: for a path with parts that vary, its own answer is not complete.
+    The router is asked for each method. Its own list is not complete for paths with parameters.
     """
     allowed = {"OPTIONS"}
     for method in _METHODS:
@@ -118,12 +118,12 @@ def allow(request: ApiRequest) -> str:
 
 
 class Failures(ErrorHandler):
-    """Whatever goes wrong outside of a handler, or in it without having been thought of, in the one shape."""
+    """Answers errors that occur outside of a handler, and unexpected ones of a handler, in the one shape."""
 
     async def response(self, request: ApiRequest, exception: BaseException) -> BaseHTTPResponse | None:
         """The answer to a request that failed with this exception."""
         if isinstance(exception, sanic.exceptions.RequestCancelled):
-            # The client went away before it was answered. Nothing failed, and no client reads this.
+            # The client went away before it was answered. This is no failure, and the reply is not sent.
             return Reply(status=HTTPStatus.BAD_REQUEST)
         if isinstance(exception, sanic.exceptions.MethodNotAllowed) and request.method == "OPTIONS":
             reply = self._options(request)
@@ -153,7 +153,7 @@ class Failures(ErrorHandler):
 
 
 def translated(exception: BaseException) -> SyncKairosError:
-    """An exception as one of ours. Its own text stays inside."""
+    """The SyncKairosError for an exception. The text of an unexpected exception is not passed on."""
     match exception:
         case SyncKairosError():
             return exception
@@ -180,7 +180,7 @@ def _unreadable(message: str) -> ValidationError:
 
 
 def log(request: ApiRequest, error: SyncKairosError, exception: BaseException | None = None) -> None:
-    """A failure of ours, with what is needed to find it again."""
+    """Log a failure of the service, with the ids by which the request can be found."""
     write = logger.error if isinstance(error, InternalError) else logger.warning
     cause = error if exception is None else exception
     write(
@@ -196,10 +196,10 @@ def log(request: ApiRequest, error: SyncKairosError, exception: BaseException | 
 
 
 async def _answer_and_drain(request: ApiRequest, reply: Reply) -> None:
-    """Answer, then read on for a while.
+    """Answer, then go on reading for a while.
 
-    Closing a connection with unread bytes in it resets it, and the reset would overtake the answer: a client
-    that is still sending, or has not yet read, would see a broken connection in place of the 413.
+    Closing a connection that has unread bytes resets it, and the reset can overtake the answer. Then a client
+    that is still sending, or has not read the answer yet, would get a broken connection instead of the 413.
     """
     stream = request.stream
     assert isinstance(stream, Http)
@@ -208,7 +208,7 @@ async def _answer_and_drain(request: ApiRequest, reply: Reply) -> None:
     response = await request.respond(reply)
     await response.send(end_stream=True)
     drained = 0
-    with suppress(Exception):  # the client went away, which is fine
+    with suppress(Exception):  # the client may go away at any time
         while drained < MAX_DRAINED:
             drained += len(stream.recv_buffer)
             stream.recv_buffer.clear()
@@ -216,7 +216,7 @@ async def _answer_and_drain(request: ApiRequest, reply: Reply) -> None:
 
 
 def _observer(path: str, method: str) -> Callable[[int], Histogram]:
-    """The histogram of a route by status. Looking it up by its labels would cost more than an observation."""
+    """A function from a status to the route's histogram. prometheus_client's look-up by labels is slower."""
     known: dict[int, Histogram] = {}
 
     def observer(status: int) -> Histogram:
@@ -229,6 +229,6 @@ def _observer(path: str, method: str) -> Callable[[int], Histogram]:
 
 
 def _observe_failed(request: ApiRequest, status: int) -> None:
-    """Count a request that no handler answered: with its route where it came to one."""
+    """Count a request that failed outside of its handler, under its route if one was found."""
     path, method = ("", "") if request.route is None else request.route.ctx.label
     metrics.http_requests.labels(path, method, status).observe(perf_counter() - request.started)

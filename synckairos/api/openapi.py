@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 from the table of routes and the types of the bodies, and a page for people made from that."""
+"""The OpenAPI 3.1 document, made from the table of routes and the types of the bodies, and a page from it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 _ABOUT = (
     "Turn timers that everybody sees run the same. Times are UTC; `*_ms` are milliseconds, `*_at` ISO 8601. "
-    "The clock that counts is the Redis primary's, see `GET /v1/time`. "
+    "All times are those of the Redis primary's clock, see `GET /v1/time`. "
     "Events come over the WebSocket `/ws?session_id=…`."
 )
 _IF_MATCH = (
-    'The ETag of the state, or a bare quoted version (`"47"`): refuse when the session is not there any more'
+    'The ETag of a state, or a quoted version (`"47"`): refused unless the session is still at that version'
 )
 _IDEMPOTENCY_KEY = (
-    "1-255 visible ASCII characters; a repeat changes nothing and gets `Idempotent-Replayed: true`"
+    "1-255 visible ASCII characters; a repeat changes nothing, and its answer has `Idempotent-Replayed: true`"
 )
 
 
@@ -83,7 +83,7 @@ def _parameters(route: Route) -> Iterable[dict[str, Any]]:
     for name in arguments_of(route.path):
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
     for field in msgspec.structs.fields(route.query):
-        # A parameter of its own: absent is absent, there is no null in a query.
+        # A query has no null: a parameter that is not given is left out.
         schema = msgspec.json.schema(field.type)
         schema = next((part for part in schema.get("anyOf", ()) if part != {"type": "null"}), schema)
         if "enum" in schema:
@@ -153,7 +153,7 @@ td{text-align:left;vertical-align:top;padding:.15rem .8rem .15rem 0}
 
 
 def page(routes: Sequence[Route], settings: Settings) -> bytes:
-    """The same as a page that needs nothing but itself."""
+    """The same document as an HTML page without scripts or other files."""
     described = _document(routes, settings)
     tags = dict.fromkeys(route.tag for route in routes)
     parts = [
@@ -229,7 +229,7 @@ def _type(schema: dict[str, Any]) -> str:
 
 
 def _about(schema: dict[str, Any]) -> str:
-    """What a schema, or each of those it may be, says of itself, and examples."""
+    """The description and the examples of a schema and of its alternatives (`anyOf`)."""
     parts = [schema, *schema.get("anyOf", ())]
     said = [_prose(part["description"]) for part in parts if "description" in part]
     examples = [example for part in parts for example in part.get("examples", ())]
@@ -240,7 +240,7 @@ def _about(schema: dict[str, Any]) -> str:
 
 
 def _prose(text: str) -> str:
-    """Text with `code` in it."""
+    """Text as HTML; parts between backticks become code."""
     return "".join(
         f"<code>{escape(part)}</code>" if position % 2 else escape(part)
         for position, part in enumerate(text.split("`"))

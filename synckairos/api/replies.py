@@ -1,4 +1,4 @@
-"""Responses: bytes put together from what the library replied, never decoded and encoded again."""
+"""Responses. The JSON that the library returned goes into them as it is, without decoding and encoding."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Reply(BaseHTTPResponse):
     """A response whose headers are a plain dict of lower-case names and checked values.
 
     Sanic's own classes keep headers in a multidict and clean each name and value while sending. Here each
-    value comes from this package or passed a pattern of visible characters, so that work is left out: with
-    seven headers it was measured at 28 microseconds, this at 3.
+    value is made in this package or has matched a pattern of visible characters, so no cleaning is needed.
+    With seven headers this takes 3 microseconds instead of 28.
     """
 
     __slots__ = ()
@@ -44,7 +44,7 @@ class Reply(BaseHTTPResponse):
 
     @property
     def processed_headers(self) -> Any:
-        """The headers as pairs of bytes, as Sanic's HTTP/1.1 writer takes them."""
+        """The headers as pairs of bytes, in the form that Sanic's HTTP/1.1 writer takes."""
         if self.body:
             self.headers["content-type"] = self.content_type
         return [(name.encode(), str(value).encode()) for name, value in self.headers.items()]
@@ -77,7 +77,7 @@ def change(change: Change, status: int = HTTPStatus.OK, *, replayed: bool = Fals
 
 
 def failure(error: SyncKairosError) -> Reply:
-    """The one shape of all errors."""
+    """The answer to a request that failed. All errors have the same shape."""
     metrics.errors.labels(error.code).inc()
     headers: dict[str, str] = {}
     if error.retry_after_ms is not None or error.status in (
@@ -89,10 +89,10 @@ def failure(error: SyncKairosError) -> Reply:
 
 
 def etag(state: State) -> str:
-    """`"<version>@<epoch>"`, quotes included: it validates the state, not the running clock."""
+    """`"<version>@<epoch>"`, with the quotes. It changes with the state, and not while a clock runs."""
     return f'"{state.version}@{state.epoch}"'
 
 
 def seconds(milliseconds: int) -> int:
-    """Whole seconds for a header, rounded up, so that a client who waits that long has waited long enough."""
+    """Milliseconds as whole seconds for a header, rounded up, so that waiting this long is enough."""
     return math.ceil(milliseconds / 1000)

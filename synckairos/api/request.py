@@ -1,4 +1,4 @@
-"""The request: the service's own headers, the caller, the process' context."""
+"""The request, with the service's own headers, the caller and the process' context."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?"
 )
 
-# Unique is enough, and a counter behind a random start costs less than a UUID.
+# Request ids only have to be unique, and a random prefix with a counter costs less than a UUID.
 _new_ids = map(f"{secrets.token_hex(12)}{{:08x}}".format, itertools.count())
 
 
 class ApiRequest(Request):
-    """Sanic's request with the service's own headers read once, when they are first asked for."""
+    """Sanic's request. The service's own headers are read when they are first asked for."""
 
     __slots__ = ("_caller", "_request_id", "reply_headers", "started")
 
     started: float
-    """When it came to its handler, or, before that, when its head was read: seconds of `perf_counter`."""
+    """When its head was read, later when its handler was called (seconds of `perf_counter`)."""
     reply_headers: dict[str, str]
-    """What the answer says in its headers, whatever it is."""
+    """Headers for the answer, whether it is a success or an error."""
 
     def __init__(
         self, url_bytes: bytes, headers: Any, version: str, method: str, *args: Any, **kwargs: Any
@@ -39,9 +39,9 @@ class ApiRequest(Request):
         try:
             super().__init__(url_bytes, headers, version, method, *args, **kwargs)
         except (BadURL, URITooLong):
-            # To answer a request that it could not read, Sanic makes an empty one (method NONE) with the same
-            # URL. When it is the URL that could not be read, that one must not fail too: the client would get
-            # no answer.
+            # To answer a request that it could not read, Sanic makes an empty request (method NONE) with the
+            # same URL. When the URL itself is the problem, that request must not fail too, because then the
+            # client would get no answer.
             if method != "NONE":
                 raise
             super().__init__(b"*", headers, version, method, *args, **kwargs)
@@ -75,17 +75,17 @@ class ApiRequest(Request):
 
     @property
     def caller(self) -> Caller:
-        """Who is calling."""
+        """The caller."""
         if self._caller is None:
             self._caller = identify(self.headers, self.context.settings)
         return self._caller
 
     @property
     def address(self) -> str:
-        """The client's address, as far as the settings let it be believed."""
+        """The client's address; see `client_address`."""
         return client_address(self.headers, self.ip, self.context.settings)
 
     @property
     def context(self) -> Context:
-        """What the process that answers holds."""
+        """The context of the process that answers."""
         return context_of(self.app)

@@ -16,19 +16,19 @@ from synckairos.config import Settings
 from synckairos.errors import SyncKairosError
 
 Handler = Callable[..., Awaitable[Reply]]
-"""Called with the request and the parts of the path by name."""
+"""Called with the request, and with the parameters of the path by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method at a path, its handler, and all that OpenAPI says about it.
+    """A method at a path, its handler, and its description for OpenAPI.
 
-    path: with its parts in braces
-    reply, body: the types of the bodies, None for no JSON body
-    query: the parameters it takes
+    path: with parameters in braces, as in `/v1/sessions/{session_id}`
+    reply, body: the types of the bodies; None for no JSON body
+    query: the query parameters
     conditional: whether it takes `If-Match`
     idempotent: whether it takes `Idempotency-Key`
-    limit: the rate limit it is under
+    limit: its rate limit
     errors: the errors of this route, without those that every route has
     """
 
@@ -51,7 +51,7 @@ class Route:
 
     @property
     def sanic_path(self) -> str:
-        """The path as Sanic's router takes it."""
+        """The path in the syntax of Sanic's router."""
         return re.sub(r"\{(\w+)\}", r"<\1:str>", self.path)
 
     @property
@@ -66,5 +66,5 @@ class Route:
 
 
 def arguments_of(path: str) -> list[Any]:
-    """The names of the parts in braces, in order."""
+    """The names of the parameters of a path, in order."""
     return re.findall(r"\{(\w+)\}", path)

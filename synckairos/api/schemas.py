@@ -1,7 +1,7 @@
-"""What goes in and out, as types: small bodies and queries are decoded by them, OpenAPI is made from them.
+"""The types of bodies, queries and answers. They decode small bodies and queries, and describe the API.
 
-Two bodies are described here for OpenAPI only: a session's config and a new participant. The function library
-is the one judge of those and gets them as the text they came as.
+A session's config and a new participant are described here for OpenAPI only. The function library judges
+them, and gets them as the text that came.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DAY_MS = 86_400_000
 
 UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 
-# `extra` holds the sentence for people; a value that does not fit is answered with it.
+# `extra` has the message with which a wrong value is answered.
 Uuid = Annotated[str, Meta(pattern=UUID_PATTERN, extra={"must": "must be a UUID"})]
 Version = Annotated[
     int,
@@ -54,32 +54,32 @@ SyncMode = Literal["per_participant", "per_group", "per_cycle", "global", "count
 
 
 class Input(Struct, frozen=True, forbid_unknown_fields=True):
-    """A body or query that this package decodes: unknown names are refused, null means absent."""
+    """A body or query that this package decodes. Unknown names are refused, and null means absent."""
 
     def problem(self) -> tuple[str, str] | None:
-        """(field, message) of what is wrong between fields that are right each by itself."""
+        """Field and message of a problem in the combination of fields; None when there is none."""
         return None
 
 
 class Body(Input, frozen=True, forbid_unknown_fields=True):
-    """A body of a call that changes a session."""
+    """The body of a call that changes a session."""
 
     expected_version: Version | None = None
 
 
 class TransitionBody(Body, frozen=True, forbid_unknown_fields=True):
-    """Body of the calls that need to say nothing else."""
+    """The body of a call that has no fields of its own."""
 
 
 class SwitchBody(Body, frozen=True, forbid_unknown_fields=True):
-    """Who is believed to be active, and who is to be next."""
+    """The participant who has to be active, and the one who is to be next."""
 
     current_participant_id: Uuid | None = None
     next_participant_id: Uuid | None = None
 
 
 class AdjustBody(Body, frozen=True, forbid_unknown_fields=True):
-    """What a clock is to read, or what to add to it; `within_ms`: only when less than that is left."""
+    """The time to set a clock to, or to add to it. With `within_ms`, only when less than that is left."""
 
     total_time_ms: SetMs | None = None
     add_ms: AddMs | None = None
@@ -87,7 +87,7 @@ class AdjustBody(Body, frozen=True, forbid_unknown_fields=True):
     reason: Reason | None = None
 
     def problem(self) -> tuple[str, str] | None:
-        """A clock is set or moved, one of the two."""
+        """Exactly one of `total_time_ms` and `add_ms` has to be given."""
         if (self.total_time_ms is None) == (self.add_ms is None):
             return "total_time_ms", "either total_time_ms or add_ms must be given, and not both"
         return None
@@ -104,7 +104,7 @@ class EventsQuery(Input, frozen=True, forbid_unknown_fields=True):
 
 
 class ListQuery(Input, frozen=True, forbid_unknown_fields=True):
-    """Which sessions, and how many at once."""
+    """Which sessions to list, and how many on a page."""
 
     status: Status | None = None
     limit: PageSize = 20
@@ -112,12 +112,12 @@ class ListQuery(Input, frozen=True, forbid_unknown_fields=True):
 
 
 class QrQuery(Input, frozen=True, forbid_unknown_fields=True):
-    """`url`: what the code is to say."""
+    """`url`: the address for the code."""
 
     url: Annotated[str, Meta(max_length=500, extra={"must": "must be 1 to 500 characters"})] = ""
 
 
-# For OpenAPI only, from here on.
+# The types from here on are for OpenAPI only.
 
 Milliseconds = Annotated[int, Meta(description="Milliseconds")]
 Instant = Annotated[
@@ -128,11 +128,17 @@ Bank = Annotated[int, Meta(ge=1000, le=DAY_MS, description="Milliseconds, 1 s to
 IncrementMs = Annotated[int, Meta(ge=0, le=60_000, description="Given after every cycle that ended in time")]
 DelayMs = Annotated[
     int,
-    Meta(ge=0, le=DAY_MS, description="Free in every cycle: `delay` before it, `bronstein` given back after"),
+    Meta(
+        ge=0,
+        le=DAY_MS,
+        description="Free time of every cycle: `delay` gives it before the clock runs, `bronstein` gives it "
+        "back afterwards",
+    ),
 ]
-Periods = Annotated[int, Meta(ge=1, le=1000, description="`byoyomi`: how many")]
+Periods = Annotated[int, Meta(ge=1, le=1000, description="`byoyomi`: how many periods")]
 PeriodMs = Annotated[
-    int, Meta(ge=1, le=DAY_MS, description="`byoyomi`: of each period; `canadian`: of a block")
+    int,
+    Meta(ge=1, le=DAY_MS, description="`byoyomi`: how long a period is; `canadian`: how long a block is"),
 ]
 NOTATIONS = [
     "5",
@@ -157,13 +163,20 @@ Notation = Annotated[
 ]
 
 
+StageKind = Literal["fischer", "bronstein", "delay", "byoyomi", "canadian", "hourglass"]
+ControlKind = Literal[StageKind, "stages", "none"]
+
+
 class StageConfig(Struct):
     """One stage of a time control with stages."""
 
     time_ms: Annotated[int, Meta(ge=0, le=DAY_MS, description="Added when the stage begins")]
-    kind: Literal["fischer", "bronstein", "delay", "byoyomi", "canadian", "hourglass"] = "fischer"
+    kind: StageKind = "fischer"
     moves: (
-        Annotated[int, Meta(ge=1, le=1000, description="How many end it; the last one has none")] | None
+        Annotated[
+            int, Meta(ge=1, le=1000, description="How many moves the stage has; the last stage has no limit")
+        ]
+        | None
     ) = None
     increment_ms: IncrementMs | None = None
     delay_ms: DelayMs | None = None
@@ -172,18 +185,18 @@ class StageConfig(Struct):
 
 
 class TimeControl(Struct):
-    """How a clock is spent: a kind with its own parameters and no others, or a `notation` that says all."""
+    """How a clock is spent: a kind with its own parameters and no others, or a `notation` for all of it."""
 
-    kind: (
-        Literal["fischer", "bronstein", "delay", "byoyomi", "canadian", "hourglass", "stages", "none"] | None
-    ) = None
+    kind: ControlKind | None = None
     increment_ms: IncrementMs | None = None
     delay_ms: DelayMs | None = None
     periods: Periods | None = None
     period_ms: PeriodMs | None = None
-    moves: Annotated[int, Meta(ge=1, le=1000, description="`canadian`: of a block")] | None = None
+    moves: Annotated[int, Meta(ge=1, le=1000, description="`canadian`: moves of a block")] | None = None
     stages: (
-        Annotated[list[StageConfig], Meta(min_length=1, max_length=8, description="`stages`, in order")]
+        Annotated[
+            list[StageConfig], Meta(min_length=1, max_length=8, description="`stages`: the stages in order")
+        ]
         | None
     ) = None
     overtime_ms: (
@@ -203,7 +216,7 @@ class ParticipantConfig(Struct):
 
 
 class JoinBody(ParticipantConfig):
-    """A new participant, and optionally the version that the caller believes in."""
+    """A new participant, and optionally the version that the session has to be at."""
 
     expected_version: Version | None = None
 
@@ -217,13 +230,13 @@ class GroupConfig(Struct):
 
 
 class TimeoutAction(Struct):
-    """What happens when time is up. Other fields are given back in `action_applied`."""
+    """What happens when time is up. Other fields are allowed, and come back in `action_applied`."""
 
     type: Literal["end_session", "skip_cycle", "auto_action", "notify"]
 
 
 class SessionConfig(Struct, kw_only=True):
-    """A new session. A field that is given with a `preset` replaces the preset's field, whole."""
+    """A new session. A field that is given with a `preset` replaces the whole field of the preset."""
 
     preset: (
         Annotated[
@@ -259,13 +272,16 @@ class SessionConfig(Struct, kw_only=True):
 
 
 class ClockNow(Struct):
-    """What would remain if the cycle were charged now: what applies to the owner's time control."""
+    """What would be left if the cycle were charged now. It has the fields of the owner's time control."""
 
     periods_left: int | msgspec.UnsetType = msgspec.UNSET
     period_remaining_ms: (
         Annotated[
             int,
-            Meta(description="Of the running period; a whole one while main time runs, 0 with none left"),
+            Meta(
+                description="What is left of the running period; a whole period while main time runs, 0 when "
+                "no period is left"
+            ),
         ]
         | msgspec.UnsetType
     ) = msgspec.UNSET
@@ -274,20 +290,24 @@ class ClockNow(Struct):
 
 
 class Clock(Struct):
-    """What a player of this time control needs to see, as of the start of the cycle: what applies to it."""
+    """What a player has to see of this time control, as it was when the cycle began.
+
+    It has the fields of this time control.
+    """
 
     stage: Annotated[int, Meta(description="From 0")] | msgspec.UnsetType = msgspec.UNSET
-    moves_left: Annotated[int, Meta(description="To the next stage, or of the block")] | msgspec.UnsetType = (
-        msgspec.UNSET
-    )
+    moves_left: (
+        Annotated[int, Meta(description="Moves to the next stage, or left in the block")] | msgspec.UnsetType
+    ) = msgspec.UNSET
     periods_left: int | msgspec.UnsetType = msgspec.UNSET
     block_remaining_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
     overtime_used_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
     quota_ms: (
-        Annotated[int, Meta(description="What lag compensation may still credit")] | msgspec.UnsetType
+        Annotated[int, Meta(description="How much lag compensation may still credit (ms)")]
+        | msgspec.UnsetType
     ) = msgspec.UNSET
     now: (
-        Annotated[ClockNow, Meta(description="In states only, of the clock that runs or is paused")]
+        Annotated[ClockNow, Meta(description="Only in states, and only of the clock that runs or is paused")]
         | msgspec.UnsetType
     ) = msgspec.UNSET
 
@@ -295,17 +315,17 @@ class Clock(Struct):
 TotalRemaining = Annotated[
     int,
     Meta(
-        description="`global` with `total_time_ms` and `time_per_cycle_ms`: what the session has left in all"
+        description="`global` with `total_time_ms` and `time_per_cycle_ms`: time left for the whole session"
     ),
 ]
 ResumesAt = Annotated[
     int,
-    Meta(description="Paused with a `max_pause_ms`: when the session resumes by itself"),
+    Meta(description="Of a paused session with a `max_pause_ms`: when it resumes by itself"),
 ]
 
 
 class Owner(Struct):
-    """A clock owner as it stands. Clock fields are null where the mode gives it no clock."""
+    """A participant or group at the time of the state. Clock fields are null when it has no clock."""
 
     total_time_ms: Milliseconds | None
     time_used_ms: Milliseconds
@@ -317,7 +337,7 @@ class Owner(Struct):
 
 
 class Participant(Owner):
-    """A participant as it stands."""
+    """A participant at the time of the state."""
 
     participant_id: str
     participant_index: int
@@ -326,14 +346,14 @@ class Participant(Owner):
 
 
 class Group(Owner):
-    """A group as it stands."""
+    """A group at the time of the state."""
 
     group_id: str
     time_control: TimeControl | None
 
 
 class SessionSummary(Struct):
-    """A session as it stands at `server_time_ms`, without its participants."""
+    """A session at `server_time_ms`, without its participants."""
 
     session_id: str
     sync_mode: SyncMode
@@ -376,7 +396,7 @@ class SessionSummary(Struct):
 
 
 class SessionState(SessionSummary, kw_only=True):
-    """A session as it stands at `server_time_ms`."""
+    """A session at `server_time_ms`."""
 
     participants: list[Participant]
 
@@ -405,7 +425,7 @@ class ChangeFields(Struct, kw_only=True):
     expired_clock: (
         Annotated[
             Literal["total"],
-            Meta(description="Not the cycle's time ended but the session's"),
+            Meta(description="The session's time ended, and not the cycle's"),
         ]
         | msgspec.UnsetType
     ) = msgspec.UNSET
@@ -421,7 +441,7 @@ class ChangeFields(Struct, kw_only=True):
 
 
 class ChangeReply(ChangeFields, kw_only=True):
-    """A change and where in the session's history it stands."""
+    """A change with its session, version and time."""
 
     session_id: str
     version: int
@@ -430,7 +450,7 @@ class ChangeReply(ChangeFields, kw_only=True):
 
 
 class Event(Struct):
-    """A change as logged and as WebSocket clients get it."""
+    """A change as it is logged, and as WebSocket clients get it."""
 
     v: int
     type: Literal["STATE_UPDATE", "TIME_WARNING", "TIME_EXPIRED", "SESSION_DELETED"]
@@ -472,7 +492,7 @@ class PresetsDocument(Struct):
 
 
 class Events(Struct):
-    """Events, oldest first. Ask again with `since=next_since`."""
+    """Events, oldest first. The next page is `since=next_since`."""
 
     events: list[Event]
     next_since: int
@@ -487,7 +507,7 @@ class EventsDocument(Struct):
 class SessionPage(Struct):
     """Sessions without their participants, newest first.
 
-    There may be fewer than asked for although there are more: go on while there is a `next_cursor`.
+    A page may have fewer sessions than its limit although more follow. The last page has no `next_cursor`.
     """
 
     sessions: list[SessionSummary]
@@ -524,13 +544,13 @@ class Failure(Struct):
 
 
 class FailureDocument(Struct):
-    """Every error looks like this."""
+    """The body of every error."""
 
     error: Failure
 
 
 class Time(Struct):
-    """The server's clock: when the request came, and when this answer left."""
+    """The server's clock when the request came, and when this answer was sent."""
 
     timestamp_ms: Milliseconds
     receive_ms: Milliseconds
@@ -546,14 +566,14 @@ class Health(Struct):
 
 
 class Check(Struct):
-    """One part that the service needs."""
+    """The state of one part that the service needs."""
 
     status: Literal["ok", "degraded", "unready"]
     message: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Ready(Struct):
-    """Whether the service can do its work: the worst of the checks. A degraded one does not stop it."""
+    """Whether the service can do its work: the worst of the checks. A degraded service still works."""
 
     status: Literal["ok", "degraded", "unready"]
     checks: dict[str, Check]

@@ -1,4 +1,4 @@
-"""What an operator has to look at: an error in the log and, with SENTRY_DSN, an event in Sentry."""
+"""Alerts for operators: an error in the log and, with SENTRY_DSN, an event in Sentry."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ FLUSH_S = 2.0
 
 
 def configure(settings: Settings, **options: Any) -> None:
-    """Set Sentry up for this process, where it is configured. `options` are its own."""
+    """Set up Sentry for this process, if SENTRY_DSN is set. `options` are passed to Sentry."""
     if settings.sentry_dsn is None:
         return
-    # Only what is raised here is sent: no requests, no headers, nothing that the integrations would add.
+    # Only alerts are sent: no requests, no headers, and nothing that Sentry's integrations would add.
     sentry_sdk.init(
         settings.sentry_dsn,
         environment=settings.sentry_environment or settings.environment,
@@ -32,7 +32,7 @@ def configure(settings: Settings, **options: Any) -> None:
 
 
 def alert(message: str, **context: Any) -> None:
-    """Say that something needs a person. Events with the same message are one issue in Sentry."""
+    """Tell an operator about a problem. Events with the same message are one issue in Sentry."""
     log.error(message, **context)
     with sentry_sdk.new_scope() as scope:
         scope.set_context("details", context)
@@ -40,5 +40,5 @@ def alert(message: str, **context: Any) -> None:
 
 
 def close() -> None:
-    """Wait a moment until what was raised is sent."""
+    """Wait until the alerts are sent, for at most FLUSH_S."""
     sentry_sdk.flush(FLUSH_S)

@@ -1,8 +1,8 @@
-"""The way out of the outboxes: read, made into batches, queued, acknowledged and deleted.
+"""The archiver: reads events from the outboxes, queues them in batches, and deletes them from the outboxes.
 
-Any number of archivers share the work as one consumer group. What one has read and not acknowledged, because
-it died or could not reach the queue, is claimed by another after CLAIM_AFTER_MS; so a batch may be queued
-twice, and storing it twice changes nothing.
+Any number of archivers share the work as one consumer group. Entries that an archiver has read but not
+acknowledged, because it died or could not reach the queue, are claimed by another one after CLAIM_AFTER_MS.
+So a batch may be queued twice, and storing it twice changes nothing.
 """
 
 from __future__ import annotations
@@ -36,72 +36,79 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 GROUP = "audit"
 MAX_ENTRIES = 2000
-"""Events in one batch, at most."""
+"""How many events a batch may have."""
 MAX_BYTES = 4 * 1_048_576
-"""Bytes in one batch, events and snapshots together; one that is larger by itself has a batch of its own."""
+"""How many bytes a batch may have, events and snapshots together. A larger event gets a batch of its own."""
 AGE_S = 0.2
-"""How long an event waits for others to share its batch."""
+"""How long an event waits, so that others can share its batch."""
 ROUND_ENTRIES = 5000
-"""Events in one round, about: its batches share one snapshot of each session, so a backlog is cheaper."""
+"""About how many events are read in a round. A round needs one snapshot of each session, so a large round
+makes a backlog cheaper.
+"""
 READ_ENTRIES = 1000
-"""Events in one reply, about: a larger one would keep users waiting, of the server and of this process."""
+"""About how many events are read with one command. More would block the server and this process too long."""
 FIRST_COUNT = 4
-"""Entries that a read takes from each outbox. Where there are more, the next read takes more of them."""
+"""How many entries of each outbox the first read takes. Outboxes with more entries are then read again."""
 CLAIM_AFTER_MS = 10_000
-"""How long entries that another archiver has read must be unacknowledged before this one claims them."""
+"""How long entries must be unacknowledged before another archiver claims them."""
 CLAIM_EVERY_S = 5.0
 FORGET_AFTER_MS = 86_400_000
-"""How long an archiver without entries must have been idle before it counts as gone."""
+"""How long an archiver without pending entries must be idle before it counts as gone."""
 WATCH_EVERY_S = 5.0
-"""How often the figures of the audit are looked at."""
+"""How often the metrics of outboxes and queue are updated."""
 TIMEOUT_S = 10.0
 STOP_S = 1.0
 _CLAIM_COUNT = 100
 _SNAPSHOTS_AT_ONCE = 5
-"""Few snapshots at a time: each takes the server several times as long as a switch, and calls wait behind."""
+"""How many snapshots are asked for at once. Each takes the server several times as long as a switch, and
+other calls have to wait for it.
+"""
 
 _Command: TypeAlias = tuple[str | bytes | int, ...]
 _EntriesByPartition: TypeAlias = dict[str, list[tuple[bytes, Entry]]]
-"""Entries by partition, each with its id."""
+"""By partition, pairs of an entry's id and the entry."""
 
 
 class Archiver:
-    """Takes events from the outboxes of all partitions to the queue of the audit."""
+    """Moves events from the outboxes of all partitions to the audit's queue."""
 
     def __init__(self, connection: Connection, jobs: Jobs) -> None:
         self._connection = connection
         self._jobs = jobs
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._caught: dict[str, tuple[int, int]] = {}
-        """Where the queued snapshots of the last round's sessions stood: an event up to there needs none."""
+        self._snapshot_positions: dict[str, tuple[int, int]] = {}
+        """Epoch and version of the snapshots that were queued in the last round, by session.
+
+        An event up to there needs no further snapshot.
+        """
         self._tasks: list[asyncio.Task[None]] = []
         self._away = False
 
     async def start(self) -> None:
-        """Start, in the background. Redis may be away."""
+        """Start in the background. Redis may be away."""
         self._tasks = [
             asyncio.create_task(supervise(name, loop), name=name)
-            for name, loop in (("archiver", self._run), ("archiver's claims", self._claims))
+            for name, loop in (("archiver", self._run), ("archiver's claims", self._claim_always))
         ]
         self._tasks.append(asyncio.create_task(supervise("audit figures", self._watch), name="audit figures"))
 
     async def stop(self) -> None:
-        """Stop. What was read and not queued is claimed by another, or by the next one here."""
+        """Stop. Entries that were read but not queued are claimed by another archiver later."""
         await cancel(*self._tasks)
         self._tasks = []
         with suppress(RedisError, OSError, StorageUnavailable):
             async with asyncio.timeout(STOP_S):
-                await self._forget(lambda name, _: name == self._name)
+                await self._remove_consumers(lambda name, _: name == self._name)
         await asyncio.to_thread(self._jobs.close)
 
     async def archive(self) -> int:
-        """Take what there is now, up to a bound, to the queue; how many events that were."""
+        """Read up to about ROUND_ENTRIES events and queue them. Returns how many there were."""
         taken = await self._read()
-        return await self._hand_over(taken)
+        return await self._hand_to_queue(taken)
 
     async def claim(self) -> int:
-        """Take over what other archivers have left; how many events that were."""
-        return await self._hand_over(await self._claimed())
+        """Queue entries that other archivers have left. Returns how many events there were."""
+        return await self._hand_to_queue(await self._claimed())
 
     async def _run(self) -> None:
         backoff = Backoff()
@@ -109,36 +116,39 @@ class Archiver:
             try:
                 count = await self.archive()
             except (RedisError, OSError, StorageUnavailable) as error:
-                self._missed(error)
+                self._note_outage(error)
                 await asyncio.sleep(backoff.pause())
                 continue
-            self._reached()
+            self._note_return()
             backoff.reset()
             if count < ROUND_ENTRIES:
                 await asyncio.sleep(AGE_S)
 
-    async def _claims(self) -> None:
+    async def _claim_always(self) -> None:
         while True:
             try:
                 while await self.claim():
                     pass
-                await self._forget(lambda _, idle_ms: idle_ms > FORGET_AFTER_MS)
+                await self._remove_consumers(lambda _, idle_ms: idle_ms > FORGET_AFTER_MS)
             except (RedisError, OSError, StorageUnavailable) as error:
-                self._missed(error)
+                self._note_outage(error)
             await asyncio.sleep(CLAIM_EVERY_S)
 
-    def _missed(self, error: Exception) -> None:
+    def _note_outage(self, error: Exception) -> None:
         if not self._away:
-            log.warning("the audit waits", reason=repr(error.__cause__ or error))
+            log.warning("the archiver waits for Redis", reason=repr(error.__cause__ or error))
         self._away = True
 
-    def _reached(self) -> None:
+    def _note_return(self) -> None:
         if self._away:
-            log.info("the audit goes on")
+            log.info("the archiver goes on")
         self._away = False
 
     async def _read(self) -> _EntriesByPartition:
-        """New entries: a few of each outbox, then more of those that had more, up to about ROUND_ENTRIES."""
+        """Read new entries, up to about ROUND_ENTRIES.
+
+        The first read takes a few entries of each outbox, and the next ones more of those that have more.
+        """
         taken: _EntriesByPartition = defaultdict(list)
         partitions: Sequence[str] = keys.PARTITIONS
         count, total = FIRST_COUNT, 0
@@ -154,7 +164,7 @@ class Archiver:
         return taken
 
     async def _read_from(self, partitions: Sequence[str], count: int) -> dict[str, list[Any]]:
-        """New entries of each outbox, as the server has them. Groups are made where they are missing."""
+        """New entries of each outbox, as the server returns them. Missing consumer groups are made first."""
         try:
             return await self._read_group(partitions, count)
         except ResponseError as error:
@@ -164,7 +174,7 @@ class Archiver:
         return await self._read_group(partitions, count)
 
     async def _read_group(self, partitions: Sequence[str], count: int) -> dict[str, list[Any]]:
-        """One command for all outboxes of a primary; in a cluster one for each, sent together."""
+        """Read with one command for all outboxes of a primary; in a cluster with one for each outbox."""
         command = ("XREADGROUP", "GROUP", GROUP, self._name, "COUNT", count, "STREAMS")
         asked = []
         for client, partitions_of in (await self._by_primary(partitions)).items():
@@ -189,7 +199,7 @@ class Archiver:
         return found
 
     async def _make_groups(self) -> None:
-        """Make the consumer group of every outbox. It begins with the first entry there is."""
+        """Make the consumer group of every outbox. It starts with the oldest entry."""
         for client, partitions in (await self._by_primary()).items():
             async with client.pipeline(transaction=False) as pipeline:
                 for partition in partitions:
@@ -211,8 +221,11 @@ class Archiver:
                     taken[partition] = _entries(partition, reply[1])
         return taken
 
-    async def _forget(self, gone: Callable[[str, int], bool]) -> None:
-        """Take archivers that are gone, by name and idle time (ms), and have nothing, out of the groups."""
+    async def _remove_consumers(self, gone: Callable[[str, int], bool]) -> None:
+        """Remove archivers without pending entries from the consumer groups.
+
+        gone: whether to remove an archiver, by its name and idle time (ms)
+        """
         for client, partitions in (await self._by_primary()).items():
             async with client.pipeline(transaction=False) as pipeline:
                 for partition in partitions:
@@ -224,8 +237,8 @@ class Archiver:
                             pipeline.xgroup_delconsumer(keys.outbox(partition), GROUP, consumer["name"])
                 await pipeline.execute(raise_on_error=False)
 
-    async def _hand_over(self, taken: _EntriesByPartition) -> int:
-        """Queue what was taken, with snapshots, and take it out of the outboxes."""
+    async def _hand_to_queue(self, taken: _EntriesByPartition) -> int:
+        """Queue these entries with snapshots, and delete them from the outboxes. Returns their number."""
         entries = [entry for found in taken.values() for _, entry in found]
         if not entries:
             return 0
@@ -234,30 +247,37 @@ class Archiver:
             await self._queue(batch)
             metrics.audit_archived.inc(len(batch.entries))
         touched = {entry.session_id for entry in entries}
-        self._caught = {each: at for each, at in self._caught.items() if each in touched}
-        self._caught |= {each: at for each, state in snapshots.items() if (at := _position(state))}
+        self._snapshot_positions = {
+            each: at for each, at in self._snapshot_positions.items() if each in touched
+        }
+        self._snapshot_positions |= {
+            each: at for each, state in snapshots.items() if (at := _position(state))
+        }
         await self._acknowledge(taken)
         return len(entries)
 
     async def _queue(self, batch: Batch) -> None:
-        """Queue a batch, however long the queue is away."""
+        """Queue a batch. While the queue is away, this tries again."""
         backoff = Backoff()
         while True:
             try:
                 await asyncio.to_thread(self._jobs.put, batch)
             except (RedisError, OSError) as error:
-                self._missed(error)
+                self._note_outage(error)
                 await asyncio.sleep(backoff.pause())
             else:
                 return
 
     async def _snapshots(self, entries: Iterable[Entry]) -> dict[str, bytes]:
-        """The exported states of the sessions that are there and of which none as new is queued already."""
+        """The exported states of these entries' sessions.
+
+        Left out are sessions that are gone, and those of which a snapshot as new was queued already.
+        """
         newest = {entry.session_id: entry.body for entry in entries}
         wanted = [
             session_id
             for session_id, body in newest.items()
-            if _is_session_id(session_id) and not self._is_caught(session_id, body)
+            if _is_session_id(session_id) and not self._has_snapshot_of(session_id, body)
         ]
         found: dict[str, bytes] = {}
         for start in range(0, len(wanted), _SNAPSHOTS_AT_ONCE):
@@ -274,18 +294,18 @@ class Archiver:
                     log.error("a session cannot be exported", session_id=session_id, reason=repr(reply))
         return found
 
-    def _is_caught(self, session_id: str, event: bytes) -> bool:
-        caught = self._caught.get(session_id)
+    def _has_snapshot_of(self, session_id: str, event: bytes) -> bool:
+        caught = self._snapshot_positions.get(session_id)
         if caught is None:
             return False
         position = _position(event)
         return position is not None and position <= caught
 
     async def _acknowledge(self, taken: _EntriesByPartition) -> None:
-        """Delete and acknowledge.
+        """Delete these entries, then acknowledge them.
 
-        In this order: an entry that is acknowledged first, and not deleted, would stay for ever; one that is
-        deleted first is no longer pending as soon as an archiver claims it.
+        The order matters when this process dies in between: an entry that is acknowledged but not deleted
+        would stay for ever, while an entry that is deleted but pending is cleaned up by the next claim.
         """
         for client, partitions in (await self._by_primary(taken)).items():
             commands: list[_Command] = []
@@ -312,14 +332,14 @@ class Archiver:
                 metrics.audit_batches.labels("scheduled").set(counts.scheduled)
                 metrics.audit_batches.labels("failed").set(counts.failed)
             except (RedisError, OSError, SyncKairosError) as error:
-                log.debug("the audit's figures are not known", reason=repr(error))
+                log.debug("the audit's metrics cannot be updated", reason=repr(error))
             await asyncio.sleep(WATCH_EVERY_S)
 
 
 def batches(entries: Sequence[Entry], snapshots: Mapping[str, bytes]) -> Iterator[Batch]:
-    """The entries in batches of at most MAX_ENTRIES and, where one entry is not more by itself, MAX_BYTES.
+    """The entries in batches of at most MAX_ENTRIES and MAX_BYTES. A larger entry is a batch by itself.
 
-    A session's entries stay in order and together, with its snapshot behind them.
+    A session's entries stay in order and next to each other. Its snapshot is in the batch of its last entry.
     """
     by_session: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
@@ -342,15 +362,15 @@ def batches(entries: Sequence[Entry], snapshots: Mapping[str, bytes]) -> Iterato
 
 
 async def _send(client: redis.asyncio.Redis, commands: Sequence[_Command]) -> list[Any]:
-    """The replies to commands that go out together, errors among them. Raises RedisError, OSError.
+    """Send commands together. Returns the replies, with error replies among them. Raises RedisError, OSError.
 
-    redis-py's own way, which packs in Python and makes dictionaries, takes three times as long.
+    redis-py's own methods pack in Python and make dictionaries, which takes three times as long.
     """
     pool = client.connection_pool
     connection = await pool.get_connection()
     replies: list[Any] = []
     try:
-        # Its stub knows tuples of one only.
+        # hiredis' type stub only allows 1-tuples.
         packed = [hiredis.pack_command(each) for each in commands]  # type: ignore[arg-type]
         await connection.send_packed_command(packed)
         for _ in commands:
@@ -359,7 +379,7 @@ async def _send(client: redis.asyncio.Redis, commands: Sequence[_Command]) -> li
             except ResponseError as error:
                 replies.append(error)
     except BaseException:
-        await connection.disconnect(nowait=True)  # no later command may get the outstanding replies
+        await connection.disconnect(nowait=True)  # so that no later command gets the outstanding replies
         raise
     finally:
         await pool.release(connection)
@@ -369,7 +389,10 @@ async def _send(client: redis.asyncio.Redis, commands: Sequence[_Command]) -> li
 def _entries(
     partition: str, found: Iterable[tuple[bytes, Sequence[bytes] | None]]
 ) -> list[tuple[bytes, Entry]]:
-    """Entries as the server has them: the id, and names and values in turn; None for one that is gone."""
+    """Entries from a reply of the server, each with its id. Deleted entries are left out.
+
+    found: pairs of an id and a flat list of names and values, which is None for a deleted entry
+    """
     entries = []
     for entry_id, given in found:
         if given is not None:
@@ -390,7 +413,7 @@ _decode_position = msgspec.json.Decoder(_Position).decode
 
 
 def _position(body: bytes) -> tuple[int, int] | None:
-    """Epoch and version of an event or a state; None where it is none."""
+    """Epoch and version of an event or a state; None when the text is neither."""
     try:
         position = _decode_position(body)
         return int(position.epoch), position.version

@@ -19,13 +19,13 @@ from synckairos.audit.store import Refused, Store
 from synckairos.audit.verify import Finding
 from synckairos.config import Settings
 from synckairos.core.connection import Connection
-from synckairos.errors import StorageUnavailable, described
+from synckairos.errors import StorageUnavailable, error_text
 from synckairos.settings_option import config_option
 
 T = TypeVar("T")
 
 MAX_LISTED = 10
-"""Failed batches and refused events that `status` shows."""
+"""How many failed batches, and how many refused events, `status` shows."""
 DRAIN_S = 30.0
 """How long `verify` waits for events that are on their way."""
 
@@ -38,7 +38,7 @@ def _store(settings: Settings) -> Store:
 @click.command()
 @config_option
 def worker(file: Path | None) -> None:
-    """Store what is in the audit's queue in PostgreSQL, until told to end. Run as many as are needed."""
+    """Store the batches of the audit's queue in PostgreSQL until stopped. Run as many as are needed."""
     from synckairos import metrics
     from synckairos.audit import alerts
     from synckairos.audit import worker as audit_worker
@@ -76,13 +76,13 @@ def migrate(revision: str | None, file: Path | None, *, yes: bool) -> None:
 
 @click.group()
 def audit() -> None:
-    """What is on its way to PostgreSQL, what got stuck, and whether everything arrived."""
+    """Show events on their way to PostgreSQL, retry failed batches, and verify that everything arrived."""
 
 
 @audit.command()
 @config_option
 def status(file: Path | None) -> None:
-    """Show what waits, what failed and is kept, and what PostgreSQL refuses."""
+    """Show how many events wait, which batches failed, and which events PostgreSQL refused."""
     settings = audit_settings_or_exit(file)
     waiting, counts, failed, found = asyncio.run(_status(settings))
     click.echo(f"outbox: {'Redis does not answer' if waiting is None else f'{waiting} events'}")
@@ -136,12 +136,12 @@ async def _status(
 @audit.command()
 @config_option
 def retry(file: Path | None) -> None:
-    """Queue the batches that failed and were kept again, with all their attempts."""
+    """Queue the batches that failed once more, with all their attempts."""
     with contextlib.closing(Jobs.of(audit_settings_or_exit(file))) as jobs:
         try:
             count = jobs.retry_failed()
         except (RedisError, OSError) as error:
-            raise click.ClickException(f"the queue's Redis does not answer: {described(error)}") from None
+            raise click.ClickException(f"the queue's Redis does not answer: {error_text(error)}") from None
     click.echo(f"{count} batches are queued again")
 
 
@@ -149,9 +149,9 @@ def retry(file: Path | None) -> None:
 @click.option("--database-only", is_flag=True, help="Do not compare with what Redis still has.")
 @config_option
 def verify(file: Path | None, *, database_only: bool) -> None:
-    """Check that every session's versions are in PostgreSQL, each once, and agree with Redis.
+    """Check that PostgreSQL has every version of every session once, and that it agrees with Redis.
 
-    The exit code is 0 when they are and do. Events that are on their way have half a minute to arrive.
+    The exit code is 0 when nothing was found. Events that are on their way have half a minute to arrive.
     """
     settings = audit_settings_or_exit(file)
     sessions, events, compared, findings = _or_exit(lambda: _verify(settings, database_only))
@@ -171,7 +171,7 @@ def _or_exit(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
     except StorageUnavailable as error:
         raise click.ClickException(f"the storage does not answer: {error.__cause__ or error}") from None
     except (RedisError, OSError) as error:
-        raise click.ClickException(f"Redis does not answer: {described(error)}") from None
+        raise click.ClickException(f"Redis does not answer: {error_text(error)}") from None
 
 
 async def _verify(settings: Settings, database_only: bool) -> tuple[int, int, int, list[Finding]]:
@@ -191,7 +191,7 @@ async def _verify(settings: Settings, database_only: bool) -> tuple[int, int, in
 async def _settled(
     settings: Settings, store: Store, connection: Connection, findings: list[Finding]
 ) -> list[Finding]:
-    """What is still wrong when everything that was on its way has arrived, or time is up."""
+    """Wait until the events on their way have arrived or time is up, then check these sessions again."""
     from synckairos.audit import verify
 
     end = time.monotonic() + DRAIN_S
@@ -200,7 +200,7 @@ async def _settled(
             if time.monotonic() > end:
                 break
             await asyncio.sleep(0.5)
-    return await verify.again(store, connection, {finding.session_id for finding in findings})
+    return await verify.check_again(store, connection, {finding.session_id for finding in findings})
 
 
 def _busy(counts: Counts) -> bool:

@@ -1,6 +1,6 @@
-"""One session, as each store has it, and whether they agree: for operators who look into a fault.
+"""One session as Redis and PostgreSQL have it, and whether they agree, for operators who look into a fault.
 
-Inspecting a session changes nothing and restores nothing; a store that is away is reported as away.
+Inspecting a session changes nothing and restores nothing. A store that is away is reported as away.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Where = Literal["session", "tombstone", "nothing", "unknown"]
 
 
 class InRedis(Struct, frozen=True, kw_only=True):
-    """What Redis has of a session. `unknown`: it does not answer, or its key holds something else."""
+    """A session in Redis. `unknown`: Redis does not answer, or the session's key has something else."""
 
     found: Where
     tenant_id: str | None = None
@@ -40,16 +40,18 @@ class InRedis(Struct, frozen=True, kw_only=True):
     epoch: str | None = None
     version: int | None = None
     ttl_ms: Annotated[int, Meta(description="How long its key will live")] | None = None
-    alarm_ms: Annotated[int, Meta(description="When the server has to do something for it next")] | None = (
-        None
-    )
-    logged: Annotated[int, Meta(description="Events in its log")] = 0
-    in_outbox: Annotated[int, Meta(description="Events among the outbox's newest that wait there")] = 0
+    alarm_ms: (
+        Annotated[int, Meta(description="When its next expiry, warning or resumption is due")] | None
+    ) = None
+    logged: Annotated[int, Meta(description="How many events its log has")] = 0
+    in_outbox: Annotated[
+        int, Meta(description="How many of its events are among the newest of the outbox")
+    ] = 0
     state: dict[str, Any] | None = None
 
 
 class InPostgresql(Struct, frozen=True, kw_only=True):
-    """What the audit store has of a session: status, epoch and version of the newest event or snapshot."""
+    """A session in the audit store. Status, epoch and version are those of its newest event or snapshot."""
 
     found: Where
     tenant_id: str | None = None
@@ -64,7 +66,7 @@ class InPostgresql(Struct, frozen=True, kw_only=True):
 
 
 class Found(Struct, frozen=True, kw_only=True):
-    """One of the newest events, and where it is."""
+    """One of the newest events, and which stores have it."""
 
     version: int
     epoch: str
@@ -80,7 +82,7 @@ class Inspection(Struct, frozen=True, kw_only=True):
 
     session_id: str
     consistent: bool | None
-    findings: Annotated[list[str], Meta(description="Why it is not consistent, or not known to be")]
+    findings: Annotated[list[str], Meta(description="Why it is not consistent, or why that is not known")]
     redis: InRedis
     postgresql: InPostgresql
     newest_events: Annotated[list[Found], Meta(description="The newest first")]
@@ -97,7 +99,7 @@ _decode_payload = msgspec.json.Decoder(_Payload).decode
 async def inspect(
     connection: Connection, store: Store | None, session_id: str, tenant: str | None
 ) -> Inspection:
-    """Look at a session. Raises SessionNotFound when neither store has it, or only another tenant's."""
+    """Inspect a session. Raises SessionNotFound when no store has it, or when it is another tenant's."""
     (redis, logged), (postgresql, stored) = await asyncio.gather(
         _ask_redis(connection, session_id), _ask_postgresql(store, session_id)
     )
@@ -118,7 +120,7 @@ async def inspect(
 
 
 async def _ask_redis(connection: Connection, session_id: str) -> tuple[InRedis, list[bytes]]:
-    """What Redis has, and its newest events, the newest first."""
+    """The session in Redis, and its newest events there, the newest first."""
     names = SessionKeys.of(session_id)
     try:
         client = await connection.primary_for(names.session)
@@ -158,7 +160,7 @@ async def _ask_redis(connection: Connection, session_id: str) -> tuple[InRedis, 
 
 
 _NO_KEY = -2
-"""What PTTL says of a key that is not there."""
+"""The reply of PTTL for a key that does not exist."""
 
 
 async def _ask_postgresql(store: Store | None, session_id: str) -> tuple[InPostgresql, list[StoredEvent]]:
@@ -218,10 +220,10 @@ def _newest(logged: list[bytes], stored: list[StoredEvent]) -> list[Found]:
 def _compare(
     redis: InRedis, postgresql: InPostgresql, logged: list[bytes], stored: list[StoredEvent]
 ) -> tuple[list[str], list[str]]:
-    """What is not known, and what does not fit together, each as a sentence."""
+    """Sentences about what is not known, and sentences about what does not agree."""
     unknown, findings = [], []
     if redis.found == "unknown":
-        unknown.append("Redis does not answer, or its key holds something that is no session")
+        unknown.append("Redis does not answer, or the key has something that is no session")
     if postgresql.found == "unknown":
         unknown.append("the audit store does not answer, or there is none")
     if not unknown:
@@ -244,7 +246,7 @@ def _compare(
 
 
 def _positions(redis: InRedis, postgresql: InPostgresql) -> list[str]:
-    """What each says of how far the session is."""
+    """Compare how far the session is in each store."""
     if redis.found == "nothing":
         return _gone(postgresql)
     here, there = _position(redis), _position(postgresql)
@@ -266,7 +268,7 @@ def _positions(redis: InRedis, postgresql: InPostgresql) -> list[str]:
 
 
 def _gone(postgresql: InPostgresql) -> list[str]:
-    """What is wrong with a session that Redis does not have."""
+    """The findings about a session that Redis does not have."""
     if postgresql.found == "tombstone":
         return []
     if postgresql.found == "nothing":
@@ -287,7 +289,7 @@ def _gone(postgresql: InPostgresql) -> list[str]:
 
 
 def _alarm(redis: InRedis) -> list[str]:
-    """Whether the server will do in time what it has to do for the session."""
+    """Compare the session's alarm with its deadline or the end of its pause."""
     assert redis.state is not None
     due = redis.state.get("deadline_ms") or redis.state.get("resumes_at_ms")
     if due is not None and redis.alarm_ms is None:

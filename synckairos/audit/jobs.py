@@ -1,7 +1,7 @@
-"""The queue between outbox and PostgreSQL: one rq job a batch, as JSON, so that no data is run as code.
+"""The queue between outbox and PostgreSQL. Each batch is one job of rq, as JSON: data is never run as code.
 
-The queue lives in a Redis of its own (`RQ_REDIS_URL`), or in the Redis of the sessions. rq is synchronous,
-and so is this module: code with an event loop has to call it in a thread.
+The queue is in a Redis of its own (`RQ_REDIS_URL`), or in the Redis of the sessions. rq is synchronous, and
+so is this module: code with an event loop has to call it in a thread.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from synckairos.core.clients import sync_client
 
 NAME = "audit"
 STORE = "synckairos.audit.worker.store"
-"""The one function that jobs may call."""
+"""The only function that a job may call."""
 RETRIES_S = (2, 4, 8, 16, 32)
-"""How long after a failure a batch is tried again."""
+"""After how long a batch that failed is tried again, for each attempt."""
 JOB_S = 30
 """How long one attempt may take."""
 TIMEOUT_S = 5.0
@@ -37,7 +37,7 @@ TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many batches are where."""
+    """How many batches are in each state."""
 
     queued: int
     started: int
@@ -47,7 +47,11 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A batch that was given up: its job, what it is ("12 events"), since when, and the last line of why."""
+    """A batch that failed after all its attempts.
+
+    what: its content, as in "12 events"
+    reason: the last line of the last error
+    """
 
     job_id: str
     what: str
@@ -56,7 +60,7 @@ class Failed:
 
 
 class Serializer:
-    """JSON, as rq's own serializer has it, several times as fast."""
+    """JSON, as in rq's own serializer, but several times as fast."""
 
     @staticmethod
     def dumps(value: Any) -> bytes:
@@ -70,7 +74,7 @@ class Serializer:
 
 
 class BatchJob(Job):
-    """A job whose data is kept as it is: a batch is compressed already, and rq would do it once more."""
+    """A job whose data is not compressed by rq, because a batch is compressed already."""
 
     def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[Any, Any]:
         """The fields of the job's hash."""
@@ -100,9 +104,10 @@ class Jobs:
         self.client.close()
 
     def put(self, batch: Batch) -> str:
-        """Queue a batch; the id of its job. The same entries again are the same job, and that is left alone.
+        """Queue a batch. Returns the id of its job, which depends only on the entries.
 
-        Raises RedisError or OSError, and then the batch may or may not be in the queue.
+        When a job with the same entries is queued already, nothing is added. After a RedisError or OSError
+        the batch may or may not be in the queue.
         """
         sources = "\n".join(entry.source for entry in batch.entries)
         job_id = hashlib.sha256(sources.encode()).hexdigest()[:32]
@@ -121,7 +126,7 @@ class Jobs:
         return job_id
 
     def counts(self) -> Counts:
-        """How many batches are where."""
+        """How many batches are in each state."""
         queue = self.queue
         with self.client.pipeline(transaction=False) as pipeline:
             pipeline.llen(queue.key)
@@ -133,7 +138,7 @@ class Jobs:
         return Counts(queued, max(taken, started), scheduled, failed)
 
     def failed(self, limit: int = 20) -> list[Failed]:
-        """The batches that were given up."""
+        """The batches that failed after all their attempts."""
         found = []
         for job in self._jobs(self.queue.failed_job_registry.get_job_ids(0, limit - 1)):
             result = job.latest_result()
@@ -142,7 +147,7 @@ class Jobs:
         return found
 
     def retry_failed(self) -> int:
-        """Queue all batches that were given up again, with all their retries; how many there were."""
+        """Queue all failed batches once more, with all their attempts. Returns how many there were."""
         registry = self.queue.failed_job_registry
         job_ids = registry.get_job_ids()
         jobs = self._jobs(job_ids)
@@ -151,7 +156,7 @@ class Jobs:
         for job in jobs:
             job.retries_left = len(RETRIES_S)
             job.started_at = job.ended_at = None
-            # In this order: if the process ends in between, the job is in both places, and never in neither.
+            # In this order, so that a job is in both places, and not lost, if the process ends in between.
             self.queue.enqueue_job(job)
             registry.remove(job)
         return len(jobs)
@@ -162,10 +167,10 @@ class Jobs:
 
 
 def encode_job(batch: Batch) -> str:
-    """A batch as text, the argument of a job.
+    """A batch as text, for the argument of a job.
 
-    The text is Base64 of a Zstandard frame. The frame holds one line of JSON (`_Contents`), then the events
-    and snapshots, byte for byte. As JSON strings they would have to be escaped, which takes several times as
+    The text is Base64 of a Zstandard frame. The frame has one line of JSON (`_Contents`), then the events and
+    snapshots, byte for byte. As JSON strings they would have to be escaped, which takes several times as
     long.
     """
     contents = _Contents(
@@ -195,9 +200,10 @@ def decode_job(text: str) -> Batch:
 
 
 class _Contents(msgspec.Struct):
-    """What a batch consists of.
+    """The table of contents of a batch. Sizes are bytes.
 
-    entries: source, session id and size of the event of each; snapshots: the size of each
+    entries: of each entry the source, the session id and the size of its event
+    snapshots: the size of each snapshot
     """
 
     entries: list[tuple[str, str, int]]

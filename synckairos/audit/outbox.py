@@ -1,8 +1,7 @@
-"""Keeping the outbox small where there is no archiver to empty it.
+"""Trims the outboxes of a service without an audit store.
 
-Without an audit store no process reads the outboxes, and they would grow for ever. So each is trimmed to its
-newest MAX_ENTRIES, give or take one node of the stream. With an audit store this must not run: what it cuts
-off is lost.
+Without an audit store no process reads the outboxes, and they would grow for ever. So each is trimmed to
+about its newest MAX_ENTRIES. With an audit store this must not run, because trimmed entries are lost.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from redis.exceptions import RedisError
 
 from synckairos.core import keys
 from synckairos.core.connection import Connection
-from synckairos.errors import described
+from synckairos.errors import error_text
 from synckairos.supervision import cancel, supervise
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -33,11 +32,11 @@ class OutboxTrimmer:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start to trim, in the background."""
+        """Start trimming in the background."""
         self._task = asyncio.create_task(supervise("outbox trimmer", self._run), name="outbox trimmer")
 
     async def stop(self) -> None:
-        """Stop to trim."""
+        """Stop trimming."""
         if self._task is not None:
             await cancel(self._task)
 
@@ -62,7 +61,7 @@ class OutboxTrimmer:
                     await self.trim(keys.PARTITIONS[number::SLICES])
                 except (RedisError, OSError) as error:  # the next round tries again; a timeout is an OSError
                     if not away:
-                        logger.warning("outboxes cannot be trimmed now", error=described(error))
+                        logger.warning("outboxes cannot be trimmed at the moment", error=error_text(error))
                     away = True
                 else:
                     away = False

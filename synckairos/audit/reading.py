@@ -1,4 +1,4 @@
-"""What the audit store has, as the service shows it: alone, and together with what Redis has."""
+"""Reads states and events for the API from the audit store, and from Redis where that has newer ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from synckairos.core.model import Over, State
 from synckairos.errors import SessionNotFound, StorageUnavailable
 
 MAX_EVENTS = 500
-"""Events in one answer."""
+"""How many events an answer may have."""
 LIVE = frozenset({"pending", "running", "paused"})
 """The statuses of a session that is not over."""
 DELETED = "deleted"
@@ -31,7 +31,7 @@ _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def public_view(exported: bytes, *without: str) -> bytes:
-    """An exported state without its internal fields (JSON); `without`: further fields to leave out."""
+    """An exported state (JSON) without its internal fields, and without the fields of `without`."""
     fields = _decode_fields(exported)
     for name in ("internal", *without):
         fields.pop(name, None)
@@ -39,19 +39,19 @@ def public_view(exported: bytes, *without: str) -> bytes:
 
 
 def is_stale(session: StoredSession) -> bool:
-    """Whether there are events after the session's snapshot."""
+    """Whether the session has events that are newer than its snapshot."""
     if session.snapshot_epoch is None or session.snapshot_version is None:
         return True
     return (int(session.epoch), session.version) > (int(session.snapshot_epoch), session.snapshot_version)
 
 
-async def ended(store: Store, session: StoredSession) -> Over:
-    """The last state of a session that is over, and has a snapshot."""
+async def ended_state(store: Store, session: StoredSession) -> Over:
+    """The last state of a session that is over. It must have a snapshot."""
     assert session.snapshot is not None
     raw = public_view(session.snapshot)
     if is_stale(session):
         later = await store.events(session.session_id, session.snapshot_version or 0)
-        raw = msgspec.json.encode(after(msgspec.json.decode(raw), [event.body for event in later]))
+        raw = msgspec.json.encode(state_after(msgspec.json.decode(raw), [event.body for event in later]))
     expired_by = None
     if session.status == "expired":
         for event in await store.newest_events(session.session_id, 1):
@@ -59,11 +59,11 @@ async def ended(store: Store, session: StoredSession) -> Over:
     return Over(raw, expired_by)
 
 
-def after(state: dict[str, Any], events: Iterable[bytes]) -> dict[str, Any]:
-    """A state as it was after these events (JSON), as far as the events tell.
+def state_after(state: dict[str, Any], events: Iterable[bytes]) -> dict[str, Any]:
+    """A state with these events (JSON) applied to it.
 
-    The clocks have their values of the last event. When a participant leaves, no event says how much time
-    they used in that cycle, so this time is missing in the session's sum.
+    The clocks have the values of the last event. No event says how much time participants used in the cycle
+    in which they left, so that time is missing in the session's sum.
     """
     people = {each["participant_id"]: each for each in state["participants"]}
     groups = {each["group_id"]: each for each in state["groups"]}
@@ -111,15 +111,16 @@ def milliseconds(moment: str) -> int:
 
 
 async def events(sessions: Sessions, store: Store, state: State, since: int) -> list[bytes]:
-    """The events (JSON) of a session after a version that its log does not reach back to, up to MAX_EVENTS.
+    """The events (JSON) of a session after version `since`, without a gap, up to MAX_EVENTS.
 
-    They follow `since` without a gap. Raises StorageUnavailable when the first is not (yet) stored.
+    This is for a version to which the session's log does not reach back. Raises StorageUnavailable when the
+    first event is not stored, or not yet.
     """
     stored = contiguous(await store.events(state.session_id, since, MAX_EVENTS), since, _created(state.raw))
     found = [event.body for event in stored]
     newest = since + len(found)
     if found and len(found) < MAX_EVENTS and newest < state.version:
-        # The newest are on their way to the store, and in the log meanwhile.
+        # The newest events may still be on their way to the store, but those are in the log.
         found += (await sessions.log(state.session_id, newest) or [])[: MAX_EVENTS - len(found)]
     if not found:
         raise StorageUnavailable(
@@ -132,9 +133,11 @@ async def events(sessions: Sessions, store: Store, state: State, since: int) -> 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What is known of a session: events (JSON) without a gap, its version, and its time now (server ms).
+    """Events of a session.
 
-    `now` is None when it is not in Redis, or not all of its events are among these.
+    events: JSON, in order and without a gap
+    version: the session's current version
+    now: the server's time (ms); None when the session is not in Redis, or has newer events than these
     """
 
     events: list[bytes]
@@ -145,7 +148,7 @@ class History:
 async def history(
     sessions: Sessions, store: Store | None, session_id: str, since: int, most: int, *, tenant: str | None
 ) -> History:
-    """The events of a session after a version, up to `most`, from wherever they are.
+    """The events of a session after a version, up to `most`, from the log and the audit store.
 
     Either Redis or the store may be away. Raises SessionNotFound, StorageUnavailable.
     """
@@ -182,10 +185,10 @@ async def history(
 
 
 def contiguous(stored: Sequence[StoredEvent], since: int, created: int) -> list[StoredEvent]:
-    """The first of these events that follow `since` without a gap, and are not older than the session.
+    """The first of these events, as long as they follow `since` without a gap and belong to this session.
 
-    Until the first event of a session that was created again under an old id is stored, the store's line is
-    still that of the old one. `created`: server ms.
+    created: when the session was created (server ms). Events that are older belong to an earlier session with
+        the same id.
     """
     found: list[StoredEvent] = []
     for event in stored:
@@ -206,10 +209,10 @@ def _created(raw: bytes) -> int:
 async def summaries(
     connection: Connection, store: Store, stored: Sequence[StoredSession], status: str | None
 ) -> list[bytes]:
-    """The states (JSON) of these sessions without their participants: from Redis, else from their snapshots.
+    """The states (JSON) of these sessions without participants, from Redis or else from their snapshots.
 
-    Left out are those that were deleted just now, that have another status by now than the one asked for, and
-    that neither Redis nor a snapshot has. Nothing is restored.
+    Left out are sessions that were deleted meanwhile, whose status is no longer `status`, or of which there
+    is no snapshot either. Nothing is restored.
     """
     replies = await connection.fcall_many(
         [("sk_get", (SessionKeys.of(session.session_id).session,), ()) for session in stored]
@@ -233,21 +236,21 @@ async def _stored_state(connection: Connection, store: Store, session: StoredSes
         exists = await (await connection.primary_for(key)).exists(key)
     except (RedisError, OSError) as error:
         raise StorageUnavailable(retry_after_ms=RETRY_AFTER_MS) from error
-    if session.snapshot is None or exists:  # a tombstone
+    if session.snapshot is None or exists:  # a key that exists here is the tombstone of a deleted session
         return None
     if session.status in LIVE:
         return public_view(session.snapshot)
-    return (await ended(store, session)).raw
+    return (await ended_state(store, session)).raw
 
 
 def cursor(session: StoredSession) -> str:
-    """Where a list goes on after this session."""
+    """The cursor with which a list continues after this session."""
     text = f"{session.created_at.isoformat()} {session.session_id}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def read_cursor(text: str) -> tuple[datetime, str]:
-    """The opposite of `cursor`. Raises ValueError."""
+    """Creation time and id of the session that a cursor was made of. Raises ValueError."""
     decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
     moment, _, session_id = decoded.partition(" ")
     created_at = datetime.fromisoformat(moment)

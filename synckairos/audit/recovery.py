@@ -1,7 +1,7 @@
-"""What Redis has lost comes back from the audit store, when it is first asked for.
+"""Recovery: sessions that Redis has lost are restored from the audit store when they are first asked for.
 
-Any number of processes may do the same at the same time: the function library restores a session once, and
-refuses the others, who then find it there.
+Any number of processes may restore the same session at the same time. The function library carries out the
+first restore and refuses the others, and then all of them find the session in Redis.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from synckairos import metrics
-from synckairos.audit.reading import DELETED, LIVE, ended
+from synckairos.audit.reading import DELETED, LIVE, ended_state
 from synckairos.audit.store import Store, StoredSession
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
@@ -31,16 +31,16 @@ from synckairos.errors import (
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 Position = tuple[int, int]
-"""Epoch and version: the later one is the greater one."""
+"""Epoch and version. Of two positions the greater one is the later one."""
 
 OUTBOX_LOOKED_AT = 200
-"""Entries of the outbox in which the newest event of a lost session is looked for."""
+"""How many of the newest entries of an outbox are searched for the newest event of a lost session."""
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 
 class Recovery:
-    """The way back from the audit store."""
+    """Restores sessions from the audit store."""
 
     def __init__(self, connection: Connection, store: Store) -> None:
         self._connection = connection
@@ -49,12 +49,13 @@ class Recovery:
         self._finding: dict[str, asyncio.Task[Over | None]] = {}
 
     async def find(self, session_id: str, seen: tuple[str | None, int] = (None, 0)) -> Over | None:
-        """Bring a session back to Redis, if it was live; None: Redis is to be asked again.
+        """Look for a session that Redis does not have.
 
-        One that was over stays where it is. `seen`: epoch and version that a client has seen.
-        However many ask at the same time, the store is asked once.
-
+        One that was live is brought back to Redis: then this returns None, and Redis has to be asked again.
+        One that was over is not brought back, but returned. Callers that ask at the same time share one look.
         Raises SessionNotFound, and StorageUnavailable when it is not known whether there is such a session.
+
+        seen: epoch and version that a client has seen
         """
         task = self._finding.get(session_id)
         if task is None:
@@ -64,7 +65,7 @@ class Recovery:
         return await asyncio.shield(task)
 
     async def fetch(self, session_id: str, tenant: str | None) -> bool:
-        """Bring a session back to Redis, even one that was over; whether there may be one now.
+        """Bring a session back to Redis, even one that was over. Returns whether Redis may have it now.
 
         Raises StorageUnavailable when it is not known whether there is such a session.
         """
@@ -77,7 +78,7 @@ class Recovery:
         return True
 
     async def bring_back(self, session: StoredSession) -> bool:
-        """Bring back what the store has of a session; False when Redis has it.
+        """Restore a session from the store. Returns False when Redis has it already.
 
         Raises InternalError when it cannot be restored, and StorageUnavailable.
         """
@@ -85,7 +86,10 @@ class Recovery:
         return known is not None and await self._restore(session, known)
 
     async def _restore(self, session: StoredSession, known: Iterable[Position]) -> bool:
-        """`known`: positions of events of it that may be newer than what is stored."""
+        """Restore a session. Returns False when another process was faster.
+
+        known: positions of its events that may be newer than those in the store
+        """
         assert session.snapshot is not None
         epoch, version = max([(int(session.epoch), session.version), *known])
         try:
@@ -111,7 +115,7 @@ class Recovery:
     def _found(self, session_id: str, task: asyncio.Task[Over | None]) -> None:
         del self._finding[session_id]
         if not task.cancelled():
-            task.exception()  # marks it as retrieved; callers that still wait get it too
+            task.exception()  # asyncio logs an error that is never read; callers that wait still get it
 
     async def _find(self, session_id: str, seen: tuple[str | None, int]) -> Over | None:
         known = await self._known(session_id)
@@ -124,7 +128,7 @@ class Recovery:
             logger.error("a lost session has no snapshot in the audit store", session=session_id)
             raise SessionNotFound("there is no such session")
         if session.status not in LIVE:
-            return await ended(self._store, session)
+            return await ended_state(self._store, session)
         if seen[0] is not None:
             known.append((int(seen[0]), seen[1]))
         if await self._restore(session, known):
@@ -132,7 +136,7 @@ class Recovery:
         return None
 
     async def _session(self, session_id: str) -> StoredSession | None:
-        """What is stored of a session, None for one that never was or was deleted."""
+        """A session in the store; None when there is none, or it was deleted."""
         try:
             session = await self._store.session(session_id)
         except StorageUnavailable as error:
@@ -143,9 +147,9 @@ class Recovery:
         return None if session is None or session.status == DELETED else session
 
     async def _known(self, session_id: str) -> list[Position] | None:
-        """Positions of the session's events that Redis still has without it; None when it has the session.
+        """Positions of events that Redis has of a lost session; None when Redis has the session itself.
 
-        Its log may have outlived it, and its newest events may not be stored yet.
+        The log may still exist, and the outbox may have events that are not stored yet.
         """
         keys = SessionKeys.of(session_id)
         try:
@@ -169,5 +173,5 @@ class Recovery:
                     if event.session_id == session_id:
                         found.append((int(event.epoch), event.version))
                 except (msgspec.MsgspecError, ValueError):
-                    continue  # a log may hold anything: any client of Redis can write there
+                    continue  # any client of Redis can write anything into a log
         return found

@@ -1,7 +1,7 @@
-"""`synckairos restore`: all sessions that were live come back, before they are asked for one by one.
+"""The command `synckairos restore`: restores all sessions that were live, before they are asked for.
 
-Doing it twice is safe: a session that Redis has is left alone. So it may be stopped at any time, and goes on
-where it was, or runs again from the start.
+It is safe to run it twice, because a session that Redis has is not touched. So it may be stopped at any time,
+and then continued or run again from the start.
 """
 
 from __future__ import annotations
@@ -27,30 +27,33 @@ from synckairos.audit.store import Store, StoredSession
 from synckairos.config import Settings
 from synckairos.core.connection import connect
 from synckairos.core.library import LibraryChanged
-from synckairos.errors import InternalError, StorageUnavailable, described
+from synckairos.errors import InternalError, StorageUnavailable, error_text
 from synckairos.settings_option import config_option
 from synckairos.supervision import Backoff
 
 T = TypeVar("T")
 
 PAGE = 100
-"""Sessions that are read from the store at once."""
+"""How many sessions are read from the store at once."""
 AT_ONCE = 20
-"""Sessions that are restored at once."""
+"""How many sessions are restored at once."""
 PATIENCE_S = 60.0
-"""How long Redis or PostgreSQL may be away before it is given up."""
+"""How long Redis or PostgreSQL may be away before the command gives up."""
 MAX_LISTED = 10
-"""Sessions that are named when they could not be restored."""
+"""How many of the sessions that could not be restored are named."""
 
 
-class _Patient:
-    """Asks again while Redis or PostgreSQL is away, for at most PATIENCE_S."""
+class _Retry:
+    """Repeats calls while Redis or PostgreSQL is away, for at most PATIENCE_S.
+
+    waiting: called with True when one of them is away, and with False when it is back
+    """
 
     def __init__(self, waiting: Callable[[bool], None]) -> None:
         self._waiting = waiting
 
-    async def ask(self, what: Callable[[], Awaitable[T]]) -> T:
-        """The answer. Raises StorageUnavailable."""
+    async def call(self, what: Callable[[], Awaitable[T]]) -> T:
+        """The result of `what()`. Raises StorageUnavailable."""
         backoff = Backoff()
         end = time.monotonic() + PATIENCE_S
         while True:
@@ -70,7 +73,13 @@ class _Patient:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of it. `last`: the id up to which all sessions are done; `failed`: ids."""
+    """The result of a restore so far.
+
+    there: how many sessions Redis had already
+    older: how many were left out by `--changed-after`
+    failed: the ids of sessions that could not be restored
+    last: all sessions up to this id are done
+    """
 
     restored: int = 0
     there: int = 0
@@ -89,22 +98,24 @@ async def restore_all(
     advance: Callable[[int], None] = lambda _: None,
     waiting: Callable[[bool], None] = lambda _: None,
 ) -> None:
-    """Bring back every session that was live, after the id `outcome.last`, at most `rate` a second.
+    """Restore every session that was live, in the order of their ids, after `outcome.last`.
 
-    `outcome` is kept up to date, so that a caller that stops this knows how far it came. `advance` is called
-    with how many more are done, `waiting` when Redis or PostgreSQL is away, and when it is back.
+    outcome: kept up to date, so that a caller that stops this knows how far it came
+    rate: how many sessions a second, at most
+    advance: called with the number of sessions that were just done
+    waiting: called with True when Redis or PostgreSQL is away, and with False when it is back
 
     Raises StorageUnavailable when one of them is away for longer than PATIENCE_S.
     """
     started, begun = time.monotonic(), 0
     at_once = max(1, min(AT_ONCE, int(rate)))
-    patient = _Patient(waiting)
-    while page := await patient.ask(lambda: store.live_sessions(outcome.last, PAGE)):
+    retry = _Retry(waiting)
+    while page := await retry.call(lambda: store.live_sessions(outcome.last, PAGE)):
         for start in range(0, len(page), at_once):
             some = page[start : start + at_once]
             await asyncio.gather(
                 *(
-                    _restore_one(patient, recovery, session, outcome)
+                    _restore_one(retry, recovery, session, outcome)
                     for session in some
                     if _is_wanted(session, changed_after, outcome)
                 )
@@ -122,15 +133,13 @@ def _is_wanted(session: StoredSession, changed_after: datetime | None, outcome: 
     return True
 
 
-async def _restore_one(
-    patient: _Patient, recovery: Recovery, session: StoredSession, outcome: Outcome
-) -> None:
+async def _restore_one(retry: _Retry, recovery: Recovery, session: StoredSession, outcome: Outcome) -> None:
     try:
-        if await patient.ask(lambda: recovery.bring_back(session)):
+        if await retry.call(lambda: recovery.bring_back(session)):
             outcome.restored += 1
         else:
             outcome.there += 1
-    except InternalError:  # it was logged
+    except InternalError:  # recovery has logged it
         outcome.failed.append(session.session_id)
 
 
@@ -140,18 +149,18 @@ async def _restore_one(
     type=click.FloatRange(1, 100_000),
     default=500,
     show_default=True,
-    help="Sessions a second, at most.",
+    help="How many sessions a second, at most.",
 )
-@click.option("--after", type=click.UUID, help="Go on after this session: where a run before was stopped.")
+@click.option("--after", type=click.UUID, help="Continue after this session, where an earlier run stopped.")
 @click.option(
     "--changed-after",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]),
-    help="Leave alone what last changed before this moment (UTC).",
+    help="Only restore sessions that changed after this moment (UTC).",
 )
 @click.option(
     "--despite-queue",
     is_flag=True,
-    help="Go ahead although batches are in the audit's queue: what only they know is lost.",
+    help="Restore although batches are in the audit's queue. Changes that are only in those are lost.",
 )
 @config_option
 def restore(
@@ -162,11 +171,11 @@ def restore(
     *,
     despite_queue: bool,
 ) -> None:
-    """Bring back to Redis every session that was live, from PostgreSQL.
+    """Restore every session that was live from PostgreSQL to Redis.
 
-    A session comes back by itself when it is first asked for; this brings all of them, with their clocks,
-    before anybody does. What Redis has is left alone, so it is safe to run at any time, and to run again. The
-    time that passed is charged to nobody.
+    A session is restored by itself when it is first asked for. This command restores all of them, with their
+    clocks, before that. Sessions that Redis has are not touched, so it is safe to run it at any time, and
+    again. The time of the outage is charged to no clock.
     """
     settings = audit_settings_or_exit(file)
     if not despite_queue:
@@ -189,21 +198,21 @@ def restore(
 
 
 def _check_queue(settings: Settings) -> None:
-    """What waits in the queue may be newer than what PostgreSQL has. Ends the program where there is some."""
+    """End the program when batches wait in the queue, as they may be newer than what PostgreSQL has."""
     jobs = Jobs.of(settings)
     try:
         counts = jobs.counts()
     except (RedisError, OSError) as error:
         raise click.ClickException(
-            f"the Redis of the audit's queue does not answer: {described(error)}"
+            f"the Redis of the audit's queue does not answer: {error_text(error)}"
         ) from None
     finally:
         jobs.close()
     waiting = counts.queued + counts.started + counts.scheduled + counts.failed
     if waiting:
         raise click.ClickException(
-            f"{waiting} batches are not in PostgreSQL yet, and may have newer versions of what is to be"
-            " restored: let the workers store them (synckairos audit status), or say --despite-queue"
+            f"{waiting} batches are not in PostgreSQL yet, and may have newer versions of the sessions: let"
+            " the workers store them first (synckairos audit status), or use --despite-queue"
         )
 
 
@@ -238,11 +247,11 @@ async def _run(settings: Settings, outcome: Outcome, rate: float, changed_after:
 
 
 def _report(outcome: Outcome) -> None:
-    parts = [f"{outcome.restored} sessions restored", f"{outcome.there} were there"]
+    parts = [f"{outcome.restored} sessions restored", f"{outcome.there} were there"]  # already in Redis
     if outcome.older:
         parts.append(f"{outcome.older} were too old")
     click.echo(", ".join(parts))
 
 
 def _go_on(outcome: Outcome) -> str:
-    return "nothing was done" if outcome.last is None else f"go on with --after {outcome.last}"
+    return "nothing was done" if outcome.last is None else f"continue with --after {outcome.last}"

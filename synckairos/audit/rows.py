@@ -1,7 +1,7 @@
-"""What a batch of events and snapshots means for the database: rows, worked out before anything is sent.
+"""The database rows of a batch of events and snapshots. They are made before anything is sent.
 
-An entry of the outbox may be anything, as any client of Redis can write there. An entry that is no event of
-the session that it names is refused here, and never keeps the other entries from being stored.
+Any client of Redis can write anything into an outbox. An entry that is not an event of the session that it
+names is refused here, and does not keep the other entries from being stored.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 _LAST_MS = 253_402_300_799_999
-"""The end of the year 9999, the last that Python knows."""
+"""The end of the year 9999, the last year that Python's datetime has."""
 
 
 class Entry(NamedTuple):
-    """One entry of an outbox: where it stood (`<partition>/<entry id>`), and its fields."""
+    """One entry of an outbox.
+
+    source: where it came from, `<partition>/<entry id>`
+    body: the event as JSON
+    """
 
     source: str
     session_id: str
@@ -30,7 +34,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one job stores. `snapshots`: the replies of `sk_get EXPORT` for those sessions that were there."""
+    """The content of one job. snapshots: exported states (`sk_get EXPORT`) of sessions of these entries."""
 
     entries: Sequence[Entry]
     snapshots: Sequence[bytes] = ()
@@ -38,7 +42,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What cannot be stored, and why."""
+    """An event or snapshot that cannot be stored, and why."""
 
     source: str
     body: bytes
@@ -46,7 +50,7 @@ class Refusal:
 
 
 class EventParticipant(msgspec.Struct, frozen=True, gc=False):
-    """A participant as an event has it. They come by the thousand, and without cycles: gc=False."""
+    """A participant in an event. There are thousands of them, and none refers to itself, so gc is off."""
 
     participant_id: str
     participant_index: int | None = None
@@ -85,12 +89,12 @@ class _State(msgspec.Struct, frozen=True):
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_state = msgspec.json.Decoder(_State).decode
-_WRONG = (msgspec.MsgspecError, ValueError, RecursionError)
+_INVALID = (msgspec.MsgspecError, ValueError, RecursionError)
 """The errors that an entry or snapshot raises when its text is not a valid event or state."""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """A row of `sync_events`, and what else it says."""
+    """A row of `sync_events`, with the parts of the event that other tables need."""
 
     entry: Entry
     session_id: str
@@ -106,7 +110,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def at(self) -> datetime:
-        """When it was made."""
+        """The time of the event."""
         return datetime.fromtimestamp(self.server_time_ms / 1000, UTC)
 
 
@@ -128,7 +132,7 @@ class Participant:
 
 @dataclass(slots=True)
 class Session:
-    """A row of `sync_sessions`: what the newest event says, and the snapshot where there is one."""
+    """A row of `sync_sessions`: the values of the newest event, and the newest snapshot if there is one."""
 
     session_id: str
     epoch: int
@@ -141,15 +145,15 @@ class Session:
     snapshot: str | None = None
     snapshot_epoch: int | None = None
     snapshot_version: int | None = None
-    made_in: int | None = None
-    """The epoch in which it was created, when this batch has that event."""
+    created_epoch: int | None = None
+    """The epoch in which the session was created, if this batch has that event."""
 
 
 @dataclass(slots=True)
 class Rows:
-    """All rows of a batch: of each session and each participant one, the newest.
+    """All rows of a batch. Each session and each participant has one row, made of the newest values.
 
-    events: by session, epoch and version, the order in which every worker inserts them
+    events: ordered by session, epoch and version. All workers insert in this order, so they do not deadlock.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -157,7 +161,7 @@ class Rows:
     refused: list[Refusal] = field(default_factory=list)
 
     def sessions(self) -> list[Session]:
-        """By session id, the order in which every worker locks them."""
+        """The rows of `sync_sessions`, ordered by session id, the order in which every worker locks them."""
         found: dict[str, Session] = {}
         for session_id, group in groupby(self.events, _session_id):
             events = list(group)
@@ -169,7 +173,9 @@ class Rows:
                 "deleted" if newest.event == "session.deleted" else newest.status,
                 oldest.at,
                 newest.at,
-                made_in=max((each.epoch for each in events if each.event == "session.created"), default=None),
+                created_epoch=max(
+                    (each.epoch for each in events if each.event == "session.created"), default=None
+                ),
             )
         for snapshot in self.snapshots:
             session = found.setdefault(snapshot.session_id, snapshot)
@@ -187,7 +193,7 @@ class Rows:
         return sorted(found.values(), key=_session_id)
 
     def participants(self) -> list[Participant]:
-        """By session and participant id, the order in which every worker locks them."""
+        """The rows of `sync_participants`, ordered by session and participant id, as workers lock them."""
         made = []
         for session_id, events in groupby(self.events, _session_id):
             newest: dict[str, tuple[Event, EventParticipant | None]] = {}
@@ -209,7 +215,7 @@ _session_id = attrgetter("session_id")
 def _participant(
     session_id: str, participant_id: str, event: Event, found: EventParticipant | None
 ) -> Participant:
-    """The row of a participant as an event found it; None: as it removed it."""
+    """The row of a participant from an event. found: None when the event removed the participant."""
     removed = found is None
     said = found or EventParticipant(participant_id)
     return Participant(
@@ -227,19 +233,19 @@ def _participant(
 
 
 def rows(batch: Batch) -> Rows:
-    """The rows of a batch, and what of it is none."""
+    """The rows of a batch. Entries and snapshots that are invalid are in `refused`."""
     made = Rows()
     for entry in batch.entries:
         try:
             made.events.append(_event(entry))
-        except _WRONG as error:
+        except _INVALID as error:
             made.refused.append(Refusal(entry.source, entry.body, str(error)))
     made.events.sort(key=attrgetter("session_id", "epoch", "version"))
     newest: dict[str, Session] = {}
     for body in batch.snapshots:
         try:
             snapshot = _snapshot(body)
-        except _WRONG as error:
+        except _INVALID as error:
             made.refused.append(Refusal("snapshot", body, str(error)))
             continue
         known = newest.get(snapshot.session_id)
@@ -250,11 +256,11 @@ def rows(batch: Batch) -> Rows:
 
 
 def _event(entry: Entry) -> Event:
-    """Raises what _WRONG names when the entry is no event of its session."""
+    """The row of an entry. Raises the errors of _INVALID when the entry is no event of its session."""
     try:
         said = _decode_envelope(entry.body)
     except msgspec.MsgspecError:
-        # It is stricter than PostgreSQL: it refuses half a surrogate pair, which JSON may have.
+        # msgspec refuses half a surrogate pair, which JSON may have and PostgreSQL accepts. json does not.
         said = msgspec.convert(json.loads(entry.body), _Envelope)
     if said.session_id != entry.session_id:
         raise ValueError(f"the event of session {said.session_id} came under the id {entry.session_id}")
@@ -275,7 +281,7 @@ def _event(entry: Entry) -> Event:
 
 
 def _snapshot(body: bytes) -> Session:
-    """Raises what _WRONG names when it is no state."""
+    """The row of a snapshot. Raises the errors of _INVALID when it is no state."""
     try:
         state = _decode_state(body)
     except msgspec.MsgspecError:

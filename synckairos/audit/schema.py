@@ -1,4 +1,4 @@
-"""The database's schema: what it is at, and bringing it forward or back. The steps are in `migrations`."""
+"""The database's schema: its revision, and how to bring it to another one. The steps are in `migrations`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from synckairos.audit.store import VERSION_TABLE
 LOCK = 0x73796E63_6B616972
 """The advisory lock that keeps two migrations from running at the same time."""
 NOTHING = "base"
-"""The revision of a database without tables of ours."""
+"""The revision of a database without the tables of the audit."""
 CONNECT_S = 10.0
 
 
 class UnknownRevision(Exception):
-    """There is no such revision; the text says which there are."""
+    """There is no such revision. The text lists those that exist."""
 
 
 class MigrationFailed(Exception):
-    """PostgreSQL does not do it; the text says why. Nothing is changed."""
+    """PostgreSQL refused the migration, and nothing was changed. The text says why."""
 
 
 def revisions() -> list[str]:
@@ -37,11 +37,12 @@ def revisions() -> list[str]:
 
 
 async def migrate(database_url: str, to: str | None = None) -> tuple[str, str]:
-    """Bring the schema to a revision (the newest; `base`: none), forward or back; the one before and after.
+    """Bring the schema forward or back to a revision. Returns the revisions before and after.
 
-    All steps are one transaction; another migration at the same time waits for its end.
+    to: a revision, `base` for no tables, or None for the newest
 
-    Raises UnknownRevision, MigrationFailed.
+    All steps are one transaction. Another migration at the same time waits for its end. Raises
+    UnknownRevision, MigrationFailed.
     """
     known = [NOTHING, *revisions()]
     target = known[-1] if to is None else to

@@ -1,4 +1,4 @@
-"""What the commands of the audit share: settings that name an audit store."""
+"""The settings of the audit's commands, which need an audit store."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from synckairos.settings_option import settings_or_exit
 
 
 def audit_settings_or_exit(file: Path | None) -> Settings:
-    """The settings, `database_url` among them. Ends the program where they are wrong or it is not set."""
+    """The settings. Ends the program when they are wrong, or `database_url` is not set."""
     settings = settings_or_exit(os.environ, file)
     if settings.database_url is None:
-        raise click.ClickException("DATABASE_URL says where the audit store is, and is not set")
+        raise click.ClickException("DATABASE_URL is not set: it says where the audit store is")
     return settings

@@ -1,7 +1,7 @@
-"""The audit store: PostgreSQL, typed in and typed out.
+"""The audit store in PostgreSQL, with typed arguments and typed results.
 
-Every call is bounded in time and raises StorageUnavailable when PostgreSQL is away, too slow or without the
-tables; PostgreSQL being away costs nothing but these calls.
+Every call has a time limit and raises StorageUnavailable when PostgreSQL is away, too slow or without the
+tables.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import asyncpg
 import structlog
 
 from synckairos.audit.rows import Batch, Event, Participant, Refusal, Rows, Session, rows
-from synckairos.errors import StorageUnavailable, described
+from synckairos.errors import StorageUnavailable, error_text
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -28,9 +28,9 @@ Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 REVISION = "1"
 """The revision of the tables that this release needs: the newest of `migrations`."""
 VERSION_TABLE = "sync_schema"
-"""Where the database says at which revision it is."""
+"""The table that has the database's revision."""
 RETRY_AFTER_MS = 1000
-LOST = "another event has this version: Redis lost that one, and went on from before it"
+VERSION_TAKEN = "another event has this version: Redis lost that event, and continued from before it"
 
 _AWAY = (
     OSError,  # a timeout is one
@@ -49,22 +49,22 @@ _AWAY = (
     asyncpg.PostgresSystemError,
     asyncpg.InternalServerError,
 )
-"""What is no fault of the rows: the same call may go through later."""
+"""Errors that are not the fault of the rows. The same call may succeed later."""
 _REFUSED = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.CardinalityViolationError,  # one id in two spellings
     asyncpg.ProgramLimitExceededError,
 )
-"""What PostgreSQL, or the driver in its name, has against a row itself."""
+"""Errors with which PostgreSQL, or the driver, refuses a row itself."""
 
 _NOT_COPIED = (*_REFUSED, ValueError, OverflowError)
-"""Why rows do not go in by COPY, where the driver's own objections have other names."""
+"""Errors with which a COPY is refused. There the driver raises some errors of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event as it was stored; `body` is its exact JSON."""
+    """A stored event. `body` is its exact JSON."""
 
     session_id: str
     epoch: str
@@ -77,9 +77,9 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """What is known of a session.
+    """A stored session.
 
-    status, epoch, version: of its newest event or snapshot; `deleted` after `session.deleted`
+    status, epoch, version: of its newest event or snapshot; the status is `deleted` after `session.deleted`
     snapshot: the argument of `sk_restore`; None when no snapshot was ever stored
     """
 
@@ -98,7 +98,7 @@ class StoredSession:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """What could not be stored, with the reason, as it is kept."""
+    """A row of `sync_refused`: an event or snapshot that could not be stored, and the reason."""
 
     id: int
     refused_at: datetime
@@ -109,7 +109,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What came of a batch: events that were new, that were there already, that cannot be stored."""
+    """The result of storing a batch: how many events were new, known already, and refused."""
 
     inserted: int
     known: int
@@ -122,7 +122,8 @@ SELECT * FROM unnest(
     $1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::json[])
 ON CONFLICT DO NOTHING
 """
-# Of those that were there already: which are others under the same version, after the server lost writes.
+# Of the events that are stored already, those that differ from the stored one with the same version. That
+# happens after the server lost writes.
 _OTHERS = """
 SELECT given.place - 1 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[])
     WITH ORDINALITY AS given (session_id, version, epoch, body, place)
@@ -130,7 +131,7 @@ JOIN sync_events AS e USING (session_id, version, epoch) WHERE e.body::text <> g
 """
 _EVENT_COLUMNS = ("session_id", "version", "epoch", "event", "server_time_ms", "status", "actor", "body")
 
-# A session that was created again under an old id has nothing to do with the one before.
+# A session that was created again under an old id must not keep data of the session before it.
 _FORGET_SNAPSHOTS = """
 UPDATE sync_sessions AS s SET snapshot = NULL, snapshot_epoch = NULL, snapshot_version = NULL
 FROM unnest($1::uuid[], $2::bigint[]) AS made (session_id, epoch)
@@ -141,7 +142,7 @@ DELETE FROM sync_participants AS p USING unnest($1::uuid[], $2::bigint[]) AS mad
 WHERE p.session_id = made.session_id AND p.epoch < made.epoch
 """
 
-# Batches may be stored in any order, and more than once: only what is newer counts.
+# Batches may be stored in any order, and more than once, so a row is only replaced by newer values.
 _UPSERT_SESSIONS = """
 INSERT INTO sync_sessions AS s (
     session_id, tenant_id, sync_mode, status, epoch, version, snapshot, snapshot_epoch, snapshot_version,
@@ -219,8 +220,8 @@ ON CONFLICT DO NOTHING
 """
 
 _EVENT = "session_id, epoch, version, event, server_time_ms, archived_at, body"
-# Versions of an older epoch count up to where a newer one began: with the version after its snapshot's when
-# the session was restored, with 1 when it was created again.
+# Of an older epoch only the versions before the beginning of the next epoch count. An epoch begins after the
+# version of its snapshot when the session was restored, and with 1 when it was created again.
 _EVENTS = f"""
 SELECT {_EVENT} FROM sync_events AS e WHERE session_id = $1 AND version > $2 AND NOT EXISTS (
     SELECT FROM sync_events AS b WHERE b.session_id = $1 AND b.epoch > e.epoch AND b.version <= e.version
@@ -242,9 +243,10 @@ ORDER BY created_at DESC, session_id DESC LIMIT $5
 
 
 class Store:
-    """The store at a PostgreSQL URL, through a pool of at most `max_size` connections, made on first use.
+    """The store at a PostgreSQL URL, with a pool of connections that is made when it is first used.
 
-    `timeout_s` bounds each call, waiting for a connection included.
+    max_size: how many connections the pool may have
+    timeout_s: how long a call may take, including the wait for a connection
     """
 
     def __init__(self, database_url: str, *, max_size: int = 4, timeout_s: float = 5.0) -> None:
@@ -255,7 +257,7 @@ class Store:
         self._opening = asyncio.Lock()
 
     async def aclose(self) -> None:
-        """Close all connections, at once."""
+        """Close all connections without waiting for calls."""
         if self._pool is not None:
             self._pool.terminate()
             self._pool = None
@@ -268,7 +270,7 @@ class Store:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection of the pool. With PostgreSQL away, before or meanwhile: StorageUnavailable."""
+        """A connection of the pool. Raises StorageUnavailable when PostgreSQL is away, also in the block."""
         try:
             async with asyncio.timeout(self._timeout_s), (await self._open()).acquire() as connection:
                 yield connection
@@ -295,7 +297,7 @@ class Store:
             return str(await connection.fetchval("SHOW server_version"))
 
     async def schema(self) -> str | None:
-        """The revision of the schema; None where there is none."""
+        """The revision of the schema; None for a database without tables."""
         async with self.connection() as connection:
             if await connection.fetchval("SELECT to_regclass($1)", VERSION_TABLE) is None:
                 return None
@@ -305,31 +307,31 @@ class Store:
     async def insert_batch(self, batch: Batch) -> Stored:
         """Store a batch in one transaction. A repeat changes nothing.
 
-        What PostgreSQL refuses is put aside with the reason, and the others are stored.
+        Rows that PostgreSQL refuses are stored in `sync_refused` with the reason, and the others as usual.
         """
         made = rows(batch)
         try:
             inserted = await self._insert(made)
         except _REFUSED as error:
-            log.warning("a batch has rows that PostgreSQL refuses", reason=described(error))
+            log.warning("a batch has rows that PostgreSQL refuses", reason=error_text(error))
             async with self.connection() as connection, connection.transaction():
-                inserted = await _insert_apart(connection, made)
+                inserted = await _insert_without_refused(connection, made)
         sources = {entry.source for entry in batch.entries}
         refused = sum(refusal.source in sources for refusal in made.refused)
         return Stored(inserted, len(batch.entries) - refused - inserted, refused)
 
     async def _insert(self, made: Rows) -> int:
-        """Insert all rows in one transaction; how many events were new. Raises what _REFUSED names."""
+        """Insert all rows in one transaction. Returns how many events were new. Raises those of _REFUSED."""
         try:
             async with self.connection() as connection, connection.transaction():
                 return await _insert(connection, made, _copy_events)
-        except _NOT_COPIED as error:  # most of all: a part of the batch, or all of it, is there already
-            log.debug("a batch is not copied", reason=described(error))
+        except _NOT_COPIED as error:  # in most cases some or all events of the batch are stored already
+            log.debug("a batch cannot be copied, and is merged", reason=error_text(error))
             async with self.connection() as connection, connection.transaction():
                 return await _insert(connection, made, _merge_events)
 
     async def events(self, session_id: str, since: int = 0, limit: int = 500) -> list[StoredEvent]:
-        """The session's present line of versions after `since`, in order."""
+        """The session's events after version `since`, in order, without those that a newer epoch replaced."""
         return await self._fetch(_stored_event, _EVENTS, session_id, since, limit)
 
     async def newest_events(self, session_id: str, limit: int = 20) -> list[StoredEvent]:
@@ -337,12 +339,12 @@ class Store:
         return await self._fetch(_stored_event, _NEWEST_EVENTS, session_id, limit)
 
     async def session(self, session_id: str) -> StoredSession | None:
-        """What is known of a session."""
+        """A session; None when it is not stored."""
         query = f"SELECT {_SESSION} FROM sync_sessions WHERE session_id = $1"
         return next(iter(await self._fetch(_stored_session, query, session_id)), None)
 
     async def live_sessions(self, after: str | None = None, limit: int = 500) -> list[StoredSession]:
-        """Sessions that were not over and have a snapshot, by id, after the id `after`."""
+        """Sessions that are not over and have a snapshot, ordered by id, after the id `after`."""
         query = (
             f"SELECT {_SESSION} FROM sync_sessions "
             f"WHERE {_LIVE} AND ($1::uuid IS NULL OR session_id > $1) ORDER BY session_id LIMIT $2"
@@ -390,11 +392,11 @@ class Store:
 
 
 _InsertEvents: TypeAlias = Callable[[Connection, Rows], Awaitable[tuple[int, list[Refusal]]]]
-"""Inserts the events of a batch: how many were new, and what stays outside."""
+"""Inserts the events of a batch. Returns how many were new, and those that could not be inserted."""
 
 
 async def _copy_events(connection: Connection, made: Rows) -> tuple[int, list[Refusal]]:
-    """Takes half of the time that `_merge_events` takes, and fails (_NOT_COPIED) where not all are new."""
+    """Insert events that are all new, in half the time of `_merge_events`. Raises those of _NOT_COPIED."""
     await connection.copy_records_to_table(
         "sync_events", records=map(attrgetter(*_EVENT_COLUMNS), made.events), columns=_EVENT_COLUMNS
     )
@@ -402,23 +404,23 @@ async def _copy_events(connection: Connection, made: Rows) -> tuple[int, list[Re
 
 
 async def _merge_events(connection: Connection, made: Rows) -> tuple[int, list[Refusal]]:
-    """Insert those that are new, and tell what is there already from what only has the same version."""
+    """Insert the new events. Events that differ from a stored one with the same version are returned."""
     status = await connection.execute(_INSERT_EVENTS, *_columns(made.events, _EVENT_COLUMNS))
     inserted = int(status.rpartition(" ")[2])
     if inserted == len(made.events):
         return inserted, []
     columns = _columns(made.events, ("session_id", "version", "epoch", "body"))
     others = [made.events[row[0]].entry for row in await connection.fetch(_OTHERS, *columns)]
-    return inserted, [Refusal(entry.source, entry.body, LOST) for entry in others]
+    return inserted, [Refusal(entry.source, entry.body, VERSION_TAKEN) for entry in others]
 
 
 async def _insert(connection: Connection, made: Rows, insert_events: _InsertEvents) -> int:
-    """Insert all rows; how many events were new. What stays outside joins `made.refused`."""
+    """Insert all rows. Returns how many events were new. Others with a taken version join `made.refused`."""
     inserted, lost = await insert_events(connection, made) if made.events else (0, [])
     sessions = made.sessions()
-    created = [session for session in sessions if session.made_in is not None]
+    created = [session for session in sessions if session.created_epoch is not None]
     if created:
-        columns = _columns(created, ("session_id", "made_in"))
+        columns = _columns(created, ("session_id", "created_epoch"))
         await connection.execute(_FORGET_SNAPSHOTS, *columns)
         await connection.execute(_FORGET_PARTICIPANTS, *columns)
     if sessions:
@@ -433,16 +435,16 @@ async def _insert(connection: Connection, made: Rows, insert_events: _InsertEven
     return inserted
 
 
-async def _insert_apart(connection: Connection, made: Rows) -> int:
-    """Insert all rows but those that are refused; they join `made.refused`."""
-    inserted = await _insert_halves(connection, Rows(made.events), made.refused)
-    await _insert_halves(connection, Rows(snapshots=made.snapshots), made.refused)
+async def _insert_without_refused(connection: Connection, made: Rows) -> int:
+    """Insert all rows that PostgreSQL accepts. The others join `made.refused`."""
+    inserted = await _bisect(connection, Rows(made.events), made.refused)
+    await _bisect(connection, Rows(snapshots=made.snapshots), made.refused)
     await _insert(connection, Rows(refused=made.refused), _merge_events)
     return inserted
 
 
-async def _insert_halves(connection: Connection, made: Rows, refused: list[Refusal]) -> int:
-    """Insert events, or snapshots, in ever smaller parts where one is refused, until that is found."""
+async def _bisect(connection: Connection, made: Rows, refused: list[Refusal]) -> int:
+    """Insert events or snapshots. When one is refused, try each half, until the refused one is found."""
     try:
         async with connection.transaction():
             inserted = await _insert(connection, made, _merge_events)
@@ -454,7 +456,7 @@ async def _insert_halves(connection: Connection, made: Rows, refused: list[Refus
             return 0
         first = Rows(made.events[:half], made.snapshots[:half])
         second = Rows(made.events[half:], made.snapshots[half:])
-        return sum([await _insert_halves(connection, each, refused) for each in (first, second)])
+        return sum([await _bisect(connection, each, refused) for each in (first, second)])
     refused += made.refused
     return inserted
 

@@ -1,7 +1,7 @@
-"""A session as a picture: who had the clock when, with pauses and expiries, drawn from its events alone.
+"""A picture of a session, drawn from its events alone: who had the clock when, pauses and expiries.
 
-`follow` reads events into spans and marks, `draw` makes the SVG of them. Every text is escaped by drawsvg;
-what goes into attributes is made here and never comes from an event.
+`follow` turns events into spans and marks, and `draw` makes an SVG of them. drawsvg escapes every text. The
+values of attributes are made here and never come from an event.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     import drawsvg
 
 MAX_EVENTS = 2000
-"""Events in one picture."""
+"""How many events a picture may have."""
 MAX_ROWS = 64
-"""Participants in one picture: those who had the clock first."""
+"""How many participants a picture shows. Those who had the clock first are preferred."""
 
-Kind = Literal["running", "paused", "standing"]
-"""`standing`: the clock ran out, and its owner keeps the turn."""
+Kind = Literal["running", "paused", "flagged"]
+"""`flagged`: the clock ran out, and its owner keeps the turn."""
 MarkKind = Literal["expired", "warning", "adjusted", "joined", "left"]
 
 
@@ -76,7 +76,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Something that happened to a participant at a moment (server ms); `text` says what."""
+    """An event of a participant at a moment (server ms), described by `text`."""
 
     participant_id: str
     kind: MarkKind
@@ -86,10 +86,11 @@ class Mark:
 
 @dataclass(slots=True)
 class Timeline:
-    """What a picture shows. Times are server ms.
+    """The content of a picture. Times are server ms.
 
-    places: participants by their place in the rotation
-    outages: from when to when no clock ran, because the server had lost the session
+    places: by participant, the place in the rotation
+    groups: by participant, the group
+    outages: begin and end of the times in which no clock ran, because the server had lost the session
     """
 
     status: str = "pending"
@@ -116,7 +117,7 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 
 
 class _Follower:
-    """Goes through events; `active`, `kind` and `since` are the span that is not yet over."""
+    """Builds a timeline from events. `active`, `kind` and `since` describe the span that is not over yet."""
 
     def __init__(self) -> None:
         self.timeline = Timeline()
@@ -128,7 +129,7 @@ class _Follower:
         self.expired: set[str | None] = set()
 
     def apply(self, event: _Event) -> None:
-        """One more event."""
+        """Add the next event."""
         timeline, payload = self.timeline, event.payload
         for each in payload.participants:
             timeline.places[each.participant_id] = each.participant_index
@@ -141,7 +142,7 @@ class _Follower:
             timeline.first_version = event.version
             timeline.start = event.server_time_ms
         if payload.event == "session.started" or timeline.status == payload.status == "pending":
-            timeline.start = event.server_time_ms  # waiting for the start is no part of the picture
+            timeline.start = event.server_time_ms  # the picture begins with the session's start
         at = self._moment(event)
         if payload.event == "session.recovered":
             at = self._outage(event)
@@ -162,7 +163,7 @@ class _Follower:
         timeline.end = max(timeline.end, at if payload.event == "session.expired" else self.last)
 
     def close(self, at: int) -> None:
-        """The span is over."""
+        """End the current span."""
         if self.active is not None and at > self.since:
             self.timeline.spans.append(Span(self.active, self.kind, self.since, at))
 
@@ -174,11 +175,11 @@ class _Follower:
             return "paused"
         active = payload.active_participant_id
         out = {active, self.timeline.groups.get(active or "")} & self.expired
-        stands = out or self.kind == "standing" or payload.event == "participant.expired"
-        return "standing" if stands and payload.deadline_ms is None else "running"
+        flagged = out or self.kind == "flagged" or payload.event == "participant.expired"
+        return "flagged" if flagged and payload.deadline_ms is None else "running"
 
     def _moment(self, event: _Event) -> int:
-        """When what the event tells took place: where the server noticed in time, when it was due."""
+        """When the change took place. For an expiry it is the deadline, not when the server noticed it."""
         payload = event.payload
         moment = event.server_time_ms
         if payload.expired_deadline_ms is not None:
@@ -190,11 +191,11 @@ class _Follower:
         return max(self.since, min(moment, event.server_time_ms))
 
     def _outage(self, event: _Event) -> int:
-        """Note when the server had lost the session; returns since when."""
+        """Add the outage that a recovery ends. Returns when it began."""
         began, ended = self.last, event.server_time_ms
         after = event.payload.cycle_started_at
         if self.cycle_start is not None and after is not None:
-            # The cycle goes on with what had run when the session was last seen.
+            # The cycle continues with the time that it had run when the outage began.
             ran = ended - milliseconds(after)
             began = max(began, min(ended, self.cycle_start + ran))
         if self.timeline.status != "pending":
@@ -235,7 +236,7 @@ _LATE_MS = 1000
 
 
 def follow(events: Iterable[bytes], now: int | None = None) -> Timeline:
-    """Read events (JSON, in order) into a timeline. `now`: how far (server ms) the last span has come."""
+    """The timeline of events (JSON, in order). now: until when (server ms) the last span has come."""
     follower = _Follower()
     for text in events:
         follower.apply(_decode_event(text))
@@ -247,7 +248,7 @@ def follow(events: Iterable[bytes], now: int | None = None) -> Timeline:
 
 
 def duration(ms: int) -> str:
-    """`0.4 s`, `1:05`, `2:00:07`: as long as it has to be."""
+    """Milliseconds in the shortest form, as in `0.4 s`, `1:05`, `2:00:07`."""
     if ms < 60_000:
         return f"{ms // 1000} s" if ms % 1000 == 0 else f"{ms // 1000}.{ms % 1000 // 100} s"
     minutes, seconds = divmod(ms // 1000, 60)
@@ -255,7 +256,7 @@ def duration(ms: int) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-# The picture. Lengths are pixels.
+# The picture. Lengths are in pixels.
 
 _WIDTH = 1080
 _LEFT, _RIGHT = 168, 128
@@ -276,7 +277,7 @@ text {{ font-family: {_FONT}; fill: #333b47; }}
 .grid {{ stroke: #d9dee6; stroke-width: 1; }}
 .outage {{ fill: #8a929e; fill-opacity: 0.28; }}
 .paused {{ fill-opacity: 0.3; }}
-.standing {{ stroke: #c62828; stroke-width: 1.5; stroke-dasharray: 3 2; fill-opacity: 0.35; }}
+.flagged {{ stroke: #c62828; stroke-width: 1.5; stroke-dasharray: 3 2; fill-opacity: 0.35; }}
 .expired {{ fill: #c62828; stroke: #ffffff; stroke-width: 1.2; }}
 .warning {{ fill: #e6a700; stroke: #ffffff; stroke-width: 1.2; }}
 .adjusted {{ fill: #1c7ed6; stroke: #ffffff; stroke-width: 1.2; }}
@@ -293,7 +294,7 @@ text {{ fill: #e3e8ef; }}
 _WORDS: dict[str, str] = {
     "running": "had the clock",
     "paused": "paused",
-    "standing": "at zero, still to move",
+    "flagged": "at zero, still to move",
     "outage": "not on the server",
     "expired": "out of time",
     "warning": "warned",
@@ -302,11 +303,11 @@ _WORDS: dict[str, str] = {
     "left": "left",
 }
 _CONTROLS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML cannot hold."""
+"""Characters that XML cannot have."""
 
 
 def draw(timeline: Timeline, session_id: str, newest_version: int) -> bytes:
-    """The picture as SVG. `newest_version`: of the session, which may have more events than were read."""
+    """The picture as SVG. newest_version: the session's, which may have more events than the picture."""
     return _Picture(timeline).svg(session_id, newest_version)
 
 
@@ -327,7 +328,7 @@ class _Picture:
         self.length = max(1, timeline.end - timeline.start)
 
     def svg(self, session_id: str, newest_version: int) -> bytes:
-        import drawsvg  # it takes a tenth of a second, and few processes ever draw
+        import drawsvg  # the import takes a tenth of a second, and few processes ever draw
 
         self.d = drawsvg
         height = self.bottom + (84 if self.left_out else 56)
@@ -404,7 +405,7 @@ class _Picture:
             bar = self.d.Rectangle(
                 x, _TOP, max(1.5, round(self._x(end) - x, 2)), self.bottom - _TOP, class_="outage"
             )
-            bar.append_title(_text(f"not on the server for {duration(end - start)}; charged to nobody"))
+            bar.append_title(_text(f"not on the server for {duration(end - start)}; charged to no clock"))
             yield bar
         for span in timeline.spans:
             if span.participant_id not in self.row_of:
@@ -414,7 +415,7 @@ class _Picture:
             bar = self.d.Rectangle(
                 x,
                 self._y(span.participant_id) + (_ROW - _BAR) / 2,
-                # A hair's gap keeps cycles apart that follow one another in the same row.
+                # A small gap separates cycles that follow one another in the same row.
                 max(0.8, round(self._x(span.end) - x - 0.6, 2)),
                 _BAR,
                 rx=2,
@@ -437,7 +438,7 @@ class _Picture:
             yield shape
 
     def _shape(self, kind: str, x: float, y: float) -> drawsvg.DrawingElement:
-        """The sign of a kind of mark around a point."""
+        """The symbol of a kind of mark, around a point."""
         match kind:
             case "expired":  # a flag that fell
                 corners = (x - 6, y - 13, x + 6, y - 13, x, y - 1)
@@ -451,7 +452,7 @@ class _Picture:
                 return self.d.Circle(x, y, 4.5, class_=kind)
 
     def _legend(self) -> Iterable[drawsvg.DrawingElement]:
-        """What the signs mean that are there."""
+        """The explanation of the symbols that the picture has."""
         timeline = self.timeline
         there = {span.kind for span in timeline.spans} | {mark.kind for mark in timeline.marks}
         kinds: Sequence[str] = [
@@ -459,7 +460,7 @@ class _Picture:
         ]
         x, y = _LEFT, self.bottom + 30
         for kind in kinds:
-            if kind in ("running", "paused", "standing", "outage"):
+            if kind in ("running", "paused", "flagged", "outage"):
                 fill = {} if kind == "outage" else {"fill": _COLOURS[0]}
                 yield self.d.Rectangle(x - 7, y - 7, 14, 14, rx=2, class_=kind, **fill)
             else:
@@ -472,12 +473,12 @@ class _Picture:
 
 
 def _clock(seconds: int) -> str:
-    """A moment of the axis: `0:05`, `1:02:00`."""
+    """A label of the time axis, as in `0:05`, `1:02:00`."""
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def _text(text: str) -> str:
-    """Text in one line, without what XML cannot hold."""
+    """Text in one line, without characters that XML cannot have."""
     return " ".join(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text).split())

@@ -1,8 +1,8 @@
-"""Is everything there? What PostgreSQL has, held against itself and against what Redis still has.
+"""Checks whether PostgreSQL has all events, by itself and in comparison with Redis.
 
-In itself: of each session the versions of each epoch have no gaps and begin where they may. Against Redis:
-each event that a session's log still holds is in PostgreSQL, byte for byte, and Redis is not behind what
-PostgreSQL has, as it is when it lost writes that it had answered.
+In PostgreSQL the versions of each epoch of a session must have no gap. They must begin with 1, or after a
+version of an earlier epoch. Each event that a session's log still has in Redis must be in PostgreSQL, byte
+for byte. And Redis must not be behind PostgreSQL, as it is after it lost writes that it had confirmed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SESSIONS_AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong with a session: the first version that is, how many are, and what."""
+    """A problem of a session: what it is, the first version that has it, and how many versions have it."""
 
     session_id: str
     epoch: str
@@ -33,19 +33,19 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was looked at so far, and what was found in the last few sessions."""
+    """How many sessions and events were checked so far, and the findings of the last few sessions."""
 
     sessions: int
     events: int
     compared: int
-    """Events that Redis still has."""
+    """How many events were compared with Redis."""
     findings: Sequence[Finding]
 
 
 _SESSIONS = """
 SELECT session_id FROM sync_sessions WHERE $1::uuid IS NULL OR session_id > $1 ORDER BY session_id LIMIT $2
 """
-# `first` is where an epoch's versions begin: with 1, or behind a version of an epoch before it.
+# `first` is the first version of an epoch: it has to be 1, or follow a version of an earlier epoch.
 _LINES = """
 SELECT session_id, epoch, first, last, count, CASE
     WHEN count <> last - first + 1 THEN 'versions are missing'
@@ -72,10 +72,10 @@ JOIN unnest($1::uuid[], $2::bigint[]) AS asked (session_id, since)
 
 
 async def verify(store: Store, connection: Connection | None) -> AsyncIterator[Checked]:
-    """Check all sessions, some at a time. Without a connection, PostgreSQL alone.
+    """Check all sessions, some at a time. Without a connection, only PostgreSQL is checked.
 
-    Events that are still on their way count as missing; `again` asks once more. Raises StorageUnavailable,
-    and what redis-py raises.
+    Events that are still on their way count as missing; `check_again` looks once more. Raises
+    StorageUnavailable, and the errors of redis-py.
     """
     sessions = events = compared = 0
     after: str | None = None
@@ -92,13 +92,15 @@ async def verify(store: Store, connection: Connection | None) -> AsyncIterator[C
         yield Checked(sessions, events, compared, checked.findings)
 
 
-async def again(store: Store, connection: Connection | None, session_ids: Iterable[str]) -> list[Finding]:
-    """What is still wrong with these sessions."""
+async def check_again(
+    store: Store, connection: Connection | None, session_ids: Iterable[str]
+) -> list[Finding]:
+    """The findings that these sessions still have."""
     return list((await _check(store, connection, sorted(session_ids))).findings)
 
 
 async def _check(store: Store, connection: Connection | None, session_ids: list[str]) -> Checked:
-    # Redis first: what comes in between is then in PostgreSQL alone, which is no harm.
+    # Redis is read first. An event that comes in between is then only in PostgreSQL, which is no finding.
     logs = {} if connection is None else await _logs(connection, session_ids)
     findings = []
     events = 0
@@ -113,12 +115,12 @@ async def _check(store: Store, connection: Connection | None, session_ids: list[
                 findings.append(Finding(str(session_id), str(epoch), at, missing or 1, problem))
     findings += await _differences(store, logs)
     if connection is not None:
-        findings += await _lost(connection, newest)
+        findings += await _where_redis_is_behind(connection, newest)
     return Checked(len(session_ids), events, sum(map(len, logs.values())), findings)
 
 
 async def under_way(connection: Connection) -> int:
-    """How many events are in the outboxes."""
+    """How many events wait in the outboxes."""
     waiting = 0
     for partition in keys.PARTITIONS:
         client = await connection.primary_for(keys.outbox(partition))
@@ -129,7 +131,7 @@ async def under_way(connection: Connection) -> int:
 async def _logs(
     connection: Connection, session_ids: Sequence[str]
 ) -> dict[str, dict[tuple[int, int], bytes]]:
-    """What Redis still has of each session: events by epoch and version."""
+    """By session, the events that its log still has, by epoch and version."""
     found: dict[str, dict[tuple[int, int], bytes]] = {}
     for session_id in session_ids:
         key = SessionKeys.of(session_id).log
@@ -143,10 +145,12 @@ async def _logs(
     return found
 
 
-async def _lost(connection: Connection, newest: dict[str, tuple[int, int]]) -> list[Finding]:
-    """Where Redis is behind PostgreSQL. Asked after PostgreSQL, as Redis is ahead of it otherwise.
+async def _where_redis_is_behind(connection: Connection, newest: dict[str, tuple[int, int]]) -> list[Finding]:
+    """Findings of sessions that Redis has at an older version than PostgreSQL.
 
-    newest: epoch and version of the newest event that PostgreSQL has of each session
+    Redis is read after PostgreSQL here, because normally it is ahead.
+
+    newest: by session, epoch and version of the newest event in PostgreSQL
     """
     findings = []
     for session_id, (epoch, version) in newest.items():

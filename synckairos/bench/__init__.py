@@ -1,5 +1,5 @@
 """Benches of the core, the HTTP API, the WebSocket relay and the expiry of clocks.
 
-What a machine can do differs from day to day, and with what else runs on it. So each figure is compared with
-a yardstick that was measured in the same run, in turns with it, and the targets are ratios of the two.
+A machine's speed differs from day to day, and depends on the other programs that run on it. So each figure is
+compared with a yardstick that was measured in the same run, in turns with it. The targets are ratios of both.
 """

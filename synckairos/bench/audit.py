@@ -1,8 +1,8 @@
-"""The audit: events a second from the outboxes into PostgreSQL, and what users notice of PostgreSQL's end.
+"""The audit: events a second from the outboxes into PostgreSQL, and latencies while PostgreSQL is down.
 
-The yardstick is one COPY of the same rows, as PostgreSQL itself wrote them down, into a table like theirs.
-What the service can switch a second is measured in the same rounds: more than that has to be archived, or a
-backlog would never drain.
+The yardstick is one COPY of the same rows, in PostgreSQL's own format, into a table with the same columns and
+indexes. The service's switches a second are measured in the same rounds: the audit has to archive more than
+that, or a backlog would never drain.
 """
 
 from __future__ import annotations
@@ -42,13 +42,19 @@ from synckairos.run.processes import Child, end_all, free_port
 SESSIONS = 200
 CONNECTIONS = 64
 RATE = 200
-"""Switches a second while PostgreSQL is away."""
+"""How many switches a second are sent while PostgreSQL is away."""
 DRAIN_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured: rounds, their events and seconds of HTTP load; seconds with PostgreSQL away."""
+    """How much is measured.
+
+    rounds: how many rounds
+    events: how many events are archived in a round
+    round_s: seconds of HTTP load in a round
+    away_s: seconds with PostgreSQL away
+    """
 
     rounds: int
     events: int
@@ -79,7 +85,7 @@ class _Database:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """Ends it as a power cut would."""
+        """Kills it without warning, like a power cut."""
         assert self.child.pid is not None
         os.kill(self.child.pid, signal.SIGKILL)
         self.child.end(time.monotonic() + END_S)
@@ -87,10 +93,14 @@ class _Database:
 
 @dataclass(slots=True)
 class _Measured:
-    """Events or switches a second, a value each round; latencies of the switches (ms)."""
+    """The measured values.
+
+    rates: by name, events or switches a second of each round
+    latencies_ms: latencies of the switches, with PostgreSQL `there` and `away`
+    """
 
     rates: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    late: dict[str, list[float]] = field(default_factory=dict)
+    latencies_ms: dict[str, list[float]] = field(default_factory=dict)
 
 
 def run(kind: Kind, *, quick: bool) -> Report:
@@ -119,13 +129,13 @@ def run(kind: Kind, *, quick: bool) -> Report:
                 archived = asyncio.run(_archive(settings, jobs, database.url, plan.events))
                 copied = asyncio.run(_copy(database.url, plan.events))
                 outcome = load.http(service.port, CONNECTIONS, requests, plan.round_s)
-                if number:  # the first one warms everything up
+                if number:  # the first round only warms everything up
                     measured.rates["archived"].append(archived)
                     measured.rates["copied"].append(copied)
                     measured.rates["switched"].append(outcome.rate)
         sessions.trim_outboxes(storage)
-        stored, expected = _away(plan, storage, database, jobs, measured)
-    report.details = {"rates_per_s": measured.rates, "p99_ms": measured.late, "sessions": SESSIONS}
+        stored, expected = _without_postgresql(plan, storage, database, jobs, measured)
+    report.details = {"rates_per_s": measured.rates, "p99_ms": measured.latencies_ms, "sessions": SESSIONS}
     report.figures = _figures(measured, stored, expected)
     return report
 
@@ -170,7 +180,7 @@ def _worker(storage: Storage, database: _Database) -> Iterator[None]:
 
 
 async def _archive(settings: config.Settings, jobs: Jobs, url: str, events: int) -> float:
-    """Events a second, from the first read to the end of the last batch."""
+    """Archives all events. Returns events a second, from the first read until the last batch is stored."""
     connection = await connect(settings)
     database = await asyncpg.connect(url)
     try:
@@ -196,11 +206,11 @@ def _drain(jobs: Jobs) -> None:
     while jobs.counts() != Counts(0, 0, 0, 0):
         if time.monotonic() > end:
             raise click.ClickException(f"the queue does not drain: {jobs.counts()}")
-        time.sleep(0.02)  # asking costs as much as archiving ten events
+        time.sleep(0.02)  # each question costs as much as archiving ten events
 
 
 async def _copy(url: str, events: int) -> float:
-    """Rows a second of one COPY of the events that were just stored."""
+    """Copies the events that were just stored with one COPY. Returns rows a second."""
     database = await asyncpg.connect(url)
     try:
         rows = io.BytesIO()
@@ -216,23 +226,26 @@ async def _copy(url: str, events: int) -> float:
     return events / took
 
 
-def _away(
+def _without_postgresql(
     plan: Plan, storage: Storage, database: _Database, jobs: Jobs, measured: _Measured
 ) -> tuple[int, int]:
-    """Switches at RATE with PostgreSQL there, then killed; how many events were stored, of how many."""
+    """Switches at RATE, first with PostgreSQL there and then with it killed.
+
+    Returns how many events were stored in the end, and how many there should be.
+    """
     made = sessions.make(storage, SESSIONS)
     requests = [sessions.switch_request(each) for each in made]
     with servers.synckairos(storage, 1, limits=False, audit=_environ(storage, database)) as service:
         for name in ("there", "away"):
             if name == "away":
                 database.kill()
-            with load.Apart(load.pace, service.port, requests, RATE) as paced:
-                paced.hear()
+            with load.ChildProcess(load.pace, service.port, requests, RATE) as paced:
+                paced.receive()
                 time.sleep(plan.away_s)
                 paced.pipe.send(None)
                 outcome = paced.result()
             load.check_http(outcome)
-            measured.late[name] = [latency * 1e3 for latency in outcome.latencies]
+            measured.latencies_ms[name] = [latency * 1e3 for latency in outcome.latencies]
         database.start()
         asyncio.run(_wait_until_stored(config.load(_environ(storage, database)), jobs))
     versions = [int(storage.client.hget(each.session, "version") or 0) for each in made]
@@ -240,7 +253,7 @@ def _away(
 
 
 async def _wait_until_stored(settings: config.Settings, jobs: Jobs) -> None:
-    """Waits until outboxes and queue are empty; what was given up is queued again, as an operator would."""
+    """Waits until outboxes and queue are empty. Failed batches are queued again, as an operator would do."""
     from synckairos.audit.verify import under_way
 
     connection = await connect(settings)
@@ -269,8 +282,8 @@ async def _stored(url: str, made: list[SessionKeys]) -> int:
 
 
 def _figures(measured: _Measured, stored: int, expected: int) -> list[Figure]:
-    rates, late = measured.rates, measured.late
-    p99 = {name: percentile(sorted(values), 0.99) for name, values in late.items()}
+    rates = measured.rates
+    p99 = {name: percentile(sorted(values), 0.99) for name, values in measured.latencies_ms.items()}
     return [
         compared(
             "archived, end to end",

@@ -15,26 +15,26 @@ from synckairos.bench.report import Report
 
 @click.group()
 def bench() -> None:
-    """Measure this machine: each figure beside a yardstick of the same run.
+    """Measure this machine. Each figure is compared with a yardstick of the same run.
 
-    Each bench starts its own servers and ends them. The machine should have nothing else to do.
+    Each bench starts its own servers and ends them. No other program should be busy on the machine.
     """
     signal.signal(signal.SIGTERM, _terminated)
 
 
 def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
-    # Unwinds the stack, which ends what was started.
+    # Unwinds the stack, so that the servers that were started are ended.
     raise SystemExit(128 + signal.SIGTERM)
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--quick", is_flag=True, help="Fewer and shorter rounds: a look, not a measurement."),
+        click.option("--quick", is_flag=True, help="Fewer and shorter rounds, for a rough figure."),
         click.option(
             "--json",
             "file",
             type=click.Path(dir_okay=False, writable=True, path_type=Path),
-            help="Write the figures, and the rounds behind them, to this file.",
+            help="Write the figures, and the values of all rounds, to this file.",
         ),
     ):
         command = option(command)
@@ -46,7 +46,7 @@ _server = click.option(
     type=click.Choice(["valkey", "redis"]),
     default="valkey",
     show_default=True,
-    help="The server under the service: the Valkey that comes along, or the machine's redis-server.",
+    help="The server of the service: the Valkey that is installed with it, or the machine's redis-server.",
 )
 _workers = click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes of the service."
@@ -73,7 +73,7 @@ _servers = click.option(
 @_servers
 @_common
 def core(file: Path | None, servers: tuple[Any, ...], *, quick: bool) -> None:
-    """The function library under redis-benchmark, against SET and a bare function."""
+    """The function library under redis-benchmark, compared with SET and a function without rules."""
     from synckairos.bench import core
 
     _show(core.run(servers, quick=quick), file)
@@ -83,7 +83,7 @@ def core(file: Path | None, servers: tuple[Any, ...], *, quick: bool) -> None:
 @_servers
 @_common
 def controls(file: Path | None, servers: tuple[Any, ...], *, quick: bool) -> None:
-    """A switch under each time control, against one under fischer."""
+    """A switch under each time control, compared with one under fischer."""
     from synckairos.bench import controls
 
     _show(controls.run(servers, quick=quick), file)
@@ -94,7 +94,7 @@ def controls(file: Path | None, servers: tuple[Any, ...], *, quick: bool) -> Non
 @_workers
 @_common
 def http(file: Path | None, server: Any, workers: int, *, quick: bool) -> None:
-    """POST …/switch with rate limits on, against a Sanic application that does nothing."""
+    """POST …/switch with rate limits on, compared with a Sanic application that does nothing."""
     from synckairos.bench import switches
 
     _show(switches.run(server, workers, quick=quick), file)
@@ -104,7 +104,7 @@ def http(file: Path | None, server: Any, workers: int, *, quick: bool) -> None:
 @_server
 @_common
 def ws(file: Path | None, server: Any, *, quick: bool) -> None:
-    """A thousand subscribers of one session, against a plain loop over as many sockets."""
+    """A thousand subscribers of one session, compared with a plain loop over as many sockets."""
     from synckairos.bench import fanout
 
     _show(fanout.run(server, quick=quick), file)
@@ -114,7 +114,7 @@ def ws(file: Path | None, server: Any, *, quick: bool) -> None:
 @_server
 @_common
 def expiry(file: Path | None, server: Any, *, quick: bool) -> None:
-    """Clocks that run out by themselves under load, against keys that expire by their TTL."""
+    """Clocks that run out under load, compared with keys that expire by their TTL."""
     from synckairos.bench import expiry
 
     _show(expiry.run(server, quick=quick), file)
@@ -124,7 +124,7 @@ def expiry(file: Path | None, server: Any, *, quick: bool) -> None:
 @_server
 @_common
 def audit(file: Path | None, server: Any, *, quick: bool) -> None:
-    """Events from the outboxes into PostgreSQL, against COPY of the same rows and the service's switches."""
+    """Events into PostgreSQL, compared with COPY of the same rows and with the service's switches."""
     from synckairos.bench import audit
 
     _show(audit.run(server, quick=quick), file)

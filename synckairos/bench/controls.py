@@ -1,7 +1,8 @@
-"""What a switch costs under each time control, against one under `fischer` of the same run.
+"""The cost of a switch under each time control, compared with one under `fischer` in the same run.
 
-Each session is where its control has most to do: the main time is used up where periods or blocks follow it,
-and a stage has moves left to count. Everything is measured in turns, round by round; the figures are medians.
+Each session is in the state in which its control has most to do: where periods or blocks follow the main
+time, that is used up, and a stage has moves left to count. All controls are measured in turns, round by
+round, and the figures are medians.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from synckairos.core.keys import SessionKeys
 DAY_MS = sessions.DAY_MS
 HOUR_MS = 3_600_000
 AT_MOST = 1.25
-"""The most that a switch may cost by one under `fischer`."""
+"""How many times the cost of a switch under `fischer` a switch may have."""
 
 _STAGES = [{"moves": 1000, "time_ms": HOUR_MS, "kind": "delay", "delay_ms": 1000} for _ in range(7)]
 CONTROLS: dict[str, dict[str, Any]] = {
@@ -42,7 +43,11 @@ _WITHOUT_MAIN_TIME = {"byoyomi", "canadian"}
 
 @dataclass(slots=True)
 class _Bench:
-    """One server and what was measured: calls a second, and microseconds of its processor time a call."""
+    """One server and its measured values, one for each round.
+
+    rates: calls a second
+    costs: microseconds of the server's processor time for a call
+    """
 
     kind: Kind
     storage: Storage
@@ -79,7 +84,7 @@ class _Bench:
 
 
 def _make(storage: Storage, control: dict[str, Any], *, lag: bool) -> SessionKeys:
-    """A running session of two under a control."""
+    """A running session of two participants under a control."""
     session = SessionKeys.of(sessions.new_id())
     bank = {} if control["kind"] in _OWN_BANK else {"total_time_ms": DAY_MS}
     people = [{"participant_id": sessions.new_id(), **bank} for _ in range(2)]

@@ -1,7 +1,7 @@
-"""The function library by itself: how many calls a server carries out, and what a call and a session cost.
+"""The function library alone: how many calls a server carries out, and the cost of a call and of a session.
 
-The rates are redis-benchmark's, with 50 connections and one request under way on each, as its own figures for
-SET are made. All that is compared is measured in turns, round by round, and the figures are medians.
+The rates come from redis-benchmark with 50 connections and one request at a time on each, like its own
+figures for SET. Figures that are compared are measured in turns, round by round, and they are medians.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from synckairos.core.keys import SessionKeys
 
 PARTICIPANTS = 1000
 AT_LEAST: dict[Kind, float] = {"redis": 0.45, "valkey": 0.30}
-"""The least rate of `sk_switch` by that of SET."""
+"""The target: the rate of `sk_switch` divided by the rate of SET."""
 SAME = 1.1
 """Costs that differ by no more than this factor count as the same."""
 
 _BARE = """#!lua name=synckairos_bench
--- The calls of a switch, with texts of the same size, and nothing else: nothing is checked or computed.
+-- The Redis calls of a switch, with texts of the same size. Nothing is checked or computed.
 local OWNER, EVENT = '[86399980,20,1,0]', '%s'
 
 local function switch(keys)
@@ -58,7 +58,12 @@ redis.register_function('synckairos_bench_switch', switch)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured: rounds, seconds of each command in a round, and sessions in the two servers."""
+    """How much is measured.
+
+    rounds: how many rounds
+    round_s: seconds of each command in a round
+    few, many: how many sessions the two servers have
+    """
 
     rounds: int
     round_s: float
@@ -72,10 +77,10 @@ QUICK = Plan(rounds=2, round_s=0.1, few=100, many=1_000)
 
 @dataclass(slots=True)
 class _Bench:
-    """One kind of server: two of them, `few` and `many` sessions in them, and what was measured there.
+    """Two servers of one kind, with few and with many sessions, and the values measured there in each round.
 
-    rates: calls a second by command; costs: microseconds of the server's processor time a call; a value each
-    round
+    rates: calls a second, by command
+    costs: microseconds of the server's processor time for a call, by command
     """
 
     kind: Kind
@@ -89,7 +94,7 @@ class _Bench:
     bytes_a_session: float = 0.0
 
     def prepare(self, plan: Plan) -> None:
-        """Make the sessions; find out how many requests take a round's time."""
+        """Make the sessions, and find out how many requests fill a round."""
         two, thousand = (sessions.make(self.few, 1, count)[0] for count in (2, PARTICIPANTS))
         bare = _make_bare(self.few, two)
         self.commands = {
@@ -131,7 +136,10 @@ class _Bench:
 
 
 def _make_bare(storage: Storage, like: SessionKeys) -> SessionKeys:
-    """Loads the bare function, with an event of the size of that session's; the keys of a session for it."""
+    """Loads the bare function, and makes a session for it. Returns the session's keys.
+
+    like: the event that the function writes has the size of an event of this session
+    """
     session = SessionKeys.of(sessions.new_id())
     event = storage.client.fcall("sk_switch", 4, *like.all).decode()
     session_id = sessions.id_of(session)
@@ -197,15 +205,15 @@ def _figures(bench: _Bench, plan: Plan) -> list[Figure]:
         cost("switch", "bare"),
         rate("switch 1000", "switch", at_least=0.9),
         cost("switch 1000", "switch"),
-        cost("switch, many", "switch, few", at_most=SAME, note="sessions at random; see SET beside it"),
+        cost("switch, many", "switch, few", at_most=SAME, note="sessions at random; compare with SET"),
         cost("SET, many", "SET, few", note="keys at random, in the same servers"),
         Figure(
             name=f"{where}: memory of a running session",
             value=bench.bytes_a_session,
             unit="B",
             at_most=3072,
-            note="two participants, empty log; hash, TTL, alarm, place among the keys: what the server holds "
-            f"more with {plan.many:,} of them",
+            note="two participants, empty log; hash, TTL, alarm and key: the additional memory of the server "
+            f"with {plan.many:,} of them",
         ),
         rate("get", "SET"),
         rate("get 1000", "SET"),
@@ -214,7 +222,7 @@ def _figures(bench: _Bench, plan: Plan) -> list[Figure]:
 
 
 def _titled(name: str, plan: Plan, compared_with: str = "") -> str:
-    """A measured command in words; with `compared_with`, only what differs from that one."""
+    """The title of a measured command. With `compared_with`, it only names the difference to that command."""
     titles = {
         "switch": "sk_switch" if compared_with != "switch 1000" else "2 participants",
         "switch 1000": f"sk_switch, {PARTICIPANTS:,} participants",

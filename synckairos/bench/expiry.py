@@ -1,9 +1,9 @@
-"""Clocks that run out by themselves, among many others and under load.
+"""Clocks that run out, among many others and under load.
 
-Each of the sessions that are due is watched over a WebSocket. How late an expiry took effect is the library's
-`late_ms`, in whole milliseconds; how late it was delivered is the watcher's wall clock less the deadline, in
-which everything is counted up to the moment at which the event has been read. The yardstick are keys of the
-same server that are due at the same moments by their TTL, and the server's `expired` notifications.
+Each session whose clock runs out is watched over a WebSocket. How late an expiry took effect is the library's
+`late_ms`, in whole milliseconds. How late it was delivered is the watcher's wall clock, when it has read the
+event, minus the deadline. The yardstick are keys of the same server whose TTL ends at the same moments, and
+the server's `expired` notifications for them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,19 @@ from synckairos.bench.servers import Kind, Storage
 from synckairos.core.keys import SessionKeys
 
 FIRST_DUE_MS = 3_000
-"""Time from the start of the sessions that are due to the first deadline."""
+"""Time from the start of the sessions whose clocks run out to the first deadline."""
 _KEY = "bench:ttl:"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured: running sessions, those due and within how long, switches a second.
+    """How much is measured.
 
-    patience_s: how long the last expiries are waited for, of clocks and of keys
+    running: how many sessions run
+    due: how many of their clocks run out
+    within_ms: in how long a time these clocks run out
+    switches_a_second: the load on the other sessions
+    patience_s: how long the bench waits for the last expiries, of clocks and of keys
     """
 
     running: int
@@ -56,7 +60,7 @@ class _Expiry(msgspec.Struct):
 
 class _Started(msgspec.Struct):
     class Payload(msgspec.Struct):
-        """Of a start: when the clock runs out."""
+        """When the clock of a started session runs out."""
 
         deadline_ms: int
 
@@ -82,11 +86,11 @@ def run(kind: Kind, *, quick: bool) -> Report:
         sessions.create(storage, due, 2, banks_ms)
         with (
             servers.synckairos(storage, 1, limits=False) as service,
-            load.Apart(
+            load.ChildProcess(
                 watchers.collect_expiries, service.port, [sessions.id_of(each) for each in due]
             ) as watching,
-            load.Apart(_collect_notifications, storage.port) as notified,
-            load.Apart(
+            load.ChildProcess(_collect_notifications, storage.port) as notified,
+            load.ChildProcess(
                 load.pace,
                 service.port,
                 [sessions.switch_request(each) for each in others],
@@ -94,7 +98,7 @@ def run(kind: Kind, *, quick: bool) -> Report:
             ) as switching,
         ):
             for process in (watching, notified, switching):
-                process.hear()
+                process.receive()
             deadlines = _start(storage, due)
             sleep(max(deadlines.values()) / 1000 - time() + plan.patience_s)
             for process in (watching, notified, switching):
@@ -118,7 +122,7 @@ def run(kind: Kind, *, quick: bool) -> Report:
 
 
 def _start(storage: Storage, due: list[SessionKeys]) -> dict[str, int]:
-    """Starts the sessions, and sets a key with each deadline; the deadlines by session."""
+    """Starts the sessions, and sets a key that expires at each deadline. Returns the deadlines by session."""
     started = [_decode_started(change) for change in sessions.start(storage, due)]
     pipeline = storage.client.pipeline(transaction=False)
     for change in started:
@@ -128,7 +132,10 @@ def _start(storage: Storage, due: list[SessionKeys]) -> dict[str, int]:
 
 
 def _collect_notifications(pipe: Connection, port: int) -> dict[str, int]:
-    """When (`time_ns`) each key's `expired` notification arrived, until something comes over `pipe`."""
+    """Collects `expired` notifications until something comes over `pipe`.
+
+    Returns when (`time_ns`) each key's notification arrived.
+    """
     arrived: dict[str, int] = {}
     with redis.Redis(port=port, protocol=2) as client, client.pubsub() as pubsub:
         pubsub.subscribe("__keyevent@0__:expired")

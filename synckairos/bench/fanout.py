@@ -1,8 +1,8 @@
-"""One session, many subscribers: how long an event takes to the last of them, and whether all get it.
+"""One session with many subscribers: how long an event takes to the last of them, and whether all get it.
 
-Time counts from the moment before the publisher sends its `sk_switch` to the moment at which the event has
-been read from the last socket. The yardstick is a process that does nothing but write the same bytes to as
-many sockets in a loop; the two take turns, so that they have the machine each for itself.
+The time counts from just before the publisher sends its `sk_switch` until the event has been read from the
+last socket. The yardstick is a process that only writes the same bytes to as many sockets in a loop. The two
+take turns, so that each has the machine for itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from synckairos.run.processes import listen
 
 SWITCHES_A_SECOND = 20
 SETTLE_S = 1.0
-"""How long the last events of a turn may still be under way."""
+"""How long to wait for the last events of a turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +54,17 @@ def run(kind: Kind, *, quick: bool) -> Report:
         session_id = sessions.id_of(session)
         command = sessions.switch_command(session)
         with (
-            load.Apart(_plain_loop, listener, plan.subscribers) as plain,
-            load.Apart(watchers.count_arrivals, service.port, [session_id] * plan.subscribers) as subscribers,
-            load.Apart(
+            load.ChildProcess(_plain_loop, listener, plan.subscribers) as plain,
+            load.ChildProcess(
+                watchers.count_arrivals, service.port, [session_id] * plan.subscribers
+            ) as subscribers,
+            load.ChildProcess(
                 watchers.count_arrivals, listener.getsockname()[1], [None] * plan.subscribers
             ) as readers,
             load.connect(storage.port) as publisher,
         ):
             for process in (plain, subscribers, readers):
-                process.hear()
+                process.receive()
             sleep(SETTLE_S)
 
             def switch() -> bytes:
@@ -95,7 +97,7 @@ def run(kind: Kind, *, quick: bool) -> Report:
                 def write(remaining: list[bytes] = events) -> None:
                     event = remaining.pop(0)
                     plain.pipe.send(bytes(Frame(Opcode.TEXT, event).serialize(mask=False)))
-                    began, ended = plain.hear()
+                    began, ended = plain.receive()
                     begun[watchers.event_version(event)] = began
                     written.append((ended - began) / 1e6)
 
@@ -117,7 +119,7 @@ def run(kind: Kind, *, quick: bool) -> Report:
 
 
 def _steadily(count: int, work: Callable[[], None]) -> None:
-    """Does the work so many times, SWITCHES_A_SECOND."""
+    """Calls `work` `count` times, SWITCHES_A_SECOND times a second."""
     began = perf_counter_ns()
     for number in range(count):
         ahead_s = number / SWITCHES_A_SECOND - (perf_counter_ns() - began) / 1e9
@@ -127,9 +129,9 @@ def _steadily(count: int, work: Callable[[], None]) -> None:
 
 
 def _plain_loop(pipe: Connection, listener: socket.socket, count: int) -> None:
-    """Accepts so many connections and writes each frame that comes over `pipe` to all.
+    """Accepts `count` connections, and writes each frame that comes over `pipe` to all of them.
 
-    Says of each when it began and when it ended.
+    After each frame it sends back when it began and when it ended.
     """
     listener.setblocking(True)
     connections = []
@@ -146,7 +148,7 @@ def _plain_loop(pipe: Connection, listener: socket.socket, count: int) -> None:
 
 
 def _latencies(began: dict[int, int], arrived: watchers.Arrivals) -> list[float]:
-    """Milliseconds from each event's beginning to its last arrival, in ascending order."""
+    """Milliseconds from the sending of each event to its last arrival, in ascending order."""
     return sorted(
         (arrived[version][1] - moment) / 1e6 for version, moment in began.items() if version in arrived
     )

@@ -1,7 +1,7 @@
 """Load: connections that each send the next request as soon as the last one is answered.
 
-It runs in a process of its own, on plain sockets and with requests that were made before, so that it takes a
-fraction of the time of what it measures.
+It runs in a child process, with plain sockets and with requests that were made before, so that it takes only
+a fraction of the processor time of the measured server.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ PATIENCE_S = 60.0
 PACED_CONNECTIONS = 16
 
 
-class Apart(Generic[T]):
-    """A function that runs in a process of its own: `function(pipe, *arguments)`, its value is `result()`.
+class ChildProcess(Generic[T]):
+    """A function that runs in a child process: `function(pipe, *arguments)`. `result()` gives its value.
 
-    It talks over `pipe` while it runs. The process ends with the block.
+    It communicates over `pipe` while it runs. The process ends with the block.
     """
 
     def __init__(self, function: Callable[..., T], *arguments: Any) -> None:
         self.pipe, theirs = _fork.Pipe()
         self._process = _fork.Process(
-            target=_run_apart, args=(self.pipe, theirs, function, arguments), daemon=True
+            target=_run_child, args=(self.pipe, theirs, function, arguments), daemon=True
         )
         self._process.start()
         theirs.close()
 
-    def hear(self) -> Any:
-        """The next thing that it says. Ends the command when it failed."""
+    def receive(self) -> Any:
+        """The next value that the process sends. Ends the command when the process failed."""
         try:
             if self.pipe.poll(PATIENCE_S):
                 return self.pipe.recv()
         except EOFError:
             pass
-        raise click.ClickException("a process of the bench failed; its own words are above")
+        raise click.ClickException("a process of the bench failed; its output is above")
 
     def result(self) -> T:
-        """What the function returned, waited for."""
-        value: T = self.hear()
+        """Waits for the value that the function returns."""
+        value: T = self.receive()
         return value
 
-    def __enter__(self) -> Apart[T]:
+    def __enter__(self) -> ChildProcess[T]:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,7 +66,7 @@ class Apart(Generic[T]):
             self._process.join()
 
 
-def _run_apart(
+def _run_child(
     other_end: Connection, pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
     other_end.close()
@@ -75,7 +75,7 @@ def _run_apart(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a load. Latencies in seconds, in ascending order; `answers` counts them by kind."""
+    """The result of a load. `latencies` are seconds in ascending order; `answers` has counts by kind."""
 
     seconds: float
     latencies: list[float]
@@ -88,7 +88,7 @@ class Outcome:
 
 
 def http_answer(data: bytes) -> int:
-    """The size of the HTTP answer that `data` begins with; 0 when not all of it is there yet."""
+    """The size of the HTTP answer at the beginning of `data`; 0 when it is not complete yet."""
     head = data.find(b"\r\n\r\n")
     if head < 0:
         return 0
@@ -98,7 +98,7 @@ def http_answer(data: bytes) -> int:
 
 
 def redis_answer(data: bytes) -> int:
-    """The size of the reply (no array) that `data` begins with; 0 when not all of it is there yet."""
+    """The size of the reply (no array) at the beginning of `data`; 0 when it is not complete yet."""
     line = data.find(b"\r\n")
     if line < 0:
         return 0
@@ -110,9 +110,10 @@ def redis_answer(data: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How answers are cut out of a stream.
+    """How to find the answers in a stream.
 
-    size: of the answer that the stream begins with; kind: the part of it that says how the call went
+    size: gives the size of the answer at the beginning of the stream
+    kind: the part of the answer that says whether the call succeeded
     """
 
     size: Callable[[bytes], int]
@@ -120,16 +121,16 @@ class Protocol:
 
 
 Target = tuple[int, Protocol]
-"""A port and what is spoken there."""
+"""A port and its protocol."""
 
 HTTP = Protocol(http_answer, slice(9, 12))
 """The kind is the status."""
 REDIS = Protocol(redis_answer, slice(0, 1))
-"""The kind is the type's character: `-` is an error."""
+"""The kind is the character of the reply's type: `-` is an error."""
 
 
 class _Caller:
-    """One connection."""
+    """One connection, and the beginning of an answer that is not complete yet."""
 
     def __init__(self, port: int) -> None:
         self.socket = connect(port)
@@ -139,7 +140,7 @@ class _Caller:
 
 
 def connect(port: int) -> socket.socket:
-    """A connection on which nothing waits to be sent together with what may follow."""
+    """A connection that sends small messages at once (TCP_NODELAY)."""
     made = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return made
@@ -196,8 +197,8 @@ def _load(
 def pace(pipe: Connection, port: int, requests: Sequence[bytes], rate: int) -> Outcome:
     """Sends `rate` HTTP requests a second, in turns, until something comes over `pipe`.
 
-    A request leaves when its moment has come, or later when no connection is free; its latency counts from
-    its moment.
+    A request is sent at its planned moment, or later when no connection is free. Its latency counts from the
+    planned moment.
     """
     selector = selectors.DefaultSelector()
     selector.register(pipe, selectors.EVENT_READ, None)
@@ -238,27 +239,27 @@ def pace(pipe: Connection, port: int, requests: Sequence[bytes], rate: int) -> O
 
 
 def http(port: int, connections: int, requests: Sequence[bytes], seconds: float) -> Outcome:
-    """Sends HTTP requests in turns for a time. Ends the command when any answer is not a 200."""
-    outcome = _apart((port, HTTP), connections, requests, seconds)
+    """Sends HTTP requests in turns for a time. Ends the command when an answer is not a 200."""
+    outcome = _in_child((port, HTTP), connections, requests, seconds)
     check_http(outcome)
     return outcome
 
 
 def check_http(outcome: Outcome) -> None:
-    """Ends the command when any answer is not a 200."""
+    """Ends the command when an answer is not a 200."""
     wrong = {status.decode(): count for status, count in outcome.answers.items() if status != b"200"}
     if wrong:
-        raise click.ClickException(f"answers that are no 200, by status: {wrong}")
+        raise click.ClickException(f"answers other than 200, by status: {wrong}")
 
 
 def redis(port: int, connections: int, requests: Sequence[bytes], seconds: float) -> Outcome:
-    """Sends Redis commands in turns for a time. Ends the command when any reply is an error."""
-    outcome = _apart((port, REDIS), connections, requests, seconds)
+    """Sends Redis commands in turns for a time. Ends the command when a reply is an error."""
+    outcome = _in_child((port, REDIS), connections, requests, seconds)
     if b"-" in outcome.answers:
         raise click.ClickException(f"{outcome.answers[b'-']} calls were answered by an error")
     return outcome
 
 
-def _apart(target: Target, connections: int, requests: Sequence[bytes], seconds: float) -> Outcome:
-    with Apart(_load, target, connections, requests, seconds) as load:
+def _in_child(target: Target, connections: int, requests: Sequence[bytes], seconds: float) -> Outcome:
+    with ChildProcess(_load, target, connections, requests, seconds) as load:
         return load.result()

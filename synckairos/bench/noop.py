@@ -10,12 +10,12 @@ from sanic.response import JSONResponse, json
 
 
 async def nothing(_: Request) -> JSONResponse:
-    """A small answer to whatever was asked."""
+    """Answers every request with the same small body."""
     return json({"data": None})
 
 
 def main() -> None:
-    """Answers on the inherited socket whose descriptor is the one argument."""
+    """Answers on an inherited socket. The only argument is its file descriptor."""
     app = Sanic("noop", configure_logging=False)
     app.add_route(nothing, "/", methods=["POST"])
     app.run(sock=socket.socket(fileno=int(sys.argv[1])), single_process=True, motd=False, access_log=False)

@@ -14,16 +14,16 @@ from synckairos.bench import servers
 from synckairos.bench.servers import Storage
 
 CONNECTIONS = 50
-"""With one request under way on each."""
+"""How many connections it uses, each with one request at a time."""
 
 
 def program() -> str:
-    """Its path; a ClickException names the package where it is missing."""
+    """The path of redis-benchmark. If it is missing, a ClickException names its package."""
     return servers.needed("redis-benchmark", "redis-tools")
 
 
 def rate(storage: Storage, command: Sequence[str], requests: int) -> float:
-    """Calls a second of a command. redis-benchmark ends at the first error reply: a ClickException then."""
+    """Calls of a command a second. Raises ClickException on an error reply, at which redis-benchmark ends."""
     options = [
         "-h",
         "127.0.0.1",
@@ -43,7 +43,7 @@ def rate(storage: Storage, command: Sequence[str], requests: int) -> float:
 
 
 def requests_in(seconds: float, storage: Storage, command: Sequence[str]) -> int:
-    """About how many requests of a command it makes in a time."""
+    """About how many requests of a command redis-benchmark makes in `seconds`."""
     count = CONNECTIONS
     while True:
         began = perf_counter()

@@ -17,10 +17,10 @@ import msgspec
 class Figure:
     """One measured value.
 
-    yardstick, yardstick_value: what it is held against, in the same unit, measured in the same run
-    ratio: of the two; the median of the rounds' own ratios where there were rounds
-    at_least, at_most: the target, for the ratio where there is one, else for the value
-    note: what to know when reading it
+    yardstick, yardstick_value: what it is compared with, in the same unit and measured in the same run
+    ratio: value divided by yardstick; with several rounds, the median of the rounds' ratios
+    at_least, at_most: the target, for the ratio if there is one, else for the value
+    note: an explanation for readers
     """
 
     name: str
@@ -46,7 +46,11 @@ class Figure:
 
 @dataclass(slots=True)
 class Report:
-    """One bench's results. `versions`: of the servers; `details`: the rounds behind the figures."""
+    """The results of one bench.
+
+    versions: of the servers, by their kind
+    details: the values of all rounds
+    """
 
     bench: str
     quick: bool
@@ -82,7 +86,7 @@ class Report:
         rows = [("", "measured", "yardstick", "", "ratio", "target", "")]
         rows += [_row(figure) for figure in self.figures]
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        # Names to the left, numbers to the right.
+        # Names are aligned to the left, numbers to the right.
         lines = [
             "  ".join(
                 text.ljust(width) if column in (0, 2, 6) else text.rjust(width)
@@ -122,7 +126,7 @@ def compared(
     at_most: float | None = None,
     note: str | None = None,
 ) -> Figure:
-    """What was measured round by round, in turns with its yardstick (name and values)."""
+    """The figure of values that were measured round by round, in turns with a yardstick (name and values)."""
     title, others = yardstick
     return Figure(
         name=name,
@@ -138,7 +142,7 @@ def compared(
 
 
 def number(value: float) -> str:
-    """A number for people: whole ones and large ones whole, others with three digits that count."""
+    """A number for people: large numbers without decimals, others with three significant digits."""
     if math.isnan(value):
         return "-"
     if value == int(value) or abs(value) >= 1000:
@@ -152,9 +156,9 @@ def median(values: Iterable[float]) -> float:
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The value that `share` (0 to 1) of the ordered values do not exceed; NaN without values.
+    """The value that a share (0 to 1) of the ordered values do not exceed; NaN without values.
 
-    Linear between neighbours.
+    Between two values it is interpolated linearly.
     """
     if not ordered:
         return math.nan

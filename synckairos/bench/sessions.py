@@ -1,4 +1,4 @@
-"""Sessions to measure with: running ones, made with the library's own functions, many at a time."""
+"""Running sessions for the benches, made with the library's own functions, many at a time."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from synckairos.core.keys import SessionKeys
 DAY_MS = 86_400_000
 CHUNK = 500
 _COPIED_FROM = 20
-"""Sessions of so many participants are made once, and copied."""
+"""Sessions with at least so many participants are made once and then copied."""
 
 _random = random.Random(20)
 
 
 def new_id() -> str:
-    """A random UUID; the same ones in the same order in each run."""
+    """A random UUID. Each run gets the same ones in the same order."""
     return str(uuid.UUID(int=_random.getrandbits(128), version=4))
 
 
 def make(storage: Storage, count: int, participants: int = 2) -> list[SessionKeys]:
-    """The keys of `count` running sessions, each participant with a bank of a day.
+    """Makes `count` running sessions, in which each participant has a bank of a day. Returns their keys.
 
-    Large ones are copies of one that the library made: nothing in a session's hash names the session, and a
-    thousand configs of a thousand participants take minutes. A copy gets its log and its alarm with its first
-    change.
+    Large sessions are copies of one that the library made, because a thousand configs of a thousand
+    participants would take minutes. This works because a session's hash does not contain the session's id.
+    A copy gets its log and its alarm with its first change.
     """
     made = [SessionKeys.of(new_id()) for _ in range(count)]
     if participants < _COPIED_FROM or count == 1:
@@ -49,18 +49,18 @@ def make(storage: Storage, count: int, participants: int = 2) -> list[SessionKey
 def create(
     storage: Storage, wanted: Sequence[SessionKeys], participants: int, banks_ms: Sequence[int]
 ) -> None:
-    """Creates these sessions, each with its bank."""
+    """Creates these sessions. `banks_ms` has the bank of each one's participants."""
     configs = (_config(participants, bank_ms) for bank_ms in banks_ms)
     calls(storage, (("sk_create", each.all, (given,)) for each, given in zip(wanted, configs, strict=True)))
 
 
 def start(storage: Storage, wanted: Iterable[SessionKeys]) -> list[Any]:
-    """Starts these sessions; the changes."""
+    """Starts these sessions. Returns the changes."""
     return calls(storage, (("sk_start", each.all, ()) for each in wanted))
 
 
 def calls(storage: Storage, wanted: Iterable[tuple[str, Sequence[str], Sequence[Any]]]) -> list[Any]:
-    """The replies to calls of functions (name, keys, arguments), sent many at a time."""
+    """Calls functions (name, keys, arguments), many at a time. Returns the replies."""
     replies: list[Any] = []
     for chunk in _chunks(wanted):
         pipeline = storage.client.pipeline(transaction=False)
@@ -82,7 +82,7 @@ def _config(participants: int, bank_ms: int) -> bytes:
 
 
 def trim_outboxes(storage: Storage) -> None:
-    """Deletes what no bench reads, so that the server is as large in each round as in the one before."""
+    """Deletes the outboxes, which no bench reads, so that the server has the same size in each round."""
     pipeline = storage.client.pipeline(transaction=False)
     for partition in keys.PARTITIONS:
         pipeline.unlink(keys.outbox(partition))
@@ -90,7 +90,7 @@ def trim_outboxes(storage: Storage) -> None:
 
 
 def switch_command(session: SessionKeys) -> bytes:
-    """`sk_switch` of a session as Redis' protocol has it."""
+    """`sk_switch` of a session in Redis' protocol."""
     packed: bytes = hiredis.pack_command(("FCALL", "sk_switch", 4, *session.all))  # type: ignore[arg-type]
     return packed
 
@@ -106,5 +106,5 @@ def switch_request(session: SessionKeys) -> bytes:
 
 
 def post(path: str) -> bytes:
-    """A POST without a body as HTTP/1.1 has it."""
+    """A POST without a body in HTTP/1.1."""
     return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode()

@@ -1,7 +1,7 @@
-"""`POST …/switch` with rate limits on: what the service adds to an HTTP server that does nothing.
+"""`POST …/switch` with rate limits on, compared with an HTTP server that does nothing.
 
-The limit of ten switches a second and session is not what is measured: there are so many sessions, taken in
-turns, that none comes near it. Any answer but a 200 ends the bench.
+A session may be switched ten times a second. There are so many sessions, taken in turns, that none comes near
+this limit. An answer other than 200 ends the bench.
 """
 
 from __future__ import annotations
@@ -21,13 +21,18 @@ from synckairos.bench.servers import Kind, Web
 CONNECTIONS = 64
 PARTICIPANTS = 1000
 SWITCHES_A_SECOND = 6
-"""How often a session is switched at most: the limit is 10 a second."""
+"""How often a second a session is switched at most. The limit is 10."""
 LEAST_SESSIONS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured: rounds, seconds of each load in a round, and sequential requests of each kind."""
+    """How much is measured.
+
+    rounds: how many rounds
+    round_s: seconds of each load in a round
+    sequential: how many requests of each kind are sent one by one
+    """
 
     rounds: int
     round_s: float
@@ -37,12 +42,17 @@ class Plan:
 FULL = Plan(rounds=7, round_s=2.0, sequential=2_000)
 QUICK = Plan(rounds=2, round_s=0.3, sequential=50)
 _SEQUENCE = 50
-"""Sequential requests of one kind before the next kind's turn."""
+"""How many sequential requests of one kind are sent before the next kind's turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """What is asked sequentially: requests in turns, the size of an answer, and how a good one begins."""
+    """A target of sequential requests.
+
+    requests: sent in turns
+    answer: gives the size of a complete answer
+    good: how a good answer begins
+    """
 
     name: str
     port: int
@@ -57,19 +67,22 @@ def _lists() -> defaultdict[str, list[float]]:
 
 @dataclass(slots=True)
 class _Measured:
-    """A value each round, by load: requests a second, processor time a request (us), p99 (ms).
+    """The measured values by load, one for each round.
 
-    `costs` is the processor time of what answers HTTP, `behind` that of the storage.
+    rates: requests a second
+    costs: processor time of the HTTP server for a request (microseconds)
+    storage_costs: processor time of the storage for a request (microseconds)
+    p99_ms: the 99th percentile of the latencies
     """
 
     rates: defaultdict[str, list[float]] = field(default_factory=_lists)
     costs: defaultdict[str, list[float]] = field(default_factory=_lists)
-    behind: defaultdict[str, list[float]] = field(default_factory=_lists)
-    late: defaultdict[str, list[float]] = field(default_factory=_lists)
+    storage_costs: defaultdict[str, list[float]] = field(default_factory=_lists)
+    p99_ms: defaultdict[str, list[float]] = field(default_factory=_lists)
 
 
 def run(kind: Kind, workers: int, *, quick: bool) -> Report:
-    """Measures a service of so many processes in front of a server of this kind."""
+    """Measures a service of `workers` processes in front of a server of this kind."""
     plan = QUICK if quick else FULL
     report = Report("http", quick)
     with ExitStack() as stack:
@@ -95,8 +108,8 @@ def run(kind: Kind, workers: int, *, quick: bool) -> Report:
                 done = len(outcome.latencies)
                 measured.rates[name].append(outcome.rate)
                 measured.costs[name].append((web.cpu_s() - spent) / done * 1e6)
-                measured.behind[name].append((storage.cpu_s() - spent_behind) / done * 1e6)
-                measured.late[name].append(percentile(outcome.latencies, 0.99) * 1e3)
+                measured.storage_costs[name].append((storage.cpu_s() - spent_behind) / done * 1e6)
+                measured.p99_ms[name].append(percentile(outcome.latencies, 0.99) * 1e3)
                 sessions.trim_outboxes(storage)
         alone = _sequential(
             plan.sequential,
@@ -117,8 +130,8 @@ def run(kind: Kind, workers: int, *, quick: bool) -> Report:
         "sessions": count,
         "rates_per_s": measured.rates,
         "cpu_us_per_request": measured.costs,
-        "storage_cpu_us_per_request": measured.behind,
-        "p99_ms": measured.late,
+        "storage_cpu_us_per_request": measured.storage_costs,
+        "p99_ms": measured.p99_ms,
         "sequential_ms": alone,
     }
     report.figures = _figures(workers, measured, alone)
@@ -126,7 +139,7 @@ def run(kind: Kind, workers: int, *, quick: bool) -> Report:
 
 
 def _sequential(count: int, targets: Sequence[_Target]) -> dict[str, list[float]]:
-    """Milliseconds that requests take one by one on one connection, by target, in ascending order."""
+    """By target, milliseconds of requests that are sent one by one on one connection, in ascending order."""
     took: defaultdict[str, list[float]] = defaultdict(list)
     connections = {target.name: load.connect(target.port) for target in targets}
     try:
@@ -152,7 +165,12 @@ def _sequential(count: int, targets: Sequence[_Target]) -> dict[str, list[float]
 def _figures(workers: int, measured: _Measured, alone: dict[str, list[float]]) -> list[Figure]:
     processes = f"{workers} process{'es' if workers > 1 else ''}"
     thousand = f"switch, {PARTICIPANTS:,} participants"
-    rates, costs, behind, late = measured.rates, measured.costs, measured.behind, measured.late
+    rates, costs, storage_costs, p99_ms = (
+        measured.rates,
+        measured.costs,
+        measured.storage_costs,
+        measured.p99_ms,
+    )
 
     def than_noop(values: dict[str, list[float]]) -> tuple[str, list[float]]:
         return f"Sanic no-op, {processes}", values["no-op"]
@@ -166,10 +184,12 @@ def _figures(workers: int, measured: _Measured, alone: dict[str, list[float]]) -
     return [
         compared(f"switch, {CONNECTIONS} connections", "/s", rates["switch"], than_noop(rates), at_least=0.6),
         compared("switch, CPU of the service", "us", costs["switch"], than_noop(costs)),
-        compared("switch, p99", "ms", late["switch"], than_noop(late)),
+        compared("switch, p99", "ms", p99_ms["switch"], than_noop(p99_ms)),
         compared(thousand, "/s", rates["switch 1000"], than_two(rates), at_least=0.9),
         compared(f"{thousand}, CPU of the service", "us", costs["switch 1000"], than_two(costs)),
-        compared(f"{thousand}, CPU of the storage", "us", behind["switch 1000"], than_two(behind)),
+        compared(
+            f"{thousand}, CPU of the storage", "us", storage_costs["switch 1000"], than_two(storage_costs)
+        ),
         Figure(
             name="switch, one connection, p50",
             value=middle["switch"],

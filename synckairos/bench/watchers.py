@@ -1,7 +1,8 @@
-"""Watchers: many WebSockets in a process of their own, as light as can be.
+"""Watchers: many WebSockets in a child process, which takes as little processor time as possible.
 
-Plain sockets; a frame is looked at no more than it has to be, as a thousand of them arrive at once. Clocks
-are the system's monotonic one (`perf_counter_ns`) and its wall clock, which all processes of a machine share.
+They are plain sockets, and of a frame only the necessary bytes are read, because a thousand frames arrive at
+once. The clocks are the system's monotonic clock (`perf_counter_ns`) and its wall clock, which are the same
+in all processes of a machine.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Seen = Callable[[bytes], None]
 
 
 def allow_files(count: int) -> None:
-    """Lets this process and its children open so many files. Ends the command where the system does not."""
+    """Lets this process and its children open so many files. Ends the command if the system refuses."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count + _SPARE_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -35,7 +36,7 @@ def allow_files(count: int) -> None:
 
 
 class Watcher:
-    """One socket and what of a frame has arrived."""
+    """One socket, and the beginning of a frame that is not complete yet."""
 
     __slots__ = ("data", "socket")
 
@@ -67,7 +68,7 @@ def open_watcher(port: int, session_id: str | None) -> Watcher:
 
 
 def watch(pipe: Connection, watchers: Sequence[Watcher], seen: Seen) -> None:
-    """Gives each text frame's payload to `seen`, in the order of arrival, until `pipe` brings something."""
+    """Calls `seen` with each text frame's payload, in the order of arrival, until `pipe` brings something."""
     selector = selectors.DefaultSelector()
     selector.register(pipe, selectors.EVENT_READ, None)
     for watcher in watchers:
@@ -89,7 +90,7 @@ def watch(pipe: Connection, watchers: Sequence[Watcher], seen: Seen) -> None:
 
 
 def _receive(watcher: Watcher, data: bytes, seen: Seen) -> None:
-    """Take the whole frames off `data` and keep the rest."""
+    """Handle the complete frames of `data` and keep the rest."""
     at, size = 0, len(data)
     while size - at >= 2:
         length, start = data[at + 1], at + 2
@@ -110,7 +111,7 @@ def _receive(watcher: Watcher, data: bytes, seen: Seen) -> None:
 
 
 Arrivals = dict[int, tuple[int, int]]
-"""By version: how often an event arrived, and when last (`perf_counter_ns`)."""
+"""By version, how often an event arrived, and when it arrived last (`perf_counter_ns`)."""
 
 
 def count_arrivals(pipe: Connection, port: int, session_ids: Sequence[str | None]) -> Arrivals:
@@ -129,7 +130,7 @@ def count_arrivals(pipe: Connection, port: int, session_ids: Sequence[str | None
 
 
 def event_version(payload: bytes) -> int:
-    """The version of an event; 0 for what is none."""
+    """The version of an event; 0 for other messages."""
     if b'"type":"STATE_UPDATE"' not in payload[:64]:
         return 0
     at = payload.index(b'"version":') + 10
@@ -137,11 +138,11 @@ def event_version(payload: bytes) -> int:
 
 
 Expiries = list[tuple[bytes, int]]
-"""Each `TIME_EXPIRED` event as it came, and when (`time_ns`)."""
+"""Each `TIME_EXPIRED` event, and when it arrived (`time_ns`)."""
 
 
 def collect_expiries(pipe: Connection, port: int, session_ids: Sequence[str]) -> Expiries:
-    """Watches, one socket for each session, and keeps the expiries."""
+    """Watches, one socket for each session, and collects the expiries."""
     expiries: Expiries = []
 
     def seen(payload: bytes) -> None:

@@ -1,6 +1,6 @@
-"""The client: a SyncKairos service from Python. The reference is README.md in this folder.
+"""The Python client of a SyncKairos service. The reference is README.md in this folder.
 
-`SyncKairos` here is for asyncio; `synckairos.client.blocking` has the same names without it.
+This package is for asyncio. `synckairos.client.blocking` has the same names for programs without asyncio.
 """
 
 from synckairos.client.client import SyncKairos

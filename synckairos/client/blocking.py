@@ -1,12 +1,12 @@
-"""The client without asyncio: the same names, and calls that wait.
+"""The client without asyncio: the same names, with calls that block.
 
     with SyncKairos("http://127.0.0.1:8080") as client, client.session(session_id) as session:
         session.switch()
         for change in session.changes(): ...
 
-One background thread does the work of a client and all its sessions, with an event loop of its own. Any
-number of threads may use them at once. Callbacks are called in that thread; they have to be quick, and cannot
-wait for another call. An exception that interrupts a call, as Ctrl-C does, also ends what it waited for.
+One background thread with an event loop does the work of a client and all its sessions. Any number of
+threads may use them at once. Callbacks are called in the background thread. They must be quick, and they
+cannot make a call that waits. An exception that interrupts a waiting call, as Ctrl-C does, also cancels it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Unsubscribe = Callable[[], None]
 
 
 class _Portal:
-    """A thread with an event loop, and the way into it."""
+    """A background thread with an event loop, and methods that run code in it."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -60,7 +60,7 @@ class _Portal:
             self._loop.close()
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """Have it done there, and wait for what comes of it."""
+        """Run a coroutine in the thread and wait for its result."""
         if threading.current_thread() is self._thread:
             work.close()
             raise RuntimeError("a callback cannot wait for a call: let another thread make it")
@@ -78,7 +78,7 @@ class _Portal:
             raise
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function there that does not wait. A callback is there already."""
+        """Call a function in the thread. It must not wait. Callbacks, which run there, may use this."""
         if threading.current_thread() is self._thread:
             return function(*args, **kwargs)
 
@@ -88,7 +88,7 @@ class _Portal:
         return self.wait(called())
 
     def close(self) -> None:
-        """End the thread, and whatever still runs in it."""
+        """Cancel all tasks of the thread, and end it."""
         with self._lock:
             if not self._open:
                 return
@@ -100,7 +100,7 @@ class _Portal:
 class SyncKairos:
     """A service, by its URL. Use it as `with`, or `close()` it.
 
-    The parameters are those of the asyncio one; a `token` function is called in the background thread.
+    The parameters are those of the asyncio client. A `token` function is called in the background thread.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class SyncKairos:
         idempotency_key: str | None = None,
         if_match: str | None = None,
     ) -> Any:
-        """Make any call; see the asyncio client."""
+        """Make any call of the API; see the asyncio client."""
         return self._portal.wait(
             self._client.request(
                 method, path, body, params=params, idempotency_key=idempotency_key, if_match=if_match
@@ -161,7 +161,7 @@ class SyncKairos:
         )
 
     def create(self, config: Mapping[str, Any] | None = None, /, **fields: Any) -> State:
-        """Create a session from a config, as an object or by its fields; `preset` fills in the rest."""
+        """Create a session from a config, given as an object or by its fields. `preset` fills in the rest."""
         return self._portal.wait(self._client.create(config, **fields))
 
     def get(self, session_id: str) -> State:
@@ -169,70 +169,70 @@ class SyncKairos:
         return self._portal.wait(self._client.get(session_id))
 
     def list(self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None) -> Page:
-        """Some sessions, newest first; `cursor`: the `next_cursor` of the page before."""
+        """A page of sessions, newest first. `cursor` is the `next_cursor` of the page before."""
         return self._portal.wait(self._client.list(status=status, limit=limit, cursor=cursor))
 
     def presets(self) -> builtins.list[dict[str, Any]]:
-        """The configs that the service knows by name: what each is for, and what it fills in."""
+        """The presets: configs that the service has by name, with a description of each."""
         return self._portal.wait(self._client.presets())
 
     def session(self, session_id: str) -> Session:
-        """Follow a session. It connects at once; `with` waits for the first state."""
+        """Follow a session. It starts to connect at once, and `with` waits for the first state."""
         return Session(self._portal, self._portal.call(self._client.session, session_id))
 
     def on_error(self, fn: Callable[[SyncKairosError], object]) -> Unsubscribe:
-        """Have `fn(error)` called for each error that no call raises; returns what ends that."""
+        """Have `fn(error)` called for each error that no call raises. Returns a function that ends this."""
         return _ending(self._portal, self._portal.call(self._client.on_error, fn))
 
     def sync_time(self) -> Time:
-        """Find the server's time now, by five samples. Sessions do that by themselves."""
+        """Measure the server's time now, with five samples. Sessions also do this by themselves."""
         self._portal.wait(self._client.sync_time())
         return self.time
 
 
 class Time:
-    """The server's clock (ms), as far as it is known; see `ServerTime`."""
+    """The server's clock (ms); see `ServerTime`."""
 
     def __init__(self, portal: _Portal, time: ServerTime) -> None:
         self._portal = portal
         self._time = time
 
     def now_ms(self) -> float | None:
-        """The server's time now, as it is shown: it never goes back. None until it is known."""
+        """The server's time now. It never goes back. None until it is known."""
         return self._portal.call(self._time.now_ms)
 
     @property
     def uncertainty_ms(self) -> float:
-        """How far `now_ms` may be off, either way; infinite until it is known."""
+        """By how much `now_ms` may be wrong, either way; infinite until it is known."""
         return self._portal.call(lambda: self._time.uncertainty_ms)
 
     @property
     def offset_ms(self) -> float | None:
-        """Server time less this machine's monotonic clock; None until it is known."""
+        """Server time minus this machine's monotonic clock; None until it is known."""
         return self._time.offset_ms
 
     @property
     def rtt_ms(self) -> float | None:
-        """The round trip of the sample that counts; None until there is one."""
+        """The round trip of the best sample; None before the first one."""
         return self._time.rtt_ms
 
     @property
     def skew_ms(self) -> float | None:
-        """Server time less this machine's wall clock; None until it is known."""
+        """Server time minus this machine's wall clock; None until it is known."""
         return self._time.skew_ms
 
     @property
     def is_refused(self) -> bool:
-        """Whether this machine's clock is so far off that no clock is shown."""
+        """Whether this machine's clock is so wrong that no clock is shown."""
         return self._time.is_refused
 
     def on_change(self, fn: Callable[[ServerTime], object]) -> Unsubscribe:
-        """Have `fn` called after each measurement; returns what ends that."""
+        """Have `fn` called after each measurement. Returns a function that ends this."""
         return _ending(self._portal, self._portal.call(self._time.on_change, fn))
 
 
 class Session:
-    """A session of the service; see the asyncio one. Made by `SyncKairos.session(id)`; use it as `with`."""
+    """A session of the service; see the asyncio class. `SyncKairos.session(id)` makes it, for `with`."""
 
     def __init__(self, portal: _Portal, session: asyncio_session.Session) -> None:
         self._portal = portal
@@ -250,16 +250,16 @@ class Session:
         self._portal.wait(self._session.__aexit__(kind, error, trace))
 
     def close(self) -> None:
-        """Stop following. What waits for an answer raises ClientClosed."""
+        """Stop following. Calls that wait for an answer raise ClientClosed."""
         self._portal.wait(self._session.close())
 
     def ready(self, timeout: float | None = None) -> State:
-        """Wait for the first state, at most `timeout` seconds. Raises why there will be none."""
+        """Wait for the first state, at most `timeout` seconds. Raises the reason when there will be none."""
         return self._portal.wait(asyncio.wait_for(self._session.ready(), timeout))
 
     @property
     def connection(self) -> ConnectionState:
-        """How it is connected: `connecting`, `live`, `reconnecting` or `closed`."""
+        """The state of the connection: `connecting`, `live`, `reconnecting` or `closed`."""
         return self._session.connection
 
     @property
@@ -269,56 +269,56 @@ class Session:
 
     @property
     def state(self) -> State:
-        """The state, own commands that are not confirmed yet included."""
+        """The state, including this client's commands that are not confirmed yet."""
         return self._session.state
 
     @property
     def confirmed(self) -> State | None:
-        """The state as the service has confirmed it; None until the first one came."""
+        """The state that the service has confirmed; None before the first one."""
         return self._session.confirmed
 
     @property
     def pending(self) -> bool:
-        """Whether an own command is not confirmed yet."""
+        """Whether a command of this client is not confirmed yet."""
         return self._session.pending
 
     def remaining(self, owner: str | None = None) -> float | None:
-        """Milliseconds left now: of a participant's or group's clock (id), or of the one that runs."""
+        """Milliseconds left now on a participant's or group's clock (by id), or on the clock that runs."""
         return self._portal.call(self._session.remaining, owner)
 
     def elapsed(self, owner: str | None = None) -> float | None:
-        """Milliseconds of the current cycle (in `count_up` of the session), or that somebody has used."""
+        """Milliseconds of the current cycle (`count_up`: of the session), or all that an owner has used."""
         return self._portal.call(self._session.elapsed, owner)
 
     def clock(self, owner: str | None = None) -> ClockFace | None:
-        """What a clock shows now: a participant's or group's (id), or the one that runs."""
+        """What a clock shows now: the clock of a participant or group (by id), or the one that runs."""
         return self._portal.call(self._session.clock, owner)
 
     def changes(self, since: int | None = None, *, timeout: float | None = None) -> Changes:
-        """The changes from now on, or those after version `since`, as an iterator; none is lost.
+        """An iterator over the changes from now on, or over those after version `since`. It loses none.
 
-        timeout: how long to wait for each, in seconds; then it raises TimeoutError, and may be asked again
+        timeout: how many seconds to wait for each change. Then it raises TimeoutError, and can be continued.
         """
         return Changes(self._portal, self._portal.call(self._session.changes, since), timeout)
 
     def on_change(self, fn: Callable[[State, Change | None], object]) -> Unsubscribe:
-        """Have `fn(state, change)` called whenever `state` changes; returns what ends that."""
+        """Have `fn(state, change)` called whenever `state` changes. Returns a function that ends this."""
         return _ending(self._portal, self._portal.call(self._session.on_change, fn))
 
     def on_expire(self, fn: Callable[[Change], object]) -> Unsubscribe:
-        """Have `fn(change)` called when a clock runs out; returns what ends that."""
+        """Have `fn(change)` called when a clock runs out. Returns a function that ends this."""
         return _ending(self._portal, self._portal.call(self._session.on_expire, fn))
 
     def on_warning(self, fn: Callable[[Change], object]) -> Unsubscribe:
-        """Have `fn(change)` called for each warning; returns what ends that."""
+        """Have `fn(change)` called for each warning. Returns a function that ends this."""
         return _ending(self._portal, self._portal.call(self._session.on_warning, fn))
 
     def on_connection(self, fn: Callable[[ConnectionState], object]) -> Unsubscribe:
-        """Have `fn(connection)` called whenever `connection` changes; returns what ends that."""
+        """Have `fn(connection)` called whenever `connection` changes. Returns a function that ends this."""
         return _ending(self._portal, self._portal.call(self._session.on_connection, fn))
 
     def on_error(self, fn: Callable[[SyncKairosError], object]) -> Unsubscribe:
-        """Have `fn(error)` called for each error that no call raises; returns what ends that."""
+        """Have `fn(error)` called for each error that no call raises. Returns a function that ends this."""
         return _ending(self._portal, self._portal.call(self._session.on_error, fn))
 
     def switch(
@@ -328,7 +328,7 @@ class Session:
         current: str | None = None,
         expected_version: int | None = None,
     ) -> int:
-        """End the running cycle and start the next one's. Returns the version that this made."""
+        """End the running cycle and start the next one. Returns the version that this made."""
         return self._portal.wait(
             self._session.switch(next=next, current=current, expected_version=expected_version)
         )
@@ -342,15 +342,15 @@ class Session:
         return self._portal.wait(self._session.resume(expected_version=expected_version))
 
     def start(self, *, expected_version: int | None = None) -> int:
-        """Start a pending session. Returns the version that it is at."""
+        """Start a pending session. Returns its version."""
         return self._portal.wait(self._session.start(expected_version=expected_version))
 
     def complete(self, *, expected_version: int | None = None) -> int:
-        """End a session that went well. Returns the version that it is at."""
+        """End the session as completed. Returns its version."""
         return self._portal.wait(self._session.complete(expected_version=expected_version))
 
     def cancel(self, *, expected_version: int | None = None) -> int:
-        """End a session that did not. Returns the version that it is at."""
+        """End the session as cancelled. Returns its version."""
         return self._portal.wait(self._session.cancel(expected_version=expected_version))
 
     def add(
@@ -362,7 +362,7 @@ class Session:
         reason: str | None = None,
         expected_version: int | None = None,
     ) -> int | None:
-        """Give time to a clock, or take it. Returns the version; None: at least `within_ms` is left."""
+        """Add time to a clock, or take it away. Returns the version; None if `within_ms` or more is left."""
         return self._portal.wait(
             self._session.add(
                 owner, ms, within_ms=within_ms, reason=reason, expected_version=expected_version
@@ -378,7 +378,7 @@ class Session:
         reason: str | None = None,
         expected_version: int | None = None,
     ) -> int | None:
-        """Have a clock read so much now; the rest as in `add`."""
+        """Set the time that is left on a clock. The other parameters are those of `add`."""
         return self._portal.wait(
             self._session.set(
                 owner, ms, within_ms=within_ms, reason=reason, expected_version=expected_version
@@ -386,7 +386,7 @@ class Session:
         )
 
     def join(self, participant: Mapping[str, Any] | None = None, /, **fields: Any) -> int:
-        """Add a participant, as in a config. Returns the version that this made."""
+        """Add a participant, given as in a config. Returns the version that this made."""
         return self._portal.wait(self._session.join(participant, **fields))
 
     def leave(self, participant_id: str) -> int:
@@ -394,7 +394,7 @@ class Session:
         return self._portal.wait(self._session.leave(participant_id))
 
     def delete(self) -> None:
-        """Delete the session. Deleting what is not there is no error."""
+        """Delete the session. It is no error if it does not exist."""
         self._portal.wait(self._session.delete())
 
     def events(self, since: int = 0) -> list[Change]:
@@ -403,7 +403,7 @@ class Session:
 
 
 class Changes:
-    """Changes in their order, each once, until the session is gone or closed."""
+    """Iterates over changes in their order, each once, until the session is gone or closed."""
 
     def __init__(self, portal: _Portal, changes: asyncio_changes.Changes, timeout: float | None) -> None:
         self._portal = portal
@@ -421,10 +421,10 @@ class Changes:
 
 
 def _ending(portal: _Portal, unsubscribe: Unsubscribe) -> Unsubscribe:
-    """The same, to be called from any thread, and also when the client is closed."""
+    """The same function, but callable from any thread, and also when the client is closed."""
 
     def end() -> None:
-        with suppress(ClientClosed):  # then nothing is called any more
+        with suppress(ClientClosed):  # a closed client calls no callbacks any more
             portal.call(unsubscribe)
 
     return end

@@ -12,13 +12,13 @@ logger = logging.getLogger("synckairos.client")
 
 
 class Callbacks(Generic[P]):
-    """Functions for one kind of event. If one raises, it is logged, and the others are still called."""
+    """Functions for one kind of event. If one raises, the error is logged and the others are still called."""
 
     def __init__(self) -> None:
         self._functions: dict[object, Callable[P, object]] = {}
 
     def add(self, function: Callable[P, object]) -> Callable[[], None]:
-        """Have it called from now on; returns what ends that."""
+        """Have a function called from now on. Returns a function that ends this."""
         key = object()
         self._functions[key] = function
 

@@ -1,4 +1,4 @@
-"""The changes of a session as an async iterator: it loses none, and a slow reader delays no one else."""
+"""The changes of a session as an async iterator. It loses none, and a slow reader does not delay others."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from synckairos.client.model import Change, State
 
 MAX_WAITING = 256
 """How many changes wait in memory for one reader. Later ones are read from the service's log when the reader
-gets there."""
+gets to them.
+"""
 
 
 class Changes:
-    """Changes in their order, each once, from a version on until the session is gone or closed.
+    """Iterates over changes in their order, each once, from a version on until the session is gone or closed.
 
-    For a slow reader at most `MAX_WAITING` wait; those that come then are read from the service later,
-    which has the newest 128 at least, and with an audit store all. When it has not, the iteration raises
-    StorageUnavailable. A session that failed ends it with its `close_reason`.
+    For a slow reader at most `MAX_WAITING` changes wait in memory. Further ones are read from the service
+    later. It has at least the newest 128, and with an audit store all of them. When it does not have them,
+    the iteration raises StorageUnavailable. When the session failed, it raises the session's `close_reason`.
     """
 
     def __init__(
         self, state: State | None, since: int | None, read_log: Callable[[int], Awaitable[list[Change]]]
     ) -> None:
-        """They begin after version `since`, or without it after `state`, the last one that is known.
+        """Begin after version `since`, or without it after `state`.
 
-        read_log: gives the changes after a version from the service
+        state: the newest state that is known
+        read_log: reads the changes after a version from the service
         """
         self._read_log = read_log
         self._epoch = None if state is None else state.epoch
@@ -61,7 +63,7 @@ class Changes:
                 await self._more.wait()
 
     def put(self, change: Change) -> None:
-        """A change that the session has made."""
+        """Add the session's next change."""
         if self._behind:
             return
         if len(self._waiting) >= MAX_WAITING:
@@ -71,13 +73,16 @@ class Changes:
         self._more.set()
 
     def end(self, failure: SyncKairosError | None) -> None:
-        """There will be no more. failure: what the iteration raises after the last change."""
+        """End the iteration after the last change. failure: the error that it raises then."""
         self._ended = True
         self._failure = failure
         self._more.set()
 
     async def _catch_up(self) -> None:
-        """Read what did not wait here. What comes from now on waits again; what is in both counts once."""
+        """Read the changes that did not fit into memory.
+
+        Changes that come meanwhile wait again. A change that is in both is returned once.
+        """
         self._behind = False
         try:
             missed = await self._read_log(self._version)

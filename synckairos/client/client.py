@@ -30,21 +30,21 @@ from synckairos.client.session import Session
 BURST = 5
 BURST_GAP_S = (0.1, 0.2)
 BURST_EVERY_S = 5.0
-"""Bursts are at least so far apart."""
+"""The shortest time between two bursts."""
 SAMPLE_EVERY_S = (10.0, 15.0)
 LOOK_EVERY_S = 1.0
-"""How often it is looked whether the machine slept."""
+"""How often to check whether the machine was asleep."""
 FIRST_SOCKET_S = 2.0
-"""How long the first sample waits for a socket before it is taken over HTTP."""
+"""How long the first sample waits for a socket before it is taken over HTTP instead."""
 
 
 class SyncKairos:
     """A service, by its URL. Use it as `async with`, or `close()` it.
 
     token: sent as `Authorization: Bearer` with every call and connection; text, or a function (also async)
-        that gives it
+        that returns it
     reconnect_attempts: how often in a row a session tries to connect before it gives up; `math.inf`: for ever
-    max_skew_ms: with a clock of this machine that is further off, no remaining time is told
+    max_skew_ms: no remaining times are given when this machine's clock is wrong by more than this
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class SyncKairos:
             raise ValueError("the URL has to begin with http:// or https://")
         self.url = url.rstrip("/")
         self.time = time or ServerTime(max_skew_ms)
-        """The server's time, as far as it is known."""
+        """The server's time, once it is known."""
         self._http = Http(self.url, token)
         self._service = Service(self.url, token, reconnect_attempts, self.time, self.request)
         self._sessions: dict[str, Session] = {}
         self._on_error: Callbacks[[SyncKairosError]] = Callbacks()
-        self._keeper: asyncio.Task[None] | None = None
+        self._time_task: asyncio.Task[None] | None = None
         self._live = asyncio.Event()
         self._burst = asyncio.Event()
         self._closed = False
@@ -83,9 +83,9 @@ class SyncKairos:
         """Close all sessions and connections."""
         self._closed = True
         await asyncio.gather(*(session.close() for session in list(self._sessions.values())))
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+        if self._time_task is not None:
+            self._time_task.cancel()
+            await asyncio.wait([self._time_task])
         await self._http.close()
 
     async def request(
@@ -98,11 +98,11 @@ class SyncKairos:
         idempotency_key: str | None = None,
         if_match: str | None = None,
     ) -> Any:
-        """Make any call. Returns the answer's `data` (the answer where it has none, None for an empty one).
+        """Make any call of the API. Returns the answer's `data`.
 
-        What the network or a service in trouble did to it is repeated under the same idempotency key, four
-        tries in all; a `Retry-After` of up to 10 s is obeyed. Refusals are not repeated. Raises
-        SyncKairosErrors.
+        An answer without `data` is returned as a whole, and an empty one as None. A call that failed because
+        of the network or a service in trouble is repeated with the same idempotency key, four tries in all. A
+        `Retry-After` of up to 10 s is obeyed. Refusals are not repeated. Raises SyncKairosErrors.
         """
         if self._closed:
             raise ClientClosed
@@ -111,7 +111,7 @@ class SyncKairos:
         )
 
     async def create(self, config: Mapping[str, Any] | None = None, /, **fields: Any) -> State:
-        """Create a session from a config, as an object or by its fields; `preset` fills in the rest."""
+        """Create a session from a config, given as an object or by its fields. `preset` fills in the rest."""
         return await self._state("POST", "/v1/sessions", {**(config or {}), **fields})
 
     async def get(self, session_id: str) -> State:
@@ -121,15 +121,15 @@ class SyncKairos:
     async def list(
         self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
     ) -> Page:
-        """Some sessions, newest first; `cursor`: the `next_cursor` of the page before.
+        """A page of sessions, newest first. `cursor` is the `next_cursor` of the page before.
 
-        They are listed from the audit store: StorageUnavailable where the service has none.
+        The audit store has the list. Raises StorageUnavailable when the service has no audit store.
         """
         params = {"status": status, "limit": limit, "cursor": cursor}
         return _converted(await self.request("GET", "/v1/sessions", params=params), Page)
 
     async def presets(self) -> builtins.list[dict[str, Any]]:
-        """The configs that the service knows by name: what each is for, and what it fills in."""
+        """The presets: configs that the service has by name, with a description of each."""
         answer = await self.request("GET", "/v1/presets")
         try:
             found: builtins.list[dict[str, Any]] = answer["presets"]
@@ -138,9 +138,9 @@ class SyncKairos:
         return found
 
     def session(self, session_id: str) -> Session:
-        """Follow a session: the same object for the same id until it is closed. It connects at once.
+        """Follow a session. It starts to connect at once.
 
-        Raises ValidationError for what is no UUID.
+        The same id gives the same object until that is closed. Raises ValidationError when the id is no UUID.
         """
         if self._closed:
             raise ClientClosed
@@ -154,28 +154,28 @@ class SyncKairos:
             self._sessions[session_id] = Session(
                 self._service, session_id, on_greeted=self._greeted, on_closed=self._forget
             )
-            if self._keeper is None:
-                self._keeper = asyncio.get_running_loop().create_task(
+            if self._time_task is None:
+                self._time_task = asyncio.get_running_loop().create_task(
                     self._keep_time(), name="synckairos server time"
                 )
         return self._sessions[session_id]
 
     def on_error(self, fn: Callable[[SyncKairosError], object]) -> Callable[[], None]:
-        """Have `fn(error)` called for each error that no call raises; returns what ends that."""
+        """Have `fn(error)` called for each error that no call raises. Returns a function that ends this."""
         return self._on_error.add(fn)
 
     async def sync_time(self) -> ServerTime:
-        """Find the server's time now, by five samples. Sessions do that by themselves."""
+        """Measure the server's time now, with five samples. Sessions also do this by themselves."""
         await self._sample_burst()
         return self.time
 
     def _forget(self, session: Session) -> None:
-        """A session was closed: the next call of `session` makes another one."""
+        """Forget a session that was closed, so that the next call of `session` makes a new one."""
         if self._sessions.get(session.id) is session:
             del self._sessions[session.id]
 
     def _greeted(self) -> None:
-        """The service has accepted a connection: the time is measured anew over it."""
+        """Measure the time anew, because the service has accepted a new connection."""
         self._live.set()
         self._burst.set()
 
@@ -184,12 +184,12 @@ class SyncKairos:
         try:
             return read_state(answer)
         except msgspec.ValidationError as error:
-            raise UnexpectedAnswer(f"a state that is not understood: {error}") from error
+            raise UnexpectedAnswer(f"a state that this client does not understand: {error}") from error
 
     # Time
 
     async def _keep_time(self) -> None:
-        """A burst of samples on each connection and after sleep, and one sample every now and then."""
+        """Take a burst of samples for each connection and after sleep, and one sample every 10 to 15 s."""
         loop = asyncio.get_running_loop()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._live.wait(), FIRST_SOCKET_S)
@@ -228,10 +228,10 @@ class SyncKairos:
         skew, rtt, uncertainty = time.skew_ms, time.rtt_ms, time.uncertainty_ms
         session = self._live_session()
         if session is not None and skew is not None and rtt is not None and math.isfinite(uncertainty):
-            session.tell_clock(skew, rtt, uncertainty)
+            session.report_clock(skew, rtt, uncertainty)
 
     async def _sample(self) -> None:
-        """One sample, over a socket where there is one. One that fails is no news."""
+        """Take one sample, over a socket if there is one. A sample that fails changes nothing."""
         session = self._live_session()
         try:
             if session is not None:
@@ -241,7 +241,7 @@ class SyncKairos:
                 answer = await self._http.request("GET", "/v1/time", tries=1)
                 sample = t1, answer["receive_ms"], answer["transmit_ms"], self.time.monotonic_ms()
             error = self.time.add(*sample)
-        except Exception as failed:  # noqa: BLE001 - the next one may succeed, whatever this one met
+        except Exception as failed:  # noqa: BLE001 - whatever went wrong, the next sample may succeed
             logger.debug("no sample of the time: %r", failed)
             return
         if error is not None:
@@ -257,4 +257,4 @@ def _converted(value: Any, kind: type[Page]) -> Page:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise UnexpectedAnswer(f"an answer that is not understood: {error}") from error
+        raise UnexpectedAnswer(f"an answer that this client does not understand: {error}") from error

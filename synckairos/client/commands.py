@@ -1,7 +1,7 @@
-"""The commands that go over the socket: SWITCH, PAUSE and RESUME, from the call to the confirmed change.
+"""The commands over the socket: SWITCH, PAUSE and RESUME, from the call to the confirmed change.
 
-A command is shown at once, and sent under one request id until the service has answered. It is done when its
-`ACK` came and the confirmed state has reached the version that the `ACK` names.
+The predicted effect of a command is shown at once. The command is sent with the same request id until the
+service has answered. It is done when its `ACK` has come and the confirmed state has reached that version.
 """
 
 from __future__ import annotations
@@ -22,46 +22,46 @@ from synckairos.client.server_time import ServerTime
 from synckairos.client.view import View
 
 TRIES = 4
-"""How often a command is sent that gets no answer, or that the service cannot carry out for now."""
+"""How often a command is sent when no answer comes, or when the service cannot carry it out at the moment."""
 EVENT_S = 1.0
-"""How long the event of a change that was made may take to arrive before it is asked for."""
+"""How long to wait for the event of a change before asking for it."""
 
 
 @dataclass(eq=False)
 class Command:
-    """SWITCH, PAUSE or RESUME on its way."""
+    """A SWITCH, PAUSE or RESUME that is not confirmed yet."""
 
     kind: str
     fields: Json
     answer: asyncio.Future[int]
     at_ms: float | None
-    """The server time at which it will be carried out, as far as can be said."""
+    """The server time at which it will probably be carried out; None when that is not known."""
     current: str | None
-    """Who was active when it was given. It is meant for this cycle of this participant only."""
+    """The participant who was active when it was made. It is only meant for that participant's cycle."""
     cycle_count: int
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     waiting: int = 0
     """How many calls wait for its answer."""
     tries: int = 1
     unanswered: int = 0
-    """How many times there was no answer in time."""
+    """How many times no answer came in time."""
     version: int | None = None
-    """The version that it made; None until the service has said so."""
+    """The version that it made; None before the `ACK`."""
     timer: asyncio.TimerHandle | None = None
-    """Of what happens when no answer comes, or of the next try."""
+    """The time limit for the answer, or the time of the next try."""
 
     def message(self) -> Json:
-        """As it is sent, the same at every try."""
+        """The message to send, which is the same at every try."""
         return {"type": self.kind, "request_id": self.request_id, **self.fields}
 
     def set_timer(self, timer: asyncio.TimerHandle | None) -> None:
-        """This timer instead of the one before."""
+        """Replace the timer. The one before is cancelled."""
         if self.timer is not None:
             self.timer.cancel()
         self.timer = timer
 
     def predicted(self, view: View) -> View | None:
-        """The view after it; None where nothing can be said, or where it was meant for another cycle."""
+        """The view after this command. None if it cannot be predicted, or was meant for another cycle."""
         state = view.state
         if self.at_ms is None or (state.cycle_count, state.active_participant_id) != (
             self.cycle_count,
@@ -79,10 +79,10 @@ class Command:
 
 
 class Commands:
-    """The own commands of one session that are not confirmed yet, in their order.
+    """This client's commands for one session that are not confirmed yet, in their order.
 
-    on_change: called when what is to be shown of them changes
-    on_missing_event: called with a version that a command made and whose event has not arrived
+    on_change: called when the predicted view may have changed
+    on_missing_event: called with the version that a command made if its event does not arrive
     """
 
     def __init__(
@@ -108,15 +108,15 @@ class Commands:
         return len(self._pending)
 
     def predicted(self, view: View) -> View:
-        """What the commands will make of the confirmed view."""
+        """The confirmed view with the predicted effects of these commands."""
         for command in self._pending.values():
             view = command.predicted(view) or view
         return view
 
-    # From the calls. The first state has to be known.
+    # Called by the session's methods. The first state has to be known.
 
     async def switch(self, next_id: str | None, current: str | None, expected_version: int | None) -> int:
-        """Switch, or wait for the switch of this turn that is on its way. See `Session.switch`."""
+        """Switch, or wait for the switch of this turn that was sent already. See `Session.switch`."""
         confirmed, shown = self._replica.confirmed, self._replica.shown
         assert confirmed is not None
         assert shown is not None
@@ -129,17 +129,17 @@ class Commands:
                 and command.fields.get("expected_version") == expected_version
             ):
                 return await self._wait_for(command)
-        return await self.give(
+        return await self.submit(
             "SWITCH",
             current_participant_id=current or shown.state.active_participant_id,
             next_participant_id=next_id,
             expected_version=expected_version,
         )
 
-    async def give(self, kind: str, **fields: Any) -> int:
-        """Show and send a command; fields that are None are left out. Returns the version that it made.
+    async def submit(self, kind: str, **fields: Any) -> int:
+        """Show and send a command, without fields that are None. Returns the version that it made.
 
-        A PAUSE or RESUME that equals the last command waits for the answer of that one.
+        A PAUSE or RESUME that is the same as the last command waits for that command's answer.
         """
         if self._closed is not None:
             raise self._closed
@@ -153,7 +153,7 @@ class Commands:
             kind,
             given,
             self._loop.create_future(),
-            # The message reaches the service half a round trip from now.
+            # The message needs about half a round trip to reach the service.
             self._replica.server_now_ms() + (self._time.rtt_ms or 0.0) / 2,
             shown.state.active_participant_id,
             shown.state.cycle_count,
@@ -164,21 +164,21 @@ class Commands:
         self._on_change()
         return await self._wait_for(command)
 
-    # From the session
+    # Called by the follower
 
     def send_all(self) -> None:
-        """There is a new connection: send what is not confirmed yet again."""
+        """Send all commands that are not confirmed yet, because there is a new connection."""
         for command in list(self._pending.values()):
             self._send(command)
 
     def finish_up_to(self, version: int) -> None:
-        """The confirmed state has reached this version: the commands that made it are done."""
+        """Finish the commands that made a version up to this one, which the confirmed state has reached."""
         for command in list(self._pending.values()):
             if command.version is not None and command.version <= version:
                 self._finish(command)
 
     def acknowledge(self, request_id: str, version: int) -> None:
-        """The service carried a command out, and it made this version."""
+        """Handle an `ACK`: the service has carried out a command, which made this version."""
         command, confirmed = self._pending.get(request_id), self._replica.confirmed
         if command is None or confirmed is None:
             return
@@ -190,9 +190,9 @@ class Commands:
             command.set_timer(self._loop.call_later(EVENT_S, self._miss_event, command, version))
 
     def refuse(self, request_id: str, error: SyncKairosError) -> bool:
-        """The service answered a command with an error. Returns False where there is no such command.
+        """Handle an error for a command. Returns False when there is no such command.
 
-        What the service cannot do for now is tried again after a pause.
+        When the service cannot carry out the command at the moment, it is sent again after a pause.
         """
         command = self._pending.get(request_id)
         if command is None:
@@ -209,7 +209,7 @@ class Commands:
         return True
 
     def close(self, error: SyncKairosError) -> None:
-        """The session is closed: all calls that wait raise this, and so do later ones."""
+        """Close. All calls that wait raise this error, and so do later ones."""
         self._closed = error
         for command in list(self._pending.values()):
             if not command.answer.done():
@@ -220,10 +220,10 @@ class Commands:
     # One command
 
     async def _wait_for(self, command: Command) -> int:
-        """The version that a command made.
+        """Wait for the version that a command makes.
 
-        If the last call that waits is cancelled, the command is taken back here. The service may carry it out
-        all the same.
+        When the last call that waits is cancelled, the command is no longer shown or sent again. The service
+        may still carry it out.
         """
         command.waiting += 1
         try:
@@ -234,15 +234,15 @@ class Commands:
                 self._drop(command)
 
     def _send(self, command: Command) -> None:
-        """Send a command where the connection is live; otherwise `send_all` does it later."""
+        """Send a command if the connection is live. Otherwise `send_all` sends it later."""
         if self._connection.is_live and command.request_id in self._pending:
             self._connection.send(command.message())
             command.set_timer(self._loop.call_later(ANSWER_S, self._miss_answer, command))
 
     def _miss_answer(self, command: Command) -> None:
-        """No answer in time: the connection is replaced. After `TRIES` times the command is given up."""
+        """Replace the connection, as no answer came in time. After `TRIES` times, give up the command."""
         if not self._connection.is_live:
-            return  # it will be sent again
+            return  # the next connection sends it again
         command.unanswered += 1
         if command.unanswered < TRIES:
             self._connection.abort()
@@ -251,7 +251,7 @@ class Commands:
             self._drop(command)
 
     def _miss_event(self, command: Command, version: int) -> None:
-        """The event of the change that a command made has not arrived."""
+        """Ask for the event of a change that has not arrived."""
         command.set_timer(self._loop.call_later(ANSWER_S, self._miss_answer, command))
         self._on_missing_event(version)
 
@@ -269,6 +269,6 @@ class Commands:
 
 
 def mark_retrieved(future: asyncio.Future[Any]) -> None:
-    """Keep asyncio from logging an error that no call waits for: `close_reason` and `on_error` tell it."""
+    """Keep asyncio from logging an error that no call waits for. `close_reason` and `on_error` report it."""
     if not future.cancelled():
         future.exception()

@@ -1,7 +1,7 @@
-"""The WebSocket of one session: it is opened, kept alive, and opened again when it breaks.
+"""The WebSocket of one session: opening it, keeping it alive, and opening it again when it breaks.
 
-A connection knows how messages travel and what a closed socket means. What is in a message is for the
-session to say, but for `PONG` and `CONNECTED`, which are about the connection itself.
+This module sends and receives messages, and handles closed sockets. The messages themselves are handled by
+the follower, except for `PONG` and `CONNECTED`, which are about the connection.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from synckairos.client.service import Service
 ConnectionState = Literal["connecting", "live", "reconnecting", "closed"]
 
 RECONNECT_AFTER_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Pauses before the attempts to connect again; the last one for all that follow."""
+"""Pauses before the attempts to connect again. The last one is used for all further attempts."""
 ANSWER_S = 5.0
 """How long the service may take to answer a message before the connection counts as broken."""
-AWAKE_S = 3.0
-"""The same after the machine slept."""
+ANSWER_AFTER_SLEEP_S = 3.0
+"""The same for the first message after the machine was asleep."""
 KEEPALIVE_S = 10.0
-"""How often a quiet connection is asked whether it is still there, and how long it may take to say so."""
+"""How often a ping frame is sent, and how long its pong may take."""
 CONNECT_S = 10.0
 """How long a handshake may take."""
 STATE_S = 10.0
-"""How long after the handshake the state may take."""
+"""How long the state may take to come after the handshake."""
 LONGEST_WAIT_S = 60.0
-"""A connection is tried again after so long at the latest, whatever `Retry-After` says."""
+"""The longest `Retry-After` that is obeyed before the next attempt to connect."""
 MAX_MESSAGE = 16 * 2**20
-"""The largest message that is read (bytes)."""
+"""The largest message that is accepted (bytes)."""
 SUBPROTOCOL = "synckairos.v1"
 NO_SUCH_SESSION = 4404
 """The service's close code for a session that does not exist."""
@@ -57,12 +57,12 @@ POLICY_VIOLATION = 1008
 class Connection:
     """The connection of one session to the service. It starts to connect when it is made.
 
-    on_message: called with each message. If it raises, the message was not understood: the socket is
-        replaced, and `needs_whole_state` is set.
+    on_message: called with each message. It raises an error for a message that it does not understand. Then
+        the socket is replaced, and `needs_whole_state` is set.
     on_state: called with each new `state`
-    on_disconnect: called when a socket has ended: what was asked for over it will not be answered
-    on_error: called with what went wrong and may pass
-    on_failure: called with the reason for which there is no further attempt; it has to call `close`
+    on_disconnect: called when a socket has ended, so that open questions will not be answered
+    on_error: called with errors after which a new attempt is made
+    on_failure: called with an error after which no new attempt is made. It has to call `close`.
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class Connection:
         on_failure: Callable[[SyncKairosError], None],
     ) -> None:
         self.state: ConnectionState = "connecting"
-        """`live` means that the session's state is up to date, not only that there is a socket."""
+        """`live` means that there is a socket and that the session's state is up to date."""
         self.heard_ms = 0.0
-        """The local time at which the last message came."""
+        """The local time of the last message."""
         self._service = service
         self._session_id = session_id
         self._on_message = on_message
@@ -91,13 +91,13 @@ class Connection:
         self._outgoing: asyncio.Queue[str] = asyncio.Queue()
         self._pings: dict[float, asyncio.Future[Json]] = {}
         self._deadline: asyncio.TimerHandle | None = None
-        """When the socket is given up, unless `set_live` is called before."""
+        """When the socket is aborted, unless `set_live` is called before."""
         self._attempts = 0
-        """Attempts to connect again in a row."""
+        """How many attempts to connect again were made in a row."""
         self._garbled = 0
-        """Sockets in a row that ended for a message that was not understood."""
+        """How many sockets in a row ended because of a message that was not understood."""
         self._greeted = False
-        """Whether the service accepted the token: it says `CONNECTED` then."""
+        """Whether the service has accepted the token, after which it sends `CONNECTED`."""
         self._has_been_live = False
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._run(), name=f"synckairos session {session_id}")
@@ -109,16 +109,16 @@ class Connection:
 
     @property
     def needs_whole_state(self) -> bool:
-        """Whether the last socket ended for a message that was not understood."""
+        """Whether the last socket ended because of a message that was not understood."""
         return self._garbled > 0
 
     def send(self, message: Json) -> None:
-        """Send a message after those before it. Without a socket it is dropped."""
+        """Queue a message to be sent. Without a socket it is dropped."""
         if self._socket is not None:
             self._outgoing.put_nowait(msgspec.json.encode({"v": 1, **message}).decode())
 
     def set_live(self) -> bool:
-        """The session's state is up to date. Returns whether it was not before."""
+        """Note that the session's state is up to date. Returns whether this is new."""
         self._cancel_deadline()
         if self.state == "live":
             return False
@@ -128,21 +128,21 @@ class Connection:
         return True
 
     def require_live(self, seconds: float) -> None:
-        """Give the socket up unless `set_live` is called within so many seconds."""
+        """Abort the socket unless `set_live` is called within so many seconds."""
         self._cancel_deadline()
         self._deadline = self._loop.call_later(seconds, self.abort)
 
     def abort(self) -> None:
-        """Give the socket up: the next one takes its place."""
+        """Abort the socket. A new one takes its place."""
         if self._socket is not None:
             self._socket.transport.abort()
 
     def close(self) -> None:
-        """Make no further attempt. `stop` also waits for the end."""
+        """Make no further attempt to connect. `stop` also closes the socket."""
         self._set_state("closed")
 
     async def stop(self) -> None:
-        """Close the socket, and wait until nothing runs any more."""
+        """Close the socket, and wait until its task has ended."""
         self._task.cancel()
         await asyncio.wait([self._task])
 
@@ -167,7 +167,7 @@ class Connection:
         return t1, pong["t2"], pong["t3"], pong["t4"]
 
     def check_after_sleep(self) -> None:
-        """The machine slept: give the socket up if it does not answer within `AWAKE_S`."""
+        """Abort the socket if it does not answer within `ANSWER_AFTER_SLEEP_S`. Called after sleep."""
         socket, sent = self._socket, self._service.time.monotonic_ms()
 
         def look() -> None:
@@ -176,7 +176,7 @@ class Connection:
 
         if self.state == "live":
             self.send({"type": "PING", "t1": sent})
-            self._loop.call_later(AWAKE_S, look)
+            self._loop.call_later(ANSWER_AFTER_SLEEP_S, look)
 
     def _set_state(self, state: ConnectionState) -> None:
         if self.state not in (state, "closed"):
@@ -189,7 +189,7 @@ class Connection:
             self._deadline = None
 
     async def _run(self) -> None:
-        """Connect, listen, and connect again, until there is a reason not to."""
+        """Connect and listen, again and again, until the connection is closed or has failed."""
         try:
             while True:
                 wait = await self._connect_once()
@@ -204,17 +204,17 @@ class Connection:
                 pause = RECONNECT_AFTER_S[min(attempts, len(RECONNECT_AFTER_S) - 1)]
                 self._attempts += 1
                 await asyncio.sleep(max(pause * (1 - random.random() / 2), wait))
-        except Exception as error:  # noqa: BLE001 - otherwise a bug would end the task without a word
+        except Exception as error:  # noqa: BLE001 - otherwise a bug would end the task silently
             logger.exception("following a session failed")
             self._on_failure(UnexpectedAnswer(f"the client failed: {error!r}"))
 
     async def _connect_once(self) -> float:
-        """One socket, from its handshake to its end. Returns how long to wait at least (seconds)."""
+        """Open a socket and use it until its end. Returns the least seconds to wait before the next one."""
         self._greeted = False
         try:
             token = await token_of(self._service.token)
         except Exception as error:  # noqa: BLE001 - a token function may raise anything
-            lost = ConnectionLost(f"no token could be had: {error!r}")
+            lost = ConnectionLost(f"the token function failed: {error!r}")
             lost.__cause__ = error
             self._on_error(error if isinstance(error, SyncKairosError) else lost)
             return 0.0
@@ -222,7 +222,7 @@ class Connection:
             async with connect(
                 f"{self._service.socket_url}?session_id={part(self._session_id)}",
                 additional_headers={} if token is None else {"Authorization": f"Bearer {token}"},
-                subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]  # plain text by another name
+                subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]  # the type is a NewType of str
                 max_size=MAX_MESSAGE,
                 open_timeout=CONNECT_S,
                 close_timeout=1.0,
@@ -243,7 +243,7 @@ class Connection:
         except InvalidStatus as error:
             return self._judge_refusal(error)
         except InvalidURI as error:
-            self._on_failure(UnexpectedAnswer(f"this is no address of a service: {error}"))
+            self._on_failure(UnexpectedAnswer(f"this is not the address of a service: {error}"))
         except (OSError, WebSocketException, EOFError) as error:  # TimeoutError is an OSError
             self._on_error(ConnectionLost(f"the service cannot be reached: {error!r}"))
         return 0.0
@@ -259,9 +259,9 @@ class Connection:
             try:
                 self._receive(msgspec.json.decode(text))
             except Exception as error:  # noqa: BLE001 - the service may send anything
-                # What is shown may be wrong by now. The next socket begins with the whole state.
+                # The state that is shown may be wrong now, so the next socket begins with the whole state.
                 self._garbled += 1
-                self._on_error(UnexpectedAnswer(f"a message that is not understood: {error!r}"))
+                self._on_error(UnexpectedAnswer(f"a message that this client does not understand: {error!r}"))
                 self.abort()
                 return
 
@@ -283,7 +283,7 @@ class Connection:
                 await socket.send(await self._outgoing.get())
 
     def _reset(self) -> None:
-        """The socket has ended: messages and pings that were on their way are given up."""
+        """Drop the messages and pings of a socket that has ended."""
         self._set_state("reconnecting" if self._has_been_live else "connecting")
         self._socket = None
         self._outgoing = asyncio.Queue()
@@ -294,7 +294,7 @@ class Connection:
         self._on_disconnect()
 
     def _judge_close(self, code: int | None, reason: str) -> None:
-        """Fail where the close code says that another attempt is of no use."""
+        """Fail if the close code says that another attempt would not help."""
         if self.state == "closed":
             return
         if code == NO_SUCH_SESSION:
@@ -304,7 +304,10 @@ class Connection:
             self._on_failure(kind(reason or None))
 
     def _judge_refusal(self, error: InvalidStatus) -> float:
-        """The handshake was answered with an HTTP status: returns how many seconds to wait, or fails."""
+        """Handle a handshake that was answered with an HTTP error.
+
+        Returns how many seconds to wait before the next attempt, or fails.
+        """
         answer = error.response
         try:
             body = msgspec.json.decode(answer.body or b"null")

@@ -1,7 +1,7 @@
-"""What can go wrong: one class for each code of the service, and some of the client's own.
+"""The errors of the client: one class for each code of the service, and some for the client itself.
 
 All of them are `SyncKairosError`s with `code`, `status`, `message`, `retryable`, `context`, `details` and
-`retry_after_ms`. What the network does to a call is one of them too, so that one `except` catches all.
+`retry_after_ms`. Errors of the network are among them, so one `except` catches everything.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ __all__ = [
 
 
 class ConnectionLost(SyncKairosError):
-    """The service cannot be reached. Whether an unanswered call was carried out is not known."""
+    """The service cannot be reached. It is not known whether a call without an answer was carried out."""
 
     code = "CONNECTION_LOST"
     status = HTTPStatus.SERVICE_UNAVAILABLE
@@ -75,32 +75,32 @@ class ConnectionLost(SyncKairosError):
 
 
 class ClientClosed(SyncKairosError):
-    """The client, or this session of it, was closed before there was an answer."""
+    """The client, or its session, was closed before an answer came."""
 
     code = "CLOSED"
     default_message = "the client is closed"
 
 
 class UnexpectedAnswer(SyncKairosError):
-    """Something answered that is no SyncKairos service, or one that this client does not understand."""
+    """The answer did not come from a SyncKairos service, or this client does not understand it."""
 
     code = "UNEXPECTED_ANSWER"
     status = HTTPStatus.BAD_GATEWAY
-    default_message = "the answer is none of a SyncKairos service"
+    default_message = "the answer is not from a SyncKairos service"
 
 
 class ClockSkew(SyncKairosError):
-    """This machine's clock is more than a minute off; what is shown goes by the server's all the same."""
+    """This machine's clock is wrong by more than a minute. Clocks still follow the server's time."""
 
     code = "CLOCK_SKEW"
     default_message = "this machine's clock is wrong"
 
 
 class ClockSkewRefused(SyncKairosError):
-    """This machine's clock is so far off that no remaining time is told."""
+    """This machine's clock is so wrong that no remaining times are given."""
 
     code = "CLOCK_SKEW_REFUSED"
-    default_message = "this machine's clock is too wrong to show a clock by"
+    default_message = "this machine's clock is too wrong to show remaining times"
 
 
 _BY_STATUS: dict[int, type[SyncKairosError]] = {
@@ -112,7 +112,7 @@ _BY_STATUS: dict[int, type[SyncKairosError]] = {
     503: ConnectionLost,
     504: NetworkTimeout,
 }
-"""For answers that are not the service's, but of somebody on the way to it."""
+"""For answers that do not come from the service but, for example, from a proxy."""
 
 
 class _Unknown(SyncKairosError):
@@ -122,10 +122,10 @@ class _Unknown(SyncKairosError):
 def from_answer(
     error: Mapping[str, Any] | None, status: int | None = None, retry_after_ms: int | None = None
 ) -> SyncKairosError:
-    """The error of an answer.
+    """The error that an answer stands for.
 
-    error: the object under `error` of a body or an `ERROR` message, None where there was none
-    status: the HTTP status, where there is one
+    error: the object under `error` in a body or an `ERROR` message; None when there is none
+    status: the HTTP status; None for a message
     """
     if error is None:
         kind = _BY_STATUS.get(status or 0, UnexpectedAnswer)
@@ -142,6 +142,6 @@ def from_answer(
         retry_after_ms=retry_after_ms,
     )
     if isinstance(found, _Unknown):
-        # A newer service has more codes: the instance says what the class cannot.
+        # A newer service may have more codes. Then code and status are set on the instance.
         vars(found).update(code=code, status=status or 500, retryable=error.get("retryable") is True)
     return found

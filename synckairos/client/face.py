@@ -1,7 +1,7 @@
 """What a clock shows at a moment: pure functions of a view and a server time (ms, with fractions).
 
-Nothing is counted down. What is left is what was left at the state's time, less what has passed since; all
-else follows from it and the rule of the time control (`lua/README.md`, Time controls).
+Nothing is counted down. The time that is left is the time that was left in the state, minus the time since
+then. All other values follow from that and from the time control's rule (`lua/README.md`, Time controls).
 """
 
 from __future__ import annotations
@@ -24,21 +24,23 @@ from synckairos.client.view import (
 class ClockFace(Struct, frozen=True, kw_only=True):
     """What the face of a clock shows at one moment (all times in milliseconds).
 
-    owner_id: the participant or group whose clock it is; None: the session's, or the cycle's
-    kind: of its time control (of its stage's); of a session's or cycle's clock `countdown` or `count_up`
-    running: whether it runs at this moment: not at its end, and not while its owner waits
+    owner_id: the participant or group whose clock it is; None for the clock of the session or the cycle
+    kind: the kind of the time control, or of the current stage; `countdown` or `count_up` for the clock of
+        the session or the cycle
+    running: whether it runs at this moment. It does not run at its end, or while its owner waits.
     expired: whether it ran out
-    remaining_ms: all that is left, delay, periods and block included; negative in overtime, None without end
-    main_ms: the main time to show, negative in overtime; None without end
+    remaining_ms: all the time that is left, with delay, periods and block; negative in overtime; None for a
+        clock without end
+    main_ms: the main time to show; negative in overtime; None for a clock without end
     delay_ms: what is left of the delay (`delay` only)
-    periods_left, period_remaining_ms: periods, the running one among them, and the rest of that one
-        (`byoyomi` only)
+    periods_left: how many periods are left, with the one that runs (`byoyomi` only)
+    period_remaining_ms: what is left of the period that runs (`byoyomi` only)
     period_ms: how long a period (`byoyomi`) or block (`canadian`) is
-    block_remaining_ms: the rest of the block (`canadian` only)
-    moves_left: moves to the next stage, or to make in the block
+    block_remaining_ms: what is left of the block (`canadian` only)
+    moves_left: how many moves are left to the next stage or in the block
     stage: from 0 (`stages` only)
-    overtime_ms: how much of the overtime is used; None where there is none to use
-    elapsed_ms: how long the current cycle has run, 0 for a clock that waits; of `count_up` see
+    overtime_ms: how much of the overtime is used; None for a clock without overtime
+    elapsed_ms: how long the current cycle has run; 0 for a clock that waits; for `count_up` as in
         `Session.elapsed`
     """
 
@@ -64,7 +66,7 @@ def _entry(state: State, owner_id: str) -> Owner | None:
 
 
 def _left(state: State, now: float) -> float | None:
-    """What is left of the current cycle's clock, not below the end of its overtime."""
+    """The time that is left on the clock of the current cycle. It stops at the end of the overtime."""
     if state.time_remaining_ms is None:
         return None
     passed = max(0.0, now - state.server_time_ms) if runs_down(state) else 0.0
@@ -73,7 +75,7 @@ def _left(state: State, now: float) -> float | None:
 
 
 def _cycle_elapsed(state: State, now: float) -> float:
-    """How long the current cycle has run; 0 without one."""
+    """How long the current cycle has run; 0 when there is none."""
     if not state.is_live:
         return 0.0
     if state.cycle_started_at is None:
@@ -82,7 +84,7 @@ def _cycle_elapsed(state: State, now: float) -> float:
 
 
 def _charged_so_far(view: View, now: float) -> float:
-    """What the current cycle adds to the time used."""
+    """The time that the current cycle adds to the time used."""
     state, cycle = view
     if not state.is_live or cycle.flagged:
         return 0.0
@@ -91,9 +93,9 @@ def _charged_so_far(view: View, now: float) -> float:
 
 
 def remaining(view: View, now: float, owner_id: str | None = None) -> float | None:
-    """What is left of the clock of a participant or group; without one of the session's clock that runs.
+    """The time that is left on the clock of a participant or group, or without one on the clock that runs.
 
-    Where the session or the cycle owns it, also of the one that waits. It stops where time is up: at zero, or
+    When the session or the cycle owns the clock, it is also given while the clock waits. It stops at zero, or
     at the end of the overtime. None: there is no such clock, or it has no end.
     """
     state = view.state
@@ -115,9 +117,10 @@ def remaining(view: View, now: float, owner_id: str | None = None) -> float | No
 
 
 def elapsed(view: View, now: float, owner_id: str | None = None) -> float | None:
-    """How long the current cycle has run; in `count_up` the session.
+    """How long the current cycle has run, or in `count_up` the session.
 
-    owner_id: what this participant or group has used, the current cycle included; None for a stranger.
+    owner_id: with this, the time that the participant or group has used, including the current cycle. The
+        result is None if it is not in the session.
     """
     state = view.state
     if owner_id is None:
@@ -135,9 +138,10 @@ def _is_active(state: State, owner_id: str) -> bool:
 
 
 def clock(view: View, now: float, owner_id: str | None = None) -> ClockFace | None:
-    """What a clock shows: that of a participant or group, or without one that which runs.
+    """What the clock of a participant or group shows, or without one the clock that runs.
 
-    Where the session or the cycle owns it, also the one that waits. None: there is no such clock.
+    When the session or the cycle owns the clock, it is also given while the clock waits. None: there is no
+    such clock.
     """
     state, cycle = view
     holder = running_owner(state)
@@ -175,7 +179,7 @@ def clock(view: View, now: float, owner_id: str | None = None) -> ClockFace | No
 
 
 def _face_of(state: State, owner: Owner, now: float, *, current: bool, running: bool) -> ClockFace:
-    """The clock of a participant or group."""
+    """What the clock of a participant or group shows."""
     control = control_of(state, owner)
     details = owner.clock or NO_DETAILS
     rule = rule_of(control, details)
@@ -184,7 +188,7 @@ def _face_of(state: State, owner: Owner, now: float, *, current: bool, running: 
     main = delay = block = rest = overtime = None
     periods = None
     if left is not None:
-        # What is left of main time, periods and block: they pay nothing of a debt.
+        # The time that is left without a debt: main time, periods and block are not used to pay a debt back.
         paid = left + max(0, -bank)
         more = extra_budget(rule, details)
         main = max(0.0, paid - more)

@@ -1,7 +1,7 @@
-"""A session followed: messages of its connection go into the replica, and out to callbacks and iterators.
+"""Follows a session: applies the messages of its connection to the replica, and informs the program.
 
-Events have to come one after the other. Where one is missing, what follows the last known version is asked
-for with RECONNECT; until that is answered, what comes is not the next change and is dropped.
+Events have to come without gaps. When one is missing, the events after the last known version are asked for
+with RECONNECT. Until that is answered, other events are dropped, because they are not the next change.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from synckairos.client.view import View, adopted, merged
 
 EVENTS = frozenset({"STATE_UPDATE", "TIME_WARNING", "TIME_EXPIRED", "SESSION_DELETED"})
 EVENT_PATIENCE_S = 2.0
-"""How long a call that made a change waits for its event, so that the state shows it."""
+"""How long a call that made a change waits for the change's event, so that the state includes it."""
 GAP_TRIES = 3
-"""How often the events after one version are asked for over one connection."""
+"""How often the events after the same version are asked for over one connection."""
 
 
 class Follower:
-    """What follows one session, from its making until `close`.
+    """Follows one session until `close`.
 
-    on_greeted: called when a connection is accepted
-    on_closed: called once, when it is closed
+    on_greeted: called when the service accepts a connection
+    on_closed: called once, when this is closed
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Follower:
         on_closed: Callable[[], None],
     ) -> None:
         self.close_reason: SyncKairosError | None = None
-        """Why it is closed; None while it is not, or when it was closed from here."""
+        """Why it is closed; None while it is not, or when the program closed it."""
         self.on_change: Callbacks[[State, Change | None]] = Callbacks()
         self.on_expire: Callbacks[[Change]] = Callbacks()
         self.on_warning: Callbacks[[Change]] = Callbacks()
@@ -52,15 +52,15 @@ class Follower:
         self._on_greeted = on_greeted
         self._on_closed = on_closed
         self._failure: SyncKairosError | None = None
-        """`close_reason`, but None where the session was deleted: that is no failure."""
+        """Like `close_reason`, but None when the session was deleted, because that is no failure."""
         self._streams: weakref.WeakSet[Changes] = weakref.WeakSet()
         self._version_waiters: set[asyncio.Future[None]] = set()
         self._asked = False
         """Whether a RECONNECT is not answered yet."""
         self._gap = (0, 0)
-        """The version after which there was a gap, and how often what follows it was asked for."""
+        """The version after which there was a gap, and how often the events after it were asked for."""
         self._replaces = False
-        """Whether the next STATE_SYNC answers a RECONNECT: then it counts, even if it is older."""
+        """Whether the next STATE_SYNC answers a RECONNECT. Then it is taken even if it is older."""
         self._loop = asyncio.get_running_loop()
         self.first_state: asyncio.Future[State] = self._loop.create_future()
         self.first_state.add_done_callback(mark_retrieved)
@@ -92,7 +92,7 @@ class Follower:
         return stream
 
     async def wait_for_version(self, version: int) -> None:
-        """Wait until the confirmed state has reached this version, as long as that can be expected."""
+        """Wait until the confirmed state has reached this version, for at most EVENT_PATIENCE_S."""
         end = self._loop.time() + EVENT_PATIENCE_S
         missing = self._loop.call_later(EVENT_S, self._ask_for_version, version)
         try:
@@ -110,7 +110,7 @@ class Follower:
             missing.cancel()
 
     def close(self, reason: SyncKairosError | None, *, failed: bool = True) -> None:
-        """Follow no longer. failed: whether the reason is something that went wrong."""
+        """Stop following. `failed` says whether the reason is a failure."""
         if self.connection.state == "closed":
             return
         self.close_reason = reason
@@ -160,7 +160,7 @@ class Follower:
             version, asked = self._gap
             self._gap = (state.version, asked + 1 if version == state.version else 1)
             if self._gap[1] > GAP_TRIES:
-                raise ValueError("what was missed does not come")
+                raise ValueError("the missed events do not come")
             self._ask_for_missed()
             return
         self._confirm(merged(known, change))
@@ -169,7 +169,7 @@ class Follower:
 
     def _receive_deletion(self, message: Json) -> None:
         payload = message["payload"]
-        if "event" not in payload:  # a key that vanished made no event
+        if "event" not in payload:  # a key that vanished makes no event of the library
             known = self.replica.confirmed
             status = "pending" if known is None else known.state.status
             payload = {"event": "session.deleted", "status": status, **payload}
@@ -183,7 +183,7 @@ class Follower:
 
     def _receive_state(self, state: State) -> None:
         if self._asked:
-            return  # the state of the greeting: what was missed comes instead of it
+            return  # this is the state of the greeting, and the answer to RECONNECT comes later
         known = self.replica.confirmed
         before = None if known is None else known.state
         if before is not None and not self._replaces and _is_older(state, before):
@@ -212,7 +212,7 @@ class Follower:
         if self._asked:
             self.connection.abort()  # the RECONNECT could not be answered
 
-    # What is known, and what follows from it
+    # The replica, and the callbacks for its changes
 
     def _confirm(self, view: View) -> None:
         self.replica.confirm(view)
@@ -220,7 +220,7 @@ class Follower:
         self._wake_version_waiters()
 
     def _show(self, change: Change | None = None) -> None:
-        """Show what is confirmed with own commands on top of it, and say so where that is something new."""
+        """Show the confirmed state with this client's commands applied. Calls `on_change` if it is new."""
         confirmed, before = self.replica.confirmed, self.replica.shown
         if confirmed is None:
             return
@@ -247,15 +247,15 @@ class Follower:
             if not waiter.done():
                 waiter.set_result(None)
 
-    # What was missed
+    # Missed events
 
     def _lacks(self, version: int) -> bool:
-        """Whether a version is known to exist, and can be expected, but has not arrived."""
+        """Whether a version exists and has not arrived, although the connection is live."""
         known = self.replica.confirmed
         return self.connection.is_live and known is not None and known.state.version < version
 
     def _ask_for_version(self, version: int) -> None:
-        """A change that was made has not arrived as an event: ask for it."""
+        """Ask for the event of a version if it has not arrived."""
         if self._lacks(version):
             self._ask_for_missed()
 
@@ -269,7 +269,7 @@ class Follower:
         self.connection.send({"type": "RECONNECT", "last_known_version": state.version, "epoch": state.epoch})
 
     def _reset(self) -> None:
-        """A socket has ended, and with it what was asked for over it."""
+        """Forget what was asked for over a socket that has ended."""
         self._asked = False
         self._gap = (0, 0)
         self._replaces = False
@@ -285,7 +285,7 @@ def _is_older(state: State, than: State) -> bool:
 
 
 def _is_same(one: State, other: State) -> bool:
-    """Whether two states say the same: two predictions from the same confirmed state do."""
+    """Whether two states are the same for callers, as two predictions from one confirmed state are."""
     return one is other or (
         (one.version, one.epoch, one.cycle_count, one.status)
         == (other.version, other.epoch, other.cycle_count, other.status)

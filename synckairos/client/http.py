@@ -1,8 +1,8 @@
 """Calls over HTTP: JSON in and out, errors as exceptions, and repeats where they are safe.
 
-Reading and deleting may be repeated as they are. Whatever else changes something carries an
-`Idempotency-Key`, one for each call, so that a repeat changes nothing twice. Only what the network or a
-service in trouble did to a call is repeated, never a refusal.
+Each call that changes something has an `Idempotency-Key`, so that a repeat does not change it twice. A call
+is repeated when the network failed, or when the service could not carry it out at the moment, but not when
+the service refused it.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Token = str | Callable[[], str | Awaitable[str]] | None
 TRIES = 4
 FIRST_PAUSE_S = 0.3
 LONGEST_PAUSE_S = 10.0
-"""A `Retry-After` beyond that is the caller's to obey."""
+"""The longest pause before a repeat. With a longer `Retry-After` the error is raised at once."""
 ANSWER_S = 10.0
 """How long one answer may take."""
 
 
 async def token_of(token: Token) -> str | None:
-    """The token to send now. Raises what its function raises, and NetworkTimeout where it takes too long."""
+    """The token to send now. Raises the errors of its function, and NetworkTimeout when it takes too long."""
     if token is None or isinstance(token, str):
         return token
     given = token()
@@ -53,7 +53,7 @@ async def token_of(token: Token) -> str | None:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a service is on this machine: no proxy of the environment could reach it."""
+    """Whether a service is on this machine. Then no proxy is used, because a proxy could not reach it."""
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback
@@ -62,7 +62,7 @@ def is_loopback(url: str) -> bool:
 
 
 class Http:
-    """One service, by its URL. `token`: sent as `Authorization: Bearer`, or a function that gives it."""
+    """One service, by its URL. `token` is sent as `Authorization: Bearer`; a function may return it."""
 
     def __init__(self, url: str, token: Token = None) -> None:
         self._token = token
@@ -95,12 +95,12 @@ class Http:
         if_match: str | None = None,
         tries: int = TRIES,
     ) -> Any:
-        """Make a call, and repeat it where that is safe. Returns the answer's `data`.
+        """Make a call, and repeat it if that may help. Returns the answer's `data`.
 
-        The answer itself where it has no `data`; None where it has no body.
+        An answer without `data` is returned as a whole, and one without a body as None.
 
-        idempotency_key: a call that changes something gets a new one unless it is given
-        if_match: an ETag, the condition of the change
+        idempotency_key: without one, a call that changes something gets a new key
+        if_match: an ETag, at which the session has to be
         tries: how often the call is made at most
         """
         headers = {}
@@ -134,7 +134,7 @@ class Http:
         params: Mapping[str, Any],
         headers: dict[str, str],
     ) -> Any:
-        """One try: what came back, or the error that it means."""
+        """Make the call once. Returns the answer's data or the error."""
         token = await token_of(self._token)
         if token is not None:
             headers = {**headers, "Authorization": f"Bearer {token}"}
@@ -158,12 +158,12 @@ class Http:
 
 
 def may_try_again(error: SyncKairosError) -> bool:
-    """Whether the same call may succeed a moment later. One that met another version will not."""
+    """Whether the same call may succeed a moment later. A call that expects an old version cannot."""
     return error.retryable and not isinstance(error, ConcurrentModification)
 
 
 def retry_after_ms(value: str | None) -> int | None:
-    """A `Retry-After` of seconds in ms; None where there is none, or a date."""
+    """A `Retry-After` in seconds as ms; None when there is none, or when it is a date."""
     return 1000 * int(value) if value is not None and value.isdecimal() and len(value) < 16 else None
 
 
@@ -180,7 +180,7 @@ def _read(answer: httpx.Response) -> Any:
 
 
 def failure(body: Any, status: int, retry_after: str | None) -> SyncKairosError:
-    """The error of an answer that is none of the good ones. body: decoded, whatever it is."""
+    """The error of an answer that is not a success. body: decoded JSON, or anything else."""
     found = body.get("error") if isinstance(body, dict) else None
     return from_answer(found if isinstance(found, dict) else None, status, retry_after_ms(retry_after))
 

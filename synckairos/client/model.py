@@ -1,9 +1,8 @@
-"""What the service tells, as values: state and change, with their parts.
+"""States and changes of the service as immutable values.
 
-The fields are those of the service under the same names; the reference is `lua/README.md`. All values are
-immutable. Fields that only a newer service has are passed over, and its new kinds, events and statuses are
-plain text, so nothing breaks by them. Durations and `*_ms` instants are milliseconds, `*_at` are
-ISO 8601 in UTC.
+The fields have the names of the service; the reference is `lua/README.md`. Fields that only a newer service
+has are ignored, and kinds, events and statuses are plain text, so a newer service does not break this client.
+Durations and `*_ms` instants are milliseconds, and `*_at` are ISO 8601 in UTC.
 """
 
 from __future__ import annotations
@@ -31,9 +30,10 @@ def timestamp(ms: int) -> str:
 
 
 class TimeControl(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a clock is spent. Each `kind` has its own parameters, the others are None.
+    """How a clock is spent. Each `kind` has its own parameters, and the others are None.
 
-    `time_ms` is that of a stage; `moves` of a stage ends it, of `canadian` makes a block.
+    time_ms: the time that a stage adds
+    moves: after how many moves a stage ends, or how many moves a block of `canadian` has
     """
 
     kind: str = "fischer"
@@ -58,7 +58,7 @@ class Now(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ClockDetails(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`clock`: what else a time control has to show, as it was when the running cycle began."""
+    """Further values of a time control, as they were when the running cycle began."""
 
     stage: int | None = None
     moves_left: int | None = None
@@ -70,10 +70,10 @@ class ClockDetails(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Owner(Struct, frozen=True, kw_only=True):
-    """What participants and groups have in common: an account, and in some modes a clock.
+    """The fields that participants and groups share: the time used, and in some modes a clock.
 
     total_time_ms: its bank when the running cycle began
-    time_remaining_ms: what it has left as of the state's `server_time_ms`; None without a clock, or an end
+    time_remaining_ms: the time it has left at the state's `server_time_ms`; None for no clock or no end
     """
 
     total_time_ms: int | None = None
@@ -87,12 +87,12 @@ class Owner(Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """Its id."""
+        """The owner's id."""
         raise NotImplementedError
 
 
 class Participant(Owner, frozen=True, kw_only=True):
-    """Somebody who can be active."""
+    """A participant, who takes turns."""
 
     participant_id: str
     participant_index: int = 0
@@ -105,7 +105,7 @@ class Participant(Owner, frozen=True, kw_only=True):
 
 
 class Group(Owner, frozen=True, kw_only=True):
-    """Participants who belong together; in `per_group` they share a clock."""
+    """Participants who belong together. In `per_group` they share a clock."""
 
     group_id: str
 
@@ -116,7 +116,7 @@ class Group(Owner, frozen=True, kw_only=True):
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """A session at one version. What runs is as of `server_time_ms`: nothing in here ticks."""
+    """A session at one version. Clocks have their values at `server_time_ms`, and do not count down."""
 
     session_id: str
     version: int
@@ -170,7 +170,7 @@ class State(Struct, frozen=True, kw_only=True):
 
     @property
     def active(self) -> Participant | None:
-        """Whose turn it is."""
+        """The participant whose turn it is."""
         return None if self.active_participant_id is None else self.participant(self.active_participant_id)
 
     def participant(self, participant_id: str) -> Participant | None:
@@ -189,7 +189,7 @@ class State(Struct, frozen=True, kw_only=True):
 
 
 class Payload(Struct, frozen=True, kw_only=True):
-    """What happened, and what is so since. Fields that do not apply are None."""
+    """What happened, and the values since then. Fields that do not apply are None."""
 
     event: str
     status: str
@@ -224,8 +224,8 @@ class Payload(Struct, frozen=True, kw_only=True):
 class Change(Struct, frozen=True, kw_only=True):
     """One change of a session: the event that made its version.
 
-    One of `type` `STATE_SYNC` (event `state.synced`) is none of the service's events: it stands where events
-    were missed that the service's log does not have any more, and the state went on at `version`.
+    A change of `type` `STATE_SYNC` (event `state.synced`) is not an event of the service. It stands for
+    missed events that the service's log does not have any more. After them the state is at `version`.
     """
 
     type: str
@@ -262,31 +262,31 @@ class Summary(Struct, frozen=True, kw_only=True):
 
 
 class Page(Struct, frozen=True, kw_only=True):
-    """Some sessions, newest first; `next_cursor` asks for those after them, None: there are none."""
+    """Some sessions, newest first. next_cursor: the cursor of the next page; None after the last one."""
 
     sessions: tuple[Summary, ...]
     next_cursor: str | None = None
 
 
 def read_state(value: Any) -> State:
-    """A decoded state as a value."""
+    """The State of decoded JSON. Raises msgspec.ValidationError."""
     return msgspec.convert(_with_text_epoch(value), State)
 
 
 def read_change(value: Any) -> Change:
-    """A decoded event as a value."""
+    """The Change of decoded JSON. Raises msgspec.ValidationError."""
     return msgspec.convert(_with_text_epoch(value), Change)
 
 
 def _with_text_epoch(value: Any) -> Any:
-    """An epoch that is a number is the same as in text."""
+    """The same, with the epoch as text if it is a number."""
     if isinstance(value, dict) and isinstance(value.get("epoch"), int):
         return {**value, "epoch": str(value["epoch"])}
     return value
 
 
 def synced(state: State) -> Change:
-    """The change that stands for those that were missed up to this state."""
+    """The change that stands for all changes that were missed up to this state."""
     return Change(
         type="STATE_SYNC",
         session_id=state.session_id,

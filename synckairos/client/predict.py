@@ -1,7 +1,7 @@
-"""What an own command will most likely make of a session, to show it before the service has confirmed it.
+"""Predicts the effect of this client's commands, so that it can be shown before the service confirms it.
 
-None: nothing can be said, and what is confirmed stays until the service has spoken. A prediction is exact but
-for what lag compensation will credit, and for the moment when the service gets the command.
+None: there is no prediction, and the confirmed state is shown until the service answers. A prediction is
+exact except for the credit of lag compensation, and for the moment at which the service gets the command.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def resumed(view: View, now: float) -> View | None:
 
 
 def switched(view: View, now: float, next_id: str | None = None) -> View | None:
-    """The view after a switch at this server time, to `next_id` or the next in rotation."""
+    """The view after a switch at this server time, to `next_id` or to the next in rotation."""
     was = _at(view, now)
     state = was.state
     active = state.active
@@ -101,7 +101,7 @@ def switched(view: View, now: float, next_id: str | None = None) -> View | None:
 
 
 def _ended(was: View, active: Participant) -> dict[str, Owner]:
-    """The entries, by id, of who was active after its cycle: charged, credited and counted."""
+    """The entries (by id) of the active participant and its group after the cycle: charged and credited."""
     state, cycle = was
     used, holder = charge(was), running_owner(state)
     entries: dict[str, Owner] = {}
@@ -115,7 +115,7 @@ def _ended(was: View, active: Participant) -> dict[str, Owner]:
 
 
 def _begun(was: View, following: Participant, entries: dict[str, Owner]) -> tuple[int | None, int | None]:
-    """What the next cycle begins with, and its deadline. The clock's owner is put into `entries`."""
+    """The time left at the beginning of the next cycle, and its deadline. Puts the owner into `entries`."""
     state, cycle = was
     now, by = state.server_time_ms, owned_by(state)
     if by == "session":
@@ -145,7 +145,7 @@ def _at(view: View, now: float) -> View:
 
 
 def _payload(state: State, event: str, **fields: object) -> Payload:
-    """A payload that says what is so of the cycle already, but for these fields."""
+    """A payload with the current values of the cycle, except for these fields."""
     payload = Payload(
         event=event,
         status="running",
@@ -159,7 +159,7 @@ def _payload(state: State, event: str, **fields: object) -> Payload:
 
 
 def _predicted(view: View, payload: Payload) -> View:
-    """The view after a payload that was thought out here. Its version stays the one that is known."""
+    """The view after a predicted payload. Its version is still the confirmed one."""
     state = view.state
     change = Change(
         type="STATE_UPDATE",
@@ -173,7 +173,7 @@ def _predicted(view: View, payload: Payload) -> View:
 
 
 def _is_up(state: State) -> bool:
-    """Whether time is up, so that the service will rather perform the expiry."""
+    """Whether time is up. Then the service will perform the expiry instead of the command."""
     return state.deadline_ms is not None and state.server_time_ms >= state.deadline_ms
 
 
@@ -190,11 +190,11 @@ def _is_out(state: State, participant: Participant) -> bool:
 
 
 def _next_in_turn(view: View, active: Participant) -> Participant | None:
-    """Who comes next in rotation; None if all others are out."""
+    """The participant who is next in rotation; None if all others are out of time."""
     state, cycle = view
     if owned_by(state) != "group":
         return _after([p for p in state.participants if not _is_out(state, p)], active.participant_index)
-    # A group's turn stands at the lowest index of its members.
+    # A group has its turn at the lowest index of its members.
     firsts: dict[str | None, Participant] = {}
     for member in state.participants:
         firsts.setdefault(member.group_id, member)
@@ -206,7 +206,8 @@ def _next_in_turn(view: View, active: Participant) -> Participant | None:
     last = cycle.last.get(first.group_id or "")
     if last is not None:
         return _after(members, last)
-    # Who of them was last active was before this client came. Where they took turns, the count says it.
+    # The member who was active last is not known, because that was before this client came. If the members
+    # took turns, it is the turn of the one with the fewest cycles.
     return min(members, key=lambda member: member.cycle_count)
 
 
@@ -216,13 +217,13 @@ def _after(candidates: list[Participant], index: int) -> Participant | None:
 
 
 def _accounts(state: State, participant: Participant) -> list[Owner]:
-    """The participant, and its group."""
+    """The participant, followed by its group if it has one."""
     group = state.group(participant.group_id or "")
     return [participant] if group is None else [participant, group]
 
 
 def _waiting(state: State, owner: Owner) -> Owner:
-    """An entry as it waits for its next cycle."""
+    """An entry while it waits for its next cycle."""
     details = None if owner.clock is None else replace(owner.clock, now=None)
     bank, left = owner.total_time_ms, owner.time_remaining_ms
     if bank is not None and details is not None:
@@ -234,7 +235,7 @@ def _waiting(state: State, owner: Owner) -> Owner:
 
 
 def _after_cycle(state: State, owner: Owner, used: int, offset: int) -> Owner:
-    """An owner after a cycle that ended in time and used so much, credits and the count of moves included."""
+    """An owner after a cycle that ended in time and used `used` ms, with credits and the count of moves."""
     if owner.total_time_ms is None:
         return owner
     control = control_of(state, owner)

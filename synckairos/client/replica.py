@@ -1,8 +1,9 @@
-"""The local copy of a session: the state that the service confirmed, and the one that is shown.
+"""The local copy of a session: the state that the service confirmed, and the state that is shown.
 
-The two differ while an own command is on its way: it is shown at once (`predict.py`). When the service
-confirms it, its clock turns out to have started some milliseconds earlier or later than was shown. A clock on
-a screen must not jump, so the difference is absorbed by running the clock a little fast or slow.
+The two differ while a command of this client is on its way, because its predicted effect is shown at once
+(`predict.py`). When the service confirms the command, its clock started some milliseconds earlier or later
+than predicted. A clock on a screen must not jump, so the shown clock runs a little fast or slow until the
+difference is gone.
 """
 
 from __future__ import annotations
@@ -14,29 +15,29 @@ from synckairos.client.server_time import ServerTime
 from synckairos.client.view import View
 
 RECONCILE_RATE = 0.25
-"""By what share of its rate a clock runs faster or slower while a difference is absorbed."""
+"""How much faster or slower a clock runs while it absorbs a difference: 0.25 is a quarter."""
 RECONCILE_MS = 1000.0
-"""A larger difference is not absorbed: the clock is right at once."""
+"""A larger difference is not absorbed: the clock jumps."""
 
 
 class Replica:
-    """What is known of one session. It holds values and computes; it asks and tells nothing."""
+    """The states of one session, and the times to show them. It does not communicate."""
 
     def __init__(self, time: ServerTime) -> None:
         self.confirmed: View | None = None
-        """As the service has confirmed it; None until the first state came."""
+        """The view that the service has confirmed; None before the first state."""
         self.shown: View | None = None
-        """The same with own commands on top that are not confirmed yet."""
+        """The same with this client's commands that are not confirmed yet."""
         self._time = time
         self._confirmed_ms = 0.0
         """The local time at which `confirmed` came."""
         self._lag = (0.0, 0.0)
-        """By how much the shown time lags behind (ms), as of a local time: it is absorbed from then on."""
+        """By how much the shown time is behind (ms), and the local time from which this is absorbed."""
 
     def confirm(self, view: View) -> None:
-        """The service has confirmed this. Raises ValueError for a running clock without a readable start."""
+        """Store a confirmed view. Raises ValueError for a running clock without a readable start."""
         if view.state.status == "running":
-            instant_ms(view.state.cycle_started_at or "")  # no clock at all is better than a wrong one
+            instant_ms(view.state.cycle_started_at or "")  # an error is better than a wrong clock
         self.confirmed = view
         self._confirmed_ms = self._time.monotonic_ms()
 
@@ -46,14 +47,14 @@ class Replica:
         self.shown = view
 
     def server_now_ms(self) -> float:
-        """The server's time. Until it was measured it is derived from the newest state and its age."""
+        """The server's time. Before it is measured, it is derived from the newest state and its age."""
         now = self._time.now_ms()
         if now is not None or self.confirmed is None:
             return now or 0.0
         return self.confirmed.state.server_time_ms + self._time.monotonic_ms() - self._confirmed_ms
 
     def shown_now_ms(self) -> float | None:
-        """The server's time for what is shown, never before the state shown; None where time is refused."""
+        """The server time for the shown state, never before that state's time; None if time is refused."""
         if self.shown is None or self._time.is_refused:
             return None
         return max(self.shown.state.server_time_ms, self.server_now_ms() - self._current_lag())
@@ -64,10 +65,10 @@ class Replica:
         return math.copysign(max(0.0, abs(lag) - absorbed), lag)
 
     def _lag_after(self, after: State) -> tuple[float, float]:
-        """The lag with which `after` continues the clock that is shown.
+        """The lag with which the state `after` continues the shown clock.
 
-        Only the clock that the prediction started lags. One that it did not touch (a session's clock at a
-        switch) was right all the time, and the clock of another cycle starts without a lag.
+        Only a clock that a prediction started can lag. A clock that the prediction did not touch (as a
+        session's clock at a switch) was right all the time. The clock of another cycle starts without a lag.
         """
         lag = 0.0
         before = None if self.shown is None else self.shown.state

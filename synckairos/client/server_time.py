@@ -1,4 +1,4 @@
-"""The server's time as this client knows it, and how far this machine's own clock is off."""
+"""This client's estimate of the server's time, and how wrong this machine's own clock is."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from synckairos.client.time import ClockFilter, Estimate, SlewedClock
 MAX_SKEW_MS = 3_600_000.0
 REPORTED_SKEW_MS = 60_000.0
 SKEW_TOLERANCE_MS = 1_000.0
-"""A clock in a wrong time zone is off by an hour and by a small error of its own: so much is let through."""
+"""An additional tolerance. A clock in a wrong time zone is wrong by an hour plus a small error of its own."""
 SLEPT_MS = 1_000.0
-"""When the wall clock and the monotonic one part by more than this, the machine slept, or was set."""
+"""When wall clock and monotonic clock differ by this much more than before, the machine slept or was set."""
 
 Unsubscribe = Callable[[], None]
 
 
 def monotonic_ms() -> float:
-    """The local clock that all samples are taken by."""
+    """The local clock with which samples are taken."""
     return 1000.0 * time.monotonic()
 
 
 def wall_ms() -> float:
-    """The local clock that people see."""
+    """This machine's wall clock."""
     return 1000.0 * time.time()
 
 
 class ServerTime:
-    """The server's clock. All values are milliseconds; until the first answer came nothing is known.
+    """The server's clock. All values are milliseconds. Before the first answer nothing is known.
 
-    max_skew_ms: with a clock of this machine that is further off, no clock is shown
+    max_skew_ms: no clock is shown when this machine's clock is wrong by more than this
     monotonic, wall: this machine's clocks in ms, for tests
     """
 
@@ -44,9 +44,9 @@ class ServerTime:
         wall: Callable[[], float] = wall_ms,
     ) -> None:
         self.monotonic_ms = monotonic
-        """The local clock that samples are taken by."""
+        """The local clock with which samples are taken."""
         self.is_refused = False
-        """Whether this machine's clock is so far off that no clock is shown."""
+        """Whether this machine's clock is so wrong that no clock is shown."""
         self._max_skew_ms = max_skew_ms
         self._wall = wall
         self._filter = ClockFilter()
@@ -58,41 +58,41 @@ class ServerTime:
         self._apart = wall() - monotonic()
 
     def now_ms(self) -> float | None:
-        """The server's time now, as it is shown: it never goes back. None until it is known."""
+        """The server's time now. It never goes back. None until it is known."""
         return self._clock.now(self.monotonic_ms())
 
     @property
     def uncertainty_ms(self) -> float:
-        """How far `now_ms` may be off, either way; infinite until it is known."""
+        """By how much `now_ms` may be wrong, either way; infinite until it is known."""
         now = self.monotonic_ms()
         estimate = self._filter.estimate(now)
         return math.inf if estimate is None else estimate.uncertainty + self._clock.gap(now)
 
     @property
     def offset_ms(self) -> float | None:
-        """Server time less this machine's monotonic clock; None until it is known."""
+        """Server time minus this machine's monotonic clock; None until it is known."""
         return None if self._estimate is None else self._estimate.offset
 
     @property
     def rtt_ms(self) -> float | None:
-        """The round trip of the sample that counts; None until there is one."""
+        """The round trip of the best sample; None before the first one."""
         return None if self._estimate is None else self._estimate.rtt
 
     @property
     def skew_ms(self) -> float | None:
-        """Server time less this machine's wall clock; None until it is known."""
+        """Server time minus this machine's wall clock; None until it is known."""
         return self._skew
 
     def on_change(self, fn: Callable[[ServerTime], object]) -> Unsubscribe:
-        """Have `fn` called with this after each measurement; returns what ends that."""
+        """Have `fn` called with this object after each measurement. Returns a function that ends this."""
         return self._changed.add(fn)
 
     def add(self, t1: float, t2: float, t3: float, t4: float) -> SyncKairosError | None:
-        """A question and its answer: `t1`, `t4` by the monotonic clock, `t2`, `t3` whole ms of the server's.
+        """Add a sample: `t1`, `t4` by the monotonic clock, `t2`, `t3` in whole ms of the server's clock.
 
-        Returns what there is to say of this machine's clock, once: ClockSkew, ClockSkewRefused, or None.
+        Returns ClockSkew or ClockSkewRefused when this machine's clock is wrong, once for each, else None.
         """
-        # The server cuts its stamps to whole ms: half a ms is what that takes on average.
+        # The server rounds its times down to whole ms, so half a ms is missing on average.
         self._filter.add(t1, t2 + 0.5, t3 + 0.5, t4)
         estimate = self._filter.estimate(t4)
         if estimate is None:
@@ -105,9 +105,9 @@ class ServerTime:
         return error
 
     def has_slept(self) -> bool:
-        """Whether the machine slept, or was set, since this was asked last.
+        """Whether the machine was asleep, or a clock was set, since the last call.
 
-        The monotonic clock may stand still in sleep: what was measured before says nothing any more.
+        The monotonic clock may stop during sleep, so all samples from before are dropped then.
         """
         apart = self._wall() - self.monotonic_ms()
         slept = abs(apart - self._apart) > SLEPT_MS

@@ -1,4 +1,4 @@
-"""What the sessions of one client share: where the service is, who asks, and how a call over HTTP is made."""
+"""The parts that the sessions of one client share: the service's address, the token, and calls over HTTP."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from synckairos.client.server_time import ServerTime
 
 
 class Request(Protocol):
-    """`SyncKairos.request`, as far as sessions use it."""
+    """The parameters of `SyncKairos.request` that sessions use."""
 
     def __call__(
         self, method: str, path: str, body: Any = None, *, params: Mapping[str, Any] | None = None
     ) -> Awaitable[Any]:
-        """Make a call over HTTP. Gives the answer's `data`; raises SyncKairosErrors."""
+        """Make a call over HTTP. Returns the answer's `data`. Raises SyncKairosErrors."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Service:
-    """One service as a client reaches it.
+    """One service.
 
     url: with `http://` or `https://`, without a slash at its end
     token: for each connection; see `SyncKairos`
     reconnect_attempts: how often in a row a session tries to connect again; `math.inf`: for ever
-    time: the server's time, which all sessions of a client measure together
+    time: the server's time, which all sessions of a client share
     request: makes a call over HTTP
     """
 
@@ -38,6 +38,6 @@ class Service:
 
     @property
     def socket_url(self) -> str:
-        """Where its WebSockets are opened."""
+        """The address of its WebSockets."""
         scheme, _, rest = self.url.partition("://")
         return f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws"

@@ -1,7 +1,7 @@
-"""One session, followed over a WebSocket: its state, its clocks, its changes, and what can be done to it.
+"""One session, followed over a WebSocket: its state, clocks and changes, and the calls that change it.
 
-This is the public face. What it shows comes from `follower.py`; commands go through `commands.py`, and all
-other calls over HTTP.
+This is the public class. Its state comes from `follower.py`. Commands go through `commands.py`, and all other
+calls over HTTP.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from synckairos.client.view import View
 
 
 class Session:
-    """A session of the service. Made by `SyncKairos.session(id)`; use it as `async with`.
+    """A session of the service. `SyncKairos.session(id)` makes it. Use it as `async with`.
 
-    All of it belongs to the event loop it was made in. Callbacks are called there, one after the other; they
-    have to be quick.
+    It belongs to the event loop in which it was made. Callbacks are called there one after the other, and
+    must be quick.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class Session:
             service, session_id, on_greeted=on_greeted, on_closed=lambda: on_closed(self)
         )
 
-    # Where it stands
+    # Its state
 
     @property
     def connection(self) -> ConnectionState:
-        """How it is connected: `connecting`, `live`, `reconnecting` or `closed`."""
+        """The state of the connection: `connecting`, `live`, `reconnecting` or `closed`."""
         return self._follower.connection.state
 
     @property
@@ -63,47 +63,50 @@ class Session:
 
     @property
     def state(self) -> State:
-        """The state, own commands that are not confirmed yet included. Its clocks are as of `server_time_ms`.
+        """The state, including this client's commands that are not confirmed yet.
 
-        Raises before the first one came: `await ready()`.
+        Its clocks have their values at `server_time_ms`. Before the first state, which `await ready()` waits
+        for, it raises an error.
         """
         return self._view.state
 
     @property
     def confirmed(self) -> State | None:
-        """The state as the service has confirmed it; None until the first one came."""
+        """The state that the service has confirmed; None before the first one."""
         known = self._follower.replica.confirmed
         return None if known is None else known.state
 
     @property
     def pending(self) -> bool:
-        """Whether an own command is not confirmed yet."""
+        """Whether a command of this client is not confirmed yet."""
         return len(self._follower.commands) > 0
 
     async def ready(self) -> State:
-        """Wait for the first state. Raises why there will be none, as SessionNotFound."""
+        """Wait for the first state. When there will be none, raises the reason, such as SessionNotFound."""
         return await asyncio.shield(self._follower.first_state)
 
     def remaining(self, owner: str | None = None) -> float | None:
-        """Milliseconds left now: of a participant's or group's clock (id), or of the one that runs.
+        """Milliseconds left now on a participant's or group's clock (by id), or on the clock that runs.
 
-        None: there is no such clock, it has no end, or the server's time is refused. Negative in overtime.
+        Negative in overtime. None: there is no such clock, it has no end, or this machine's clock is too
+        wrong.
         """
         view, now = self._view, self._follower.replica.shown_now_ms()
         return None if now is None else face.remaining(view, now, _folded(owner))
 
     def elapsed(self, owner: str | None = None) -> float | None:
-        """Milliseconds of the current cycle, pauses left out; in `count_up` of the session.
+        """Milliseconds of the current cycle without pauses, or in `count_up` of the session.
 
-        owner: all that this participant or group used, the running cycle included; None for a stranger
+        owner: with this, all the time that the participant or group used, including the current cycle. The
+            result is None if it is not in the session.
         """
         view, now = self._view, self._follower.replica.shown_now_ms()
         return None if now is None else face.elapsed(view, now, _folded(owner))
 
     def clock(self, owner: str | None = None) -> ClockFace | None:
-        """What a clock shows now: a participant's or group's (id), or the one that runs.
+        """What a clock shows now: the clock of a participant or group (by id), or the one that runs.
 
-        None: there is no such clock, or the server's time is refused.
+        None: there is no such clock, or this machine's clock is too wrong.
         """
         view, now = self._view, self._follower.replica.shown_now_ms()
         return None if now is None else face.clock(view, now, _folded(owner))
@@ -115,40 +118,40 @@ class Session:
             raise self.close_reason or RuntimeError("the session's state is not known yet: await ready()")
         return shown
 
-    # What happens
+    # Its changes
 
     def changes(self, since: int | None = None) -> Changes:
-        """The changes from now on, or those after version `since`, as an async iterator.
+        """An async iterator over the changes from now on, or over those after version `since`.
 
-        It loses none, ends when the session is gone or closed, and raises what the session failed with. Any
-        number may run at once, and a slow one does not delay the others (see `Changes`).
+        It loses none, and ends when the session is gone or closed. If the session failed, it raises that
+        error. Any number may run at once, and a slow one does not delay the others (see `Changes`).
         """
         return self._follower.changes(since, self.events)
 
     def on_change(self, fn: Callable[[State, Change | None], object]) -> Callable[[], None]:
-        """Have `fn(state, change)` called whenever `state` changes; returns what ends that.
+        """Have `fn(state, change)` called whenever `state` changes. Returns a function that ends this.
 
-        `change` is None when an own command was foreseen or taken back, and when a whole state came.
+        `change` is None when a command of this client was predicted or taken back, and for a whole state.
         """
         return self._follower.on_change.add(fn)
 
     def on_expire(self, fn: Callable[[Change], object]) -> Callable[[], None]:
-        """Have `fn(change)` called when a clock runs out; returns what ends that."""
+        """Have `fn(change)` called when a clock runs out. Returns a function that ends this."""
         return self._follower.on_expire.add(fn)
 
     def on_warning(self, fn: Callable[[Change], object]) -> Callable[[], None]:
-        """Have `fn(change)` called for each warning; returns what ends that."""
+        """Have `fn(change)` called for each warning. Returns a function that ends this."""
         return self._follower.on_warning.add(fn)
 
     def on_connection(self, fn: Callable[[ConnectionState], object]) -> Callable[[], None]:
-        """Have `fn(connection)` called whenever `connection` changes; returns what ends that."""
+        """Have `fn(connection)` called whenever `connection` changes. Returns a function that ends this."""
         return self._follower.on_connection.add(fn)
 
     def on_error(self, fn: Callable[[SyncKairosError], object]) -> Callable[[], None]:
-        """Have `fn(error)` called for each error that no call raises; returns what ends that."""
+        """Have `fn(error)` called for each error that no call raises. Returns a function that ends this."""
         return self._follower.on_error.add(fn)
 
-    # What can be done, over the socket
+    # Commands over the socket
 
     async def switch(
         self,
@@ -157,15 +160,15 @@ class Session:
         current: str | None = None,
         expected_version: int | None = None,
     ) -> int:
-        """End the running cycle and start the next one's. Returns the version that this made.
+        """End the running cycle and start the next one. Returns the version that this made.
 
-        next: who is next, instead of the next in rotation
+        next: the participant to activate, instead of the next in rotation
         current: refused unless this participant is active; by default the one whose turn is shown. Two
-            switches for one turn are one switch: while the first is not confirmed, the second is the same.
-        expected_version: refused unless nothing but warnings happened since
+            switches for one turn are one switch: while the first is not confirmed, the second waits for it.
+        expected_version: refused unless nothing but warnings happened since this version
 
-        It is shown at once, and taken back if it is refused. Safe to repeat: over connections that break, it
-        is sent with the same request id until the service has answered.
+        The switch is shown at once, and taken back if it is refused. When the connection breaks, it is sent
+        again with the same request id until the service has answered, so it takes effect once.
         """
         await self.ready()
         return await self._follower.commands.switch(_folded(next), _folded(current), expected_version)
@@ -173,25 +176,25 @@ class Session:
     async def pause(self, *, expected_version: int | None = None) -> int:
         """Stop the clock. Returns the version that this made."""
         await self.ready()
-        return await self._follower.commands.give("PAUSE", expected_version=expected_version)
+        return await self._follower.commands.submit("PAUSE", expected_version=expected_version)
 
     async def resume(self, *, expected_version: int | None = None) -> int:
         """Let the clock run on. Returns the version that this made."""
         await self.ready()
-        return await self._follower.commands.give("RESUME", expected_version=expected_version)
+        return await self._follower.commands.submit("RESUME", expected_version=expected_version)
 
-    # What can be done, over HTTP
+    # Calls over HTTP
 
     async def start(self, *, expected_version: int | None = None) -> int:
-        """Start a pending session. Returns the version that it is at."""
+        """Start a pending session. Returns its version."""
         return await self._transition("start", expected_version)
 
     async def complete(self, *, expected_version: int | None = None) -> int:
-        """End a session that went well. Returns the version that it is at."""
+        """End the session as completed. Returns its version."""
         return await self._transition("complete", expected_version)
 
     async def cancel(self, *, expected_version: int | None = None) -> int:
-        """End a session that did not. Returns the version that it is at."""
+        """End the session as cancelled. Returns its version."""
         return await self._transition("cancel", expected_version)
 
     async def add(
@@ -203,9 +206,12 @@ class Session:
         reason: str | None = None,
         expected_version: int | None = None,
     ) -> int | None:
-        """Give time to a clock, or take it: a participant's or group's (id), or with None the session's.
+        """Add time to a clock, or take it away.
 
-        Returns the version that this made; None: at least `within_ms` is left, and nothing happened.
+        owner: the participant or group whose clock it is (by id); None for the session's or cycle's clock
+        within_ms: only when less than this is left
+
+        Returns the version that this made, or None when nothing changed because of `within_ms`.
         """
         return await self._adjust(
             owner, add_ms=ms, within_ms=within_ms, reason=reason, expected_version=expected_version
@@ -220,13 +226,13 @@ class Session:
         reason: str | None = None,
         expected_version: int | None = None,
     ) -> int | None:
-        """Have a clock read so much now; the rest as in `add`."""
+        """Set the time that is left on a clock. The other parameters are those of `add`."""
         return await self._adjust(
             owner, total_time_ms=ms, within_ms=within_ms, reason=reason, expected_version=expected_version
         )
 
     async def join(self, participant: Mapping[str, Any] | None = None, /, **fields: Any) -> int:
-        """Add a participant, as in a config. Returns the version that this made."""
+        """Add a participant, given as in a config. Returns the version that this made."""
         return await self._change("POST", "/participants", {**(participant or {}), **fields})
 
     async def leave(self, participant_id: str) -> int:
@@ -234,7 +240,7 @@ class Session:
         return await self._change("DELETE", f"/participants/{part(participant_id)}")
 
     async def delete(self) -> None:
-        """Delete the session. Nothing is refused: deleting what is not there is no error."""
+        """Delete the session. It is no error if it does not exist."""
         await self._service.request("DELETE", self._path)
 
     async def events(self, since: int = 0) -> list[Change]:
@@ -249,13 +255,13 @@ class Session:
                 page = [read_change(event) for event in answer["events"]]
                 next_since = int(answer["next_since"])
             except (msgspec.ValidationError, LookupError, TypeError, ValueError) as error:
-                raise UnexpectedAnswer(f"events that are not understood: {error!r}") from error
+                raise UnexpectedAnswer(f"events that this client does not understand: {error!r}") from error
             found += page
             if not page or next_since <= since:
                 return found
             since = next_since
 
-    # Open and closed
+    # Opening and closing
 
     async def __aenter__(self) -> Self:
         self._users += 1
@@ -274,11 +280,11 @@ class Session:
             await self.close()
 
     async def close(self) -> None:
-        """Stop following. What waits for an answer raises ClientClosed."""
+        """Stop following. Calls that wait for an answer raise ClientClosed."""
         self._follower.close(None)
         await self._follower.connection.stop()
 
-    # Calls
+    # The calls over HTTP
 
     @property
     def _path(self) -> str:
@@ -302,7 +308,7 @@ class Session:
         return await self._reach(await self._service.request(method, self._path + path, body))
 
     async def _reach(self, answer: Any) -> int:
-        """Wait until the state shows what a call has made, as long as that can be expected. Its version."""
+        """Wait until the state includes the change of a call. Returns the change's version."""
         version = answer.get("version") if isinstance(answer, dict) else None
         if not isinstance(version, int):
             raise UnexpectedAnswer("an answer without a version")
@@ -316,11 +322,11 @@ class Session:
         return await self._follower.connection.ping()
 
     def wake(self) -> None:
-        """The machine slept: see to it that the connection is still there."""
+        """Check the connection after the machine was asleep."""
         self._follower.connection.check_after_sleep()
 
-    def tell_clock(self, skew_ms: float, rtt_ms: float, uncertainty_ms: float) -> None:
-        """Tell the service how far this machine's clock is off, for its metrics."""
+    def report_clock(self, skew_ms: float, rtt_ms: float, uncertainty_ms: float) -> None:
+        """Send the service how wrong this machine's clock is, for its metrics."""
         found = {"offset_ms": skew_ms, "rtt_ms": rtt_ms, "uncertainty_ms": uncertainty_ms}
         self._follower.connection.send(
             {"type": "CLOCK", **{name: round(ms, 3) for name, ms in found.items()}}
@@ -332,5 +338,5 @@ class Session:
 
 
 def _folded(owner: str | None) -> str | None:
-    """Ids are compared in lower case."""
+    """An id in lower case, in which ids are compared."""
     return None if owner is None else owner.lower()

@@ -1,8 +1,8 @@
-"""A session as it is followed: its state, kept up by events so that it says what `GET` would say.
+"""A session's state, updated by events so that it equals what `GET` would return.
 
-An event carries the participants and groups whose values changed, and what is so of the cycle since. The rest
-of the state follows from it and from the state before, by the rules of `lua/README.md`. Everything here is a
-pure function; times are whole milliseconds.
+An event has the participants and groups whose values changed, and the values of the cycle since then. The
+rest of the state follows from the event and the state before it, by the rules of `lua/README.md`. Everything
+here is a pure function. Times are whole milliseconds.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _NO_MEMBERS: Mapping[str, int] = MappingProxyType({})
 
 
 class Cycle(NamedTuple):
-    """What has to be known of the current cycle and is not in the state.
+    """Values of the current cycle that are needed and are not in the state.
 
-    flagged: the current clock ran out, and stays at its end
+    flagged: whether the current clock ran out, and stays at its end
     offset: how long the cycle had run (ms) when a flagged clock got time again
-    spent: what the cycle was charged (ms) until its clock ran out
-    last: the index of who was last active, by group
+    spent: how much the cycle was charged (ms) before its clock ran out
+    last: by group, the index of the member who was active last
     """
 
     flagged: bool = False
@@ -50,14 +50,14 @@ class Cycle(NamedTuple):
 
 
 class View(NamedTuple):
-    """A state, and what follows from earlier ones and is not in it."""
+    """A state, with values that come from earlier states and are not in it."""
 
     state: State
     cycle: Cycle
 
 
 def owned_by(state: State) -> str:
-    """Whose the clocks are: `participant`, `group`, `cycle` or `session`."""
+    """The kind of owner that clocks have: `participant`, `group`, `cycle` or `session`."""
     match state.sync_mode:
         case "per_participant":
             return "participant"
@@ -71,7 +71,7 @@ def owned_by(state: State) -> str:
 
 
 def running_owner(state: State) -> Owner | None:
-    """Whose clock the current cycle runs on; None without a cycle, or if it is the session's or cycle's."""
+    """The participant or group whose clock the current cycle uses; None if it is the session's or cycle's."""
     if not state.is_live:
         return None
     match owned_by(state):
@@ -83,21 +83,21 @@ def running_owner(state: State) -> Owner | None:
 
 
 def control_of(state: State, owner: Owner | None) -> TimeControl:
-    """The time control of a clock; that of a session's or cycle's clock has nothing but its end."""
+    """The time control of an owner's clock. The clock of a session or cycle has a plain one."""
     if owner is None:
         return _FISCHER
     return owner.time_control or state.time_control or _FISCHER
 
 
 def rule_of(control: TimeControl, details: ClockDetails | None) -> TimeControl:
-    """The rule that a clock is spent by now: of stages that of the current one."""
+    """The rule by which a clock is spent now. For a control with stages it is that of the current stage."""
     if control.stages:
         return control.stages[(details or NO_DETAILS).stage or 0]
     return control
 
 
 def extra_budget(rule: TimeControl, details: ClockDetails | None, offset: int = 0) -> int:
-    """What a cycle may use besides the bank (ms): delay, periods or block, but not the overtime."""
+    """The time that a cycle may use in addition to the bank (ms): delay, periods or block, not overtime."""
     details = details or NO_DETAILS
     match rule.kind:
         case "delay":
@@ -110,7 +110,7 @@ def extra_budget(rule: TimeControl, details: ClockDetails | None, offset: int = 
 
 
 def runs_down(state: State) -> bool:
-    """Whether what is left goes down with time: a clock may have reached its end while the total runs on."""
+    """Whether the remaining time goes down. It does not when a clock is at its end and the total runs on."""
     if state.status != "running" or state.deadline_ms is None or state.time_remaining_ms is None:
         return False
     overtime = control_of(state, running_owner(state)).overtime_ms
@@ -118,12 +118,12 @@ def runs_down(state: State) -> bool:
 
 
 def beyond(bank: int, used: int) -> int:
-    """What a cycle that used so much took beyond the main time. Below zero a bank counts as empty."""
+    """How much of `used` was beyond the main time (ms). A bank below zero counts as empty."""
     return max(0, used - max(0, bank))
 
 
 def without_now(entry: Entry) -> Entry:
-    """An entry without what only the current clock shows."""
+    """An entry without `now`, which only the current clock has."""
     details = entry.clock
     if details is None or details.now is None:
         return entry
@@ -131,7 +131,7 @@ def without_now(entry: Entry) -> Entry:
 
 
 def adopted(state: State) -> View:
-    """A state as the service sent it, with what can be told from it."""
+    """The view of a state that the service sent, with the values that can be derived from it."""
     last: Mapping[str, int] = _NO_MEMBERS
     active = state.active if state.is_live else None
     if active is not None and active.group_id is not None:
@@ -158,14 +158,15 @@ def adopted(state: State) -> View:
             bank = state.total_time_ms
     offset = 0
     if bank is not None and not flagged:
-        # What is left and what has run come to more than the budget: it did not run from the beginning.
+        # If the time left plus the time that has run is more than the budget, the clock has not run from the
+        # beginning of the cycle.
         behind = left - bank - more + (state.cycle_elapsed_ms or 0)
         offset = behind if behind > delay else 0
     return View(state, Cycle(flagged, offset, last=last))
 
 
 def state_at(state: State, now: int) -> State:
-    """The state at a later server time, as `GET` would show it then if nothing happened until then."""
+    """The state at a later server time, as `GET` would return it then if nothing changed until then."""
     now = max(now, state.server_time_ms)
     after = replace(state, server_time_ms=now)
     if state.status == "running":
@@ -186,7 +187,7 @@ def _elapsed(state: State, now: int) -> int | None:
 
 
 def _with_current_clock(state: State) -> State:
-    """The entry of who has the current clock says what the state says at its top."""
+    """The state with the values of the current clock copied into its owner's entry."""
     holder = running_owner(state)
     if holder is None or holder.clock is None:
         return state
@@ -198,7 +199,7 @@ def _with_current_clock(state: State) -> State:
 
 
 def _clock_now(state: State, owner: Owner, left: int | None) -> Now | None:
-    """What a player would see of the current clock if the cycle were charged now; None: nothing."""
+    """The values of the current clock if the cycle were charged now; None if its control has none."""
     control = control_of(state, owner)
     details = owner.clock or NO_DETAILS
     rule = rule_of(control, details)
@@ -223,7 +224,7 @@ def _clock_now(state: State, owner: Owner, left: int | None) -> Now | None:
 
 
 def with_entries(state: State, entries: Mapping[str, Owner]) -> State:
-    """The state with these participants and groups (by id) in the places of the old ones."""
+    """The state with these participants and groups (by id) instead of the old ones."""
     participants = tuple(_instead(p, entries.get(p.id)) for p in state.participants)
     return replace(
         state, participants=participants, groups=tuple(_instead(g, entries.get(g.id)) for g in state.groups)
@@ -235,7 +236,7 @@ def _instead(entry: Entry, other: Owner | None) -> Entry:
 
 
 def charge(view: View) -> int:
-    """What the current cycle would be charged (ms) if it ended at the state's time."""
+    """How much the current cycle would be charged (ms) if it ended at the state's time."""
     state, cycle = view
     if cycle.flagged or not state.is_live:
         return 0
@@ -249,7 +250,7 @@ def charge(view: View) -> int:
 
 
 def merged(view: View, change: Change) -> View:
-    """What a change makes of the view. It has to be the next one of the same epoch."""
+    """The view after a change, which has to be the next one of the same epoch."""
     payload, now = change.payload, change.server_time_ms
     was = View(state_at(view.state, now), view.cycle)
     before = was.state
@@ -259,7 +260,7 @@ def merged(view: View, change: Change) -> View:
     gone = payload.removed_participant_id
     used = sum(entry.time_used_ms - _used_before(before, entry.id) for entry in payload.participants)
     if ended and gone is not None:
-        used += charge(was)  # who has left is in no event
+        used += charge(was)  # the event does not have the participant who left
     total, most = before.total_time_ms, before.max_time_ms
     if before.sync_mode == "count_up":
         if payload.adjusted_ms is not None:
@@ -332,7 +333,7 @@ def _used_before(state: State, participant_id: str) -> int:
 
 
 def _replaced(entries: Iterable[Entry], changed: Iterable[Entry]) -> list[Entry]:
-    """The entries with those that changed in their places, the new ones last."""
+    """The entries with the changed ones instead of the old ones, and new ones at the end."""
     news: dict[str, Entry] = {entry.id: entry for entry in changed}
     current: list[Entry] = [
         news.pop(entry.id) if entry.id in news else without_now(entry) for entry in entries

@@ -1,8 +1,8 @@
-"""Sessions: the one place that calls the function library, typed in and typed out.
+"""Sessions: the one place that calls the function library, with typed arguments and typed results.
 
-Every method is one `FCALL`. A refusal of the library arrives as one of the errors of `synckairos.errors`; a
-reply that this module does not understand is a bug, logged whole and raised as `InternalError`. All times are
-milliseconds of the Redis primary's clock; the caller's clock is never an argument.
+Every method is one `FCALL`. A refusal of the library is raised as one of the errors of `synckairos.errors`.
+A reply that this module does not understand is a bug: it is logged, and raised as `InternalError`. All times
+are milliseconds of the Redis primary's clock. No call takes the caller's time as an argument.
 """
 
 import itertools
@@ -15,7 +15,7 @@ import structlog
 
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys, rate_limit
-from synckairos.core.model import NO_OPTIONS, Change, Info, Options, Over, Recovers, State, Throttle
+from synckairos.core.model import NO_OPTIONS, Change, Info, Options, Over, SessionRecovery, State, Throttle
 from synckairos.core.wire import Argument
 from synckairos.errors import InternalError, InvalidSessionState, SessionNotFound
 
@@ -26,39 +26,39 @@ class Sessions:
     """Sessions in one Redis deployment.
 
     ttl_s: how long a session is kept past its end (seconds)
-    lost: asked for a session that Redis does not have, before SessionNotFound is raised
+    recovery: asked for a session that Redis does not have, before SessionNotFound is raised
     """
 
-    def __init__(self, connection: Connection, ttl_s: int, lost: Recovers | None = None) -> None:
+    def __init__(self, connection: Connection, ttl_s: int, recovery: SessionRecovery | None = None) -> None:
         self.connection = connection
         self.ttl_s = ttl_s
-        self._lost = lost
-        # Request ids need to be unique, not secret: a random start and a counter cost less than a UUID each.
+        self._recovery = recovery
+        # Request ids must be unique but not secret. A random prefix with a counter costs less than a UUID.
         self._request_ids = map(f"{secrets.token_hex(8)}-{{:x}}".format, itertools.count())
 
     async def create(self, session_id: str, config: bytes, options: Options = NO_OPTIONS) -> State:
-        """Create a session from its config (JSON); a repeat of the same request gives its current state."""
+        """Create a session from its config (JSON). A repeat of the same request returns its current state."""
         arguments = (config, "TTL", self.ttl_s, *self._common(options))
         return _state("sk_create", await self._fcall("sk_create", session_id, arguments))
 
     async def start(self, session_id: str, options: Options = NO_OPTIONS) -> Change:
-        """Pending to running."""
+        """Start a pending session."""
         return await self._transition("sk_start", session_id, options)
 
     async def pause(self, session_id: str, options: Options = NO_OPTIONS) -> Change:
-        """Running to paused (or the expiry that was due)."""
+        """Pause a running session. When its clock has already run out, the expiry is performed instead."""
         return await self._transition("sk_pause", session_id, options)
 
     async def resume(self, session_id: str, options: Options = NO_OPTIONS) -> Change:
-        """Paused to running, in the same cycle."""
+        """Resume a paused session, in the same cycle."""
         return await self._transition("sk_resume", session_id, options)
 
     async def complete(self, session_id: str, options: Options = NO_OPTIONS) -> Change:
-        """End a session that went well."""
+        """End a session as completed."""
         return await self._transition("sk_complete", session_id, options)
 
     async def cancel(self, session_id: str, options: Options = NO_OPTIONS) -> Change:
-        """End a session that did not."""
+        """End a session as cancelled."""
         return await self._transition("sk_cancel", session_id, options)
 
     async def switch(
@@ -70,7 +70,7 @@ class Sessions:
         lag_ms: int | None = None,
         options: Options = NO_OPTIONS,
     ) -> Change:
-        """End the running cycle and start the next one's, or perform the expiry that was due.
+        """End the running cycle and start the next one. When its clock has run out, expire it instead.
 
         next: participant to activate instead of the next in rotation
         current: refused unless this participant is the active one
@@ -86,7 +86,7 @@ class Sessions:
         return _change("sk_switch", await self._change("sk_switch", session_id, arguments, options))
 
     async def expire(self, session_id: str) -> Change | None:
-        """Perform the expiry or warning that is due; `None` when nothing is. Safe to call at any time."""
+        """Perform the expiry or warning that is due; `None` when nothing is due. Always safe to call."""
         reply = await self._fcall("sk_expire", session_id, ())
         return None if reply is None else _change("sk_expire", reply)
 
@@ -102,9 +102,9 @@ class Sessions:
         reason: str | None = None,
         options: Options = NO_OPTIONS,
     ) -> Change | None:
-        """Set or move a clock: a participant's, a group's, or with neither the session's or the cycle's.
+        """Set a clock, or add to it. Without participant and group it is the session's or the cycle's clock.
 
-        Returns `None` when at least `within_ms` is left, and nothing changed.
+        within_ms: the clock changes only when less than this is left. Otherwise `None` is returned.
         """
         arguments = self._common(options)
         for name, value in (
@@ -131,10 +131,14 @@ class Sessions:
         return _change("sk_leave", await self._change("sk_leave", session_id, arguments, options))
 
     async def delete(self, session_id: str, options: Options = NO_OPTIONS) -> bool:
-        """Delete a session; `False` when there was none, or it is another tenant's."""
+        """Delete a session. Returns `False` when there is none, or it belongs to another tenant."""
         arguments = self._common(options)
         reply = await self._fcall("sk_delete", session_id, arguments)
-        if reply == 0 and self._lost is not None and await self._lost.fetch(session_id, options.tenant):
+        if (
+            reply == 0
+            and self._recovery is not None
+            and await self._recovery.fetch(session_id, options.tenant)
+        ):
             reply = await self._fcall("sk_delete", session_id, arguments)
         if reply not in (0, 1):
             _unknown("sk_delete", reply)
@@ -145,7 +149,7 @@ class Sessions:
     ) -> State:
         """Bring back a session that Redis has lost, from an exported state.
 
-        version, epoch: of the newest event that is known of it; the session goes on behind them
+        version, epoch: of its newest known event. The restored session continues with later ones.
         """
         arguments: list[Argument] = [exported]
         if version is not None:
@@ -159,24 +163,24 @@ class Sessions:
         try:
             return await self._get(session_id, tenant)
         except SessionNotFound:
-            if self._lost is None:
+            if self._recovery is None:
                 raise
-        return await self._find(self._lost, session_id, tenant) or await self._get(session_id, tenant)
+        return await self._find(self._recovery, session_id, tenant) or await self._get(session_id, tenant)
 
     async def log(
         self, session_id: str, since: int, epoch: str | None = None, tenant: str | None = None
     ) -> list[bytes] | None:
         """Events (JSON) after version `since`.
 
-        `None` when the log does not reach back that far, `since` is above the current version, or the epoch
-        differs.
+        Returns `None` when the log does not reach back that far, when `since` is above the current version,
+        or when the epoch differs.
         """
         try:
             return await self._log(session_id, since, epoch, tenant)
         except SessionNotFound:
-            if self._lost is None:
+            if self._recovery is None:
                 raise
-        over = await self._find(self._lost, session_id, tenant)
+        over = await self._find(self._recovery, session_id, tenant)
         if over is None:
             return await self._log(session_id, since, epoch, tenant)
         return [] if since == over.version and epoch in (None, over.epoch) else None
@@ -189,8 +193,8 @@ class Sessions:
         bucket: 1-200 printable ASCII characters without braces
         cooldown_ms: how long a refusal keeps the bucket closed
         """
-        # A retry after a lost reply may take twice. A bucket a little emptier is the lesser harm: without
-        # retries every failover would turn away each request that is limited.
+        # When a reply is lost, the retry may take from the bucket twice. That does less harm than no retry:
+        # then a failover would fail every request that has a rate limit.
         reply = await self.connection.fcall(
             "sk_throttle", (rate_limit(bucket),), (burst, count, period_ms, quantity, cooldown_ms)
         )
@@ -201,7 +205,7 @@ class Sessions:
             _unknown("sk_throttle", reply)
 
     async def info(self) -> Info:
-        """What library answers, and its clock."""
+        """The version of the library on the server, and the server's time."""
         reply = await self.connection.fcall("sk_info", (), (), read_only=True)
         try:
             version, schema, server_time_ms = reply
@@ -218,9 +222,9 @@ class Sessions:
         try:
             return await self._fcall(function, session_id, arguments)
         except SessionNotFound:
-            if self._lost is None:
+            if self._recovery is None:
                 raise
-        over = await self._find(self._lost, session_id, options.tenant)
+        over = await self._find(self._recovery, session_id, options.tenant)
         if over is not None:
             context = {"status": over.status}
             if over.expired_by is not None:
@@ -229,8 +233,8 @@ class Sessions:
         return await self._fcall(function, session_id, arguments)
 
     @staticmethod
-    async def _find(lost: Recovers, session_id: str, tenant: str | None) -> Over | None:
-        over = await lost.find(session_id)
+    async def _find(recovery: SessionRecovery, session_id: str, tenant: str | None) -> Over | None:
+        over = await recovery.find(session_id)
         if over is not None and tenant is not None and over.tenant_id != tenant:
             raise SessionNotFound("there is no such session")
         return over

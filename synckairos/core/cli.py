@@ -1,4 +1,4 @@
-"""`synckairos functions`: the library by hand."""
+"""The command `synckairos functions`: print, load and check the function library by hand."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import click
 
 from synckairos.config import Settings
 from synckairos.core import library
-from synckairos.core.clients import TROUBLE, address
+from synckairos.core.clients import REDIS_ERRORS, address
 from synckairos.core.connection import Connection
 from synckairos.core.library import Library, LibraryChanged, LibraryStatus, SourceChanged
-from synckairos.errors import StorageUnavailable, described
+from synckairos.errors import StorageUnavailable, error_text
 from synckairos.settings_option import config_option, settings_or_exit
 
 
@@ -30,7 +30,7 @@ def functions() -> None:
     "--virtual-time", is_flag=True, help="Read the time from a key instead of the server's clock (for tests)."
 )
 def bundle(*, virtual_time: bool) -> None:
-    """Print the library as FUNCTION LOAD takes it."""
+    """Print the library in the form that FUNCTION LOAD takes."""
     click.echo(Library.assemble(virtual_time).payload, nl=False)
 
 
@@ -57,16 +57,18 @@ def load(url: str | None, file: Path | None, *, force: bool) -> None:
         LibraryStatus.OLDER: "replaced an older one",
         LibraryStatus.CHANGED: "replaced other code of the same version",
         LibraryStatus.SAME: "was there",
-        LibraryStatus.NEWER: "left a newer one",
+        LibraryStatus.NEWER: "left a newer one in place",
     }
     _report(found, done)
 
 
 @functions.command()
 @click.option(
-    "--source", is_flag=True, help="Check the Lua in the source folder instead: its code against its version."
+    "--source",
+    is_flag=True,
+    help="Check the Lua in the source folder instead: has changed code a new version?",
 )
-@click.option("--record", is_flag=True, help="With --source: write down the code of a new version.")
+@click.option("--record", is_flag=True, help="With --source: record the checksum of a new version.")
 @url_option
 @config_option
 def check(url: str | None, file: Path | None, *, source: bool, record: bool) -> None:
@@ -84,7 +86,7 @@ def check(url: str | None, file: Path | None, *, source: bool, record: bool) -> 
 
 
 def _at(url: str | None) -> dict[str, str]:
-    """The environment, with this server as the only one if it is given."""
+    """The environment. If a URL is given, it replaces all settings that name a server."""
     environ = dict(os.environ)
     if url:
         environ.update(REDIS_URL=url, REDIS_SENTINEL_HOSTS="", REDIS_SENTINEL_NAME="", REDIS_CLUSTER_NODES="")
@@ -92,15 +94,15 @@ def _at(url: str | None) -> dict[str, str]:
 
 
 async def _each_primary(settings: Settings, ask: Any) -> list[tuple[str, LibraryStatus]]:
-    """Address and answer of every primary."""
+    """The address of every primary, and what `ask(client, library)` returned for it."""
     connection = Connection.to(settings)
     try:
         return [
             (address(client), await ask(client, connection.library))
             for client in await connection.primaries()
         ]
-    except (StorageUnavailable, *TROUBLE) as error:
-        raise click.ClickException(f"Redis does not answer: {described(error.__cause__ or error)}") from None
+    except (StorageUnavailable, *REDIS_ERRORS) as error:
+        raise click.ClickException(f"Redis does not answer: {error_text(error.__cause__ or error)}") from None
     finally:
         await connection.aclose()
 

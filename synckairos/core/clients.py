@@ -1,8 +1,8 @@
 """Clients of redis-py, sync and async: the one place that says how this project connects to Redis.
 
-A URL says how to connect (TLS, user, password, database) also where Sentinels or a cluster say where. All
-clients read RESP2, because the wires do, and never try a command again by themselves: each caller has its own
-rule for that, and two layers would multiply the attempts.
+`REDIS_URL` has TLS, user, password and database, also when the address comes from Sentinels or a cluster.
+All clients use RESP2, as the wires do. They never repeat a command by themselves: each caller has its own
+rule for that, and repeats in two layers would multiply.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from redis.sentinel import Sentinel
 from synckairos.config import Address, Settings
 
 CONNECT_S = 1.0
-"""How long a server may take to accept a connection, and to answer a command."""
+"""How long a server may take to accept a connection, and as long again to answer a command."""
 MAX_CLIENT_CONNECTIONS = 64
-"""Connections that an async client may make to its server; function calls need none of them."""
+"""How many connections an async client may open to its server. Function calls do not use them."""
 POOL_WAIT_S = 2.0
 """How long a caller waits for one of those connections."""
 
-TROUBLE = (RedisError, OSError)
-"""What redis-py raises when a server cannot be reached or does not do as it is told."""
+REDIS_ERRORS = (RedisError, OSError)
+"""The errors that redis-py raises when a server cannot be reached, or answers with an error."""
 
 
 def async_client(
     settings: Settings, address: Address | None = None, *, timeout_s: float = CONNECT_S
 ) -> redis.asyncio.Redis:
-    """A client of the server of `REDIS_URL`, or of the one at `address`, connected to in the same way."""
+    """A client of the server of `REDIS_URL`, or of the one at `address` with the same login and TLS."""
     given = parse_url_async(settings.redis_url)
     options = {**given, **_common(given, timeout_s, RetryAsync(NoBackoff(), 0))}
     if address is not None:
@@ -53,7 +53,7 @@ def async_client(
 def async_client_by_sentinels(
     settings: Settings, *, timeout_s: float = CONNECT_S
 ) -> tuple[redis.asyncio.Redis, SentinelAsync]:
-    """A client of the primary that the Sentinels name at each new connection; both are to be closed."""
+    """A client of the primary, which the Sentinels name for each new connection. The caller closes both."""
     assert settings.redis_sentinel_name is not None
     retry = RetryAsync(NoBackoff(), 0)
     given = parse_url_async(settings.redis_url)
@@ -78,7 +78,7 @@ def async_client_of_sentinel(
 def sync_client(settings: Settings, url: str | None = None, *, timeout_s: float = CONNECT_S) -> redis.Redis:
     """A client of the server of `url`; without one, of the sessions' server or the Sentinels' primary.
 
-    What the URL's query says (`?socket_timeout=30`) goes before what is said here.
+    Options in the URL's query (`?socket_timeout=30`) win over `timeout_s`.
     """
     retry = Retry(NoBackoff(), 0)
     by_sentinels = url is None and bool(settings.redis_sentinel_hosts)
@@ -111,7 +111,7 @@ def _common(given: Mapping[str, Any], timeout_s: float, retry: Any) -> dict[str,
 
 
 def _of_a_sentinel(url: str, timeout_s: float, retry: Any) -> dict[str, Any]:
-    """The options of a client of a Sentinel. User and password of the URL are the primary's and not its."""
+    """The options of a client of a Sentinel. The URL's user and password are only for the primary."""
     return {**_common({}, timeout_s, retry), "ssl": _does_tls(url)}
 
 
@@ -126,6 +126,6 @@ def _does_tls(url: str) -> bool:
 
 
 def address(client: redis.asyncio.Redis) -> str:
-    """Where a client's server is, for people."""
+    """The address of a client's server, to show to people."""
     where = client.connection_pool.connection_kwargs
     return where.get("path") or f"{where.get('host', 'the primary')}:{where.get('port', 6379)}"

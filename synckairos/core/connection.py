@@ -1,10 +1,10 @@
-"""Function calls to Redis behind one small interface: one server, Sentinel or a cluster.
+"""Function calls to Redis, with the same interface for one server, Sentinels and a cluster.
 
 Every process keeps one connection to each primary and sends all its function calls through it
 (`synckairos.core.wire`).
 
-`Connection._recover` is the one place that handles a failed call: it waits a little, finds the primary again
-and sends the same call again, for at most RETRY_FOR_S. A request id in the call makes that safe.
+`Connection._recover` is the one place that handles a failed call. It waits a little, finds the primary again
+and repeats the call, for at most RETRY_FOR_S. The request id in the call makes that safe.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ import structlog
 
 from synckairos.config import Settings
 from synckairos.core import library as functions
-from synckairos.core.clients import CONNECT_S, TROUBLE
+from synckairos.core.clients import CONNECT_S, REDIS_ERRORS
 from synckairos.core.library import Library, LibraryChanged, LibraryStatus
 from synckairos.core.routes import PrimaryLink, Route, Single, Topology, end_tasks, route_to
 from synckairos.core.wire import Argument, Command, Failure
-from synckairos.errors import InternalError, NetworkTimeout, StorageUnavailable, described, from_refusal
+from synckairos.errors import InternalError, NetworkTimeout, StorageUnavailable, error_text, from_refusal
 from synckairos.supervision import Backoff
 
 log = structlog.get_logger(__name__)
 
 RETRY_FOR_S = 2.0
-"""How long a call is tried again before its caller is told that the storage is away."""
+"""How long a failed call is repeated before StorageUnavailable is raised."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.25
 """The pauses between the attempts of one call."""
 
-_WAIT = frozenset({"LOADING", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS", "OOM"})
-"""Error replies of a server that may take the same call in a moment. It has not carried the call out."""
-_ELSEWHERE = frozenset({"READONLY", "MASTERDOWN", "NOAUTH"})
-"""Error replies of a server that is not, or not any more, the one to ask. It has not carried the call out."""
+_NOT_READY = frozenset({"LOADING", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS", "OOM"})
+"""Error replies of a server that did not carry the call out, but may accept it in a moment."""
+_NOT_THE_PRIMARY = frozenset({"READONLY", "MASTERDOWN", "NOAUTH"})
+"""Error replies of a server that did not carry the call out because it is not, or no longer, the primary."""
 _FUNCTION_MISSING = "ERR Function not found"
 
 _SESSION_KEYS = 4
@@ -45,7 +45,7 @@ _SESSION_KEYS = 4
 
 
 class Connection:
-    """Function calls, whatever Redis is: one server, behind Sentinel, or a cluster."""
+    """Function calls to one server, to the primary that Sentinels name, or to a cluster."""
 
     def __init__(self, route: Route, library: Library, *, replicated: bool = False) -> None:
         self._route = route
@@ -57,7 +57,7 @@ class Connection:
 
     @classmethod
     def to(cls, settings: Settings) -> Connection:
-        """A connection to what the settings describe. Nothing is loaded, or sent, before the first call."""
+        """A connection to the Redis of the settings. Nothing is loaded or sent before the first call."""
         return cls(route_to(settings), Library.assemble(), replicated=settings.durability == "replicated")
 
     @classmethod
@@ -74,13 +74,13 @@ class Connection:
         read_only: bool = False,
         retry: bool = True,
     ) -> Any:
-        """Calls a function at the primary of its first key; bytes, int, list or None.
+        """Calls a function at the primary of its first key. Returns bytes, int, list or None.
 
-        A refusal of the library is raised as its error. When the server is away, moving or not ready, the
-        call is sent again for about RETRY_FOR_S, then StorageUnavailable is raised. `retry=False` is for a
-        call that must not take effect twice: it is sent again only where it surely was not carried out;
-        else NetworkTimeout is raised. With DURABILITY=replicated a change that no replica confirms in time is
-        NotReplicated; it has taken place.
+        A refusal of the library is raised as its error. While the server is away, moving or not ready, the
+        call is repeated for about RETRY_FOR_S, then StorageUnavailable is raised. `retry=False` is for a call
+        that must not take effect twice. It is repeated only when it surely was not carried out; otherwise
+        NetworkTimeout is raised. With DURABILITY=replicated, NotReplicated is raised when no replica confirms
+        a change in time, although the change was made.
         """
         started = time.monotonic()
         command = ("FCALL_RO" if read_only else "FCALL", function, len(keys), *keys, *args)
@@ -91,13 +91,14 @@ class Connection:
         if wire is None or reply.__class__ is Failure:
             reply = await self._recover(key, command, reply, retry, started)
         if self._replicated and not read_only and len(keys) == _SESSION_KEYS:
-            await (await self._known(key)).replicated(keys[0])
+            await (await self._link_to(key)).replicated(keys[0])
         return reply
 
     async def fcall_many(self, calls: Sequence[tuple[str, Sequence[str], Sequence[Argument]]]) -> list[Any]:
-        """Calls `(function, keys, args)` that go out together; of each the reply, or the error of `fcall`.
+        """Sends calls `(function, keys, args)` together. Returns each one's reply, or the error of `fcall`.
 
-        No call waits for a replica, so use this only for work that is found again when a failover loses it.
+        No call waits for a replica, so a failover can lose their changes. Use this only for work that is then
+        found and done again.
         """
         started = time.monotonic()
         sent: list[tuple[str | None, Command, asyncio.Future[Any] | None]] = []
@@ -124,25 +125,26 @@ class Connection:
         return replies
 
     async def primaries(self) -> list[redis.asyncio.Redis]:
-        """One client per primary, to be used and not closed. Raises StorageUnavailable."""
-        await self._known(None)
+        """One client for each primary. The caller must not close them. Raises StorageUnavailable."""
+        await self._link_to(None)
         return [link.client for link in self._route.links()]
 
     async def primary_for(self, key: str) -> redis.asyncio.Redis:
-        """The client of the primary of `key`, to be used and not closed. Raises StorageUnavailable."""
-        return (await self._known(key)).client
+        """The client of the primary of `key`. The caller must not close it. Raises StorageUnavailable."""
+        return (await self._link_to(key)).client
 
     async def load(self) -> None:
-        """Loads the library wherever it is missing or older. Raises LibraryChanged, StorageUnavailable.
+        """Loads the library on each primary that has none or an older one.
 
-        Callers that come while it is being loaded share that one time.
+        Callers that come while it is being loaded wait for the same load. Raises LibraryChanged,
+        StorageUnavailable.
         """
         if self._loading is None or self._loading.done():
             self._loading = asyncio.create_task(self._load())
         try:
             await asyncio.shield(self._loading)
-        except TROUBLE as error:
-            raise _unavailable(described(error)) from error
+        except REDIS_ERRORS as error:
+            raise _unavailable(error_text(error)) from error
 
     async def _load(self) -> None:
         await self._route.refresh()
@@ -151,11 +153,11 @@ class Connection:
             log.info("function library", version=self.library.version, found=[each.value for each in found])
 
     async def load_when_possible(self) -> None:
-        """Loads the library now, or, with the storage away, as soon as it is back. Raises LibraryChanged."""
+        """Loads the library now, or, if the storage is away, as soon as it is back. Raises LibraryChanged."""
         try:
             await self.load()
         except StorageUnavailable as error:
-            log.warning("the storage does not answer yet", reason=described(error.__cause__))
+            log.warning("the storage does not answer yet", reason=error_text(error.__cause__))
             self._waiting_to_load = asyncio.create_task(self._load_until_loaded())
 
     async def _load_until_loaded(self) -> None:
@@ -171,7 +173,7 @@ class Connection:
                 return
 
     async def aclose(self) -> None:
-        """Closes everything. Calls that are under way fail."""
+        """Closes all connections. Calls that are under way fail."""
         await end_tasks(self._loading, self._waiting_to_load)
         await self._route.aclose()
 
@@ -181,13 +183,13 @@ class Connection:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _known(self, key: str | None) -> PrimaryLink:
+    async def _link_to(self, key: str | None) -> PrimaryLink:
         link = self._route.link(key)
         if link is None:
             try:
                 await self._route.refresh()
-            except TROUBLE as error:
-                raise _unavailable(described(error)) from error
+            except REDIS_ERRORS as error:
+                raise _unavailable(error_text(error)) from error
             link = self._route.link(key)
             if link is None:
                 raise _unavailable("no primary serves this key")
@@ -196,7 +198,10 @@ class Connection:
     async def _recover(
         self, key: str | None, command: Command, failure: Failure | None, retry: bool, started: float
     ) -> Any:
-        """Sends a call that failed (None: that was not sent yet) until it has a reply or time is up."""
+        """Repeats a call until it has a reply or RETRY_FOR_S are over.
+
+        failure: why the call failed; None when it was not sent yet
+        """
         backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         missing = 0
         reason = "not connected"
@@ -208,19 +213,19 @@ class Connection:
                         if failure.lost and failure.sent and not retry:
                             raise NetworkTimeout(context={"reason": reason})
                         missing += reason.startswith(_FUNCTION_MISSING)
-                        await self._mend(key, failure, backoff, missing)
-                    failure = await self._again(key, command, failure)
+                        await self._prepare_retry(key, failure, backoff, missing)
+                    failure = await self._send_again(key, command, failure)
                     if failure.__class__ is not Failure:
                         return failure
         except TimeoutError:
-            log.warning("gave a call up", function=command[1], reason=reason)
+            log.warning("a call was given up", function=command[1], reason=reason)
             raise _unavailable(reason) from None
 
-    async def _again(self, key: str | None, command: Command, failure: Failure | None) -> Any:
-        """One more attempt: its reply or a Failure."""
+    async def _send_again(self, key: str | None, command: Command, failure: Failure | None) -> Any:
+        """Sends the call once more. Returns the reply or a Failure."""
         try:
             word, _, rest = failure.text.partition(" ") if failure is not None else ("", "", "")
-            link = self._named(rest, remember=word == "MOVED") if word in ("MOVED", "ASK") else None
+            link = self._redirected(rest, remember=word == "MOVED") if word in ("MOVED", "ASK") else None
             link = link or self._route.link(key)
             if link is None:
                 await self._route.refresh()
@@ -228,37 +233,37 @@ class Connection:
             if link is None:
                 return Failure("no primary serves this key", lost=True)
             wire = await link.connected()
-        except TROUBLE as error:
-            return Failure(described(error), lost=True)
+        except REDIS_ERRORS as error:
+            return Failure(error_text(error), lost=True)
         if word == "ASK":
             wire.send(("ASKING",))
         return await wire.send(command)
 
-    def _named(self, redirection: str, *, remember: bool) -> PrimaryLink | None:
-        """The link to the node of `<slot> <host>:<port>`, the answer of one that does not serve the slot."""
+    def _redirected(self, redirection: str, *, remember: bool) -> PrimaryLink | None:
+        """The link to the node that another one has redirected to, with `<slot> <host>:<port>`."""
         slot, _, address = redirection.partition(" ")
         host, _, port = address.rpartition(":")
-        return self._route.named((host, int(port)), int(slot) if remember else None) if host else None
+        return self._route.link_at((host, int(port)), int(slot) if remember else None) if host else None
 
-    async def _mend(self, key: str | None, failure: Failure, backoff: Backoff, missing: int) -> None:
-        """Does what lets the next attempt succeed, or raises what the caller has to know.
+    async def _prepare_retry(self, key: str | None, failure: Failure, backoff: Backoff, missing: int) -> None:
+        """Does what the next attempt needs to succeed, or raises the error that the caller gets.
 
-        `missing` is how often this call has met a server without the function.
+        missing: how often this call has met a server without the function
         """
         word = failure.text.partition(" ")[0]
         if failure.lost or word == "MOVED":
-            await self._look_around(backoff)
+            await self._find_primaries(backoff)
         elif failure.text.startswith(_FUNCTION_MISSING):
             await self._load_again()
             if missing > 1:
-                # It was loaded, but not where the call went: to a server that is not the primary any more.
+                # The library was loaded on the primary, but the call went to a server that is none any more.
                 await self._renew(key)
-                await self._look_around(backoff)
-        elif word in _WAIT:
+                await self._find_primaries(backoff)
+        elif word in _NOT_READY:
             await asyncio.sleep(backoff.pause())
-        elif word in _ELSEWHERE:
+        elif word in _NOT_THE_PRIMARY:
             await self._renew(key)
-            await self._look_around(backoff)
+            await self._find_primaries(backoff)
         elif word != "ASK":
             refusal = from_refusal(failure.text)
             if refusal is None:
@@ -272,22 +277,22 @@ class Connection:
             await link.renew()
 
     async def _load_again(self) -> None:
-        """Loads the library that a server has lost."""
+        """Loads the library again, after a server has lost it."""
         try:
             await self.load()
         except StorageUnavailable as error:
-            log.warning("cannot load the function library", reason=described(error.__cause__))
+            log.warning("cannot load the function library", reason=error_text(error.__cause__))
         except LibraryChanged as error:
             log.error("cannot load the function library", reason=str(error))
             raise InternalError from error
 
-    async def _look_around(self, backoff: Backoff) -> None:
-        """A pause, then a new look at who the primaries are."""
+    async def _find_primaries(self, backoff: Backoff) -> None:
+        """Waits a moment, then finds out which servers are primaries."""
         await asyncio.sleep(backoff.pause())
         try:
             await self._route.refresh()
-        except TROUBLE as error:
-            log.warning("cannot find the primaries", reason=described(error))
+        except REDIS_ERRORS as error:
+            log.warning("cannot find the primaries", reason=error_text(error))
 
 
 def _unavailable(reason: str) -> StorageUnavailable:
@@ -298,7 +303,8 @@ def _unavailable(reason: str) -> StorageUnavailable:
 async def connect(settings: Settings) -> Connection:
     """The connection that the settings describe, with the library loaded.
 
-    While Redis is away, the library is loaded as soon as it is back. Raises LibraryChanged.
+    When Redis is away, this returns without the library, which is loaded as soon as Redis is back. Raises
+    LibraryChanged.
     """
     connection = Connection.to(settings)
     try:

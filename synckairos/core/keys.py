@@ -21,7 +21,7 @@ _SESSION_KEY = re.compile(rf"sk:\{{([0-9a-f]{{2}})\}}:({_UUID.pattern})")
 
 
 def session_id(text: str) -> str:
-    """`text` as a session id: a hyphenated UUID in lower case. Raises ValidationError when it is none."""
+    """`text` as a session id: a hyphenated UUID in lower case. Raises ValidationError when it is no UUID."""
     folded = text.lower()
     if _UUID.fullmatch(folded) is None:
         raise ValidationError(
@@ -63,17 +63,17 @@ def alarms(partition: str) -> str:
 
 
 def outbox(partition: str) -> str:
-    """The stream of the partition's events that were not yet handed to the audit."""
+    """The stream of the partition's events that the audit has not taken yet."""
     return f"sk:{{{partition}}}:outbox"
 
 
 def library(partition: str) -> str:
-    """The key that processes watch while they load the library. It never outlives a transaction."""
+    """The key that processes watch while they load the library. It exists only inside a transaction."""
     return f"sk:{{{partition}}}:library"
 
 
 def replication_marker(key: str) -> str:
-    """A key in the slot of `key` that is set and deleted just before WAIT, which asks the replicas."""
+    """A key in the slot of `key` that is set and deleted just before WAIT counts the confirming replicas."""
     return f"{key.partition('}')[0]}}}:written"
 
 

@@ -1,4 +1,4 @@
-"""Keyspace events: what a server has to be set to, so that it tells of keys that are gone."""
+"""Keyspace events: the server setting with which a server publishes that a key is gone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ GONE_EVENTS = ("del", "expired", "evicted")
 
 
 def missing_flags(flags: str) -> str:
-    """Which of FLAGS are not among these. `A` stands for all classes of events."""
+    """The flags of FLAGS that are not among `flags`. There `A` stands for all classes of events."""
     if "A" in flags:
         flags += "gxe"
     return "".join(flag for flag in FLAGS if flag not in flags)

@@ -1,7 +1,7 @@
-"""The function library as the servers get it: put together from the modules in `lua/`, compared, loaded.
+"""The function library: assembled from the modules in `lua/`, compared with a server's, and loaded.
 
-A server's library is never replaced by an older one, and never by other code that goes by the same version:
-of two releases that run side by side, the newer wins and stays.
+A server's library is never replaced by an older one, nor by different code of the same version. So when two
+releases run side by side, the library of the newer one stays.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
 class LibraryChanged(Exception):
-    """A server holds a library of this version with other code; nothing was replaced."""
+    """A server has a library of this version with different code. It was not replaced."""
 
     def __init__(self, version: str) -> None:
         super().__init__(
-            f"the server holds a function library {NAME} {version} whose code is not this one's; "
-            "if that is meant to be replaced: synckairos functions load --force"
+            f"the server has a function library {NAME} {version} with different code; "
+            "to replace it: synckairos functions load --force"
         )
 
 
 class SourceChanged(Exception):
-    """The Lua in the source folder and its version or recorded checksum do not fit together."""
+    """The Lua in the source folder does not match its version or its recorded checksum."""
 
 
 class LibraryStatus(enum.Enum):
-    """What a server has, compared with a library. The values are words for people."""
+    """How a server's library compares with another one. The values are shown to people."""
 
     MISSING = "missing"
     OLDER = "older"
@@ -84,7 +84,7 @@ def _assemble(virtual_time: bool) -> Library:
 
 
 def _modules(folder: Path) -> list[str]:
-    """The modules in their order, as paths from `folder`."""
+    """The modules as paths from `folder`, in the order of the manifest."""
     lines = (folder / "manifest").read_text(encoding="utf-8").splitlines()
     patterns = [pattern for line in lines if (pattern := line.partition("#")[0].strip())]
     return [
@@ -93,7 +93,7 @@ def _modules(folder: Path) -> list[str]:
 
 
 def _folder() -> Path:
-    """The Lua modules: inside the installed package, or next to the package in a source folder."""
+    """The folder of the Lua modules. It is in the installed package, or next to it in a source folder."""
     package = Path(__file__).resolve().parents[1]
     return next(
         place for place in (package / "lua", package.parent / "lua") if (place / "manifest").is_file()
@@ -101,22 +101,23 @@ def _folder() -> Path:
 
 
 def _code(source: str) -> str:
-    """`source` without what does not matter to what it does: comment lines and empty lines."""
+    """`source` without comment lines and empty lines, which do not change what it does."""
     stripped = (line.strip() for line in source.splitlines())
     return "\n".join(line for line in stripped if line and not line.startswith("--"))
 
 
 def _ordered(version: str) -> tuple[int, ...] | None:
-    """A version in a form that compares; None when it is no version."""
+    """A version as numbers that can be compared; None when it is no version."""
     match = _VERSION.fullmatch(version)
     return tuple(int(number) for number in match.groups()) if match else None
 
 
 def check_source(*, record: bool = False) -> None:
-    """Holds the Lua in the source folder against `lua/CHECKSUM`, one line `<version> <sha256 of the code>`.
+    """Compares the Lua in the source folder with `lua/CHECKSUM`, one line `<version> <sha256 of the code>`.
 
-    Raises SourceChanged when the code is not the recorded one. `record` writes the file, and raises when the
-    code changed and the version did not: a server that has loaded that version would never get the change.
+    Raises SourceChanged when the code is not the recorded one. With `record` the file is written. When the
+    code changed but the version did not, this raises SourceChanged too, because a server that has loaded that
+    version would never get the change.
     """
     library = Library.assemble()
     file = _folder() / "CHECKSUM"
@@ -135,7 +136,7 @@ def check_source(*, record: bool = False) -> None:
 
 
 async def library_status(client: redis.asyncio.Redis, library: Library) -> LibraryStatus:
-    """What the primary behind `client` has, compared with `library`."""
+    """How the library on the primary of `client` compares with `library`."""
     return _compare(await client.function_list(NAME, withcode=True), library)
 
 
@@ -154,7 +155,7 @@ def _compare(listed: Any, library: Library) -> LibraryStatus:
 
 
 def _field(library: Any, name: bytes) -> bytes | str:
-    """A field of one listed library: a flat list of names and values, or a map, as the protocol has it."""
+    """A field of one listed library, which is a flat list of names and values (RESP2) or a map (RESP3)."""
     if isinstance(library, list):
         library = dict(zip(library[::2], library[1::2], strict=True))
     value: bytes | str = library[name] if name in library else library[name.decode()]
@@ -168,10 +169,10 @@ def _text(value: bytes | str) -> str:
 async def load(
     clients: redis.asyncio.Redis | Iterable[redis.asyncio.Redis], library: Library, *, force: bool = False
 ) -> list[LibraryStatus]:
-    """Loads `library` on every one of `clients` (primaries) that needs it; what each had before.
+    """Loads `library` on those primaries that need it. Returns how the library of each compared before.
 
-    Missing: loaded. Older: replaced. Same or newer: left as it is. Same version with other code:
-    LibraryChanged, or, with `force`, replaced.
+    A missing library is loaded, and an older one is replaced. One that is the same or newer stays. Different
+    code of the same version raises LibraryChanged, or, with `force`, is replaced.
     """
     clients = [clients] if isinstance(clients, redis.asyncio.Redis) else list(clients)
     return [await load_one(client, library, force=force) for client in clients]
@@ -180,9 +181,9 @@ async def load(
 async def load_one(client: redis.asyncio.Redis, library: Library, *, force: bool = False) -> LibraryStatus:
     """`load` on one primary.
 
-    Compares and loads as one step: when another process loads in between, it starts over and compares again.
+    Comparing and loading are one step: when another process loads a library in between, this starts over.
     Redis can watch keys but not functions. So each process that loads the library watches a marker key, and
-    sets and deletes that key in the transaction that loads. The key is gone when the transaction is over.
+    sets and deletes that key in the transaction that loads. After the transaction the key does not exist.
     """
     async with client.pipeline(transaction=True) as pipeline:
         for partition in keys.PARTITIONS:

@@ -1,4 +1,4 @@
-"""What the calls of the function library take and return.
+"""The types that the calls of the function library take and return.
 
 All times are milliseconds of the Redis primary's clock.
 """
@@ -11,14 +11,14 @@ import msgspec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Options that every call may have in addition to its own arguments; `None` leaves one out.
+    """Options that every call may have in addition to its own arguments. `None` leaves an option out.
 
-    tenant: whose session it has to be (at `create`: will be)
+    tenant: the tenant to whom the session must belong; with `create`, will belong
     version: the call is refused unless nothing but warnings happened since this version
     epoch: the call is refused unless the session's versions are of this epoch
-    actor, trace: who did it and the trace id, both for the event
-    request: the idempotency key; without one a fresh one is used, so that a retry never changes anything
-    twice
+    actor, trace: who makes the call and its trace id, both written into the event
+    request: the idempotency key. Without one, a new key is made for each call, so that its retries change
+        nothing twice.
     """
 
     tenant: str | None = None
@@ -33,7 +33,7 @@ NO_OPTIONS = Options()
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """An event without its payload's meaning: `payload` is the JSON object as it came."""
+    """An event whose `payload` is not decoded but is the JSON text that came."""
 
     type: str
     session_id: str
@@ -45,7 +45,7 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """The few fields of a state that the service itself looks at."""
+    """The fields of a state that the service itself reads."""
 
     session_id: str
     status: str
@@ -57,7 +57,7 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class Change:
-    """One state change. `raw` is the event's exact JSON, the same bytes that log, outbox and channel hold."""
+    """One state change. `raw` is the event's exact JSON, the same bytes as in log, outbox and channel."""
 
     __slots__ = ("epoch", "payload", "raw", "replayed", "server_time_ms", "session_id", "type", "version")
 
@@ -74,7 +74,7 @@ class Change:
 
 
 class State:
-    """A session's state. `raw` is its exact JSON; the attributes are what the service itself looks at."""
+    """A session's state. `raw` is its exact JSON; the attributes are the fields that the service reads."""
 
     __slots__ = ("epoch", "raw", "replayed", "server_time_ms", "session_id", "status", "tenant_id", "version")
 
@@ -91,7 +91,10 @@ class State:
 
 
 class Throttle(NamedTuple):
-    """A bucket's answer. `retry_after_ms` is 0 when allowed; in `reset_after_ms` it is full again."""
+    """The answer of a rate limit. `retry_after_ms` is 0 unless limited.
+
+    reset_after_ms: how long it takes until the bucket is full again
+    """
 
     limited: bool
     limit: int
@@ -109,7 +112,10 @@ class Info(NamedTuple):
 
 
 class Over(State):
-    """How a session ended that Redis does not have any more. `expired_by`: whose clock ended it."""
+    """The last state of a session that is over and that Redis does not have any more.
+
+    expired_by: the participant whose clock ended it
+    """
 
     __slots__ = ("expired_by",)
 
@@ -118,18 +124,19 @@ class Over(State):
         self.expired_by = expired_by
 
 
-class Recovers(Protocol):
-    """Where sessions are that Redis does not have."""
+class SessionRecovery(Protocol):
+    """A place from which sessions that Redis has lost can be brought back."""
 
     async def find(self, session_id: str) -> Over | None:
-        """Bring a session back to Redis, if it was live; None: Redis is to be asked again.
+        """Look for a session that Redis does not have.
 
-        One that was over stays where it is. Raises SessionNotFound, and StorageUnavailable when it is not
-        known whether there is such a session.
+        One that was live is brought back to Redis: then this returns None, and Redis has to be asked again.
+        One that was over is not brought back, but returned. Raises SessionNotFound, and StorageUnavailable
+        when it is not known whether there is such a session.
         """
 
     async def fetch(self, session_id: str, tenant: str | None) -> bool:
-        """Bring a session back to Redis, even one that was over; whether there may be one now.
+        """Bring a session back to Redis, even one that was over. Returns whether Redis may have it now.
 
         Raises StorageUnavailable when it is not known whether there is such a session.
         """

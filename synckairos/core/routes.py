@@ -18,27 +18,30 @@ from redis.asyncio.sentinel import Sentinel
 from redis.crc import key_slot
 
 from synckairos.config import Address, Settings
-from synckairos.core.clients import TROUBLE, async_client, async_client_by_sentinels
+from synckairos.core.clients import REDIS_ERRORS, async_client, async_client_by_sentinels
 from synckairos.core.keys import replication_marker
 from synckairos.core.wire import InProcessWire, Wire
-from synckairos.errors import NotReplicated, described
+from synckairos.errors import NotReplicated, error_text
 
 log = structlog.get_logger(__name__)
 
 Topology = Literal["standalone", "sentinel", "cluster"]
 
 REPLICATED_MS = 500
-"""How long, with DURABILITY=replicated, a replica may take to confirm a change."""
+"""With DURABILITY=replicated: how long a replica may take to confirm a change."""
 
 
 def _retrieve_error(attempt: asyncio.Task[None]) -> None:
-    """Looks at the error of an attempt to connect: asyncio reports one that no caller waited for."""
+    """Reads the error of an attempt to connect, because asyncio logs every error that is never read."""
     if not attempt.cancelled():
         attempt.exception()
 
 
 class PrimaryLink:
-    """The way to one primary: a client for everything, and a wire for calls, made again when it breaks."""
+    """The connections to one primary: a wire for function calls and a client for all else.
+
+    The wire is made anew when it breaks.
+    """
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self.client = client
@@ -49,17 +52,17 @@ class PrimaryLink:
         self._next_round: asyncio.Task[bool] | None = None
 
     def ready(self) -> Wire | InProcessWire | None:
-        """The wire, when it works and takes another call at once."""
+        """The wire, if it works and can take another call at once."""
         wire = self._wire
         return None if wire is None or wire.broken or wire.full else wire
 
     async def connected(self) -> Wire | InProcessWire:
-        """The wire, waited for. Raises RedisError or OSError when the primary cannot be reached."""
+        """Waits for the wire. Raises RedisError or OSError when the primary cannot be reached."""
         while self._wire is None or self._wire.broken:
             if self._connecting is None or self._connecting.done():
                 self._connecting = asyncio.create_task(self._connect())
                 self._connecting.add_done_callback(_retrieve_error)
-            # Shielded: a caller that gives up does not end the attempt for the others.
+            # Shielded, so that a caller that gives up does not end the attempt for the others.
             await asyncio.shield(self._connecting)
         await self._wire.room()
         return self._wire
@@ -73,14 +76,14 @@ class PrimaryLink:
             return
         wire = Wire(writer)
         writer.transport.set_protocol(wire)
-        connection._writer = None  # noqa: SLF001 - from here on it is the wire's
+        connection._writer = None  # noqa: SLF001 - only the wire uses the socket from here on
         self._wire = wire
 
     async def replicated(self, key: str) -> None:
         """Waits until a replica has all that this primary has written so far. Raises NotReplicated.
 
-        `key` is one of the keys that were written. Callers share a WAIT; a caller that comes during one joins
-        the next, because the present one may have begun before the caller's change.
+        `key` is one of the keys that were written. Callers share a WAIT. A caller that comes while one is
+        under way joins the next, because the present one may have begun before the caller's change.
         """
         if self._next_round is None:
             self._next_round = asyncio.create_task(self._round(self._last_round, key))
@@ -94,23 +97,23 @@ class PrimaryLink:
         marker = replication_marker(key)
         try:
             async with self.client.pipeline(transaction=False) as pipeline:
-                # WAIT is about the last write of its own connection only, so this one has to write something.
+                # WAIT only looks at the last write of its own connection, so this one writes something.
                 pipeline.set(marker, 1)
                 pipeline.delete(marker)
                 pipeline.execute_command("WAIT", 1, REPLICATED_MS)
                 replies = await pipeline.execute()
-        except TROUBLE as error:
-            log.warning("cannot ask for replication", reason=described(error))
+        except REDIS_ERRORS as error:
+            log.warning("cannot ask for replication", reason=error_text(error))
             return False
         return int(replies[-1]) >= 1
 
     async def renew(self) -> None:
-        """Looks for the primary anew at the next call. Calls that are under way still get their replies."""
+        """Has the next call look for the primary anew. Calls that are under way still get their replies."""
         wire, self._wire = self._wire, None
         if wire is not None:
             self._retired = [*(old for old in self._retired if not old.broken), wire]
             wire.retire()
-            # The client's idle connections lead to the same server.
+            # The client's idle connections go to the same server, so they are closed too.
             await self.client.connection_pool.disconnect(inuse_connections=False)
 
     async def aclose(self) -> None:
@@ -123,28 +126,31 @@ class PrimaryLink:
 
 
 class Route(Protocol):
-    """Which primary a key is served by."""
+    """Finds the primary that serves a key."""
 
     topology: Topology
 
     def link(self, key: str | None, /) -> PrimaryLink | None:
-        """The link to the primary of `key` (of any, without a key), as far as is known."""
+        """The link to the primary of `key`, or without a key to any primary. None while none is known."""
 
     def links(self) -> list[PrimaryLink]:
-        """The links to all primaries, as far as is known."""
+        """The links to all primaries that are known."""
 
     async def refresh(self) -> None:
-        """Finds out anew. Raises RedisError or OSError."""
+        """Finds out which primaries there are. Raises RedisError or OSError."""
 
-    def named(self, address: Address, slot: int | None, /) -> PrimaryLink | None:
-        """The link to a server that another one named, from now on the primary of `slot` if there is one."""
+    def link_at(self, address: Address, slot: int | None, /) -> PrimaryLink | None:
+        """The link to the server at an address, to which another server has redirected.
+
+        slot: if given, this server counts as the slot's primary from now on
+        """
 
     async def aclose(self) -> None:
         """Closes all links."""
 
 
 class Single:
-    """One primary: a server by its address, or the one that the Sentinels name at each new connection."""
+    """One primary: a server at a fixed address, or the one that Sentinels name for each new connection."""
 
     def __init__(self, topology: Topology, link: PrimaryLink, sentinel: Sentinel | None = None) -> None:
         self.topology: Topology = topology
@@ -160,10 +166,10 @@ class Single:
         return [self._link]
 
     async def refresh(self) -> None:
-        """Nothing to find out: the next connection goes where the primary is then."""
+        """Does nothing. The next connection goes to the server that is the primary then."""
 
-    def named(self, _address: Address, _slot: int | None, /) -> PrimaryLink | None:
-        """None: one server does not name others."""
+    def link_at(self, _address: Address, _slot: int | None, /) -> PrimaryLink | None:
+        """None, because a single primary does not redirect."""
         return None
 
     async def aclose(self) -> None:
@@ -186,7 +192,7 @@ class Cluster:
         self._refreshing: asyncio.Task[None] | None = None
 
     def link(self, key: str | None) -> PrimaryLink | None:
-        """The link to the primary of the key's slot; without a key, one that works, if there is one."""
+        """The link to the primary of the key's slot. Without a key, any link, preferably one that works."""
         if key is None:
             return next(
                 (link for link in self._links.values() if link.ready()), next(iter(self.links()), None)
@@ -197,8 +203,8 @@ class Cluster:
         """All links."""
         return list(self._links.values())
 
-    def named(self, address: Address, slot: int | None, /) -> PrimaryLink:
-        """The link to this node, from now on the primary of `slot` if there is one."""
+    def link_at(self, address: Address, slot: int | None, /) -> PrimaryLink:
+        """The link to this node, which from now on counts as the primary of `slot`, if one is given."""
         if address not in self._links:
             self._links[address] = PrimaryLink(self._client(address))
         link = self._links[address]
@@ -207,13 +213,16 @@ class Cluster:
         return link
 
     async def refresh(self) -> None:
-        """Asks a node for the map of slots; callers that come meanwhile share the answer."""
+        """Asks a node for the map of slots. Callers that come while it is asked share the answer."""
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh())
         await asyncio.shield(self._refreshing)
 
     async def _refresh(self) -> None:
-        """Takes the map of the first node that has one: those that answered last first, in random order."""
+        """Takes the map of the first node that has one.
+
+        The nodes with a working wire are asked first, in random order, then the others, then the seeds.
+        """
         known = random.sample(list(self._links), len(self._links))
         known.sort(key=lambda address: self._links[address].ready() is None)
         trouble: Exception = ConnectionError("no node of the cluster is known")
@@ -222,7 +231,7 @@ class Cluster:
             client = link.client if link else self._client(address)
             try:
                 ranges = await client.execute_command("CLUSTER SLOTS")
-            except TROUBLE as error:
+            except REDIS_ERRORS as error:
                 trouble = error
             else:
                 if ranges:
@@ -234,9 +243,12 @@ class Cluster:
         raise trouble
 
     async def _use_map(self, ranges: list[list[Any]], asked: str) -> None:
-        """A reply of `CLUSTER SLOTS`: first and last slot, `[host, port, ...]` of the primary, of replicas.
+        """Takes over a reply of `CLUSTER SLOTS`.
 
-        A node that does not know its own host has the one that was asked.
+        ranges: of each range of slots the first and last slot, and `[host, port, ...]` of the primary and of
+            each replica
+        asked: the host that was asked. It stands for a host that is empty or "?": such a node does not know
+            its own address.
         """
         slots: dict[int, PrimaryLink] = {}
         serving: set[Address] = set()
@@ -244,7 +256,7 @@ class Cluster:
             host = (primary[0] or b"").decode()
             address = asked if host in ("", "?") else host, int(primary[1])
             serving.add(address)
-            slots.update(dict.fromkeys(range(first, last + 1), self.named(address, None)))
+            slots.update(dict.fromkeys(range(first, last + 1), self.link_at(address, None)))
         self._slots = slots
         for gone in self._links.keys() - serving:
             await self._links.pop(gone).aclose()
@@ -257,7 +269,7 @@ class Cluster:
 
 
 async def end_tasks(*tasks: asyncio.Task[Any] | None) -> None:
-    """Cancels those that there are, and waits for their end."""
+    """Cancels the tasks that are not None, and waits until they have ended."""
     found = [task for task in tasks if task is not None]
     for task in found:
         task.cancel()
@@ -265,7 +277,7 @@ async def end_tasks(*tasks: asyncio.Task[Any] | None) -> None:
 
 
 def route_to(settings: Settings) -> Route:
-    """The way to the Redis that the settings describe. Nothing is sent yet."""
+    """The route to the Redis that the settings describe. Nothing is sent yet."""
     if settings.redis_cluster_nodes:
         return Cluster(settings.redis_cluster_nodes, partial(async_client, settings))
     if settings.redis_sentinel_hosts:

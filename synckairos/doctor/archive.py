@@ -170,14 +170,14 @@ def _ask_queue(settings: Settings) -> tuple[Any, int]:
 
 async def _outbox(area: Area, settings: Settings) -> None:
     from synckairos.audit.verify import under_way
-    from synckairos.core.clients import TROUBLE
+    from synckairos.core.clients import REDIS_ERRORS
     from synckairos.core.connection import Connection
     from synckairos.errors import StorageUnavailable
 
     async with Connection.to(settings) as connection:
         try:
             waiting = await under_way(connection)
-        except (StorageUnavailable, *TROUBLE):
+        except (StorageUnavailable, *REDIS_ERRORS):
             area.warn("waiting", "not known: Redis does not answer, see above")
             return
     if waiting > BACKLOG:

@@ -1,1 +1,1 @@
-"""What runs by itself: the relay of events to sockets, the subscriptions behind it, the timekeeper."""
+"""The parts that work without a request: the relay of events to sockets, subscriptions, the timekeeper."""

@@ -1,4 +1,4 @@
-"""Messages to sockets that are no event of the library, and the frames that carry messages and events."""
+"""Messages to sockets that are not events of the library, and the frames for messages and events."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from synckairos.core.model import State
 
 
 def text_frame(text: bytes) -> bytes:
-    """A WebSocket text frame as servers send it. It is not masked, so one serves every socket."""
+    """A WebSocket text frame. Servers do not mask frames, so the same bytes can go to every socket."""
     return Frame(Opcode.TEXT, text).serialize(mask=False)
 
 
 def session_message(kind: str, state: State, payload: bytes) -> bytes:
-    """A message about a session that is not an event of it, at the state's version."""
+    """A message about a session that is not one of its events. It has the version of the state."""
     return (
         b'{"v":1,"type":"%b","session_id":"%b","version":%d,"epoch":"%b","server_time_ms":%d,"payload":%b}'
         % (
@@ -31,7 +31,7 @@ def session_message(kind: str, state: State, payload: bytes) -> bytes:
 
 
 def state_sync(state: State) -> bytes:
-    """The whole state, byte for byte as the library replied it."""
+    """A message with the whole state, byte for byte as the library returned it."""
     return session_message("STATE_SYNC", state, b'{"full_state":%b}' % state.raw)
 
 
@@ -41,7 +41,7 @@ def frames(texts: Iterable[bytes]) -> bytes:
 
 
 def session_gone(session_id: str, version: int, epoch: str, server_time_ms: int, reason: str) -> bytes:
-    """That the session is not there any more: `reason` is deleted, ttl_expired or evicted."""
+    """A message that the session no longer exists. `reason` is deleted, ttl_expired or evicted."""
     return msgspec.json.encode(
         {
             "v": 1,

@@ -1,25 +1,25 @@
-"""The relay: sends what the library publishes about a session to all its subscribers.
+"""The relay: sends the events that the library publishes about a session to all its subscribers.
 
-One subscription per session and process, however many subscribers. An event is framed once and the same bytes
-go to all of them; they are the bytes that the library published.
+A process has one subscription for each session, however many subscribers the session has. An event is framed
+once, and the same bytes, which are those that the library published, go to all subscribers.
 
 A topic is what this process knows of one session: the version and epoch that its subscribers have seen. All
-subscribers that follow it are at that one position, so the loop that delivers only has to write. A subscriber
-that is just attaching, or catching up, has a position of its own until it reaches the topic's. Three rules
-keep the versions in order and without gaps:
+followers of a topic are at that position, so the loop that delivers only has to write. A subscriber that is
+just attaching, or catching up, has a position of its own until it reaches the topic's. Three rules keep the
+versions in order and without gaps:
 
-- the event that follows the topic's position is delivered, an older one is dropped;
-- anything else (a gap, another epoch, a lost subscription) puts the topic behind: the log is asked for what
-  was missed, and where it does not reach back all subscribers get the state instead. Events that arrive
-  meanwhile wait;
-- no subscriber is ever sent a version older than one it has seen. If the server itself went back (a failover
-  that lost its last writes), its subscribers are told to connect again and start afresh.
+- The event that follows the topic's position is delivered, and an older one is dropped.
+- After a gap, another epoch or a lost subscription the topic is behind: the missed events are read from the
+  log, and when the log does not reach back that far, all subscribers get the state instead. Events that
+  arrive meanwhile wait.
+- A subscriber never gets a version older than one it has seen. If the server itself went back (after a
+  failover that lost the last writes), its subscribers are told to connect again.
 
-A session whose key vanished, and that did not age out, is brought back where there is an audit store that has
-it live; while it is not known whether it has, its subscribers wait.
+When a session's key vanished and the session did not age out, it is restored from the audit store, if that
+has it as live. While it is not known whether the store has it, its subscribers wait.
 
-Every few seconds each topic's log is asked in any case: a message that was lost without a trace, and a key
-that vanished without a keyspace event, are noticed within CHECK_EVERY_S.
+Every topic's log is also checked once in CHECK_EVERY_S. So a message that was lost without a sign, and a key
+that vanished without a keyspace event, are noticed within that time.
 """
 
 from __future__ import annotations
@@ -53,37 +53,40 @@ CHECK_ROUNDS = 16
 CHECKED_AT_ONCE = 32
 CATCHING_UP_AT_ONCE = 64
 HELD_EVENTS = 256
-"""Events kept while a topic is behind. When more arrive the oldest are dropped: the log has them."""
+"""How many events are kept while a topic is behind. Beyond that the oldest are dropped: the log has them."""
 LATE_EVENT_S = 0.25
-"""How long a vanished session's own event, or the keyspace event that says why, may still be under way."""
+"""How long to wait, after a key vanished, for the deletion's event or the keyspace event with the reason."""
 
 NORMAL_CLOSURE = 1000
 SERVICE_RESTART = 1012
 
 
 class Subscriber(Protocol):
-    """A receiver of a session's events, such as a socket. Neither method may block or raise."""
+    """A receiver of a session's events, such as a socket. Its methods must not block or raise."""
 
     def send(self, frame: bytes) -> None:
         """Write one whole WebSocket frame."""
 
     def end(self, code: int, reason: str) -> None:
-        """Close, after what was sent."""
+        """Close, after everything that was sent before."""
 
 
-class RecoversWatched(Protocol):
-    """Where sessions are that Redis does not have."""
+class WatchedSessionRecovery(Protocol):
+    """A place from which sessions that Redis has lost can be brought back."""
 
     async def find(self, session_id: str, seen: tuple[str | None, int] = ...) -> Over | None:
-        """Bring a session back to Redis, if it was live; None: Redis is to be asked again.
+        """Look for a session that Redis does not have.
 
-        One that was over stays where it is. `seen`: epoch and version that subscribers have seen. Raises
-        SessionNotFound, and StorageUnavailable when it is not known whether there is such a session.
+        One that was live is brought back to Redis: then this returns None, and Redis has to be asked again.
+        One that was over is not brought back, but returned. Raises SessionNotFound, and StorageUnavailable
+        when it is not known whether there is such a session.
+
+        seen: epoch and version that subscribers have seen
         """
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What the relay reads of an event."""
+    """The fields of an event that the relay reads."""
 
     type: str
     version: int
@@ -94,10 +97,10 @@ decode_event = msgspec.json.Decoder(Event).decode
 
 
 class Waiting:
-    """A subscriber that does not follow its topic yet.
+    """The position of a subscriber that does not follow its topic yet.
 
-    version, epoch: where it is
-    held: what it missed, while it is not known yet where it is (epoch None)
+    version, epoch: of the newest event it has; epoch is None while that is not known
+    held: events that arrived while it was not known
     """
 
     __slots__ = ("epoch", "held", "version")
@@ -115,17 +118,17 @@ class Topic:
         "behind",
         "channel",
         "epoch",
+        "followers",
         "gone",
         "handler",
         "held",
-        "live",
         "over",
         "ready",
         "recheck",
         "session_id",
+        "vanish_reason",
         "version",
         "waiting",
-        "why",
     )
 
     def __init__(self, session_id: str) -> None:
@@ -134,17 +137,17 @@ class Topic:
         self.epoch: str | None = None
         """None until the first subscriber has got the state."""
         self.version = 0
-        self.live: dict[Subscriber, None] = {}
+        self.followers: dict[Subscriber, None] = {}
         self.waiting: dict[Subscriber, Waiting] = {}
         self.held: deque[tuple[Event, bytes]] = deque(maxlen=HELD_EVENTS)
         self.behind = False
         self.recheck = False
-        """Whether to catch up once more: something may have been missed since state or log was asked for."""
-        self.why: str | None = None
-        """Why the session's key vanished, as a keyspace event has it."""
+        """Whether to catch up once more, because events may have been missed since state or log was read."""
+        self.vanish_reason: str | None = None
+        """Why the session's key vanished, from a keyspace event: `ttl_expired` or `evicted`."""
         self.gone = False
         self.over = False
-        """Whether only the audit store has it any more: it has ended, and nothing is to be looked for."""
+        """Whether the session has ended and only the audit store still has it, so that no event can come."""
         self.handler: Handler
         self.ready: asyncio.Task[None]
 
@@ -152,7 +155,8 @@ class Topic:
 class Relay:
     """All topics of this process.
 
-    sessions: those in Redis and no others; lost: where the others are
+    sessions: asks Redis alone
+    recovery: brings back sessions that Redis does not have
     """
 
     def __init__(
@@ -160,12 +164,12 @@ class Relay:
         sessions: Sessions,
         subscriptions: Subscriptions,
         clock: ServerClock,
-        lost: RecoversWatched | None = None,
+        recovery: WatchedSessionRecovery | None = None,
     ) -> None:
         self._sessions = sessions
         self._subscriptions = subscriptions
         self._clock = clock
-        self._lost = lost
+        self._recovery = recovery
         self._topics: dict[str, Topic] = {}
         self._behind: dict[Topic, None] = {}
         self._wake = asyncio.Event()
@@ -188,18 +192,18 @@ class Relay:
         ]
 
     async def stop(self) -> None:
-        """Stop to relay. Subscribers stay connected; they are told nothing any more."""
+        """Stop relaying. Subscribers stay connected, but get no more events."""
         await cancel(*self._tasks, *self._jobs)
         for topic in list(self._topics.values()):
             self._drop(topic)
 
     async def attach(self, session_id: str, subscriber: Subscriber) -> State:
-        """Subscribe first, then read the state.
+        """Subscribe to the session, then read its state and return it.
 
-        Nothing is sent to `subscriber` until `follow` says where it is.
+        Nothing is sent to `subscriber` until `follow` is called with its position.
 
-        Raises SessionNotFound, MessageBrokerError (no subscription in time) and what reading can raise;
-        nothing is left behind then.
+        Raises SessionNotFound, MessageBrokerError (no subscription in time) and the errors of `Sessions.get`.
+        After an error the subscriber is not attached.
         """
         topic = self._topics.get(session_id)
         if topic is None:
@@ -225,18 +229,18 @@ class Relay:
         try:
             return await self._sessions.get(topic.session_id)
         except SessionNotFound:
-            if self._lost is None:
+            if self._recovery is None:
                 raise
-        over = await self._lost.find(topic.session_id)
+        over = await self._recovery.find(topic.session_id)
         if over is None:
             return await self._sessions.get(topic.session_id)
         topic.over = True
         return over
 
     def follow(self, session_id: str, subscriber: Subscriber, epoch: str, version: int) -> None:
-        """Send the subscriber, attached or held, what comes after `version` of `epoch`.
+        """Send the subscriber the events after `version` of `epoch`. It was attached or held before.
 
-        Does nothing when it was detached meanwhile.
+        Does nothing when the subscriber was detached meanwhile.
         """
         topic = self._topics.get(session_id)
         if topic is None or subscriber not in topic.waiting:
@@ -250,7 +254,7 @@ class Relay:
                 topic.recheck = False
                 self._fall_behind(topic)
             else:
-                self._drain(topic)
+                self._deliver_held(topic)
             return
         for event, frame in held:
             self._send_next(subscriber, place, event, frame)
@@ -259,12 +263,12 @@ class Relay:
             self._fall_behind(topic)
 
     def hold(self, session_id: str, subscriber: Subscriber) -> tuple[str | None, int]:
-        """Send the subscriber nothing until `follow`. Returns its position: epoch and version."""
+        """Send the subscriber nothing until the next `follow`. Returns its position: epoch and version."""
         topic = self._topics.get(session_id)
         if topic is None:
             return None, 0
-        if subscriber in topic.live:
-            del topic.live[subscriber]
+        if subscriber in topic.followers:
+            del topic.followers[subscriber]
             position = topic.epoch, topic.version
         elif subscriber in topic.waiting:
             position = topic.waiting[subscriber].epoch, topic.waiting[subscriber].version
@@ -274,16 +278,16 @@ class Relay:
         return position
 
     def detach(self, session_id: str, subscriber: Subscriber) -> None:
-        """Forget the subscriber, and the session with its last one."""
+        """Remove the subscriber. With the last subscriber of a session, its topic is removed too."""
         topic = self._topics.get(session_id)
         if topic is None:
             return
-        topic.live.pop(subscriber, None)
+        topic.followers.pop(subscriber, None)
         topic.waiting.pop(subscriber, None)
-        if not topic.live and not topic.waiting:
+        if not topic.followers and not topic.waiting:
             self._drop(topic)
 
-    # What arrives
+    # Events that arrive
 
     def _arrived(self, topic: Topic, data: bytes) -> None:
         event = decode_event(data)
@@ -307,7 +311,7 @@ class Relay:
         began = perf_counter()
         frame = text_frame(data)
         topic.version = event.version
-        followers = list(topic.live)
+        followers = list(topic.followers)
         for subscriber in followers:
             subscriber.send(frame)
         metrics.websocket_deliveries.inc(len(followers))
@@ -330,14 +334,14 @@ class Relay:
             metrics.websocket_deliveries.inc()
 
     def _promote(self, topic: Topic) -> None:
-        """Subscribers that have reached the topic's position follow it from now on."""
+        """Make followers of the subscribers that have reached the topic's position."""
         for subscriber, place in list(topic.waiting.items()):
             if place.version == topic.version and place.epoch is not None and place.epoch == topic.epoch:
                 del topic.waiting[subscriber]
-                topic.live[subscriber] = None
+                topic.followers[subscriber] = None
 
-    def _drain(self, topic: Topic) -> None:
-        """Take what arrived while the topic was behind, or before it had a position."""
+    def _deliver_held(self, topic: Topic) -> None:
+        """Deliver the events that arrived while the topic was behind, or before it had a position."""
         held, topic.held = topic.held, deque(maxlen=HELD_EVENTS)
         while held and not topic.behind and not topic.gone:
             self._receive(topic, *held.popleft())
@@ -356,11 +360,11 @@ class Relay:
             return
         topic = self._topics.get(parse_session_key(key) or "")
         if topic is not None:
-            topic.why = "ttl_expired" if event == "expired" else "evicted"
+            topic.vanish_reason = "ttl_expired" if event == "expired" else "evicted"
             self._fall_behind(topic)
 
     def _fall_behind(self, topic: Topic) -> None:
-        """Have the topic caught up with the log. Until then its events wait."""
+        """Mark the topic as behind, so that it catches up from the log. Until then its events wait."""
         if topic.epoch is None or topic.behind:
             topic.recheck = True
         elif not topic.gone:
@@ -387,7 +391,7 @@ class Relay:
         self._catching_up.release()
 
     async def _catch_up(self, topic: Topic) -> None:
-        """Bring the topic up to date, however often it has to be tried."""
+        """Bring the topic up to date. After an error it is tried again, until it succeeds."""
         backoff = Backoff()
         while not topic.gone:
             try:
@@ -395,11 +399,13 @@ class Relay:
                 return
             except SyncKairosError as error:
                 logger.warning(
-                    "a session's events cannot be read now", session=topic.session_id, error=repr(error)
+                    "a session's events cannot be read at the moment",
+                    session=topic.session_id,
+                    error=repr(error),
                 )
             except Exception:
-                logger.exception("a session could not be caught up with", session=topic.session_id)
-            self._catching_up.release()  # a session in trouble keeps no other one waiting
+                logger.exception("catching up with a session failed", session=topic.session_id)
+            self._catching_up.release()  # so that a session that fails does not keep others waiting
             try:
                 await asyncio.sleep(backoff.pause())
             finally:
@@ -419,14 +425,14 @@ class Relay:
                 self._resync(topic, await self._sessions.get(topic.session_id))
             topic.over = False
         except SessionNotFound:
-            deleted = await self._tombstone(topic)
-            await self._learn_why(topic, deleted)
-            if not topic.gone and not await self._came_back(topic, deleted):
+            deleted = await self._read_tombstone(topic)
+            await self._await_vanish_reason(topic, deleted)
+            if not topic.gone and not await self._bring_back(topic, deleted):
                 self._announce_gone(topic, deleted)
         if not topic.gone:
             topic.behind = False
-            topic.why = None
-            self._drain(topic)
+            topic.vanish_reason = None
+            self._deliver_held(topic)
             if topic.recheck:
                 topic.recheck = False
                 self._fall_behind(topic)
@@ -449,34 +455,34 @@ class Relay:
             metrics.relay_gaps.labels("log").inc()
 
     def _resync(self, topic: Topic, state: State) -> None:
-        """The log does not reach back: send the state to all subscribers that have not seen it."""
+        """Send the state to all subscribers that have not seen it, because the log does not reach back."""
         if topic.gone:
             return
         metrics.relay_gaps.labels("state").inc()
         before = topic.epoch, topic.version
         topic.epoch, topic.version = state.epoch, state.version
         frame = text_frame(state_sync(state))
-        places: dict[Subscriber, tuple[str | None, int]] = dict.fromkeys(topic.live, before)
+        places: dict[Subscriber, tuple[str | None, int]] = dict.fromkeys(topic.followers, before)
         places.update(
             (who, (place.epoch, place.version)) for who, place in topic.waiting.items() if place.epoch
         )
         for subscriber, (epoch, version) in places.items():
             if epoch == state.epoch and version > state.version:
-                # The server lost changes that this subscriber has seen. It starts afresh, on a new
-                # connection.
-                topic.live.pop(subscriber, None)
+                # The server lost changes that this subscriber has seen, so the subscriber has to start anew,
+                # with a new connection.
+                topic.followers.pop(subscriber, None)
                 topic.waiting.pop(subscriber, None)
                 subscriber.end(SERVICE_RESTART, "the session's newest changes were lost; connect again")
                 continue
             if (epoch, version) != (state.epoch, state.version):
                 subscriber.send(frame)
             topic.waiting.pop(subscriber, None)
-            topic.live[subscriber] = None
-        if not topic.live and not topic.waiting:
+            topic.followers[subscriber] = None
+        if not topic.followers and not topic.waiting:
             self._drop(topic)
 
     async def _check(self) -> None:
-        """Ask every topic's log for news, a few of them at a time, all within CHECK_EVERY_S."""
+        """Check the log of every topic once in CHECK_EVERY_S, a few topics at a time."""
         while True:
             topics = list(self._topics.values())
             rounds = max(CHECK_ROUNDS, -(-len(topics) // CHECKED_AT_ONCE))
@@ -492,33 +498,33 @@ class Relay:
         except SessionNotFound:
             missed = None
         except SyncKairosError:
-            return  # the storage is away; the next check comes
+            return  # the storage is away; the next check tries again
         if missed is None or (missed and decode_event(missed[-1]).version > topic.version):
             self._fall_behind(topic)
 
     # The end
 
-    async def _learn_why(self, topic: Topic, deleted: tuple[int, str] | None) -> None:
-        """Give the deletion's own event, or the reason of a vanished key, a moment to arrive."""
+    async def _await_vanish_reason(self, topic: Topic, deleted: tuple[int, str] | None) -> None:
+        """Wait a moment for the deletion's own event, or for the reason of a vanished key."""
         waited = 0.0
         while waited < LATE_EVENT_S:
             if any(event.type == "SESSION_DELETED" for event, _ in topic.held):
                 topic.behind = False
-                self._drain(topic)
+                self._deliver_held(topic)
                 if topic.gone:
                     return
                 topic.behind = True
-            if deleted is None and (topic.why or self._subscriptions.keyspace_events != "on"):
+            if deleted is None and (topic.vanish_reason or self._subscriptions.keyspace_events != "on"):
                 break
             waited += LATE_EVENT_S / 5
             await asyncio.sleep(LATE_EVENT_S / 5)
 
-    async def _came_back(self, topic: Topic, deleted: tuple[int, str] | None) -> bool:
-        """Bring a vanished session back, if it neither was deleted nor has aged out; whether it is there."""
-        if deleted is not None or topic.why == "ttl_expired" or self._lost is None:
+    async def _bring_back(self, topic: Topic, deleted: tuple[int, str] | None) -> bool:
+        """Restore a vanished session unless it was deleted or has aged out. Returns whether it exists now."""
+        if deleted is not None or topic.vanish_reason == "ttl_expired" or self._recovery is None:
             return False
         try:
-            over = await self._lost.find(topic.session_id, (topic.epoch, topic.version))
+            over = await self._recovery.find(topic.session_id, (topic.epoch, topic.version))
             state = over or await self._sessions.get(topic.session_id)
         except SessionNotFound:
             return False
@@ -526,19 +532,19 @@ class Relay:
         return over is None or topic.over
 
     def _announce_gone(self, topic: Topic, deleted: tuple[int, str] | None) -> None:
-        """The session is not there any more: tell all subscribers so, and why."""
+        """Tell all subscribers that the session no longer exists, and why."""
         if topic.gone:
             return
         version, epoch = deleted or (topic.version, topic.epoch or "")
-        reason = "deleted" if deleted else topic.why or "evicted"
+        reason = "deleted" if deleted else topic.vanish_reason or "evicted"
         now_ms = int(self._clock.now_ms(partition(topic.session_id)))
         frame = text_frame(session_gone(topic.session_id, version, epoch, now_ms, reason))
-        for subscriber in (*topic.live, *topic.waiting):
+        for subscriber in (*topic.followers, *topic.waiting):
             subscriber.send(frame)
         self._end(topic, NORMAL_CLOSURE, f"the session is gone: {reason}")
 
-    async def _tombstone(self, topic: Topic) -> tuple[int, str] | None:
-        """Version and epoch of the deletion; None when the session's key just vanished."""
+    async def _read_tombstone(self, topic: Topic) -> tuple[int, str] | None:
+        """Version and epoch of the deletion; None when the session was not deleted but its key vanished."""
         client = await self._sessions.connection.primary_for(topic.channel)
         try:
             fields: list[Any] = await client.hmget(topic.channel, ["status", "version", "epoch"])
@@ -548,7 +554,7 @@ class Relay:
         return (int(version), epoch.decode()) if status == b"deleted" else None
 
     def _end(self, topic: Topic, code: int, reason: str) -> None:
-        subscribers = [*topic.live, *topic.waiting]
+        subscribers = [*topic.followers, *topic.waiting]
         self._drop(topic)
         for subscriber in subscribers:
             subscriber.end(code, reason)
@@ -557,7 +563,7 @@ class Relay:
         if topic.gone:
             return
         topic.gone = True
-        topic.live.clear()
+        topic.followers.clear()
         topic.waiting.clear()
         del self._topics[topic.session_id]
         self._behind.pop(topic, None)

@@ -1,8 +1,8 @@
-"""The server's clock, as seen from here: what `TIME` of a Redis primary would say now, without asking it.
+"""The server's clock as this process estimates it: what `TIME` of a Redis primary would return now.
 
-Asking costs a round trip, and the answer is as old as its way back. So the offset between the local monotonic
-clock and each primary's `TIME` is measured every few seconds, and the measurement with the shortest round
-trip of the last few counts. All times are milliseconds.
+Asking for each time would cost a round trip, and the answer would be old by the time of its way back. So the
+offset between the local monotonic clock and each primary's `TIME` is measured every few seconds. Of the last
+few measurements the one with the shortest round trip is used. All times are milliseconds.
 """
 
 from __future__ import annotations
@@ -26,11 +26,9 @@ MEASURE_EVERY_S = 2.0
 FIRST_SAMPLES = 5
 KEPT_SAMPLES = 8
 DRIFT_MS_PER_S = 0.05
-"""How much a measurement is trusted less for each second of its age: the drift of a bad oscillator."""
+"""By how much a measurement gets less certain for each second of age: the drift of a bad oscillator."""
 STEP_MS = 2.0
-"""Measurements that are further apart than their round trips explain, and this, mean that the server's clock
-moved.
-"""
+"""When measurements differ by more than their round trips explain, plus this, the clock was set."""
 TIMEOUT_S = 1.0
 
 
@@ -42,12 +40,12 @@ class Offset:
     def __init__(self) -> None:
         self._samples: deque[tuple[float, float, float]] = deque(maxlen=KEPT_SAMPLES)
         self.offset_ms = 1000.0 * (time() - monotonic())
-        """Server time less monotonic time. Until something was measured, the local wall clock has to do."""
+        """Server time minus monotonic time. Before the first measurement it uses the local wall clock."""
         self.uncertainty_ms = float("inf")
-        """Half of the round trip behind `offset_ms`: the error cannot be larger."""
+        """Half the round trip of the measurement behind `offset_ms`; the error is at most this."""
 
     def add(self, sent: float, server_ms: float, received: float) -> None:
-        """One measurement: monotonic seconds before and after, and the server's clock in between."""
+        """Add a measurement: monotonic seconds before and after, and the server's clock between (ms)."""
         uncertainty = 500.0 * (received - sent)
         offset = server_ms - 500.0 * (received + sent)
         if self._samples and abs(offset - self.offset_ms) > uncertainty + self.uncertainty_ms + STEP_MS:
@@ -59,7 +57,7 @@ class Offset:
 
 
 class ServerClock:
-    """The clocks of all primaries. One primary keeps time for a whole partition."""
+    """The clocks of all primaries. The clock of a partition is the clock of its primary."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -69,7 +67,7 @@ class ServerClock:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Measure, and go on measuring in the background. A server that does not answer is no error here."""
+        """Measure now, and from then on in the background. A server that does not answer raises no error."""
         for _ in range(FIRST_SAMPLES):
             await self.measure()
             if math.isinf(self.uncertainty_ms()):
@@ -86,15 +84,15 @@ class ServerClock:
         return 1000.0 * monotonic() + self._of_partition[partition].offset_ms
 
     def uncertainty_ms(self, partition: str = PARTITIONS[0]) -> float:
-        """By how much `now_ms` can be wrong; infinite while nothing was measured."""
+        """By how much `now_ms` can be wrong; infinite before the first measurement."""
         return self._of_partition[partition].uncertainty_ms
 
     async def measure(self) -> None:
         """Measure every primary once, side by side."""
         try:
             clients = await self._connection.primaries()
-        except Exception as error:  # noqa: BLE001 - whatever the topology's discovery met: the next round asks again
-            logger.debug("no primaries to measure the clock of", error=repr(error))
+        except Exception as error:  # noqa: BLE001 - finding the primaries may raise anything; the next round tries again
+            logger.debug("no primary is known whose clock could be measured", error=repr(error))
             return
         await asyncio.gather(*map(self._measure, clients))
         self._offsets = {client: offset for client, offset in self._offsets.items() if client in clients}
@@ -111,7 +109,7 @@ class ServerClock:
                 seconds, microseconds = await client.time()
                 received = monotonic()
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
-            logger.debug("a primary did not tell its time", error=repr(error))
+            logger.debug("a primary did not answer with its time", error=repr(error))
             return
         self._offsets.setdefault(client, Offset()).add(
             sent, 1000.0 * seconds + microseconds / 1000.0, received

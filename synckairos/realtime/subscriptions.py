@@ -1,11 +1,11 @@
-"""Sharded Pub/Sub over standalone, Sentinel and cluster: one subscribing connection for each primary.
+"""Sharded Pub/Sub with one server, Sentinels or a cluster: one subscribing connection for each primary.
 
-A channel is wanted as long as it has a handler. Each change is sent to the server in order, so a handler may
-subscribe while an unsubscribe is still under way. Many changes at the same time are sent as few commands.
+A channel stays subscribed as long as it has a handler. Changes are sent to the server in order, so a handler
+may subscribe while an unsubscribe is still under way. Many changes at the same time become few commands.
 
-A connection that is lost is made anew, with pauses that grow; then every channel is subscribed again, where
-its slot is by then, and `on_restored` names the channels that may have missed something. The same connections
-listen to the keyspace events that tell of keys which are gone.
+A connection that is lost is made anew, with pauses that grow. Then every channel is subscribed again, at the
+primary that serves its slot by then, and `on_restored` gets the channels that may have missed messages. The
+same connections listen to the keyspace events of keys that are gone.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from synckairos.core.connection import Connection
 from synckairos.core.keyspace import GONE_EVENTS, missing_flags
-from synckairos.errors import described
+from synckairos.errors import error_text
 from synckairos.supervision import Backoff, cancel, supervise, together
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 Handler = Callable[[bytes], None]
-"""Gets each message of a channel. Must not block."""
+"""Is called with each message of a channel, and must not block."""
 KeyspaceEvents = Literal["on", "off", "unknown"]
 
 CONNECT_TIMEOUT_S = 5.0
 PING_EVERY_S = 5.0
 SILENCE_S = 12.0
-"""A connection counts as lost when nothing, not even a reply to a ping, has come for this long."""
+"""A connection on which nothing has come for this long, not even a reply to a ping, counts as lost."""
 TOPOLOGY_EVERY_S = 5.0
 CHANNELS_A_COMMAND = 512
 READS_A_TURN = 128
@@ -46,7 +46,7 @@ READS_A_TURN = 128
 
 
 class _Channel:
-    """What is wanted of one channel, and how far the server is with it."""
+    """A channel: its handlers, and what the server has subscribed so far."""
 
     __slots__ = ("active", "confirmed", "handlers", "link", "missed", "name", "pending", "waiters")
 
@@ -55,12 +55,12 @@ class _Channel:
         self.handlers: tuple[Handler, ...] = ()
         self.link: _PubSubConnection | None = None
         self.active = False
-        """Whether the last command sent for it was SSUBSCRIBE."""
+        """Whether the last command that was sent for it was SSUBSCRIBE."""
         self.pending = 0
-        """Commands sent for it and not yet answered."""
+        """How many commands for it are not answered yet."""
         self.confirmed = False
         self.missed = False
-        """Whether it was confirmed once and then lost: its handlers may have missed messages."""
+        """Whether it was confirmed once and then lost, so that its handlers may have missed messages."""
         self.waiters: list[asyncio.Future[None]] = []
 
     def confirm(self) -> None:
@@ -80,9 +80,8 @@ class _Channel:
 class Subscriptions:
     """All subscriptions of this process.
 
-    on_restored: called with the channels that were lost and are subscribed again on_vanished: called with a
-    key and `del`, `expired` or `evicted`, for any key of the server keyspace_events, keyspace_detail: whether
-    the servers tell of vanished keys, and if not, why and what to do
+    on_restored: called with the channels that were lost and are subscribed again
+    on_vanished: called with a key and `del`, `expired` or `evicted`, for any key of the server
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -98,7 +97,7 @@ class Subscriptions:
 
     @property
     def keyspace_events(self) -> KeyspaceEvents:
-        """`on` when every primary tells of vanished keys, `off` when one does not."""
+        """`on` when every primary publishes keys that are gone, `off` when one of them does not."""
         states = {link.keyspace_events for link in self._links.values()}
         if states == {"on"}:
             return "on"
@@ -106,7 +105,7 @@ class Subscriptions:
 
     @property
     def keyspace_detail(self) -> str:
-        """What is the matter with the keyspace events; empty when nothing is."""
+        """Why keyspace events do not work, and what to do about it; empty when they do."""
         return "; ".join(
             sorted({link.keyspace_detail for link in self._links.values() if link.keyspace_detail})
         )
@@ -131,8 +130,8 @@ class Subscriptions:
     async def subscribe(self, channel: str, handler: Handler) -> None:
         """Deliver the channel's messages to `handler`.
 
-        Returns when the server has confirmed, however long that takes.
-        When it is cancelled before that, the handler stays until `unsubscribe`.
+        Returns when the server has confirmed the subscription, however long that takes. A call that is
+        cancelled before that leaves its handler there until `unsubscribe`.
         """
         name = channel.encode()
         entry = self._channels.get(name)
@@ -143,11 +142,11 @@ class Subscriptions:
             return
         waiter = asyncio.get_running_loop().create_future()
         entry.waiters.append(waiter)
-        self._touch(entry)
+        self._update_soon(entry)
         await waiter
 
     def unsubscribe(self, channel: str, handler: Handler) -> None:
-        """Stop delivering to `handler`, at once. Without any handler left, the server is told as well."""
+        """Stop delivering to `handler` at once. With the last handler, the server's subscription ends too."""
         entry = self._channels.get(channel.encode())
         if entry is None or handler not in entry.handlers:
             return
@@ -155,12 +154,12 @@ class Subscriptions:
         handlers.remove(handler)
         entry.handlers = tuple(handlers)
         if not handlers:
-            self._touch(entry)
+            self._update_soon(entry)
 
-    def _touch(self, channel: _Channel) -> None:
+    def _update_soon(self, channel: _Channel) -> None:
         """Bring the server's subscription of the channel up to date, soon."""
         if channel.link is not None:
-            channel.link.touch(channel)
+            channel.link.update_soon(channel)
         elif channel.handlers:
             self._unrouted.add(channel)
             self._route_wake.set()
@@ -168,24 +167,24 @@ class Subscriptions:
             self.forget(channel)
 
     def forget(self, channel: _Channel) -> None:
-        """Drop a channel that has no handler and that no server has subscribed."""
+        """Remove a channel that has no handler and that no server has subscribed."""
         self._unrouted.discard(channel)
         if self._channels.get(channel.name) is channel:
             del self._channels[channel.name]
 
     def reroute(self, channels: Iterable[_Channel]) -> None:
-        """Find these channels a server anew: theirs was lost, or their slot went elsewhere."""
+        """Find a server for these channels again: theirs was lost, or their slot moved to another one."""
         for channel in channels:
             channel.lose()
-            self._touch(channel)
+            self._update_soon(channel)
 
-    def tell_restored(self, channel: _Channel) -> None:
-        """Report the channel as restored, together with others of the same moment."""
+    def report_restored(self, channel: _Channel) -> None:
+        """Report the channel to `on_restored`, together with all others of this turn of the event loop."""
         if not self._restored:
-            asyncio.get_running_loop().call_soon(self._report_restored)
+            asyncio.get_running_loop().call_soon(self._call_restored)
         self._restored.append(channel.name.decode())
 
-    def _report_restored(self) -> None:
+    def _call_restored(self) -> None:
         restored, self._restored = self._restored, []
         logger.debug("subscriptions restored", channels=len(restored))
         for callback in self.on_restored:
@@ -206,9 +205,11 @@ class Subscriptions:
                         continue
                     self._unrouted.discard(channel)
                     self._link(client).adopt(channel)
-            except Exception as error:  # noqa: BLE001 - no server, no topology: whatever it is, channels wait
+            except Exception as error:  # noqa: BLE001 - no server or no topology: the channels wait
                 logger.warning(
-                    "channels find no server", channels=len(self._unrouted), error=described(error)
+                    "no server is known for some channels",
+                    channels=len(self._unrouted),
+                    error=error_text(error),
                 )
                 await asyncio.sleep(backoff.pause())
                 self._route_wake.set()
@@ -216,13 +217,13 @@ class Subscriptions:
                 backoff.reset()
 
     async def _watch_topology(self) -> None:
-        """Keep a connection to every primary, as there may be keyspace events on each."""
+        """Keep a connection to every primary, because each publishes the keyspace events of its own keys."""
         backoff = Backoff()
         while True:
             try:
                 clients = await self._connection.primaries()
-            except Exception as error:  # noqa: BLE001 - no server, no topology: ask again
-                logger.warning("the primaries are not known", error=described(error))
+            except Exception as error:  # noqa: BLE001 - no server or no topology: the next round asks again
+                logger.warning("the primaries are not known", error=error_text(error))
                 await asyncio.sleep(backoff.pause())
                 continue
             backoff.reset()
@@ -262,9 +263,9 @@ class _PubSubConnection:
         """Subscribe the channel here."""
         channel.link = self
         self._channels[channel.name] = channel
-        self.touch(channel)
+        self.update_soon(channel)
 
-    def touch(self, channel: _Channel) -> None:
+    def update_soon(self, channel: _Channel) -> None:
         """Bring the server's subscription of the channel up to date, soon."""
         self._dirty.add(channel)
         self._wake.set()
@@ -274,14 +275,14 @@ class _PubSubConnection:
         await cancel(self._task)
 
     def channels_left(self) -> list[_Channel]:
-        """The channels of this link, which it gives up."""
+        """Give up the channels of this connection, and return them."""
         channels = list(self._channels.values())
         self._channels.clear()
         self._dirty.clear()
         return channels
 
     async def _run(self) -> None:
-        """Connect, serve until the connection is lost, give the channels back, again and again."""
+        """Connect, and serve until the connection is lost; then give the channels back and connect again."""
         while True:
             connection = self._client.connection_pool.make_connection()
             try:
@@ -296,7 +297,7 @@ class _PubSubConnection:
                 await together(self._read(connection), self._write(connection), self._ping(connection))
             except* (RedisError, OSError) as group:  # a timeout is an OSError
                 if not self._away:
-                    logger.warning("no subscriptions now: a connection was lost", error=_text(group))
+                    logger.warning("a subscribing connection was lost", error=_text(group))
                 self._away = True
             finally:
                 with suppress(Exception):
@@ -305,9 +306,9 @@ class _PubSubConnection:
             await asyncio.sleep(self._backoff.pause())
 
     async def _enable_keyspace_events(self) -> None:
-        """See to it that the server tells of vanished keys, as far as this service may tell it to.
+        """Set the server to publish keys that are gone, as far as this service has the permission.
 
-        Every connection does it anew, as a restarted server may have forgotten.
+        Every new connection does this, because a server that was restarted may have lost the setting.
         """
         before = self.keyspace_events
         try:
@@ -345,8 +346,8 @@ class _PubSubConnection:
                         disable_decoding=True, timeout=math.inf, disconnect_on_error=False, push_request=True
                     )
                 except NoPermissionError as error:
-                    # The first reply is that to the SUBSCRIBE for keyspace events; without those life goes
-                    # on.
+                    # The first reply answers the SUBSCRIBE for keyspace events. The service can do without
+                    # those, so this error is only reported.
                     if self._listening:
                         raise
                     self._listening = True
@@ -381,7 +382,7 @@ class _PubSubConnection:
 
     def _unsubscribed(self, name: bytes) -> None:
         channel = self._channels.get(name)
-        if channel is not None and channel.pending == 0:  # the server unsubscribed by itself: the slot moved
+        if channel is not None and channel.pending == 0:  # the server did it by itself, as the slot moved
             del self._channels[name]
             self._dirty.discard(channel)
             self._owner.reroute([channel])
@@ -400,14 +401,14 @@ class _PubSubConnection:
             channel.confirm()
             if channel.missed:
                 channel.missed = False
-                self._owner.tell_restored(channel)
+                self._owner.report_restored(channel)
         elif not channel.handlers:
             del self._channels[name]
             self._dirty.discard(channel)
             self._owner.forget(channel)
 
     async def _write(self, connection: AbstractConnection) -> None:
-        """Tell the server what is wanted, all changes since the last time at once."""
+        """Send all changes since the last time to the server at once."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -445,6 +446,6 @@ class _PubSubConnection:
 
 
 def _text(group: BaseExceptionGroup[BaseException]) -> str:
-    """What the first of the errors says."""
+    """Type and text of the first error."""
     first = group.exceptions[0]
     return _text(first) if isinstance(first, BaseExceptionGroup) else f"{type(first).__name__}: {first}"

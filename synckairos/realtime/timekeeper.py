@@ -1,16 +1,16 @@
 """The timekeeper: calls `sk_expire` at the moment an alarm is due.
 
-An alarm is whatever comes next in a session by itself: a warning, the end of a clock, the end of a pause.
-Each partition has a sorted set of alarms. Once a second, a slice of the partitions at a time, the alarms of
-the next HORIZON_MS are read, and each is called when the primary's clock gets there. An alarm that is set
-nearer than that comes with a message when it is its partition's earliest; one behind the earliest is found
-when that one was called, as the partition is looked at again after every call. So nothing is asked at the due
-moment but `sk_expire` itself.
+An alarm is the next moment at which something happens in a session without a request: a warning, the end of a
+clock, the end of a pause. Each partition has a sorted set of alarms. Once a second the alarms of the next
+HORIZON_MS are read, a slice of the partitions at a time. Each is called when the primary's clock reaches it.
 
-Whether an alarm is really due is decided by the library. A call that comes too early, twice or for an alarm
-that was moved changes nothing, so any number of timekeepers may work side by side, and what is planned here
-may be out of date. After an outage the overdue alarms are worked off at most CALLS_AT_ONCE at a time for each
-primary.
+An alarm that is set for a nearer moment is announced by a message when it becomes the earliest of its
+partition. One that comes after the earliest is found when the earliest was called, because after every call
+the partition's alarms are read again. So at the due moment no command but `sk_expire` is needed.
+
+The library decides whether an alarm is really due. A call that comes too early, twice or for an alarm that
+was moved changes nothing. So any number of timekeepers may work side by side, and the plans here may be out
+of date. After an outage at most CALLS_AT_ONCE overdue alarms are called at a time at each primary.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from synckairos.core import keys
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
 from synckairos.core.model import Change
-from synckairos.errors import NetworkTimeout, StorageUnavailable, described
+from synckairos.errors import NetworkTimeout, StorageUnavailable, error_text
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
 from synckairos.supervision import Backoff, cancel, supervise
@@ -47,19 +47,19 @@ SLICES = 16
 HORIZON_MS = 2500
 """How far ahead alarms are planned: more than two sweeps, so that one failed sweep makes no alarm late."""
 WINDOW = 32
-"""Alarms of a partition that are read, and called, at a time."""
+"""How many alarms of a partition are read at a time, and how many are called at a time."""
 CALLS_AT_ONCE = 64
-"""Calls under way to one primary."""
+"""How many calls may be under way to one primary."""
 MARGIN_MS = 0.25
 """Alarms are called this long after they are due, because a call that is too early must be repeated."""
 TIMEOUT_S = 1.0
-"""How long a look at some partitions may take; the next sweep looks again."""
+"""How long reading the alarms of some partitions may take. After that the next sweep reads them."""
 AWAY_AFTER_S = 1.0
-"""When every look at the alarms has failed for this long, the storage counts as away."""
+"""When no reading of alarms has succeeded for this long, the storage counts as away."""
 FIRST_RETRY_S = 0.001
 LONGEST_RETRY_S = 30.0
 MOST_RETRIED = 1000
-"""How many alarms of a partition, at most, are read in addition because they wait for a retry."""
+"""How many alarms of a partition are read in addition to WINDOW, at most, because they wait for a retry."""
 
 
 class _Lateness(msgspec.Struct, frozen=True):
@@ -67,23 +67,23 @@ class _Lateness(msgspec.Struct, frozen=True):
 
 
 _KINDS = {"TIME_WARNING": "warning", "STATE_UPDATE": "resumption"}
-"""What a call did, by the type of its event, where that was no expiry."""
+"""What a call did, by the type of its event. All other types are expiries."""
 _decode_lateness = msgspec.json.Decoder(_Lateness).decode
 
 
 class _Partition:
-    """What is planned for one partition."""
+    """The plans for one partition."""
 
-    __slots__ = ("busy", "look_again", "looking", "name", "planned", "retries", "ripe")
+    __slots__ = ("busy", "look_again", "looking", "name", "planned", "retries", "to_call")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.planned: dict[str, float] = {}
         """When (server time, ms) each session's alarm is to be called."""
-        self.ripe: dict[str, None] = {}
-        """Sessions whose moment has come."""
+        self.to_call: dict[str, None] = {}
+        """Sessions whose alarm is to be called now."""
         self.retries: dict[str, Backoff] = {}
-        """Sessions whose alarm is still due although it was called: when to call it again."""
+        """Sessions whose alarm is still due although it was called, with the pauses before the next calls."""
         self.busy = False
         self.looking = False
         self.look_again = False
@@ -107,7 +107,7 @@ class Timekeeper:
         self._gates: WeakKeyDictionary[Redis, asyncio.Semaphore] = WeakKeyDictionary()
         self._tasks: list[asyncio.Task[None]] = []
         self._jobs: set[asyncio.Task[None]] = set()
-        self._handlers = {name: partial(self._woken, part) for name, part in self._partitions.items()}
+        self._handlers = {name: partial(self._alarm_moved, part) for name, part in self._partitions.items()}
         self._away = False
         self._looks_fail_since: float | None = None
         """Monotonic seconds; None when the storage has answered since."""
@@ -122,7 +122,7 @@ class Timekeeper:
         ]
 
     async def stop(self) -> None:
-        """Stop at once; calls under way are given up."""
+        """Stop at once. Calls that are under way are cancelled."""
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
@@ -130,7 +130,7 @@ class Timekeeper:
         for name, handler in self._handlers.items():
             self._subscriptions.unsubscribe(keys.alarms(name), handler)
 
-    # Knowing what is next
+    # Which alarms are next
 
     async def _subscribe(self) -> None:
         await asyncio.gather(
@@ -141,31 +141,34 @@ class Timekeeper:
         )
 
     async def _sweep(self) -> None:
-        """Look at all partitions: first at once, then a slice at a time, each once in SWEEP_EVERY_S."""
+        """Read the alarms of all partitions at once, then a slice at a time, each once in SWEEP_EVERY_S."""
         for part in self._partitions.values():
             part.busy = part.looking = part.look_again = False
         slices = [list(self._partitions.values())[start::SLICES] for start in range(SLICES)]
         for parts in slices:
-            self._look(parts)
+            self._read_soon(parts)
         while True:
             for parts in slices:
                 await asyncio.sleep(SWEEP_EVERY_S / SLICES)
-                self._look(parts)
+                self._read_soon(parts)
 
-    def _woken(self, part: _Partition, data: bytes) -> None:
-        """A partition's earliest alarm got earlier. One that is far off is left to the sweep."""
+    def _alarm_moved(self, part: _Partition, data: bytes) -> None:
+        """Handle a message that a partition's earliest alarm got earlier. The sweep finds those far ahead."""
         if float(data) < self._clock.now_ms(part.name) + HORIZON_MS:
-            self._look([part])
+            self._read_soon([part])
 
     def _restored(self, channels: Collection[str]) -> None:
-        """Messages may have been missed on these channels."""
+        """Read the alarms of these channels' partitions, because messages may have been missed."""
         restored = set(channels)
         parts = [part for part in self._partitions.values() if keys.alarms(part.name) in restored]
         for start in range(0, len(parts), SLICES):
-            self._look(parts[start : start + SLICES])
+            self._read_soon(parts[start : start + SLICES])
 
-    def _look(self, parts: Iterable[_Partition]) -> None:
-        """Read the next alarms of the partitions, in the background; again where that is under way."""
+    def _read_soon(self, parts: Iterable[_Partition]) -> None:
+        """Read the next alarms of the partitions, in the background.
+
+        A partition that is being read is read once more afterwards.
+        """
         free = []
         for part in parts:
             if part.looking:
@@ -182,8 +185,8 @@ class Timekeeper:
             for part in parts:
                 by_primary[await self._connection.primary_for(keys.alarms(part.name))].append(part)
             await asyncio.gather(*(self._read_from(client, group) for client, group in by_primary.items()))
-        except Exception as error:  # noqa: BLE001 - no topology, or a bug: the next sweep looks again
-            logger.warning("alarms could not be looked at", error=repr(error))
+        except Exception as error:  # noqa: BLE001 - no topology, or a bug: the next sweep reads them again
+            logger.warning("alarms could not be read", error=repr(error))
         finally:
             again = []
             for part in parts:
@@ -192,7 +195,7 @@ class Timekeeper:
                     part.look_again = False
                     again.append(part)
             if again:
-                self._look(again)
+                self._read_soon(again)
 
     async def _read_from(self, client: Redis, parts: list[_Partition]) -> None:
         async with client.pipeline(transaction=False) as pipeline:
@@ -220,12 +223,12 @@ class Timekeeper:
                 self._plan(part, reply)
 
     def _plan(self, part: _Partition, alarms: list[tuple[bytes, float]]) -> None:
-        """Plan the alarms that were read. Plans are never removed: an outdated one costs one call."""
+        """Plan the alarms that were read. A plan that got outdated is not removed: it only costs one call."""
         now = self._clock.now_ms(part.name)
         still_due = set()
         for member, due in alarms:
             session_id = member.decode(errors="replace")
-            if session_id in part.ripe:
+            if session_id in part.to_call:
                 continue
             moment = due
             if session_id in part.retries and due <= now:
@@ -238,11 +241,11 @@ class Timekeeper:
                 heapq.heappush(
                     self._agenda, (1000.0 * monotonic() + moment - now, part.name, session_id, moment)
                 )
-        for session_id in part.retries.keys() - still_due - part.ripe.keys():
+        for session_id in part.retries.keys() - still_due - part.to_call.keys():
             del part.retries[session_id]
         self._arm()
 
-    # Calling what is due
+    # Calling the alarms that are due
 
     def _arm(self) -> None:
         """Have `_tick` called when the next alarm is due."""
@@ -254,7 +257,8 @@ class Timekeeper:
                 return
             self._timer.cancel()
         self._armed_for = due
-        # Timers count whole milliseconds: rounded up, so that they never go off a little too early and again.
+        # The event loop's timers have a resolution of a millisecond. Rounding up keeps a timer from firing a
+        # little too early, and then again.
         delay_ms = max(0, math.ceil(due - 1000.0 * monotonic()))
         self._timer = asyncio.get_running_loop().call_later(delay_ms / 1000.0, self._tick)
 
@@ -267,31 +271,31 @@ class Timekeeper:
             if part.planned.get(session_id) != due:
                 continue
             del part.planned[session_id]
-            part.ripe[session_id] = None
+            part.to_call[session_id] = None
             if not part.busy:
                 part.busy = True
-                self._spawn(self._serve(part))
+                self._spawn(self._call_due(part))
         self._arm()
 
-    async def _serve(self, part: _Partition) -> None:
-        """Call what is due in the partition, then look what is next there."""
+    async def _call_due(self, part: _Partition) -> None:
+        """Call the alarms of the partition that are due, then read its next ones."""
         try:
             client = await self._connection.primary_for(keys.alarms(part.name))
             gate = self._gates.setdefault(client, asyncio.Semaphore(CALLS_AT_ONCE))
-            while part.ripe:
-                batch = list(part.ripe)[:WINDOW]
+            while part.to_call:
+                batch = list(part.to_call)[:WINDOW]
                 await asyncio.gather(*(self._call(gate, part, session_id) for session_id in batch))
                 for session_id in batch:
-                    del part.ripe[session_id]
-        except Exception as error:  # noqa: BLE001 - no topology, or a bug: the sweep finds the alarms again
+                    del part.to_call[session_id]
+        except Exception as error:  # noqa: BLE001 - no topology, or a bug: the sweep reads the alarms again
             logger.warning("alarms could not be called", partition=part.name, error=repr(error))
-            part.ripe.clear()
+            part.to_call.clear()
         finally:
             part.busy = False
-            self._look([part])
+            self._read_soon([part])
 
     async def _call(self, gate: asyncio.Semaphore, part: _Partition, session_id: str) -> None:
-        """One `sk_expire`. An error affects this session only."""
+        """Call `sk_expire` for one session. An error affects only this session."""
         async with gate:
             try:
                 change = await self._sessions.expire(keys.session_id(session_id))
@@ -307,8 +311,8 @@ class Timekeeper:
         self._away = False
         self._looks_fail_since = None
         if change is None:
-            # The call was a little too early, the alarm was moved, or another timekeeper called it. The next
-            # look tells which.
+            # The call was a little too early, the alarm was moved, or another timekeeper was faster. The
+            # next reading shows whether the alarm is still there.
             self._retry_later(part, session_id)
             metrics.expiries.labels("none").inc()
         else:
@@ -328,10 +332,10 @@ class Timekeeper:
             metrics.expiry_lateness.observe(late_ms / 1000.0)
 
     def _note_failed_look(self, error: Exception) -> None:
-        """A look that gets no answer in time: with nothing else answered for a while, it is an outage.
+        """Note that reading alarms failed. When nothing has succeeded for a while, this is an outage.
 
-        One alone is none. Its second counts also what this process takes: a loop that was held up, or the
-        wait for a free connection when many partitions are looked at together.
+        A single failure is no outage, because its time limit also includes delays of this process: an event
+        loop that was busy, or the wait for a free connection when many partitions are read together.
         """
         now = monotonic()
         if self._looks_fail_since is None:
@@ -339,12 +343,12 @@ class Timekeeper:
         if now - self._looks_fail_since >= AWAY_AFTER_S:
             self._note_outage(error)
         else:
-            logger.debug("alarms could not be looked at now", error=described(error))
+            logger.debug("alarms could not be read at the moment", error=error_text(error))
 
     def _note_outage(self, error: Exception) -> None:
         if not self._away:
             self._away = True
-            logger.warning("the storage is away: alarms are called when it is back", error=described(error))
+            logger.warning("the storage is away: alarms are called when it is back", error=error_text(error))
 
     def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
         if self._stopped:

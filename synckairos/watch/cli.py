@@ -1,4 +1,4 @@
-"""The command `watch`: a picture, drawn when something changed, or, without a terminal, a line a change."""
+"""The command `watch`: on a terminal a picture that follows the session, otherwise a line for each change."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from synckairos.config import Settings
 from synckairos.watch import screen, words
 
 FIRST_STATE_S = 5.0
-"""How long the service may take to show the session; later on, it may be away for as long as it likes."""
+"""How long the first state may take to come. After that the service may be away for any time."""
 FASTEST_S = 0.06
-"""Pictures are at least so far apart, whatever happens."""
+"""The shortest time between two pictures."""
 SHOWN_CHANGES = 200
 EARLIER_CHANGES = 20
-"""Changes from before that are shown at the start, as far as the service still has them."""
+"""How many earlier changes are shown at the start, if the service still has them."""
 
 _EVENT_STYLES = {
     "participant.expired": "red",
@@ -45,7 +45,7 @@ _PAGE = re.compile(r"(https?://[^/]+)/s/([0-9A-Fa-f-]+)(?:[?#].*)?")
 
 
 class Refused(click.ClickException):
-    """There is no such session, or it may not be watched, or the service does not answer."""
+    """The session cannot be watched: it does not exist, it is not allowed, or the service does not answer."""
 
 
 @click.command()
@@ -59,7 +59,7 @@ class Refused(click.ClickException):
     help="The service.",
 )
 @click.option(
-    "--token", envvar="SYNCKAIROS_TOKEN", show_envvar=True, help="Who you are, where that is asked."
+    "--token", envvar="SYNCKAIROS_TOKEN", show_envvar=True, help="Your token, if the service asks for one."
 )
 def watch(session: str, url: str, token: str | None) -> None:
     """Watch the clocks of SESSION, live, until it ends or Ctrl-C.
@@ -69,7 +69,7 @@ def watch(session: str, url: str, token: str | None) -> None:
     Without a terminal, one line is printed for each change. The exit code is 0 when the session ended or
     Ctrl-C was pressed, 1 when there is no such session or it may not be watched.
     """
-    logs.configure(Settings(log_level="critical"))  # a line in between would break the picture
+    logs.configure(Settings(log_level="critical"))  # a log line would break the picture
     if page := _PAGE.fullmatch(session):
         url, session = page.groups()
     with suppress(KeyboardInterrupt):
@@ -77,7 +77,7 @@ def watch(session: str, url: str, token: str | None) -> None:
 
 
 async def _watch(session_id: str, url: str, token: str | None) -> None:
-    # SIGTERM ends it as Ctrl-C does, so that the terminal is left as it was.
+    # SIGTERM has to end it like Ctrl-C, so that the terminal is restored.
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
@@ -99,11 +99,11 @@ async def _watch(session_id: str, url: str, token: str | None) -> None:
 
 @asynccontextmanager
 async def _following(session_id: str, url: str, token: str | None) -> AsyncIterator[_Watcher]:
-    """The session, followed from its first state on. Raises SyncKairosError, Refused."""
+    """Follow the session. The block begins with its first state. Raises SyncKairosError, Refused."""
     try:
         client = SyncKairos(url, token, reconnect_attempts=math.inf)
     except ValueError as error:
-        raise Refused(f"{url} is no address of a service: {error}") from None
+        raise Refused(f"{url} is not the address of a service: {error}") from None
     async with client:
         session = client.session(session_id)
         watcher = _Watcher(client, session)
@@ -122,13 +122,13 @@ def _reason(error: SyncKairosError, session_id: str, url: str) -> str:
         case "CONNECTION_LOST":
             return f"no service answers at {url}; is it running? (`synckairos doctor` says what is missing)"
         case "UNAUTHENTICATED" | "FORBIDDEN":
-            return f"{url} does not let you watch this session: {error.message}; --token says who you are"
+            return f"{url} does not let you watch this session: {error.message}; use --token for your token"
     return f"{error.message} ({error.code})"
 
 
 @contextmanager
 def _silent_keys() -> Iterator[None]:
-    """Keys that people press leave no marks in the picture. Ctrl-C is as ever."""
+    """Do not echo keys into the picture. Ctrl-C still works."""
     if not sys.stdin.isatty():
         yield
         return
@@ -143,11 +143,11 @@ def _silent_keys() -> Iterator[None]:
 
 
 _LOCAL_FLAGS = 3
-"""Where they stand in what termios gives."""
+"""The position of the local flags in the list of termios.tcgetattr."""
 
 
 class _Watcher:
-    """What happens to a session, as lines, and the picture of it."""
+    """Shows a session, as lines or as a picture."""
 
     def __init__(self, client: SyncKairos, session: Session) -> None:
         self._trouble = ""
@@ -162,7 +162,7 @@ class _Watcher:
         client.time.on_change(lambda _: self._wake.set())
 
     async def print(self) -> None:
-        """A line for the state, and one for each change, until the session has ended."""
+        """Print a line for the state, and one for each change, until the session has ended."""
         session = self._session
         state = session.state
         status = words.STATUSES.get(state.status, state.status)
@@ -175,7 +175,7 @@ class _Watcher:
                 return
 
     async def draw(self, console: Console) -> None:
-        """The picture, drawn again when it is not right any more, until the session has ended."""
+        """Draw the picture, and draw it again whenever it is outdated, until the session has ended."""
         if self._session.state.is_over:
             await self._earlier()
             console.print(screen.summary(self._view(), console.width))
@@ -198,16 +198,16 @@ class _Watcher:
         finally:
             loop.remove_signal_handler(signal.SIGWINCH)
             news.cancel()
-            # What was on the screen is gone with it: leave the last of it where people can read it.
+            # The picture disappears with its screen, so a summary is printed that people can still read.
             console.print(screen.summary(self._view(), console.width))
         news.result()
 
     async def _follow(self) -> None:
-        """Collects the changes until the session has ended."""
+        """Collect the changes until the session has ended."""
         session = self._session
         changes = session.changes()
         try:
-            if session.state.is_over:  # since it was looked at last
+            if session.state.is_over:  # it may have ended since the check in `draw`
                 return
             await self._earlier()
             async for change in changes:
@@ -218,7 +218,7 @@ class _Watcher:
             self._wake.set()
 
     async def _earlier(self) -> None:
-        """What happened last, for a start."""
+        """Read the last changes before the start."""
         state = self._session.state
         with suppress(SyncKairosError, TimeoutError):
             async with asyncio.timeout(FIRST_STATE_S):
@@ -258,7 +258,7 @@ class _Watcher:
 
 
 def _is_end(change: Change) -> bool:
-    """Whether nothing can follow it."""
+    """Whether no other change can follow this one."""
     over = ("expired", "completed", "cancelled")
     return change.event == "session.deleted" or change.payload.status in over
 

@@ -1,7 +1,7 @@
-"""The picture of a session in a terminal: the running clock in big digits, whose turn it is, the news.
+"""The picture of a session in a terminal: the running clock in big digits, whose turn it is, last changes.
 
-`draw` is a function of what is known at a moment and of the terminal's size. It also says for how long its
-picture is right, so that it need not be drawn again before that.
+`draw` is a pure function of a view and of the terminal's size. It also returns for how long the picture stays
+correct, so that it does not have to be drawn again before that.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from synckairos.watch import words
 
 FOR_EVER = math.inf
 WARN_MS, URGENT_MS = 20_000, 10_000
-"""From when on a clock is short of time, where the session has no warnings."""
+"""Below these times a clock is yellow and red, if the session has no warnings."""
 BIG_FROM_ROWS = 20
-"""Terminals with fewer rows have no big digits."""
+"""On terminals with fewer rows there are no big digits."""
 SUMMARY_ROWS = 12
-"""How many clocks are left to read at the end."""
+"""How many rows for clocks the summary at the end has."""
 
 _GLYPHS = {
     "0": ("###", "# #", "# #", "# #", "###"),
@@ -51,22 +51,22 @@ _CONNECTION_STYLES = {"live": "green", "connecting": "yellow", "reconnecting": "
 
 
 class Clocks(Protocol):
-    """What the clocks of a session show now, of a participant or group (id), or (None) the one that runs."""
+    """The clocks of a session now. owner: a participant or group (by id); None for the clock that runs."""
 
     def clock(self, owner: str | None = None) -> ClockFace | None:
-        """The face; None: there is no such clock, or it cannot be told."""
+        """The face; None when there is no such clock, or its time is not known."""
 
     def elapsed(self, owner: str | None = None) -> float | None:
-        """Milliseconds of the current cycle, in `count_up` of the session; of an owner all that it used."""
+        """Milliseconds of the current cycle, in `count_up` of the session; for an owner all that it used."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is known at a moment.
+    """Everything that a picture is made of.
 
     now_ms: the server's time; None while it is not known
     changes: lines of text, the newest last
-    notice: what else people have to know; may be empty
+    notice: a message for the user; may be empty
     """
 
     state: State
@@ -80,7 +80,13 @@ class View:
 
 @dataclass(slots=True)
 class Shown:
-    """What a clock face comes to: one number, a note, and how serious it is."""
+    """A clock face as text.
+
+    text: the number to show
+    note: further words, as in "2 periods left"
+    level: how short the time is, a key of _LEVELS
+    right_for_ms: how long this stays correct
+    """
 
     text: str
     note: str
@@ -89,7 +95,7 @@ class Shown:
 
 
 def face(state: State, clock: ClockFace | None, used_ms: float) -> Shown:
-    """What to show of a clock, whatever its time control; without an end, what was used of it."""
+    """The text for a clock of any time control. For a clock without end it is the time used."""
     if clock is None:
         return Shown(words.NO_TIME, "", "calm", FOR_EVER)
     if clock.remaining_ms is None or clock.main_ms is None or state.sync_mode == "count_up":
@@ -100,7 +106,7 @@ def face(state: State, clock: ClockFace | None, used_ms: float) -> Shown:
     if clock.delay_ms:
         delay = words.clock(clock.delay_ms) if clock.running else words.duration(clock.delay_ms)
         notes.append(f"delay {delay}")
-        # While the delay runs, the bank stands.
+        # While the delay runs, the bank does not change.
         return _shown(clock, ms, notes, level, [clock.delay_ms])
     if left < 0:
         return _shown(clock, left, ["overtime"], "urgent", [left])
@@ -112,7 +118,7 @@ def face(state: State, clock: ClockFace | None, used_ms: float) -> Shown:
 def _shown(
     clock: ClockFace, ms: float, notes: list[str], level: str, moving: list[float], *, count_up: bool = False
 ) -> Shown:
-    """`moving`: what of it runs down while the clock runs."""
+    """moving: the times (ms) in this text that go down while the clock runs."""
     if clock.expired:
         notes, level = ["out of time"], "out"
     changes = [words.until_next(each) for each in moving]
@@ -123,7 +129,7 @@ def _shown(
 
 
 def _main(state: State, clock: ClockFace, ms: float) -> tuple[float, list[str], str]:
-    """The number to show, notes and level, by stage, periods and block."""
+    """The time to show (ms), the notes and the level, depending on stage, periods and block."""
     notes = []
     level = _level(state, clock.remaining_ms or 0)
     if clock.stage is not None and clock.moves_left is not None and clock.block_remaining_ms is None:
@@ -154,12 +160,12 @@ def _moves(count: int) -> str:
 
 
 def draw(view: View, width: int, height: int) -> tuple[RenderableType, float]:
-    """The picture, of exactly that size or smaller, and for how many ms it is right."""
+    """The picture, which is at most of this size, and how many ms it stays correct."""
     return _Picture(view, width, height).draw()
 
 
 class _Picture:
-    """One picture in the making."""
+    """Makes one picture."""
 
     def __init__(self, view: View, width: int, height: int) -> None:
         self.view, self.state = view, view.state
@@ -171,7 +177,7 @@ class _Picture:
         bottom = self._footer()
         room = max(0, self.height - len(top) - len(bottom) - 1)
         owners = self._owners()
-        # The news get a third, and what the clocks leave.
+        # The changes get a third of the rows, and those that the clocks do not need.
         for_clocks = min(len(owners) + 1, max(room - max(4, room // 3), 2)) if owners else 0
         rows = self._rows(owners, for_clocks)
         news = self._news(room - len(rows) - 1)
@@ -216,7 +222,7 @@ class _Picture:
         ]
 
     def _ends(self, left: Text, right: Text) -> Text:
-        """One line with a text at each end; the left one gives way."""
+        """One line with a text at each end. The left text is cut if there is too little room."""
         room = max(0, self.width - right.cell_len - 2)
         left.truncate(room, overflow="ellipsis", pad=True)
         return Text.assemble(left, "  ", right)
@@ -246,7 +252,7 @@ class _Picture:
         return active
 
     def _pause(self) -> str:
-        """What there is to say of a pause that ends by itself."""
+        """The text for a pause, with its end if it ends by itself."""
         until, now = self.state.resumes_at_ms, self.view.now_ms
         if until is None or now is None:
             return "paused"
@@ -270,13 +276,13 @@ class _Picture:
         return self.state.active_participant_id or (first.participant_id if first else None)
 
     def _owners(self) -> Sequence[Owner]:
-        """Whose rows there are, in rotation: those who own a clock, else the participants."""
+        """The groups or participants that get a row, in rotation: groups when they own the clocks."""
         if self.state.sync_mode == "per_group":
             return list(self.state.groups)
         return sorted(self.state.participants, key=_index)
 
     def _rows(self, owners: Sequence[Owner], room: int) -> list[Text]:
-        """A heading and as many rows as fit, with the active one and its neighbours."""
+        """A heading and as many rows as fit. They include the active row and its neighbours."""
         if room < 2:
             return []
         first, count = _window(len(owners), self._active_place(owners), room - 1)
@@ -287,7 +293,7 @@ class _Picture:
         if count < len(owners):
             cells[0][5] = f"{first + 1:,} to {first + count:,} of {len(owners):,}"
         widths = [max(len(row[column]) for row in cells) for column in range(6)]
-        # The name gives way to everything else, down to a few letters.
+        # When there is too little room, the name is cut first, down to a few letters.
         others = sum(widths) - widths[1] + 2 * 5 + 2
         widths[1] = max(8, min(widths[1], self.width - others))
         styles = ["dim", *(self._row_style(owner) for owner in shown)]
@@ -349,13 +355,13 @@ def _index(owner: Participant) -> int:
 
 
 def _window(count: int, active: int, room: int) -> tuple[int, int]:
-    """First and number of the rows that fit, of `count`: a third of them before the active one."""
+    """The first of the rows to show, and how many. A third of them are before the active row."""
     room = min(count, room)
     return max(0, min(active - room // 3, count - room)), room
 
 
 def _line(cells: list[str], widths: list[int], style: str) -> Text:
-    """A row: mark and name to the left, numbers to the right, the note last."""
+    """A row of the table: mark and name aligned to the left, numbers to the right, the note last."""
     line = Text("", style)
     for place, (cell, width) in enumerate(zip(cells, widths, strict=True)):
         text = Text(cell)
@@ -367,7 +373,7 @@ def _line(cells: list[str], widths: list[int], style: str) -> Text:
 
 
 def _big(text: str, width: int) -> list[str]:
-    """The text in digits of five rows, as wide as there is room; as it is when there is too little."""
+    """The text in big digits of five rows, as wide as fits; plain text when nothing else fits."""
     for across in (2, 1):
         rows = [
             (" " * across).join(
@@ -382,5 +388,5 @@ def _big(text: str, width: int) -> list[str]:
 
 
 def summary(view: View, width: int) -> RenderableType:
-    """What is left to read when the picture is gone: title, status, and how each clock stands."""
+    """The summary that stays on the terminal: title, status, and the time of each clock."""
     return _Picture(view, width, 0).summary()

@@ -1,7 +1,7 @@
-"""What a terminal says: times, names and events as people read them. All of it pure functions.
+"""The texts on the terminal: times, names and events for people. All functions are pure.
 
-Names and title come from a session's metadata as the console at `/` writes them: `title`, and `names`, an
-object of names by participant or group id.
+Title and names come from a session's metadata, as the console at `/` writes them: `title`, and `names`, an
+object with names by participant or group id.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
 TENTHS_BELOW_MS = 10 * SECOND
 """Below this a countdown shows tenths."""
 NO_TIME = "-:--"
-"""Where a clock has no end, or its time is not known."""
+"""Shown for a clock without end, or one whose time is not known."""
 
 MODES: Mapping[str, str] = {
     "per_participant": "a clock each",
@@ -36,9 +36,10 @@ STATUSES: Mapping[str, str] = {
 
 
 def clock(ms: float | None, *, count_up: bool = False) -> str:
-    """`1:05:09`, `5:00`, `0:09.4`, `-0:03`.
+    """A time of a clock, as in `1:05:09`, `5:00`, `0:09.4`, `-0:03`.
 
-    A countdown is rounded up, so that it reads zero only when time is up; what counts up is rounded down.
+    A countdown is rounded up, so that it shows zero only when time is up. A time that counts up is rounded
+    down.
     """
     if ms is None:
         return NO_TIME
@@ -54,7 +55,7 @@ def clock(ms: float | None, *, count_up: bool = False) -> str:
 
 
 def until_next(ms: float, *, count_up: bool = False) -> float:
-    """How many ms it takes until `clock(ms)` of a running clock reads something else."""
+    """How many ms it takes until the text `clock(ms)` of a running clock changes."""
     if count_up:
         return SECOND - ms % SECOND
     unit = 100 if 0 < ms <= TENTHS_BELOW_MS + 100 else SECOND
@@ -62,7 +63,7 @@ def until_next(ms: float, *, count_up: bool = False) -> float:
 
 
 def duration(ms: float) -> str:
-    """`1 h 30 min`, `5 min`, `2.5 s`."""
+    """A duration in words, as in `1 h 30 min`, `5 min`, `2.5 s`."""
     rest = abs(round(ms))
     hours, rest = divmod(rest, HOUR)
     minutes, rest = divmod(rest, MINUTE)
@@ -83,12 +84,12 @@ def instant(ms: float) -> str:
 
 
 def plain(text: str) -> str:
-    """Text without control characters: a name shall not move the cursor."""
+    """Text without control characters, so that a name cannot move the cursor."""
     return "".join(character if character.isprintable() else " " for character in text).strip()
 
 
 def name(state: State, owner_id: str | None) -> str:
-    """What to call a participant or a group: the name it was given, else `Player 2`, `Team 1`."""
+    """The name of a participant or group: the given one, or else `Player 2`, `Team 1`."""
     given = _given(state, owner_id)
     if given:
         return given
@@ -108,7 +109,7 @@ def _given(state: State, owner_id: str | None) -> str | None:
 
 
 def title(state: State) -> str:
-    """The session's title: the one it was given, else who takes part, else the beginning of its id."""
+    """The session's title: the given one, or else the names of participants, or the beginning of its id."""
     given = state.metadata.get("title")
     if isinstance(given, str) and plain(given):
         return plain(given)
@@ -122,7 +123,7 @@ def title(state: State) -> str:
 
 
 def control(state: State) -> str:
-    """The rule by which the clocks are spent, short: `5+3`, `delay 5 s`; may be empty."""
+    """The session's time control in short, as in `5+3` or `delay 5 s`; may be empty."""
     found = state.time_control or TimeControl()
     if state.sync_mode not in ("per_participant", "per_group"):
         return f"{duration(state.time_per_cycle_ms)} a turn" if state.time_per_cycle_ms else ""
@@ -144,7 +145,7 @@ def control(state: State) -> str:
 
 
 def event(change: Change, state: State) -> str:
-    """What a change did, in a few words. state: the session's, after it."""
+    """A change in a few words. state: the session's state after the change."""
     say = _EVENTS.get(change.event)
     said = plain(change.event) if say is None else say(change, state)
     late = f" ({change.payload.late_ms} ms late)" if change.payload.late_ms else ""
@@ -214,7 +215,7 @@ _EVENTS: Mapping[str, Callable[[Change, State], str]] = {
 
 
 def uncertainty(ms: float) -> str:
-    """By how much the time that is shown may be wrong."""
+    """A text that says by how much the shown time may be wrong."""
     if math.isinf(ms):
         return "time not known yet"
     return f"± {ms:.1f} ms" if ms < 100 else f"± {ms / SECOND:.1f} s" if ms >= SECOND else f"± {ms:.0f} ms"

@@ -52,7 +52,7 @@ def test_the_page_names_all_that_is_public(kind: type) -> None:
             assert re.search(rf"`[^`]*\b{name}\b[^`]*`", PAGE), name
 
 
-INTERNAL = {"ping", "tell_clock", "report", "wake"}
+INTERNAL = {"ping", "report_clock", "report", "wake"}
 """What the parts of the client have for each other."""
 
 

@@ -684,7 +684,7 @@ async def test_after_sleep_a_connection_that_is_gone_is_replaced_soon(
         session.wake()
         await eventually(lambda: connection.heard_ms > heard_ms)
         network.silent = True
-        monkeypatch.setattr(client_connection, "AWAKE_S", 0.2)
+        monkeypatch.setattr(client_connection, "ANSWER_AFTER_SLEEP_S", 0.2)
         time = client_of(session).time
         monkeypatch.setattr(time, "_wall", lambda: 1_000_000.0)
         await eventually(lambda: said == ["reconnecting"])

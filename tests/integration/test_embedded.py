@@ -26,7 +26,7 @@ def test_one_line_when_ready_and_nothing_left_at_the_end(number: int, tmp_path: 
             assert set(client.config_get("notify-keyspace-events")["notify-keyspace-events"]) >= set("Egxe")
             assert client.config_get("appendonly")["appendonly"] == "yes"
         assert len(program.workers()) == 2
-        assert len(program.databases()) == len(program.archivists()) == 1
+        assert len(program.databases()) == len(program.audit_workers()) == 1
         assert query(program.database_url, "SELECT version_num FROM sync_schema")[0][0] == REVISION
         assert len(list(tmp_path.glob("synckairos-*/lock"))) == 1
         assert program.end(number) == 0
@@ -121,7 +121,7 @@ def test_children_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None
         program.gone()
 
 
-@pytest.mark.parametrize("kind", [Program.valkeys, Program.workers, Program.databases, Program.archivists])
+@pytest.mark.parametrize("kind", [Program.valkeys, Program.workers, Program.databases, Program.audit_workers])
 def test_a_process_that_dies_is_started_again(
     kind: Callable[[Program], list[psutil.Process]], tmp_path: Path
 ) -> None:

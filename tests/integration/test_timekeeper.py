@@ -299,7 +299,7 @@ async def test_a_process_that_is_held_up_does_not_take_the_storage_for_away(live
             time.sleep(timekeeper.TIMEOUT_S + 0.05)  # noqa: ASYNC251 - the loop is what is held up
             await asyncio.sleep(0.1)
     assert alarmed(logged) == []
-    assert any(entry["event"] == "alarms could not be looked at now" for entry in logged)
+    assert any(entry["event"] == "alarms could not be read at the moment" for entry in logged)
 
 
 async def test_a_storage_that_is_away_is_said_to_be_once_and_why() -> None:

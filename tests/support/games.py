@@ -1,7 +1,7 @@
-"""Random games, told event by event with the state after each, for whoever keeps a state up by events.
+"""Random games as lists of events with the state after each, for tests of clients that apply events.
 
-They are played on the plain model of the core, which a test of its own holds against the function library:
-what it says is what `GET /v1/sessions/{id}` would show.
+They are played on the plain model of the core, which other tests compare with the function library. So the
+model's states are those that `GET /v1/sessions/{id}` would return.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ KINDS = [
     ("per_cycle", ""),
     ("count_up", ""),
 ]
-"""Modes, each with the kinds of the shared time control, or in `global` with the times that there are."""
+"""Modes, each with a kind of the shared time control, or in `global` with the times that the session has."""
 
 _BY = [0, 1, 9, 11, 100, 300, 300, 500, 500, 1000, 1000, 2500]
 _TO_ALARM = [-1000, -1, 0, 0, 0, 1, 500, 1000, 1001, 4000]
@@ -58,7 +58,7 @@ _COUNTS = {id(_positions(count)): count for count in range(1, 400)}
 
 
 def chooser(seed: int) -> Draw:
-    """Chance that is the same each time: what the strategies of the model's tests draw from."""
+    """Random choices from a seed, in the form that the strategies of the model's tests use."""
     random = Random(seed)
 
     def draw(positions: SearchStrategy[int]) -> int:
@@ -68,12 +68,12 @@ def chooser(seed: int) -> Draw:
 
 
 def play(draw: Draw, mode: str, kind: str, calls: int = 20) -> Json:
-    """A random game from its creation on, as `told` tells it."""
+    """A random game from its creation on; see `history`."""
     made = config(draw, mode, kind)
-    return told(made, lambda model: _calls(draw, model, START_MS, calls), lambda: pick(draw, _LATER))
+    return history(made, lambda model: _calls(draw, model, START_MS, calls), lambda: pick(draw, _LATER))
 
 
-def told(
+def history(
     made: Json, calls: Callable[[Model], Iterable[Call]], later: Callable[[], int] = lambda: 1000
 ) -> Json:
     """A game with this config and these calls.
@@ -113,7 +113,7 @@ def _state(model: Model, at: int) -> Json:
 
 
 def _calls(draw: Draw, model: Model, now: int, calls: int) -> Iterator[Call]:
-    """What is called, with which arguments, and when. The model is looked at between two calls."""
+    """Random calls with arguments and times. Each depends on the state of the model after the one before."""
     if not sometimes(draw, 8):
         yield "start", [], now
     for _ in range(calls):

@@ -1,4 +1,4 @@
-"""Tests that leave keys behind, or not, as their names say; `tests/integration/test_leaks.py` runs them."""
+"""Tests whose names say whether they leave keys behind. `tests/integration/test_leaks.py` runs them."""
 
 from __future__ import annotations
 

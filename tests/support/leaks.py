@@ -1,7 +1,7 @@
-"""Finds keys that would stay for ever: without an end, and not on the list of what may stay.
+"""Finds keys that would stay for ever: they have no TTL and are not in the list of those that may stay.
 
-`tests/conftest.py` asks after every test, and a test that left one behind fails. A test that writes such keys
-itself names them: `@pytest.mark.own_keys("elsewhere")`, regular expressions of full names.
+`tests/conftest.py` calls this after every test, and a test that left such a key fails. A test that writes
+such keys itself names them with `@pytest.mark.own_keys("elsewhere")`, regular expressions for full names.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from typing import Any
 import redis
 
 MAY_STAY = [
-    r"sk:\{[0-9a-f]{2}\}:alarms",  # empty, and thereby gone, when no session runs
-    r"sk:\{[0-9a-f]{2}\}:outbox",  # what is not archived yet must not end; its length is limited instead
+    r"sk:\{[0-9a-f]{2}\}:alarms",  # Redis deletes it when it is empty, because no session runs
+    r"sk:\{[0-9a-f]{2}\}:outbox",  # events that are not archived yet must not end; the length is limited
     r"sk:\{vt\}:now",  # the clock of the virtual-time library, in tests alone
     r"rq:.+",  # RQ's registries of queues, workers and jobs; it removes what they list
 ]
-"""Full names, as regular expressions."""
+"""Regular expressions for full names."""
 
 SETTLES_S = 0.1
-"""After this time a key that was found is looked at again: some live for the length of one command."""
+"""After this time a key that was found is checked again, because some keys only exist during a command."""
 
 _may_stay = re.compile("|".join(MAY_STAY).encode())
 
 
 def take_leaks(client: redis.Redis) -> list[str]:
-    """Takes away the keys of the client's database that have no end and may not stay, and gives their names.
+    """Deletes the keys of the client's database that have no TTL and may not stay. Returns their names.
 
-    They are taken away so that the next test is not blamed for them.
+    They are deleted so that the next test does not fail because of them.
     """
     found = _endless(client, client.scan_iter(count=1000))
     if found:

@@ -1,4 +1,4 @@
-"""A running service and those who watch it, for tests of what moves."""
+"""A running service and clients that watch it, for tests of events and clocks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from synckairos.realtime.timekeeper import Timekeeper
 from synckairos.run.processes import free_port
 
 PATIENCE_S = 10.0
-"""How long a test waits for what has to come before it says that it did not."""
+"""How long a test waits for something before it fails."""
 
 Message = dict[str, Any]
 
@@ -52,7 +52,7 @@ class Service:
 
     @property
     def context(self) -> Context:
-        """What the service holds."""
+        """The service's parts."""
         return context_of(self.app)
 
     def url(self, session_id: str, path: str = "/ws") -> str:
@@ -60,13 +60,13 @@ class Service:
 
     @asynccontextmanager
     async def watch(self, session_id: str, **options: Any) -> AsyncIterator[Watcher]:
-        """A client that has not read anything yet."""
+        """A connected client that has not read any message yet."""
         async with connect(self.url(session_id), ping_interval=None, max_size=None, **options) as socket:
             yield Watcher(socket)
 
     @asynccontextmanager
     async def follow(self, session_id: str, **options: Any) -> AsyncIterator[Watcher]:
-        """A client that was greeted and has the state."""
+        """A connected client that has read the greeting and the state."""
         async with self.watch(session_id, **options) as watcher:
             await watcher.next("CONNECTED")
             await watcher.next("STATE_SYNC")
@@ -75,7 +75,7 @@ class Service:
 
 @asynccontextmanager
 async def service(chosen: Settings) -> AsyncIterator[Service]:
-    """A service on a free port, stopped at the end if the test did not do that."""
+    """A service on a free port. It is stopped at the end if the test did not stop it."""
     Sanic.test_mode = True
     app = create_app(chosen)
     port = free_port()
@@ -108,7 +108,7 @@ async def service(chosen: Settings) -> AsyncIterator[Service]:
 
 @dataclass
 class Parts:
-    """What a service process holds, without HTTP. Nothing but the clock and the subscriptions runs yet."""
+    """The parts of a service process, without HTTP. Only the clock and the subscriptions are started."""
 
     connection: Connection
     sessions: Sessions
@@ -120,7 +120,7 @@ class Parts:
 
 @asynccontextmanager
 async def parts(chosen: Settings) -> AsyncIterator[Parts]:
-    """The parts of a service; those that the test started are stopped at the end."""
+    """The parts of a service. All parts are stopped at the end."""
     connection = await connections.connect(chosen)
     sessions = Sessions(connection, chosen.session_ttl)
     clock = ServerClock(connection)
@@ -144,12 +144,12 @@ class Watcher:
         self.socket = socket
 
     async def text(self) -> bytes:
-        """The next message, as it came."""
+        """The next message as bytes."""
         async with asyncio.timeout(PATIENCE_S):
             return await self.socket.recv(decode=False)
 
     async def next(self, kind: str | None = None) -> Message:
-        """The next message, which has to be of this kind."""
+        """The next message. With `kind`, it has to be of this kind."""
         message: Message = json.loads(await self.text())
         assert kind in (None, message["type"]), message
         return message
@@ -166,7 +166,7 @@ class Watcher:
         await self.socket.send(json.dumps(fields))
 
     async def ask(self, **fields: Any) -> Message:
-        """Send a message and get the first answer that is no event."""
+        """Send a message and return the first message that is no event."""
         await self.say(**fields)
         while True:
             message = await self.next()
@@ -182,7 +182,7 @@ class Watcher:
         return messages
 
     async def closed(self) -> int:
-        """The close code, once it is closed."""
+        """Wait for the close. Returns the close code."""
         async with asyncio.timeout(PATIENCE_S):
             await self.socket.wait_closed()
         code = self.socket.close_code
@@ -193,7 +193,7 @@ class Watcher:
 async def game(
     sessions: Sessions, *, seconds: float = 600, participants: int = 2, start: bool = True, **config: Any
 ) -> str:
-    """A new session, running unless told otherwise. Returns its id."""
+    """Create a session, and start it unless `start` is False. Returns its id."""
     session_id = str(uuid.uuid4())
     players = [
         {"participant_id": str(uuid.uuid4()), "total_time_ms": int(1000 * seconds)}

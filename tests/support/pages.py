@@ -1,8 +1,8 @@
-"""Pages of the documentation, as tests read them: fenced blocks, tables, examples that are run in a shell.
+"""Pages of the documentation, for tests: their fenced blocks, tables, and examples that are run in a shell.
 
-What an example prints is compared with the `text` block after it. There `…` stands for anything on the line,
-a time (milliseconds since 1970, or ISO 8601) for any time, and a line that begins with two spaces goes on the
-one before.
+The output of an example is compared with the `text` block after it. In that block `…` stands for anything on
+the line, a time (milliseconds since 1970, or ISO 8601) for any time, and a line that begins with two spaces
+continues the line before it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,12 @@ class Block:
 
 @dataclass(slots=True)
 class Table:
-    """A table: the blocks above it in its section, its heads, and each row as head -> cell."""
+    """A table.
+
+    heads: the names of its columns
+    rows: each row as cells by the name of their column
+    blocks: the blocks above it in its section
+    """
 
     heads: list[str]
     rows: list[dict[str, str]]
@@ -43,7 +48,7 @@ class Table:
 
 @dataclass(slots=True)
 class Section:
-    """What stands between one heading and the next."""
+    """The part of a page from one heading to the next."""
 
     title: str
     blocks: list[Block] = field(default_factory=list)
@@ -67,18 +72,18 @@ class Page:
         return next(section for section in self.sections if section.title == title)
 
     def anchors(self) -> set[str]:
-        """What a link within the page may lead to."""
+        """The targets that links within the page may have."""
         return {
             re.sub(r"[^\w -]", "", section.title).strip().lower().replace(" ", "-")
             for section in self.sections
         }
 
     def links(self) -> set[str]:
-        """Where the page's links within itself lead to."""
+        """The targets of the page's links to itself."""
         return set(re.findall(r"\]\(#([^)]+)\)", self.text))
 
     def examples(self, title: str | None = None) -> Iterator[tuple[Block, str]]:
-        """Each `sh` block, of one section or of all, with what it prints according to the page."""
+        """Each `sh` block, of one section or of all, with its output according to the page."""
         found = self.blocks if title is None else self.section(title).blocks
         for position, block in enumerate(found):
             if block.language == "sh":
@@ -113,12 +118,12 @@ def _cells(row: str) -> list[str]:
 
 
 def codes(cell: str) -> list[str]:
-    """What a cell has in code font."""
+    """The texts that a cell has in code font."""
     return re.findall(r"`([^`]+)`", cell)
 
 
 def matches(shown: str, printed: str) -> bool:
-    """Whether an example printed what the page shows. Empty lines do not count."""
+    """Whether an example printed what the page shows. Empty lines are ignored."""
     shown = shown.strip().replace("\n  ", "")
     pattern, at = "", 0
     for varies in _VARIES.finditer(shown):
@@ -130,10 +135,14 @@ def matches(shown: str, printed: str) -> bool:
 
 
 class Shell:
-    """A POSIX shell in which the examples of a page run one after another, and its programs."""
+    """A POSIX shell in which the examples of a page run one after another."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str], *, real: bool = True) -> None:
-        """`folder`: where it works. `real`: use the machine's redis-cli and curl where they are installed."""
+        """Start the shell.
+
+        folder: its working directory
+        real: whether to use the machine's redis-cli and curl, where they are installed
+        """
         programs = folder / "bin"
         programs.mkdir()
         own = {"synckairos": "-m synckairos", "websockets": "-m websockets"}
@@ -162,7 +171,7 @@ class Shell:
         )
 
     def run(self, example: str) -> str:
-        """What an example prints, errors included."""
+        """Run an example. Returns its output, with errors."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None

@@ -35,7 +35,7 @@ START_S = 30.0
 
 
 def available() -> list[Kind]:
-    """The kinds that this machine has; in CI it is an error when one is missing."""
+    """The kinds that this machine has. In CI a missing one is an error."""
     if _debian() is not None:
         return ["embedded", "debian"]
     if os.environ.get("CI") == "true":
@@ -58,7 +58,7 @@ def _debian() -> Path | None:
 
 @dataclass
 class PostgresServer:
-    """One server process. `port` stays the same over restarts, and so does what it has stored."""
+    """One server process. Its port and its data stay the same over restarts."""
 
     kind: Kind
     options: dict[str, str] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class PostgresServer:
         return self._made
 
     def start(self) -> None:
-        """Starts it and waits until it answers. Another free port is taken if somebody was quicker."""
+        """Starts it and waits until it answers. If the port was taken meanwhile, another one is tried."""
         for _ in range(5):
             port = self.port or free_port()
             command = self.made.command(port, **self.options)
@@ -98,6 +98,10 @@ class PostgresServer:
             self.kill()
         raise RuntimeError(f"PostgreSQL does not start:\n{(self.folder / 'log').read_text(errors='replace')}")
 
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        return self.process is not None and self.process.poll() is None
+
     def database(self) -> str:
         """The URL of a fresh database with all tables."""
         if not self._template:
@@ -116,11 +120,11 @@ class PostgresServer:
         return self.made.url(self.port, name)
 
     def stop(self) -> None:
-        """Ends it as an operator would."""
+        """Stops it in the regular way."""
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """Ends it as a power cut would, with the processes behind connections, which outlive it a moment."""
+        """Kills it without warning, like a power cut, together with the processes of its connections."""
         children = [] if self.process is None else psutil.Process(self.process.pid).children(recursive=True)
         self._end(signal.SIGKILL)
         for child in children:
@@ -130,7 +134,7 @@ class PostgresServer:
 
     @contextmanager
     def standing_still(self) -> Iterator[None]:
-        """Stops all its processes in their tracks for the length of the block."""
+        """Suspends all its processes for the length of the block."""
         assert self.process is not None
         server = psutil.Process(self.process.pid)
         processes = [server, *server.children(recursive=True)]
@@ -153,7 +157,7 @@ class PostgresServer:
             self.process = None
 
     def close(self) -> None:
-        """Ends it and removes what it wrote."""
+        """Ends it and removes its folder."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -165,7 +169,7 @@ class PostgresServer:
 
 
 def start_postgres(kind: Kind, **options: str) -> PostgresServer:
-    """Starts a server; `options` are its own."""
+    """Starts a server. `options` are PostgreSQL's own."""
     server = PostgresServer(kind, options)
     try:
         server.start()
@@ -176,7 +180,7 @@ def start_postgres(kind: Kind, **options: str) -> PostgresServer:
 
 
 def query(url: str, text: str, *arguments: Any) -> list[asyncpg.Record]:
-    """The rows of a query, for who has no event loop."""
+    """Runs a query and returns its rows, for code without an event loop."""
 
     async def ask() -> list[asyncpg.Record]:
         connection = await asyncpg.connect(url)

@@ -1,4 +1,4 @@
-"""The command `synckairos` as a program, for tests: what it prints, how it ends, what it leaves behind."""
+"""The command `synckairos` as a process, for tests: its output, its exit code, the processes it starts."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import psutil
 
 START_S = 60.0
 END_S = 10.0
-"""How long the command may take to end when it is asked to."""
+"""How long the command may take to end after a signal."""
 
 COMMAND = [sys.executable, "-P", "-m", "synckairos"]
 ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]), "NO_COLOR": "1"}
-"""Nothing that the machine happens to have set."""
+"""The environment of the command. Other variables of this machine are left out."""
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -39,7 +39,7 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 
 class Program:
-    """A command that runs until it is told to end, in a session by which its processes are known."""
+    """A command that runs until it gets a signal. Its processes are known by their session."""
 
     def __init__(self, *arguments: str, **environ: str) -> None:
         self.database_url = ""
@@ -69,14 +69,14 @@ class Program:
             lines.extend(stream)
 
     def until(self, condition: Callable[[], bool], what: str, within_s: float = START_S) -> None:
-        """Waits for something; says what it waited for, and what the program said, when it does not come."""
+        """Waits for a condition. If it does not come true, fails with `what` and the program's errors."""
         end = time.monotonic() + within_s
         while not condition():
             assert time.monotonic() < end, f"waited in vain for {what}:\n{''.join(self.errors)}"
             time.sleep(0.02)
 
     def ready(self) -> tuple[str, str]:
-        """The HTTP and the Redis URL of its READY line, waited for."""
+        """Waits for its READY line. Returns the HTTP and the Redis URL of it."""
         self.until(lambda: bool(self.lines) or self.process.poll() is not None, "the READY line")
         assert self.lines, "".join(self.errors)
         word, http_url, redis_url, self.database_url = self.lines[0].split()
@@ -84,9 +84,9 @@ class Program:
         return http_url, redis_url
 
     def processes(self) -> list[psutil.Process]:
-        """All its processes that are alive, itself included.
+        """All its processes that are alive, including itself.
 
-        Those of PostgreSQL make sessions of their own: they are found by their parents, and remembered.
+        Those of PostgreSQL have sessions of their own. They are found by their parents and remembered.
         """
         for process in psutil.process_iter():
             with suppress(psutil.Error, ProcessLookupError):
@@ -95,29 +95,29 @@ class Program:
         return [process for process in self._known if _is_alive(process)]
 
     def workers(self) -> list[psutil.Process]:
-        """Those that answer requests."""
+        """The processes that answer requests."""
         return [process for process in self.processes() if "http-worker" in _command_line(process)]
 
     def databases(self) -> list[psutil.Process]:
-        """Those that are PostgreSQL, without the processes that it makes."""
+        """The main processes of PostgreSQL."""
         return [
             process
             for process in self.processes()
             if "/postgres" in "".join(_command_line(process)[:1]) and "-D" in _command_line(process)
         ]
 
-    def archivists(self) -> list[psutil.Process]:
-        """Those that store events."""
+    def audit_workers(self) -> list[psutil.Process]:
+        """The processes that store events."""
         return [process for process in self.processes() if "worker" in _command_line(process)]
 
     def valkeys(self) -> list[psutil.Process]:
-        """Those that are Valkey."""
+        """The processes of Valkey."""
         return [
             process for process in self.processes() if "valkey-server" in "".join(_command_line(process)[:1])
         ]
 
     def end(self, number: int = signal.SIGTERM) -> int:
-        """Asks it to end; its exit code. It and all it started have to be gone in time."""
+        """Sends a signal and returns the exit code. It and its processes have to end in time."""
         self.processes()
         self.process.send_signal(number)
         code = self.process.wait(END_S)
@@ -134,7 +134,7 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.terminate()  # so that it can remove what it made
+        self.process.terminate()  # so that it can remove its files
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(END_S)
         for process in self.processes():
@@ -151,7 +151,7 @@ def _is_alive(process: psutil.Process) -> bool:
 
 
 def _command_line(process: psutil.Process) -> list[str]:
-    """Its words; none when it has just ended."""
+    """A process' command line; empty when it has just ended."""
     with suppress(psutil.Error):
         return process.cmdline()
     return []

@@ -1,4 +1,4 @@
-"""A TCP proxy between a client and a server, to do to connections what networks do to them."""
+"""A TCP proxy between a client and a server, with which a test disturbs connections as networks do."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Self
 
 
 class Proxy:
-    """Listens on a free loopback port and passes everything on to `target` (a port), until told otherwise."""
+    """Listens on a free loopback port and passes everything on to the port `target`, unless disturbed."""
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.port = 0
         self.accepted = 0
         self.silent = False
-        """Takes what comes and passes nothing on."""
+        """Whether to accept data but pass nothing on."""
         self.replies_lost = False
-        """Takes replies and does not pass them on."""
+        """Whether to accept replies but not pass them on."""
         self.cut_after: int | None = None
-        """Cuts the connection after so many bytes of replies, once."""
+        """After how many bytes of replies to cut the connection, once."""
         self.delay_s = 0.0
-        """Passes what comes on at least so much later, either way."""
+        """How long to delay data in both directions."""
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -64,7 +64,7 @@ class Proxy:
                     direction.cancel()
                 await asyncio.gather(*directions, return_exceptions=True)
         except (OSError, asyncio.CancelledError):
-            pass  # the connection ends, which is all there is to say
+            pass  # the connection has ended or was cut
         finally:
             self._tasks.discard(task)
             for end in (writer, there_writer):

@@ -31,20 +31,20 @@ from tests.support.leaks import take_leaks
 Kind = Literal["valkey", "redis"]
 
 START_S = 10.0
-"""How long a server may take to answer, or a cluster to be complete."""
+"""How long a server may take until it answers, or a cluster until it is complete."""
 SLOTS = 16384
 
 RUNNING: list[Server] = []
 """Those that were started and not closed."""
-LEFT: list[str] = []
-"""Keys that would have stayed for ever on servers that are closed, until `leaks` tells of them."""
+LEAKED: list[str] = []
+"""Keys that would have stayed for ever on servers that are closed by now, until `leaks` reports them."""
 
 
 def available() -> list[Kind]:
-    """The kinds of servers that this machine has: Valkey always, Redis where `redis-server` is installed.
+    """The kinds of servers that this machine has: always Valkey, and Redis if `redis-server` is installed.
 
-    In CI nothing may be left out, so there it is an error when one is missing. `SERVERS=valkey` chooses, for
-    a quick look (`make check`).
+    In CI all tests have to run, so a missing server is an error there. `SERVERS=valkey` chooses one kind, for
+    a quick run (`make check`).
     """
     chosen = os.environ.get("SERVERS")
     if chosen:
@@ -68,7 +68,7 @@ def binary(kind: Kind) -> str:
 
 @dataclass(eq=False)
 class Server:
-    """One server process. `port` stays the same over restarts, and so does what it had on disk."""
+    """One server process. Its port and its files stay the same over restarts."""
 
     kind: Kind
     options: dict[str, str] = field(default_factory=dict)
@@ -76,8 +76,10 @@ class Server:
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="synckairos-test-")))
     process: subprocess.Popen[bytes] | None = None
     arguments: list[str] | None = None
-    """Instead of those that the options make."""
+    """Command line arguments to use instead of the options."""
     paused: bool = False
+    leak_clients: dict[int, redis.Redis] = field(default_factory=dict)
+    """By database, clients that look for leaks. They stay connected, as they are used after every test."""
 
     @property
     def url(self) -> str:
@@ -85,7 +87,7 @@ class Server:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Starts it and waits until it answers. Another free port is taken if somebody was quicker."""
+        """Starts it and waits until it answers. If the port was taken meanwhile, another one is tried."""
         for _ in range(5):
             port = self.port or free_port()
             self._spawn(port)
@@ -126,7 +128,7 @@ class Server:
         while time.monotonic() < end and self.process.poll() is None:
             try:
                 with redis.Redis(port=port, socket_timeout=1) as client:
-                    # Somebody else's server may have the port; ours is the process that was started.
+                    # Another server may have taken the port, so the process id has to be that of this server.
                     if client.info("server")["process_id"] == self.process.pid:
                         return True
             except redis.RedisError:
@@ -134,23 +136,23 @@ class Server:
         return False
 
     def log(self) -> str:
-        """What the server said."""
+        """The server's log."""
         return (self.folder / "log").read_text(errors="replace")
 
     def client(self) -> redis.asyncio.Redis:
-        """A client for assertions, to be closed by whoever asked."""
+        """A client for assertions. The caller closes it."""
         return redis.asyncio.Redis(port=self.port, protocol=2)
 
     def sync_client(self) -> redis.Redis:
-        """A client for fixtures, to be closed by whoever asked."""
+        """A synchronous client. The caller closes it."""
         return redis.Redis(port=self.port, protocol=2)
 
     def stop(self) -> None:
-        """Ends it as an operator would."""
+        """Stops it in the regular way."""
         self._end(subprocess.Popen.terminate)
 
     def kill(self) -> None:
-        """Ends it as a power cut would."""
+        """Kills it without warning, like a power cut."""
         self._end(subprocess.Popen.kill)
 
     def _end(self, how: Callable[[subprocess.Popen[bytes]], None]) -> None:
@@ -165,52 +167,55 @@ class Server:
             self.process = None
 
     def pause(self) -> None:
-        """Stops it in its tracks, connections and all, until `resume`."""
+        """Suspends it until `resume`. Its connections stay open."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
         self.paused = True
 
     def resume(self) -> None:
-        """Lets it go on."""
+        """Lets a suspended server continue."""
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
         self.paused = False
 
     def restart(self) -> None:
-        """Starts it again, on the same port and folder."""
+        """Stops it and starts it again, with the same port and folder."""
         self.stop()
         self.start()
 
     def close(self) -> None:
-        """Ends it and removes what it wrote."""
-        LEFT.extend(self.leaks())
+        """Ends it and removes its folder."""
+        LEAKED.extend(self.leaks())
         if self in RUNNING:
             RUNNING.remove(self)
+        for client in self.leak_clients.values():
+            client.close()
+        self.leak_clients.clear()
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def leaks(self) -> list[str]:
-        """Takes away the keys that would stay for ever, and gives their names.
+        """Deletes the keys that would stay for ever, and returns their names.
 
-        There are none to see on a server that is down or stands still, or that asks for a password.
+        A server that is down or suspended, or that asks for a password, is not checked.
         """
         if self.process is None or self.process.poll() is not None or self.paused:
             return []
         found: list[str] = []
         try:
-            with self._looker(0) as client:
-                databases = client.info("keyspace")
-            for name, counts in databases.items():
+            for name, counts in self._leak_client(0).info("keyspace").items():
                 if counts["keys"] > counts["expires"]:
-                    number = int(name.removeprefix("db"))
-                    with self._looker(number) as client:
-                        found += take_leaks(client)
+                    found += take_leaks(self._leak_client(int(name.removeprefix("db"))))
         except redis.RedisError:
             pass
         return found
 
-    def _looker(self, database: int) -> redis.Redis:
-        return redis.Redis(port=self.port, db=database, protocol=2, socket_timeout=5)
+    def _leak_client(self, database: int) -> redis.Redis:
+        if database not in self.leak_clients:
+            self.leak_clients[database] = redis.Redis(
+                port=self.port, db=database, protocol=2, socket_timeout=5
+            )
+        return self.leak_clients[database]
 
     def __enter__(self) -> Self:
         return self
@@ -220,7 +225,7 @@ class Server:
 
 
 def start(kind: Kind, **config: str) -> Server:
-    """Starts a server. `config` are its options, `_` for `-`: `start("redis", appendonly="yes")`."""
+    """Starts a server. `config` has its options, with `_` for `-`: `start("redis", appendonly="yes")`."""
     server = Server(kind, {name.replace("_", "-"): value for name, value in config.items()})
     try:
         server.start()
@@ -231,25 +236,25 @@ def start(kind: Kind, **config: str) -> Server:
 
 
 def start_replica(of: Server, **config: str) -> Server:
-    """Starts a replica and waits until it has everything."""
+    """Starts a replica and waits until it has all data."""
     replica = start(of.kind, replicaof=f"127.0.0.1 {of.port}", **config)
     with replica.sync_client() as client, of.sync_client() as primary:
         _wait_for(
             lambda: client.info("replication")["master_link_status"] == "up", "the replica to be in step"
         )
 
-        # A new replica says how far it is after up to a second; before that the primary waits in vain.
+        # A new replica may take up to a second until it first reports its position, which WAIT needs.
         def confirmed() -> bool:
             primary.set("probe", 1)
             primary.delete("probe")
             return bool(primary.wait(1, 100))
 
-        _wait_for(confirmed, "the replica to confirm what it has")
+        _wait_for(confirmed, "the replica to confirm its data")
     return replica
 
 
 def start_sentinel(primary: Server, name: str) -> Server:
-    """Starts a Sentinel that watches `primary` under `name` and decides alone."""
+    """Starts a Sentinel that watches `primary` under `name`. It decides alone."""
     sentinel = Server(primary.kind, port=free_port())
     (sentinel.folder / "sentinel.conf").write_text(
         f"port {sentinel.port}\nbind 127.0.0.1\ndir {sentinel.folder}\n"
@@ -267,7 +272,7 @@ def start_sentinel(primary: Server, name: str) -> Server:
 
 @dataclass
 class Cluster:
-    """Three primaries, and as many replicas if they were asked for."""
+    """A cluster of three primaries, with or without three replicas."""
 
     primaries: list[Server]
     replicas: list[Server] = field(default_factory=list)
@@ -278,7 +283,7 @@ class Cluster:
         return ",".join(f"127.0.0.1:{server.port}" for server in self.primaries)
 
     def close(self) -> None:
-        """Ends all of it."""
+        """Ends all servers."""
         for server in self.primaries + self.replicas:
             server.close()
 
@@ -307,7 +312,7 @@ def start_cluster(kind: Kind, *, replicas: bool = False, **config: str) -> Clust
 
 
 def _start_node(kind: Kind, options: dict[str, str]) -> Server:
-    # The bus port is chosen as well: the default, 10,000 above the port, may be too high or taken.
+    # The bus port is chosen too, because the default, 10,000 above the port, may be too high or taken.
     return start(kind, **{**options, "cluster_port": str(free_port())})
 
 
@@ -360,14 +365,15 @@ def _wait_for(condition: Callable[[], bool], what: str) -> None:
 
 
 def version(kind: Kind) -> str:
-    """What the program says it is: "9.1.2"."""
+    """The version of the program, as in "9.1.2"."""
     said = subprocess.run([binary(kind), "--version"], capture_output=True, text=True, check=True).stdout
     return next(word.removeprefix("v=") for word in said.split() if word.startswith("v="))
 
 
 def leaks() -> list[str]:
-    """Takes away the keys that would stay for ever on servers that run, and names them and those on servers
-    that were closed."""
-    found = LEFT + [leak for server in RUNNING for leak in server.leaks()]
-    LEFT.clear()
+    """Deletes the keys that would stay for ever on running servers. Returns their names, and those of keys
+    that were found on servers which are closed by now.
+    """
+    found = LEAKED + [leak for server in RUNNING for leak in server.leaks()]
+    LEAKED.clear()
     return found

@@ -1,9 +1,8 @@
-"""Simulated networks and devices, to see how well the clients' clock filter finds the server's time.
+"""Simulated networks and devices, to measure how well the clients' clock filter finds the server's time.
 
-A trace is what one client meets in ten minutes: the four timestamps of its round trips, when its monotonic
-clock stood still in sleep, and moments at which somebody looks at the clock, each with what the time really
-was. Both clients, in JavaScript and in Python, are run on the same traces. Times are ms; the server's stamps
-are whole, as it sends them.
+A trace has ten minutes of one client: the four timestamps of its round trips, the moments at which it notices
+that it was asleep, and moments at which a user looks at the clock, with the true time. The clients in
+JavaScript and in Python are run on the same traces. Times are ms. The server's stamps are whole ms.
 """
 
 from __future__ import annotations
@@ -23,13 +22,18 @@ LOCAL_START_MS = 12_345.678
 SEEDS = range(6)
 
 Delay = Callable[[Random, float], tuple[float, float]]
-"""One round trip's way there and back, sent at a true time since the start."""
+"""A function from a true time since the start to the delays (ms) of a round trip's way there and back."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """name: as in the table; delay: of each round trip; drift_ppm: how far the device's clock is off its
-    rate, at most; sleeps: how often it sleeps, its monotonic clock standing still."""
+    """A network and the device in it.
+
+    name: as in the table
+    delay: the delays of a round trip
+    drift_ppm: by how much the rate of the device's clock may be wrong
+    sleeps: how often the device sleeps, while its monotonic clock stops
+    """
 
     name: str
     delay: Delay
@@ -38,7 +42,7 @@ class Network:
 
 
 def _spread(there: float, back: float, jitter: float, spikes: float = 0.0, spike: float = 0.0) -> Delay:
-    """Shortest ways, and what comes on top of each: most often little, sometimes much."""
+    """Delays from the shortest ones (there, back) and a random addition to each, which is sometimes large."""
 
     def delay(random: Random, _: float) -> tuple[float, float]:
         ways = []
@@ -53,7 +57,7 @@ def _spread(there: float, back: float, jitter: float, spikes: float = 0.0, spike
 
 
 def _congested(random: Random, at: float) -> tuple[float, float]:
-    """A line whose way there fills up for half a minute out of every two."""
+    """Delays of a line whose way there is congested for half a minute out of every two minutes."""
     there, back = _spread(15, 15, 6)(random, at)
     phase = at % 120_000 - 60_000
     if 0 <= phase < 30_000:
@@ -75,8 +79,12 @@ NETWORKS = [
 
 @dataclass(frozen=True)
 class Event:
-    """sample: a round trip that is back, at t4. reset: it is noticed that the device slept. look: somebody
-    looks; `true_ms` is the server's time then, `counts` whether the client could know it."""
+    """An event of a trace: a `sample` is complete (at t4), the client notices a sleep (`reset`), or a `look`.
+
+    local: the time on the device's clock
+    true_ms: of a look, the server's time
+    counts: of a look, whether the client could know the time
+    """
 
     kind: Literal["sample", "reset", "look"]
     local: float
@@ -87,7 +95,7 @@ class Event:
 
 @dataclass
 class Device:
-    """A device's monotonic clock against true time: a little off its rate, and still while it sleeps."""
+    """A device's monotonic clock: its rate is a little wrong, and it stops while the device sleeps."""
 
     rate: float
     naps: list[tuple[float, float]] = field(default_factory=list)
@@ -103,7 +111,7 @@ class Device:
 
 
 def trace(network: Network, seed: int) -> list[Event]:
-    """What a client meets, in the order in which it meets it."""
+    """The events of one client, in order."""
     random = Random(f"{network.name} {seed}")
     device = Device(1 + random.uniform(-1, 1) * network.drift_ppm / 1e6)
     if network.drift_ppm > 40:
@@ -118,7 +126,7 @@ def trace(network: Network, seed: int) -> list[Event]:
         held = random.uniform(0.02, 0.3)
         returned = sent + there + held + back
         if device.sleeps(sent) or any(sent < begin <= returned for begin, _ in device.naps):
-            continue  # nobody there to send it, or to hear the answer
+            continue  # the device slept when it had to send, or when the answer came
         stamps = (
             device.local(sent),
             int(SERVER_START_MS + sent + there),
@@ -160,14 +168,14 @@ def _sendings(random: Random, device: Device, found: list[tuple[float, Event]]) 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a client shows at a look: the time, and how far it says that it may be off."""
+    """The time that a client shows at a look, and by how much it says that this may be wrong."""
 
     ms: float
     uncertainty_ms: float
 
 
 def median_of_five(events: Sequence[Event]) -> list[float | None]:
-    """What is shown at each look by the median offset of the newest five samples, without any slewing."""
+    """The time at each look from the median offset of the newest five samples, without slewing."""
     offsets: list[float] = []
     shown: list[float | None] = []
     for event in events:
@@ -184,22 +192,26 @@ def median_of_five(events: Sequence[Event]) -> list[float | None]:
 
 def as_json(events: Sequence[Event]) -> list[Any]:
     """The trace for other languages: `["sample", t1, t2, t3, t4]`, `["reset"]`, `["look", local]`."""
-    told: list[Any] = []
+    lines: list[Any] = []
     for event in events:
         match event.kind:
             case "sample":
-                told.append(["sample", *event.stamps])
+                lines.append(["sample", *event.stamps])
             case "reset":
-                told.append(["reset"])
+                lines.append(["reset"])
             case _:
-                told.append(["look", event.local])
-    return told
+                lines.append(["look", event.local])
+    return lines
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table: errors in ms over all seeds of a network. ours: mean, 95th percentile and largest
-    of what the client shows; median: the same of the median of five; stated: the mean of what it says."""
+    """A line of the table, with errors in ms over all seeds of a network.
+
+    ours: mean, 95th percentile and largest error of the client
+    median: the same for the median of five samples
+    stated: the mean of the uncertainty that the client states
+    """
 
     network: str
     ours: tuple[float, float, float]
@@ -214,7 +226,7 @@ def summary(errors: Sequence[float]) -> tuple[float, float, float]:
 
 
 def measure(network: Network, run: Callable[[list[Event]], list[Shown | None]]) -> Line:
-    """How far off is what is shown. `run` gives what a client shows at each look of a trace."""
+    """The errors on a network. `run` gives what a client shows at each look of a trace."""
     ours: list[float] = []
     medians: list[float] = []
     stated: list[float] = []

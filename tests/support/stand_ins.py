@@ -1,4 +1,4 @@
-"""As much of redis-cli and curl as the examples of the documentation need, where those are not installed.
+"""The parts of redis-cli and curl that the documentation's examples need, for machines without them.
 
 `python stand_ins.py redis-cli -u URL --raw [-x] COMMAND [ARGUMENT ...]`
 `python stand_ins.py curl -s [-X METHOD] [--json BODY] URL`

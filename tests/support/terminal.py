@@ -1,4 +1,4 @@
-"""The command `synckairos` on a terminal of its own: what it draws, and how it ends."""
+"""The command `synckairos` on a terminal of its own: the pictures it draws, and its exit code."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _HOME = "\x1b[H"
 
 
 def _own_terminal() -> None:
-    """Makes standard input the terminal that Ctrl-C is for."""
+    """Makes standard input the controlling terminal, so that Ctrl-C on it is a signal to this process."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class Terminal:
-    """A command whose standard streams are a terminal of a size."""
+    """A command whose standard streams are a terminal of a given size."""
 
     def __init__(
         self, *arguments: str, columns: int = 80, rows: int = 24, environ: Mapping[str, str] | None = None
@@ -51,12 +51,12 @@ class Terminal:
         self._reader.start()
 
     def _read(self) -> None:
-        with suppress(OSError):  # the other end is closed when the program has ended
+        with suppress(OSError):  # the program has ended and closed its end
             while part := os.read(self._parent, 65536):
                 self._said += part
 
     def resize(self, columns: int, rows: int, *, tell: bool = True) -> None:
-        """Give the terminal another size, as people do with windows."""
+        """Change the terminal's size, as when a window is resized."""
         fcntl.ioctl(self._parent, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         if tell:
             self.process.send_signal(signal.SIGWINCH)
@@ -67,32 +67,32 @@ class Terminal:
 
     @property
     def raw(self) -> str:
-        """All that was written, as it was."""
+        """All output as it was written."""
         return self._said.decode(errors="replace")
 
     @property
     def text(self) -> str:
-        """All that was written, without colours and movements."""
+        """All output without escape sequences."""
         return _ESCAPES.sub("", self.raw).replace("\r\n", "\n")
 
     @property
     def picture(self) -> str:
-        """What was drawn last from the upper left corner on."""
+        """The last picture, which begins in the upper left corner."""
         return _ESCAPES.sub("", self.raw.rpartition(_HOME)[2]).replace("\r\n", "\n")
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Waits for something; says what it waited for, and what is seen, when it does not come."""
+        """Waits for a condition. If it does not come true, fails with `what` and the picture."""
         end = time.monotonic() + START_S
         while not condition():
             assert time.monotonic() < end, f"waited in vain for {what}:\n{self.picture}"
             time.sleep(0.02)
 
     def shows(self, *words: str) -> None:
-        """Waits until all of these are in the picture."""
+        """Waits until all of these words are in the picture."""
         self.until(lambda: all(word in self.picture for word in words), " and ".join(words))
 
     def ended(self) -> int:
-        """The exit code, waited for, with all that was written."""
+        """Waits for the end and for all output. Returns the exit code."""
         code = self.process.wait(START_S)
         self._reader.join(START_S)
         return code

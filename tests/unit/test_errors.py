@@ -102,5 +102,5 @@ def test_when_to_come_back_does_not_travel_in_the_body() -> None:
 
 
 def test_an_error_without_a_text_is_described_by_its_type() -> None:
-    assert errors.described(TimeoutError()) == "TimeoutError"
-    assert errors.described(OSError("no route")) == "no route"
+    assert errors.error_text(TimeoutError()) == "TimeoutError"
+    assert errors.error_text(OSError("no route")) == "no route"

@@ -124,9 +124,9 @@ def test_a_clock_that_stands_at_zero() -> None:
     story.tell(9.5, "session.completed", "completed", None)
     assert story.spans() == [
         (A, "running", 0, 5),
-        (A, "standing", 5, 7),
+        (A, "flagged", 5, 7),
         (B, "running", 7, 8),
-        (A, "standing", 8, 9),
+        (A, "flagged", 8, 9),
         (A, "running", 9, 9.5),
     ]
     assert follow(story.events).marks[1:] == [Mark(A, "adjusted", START + 9000, "adjusted by +0.5 s: ok")]

@@ -1,4 +1,4 @@
-"""All routes, in one table: the router, the `Allow` headers and OpenAPI are made from it."""
+"""All routes in one table. The router, the `Allow` headers and OpenAPI are made from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the routes of sessions have in common."""
+"""Parts that the routes of sessions share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHANGE_ERRORS: tuple[type[SyncKairosError], ...] = (*READ_ERRORS, ConcurrentModi
 
 
 def audit_store(request: ApiRequest, without: str, context: dict[str, int] | None = None) -> Store:
-    """The audit store. Raises StorageUnavailable, saying what it is needed for, where there is none."""
+    """The audit store. When there is none, raises StorageUnavailable with the message `without`."""
     store = request.context.store
     if store is None:
         raise StorageUnavailable(without, context=context, retry_after_ms=NO_AUDIT_RETRY_AFTER_MS)
@@ -36,12 +36,12 @@ def audit_store(request: ApiRequest, without: str, context: dict[str, int] | Non
 
 
 def changed(change: Change, options: Options, status: int = HTTPStatus.OK) -> Reply:
-    """The answer to a change: what it did."""
+    """The answer to a change."""
     return replies.change(change, status, replayed=options.request is not None and change.replayed)
 
 
 def encoded(fields: dict[str, msgspec.Raw]) -> bytes:
-    """An object of raw values as JSON: the values as they came, the names in their plainest spelling."""
+    """An object as JSON. The values stay as they came, and the names have no needless escapes."""
     return (
         b"{" + b",".join(msgspec.json.encode(name) + b":" + bytes(raw) for name, raw in fields.items()) + b"}"
     )

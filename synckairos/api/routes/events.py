@@ -1,4 +1,4 @@
-"""Routes of what happened in a session: its events, and a picture of them."""
+"""Routes that read a session's events, as JSON and as a picture."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ async def get_events(request: ApiRequest, session_id: str) -> Reply:
 async def get_timeline(request: ApiRequest, session_id: str) -> Reply:
     """A picture of the session's events after a version: who had the clock when.
 
-    All of it may come from the audit store: Redis is asked for what is newer, and may be away.
+    The events come from Redis and from the audit store. One of the two may be away.
     """
-    with suppress(StorageUnavailable):  # a limit that cannot be asked is no reason to show nothing
+    with suppress(StorageUnavailable):  # the picture works without Redis, where the rate limits are
         await limits.consume_per_subject(request, limits.read_limit(request.context.settings))
     reader = Reader(request)
     session_id = reader.session_id(session_id)
@@ -64,7 +64,7 @@ async def get_timeline(request: ApiRequest, session_id: str) -> Reply:
         tenant=request.caller.tenant,
     )
     _check_since(reader, since, history.version)
-    # Thousands of bars take tenths of a second, in which this process would do nothing else.
+    # Thousands of bars take tenths of a second, during which this process would do nothing else.
     picture = await asyncio.to_thread(
         lambda: timeline.draw(timeline.follow(history.events, history.now), session_id, history.version)
     )

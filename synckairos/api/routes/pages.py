@@ -1,7 +1,7 @@
 """Routes of the files that browsers load: the console's pages, the JavaScript client, QR codes.
 
-Everything is read once, when the process starts: a few dozen small files. A browser asks each time whether
-its copy is still good (`no-cache`, ETag), so that a new release is there at once.
+All files are read when the process starts; they are a few dozen small ones. A browser asks each time whether
+its copy is still good (`no-cache`, ETag), so it gets the files of a new release at once.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; object-src 'none'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
-"""Of the console: nothing but its own files, and no other page may put it into a frame."""
+"""For the console: it may load only its own files, and no other page may put it into a frame."""
 
 _URL_CHARACTERS = re.compile(r"[!-\[\]-~]+")
 """Printable ASCII without spaces and backslashes."""
 
 MODULES = ("synckairos.js", "synckairos.d.ts", "useSyncKairos.js", "useSyncKairos.d.ts")
-"""Of the client: pages of any origin may import them."""
+"""The files of the JavaScript client, which pages of any origin may import."""
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file as it is sent."""
+    """A file that is ready to be sent."""
 
     body: bytes
     content_type: str
@@ -105,12 +105,12 @@ def _serves(name: str, file: _File) -> Handler:
 
 
 async def get_console_file(request: ApiRequest, page: str, file: str) -> Reply:
-    """A file of the console: of a page, or shared by both."""
+    """A file of the console, which belongs to a page or is shared by all pages."""
     return _answer(request, _CONSOLE.get(f"{page}/{file}"))
 
 
 async def get_console_folder_file(request: ApiRequest, page: str, folder: str, file: str) -> Reply:
-    """A file in a folder of a page."""
+    """A file in a subfolder of a page."""
     return _answer(request, _CONSOLE.get(f"{page}/{folder}/{file}"))
 
 
@@ -130,7 +130,7 @@ def _is_own_address(url: str, host: str) -> bool:
 
 
 async def get_qr(request: ApiRequest) -> Reply:
-    """A QR code of an address of this service: with it another device opens the page that shows it."""
+    """A QR code of an address of this service, with which another device can open the same page."""
     reader = Reader(request)
     query = reader.query(schemas.QrQuery)
     reader.check()
@@ -139,7 +139,7 @@ async def get_qr(request: ApiRequest) -> Reply:
         message = "must be an address of this service, as http://host:port/path"
         raise ValidationError("the URL cannot be used", details=[{"field": "url", "message": message}])
     image = io.BytesIO()
-    # White behind it and a quiet zone around it: a code without them is not read on a dark page.
+    # The code needs a white background and border. Without them cameras cannot read it on a dark page.
     code = segno.make_qr(query.url, error="m")
     code.save(image, kind="svg", scale=8, border=4, light="white", xmldecl=False)
     return Reply(image.getvalue(), content_type="image/svg+xml", headers={"cache-control": "no-store"})
@@ -165,4 +165,4 @@ PAGES: tuple[Route, ...] = (
         for name, file in _MODULES.items()
     ),
 )
-"""What browsers load; no part of the API that OpenAPI describes."""
+"""The routes of files for browsers. They are not part of the API that OpenAPI describes."""

@@ -1,4 +1,4 @@
-"""Routes of who takes part: joining and leaving."""
+"""Routes with which participants join and leave."""
 
 from __future__ import annotations
 
@@ -51,14 +51,17 @@ async def leave_session(request: ApiRequest, session_id: str, participant_id: st
 
 
 def _conditions(reader: Reader, participant: dict[str, msgspec.Raw]) -> schemas.TransitionBody:
-    """Take `expected_version` out of the body: it belongs to the call, not to the participant."""
+    """Take `expected_version` out of the body, because it belongs to the call and not to the participant."""
     if "expected_version" not in participant:
         return schemas.TransitionBody()
     return reader.fields(schemas.TransitionBody, {"expected_version": participant.pop("expected_version")})
 
 
 async def _validate_participant(sessions: Sessions, participant: dict[str, msgspec.Raw]) -> list[Any]:
-    """What the library finds wrong with a participant: it looks at arguments before it misses the session."""
+    """The problems that the library finds in a participant.
+
+    The session of this call does not exist, but the library checks the arguments before it notices that.
+    """
     try:
         await sessions.join(str(uuid.uuid4()), encoded(participant))
     except ValidationError as error:

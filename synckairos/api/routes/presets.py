@@ -11,7 +11,7 @@ from synckairos.presets import PRESETS
 
 
 async def list_presets(request: ApiRequest) -> Reply:
-    """All presets. They come with the service and need nothing of Redis, so no limit is asked."""
+    """All presets. They are part of the service and need no Redis, so they have no rate limit either."""
     reader = Reader(request)
     reader.query(schemas.NoQuery)
     reader.check()

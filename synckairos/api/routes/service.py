@@ -28,17 +28,17 @@ from synckairos.errors import (
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 DRIFT_TOLERANCE_MS = 50
-"""How far a client's idea of the server's clock may drift before it should ask again."""
+"""How far a client's estimate of the server's clock may drift before the client should ask again."""
 CHECK_TIMEOUT_S = 1.0
 
 _ORDER: dict[str, int] = {"ok": 0, "degraded": 1, "unready": 2}
 
 
 async def get_time(request: ApiRequest) -> Reply:
-    """The server's clock: that of the Redis primary, which is the one that counts.
+    """The server's clock, which is the clock of the Redis primary.
 
-    Its offset from this process' clock is measured every few seconds, so that both moments, the request's and
-    the answer's, are read and not guessed from one round trip.
+    Its offset from this process' clock is measured every few seconds. So the two times, of the request and of
+    the answer, are known without a call to Redis.
     """
     clock = request.context.clock
     received = clock.now_ms()
@@ -59,18 +59,18 @@ async def get_time(request: ApiRequest) -> Reply:
         )
     )
     reply.headers["cache-control"] = "no-store"
-    # Pages of any origin may import the client, which asks for the time before its socket is there.
+    # Pages of any origin may import the client, and the client asks for the time before its socket is open.
     reply.headers["access-control-allow-origin"] = "*"
     return reply
 
 
 async def get_health(_: ApiRequest) -> Reply:
-    """That the process is alive, whatever else is not."""
+    """Answers as long as the process is alive, even when Redis or PostgreSQL is away."""
     return replies.document(schemas.Health("ok"))
 
 
 async def get_ready(request: ApiRequest) -> Reply:
-    """Whether the service can do its work, and what of it is missing."""
+    """Whether the service can do its work, and which parts are missing."""
     context = request.context
     redis, library, audit = await asyncio.gather(
         _check_redis(request), _check_library(request), _check_audit(request)
@@ -89,7 +89,7 @@ async def get_ready(request: ApiRequest) -> Reply:
 
 
 async def debug_session(request: ApiRequest, session_id: str) -> Reply:
-    """A session as Redis and the audit store have it. Neither has to be there, and nothing is restored."""
+    """A session as Redis and the audit store have it. Either may be away, and nothing is restored."""
     if "admin" not in request.caller.roles:
         raise Forbidden("this is for admins")
     reader = Reader(request)
@@ -104,7 +104,7 @@ async def debug_session(request: ApiRequest, session_id: str) -> Reply:
 
 
 async def get_metrics(_: ApiRequest) -> Reply:
-    """Metrics for Prometheus; those of all worker processes."""
+    """Metrics of all worker processes, for Prometheus."""
     return Reply(metrics.render(), content_type=metrics.CONTENT_TYPE)
 
 
@@ -147,7 +147,7 @@ async def _check_library(request: ApiRequest) -> schemas.Check:
 
 
 async def _check_audit(request: ApiRequest) -> schemas.Check:
-    """Without the audit store everything works, until Redis loses something."""
+    """Check the audit store. Without it the service works, but what Redis loses cannot be restored."""
     store = request.context.store
     if store is None:
         return schemas.Check("degraded", "there is no audit store: what Redis loses is lost")
@@ -169,7 +169,7 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 def _check_keyspace_events(request: ApiRequest) -> schemas.Check:
-    """Without them it takes a heartbeat longer until subscribers hear that a session's key vanished."""
+    """Check the keyspace events. Without them subscribers learn some seconds later that a key vanished."""
     subscriptions = request.context.subscriptions
     if subscriptions.keyspace_events == "on":
         return schemas.Check("ok")

@@ -30,13 +30,13 @@ from synckairos.errors import (
 )
 
 USED_BEFORE_S = 0.5
-"""How long a creation waits to hear whether its id was used before."""
+"""How long a creation waits for the audit store to say whether its id was used before."""
 _NAMESPACE = uuid.UUID("5f0c6c5e-6f0b-5c53-9d0a-3a6f4d7a2b10")
-"""Of the session ids that are made from an `Idempotency-Key`."""
+"""The namespace of session ids that are made from an `Idempotency-Key`."""
 
 
 async def create_session(request: ApiRequest) -> Reply:
-    """A new session."""
+    """Create a session."""
     await limits.consume_per_subject(request, limits.CREATE)
     sessions = request.context.sessions
     reader = Reader(request)
@@ -57,16 +57,16 @@ async def create_session(request: ApiRequest) -> Reply:
     if key is not None or _given_id(config)[1] is not None:
         await _restore_if_lost(request, session_id)
     created = await sessions.create(session_id, encoded(config), options)
-    # A repeat finds a session that may have gone on since; one that has not is the same answer once more.
+    # A repeat is answered with the session's current state, which may have changed since it was created.
     reply = replies.state(created, HTTPStatus.CREATED, replayed=key is not None and created.replayed)
     reply.headers["location"] = f"/v1/sessions/{created.session_id}"
     return reply
 
 
 async def _restore_if_lost(request: ApiRequest, session_id: str) -> None:
-    """Restore a session of this id that Redis has lost, so that the creation does not replace it.
+    """Restore a session of this id if Redis has lost it, so that the creation does not replace it.
 
-    When the audit store is away, sessions are created all the same.
+    When the audit store is away, the session is created without this check.
     """
     recovery = request.context.recovery
     if recovery is not None:
@@ -76,7 +76,7 @@ async def _restore_if_lost(request: ApiRequest, session_id: str) -> None:
 
 
 async def get_session(request: ApiRequest, session_id: str) -> Reply:
-    """The session as it stands now."""
+    """The current state of a session."""
     await limits.consume_per_subject(request, limits.read_limit(request.context.settings))
     reader = Reader(request)
     session_id = reader.session_id(session_id)
@@ -91,7 +91,7 @@ async def get_session(request: ApiRequest, session_id: str) -> Reply:
 
 
 async def list_sessions(request: ApiRequest) -> Reply:
-    """The tenant's sessions, newest first. They are listed from the audit store, as they stand in Redis."""
+    """The tenant's sessions, newest first. The audit store has the list, and Redis their current states."""
     await limits.consume_per_subject(request, limits.read_limit(request.context.settings))
     reader = Reader(request)
     query = reader.query(schemas.ListQuery)
@@ -114,7 +114,7 @@ async def list_sessions(request: ApiRequest) -> Reply:
 
 
 async def delete_session(request: ApiRequest, session_id: str) -> Reply:
-    """Delete a session. Deleting nothing is no error."""
+    """Delete a session. It is no error if there is none."""
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     reader.query(schemas.NoQuery)
@@ -145,7 +145,7 @@ def _with_preset(reader: Reader, config: dict[str, msgspec.Raw]) -> tuple[dict[s
 
 
 def _about_given_fields(config: dict[str, msgspec.Raw], problems: list[Any]) -> list[Any]:
-    """Problems of the fields that are given, and of the participants: a preset can fill in all others."""
+    """The problems of given fields and of participants. All other fields could come from a preset."""
     given = decoded(encoded(config))
 
     def is_given(path: str) -> bool:
@@ -163,7 +163,7 @@ def _about_given_fields(config: dict[str, msgspec.Raw], problems: list[Any]) -> 
 
 
 def _given_id(config: dict[str, msgspec.Raw]) -> tuple[bool, str | None]:
-    """Whether the config names a session id at all, and the id if it is one."""
+    """Whether the config has a session id, and the id if it is a valid one."""
     value = decoded(config["session_id"]) if "session_id" in config else None
     if value is None:
         return False, None
@@ -176,9 +176,9 @@ def _given_id(config: dict[str, msgspec.Raw]) -> tuple[bool, str | None]:
 def _id_for(config: dict[str, msgspec.Raw], tenant: str | None, key: str | None) -> str:
     """The id to create the session under.
 
-    Without one in the config: a new one, or with an `Idempotency-Key` the one that a repeat comes to as well.
-    Where the config has one that is no UUID: any, as the library then refuses the config, with all that is
-    wrong in it.
+    If the config has none, it is a new id, or with an `Idempotency-Key` an id made from the key, so that a
+    repeat gets the same one. If the config has one that is no UUID, it is any id, because the library then
+    refuses the config with all its problems.
     """
     given, session_id = _given_id(config)
     if session_id is not None:
@@ -189,9 +189,10 @@ def _id_for(config: dict[str, msgspec.Raw], tenant: str | None, key: str | None)
 
 
 async def _validate_config(sessions: Sessions, config: dict[str, msgspec.Raw]) -> list[Any]:
-    """What the library finds wrong with a config, without a session coming of it.
+    """The problems that the library finds in a config, without creating a session.
 
-    A config that names another session than the key is refused, with the list of all that is wrong in it.
+    The config gets a session id that is not the one in the keys, for which the library refuses it with the
+    list of all its problems.
     """
     given, session_id = _given_id(config)
     misnamed = given and session_id is None

@@ -20,14 +20,14 @@ from synckairos.errors import (
 
 
 async def switch_cycle(request: ApiRequest, session_id: str) -> Reply:
-    """End the running cycle and start the next one's."""
+    """End the running cycle and start the next one."""
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     reader.query(schemas.NoQuery)
     body = reader.body(schemas.SwitchBody)
     options = reader.options(body)
     reader.check()
-    # The limit is asked before the switch, not at the same time: a switch over it must not take effect.
+    # The rate limit is asked first, because a switch above the limit must not take effect.
     await limits.consume_per_session(request, limits.SWITCH, session_id)
     sessions = request.context.sessions
     change = await sessions.switch(
@@ -39,7 +39,7 @@ async def switch_cycle(request: ApiRequest, session_id: str) -> Reply:
 async def _transition(
     request: ApiRequest, session_id: str, *, call: Callable[..., Awaitable[Change]]
 ) -> Reply:
-    """A change that is answered with the state after it."""
+    """Make a change and answer with the state after it."""
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     reader.query(schemas.NoQuery)

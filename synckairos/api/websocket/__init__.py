@@ -1,1 +1,1 @@
-"""`/ws`: clients that watch a session, and may switch, pause and resume it."""
+"""The WebSocket `/ws`: clients watch a session, and may switch, pause and resume it."""

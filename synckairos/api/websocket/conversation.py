@@ -1,7 +1,7 @@
 """One WebSocket and its session: a client watches it, and may switch, pause and resume it.
 
-Commands are answered in the order in which they came. Events go past this module: the relay writes them to
-the socket.
+Commands are answered in the order in which they came. Events do not go through this module, because the relay
+writes them to the socket directly.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from synckairos.realtime.server_time import ServerClock
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 MESSAGES = limits.RateLimit("websocket_messages", 100, limits.MINUTE_MS)
-"""Messages from one connection."""
+"""The rate limit of the messages from one connection."""
 
 
 class Conversation:
@@ -70,7 +70,7 @@ class Conversation:
         self._clock: ServerClock = context.clock
 
     async def run(self) -> None:
-        """Talk until either side ends."""
+        """Answer messages until one side closes the connection."""
         try:
             self._session_id = self._asked_for()
         except ValidationError as error:
@@ -122,7 +122,7 @@ class Conversation:
         self.socket.send(text_frame(text))
 
     async def _answer(self, text: str, arrived: float) -> None:
-        """Do what a message asks for. Whatever goes wrong is answered, and does not end the connection."""
+        """Carry out a message. An error is answered with an `ERROR` message and does not close the socket."""
         request_id: str | None = None
         try:
             fields = decode(text)
@@ -168,9 +168,9 @@ class Conversation:
                     self._session_id,
                     next=message.next_participant_id,
                     current=message.current_participant_id,
-                    # What was measured on this very connection. Over HTTP there is nothing to measure, and
-                    # a client could claim any lag, so a switch over HTTP is credited nothing. A
-                    # backend that knows its players' lag passes it to `sk_switch` itself.
+                    # The lag is measured on this connection. Over HTTP it cannot be measured, and a client
+                    # could claim any lag, so a switch over HTTP gets no credit. A backend that knows its
+                    # players' lag can pass it to `sk_switch` itself.
                     lag_ms=self.socket.lag_ms,
                     options=options,
                 )
@@ -180,7 +180,7 @@ class Conversation:
                 return await self._sessions.resume(self._session_id, options)
 
     async def _reconnect(self, message: Reconnect) -> None:
-        """Go on where the client was. Events that come meanwhile wait until it is known what was missed."""
+        """Send what the client has missed. Events that come meanwhile wait until this is done."""
         tenant = self._request.caller.tenant
         epoch, version = self._relay.hold(self._session_id, self.socket)
         try:

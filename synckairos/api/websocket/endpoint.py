@@ -1,4 +1,4 @@
-"""`/ws`: the route that makes WebSockets of requests, and ends them when the service stops."""
+"""The route `/ws`: it makes requests WebSockets, and closes these when the service stops."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 SUBPROTOCOL = "synckairos.v1"
 DRAIN_S = 5.0
-"""How long messages that have arrived may take to be answered when the service stops."""
+"""When the service stops: how long answering the messages that have arrived may take."""
 
 
 def register(app: Sanic[Any, Any]) -> None:
@@ -67,7 +67,7 @@ class _Endpoint:
         except asyncio.CancelledError:
             if not socket.closed.done():
                 raise
-            # The client left, and Sanic cancels what serves it: no failed request.
+            # The client has closed the connection, so Sanic cancels this task. The request did not fail.
         except Exception:
             logger.exception("a WebSocket failed")
             socket.end(INTERNAL_ERROR, "something went wrong inside the service")
@@ -76,10 +76,10 @@ class _Endpoint:
 
 
 def _check_origin(request: ApiRequest) -> None:
-    """Where origins are listed, keep the pages of others out.
+    """When ALLOWED_ORIGINS is set, refuse pages of other origins. Raises Forbidden.
 
-    Browsers apply no rule of their own to WebSockets; they only say which page asks. A client that sends no
-    `Origin` is no browser, and the service's own pages may always connect. Raises Forbidden.
+    Browsers let any page open a WebSocket and only send its `Origin`. A client without that header is not a
+    browser and may connect, and so may the service's own pages.
     """
     allowed = request.context.settings.allowed_origins
     origin = request.headers.get("origin")
@@ -90,7 +90,7 @@ def _check_origin(request: ApiRequest) -> None:
 
 
 async def _close_all(app: Sanic[Any, Any]) -> None:
-    """Let every conversation answer what has arrived, then say that the service is going."""
+    """Let every conversation answer the messages that have arrived, then close its WebSocket."""
     context = context_of(app)
     context.draining = True
     conversations = list(context.websockets)

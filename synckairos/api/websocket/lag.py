@@ -1,13 +1,13 @@
-"""How far away a client is, as the server finds it out.
+"""The network lag of a client, measured by the server.
 
-Lag compensation gives back what a move lost on its way, so its measure must be the server's own. It is the
-round trip of a ping frame: the event that made the player's clock run had to get there, and the move has to
-come back.
+Lag compensation gives a player the time back that a move lost on the network, so the server has to measure
+that time itself. It takes the round trip of a ping frame, because the event that started the player's clock
+had to reach the client, and the move has to come back.
 
-The client's own words do not count: a pong counts only as the answer to a ping that waits for it, once, and
-the only times are the server's. A client that holds its pongs back makes itself look farther away, and no
-server can tell that from a long way; what it gains is bounded by the quota of lag compensation. A client that
-holds some back gains nothing, as the shortest of the last few round trips is the lag.
+Nothing that a client claims is used. A pong counts once, and only while its ping waits for it, and both times
+are the server's. A client that delays all its pongs looks farther away, which a server cannot tell from a
+longer way; the quota of lag compensation limits what it can gain. A client that delays some pongs gains
+nothing, because the lag is the shortest of the last few round trips.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from __future__ import annotations
 from collections import deque
 
 RECENT = 8
-"""Round trips that are remembered."""
+"""How many round trips are kept."""
 
 
 class RoundTrips:
-    """The pings of one connection and the round trips that their pongs ended. Times are monotonic seconds."""
+    """The pings of one connection that wait for their pongs, and its last round trips (monotonic seconds)."""
 
     __slots__ = ("_number", "_recent", "_waiting")
 
     def __init__(self) -> None:
         self._number = 0
         self._waiting: dict[bytes, float] = {}
-        """When each ping that waits for its pong was sent, the oldest first."""
+        """By payload, when each ping that waits for its pong was sent. The oldest is first."""
         self._recent: deque[float] = deque(maxlen=RECENT)
 
     def sent(self, now: float) -> bytes:
-        """A ping is sent now. Returns its payload, which no other ping of this connection has."""
+        """Note that a ping is sent now. Returns its payload, which is unique on this connection."""
         self._number += 1
         payload = self._number.to_bytes(8)
         self._waiting[payload] = now
         return payload
 
     def answered(self, payload: bytes, now: float) -> float | None:
-        """A pong arrived now. Returns its ping's round trip in seconds; None when no ping waits for it."""
+        """Note that a pong arrived now. Returns the round trip in seconds; None when no ping waits for it."""
         sent = self._waiting.get(payload)
         if sent is None:
             return None

@@ -1,4 +1,4 @@
-"""The messages of a WebSocket: what a client may say, and what answers it."""
+"""The messages of a WebSocket: those that clients send, and their answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Milliseconds = Annotated[int, _WITHIN] | Annotated[float, _WITHIN]
 
 
 class Message(Input, frozen=True, forbid_unknown_fields=False):
-    """What every message may have. Names that are not known here are passed over, except in commands."""
+    """The fields of every message. Unknown names are ignored, except in commands."""
 
     v: Annotated[Literal[1], Meta(extra={"must": "must be 1"})] = 1
     type: str = ""
@@ -43,13 +43,13 @@ class Auth(Message, frozen=True):
 
 
 class Ping(Message, frozen=True, kw_only=True):
-    """What is the server's time? `t1`: the client's time, in ms; it comes back as it is."""
+    """Asks for the server's time. `t1`, the client's time in ms, comes back unchanged."""
 
     t1: Number
 
 
 class Clock(Message, frozen=True, kw_only=True):
-    """What the client found: its clock is `offset_ms` behind the server's, give or take `uncertainty_ms`."""
+    """The client's measurement, for the metrics: its clock is `offset_ms` behind, ± `uncertainty_ms`."""
 
     offset_ms: Milliseconds
     rtt_ms: Milliseconds | None = None
@@ -57,7 +57,7 @@ class Clock(Message, frozen=True, kw_only=True):
 
 
 class Reconnect(Message, frozen=True, kw_only=True):
-    """Go on after this version of this epoch."""
+    """Asks for the events after this version of this epoch."""
 
     last_known_version: Version
     epoch: Annotated[str, Meta(extra={"must": "must be text"})] | None = None
@@ -65,7 +65,7 @@ class Reconnect(Message, frozen=True, kw_only=True):
 
 
 class Command(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Changes the session; a repeat under the same request id changes nothing more."""
+    """A message that changes the session. A repeat with the same request id changes nothing."""
 
     request_id: RequestId
     expected_version: Version | None = None
@@ -98,7 +98,7 @@ KINDS: dict[str, type[Message]] = {
 
 
 class Pong(Struct):
-    """The answer to a PING. `t1` as it came; `t2` when it arrived and `t3` when this left, in server ms."""
+    """The answer to a PING: its `t1`, and the server's time when it arrived (`t2`) and now (`t3`), in ms."""
 
     t1: int | float
     t2: int
@@ -108,7 +108,7 @@ class Pong(Struct):
 
 
 class Ack(Struct):
-    """A command was carried out, and the session is at this version now."""
+    """Says that a command was carried out, and which version it made."""
 
     request_id: str
     version: int
@@ -117,7 +117,7 @@ class Ack(Struct):
 
 
 class ReconnectAck(Struct):
-    """What follows: so many events that were missed, or `full`: the whole state."""
+    """The answer to a RECONNECT. `replayed`: how many missed events follow, or `full` for the whole state."""
 
     replayed: int | str
     v: int = 1
@@ -137,7 +137,7 @@ def decode(text: str) -> dict[str, Any]:
 
 
 def parse(fields: dict[str, Any]) -> Message:
-    """The message that these fields make. Raises ValidationError, with all that is wrong."""
+    """The message with these fields. Raises ValidationError with all problems."""
     kind = fields.get("type")
     if not isinstance(kind, str) or kind not in KINDS:
         metrics.websocket_messages.labels("unknown").inc()
@@ -152,7 +152,7 @@ def parse(fields: dict[str, Any]) -> Message:
 
 
 def _problems(shape: type[Message], fields: dict[str, Any]) -> Iterator[Detail]:
-    """Everything that is wrong with these fields, each looked at by itself."""
+    """All problems of these fields."""
     known = {field.encode_name: field for field in msgspec.structs.fields(shape)}
     for name, field in known.items():
         if name not in fields:
@@ -178,7 +178,7 @@ def failure(error: SyncKairosError, request_id: str | None = None) -> bytes:
 
 
 def connected(state: State) -> bytes:
-    """The greeting: what this connection can be used for, and how it is kept alive."""
+    """The `CONNECTED` message: which messages this connection takes, and its heartbeat."""
     return session_message(
         "CONNECTED",
         state,

@@ -1,9 +1,9 @@
 """One WebSocket on one transport.
 
-The `websockets` library speaks the protocol; this class moves its bytes. It replaces Sanic's own adapter,
-which takes a task for each chunk of bytes that arrives and a lock and a coroutine for each message that
-leaves: an event for a thousand subscribers has to be a thousand writes and nothing else. Text leaves as
-frames that were made once for all clients (`send`). A client that does not read them is disconnected when
+The `websockets` library implements the protocol, and this class moves its bytes. It replaces Sanic's own
+adapter, which starts a task for each chunk that arrives, and needs a lock and a coroutine for each message
+that it sends. An event for a thousand subscribers must cost a thousand writes and nothing else. So text is
+sent as frames that were made once for all clients (`send`). A client that does not read is disconnected when
 too many bytes wait for it.
 """
 
@@ -30,20 +30,20 @@ from synckairos.api.websocket.lag import RoundTrips
 from synckairos.errors import ValidationError
 
 MAX_MESSAGE = 64 * 1024
-"""Bytes of a client's message; above it the connection is closed with 1009."""
+"""The largest message of a client (bytes). A larger one closes the connection with 1009."""
 MAX_UNSENT = 1024 * 1024
-"""Bytes that may wait for a client to read; above it the connection is closed with 1013."""
+"""How many bytes may wait for a client to read them. More close the connection with 1013."""
 MAX_UNREAD = 64
-"""Messages that may wait to be answered; until one is, nothing more is read from the client."""
+"""How many messages may wait for their answers. Beyond that nothing more is read from the client."""
 IN_A_ROW = 16
-"""So many messages of one client may be answered before other clients get a turn."""
+"""How many messages of one client may be answered before other clients get a turn."""
 HEARTBEAT_S = 5.0
 UNANSWERED = 2
-"""So many heartbeats in a row without their pong end the connection."""
+"""How many heartbeats in a row may stay without a pong. The next heartbeat closes the connection."""
 YOUNG_PINGS = 3
 YOUNG_EVERY_S = 1.0
-"""A young connection is pinged more often, so that its lag is known by the first move. These pings are no
-heartbeats: one that goes unanswered ends nothing, but any answer is a sign of life.
+"""A new connection is pinged more often, so that its lag is known by the first move. These pings are no
+heartbeats: one without an answer does not close the connection, but each answer counts as a sign of life.
 """
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
@@ -51,17 +51,17 @@ INTERNAL_ERROR = 1011
 TRY_AGAIN_LATER = 1013
 NO_SUCH_SESSION = 4404
 OWN_CODES = frozenset({NO_SUCH_SESSION})
-"""Close codes beyond those of the protocol that this service sends."""
+"""The close codes that this service sends and that are not part of the protocol."""
 CLOSE_TIMEOUT_S = 10.0
 SLOW_CLOSE_TIMEOUT_S = 30.0
-"""A slow reader has so long to read what it was sent and learn why it is cut."""
+"""How long a slow reader has to read what it was sent, including the reason of the close."""
 
 
 class Socket:
-    """A WebSocket that is open, in the place where Sanic's protocol keeps its own adapter."""
+    """An open WebSocket, which takes the place of the adapter in Sanic's protocol."""
 
     loop: asyncio.AbstractEventLoop | None = None
-    """Sanic looks at it when it shuts down; without a loop it calls `end_connection`."""
+    """Sanic reads it when it shuts down: without a loop, it calls `end_connection`."""
 
     def __init__(self, protocol: WebSocketProtocol, ws_proto: ServerProtocol) -> None:
         assert protocol.transport is not None
@@ -77,7 +77,7 @@ class Socket:
         self._unanswered = 0
         self._round_trips = RoundTrips()
         self._heartbeat = self._loop.call_later(HEARTBEAT_S, self._beat)
-        # At once: whatever is sent first, a big state too, is behind this ping and does not hold it up.
+        # The first ping is sent at once, ahead of the state, so that a large state does not delay it.
         self._young: asyncio.Handle = self._loop.call_soon(self._ping_young, YOUNG_PINGS)
         self._abort: asyncio.TimerHandle | None = None
         self.closed = self._loop.create_future()
@@ -87,14 +87,14 @@ class Socket:
 
     @property
     def lag_ms(self) -> int | None:
-        """How far away the client is, as far as is known: the lag that a switch of its is credited for."""
+        """The lag of the client, for lag compensation; None until it is known."""
         return self._round_trips.lag_ms
 
     def send(self, frame: bytes) -> None:
-        """Write whole frames, unless the connection is ending. Never blocks: a slow reader is cut instead."""
+        """Write whole frames, unless the connection is closing. Never blocks: a slow reader is closed."""
         if self._ended:
             return
-        # Asked before the write: one big state for a quick reader is no backlog.
+        # The size is checked before the write, so that a large state for a fast reader does not count.
         if self._transport.get_write_buffer_size() <= MAX_UNSENT:
             self._transport.write(frame)
         else:
@@ -102,22 +102,22 @@ class Socket:
             self._end(CloseCode.TRY_AGAIN_LATER, "too slow a reader; connect again", SLOW_CLOSE_TIMEOUT_S)
 
     def end(self, code: int, reason: str) -> None:
-        """Close, after what was sent. Nothing is sent or received any more."""
+        """Close, after everything that was sent before. Nothing is sent or received any more."""
         self._end(code, reason, CLOSE_TIMEOUT_S)
 
     def drain(self) -> None:
-        """Take no more messages. Those that have arrived are still given to `messages`."""
+        """Take no more messages. Those that have arrived still come out of `messages`."""
         self._draining = True
         self._arrived.set()
 
     async def messages(self) -> AsyncIterator[tuple[str, float]]:
-        """Text messages in order, each with its arrival (monotonic seconds), until either side ends."""
+        """Text messages in order, each with its time of arrival (monotonic seconds), until the close."""
         given = 0
         while True:
             while self._messages and not self._ended:
                 yield self._messages.popleft()
                 given += 1
-                if given % IN_A_ROW == 0:  # a chunk may hold thousands that are answered without a pause
+                if given % IN_A_ROW == 0:  # a chunk may have thousands of messages
                     await asyncio.sleep(0)
                 if self._paused and len(self._messages) < MAX_UNREAD:
                     self._paused = False
@@ -142,12 +142,12 @@ class Socket:
         self._young.cancel()
         self._messages.clear()
         self._arrived.set()
-        if self._paused:  # the closing handshake has to be read
+        if self._paused:  # reading has to go on for the closing handshake
             self._paused = False
             self._transport.resume_reading()
 
     def _flush(self) -> None:
-        """Write what the protocol has to say."""
+        """Write the bytes that the protocol has made."""
         for data in self.ws_proto.data_to_send():
             if self._transport.is_closing():
                 return
@@ -174,14 +174,14 @@ class Socket:
     def _ping(self) -> None:
         """Send a ping.
 
-        Its round trip is taken from here to where its pong's bytes come in, before anything looks at them. So
-        it includes the way and what queues on it, unsent bytes ahead of the ping too, and how long the client
-        and this process' loop are busy with others before they read; the minimum of several is near the way.
+        Its round trip is measured from here to the arrival of the pong's bytes. So it includes the network,
+        bytes that were sent before the ping, and the time in which the client or this process was busy with
+        other work. The shortest of several is near the network's part.
         """
         self.ws_proto.send_ping(self._round_trips.sent(monotonic()))
         self._flush()
 
-    # What Sanic's protocol calls
+    # Called by Sanic's protocol
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
@@ -193,11 +193,11 @@ class Socket:
         self._flush()
         if not self._ended:
             if self.ws_proto.state is not State.OPEN:
-                # The client closes, or broke the protocol: the library has answered.
+                # The client has closed, or broken the protocol. The library has made the answer.
                 self._stop()
                 self._abort = self._loop.call_later(CLOSE_TIMEOUT_S, self._transport.abort)
             elif self._transport.get_write_buffer_size() > MAX_UNSENT:
-                self._transport.abort()  # it sends pings and does not read the pongs
+                self._transport.abort()  # the client sends pings but does not read the pongs
 
     def _received(self, frame: Frame, arrived: float) -> None:
         if frame.opcode is Opcode.PONG:
@@ -205,7 +205,7 @@ class Socket:
         elif frame.opcode is Opcode.BINARY:
             self.end(CloseCode.UNSUPPORTED_DATA, "messages are text")
         elif frame.opcode in (Opcode.TEXT, Opcode.CONT):
-            if frame.data:  # empty ones would add up without end
+            if frame.data:  # a client could send empty frames without end
                 self._chunks.append(bytes(frame.data))
             if frame.fin:
                 data, self._chunks = b"".join(self._chunks), []
@@ -232,7 +232,7 @@ class Socket:
             self._transport.pause_reading()
 
     def eof_received(self) -> bool | None:
-        """The client sends no more. False: the transport is to close itself when all is written."""
+        """The client sends no more. Returns False: the transport closes when everything is written."""
         self.ws_proto.receive_eof()
         self._flush()
         if not self._ended:
@@ -247,12 +247,12 @@ class Socket:
             self._abort.cancel()
         with suppress(EOFError):
             self.ws_proto.receive_eof()
-        # The side that closed first gave the reason; without a close frame the end was abnormal.
+        # The code is that of the side that closed first. Without a close frame it is 1006 (abnormal).
         close = self.ws_proto.close_sent or self.ws_proto.close_rcvd
         if self.ws_proto.close_rcvd_then_sent:
             close = self.ws_proto.close_rcvd
         code = int(close.code) if close else 1006
-        # Codes from 3000 up are free to be made up by clients; one of them is ours.
+        # Clients may make up codes from 3000 up, so only this service's own are counted by themselves.
         metrics.websocket_closes.labels(
             "other" if code >= 3000 and code not in OWN_CODES else str(code)
         ).inc()
@@ -261,17 +261,17 @@ class Socket:
             self.closed.set_result(None)
 
     def end_connection(self, code: int = CloseCode.GOING_AWAY, reason: str = "") -> None:
-        """Close: the request is over, or the server stops."""
+        """Close, because the request is over or the server stops."""
         self.end(code, reason)
 
     def fail_connection(self, code: int = CloseCode.GOING_AWAY, reason: str = "") -> None:
-        """Close without waiting: the server's time to stop is up."""
+        """Close without waiting, because the server has no more time to stop."""
         self.end(code, reason)
         self._transport.abort()
 
 
 def upgrade(request: Request[Any, Any], subprotocol: str) -> Socket:
-    """Make the request's connection a WebSocket. `subprotocol` is agreed on when the client offers it.
+    """Make the request's connection a WebSocket. `subprotocol` is accepted if the client offers it.
 
     Raises ValidationError when the request is no valid WebSocket handshake.
     """
@@ -295,7 +295,7 @@ def upgrade(request: Request[Any, Any], subprotocol: str) -> Socket:
     assert protocol.transport is not None
     protocol.transport.write(response.serialize())
     socket = Socket(protocol, ws_proto)
-    # What a client in a hurry sent behind its handshake.
+    # A client may send messages right after its handshake, without waiting for the answer.
     early = bytes(protocol.recv_buffer)
     protocol.recv_buffer.clear()
     if early:

@@ -1,1 +1,1 @@
-"""The database's schema, step by step, each step forward and back."""
+"""The steps of the database's schema. Each step can be made forward and back."""

@@ -1,4 +1,4 @@
-"""What Alembic runs for each migration: on the connection that `synckairos.audit.schema` gives it."""
+"""Alembic runs this for each migration, on the connection that `synckairos.audit.schema` gives it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from alembic import context
 
 from synckairos.audit.store import VERSION_TABLE
 
-# The caller that gave the connection has begun a transaction on it, and ends it.
+# The caller has begun a transaction on this connection, and also ends it.
 context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
 with context.begin_transaction():
     context.run_migrations()

@@ -1,4 +1,4 @@
-"""Sessions, their events, their participants' figures, who did what, and what could not be stored."""
+"""The tables of sessions, events, participants, accesses and refused events."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from alembic import op
 revision = "1"
 down_revision = None
 
-# Epochs are decimal milliseconds, so numbers sort them. Events and snapshots are `json`, not `jsonb`: the
-# exact text comes back, and what jsonb cannot hold (an escaped NUL) is no reason to lose an event.
+# Epochs are milliseconds as decimal text, so they are stored as numbers, which sort. Events and snapshots are
+# `json` and not `jsonb`, because `json` keeps the exact text and accepts an escaped NUL, which jsonb refuses.
 TABLES = (
     """
     CREATE TABLE sync_events (
@@ -24,7 +24,7 @@ TABLES = (
         PRIMARY KEY (session_id, version, epoch)
     )
     """,
-    # Where each unbroken line of versions begins: few rows, asked for whenever a session's events are read.
+    # The first event of each epoch. These are few rows, and they are read whenever a session's events are.
     """
     CREATE INDEX sync_events_beginnings ON sync_events (session_id, epoch, version)
     WHERE event IN ('session.created', 'session.recovered')
@@ -107,6 +107,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the tables, and with them all that is in them."""
+    """Drop the tables with all their rows."""
     for table in ("sync_refused", "sync_access_log", "sync_participants", "sync_sessions", "sync_events"):
         op.execute(f"DROP TABLE {table}")

@@ -1,10 +1,10 @@
-"""A service with an audit store, whose batches a test stores itself: when it says so, and as it says."""
+"""A service with an audit store whose batches the test stores itself, at the moments it chooses."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
@@ -19,8 +19,9 @@ from synckairos.core.calls import Sessions
 from synckairos.core.keys import SessionKeys
 from tests.support import postgres, servers
 from tests.support.live import PATIENCE_S, Service, service, settings
+from tests.support.pool import Pool
 from tests.support.postgres import PostgresServer
-from tests.support.servers import Kind, Server
+from tests.support.servers import Server
 
 
 @dataclass(frozen=True)
@@ -32,22 +33,9 @@ class Machines:
     postgres: PostgresServer
 
 
-def kinds() -> list[tuple[Kind, postgres.Kind]]:
-    """Pairs in which each kind of Redis and each of PostgreSQL that is here has its turn."""
-    redis_kinds, postgres_kinds = servers.available(), postgres.available()
-    most = max(len(redis_kinds), len(postgres_kinds))
-    return [(redis_kinds[n % len(redis_kinds)], postgres_kinds[n % len(postgres_kinds)]) for n in range(most)]
-
-
-@contextmanager
-def machines(kind: tuple[Kind, postgres.Kind]) -> Iterator[Machines]:
-    """Servers for many tests, not to be stopped."""
-    with (
-        servers.start(kind[0]) as server,
-        servers.start("valkey") as rq,
-        postgres.start_postgres(kind[1], fsync="off") as database,
-    ):
-        yield Machines(server, rq, database)
+def machines(pool: Pool, kind: servers.Kind, postgres_kind: postgres.Kind) -> Machines:
+    """Servers of these kinds, not to be stopped."""
+    return Machines(pool.server(kind), pool.server("valkey", "queue"), pool.postgres(postgres_kind))
 
 
 @dataclass
@@ -62,7 +50,7 @@ class Audited:
 
     @property
     def sessions(self) -> Sessions:
-        """As the service has them: lost ones are looked for."""
+        """The service's own calls, which look for lost sessions."""
         return self.service.sessions
 
     @property
@@ -75,7 +63,7 @@ class Audited:
         return self.server.sync_client()
 
     async def archived(self, *, snapshots: bool = True) -> None:
-        """All that has happened is in the store; `snapshots`: not only the events."""
+        """Store everything that has happened, with snapshots or only the events."""
         async with asyncio.timeout(PATIENCE_S):
             while await asyncio.to_thread(self._waiting):
                 await asyncio.sleep(0.02)
@@ -89,12 +77,12 @@ class Audited:
             return sum(client.xlen(keys.outbox(partition)) for partition in keys.PARTITIONS)
 
     def lose_all(self) -> None:
-        """Redis is empty."""
+        """Make Redis lose everything."""
         with self.redis() as client:
             client.flushall()
 
     def lose(self, session_id: str, *, log: bool = True) -> None:
-        """Redis has lost a session, and its log as well unless told otherwise."""
+        """Make Redis lose a session, with its log or without."""
         names = SessionKeys.of(session_id)
         with self.redis() as client:
             client.delete(names.session, *([names.log] if log else []))
@@ -107,7 +95,7 @@ class Audited:
 
 @asynccontextmanager
 async def audited(server: Server, rq: Server, database: str, **environ: str) -> AsyncIterator[Audited]:
-    """A service in this process, asked over HTTP; what Redis had is gone."""
+    """A service in this process, with an HTTP client. Redis is emptied first."""
     chosen = settings(server.url, DATABASE_URL=database, RQ_REDIS_URL=rq.url, **environ)
     queue = Jobs.of(chosen)
     for each in (server, rq):

@@ -18,7 +18,7 @@ import pytest
 from synckairos.audit import archiver, verify
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Counts, Jobs
-from synckairos.audit.store import LOST, Store
+from synckairos.audit.store import VERSION_TAKEN, Store
 from synckairos.core import keys
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection, connect
@@ -327,7 +327,7 @@ async def test_what_a_server_has_lost_is_counted_and_what_comes_in_its_place_is_
                         await running.sessions.switch(session_id)
             refused = await store.refused(1000)
             assert len(refused) == sum(lost.values())
-            assert {row.reason for row in refused} == {LOST}
+            assert {row.reason for row in refused} == {VERSION_TAKEN}
             async with store.connection() as stored:
                 newest = await stored.fetch(
                     "SELECT session_id, max(version), count(*) FROM sync_events GROUP BY session_id"

@@ -1,4 +1,4 @@
-"""Events, snapshots and workers of the audit, for tests."""
+"""Events and snapshots of the audit, for tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EPOCH = 1_795_306_409_736
 
 
 def participant(participant_id: str, **fields: Any) -> dict[str, Any]:
-    """A participant as an event has it."""
+    """A participant in the form that events have."""
     return {
         "participant_id": participant_id,
         "participant_index": 0,
@@ -25,7 +25,7 @@ def participant(participant_id: str, **fields: Any) -> dict[str, Any]:
 def event(
     session_id: str, version: int, name: str = "cycle.switched", *, epoch: int = EPOCH, **payload: Any
 ) -> bytes:
-    """An event, with more in its payload if that is given."""
+    """An event. `payload` has further fields of its payload."""
     return json.dumps(
         {
             "v": 1,
@@ -43,7 +43,7 @@ def event(
 def snapshot(
     session_id: str, version: int, *, epoch: int = EPOCH, created_at: datetime | None = None, **fields: Any
 ) -> bytes:
-    """An exported state, as far as the store looks into it."""
+    """An exported state with the fields that the store reads."""
     at = (created_at or datetime.fromtimestamp(EPOCH / 1000, UTC)).isoformat(timespec="milliseconds")
     state = {
         "session_id": session_id,

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from synckairos.audit.rows import Batch, Entry
-from synckairos.audit.store import LOST, Store, Stored
+from synckairos.audit.store import VERSION_TAKEN, Store, Stored
 from synckairos.errors import StorageUnavailable
-from tests.support.audit import EPOCH, event, participant, snapshot
+from tests.support.audit_rows import EPOCH, event, participant, snapshot
 from tests.support.postgres import PostgresServer
 
 
@@ -269,7 +269,7 @@ async def test_a_batch_with_known_and_new_and_refused_events(store: Store) -> No
     made = batch(good[4], b"nonsense", good[1], good[3], event("somebody", 1), other, good[5])
     assert await store.insert_batch(made) == Stored(inserted=3, known=1, refused=3)
     assert [found.body for found in await store.events(session_id)] == good
-    assert {kept.reason for kept in await store.refused() if kept.body == other} == {LOST}
+    assert {kept.reason for kept in await store.refused() if kept.body == other} == {VERSION_TAKEN}
 
 
 async def test_a_snapshot_that_is_refused_stands_in_nobodys_way(store: Store) -> None:

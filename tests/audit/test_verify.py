@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,18 +13,12 @@ from synckairos.audit.rows import Batch, Entry
 from synckairos.audit.store import Store
 from synckairos.audit.verify import Finding
 from synckairos.core.calls import Sessions
-from synckairos.core.connection import Connection, connect
+from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys
 from tests.support import programs
-from tests.support.audit import EPOCH, event, snapshot
-from tests.support.live import game, settings
+from tests.support.audit_rows import EPOCH, event, snapshot
+from tests.support.live import game
 from tests.support.servers import Server
-
-
-@pytest.fixture
-async def connection(server: Server) -> AsyncIterator[Connection]:
-    async with await connect(settings(server.url)) as connected:
-        yield connected
 
 
 async def findings(store: Store, connection: Connection | None = None) -> list[Finding]:
@@ -105,7 +98,7 @@ async def test_what_redis_has_is_compared(store: Store, connection: Connection) 
     assert (found[ids[1]].version, found[ids[1]].what) == (3, "Redis has it, PostgreSQL does not")
     assert (found[ids[3]].version, found[ids[3]].what) == (1, "Redis and PostgreSQL say different things")
     await sessions.switch(ids[0])
-    asked = await verify.again(store, connection, ids[2:])
+    asked = await verify.check_again(store, connection, ids[2:])
     assert [finding.session_id for finding in asked] == sorted(ids[2:])
 
 
