@@ -23,7 +23,7 @@ import redis
 from synckairos import config
 from synckairos.config import Settings
 from synckairos.core import keyspace
-from synckairos.core.clients import TROUBLE, sync_client
+from synckairos.core.clients import REDIS_ERRORS, sync_client
 from synckairos.core.library import Library
 from synckairos.run import serve, valkey
 from synckairos.run.processes import Child, end_all, free_port, listen
@@ -120,7 +120,7 @@ def _until_answering(child: Child, client: redis.Redis) -> None:
         try:
             if client.info("server")["process_id"] == child.pid:  # not another server that took the port
                 return
-        except TROUBLE:
+        except REDIS_ERRORS:
             time.sleep(0.02)
     raise click.ClickException(f"{child.name} does not start")
 

@@ -24,7 +24,7 @@ import structlog
 
 from synckairos import config
 from synckairos.config import Settings
-from synckairos.errors import described
+from synckairos.errors import error_text
 from synckairos.run import data_folder, serve, valkey
 from synckairos.run.processes import WATCH_S, Child, Stop, Stopped, die_with_parent, end_all, free_port
 
@@ -197,5 +197,5 @@ def _get_ready(http_url: str, workers: list[Child], stop: Stop) -> bytes:
                 if select.select([connection], [], [], WATCH_S)[0]:
                     return connection.recv(4096)
     except OSError as error:
-        log.debug("not ready yet", reason=described(error))
+        log.debug("not ready yet", reason=error_text(error))
     return b""

