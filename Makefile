@@ -2,7 +2,14 @@
 PYTHON ?= python3
 BIN = .venv/bin
 STAMP = .venv/.installed
-PIP = $(BIN)/python -m pip install --quiet --constraint constraints.txt
+PIP = $(BIN)/python -m pip install --constraint constraints.txt
+# Shows what pip is at: the packages by name, on one line. The errors of pip are shown as they are, and its
+# exit code, which comes as the last line, is that of the step.
+SHOW = while read -r word name rest; do case "$$word" in \
+	Collecting) printf ' %s' "$${name%%[!A-Za-z0-9_.-]*}";; \
+	Installing) printf '\nputting them into place';; \
+	exit) echo; exit "$$name";; \
+	esac; done
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
@@ -17,9 +24,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "1 of 3: an environment of its own"
 	@$(PYTHON) -m venv .venv
 	@echo "2 of 3: pip and hatchling, which install the rest"
-	@$(PIP) pip hatchling
+	@{ $(PIP) pip hatchling; echo "exit $$?"; } | { $(SHOW); }
 	@echo "3 of 3: SyncKairos and the packages it needs, which takes the longest"
-	@$(PIP) --no-build-isolation --editable '.[dev]'
+	@{ $(PIP) --no-build-isolation --editable '.[dev]'; echo "exit $$?"; } | { $(SHOW); }
 	@touch $@
 
 run: $(STAMP)

@@ -15,10 +15,10 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import redis
 import structlog
@@ -49,6 +49,10 @@ AWAY_S = 1.0
 """How long a worker leaves PostgreSQL alone after it did not answer."""
 WORKER_TTL_S = 30
 """How long rq remembers a worker that does not say anything."""
+AGAIN_S = 0.2
+"""How long a step may take once the worker was asked to end, before it is interrupted (again)."""
+TWICE_S = 1.0
+"""A second signal this soon says nothing new: a terminal and a supervisor may both send one."""
 
 _KEEPER = "synckairos:audit:keeper"
 
@@ -131,13 +135,61 @@ class _NoDeathPenalty(BaseDeathPenalty):
         """Nothing to cancel."""
 
 
+class _Stop:
+    """SIGINT and SIGTERM, which end the main thread's wait by StopRequested; a batch is stored to its end.
+
+    A single exception of a signal handler can get lost: redis-py, and the standard library below it, have
+    `except Exception: pass` where they look up versions and measure. So it is raised again every AGAIN_S
+    until `work` has got it. This also cuts off each step of the end that waits for a server in vain.
+    """
+
+    def __init__(self) -> None:
+        self.over = False
+        """Whether `work` has ended: then nothing is raised any more."""
+        self._asked_at: float | None = None
+        self._held = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether the process was asked to end."""
+        return self._asked_at is not None
+
+    def listen(self) -> None:
+        """Take the signals from here on."""
+        signal.signal(signal.SIGALRM, lambda *_: self._interrupt())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
+            self._interrupt()
+        elif time.monotonic() - self._asked_at > TWICE_S:
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+            raise SystemExit  # the second time, also in the middle of a batch
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing is raised in this block; if a signal came meanwhile, StopRequested is raised after it."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        if self.asked and not self._held and not self.over:
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+            raise StopRequested
+
+
 class _Worker(SimpleWorker):
-    """The worker of rq without commands by Pub/Sub and without a scheduler process."""
+    """The worker of rq without commands by Pub/Sub, without a scheduler process, and with our signals."""
 
     death_penalty_class = _NoDeathPenalty
     max_connection_wait_time = LEASE_S
-    asked_to_end = False
-    _at_work = False
+    stop: _Stop
 
     def subscribe(self) -> None:
         """No commands are taken."""
@@ -145,22 +197,13 @@ class _Worker(SimpleWorker):
     def unsubscribe(self) -> None:
         """There is nothing to end."""
 
-    def execute_job(self, job: Job, queue: Queue) -> None:
-        self._at_work = True
-        try:
-            super().execute_job(job, queue)
-        finally:
-            self._at_work = False
+    def _install_signal_handlers(self) -> None:
+        """`_Stop` has them already."""
 
-    def request_stop(self, _signum: int, _frame: FrameType | None) -> None:
-        """End after the batch that is under way; the second time, now."""
-        self.asked_to_end = True
-        self._stop_requested = True
-        self._shutdown_requested_date = now()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.request_force_stop)
-        if not self._at_work:
-            raise StopRequested
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Store a batch to its end, and end after it if a signal came meanwhile."""
+        with self.stop.held():
+            super().execute_job(job, queue)
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Failures are told of where it is known what comes next."""
@@ -206,7 +249,8 @@ class _Keeper:
     def start(self) -> None:
         """Hold the lease from here on."""
         self._renew()
-        self._thread.start()
+        with self._worker.stop.held():  # an exception in the middle of it breaks the thread
+            self._thread.start()
 
     def stop(self) -> None:
         """Give the lease back."""
@@ -292,44 +336,50 @@ def lease_key(worker_name: str) -> str:
 def work(settings: Settings) -> None:
     """Store batches until SIGINT or SIGTERM. Raises SchemaMissing."""
     assert settings.database_url is not None
+    # Until there is something to end in order, a signal ends the process: SIGINT without a traceback, too.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     for name in ("rq.worker", "rq.job", "rq.scheduler", "rq.registry", "rq.queue"):
         logging.getLogger(name).setLevel(logging.WARNING)
     storing = _Storing(settings.database_url)
+    stop = _Stop()
     try:
         storing.check()
         _BatchJob.storing = storing
         log.info("waiting for batches")
-        _work_on(settings)
+        stop.listen()
+        _work_on(settings, stop)
+    except StopRequested:
+        pass
     finally:
+        # Not by a call: Python looks for signals at each call, and one could raise once more there.
+        stop.over = True
+        signal.setitimer(signal.ITIMER_REAL, 0)
         storing.close()
         alerts.close()
 
 
-def _work_on(settings: Settings) -> None:
+def _work_on(settings: Settings, stop: _Stop) -> None:
     """Go on with another worker whenever one ends because of trouble with Redis."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
     backoff = Backoff()
-    while True:
+    while not stop.asked:
         own, keeper_jobs = Jobs.of(settings), Jobs.of(settings)
         started = time.monotonic()
         try:
-            if _work_once(own, keeper_jobs):
-                return
-        except StopRequested:
-            return
+            _work_once(own, keeper_jobs, stop)
         except (RedisError, OSError) as error:
-            log.warning("the queue of the audit is away", reason=repr(error))
+            if not stop.asked:
+                log.warning("the queue of the audit is away", reason=repr(error))
         finally:
             own.close()
             keeper_jobs.close()
         if time.monotonic() - started > LEASE_S:
             backoff.reset()
-        time.sleep(backoff.pause())
+        if not stop.asked:
+            time.sleep(backoff.pause())
 
 
-def _work_once(own: Jobs, keeper_jobs: Jobs) -> bool:
-    """Whether it ended because it was asked to."""
+def _work_once(own: Jobs, keeper_jobs: Jobs, stop: _Stop) -> None:
+    """Store batches until the worker of rq ends, by a signal or by trouble with Redis."""
     worker = _Worker(
         [jobs.NAME],
         connection=own.client,
@@ -338,19 +388,10 @@ def _work_once(own: Jobs, keeper_jobs: Jobs) -> bool:
         worker_ttl=WORKER_TTL_S,
         log_job_description=False,
     )
+    worker.stop = stop
     keeper = _Keeper(worker, keeper_jobs.client)
     keeper.start()
     try:
         worker.work()
-    except (RedisError, OSError):
-        if not worker.asked_to_end:
-            raise
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _end)
         keeper.stop()
-    return worker.asked_to_end
-
-
-def _end(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise StopRequested

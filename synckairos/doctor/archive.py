@@ -22,7 +22,7 @@ BACKLOG = 10_000
 
 
 async def audit(settings: Settings) -> list[Finding]:
-    """PostgreSQL, and the way there."""
+    """PostgreSQL, and all that events pass on their way there."""
     area = Area("Audit")
     if settings.database_url is None:
         area.warn(
@@ -113,7 +113,8 @@ def _postgresql_trouble(error: BaseException, where: str) -> tuple[str, str]:
         error,
         where,
         "DATABASE_URL",
-        "start PostgreSQL there, or say with DATABASE_URL where it is; unset, all works but the audit",
+        "start PostgreSQL there, or set DATABASE_URL to where it is; without DATABASE_URL everything but the "
+        "audit works",
     )
 
 
@@ -135,11 +136,13 @@ async def _queue(area: Area, settings: Settings) -> None:
         area.warn(
             "workers",
             "none: events wait in the queue until there is one",
-            "synckairos worker, one or more, as a service beside synckairos serve",
+            "run one or more of synckairos worker, as services of their own next to synckairos serve",
         )
     if waiting > BACKLOG:
         area.warn(
-            "queue", f"{waiting:,} batches wait", "more of synckairos worker, or look why they are slow"
+            "queue",
+            f"{waiting:,} batches wait",
+            "start more of synckairos worker, or find out why they are slow",
         )
     else:
         area.ok("queue", f"{waiting:,} batches wait")
@@ -147,7 +150,7 @@ async def _queue(area: Area, settings: Settings) -> None:
         area.warn(
             "failed",
             f"{counts.failed:,} batches were given up and are kept",
-            "synckairos audit status shows why; when that is mended: synckairos audit retry",
+            "synckairos audit status shows why; when that is solved: synckairos audit retry",
         )
     else:
         area.ok("failed", "no batch")
@@ -181,7 +184,7 @@ async def _outbox(area: Area, settings: Settings) -> None:
         area.warn(
             "waiting",
             f"{waiting:,} events have not left Redis",
-            "see whether synckairos serve runs with the same DATABASE_URL: it puts them into the queue",
+            "make sure that synckairos serve runs, with the same DATABASE_URL: it puts them into the queue",
         )
     else:
         area.ok("waiting", f"{waiting:,} events")

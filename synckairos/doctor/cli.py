@@ -27,6 +27,7 @@ from synckairos.config import Settings, SettingsError
 from synckairos.doctor import configured, machine
 from synckairos.doctor.findings import WORST, Area, Finding, Report, Setting
 from synckairos.doctor.trouble import why
+from synckairos.run import data_folder
 from synckairos.settings_option import config_option
 
 P = ParamSpec("P")
@@ -35,32 +36,48 @@ T = TypeVar("T")
 
 @click.command()
 @config_option
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=data_folder.DEFAULT,
+    show_default=True,
+    help="Data folder of a synckairos dev. If one runs there, its servers are checked, unless a setting says "
+    "where the servers are.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for machines.")
-def doctor(file: Path | None, *, as_json: bool) -> None:
+def doctor(file: Path | None, data_dir: Path, *, as_json: bool) -> None:
     """Check settings, servers and this machine, and say what to do about what is wrong.
 
-    Nothing is changed. The exit code is 0 when nothing is wrong (warnings are not), 1 when something is.
+    Nothing is changed. The exit code is 0 when nothing fails, also with warnings, and 1 when something does.
     """
-    logs.configure(Settings(log_level="critical"))  # what is wrong is said once, in the report
-    shown = configured.configured(os.environ, file)
+    logs.configure(Settings(log_level="critical"))  # the report says what is wrong, and says it once
+    in_folder = configured.of_dev(os.environ, file, data_dir)
+    shown = configured.configured(os.environ, file, in_folder)
+    environ = {**os.environ, **in_folder}
+    folder = data_dir.absolute() if in_folder else None
     if as_json:
-        report = diagnose(os.environ, file, shown)
+        report = diagnose(environ, file, shown, folder)
         click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2))
     else:
         # The settings come at once: with servers that do not answer the rest takes its time.
         terminal = _Terminal()
         terminal.settings(shown, file)
         with terminal.waiting():
-            report = diagnose(os.environ, file, shown)
+            report = diagnose(environ, file, shown, folder)
         terminal.checks(report)
     sys.exit(1 if report.status == "failure" else 0)
 
 
-def diagnose(environ: Mapping[str, str], file: Path | None, shown: list[Setting]) -> Report:
-    """Check everything. Raises nothing that a check meets, and takes little more than CHECK_S."""
+def diagnose(
+    environ: Mapping[str, str], file: Path | None, shown: list[Setting], folder: Path | None = None
+) -> Report:
+    """Check everything. Raises nothing that a check meets, and takes little more than CHECK_S.
+
+    `folder`: the data folder that settings in `environ` come from, if so.
+    """
     with asyncio.Runner() as runner:
         runner.get_loop().set_default_executor(_Abandoned())
-        findings = runner.run(_examine(environ, file))
+        findings = runner.run(_examine(environ, file, folder))
     worst = max((finding.status for finding in findings), key=WORST.__getitem__)
     return Report(__version__, worst, shown, findings)
 
@@ -84,7 +101,7 @@ class _Abandoned(ThreadPoolExecutor):
         return future
 
 
-async def _examine(environ: Mapping[str, str], file: Path | None) -> list[Finding]:
+async def _examine(environ: Mapping[str, str], file: Path | None, folder: Path | None) -> list[Finding]:
     """All areas side by side, their findings in the order of the areas."""
     try:
         settings, problems = config.load(environ, file), []
@@ -96,7 +113,7 @@ async def _examine(environ: Mapping[str, str], file: Path | None) -> list[Findin
         of_machine.run(
             machine.python(of_machine), machine.packages(of_machine), machine.open_files(of_machine, settings)
         ),
-        of_settings.run(configured.check(of_settings, settings, problems)),
+        of_settings.run(configured.check(of_settings, settings, problems, folder)),
     ]
     if settings is None:
         rest = Area("Servers")
@@ -108,7 +125,7 @@ async def _examine(environ: Mapping[str, str], file: Path | None) -> list[Findin
 
 
 async def _servers(settings: Settings) -> list[Finding]:
-    from synckairos.doctor import servers  # with packages that may be what is missing
+    from synckairos.doctor import servers  # it imports packages, which may be missing
 
     return await servers.redis_servers(settings)
 
@@ -120,12 +137,14 @@ async def _audit(settings: Settings) -> list[Finding]:
 
 
 async def _guarded(part: Coroutine[Any, Any, list[Finding]]) -> list[Finding]:
-    """Whatever goes wrong in one part, the others are reported."""
+    """When one part fails unexpectedly, the others are still reported."""
     try:
         return await part
     except Exception as error:  # noqa: BLE001 - a doctor says what it met, whatever that is
         area = Area("Doctor")
-        area.fail("check", f"some of it could not be checked: {why(error)}", "see what is said of packages")
+        area.fail(
+            "check", f"some of it could not be checked: {why(error)}", "see the findings about packages"
+        )
         return area.findings
 
 
@@ -133,7 +152,7 @@ _STYLES: Mapping[str, str] = {"ok": "green", "warning": "yellow", "failure": "bo
 
 
 class _Terminal:
-    """Settings and findings for people: in columns on a terminal, one line each where it is none."""
+    """Settings and findings for people: in columns on a terminal, elsewhere one line each."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)

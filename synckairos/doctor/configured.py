@@ -14,16 +14,44 @@ import yaml
 from synckairos.config import Settings
 from synckairos.doctor.findings import Area, Setting, Source
 from synckairos.doctor.trouble import address_text
+from synckairos.run import data_folder
 
 
-def configured(environ: Mapping[str, str], file: Path | None) -> list[Setting]:
-    """Every setting, also those that are wrong, and where each comes from."""
+def of_dev(environ: Mapping[str, str], file: Path | None, folder: Path) -> dict[str, str]:
+    """The settings for the servers of the `synckairos dev` that runs on a data folder.
+
+    Empty when none runs there, or when the environment or the file says where the servers are.
+    """
+    given = {name for name, value in environ.items() if value.strip()} | {
+        name.upper() for name in _in_file(file)
+    }
+    addresses = data_folder.addresses(folder)
+    if addresses is None or "REDIS_URL" not in addresses or given.intersection(data_folder.SERVERS):
+        return {}
+    found = {name: value for name, value in addresses.items() if name in data_folder.SERVERS}
+    with suppress(ValueError):
+        url = urlsplit(addresses.get("HTTP_URL", ""))
+        if url.hostname and url.port:
+            found |= {"HOST": url.hostname, "PORT": str(url.port)}
+    return {name: value for name, value in found.items() if name not in given}
+
+
+def configured(
+    environ: Mapping[str, str], file: Path | None, in_folder: Mapping[str, str] | None = None
+) -> list[Setting]:
+    """Every setting, also those that are wrong, and where each comes from. `in_folder`: see `of_dev`."""
     in_file = _in_file(file)
     found = []
     for field in dataclasses.fields(Settings):
         variable = environ.get(field.name.upper(), "")
-        source: Source = "environment" if variable.strip() else "file" if field.name in in_file else "default"
-        given = variable if source == "environment" else in_file.get(field.name)
+        given: Any = None
+        source: Source = "default"
+        if variable.strip():
+            given, source = variable, "environment"
+        elif field.name in in_file:
+            given, source = in_file[field.name], "file"
+        elif in_folder and field.name.upper() in in_folder:
+            given, source = in_folder[field.name.upper()], "data folder"
         value = field.default
         if source != "default":
             try:
@@ -51,12 +79,12 @@ def _display_text(value: Any, *, secret: bool) -> str | None:
         return str(value).lower()
     if isinstance(value, tuple):
         return ",".join(address_text(item) if isinstance(item, tuple) else str(item) for item in value)
-    # What is no address may be a URL with a password in it.
+    # A text with an @ may be a URL with a password in it.
     return masked(str(value)) if secret or "@" in str(value) else str(value)
 
 
 def masked(text: str) -> str:
-    """A URL without its secrets: the password, a DSN's key, what is behind `?`. Of other text nothing."""
+    """A URL without its secrets: password, a DSN's key, what is behind `?`. Other text is not shown."""
     try:
         url = urlsplit(text)
     except ValueError:
@@ -71,11 +99,20 @@ def masked(text: str) -> str:
     return f"{url.scheme}://{netloc}{url.path}{'?***' if url.query else ''}"
 
 
-async def check(area: Area, settings: Settings | None, problems: list[str]) -> None:
-    """Whether the settings can be used: everything that is wrong with them, not the first thing alone."""
+async def check(
+    area: Area, settings: Settings | None, problems: list[str], folder: Path | None = None
+) -> None:
+    """Whether the settings can be used: everything that is wrong with them, and not only the first thing.
+
+    `folder`: the data folder of the `synckairos dev` whose servers are examined, if so.
+    """
+    if folder is not None:
+        area.ok("servers", f"those of the synckairos dev that runs with the data folder {folder}")
     for problem in problems:
         area.fail(
-            "setting", problem, "correct it in the environment or in the file; all are in deploy/README.md"
+            "setting",
+            problem,
+            "correct it in the environment or in the file; deploy/README.md lists all settings",
         )
     if settings is None:
         return
@@ -84,6 +121,6 @@ async def check(area: Area, settings: Settings | None, problems: list[str]) -> N
     if settings.auth_mode == "none" and everywhere:
         area.warn(
             "AUTH_MODE",
-            f"none, and HOST is {settings.host}: whoever can reach this machine may do everything",
-            "let only those reach it who may: HOST=127.0.0.1, a firewall, or a proxy that asks who they are",
+            f"none, and HOST is {settings.host}: everybody who can reach this machine may do everything",
+            "limit who can reach it: HOST=127.0.0.1, a firewall, or a proxy that asks for a login",
         )

@@ -11,16 +11,16 @@ import msgspec
 from synckairos.doctor.trouble import why
 
 Status = Literal["ok", "warning", "failure"]
-Source = Literal["environment", "file", "default"]
+Source = Literal["environment", "file", "data folder", "default"]
 
 CHECK_S = 5.0
 """How long all that is asked of one server may take."""
 WORST: Mapping[Status, int] = {"ok": 0, "warning": 1, "failure": 2}
-"""By how much one status is worse than another."""
+"""The rank of each status: the higher, the worse."""
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """A setting as it is: its value for people, without secrets (None: not set), and where it comes from."""
+    """A setting: its value for people, without secrets (None: not set), and where it comes from."""
 
     name: str
     value: str | None

@@ -83,7 +83,7 @@ def _satisfies(version: str, wanted: str) -> bool:
 
 
 async def open_files(area: Area, settings: Settings | None) -> None:
-    """Whether a worker may have as many WebSockets as it is told it may."""
+    """Whether a worker may open as many files as MAX_WEBSOCKETS needs."""
     if settings is None:
         return
     needed = settings.max_websockets + OTHER_FILES
@@ -123,7 +123,7 @@ async def _listen(area: Area, host: str, port: int, setting: str) -> None:
         else:
             area.fail(
                 setting,
-                f"nobody can listen at {where}: {error.strerror}",
+                f"the service cannot listen at {where}: {error.strerror}",
                 "HOST has to be an address of this machine: 127.0.0.1 for itself, 0.0.0.0 for everybody",
             )
     else:
@@ -151,7 +151,7 @@ async def _answers(area: Area, host: str, port: int, setting: str) -> None:
 
 
 def _running(area: Area, where: str, ready: Mapping[str, Any]) -> None:
-    """What a SyncKairos that runs says of itself."""
+    """What a SyncKairos that runs there says about itself."""
     wrong = [
         f"{name}: {check.get('message', check.get('status'))}"
         for name, check in ready["checks"].items()
@@ -160,12 +160,12 @@ def _running(area: Area, where: str, ready: Mapping[str, Any]) -> None:
     if ready["status"] == "ok":
         area.ok("PORT", f"{where}: SyncKairos runs there and is ready")
     elif ready["status"] == "degraded":
-        area.warn("PORT", f"{where}: SyncKairos runs there; {'; '.join(wrong)}", "as said above")
+        area.warn("PORT", f"{where}: SyncKairos runs there; {'; '.join(wrong)}", "see the findings above")
     else:
         area.fail(
             "PORT",
             f"{where}: SyncKairos runs there and cannot work; {'; '.join(wrong)}",
-            "as said above; its log says more",
+            "see the findings above, and its log",
         )
 
 

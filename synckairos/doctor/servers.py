@@ -1,7 +1,7 @@
 """The servers with the sessions: reachable, new enough, with the rights and the settings that are needed.
 
-Nothing is changed by asking: whether a command is allowed is asked by `ACL DRYRUN`, or tried in a form that
-does nothing.
+Nothing is changed. Whether a command is allowed is asked by `ACL DRYRUN`, or the command is sent in a form
+that does nothing.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from synckairos.realtime.server_time import Offset
 OLDEST: Mapping[str, tuple[int, int]] = {"Redis": (7, 0), "Valkey": (8, 0)}
 """The oldest release of each server that the service works with."""
 CLOCK_MS = 1000.0
-"""How far a server's clock may be from this machine's before it is worth a word."""
+"""How far a server's clock may be from this machine's before the doctor warns."""
 CLOCK_SAMPLES = 5
 FULL = 0.9
-"""The part of `maxmemory` in use from which on it is worth a word."""
+"""The part of `maxmemory` in use from which on the doctor warns."""
 
 _ANY_SESSION = keys.SessionKeys.of("00000000-0000-4000-8000-000000000000")
 _RIGHTS: tuple[tuple[str, ...], ...] = (
@@ -117,7 +117,7 @@ async def _sentinels(settings: Settings) -> list[Finding]:
         area.warn(
             "agreement",
             f"they name different primaries: {', '.join(map(address_text, named))}",
-            "in the middle of a failover that is so for a moment; else look into the Sentinels' logs",
+            "during a failover this is normal for a moment; otherwise look into the Sentinels' logs",
         )
     primary = max(named, key=named.__getitem__)
     server = Area(f"Redis {address_text(primary)}")
@@ -125,7 +125,7 @@ async def _sentinels(settings: Settings) -> list[Finding]:
 
 
 async def _cluster(settings: Settings) -> list[Finding]:
-    """The nodes that are configured, and all primaries that they tell of."""
+    """The nodes that are configured, and all primaries that they name."""
     area = Area("Cluster")
     maps: list[list[Any]] = []
 
@@ -202,8 +202,8 @@ async def _server(area: Area, settings: Settings, address: Address | None, where
         if info is None:
             area.warn(
                 "version",
-                "the server does not tell its version: the user may not INFO",
-                "give the user +info, or see to it that it is Redis 7.0 or Valkey 8, or newer",
+                "the server does not tell its version: the user may not call INFO",
+                "give the user +info, or make sure that the server is Redis 7.0 or Valkey 8, or newer",
             )
         elif not _version(area, info) or not _role(area, info, settings, where):
             return
@@ -237,14 +237,14 @@ def _version(area: Area, info: Mapping[str, Any]) -> bool:
         return True
     area.fail(
         "version",
-        f"{product} {version} is too old: it has not all that the function library needs",
+        f"{product} {version} is too old: it lacks what the function library needs",
         f"install {product} {'.'.join(map(str, oldest))} or newer",
     )
     return False
 
 
 def _role(area: Area, info: Mapping[str, Any], settings: Settings, where: str) -> bool:
-    """Whether it is a server of the kind that the settings speak of, and takes changes."""
+    """Whether it is a server of the kind that the settings name, and takes changes."""
     mode = info.get("redis_mode") or info.get("server_mode")
     if mode == "sentinel":
         area.fail(
@@ -268,7 +268,7 @@ def _role(area: Area, info: Mapping[str, Any], settings: Settings, where: str) -
 
 
 async def _rights(area: Area, client: redis.asyncio.Redis, user: str) -> bool:
-    """Whether the user may do what the service does. Nothing of it is carried out."""
+    """Whether the user may do what the service does. None of it is carried out."""
     refused = await _dry_run(client, user)
     if refused is None:
         refused = await _attempts(client)
@@ -285,7 +285,10 @@ async def _rights(area: Area, client: redis.asyncio.Redis, user: str) -> bool:
 
 
 async def _dry_run(client: redis.asyncio.Redis, user: str) -> dict[str, str] | None:
-    """Commands that the server would refuse, and because of what of them; None when it does not say."""
+    """Commands that the server would refuse, each with what it refuses: `command`, `key` or `channel`.
+
+    None when the server does not say.
+    """
     async with client.pipeline(transaction=False) as pipeline:
         for command in _RIGHTS:
             pipeline.execute_command("ACL DRYRUN", user, *command)
@@ -309,7 +312,7 @@ async def _attempts(client: redis.asyncio.Redis) -> dict[str, str]:
         except NoPermissionError:
             refused[str(command[0])] = "command"
         except ResponseError:
-            continue  # it may: that the code is empty, or the function not there, is found out after that
+            continue  # allowed; whether the library is there is checked after the rights
     return refused
 
 
@@ -337,15 +340,15 @@ async def _library(area: Area, client: redis.asyncio.Redis) -> None:
 async def _server_settings(
     area: Area, client: redis.asyncio.Redis, info: Mapping[str, Any], user: str
 ) -> None:
-    """Settings of the server on which it depends how much of the sessions survives what."""
+    """Settings of the server that decide which sessions survive a restart, a power cut or a full memory."""
     try:
         found = {name: str(value) for name, value in (await client.config_get(*_SERVER_SETTINGS)).items()}
     except ResponseError:
         area.warn(
             "server settings",
             "the server does not show them",
-            f"see to it that it has notify-keyspace-events {FLAGS}, appendonly yes, maxmemory-policy "
-            "noeviction; or let the user CONFIG GET",
+            f"make sure that it has notify-keyspace-events {FLAGS}, appendonly yes, maxmemory-policy "
+            "noeviction; or allow the user CONFIG GET",
         )
         return
     await _keyspace_events(area, client, found.get("notify-keyspace-events", ""), user)
@@ -397,7 +400,7 @@ async def _keyspace_events(area: Area, client: redis.asyncio.Redis, flags: str, 
             return
     area.warn(
         "notify-keyspace-events",
-        f"{flags!r}: that a session was deleted by hand, evicted or aged out is noticed seconds later",
+        f"{flags!r}: the service notices seconds late when a session is deleted by hand, evicted or aged out",
         f"notify-keyspace-events {wanted} in its settings; now: redis-cli CONFIG SET notify-keyspace-events "
         f"{wanted}",
     )
@@ -418,13 +421,13 @@ def _replicas(area: Area, info: Mapping[str, Any], settings: Settings) -> None:
     elif settings.redis_sentinel_hosts:
         area.warn(
             "replicas",
-            "none: when this server fails, Sentinel has nobody to take its place",
+            "none: when this server fails, Sentinel has no other to take its place",
             "start a replica (replicaof <host> <port> in its settings)",
         )
 
 
 async def _clock(area: Area, client: redis.asyncio.Redis) -> None:
-    """The server's clock, the one that counts, against this machine's."""
+    """The server's clock, by which sessions run, compared with this machine's."""
     offset = Offset()
     for _ in range(CLOCK_SAMPLES):
         sent = monotonic()
@@ -437,6 +440,7 @@ async def _clock(area: Area, client: redis.asyncio.Redis) -> None:
     else:
         area.warn(
             "clock",
-            f"{said}: sessions run right, but by the server's clock, and not by that on the wall",
+            f"{said}: sessions run correctly, by the server's clock, but their times of day differ from "
+            "this machine's",
             "run a time service (chrony, systemd-timesyncd) on both machines",
         )

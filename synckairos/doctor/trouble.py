@@ -29,8 +29,8 @@ def redis_trouble(error: BaseException, where: str, setting: str) -> tuple[str, 
         error,
         where,
         setting,
-        "start Redis or Valkey there (try: docker run -p 127.0.0.1:6379:6379 valkey/valkey:9), or say with "
-        f"{setting} where it is; `synckairos dev` brings one along",
+        "start Redis or Valkey there (try: docker run -p 127.0.0.1:6379:6379 valkey/valkey:9), or set "
+        f"{setting} to where it is; `synckairos dev` brings a server along",
     )
 
 
@@ -40,7 +40,7 @@ def network_trouble(error: BaseException, where: str, setting: str, if_closed: s
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         return (
             f"{where} does not do TLS as expected: {why(error)}",
-            "see whether that port does TLS at all, and whether this machine trusts its certificate",
+            "check that the port does TLS at all, and that this machine trusts its certificate",
         )
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return f"the name in {where} is not known: {why(error)}", f"correct the host in {setting}"
@@ -49,16 +49,16 @@ def network_trouble(error: BaseException, where: str, setting: str, if_closed: s
     if any(isinstance(cause, TimeoutError) for cause in causes) or "imeout" in str(error):
         return (
             f"{where} does not answer within {CONNECT_S:g} s",
-            f"see whether {setting} is right, the server runs, and no firewall is in between",
+            f"check that {setting} is right, that the server runs, and that no firewall is in between",
         )
     return (
         f"{where} cannot be used: {why(error)}",
-        f"see whether {setting} is right, and whether that port is the server's",
+        f"check that {setting} is right, and that the port is the server's",
     )
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """An error with those behind it."""
+    """An error and those that caused it."""
     found: list[BaseException] = []
     while error is not None and error not in found:
         found.append(error)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from synckairos.core.library import LibraryChanged
+from synckairos.run import data_folder
 from synckairos.settings_option import config_option, settings_or_exit
 
 
@@ -25,7 +26,7 @@ from synckairos.settings_option import config_option, settings_or_exit
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path(".synckairos"),
+    default=data_folder.DEFAULT,
     show_default=True,
     help="Folder that keeps the sessions.",
 )
@@ -56,15 +57,7 @@ def dev(port: int, data_dir: Path, workers: int, *, ephemeral: bool, no_database
     from synckairos.run.dev import dev as run
     from synckairos.run.serve import PortBusy
 
-    elsewhere = (
-        "REDIS_URL",
-        "REDIS_SENTINEL_HOSTS",
-        "REDIS_SENTINEL_NAME",
-        "REDIS_CLUSTER_NODES",
-        "RQ_REDIS_URL",
-        "DATABASE_URL",
-    )
-    environ = {name: value for name, value in os.environ.items() if name not in elsewhere}
+    environ = {name: value for name, value in os.environ.items() if name not in data_folder.SERVERS}
     environ.setdefault("RATE_LIMIT_ENABLED", "false")
     environ.update(PORT=str(port), WORKERS=str(workers))
     settings = settings_or_exit(environ, None)
@@ -72,7 +65,7 @@ def dev(port: int, data_dir: Path, workers: int, *, ephemeral: bool, no_database
         run(settings, environ, None if ephemeral else data_dir, database=not no_database)
     except PortBusy as error:
         raise click.ClickException(f"{error}; choose another one with --port") from None
-    except EmbeddedError as error:
+    except (data_folder.DataFolderError, EmbeddedError) as error:
         raise click.ClickException(str(error)) from None
 
 

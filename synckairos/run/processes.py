@@ -1,28 +1,31 @@
 """Programs as children of this process: started, watched, started again, and gone when this process is gone.
 
 Nothing here raises from a signal handler: a signal sets a flag, and every wait is short and looks at it, so a
-stop in the middle of a start still finds all that was started.
+stop in the middle of a start still ends everything that was started.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import FrameType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import structlog
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+T = TypeVar("T")
 
 WATCH_S = 0.1
 """How often children are looked at."""
@@ -70,16 +73,16 @@ def free_port() -> int:
 def bind(host: str, port: int) -> socket.socket:
     """A bound socket that refuses connections until a process listens on it. Raises OSError.
 
-    The port is this process' alone: binding it a second time fails, although nothing listens yet. Whoever
-    listens sets SO_REUSEADDR first.
+    The port is this process' alone: binding it a second time fails, although nothing listens yet. Before the
+    socket listens, SO_REUSEADDR has to be set again.
     """
     family, _, _, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # With it, connections of an earlier process that wait for their end do not count as a busy port;
-        # without it, from here on, another process that sets it cannot bind the same port.
+        # Set during the bind: connections of an earlier process, which wait for their end, do not make the
+        # port busy. Not set after it: another process that sets it cannot bind the same port.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
@@ -107,32 +110,69 @@ def listens(bound: socket.socket) -> bool:
     return bool(bound.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
+class Stopped(Exception):
+    """This process was asked to end: what it was doing is given up."""
+
+
 class Stop:
-    """Whether this process was asked to end: by SIGINT or SIGTERM, once entered."""
+    """Whether this process was asked to end: by SIGINT or SIGTERM, while entered."""
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
+        self._asked = False
+        self._pipe = (-1, -1)
         self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __bool__(self) -> bool:
-        return self._asked.is_set()
+        return self._asked
 
     def wait(self, seconds: float) -> bool:
-        """Waits so long, or until it was asked; whether it was."""
-        return self._asked.wait(seconds)
+        """Waits that many seconds, or until it was asked; whether it was."""
+        # A threading.Event would not do: each wait holds its lock for a moment, and a signal handler that
+        # runs in that moment would wait for the lock for ever.
+        select.select([self._pipe[0]], [], [], seconds)
+        return self._asked
+
+    def check(self) -> None:
+        """Raises Stopped if it was asked."""
+        if self._asked:
+            raise Stopped
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of a coroutine. Raises Stopped, and cancels it, when it was asked before its end."""
+        if self._asked:
+            work.close()
+            raise Stopped
+        return asyncio.run(self._until_asked(work))
+
+    async def _until_asked(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.ensure_future(work)
+        while not (await asyncio.wait((task,), timeout=WATCH_S))[0]:
+            if self._asked:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                raise Stopped
+        return task.result()
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._asked:
+            self._asked = True
+            os.write(self._pipe[1], b"x")
 
     def __enter__(self) -> Self:
+        self._pipe = os.pipe()
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, lambda *_: self._asked.set())
+            self._before[number] = signal.signal(number, self._ask)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
+        for descriptor in self._pipe:
+            os.close(descriptor)
 
 
 class Child:
-    """One program that is to run. Its output goes to this process' standard error.
+    """One program that is to run. Its output goes to this process' standard error, unless `stdout` is given.
 
     It has a process group of its own, so that a Ctrl-C in a terminal reaches this process alone and the order
     of the end is this process' to choose.
@@ -144,6 +184,8 @@ class Child:
         command: Sequence[str],
         *,
         environ: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int | None = None,
         pass_fds: Sequence[int] = (),
         ended: Callable[[int], None] | None = None,
         ended_by: int = signal.SIGTERM,
@@ -152,6 +194,8 @@ class Child:
         self._ended_by = ended_by
         self._command = command
         self._environ = environ
+        self._stdin = stdin
+        self._stdout = stdout
         self._pass_fds = pass_fds
         self._ended = ended
         self._process: subprocess.Popen[bytes] | None = None
@@ -167,8 +211,8 @@ class Child:
         self._process = subprocess.Popen(
             self._command,
             env=self._environ,
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),
+            stdin=self._stdin,
+            stdout=sys.stderr.fileno() if self._stdout is None else self._stdout,
             pass_fds=self._pass_fds,
             process_group=0,
             preexec_fn=partial(_begin_child, os.getpid(), self._ended_by),  # noqa: PLW1509 - this process has no other threads
@@ -226,7 +270,7 @@ class Child:
 
 
 def end_all(children: Sequence[Child], within_s: float) -> None:
-    """Asks all of them to end at once, and sees to it that they have within that time."""
+    """Asks all of them to end at once, and kills those that have not within that time."""
     for child in children:
         child.ask_to_end()
     deadline = time.monotonic() + within_s

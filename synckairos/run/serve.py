@@ -8,7 +8,6 @@ the parent does.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import sys
@@ -21,18 +20,20 @@ import structlog
 from synckairos import metrics
 from synckairos.config import Settings
 from synckairos.core.connection import connect
-from synckairos.run.processes import WATCH_S, Child, Stop, bind, end_all, listens
+from synckairos.run.processes import WATCH_S, Child, Stop, Stopped, bind, end_all, listens
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 DRAIN_S = 15
 """How long `serve` lets open requests finish and sockets drain."""
 END_S = 2
-"""How long a worker may take to end after that; it ends itself when the parent does not see to it."""
+"""How long a worker may take to end after that.
+
+Then the parent kills it, or, where the parent is gone, it ends itself."""
 
 
 class PortBusy(Exception):
-    """Another program has the port that the service is to have."""
+    """Another program has the port of the service."""
 
 
 def open_socket(settings: Settings) -> socket.socket:
@@ -86,10 +87,8 @@ def workers(
 
 def serve(settings: Settings, environ: Mapping[str, str], file: Path | None) -> None:
     """Runs the service until SIGINT or SIGTERM. Raises PortBusy, LibraryChanged."""
-    with Stop() as stop, open_socket(settings) as listener:
-        asyncio.run(_load_library(settings, stop))
-        if stop:
-            return
+    with suppress(Stopped), Stop() as stop, open_socket(settings) as listener:
+        stop.run(_load_library(settings))
         with workers(settings, listener, environ, file, DRAIN_S) as children:
             listening = False
             while not stop.wait(WATCH_S):
@@ -101,13 +100,6 @@ def serve(settings: Settings, environ: Mapping[str, str], file: Path | None) -> 
                     child.keep()
 
 
-async def _load_library(settings: Settings, stop: Stop) -> None:
-    """Loads the library before any worker does, so that a refusal is one error. A stop gives it up."""
-    loading = asyncio.ensure_future(connect(settings))
-    while not (await asyncio.wait((loading,), timeout=WATCH_S))[0]:
-        if stop:
-            loading.cancel()
-            with suppress(asyncio.CancelledError):
-                await loading
-            return
-    await (await loading).aclose()
+async def _load_library(settings: Settings) -> None:
+    """Loads the library before any worker does, so that a refusal is one error."""
+    await (await connect(settings)).aclose()

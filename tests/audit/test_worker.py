@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import signal
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -225,6 +227,64 @@ def test_it_ends_after_the_batch_that_is_under_way(
         assert program.process.wait(20) == 0
     assert stored(database) == 3
     assert queue.counts() == jobs.Counts(0, 0, 0, 0)
+
+
+LOSING = """
+import os, signal, sys
+from contextlib import suppress
+from synckairos.audit import worker
+from synckairos.cli import main
+
+place, name = sys.argv.pop(1).split(".")
+original = getattr(getattr(worker, place), name)
+sent = []
+
+def losing(*arguments, **options):
+    if not sent:
+        sent.append(True)
+        with suppress(Exception):
+            signal.raise_signal(signal.SIGTERM)
+    return original(*arguments, **options)
+
+setattr(getattr(worker, place), name, losing)
+main()
+"""
+"""The worker, to which a signal comes where other code passes over every exception."""
+
+
+@pytest.mark.parametrize(
+    "place", ["Jobs.__init__", "_Keeper._renew", "_Worker.register_birth", "_Worker.heartbeat"]
+)
+def test_a_stop_that_other_code_passes_over_is_not_lost(place: str, rq: Server, database: str) -> None:
+    """As redis-py does while it connects: it looks up its version and measures, and swallows any error."""
+    began = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", LOSING, place, "worker"],
+        env={**programs.ENVIRON, "REDIS_URL": rq.url, "DATABASE_URL": database},
+        capture_output=True,
+        text=True,
+        timeout=programs.START_S,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_it_ends_although_its_queue_does_not_answer(number: int, rq: Server, database: str) -> None:
+    with worker(rq, database) as program:
+        program.until(lambda: "waiting for batches" in said(program), "the start")
+        time.sleep(0.5)
+        assert rq.process is not None
+        rq.process.send_signal(number)
+        try:
+            began = time.monotonic()
+            program.process.send_signal(signal.SIGTERM)
+            assert program.process.wait(20) == 0
+            assert time.monotonic() - began < 2
+        finally:
+            rq.process.send_signal(signal.SIGCONT)
 
 
 def test_a_queue_that_restarts_is_found_again(rq: Server, queue: Jobs, database: str) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -381,6 +382,41 @@ def test_a_worker_that_is_alive_is_seen_and_one_that_was_killed_is_not(server: S
         worker.until(lambda: workers().message == "1 at work", "the worker")
         worker.process.kill()
         worker.until(lambda: workers().status == "warning", "its end to be noticed")
+
+
+# --- beside `synckairos dev`
+
+
+def test_the_servers_of_a_dev_are_found_in_its_data_folder(tmp_path: Path) -> None:
+    folder = str(tmp_path / "data")
+
+    def report(*options: str, **environ: str) -> dict[str, Any]:
+        said: dict[str, Any] = json.loads(run("doctor", "--json", *options, **environ).stdout)
+        return said
+
+    with Program("dev", "--port", "0", "--data-dir", folder) as program:
+        http_url, redis_url = program.ready()
+        found = report("--data-dir", folder)
+        assert found["status"] == "ok", found
+        from_folder = {
+            setting["name"]: setting["value"]
+            for setting in found["settings"]
+            if setting["source"] == "data folder"
+        }
+        assert from_folder.keys() == {"REDIS_URL", "RQ_REDIS_URL", "DATABASE_URL", "HOST", "PORT"}
+        assert from_folder["REDIS_URL"] == redis_url
+        assert from_folder["PORT"] == http_url.rpartition(":")[2]
+        said = {(check["area"], check["check"]): check["message"] for check in found["checks"]}
+        assert folder in said["Settings", "servers"]
+        assert said["Audit queue", "workers"] == "1 at work"
+        assert "SyncKairos runs there and is ready" in said["Port", "PORT"]
+        # A setting that says where the servers are goes before it.
+        found = report("--data-dir", folder, REDIS_URL=redis_url)
+        assert "data folder" not in {setting["source"] for setting in found["settings"]}
+        program.process.kill()
+        program.gone()
+    found = report("--data-dir", folder, PORT="0")
+    assert "data folder" not in {setting["source"] for setting in found["settings"]}
 
 
 # --- the port

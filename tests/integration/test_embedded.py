@@ -3,7 +3,6 @@
 import json
 import signal
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +35,7 @@ def test_one_line_when_ready_and_nothing_left_at_the_end(number: int, tmp_path: 
         for started in ("Valkey", "PostgreSQL", "the audit worker", "the service, 2 workers"):
             assert f"starting {started}" in said
         assert "did not end in time" not in said
+        assert "overcommit" not in said  # Valkey's warning, where the machine gives it a reason
         assert list(tmp_path.iterdir()) == []
 
 
@@ -112,14 +112,6 @@ def test_a_data_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert f"{tmp_path}/file/data cannot be used" in "".join(program.errors)
 
 
-@pytest.mark.parametrize("after_s", [0.6, 0.9, 1.2, 1.5, 2.0])
-def test_a_stop_in_the_middle_of_the_start_leaves_nothing(after_s: float, tmp_path: Path) -> None:
-    with Program("dev", "--port", "0", "--ephemeral", TMPDIR=str(tmp_path)) as program:
-        time.sleep(after_s)  # wherever that finds it
-        program.end()
-        assert list(tmp_path.iterdir()) == []
-
-
 def test_children_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
     with Program("dev", "--port", "0", "--data-dir", str(tmp_path)) as program:
         program.ready()
@@ -153,6 +145,17 @@ def test_a_process_that_dies_is_started_again(
             program.until(answers, "an answer")
         assert program.end() == 0
         assert len(program.lines) == 1
+
+
+def test_what_valkey_says_when_it_cannot_start_is_passed_on(tmp_path: Path) -> None:
+    (tmp_path / "appendonlydir").mkdir()
+    (tmp_path / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense\n")
+    with Program("dev", "--port", "0", "--data-dir", str(tmp_path)) as program:
+        assert program.process.wait(60) == 1
+        program.gone()
+    said = "".join(program.errors)
+    assert said.index("AOF manifest file") < said.index("what it said about that is above")
+    assert "Traceback" not in said
 
 
 def test_a_folder_of_another_postgresql_is_named(tmp_path: Path) -> None:

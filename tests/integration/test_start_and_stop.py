@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -15,17 +16,21 @@ from tests.support.programs import Program, get
 
 ENDS_WITHIN_S = 3.0
 """No request is under way, so nothing needs its grace; a lost signal takes 17 s."""
+DEV_ENDS_WITHIN_S = 6.0
+"""Valkey and PostgreSQL write down what they have."""
 
 
-def ends_in_time(program: Program, number: int) -> None:
+def ends_in_time(program: Program, number: int, within_s: float = ENDS_WITHIN_S) -> None:
     began = time.monotonic()
     program.process.send_signal(number)
     code = program.process.wait(20)
     took_s = time.monotonic() - began
     program.gone()
     said = "".join(program.errors)
-    assert took_s < ENDS_WITHIN_S, said
+    assert took_s < within_s, said
     assert "did not end in time" not in said
+    if number == signal.SIGTERM:
+        assert "Traceback" not in said
     # While Python itself starts, the signal ends it as it ends any program.
     assert code in (0, 1, -number), said
 
@@ -61,6 +66,59 @@ def test_a_worker_ends_at_any_moment_of_its_start(after_s: float, redis: servers
         worker.terminate()
         worker.wait(ENDS_WITHIN_S)
         ends_in_time(program, signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("step", "after_s"),
+    [
+        ("", 0.1),
+        ("", 0.4),
+        ("", 0.8),
+        ("starting Valkey", 0),
+        ("starting Valkey", 0.05),
+        ("starting PostgreSQL", 0),
+        ("starting PostgreSQL", 0.3),
+        ("starting PostgreSQL", 1.5),
+        ("making the tables", 0),
+        ("making the tables", 0.2),
+        ("starting the audit worker", 0),
+        ("starting the service", 0.3),
+        ("starting the service", 0.7),
+        ("starting the service", 1.2),
+    ],
+)
+def test_dev_ends_at_any_moment_of_its_start(step: str, after_s: float, tmp_path: Path) -> None:
+    number = signal.SIGTERM if round(100 * after_s) % 2 == 0 else signal.SIGINT
+    with Program("dev", "--port", "0", "--ephemeral", TMPDIR=str(tmp_path)) as program:
+        program.until(lambda: any(line.startswith(step) for line in ["", *program.errors]), step)
+        time.sleep(after_s)
+        ends_in_time(program, number, DEV_ENDS_WITHIN_S)
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "after_s"),
+    [
+        *(("", after_s) for after_s in (0.1, 0.4, 0.7, 1.0, 1.3)),
+        *(("waiting for batches", after_s) for after_s in (0, 0.002, 0.004, 0.006, 0.008, 0.012, 0.02, 0.1)),
+    ],
+)
+def test_the_audit_worker_ends_at_any_moment_of_its_start(
+    step: str, after_s: float, redis: servers.Server, database: str
+) -> None:
+    with Program("worker", REDIS_URL=redis.url, DATABASE_URL=database) as program:
+        program.until(lambda: step in "".join(program.errors), step)
+        time.sleep(after_s)
+        ends_in_time(program, signal.SIGTERM)
+
+
+def test_the_audit_worker_ends_while_postgresql_does_not_answer(redis: servers.Server) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://u:p@127.0.0.1:{silent.getsockname()[1]}/db"
+        with Program("worker", REDIS_URL=redis.url, DATABASE_URL=url) as program:
+            connection, _ = silent.accept()
+            with connection:
+                ends_in_time(program, signal.SIGINT)
 
 
 def test_serve_ends_while_redis_does_not_answer() -> None:

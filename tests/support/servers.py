@@ -24,8 +24,8 @@ from typing import IO, Literal, Self, cast
 import redis
 import redis.asyncio
 
-from synckairos.run.dev import valkey_server
 from synckairos.run.processes import die_with_parent, free_port
+from synckairos.run.valkey import valkey_server
 from tests.support.leaks import take_leaks
 
 Kind = Literal["valkey", "redis"]

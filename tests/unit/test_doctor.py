@@ -19,6 +19,7 @@ from synckairos.doctor import cli, configured, findings, machine
 from synckairos.doctor.configured import masked
 from synckairos.doctor.findings import Area, Finding, Report
 from synckairos.doctor.trouble import network_trouble, redis_trouble, release, why
+from synckairos.run import data_folder
 from synckairos.run.processes import free_port
 
 
@@ -63,6 +64,29 @@ def test_every_setting_is_shown_with_where_it_comes_from(tmp_path: Path) -> None
         "DATABASE_URL": (None, "default"),
     }
     assert {name: (shown[name].value, shown[name].source) for name in expected} == expected
+
+
+ADDRESSES = {
+    "HTTP_URL": "http://[::1]:8081",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "RQ_REDIS_URL": "redis://127.0.0.1:1/1",
+    "DATABASE_URL": "postgresql://127.0.0.1:2/db",
+}
+
+
+@pytest.mark.parametrize("name", data_folder.SERVERS)
+def test_a_data_folder_counts_when_no_setting_says_where_the_servers_are(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    with data_folder.locked(tmp_path), data_folder.announced(tmp_path, ADDRESSES):
+        servers = {key: value for key, value in ADDRESSES.items() if key != "HTTP_URL"}
+        assert configured.of_dev({}, None, tmp_path) == {**servers, "HOST": "::1", "PORT": "8081"}
+        assert configured.of_dev({"PORT": "9", name: " "}, None, tmp_path) == {**servers, "HOST": "::1"}
+        assert configured.of_dev({name: "given"}, None, tmp_path) == {}
+        file.write_text(f"{name.lower()}: given\n")
+        assert configured.of_dev({}, file, tmp_path) == {}
+        file.write_text("host: 0.0.0.0\n")
+        assert configured.of_dev({}, file, tmp_path) == {**servers, "PORT": "8081"}
+    assert configured.of_dev({}, None, tmp_path) == {}
 
 
 def test_a_wrong_setting_is_shown_as_it_was_given_and_a_wrong_secret_is_not() -> None:
