@@ -29,9 +29,9 @@ run: $(STAMP)
 check: lint
 	SERVERS=valkey $(BIN)/python -m pytest --quiet --numprocesses 2 tests/unit tests/core $(ARGS)
 
-# The library against its model, thousands of random games; about an hour.
+# The library and the client against the model, thousands of random games; about an hour.
 soak: $(STAMP)
-	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/model $(ARGS)
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/model tests/client/test_games.py $(ARGS)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)

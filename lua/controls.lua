@@ -1,29 +1,37 @@
--- The time controls by the name of their kind: how a clock is spent. A new one is one file in controls/ and
--- one line in KINDS.
+-- The time controls by the name of their kind. A time control says how a clock is spent. A new kind is one
+-- file in controls/ and one line in KINDS.
 --
--- A kind is a module with
---   PARAMETERS        list of {name, least, most, required =}: what a config may give, in the state's order
---   DIGITS            for each number that it packs, how many digits it has at most
+-- Each kind is a module with
+--   PARAMETERS        what a config may set, in the order of the state: a list of
+--                     {name, least, most, required =}
+--   DIGITS            the most digits of each number that `pack` writes
 --   pack(given, session)
---                     all numbers that its rules need, as text, for example `2000 0`: so a control is stored
---   parse(text)       the same as a table, owner.control
+--                     the numbers that its rules need as text, for example `2000 0`, as the hash stores
+--                     them. given: the parameters of the config; session: the session's {increment_ms,
+--                     max_time_ms}
+--   parse(text)       the same numbers as a table, which becomes owner.control
 --   budget(owner, offset)
---                     all that the owner may use in this cycle without its overtime, in ms; math.huge: no end
+--                     the time in ms that the owner may use in this cycle, without overtime; math.huge for a
+--                     clock without end
 --   charged(owner, used, offset)
---                     the bank after `used` ms of a cycle, and the counters; nothing is credited
+--                     the bank and the counters after a cycle that used so many ms, without any credit
 --   credited(owner, used, offset)
---                     the same after a cycle that ended in time, with what the control gives for it
--- and, where it applies,
---   COUNTERS          names of the numbers that change besides the bank, as periods_left: fields of owner
---                     and of the state's `clock`; charged and credited return them in this order
---   fresh(control)    what the counters begin as
---   now(owner, used)  what a player sees of them after `used` ms of a cycle, as members of a JSON object
+--                     the same after a cycle that ended in time, with the credit of this kind
+--
+-- Some kinds also have
+--   COUNTERS          the names of the numbers that change besides the bank, such as periods_left. They are
+--                     fields of owner and of the state's `clock`. charged and credited return them in this
+--                     order after the bank
+--   fresh(control)    the counters at the beginning
+--   now(owner, used)  what the counters would show if the cycle ended after so many ms: JSON members
 --   drawn(owner, used, offset)
---                     what `used` ms of a cycle take out of the bank, where that is not all of it
---   BANK              the bank that comes with it
---   TRANSFERS_TIME    true where the next clock gets what a cycle used
--- All of them are pure. `owner` has bank (ms, at the start of the cycle), control and the counters. `offset`
--- is the running time of the cycle before this clock got time again; it is 0 for nearly all.
+--                     how many of the used ms come out of the bank; without it all of them do
+--   BANK              the bank that this kind supplies
+--   TRANSFERS_TIME    true: the next clock gets the time that a cycle used
+--
+-- All functions are pure. `owner` has bank (ms at the start of the cycle), control and the counters. `used`
+-- is in ms. `offset` is how many ms the cycle had run when this clock got time again after its end; it is 0
+-- in nearly all cycles.
 
 local KINDS = {
   fischer = controls_fischer,
@@ -37,12 +45,12 @@ local KINDS = {
 
 local STAGE = '^{"stage":(%d)'
 
--- Controls that were read lately, by their text. It only saves the same reading again, so it does no harm
--- that it is not replicated.
+-- Recently decoded controls by their text. They only save work; a replica begins without them.
 local MOST_KNOWN = 256
 local known, known_count = {}, 0
 
--- The names of what the state's `clock` shows of an owner with this control, in their order; five at most.
+-- The names of the members that the state's `clock` has for an owner with this control, in their order. There
+-- are five at most.
 local function list_view_names(control)
   local names = {}
   if control.stage then
@@ -72,7 +80,7 @@ local function decode_kind(text)
   return control
 end
 
--- What comes after the kind and its numbers, for a control and each of its stages.
+-- Adds overtime, lag gain and the format of `clock` to a control or a stage.
 local function complete(control, overtime, gain)
   control.overtime, control.gain = overtime, gain
   local names = list_view_names(control)
@@ -83,10 +91,17 @@ local function complete(control, overtime, gain)
   end
 end
 
--- A control from its text, `<kind> <numbers> [+<overtime ms>] [~<lag gain ms>]`: its numbers by name, `rule`
--- (the functions of its kind), overtime and gain (ms, 0 for none), and where the state's `clock` shows
--- something of it `shows`, the names, with the form and the pattern of its JSON. Of one with stages the first
--- stage; its `stages` are all. Shared: not to be changed.
+-- Decodes the text of a control, `<kind> <numbers> [+<overtime ms>] [~<lag gain ms>]`, for example
+-- `fischer 2000 0 +5000`. A control has
+--
+--   <name>            each of its numbers
+--   rule              the module of its kind
+--   overtime gain     ms, 0 for none
+--   view_names        the names of the members of `clock`; nil when that is empty
+--   form pattern      to write and to read the JSON of `clock`
+--
+-- For a control with stages the result is the first stage, and its `stages` is the list of all. Owners share
+-- the result: do not change it.
 local function decode(text)
   local control = known[text]
   if control then
@@ -112,7 +127,7 @@ local function decode(text)
   return control
 end
 
--- What the state's `clock` shows of an owner, as of the start of its cycle.
+-- The JSON of the state's `clock` of an owner, as it was when the cycle began.
 local function view(owner)
   local control = owner.control
   local names = control.view_names
@@ -124,8 +139,7 @@ local function view(owner)
     owner[names[5]])
 end
 
--- The same with `now`: what it would show if the cycle, which has used `used` ms of this clock, were charged
--- at this moment.
+-- The same with the member `now`: what `clock` would be if the cycle ended at this moment, after `used` ms.
 local function view_now(owner, used, offset)
   local control = owner.control
   local rule = control.rule
@@ -138,7 +152,8 @@ local function view_now(owner, used, offset)
   return now and owner.clock:sub(1, -2) .. ',"now":{' .. now .. '}}' or owner.clock
 end
 
--- Reads what an owner keeps out of its `clock`, and its control is the one of its stage from then on.
+-- Reads the counters of an owner from its `clock`. With stages this also sets its control to its present
+-- stage.
 local function decode_counters(owner)
   local control, text = owner.control, owner.clock
   if control.stages then
@@ -162,6 +177,7 @@ local function decode_counters(owner)
   end
 end
 
+-- Sets the bank and up to two counters of an owner.
 local function set_bank(owner, bank, first, second)
   owner.bank = bank
   if first then
@@ -173,7 +189,7 @@ local function set_bank(owner, bank, first, second)
   end
 end
 
--- An owner enters a stage, or begins with a control that has none.
+-- Puts an owner into a stage, or under a control without stages, with fresh counters.
 local function enter(owner, control)
   owner.control = control
   owner.stage, owner.moves_left = control.stage, control.moves
@@ -182,19 +198,19 @@ local function enter(owner, control)
   end
 end
 
--- An owner begins with `bank` ms under the control of this text.
+-- Gives a new owner its bank (ms) and its control, which is text.
 local function begin(owner, text, bank)
   owner.bank = bank
   enter(owner, decode(text))
 end
 
--- Charges a cycle, and credits nothing.
+-- Charges a cycle without a credit.
 local function charge(owner, used, offset)
   set_bank(owner, owner.control.rule.charged(owner, used, offset))
 end
 
--- Charges a cycle that ended in time, credits what its control gives, and counts the move: at the end of a
--- stage the next one begins.
+-- Charges a cycle that ended in time, adds the credit of the control, and counts the move. After the last
+-- move of a stage the next one begins.
 local function charge_and_credit(owner, used, offset)
   local control = owner.control
   set_bank(owner, control.rule.credited(owner, used, offset))
@@ -208,19 +224,19 @@ local function charge_and_credit(owner, used, offset)
   end
 end
 
--- What `used` ms of a cycle have taken out of an owner's bank so far; below zero the bank stands in periods,
--- block or overtime.
+-- How many of the used ms came out of an owner's bank. They may be more than the bank had: the rest came out
+-- of periods, the block or the overtime.
 local function drawn(owner, used, offset)
   local own = owner.control.rule.drawn
   return own and own(owner, used, offset) or used
 end
 
--- Whether a text is a number as it is written here, of so many digits at most.
+-- Whether a text is a number from 0 without leading zeros, with so many digits at most.
 local function is_number(text, digits)
   return text ~= nil and #text <= digits and (text == '0' or text:find('^[1-9]%d*$') ~= nil)
 end
 
--- Whether numbers are those of a kind as they are kept.
+-- Whether a text has the numbers that `pack` of this kind writes.
 local function are_numbers(kind, numbers)
   local rule = KINDS[kind]
   if not rule then
@@ -236,6 +252,7 @@ local function are_numbers(kind, numbers)
   return #found == #rule.DIGITS
 end
 
+-- Whether a text is a list of stages, see controls/stages.lua.
 local function are_stages(text)
   local count, last = 0, false
   for part in (text .. '|'):gmatch('([^|]*)|') do
@@ -252,12 +269,12 @@ local function are_stages(text)
   return last and count <= controls_stages.MOST_STAGES
 end
 
--- Whether a text is a control as it is kept.
+-- Whether a text is a control as the hash stores it, see decode.
 local function is_packed(text)
   local body, gain = text:match('^(.*) ~(%d+)$')
   body = body or text
-  local kept, overtime = body:match('^(.*) %+(%d+)$')
-  local kind, numbers = (kept or body):match('^(%l+) (.*)$')
+  local without_overtime, overtime = body:match('^(.*) %+(%d+)$')
+  local kind, numbers = (without_overtime or body):match('^(%l+) (.*)$')
   if not kind or (gain and not is_number(gain, 4)) or (overtime and not is_number(overtime, 8)) then
     return false
   elseif kind == 'stages' then
@@ -266,7 +283,7 @@ local function is_packed(text)
   return are_numbers(kind, numbers) and not (KINDS[kind].BANK and (gain or overtime))
 end
 
--- Whether what an owner keeps is within what it began with.
+-- Whether the counters of an owner are within their bounds.
 local function is_within(owner, control)
   local first, second
   if control.rule.COUNTERS then
@@ -279,7 +296,7 @@ local function is_within(owner, control)
     and (not owner.quota_ms or owner.quota_ms <= 7 * control.gain)
 end
 
--- Whether a text is what the `clock` of an owner with a control and this bank shows.
+-- Whether a text can be the `clock` of an owner with this control and this bank.
 local function is_view(text, control, bank)
   local owner = { bank = bank, clock = text, control = control }
   if control.stages then

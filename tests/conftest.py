@@ -1,24 +1,50 @@
-"""What all tests share: real servers, one of each kind for the whole run, emptied before each test."""
+"""What all tests share: real servers, one of each kind for the whole run of a pytest worker."""
 
 from __future__ import annotations
 
 import os
+import random
 import re
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from synckairos.audit.store import Store
 from synckairos.run import postgresql
 from tests.model.driver import Driver
 from tests.support import postgres, servers
 from tests.support.leaks import take_leaks
+from tests.support.pool import Pool, pairs
 from tests.support.postgres import PostgresServer
 from tests.support.servers import Cluster, Server
 
+# Random games are other ones on every run, so that each run looks somewhere new.
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+settings.register_profile(
+    "default",
+    max_examples=300,
+    stateful_step_count=25,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=SLOW,
+)
+settings.register_profile("soak", settings.get_profile("default"), max_examples=9000, stateful_step_count=60)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-def pytest_report_header() -> str:
-    """Says which servers are there; tests for others are not collected."""
+
+@pytest.hookimpl(tryfirst=True)  # before Hypothesis reads it
+def pytest_configure(config: pytest.Config) -> None:
+    """In CI, chooses the seed of the random games, so that a failure there can be repeated elsewhere.
+
+    Without a seed Hypothesis repeats failures from its own database, which CI does not keep.
+    """
+    if os.environ.get("CI") == "true" and config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Says which servers are there, as tests for others are not collected, and the random games' seed."""
     found = ", ".join(f"{kind} {servers.version(kind)}" for kind in servers.available())
     missing = (
         "" if "redis" in servers.available() else " (redis-server is not installed: no tests with Redis)"
@@ -26,7 +52,11 @@ def pytest_report_header() -> str:
     databases = ", ".join(
         f"{kind} {postgresql.version(postgres.programs(kind))}" for kind in postgres.available()
     )
-    return f"servers: {found}{missing}; PostgreSQL: {databases}"
+    seed = config.option.hypothesis_seed
+    return [
+        f"servers: {found}{missing}; PostgreSQL: {databases}",
+        *([] if seed is None else [f"random games: --hypothesis-seed={seed} repeats them"]),
+    ]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -50,39 +80,42 @@ def no_key_stays(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.fail("keys without an end are left: " + ", ".join(found), pytrace=False)
 
 
-@pytest.fixture(scope="session", params=servers.available())
-def shared_server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """One server of each kind for the whole run."""
-    with servers.start(request.param) as server:
-        yield server
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test runs once for each kind of server that it asks for, and for pairs when it asks for a Redis and
+    a PostgreSQL."""
+    redis = "shared_server" in metafunc.fixturenames
+    postgresql = "shared_postgres" in metafunc.fixturenames
+    if redis and postgresql:
+        metafunc.parametrize(("shared_server", "shared_postgres"), pairs(), indirect=True)
+    elif redis:
+        metafunc.parametrize("shared_server", servers.available(), indirect=True)
+    elif postgresql:
+        metafunc.parametrize("shared_postgres", postgres.available(), indirect=True)
 
 
 @pytest.fixture(scope="session")
-def shared_redis() -> Iterator[Server]:
-    """One Valkey for the whole run, for services that are shared by the tests of a file."""
-    with servers.start("valkey") as server:
-        yield server
-
-
-@pytest.fixture(scope="session", params=servers.available())
-def shared_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """One cluster of each kind for the whole run."""
-    with servers.start_cluster(request.param) as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="session", params=postgres.available())
-def shared_postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    """One PostgreSQL server of each kind for the whole run, not to be stopped."""
-    with postgres.start_postgres(request.param, fsync="off") as server:
-        yield server
+def pool() -> Iterator[Pool]:
+    """The servers of this worker."""
+    with Pool() as started:
+        yield started
 
 
 @pytest.fixture
-def own_postgres() -> Iterator[PostgresServer]:
+def shared_server(request: pytest.FixtureRequest, pool: Pool) -> Server:
+    """One server of each kind, not to be stopped."""
+    return pool.server(request.param)
+
+
+@pytest.fixture
+def shared_postgres(request: pytest.FixtureRequest, pool: Pool) -> PostgresServer:
+    """One PostgreSQL server of each kind, not to be stopped."""
+    return pool.postgres(request.param)
+
+
+@pytest.fixture
+def own_postgres(pool: Pool) -> PostgresServer:
     """A PostgreSQL server that the test may stop."""
-    with postgres.start_postgres("embedded", fsync="off") as server:
-        yield server
+    return pool.postgres("embedded", "may be stopped")
 
 
 @pytest.fixture
@@ -106,11 +139,12 @@ def server(shared_server: Server) -> Server:
 
 
 @pytest.fixture(scope="module")
-def redis(shared_redis: Server) -> Server:
+def redis(pool: Pool) -> Server:
     """A server that was empty when the file's first test began, not to be stopped. It is a Valkey: use
     `server` where the kind matters."""
-    empty(shared_redis)
-    return shared_redis
+    server = pool.server("valkey", "services that the tests of a file share")
+    empty(server)
+    return server
 
 
 @pytest.fixture
@@ -120,12 +154,13 @@ def own_redis() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture
-def cluster(shared_cluster: Cluster) -> Cluster:
+@pytest.fixture(params=servers.available())
+def cluster(request: pytest.FixtureRequest, pool: Pool) -> Cluster:
     """Primaries without keys and functions, not to be stopped; the test runs once for each kind."""
-    for primary in shared_cluster.primaries:
+    found = pool.cluster(request.param)
+    for primary in found.primaries:
         empty(primary)
-    return shared_cluster
+    return found
 
 
 def empty(server: Server) -> None:

@@ -1,4 +1,4 @@
--- The `NAME value` pairs of a call, in any order, as in Redis' own commands.
+-- Reads the `NAME value` pairs of a call, which may come in any order, as in the commands of Redis.
 
 local MAX_INTEGER = 9007199254740991
 local DAY_MS = 86400000
@@ -13,6 +13,9 @@ local function integer(text, least, most)
     end
   end
 end
+
+-- The functions below make readers. A reader takes the text of a value and returns the value, nil when it is
+-- wrong, and the message for that case.
 
 local function whole(least, most, meaning)
   return function(text)
@@ -56,13 +59,13 @@ local READERS = {
   REASON = words(0, 200),
 }
 
--- The names that every transition may take.
+-- The options that every transition has.
 local COMMON = { TENANT = true, VERSION = true, EPOCH = true, ACTOR = true, TRACE = true, REQUEST = true }
-local NONE = {}
+local NONE = {} -- the options of a call without any
 
--- The pairs in `args` from position `from` as name -> value, and the problems with them as a list of {field,
--- message}, nil where there are none. `own` and `common` are sets of the names that may be there; EXPORT
--- stands without a value.
+-- Reads the options in `args` from position `from` on. Returns them as a table from name to value, and the
+-- problems with them as a list of {field, message}, nil for none. `own` and `common` are the sets of the
+-- allowed names. EXPORT is the only option without a value.
 local function parse(args, from, own, common)
   local size = #args
   if size < from then

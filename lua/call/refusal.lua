@@ -1,5 +1,5 @@
--- Refusals: error replies whose first word is a stable code. After it a sentence for people, and at the end,
--- where there is more to say, one JSON object for programs.
+-- Refusals are error replies. The first word is a stable code; a sentence for people follows, and for some
+-- codes one JSON object for programs.
 
 local MOST_PROBLEMS = 100
 
@@ -11,28 +11,27 @@ local function refuse(code, sentence, context)
   return redis.error_reply(text)
 end
 
--- Names that callers made up come back in refusals: short, and as UTF-8.
-local function name(text)
+-- A name for a refusal. It may come from the caller, so it is cut to 64 bytes and made UTF-8.
+local function readable_name(text)
   if #text > 64 then
     text = text:sub(1, 61) .. '...'
   end
   return text_formats.characters(text) and text or text:gsub('[\128-\255]', '?')
 end
 
--- problems: list of {field, message}. All of them are named, not the first; of more than a hundred the first
--- hundred.
+-- The refusal for a list of problems, {field, message}. It names all of them, a hundred at most.
 local function validation(problems)
   local details, sentence = {}, {}
   for i = 1, math.min(#problems, MOST_PROBLEMS) do
-    local field, message = name(problems[i][1]), problems[i][2]
+    local field, message = readable_name(problems[i][1]), problems[i][2]
     details[i] = '{"field":' .. text_json.quote(field) .. ',"message":' .. text_json.quote(message) .. '}'
     sentence[i] = field .. ' ' .. message
   end
   if #problems > MOST_PROBLEMS then
     sentence[#sentence + 1] = 'and more'
   end
-  -- An error reply is one line, and its JSON begins at the first ` {"`; what came with the input stays in the
-  -- JSON as it was.
+  -- An error reply is one line, and its JSON begins at the first ` {"`. A name from the caller may have line
+  -- breaks or ` {"`, so both are changed in the sentence; the JSON has the name as it came.
   local text = (' ' .. table.concat(sentence, '; ')):gsub('%c', ' '):gsub(' {"', ' { "')
   return refuse('VALIDATION_ERROR', text:sub(2), '{"details":[' .. table.concat(details, ',') .. ']}')
 end
@@ -55,7 +54,7 @@ local function participant_expired(id)
   return refuse('PARTICIPANT_EXPIRED', id .. ' is out of time')
 end
 
--- VERSION, EPOCH or both are not the session's.
+-- The refusal of a call whose VERSION or EPOCH is not that of the session.
 local function moved_on(s, expected_version, expected_epoch)
   local context = {}
   if expected_version then
@@ -69,6 +68,7 @@ local function moved_on(s, expected_version, expected_epoch)
     s.epoch), '{' .. table.concat(context, ',') .. '}')
 end
 
+-- The refusal of a call whose CURRENT is not the active participant.
 local function current(expected, actual)
   return refuse('CONCURRENT_MODIFICATION', expected .. ' is not active any more',
     '{"expected_participant_id":"' .. expected .. '","actual_participant_id":"' .. actual .. '"}')

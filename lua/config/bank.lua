@@ -1,30 +1,33 @@
--- The control and the bank of who owns a clock.
+-- The control and the bank of a participant or a group that owns a clock.
 
--- The control that an owner of a clock has of its own: {text, shown}; nil for none.
+-- The control that this owner has of its own, see config/control.lua; nil for none.
 local function own_control(owner, path, defaults, problem)
   if owner.time_control ~= nil then
     return config_control.check(owner.time_control, path .. 'time_control', problem, defaults)
   end
 end
 
--- The bank of an owner of a clock (ms): the one that its control supplies, else its own. given: the control
--- as it was given, control: the checked one, nil where it is wrong; needs: what is wrong where there is no
--- bank.
-local function bank(owner, given, control, path, problem, needs)
+-- The bank of an owner in ms: the one that its control supplies, else the owner's own.
+--
+-- given     the control as the caller wrote it
+-- control   the same after its check; nil when it is wrong
+-- required  the message of the problem that is reported when there is no bank
+local function bank(owner, given, control, path, problem, required)
   local supplied = control and control.bank
   if not supplied then
-    if not (owner.named_bank or owner.bank or config_control.brings_bank(given)) then
-      problem(path .. 'total_time_ms', needs)
+    if not (owner.has_bank or owner.bank or config_control.supplies_bank(given)) then
+      problem(path .. 'total_time_ms', required)
     end
     return owner.bank or 0
-  elseif owner.named_bank and owner.bank ~= supplied then
+  elseif owner.has_bank and owner.bank ~= supplied then
     problem(path .. 'total_time_ms', 'must be left out'
       .. (supplied > 0 and (', or the %d of its time_control'):format(supplied) or ': its clock has no end'))
   end
   return supplied
 end
 
-local function no_control(owner, path, problem)
+-- Reports a control of a participant or a group that owns no clock.
+local function refuse_control(owner, path, problem)
   if owner.time_control ~= nil then
     problem(path .. 'time_control', 'has no effect in this mode')
   end
@@ -33,5 +36,5 @@ end
 return {
   own_control = own_control,
   bank = bank,
-  no_control = no_control,
+  refuse_control = refuse_control,
 }

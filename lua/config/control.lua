@@ -1,27 +1,30 @@
--- Time controls as a config has them: the judge of each, as an object or as text.
+-- Checks the time controls of a config, written as an object or as text.
 
 local KINDS = controls.KINDS
-local MOST_UNKNOWN = 100
+local MOST_UNKNOWN = 100 -- unknown members that are reported
 local DAY_MS = 86400000
 
--- value[name] as an integer within bounds, and whether that is as it should be; with its JSON member behind
--- those of `shown`.
-local function number(value, name, bounds, path, problem, shown)
-  local found = value[name]
+-- value[name] as an integer within bounds, and whether it is valid. Its JSON is appended to `members`.
+--
+-- bounds   {name, least, most, required =}
+-- members  the members of the control's JSON, in the order of the state
+local function number(value, name, bounds, path, problem, members)
+  local found, least, most = value[name], bounds[2], bounds[3]
   if found == nil or found == cjson.null then
     if bounds.required then
       problem(path .. '.' .. name, 'is required')
     end
     return nil, not bounds.required
-  elseif type(found) ~= 'number' or found % 1 ~= 0 or found < bounds[2] or found > bounds[3] then
-    problem(path .. '.' .. name, ('must be an integer from %d to %d'):format(bounds[2], bounds[3]))
+  elseif type(found) ~= 'number' or found % 1 ~= 0 or found < least or found > most then
+    problem(path .. '.' .. name, ('must be an integer from %d to %d'):format(least, most))
     return nil, false
   end
-  shown[#shown + 1] = ('"%s":%d'):format(name, found)
+  members[#members + 1] = ('"%s":%d'):format(name, found)
   return found, true
 end
 
--- Names that a control does not have, in their order. is_known(name, member).
+-- Reports each member of a control that is_known(name, member) does not accept, in alphabetical order.
+-- Returns whether all were accepted.
 local function refuse_unknown(value, is_known, path, problem, message)
   local names = {}
   for name, member in pairs(value) do
@@ -36,25 +39,27 @@ local function refuse_unknown(value, is_known, path, problem, message)
   return #names == 0
 end
 
--- One rule for a clock, the whole control's or a stage's, as it is kept; nil with problems. Its members go
--- behind those of `shown`; `others` are names of members that are read elsewhere.
-local function check_kind(value, kind, path, problem, session, shown, others)
+-- Checks kind and parameters of a control or of a stage. Returns the text that is stored, such as
+-- `fischer 2000 0`; nil with problems. `others` is the set of members that the caller checks itself.
+local function check_kind(value, kind, path, problem, session, members, others)
   local rule = KINDS[kind]
-  shown[#shown + 1] = '"kind":"' .. kind .. '"'
-  local given, names, fine = {}, { kind = true }, true
+  members[#members + 1] = '"kind":"' .. kind .. '"'
+  local given, names, valid = {}, { kind = true }, true
   for i = 1, #rule.PARAMETERS do
     local parameter = rule.PARAMETERS[i]
-    local is_fine
-    names[parameter[1]] = true
-    given[parameter[1]], is_fine = number(value, parameter[1], parameter, path, problem, shown)
-    fine = fine and is_fine
+    local name = parameter[1]
+    local is_valid
+    names[name] = true
+    given[name], is_valid = number(value, name, parameter, path, problem, members)
+    valid = valid and is_valid
   end
-  fine = refuse_unknown(value, function(name) return names[name] or others[name] end, path, problem,
-    'is no parameter of ' .. kind) and fine
-  return fine and kind .. ' ' .. rule.pack(given, session) or nil
+  valid = refuse_unknown(value, function(name) return names[name] or others[name] end, path, problem,
+    'is no parameter of ' .. kind) and valid
+  return valid and kind .. ' ' .. rule.pack(given, session) or nil
 end
 
--- The kinds that a control may be of, or a stage: not one that brings its own bank.
+-- The kinds that a control may have, as text for people. A stage cannot have a kind that supplies its own
+-- bank.
 local function kind_names(of_stage)
   local names = {}
   for name, rule in pairs(KINDS) do
@@ -70,17 +75,17 @@ local function kind_names(of_stage)
 end
 
 local STAGE_NUMBERS = { moves = true, time_ms = true }
-local STAGE_MOVES, NEXT_TIME, FIRST_TIME = { 'moves', 1, 1000, required = true },
-  { 'time_ms', 0, DAY_MS, required = true },
-  { 'time_ms', 1000, DAY_MS, required = true }
+local STAGE_MOVES = { 'moves', 1, 1000, required = true }
+local FIRST_TIME = { 'time_ms', 1000, DAY_MS, required = true }
+local NEXT_TIME = { 'time_ms', 0, DAY_MS, required = true }
 
--- A stage as {moves, time_ms, text}, nil with problems.
-local function check_stage(stage, is_first, is_last, path, problem, session, all_shown)
+-- Checks a stage. Returns {moves, time_ms, text}, nil with problems. Its JSON is appended to `stages_json`.
+local function check_stage(stage, is_first, is_last, path, problem, session, stages_json)
   if type(stage) ~= 'table' then
     problem(path, 'must be an object')
     return nil
   end
-  local kind, shown = stage.kind, {}
+  local kind, members = stage.kind, {}
   if kind == nil or kind == cjson.null then
     kind = 'fischer'
   elseif type(kind) ~= 'string' or not KINDS[kind] or KINDS[kind].BANK then
@@ -94,80 +99,81 @@ local function check_stage(stage, is_first, is_last, path, problem, session, all
       problem(path .. '.kind', 'must not be canadian before the last stage')
     end
   elseif not is_last then
-    moves, has_moves = number(stage, 'moves', STAGE_MOVES, path, problem, shown)
+    moves, has_moves = number(stage, 'moves', STAGE_MOVES, path, problem, members)
   else
     has_moves = stage.moves == nil or stage.moves == cjson.null
     if not has_moves then
       problem(path .. '.moves', 'must not be in the last stage')
     end
   end
-  time_ms, has_time = number(stage, 'time_ms', is_first and FIRST_TIME or NEXT_TIME, path, problem, shown)
-  local text = check_kind(stage, kind, path, problem, session, shown, STAGE_NUMBERS)
-  all_shown[#all_shown + 1] = '{' .. table.concat(shown, ',') .. '}'
+  time_ms, has_time = number(stage, 'time_ms', is_first and FIRST_TIME or NEXT_TIME, path, problem, members)
+  local text = check_kind(stage, kind, path, problem, session, members, STAGE_NUMBERS)
+  stages_json[#stages_json + 1] = '{' .. table.concat(members, ',') .. '}'
   return has_moves and has_time and text and { moves = moves, time_ms = time_ms, text = text } or nil
 end
 
 local STAGES_MEMBERS = { kind = true, stages = true, overtime_ms = true, notation = true }
 
--- The stages of a control as they are kept, and the bank of the first; nil with problems.
-local function check_stages(value, path, problem, session, shown)
+-- Checks a control with stages. Returns the text that is stored, and the bank of the first stage in ms; nil
+-- with problems.
+local function check_stages(value, path, problem, session, members)
   local stages = value.stages
-  local fine = refuse_unknown(value, function(name) return STAGES_MEMBERS[name] end, path, problem,
+  local valid = refuse_unknown(value, function(name) return STAGES_MEMBERS[name] end, path, problem,
     'is no parameter of stages')
   if type(stages) ~= 'table' or #stages < 1 or #stages > controls_stages.MOST_STAGES then
     problem(path .. '.stages', 'must be a list of 1 to ' .. controls_stages.MOST_STAGES .. ' stages')
     return nil
   end
-  local list, all_shown = {}, {}
+  local list, stages_json = {}, {}
   for i = 1, #stages do
     list[i] = check_stage(stages[i], i == 1, i == #stages, path .. '.stages.' .. i - 1, problem, session,
-      all_shown)
-    fine = fine and list[i] ~= nil
+      stages_json)
+    valid = valid and list[i] ~= nil
   end
-  if not fine then
+  if not valid then
     return nil
   end
-  shown[#shown + 1] = '"kind":"stages","stages":[' .. table.concat(all_shown, ',') .. ']'
+  members[#members + 1] = '"kind":"stages","stages":[' .. table.concat(stages_json, ',') .. ']'
   return 'stages ' .. controls_stages.pack(list), list[1].time_ms
 end
 
 local OVERTIME = { 'overtime_ms', 0, DAY_MS }
 local COMMON_MEMBERS = { overtime_ms = true, notation = true }
 
--- A control that is an object with a kind: see check.
+-- Checks a control that is an object with a kind: see check.
 local function check_object(value, path, problem, session)
   local kind = value.kind
   if type(kind) ~= 'string' or not (KINDS[kind] or kind == 'stages') then
     problem(path .. '.kind', 'must be one of ' .. kind_names())
     return nil
   end
-  local shown = {}
+  local members = {}
   local text, bank
   if kind == 'stages' then
-    text, bank = check_stages(value, path, problem, session, shown)
+    text, bank = check_stages(value, path, problem, session, members)
   else
-    text, bank = check_kind(value, kind, path, problem, session, shown, COMMON_MEMBERS), KINDS[kind].BANK
+    text, bank = check_kind(value, kind, path, problem, session, members, COMMON_MEMBERS), KINDS[kind].BANK
   end
-  local overtime, fine = number(value, 'overtime_ms', OVERTIME, path, problem, shown)
+  local overtime, valid = number(value, 'overtime_ms', OVERTIME, path, problem, members)
   if overtime and kind == 'none' then
     problem(path .. '.overtime_ms', 'is no parameter of none')
     return nil
-  elseif not (text and fine) then
+  elseif not (text and valid) then
     return nil
   end
   if overtime and overtime > 0 then
     text = text .. (' +%d'):format(overtime)
   end
-  return { text = text, shown = '{' .. table.concat(shown, ',') .. '}', bank = bank }
+  return { text = text, json = '{' .. table.concat(members, ',') .. '}', bank = bank }
 end
 
--- Whether two decoded values say the same; null is as good as nothing.
-local function says_same(one, other)
+-- Whether two decoded values are equal. A member that is null equals one that is absent.
+local function is_equal(one, other)
   if type(one) ~= 'table' or type(other) ~= 'table' then
     return one == other or (one == cjson.null and other == nil)
   end
   for name, value in pairs(one) do
-    if not says_same(value, other[name]) then
+    if not is_equal(value, other[name]) then
       return false
     end
   end
@@ -179,48 +185,49 @@ local function says_same(one, other)
   return true
 end
 
--- A control that has its notation: see check.
+-- Checks a control that has a notation: see check. Other members may be there when they say the same.
 local function check_notation(value, path, problem, session)
   if type(value.notation) ~= 'string' then
     problem(path .. '.notation', 'must be text')
     return nil
   end
-  local said, position, message = config_notation.parse(value.notation)
-  if not said then
+  local parsed, position, message = config_notation.parse(value.notation)
+  if not parsed then
     problem(path, ('cannot be read at position %d: %s'):format(position, message))
     return nil
   end
-  local object = said.object
+  local object = parsed.object
   object.overtime_ms = value.overtime_ms
-  local fine = refuse_unknown(value, function(name, member)
-    return name == 'notation' or member == cjson.null or says_same(member, object[name])
+  local valid = refuse_unknown(value, function(name, member)
+    return name == 'notation' or member == cjson.null or is_equal(member, object[name])
   end, path, problem, 'says something else than the notation')
   local reported = {}
-  local function problem_at(field, what)
+  -- Reports a problem of the parsed object at the position of the text that it came from, once for each.
+  local function problem_at(field, problem_text)
     local name = field:sub(#path + 2)
-    local where = said.positions[name]
-    fine = false
-    if not where then
-      problem(field, what)
-    elseif not reported[where] then
-      reported[where] = true
-      problem(path, ('cannot be read at position %d: %s %s'):format(where, name, what))
+    local at = parsed.positions[name]
+    valid = false
+    if not at then
+      problem(field, problem_text)
+    elseif not reported[at] then
+      reported[at] = true
+      problem(path, ('cannot be read at position %d: %s %s'):format(at, name, problem_text))
     end
   end
   local control = check_object(object, path, problem_at, session)
-  if said.positions.bank and (said.bank < 1000 or said.bank > DAY_MS) then
-    problem_at(path .. '.bank', ('must be a time from 1 second to 24 hours'))
+  if parsed.positions.bank and (parsed.bank < 1000 or parsed.bank > DAY_MS) then
+    problem_at(path .. '.bank', 'must be a time from 1 second to 24 hours')
   end
-  if not (fine and control) then
+  if not (valid and control) then
     return nil
   end
-  control.bank = said.bank
-  control.shown = control.shown:sub(1, -2) .. ',"notation":"' .. said.normal .. '"}'
+  control.bank = parsed.bank
+  control.json = control.json:sub(1, -2) .. ',"notation":"' .. parsed.normal .. '"}'
   return control
 end
 
--- Whether a control as it was given brings a bank along, be it right or wrong otherwise.
-local function brings_bank(given)
+-- Whether a control supplies a bank. `given` is the control as the caller wrote it, which may have problems.
+local function supplies_bank(given)
   if type(given) ~= 'table' then
     return type(given) == 'string'
   end
@@ -228,9 +235,12 @@ local function brings_bank(given)
   return given.notation ~= nil or given.kind == 'stages' or (rule ~= nil and rule.BANK ~= nil)
 end
 
--- Checks a control of a config: an object, or text. session: what its increment_ms and max_time_ms hold for.
--- Returns {text, shown, bank}: as it is kept, as JSON for the state, and the bank that comes with it (ms, nil
--- for none); nil with problems.
+-- Checks a control of a config, which is an object or text. session: {increment_ms, max_time_ms}, the
+-- session's values for controls without their own. Returns nil with problems, else
+--
+--   text   the control as it is stored, such as `fischer 2000 0`
+--   json   the same as JSON, for the state
+--   bank   the bank in ms that the control supplies, nil for none
 local function check(value, path, problem, session)
   if type(value) == 'string' then
     value = { notation = value }
@@ -246,5 +256,5 @@ end
 
 return {
   check = check,
-  brings_bank = brings_bank,
+  supplies_bank = supplies_bank,
 }

@@ -1,10 +1,10 @@
--- The members of a JSON object, judged one by one. Every problem is found, not the first.
+-- Checks the members of a JSON object one by one, and reports all problems, not only the first.
 
-local MOST_BYTES = 10240
-local MOST_RAW_BYTES = 32768
-local MOST_UNKNOWN = 100
+local MOST_RAW_BYTES = 32768 -- of a client's own object, with the space between its tokens
+local MOST_BYTES = 10240 -- of the same as compact JSON
+local MOST_UNKNOWN = 100 -- unknown names that are reported
 
--- The object without the members that are null: null means absent.
+-- A copy of the object without its null members, because null means absent.
 local function without_nulls(object)
   local present = {}
   for name, value in pairs(object) do
@@ -15,7 +15,7 @@ local function without_nulls(object)
   return present
 end
 
--- A collector of problems: problem(field, message).
+-- An empty list of problems, and the function problem(field, message) that adds to it.
 local function collector()
   local problems = {}
   return problems, function(field, message)
@@ -23,7 +23,8 @@ local function collector()
   end
 end
 
-local function unknown_names(object, known, path, problem)
+-- Reports each member of `object` that is not in the set `known`, in alphabetical order.
+local function refuse_unknown(object, known, path, problem)
   local names = {}
   for name in pairs(object) do
     if not known[name] and #names < MOST_UNKNOWN then
@@ -36,7 +37,7 @@ local function unknown_names(object, known, path, problem)
   end
 end
 
--- object[name] as an integer within bounds; nil where it is absent or wrong.
+-- object[name] as an integer within bounds; nil when it is absent or wrong.
 local function integer(object, name, least, most, path, problem)
   local number = object[name]
   if number == nil then
@@ -69,7 +70,8 @@ local function uuid(object, name, path, problem)
   return id
 end
 
--- The list at object[name]; nil where it is absent or no list.
+-- The list at object[name]; nil when it is absent or no list. raw: the JSON of each member. cjson decodes
+-- `{}` and `[]` to the same table, so the JSON says which of them it was.
 local function list(object, raw, name, problem)
   local value = object[name]
   if value == nil then
@@ -81,8 +83,8 @@ local function list(object, raw, name, problem)
   return value
 end
 
--- JSON text as an object: decoded without nulls, and the raw text of its members. nil where it is none; that
--- is a problem then.
+-- Decodes the JSON of an object of at most `most` bytes. Returns the object without its null members, and the
+-- JSON of each member by name; nil with a problem.
 local function read_object(text, path, most, known, problem)
   if #text > most then
     problem(path, 'must be at most ' .. most .. ' bytes')
@@ -91,15 +93,14 @@ local function read_object(text, path, most, known, problem)
     problem(path, 'must be UTF-8')
     return nil
   end
-  local fine, object = pcall(cjson.decode, text)
-  local raw = fine and text_json.members(text)
+  local is_json, object = pcall(cjson.decode, text)
+  local raw = is_json and text_json.members(text)
   if not raw then
     problem(path, 'must be a JSON object')
     return nil
   end
   for name in pairs(raw) do
-    -- A known name that is written with escapes would be one name when it is judged, and another when it is
-    -- kept.
+    -- A name such as "meta\u0064ata" is `metadata` in the decoded object, but not among the raw members.
     if name:find('\\', 1, true) and known[cjson.decode('["' .. name .. '"]')[1]] then
       problem(name, 'must be written without escapes')
     end
@@ -107,7 +108,8 @@ local function read_object(text, path, most, known, problem)
   return without_nulls(object), raw
 end
 
--- A client's own object as compact JSON, with the number of its members; nil where it is none, or too large.
+-- The object at object[name] as compact JSON, and the number of its members; nil with a problem. Such an
+-- object belongs to the client, so it keeps its empty lists and its nulls.
 local function read_raw(object, raw, name, problem)
   local text = raw[name]
   if type(object[name]) ~= 'table' or not text or text:sub(1, 1) ~= '{'
@@ -129,7 +131,7 @@ end
 return {
   without_nulls = without_nulls,
   collector = collector,
-  unknown_names = unknown_names,
+  refuse_unknown = refuse_unknown,
   integer = integer,
   boolean = boolean,
   uuid = uuid,

@@ -1,30 +1,37 @@
--- Time controls as players write them.
+-- Reads time controls as players write them.
 --
---   5  5+3                 minutes, and seconds for every move (decimals in minutes: 0.5+1)
---   40/90:30+30            40 moves in 90 minutes, then 30 minutes; an increment that only the last stage has
---                          holds from move one
---   40/90+30:20/60+15:30   else each stage has its own
---   10d5  10b5             US delay, Bronstein
---   10+5x30                byo-yomi: 5 periods of 30 seconds
---   10+25/300              Canadian: 25 moves in 300 seconds
---   hourglass 5
--- and PGN's TimeControl, where all times are seconds: `pgn 300+3`, `pgn 40/5400:1800+30`, and without the
--- word where it is PGN beyond doubt: `*180` (an hourglass), `-` (no time control), and stages or an increment
--- after a first time of at least 180, whole, which nobody plays in minutes.
+--   5                      5 minutes
+--   5+3                    5 minutes, and 3 seconds for every move (minutes may have decimals: 0.5+1)
+--   40/90:30+30            40 moves in 90 minutes, then 30 minutes; only the last stage has an increment, so
+--                          all moves get these 30 seconds
+--   40/90+30:20/60+15:30   another stage has an increment, so each stage has its own: 30, 15 and 0 seconds
+--   10d5                   US delay: 10 minutes, and 5 seconds of delay
+--   10b5                   Bronstein: 10 minutes, and 5 seconds of delay
+--   10+5x30                byo-yomi: 10 minutes, then 5 periods of 30 seconds
+--   10+25/300              Canadian: 10 minutes, then 25 moves in every 300 seconds
+--   hourglass 5            an hourglass of 5 minutes
+--   pgn 300+3              the TimeControl of a PGN file, where all times are seconds
+--   pgn 40/5400:1800+30    the same with stages
+--
+-- The word `pgn` may be left out in `*180` (an hourglass), in `-` (no time control), and in stages or before
+-- an increment when the first time is a whole number of at least 180, because players do not play so many
+-- minutes.
 
--- The longest normal form has 8 stages of `1000/1439.98334+60`, which is 151 characters.
+-- The longest normal form has 8 stages of `1000/1439.98334+60`: 151 characters.
 local MOST_CHARACTERS = 200
 local MOST_DIGITS = 12
 local MINUTE_MS, SECOND_MS = 60000, 1000
 local LEAST_PGN_SECONDS = 180
 
--- A scanner: text, `at` (the position to go on from), and where reading failed: position and message.
+-- A scan is a table with the text and `at`, the position of the next character to read. After a failure it
+-- has `message` and `position` too; only the first failure counts.
 local function fail(scan, message, position)
   if not scan.message then
     scan.position, scan.message = position or scan.at, message
   end
 end
 
+-- Reads `symbol` if it comes next. Returns whether it did.
 local function accept(scan, symbol)
   if scan.text:sub(scan.at, scan.at + #symbol - 1) == symbol then
     scan.at = scan.at + #symbol
@@ -33,7 +40,8 @@ local function accept(scan, symbol)
   return false
 end
 
--- The digits of a number and their position; nil where there are none. Decimals where they may be.
+-- Reads a number, with `decimals` also one with a point. Returns its digits, nil when there are none, and
+-- their position. wanted: the word for it in a message, such as `seconds`.
 local function digits(scan, wanted, decimals)
   local position = scan.at
   local found = scan.text:match(decimals and '^%d+%.?%d*' or '^%d+', position)
@@ -51,24 +59,25 @@ local function digits(scan, wanted, decimals)
   return found, position
 end
 
+-- Reads a whole number. Returns it, 0 when there is none, and its position.
 local function whole(scan, wanted)
   local found, position = digits(scan, wanted)
   return tonumber(found) or 0, position
 end
 
--- Seconds as ms.
+-- Reads a number of seconds. Returns them in ms, and their position.
 local function seconds(scan, wanted)
   local number, position = whole(scan, wanted)
   return number * SECOND_MS, position
 end
 
--- Minutes in their digits as ms, rounded down.
+-- The ms in so many minutes, such as `0.5`; rounded down.
 local function minutes_ms(found)
   local number, fraction = found:match('^(%d+)%.?(%d*)$')
   return number * MINUTE_MS + math.floor((tonumber(fraction) or 0) * MINUTE_MS / 10 ^ #fraction)
 end
 
--- The shortest minutes that are these ms.
+-- The shortest text of minutes that minutes_ms turns into `ms`.
 local function minutes_text(ms)
   for decimals = 0, 5 do
     local scale = 10 ^ decimals
@@ -79,7 +88,7 @@ local function minutes_text(ms)
   end
 end
 
--- A time whose unit is known, as ms.
+-- The ms in these digits: seconds in PGN, else minutes.
 local function time_ms(found, pgn)
   if not found then
     return 0
@@ -87,13 +96,16 @@ local function time_ms(found, pgn)
   return pgn and tonumber(found) * SECOND_MS or minutes_ms(found)
 end
 
+-- Whether a first time has to be in seconds, although the word `pgn` is not there.
 local function is_pgn(found)
   return found and not found:find('.', 1, true) and tonumber(found) >= LEAST_PGN_SECONDS
 end
 
--- Stages from the first `/` on, whose moves were read.
-local function staged(scan, moves, position, pgn)
-  local stages, positions, own = {}, {}, false
+-- Reads stages. The moves of the first one and the `/` after them were read already. Returns the object, its
+-- bank (ms) and the positions of its numbers.
+local function parse_stages(scan, moves, position, pgn)
+  local stages, positions = {}, {}
+  local has_own_increments = false -- whether another stage than the last one has an increment
   while true do
     local name = 'stages.' .. #stages .. '.'
     local stage = { kind = 'fischer', moves = moves }
@@ -111,12 +123,12 @@ local function staged(scan, moves, position, pgn)
     if not moves then
       break
     end
-    own = own or stage.increment_ms ~= nil
+    has_own_increments = has_own_increments or stage.increment_ms ~= nil
     if not accept(scan, ':') then
       fail(scan, '":" and the next stage expected')
       break
     end
-    -- The next stage: moves and a slash, or the last one's time.
+    -- The next stage begins with moves and a slash; the last one has only a time.
     local ahead, slash = scan.text:match('^(%d+)()/', scan.at)
     moves = nil
     if #stages == controls_stages.MOST_STAGES then
@@ -128,20 +140,20 @@ local function staged(scan, moves, position, pgn)
       scan.at = slash + 1
     end
   end
-  local last = stages[#stages]
+  local last_increment = stages[#stages].increment_ms
+  local last_position = positions['stages.' .. #stages - 1 .. '.increment_ms']
   for i = 1, #stages do
     if not stages[i].increment_ms then
-      stages[i].increment_ms = not own and last.increment_ms or 0
-      positions['stages.' .. i - 1 .. '.increment_ms'] = positions['stages.' .. #stages - 1
-        .. '.increment_ms']
+      stages[i].increment_ms = not has_own_increments and last_increment or 0
+      positions['stages.' .. i - 1 .. '.increment_ms'] = last_position
     end
   end
   return { kind = 'stages', stages = stages }, stages[1].time_ms, positions
 end
 
--- A time and what stands after it: the object, its bank and the positions of its numbers. PGN has the
--- increment alone.
-local function simple(scan, pgn)
+-- Reads a control without stages: a bank and an increment, a delay, periods or a block; in PGN only the
+-- increment. Returns the object, its bank (ms) and the positions of its numbers.
+local function parse_clock(scan, pgn)
   local found, bank_position = digits(scan, pgn and 'seconds' or 'minutes', not pgn)
   local positions = { bank = bank_position }
   local object
@@ -181,6 +193,7 @@ local function seconds_text(ms)
   return ('%d'):format(ms / SECOND_MS)
 end
 
+-- What the normal form of a kind has after the bank.
 local NORMAL = {
   delay = function(object) return 'd' .. seconds_text(object.delay_ms) end,
   bronstein = function(object) return 'b' .. seconds_text(object.delay_ms) end,
@@ -188,50 +201,54 @@ local NORMAL = {
   canadian = function(object) return ('+%d/%s'):format(object.moves, seconds_text(object.period_ms)) end,
 }
 
--- The first time of a text that would be PGN's if it were whole; with a decimal it stays in minutes.
+-- The text of a first time before an increment or a stage. 200 minutes become `200.0`, because `200` would be
+-- taken for seconds.
 local function first_minutes_text(ms)
-  local found = minutes_text(ms)
-  return is_pgn(found) and found .. '.0' or found
+  local text = minutes_text(ms)
+  return is_pgn(text) and text .. '.0' or text
 end
 
--- The normal form: the shortest numbers, in minutes. incremented: whether an increment was written, which may
--- be 0.
-local function normal(object, bank, incremented)
+-- The normal form of a control: in minutes, with the shortest numbers. has_increment: whether the text had an
+-- increment, which may be 0.
+local function normal(object, bank, has_increment)
   if object.kind == 'none' then
     return '-'
   elseif object.kind == 'hourglass' then
     return 'hourglass ' .. minutes_text(bank)
   elseif object.kind == 'fischer' then
-    return (incremented and first_minutes_text or minutes_text)(bank)
-      .. (incremented and '+' .. seconds_text(object.increment_ms) or '')
+    return (has_increment and first_minutes_text or minutes_text)(bank)
+      .. (has_increment and '+' .. seconds_text(object.increment_ms) or '')
   elseif object.kind ~= 'stages' then
     return minutes_text(bank) .. NORMAL[object.kind](object)
   end
   local parts, stages = {}, object.stages
-  local same = true
+  local all_same = true
   for i = 2, #stages do
-    same = same and stages[i].increment_ms == stages[1].increment_ms
+    all_same = all_same and stages[i].increment_ms == stages[1].increment_ms
   end
   for i = 1, #stages do
     local stage = stages[i]
-    local without = i < #stages and same or i == #stages and stage.increment_ms == 0
-    local increment = without and '' or '+' .. seconds_text(stage.increment_ms)
+    local is_implied = i < #stages and all_same or i == #stages and stage.increment_ms == 0
+    local increment = is_implied and '' or '+' .. seconds_text(stage.increment_ms)
     parts[i] = (stage.moves and ('%d/'):format(stage.moves) or '')
       .. (i == 1 and first_minutes_text or minutes_text)(stage.time_ms) .. increment
   end
   return table.concat(parts, ':')
 end
 
--- A text as {object (a time_control as its object), bank (ms), normal (the text in its normal form),
--- positions (of the numbers of the text, by the names of what they mean)}; or nil, the position of what does
--- not fit, from 1, and what is wrong there.
+-- Reads a text. Returns nil, a position from 1 and a message when it is none of the above; else
+--
+--   object     the time control as an object, `{kind = 'fischer', increment_ms = 3000}`
+--   bank       ms
+--   normal     the text in its normal form
+--   positions  where the text has which number, by the number's name: `{bank = 1, increment_ms = 3}`
 local function parse(text)
   if #text > MOST_CHARACTERS then
     return nil, MOST_CHARACTERS + 1, 'too long a text'
   end
   local scan = { text = text, at = 1 }
   local pgn = accept(scan, 'pgn ')
-  local object, bank, positions, incremented
+  local object, bank, positions, has_increment
   if accept(scan, '-') then
     object, bank, positions = { kind = 'none' }, 0, {}
   elseif accept(scan, '*') then
@@ -247,10 +264,10 @@ local function parse(text)
   elseif text:find('^%d+/', scan.at) then
     local moves, position = whole(scan, 'moves')
     scan.at = scan.at + 1
-    object, bank, positions = staged(scan, moves, position, pgn)
+    object, bank, positions = parse_stages(scan, moves, position, pgn)
   else
-    object, bank, positions = simple(scan, pgn)
-    incremented = positions.increment_ms ~= nil
+    object, bank, positions = parse_clock(scan, pgn)
+    has_increment = positions.increment_ms ~= nil
   end
   if scan.at <= #text then
     fail(scan, 'unexpected')
@@ -258,7 +275,7 @@ local function parse(text)
   if scan.message then
     return nil, scan.position, scan.message
   end
-  return { object = object, bank = bank, normal = normal(object, bank, incremented), positions = positions }
+  return { object = object, bank = bank, normal = normal(object, bank, has_increment), positions = positions }
 end
 
 return { parse = parse }

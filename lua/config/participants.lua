@@ -1,4 +1,4 @@
--- The participants and groups of a config.
+-- Checks the participants and groups of a config, and the participant of sk_join.
 
 local DAY_MS = 86400000
 local MOST_PARTICIPANTS = 1000
@@ -7,15 +7,16 @@ local PARTICIPANT = { participant_id = true, participant_index = true, group_id 
   time_control = true }
 local GROUP = { group_id = true, total_time_ms = true, time_control = true }
 
--- One participant of a config, or the one that joins: {id, index, group_id, bank, time_control}; what is
--- wrong in it is left out.
+-- Reads one participant. Returns {id, index, group_id, bank, time_control, has_group, has_bank}; members that
+-- are absent or wrong are nil. has_group and has_bank say whether group_id and total_time_ms were there, so
+-- that a wrong one is not also reported as missing.
 local function read_participant(given, path, problem)
   if type(given) ~= 'table' then
     problem(path:sub(1, -2), 'must be an object')
-    return { named_group = true, named_bank = true }
+    return { has_group = true, has_bank = true }
   end
   given = config_members.without_nulls(given)
-  config_members.unknown_names(given, PARTICIPANT, path, problem)
+  config_members.refuse_unknown(given, PARTICIPANT, path, problem)
   if given.participant_id == nil then
     problem(path .. 'participant_id', 'is required')
   end
@@ -25,12 +26,13 @@ local function read_participant(given, path, problem)
     group_id = config_members.uuid(given, 'group_id', path, problem),
     bank = config_members.integer(given, 'total_time_ms', 1000, DAY_MS, path, problem),
     time_control = given.time_control,
-    -- What is there and wrong is named once, and not as missing as well.
-    named_group = given.group_id ~= nil, named_bank = given.total_time_ms ~= nil,
+    has_group = given.group_id ~= nil,
+    has_bank = given.total_time_ms ~= nil,
   }
 end
 
--- The participants with their indexes, in rotation order.
+-- Reads a list of participants. Returns them in rotation order, each with its index and its path in the
+-- config, and the same by id.
 local function read_participants(given, problem)
   local found, by_id, by_index = {}, {}, {}
   if not given then
@@ -60,7 +62,12 @@ local function read_participants(given, problem)
   return found, by_id
 end
 
--- The groups with their members' indexes: those that are given, else those that members name.
+-- Reads a list of groups; without a list the groups are those that the participants name. Returns them in
+-- order, each with
+--
+--   id bank time_control has_bank path   as of a participant
+--   members                              the indexes of its members, as text
+--   sum banks                            the banks of its members together in ms, and how many have one
 local function read_groups(given, participants, problem)
   local found, by_id = {}, {}
   if given then
@@ -73,7 +80,7 @@ local function read_groups(given, participants, problem)
       if not group then
         problem(path:sub(1, -2), 'must be an object')
       else
-        config_members.unknown_names(group, GROUP, path, problem)
+        config_members.refuse_unknown(group, GROUP, path, problem)
         if group.group_id == nil then
           problem(path .. 'group_id', 'is required')
         end
@@ -83,7 +90,7 @@ local function read_groups(given, participants, problem)
         end
         found[#found + 1] = {
           id = id, bank = config_members.integer(group, 'total_time_ms', 1000, DAY_MS, path, problem),
-          named_bank = group.total_time_ms ~= nil,
+          has_bank = group.total_time_ms ~= nil,
           time_control = group.time_control, path = path, members = {}, sum = 0, banks = 0,
         }
         if id then
@@ -114,7 +121,7 @@ local function read_groups(given, participants, problem)
   return found
 end
 
--- Checks the participant of sk_join: see read_participant; or nil and the list of problems.
+-- Checks the participant of sk_join. Returns it as read_participant does; or nil and the list of problems.
 local function check_participant(text)
   local problems, problem = config_members.collector()
   local object = config_members.read_object(text, 'participant', MOST_PARTICIPANT_BYTES, PARTICIPANT, problem)

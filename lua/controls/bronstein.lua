@@ -1,6 +1,7 @@
--- Bronstein: after every cycle what it used is given back, at most the delay; the bank never grows.
+-- Bronstein: after every cycle the owner gets back the time that the cycle used, at most the delay D. So the
+-- bank R never grows. u: the ms that the cycle used.
 --
---   budget   R
+--   budget               R
 --   bank after a cycle   R - u + min(u, D)
 
 local PARAMETERS = { { 'delay_ms', 0, 86400000, required = true } }

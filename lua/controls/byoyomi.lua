@@ -1,11 +1,13 @@
--- Byo-yomi (Japanese overtime): after the main time k periods of P ms. A cycle that ends within the running
--- period leaves it whole; one that goes over it loses it and goes on in the next one. The last period lost is
--- the end.
+-- Byo-yomi (Japanese overtime): after the main time R come k periods of P ms. A cycle that ends within the
+-- running period leaves that period whole. A cycle that runs past its end loses the period and goes on in the
+-- next one. When the last period is lost, the time is up. u: the ms that the cycle used.
 --
---   budget   R + k * P
---   after a cycle   u < R: bank R - u; else bank 0 and floor((u - R) / P) periods less
+--   budget          R + k * P
+--   after a cycle   u < R: the bank is R - u
+--                   else: the bank is 0, and floor((u - R) / P) periods are lost
 --
--- A bank below zero (overtime that was used) counts as empty, and stays what it is: periods pay no debt.
+-- A bank below zero is overtime that was used. It counts as empty here and stays as it is: periods pay no
+-- debt.
 
 local PARAMETERS = { { 'periods', 1, 1000, required = true }, { 'period_ms', 1, 86400000, required = true } }
 local COUNTERS = { 'periods_left' }
@@ -27,7 +29,7 @@ local function budget(owner)
   return owner.bank + owner.periods_left * owner.control.period
 end
 
--- How far `used` ms go beyond the main time.
+-- How many of the used ms come after the main time.
 local function beyond(owner, used)
   local over = owner.bank > 0 and used - owner.bank or used
   return over > 0 and over or 0
@@ -49,8 +51,8 @@ local function now(owner, used)
   local period = owner.control.period
   local over = beyond(owner, used)
   local periods = math.max(0, owner.periods_left - math.floor(over / period))
-  return ('"periods_left":%d,"period_remaining_ms":%d'):format(periods, periods > 0 and period - over % period
-    or 0)
+  local remaining = periods > 0 and period - over % period or 0
+  return ('"periods_left":%d,"period_remaining_ms":%d'):format(periods, remaining)
 end
 
 return {

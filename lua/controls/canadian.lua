@@ -1,11 +1,15 @@
--- Canadian overtime: after the main time N moves have to be made in every block of B ms; who makes them in
--- time gets a new block.
+-- Canadian overtime: after the main time R an owner has to make N moves in a block of B ms. When it makes
+-- them in time, it gets a new block. u: the ms that the cycle used; b: the ms left of the block; s: the moves
+-- left in the block.
 --
---   budget   R + b, b being what is left of the block
---   after a cycle   bank max(0, R - u); once that is 0, b less max(0, u - R), and s, the moves left of the
---                   block, one less, the crossing move included; at s = 0 a new block: b = B, s = N
+--   budget          R + b
+--   after a cycle   the bank is max(0, R - u)
+--                   when that is 0: b is less by max(0, u - R), and s by 1. The cycle that uses up the bank
+--                   counts as the first move of the block
+--                   when s is 0: a new block begins with b = B and s = N
 --
--- A bank below zero (overtime that was used) counts as empty, and stays what it is: blocks pay no debt.
+-- A bank below zero is overtime that was used. It counts as empty here and stays as it is: blocks pay no
+-- debt.
 
 local PARAMETERS = { { 'period_ms', 1, 86400000, required = true }, { 'moves', 1, 1000, required = true } }
 local COUNTERS = { 'moves_left', 'block_remaining_ms' }
@@ -27,6 +31,7 @@ local function budget(owner)
   return owner.bank + owner.block_remaining_ms
 end
 
+-- How many of the used ms come after the main time.
 local function beyond(owner, used)
   local over = owner.bank > 0 and used - owner.bank or used
   return over > 0 and over or 0

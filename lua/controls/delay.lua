@@ -1,9 +1,10 @@
--- US delay: the first D ms of every cycle are free, then the bank runs.
+-- US delay: the first D ms of every cycle are free, then the bank R runs. u: the ms that the cycle used.
 --
---   budget   R + D
+--   budget               R + D
 --   bank after a cycle   R - max(0, u - D)
 --
--- Of the delay of a cycle whose clock got time only later (`offset` of it), what ran until then is gone.
+-- When the clock ran out in this cycle and got time again after `offset` ms, only D - offset ms of the delay
+-- are left.
 
 local PARAMETERS = { { 'delay_ms', 0, 86400000, required = true } }
 

@@ -1,12 +1,12 @@
--- Fischer: a bank, and an increment after every cycle that ended in time. An increment of 0 is sudden death.
+-- Fischer: a bank R, and an increment I after every cycle that ended in time. An increment of 0 is sudden
+-- death. u: the ms that the cycle used; M: the most that an increment may lift the bank to.
 --
---   budget   R
---   bank after a cycle   R - u + I, at most max(M, R - u) where there is a cap M
+--   budget               R
+--   bank after a cycle   R - u + I, with M at most max(M, R - u)
 
 local PARAMETERS = { { 'increment_ms', 0, 60000 } }
 
--- given: the parameters that the control came with; session: the session's increment_ms and max_time_ms,
--- which hold where it has none.
+-- A control without increment_ms has the session's; M is the session's max_time_ms, 0 for none.
 local function pack(given, session)
   return ('%d %d'):format(given.increment_ms or session.increment_ms or 0, session.max_time_ms or 0)
 end

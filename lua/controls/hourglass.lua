@@ -1,6 +1,6 @@
--- Hourglass: what a clock uses is handed on to the next one, as sand is.
+-- Hourglass: the time that a cycle uses moves to the next clock. u: the ms that the cycle used.
 --
---   budget   R
+--   budget               R
 --   bank after a cycle   R - u, and the next clock gets u
 
 local function pack()

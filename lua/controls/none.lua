@@ -1,4 +1,4 @@
--- No time control: a clock without end. Time used is counted, and nothing runs down.
+-- No time control: a clock without end. The used time is counted, but there is no bank and no deadline.
 
 local function pack()
   return '0'

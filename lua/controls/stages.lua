@@ -1,13 +1,18 @@
--- Stages: a number of moves, then further time and another rule, as in `40 moves in 90 minutes, then 30
--- minutes`. Each stage is a control of another kind with `moves` (how many end it; nil for the last), `time`
--- (ms that it adds, uncapped, when it begins; that of the first is the bank to begin with), `stage` (its
--- number from 0) and `following` (the next one).
+-- Stages: after a number of moves the owner gets more time, and another rule may begin. An example is
+-- `40 moves in 90 minutes, then 30 minutes`. Each stage is a control of one of the other kinds, and also has
 --
--- Text: `<moves>/<time>/<kind> <numbers>` for each, with | between them; the moves of the last are 0.
+--   moves       how many moves end it; nil for the last stage
+--   time        ms that are added to the bank when the stage begins, whatever max_time_ms is; those of the
+--               first stage are the bank at the beginning
+--   stage       its number from 0
+--   following   the next stage
+--
+-- The hash stores stages as `<moves>/<time>/<kind> <numbers>` with | between them; the last one has 0 moves:
+-- `40/5400000/fischer 0 0|0/1800000/fischer 30000 0`.
 
 local MOST_STAGES = 8
 
--- list: {moves, time_ms, text}, text being the control of the stage.
+-- The text of a list of {moves, time_ms, text}, whose text is the control of the stage.
 local function pack(list)
   local parts = {}
   for i = 1, #list do
@@ -16,7 +21,7 @@ local function pack(list)
   return table.concat(parts, '|')
 end
 
--- The stages of a text in their order; decode(text) gives the control of one.
+-- The stages of a text in their order. decode(text) makes the control of one stage.
 local function parse(text, decode)
   local stages = {}
   for moves, time, control_text in text:gmatch('(%d+)/(%d+)/([^|+~]+)') do

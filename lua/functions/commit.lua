@@ -1,14 +1,12 @@
--- How a change is carried out: it is written and published in one go. Whoever gets here has checked
--- everything, because what was written before an error stays written.
+-- Writes a change and publishes it. The caller has checked everything before, because Redis does not undo the
+-- writes of a function that fails.
 
--- Writes and publishes the change that `s` holds. Returns the event's JSON; or, with nothing written, the
--- error of a key that holds something that is not ours.
+-- Writes and publishes the change that was made to `s` in memory. Returns the JSON of the event; or the error
+-- of a key that has another type, and then nothing is written.
 --
--- turn                    whose turn it is from now on, nil for none
--- event                   its name, such as `cycle.switched`
+-- turn, event, extra      as a transition returns them, see transitions/cycle.lua
 -- given                   the call's options; with REQUEST also `function_name`
--- extra                   further members of the payload, each with a comma before it; nil for none
--- participants, groups    their JSON; nil: that of the touched ones
+-- participants, groups    their JSON; nil: the event shows only the touched ones
 local function commit(s, turn, event, given, extra, participants, groups)
   local ends
   if turn and s.status == 'running' then
@@ -28,7 +26,7 @@ local function commit(s, turn, event, given, extra, participants, groups)
     extra = views_event.with_bounds(s, extra)
   end
 
-  -- Numbers become text once, for the event and the hash.
+  -- Numbers become text here, once for both the event and the hash.
   local record = s.first_touched
   while record do
     if record.dirty then
@@ -48,8 +46,8 @@ local function commit(s, turn, event, given, extra, participants, groups)
     storage_requests.remember(s, given.REQUEST, given.function_name, version)
   end
 
-  -- First what can fail because somebody wrote something else into one of our keys. The hash was read and
-  -- cannot.
+  -- The alarms and the outbox are written first: when another program has put a value of another type there,
+  -- the write fails. The hash cannot fail, because this call has read it.
   if s.alarm ~= alarm_before then
     local failed = storage_alarms.set(s, id, alarm, alarm_before)
     if failed then
@@ -71,8 +69,8 @@ local function commit(s, turn, event, given, extra, participants, groups)
   return text
 end
 
--- Deletes the session, leaves its tombstone and publishes the event. turn: whose turn it was. Returns the
--- error of an outbox that is none, with nothing written; else nil.
+-- Deletes the session, leaves its tombstone and publishes the event. turn: whose turn it was. Returns nil; or
+-- the error of an outbox that is no stream, and then nothing is written.
 local function commit_deletion(s, turn, given)
   local integer = text_formats.integer
   local ends = turn and rules_clock.deadline(s, turn.owner)

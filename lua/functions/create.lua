@@ -2,7 +2,7 @@ local NONE = call_options.NONE
 local CREATE = { TTL = true, TENANT = true, ACTOR = true, TRACE = true, REQUEST = true }
 local DEFAULT_TTL_S = 3600
 
--- The reply to a create for an id that is taken: the state once more where the same request made the session.
+-- The reply when the id is taken: a refusal, or the state when the same request created the session.
 local function reply_of_taken(keys, given)
   local s = given.REQUEST and storage_session.load(keys)
   if s and functions_open.is_tenant(s, given) then
@@ -18,7 +18,7 @@ end
 
 -- sk_create 4 <keys> <config> [TTL s] [TENANT t] [ACTOR a] [TRACE t] [REQUEST id]
 --
--- Creates a pending session. An id whose session was deleted may be taken again, in a new epoch.
+-- Creates a pending session. The id of a deleted session may be used again, and gets another epoch.
 --
 -- KEYS[1-4]  the session, its log, the alarms, the outbox
 -- ARGV[1]    config (JSON), see config.lua

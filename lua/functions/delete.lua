@@ -1,9 +1,10 @@
--- sk_delete 4 <keys> [TENANT VERSION EPOCH ACTOR TRACE REQUEST]
+-- sk_delete 4 <keys> [TENANT t] [VERSION n] [EPOCH e] [ACTOR a] [TRACE t] [REQUEST id]
 --
--- Deletes a session in any status. Its tombstone keeps version and epoch for 24 hours.
+-- Deletes a session in any status. A tombstone keeps its version and its epoch for 24 hours.
 --
 -- KEYS[1-4]  the session, its log, the alarms, the outbox
--- Reply      1; 0 where there was none, or it is another tenant's
+-- ARGV       options as `NAME value` in any order
+-- Reply      1; 0 when there was no session, or it is another tenant's
 -- Refusals   VALIDATION_ERROR, CONCURRENT_MODIFICATION
 -- Publishes  session.deleted
 local function delete(keys, args)
@@ -18,7 +19,7 @@ end
 redis.register_function({
   function_name = 'sk_delete',
   callback = delete,
-  description = 'Deletes a session. Replies with 1, or 0 where there was none.',
+  description = 'Deletes a session. Replies with 1, or 0 without a session.',
   flags = { 'allow-oom' },
 })
 

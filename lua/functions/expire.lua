@@ -2,12 +2,13 @@ local NONE = call_options.NONE
 
 -- sk_expire 4 <keys>
 --
--- Does what is due: an expiry, the end of a pause, or one warning, the highest first. Of many calls at once
--- one has an effect. Where nothing is due it corrects the session's alarm, and it removes that of a session
--- that is gone: who called may have followed a wrong one, and would ask for ever.
+-- Carries out what is due: an expiry, the end of a pause, or one warning, the highest first. Of many calls at
+-- the same time only one has an effect. When nothing is due, it corrects the session's alarm, and without a
+-- session it removes the alarm: a caller that follows a wrong alarm would call for ever.
 --
 -- KEYS[1-4]  the session, its log, the alarms, the outbox
--- Reply      change (JSON); nil where nothing is due or there is no session
+-- ARGV       none
+-- Reply      change (JSON); nil when nothing is due or there is no session
 -- Refusals   VALIDATION_ERROR
 -- Publishes  time.warning, participant.expired, session.expired, session.resumed
 local function expire(keys, args)
@@ -32,7 +33,7 @@ end
 redis.register_function({
   function_name = 'sk_expire',
   callback = expire,
-  description = 'Does what is due: an expiry or a warning. Replies with the change, or nil.',
+  description = 'Carries out an expiry, the end of a pause or a warning. Replies with the change, or nil.',
   flags = { 'allow-oom' },
 })
 

@@ -1,7 +1,9 @@
 -- sk_info 0
 --
--- Says what is loaded.
+-- Tells which library is loaded.
 --
+-- KEYS       none
+-- ARGV       none
 -- Reply      version of the library, schema of its state (integer), server time (ms)
 -- Refusals   VALIDATION_ERROR
 -- Publishes  nothing

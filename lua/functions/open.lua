@@ -1,10 +1,10 @@
--- The checks that the functions share, in their order: arguments, KEYS, whether the session exists and is the
--- tenant's, REQUEST, EPOCH and VERSION. Then each function has its own: status, CURRENT, NEXT, and whether
--- time is up. All checks come before the first write.
+-- The checks that functions share. They come in this order: arguments, KEYS, whether the session exists and
+-- belongs to the tenant, REQUEST, EPOCH, VERSION. After them each function makes its own: status, CURRENT,
+-- NEXT, and whether the time is up. All checks come before the first write.
 
 local NONE = call_options.NONE
 
--- Two lists of problems as one, in this order; nil where there are none.
+-- Both lists of problems as one; nil when there are no problems.
 local function join_problems(first, second)
   if not first or #first == 0 then
     return second
@@ -15,11 +15,12 @@ local function join_problems(first, second)
   return first
 end
 
+-- Whether the session belongs to the tenant of the call. A call without TENANT may use all sessions.
 local function is_tenant(s, given)
   return not given.TENANT or storage_session.field(s, 'tenant') == given.TENANT
 end
 
--- The reply to a request that was carried out before, as `version`: the same change once more, or a refusal.
+-- The reply to a repeated request, which made `version` at first: the same change again, or a refusal.
 local function replay(s, version, same_function)
   if not same_function then
     return call_refusal.validation({ { 'REQUEST', 'was used for another function' } })
@@ -33,8 +34,8 @@ local function replay(s, version, same_function)
   return event:sub(1, -2) .. ',"replayed":true}'
 end
 
--- Loads the session of a transition if all checks pass; problems: those of the arguments, nil for none.
--- Returns it; or nil and the reply, which is nil where the session is not there.
+-- Makes the checks and loads the session of a function that changes it. problems: those of the arguments, nil
+-- for none. Returns the session; or nil and the reply, which is nil when there is no such session.
 local function open(function_name, keys, given, problems)
   if problems then
     return nil, call_refusal.validation(join_problems(problems, storage_keys.problems_of(keys, 4)))
@@ -65,8 +66,8 @@ local function open(function_name, keys, given, problems)
   return s
 end
 
--- Loads the session of a function that only reads, from the first `key_count` of its keys.
--- Returns it; or nil and the refusal.
+-- Makes the checks and loads the session of a function that only reads. key_count: how many keys the function
+-- takes. Returns the session; or nil and the refusal.
 local function open_to_read(keys, key_count, given, problems)
   problems = join_problems(problems, storage_keys.problems_of(keys, key_count))
   if problems then

@@ -9,7 +9,8 @@ local LOG = { EPOCH = true, TENANT = true }
 -- Reads the state as it is now, running clocks included.
 --
 -- KEYS[1]    the session
--- Reply      state (JSON); with EXPORT it has `internal`, which is what sk_restore needs besides
+-- ARGV       options as `NAME value` in any order; EXPORT has no value
+-- Reply      state (JSON); with EXPORT also `internal`, which sk_restore needs
 -- Refusals   VALIDATION_ERROR, SESSION_NOT_FOUND
 -- Publishes  nothing
 local function get(keys, args)
@@ -23,11 +24,13 @@ end
 
 -- sk_log 2 sk:{tt}:<id> sk:{tt}:<id>:log <since> [EPOCH e] [TENANT t]
 --
--- Reads the events after a version, so that a client that was away can catch up.
+-- Reads the events after a version, so that a client that has missed them can catch up.
 --
--- KEYS[1-2]  the session and its log ARGV[1]    since: a version Reply      list of events (JSON), oldest
--- first; nil where the log does not reach back that far, `since` is above
---            the session's version, or EPOCH is not its epoch: the client reads the state instead
+-- KEYS[1-2]  the session and its log
+-- ARGV[1]    since: a version
+-- Reply      list of events (JSON), oldest first, empty when there are no newer ones; nil when the log does
+--            not reach back that far, since is above the session's version, or EPOCH is not its epoch: the
+--            client then has to read the state
 -- Refusals   VALIDATION_ERROR, SESSION_NOT_FOUND
 -- Publishes  nothing
 local function log(keys, args)
@@ -59,7 +62,7 @@ redis.register_function({
 redis.register_function({
   function_name = 'sk_log',
   callback = log,
-  description = 'Replies with the events after a version, or nil where the log does not reach back that far.',
+  description = 'Replies with the events after a version, or nil when the log does not reach back that far.',
   flags = { 'no-writes' },
 })
 

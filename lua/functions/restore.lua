@@ -1,8 +1,8 @@
 local NONE = call_options.NONE
 local RESTORE = { TTL = true, VERSION = true, EPOCH = true }
 
--- Finds what is wrong with a restore. Returns the fields of the exported hash and when it was read (server
--- ms); or nil, nil and the problems.
+-- Checks the arguments of a restore. Returns the fields of the exported hash, and the server time in ms at
+-- which it was exported; or nil, nil and the problems.
 local function check(keys, args, given, problems)
   local join = functions_open.join_problems
   local is_json, exported = pcall(cjson.decode, args[1] or '')
@@ -28,11 +28,11 @@ local function check(keys, args, given, problems)
   return fields, internal.exported_ms
 end
 
--- Makes the exported fields those of a session that goes on at `now`, as if no time had passed since the
+-- Changes the exported fields to those of a session that goes on at `now`, as if no time had passed since the
 -- export.
 local function bring_forward(fields, exported_ms, now, given)
-  -- Changes after the export may be lost, but their versions were seen, and older ones must not be sent
-  -- again.
+  -- Changes that came after the export may be lost, but clients have seen their versions. A client ignores a
+  -- version that it has seen, so the session goes on with a higher one.
   if given.VERSION and given.VERSION > tonumber(fields.version) then
     fields.version = text_formats.integer(given.VERSION)
   end
@@ -41,25 +41,25 @@ local function bring_forward(fields, exported_ms, now, given)
   end
   local active, since, alarm, used, count, _, more = fields.cycle:match(storage_session.CYCLE)
   if fields.status == 'running' then
-    since = string.format('%d', since + now - exported_ms)
+    since = since + now - exported_ms
   end
   local resumes = fields.status == 'paused' and tonumber(alarm) > 0 and alarm + now - exported_ms or 0
-  fields.cycle = ('%s %s %d %s %s %d'):format(active, since, resumes, used, count, now) .. more
+  fields.cycle = storage_session.encode_cycle(active, since, resumes, used, count, now) .. more
   fields.epoch = storage_session.new_epoch(now, fields.epoch)
   fields.recovered = string.format('%d', now)
   if given.TTL then
-    fields.rules = fields.rules:gsub('^(%S+) %d+', '%1 ' .. string.format('%d', given.TTL * 1000))
+    fields.rules = storage_session.with_ttl(fields.rules, given.TTL * 1000)
   end
 end
 
 -- sk_restore 4 <keys> <state> [TTL s] [VERSION n] [EPOCH e]
 --
 -- Brings back a session that the server has lost, as it was when it was exported. No clock is charged for the
--- time in between. With VERSION and EPOCH of the newest event that is known of it, the session goes on behind
--- them.
+-- time in between. VERSION and EPOCH are those of the newest known event of the session: its next version is
+-- higher.
 --
 -- KEYS[1-4]  the session, its log, the alarms, the outbox
--- ARGV[1]    a state from sk_get with EXPORT
+-- ARGV[1]    a state (JSON) from sk_get with EXPORT
 -- Reply      state (JSON)
 -- Refusals   VALIDATION_ERROR, SESSION_EXISTS (also for a tombstone)
 -- Publishes  session.recovered
@@ -83,7 +83,7 @@ local function restore(keys, args)
   end
   storage_session.write_new(keys, list)
   local s = storage_session.load(keys)
-  s.alarm = 0 -- so far the partition's alarms do not have it
+  s.alarm = 0 -- the alarms of the partition do not have this session yet
   local change = functions_commit.commit(s, transitions_cycle.current_turn(s), 'session.recovered', NONE)
   if type(change) == 'table' then -- an error
     storage_session.discard(key)

@@ -9,15 +9,16 @@ local LIMIT = {
 
 -- sk_throttle 1 sk:rl:{<bucket>} <burst> <count> <period_ms> <quantity> <cooldown_ms>
 --
--- Takes tokens out of a rate limit if they are there. It has to do with no session.
+-- Takes tokens out of the bucket of a rate limit if it has as many. Rate limits do not belong to sessions.
 --
 -- KEYS[1]    the bucket
 -- ARGV[1]    burst: how many tokens it holds
--- ARGV[2]    count: how many it gets in a period
--- ARGV[3]    period_ms
--- ARGV[4]    quantity: how many to take, at most burst; 0 asks without taking
--- ARGV[5]    cooldown_ms: how long everything is refused after a refusal
--- Reply      limited (0 or 1), limit, remaining, retry_after_ms, reset_after_ms
+-- ARGV[2]    count: how many tokens it gets in a period
+-- ARGV[3]    period_ms: the length of the period
+-- ARGV[4]    quantity: how many tokens to take, at most burst; 0 only asks
+-- ARGV[5]    cooldown_ms: for how long everything is refused after a refusal; 0 for no cooldown
+-- Reply      five integers: limited (1 when refused, else 0), limit, remaining, retry_after_ms,
+--            reset_after_ms
 -- Refusals   VALIDATION_ERROR
 -- Publishes  nothing
 local function throttle(keys, args)

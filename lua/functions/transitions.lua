@@ -1,26 +1,30 @@
--- The functions that carry out a transition. All of them take
+-- The functions that carry out a transition. All of them have in common
 --
 -- KEYS[1-4]  the session, its log, the alarms, the outbox
--- ARGV       the function's own arguments; then options as `NAME value` in any order, its own and the
---            common ones:
---            TENANT t, VERSION n, EPOCH e, ACTOR a, TRACE t, REQUEST id
+-- ARGV       the function's own arguments; then options as `NAME value` in any order: its own, and the
+--            common ones TENANT t, VERSION n, EPOCH e, ACTOR a, TRACE t, REQUEST id
+-- Reply      change (JSON)
+-- Refusals   VALIDATION_ERROR, SESSION_NOT_FOUND, and CONCURRENT_MODIFICATION for VERSION, for EPOCH, and for
+--            a repeated REQUEST whose event the log does not have any more
 --
--- and reply with the change (JSON). Each may refuse with VALIDATION_ERROR, SESSION_NOT_FOUND and, for
--- VERSION, EPOCH or a REQUEST whose event is gone, CONCURRENT_MODIFICATION; below stand the refusals beyond
--- these.
+-- The block above each function adds its own.
 --
--- When time is up, or a pause has lasted as long as it may, switch, pause, resume, adjust and leave carry out
--- that instead, and publish what sk_expire would.
+-- When the time is up, or a pause has lasted for max_pause_ms, then switch, pause, resume, adjust and leave
+-- carry out the expiry or the end of the pause instead of their own change, and publish the same event as
+-- sk_expire.
 
 local NONE = call_options.NONE
 local COMMON = call_options.COMMON
 local ADJUST = { PARTICIPANT = true, GROUP = true, SET = true, ADD = true, WITHIN = true, REASON = true }
 local SWITCH = { NEXT = true, CURRENT = true, LAG = true }
 
--- A function that carries out a transition. rule(s, given, value): one of `transitions/`; own: the names of
--- its own options. parse_first(text) turns its first argument into `value`, or returns nil and problems; nil
--- for a function without arguments. options_problems(given) finds what is wrong with well-formed options
--- together.
+-- Makes the callback of a function that carries out a transition.
+--
+-- rule(s, given, value)     the transition, a function of transitions/
+-- own                       the names of its own options
+-- parse_first(text)         turns its first argument into `value`, or returns nil and problems; nil for a
+--                           function without arguments
+-- options_problems(given)   the problems of options that are valid alone but not together; nil for none
 local function transition(function_name, rule, own, parse_first, options_problems)
   return function(keys, args)
     local given, problems, value
@@ -41,7 +45,7 @@ local function transition(function_name, rule, own, parse_first, options_problem
     end
     local turn, event, extra = rule(s, given, value)
     if not event then
-      return extra -- a refusal, or nil where there is nothing to do
+      return extra -- a refusal, or nil when there is nothing to do
     end
     return functions_commit.commit(s, turn, event, given, extra)
   end
@@ -49,7 +53,8 @@ end
 
 -- sk_start 4 <keys> [options]
 --
--- pending -> running. The configured active participant becomes active, or the first in rotation.
+-- pending -> running. The config's active_participant_id becomes active, or else the first participant in
+-- rotation.
 --
 -- Refusals   INVALID_SESSION_STATE
 -- Publishes  session.started
@@ -61,9 +66,9 @@ redis.register_function({
 
 -- sk_switch 4 <keys> [NEXT pid] [CURRENT pid] [LAG ms] [options]
 --
--- Ends the running cycle, charges and credits its clock, and begins the next one: that of NEXT, or of the
--- next in rotation. With CURRENT it is refused unless this participant is active; LAG is the network delay
--- that was measured.
+-- Ends the running cycle, charges and credits its clock, and begins the cycle of NEXT, or else of the next
+-- participant in rotation. With CURRENT it is refused unless this participant is active. LAG is the network
+-- delay that the server measured.
 --
 -- Refusals   INVALID_SESSION_STATE, CONCURRENT_MODIFICATION (CURRENT), PARTICIPANT_NOT_FOUND,
 --            PARTICIPANT_EXPIRED
@@ -119,7 +124,7 @@ redis.register_function({
 
 -- sk_cancel 4 <keys> [options]
 --
--- The same, -> cancelled.
+-- pending, running or paused -> cancelled. The running cycle is charged and counted, not credited.
 --
 -- Refusals   INVALID_SESSION_STATE
 -- Publishes  session.cancelled
@@ -130,7 +135,7 @@ redis.register_function({
   flags = { 'allow-oom' },
 })
 
--- What is wrong with the options of sk_adjust together.
+-- The problems of the options of sk_adjust together.
 local function adjust_problems(given)
   local problems
   if given.PARTICIPANT and given.GROUP then
@@ -144,17 +149,18 @@ end
 
 -- sk_adjust 4 <keys> [PARTICIPANT pid | GROUP gid] SET ms | ADD ms [WITHIN ms] [REASON text] [options]
 --
--- Gives time to a clock, or takes it. The clock is named as the mode has it: a participant's, a group's, or
--- none where the session or the cycle owns the clock. With WITHIN only when less than this is left.
+-- Gives time to a clock, or takes time from it. The mode says how the clock is named: by its participant, by
+-- its group, or not at all when the session or the cycle owns it. With WITHIN nothing changes unless less
+-- than this is left.
 --
--- Reply      change (JSON); nil where WITHIN is not met
+-- Reply      change (JSON); nil when not less than WITHIN is left
 -- Refusals   INVALID_SESSION_STATE, PARTICIPANT_NOT_FOUND
 -- Publishes  time.adjusted
 redis.register_function({
   function_name = 'sk_adjust',
   callback = transition('sk_adjust', transitions_adjust.adjust, ADJUST, nil, adjust_problems),
   description = 'Gives time to a clock, or takes it. '
-    .. 'Replies with the change, or nil where WITHIN is not met.',
+    .. 'Replies with the change, or nil when not less than WITHIN is left.',
 })
 
 local function parse_participant(text)
@@ -170,8 +176,8 @@ end
 
 -- sk_join 4 <keys> <participant> [options]
 --
--- Adds a participant to a pending, running or paused session, at the end of the rotation unless it names its
--- index.
+-- Adds a participant to a pending, running or paused session. Without participant_index it comes last in the
+-- rotation.
 --
 -- ARGV[1]    participant (JSON), as in the config
 -- Refusals   INVALID_SESSION_STATE
@@ -196,9 +202,9 @@ end
 
 -- sk_leave 4 <keys> <participant id> [options]
 --
--- Removes a participant. When the active one leaves, the next cycle begins in the same event.
+-- Removes a participant. When the active participant leaves, the next cycle begins in the same event.
 --
--- ARGV[1]    the participant's id
+-- ARGV[1]    the id of the participant
 -- Refusals   INVALID_SESSION_STATE, PARTICIPANT_NOT_FOUND
 -- Publishes  participant.removed
 redis.register_function({

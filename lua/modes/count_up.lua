@@ -1,5 +1,5 @@
--- count_up: time counts from zero, over every switch, up to a maximum where there is one. The bank of its
--- clock is what is left of the maximum, so the maximum is always time used + bank.
+-- count_up: one clock for the whole session counts up from zero, to max_time_ms if there is one. Its bank is
+-- the time left to that maximum, so the maximum is always the used time + the bank.
 
 local function clock()
   return 'clock'

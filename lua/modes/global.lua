@@ -1,5 +1,5 @@
--- global: one clock for the whole session, which runs on over every switch. With a time per cycle it is
--- per_cycle's clock.
+-- global: one clock for the whole session, which a switch does not stop. (With a time per cycle, modes.lua
+-- takes the clock of per_cycle instead.)
 
 local function clock()
   return 'clock'

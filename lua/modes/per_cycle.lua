@@ -1,4 +1,5 @@
--- per_cycle: every cycle has the same fresh time; nothing is carried over and nobody is ever out.
+-- per_cycle: every cycle begins with the same time. The time left of the last cycle is lost, and participants
+-- are never out.
 
 local function clock()
   return 'clock'

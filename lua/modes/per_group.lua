@@ -1,5 +1,5 @@
--- per_group: the clock of the active participant's group runs. By default the turn goes to the next group,
--- and in it to the member after the one who was last active there.
+-- per_group: the clock of the active participant's group runs. A switch without NEXT goes to the next group,
+-- and there to the member after the one that was active last.
 
 local function clock(_, group_id)
   return 'g:' .. group_id

@@ -1,4 +1,5 @@
--- per_participant: the active participant's own clock runs; a switch charges it and starts the next one's.
+-- per_participant: the clock of the active participant runs. A switch charges it and starts the clock of the
+-- next participant.
 
 local function clock(field)
   return field

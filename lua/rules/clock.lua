@@ -1,9 +1,7 @@
--- The arithmetic of the running clock: what is left, when it ends, when to look again. Pure functions of (s,
--- owner), s being a loaded session; times in ms.
---
--- `owner` is the record whose clock the current cycle runs on.
+-- The arithmetic of the running clock: the time left, the deadline and the next alarm. All functions are
+-- pure. s: a loaded session; owner: the record whose clock runs in the current cycle; all times in ms.
 
--- Running time of the current cycle, pauses left out.
+-- For how long the current cycle has run, without pauses.
 local function elapsed(s)
   if s.status == 'running' then
     return s.now - s.since
@@ -11,13 +9,13 @@ local function elapsed(s)
   return s.since
 end
 
--- What the owner may use in this cycle, overtime included; math.huge for a clock without end.
+-- The time that the owner may use in this cycle, with overtime; math.huge for a clock without end.
 local function budget(s, owner)
   return owner.control.rule.budget(owner, s.offset) + owner.control.overtime
 end
 
--- The server time at which the running clock's budget ends, or the session's total where that is not later;
--- nil where nothing runs down.
+-- The server time at which the budget of the running clock ends, or the session's total when that is not
+-- later; nil when neither runs down.
 local function deadline(s, owner)
   if s.status ~= 'running' then
     return nil
@@ -36,14 +34,14 @@ local function deadline(s, owner)
   return ends
 end
 
--- What is left of the session's total, where it has one beside the cycles' clock.
+-- The time left of the session's total. Only for a session with a total and a time per cycle.
 local function total_remaining(s)
   local live = s.status == 'running' or s.status == 'paused'
   return math.max(0, s.total_left - (live and elapsed(s) or 0))
 end
 
--- What is left of the current cycle's clock, overtime left out (negative in overtime); nil for a clock
--- without end.
+-- The time left on the clock of the current cycle, without overtime: it is below zero in overtime. nil for a
+-- clock without end.
 local function remaining(s, owner)
   if s.flagged then
     return owner.bank < 0 and owner.bank or 0
@@ -55,7 +53,7 @@ local function remaining(s, owner)
   end
 end
 
--- What a clock that is not running has for its next cycle; nil for a clock without end.
+-- The time that a clock that does not run has for its next cycle; nil for a clock without end.
 local function idle(owner)
   if owner.expired then
     return owner.bank < 0 and owner.bank or 0
@@ -66,8 +64,8 @@ local function idle(owner)
   end
 end
 
--- The highest warning threshold that has to be announced next in this cycle, with its position in the list;
--- nil for none.
+-- The next warning threshold of this cycle, which is the highest one that has not been sent, and its position
+-- in the list; nil for none.
 local function next_warning(s)
   if s.warned and s.warn_from > 0 then
     local position = 0
@@ -81,7 +79,7 @@ local function next_warning(s)
   end
 end
 
--- The next moment at which the server has to do something; 0 for none.
+-- The server time at which the next warning or the expiry is due, 0 for none. ends: the deadline.
 local function alarm(s, owner, ends)
   if not ends then
     return 0
@@ -93,7 +91,8 @@ local function alarm(s, owner, ends)
   return owner.grace and ends + owner.grace or ends
 end
 
--- From now on the thresholds below `left` count; those sent in this cycle stay sent unless the cycle is new.
+-- From now on only the thresholds below `left` ms count; nil: none counts. A threshold warns once in a cycle;
+-- new_cycle: true when a cycle begins.
 local function warn_below(s, left, new_cycle)
   if s.warned then
     s.warn_from = left or -1
@@ -103,6 +102,7 @@ local function warn_below(s, left, new_cycle)
   end
 end
 
+-- Whether the session has a current cycle.
 local function is_live(s)
   return s.status == 'running' or s.status == 'paused'
 end

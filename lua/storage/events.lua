@@ -1,7 +1,8 @@
--- Where events go: the outbox, the log and the channel. Entries of the log have the id `<version>-0`.
+-- Writes events to the outbox, to the log and to the channel. Entries of the log have the id `<version>-0`:
+-- version 46 has the entry `46-0`.
 
-local LOG_LENGTH = '128' -- events that the log keeps at least
-local TRIM_EVERY = 16 -- versions between two trims
+local LOG_LENGTH = '128' -- the log keeps at least so many events
+local TRIM_EVERY = 16 -- every 16th version trims the log
 
 -- Adds an event to the outbox. Returns an error, nil for none.
 local function add_to_outbox(s, id, text)
@@ -9,8 +10,8 @@ local function add_to_outbox(s, id, text)
   return type(added) == 'table' and added or nil
 end
 
--- Adds an event to the log; version is s.version as text. A log that this version does not fit in, or that is
--- no stream, is not the session's own: it begins anew.
+-- Adds an event to the log; version is s.version as text. When the key is no stream, or its newest entry is
+-- newer than this version, something else than this session wrote it: the log is then begun anew.
 local function append_to_log(s, version, text)
   local log, entry = s.keys[2], version .. '-0'
   local added
@@ -19,7 +20,7 @@ local function append_to_log(s, version, text)
   else
     added = redis.pcall('XADD', log, entry, 'e', text)
   end
-  if type(added) == 'table' then -- an error; else it is the entry's id
+  if type(added) == 'table' then -- an error; a success replies with the id of the entry as text
     redis.call('UNLINK', log)
     redis.call('XADD', log, entry, 'e', text)
   end
@@ -34,14 +35,14 @@ local function event_of(entry)
   return entry[2][2]
 end
 
--- The event that made one version, or nil where the log does not have it.
+-- The event that made this version, or nil when the log does not have it.
 local function of_version(log, version)
   local id = string.format('%d-0', version)
   local entry = redis.call('XRANGE', log, id, id)[1]
   return entry and event_of(entry)
 end
 
--- The events after a version in their order, or nil where the log does not reach back that far.
+-- All events after this version, oldest first; nil when the log does not reach back that far.
 local function after(log, version)
   local first = string.format('%d-0', version + 1)
   local entries = redis.call('XRANGE', log, first, '+')

@@ -2,7 +2,7 @@
 --
 --   1  sk:{tt}:<id>       hash         the session (fields: see session.lua)
 --   2  sk:{tt}:<id>:log   stream       its newest events
---   3  sk:{tt}:alarms     sorted set   when something is due in which session of the partition
+--   3  sk:{tt}:alarms     sorted set   the sessions of the partition by the time of their next alarm
 --   4  sk:{tt}:outbox     stream       every event of the partition
 --
 -- tt is the partition: the last two hex digits of the id.
@@ -36,8 +36,8 @@ local function problems_of(keys, expected)
   return problems
 end
 
--- Whether there are four keys and the last three belong to the first. This is enough for a session that
--- exists, because its first key was checked when it was created.
+-- Whether there are four keys and the last three belong to the first. That is enough when the session exists:
+-- its first key was checked when it was created.
 local function belong_together(keys)
   if #keys ~= 4 then
     return false

@@ -1,5 +1,5 @@
--- Participants and groups by their ids, and the members of each group. Member lists are read when they are
--- first needed: only per_group, a join and a leave need them.
+-- Finds participants and groups by their ids, and the members of each group. Only per_group, a join and a
+-- leave need member lists, so a list is read when it is first needed.
 
 -- The record of the participant with this id, or nil.
 local function participant(s, id)
@@ -12,16 +12,17 @@ local function group(s, id)
   return storage_record.load(s, 'g:' .. id)
 end
 
--- Whether a participant with this id is in the session, and whether one has this index.
+-- Whether a participant has this id.
 local function has_id(s, id)
   return redis.call('HEXISTS', s.key, 'i:' .. id) == 1
 end
 
+-- Whether a participant has this index.
 local function has_index(s, index)
   return redis.call('HEXISTS', s.key, storage_record.participant_field(index)) == 1
 end
 
--- The indexes of a group's members in order, as `,0,3,`.
+-- The indexes of a group's members in order, as text: `,0,3,`.
 local function members(s, id)
   s.members = s.members or {}
   if not s.members[id] then
@@ -35,7 +36,7 @@ local function set_members(s, id, text)
   storage_session.set(s, 'm:' .. id, text)
 end
 
--- The index of the member of a group who was last active, -1 for none.
+-- The index of the group's member that was active last, -1 for none.
 local function last_active(s, id)
   s.last = s.last or {}
   if not s.last[id] then
@@ -50,8 +51,8 @@ local function set_last_active(s, id, index)
   storage_session.set(s, 'l:' .. id, text_formats.integer(index))
 end
 
--- Adds a participant to the session and returns its record. bank: ms, nil for one without a clock; control:
--- its own control as text, nil for none; fixed_json: see record.lua.
+-- Adds a participant to the session and returns its record. bank: ms, nil when it owns no clock; control: its
+-- own control as text, nil for none; fixed_json: see record.lua.
 local function add(s, index, id, bank, control, fixed_json)
   local field = storage_record.participant_field(index)
   local added = { bank = 0 }

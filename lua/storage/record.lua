@@ -1,39 +1,47 @@
--- The records of a session's hash: its participants, its groups and the clock that the session or the cycle
--- owns. A record is stored as `[bank,used,cycles,expired,clock]`, for example `[180000,4200,3,0]`. What never
--- changes of a participant or a group is stored apart, as the part of its JSON that callers get
--- (`fixed_json`).
+-- The records in a session's hash: one for each participant, one for each group, and one for the clock that
+-- the session or the cycle owns. A record is stored as `[bank,used,cycles,expired,clock]`, for example
+-- `[180000,4200,3,0]`. The part of a participant's or a group's JSON that never changes is stored in a field
+-- of its own (`fixed_json`).
 --
 -- In memory a record has
---   field kind             its field in the hash: p<index>, g:<group id> or clock; and the first byte of that
+--   field                  its field in the hash: p<index>, g:<group id> or clock
+--   kind                   the first byte of that field
 --   bank used cycles       ms, ms, and a number of cycles
 --   expired                whether its clock has run out
---   clock                  the state's `clock` of it, as JSON; '' where there is nothing to tell
+--   clock                  the JSON of its `clock` in the state; '' when that is empty
 --   fixed_json             see participant_fixed_json and group_fixed_json
 --   owns control           whether it owns a clock, and the control of that clock
 --   bank_text              the bank as text
---   touched dirty gone     whether the event has it, it has to be written, it has left the session
--- used and cycles stay the text that they were read as until they are changed; most of them are only copied.
+--   touched                true: the event shows the record
+--   dirty                  true: the record has to be written
+--   gone                   true: the participant has left the session
+--
+-- used and cycles stay the text that the hash holds until they change, because most records are only copied.
 
 local RECORD = '^%[(%-?%d+),(%d+),(%d+),(%d),?(.*)%]$'
 
--- The kinds of records, as the byte that their field begins with. (Comparing a byte makes no new text.)
+-- The kind of a record is the byte that its field begins with: comparing a byte makes no new text.
 local PARTICIPANT_KIND, GROUP_KIND, CLOCK_KIND = 112, 103, 99 -- p, g, c
 
--- Where ids stand in the JSON of participant_fixed_json. They are read out by position, because every switch
--- reads several of them.
+-- Where ids are in the text of participant_fixed_json. A switch reads several of them, and a position is
+-- cheaper than a pattern.
 --
 --   "participant_id":"aaaaaaaa-0000-4000-8000-000000000001","group_id":"eeeeeeee-0000-4000-8000-000000000001"
 --                     19                                54             68                                 104
 --   "participant_id":"aaaaaaaa-0000-4000-8000-000000000001","group_id":null,…
 local ID_FIRST, ID_LAST = 19, 54
 local GROUP_QUOTE, GROUP_ID_FIRST, GROUP_ID_LAST = 68, 69, 104
-local QUOTE = 34
--- Both kinds of fixed JSON end with the record's own control: `"time_control":null}` where it has none.
+local QUOTE = 34 -- "
+-- The same as a pattern that also checks the names: the participant's id, and its group's or `null`.
+local PARTICIPANT_IDS = '^"participant_id":"([^"]*)","group_id":"?([^",]*)"?,'
+-- Every fixed JSON ends with the record's own control. Without one it ends with `"time_control":null}`, whose
+-- last byte but one is an l; a control is an object and has a } there.
 local LAST_OF_CONTROL, LAST_OF_NULL = -2, 108 -- l
 
 local GROUP_FIELD_PREFIX = 'g:'
 
--- The fields of participants by their indexes, and the indexes as text, made when they are first needed.
+-- The field names of participants and the indexes as text, both by index. Each is made when it is first
+-- needed.
 local fields_by_index, texts_by_index = {}, {}
 
 local function index_text(index)
@@ -54,12 +62,14 @@ local function participant_field(index)
   return field
 end
 
--- What never changes of a participant and of a group, as the end of its JSON object. control: JSON or null.
+-- The part of a participant's JSON that never changes: the end of the object. control: the JSON of its own
+-- control, or null.
 local function participant_fixed_json(id, index, group_id, control)
   return ('"participant_id":"%s","group_id":%s,"participant_index":%d,"time_control":%s}'):format(
     id, group_id and '"' .. group_id .. '"' or 'null', index, control)
 end
 
+-- The same of a group.
 local function group_fixed_json(id, control)
   return '"group_id":"' .. id .. '","time_control":' .. control .. '}'
 end
@@ -80,30 +90,34 @@ local function group_id(participant)
   end
 end
 
--- The id of a group by its own record.
+-- The id of the group that this record belongs to.
 local function id_of_group(group)
   return group.field:sub(#GROUP_FIELD_PREFIX + 1)
 end
 
--- Whether a record of a kind owns a clock in the session's mode.
+-- Whether a fixed JSON names a control of its own.
+local function has_own_control(fixed_json)
+  return fixed_json:byte(LAST_OF_CONTROL) ~= LAST_OF_NULL
+end
+
+-- Whether records of this kind own a clock in the session's mode.
 local function owns_clock(s, kind)
   local owned_by = s.mode.owner
   return kind == PARTICIPANT_KIND and owned_by == 'participant' or kind == GROUP_KIND and owned_by == 'group'
     or kind == CLOCK_KIND
 end
 
--- The record that this text from the hash holds; the session has it from now on.
+-- Decodes the text of a record and adds the record to the session.
 local function decode(s, field, text, fixed_json)
   local bank, used, cycles, expired, clock = text:match(RECORD)
   local kind = field:byte()
   local record = {
-    field = field, kind = kind, owns = owns_clock(s, kind), bank = bank + 0, bank_text = bank, used = used,
-    cycles = cycles,
-    expired = expired == '1', clock = clock, fixed_json = fixed_json,
+    field = field, kind = kind, owns = owns_clock(s, kind), bank = bank + 0, bank_text = bank,
+    used = used, cycles = cycles, expired = expired == '1', clock = clock, fixed_json = fixed_json,
   }
   if record.owns then
     local control = s.rules.control
-    if s.rules.lag or (fixed_json and fixed_json:byte(LAST_OF_CONTROL) ~= LAST_OF_NULL) then
+    if s.rules.lag or (fixed_json and has_own_control(fixed_json)) then
       control = redis.call('HGET', s.key, 'c:' .. field) or control
     end
     control = controls.decode(control)
@@ -119,17 +133,18 @@ local function decode(s, field, text, fixed_json)
   return record
 end
 
--- The record in a field, read once in a call; nil where there is none.
+-- The record in a field, which is read once in a call; nil when the hash has no such field.
 local function load(s, field)
   local loaded = s[field]
   if loaded then
     return loaded
   end
   local texts = redis.call('HMGET', s.key, field, field .. ':shown')
-  return texts[1] and decode(s, field, texts[1], texts[2]) or nil
+  local text, fixed_json = texts[1], texts[2]
+  return text and decode(s, field, text, fixed_json) or nil
 end
 
--- Two records in one round trip to the hash.
+-- Two records with one read of the hash.
 local function load_pair(s, one, other)
   if one == other or s[one] or s[other] then
     return load(s, one), load(s, other)
@@ -138,8 +153,8 @@ local function load_pair(s, one, other)
   return decode(s, one, texts[1], texts[2]), decode(s, other, texts[3], texts[4])
 end
 
--- Marks a record as one that the event has to show; with `dirty` also as one that has to be written.
--- Touched records form a list: it begins at s.first_touched and goes on by their next_touched.
+-- Marks a record: the event shows it; with `dirty` it is also written. Touched records form a list, from
+-- s.first_touched on by next_touched.
 local function touch(s, record, dirty)
   if not record.touched then
     record.touched = true
@@ -155,7 +170,7 @@ local function touch(s, record, dirty)
   end
 end
 
--- Turns the numbers of a changed record into text, once for the event and the hash.
+-- Turns the numbers of a changed record into text. The event and the hash both use that text.
 local function format_numbers(record)
   record.bank_text, record.used, record.cycles =
     ('%d'):format(record.bank), ('%d'):format(record.used), ('%d'):format(record.cycles)
@@ -165,7 +180,18 @@ local function format_numbers(record)
   end
 end
 
--- A record as it is stored; format_numbers has to be called before.
+-- The text of a new record with `bank` ms. clock: the JSON of its `clock`, '' for none.
+local function encode_new(bank, clock)
+  return ('[%d,0,0,0%s]'):format(bank, clock ~= '' and ',' .. clock or '')
+end
+
+-- Whether the record in this text has expired.
+local function is_expired(text)
+  local _, _, _, expired = text:match(RECORD)
+  return expired == '1'
+end
+
+-- The text of a record, as it is stored; format_numbers has to be called before.
 local function encode(record)
   return '[' .. record.bank_text .. ',' .. record.used .. ',' .. record.cycles
     .. (record.expired and ',1' or ',0')
@@ -174,6 +200,7 @@ end
 
 return {
   RECORD = RECORD,
+  PARTICIPANT_IDS = PARTICIPANT_IDS,
   PARTICIPANT_KIND = PARTICIPANT_KIND,
   GROUP_KIND = GROUP_KIND,
   index_text = index_text,
@@ -184,10 +211,13 @@ return {
   participant_index = participant_index,
   group_id = group_id,
   id_of_group = id_of_group,
+  has_own_control = has_own_control,
+  is_expired = is_expired,
   decode = decode,
   load = load,
   load_pair = load_pair,
   touch = touch,
   format_numbers = format_numbers,
   encode = encode,
+  encode_new = encode_new,
 }

@@ -1,14 +1,14 @@
--- The requests that a session remembers, so that one that is repeated is not carried out twice. They are
--- stored as their number in two digits, then one a line: `02\nr1 sk_start 2\nr2 sk_switch 3\n` (request,
--- function, version).
+-- The requests that a session remembers, so that a repeated one is not carried out twice. They are stored as
+-- their number in two digits and a line for each, with request, function and version:
+-- `02\nr1 sk_start 2\nr2 sk_switch 3\n`.
 
 local MOST_REQUESTS = 16
 local NO_REQUESTS = '00\n'
 local COUNT_LENGTH = 2
-local FIRST_LINE = COUNT_LENGTH + 2 -- behind the count and its newline
+local FIRST_LINE = COUNT_LENGTH + 2 -- after the count and its newline
 
--- The change that a request made before: its version, and whether `function_name` made it. nil for a new
--- request.
+-- The change that this request made earlier: its version, and whether the request called `function_name`. nil
+-- for a new request.
 local function find(s, request, function_name)
   local requests = redis.call('HGET', s.key, 'requests') or NO_REQUESTS
   s.requests = requests
@@ -20,7 +20,7 @@ local function find(s, request, function_name)
   return tonumber(version), made_by == function_name
 end
 
--- Remembers a request with the version that it made (text). Of more than 16 the oldest is forgotten.
+-- Remembers a request with the version that it made (text). The 17th pushes out the oldest.
 local function remember(s, request, function_name, version)
   local requests = s.requests or NO_REQUESTS
   local line = request .. ' ' .. function_name .. ' ' .. version .. '\n'

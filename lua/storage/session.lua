@@ -1,7 +1,7 @@
--- The hash of a session, `sk:{tt}:<id>`: what its fields hold, how they are read and how they are written.
--- Only the modules in this folder read or write it.
+-- The hash of a session, `sk:{tt}:<id>`: its fields, and how they are read and written. Only the modules in
+-- this folder call Redis for it.
 --
--- Of a participant in field p0, of a group g:<group id>:
+-- The fields, with those of the participant with index 0 and of a group:
 --
 --   field         example                what it holds
 --   status        running                as in the state
@@ -11,54 +11,62 @@
 --                                        see below
 --   rules         per_participant 3600000 end_session 0 0 30000,10000 fischer 2000 0
 --                                        what transitions need of the config: mode, TTL in ms, action,
---                                        1 with lag compensation, time per cycle in ms (0: none),
---                                        warnings in ms (-: none),
---                                        the control of owners who have none of their own
+--                                        1 with lag compensation (else 0), time per cycle in ms (0: none),
+--                                        warnings in ms (-: none), and the control of those owners that
+--                                        have none of their own
 --   rotation      11x_1                  a character for each index from 0: `1` has a turn, `x` is out, `_`
---                                        there is no participant, `.` has no turn of its own (in per_group
---                                        the turn of a group is kept at the lowest index of its members)
---   p0 g:<id>     [180000,4200,3,0]      a record: see record.lua
+--                                        is an index without a participant, `.` is a member of a group in
+--                                        per_group, whose turn is at the lowest index of the group
+--   p0            [180000,4200,3,0]      the record of a participant: see record.lua
+--   g:<id>        [180000,4200,3,0]      the record of a group
 --   clock         [60000,0,0,0]          the record of the clock that the session or the cycle owns
 --   p0:shown      "participant_id":"…","group_id":null,"participant_index":0,"time_control":null}
+--                                        the part of the participant's JSON that never changes
 --   g:<id>:shown  "group_id":"…","time_control":null}
---                                        the part of its JSON that never changes
---   c:p0          fischer 5000 0         the control of an owner that has one of its own
---   i:<pid>       0                      a participant's index, by its id
+--                                        the same of a group
+--   c:p0          fischer 5000 0         the control of an owner that has one of its own; c:g:<id> of a group
+--   i:<pid>       0                      the index of the participant with this id
 --   m:<id>        ,0,3,                  the indexes of a group's members in order
---   l:<id>        3                      the index of the member who was last active, in per_group
+--   l:<id>        3                      in per_group the index of the member that was active last
 --   groups        <id>,<id>              the ids of the groups in order
 --   shown         "sync_mode":"global",… the part of the state that never changes
---   action        {"type":"notify"}      `action_on_timeout` as it came
---   total         360000                 total_time_ms, where the session has no clock of its own
---   max_pause     60000                  max_pause_ms, where there is one
---   created started completed recovered
---                 1795306409736          server time in ms
+--   action        {"type":"notify"}      `action_on_timeout` as the config has it
+--   total         360000                 total_time_ms, when the session has no clock of its own
+--   max_pause     60000                  max_pause_ms; absent without one
+--   created       1795306409736          server time in ms
+--   started       1795306409736          server time in ms; absent while pending
+--   completed     1795306409736          server time in ms; absent until the session is over
+--   recovered     1795306409736          server time in ms; absent unless the session was restored
 --   expired_by    <pid>                  the participant whose clock ended the session
---   tenant        club                   whose session it is
+--   tenant        club                   the tenant that owns the session; absent without one
 --   requests      02\nr1 sk_start 2\nr2 sk_switch 3\n
---                                        how many, then the newest 16 as `request function version` lines
+--                                        the newest requests, 16 at most: see requests.lua
 --
--- There is a field for each owner of a clock, so that a switch touches two of them however many there are.
+-- Each owner of a clock has a field of its own, so that a switch writes two of them however many there are.
 --
--- `cycle` is `active since alarm used count changed`, and after it, only where they apply, the three parts
--- below:
+-- `cycle` is `active since alarm used count changed`. After that come up to three optional parts.
 --
---   active        index of the active participant; -1 for none
---   since         when the cycle began, in server ms with pauses left out; while paused, the ms it has run
---   alarm         the next alarm in server ms, 0 for none; of a paused session the moment at which it resumes
---   used count    ms used by all cycles that ended, and their number
---   changed       when the session last changed, in server ms
---   /offset flagged spent          in a cycle whose clock ran out under `notify`, as ` /4000 1 4000`: the
---                                  running time at which the clock got time again, 1 while it stays at its
---                                  end, and what was charged until then (only the hourglass needs that; 0 for
---                                  others)
---   !warnings_since from sent      with warnings, as ` !1 28000 10`: how many events since the last other one
---                                  are warnings, the time left in ms below which thresholds count in this
---                                  cycle (-1: none), and for each threshold 1 when it was sent
---   =left                          in `global` with a total and a time per cycle, as ` =54000`: what was left
---                                  of the total in ms at the start of the cycle
+--   part          example         what it holds
+--   active        1               the index of the active participant; -1 for none
+--   since         1795306409736   server time in ms at which the cycle began, moved by the length of its
+--                                 pauses; while paused, for how many ms the cycle has run
+--   alarm         1795306589736   server time in ms of the next alarm, 0 for none; while paused, the moment
+--                                 at which the pause ends by itself
+--   used          4200            ms that all ended cycles used
+--   count         12              the number of ended cycles
+--   changed       1795306409736   server time in ms of the last change
+--   /offset flagged spent
+--                 /4000 1 4000    only when the clock ran out under `notify` in this cycle: the running time
+--                                 in ms at which the clock got time again, 1 while it stays at its end, and
+--                                 the ms charged until then (only the hourglass needs them; others have 0)
+--   !warnings_since from sent
+--                 !1 28000 10     only with `warnings_ms`: how many warnings came after the last other event,
+--                                 the time left in ms below which thresholds count in this cycle (-1: none
+--                                 counts), and a digit for each threshold, 1 once its warning was sent
+--   =left         =54000          only in `global` with a total and a time per cycle: what was left of the
+--                                 total in ms when the cycle began
 
--- The shape of the hash and of the state. A session of another shape cannot be restored.
+-- The number of the layout of hash and state. A session of another layout cannot be restored.
 local SCHEMA = 1
 
 local DAY_MS = 86400000
@@ -66,14 +74,13 @@ local TOMBSTONE_MS = 86400000
 local CYCLE = '^(%-?%d+) (%d+) (%d+) (%d+) (%d+) (%d+)(.*)$'
 local RULES = '^(%S+) (%d+) (%S+) (%d) (%d+) (%S+) (.*)$'
 local ACTIONS = { end_session = true, skip_cycle = true, auto_action = true, notify = true }
-local FIELDS_A_CALL = 500 -- names and values that one HSET writes at most: unpack has a limit
+local MOST_PER_HSET = 500 -- names and values together: unpack cannot return much more
 
--- Rules that were decoded lately, by their text. The list only saves work, so it is no harm that replicas
--- lack it.
+-- Recently decoded rules by their text. The list only saves work; a replica begins with an empty one.
 local MOST_KNOWN_RULES = 256
 local known_rules, known_count = {}, 0
 
--- The rules of a session from their text. They are shared and must not be changed.
+-- Decodes the rules of a session. Sessions with the same rules share the result: do not change it.
 local function decode_rules(text)
   local rules = known_rules[text]
   if rules then
@@ -96,30 +103,55 @@ local function encode_rules(mode_name, ttl, action, compensated, cycle_ms, warni
     mode_name, ttl, action, compensated and 1 or 0, cycle_ms, warnings, control)
 end
 
--- The session at keys[1], or nil where there is none. `now` is the server's time, but never before the
--- session's last change.
+-- The same rules with another TTL (ms).
+local function with_ttl(text, ttl)
+  return (text:gsub('^(%S+) %d+', '%1 ' .. ('%d'):format(ttl)))
+end
+
+-- The numbers of `cycle` that every session has, all of them numbers or decimal text.
+local function encode_cycle(active, since, alarm, used, count, changed)
+  return ('%d %d %d %d %d %d'):format(active, since, alarm, used, count, changed)
+end
+
+-- The `cycle` of a new session. total: ms, nil unless the session has a total and a time per cycle.
+local function encode_new_cycle(active, now, warning_count, total)
+  return encode_cycle(active, 0, 0, 0, 0, now)
+    .. (warning_count > 0 and ' !0 -1 ' .. ('0'):rep(warning_count) or '')
+    .. (total and (' =%d'):format(total) or '')
+end
+
+-- When the session with this `cycle` last changed: server time in ms as text.
+local function changed_at(cycle)
+  local _, _, _, _, _, changed = cycle:match(CYCLE)
+  return changed
+end
+
+-- The session at keys[1], or nil when there is none. `now` is the server's time, but never before the last
+-- change of the session.
 --
--- Setting a field in a table costs about as much as reading one from the hash, and a further table costs
--- several times that. So what is rare is absent (flagged; warned with what belongs to it), records are fields
--- of the session itself, and `used` and `count` stay the text that they were read as until they are changed.
+-- To set a field in a Lua table costs about as much as to read one from the hash, and a new table costs
+-- several times that. So fields that few sessions need are absent in the others (flagged; warned and its
+-- companions), records are fields of the session itself, and `used` and `count` stay the text that the hash
+-- holds until they change.
 local function load(keys)
   local key = keys[1]
   local fields = redis.call('HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation')
-  local status = fields[1]
-  if not fields[6] then -- nothing, a tombstone, or a hash that is no session
+  local status, version, epoch, cycle, rules_text, rotation =
+    fields[1], fields[2], fields[3], fields[4], fields[5], fields[6]
+  if not rotation then -- no key, a tombstone, or a hash that is no session
     return nil
   end
-  local active, since, alarm, used, count, changed, more = fields[4]:match(CYCLE)
-  local rules = decode_rules(fields[5])
+  local active, since, alarm, used, count, changed, more = cycle:match(CYCLE)
+  local rules = decode_rules(rules_text)
   local now = storage_time.now()
   changed = changed + 0
   if now < changed then
     now = changed
   end
   local s = {
-    key = key, keys = keys, now = now, status = status, version = fields[2] + 0, epoch = fields[3],
+    key = key, keys = keys, now = now, status = status, version = version + 0, epoch = epoch,
     active = active + 0, since = since + 0, alarm = alarm + 0, used = used, count = count,
-    rules = rules, mode = rules.mode, rotation = fields[6], offset = 0,
+    rules = rules, mode = rules.mode, rotation = rotation, offset = 0,
   }
   if status == 'paused' and s.alarm > 0 then
     s.resumes = s.alarm
@@ -145,7 +177,7 @@ local function exists(key)
   return redis.call('EXISTS', key) == 1
 end
 
--- A field that few transitions need; false where it is absent.
+-- A field that few transitions need; false when it is absent.
 local function field(s, name)
   return redis.call('HGET', s.key, name)
 end
@@ -160,13 +192,15 @@ local function all_fields(key)
   return fields
 end
 
--- Status and epoch of what is at a key: a session, a tombstone (status `deleted`), or nothing (false, false).
+-- Status and epoch of the session at a key. A tombstone has the status `deleted`; without a key both are
+-- false.
 local function previous(key)
   local fields = redis.call('HMGET', key, 'status', 'epoch')
   return fields[1], fields[2]
 end
 
--- The epoch of a session that is made at `now`: a time, and never one that this id had before.
+-- The epoch of a session that is created or restored at `now`: this time, or the epoch that this id had
+-- `before` + 1 when that is not earlier. So an id never has the same epoch twice.
 local function new_epoch(now, before)
   before = tonumber(before)
   if before and before >= now then
@@ -175,20 +209,20 @@ local function new_epoch(now, before)
   return string.format('%d', now)
 end
 
--- Writes a session that is not there yet, and begins its log. list: name, value, name, value, ...
+-- Writes a new session and removes an old log. list: name, value, name, value, ...
 local function write_new(keys, list)
   redis.call('UNLINK', keys[2])
-  for from = 1, #list, FIELDS_A_CALL do
-    redis.call('HSET', keys[1], unpack(list, from, math.min(from + FIELDS_A_CALL - 1, #list)))
+  for from = 1, #list, MOST_PER_HSET do
+    redis.call('HSET', keys[1], unpack(list, from, math.min(from + MOST_PER_HSET - 1, #list)))
   end
 end
 
--- Takes a session back whose first change could not be written.
+-- Removes a new session again, because its first change could not be written.
 local function discard(key)
   redis.call('UNLINK', key)
 end
 
--- Deletes the session and its log, and leaves its tombstone, which keeps version (text) and epoch.
+-- Deletes the session and its log. A tombstone with version (text) and epoch stays for a day.
 local function replace_by_tombstone(s, version)
   local key = s.key
   redis.call('UNLINK', key, s.keys[2])
@@ -196,7 +230,7 @@ local function replace_by_tombstone(s, version)
   redis.call('PEXPIRE', key, TOMBSTONE_MS)
 end
 
--- Has a field written with the change, besides those that every change writes.
+-- Adds a field to those that `save` writes.
 local function set(s, name, value)
   local sets = s.sets
   if not sets then
@@ -207,7 +241,7 @@ local function set(s, name, value)
   sets[#sets + 1] = value
 end
 
--- Has a field removed with the change.
+-- Adds a field to those that `save` removes.
 local function remove(s, name)
   s.removed = s.removed or {}
   s.removed[#s.removed + 1] = name
@@ -231,8 +265,8 @@ local function set_session_control(s, own_clock, control)
     rules.mode_name, rules.ttl, rules.action, rules.lag, rules.cycle_ms, rules.warnings, control))
 end
 
--- Writes the session and its changed records, whose numbers are text by now. version, now and alarm are text,
--- and so are s.used and s.count.
+-- Writes the session and its changed records. version, now, alarm, s.used, s.count and the numbers of the
+-- records have to be text already.
 local function save(s, version, now, alarm)
   local key = s.key
   local since = s.since == s.now and now or ('%d'):format(s.since)
@@ -248,23 +282,21 @@ local function save(s, version, now, alarm)
     cycle = cycle .. (' =%d'):format(s.total_left)
   end
   local fields = { 'HSET', key, 'version', version, 'cycle', cycle }
-  local size = 6
   local record = s.first_touched
   while record do
     if record.dirty then
-      fields[size + 1], fields[size + 2] = record.field, storage_record.encode(record)
-      size = size + 2
+      fields[#fields + 1] = record.field
+      fields[#fields + 1] = storage_record.encode(record)
     end
     record = record.next_touched
   end
   if s.rotation_changed then
-    fields[size + 1], fields[size + 2] = 'rotation', s.rotation
-    size = size + 2
+    fields[#fields + 1] = 'rotation'
+    fields[#fields + 1] = s.rotation
   end
-  if s.sets then
-    for i = 1, #s.sets do
-      fields[size + i] = s.sets[i]
-    end
+  local sets = s.sets
+  for i = 1, sets and #sets or 0 do
+    fields[#fields + 1] = sets[i]
   end
   redis.call(unpack(fields))
   if s.removed then
@@ -272,8 +304,9 @@ local function save(s, version, now, alarm)
   end
 end
 
--- Gives the session and its log their lifetime. A finished session lives its TTL, a running one its TTL past
--- the deadline (server ms). While nothing runs down it lives a day at least.
+-- Sets when the session and its log end. A finished session stays for its TTL, a running one for its TTL
+-- after the deadline (server ms). A session that is not finished and has no deadline stays for a day at
+-- least; a paused one also for its TTL after the moment at which the pause ends by itself.
 local function prolong(s, deadline)
   local life = s.rules.ttl
   local status = s.status
@@ -282,7 +315,7 @@ local function prolong(s, deadline)
       life = life + deadline - s.now
     end
   elseif status == 'running' or status == 'paused' or status == 'pending' then
-    if s.alarm > s.now then -- when the pause ends
+    if s.alarm > s.now then -- the end of a pause
       life = life + s.alarm - s.now
     end
     life = life < DAY_MS and DAY_MS or life
@@ -298,6 +331,10 @@ return {
   RULES = RULES,
   ACTIONS = ACTIONS,
   encode_rules = encode_rules,
+  with_ttl = with_ttl,
+  encode_cycle = encode_cycle,
+  encode_new_cycle = encode_new_cycle,
+  changed_at = changed_at,
   load = load,
   exists = exists,
   field = field,

@@ -1,27 +1,28 @@
--- Rate limits: a token bucket in whole numbers. One token is `period_ms` units and every millisecond brings
--- `count` units, so that no fraction is ever lost; a full bucket holds `burst` tokens. With 10 tokens per
--- 1000 ms a token is 1000 units and every millisecond brings 10.
+-- Rate limits: a token bucket in whole numbers. One token is `period_ms` units and every millisecond adds
+-- `count` units, so no fraction is ever lost; a full bucket holds `burst` tokens. For example, with 10 tokens
+-- in 1000 ms a token is 1000 units and every millisecond adds 10 of them.
 --
 -- Hash of a bucket, `sk:rl:{<bucket>}`:
---   level      7400            units at the time `at`
+--   level      7400            the units that were in the bucket at the time `at`
 --   at         1795306409736   server time in ms
---   cooldown   1795306419736   server time in ms until which everything is refused; absent without a cooldown
+--   cooldown   1795306419736   everything is refused until this server time in ms; absent without a cooldown
 
--- Takes limit.quantity tokens out of a bucket if they are there.
+-- Takes limit.quantity tokens out of a bucket if it has as many.
 -- limit: {burst, count, period_ms, quantity, cooldown_ms}, integers.
 -- Returns {limited (0 or 1), limit, remaining, retry_after_ms, reset_after_ms}.
 local function consume(key, limit)
   local now = storage_time.now()
   local burst, count, period, quantity = limit.burst, limit.count, limit.period_ms, limit.quantity
   local full = burst * period
-  local stored = redis.call('HMGET', key, 'level', 'at', 'cooldown')
-  local level, cooldown = full, tonumber(stored[3]) or 0
-  if stored[1] then
-    local at = tonumber(stored[2])
+  local fields = redis.call('HMGET', key, 'level', 'at', 'cooldown')
+  local stored_level, stored_at, stored_cooldown = fields[1], fields[2], fields[3]
+  local level, cooldown = full, tonumber(stored_cooldown) or 0
+  if stored_level then
+    local at = tonumber(stored_at)
     if now < at then
       now = at
     end
-    level = math.min(full, tonumber(stored[1]) + (now - at) * count)
+    level = math.min(full, tonumber(stored_level) + (now - at) * count)
   end
   local cooling = cooldown > now
   local lacks = quantity * period - level
@@ -35,7 +36,7 @@ local function consume(key, limit)
 
   local reset = math.ceil((full - level) / count)
   local cooling_ms = cooling and cooldown - now or 0
-  if quantity > 0 and (not limited or stored[1] or cooling) then
+  if quantity > 0 and (not limited or stored_level or cooling) then
     redis.call('HSET', key, 'level', string.format('%d', level), 'at', string.format('%d', now))
     if cooling then
       redis.call('HSET', key, 'cooldown', string.format('%d', cooldown))

@@ -1,5 +1,5 @@
--- The one clock that counts: the primary's own. A call reads it once and passes it down, because TIME moves
--- on within a call.
+-- The only clock that counts is that of the primary. A call reads it once and passes the time down, because
+-- two readings in one call may differ.
 
 -- Server time in milliseconds since 1970.
 local function now()

@@ -1,6 +1,6 @@
--- The clock of tests: milliseconds from the string key `sk:{vt}:now`, so that every rule can be checked to
--- the millisecond. The virtual-time build has this module in the place of time.lua, and no other build has
--- it. The key is not declared, so it works on standalone servers only.
+-- The clock of tests reads milliseconds from the string key `sk:{vt}:now`, so that tests can check every rule
+-- to the millisecond. Only the virtual-time build has this module, in the place of time.lua. Its key is not
+-- passed in KEYS, so this build works on a single server, but not in a cluster.
 
 -- Virtual time in milliseconds since 1970; 0 while the key is not set.
 local function now()

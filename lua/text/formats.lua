@@ -1,10 +1,10 @@
--- Small formats: timestamps, UUIDs, UTF-8.
+-- Formats of numbers, timestamps and UUIDs, and the length of a text in UTF-8.
 
 local DAY_MS = 86400000
 local UUID = '^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x$'
 
--- The date of a day, counted from 1970-01-01. Found by counting in years that begin in March, so that the
--- leap day is a year's last and the months before it have a regular pattern of lengths.
+-- The date of a day, which is a number counted from 1970-01-01. The calculation uses years that begin in
+-- March: the leap day is then the last day of a year, and the lengths of the months follow one formula.
 local function date(days)
   local floor = math.floor
   local z = days + 719468
@@ -19,11 +19,10 @@ local function date(days)
   return ('%04d-%02d-%02d'):format(year_of_era + era * 400 + (month <= 2 and 1 or 0), month, day)
 end
 
--- The last second that was asked for. It only saves the same computation again, so it does no harm that it is
--- not replicated.
+-- The second of the last timestamp and its text. They only save work; a replica begins without them.
 local known_second, known_text
 
--- ISO 8601 in UTC with milliseconds of a time in milliseconds since 1970.
+-- The timestamp of a time in ms since 1970: ISO 8601 in UTC, `2026-11-22T03:18:26.169Z`.
 local function iso(ms)
   local in_second = ms % 1000
   local second = ms - in_second
@@ -36,14 +35,14 @@ local function iso(ms)
   return known_text .. ('%03dZ'):format(in_second)
 end
 
--- The lower-case UUID that a text is, or nil.
+-- A UUID in lower case; nil when the value is no UUID.
 local function uuid(text)
   if type(text) == 'string' and text:find(UUID) then
     return text:lower()
   end
 end
 
--- Every well-formed sequence of more than one byte: overlong forms and surrogates are none.
+-- All well-formed characters of more than one byte, as patterns. Overlong forms and surrogates do not match.
 local SEQUENCES = {
   '[\194-\223][\128-\191]', '\224[\160-\191][\128-\191]', '[\225-\236\238\239][\128-\191][\128-\191]',
   '\237[\128-\159][\128-\191]',
@@ -51,7 +50,7 @@ local SEQUENCES = {
   '\244[\128-\143][\128-\191][\128-\191]',
 }
 
--- The number of characters of a text in UTF-8, or nil where it is not UTF-8.
+-- The number of characters in a text; nil when it is not UTF-8.
 local function characters(text)
   if text:find('[\128-\255]') then
     for i = 1, #SEQUENCES do
@@ -64,8 +63,8 @@ local function characters(text)
   return #text
 end
 
--- A number, or a decimal text, as the decimal integer that it is. (Concatenating a number costs three times
--- as much. As a method of the text, because a look-up of a global is dear inside a function library.)
+-- The text of an integer, which is a number or decimal text already. `..` would take numbers too, but costs
+-- three times as much; string.format would have to look up a global, which is slow in a function library.
 local function integer(number)
   return ('%d'):format(number)
 end

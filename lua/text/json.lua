@@ -1,7 +1,8 @@
--- JSON that has to stay as it came: a client's own objects are kept as text, because cjson would turn an
--- empty list into an object and lose nulls.
+-- Reads JSON as text. A client's own objects are stored as text, because cjson would turn an empty list into
+-- an object and would lose nulls.
 
-local MAX_DEPTH = 64
+local MAX_DEPTH = 64 -- lists and objects inside each other
+local QUOTE, OPEN_LIST, OPEN_OBJECT = 34, 91, 123 -- the bytes " [ {
 local ESCAPES = { ['"'] = '\\"', ['\\'] = '\\\\', ['\b'] = '\\b', ['\f'] = '\\f', ['\n'] = '\\n',
   ['\r'] = '\\r', ['\t'] = '\\t' }
 
@@ -17,7 +18,7 @@ local function quote(text)
   return '"' .. text .. '"'
 end
 
--- The position behind the string that begins at `position`, or nil.
+-- The position after the string that begins at `position`; nil when it is no strict JSON.
 local function skip_string(text, position)
   local at = position + 1
   while true do
@@ -29,7 +30,7 @@ local function skip_string(text, position)
     if character == '"' then
       return stop + 1
     elseif character ~= '\\' then
-      if character == '\127' then
+      if character == '\127' then -- Lua's %c matches it, but JSON allows it
         at = stop + 1
       else
         return nil
@@ -44,7 +45,7 @@ local function skip_string(text, position)
   end
 end
 
--- The position behind the number that begins at `position`, or nil.
+-- The position after the number that begins at `position`; nil when it is no strict JSON.
 local function skip_number(text, position)
   local _, stop = text:find('^%-?%d+', position)
   if not stop or text:find('^%-?0%d', position) then
@@ -56,11 +57,12 @@ local function skip_number(text, position)
   return (exponent or stop) + 1
 end
 
+-- The position of the first character from `position` on that is no space.
 local function skip_space(text, position)
   return text:find('[^ \t\r\n]', position) or #text + 1
 end
 
--- The position behind the value that begins at `position`, or nil where it is no strict JSON.
+-- The position after the value that begins at `position`; nil when it is no strict JSON.
 local function skip_value(text, position, depth)
   local first = text:sub(position, position)
   if first == '"' then
@@ -107,15 +109,15 @@ local function skip_value(text, position, depth)
   return skip_number(text, position)
 end
 
--- Whether a text is one value in strict JSON. (cjson takes more than that: NaN, hexadecimal numbers.) inner:
--- the levels that were put around it.
-local function is_strict(text, inner)
-  local stop = skip_value(text, skip_space(text, 1), 1 - (inner or 0))
+-- Whether a text is one value in strict JSON; cjson also accepts NaN and hexadecimal numbers. added_levels:
+-- how many brackets the caller has put around the value, which do not count for its depth.
+local function is_strict(text, added_levels)
+  local stop = skip_value(text, skip_space(text, 1), 1 - (added_levels or 0))
   return stop ~= nil and skip_space(text, stop) > #text
 end
 
--- The position behind the list or object that begins at `position`, of JSON that cjson has read: only strings
--- and brackets matter.
+-- The position after the list or object that begins at `position`. cjson has accepted the text already, so
+-- only strings and brackets matter.
 local function skip_brackets(text, position)
   local depth = 0
   while true do
@@ -124,13 +126,13 @@ local function skip_brackets(text, position)
       return nil
     end
     local character = text:byte(position)
-    if character == 34 then
+    if character == QUOTE then
       position = skip_string(text, position)
       if not position then
         return nil
       end
     else
-      depth = depth + ((character == 91 or character == 123) and 1 or -1)
+      depth = depth + ((character == OPEN_LIST or character == OPEN_OBJECT) and 1 or -1)
       position = position + 1
       if depth == 0 then
         return position
@@ -139,8 +141,9 @@ local function skip_brackets(text, position)
   end
 end
 
--- The members of the object that a text is, as name -> raw text of the value (names as they are written; the
--- last of equals wins) and their number. The text is one that cjson has read; nil where it is no object.
+-- The members of an object in JSON that cjson has accepted: a table from name to the JSON of the value, and
+-- their number. A name is as the text has it, escapes included; of equal names the last one counts. nil when
+-- the text is no object.
 local function members(text)
   local found, count = {}, 0
   local position = skip_space(text, 1)
@@ -154,7 +157,7 @@ local function members(text)
       return nil
     end
     local name = text:sub(position + 1, stop - 2)
-    position = skip_space(text, skip_space(text, stop) + 1) -- behind the colon
+    position = skip_space(text, skip_space(text, stop) + 1) -- after the colon
     local from = position
     local first = text:sub(position, position)
     if first == '"' then
@@ -170,12 +173,12 @@ local function members(text)
     count = count + (found[name] == nil and 1 or 0)
     found[name] = text:sub(from, position - 1)
     position = skip_space(text, position)
-    position = skip_space(text, position + 1) -- behind the comma
+    position = skip_space(text, position + 1) -- after the comma
   end
   return found, count
 end
 
--- Valid JSON without the space between its tokens.
+-- The same JSON without the space between its tokens. The text has to be valid JSON.
 local function compact(text)
   if not text:find('[ \t\r\n]') then
     return text

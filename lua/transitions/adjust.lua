@@ -1,19 +1,19 @@
--- Time that is given to a clock or taken from it.
+-- sk_adjust: gives time to a clock or takes time from it.
 
--- The record of the clock that an adjust names, or nil with a refusal.
+-- The record whose clock the options name; nil and a refusal when they name none.
 local function named_clock(s, options)
   local owned_by = s.mode.owner
   local problem
   if owned_by == 'participant' then
-    problem = (options.GROUP and { 'GROUP', 'has no clock in this mode: name a PARTICIPANT' })
-      or (not options.PARTICIPANT and { 'PARTICIPANT',
-      'is required: in this mode each participant has a clock' })
+    problem = options.GROUP and { 'GROUP', 'has no clock in this mode: name a PARTICIPANT' }
+      or not options.PARTICIPANT
+      and { 'PARTICIPANT', 'is required: in this mode each participant has a clock' }
   elseif owned_by == 'group' then
-    problem = (options.PARTICIPANT and { 'PARTICIPANT', 'has no clock in this mode: name a GROUP' })
-      or (not options.GROUP and { 'GROUP', 'is required: in this mode each group has a clock' })
+    problem = options.PARTICIPANT and { 'PARTICIPANT', 'has no clock in this mode: name a GROUP' }
+      or not options.GROUP and { 'GROUP', 'is required: in this mode each group has a clock' }
   elseif options.PARTICIPANT or options.GROUP then
-    problem = { options.PARTICIPANT and 'PARTICIPANT' or 'GROUP', 'has no clock in this mode: the '
-      .. owned_by .. ' has it' }
+    local option = options.PARTICIPANT and 'PARTICIPANT' or 'GROUP'
+    problem = { option, 'has no clock in this mode: the ' .. owned_by .. ' has it' }
   end
   if problem then
     return nil, call_refusal.validation({ problem })
@@ -34,7 +34,7 @@ local function named_clock(s, options)
   return record
 end
 
--- options: PARTICIPANT or GROUP or neither, SET or ADD, WITHIN, REASON
+-- options: PARTICIPANT or GROUP or neither; SET or ADD; WITHIN, REASON
 local function adjust(s, options)
   if not transitions_cycle.is_open(s) then
     return transitions_cycle.wrong_state(s)
@@ -75,20 +75,21 @@ local function adjust(s, options)
     owner.bank = elapsed
     storage_record.touch(s, owner, true)
   end
-  -- What the bank is at this moment: in periods and blocks as far below zero as they are used. So a SET
-  -- begins them anew, as if the main time had that much left.
-  local reads = owner.bank
+  -- The bank at this moment: below zero when periods, a block or overtime run. When 3000 ms of a period are
+  -- used, it is -3000. SET 5000 then adds 8000, so 5000 ms of main time are left and the period is whole.
+  local balance = owner.bank
   if runs and not s.flagged then
-    reads = owner.bank - controls.drawn(owner, elapsed - s.offset, s.offset)
+    balance = owner.bank - controls.drawn(owner, elapsed - s.offset, s.offset)
   end
-  local moved = (options.SET or math.max(reads + options.ADD, math.min(reads, 0))) - reads
-  if moved > 0 and owner.expired then
+  local new_balance = options.SET or math.max(balance + options.ADD, math.min(balance, 0))
+  local added = new_balance - balance
+  if added > 0 and owner.expired then
     owner.expired = false
     if s.mode.owner == 'participant' then
       transitions_rotation.mark(s, storage_record.participant_index(owner), '1')
     elseif s.mode.owner == 'group' then
-      local first = transitions_rotation.first_member(storage_participants.members(s,
-        storage_record.id_of_group(owner)))
+      local members = storage_participants.members(s, storage_record.id_of_group(owner))
+      local first = transitions_rotation.first_member(members)
       if first then
         transitions_rotation.mark(s, first, '1')
       end
@@ -98,14 +99,14 @@ local function adjust(s, options)
       s.flagged = false
     end
   end
-  owner.bank = owner.bank + moved
-  if moved ~= 0 then
+  owner.bank = owner.bank + added
+  if added ~= 0 then
     storage_record.touch(s, owner, true)
   end
   if runs and not s.flagged then
     rules_clock.warn_below(s, rules_clock.remaining(s, owner), false)
   end
-  local extra = string.format(',"adjusted_ms":%d', moved)
+  local extra = string.format(',"adjusted_ms":%d', added)
   if options.REASON then
     extra = extra .. ',"adjust_reason":' .. text_json.quote(options.REASON)
   end

@@ -1,5 +1,13 @@
 -- The cycle: whose turn it is, how a cycle begins, and how it is charged when it ends.
+--
+-- A transition changes the session `s` in memory and returns
+--   turn    whose turn it is afterwards: {participant, group, owner}, records; group may be nil. nil when no
+--           participant is active
+--   event   the name of the event; nil when nothing changed
+--   extra   further members of the payload, each with a comma before it; nil for none. Without an event it is
+--           a refusal, or nil when there is nothing to do
 
+-- The turn of the participant with this index.
 local function turn_of(s, index)
   local mode = s.mode
   local field = storage_record.participant_field(index)
@@ -20,23 +28,24 @@ local function turn_of(s, index)
     owner = owner }
 end
 
--- Whose turn it is now, nil where nobody's.
+-- Whose turn it is now; nil when no participant is active.
 local function current_turn(s)
   if s.active >= 0 then
     return turn_of(s, s.active)
   end
 end
 
--- Where the current turn stands in the rotation.
+-- The index that has the current turn in the rotation. In per_group it is the lowest index of the group.
 local function place(s, turn)
   if s.mode.by_group then
-    return transitions_rotation.first_member(storage_participants.members(s,
-      storage_record.group_id(turn.participant)))
+    local members = storage_participants.members(s, storage_record.group_id(turn.participant))
+    return transitions_rotation.first_member(members)
   end
   return s.active
 end
 
--- The cycle of the participant with this index begins, at server time `at`; in a paused session at its start.
+-- Begins a cycle of the participant with this index at server time `at`. In a paused session the cycle waits
+-- at its start. Returns the turn.
 local function begin_cycle(s, index, at)
   s.active = index
   s.since = s.status == 'paused' and 0 or at
@@ -67,8 +76,7 @@ local function begin_cycle(s, index, at)
   return turn
 end
 
--- How much of a cycle that used `used` ms came out of the overtime, as a field of the payload; nothing where
--- none did.
+-- The member `overtime_used_ms` of the payload for a cycle that used so many ms; '' when it used no overtime.
 local function overtime_used(s, owner, used)
   if owner.control.overtime == 0 then
     return ''
@@ -77,7 +85,7 @@ local function overtime_used(s, owner, used)
   return over > 0 and (',"overtime_used_ms":%d'):format(over) or ''
 end
 
--- Adds what a cycle used to the accounts of who was active, its group and the session.
+-- Adds the used ms of a cycle to the participant that was active, to its group and to the session.
 local function account(s, turn, used)
   turn.participant.used = turn.participant.used + used
   if turn.group then
@@ -86,7 +94,7 @@ local function account(s, turn, used)
   s.used = s.used + used
 end
 
--- ran: the running time of the cycle that has ended.
+-- Counts a cycle that has ended. ran: for how many ms it ran.
 local function count_cycle(s, turn, ran)
   if s.total_left then
     s.total_left = math.max(0, s.total_left - ran)
@@ -101,7 +109,7 @@ local function count_cycle(s, turn, ran)
   s.count = s.count + 1
 end
 
--- The current clock's whole budget is charged: it has expired.
+-- Charges the whole budget of the current clock: the clock has expired.
 local function charge_all(s, turn)
   local owner = turn.owner
   local whole = rules_clock.budget(s, owner)
@@ -110,8 +118,8 @@ local function charge_all(s, turn)
   owner.expired = true
 end
 
--- The current cycle, which ran for `elapsed` ms, ends by something else than a switch: charged, at most its
--- budget, counted, and not credited.
+-- Ends the current cycle, which ran for `elapsed` ms, without a switch: it is charged, at most its budget,
+-- and counted, but there is no credit.
 local function break_cycle(s, turn, elapsed)
   if s.total_left and elapsed > s.total_left then
     elapsed = s.total_left
@@ -129,24 +137,27 @@ local function break_cycle(s, turn, elapsed)
   count_cycle(s, turn, elapsed)
 end
 
--- What a cycle used of a clock that hands it on, `used` ms of it just now, goes to the clock of the next one.
+-- In an hourglass the next clock gets the time that this cycle used. used: the ms that are charged now;
+-- s.spent: those that were charged when the clock ran out earlier in this cycle.
 local function transfer(s, owner, used)
   if owner.control.rule.TRANSFERS_TIME then
     s.transferred_ms = (s.spent or 0) + used
   end
 end
 
--- The session ends with this status; `at` is when it was over, in server ms.
+-- Ends the session with this status. at: the server time in ms at which it was over.
 local function finish(s, status, at)
   storage_session.set_status(s, status)
   s.active, s.since, s.offset, s.flagged = -1, 0, 0, false
   storage_session.set(s, 'completed', string.format('%d', at))
 end
 
+-- Whether the session is not finished.
 local function is_open(s)
   return s.status == 'pending' or s.status == 'running' or s.status == 'paused'
 end
 
+-- The refusal, as a transition returns it, of a call that the session's status does not allow.
 local function wrong_state(s)
   return nil, nil, call_refusal.state(s.status, s.status == 'expired'
     and storage_session.field(s, 'expired_by') or nil)

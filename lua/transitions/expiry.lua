@@ -1,31 +1,35 @@
--- What happens when time is up: an expiry, the end of a pause, a warning.
+-- Carries out what is due: an expiry, the end of a pause, or a warning.
 
+-- When the server is later than this, the next cycle begins now. Else it begins when the time was up.
 local LATE_MS = 1000
 
--- Who wins when the current turn's clock ends the session: the one other that is not out, as JSON with a
--- comma before it.
+-- The member `winner` when the clock of the current turn ends the session: the only other participant or
+-- group that is not out. '' when there is none, or more than one.
 local function winner(s, turn)
   if s.mode.owner == 'session' then
     return ''
   end
-  local index = transitions_rotation.only_one(transitions_rotation.marked(s.rotation,
-    transitions_cycle.place(s, turn), 'x'))
+  local without_loser = transitions_rotation.marked(s.rotation, transitions_cycle.place(s, turn), 'x')
+  local index = transitions_rotation.only_one(without_loser)
   if not index then
     return ''
   end
   local participant = storage_record.load(s, storage_record.participant_field(index))
-  return ',"winner":"' .. (s.mode.by_group and storage_record.group_id(participant)
-    or storage_record.participant_id(participant)) .. '"'
+  local id = s.mode.by_group and storage_record.group_id(participant)
+    or storage_record.participant_id(participant)
+  return ',"winner":"' .. id .. '"'
 end
 
--- Time is up for the current turn: charges the clock and does what `action_on_timeout` says; where the
--- session's total is over, the session is, too. ends: the deadline in server ms; the next cycle begins when
--- time was up, or now where the server is late or a switch came too late before the grace was over.
+-- Carries out the expiry of the current turn: charges its clock and follows `action_on_timeout`; when the
+-- session's total is used up, it ends the session. ends: the deadline in server ms.
+--
+-- The next cycle begins when the grace after the deadline was over. It begins now when that is more than
+-- LATE_MS ago, or when a switch within the grace had too little credit.
 local function expire_turn(s, turn, ends)
   local owner = turn.owner
-  local up = ends + (owner.grace or 0)
-  local late = math.max(0, s.now - up)
-  local next_start = late > LATE_MS and s.now or math.min(up, s.now)
+  local time_up = ends + (owner.grace or 0)
+  local late = math.max(0, s.now - time_up)
+  local next_start = late > LATE_MS and s.now or math.min(time_up, s.now)
   local action, owned_by, whole = s.rules.action, s.mode.owner, rules_clock.budget(s, owner)
   local participant_id = storage_record.participant_id(turn.participant)
   local extra = ',"expired_participant_id":"' .. participant_id .. '"'
@@ -63,34 +67,36 @@ local function expire_turn(s, turn, ends)
   transitions_cycle.count_cycle(s, turn, ends - s.since)
   local slot = transitions_cycle.place(s, turn)
   local goes_on = action ~= 'end_session' and owned_by ~= 'session'
-  local won = ''
+  local winner_json = ''
   if not goes_on then
-    won = action == 'end_session' and winner(s, turn) or ''
+    winner_json = action == 'end_session' and winner(s, turn) or ''
   end
   if owned_by == 'participant' or owned_by == 'group' then
     transitions_rotation.mark(s, slot, 'x')
   end
   local index = goes_on and transitions_rotation.next_participant(s, slot)
   if index then
-    return transitions_cycle.begin_cycle(s, index, next_start), 'participant.expired', extra .. applied .. '}'
+    turn = transitions_cycle.begin_cycle(s, index, next_start)
+    return turn, 'participant.expired', extra .. applied .. '}'
   end
   transitions_cycle.finish(s, 'expired', ends)
   storage_session.set(s, 'expired_by', participant_id)
-  return nil, 'session.expired', extra .. applied .. won .. '}'
+  return nil, 'session.expired', extra .. applied .. winner_json .. '}'
 end
 
--- The deadline of the current turn when time is up, the grace of lag compensation included; else nil.
+-- The deadline of the current turn when it and the grace of lag compensation are over; else nil.
 local function deadline_reached(s, turn)
   local ends = rules_clock.deadline(s, turn.owner)
   return ends and s.now >= ends + (turn.owner.grace or 0) and ends or nil
 end
 
--- Whether a pause has lasted as long as it may.
+-- Whether a pause has lasted for max_pause_ms.
 local function pause_is_over(s)
   return s.resumes and s.now >= s.resumes
 end
 
--- The pause is over: the session goes on from that moment, or from now where the server is late.
+-- Ends a pause that is over. The session goes on from that moment, or from now when it is more than LATE_MS
+-- ago.
 local function end_pause(s)
   local late = s.now - s.resumes
   s.since = (late > LATE_MS and s.now or s.resumes) - s.since
@@ -99,8 +105,8 @@ local function end_pause(s)
   return transitions_cycle.current_turn(s), 'session.resumed', (',"late_ms":%d'):format(late)
 end
 
--- What is due: an expiry, the end of a pause, or one warning, the highest first. Nothing where nothing is
--- due.
+-- Carries out what is due: an expiry, the end of a pause, or one warning, the highest first. Returns nil when
+-- nothing is due.
 local function expire(s)
   if pause_is_over(s) then
     return end_pause(s)

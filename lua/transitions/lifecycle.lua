@@ -1,5 +1,6 @@
 -- Start, switch, pause, resume, and the end of a session.
 
+-- The event of a switch within so many ms of the start of its cycle says `"suspicious":"too_fast"`.
 local TOO_FAST_MS = 10
 
 local function start(s)
@@ -15,16 +16,17 @@ local function start(s)
   return transitions_cycle.begin_cycle(s, index, s.now), 'session.started'
 end
 
--- Whether the clock that runs while this participant is active is out of the game.
+-- Whether this participant is out, because its clock has run out. Under `notify` participants are never out.
 local function is_out(s, participant)
   local owned_by = s.mode.owner
   if s.rules.action == 'notify' or owned_by == 'session' or owned_by == 'cycle' then
     return false
   end
-  return storage_record.load(s, s.mode.clock(participant.field, storage_record.group_id(participant))).expired
+  local clock_field = s.mode.clock(participant.field, storage_record.group_id(participant))
+  return storage_record.load(s, clock_field).expired
 end
 
--- options: NEXT, CURRENT
+-- options: NEXT, CURRENT, LAG
 local function switch(s, options)
   if s.status ~= 'running' and not transitions_expiry.pause_is_over(s) then
     return transitions_cycle.wrong_state(s)
@@ -109,8 +111,8 @@ local function pause(s)
   end
   s.since = rules_clock.elapsed(s)
   storage_session.set_status(s, 'paused')
-  local most = tonumber(storage_session.field(s, 'max_pause'))
-  s.resumes = most and s.now + most
+  local max_pause = tonumber(storage_session.field(s, 'max_pause'))
+  s.resumes = max_pause and s.now + max_pause
   return turn, 'session.paused'
 end
 

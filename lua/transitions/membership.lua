@@ -1,7 +1,6 @@
--- Who joins and who leaves.
+-- Adds participants to a session and removes them.
 
--- participant: a checked one of config.lua, with id, index (nil: the highest + 1), group_id, bank, control,
--- shown(index).
+-- participant: see read_participant in config/participants.lua. Without an index it gets the highest one + 1.
 local function join(s, participant)
   if not transitions_cycle.is_open(s) then
     return transitions_cycle.wrong_state(s)
@@ -27,11 +26,11 @@ local function join(s, participant)
     problems[#problems + 1] = { 'group_id', 'is required: in this mode each participant belongs to a group' }
   end
   local owns = s.mode.owner == 'participant'
-  local control = { shown = 'null' }
+  local control = { json = 'null' }
   local bank
   if owns then
-    local defaults = config_members.without_nulls(cjson.decode('{' .. storage_session.field(s, 'shown')
-      .. '}'))
+    local session_json = '{' .. storage_session.field(s, 'shown') .. '}'
+    local defaults = config_members.without_nulls(cjson.decode(session_json))
     local function problem(field, message)
       problems[#problems + 1] = { field, message }
     end
@@ -40,8 +39,8 @@ local function join(s, participant)
       control = config_control.check(participant.time_control, 'time_control', problem, defaults)
     end
     local given = participant.time_control or defaults.time_control
-    bank = config_bank.bank(participant, given, participant.time_control == nil and default or control, '',
-      problem,
+    local governing = participant.time_control == nil and default or control
+    bank = config_bank.bank(participant, given, governing, '', problem,
       'is required: in this mode each participant has a clock')
     control = control or {}
   elseif participant.time_control ~= nil then
@@ -53,7 +52,7 @@ local function join(s, participant)
 
   local turn = transitions_cycle.current_turn(s)
   storage_participants.add(s, index, participant.id, bank, control.text,
-    storage_record.participant_fixed_json(participant.id, index, group_id, control.shown))
+    storage_record.participant_fixed_json(participant.id, index, group_id, control.json))
   if s.mode.by_group then
     local first = transitions_rotation.first_member(storage_participants.members(s, group_id))
     if not first or index < first then
@@ -74,8 +73,8 @@ local function join(s, participant)
   return turn, 'participant.added'
 end
 
--- Takes a member out of its group, and its group's turn to the lowest index that is left. Returns where that
--- turn stands now, or nil.
+-- Removes a member from its group. In per_group the turn of the group moves to the lowest index that is left.
+-- Returns that index, nil when there is none.
 local function leave_group(s, group_id, index)
   local members = storage_participants.members(s, group_id)
   if storage_participants.last_active(s, group_id) == index then
@@ -94,16 +93,17 @@ local function leave_group(s, group_id, index)
   return first
 end
 
--- The index of the participant whose turn comes after the one who left at `index`, whose group's turn stands
--- at `slot` now. A group that stands between them has its turn before that one comes again.
+-- The index of the participant that is active after the one at `index` has left. slot: the index that has the
+-- turn of its group now. With A (0) and C (2) in one group and B (1) and D (3) in two others, the turn of A's
+-- group moves to C when A leaves. B is next then, not D, although D comes after C.
 local function next_after_leave(s, index, slot)
   if slot <= index then
     return transitions_rotation.next_participant(s, slot)
   end
-  local all = s.rotation
+  local rotation = s.rotation
   transitions_rotation.mark(s, slot, '.')
   local following = transitions_rotation.next_participant(s, index)
-  storage_session.set_rotation(s, all)
+  storage_session.set_rotation(s, rotation)
   return following or transitions_rotation.next_participant(s, slot)
 end
 
@@ -122,8 +122,8 @@ local function leave(s, id)
       'is the last participant of the session, who cannot leave' } })
   end
   local turn = transitions_cycle.current_turn(s)
-  local plays = s.active == index and rules_clock.is_live(s)
-  if plays then
+  local has_turn = s.active == index and rules_clock.is_live(s)
+  if has_turn then
     if transitions_expiry.pause_is_over(s) then
       return transitions_expiry.end_pause(s)
     end
@@ -139,12 +139,12 @@ local function leave(s, id)
     slot = leave_group(s, group_id, index) or index
   end
   transitions_rotation.mark(s, index, '_')
-  if plays and slot ~= index and turn.owner.expired and s.mode.by_group and s.rules.action ~= 'notify' then
-    transitions_rotation.mark(s, slot, 'x') -- its budget was used up, the grace was not over
+  if has_turn and slot ~= index and turn.owner.expired and s.mode.by_group and s.rules.action ~= 'notify' then
+    transitions_rotation.mark(s, slot, 'x') -- the group left within the grace, with its whole budget used
   end
   storage_participants.remove(s, participant)
   local extra = ',"removed_participant_id":"' .. id .. '"'
-  if plays then
+  if has_turn then
     local following = next_after_leave(s, index, slot)
     if following then
       turn = transitions_cycle.begin_cycle(s, following, s.now)

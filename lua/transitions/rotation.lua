@@ -1,15 +1,16 @@
--- Whose turn it is next: by participant_index, without those who are out. The rotation is one text with a
--- character for each index, so that finding the next one is one search, however many participants there are.
+-- The rotation: whose turn is next. Turns go by the participants' indexes, without those that are out. The
+-- rotation is a text with a character for each index (see storage/session.lua), so one search finds the next
+-- one, however many participants there are.
 
--- The index of the next one after `index` that has a turn, that one itself when it is alone; nil when nobody
--- has.
+-- The next index after `index` that has a turn. It is `index` itself when no other has one, and nil when none
+-- has one.
 local function after(s, index)
   local rotation = s.rotation
   local found = rotation:find('1', index + 2, true) or rotation:find('1', 1, true)
   return found and found - 1
 end
 
--- The index of the one that has a turn, where it is the only one.
+-- The only index that has a turn; nil when there is none, or more than one.
 local function only_one(rotation)
   local first = rotation:find('1', 1, true)
   if first and not rotation:find('1', first + 1, true) then
@@ -17,7 +18,7 @@ local function only_one(rotation)
   end
 end
 
--- A rotation with another character for an index; it ends with the last participant.
+-- The rotation with another character at an index. Its end is cut after the last participant.
 local function marked(rotation, index, character)
   if #rotation < index then
     rotation = rotation .. string.rep('_', index - #rotation)
@@ -26,23 +27,24 @@ local function marked(rotation, index, character)
   return rotation:match('^(.-)_*$')
 end
 
+-- Changes the character of an index in the session's rotation.
 local function mark(s, index, character)
   storage_session.set_rotation(s, marked(s.rotation, index, character))
 end
 
--- The index of the first member of a group, nil for a group without members.
+-- The lowest index in a list of members such as `,0,3,`; nil for a group without members.
 local function first_member(members)
   return tonumber(members:match('^,(%d+),'))
 end
 
--- The member after the one with this index, in order and around; members is `,0,3,`.
+-- The member after the one with this index. After the last one comes the first.
 local function member_after(members, index)
   local _, stop = members:find(',' .. string.format('%d', index) .. ',', 1, true)
   local found = stop and members:match('^(%d+),', stop + 1)
   return tonumber(found) or first_member(members)
 end
 
--- The members with one more, and the members without one.
+-- The list of members with one more.
 local function with_member(members, index)
   local list, placed = {}, false
   for member in members:gmatch('%d+') do
@@ -58,19 +60,20 @@ local function with_member(members, index)
   return ',' .. table.concat(list, ',') .. ','
 end
 
+-- The list of members without one.
 local function without_member(members, index)
   local start, stop = members:find(',' .. string.format('%d', index) .. ',', 1, true)
   return members:sub(1, start) .. members:sub(stop + 1)
 end
 
--- The member before the one with this index, in order; -1 where it is the first.
+-- The member before the one with this index; -1 when that is the first.
 local function member_before(members, index)
   local start = members:find(',' .. string.format('%d', index) .. ',', 1, true)
   return tonumber(members:sub(1, start):match('(%d+),$')) or -1
 end
 
--- The index of the participant whose turn comes after the current one, which stands at `index` in the
--- rotation; nil when nobody is left.
+-- The index of the participant that is active after the turn at `index` of the rotation; nil when all are
+-- out.
 local function next_participant(s, index)
   local found = after(s, index)
   if not found then

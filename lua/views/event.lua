@@ -1,4 +1,4 @@
--- The JSON of an event: the bytes that the reply, the log, the outbox and the channel all get.
+-- The JSON of an event. The reply, the log, the outbox and the channel all get the same bytes.
 
 local TYPES = {
   ['time.warning'] = 'TIME_WARNING',
@@ -15,86 +15,58 @@ local REASONS = {
   ['session.deleted'] = 'deleted',
 }
 
--- The event as a template. Up to `participants` each line is a fixed piece and the place that `build` fills
--- in; what follows has as many pieces as participants and groups need. The list is used again for every event
--- and only its first n pieces are read, because a table that grows anew for every event is dear.
-local pieces = {
-  '{"v":1,"type":"', 'TYPE',
-  '","session_id":"', 'ID',
-  '","version":', 'VERSION',
-  ',"epoch":"', 'EPOCH',
-  '","server_time_ms":', 'NOW',
-  ',"payload":{"event":"', 'EVENT',
-  '","reason":"', 'REASON',
-  '","status":"', 'STATUS',
-  '","active_participant_id":', 'PARTICIPANT_ID',
-  ',"active_group_id":', 'GROUP_ID',
-  ',"cycle_started_at":', 'STARTED_AT',
-  ',"deadline_ms":', 'DEADLINE',
-  ',"time_remaining_ms":', 'LEFT',
-  ',"cycle_count":', 'COUNT',
-  ',"participants":[',
-}
-local TYPE, ID, VERSION_PLACE, EPOCH, NOW, EVENT, REASON, STATUS = 2, 4, 6, 8, 10, 12, 14, 16
-local PARTICIPANT_ID, GROUP_ID, STARTED_AT, DEADLINE, LEFT, COUNT = 18, 20, 22, 24, 26, 28
-local TEMPLATE_LENGTH = 29
-
--- Appends all touched records of a kind with commas between them. Returns the new number of pieces.
-local function append_touched(n, s, kind, turn, left)
-  local begin = n
+-- The JSON of all touched records of a kind, with commas between them. They are a handful at most, however
+-- many participants there are.
+local function touched_json(s, kind, turn, left)
+  local json = ''
   local record = s.first_touched
   while record do
     if record.kind == kind and not record.gone then
-      if n > begin then
-        n = n + 1
-        pieces[n] = ','
-      end
-      n = views_record.append(pieces, n, s, record, turn, left)
+      local text = views_record.build(s, record, turn, left)
+      json = json == '' and text or json .. ',' .. text
     end
     record = record.next_touched
   end
-  return n
+  return json
 end
 
 -- The JSON of an event.
 --
--- turn                    whose turn it is, nil for none
--- event                   its name, such as `cycle.switched`
--- given                   the call's options: ACTOR and TRACE stand in the event
+-- turn                    whose turn it is; nil: no participant is active
+-- event                   the name of the event, such as `cycle.switched`
+-- given                   the call's options: the event shows ACTOR and TRACE
 -- extra                   further members of the payload, each with a comma before it; nil for none
--- id                      the session's
--- version, now, deadline  text; the deadline is nil where nothing runs down
--- participants, groups    their JSON; nil: that of the touched ones
--- The records' numbers and s.count are text by now.
+-- id                      the id of the session
+-- version, now, deadline  as text; the deadline is nil when no clock runs down
+-- participants, groups    their JSON; nil: only the touched ones are shown
+--
+-- s.count and the numbers of the records have to be text already.
 local function build(s, turn, event, given, extra, id, version, now, deadline, participants, groups)
   local left = views_record.running_left(s, turn)
   local participant_id, group_id = views_record.active_ids(turn)
-  pieces[TYPE], pieces[ID] = TYPES[event] or OTHER_TYPE, id
-  pieces[VERSION_PLACE], pieces[EPOCH], pieces[NOW] = version, s.epoch, now
-  pieces[EVENT], pieces[REASON] = event, REASONS[event] or s.reason or 'manual'
-  pieces[STATUS], pieces[PARTICIPANT_ID], pieces[GROUP_ID] = s.status, participant_id, group_id
-  pieces[STARTED_AT] = s.status == 'running' and '"' .. text_formats.iso(s.since) .. '"' or 'null'
-  pieces[DEADLINE], pieces[LEFT], pieces[COUNT] = deadline or 'null', left or 'null', s.count
-  local n = TEMPLATE_LENGTH
-  if participants then
-    pieces[n + 1], n = participants, n + 1
-  else
-    n = append_touched(n, s, storage_record.PARTICIPANT_KIND, turn, left)
-  end
-  pieces[n + 1] = '],"groups":['
-  n = n + 1
-  if groups then
-    pieces[n + 1], n = groups, n + 1
-  else
-    n = append_touched(n, s, storage_record.GROUP_KIND, turn, left)
-  end
-  pieces[n + 1], pieces[n + 2] = '],"actor":', given.ACTOR and text_json.quote(given.ACTOR) or 'null'
-  pieces[n + 3], pieces[n + 4] = ',"trace":', given.TRACE and text_json.quote(given.TRACE) or 'null'
-  pieces[n + 5], pieces[n + 6] = extra or '', '}}'
-  return table.concat(pieces, '', 1, n + 6)
+  return '{"v":1,"type":"' .. (TYPES[event] or OTHER_TYPE)
+    .. '","session_id":"' .. id
+    .. '","version":' .. version
+    .. ',"epoch":"' .. s.epoch
+    .. '","server_time_ms":' .. now
+    .. ',"payload":{"event":"' .. event
+    .. '","reason":"' .. (REASONS[event] or s.reason or 'manual')
+    .. '","status":"' .. s.status
+    .. '","active_participant_id":' .. participant_id
+    .. ',"active_group_id":' .. group_id
+    .. ',"cycle_started_at":' .. (s.status == 'running' and '"' .. text_formats.iso(s.since) .. '"' or 'null')
+    .. ',"deadline_ms":' .. (deadline or 'null')
+    .. ',"time_remaining_ms":' .. (left or 'null')
+    .. ',"cycle_count":' .. s.count
+    .. ',"participants":[' .. (participants or touched_json(s, storage_record.PARTICIPANT_KIND, turn, left))
+    .. '],"groups":[' .. (groups or touched_json(s, storage_record.GROUP_KIND, turn, left))
+    .. '],"actor":' .. (given.ACTOR and text_json.quote(given.ACTOR) or 'null')
+    .. ',"trace":' .. (given.TRACE and text_json.quote(given.TRACE) or 'null')
+    .. (extra or '')
+    .. '}}'
 end
 
--- `extra` with the members that sessions with a longest pause or a total have besides.
+-- `extra` and, after it, the members that only sessions with `max_pause_ms` or with a total have.
 local function with_bounds(s, extra)
   extra = extra or ''
   if s.resumes and s.status == 'paused' then

@@ -1,14 +1,15 @@
--- What an exported state has beside the state, so that a restored session goes on exactly as it would have:
--- the session's hash. Before it comes back it is held against everything that other modules rely on, because
--- a snapshot may be damaged.
+-- The snapshot of a session: its hash, which an exported state has as `internal`. A session that is restored
+-- from it goes on exactly as the exported one would have. A snapshot may be damaged, so a restore first
+-- checks everything that other modules rely on.
 
-local MOST_DIGITS = 14
+local MOST_DIGITS = 14 -- times and counts of the library are shorter
 local MOST_NUMBER = 10 ^ MOST_DIGITS - 1
+-- The phase of each status. Open: not started; live: with an active participant; closed: finished.
 local STATUSES = { pending = 'open', running = 'live', paused = 'live', expired = 'closed',
   completed = 'closed', cancelled = 'closed' }
 local MOST_WARNINGS = 8
 
--- What `sk_restore` needs beside the state: the hash as it is, and when it was read.
+-- The member of an exported state that sk_restore needs: the hash, and the server time at which it was read.
 local function internal(s, fields)
   local parts = {}
   for name, value in pairs(fields) do
@@ -17,7 +18,7 @@ local function internal(s, fields)
   return string.format(',"internal":{"exported_ms":%d,"fields":{%s}}', s.now, table.concat(parts, ','))
 end
 
--- Whether a text is a number as the library writes it. What goes beyond it is no time and no count of ours.
+-- Whether a text is a number from 0, as the library writes it: `0`, `42`, but not `042`.
 local function is_number(text)
   return text ~= nil and #text <= MOST_DIGITS and (text == '0' or text:find('^[1-9]%d*$') ~= nil)
 end
@@ -26,23 +27,22 @@ local function may_be_number(text)
   return text == nil or is_number(text)
 end
 
--- The same with a minus before it, where it may have one.
+-- Whether a text is a number, which may have a minus.
 local function is_signed(text)
   return is_number(text) or (text:sub(1, 1) == '-' and text ~= '-0' and is_number(text:sub(2)))
 end
 
--- Whether a text is a JSON object with a member or more, as compact as the library keeps it. inner: the
--- levels that were put around it.
-local function is_object(text, inner)
+-- Whether a text is compact JSON of an object that has members. added_levels: see text_json.is_strict.
+local function is_object(text, added_levels)
   return text ~= nil and text:sub(1, 2) == '{"' and text_formats.characters(text) ~= nil
-    and text_json.is_strict(text, inner) and text_json.compact(text) == text
+    and text_json.is_strict(text, added_levels) and text_json.compact(text) == text
 end
 
 local function is_index(text)
   return is_number(text) and #text <= 3
 end
 
--- control: the text of the record's control, nil for one without a clock.
+-- Whether a text is a record. control: the text of its control, nil for a record without a clock.
 local function is_record(text, control)
   local bank, used, cycles, expired, view = (text or ''):match(storage_record.RECORD)
   if not (bank and (expired == '0' or expired == '1') and is_signed(bank) and is_number(used)
@@ -58,21 +58,21 @@ local function is_record(text, control)
   return controls.is_view(view, decoded, tonumber(bank))
 end
 
--- Whether `text` is what never changes of a participant or a group, as `shown(control)` writes it.
-local function is_shown(text, shown)
+-- Whether a text is the fixed JSON of a participant or a group. make(control) makes that JSON.
+local function is_fixed_json(text, make)
   local control = (text or ''):match('"time_control":(.*)}$')
-  return control and (control == 'null' or is_object(control)) and shown(control) == text
+  return control and (control == 'null' or is_object(control)) and make(control) == text
 end
 
--- A participant or a group: its record, and its control where it has one of its own. default: the session's
--- control.
+-- Whether record and control of a participant or a group are sound. field: the field of the record; owns:
+-- whether it owns a clock; default: the control of the session.
 local function is_owner(fields, field, owns, compensated, default)
   local control = fields['c:' .. field]
   if not owns then
     return control == nil and is_record(fields[field], nil)
   elseif control == nil then
     return (not compensated or controls.decode(default).endless)
-      and fields[field .. ':shown']:sub(-5) == 'null}' and is_record(fields[field], default)
+      and not storage_record.has_own_control(fields[field .. ':shown']) and is_record(fields[field], default)
   elseif not controls.is_packed(control) then
     return false
   end
@@ -80,23 +80,18 @@ local function is_owner(fields, field, owns, compensated, default)
   return (decoded.gain > 0) == (compensated and not decoded.endless) and is_record(fields[field], control)
 end
 
--- Whether a record's clock is out of the game, as the rotation has to say.
-local function is_out(fields, field)
-  return select(4, fields[field]:match(storage_record.RECORD)) == '1'
-end
-
--- The participants, and the members of each group in their order as `members` (id -> list). rules: {mode,
--- compensated, control}.
+-- Whether the fields of all participants are sound. Adds each participant with a group to the list of that
+-- group in `members`, and the names of its fields to `known`. rules: see is_sound.
 local function are_participants(fields, rules, members, known)
   for index = 0, #fields.rotation - 1 do
     local field = storage_record.participant_field(index)
-    local shown = fields[field .. ':shown']
+    local fixed_json = fields[field .. ':shown']
     if fields.rotation:sub(index + 1, index + 1) == '_' then
       if fields[field] then
         return false
       end
     else
-      local id, group_id = (shown or ''):match('^"participant_id":"([^"]*)","group_id":"?([^",]*)"?,')
+      local id, group_id = (fixed_json or ''):match(storage_record.PARTICIPANT_IDS)
       if not (id and text_formats.uuid(id) == id and fields['i:' .. id] == text_formats.integer(index)) then
         return false
       end
@@ -110,37 +105,42 @@ local function are_participants(fields, rules, members, known)
       else
         table.insert(members[group_id], text_formats.integer(index))
       end
-      if not (is_shown(shown, function(control) return storage_record.participant_fixed_json(id, index,
-        group_id, control) end)
+      local function make(control)
+        return storage_record.participant_fixed_json(id, index, group_id, control)
+      end
+      if not (is_fixed_json(fixed_json, make)
         and is_owner(fields, field, rules.mode.owner == 'participant', rules.compensated, rules.control)) then
         return false
       end
-      known[field], known[field .. ':shown'], known['i:' .. id], known['c:' .. field] = true, true, true, true
+      known[field], known[field .. ':shown'] = true, true
+      known['i:' .. id], known['c:' .. field] = true, true
     end
   end
   return true
 end
 
--- The groups but for their members: an empty list for each in `members`.
+-- Whether the fields of all groups are sound, except the lists of their members. Adds an empty list for each
+-- group to `members`, and the names of all its fields to `known`.
 local function are_groups(fields, rules, members, known)
   for id in (fields.groups or ''):gmatch('[^,]+') do
     local field = 'g:' .. id
     local last = fields['l:' .. id]
-    if not (text_formats.uuid(id) == id and not members[id]
-      and is_shown(fields[field .. ':shown'], function(control) return storage_record.group_fixed_json(id,
-      control) end)
+    local function make(control)
+      return storage_record.group_fixed_json(id, control)
+    end
+    if not (text_formats.uuid(id) == id and not members[id] and is_fixed_json(fields[field .. ':shown'], make)
       and is_owner(fields, field, rules.mode.owner == 'group', rules.compensated, rules.control)
       and (last == nil or last == '-1' or is_index(last))) then
       return false
     end
     members[id] = {}
-    known[field], known[field .. ':shown'], known['m:' .. id], known['l:' .. id], known['c:' .. field] = true,
-      true, true, true, true
+    known[field], known[field .. ':shown'], known['c:' .. field] = true, true, true
+    known['m:' .. id], known['l:' .. id] = true, true
   end
   return true
 end
 
--- Whether the members of each group are those who name it.
+-- Whether the stored members of each group are the participants that name this group.
 local function are_members(fields, members)
   for id, list in pairs(members) do
     if fields['m:' .. id] ~= (#list > 0 and ',' .. table.concat(list, ',') .. ',' or ',') then
@@ -150,7 +150,8 @@ local function are_members(fields, members)
   return true
 end
 
--- What the rotation has to be: whoever is out is out there, while the session goes on.
+-- Whether the rotation agrees with the records: the owner of an expired clock is out, and all others have a
+-- turn. Once the session is closed, both are possible for all of them.
 local function is_rotation(fields, rules, members, phase)
   local places = {}
   if rules.mode.by_group then
@@ -168,7 +169,8 @@ local function is_rotation(fields, rules, members, phase)
       expected = '.'
     elseif character ~= '_' then
       local may_be_out = rules.mode.owner == 'participant' or rules.mode.owner == 'group'
-      expected = may_be_out and rules.action ~= 'notify' and is_out(fields, place) and 'x' or '1'
+      local is_out = may_be_out and rules.action ~= 'notify' and storage_record.is_expired(fields[place])
+      expected = is_out and 'x' or '1'
     end
     if expected and expected ~= character and (phase ~= 'closed' or expected == '.' or character == '.') then
       return false
@@ -177,7 +179,7 @@ local function is_rotation(fields, rules, members, phase)
   return true
 end
 
--- Whether the one who is active has a turn.
+-- Whether the active participant, or its group, has a turn in the rotation.
 local function has_turn(fields, rules, members, active)
   local index = tonumber(active)
   if rules.mode.by_group then
@@ -192,7 +194,8 @@ local function has_turn(fields, rules, members, active)
   return fields.rotation:sub(index + 1, index + 1) == '1'
 end
 
--- Thresholds as the config writes them, and a flag for each.
+-- Whether a text is a list of thresholds as the config makes it, such as `30000,10000`, and `flags` has a
+-- digit for each.
 local function are_warnings(warnings, flags)
   local count, before = 0, call_options.DAY_MS + 1
   for text in (warnings .. ','):gmatch('([^,]*),') do
@@ -204,8 +207,9 @@ local function are_warnings(warnings, flags)
   return count <= MOST_WARNINGS and #flags == count
 end
 
--- What stands behind the cycle's numbers. elapsed: how long the cycle has run (ms).
-local function is_tail(more, elapsed, rules)
+-- Whether the optional parts of `cycle` are sound, see storage/session.lua. elapsed: for how many ms the
+-- cycle has run.
+local function are_optional_parts(more, elapsed, rules)
   local offset, spent, warnings_since, from, flags, left, rest
   if more:find('^ /') then
     offset, spent, rest = more:match('^ /(%d+) [01] (%d+)(.*)$')
@@ -230,6 +234,7 @@ local function is_tail(more, elapsed, rules)
   return more == ''
 end
 
+-- Whether a text is the list of remembered requests, see storage/requests.lua.
 local function are_requests(text)
   local count, lines = text:match('^([01]%d)\n(.*)$')
   local found = 0
@@ -243,14 +248,15 @@ local function are_requests(text)
     and (lines == '' or lines:sub(-1) == '\n')
 end
 
--- What a newcomer's control takes from the config.
-local function is_config(shown)
-  local text = '{' .. (shown or '') .. '}'
+-- Whether a text is the part of the state that never changes. A participant that joins later takes
+-- increment_ms and max_time_ms from it.
+local function is_config(members)
+  local text = '{' .. (members or '') .. '}'
   if not is_object(text, 1) then
     return false
   end
-  local fine, decoded = pcall(cjson.decode, text)
-  if not fine then -- half a surrogate pair, which strict JSON may have
+  local is_json, decoded = pcall(cjson.decode, text)
+  if not is_json then -- half of a surrogate pair, which strict JSON may have but cjson refuses
     return false
   end
   local function within(name, least, most)
@@ -263,7 +269,7 @@ end
 
 local NUMBERS = { 'started', 'completed', 'recovered', 'total', 'max_pause' }
 
--- Whether the hash of an exported state, which was read at `exported_ms`, is that of a session.
+-- Whether `fields` is the hash of a session. exported_ms: the server time at which it was read.
 local function is_sound(fields, exported_ms)
   for name, value in pairs(fields) do
     if type(name) ~= 'string' or type(value) ~= 'string' then
@@ -276,28 +282,31 @@ local function is_sound(fields, exported_ms)
     end
   end
   local active, since, alarm, used, count, changed, more = (fields.cycle or ''):match(storage_session.CYCLE)
-  local mode_name, ttl, action, compensated, cycle_ms, warnings,
-    control = (fields.rules or ''):match(storage_session.RULES)
+  local mode_name, ttl, action, compensated, cycle_ms, warnings, control =
+    (fields.rules or ''):match(storage_session.RULES)
   local phase = STATUSES[fields.status or '']
   if type(exported_ms) ~= 'number' or exported_ms % 1 ~= 0 or exported_ms < 0
     or exported_ms > MOST_NUMBER then
     return false
-  elseif not (active and control and phase and is_number(fields.version) and is_number(fields.epoch)
-    and is_number(since) and is_number(alarm)
-    and is_number(used) and is_number(count) and is_number(changed) and is_number(fields.created)) then
+  elseif not (active and control and phase
+    and is_number(fields.version) and is_number(fields.epoch) and is_number(fields.created)
+    and is_number(since) and is_number(alarm) and is_number(used) and is_number(count)
+    and is_number(changed)) then
     return false
-  elseif not (modes.MODES[mode_name] and is_number(ttl) and tonumber(ttl) >= 1000
-    and tonumber(ttl) <= 31536000000 and storage_session.ACTIONS[action]
-    and (compensated == '0' or compensated == '1') and is_number(cycle_ms)
-    and tonumber(cycle_ms) <= call_options.DAY_MS) then
+  elseif not (modes.MODES[mode_name] and storage_session.ACTIONS[action]
+    and is_number(ttl) and tonumber(ttl) >= 1000 and tonumber(ttl) <= 31536000000
+    and (compensated == '0' or compensated == '1')
+    and is_number(cycle_ms) and tonumber(cycle_ms) <= call_options.DAY_MS) then
     return false
   elseif not (is_object(fields.action) and is_config(fields.shown)
     and (fields.rotation or ''):find('^[1x._]+$') and #fields.rotation <= 1000
-    and fields.rotation:sub(-1) ~= '_' and (active == '-1'
-    or (is_index(active) and fields['p' .. active]))) then
+    and fields.rotation:sub(-1) ~= '_') then
     return false
-  elseif phase ~= 'open' and (phase == 'live') ~= (active ~= '-1') or phase ~= 'closed'
-    and not fields.rotation:find('1', 1, true) then
+  elseif active ~= '-1' and not (is_index(active) and fields['p' .. active]) then
+    return false
+  elseif phase ~= 'open' and (phase == 'live') ~= (active ~= '-1') then
+    return false
+  elseif phase ~= 'closed' and not fields.rotation:find('1', 1, true) then
     return false
   end
 
@@ -320,13 +329,11 @@ local function is_sound(fields, exported_ms)
     return false
   end
   local members, known = {}, {
-    status = true, version = true, epoch = true, cycle = true, rules = true, rotation = true, shown = true,
-    action = true, total = true, created = true,
+    status = true, version = true, epoch = true, cycle = true, rules = true, rotation = true, clock = true,
+    groups = true, shown = true, action = true, total = true, max_pause = true, created = true,
     started = true, completed = true, recovered = true, expired_by = true, tenant = true, requests = true,
-    groups = true, clock = true,
-    max_pause = true,
   }
-  if not (is_tail(more, elapsed, rules) and are_groups(fields, rules, members, known)
+  if not (are_optional_parts(more, elapsed, rules) and are_groups(fields, rules, members, known)
     and are_participants(fields, rules, members, known)
     and are_members(fields, members) and is_rotation(fields, rules, members, phase)
     and (phase ~= 'live' or has_turn(fields, rules, members, active))) then

@@ -1,7 +1,6 @@
 -- The whole state of a session as JSON.
 
 local RECOVERED = 'restored after the server lost it; the time of the outage was charged to nobody'
-local CHANGED_OF_CYCLE = '^%S+ %S+ %S+ %S+ %S+ (%d+)'
 
 local function integer_or_null(number)
   return number and text_formats.integer(number) or 'null'
@@ -11,7 +10,7 @@ local function timestamp(ms)
   return ms and '"' .. text_formats.iso(tonumber(ms)) .. '"' or 'null'
 end
 
--- The JSON of all participants and that of all groups, with commas between. fields: all of the hash.
+-- The JSON of all participants and the JSON of all groups, with commas between them. fields: the whole hash.
 local function build_owners(s, fields, turn)
   local left = views_record.running_left(s, turn)
   if turn and turn.owner.owns and rules_clock.is_live(s) then
@@ -19,31 +18,28 @@ local function build_owners(s, fields, turn)
     local used = s.flagged and 0 or math.min(ran, rules_clock.budget(s, turn.owner))
     turn.owner.clock = controls.view_now(turn.owner, used, s.offset)
   end
-  local pieces, n = {}, 0
-  local function add(field)
+  local function add(list, field)
     local text = fields[field]
     if text then
-      if n > 0 then
-        n = n + 1
-        pieces[n] = ','
-      end
       local record = s[field] or storage_record.decode(s, field, text, fields[field .. ':shown'])
-      n = views_record.append(pieces, n, s, record, turn, left)
+      list[#list + 1] = views_record.build(s, record, turn, left)
     end
   end
+  local participants, groups = {}, {}
   for index = 0, #s.rotation - 1 do
-    add(storage_record.participant_field(index))
+    add(participants, storage_record.participant_field(index))
   end
-  local participants = table.concat(pieces, '', 1, n)
-  n = 0
   for id in (fields.groups or ''):gmatch('[^,]+') do
-    add('g:' .. id)
+    add(groups, 'g:' .. id)
   end
-  return participants, table.concat(pieces, '', 1, n)
+  return table.concat(participants, ','), table.concat(groups, ',')
 end
 
--- The state. s: a loaded session whose changes, if any, are written; export: with what sk_restore needs;
--- participants and groups: their JSON, nil to build it.
+-- The JSON of the state.
+--
+-- s                     a loaded session; all its changes have to be written already
+-- export                true adds `internal`, which sk_restore needs
+-- participants, groups  their JSON where the caller has built it; else nil
 local function build(s, export, participants, groups)
   local integer = text_formats.integer
   local fields = storage_session.all_fields(s.key)
@@ -84,7 +80,7 @@ local function build(s, export, participants, groups)
     .. ',"session_started_at":' .. timestamp(fields.started)
     .. ',"session_completed_at":' .. timestamp(fields.completed)
     .. ',"created_at":' .. timestamp(fields.created)
-    .. ',"updated_at":' .. timestamp(fields.cycle:match(CHANGED_OF_CYCLE))
+    .. ',"updated_at":' .. timestamp(storage_session.changed_at(fields.cycle))
     .. ',"server_time_ms":' .. integer(s.now)
     .. ',"tenant_id":' .. (fields.tenant and text_json.quote(fields.tenant) or 'null')
     .. ',"recovered":' .. (fields.recovered and 'true' or 'false')

@@ -163,11 +163,15 @@ Notation = Annotated[
 ]
 
 
+StageKind = Literal["fischer", "bronstein", "delay", "byoyomi", "canadian", "hourglass"]
+ControlKind = Literal[StageKind, "stages", "none"]
+
+
 class StageConfig(Struct):
     """One stage of a time control with stages."""
 
     time_ms: Annotated[int, Meta(ge=0, le=DAY_MS, description="Added when the stage begins")]
-    kind: Literal["fischer", "bronstein", "delay", "byoyomi", "canadian", "hourglass"] = "fischer"
+    kind: StageKind = "fischer"
     moves: (
         Annotated[
             int, Meta(ge=1, le=1000, description="How many moves the stage has; the last stage has no limit")
@@ -183,9 +187,7 @@ class StageConfig(Struct):
 class TimeControl(Struct):
     """How a clock is spent: a kind with its own parameters and no others, or a `notation` for all of it."""
 
-    kind: (
-        Literal["fischer", "bronstein", "delay", "byoyomi", "canadian", "hourglass", "stages", "none"] | None
-    ) = None
+    kind: ControlKind | None = None
     increment_ms: IncrementMs | None = None
     delay_ms: DelayMs | None = None
     periods: Periods | None = None

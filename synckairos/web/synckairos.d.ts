@@ -1,18 +1,21 @@
-/** The types of synckairos.js. All times are milliseconds; names with underscores are the service's own. */
+/** The types of synckairos.js. All times are milliseconds. Names with underscores are the service's. */
 
 export type SyncMode = "per_participant" | "per_group" | "per_cycle" | "global" | "count_up";
 export type Status = "pending" | "running" | "paused" | "expired" | "completed" | "cancelled";
 
-/** What an expiry does; other fields come back in `action_applied`. */
+/** What happens when a clock runs out. Other fields come back in the event's `action_applied`. */
 export interface TimeoutAction {
   type: "end_session" | "skip_cycle" | "auto_action" | "notify";
   [more: string]: unknown;
 }
 
+export type StageKind = "fischer" | "bronstein" | "delay" | "byoyomi" | "canadian" | "hourglass";
+export type ControlKind = StageKind | "stages" | "none";
+
 export interface Stage {
   time_ms: number;
   moves?: number;
-  kind?: "fischer" | "bronstein" | "delay" | "byoyomi" | "canadian" | "hourglass";
+  kind?: StageKind;
   increment_ms?: number;
   delay_ms?: number;
   periods?: number;
@@ -21,7 +24,7 @@ export interface Stage {
 
 /** How a clock is spent. */
 export interface TimeControl {
-  kind?: "fischer" | "bronstein" | "delay" | "byoyomi" | "canadian" | "hourglass" | "stages" | "none";
+  kind?: ControlKind;
   increment_ms?: number;
   delay_ms?: number;
   periods?: number;
@@ -32,7 +35,7 @@ export interface TimeControl {
   notation?: string;
 }
 
-/** What a clock's time control keeps, as of the start of the cycle; `now`: as of the state. */
+/** The details of a clock's time control at the start of the cycle; `now`: at the state's time. */
 export interface ClockView {
   readonly stage?: number;
   readonly moves_left?: number;
@@ -69,7 +72,7 @@ export interface Group extends Owner {
   readonly group_id: string;
 }
 
-/** A session, as the service shows it at `server_time_ms`. Frozen. */
+/** A session as the service shows it at `server_time_ms`. The object is frozen. */
 export interface State {
   readonly session_id: string;
   readonly status: Status;
@@ -124,7 +127,7 @@ export interface Change {
 }
 
 export interface ChangePayload {
-  /** Absent where a session's key only vanished; then there is nothing but `reason`. */
+  /** Absent when a session disappeared without an event; then `reason` is the only field. */
   readonly event?:
     | "session.created" | "session.started" | "cycle.switched" | "session.paused" | "session.resumed"
     | "participant.expired" | "session.expired" | "session.completed" | "session.cancelled"
@@ -159,7 +162,7 @@ export interface ChangePayload {
   readonly total_remaining_ms?: number;
 }
 
-/** What `create` takes: the service's config, or a preset's name and who takes part. */
+/** What `create` takes: a config of the service, or a preset's name and the participants. */
 export interface Config {
   preset?: string;
   session_id?: string;
@@ -198,7 +201,7 @@ export interface NewParticipant {
   time_control?: TimeControl | string;
 }
 
-/** What a call that changed something is answered with: the change's payload, and which change it is. */
+/** The answer to a call that changed something: the event's payload, with its version and epoch. */
 export interface Changed extends ChangePayload {
   readonly session_id: string;
   readonly version: number;
@@ -206,36 +209,41 @@ export interface Changed extends ChangePayload {
   readonly server_time_ms: number;
 }
 
-/** What a clock shows at a moment. Numbers have fractions of a millisecond. */
+/** What a clock shows at a moment. The numbers have fractions of a millisecond. */
 export interface ClockFace {
-  /** Whose it is; null: the session's or the cycle's. */
+  /** The participant or group that owns the clock; null: the session's or the cycle's clock. */
   ownerId: string | null;
+<<<<<<< HEAD
   /** The kind of the time control that holds now; of the session's own clock "countdown" or "count_up". */
+  kind: StageKind | "none" | "countdown" | "count_up";
+=======
+  /** The kind of the current time control; "countdown" or "count_up" for the session's own clock. */
   kind:
     | "fischer" | "bronstein" | "delay" | "byoyomi" | "canadian" | "hourglass" | "none"
     | "countdown" | "count_up";
+>>>>>>> 5f4852a3e0afe2c2dc43f05105bc2b02e7626542
   running: boolean;
-  /** Whether it ran out. */
+  /** Whether the clock ran out. */
   expired: boolean;
-  /** All that is left, delay, periods and block included; below zero in overtime; null without end. */
+  /** All the time left, with delay, periods and block; below zero in overtime; null without a limit. */
   remainingMs: number | null;
-  /** The main time, to be shown big; below zero in overtime; null without end. */
+  /** The main time, the number to show big; below zero in overtime; null without a limit. */
   mainMs: number | null;
-  /** What is left of the cycle's delay, which runs first. */
+  /** How much is left of the cycle's delay, which runs before the main time. */
   delayMs: number | null;
-  /** Byo-yomi: periods left, the running one included; how long one is; what is left of the running one. */
+  /** Byo-yomi: the periods left with the running one, the length of a period, the rest of the running one. */
   periodsLeft: number | null;
   periodMs: number | null;
   periodRemainingMs: number | null;
-  /** Canadian: what is left of the block (`periodMs`: how long a whole one is). */
+  /** Canadian: how much is left of the block (`periodMs`: the length of a whole block). */
   blockRemainingMs: number | null;
-  /** Moves to the next stage, or to be made in the block. */
+  /** How many moves to make until the next stage or in the block. */
   movesLeft: number | null;
-  /** From 0. */
+  /** The current stage, counted from 0. */
   stage: number | null;
-  /** How much of the overtime is used; null where there is none. */
+  /** How much of the overtime is used; null where the control has none. */
   overtimeMs: number | null;
-  /** How long the current cycle has run on it; of "count_up" the time counted. */
+  /** How long the current cycle has run on this clock; for "count_up" the time counted. */
   elapsedMs: number;
 }
 
@@ -248,7 +256,7 @@ export type ErrorCode =
   | "INTERNAL_ERROR" | "CONNECTION_LOST" | "UNEXPECTED_ANSWER" | "CLOSED" | "CLOCK_SKEW"
   | "CLOCK_SKEW_REFUSED" | "NO_WEBSOCKET";
 
-/** What the service refused, or what went wrong on the way to it. */
+/** A refusal of the service, or a failure on the way to it. */
 export class SyncKairosError extends Error {
   constructor(code: ErrorCode | string, message: string, more?: {
     status?: number | null; retryable?: boolean; details?: { field: string; message: string }[];
@@ -258,76 +266,77 @@ export class SyncKairosError extends Error {
   readonly code: ErrorCode | string;
   /** The HTTP status; null where there was none. */
   readonly status: number | null;
-  /** Whether the same may succeed later. */
+  /** Whether the same call may succeed later. */
   readonly retryable: boolean;
-  /** VALIDATION_ERROR: everything that is wrong. */
+  /** For VALIDATION_ERROR: every wrong field, with a message. */
   readonly details: readonly { field: string; message: string }[];
   readonly context: Readonly<Record<string, unknown>>;
-  /** When to try again, where the service said so. */
+  /** After how long to try again, if the service said so. */
   readonly retryAfterMs: number | null;
 }
 
-/** Ends what it was returned by. */
+/** Removes the listener again. */
 export type Unsubscribe = () => void;
 
 export type Connection = "connecting" | "live" | "reconnecting" | "closed";
 
 /** The server's time. */
 export interface ServerTime {
-  /** The server's clock as it is shown: it never goes back. Null until it is known. */
+  /** The server's time as it is shown. It never goes back. Null until it is known. */
   now(): number | null;
   /** How far `now()` may be off either way; Infinity until known. */
   readonly uncertaintyMs: number;
-  /** Server time less the local monotonic clock; null until known. */
+  /** Server time minus the local monotonic clock; null until known. */
   readonly offsetMs: number | null;
-  /** Server time less the device's `Date`; null until known. */
+  /** Server time minus the device's `Date`; null until known. */
   readonly skewMs: number | null;
-  /** The round trip of the sample that counts; null until known. */
+  /** The round trip of the sample in use; null until known. */
   readonly rttMs: number | null;
   /** Whether the device's clock is so far off that no time is shown. */
   readonly refused: boolean;
-  /** After each measurement. */
+  /** Called after each measurement. */
   onChange(fn: () => void): Unsubscribe;
 }
 
-/** One session, watched and, where that is allowed, played. Made by `SyncKairos.session`. */
+/** One session, to watch and, where the token allows it, to play. Made by `SyncKairos.session`. */
 export interface Session {
   readonly id: string;
   readonly connection: Connection;
-  /** Why it is closed; null while it is not. */
+  /** Why the session is closed; null while it is open. */
   readonly closeReason: SyncKairosError | null;
-  /** The state as shown, own commands included that are not confirmed yet; null until the first. */
+  /** The state to show, own commands included that are not confirmed yet; null until the first state. */
   readonly state: State | null;
   /** The newest state that the server confirmed. */
   readonly confirmed: State | null;
-  /** Whether an own command is not confirmed yet. */
+  /** Whether an own command waits for its confirmation. */
   readonly pending: boolean;
-  /** The first state; rejects where there will be none. */
+  /** The first state; rejects when there will be none. */
   readonly ready: Promise<State>;
 
-  /** Ms left now: on the clock of a participant or group, or on the running one. Null: no clock, no end. */
+  /** Ms left on an owner's clock, by default on the running one. Null: no such clock, or no limit. */
   remaining(owner?: string | null): number | null;
   /**
-   * Without an id how long the current cycle has run, pauses left out (`count_up`: the session). With one the
-   * time that a participant or group has used, the running cycle included. Null for somebody unknown.
+   * Without an id: how long the current cycle (`count_up`: the session) has run, without its pauses. With an
+   * id: the time that a participant or group has used, the running cycle included. Null for an unknown id.
    */
   elapsed(participantId?: string | null): number | null;
-  /** What a clock face shows now; null for who has none. */
+  /** What a clock shows now; null for an owner without a clock. */
   clock(owner?: string | null): ClockFace | null;
 
-  /** After everything that changes what is shown; `change` is null where that was not an event. */
+  /** Called after every change of what is shown; `change` is the event, or null where there was none. */
   onChange(fn: (state: State, change: Change | null) => void): Unsubscribe;
-  /** A clock ran out. */
+  /** Called when a clock ran out. */
   onExpire(fn: (change: Change) => void): Unsubscribe;
-  /** A clock fell to a threshold of `warnings_ms`. */
+  /** Called when a clock fell to a threshold of `warnings_ms`. */
   onWarning(fn: (change: Change) => void): Unsubscribe;
   onConnection(fn: (connection: Connection) => void): Unsubscribe;
-  /** What goes wrong and is no answer to a call: CLOCK_SKEW, CONNECTION_LOST, … */
+  /** Called for errors that are not the answer to a call: CLOCK_SKEW, CONNECTION_LOST, … */
   onError(fn: (error: SyncKairosError) => void): Unsubscribe;
 
   /**
-   * Ends the running cycle. Shown at once; resolves with the version that came of it, rejects with why not.
-   * Two calls in one turn are one switch; `current`: whose turn is meant (default: who is shown as active).
+   * Ends the running cycle. The state shows it at once; the promise resolves with the new version, or rejects
+   * with the reason. Two calls in one turn are one switch. `current`: the participant whose turn is meant
+   * (default: the one who is shown as active).
    */
   switch(options?: SwitchOptions): Promise<number>;
   pause(): Promise<number>;
@@ -336,9 +345,9 @@ export interface Session {
   start(options?: { expectedVersion?: number | null }): Promise<State>;
   complete(options?: { expectedVersion?: number | null }): Promise<State>;
   cancel(options?: { expectedVersion?: number | null }): Promise<State>;
-  /** Gives `ms` to a participant's or group's clock, or takes it; with null the session's or cycle's. */
+  /** Gives `ms` to an owner's clock, or takes them; null means the session's or cycle's clock. */
   add(owner: string | null, ms: number, options?: AdjustOptions): Promise<Changed | null>;
-  /** Makes a clock read `ms`. Null where `withinMs` was not met. */
+  /** Sets a clock to `ms`. Null: nothing changed, because at least `withinMs` was left. */
   set(owner: string | null, ms: number, options?: AdjustOptions): Promise<Changed | null>;
   join(participant: NewParticipant): Promise<Changed>;
   leave(participantId: string): Promise<Changed>;
@@ -346,7 +355,7 @@ export interface Session {
   /** The events after a version, at most 500. */
   events(since?: number): Promise<{ events: Change[]; next_since: number }>;
 
-  /** Connects again at once, also after CONNECTION_LOST. Throws where the session ended otherwise. */
+  /** Connects again at once, also after CONNECTION_LOST. Throws if the session ended for another reason. */
   reconnect(): void;
   close(): void;
 }
@@ -358,30 +367,30 @@ export interface SwitchOptions {
 }
 
 export interface AdjustOptions {
-  /** Only when less than this is left. */
+  /** Change the clock only when less than this is left. */
   withinMs?: number | null;
   reason?: string | null;
   expectedVersion?: number | null;
 }
 
 export interface Options {
-  /** Of the service; default: where this module came from. */
+  /** The service's address; default: where this module came from. */
   url?: string;
-  /** Who is there; a function is asked for each connection and each call. */
+  /** The user's token; a function is called for each connection and each call. */
   token?: string | (() => string | null | Promise<string | null>) | null;
-  /** In a row, before a session is given up; Infinity: never. Default 10. */
+  /** How many attempts in a row may fail before a session is given up; Infinity: no limit. Default 10. */
   reconnectAttempts?: number;
-  /** A device clock that is further off shows no time. Default 3,600,000 (an hour). */
+  /** When the device's clock is further off, no time is shown. Default 3,600,000 (an hour). */
   maxSkewMs?: number;
-  /** For a runtime without one, as Node.js before version 22; default: the runtime's own. */
+  /** For a runtime without one, such as Node.js before version 22; default: the runtime's own. */
   WebSocket?: typeof globalThis.WebSocket;
-  /** Likewise. */
+  /** For a runtime without one; default: the runtime's own. */
   fetch?: typeof globalThis.fetch;
   /** For tests. */
   runtime?: Partial<Runtime>;
 }
 
-/** What the client uses of its surroundings. */
+/** What the client uses of the browser or runtime. */
 export interface Runtime {
   WebSocket: typeof globalThis.WebSocket;
   fetch: typeof globalThis.fetch;
@@ -403,16 +412,16 @@ export class SyncKairos {
   readonly time: ServerTime;
   /**
    * The session with this id: the same object until it is closed. Its socket is opened at once. Throws
-   * `NO_WEBSOCKET` where there is no WebSocket to use.
+   * `NO_WEBSOCKET` in a runtime without a WebSocket.
    */
   session(id: string): Session;
-  /** The session with this id where it is open. */
+  /** The session with this id if it is open, else null. */
   find(id: string): Session | null;
   create(config: Config): Promise<State>;
   list(query?: { status?: Status | null; limit?: number | null; cursor?: string | null }):
     Promise<{ sessions: Partial<State>[]; next_cursor: string | null }>;
   presets(): Promise<Preset[]>;
-  /** A call of the HTTP API: its `data`, or the body where it has none, or null where there is no body. */
+  /** Calls the HTTP API. The answer's `data`, else its whole body; null where there is no body. */
   request(method: string, path: string, body?: unknown, options?: {
     idempotencyKey?: string; ifMatch?: number | string | null;
   }): Promise<any>;
@@ -420,7 +429,7 @@ export class SyncKairos {
   close(): void;
 }
 
-// The parts, for programs that keep a state or a clock without this client. Pure, but for the two classes.
+// The parts, for programs that keep a state or a clock without this client. All functions are pure.
 
 export class ClockFilter {
   static readonly WINDOW: 8;
@@ -440,11 +449,11 @@ export class SlewedClock {
   gap(local: number): number;
 }
 
-/** A state as the service sends it whole, made ready for the functions below. */
+/** Makes a whole state, as the service sends it, ready for the functions below. */
 export function adopt(full: State): State;
-/** The state after the event that follows it. */
+/** The state after an event, which has to be the next one. */
 export function merge(state: State, event: Change): State;
-/** The same state at a later server time, if nothing happens until then. */
+/** The same state at a later server time, if nothing happens in the meantime. */
 export function stateAt(state: State, serverTimeMs: number): State;
 export function predictSwitch(state: State, serverTimeMs: number, nextId?: string | null): State | null;
 export function predictPause(state: State, serverTimeMs: number): State | null;

@@ -1,5 +1,5 @@
 /**
- * The SyncKairos client: live clocks of sessions in a page, one module without dependencies.
+ * The SyncKairos client: one module, without dependencies, that shows the clocks of sessions in a page.
  *
  *   import { SyncKairos } from "https://clock.example/synckairos.js";
  *   const session = new SyncKairos().session(id);
@@ -7,43 +7,50 @@
  *   session.remaining(participantId);        // ms left now
  *   session.switch();                        // the other clock runs at once
  *
- * From top to bottom: errors; the clock filter and the clock that is shown; the state and what an event makes
- * of it, as pure functions; prediction of own commands; clock faces; server time; a session; the client.
- * All times are milliseconds. README.md in this folder is the reference.
+ * From top to bottom: errors; the filter that measures the server's clock and the clock that is shown; the
+ * state and how events change it, as pure functions; the prediction of own commands; clock faces; the
+ * server's time; a session; the client. All times are milliseconds. README.md in this folder is the
+ * reference.
  */
 
 const PROTOCOL = "synckairos.v1";
 const BACKOFF_S = [1, 2, 4, 8, 16, 30];
 const CONNECT_TIMEOUT_MS = 10_000;
-/** A socket that stays silent for so long after a PING is taken for dead; sooner where the page just woke. */
+/** A socket on which nothing arrives for so long after a PING is replaced. */
 const SILENCE_MS = 10_000;
+/** The same right after the page became visible or the device woke, when a dead socket is likely. */
 const SILENCE_AFTER_WAKE_MS = 3_000;
+/** How long the first measurement of the time waits for a session's socket before it goes over HTTP. */
 const SOCKET_PATIENCE_MS = 500;
 const HTTP_TRIES = 4;
 const HTTP_TIMEOUT_MS = 10_000;
 const HTTP_BACKOFF_MS = 300;
 const LONGEST_RETRY_AFTER_MS = 10_000;
-/** How long a command that succeeded over HTTP waits for its event on the socket. */
+/** How long the promise of a command that succeeded over HTTP waits for its event on the socket. */
 const EVENT_PATIENCE_MS = 2_000;
-/** How long a change that the service says it made may take to arrive as an event before it is asked for. */
-const CAUGHT_UP_MS = 1_000;
-/** How often a command is sent that the service does not answer. */
+/** When the event of an acknowledged command has not arrived after this time, the client asks for it. */
+const ACKNOWLEDGED_EVENT_MS = 1_000;
+/** How often a command is sent before the client gives it up, when the service does not answer it. */
 const COMMAND_TRIES = 4;
-/** How often the events after one version are asked for over one connection. */
-const GAP_TRIES = 3;
-/** A clock that was predicted a little off is brought right by running it this much off its rate. */
+/** How often, over one connection, the client asks for the events after one version. */
+const CATCH_UP_TRIES = 3;
+/**
+ * When the server confirms a command, its clock turns out to have started a little earlier or later than was
+ * predicted. The shown clock then runs this much (25 %) faster or slower until the difference is gone.
+ */
 const RECONCILE_RATE = 0.25;
+/** A larger difference is corrected at once. */
 const RECONCILE_MS = 1_000;
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 // Errors
 
-/** What the service refused, or what went wrong on the way to it. */
+/** A refusal of the service, or a failure on the way to it. */
 export class SyncKairosError extends Error {
   /**
    * @param {string} code one of the service's codes, or CONNECTION_LOST, NETWORK_TIMEOUT, UNEXPECTED_ANSWER,
-   *   CLOSED, CLOCK_SKEW, CLOCK_SKEW_REFUSED
+   *   CLOSED, CLOCK_SKEW, CLOCK_SKEW_REFUSED, NO_WEBSOCKET
    * @param {string} message a sentence for people
    * @param {{status?: number | null, retryable?: boolean, details?: {field: string, message: string}[],
    *   context?: object, retryAfterMs?: number | null, cause?: unknown}} [more]
@@ -60,7 +67,7 @@ export class SyncKairosError extends Error {
   }
 }
 
-/** The error that a body of the service means; what is no such body came from somebody else on the way. */
+/** The error in the body of an answer. A body without one came from a proxy, and not from the service. */
 function errorFrom(body, status = null, retryAfterMs = null) {
   const error = body?.error;
   if (typeof error?.code === "string") {
@@ -75,20 +82,26 @@ function errorFrom(body, status = null, retryAfterMs = null) {
 // Time: pure
 
 /**
- * Finds the offset of the server's clock from a local monotonic one, from round trips. Whole-millisecond
- * stamps of the server are to be given with half a millisecond added.
+ * Finds the offset of the server's clock from a local monotonic one, from round trips. The server cuts its
+ * timestamps to whole milliseconds: the caller adds half a millisecond to them.
  */
 export class ClockFilter {
+  /** How many samples are kept. */
   static WINDOW = 8;
+  /** How far two clocks may drift apart, as a share of the time that passes: 50 ppm are 4.3 s a day. */
   static DRIFT = 50e-6;
+  /** How far a timestamp that was cut and got half a millisecond added may be off. */
   static RESOLUTION_MS = 0.5;
   #samples = [];
 
-  /** A round trip: sent at t1, back at t4 by the local clock; there at t2, answered at t3 by the server's. */
+  /**
+   * Adds a round trip: sent at t1 and back at t4 by the local clock, received at t2 and answered at t3 by the
+   * server's.
+   */
   add(t1, t2, t3, t4, now = t4) {
     const offset = (t2 - t1 + (t3 - t4)) / 2;
     const rtt = Math.max(0, t4 - t1 - (t3 - t2));
-    // Nobody can have worked on the answer for longer than it was under way, but for what was cut off.
+    // The server cannot have worked for longer than the whole round trip took, but for the cut timestamps.
     const isPossible = t4 >= t1 && t3 >= t2 && t3 - t2 <= t4 - t1 + 2 * ClockFilter.RESOLUTION_MS;
     if (!isPossible || !Number.isFinite(offset) || !Number.isFinite(rtt)) {
       return;
@@ -100,9 +113,9 @@ export class ClockFilter {
   }
 
   /**
-   * The best of the newest samples at local time `now`, or null without any. `uncertainty` is the half-width
-   * of the interval that the true offset is in: half the round trip (how it was divided is not known),
-   * half a millisecond for the cut stamps, and what the clocks may have drifted apart since.
+   * The best of the newest samples at local time `now`, or null without any. The true offset lies within
+   * `uncertainty` of `offset`. That is half the round trip (because how it divides into the way there and the
+   * way back is not known), half a millisecond for the cut timestamps, and the drift since the sample.
    */
   estimate(now) {
     let best = null;
@@ -122,26 +135,28 @@ export class ClockFilter {
 }
 
 /**
- * The server's clock as it is shown: it follows the estimates by running a little fast or slow and never goes
- * back. Only a step forward of more than a second (the device slept) is taken at once.
+ * The server's clock as it is shown. It follows the estimates by running a little fast or slow, and never
+ * goes back. Only a step forward of more than a second (after the device slept) is made at once.
  */
 export class SlewedClock {
+  /** How much faster or slower it runs to reach the estimate: 5 %. */
   static RATE = 0.05;
+  /** The same when it is more than a second ahead, where it cannot jump. */
   static BACK_RATE = 0.5;
   static STEP_MS = 1000;
-  #shown = null;
+  #offset = null;
   #target = 0;
-  #at = 0;
+  #updatedAt = 0;
 
-  /** From local time `local` on, the estimate is `offset` (server time less local time). */
+  /** Sets a new estimate at local time `local`: `offset` is server time minus local time. */
   set(offset, local) {
-    if (this.#shown === null) {
-      this.#shown = offset;
-      this.#at = local;
+    if (this.#offset === null) {
+      this.#offset = offset;
+      this.#updatedAt = local;
     } else {
       this.#advance(local);
-      if (offset - this.#shown > SlewedClock.STEP_MS) {
-        this.#shown = offset;
+      if (offset - this.#offset > SlewedClock.STEP_MS) {
+        this.#offset = offset;
       }
     }
     this.#target = offset;
@@ -149,48 +164,48 @@ export class SlewedClock {
 
   /** Server time at local time `local`; null before the first estimate. */
   now(local) {
-    if (this.#shown === null) {
+    if (this.#offset === null) {
       return null;
     }
     this.#advance(local);
-    return Math.max(local, this.#at) + this.#shown;
+    return Math.max(local, this.#updatedAt) + this.#offset;
   }
 
-  /** How far it is at local time `local` from the newest estimate; 0 before the first one. */
+  /** How far the shown clock is from the newest estimate at local time `local`; 0 before the first one. */
   gap(local) {
-    if (this.#shown === null) {
+    if (this.#offset === null) {
       return 0;
     }
     this.#advance(local);
-    return Math.abs(this.#target - this.#shown);
+    return Math.abs(this.#target - this.#offset);
   }
 
   #advance(local) {
-    const passed = local - this.#at;
+    const passed = local - this.#updatedAt;
     if (passed <= 0) {
       return;
     }
-    const gap = this.#target - this.#shown;
+    const gap = this.#target - this.#offset;
     if (gap >= 0) {
-      this.#shown += Math.min(gap, SlewedClock.RATE * passed);
+      this.#offset += Math.min(gap, SlewedClock.RATE * passed);
     } else {
       const rate = -gap > SlewedClock.STEP_MS ? SlewedClock.BACK_RATE : SlewedClock.RATE;
-      this.#shown -= Math.min(-gap, rate * passed);
+      this.#offset -= Math.min(-gap, rate * passed);
     }
-    this.#at = local;
+    this.#updatedAt = local;
   }
 }
 
 // State: pure
 
 /**
- * What has to be known of the current cycle and is not in the state.
- * offset: how long it had run (ms) when a flagged clock got time again
- * flagged: its clock ran out, and stays at its end
- * spent: what it was charged (ms) until its clock ran out
- * last: the index of who was last active, by group
+ * The key of the details of the current cycle that the client needs and the service's state does not say.
+ * offset: how long the cycle had run (ms) when its clock, which had run out, got time again
+ * flagged: whether its clock ran out and stays at its end
+ * spent: how much the cycle was charged (ms) until its clock ran out
+ * last: by group, the index of the member who was active last
  */
-const HIDDEN = Symbol("synckairos");
+const CYCLE = Symbol("synckairos");
 const NO_CYCLE = Object.freeze({ offset: 0, flagged: false, spent: 0, last: Object.freeze({}) });
 
 const iso = (ms) => new Date(ms).toISOString();
@@ -206,7 +221,7 @@ function deepFreeze(value) {
 
 const inRotation = (one, other) => one.participant_index - other.participant_index;
 
-/** Whose the clocks are: "participant", "group", "cycle" or "session". */
+/** Who owns the clocks: "participant", "group", "cycle" or "session". */
 function ownedBy(state) {
   switch (state.sync_mode) {
     case "per_participant": return "participant";
@@ -232,7 +247,7 @@ function runningOwner(state) {
   }
 }
 
-/** The rule that an owner's clock is spent by now (of stages the current one's), and its overtime. */
+/** An owner's time control, its overtime, and the rule that holds now (with stages: the current one's). */
 function ruleOf(state, entry) {
   const control = entry.time_control ?? state.time_control;
   const overtime = control.overtime_ms ?? 0;
@@ -242,7 +257,7 @@ function ruleOf(state, entry) {
 
 const kindOf = (rule) => rule.kind ?? "fischer";
 
-/** What a cycle may use besides the bank: delay, periods or block, but not the overtime. */
+/** How much a cycle may use besides the bank (ms): delay, periods or block, but not the overtime. */
 function extraBudget(rule, clock, offset) {
   switch (kindOf(rule)) {
     case "delay": return Math.max(0, rule.delay_ms - offset);
@@ -252,7 +267,7 @@ function extraBudget(rule, clock, offset) {
   }
 }
 
-/** Whether what is left goes down with time: a clock may stand at its end while the total runs on. */
+/** Whether the remaining time goes down. A clock may be at its end while the session's total runs on. */
 function runsDown(state) {
   if (state.status !== "running" || state.deadline_ms === null || state.time_remaining_ms === null) {
     return false;
@@ -262,10 +277,10 @@ function runsDown(state) {
   return state.deadline_ms - overtime - state.server_time_ms === state.time_remaining_ms;
 }
 
-/** What of a clock has been used beyond the main time, after a cycle used so much. */
+/** How much of the used time went beyond the main time (ms). A bank below zero counts as empty. */
 const beyond = (bank, used) => Math.max(0, bank > 0 ? used - bank : used);
 
-/** What a player would see of the clock if the cycle were charged now; undefined where that is nothing. */
+/** The field `clock.now`: the clock's details if the cycle were charged now; undefined where it has none. */
 function clockNow(state, entry, left) {
   const { rule, overtime } = ruleOf(state, entry);
   if (left === null) {
@@ -297,8 +312,8 @@ const withoutNow = (entry) => {
 };
 
 /**
- * A state as it is at a later server time (whole ms), everything that ticks included: as `GET` would show it
- * then, if nothing happens until then.
+ * A state at a later server time (whole ms), with the clocks run on: what `GET` would show then if nothing
+ * happened in the meantime.
  */
 export function stateAt(state, serverTimeMs) {
   const now = Math.max(serverTimeMs, state.server_time_ms);
@@ -326,8 +341,8 @@ export function stateAt(state, serverTimeMs) {
   return deepFreeze(next);
 }
 
-/** The state, if clocks can be shown by it; else an error, as no clock at all is better than a wrong one. */
-function checked(state) {
+/** Returns the state. Throws when a time in it is no number: no clock at all is better than a wrong one. */
+function requireFiniteTimes(state) {
   const owners = [...state.participants, ...state.groups];
   const instants = [state.version, state.server_time_ms, state.cycle_count];
   if (state.status === "running") {
@@ -341,9 +356,9 @@ function checked(state) {
   return state;
 }
 
-/** A state as the service sends it whole, made ready to be kept up by events. */
+/** Makes a whole state, as the service sends it, ready for `merge` and the other functions below. */
 export function adopt(full) {
-  const hidden = { ...NO_CYCLE };
+  const cycle = { ...NO_CYCLE };
   const { time_remaining_ms: left, cycle_elapsed_ms: elapsed } = full;
   const owner = runningOwner(full);
   if (isLive(full) && left !== null) {
@@ -352,7 +367,7 @@ export function adopt(full) {
     let delay = 0;
     if (owner) {
       const { rule } = ruleOf(full, owner);
-      hidden.flagged = owner.has_expired;
+      cycle.flagged = owner.has_expired;
       bank = owner.total_time_ms;
       delay = kindOf(rule) === "delay" ? rule.delay_ms : 0;
       more = delay > 0 ? 0 : extraBudget(rule, owner.clock, 0);
@@ -364,23 +379,23 @@ export function adopt(full) {
       }
       const mayBeFlagged = bank === null
         ? full.action_on_timeout.type === "notify" && !full.auto_advance && left === 0 : bank === 0;
-      hidden.flagged = full.status === "running" ? !runsDown(full) : mayBeFlagged;
+      cycle.flagged = full.status === "running" ? !runsDown(full) : mayBeFlagged;
     }
-    if (bank !== null && !hidden.flagged) {
+    if (bank !== null && !cycle.flagged) {
       const behind = left - bank - more + elapsed;
-      hidden.offset = behind > delay ? behind : 0;
+      cycle.offset = behind > delay ? behind : 0;
     }
   }
   const active = isLive(full) ? participantOf(full, full.active_participant_id) : null;
   if (active?.group_id) {
-    hidden.last = { [active.group_id]: active.participant_index };
+    cycle.last = { [active.group_id]: active.participant_index };
   }
-  return deepFreeze({ ...full, [HIDDEN]: Object.freeze(hidden) });
+  return deepFreeze({ ...full, [CYCLE]: Object.freeze(cycle) });
 }
 
-/** What the cycle that runs in this state would be charged if it ended at the state's time. */
+/** How much the current cycle would be charged (ms) if it ended at the state's time. */
 function charge(state) {
-  const { offset, flagged } = state[HIDDEN];
+  const { offset, flagged } = state[CYCLE];
   if (flagged || !isLive(state)) {
     return 0;
   }
@@ -393,27 +408,27 @@ function charge(state) {
   return used;
 }
 
-/** Entries with those that changed in place of the old ones, the rest as it was. */
-function replaced(entries, changed, name, gone) {
-  const news = new Map(changed.map((entry) => [entry[name], withoutNow(entry)]));
+/** The entries, with the changed ones in the places of the old ones, new ones at the end, one left out. */
+function mergeEntries(entries, changed, idField, removedId) {
+  const updates = new Map(changed.map((entry) => [entry[idField], withoutNow(entry)]));
   const result = [];
   for (const entry of entries) {
-    if (entry[name] !== gone) {
-      result.push(news.get(entry[name]) ?? withoutNow(entry));
-      news.delete(entry[name]);
+    if (entry[idField] !== removedId) {
+      result.push(updates.get(entry[idField]) ?? withoutNow(entry));
+      updates.delete(entry[idField]);
     }
   }
-  return news.size > 0 ? [...result, ...news.values()] : result;
+  return updates.size > 0 ? [...result, ...updates.values()] : result;
 }
 
 /**
- * What an event makes of the state: the state after it, as `GET` would show it at that moment. The event has
- * to be the one after the state's version, in the same epoch.
+ * The state after an event, as `GET` would show it at that moment. The event's version has to be the one
+ * after the state's, in the same epoch.
  */
 export function merge(state, event) {
   const { payload, server_time_ms: now } = event;
   const was = stateAt(state, now);
-  const before = was[HIDDEN];
+  const before = was[CYCLE];
   const ended = payload.cycle_count > was.cycle_count;
   const live = payload.status === "running" || payload.status === "paused";
   const begins = live && (ended || payload.event === "session.started");
@@ -444,8 +459,8 @@ export function merge(state, event) {
     resumes_at_ms: payload.resumes_at_ms ?? null,
     updated_at: iso(now),
     cycle_elapsed_ms: null,
-    participants: replaced(was.participants, payload.participants, "participant_id", removed),
-    groups: replaced(was.groups, payload.groups, "group_id"),
+    participants: mergeEntries(was.participants, payload.participants, "participant_id", removed),
+    groups: mergeEntries(was.groups, payload.groups, "group_id"),
   };
   if (payload.event === "participant.added") {
     next.participants.sort(inRotation);
@@ -470,11 +485,15 @@ export function merge(state, event) {
   } else if (ownedBy(was) === "session") {
     next.total_time_ms = was.total_time_ms - used + adjusted;
   }
-  next[HIDDEN] = Object.freeze(hiddenAfter(was, next, before, { begins, live, payload, used, adjusted }));
+  const details = cycleDetailsAfter(was, next, before, { begins, live, payload, used, adjusted });
+  next[CYCLE] = Object.freeze(details);
   return stateAt(next, now);
 }
 
-/** Who was last active in each group, after somebody left: where it was that one, the member before. */
+/**
+ * By group, the index of the member who was active last, after a participant left. When that participant was
+ * the last active one, the rotation goes on from the member before.
+ */
 function lastAfter(was, last, removed) {
   const gone = removed === undefined ? null : participantOf(was, removed);
   if (gone === null || last[gone.group_id] !== gone.participant_index) {
@@ -485,7 +504,7 @@ function lastAfter(was, last, removed) {
   return { ...last, [gone.group_id]: Math.max(-1, ...before) };
 }
 
-function hiddenAfter(was, next, before, { begins, live, payload, used, adjusted }) {
+function cycleDetailsAfter(was, next, before, { begins, live, payload, used, adjusted }) {
   if (!live) {
     return NO_CYCLE;
   }
@@ -495,7 +514,8 @@ function hiddenAfter(was, next, before, { begins, live, payload, used, adjusted 
   if (begins) {
     offset = 0;
     spent = 0;
-    // A session's own bank that was empty when a cycle was broken off has run out by that.
+    // When the active participant leaves, the cycle ends. A session's own bank that is empty by then has run
+    // out.
     const emptied = payload.event === "participant.removed" && was.time_remaining_ms !== null
       && was.time_remaining_ms <= 0;
     flagged = owner ? owner.has_expired : ownedBy(next) === "session" && (flagged || emptied);
@@ -513,9 +533,9 @@ function hiddenAfter(was, next, before, { begins, live, payload, used, adjusted 
   return { offset, flagged, spent, last };
 }
 
-// Prediction: what an own command will make of the state
+// Prediction: the state after an own command, before the service confirms it
 
-/** An entry after a change of its numbers, as it waits for its next cycle. */
+/** An entry with these changes, as the state shows it while the owner waits for the next cycle. */
 function idleEntry(state, entry, changes) {
   const changed = { ...withoutNow(entry), is_active: false, ...changes };
   if (changed.total_time_ms !== null && changed.clock) {
@@ -528,7 +548,7 @@ function idleEntry(state, entry, changes) {
   return changed;
 }
 
-/** What a stage or a control of its own begins with. */
+/** The details of a clock at the beginning of a stage, or of a new block of moves. */
 function freshClock(rule) {
   switch (kindOf(rule)) {
     case "byoyomi": return { periods_left: rule.periods };
@@ -537,7 +557,7 @@ function freshClock(rule) {
   }
 }
 
-/** Bank and clock of an owner after a cycle that ended in time with `used` ms, credits included. */
+/** An owner's bank and clock after a cycle that used `used` ms and ended in time: charged and credited. */
 function afterCycle(state, entry, used, offset) {
   const { rule, control } = ruleOf(state, entry);
   const { total_time_ms: bank } = entry;
@@ -606,7 +626,7 @@ function nextInTurn(state) {
     return after(byIndex.filter((one) => !(by === "participant" && mayBeOut && one.has_expired)),
       active.participant_index);
   }
-  // A group's turn stands at the lowest index of its members.
+  // A group's place in the rotation is the lowest index of its members.
   const firsts = byIndex.filter((one) => byIndex.find((other) => other.group_id === one.group_id) === one);
   const place = firsts.find((one) => one.group_id === active.group_id).participant_index;
   const first = after(firsts.filter((one) => !(mayBeOut && groupOf(state, one.group_id).has_expired)), place);
@@ -614,18 +634,19 @@ function nextInTurn(state) {
     return null;
   }
   const members = byIndex.filter((one) => one.group_id === first.group_id);
-  const last = state[HIDDEN].last[first.group_id];
+  const last = state[CYCLE].last[first.group_id];
   if (last !== undefined) {
     return after(members, last);
   }
-  // Who of them was last active was before this client came. Where they took turns, the count says it.
+  // The group's last turn was before this client came. As the members take turns, the first of those with the
+  // fewest cycles is next.
   const fewest = Math.min(...members.map((one) => one.cycle_count));
   return members.find((one) => one.cycle_count === fewest);
 }
 
 const timeIsUp = (state) => state.deadline_ms !== null && state.server_time_ms >= state.deadline_ms;
 
-/** A state after a payload that was thought out here: the version stays the one that is known. */
+/** The state after a payload that was predicted here. It keeps its version, as no event has confirmed it. */
 function predicted(state, payload) {
   const { version, epoch, server_time_ms } = state;
   const full = { participants: [], groups: [], actor: null, trace: null, reason: "manual", ...payload };
@@ -633,8 +654,8 @@ function predicted(state, payload) {
 }
 
 /**
- * What a switch at this server time will most likely make of the state; null where nothing can be said.
- * Exact but for what lag compensation will credit.
+ * The state that a switch at this server time will most likely lead to; null where the service has to decide.
+ * It is exact but for the time that lag compensation will credit.
  */
 export function predictSwitch(state, serverTimeMs, nextId = null) {
   const was = stateAt(state, Math.round(serverTimeMs));
@@ -644,7 +665,7 @@ export function predictSwitch(state, serverTimeMs, nextId = null) {
     return null;
   }
   const by = ownedBy(was);
-  const { offset, flagged, spent } = was[HIDDEN];
+  const { offset, flagged, spent } = was[CYCLE];
   const used = charge(was);
   const now = was.server_time_ms;
   const owns = by === "participant" || by === "group";
@@ -669,20 +690,21 @@ export function predictSwitch(state, serverTimeMs, nextId = null) {
   const group = next.group_id === null ? null : groupOf(was, next.group_id);
   let left = was.time_remaining_ms;
   let deadline = was.deadline_ms;
-  let begins = null;
+  let nextOwner = null;
   if (owns) {
-    begins = current(by === "group" ? group : next);
-    if (by === "participant" && begins.has_expired && was.action_on_timeout.type !== "notify") {
+    nextOwner = current(by === "group" ? group : next);
+    if (by === "participant" && nextOwner.has_expired && was.action_on_timeout.type !== "notify") {
       return null;
     }
-    const handsOn = !endless && kindOf(ruleOf(was, owner).rule) === "hourglass";
-    if (handsOn && begins.total_time_ms !== null) {
-      const sand = spent + used;
-      begins = change(by === "group" ? group : next, {
-        total_time_ms: begins.total_time_ms + sand, has_expired: begins.has_expired && sand === 0,
+    const isHourglass = !endless && kindOf(ruleOf(was, owner).rule) === "hourglass";
+    if (isHourglass && nextOwner.total_time_ms !== null) {
+      const transferredMs = spent + used;
+      nextOwner = change(by === "group" ? group : next, {
+        total_time_ms: nextOwner.total_time_ms + transferredMs,
+        has_expired: nextOwner.has_expired && transferredMs === 0,
       });
     }
-    const fresh = idleEntry(was, begins, {});
+    const fresh = idleEntry(was, nextOwner, {});
     left = fresh.time_remaining_ms;
     deadline = left === null || fresh.has_expired ? null : now + left + ruleOf(was, fresh).overtime;
   } else if (by === "cycle") {
@@ -712,7 +734,7 @@ export function predictSwitch(state, serverTimeMs, nextId = null) {
   });
 }
 
-/** What a pause at this server time will make of the state; null where nothing can be said. */
+/** The state after a pause at this server time; null where the service has to decide. */
 export function predictPause(state, serverTimeMs) {
   const was = stateAt(state, Math.round(serverTimeMs));
   if (was.status !== "running" || timeIsUp(was)) {
@@ -732,7 +754,7 @@ export function predictPause(state, serverTimeMs) {
   });
 }
 
-/** What a resume at this server time will make of the state; null where nothing can be said. */
+/** The state after a resume at this server time; null where the session is not paused. */
 export function predictResume(state, serverTimeMs) {
   const was = stateAt(state, Math.round(serverTimeMs));
   if (was.status !== "paused") {
@@ -741,7 +763,7 @@ export function predictResume(state, serverTimeMs) {
   const now = was.server_time_ms;
   const owner = runningOwner(was);
   let deadline = null;
-  if (was[HIDDEN].flagged) {
+  if (was[CYCLE].flagged) {
     deadline = was.total_remaining_ms === null ? null : now + was.total_remaining_ms;
   } else if (was.time_remaining_ms !== null) {
     deadline = now + was.time_remaining_ms + (owner ? ruleOf(was, owner).overtime : 0);
@@ -761,7 +783,7 @@ export function predictResume(state, serverTimeMs) {
 
 // Clock faces: what is shown at any moment, in fractions of a millisecond
 
-/** What is left of the current cycle's clock at a server time, not below the end of its overtime. */
+/** How much the current cycle's clock has left at a server time: at least minus its overtime. */
 function leftOf(state, now) {
   if (state.time_remaining_ms === null) {
     return null;
@@ -781,19 +803,20 @@ function cycleElapsed(state, now) {
     : Math.max(now, state.server_time_ms) - Date.parse(state.cycle_started_at);
 }
 
-/** What the running cycle adds to the time used, at a server time. */
+/** How much the current cycle has added to the time used, at a server time. */
 function chargedSoFar(state, now) {
-  if (!isLive(state) || state[HIDDEN].flagged) {
+  if (!isLive(state) || state[CYCLE].flagged) {
     return 0;
   }
   const until = state.status === "running" && state.deadline_ms !== null
     ? Math.min(now, state.deadline_ms) : now;
-  return Math.max(0, cycleElapsed(state, until) - state[HIDDEN].offset);
+  return Math.max(0, cycleElapsed(state, until) - state[CYCLE].offset);
 }
 
 /**
- * What is left at a server time: of the clock of a participant or group, or without one of the clock that
- * runs (or waits, where the session or the cycle owns it). Null where there is no clock, or no end.
+ * The time left at a server time on the clock of a participant or group. Without an owner: on the current
+ * clock, or on the one that waits to be started, where the session or the cycle owns it. Null where there is
+ * no such clock, or it has no limit.
  */
 export function remainingAt(state, now, ownerId = null) {
   if (ownerId !== null) {
@@ -814,7 +837,7 @@ export function remainingAt(state, now, ownerId = null) {
   return null;
 }
 
-/** How long, at a server time: see `Session.elapsed`. */
+/** The elapsed time at a server time: see `Session.elapsed`. */
 export function elapsedAt(state, now, id = null) {
   if (id === null) {
     return state.sync_mode === "count_up" ? state.time_used_ms + chargedSoFar(state, now)
@@ -838,17 +861,17 @@ export function clockAt(state, now, ownerId = null) {
   const owner = runningOwner(state);
   const entry = ownerId === null ? owner : participantOf(state, ownerId) ?? groupOf(state, ownerId);
   const by = ownedBy(state);
-  const running = state.status === "running" && !state[HIDDEN].flagged;
+  const running = state.status === "running" && !state[CYCLE].flagged;
   if (entry !== null && entry.clock !== null) {
     return ownerFace(state, entry, now, { current: entry === owner, running: running && entry === owner });
   }
   if (state.sync_mode === "count_up" && (ownerId === null || entry !== null)) {
-    const own = ownerId === null;
-    const active = own || ownerId === state.active_participant_id || ownerId === state.active_group_id;
-    const left = own ? remainingAt(state, now) : null;
+    const isSession = ownerId === null;
+    const active = isSession || ownerId === state.active_participant_id || ownerId === state.active_group_id;
+    const left = isSession ? remainingAt(state, now) : null;
     return {
       ...NO_FACE, ownerId, kind: "count_up", running: running && active,
-      expired: own && (state.status === "expired" || (isLive(state) && state[HIDDEN].flagged)),
+      expired: isSession && (state.status === "expired" || (isLive(state) && state[CYCLE].flagged)),
       remainingMs: left, mainMs: left, elapsedMs: elapsedAt(state, now, ownerId),
     };
   }
@@ -858,7 +881,7 @@ export function clockAt(state, now, ownerId = null) {
   const left = remainingAt(state, now);
   return {
     ...NO_FACE, ownerId: null, kind: "countdown", running, remainingMs: left, mainMs: left,
-    expired: state.status === "expired" || (isLive(state) && state[HIDDEN].flagged),
+    expired: state.status === "expired" || (isLive(state) && state[CYCLE].flagged),
     elapsedMs: cycleElapsed(state, now),
   };
 }
@@ -877,7 +900,8 @@ function ownerFace(state, entry, now, { current, running }) {
     return face;
   }
   const overtimeUsed = Math.max(0, -Math.min(bank, left));
-  // What is left of the main time and of the delay, periods or block: they pay nothing of a debt.
+  // The time left of main time and delay, periods or block together. A bank below zero is a debt in overtime,
+  // which these do not pay.
   const rest = left + Math.max(0, -bank);
   let extra = 0;
   if (kind === "delay") {
@@ -910,17 +934,17 @@ function ownerFace(state, entry, now, { current, running }) {
 const BURST = 5;
 const BURST_EVERY_MS = 5_000;
 const TICK_MS = 1_000;
-/** Date and the monotonic clock differ by so much more than before: the device slept, or was set. */
+/** When Date and the monotonic clock drift apart by more than this, the device slept or its clock was set. */
 const SLEEP_MS = 1_000;
-/** Without a session the time is asked for as long as somebody looked at it so lately. */
+/** Without a session the time is measured until the page has not read it for so long. */
 const LOOKED_AT_MS = 60_000;
-/** A timer that comes so late: the page was throttled or frozen. */
+/** When a timer fires so late, the browser had throttled or frozen the page. */
 const LATE_MS = 5_000;
 const REPORTED_SKEW_MS = 60_000;
-/** A device an hour off, by a wrong time zone, is an hour off give or take what its clock itself is off. */
+/** A device with a wrong time zone is an hour off, give or take the error of its clock. It is let through. */
 const SKEW_TOLERANCE_MS = 1_000;
 
-const between = (runtime, least, most) => least + (most - least) * runtime.random();
+const randomBetween = (runtime, least, most) => least + (most - least) * runtime.random();
 
 class Listeners {
   #functions = new Set();
@@ -938,47 +962,47 @@ class Listeners {
       try {
         fn(...args);
       } catch (error) {
-        // If a listener fails, the others are called all the same: it is reported as an uncaught error.
+        // When a listener fails, the others are still called: its error is reported as an uncaught one.
         queueMicrotask(() => { throw error; });
       }
     }
   }
 }
 
-/** The server's time, by round trips over a live socket, or over HTTP while there is none. */
+/** The server's time, measured by round trips over a live socket, or over HTTP while there is none. */
 class ServerTime {
   #runtime;
-  #links;
+  #client;
   #maxSkewMs;
   #filter = new ClockFilter();
   #clock = new SlewedClock();
   #estimate = null;
   #skew = null;
-  #changed = new Listeners();
-  #sent = new Set();
-  #asking = false;
-  #reported = false;
+  #listeners = new Listeners();
+  #pings = new Set();
+  #isFetching = false;
+  #reportedCode = false;
   #refused = false;
   #timers = new Set();
-  #running = false;
-  #stopped = false;
-  #lastBurst = -Infinity;
-  #next = Infinity;
-  #ticked = 0;
-  #gap = 0;
+  #isStarted = false;
+  #isStopped = false;
+  #lastBurstAt = -Infinity;
+  #nextSampleAt = Infinity;
+  #lastTickAt = 0;
+  #dateOffset = 0;
   #lookedAt = -Infinity;
 
   /**
-   * links: {ping(t1) -> whether it was sent, ask() -> Promise<{receive_ms, transmit_ms, at}>,
-   * watching() -> whether there are sessions, tell(message), woke(), report(error)}
+   * client: {ping(t1) -> whether it was sent, fetchTime() -> Promise<{receive_ms, transmit_ms, at}>,
+   * hasSessions(), send(message), onWake(), report(error)}
    */
-  constructor(runtime, maxSkewMs, links) {
+  constructor(runtime, maxSkewMs, client) {
     this.#runtime = runtime;
     this.#maxSkewMs = maxSkewMs;
-    this.#links = links;
+    this.#client = client;
   }
 
-  /** The server's clock as it is shown, in ms with fractions: it never goes back. Null until it is known. */
+  /** The server's time as it is shown, in ms with fractions. It never goes back. Null until it is known. */
   now() {
     this.start();
     this.#lookedAt = this.#runtime.now();
@@ -992,17 +1016,17 @@ class ServerTime {
     return estimate === null ? Infinity : estimate.uncertainty + this.#clock.gap(now);
   }
 
-  /** Server time less the local monotonic clock; null until known. */
+  /** Server time minus the local monotonic clock, in ms; null until known. */
   get offsetMs() {
     return this.#estimate?.offset ?? null;
   }
 
-  /** Server time less the device's Date; null until known. */
+  /** Server time minus the device's Date, in ms; null until known. */
   get skewMs() {
     return this.#skew;
   }
 
-  /** The round trip of the sample that counts; null until known. */
+  /** The round trip of the sample in use; null until known. */
   get rttMs() {
     return this.#estimate?.rtt ?? null;
   }
@@ -1012,18 +1036,18 @@ class ServerTime {
     return this.#refused;
   }
 
-  /** `fn()` after each measurement. Returns what ends that. */
+  /** Calls `fn()` after each measurement. Returns a function that removes it again. */
   onChange(fn) {
     this.start();
-    return this.#changed.add(fn);
+    return this.#listeners.add(fn);
   }
 
-  /** Begins to measure, in so many ms where nothing else makes it. Does nothing where that has begun. */
+  /** Begins to measure, at the latest in `inMs`. Does nothing when it has begun already. */
   start(inMs = 0) {
-    if (!this.#running) {
-      this.#running = true;
-      this.#ticked = this.#runtime.now();
-      this.#gap = this.#runtime.date() - this.#ticked;
+    if (!this.#isStarted) {
+      this.#isStarted = true;
+      this.#lastTickAt = this.#runtime.now();
+      this.#dateOffset = this.#runtime.date() - this.#lastTickAt;
       this.#tick();
       this.#after(inMs, () => this.burst());
     }
@@ -1032,24 +1056,24 @@ class ServerTime {
   stop() {
     this.#timers.forEach((timer) => this.#runtime.clearTimeout(timer));
     this.#timers.clear();
-    this.#running = true; // for good
-    this.#stopped = true;
+    this.#isStarted = true; // so that start() does nothing any more
+    this.#isStopped = true;
   }
 
-  /** Five samples, 100 to 200 ms apart. Whether they are taken: not if the last five were a moment ago. */
+  /** Takes five samples, 100 to 200 ms apart. Returns false, and takes none, within 5 s of the last burst. */
   burst() {
     const now = this.#runtime.now();
-    if (now - this.#lastBurst < BURST_EVERY_MS) {
+    if (now - this.#lastBurstAt < BURST_EVERY_MS) {
       return false;
     }
-    this.#lastBurst = now;
-    this.#plan();
+    this.#lastBurstAt = now;
+    this.#scheduleSample();
     const sample = (left) => {
       this.#sample();
       if (left > 1) {
-        this.#after(between(this.#runtime, 100, 200), () => sample(left - 1));
+        this.#after(randomBetween(this.#runtime, 100, 200), () => sample(left - 1));
       } else {
-        this.#after(1_000, () => this.#tell());
+        this.#after(1_000, () => this.#reportMeasurement());
       }
     };
     sample(BURST);
@@ -1058,13 +1082,13 @@ class ServerTime {
 
   /** The server's answer to a ping. */
   pong({ t1, t2, t3 }) {
-    if (this.#sent.delete(t1)) {
+    if (this.#pings.delete(t1)) {
       this.#addSample(t1, t2, t3);
     }
   }
 
   #after(ms, fn) {
-    if (this.#stopped) {
+    if (this.#isStopped) {
       return;
     }
     const timer = this.#runtime.setTimeout(() => {
@@ -1074,53 +1098,53 @@ class ServerTime {
     this.#timers.add(timer);
   }
 
-  #plan() {
-    this.#next = this.#runtime.now() + between(this.#runtime, 10_000, 15_000);
+  #scheduleSample() {
+    this.#nextSampleAt = this.#runtime.now() + randomBetween(this.#runtime, 10_000, 15_000);
   }
 
   #tick() {
     this.#after(TICK_MS, () => this.#tick());
     const now = this.#runtime.now();
-    const late = now - this.#ticked - TICK_MS;
+    const late = now - this.#lastTickAt - TICK_MS;
     const gap = this.#runtime.date() - now;
-    const slept = Math.abs(gap - this.#gap) > SLEEP_MS;
-    this.#ticked = now;
-    this.#gap = gap;
+    const slept = Math.abs(gap - this.#dateOffset) > SLEEP_MS;
+    this.#lastTickAt = now;
+    this.#dateOffset = gap;
     if (slept) {
-      // A monotonic clock may stand still while the device sleeps: what was measured before says nothing now.
+      // A monotonic clock may stand still while the device sleeps, so the old samples are worth nothing.
       this.#filter.reset();
-      this.#sent.clear();
-      this.#lastBurst = -Infinity;
+      this.#pings.clear();
+      this.#lastBurstAt = -Infinity;
     }
     if (slept || late > LATE_MS) {
-      this.#links.woke();
-    } else if (now >= this.#next) {
-      this.#plan();
+      this.#client.onWake();
+    } else if (now >= this.#nextSampleAt) {
+      this.#scheduleSample();
       this.#sample();
     }
   }
 
   #sample() {
     const t1 = this.#runtime.now();
-    if (this.#sent.size >= ClockFilter.WINDOW) {
-      this.#sent.clear(); // those were lost
+    if (this.#pings.size >= ClockFilter.WINDOW) {
+      this.#pings.clear(); // their answers were lost
     }
-    if (this.#links.ping(t1)) {
-      this.#sent.add(t1);
-    } else if (!this.#asking && this.#isWanted(t1)) {
-      this.#asking = true;
-      this.#links.ask()
+    if (this.#client.ping(t1)) {
+      this.#pings.add(t1);
+    } else if (!this.#isFetching && this.#isWanted(t1)) {
+      this.#isFetching = true;
+      this.#client.fetchTime()
         .then(({ receive_ms, transmit_ms, at }) => this.#addSample(at, receive_ms, transmit_ms), () => {})
-        .finally(() => { this.#asking = false; });
+        .finally(() => { this.#isFetching = false; });
     }
   }
 
   #isWanted(now) {
-    return this.#links.watching() || this.#changed.size > 0 || now - this.#lookedAt < LOOKED_AT_MS;
+    return this.#client.hasSessions() || this.#listeners.size > 0 || now - this.#lookedAt < LOOKED_AT_MS;
   }
 
   #addSample(t1, t2, t3) {
-    if (this.#stopped || !Number.isFinite(t2) || !Number.isFinite(t3)) {
+    if (this.#isStopped || !Number.isFinite(t2) || !Number.isFinite(t3)) {
       return;
     }
     const now = this.#runtime.now();
@@ -1132,28 +1156,28 @@ class ServerTime {
     this.#estimate = estimate;
     this.#clock.set(estimate.offset, now);
     this.#skew = now + estimate.offset - this.#runtime.date();
-    this.#judge(Math.abs(this.#skew), estimate.uncertainty);
-    this.#changed.emit();
+    this.#checkSkew(Math.abs(this.#skew), estimate.uncertainty);
+    this.#listeners.emit();
   }
 
-  #judge(skew, uncertainty) {
+  #checkSkew(skew, uncertainty) {
     this.#refused = skew - uncertainty - SKEW_TOLERANCE_MS > this.#maxSkewMs;
     const code = this.#refused ? "CLOCK_SKEW_REFUSED" : skew > REPORTED_SKEW_MS ? "CLOCK_SKEW" : false;
-    if (code && code !== this.#reported) {
+    if (code && code !== this.#reportedCode) {
       const seconds = Math.round(this.#skew / 1000);
       const side = seconds > 0 ? "behind" : "ahead of";
       const message = `this device's clock is ${Math.abs(seconds)} s ${side} the server's`;
-      this.#links.report(new SyncKairosError(code, message, {
+      this.#client.report(new SyncKairosError(code, message, {
         context: { skew_ms: this.#skew, uncertainty_ms: uncertainty, max_skew_ms: this.#maxSkewMs },
       }));
     }
-    this.#reported = code;
+    this.#reportedCode = code;
   }
 
-  #tell() {
+  #reportMeasurement() {
     if (this.#estimate !== null) {
       const round = (ms) => Math.round(1000 * ms) / 1000;
-      this.#links.tell({
+      this.#client.send({
         type: "CLOCK", offset_ms: round(this.#skew), rtt_ms: round(this.#estimate.rtt),
         uncertainty_ms: round(this.#estimate.uncertainty),
       });
@@ -1163,7 +1187,7 @@ class ServerTime {
 
 // A session
 
-/** One session, watched and, where that is allowed, played. Made by `SyncKairos.session`. */
+/** One session, to watch and, where the token allows it, to play. Made by `SyncKairos.session`. */
 class Session {
   #client;
   #runtime;
@@ -1171,25 +1195,25 @@ class Session {
   #socket = null;
   #connection = "connecting";
   #closeReason = null;
-  #greeted = false;
+  #isGreeted = false;
   #attempts = 0;
   #timer = null;
   #watchdog = null;
-  #heard = 0;
+  #lastMessageAt = 0;
   #catchingUp = false;
-  #gap = { version: null, asked: 0 }; // from where on what was missed was asked for, and how often
-  #garbled = 0; // connections in a row that ended for a message that is not understood
-  #afresh = false; // whether the next state counts whatever its version
-  #greeting = null; // the state that a new socket begins with, kept until it is known what was missed
-  #known = null;
-  #received = 0; // local time at which #known came
-  #shown = null;
-  #shift = { ms: 0, at: 0 };
-  #commands = []; // own ones not confirmed yet, in order
+  #catchUpTries = { version: null, count: 0 }; // how often the events after this version were asked for
+  #unreadableInARow = 0; // how many connections in a row ended because a message was not understood
+  #acceptsAnyVersion = false; // whether the next state replaces the confirmed one even if it is older
+  #heldState = null; // the first state of a new socket, kept until the service says what was missed
+  #confirmed = null; // the newest state that the server confirmed
+  #confirmedAt = 0; // the local time at which it came
+  #shown = null; // the same with own commands applied that are not confirmed yet
+  #lag = { ms: 0, at: 0 }; // how far the shown clock lags at a local time, to be absorbed from then on
+  #commands = []; // own ones that are not confirmed yet, in order
   #wasPending = false;
-  #waiting = new Set();
+  #waiters = new Set();
   #ready;
-  #settleReady;
+  #readyPromise;
   #listeners = {
     change: new Listeners(), expire: new Listeners(), warning: new Listeners(), connection: new Listeners(),
     error: new Listeners(),
@@ -1199,13 +1223,13 @@ class Session {
     this.#client = client;
     this.#runtime = runtime;
     this.#id = id;
-    this.#getReady();
+    this.#renewReady();
     this.#open();
   }
 
-  #getReady() {
-    this.#ready = new Promise((resolve, reject) => { this.#settleReady = { resolve, reject }; });
-    this.#ready.catch(() => {}); // who does not wait for it need not handle it
+  #renewReady() {
+    this.#ready = new Promise((resolve, reject) => { this.#readyPromise = { resolve, reject }; });
+    this.#ready.catch(() => {}); // a page that does not wait for it need not handle its failure
   }
 
   get id() { return this.#id; }
@@ -1213,13 +1237,13 @@ class Session {
   get closeReason() { return this.#closeReason; }
   get ready() { return this.#ready; }
 
-  /** The state as shown, own commands that are not confirmed included; as of its server_time_ms. */
+  /** The state to show, own commands included that are not confirmed yet, as of its server_time_ms. */
   get state() { return this.#shown; }
 
   /** The newest state that the server confirmed. */
-  get confirmed() { return this.#known; }
+  get confirmed() { return this.#confirmed; }
 
-  /** Whether an own command is not confirmed yet. */
+  /** Whether an own command waits for its confirmation. */
   get pending() { return this.#commands.length > 0; }
 
   onChange(fn) { return this.#listeners.change.add(fn); }
@@ -1232,34 +1256,35 @@ class Session {
 
   remaining(owner = null) {
     const now = this.#now();
-    return now === null ? null : remainingAt(this.#shown, now, fold(owner));
+    return now === null ? null : remainingAt(this.#shown, now, normalizeId(owner));
   }
 
   elapsed(participantId = null) {
     const now = this.#now();
-    return now === null ? null : elapsedAt(this.#shown, now, fold(participantId));
+    return now === null ? null : elapsedAt(this.#shown, now, normalizeId(participantId));
   }
 
   clock(owner = null) {
     const now = this.#now();
-    return now === null ? null : clockAt(this.#shown, now, fold(owner));
+    return now === null ? null : clockAt(this.#shown, now, normalizeId(owner));
   }
 
-  /** Server time for what is shown; null without a state, or where the time is refused. */
+  /** The server time at which to draw the state; null without a state, or where the time is refused. */
   #now() {
     if (this.#shown === null || this.#client.time.refused) {
       return null;
     }
-    return this.#serverNow() - this.#shiftNow();
+    return this.#serverNow() - this.#currentLag();
   }
 
-  /** Until the server's time was measured, the newest state says what it was when that came. */
+  /** Until the server's time was measured, it is derived from the newest state and that state's age. */
   #serverNow() {
-    return this.#client.time.now() ?? this.#known.server_time_ms + this.#runtime.now() - this.#received;
+    const ageMs = this.#runtime.now() - this.#confirmedAt;
+    return this.#client.time.now() ?? this.#confirmed.server_time_ms + ageMs;
   }
 
-  #shiftNow() {
-    const { ms, at } = this.#shift;
+  #currentLag() {
+    const { ms, at } = this.#lag;
     const absorbed = RECONCILE_RATE * (this.#runtime.now() - at);
     return Math.sign(ms) * Math.max(0, Math.abs(ms) - absorbed);
   }
@@ -1267,16 +1292,16 @@ class Session {
   // Commands over the socket
 
   async switch({ next = null, current = null, expectedVersion = null } = {}) {
-    next = fold(next);
-    current = fold(current);
+    next = normalizeId(next);
+    current = normalizeId(current);
     if (this.#shown === null) {
       await this.#ready;
     }
-    // Two taps for one turn are one switch: as long as that turn is the one that the server knows of.
-    const again = this.#commands.find((command) => command.type === "SWITCH" && command.next === next
-      && command.count === this.#known.cycle_count && (current === null || current === command.current));
-    if (again) {
-      return again.answer;
+    // Two taps in one turn are one switch, as long as the server has not ended that turn.
+    const same = this.#commands.find((command) => command.type === "SWITCH" && command.next === next
+      && command.count === this.#confirmed.cycle_count && (current === null || current === command.current));
+    if (same) {
+      return same.answer;
     }
     const shown = this.#shown;
     return this.#command({
@@ -1286,19 +1311,19 @@ class Session {
         expected_version: expectedVersion,
       },
       predict: (state, now) => predictSwitch(state, now, next),
-      holds: (state) => state.status === "running",
+      isAllowedIn: (state) => state.status === "running",
     });
   }
 
   async pause() {
-    return this.#simple("PAUSE", predictPause, "running");
+    return this.#pauseOrResume("PAUSE", predictPause, "running");
   }
 
   async resume() {
-    return this.#simple("RESUME", predictResume, "paused");
+    return this.#pauseOrResume("RESUME", predictResume, "paused");
   }
 
-  async #simple(type, predict, status) {
+  async #pauseOrResume(type, predict, status) {
     if (this.#shown === null) {
       await this.#ready;
     }
@@ -1308,7 +1333,7 @@ class Session {
     }
     const { active_participant_id: current, cycle_count: count } = this.#shown;
     return this.#command({
-      type, current, count, fields: {}, predict, holds: (state) => state.status === status,
+      type, current, count, fields: {}, predict, isAllowedIn: (state) => state.status === status,
     });
   }
 
@@ -1323,33 +1348,33 @@ class Session {
     command.version = null;
     command.tries = 0;
     command.timer = null;
-    // Where it will be carried out: the server hears of it half a round trip from now.
+    // When the server will most likely carry it out: the command reaches it half a round trip from now.
     command.at = this.#serverNow() + (this.#client.time.rttMs ?? 0) / 2;
     command.answer = new Promise((resolve, reject) => { Object.assign(command, { resolve, reject }); });
     this.#commands.push(command);
     if (this.#connection === "live") {
-      this.#deliver(command);
+      this.#sendCommand(command);
     }
     this.#show(null);
     return command.answer;
   }
 
-  #deliver(command) {
+  #sendCommand(command) {
     this.#send(command.fields);
-    this.#later(command, SILENCE_MS, () => this.#unanswered(command));
+    this.#setCommandTimer(command, SILENCE_MS, () => this.#onNoAnswer(command));
   }
 
-  /** What happens to a command if nothing else happens to it before. */
-  #later(command, ms, fn) {
+  /** Calls `fn` after `ms`, unless the command is finished or gets another timer before. */
+  #setCommandTimer(command, ms, fn) {
     this.#runtime.clearTimeout(command.timer);
     command.timer = this.#runtime.setTimeout(() => this.#connection === "live" && fn(), ms);
   }
 
-  /** A connection over which commands get no answer is replaced; what gets none over several is given up. */
-  #unanswered(command) {
+  /** Replaces a connection on which a command got no answer. After the fourth one the command is refused. */
+  #onNoAnswer(command) {
     command.tries += 1;
     if (command.tries < COMMAND_TRIES) {
-      this.#lost(this.#socket, 1006, "the service does not answer");
+      this.#onConnectionLost(this.#socket, 1006, "the service does not answer");
     } else {
       const message = "the service does not answer";
       this.#refuse(new SyncKairosError("NETWORK_TIMEOUT", message, { retryable: true }),
@@ -1357,18 +1382,18 @@ class Session {
     }
   }
 
-  #drop(command) {
+  #removeCommand(command) {
     this.#runtime.clearTimeout(command.timer);
     this.#commands = this.#commands.filter((one) => one !== command);
   }
 
-  /** The server did what a command asked for. It is confirmed when the state has come that far. */
+  /** The server carried out a command. It is confirmed once the state has reached the command's version. */
   #receiveAck({ request_id, version }) {
     const command = this.#commands.find((one) => one.fields.request_id === request_id);
     if (command && Number.isFinite(version)) {
       command.version = version;
-      this.#later(command, CAUGHT_UP_MS, () => {
-        this.#later(command, SILENCE_MS, () => this.#unanswered(command));
+      this.#setCommandTimer(command, ACKNOWLEDGED_EVENT_MS, () => {
+        this.#setCommandTimer(command, SILENCE_MS, () => this.#onNoAnswer(command));
         this.#catchUp();
       });
       this.#confirm();
@@ -1379,7 +1404,7 @@ class Session {
   #refuse(error, requestId) {
     const command = this.#commands.find((one) => one.fields.request_id === requestId);
     if (command) {
-      this.#drop(command);
+      this.#removeCommand(command);
       this.#show(null);
       command.reject(error);
     }
@@ -1387,8 +1412,8 @@ class Session {
 
   #confirm() {
     for (const command of this.#commands) {
-      if (command.version !== null && this.#known.version >= command.version) {
-        this.#drop(command);
+      if (command.version !== null && this.#confirmed.version >= command.version) {
+        this.#removeCommand(command);
         command.resolve(command.version);
       }
     }
@@ -1410,14 +1435,14 @@ class Session {
 
   async #adjust(owner, change, { withinMs = null, reason = null, expectedVersion = null } = {}) {
     const body = { ...change, within_ms: withinMs, reason, expected_version: expectedVersion };
-    const id = fold(owner ?? null);
+    const id = normalizeId(owner ?? null);
     if (id === null) {
       return this.#request("PATCH", "/clock", body);
     }
-    if (this.#known === null) {
+    if (this.#confirmed === null) {
       await this.#ready;
     }
-    const kind = groupOf(this.#known, id) !== null ? "groups" : "participants";
+    const kind = groupOf(this.#confirmed, id) !== null ? "groups" : "participants";
     return this.#request("PATCH", `/${kind}/${encodeURIComponent(id)}`, body);
   }
 
@@ -1429,46 +1454,46 @@ class Session {
 
   async delete() {
     await this.#request("DELETE", "");
-    await this.#until(() => this.#connection !== "live");
+    await this.#waitUntil(() => this.#connection !== "live");
   }
 
   events(since = 0) { return this.#request("GET", `/events?since=${Number(since)}`); }
 
-  /** The answer, once the state shown has come as far as it. */
+  /** The answer, once the state has reached the answer's version. */
   async #request(method, path, body) {
     const given = body && Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
     const data = await this.#client.request(method, `/v1/sessions/${this.#id}${path}`, given);
     if (method !== "GET" && data !== null) {
       const { version, epoch } = data;
-      await this.#until(() => this.#connection !== "live" || this.#known.epoch !== epoch
-        || this.#known.version >= version);
+      await this.#waitUntil(() => this.#connection !== "live" || this.#confirmed.epoch !== epoch
+        || this.#confirmed.version >= version);
     }
     return data;
   }
 
-  /** Waits for what a message on the socket will bring, though not for ever. */
-  #until(there) {
-    if (there()) {
+  /** Waits until messages on the socket have made `isReached()` true, at most two seconds. */
+  #waitUntil(isReached) {
+    if (isReached()) {
       return undefined;
     }
     return new Promise((resolve) => {
-      const waiter = { there, resolve: () => {
-        this.#waiting.delete(waiter);
+      const waiter = { isReached, resolve: () => {
+        this.#waiters.delete(waiter);
         this.#runtime.clearTimeout(timer);
         resolve();
       } };
       const timer = this.#runtime.setTimeout(waiter.resolve, EVENT_PATIENCE_MS);
-      this.#waiting.add(waiter);
+      this.#waiters.add(waiter);
     });
   }
 
   // The connection
 
   close() {
-    this.#end(new SyncKairosError("CLOSED", "the session was closed here"));
+    this.#closeWith(new SyncKairosError("CLOSED", "the session was closed here"));
   }
 
-  /** Connects again at once: also after it was given up. */
+  /** Connects again at once, also after the client gave the session up. */
   reconnect() {
     if (this.#connection === "closed" && this.#closeReason.code !== "CONNECTION_LOST") {
       throw this.#closeReason;
@@ -1477,28 +1502,28 @@ class Session {
       this.#closeReason = null;
       this.#attempts = 0;
       this.#client.adopt(this);
-      if (this.#known === null) {
-        this.#getReady();
+      if (this.#confirmed === null) {
+        this.#renewReady();
       }
       this.#open();
     }
   }
 
-  /** The page is looked at again, or the network is back. check: see whether the socket still is alive. */
-  wake(check) {
+  /** The page is visible again, or the network is back. checkSocket: whether to test the socket. */
+  wake(checkSocket) {
     if (this.#connection === "closed") {
       return;
     }
     if (this.#socket === null && this.#timer !== null) {
       this.#open();
-    } else if (check) {
+    } else if (checkSocket) {
       this.ping(this.#runtime.now(), SILENCE_AFTER_WAKE_MS);
     }
   }
 
-  /** Sends a PING where the socket is live, and sees to it that something comes back. */
+  /** Sends a PING where the socket is live, and replaces the socket when nothing arrives in `patience` ms. */
   ping(t1, patience = SILENCE_MS) {
-    if (!this.#greeted || this.#socket === null) {
+    if (!this.#isGreeted || this.#socket === null) {
       return false;
     }
     const socket = this.#socket;
@@ -1508,34 +1533,34 @@ class Session {
       this.#runtime.clearTimeout(this.#watchdog);
       this.#watchdog = this.#runtime.setTimeout(() => {
         this.#watchdog = null;
-        if (this.#socket === socket && this.#heard < sent) {
-          this.#lost(socket, 1006, "the service does not answer");
+        if (this.#socket === socket && this.#lastMessageAt < sent) {
+          this.#onConnectionLost(socket, 1006, "the service does not answer");
         }
       }, patience);
     }
     return true;
   }
 
-  tell(message) {
-    if (!this.#greeted || this.#socket === null) {
+  trySend(message) {
+    if (!this.#isGreeted || this.#socket === null) {
       return false;
     }
     this.#send(message);
     return true;
   }
 
-  report(error) {
+  reportError(error) {
     this.#listeners.error.emit(error);
   }
 
   async #open() {
     this.#runtime.clearTimeout(this.#timer);
     this.#timer = null;
-    this.#setConnection(this.#known === null ? "connecting" : "reconnecting");
-    if (this.#connection === "closed") { // by a listener
+    this.#setConnection(this.#confirmed === null ? "connecting" : "reconnecting");
+    if (this.#connection === "closed") { // a listener of the line before closed it
       return;
     }
-    const marker = { close() {} };
+    const marker = { close() {} }; // stands for the socket until it exists, so that close() is seen
     this.#socket = marker;
     let socket;
     let token;
@@ -1548,14 +1573,14 @@ class Session {
     } catch (error) {
       if (this.#socket === marker) {
         const message = "no connection could be begun";
-        this.report(error instanceof SyncKairosError ? error
+        this.reportError(error instanceof SyncKairosError ? error
           : new SyncKairosError("CONNECTION_LOST", message, { retryable: true, cause: error }));
-        this.#lost(marker, 1006, message);
+        this.#onConnectionLost(marker, 1006, message);
       }
       return;
     }
     this.#socket = socket;
-    this.#expect(socket);
+    this.#requireState(socket);
     socket.onopen = () => {
       if (token !== null && this.#socket === socket) {
         this.#send({ type: "AUTH", token });
@@ -1563,31 +1588,31 @@ class Session {
     };
     socket.onmessage = ({ data }) => {
       if (this.#socket === socket) {
-        this.#heard = this.#runtime.now();
+        this.#lastMessageAt = this.#runtime.now();
         try {
           this.#receive(JSON.parse(data));
         } catch (error) {
-          this.#notUnderstood(socket, error);
+          this.#onUnreadable(socket, error);
         }
       }
     };
-    socket.onclose = ({ code, reason }) => this.#lost(socket, code, reason);
-    socket.onerror = () => {}; // a close follows
+    socket.onclose = ({ code, reason }) => this.#onConnectionLost(socket, code, reason);
+    socket.onerror = () => {}; // the close event follows and is enough
   }
 
-  /** The session's state has to come in time, or what was missed of it. */
-  #expect(socket) {
+  /** Replaces the socket unless the session's state, or the missed events, arrive in time. */
+  #requireState(socket) {
     this.#runtime.clearTimeout(this.#timer);
     this.#timer = this.#runtime.setTimeout(() => {
-      this.#lost(socket, 1006, "no answer in time");
+      this.#onConnectionLost(socket, 1006, "no answer in time");
     }, CONNECT_TIMEOUT_MS);
   }
 
-  /** What is shown may be wrong by now. Another connection begins with the whole state. */
-  #notUnderstood(socket, cause) {
-    this.report(new SyncKairosError("UNEXPECTED_ANSWER", "a message that is not understood", { cause }));
+  /** Without that message the state may be wrong, so a new connection begins with the whole state. */
+  #onUnreadable(socket, cause) {
+    this.reportError(new SyncKairosError("UNEXPECTED_ANSWER", "a message that is not understood", { cause }));
     if (this.#socket === socket) {
-      this.#lost(socket, 1002, "its messages are not understood", this.#garbled + 1);
+      this.#onConnectionLost(socket, 1002, "its messages are not understood", this.#unreadableInARow + 1);
     }
   }
 
@@ -1597,42 +1622,42 @@ class Session {
     }
   }
 
-  #lost(socket, code, reason, garbled = 0) {
+  #onConnectionLost(socket, code, reason, garbled = 0) {
     if (this.#socket !== socket) {
       return;
     }
-    const greeted = this.#greeted;
-    this.#garbled = garbled;
-    this.#hangUp();
+    const wasGreeted = this.#isGreeted;
+    this.#unreadableInARow = garbled;
+    this.#dropSocket();
     if (code === 4404) {
-      this.#end(new SyncKairosError("SESSION_NOT_FOUND", reason || "no such session", { status: 404 }));
+      this.#closeWith(new SyncKairosError("SESSION_NOT_FOUND", reason || "no such session", { status: 404 }));
     } else if (code === 1008) {
-      const [name, status] = greeted ? ["RATE_LIMIT_EXCEEDED", 429] : ["UNAUTHENTICATED", 401];
-      this.#end(new SyncKairosError(name, reason || "the service closed the connection", { status }));
+      const [name, status] = wasGreeted ? ["RATE_LIMIT_EXCEEDED", 429] : ["UNAUTHENTICATED", 401];
+      this.#closeWith(new SyncKairosError(name, reason || "the service closed the connection", { status }));
     } else if (this.#attempts >= this.#client.reconnectAttempts) {
-      this.#end(new SyncKairosError("CONNECTION_LOST", reason || "the service cannot be reached", {
+      this.#closeWith(new SyncKairosError("CONNECTION_LOST", reason || "the service cannot be reached", {
         retryable: true, context: { attempts: this.#attempts, close_code: code },
       }));
     } else {
       const longest = 1000 * BACKOFF_S[Math.min(this.#attempts, BACKOFF_S.length - 1)];
       this.#attempts += 1;
-      this.#setConnection(this.#known === null ? "connecting" : "reconnecting");
+      this.#setConnection(this.#confirmed === null ? "connecting" : "reconnecting");
       if (this.#socket === null && this.#connection !== "closed" && this.#timer === null) {
-        const wait = between(this.#runtime, longest / 2, longest);
+        const wait = randomBetween(this.#runtime, longest / 2, longest);
         this.#timer = this.#runtime.setTimeout(() => this.#open(), wait);
       }
     }
   }
 
-  /** Lets go of the socket, and of what belongs to it. */
-  #hangUp() {
+  /** Closes the socket and resets everything that belongs to one connection. */
+  #dropSocket() {
     const socket = this.#socket;
     this.#socket = null;
-    this.#greeted = false;
+    this.#isGreeted = false;
     this.#catchingUp = false;
-    this.#gap = { version: null, asked: 0 };
-    this.#afresh = false;
-    this.#greeting = null;
+    this.#catchUpTries = { version: null, count: 0 };
+    this.#acceptsAnyVersion = false;
+    this.#heldState = null;
     for (const timer of [this.#timer, this.#watchdog]) {
       this.#runtime.clearTimeout(timer);
     }
@@ -1641,27 +1666,27 @@ class Session {
     socket?.close();
   }
 
-  #end(error) {
+  #closeWith(error) {
     if (this.#connection === "closed") {
       return;
     }
-    this.#hangUp();
+    this.#dropSocket();
     this.#closeReason = error;
     const commands = this.#commands;
     this.#commands = [];
     this.#client.forget(this);
     this.#setConnection("closed");
-    this.#settleReady.reject(error);
+    this.#readyPromise.reject(error);
     for (const command of commands) {
       this.#runtime.clearTimeout(command.timer);
       command.reject(error);
     }
-    this.#wakeWaiting();
+    this.#resolveWaiters();
     if (commands.length > 0) {
       this.#show(null);
     }
     if (error.code !== "CLOSED") {
-      this.report(error);
+      this.reportError(error);
     }
   }
 
@@ -1688,27 +1713,28 @@ class Session {
   }
 
   #receiveGreeting() {
-    this.#greeted = true;
+    this.#isGreeted = true;
     this.#client.time.burst();
-    // After a message that was not understood, only the whole state will do.
-    if (this.#known !== null && this.#garbled === 0) {
+    // After a message that was not understood, the client needs the whole state, not the missed events.
+    if (this.#confirmed !== null && this.#unreadableInARow === 0) {
       this.#catchUp();
     }
   }
 
-  /** Asks for what was missed. The answer decides what the state that came meanwhile is good for. */
+  /** Asks for the missed events. A state that arrives before the answer is held until then. */
   #catchUp() {
     if (this.#catchingUp) {
       return;
     }
-    const { version, epoch } = this.#known;
-    this.#gap = { version, asked: this.#gap.version === version ? this.#gap.asked + 1 : 1 };
-    if (this.#gap.asked > GAP_TRIES) {
-      this.#notUnderstood(this.#socket, new Error("what was missed does not come"));
+    const { version, epoch } = this.#confirmed;
+    const count = this.#catchUpTries.version === version ? this.#catchUpTries.count + 1 : 1;
+    this.#catchUpTries = { version, count };
+    if (this.#catchUpTries.count > CATCH_UP_TRIES) {
+      this.#onUnreadable(this.#socket, new Error("the missed events do not come"));
       return;
     }
     this.#catchingUp = true;
-    this.#expect(this.#socket);
+    this.#requireState(this.#socket);
     this.#send({
       type: "RECONNECT", last_known_version: version, epoch, reconnect_attempt: this.#attempts,
     });
@@ -1716,43 +1742,43 @@ class Session {
 
   #receiveReconnectAck(replayed) {
     this.#catchingUp = false;
-    this.#greeting = null;
+    this.#heldState = null;
     if (replayed === "full") {
-      // The next state is the truth, whatever its version: the server may have lost its newest changes.
-      this.#afresh = true;
+      // The next state counts whatever its version, because the server may have lost its newest changes.
+      this.#acceptsAnyVersion = true;
     } else {
       this.#goLive();
     }
   }
 
   #receiveState(state) {
-    const full = checked({ ...state, epoch: String(state.epoch) });
+    const full = requireFiniteTimes({ ...state, epoch: String(state.epoch) });
     if (this.#catchingUp) {
-      this.#greeting = full;
+      this.#heldState = full;
       return;
     }
-    const known = this.#known;
-    if (known !== null && !this.#afresh && full.epoch === known.epoch && full.version < known.version) {
-      return;
+    const { version, epoch } = this.#confirmed ?? {};
+    if (!this.#acceptsAnyVersion && full.epoch === epoch && full.version < version) {
+      return; // an older state
     }
-    this.#afresh = false;
+    this.#acceptsAnyVersion = false;
     this.#setConfirmed(adopt(full));
     this.#show(null);
-    this.#settleReady.resolve(this.#shown);
+    this.#readyPromise.resolve(this.#shown);
     this.#goLive();
   }
 
   #receiveEvent(message) {
     const event = { ...message, epoch: String(message.epoch) };
-    const { version, epoch } = this.#known ?? {};
-    if (this.#known === null || (event.epoch === epoch && event.version <= version)) {
+    const { version, epoch } = this.#confirmed ?? {};
+    if (this.#confirmed === null || (event.epoch === epoch && event.version <= version)) {
       return;
     }
     if (event.epoch !== epoch || event.version !== version + 1) {
       this.#catchUp();
       return;
     }
-    this.#setConfirmed(checked(merge(this.#known, event)));
+    this.#setConfirmed(requireFiniteTimes(merge(this.#confirmed, event)));
     this.#show(event);
     if (event.type === "TIME_EXPIRED") {
       this.#listeners.expire.emit(event);
@@ -1766,7 +1792,7 @@ class Session {
     if (this.#shown !== null) {
       this.#listeners.change.emit(this.#shown, message);
     }
-    this.#end(new SyncKairosError("SESSION_NOT_FOUND", `the session is gone: ${reason}`, {
+    this.#closeWith(new SyncKairosError("SESSION_NOT_FOUND", `the session is gone: ${reason}`, {
       status: 404, context: { reason },
     }));
   }
@@ -1777,56 +1803,56 @@ class Session {
       this.#refuse(error, request_id);
       return;
     }
-    this.report(error);
+    this.reportError(error);
     if (this.#catchingUp) {
       this.#catchingUp = false;
-      if (this.#greeting !== null) {
-        this.#receiveState(this.#greeting);
+      if (this.#heldState !== null) {
+        this.#receiveState(this.#heldState);
       }
     }
   }
 
   #goLive() {
-    if (this.#socket === null || !this.#greeted) {
+    if (this.#socket === null || !this.#isGreeted) {
       return;
     }
     this.#runtime.clearTimeout(this.#timer);
     this.#timer = null;
     if (this.#connection !== "live") {
-      this.#attempts = this.#garbled;
+      this.#attempts = this.#unreadableInARow;
       this.#setConnection("live");
-      // Sent again under the same ids: what was done before is not done twice.
-      this.#commands.forEach((command) => this.#deliver(command));
+      // They are sent again under the same request ids, so the service carries out none of them twice.
+      this.#commands.forEach((command) => this.#sendCommand(command));
     }
   }
 
   #setConfirmed(state) {
-    this.#known = state;
-    this.#received = this.#runtime.now();
+    this.#confirmed = state;
+    this.#confirmedAt = this.#runtime.now();
     this.#confirm();
-    this.#wakeWaiting();
+    this.#resolveWaiters();
   }
 
-  #wakeWaiting() {
-    for (const waiter of this.#waiting) {
-      if (waiter.there()) {
+  #resolveWaiters() {
+    for (const waiter of this.#waiters) {
+      if (waiter.isReached()) {
         waiter.resolve();
       }
     }
   }
 
-  /** Shows what is known with the own commands on top of it, and says so where that is something new. */
+  /** Applies the own commands to the confirmed state, and calls the listeners if that shows something new. */
   #show(change) {
-    let state = this.#known;
+    let state = this.#confirmed;
     for (const command of this.#commands) {
-      // A command was meant for this cycle of this participant; in any other it is over.
+      // A command is meant for one cycle of one participant; in any other cycle it no longer applies.
       if (state.cycle_count === command.count && state.active_participant_id === command.current
-        && command.holds(state)) {
+        && command.isAllowedIn(state)) {
         state = command.predict(state, Math.max(command.at, state.server_time_ms)) ?? state;
       }
     }
     const before = this.#shown;
-    const news = before === null || change !== null || !this.#same(before, state);
+    const news = before === null || change !== null || !this.#isSamePrediction(before, state);
     if (news) {
       this.#reconcile(before, state);
     }
@@ -1839,16 +1865,17 @@ class Session {
     }
   }
 
-  /** A prediction that was made anew from the same state says the same. */
-  #same(one, other) {
+  /** Whether two states show the same, as a prediction does that is made again from the same state. */
+  #isSamePrediction(one, other) {
     return one.version === other.version && one.epoch === other.epoch && one.cycle_count === other.cycle_count
       && one.status === other.status && one.cycle_started_at === other.cycle_started_at
       && one.active_participant_id === other.active_participant_id;
   }
 
   /**
-   * A clock that was predicted to run from a little earlier or later goes on from where it is shown. One that
-   * the prediction did not touch, as a session's at a switch, was right all the time; so is the next cycle's.
+   * Computes the lag with which the clock goes on from where it is shown. Only a clock that the prediction
+   * started can be a little off. One that it did not touch (a session's clock at a switch) was right all the
+   * time, and the clock of another cycle starts without a lag.
    */
   #reconcile(before, after) {
     const same = before !== null && before.status === "running" && after.status === "running"
@@ -1860,17 +1887,17 @@ class Session {
       const isTouched = before.deadline_ms === null || after.deadline_ms === null
         ? before.time_used_ms === after.time_used_ms
         : before.deadline_ms - after.deadline_ms === off;
-      ms = this.#shiftNow() + (isTouched ? off : 0);
+      ms = this.#currentLag() + (isTouched ? off : 0);
     }
-    this.#shift = { ms: Math.abs(ms) > RECONCILE_MS ? 0 : ms, at: this.#runtime.now() };
+    this.#lag = { ms: Math.abs(ms) > RECONCILE_MS ? 0 : ms, at: this.#runtime.now() };
   }
 }
 
 // The client
 
-const fold = (id) => (typeof id === "string" ? id.toLowerCase() : id);
+const normalizeId = (id) => (typeof id === "string" ? id.toLowerCase() : id);
 
-/** A random UUID; `crypto.randomUUID` is there in secure contexts only. */
+/** A random UUID. `crypto.randomUUID` exists in secure contexts only: a page over plain HTTP has none. */
 function uuid() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;
@@ -1890,10 +1917,12 @@ export class SyncKairos {
 
   /**
    * @param {object} [options]
-   * @param {string} [options.url] of the service; default: where this module came from
-   * @param {string | (() => string | Promise<string>)} [options.token] who is there
-   * @param {number} [options.reconnectAttempts] in a row, before a session is given up; Infinity: never
-   * @param {number} [options.maxSkewMs] a device clock further off shows no time
+   * @param {string} [options.url] the service's address; default: where this module came from
+   * @param {string | (() => string | Promise<string>)} [options.token] the user's token, or a function that
+   *   returns it
+   * @param {number} [options.reconnectAttempts] how many attempts in a row may fail before a session is given
+   *   up; Infinity: it never is
+   * @param {number} [options.maxSkewMs] when the device's clock is further off, no time is shown
    * @param {Function} [options.WebSocket] default: the runtime's own, which Node.js has from version 22
    * @param {Function} [options.fetch] default: the runtime's own
    * @param {object} [options.runtime] for tests and other runtimes: what to use in place of WebSocket, fetch,
@@ -1923,12 +1952,12 @@ export class SyncKairos {
     };
     /** The server's time. */
     this.time = new ServerTime(this.#runtime, maxSkewMs, {
-      ping: (t1) => this.#some((session) => session.ping(t1)),
-      tell: (message) => this.#some((session) => session.tell(message)),
-      ask: () => this.#askTime(),
-      watching: () => this.#sessions.size > 0,
-      woke: () => this.#wake(),
-      report: (error) => this.#sessions.forEach((session) => session.report(error)),
+      ping: (t1) => this.#anySession((session) => session.ping(t1)),
+      send: (message) => this.#anySession((session) => session.trySend(message)),
+      fetchTime: () => this.#fetchTime(),
+      hasSessions: () => this.#sessions.size > 0,
+      onWake: () => this.#wake(),
+      report: (error) => this.#sessions.forEach((session) => session.reportError(error)),
     });
     this.#listen(this.#runtime.window, "online", () => this.#wake());
     this.#listen(this.#runtime.window, "pageshow", (event) => event.persisted && this.#wake());
@@ -1941,32 +1970,32 @@ export class SyncKairos {
 
   /** The session with this id: the same object until it is closed. Its socket is opened at once. */
   session(id) {
-    const folded = fold(id);
+    const sessionId = normalizeId(id);
     if (this.#closed) {
       throw new SyncKairosError("CLOSED", "the client was closed");
     }
-    if (typeof folded !== "string" || !UUID.test(folded)) {
+    if (typeof sessionId !== "string" || !UUID.test(sessionId)) {
       const details = [{ field: "session_id", message: "must be a UUID" }];
       throw new SyncKairosError("VALIDATION_ERROR", "session_id must be a UUID", { details });
     }
-    let session = this.#sessions.get(folded);
+    let session = this.#sessions.get(sessionId);
     if (!session) {
       if (typeof this.#runtime.WebSocket !== "function") {
-        // Every attempt to connect would fail in the same way, and `ready` would wait for all of them.
-        throw new SyncKairosError("NO_WEBSOCKET", "to follow a session takes a WebSocket, and there is none "
+        // Every attempt to connect would fail, and `ready` would reject only after the last one.
+        throw new SyncKairosError("NO_WEBSOCKET", "following a session needs a WebSocket, and there is none "
           + "here: use Node.js 22 or newer, or pass one, as new SyncKairos({ url, WebSocket })");
       }
-      session = new Session(this, this.#runtime, folded);
-      this.#sessions.set(folded, session);
-      this.time.start(SOCKET_PATIENCE_MS); // the first samples had better go over its socket
+      session = new Session(this, this.#runtime, sessionId);
+      this.#sessions.set(sessionId, session);
+      this.time.start(SOCKET_PATIENCE_MS); // the first samples can use the session's socket then
     }
     return session;
   }
 
-  /** The session with this id where it is open; else null. */
-  find(id) { return this.#sessions.get(fold(id)) ?? null; }
+  /** The session with this id if it is open, else null. */
+  find(id) { return this.#sessions.get(normalizeId(id)) ?? null; }
 
-  /** Creates a session from a config; its state. */
+  /** Creates a session from a config and returns its state. */
   create(config) { return this.request("POST", "/v1/sessions", config); }
 
   /** The tenant's sessions, newest first: {sessions, next_cursor}. */
@@ -1976,7 +2005,7 @@ export class SyncKairos {
     return this.request("GET", `/v1/sessions${query && `?${query}`}`);
   }
 
-  /** The service's presets, a list. */
+  /** The list of the service's presets. */
   async presets() {
     const answer = await this.request("GET", "/v1/presets");
     if (!Array.isArray(answer?.presets)) {
@@ -1994,8 +2023,9 @@ export class SyncKairos {
   }
 
   /**
-   * A call of the HTTP API; its `data`, the body where that has none, null where there is no body. What fails
-   * on its way, or for now, is tried again under the same idempotency key, a few times.
+   * Calls the HTTP API and returns the answer's `data`, the body where that has no `data`, or null where
+   * there is no body. A call that was lost or cannot be carried out for now is tried again under the same
+   * idempotency key, at most four times in all.
    */
   async request(method, path, body = undefined, { idempotencyKey = uuid(), ifMatch = null } = {}) {
     const headers = { accept: "application/json" };
@@ -2019,7 +2049,7 @@ export class SyncKairos {
         return await this.#fetch(url, request);
       } catch (error) {
         const longest = HTTP_BACKOFF_MS * 2 ** (tries - 1);
-        const pause = error?.retryAfterMs ?? between(this.#runtime, longest / 2, longest);
+        const pause = error?.retryAfterMs ?? randomBetween(this.#runtime, longest / 2, longest);
         if (!mayTryAgain(error) || tries === HTTP_TRIES || pause > LONGEST_RETRY_AFTER_MS || this.#closed) {
           throw error;
         }
@@ -2040,7 +2070,7 @@ export class SyncKairos {
       response = await this.#runtime.fetch(url, { ...options, signal: abort.signal });
       text = await response.text();
     } catch (cause) {
-      // A browser does not tell a page of another origin which of the two it is.
+      // A browser does not tell a page whether another origin is unreachable or refuses the page.
       const origin = globalThis.location?.origin ?? url.origin;
       const refused = origin === url.origin ? "" : ", or does not let pages of this origin in";
       const [code, message] = abort.signal.aborted ? ["NETWORK_TIMEOUT", "no answer in time"]
@@ -2053,7 +2083,7 @@ export class SyncKairos {
     try {
       parsed = text === "" ? null : JSON.parse(text);
     } catch {
-      // Not the service's, but of somebody on the way to it.
+      // The answer came from a proxy, and not from the service.
     }
     if (!response.ok) {
       const seconds = Number(response.headers.get("retry-after") ?? NaN);
@@ -2065,7 +2095,7 @@ export class SyncKairos {
     return parsed !== null && "data" in parsed ? parsed.data : parsed;
   }
 
-  // What the sessions of this client use.
+  // For the sessions of this client
 
   /** @internal */
   async token() {
@@ -2104,24 +2134,25 @@ export class SyncKairos {
     }
   }
 
-  #some(does) {
+  /** Calls `fn` with one session after another until it returns true; whether one did. */
+  #anySession(fn) {
     for (const session of this.#sessions.values()) {
-      if (does(session)) {
+      if (fn(session)) {
         return true;
       }
     }
     return false;
   }
 
-  async #askTime() {
+  async #fetchTime() {
     const at = this.#runtime.now();
     const answer = await this.#fetch(new URL("v1/time", this.#base), { method: "GET", cache: "no-store" });
     return { ...answer, at };
   }
 
   #wake() {
-    const check = this.time.burst();
-    this.#sessions.forEach((session) => session.wake(check));
+    const checkSockets = this.time.burst();
+    this.#sessions.forEach((session) => session.wake(checkSockets));
   }
 
   #listen(target, name, fn) {
@@ -2132,7 +2163,7 @@ export class SyncKairos {
   }
 }
 
-/** Whether the same call may succeed a moment later. One that met another version will not. */
+/** Whether the same call may succeed a moment later. After a version conflict the caller has to decide. */
 function mayTryAgain(error) {
   return error instanceof SyncKairosError && error.retryable && error.code !== "CONCURRENT_MODIFICATION";
 }

@@ -1,13 +1,13 @@
 import type { ClockFace, Connection, Session, State, SyncKairos, SyncKairosError } from "./synckairos.js";
 
-/** What a component shows of a session. Before it is there: nulls, and "connecting". */
+/** What a component can show of a session. Until the session is open: nulls, and "connecting". */
 export interface Shown {
   readonly session: Session | null;
   readonly state: State | null;
   readonly connection: Connection;
-  /** Whether an own command is not confirmed yet. */
+  /** Whether an own command waits for its confirmation. */
   readonly pending: boolean;
-  /** Why the session is closed; null while it is not. */
+  /** Why the session is closed; null while it is open. */
   readonly error: SyncKairosError | null;
   remaining(owner?: string | null): number | null;
   elapsed(participantId?: string | null): number | null;
@@ -15,8 +15,8 @@ export interface Shown {
 }
 
 /**
- * A session in a component. interval: ms between two renderings while a clock runs (default 100); null: only
- * when something happens.
+ * Follows a session in a component. interval: ms between two renderings while a clock runs (default 100);
+ * null: the component is rendered only when something changes.
  */
 export function useSyncKairos(
   clientOrUrl: SyncKairos | string, sessionId: string, options?: { interval?: number | null },

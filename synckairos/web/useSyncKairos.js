@@ -4,19 +4,20 @@
  *   import { useSyncKairos } from "./useSyncKairos.js";
  *   const { state, remaining, session } = useSyncKairos("https://clock.example", sessionId);
  *
- * Components that show the same session share it: its socket is opened with the first of them and closed a
- * moment after the last is gone, so that React may take a component away and put it back. Needs React 18 or
- * newer. README.md in this folder has the reference.
+ * Components that show the same session share it. Its socket is opened for the first of them, and closed a
+ * second after the last one is unmounted, so that React may unmount a component and mount it again at once.
+ * Needs React 18 or newer. README.md in this folder is the reference.
  */
 
 import { useCallback, useMemo, useSyncExternalStore } from "react";
 import { SyncKairos } from "./synckairos.js";
 
+/** How long a session stays open after its last component was unmounted. */
 const LINGER_MS = 1_000;
 
-/** What is shared of each session, by client and id. */
+/** The store of each session, by client and id. */
 const stores = new WeakMap();
-/** The clients that were made here for a URL. */
+/** The clients that this module made, by the service's URL. */
 const clients = new Map();
 
 function clientOf(clientOrUrl) {
@@ -32,34 +33,34 @@ function clientOf(clientOrUrl) {
 }
 
 function storeOf(client, id) {
-  let ofClient = stores.get(client);
-  if (!ofClient) {
-    ofClient = new Map();
-    stores.set(client, ofClient);
+  let storesOfClient = stores.get(client);
+  if (!storesOfClient) {
+    storesOfClient = new Map();
+    stores.set(client, storesOfClient);
   }
-  let store = ofClient.get(id);
+  let store = storesOfClient.get(id);
   if (!store) {
     store = new Store(client, id);
-    ofClient.set(id, store);
+    storesOfClient.set(id, store);
   }
   return store;
 }
 
-const BEFORE = Object.freeze({
+const NOT_OPEN = Object.freeze({
   session: null, state: null, connection: "connecting", pending: false, error: null,
   remaining: () => null, elapsed: () => null, clock: () => null,
 });
 
-/** One session and the components that show it. Nothing is opened before the first is there to stay. */
+/** One session and the components that show it. The session is opened when the first one is mounted. */
 class Store {
   #client;
   #id;
   #session = null;
-  #mine = false;
+  #openedHere = false;
   #listeners = new Set();
-  #forget = [];
-  #closing = null;
-  #snapshot = BEFORE;
+  #unsubscribe = [];
+  #closeTimer = null;
+  #snapshot = NOT_OPEN;
 
   constructor(client, id) {
     this.#client = client;
@@ -68,17 +69,17 @@ class Store {
 
   get snapshot() { return this.#snapshot; }
 
-  /** Tells `listener` of every change, and while a clock runs every `interval` ms as well. */
+  /** Calls `listener` after every change, and also every `interval` ms while a clock runs. */
   subscribe(listener, interval) {
-    clearTimeout(this.#closing);
-    this.#closing = null;
+    clearTimeout(this.#closeTimer);
+    this.#closeTimer = null;
     this.#listeners.add(listener);
     if (this.#session === null) {
       this.#open();
     }
     const ticking = interval === null ? null : setInterval(() => {
       if (this.#session?.state?.status === "running") {
-        this.#renew();
+        this.#updateSnapshot();
         listener();
       }
     }, interval);
@@ -86,25 +87,25 @@ class Store {
       clearInterval(ticking);
       this.#listeners.delete(listener);
       if (this.#listeners.size === 0) {
-        this.#closing = setTimeout(() => this.#close(), LINGER_MS);
+        this.#closeTimer = setTimeout(() => this.#close(), LINGER_MS);
       }
     };
   }
 
   #open() {
     const found = this.#client.find(this.#id);
-    this.#mine = found === null;
+    this.#openedHere = found === null;
     const session = found ?? this.#client.session(this.#id);
     this.#session = session;
-    const tell = () => {
-      this.#renew();
+    const notify = () => {
+      this.#updateSnapshot();
       [...this.#listeners].forEach((listener) => listener());
     };
-    this.#forget = [session.onChange(tell), session.onConnection(tell)];
-    this.#renew();
+    this.#unsubscribe = [session.onChange(notify), session.onConnection(notify)];
+    this.#updateSnapshot();
   }
 
-  #renew() {
+  #updateSnapshot() {
     const session = this.#session;
     this.#snapshot = Object.freeze({
       session,
@@ -118,26 +119,26 @@ class Store {
     });
   }
 
-  /** No component shows the session any more. One that was open before stays open: its opener closes it. */
+  /** The last component is gone. A session that the page itself had opened stays open. */
   #close() {
-    this.#forget.forEach((forget) => forget());
-    this.#forget = [];
-    if (this.#mine) {
+    this.#unsubscribe.forEach((unsubscribe) => unsubscribe());
+    this.#unsubscribe = [];
+    if (this.#openedHere) {
       this.#session.close();
     }
     this.#session = null;
-    this.#snapshot = BEFORE;
+    this.#snapshot = NOT_OPEN;
   }
 }
 
 /**
  * @param {import("./synckairos.js").SyncKairos | string} clientOrUrl a client, or the URL of the service
  * @param {string} sessionId
- * @param {{interval?: number | null}} [options] interval: ms between two renderings while a clock runs;
- *   null: only when something happens
+ * @param {{interval?: number | null}} [options] interval: ms between two renderings while a clock runs; null:
+ *   the component is rendered only when something changes
  */
 export function useSyncKairos(clientOrUrl, sessionId, { interval = 100 } = {}) {
   const store = useMemo(() => storeOf(clientOf(clientOrUrl), sessionId), [clientOrUrl, sessionId]);
   const subscribe = useCallback((listener) => store.subscribe(listener, interval), [store, interval]);
-  return useSyncExternalStore(subscribe, () => store.snapshot, () => BEFORE);
+  return useSyncExternalStore(subscribe, () => store.snapshot, () => NOT_OPEN);
 }

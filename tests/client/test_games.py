@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import msgspec
@@ -28,16 +27,13 @@ from synckairos.client.model import (
 from synckairos.client.view import View, adopted, merged, state_at
 from tests.support import games
 
-IN_CI = os.environ.get("CI") == "true"
-
 Json = dict[str, Any]
 
 
 @pytest.mark.parametrize(("mode", "kind"), games.KINDS)
 def test_merged_state_is_what_the_service_shows_at_every_version(mode: str, kind: str) -> None:
     @settings(
-        max_examples=40 if IN_CI else 6,
-        derandomize=IN_CI,
+        max_examples=settings().max_examples // 25,
         deadline=None,
         database=None,
         phases=[Phase.generate],  # a failing game is told by the assertion; to shrink it takes minutes

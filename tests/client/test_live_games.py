@@ -27,7 +27,6 @@ CALLS = ["switch"] * 6 + ["next", "pause", "resume", "pause", "resume", "add", "
 @pytest.mark.parametrize(("mode", "kind"), games.KINDS)
 @settings(
     max_examples=2,
-    derandomize=True,
     deadline=None,
     database=None,
     phases=[Phase.generate],

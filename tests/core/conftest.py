@@ -18,6 +18,14 @@ from tests.support import servers
 BACKENDS = [*([] if os.environ.get("SERVERS") else ["fakeredis"]), *servers.available()]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A rule is tested on Valkey. The files marked `every_server` test what a server has its part in, or a
+    cross-section of all rules, and run on Redis and fakeredis as well."""
+    if "core" in metafunc.fixturenames:
+        every = metafunc.definition.get_closest_marker("every_server")
+        metafunc.parametrize("core", BACKENDS if every else [servers.available()[0]], indirect=True)
+
+
 @pytest.fixture(scope="session")
 def backends() -> Iterator[Callable[[str], Driver]]:
     """Gives the library under virtual time on a kind of server, started when it is first asked for."""
@@ -37,9 +45,9 @@ def backends() -> Iterator[Callable[[str], Driver]]:
         yield get
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture
 def core(request: pytest.FixtureRequest, backends: Callable[[str], Driver]) -> Driver:
-    """The library under virtual time on each kind of server, with nothing in it."""
+    """The library under virtual time, with nothing in it."""
     driver = backends(request.param)
     driver.run("FLUSHALL")
     return driver

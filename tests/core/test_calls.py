@@ -81,6 +81,7 @@ class TestKeys:
             core.fcall(f"sk_{function}", keys, ["0"] if function == "log" else []).code == "VALIDATION_ERROR"
         )
 
+    @pytest.mark.every_server
     def test_reading_works_with_the_read_only_call(self, core: Driver) -> None:
         Game(core, CONFIG)
         assert json.loads(core.run("FCALL_RO", "sk_get", 1, KEYS[0]))["version"] == 1
@@ -202,6 +203,7 @@ class TestOrder:
         assert code(game, "switch", "NEXT", P[0], at=3000) == "PARTICIPANT_EXPIRED"
 
 
+@pytest.mark.every_server
 class TestTenants:
     @pytest.mark.parametrize("function", [*MUTATIONS, "get", "log"])
     def test_to_another_tenant_there_is_no_session(self, core: Driver, function: str) -> None:
@@ -227,6 +229,7 @@ class TestTenants:
         assert code(Game(core, CONFIG), "start", "TENANT", "red") == "SESSION_NOT_FOUND"
 
 
+@pytest.mark.every_server
 class TestVersions:
     def test_warnings_do_not_make_a_version_old_all_else_does(self, core: Driver) -> None:
         game = Game(core, players(60_000, 60_000, warnings_ms=[30_000, 20_000])).start()
@@ -266,6 +269,7 @@ class TestVersions:
         assert refused.value.answer.context == {"status": "expired", "expired_participant_id": P[0]}
 
 
+@pytest.mark.every_server
 class TestRequests:
     def test_a_repeat_gets_the_change_of_the_first_and_changes_nothing(self, core: Driver) -> None:
         game = Game(core, CONFIG).start()
@@ -320,6 +324,7 @@ class TestRequests:
         assert code(game, "create", CONFIG) == "SESSION_EXISTS"
 
 
+@pytest.mark.every_server
 class TestLog:
     def test_at_least_the_newest_128_and_not_many_more(self, core: Driver) -> None:
         game = Game(core, CONFIG).start()
@@ -344,6 +349,7 @@ class TestLog:
         assert core.run("XLEN", game.keys.outbox) == 302
 
 
+@pytest.mark.every_server
 class TestTombstones:
     def test_a_deleted_session_is_gone_for_everybody(self, core: Driver) -> None:
         game = Game(core, CONFIG).start()
@@ -419,6 +425,7 @@ class TestTombstones:
         assert core.call("restore", OTHER, [exported]).code == "VALIDATION_ERROR"
 
 
+@pytest.mark.every_server
 class TestLifetimes:
     def lives(self, game: Game) -> int:
         """How long session and log live, in ms."""
@@ -453,6 +460,7 @@ class TestLifetimes:
         assert core.run("PTTL", game.keys.outbox) == -1
 
 
+@pytest.mark.every_server
 class TestScale:
     def test_a_thousand_participants_play_and_the_events_stay_small(self, core: Driver) -> None:
         game = Game(core, players(*[60_000] * 1000))
@@ -483,6 +491,7 @@ class TestScale:
         assert game.do("switch", at=300_500)["payload"]["active_participant_id"] == P[300]
 
 
+@pytest.mark.every_server
 def test_info(core: Driver) -> None:
     core.at(START + 7)
     version, schema, now = core.run("FCALL", "sk_info", 0)
@@ -490,6 +499,7 @@ def test_info(core: Driver) -> None:
     assert (schema, now) == (1, START + 7)
 
 
+@pytest.mark.every_server
 def test_every_function_says_what_it_is_for(core: Driver) -> None:
     listed: Any = core.run("FUNCTION", "LIST", "LIBRARYNAME", "synckairos")
     text = repr(listed)

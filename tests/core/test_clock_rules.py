@@ -9,6 +9,8 @@ import pytest
 from tests.core.game import START, G, Game, P, RefusedError, people, players
 from tests.model.driver import Driver
 
+pytestmark = pytest.mark.every_server
+
 SKIP = {"type": "skip_cycle"}
 NOTIFY = {"type": "notify"}
 CYCLES = {

@@ -13,6 +13,8 @@ from synckairos.errors import ValidationError, from_refusal
 from tests.core.game import SESSION, START, Game, people, players
 from tests.model.driver import Driver
 
+pytestmark = pytest.mark.every_server
+
 
 def details(core: Driver, function: str, args: list[str | bytes]) -> list[dict[str, str]]:
     """The problems that a refused call names, read as clients read them."""

@@ -13,6 +13,8 @@ import pytest
 from tests.core.game import START
 from tests.model.driver import Driver
 
+pytestmark = pytest.mark.every_server
+
 KEY = "sk:rl:{user:7}"
 
 kept = pytest.mark.own_keys(re.escape(KEY))

@@ -1,4 +1,4 @@
-"""A backend over HTTP: what happens to sessions while pages look on."""
+"""A backend over HTTP, which changes sessions while pages show them."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class Api:
         await self._client.aclose()
 
     async def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """The `data` of an answer that has to be a good one."""
+        """The `data` of an answer, which must be a success."""
         reply = await self._client.request(method, path, json=body)
         assert reply.is_success, reply.text
         return reply.json()["data"] if reply.content else None
 
     async def create(self, **config: Any) -> State:
-        """A new session's state."""
+        """Creates a session and returns its state."""
         state: State = await self.ask("POST", "/v1/sessions", config)
         return state
 
     async def game(self, seconds: float = 60, participants: int = 2, **config: Any) -> State:
-        """A new session in which everybody has a clock of their own."""
+        """Creates a session in which every participant has an own clock."""
         players = [
             {"participant_id": str(uuid.uuid4()), "total_time_ms": int(1000 * seconds)}
             for _ in range(participants)
@@ -47,27 +47,27 @@ class Api:
         return await self.create(sync_mode="per_participant", participants=players, **config)
 
     async def get(self, session_id: str) -> State:
-        """Its state."""
+        """The session's state."""
         state: State = await self.ask("GET", f"/v1/sessions/{session_id}")
         return state
 
     async def reaches(self, session_id: str, version: int) -> None:
-        """Waits until the server is so far."""
+        """Waits until the server's state has reached this version."""
         async with asyncio.timeout(PATIENCE_S):
             while (await self.get(session_id))["version"] < version:
                 await asyncio.sleep(0.01)
 
     async def do(self, session_id: str, what: str, **body: Any) -> State:
-        """A transition: `start`, `switch`, `pause` …"""
+        """Performs a transition: `start`, `switch`, `pause` …"""
         answer: State = await self.ask("POST", f"/v1/sessions/{session_id}/{what}", body or None)
         return answer
 
     async def adjust(self, session_id: str, owner: str, **body: Any) -> State:
-        """Another time on a participant's clock."""
+        """Changes a participant's clock."""
         answer: State = await self.ask("PATCH", f"/v1/sessions/{session_id}/participants/{owner}", body)
         return answer
 
     async def events(self, session_id: str) -> list[dict[str, Any]]:
-        """All that happened, in order."""
+        """All events of a session, in order."""
         events: list[dict[str, Any]] = (await self.ask("GET", f"/v1/sessions/{session_id}/events"))["events"]
         return events

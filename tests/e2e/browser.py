@@ -1,4 +1,4 @@
-"""A browser for tests: pages that say what went wrong in them, and tabs that are really hidden."""
+"""A browser for tests: pages that report their errors, and tabs that are really hidden."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from playwright.async_api import BrowserContext, ConsoleMessage, Page, WebSocket
 from websockets.asyncio.client import ClientConnection, connect
 
 PATIENCE_S = 15.0
-"""How long a test waits for what has to come before it says that it did not."""
+"""How long a test waits for something before it fails."""
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -30,11 +30,11 @@ ARGUMENTS = (
     "--disable-gpu",
     "--disable-quic",
 )
-"""Nothing but what a test opens goes over the network; containers run tests as root."""
+"""Only the pages of a test use the network. Containers run tests as root, where Chromium needs no sandbox."""
 
 
 def chromium() -> str | None:
-    """Where Chromium is, or None. In CI it is an error when it is missing: nothing may be left out there."""
+    """The path of Chromium, or None. In CI a missing Chromium is an error, because all tests have to run."""
     names = ("chromium", "chromium-browser", "google-chrome")
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if found is None and os.environ.get("CI") == "true":
@@ -44,16 +44,16 @@ def chromium() -> str | None:
 
 @dataclass
 class Visitor:
-    """Somebody who has pages open, in a browser context of their own, and what went wrong in them."""
+    """A browser context with pages, and everything that went wrong in them."""
 
     context: BrowserContext
     hosts: frozenset[str]
-    """Where pages may ask: `127.0.0.1:8080`."""
+    """The hosts that the pages may ask, such as `127.0.0.1:8080`."""
     troubles: list[str] = field(default_factory=list)
     forgiven: list[str] = field(default_factory=list)
-    """Patterns of troubles that the test makes itself."""
+    """Patterns of the troubles that the test causes itself."""
     sockets: list[WebSocket] = field(default_factory=list)
-    """All that their pages opened."""
+    """All sockets that the pages opened."""
 
     def __post_init__(self) -> None:
         self.context.on("weberror", lambda error: self.troubles.append(f"uncaught: {error.error}"))
@@ -76,18 +76,18 @@ class Visitor:
         self._asked(socket.url)
 
     def forgive(self, *patterns: str) -> None:
-        """These troubles are what the test is about. Patterns are searched for in what was said."""
+        """Ignores troubles with these patterns (regular expressions), because the test causes them."""
         self.forgiven += patterns
 
     async def open(self, url: str) -> Page:
-        """A new page, loaded."""
+        """Opens a page and waits until it is loaded."""
         page = await self.context.new_page()
         page.set_default_timeout(1000 * PATIENCE_S)
         await page.goto(url)
         return page
 
     def check(self) -> None:
-        """Fails when something went wrong that nobody forgave."""
+        """Fails when something went wrong that the test did not forgive."""
         left = [
             trouble
             for trouble in self.troubles
@@ -97,7 +97,7 @@ class Visitor:
 
 
 class Invite(Protocol):
-    """Makes a visitor whose pages may ask these hosts and nobody else; options are those of contexts."""
+    """Makes a visitor whose pages may ask only these hosts. The options are those of browser contexts."""
 
     def __call__(self, *hosts: str, **options: Any) -> Awaitable[Visitor]: ...
 
@@ -106,11 +106,11 @@ NETWORK_IS_GONE = (
     r"WebSocket connection to .* failed",
     r"Failed to load resource: net::ERR_",
 )
-"""What Chromium itself writes into the console when a server cannot be reached."""
+"""The messages that Chromium itself writes into the console when a server cannot be reached."""
 
 
 class Tab:
-    """A tab of which nothing is emulated.
+    """A tab without emulation.
 
     Playwright keeps all its pages visible, focused and awake, whatever is in front of them. A tab that is
     opened over the DevTools protocol alone is hidden when another one is in front of it: its timers are
@@ -123,7 +123,7 @@ class Tab:
         self._session = session
 
     async def evaluate(self, expression: str) -> Any:
-        """The value of an expression (of its promise), as JSON."""
+        """The value of an expression, or of its promise, as JSON."""
         reply = await self._ask(
             "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
         )
@@ -131,14 +131,14 @@ class Tab:
         return reply["result"].get("value")
 
     async def until(self, expression: str) -> Any:
-        """Waits until an expression is true, without disturbing the page by timers of its own."""
+        """Waits until an expression is true, without setting timers in the page."""
         async with asyncio.timeout(PATIENCE_S):
             while not (value := await self.evaluate(expression)):
                 await asyncio.sleep(0.02)
         return value
 
     async def to_front(self) -> None:
-        """Shows this tab, and so hides the one that was shown."""
+        """Shows this tab, which hides the one that was shown."""
         await self._devtools.ask("Target.activateTarget", targetId=self._target)
         await self.until("document.visibilityState === 'visible'")
 
@@ -147,7 +147,7 @@ class Tab:
         await self._ask("Page.setWebLifecycleState", state="frozen")
 
     async def thaw(self) -> None:
-        """Lets it go on."""
+        """Lets a frozen tab go on."""
         await self._ask("Page.setWebLifecycleState", state="active")
 
     async def _ask(self, method: str, **parameters: Any) -> Any:
@@ -155,7 +155,7 @@ class Tab:
 
 
 class DevTools:
-    """The DevTools protocol of a running browser, in a context of its own."""
+    """The DevTools protocol of a running browser, in its own browser context."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -169,12 +169,12 @@ class DevTools:
         await self._socket.send(json.dumps(message if session is None else {**message, "sessionId": session}))
         async with asyncio.timeout(PATIENCE_S):
             while (reply := json.loads(await self._socket.recv())).get("id") != number:
-                pass  # an event
+                pass  # an event, or the answer to another command
         assert "error" not in reply, reply
         return reply["result"]
 
     async def tab(self, url: str = "about:blank") -> Tab:
-        """A new tab, in front of the others."""
+        """Opens a tab in front of the others."""
         opened = await self.ask("Target.createTarget", url=url, browserContextId=self._context)
         target = opened["targetId"]
         attached = await self.ask("Target.attachToTarget", targetId=target, flatten=True)
@@ -189,8 +189,8 @@ class DevTools:
 
 @asynccontextmanager
 async def devtools(port: int) -> AsyncIterator[DevTools]:
-    """The protocol of the browser whose debugging port this is; its tabs are closed at the end."""
-    async with httpx.AsyncClient(verify=False) as client:  # no TLS here: spares reading the CAs
+    """The protocol of the browser with this debugging port. Its tabs are closed at the end."""
+    async with httpx.AsyncClient(verify=False) as client:  # no TLS here, so the CAs need not be read
         version = (await client.get(f"http://127.0.0.1:{port}/json/version")).json()
     async with connect(version["webSocketDebuggerUrl"], max_size=None, ping_interval=None) as socket:
         opened = DevTools(socket)

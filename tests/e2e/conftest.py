@@ -1,4 +1,4 @@
-"""What the browser tests share: one browser, services, and pages that may not go wrong."""
+"""The fixtures of the browser tests: one browser, services, and pages that must not report errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session")
 def debugging_port() -> int:
-    """Where the browser speaks the DevTools protocol."""
+    """The port of the browser's DevTools protocol."""
     return free_port()
 
 
@@ -56,7 +56,7 @@ async def browser(debugging_port: int) -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def devtools(browser: Browser, debugging_port: int) -> AsyncIterator[DevTools]:
-    """Tabs of which nothing is emulated."""
+    """Opens tabs without emulation."""
     async with browsers.devtools(debugging_port) as opened:
         yield opened
 
@@ -74,12 +74,12 @@ class _Files(SimpleHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, *_: Any) -> None:
-        """Nothing is said."""
+        """Writes no log."""
 
 
 @pytest.fixture(scope="session")
 def elsewhere() -> Iterator[str]:
-    """The origin of the test pages: another one than the service's."""
+    """The origin of the test pages, which is not the service's."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=PAGES)) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
@@ -93,14 +93,14 @@ def elsewhere() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[Server]:
-    """A server of its own: the others' is emptied before each of their tests."""
+    """A server for these tests alone, because the one of the other tests is emptied before each test."""
     with servers.start("valkey") as server:
         yield server
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def service(valkey: Server, elsewhere: str) -> AsyncIterator[live.Service]:
-    """A service whose API pages of other origins may use."""
+    """A service whose API the test pages of another origin may use."""
     settings = live.settings(valkey.url, ENABLE_CORS="true", ALLOWED_ORIGINS=elsewhere)
     async with live.service(settings) as running:
         yield running
@@ -108,14 +108,14 @@ async def service(valkey: Server, elsewhere: str) -> AsyncIterator[live.Service]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def api(service: live.Service) -> AsyncIterator[Api]:
-    """What a backend does."""
+    """A backend of the service."""
     async with Api(f"http://127.0.0.1:{service.port}") as opened:
         yield opened
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def invite(browser: Browser) -> AsyncIterator[Invite]:
-    """Makes visitors; when the test ends nothing may have gone wrong with them."""
+    """Makes visitors. At the end of the test it fails if something went wrong in their pages."""
     visitors: list[Visitor] = []
     async with AsyncExitStack() as stack:
 

@@ -1,4 +1,4 @@
-"""The console's pages, found by role and label as people and screen readers find things."""
+"""The console's pages. Tests find elements by role and label, as people and screen readers do."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.e2e.device import set_clock
 from tests.e2e.readings import RESOLUTION_MS, TOLERANCE_MS
 
 WITHOUT_A_LIST = r"status of 503 .*/v1/sessions\?"
-"""A service without an audit store lists nothing, and Chromium says so in its console."""
+"""Chromium's message when a service without an audit store answers 503 to a request for the list."""
 
 _SCRIPT = """(() => {
   window.machineNow ??= () => Date.now();
-  // What a screen reader would have said: every text that came into a live region.
+  // What a screen reader would have announced: every text that was put into a live region.
   window.announced = [];
   const LIVE = "[aria-live]:not([aria-live=off]), [role=alert], [role=status], [role=log], output";
   new MutationObserver((mutations) => {
@@ -29,7 +29,7 @@ _SCRIPT = """(() => {
       if (text) announced.push(text);
     }
   }).observe(document, { subtree: true, childList: true, characterData: true });
-  // What every frame showed: the faces of all clocks, and whose button says that it is on the move.
+  // What every frame showed: the faces of all clocks, and the owner whose button says "on the move".
   window.frames_ = [];
   window.recordFaces = () => {
     let last = machineNow();
@@ -54,13 +54,13 @@ _SCRIPT = """(() => {
 
 @dataclass
 class Console:
-    """Opens pages of the console, each in a browser context of its own."""
+    """Opens pages of the console, each in its own browser context."""
 
     invite: Invite
     service: str
 
     async def visitor(self, *, skew_ms: int | None = None, **options: Any) -> Visitor:
-        """Somebody with a browser whose pages ask nobody but the service."""
+        """Makes a visitor whose pages may ask only the service."""
         visitor = await self.invite(self.service, **options)
         if skew_ms is not None:
             await set_clock(visitor, skew_ms)
@@ -68,34 +68,34 @@ class Console:
         return visitor
 
     async def open(self, path: str = "/", **options: Any) -> Page:
-        """A page. Options are those of `visitor`."""
+        """Opens a page. The options are those of `visitor`."""
         return await (await self.visitor(**options)).open(self.service + path)
 
 
 def half(page: Page, name: str) -> Locator:
-    """Somebody's half of the game clock."""
+    """A player's half of the game clock."""
     return page.get_by_role("region", name=name, exact=True)
 
 
 def press(page: Page, name: str) -> Locator:
-    """What ends their turn."""
+    """The button that ends a player's turn."""
     return half(page, name).get_by_role("button")
 
 
 async def their_turn(page: Page, name: str) -> None:
-    """Waits until the page says that somebody is on the move. (A half can also be pressed to start.)"""
+    """Waits until the page says that a player is on the move. (A half can also be pressed to start.)"""
     await expect(press(page, name)).to_have_accessible_name(f"{name}, on the move: press to end the turn")
 
 
 async def announced(page: Page) -> list[str]:
-    """What a screen reader would have said so far, unasked."""
+    """The texts that a screen reader would have announced so far by itself."""
     texts: list[str] = await page.evaluate("announced")
     return texts
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What a frame showed, of something drawn since the frame before."""
+    """The clocks that a frame showed. They were drawn at a moment between `since` and `at`."""
 
     since: float
     at: float
@@ -104,14 +104,14 @@ class Frame:
 
 
 async def frames(page: Page) -> list[Frame]:
-    """All that were recorded since `recordFaces()` was called."""
+    """All frames that were recorded since `recordFaces()` was called."""
     return [Frame(**each) for each in await page.evaluate("frames_")]
 
 
 def read_face(text: str) -> tuple[float, float]:
-    """What may be left, in ms, when a countdown shows this: the least, itself left out, and the most.
+    """The range of the time left, in ms, for a countdown's text: above the first value, up to the second.
 
-    It is rounded up, to tenths in the last ten seconds.
+    The countdown is rounded up, to tenths in the last ten seconds.
     """
     match = re.fullmatch(r"(\u2212?)(?:(\d+):)?(\d+):(\d\d)(?:\.(\d))?", text.strip())
     assert match, text
@@ -122,11 +122,11 @@ def read_face(text: str) -> tuple[float, float]:
 
 
 def right(shown: list[Frame], events: list[dict[str, Any]], names: dict[str, str], own: set[int]) -> set[int]:
-    """Each frame that shows the turn that it is shows the time that is left of it, within the tolerance.
+    """Asserts that each frame showed the time left of the running turn, within the tolerance.
 
-    Where frames and server differ about whose turn it is, one of both is on its way. Versions that the page
-    began itself (`own`) are left out: it could not know how long its tap would take to the server, and makes
-    up for that little by little. Returns the versions that were compared.
+    When a frame shows another turn than the server's log, a message was on its way, and the frame is skipped.
+    Versions that the page made itself (`own`) are skipped too: the page could not know how long its tap would
+    take to the server, and corrects its clock little by little. Returns the versions that were compared.
     """
     compared = set()
     turns = [
@@ -150,7 +150,7 @@ def right(shown: list[Frame], events: list[dict[str, Any]], names: dict[str, str
 
 
 def never_up(shown: list[Frame], name: str) -> None:
-    """While somebody is on the move, their clock never shows more than before."""
+    """Asserts that the clock of the player on the move never shows more than before."""
     for last, frame in pairwise(shown):
         if last.active == frame.active == name:
             assert read_face(frame.faces[name])[1] <= read_face(last.faces[name])[1], (last, frame)

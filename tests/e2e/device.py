@@ -21,9 +21,9 @@ _SCRIPT = """(() => {
 
 
 async def set_clock(visitor: Visitor, skew_ms: int) -> None:
-    """The clock of this visitor's device is so much ahead, in all pages opened from now on.
+    """Sets the clock of this visitor's device so much ahead, in all pages that are opened from now on.
 
-    `Date` and the origin of `performance` are what a page sees of it. `setDeviceClock` in a page sets it
-    again, `machineNow` tells the machine's own.
+    A page sees it in `Date` and in the origin of `performance`. In the page `setDeviceClock` sets it again,
+    and `machineNow` returns the machine's own time.
     """
     await visitor.context.add_init_script(_SCRIPT.replace("SKEW", str(skew_ms)))

@@ -1,8 +1,8 @@
-"""What pages showed, compared with the server's log and with each other.
+"""Compares the times that pages showed with the server's log and with each other.
 
-Browser, service and Valkey run on one machine, so one clock says when something was shown and when the
-server says a turn ends. Every reading stands between two looks at that clock: what is compared are intervals,
-and a busy machine makes them wider, not wrong.
+Browser, service and Valkey run on one machine, so one clock times both the readings of the pages and the
+turns of the server. That clock is read before and after each reading. The tests compare these intervals: a
+busy machine makes them wider, but not wrong.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import redis.asyncio
 
 TOLERANCE_MS = 50.0
-"""How far pages may be apart."""
+"""How far two pages may differ."""
 RESOLUTION_MS = 1.0
-"""Whole milliseconds are what the clocks are read in."""
+"""The clocks are read in whole milliseconds."""
 
 
 class Evaluates(Protocol):
@@ -28,12 +28,12 @@ class Evaluates(Protocol):
 
 @dataclass(frozen=True)
 class Sample:
-    """What a page would have shown at a moment: see pages/clock.js."""
+    """A reading of what a page would have shown at a moment: see pages/clock.js."""
 
     kind: str
     before: float
     after: float
-    """The machine's clock around the reading."""
+    """`before` and `after`: the machine's clock before and after the reading."""
     now: float | None
     remaining: float | None
     all: list[float | None]
@@ -46,17 +46,17 @@ class Sample:
 
 
 async def samples(page: Evaluates) -> list[Sample]:
-    """All that a page has shown so far."""
+    """All samples that a page has recorded so far."""
     return [Sample(**each) for each in await page.evaluate("record.samples")]
 
 
 def deadlines(events: list[dict[str, Any]]) -> dict[int, int | None]:
-    """When the turn of each version ends, by the server's log."""
+    """The deadline of each version's turn, by the server's log."""
     return {event["version"]: event["payload"]["deadline_ms"] for event in events}
 
 
 async def one_clock(server: redis.asyncio.Redis, *pages: Evaluates) -> None:
-    """The server and these pages are timed by the same clock, or nothing here could be compared."""
+    """Asserts that server and pages have the same clock, because otherwise nothing could be compared."""
     before = 1000 * time.time()
     seconds, microseconds = await server.time()
     assert (
@@ -69,7 +69,7 @@ async def one_clock(server: redis.asyncio.Redis, *pages: Evaluates) -> None:
 
 
 def right(shown: list[Sample], ends: dict[int, int | None]) -> int:
-    """Each reading of a running clock is that of its version, within the tolerance. Returns how many were."""
+    """Asserts that each reading of a running clock is right, within the tolerance. Returns their number."""
     count = 0
     for sample in shown:
         end = ends[sample.version]
@@ -84,7 +84,7 @@ def right(shown: list[Sample], ends: dict[int, int | None]) -> int:
 
 
 def agree(one: list[Sample], other: list[Sample]) -> set[int]:
-    """In each version that both showed, both would end it at the same moment. Returns these versions."""
+    """Asserts that both pages showed the same end for each version. Returns the versions of both."""
     ends = [_ends(one), _ends(other)]
     both = ends[0].keys() & ends[1].keys()
     for version in both:
@@ -95,7 +95,7 @@ def agree(one: list[Sample], other: list[Sample]) -> set[int]:
 
 
 def _ends(shown: list[Sample]) -> dict[int, tuple[float, float]]:
-    """For each version the least and the most that the end of its turn surely was, as shown."""
+    """For each version the earliest and the latest moment at which its turn surely ended, as shown."""
     found: dict[int, tuple[float, float]] = {}
     for sample in shown:
         if not sample.settled or sample.status != "running" or not sample.remaining:
@@ -107,7 +107,7 @@ def _ends(shown: list[Sample]) -> dict[int, tuple[float, float]]:
 
 
 def never_back(shown: list[Sample]) -> None:
-    """Time never runs back, and what is left never grows but by a change."""
+    """Asserts that time never runs back, and that the time left never grows without a change."""
     for last, sample in pairwise(shown):
         if last.now is not None:
             assert sample.now is not None
@@ -120,5 +120,5 @@ def never_back(shown: list[Sample]) -> None:
 
 
 def without_gap(versions: list[int]) -> None:
-    """No version was skipped, none came twice."""
+    """Asserts that no version was skipped and none came twice."""
     assert versions == list(range(versions[0], versions[0] + len(versions)))

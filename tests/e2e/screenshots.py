@@ -1,7 +1,7 @@
 """Makes the README's pictures of the console: `make screenshots`.
 
-A service with an audit store and a few sessions as people would have them, looked at with the browser of the
-tests.
+It starts a service with an audit store and some lifelike sessions, and takes the pictures in the browser of
+the tests.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.e2e import browser as browsers
 from tests.e2e.backend import Api
-from tests.support.audited import Audited, Machines, audited, machines
+from tests.support.audit_service import Audited, Machines, audited, machines
+from tests.support.pool import Pool
 
 FOLDER = Path(__file__).resolve().parents[2] / "synckairos" / "web" / "screenshots"
 
@@ -27,7 +28,7 @@ CLUB = ["Amara", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Greta", "Hugo"]
 
 
 def people(*names: str, **each: Any) -> dict[str, Any]:
-    """The members of a config that say who takes part, and what they are called."""
+    """The members of a config with the participants and their names."""
     ids = [str(uuid.uuid4()) for _ in names]
     return {
         "participants": [{"participant_id": one, **each} for one in ids],
@@ -36,12 +37,12 @@ def people(*names: str, **each: Any) -> dict[str, Any]:
 
 
 def titled(title: str, config: dict[str, Any]) -> dict[str, Any]:
-    """The same with a title."""
+    """The same config with a title."""
     return {**config, "metadata": {**config["metadata"], "title": title}}
 
 
 async def chess(api: Api) -> str:
-    """A blitz game, Magda short of time."""
+    """A blitz game in which Magda is short of time."""
     game = await api.create(preset="blitz", warnings_ms=[30_000], **people("Magda", "Teo"))
     session_id: str = game["session_id"]
     magda, teo = (each["participant_id"] for each in game["participants"])
@@ -85,7 +86,7 @@ async def board(api: Api) -> str:
 
 
 async def others(api: Api) -> None:
-    """More for the list."""
+    """More sessions for the list."""
     exam = await api.create(
         sync_mode="global", total_time_ms=5_400_000, **titled("Algebra exam", people("Hall 3"))
     )
@@ -102,7 +103,7 @@ async def others(api: Api) -> None:
 
 
 async def picture(browser: Browser, url: str, name: str, **options: Any) -> None:
-    """Goes there and takes the picture once the clock is known well."""
+    """Opens a page and takes the picture once the server's time is known well."""
     context = await browser.new_context(reduced_motion="reduce", **options)
     page: Page = await context.new_page()
     await page.goto(url)
@@ -113,7 +114,7 @@ async def picture(browser: Browser, url: str, name: str, **options: Any) -> None
 
 
 async def take(made: Audited) -> None:
-    """All pictures."""
+    """Takes all pictures."""
     url = f"http://127.0.0.1:{made.service.port}"
     async with Api(url) as api, async_playwright() as playwright:
         browser = await playwright.chromium.launch(
@@ -130,12 +131,13 @@ async def take(made: Audited) -> None:
 
 
 async def main(there: Machines, database: str) -> None:
-    """Starts the service, takes the pictures, stops it."""
+    """Starts the service, takes the pictures, and stops the service."""
     async with audited(there.server, there.rq, database) as made:
         await take(made)
 
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    with machines(("valkey", "embedded")) as started:
+    with Pool() as pool:
+        started = machines(pool, "valkey", "embedded")
         asyncio.run(main(started, started.postgres.database()))

@@ -22,7 +22,7 @@ START_S = 20.0
 
 
 class Served:
-    """The service on one port, over as many processes as it takes."""
+    """The service on one port, which may be killed and started again."""
 
     def __init__(self, redis: Server, log: Path, **settings: str) -> None:
         self.port = free_port()
@@ -41,7 +41,7 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        """Starts it and waits until it is ready."""
+        """Starts the service and waits until it is ready."""
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*COMMAND, "serve"],
@@ -65,7 +65,7 @@ class Served:
         raise RuntimeError(f"the service does not start:\n{self._log.read_text(errors='replace')}")
 
     async def kill(self) -> None:
-        """Ends it as a power cut would, its workers too."""
+        """Kills the service with its workers, as a power cut would."""
         assert self._process is not None
         os.killpg(self._process.pid, signal.SIGKILL)
         await asyncio.to_thread(self._process.wait)

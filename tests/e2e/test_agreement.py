@@ -33,7 +33,7 @@ async def test_two_pages_tap_a_game_to_its_end_and_agree_within_50_ms(
         for each in pages:
             await until(each, f"record.samples.at(-1).version === {3 + turn}")
             await until(each, "record.samples.at(-1).settled")
-    # The arbiter takes time away, so that nobody has to wait for the end.
+    # The arbiter takes time away, so that the test need not wait for the end.
     await api.adjust(session_id, players[0], total_time_ms=1500)
     await asyncio.gather(*(until(page, "session.state.status === 'expired'") for page in pages))
 

@@ -1,4 +1,4 @@
-"""The console for everybody: by keyboard, by screen reader, on a phone and a projector, in light and dark."""
+"""The console by keyboard, by screen reader, on a phone and a projector, in light and dark."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def tab_to(page: Page, role: Any, name: str | re.Pattern[str]) -> None:
-    """Goes on by Tab until this has the focus, as far as it takes to have seen everything."""
+    """Presses Tab until this element has the focus, at most once round the page."""
     wanted = page.get_by_role(role, name=name).first
     for _ in range(80):
         if await wanted.evaluate("(each) => each === document.activeElement"):
@@ -85,7 +85,7 @@ async def test_the_space_bar_held_down_ends_one_turn(api: Api, console: Console)
     await api.do(session_id, "start")
     await their_turn(page, "Player 1")
     for _ in range(5):
-        await page.keyboard.down("Space")  # the second and later ones are repeats
+        await page.keyboard.down("Space")  # the second press and later ones are repeats of the key
     await page.keyboard.up("Space")
     await expect(press(page, "Player 2")).to_be_enabled()
     await api.reaches(session_id, 3)
@@ -140,7 +140,7 @@ async def test_only_an_expiry_speaks_up(api: Api, console: Console) -> None:
         await expect(timer).to_have_attribute("aria-live", "off")
 
 
-# What a screen reader finds: how each page is built, without what runs.
+# The structure of each page as a screen reader finds it, without the running clocks.
 
 LIST = """
 - banner:
@@ -225,7 +225,7 @@ async def test_each_page_is_built_as_a_screen_reader_needs_it(api: Api, console:
 
 
 async def nameless(page: Page) -> list[str]:
-    """Controls that nobody can tell what they are for."""
+    """Controls without a name that says what they are for."""
     found: list[str] = await page.evaluate(
         """() => [...document.querySelectorAll("button, a[href], input, select, textarea, img")]
              .filter((each) => each.checkVisibility() && !each.closest("[aria-hidden=true]"))
@@ -237,7 +237,7 @@ async def nameless(page: Page) -> list[str]:
 
 
 async def all_pages(api: Api) -> dict[str, str]:
-    """Each page of the console in each of its states, by what it is."""
+    """The addresses of the console's pages in each of their states, by name."""
     people = [str(uuid.uuid4()) for _ in range(300)]
     everybody = [{"participant_id": each} for each in people]
     wealthy = [{"participant_id": each, "total_time_ms": 5_400_000} for each in people]
@@ -285,7 +285,7 @@ async def all_pages(api: Api) -> dict[str, str]:
 
 
 async def show(page: Page, url: str) -> None:
-    """Goes there, and waits until it is drawn."""
+    """Opens an address, and waits until the page is drawn."""
     await page.goto("about:blank")
     await page.goto(url)
     await expect(page.get_by_role("heading", level=1).filter(visible=True)).to_have_count(1)
@@ -314,7 +314,7 @@ async def test_no_page_scrolls_sideways_on_any_screen(api: Api, console: Console
 
 
 CONTRASTS = (Path(__file__).parent / "pages" / "contrasts.js").read_text()
-"""Texts with less contrast than WCAG 2.2 wants at level AA, and how light the page is, 0 to 1."""
+"""Finds texts with less contrast than WCAG 2.2 requires at level AA, and the page's lightness (0 to 1)."""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,4 +1,4 @@
-"""The console when something is wrong: the network, the server, the device's clock, the session."""
+"""The console when something is wrong with the network, the server, the device's clock or the session."""
 
 from __future__ import annotations
 

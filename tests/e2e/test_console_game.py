@@ -26,13 +26,13 @@ async def chess(api: Api, seconds: float = 60, **config: object) -> State:
 
 
 def players_of(game: State) -> dict[str, str]:
-    """Their names by id."""
+    """The players' names by id."""
     names: dict[str, str] = game["metadata"]["names"]
     return names
 
 
 async def colour(page: Page, name: str) -> str:
-    """Of a half of the clock."""
+    """The text of a half's clock."""
     found: str = await half(page, name).evaluate("(each) => getComputedStyle(each).backgroundColor")
     return found
 

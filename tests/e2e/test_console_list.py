@@ -1,11 +1,10 @@
-"""The console's first page: sessions and their clocks, a new session made freely, and links to them."""
+"""The console's first page: the list of sessions with their clocks, the form for a new one, and links."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import uuid
-from collections.abc import Iterator
 
 import pytest
 from playwright.async_api import expect
@@ -13,16 +12,16 @@ from playwright.async_api import expect
 from tests.e2e.backend import Api
 from tests.e2e.browser import Invite
 from tests.e2e.console import WITHOUT_A_LIST, Console, half, press, their_turn
-from tests.support.audited import Machines, audited, machines
+from tests.support.audit_service import Machines, audited, machines
+from tests.support.pool import Pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.fixture(scope="module")
-def there() -> Iterator[Machines]:
+@pytest.fixture
+def there(pool: Pool) -> Machines:
     """What a service with an audit store needs."""
-    with machines(("valkey", "embedded")) as started:
-        yield started
+    return machines(pool, "valkey", "embedded")
 
 
 async def test_the_list_shows_the_clocks_of_all_sessions_run(there: Machines, invite: Invite) -> None:
@@ -39,7 +38,7 @@ async def test_the_list_shows_the_clocks_of_all_sessions_run(there: Machines, in
             await expect(sessions).to_have_count(2)
             final = sessions.filter(has_text="Final")
             await expect(final).to_contain_text("Running")
-            # It runs: seconds pass on the page, and they are the server's.
+            # The clock runs, and shows the server's time.
             await expect(final.get_by_role("timer")).to_contain_text(re.compile(r"9:5[0-8]"))
             state = await api.get(running["session_id"])
             shown = await final.get_by_role("timer").text_content()
@@ -50,7 +49,7 @@ async def test_the_list_shows_the_clocks_of_all_sessions_run(there: Machines, in
             assert after["time_remaining_ms"] - 50 <= 1000 * seconds
             assert 1000 * (seconds - 1) <= state["time_remaining_ms"] + 1050
             await expect(sessions.filter(has_text="Third place")).to_contain_text("Not started")
-            # What happens elsewhere comes into the list by itself, and filters leave the rest out.
+            # Changes from elsewhere appear in the list by themselves, and a filter hides other sessions.
             await api.do(waiting["session_id"], "start")
             await made.archived()
             await expect(sessions.filter(has_text="Third place")).to_contain_text("Running")
@@ -60,7 +59,7 @@ async def test_the_list_shows_the_clocks_of_all_sessions_run(there: Machines, in
             await expect(sessions).to_have_count(1)
             await sessions.get_by_role("link", name="Final").click()
             await expect(page.get_by_role("heading", level=1)).to_have_text("Final")
-            await page.context.close()  # before the service goes
+            await page.context.close()  # before the service stops
 
 
 async def test_without_an_audit_store_the_list_has_what_this_browser_opened(

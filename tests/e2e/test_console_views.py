@@ -1,4 +1,4 @@
-"""The console's wall countdown, board and stopwatch, and what is done there."""
+"""The console's wall countdown, board and stopwatch, and their actions."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def test_an_exam_counts_down_on_the_wall_warns_and_ends(api: Api, console:
 
 
 async def timer_colours(page: Page) -> list[str]:
-    """Of what is written and what is behind it."""
+    """The contrast between the digits and the colour behind them."""
     found: list[str] = await page.get_by_role("timer").evaluate(
         """(timer) => {
              const colours = [getComputedStyle(timer).color];
@@ -166,7 +166,7 @@ async def test_a_stopwatch_counts_laps(api: Api, console: Console) -> None:
     laps = page.get_by_role("table", name="Laps, newest first").get_by_role("row")
     for number in range(1, 4):
         await expect(laps.nth(1).get_by_role("cell").first).to_have_text(str(number))
-        # Presses closer than a quarter of a second are one.
+        # Two presses within a quarter of a second count as one.
         lap = laps.nth(1).get_by_role("cell").nth(1)
         await expect(lap).to_contain_text(re.compile(r"0:00\.[3-9]|0:0[1-9]\.\d"))
         await page.get_by_role("button", name="Lap", exact=True).click()

@@ -66,7 +66,7 @@ async def test_a_device_clock_that_is_set_under_an_open_page_changes_nothing(
     await until(page, "session.state.version === 2")
     for skew in (HOUR // 2, -HOUR // 2, 0):
         await page.evaluate(f"setDeviceClock({skew})")
-        # It is noticed, and the server's clock is measured anew.
+        # The client notices that, and measures the server's clock again.
         await until(page, f"Math.abs(client.time.skewMs + {skew}) < 100")
         await goes_on(page, 30)
     shown = await samples(page)

@@ -1,7 +1,7 @@
 """A page that was in the background is right when it comes back.
 
-Nothing is emulated: another tab is in front, so this one gets no frames and its timers are throttled. Frozen
-is what browsers do to such tabs to save power; here the DevTools protocol asks them to.
+Nothing is emulated: another tab is in front, so this one gets no frames and its timers are throttled. To save
+power, browsers freeze such tabs. Here the DevTools protocol tells the browser to do so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def hidden_game(api: Api, devtools: DevTools, clocks: Clocks) -> tuple[str, Tab]:
-    """A running game, and a tab with its clocks behind another one."""
+    """Starts a game, and opens a tab with its clocks behind another tab."""
     session_id = (await api.game())["session_id"]
     tab = await devtools.tab(clocks.address(session_id))
     await tab.until(f"window.record && {SETTLED}")
@@ -33,7 +33,7 @@ async def hidden_game(api: Api, devtools: DevTools, clocks: Clocks) -> tuple[str
 
 
 async def back(tab: Tab) -> tuple[list[Sample], Sample]:
-    """Shows the tab again. Returns all that it has shown, and what its first new frame showed."""
+    """Shows the tab again. Returns all its samples, and the one of its first new frame."""
     until = await tab.evaluate("record.samples.length")
     await tab.to_front()
     await tab.until(f"record.samples.slice({until}).filter((each) => each.kind === 'frame').length >= 10")
@@ -45,7 +45,7 @@ async def test_a_hidden_tab_is_right_in_its_first_frame(api: Api, devtools: DevT
     session_id, tab = await hidden_game(api, devtools, clocks)
     for _ in range(4):
         await api.do(session_id, "switch")
-        await asyncio.sleep(0.5)  # hidden for a while: that is what is tested
+        await asyncio.sleep(0.5)  # the test needs a tab that was hidden for a while
     await tab.until("session.state.version === 6")
     shown, first = await back(tab)
     assert first.visible
@@ -66,7 +66,7 @@ async def test_a_frozen_tab_is_right_in_its_first_frame_and_catches_up(
     stood = await tab.evaluate("record.samples.length")
     for _ in range(4):
         await api.do(session_id, "switch")
-        await asyncio.sleep(0.5)  # frozen for a while: that is what is tested
+        await asyncio.sleep(0.5)  # the test needs a tab that was frozen for a while
     assert await tab.evaluate("record.samples.length") == stood, "nothing runs in a frozen tab"
     _, first = await back(tab)
     ends = deadlines(await api.events(session_id))

@@ -1,4 +1,4 @@
-"""What networks do to an open page, and what the page shows meanwhile and afterwards."""
+"""A network fails in several ways under an open page, which has to be right meanwhile and afterwards."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ OUTAGE_S = 5.0
 
 
 async def cut(proxy: Proxy, _: Page) -> None:
-    """The connection breaks at once, and no other comes about: each is taken and nothing answers."""
+    """Breaks the connection. New ones are accepted, but nothing answers."""
     proxy.silent = True
     proxy.cut_all()
 
 
 async def swallow(proxy: Proxy, _: Page) -> None:
-    """Nothing comes through any more, and nobody says so; what was sent meanwhile is lost."""
+    """Loses everything that is sent from now on, without closing the connection."""
     proxy.silent = True
 
 
 async def mend(proxy: Proxy, _: Page) -> None:
-    """Whoever still waits for an answer never gets it."""
+    """Lets new connections work. Everything that was sent before stays lost."""
     proxy.silent = False
     proxy.cut_all()
 
 
 async def hold(proxy: Proxy, _: Page) -> None:
-    """Everything is late, as in a tunnel: it comes in order when the tunnel ends."""
-    proxy.delay_s = OUTAGE_S + 1  # the outage ends when it is told to
+    """Delays everything, as in a tunnel. It arrives in order when the tunnel ends."""
+    proxy.delay_s = OUTAGE_S + 1  # longer than the test: let_go() ends the outage
 
 
 async def let_go(proxy: Proxy, _: Page) -> None:
-    """What follows is not late."""
+    """Delays nothing from now on."""
     proxy.delay_s = 0
 
 
 async def go_offline(proxy: Proxy, page: Page) -> None:
-    """The device knows that it has no network."""
+    """Cuts the network and tells the device so."""
     await page.context.set_offline(True)
     await cut(proxy, page)
 
 
 async def go_online(proxy: Proxy, page: Page) -> None:
-    """And that it has one again."""
+    """Restores the network and tells the device so."""
     proxy.silent = False
     await page.context.set_offline(False)
 

@@ -26,7 +26,7 @@ pytestmark = [
 async def react_page(
     api: Api, invite: Invite, elsewhere: str, session_id: str
 ) -> tuple[Page, list[WebSocket]]:
-    """A page with a session in two components, and the sockets that it opens."""
+    """Opens a page with a session in two components. Returns the page and its sockets."""
     visitor = await invite(api.url, elsewhere)
     page = await visitor.open(f"{elsewhere}/react.html?service={api.url}&session={session_id}")
     return page, visitor.sockets
@@ -49,7 +49,7 @@ async def test_components_share_a_session_and_show_it_run(api: Api, invite: Invi
     state = await api.get(session_id)
     await expect(first).to_have_attribute("data-left", str(state["participants"][0]["time_remaining_ms"]))
     assert len(sockets) == 1, "two components, drawn twice by StrictMode, share one socket"
-    # A component that asked for it is drawn only when something happens.
+    # A component with `interval: null` is rendered only when something changes.
     drawn = await page.evaluate("drawn")
     await page.wait_for_function(f"() => drawn.Clocks >= {drawn['Clocks'] + 10}")
     assert await page.evaluate("drawn.Status") == drawn["Status"]

@@ -55,7 +55,7 @@ async def test_a_switch_under_way_when_the_server_is_killed_happens_exactly_once
         ]
         state = await api.get(session_id)
         assert state["active_participant_id"] == game["participants"][1]["participant_id"]
-        # What comes afterwards comes too: the page is back in the relay, not only up to date.
+        # A later change arrives too: the page is not only up to date, but follows the session again.
         await api.do(session_id, "switch")
         await until(page, "session.state.version === 4")
         shown = await samples(page)

@@ -1,4 +1,4 @@
-"""A tap counts once, whoever else taps, and is seen at once."""
+"""A tap counts once, even when another player taps too, and is shown at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def test_a_double_tap_switches_once(api: Api, clocks: Clocks) -> None:
     await api.do(session_id, "start")
     for turn in range(5):
         await until(page, f"session.confirmed.version === {2 + turn} && !session.pending")
-        # In one go: a second tap that comes after the first has taken effect would end the next turn.
+        # Both taps are in one call. A second tap after the first one's effect would end the next turn.
         await page.evaluate("for (const tap of [1, 2]) document.querySelector('#switch').click()")
         await until(page, f"record.taps.length === {2 * (turn + 1)}")
     state = await api.get(session_id)
@@ -33,7 +33,7 @@ async def test_a_double_tap_switches_once(api: Api, clocks: Clocks) -> None:
 
 
 async def tap_at(page: Page, moment: float, player: str) -> Any:
-    """Ends the turn of a player when the machine's clock says so. True, or why it was refused."""
+    """Ends a player's turn at a moment of the machine's clock. Returns true or the code of the refusal."""
     return await page.evaluate(
         """([moment, current]) => new Promise((done) => setTimeout(() => {
              session.switch({ current }).then(() => done(true), (error) => done(error.code));
@@ -52,7 +52,7 @@ async def test_of_two_who_tap_at_once_one_switches(api: Api, clocks: Clocks) -> 
     for turn in range(turns):
         for page in pages:
             await until(page, f"session.confirmed.version === {2 + turn} && !session.pending")
-        # Both end the turn of the same player, in the same millisecond, give or take what timers do.
+        # Both end the turn of the same player in the same millisecond, as exactly as timers can.
         moment = await pages[0].evaluate("machine()") + 100
         answers = await asyncio.gather(*(tap_at(page, moment, players[turn % 2]) for page in pages))
         assert sorted(map(str, answers)) == ["CONCURRENT_MODIFICATION", "True"]
@@ -94,7 +94,7 @@ async def test_the_other_clock_runs_at_once_while_the_answer_is_on_its_way(
         assert seen["pending"]
         assert seen["confirmed"] == first
         await api.reaches(session_id, 3)
-        # The second one's clock runs, the first one's stands where the tap left it.
+        # The second player's clock runs, and the first one's has stopped at the tap.
         since = await page.evaluate("record.samples.length")
         await goes_on(page, 30)
         meanwhile = (await samples(page))[since:]
@@ -106,9 +106,9 @@ async def test_the_other_clock_runs_at_once_while_the_answer_is_on_its_way(
         assert start.all[0] == end.all[0]
         assert seen["left"] - seen["took"] - 2 <= start.all[0] <= seen["left"] + 2
         least, most = end.before - start.after, end.after - start.before
-        # A prediction is brought right, and a clock slewed, by at most a twentieth each.
+        # Correcting a prediction and slewing the clock each change the pace by at most a twentieth.
         assert 0.9 * least - 2 <= start.all[1] - end.all[1] <= 1.1 * most + 2
-        # The answer was lost; asked again over the next connection, the server says what it did.
+        # The answer was lost. The client asks again over the next connection, and gets the answer again.
         proxy.replies_lost = False
         proxy.cut_all()
         await until(page, "record.taps.length === 1 && !session.pending")
@@ -129,7 +129,7 @@ async def test_a_tap_that_the_server_refuses_is_taken_back(
         await until(page, "session.confirmed.version === 2")
         proxy.replies_lost = True
         await api.do(session_id, "pause")
-        await page.click("#switch")  # the page does not know of the pause
+        await page.click("#switch")  # the page does not know yet that the session is paused
         assert await page.evaluate("[session.pending, session.state.status]") == [True, "running"]
         proxy.replies_lost = False
         proxy.cut_all()

@@ -233,7 +233,7 @@ def test_what_has_a_worked_example() -> None:
     assert titles >= _fields(PAGE.section("Modes").tables[0])
     assert titles >= _fields(CONTROLS_PAGE.section("Time controls").tables[0])
     assert titles >= {"Overtime", "Unequal clocks", "Lag compensation", "Timeouts", "Warnings", "Pauses"}
-    assert titles >= {"A total beside the cycles", "Soft close"}
+    assert titles >= {"A total over all cycles", "Soft close"}
 
 
 # --- time controls -----------------------------------------------------------------------------------------

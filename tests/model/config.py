@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.model import notation
@@ -431,19 +431,7 @@ def _stages(source: Any, path: str, c: Config, bad: Problems) -> tuple[Rule, ...
             moves = bad.integer(entry, "moves", 1, 1000, here + ".", need=True)
         elif rule.kind != "canadian" and entry.get("moves") is not None:
             bad.append(here + ".moves")
-        rules.append(
-            Rule(
-                rule.kind,
-                rule.increment_ms,
-                rule.max_time_ms,
-                rule.delay_ms,
-                rule.periods,
-                rule.period_ms,
-                rule.block_moves,
-                moves,
-                time,
-            )
-        )
+        rules.append(replace(rule, stage_moves=moves, time_ms=time))
     return tuple(rules)
 
 

@@ -51,6 +51,7 @@ PARAMETERS: dict[str, list[Json]] = {
     "canadian": [{"moves": n, "period_ms": ms} for n in (2, 3, 1) for ms in SHORT],
 }
 STAGE_KINDS = list(PARAMETERS)
+ANY_STAGE_KINDS = [kind for kind in STAGE_KINDS if kind != "canadian"]  # which only the last stage may be
 KINDS = [*STAGE_KINDS, "stages", "text", "none"]
 OVERTIMES: list[Json] = [{}] * 6 + [{"overtime_ms": ms} for ms in (0, 1000, 2500)]
 
@@ -93,7 +94,7 @@ def stages(draw: Draw) -> list[Json]:
     for position in range(count):
         last = position == count - 1
         # One that is not named is the default.
-        kind = pick(draw, [*STAGE_KINDS[:5], "" if not last else "canadian"])
+        kind = pick(draw, [*ANY_STAGE_KINDS, "canadian" if last else ""])
         stage: Json = {"time_ms": pick(draw, [0, *BANKS[:3]] if position else BANKS[:5])}
         if kind:
             stage["kind"] = kind

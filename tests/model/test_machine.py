@@ -30,8 +30,10 @@ from tests.model.session import LIVE, Json, Session
 from tests.model.strategies import (
     BANKS,
     BREAKS,
+    KINDS,
     PEOPLE,
     SESSIONS,
+    STAGE_KINDS,
     STRANGER,
     TEAMS,
     Draw,
@@ -43,6 +45,7 @@ from tests.model.strategies import (
     steps,
     supplies_bank,
 )
+from tests.support.pages import ROOT
 
 START = 1_800_000_000_000
 TTL_S = 600
@@ -600,6 +603,12 @@ SHARES = {
     ("per_cycle", ""): 5,
     ("count_up", ""): 5,
 }
+
+
+def test_every_time_control_is_played() -> None:
+    kinds = {path.stem for path in (ROOT / "lua" / "controls").glob("*.lua")}
+    assert {*STAGE_KINDS, "stages", "none"} == kinds
+    assert {kind for mode, kind in SHARES if mode == "per_participant"} == set(KINDS)
 
 
 @pytest.mark.parametrize(("mode", "kind"), SHARES)

@@ -98,6 +98,10 @@ class PostgresServer:
             self.kill()
         raise RuntimeError(f"PostgreSQL does not start:\n{(self.folder / 'log').read_text(errors='replace')}")
 
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        return self.process is not None and self.process.poll() is None
+
     def database(self) -> str:
         """The URL of a fresh database with all tables."""
         if not self._template:

@@ -68,3 +68,29 @@ def test_only_storage_calls_redis() -> None:
 def test_a_module_calls_the_commands_that_it_is_known_for(module: str) -> None:
     words = set(re.findall(r"\('([A-Z]+)'|\{ '([A-Z]+)'", _code(module)))
     assert {first or second for first, second in words} == CALLS_REDIS[module]
+
+
+FUNCTIONS = {
+    name: module
+    for module in MODULES
+    for name in re.findall(r"function_name = '(sk_\w+)',", (FOLDER / module).read_text(encoding="utf-8"))
+}
+"""The module that registers each function."""
+
+TRANSITIONS = "functions/transitions.lua"
+"""Its functions share KEYS, ARGV and reply: the block at its head names them once."""
+
+
+def _block(text: str, start: str) -> str:
+    """The lines of a comment from the one that begins with `start` on."""
+    return re.split(r"\n(?!--)", text[text.index(start) :], maxsplit=1)[0]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_registered_function_has_its_block(name: str) -> None:
+    text = "\n" + (FOLDER / FUNCTIONS[name]).read_text(encoding="utf-8")
+    block = _block(text, f"\n-- {name} ")
+    if FUNCTIONS[name] == TRANSITIONS:
+        block += _block(text, "\n-- The functions that carry out a transition")
+    for heading in ("KEYS", "ARGV", "Reply", "Refusals", "Publishes"):
+        assert re.search(rf"^-- {heading}\b", block, re.MULTILINE), heading

@@ -1,4 +1,4 @@
-// What a clock face shows under every control, at any moment of the running cycle, idle and paused.
+// Clock faces under every time control, at any moment of the running cycle, waiting and paused.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { adopt, clockAt, elapsedAt, predictSwitch, remainingAt,
@@ -9,13 +9,12 @@ const START = Date.parse(game().cycle_started_at);
 const TEAM = "b0000000-0000-4000-8000-000000000000";
 
 /**
- * A running game under this control: Anna is on, with a bank and what her clock keeps; `beside` is what her
- * budget
- * has beside the bank.
+ * A running game under a control. Anna is active, with this bank and these details of her clock. `extra` is
+ * her time besides the bank.
  */
-function under(control, { bank = 60_000, clock = {}, beside = 0, ...changes } = {}) {
+function under(control, { bank = 60_000, clock = {}, extra = 0, ...changes } = {}) {
   const overtime = control.overtime_ms ?? 0;
-  const left = control.kind === "none" ? null : bank + beside;
+  const left = control.kind === "none" ? null : bank + extra;
   const state = game({ time_control: control, ...changes });
   state.participants.forEach((player) => {
     Object.assign(player,
@@ -26,7 +25,7 @@ function under(control, { bank = 60_000, clock = {}, beside = 0, ...changes } = 
   return adopt(state);
 }
 
-/** These fields of Anna's face after so much of the cycle. */
+/** These fields of Anna's clock face when the cycle has run for `passed` ms. */
 function face(state, passed, ...names) {
   const shown = clockAt(state, START + passed, ANNA);
   return names.map((name) => shown[name]);
@@ -55,7 +54,7 @@ test("waiting clock stands", () => {
 });
 
 test("delay runs down first and then the main time", () => {
-  const state = under({ kind: "delay", delay_ms: 5_000 }, { beside: 5_000 });
+  const state = under({ kind: "delay", delay_ms: 5_000 }, { extra: 5_000 });
   assert.deepEqual(face(state, 0, "delayMs", "mainMs", "remainingMs"), [5_000, 60_000, 65_000]);
   assert.deepEqual(face(state, 4_000, "delayMs", "mainMs"), [1_000, 60_000]);
   assert.deepEqual(face(state, 8_000, "delayMs", "mainMs"), [0, 57_000]);
@@ -65,7 +64,7 @@ test("delay runs down first and then the main time", () => {
 
 test("byo-yomi spends the main time and then its periods", () => {
   const state = under({ kind: "byoyomi", periods: 3, period_ms: 10_000 },
-    { bank: 20_000, beside: 30_000, clock: { periods_left: 3 } });
+    { bank: 20_000, extra: 30_000, clock: { periods_left: 3 } });
   const names = ["mainMs", "periodsLeft", "periodRemainingMs", "remainingMs"];
   assert.deepEqual(face(state, 0, ...names), [20_000, 3, 10_000, 50_000]);
   assert.deepEqual(face(state, 19_999, ...names), [1, 3, 10_000, 30_001]);
@@ -80,7 +79,7 @@ test("byo-yomi spends the main time and then its periods", () => {
 
 test("canadian spends the main time and then its block", () => {
   const state = under({ kind: "canadian", moves: 2, period_ms: 20_000 },
-    { bank: 1_000, beside: 20_000, clock: { moves_left: 2, block_remaining_ms: 20_000 } });
+    { bank: 1_000, extra: 20_000, clock: { moves_left: 2, block_remaining_ms: 20_000 } });
   const names = ["mainMs", "blockRemainingMs", "movesLeft"];
   assert.deepEqual(face(state, 0, ...names), [1_000, 20_000, 2]);
   assert.deepEqual(face(state, 1_000, ...names), [0, 20_000, 2]);
@@ -95,13 +94,13 @@ test("overtime comes after everything else and is shown below zero", () => {
   assert.deepEqual(face(state, 63_000, ...names), [-3_000, 3_000, -3_000]);
   assert.deepEqual(face(state, 70_000, ...names), [-5_000, 5_000, -5_000]);
   const byoyomi = under({ kind: "byoyomi", periods: 1, period_ms: 1_000, overtime_ms: 5_000 },
-    { bank: 1_000, beside: 1_000, clock: { periods_left: 1, overtime_used_ms: 0 } });
+    { bank: 1_000, extra: 1_000, clock: { periods_left: 1, overtime_used_ms: 0 } });
   assert.deepEqual(face(byoyomi, 2_500, ...names, "periodsLeft"), [-500, 500, -500, 0]);
 });
 
 test("periods pay no debt", () => {
   const state = under({ kind: "byoyomi", periods: 2, period_ms: 1_000, overtime_ms: 5_000 },
-    { bank: -2_000, beside: 2_000, clock: { periods_left: 2, overtime_used_ms: 2_000 } });
+    { bank: -2_000, extra: 2_000, clock: { periods_left: 2, overtime_used_ms: 2_000 } });
   const names = ["mainMs", "overtimeMs", "periodsLeft", "periodRemainingMs"];
   assert.deepEqual(face(state, 500, ...names), [-2_000, 2_000, 2, 500]);
   assert.deepEqual(face(state, 2_400, ...names), [-2_400, 2_400, 0, 0]);
@@ -115,10 +114,10 @@ test("stages show the kind that holds and the moves to the next one", () => {
   const names = ["kind", "stage", "movesLeft", "mainMs", "delayMs", "periodsLeft"];
   assert.deepEqual(face(under(control, { clock: { stage: 0, moves_left: 2 } }), 1_000, ...names),
     ["fischer", 0, 2, 59_000, null, null]);
-  assert.deepEqual(face(under(control, { clock: { stage: 1, moves_left: 1 }, beside: 5_000 }), 1_000,
+  assert.deepEqual(face(under(control, { clock: { stage: 1, moves_left: 1 }, extra: 5_000 }), 1_000,
     ...names),
     ["delay", 1, 1, 60_000, 4_000, null]);
-  assert.deepEqual(face(under(control, { clock: { stage: 2, periods_left: 2 }, beside: 20_000 }), 61_000,
+  assert.deepEqual(face(under(control, { clock: { stage: 2, periods_left: 2 }, extra: 20_000 }), 61_000,
     ...names),
     ["byoyomi", 2, null, 0, null, 2]);
 });
@@ -154,7 +153,7 @@ test("clock that stands at zero is not running and has expired", () => {
 });
 
 test("paused clock stands as it was", () => {
-  const running = stateAt(under({ kind: "delay", delay_ms: 5_000 }, { beside: 5_000 }), START + 8_000);
+  const running = stateAt(under({ kind: "delay", delay_ms: 5_000 }, { extra: 5_000 }), START + 8_000);
   const paused = adopt({ ...running, status: "paused", cycle_started_at: null, deadline_ms: null });
   assert.deepEqual(face(paused, 100_000, "delayMs", "mainMs", "elapsedMs", "running"),
     [0, 57_000, 8_000, false]);
@@ -187,7 +186,7 @@ test("countdown of a session or a cycle is shown before its start", () => {
   assert.equal(remainingAt(adopt(both), START), 20_000);
 });
 
-test("total beside the cycles runs down with them and ends the cycle with it", () => {
+test("total of all cycles runs down with them and ends the cycle with it", () => {
   const state = adopt(shared({ sync_mode: "global", time_per_cycle_ms: 30_000, total_time_ms: 40_000,
     total_remaining_ms: 40_000,
     time_remaining_ms: 30_000, deadline_ms: START + 30_000 }));
@@ -220,7 +219,7 @@ test("team shows one clock and its members none", () => {
   assert.equal(remainingAt(adopted, START + 1_000), 599_000);
 });
 
-test("member whose turn it is in a team is found though nobody saw the team's last turn", () => {
+test("member whose turn it is in a team is found though the client did not see the team's last turn", () => {
   const state = shared({ sync_mode: "per_group", active_group_id: TEAM });
   const other = "b0000000-0000-4000-8000-000000000001";
   const team = (id,

@@ -1,4 +1,4 @@
-// Own commands: shown at once, confirmed or put right, and safe to repeat.
+// Own commands: they are shown at once, confirmed or corrected, and safe to repeat.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ANNA, BEN, ID, World } from "./world.mjs";
@@ -14,7 +14,7 @@ async function playing(options = {}, prepare = () => {}) {
 
 const code = (expected) => (error) => error.name === "SyncKairosError" && error.code === expected;
 
-/** What becomes of a promise, looked at while time passes. */
+/** The outcome of a promise, to look at while time passes. */
 function outcome(promise) {
   const found = { done: false };
   promise.then((value) => Object.assign(found, { done: true, value }),
@@ -22,7 +22,7 @@ function outcome(promise) {
   return found;
 }
 
-/** What is left on these clocks while time passes, every 5 ms. */
+/** The time left on these clocks, every 5 ms while time passes. */
 async function watch(world, session, ms, ids = [ANNA, BEN]) {
   const seen = Object.fromEntries(ids.map((id) => [id, []]));
   for (let passed = 0; passed < ms; passed += 5) {
@@ -58,7 +58,7 @@ async function showsNoJump(there, back) {
   assert.ok(Math.abs(running.at(-1) - exact) <= 60.6, "right within what the time is known");
 }
 
-/** A clock that runs, and never by more than the time that passes between two looks and a quarter. */
+/** Asserts that a clock runs, and by at most 1.25 times the time between two looks. */
 function runsDown(seen) {
   seen.reduce((before, now) => {
     assert.ok(now <= before && before - now < 6.3, `${before} to ${now}`);
@@ -79,7 +79,7 @@ test("confirmed switch shows no jump where the network became slower", async () 
   assert.ok(Math.abs(running.at(-1) - (session.confirmed.deadline_ms - world.serverTime)) < 21);
 });
 
-test("refused switch is put right and rejects", async () => {
+test("refused switch is corrected and rejects", async () => {
   const { world, session, service } = await playing();
   service.refuse = { code: "RATE_LIMIT_EXCEEDED", message: "too many", retryable: true };
   const answer = outcome(session.switch());
@@ -91,7 +91,7 @@ test("refused switch is put right and rejects", async () => {
   assert.ok(Math.abs(session.remaining(ANNA) - (600_000 - world.at)) < 1);
 });
 
-test("switch that somebody else was quicker with is put right and rejects", async () => {
+test("switch after another player's switch is corrected and rejects", async () => {
   const { world, session, service } = await playing();
   const changes = [];
   service.publish(service.happen("cycle.switched"));
@@ -187,7 +187,7 @@ test("command that was not answered is sent again under the same id after a reco
 test("command whose answer was lost is not carried out twice", async () => {
   const { world, session, service } = await playing();
   const answer = outcome(session.switch());
-  await world.pass(world.there + 1); // it has arrived there
+  await world.pass(world.there + 1); // the command has reached the service
   world.socket.drop(1006);
   assert.equal(session.state.active_participant_id, BEN);
   await world.pass(2_000);
@@ -258,7 +258,7 @@ test("pause stops the clock at once and resume lets it run on", async () => {
   assert.equal(resumed.value, 4);
 });
 
-test("pause that is not allowed is put right and rejects", async () => {
+test("pause that is not allowed is corrected and rejects", async () => {
   const { world, session, service } = await playing();
   service.refuse = { code: "FORBIDDEN", message: "players may not pause" };
   const answer = outcome(session.pause());

@@ -1,7 +1,7 @@
-"""Tests in JavaScript as tests of pytest: each `test(…)` of a `*.test.mjs` file is one.
+"""Collects tests in JavaScript for pytest: each `test(…)` of a `*.test.mjs` file is one test.
 
-A file is run once, by the Node.js that Playwright brings along, however many of its tests are asked for. One
-that has a line `// Needs <path>` is skipped where there is no such path.
+A file is run once, by the Node.js that Playwright brings along, even when only some of its tests are
+selected. A file with a line `// Needs <path>` is skipped where there is no such path.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class JavaScriptFile(pytest.File):
     """A file of tests."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Its tests by their names, as they stand there."""
+        """The file's tests in their order."""
         for name in _TEST.findall(self.path.read_text(encoding="utf-8")):
             yield JavaScriptTest.from_parent(self, name=json.loads(f'"{name}"'))
 
     @cached_property
     def results(self) -> dict[str, dict[str, Any]]:
-        """What came of each test. The name "" has what the run wrote beside its results."""
+        """The result of each test by its name. The name "" has the other output of the run."""
         reporter = Path(__file__).parent / "reporter.mjs"
         ran = subprocess.run(
             [program(), f"--test-reporter={reporter.as_uri()}", "--test-force-exit", str(self.path)],
@@ -67,12 +67,12 @@ class JavaScriptFile(pytest.File):
 
 
 class JavaScriptTest(pytest.Item):
-    """One test."""
+    """One test of a JavaScript file."""
 
     parent: JavaScriptFile
 
     def runtest(self) -> None:
-        """Fails as it failed there."""
+        """Fails with the error that the test had in JavaScript."""
         for path in _NEEDS.findall(self.path.read_text(encoding="utf-8")):
             if not Path(path).exists():
                 pytest.skip(f"there is no {path}")
@@ -84,13 +84,13 @@ class JavaScriptTest(pytest.Item):
             raise JavaScriptFailure(result["error"])
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """What JavaScript says of the failure, without the way here."""
+        """The error from JavaScript, without a Python traceback."""
         if isinstance(excinfo.value, JavaScriptFailure):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Where it stands."""
+        """The file and the name of the test."""
         return self.path, 0, self.name
 
 

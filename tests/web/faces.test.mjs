@@ -1,4 +1,4 @@
-// What the console's session page makes of a state and of events, before anything is drawn.
+// The values that the console's session page computes from a state and from events, before it draws them.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -31,7 +31,7 @@ function owner(more) {
   };
 }
 
-/** A running game of Anna and Ben, whose cycle has run for `ran` ms. */
+/** A running game of Anna and Ben. Its cycle has run for `ran` ms. */
 function game({ ran = 0, control = { kind: "fischer" }, anna = {}, ...more } = {}) {
   const left = anna.time_remaining_ms ?? 60_000 - ran;
   return adopt({
@@ -76,18 +76,18 @@ function game({ ran = 0, control = { kind: "fischer" }, anna = {}, ...more } = {
 
 const face = (state, id = ANNA) => faceOf(state, clockAt(state, NOW, id), wholeOf(state, id));
 
-test("a clock gets short of time, and very short, by its length where the session warns of nothing", () => {
+test("without warnings a clock is short of time, and very short, by its length", () => {
   const levels = [0, 39_999, 50_000, 55_000].map((ran) => face(game({ ran })).level);
   assert.deepEqual(levels, ["calm", "calm", "warn", "urgent"]);
   assert.deepEqual(thresholds({ warnings_ms: [] }, 3_600_000), [20_000, 10_000]);
 });
 
-test("where the session warns, its highest warning is when a clock is short of time", () => {
+test("a clock is short of time from the session's highest warning on", () => {
   const levels = [0, 30_000, 50_000].map((ran) => face(game({ ran, warnings_ms: [10_000, 30_000] })).level);
   assert.deepEqual(levels, ["calm", "warn", "urgent"]);
 });
 
-test("under a delay the bank stands still and the delay is told", () => {
+test("under a delay the bank stands still and the delay is shown", () => {
   const control = { kind: "delay", delay_ms: 5000 };
   const shown = face(game({ ran: 2000, control, anna: { time_remaining_ms: 63_000 } }));
   assert.equal(shown.ms, 60_000);
@@ -127,7 +127,7 @@ test("a clock that ran out is out at zero", () => {
   assert.deepEqual([shown.ms, shown.level], [0, "out"]);
 });
 
-test("who has no name is called by their place, and members have their team's colour", () => {
+test("a participant without a name is called by place, and members have their team's colour", () => {
   const state = {
     sync_mode: "per_group",
     groups: [{ group_id: RED }, { group_id: BLUE }],
@@ -155,7 +155,7 @@ test("who has no name is called by their place, and members have their team's co
   assert.equal(people.ownerOf(CLEO), RED);
 });
 
-test("the next one is the next in rotation who is not out", () => {
+test("the next participant is the next in rotation who is not out", () => {
   const state = game();
   const three = (out) => ({
     ...state,
@@ -169,7 +169,7 @@ test("the next one is the next in rotation who is not out", () => {
   assert.equal(nextAfter({ ...three([BEN]), action_on_timeout: { type: "notify" } }), BEN);
 });
 
-test("of a team only the team is known, but for one of a single member", () => {
+test("with teams only the next team is known, unless it has a single member", () => {
   const groups = [RED, BLUE].map((group_id) => owner({ group_id }));
   const members = (list) => list.map(([participant_id, group_id]) => owner({ participant_id, group_id }));
   const state = { ...game(), sync_mode: "per_group", groups, active_group_id: RED };
@@ -196,7 +196,7 @@ test("of a team only the team is known, but for one of a single member", () => {
   );
 });
 
-test("who came late to an end knows from the state who ran out, and who won", () => {
+test("a page opened after the end knows from the state who ran out, and who won", () => {
   const state = game({
     status: "expired",
     anna: { has_expired: true },
@@ -214,7 +214,7 @@ test("who came late to an end knows from the state who ran out, and who won", ()
   assert.equal(resultOf(completed, people, null, null).title, "Completed");
 });
 
-/** Events of one session, each a second after the one before where nothing else is said. */
+/** Events of one session, each a second after the one before unless it has its own time. */
 function story(...steps) {
   return steps.map(([event, at, payload], place) => ({
     version: place + 1,
@@ -238,7 +238,7 @@ function story(...steps) {
 
 const names = { [ANNA]: "Anna", [BEN]: "Ben" };
 
-/** What a page makes of these events. */
+/** The history that a page makes from these events. */
 async function told(events, kept = events) {
   const asked = [];
   const session = {
@@ -250,7 +250,7 @@ async function told(events, kept = events) {
       return { events: kept.filter((each) => each.version > since) };
     },
   };
-  const track = new Track(session, (id) => names[id] ?? "Somebody");
+  const track = new Track(session, (id) => names[id] ?? "Someone");
   await track.load();
   return { track, asked };
 }
@@ -333,7 +333,7 @@ test("where old events are gone, the newest are read, and it is known that some 
   assert.equal(track.cycles.length, 127);
 });
 
-test("an event that comes is followed, and one that leaves a gap has the rest read", async () => {
+test("a new event is followed, and after one that leaves a gap the missing ones are read", async () => {
   const events = story(
     ["session.started", 0, {}],
     ["session.paused", 1000, { status: "paused", cycle_started_at: null }],
@@ -351,7 +351,7 @@ test("an event that comes is followed, and one that leaves a gap has the rest re
   assert.deepEqual(asked, [0, 3]);
 });
 
-test("a name stays in its line: what cannot be seen, or turns the text beside it, is taken out", () => {
+test("a name stays in its line: invisible characters, and those that turn the text, are removed", () => {
   const shown = (name) => nameGiven({ metadata: { names: { [ANNA]: name } } }, ANNA);
   assert.equal(shown("\u202eAnna\u2066"), "Anna");
   assert.equal(shown(" An\u0000na\nB.\t"), "An na B.");
@@ -363,7 +363,7 @@ test("a name stays in its line: what cannot be seen, or turns the text beside it
   }
 });
 
-test("metadata that is not as the console writes it is as good as none", () => {
+test("metadata in another form than the console's is ignored", () => {
   const title = (metadata) => titleOf({ session_id: "12345678-9", metadata });
   for (const names of [null, "abc", ["x", "y"], 1, { a: 5 }, { a: ["x"] }]) {
     assert.equal(title({ title: 7, names }), "Session 12345678");

@@ -1,4 +1,4 @@
-// Follows games that are told event by event, one on each line of the input, and says where it went wrong.
+// Follows games, one on each line of the input, event by event. Answers each with a list of differences.
 import { createInterface } from "node:readline";
 import { adopt, clockAt, merge, predictPause, predictResume, predictSwitch, stateAt }
   from "../../synckairos/web/synckairos.js";
@@ -16,7 +16,7 @@ function* differences(found, wanted, path = "") {
   }
 }
 
-// Where what a player sees of a clock is not what the state says of it.
+// The differences between the clock faces and the state.
 function* faceProblems(state) {
   const owners = [...state.participants, ...state.groups].filter((entry) => entry.clock !== null);
   for (const entry of owners) {
@@ -43,7 +43,7 @@ function* faceProblems(state) {
     for (const [name, value] of Object.entries(wanted)) {
       yield* differences(face[name], value, `face of ${id}.${name}`);
     }
-    // What is shown beside each other is all that there is.
+    // The parts of a face add up to all the time left.
     if (left !== null && !entry.has_expired && left > 0 && entry.total_time_ms >= 0) {
       const whole = (face.periodsLeft ?? 0) > 0
         ? (face.periodsLeft - 1) * face.periodMs + face.periodRemainingMs : 0;
@@ -53,9 +53,8 @@ function* faceProblems(state) {
   }
 }
 
-// The one thing that a state does not say: how much of a cycle was charged already when its clock ran out,
-// was left
-// to stand, and got time again. It is missed only where the one whose cycle it is leaves.
+// The one thing that a state does not say: how much a cycle was charged before its clock ran out under
+// `notify` and got time again. The client needs it only when the active participant leaves in that cycle.
 const isUnknown = (state, { payload }) => state.action_on_timeout.type === "notify"
   && payload.removed_participant_id !== undefined
     && payload.removed_participant_id === state.active_participant_id;
@@ -70,14 +69,14 @@ function problems({ state: first, steps }) {
     const before = state;
     state = merge(state, event);
     add("state", differences(state, wanted));
-    // At the very moment at which the total ends a state does not say whether the cycle's clock still ran.
+    // At the moment when the total ends, a state does not say whether the cycle's clock still ran.
     const isOver = wanted.status === "running" && wanted.total_remaining_ms === 0;
     if (!isOver) {
       add("later", differences(stateAt(state, later.server_time_ms), later));
     }
     add("", faceProblems(wanted));
     add("", faceProblems(later));
-    // A client that came only now knows as much.
+    // A client that connects only now knows the same.
     if (!isOver) {
       add("taken whole", differences(stateAt(adopt(wanted), later.server_time_ms), later));
     }
@@ -86,13 +85,13 @@ function problems({ state: first, steps }) {
       ? late.filter((one) => !one.startsWith(".time_used_ms")) : late);
     whole = wanted;
     const predict = PREDICTIONS[event.payload.event];
-    // Until the grace of lag compensation is over nobody can say what a clock at its end will do.
+    // Until the grace of lag compensation is over, it is open whether a clock at its end runs out.
     const known = before.deadline_ms === null || event.server_time_ms < before.deadline_ms;
     if (predict && known && !lag && event.payload.reason === "manual"
       && (call === "switch") === (predict === predictSwitch)) {
       const { version, ...predicted } = predict(before, event.server_time_ms, ...(next ? [next] : []))
         ?? { nothing: true };
-      // What lag compensation leaves of a quota is not known here.
+      // The client does not know how much of a quota lag compensation leaves.
       const expected = structuredClone(wanted);
       delete expected.version;
       if (wanted.lag_compensation) {

@@ -1,4 +1,4 @@
-// The hook in React itself, with as much of a document as a component that shows nothing needs.
+// The hook in React itself, with the parts of a document that a component without elements needs.
 import assert from "node:assert/strict";
 import { createRequire, registerHooks } from "node:module";
 import { test } from "node:test";
@@ -32,7 +32,7 @@ const { useSyncKairos } = await import("../../synckairos/web/useSyncKairos.js");
 
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
-/** A component that shows a session, on a page; `seen` is what the hook gave at each rendering. */
+/** Mounts a component that follows a session. `seen` has the hook's result at each rendering. */
 function page({ client, options, strict = false, count = 1 }) {
   const seen = [];
   function Clock() {
@@ -65,7 +65,7 @@ test("component shows nothing at first and then the session", async () => {
   await shown.end();
 });
 
-test("component is rendered anew when something happens", async () => {
+test("component is rendered again when something changes", async () => {
   const world = new World();
   const shown = page({ client: world.client(), options: { interval: null } });
   await shown.begin();
@@ -80,7 +80,7 @@ test("component is rendered anew when something happens", async () => {
   await shown.end();
 });
 
-test("component is rendered anew while a clock runs, and not while none does", async () => {
+test("component is rendered again while a clock runs, and not while none does", async () => {
   const world = new World();
   const shown = page({ client: world.client(), options: { interval: 10 } });
   await shown.begin();

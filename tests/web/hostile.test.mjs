@@ -1,5 +1,5 @@
-// A service that is broken, or none at all, and a network that is against it: no crash, no spin, no leak, and
-// no clock that is wrong without saying so.
+// A broken service, an answer from something else, and a hostile network: the client does not crash, does not
+// loop, leaks nothing, and never shows a wrong clock without an error.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { adopt, ClockFilter } from "../../synckairos/web/synckairos.js";
@@ -18,7 +18,7 @@ async function playing(options = {}, prepare = () => {}) {
 
 const code = (expected) => (error) => error.name === "SyncKairosError" && error.code === expected;
 
-/** Text as it stands, from the service to the client. */
+/** Sends a text unchanged from the service to the client. */
 const receive = (world, data) => world.socket.onmessage({ data });
 
 const isRight = (world, session) => Math.abs(session.remaining(ANNA) - (600_000 - world.at)) < 1;
@@ -39,7 +39,7 @@ const GARBAGE = {
     payload: { event: "session.paused", participants: [], groups: [] } }),
 };
 
-test("message that is not understood is told, and the next connection begins anew", async () => {
+test("message that is not understood is reported, and the next connection begins anew", async () => {
   for (const [name, data] of Object.entries(GARBAGE)) {
     const { world, session, errors } = await playing();
     receive(world, data);
@@ -53,7 +53,7 @@ test("message that is not understood is told, and the next connection begins ane
   }
 });
 
-test("service that is never understood is asked less and less, and given up", async () => {
+test("service that is never understood is asked less and less often, and then given up", async () => {
   const { world, session, errors } = await playing({}, ({ service }) => {
     const { sync } = service;
     service.sync = (socket, ...more) => {
@@ -68,7 +68,7 @@ test("service that is never understood is asked less and less, and given up", as
   assert.equal(errors.filter((one) => one === "UNEXPECTED_ANSWER").length, 11);
 });
 
-test("message of an unknown type, and fields that nobody knows, change nothing", async () => {
+test("message of an unknown type, and unknown fields, change nothing", async () => {
   const { world, session, errors } = await playing();
   const before = session.state;
   receive(world, JSON.stringify({ v: 2, type: "WEATHER", payload: { sun: true } }));
@@ -80,7 +80,7 @@ test("message of an unknown type, and fields that nobody knows, change nothing",
   assert.equal(world.sockets.length, 1);
 });
 
-test("error that says nothing is told", async () => {
+test("error without a code is reported", async () => {
   const { world, session, errors } = await playing();
   receive(world, JSON.stringify({ type: "ERROR" }));
   assert.deepEqual(errors, ["UNEXPECTED_ANSWER"]);
@@ -111,7 +111,7 @@ test("service that sends nothing but an older state is not believed, and not liv
   assert.deepEqual([session.state.version, session.state.status], [3, "paused"]);
 });
 
-test("what is replayed is as much as comes, whatever was announced", async () => {
+test("events that were replayed count, whatever number was announced", async () => {
   const { world, session, service } = await playing();
   service.reconnect = (socket) => socket.receive({ type: "RECONNECT_ACK", success: true, replayed: 1e300 });
   world.socket.drop(1006);
@@ -120,7 +120,7 @@ test("what is replayed is as much as comes, whatever was announced", async () =>
   assert.equal(session.state.version, 2);
 });
 
-test("gap that is never filled is not asked for without end", async () => {
+test("events that never come are not asked for without end", async () => {
   const { world, session, service } = await playing();
   service.happen("session.paused");
   const late = service.happen("session.resumed");
@@ -135,7 +135,7 @@ test("gap that is never filled is not asked for without end", async () => {
   assert.equal(session.connection, "live");
 });
 
-test("gap whose question is not answered is not live for ever", async () => {
+test("connection that does not answer the question for missed events is replaced", async () => {
   const { world, session, service } = await playing();
   service.reconnect = () => {};
   service.happen("session.paused");
@@ -144,7 +144,7 @@ test("gap whose question is not answered is not live for ever", async () => {
   assert.equal(session.connection, "reconnecting");
 });
 
-test("service that greets and says nothing more is left again", async () => {
+test("service that greets and sends nothing more is left again", async () => {
   const { world, session } = await playing({ reconnectAttempts: 2 }, ({ service }) => {
     service.sync = () => {};
   });
@@ -153,7 +153,7 @@ test("service that greets and says nothing more is left again", async () => {
   await assert.rejects(session.ready, code("CONNECTION_LOST"));
 });
 
-test("close codes that nobody has seen lead to another attempt", async () => {
+test("unknown close codes lead to another attempt", async () => {
   const { world, session } = await playing();
   for (const unknown of [1000, 1002, 1011, 1015, 3000, 4999, undefined]) {
     world.socket.drop(unknown);
@@ -164,8 +164,8 @@ test("close codes that nobody has seen lead to another attempt", async () => {
 
 test("command that is never answered is taken back in the end", async () => {
   const { world, session, service } = await playing();
-  const take = service.take.bind(service);
-  service.take = (socket, message) => message.type === "SWITCH" || take(socket, message);
+  const handle = service.handle.bind(service);
+  service.handle = (socket, message) => message.type === "SWITCH" || handle(socket, message);
   let failed = null;
   session.switch().catch((error) => { failed = error.code; });
   assert.equal(session.state.active_participant_id, BEN);
@@ -177,14 +177,14 @@ test("command that is never answered is taken back in the end", async () => {
   assert.equal(session.connection, "live");
 });
 
-test("command that made a version which does not come is not shown for ever", async () => {
+test("command whose version never comes is not shown for ever", async () => {
   const { world, session, service } = await playing();
-  const take = service.take.bind(service);
-  service.take = (socket, message) => {
+  const handle = service.handle.bind(service);
+  service.handle = (socket, message) => {
     if (message.type === "SWITCH") {
       socket.receive({ type: "ACK", request_id: message.request_id, version: 1e9 });
     } else {
-      take(socket, message);
+      handle(socket, message);
     }
   };
   let failed = null;
@@ -194,7 +194,7 @@ test("command that made a version which does not come is not shown for ever", as
   assert.equal(session.state.active_participant_id, ANNA);
 });
 
-test("event of an own command that was lost is asked for", async () => {
+test("lost event of an own command is asked for", async () => {
   const { world, session, service } = await playing();
   service.publish = (event) => event;
   const answer = session.switch();
@@ -206,7 +206,7 @@ test("event of an own command that was lost is asked for", async () => {
 
 // Time
 
-test("answer that took longer than it was under way is no sample", () => {
+test("answer that claims more work than the round trip took is no sample", () => {
   const filter = new ClockFilter();
   filter.add(0, 1_000, 11_000, 20);
   filter.add(0, 1_000, 900, 20);
@@ -219,12 +219,12 @@ test("answer that took longer than it was under way is no sample", () => {
 
 test("times that are no numbers are no samples", async () => {
   const { world, client, session } = await playing({}, ({ service }) => {
-    const take = service.take.bind(service);
-    service.take = (socket, message) => {
+    const handle = service.handle.bind(service);
+    service.handle = (socket, message) => {
       if (message.type === "PING") {
         socket.receive({ type: "PONG", t1: message.t1, t2: "1800000000000", t3: "1800000000000" });
       } else {
-        take(socket, message);
+        handle(socket, message);
       }
     };
     service.answers = [];
@@ -248,7 +248,7 @@ test("token that never comes is a failed attempt, and a call's timeout", async (
   assert.equal(world.sockets.length, 0);
 });
 
-test("token function that throws whatever it likes fails the call with that", async () => {
+test("token function that throws fails the call with its error", async () => {
   for (const thrown of [new Error("no"), "no", undefined]) {
     const world = new World();
     const client = world.client({ token: () => { throw thrown; } });
@@ -260,7 +260,7 @@ test("token function that throws whatever it likes fails the call with that", as
 
 // HTTP
 
-test("answers that are JSON and no answer are errors of their own", async () => {
+test("answers in JSON that are not the service's are UNEXPECTED_ANSWER", async () => {
   for (const text of ['"data"', "7", "true", "[]"]) {
     const world = new World();
     world.service.answers = [{ text }];
@@ -270,7 +270,7 @@ test("answers that are JSON and no answer are errors of their own", async () => 
   }
 });
 
-test("redirect that leads nowhere is an error of its own", async () => {
+test("redirect that leads nowhere is UNEXPECTED_ANSWER", async () => {
   const world = new World();
   world.service.answers = [{ status: 302, text: "", headers: { location: "/login" } }];
   const failed = world.client().create({}).then(() => "done", (error) => error);
@@ -279,7 +279,7 @@ test("redirect that leads nowhere is an error of its own", async () => {
   assert.equal(world.requests.length, 1);
 });
 
-test("moment to come again that is a date, or none at all, is left to the client", async () => {
+test("Retry-After that is a date, or unreadable, is ignored", async () => {
   for (const when of ["Wed, 21 Oct 2037 07:28:00 GMT", "soon", "1e400", "-5", ""]) {
     const world = new World();
     const busy = { status: 503, text: "", headers: { "retry-after": when } };
@@ -291,7 +291,7 @@ test("moment to come again that is a date, or none at all, is left to the client
   }
 });
 
-test("moment to come again that is far away is not waited for", async () => {
+test("Retry-After that is far away is not waited for", async () => {
   const world = new World();
   world.service.answers = [{ status: 503, text: "", headers: { "retry-after": "1000000000" } }];
   const failed = world.client().create({}).then(() => "done", (error) => error);

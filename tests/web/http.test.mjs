@@ -1,4 +1,4 @@
-// Calls over HTTP: what is sent, what is tried again, and what errors are.
+// Calls over HTTP: requests, tries and errors.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SyncKairosError } from "../../synckairos/web/synckairos.js";
@@ -14,7 +14,7 @@ function begin(answers = [], options = {}) {
   return { world, client: world.client(options) };
 }
 
-/** The result of a call after so much time. */
+/** The result of a call after `ms` of time. */
 async function after(world, ms, call) {
   const outcome = call.then((value) => ({ value }), (error) => ({ error }));
   await world.pass(ms);
@@ -59,7 +59,7 @@ test("call that was lost on its way is tried again under the same key", async ()
   assert.equal(new Set(keys).size, 1);
 });
 
-test("each call has a key of its own", async () => {
+test("each call has its own idempotency key", async () => {
   const { world, client } = begin();
   await after(world, 100, client.create({}));
   await after(world, 100, client.create({}));
@@ -67,7 +67,7 @@ test("each call has a key of its own", async () => {
   assert.equal(new Set(keys).size, 2);
 });
 
-test("service that is busy is asked again when it says", async () => {
+test("busy service is asked again after its Retry-After", async () => {
   const busy = { status: 503, json: failure("STORAGE_UNAVAILABLE", { retryable: true }),
     headers: { "retry-after": "2" } };
   const { world, client } = begin([busy, { json: { data: 1 } }]);
@@ -91,7 +91,7 @@ test("tries are bounded", async () => {
   assert.equal(world.requests.length, 4);
 });
 
-test("refusal is not tried again and says everything", async () => {
+test("refusal is not tried again and has all details", async () => {
   const details = [{ field: "sync_mode", message: "is required" }];
   const { world, client } = begin([{ status: 400, json: failure("VALIDATION_ERROR", { details }) }]);
   const { error } = await after(world, 60_000, client.create({}));
@@ -101,7 +101,7 @@ test("refusal is not tried again and says everything", async () => {
   assert.equal(world.requests.length, 1);
 });
 
-test("call that met another version is not tried again, though it is called retryable", async () => {
+test("call after a version conflict is not tried again, though the error is retryable", async () => {
   const { world,
     client } = begin([{ status: 409, json: failure("CONCURRENT_MODIFICATION", { retryable: true }) }]);
   const { error } = await after(world, 60_000, client.create({}));
@@ -116,7 +116,7 @@ test("call without an answer ends", async () => {
   assert.equal(world.requests.length, 4);
 });
 
-test("answer that is not the service's is an error of its own", async () => {
+test("answer that is not the service's is UNEXPECTED_ANSWER", async () => {
   const page = { status: 404, text: "<html>nothing here</html>" };
   const { world, client } = begin([page, { status: 200, text: "<html>log in</html>" }]);
   const first = await after(world, 1_000, client.presets());
@@ -130,7 +130,7 @@ test("proxy that cannot reach the service is tried again", async () => {
   assert.equal((await after(world, 5_000, client.create({}))).value, 1);
 });
 
-test("list asks for what was given", async () => {
+test("list sends the given options", async () => {
   const { world, client } = begin();
   await after(world, 100, client.list());
   await after(world, 100, client.list({ status: "running", limit: 5, cursor: "a b" }));

@@ -1,7 +1,6 @@
-// Plays sessions of a real service at random, over HTTP and the socket, and holds the state that the client
-// keeps by
-// events against what GET answers at the same version. Arguments: the service's URL, a seed. Input: configs
-// as JSON.
+// Plays random sessions with a real service, over HTTP and the socket, and compares the state that the client
+// keeps by events with the answer of GET at the same version. Arguments: the service's URL, a seed. Input:
+// configs as JSON.
 import { text } from "node:stream/consumers";
 import { stateAt, SyncKairos } from "../../synckairos/web/synckairos.js";
 
@@ -33,7 +32,7 @@ function* differences(found, wanted, path = "") {
 const client = new SyncKairos({ url });
 const told = { compared: 0, changes: 0, events: [], problems: [] };
 
-/** GET and the state kept by events, at one version. */
+/** The answer of GET and the state kept by events, at the same version. */
 async function compare(session) {
   for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await pause(5)) {
     const wanted = await client.request("GET", `/v1/sessions/${session.id}`);
@@ -47,7 +46,7 @@ async function compare(session) {
   told.problems.push(`${session.id} stays at version ${session.confirmed.version}`);
 }
 
-/** One call of what a session can do, seldom one that is refused. */
+/** A random call that a session can do, which the service seldom refuses. */
 function call(session) {
   const { state } = session;
   const owners = { per_participant: state.participants, per_group: state.groups }[state.sync_mode] ?? [];
@@ -92,7 +91,7 @@ async function play(config) {
   await pick([session.complete, session.cancel]).call(session).catch(() => {});
   await compare(session);
   told.changes += versions.length;
-  // Every version once and in order.
+  // Every version came once and in order.
   versions.forEach((version, at) => version === versions[0] + at
     || told.problems.push(`${session.id}: versions ${versions}`));
   await session.delete();

@@ -14,12 +14,12 @@ HERE = Path(__file__).parent
 
 
 def program() -> str:
-    """Where it is."""
+    """The path of Node.js."""
     return compute_driver_executable()[0]
 
 
 class Helper:
-    """A program beside this file that answers each line of JSON with one."""
+    """A program in this folder that answers each line of JSON with a line of JSON."""
 
     def __init__(self, name: str, *arguments: str) -> None:
         self._process = subprocess.Popen(
@@ -30,13 +30,13 @@ class Helper:
         )
 
     def ask(self, question: Any) -> Any:
-        """What it answers."""
+        """The answer to a question."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
-        assert line, "the helper ended; its last words are above"
+        assert line, "the helper ended; its output is above"
         return json.loads(line)
 
     def __enter__(self) -> Self:

@@ -1,5 +1,5 @@
-// The page that the README begins with, in as much of a browser as it needs. Input: its script. Argument:
-// the service.
+// Runs the first page of the README with the parts of a browser that it needs. Input: the page's script.
+// Arguments: the service's URL, a folder.
 import { writeFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 

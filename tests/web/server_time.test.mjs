@@ -1,4 +1,4 @@
-// How the client measures the server's time: when it asks, what it tells, and when it shows nothing.
+// How the client measures the server's time: when it asks, what it reports, and when it shows no time.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ANNA, ID, World } from "./world.mjs";
@@ -15,15 +15,15 @@ function begin(prepare = () => {}, options = {}) {
   return { world, client, session, errors };
 }
 
-/** When each PING was sent, true ms. */
+/** The true time (ms) at which each PING was sent. */
 function pings(world) {
   const times = [];
-  const take = world.service.take.bind(world.service);
-  world.service.take = (socket, message) => {
+  const handle = world.service.handle.bind(world.service);
+  world.service.handle = (socket, message) => {
     if (message.type === "PING") {
       times.push(world.at - world.there);
     }
-    return take(socket, message);
+    return handle(socket, message);
   };
   return times;
 }
@@ -54,7 +54,7 @@ test("connecting begins with five samples 100 to 200 ms apart and then one every
   }
 });
 
-test("page that is looked at again measures anew, though not more often than every 5 s", async () => {
+test("page that becomes visible again measures anew, though not more often than every 5 s", async () => {
   const { world } = begin();
   await world.pass(6_000);
   const times = pings(world);
@@ -68,8 +68,8 @@ test("page that is looked at again measures anew, though not more often than eve
 test("messages stay far below the limit in every minute", async () => {
   const { world } = begin();
   const times = [];
-  const take = world.service.take.bind(world.service);
-  world.service.take = (socket, message) => { times.push(world.at); return take(socket, message); };
+  const handle = world.service.handle.bind(world.service);
+  world.service.handle = (socket, message) => { times.push(world.at); return handle(socket, message); };
   for (let look = 0; look < 400; look += 1) {
     if (look % 7 === 0) {
       world.document.dispatchEvent(new Event("visibilitychange"));
@@ -81,7 +81,7 @@ test("messages stay far below the limit in every minute", async () => {
   assert.ok(busiest < 85, `${busiest} in a minute`);
 });
 
-test("after each burst the service is told what was found", async () => {
+test("after each burst the client reports its measurement to the service", async () => {
   const { world, client } = begin((it) => { it.dateAhead = -5_000; });
   await world.pass(3_000);
   const [{ offset_ms, rtt_ms, uncertainty_ms }, ...more] = world.kinds("CLOCK");
@@ -111,7 +111,7 @@ test("device whose monotonic clock runs on in sleep measures anew as well", asyn
   assert.ok(times.length >= 5);
 });
 
-test("before it is measured anew nothing is claimed of the time after sleep", async () => {
+test("after sleep nothing is claimed of the time before it is measured anew", async () => {
   const { world, client } = begin();
   await world.pass(10_000);
   world.away = true;
@@ -125,7 +125,7 @@ test("sleeping kills a socket that is found dead within seconds", async () => {
   await world.pass(10_000);
   const dead = world.socket;
   await world.sleep(300_000);
-  dead.readyState = 3; // and nobody is told
+  dead.readyState = 3; // without a close event
   await world.pass(8_000);
   assert.equal(world.sockets.length, 2);
   assert.equal(session.connection, "live");
@@ -141,7 +141,7 @@ test("while there is no socket the time is asked for over HTTP", async () => {
   assert.ok(Math.abs(client.time.now() - world.serverTime) <= client.time.uncertaintyMs);
 });
 
-test("client without a session measures once somebody asks for the time", async () => {
+test("client without a session measures once the page asks for the time", async () => {
   const world = new World();
   const client = world.client();
   await world.pass(1_000);
@@ -178,7 +178,7 @@ test("device clock that is minutes off is reported once and the display is right
   assert.ok(Math.abs(session.remaining(ANNA) - (600_000 - world.at)) < 1);
 });
 
-test("device clock that is a minute off is nobody's business", async () => {
+test("device clock that is a minute off is not reported", async () => {
   const { world, errors } = begin((it) => { it.dateAhead = -59_000; });
   await world.pass(30_000);
   assert.deepEqual(errors, []);

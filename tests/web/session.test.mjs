@@ -1,4 +1,4 @@
-// A session and its socket, in a world of tests/web/world.mjs.
+// A session and its socket, in the simulated world of world.mjs.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { adopt, SyncKairos } from "../../synckairos/web/synckairos.js";
@@ -180,7 +180,7 @@ test("count of attempts starts again once the service has answered", async () =>
   assert.equal(session.connection, "live");
 });
 
-test("network that is back or page that is looked at again reconnects at once", async () => {
+test("network that is back or page that becomes visible again reconnects at once", async () => {
   const { world, session } = await playing();
   for (const wake of [() => world.window.dispatchEvent(new Event("online")),
     () => world.document.dispatchEvent(new Event("visibilitychange"))]) {
@@ -197,7 +197,7 @@ test("network that is back or page that is looked at again reconnects at once", 
   }
 });
 
-test("page that is hidden wakes nobody", async () => {
+test("page that becomes hidden does not reconnect", async () => {
   const { world } = await playing();
   world.down = true;
   world.socket.drop(1006);
@@ -224,7 +224,7 @@ test("socket that has fallen silent is taken for dead", async () => {
   assert.equal(session.connection, "live");
 });
 
-test("every change of the connection is told once", async () => {
+test("every change of the connection is reported once", async () => {
   const world = new World();
   const session = world.client().session(ID);
   const told = [];
@@ -238,7 +238,7 @@ test("every change of the connection is told once", async () => {
 
 // Catching up
 
-test("after a reconnect what was missed comes event by event", async () => {
+test("after a reconnect the missed events come one by one", async () => {
   const { world, session, service } = await playing();
   const seen = [];
   session.onChange((state, change) => seen.push([state.version, change?.payload.event]));
@@ -252,7 +252,7 @@ test("after a reconnect what was missed comes event by event", async () => {
   assert.equal(world.kinds("RECONNECT")[0].reconnect_attempt, 1);
 });
 
-test("gap is filled on the same socket, asked for once", async () => {
+test("missed events are asked for once, on the same socket", async () => {
   const { world, session, service } = await playing();
   service.happen("session.paused");
   service.publish(service.happen("session.resumed"));
@@ -263,7 +263,7 @@ test("gap is filled on the same socket, asked for once", async () => {
   assert.equal(world.sockets.length, 1);
 });
 
-test("event that was seen is not seen again", async () => {
+test("event that came twice is reported once", async () => {
   const { world, session, service } = await playing();
   const seen = [];
   session.onChange((state) => seen.push(state.version));
@@ -315,7 +315,7 @@ test("session whose newest changes the server lost starts afresh", async () => {
   assert.deepEqual([session.state.version, session.state.status], [3, "paused"]);
 });
 
-test("where the log cannot be asked the state that greets counts", async () => {
+test("when the log cannot be read the first state of the connection counts", async () => {
   const { world, session, service } = await playing();
   const errors = [];
   session.onError((error) => errors.push(error.code));
@@ -329,7 +329,7 @@ test("where the log cannot be asked the state that greets counts", async () => {
   assert.deepEqual(errors, ["STORAGE_UNAVAILABLE"]);
 });
 
-test("deleted session is told and not asked for again", async () => {
+test("deletion of a session is reported, and the session is not asked for again", async () => {
   const { world, session, service } = await playing();
   const seen = [];
   session.onChange((state, change) => seen.push([state.version, change.type]));
@@ -358,7 +358,7 @@ test("warnings and expiries have listeners of their own", async () => {
   forget();
 });
 
-test("listener that was taken away hears nothing", async () => {
+test("listener that was removed is not called", async () => {
   const { world, session, service } = await playing();
   let heard = 0;
   session.onChange(() => { heard += 1; })();
@@ -367,7 +367,7 @@ test("listener that was taken away hears nothing", async () => {
   assert.equal(heard, 0);
 });
 
-test("listener that fails keeps nobody else from hearing", async (t) => {
+test("listener that fails does not stop the other listeners", async (t) => {
   const { world, session, service } = await playing();
   const uncaught = new Promise((resolve) => { process.once("uncaughtException", resolve); });
   let heard = 0;
@@ -408,8 +408,8 @@ test("clock stops at zero until the server says so", async () => {
 
 test("there is a time to show even before the server's was measured", async () => {
   const { world, client, session } = await playing({}, ({ service }) => {
-    const take = service.take.bind(service);
-    service.take = (socket, message) => message.type === "PING" || take(socket, message);
+    const handle = service.handle.bind(service);
+    service.handle = (socket, message) => message.type === "PING" || handle(socket, message);
     service.http = () => Promise.reject(new TypeError("fetch failed"));
   });
   assert.equal(client.time.now(), null);

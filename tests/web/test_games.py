@@ -1,4 +1,4 @@
-"""What the JavaScript client makes of events, held against what the service would show at each version."""
+"""The JavaScript client makes the same states from events as the service shows at each version."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_bank_that_was_emptied_in_a_pause_has_not_run_out_before_that(follower: 
     check(follower, made, "start 0", "pause 4500", "adjust 4600 ADD -500", f"leave 4700 {ANNA}")
 
 
-def test_newcomer_may_take_the_place_of_who_was_last_on_in_a_team(follower: Helper) -> None:
+def test_newcomer_may_take_the_place_of_the_last_active_member_of_a_team(follower: Helper) -> None:
     made = {
         "sync_mode": "per_group",
         "active_participant_id": CLEO,
@@ -89,7 +89,7 @@ def test_newcomer_may_take_the_place_of_who_was_last_on_in_a_team(follower: Help
 
 
 def check(follower: Helper, made: dict[str, Any], *calls: str) -> None:
-    """Every call (function, ms after the start, arguments) changes something, and is followed rightly."""
+    """Asserts that the client follows these calls (function, ms after the start, arguments)."""
     parts = [call.split(" ") for call in calls]
     game = games.history(
         made, lambda _: [(name, args, games.START_MS + int(at)) for name, at, *args in parts]

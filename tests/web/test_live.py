@@ -1,4 +1,4 @@
-"""The JavaScript client and a real service."""
+"""The JavaScript client with a real service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATIENCE_S = 90.0
 
 
 async def run(name: str, *arguments: str, told: str) -> Any:
-    """What a program beside this file writes, as JSON."""
+    """Runs a program of this folder with `told` as its input, and returns its output, parsed from JSON."""
     process = await asyncio.create_subprocess_exec(
         program(),
         str(HERE / name),

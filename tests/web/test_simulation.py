@@ -1,4 +1,4 @@
-"""The clock filter on simulated networks: how far off is what is shown, and what it says of that itself."""
+"""The clock filter on simulated networks: the error of the shown time, and the uncertainty that it states."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def javascript() -> Iterator[Helper]:
 
 
 def in_javascript(helper: Helper, events: list[Event]) -> list[Shown | None]:
-    """What the JavaScript client shows at each look."""
+    """The time that the JavaScript client shows at each look."""
     return [
         None if shown is None else Shown(shown[0], math.inf if shown[1] is None else shown[1])
         for shown in helper.ask(simulation.as_json(events))
@@ -34,7 +34,7 @@ def in_javascript(helper: Helper, events: list[Event]) -> list[Shown | None]:
 
 
 def in_python(events: list[Event]) -> list[float | None]:
-    """What the Python client shows at each look."""
+    """The time that the Python client shows at each look."""
     clock_filter, clock = ClockFilter(), SlewedClock()
     shown: list[float | None] = []
     for event in events:

@@ -1,9 +1,9 @@
-// The clock filter and the clock that is shown, with times passed in.
+// The clock filter and the shown clock, with all times passed in.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ClockFilter, SlewedClock } from "../../synckairos/web/synckairos.js";
 
-// A round trip begun at local time t1 with these ways there and back; the server is `offset` ahead.
+// A round trip that begins at local time t1 and takes `there` and `back`; the server is `offset` ahead.
 const sample = (filter, t1, { offset = 1000, there = 10, back = 10, now } = {}) =>
   filter.add(t1, t1 + there + offset, t1 + there + offset, t1 + there + back, now);
 
@@ -23,7 +23,7 @@ test("time that the server held the question is no part of the round trip", () =
   assert.equal(filter.estimate(70).rtt, 20);
 });
 
-test("asymmetric round trip is wrong by no more than is stated", () => {
+test("asymmetric round trip is wrong by no more than the stated uncertainty", () => {
   const filter = new ClockFilter();
   sample(filter, 0, { there: 90, back: 10 });
   const { offset, uncertainty } = filter.estimate(100);

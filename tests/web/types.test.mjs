@@ -1,4 +1,4 @@
-// The type declarations name what the modules have, and nothing else.
+// The type declarations have exactly the members of the modules.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
@@ -7,22 +7,22 @@ import { ID, World } from "./world.mjs";
 
 const types = await readFile(new URL("../../synckairos/web/synckairos.d.ts", import.meta.url), "utf8");
 
-/** What only the parts of the module use of each other. */
+/** Members that only other parts of the module use. */
 const INTERNAL = {
-  Session: ["wake", "ping", "tell", "report"],
+  Session: ["wake", "ping", "trySend", "reportError"],
   SyncKairos: ["token", "socketUrl", "adopt", "forget", "reconnectAttempts"],
   ServerTime: ["start", "stop", "burst", "pong"],
 };
 
-/** The names of the members that a declaration has. */
+/** The names of the members that a type declares. */
 function declared(name) {
   const [, body] = types.match(new RegExp(`\\n(?:export )?(?:class|interface) ${name}(?: extends \\w+)? \\{\\n(.*?)\\n\\}`, "s"));
   return [...body.matchAll(/^ {2}(?:static )?(?:readonly )?(\w+)\??[(:]/gm)].map(([, member]) => member)
     .filter((member) => member !== "constructor");
 }
 
-/** The names of the members that there are. */
-function there(object) {
+/** The names of the members that an object has. */
+function actual(object) {
   const own = Object.getOwnPropertyNames(Object.getPrototypeOf(object)).concat(Object.keys(object));
   return own.filter((name) => name !== "constructor");
 }
@@ -30,7 +30,7 @@ function there(object) {
 const same = (one, other) => assert.deepEqual([...new Set(one)].sort(), [...new Set(other)].sort());
 
 function agrees(name, object) {
-  same(declared(name), there(object).filter((member) => !INTERNAL[name]?.includes(member)));
+  same(declared(name), actual(object).filter((member) => !INTERNAL[name]?.includes(member)));
 }
 
 test("everything that is exported is declared", () => {
@@ -49,7 +49,7 @@ test("clock filter and slewed clock have the members that are declared", () => {
   for (const name of ["ClockFilter", "SlewedClock"]) {
     const kind = client[name];
     const statics = Object.keys(kind);
-    same(declared(name), [...there(new kind()), ...statics]);
+    same(declared(name), [...actual(new kind()), ...statics]);
   }
 });
 

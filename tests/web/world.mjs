@@ -1,4 +1,4 @@
-// A world for the client to live in: one clock with its timers, a device, a network and a small service.
+// A simulated world for the client: a clock with its timers, a device, a network and a small service.
 import { adopt, merge, predictPause, predictResume, predictSwitch, SyncKairos }
   from "../../synckairos/web/synckairos.js";
 
@@ -30,19 +30,19 @@ export function game(changes = {}) {
   };
 }
 
-const settle = () => new Promise((resolve) => { setImmediate(resolve); });
+const runMicrotasks = () => new Promise((resolve) => { setImmediate(resolve); });
 
 export class World {
-  /** What chance says; between 0 and 1. */
+  /** The value of every random number, between 0 and 1. */
   chance = 0.5;
-  /** Ways there and back, ms. */
+  /** The time that a message takes to the service and back, ms. */
   there = 20;
   back = 20;
-  /** Device: its monotonic clock stands still while it sleeps; its Date is so far ahead of the truth. */
+  /** The device: how far its Date is ahead, how long it has slept (ms), and whether timers are throttled. */
   dateAhead = 0;
   slept = 0;
   throttled = false;
-  /** Network: what is sent is lost while it is away; nobody listens while the service is down. */
+  /** The network: while `away`, messages are lost; while `down`, the service accepts no connection. */
   away = false;
   down = false;
   #true = 0;
@@ -61,9 +61,9 @@ export class World {
     };
   }
 
-  /** True time since the beginning, ms. */
+  /** The true time since the start, ms. */
   get at() { return this.#true; }
-  /** The device's monotonic clock, and the server's. */
+  /** The device's monotonic clock, and the server's time. */
   get local() { return 1_000 + this.#true - this.slept; }
   get serverTime() { return START_MS + this.#true; }
 
@@ -92,11 +92,11 @@ export class World {
     return timer;
   }
 
-  /** Lets time pass, and everything happen that is due. */
+  /** Lets time pass, and runs all timers that are due. */
   async pass(ms) {
     const end = this.#true + ms;
     for (;;) {
-      await settle();
+      await runMicrotasks();
       const next = [...this.#timers].filter(({ at }) => at <= end).sort((one, other) => one.at - other.at)[0];
       if (next === undefined || this.throttled) {
         break;
@@ -106,10 +106,10 @@ export class World {
       next.fn();
     }
     this.#true = end;
-    await settle();
+    await runMicrotasks();
   }
 
-  /** The device sleeps: time passes, and neither timers nor its monotonic clock know of it. */
+  /** The device sleeps: time passes, but its timers and its monotonic clock stand still. */
   async sleep(ms, { standsStill = true } = {}) {
     const timers = [...this.#timers];
     this.#true += ms;
@@ -117,7 +117,7 @@ export class World {
       this.slept += ms;
       timers.forEach((timer) => { timer.at += ms; });
     }
-    await settle();
+    await runMicrotasks();
   }
 
   /** Everything that the client sent over its sockets, parsed. */
@@ -152,7 +152,7 @@ class FakeSocket {
   send(text) {
     const message = JSON.parse(text);
     this.sent.push(message);
-    this.#travel(this.world.there, () => this.world.service.take(this, message));
+    this.#travel(this.world.there, () => this.world.service.handle(this, message));
   }
 
   /** From the service to the client. */
@@ -168,7 +168,7 @@ class FakeSocket {
 
   close() { this.readyState = 3; }
 
-  /** The service, or the way to it, ends the connection. */
+  /** The service or the network ends the connection. */
   drop(code, reason = "") {
     if (this.readyState < 2) {
       this.readyState = 3;
@@ -177,20 +177,20 @@ class FakeSocket {
   }
 }
 
-/** The service: one session, and what is asked for. */
+/** The service, with one session. Its fields say how it behaves. */
 class Service {
   state = adopt(game());
   log = [];
   wantsToken = false;
-  /** What to answer in place of carrying out a command, and how messages are held up. */
+  /** The error to answer in place of carrying out a command, and how messages are delayed. */
   refuse = null;
   ackFirst = false;
   ackLaterMs = 0;
   deaf = false;
   closeWith = null;
-  /** How RECONNECT is answered, where it is not by the log. */
+  /** Answers RECONNECT in place of the log; null: the log does. */
   reconnect = null;
-  /** HTTP: answers in order, then as ever. */
+  /** The next answers over HTTP, in order; after them the normal ones. */
   answers = [];
   #done = new Map();
 
@@ -219,7 +219,7 @@ class Service {
     return { session_id: ID, version, epoch, server_time_ms: Math.floor(this.world.serverTime) };
   }
 
-  /** The state as it is now. */
+  /** The state at the current time. */
   now() {
     return merge(this.state, {
       version: this.state.version, epoch: this.state.epoch, server_time_ms: Math.floor(this.world.serverTime),
@@ -238,7 +238,7 @@ class Service {
     };
   }
 
-  /** Something happens: the state after it, or further fields of a payload that changes nothing else. */
+  /** Makes an event, which changes the state or only has further fields in its payload. */
   happen(name, more = {}, type = "STATE_UPDATE") {
     const now = Math.floor(this.world.serverTime);
     const predicted = {
@@ -267,7 +267,7 @@ class Service {
     return event;
   }
 
-  take(socket, message) {
+  handle(socket, message) {
     if (this.deaf) {
       return;
     }

@@ -1,22 +1,22 @@
-// A page of another origin that uses the client as anybody's page would, and writes down all that it shows.
+// A page of another origin that uses the client as any page would, and records everything that it shows.
 // ?service=<origin of the service>&session=<id>
 
 const query = new URLSearchParams(location.search);
 const { SyncKairos } = await import(`${query.get("service")}/synckairos.js`);
 
-/** The clock of the machine, which is the server's too; tests that set the device's clock wrong leave it here. */
+/** The machine's clock, which the server uses too. It is right even when a test sets the device's clock. */
 const machine = window.machineNow ?? (() => Date.now());
 
 const record = {
-  /** Each change that the client told, in order. */
+  /** Each change that the client reported, in order. */
   changes: [],
-  /** What the page would have shown: every 10 ms, and in every frame. */
+  /** The times that the page would have shown, every 10 ms and in every frame. */
   samples: [],
   expired: [],
   warnings: [],
   errors: [],
   connections: [],
-  /** What went wrong in the page itself, for tabs that nobody listens to. */
+  /** The errors of the page itself, for tabs whose errors Playwright does not see. */
   troubles: [],
 };
 addEventListener("error", (event) => record.troubles.push(event.message));
@@ -36,9 +36,9 @@ session.onWarning((change) => record.warnings.push(change.version));
 session.onConnection((connection) => record.connections.push(connection));
 session.onError((error) => record.errors.push(error.code));
 
-// The page shows a tap of its own at once, and cannot know how long it will take to the server. How wrong that
-// guess can be is bounded by the time that the tap was under way; the client makes up for it at a quarter of the
-// pace of time, so that no clock jumps back. Then the page is settled again.
+// The page shows its own tap at once, and has to guess how long the tap takes to the server. The guess is
+// wrong by at most the time that the tap was under way. The client absorbs that at a quarter of the pace of
+// time, so that no clock jumps back: the page is settled again after four times as long.
 let last = machine();
 let tappedAt = null;
 let settledFrom = 0;
@@ -89,7 +89,7 @@ function frame() {
 setInterval(sample, 10, "timer");
 requestAnimationFrame(frame);
 
-/** How the taps ended: true, or the code of the error. */
+/** The result of each tap: true, or the code of the error. */
 record.taps = [];
 document.querySelector("#switch").addEventListener("click", () => {
   session.switch().then(() => record.taps.push(true), (error) => record.taps.push(error.code));

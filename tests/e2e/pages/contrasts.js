@@ -1,4 +1,4 @@
-// Texts with less contrast than WCAG 2.2 wants at level AA, and how light the page is, 0 to 1.
+// Finds texts with less contrast than WCAG 2.2 requires at level AA, and the lightness of the page (0 to 1).
 () => {
   const pixel = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
   const rgba = (colour) => {

@@ -8,7 +8,7 @@ const { useSyncKairos } = await import(`${service}/useSyncKairos.js`);
 
 const id = query.get("session");
 
-/** How often each component was drawn. */
+/** How often each component was rendered. */
 window.drawn = { Clocks: 0, Status: 0 };
 
 function Clocks() {

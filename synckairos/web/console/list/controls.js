@@ -1,14 +1,14 @@
-// What a time control means, in words. Texts are read here only to explain them while they are typed: whether
-// one can be used, the service says. How it reads them: "Time controls as text" in lua/README.md.
+// Time controls in words. This page reads their texts only to explain them while the user types: the service
+// decides whether one is valid. "Time controls as text" in lua/README.md says how it reads them.
 
 import { formatDuration } from "../shared/time.js";
 
 const MINUTE = 60_000;
 const SECOND = 1000;
-/** From this many seconds on a whole first time before an increment, or in stages, is PGN's: in seconds. */
+/** `300+3` is PGN's notation: with an increment or stages, a whole first time from 180 on means seconds. */
 const PGN_FROM = 180;
 
-/** Examples, as players write them, with the names that they know them by. */
+/** Examples as players write them, with the names that players use. */
 export const EXAMPLES = Object.freeze([
   ["5+3", "increment"],
   ["10d5", "delay"],
@@ -23,7 +23,8 @@ export const EXAMPLES = Object.freeze([
 const bank = (minutes) => Math.floor(Number(minutes) * MINUTE);
 
 /**
- * What a text stands for, as the service's state would show it, or null where this page cannot say.
+ * The time control that a text stands for, as the service's state would show it. Null when this page cannot
+ * read the text.
  *
  * @param {string} text
  * @returns {{bank_ms: number | null, control: object} | null}
@@ -88,8 +89,8 @@ function readStages(parts, pgn) {
 
 const count = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
 
-/** A stage, without its time: what else holds in it, as the end of a sentence. */
-function manner(control) {
+/** The rule of a control or stage without its main time, as the end of a sentence. */
+function ruleText(control) {
   const per = formatDuration(control.period_ms ?? 0);
   switch (control.kind ?? "fischer") {
     case "fischer":
@@ -103,7 +104,7 @@ function manner(control) {
     case "canadian":
       return `then ${count(control.moves, "move")} in every ${per}`;
     case "hourglass":
-      return "what one uses the other one gets";
+      return "the time that one player uses, the other one gets";
     default:
       return "";
   }
@@ -112,31 +113,31 @@ function manner(control) {
 /**
  * A time control in a sentence: "5 min each, plus 3 s after every move."
  *
- * @param {object} control With a `kind`, as a state shows it.
+ * @param {object} control A control with a `kind`, as a state shows it.
  * @param {{bank_ms?: number | null, each?: string, increment_ms?: number}} [options] bank_ms: the time that
- *   an owner begins with, where it is one for all; each: "each", "for each team"; increment_ms: the session's
+ *   every owner begins with; each: "each" or "for each team"; increment_ms: the session's increment
  * @returns {string}
  */
 export function explainControl(control, { bank_ms = null, each = "each", increment_ms = 0 } = {}) {
-  if (control.kind === "none") return "No limit: time is counted, and nobody runs out of it.";
+  if (control.kind === "none") return "No limit: time is counted and never runs out.";
   const overtime = control.overtime_ms
     ? ` After that up to ${formatDuration(control.overtime_ms)} of overtime, below zero.`
     : "";
   if (control.kind === "stages") {
-    const same = control.stages.every((stage) => manner(stage) === manner(control.stages[0]));
+    const same = control.stages.every((stage) => ruleText(stage) === ruleText(control.stages[0]));
     const parts = control.stages.map((stage, position) => {
       const time = `${formatDuration(stage.time_ms)}${position === 0 ? ` ${each}` : " more"}`;
       const moves = stage.moves
         ? ` for ${position === 0 ? "the first" : "the next"} ${count(stage.moves, "move")}`
         : "";
-      const rule = same ? "" : manner(stage);
+      const rule = same ? "" : ruleText(stage);
       const how = rule.startsWith("plus ") ? ` with ${rule.slice(5)}` : rule && ` (${rule})`;
       return `${position === 0 ? "" : "then "}${time}${moves || (position ? " for the rest" : "")}${how}`;
     });
-    const how = same ? manner(control.stages[0]) : "";
+    const how = same ? ruleText(control.stages[0]) : "";
     return `${parts.join(", ")}${how ? `, ${how}` : ""}.${overtime}`;
   }
-  const how = manner(control.kind === "fischer" || !control.kind ? { increment_ms, ...control } : control);
+  const how = ruleText(control.kind === "fischer" || !control.kind ? { increment_ms, ...control } : control);
   const time = bank_ms === null ? "" : `${formatDuration(bank_ms)} ${each}`;
   const sentence =
     [time, how].filter(Boolean).join(/^(?:plus|then) /.test(how) ? ", " : "; ") ||
@@ -147,12 +148,12 @@ export function explainControl(control, { bank_ms = null, each = "each", increme
 const inSeconds = (ms) => formatDuration(Math.round(ms / SECOND) * SECOND);
 
 /**
- * A config's clock as a face: the time that it begins with, and what stands next to it.
+ * The time that a config's clock begins with, and a caption to show next to it.
  *
- * @param {object} config Of a preset.
- * @returns {{ms: number | null, caption: string}} null: no end
+ * @param {object} config A preset's.
+ * @returns {{ms: number | null, caption: string}} ms: null for a clock without a limit
  */
-export function faceOfConfig(config) {
+export function initialTime(config) {
   if (config.sync_mode === "count_up") return { ms: 0, caption: "counts up" };
   if (config.time_per_cycle_ms) {
     return {
@@ -165,10 +166,10 @@ export function faceOfConfig(config) {
     typeof config.time_control === "string" ? config.time_control : (config.time_control?.notation ?? "");
   const read = readControl(text);
   if (!read) return { ms: null, caption: "" };
-  return { ms: read.bank_ms, caption: briefly(read.control) };
+  return { ms: read.bank_ms, caption: captionOf(read.control) };
 }
 
-function briefly(control) {
+function captionOf(control) {
   const per = (ms) => formatDuration(ms);
   switch (control.kind) {
     case "fischer":
@@ -194,14 +195,14 @@ function briefly(control) {
 }
 
 /**
- * A session's clock, short, as for a card: `5+3`, `30 s a turn`, `1 h for all`.
+ * A session's clock in short, for a card: `5+3`, `30 s a turn`, `1 h for all`.
  *
- * @param {object} state A state, with or without participants.
+ * @param {object} state A state. One of the service's list is without participants.
  * @returns {string}
  */
 export function clockLabel(state) {
   const turn = state.time_per_cycle_ms === null ? "" : `${formatDuration(state.time_per_cycle_ms)} a turn`;
-  // A bank that the session owns is as it was when the cycle began: what was used before belongs to it.
+  // A session's own bank is the one at the start of the cycle. The time used before belongs to the whole.
   const whole =
     state.total_time_ms +
     (state.time_per_cycle_ms === null && state.status !== "pending" ? state.time_used_ms : 0);

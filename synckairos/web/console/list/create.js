@@ -1,33 +1,16 @@
-// The form that creates a session: from a preset, or freely. It writes a config and the service judges it; what
-// it refuses is shown at the field that it is about.
+// The form that creates a session, from a preset or freely. It writes a config, and the service checks it:
+// each error that the service reports is shown at the field that caused it.
 
-import { castPart } from "./cast.js";
-import { Unreadable, clear, focusWrong, place, textField } from "./fields.js";
-import { MODES } from "../shared/names.js";
+import { Unreadable, clearErrors, focusFirstError, showErrors, textField } from "./fields.js";
+import { MODES, MODE_HINTS, TITLES } from "./modes.js";
+import { participantsPart } from "./participants.js";
 import { defaultNames } from "./presets.js";
 import { remember } from "../shared/recent.js";
 import { settingsPart } from "./settings.js";
 import { timePart } from "./timing.js";
 import { askForToken, button, copy, errorText, fill, h, note, setText, toast } from "../shared/ui.js";
 
-/** What each mode is for, below its name. */
-const MODE_HINTS = {
-  per_participant: "Everybody has a bank of time that runs down in their turns: chess, Go, Scrabble.",
-  per_group: "Teams share a clock, and their members take turns.",
-  per_cycle: "Every turn has the same time, and nothing is carried over: a quiz, a poker hand, a speech.",
-  global: "One clock runs for everybody together: an exam, an auction, a meeting.",
-  count_up: "A stopwatch with laps: a speedrun, or how long things take.",
-};
-
-/** What a session is called without a title, unless two named participants play. */
-const TITLES = {
-  per_participant: "Game",
-  per_group: "Team game",
-  per_cycle: "Turns",
-  global: "Countdown",
-  count_up: "Stopwatch",
-};
-
+/** The members of a config, in the order in which the request shows them. */
 const MEMBERS = [
   "preset",
   "sync_mode",
@@ -52,31 +35,31 @@ const MEMBERS = [
  * The form.
  *
  * @param {import("/synckairos.js").SyncKairos} client
- * @param {object | null} preset As the service lists it; null: freely.
+ * @param {object | null} preset A preset as the service lists it; null: the form starts without one.
  * @returns {HTMLElement}
  */
 export function createForm(client, preset) {
   const given = preset ? preset.config : { sync_mode: "per_participant", warnings_ms: [10_000] };
   let mode = given.sync_mode;
 
-  // What is judged as a whole, above the button.
+  // Errors that belong to no field, shown above the button.
   const summary = h("div", { class: "form-problems", role: "alert", tabindex: "-1" });
 
   const title = textField({
     label: "Title (optional)",
     attributes: { maxlength: "80", autocapitalize: "sentences" },
   });
-  const cast = castPart(
+  const participants = participantsPart(
     () => ({ mode, different: time.different }),
     defaultNames(preset?.name ?? null, mode),
   );
   const time = timePart(given, {
     changed: () => {
-      cast.show();
+      participants.show();
       show();
     },
   });
-  const more = settingsPart(given, cast);
+  const more = settingsPart(given, participants);
 
   const modes = h(
     "fieldset",
@@ -96,7 +79,7 @@ export function createForm(client, preset) {
             checked: each === mode,
             onchange: () => {
               mode = each;
-              cast.setDefaults(defaultNames(preset?.name ?? null, mode));
+              participants.setDefaults(defaultNames(preset?.name ?? null, mode));
               show();
             },
           }),
@@ -112,7 +95,7 @@ export function createForm(client, preset) {
   );
 
   const request = h("pre", { class: "request", tabindex: "0", "aria-label": "Request" });
-  const asRequest = folded(
+  const asRequest = disclosure(
     "The same by HTTP",
     "For a backend, or a shell",
     request,
@@ -136,15 +119,15 @@ export function createForm(client, preset) {
       },
     },
     preset ? null : modes,
-    section("Who takes part", title.element, cast.element),
-    preset ? folded("Time", time.brief, time.element) : section("Time", time.element),
-    folded("More settings", "Timeouts, warnings, pauses, how it is shown", more.element),
+    section("Who takes part", title.element, participants.element),
+    preset ? disclosure("Time", time.brief, time.element) : section("Time", time.element),
+    disclosure("More settings", "Timeouts, warnings, pauses, how it is shown", more.element),
     asRequest,
     summary,
     h("div", { class: "submit" }, submit, h("a", { class: "button quiet large", href: "#new" }, "Back")),
   );
 
-  // The request is written anew with everything that is typed, once it is in sight.
+  // While the request is shown, it follows every change of the form.
   const refresh = () => {
     if (asRequest.open) showRequest();
   };
@@ -156,36 +139,36 @@ export function createForm(client, preset) {
   function show() {
     title.control.placeholder = preset?.title ?? TITLES[mode];
     time.show(mode);
-    cast.show();
+    participants.show();
     more.show(mode);
     refresh();
   }
 
-  /** The config, without members that are absent. Throws Unreadable. */
+  /** The config of the form, without absent members. Throws Unreadable. */
   function config() {
     const own = { ...given, sync_mode: mode };
     const set = (name, value) => {
       if (value === null || value === undefined) delete own[name];
       else own[name] = value;
     };
-    const { names, rivals, ...people } = cast.read(time.read(mode, set));
-    more.read(mode, set);
+    const { names, areTwoWithNames, ...people } = participants.configMembers(time.addToConfig(mode, set));
+    more.addToConfig(mode, set);
     for (const [name, value] of Object.entries(people)) set(name, value);
     set("active_participant_id", more.first);
     const metadata = {};
-    // What was changed is no longer what the preset is called.
+    // A changed preset no longer goes by the preset's name.
     const isPreset = preset && Object.entries(preset.config).every(([name, value]) => same(own[name], value));
-    const byNames = rivals || (!isPreset && Object.keys(names).length === 2);
-    const called = title.text || (byNames ? "" : isPreset ? preset.title : TITLES[mode]);
-    if (called) metadata.title = called;
+    const byNames = areTwoWithNames || (!isPreset && Object.keys(names).length === 2);
+    const sessionTitle = title.text || (byNames ? "" : isPreset ? preset.title : TITLES[mode]);
+    if (sessionTitle) metadata.title = sessionTitle;
     if (more.view) metadata.view = more.view;
     if (Object.keys(names).length > 0) metadata.names = names;
     set("metadata", Object.keys(metadata).length > 0 ? metadata : null);
-    return brief(own);
+    return withoutPresetMembers(own);
   }
 
-  /** The same, with the preset's name in place of what the preset says anyhow. */
-  function brief(own) {
+  /** The same config, with the preset's name in place of the members that the preset sets. */
+  function withoutPresetMembers(own) {
     const members = Object.keys(preset?.config ?? {});
     const whole = preset === null || members.some((name) => !(name in own));
     const left = Object.entries(own).filter(
@@ -209,11 +192,11 @@ export function createForm(client, preset) {
     setText(request, text);
   }
 
-  const fields = () => [title, ...time.fields, ...more.fields, ...cast.fields()];
+  const fields = () => [title, ...time.fields, ...more.fields, ...participants.fields()];
 
-  function refused(details) {
-    const left = place(fields(), details.length > 0 ? details : []);
-    const there = focusWrong(form);
+  function showRefusal(details) {
+    const left = showErrors(fields(), details.length > 0 ? details : []);
+    const isAtField = focusFirstError(form);
     fill(
       summary,
       left.length > 0 &&
@@ -227,32 +210,32 @@ export function createForm(client, preset) {
           ),
         ),
     );
-    if (!there) summary.focus();
+    if (!isAtField) summary.focus();
   }
 
   async function send() {
     if (submit.getAttribute("aria-busy") === "true") return;
-    clear(fields());
+    clearErrors(fields());
     fill(summary);
-    let wanted;
+    let sessionConfig;
     try {
-      wanted = config();
+      sessionConfig = config();
     } catch (error) {
       if (!(error instanceof Unreadable)) throw error;
       error.field.fail(error.message);
-      focusWrong(form);
+      focusFirstError(form);
       return;
     }
     submit.setAttribute("aria-busy", "true");
     setText(submit, "Creating…");
     try {
-      const state = await client.create(wanted);
+      const state = await client.create(sessionConfig);
       remember(state.session_id);
       location.assign(`/s/${state.session_id}`);
-      return; // the button stays as it is until the other page is there
+      return; // the button stays busy until the session's page is loaded
     } catch (error) {
       if (error?.code === "VALIDATION_ERROR") {
-        refused(error.details?.length ? error.details : [{ field: "", message: error.message }]);
+        showRefusal(error.details?.length ? error.details : [{ field: "", message: error.message }]);
       } else if (error?.code === "UNAUTHENTICATED") {
         if (await askForToken({ reload: false })) toast("Press “Create session” again.");
       } else {
@@ -260,23 +243,23 @@ export function createForm(client, preset) {
         summary.focus();
       }
     }
-    ready();
+    enableSubmit();
   }
 
-  function ready() {
+  function enableSubmit() {
     submit.removeAttribute("aria-busy");
     setText(submit, "Create session");
   }
-  // The way back from the session's page may bring this one as it was left.
+  // When the user goes back from the session's page, the browser may restore this one with a busy button.
   window.addEventListener("pageshow", (event) => {
-    if (event.persisted) ready();
+    if (event.persisted) enableSubmit();
   });
 
   show();
   return form;
 }
 
-function folded(heading, hint, ...children) {
+function disclosure(heading, hint, ...children) {
   return h(
     "details",
     { class: "more" },

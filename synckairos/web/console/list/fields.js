@@ -1,12 +1,12 @@
-// Fields of a form: label, control, what it means and what is wrong with it, tied together for screen readers.
-// A field knows the dotted path of what it says in a session's config, so that a refusal finds its way to it.
+// The fields of a form: label, control, hint and error message, tied together for screen readers. A field
+// knows the dotted path of its value in a session's config, so that the service's errors find their field.
 
 import { h, newId, setText } from "../shared/ui.js";
 import { formatDuration, parseDuration } from "../shared/time.js";
 
-/** What a person reads in place of a sentence that speaks of milliseconds and of modes by their names. */
-function inWords(path, given) {
-  const message = given.replace(/^(is required) in [a-z_]+$/, "$1");
+/** The service's error message without the names of modes, and with durations in place of milliseconds. */
+function forPeople(path, serviceMessage) {
+  const message = serviceMessage.replace(/^(is required) in [a-z_]+$/, "$1");
   if (!/_ms(?:\.\d+)?$/.test(path)) return message;
   const range = /must be an integer from (\d+) to (\d+)/.exec(message);
   return range
@@ -20,10 +20,10 @@ const sentence = (message) => message[0].toUpperCase() + message.slice(1);
  * A control with its label.
  *
  * @typedef {object} Field
- * @property {HTMLElement} element The whole of it.
+ * @property {HTMLElement} element The whole field.
  * @property {HTMLElement} control
- * @property {string[]} paths What it says in the config.
- * @property {(message: string, focus?: boolean) => void} fail Shows what is wrong; "" for nothing.
+ * @property {string[]} paths The paths of its value in the config.
+ * @property {(message: string, focus?: boolean) => void} fail Shows an error message; "" removes it.
  */
 
 /**
@@ -44,12 +44,12 @@ export function field({ label, control, paths = [], hint = null, class: more = "
     meaning,
     problem,
   );
-  return { element, control, paths, fail: failing(control, problem) };
+  return { element, control, paths, fail: errorSetter(control, problem) };
 }
 
-function failing(control, problem) {
+function errorSetter(control, problem) {
   return (message, path = "") => {
-    setText(problem, message && sentence(inWords(path, message)));
+    setText(problem, message && sentence(forPeople(path, message)));
     if (message) control.setAttribute("aria-invalid", "true");
     else control.removeAttribute("aria-invalid");
     const place = /at position (\d+)/.exec(message);
@@ -59,7 +59,7 @@ function failing(control, problem) {
   };
 }
 
-/** One line of text. */
+/** A field for one line of text. */
 export function textField({
   value = "",
   placeholder = null,
@@ -87,43 +87,43 @@ export function textField({
   };
 }
 
-/** Thrown by a field that cannot say what its person means. */
+/** Thrown when a field's text cannot be read. */
 export class Unreadable extends Error {
-  constructor(where, message) {
+  constructor(formField, message) {
     super(message);
-    this.field = where;
+    this.field = formField;
   }
 }
 
-/** The milliseconds that a field's text says. Throws Unreadable. */
-export function readDuration(where, text, unit = "min") {
+/** Reads the text of a field as a duration in ms. Throws Unreadable. */
+export function readDuration(formField, text, unit = "min") {
   const read = parseDuration(text, unit);
   if (read === null)
-    throw new Unreadable(where, `“${text}” cannot be read as a time: write 5:00, 90 s or 1 h 30 min`);
+    throw new Unreadable(formField, `“${text}” cannot be read as a time: write 5:00, 90 s or 1 h 30 min`);
   return read;
 }
 
-/** A duration: `ms` is null where it is left empty, and throws Unreadable where it cannot be read. */
+/** A field for a duration. Its `ms` is null when it is empty. Throws Unreadable for an unreadable text. */
 export function durationField({ ms = null, unit = "min", ...rest }) {
-  const made = textField({ short: true, value: ms === null ? "" : formatDuration(ms), ...rest });
-  return Object.defineProperty(made, "ms", {
-    get: () => (made.text === "" ? null : readDuration(made, made.text, unit)),
+  const formField = textField({ short: true, value: ms === null ? "" : formatDuration(ms), ...rest });
+  return Object.defineProperty(formField, "ms", {
+    get: () => (formField.text === "" ? null : readDuration(formField, formField.text, unit)),
   });
 }
 
-/** Several durations in one line, with commas between. */
+/** A field for several durations, separated by commas. */
 export function durationsField({ list = [], unit = "s", ...rest }) {
-  const made = textField({ value: list.map(formatDuration).join(", "), ...rest });
+  const formField = textField({ value: list.map(formatDuration).join(", "), ...rest });
   const read = () =>
-    made.text
+    formField.text
       .split(/[,;]/)
       .map((each) => each.trim())
       .filter(Boolean)
-      .map((each) => readDuration(made, each, unit));
-  return Object.defineProperty(made, "list", { get: read });
+      .map((each) => readDuration(formField, each, unit));
+  return Object.defineProperty(formField, "list", { get: read });
 }
 
-/** One of several, from a list that opens. options: [value, label] */
+/** A field with a drop-down list. options: [value, label] */
 export function selectField({ options, value = "", onchange = null, ...rest }) {
   const control = h(
     "select",
@@ -138,7 +138,7 @@ export function selectField({ options, value = "", onchange = null, ...rest }) {
   };
 }
 
-/** Yes or no. */
+/** A check box. */
 export function checkField({ label, checked = false, hint = null, paths = [], onchange = null }) {
   const control = h("input", { type: "checkbox", id: newId("field"), checked, onchange });
   const problem = h("span", { class: "problem", id: `${control.id}-problem` });
@@ -154,7 +154,7 @@ export function checkField({ label, checked = false, hint = null, paths = [], on
     element,
     control,
     paths,
-    fail: failing(control, problem),
+    fail: errorSetter(control, problem),
     get checked() {
       return control.checked;
     },
@@ -162,7 +162,7 @@ export function checkField({ label, checked = false, hint = null, paths = [], on
 }
 
 /**
- * One of a few, all in sight.
+ * A choice of a few options that are all visible.
  *
  * @param {{label: string, options: [string, string][], value: string, onchange: (value: string) => void,
  *   hideLabel?: boolean}} parts
@@ -205,25 +205,25 @@ export function segments({ label, options, value, onchange, hideLabel = false })
 }
 
 /**
- * How well a path of a field fits the one that a refusal names, which may go on below it; 0: not at all.
+ * How well a field's path fits the path of an error, which may be longer; 0: not at all.
  *
- * @param {string} path `*` stands for any position.
- * @param {string} named
+ * @param {string} path `*` stands for any position in a list.
+ * @param {string} errorPath
  */
-function fit(path, named) {
-  const [parts, names] = [path.split("."), named.split(".")];
+function fit(path, errorPath) {
+  const [parts, names] = [path.split("."), errorPath.split(".")];
   if (parts.length > names.length || !parts.every((part, at) => part === "*" || part === names[at])) return 0;
   return parts.length + (path.includes("*") ? 0.5 : 0.75);
 }
 
 /**
- * Shows a refusal's details at the fields that they are about: each at the one in sight whose path fits best.
+ * Shows each error of the service at the visible field whose path fits best.
  *
  * @param {Field[]} fields
  * @param {{field: string, message: string}[]} details
- * @returns {{field: string, message: string}[]} those that no field is there for
+ * @returns {{field: string, message: string}[]} the errors that fit no field
  */
-export function place(fields, details) {
+export function showErrors(fields, details) {
   const messages = new Map();
   const left = [];
   for (const detail of details) {
@@ -238,20 +238,20 @@ export function place(fields, details) {
   }
   for (const [each, wrong] of messages) {
     each.fail(
-      [...new Set(wrong.map((detail) => inWords(detail.field, detail.message)))].join("; "),
+      [...new Set(wrong.map((detail) => forPeople(detail.field, detail.message)))].join("; "),
       wrong[0].field,
     );
   }
   return left;
 }
 
-/** Takes all messages away. */
-export function clear(fields) {
+/** Removes all error messages. */
+export function clearErrors(fields) {
   for (const each of fields) each.fail("");
 }
 
-/** Brings all fields that are wrong into sight, and focuses the first. Whether there is one. */
-export function focusWrong(root) {
+/** Opens all sections with errors and focuses the first error. Returns whether there is one. */
+export function focusFirstError(root) {
   const wrong = [...root.querySelectorAll('[aria-invalid="true"], .problem[tabindex]:not(:empty)')].filter(
     (each) => !each.closest("[hidden]"),
   );

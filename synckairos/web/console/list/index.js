@@ -1,10 +1,10 @@
-// The page at `/`: the tenant's sessions, and making a new one. Which of them is in sight, the address says:
-// `#new` are the presets, `#new/<preset>` is the form for one, `#new/free` the form without one.
+// The page at `/`: the list of the tenant's sessions, and the form for a new one. The address says which is
+// shown: `#new` shows the presets, `#new/<preset>` the form for one, and `#new/free` the form without one.
 
-import { faceOfConfig } from "./controls.js";
+import { initialTime } from "./controls.js";
 import { createForm } from "./create.js";
 import { sessionList } from "./list.js";
-import { grouped } from "./presets.js";
+import { groupPresets } from "./presets.js";
 import { formatClock } from "../shared/time.js";
 import {
   button,
@@ -15,7 +15,7 @@ import {
   h,
   icon,
   note,
-  pageBar,
+  schemeSwitch,
   shareDialog,
   tokenForm,
 } from "../shared/ui.js";
@@ -30,7 +30,8 @@ const newTitle = document.getElementById("new-title");
 const newBody = document.getElementById("new-body");
 const homeTitle = document.title;
 
-pageBar(
+document.querySelector("header.bar").append(
+  h("span", { class: "grow" }),
   indicator.element,
   button("Share this page", {
     icon: "share",
@@ -38,26 +39,27 @@ pageBar(
     class: "quiet",
     onclick: () => shareDialog(`${location.origin}/`),
   }),
+  schemeSwitch(),
 );
 listView.append(list.element);
 
-// The first answer of all may be about the time; from then on the list says how it is.
-const answered = client.time.onChange(() => {
+// The service's first answer may be one about the time. After it the list reports the connection's state.
+const unsubscribe = client.time.onChange(() => {
   if (!Number.isFinite(client.time.uncertaintyMs)) return;
-  answered();
+  unsubscribe();
   indicator.set("live");
 });
 
 let presets = null;
 
-/** The presets; asked for once. */
+/** The service's presets, which are fetched once. */
 async function allPresets() {
   presets ??= await client.presets();
   indicator.set("live");
   return presets;
 }
 
-function tile(href, title, text, face, { own = false } = {}) {
+function presetCard(href, title, text, face, { own = false } = {}) {
   return h(
     "li",
     { class: own ? "preset own" : "preset" },
@@ -68,8 +70,8 @@ function tile(href, title, text, face, { own = false } = {}) {
 }
 
 function presetTile({ name, title, description, config }) {
-  const { ms, caption } = faceOfConfig(config);
-  return tile(
+  const { ms, caption } = initialTime(config);
+  return presetCard(
     `#new/${name}`,
     title,
     description,
@@ -87,16 +89,16 @@ async function gallery() {
   const own = h(
     "ul",
     { role: "list", class: "presets" },
-    tile(
+    presetCard(
       "#new/free",
       "Make your own",
-      "Any clock, from any rules: you say who takes part, what runs down, and what happens then.",
+      "Any clock, by your own rules: who takes part, how time runs, and what happens when it is up.",
       icon("settings"),
       { own: true },
     ),
   );
   fill(newBody, own, h("p", { class: "muted", role: "status" }, "Loading presets…"));
-  const groups = grouped(await allPresets());
+  const groups = groupPresets(await allPresets());
   fill(
     newBody,
     own,
@@ -119,7 +121,7 @@ async function form(name) {
       newBody,
       note(
         "warn",
-        h("p", {}, "This service has no such preset. ", h("a", { href: "#new" }, "See those that it has.")),
+        h("p", {}, "This service has no such preset. ", h("a", { href: "#new" }, "Choose another one.")),
       ),
     );
     return;
@@ -134,7 +136,7 @@ async function form(name) {
         h(
           "p",
           {},
-          `Beside this the backend sends ${preset.use.when}: `,
+          `The backend also sends, ${preset.use.when}: `,
           h("code", {}, `${preset.use.method} ${preset.use.path} ${JSON.stringify(preset.use.body)}`),
         ),
       ),
@@ -144,31 +146,33 @@ async function form(name) {
 
 function failure(error) {
   if (error?.code === "UNAUTHENTICATED") {
-    return h("div", { class: "card token-card" }, h("h2", {}, "The service wants a token"), tokenForm(again));
+    const title = h("h2", {}, "The service needs a token");
+    return h("div", { class: "card token-card" }, title, tokenForm(reloadView));
   }
   return [
     note("danger", h("p", {}, errorText(error))),
-    h("div", { class: "buttons" }, button("Try again", { onclick: again })),
+    h("div", { class: "buttons" }, button("Try again", { onclick: reloadView })),
   ];
 }
 
-let shown = null;
+/** The part of the address that is shown; null before the first one. */
+let shownRoute = null;
 
-function again() {
-  shown = "again";
+function reloadView() {
+  shownRoute = "outdated";
   route({ focus: false });
 }
 
-/** Shows what the address asks for. */
+/** Shows the view that the address names. */
 async function route({ focus = true } = {}) {
   const hash = location.hash.slice(1);
   if (hash === "main") return; // the link that skips to the content
-  const [place, name = ""] = hash.split("/"); // presets have names that need no encoding
-  const isNew = place === "new";
+  const [view, name = ""] = hash.split("/"); // the names of presets need no encoding
+  const isNew = view === "new";
   const wanted = isNew ? `new/${name}` : "";
-  if (wanted === shown) return;
-  const isFirst = shown === null;
-  shown = wanted;
+  if (wanted === shownRoute) return;
+  const isFirst = shownRoute === null;
+  shownRoute = wanted;
   listView.hidden = isNew;
   newView.hidden = !isNew;
   list.setActive(!isNew);
@@ -176,9 +180,9 @@ async function route({ focus = true } = {}) {
     try {
       await (name ? form(name) : gallery());
     } catch (error) {
-      if (shown === wanted) fill(newBody, failure(error));
+      if (shownRoute === wanted) fill(newBody, failure(error));
     }
-    if (shown !== wanted) return;
+    if (shownRoute !== wanted) return;
   }
   document.title = isNew ? `${newTitle.textContent} – SyncKairos` : homeTitle;
   if (!isFirst && focus) {

@@ -1,6 +1,6 @@
-// The list of sessions: asked for every few seconds while the page is in sight, and drawn between by the
-// server's time. Without an audit store the service keeps no list; then those that this browser has opened are
-// shown.
+// The list of sessions. It is fetched every few seconds while the page is visible, and in between its clocks
+// are drawn by the server's time. Without an audit store the service keeps no list: then the page shows the
+// sessions that were opened in this browser.
 
 import { clockLabel } from "./controls.js";
 import { segments } from "./fields.js";
@@ -8,16 +8,26 @@ import { STATUSES, titleOf } from "../shared/names.js";
 import { forget, recent } from "../shared/recent.js";
 import { summaryOf } from "./summary.js";
 import { clockParts, spokenDuration } from "../shared/time.js";
-import { button, errorText, fill, h, note, setText, shareDialog, statusPill, tokenForm } from "../shared/ui.js";
+import {
+  button,
+  errorText,
+  fill,
+  h,
+  note,
+  setText,
+  shareDialog,
+  statusPill,
+  tokenForm,
+} from "../shared/ui.js";
 
 const PAGE = 24;
-/** As many as the service gives in one answer. */
-const MOST_AT_ONCE = 100;
+/** The most sessions that the service returns in one answer. */
+const MAX_LIMIT = 100;
 const POLL_MS = 4000;
-/** How long to do without the service's list before it is asked for again. */
+/** How long the page waits before it asks again whether the service has a list. */
 const NO_LIST_MS = 15_000;
-/** Sessions of this browser that are asked for one by one: at most 60 requests a minute, however many. */
-const MOST_RECENT = 24;
+/** The most sessions of this browser that are fetched, one by one: at most 60 requests a minute. */
+const MAX_RECENT = 24;
 const FRAME_MS = 50;
 const SPEAK_MS = 5000;
 const LIVE = new Set(["pending", "running", "paused"]);
@@ -32,17 +42,19 @@ export function sessionList(client, onConnection) {
   let pages = 1;
   let active = false;
   let timer = 0;
-  let asking = null;
-  let again = false;
-  /** Whether to tell how many sessions there are: they were asked for by hand. */
-  let count = false;
+  let request = null;
+  /** Whether to fetch again after the request, because the filter has changed. */
+  let isOutdated = false;
+  /** Whether a screen reader hears the number of sessions: only after the user has asked for them. */
+  let announcesCount = false;
   let failures = 0;
   let withoutListSince = -Infinity;
+  /** Why the service has no list; "" when it has one. */
   let reason = "";
-  /** What stands above the list. */
-  let said = "";
-  /** States of this browser's sessions by id, kept once they are over. */
-  const own = new Map();
+  /** The message above the list. */
+  let message = "";
+  /** The states of this browser's sessions, by id. One that is over is not fetched again. */
+  const recentStates = new Map();
   /** @type {Map<string, Card>} */
   const cards = new Map();
 
@@ -54,14 +66,14 @@ export function sessionList(client, onConnection) {
     onchange: (value) => {
       status = value;
       pages = 1;
-      count = true;
+      announcesCount = true;
       restart();
     },
   });
   filter.element.classList.add("filter");
-  const above = h("div", { class: "list-note", role: "status" });
-  const gate = h("div", { class: "list-note" });
-  const counted = h("p", { class: "visually-hidden", role: "status" });
+  const messageBox = h("div", { class: "list-note", role: "status" });
+  const tokenBox = h("div", { class: "list-note" });
+  const countText = h("p", { class: "visually-hidden", role: "status" });
   const list = h(
     "ul",
     { role: "list", class: "sessions", "aria-label": "Sessions", "aria-busy": "true" },
@@ -73,7 +85,7 @@ export function sessionList(client, onConnection) {
     hidden: true,
     onclick: () => {
       pages += 1;
-      count = true;
+      announcesCount = true;
       restart();
     },
   });
@@ -81,55 +93,56 @@ export function sessionList(client, onConnection) {
     "div",
     { class: "list" },
     filter.element,
-    above,
-    gate,
-    counted,
+    messageBox,
+    tokenBox,
+    countText,
     list,
     empty,
     h("div", { class: "list-more" }, more),
   );
 
-  /** Asks at once, and again when what is under way was asked under another filter. */
+  /** Fetches the list at once, or again after the request that is under way for another filter. */
   function restart() {
-    if (asking) again = true;
+    if (request) isOutdated = true;
     else poll();
   }
 
   async function poll() {
     clearTimeout(timer);
     if (!active || document.hidden) return;
-    asking = load();
-    await asking;
-    asking = null;
-    if (again) {
-      again = false;
+    request = load();
+    await request;
+    request = null;
+    if (isOutdated) {
+      isOutdated = false;
       poll();
     } else {
       clearTimeout(timer);
-      timer = setTimeout(poll, Math.max(POLL_MS, reason ? Math.min(own.size, MOST_RECENT) * 1000 : 0));
+      const oneByOneMs = reason ? Math.min(recentStates.size, MAX_RECENT) * 1000 : 0;
+      timer = setTimeout(poll, Math.max(POLL_MS, oneByOneMs));
     }
   }
 
   async function load() {
-    const wanted = status;
+    const wantedStatus = status;
     try {
-      const found = await find();
-      if (wanted !== status) return;
-      fill(gate);
+      const found = await fetchSessions();
+      if (wantedStatus !== status) return;
+      fill(tokenBox);
       failures = 0;
       onConnection("live");
       show(found);
     } catch (error) {
-      if (wanted !== status) return;
-      failed(error);
+      if (wantedStatus !== status) return;
+      showFailure(error);
     }
   }
 
-  async function find() {
+  async function fetchSessions() {
     if (performance.now() - withoutListSince > NO_LIST_MS) {
       try {
         if (!reason || (await hasList())) {
-          const found = await listed();
+          const found = await fetchList();
           reason = "";
           return found;
         }
@@ -139,16 +152,16 @@ export function sessionList(client, onConnection) {
       }
       withoutListSince = performance.now();
     }
-    return ofThisBrowser();
+    return fetchRecent();
   }
 
-  /** As many pages as were asked for, each behind the one before. */
-  async function listed() {
+  /** As many pages as the user has asked for, one after the other. */
+  async function fetchList() {
     const sessions = [];
     let cursor = null;
     let left = pages * PAGE;
     do {
-      const limit = Math.min(left, MOST_AT_ONCE);
+      const limit = Math.min(left, MAX_LIMIT);
       const page = await client.list({ ...(status && { status }), limit, ...(cursor && { cursor }) });
       sessions.push(...page.sessions);
       cursor = page.next_cursor;
@@ -157,39 +170,39 @@ export function sessionList(client, onConnection) {
     return { sessions, more: cursor !== null };
   }
 
-  /** Whether the service has an audit store that answers. */
+  /** Whether the service's audit store answers. */
   async function hasList() {
     const answer = await fetch("/ready", { headers: { accept: "application/json" } });
     const { checks } = await answer.json();
     return checks?.audit?.status === "ok";
   }
 
-  async function ofThisBrowser() {
+  async function fetchRecent() {
     const opened = recent();
-    const asked = opened.slice(0, Math.min(pages * PAGE, MOST_RECENT));
+    const asked = opened.slice(0, Math.min(pages * PAGE, MAX_RECENT));
     let failure = null;
     await Promise.all(
       asked.map(async ({ id }) => {
-        const known = own.get(id);
+        const known = recentStates.get(id);
         if (known && !LIVE.has(known.status)) return;
         try {
-          own.set(id, await client.request("GET", `/v1/sessions/${id}`));
+          recentStates.set(id, await client.request("GET", `/v1/sessions/${id}`));
         } catch (error) {
           if (error?.code === "SESSION_NOT_FOUND") {
-            own.delete(id);
+            recentStates.delete(id);
             forget(id);
           } else failure = error;
         }
       }),
     );
-    if (failure && own.size === 0) throw failure;
+    if (failure && recentStates.size === 0) throw failure;
     const sessions = asked
-      .map(({ id }) => own.get(id))
+      .map(({ id }) => recentStates.get(id))
       .filter((state) => state && (status === "" || state.status === status));
     return { sessions, more: false };
   }
 
-  function failed(error) {
+  function showFailure(error) {
     if (error?.code === "UNAUTHENTICATED") {
       fill(list);
       list.hidden = true;
@@ -198,16 +211,16 @@ export function sessionList(client, onConnection) {
       more.hidden = true;
       empty.hidden = true;
       onConnection("live");
-      say("", "");
-      if (!gate.firstChild) {
+      showMessage("", "");
+      if (!tokenBox.firstChild) {
         fill(
-          gate,
+          tokenBox,
           h(
             "div",
             { class: "card token-card" },
-            h("h2", {}, "The service wants a token"),
+            h("h2", {}, "The service needs a token"),
             tokenForm(() => {
-              fill(gate);
+              fill(tokenBox);
               restart();
             }),
           ),
@@ -217,18 +230,18 @@ export function sessionList(client, onConnection) {
     }
     failures += 1;
     onConnection("reconnecting");
-    if (failures === 1 && cards.size > 0) return; // the next try will most likely do
-    say("danger", `${errorText(error)} Trying again …`);
+    if (failures === 1 && cards.size > 0) return; // the next attempt will most likely succeed
+    showMessage("danger", `${errorText(error)} Trying again …`);
     if (cards.size === 0) {
       fill(list);
       list.removeAttribute("aria-busy");
     }
   }
 
-  function say(kind, text) {
-    if (said === kind + text) return;
-    said = kind + text;
-    fill(above, text && note(kind, h("p", {}, text)));
+  function showMessage(kind, text) {
+    if (message === kind + text) return;
+    message = kind + text;
+    fill(messageBox, text && note(kind, h("p", {}, text)));
   }
 
   function show({ sessions, more: hasMore }) {
@@ -255,26 +268,26 @@ export function sessionList(client, onConnection) {
     }
     more.hidden = !hasMore;
     const number = sessions.length;
-    if (count)
-      setText(counted, `${number}${hasMore ? " and more" : ""} ${number === 1 ? "session" : "sessions"}`);
-    count = false;
+    if (announcesCount)
+      setText(countText, `${number}${hasMore ? " and more" : ""} ${number === 1 ? "session" : "sessions"}`);
+    announcesCount = false;
     empty.hidden = sessions.length > 0;
     if (sessions.length === 0) fill(empty, emptyText());
     list.hidden = sessions.length === 0;
-    say("", reason && `Only sessions that were opened in this browser are shown: ${reason}.`);
+    showMessage("", reason && `Only sessions that were opened in this browser are shown: ${reason}.`);
     draw();
   }
 
   function emptyText() {
     if (status !== "") {
       return [
-        h("p", { class: "empty-title" }, "No session is here"),
-        h("p", { class: "muted" }, `None is “${STATUSES[status]}”.`),
+        h("p", { class: "empty-title" }, "No sessions found"),
+        h("p", { class: "muted" }, `No session is “${STATUSES[status]}”.`),
       ];
     }
     return [
       h("p", { class: "empty-title" }, "No sessions yet"),
-      h("p", { class: "muted" }, "Create one, open it on two devices, and see both clocks run the same."),
+      h("p", { class: "muted" }, "Create one and open it on two devices: both show the same clocks."),
       h(
         "div",
         { class: "buttons" },
@@ -285,12 +298,12 @@ export function sessionList(client, onConnection) {
     ];
   }
 
-  let drawn = 0;
+  let drawnAt = 0;
   function frame(at) {
     if (!active) return;
     requestAnimationFrame(frame);
-    if (at - drawn >= FRAME_MS) {
-      drawn = at;
+    if (at - drawnAt >= FRAME_MS) {
+      drawnAt = at;
       draw();
     }
   }
@@ -321,7 +334,7 @@ function skeletons() {
   return Array.from({ length: 6 }, () => h("li", { class: "session skeleton", "aria-hidden": "true" }));
 }
 
-/** One session. Its element stays the same from answer to answer, so that focus and reading place stay too. */
+/** One session. Its element stays from answer to answer, so that a reader keeps the focus and the place. */
 class Card {
   constructor(id) {
     const url = `/s/${id}`;
@@ -370,7 +383,7 @@ class Card {
     }
   }
 
-  /** @param {number | null} time The server's; null while it is not known. */
+  /** @param {number | null} time The server's time; null until it is known. */
   draw(time) {
     const now = time ?? this.state.server_time_ms;
     const { ms, countUp, level, unit, line } = summaryOf(this.state, now);
@@ -381,7 +394,7 @@ class Card {
     setText(this.unit, unit);
     setText(this.line, line);
     if (this.element.dataset.level !== level) this.element.dataset.level = level;
-    // What a screen reader finds when it comes by; nothing is announced.
+    // A screen reader reads this text when the user moves to the clock. It is not announced by itself.
     if (performance.now() - this.spokenAt > SPEAK_MS) {
       this.spokenAt = performance.now();
       setText(

@@ -1,7 +1,6 @@
-// The presets of the service, grouped for people, and what the console adds to each: who takes part by
-// default.
+// The service's presets in groups, and the names of the participants that the form begins with for each.
 
-/** Groups in the order in which they are shown. A preset that is in none of them comes under "More". */
+/** The groups, in the order in which they are shown. A preset in none of them is shown under "More". */
 const GROUPS = [
   [
     "Chess",
@@ -27,7 +26,7 @@ const GROUPS = [
 const COLOURS = ["White", "Black"];
 const STONES = ["Black", "White"];
 
-/** Names of the participants, unless others are given. */
+/** The default names of the participants, by preset. */
 const NAMES = {
   scrabble: ["Player 1", "Player 2"],
   backgammon: COLOURS,
@@ -41,10 +40,12 @@ const NAMES = {
 };
 
 /**
- * @param {{name: string}[]} presets As the service lists them.
- * @returns {[string, object[]][]} title and presets of each group that has any
+ * Groups presets.
+ *
+ * @param {{name: string}[]} presets The service's list.
+ * @returns {[string, object[]][]} the title and the presets of each group that has any
  */
-export function grouped(presets) {
+export function groupPresets(presets) {
   const byName = new Map(presets.map((preset) => [preset.name, preset]));
   const known = new Set(GROUPS.flatMap(([, names]) => names));
   return [
@@ -56,7 +57,7 @@ export function grouped(presets) {
   ].filter(([, found]) => found.length > 0);
 }
 
-/** Who takes part by default: of a preset, or (null) of a mode. */
+/** The default names of the participants for a preset, or without one (null) for a mode. */
 export function defaultNames(preset, mode) {
   if (preset && Object.hasOwn(NAMES, preset)) return NAMES[preset];
   const group = GROUPS.find(([, names]) => names.includes(preset))?.[0];

@@ -1,17 +1,17 @@
-// The part of the form that most sessions leave as it is: timeouts, warnings, pauses, who begins, how it is
-// shown.
+// The part of the form that most users leave as it is: timeouts, warnings, pauses, who begins, and the view.
 
 import { checkField, durationField, durationsField, selectField, textField } from "./fields.js";
-import { OWNERS, VIEWS } from "../shared/names.js";
+import { OWNERS } from "./modes.js";
+import { VIEWS } from "../shared/names.js";
 import { fill, h } from "../shared/ui.js";
 
 /**
- * The fields that most sessions leave as they are.
+ * The fields that most users leave as they are.
  *
  * @param {object} given The config to begin with.
- * @param {{people: [string, string][]}} cast Who takes part: id and name.
+ * @param {{people: [string, string][]}} participants Their `people` are pairs of id and name.
  */
-export function settingsPart(given, cast) {
+export function settingsPart(given, participants) {
   const action = given.action_on_timeout ?? null;
   let mode = given.sync_mode;
   const timeout = selectField({
@@ -25,7 +25,7 @@ export function settingsPart(given, cast) {
     label: "Action for the backend",
     value: typeof action?.action === "string" ? action.action : "",
     placeholder: "check_or_fold",
-    hint: "Comes with the event, for your backend to carry out.",
+    hint: "It comes with the event, and your backend carries it out.",
     paths: ["action_on_timeout.action"],
   });
   const warnings = durationsField({
@@ -38,13 +38,13 @@ export function settingsPart(given, cast) {
   });
   const lag = checkField({
     label: "Give back network delay",
-    hint: "What the service measured for a move’s way, up to a quota.",
+    hint: "A move gets back its time on the network, up to a quota.",
     checked: given.lag_compensation ?? false,
     paths: ["lag_compensation"],
   });
   const mayPause = checkField({
     label: "Players may pause",
-    hint: "And resume, in their own turn.",
+    hint: "They may also resume, in their own turn.",
     checked: given.players_may_pause ?? false,
     paths: ["players_may_pause"],
   });
@@ -60,13 +60,13 @@ export function settingsPart(given, cast) {
     options: [["", "The first"]],
     paths: ["active_participant_id"],
   });
-  const view = selectField({ label: "Shown as", options: [["", "What suits it"], ...Object.entries(VIEWS)] });
-  begins.control.addEventListener("focus", offer);
-  begins.control.addEventListener("pointerdown", offer);
+  const view = selectField({ label: "Shown as", options: [["", "Automatic"], ...Object.entries(VIEWS)] });
+  begins.control.addEventListener("focus", updateNames);
+  begins.control.addEventListener("pointerdown", updateNames);
 
-  function offer() {
+  function updateNames() {
     const chosen = begins.value;
-    const people = cast.people;
+    const people = participants.people;
     const texts = people.map(([id, name]) => `${id} ${name}`).join("\n");
     if (begins.control.dataset.people === texts) return;
     begins.control.dataset.people = texts;
@@ -87,22 +87,23 @@ export function settingsPart(given, cast) {
       [
         ["", "As usual in this mode"],
         ["end_session", owned ? "The session ends; the last one left wins" : "The session ends"],
-        ["skip_cycle", owned ? "Whoever ran out is out, the next one goes on" : "The next turn begins"],
+        ["skip_cycle", owned ? "That player is out, and the next one goes on" : "The next turn begins"],
         ["auto_action", "The same, and your backend acts"],
         [
           "notify",
           cycles
-            ? "A message; the clock stands at zero"
-            : "A message; the clock stands at zero, nobody is out",
+            ? "A message; the clock stays at zero"
+            : "A message; the clock stays at zero, and no player is out",
         ],
       ].map(([value, label]) => h("option", { value, selected: value === chosen }, label)),
     );
     command.element.hidden = timeout.value !== "auto_action";
     lag.element.hidden = !owned;
-    offer();
+    updateNames();
   }
 
-  function read(now, set) {
+  /** Sets the config's members for these settings. */
+  function addToConfig(currentMode, set) {
     const type = timeout.value;
     if (type === "") set("action_on_timeout", null);
     else {
@@ -113,7 +114,7 @@ export function settingsPart(given, cast) {
     }
     const list = warnings.list;
     set("warnings_ms", list.length > 0 || given.warnings_ms ? list : null);
-    set("lag_compensation", OWNERS.has(now) && lag.checked ? true : null);
+    set("lag_compensation", OWNERS.has(currentMode) && lag.checked ? true : null);
     set("players_may_pause", mayPause.checked || null);
     set("max_pause_ms", pause.ms);
   }
@@ -128,14 +129,14 @@ export function settingsPart(given, cast) {
       h("div", { class: "row" }, begins.element, view.element),
     ),
     fields: [timeout, command, warnings, lag, mayPause, pause, begins],
-    /** The id of who begins, or null for the first. */
+    /** The id of the participant who begins; null for the first one. */
     get first() {
-      return cast.people.some(([id]) => id === begins.value) ? begins.value : null;
+      return participants.people.some(([id]) => id === begins.value) ? begins.value : null;
     },
     get view() {
       return view.value;
     },
     show,
-    read,
+    addToConfig,
   };
 }

@@ -1,13 +1,14 @@
-// What a card of the list shows of a session at a moment. A listed state is without its participants, and what
-// it says of the running clock is enough: what is left of everything, as of the server's time then.
+// The part of a session that a card of the list shows at a moment. The states of the service's list have no
+// participants. Their remaining time, as of the server's time in them, is enough for the running clock.
 
 import { readControl } from "./controls.js";
 import { nameGiven } from "../shared/names.js";
 import { ago, formatDuration } from "../shared/time.js";
 
 const LIVE = new Set(["running", "paused"]);
-/** Without warnings of its own a clock is short of time here, and very short there. */
+/** In a session without warnings, a clock is short of time from here on. */
 const LOW_MS = 20_000;
+/** And from here on it is very short of time. */
 const VERY_LOW_MS = 10_000;
 
 /**
@@ -23,7 +24,7 @@ function elapsed(state, now) {
 }
 
 /**
- * What is left of the running clock, or null where it has no end.
+ * How much time the running clock has left, or null when it has no limit.
  *
  * @param {object} state
  * @param {number} now The server's time.
@@ -31,24 +32,24 @@ function elapsed(state, now) {
 export function remaining(state, now) {
   const { time_remaining_ms: then, deadline_ms: deadline, server_time_ms: asOf } = state;
   if (then === null || deadline === null || state.status !== "running") return then;
-  // Past the deadline it stands where it was then, until the next answer says what came of it.
+  // After the deadline the clock stays where it is, until the service's next answer.
   return then - (Math.min(Math.max(now, asOf), Math.max(deadline, asOf)) - asOf);
 }
 
-/** The name of who is active: given, or "" where a listed state does not tell. */
-function active(state) {
+/** The name of the active participant, with the team; "" where they have no names. */
+function activeName(state) {
   const member = nameGiven(state, state.active_participant_id) ?? "";
   const team = nameGiven(state, state.active_group_id) ?? "";
   return [team, member].filter(Boolean).join(": ");
 }
 
 /**
- * The time that a clock begins with, or (a listed state without a text for its time control does not tell who
- * has how much) of all of them together.
+ * The time that a clock begins with. A listed state whose time control has no text does not say it: then this
+ * is the total of all clocks.
  *
  * @returns {{ms: number | null, unit: string}}
  */
-function atFirst(state) {
+function timeAtStart(state) {
   if (state.sync_mode === "count_up") return { ms: 0, unit: "" };
   if (state.time_per_cycle_ms !== null)
     return { ms: Math.min(state.time_per_cycle_ms, state.total_time_ms ?? Infinity), unit: "" };
@@ -65,7 +66,7 @@ function atFirst(state) {
     : { ms: state.total_time_ms, unit: "in all" };
 }
 
-/** Whose turn it is, or which one; a single participant takes no turns. */
+/** The line below the digits: whose turn it is, or its number where a single participant plays. */
 function lineOf(state, who) {
   const alone = Object.keys(state.metadata?.names ?? {}).length === 1 || state.participants?.length === 1;
   const number = state.cycle_count + 1;
@@ -78,18 +79,18 @@ function lineOf(state, who) {
 
 /**
  * @typedef {object} Summary
- * @property {number | null} ms What the digits show; null: nothing.
- * @property {boolean} countUp It is time that has passed.
+ * @property {number | null} ms The time to show; null: none.
+ * @property {boolean} countUp Whether the time has passed, and is not left.
  * @property {"calm" | "warn" | "urgent" | "idle" | "over"} level
- * @property {string} unit What stands next to the digits; may be "".
- * @property {string} line Below the digits.
+ * @property {string} unit The word next to the digits; may be "".
+ * @property {string} line The line below the digits.
  *
  * @param {object} state
  * @param {number} now The server's time.
  * @returns {Summary}
  */
 export function summaryOf(state, now) {
-  const who = active(state);
+  const who = activeName(state);
   if (LIVE.has(state.status)) {
     const left = remaining(state, now);
     const countUp = state.sync_mode === "count_up" || left === null;
@@ -112,7 +113,7 @@ export function summaryOf(state, now) {
   }
   if (state.status === "pending") {
     return {
-      ...atFirst(state),
+      ...timeAtStart(state),
       countUp: false,
       level: "idle",
       line: who ? `${who} begins` : `Created ${ago(Date.parse(state.created_at), now)}`,

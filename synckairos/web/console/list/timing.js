@@ -1,25 +1,26 @@
-// The part of the form that says which time there is and how it is spent: as a time control where everybody or
-// every team owns a clock, as the time of a turn or of all together elsewhere.
+// The part of the form for the time: a time control where participants or teams own the clocks, otherwise
+// the time of a turn or of all turns together.
 
 import { EXAMPLES, explainControl, readControl } from "./controls.js";
 import { Unreadable, checkField, durationField, segments, textField } from "./fields.js";
-import { OWNERS } from "../shared/names.js";
+import { OWNERS } from "./modes.js";
 import { formatDuration } from "../shared/time.js";
 import { h, setText } from "../shared/ui.js";
 
 /**
- * The fields that say which time there is, and how it is spent.
+ * The fields for the time, and for how it is spent.
  *
  * @param {object} given The config to begin with.
- * @param {{changed: () => void}} on changed: whether there are own times, and how they are said
+ * @param {{changed: () => void}} on changed: called when own times are switched on or off, or are written in
+ *   another way
  */
 export function timePart(given, { changed }) {
   const control = given.time_control;
   const isText = typeof control === "string";
   const notation = isText ? control : (control?.notation ?? null);
-  // A control that has no text is taken along as it is.
+  // A preset's time control that cannot be written as text is kept as it is.
   const fixed = control && notation === null ? control : null;
-  let how = notation === null ? "plain" : "text";
+  let entryKind = notation === null ? "plain" : "text";
   let mode = given.sync_mode;
 
   const meaning = h("p", { class: "meaning" });
@@ -47,7 +48,7 @@ export function timePart(given, { changed }) {
     oninput: explain,
     class: "notation",
     attributes: { class: "input mono", inputmode: "text" },
-    hint: "As players write it: minutes, then seconds.",
+    hint: "As players write it: minutes first, then seconds.",
   });
   const examples = h(
     "div",
@@ -71,21 +72,21 @@ export function timePart(given, { changed }) {
     ),
   );
   const choice = segments({
-    label: "How to say it",
+    label: "How to enter it",
     hideLabel: true,
-    value: how,
+    value: entryKind,
     options: [
       ["plain", "Time and increment"],
       ["text", "As players write it"],
     ],
     onchange: (value) => {
-      how = value;
+      entryKind = value;
       show(mode);
       changed();
     },
   });
   const cap = durationField({
-    label: "Increments lift it up to",
+    label: "Increments add up to at most",
     ms: given.max_time_ms ?? null,
     unit: "min",
     placeholder: "no limit",
@@ -139,13 +140,13 @@ export function timePart(given, { changed }) {
   });
 
   const plain = h("div", { class: "row" }, bank.element, increment.element);
-  const written = h("div", { class: "stack" }, text.element, examples);
+  const asText = h("div", { class: "stack" }, text.element, examples);
   const owned = h(
     "div",
     { class: "stack" },
     fixed ? null : choice.element,
     fixed ? null : plain,
-    fixed ? null : written,
+    fixed ? null : asText,
     meaning,
     h("div", { class: "row" }, cap.element, overtime.element),
     different.element,
@@ -162,16 +163,17 @@ export function timePart(given, { changed }) {
     let words = "";
     try {
       if (fixed) words = explainControl(fixed, { each });
-      else if (how === "plain") {
+      else if (entryKind === "plain") {
         const bank_ms = bank.ms;
         if (bank_ms !== null)
           words = explainControl(
-            { kind: "fischer", increment_ms: increment.ms ?? 0, ...over() },
+            { kind: "fischer", increment_ms: increment.ms ?? 0, ...overtimeMember() },
             { bank_ms, each },
           );
       } else {
         const read = readControl(text.text);
-        if (read) words = explainControl({ ...read.control, ...over() }, { bank_ms: read.bank_ms, each });
+        const options = { bank_ms: read?.bank_ms, each };
+        if (read) words = explainControl({ ...read.control, ...overtimeMember() }, options);
         else if (text.text) words = "The service will say whether it can read this.";
       }
     } catch (error) {
@@ -180,7 +182,7 @@ export function timePart(given, { changed }) {
     setText(meaning, words);
     setText(brief, OWNERS.has(mode) ? words : sharedWords());
   }
-  /** What the clock that the session or the cycle owns has, as the time's heading says it. */
+  /** The time of a clock that the session or the cycle owns, for the heading. */
   function sharedWords() {
     return [
       turn.text && mode !== "count_up" && `${turn.text} a turn`,
@@ -190,17 +192,17 @@ export function timePart(given, { changed }) {
       .filter(Boolean)
       .join(", ");
   }
-  const over = () => (overtime.ms ? { overtime_ms: overtime.ms } : {});
+  const overtimeMember = () => (overtime.ms ? { overtime_ms: overtime.ms } : {});
 
   function show(next) {
     mode = next;
     owned.hidden = !OWNERS.has(mode);
     shared.hidden = OWNERS.has(mode);
-    plain.hidden = how !== "plain";
-    written.hidden = how !== "text";
+    plain.hidden = entryKind !== "plain";
+    asText.hidden = entryKind !== "text";
     total.element.hidden = mode !== "global";
     turn.element.hidden = mode === "count_up";
-    // Where all goes by turns they have a time to begin with; with one clock for all they may have one as well.
+    // In `per_cycle` a turn needs a time, so the field begins with one. In `global` it is optional.
     if (!turnTyped) turn.control.value = mode === "per_cycle" ? formatDuration(30_000) : "";
     turn.control.placeholder = mode === "global" ? "no turns" : "";
     end.element.hidden = mode !== "count_up";
@@ -208,8 +210,8 @@ export function timePart(given, { changed }) {
     explain();
   }
 
-  /** Sets the members that say the time; returns what an owner's bank is, and how an own one is read. */
-  function read(now, set) {
+  /** Sets the config's members for the time. Returns an owner's bank, and how own times are written. */
+  function addToConfig(currentMode, set) {
     for (const name of [
       "total_time_ms",
       "time_per_cycle_ms",
@@ -219,10 +221,10 @@ export function timePart(given, { changed }) {
       "auto_advance",
     ])
       set(name, null);
-    if (OWNERS.has(now)) {
+    if (OWNERS.has(currentMode)) {
       set("max_time_ms", cap.ms);
-      const extra = over();
-      const isPlain = how === "plain" && !fixed;
+      const extra = overtimeMember();
+      const isPlain = entryKind === "plain" && !fixed;
       if (fixed) set("time_control", fixed);
       else if (isPlain) {
         set("increment_ms", increment.ms || null);
@@ -234,9 +236,9 @@ export function timePart(given, { changed }) {
         extra,
       };
     }
-    if (now === "count_up") set("max_time_ms", end.ms);
+    if (currentMode === "count_up") set("max_time_ms", end.ms);
     else {
-      if (now === "global") set("total_time_ms", total.ms);
+      if (currentMode === "global") set("total_time_ms", total.ms);
       set("time_per_cycle_ms", turn.ms);
       set("auto_advance", advance.checked || null);
     }
@@ -248,9 +250,9 @@ export function timePart(given, { changed }) {
     brief,
     fields: [bank, increment, text, cap, overtime, turn, total, advance, end],
     get different() {
-      return OWNERS.has(mode) && different.checked ? (how === "plain" && !fixed ? "ms" : "text") : null;
+      return OWNERS.has(mode) && different.checked ? (entryKind === "plain" && !fixed ? "ms" : "text") : null;
     },
     show,
-    read,
+    addToConfig,
   };
 }

@@ -1,7 +1,6 @@
-// What people do to a session from its page, and the words for it when the service refuses.
+// The actions of a session's page, and the messages for those that the service refuses.
 
 import {
-  confirmDialog,
   errorText,
   h,
   newId,
@@ -16,11 +15,11 @@ import { STATUSES } from "../shared/names.js";
 import { canAdjust, hasNext, isOver, ownClocks } from "./rules.js";
 import { formatClock, formatDuration, parseDuration } from "../shared/time.js";
 
-/** Two presses of a key within this time are one. */
+/** Two presses of a key within this time count as one. */
 const BOUNCE_MS = 250;
 
 /**
- * Why an action was refused, in words that name who and what it is about.
+ * The reason of a refusal as a sentence, with the names of participants.
  *
  * @param {Error & {code?: string, context?: object, details?: {field: string, message: string}[]}} error
  * @param {{state: object | null, people: import("./people.js").People | null}} page
@@ -39,7 +38,7 @@ export function explain(error, { state, people }) {
     case "CONCURRENT_MODIFICATION": {
       const actual = context.actual_participant_id;
       return actual && people
-        ? `Somebody was faster: it is the turn of ${people.name(actual)}.`
+        ? `Someone else was faster: it is the turn of ${people.name(actual)}.`
         : errorText(error);
     }
     case "PARTICIPANT_EXPIRED":
@@ -55,7 +54,7 @@ export function explain(error, { state, people }) {
   }
 }
 
-/** All that can be done to the session of a page. Failures are shown, and end there. */
+/** The actions on the session of a page. They show their errors, and never reject. */
 export class Actions {
   /** @param {import("./session.js").Page} page */
   constructor(page) {
@@ -69,7 +68,7 @@ export class Actions {
    * Runs an action.
    *
    * @param {() => Promise<unknown>} work
-   * @returns {Promise<boolean>} Whether it was done.
+   * @returns {Promise<boolean>} Whether it succeeded.
    */
   async run(work) {
     try {
@@ -82,7 +81,7 @@ export class Actions {
     }
   }
 
-  /** Starts the session; a second press while the first is under way is the same one. */
+  /** Starts the session. A second press while the first is under way does nothing more. */
   start() {
     this.starting ??= this.#start().finally(() => { this.starting = null; });
     return this.starting;
@@ -103,7 +102,7 @@ export class Actions {
     return this.run(() => this.page.session.resume());
   }
 
-  /** Start, pause or resume: whatever can be done now. */
+  /** Starts, pauses or resumes the session, as its status allows. */
   pauseOrResume() {
     const { status } = this.page.state;
     if (status === "pending") return this.start();
@@ -113,31 +112,31 @@ export class Actions {
   }
 
   /**
-   * End the running turn.
+   * Ends the running turn.
    *
-   * @param {string | null} [next] Whose turn comes; else the next in rotation.
+   * @param {string | null} [next] The participant whose turn begins; default: the next in rotation.
    */
   next(next = null) {
     const { state } = this.page;
     if (state.status === "pending") return this.start();
-    if (state.status === "paused") return this.nudge();
+    if (state.status === "paused") return this.explainPause();
     if (isOver(state) || !hasNext(state)) return false;
-    // One key for everybody: what bounces is one press.
+    // The space bar ends any participant's turn, so a key that bounces must not end the next turn too.
     const now = performance.now();
     if (next === null && now - this.pressed < BOUNCE_MS) return false;
     this.pressed = now;
     return this.endTurn(next);
   }
 
-  /** End the turn of the participant who is shown as active, and no other turn. */
+  /** Ends the turn of the participant who is shown as active, and no other turn. */
   endTurn(next = null) {
     const { session, sound, state } = this.page;
     sound.play("press");
     return this.run(() => session.switch({ next, current: state.active_participant_id }));
   }
 
-  /** Say why a press did nothing. */
-  nudge() {
+  /** Says why a press did nothing. */
+  explainPause() {
     toast("Paused. Resume to go on.", { seconds: 3 });
     return false;
   }
@@ -167,7 +166,7 @@ export class Actions {
     const name = this.page.people.name(participantId);
     const sure = await confirmDialog({
       title: `Remove ${name}?`,
-      text: "Whoever leaves is out of the rotation. If it is their turn, the next one’s begins.",
+      text: "They leave the rotation. If it is their turn, the next turn begins.",
       yes: "Remove",
       danger: true,
     });
@@ -175,10 +174,10 @@ export class Actions {
   }
 
   /**
-   * Give time to a clock, or take it.
+   * Gives time to a clock, or takes it.
    *
    * @param {string | null} owner null: the session's or the cycle's clock.
-   * @param {number} ms
+   * @param {number} ms Below zero to take time.
    * @param {string} [reason]
    */
   add(owner, ms, reason) {
@@ -189,7 +188,7 @@ export class Actions {
     });
   }
 
-  /** Make a clock read this much now. */
+  /** Sets a clock to this time (ms). */
   set(owner, ms, reason) {
     return this.run(async () => {
       await this.page.session.set(owner, ms, reason ? { reason } : {});
@@ -199,15 +198,15 @@ export class Actions {
   }
 
   /**
-   * The dialog to give and take time.
+   * Opens the dialog to give and take time.
    *
-   * @param {string | null} [chosen] Whose clock is chosen at first.
+   * @param {string | null} [chosen] The owner whose clock is selected at first.
    */
   openTime(chosen = null) {
     const { page } = this;
     const { people, state } = page;
-    const mine = ownClocks(state);
-    const owners = mine ? people.owners : [];
+    const hasOwners = ownClocks(state);
+    const owners = hasOwners ? people.owners : [];
     const first = chosen ?? people.ownerOf(state.active_participant_id) ?? owners[0]?.id ?? null;
     const amountId = newId("amount");
     const reasonId = newId("reason");
@@ -228,7 +227,7 @@ export class Actions {
       "aria-describedby": problem.id,
     });
     const reason = h("input", { class: "input", id: reasonId, maxlength: "200", autocomplete: "off" });
-    const owner = () => (mine ? who.value : null);
+    const owner = () => (hasOwners ? who.value : null);
     const show = () => {
       const clock = page.clock(owner());
       setText(
@@ -247,7 +246,7 @@ export class Actions {
       const ms = parseDuration(amount.value, "min");
       const wrong = ms === null || Math.abs(ms) > 86_400_000;
       amount.setAttribute("aria-invalid", String(wrong));
-      setText(problem, wrong ? "A time as 1:30, 90 s or 5 min, up to 24 hours" : "");
+      setText(problem, wrong ? "Enter a time such as 1:30, 90 s or 5 min, up to 24 hours" : "");
       if (wrong) amount.focus();
       else work(ms).then(show);
     };
@@ -258,7 +257,7 @@ export class Actions {
         h(
           "div",
           { class: "time-head" },
-          mine
+          hasOwners
             ? h("div", { class: "field" }, h("label", { htmlFor: whoId }, "Whose clock"), who)
             : h(
                 "p",
@@ -300,9 +299,9 @@ export class Actions {
   }
 
   /**
-   * The dialog about one participant or team: what a moderator does to them.
+   * Opens the dialog with a moderator's actions on one participant or team.
    *
-   * @param {string} id
+   * @param {string} id A participant's or a group's id.
    */
   openPerson(id) {
     const { page } = this;
@@ -368,4 +367,22 @@ export class Actions {
       ],
     });
   }
+}
+
+/**
+ * Asks whether to do something that cannot be undone.
+ *
+ * @param {{title: string, text: string, yes: string, no?: string, danger?: boolean}} question
+ * @returns {Promise<boolean>}
+ */
+async function confirmDialog({ title, text, yes, no = "Keep", danger = false }) {
+  const dialog = openDialog({
+    title,
+    body: h("p", {}, text),
+    actions: [
+      button(no, { onclick: () => dialog.close() }),
+      button(yes, { class: danger ? "danger primary" : "primary", onclick: () => dialog.close("yes") }),
+    ],
+  });
+  return (await dialog.closed) === "yes";
 }

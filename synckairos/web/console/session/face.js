@@ -1,4 +1,4 @@
-// What a clock face shows, whatever its time control: one number, a line below it, and how serious it is.
+// The face of a clock under any time control: one number, a line below it, and a level of urgency.
 
 import { clockParts, formatClock, formatDuration, spokenDuration } from "../shared/time.js";
 import { entryOf } from "./people.js";
@@ -12,16 +12,16 @@ const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 /**
  * @typedef {object} Face
- * @property {number | null} ms What the big number shows; null: nothing to show.
- * @property {boolean} countUp It is time that has passed.
- * @property {string} note A line below the number; may be "".
+ * @property {number | null} ms The time of the big number; null: none.
+ * @property {boolean} countUp Whether the time has passed, and is not left.
+ * @property {string} note The line below the number; may be "".
  * @property {Level} level
- * @property {number | null} share What is left of the whole, 0 to 1; null without end.
+ * @property {number | null} share The share of the whole that is left, 0 to 1; null without a limit.
  */
 
 /**
- * From when on a clock is short of time: [warn, urgent] in ms. By the session's warnings, else by the clock's
- * length.
+ * The times (ms) below which a clock is at the levels [warn, urgent]. They follow from the session's highest
+ * warning, or without warnings from the clock's length.
  */
 export function thresholds(state, wholeMs) {
   const highest = state.warnings_ms.length > 0 ? Math.max(...state.warnings_ms) : null;
@@ -30,7 +30,7 @@ export function thresholds(state, wholeMs) {
   return [warn, Math.min(10_000, warn / 2)];
 }
 
-/** How much a clock had when it was full, as far as that is known, for its bar. Null without end. */
+/** The time (ms) of a full clock, for its bar, as far as it is known. Null without a limit. */
 export function wholeOf(state, ownerId) {
   if (state.sync_mode === "per_cycle" || state.time_per_cycle_ms !== null) return state.time_per_cycle_ms;
   if (state.sync_mode === "count_up") return state.max_time_ms;
@@ -45,8 +45,8 @@ export function wholeOf(state, ownerId) {
  * The face of a clock.
  *
  * @param {object} state
- * @param {object | null} clock What the client's `session.clock(owner)` says; null: no such clock.
- * @param {number | null} wholeMs Of wholeOf.
+ * @param {object | null} clock The clock from the client's `session.clock(owner)`; null: no such clock.
+ * @param {number | null} wholeMs The result of wholeOf.
  * @returns {Face}
  */
 export function faceOf(state, clock, wholeMs) {
@@ -120,7 +120,7 @@ function levelOf(ms, warn, urgent) {
 
 const clamp = (share) => Math.min(1, Math.max(0, share));
 
-/** What a screen reader says of a face. */
+/** A face as text for a screen reader. */
 export function spokenFace(face) {
   if (face.ms === null) return "";
   const note = face.note ? `, ${face.note}` : "";
@@ -129,13 +129,13 @@ export function spokenFace(face) {
 }
 
 /**
- * A big number that is written only where it changed. Its size follows how long its text is, not which digits
- * stand in it, so that it neither jumps nor moves while it counts.
+ * A big number. Only the parts that changed are written. Its size depends on the length of its text and not
+ * on the digits in it, so that it does not jump while it counts.
  */
 export class Digits {
   /**
    * @param {string} [className]
-   * @param {{tenths?: boolean | "always"}} [options] Of clockParts.
+   * @param {{tenths?: boolean | "always"}} [options] Those of clockParts.
    */
   constructor(className = "", options = {}) {
     this.options = options;
@@ -156,13 +156,13 @@ export class Digits {
    * @param {boolean} [countUp]
    */
   show(ms, countUp = false) {
-    const parts = ms === null ? NOTHING : clockParts(ms, { countUp, ...this.options });
+    const parts = ms === null ? NO_TIME : clockParts(ms, { countUp, ...this.options });
     const main = parts.sign + parts.main;
     if (main + parts.tenths === this.text) return;
     this.text = main + parts.tenths;
     this.main.data = main;
     this.tenths.data = parts.tenths;
-    // In widths of a digit: a colon and a point are about half of one, and tenths are written smaller.
+    // The size is counted in digits. A colon is about half as wide as one, and tenths are smaller.
     const size = Math.max(3.4, digitsIn(main) + (parts.tenths ? 0.9 : 0));
     if (size !== this.size) {
       this.size = size;
@@ -171,7 +171,7 @@ export class Digits {
   }
 }
 
-const NOTHING = { sign: "", main: "–:––", tenths: "" };
+const NO_TIME = { sign: "", main: "–:––", tenths: "" };
 
 function digitsIn(text) {
   let width = 0;

@@ -1,10 +1,10 @@
-// The history of a session: who used how much, and every event, newest first.
+// The history of a session: a table of the time that each participant used, and every event, newest first.
 
 import { h, fill, note, openDialog, errorText } from "../shared/ui.js";
 import { formatClock } from "../shared/time.js";
 import { storedToken } from "../shared/token.js";
 
-/** Lines that are drawn at once; a button shows as many more. */
+/** The number of lines that are drawn. A button shows as many more. */
 const PAGE = 100;
 
 const MOMENT = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -27,7 +27,7 @@ export function openHistory(page) {
     title: "History",
     class: "history-dialog",
     body: [
-      // A link sends no token.
+      // A link cannot send a token.
       storedToken() === null &&
         h(
           "p",
@@ -73,7 +73,7 @@ export function openHistory(page) {
               draw();
             },
           },
-          "Show older ones",
+          "Show older events",
         ),
     );
   };
@@ -83,7 +83,7 @@ export function openHistory(page) {
   track.load();
 }
 
-/** For each participant: turns, time used, average and longest; only those who had a turn. */
+/** A table of turns, time used, average and longest turn, for each participant who had a turn. */
 function table(people, state, track) {
   const byId = new Map();
   for (const cycle of track.cycles) {

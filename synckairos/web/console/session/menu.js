@@ -1,4 +1,4 @@
-// The menu of a session's page: everything that can be done, the views, links for players, the keys.
+// The menu of a session's page: all actions, the views, links for players, and the keys.
 
 import { button, h, icon, openDialog, schemeSwitch, shareDialog } from "../shared/ui.js";
 import { VIEWS } from "../shared/names.js";
@@ -11,7 +11,7 @@ import { Sound } from "./sound.js";
  * The views as radio buttons.
  *
  * @param {import("./session.js").Page} page
- * @param {string} name Of the radio buttons.
+ * @param {string} name The name of the radio buttons.
  * @param {() => void} [chosen] Called before the view changes.
  */
 export function viewChoices(page, name, chosen = () => {}) {
@@ -26,14 +26,14 @@ export function viewChoices(page, name, chosen = () => {}) {
   return Object.entries(VIEWS).map(choice);
 }
 
-/** A link to this view for everybody, and its QR code. */
+/** Shares a link to this view that lets a device press all clocks. */
 export function share() {
   const url = new URL(location.href);
   url.searchParams.delete("as");
   shareDialog(url.href);
 }
 
-/** Links that bind a device to one participant. */
+/** Offers a link for each participant that binds a device to that participant. */
 function openPlayerLinks({ people }) {
   const link = (person) => {
     opened.close();
@@ -106,15 +106,15 @@ const KEYS = [
   ["?", "This help"],
 ];
 
-/** The keys, and how to read the page. */
+/** Opens the list of keys, with a hint how to read the page. */
 export function openHelp() {
   const row = ([keys, text]) => {
     const caps = keys.split(" ").map((key) => h("kbd", {}, key));
     return [h("dt", {}, caps), h("dd", {}, text)];
   };
   const hint =
-    "On the game clock, press the half that runs. Every device that shows this session shows the same " +
-    "time, whatever its own clock says; the ± beside the connection is how far it may be off.";
+    "On the game clock, press the half that runs. All devices show the same time, even if their own clocks " +
+    "are wrong. The number after ± says how far the shown time may be off.";
   openDialog({
     title: "Keys and help",
     body: [h("dl", { class: "keys" }, KEYS.map(row)), h("p", { class: "hint" }, hint)],

@@ -1,21 +1,21 @@
-// Who takes part in a session, prepared for drawing: order, names, colours, and who is next.
+// The participants and teams of a session, prepared for drawing: order, names, colours, and who is next.
 
 import { nameGiven } from "../shared/names.js";
 
-/** How many colours tell owners of clocks apart; the same as on the timeline. */
+/** The number of colours for the owners of clocks, as on the timeline. */
 const HUES = 8;
 
 /**
- * Somebody who can be named on the page.
+ * A participant or a team.
  *
  * @typedef {object} Person
  * @property {string} id A participant's or a group's id.
  * @property {string} name
- * @property {number} hue 0 to 7: members have their group's.
- * @property {string | null} groupId Of a participant in a group.
+ * @property {number} hue 0 to 7; members have the colour of their group.
+ * @property {string | null} groupId The group of a participant.
  */
 
-/** Names, order and colours of everybody in one state. Made anew when somebody joined or left. */
+/** Names, order and colours of all participants and groups. Made anew after one joined or left. */
 export class People {
   /** @param {object} state A session's state. */
   constructor(state) {
@@ -42,7 +42,7 @@ export class People {
         groupId: participant.group_id,
       }),
     );
-    /** Those who have a half or a tile: teams where they own the clocks, else participants. */
+    /** The owners of halves and tiles: teams where they own the clocks, otherwise participants. */
     this.owners = this.byGroup ? this.groups : this.participants;
   }
 
@@ -53,11 +53,11 @@ export class People {
 
   /** @param {string | null} id */
   name(id) {
-    return this.byId.get(id)?.name ?? "Somebody";
+    return this.byId.get(id)?.name ?? "Someone";
   }
 
   /**
-   * Who is meant by an id, with the team where there is one: `Ben (Blue)`.
+   * The name of a participant, with the team if there is one: `Ben (Blue)`.
    *
    * @param {string | null} id
    */
@@ -68,7 +68,7 @@ export class People {
   }
 
   /**
-   * Whose half or tile is a participant's: the team's where teams own the clocks.
+   * The owner of the half or tile that belongs to a participant: the team where teams own the clocks.
    *
    * @param {string | null} participantId
    * @returns {string | null}
@@ -96,11 +96,12 @@ export function entryOf(state, id) {
 }
 
 /**
- * Who becomes active after the active one, if nobody is named; null where there is no other one, or it is not known.
+ * The participant who becomes active after the active one when a switch names none. Null when there is no
+ * other one, or it is not known.
  *
  * Participants take turns by their index, without those who are out. With teams the turn goes to the next
- * team, and within it to the member after the one who had it last, which a state does not tell: so only the
- * team is known, and its only member where it has but one.
+ * team, and there to the member after the one who was active last. A state does not say who that was, so only
+ * the team is known, unless it has a single member.
  *
  * @param {object} state
  * @returns {string | null} A participant's id, or a group's where only the team is known.
@@ -127,8 +128,8 @@ export function nextAfter(state) {
   return members.length === 1 ? members[0].participant_id : next.group_id;
 }
 
-/** Whether two states have the same people: no one joined or left in between. */
-export function sameCast(before, after) {
+/** Whether two states have the same participants and groups. */
+export function hasSamePeople(before, after) {
   return (
     before !== null &&
     before.participants.length === after.participants.length &&

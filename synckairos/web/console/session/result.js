@@ -1,4 +1,4 @@
-// How a session ended.
+// The result of a session that is over.
 
 import { STATUSES } from "../shared/names.js";
 import { ownClocks } from "./rules.js";
@@ -6,17 +6,18 @@ import { ownClocks } from "./rules.js";
 /**
  * @typedef {object} Result
  * @property {string} title
- * @property {string | null} about Whose clock ran out: a participant's or a group's id.
- * @property {string | null} winner
+ * @property {string | null} about The owner whose clock ran out: a participant's or a group's id.
+ * @property {string | null} winner The id of the winner.
  */
 
 /**
- * How a session ended. A page that was there knows it from the event; one that came later, from the state.
+ * The result of a session. A page that was open knows it from the event, one that is opened later from the
+ * state.
  *
  * @param {object} state A state that is over.
  * @param {import("./people.js").People} people
- * @param {object | null} change The event that ended it, if it is this one.
- * @param {Result | null} before What was known already.
+ * @param {object | null} change The newest event, which may be the one that ended the session.
+ * @param {Result | null} before The result if it is known already.
  * @returns {Result}
  */
 export function resultOf(state, people, change, before) {
@@ -35,8 +36,8 @@ export function resultOf(state, people, change, before) {
   const idOf = (each) => (people.byGroup ? each.group_id : each.participant_id);
   const out = owners.filter((each) => each.has_expired).map(idOf);
   const left = owners.filter((each) => !each.has_expired).map(idOf);
-  const told = payload.expired_group_id ?? people.ownerOf(payload.expired_participant_id ?? null);
-  const about = told ?? (out.length === 1 ? out[0] : null);
+  const named = payload.expired_group_id ?? people.ownerOf(payload.expired_participant_id ?? null);
+  const about = named ?? (out.length === 1 ? out[0] : null);
   const ends = state.action_on_timeout.type === "end_session";
   const winner = payload.action_applied?.winner ?? (ends && left.length === 1 ? left[0] : null);
   return { title: about ? `${people.name(about)} is out of time` : "Time is up", about, winner };

@@ -1,4 +1,6 @@
-// What a state allows, as far as the page has to know it before it asks the service.
+// What can be done in a state, as far as the page has to know it without asking the service.
+
+import { VIEWS } from "../shared/names.js";
 
 /** Statuses in which a session can still be changed. */
 const LIVE = new Set(["pending", "running", "paused"]);
@@ -6,7 +8,7 @@ const LIVE = new Set(["pending", "running", "paused"]);
 /** Whether a session is over: expired, completed or cancelled. */
 export const isOver = (state) => !LIVE.has(state.status);
 
-/** Whether `Next` has a meaning: somebody else, or a new cycle of the same one. */
+/** Whether `Next` does something: another participant's turn, or a new cycle of the same participant. */
 export function hasNext(state) {
   return (
     state.participants.length > 1 ||
@@ -16,14 +18,31 @@ export function hasNext(state) {
   );
 }
 
-/** Whether clocks belong to participants or teams, and not to the session or the cycle. */
+/** Whether participants or teams own the clocks, and not the session or the cycle. */
 export const ownClocks = (state) => state.sync_mode === "per_participant" || state.sync_mode === "per_group";
 
-/** Whether there is a clock to give time to, or to take it from. */
+/** Whether there is a clock whose time can be changed. */
 export function canAdjust(state) {
   if (isOver(state)) return false;
   if (state.sync_mode === "count_up") return state.max_time_ms !== null;
   if (state.sync_mode === "per_cycle" || state.time_per_cycle_ms !== null) return state.status !== "pending";
   if (!ownClocks(state)) return true;
   return [...state.participants, ...state.groups].some((each) => each.total_time_ms !== null);
+}
+
+/**
+ * The view to open a session with: the one in its metadata, else the one that suits its mode and the number
+ * of owners.
+ *
+ * @param {object} state
+ * @returns {"clock" | "countdown" | "board" | "stopwatch"}
+ */
+export function viewOf(state) {
+  const wanted = state.metadata?.view;
+  if (typeof wanted === "string" && Object.hasOwn(VIEWS, wanted)) return wanted;
+  if (state.sync_mode === "count_up") return "stopwatch";
+  if (state.sync_mode === "per_participant" && state.participants?.length === 2) return "clock";
+  if (state.sync_mode === "per_group" && state.groups?.length === 2) return "clock";
+  if (state.sync_mode === "per_cycle" || state.sync_mode === "global") return "countdown";
+  return "board";
 }

@@ -1,6 +1,7 @@
-// The device's screen: on while a clock runs, full where wanted, and then without controls after a while.
+// The device's screen: keeps it on while a clock runs, switches full screen, and hides the controls there
+// after a while.
 
-/** In full screen the controls go away when nothing was touched for so long. */
+/** In full screen the controls are hidden after so long without a touch or a key. */
 const IDLE_MS = 3000;
 
 export class Screen {
@@ -13,18 +14,18 @@ export class Screen {
     this.wanted = false;
     /** @type {WakeLockSentinel | null} */
     this.lock = null;
-    this.asking = false;
+    this.isRequesting = false;
     document.addEventListener("visibilitychange", () => this.#keepAwake());
     document.addEventListener("fullscreenchange", () => {
       changed(this.full);
-      this.#touched();
+      this.#onActivity();
     });
     for (const each of ["pointermove", "pointerdown", "keydown"]) {
-      document.addEventListener(each, () => this.#touched(), { passive: true });
+      document.addEventListener(each, () => this.#onActivity(), { passive: true });
     }
   }
 
-  /** Whether this browser can show a page in full screen; phones of one maker cannot. */
+  /** Whether this browser can show a page in full screen; the iPhone cannot. */
   static get possible() {
     return document.fullscreenEnabled === true;
   }
@@ -39,7 +40,7 @@ export class Screen {
   }
 
   /**
-   * Whether the screen is to stay on.
+   * Keeps the screen on, or no longer.
    *
    * @param {boolean} wanted
    */
@@ -49,7 +50,7 @@ export class Screen {
   }
 
   async #keepAwake() {
-    if (!("wakeLock" in navigator) || this.asking) return;
+    if (!("wakeLock" in navigator) || this.isRequesting) return;
     const wanted = this.wanted && !document.hidden;
     if (!wanted) {
       this.lock?.release().catch(() => {});
@@ -57,23 +58,23 @@ export class Screen {
       return;
     }
     if (this.lock && !this.lock.released) return;
-    this.asking = true;
+    this.isRequesting = true;
     try {
       this.lock = await navigator.wakeLock.request("screen");
     } catch {
-      this.lock = null; // not allowed, as with an empty battery: then it goes dark as ever
+      this.lock = null; // refused, for example on a low battery: then the screen turns off as usual
     }
-    this.asking = false;
+    this.isRequesting = false;
     if (!this.wanted) this.#keepAwake();
   }
 
-  #touched() {
+  #onActivity() {
     if (this.app.dataset.idle === "true") this.app.dataset.idle = "false";
     clearTimeout(this.timer);
-    if (this.full) this.timer = setTimeout(() => this.#rest(), IDLE_MS);
+    if (this.full) this.timer = setTimeout(() => this.#hideControls(), IDLE_MS);
   }
 
-  #rest() {
+  #hideControls() {
     const busy = "dialog:modal, #top :focus-visible, #controls :focus-visible";
     if (!document.querySelector(busy)) this.app.dataset.idle = "true";
   }

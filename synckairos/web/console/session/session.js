@@ -1,16 +1,16 @@
-// The page of one session. It knows the session, its people and its view, and draws nothing itself: a view of
-// views/ does, once for each change of the state, and once a frame while something runs and the page is seen.
+// The page of one session. It holds the session, its people and its view. The view (one of views/) draws
+// after each change of the state, and once per frame while a clock runs and the page is visible.
 
-import { createClient, fill, h, note, showError, toast } from "../shared/ui.js";
-import { titleOf, viewOf } from "../shared/names.js";
+import { askForToken, createClient, fill, h, note, toast } from "../shared/ui.js";
+import { titleOf } from "../shared/names.js";
 import { UUID, forget, remember } from "../shared/recent.js";
 import { formatClock } from "../shared/time.js";
 import { Actions } from "./actions.js";
 import { openHistory } from "./history.js";
 import { openHelp } from "./menu.js";
-import { People, entryOf, sameCast } from "./people.js";
+import { People, entryOf, hasSamePeople } from "./people.js";
 import { resultOf } from "./result.js";
-import { canAdjust, isOver, ownClocks } from "./rules.js";
+import { canAdjust, isOver, ownClocks, viewOf } from "./rules.js";
 import { Screen } from "./screen.js";
 import { Shell } from "./shell.js";
 import { Sound } from "./sound.js";
@@ -22,16 +22,22 @@ import { CountdownView } from "./views/countdown.js";
 import { StopwatchView } from "./views/stopwatch.js";
 
 /**
- * A view has an `element`, and methods: `update()` after a change of the state, `recast()` after a change of
- * who takes part, `frame()` to draw what moves, `key()` for the space bar, and perhaps `close()`.
+ * The views. Each has an `element` and these methods: `update()` after a change of the state,
+ * `updatePeople()` after participants joined or left, `frame()` to draw the running clocks, `key()` for the
+ * space bar, and maybe `close()`.
  */
-const DRAWN_BY = { clock: ClockView, countdown: CountdownView, board: BoardView, stopwatch: StopwatchView };
+const VIEW_CLASSES = {
+  clock: ClockView,
+  countdown: CountdownView,
+  board: BoardView,
+  stopwatch: StopwatchView,
+};
 
-/** In the last seconds of a running clock there is a tick each second. */
+/** In the last five seconds of a running clock there is a tick each second. */
 const TICKS_MS = 5000;
-/** A connection that comes within this time is not worth a word. */
+/** Most connections are made within this time, and no message is shown before. */
 const PATIENCE_MS = 600;
-/** Without an answer for so long, the service is away. */
+/** After so long without an answer the page says that the service does not answer. */
 const AWAY_MS = 4000;
 
 const $ = (id) => document.getElementById(id);
@@ -40,10 +46,10 @@ const $ = (id) => document.getElementById(id);
 export class Page {
   /** @param {string} id */
   constructor(id) {
-    const asked = new URLSearchParams(location.search);
-    /** The participant that this device is bound to. @type {string | null} */
-    this.as = asked.get("as")?.toLowerCase() || null;
-    this.viewAsked = asked.get("view") ?? "";
+    const query = new URLSearchParams(location.search);
+    /** The participant whose clock this device may press; null: all clocks. @type {string | null} */
+    this.as = query.get("as")?.toLowerCase() || null;
+    this.viewInAddress = query.get("view") ?? "";
     this.app = $("app");
     this.state = null;
     /** @type {People | null} */
@@ -52,27 +58,27 @@ export class Page {
     /** @type {import("./result.js").Result | null} */
     this.result = null;
     this.view = null;
-    /** @type {keyof typeof DRAWN_BY | null} */
+    /** @type {keyof typeof VIEW_CLASSES | null} */
     this.viewName = null;
     /** @type {Shell | null} */
     this.shell = null;
-    this.frameAsked = 0;
-    /** What to say while there is no state. */
-    this.waited = null;
-    /** Whether the page ended as one that shows no clocks. */
+    this.frameRequest = 0;
+    /** The message to show until the first state; null: none yet. */
+    this.waitingMessage = null;
+    /** Whether the page shows a final message in place of the clocks. */
     this.ended = false;
     this.actions = new Actions(this);
     this.sound = new Sound(() => this.shell?.updateSound());
     this.screen = new Screen(this.app, (full) => this.shell?.updateFull(full));
     this.client = createClient({ reconnectAttempts: Infinity });
     this.session = this.client.session(id);
-    this.track = new Track(this.session, (who) => this.people?.name(who) ?? "Somebody");
+    this.track = new Track(this.session, (who) => this.people?.name(who) ?? "Someone");
     this.#listen();
   }
 
-  // What views ask
+  // For the views
 
-  /** What a clock's face shows now; null: the clock that runs. */
+  /** The clock of an owner now. owner: null for the running clock. */
   clock(owner) {
     const clock = this.session.clock(owner ?? undefined);
     return clock?.kind === "none" ? { ...clock, elapsedMs: this.session.elapsed(owner) } : clock;
@@ -89,7 +95,7 @@ export class Page {
     return this.state.sync_mode === "count_up" ? Math.max(0, elapsed - this.state.time_used_ms) : elapsed;
   }
 
-  /** What is left (ms) of the total that bounds all cycles; null where there is none. */
+  /** How much (ms) is left of the total time of all cycles; null where there is no such total. */
   totalLeft() {
     const { state } = this;
     if (state.total_remaining_ms === null) return null;
@@ -98,7 +104,7 @@ export class Page {
     return state.total_remaining_ms - (runs ? Math.max(0, now - state.server_time_ms) : 0);
   }
 
-  /** What to say of a pause: one may end by itself. */
+  /** The text for a pause, with the time until it ends by itself. */
   pauseText() {
     const now = this.client.time.now();
     const end = this.state.resumes_at_ms;
@@ -106,23 +112,23 @@ export class Page {
     return `Paused, goes on in ${formatClock(Math.max(0, end - now), { tenths: false })}`;
   }
 
-  /** Colours the whole page by how serious the time is. */
+  /** Colours the whole page by the level of urgency. */
   showLevel(level) {
     if (this.app.dataset.level !== level) this.app.dataset.level = level;
   }
 
   /**
-   * Show another view.
+   * Shows another view.
    *
-   * @param {keyof typeof DRAWN_BY} name
-   * @param {{keep?: boolean}} [options] keep: write it into the address
+   * @param {keyof typeof VIEW_CLASSES} name
+   * @param {{keep?: boolean}} [options] keep: whether to write it into the address
    */
   showView(name, { keep = true } = {}) {
     this.view?.close?.();
     this.viewName = name;
     this.app.dataset.view = name;
     this.showLevel("calm");
-    this.view = new DRAWN_BY[name](this);
+    this.view = new VIEW_CLASSES[name](this);
     fill($("stage"), this.view.element);
     for (const each of document.querySelectorAll("input[name=view]")) each.checked = each.value === name;
     if (keep) this.#writeAddress((query) => query.set("view", name));
@@ -130,7 +136,7 @@ export class Page {
     this.#draw();
   }
 
-  /** Let this device press all clocks. */
+  /** Lets this device press all clocks. */
   unbind() {
     this.as = null;
     this.app.dataset.bound = "false";
@@ -164,10 +170,10 @@ export class Page {
       if (client.time.refused !== this.refused) this.#onConnection();
       this.refused = client.time.refused;
     });
-    // Nothing is said at first: mostly the state is there before anybody could read it.
-    const wait = (ms, what) =>
+    // No message is shown at first, because the state mostly comes before the user could read it.
+    const wait = (ms, message) =>
       setTimeout(() => {
-        this.waited = what;
+        this.waitingMessage = message;
         this.#onConnection();
       }, ms);
     wait(PATIENCE_MS, states.connecting());
@@ -178,12 +184,12 @@ export class Page {
       else this.#draw();
     });
     document.addEventListener("keydown", (event) => this.#onKey(event));
-    // A long press on a half is a press, and two quick ones are two: no menu, no zoom.
+    // A long press on a half must not open a menu, and two quick presses must not zoom.
     this.app.addEventListener("contextmenu", (event) => {
       if (event.target.closest(".clock")) event.preventDefault();
     });
     this.app.addEventListener("dblclick", (event) => event.preventDefault());
-    // What was pressed with a pointer does not keep the focus: the space bar is for the clock then.
+    // A button that was pressed with a pointer loses the focus, so that the space bar is for the clock.
     this.app.addEventListener("click", (event) => {
       const control = event.target.closest("#top .button, #controls .button");
       if (event.detail > 0 && control) document.activeElement?.blur();
@@ -192,9 +198,9 @@ export class Page {
 
   #onState(state, change) {
     if (!state || this.ended) return;
-    const newCast = !sameCast(this.state, state);
+    const havePeopleChanged = !hasSamePeople(this.state, state);
     this.state = state;
-    if (newCast) {
+    if (havePeopleChanged) {
       this.people = new People(state);
       this.title = titleOf(state);
       this.#checkBound();
@@ -206,7 +212,7 @@ export class Page {
     if (!this.shell) {
       this.#build();
     } else {
-      if (newCast) this.view.recast();
+      if (havePeopleChanged) this.view.updatePeople();
       else this.view.update();
       this.shell.update();
     }
@@ -223,7 +229,7 @@ export class Page {
     if (ownClocks(state) && payload.expired_clock !== "total") {
       text = `Time is up for ${people.name(whose)}.${winner ? ` ${people.name(winner)} wins.` : ""}`;
     }
-    // A new element is announced also when the text is the same as the last time.
+    // A new element is announced even when its text is the same as before.
     fill($("expiry"), h("p", {}, text));
     this.sound.play("expire");
     if (navigator.userActivation?.hasBeenActive) navigator.vibrate?.([200, 100, 200]);
@@ -235,7 +241,7 @@ export class Page {
 
   #onError(error) {
     if (error.code === "CLOCK_SKEW") {
-      toast("This device’s clock is wrong. The clocks shown here are right all the same.", { seconds: 8 });
+      toast("This device’s clock is wrong. The clocks on this page are right all the same.", { seconds: 8 });
     }
     this.#onConnection();
   }
@@ -247,40 +253,40 @@ export class Page {
     if (session.connection === "closed") {
       this.#onClosed(session.closeReason);
     } else if (this.state === null) {
-      if (this.waited) states.showState($("top"), $("stage"), this.waited);
+      if (this.waitingMessage) states.showState($("top"), $("stage"), this.waitingMessage);
     } else if (client.time.refused) {
       const text = "Set it to the right time, then load this page again.";
-      this.#tell("danger", h("strong", {}, "This device’s clock is more than an hour off. "), text);
+      this.#showBanner("danger", h("strong", {}, "This device’s clock is more than an hour off. "), text);
     } else if (session.connection === "reconnecting") {
-      const text = "The clocks run on; what others do comes when it is back.";
-      this.#tell("warn", h("strong", {}, "Connection lost. "), text);
+      const text = "The clocks run on. Changes by others are shown when the connection is back.";
+      this.#showBanner("warn", h("strong", {}, "Connection lost. "), text);
     } else {
       fill($("banner"));
     }
   }
 
-  #tell(kind, ...words) {
+  #showBanner(kind, ...words) {
     fill($("banner"), note(kind, ...words));
   }
 
-  /** There is nothing more to come: say why, and what to do. */
+  /** The session ended for this page: shows why, and what the user can do. */
   #onClosed(error) {
     const gone = error.code === "SESSION_NOT_FOUND";
     const isDeleted = gone && error.context.reason === "deleted";
     if (gone && !isDeleted && this.state) {
-      this.#tell("", "The service does not keep this session any more. This is how it was last seen.");
+      this.#showBanner("", "The service does not keep this session any more. This is its last known state.");
       return;
     }
     if (gone) forget(this.session.id);
     if (isDeleted) this.#end(states.deleted());
     else if (gone) this.#end(states.notFound());
     else if (error.code === "UNAUTHENTICATED") {
-      this.#end(states.noToken(() => showError(error)));
-      showError(error);
+      this.#end(states.noToken(() => askForToken()));
+      askForToken();
     } else this.#end(states.refused(error.message));
   }
 
-  #end(what) {
+  #end(message) {
     this.ended = true;
     this.view?.close?.();
     this.view = null;
@@ -292,7 +298,7 @@ export class Page {
     fill($("banner"));
     this.app.dataset.view = "";
     this.showLevel("calm");
-    states.showState($("top"), $("stage"), what);
+    states.showState($("top"), $("stage"), message);
   }
 
   // Drawing
@@ -300,21 +306,21 @@ export class Page {
   #build() {
     remember(this.session.id);
     this.shell = new Shell(this, $("top"), $("controls"));
-    const isView = Object.hasOwn(DRAWN_BY, this.viewAsked);
-    this.showView(isView ? this.viewAsked : viewOf(this.state), { keep: false });
+    const isView = Object.hasOwn(VIEW_CLASSES, this.viewInAddress);
+    this.showView(isView ? this.viewInAddress : viewOf(this.state), { keep: false });
   }
 
-  /** Whom this device is bound to has to be there, also when others join and leave. */
+  /** Unbinds this device if its participant is not in the session (any more). */
   #checkBound() {
     if (this.as && !this.people.participants.some((each) => each.id === this.as)) {
-      toast("Whoever this link is for is not in the session: all clocks can be pressed.", { seconds: 8 });
+      toast("The player of this link is not in the session: all clocks can be pressed.", { seconds: 8 });
       this.as = null;
     }
     this.app.dataset.bound = String(this.as !== null);
   }
 
-  /** Whether something on the page moves by itself. */
-  get #moves() {
+  /** Whether a clock or the countdown of a pause runs. */
+  get #isMoving() {
     const { status, resumes_at_ms: resumesAt } = this.state;
     return status === "running" || (status === "paused" && resumesAt !== null);
   }
@@ -322,18 +328,18 @@ export class Page {
   #draw() {
     if (document.hidden || !this.view) return;
     this.view.frame();
-    if (this.frameAsked || !this.#moves) return;
+    if (this.frameRequest || !this.#isMoving) return;
     const frame = () => {
-      this.frameAsked = this.#moves ? requestAnimationFrame(frame) : 0;
+      this.frameRequest = this.#isMoving ? requestAnimationFrame(frame) : 0;
       this.view.frame();
       this.#tick();
     };
-    this.frameAsked = requestAnimationFrame(frame);
+    this.frameRequest = requestAnimationFrame(frame);
   }
 
   #stopDrawing() {
-    cancelAnimationFrame(this.frameAsked);
-    this.frameAsked = 0;
+    cancelAnimationFrame(this.frameRequest);
+    this.frameRequest = 0;
   }
 
   #tick() {
@@ -365,16 +371,17 @@ export class Page {
     if (document.querySelector("dialog:modal")) return;
     if (target.closest?.("input:not([type=radio]), select, textarea")) return;
     if (key === " ") {
-      // Space presses a button that has the focus; on a radio button that is chosen it would do nothing.
+      // The space bar presses a focused button. On a checked radio button it would do nothing, so there it is
+      // for the clock.
       if (target.closest?.("button:not(.press), a, input:not([type=radio]:checked), summary")) return;
       event.preventDefault();
       if (!event.repeat) this.view.key();
       return;
     }
-    const does = this.#keys[key.toLowerCase()];
-    if (!does || event.repeat) return;
+    const action = this.#keys[key.toLowerCase()];
+    if (!action || event.repeat) return;
     event.preventDefault();
-    does();
+    action();
   }
 
   #keys = {
@@ -394,7 +401,7 @@ export class Page {
 
 const id = location.pathname.split("/").pop().toLowerCase();
 if (UUID.test(id)) {
-  new Page(id); // it lives as long as the document
+  new Page(id); // its listeners keep it alive as long as the document
 } else {
   states.showState($("top"), $("stage"), states.badLink());
 }

@@ -1,14 +1,23 @@
-// What is around the view: the bar above it and the controls below; on a phone's game clock they are between
-// the halves.
+// The bar above the view and the controls below it. On a phone's game clock the controls are between the
+// halves.
 
-import { button, connectionIndicator, fill, h, icon, schemeSwitch, setText, statusPill } from "../shared/ui.js";
+import {
+  button,
+  connectionIndicator,
+  fill,
+  h,
+  icon,
+  schemeSwitch,
+  setText,
+  statusPill,
+} from "../shared/ui.js";
 import { canAdjust, hasNext, isOver } from "./rules.js";
 import { openHistory } from "./history.js";
 import { openMenu, share, viewChoices } from "./menu.js";
 import { Screen } from "./screen.js";
 import { Sound } from "./sound.js";
 
-/** Where the game clock has its controls in a strip between the halves; the same as in session.css. */
+/** The screens on which the game clock's controls are a strip between the halves, as in session.css. */
 const STRIP = [
   "(orientation: portrait) and (max-width: 40rem)",
   "(orientation: portrait) and (pointer: coarse)",
@@ -31,7 +40,7 @@ export class Shell {
     this.page = page;
     this.controls = controls;
     this.heading = h("h1", { class: "session-title" });
-    // Where the bar is hidden, its heading is still there to be heard.
+    // Where the bar is hidden, screen readers still need a heading.
     this.stripHeading = h("h1", { class: "visually-hidden strip-only" });
     this.pill = h("span", { class: "session-pill" });
     this.indicator = connectionIndicator(page.client, page.session).element;
@@ -90,7 +99,7 @@ export class Shell {
     this.resume = main("Resume", "play", () => actions.resume());
     this.next = main("Next", "next", () => actions.next());
     this.pause = button("Pause", { icon: "pause", class: "large pause", onclick: () => actions.pause() });
-    this.fresh = h(
+    this.newSession = h(
       "a",
       { class: "button large main", href: "/#new" },
       icon("plus"),
@@ -109,7 +118,7 @@ export class Shell {
       this.resume,
       this.next,
       this.pause,
-      this.fresh,
+      this.newSession,
       this.time,
       extra("History", "history", () => openHistory(page)),
       extra("Share", "share", share),
@@ -118,13 +127,13 @@ export class Shell {
     this.controls.hidden = false;
   }
 
-  /** On a phone the strip between the halves has the connection, elsewhere the bar has it. */
+  /** Puts the connection into the strip between the halves on a phone, otherwise into the bar. */
   #placeIndicator() {
     const place = this.page.viewName === "clock" && this.strip.matches ? this.stripSlot : this.slot;
     if (this.indicator.parentNode !== place) place.append(this.indicator);
   }
 
-  /** The state or the view is another: what the session is called, what it does, and what can be pressed. */
+  /** Shows the title, the status, and the buttons for the current state and view. */
   update() {
     const { page } = this;
     const { state, viewName } = page;
@@ -142,13 +151,13 @@ export class Shell {
     this.next.hidden = !running || !hasNext(state) || viewName === "clock";
     setText(this.next.querySelector("span"), isLap ? "Lap" : "Next");
     this.pause.classList.toggle("main", running && this.next.hidden);
-    this.fresh.hidden = !isOver(state);
+    this.newSession.hidden = !isOver(state);
     this.time.hidden = !canAdjust(state);
     this.updateSound();
     this.#placeIndicator();
-    // A key that made its own button go away keeps the focus where its successor is.
+    // When a press hides its own button, the button that takes its place gets the focus.
     if (this.controls.contains(focused) && focused.hidden) {
-      [this.next, this.pause, this.resume, this.fresh].find((each) => !each.hidden)?.focus();
+      [this.next, this.pause, this.resume, this.newSession].find((each) => !each.hidden)?.focus();
     }
   }
 

@@ -1,11 +1,10 @@
-// Sounds of the session page, made here with WebAudio: no file is loaded, and nothing sounds before somebody
-// allowed it with a tap. What was chosen is remembered on this device; browsers want one more tap after each
-// load.
+// The sounds of the session page. They are made with WebAudio, so no file is loaded. No sound is played until
+// the user turns sounds on. The device remembers that, but browsers require another tap after each load.
 
-const REMEMBERED = "synckairos.sound";
+const STORAGE_KEY = "synckairos.sound";
 
 /**
- * Each sound as notes: [frequency in Hz, start in s, length in s, loudness 0..1, wave].
+ * Each sound as a list of notes: [frequency in Hz, start in s, length in s, loudness 0..1, wave].
  * @type {Record<string, [number, number, number, number, OscillatorType][]>}
  */
 const NOTES = {
@@ -44,7 +43,7 @@ export class Sound {
     if (this.wanted) {
       const unlock = (event) => {
         if (event.target.closest?.(".sound")) {
-          return; // that button does it itself
+          return; // that button calls toggle()
         }
         removeEventListener("pointerdown", unlock, true);
         removeEventListener("keydown", unlock, true);
@@ -62,7 +61,7 @@ export class Sound {
     return typeof AudioContext === "function";
   }
 
-  /** `on`, `off`, or `waiting`: wanted since an earlier visit, and the browser waits for a tap. */
+  /** `on`, `off`, or `waiting`: turned on in an earlier visit, and the browser still requires a tap. */
   get state() {
     if (!this.wanted) {
       return "off";
@@ -70,13 +69,13 @@ export class Sound {
     return this.context?.state === "running" ? "on" : "waiting";
   }
 
-  /** Turn sounds on or off. Has to be called from a tap or a key to turn them on. */
+  /** Turns sounds on or off. Browsers turn them on only during a tap or a key press. */
   toggle() {
     this.wanted = !this.wanted || this.state === "waiting";
     try {
-      localStorage.setItem(REMEMBERED, this.wanted ? "on" : "off");
+      localStorage.setItem(STORAGE_KEY, this.wanted ? "on" : "off");
     } catch {
-      // Not remembered then; it works all the same.
+      // The browser may forbid storage. Then the choice is not remembered.
     }
     if (this.wanted) {
       this.#open();
@@ -128,7 +127,7 @@ export class Sound {
 
 function remembered() {
   try {
-    return localStorage.getItem(REMEMBERED) === "on";
+    return localStorage.getItem(STORAGE_KEY) === "on";
   } catch {
     return false;
   }

@@ -1,10 +1,10 @@
-// The page without clocks: what is the matter, and what to do.
+// The page without clocks: a message that says why, and what the user can do.
 
 import { button, fill, h, icon, schemeSwitch } from "../shared/ui.js";
 
 /**
  * @typedef {object} PageState
- * @property {string} sign An icon.
+ * @property {string} iconName
  * @property {string} title
  * @property {string} [text]
  * @property {Node[]} [actions]
@@ -13,24 +13,24 @@ import { button, fill, h, icon, schemeSwitch } from "../shared/ui.js";
 const home = () => h("a", { class: "button primary", href: "/" }, "All sessions");
 const again = (label) => button(label, { class: "primary", onclick: () => location.reload() });
 
-export const connecting = () => ({ sign: "clock", title: "Connecting …" });
+export const connecting = () => ({ iconName: "clock", title: "Connecting …" });
 
 export const away = () => ({
-  sign: "warning",
+  iconName: "warning",
   title: "The service does not answer",
-  text: "This page goes on trying, and shows the session as soon as it can.",
+  text: "This page keeps trying, and shows the session as soon as it can.",
   actions: [again("Try now")],
 });
 
 export const deleted = () => ({
-  sign: "trash",
+  iconName: "trash",
   title: "This session was deleted",
   text: "Its clocks are gone for everybody.",
   actions: [home()],
 });
 
 export const notFound = () => ({
-  sign: "info",
+  iconName: "info",
   title: "There is no such session",
   text:
     "It ended long ago, was deleted, or the link is not complete. " +
@@ -39,7 +39,7 @@ export const notFound = () => ({
 });
 
 export const badLink = () => ({
-  sign: "link",
+  iconName: "link",
   title: "This link is not complete",
   text:
     "A session’s address ends with its id, 36 characters long. " +
@@ -47,37 +47,37 @@ export const badLink = () => ({
   actions: [home()],
 });
 
-/** @param {() => void} ask */
+/** @param {() => void} ask Opens the dialog for a token. */
 export const noToken = (ask) => ({
-  sign: "key",
-  title: "The service wants a token",
-  text: "Whoever shared this link can give you one.",
+  iconName: "key",
+  title: "The service needs a token",
+  text: "Ask the person who shared this link for one.",
   actions: [button("Enter a token", { class: "primary", onclick: ask })],
 });
 
 export const unreadable = () => ({
-  sign: "warning",
+  iconName: "warning",
   title: "This page cannot show the session",
-  text: "The service may be newer than this page: load it again. The session itself goes on.",
+  text: "The service may be newer than this page. Load the page again. The session itself goes on.",
   actions: [again("Load again"), home()],
 });
 
-/** @param {string} why */
-export const refused = (why) => ({
-  sign: "warning",
+/** @param {string} reason */
+export const refused = (reason) => ({
+  iconName: "warning",
   title: "The service does not show this session",
-  text: why,
+  text: reason,
   actions: [again("Try again"), home()],
 });
 
 /**
- * Shows a state in place of the clocks.
+ * Shows a message in place of the clocks.
  *
- * @param {HTMLElement} top Where the bar is; it gets a plain one when it has none.
+ * @param {HTMLElement} top The place of the bar, which gets a plain bar when it is empty.
  * @param {HTMLElement} stage
  * @param {PageState} state
  */
-export function showState(top, stage, { sign, title, text = "", actions = [] }) {
+export function showState(top, stage, { iconName, title, text = "", actions = [] }) {
   if (!top.hasChildNodes()) {
     const mark = h("img", { src: "/console/shared/icon.svg", alt: "", width: "28", height: "28" });
     const brand = h("a", { class: "brand", href: "/" }, mark, h("span", {}, "SyncKairos"));
@@ -88,7 +88,7 @@ export function showState(top, stage, { sign, title, text = "", actions = [] }) 
   fill(
     stage,
     h("div", { class: "page-state" }, [
-      icon(sign),
+      icon(iconName),
       h("h1", {}, title),
       text && h("p", { class: "muted" }, text),
       actions.length > 0 && h("div", { class: "buttons" }, actions),

@@ -1,20 +1,20 @@
-// What happened in a session, read from its events: the cycles with their lengths, and a line for each event.
+// The history of a session, made from its events: the cycles with their lengths, and a line for each event.
 
 import { formatClock, formatDuration } from "../shared/time.js";
 
-/** How many of the newest events the service keeps at least, also where nothing is archived. */
-const KEPT = 128;
+/** The service keeps at least so many of the newest events, even without an audit store. */
+const MIN_EVENTS_KEPT = 128;
 
 /**
- * A turn that is over.
+ * A cycle that is over.
  *
  * @typedef {object} Cycle
- * @property {number} number From 1; the session's count.
+ * @property {number} number The session's count, from 1.
  * @property {string} participantId
  * @property {number} ms How long it ran, pauses left out.
  * @property {number} totalMs The running time of the session at its end, pauses left out.
  * @property {"switched" | "expired" | "ended"} how
- * @property {number} version Of the event that ended it.
+ * @property {number} version The version of the event that ended it.
  */
 
 /**
@@ -22,27 +22,27 @@ const KEPT = 128;
  *
  * @typedef {object} Line
  * @property {number} version
- * @property {number} at Server ms.
- * @property {string} event As in the event.
+ * @property {number} at The server's time in ms.
+ * @property {string} event The event's name.
  * @property {string} text
- * @property {number | null} ms The length of the cycle that it ended.
- * @property {string | null} participantId Whom it is about, for the colour.
+ * @property {number | null} ms The length of the cycle that the event ended.
+ * @property {string | null} participantId The participant or group of the event, for the colour.
  */
 
-/** Follows the events of one session; keeps itself up to date once it was loaded. */
+/** Collects the events of one session. Once it was loaded, it keeps itself up to date. */
 export class Track {
   /**
-   * @param {object} session The client's.
+   * @param {object} session The client's session.
    * @param {(id: string | null) => string} name
    */
   constructor(session, name) {
     this.session = session;
     this.name = name;
-    /** Called whenever there is something new. @type {Set<() => void>} */
+    /** Called after every change. @type {Set<() => void>} */
     this.listeners = new Set();
     /** @type {Promise<void> | null} */
     this.loading = null;
-    /** @type {unknown} Why the last try failed; null when it did not. */
+    /** @type {unknown} The error of the last attempt to load; null after a success. */
     this.error = null;
     this.#clear();
   }
@@ -53,7 +53,7 @@ export class Track {
     /** @type {Line[]} */
     this.lines = [];
     this.version = 0;
-    /** Whether the first event is there; where nothing is archived, old ones go. */
+    /** Whether the first event is known. Without an audit store the service drops old events. */
     this.complete = true;
     this.totalMs = 0;
     this.count = null;
@@ -62,14 +62,14 @@ export class Track {
     this.ranMs = null;
   }
 
-  /** Whether it was asked for and is there. */
+  /** Whether the events were loaded. */
   get loaded() {
     return this.version > 0;
   }
 
-  /** Read what is missing. Safe to call at any time; resolves when all is read, and never rejects. */
+  /** Reads the missing events. Can be called at any time. Resolves when all are read, and never rejects. */
   load() {
-    this.loading ??= this.#read()
+    this.loading ??= this.#loadMissing()
       .then(
         () => {
           this.error = null;
@@ -80,12 +80,12 @@ export class Track {
       )
       .finally(() => {
         this.loading = null;
-        this.#tell();
+        this.#notify();
       });
     return this.loading;
   }
 
-  async #read() {
+  async #loadMissing() {
     for (;;) {
       const since = this.version;
       let page;
@@ -93,41 +93,41 @@ export class Track {
         page = await this.session.events(since);
       } catch (error) {
         const newest = this.session.confirmed?.version ?? 0;
-        if (since >= newest - KEPT + 1 || error.code === "SESSION_NOT_FOUND") throw error;
+        if (since >= newest - MIN_EVENTS_KEPT + 1 || error.code === "SESSION_NOT_FOUND") throw error;
         this.#clear();
         this.complete = false;
-        page = await this.session.events(newest - KEPT);
+        page = await this.session.events(newest - MIN_EVENTS_KEPT);
       }
       const events = Array.isArray(page) ? page : page.events;
-      for (const event of events) this.#take(event);
+      for (const event of events) this.#add(event);
       if (events.length === 0 || this.version >= (this.session.confirmed?.version ?? 0)) return;
     }
   }
 
   /**
-   * An event that just came. Ignored before the first load.
+   * Adds a new event. Events before the first load are ignored.
    *
    * @param {object} change
    */
   follow(change) {
     if (!this.loaded || change.version <= this.version) return;
     if (change.version === this.version + 1 && !this.loading) {
-      this.#take(change);
-      this.#tell();
+      this.#add(change);
+      this.#notify();
     } else {
       this.load();
     }
   }
 
-  #tell() {
+  #notify() {
     for (const listener of this.listeners) listener();
   }
 
-  #take(change) {
+  #add(change) {
     if (change.version <= this.version) return;
     const { payload } = change;
     const at = payload.expired_deadline_ms ?? change.server_time_ms;
-    const before = { active: this.active, ms: this.#ranUntil(at) };
+    const before = { active: this.active, ms: this.#cycleLengthAt(at) };
     let ended = null;
     if (this.count !== null && payload.cycle_count > this.count && before.active && before.ms !== null) {
       this.totalMs += before.ms;
@@ -155,18 +155,18 @@ export class Track {
       version: change.version,
       at,
       event: payload.event,
-      text: this.#say(payload, before.active),
+      text: this.#describe(payload, before.active),
       ms: ended?.ms ?? null,
-      participantId: this.#about(payload, before.active),
+      participantId: this.#subjectOf(payload, before.active),
     });
   }
 
-  #ranUntil(at) {
+  #cycleLengthAt(at) {
     if (this.ranMs !== null) return this.ranMs;
     return this.start === null ? null : Math.max(0, at - this.start);
   }
 
-  #about(payload, before) {
+  #subjectOf(payload, before) {
     switch (payload.event) {
       case "cycle.switched":
         return before;
@@ -183,7 +183,7 @@ export class Track {
     }
   }
 
-  #say(payload, before) {
+  #describe(payload, before) {
     const { name } = this;
     const active = payload.active_participant_id;
     switch (payload.event) {
@@ -201,13 +201,13 @@ export class Track {
         return payload.reason === "auto" ? "Went on: the pause was over" : "Resumed";
       case "participant.expired":
         return (
-          `${this.#whose(payload)} ran out of time` +
+          `${this.#nameOfExpired(payload)} ran out of time` +
           (active && active !== before ? `, ${name(active)} is on` : "")
         );
       case "session.expired": {
         if (payload.expired_clock === "total") return "The session's time is over";
         const winner = payload.action_applied?.winner;
-        return `${this.#whose(payload)} ran out of time${winner ? `, ${name(winner)} wins` : ""}`;
+        return `${this.#nameOfExpired(payload)} ran out of time${winner ? `, ${name(winner)} wins` : ""}`;
       }
       case "session.completed":
         return "Completed";
@@ -234,7 +234,7 @@ export class Track {
     }
   }
 
-  #whose(payload) {
+  #nameOfExpired(payload) {
     return this.name(payload.expired_group_id ?? payload.expired_participant_id ?? null);
   }
 }

@@ -1,4 +1,4 @@
-// The state of the connection, and how well the server's time is known.
+// The button that shows the state of the connection and the uncertainty of the server's time.
 
 import { openDialog } from "./dialogs.js";
 import { fill, h, setText } from "./dom.js";
@@ -11,7 +11,7 @@ const CONNECTIONS = {
   refused: "Clock refused",
 };
 
-/** An uncertainty in ms as text: `±4 ms`, `±0.3 s`; "" while it is not known. */
+/** An uncertainty in ms as text: `±4 ms` or `±1.3 s`; "" until it is known. */
 function uncertaintyText(ms) {
   if (!Number.isFinite(ms)) return "";
   return ms < 995 ? `±${Math.max(1, Math.round(ms))} ms` : `±${(ms / 1000).toFixed(1)} s`;
@@ -26,23 +26,23 @@ function deviceClockText(skewMs) {
 }
 
 /**
- * The connection's state and the clock's uncertainty, as a button that opens the numbers.
+ * A button that shows the connection's state and the clock's uncertainty. It opens a dialog with the numbers.
  *
- * Screen readers hear of a lost and a regained connection, and of nothing else.
+ * A screen reader announces only that the connection was lost or is back.
  *
  * @param {SyncKairos} client
- * @param {object | null} [session] A client session; without one the page says how it is, by `set`.
+ * @param {object | null} [session] The client's session; without one the page sets the state by `set`.
  * @returns {{element: HTMLElement, set: (state: string) => void, stop: () => void}}
  */
 export function connectionIndicator(client, session = null) {
   let state = session?.connection ?? "connecting";
   let wasLive = false;
-  let facts = null;
+  let numbers = null;
   const text = h("span", { class: "connection-text digits" });
   const spoken = h("span", { class: "visually-hidden", role: "status" });
   const control = h(
     "button",
-    { type: "button", class: "button quiet connection", "aria-haspopup": "dialog", onclick: openFacts },
+    { type: "button", class: "button quiet connection", "aria-haspopup": "dialog", onclick: openNumbers },
     h("span", { class: "dot" }),
     text,
   );
@@ -56,7 +56,7 @@ export function connectionIndicator(client, session = null) {
     const clock = known ? `, server time known to ${known}` : "";
     const label = `Connection: ${CONNECTIONS[state].toLowerCase()}${clock}`;
     if (control.getAttribute("aria-label") !== label) control.setAttribute("aria-label", label);
-    if (facts) showFacts();
+    if (numbers) showNumbers();
   }
   function set(next) {
     if (next === state) return;
@@ -68,12 +68,12 @@ export function connectionIndicator(client, session = null) {
       setText(spoken, state === "closed" ? "Connection closed" : "Connection lost, reconnecting");
     show();
   }
-  function openFacts() {
-    facts = h("dl", { class: "facts" });
+  function openNumbers() {
+    numbers = h("dl", { class: "facts" });
     const opened = openDialog({
       title: "Connection and clock",
       body: [
-        facts,
+        numbers,
         h(
           "p",
           { class: "hint" },
@@ -82,12 +82,12 @@ export function connectionIndicator(client, session = null) {
         ),
       ],
     });
-    showFacts();
+    showNumbers();
     opened.closed.then(() => {
-      facts = null;
+      numbers = null;
     });
   }
-  function showFacts() {
+  function showNumbers() {
     const time = client.time;
     const rows = [
       ["Connection", CONNECTIONS[state]],
@@ -95,11 +95,11 @@ export function connectionIndicator(client, session = null) {
       ["Round trip", Number.isFinite(time.rttMs) ? `${time.rttMs.toFixed(1)} ms` : "not known yet"],
       ["This device’s clock", deviceClockText(time.skewMs)],
     ];
-    if (facts.childElementCount === rows.length * 2)
-      rows.forEach(([, value], row) => setText(facts.children[row * 2 + 1], value));
+    if (numbers.childElementCount === rows.length * 2)
+      rows.forEach(([, value], row) => setText(numbers.children[row * 2 + 1], value));
     else
       fill(
-        facts,
+        numbers,
         rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
       );
   }

@@ -1,13 +1,13 @@
-// What stands above a page for a while: messages, and dialogs.
+// Messages and dialogs, which are shown above a page for a while.
 
 import { icon } from "./icons.js";
 import { button, h, newId } from "./dom.js";
 
 const SENTENCES = {
-  UNAUTHENTICATED: "The service wants to know who you are: enter a token.",
+  UNAUTHENTICATED: "The service needs to know who you are: enter a token.",
   FORBIDDEN: "Your token does not allow this.",
   SESSION_NOT_FOUND: "There is no such session: it ended long ago, was deleted, or the link is not complete.",
-  CONCURRENT_MODIFICATION: "Somebody else was faster. What you see is up to date.",
+  CONCURRENT_MODIFICATION: "Someone else was faster. The page shows the newest state.",
   RATE_LIMIT_EXCEEDED: "That was too often. Wait a moment, then try again.",
   STORAGE_UNAVAILABLE: "The service cannot reach its storage at the moment.",
   MESSAGE_BROKER_ERROR: "The service cannot reach its storage at the moment.",
@@ -15,7 +15,7 @@ const SENTENCES = {
   INTERNAL_ERROR: "Something went wrong in the service. Its log says what.",
 };
 
-/** What an error means, in a sentence for people. */
+/** An error as a sentence for people. */
 export function errorText(error) {
   if (Object.hasOwn(SENTENCES, error?.code)) return SENTENCES[error.code];
   const message = error?.message ? String(error.message) : "Something went wrong";
@@ -26,15 +26,15 @@ export function errorText(error) {
 let toasts = null;
 
 /**
- * A message at the lower edge. Errors stay until they are dismissed, others go after a while.
+ * Shows a message at the lower edge. Errors stay until they are dismissed, others for some seconds.
  *
  * @param {string} message
  * @param {{kind?: "info" | "error", seconds?: number, action?: {label: string, onclick: () => void}}} [more]
- * @returns {() => void} takes it away
+ * @returns {() => void} removes the message
  */
 export function toast(message, { kind = "info", seconds = kind === "error" ? 0 : 5, action = null } = {}) {
   toasts ??= h("div", { class: "toasts" });
-  // What is outside an open modal dialog can neither be pressed nor heard.
+  // While a modal dialog is open, nothing outside of it can be pressed or read by a screen reader.
   const host = [...document.querySelectorAll("dialog:modal")].pop() ?? document.body;
   if (toasts.parentNode !== host) host.append(toasts);
   for (const same of toasts.children) if (same.dataset.message === message) same.remove();
@@ -61,11 +61,11 @@ export function toast(message, { kind = "info", seconds = kind === "error" ? 0 :
 }
 
 /**
- * Opens a modal dialog. Escape, the cross and a press outside of it close it.
+ * Opens a modal dialog. Escape, the cross, and a press outside of the dialog close it.
  *
  * @param {{title: string, body: Node | string | Array, actions?: Array, class?: string}} content
  * @returns {{element: HTMLDialogElement, close: (value?: string) => void, closed: Promise<string>}}
- *   closed: what it was closed with, "" when it was dismissed
+ *   closed: the value that it was closed with, "" when it was dismissed
  */
 export function openDialog({ title, body, actions = [], class: more = "" }) {
   const heading = newId("dialog");
@@ -105,22 +105,4 @@ export function openDialog({ title, body, actions = [], class: more = "" }) {
   document.body.append(element);
   element.showModal();
   return { element, close, closed };
-}
-
-/**
- * Asks before something that cannot be undone.
- *
- * @param {{title: string, text: string, yes: string, no?: string, danger?: boolean}} question
- * @returns {Promise<boolean>}
- */
-export async function confirmDialog({ title, text, yes, no = "Keep", danger = false }) {
-  const asked = openDialog({
-    title,
-    body: h("p", {}, text),
-    actions: [
-      button(no, { onclick: () => asked.close() }),
-      button(yes, { class: danger ? "danger primary" : "primary", onclick: () => asked.close("yes") }),
-    ],
-  });
-  return (await asked.closed) === "yes";
 }

@@ -1,4 +1,4 @@
-// Elements. They are built, never written as HTML text, so that no name that people give can become markup.
+// Builds elements. They are never written as HTML text, so that a participant's name cannot become markup.
 
 import { icon } from "./icons.js";
 import { STATUSES } from "./names.js";
@@ -15,12 +15,12 @@ const PROPERTIES = new Set([
 ]);
 
 /**
- * An element.
+ * Makes an element.
  *
  * @param {string} tag
- * @param {object} [attributes] `class`, `aria-label` and so on as attributes: true is present without a
- *   value, null, undefined and false are absent. `onclick` and the like are listeners, `dataset` and `style`
- *   (custom properties too) objects, `value`, `checked`, `disabled` and `textContent` properties.
+ * @param {object} [attributes] Most become attributes: true stands for an empty value; null, undefined and
+ *   false leave the attribute out. Functions such as `onclick` become listeners. `dataset` and `style`
+ *   (custom properties too) are objects. `value`, `checked` and the others of PROPERTIES are properties.
  * @param {...(Node | string | number | null | undefined | false | Array)} children
  * @returns {HTMLElement}
  */
@@ -39,17 +39,17 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Children in one list, without those that are absent. */
+/** The children in one flat list, without null, undefined and false. */
 export const flat = (children) =>
   children.flat(Infinity).filter((each) => each !== null && each !== undefined && each !== false);
 
-/** Gives an element these children in place of those that it has. */
+/** Replaces an element's children. */
 export function fill(element, ...children) {
   element.replaceChildren(...flat(children));
   return element;
 }
 
-/** Sets an element's text, and touches nothing when it is that already. */
+/** Sets an element's text, unless it is the same already: then no layout is needed. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -62,35 +62,26 @@ export function newId(prefix = "id") {
   return `${prefix}-${ids}`;
 }
 
-/** A random UUID (version 4). crypto.randomUUID is for secure origins only, and a network address is none. */
-export function newUuid() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 0x0f) | 0x40;
-  bytes[8] = (bytes[8] & 0x3f) | 0x80;
-  const hex = Array.from(bytes, (each) => each.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-}
-
 /**
- * A button.
+ * Makes a button.
  *
- * @param {string} label What it does. With `square` it is there for screen readers and as a tooltip only.
- * @param {{icon?: string, square?: boolean, class?: string, onclick?: (event: Event) => void}} [options] And
- *   further attributes of the element.
+ * @param {string} label What the button does. With `square` only screen readers and the tooltip give it.
+ * @param {{icon?: string, square?: boolean, class?: string, onclick?: (event: Event) => void}} [options]
+ *   All others become attributes of the element.
  * @returns {HTMLButtonElement}
  */
-export function button(label, { icon: sign, square = false, class: more = "", ...rest } = {}) {
+export function button(label, { icon: iconName, square = false, class: more = "", ...rest } = {}) {
   const names = ["button", square && "square", more].filter(Boolean).join(" ");
   const labels = square ? { "aria-label": label, title: label } : {};
   return h(
     "button",
     { type: "button", class: names, ...labels, ...rest },
-    sign && icon(sign),
+    iconName && icon(iconName),
     !square && h("span", {}, label),
   );
 }
 
-const SIGNS = {
+const STATUS_ICONS = {
   pending: "clock",
   running: "play",
   paused: "pause",
@@ -99,12 +90,13 @@ const SIGNS = {
   cancelled: "cross",
 };
 
-/** What a session is doing, as a small label. */
+/** A session's status, as a small label with an icon. */
 export function statusPill(status) {
-  return h("span", { class: `pill ${status}` }, icon(SIGNS[status] ?? "info"), STATUSES[status] ?? status);
+  const iconName = STATUS_ICONS[status] ?? "info";
+  return h("span", { class: `pill ${status}` }, icon(iconName), STATUSES[status] ?? status);
 }
 
-/** Something to know, in a box. kind: "", "warn" or "danger". */
+/** A message in a box. kind: "" (information), "warn" or "danger". */
 export function note(kind, ...children) {
   return h(
     "div",

@@ -1,5 +1,5 @@
-// The console's signs, drawn on a grid of 24 with strokes of 2 (see .icon in base.css). What begins with ! is
-// filled.
+// The console's icons, drawn on a grid of 24 with strokes of 2 (see .icon in base.css). A path that begins
+// with ! is filled.
 
 const PATHS = {
   play: ["!M8 5.5v13l10.5-6.5z"],
@@ -62,7 +62,7 @@ const PATHS = {
 };
 
 /**
- * A sign as SVG, hidden from screen readers: a text next to it or a label says what it means.
+ * An icon as SVG. Screen readers skip it, so a text next to it or a label has to say the same.
  *
  * @param {string} name One of PATHS.
  * @returns {SVGSVGElement}

@@ -1,7 +1,8 @@
-// What people call things. The service knows only ids; names are in a session's metadata, which it gives back
-// as it got it: `metadata.title`, `metadata.view`, and `metadata.names`, names by participant or group id.
+// The names of things for people. The service knows only ids. The console keeps names in a session's
+// metadata, which the service stores unread: `metadata.title`, `metadata.view`, and `metadata.names` by
+// participant or group id.
 
-/** The ways to look at a session, and what each is called. */
+/** The views of a session, with their names. */
 export const VIEWS = Object.freeze({
   clock: "Game clock",
   countdown: "Wall countdown",
@@ -9,19 +10,7 @@ export const VIEWS = Object.freeze({
   stopwatch: "Stopwatch",
 });
 
-/** What people call the five modes. */
-export const MODES = Object.freeze({
-  per_participant: "A clock for each participant",
-  per_group: "A clock for each team",
-  per_cycle: "Fresh time every turn",
-  global: "One clock for everybody",
-  count_up: "Count up",
-});
-
-/** The modes in which participants or teams own clocks, each spent by a time control. */
-export const OWNERS = new Set(["per_participant", "per_group"]);
-
-/** What people call the statuses of a session. */
+/** The names of a session's statuses. */
 export const STATUSES = Object.freeze({
   pending: "Not started",
   running: "Running",
@@ -31,29 +20,29 @@ export const STATUSES = Object.freeze({
   cancelled: "Cancelled",
 });
 
-/** As many characters of a name or a title are shown. */
-const MOST_CHARACTERS = 200;
-/** Characters that cannot be drawn, or that turn the direction of the text around them. */
-const DISTURBS = /[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\s]+/gu;
-/** A character that can be seen by itself. */
+/** A longer name or title is cut to this length. */
+const MAX_CHARACTERS = 200;
+/** Spaces, characters that cannot be drawn, and those that turn the direction of the text around them. */
+const UNSAFE_RUN = /[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\s]+/gu;
+/** A character that is visible without another one. */
 const VISIBLE = /[^\s\p{Cc}\p{M}\p{DI}]/u;
 
-/** A name or a title as it is shown: in one line, of a bounded length, and something to see; else null. */
-function text(value) {
+/** A name or a title, made safe to show: one line of bounded length. Null when nothing of it is visible. */
+function displayText(value) {
   if (typeof value !== "string" || !VISIBLE.test(value)) return null;
-  const line = value.replace(DISTURBS, " ").trim();
-  if (line.length <= MOST_CHARACTERS) return line;
-  return `${[...line].slice(0, MOST_CHARACTERS - 1).join("")}…`;
+  const line = value.replace(UNSAFE_RUN, " ").trim();
+  if (line.length <= MAX_CHARACTERS) return line;
+  return `${[...line].slice(0, MAX_CHARACTERS - 1).join("")}…`;
 }
 
 /**
- * The session's title: the one that it was given, else who takes part, else what it is.
+ * The session's title: the one in its metadata, else the participants' names, else the start of its id.
  *
- * @param {object} state A state, or one of the list (which is without participants).
+ * @param {object} state A state. One of the service's list is without participants.
  * @returns {string}
  */
 export function titleOf(state) {
-  const given = text(state.metadata?.title);
+  const given = displayText(state.metadata?.title);
   if (given) return given;
   const owners = state.groups?.length ? state.groups : state.participants;
   const ids =
@@ -65,25 +54,9 @@ export function titleOf(state) {
   return `Session ${state.session_id.slice(0, 8)}`;
 }
 
-/** The name that an id was given in the metadata, or null. */
+/** The name of an id in the session's metadata, or null. */
 export function nameGiven(state, id) {
   const names = state.metadata?.names;
   const isMap = names !== null && typeof names === "object" && !Array.isArray(names);
-  return isMap && Object.hasOwn(names, id) ? text(names[id]) : null;
-}
-
-/**
- * How to look at a session: as its metadata says, else as suits its mode and who takes part.
- *
- * @param {object} state
- * @returns {"clock" | "countdown" | "board" | "stopwatch"}
- */
-export function viewOf(state) {
-  const wanted = state.metadata?.view;
-  if (typeof wanted === "string" && Object.hasOwn(VIEWS, wanted)) return wanted;
-  if (state.sync_mode === "count_up") return "stopwatch";
-  if (state.sync_mode === "per_participant" && state.participants?.length === 2) return "clock";
-  if (state.sync_mode === "per_group" && state.groups?.length === 2) return "clock";
-  if (state.sync_mode === "per_cycle" || state.sync_mode === "global") return "countdown";
-  return "board";
+  return isMap && Object.hasOwn(names, id) ? displayText(names[id]) : null;
 }

@@ -1,27 +1,27 @@
-// A link to here, for other devices.
+// Links to a page for other devices: the dialog with the QR code, and copying.
 
 import { button, fill, h, newId, note, setText } from "./dom.js";
 import { openDialog, toast } from "./dialogs.js";
 import { icon } from "./icons.js";
 
-/** Whether an address means the device itself, so that no other one can open it. */
+/** Whether an address means the device itself, so that no other device can open it. */
 function isLoopback(hostname = location.hostname) {
   const name = hostname.toLowerCase().replace(/^\[|\]$/g, "");
   return name === "localhost" || name.endsWith(".localhost") || name === "::1" || /^127\./.test(name);
 }
 
 /**
- * Puts a text on the clipboard, and says so.
+ * Copies a text to the clipboard, and shows a message.
  *
  * @param {string} text
- * @param {string | null} [message] null where the caller says it.
- * @returns {Promise<boolean>} whether it is there
+ * @param {string | null} [message] null: no message, because the caller shows one.
+ * @returns {Promise<boolean>} whether it was copied
  */
 export async function copy(text, message = "Copied") {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // The clipboard API is for secure origins only; over plain HTTP the old way still works.
+    // The clipboard API works on secure origins only. Over plain HTTP execCommand still does.
     const area = h("textarea", { class: "visually-hidden", value: text });
     ([...document.querySelectorAll("dialog:modal")].pop() ?? document.body).append(area);
     area.select();
@@ -39,7 +39,7 @@ export async function copy(text, message = "Copied") {
 /**
  * Shows a link and its QR code.
  *
- * @param {string} [url] Of this service; the page's own when left out.
+ * @param {string} [url] An address of this service; default: the page's own.
  * @param {{title?: string}} [options]
  */
 export function shareDialog(url = location.href, { title = "Open on another device" } = {}) {
@@ -72,7 +72,7 @@ export function shareDialog(url = location.href, { title = "Open on another devi
     alt: "QR code of the link",
     width: "256",
     height: "256",
-    // The service makes codes of its own addresses, and a proxy may hide from it what that is.
+    // The service makes codes only for its own address, and behind a proxy it may not know that address.
     onerror: () => fill(code.parentNode, note("warn", "No QR code: the service does not know this address.")),
   });
   openDialog({
@@ -93,7 +93,7 @@ export function shareDialog(url = location.href, { title = "Open on another devi
             "Start the service with ",
             h("code", {}, "HOST=0.0.0.0 synckairos dev"),
             " and open this page by this machine’s name or address in the network. ",
-            "Whoever is in that network can then change its sessions.",
+            "Everyone in that network can then change its sessions.",
           ),
         ),
       h("div", { class: "share-code" }, code),

@@ -1,21 +1,21 @@
-// Durations as people read, hear and type them. Everything here is a pure function of milliseconds or text.
+// Durations as people read, hear and type them. All functions are pure.
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** Below this a countdown shows tenths. */
+/** Below this, a countdown shows tenths of a second. */
 const TENTHS_BELOW_MS = 10 * SECOND;
 
 /**
- * What a clock face shows, in parts, so that tenths may be smaller than the rest.
+ * The digits of a clock, in parts, so that tenths can be smaller than the rest.
  *
- * A countdown is rounded up: it reads zero only when time is up, and -0:01 when a second over. What counts up
- * is rounded down. Below ten seconds a countdown has tenths.
+ * A countdown is rounded up: it shows zero only when time is up, and −0:01 from one second of overtime on. A
+ * clock that counts up is rounded down. Below ten seconds a countdown has tenths.
  *
- * @param {number} ms What is left (or has passed); negative in overtime.
- * @param {{countUp?: boolean, tenths?: boolean | "always"}} [options] countUp: this is time that has passed.
+ * @param {number} ms The time left (or passed); negative in overtime.
+ * @param {{countUp?: boolean, tenths?: boolean | "always"}} [options] countUp: the time has passed.
  *   tenths: false for none, "always" for tenths at any time (a stopwatch).
  * @returns {{sign: "" | "−", main: string, tenths: string}} As "−", "0:09", ".4"; sign and tenths may be "".
  */
@@ -36,11 +36,11 @@ export function clockParts(ms, { countUp = false, tenths = !countUp } = {}) {
 }
 
 /**
- * What a clock face shows, as text: `1:05:09`, `5:00`, `0:09.4`, `−0:03`.
+ * The digits of a clock as text: `1:05:09`, `5:00`, `0:09.4`, `−0:03`.
  *
- * @param {number | null} ms null: a clock without end, shown as "–".
- * @param {{countUp?: boolean, tenths?: boolean | "always", plus?: boolean}} [options] As of clockParts;
- *   plus: a + before what is not negative, as for time that was added.
+ * @param {number | null} ms null: a clock without a limit, shown as "–".
+ * @param {{countUp?: boolean, tenths?: boolean | "always", plus?: boolean}} [options] Those of
+ *   clockParts; plus: puts a + before a time that is not negative, for time that was added.
  * @returns {string}
  */
 export function formatClock(ms, options = {}) {
@@ -52,9 +52,9 @@ export function formatClock(ms, options = {}) {
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 /**
- * A duration in words, as a screen reader says it: `1 hour 5 minutes`, `9 seconds`, `3 seconds over`.
+ * A duration in words for a screen reader: `1 hour 5 minutes`, `9 seconds`, `3 seconds over`.
  *
- * Seconds are left out from an hour on. Rounded like the clock face next to it.
+ * Seconds are left out from an hour on. It is rounded like the digits of the clock.
  *
  * @param {number | null} ms
  * @param {{countUp?: boolean}} [options]
@@ -75,7 +75,7 @@ export function spokenDuration(ms, { countUp = false } = {}) {
 }
 
 /**
- * A duration, short, as in a sentence or a field: `5 min`, `1 h 30 min`, `1 min 30 s`, `2.5 s`, `1 day`.
+ * A short duration for a sentence or a field: `5 min`, `1 h 30 min`, `1 min 30 s`, `2.5 s`, `1 day`.
  * parseDuration reads it back to the same milliseconds.
  *
  * @param {number} ms
@@ -103,14 +103,15 @@ const UNITS = [
   [/^(?:h|hr|hrs|hours?)$/, HOUR],
   [/^(?:d|days?)$/, DAY],
 ];
-const NAMED = { ms: 1, s: SECOND, min: MINUTE, h: HOUR };
+const UNIT_MS = { ms: 1, s: SECOND, min: MINUTE, h: HOUR };
 
 /**
- * The milliseconds that somebody typed: `5`, `5:00`, `1:30:00`, `90 s`, `1h 30m`, `1,5 min`, `-30s`, `+1:00`.
+ * Reads a duration as people type it: `5`, `5:00`, `1:30:00`, `90 s`, `1h 30m`, `1,5 min`, `-30s`,
+ * `+1:00`.
  *
  * @param {string} text
- * @param {"ms" | "s" | "min" | "h"} [unit] What a number alone means.
- * @returns {number | null} Whole milliseconds; null where it cannot be read (an empty text too).
+ * @param {"ms" | "s" | "min" | "h"} [unit] The unit of a number alone.
+ * @returns {number | null} Whole milliseconds; null when the text cannot be read or is empty.
  */
 export function parseDuration(text, unit = "min") {
   let rest = String(text).trim().toLowerCase().replaceAll(",", ".");
@@ -128,7 +129,8 @@ export function parseDuration(text, unit = "min") {
         : Number(first) * HOUR + Number(second) * MINUTE + Number(third) * SECOND;
     return sign * (whole + Math.round(Number(`0.${fraction ?? 0}`) * SECOND));
   }
-  if (/^\d*\.?\d+$/.test(rest) || /^\d+\.$/.test(rest)) return sign * Math.round(Number(rest) * NAMED[unit]);
+  const isNumber = /^\d*\.?\d+$/.test(rest) || /^\d+\.$/.test(rest);
+  if (isNumber) return sign * Math.round(Number(rest) * UNIT_MS[unit]);
 
   let total = 0;
   while (rest !== "") {
@@ -142,7 +144,7 @@ export function parseDuration(text, unit = "min") {
 }
 
 /**
- * How long ago something was, short: `just now`, `3 min ago`, `2 h ago`, `4 days ago`.
+ * How long ago something was, in short: `just now`, `3 min ago`, `2 h ago`, `4 days ago`.
  *
  * @param {number} then ms since 1970
  * @param {number} now

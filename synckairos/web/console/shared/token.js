@@ -1,12 +1,12 @@
-// Who is asking: a token, kept for this tab only, and the client that sends it.
+// The user's token, which is kept for this tab only, and the client that sends it.
 
-import { errorText, openDialog, toast } from "./dialogs.js";
+import { openDialog } from "./dialogs.js";
 import { h, newId } from "./dom.js";
 import { SyncKairos } from "/synckairos.js";
 
 const TOKEN = "synckairos.token";
 
-/** The token that was entered, or null. One that no header can carry is as good as none. */
+/** The token that the user entered, or null. A token that cannot be sent in a header counts as none. */
 export function storedToken() {
   try {
     const token = sessionStorage.getItem(TOKEN);
@@ -17,12 +17,12 @@ export function storedToken() {
 }
 
 /**
- * The field for a token, which is kept for this tab.
+ * The form for a token, which is kept for this tab.
  *
- * @param {() => void} done Called when one was entered.
+ * @param {() => void} onEntered Called after the user entered one.
  * @returns {HTMLFormElement}
  */
-export function tokenForm(done) {
+export function tokenForm(onEntered) {
   const id = newId("token");
   const control = h("input", {
     class: "input mono",
@@ -40,7 +40,7 @@ export function tokenForm(done) {
       onsubmit: (event) => {
         event.preventDefault();
         sessionStorage.setItem(TOKEN, control.value.trim());
-        done();
+        onEntered();
       },
     },
     h(
@@ -52,41 +52,36 @@ export function tokenForm(done) {
         "p",
         { class: "hint", id: `${id}-hint` },
         storedToken() ? "The service did not accept the last one. " : "",
-        "A JWT. It is kept in this tab until that is closed, and sent to this service only.",
+        "A JWT. It is kept until this tab is closed, and sent to this service only.",
       ),
     ),
     h("div", { class: "actions" }, h("button", { class: "button primary" }, "Continue")),
   );
 }
 
-let asking = null;
+/** The dialog that is open, as a promise of its answer; null when there is none. */
+let openQuestion = null;
 
 /**
  * Asks for a token in a dialog.
  *
- * @param {{reload?: boolean}} [options] reload: whether the page is loaded again, or goes on by itself
- * @returns {Promise<boolean>} whether one was entered
+ * @param {{reload?: boolean}} [options] reload: whether the page is then loaded again
+ * @returns {Promise<boolean>} whether the user entered one
  */
 export function askForToken({ reload = true } = {}) {
-  asking ??= (async () => {
-    const form = tokenForm(() => asked.close("entered"));
-    const asked = openDialog({ title: "The service wants a token", body: form });
+  openQuestion ??= (async () => {
+    const form = tokenForm(() => dialog.close("entered"));
+    const dialog = openDialog({ title: "The service needs a token", body: form });
     form.querySelector("input").focus();
-    const entered = (await asked.closed) === "entered";
-    asking = null;
+    const entered = (await dialog.closed) === "entered";
+    openQuestion = null;
     if (entered && reload) location.reload();
     return entered;
   })();
-  return asking;
+  return openQuestion;
 }
 
-/** A client of the service that this page came from, with the token that was entered, if any. */
+/** A client of the service that this page came from. It sends the token that the user entered, if any. */
 export function createClient(options = {}) {
   return new SyncKairos({ url: location.origin, token: storedToken, ...options });
-}
-
-/** Shows that something failed; without a token where one is wanted, asks for it. */
-export function showError(error) {
-  if (error?.code === "UNAUTHENTICATED") askForToken();
-  else toast(errorText(error), { kind: "error" });
 }

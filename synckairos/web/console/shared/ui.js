@@ -1,14 +1,14 @@
-// The parts that the console's pages are made of, in one place; and the bar at the top of every page.
+// The parts that both pages are made of, in one place, and the button that switches the colours.
 
-import { fill, flat, h, button } from "./dom.js";
+import { button, fill } from "./dom.js";
 import { icon } from "./icons.js";
 
 export { connectionIndicator } from "./connection.js";
-export { confirmDialog, errorText, openDialog, toast } from "./dialogs.js";
-export { button, fill, h, newId, newUuid, note, setText, statusPill } from "./dom.js";
+export { errorText, openDialog, toast } from "./dialogs.js";
+export { button, fill, flat, h, newId, note, setText, statusPill } from "./dom.js";
 export { icon } from "./icons.js";
 export { copy, shareDialog } from "./share.js";
-export { askForToken, createClient, showError, tokenForm } from "./token.js";
+export { askForToken, createClient, tokenForm } from "./token.js";
 
 const SCHEMES = {
   "": ["Colours: as the system", "contrast"],
@@ -16,7 +16,10 @@ const SCHEMES = {
   dark: ["Colours: dark", "moon"],
 };
 
-/** The button that goes round: as the system has it, light, dark. Kept in local storage (see scheme.js). */
+/**
+ * The button that switches the colours: the system's, light, dark, and round again. The choice is kept in
+ * local storage, where scheme.js reads it before the page is painted.
+ */
 export function schemeSwitch() {
   const control = button("Colours", {
     square: true,
@@ -30,17 +33,17 @@ export function schemeSwitch() {
         if (next) localStorage.setItem("synckairos.scheme", next);
         else localStorage.removeItem("synckairos.scheme");
       } catch {
-        // Storage may be forbidden; then the choice holds for this page.
+        // The browser may forbid storage. Then the choice holds until the page is loaded again.
       }
       show();
     },
   });
   const show = () => {
-    const [label, sign] = SCHEMES[document.documentElement.dataset.scheme ?? ""];
+    const [label, iconName] = SCHEMES[document.documentElement.dataset.scheme ?? ""];
     control.setAttribute("aria-label", label);
     control.title = label;
-    fill(control, icon(sign));
-    // The browser's own bar goes with a scheme that was chosen by hand.
+    fill(control, icon(iconName));
+    // The browser's own bar follows a scheme that was chosen by hand.
     for (const meta of document.querySelectorAll('meta[name="theme-color"]')) {
       meta.dataset.own ??= meta.content;
       meta.content = document.documentElement.dataset.scheme
@@ -50,26 +53,4 @@ export function schemeSwitch() {
   };
   show();
   return control;
-}
-
-/**
- * The bar at the top of a page: the way home, what the page puts there, and the switch of colours. A page
- * that has a bar with the way home in its HTML gets the rest put into that.
- */
-export function pageBar(...children) {
-  const there = document.querySelector("header.bar");
-  const bar =
-    there ??
-    h(
-      "header",
-      { class: "bar" },
-      h(
-        "a",
-        { class: "brand", href: "/" },
-        h("img", { src: "/console/shared/icon.svg", alt: "", width: "28", height: "28" }),
-        h("span", {}, "SyncKairos"),
-      ),
-    );
-  bar.append(h("span", { class: "grow" }), ...flat(children), schemeSwitch());
-  return bar;
 }

@@ -1,5 +1,5 @@
-// The board: everybody at once, up to a thousand. Tiles are made once; after that only what changed is
-// touched, and between changes nothing but the running clock.
+// The board: all participants at once, up to a thousand. Tiles are made once. After that only the tiles that
+// changed are updated, and between changes only the running clock.
 
 import { h, setText } from "../../shared/ui.js";
 import { formatClock } from "../../shared/time.js";
@@ -7,12 +7,12 @@ import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
 import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";
 
-/** With more than so many, there is a field to find one. */
+/** With so many owners or more, the board has a search field. */
 const FIND_FROM = 24;
-/** After somebody scrolled, the active tile is not scrolled to for this long. */
-const LEAVE_ALONE_MS = 5000;
-/** Members that are named on the tile of a team. */
-const MOST_MEMBERS = 6;
+/** After the user scrolled, the board does not scroll to the active tile for this long. */
+const AFTER_SCROLL_MS = 5000;
+/** The most members whose names are on the tile of a team. */
+const MAX_MEMBERS = 6;
 
 class Tile {
   constructor(view, person, place) {
@@ -68,9 +68,9 @@ class Tile {
     const key = members.map((each) => each.id).join() + (this.isActive ? state.active_participant_id : "");
     if (key === this.membersKey) return;
     this.membersKey = key;
-    const shown = members.slice(0, MOST_MEMBERS);
+    const shown = members.slice(0, MAX_MEMBERS);
     const active = this.isActive && members.find((each) => each.id === state.active_participant_id);
-    if (active && !shown.includes(active)) shown[MOST_MEMBERS - 1] = active;
+    if (active && !shown.includes(active)) shown[MAX_MEMBERS - 1] = active;
     this.members.replaceChildren(
       ...shown.map((each) => h("span", { class: each === active ? "member active" : "member" }, each.name)),
     );
@@ -153,9 +153,9 @@ export class BoardView {
       "div",
       {
         class: "board-scroll",
-        onwheel: () => this.touched(),
-        onpointerdown: () => this.touched(),
-        ontouchmove: () => this.touched(),
+        onwheel: () => this.onUserScroll(),
+        onpointerdown: () => this.onUserScroll(),
+        ontouchmove: () => this.onUserScroll(),
       },
       this.tiles,
     );
@@ -178,7 +178,7 @@ export class BoardView {
       this.find,
       this.scroller,
     );
-    this.leftAloneUntil = 0;
+    this.noScrollUntil = 0;
     this.build();
   }
 
@@ -195,12 +195,12 @@ export class BoardView {
     this.update();
   }
 
-  recast() {
+  updatePeople() {
     this.build();
   }
 
-  touched() {
-    this.leftAloneUntil = performance.now() + LEAVE_ALONE_MS;
+  onUserScroll() {
+    this.noScrollUntil = performance.now() + AFTER_SCROLL_MS;
   }
 
   filter() {
@@ -261,11 +261,11 @@ export class BoardView {
   }
 
   /**
-   * Bring a tile into view, unless somebody is looking around. In the next frame, which lays the tiles out
-   * anyway: doing it at once would lay them out twice.
+   * Scrolls a tile into view, unless the user has just scrolled or is searching. It waits for the next frame,
+   * because scrolling at once would compute the layout twice.
    */
   show(id) {
-    if (!id || performance.now() < this.leftAloneUntil || this.find.value) return;
+    if (!id || performance.now() < this.noScrollUntil || this.find.value) return;
     requestAnimationFrame(() => {
       if (this.active === id) this.byId.get(id)?.element.scrollIntoView({ block: "nearest" });
     });

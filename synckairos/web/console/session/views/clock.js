@@ -1,4 +1,4 @@
-// The chess clock: a half for each owner of a clock, pressed to end the turn.
+// The chess clock: a half for each owner of a clock. The owner presses it to end the turn.
 
 import { h, setText } from "../../shared/ui.js";
 import { icon } from "../../shared/icons.js";
@@ -6,23 +6,23 @@ import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
 import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";
 
-/** Up to so many have a place of their own; of more, those who are on and next are shown. */
-const MOST_SEATS = 6;
+/** Up to so many owners have a half each. Of more, the active one and the next one are shown. */
+const MAX_HALVES = 6;
 
-/** Whose halves are shown, from the bottom (or the left) on: one's own first. */
-function seatsOf(page) {
+/** The ids of the owners with a half, from the bottom (or the left) on. The device's own half comes first. */
+function shownOwners(page) {
   const { people, state, as } = page;
-  let seats = people.owners.map((each) => each.id);
-  if (seats.length > MOST_SEATS) {
-    const active = people.ownerOf(state.active_participant_id) ?? seats[0];
+  let owners = people.owners.map((each) => each.id);
+  if (owners.length > MAX_HALVES) {
+    const active = people.ownerOf(state.active_participant_id) ?? owners[0];
     const next = nextAfter(state);
-    seats = [
+    owners = [
       active,
-      (people.byGroup && people.byId.get(next)?.groupId) || next || seats.find((each) => each !== active),
+      (people.byGroup && people.byId.get(next)?.groupId) || next || owners.find((each) => each !== active),
     ];
   }
-  const own = seats.indexOf(people.ownerOf(as));
-  return own > 0 ? [...seats.slice(own), ...seats.slice(0, own)] : seats;
+  const own = owners.indexOf(people.ownerOf(as));
+  return own > 0 ? [...owners.slice(own), ...owners.slice(0, own)] : owners;
 }
 
 class Half {
@@ -43,7 +43,7 @@ class Half {
         this.byPointer = true;
         view.press(this);
       },
-      // A screen reader or a switch control sends a click alone.
+      // A screen reader or a switch control sends a click without a pointer event.
       onclick: () => {
         if (!this.byPointer) view.press(this);
         this.byPointer = false;
@@ -79,7 +79,7 @@ class Half {
     );
   }
 
-  /** Everything that changes with the state, and not with time. */
+  /** Shows everything that changes with the state and not with time. */
   update() {
     const { page } = this.view;
     const { people, state } = page;
@@ -141,24 +141,23 @@ export class ClockView {
   }
 
   build() {
-    this.seats = seatsOf(this.page);
-    this.halves = this.seats.map((id) => new Half(this, id));
+    this.owners = shownOwners(this.page);
+    this.halves = this.owners.map((id) => new Half(this, id));
     this.element.dataset.count = String(this.halves.length);
     this.element.replaceChildren(...this.halves.map((each) => each.element));
     this.update();
   }
 
   update() {
-    const seats = seatsOf(this.page);
-    if (seats.length !== this.seats.length || seats.some((id, place) => id !== this.seats[place])) {
+    const owners = shownOwners(this.page);
+    if (owners.length !== this.owners.length || owners.some((id, place) => id !== this.owners[place])) {
       this.build();
       return;
     }
     for (const half of this.halves) half.update();
   }
 
-  /** The people changed. */
-  recast() {
+  updatePeople() {
     this.build();
   }
 
@@ -175,10 +174,10 @@ export class ClockView {
     const { state } = page;
     if (ownClocks(state)) {
       const clock = page.clock(half.id);
-      const sand =
+      const isWaitingHourglass =
         clock?.kind === "hourglass" && !half.isActive && !isOver(state) && this.halves.length === 2;
-      if (!sand || state.status === "pending") return faceOf(state, clock, half.whole);
-      // What runs out of the one runs into the other, long before it is credited.
+      if (!isWaitingHourglass || state.status === "pending") return faceOf(state, clock, half.whole);
+      // In an hourglass the waiting clock grows while the other runs. The service credits it at the switch.
       const ms = clock.mainMs + page.cycleElapsed();
       return faceOf(state, { ...clock, mainMs: ms, remainingMs: ms }, half.whole);
     }
@@ -243,13 +242,13 @@ export class ClockView {
     return "";
   }
 
-  /** A half was pressed. */
+  /** Starts the session or ends the turn, if this half may be pressed. */
   press(half) {
     const { page } = this;
     const { state } = page;
     if (!half.pressable) return;
     if (state.status === "paused") {
-      page.actions.nudge();
+      page.actions.explainPause();
     } else if (this.canPress(half)) {
       if (state.status === "pending") page.actions.start();
       else page.actions.endTurn();

@@ -1,4 +1,4 @@
-// The wall screen: one huge number, whose turn it is, how much is gone, and who is next.
+// The wall countdown: one huge number, whose turn it is, a bar of the time that is left, and who is next.
 
 import { h, setText } from "../../shared/ui.js";
 import { icon } from "../../shared/icons.js";
@@ -9,7 +9,7 @@ import { nextAfter } from "../people.js";
 
 const TIME_OF_DAY = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 
-/** From this length on, the time of day at which a clock ends is shown. */
+/** A clock that runs at least this long also shows the time of day at which it ends. */
 const ENDS_FROM_MS = 180_000;
 
 export class CountdownView {
@@ -97,7 +97,7 @@ export class CountdownView {
     this.draw();
   }
 
-  recast() {
+  updatePeople() {
     this.update();
   }
 

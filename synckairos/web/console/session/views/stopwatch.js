@@ -1,12 +1,12 @@
-// The stopwatch: time that has passed, with a lap for every cycle.
+// The stopwatch: the time that has passed, with a lap for every cycle.
 
 import { h, fill, setText } from "../../shared/ui.js";
 import { formatClock, spokenDuration } from "../../shared/time.js";
 import { Digits } from "../face.js";
 import { isOver } from "../rules.js";
 
-/** Laps that are drawn; all of them are in the history. */
-const MOST_LAPS = 200;
+/** The most laps that are drawn. The history has all of them. */
+const MAX_LAPS = 200;
 
 const TENTHS = { countUp: true, tenths: "always" };
 
@@ -76,7 +76,7 @@ export class StopwatchView {
     this.page.track.listeners.delete(this.listener);
   }
 
-  recast() {
+  updatePeople() {
     this.lapsDrawn = -1;
     this.update();
   }
@@ -113,11 +113,11 @@ export class StopwatchView {
     const last = cycles.at(-1)?.number ?? 0;
     if (last === this.lapsDrawn) return;
     this.lapsDrawn = last;
-    const shown = cycles.slice(-MOST_LAPS).reverse();
+    const shown = cycles.slice(-MAX_LAPS).reverse();
     const times = cycles.map((each) => each.ms);
     const best = times.length > 1 ? Math.min(...times) : null;
     const worst = times.length > 2 ? Math.max(...times) : null;
-    // Where the first events are gone, the total is counted from what the session says.
+    // Where the first events are not kept any more, the totals are counted back from the session's time.
     const offset = track.complete ? 0 : state.time_used_ms - track.totalMs;
     fill(
       this.laps,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
@@ -19,8 +19,9 @@ from synckairos.core.calls import Sessions
 from synckairos.core.keys import SessionKeys
 from tests.support import postgres, servers
 from tests.support.live import PATIENCE_S, Service, service, settings
+from tests.support.pool import Pool
 from tests.support.postgres import PostgresServer
-from tests.support.servers import Kind, Server
+from tests.support.servers import Server
 
 
 @dataclass(frozen=True)
@@ -32,22 +33,9 @@ class Machines:
     postgres: PostgresServer
 
 
-def kinds() -> list[tuple[Kind, postgres.Kind]]:
-    """Pairs of a kind of Redis and a kind of PostgreSQL, in which each kind of this machine occurs."""
-    redis_kinds, postgres_kinds = servers.available(), postgres.available()
-    most = max(len(redis_kinds), len(postgres_kinds))
-    return [(redis_kinds[n % len(redis_kinds)], postgres_kinds[n % len(postgres_kinds)]) for n in range(most)]
-
-
-@contextmanager
-def machines(kind: tuple[Kind, postgres.Kind]) -> Iterator[Machines]:
-    """Servers for many tests, which must not stop them."""
-    with (
-        servers.start(kind[0]) as server,
-        servers.start("valkey") as rq,
-        postgres.start_postgres(kind[1], fsync="off") as database,
-    ):
-        yield Machines(server, rq, database)
+def machines(pool: Pool, kind: servers.Kind, postgres_kind: postgres.Kind) -> Machines:
+    """Servers of these kinds, not to be stopped."""
+    return Machines(pool.server(kind), pool.server("valkey", "queue"), pool.postgres(postgres_kind))
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,16 +10,7 @@ import pytest
 from synckairos.audit import outbox
 from synckairos.audit.outbox import MAX_ENTRIES, OutboxTrimmer
 from synckairos.core import keys
-from synckairos.core.connection import Connection, connect
-from tests.support import servers
-from tests.support.live import settings
-
-
-@pytest.fixture
-async def connection(server: servers.Server) -> AsyncIterator[Connection]:
-    connected = await connect(settings(server.url))
-    yield connected
-    await connected.aclose()
+from synckairos.core.connection import Connection
 
 
 async def test_each_outbox_keeps_its_newest_entries(connection: Connection) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -16,29 +15,10 @@ from synckairos.audit.restore import Outcome, restore_all
 from synckairos.audit.rows import Batch
 from synckairos.errors import StorageUnavailable
 from tests.support import programs
-from tests.support.audited import Audited, Machines, audited, kinds, machines
+from tests.support.audit_service import Audited, Machines, audited
 from tests.support.live import eventually, game
 from tests.support.postgres import PostgresServer
 from tests.support.programs import Program
-
-
-@pytest.fixture(scope="module", params=kinds(), ids="-".join)
-def there(request: pytest.FixtureRequest) -> Iterator[Machines]:
-    """Redis and PostgreSQL, of each kind."""
-    with machines(request.param) as started:
-        yield started
-
-
-@pytest.fixture
-async def database(there: Machines) -> str:
-    return await asyncio.to_thread(there.postgres.database)
-
-
-@pytest.fixture
-async def running(there: Machines, database: str) -> AsyncIterator[Audited]:
-    """A service over an empty Redis and an empty database."""
-    async with audited(there.server, there.rq, database) as made:
-        yield made
 
 
 def environ(there: Machines, database: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -23,26 +23,11 @@ from synckairos.errors import (
     SessionNotFound,
     StorageUnavailable,
 )
-from tests.support.audited import Audited, Machines, audited, kinds, machines
+from tests.support.audit_service import Audited, Machines, audited
 from tests.support.live import eventually, game, versions
 from tests.support.postgres import PostgresServer
 
 Json = dict[str, Any]
-
-
-@pytest.fixture(scope="module", params=kinds(), ids="-".join)
-def there(request: pytest.FixtureRequest) -> Iterator[Machines]:
-    """Redis and PostgreSQL, of each kind."""
-    with machines(request.param) as started:
-        yield started
-
-
-@pytest.fixture
-async def running(there: Machines) -> AsyncIterator[Audited]:
-    """A service over an empty Redis and an empty database."""
-    database = await asyncio.to_thread(there.postgres.database)
-    async with audited(there.server, there.rq, database) as made:
-        yield made
 
 
 async def played(running: Audited, switches: int = 3, **config: Any) -> Json:

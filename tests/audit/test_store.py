@@ -14,7 +14,7 @@ import pytest
 from synckairos.audit.rows import Batch, Entry
 from synckairos.audit.store import VERSION_TAKEN, Store, Stored
 from synckairos.errors import StorageUnavailable
-from tests.support.audit import EPOCH, event, participant, snapshot
+from tests.support.audit_rows import EPOCH, event, participant, snapshot
 from tests.support.postgres import PostgresServer
 
 

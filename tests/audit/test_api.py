@@ -6,7 +6,6 @@ import asyncio
 import json
 import uuid
 import xml.etree.ElementTree as ET
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -16,26 +15,11 @@ from synckairos.audit.rows import Batch, Entry
 from synckairos.core.keys import SessionKeys
 from synckairos.core.model import Options
 from tests.contract.conftest import at, chess, error, fields_of, new_id
-from tests.support.audited import Audited, Machines, audited, kinds, machines
+from tests.support.audit_service import Audited, Machines, audited
 from tests.support.live import game
 from tests.support.postgres import PostgresServer
 
 Json = dict[str, Any]
-
-
-@pytest.fixture(scope="module", params=kinds(), ids="-".join)
-def there(request: pytest.FixtureRequest) -> Iterator[Machines]:
-    """Redis and PostgreSQL, of each kind."""
-    with machines(request.param) as started:
-        yield started
-
-
-@pytest.fixture
-async def running(there: Machines) -> AsyncIterator[Audited]:
-    """A service over an empty Redis and an empty database."""
-    database = await asyncio.to_thread(there.postgres.database)
-    async with audited(there.server, there.rq, database) as made:
-        yield made
 
 
 async def played(running: Audited, switches: int = 3, **config: Any) -> Json:

@@ -21,7 +21,7 @@ from synckairos.audit.jobs import Jobs
 from synckairos.audit.rows import Batch, Entry
 from synckairos.run.processes import free_port
 from tests.support import programs, servers
-from tests.support.audit import event
+from tests.support.audit_rows import event
 from tests.support.live import settings
 from tests.support.postgres import PostgresServer, query
 from tests.support.programs import Program, get

@@ -6,7 +6,7 @@ import asyncio
 import json
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -32,12 +32,6 @@ def rq() -> Iterator[Server]:
     """The Redis of the queue, which may be stopped."""
     with servers.start("valkey") as started:
         yield started
-
-
-@pytest.fixture
-async def connection(server: Server) -> AsyncIterator[Connection]:
-    async with await connect(settings(server.url)) as connected:
-        yield connected
 
 
 @pytest.fixture

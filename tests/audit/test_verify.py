@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,18 +13,12 @@ from synckairos.audit.rows import Batch, Entry
 from synckairos.audit.store import Store
 from synckairos.audit.verify import Finding
 from synckairos.core.calls import Sessions
-from synckairos.core.connection import Connection, connect
+from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys
 from tests.support import programs
-from tests.support.audit import EPOCH, event, snapshot
-from tests.support.live import game, settings
+from tests.support.audit_rows import EPOCH, event, snapshot
+from tests.support.live import game
 from tests.support.servers import Server
-
-
-@pytest.fixture
-async def connection(server: Server) -> AsyncIterator[Connection]:
-    async with await connect(settings(server.url)) as connected:
-        yield connected
 
 
 async def findings(store: Store, connection: Connection | None = None) -> list[Finding]:
