@@ -35,8 +35,8 @@ START_S = 30.0
 
 _TABLES = ("sync_events", "sync_sessions", "sync_participants", "sync_access_log", "sync_refused")
 _SHAPE = """
-    SELECT relname, relkind, relhastriggers, relchecks, relacl::text, attname, format_type(atttypid, atttypmod),
-        attnotnull
+    SELECT relname, relkind, relhastriggers, relchecks, relacl::text, attname,
+        format_type(atttypid, atttypmod), attnotnull
     FROM pg_class LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0
     WHERE relnamespace = 'public'::regnamespace
     UNION ALL SELECT proname, 'f', false, 0, NULL, NULL, NULL, NULL FROM pg_proc
