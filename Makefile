@@ -1,4 +1,4 @@
-# make install | run | check | test | soak | lint | screenshots | lock. Needs python3 (3.11 or newer) and the network, once.
+# make install | run | check | test | soak | drills | lint | screenshots | lock. Needs python3 (3.11 or newer) and the network, once.
 PYTHON ?= python3
 BIN = .venv/bin
 STAMP = .venv/.installed
@@ -14,7 +14,7 @@ SHOW = while read -r word name rest; do case "$$word" in \
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
-.PHONY: install run check test soak lint screenshots lock
+.PHONY: install run check test soak drills lint screenshots lock
 
 install: $(STAMP)
 
@@ -42,6 +42,10 @@ soak: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+
+# What dies on the way to PostgreSQL dies thirty times, and not three.
+drills: $(STAMP)
+	KILLS=30 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/audit/test_chaos.py tests/chaos $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

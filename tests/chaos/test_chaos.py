@@ -235,7 +235,7 @@ async def test_a_primary_behind_sentinel_that_is_replaced(how: str) -> None:
                 while not await direct.execute_command("SENTINEL", "REPLICAS", "main"):
                     await asyncio.sleep(0.05)
             async with service(chosen) as running:
-                due = await game(running.sessions, seconds=8)
+                due = await game(running.sessions, seconds=5)
                 async with under_way(running) as traffic:
                     await copied(primary)
                     before = await direct.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main")
