@@ -76,6 +76,257 @@ local function read_metadata(object, raw, problem)
   return text
 end
 
+-- The functions below fill in `settings`, a table of the values that are read from the client's object:
+--
+-- mode_name, mode                       `sync_mode`, and its module in modes/, nil for an unknown name
+-- participants, groups                  lists, see config/participants.lua
+-- active_index                          the index of `active_participant_id`, -1 for none
+-- total, per_cycle, maximum, max_pause  ms, nil where they are not given; increment is 0 then
+-- auto_advance, players_may_pause, lag_compensation
+-- warnings, warnings_json, warning_count
+-- metadata                              JSON
+-- cycle_clock                           whether each cycle has a clock of its own
+-- owned_by, owners_have_clocks          who owns the clocks, and whether that is participants or groups
+-- action, action_json                   `action_on_timeout`
+-- control                               the control of the session, nil where it has none or a wrong one
+-- default, control_json                 its text in the rules, and its JSON
+-- given_control, control_defaults       `time_control` as it was given; the defaults of all controls
+
+local function read_mode(settings, object, problem)
+  local name = object.sync_mode
+  settings.mode_name = name
+  settings.mode = type(name) == 'string' and modes.MODES[name] or nil
+  if not settings.mode then
+    problem('sync_mode', 'must be one of ' .. modes.NAMES)
+  end
+end
+
+local function read_members(settings, object, raw, problem)
+  if object.participants == nil then
+    problem('participants', 'is required')
+  end
+  local by_id
+  settings.participants, by_id = config_participants.read_participants(
+    config_members.list(object, raw, 'participants', problem), problem)
+  settings.groups = config_participants.read_groups(
+    config_members.list(object, raw, 'groups', problem), settings.participants, problem)
+  local active_id = config_members.uuid(object, 'active_participant_id', '', problem)
+  local active = active_id and by_id[active_id]
+  if active_id and not active then
+    problem('active_participant_id', 'is none of participants')
+  end
+  settings.active_index = active and active.index or -1
+end
+
+local function read_values(settings, object, raw, problem)
+  local function integer(name, least, most)
+    return config_members.integer(object, name, least, most, '', problem)
+  end
+  local function boolean(name)
+    return config_members.boolean(object, name, problem)
+  end
+  settings.total = integer('total_time_ms', 1000, DAY_MS)
+  settings.per_cycle = integer('time_per_cycle_ms', 1000, DAY_MS)
+  settings.increment = integer('increment_ms', 0, 60000) or 0
+  settings.maximum = integer('max_time_ms', 1000, DAY_MS)
+  settings.auto_advance = boolean('auto_advance')
+  settings.max_pause = integer('max_pause_ms', 1000, DAY_MS)
+  settings.players_may_pause = boolean('players_may_pause')
+  settings.lag_compensation = boolean('lag_compensation')
+  settings.warnings_json, settings.warnings, settings.warning_count = read_warnings(object, raw, problem)
+  settings.metadata = read_metadata(object, raw, problem)
+end
+
+-- Finds out who owns the clocks, and checks that their time is given. Reads `action_on_timeout`, because its
+-- default depends on the owner.
+local function read_owner(settings, object, raw, problem)
+  local mode, mode_name = settings.mode, settings.mode_name
+  local has_cycle_time = object.time_per_cycle_ms ~= nil
+  settings.cycle_clock = mode_name == 'per_cycle' or (mode_name == 'global' and has_cycle_time)
+  settings.action, settings.action_json = read_action(
+    object, raw, settings.cycle_clock, settings.auto_advance, problem)
+  settings.owned_by = mode and (settings.cycle_clock and 'cycle' or mode.owner)
+  settings.owners_have_clocks = settings.owned_by == 'participant' or settings.owned_by == 'group'
+  if mode_name == 'per_cycle' and not has_cycle_time then
+    problem('time_per_cycle_ms', 'is required in per_cycle')
+  elseif mode_name == 'global' and not has_cycle_time and object.total_time_ms == nil then
+    problem('total_time_ms', 'is required in global, or time_per_cycle_ms')
+  end
+end
+
+-- Reads `time_control`, the control of all owners that have none of their own.
+local function read_control(settings, object, problem)
+  settings.default, settings.control_json = '-', 'null'
+  settings.control_defaults = { increment_ms = settings.increment, max_time_ms = settings.maximum }
+  if settings.mode and not settings.owners_have_clocks then
+    if object.time_control ~= nil then
+      problem('time_control', 'has no effect in ' .. settings.mode_name)
+    end
+    if settings.lag_compensation then
+      problem('lag_compensation', 'has no effect in ' .. settings.mode_name)
+    end
+    return
+  end
+  local given = object.time_control
+  if given == nil then
+    given = { kind = 'fischer' }
+  end
+  settings.control = config_control.check(given, 'time_control', problem, settings.control_defaults)
+  if settings.control then
+    settings.default, settings.control_json = settings.control.text, settings.control.json
+  end
+end
+
+-- Adds the clock of a participant or a group that owns one. Returns its bank (ms), the JSON of its clock, and
+-- the JSON of its own control.
+--
+-- clocks    sums up all clocks: count, bank, and hourglass_path, where the first hourglass is configured
+-- required  the message of the problem that is reported when it has no bank
+local function add_clock(settings, clocks, field, name, owner, required, problem)
+  local control = config_bank.own_control(owner, owner.path, settings.control_defaults, problem)
+  local governing = control or (owner.time_control == nil and settings.control) or nil
+  local bank = config_bank.bank(owner, owner.time_control or settings.given_control, governing, owner.path,
+    problem, required)
+  clocks.count, clocks.bank = clocks.count + 1, clocks.bank + bank
+  local clock_json = ''
+  if governing then
+    if governing.text:find('hourglass', 1, true) then
+      clocks.hourglass_path = clocks.hourglass_path or (control and owner.path or '')
+    end
+    local new_owner, own_text = rules_lag.new_owner(
+      control and control.text, settings.default, settings.lag_compensation, bank)
+    if own_text then
+      field('c:' .. name, own_text)
+    end
+    if new_owner.control.view_names then
+      clock_json = controls.view(new_owner)
+    end
+  end
+  return bank, clock_json, control and control.json or 'null'
+end
+
+-- Adds the record of a participant or a group, and its clock if owners of this kind have one. Returns the
+-- JSON of its own control.
+--
+-- kind  'participant' or 'group'
+local function add_record(settings, clocks, field, kind, name, owner, required, problem)
+  local bank, clock_json, control_json = 0, '', 'null'
+  if settings.owned_by == kind then
+    bank, clock_json, control_json = add_clock(settings, clocks, field, name, owner, required, problem)
+  elseif settings.mode then
+    config_bank.refuse_control(owner, owner.path, problem)
+  end
+  field(name, storage_record.encode_new(bank, clock_json))
+  return control_json
+end
+
+local function add_participants(settings, clocks, field, problem)
+  for i = 1, #settings.participants do
+    local participant = settings.participants[i]
+    if settings.owned_by == 'group' and not participant.has_group then
+      problem(participant.path .. 'group_id', 'is required in per_group')
+    end
+    local name, id = storage_record.participant_field(participant.index), participant.id or ''
+    local control_json = add_record(settings, clocks, field, 'participant', name, participant,
+      'is required in per_participant', problem)
+    field(name .. ':shown', storage_record.participant_fixed_json(id, participant.index,
+      participant.group_id, control_json))
+    field('i:' .. id, string.format('%d', participant.index))
+  end
+end
+
+local function add_groups(settings, clocks, field, problem)
+  local ids = {}
+  for i = 1, #settings.groups do
+    local group = settings.groups[i]
+    if settings.owned_by == 'group' and not group.has_bank and group.banks > 0
+      and group.banks == #group.members then
+      group.bank = group.sum
+    end
+    local id = group.id or ''
+    local name = 'g:' .. id
+    local control_json = add_record(settings, clocks, field, 'group', name, group,
+      'is required in per_group, or that of each of its members', problem)
+    field(name .. ':shown', storage_record.group_fixed_json(id, control_json))
+    field('m:' .. id, #group.members > 0 and ',' .. table.concat(group.members, ',') .. ',' or ',')
+    ids[i] = group.id
+  end
+  if #ids > 0 then
+    field('groups', table.concat(ids, ','))
+  end
+end
+
+-- The rotation, with a character for each index from 0; see storage/session.lua.
+local function rotation_of(settings)
+  local by_group = settings.owned_by == 'group'
+  local turns = {}
+  for i = 1, #settings.participants do
+    turns[settings.participants[i].index] = by_group and '.' or '1'
+  end
+  for i = 1, by_group and #settings.groups or 0 do
+    local first = settings.groups[i].members[1]
+    if first then
+      turns[tonumber(first)] = '1'
+    end
+  end
+  local text = {}
+  for index = 0, settings.participants[#settings.participants].index do
+    text[index + 1] = turns[index] or '_'
+  end
+  return table.concat(text)
+end
+
+local function integer_or_null(number)
+  return number and string.format('%d', number) or 'null'
+end
+
+-- The JSON of the members of the state that never change. In count_up an adjust may change max_time_ms.
+local function fixed_json(settings)
+  return '"sync_mode":"' .. settings.mode_name
+    .. '","time_per_cycle_ms":' .. integer_or_null(settings.per_cycle)
+    .. ',"increment_ms":' .. integer_or_null(settings.increment)
+    .. (settings.mode.counts_up and '' or ',"max_time_ms":' .. integer_or_null(settings.maximum))
+    .. ',"time_control":' .. settings.control_json
+    .. ',"lag_compensation":' .. tostring(settings.lag_compensation)
+    .. ',"auto_advance":' .. tostring(settings.auto_advance)
+    .. ',"action_on_timeout":' .. settings.action_json
+    .. ',"warnings_ms":' .. settings.warnings_json
+    .. ',"max_pause_ms":' .. integer_or_null(settings.max_pause)
+    .. ',"players_may_pause":' .. tostring(settings.players_may_pause)
+    .. ',"metadata":' .. settings.metadata
+end
+
+-- Adds the fields of the session itself. The config has no problems.
+local function add_session(settings, clocks, field, ttl, now)
+  local mode, per_cycle, total = settings.mode, settings.per_cycle, settings.total
+  local default, action = settings.default, settings.action
+  if not settings.owners_have_clocks then
+    default = mode.counts_up and not settings.maximum and 'none 0' or 'fischer 0 0'
+    local bank = settings.owned_by == 'cycle' and per_cycle
+      or mode.counts_up and (settings.maximum or 0) or total
+    field('clock', storage_record.encode_new(bank, ''))
+  end
+  if settings.cycle_clock and (action == 'auto_action' or (action == 'notify' and settings.auto_advance)) then
+    action = 'skip_cycle' -- a cycle clock does the same for all of them; events show the configured one
+  end
+  field('rotation', rotation_of(settings))
+  field('rules', storage_session.encode_rules(settings.mode_name, ttl * 1000, action,
+    settings.lag_compensation, settings.cycle_clock and per_cycle or 0, settings.warnings, default))
+  field('action', settings.action_json)
+  if settings.owned_by ~= 'session' or mode.counts_up then
+    local total_or_sum = total or (settings.owners_have_clocks and clocks.bank > 0 and clocks.bank) or nil
+    if total_or_sum then
+      field('total', string.format('%d', total_or_sum))
+    end
+  end
+  if settings.max_pause then
+    field('max_pause', string.format('%d', settings.max_pause))
+  end
+  field('shown', fixed_json(settings))
+  field('cycle', storage_session.encode_new_cycle(settings.active_index, now, settings.warning_count,
+    settings.mode_name == 'global' and per_cycle and total or nil))
+end
+
 -- Checks the config of sk_create. Returns the fields of the hash as a list of name, value, name, value, ...
 -- without status, version, epoch, created and tenant; or nil and the list of problems.
 --
@@ -94,199 +345,28 @@ local function check(text, key_id, ttl, now)
   if session_id and session_id ~= key_id then
     problem('session_id', 'must be the id of KEYS, ' .. key_id)
   end
-  local mode_name = object.sync_mode
-  local mode = type(mode_name) == 'string' and modes.MODES[mode_name] or nil
-  if not mode then
-    problem('sync_mode', 'must be one of ' .. modes.NAMES)
-  end
-  if object.participants == nil then
-    problem('participants', 'is required')
-  end
-  local participants, by_id = config_participants.read_participants(
-    config_members.list(object, raw, 'participants', problem), problem)
-  local groups = config_participants.read_groups(
-    config_members.list(object, raw, 'groups', problem), participants, problem)
-  local active_id = config_members.uuid(object, 'active_participant_id', '', problem)
-  if active_id and not by_id[active_id] then
-    problem('active_participant_id', 'is none of participants')
-  end
-  local total = config_members.integer(object, 'total_time_ms', 1000, DAY_MS, '', problem)
-  local per_cycle = config_members.integer(object, 'time_per_cycle_ms', 1000, DAY_MS, '', problem)
-  local increment = config_members.integer(object, 'increment_ms', 0, 60000, '', problem) or 0
-  local maximum = config_members.integer(object, 'max_time_ms', 1000, DAY_MS, '', problem)
-  local auto_advance = config_members.boolean(object, 'auto_advance', problem)
-  local max_pause = config_members.integer(object, 'max_pause_ms', 1000, DAY_MS, '', problem)
-  local players_may_pause = config_members.boolean(object, 'players_may_pause', problem)
-  local lag_compensation = config_members.boolean(object, 'lag_compensation', problem)
-  local warnings_json, warnings, warning_count = read_warnings(object, raw, problem)
-  local metadata = read_metadata(object, raw, problem)
+  local settings = { given_control = object.time_control }
+  read_mode(settings, object, problem)
+  read_members(settings, object, raw, problem)
+  read_values(settings, object, raw, problem)
+  read_owner(settings, object, raw, problem)
+  read_control(settings, object, problem)
 
-  local has_cycle_time = object.time_per_cycle_ms ~= nil
-  local cycle_clock = mode_name == 'per_cycle' or (mode_name == 'global' and has_cycle_time)
-  local action, action_text = read_action(object, raw, cycle_clock, auto_advance, problem)
-  local owned_by = mode and (cycle_clock and 'cycle' or mode.owner)
-  local owners_have_clocks = owned_by == 'participant' or owned_by == 'group'
-  if mode_name == 'per_cycle' and not has_cycle_time then
-    problem('time_per_cycle_ms', 'is required in per_cycle')
-  elseif mode_name == 'global' and not has_cycle_time and object.total_time_ms == nil then
-    problem('total_time_ms', 'is required in global, or time_per_cycle_ms')
-  end
-
-  -- The control of the session.
-  local defaults = { increment_ms = increment, max_time_ms = maximum }
-  local default, control_json, default_control = '-', 'null', nil
-  if mode and not owners_have_clocks then
-    if object.time_control ~= nil then
-      problem('time_control', 'has no effect in ' .. mode_name)
-    end
-    if lag_compensation then
-      problem('lag_compensation', 'has no effect in ' .. mode_name)
-    end
-  else
-    local given = object.time_control
-    if given == nil then
-      given = { kind = 'fischer' }
-    end
-    default_control = config_control.check(given, 'time_control', problem, defaults)
-    if default_control then
-      default, control_json = default_control.text, default_control.json
-    end
-  end
-
-  -- Participants and groups, with their clocks.
-  local sum = 0
-  local fields, owners, hourglass_path = {}, 0, nil
+  local fields, count = {}, 0
   local function field(name, value)
-    fields[#fields + 1] = name
-    fields[#fields + 1] = value
+    fields[count + 1], fields[count + 2] = name, value
+    count = count + 2
   end
-  -- Adds the fields of a participant or a group.
-  --
-  -- name        the field of its record
-  -- owns        whether it owns a clock
-  -- required    the message of the problem that is reported when it has no bank
-  -- fixed_json  makes its fixed JSON, see storage/record.lua, from that of its own control
-  local function add_record(name, owner, path, owns, required, fixed_json)
-    local own_control_json, clock_json = 'null', ''
-    local own_bank = 0
-    if owns then
-      local control = config_bank.own_control(owner, path, defaults, problem)
-      local governing = control or (owner.time_control == nil and default_control) or nil
-      own_bank = config_bank.bank(owner, owner.time_control or object.time_control, governing, path, problem,
-        required)
-      sum, owners = sum + own_bank, owners + 1
-      if control then
-        own_control_json = control.json
-      end
-      if governing then
-        if governing.text:find('hourglass', 1, true) then
-          hourglass_path = hourglass_path or (control and path or '')
-        end
-        local new_owner, own_text = rules_lag.new_owner(
-          control and control.text, default, lag_compensation, own_bank)
-        if own_text then
-          field('c:' .. name, own_text)
-        end
-        if new_owner.control.view_names then
-          clock_json = controls.view(new_owner)
-        end
-      end
-    elseif mode then
-      config_bank.refuse_control(owner, path, problem)
-    end
-    field(name, storage_record.encode_new(own_bank, clock_json))
-    field(name .. ':shown', fixed_json(own_control_json))
-  end
-  local turns = {}
-  for i = 1, #participants do
-    local participant = participants[i]
-    local path = participant.path
-    if owned_by == 'group' and not participant.has_group then
-      problem(path .. 'group_id', 'is required in per_group')
-    end
-    local function fixed_json(own_control_json)
-      return storage_record.participant_fixed_json(participant.id or '', participant.index,
-        participant.group_id, own_control_json)
-    end
-    add_record(storage_record.participant_field(participant.index), participant, path,
-      owned_by == 'participant', 'is required in per_participant', fixed_json)
-    field('i:' .. (participant.id or ''), string.format('%d', participant.index))
-    turns[participant.index] = owned_by == 'group' and '.' or '1'
-  end
-  local group_ids = {}
-  for i = 1, #groups do
-    local group = groups[i]
-    if owned_by == 'group' then
-      if not group.has_bank and group.banks > 0 and group.banks == #group.members then
-        group.bank = group.sum
-      end
-      if group.members[1] then
-        turns[tonumber(group.members[1])] = '1'
-      end
-    end
-    local id = group.id or ''
-    local function fixed_json(own_control_json)
-      return storage_record.group_fixed_json(id, own_control_json)
-    end
-    add_record('g:' .. id, group, group.path, owned_by == 'group',
-      'is required in per_group, or that of each of its members', fixed_json)
-    field('m:' .. id, #group.members > 0 and ',' .. table.concat(group.members, ',') .. ',' or ',')
-    group_ids[i] = group.id
-  end
-  if hourglass_path and owners < 2 then
-    problem(hourglass_path .. 'time_control', 'must not be an hourglass of one: it needs two clocks')
+  local clocks = { count = 0, bank = 0 }
+  add_participants(settings, clocks, field, problem)
+  add_groups(settings, clocks, field, problem)
+  if clocks.hourglass_path and clocks.count < 2 then
+    problem(clocks.hourglass_path .. 'time_control', 'must not be an hourglass of one: it needs two clocks')
   end
   if #problems > 0 then
     return nil, problems
   end
-
-  if not owners_have_clocks then
-    default = mode.counts_up and not maximum and 'none 0' or 'fischer 0 0'
-    local bank = owned_by == 'cycle' and per_cycle or mode.counts_up and (maximum or 0) or total
-    field('clock', storage_record.encode_new(bank, ''))
-  end
-  if #group_ids > 0 then
-    field('groups', table.concat(group_ids, ','))
-  end
-  local rotation_text = {}
-  for index = 0, participants[#participants].index do
-    rotation_text[index + 1] = turns[index] or '_'
-  end
-  if cycle_clock and (action == 'auto_action' or (action == 'notify' and auto_advance)) then
-    action = 'skip_cycle' -- a cycle clock does the same for all of them; events show the configured one
-  end
-  field('rotation', table.concat(rotation_text))
-  field('rules', storage_session.encode_rules(mode_name, ttl * 1000, action, lag_compensation,
-    cycle_clock and per_cycle or 0, warnings, default))
-  field('action', action_text)
-  if owned_by ~= 'session' or mode.counts_up then
-    local total_or_sum = total or (owners_have_clocks and sum > 0 and sum) or nil
-    if total_or_sum then
-      field('total', string.format('%d', total_or_sum))
-    end
-  end
-  if max_pause then
-    field('max_pause', string.format('%d', max_pause))
-  end
-  local function integer_or_null(number)
-    return number and string.format('%d', number) or 'null'
-  end
-  -- The members that never change. In count_up an adjust may change max_time_ms.
-  field('shown', '"sync_mode":"' .. mode_name
-    .. '","time_per_cycle_ms":' .. integer_or_null(per_cycle)
-    .. ',"increment_ms":' .. integer_or_null(increment)
-    .. (mode.counts_up and '' or ',"max_time_ms":' .. integer_or_null(maximum))
-    .. ',"time_control":' .. control_json
-    .. ',"lag_compensation":' .. tostring(lag_compensation)
-    .. ',"auto_advance":' .. tostring(auto_advance)
-    .. ',"action_on_timeout":' .. action_text
-    .. ',"warnings_ms":' .. warnings_json
-    .. ',"max_pause_ms":' .. integer_or_null(max_pause)
-    .. ',"players_may_pause":' .. tostring(players_may_pause)
-    .. ',"metadata":' .. metadata)
-  local active = active_id and by_id[active_id].index or -1
-  field('cycle', storage_session.encode_new_cycle(active, now, warning_count,
-    mode_name == 'global' and per_cycle and total or nil))
+  add_session(settings, clocks, field, ttl, now)
   return fields
 end
 

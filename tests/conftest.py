@@ -82,11 +82,12 @@ def no_key_stays(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test runs once for each kind of server that it asks for, and for pairs when it asks for a Redis and
-    a PostgreSQL."""
+    a PostgreSQL. Files marked `one_pair` have no business with what sets the kinds apart."""
     redis = "shared_server" in metafunc.fixturenames
     postgresql = "shared_postgres" in metafunc.fixturenames
     if redis and postgresql:
-        metafunc.parametrize(("shared_server", "shared_postgres"), pairs(), indirect=True)
+        chosen = pairs()[-1:] if metafunc.definition.get_closest_marker("one_pair") else pairs()
+        metafunc.parametrize(("shared_server", "shared_postgres"), chosen, indirect=True)
     elif redis:
         metafunc.parametrize("shared_server", servers.available(), indirect=True)
     elif postgresql:
@@ -119,9 +120,10 @@ def own_postgres(pool: Pool) -> PostgresServer:
 
 
 @pytest.fixture
-def database(shared_postgres: PostgresServer) -> str:
-    """The URL of an empty database with all tables; the test runs once for each kind of PostgreSQL."""
-    return shared_postgres.database()
+def database(shared_postgres: PostgresServer) -> Iterator[str]:
+    """The URL of a database with all tables and no rows; the test runs once for each kind of PostgreSQL."""
+    with shared_postgres.lend_database() as url:
+        yield url
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ async def _following(session_id: str, url: str, token: str | None) -> AsyncItera
     try:
         client = SyncKairos(url, token, reconnect_attempts=math.inf)
     except ValueError as error:
-        raise Refused(f"{url} is not the address of a service: {error}") from None
+        raise Refused(f"{url} is no address of a service: {error}") from None
     async with client:
         session = client.session(session_id)
         watcher = _Watcher(client, session)

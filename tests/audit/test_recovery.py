@@ -27,6 +27,8 @@ from tests.support.audit_service import Audited, Machines, audited
 from tests.support.live import eventually, game, versions
 from tests.support.postgres import PostgresServer
 
+pytestmark = pytest.mark.one_pair
+
 Json = dict[str, Any]
 
 

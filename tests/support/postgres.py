@@ -33,6 +33,19 @@ Kind = Literal["embedded", "debian"]
 
 START_S = 30.0
 
+_TABLES = ("sync_events", "sync_sessions", "sync_participants", "sync_access_log", "sync_refused")
+_SHAPE = """
+    SELECT relname, relkind, relhastriggers, relchecks, relacl::text, attname,
+        format_type(atttypid, atttypmod), attnotnull
+    FROM pg_class LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0
+    WHERE relnamespace = 'public'::regnamespace
+    UNION ALL SELECT proname, 'f', false, 0, NULL, NULL, NULL, NULL FROM pg_proc
+    WHERE pronamespace = 'public'::regnamespace
+    UNION ALL SELECT version_num, 'v', false, 0, NULL, NULL, NULL, NULL FROM sync_schema
+    ORDER BY 1, 6
+"""
+"""All that a test may have changed in a database besides rows."""
+
 
 def available() -> list[Kind]:
     """The kinds that this machine has. In CI a missing one is an error."""
@@ -68,6 +81,9 @@ class PostgresServer:
     _made: Postgres | None = None
     _databases: int = 0
     _template: bool = False
+    _template_shape: list[asyncpg.Record] | None = None
+    _spare: list[str] = field(default_factory=list)
+    """URLs of emptied databases."""
 
     @property
     def made(self) -> Postgres:
@@ -108,6 +124,42 @@ class PostgresServer:
             self._template = True
             asyncio.run(migrate(asyncio.run(self.made.ensure_database(self.port, "template"))))
         return self._fresh("TEMPLATE template")
+
+    @contextmanager
+    def lend_database(self) -> Iterator[str]:
+        """The URL of a database with all tables and no rows, for the length of the block.
+
+        It is emptied and lent again, which takes a tenth of the time that a fresh one takes, unless the block
+        has changed more than rows.
+        """
+        url = self._spare.pop() if self._spare else self.database()
+        yield url
+        if self.runs() and asyncio.run(self._emptied(url)):
+            self._spare.append(url)
+
+    async def _emptied(self, url: str) -> bool:
+        """Whether the database is as a fresh one now."""
+        try:
+            if self._template_shape is None:
+                connection = await asyncpg.connect(self.made.url(self.port, "template"))
+                try:
+                    self._template_shape = await connection.fetch(_SHAPE)
+                finally:
+                    await connection.close()
+            connection = await asyncpg.connect(url, timeout=10, command_timeout=10)
+            try:
+                await connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+                if await connection.fetch(_SHAPE) != self._template_shape:
+                    return False
+                await connection.execute(f"TRUNCATE {', '.join(_TABLES)} RESTART IDENTITY")
+            finally:
+                await connection.close()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        return True
 
     def empty_database(self) -> str:
         """The URL of a fresh database without tables."""
