@@ -229,6 +229,25 @@ def test_it_ends_after_the_batch_that_is_under_way(
     assert queue.counts() == jobs.Counts(0, 0, 0, 0)
 
 
+def test_asked_a_second_time_it_gives_the_batch_up(
+    rq: Server, queue: Jobs, own_postgres: PostgresServer
+) -> None:
+    with worker(rq, own_postgres.database()) as program:
+        program.until(lambda: "waiting for batches" in said(program), "the start")
+        with own_postgres.standing_still():
+            queue.put(batch())
+            program.until(lambda: queue.counts().started == 1, "the begin of the batch")
+            time.sleep(0.5)
+            program.process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+            program.process.send_signal(signal.SIGINT)  # another program says the same: not a second time
+            time.sleep(1.2)
+            assert program.process.poll() is None
+            program.process.send_signal(signal.SIGTERM)
+            assert program.process.wait(3) == 0
+    assert queue.counts().scheduled == 1  # for another attempt
+
+
 LOSING = """
 import os, signal, sys
 from contextlib import suppress
