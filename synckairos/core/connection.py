@@ -21,7 +21,7 @@ from synckairos.config import Settings
 from synckairos.core import library as functions
 from synckairos.core.clients import CONNECT_S, REDIS_ERRORS
 from synckairos.core.library import Library, LibraryChanged, LibraryStatus
-from synckairos.core.routes import PrimaryLink, Route, Single, Topology, end_tasks, route_to
+from synckairos.core.routes import PrimaryLink, Route, Single, Topology, end_tasks, route_to, shared
 from synckairos.core.wire import Argument, Command, Failure
 from synckairos.errors import InternalError, NetworkTimeout, StorageUnavailable, error_text, from_refusal
 from synckairos.supervision import Backoff
@@ -142,7 +142,7 @@ class Connection:
         if self._loading is None or self._loading.done():
             self._loading = asyncio.create_task(self._load())
         try:
-            await asyncio.shield(self._loading)
+            await shared(self._loading)
         except REDIS_ERRORS as error:
             raise _unavailable(error_text(error)) from error
 

@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 import redis.asyncio
 import structlog
@@ -24,6 +24,8 @@ from synckairos.core.wire import InProcessWire, Wire
 from synckairos.errors import NotReplicated, error_text
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 Topology = Literal["standalone", "sentinel", "cluster"]
 
@@ -62,8 +64,7 @@ class PrimaryLink:
             if self._connecting is None or self._connecting.done():
                 self._connecting = asyncio.create_task(self._connect())
                 self._connecting.add_done_callback(_retrieve_error)
-            # Shielded, so that a caller that gives up does not end the attempt for the others.
-            await asyncio.shield(self._connecting)
+            await shared(self._connecting)
         await self._wire.room()
         return self._wire
 
@@ -87,7 +88,11 @@ class PrimaryLink:
         """
         if self._next_round is None:
             self._next_round = asyncio.create_task(self._round(self._last_round, key))
-        if not await asyncio.shield(self._next_round):
+        try:
+            replicated = await shared(self._next_round)
+        except redis.ConnectionError:
+            replicated = False
+        if not replicated:
             raise NotReplicated(retry_after_ms=REPLICATED_MS)
 
     async def _round(self, last: asyncio.Task[bool] | None, key: str) -> bool:
@@ -216,7 +221,7 @@ class Cluster:
         """Asks a node for the map of slots. Callers that come while it is asked share the answer."""
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh())
-        await asyncio.shield(self._refreshing)
+        await shared(self._refreshing)
 
     async def _refresh(self) -> None:
         """Takes the map of the first node that has one.
@@ -266,6 +271,18 @@ class Cluster:
         await end_tasks(self._refreshing)
         for link in self.links():
             await link.aclose()
+
+
+async def shared(task: asyncio.Task[T]) -> T:
+    """The result of a task that several callers wait for. One that gives up does not end it for the others.
+
+    Raises redis.ConnectionError when the task was cancelled, because its owner was closed. A CancelledError
+    would look to each caller like the end of its own task.
+    """
+    await asyncio.wait((task,))
+    if task.cancelled():
+        raise redis.ConnectionError("the connection was closed meanwhile")
+    return task.result()
 
 
 async def end_tasks(*tasks: asyncio.Task[Any] | None) -> None:

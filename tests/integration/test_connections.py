@@ -142,15 +142,41 @@ async def test_all_calls_share_one_connection(server: Server, connection: Connec
 
 async def test_nothing_is_left_open(server: Server) -> None:
     async with server.client() as client:
+        before = len(await client.client_list())
         async with await connect(load({"REDIS_URL": server.url})) as connection:
             await ask(connection, 1)
-            assert len(await client.client_list()) > 1
+            assert len(await client.client_list()) > before
 
         async def alone() -> bool:
-            return len(await client.client_list()) == 1
+            return len(await client.client_list()) == before
 
         await until(alone)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_link_that_is_closed_does_not_cancel_those_who_wait_for_it() -> None:
+    """A primary that leaves its cluster is such a link. Its callers have to look for another one."""
+
+    async def says_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        writer.close()
+
+    silent = await asyncio.start_server(says_nothing, "127.0.0.1", 0)
+    async with silent:
+        port = silent.sockets[0].getsockname()[1]
+        link = routes.PrimaryLink(redis.asyncio.Redis(port=port))
+        callers = [
+            asyncio.create_task(link.connected()),
+            asyncio.create_task(link.replicated(keys.rate_limit("test"))),
+        ]
+        await asyncio.sleep(0.1)
+        await link.aclose()
+        done, _ = await asyncio.wait(callers, timeout=5)
+        assert [type(each.exception()) for each in callers if each in done and not each.cancelled()] == [
+            redis.ConnectionError,
+            NotReplicated,
+        ]
 
 
 async def test_over_a_client_without_a_socket() -> None:
