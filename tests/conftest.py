@@ -6,6 +6,7 @@ import os
 import random
 import re
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -82,16 +83,17 @@ def no_key_stays(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test runs once for each kind of server that it asks for, and for pairs when it asks for a Redis and
-    a PostgreSQL. Files marked `one_pair` have no business with what sets the kinds apart."""
-    redis = "shared_server" in metafunc.fixturenames
-    postgresql = "shared_postgres" in metafunc.fixturenames
-    if redis and postgresql:
-        chosen = pairs()[-1:] if metafunc.definition.get_closest_marker("one_pair") else pairs()
-        metafunc.parametrize(("shared_server", "shared_postgres"), chosen, indirect=True)
-    elif redis:
-        metafunc.parametrize("shared_server", servers.available(), indirect=True)
-    elif postgresql:
-        metafunc.parametrize("shared_postgres", postgres.available(), indirect=True)
+    a PostgreSQL. Those marked `one_kind` have no business with what sets the kinds apart."""
+    kinds: dict[str, list[Any]] = {
+        "shared_server": [*servers.available()],
+        "shared_postgres": [*postgres.available()],
+    }
+    asked = [name for name in kinds if name in metafunc.fixturenames]
+    chosen: list[Any] = pairs() if len(asked) == 2 else [kind for name in asked for kind in kinds[name]]
+    if metafunc.definition.get_closest_marker("one_kind"):
+        chosen = chosen[-1:]
+    if asked:
+        metafunc.parametrize(asked if len(asked) == 2 else asked[0], chosen, indirect=True)
 
 
 @pytest.fixture(scope="session")

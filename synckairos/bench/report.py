@@ -143,7 +143,7 @@ def compared(
 
 def number(value: float) -> str:
     """A number for people: large numbers without decimals, others with three significant digits."""
-    if math.isnan(value):
+    if not math.isfinite(value):
         return "-"
     if value == int(value) or abs(value) >= 1000:
         return f"{value:,.0f}"

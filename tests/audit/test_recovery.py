@@ -27,7 +27,7 @@ from tests.support.audit_service import Audited, Machines, audited
 from tests.support.live import eventually, game, versions
 from tests.support.postgres import PostgresServer
 
-pytestmark = pytest.mark.one_pair
+pytestmark = pytest.mark.one_kind
 
 Json = dict[str, Any]
 

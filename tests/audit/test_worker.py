@@ -29,6 +29,8 @@ from tests.support.postgres import PostgresServer, query
 from tests.support.programs import Program, get
 from tests.support.servers import Server
 
+pytestmark = pytest.mark.one_kind
+
 
 @pytest.fixture
 def rq() -> Iterator[Server]:

@@ -60,16 +60,19 @@ def test_a_report_is_a_table_and_json() -> None:
             at_least=0.6,
         ),
         Figure(name="nothing", value=math.nan, unit="ms", note="there was none"),
+        Figure(name="no time", value=1.0, unit="us", yardstick="SET", yardstick_value=math.inf, ratio=0.0),
     ]
     document = json.loads(made.as_json())
     assert document["machine"]["redis"] == "7.0.15"
     assert [(figure["value"], figure["met"]) for figure in document["figures"]] == [
         (1234.5, False),
         (None, None),
+        (1.0, None),
     ]
     lines = made.table().splitlines()
     assert lines[2].split() == ["switches", "1,234", "/s", "SET", "2,469", "0.500", ">=", "0.6", "MISSED"]
     assert lines[3].split() == ["nothing", "-", "ms"]
+    assert lines[4].split() == ["no", "time", "1", "us", "SET", "-", "0.000"]
     assert lines[-1] == "nothing: there was none"
 
 

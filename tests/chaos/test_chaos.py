@@ -173,7 +173,8 @@ async def test_a_process_that_dies_hands_its_clients_over(durable_redis: servers
             change = await backend.sessions.switch(session_id)
             assert await client.text() == change.raw
             supervisor = psutil.Process(first.pid)
-            for each in (supervisor, *supervisor.children(recursive=True)):
+            supervisor.suspend()  # so that it starts no other worker, nor asks this one to end
+            for each in (*supervisor.children(recursive=True), supervisor):
                 each.kill()
             missed = [await backend.sessions.switch(session_id) for _ in range(3)]
             assert await client.closed() == 1006
