@@ -65,9 +65,8 @@ async def test_a_quiz_is_paused_resumed_given_time_gone_through_and_completed(
     assert (state["status"], state["cycle_count"]) == ("completed", 2)
     await page.get_by_role("button", name="History").click()
     history = page.get_by_role("dialog", name="History")
-    assert (
-        len(await history.get_by_role("list", name="Events, newest first").get_by_role("listitem").all()) == 7
-    )
+    events = history.get_by_role("list", name="Events, newest first").get_by_role("listitem")
+    await expect(events).to_have_count(7)
 
 
 def face(ms: int) -> str:
