@@ -113,9 +113,9 @@ def _read(text: str) -> tuple[Json, int | None]:
     if reader.take("-"):
         reader.end()
         return {"kind": "none"}, None
-    sand = reader.take("*")
-    if sand or (not pgn and reader.take("hourglass ")):
-        bank = reader.time(SECOND, pgn=sand)
+    pgn_hourglass = reader.take("*")
+    if pgn_hourglass or (not pgn and reader.take("hourglass ")):
+        bank = reader.time(SECOND, pgn=pgn_hourglass)
         reader.end()
         return {"kind": "hourglass"}, bank
     if _shape(text[reader.at :]) == "stages":

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 PEOPLE = [f"a0000000-0000-4000-8000-00000000000{i}" for i in range(6)]
 TEAMS = [f"b0000000-0000-4000-8000-00000000000{i}" for i in range(4)]
-STRANGER = "c0000000-0000-4000-8000-000000000000"
+UNKNOWN_ID = "c0000000-0000-4000-8000-000000000000"
 SESSIONS = ["5e550000-0000-4000-8000-0000000000aa", "5e550000-0000-4000-8000-0000000001aa"]
 BANKS = [1000, 1001, 2000, 3000, 5000, 10_000, 60_000]
 SHORT = [1000, 500, 2000, 5000, 10, 1]
@@ -130,7 +130,7 @@ THRESHOLDS = (1, 500, 1000, 1500, 4000, 9999)
 WARNINGS = [None, None, *[list(some) for n in (0, 1, 2, 3) for some in combinations(THRESHOLDS, n)]]
 # What no clock looks at, and whether what is absent is there as null.
 METADATA: list[Json | None] = [None, {}, {"a": [], "b": {}, "c": None, "d": 2**53 - 1, 'é\n"': "\u2028"}]
-MANNERS: list[tuple[Json, bool]] = [
+EXTRAS: list[tuple[Json, bool]] = [
     ({"players_may_pause": may_pause, "metadata": metadata}, nulls)
     for may_pause in (None, True)
     for metadata in METADATA
@@ -168,8 +168,8 @@ def config(draw: Draw, mode: str, kind: str) -> Json:
     made["action_on_timeout"] = pick(draw, _actions(made))
     made["warnings_ms"] = pick(draw, WARNINGS)
     made["max_pause_ms"] = pick(draw, [None, 1000, 1500, 7000, 86_400_000])
-    manners, keep_nulls = pick(draw, MANNERS)
-    return {k: v for k, v in (made | manners).items() if keep_nulls or v is not None}
+    extras, keep_nulls = pick(draw, EXTRAS)
+    return {k: v for k, v in (made | extras).items() if keep_nulls or v is not None}
 
 
 def _person(draw: Draw, mode: str, i: int, indexes: list[int] | None, *, grouped: bool) -> Json:
@@ -241,7 +241,7 @@ def _actions(made: Json) -> list[Json | None]:
     return ACTIONS[:-1] if looping and made["auto_advance"] else ACTIONS
 
 
-BREAKS: list[Json] = [
+MISTAKES: list[Json] = [
     {"colour": "blue"},
     {"sync_mode": "chess"},
     {"sync_mode": None},
@@ -249,8 +249,8 @@ BREAKS: list[Json] = [
     {"participants": None},
     {"participants": [{"participant_id": "nobody"}]},
     {"participants": [{"participant_id": PEOPLE[0], "total_time_ms": 5000}] * 2},
-    {"active_participant_id": STRANGER},
-    {"session_id": STRANGER},
+    {"active_participant_id": UNKNOWN_ID},
+    {"session_id": UNKNOWN_ID},
     {"total_time_ms": 999},
     {"max_time_ms": 86_400_001},
     {"max_pause_ms": 999},

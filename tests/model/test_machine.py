@@ -29,13 +29,13 @@ from tests.model.observer import Keys, Observer, Seen, pairs
 from tests.model.session import LIVE, Json, Session
 from tests.model.strategies import (
     BANKS,
-    BREAKS,
     KINDS,
+    MISTAKES,
     PEOPLE,
     SESSIONS,
     STAGE_KINDS,
-    STRANGER,
     TEAMS,
+    UNKNOWN_ID,
     Draw,
     Step,
     config,
@@ -114,7 +114,7 @@ class Machine(RuleBasedStateMachine):
         """The model's newest event of the session, if there is one since `before`."""
         after = self.model.sessions.get(session)
         if after is None:
-            return None if before is None else self.model.farewells[session]
+            return None if before is None else self.model.deletions[session]
         if before is not None and (after.version, after.epoch) == (before.version, before.epoch):
             return None
         return after.log[after.version]
@@ -341,7 +341,7 @@ class Machine(RuleBasedStateMachine):
         self.pass_time(session, step)
         s = self.model.sessions.get(session)
         known = [*s.participants] if s is not None else PEOPLE
-        args = ["NEXT", pick(data.draw, [*known, *known, STRANGER]).upper()]
+        args = ["NEXT", pick(data.draw, [*known, *known, UNKNOWN_ID]).upper()]
         if sometimes(data.draw, 2):
             active = [s.active] * 3 if s is not None and s.active is not None else []
             args += ["CURRENT", pick(data.draw, [*active, *known])]
@@ -368,7 +368,7 @@ class Machine(RuleBasedStateMachine):
             owner = ["GROUP", pick(draw, [*s.groups])]
         if sometimes(draw, 8):
             named = [
-                [kind, who] for kind in ("PARTICIPANT", "GROUP") for who in (PEOPLE[0], TEAMS[0], STRANGER)
+                [kind, who] for kind in ("PARTICIPANT", "GROUP") for who in (PEOPLE[0], TEAMS[0], UNKNOWN_ID)
             ]
             owner = pick(draw, [[], *named])
         amount = pick(draw, [0, 1, 500, 1000, 5000, 60_000])
@@ -389,7 +389,7 @@ class Machine(RuleBasedStateMachine):
             self.join(draw, session)
             return
         known = [*s.participants, *([s.active] if s.active else [])] if s is not None else PEOPLE
-        self.command(draw, "leave", session, [pick(draw, [*known, *known, STRANGER])])
+        self.command(draw, "leave", session, [pick(draw, [*known, *known, UNKNOWN_ID])])
 
     def join(self, draw: Draw, session: str) -> None:
         """Somebody comes."""
@@ -432,7 +432,7 @@ class Machine(RuleBasedStateMachine):
         """A configuration with mistakes is refused with all of them named, and leaves nothing behind."""
         made = config(draw, self.mode, self.kind)
         for _ in range(pick(draw, [1, 2, 3])):
-            made |= pick(draw, BREAKS)
+            made |= pick(draw, MISTAKES)
         reply = self.both("create", session, [json.dumps(made)])
         assert reply.code == "VALIDATION_ERROR"
         assert self.seen.answer.fields == reply.fields, (self.seen.answer.fields, reply.fields)
