@@ -101,8 +101,10 @@ def budget(clock: Clock, *, since: int = 0) -> int:
 
 
 def remaining(clock: Clock, run: int = 0, *, since: int = 0) -> int:
-    """What the clock shows after `run` ms: the budget without overtime, minus `run`. An expired clock shows 0,
-    or -X with an overtime of X."""
+    """What the clock shows after `run` ms: the budget without overtime, minus `run`.
+
+    An expired clock shows 0, or -X with an overtime of X.
+    """
     return -clock.overtime_ms if clock.expired else budget(clock, since=since) - clock.overtime_ms - run
 
 
@@ -219,7 +221,7 @@ def face(clock: Clock) -> dict[str, int]:
 
 
 def face_now(clock: Clock, run: int, *, since: int = 0) -> dict[str, int]:
-    """The same after `run` ms of the cycle, as if it were charged now. Empty if the control has no such value.
+    """The same after `run` ms, as if the cycle were charged now. Empty if the control has no such value.
 
     Reading: a period that is just used up is gone, and the next one is whole. After the last one 0 is left.
     """
