@@ -90,23 +90,23 @@ class Model:
             return replayed
         _check_version(s, options)
         before = {p.id: _without_running_time(s, p) for p in [*s.participants.values(), *s.groups.values()]}
-        happened: tuple[str, Json] | None = getattr(self, f"_{function}")(s, options, now)
-        if happened is None:
+        outcome: tuple[str, Json] | None = getattr(self, f"_{function}")(s, options, now)
+        if outcome is None:
             return Reply()
-        event = self._record(s, function, happened, before, options=options, now=now)
+        event = self._record(s, function, outcome, before, options=options, now=now)
         return Reply(number=1) if function == "delete" else Reply(event=event)
 
     def _record(
         self,
         s: Session,
         function: str,
-        happened: tuple[str, Json],
+        outcome: tuple[str, Json],
         before: dict[str, Json],
         *,
         options: Options,
         now: int,
     ) -> Json:
-        name, extra = happened
+        name, extra = outcome
         s.version, s.changed = s.version + 1, now
         if name != "time.warning":
             s.solid_version = s.version
@@ -399,7 +399,7 @@ class Model:
             s.active = None
         del s.participants[gone.id]
         if gone.group is not None and s.groups[gone.group].last_turn == gone.index:
-            # Reading: whoever takes the index later has not been active yet.
+            # Reading: a participant who gets this index later has not been active yet.
             before = [p.index for p in s.rotation() if p.group == gone.group and p.index < gone.index]
             s.groups[gone.group].last_turn = max(before, default=None)
         return "participant.removed", {"removed_participant_id": gone.id}

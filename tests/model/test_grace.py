@@ -175,7 +175,7 @@ def test_a_complete_in_the_grace_charges_the_budget(table: Table) -> None:
 
 
 def test_how_the_quota_is_spent_and_fills_again(table: Table) -> None:
-    """The quota is min(7 G, quota + G - credit) after each switch. The credit is at most lag, quota and cycle."""
+    """After a switch the quota is min(7 G, quota + G - credit), the credit at most lag, quota and cycle."""
     begin(table, lagging())
     at, bank, quota = 0, BANK, QUOTA
     for lag, ran, credit in [

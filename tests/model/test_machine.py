@@ -1,7 +1,7 @@
 """Plays random games on the library and on the model, and compares the two in full after every step.
 
-Under virtual time each game is a list of calls at exact milliseconds. Every run plays 300 new random games. In
-CI the header prints the seed, and `--hypothesis-seed` with this number repeats the run.
+Under virtual time each game is a list of calls at exact milliseconds. Every run plays 300 new random games.
+In CI the header prints the seed, and `--hypothesis-seed` with this number repeats the run.
 `HYPOTHESIS_PROFILE=soak` plays thousands. A failing game is printed as a program that can be run again.
 """
 
@@ -80,11 +80,11 @@ class Machine(RuleBasedStateMachine):
         self.requests = 0
         self.agreed = True
         self.calls: dict[str, list[tuple[str, list[str]]]] = {s: [] for s in SESSIONS}
-        self.epochs: dict[int, str] = {}
-        self.numbers: dict[tuple[str, str], int] = {}
-        self.given: dict[str, list[bytes]] = {s: [] for s in SESSIONS}
-        self.head: int | None = None
-        self.before: Keys = {}
+        self.epoch_names: dict[int, str] = {}
+        self.epoch_numbers: dict[tuple[str, str], int] = {}
+        self.events: dict[str, list[bytes]] = {s: [] for s in SESSIONS}
+        self.earliest_alarm: int | None = None
+        self.keys_before: Keys = {}
 
     # Time
 
@@ -103,15 +103,15 @@ class Machine(RuleBasedStateMachine):
         self.agreed = False
         before = self.model.sessions.get(session)
         self.seen = seen = self.observer.play(function, session, args, self.time)
-        reply = self.model.call(function, session, self.numbered(session, args), self.time)
-        made = self.happened(session, before)
+        reply = self.model.call(function, session, self.with_epoch_numbers(session, args), self.time)
+        made = self.new_event(session, before)
         self.learn_epoch(seen.answer, reply, made)
         self.compare_reply(seen.answer, reply)
         self.compare_server(session, seen, made)
         self.agreed = True
         return reply
 
-    def happened(self, session: str, before: Session | None) -> Json | None:
+    def new_event(self, session: str, before: Session | None) -> Json | None:
         """The model's newest event of the session, if there is one since `before`."""
         after = self.model.sessions.get(session)
         if after is None:
@@ -122,25 +122,25 @@ class Machine(RuleBasedStateMachine):
 
     def learn_epoch(self, answer: Answer, reply: Reply, made: Json | None) -> None:
         """Take the library's name of a new epoch from its reply. The model only numbers its epochs."""
-        if made is None or made["epoch"] in self.epochs or reply.state is None:
+        if made is None or made["epoch"] in self.epoch_names or reply.state is None:
             return
         assert answer.code is None, answer.text
         epoch = json.loads(answer.value)["epoch"]
         assert isinstance(epoch, str)
-        assert (made["session_id"], epoch) not in self.numbers
-        self.numbers[made["session_id"], epoch] = made["epoch"]
-        self.epochs[made["epoch"]] = epoch
+        assert (made["session_id"], epoch) not in self.epoch_numbers
+        self.epoch_numbers[made["session_id"], epoch] = made["epoch"]
+        self.epoch_names[made["epoch"]] = epoch
 
-    def numbered(self, session: str, args: Sequence[str]) -> list[str]:
+    def with_epoch_numbers(self, session: str, args: Sequence[str]) -> list[str]:
         """The arguments, with the model's number of an epoch instead of the library's name."""
         return [
-            str(self.numbers.get((session, value), value)) if before == "EPOCH" else value
+            str(self.epoch_numbers.get((session, value), value)) if before == "EPOCH" else value
             for before, value in zip(["", *args], args, strict=False)
         ]
 
-    def named(self, value: Json) -> Json:
+    def with_epoch_name(self, value: Json) -> Json:
         """The model's JSON, with the library's name of its epoch."""
-        return value | {"epoch": self.epochs[value["epoch"]]}
+        return value | {"epoch": self.epoch_names[value["epoch"]]}
 
     def compare_reply(self, answer: Answer, reply: Reply) -> None:
         """Both replies are equal in every field."""
@@ -149,17 +149,19 @@ class Machine(RuleBasedStateMachine):
             assert "\n" not in answer.text
             for field in {"expected_epoch", "actual_epoch"} & reply.context.keys():
                 number = reply.context[field]
-                reply.context[field] = self.epochs.get(int(number), number) if number.isdigit() else number
+                reply.context[field] = (
+                    self.epoch_names.get(int(number), number) if number.isdigit() else number
+                )
             if reply.code != "VALIDATION_ERROR":
                 assert answer.context == reply.context, (answer.text, reply.context)
             return
         if reply.state is not None:
-            same(json.loads(answer.value), self.named(reply.state))
+            same(json.loads(answer.value), self.with_epoch_name(reply.state))
         elif reply.event is not None:
-            same(json.loads(answer.value), self.named(reply.event))
+            same(json.loads(answer.value), self.with_epoch_name(reply.event))
         elif reply.events is not None:
             for found, wanted in zip(answer.value, reply.events, strict=True):
-                same(json.loads(found), self.named(wanted))
+                same(json.loads(found), self.with_epoch_name(wanted))
         else:
             assert answer.value == reply.number
 
@@ -167,17 +169,19 @@ class Machine(RuleBasedStateMachine):
         """State, log, outbox, alarms, lifetimes, keys and messages are as the model says."""
         self.compare_state(session, seen.state)
         if made is None:
-            changed = {n for n in {*seen.keys, *self.before} if seen.keys.get(n) != self.before.get(n)}
+            changed = {
+                n for n in {*seen.keys, *self.keys_before} if seen.keys.get(n) != self.keys_before.get(n)
+            }
             assert not changed, f"keys changed without an event: {changed}"
             assert seen.messages == []
             return
         keys = SessionKeys.of(session)
-        for name in self.before.keys() - {keys.session, keys.log, ALARMS, OUTBOX}:
-            assert seen.keys.get(name) == self.before[name], f"{name} belongs to another session"
+        for name in self.keys_before.keys() - {keys.session, keys.log, ALARMS, OUTBOX}:
+            assert seen.keys.get(name) == self.keys_before[name], f"{name} belongs to another session"
         [(owner, event)] = seen.outbox
         assert owner == session
-        same(json.loads(event), self.named(made))
-        self.given[session].append(event)
+        same(json.loads(event), self.with_epoch_name(made))
+        self.events[session].append(event)
         if isinstance(seen.answer.value, bytes) and b'"payload"' in seen.answer.value:
             assert seen.answer.value == event
         if session in self.model.sessions:
@@ -188,7 +192,7 @@ class Machine(RuleBasedStateMachine):
         self.compare_keys(seen)
         self.compare_lifetimes(session, seen)
         self.compare_alarms(keys, event, seen)
-        self.before = seen.keys
+        self.keys_before = seen.keys
 
     def compare_state(self, session: str, found: Answer) -> None:
         """`sk_get` shows the model's state."""
@@ -197,7 +201,7 @@ class Machine(RuleBasedStateMachine):
             assert found.code == "SESSION_NOT_FOUND"
             return
         assert found.code is None, found.text
-        same(json.loads(found.value), self.named(wanted))
+        same(json.loads(found.value), self.with_epoch_name(wanted))
 
     def compare_keys(self, seen: Seen) -> None:
         """There are only the keys that the model expects."""
@@ -236,10 +240,10 @@ class Machine(RuleBasedStateMachine):
         scores = {s.id: alarm for s in self.model.sessions.values() if (alarm := s.alarm()) is not None}
         assert seen.alarms == scores
         head = min(scores.values(), default=None)
-        earlier = head is not None and (self.head is None or head < self.head)
+        earlier = head is not None and (self.earliest_alarm is None or head < self.earliest_alarm)
         wanted = [(keys.session, event)] + ([(ALARMS, str(head).encode())] if earlier else [])
         assert sorted(seen.messages) == sorted(wanted)
-        self.head = head
+        self.earliest_alarm = head
 
     # Commands
 
@@ -258,8 +262,8 @@ class Machine(RuleBasedStateMachine):
             case 2:
                 return ["ACTOR", pick(draw, ["ann", 'b"o\\b\n', "é\u2028😀"]), "TRACE", "00-ab-cd-01"]
             case 3:
-                known = [epoch for owner, epoch in self.numbers if owner == session]
-                current = [self.epochs[s.epoch]] * 3 if s is not None else []
+                known = [epoch for owner, epoch in self.epoch_numbers if owner == session]
+                current = [self.epoch_names[s.epoch]] * 3 if s is not None else []
                 return ["EPOCH", pick(draw, [*current, *known, "never"])]
             case 4 | 5 | 6:
                 return self.request()
@@ -384,7 +388,7 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(playing)
     @rule(data=st.data(), session=sessions, step=steps)
-    def come_and_go(self, data: st.DataObject, session: str, step: Step) -> None:
+    def join_or_leave(self, data: st.DataObject, session: str, step: Step) -> None:
         """A participant joins or leaves; often the active one leaves."""
         self.pass_time(session, step)
         s, draw = self.model.sessions.get(session), data.draw
@@ -467,7 +471,7 @@ class Machine(RuleBasedStateMachine):
         s = self.model.sessions.get(session)
         newest = s.version if s is not None else 1
         since = pick(draw, sorted({0, 1, max(0, newest - 3), max(0, newest - 1), newest, newest + 1}))
-        epoch = pick(draw, [None, None, "never", "never" if s is None else self.epochs[s.epoch]])
+        epoch = pick(draw, [None, None, "never", "never" if s is None else self.epoch_names[s.epoch]])
         self.both("log", session, [str(since), *([] if epoch is None else ["EPOCH", epoch])])
 
     @rule(session=sessions, step=steps, outage=steps)
@@ -485,15 +489,15 @@ class Machine(RuleBasedStateMachine):
         args = [exports.value.decode(), "TTL", str(TTL_S)]
         refused = self.observer.play("restore", session, args, self.time)
         assert refused.answer.code == "SESSION_EXISTS"
-        assert refused.keys == self.before
+        assert refused.keys == self.keys_before
         keys = SessionKeys.of(session)
         self.observer.ask(("DEL", keys.session, keys.log), ("ZREM", keys.alarms, session))
         del self.model.sessions[session]
         alarms = [a for s in self.model.sessions.values() if (a := s.alarm()) is not None]
-        self.head = min(alarms, default=None)
+        self.earliest_alarm = min(alarms, default=None)
         seen = self.observer.play("restore", session, args, self.time)
         reply = self.model.restore(session, exported, self.time, TTL_S * 1000)
-        made = self.happened(session, None)
+        made = self.new_event(session, None)
         self.agreed = False
         self.learn_epoch(seen.answer, reply, made)
         self.compare_reply(seen.answer, reply)
@@ -508,7 +512,7 @@ class Machine(RuleBasedStateMachine):
             [log] = self.observer.ask(("XRANGE", SessionKeys.of(session).log, "-", "+"))
             versions = range(s.version - len(log) + 1, s.version + 1)
             assert [entry[0].decode() for entry in log] == [f"{v}-0" for v in versions]
-            assert [dict(pairs(entry[1]))[b"e"] for entry in log] == self.given[session][-len(log) :]
+            assert [dict(pairs(entry[1]))[b"e"] for entry in log] == self.events[session][-len(log) :]
 
 
 def same(found: Json, wanted: Json) -> None:

@@ -1,6 +1,6 @@
 """Time controls as text: what they mean, that the state's text is accepted again, and where a text is wrong.
 
-Each test creates a session with a text on the library, and compares it with the model's parser, `notation.py`.
+Each test creates a session with a text, and compares its state with the model's parser, `notation.py`.
 """
 
 from __future__ import annotations
@@ -295,7 +295,7 @@ def test_a_text_comes_back(driver: Driver, text: str) -> None:
 @enough
 @given(text=texts, overtime=st.integers(0, 86_400_000))
 def test_the_object_without_its_text_is_the_same_clock(driver: Driver, text: str, overtime: int) -> None:
-    """A config with the parameters and the bank instead of the text gives the same state, but for `notation`."""
+    """Parameters and a bank instead of the text give the same state, except for `notation`."""
     control, bank, _ = notation.read(text)
     more = {} if control["kind"] == "none" else {"overtime_ms": overtime}
     noted = create(table(driver), players(None, None, time_control={"notation": text} | more))

@@ -1,4 +1,4 @@
-"""Plays the scenarios of `vectors/` to the millisecond, on the model and on the library under virtual time."""
+"""Plays the scenarios of `vectors/` on the model, and on the library under virtual time."""
 
 from __future__ import annotations
 
