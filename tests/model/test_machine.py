@@ -60,7 +60,7 @@ TENANTS = ["red", "blue"]
 CHANNELS = [*[SessionKeys.of(s).session for s in SESSIONS], ALARMS]
 LAGS = [None, None, 0, 1, 200, 400, 5000]
 RALLY = [(ms, lag) for ms in (11, 300, 700, 1000, 1000, 2000, 2500) for lag in (None, 0, 300)]
-NUISANCES = ["end", "read", "repeat", "repeat", "create", "create_broken", "reuse_request", "wrong"]
+OTHER_CALLS = ["end", "read", "repeat", "repeat", "create", "create_broken", "reuse_request", "wrong"]
 
 sessions = st.sampled_from([SESSIONS[0]] * 14 + [SESSIONS[1]])
 
@@ -417,12 +417,10 @@ class Machine(RuleBasedStateMachine):
         data=st.data(),
         session=sessions,
         step=steps,
-        what=st.sampled_from(
-            ["create", "create_broken", "repeat", "repeat", "reuse_request", "wrong", "read"]
-        ),
+        what=st.sampled_from(OTHER_CALLS),
     )
-    def nuisance(self, data: st.DataObject, session: str, step: Step, what: str) -> None:
-        """Make a call that changes nothing, repeats another one, or is refused. This happens at any time."""
+    def other_call(self, data: st.DataObject, session: str, step: Step, what: str) -> None:
+        """Make a call that changes nothing, repeats another one, is refused, or ends a session."""
         self.pass_time(session, step)
         getattr(self, f"_{what}")(data.draw, session)
 
