@@ -1,4 +1,4 @@
-"""The option `--config` of all commands, and the settings that it leads to."""
+"""The option `--config` of the commands that read settings, and the settings that it leads to."""
 
 from __future__ import annotations
 

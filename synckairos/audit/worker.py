@@ -3,9 +3,9 @@
 It is rq's SimpleWorker: a batch is stored in this process, with its event loop and its connections. rq's
 other worker forks for every job, and each fork has to connect to PostgreSQL anew.
 
-What a worker that was killed has left is found by the others: each holds a lease and renews it all the time,
-and one of them, the keeper, looks for batches whose worker has none. It also queues again what waits for its
-next attempt; a scheduler process of rq's own would outlive a worker that is killed.
+Each worker holds a lease and renews it all the time. One of the workers, the keeper, looks for batches whose
+worker has no lease, because that worker was killed. The keeper also queues the batches again that wait for
+their next attempt. A scheduler process of rq's own would outlive a worker that is killed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ROUND_S = 1.0
 AWAY_S = 1.0
 """How long a worker leaves PostgreSQL alone after it did not answer."""
 WORKER_TTL_S = 30
-"""How long rq remembers a worker that does not say anything."""
+"""How long rq remembers a worker that is silent."""
 AGAIN_S = 0.2
 """How long a step may take once the worker was asked to end, before it is interrupted (again)."""
 TWICE_S = 1.0
@@ -73,7 +73,7 @@ class _Storing:
         self._store = Store(database_url, max_size=1, timeout_s=JOB_S)
 
     def check(self) -> None:
-        """Raises SchemaMissing. With PostgreSQL away nothing is known, and nothing raised."""
+        """Raises SchemaMissing. When PostgreSQL is away, it logs that and returns."""
         try:
             found = self._runner.run(self._store.schema())
         except StorageUnavailable as error:
@@ -90,8 +90,8 @@ class _Storing:
         try:
             stored: Stored = self._runner.run(self._store.insert_batch(jobs.decode_job(batch)))
         except StorageUnavailable:
-            # The next batch would meet the same. Those that wait and those that are tried again would
-            # otherwise ask dozens of times a second, and slow down other programs on the machine.
+            # The next batch would fail the same way. Without this pause, waiting batches would ask dozens of
+            # times a second, and slow down other programs on the machine.
             time.sleep(AWAY_S)
             raise
         metrics.audit_stored.labels("new").inc(stored.inserted)
@@ -109,7 +109,7 @@ class _Storing:
 
 
 class _BatchJob(BatchJob):
-    """A job that stores a batch, whatever else it names: nothing is imported because the queue says so."""
+    """A job of the queue. Whatever function it names, only `store` runs, so a forged job cannot run code."""
 
     storing: _Storing
 
@@ -206,7 +206,7 @@ class _Worker(SimpleWorker):
             super().execute_job(job, queue)
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
-        """Failures are told of where it is known what comes next."""
+        """`handle_job_failure` logs failures, because it knows the next step."""
 
     def handle_job_failure(
         self,
@@ -289,7 +289,7 @@ class _Keeper:
         return True
 
     def _abandoned(self) -> None:
-        """Batches that a worker without a lease has begun count as a failed attempt of theirs."""
+        """A batch whose worker has lost its lease counts as a failed attempt."""
         registry = self._queue.started_job_registry
         for entry in self._begun():
             job_id, execution_id = parse_composite_key(entry)
@@ -310,7 +310,7 @@ class _Keeper:
             self._client.zrem(registry.key, entry)
 
     def _begun(self) -> list[str]:
-        """What is being worked on: the id of a job and that of its execution, as rq writes them."""
+        """The jobs that workers have begun: the id of each and that of its execution, as rq writes them."""
         entries: Any = self._client.zrange(self._queue.started_job_registry.key, 0, -1)
         return [entry.decode() for entry in entries]
 

@@ -1,7 +1,7 @@
 """What a clock shows at a moment: pure functions of a view and a server time (ms, with fractions).
 
 Nothing is counted down. The time that is left is the time that was left in the state, minus the time since
-then. All other values follow from that and from the time control's rule (`lua/README.md`, Time controls).
+then. All other values follow from that and from the time control's rule (`lua/controls/README.md`).
 """
 
 from __future__ import annotations

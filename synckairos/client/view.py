@@ -1,8 +1,8 @@
 """A session's state, updated by events so that it equals what `GET` would return.
 
 An event has the participants and groups whose values changed, and the values of the cycle since then. The
-rest of the state follows from the event and the state before it, by the rules of `lua/README.md`. Everything
-here is a pure function. Times are whole milliseconds.
+rest of the state follows from the event and the state before it, by the rules of `lua/README.md` and
+`lua/controls/README.md`. Everything here is a pure function. Times are whole milliseconds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The data folder of `dev`: its lock, and the file that says where what runs on it can be reached.
 
-Whether the file is true is seen by the lock. `dev` and its servers hold it as long as they live, so a file
-that a killed `dev` left behind counts for nothing. Only the standard library is imported here, because
-`doctor` needs this also where packages are missing.
+The file is valid only while the lock is held. `dev` and its servers hold the lock as long as they live, so a
+file that a killed `dev` left behind is ignored. Only the standard library is imported here, because `doctor`
+needs this module also where packages are missing.
 """
 
 from __future__ import annotations

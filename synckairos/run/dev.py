@@ -148,8 +148,8 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
             while not stop.wait(WATCH_S):
                 for child in (*watched, *workers):
                     child.keep()
-            # It ends while the workers do, which gives it their time, too. What the workers still do is
-            # stored at the next start.
+            # The worker ends at the same time as the service. Events of the last requests are stored at the
+            # next start.
             for child in archiving:
                 child.ask_to_end()
 

@@ -56,7 +56,7 @@ def die_with_parent(parent: int, number: int = signal.SIGTERM) -> None:
 
 def _begin_child(parent: int, number: int) -> None:
     """Runs in a child before its program: signals end it, and the end of `parent` does too."""
-    # A handler of the parent would take a signal that comes before the program runs, and forget it there.
+    # Otherwise the parent's handler would swallow a signal that comes before the program runs.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_DFL)
     die_with_parent(parent, number)

@@ -257,7 +257,7 @@ function ruleOf(state, entry) {
 
 const kindOf = (rule) => rule.kind ?? "fischer";
 
-/** How much a cycle may use besides the bank (ms): delay, periods or block, but not the overtime. */
+/** How much a cycle may use in addition to the bank (ms): delay, periods or block, but not the overtime. */
 function extraBudget(rule, clock, offset) {
   switch (kindOf(rule)) {
     case "delay": return Math.max(0, rule.delay_ms - offset);

@@ -1,4 +1,4 @@
-"""The audit store: everything once, in whatever order, and what is refused stands in nobody's way."""
+"""The audit store: it stores each event once, in any order, and a refused event does not stop the others."""
 
 from __future__ import annotations
 

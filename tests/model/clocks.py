@@ -1,7 +1,9 @@
-"""How a clock is spent: every time control as small pure functions in integer milliseconds.
+"""How a clock is spent: every time control as small pure functions. All times are whole milliseconds.
 
-Names follow the tables of the game world. `bank` is R, what is left of the main time when a cycle begins;
-`u` is what a cycle is charged. A clock is a value: each function gives back a new one."""
+`bank` (R in the tables of `lua/controls/README.md`) is what is left of the main time when a cycle begins.
+`u` is what a cycle is charged, and `run` how long it has run. A clock is a value: each function returns a new
+one.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """One clock at the start of its cycle (or idle). `quota_ms` is None without lag compensation."""
+    """One clock as of the start of its cycle. `quota_ms` is None without lag compensation."""
 
     bank: int
     rules: tuple[Rule, ...] = (Rule(),)
@@ -50,7 +52,7 @@ class Clock:
 
     @property
     def endless(self) -> bool:
-        """Whether it never runs down: then it has no bank, and no budget."""
+        """Whether it never runs down. Such a clock has no bank and no budget."""
         return self.rule.kind == "none"
 
 
@@ -66,20 +68,18 @@ def new_clock(bank: int, rules: tuple[Rule, ...], *, overtime_ms: int, staged: b
 
 
 def quota_gain(bank: int, rule: Rule) -> int:
-    """G: what a switch adds to the lag quota. Seconds keep their fractions, so everything is done in
-    thousandths."""
+    """G: what a switch adds to the lag quota (ms). The formula is in seconds; it keeps their fractions."""
     increment = rule.increment_ms if rule.kind == "fischer" else 0
     return min(LAG_GAIN_MS, 10 * (2 * (bank + 40 * increment) // 5000) + 150)
 
 
 def grace(clock: Clock) -> int:
-    """How long after the deadline the clock may still be saved by a lag credit."""
+    """How long after the deadline (ms) a switch can still come in time, by its lag credit."""
     return min(clock.quota_ms or 0, LAG_GRACE_MS)
 
 
 def reserve(clock: Clock, *, since: int = 0) -> int:
-    """What a cycle may use beyond the bank before overtime: the delay, the periods, or the rest of the
-    block."""
+    """What a cycle may use after the bank and before the overtime: delay, periods or rest of the block."""
     rule = clock.rule
     if rule.kind == "delay":
         return max(0, rule.delay_ms - since)
@@ -89,17 +89,22 @@ def reserve(clock: Clock, *, since: int = 0) -> int:
 
 
 def budget(clock: Clock, *, since: int = 0) -> int:
-    """All that a cycle may use of this clock, which has been running since `since` ms of it: not from the
-    start where it stood at zero and was given time. The delay is the first part of the cycle all the same.
+    """All that a cycle may use of this clock.
 
-    Reading: overtime is one allowance; a bank already in debt has that much less of it left (the bank never
-    passes -X)."""
+    since: the running time at which the clock began to count in this cycle. It is above 0 when the clock was
+        at zero and was given time. The delay counts from the start of the cycle all the same.
+
+    Reading: an owner has one overtime X for all cycles. A bank below zero has used part of it already, and
+    never falls below -X.
+    """
     return clock.bank + reserve(clock, since=since) + clock.overtime_ms
 
 
 def remaining(clock: Clock, run: int = 0, *, since: int = 0) -> int:
-    """What the clock shows after `run` ms: the budget without overtime less the running time; of an expired
-    one 0 or -X."""
+    """What the clock shows after `run` ms: the budget without overtime, minus `run`.
+
+    An expired clock shows 0, or -X with an overtime of X.
+    """
     return -clock.overtime_ms if clock.expired else budget(clock, since=since) - clock.overtime_ms - run
 
 
@@ -115,14 +120,14 @@ def drawn(clock: Clock, run: int, *, since: int = 0) -> int:
 
 
 def charge(clock: Clock, u: int, *, since: int = 0) -> Clock:
-    """The clock after a cycle of `u` ms (at most the budget), nothing credited. Using up the budget expires
-    it."""
+    """The clock after a cycle of `u` ms (at most the budget), before any credit. A clock whose budget is used
+    up has expired."""
     if clock.endless:
         return clock
     rule, bank, full = clock.rule, clock.bank, budget(clock, since=since)
     expired = clock.expired or u >= full
     if rule.kind in {"byoyomi", "canadian"}:
-        # Below zero the bank counts as empty and keeps its debt: periods and blocks do not pay it.
+        # A bank below zero counts as empty and stays below zero: periods and blocks do not fill it up.
         own, debt = max(0, bank), min(0, bank)
         over = max(0, u - own)
         store = reserve(clock)
@@ -137,7 +142,7 @@ def charge(clock: Clock, u: int, *, since: int = 0) -> Clock:
 
 
 def credit(clock: Clock, u: int, charged: Clock) -> Clock:
-    """What a completed cycle of `u` ms gives back to a clock that did not run out, and its move counted."""
+    """The clock after a completed cycle of `u` ms: what it is given back, and its move counted."""
     rule, bank = clock.rule, charged.bank
     if rule.kind == "fischer":
         bank += rule.increment_ms
@@ -168,11 +173,12 @@ def with_lag(clock: Clock, credit_ms: int) -> Clock:
 def adjust(
     clock: Clock, run: int, *, set_ms: int | None, add_ms: int | None, since: int = 0
 ) -> tuple[Clock, int]:
-    """The clock with its bank set or moved at a moment when its cycle has run `run` ms (0 when idle), and
-    the change.
+    """The clock with its bank set or changed after its cycle has run `run` ms (0 if it is idle), and the
+    change of the bank.
 
-    Reading: taking time stops at a bank that reads zero; it touches neither delay, periods, block nor
-    overtime, and one that already reads less keeps what it has."""
+    Reading: taking time stops when the bank would show zero. It takes nothing from the delay, the periods,
+    the block or the overtime, and it does not change a bank that already shows less than zero.
+    """
     gone = drawn(clock, run, since=since)
     if set_ms is not None:
         bank = gone + set_ms
@@ -184,10 +190,10 @@ def adjust(
 
 
 def receive(clock: Clock, u: int) -> Clock:
-    """The next clock of an hourglass.
+    """The next clock of an hourglass, after it got the `u` ms that the last cycle used.
 
-    Reading: sand that arrives is time given, so a clock that stood at zero is no longer expired; in a clock
-    without end it is gone.
+    Reading: an expired clock that gets time is no longer expired. A clock without end does not change, so the
+    time is lost.
     """
     if clock.endless:
         return clock
@@ -195,9 +201,7 @@ def receive(clock: Clock, u: int) -> Clock:
 
 
 def face(clock: Clock) -> dict[str, int]:
-    """What a player of this control needs to see beside the time, as of the start of the cycle.
-
-    The overtime shows where there is one."""
+    """What a player of this control needs to see in addition to the time, as of the start of the cycle."""
     rule = clock.rule
     shown: dict[str, int] = {}
     if clock.staged:
@@ -217,10 +221,9 @@ def face(clock: Clock) -> dict[str, int]:
 
 
 def face_now(clock: Clock, run: int, *, since: int = 0) -> dict[str, int]:
-    """The same for a cycle that has run `run` ms: what would be left if it were charged now; empty where the
-    control has nothing of the kind.
+    """The same after `run` ms, as if the cycle were charged now. Empty if the control has no such value.
 
-    Reading: a period that is just used up is gone, and the next one is whole; the last one leaves 0.
+    Reading: a period that is just used up is gone, and the next one is whole. After the last one 0 is left.
     """
     rule = clock.rule
     u = 0 if clock.expired or clock.endless else min(run, budget(clock, since=since))

@@ -1,7 +1,8 @@
-"""What a session may be created from: the bounds, the defaults, and a list of everything that is wrong.
+"""Reads the config of a new session: its bounds, its defaults, and a list of all wrong fields.
 
-`parse_config` and `parse_participant` take decoded JSON and give back plain values; each problem is the
-dotted path of the field. Null means absent, so absent and null are the same here."""
+`parse_config` and `parse_participant` take decoded JSON and return plain values. Each problem is the dotted
+path of a field, such as `participants.1.total_time_ms`. A field that is null counts as absent.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +50,12 @@ CONFIG_NAMES = [
 
 @dataclass(slots=True)
 class Control:
-    """A parsed time control. `shown` is what the state shows, `banks` whether it brings the bank with it, and
-    `bank` which (ms; None for a clock without end)."""
+    """A parsed time control.
+
+    shown: the control as the state shows it
+    banks: whether the control has the bank, so that its owner needs none
+    bank: that bank in ms; None for a clock without end
+    """
 
     shown: dict[str, Any]
     rules: tuple[Rule, ...]
@@ -60,7 +65,7 @@ class Control:
 
     @property
     def staged(self) -> bool:
-        """Whether it has stages."""
+        """Whether the control has stages."""
         return self.shown.get("kind") == "stages"
 
 
@@ -99,17 +104,17 @@ class Config:
 
     @property
     def owned(self) -> bool:
-        """Participants or groups own the clocks."""
+        """Whether participants or groups own the clocks."""
         return self.mode in {"per_participant", "per_group"}
 
     @property
     def cycle_clock(self) -> bool:
-        """Each cycle has a fresh clock of its own."""
+        """Whether each cycle has a new clock of its own."""
         return self.cycle_ms is not None and self.mode in {"per_cycle", "global"}
 
     @property
     def budgeted(self) -> bool:
-        """The session's time is bounded beside the clock of each cycle."""
+        """Whether the session has a budget in addition to the clock of each cycle."""
         return self.mode == "global" and self.cycle_ms is not None and self.total_ms is not None
 
 
@@ -146,11 +151,11 @@ class Problems(list[str]):
         return value.lower()
 
     def known(self, source: dict[str, Any], names: list[str], path: str = "") -> None:
-        """Every other name is refused."""
+        """Refuse all names that are not in `names`."""
         self.extend(path + name for name in source if name not in names)
 
     def objects(self, source: dict[str, Any], name: str) -> list[dict[str, Any] | None]:
-        """The list of objects at `name`; entries that are no object are named and read as None."""
+        """The list of objects at `name`. An entry that is no object is a problem, and becomes None."""
         value = source.get(name)
         if value is None:
             return []
@@ -195,7 +200,7 @@ def parse_config(source: Any, key_id: str) -> tuple[Config, list[str]]:
 
 
 def parse_participant(source: Any, config: Config, next_index: int) -> tuple[Member, list[str]]:
-    """The newcomer of a join and the problems of the entry by itself."""
+    """The participant of a join, and the problems that do not depend on the session."""
     bad = Problems()
     if not isinstance(source, dict):
         return Member(""), ["participant"]
@@ -222,20 +227,22 @@ def _participant(source: dict[str, Any], path: str, index: int, c: Config, bad: 
 
 
 def _bank(member: Member, own: Any, path: str, c: Config, bad: Problems) -> None:
-    """An owner's bank: its own, or the one its control brings; both only when they agree. A clock without end
-    has none. `own` is the owner's `time_control` as it was given; what is missing beside a wrong one that
-    would bring it is not named."""
+    """Set an owner's bank: the one it was given, or the one of its control. If it has both, they must agree.
+
+    own: the owner's `time_control` as it was given. If this control is wrong and would have had the bank, the
+        missing bank is not a problem of its own
+    """
     control = c.control if own is None else member.control
     if control is not None and control.banks:
         if member.bank is not None and member.bank != control.bank:
             bad.append(path + "total_time_ms")
         member.bank = control.bank
-    elif member.bank is None and not _brings_bank(c.given_control if own is None else own):
+    elif member.bank is None and not _has_bank(c.given_control if own is None else own):
         bad.append(path + "total_time_ms")
 
 
-def _brings_bank(given: Any) -> bool:
-    """Whether a control that may be wrong is of a sort that brings its bank with it."""
+def _has_bank(given: Any) -> bool:
+    """Whether a control, which may be wrong, is of a kind that has the bank."""
     if isinstance(given, dict):
         return given.get("notation") is not None or given.get("kind") in ("stages", "none")
     return isinstance(given, str)
@@ -270,7 +277,7 @@ def _members(source: dict[str, Any], c: Config, bad: Problems) -> None:
     _unique(bad, "groups", "group_id", [g.id for g in c.groups], "")
     known = {g.id for g in c.groups}
     if source.get("groups") is None:
-        # Reading: groups that only members name stand in the order of their lowest index.
+        # Reading: groups that only participants name are in the order of their lowest index.
         named = dict.fromkeys(
             m.group for m in sorted(c.participants, key=lambda m: m.index) if m.group is not None
         )
@@ -296,7 +303,7 @@ def _members(source: dict[str, Any], c: Config, bad: Problems) -> None:
 
 
 def _hourglass(c: Config, bad: Problems) -> None:
-    """Sand needs somebody to go to."""
+    """An hourglass needs a second owner, who gets the time."""
     name, owners = ("groups", c.groups) if c.mode == "per_group" else ("participants", c.participants)
     if not c.owned or len(owners) >= 2:
         return
@@ -357,7 +364,7 @@ def _metadata(source: dict[str, Any], bad: Problems) -> dict[str, Any]:
 
 
 def parse_control(source: Any, path: str, c: Config, bad: Problems, *, allowed: bool) -> Control | None:
-    """A time control given as an object or as players write it; None when it is absent or wrong."""
+    """A time control, given as an object or as text; None when it is absent or wrong."""
     if source is None:
         return None
     if isinstance(source, str):
@@ -389,7 +396,7 @@ def _control(source: dict[str, Any], path: str, c: Config, bad: Problems) -> Con
 
 
 def _noted(source: dict[str, Any], path: str, c: Config, bad: Problems) -> Control | None:
-    """A control with its notation; what stands beside it must say the same, `overtime_ms` apart."""
+    """A control with `notation`. Its other fields must agree with the text, except `overtime_ms`."""
     try:
         said, bank, normal = notation.read(source["notation"])
     except notation.Misread:

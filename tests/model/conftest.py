@@ -1,4 +1,4 @@
-"""A real server with the virtual-time library for the tests in this folder."""
+"""A server with the virtual-time library, for the tests in this folder."""
 
 from __future__ import annotations
 

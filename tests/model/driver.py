@@ -1,7 +1,7 @@
-"""Drives the library on a real server under virtual time, for the tests that hold it against the model.
+"""Calls the library on a real server under virtual time, for the tests that compare it with the model.
 
-The virtual-time build reads the server's clock from one string key; nothing else differs from what is
-shipped."""
+The virtual-time build reads the server's clock from a string key. It does not differ in anything else.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Command = tuple[str | bytes | int, ...]
 
 
 def _contents(key: bytes) -> Command:
-    """The command that reads all of a key, by what its name says it is."""
+    """The command that reads all of a key. The end of its name says of which type it is."""
     match key.rpartition(b":")[2]:
         case b"log" | b"outbox":
             return ("XRANGE", key, "-", "+")
@@ -34,7 +34,7 @@ def _contents(key: bytes) -> Command:
 
 @dataclass(slots=True)
 class Answer:
-    """A reply of the library: the raw value, or the code and whole text of a refusal."""
+    """A reply of the library: the raw value, or the code and the whole text of a refusal."""
 
     value: Any = None
     code: str | None = None
@@ -42,7 +42,7 @@ class Answer:
 
     @classmethod
     def of(cls, reply: Any) -> Answer:
-        """The answer in a reply, which may be the server's error."""
+        """The answer in a reply, which may be an error of the server."""
         if isinstance(reply, Exception):
             text = str(reply)
             return cls(code=text.split(" ", 1)[0], text=text)
@@ -57,12 +57,12 @@ class Answer:
 
     @property
     def fields(self) -> list[str]:
-        """The dotted paths named in the details of a validation error."""
+        """The dotted paths in the details of a validation error."""
         return sorted({detail["field"] for detail in self.context.get("details", [])})
 
 
 class Driver:
-    """One server with the virtual-time library, and a connection to it (replies as bytes)."""
+    """A connection to a server with the virtual-time library. Replies are bytes."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
@@ -72,7 +72,7 @@ class Driver:
         self.run("FUNCTION", "LOAD", "REPLACE", Library.assemble(virtual_time=True).payload)
 
     def run(self, *command: str | bytes | int) -> Any:
-        """Any command, untyped."""
+        """Run any command."""
         return self.client.execute_command(*command)
 
     def at(self, ms: int) -> None:
@@ -80,7 +80,7 @@ class Driver:
         self.run("SET", CLOCK_KEY, str(ms))
 
     def fcall(self, function: str, keys: Sequence[str], args: Sequence[str | bytes] = ()) -> Answer:
-        """`FCALL` as it is."""
+        """Call a function with these keys and arguments."""
         try:
             return Answer(self.run("FCALL", function, len(keys), *keys, *args))
         except redis.ResponseError as error:
@@ -89,7 +89,7 @@ class Driver:
     def call(
         self, function: str, session_id: str, args: Sequence[str | bytes] = (), ms: int | None = None
     ) -> Answer:
-        """`sk_<function>` for a session, at the server time `ms` when it is given."""
+        """Call `sk_<function>` for a session, at the server time `ms` if it is given."""
         if ms is not None:
             self.at(ms)
         keys = SessionKeys.of(session_id).all
@@ -97,7 +97,7 @@ class Driver:
         return self.fcall(f"sk_{function}", wanted, args)
 
     def snapshot(self) -> Snapshot:
-        """Every key but the clock with what it holds and the instant at which it expires."""
+        """The value of every key but the clock, and the time (ms) at which the key expires."""
         names = [name for name in self.run("KEYS", "*") if name != CLOCK_KEY.encode()]
         pipe = self.client.pipeline(transaction=True)
         for name in names:

@@ -1,10 +1,11 @@
-"""The whole core as one plain program: what each function of the library does to a session, and what it
-replies.
+"""The whole library as one plain program: what each function does to a session, and what it replies.
 
-`Model.call(function, session_id, args, time)` takes the arguments exactly as `FCALL` gets them after the
-keys, and the server's clock in milliseconds. It gives back a `Reply`; a refusal leaves everything as it was.
-The model knows nothing of keys or scripts, so that it can be read beside the rules and disagree with the
-library."""
+`Model.call(function, session_id, args, time)` takes the arguments that `FCALL` gets after the keys, and the
+server's time in ms. It returns a `Reply`. A refused call changes nothing. The model shares no code with the
+library and knows no keys, so a mistake in one of the two shows as a difference between them.
+
+A comment that begins with "Reading:" says how the model reads a rule that could be read in another way.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ from tests.model import clocks
 from tests.model.clocks import Clock
 from tests.model.config import parse_config, parse_participant
 from tests.model.options import Options, Refusal, parse_options
-from tests.model.session import LIVE, Json, Party, Session, new_party, new_session
-from tests.model.views import show, show_cycle, show_party
+from tests.model.session import LIVE, Json, Session, TurnTaker, new_session, new_turn_taker
+from tests.model.views import show, show_cycle, show_turn_taker
 
 SUSPICIOUS_MS = 10
 TOLERATED_LATE_MS = 1000
@@ -26,7 +27,7 @@ MISSING = "SESSION_NOT_FOUND"
 
 @dataclass(slots=True)
 class Reply:
-    """What a call answers: exactly one of event, state, number, nothing (all None) or a refusal's code."""
+    """The answer to a call: one of event, state, events, number, or a refusal's code. All None: no answer."""
 
     event: Json | None = None
     state: Json | None = None
@@ -46,22 +47,22 @@ TYPES = {
 
 
 class Model:
-    """All sessions of one server, under one clock that is passed in."""
+    """All sessions of one server. The caller passes the time of each call."""
 
     def __init__(self) -> None:
         self.sessions: dict[str, Session] = {}
         self.tombstones: dict[str, int] = {}
-        self.farewells: dict[str, Json] = {}
+        self.deletions: dict[str, Json] = {}
         self.epochs = 0
 
     def call(self, function: str, session_id: str, args: Sequence[str], time: int) -> Reply:
         """Run `sk_<function>` for one session at the server time `time` (ms)."""
-        kept = self.sessions.get(session_id)
+        stored = self.sessions.get(session_id)
         try:
             options = parse_options(function, args)
             reads = function in {"get", "log"}
-            work = kept if kept is None or reads else kept.copy()
-            reply = self._run(function, session_id, work, options, time)
+            session = stored if stored is None or reads else stored.copy()
+            reply = self._run(function, session_id, session, options, time)
         except Refusal as refusal:
             return Reply(code=refusal.code, fields=refusal.fields, context=refusal.context)
         return reply
@@ -87,38 +88,40 @@ class Model:
         replayed = self._replay(s, function, options)
         if replayed is not None:
             return replayed
-        _unmoved(s, options)
-        before = {p.id: _static(s, p) for p in [*s.participants.values(), *s.groups.values()]}
-        happened: tuple[str, Json] | None = getattr(self, f"_{function}")(s, options, now)
-        if happened is None:
+        _check_version(s, options)
+        before = {p.id: _without_running_time(s, p) for p in [*s.participants.values(), *s.groups.values()]}
+        outcome: tuple[str, Json] | None = getattr(self, f"_{function}")(s, options, now)
+        if outcome is None:
             return Reply()
-        event = self._record(s, function, happened, before, options=options, now=now)
+        event = self._record(s, function, outcome, before, options=options, now=now)
         return Reply(number=1) if function == "delete" else Reply(event=event)
 
     def _record(
         self,
         s: Session,
         function: str,
-        happened: tuple[str, Json],
+        outcome: tuple[str, Json],
         before: dict[str, Json],
         *,
         options: Options,
         now: int,
     ) -> Json:
-        name, extra = happened
+        name, extra = outcome
         s.version, s.changed = s.version + 1, now
         if name != "time.warning":
             s.solid_version = s.version
         if "REQUEST" in options:
             s.requests = [*s.requests, (options["REQUEST"], function, s.version)][-REMEMBERED_REQUESTS:]
         kind, reason = TYPES.get(name, ("STATE_UPDATE", "manual"))
-        changed = [p for p in [*s.rotation(), *s.groups.values()] if before.get(p.id) != _static(s, p)]
+        changed = [
+            p for p in [*s.rotation(), *s.groups.values()] if before.get(p.id) != _without_running_time(s, p)
+        ]
         payload = {
             "event": name,
             "reason": reason,
             **show_cycle(s, now),
-            "participants": [show_party(s, p, now) for p in changed if p.id in s.participants],
-            "groups": [show_party(s, p, now) for p in changed if p.id in s.groups],
+            "participants": [show_turn_taker(s, p, now) for p in changed if p.id in s.participants],
+            "groups": [show_turn_taker(s, p, now) for p in changed if p.id in s.groups],
             "actor": options.get("ACTOR"),
             "trace": options.get("TRACE"),
             **({} if s.resumes is None else {"resumes_at_ms": s.resumes}),
@@ -138,7 +141,7 @@ class Model:
         if function == "delete":
             del self.sessions[s.id]
             self.tombstones[s.id] = s.version
-            self.farewells[s.id] = event
+            self.deletions[s.id] = event
         else:
             self.sessions[s.id] = s
         return event
@@ -170,7 +173,7 @@ class Model:
                 raise Refusal("SESSION_EXISTS")
             if made[1] != "create":
                 raise Refusal("VALIDATION_ERROR", ["request"])
-            # Reading: as a replayed change does, the state says that it is one.
+            # Reading: the state of a repeated create has `replayed`, as the event of a repeated change has.
             return Reply(state=show(old, max(now, old.changed)) | {"replayed": True})
         self.epochs += 1
         s = new_session(session_id, config, now, options.get("TENANT"), options.get("TTL", 3600) * 1000)
@@ -181,8 +184,7 @@ class Model:
         return Reply(state=show(s, now))
 
     def restore(self, session_id: str, exported: Session, time: int, ttl_ms: int) -> Reply:
-        """`exported` (a copy taken at its export, `elapsed` frozen there) goes on from here: the outage
-        costs nobody."""
+        """Continue `exported`, which `export` returned. The clocks did not run during the outage."""
         if session_id in self.sessions or session_id in self.tombstones:
             return Reply(code="SESSION_EXISTS")
         s = exported.copy()
@@ -193,23 +195,23 @@ class Model:
             s.cycle.start, s.cycle.elapsed = now - s.cycle.elapsed, None
         self.epochs += 1
         s.epoch, s.recovered, s.log, s.ttl_ms = self.epochs, now, {}, ttl_ms
-        before = {p.id: _static(s, p) for p in [*s.participants.values(), *s.groups.values()]}
+        before = {p.id: _without_running_time(s, p) for p in [*s.participants.values(), *s.groups.values()]}
         self._record(s, "restore", ("session.recovered", {}), before, options=Options(), now=now)
         return Reply(state=show(s, now))
 
     def export(self, session_id: str, time: int) -> Session:
-        """A copy of the session as `sk_get EXPORT` would give it at `time`."""
+        """A copy of the session, as `sk_get EXPORT` returns it at `time`."""
         s = self.sessions[session_id].copy()
-        # Reading: the moment of the export counts as the last one of the session's time.
+        # Reading: the session's time goes on from the moment of the export.
         s.changed = max(time, s.changed)
         if s.cycle is not None and s.cycle.elapsed is None:
             s.cycle.elapsed = s.cycle.ran(s.changed)
         return s
 
-    # Transitions: each gives the event's name and its further fields, or None for nothing done
+    # Transitions. Each returns the event's name and its further fields, or None if it changes nothing.
 
     def _start(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
-        _need(s, "pending")
+        _require_status(s, "pending")
         first = s.participants[s.active] if s.active is not None else s.rotation()[0]
         s.status, s.started = "running", now
         s.begin(first, now)
@@ -217,8 +219,8 @@ class Model:
 
     def _pause(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
         if s.pause_over(now):
-            return wake(s, now)
-        _need(s, "running")
+            return end_pause(s, now)
+        _require_status(s, "running")
         if s.time_up(now):
             return expire(s, now)
         assert s.cycle is not None
@@ -228,14 +230,14 @@ class Model:
         return "session.paused", {}
 
     def _resume(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
-        _need(s, "paused")
+        _require_status(s, "paused")
         if s.pause_over(now):
-            return wake(s, now)
+            return end_pause(s, now)
         resume(s, now)
         return "session.resumed", {}
 
     def _complete(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
-        _need(s, *LIVE)
+        _require_status(s, *LIVE)
         if s.cycle is not None:
             s.cut(now)
         s.finish("completed", now)
@@ -247,30 +249,30 @@ class Model:
         return "session.cancelled", {}
 
     def _delete(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
-        # Reading: the event shows the running cycle as it was, like the status.
+        # Reading: the event shows the status and the running cycle from before the deletion.
         return "session.deleted", {}
 
     def _expire(self, s: Session, options: Options, now: int) -> tuple[str, Json] | None:
         if s.pause_over(now):
-            return wake(s, now)
+            return end_pause(s, now)
         if s.time_up(now):
             return expire(s, now)
         if s.deadline() is None or s.cycle is None:
             return None
-        due = [w for w in s.cycle.counting if s.warning_at(w) <= now]
+        due = [w for w in s.cycle.pending_warnings if s.warning_at(w) <= now]
         if not due:
             return None
-        s.cycle.counting.remove(max(due))
-        s.cycle.sent.add(max(due))
+        s.cycle.pending_warnings.remove(max(due))
+        s.cycle.sent_warnings.add(max(due))
         return "time.warning", {"warning_ms": max(due)}
 
     def _switch(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
         if not s.pause_over(now):
-            _need(s, "running")
-        active, clock = s.active_party(), s.ticking
+            _require_status(s, "running")
+        active, clock = s.active_participant(), s.running_clock
         assert active is not None
         assert s.cycle is not None
-        # Reading: whoever is no participant (any more) is a stranger, as CURRENT too.
+        # Reading: CURRENT must be a participant now. One that has left is refused like an unknown id.
         if options.get("CURRENT", active.id) not in s.participants:
             raise Refusal("PARTICIPANT_NOT_FOUND")
         if options.get("CURRENT", active.id) != active.id:
@@ -281,7 +283,7 @@ class Model:
         if "NEXT" in options and s.out(s.participants[options["NEXT"]]):
             raise Refusal("PARTICIPANT_EXPIRED")
         if s.pause_over(now):
-            return wake(s, now)
+            return end_pause(s, now)
         if s.time_up(now):
             return expire(s, now)
         extra: Json = {"suspicious": "too_fast"} if s.cycle.ran(now) <= SUSPICIOUS_MS else {}
@@ -295,8 +297,8 @@ class Model:
             if u >= full and not clock.endless:
                 return expire(s, now)
             s.charge(min(run, full), u)
-            assert s.ticking is not None
-            s.ticking = clocks.with_lag(clocks.credit(clock, u, s.ticking), saved)
+            assert s.running_clock is not None
+            s.running_clock = clocks.with_lag(clocks.credit(clock, u, s.running_clock), saved)
             if clock.quota_ms is not None and "LAG" in options:
                 extra["lag_credit_ms"] = saved
             if clocks.overtime_used(clock, u, since=since) and not clock.endless:
@@ -308,20 +310,22 @@ class Model:
         return "cycle.switched", extra
 
     def _adjust(self, s: Session, options: Options, now: int) -> tuple[str, Json] | None:
-        _need(s, *LIVE)
+        _require_status(s, *LIVE)
         owner = _adjusted_owner(s, options)
-        active = s.active_party()
+        active = s.active_participant()
         current = active is not None and s.owner_of(active) is owner
-        clock = s.ticking if current or s.config.cycle_clock else s.clock if owner is None else owner.clock
+        clock = (
+            s.running_clock if current or s.config.cycle_clock else s.clock if owner is None else owner.clock
+        )
         if clock is None and s.config.cycle_clock:
             raise Refusal("INVALID_SESSION_STATE", status=s.status)
         if clock is not None and clock.endless:
             raise Refusal("VALIDATION_ERROR", ["set" if "SET" in options else "add"])
         if current and s.pause_over(now):
-            return wake(s, now)
+            return end_pause(s, now)
         if clock is None:
-            # Reading: counting up without a maximum, SET gives it one and ADD has nothing to
-            # add to; no end is never within.
+            # Reading: this session counts up without a maximum. SET gives it one. ADD is refused, because
+            # there is nothing to add to. With WITHIN nothing happens, because the end is never near.
             if "WITHIN" in options:
                 return None
             if "ADD" in options:
@@ -339,10 +343,10 @@ class Model:
             clock, run, set_ms=options.get("SET"), add_ms=options.get("ADD"), since=since
         )
         if current and s.cycle is not None:
-            s.ticking = changed
+            s.running_clock = changed
             if clock.expired and not changed.expired:
                 s.cycle.since = s.cycle.ran(now)
-            s.count_warnings(now)
+            s.schedule_warnings(now)
         elif owner is not None:
             owner.clock = changed
         else:
@@ -355,7 +359,7 @@ class Model:
         return "time.adjusted", extra
 
     def _join(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
-        _need(s, *LIVE)
+        _require_status(s, *LIVE)
         highest = max(p.index for p in s.participants.values())
         member, bad = parse_participant(options.first, s.config, highest + 1)
         taken = {p.index for p in s.participants.values()}
@@ -369,11 +373,11 @@ class Model:
             bad.append("participants")
         if bad:
             raise Refusal("VALIDATION_ERROR", sorted(set(bad)))
-        s.participants[member.id] = new_party(member, s.config, own=s.config.mode == "per_participant")
+        s.participants[member.id] = new_turn_taker(member, s.config, own=s.config.mode == "per_participant")
         return "participant.added", {}
 
     def _leave(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
-        _need(s, *LIVE)
+        _require_status(s, *LIVE)
         if options.first not in s.participants:
             raise Refusal("PARTICIPANT_NOT_FOUND")
         if len(s.participants) == 1:
@@ -381,13 +385,13 @@ class Model:
         gone = s.participants[options.first]
         if s.active == gone.id and s.cycle is not None:
             if s.pause_over(now):
-                return wake(s, now)
+                return end_pause(s, now)
             if s.time_up(now):
                 return expire(s, now)
             s.cut(now)
             following = s.following(leaving=True)
             if following is None:
-                # Reading: the event stays the leave; there is no deadline, so it is over now.
+                # Reading: the event is still the leave. There is no deadline, so the session ends now.
                 s.finish("expired", now)
             else:
                 s.begin(following, now, paused=s.status == "paused")
@@ -395,21 +399,23 @@ class Model:
             s.active = None
         del s.participants[gone.id]
         if gone.group is not None and s.groups[gone.group].last_turn == gone.index:
-            # Reading: whoever takes the index later has not been active yet.
+            # Reading: a participant who gets this index later has not been active yet.
             before = [p.index for p in s.rotation() if p.group == gone.group and p.index < gone.index]
             s.groups[gone.group].last_turn = max(before, default=None)
         return "participant.removed", {"removed_participant_id": gone.id}
 
 
 def resume(s: Session, at: int) -> None:
-    """The cycle goes on at `at`."""
+    """Continue the cycle at the time `at`."""
     assert s.cycle is not None
     s.cycle.start, s.cycle.elapsed, s.status, s.resumes = at - s.cycle.ran(at), None, "running", None
 
 
-def wake(s: Session, now: int) -> tuple[str, Json]:
-    """The pause has lasted as long as it may: the cycle goes on from that moment, or from now where that is
-    noticed too late."""
+def end_pause(s: Session, now: int) -> tuple[str, Json]:
+    """End a pause that has lasted for `max_pause_ms`.
+
+    The cycle continues from the end of the pause, or from now if that is more than TOLERATED_LATE_MS ago.
+    """
     assert s.resumes is not None
     late = now - s.resumes
     resume(s, now if late > TOLERATED_LATE_MS else s.resumes)
@@ -417,9 +423,11 @@ def wake(s: Session, now: int) -> tuple[str, Json]:
 
 
 def expire(s: Session, now: int) -> tuple[str, Json]:
-    """Time is up for the active one: charge the budget and do what `action_on_timeout` says. When the
-    session's own budget ends, now or at the same moment, the session does."""
-    active, clock, deadline, cycle = s.active_party(), s.ticking, s.deadline(), s.cycle
+    """The active participant's time is up: charge the budget and do what `action_on_timeout` says.
+
+    When this is also the end of the session's own budget, the session ends.
+    """
+    active, clock, deadline, cycle = s.active_participant(), s.running_clock, s.deadline(), s.cycle
     assert active is not None
     assert clock is not None
     assert deadline is not None
@@ -447,7 +455,7 @@ def expire(s: Session, now: int) -> tuple[str, Json]:
     s.charge(full, full)
     kind = action["type"]
     if kind == "notify" and not (s.config.cycle_clock and s.config.auto_advance):
-        cycle.counting.clear()
+        cycle.pending_warnings.clear()
         return "participant.expired", extra
     session_bank = s.owner_of(active) is None and not s.config.cycle_clock
     following = None if kind == "end_session" or session_bank else s.following()
@@ -455,10 +463,10 @@ def expire(s: Session, now: int) -> tuple[str, Json]:
     if following is not None:
         activate(s, following, at)
         return "participant.expired", extra
-    # Reading: a cycle's clock is no session's, so there the only other participant wins.
-    mine = s.owner_of(active) or active
+    # Reading: in modes where each cycle has a clock, the only other participant wins.
+    loser = s.owner_of(active) or active
     rivals = s.group_rotation() if s.config.mode == "per_group" else s.rotation()
-    rivals = [r for r in rivals if r is not mine and not (r.clock is not None and r.clock.expired)]
+    rivals = [r for r in rivals if r is not loser and not (r.clock is not None and r.clock.expired)]
     if len(rivals) == 1 and kind == "end_session" and not session_bank:
         action["winner"] = rivals[0].id
     s.finish("expired", deadline)
@@ -466,20 +474,20 @@ def expire(s: Session, now: int) -> tuple[str, Json]:
     return "session.expired", extra
 
 
-def activate(s: Session, following: Party, at: int) -> None:
-    """Hand over: an hourglass gives the next clock what its cycle used, then the next cycle begins."""
+def activate(s: Session, following: TurnTaker, at: int) -> None:
+    """Begin the next cycle. Under an hourglass its clock first gets the time that the last cycle used."""
     cycle = s.cycle
     assert cycle is not None
-    if cycle.pours:
-        heir = s.owner_of(following)
-        assert heir is not None
-        assert heir.clock is not None
-        heir.clock = clocks.receive(heir.clock, cycle.spent)
+    if cycle.transfers_time:
+        receiver = s.owner_of(following)
+        assert receiver is not None
+        assert receiver.clock is not None
+        receiver.clock = clocks.receive(receiver.clock, cycle.charged_ms)
     s.begin(following, at)
 
 
-def _unmoved(s: Session, options: Options) -> None:
-    """The caller's VERSION and EPOCH are the session's, warnings left out."""
+def _check_version(s: Session, options: Options) -> None:
+    """Refuse a VERSION or EPOCH that is not the session's. Versions that only warned count as unchanged."""
     same_epoch = options.get("EPOCH", str(s.epoch)) == str(s.epoch)
     if same_epoch and s.solid_version <= options.get("VERSION", s.version) <= s.version:
         return
@@ -491,7 +499,7 @@ def _unmoved(s: Session, options: Options) -> None:
     raise Refusal("CONCURRENT_MODIFICATION", **wrong)
 
 
-def _need(s: Session, *statuses: str) -> None:
+def _require_status(s: Session, *statuses: str) -> None:
     if s.status not in statuses:
         wrong = {"status": s.status}
         if s.expired_by is not None:
@@ -499,7 +507,7 @@ def _need(s: Session, *statuses: str) -> None:
         raise Refusal("INVALID_SESSION_STATE", **wrong)
 
 
-def _adjusted_owner(s: Session, options: Options) -> Party | None:
+def _adjusted_owner(s: Session, options: Options) -> TurnTaker | None:
     mode = s.config.mode
     pid, gid = options.get("PARTICIPANT"), options.get("GROUP")
     wanted = {"per_participant": "PARTICIPANT", "per_group": "GROUP"}.get(mode)
@@ -514,8 +522,8 @@ def _adjusted_owner(s: Session, options: Options) -> Party | None:
     return owner
 
 
-def _static(s: Session, party: Party) -> Json:
-    """What is stored of a participant or group: everything shown but the time that is running."""
-    shown = show_party(s, party, 0)
+def _without_running_time(s: Session, taker: TurnTaker) -> Json:
+    """What an event compares to find the participants and groups that it changed: all but the time left."""
+    shown = show_turn_taker(s, taker, 0)
     del shown["time_remaining_ms"]
     return shown

@@ -1,7 +1,7 @@
 """Time controls as players write them: `5+3`, `40/90:30+30`, `10d5`, `hourglass 5`, and PGN's `300+3`.
 
-`read` gives the control as the object that says the same, the bank, and the normal form of the text, which
-reads as the same again. All in whole milliseconds.
+`read` returns the control as an object, the bank, and the normal form of the text. All times are whole
+milliseconds.
 
     time     = digits ["." digits], in minutes; in PGN digits, in seconds
     stage    = moves "/" time ["+" seconds] ":"
@@ -9,8 +9,9 @@ reads as the same again. All in whole milliseconds.
              | time "+" moves "/" seconds | stage... time ["+" seconds] | "hourglass " time
     pgn      = time ["+" seconds] | stage... time ["+" seconds] | "*" time | "-"
 
-PGN follows the word `pgn `. Without it a text is PGN when it is one that only PGN has, and when it is a time
-with an increment, or has stages, and its first time is a whole number of at least 180."""
+A text that begins with `pgn ` is PGN, and so is one of a form that only PGN has. A time with an increment, or
+a text with stages, is also PGN if its first time is a whole number of at least 180.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +29,10 @@ MOST_CHARACTERS = 12
 
 
 class Misread(Exception):
-    """A text that is no time control, and the 1-based positions of what is wrong: the first character that
-    does not fit, or else each number out of bounds."""
+    """A text that is no time control.
+
+    positions: from 1 on, the first character that does not fit, or else each number that is out of bounds
+    """
 
     def __init__(self, *positions: int) -> None:
         super().__init__(f"at {positions}")
@@ -38,20 +41,20 @@ class Misread(Exception):
 
 @dataclass(slots=True)
 class Reader:
-    """A text, how far it has been read, and where its numbers are out of bounds."""
+    """A text, how far it has been read, and the positions of numbers that are out of bounds."""
 
     text: str
     at: int = 0
     wrong: list[int] = field(default_factory=list)
 
-    def take(self, literal: str) -> bool:
-        """Read the literal if it comes next."""
+    def skip(self, literal: str) -> bool:
+        """Go on after the literal if it comes next. Returns whether it did."""
         found = self.text.startswith(literal, self.at)
         self.at += len(literal) if found else 0
         return found
 
     def digits(self) -> str:
-        """At least one decimal digit."""
+        """Read one or more decimal digits."""
         end = self.at
         while end < len(self.text) and self.text[end] in "0123456789":
             end += 1
@@ -61,28 +64,28 @@ class Reader:
         return found
 
     def within(self, value: int, low: int, high: int, position: int) -> int:
-        """The value, remembered as wrong when it is out of bounds."""
+        """The value. If it is out of bounds, its position is added to `wrong`."""
         if not low <= value <= high:
             self.wrong.append(position)
         return value
 
     def number(self, *, decimals: bool = False) -> tuple[str, str]:
-        """A number of a length that anybody would write, as its digits before and after the point."""
+        """Read a number of at most 12 characters. Returns its digits before and after the point."""
         position = self.at + 1
         before = self.digits()
-        point = decimals and self.take(".")
+        point = decimals and self.skip(".")
         after = self.digits() if point else ""
         if len(before) + len(after) + point > MOST_CHARACTERS:
             raise Misread(position)
         return before, after
 
     def whole(self, low: int, high: int) -> int:
-        """A whole number within bounds."""
+        """Read a whole number within bounds."""
         position = self.at + 1
         return self.within(int(self.number()[0]), low, high, position)
 
     def time(self, low: int, *, pgn: bool) -> int:
-        """Minutes, or PGN's seconds, as at least `low` ms and at most a day."""
+        """Read minutes, or PGN's seconds. Returns ms, from `low` to a day."""
         position = self.at + 1
         before, after = self.number(decimals=not pgn)
         unit = SECOND if pgn else MINUTE
@@ -90,7 +93,7 @@ class Reader:
         return self.within(ms, low, DAY, position)
 
     def end(self) -> None:
-        """Nothing may follow, and nothing may be out of bounds."""
+        """Raise Misread if characters are left, or a number was out of bounds."""
         if self.at < len(self.text):
             raise Misread(self.at + 1)
         if self.wrong:
@@ -98,24 +101,26 @@ class Reader:
 
 
 def read(text: str) -> tuple[Json, int | None, str]:
-    """The control that a text says, its bank in ms (None for stages, which carry it, and without end), and
-    the normal form."""
+    """Read a time control. Returns it as an object, its bank in ms, and the normal form of the text.
+
+    The bank is None for stages, which have it themselves, and for a clock without end. Raises Misread.
+    """
     control, bank = _read(text)
     normal = write(control, bank)
-    # An increment of nothing that was written stays, as in 1+0.
+    # A written increment of 0 stays in the normal form: 1+0.
     plain = control["kind"] == "fischer" and "+" not in normal
     return control, bank, f"{no_pgn(normal)}+0" if plain and "+" in text else normal
 
 
 def _read(text: str) -> tuple[Json, int | None]:
     reader = Reader(text)
-    pgn = reader.take("pgn ")
-    if reader.take("-"):
+    pgn = reader.skip("pgn ")
+    if reader.skip("-"):
         reader.end()
         return {"kind": "none"}, None
-    sand = reader.take("*")
-    if sand or (not pgn and reader.take("hourglass ")):
-        bank = reader.time(SECOND, pgn=sand)
+    pgn_hourglass = reader.skip("*")
+    if pgn_hourglass or (not pgn and reader.skip("hourglass ")):
+        bank = reader.time(SECOND, pgn=pgn_hourglass)
         reader.end()
         return {"kind": "hourglass"}, bank
     if _shape(text[reader.at :]) == "stages":
@@ -124,37 +129,37 @@ def _read(text: str) -> tuple[Json, int | None]:
 
 
 def _shape(rest: str) -> str:
-    """What a text that begins with a number goes on to be."""
+    """Whether a text that begins with a number has stages or a single time."""
     after = rest.lstrip("0123456789")
     return "stages" if after.startswith("/") and after != rest else "single"
 
 
 def _first_is_pgn(rest: str) -> bool:
-    """Whether the time at the beginning is a whole number that only PGN's seconds would have."""
+    """Whether the text begins with a whole number that is read as PGN's seconds."""
     after = rest.lstrip("0123456789")
     digits = rest[: len(rest) - len(after)]
     return bool(digits) and not after.startswith(".") and int(digits) >= PGN_FROM
 
 
 def _single(reader: Reader, *, pgn: bool) -> tuple[Json, int]:
-    """One time and how it is spent."""
+    """Read one time, and how it is spent. Returns the control and its bank."""
     start = reader.at
     following = reader.text[start:].lstrip("0123456789")
     if not pgn and following.startswith("+") and following[1:].isascii() and following[1:].isdigit():
         pgn = _first_is_pgn(reader.text[start:])
     bank = reader.time(SECOND, pgn=pgn)
     control: Json = {"kind": "fischer", "increment_ms": 0}
-    if not pgn and (reader.take("d") or reader.take("b")):
+    if not pgn and (reader.skip("d") or reader.skip("b")):
         kind = "delay" if reader.text[reader.at - 1] == "d" else "bronstein"
         control = {"kind": kind, "delay_ms": reader.whole(0, DAY // SECOND) * SECOND}
-    elif reader.take("+"):
+    elif reader.skip("+"):
         control = _added(reader, pgn=pgn)
     reader.end()
     return control, bank
 
 
 def _added(reader: Reader, *, pgn: bool) -> Json:
-    """What follows the plus: an increment, periods, or moves in a block."""
+    """Read an increment, periods, or a block of moves, after the plus."""
     start = reader.at
     reader.number()
     if not pgn and reader.text[reader.at : reader.at + 1] in {"x", "/"}:
@@ -170,7 +175,7 @@ def _added(reader: Reader, *, pgn: bool) -> Json:
 
 
 def _staged(reader: Reader, *, pgn: bool) -> Json:
-    """Stages with a number of moves each but the last; an increment that only the last has holds for all."""
+    """Read stages. Each but the last has moves. An increment that only the last has holds for all."""
     stages: list[Json] = []
     while True:
         here = reader.at
@@ -180,14 +185,14 @@ def _staged(reader: Reader, *, pgn: bool) -> Json:
         stage: Json = {}
         if not last:
             stage["moves"] = reader.whole(1, 1000)
-            reader.take("/")
+            reader.skip("/")
         stage |= {"time_ms": reader.time(0 if stages else SECOND, pgn=pgn), "kind": "fischer"}
-        if reader.take("+"):
+        if reader.skip("+"):
             stage["increment_ms"] = reader.whole(0, 60) * SECOND
         stages.append(stage)
         if last:
             break
-        if not reader.take(":"):
+        if not reader.skip(":"):
             raise Misread(reader.at + 1)
     reader.end()
     shared = 0
@@ -201,7 +206,7 @@ def _increment(stage: Json, shared: int) -> Json:
 
 
 def write(control: Json, bank: int | None) -> str:
-    """The normal form of a control that has one: minutes as the shortest decimal that gives the same ms."""
+    """The normal form of a control. Minutes are the shortest decimal that gives the same ms."""
     kind = control["kind"]
     if kind == "none":
         return "-"
@@ -235,7 +240,7 @@ def _stage_texts(stages: list[Json]) -> Iterator[str]:
 
 
 def minutes(ms: int) -> str:
-    """The shortest decimal of minutes that, rounded down, gives `ms`; of several the smallest."""
+    """The shortest decimal of minutes that gives `ms` when rounded down; of several, the smallest."""
     for places in count():
         scaled = -(-ms * 10**places // MINUTE)
         if scaled * MINUTE // 10**places == ms:
@@ -245,5 +250,5 @@ def minutes(ms: int) -> str:
 
 
 def no_pgn(time: str) -> str:
-    """A first time that would be read as PGN's seconds gets a decimal."""
+    """The text of a first time. It gets a decimal if it would be read as PGN's seconds: 300.0."""
     return f"{time}.0" if _first_is_pgn(time) else time

@@ -1,7 +1,8 @@
-"""Sees everything that one call does, in one round trip: its answer, the state after it, every key, the new
-outbox entries, the log's end, the alarms, and what was published.
+"""Observes everything that one call does: its answer, the state after it, every key, the new outbox entries,
+the end of the log, the alarms, and the published messages.
 
-The random games make some ten thousand calls, so the commands of a step go out together."""
+All commands of a step go out in one round trip, because the random games make thousands of calls.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ from tests.model.driver import CLOCK_KEY, Answer
 Keys = dict[str, tuple[bytes, int]]
 Command = tuple[str | int, ...]
 
-# Every key but the clock as [key, digest of what it holds, instant at which it expires]. The fields of a hash
-# come in any order; a stream can only grow at its end and be cut.
+# Every key but the clock as [key, digest of its value, time (ms) at which it expires]. The fields of a hash
+# are sorted, because they come in any order. Of a stream the ends are enough: it only grows and is cut.
 FINGERPRINTS = """
 local function sorted(key)
   local fields, flat = {}, redis.call('HGETALL', key)
@@ -51,9 +52,14 @@ return found
 
 @dataclass(slots=True)
 class Seen:
-    """What one call did. `keys` has a digest of each key and the instant (ms) at which it expires, -1 for
-    never; `outbox` the session ids and events that were added to it; `newest` the log's last entry, with the
-    number of all in `logged`; `messages` the channels and what was published there."""
+    """What one call did.
+
+    keys: a digest of each key, and the time (ms) at which it expires; -1 for never
+    outbox: the session ids and events that were added to it
+    alarms: the sessions in the alarm set, with their times
+    newest, logged: the id and event of the log's last entry, and the number of all entries
+    messages: the channels and messages that were published
+    """
 
     answer: Answer
     state: Answer
@@ -66,20 +72,21 @@ class Seen:
 
 
 def pairs(flat: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-    """Names, each with what stands after it."""
+    """The pairs of a flat list: names, each with its value."""
     return zip(flat[::2], flat[1::2], strict=True)
 
 
 def _packed(command: Command) -> bytes:
-    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # it takes tuples of any length
+    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # hiredis takes tuples of any length
     return packed
 
 
 class Observer:
-    """A connection that calls, looks, and hears what is published on some channels.
+    """A connection that makes calls, reads keys, and receives the messages of some channels.
 
-    It speaks RESP3, where messages come between the replies, and reads what a command published at the latest
-    before the reply to the next one."""
+    It speaks RESP3, where messages come between the replies. A message arrives at the latest before the reply
+    to the command after the one that published it.
+    """
 
     def __init__(self, client: redis.Redis, channels: Sequence[str]) -> None:
         where = client.connection_pool.connection_kwargs
@@ -89,22 +96,22 @@ class Observer:
         self.messages: list[tuple[str, bytes]] = []
         self.outbox_end = "-"
         self.ask(("HELLO", 3))
-        # Each subscription is confirmed by a message, and has no reply of its own.
+        # A message confirms each subscription. There is no reply.
         self.socket.sendall(_packed(("SSUBSCRIBE", *channels)))
         self.ask(("PING",))
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self.socket.close()
 
-    def forget(self) -> None:
-        """Empty the server."""
+    def reset(self) -> None:
+        """Empty the server, and forget what was observed."""
         self.ask(("FLUSHALL",))
         self.messages.clear()
         self.outbox_end = "-"
 
     def ask(self, *commands: Command) -> list[Any]:
-        """Some commands in one round trip; the reply of one that is refused is the error."""
+        """Run commands in one round trip. The reply to a refused command is the error."""
         self.socket.sendall(b"".join(map(_packed, commands)))
         return [self._reply() for _ in commands]
 
@@ -113,7 +120,7 @@ class Observer:
             reply = self.reader.gets()
             if reply is self:
                 received = self.socket.recv(65_536)
-                assert received, "the server hung up"
+                assert received, "the server closed the connection"
                 self.reader.feed(received)
             elif not isinstance(reply, hiredis.PushNotification):
                 return reply
@@ -121,7 +128,7 @@ class Observer:
                 self.messages.append((reply[1].decode(), reply[2]))
 
     def play(self, function: str, session_id: str, args: Sequence[str], ms: int) -> Seen:
-        """`sk_<function>` for a session at the server time `ms`."""
+        """Call `sk_<function>` for a session at the server time `ms`, and observe what it does."""
         keys = SessionKeys.of(session_id)
         wanted = {"get": keys.all[:1], "log": keys.all[:2]}.get(function, keys.all)
         since = self.outbox_end if self.outbox_end == "-" else f"({self.outbox_end}"

@@ -1,4 +1,4 @@
-"""The arguments of a call, as they stand after the keys."""
+"""The arguments of a call, which follow the keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.model.config import DAY, UUID, Config, parse_participant
 
 
 class Refusal(Exception):
-    """A refused call: the code, what is wrong (dotted paths) and the context."""
+    """A refused call: its code, the dotted paths of wrong fields, and its context."""
 
     def __init__(self, code: str, fields: Sequence[str] = (), **context: Any) -> None:
         super().__init__(code, *fields)
@@ -46,7 +46,7 @@ IDS = {"NEXT", "CURRENT", "PARTICIPANT", "GROUP"}
 
 
 class Options(dict[str, Any]):
-    """The parsed arguments: options under their names in capitals, the leading one as `first`."""
+    """The parsed arguments: options by their names in capitals. `first` is the argument without a name."""
 
     first: Any = None
 
@@ -58,7 +58,7 @@ def whole(text: str) -> int | None:
 
 
 def parse_options(function: str, args: Sequence[str]) -> Options:
-    """Read `NAME value` pairs; refuse everything that is wrong with them at once."""
+    """Read `NAME value` pairs. Raises Refusal, which names all wrong ones."""
     options, bad, rest = Options(), [], list(args)
     if function in FIRST:
         if not rest:
@@ -105,7 +105,7 @@ def parse_options(function: str, args: Sequence[str]) -> Options:
         except ValueError:
             bad.append(FIRST[function])
     if function == "join" and not bad:
-        # What is wrong with the entry by itself is wrong in any session.
+        # These checks do not depend on the session.
         bad += parse_participant(options.first, Config(), 0)[1]
     if bad:
         raise Refusal("VALIDATION_ERROR", bad)

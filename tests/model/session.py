@@ -1,5 +1,7 @@
-"""A session as the rules see it: who takes turns, which clock runs, and when it ends. Nothing is decided
-here."""
+"""A session as the rules see it: who takes turns, which clock runs, and when it ends.
+
+`model.py` decides what a call does to it.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ Json = dict[str, Any]
 
 
 @dataclass(slots=True)
-class Party:
-    """A participant or a group: its counters, and its clock where the mode gives it one."""
+class TurnTaker:
+    """A participant or a group, with its counters. `clock` is None if the mode gives it no clock."""
 
     id: str
     index: int
@@ -32,19 +34,25 @@ class Party:
 
 @dataclass(slots=True)
 class Cycle:
-    """The current turn. `since` is the running time at which its clock counts from: 0, or later when a clock
-    that had run out in this cycle was given time again. `spent` is what has been charged in it already, and
-    `pours` says that the next clock gets it: the rule at the start of the cycle decides, also when the stage
-    changes at its end."""
+    """The current turn.
+
+    start, elapsed: the server time (ms) at which it began, pauses left out; during a pause, how long it ran
+    since: the running time (ms) from which its clock counts. It is above 0 when the clock ran out in this
+        cycle and was given time again
+    charged_ms: how much this cycle has charged already
+    transfers_time: whether the next clock gets `charged_ms`. The rule at the start of the cycle decides this,
+        even if a new stage begins at its end
+    pending_warnings, sent_warnings: thresholds (ms) of warnings that are still due, and that were sent
+    """
 
     start: int
     elapsed: int | None = None
     since: int = 0
-    spent: int = 0
-    pours: bool = False
+    charged_ms: int = 0
+    transfers_time: bool = False
     clock: Clock | None = None
-    counting: set[int] = field(default_factory=set)
-    sent: set[int] = field(default_factory=set)
+    pending_warnings: set[int] = field(default_factory=set)
+    sent_warnings: set[int] = field(default_factory=set)
 
     def ran(self, now: int) -> int:
         """Running time of the cycle, pauses left out."""
@@ -53,18 +61,21 @@ class Cycle:
 
 @dataclass(slots=True)
 class Session:
-    """One session, everything the rules need and nothing else.
+    """Everything that the rules need of one session.
 
-    `resumes` is when a pause that is bounded ends by itself; `total_left` what was left of the session's own
-    budget when the current cycle began, where it has one beside the cycles' clock.
+    resumes: when a bounded pause ends by itself
+    total_left: how much of the session's own budget was left when the current cycle began; None if the
+        session has no budget in addition to the cycles' clocks
+    solid_version: the version of the last event that was not a warning
+    requests: request id, function and version of the newest calls with a request id
     """
 
     id: str
     config: Config
     tenant: str | None
     ttl_ms: int
-    participants: dict[str, Party]
-    groups: dict[str, Party]
+    participants: dict[str, TurnTaker]
+    groups: dict[str, TurnTaker]
     clock: Clock | None
     total_ms: int | None
     max_ms: int | None
@@ -88,10 +99,12 @@ class Session:
     log: dict[int, Json] = field(default_factory=dict)
 
     def copy(self) -> Session:
-        """A copy to work on. The log is shared: only a change that happened adds to it."""
+        """A copy to work on. It shares the log, because a refused call adds nothing to it."""
         cycle = self.cycle
         if cycle is not None:
-            cycle = replace(cycle, counting=set(cycle.counting), sent=set(cycle.sent))
+            cycle = replace(
+                cycle, pending_warnings=set(cycle.pending_warnings), sent_warnings=set(cycle.sent_warnings)
+            )
         return replace(
             self,
             participants={p.id: replace(p) for p in self.participants.values()},
@@ -101,11 +114,11 @@ class Session:
 
     # Rotation and ownership
 
-    def rotation(self) -> list[Party]:
+    def rotation(self) -> list[TurnTaker]:
         """Participants in turn order."""
         return sorted(self.participants.values(), key=lambda p: p.index)
 
-    def group_rotation(self) -> list[Party]:
+    def group_rotation(self) -> list[TurnTaker]:
         """Groups that have members, in the order of their lowest index."""
         lowest: dict[str, int] = {}
         for member in self.rotation():
@@ -113,33 +126,37 @@ class Session:
                 lowest.setdefault(member.group, member.index)
         return [self.groups[g] for g in sorted(lowest, key=lowest.__getitem__)]
 
-    def active_party(self) -> Party | None:
-        """Who is active now; nobody while pending or when it is over."""
+    def active_participant(self) -> TurnTaker | None:
+        """The active participant; None before the start and after the end."""
         return self.participants[self.active] if self.active is not None and self.cycle is not None else None
 
-    def owner_of(self, party: Party) -> Party | None:
-        """The participant or group whose clock runs while `party` is active, when a participant or group
-        owns it."""
+    def owner_of(self, participant: TurnTaker) -> TurnTaker | None:
+        """The participant or group whose clock runs while `participant` is active.
+
+        None in modes where no participant or group owns a clock.
+        """
         if self.config.mode == "per_participant":
-            return party
+            return participant
         return (
-            self.groups[party.group] if self.config.mode == "per_group" and party.group is not None else None
+            self.groups[participant.group]
+            if self.config.mode == "per_group" and participant.group is not None
+            else None
         )
 
-    def out(self, party: Party) -> bool:
-        """Whether `party` has no more turns."""
-        owner = self.owner_of(party)
+    def out(self, participant: TurnTaker) -> bool:
+        """Whether `participant` gets no more turns, because its time ran out."""
+        owner = self.owner_of(participant)
         if owner is None or owner.clock is None or self.config.action["type"] == "notify":
             return False
         return owner.clock.expired
 
-    def following(self, *, leaving: bool = False) -> Party | None:
-        """The next in rotation who is not out, counted from the active one; None when nobody is left."""
+    def following(self, *, leaving: bool = False) -> TurnTaker | None:
+        """The next participant in rotation after the active one who is not out; None if all are out."""
         assert self.active is not None
         here = self.participants[self.active]
 
-        def can(party: Party) -> bool:
-            return not self.out(party) and not (leaving and party is here)
+        def can(participant: TurnTaker) -> bool:
+            return not self.out(participant) and not (leaving and participant is here)
 
         if self.config.mode != "per_group":
             ring = after(self.rotation(), here.index)
@@ -156,22 +173,22 @@ class Session:
     # The running clock
 
     @property
-    def ticking(self) -> Clock | None:
-        """The clock of the current cycle; None without a cycle or where the time has no end."""
-        party = self.active_party()
-        if party is None or self.cycle is None:
+    def running_clock(self) -> Clock | None:
+        """The clock of the current cycle; None without a cycle, or when it counts up without a maximum."""
+        participant = self.active_participant()
+        if participant is None or self.cycle is None:
             return None
         if self.config.cycle_clock:
             return self.cycle.clock
-        owner = self.owner_of(party)
+        owner = self.owner_of(participant)
         return owner.clock if owner is not None else self.clock
 
-    @ticking.setter
-    def ticking(self, clock: Clock) -> None:
-        party = self.active_party()
-        assert party is not None
+    @running_clock.setter
+    def running_clock(self, clock: Clock) -> None:
+        participant = self.active_participant()
+        assert participant is not None
         assert self.cycle is not None
-        owner = self.owner_of(party)
+        owner = self.owner_of(participant)
         if self.config.cycle_clock:
             self.cycle.clock = clock
         elif owner is not None:
@@ -189,32 +206,32 @@ class Session:
         return self.cycle.ran(now) - self.cycle.since
 
     def deadline(self) -> int | None:
-        """When the budget ends, or the session's own before it; None when nothing runs down."""
+        """When the clock's budget or the session's own ends, whichever is first; None if neither runs."""
         ends = [end for end in (self.clock_ends(), self.total_ends()) if end is not None]
         return min(ends, default=None)
 
     def clock_ends(self) -> int | None:
         """When the budget of the running clock ends."""
-        clock, cycle = self.ticking, self.cycle
+        clock, cycle = self.running_clock, self.cycle
         if self.status != "running" or clock is None or cycle is None or clock.expired or clock.endless:
             return None
         return cycle.start + cycle.since + clocks.budget(clock, since=self.since())
 
     def total_ends(self) -> int | None:
-        """When the session's own budget ends, where it has one beside the cycles' clock."""
+        """When the session's own budget ends; None if it has none, or no clock runs."""
         if self.status != "running" or self.cycle is None or self.total_left is None:
             return None
         return self.cycle.start + self.total_left
 
     def total_remaining(self, now: int) -> int | None:
-        """What is left of the session's own budget, which is never less than nothing."""
+        """What is left of the session's own budget; never below 0."""
         if self.total_left is None:
             return None
         return max(0, self.total_left - (0 if self.cycle is None else self.cycle.ran(now)))
 
     def remaining(self, now: int) -> int | None:
-        """What the running clock shows: never more than the session has left."""
-        clock, cycle = self.ticking, self.cycle
+        """What the running clock shows. It is at most what is left of the session's own budget."""
+        clock, cycle = self.running_clock, self.cycle
         if clock is None or cycle is None or clock.endless:
             return None
         left = clocks.remaining(clock, self.run(now), since=self.since())
@@ -223,33 +240,33 @@ class Session:
         return min(left, self.total_left - cycle.ran(now))
 
     def pause_over(self, now: int) -> bool:
-        """Whether the pause has lasted as long as it may."""
+        """Whether a pause has lasted for `max_pause_ms`."""
         return self.status == "paused" and self.resumes is not None and now >= self.resumes
 
     def time_up(self, now: int) -> bool:
         """Whether the budget and the grace after it are over."""
-        deadline, clock = self.deadline(), self.ticking
+        deadline, clock = self.deadline(), self.running_clock
         return deadline is not None and clock is not None and now >= deadline + clocks.grace(clock)
 
     def warning_at(self, threshold: int) -> int:
         """When the running clock falls to a threshold."""
-        deadline, clock = self.deadline(), self.ticking
+        deadline, clock = self.deadline(), self.running_clock
         assert deadline is not None
         assert clock is not None
         return deadline - clock.overtime_ms - threshold
 
     def alarm(self) -> int | None:
-        """When the server has to do something next."""
+        """When the server next has something to do for this session; None: never."""
         if self.status == "paused":
             return self.resumes
-        deadline, clock, cycle = self.deadline(), self.ticking, self.cycle
+        deadline, clock, cycle = self.deadline(), self.running_clock, self.cycle
         if deadline is None or clock is None or cycle is None:
             return None
-        times = [self.warning_at(w) for w in cycle.counting]
+        times = [self.warning_at(w) for w in cycle.pending_warnings]
         return min([*times, deadline + clocks.grace(clock)])
 
     def ttl(self, now: int) -> tuple[int, bool]:
-        """How long the keys live from now in ms, and whether that is exact or a least."""
+        """How long the keys live from now (ms), and whether that is exact or a minimum."""
         if self.status not in LIVE:
             return self.ttl_ms, True
         deadline = self.deadline()
@@ -261,62 +278,64 @@ class Session:
 
     # Cycles
 
-    def begin(self, party: Party, at: int, *, paused: bool = False) -> None:
-        """`party` becomes active at `at`."""
-        self.active, cycle = party.id, Cycle(at, elapsed=0 if paused else None)
+    def begin(self, participant: TurnTaker, at: int, *, paused: bool = False) -> None:
+        """`participant` becomes active at `at`."""
+        self.active, cycle = participant.id, Cycle(at, elapsed=0 if paused else None)
         self.cycle = cycle
-        if party.group is not None:
-            self.groups[party.group].last_turn = party.index
+        if participant.group is not None:
+            self.groups[participant.group].last_turn = participant.index
         if self.config.cycle_clock:
             assert self.config.cycle_ms is not None
             cycle.clock = Clock(self.config.cycle_ms)
-        clock = self.ticking
-        cycle.pours = clock is not None and clock.rule.kind == "hourglass"
-        self.count_warnings(at)
+        clock = self.running_clock
+        cycle.transfers_time = clock is not None and clock.rule.kind == "hourglass"
+        self.schedule_warnings(at)
 
-    def count_warnings(self, now: int) -> None:
-        """Thresholds below what is left now, and not yet sent in this cycle, will be warned of."""
-        clock, cycle = self.ticking, self.cycle
+    def schedule_warnings(self, now: int) -> None:
+        """Plan the warnings with thresholds below the time left, except those that this cycle has sent."""
+        clock, cycle = self.running_clock, self.cycle
         assert cycle is not None
         left = None if clock is None or clock.expired else self.remaining(now)
-        cycle.counting = {w for w in self.config.warnings if left is not None and w < left} - cycle.sent
+        cycle.pending_warnings = {
+            w for w in self.config.warnings if left is not None and w < left
+        } - cycle.sent_warnings
 
     def charge(self, used: int, u: int) -> None:
-        """Charge the running clock `u` and add `used` to the counters of time; the cycle itself goes on."""
-        clock, cycle, party = self.ticking, self.cycle, self.active_party()
+        """Charge the running clock `u` ms, and add `used` ms to the counters. The cycle does not end."""
+        clock, cycle, participant = self.running_clock, self.cycle, self.active_participant()
         assert cycle is not None
-        assert party is not None
+        assert participant is not None
         if clock is not None:
-            self.ticking = clocks.charge(clock, u, since=self.since())
-        cycle.spent += u
-        for counter in self.counters(party):
+            self.running_clock = clocks.charge(clock, u, since=self.since())
+        cycle.charged_ms += u
+        for counter in self.counters(participant):
             counter.time_used += used
         self.time_used += used
 
-    def counters(self, party: Party) -> list[Party]:
-        """Whose counters a cycle of `party` moves.
+    def counters(self, participant: TurnTaker) -> list[TurnTaker]:
+        """The participant and group whose counters grow with a cycle of `participant`.
 
         Reading: a group counts its members' cycles in every mode.
         """
-        return [party] if party.group is None else [party, self.groups[party.group]]
+        return [participant] if participant.group is None else [participant, self.groups[participant.group]]
 
     def close(self, at: int) -> None:
-        """Count the cycle, which ended at `at`; nobody is active until the next one begins."""
-        party = self.active_party()
-        assert party is not None
+        """Count the cycle, which ended at `at`."""
+        participant = self.active_participant()
+        assert participant is not None
         if self.total_left is not None and self.cycle is not None:
             self.total_left = max(0, self.total_left - self.cycle.ran(at))
-        for counter in self.counters(party):
+        for counter in self.counters(participant):
             counter.cycles += 1
         self.cycles += 1
 
     def cut(self, now: int) -> None:
-        """End the running cycle early: charged at most its budget, counted, not credited.
+        """End the running cycle early. It is charged at most its budget, and counted, but not credited.
 
-        Reading: no move is counted, no block or stage begins, and an hourglass hands nothing over; nothing is
-        used beyond the session's own budget.
+        Reading: no move is counted, no block or stage begins, and an hourglass transfers no time. The cycle
+        uses nothing beyond the session's own budget.
         """
-        clock, total_ends = self.ticking, self.total_ends()
+        clock, total_ends = self.running_clock, self.total_ends()
         if clock is None or not clock.expired:
             run = self.run(now if total_ends is None else min(now, total_ends))
             if clock is not None and not clock.endless:
@@ -325,18 +344,18 @@ class Session:
         self.close(now)
 
     def finish(self, status: str, at: int) -> None:
-        """The session is over."""
+        """End the session with this status."""
         self.status, self.completed, self.active, self.cycle = status, at, None, None
         self.resumes = None
 
 
-def after(ring: list[Party], index: int | None) -> list[Party]:
+def after(ring: list[TurnTaker], index: int | None) -> list[TurnTaker]:
     if index is None:
         return ring
     return [p for p in ring if p.index > index] + [p for p in ring if p.index <= index]
 
 
-def new_party(member: Member, config: Config, *, own: bool) -> Party:
+def new_turn_taker(member: Member, config: Config, *, own: bool) -> TurnTaker:
     clock = None
     control = member.control or config.control
     endless = control is not None and control.rules[0].kind == "none"
@@ -349,15 +368,15 @@ def new_party(member: Member, config: Config, *, own: bool) -> Party:
             staged=control is not None and control.staged,
             lag=config.lag,
         )
-    return Party(
+    return TurnTaker(
         member.id, member.index, member.group, None if member.control is None else member.control.shown, clock
     )
 
 
 def new_session(session_id: str, c: Config, now: int, tenant: str | None, ttl_ms: int) -> Session:
     """A pending session of a checked configuration."""
-    participants = {m.id: new_party(m, c, own=c.mode == "per_participant") for m in c.participants}
-    groups = {g.id: new_party(g, c, own=c.mode == "per_group") for g in c.groups}
+    participants = {m.id: new_turn_taker(m, c, own=c.mode == "per_participant") for m in c.participants}
+    groups = {g.id: new_turn_taker(g, c, own=c.mode == "per_group") for g in c.groups}
     owners = [p.clock for p in [*participants.values(), *groups.values()] if p.clock is not None]
     banks = [clock.bank for clock in owners if not clock.endless]
     total, clock = c.total_ms, None

@@ -1,7 +1,8 @@
-"""What the state machine plays with: random configurations, arguments and steps of time.
+"""Random configs, arguments and steps of time for the state machine.
 
-Values come from small pools so that clocks meet, thresholds coincide and ids repeat. A choice is drawn as its
-position: to draw from a strategy that is made for one draw costs several times as much.
+Values come from small pools, so that two clocks often run out at once, warnings fall on the same moment, and
+ids repeat. A choice is drawn as a position in its list, because making a new strategy for each draw takes
+several times as long.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 PEOPLE = [f"a0000000-0000-4000-8000-00000000000{i}" for i in range(6)]
 TEAMS = [f"b0000000-0000-4000-8000-00000000000{i}" for i in range(4)]
-STRANGER = "c0000000-0000-4000-8000-000000000000"
+UNKNOWN_ID = "c0000000-0000-4000-8000-000000000000"
 SESSIONS = ["5e550000-0000-4000-8000-0000000000aa", "5e550000-0000-4000-8000-0000000001aa"]
 BANKS = [1000, 1001, 2000, 3000, 5000, 10_000, 60_000]
 SHORT = [1000, 500, 2000, 5000, 10, 1]
@@ -32,12 +33,12 @@ def _positions(count: int) -> st.SearchStrategy[int]:
 
 
 def pick(draw: Draw, options: Sequence[T]) -> T:
-    """One of the options; the first is the simplest."""
+    """One of the options. Failures shrink towards the first one."""
     return options[draw(_positions(len(options)))]
 
 
 def sometimes(draw: Draw, one_in: int) -> bool:
-    """True once in so many draws."""
+    """True in one of `one_in` draws."""
     return draw(_positions(one_in)) == one_in - 1
 
 
@@ -51,13 +52,13 @@ PARAMETERS: dict[str, list[Json]] = {
     "canadian": [{"moves": n, "period_ms": ms} for n in (2, 3, 1) for ms in SHORT],
 }
 STAGE_KINDS = list(PARAMETERS)
-ANY_STAGE_KINDS = [kind for kind in STAGE_KINDS if kind != "canadian"]  # which only the last stage may be
+ANY_STAGE_KINDS = [kind for kind in STAGE_KINDS if kind != "canadian"]  # only the last stage may be canadian
 KINDS = [*STAGE_KINDS, "stages", "text", "none"]
 OVERTIMES: list[Json] = [{}] * 6 + [{"overtime_ms": ms} for ms in (0, 1000, 2500)]
 
 
 def _texts() -> Iterator[str]:
-    """Short time controls as players write them, or as PGN does."""
+    """Short time controls as text, some of them PGN."""
     for minutes in ("0.0167", "0.02", "0.05", "0.1", "0.0834", "1"):
         yield from (minutes, f"hourglass {minutes}")
         for n, seconds in ((1, 0), (2, 1), (3, 2), (1, 3)):
@@ -72,7 +73,7 @@ TEXTS = list(dict.fromkeys(_texts()))
 
 
 def control(draw: Draw, kind: str | None = None) -> Json | str:
-    """A time control of this kind or of any, as an object or as players write it."""
+    """A time control of this kind, or of any, as an object or as text."""
     match kind or pick(draw, KINDS):
         case "text":
             text = pick(draw, TEXTS)
@@ -93,7 +94,7 @@ def stages(draw: Draw) -> list[Json]:
     made: list[Json] = []
     for position in range(count):
         last = position == count - 1
-        # One that is not named is the default.
+        # A stage without a kind is fischer.
         kind = pick(draw, [*ANY_STAGE_KINDS, "canadian" if last else ""])
         stage: Json = {"time_ms": pick(draw, [0, *BANKS[:3]] if position else BANKS[:5])}
         if kind:
@@ -106,14 +107,14 @@ def stages(draw: Draw) -> list[Json]:
 
 
 def supplies_bank(control: Json | str | None) -> bool:
-    """Whether an owner with this control is given no bank."""
+    """Whether this control has the bank, so that its owner needs none."""
     if control is None or isinstance(control, str):
         return control is not None
     return "notation" in control or control["kind"] in {"stages", "none"}
 
 
 def is_hourglass(control: Json | str | None) -> bool:
-    """Whether the control, or a stage of it, needs somebody else to hand sand to."""
+    """Whether the control or one of its stages is an hourglass, which needs a second owner."""
     match control:
         case None:
             return False
@@ -128,9 +129,9 @@ def is_hourglass(control: Json | str | None) -> bool:
 INDEXES = [None, [0, 1, 2, 3], [3, 1, 0, 2], [7, 2, 999, 30]]
 THRESHOLDS = (1, 500, 1000, 1500, 4000, 9999)
 WARNINGS = [None, None, *[list(some) for n in (0, 1, 2, 3) for some in combinations(THRESHOLDS, n)]]
-# What no clock looks at, and whether what is absent is there as null.
+# Fields that change no clock, and whether the config has absent fields as null.
 METADATA: list[Json | None] = [None, {}, {"a": [], "b": {}, "c": None, "d": 2**53 - 1, 'é\n"': "\u2028"}]
-MANNERS: list[tuple[Json, bool]] = [
+EXTRAS: list[tuple[Json, bool]] = [
     ({"players_may_pause": may_pause, "metadata": metadata}, nulls)
     for may_pause in (None, True)
     for metadata in METADATA
@@ -139,8 +140,10 @@ MANNERS: list[tuple[Json, bool]] = [
 
 
 def config(draw: Draw, mode: str, kind: str) -> Json:
-    """A valid configuration in a mode. `kind` is that of the shared control; in `global` it says which times
-    there are."""
+    """A valid config in this mode.
+
+    kind: the kind of the shared control; in `global`, whether it has a time in total, per cycle, or both
+    """
     made: Json = {"sync_mode": mode}
     if mode in {"per_participant", "per_group"}:
         made["time_control"] = None if kind == "fischer" and sometimes(draw, 2) else control(draw, kind)
@@ -161,15 +164,15 @@ def config(draw: Draw, mode: str, kind: str) -> Json:
     made["participants"] = people
     if grouped:
         _add_groups(draw, made)
-    _no_lonely_hourglass(made)
+    _no_single_hourglass(made)
     _fill_banks(draw, made)
     made["active_participant_id"] = pick(draw, [None, *[p["participant_id"] for p in people]])
     made["auto_advance"] = pick(draw, [None, False, True])
     made["action_on_timeout"] = pick(draw, _actions(made))
     made["warnings_ms"] = pick(draw, WARNINGS)
     made["max_pause_ms"] = pick(draw, [None, 1000, 1500, 7000, 86_400_000])
-    manners, keep_nulls = pick(draw, MANNERS)
-    return {k: v for k, v in (made | manners).items() if keep_nulls or v is not None}
+    extras, keep_nulls = pick(draw, EXTRAS)
+    return {k: v for k, v in (made | extras).items() if keep_nulls or v is not None}
 
 
 def _person(draw: Draw, mode: str, i: int, indexes: list[int] | None, *, grouped: bool) -> Json:
@@ -188,7 +191,7 @@ def _add_groups(draw: Draw, made: Json) -> None:
     if sometimes(draw, 2):
         return
     listed = named[::-1] if sometimes(draw, 2) else named
-    # A group without members, in front or behind.
+    # Perhaps a group without members, at the front or at the end.
     listed = pick(draw, [listed, [*listed, TEAMS[3]], [TEAMS[3], *listed]])
     made["groups"] = [{"group_id": g} for g in listed]
     for group in made["groups"] if made["sync_mode"] == "per_group" else []:
@@ -196,7 +199,7 @@ def _add_groups(draw: Draw, made: Json) -> None:
             group["time_control"] = control(draw)
 
 
-def _no_lonely_hourglass(made: Json) -> None:
+def _no_single_hourglass(made: Json) -> None:
     people, groups = made["participants"], made.get("groups")
     owners = people
     if made["sync_mode"] == "per_group":
@@ -236,21 +239,21 @@ ACTIONS: list[Json | None] = [
 
 
 def _actions(made: Json) -> list[Json | None]:
-    """In a cycle's clock that goes on by itself the session does not end with it."""
+    """With `auto_advance` and a clock for each cycle, `end_session` is refused."""
     looping = made["sync_mode"] == "per_cycle" or made.get("time_per_cycle_ms") is not None
     return ACTIONS[:-1] if looping and made["auto_advance"] else ACTIONS
 
 
-BREAKS: list[Json] = [
+MISTAKES: list[Json] = [
     {"colour": "blue"},
     {"sync_mode": "chess"},
     {"sync_mode": None},
     {"participants": []},
     {"participants": None},
-    {"participants": [{"participant_id": "nobody"}]},
+    {"participants": [{"participant_id": "not a uuid"}]},
     {"participants": [{"participant_id": PEOPLE[0], "total_time_ms": 5000}] * 2},
-    {"active_participant_id": STRANGER},
-    {"session_id": STRANGER},
+    {"active_participant_id": UNKNOWN_ID},
+    {"session_id": UNKNOWN_ID},
     {"total_time_ms": 999},
     {"max_time_ms": 86_400_001},
     {"max_pause_ms": 999},
@@ -258,7 +261,7 @@ BREAKS: list[Json] = [
     {"increment_ms": -1},
     {"increment_ms": 60_001},
     {"time_per_cycle_ms": "5000"},
-    {"time_control": {"kind": "sand"}},
+    {"time_control": {"kind": "unknown"}},
     {"time_control": {"kind": ["fischer"]}},
     {"time_control": {"kind": "delay"}},
     {"time_control": {"kind": "delay", "delay_ms": 5, "increment_ms": 5}},
@@ -287,13 +290,13 @@ BREAKS: list[Json] = [
 
 @dataclass(frozen=True)
 class Step:
-    """A step of time: `by` ms from now, or to a moment `by` ms from the next alarm."""
+    """A step of time: to `by` ms from now, or with `to_alarm` to `by` ms from the next alarm."""
 
     by: int
     to_alarm: bool = False
 
 
-# Mostly a short while, so that a game goes on; or about the alarm; seldom far beyond it, or back.
+# Most steps are short, so that a game goes on, or end near the alarm. Few go far beyond it, or back.
 STEPS = [
     *[Step(n) for n in (0, 0, 1, 9, 10, 11, 100, 300, 300, 500, 500, 1000, 1000, 2500)],
     *[Step(n, to_alarm=True) for n in (-1000, -1, 0, 0, 0, 1, 500, 1000, 1001, 4000)],

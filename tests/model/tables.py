@@ -1,4 +1,4 @@
-"""One session to play with, on the library or on the model, behind the same few calls."""
+"""One session, on the library or on the model, with the same few calls."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class Table(Protocol):
     """One session. Times are ms after `START`."""
 
     def call(self, function: str, at: int, *args: str | int) -> Any:
-        """`sk_<function>`: the reply, decoded (None for nil), or the code of a refusal as text."""
+        """Call `sk_<function>`. Returns the decoded reply (None for nil), or the code of a refusal."""
 
     def state(self, at: int) -> Json:
-        """The state at a time."""
+        """The state at this time."""
 
     def alarm(self) -> int | None:
-        """When the session's alarm rings."""
+        """When the session's alarm is due; None without one."""
 
 
 class LibraryTable:
-    """A session on the library. The server is emptied by the test."""
+    """A session on the library. The test empties the server before."""
 
     def __init__(self, driver: Driver, session: str = SESSION) -> None:
         self.driver, self.session = driver, session
@@ -72,7 +72,7 @@ class ModelTable:
 
 
 def players(*banks: int | None, **more: Any) -> Json:
-    """A `per_participant` config with these banks, None for one that its control brings."""
+    """A `per_participant` config with these banks; None if the control has the bank."""
     people = zip((ANNA, BEN, CLEO), banks, strict=False)
     entries = [{"participant_id": p} | ({} if b is None else {"total_time_ms": b}) for p, b in people]
     return {"sync_mode": "per_participant", "participants": entries, **more}
@@ -86,7 +86,7 @@ def create(table: Table, config: Json) -> Json:
 
 
 def begin(table: Table, config: Json) -> Table:
-    """A session that runs from 0 on."""
+    """A session that was started at 0."""
     create(table, config)
     assert table.call("start", 0)["payload"]["event"] == "session.started"
     return table

@@ -1,8 +1,9 @@
-"""The same game in other words, played side by side on the library.
+"""Two configs that mean the same game, played at the same time on the library.
 
-Each property plays one script on two sessions. After every call both have told the same, and look the same:
-who is active, the deadline, the alarm, what each clock shows, who is out, and what was used. A script goes by
-steps of time, to the alarm, to the millisecond before it, and past it."""
+Each test plays one script on two sessions. After every call the replies and the states of both must be
+equal: the active participant, the deadline, the alarm, the time of each clock, who is out, and the time used.
+The steps of a script go some time ahead, to the alarm, to the millisecond before it, or past it.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +31,12 @@ few = settings(max_examples=max(40, settings().max_examples // 10))
 
 @dataclass(frozen=True)
 class Move:
-    """A call `by` ms later, or `by` ms from the alarm where there is one; whom it names, the lag of a switch,
-    and what an adjust does."""
+    """A call `by` ms later, or with `to_alarm` at `by` ms from the alarm, if there is one.
+
+    who: the participant that the call names
+    lag: the lag of a switch (ms)
+    change: what an adjust does, such as ("ADD", 1000)
+    """
 
     call: str
     by: int
@@ -60,8 +65,8 @@ overtimes: st.SearchStrategy[Json] = st.sampled_from([{}, {}, {"overtime_ms": 15
 delays = st.builds(lambda ms, overtime: {"delay_ms": ms} | overtime, short, overtimes)
 
 
-def settled(*, lag: bool) -> st.SearchStrategy[Json]:
-    """The rest of a config: what an expiry does, warnings, and perhaps lag compensation."""
+def other_settings(*, lag: bool) -> st.SearchStrategy[Json]:
+    """The rest of a config: the action on a timeout, warnings, and perhaps lag compensation."""
     choices: dict[str, st.SearchStrategy[Any]] = {
         "action_on_timeout": st.sampled_from([{"type": kind} for kind in ACTIONS]),
         "warnings_ms": st.sampled_from([[], [1000], [4000, 500]]),
@@ -72,7 +77,7 @@ def settled(*, lag: bool) -> st.SearchStrategy[Json]:
 
 @st.composite
 def rules(draw: st.DrawFn) -> Json:
-    """A control of any kind that a stage may have, perhaps with overtime."""
+    """A control of a kind that a stage may have, perhaps with overtime."""
     kind = draw(st.sampled_from(strategies.STAGE_KINDS))
     return {"kind": kind} | draw(st.sampled_from(strategies.PARAMETERS[kind])) | draw(overtimes)
 
@@ -85,32 +90,32 @@ def game(control: Json | None, *amounts: int, **more: Any) -> Json:
 
 @dataclass
 class Board:
-    """One of two sessions. `ahead` is how far its time is ahead of the other's."""
+    """One of two sessions, at its time `now` (ms after `START`), `ahead` ms after that of the other one."""
 
     table: LibraryTable
     now: int = 0
     ahead: int = 0
 
     def call(self, function: str, *args: str | int) -> Any:
-        """The reply to a call at this moment, or the code of a refusal."""
+        """Make a call now. Returns the reply, or the code of a refusal."""
         return self.table.call(function, self.now, *args)
 
     def state(self) -> Json:
-        """The state at this moment."""
+        """The state now."""
         return self.table.state(self.now)
 
     def alarm(self) -> int | None:
-        """When the alarm rings, in the other one's time."""
+        """When the alarm is due, in the time of the other session."""
         alarm = self.table.alarm()
         return None if alarm is None else alarm - self.ahead
 
     def person(self, who: str) -> Json | None:
-        """A participant, None for one who left or never was there."""
+        """A participant; None if it left, or never joined."""
         people = self.state()["participants"]
         return next((p for p in people if p["participant_id"] == who), None)
 
-    def told(self, reply: Any) -> Any:
-        """What a reply says of time."""
+    def timing(self, reply: Any) -> Any:
+        """The parts of a reply that depend on time."""
         if not isinstance(reply, dict):
             return reply
         payload = reply["payload"]
@@ -120,8 +125,8 @@ class Board:
         since = START + self.ahead
         return {name: payload.get(name) for name in names}, [i and i - since for i in instants]
 
-    def shown(self) -> Json:
-        """What the state shows of time; a clock is its owner's, the participant or its group."""
+    def times(self) -> Json:
+        """The parts of the state that depend on time. A participant in a group has the group's clock."""
         state = self.state()
         names = ["status", "active_participant_id", "time_used_ms", "time_remaining_ms", "cycle_count"]
         own = ["time_used_ms", "time_remaining_ms", "cycle_count", "is_active", "has_expired"]
@@ -134,7 +139,7 @@ class Board:
 
 
 class Match:
-    """Two sessions that should be the same game. What differs between two properties is overridden."""
+    """Two sessions that should be the same game. Tests override what is special to them."""
 
     def __init__(self, driver: Driver, first: Json, second: Json) -> None:
         driver.run("FLUSHALL")
@@ -143,11 +148,11 @@ class Match:
             create(board.table, config)
 
     def both(self, function: str, *args: str | int) -> list[Any]:
-        """The same call on both."""
+        """Make the same call on both sessions."""
         return [board.call(function, *args) for board in self.boards]
 
     def play(self, script: list[Move]) -> None:
-        """The whole script, compared after every call."""
+        """Play the script, and compare the sessions after every call."""
         self.compare(self.both("start"))
         for move in script:
             alarm, now = self.boards[0].alarm(), self.boards[0].now
@@ -158,7 +163,7 @@ class Match:
                 self.compare(replies)
 
     def call(self, move: Move) -> list[Any] | None:
-        """A move on both; None where it is left out."""
+        """Make a move on both sessions. Returns the replies; None if the move is left out."""
         match move.call:
             case "to":
                 return self.both("switch", "NEXT", move.who, "LAG", move.lag)
@@ -172,27 +177,27 @@ class Match:
                 return self.both(move.call)
 
     def compare(self, replies: list[Any]) -> None:
-        """Both told the same and look the same."""
+        """Both sessions have the same replies, times and alarms."""
         first, second = self.boards
-        assert first.told(replies[0]) == second.told(replies[1])
-        assert first.shown() == second.shown()
+        assert first.timing(replies[0]) == second.timing(replies[1])
+        assert first.times() == second.times()
         assert first.alarm() == second.alarm()
 
     def until(self, until: int, alarm: int | None) -> int:
-        """How far time passes."""
+        """Until when time passes. Tests may end a step earlier."""
         return until
 
     def wait(self, ms: int) -> None:
-        """Time passes for both."""
+        """Let time pass in both sessions."""
         for board in self.boards:
             board.now += ms
 
     def adjust(self, move: Move) -> list[Any] | None:
-        """The same change of somebody's clock."""
+        """Adjust the same clock in both sessions."""
         return self.both("adjust", "PARTICIPANT", move.who, *move.change)
 
 
-class OfTheLiving(Match):
+class NoTimeAfterExpiry(Match):
     """A clock that ran out is not given time again."""
 
     def adjust(self, move: Move) -> list[Any] | None:
@@ -201,13 +206,16 @@ class OfTheLiving(Match):
 
 
 @few
-@given(script=scripts, amounts=banks, delay=delays, more=settled(lag=False))
+@given(script=scripts, amounts=banks, delay=delays, more=other_settings(lag=False))
 def test_bronstein_from_more_is_delay_from_less(
     driver: Driver, script: list[Move], amounts: list[int], delay: Json, more: Json
 ) -> None:
-    """Bronstein with delay D from banks R + D is US delay with D from banks R: deadlines, warnings, expiries,
-    overtime, what is left and what was used are the same. `SET s` of the one is `SET s` of the other and what
-    is left of the delay; after both ran out they have the same bank, so neither is given time then."""
+    """Bronstein with delay D and banks R + D is the same game as US delay with D and banks R.
+
+    Deadlines, warnings, expiries, overtime, time left and time used are equal. `SET s` under US delay is
+    `SET s` plus the rest of the delay under Bronstein. After an expiry both have the same bank, so no time is
+    given then.
+    """
 
     class Delays(Match):
         def adjust(self, move: Move) -> list[Any] | None:
@@ -227,14 +235,16 @@ def test_bronstein_from_more_is_delay_from_less(
 
 
 @few
-@given(script=scripts, amounts=banks, increment=short, more=settled(lag=False))
+@given(script=scripts, amounts=banks, increment=short, more=other_settings(lag=False))
 def test_crediting_after_a_cycle_is_crediting_before_the_next(
     driver: Driver, script: list[Move], amounts: list[int], increment: int, more: Json
 ) -> None:
-    """Fischer with increment I from banks R credits after each cycle. It is the same game as no increment
-    from banks R - I where each clock that has not run out is given I as its cycle begins: the same deadlines,
-    warnings and expiries; only a clock that waits shows I less. Nobody comes after the alarm here, because
-    then a cycle has begun in the past and could not be given anything before."""
+    """Fischer credits the increment I after each cycle. Giving I before the next cycle is the same game.
+
+    The second game has banks R - I and no increment, and each clock that has not run out is given I when its
+    cycle begins. Deadlines, warnings and expiries are equal; only a waiting clock shows I less. No step goes
+    past the alarm, because then a cycle begins in the past, and the second game would give its I too late.
+    """
 
     class Credits(Match):
         cycle: Any = None
@@ -255,7 +265,7 @@ def test_crediting_after_a_cycle_is_crediting_before_the_next(
             self.cycle = cycle
             events = [r if not isinstance(r, dict) else r["payload"]["event"] for r in replies]
             assert events[0] == events[1]
-            wanted, found = first.shown(), second.shown()
+            wanted, found = first.times(), second.times()
             for who in set(PEOPLE) & found.keys():
                 if not found[who]["is_active"] and not found[who]["has_expired"]:
                     found[who]["time_remaining_ms"] += increment
@@ -271,16 +281,18 @@ def test_crediting_after_a_cycle_is_crediting_before_the_next(
 
 
 @few
-@given(script=scripts, amounts=banks, period=short.filter(bool), more=settled(lag=True))
+@given(script=scripts, amounts=banks, period=short.filter(bool), more=other_settings(lag=True))
 def test_one_period_is_a_block_of_one_move(
     driver: Driver, script: list[Move], amounts: list[int], period: int, more: Json
 ) -> None:
-    """Byo-yomi with one period P is Canadian with one move in P, lag compensation included: both have P for
-    every move once the main time is gone. (Overtime tells them apart: it ends the period and not the block;
-    so does time that is given after both ran out.)"""
+    """Byo-yomi with one period P is Canadian with one move in P, with lag compensation, too.
+
+    After the main time both have P for every move. They differ with overtime, which ends the period but not
+    the block, and when time is given after an expiry, so neither happens here.
+    """
     byoyomi = {"kind": "byoyomi", "periods": 1, "period_ms": period}
     canadian = {"kind": "canadian", "moves": 1, "period_ms": period}
-    OfTheLiving(driver, game(byoyomi, *amounts, **more), game(canadian, *amounts, **more)).play(script)
+    NoTimeAfterExpiry(driver, game(byoyomi, *amounts, **more), game(canadian, *amounts, **more)).play(script)
 
 
 NO_INCREMENT: list[Json | None] = [
@@ -293,20 +305,20 @@ NO_INCREMENT: list[Json | None] = [
 
 
 @few
-@given(script=scripts, amounts=banks, ways=st.permutations(NO_INCREMENT), more=settled(lag=True))
+@given(script=scripts, amounts=banks, ways=st.permutations(NO_INCREMENT), more=other_settings(lag=True))
 def test_sudden_death_has_many_names(
     driver: Driver, script: list[Move], amounts: list[int], ways: list[Json | None], more: Json
 ) -> None:
-    """No control, no increment and no delay are one game, whatever is done to the clocks."""
+    """No control, an increment of 0 and a delay of 0 are the same game under all calls."""
     Match(driver, *[game(way, *amounts, **more) for way in ways[:2]]).play(script)
 
 
 @few
-@given(script=scripts, amounts=banks, rule=rules(), more=settled(lag=True))
+@given(script=scripts, amounts=banks, rule=rules(), more=other_settings(lag=True))
 def test_one_stage_is_the_control_itself(
     driver: Driver, script: list[Move], amounts: list[int], rule: Json, more: Json
 ) -> None:
-    """A list of stages with one rule in it is that rule, whatever is done to the clocks."""
+    """Stages with a single rule are the same game as that rule, under all calls."""
     first, second = game(rule, *amounts, **more), game(None, *amounts, **more)
     overtime = {name: rule[name] for name in rule if name == "overtime_ms"}
     for person in second["participants"]:
@@ -317,12 +329,14 @@ def test_one_stage_is_the_control_itself(
 
 
 @few
-@given(script=scripts, amounts=banks, rule=rules(), more=settled(lag=True))
+@given(script=scripts, amounts=banks, rule=rules(), more=other_settings(lag=True))
 def test_groups_of_one_are_participants(
     driver: Driver, script: list[Move], amounts: list[int], rule: Json, more: Json
 ) -> None:
-    """`per_group` with one member in each group is `per_participant` under any control: the mode says which
-    clock runs, and nothing of how it is spent."""
+    """`per_group` with one member in each group is `per_participant`, under any control.
+
+    The mode only says which clock runs. The control alone says how it is spent.
+    """
 
     class Teams(Match):
         def adjust(self, move: Move) -> list[Any] | None:
@@ -346,12 +360,14 @@ def test_groups_of_one_are_participants(
 
 
 @few
-@given(script=scripts, amounts=banks, rule=rules(), more=settled(lag=True))
+@given(script=scripts, amounts=banks, rule=rules(), more=other_settings(lag=True))
 def test_a_pause_neither_gives_nor_takes_time(
     driver: Driver, script: list[Move], amounts: list[int], rule: Json, more: Json
 ) -> None:
-    """A game that is paused in the middle of every wait is the game without these pauses, later: consumed
-    delay, periods, blocks, overtime and warnings included, under every control."""
+    """A game with a pause in the middle of every wait is the same game as without, only later.
+
+    Used delay, periods, blocks, overtime and warnings are equal, too, under every control.
+    """
 
     class Interrupted(Match):
         def wait(self, ms: int) -> None:
@@ -372,12 +388,15 @@ def test_a_pause_neither_gives_nor_takes_time(
 
 
 @few
-@given(script=scripts, amounts=banks, more=settled(lag=True))
-def test_an_hourglass_loses_no_sand(
+@given(script=scripts, amounts=banks, more=other_settings(lag=True))
+def test_an_hourglass_loses_no_time(
     driver: Driver, script: list[Move], amounts: list[int], more: Json
 ) -> None:
-    """Whenever a cycle begins, all banks together are what they were at the start: what one clock was charged
-    the next one got, also when the first ran out, and lag that was credited is no sand."""
+    """Whenever a cycle begins, the sum of all banks is the one at the start.
+
+    The next clock gets what a clock was charged, also when it ran out. A lag credit is not charged, so the
+    next clock does not get it.
+    """
     driver.run("FLUSHALL")
     board = Board(LibraryTable(driver, SESSIONS[0]))
     create(board.table, game({"kind": "hourglass"}, *amounts, **more))

@@ -1,7 +1,8 @@
-"""Lag compensation to the millisecond: the alarm's grace, a late switch in it, and the quota.
+"""Lag compensation to the millisecond: the grace before the alarm, a late switch in the grace, and the quota.
 
-A bank of 60,000 without increment has G = 10 * floor(2 * 60 / 5) + 150 = 390: the quota begins with 1,170,
-which is the grace as well. Each rule is played on the model and on the library."""
+A bank of 60,000 ms without increment has G = 10 * floor(2 * 60 / 5) + 150 = 390. So its quota begins with
+3 * G = 1,170 ms, and its grace is as long. Each test runs on the model and on the library.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +67,7 @@ def test_lateness_counts_from_the_end_of_the_grace(table: Table, at: int, late: 
         (UP - 1, 86_400_000, 1),
     ],
 )
-def test_a_late_switch_that_its_lag_makes_good(table: Table, at: int, lag: int | None, bank: int) -> None:
+def test_a_late_switch_that_its_lag_credit_saves(table: Table, at: int, lag: int | None, bank: int) -> None:
     begin(table, lagging())
     change = table.call("switch", at, *measured(lag))["payload"]
     assert change["event"] == "cycle.switched"
@@ -91,8 +92,8 @@ def test_a_late_switch_that_its_lag_makes_good(table: Table, at: int, lag: int |
         (UP + 1, 86_400_000),
     ],
 )
-def test_a_late_switch_that_its_lag_does_not_make_good(table: Table, at: int, lag: int | None) -> None:
-    """The budget is used up, within the grace or after it: the switch performs the expiry."""
+def test_a_late_switch_that_its_lag_credit_does_not_save(table: Table, at: int, lag: int | None) -> None:
+    """The budget is used up, within the grace or after it, so the switch carries out the expiry."""
     begin(table, lagging())
     change = table.call("switch", at, *measured(lag))["payload"]
     assert change["event"] == "session.expired"
@@ -113,7 +114,7 @@ def test_a_late_switch_that_its_lag_does_not_make_good(table: Table, at: int, la
     ],
 )
 def test_the_grace_is_two_seconds_at_most(table: Table, at: int, lag: int, event: str, bank: int) -> None:
-    """A bank of 600,000 has G = 1,000 and a quota of 3,000: it pays for more than the grace waits."""
+    """A bank of 600,000 has G = 1,000 and a quota of 3,000, which is more than the grace."""
     begin(table, lagging(600_000, 600_000))
     assert table.alarm() == 602_000
     assert table.call("switch", at, "LAG", lag)["payload"]["event"] == event
@@ -123,7 +124,7 @@ def test_the_grace_is_two_seconds_at_most(table: Table, at: int, lag: int, event
 @pytest.mark.parametrize(
     ("at", "args", "starts"),
     [
-        (BANK + 400, (), BANK + 400),  # used up before the grace was over: from now
+        (BANK + 400, (), BANK + 400),  # the budget was used up before the end of the grace: from now
         (BANK + 400, ("LAG", 400), BANK + 400),
         (UP - 1, ("LAG", 1), UP - 1),
         (UP, (), UP),
@@ -143,7 +144,7 @@ def test_where_the_cycle_after_a_late_switch_begins(
 
 
 def test_in_the_grace_time_is_not_up(table: Table) -> None:
-    """A pause, an adjust and a leave of who is active are carried out until the grace is over."""
+    """A pause and an adjust are carried out until the end of the grace."""
     begin(table, lagging())
     assert table.call("pause", BANK + 500)["payload"]["event"] == "session.paused"
     assert owner(table, 200_000)["time_remaining_ms"] == -500
@@ -156,7 +157,7 @@ def test_in_the_grace_time_is_not_up(table: Table) -> None:
     assert table.call("pause", 200_500 + QUOTA)["payload"]["event"] == "session.expired"
 
 
-def test_who_leaves_in_the_grace_has_used_the_budget(table: Table) -> None:
+def test_a_leave_in_the_grace_charges_the_budget(table: Table) -> None:
     begin(table, lagging(BANK, BANK, BANK))
     assert table.call("leave", UP - 1, ANNA)["payload"]["event"] == "participant.removed"
     state = table.state(UP - 1)
@@ -165,8 +166,8 @@ def test_who_leaves_in_the_grace_has_used_the_budget(table: Table) -> None:
     assert table.state(2 * UP)["status"] == "expired"
 
 
-def test_whoever_completes_in_the_grace_charges_the_budget(table: Table) -> None:
-    """A bank whose whole budget was charged has expired, whatever ended the cycle."""
+def test_a_complete_in_the_grace_charges_the_budget(table: Table) -> None:
+    """A clock whose whole budget was charged has expired, however the cycle ended."""
     begin(table, lagging())
     assert table.call("complete", BANK + 1)["payload"]["event"] == "session.completed"
     anna = owner(table, BANK + 1)
@@ -174,17 +175,17 @@ def test_whoever_completes_in_the_grace_charges_the_budget(table: Table) -> None
 
 
 def test_how_the_quota_is_spent_and_fills_again(table: Table) -> None:
-    """min(7 G, quota + G - c) after each switch; the credit is at most the lag, the quota and the cycle."""
+    """After a switch the quota is min(7 G, quota + G - credit), the credit at most lag, quota and cycle."""
     begin(table, lagging())
     at, bank, quota = 0, BANK, QUOTA
     for lag, ran, credit in [
         (300, 1000, 300),
         (0, 1000, 0),
-        (5000, 100, 100),  # no more than the cycle ran
-        (5000, 9000, 1940),  # no more than the quota: 1170 + 390 * 3 - 300 - 100
-        (5000, 9000, 390),  # what it has gained since
+        (5000, 100, 100),  # at most the time of the cycle
+        (5000, 9000, 1940),  # at most the quota: 1170 + 390 * 3 - 300 - 100
+        (5000, 9000, 390),  # what the quota gained since then
         *[(0, 1, 0)] * 6,
-        (0, 1, 0),  # 7 G at last
+        (0, 1, 0),  # 7 G, and no more
         (0, 1, 0),
     ]:
         at += ran
@@ -206,7 +207,7 @@ def test_without_lag_the_quota_fills_as_well(table: Table) -> None:
 
 
 def test_a_clock_at_zero_neither_spends_nor_gains(table: Table) -> None:
-    """Under `notify` the quota is not touched until the clock is given time."""
+    """Under `notify` the quota does not change until the clock is given time."""
     begin(table, lagging(action_on_timeout={"type": "notify"}))
     assert table.call("expire", UP - 1) is None
     assert table.call("expire", UP)["payload"]["event"] == "participant.expired"
@@ -225,7 +226,7 @@ def test_a_clock_at_zero_neither_spends_nor_gains(table: Table) -> None:
     assert (anna["total_time_ms"], anna["clock"]) == (300, {"quota_ms": QUOTA + GAIN - 400})
 
 
-def test_a_late_switch_under_notify_leaves_who_is_active(table: Table) -> None:
+def test_a_late_switch_under_notify_does_not_change_the_active_participant(table: Table) -> None:
     begin(table, lagging(action_on_timeout={"type": "notify"}))
     change = table.call("switch", BANK + 10, "LAG", 10)["payload"]
     assert (change["event"], change["active_participant_id"]) == ("participant.expired", ANNA)
@@ -238,11 +239,11 @@ def test_a_late_switch_under_notify_leaves_who_is_active(table: Table) -> None:
         # u = 14,000 of which 5,000 are free; then u = 5,000, all free.
         ({"kind": "delay", "delay_ms": 5000}, 15_000, 1000, {"total_time_ms": 51_000}),
         ({"kind": "delay", "delay_ms": 5000}, 6000, 1000, {"total_time_ms": 60_000}),
-        # What is given back is what was charged: min(u, D).
+        # Bronstein gives back what was charged, at most the delay: min(u, D).
         ({"kind": "bronstein", "delay_ms": 5000}, 5500, 1000, {"total_time_ms": 60_000}),
         ({"kind": "fischer", "increment_ms": 2000}, 10_000, 1000, {"total_time_ms": 53_000}),
         ({"kind": "hourglass"}, 10_000, 1000, {"total_time_ms": 51_000}),
-        # A period is lost at its end, to the millisecond, with the lag taken off.
+        # A period is lost at its end, to the millisecond; the lag credit does not count.
         ({"kind": "byoyomi", "periods": 2, "period_ms": 5000}, 65_299, 300, {"periods_left": 2}),
         ({"kind": "byoyomi", "periods": 2, "period_ms": 5000}, 65_300, 300, {"periods_left": 1}),
         ({"kind": "canadian", "moves": 2, "period_ms": 5000}, 61_300, 300, {"block_remaining_ms": 4000}),
@@ -258,7 +259,7 @@ def test_every_control_charges_the_running_time_less_the_credit(
     assert {name: (anna | anna["clock"])[name] for name in shown} == shown
 
 
-def test_an_hourglass_hands_on_what_was_charged(table: Table) -> None:
+def test_an_hourglass_transfers_the_charged_time(table: Table) -> None:
     begin(table, lagging(time_control={"kind": "hourglass"}))
     table.call("switch", 10_000, "LAG", 1000)
     state = table.state(10_000)
@@ -284,7 +285,7 @@ def test_where_the_quota_begins(table: Table, bank: int, increment: int, quota: 
 
 
 def test_each_owner_has_a_quota_of_its_own(table: Table) -> None:
-    """By its own bank and increment; who joins gets one as well."""
+    """It depends on the owner's bank and increment. A participant who joins gets one, too."""
     config = lagging(BANK, 1000)
     config["participants"][0]["time_control"] = {"kind": "fischer", "increment_ms": 1000}
     begin(table, config)

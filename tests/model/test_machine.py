@@ -1,8 +1,9 @@
-"""Random games, played on the library and on the model side by side, compared in full after every step.
+"""Plays random games on the library and on the model, and compares the two in full after every step.
 
-Under virtual time each sequence is a list of calls at exact milliseconds. With `CI=true` 2,000 of them are
-played, the same ones each time; `HYPOTHESIS_PROFILE=soak` plays many more. A failing sequence is printed as a
-program of rules that can be run again."""
+Under virtual time each game is a list of calls at exact milliseconds. Every run plays 300 new random games.
+In CI the header prints the seed, and `--hypothesis-seed` with this number repeats the run.
+`HYPOTHESIS_PROFILE=soak` plays thousands. A failing game is printed as a program that can be run again.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +30,13 @@ from tests.model.observer import Keys, Observer, Seen, pairs
 from tests.model.session import LIVE, Json, Session
 from tests.model.strategies import (
     BANKS,
-    BREAKS,
     KINDS,
+    MISTAKES,
     PEOPLE,
     SESSIONS,
     STAGE_KINDS,
-    STRANGER,
     TEAMS,
+    UNKNOWN_ID,
     Draw,
     Step,
     config,
@@ -65,7 +66,7 @@ sessions = st.sampled_from([SESSIONS[0]] * 14 + [SESSIONS[1]])
 
 
 class Machine(RuleBasedStateMachine):
-    """The two sides and what has been seen so far. `observer`, `mode` and `kind` are set by the test."""
+    """Library and model, and what was observed so far. The test sets `observer`, `mode` and `kind`."""
 
     observer: ClassVar[Observer]
     mode: ClassVar[str]
@@ -73,22 +74,22 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.observer.forget()
+        self.observer.reset()
         self.model = Model()
         self.time = START
         self.requests = 0
         self.agreed = True
         self.calls: dict[str, list[tuple[str, list[str]]]] = {s: [] for s in SESSIONS}
-        self.epochs: dict[int, str] = {}
-        self.numbers: dict[tuple[str, str], int] = {}
-        self.given: dict[str, list[bytes]] = {s: [] for s in SESSIONS}
-        self.head: int | None = None
-        self.before: Keys = {}
+        self.epoch_names: dict[int, str] = {}
+        self.epoch_numbers: dict[tuple[str, str], int] = {}
+        self.events: dict[str, list[bytes]] = {s: [] for s in SESSIONS}
+        self.earliest_alarm: int | None = None
+        self.keys_before: Keys = {}
 
     # Time
 
     def pass_time(self, session: str, step: Step) -> None:
-        """Move the clock; to the session's next alarm when it has one and the step says so."""
+        """Move the clock by the step, or to the session's next alarm if the step says so and there is one."""
         s = self.model.sessions.get(session)
         alarm = s.alarm() if s is not None else None
         base = alarm if step.to_alarm and alarm is not None else self.time
@@ -102,81 +103,85 @@ class Machine(RuleBasedStateMachine):
         self.agreed = False
         before = self.model.sessions.get(session)
         self.seen = seen = self.observer.play(function, session, args, self.time)
-        reply = self.model.call(function, session, self.numbered(session, args), self.time)
-        made = self.happened(session, before)
+        reply = self.model.call(function, session, self.with_epoch_numbers(session, args), self.time)
+        made = self.new_event(session, before)
         self.learn_epoch(seen.answer, reply, made)
         self.compare_reply(seen.answer, reply)
         self.compare_server(session, seen, made)
         self.agreed = True
         return reply
 
-    def happened(self, session: str, before: Session | None) -> Json | None:
+    def new_event(self, session: str, before: Session | None) -> Json | None:
         """The model's newest event of the session, if there is one since `before`."""
         after = self.model.sessions.get(session)
         if after is None:
-            return None if before is None else self.model.farewells[session]
+            return None if before is None else self.model.deletions[session]
         if before is not None and (after.version, after.epoch) == (before.version, before.epoch):
             return None
         return after.log[after.version]
 
     def learn_epoch(self, answer: Answer, reply: Reply, made: Json | None) -> None:
-        """The model numbers its epochs; the library's name for a new one is taken from its reply."""
-        if made is None or made["epoch"] in self.epochs or reply.state is None:
+        """Take the library's name of a new epoch from its reply. The model only numbers its epochs."""
+        if made is None or made["epoch"] in self.epoch_names or reply.state is None:
             return
         assert answer.code is None, answer.text
         epoch = json.loads(answer.value)["epoch"]
         assert isinstance(epoch, str)
-        assert (made["session_id"], epoch) not in self.numbers
-        self.numbers[made["session_id"], epoch] = made["epoch"]
-        self.epochs[made["epoch"]] = epoch
+        assert (made["session_id"], epoch) not in self.epoch_numbers
+        self.epoch_numbers[made["session_id"], epoch] = made["epoch"]
+        self.epoch_names[made["epoch"]] = epoch
 
-    def numbered(self, session: str, args: Sequence[str]) -> list[str]:
-        """The arguments with the model's number for an epoch of the session."""
+    def with_epoch_numbers(self, session: str, args: Sequence[str]) -> list[str]:
+        """The arguments, with the model's number of an epoch instead of the library's name."""
         return [
-            str(self.numbers.get((session, value), value)) if before == "EPOCH" else value
+            str(self.epoch_numbers.get((session, value), value)) if before == "EPOCH" else value
             for before, value in zip(["", *args], args, strict=False)
         ]
 
-    def named(self, value: Json) -> Json:
-        """The model's JSON with the library's name of its epoch."""
-        return value | {"epoch": self.epochs[value["epoch"]]}
+    def with_epoch_name(self, value: Json) -> Json:
+        """The model's JSON, with the library's name of its epoch."""
+        return value | {"epoch": self.epoch_names[value["epoch"]]}
 
     def compare_reply(self, answer: Answer, reply: Reply) -> None:
-        """The reply is the model's, to the last field."""
+        """Both replies are equal in every field."""
         assert answer.code == reply.code, f"library: {answer.text or answer.value!r}; model: {reply}"
         if reply.code is not None:
             assert "\n" not in answer.text
             for field in {"expected_epoch", "actual_epoch"} & reply.context.keys():
                 number = reply.context[field]
-                reply.context[field] = self.epochs.get(int(number), number) if number.isdigit() else number
+                reply.context[field] = (
+                    self.epoch_names.get(int(number), number) if number.isdigit() else number
+                )
             if reply.code != "VALIDATION_ERROR":
                 assert answer.context == reply.context, (answer.text, reply.context)
             return
         if reply.state is not None:
-            same(json.loads(answer.value), self.named(reply.state))
+            same(json.loads(answer.value), self.with_epoch_name(reply.state))
         elif reply.event is not None:
-            same(json.loads(answer.value), self.named(reply.event))
+            same(json.loads(answer.value), self.with_epoch_name(reply.event))
         elif reply.events is not None:
             for found, wanted in zip(answer.value, reply.events, strict=True):
-                same(json.loads(found), self.named(wanted))
+                same(json.loads(found), self.with_epoch_name(wanted))
         else:
             assert answer.value == reply.number
 
     def compare_server(self, session: str, seen: Seen, made: Json | None) -> None:
-        """State, log, outbox, alarms, lifetimes, keys and messages are what the model says they are."""
+        """State, log, outbox, alarms, lifetimes, keys and messages are as the model says."""
         self.compare_state(session, seen.state)
         if made is None:
-            changed = {n for n in {*seen.keys, *self.before} if seen.keys.get(n) != self.before.get(n)}
-            assert not changed, f"changed without a word: {changed}"
+            changed = {
+                n for n in {*seen.keys, *self.keys_before} if seen.keys.get(n) != self.keys_before.get(n)
+            }
+            assert not changed, f"keys changed without an event: {changed}"
             assert seen.messages == []
             return
         keys = SessionKeys.of(session)
-        for name in self.before.keys() - {keys.session, keys.log, ALARMS, OUTBOX}:
-            assert seen.keys.get(name) == self.before[name], f"{name} belongs to another session"
+        for name in self.keys_before.keys() - {keys.session, keys.log, ALARMS, OUTBOX}:
+            assert seen.keys.get(name) == self.keys_before[name], f"{name} belongs to another session"
         [(owner, event)] = seen.outbox
         assert owner == session
-        same(json.loads(event), self.named(made))
-        self.given[session].append(event)
+        same(json.loads(event), self.with_epoch_name(made))
+        self.events[session].append(event)
         if isinstance(seen.answer.value, bytes) and b'"payload"' in seen.answer.value:
             assert seen.answer.value == event
         if session in self.model.sessions:
@@ -187,7 +192,7 @@ class Machine(RuleBasedStateMachine):
         self.compare_keys(seen)
         self.compare_lifetimes(session, seen)
         self.compare_alarms(keys, event, seen)
-        self.before = seen.keys
+        self.keys_before = seen.keys
 
     def compare_state(self, session: str, found: Answer) -> None:
         """`sk_get` shows the model's state."""
@@ -196,10 +201,10 @@ class Machine(RuleBasedStateMachine):
             assert found.code == "SESSION_NOT_FOUND"
             return
         assert found.code is None, found.text
-        same(json.loads(found.value), self.named(wanted))
+        same(json.loads(found.value), self.with_epoch_name(wanted))
 
     def compare_keys(self, seen: Seen) -> None:
-        """There is no key that nobody promised."""
+        """There are only the keys that the model expects."""
         wanted = {OUTBOX}
         for s in self.model.sessions.values():
             wanted |= {SessionKeys.of(s.id).session, SessionKeys.of(s.id).log}
@@ -209,13 +214,13 @@ class Machine(RuleBasedStateMachine):
         assert seen.keys.keys() == wanted
 
     def compare_tombstone(self, keys: SessionKeys, version: int) -> None:
-        """Of a deleted session nothing is left but its status, version and epoch."""
+        """A deleted session leaves only its status, version and epoch."""
         [found] = self.observer.ask(("HGETALL", keys.session))
         assert set(found) == {b"status", b"version", b"epoch"}
         assert (found[b"status"], found[b"version"]) == (b"deleted", str(version).encode())
 
     def compare_lifetimes(self, session: str, seen: Seen) -> None:
-        """The session's keys live as long as promised; alarms and outbox have no end."""
+        """The session's keys live as long as promised; alarms and outbox have no TTL."""
         keys = SessionKeys.of(session)
         s = self.model.sessions.get(session)
         promised, exact = (DAY, True) if s is None else s.ttl(max(self.time, s.changed))
@@ -228,20 +233,22 @@ class Machine(RuleBasedStateMachine):
             assert seen.keys.get(name, (b"", -1))[1] == -1
 
     def compare_alarms(self, keys: SessionKeys, event: bytes, seen: Seen) -> None:
-        """The alarm set is the model's; the event was published once, the new head only when it got
-        earlier."""
+        """The alarm set is the model's. The event was published once.
+
+        The time of the earliest alarm is published only when it is earlier than before.
+        """
         scores = {s.id: alarm for s in self.model.sessions.values() if (alarm := s.alarm()) is not None}
         assert seen.alarms == scores
         head = min(scores.values(), default=None)
-        wake = head is not None and (self.head is None or head < self.head)
-        wanted = [(keys.session, event)] + ([(ALARMS, str(head).encode())] if wake else [])
+        earlier = head is not None and (self.earliest_alarm is None or head < self.earliest_alarm)
+        wanted = [(keys.session, event)] + ([(ALARMS, str(head).encode())] if earlier else [])
         assert sorted(seen.messages) == sorted(wanted)
-        self.head = head
+        self.earliest_alarm = head
 
     # Commands
 
     def options(self, draw: Draw, session: str) -> list[str]:
-        """Common options, most often none or a request id."""
+        """Common options: most often none, or a request id."""
         s = self.model.sessions.get(session)
         version = s.version if s is not None else 1
         solid = s.solid_version if s is not None else 1
@@ -255,8 +262,8 @@ class Machine(RuleBasedStateMachine):
             case 2:
                 return ["ACTOR", pick(draw, ["ann", 'b"o\\b\n', "é\u2028😀"]), "TRACE", "00-ab-cd-01"]
             case 3:
-                known = [epoch for owner, epoch in self.numbers if owner == session]
-                current = [self.epochs[s.epoch]] * 3 if s is not None else []
+                known = [epoch for owner, epoch in self.epoch_numbers if owner == session]
+                current = [self.epoch_names[s.epoch]] * 3 if s is not None else []
                 return ["EPOCH", pick(draw, [*current, *known, "never"])]
             case 4 | 5 | 6:
                 return self.request()
@@ -269,18 +276,18 @@ class Machine(RuleBasedStateMachine):
         return ["REQUEST", f"r{self.requests}"]
 
     def command(self, draw: Draw, function: str, session: str, args: list[str]) -> Reply:
-        """A changing call with random common options, remembered for a repeat."""
+        """Make a call with random common options, and remember it for a repeat."""
         args = args + self.options(draw, session)
         reply = self.both(function, session, args)
         self.calls[session] = [*self.calls[session], (function, args)][-20:]
         return reply
 
     def playing(self) -> bool:
-        """Whether the session in play is still alive."""
+        """Whether the main session exists and has not ended."""
         return SESSIONS[0] in self.model.sessions and self.model.sessions[SESSIONS[0]].status in LIVE
 
     def create(self, draw: Draw, session: str) -> None:
-        """Create with a random configuration."""
+        """Create a session with a random config."""
         args = [json.dumps(config(draw, self.mode, self.kind)), "TTL", str(TTL_S)]
         if sometimes(draw, 5):
             args += ["TENANT", pick(draw, TENANTS)]
@@ -292,7 +299,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(data=st.data())
     def begin(self, data: st.DataObject) -> None:
-        """A session that is most often running."""
+        """Create a session, and most often start it."""
         self.create(data.draw, SESSIONS[0])
         if not sometimes(data.draw, 8):
             self.both("start", SESSIONS[0])
@@ -300,7 +307,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: not self.playing())
     @rule(data=st.data(), step=steps)
     def next_game(self, data: st.DataObject, step: Step) -> None:
-        """When the game is over, another one begins under the same id."""
+        """After the end of a game another one begins under the same id."""
         self.pass_time(SESSIONS[0], step)
         self.both("delete", SESSIONS[0])
         self.create(data.draw, SESSIONS[0])
@@ -309,7 +316,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(playing)
     @rule(data=st.data(), session=sessions, step=steps)
     def simple(self, data: st.DataObject, session: str, step: Step) -> None:
-        """Start, pause, resume, most often what fits."""
+        """Start, pause or resume; most often the one that the status allows."""
         self.pass_time(session, step)
         s = self.model.sessions.get(session)
         fitting = {"pending": ["start"] * 9, "running": ["pause"] * 9, "paused": ["resume"] * 9}
@@ -319,7 +326,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(playing)
     @rule(data=st.data(), session=sessions, step=steps)
     def switch(self, data: st.DataObject, session: str, step: Step) -> None:
-        """Hand over by rotation."""
+        """Switch to the next participant."""
         self.pass_time(session, step)
         lag = pick(data.draw, LAGS)
         self.command(data.draw, "switch", session, [] if lag is None else ["LAG", str(lag)])
@@ -327,7 +334,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(playing)
     @rule(data=st.data(), quick=st.lists(st.sampled_from(RALLY), min_size=3, max_size=8))
     def rally(self, data: st.DataObject, quick: list[tuple[int, int | None]]) -> None:
-        """A few moves one after the other, so that periods, blocks, stages and sand have their turn."""
+        """Switch a few times in a row, so that games get to later periods, blocks and stages."""
         for ms, lag in quick:
             self.pass_time(SESSIONS[0], Step(ms))
             self.both("switch", SESSIONS[0], [] if lag is None else ["LAG", str(lag)])
@@ -337,11 +344,11 @@ class Machine(RuleBasedStateMachine):
     @precondition(playing)
     @rule(data=st.data(), session=sessions, step=steps)
     def switch_to(self, data: st.DataObject, session: str, step: Step) -> None:
-        """Hand over to somebody, perhaps a stranger, perhaps naming who is thought to be active."""
+        """Switch to a named participant, or to an unknown id. Half of the calls name the active one."""
         self.pass_time(session, step)
         s = self.model.sessions.get(session)
         known = [*s.participants] if s is not None else PEOPLE
-        args = ["NEXT", pick(data.draw, [*known, *known, STRANGER]).upper()]
+        args = ["NEXT", pick(data.draw, [*known, *known, UNKNOWN_ID]).upper()]
         if sometimes(data.draw, 2):
             active = [s.active] * 3 if s is not None and s.active is not None else []
             args += ["CURRENT", pick(data.draw, [*active, *known])]
@@ -350,14 +357,14 @@ class Machine(RuleBasedStateMachine):
     @precondition(playing)
     @rule(session=sessions, late=st.sampled_from([0, 0, 1, 999, 1000, 1001, 5000]))
     def expire(self, session: str, late: int) -> None:
-        """The alarm rings, more or less on time."""
+        """Call `sk_expire` at the alarm, or a little late."""
         self.pass_time(session, Step(late, to_alarm=True))
         self.both("expire", session)
 
     @precondition(playing)
     @rule(data=st.data(), session=sessions, step=steps)
     def adjust(self, data: st.DataObject, session: str, step: Step) -> None:
-        """Give or take time, most often of a clock that there is."""
+        """Give or take time, most often of a clock that exists."""
         self.pass_time(session, step)
         s, draw = self.model.sessions.get(session), data.draw
         owner: list[str] = []
@@ -368,7 +375,7 @@ class Machine(RuleBasedStateMachine):
             owner = ["GROUP", pick(draw, [*s.groups])]
         if sometimes(draw, 8):
             named = [
-                [kind, who] for kind in ("PARTICIPANT", "GROUP") for who in (PEOPLE[0], TEAMS[0], STRANGER)
+                [kind, who] for kind in ("PARTICIPANT", "GROUP") for who in (PEOPLE[0], TEAMS[0], UNKNOWN_ID)
             ]
             owner = pick(draw, [[], *named])
         amount = pick(draw, [0, 1, 500, 1000, 5000, 60_000])
@@ -381,18 +388,18 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(playing)
     @rule(data=st.data(), session=sessions, step=steps)
-    def come_and_go(self, data: st.DataObject, session: str, step: Step) -> None:
-        """Somebody joins, or leaves, often the active one."""
+    def join_or_leave(self, data: st.DataObject, session: str, step: Step) -> None:
+        """A participant joins or leaves; often the active one leaves."""
         self.pass_time(session, step)
         s, draw = self.model.sessions.get(session), data.draw
         if sometimes(draw, 2):
             self.join(draw, session)
             return
         known = [*s.participants, *([s.active] if s.active else [])] if s is not None else PEOPLE
-        self.command(draw, "leave", session, [pick(draw, [*known, *known, STRANGER])])
+        self.command(draw, "leave", session, [pick(draw, [*known, *known, UNKNOWN_ID])])
 
     def join(self, draw: Draw, session: str) -> None:
-        """Somebody comes."""
+        """A participant joins."""
         s = self.model.sessions.get(session)
         person: Json = {"participant_id": pick(draw, PEOPLE)}
         person["participant_index"] = pick(draw, [None, None, 0, 5, 500, 1000])
@@ -415,59 +422,61 @@ class Machine(RuleBasedStateMachine):
         ),
     )
     def nuisance(self, data: st.DataObject, session: str, step: Step, what: str) -> None:
-        """What changes nothing, or is refused: seldom, but at any time."""
+        """Make a call that changes nothing, repeats another one, or is refused. This happens at any time."""
         self.pass_time(session, step)
         getattr(self, f"_{what}")(data.draw, session)
 
     def _end(self, draw: Draw, session: str) -> None:
-        """Complete, cancel, delete: where there are two sessions, the other one."""
+        """Complete, cancel or delete. If there are two sessions, then the second one."""
         function = pick(draw, ["complete", "cancel", "delete"])
         self.command(draw, function, max(self.model.sessions, default=session), [])
 
     def _create(self, draw: Draw, session: str) -> None:
-        """Create, where there is a session or none."""
+        """Create a session under an id that may be taken."""
         self.create(draw, pick(draw, [session, SESSIONS[1]]))
 
     def _create_broken(self, draw: Draw, session: str) -> None:
-        """A configuration with mistakes is refused with all of them named, and leaves nothing behind."""
+        """A config with mistakes is refused. The refusal names all of them, and no key is left."""
         made = config(draw, self.mode, self.kind)
         for _ in range(pick(draw, [1, 2, 3])):
-            made |= pick(draw, BREAKS)
+            made |= pick(draw, MISTAKES)
         reply = self.both("create", session, [json.dumps(made)])
         assert reply.code == "VALIDATION_ERROR"
         assert self.seen.answer.fields == reply.fields, (self.seen.answer.fields, reply.fields)
 
     def _repeat(self, draw: Draw, session: str) -> None:
-        """An earlier call once more: with a request id it is replayed, or no longer; without, it is a new
-        call."""
+        """Repeat an earlier call.
+
+        With a request id the event is replayed, if the log still has it. Without one it is a new call.
+        """
         if self.calls[session]:
             function, args = pick(draw, self.calls[session])
             self.both(function, session, args)
 
     def _reuse_request(self, draw: Draw, session: str) -> None:
-        """A request id of another function is refused."""
+        """A request id that another function used is refused."""
         s = self.model.sessions.get(session)
         if s is not None and s.requests:
             request = pick(draw, [r[0] for r in s.requests])
             self.both(pick(draw, ["switch", "pause", "delete", "start"]), session, ["REQUEST", request])
 
     def _wrong(self, draw: Draw, session: str) -> None:
-        """Arguments that make no sense are refused before anything else is looked at."""
+        """Wrong arguments are refused before all other checks."""
         function, args = pick(draw, WRONG)
         assert self.both(function, session, args).code == "VALIDATION_ERROR"
 
     def _read(self, draw: Draw, session: str) -> None:
-        """Reading changes nothing, and other tenants see nothing."""
+        """Reads change nothing, and other tenants see nothing."""
         self.both("get", session, pick(draw, [[], ["TENANT", TENANTS[0]]]))
         s = self.model.sessions.get(session)
         newest = s.version if s is not None else 1
         since = pick(draw, sorted({0, 1, max(0, newest - 3), max(0, newest - 1), newest, newest + 1}))
-        epoch = pick(draw, [None, None, "never", "never" if s is None else self.epochs[s.epoch]])
+        epoch = pick(draw, [None, None, "never", "never" if s is None else self.epoch_names[s.epoch]])
         self.both("log", session, [str(since), *([] if epoch is None else ["EPOCH", epoch])])
 
     @rule(session=sessions, step=steps, outage=steps)
     def lose_and_restore(self, session: str, step: Step, outage: Step) -> None:
-        """An exported session that was lost goes on, under a new epoch, exactly as it would have."""
+        """A session that was exported, lost and restored goes on as before, under a new epoch."""
         self.pass_time(session, step)
         if session not in self.model.sessions or self.model.sessions[session].status not in LIVE:
             return
@@ -480,15 +489,15 @@ class Machine(RuleBasedStateMachine):
         args = [exports.value.decode(), "TTL", str(TTL_S)]
         refused = self.observer.play("restore", session, args, self.time)
         assert refused.answer.code == "SESSION_EXISTS"
-        assert refused.keys == self.before
+        assert refused.keys == self.keys_before
         keys = SessionKeys.of(session)
         self.observer.ask(("DEL", keys.session, keys.log), ("ZREM", keys.alarms, session))
         del self.model.sessions[session]
         alarms = [a for s in self.model.sessions.values() if (a := s.alarm()) is not None]
-        self.head = min(alarms, default=None)
+        self.earliest_alarm = min(alarms, default=None)
         seen = self.observer.play("restore", session, args, self.time)
         reply = self.model.restore(session, exported, self.time, TTL_S * 1000)
-        made = self.happened(session, None)
+        made = self.new_event(session, None)
         self.agreed = False
         self.learn_epoch(seen.answer, reply, made)
         self.compare_reply(seen.answer, reply)
@@ -496,21 +505,22 @@ class Machine(RuleBasedStateMachine):
         self.agreed = True
 
     def teardown(self) -> None:
-        """At the end each log holds the newest events, byte for byte and without a gap."""
+        """At the end each log has the newest events, byte for byte and without a gap."""
         if not self.agreed:
             return
         for session, s in self.model.sessions.items():
             [log] = self.observer.ask(("XRANGE", SessionKeys.of(session).log, "-", "+"))
             versions = range(s.version - len(log) + 1, s.version + 1)
             assert [entry[0].decode() for entry in log] == [f"{v}-0" for v in versions]
-            assert [dict(pairs(entry[1]))[b"e"] for entry in log] == self.given[session][-len(log) :]
+            assert [dict(pairs(entry[1]))[b"e"] for entry in log] == self.events[session][-len(log) :]
 
 
 def same(found: Json, wanted: Json) -> None:
-    """Two states or events are equal in full.
+    """Two states or events are equal in every field.
 
-    `warning` is a text for people, of which only the presence counts; a change may list those it touched in
-    any order."""
+    `warning` is a text for people, so only its presence counts. An event may list participants and groups in
+    any order.
+    """
     if found.get("warning") is not None:
         assert isinstance(found["warning"], str)
         found = found | {"warning": True}
@@ -548,7 +558,7 @@ WRONG: list[tuple[str, list[str]]] = [
     ("pause", ["VERSION", "0x10"]),
     ("resume", ["VERSION", "1e3"]),
     ("expire", ["ACTOR", "a"]),
-    ("switch", ["NEXT", "nobody"]),
+    ("switch", ["NEXT", "not a uuid"]),
     ("switch", ["CURRENT", ""]),
     ("switch", ["LAG", "-1"]),
     ("switch", ["LAG", " 5"]),
@@ -571,7 +581,7 @@ WRONG: list[tuple[str, list[str]]] = [
     ("join", []),
     ("join", ["x"]),
     ("leave", []),
-    ("leave", ["nobody"]),
+    ("leave", ["not a uuid"]),
     ("log", []),
     ("log", ["-1"]),
     ("log", ["x"]),
@@ -579,8 +589,8 @@ WRONG: list[tuple[str, list[str]]] = [
 ]
 
 
-# Of a hundred sequences: where there is more to find, there are more. By the kind of the shared control in
-# per_participant and per_group, and in global by the times that there are.
+# How many of a hundred games are played in each mode. The second name is the kind of the shared control; in
+# global it says which times the session has. Modes and controls with more rules get more games.
 SHARES = {
     ("per_participant", "fischer"): 6,
     ("per_participant", "bronstein"): 4,

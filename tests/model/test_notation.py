@@ -1,6 +1,7 @@
-"""Time controls as text: what they mean, that they come back as they are, and where a wrong one goes wrong.
+"""Time controls as text: what they mean, that the state's text is accepted again, and where a text is wrong.
 
-The library is asked by creating a session; beside it stands a parser of its own (`notation.py`)."""
+Each test creates a session with a text, and compares its state with the model's parser, `notation.py`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from tests.model.tables import SESSION, START, Json, LibraryTable, create, playe
 
 MINUTE = 60_000
 
-# A text has fewer cases than a game.
+# There are fewer kinds of texts than of games, so fewer examples are enough.
 enough = settings(max_examples=max(100, settings().max_examples // 4))
 
 
@@ -71,7 +72,7 @@ READ: list[tuple[str, Json, int | None, str]] = [
     ("300+5x30", {"kind": "byoyomi", "periods": 5, "period_ms": 30_000}, 300 * MINUTE, "300+5x30"),
     ("10+25/300", {"kind": "canadian", "moves": 25, "period_ms": 300_000}, 10 * MINUTE, "10+25/300"),
     ("hourglass 5", {"kind": "hourglass"}, 5 * MINUTE, "hourglass 5"),
-    # PGN: by its word, by its signs, or by a first time that nobody plays in minutes.
+    # PGN: by the word `pgn`, by a form that only PGN has, or by a first time too long for minutes.
     ("pgn 300", fischer(0), 5 * MINUTE, "5"),
     ("pgn 300+3", fischer(3), 5 * MINUTE, "5+3"),
     ("pgn 1", fischer(0), 1000, "0.01667"),
@@ -86,7 +87,7 @@ READ: list[tuple[str, Json, int | None, str]] = [
     ("40/179:30", stages((40, 179, 0), (None, 30, 0)), 179 * MINUTE, "40/179:30"),
     ("*180", {"kind": "hourglass"}, 3 * MINUTE, "hourglass 3"),
     ("-", {"kind": "none"}, None, "-"),
-    # Long games in minutes keep a decimal, so that they are not read as seconds.
+    # Long times in minutes keep a decimal, so that they are not read as seconds.
     ("300.0+3", fischer(3), 300 * MINUTE, "300.0+3"),
     ("pgn 18000+3", fischer(3), 300 * MINUTE, "300.0+3"),
     ("pgn 18000+0", fischer(0), 300 * MINUTE, "300.0+0"),
@@ -139,7 +140,7 @@ WRONG: list[tuple[str, int]] = [
     ("pgn 5.5", 6),
     ("pgn 40/5400", 12),
     ("40/5400:1800.5", 13),
-    # Out of bounds: where the number begins.
+    # Out of bounds: the position at which the number begins.
     ("0", 1),
     ("0.01666", 1),
     ("1441", 1),
@@ -170,7 +171,7 @@ WRONG: list[tuple[str, int]] = [
     ("1/1:0/1:1", 5),
     ("1/1:" * 8 + "1", 33),
     ("1/1:" * 7 + "1/1:1+1", 33),
-    # A number that nobody would write.
+    # Numbers with too many digits.
     ("5+0000000000003", 3),
     ("0.33333333333", 1),
 ]
@@ -182,7 +183,7 @@ def table(driver: Driver) -> LibraryTable:
 
 
 def shown(driver: Driver, control: Any) -> tuple[Json, int | None]:
-    """What the state shows of a control that brings its bank: itself, and the bank."""
+    """The control and the bank in the state of a session whose owners have the bank of the control."""
     state = create(table(driver), players(None, None, time_control=control))
     first, second = state["participants"]
     assert first["total_time_ms"] == second["total_time_ms"]
@@ -191,7 +192,7 @@ def shown(driver: Driver, control: Any) -> tuple[Json, int | None]:
 
 
 def refusal(driver: Driver, control: Any, path: str = "time_control") -> tuple[list[str], list[int]]:
-    """The fields of a refused control, and the positions that the messages name."""
+    """The fields of the refusal, and the positions in its messages."""
     config = players(None, None, time_control=control)
     if path != "time_control":
         config = players(5000, None)
@@ -212,7 +213,7 @@ def test_what_a_text_means(driver: Driver, text: str, control: Json, bank: int |
 
 
 @pytest.mark.parametrize("normal", sorted({case[3] for case in READ}))
-def test_the_normal_form_is_its_own(driver: Driver, normal: str) -> None:
+def test_a_normal_form_is_its_own_normal_form(driver: Driver, normal: str) -> None:
     assert notation.read(normal)[2] == normal
     assert shown(driver, normal)[0]["notation"] == normal
 
@@ -243,7 +244,7 @@ pgn_times = st.integers(1, 86_400).map(str)
 
 @st.composite
 def staged(draw: st.DrawFn, first: st.SearchStrategy[str], later: st.SearchStrategy[str]) -> str:
-    """Two to eight stages, with increments nowhere, at the end, or anywhere."""
+    """Two to eight stages, with increments in none of them, in the last one, or in any."""
     count = draw(st.integers(2, 8))
     parts = []
     for i in range(count):
@@ -281,8 +282,7 @@ texts = st.one_of(
 @given(text=texts)
 @example(text="1.999+1")
 def test_a_text_comes_back(driver: Driver, text: str) -> None:
-    """text -> state -> text: the normal form says the same and is its own normal form, and what a state shows
-    as `time_control` is accepted again, as text and as the whole object, and gives the same."""
+    """The state's `time_control` is accepted again, as text and as an object, and gives the same state."""
     control, bank, normal = notation.read(text)
     found, found_bank = shown(driver, text)
     assert found == control | {"notation": normal}
@@ -295,7 +295,7 @@ def test_a_text_comes_back(driver: Driver, text: str) -> None:
 @enough
 @given(text=texts, overtime=st.integers(0, 86_400_000))
 def test_the_object_without_its_text_is_the_same_clock(driver: Driver, text: str, overtime: int) -> None:
-    """Everything but `notation` is the same when the parameters and the bank are given by themselves."""
+    """Parameters and a bank instead of the text give the same state, except for `notation`."""
     control, bank, _ = notation.read(text)
     more = {} if control["kind"] == "none" else {"overtime_ms": overtime}
     noted = create(table(driver), players(None, None, time_control={"notation": text} | more))
@@ -306,7 +306,7 @@ def test_the_object_without_its_text_is_the_same_clock(driver: Driver, text: str
 
 @st.composite
 def broken(draw: st.DrawFn) -> str:
-    """A text with a few characters put in, taken out or changed."""
+    """A text with one or two characters inserted, removed or replaced."""
     text: str = draw(texts)
     for _ in range(draw(st.integers(1, 2))):
         at = draw(st.integers(0, len(text)))
@@ -318,7 +318,7 @@ def broken(draw: st.DrawFn) -> str:
 @enough
 @given(text=broken())
 def test_both_parsers_agree_on_what_is_wrong(driver: Driver, text: str) -> None:
-    """A text is read by both to the same, or refused by both at the same positions."""
+    """Both read a text in the same way, or both refuse it at the same positions."""
     wrong: list[int] = []
     try:
         control, _, normal = notation.read(text)
@@ -330,7 +330,7 @@ def test_both_parsers_agree_on_what_is_wrong(driver: Driver, text: str) -> None:
         assert shown(driver, text)[0] == control | {"notation": normal}
 
 
-# What may stand beside the text
+# Other fields in a control with a text
 
 SAME = [
     {"notation": "5+3", "kind": "fischer"},
@@ -353,12 +353,12 @@ OTHER: list[tuple[Json, str]] = [
 
 
 @pytest.mark.parametrize("control", SAME, ids=json.dumps)
-def test_what_says_the_same_may_stand_beside_the_text(driver: Driver, control: Json) -> None:
+def test_fields_that_agree_with_the_text_are_accepted(driver: Driver, control: Json) -> None:
     assert shown(driver, control) == (fischer(3) | {"notation": "5+3"}, 5 * MINUTE)
 
 
 @pytest.mark.parametrize(("control", "name"), OTHER, ids=[json.dumps(case[0]) for case in OTHER])
-def test_what_says_something_else_may_not(driver: Driver, control: Json, name: str) -> None:
+def test_fields_that_differ_from_the_text_are_refused(driver: Driver, control: Json, name: str) -> None:
     assert refusal(driver, control) == ([f"time_control.{name}"], [])
 
 
@@ -367,7 +367,7 @@ def test_notation_is_text(driver: Driver, text: Any) -> None:
     assert refusal(driver, {"notation": text})[0] == ["time_control.notation"]
 
 
-def test_a_bank_of_its_own_beside_a_text_is_the_same_or_refused(driver: Driver) -> None:
+def test_a_bank_that_differs_from_the_text_is_refused(driver: Driver) -> None:
     state = create(table(driver), players(300_000, None, time_control="5+3"))
     assert [p["total_time_ms"] for p in state["participants"]] == [300_000, 300_000]
     driver.run("FLUSHALL")

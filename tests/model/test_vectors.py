@@ -1,4 +1,4 @@
-"""The example scenarios, replayed to the millisecond: on the model, and on the library under virtual time."""
+"""Plays the scenarios of `vectors/` on the model, and on the library under virtual time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s[
 
 
 def arguments(step: dict[str, Any]) -> list[str]:
-    """The arguments of a step's call, as they stand after the keys."""
+    """The arguments of a step's call, which follow the keys."""
     named = dict(step.get("args", {}))
     args: list[str] = []
     if step["call"] == "join":
@@ -35,7 +35,7 @@ def arguments(step: dict[str, Any]) -> list[str]:
 
 
 def differences(wanted: Any, found: Any, path: str = "") -> Iterator[str]:
-    """Where `found` is not what `wanted` names; what `wanted` does not name is free."""
+    """Where `found` differs from `wanted`. Fields that `wanted` does not have are not compared."""
     if isinstance(wanted, dict) and isinstance(found, dict):
         for name, value in wanted.items():
             yield from differences(value, found.get(name, "absent"), f"{path}.{name}")
@@ -54,7 +54,7 @@ def by_id(state: dict[str, Any]) -> dict[str, Any]:
 def assert_step(
     step: dict[str, Any], event: dict[str, Any] | None, code: str | None, alarm: int | None
 ) -> None:
-    """One step came out as the scenario says."""
+    """The result of a step is the one of the scenario."""
     expected = step["expect"]
     if expected is None:
         assert (event, code) == (None, None)

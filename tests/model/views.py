@@ -1,11 +1,11 @@
-"""What is shown of a session: the state, and what a change tells of it."""
+"""What clients see of a session: its state, and the parts of it that an event has."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 from tests.model import clocks
-from tests.model.session import Json, Party, Session
+from tests.model.session import Json, Session, TurnTaker
 
 
 def iso(ms: int | None) -> str | None:
@@ -16,41 +16,43 @@ def iso(ms: int | None) -> str | None:
     return f"{text}.{ms % 1000:03d}Z"
 
 
-def show_party(s: Session, party: Party, now: int, *, live: bool = False) -> Json:
-    """A participant or group as events show it at `now`; `live`: as the state does, with what the current
-    cycle's clock has left besides its time."""
-    clock, active = party.clock, s.active_party()
-    mine = active is not None and party.id in {active.id, active.group}
+def show_turn_taker(s: Session, taker: TurnTaker, now: int, *, live: bool = False) -> Json:
+    """A participant or group as events show it at `now`.
+
+    live: as the state shows it, where the running clock also has its periods, block and overtime as of now
+    """
+    clock, active = taker.clock, s.active_participant()
+    mine = active is not None and taker.id in {active.id, active.group}
     left = None if clock is None or clock.endless else clocks.remaining(clock)
     face: Json | None = None if clock is None else {**clocks.face(clock)}
-    if clock is not None and active is not None and s.owner_of(active) is party:
+    if clock is not None and active is not None and s.owner_of(active) is taker:
         left = s.remaining(now)
         at_this_moment = clocks.face_now(clock, s.run(now), since=s.since())
         if live and face is not None and at_this_moment:
             face["now"] = at_this_moment
     shown: Json = {
         "total_time_ms": None if clock is None or clock.endless else clock.bank,
-        "time_used_ms": party.time_used,
+        "time_used_ms": taker.time_used,
         "time_remaining_ms": left,
-        "cycle_count": party.cycles,
+        "cycle_count": taker.cycles,
         "is_active": mine,
         "has_expired": clock is not None and clock.expired,
-        "time_control": party.control,
+        "time_control": taker.control,
         "clock": face,
     }
-    if party.id in s.groups:
-        return {"group_id": party.id, **shown}
-    return {"participant_id": party.id, "participant_index": party.index, "group_id": party.group, **shown}
+    if taker.id in s.groups:
+        return {"group_id": taker.id, **shown}
+    return {"participant_id": taker.id, "participant_index": taker.index, "group_id": taker.group, **shown}
 
 
 def show_cycle(s: Session, now: int) -> Json:
-    """What state and change both say about the running cycle."""
-    party = s.participants[s.active] if s.active is not None else None
+    """The fields about the running cycle that both the state and an event have."""
+    active = s.participants[s.active] if s.active is not None else None
     running = s.cycle is not None and s.status == "running"
     return {
         "status": s.status,
         "active_participant_id": s.active,
-        "active_group_id": None if party is None else party.group,
+        "active_group_id": None if active is None else active.group,
         "cycle_started_at": iso(s.cycle.start) if running and s.cycle is not None else None,
         "deadline_ms": s.deadline(),
         "time_remaining_ms": s.remaining(now),
@@ -68,8 +70,8 @@ def show(s: Session, now: int) -> Json:
         "version": s.version,
         "epoch": s.epoch,
         "schema": 1,
-        "participants": [show_party(s, p, now, live=True) for p in s.rotation()],
-        "groups": [show_party(s, g, now, live=True) for g in s.groups.values()],
+        "participants": [show_turn_taker(s, p, now, live=True) for p in s.rotation()],
+        "groups": [show_turn_taker(s, g, now, live=True) for g in s.groups.values()],
         "total_time_ms": s.clock.bank if bank_in_session and s.clock is not None else s.total_ms,
         "time_per_cycle_ms": c.cycle_ms,
         "increment_ms": c.increment_ms,

@@ -1,4 +1,4 @@
-"""The data folder of `dev`: who sees from it where its servers are, and that looking at it hinders nobody."""
+"""The data folder of `dev`: other commands find its servers there, and looking does not block `dev`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 // Time controls in words. This page reads their texts only to explain them while the user types: the service
-// decides whether one is valid. "Time controls as text" in lua/README.md says how it reads them.
+// decides whether one is valid. "Time controls as text" in lua/controls/README.md says how it reads them.
 
 import { formatDuration } from "../shared/time.js";
 
