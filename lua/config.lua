@@ -1,5 +1,21 @@
 -- Checks the config of `sk_create`, and makes the fields of the session's hash from it. All problems are
 -- reported, not only the first.
+--
+-- The config is read into `settings`, a table with what the client's object says:
+--
+-- mode_name, mode                       `sync_mode`, and its module in modes/, nil for an unknown name
+-- participants, groups                  lists, see config/participants.lua
+-- active_index                          the index of `active_participant_id`, -1 for none
+-- total, per_cycle, maximum, max_pause  ms, nil where they are not given; increment is 0 then
+-- auto_advance, players_may_pause, lag_compensation
+-- warnings, warnings_json, warning_count
+-- metadata                              JSON
+-- cycle_clock                           whether each cycle has a clock of its own
+-- owned_by, owners_have_clocks          who owns the clocks, and whether that is participants or groups
+-- action, action_json                   `action_on_timeout`
+-- control                               the control of the session, nil where it has none or a wrong one
+-- default, control_json                 its text in the rules, and its JSON
+-- given_control, control_defaults       `time_control` as it was given; the defaults of all controls
 
 local DAY_MS = 86400000
 local MOST_WARNINGS = 8
@@ -75,22 +91,6 @@ local function read_metadata(object, raw, problem)
   end
   return text
 end
-
--- The functions below fill in `settings`, a table of the values that are read from the client's object:
---
--- mode_name, mode                       `sync_mode`, and its module in modes/, nil for an unknown name
--- participants, groups                  lists, see config/participants.lua
--- active_index                          the index of `active_participant_id`, -1 for none
--- total, per_cycle, maximum, max_pause  ms, nil where they are not given; increment is 0 then
--- auto_advance, players_may_pause, lag_compensation
--- warnings, warnings_json, warning_count
--- metadata                              JSON
--- cycle_clock                           whether each cycle has a clock of its own
--- owned_by, owners_have_clocks          who owns the clocks, and whether that is participants or groups
--- action, action_json                   `action_on_timeout`
--- control                               the control of the session, nil where it has none or a wrong one
--- default, control_json                 its text in the rules, and its JSON
--- given_control, control_defaults       `time_control` as it was given; the defaults of all controls
 
 local function read_mode(settings, object, problem)
   local name = object.sync_mode

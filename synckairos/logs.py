@@ -11,11 +11,12 @@ import sys
 
 import structlog
 
-from synckairos.config import Settings
 
+def configure(level: str, *, production: bool = False) -> None:
+    """Sets logging up for this process. May be called again.
 
-def configure(settings: Settings) -> None:
-    """Sets logging up for this process. May be called again."""
+    level: the lowest that is logged, from "debug" to "critical"
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -34,7 +35,7 @@ def configure(settings: Settings) -> None:
         cache_logger_on_first_use=True,
     )
     last: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if settings.environment == "production":
+    if production:
         last += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
         last += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
@@ -42,7 +43,7 @@ def configure(settings: Settings) -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(settings.log_level.upper())
+    root.setLevel(level.upper())
     # Sanic's loggers have handlers of their own, and some of those write to standard output.
     for name in ("sanic.root", "sanic.error", "sanic.access", "sanic.server", "sanic.websockets"):
         logger = logging.getLogger(name)

@@ -30,5 +30,5 @@ def settings_or_exit(environ: Mapping[str, str], file: Path | None) -> Settings:
         for problem in error.problems:
             click.echo(f"Error: {problem}", err=True)
         sys.exit(WRONG_SETTINGS)
-    logs.configure(settings)
+    logs.configure(settings.log_level, production=settings.environment == "production")
     return settings

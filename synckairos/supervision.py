@@ -64,15 +64,22 @@ async def together(*loops: Coroutine[Any, Any, None]) -> None:
     A TaskGroup would wait for the others for ever where a cancellation gets lost (see `cancel`).
     """
     tasks = [asyncio.create_task(loop) for loop in loops]
+    for task in tasks:
+        task.add_done_callback(retrieve_error)
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         ended = [task for task in tasks if task.done()]
         await cancel(*(task for task in tasks if not task.done()))
-        # Retrieved even when this was cancelled: asyncio logs every exception that is never retrieved.
-        errors = [error for task in ended if not task.cancelled() and (error := task.exception()) is not None]
+    errors = [error for task in ended if not task.cancelled() and (error := task.exception()) is not None]
     if errors:
         raise errors[0]
+
+
+def retrieve_error(task: asyncio.Task[None]) -> None:
+    """Reads the error of a task that has ended, because asyncio logs every error that is never read."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def cancel(*tasks: asyncio.Task[None]) -> None:

@@ -1,3 +1,5 @@
+-- sk_create: a new session.
+
 local NONE = call_options.NONE
 local CREATE = { TTL = true, TENANT = true, ACTOR = true, TRACE = true, REQUEST = true }
 local DEFAULT_TTL_S = 3600

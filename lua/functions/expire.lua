@@ -1,3 +1,5 @@
+-- sk_expire: what is due happens.
+
 local NONE = call_options.NONE
 
 -- sk_expire 4 <keys>

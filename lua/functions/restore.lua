@@ -1,3 +1,5 @@
+-- sk_restore: a session comes back from an exported state.
+
 local NONE = call_options.NONE
 local RESTORE = { TTL = true, VERSION = true, EPOCH = true }
 

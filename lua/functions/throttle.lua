@@ -1,3 +1,5 @@
+-- sk_throttle: rate limits.
+
 -- The arguments with their bounds.
 local LIMIT = {
   { 'burst', 1, 1000000 },

@@ -23,7 +23,7 @@ from synckairos.errors import StorageUnavailable, error_text
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 T = TypeVar("T")
-Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+PgConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 REVISION = "1"
 """The revision of the tables that this release needs: the newest of `migrations`."""
@@ -269,7 +269,7 @@ class Store:
         await self.aclose()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def connection(self) -> AsyncIterator[PgConnection]:
         """A connection of the pool. Raises StorageUnavailable when PostgreSQL is away, also in the block."""
         try:
             async with asyncio.timeout(self._timeout_s), (await self._open()).acquire() as connection:
@@ -391,11 +391,11 @@ class Store:
             return [typed(row) for row in await connection.fetch(query, *arguments)]
 
 
-_InsertEvents: TypeAlias = Callable[[Connection, Rows], Awaitable[tuple[int, list[Refusal]]]]
+_InsertEvents: TypeAlias = Callable[[PgConnection, Rows], Awaitable[tuple[int, list[Refusal]]]]
 """Inserts the events of a batch. Returns how many were new, and those that could not be inserted."""
 
 
-async def _copy_events(connection: Connection, made: Rows) -> tuple[int, list[Refusal]]:
+async def _copy_events(connection: PgConnection, made: Rows) -> tuple[int, list[Refusal]]:
     """Insert events that are all new, in half the time of `_merge_events`. Raises those of _NOT_COPIED."""
     await connection.copy_records_to_table(
         "sync_events", records=map(attrgetter(*_EVENT_COLUMNS), made.events), columns=_EVENT_COLUMNS
@@ -403,7 +403,7 @@ async def _copy_events(connection: Connection, made: Rows) -> tuple[int, list[Re
     return len(made.events), []
 
 
-async def _merge_events(connection: Connection, made: Rows) -> tuple[int, list[Refusal]]:
+async def _merge_events(connection: PgConnection, made: Rows) -> tuple[int, list[Refusal]]:
     """Insert the new events. Events that differ from a stored one with the same version are returned."""
     status = await connection.execute(_INSERT_EVENTS, *_columns(made.events, _EVENT_COLUMNS))
     inserted = int(status.rpartition(" ")[2])
@@ -414,7 +414,7 @@ async def _merge_events(connection: Connection, made: Rows) -> tuple[int, list[R
     return inserted, [Refusal(entry.source, entry.body, VERSION_TAKEN) for entry in others]
 
 
-async def _insert(connection: Connection, made: Rows, insert_events: _InsertEvents) -> int:
+async def _insert(connection: PgConnection, made: Rows, insert_events: _InsertEvents) -> int:
     """Insert all rows. Returns how many events were new. Others with a taken version join `made.refused`."""
     inserted, lost = await insert_events(connection, made) if made.events else (0, [])
     sessions = made.sessions()
@@ -435,7 +435,7 @@ async def _insert(connection: Connection, made: Rows, insert_events: _InsertEven
     return inserted
 
 
-async def _insert_without_refused(connection: Connection, made: Rows) -> int:
+async def _insert_without_refused(connection: PgConnection, made: Rows) -> int:
     """Insert all rows that PostgreSQL accepts. The others join `made.refused`."""
     inserted = await _bisect(connection, Rows(made.events), made.refused)
     await _bisect(connection, Rows(snapshots=made.snapshots), made.refused)
@@ -443,7 +443,7 @@ async def _insert_without_refused(connection: Connection, made: Rows) -> int:
     return inserted
 
 
-async def _bisect(connection: Connection, made: Rows, refused: list[Refusal]) -> int:
+async def _bisect(connection: PgConnection, made: Rows, refused: list[Refusal]) -> int:
     """Insert events or snapshots. When one is refused, try each half, until the refused one is found."""
     try:
         async with connection.transaction():

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synckairos.client import predict
-from synckairos.client.connection import ANSWER_S, Connection
+from synckairos.client.connection import ANSWER_S, SessionConnection
 from synckairos.client.errors import NetworkTimeout, SyncKairosError
 from synckairos.client.http import LONGEST_PAUSE_S
 from synckairos.client.model import Json
@@ -87,7 +87,7 @@ class Commands:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: SessionConnection,
         replica: Replica,
         time: ServerTime,
         *,

@@ -54,7 +54,7 @@ POLICY_VIOLATION = 1008
 """The service's close code for a refused token or, after the greeting, for too many messages."""
 
 
-class Connection:
+class SessionConnection:
     """The connection of one session to the service. It starts to connect when it is made.
 
     on_message: called with each message. It raises an error for a message that it does not understand. Then

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from synckairos.client.callbacks import Callbacks
 from synckairos.client.changes import Changes
 from synckairos.client.commands import EVENT_S, Commands, mark_retrieved
-from synckairos.client.connection import ANSWER_S, Connection, ConnectionState
+from synckairos.client.connection import ANSWER_S, ConnectionState, SessionConnection
 from synckairos.client.errors import ClientClosed, SessionNotFound, SyncKairosError, from_answer
 from synckairos.client.model import Change, Json, State, read_change, read_state, synced
 from synckairos.client.replica import Replica
@@ -65,7 +65,7 @@ class Follower:
         self.first_state: asyncio.Future[State] = self._loop.create_future()
         self.first_state.add_done_callback(mark_retrieved)
         self.replica = Replica(service.time)
-        self.connection = Connection(
+        self.connection = SessionConnection(
             service,
             session_id,
             on_message=self._receive,

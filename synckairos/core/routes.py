@@ -22,6 +22,7 @@ from synckairos.core.clients import REDIS_ERRORS, async_client, async_client_by_
 from synckairos.core.keys import replication_marker
 from synckairos.core.wire import InProcessWire, Wire
 from synckairos.errors import NotReplicated, error_text
+from synckairos.supervision import retrieve_error
 
 log = structlog.get_logger(__name__)
 
@@ -31,12 +32,6 @@ Topology = Literal["standalone", "sentinel", "cluster"]
 
 REPLICATED_MS = 500
 """With DURABILITY=replicated: how long a replica may take to confirm a change."""
-
-
-def _retrieve_error(attempt: asyncio.Task[None]) -> None:
-    """Reads the error of an attempt to connect, because asyncio logs every error that is never read."""
-    if not attempt.cancelled():
-        attempt.exception()
 
 
 class PrimaryLink:
@@ -63,7 +58,7 @@ class PrimaryLink:
         while self._wire is None or self._wire.broken:
             if self._connecting is None or self._connecting.done():
                 self._connecting = asyncio.create_task(self._connect())
-                self._connecting.add_done_callback(_retrieve_error)
+                self._connecting.add_done_callback(retrieve_error)
             await shared(self._connecting)
         await self._wire.room()
         return self._wire

@@ -50,7 +50,7 @@ def doctor(file: Path | None, data_dir: Path, *, as_json: bool) -> None:
 
     Nothing is changed. The exit code is 0 when nothing fails, also with warnings, and 1 when something does.
     """
-    logs.configure(Settings(log_level="critical"))  # the report says what is wrong, and says it once
+    logs.configure("critical")  # the report says what is wrong, and says it once
     in_folder = configured.of_dev(os.environ, file, data_dir)
     shown = configured.configured(os.environ, file, in_folder)
     environ = {**os.environ, **in_folder}

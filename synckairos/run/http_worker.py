@@ -37,7 +37,7 @@ def run_worker(settings: Settings, listener: socket.socket, drain_s: int) -> Non
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Sanic sets its own logging up when an app is made; what is set up after it stays.
     app = create_app(settings)
-    logs.configure(settings)
+    logs.configure(settings.log_level, production=settings.environment == "production")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_answer(app, listener, drain_s))
 

@@ -20,7 +20,6 @@ from rich.text import Text
 from synckairos import logs
 from synckairos.client import Change, Session, State, SyncKairos, SyncKairosError
 from synckairos.client.errors import ConnectionLost
-from synckairos.config import Settings
 from synckairos.watch import screen, words
 
 FIRST_STATE_S = 5.0
@@ -69,7 +68,7 @@ def watch(session: str, url: str, token: str | None) -> None:
     Without a terminal, one line is printed for each change. The exit code is 0 when the session ended or
     Ctrl-C was pressed, 1 when there is no such session or it may not be watched.
     """
-    logs.configure(Settings(log_level="critical"))  # a log line would break the picture
+    logs.configure("critical")  # a log line would break the picture
     if page := _PAGE.fullmatch(session):
         url, session = page.groups()
     with suppress(KeyboardInterrupt):

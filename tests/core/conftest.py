@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
+from typing import cast
 
 import fakeredis
 import pytest
@@ -14,6 +16,8 @@ import redis
 from synckairos.core.library import Library
 from tests.model.driver import Driver
 from tests.support import servers
+from tests.support.pool import Pool
+from tests.support.servers import Cluster, Kind
 
 BACKENDS = [*([] if os.environ.get("SERVERS") else ["fakeredis"]), *servers.available()]
 
@@ -27,22 +31,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def backends() -> Iterator[Callable[[str], Driver]]:
-    """Gives the library under virtual time on a kind of server, started when it is first asked for."""
-    started: dict[str, Driver] = {}
-    with ExitStack() as stack:
+def backends(pool: Pool) -> Iterator[Callable[[str], Driver]]:
+    """Gives the library under virtual time on a kind of server."""
+    with ExitStack() as clients:
 
-        def get(kind: str) -> Driver:
-            if kind not in started:
-                client: redis.Redis = fakeredis.FakeRedis(version=(7, 0))
-                if kind != "fakeredis":
-                    server = stack.enter_context(servers.start("valkey" if kind == "valkey" else "redis"))
-                    client = stack.enter_context(server.sync_client())
-                started[kind] = Driver(client)
-                started[kind].load()
-            return started[kind]
+        @cache
+        def backend(kind: str) -> Driver:
+            client: redis.Redis = fakeredis.FakeRedis(version=(7, 0))
+            if kind != "fakeredis":
+                server = pool.server(cast(Kind, kind), "virtual time")
+                client = clients.enter_context(server.sync_client())
+            driver = Driver(client)
+            driver.load()
+            return driver
 
-        yield get
+        yield backend
 
 
 @pytest.fixture
@@ -53,17 +56,16 @@ def core(request: pytest.FixtureRequest, backends: Callable[[str], Driver]) -> D
     return driver
 
 
-@pytest.fixture(scope="session", params=servers.available())
-def cluster(request: pytest.FixtureRequest) -> Iterator[redis.RedisCluster]:
-    """Three primaries with the library as it is shipped."""
-    with servers.start_cluster(request.param) as nodes:
-        host, port = nodes.nodes.split(",")[0].split(":")
-        client = redis.RedisCluster(host=host, port=int(port), protocol=2)
-        payload = Library.assemble().payload
-        for primary in nodes.primaries:
-            with primary.sync_client() as direct:
-                direct.execute_command("FUNCTION", "LOAD", payload)
-        try:
-            yield client
-        finally:
-            client.close()
+@pytest.fixture
+def cluster_client(cluster: Cluster) -> Iterator[redis.RedisCluster]:
+    """A client of three primaries with the library as it is shipped."""
+    payload = Library.assemble().payload
+    for primary in cluster.primaries:
+        with primary.sync_client() as direct:
+            direct.execute_command("FUNCTION", "LOAD", payload)
+    host, port = cluster.nodes.split(",")[0].split(":")
+    client = redis.RedisCluster(host=host, port=int(port), protocol=2)
+    try:
+        yield client
+    finally:
+        client.close()

@@ -119,3 +119,24 @@ async def test_an_error_of_the_moment_in_which_loops_are_cancelled_is_not_compla
         await asyncio.sleep(0)
         gc.collect()
     assert complaints == []
+
+
+async def test_nor_is_an_error_of_a_loop_whose_end_is_not_waited_for() -> None:
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+
+    async def failing() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.sleep(0.02)
+        raise RuntimeError("on purpose")
+
+    task = asyncio.create_task(together(failing(), asyncio.sleep(60)))
+    for _ in range(2):  # the second one while the loops are ending
+        await asyncio.sleep(0.005)
+        task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0.05)
+    gc.collect()
+    assert complaints == []

@@ -219,13 +219,16 @@ async def test_where_there_is_nothing_to_watch_it_says_so(service: Service) -> N
 
     there = f"http://127.0.0.1:{service.port}"
     stranger = str(uuid.uuid4())
-    for session_id, url, words in (
+    cases = (
         (stranger, there, f"there is no session {stranger}"),
         ("7", there, "a session id is a UUID"),
         (stranger, "nonsense", "no address of a service"),
         (stranger, f"http://127.0.0.1:{free_port()}", "no service answers at"),
-    ):
-        result = await asyncio.to_thread(refused, session_id, url)
+    )
+    results = await asyncio.gather(
+        *(asyncio.to_thread(refused, session_id, url) for session_id, url, _ in cases)
+    )
+    for (_, url, words), result in zip(cases, results, strict=True):
         assert result.returncode == 1, url
         assert words in result.stderr
         assert result.stderr.count("\n") == 1

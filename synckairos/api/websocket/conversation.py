@@ -17,7 +17,7 @@ from synckairos.api import limits
 from synckairos.api.request import ApiRequest
 from synckairos.api.websocket.messages import (
     Ack,
-    Clock,
+    ClockReport,
     Command,
     Pause,
     Ping,
@@ -132,7 +132,7 @@ class Conversation:
             match message:
                 case Ping():
                     self._pong(message, arrived)
-                case Clock():
+                case ClockReport():
                     metrics.client_clock_offset.observe(abs(message.offset_ms) / 1000.0)
                 case Reconnect():
                     await self._reconnect(message)

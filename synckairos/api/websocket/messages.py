@@ -48,7 +48,7 @@ class Ping(Message, frozen=True, kw_only=True):
     t1: Number
 
 
-class Clock(Message, frozen=True, kw_only=True):
+class ClockReport(Message, frozen=True, kw_only=True):
     """The client's measurement, for the metrics: its clock is `offset_ms` behind, ± `uncertainty_ms`."""
 
     offset_ms: Milliseconds
@@ -89,7 +89,7 @@ class Resume(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
 KINDS: dict[str, type[Message]] = {
     "AUTH": Auth,
     "PING": Ping,
-    "CLOCK": Clock,
+    "CLOCK": ClockReport,
     "RECONNECT": Reconnect,
     "SWITCH": Switch,
     "PAUSE": Pause,
