@@ -6,6 +6,7 @@ import os
 import random
 import re
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,15 @@ from tests.support.leaks import take_leaks
 from tests.support.pool import Pool, pairs
 from tests.support.postgres import PostgresServer
 from tests.support.servers import Cluster, Server
+
+TESTS = Path(__file__).parent
+FOLDERS = (
+    *("e2e", "core"),
+    *("audit", "contract", "presets"),
+    *("integration", "chaos", "bench", "recipes", "unit"),
+    *("model", "client", "web"),
+)
+"""In the order in which they run; a line is about what one of four workers begins with."""
 
 # Random games are other ones on every run, so that each run looks somewhere new.
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -58,6 +68,15 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         f"servers: {found}{missing}; PostgreSQL: {databases}",
         *([] if seed is None else [f"random games: --hypothesis-seed={seed} repeats them"]),
     ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the tests of a folder together, because they share a browser, services or servers.
+
+    The order inside a folder is the random one. Each of four workers begins with another slow folder.
+    """
+    places = {folder: place for place, folder in enumerate(FOLDERS)}
+    items.sort(key=lambda item: places.get(item.path.relative_to(TESTS).parts[0], -1))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
