@@ -67,6 +67,7 @@ async def test_a_step_that_fails_leaves_nothing(empty: str) -> None:
     assert await asyncio.to_thread(tables, empty) == {"sync_refused"}
 
 
+@pytest.mark.one_kind
 def test_the_command(empty: str, tmp_path: Path) -> None:
     def migrate(*arguments: str) -> tuple[int, str, str]:
         run = programs.run("migrate", *arguments, DATABASE_URL=empty)

@@ -102,6 +102,7 @@ async def test_what_redis_has_is_compared(store: Store, connection: Connection) 
     assert [finding.session_id for finding in asked] == sorted(ids[2:])
 
 
+@pytest.mark.one_kind
 async def test_the_command(store: Store, database: str, connection: Connection, server: Server) -> None:
     sound, broken = str(uuid.uuid4()), str(uuid.uuid4())
     await stored(store, 1, 2, session_id=sound)

@@ -67,6 +67,7 @@ def test_load_and_check_a_server(server: Server) -> None:
     assert "was there" in run("functions", "load", REDIS_URL=server.url).stdout
 
 
+@pytest.mark.one_kind
 def test_load_and_check_other_code_of_the_same_version(server: Server) -> None:
     with server.sync_client() as client:
         client.function_load(OWN.payload + "\nlocal other = 1\n")
@@ -78,6 +79,7 @@ def test_load_and_check_other_code_of_the_same_version(server: Server) -> None:
     assert run("functions", "check", "--url", server.url).returncode == 0
 
 
+@pytest.mark.one_kind
 @pytest.mark.parametrize(("version", "code", "word"), [("0.0.1", 1, "older"), ("999.0.0", 0, "newer")])
 def test_check_other_versions(server: Server, version: str, code: int, word: str) -> None:
     with server.sync_client() as client:
@@ -135,6 +137,7 @@ def test_serve_names_a_busy_port() -> None:
         refused(run("serve", PORT=str(port)), 1, f"port {port}")
 
 
+@pytest.mark.one_kind
 def test_serve_does_not_start_over_other_code_of_its_version(server: Server) -> None:
     with server.sync_client() as client:
         client.function_load(OWN.payload + "\nlocal other = 1\n")
@@ -144,6 +147,7 @@ def test_serve_does_not_start_over_other_code_of_its_version(server: Server) -> 
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.one_kind
 def test_serve_answers_keeps_its_workers_and_ends_cleanly(server: Server, tmp_path: Path) -> None:
     port = free_port()
     file = tmp_path / "synckairos.yaml"
