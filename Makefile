@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 run: $(STAMP)
 	$(BIN)/synckairos dev $(ARGS)
 
-# A look within a minute or two: lint, types, unit, and the core on one server.
+# A look within half a minute: lint, types, unit, and the core on one server.
 check: lint
 	SERVERS=valkey $(BIN)/python -m pytest --quiet --numprocesses 2 tests/unit tests/core $(ARGS)
 

@@ -24,15 +24,6 @@ pytestmark = pytest.mark.one_kind
 Json = dict[str, Any]
 
 
-async def played(running: Audited, switches: int = 3, **config: Any) -> Json:
-    """A game in play, not yet stored. Returns its state."""
-    session_id = await game(running.sessions, **config)
-    for _ in range(switches):
-        await running.sessions.switch(session_id)
-    found: Json = json.loads((await running.sessions.get(session_id)).raw)
-    return found
-
-
 async def page(running: Audited, session: Json, since: int = 0) -> tuple[list[Json], int]:
     response = await running.api.get(at(session, "/events"), params={"since": since})
     assert response.status_code == 200, response.text
@@ -51,7 +42,7 @@ def forget(running: Audited, session: Json, *, up_to: int) -> None:
 
 async def test_events_across_log_and_store(running: Audited) -> None:
     """The oldest are in the store alone, the newest in the log alone, and nobody notices."""
-    session = await played(running, 6)
+    session = await running.play(6)
     await running.archived()
     for _ in range(4):
         await running.sessions.switch(session["session_id"])
@@ -65,7 +56,7 @@ async def test_events_across_log_and_store(running: Audited) -> None:
 
 
 async def test_events_come_back_as_they_were(running: Audited) -> None:
-    session = await played(running)
+    session = await running.play()
     before = (await running.api.get(at(session, "/events"))).content
     await running.archived()
     forget(running, session, up_to=4)
@@ -73,7 +64,7 @@ async def test_events_come_back_as_they_were(running: Audited) -> None:
 
 
 async def test_pages_of_five_hundred(running: Audited) -> None:
-    session = await played(running, 1)
+    session = await running.play(1)
     session_id = session["session_id"]
     await asyncio.gather(*(running.sessions.switch(session_id) for _ in range(600)))
     await running.archived()
@@ -86,7 +77,7 @@ async def test_pages_of_five_hundred(running: Audited) -> None:
 
 async def test_events_over_a_restore(running: Audited) -> None:
     """Versions go on, so that whoever reads on by `since` needs to know nothing of epochs."""
-    session = await played(running)
+    session = await running.play()
     await running.archived()
     running.lose_all()
     await running.sessions.switch(session["session_id"])
@@ -97,7 +88,7 @@ async def test_events_over_a_restore(running: Audited) -> None:
 
 
 async def test_events_of_one_that_is_over(running: Audited) -> None:
-    session = await played(running)
+    session = await running.play()
     await running.sessions.complete(session["session_id"])
     await running.archived()
     running.lose_all()
@@ -109,7 +100,7 @@ async def test_events_of_one_that_is_over(running: Audited) -> None:
 
 
 async def test_events_never_have_a_gap(running: Audited) -> None:
-    session = await played(running, 10)
+    session = await running.play(10)
     await running.archived()
     forget(running, session, up_to=9)
     session_id = session["session_id"]
@@ -125,7 +116,7 @@ async def test_events_never_have_a_gap(running: Audited) -> None:
 
 async def test_events_of_one_that_was_created_again(running: Audited) -> None:
     """Until its first event is stored, the store has those of the one before."""
-    session = await played(running)
+    session = await running.play()
     await running.archived()
     session_id = session["session_id"]
     await running.sessions.delete(session_id)
@@ -154,7 +145,7 @@ async def listed(running: Audited, **query: Any) -> tuple[list[Json], str | None
 
 
 async def test_a_list_is_as_redis_has_it_without_participants(running: Audited) -> None:
-    session = await played(running)
+    session = await running.play()
     await running.archived()
     await running.sessions.switch(session["session_id"])
     [shown], cursor = await listed(running)
@@ -181,9 +172,9 @@ async def test_pages_newest_first(running: Audited) -> None:
 
 async def test_a_list_of_one_status(running: Audited) -> None:
     pending = await game(running.sessions, start=False)
-    done = await played(running)
+    done = await running.play()
     await running.sessions.complete(done["session_id"])
-    going, ending = await played(running), await played(running)
+    going, ending = await running.play(), await running.play()
     await running.archived()
     await running.sessions.cancel(ending["session_id"])
     for status, expected in (
@@ -199,7 +190,7 @@ async def test_a_list_of_one_status(running: Audited) -> None:
 
 async def test_a_list_of_what_redis_has_lost(running: Audited) -> None:
     """As it was when it was stored; looking at a list restores nothing. What was deleted is not there."""
-    live, over, gone, going = [await played(running) for _ in range(4)]
+    live, over, gone, going = [await running.play() for _ in range(4)]
     await running.sessions.complete(over["session_id"])
     await running.sessions.delete(gone["session_id"])
     await running.archived()
@@ -233,7 +224,7 @@ async def test_cursors_that_are_none(running: Audited, cursor: str) -> None:
 
 
 async def test_a_picture(running: Audited) -> None:
-    session = await played(running)
+    session = await running.play()
     response = await running.api.get(at(session, "/timeline.svg"))
     assert response.status_code == 200
     assert response.headers["content-type"] == "image/svg+xml"
@@ -251,7 +242,7 @@ async def test_a_picture(running: Audited) -> None:
 
 async def test_a_picture_from_postgresql_alone(running: Audited) -> None:
     """Redis does not answer at all."""
-    session = await played(running)
+    session = await running.play()
     await running.archived()
     running.server.pause()
     try:
@@ -265,7 +256,7 @@ async def test_a_picture_from_postgresql_alone(running: Audited) -> None:
 
 async def test_a_picture_of_many_events(running: Audited, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("synckairos.audit.timeline.MAX_EVENTS", 20)
-    session = await played(running, 40)
+    session = await running.play(40)
     response = await running.api.get(at(session, "/timeline.svg"))
     assert "versions 1 to 20 of 42" in "".join(ET.fromstring(response.content).itertext())
 
@@ -287,7 +278,7 @@ async def inspected(running: Audited, session: Json) -> Json:
 
 
 async def test_stores_that_agree(running: Audited) -> None:
-    session = await played(running)
+    session = await running.play()
     await running.archived()
     found = await inspected(running, session)
     assert (found["consistent"], found["findings"]) == (True, [])
@@ -305,7 +296,7 @@ async def test_stores_that_agree(running: Audited) -> None:
 
 
 async def test_events_on_their_way(running: Audited) -> None:
-    session = await played(running)
+    session = await running.play()
     found = await inspected(running, session)
     assert found["consistent"] is False
     assert found["findings"][0].startswith("PostgreSQL has nothing of it")
@@ -319,7 +310,7 @@ async def test_events_on_their_way(running: Audited) -> None:
 
 async def test_one_that_redis_has_lost(running: Audited) -> None:
     """Looking restores nothing."""
-    session = await played(running)
+    session = await running.play()
     await running.archived()
     running.lose_all()
     found = await inspected(running, session)
@@ -335,7 +326,7 @@ async def test_one_that_redis_has_lost(running: Audited) -> None:
 
 
 async def test_one_that_was_deleted(running: Audited) -> None:
-    session = await played(running)
+    session = await running.play()
     await running.sessions.delete(session["session_id"])
     await running.archived()
     found = await inspected(running, session)
@@ -347,7 +338,7 @@ async def test_one_that_was_deleted(running: Audited) -> None:
 
 
 async def test_what_does_not_fit_together(running: Audited) -> None:
-    session = await played(running)
+    session = await running.play()
     await running.archived()
     session_id = session["session_id"]
     async with running.store.connection() as connection:
@@ -366,7 +357,7 @@ async def test_what_does_not_fit_together(running: Audited) -> None:
 
 
 async def test_a_redis_that_went_back(running: Audited) -> None:
-    session = await played(running)
+    session = await running.play()
     await running.archived()
     [newest] = await running.store.newest_events(session["session_id"], 1)
     later = json.loads(newest.body) | {"version": 6}
@@ -394,7 +385,7 @@ async def test_nothing_to_look_at(running: Audited) -> None:
 async def test_stores_that_are_away(there: Machines, own_postgres: PostgresServer) -> None:
     database = await asyncio.to_thread(own_postgres.database)
     async with audited(there.server, there.rq, database) as running:
-        session = await played(running)
+        session = await running.play()
         await running.archived()
         running.server.pause()
         try:
@@ -422,7 +413,7 @@ async def test_without_an_audit_store(api: Any) -> None:
 
 async def test_states_after_events_are_those_of_the_library(running: Audited) -> None:
     """What `after` makes of a state and the events behind it, against what the library says."""
-    session = await played(running, 0, warnings_ms=[1000])
+    session = await running.play(0, warnings_ms=[1000])
     session_id = session["session_id"]
     base: Json = json.loads((await running.sessions.get(session_id)).raw)
     first = session["participants"][0]["participant_id"]

@@ -34,16 +34,9 @@ Json = dict[str, Any]
 
 async def played(running: Audited, switches: int = 3, **config: Any) -> Json:
     """A game in play, all of it stored. Returns its state."""
-    session_id = await game(running.sessions, **config)
-    for _ in range(switches):
-        await running.sessions.switch(session_id)
+    session = await running.play(switches, **config)
     await running.archived()
-    return await state(running, session_id)
-
-
-async def state(running: Audited, session_id: str) -> Json:
-    found: Json = json.loads((await running.sessions.get(session_id)).raw)
-    return found
+    return await running.state(session["session_id"])
 
 
 def at(session_id: str, path: str = "") -> str:
@@ -119,7 +112,7 @@ async def test_pending_and_paused_ones_too(running: Audited, status: str) -> Non
         await running.sessions.pause(session_id)
     await running.archived()
     running.lose_all()
-    after = await state(running, session_id)
+    after = await running.state(session_id)
     assert (after["status"], after["recovered"]) == (status, True)
     await running.sessions._transition(  # what comes next works
         "sk_start" if status == "pending" else "sk_resume", session_id, Options()
@@ -236,10 +229,10 @@ async def test_an_end_whose_snapshot_was_never_caught(running: Audited) -> None:
     session_id = before["session_id"]
     await running.sessions.switch(session_id)
     await running.sessions.complete(session_id)
-    ended = await state(running, session_id)
+    ended = await running.state(session_id)
     await running.archived(snapshots=False)
     running.lose_all()
-    assert await state(running, session_id) | {"server_time_ms": 0} == ended | {"server_time_ms": 0}
+    assert await running.state(session_id) | {"server_time_ms": 0} == ended | {"server_time_ms": 0}
     assert not running.has(session_id)
 
 
@@ -267,7 +260,7 @@ async def test_a_finished_one_is_answered_without_a_write(running: Audited, how:
 
 async def test_one_that_ran_out_says_whose_time_it_was(running: Audited) -> None:
     session_id = await game(running.sessions, seconds=1)
-    active = (await state(running, session_id))["active_participant_id"]
+    active = (await running.state(session_id))["active_participant_id"]
     async with asyncio.timeout(10):
         while (await running.sessions.get(session_id)).status != "expired":
             await asyncio.sleep(0.05)
@@ -315,7 +308,7 @@ async def test_a_lost_one_is_not_replaced(running: Audited) -> None:
     running.lose_all()
     response = await running.api.post("/v1/sessions", json={**config, "session_id": before["session_id"]})
     assert code(response) == (409, "SESSION_EXISTS")
-    assert (await state(running, before["session_id"]))["recovered"]
+    assert (await running.state(before["session_id"]))["recovered"]
     assert (await running.api.post("/v1/sessions", json=config)).status_code == 201
 
 

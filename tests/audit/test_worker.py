@@ -213,6 +213,13 @@ def test_a_batch_that_is_given_up_is_kept_told_of_and_queued_again(
         assert program.end() == 0
 
 
+def begin_batch(program: Program, queue: Jobs) -> None:
+    """Gives the worker a batch, and waits until it is in the middle of it: PostgreSQL stands still."""
+    queue.put(batch())
+    program.until(lambda: queue.counts().started == 1, "the begin of the batch")
+    time.sleep(0.5)
+
+
 def test_it_ends_after_the_batch_that_is_under_way(
     rq: Server, queue: Jobs, own_postgres: PostgresServer
 ) -> None:
@@ -220,9 +227,7 @@ def test_it_ends_after_the_batch_that_is_under_way(
     with worker(rq, database) as program:
         program.until(lambda: "waiting for batches" in said(program), "the start")
         with own_postgres.standing_still():
-            queue.put(batch())
-            program.until(lambda: queue.counts().started == 1, "the begin of the batch")
-            time.sleep(0.5)
+            begin_batch(program, queue)
             program.process.send_signal(signal.SIGTERM)
             time.sleep(0.5)
             assert program.process.poll() is None
@@ -237,9 +242,7 @@ def test_asked_a_second_time_it_gives_the_batch_up(
     with worker(rq, own_postgres.database()) as program:
         program.until(lambda: "waiting for batches" in said(program), "the start")
         with own_postgres.standing_still():
-            queue.put(batch())
-            program.until(lambda: queue.counts().started == 1, "the begin of the batch")
-            time.sleep(0.5)
+            begin_batch(program, queue)
             program.process.send_signal(signal.SIGTERM)
             time.sleep(0.2)
             program.process.send_signal(signal.SIGINT)  # another program says the same: not a second time

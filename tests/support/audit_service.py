@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import redis
@@ -18,7 +20,7 @@ from synckairos.core import keys
 from synckairos.core.calls import Sessions
 from synckairos.core.keys import SessionKeys
 from tests.support import postgres, servers
-from tests.support.live import PATIENCE_S, Service, service, settings
+from tests.support.live import PATIENCE_S, Service, game, service, settings
 from tests.support.pool import Pool
 from tests.support.postgres import PostgresServer
 from tests.support.servers import Server
@@ -58,6 +60,18 @@ class Audited:
         recovery = self.service.context.recovery
         assert recovery is not None
         return recovery
+
+    async def play(self, switches: int = 3, **config: Any) -> dict[str, Any]:
+        """A game in play, not yet stored. Returns its state."""
+        session_id = await game(self.sessions, **config)
+        for _ in range(switches):
+            await self.sessions.switch(session_id)
+        return await self.state(session_id)
+
+    async def state(self, session_id: str) -> dict[str, Any]:
+        """The state that Redis has; a lost session is looked for."""
+        found: dict[str, Any] = json.loads((await self.sessions.get(session_id)).raw)
+        return found
 
     def redis(self) -> redis.Redis:
         return self.server.sync_client()
