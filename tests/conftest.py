@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.support.leaks import take_leaks
 from tests.support.pool import Pool, pairs
 from tests.support.postgres import PostgresServer
 from tests.support.servers import Cluster, Server
+from tests.support.stalls import RunAgain
 
 TESTS = Path(__file__).parent
 FOLDERS = (
@@ -46,10 +48,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 @pytest.hookimpl(tryfirst=True)  # before Hypothesis reads it
 def pytest_configure(config: pytest.Config) -> None:
-    """In CI, chooses the seed of the random games, so that a failure there can be repeated elsewhere.
+    """Has tests run again that failed while the machine stood still.
 
-    Without a seed Hypothesis repeats failures from its own database, which CI does not keep.
+    In CI, chooses the seed of the random games, so that a failure there can be repeated elsewhere. Without a
+    seed Hypothesis repeats failures from its own database, which CI does not keep.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what runs in the background like this, and the programs of the tests would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.pluginmanager.register(RunAgain(), "run again")
     if os.environ.get("CI") == "true" and config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
 

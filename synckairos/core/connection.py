@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import redis.asyncio
@@ -30,6 +31,10 @@ log = structlog.get_logger(__name__)
 
 RETRY_FOR_S = 2.0
 """How long a failed call is repeated before StorageUnavailable is raised."""
+HELD_UP_S = 0.1
+"""A timer that is this late shows that this process stood still, which is no fault of Redis."""
+FAIR_S = 0.5
+"""How long a call may go on at least after this process stood still."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.25
 """The pauses between the attempts of one call."""
@@ -42,6 +47,24 @@ _FUNCTION_MISSING = "ERR Function not found"
 
 _SESSION_KEYS = 4
 """A call that changes a session has four keys. A rate limit has one, and does not wait for replicas."""
+
+
+@dataclass
+class _Attempts:
+    """What the attempts of one call have met.
+
+    failure: why the last one failed; None when the call was not sent yet
+    missing: how often a server did not have the function
+    """
+
+    failure: Failure | None
+    missing: int = 0
+    backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S))
+
+    @property
+    def reason(self) -> str:
+        """Why there is no reply."""
+        return "not connected" if self.failure is None else self.failure.text
 
 
 class Connection:
@@ -200,26 +223,37 @@ class Connection:
     ) -> Any:
         """Repeats a call until it has a reply or RETRY_FOR_S are over.
 
+        A process that stood still meanwhile, as when its machine is moved, heard nothing in that time. The
+        storage then has FAIR_S more to answer.
+
         failure: why the call failed; None when it was not sent yet
         """
-        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
-        missing = 0
-        reason = "not connected"
-        try:
-            async with asyncio.timeout(started + RETRY_FOR_S - time.monotonic()):
-                while True:
-                    if failure is not None:
-                        reason = failure.text
-                        if failure.lost and failure.sent and not retry:
-                            raise NetworkTimeout(context={"reason": reason})
-                        missing += reason.startswith(_FUNCTION_MISSING)
-                        await self._prepare_retry(key, failure, backoff, missing)
-                    failure = await self._send_again(key, command, failure)
-                    if failure.__class__ is not Failure:
-                        return failure
-        except TimeoutError:
-            log.warning("a call was given up", function=command[1], reason=reason)
-            raise _unavailable(reason) from None
+        attempts = _Attempts(failure)
+        end = max(started + RETRY_FOR_S, time.monotonic() + FAIR_S)
+        while True:
+            try:
+                async with asyncio.timeout(end - time.monotonic()):
+                    return await self._repeat(key, command, attempts, retry)
+            except TimeoutError:
+                stood_still = time.monotonic() - end > HELD_UP_S
+                if not (stood_still and retry):
+                    log.warning("a call was given up", function=command[1], reason=attempts.reason)
+                    raise _unavailable(attempts.reason) from None
+                end = time.monotonic() + FAIR_S
+
+    async def _repeat(self, key: str | None, command: Command, attempts: _Attempts, retry: bool) -> Any:
+        """Repeats a call until it has a reply."""
+        while True:
+            failure = attempts.failure
+            if failure is not None:
+                if failure.lost and failure.sent and not retry:
+                    raise NetworkTimeout(context={"reason": failure.text})
+                attempts.missing += failure.text.startswith(_FUNCTION_MISSING)
+                await self._prepare_retry(key, failure, attempts)
+            reply = await self._send_again(key, command, failure)
+            if reply.__class__ is not Failure:
+                return reply
+            attempts.failure = reply
 
     async def _send_again(self, key: str | None, command: Command, failure: Failure | None) -> Any:
         """Sends the call once more. Returns the reply or a Failure."""
@@ -245,17 +279,15 @@ class Connection:
         host, _, port = address.rpartition(":")
         return self._route.link_at((host, int(port)), int(slot) if remember else None) if host else None
 
-    async def _prepare_retry(self, key: str | None, failure: Failure, backoff: Backoff, missing: int) -> None:
-        """Does what the next attempt needs to succeed, or raises the error that the caller gets.
-
-        missing: how often this call has met a server without the function
-        """
+    async def _prepare_retry(self, key: str | None, failure: Failure, attempts: _Attempts) -> None:
+        """Does what the next attempt needs to succeed, or raises the error that the caller gets."""
+        backoff = attempts.backoff
         word = failure.text.partition(" ")[0]
         if failure.lost or word == "MOVED":
             await self._find_primaries(backoff)
         elif failure.text.startswith(_FUNCTION_MISSING):
             await self._load_again()
-            if missing > 1:
+            if attempts.missing > 1:
                 # The library was loaded on the primary, but the call went to a server that is none any more.
                 await self._renew(key)
                 await self._find_primaries(backoff)

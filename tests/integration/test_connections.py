@@ -428,6 +428,20 @@ async def test_a_server_that_falls_silent_holds_no_call_beyond_the_bound(server:
         await ask(connection, 3)
 
 
+@pytest.mark.parametrize("connected", [False, True])
+async def test_a_process_that_stood_still_does_not_take_the_storage_for_away(
+    server: Server, connected: bool
+) -> None:
+    async with Proxy(server.port) as proxy, Connection.to(load({"REDIS_URL": proxy.url})) as connection:
+        if connected:
+            await ask(connection, 1)
+        calls = [asyncio.create_task(ask(connection, number)) for number in range(2, 22)]
+        await asyncio.sleep(0)  # they are on their way
+        time.sleep(RETRY_FOR_S + 0.5)  # noqa: ASYNC251 - the whole process stands still, the proxy too
+        proxy.cut_all()  # no call is answered without another attempt
+        await asyncio.gather(*calls)
+
+
 async def test_one_silent_connection_is_replaced_within_the_bound(server: Server) -> None:
     async with Proxy(server.port) as proxy, await connect(load({"REDIS_URL": proxy.url})) as connection:
         await ask(connection, 1)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from sanic import Sanic
 from websockets.asyncio.client import ClientConnection, connect
@@ -21,6 +21,8 @@ from synckairos.config import Settings, load
 from synckairos.core import connection as connections
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
+from synckairos.core.model import Options
+from synckairos.errors import StorageUnavailable
 from synckairos.realtime.relay import Relay
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
@@ -31,6 +33,7 @@ PATIENCE_S = 10.0
 """How long a test waits for something before it fails."""
 
 Message = dict[str, Any]
+T = TypeVar("T")
 
 
 def settings(redis_url: str, **environ: str) -> Settings:
@@ -200,10 +203,26 @@ async def game(
         for _ in range(participants)
     ]
     text = json.dumps({"sync_mode": "per_participant", "participants": players, **config})
-    await sessions.create(session_id, text.encode())
+    await accepted(lambda same: sessions.create(session_id, text.encode(), same))
     if start:
-        await sessions.start(session_id)
+        await accepted(lambda same: sessions.start(session_id, same))
     return session_id
+
+
+async def accepted(change: Callable[[Options], Awaitable[T]]) -> T:
+    """What the change returns; it is sent again while the storage is away, as every caller should do.
+
+    The disk under a test's server may stand still for seconds, which is not what the test is about.
+    """
+    same = Options(request=str(uuid.uuid4()))
+    end = monotonic() + PATIENCE_S
+    while True:
+        try:
+            return await change(same)
+        except StorageUnavailable:
+            if monotonic() > end:
+                raise
+            await asyncio.sleep(0.1)
 
 
 async def eventually(condition: Callable[[], Any], patience_s: float = PATIENCE_S) -> None:
