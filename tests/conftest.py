@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     seed Hypothesis repeats failures from its own database, which CI does not keep.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell starts what runs in the background like this, and the programs of the tests would inherit it.
+        # A shell starts what runs in the background like this; the programs of the tests would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(RunAgain(), "run again")
     if os.environ.get("CI") == "true" and config.option.hypothesis_seed is None:
