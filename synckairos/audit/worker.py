@@ -315,16 +315,22 @@ class _Keeper:
         return [entry.decode() for entry in entries]
 
     def _not_begun(self) -> None:
-        """Batches that a worker took, and that no worker has begun, go back to the front of the queue."""
+        """Batches that a worker took, and that no worker has begun, go back to the front of the queue.
+
+        A worker that stood still may have taken a batch a second time that another one has stored meanwhile.
+        Its job is gone, rq passes over it, and only its id is still there to be taken away.
+        """
         taken = self._queue.intermediate_queue_key
         waiting = set(self._queue.intermediate_queue.get_job_ids())
         waiting -= {parse_composite_key(entry)[0] for entry in self._begun()}
         self._seen = {job_id: self._seen.get(job_id, time.monotonic()) for job_id in waiting}
         for job_id, since in self._seen.items():
             if time.monotonic() - since > LEASE_S:
+                exists = _BatchJob.exists(job_id, self._client)
                 with self._client.pipeline() as pipeline:
                     pipeline.lrem(taken, 1, job_id)
-                    pipeline.lpush(self._queue.key, job_id)
+                    if exists:
+                        pipeline.lpush(self._queue.key, job_id)
                     pipeline.execute()
 
 

@@ -333,6 +333,15 @@ def test_a_batch_that_somebody_took_and_did_not_begin_is_stored(
         assert program.end() == 0
 
 
+def test_a_batch_that_was_taken_twice_leaves_nothing_behind(rq: Server, queue: Jobs, database: str) -> None:
+    """The second worker finds its id in the queue and no job, because the first one has stored it."""
+    queue.client.rpush(queue.queue.key, queue.put(batch()))
+    with worker(rq, database) as program:
+        program.until(lambda: stored(database) == 3, "the batch", 20)
+        program.until(lambda: queue.counts() == jobs.Counts(0, 0, 0, 0), "an empty queue", 20)
+        assert program.end() == 0
+
+
 def test_status_shows_what_is_refused(rq: Server, queue: Jobs, database: str) -> None:
     good = batch()
     queue.put(Batch([*good.entries, Entry("0a/7-0", "nobody", b"nonsense")]))
