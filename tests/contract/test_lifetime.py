@@ -95,8 +95,10 @@ async def test_the_metrics_of_two_workers_add_up(log: Path) -> None:
         for _ in range(40):
             async with service.client() as client:
                 await client.get("/health")
-        async with service.client() as client:
-            text = (await client.get("/metrics")).text
+        text = ""
+        async with service.client() as client, asyncio.timeout(30):
+            while 'worker="1"' not in text or 'worker="2"' not in text:  # both are up
+                text = (await client.get("/metrics")).text
         wanted = 'synckairos_http_request_seconds_count{method="GET",route="/health",status="200"} '
         assert [
             float(line.removeprefix(wanted)) for line in text.splitlines() if line.startswith(wanted)

@@ -27,11 +27,13 @@ class Stalls:
     """A thread that sleeps and writes to the disk, and measures by how much that takes too long."""
 
     def __init__(self) -> None:
+        self._begun = time.monotonic()
         self._longest_s = 0.0
         threading.Thread(target=self._run, name="stalls", daemon=True).start()
 
     def begin(self) -> None:
         """Forgets what was noticed so far."""
+        self._begun = time.monotonic()
         self._longest_s = 0.0
 
     def longest_s(self) -> float:
@@ -42,11 +44,12 @@ class Stalls:
     def _run(self) -> None:
         with tempfile.TemporaryFile() as file:
             while True:
-                began = time.monotonic()
+                round_began = time.monotonic()
                 time.sleep(ROUND_S)
                 os.pwrite(file.fileno(), b"x", 0)
                 os.fdatasync(file.fileno())
-                self._longest_s = max(self._longest_s, time.monotonic() - began - ROUND_S)
+                took_s = time.monotonic() - max(round_began, self._begun)
+                self._longest_s = max(self._longest_s, took_s - ROUND_S)
 
 
 class RunAgain:
