@@ -175,7 +175,8 @@ async def test_a_process_that_dies_hands_its_clients_over(durable_redis: servers
             supervisor = psutil.Process(first.pid)
             supervisor.suspend()  # so that it starts no other worker, nor asks this one to end
             for each in (*supervisor.children(recursive=True), supervisor):
-                each.kill()
+                with suppress(psutil.NoSuchProcess):  # it has just ended
+                    each.kill()
             missed = [await backend.sessions.switch(session_id) for _ in range(3)]
             assert await client.closed() == 1006
         async with connect(f"ws://127.0.0.1:{second_port}/ws?session_id={session_id}") as socket:

@@ -189,14 +189,17 @@ class PostgresServer:
         """Suspends all its processes for the length of the block."""
         assert self.process is not None
         server = psutil.Process(self.process.pid)
+        server.suspend()  # first, so that it starts no further ones
         processes = [server, *server.children(recursive=True)]
         for process in processes:
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                process.suspend()
         try:
             yield
         finally:
             for process in processes:
-                process.resume()
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     def _end(self, number: int) -> None:
         if self.process is not None:

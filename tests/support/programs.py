@@ -138,7 +138,8 @@ class Program:
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(END_S)
         for process in self.processes():
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                process.kill()
         self.process.wait()
         for reader in self._readers:
             reader.join(END_S)
