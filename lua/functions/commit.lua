@@ -12,6 +12,7 @@ local function commit(s, turn, event, given, extra, participants, groups)
   if turn and s.status == 'running' then
     ends = rules_clock.deadline(s, turn.owner)
   end
+  storage_session.continue_on_this_server(s)
   local alarm_before = s.alarm
   s.version = s.version + 1
   if s.warned then
@@ -72,6 +73,7 @@ end
 -- Deletes the session, leaves its tombstone and publishes the event. turn: whose turn it was. Returns nil; or
 -- the error of an outbox that is no stream, and then nothing is written.
 local function commit_deletion(s, turn, given)
+  storage_session.continue_on_this_server(s)
   local integer = text_formats.integer
   local ends = turn and rules_clock.deadline(s, turn.owner)
   local version, now, deadline = integer(s.version + 1), integer(s.now), ends and integer(ends)

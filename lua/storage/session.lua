@@ -7,6 +7,8 @@
 --   status        running                as in the state
 --   version       46                     as in the state
 --   epoch         1795306409736          as in the state
+--   server        5f1c…                  the run id of the server that wrote it last; absent when that is not
+--                                        known
 --   cycle         1 1795306409736 1795306589736 4200 12 1795306409736
 --                                        see below
 --   rules         per_participant 3600000 end_session 0 0 30000,10000 fischer 2000 0
@@ -135,9 +137,10 @@ end
 -- holds until they change.
 local function load(keys)
   local key = keys[1]
-  local fields = redis.call('HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation')
-  local status, version, epoch, cycle, rules_text, rotation =
-    fields[1], fields[2], fields[3], fields[4], fields[5], fields[6]
+  local fields = redis.call(
+    'HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation', 'server')
+  local status, version, epoch, cycle, rules_text, rotation, server =
+    fields[1], fields[2], fields[3], fields[4], fields[5], fields[6], fields[7]
   if not rotation then -- no key, a tombstone, or a hash that is no session
     return nil
   end
@@ -151,7 +154,7 @@ local function load(keys)
   local s = {
     key = key, keys = keys, now = now, status = status, version = version + 0, epoch = epoch,
     active = active + 0, since = since + 0, alarm = alarm + 0, used = used, count = count,
-    rules = rules, mode = rules.mode, rotation = rotation, offset = 0,
+    rules = rules, mode = rules.mode, rotation = rotation, offset = 0, server = server,
   }
   if status == 'paused' and s.alarm > 0 then
     s.resumes = s.alarm
@@ -182,13 +185,14 @@ local function field(s, name)
   return redis.call('HGET', s.key, name)
 end
 
--- All fields of the hash as name -> value.
+-- All fields of the hash as name -> value, without `server`: it is about the hash and not about the session.
 local function all_fields(key)
   local flat = redis.call('HGETALL', key)
   local fields = {}
   for i = 1, #flat, 2 do
     fields[flat[i]] = flat[i + 1]
   end
+  fields.server = nil
   return fields
 end
 
@@ -209,8 +213,35 @@ local function new_epoch(now, before)
   return string.format('%d', now)
 end
 
+-- Adds a field to those that `save` writes.
+local function set(s, name, value)
+  local sets = s.sets
+  if not sets then
+    sets = {}
+    s.sets = sets
+  end
+  sets[#sets + 1] = name
+  sets[#sets + 1] = value
+end
+
+-- Has the next change open a new epoch when another server wrote the last one. What that server wrote after
+-- the newest change that is known here has versions that this one gives again, to other changes.
+local function continue_on_this_server(s)
+  local server = storage_server.id()
+  if server and server ~= s.server then
+    s.epoch = new_epoch(s.now, s.epoch)
+    set(s, 'epoch', s.epoch)
+    set(s, 'server', server)
+  end
+end
+
 -- Writes a new session and removes an old log. list: name, value, name, value, ...
 local function write_new(keys, list)
+  local server = storage_server.id()
+  if server then
+    list[#list + 1] = 'server'
+    list[#list + 1] = server
+  end
   redis.call('UNLINK', keys[2])
   for from = 1, #list, MOST_PER_HSET do
     redis.call('HSET', keys[1], unpack(list, from, math.min(from + MOST_PER_HSET - 1, #list)))
@@ -228,17 +259,6 @@ local function replace_by_tombstone(s, version)
   redis.call('UNLINK', key, s.keys[2])
   redis.call('HSET', key, 'status', 'deleted', 'version', version, 'epoch', s.epoch)
   redis.call('PEXPIRE', key, TOMBSTONE_MS)
-end
-
--- Adds a field to those that `save` writes.
-local function set(s, name, value)
-  local sets = s.sets
-  if not sets then
-    sets = {}
-    s.sets = sets
-  end
-  sets[#sets + 1] = name
-  sets[#sets + 1] = value
 end
 
 -- Adds a field to those that `save` removes.
@@ -341,6 +361,7 @@ return {
   all_fields = all_fields,
   previous = previous,
   new_epoch = new_epoch,
+  continue_on_this_server = continue_on_this_server,
   write_new = write_new,
   discard = discard,
   replace_by_tombstone = replace_by_tombstone,

@@ -22,7 +22,11 @@ from synckairos.core import keys
 
 NAME = "synckairos"
 
-_TIME, _VIRTUAL_TIME = "storage/time.lua", "storage/time_virtual.lua"
+_VIRTUAL = {
+    "storage/time.lua": "storage/time_virtual.lua",
+    "storage/server.lua": "storage/server_virtual.lua",
+}
+"""The modules that the virtual-time build exchanges."""
 _VERSION_LINE = re.compile(r'^local VERSION = "([^"]*)"$', re.MULTILINE)
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
@@ -63,7 +67,8 @@ class Library:
         """The library from the modules in `lua/`, in the order of `lua/manifest`.
 
         Each module becomes one local, named after its path, that later modules see. With `virtual_time` the
-        module that reads the server's clock is exchanged for the one that reads a key; nothing else differs.
+        modules that read the server's clock and its run id are exchanged for some that read keys; nothing
+        else differs.
         """
         return _assemble(virtual_time)
 
@@ -76,7 +81,7 @@ def _assemble(virtual_time: bool) -> Library:
         raise ValueError(f"lua/VERSION must be three numbers such as 1.2.3, not {version!r}")
     parts = [f"#!lua name={NAME}\n", f'local VERSION = "{version}"\n']
     for module in _modules(folder):
-        file = _VIRTUAL_TIME if virtual_time and module == _TIME else module
+        file = _VIRTUAL.get(module, module) if virtual_time else module
         source = (folder / file).read_text(encoding="utf-8").rstrip("\n")
         name = module.removesuffix(".lua").replace("/", "_")
         parts.append(f"\n-- {file}\nlocal {name} = (function()\n{source}\nend)()\n")

@@ -16,6 +16,7 @@ from synckairos.core.keys import SessionKeys
 from synckairos.core.library import Library
 
 CLOCK_KEY = "sk:{vt}:now"
+SERVER_KEY = "sk:{vt}:server"
 
 Snapshot = dict[bytes, tuple[Any, int]]
 Command = tuple[str | bytes | int, ...]
@@ -79,6 +80,10 @@ class Driver:
         """Set the server's clock."""
         self.run("SET", CLOCK_KEY, str(ms))
 
+    def server(self, run_id: str) -> None:
+        """Let the next changes be those of another server."""
+        self.run("SET", SERVER_KEY, run_id)
+
     def fcall(self, function: str, keys: Sequence[str], args: Sequence[str | bytes] = ()) -> Answer:
         """Call a function with these keys and arguments."""
         try:
@@ -97,8 +102,9 @@ class Driver:
         return self.fcall(f"sk_{function}", wanted, args)
 
     def snapshot(self) -> Snapshot:
-        """The value of every key but the clock, and the time (ms) at which the key expires."""
-        names = [name for name in self.run("KEYS", "*") if name != CLOCK_KEY.encode()]
+        """The value of every key and the time (ms) at which it expires; not of those of the virtual build."""
+        own = {CLOCK_KEY.encode(), SERVER_KEY.encode()}
+        names = [name for name in self.run("KEYS", "*") if name not in own]
         pipe = self.client.pipeline(transaction=True)
         for name in names:
             pipe.execute_command(*_contents(name))

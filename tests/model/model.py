@@ -54,6 +54,8 @@ class Model:
         self.tombstones: dict[str, int] = {}
         self.deletions: dict[str, Json] = {}
         self.epochs = 0
+        self.server: str | None = None
+        """The server that makes the next changes. Without one, no change opens a new epoch."""
 
     def call(self, function: str, session_id: str, args: Sequence[str], time: int) -> Reply:
         """Run `sk_<function>` for one session at the server time `time` (ms)."""
@@ -107,6 +109,11 @@ class Model:
         now: int,
     ) -> Json:
         name, extra = outcome
+        if self.server is not None and s.server != self.server:
+            s.server = self.server
+            if function not in {"create", "restore"}:  # they have opened one
+                self.epochs += 1
+                s.epoch = self.epochs
         s.version, s.changed = s.version + 1, now
         if name != "time.warning":
             s.solid_version = s.version

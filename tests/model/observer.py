@@ -15,7 +15,7 @@ import hiredis
 import redis
 
 from synckairos.core.keys import SessionKeys
-from tests.model.driver import CLOCK_KEY, Answer
+from tests.model.driver import CLOCK_KEY, SERVER_KEY, Answer
 
 Keys = dict[str, tuple[bytes, int]]
 Command = tuple[str | int, ...]
@@ -40,7 +40,7 @@ local function ends(key)
 end
 local found = {}
 for _, key in ipairs(redis.call('KEYS', '*')) do
-  if key ~= ARGV[1] then
+  if key ~= ARGV[1] and key ~= ARGV[2] then
     local kind = redis.call('TYPE', key).ok
     local text = kind == 'hash' and sorted(key) or kind == 'stream' and ends(key) or redis.call('DUMP', key)
     found[#found + 1] = { key, redis.sha1hex(text), redis.call('PEXPIRETIME', key) }
@@ -137,7 +137,7 @@ class Observer:
             ("SET", CLOCK_KEY, ms),
             ("FCALL", f"sk_{function}", len(wanted), *wanted, *args),
             ("FCALL_RO", "sk_get", 1, keys.session),
-            ("EVAL", FINGERPRINTS, 0, CLOCK_KEY),
+            ("EVAL", FINGERPRINTS, 0, CLOCK_KEY, SERVER_KEY),
             ("XRANGE", keys.outbox, since, "+"),
             ("ZRANGE", keys.alarms, 0, -1, "WITHSCORES"),
             ("XREVRANGE", keys.log, "+", "-", "COUNT", 1),

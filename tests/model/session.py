@@ -85,6 +85,8 @@ class Session:
     version: int = 1
     solid_version: int = 1
     epoch: int = 0
+    server: str | None = None
+    """The server that made the last change."""
     active: str | None = None
     cycle: Cycle | None = None
     time_used: int = 0

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 
 from synckairos.core.keys import SessionKeys
-from tests.model.driver import Answer, Driver
+from tests.model.driver import SERVER_KEY, Answer, Driver
 from tests.model.model import Model, Reply
 from tests.model.observer import Keys, Observer, Seen, pairs
 from tests.model.session import LIVE, Json, Session
@@ -105,7 +105,7 @@ class Machine(RuleBasedStateMachine):
         self.seen = seen = self.observer.play(function, session, args, self.time)
         reply = self.model.call(function, session, self.with_epoch_numbers(session, args), self.time)
         made = self.new_event(session, before)
-        self.learn_epoch(seen.answer, reply, made)
+        self.learn_epoch(seen, made)
         self.compare_reply(seen.answer, reply)
         self.compare_server(session, seen, made)
         self.agreed = True
@@ -120,15 +120,16 @@ class Machine(RuleBasedStateMachine):
             return None
         return after.log[after.version]
 
-    def learn_epoch(self, answer: Answer, reply: Reply, made: Json | None) -> None:
-        """Take the library's name of a new epoch from its reply. The model only numbers its epochs."""
-        if made is None or made["epoch"] in self.epoch_names or reply.state is None:
+    def learn_epoch(self, seen: Seen, made: Json | None) -> None:
+        """Take the library's name of a new epoch from its event. The model only numbers its epochs."""
+        if made is None or made["epoch"] in self.epoch_names:
             return
-        assert answer.code is None, answer.text
-        epoch = json.loads(answer.value)["epoch"]
+        assert seen.answer.code is None, seen.answer.text
+        [(_, event)] = seen.outbox
+        session, epoch = made["session_id"], json.loads(event)["epoch"]
         assert isinstance(epoch, str)
-        assert (made["session_id"], epoch) not in self.epoch_numbers
-        self.epoch_numbers[made["session_id"], epoch] = made["epoch"]
+        assert all(int(epoch) > int(known) for owner, known in self.epoch_numbers if owner == session)
+        self.epoch_numbers[session, epoch] = made["epoch"]
         self.epoch_names[made["epoch"]] = epoch
 
     def with_epoch_numbers(self, session: str, args: Sequence[str]) -> list[str]:
@@ -497,10 +498,17 @@ class Machine(RuleBasedStateMachine):
         reply = self.model.restore(session, exported, self.time, TTL_S * 1000)
         made = self.new_event(session, None)
         self.agreed = False
-        self.learn_epoch(seen.answer, reply, made)
+        self.learn_epoch(seen, made)
         self.compare_reply(seen.answer, reply)
         self.compare_server(session, seen, made)
         self.agreed = True
+
+    @precondition(playing)
+    @rule(number=st.integers(1, 3))
+    def another_server(self, number: int) -> None:
+        """From here on another server makes the changes, or one that made some before."""
+        self.model.server = f"{number:040x}"
+        self.observer.ask(("SET", SERVER_KEY, self.model.server))
 
     def teardown(self) -> None:
         """At the end each log has the newest events, byte for byte and without a gap."""

@@ -15,7 +15,7 @@ import redis
 MAY_STAY = [
     r"sk:\{[0-9a-f]{2}\}:alarms",  # Redis deletes it when it is empty, because no session runs
     r"sk:\{[0-9a-f]{2}\}:outbox",  # events that are not archived yet must not end; the length is limited
-    r"sk:\{vt\}:now",  # the clock of the virtual-time library, in tests alone
+    r"sk:\{vt\}:(now|server)",  # clock and run id of the virtual-time library, in tests alone
     r"rq:.+",  # RQ's registries of queues, workers and jobs; it removes what they list
 ]
 """Regular expressions for full names."""

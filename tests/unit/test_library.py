@@ -11,7 +11,10 @@ from synckairos.core import library
 from synckairos.core.library import Library, SourceChanged
 
 TIME = "storage/time.lua"
-VIRTUAL_TIME = "storage/time_virtual.lua"
+VIRTUAL = {
+    TIME: "storage/time_virtual.lua",
+    "storage/server.lua": "storage/server_virtual.lua",
+}
 
 
 @pytest.fixture
@@ -56,17 +59,21 @@ def test_every_module_is_in_it_once_and_in_order() -> None:
     names = [module.removesuffix(".lua").replace("/", "_") for module in modules]
     assert re.findall(r"^local (\w+) = \(function\(\)$", Library.assemble().payload, re.MULTILINE) == names
     files = {str(file.relative_to(library._folder())) for file in library._folder().rglob("*.lua")}
-    assert files == {*modules, VIRTUAL_TIME}
+    assert files == {*modules, *VIRTUAL.values()}
 
 
-def test_virtual_time_exchanges_one_module_and_nothing_else() -> None:
+def test_virtual_time_exchanges_two_modules_and_nothing_else() -> None:
     real, virtual = (Library.assemble(virtual_time=flag).payload for flag in (False, True))
     folder = library._folder()
-    module = "-- {}\nlocal storage_time = (function()\n{}\nend)()\n".format
-    ours = module(TIME, (folder / TIME).read_text().rstrip("\n"))
-    theirs = module(VIRTUAL_TIME, (folder / VIRTUAL_TIME).read_text().rstrip("\n"))
-    assert ours in real
-    assert real.replace(ours, theirs) == virtual
+    for module, exchanged in VIRTUAL.items():
+        name = module.removesuffix(".lua").replace("/", "_")
+        ours, theirs = (
+            f"-- {file}\nlocal {name} = (function()\n{(folder / file).read_text().rstrip()}\nend)()\n"
+            for file in (module, exchanged)
+        )
+        assert ours in real
+        real = real.replace(ours, theirs)
+    assert real == virtual
 
 
 def test_the_production_library_cannot_read_virtual_time() -> None:

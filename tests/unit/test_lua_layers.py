@@ -25,6 +25,7 @@ USES = {
 
 CALLS_REDIS = {
     "storage/time.lua": {"TIME"},
+    "storage/server.lua": {"INFO"},
     "storage/record.lua": {"HGET", "HMGET"},
     "storage/session.lua": {"EXISTS", "HDEL", "HGET", "HGETALL", "HMGET", "HSET", "PEXPIRE", "UNLINK"},
     "storage/participants.lua": {"HEXISTS", "HGET"},
