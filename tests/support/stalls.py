@@ -66,13 +66,15 @@ class RunAgain:
         for attempts_left in reversed(range(ATTEMPTS)):
             self._stalls.begin()
             reports = runtestprotocol(item, nextitem=nextitem, log=False)
-            failed = any(report.failed for report in reports)
-            if not failed or not attempts_left:
+            failed = next((report for report in reports if report.failed), None)
+            if failed is None or not attempts_left:
                 break
             stood_still_s = self._stalls.longest_s()
             if stood_still_s < LONG_S:
                 break
-            item.user_properties.append((PROPERTY, stood_still_s))
+            crash = getattr(failed.longrepr, "reprcrash", None)
+            reason = (failed.longreprtext if crash is None else crash.message).partition("\n")[0]
+            item.user_properties.append((PROPERTY, f"{stood_still_s:.1f} s: {item.nodeid} - {reason}"))
         for report in reports:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
@@ -81,11 +83,11 @@ class RunAgain:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Says which tests were run again, and why."""
         found = {
-            (report.nodeid, seconds)
+            text
             for reports in terminalreporter.stats.values()
             for report in reports
-            for name, seconds in getattr(report, "user_properties", ())
+            for name, text in getattr(report, "user_properties", ())
             if name == PROPERTY
         }
-        for test, seconds in sorted(found):
-            terminalreporter.write_line(f"run again, as the machine stood still for {seconds:.1f} s: {test}")
+        for text in sorted(found):
+            terminalreporter.write_line(f"run again, as the machine stood still for {text}")
