@@ -57,3 +57,7 @@ def test_that_stood_still_and_held(attempt: int) -> None:
 
 def test_that_fails_without_a_reason(attempt: int) -> None:
     pytest.fail(f"attempt {attempt} of {ATTEMPTS}")
+
+
+def test_that_fails_too(attempt: int) -> None:
+    pytest.fail(f"attempt {attempt} of {ATTEMPTS}")
