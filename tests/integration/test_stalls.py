@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.support.programs import run_pytest
 from tests.support.stalls import ATTEMPTS, CHANCES
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("ci", [False, True])
 def test_only_what_stood_still_is_run_again_and_in_ci_a_few_more(ci: bool) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", "tests/support/stalling.py"],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "300", "CI": str(ci).lower()},  # 300, so that no name is cut off
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_pytest("tests/support/stalling.py", CI=str(ci).lower())
     output = done.stdout + done.stderr
     test = r"tests/support/stalling.py::(\w+)"
     passed = set(re.findall(f"^PASSED {test}", done.stdout, re.MULTILINE))

@@ -5,8 +5,8 @@ when its disk hangs. The time limits of clients, servers and browsers are over t
 that a failure says nothing. Only what was measured counts.
 
 Shared machines do more that cannot be measured. In CI, where one failure of 4,000 tests holds up a change
-that has nothing to do with it, each pytest worker also runs two tests again that need processes, browsers
-and real time. The rules are tested under virtual time: a failure there is always a fault.
+that has nothing to do with it, each pytest worker also runs one test again that needs processes, browsers
+or real time. The rules are tested under virtual time: a failure there is always a fault.
 
 Every test that was run again is named in the last lines of the output, with its first failure. Outside CI
 only those are run again during which the machine stood still, so that a fault which shows once in a hundred
@@ -27,7 +27,7 @@ ROUND_S = 0.2
 LONG_S = 0.5
 """A moment this long can make a test fail. Busy processors and disks alone stay below."""
 ATTEMPTS = 3
-CHANCES = 2
+CHANCES = 1
 """How many tests a pytest worker runs again in CI although the machine went on."""
 ALWAYS_A_FAULT = {"core", "model", "presets", "unit"}
 """The folders whose failures do not depend on the machine."""
