@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -20,10 +21,19 @@ def attempt(request: pytest.FixtureRequest) -> int:
     return attempts[request.node.name]
 
 
+WAKES = """
+import psutil, sys, time
+process = psutil.Process(int(sys.argv[1]))
+while process.status() != psutil.STATUS_STOPPED:
+    time.sleep(0.01)
+time.sleep(float(sys.argv[2]))
+process.resume()
+"""
+
+
 def stand_still() -> None:
     """Stops this process and has another one wake it."""
-    go_on = f"sleep {2 * LONG_S}; kill -CONT {os.getpid()}"
-    with subprocess.Popen(["/bin/sh", "-c", go_on]):
+    with subprocess.Popen([sys.executable, "-c", WAKES, str(os.getpid()), str(2 * LONG_S)]):
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
