@@ -296,6 +296,8 @@ class _Keeper:
             execution: Execution | None = None
             with suppress(ValueError):
                 execution = Execution.fetch(execution_id, job_id, self._client)
+            if execution is None and self._client.zscore(registry.key, entry) is None:
+                continue  # it has ended since the registry was read; both are removed at once
             if execution is not None and self._client.exists(lease_key(execution.worker_name)):
                 continue
             try:

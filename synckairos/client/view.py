@@ -308,13 +308,20 @@ def merged(view: View, change: Change) -> View:
 
 
 def _cycle_after(was: View, after: State, payload: Payload, *, begins: bool, used: int) -> Cycle:
-    cycle = was.cycle
+    cycle = was.cycle._replace(last=_last_after(was, payload.removed_participant_id))
+    last = cycle.last
     if not after.is_live:
-        return Cycle(last=cycle.last)
+        return Cycle(last=last)
     holder = running_owner(after)
     if begins:
-        flagged = holder.has_expired if holder is not None else owned_by(after) == "session" and cycle.flagged
-        last = cycle.last
+        # When the active participant leaves, the cycle ends. A session's own bank that is empty by then has
+        # run out.
+        left = was.state.time_remaining_ms
+        emptied = payload.event == "participant.removed" and left is not None and left <= 0
+        if holder is not None:
+            flagged = holder.has_expired
+        else:
+            flagged = owned_by(after) == "session" and (cycle.flagged or emptied)
         active = after.active
         if active is not None and active.group_id is not None:
             last = {**last, active.group_id: active.participant_index}
@@ -325,6 +332,23 @@ def _cycle_after(was: View, after: State, payload: Payload, *, begins: bool, use
     if payload.event == "time.adjusted" and cycle.flagged and got_time:
         return cycle._replace(flagged=False, offset=after.cycle_elapsed_ms or 0)
     return cycle
+
+
+def _last_after(was: View, removed: str | None) -> Mapping[str, int]:
+    """By group, the index of the member who was active last, after a participant left.
+
+    When that participant was the last active one, the rotation goes on from the member before.
+    """
+    last = was.cycle.last
+    gone = None if removed is None else was.state.participant(removed)
+    if gone is None or gone.group_id is None or last.get(gone.group_id) != gone.participant_index:
+        return last
+    before = [
+        member.participant_index
+        for member in was.state.participants
+        if member.group_id == gone.group_id and member.participant_index < gone.participant_index
+    ]
+    return {**last, gone.group_id: max(before, default=-1)}
 
 
 def _used_before(state: State, participant_id: str) -> int:

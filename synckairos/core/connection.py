@@ -4,7 +4,7 @@ Every process keeps one connection to each primary and sends all its function ca
 (`synckairos.core.wire`).
 
 `Connection._recover` is the one place that handles a failed call. It waits a little, finds the primary again
-and repeats the call, for at most RETRY_FOR_S. The request id in the call makes that safe.
+and repeats the call, for about RETRY_FOR_S. The request id in the call makes that safe.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 def die_with_parent(parent: int, number: int = signal.SIGTERM) -> None:
     """Has the kernel end this process by that signal when `parent` ends.
 
-    To be run in a child before its program starts.
+    To be run in a child before its program starts. It also ends when only the thread that started it ends, so
+    children are started by the main thread.
 
     Linux only; elsewhere a child outlives a parent that is killed outright.
     """

@@ -19,6 +19,7 @@ import pytest
 from rq import Callback
 
 from synckairos.audit import jobs
+from synckairos.audit import worker as audit_worker
 from synckairos.audit.jobs import Jobs
 from synckairos.audit.rows import Batch, Entry
 from synckairos.run.processes import free_port
@@ -194,8 +195,8 @@ def test_a_batch_that_is_given_up_is_kept_told_of_and_queued_again(
         assert (told["level"], told["environment"]) == ("error", "here")
         assert "could not be stored" in str(told["message"])
         assert "error" in next(line for line in program.errors if "could not be stored" in line)
-        metrics = get(f"http://127.0.0.1:{port}/")[1].decode()
-        assert 'synckairos_audit_failures_total{next="given_up"} 1.0' in metrics
+        counted = b'synckairos_audit_failures_total{next="given_up"} 1.0'
+        program.until(lambda: counted in get(f"http://127.0.0.1:{port}/")[1], "its metric")
 
         status = programs.run("audit", "status", REDIS_URL=rq.url, DATABASE_URL=database)
         assert status.returncode == 0
@@ -340,6 +341,17 @@ def test_a_batch_that_was_taken_twice_leaves_nothing_behind(rq: Server, queue: J
         program.until(lambda: stored(database) == 3, "the batch", 20)
         program.until(lambda: queue.counts() == jobs.Counts(0, 0, 0, 0), "an empty queue", 20)
         assert program.end() == 0
+
+
+def test_a_batch_that_ends_while_the_keeper_looks_is_not_abandoned(
+    queue: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = queue.put(batch())
+    idle = audit_worker._Worker([jobs.NAME], connection=queue.client, serializer=jobs.Serializer)
+    keeper = audit_worker._Keeper(idle, queue.client)
+    monkeypatch.setattr(keeper, "_begun", lambda: [f"{job_id}:{uuid.uuid4().hex}"])  # as read before it ended
+    keeper._abandoned()
+    assert queue.counts() == jobs.Counts(1, 0, 0, 0)
 
 
 def test_status_shows_what_is_refused(rq: Server, queue: Jobs, database: str) -> None:

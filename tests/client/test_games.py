@@ -42,26 +42,35 @@ def test_merged_state_is_what_the_service_shows_at_every_version(mode: str, kind
     )
     @given(data=st.data())
     def follows(data: st.DataObject) -> None:
-        game = games.play(data.draw, mode, kind)
-        known(game["state"], State)
-        view = adopted(state_of(game["state"]))
-        for step in game["steps"]:
-            known(step["event"], Change)
-            before, change = view, read_change(with_text_epoch(step["event"]))
-            view = merged(before, change)
-            wanted, later = state_of(step["state"]), state_of(step["later"])
-            same(view.state, wanted)
-            # At the very moment at which the total ends a state does not say whether the cycle's clock
-            # still ran.
-            if wanted.status != "running" or wanted.total_remaining_ms != 0:
-                same(state_at(view.state, later.server_time_ms), later)
-                # A client that came only now knows as much.
-                same(state_at(adopted(wanted).state, later.server_time_ms), later)
-            for shown in (wanted, later):
-                faces(view, shown)
-            predicted(before, step, change, wanted)
+        follow(games.play(data.draw, mode, kind))
 
     follows()
+
+
+@pytest.mark.parametrize("corner", games.CORNERS)
+def test_follows_what_random_games_seldom_come_to(corner: str) -> None:
+    follow(games.corner(corner))
+
+
+def follow(game: Json) -> None:
+    """Has the view follow a game, and compares it with what the model shows at every version."""
+    known(game["state"], State)
+    view = adopted(state_of(game["state"]))
+    for step in game["steps"]:
+        known(step["event"], Change)
+        before, change = view, read_change(with_text_epoch(step["event"]))
+        view = merged(before, change)
+        wanted, later = state_of(step["state"]), state_of(step["later"])
+        same(view.state, wanted)
+        # At the very moment at which the total ends a state does not say whether the cycle's clock
+        # still ran.
+        if wanted.status != "running" or wanted.total_remaining_ms != 0:
+            same(state_at(view.state, later.server_time_ms), later)
+            # A client that came only now knows as much.
+            same(state_at(adopted(wanted).state, later.server_time_ms), later)
+        for shown in (wanted, later):
+            faces(view, shown)
+        predicted(before, step, change, wanted)
 
 
 def state_of(value: Json) -> State:

@@ -108,6 +108,12 @@ async def frames(page: Page) -> list[Frame]:
     return [Frame(**each) for each in await page.evaluate("frames_")]
 
 
+async def ten_frames(page: Page) -> None:
+    """Waits until `recordFaces()` has recorded ten more frames."""
+    seen = await page.evaluate("frames_.length")
+    await page.wait_for_function(f"() => frames_.length > {seen + 10}")
+
+
 def read_face(text: str) -> tuple[float, float]:
     """The range of the time left, in ms, for a countdown's text: above the first value, up to the second.
 

@@ -9,7 +9,17 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.e2e.backend import Api, State
-from tests.e2e.console import WITHOUT_A_LIST, Console, announced, frames, half, press, right, their_turn
+from tests.e2e.console import (
+    WITHOUT_A_LIST,
+    Console,
+    announced,
+    frames,
+    half,
+    press,
+    right,
+    ten_frames,
+    their_turn,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -103,13 +113,11 @@ async def test_two_devices_show_every_turn_right_within_50_ms(api: Api, console:
         name = ("Anna", "Ben")[turn % 2]
         button = press(pages[turn % 2], name)
         await expect(button).to_have_accessible_name(f"{name}, on the move: press to end the turn")
-        seen = await pages[turn % 2].evaluate("frames_.length")
-        await pages[turn % 2].wait_for_function(f"() => frames_.length > {seen + 10}")
+        await ten_frames(pages[turn % 2])
         await button.click()
     for page in pages:  # both show the last turn before the clock is set
         await their_turn(page, "Anna")
-        seen = await page.evaluate("frames_.length")
-        await page.wait_for_function(f"() => frames_.length > {seen + 10}")
+        await ten_frames(page)
     await api.adjust(session_id, next(iter(names)), total_time_ms=1500)
     for page in pages:
         await expect(page.get_by_role("alert")).to_have_text("Time is up for Anna. Ben wins.")

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.programs import run_pytest
 
 
 def test_a_key_without_an_end_fails_its_test() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", "tests/support/leaking.py"],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "300"},  # so that no name is cut off
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_pytest("tests/support/leaking.py")
     names = r"tests/support/leaking.py::(\w+)"
     passed = set(re.findall(f"^PASSED {names}", done.stdout, re.MULTILINE))
     blamed = set(

@@ -106,6 +106,87 @@ def history(
     return {"config": made, "state": reply.state, "steps": steps}
 
 
+ANNA, BEN, CLEO, DORA = PEOPLE[:4]
+RED, BLUE = TEAMS[:2]
+
+
+def _member(person: str, index: int, team: str, **fields: Any) -> Json:
+    return {"participant_id": person, "participant_index": index, "group_id": team, **fields}
+
+
+def _joins(at: int, person: str, index: int, team: str) -> str:
+    return f"join {at} {json.dumps(_member(person, index, team), separators=(',', ':'))}"
+
+
+CORNERS: dict[str, tuple[Json, tuple[str, ...]]] = {
+    "a bank that was emptied in a pause has run out when the active one leaves": (
+        {
+            "sync_mode": "count_up",
+            "max_time_ms": 2000,
+            "action_on_timeout": {"type": "skip_cycle"},
+            "participants": [{"participant_id": ANNA}, {"participant_id": BEN}],
+        },
+        ("start 0", "switch 300", "pause 300", "adjust 400 SET 0", f"leave 500 {BEN}", "resume 600"),
+    ),
+    "a bank that was emptied in a pause has not run out before that": (
+        {
+            "sync_mode": "global",
+            "total_time_ms": 5000,
+            "participants": [{"participant_id": ANNA}, {"participant_id": BEN}],
+        },
+        ("start 0", "pause 4500", "adjust 4600 ADD -500", f"leave 4700 {ANNA}"),
+    ),
+    "a newcomer takes the place of the last active member of a team": (
+        {
+            "sync_mode": "per_group",
+            "active_participant_id": CLEO,
+            "participants": [
+                _member(ANNA, 0, RED, total_time_ms=60_000),
+                _member(BEN, 1, BLUE, total_time_ms=60_000),
+                _member(CLEO, 3, BLUE, total_time_ms=60_000),
+            ],
+        },
+        (
+            "start 0",
+            f"leave 100 {CLEO}",
+            "switch 200",
+            f"leave 300 {BEN}",
+            _joins(400, CLEO, 1, BLUE),
+            _joins(500, DORA, 500, BLUE),
+            "switch 600",
+        ),
+    ),
+    "a newcomer comes before the place of the last active member of a team, who left": (
+        {
+            "sync_mode": "per_group",
+            "participants": [
+                _member(ANNA, 2, RED, total_time_ms=60_000),
+                _member(BEN, 7, BLUE, total_time_ms=60_000),
+                _member(CLEO, 9, BLUE, total_time_ms=60_000),
+            ],
+        },
+        (
+            "start 0",
+            "switch 100",
+            "switch 200",
+            f"leave 300 {BEN}",
+            _joins(400, DORA, 5, BLUE),
+            "switch 500",
+        ),
+    ),
+}
+"""Games that showed a fault of a client: the config, and the calls as name, ms after the start, arguments."""
+
+
+def corner(name: str) -> Json:
+    """One of the CORNERS; see `history`."""
+    made, lines = CORNERS[name]
+    calls = [line.split(" ") for line in lines]
+    game = history(made, lambda _: [(call, args, START_MS + int(at)) for call, at, *args in calls])
+    assert [step["call"] for step in game["steps"]] == [call for call, *_ in calls]
+    return game
+
+
 def _state(model: Model, at: int) -> Json:
     state = model.call("get", ID, [], at).state
     assert state is not None

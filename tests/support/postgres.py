@@ -17,9 +17,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 import asyncpg
 import psutil
@@ -27,7 +26,8 @@ import psutil
 from synckairos.audit.schema import migrate
 from synckairos.run import postgresql
 from synckairos.run.postgresql import Postgres
-from synckairos.run.processes import die_with_parent, free_port
+from synckairos.run.processes import free_port
+from tests.support.launching import launch
 
 Kind = Literal["embedded", "debian"]
 
@@ -97,14 +97,7 @@ class PostgresServer:
         for _ in range(5):
             port = self.port or free_port()
             command = self.made.command(port, **self.options)
-            with (self.folder / "log").open("ab") as log:
-                self.process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=cast(IO[bytes], log),
-                    stderr=subprocess.STDOUT,
-                    preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGINT),  # noqa: PLW1509 - it calls prctl and nothing else
-                )
+            self.process = launch(command, self.folder / "log", signal.SIGINT)
             end = time.monotonic() + START_S
             while time.monotonic() < end and self.process.poll() is None:
                 if self.made.answers(port):

@@ -1,4 +1,7 @@
-"""The command `synckairos` as a process, for tests: its output, its exit code, the processes it starts."""
+"""The command `synckairos` as a process, for tests: its output, its exit code, the processes it starts.
+
+`run_pytest` does so for pytest, on tests of which some have to fail.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ END_S = 10.0
 """How long the command may take to end after a signal."""
 
 COMMAND = [sys.executable, "-P", "-m", "synckairos"]
-ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]), "NO_COLOR": "1"}
+ROOT = Path(__file__).parents[2]
+ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
 """The environment of the command. Other variables of this machine are left out."""
 
 
@@ -34,6 +38,18 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         timeout=START_S,
+        check=False,
+    )
+
+
+def run_pytest(file: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Runs the tests of a file, also of one that is not collected. The output names each with its outcome."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", file],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "300", **environ},  # 300, so that no name is cut off
+        capture_output=True,
+        text=True,
         check=False,
     )
 

@@ -19,13 +19,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Literal, Self, cast
+from typing import Literal, Self
 
 import redis
 import redis.asyncio
 
-from synckairos.run.processes import die_with_parent, free_port
+from synckairos.run.processes import free_port
 from synckairos.run.valkey import valkey_server
+from tests.support.launching import launch
 from tests.support.leaks import take_leaks
 
 Kind = Literal["valkey", "redis"]
@@ -113,14 +114,7 @@ class Server:
         arguments = self.arguments or [
             part for name, value in options.items() for part in (f"--{name}", value)
         ]
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [binary(self.kind), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=cast(IO[bytes], log),
-                stderr=subprocess.STDOUT,
-                preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - it calls prctl and nothing else
-            )
+        self.process = launch([binary(self.kind), *arguments], self.folder / "log")
 
     def _answers(self, port: int) -> bool:
         assert self.process is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -20,10 +21,19 @@ def attempt(request: pytest.FixtureRequest) -> int:
     return attempts[request.node.name]
 
 
+WAKES = """
+import psutil, sys, time
+process = psutil.Process(int(sys.argv[1]))
+while process.status() != psutil.STATUS_STOPPED:
+    time.sleep(0.01)
+time.sleep(float(sys.argv[2]))
+process.resume()
+"""
+
+
 def stand_still() -> None:
     """Stops this process and has another one wake it."""
-    go_on = f"sleep {2 * LONG_S}; kill -CONT {os.getpid()}"
-    with subprocess.Popen(["/bin/sh", "-c", go_on]):
+    with subprocess.Popen([sys.executable, "-c", WAKES, str(os.getpid()), str(2 * LONG_S)]):
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
@@ -56,4 +66,8 @@ def test_that_stood_still_and_held(attempt: int) -> None:
 
 
 def test_that_fails_without_a_reason(attempt: int) -> None:
+    pytest.fail(f"attempt {attempt} of {ATTEMPTS}")
+
+
+def test_that_fails_too(attempt: int) -> None:
     pytest.fail(f"attempt {attempt} of {ATTEMPTS}")
