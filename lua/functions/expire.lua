@@ -17,10 +17,13 @@ local function expire(keys, args)
   if #args > 0 then
     return call_refusal.validation({ { args[1], 'is no option of this function' } })
   end
-  local s, refused = functions_open.open('sk_expire', keys, NONE, nil)
+  local s, refused, moving = functions_open.open('sk_expire', keys, NONE, nil)
   if not s then
-    if not refused then
+    if moving and moving.step == 'held' then
+      return nil -- its alarm is the end of the hold
+    elseif not refused or (moving and not (moving.step == 'gone' and moving.rotation)) then
       storage_alarms.remove(keys)
+      return nil
     end
     return refused
   end

@@ -100,4 +100,4 @@ redis.register_function({
   description = 'Brings back a session from an exported state. Replies with its state.',
 })
 
-return {}
+return { check = check }
