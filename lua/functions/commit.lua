@@ -90,26 +90,7 @@ local function commit_deletion(s, turn, given)
   storage_events.publish(s, text)
 end
 
--- Gives a held session up to the target of its move, and publishes that. The event of the move is the last
--- one here. Returns nil; or the error of an outbox that is no stream, and then nothing is written.
-local function commit_departure(s, turn, moving)
-  local integer = text_formats.integer
-  local ends = turn and rules_clock.deadline(s, turn.owner)
-  local id, version = storage_keys.session_id(s.key), integer(s.version + 1)
-  s.departs = true
-  local text = views_event.build(s, turn, 'session.moved', {},
-    views_event.with_bounds(s, views_event.moved_to(moving.target)), id, version, integer(s.now),
-    ends and integer(ends), '', '')
-  local failed = storage_events.add_to_outbox(s, id, text)
-  if failed then
-    return failed
-  end
-  storage_moving.give_up(s.keys, moving)
-  storage_events.publish(s, text)
-end
-
 return {
   commit = commit,
-  commit_departure = commit_departure,
   commit_deletion = commit_deletion,
 }

@@ -3,7 +3,7 @@
 --
 --   source   sk_move_out        holds the session, and replies with all that there is of it
 --   target   sk_move_in         makes a copy of it, which does not run
---   source   sk_move_commit     gives the session up: from here on it is the target's
+--   source   sk_move_commit     gives the session up: from here on it is the target's; replies with the event
 --   target   sk_move_activate   lets the copy run
 --   source   sk_move_finish     drops what it still has, and keeps a mark that says where the session went
 --
@@ -32,10 +32,10 @@ local function missing(given, ...)
   return problems
 end
 
--- Reads the options and checks the keys of a step that has no other arguments. Returns the options; or nil
--- and the refusal.
-local function read_step(keys, args)
-  local given, problems = call_options.parse(args, 1, STEP, NONE)
+-- Reads the options from position `from` on and checks the keys of a step that has MOVE alone. Returns the
+-- options; or nil and the refusal.
+local function read_step(keys, args, from)
+  local given, problems = call_options.parse(args, from, STEP, NONE)
   problems = functions_open.join_problems(problems, missing(given, 'MOVE'))
   problems = functions_open.join_problems(problems, storage_keys.problems_of(keys, 4))
   if problems then
@@ -116,6 +116,13 @@ local function shift_instants(fields, shift)
   return true
 end
 
+-- The version of an event of this session; nil when the text is none.
+local function version_of(text, session_id)
+  local is_json, event = pcall(cjson.decode, text)
+  return is_json and type(event) == 'table' and event.session_id == session_id and tonumber(event.version)
+    or nil
+end
+
 -- The events of a text with one in each line. Returns nil when they are not those up to this version.
 local function events_of(text, session_id, version)
   local events = {}
@@ -123,9 +130,7 @@ local function events_of(text, session_id, version)
     events[#events + 1] = line
   end
   for i = 1, #events do
-    local is_json, event = pcall(cjson.decode, events[i])
-    if not (is_json and type(event) == 'table' and event.session_id == session_id
-      and event.version == version - #events + i) or #events > MOST_EVENTS then
+    if #events > MOST_EVENTS or version_of(events[i], session_id) ~= version - #events + i then
       return nil
     end
   end
@@ -188,37 +193,44 @@ end
 --
 -- KEYS[1-4]  the session, its log, the alarms, the outbox
 -- ARGV       MOVE and the name of the move
--- Reply      1
+-- Reply      change (JSON); nil when sk_move_finish has dropped it already
 -- Refusals   VALIDATION_ERROR, SESSION_NOT_FOUND, CONCURRENT_MODIFICATION (this move does not hold it)
--- Publishes  session.moved, of the type SESSION_MOVED
+-- Publishes  session.moved
 local function move_commit(keys, args)
-  local given, refused = read_step(keys, args)
+  local given, refused = read_step(keys, args, 1)
   if not given then
     return refused
   end
   local s, moving = functions_open.find(keys)
   if moving and moving.move == given.MOVE and moving.step == 'gone' then
-    return 1
+    return moving.rotation
+      and storage_events.of_version(keys[2], storage_session.load(keys, moving.rotation).version)
   elseif not s and not moving then
     return call_refusal.session_not_found()
   elseif not (moving and moving.move == given.MOVE and moving.step == 'held') then
     return call_refusal.not_held(given.MOVE)
   end
   s = storage_session.load(keys, moving.rotation)
-  return functions_commit.commit_departure(s, transitions_cycle.current_turn(s), moving) or 1
+  local change = functions_commit.commit(s, transitions_cycle.current_turn(s), 'session.moved', NONE,
+    ',"moved_to":' .. text_json.quote(moving.target))
+  if type(change) ~= 'table' then -- no error
+    storage_moving.give_up(keys, moving)
+  end
+  return change
 end
 
--- sk_move_activate 4 <keys> MOVE m
+-- sk_move_activate 4 <keys> <change> MOVE m
 --
--- Lets a copy run, in a new epoch. Only for a session that its source has given up.
+-- Lets a copy run, in a new epoch. The change shows that its source has given it up.
 --
 -- KEYS[1-4]  the session, its log, the alarms, the outbox
+-- ARGV[1]    the change (JSON) that sk_move_commit replied
 -- ARGV       MOVE and the name of the move
 -- Reply      1; 0 when this move has brought the session here already, and it runs
 -- Refusals   VALIDATION_ERROR, SESSION_NOT_FOUND (there is no copy of this move)
--- Publishes  session.moved
+-- Publishes  session.arrived
 local function move_activate(keys, args)
-  local given, refused = read_step(keys, args)
+  local given, refused = read_step(keys, args, 2)
   if not given then
     return refused
   end
@@ -229,12 +241,18 @@ local function move_activate(keys, args)
   elseif moving.step == 'here' then
     return 0
   end
-  storage_moving.arrive(key, moving)
-  local s = storage_session.load(keys)
+  local s = storage_session.load(keys, moving.rotation)
+  local version = version_of(args[1], storage_keys.session_id(key))
+  if version ~= s.version and version ~= s.version + 1 then
+    return call_refusal.validation({ { 'change', 'must be that of sk_move_commit' } })
+  elseif version > s.version then
+    storage_events.write_log(keys[2], { args[1] }, version)
+    s.version = version
+  end
+  storage_moving.arrive(key, moving, version)
   storage_session.begin_epoch(s)
   s.alarm = 0 -- the alarms of the partition do not have this session yet
-  local change = functions_commit.commit(s, transitions_cycle.current_turn(s), 'session.moved', NONE,
-    views_event.moved_to(moving.target))
+  local change = functions_commit.commit(s, transitions_cycle.current_turn(s), 'session.arrived', NONE)
   if type(change) == 'table' then -- an error
     storage_moving.leave(key, moving)
     return change
@@ -253,7 +271,7 @@ end
 -- Refusals   VALIDATION_ERROR, CONCURRENT_MODIFICATION (the session was not given up)
 -- Publishes  nothing
 local function move_finish(keys, args)
-  local given, refused = read_step(keys, args)
+  local given, refused = read_step(keys, args, 1)
   if not given then
     return refused
   end
@@ -279,7 +297,7 @@ end
 -- Refusals   VALIDATION_ERROR, SESSION_MOVED (the session was given up)
 -- Publishes  nothing
 local function move_undo(keys, args)
-  local given, refused = read_step(keys, args)
+  local given, refused = read_step(keys, args, 1)
   if not given then
     return refused
   end
@@ -315,7 +333,7 @@ redis.register_function({
 redis.register_function({
   function_name = 'sk_move_commit',
   callback = move_commit,
-  description = 'Gives a held session up to the target. Replies with 1.',
+  description = 'Gives a held session up to the target. Replies with the change.',
   flags = { 'allow-oom' },
 })
 

@@ -93,9 +93,9 @@ local function keep_copy(keys)
   redis.call('PEXPIRE', keys[2], COPY_MS)
 end
 
--- Makes a copy a session that runs here.
-local function arrive(key, moving)
-  redis.call('HSET', key, 'rotation', moving.rotation,
+-- Makes a copy a session that runs here, at this version.
+local function arrive(key, moving, version)
+  redis.call('HSET', key, 'rotation', moving.rotation, 'version', text_formats.integer(version),
     'moving', encode('here', moving.move, NONE, moving.target, NONE))
 end
 

@@ -5,9 +5,9 @@ local TYPES = {
   ['participant.expired'] = 'TIME_EXPIRED',
   ['session.expired'] = 'TIME_EXPIRED',
   ['session.deleted'] = 'SESSION_DELETED',
+  ['session.moved'] = 'SESSION_MOVED',
 }
 local OTHER_TYPE = 'STATE_UPDATE'
-local DEPARTURE_TYPE = 'SESSION_MOVED' -- of `session.moved` at the server that the session leaves
 
 local REASONS = {
   ['time.warning'] = 'auto',
@@ -45,7 +45,7 @@ end
 local function build(s, turn, event, given, extra, id, version, now, deadline, participants, groups)
   local left = views_record.running_left(s, turn)
   local participant_id, group_id = views_record.active_ids(turn)
-  return '{"v":1,"type":"' .. (s.departs and DEPARTURE_TYPE or TYPES[event] or OTHER_TYPE)
+  return '{"v":1,"type":"' .. (TYPES[event] or OTHER_TYPE)
     .. '","session_id":"' .. id
     .. '","version":' .. version
     .. ',"epoch":"' .. s.epoch
@@ -79,13 +79,7 @@ local function with_bounds(s, extra)
   return extra
 end
 
--- The member of a payload that says to which server a session went.
-local function moved_to(target)
-  return ',"moved_to":' .. text_json.quote(target)
-end
-
 return {
   build = build,
-  moved_to = moved_to,
   with_bounds = with_bounds,
 }

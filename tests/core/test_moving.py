@@ -1,4 +1,4 @@
-"""The steps of a move between two servers whose clocks differ: what each has of the session after each step."""
+"""The steps of a move between two servers whose clocks differ: what each has of the session after a step."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class Mover:
     def __init__(self, source: Driver, target: Driver, apart: int = 0, move: str = MOVE) -> None:
         self.source, self.target, self.apart, self.move = source, target, apart, move
         self.sent: list[bytes] = []
+        self.change = b""
 
     def step(self, name: str, at: int) -> Answer:
         """Takes one step."""
@@ -53,8 +54,12 @@ class Mover:
         if name == "move_in":
             options = ["MOVE", self.move, "TARGET", TARGET, "SHIFT", str(self.apart)]
             return self.at_target(name, [self.sent[0], b"\n".join(self.sent[1:]), *options], at)
-        side = self.at_target if name == "move_activate" else self.at_source
-        return side(name, ["MOVE", self.move], at)
+        if name == "move_activate":
+            return self.at_target(name, [self.change, "MOVE", self.move], at)
+        answer = self.at_source(name, ["MOVE", self.move], at)
+        if name == "move_commit" and answer.code is None:
+            self.change = answer.value
+        return answer
 
     def until(self, last: str, at: int) -> None:
         """Takes all steps up to this one."""
@@ -179,9 +184,11 @@ def test_every_step_leaves_the_session_in_one_place(core: Driver, target: Driver
     assert mover.step("move_in", 3_200).value == 0
     before = mover.at_target("get", [], 3_200).value
     assert json.loads(mover.step("move_out", 3_200).value[0])["given_up"] is True
-    assert mover.step("move_commit", 3_200).value == 1
+    change = mover.change
+    assert mover.step("move_commit", 3_200).value == change
     assert mover.step("move_finish", 3_200).value == 1
     assert mover.step("move_finish", 3_200).value == 0
+    assert mover.step("move_commit", 3_200).value is None
     assert mover.at_target("get", [], 3_200).value == before
     assert core.run("ZCARD", game.keys.alarms) == 0
     assert mover.at_source("get", [], 3_300).context["moved_to"] == TARGET
@@ -197,7 +204,7 @@ def test_every_step_leaves_the_session_in_one_place(core: Driver, target: Driver
 
 
 def test_a_move_is_one_event_at_each_side(core: Driver, target: Driver) -> None:
-    """The source's says that it left, the target's begins an epoch; the log and the requests go along."""
+    """At the source it is the last one, at the target one begins an epoch; log and requests go along."""
     game = Game(core, players(60_000, 60_000)).start("REQUEST", "r1", at=1_000)
     switched = game.raw("switch", "REQUEST", "r2", at=2_000)
     mover = Mover(core, target, apart=-30_000)
@@ -206,20 +213,20 @@ def test_a_move_is_one_event_at_each_side(core: Driver, target: Driver) -> None:
     ((_, entry),) = target.run("XRANGE", game.keys.outbox, "-", "+")
     coming = json.loads(entry[b"e"])
     assert (leaving["type"], coming["type"]) == ("SESSION_MOVED", "STATE_UPDATE")
-    assert leaving["version"] == coming["version"] == 4
+    assert (leaving["payload"]["event"], coming["payload"]["event"]) == ("session.moved", "session.arrived")
+    assert (leaving["version"], coming["version"]) == (4, 5)
+    assert leaving["payload"]["moved_to"] == TARGET
     assert leaving["epoch"] == game.created["epoch"]
     assert int(coming["epoch"]) == int(leaving["epoch"]) + 1, "although the target's clock is behind"
     for event, apart in ((leaving, 0), (coming, -30_000)):
-        assert event["payload"]["event"] == "session.moved"
-        assert event["payload"]["moved_to"] == TARGET
         assert event["payload"]["deadline_ms"] == START + 62_000 + apart
         assert event["payload"]["time_remaining_ms"] == 58_000
     moved = at_target(game, mover)
-    assert [json.loads(text)["version"] for text in moved.raw("log", 0)] == [1, 2, 3, 4]
+    assert [json.loads(text)["version"] for text in moved.raw("log", 0)] == [1, 2, 3, 4, 5]
     replayed = moved.raw("switch", "REQUEST", "r2")
     assert replayed == switched[:-1] + b',"replayed":true}'
     after = moved.do("switch", "REQUEST", "r3", at=6_000 - 30_000)
-    assert (after["version"], after["epoch"]) == (5, coming["epoch"])
+    assert (after["version"], after["epoch"]) == (6, coming["epoch"])
     assert moved.person(1)["time_used_ms"] == 4_000
 
 
@@ -282,7 +289,7 @@ def test_a_session_may_come_back(core: Driver, target: Driver) -> None:
     back = Mover(target, core, apart=3_000, move="m2")
     back.until("move_finish", at=2_000 - 3_000)
     state = game.state(at=10_000)
-    assert (state["version"], state["time_remaining_ms"]) == (4, 50_000)
+    assert (state["version"], state["time_remaining_ms"]) == (6, 50_000)
     assert int(state["epoch"]) > START + 1
     assert back.at_source("get", [], 3_000).code == "SESSION_MOVED"
 
@@ -294,7 +301,7 @@ def test_another_session_of_that_id_stays(core: Driver, target: Driver) -> None:
     mover.until("move_out", at=1_000)
     assert mover.step("move_in", 1_000).code == "SESSION_EXISTS"
     assert there.state()["total_time_ms"] == 60_000
-    assert mover.step("move_activate", 1_000).code == "SESSION_NOT_FOUND"
+    assert mover.at_target("move_activate", ["{}", "MOVE", MOVE], 1_000).code == "SESSION_NOT_FOUND"
     assert mover.step("move_undo", 1_000).value == 1
 
 
@@ -312,7 +319,8 @@ def test_steps_out_of_order_are_refused(core: Driver, target: Driver) -> None:
     assert other.step("move_commit", 0).code == "CONCURRENT_MODIFICATION"
     assert other.step("move_undo", 0).value == 0
     mover.until("move_in", at=0)
-    assert mover.at_target("move_activate", ["MOVE", "m2"], 0).code == "SESSION_NOT_FOUND"
+    assert mover.at_target("move_activate", ["{}", "MOVE", "m2"], 0).code == "SESSION_NOT_FOUND"
+    assert mover.at_target("move_activate", ["{}", "MOVE", MOVE], 0).fields == ["change"]
 
 
 @pytest.mark.parametrize(
