@@ -23,6 +23,7 @@ class _Commands(click.Group):
         "doctor": "synckairos.doctor.cli",
         "functions": "synckairos.core.cli",
         "http-worker": "synckairos.run.cli",
+        "move": "synckairos.move.cli",
         "migrate": "synckairos.audit.cli",
         "restore": "synckairos.audit.restore",
         "serve": "synckairos.run.cli",
