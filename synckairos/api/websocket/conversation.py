@@ -48,7 +48,6 @@ from synckairos.errors import (
 )
 from synckairos.realtime.messages import frames, state_sync, text_frame
 from synckairos.realtime.relay import Relay
-from synckairos.realtime.server_time import ServerClock
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 MESSAGES = limits.RateLimit("websocket_messages", 100, limits.MINUTE_MS)
@@ -67,7 +66,6 @@ class Conversation:
         self._limited: bool = context.settings.rate_limit_enabled
         self._relay: Relay = context.relay
         self._sessions: Sessions = context.sessions
-        self._clock: ServerClock = context.clock
 
     async def run(self) -> None:
         """Answer messages until one side closes the connection."""
@@ -148,7 +146,7 @@ class Conversation:
             self._send(failure(InternalError(), request_id))
 
     def _pong(self, message: Ping, arrived: float) -> None:
-        sent = self._clock.now_ms(keys.partition(self._session_id))
+        sent = self._relay.now_ms(self._session_id)
         received = sent - 1000.0 * (monotonic() - arrived)
         self._send(msgspec.json.encode(Pong(t1=message.t1, t2=int(received), t3=int(sent))))
 
