@@ -19,13 +19,15 @@ local function expire(keys, args)
   end
   local s, refused, moving = functions_open.open('sk_expire', keys, NONE, nil)
   if not s then
-    if moving and moving.step == 'held' then
+    local step = moving and moving.step
+    if step == 'held' then
       return nil -- its alarm is the end of the hold
-    elseif not refused or (moving and not (moving.step == 'gone' and moving.rotation)) then
+    elseif step == 'gone' and moving.rotation then
+      return refused -- its alarm stays, so that somebody looks whether the target runs it
+    elseif step or not refused then
       storage_alarms.remove(keys)
-      return nil
     end
-    return refused
+    return step ~= 'gone' and refused or nil
   end
   local turn, event, extra = transitions_expiry.expire(s)
   if event then

@@ -102,7 +102,6 @@ def move(
         raise click.UsageError("one of --session, --tenant, --all, --resume and --abort is needed")
     if (resume or abort) and record is None:
         raise click.UsageError("--resume and --abort need --record")
-    logs.configure("warning", production=False)
     try:
         chosen = _Chosen([keys.session_id(each) for each in sessions], tenant, everything)
         ends = _settings(source), _settings(target)
@@ -110,6 +109,7 @@ def move(
         raise click.UsageError(str(error)) from None
     if ends[0].redis_address == ends[1].redis_address:
         raise click.UsageError("--from and --to are the same Redis")
+    logs.configure("warning", production=False)
     try:
         done = asyncio.run(_run(*ends, chosen, record, at_once, goes_on=resume or abort, abort=abort))
     except (RecordError, LibraryChanged, FileExistsError, FileNotFoundError) as error:
