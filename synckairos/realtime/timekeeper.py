@@ -73,6 +73,10 @@ PATIENCE_MS = 40.0
 """How long an alarm then stays with the preferred process if that has called no other one meanwhile."""
 BUSY_PATIENCE_MS = 150.0
 """The same when it has: it is at work, and the rest is to be called twice only if it stops."""
+STAND_IN_AT_ONCE = 128
+"""While so many alarms of other processes' partitions are being called, no more are."""
+STAND_IN_EVERY_MS = 10.0
+"""How long after that the rest is looked at again."""
 LONGEST_WAIT_MS = 2000.0
 """A standby process calls an alarm that has been due for this long, whatever progress there is."""
 MARGIN_MS = 0.25
@@ -324,19 +328,29 @@ class Timekeeper:
             self._progress.setdefault(client, {})[self._members.preferred(part.name)] = now
 
     def _stand_in(self, client: Redis, parts: list[_Partition]) -> None:
-        """Call what is overdue in the partitions of a process that makes no progress; watch the others."""
+        """Call what is overdue in the partitions of a process that makes no progress; watch the others.
+
+        Only some are called at a time. The preferred process may only have been held up.
+        """
         progress = self._progress.get(client, {})
-        due = {}
+        under_way = sum(
+            len(part.under_way) for part in self._partitions.values() if self._members.rank(part.name)
+        )
+        due: dict[_Partition, list[str]] = {}
         for part in parts:
             now = self._clock.now_ms(part.name)
             since = min(part.overdue.values())
             at_work = max(since, progress.get(self._members.preferred(part.name), since))
-            patience = PATIENCE_MS if at_work == since else BUSY_PATIENCE_MS
-            if now - at_work >= patience or now - since >= LONGEST_WAIT_MS:
+            end = min(
+                at_work + (PATIENCE_MS if at_work == since else BUSY_PATIENCE_MS), since + LONGEST_WAIT_MS
+            )
+            if now >= end and under_way < STAND_IN_AT_ONCE:
                 due[part] = list(part.overdue)
+                under_way += len(part.overdue)
                 part.overdue.clear()
             else:
-                self._plan_for(part, next(iter(part.overdue)), now + PATIENCE_MS, now)
+                look = min(max(end, now + STAND_IN_EVERY_MS), now + PATIENCE_MS)
+                self._plan_for(part, next(iter(part.overdue)), look, now)
         self._call_soon(due)
 
     # Calling the alarms that are due
