@@ -30,7 +30,7 @@ from functools import partial
 from itertools import chain
 from time import monotonic
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import msgspec
 import structlog
@@ -85,6 +85,8 @@ TIMEOUT_S = 1.0
 """How long reading the alarms of some partitions may take. After that the next sweep reads them."""
 AWAY_AFTER_S = 1.0
 """When no reading of alarms has succeeded for this long, the storage counts as away."""
+AFTER_OUTAGE_S = 0.05
+"""How long after calls that got no reply their alarms are read again."""
 FIRST_RETRY_S = 0.001
 LONGEST_RETRY_S = 30.0
 MOST_RETRIED = 1000
@@ -130,7 +132,7 @@ class Timekeeper:
         self._subscriptions = subscriptions
         self._clock = clock
         self._partitions = {name: _Partition(name) for name in keys.PARTITIONS}
-        self._members = Membership(connection, subscriptions, self._members_changed)
+        self._members = Membership(connection, subscriptions, self._read_all)
         self._agenda: list[tuple[float, str, str, float]] = []
         """Heap of (local time in ms, partition, session, server time in ms)."""
         self._timer: asyncio.TimerHandle | None = None
@@ -139,6 +141,8 @@ class Timekeeper:
         self._progress: WeakKeyDictionary[Redis, dict[str, float]] = WeakKeyDictionary()
         """When (server time, ms) a process was last seen to have called alarms, by primary and name."""
         self._to_read: dict[_Partition, None] = {}
+        self._failing: WeakSet[Redis] = WeakSet()
+        """Primaries at which the last reading failed."""
         self._tasks: list[asyncio.Task[None]] = []
         self._jobs: set[asyncio.Task[None]] = set()
         self._handlers = {name: partial(self._alarm_moved, part) for name, part in self._partitions.items()}
@@ -150,6 +154,7 @@ class Timekeeper:
     async def start(self) -> None:
         """Start to keep time."""
         self._subscriptions.on_restored.append(self._restored)
+        self._connection.on_change.add(self._read_all)
         await self._members.start()
         self._tasks = [
             asyncio.create_task(supervise("timekeeper sweep", self._sweep), name="timekeeper sweep"),
@@ -159,6 +164,7 @@ class Timekeeper:
     async def stop(self) -> None:
         """Stop at once. Calls that are under way are cancelled."""
         self._stopped = True
+        self._connection.on_change.discard(self._read_all)
         if self._timer is not None:
             self._timer.cancel()
         await cancel(*self._tasks, *self._jobs)
@@ -182,8 +188,7 @@ class Timekeeper:
             part.looking = part.look_again = False
             part.under_way.clear()
         slices = [list(self._partitions.values())[start::SLICES] for start in range(SLICES)]
-        for parts in slices:
-            self._read_soon(parts)
+        self._read_all()
         while True:
             for parts in slices:
                 await asyncio.sleep(SWEEP_EVERY_S / SLICES)
@@ -199,8 +204,7 @@ class Timekeeper:
         restored = set(channels)
         self._read_soon(part for part in self._partitions.values() if keys.alarms(part.name) in restored)
 
-    def _members_changed(self) -> None:
-        """Read all alarms, because some partitions have another preferred process."""
+    def _read_all(self) -> None:
         self._read_soon(self._partitions.values())
 
     def _read_soon(self, parts: Iterable[_Partition]) -> None:
@@ -240,20 +244,27 @@ class Timekeeper:
 
     async def _by_primary(self, parts: Iterable[_Partition]) -> dict[Redis, list[_Partition]]:
         """The partitions by their primary. Those of which no primary is known are left out."""
-        wanted = list(parts)
         found: defaultdict[Redis, list[_Partition]] = defaultdict(list)
-        clients = await asyncio.gather(
-            *(self._connection.primary_for(keys.alarms(part.name)) for part in wanted), return_exceptions=True
-        )
         unknown = []
-        for part, client in zip(wanted, clients, strict=True):
-            if isinstance(client, BaseException):
-                unknown.append(client)
+        for part in parts:
+            client = self._connection.known_primary_for(keys.alarms(part.name))
+            if client is None:
+                unknown.append(part)
             else:
                 found[client].append(part)
-        if unknown:
+        answers = await asyncio.gather(
+            *(self._connection.primary_for(keys.alarms(part.name)) for part in unknown),
+            return_exceptions=True,
+        )
+        errors = []
+        for part, answer in zip(unknown, answers, strict=True):
+            if isinstance(answer, BaseException):
+                errors.append(answer)
+            else:
+                found[answer].append(part)
+        if errors:
             logger.warning(
-                "no primary is known for some alarms", partitions=len(unknown), error=repr(unknown[0])
+                "no primary is known for some alarms", partitions=len(errors), error=repr(errors[0])
             )
         return found
 
@@ -273,9 +284,13 @@ class Timekeeper:
                 async with asyncio.timeout(TIMEOUT_S):
                     replies = await pipeline.execute(raise_on_error=False)
             except (RedisError, OSError) as error:  # a timeout is an OSError
+                self._failing.add(client)
                 self._note_failed_look(error)
                 return
         self._looks_fail_since = None
+        if client in self._failing:  # much may be due by now
+            self._failing.discard(client)
+            self._read_all()
         for part, reply in zip(parts, replies, strict=True):
             if isinstance(reply, Exception):
                 logger.warning("a partition's alarms cannot be read", partition=part.name, error=repr(reply))
@@ -410,6 +425,7 @@ class Timekeeper:
 
     async def _call_together(self, client: Redis, due: Mapping[_Partition, list[str]]) -> None:
         """Call the alarms of some partitions of a primary in one round trip, then read their next ones."""
+        pause_s = 0.0
         try:
             async with self._gates.setdefault(client, asyncio.Semaphore(ROUNDS_AT_ONCE)):
                 called = [
@@ -417,13 +433,20 @@ class Timekeeper:
                 ]
                 results = await self._expire([session_id for _, session_id in called])
                 for (part, session_id), result in zip(called, results, strict=True):
-                    self._note_result(part, session_id, result)
+                    if isinstance(result, (StorageUnavailable, NetworkTimeout)):
+                        self._note_outage(result)
+                        pause_s = AFTER_OUTAGE_S
+                    else:
+                        self._note_result(part, session_id, result)
         except Exception as error:  # noqa: BLE001 - a bug: the sweep reads the alarms again
             logger.warning("alarms could not be called", error=repr(error))
         finally:
             for part, session_ids in due.items():
                 part.under_way.difference_update(session_ids)
-            self._read_soon(due)
+            if pause_s:
+                asyncio.get_running_loop().call_later(pause_s, self._read_soon, list(due))
+            else:
+                self._read_soon(due)
 
     async def _expire(self, session_ids: list[str]) -> list[Change | Exception | None]:
         """What `Sessions.expire_all` returns, also for alarms whose name is no session's id."""
@@ -442,9 +465,6 @@ class Timekeeper:
 
     def _note_result(self, part: _Partition, session_id: str, result: Change | Exception | None) -> None:
         """Note what a call did. An error affects only this session."""
-        if isinstance(result, (StorageUnavailable, NetworkTimeout)):
-            self._note_outage(result)
-            return
         if isinstance(result, Exception):
             self._retry_later(part, session_id)
             metrics.expiries.labels("error").inc()
