@@ -9,8 +9,11 @@ from synckairos.history.events import Place
 from synckairos.history.faults import Faults
 from synckairos.history.figures import Figures
 from synckairos.history.findings import Finding
-from synckairos.history.line import Line, plain
 from synckairos.history.lines import Call
+from synckairos.history.truth import History, plain
+
+FIRST = Place(0, 1)
+"""Where every history begins."""
 
 
 def place_of(call: Call) -> Place | None:
@@ -26,12 +29,12 @@ class Answers:
     def __init__(
         self,
         calls: list[Call],
-        lines: Mapping[str, Line],
+        histories: Mapping[str, History],
         faults: Faults,
         findings: list[Finding],
         figures: Figures,
     ) -> None:
-        self._lines = lines
+        self._histories = histories
         self._faults = faults
         self._findings = findings
         self._figures = figures
@@ -42,8 +45,8 @@ class Answers:
         names = set(self._known.values())
         self._traced = any(
             trace is not None and plain(trace) in names
-            for line in lines.values()
-            for trace in line.traces.values()
+            for history in histories.values()
+            for trace in history.traces.values()
         )
         """Whether events show request ids."""
         self.rewritten: set[tuple[str, Place]] = set()
@@ -51,7 +54,7 @@ class Answers:
         self._check_places(calls)
 
     def _check_requests(self, requests: Mapping[tuple[str, str], list[Call]]) -> None:
-        traces = {session_id: line.by_trace() for session_id, line in self._lines.items()}
+        traces = {name: history.by_trace() for name, history in self._histories.items()}
         for (session_id, request), calls in requests.items():
             done = traces.get(session_id, {}).get(request, [])
             acknowledged = [call for call in calls if call.outcome == "acknowledged"]
@@ -68,21 +71,21 @@ class Answers:
 
     def _check_acknowledged(self, call: Call, done: list[Place]) -> None:
         """An acknowledged request has to be in the true history."""
-        line = self._lines.get(call.session_id)
+        history = self._histories.get(call.session_id)
         place = place_of(call)
-        if line is None or (place is None and not self._traced):
+        if history is None or (place is None and not self._traced):
             self._figures.not_known += 1
         elif place is None:
-            if not done and line.complete:
-                self._lose(call, line.last)
+            if not done and history.knows(FIRST):
+                self._lose(call, history.last)
             elif not done:
                 self._figures.not_known += 1
-        elif place not in line.traces:
-            if line.knows(place):
+        elif place not in history.traces:
+            if history.knows(place):
                 self._lose(call, place)
             else:
                 self._figures.not_known += 1
-        elif self._traced and plain(line.traces[place] or "") != self._known[call.request_id]:
+        elif self._traced and plain(history.traces[place] or "") != self._known[call.request_id]:
             self._lose(call, place)
             self._give_twice(call, place, "the history has another request there")
 

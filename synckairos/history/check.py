@@ -12,10 +12,9 @@ from synckairos.history.events import Place
 from synckairos.history.faults import Faults
 from synckairos.history.figures import Figures, Quantiles
 from synckairos.history.findings import Finding
-from synckairos.history.line import Line, SessionTruth
-from synckairos.history.lines import Call, Fault, Message, Socket
-from synckairos.history.lines import Line as Recorded
+from synckairos.history.lines import Call, Fault, Line, Message, Socket
 from synckairos.history.told import Epochs, Sockets, decode_told
+from synckairos.history.truth import History, SessionTruth
 
 
 class Report(msgspec.Struct):
@@ -30,9 +29,7 @@ class Report(msgspec.Struct):
         return not self.findings
 
 
-def check(
-    recordings: Sequence[Iterable[Recorded]], truths: Iterable[SessionTruth], *, complete: bool
-) -> Report:
+def check(recordings: Sequence[Iterable[Line]], truths: Iterable[SessionTruth], *, complete: bool) -> Report:
     """Check recordings against the true history.
 
     recordings: each is read twice
@@ -41,10 +38,10 @@ def check(
     """
     figures = Figures()
     findings: list[Finding] = []
-    lines: dict[str, Line] = {}
+    histories: dict[str, History] = {}
     for truth in truths:
-        lines[truth.session_id] = line = Line(truth, complete=complete)
-        findings += line.findings
+        histories[truth.session_id] = history = History(truth, complete=complete)
+        findings += history.findings
     calls: list[Call] = []
     fault_lines: list[Fault] = []
     epochs = Epochs()
@@ -65,17 +62,18 @@ def check(
     faults = Faults(fault_lines)
     acknowledged = [call for call in calls if call.outcome == "acknowledged"]
     faults.measure([(call.at_ms, call.answered_ms) for call in acknowledged])
-    answers = Answers(calls, lines, faults, findings, figures)
-    sockets = Sockets(lines, epochs, faults=bool(faults.outages))
+    answers = Answers(calls, histories, faults, findings, figures)
+    sockets = Sockets(histories, epochs, faults=bool(faults.outages))
     _follow_sockets(recordings, sockets, acknowledged, faults, figures)
     findings += sockets.findings
-    _count(figures, lines, calls, answers, sockets, findings)
     figures.outages = faults.outages
-    return Report(findings, figures)
+    report = Report(findings, figures)
+    _count(report, histories, calls, answers, sockets)
+    return report
 
 
 def _follow_sockets(
-    recordings: Sequence[Iterable[Recorded]],
+    recordings: Sequence[Iterable[Line]],
     sockets: Sockets,
     acknowledged: Sequence[Call],
     faults: Faults,
@@ -106,26 +104,23 @@ def _follow_sockets(
 
 
 def _count(
-    figures: Figures,
-    lines: dict[str, Line],
-    calls: list[Call],
-    answers: Answers,
-    sockets: Sockets,
-    findings: list[Finding],
+    report: Report, histories: dict[str, History], calls: list[Call], answers: Answers, sockets: Sockets
 ) -> None:
+    """Fill in the figures that are counts."""
+    figures = report.figures
     outcomes = Counter(call.outcome for call in calls)
     figures.acknowledged = outcomes["acknowledged"]
     figures.refused = outcomes["refused"]
     figures.unknown = outcomes["unknown"]
-    figures.sessions = len(lines)
+    figures.sessions = len(histories)
     rewritten = answers.rewritten | sockets.rewritten
     late: list[float] = []
-    for session_id, line in lines.items():
-        figures.events += len(line.traces)
-        figures.superseded += line.superseded
-        figures.clocks_checked += line.clocks_checked
-        late += line.late_ms
-        rewritten |= {(session_id, place) for place in line.rewritten}
+    for session_id, history in histories.items():
+        figures.events += len(history.traces)
+        figures.superseded += history.superseded
+        figures.clocks_checked += history.clocks_checked
+        late += history.late_ms
+        rewritten |= {(session_id, place) for place in history.rewritten}
     figures.expiries = len(late)
     figures.late = Quantiles.of(late)
     figures.versions_given_twice = len(rewritten)
@@ -134,7 +129,7 @@ def _count(
     figures.messages = sockets.messages
     figures.told_and_lost = len(sockets.replaced)
     figures.not_known += sockets.not_known
-    kinds = Counter(finding.kind for finding in findings)
+    kinds = Counter(finding.kind for finding in report.findings)
     figures.phantoms = kinds["phantom"]
     figures.gaps = kinds["gap"] + kinds["told gap"]
     figures.backwards = kinds["told backwards"] + kinds["told twice"]

@@ -43,6 +43,10 @@ class _Clock:
         return self.increment
 
 
+def _kind(control: Any) -> str:
+    return str(control["kind"]) if isinstance(control, dict) else "fischer"
+
+
 def _overtime(control: Any) -> int:
     return int(control.get("overtime_ms") or 0) if isinstance(control, dict) else 0
 
@@ -72,7 +76,9 @@ class Clocks:
         payload = event.payload
         self._controls.update({each.participant_id: each.time_control for each in payload.participants})
         found = list(self._deadline(event))
-        if self._config.sync_mode == "per_participant":
+        if self._time_is_handed_over():
+            self._clocks.clear()
+        elif self._config.sync_mode == "per_participant":
             if event.name in _FOLLOWED or (event.name in _CLOSING and payload.reason == "manual"):
                 found += self._cycle(event)
                 found += self._compare(payload, self._expected(event))
@@ -86,10 +92,15 @@ class Clocks:
             clock = self._clocks.get(each.participant_id)
             if clock is not None and (clock.bank, clock.used) != (each.total_time_ms, each.time_used_ms):
                 found.append(
-                    f"{each.participant_id} has {each.total_time_ms} ms and used {each.time_used_ms} ms, by its "
-                    f"events it has {clock.bank} ms and used {clock.used} ms"
+                    f"{each.participant_id} has {each.total_time_ms} ms and used {each.time_used_ms} ms, "
+                    f"by its events it has {clock.bank} ms and used {clock.used} ms"
                 )
         return found
+
+    def _time_is_handed_over(self) -> bool:
+        """Whether a clock of the session is an hourglass, which gives its time to the next one's clock."""
+        controls = (self._config.time_control, *self._controls.values())
+        return any(_kind(control) == "hourglass" for control in controls)
 
     def _deadline(self, event: Event) -> Iterator[Wrong]:
         payload = event.payload
@@ -199,7 +210,7 @@ class Clocks:
         if event.name in _SAME_CYCLE:
             if clock is not None and not known:
                 self._join_cycle(payload, clock, started)
-            elif event.name == "time.adjusted" and self._flagged and payload.adjusted_ms > 0:
+            elif event.name == "time.adjusted" and self._flagged and clock is not None and not clock.expired:
                 # A clock that was out has time again: the cycle counts anew from here.
                 self._flagged = False
                 self._offset = (self._ran or 0) if started is None else now - started
@@ -219,7 +230,7 @@ class Clocks:
 
     def _note(self, each: Participant) -> None:
         control = each.time_control or self._config.time_control
-        if each.total_time_ms is None or (isinstance(control, dict) and control.get("kind") != "fischer"):
+        if each.total_time_ms is None or _kind(control) != "fischer":
             return
         own = control if isinstance(control, dict) else {}
         increment = own.get("increment_ms")

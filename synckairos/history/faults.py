@@ -1,9 +1,10 @@
-"""When faults began and ended, and how long callers noticed them. All times are ms of the recorder's clock."""
+"""When faults began and ended, and how long callers noticed them, in ms of the recorder's clock."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -47,8 +48,8 @@ class Faults:
     def of(self, at_ms: float) -> tuple[str | None, float]:
         """The fault that a moment belongs to, and how long after its begin it was.
 
-        This is the last one that has begun and not ended; else the next one, and the time is below 0; else the
-        last one of all.
+        This is the last one that has begun and not ended; else the next one, and the time is below 0; else
+        the last one of all.
         """
         begun = [each for each in self.outages if each.began_ms <= at_ms]
         under_way = [each for each in begun if each.ended_ms is None or each.ended_ms >= at_ms]
@@ -81,7 +82,7 @@ class Faults:
             during = [moment for moment in answered if each.began_ms <= moment < end]
             moments = [each.began_ms, *during]
             each.longest_pause_ms = max(
-                (later - earlier for earlier, later in zip(moments, moments[1:], strict=False)), default=None
+                (later - earlier for earlier, later in pairwise(moments)), default=None
             )
 
 

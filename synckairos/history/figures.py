@@ -37,7 +37,7 @@ class Figures(msgspec.Struct):
     lost: acknowledged changes that did not happen; lost_after_ms: how long after the begin of a fault
     versions_given_twice: places with two different changes
     told_and_lost: changes that sockets were told, and that were lost afterwards
-    not_known: what could not be judged, because the history does not reach back so far, or has no such session
+    not_known: what could not be judged, because no history reaches back so far
     delay: of an event at a socket after its acknowledgement; below 0 when the socket was faster
     delay_settled: the same, outside of faults: from 2 s after another primary was named
     late: how late expiries were

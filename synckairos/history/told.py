@@ -9,8 +9,8 @@ import msgspec
 
 from synckairos.history.events import Place
 from synckairos.history.findings import Finding, Kind
-from synckairos.history.line import Line, digest
 from synckairos.history.lines import Message, Socket
+from synckairos.history.truth import History, digest
 
 Judgement = Literal["true", "rewritten", "replaced", "phantom", "not known"]
 """`replaced`: it happened or may have happened, and a newer epoch does not have it."""
@@ -58,38 +58,38 @@ class Epochs:
         first = self._first_ms.setdefault(session_id, {})
         first[epoch] = min(at_ms, first.get(epoch, at_ms))
 
-    def newer_than(self, line: Line, epoch: int) -> tuple[float | None, int | None]:
+    def newer_than(self, history: History, epoch: int) -> tuple[float | None, int | None]:
         """When an epoch that is newer than `epoch` was first told of, and when it began on the server.
 
         Only epochs that the true history has are of interest: what a lost epoch said, counts for nothing.
         """
-        newer = [each for each in line.begins if each > epoch]
-        first = self._first_ms.get(line.session_id, {})
+        newer = [each for each in history.begins if each > epoch]
+        first = self._first_ms.get(history.session_id, {})
         told = [first[each] for each in newer if each in first]
         return (
             min(told) if told else None,
-            min((line.begins[each].server_time_ms for each in newer), default=None),
+            min((history.begins[each].server_time_ms for each in newer), default=None),
         )
 
 
-def judge(line: Line, told: Told, text: bytes, at_ms: float, epochs: Epochs, *, faults: bool) -> Judgement:
+def judge(
+    history: History, told: Told, text: bytes, at_ms: float, epochs: Epochs, *, faults: bool
+) -> Judgement:
     """Whether an event or a state that a socket was told is true.
 
     text: the message; faults: whether there was a fault, so that changes may be lost
     """
     place = told.place
     assert place is not None
-    if place in line.digests and told.is_event and line.digests[place] != digest(text):
+    if place in history.digests and told.is_event and history.digests[place] != digest(text):
         return "rewritten"
-    if place in line.traces:
+    if place in history.traces:
         return "true"
-    if not line.knows(place):
+    if not history.knows(place):
         return "not known"
-    told_ms, began_ms = epochs.newer_than(line, place.epoch)
-    if (
-        began_ms is None
-    ):  # no newer epoch has taken its place: it is lost if it is newer than all that is left
-        return "replaced" if faults and place > line.last else "phantom"
+    told_ms, began_ms = epochs.newer_than(history, place.epoch)
+    if began_ms is None:  # no newer epoch replaced it: it is lost if it is newer than what is left
+        return "replaced" if faults and place > history.last else "phantom"
     after = (told_ms is not None and at_ms > told_ms) or (told.is_event and told.server_time_ms > began_ms)
     return "phantom" if after or not faults else "replaced"
 
@@ -146,8 +146,8 @@ class Ear:
 class Sockets:
     """All sockets of all recordings."""
 
-    def __init__(self, lines: Mapping[str, Line], epochs: Epochs, *, faults: bool) -> None:
-        self._lines = lines
+    def __init__(self, histories: Mapping[str, History], epochs: Epochs, *, faults: bool) -> None:
+        self._histories = histories
         self._epochs = epochs
         self._faults = faults
         self._ears: dict[tuple[int, str], Ear] = {}
@@ -178,12 +178,12 @@ class Sockets:
         self.events += told.is_event
         if wrong is not None:
             self._find(wrong[0], message, place, wrong[1])
-        line = self._lines.get(message.session_id)
-        if line is None:
+        history = self._histories.get(message.session_id)
+        if history is None:
             self.not_known += 1
             return
         text = bytes(message.message)
-        match judge(line, told, text, message.at_ms, self._epochs, faults=self._faults):
+        match judge(history, told, text, message.at_ms, self._epochs, faults=self._faults):
             case "rewritten":
                 self._rewritten(message, place, "it is not what the log or the audit has")
             case "phantom":

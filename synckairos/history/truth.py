@@ -1,4 +1,4 @@
-"""One session's true history: one line of events without a gap, through all epochs of the session.
+"""One session's true history: its events through all epochs, and what is wrong with it by itself.
 
 Where a newer epoch begins, it replaces what the older one has from that version on. An id that was used
 again begins a new life: its first event is `session.created` at version 1, and replaces nothing.
@@ -37,7 +37,7 @@ class SessionTruth(msgspec.Struct, frozen=True):
     live: bool = False
 
 
-class Line:
+class History:
     """The true history of a session.
 
     complete: whether all its events have to be there, from version 1 on
@@ -68,7 +68,7 @@ class Line:
 
     def knows(self, place: Place) -> bool:
         """Whether an event of this place would be there: it is not before the first one that is known."""
-        return self.complete or (bool(self.traces) and place.version >= self.first.version)
+        return self.complete or place.version >= self.first.version
 
     def by_trace(self) -> dict[str, list[Place]]:
         """The events that count, by trace."""
