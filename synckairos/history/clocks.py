@@ -47,6 +47,12 @@ def _kind(control: Any) -> str:
     return str(control["kind"]) if isinstance(control, dict) else "fischer"
 
 
+def _hands_time_over(control: Any) -> bool:
+    if _kind(control) == "stages":
+        return any(_kind(stage) == "hourglass" for stage in control["stages"])
+    return _kind(control) == "hourglass"
+
+
 def _overtime(control: Any) -> int:
     return int(control.get("overtime_ms") or 0) if isinstance(control, dict) else 0
 
@@ -57,9 +63,9 @@ class Clocks:
     def __init__(self, config: State) -> None:
         self._config = config
         self._clocks: dict[str, _Clock] = {}
-        self._controls: dict[str, Any] = {
-            each.participant_id: each.time_control for each in config.participants
-        }
+        self._controls: dict[str, Any] = {}
+        self._time_is_handed_over = _hands_time_over(config.time_control)
+        """In an hourglass a clock gives its time to the next one, which may be under another rule."""
         self._active: str | None = None
         self._started: int | None = None
         """When the running cycle began, with its pauses left out."""
@@ -70,13 +76,16 @@ class Clocks:
         self._flagged = False
         self.checked = 0
         """How many clocks of events were compared."""
+        for each in config.participants:
+            self._learn(each.participant_id, each.time_control)
 
     def apply(self, event: Event) -> list[Wrong]:
         """Follow the next event. Returns what is wrong with it."""
         payload = event.payload
-        self._controls.update({each.participant_id: each.time_control for each in payload.participants})
+        for each in payload.participants:
+            self._learn(each.participant_id, each.time_control)
         found = list(self._deadline(event))
-        if self._time_is_handed_over():
+        if self._time_is_handed_over:
             self._clocks.clear()
         elif self._config.sync_mode == "per_participant":
             if event.name in _FOLLOWED or (event.name in _CLOSING and payload.reason == "manual"):
@@ -97,10 +106,9 @@ class Clocks:
                 )
         return found
 
-    def _time_is_handed_over(self) -> bool:
-        """Whether a clock of the session is an hourglass, which gives its time to the next one's clock."""
-        controls = (self._config.time_control, *self._controls.values())
-        return any(_kind(control) == "hourglass" for control in controls)
+    def _learn(self, participant_id: str, control: Any) -> None:
+        self._controls[participant_id] = control
+        self._time_is_handed_over |= _hands_time_over(control)
 
     def _deadline(self, event: Event) -> Iterator[Wrong]:
         payload = event.payload
@@ -176,17 +184,17 @@ class Clocks:
 
     def _compare(self, payload: Payload, expected: dict[str, tuple[int, int, str]]) -> Iterator[Wrong]:
         told = {each.participant_id: each for each in payload.participants}
-        for name, clock in self._clocks.items():
-            if name == payload.removed_participant_id:
+        for name in (*told, *(expected.keys() - told.keys())):
+            clock = self._clocks.get(name)
+            if clock is None or name == payload.removed_participant_id:
                 continue
             as_before = clock.bank, clock.used, f"bank {clock.bank}, nothing charged"
             bank, used, text = expected.get(name, as_before)
-            found = told.get(name)
-            if found is None:
-                if name in expected:
-                    yield "sum", f"{name}: {text}, and the event does not show it"
+            if name not in told:
+                yield "sum", f"{name}: {text}, and the event does not show it"
                 continue
             self.checked += 1
+            found = told[name]
             if found.total_time_ms != bank:
                 yield "sum", f"{name}: {text}: left {bank}, and not {found.total_time_ms}"
             elif found.time_used_ms != used:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
 import msgspec
@@ -85,5 +86,22 @@ class State(msgspec.Struct, frozen=True):
         return Place(int(self.epoch), self.version)
 
 
-decode_event = msgspec.json.Decoder(Event).decode
-decode_state = msgspec.json.Decoder(State).decode
+def decode_event(text: bytes) -> Event:
+    """The event in this JSON. Raises MsgspecError or ValueError when it is none."""
+    try:
+        return _decode_event(text)
+    except msgspec.MsgspecError:
+        # msgspec refuses half a surrogate pair, which JSON may have, for example in a trace.
+        return msgspec.convert(json.loads(text), Event)
+
+
+def decode_state(text: bytes) -> State:
+    """The state in this JSON. Raises MsgspecError or ValueError when it is none."""
+    try:
+        return _decode_state(text)
+    except msgspec.MsgspecError:
+        return msgspec.convert(json.loads(text), State)
+
+
+_decode_event = msgspec.json.Decoder(Event).decode
+_decode_state = msgspec.json.Decoder(State).decode
