@@ -106,11 +106,11 @@ class History:
         newer: Event | None = None
         for line in reversed(lines):
             kept = line
-            if newer is not None and not _begins_life(newer):
-                replacing = newer
-                kept = [event for event in line if event.version < replacing.version]
-                self.superseded += len(line) - len(kept)
-                self._find_late(line, replacing)
+            if newer is not None:
+                self._find_late(line, newer)
+                if not _begins_life(newer):
+                    kept = [event for event in line if event.version < newer.version]
+                    self.superseded += len(line) - len(kept)
             joined[:0] = kept
             if newer is None or _begins_life(newer) or line[0].version < newer.version:
                 newer = line[0]
