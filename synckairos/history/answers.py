@@ -23,6 +23,18 @@ def place_of(call: Call) -> Place | None:
     return Place(int(call.epoch), call.version)
 
 
+SHOWS_STATE = frozenset(
+    {"sk_create", "sk_start", "sk_pause", "sk_resume", "sk_complete", "sk_cancel", "sk_restore"}
+)
+"""Over HTTP, these are answered with the session's state, in which more may have happened."""
+
+
+def _shows_later(call: Call, done: list[Place]) -> bool:
+    """Whether a call was answered with a state after the change that it made."""
+    place = place_of(call)
+    return call.function in SHOWS_STATE and len(done) == 1 and place is not None and place > done[0]
+
+
 class Answers:
     """All calls of all recordings. Adds to the findings and to the figures."""
 
@@ -49,6 +61,8 @@ class Answers:
             for trace in history.traces.values()
         )
         """Whether events show request ids."""
+        self._later: set[int] = set()
+        """The calls (by id) that were answered with a state after their own change."""
         self.rewritten: set[tuple[str, Place]] = set()
         self._check_requests(requests)
         self._check_places(calls)
@@ -58,7 +72,11 @@ class Answers:
         for (session_id, request), calls in requests.items():
             done = traces.get(session_id, {}).get(request, [])
             acknowledged = [call for call in calls if call.outcome == "acknowledged"]
-            told = {place for call in acknowledged if (place := place_of(call)) is not None}
+            told = {
+                place
+                for call in acknowledged
+                if (place := place_of(call)) is not None and not _shows_later(call, done)
+            }
             if len(done) > 1 or len(told) > 1:
                 places = sorted({*done, *told})
                 text = f"request {request}: versions {', '.join(str(place.version) for place in places)}"
@@ -66,6 +84,9 @@ class Answers:
             if done and all(call.outcome == "refused" for call in calls):
                 text = f"request {request}: {calls[-1].code}"
                 self._findings.append(Finding("done though refused", session_id, *done[0], text))
+            for call in acknowledged:
+                if _shows_later(call, done):
+                    self._later.add(id(call))
             if acknowledged:
                 self._check_acknowledged(acknowledged[0], done)
 
@@ -85,6 +106,8 @@ class Answers:
                 self._lose(call, place)
             else:
                 self._figures.not_known += 1
+        elif id(call) in self._later:
+            return
         elif self._traced and plain(history.traces[place] or "") != self._known[call.request_id]:
             self._lose(call, place)
             self._give_twice(call, place, "the history has another request there")
@@ -94,7 +117,7 @@ class Answers:
         first: dict[tuple[str, Place], str] = {}
         for call in calls:
             place = place_of(call)
-            if call.outcome == "acknowledged" and place is not None:
+            if call.outcome == "acknowledged" and place is not None and id(call) not in self._later:
                 request = self._known[call.request_id]
                 if first.setdefault((call.session_id, place), request) != request:
                     self._give_twice(call, place, "two requests were answered with it")

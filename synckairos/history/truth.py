@@ -25,6 +25,10 @@ def digest(body: bytes) -> bytes:
     return blake2b(body, digest_size=16).digest()
 
 
+NO_STATE = msgspec.Raw(b"null")
+"""There is no session, and no snapshot of it."""
+
+
 class SessionTruth(msgspec.Struct, frozen=True):
     """What is known of a session: its events (JSON) by where they were found, and its state, if it is there.
 
@@ -33,7 +37,7 @@ class SessionTruth(msgspec.Struct, frozen=True):
 
     session_id: str
     events: dict[str, list[msgspec.Raw]]
-    state: msgspec.Raw | None = None
+    state: msgspec.Raw = NO_STATE
     live: bool = False
 
 
@@ -63,7 +67,7 @@ class History:
         self.last = events[-1].place if events else Place(0, 0)
         self.first = events[0].place if events else Place(0, 0)
         self._follow(events)
-        if truth.state is not None:
+        if truth.state != NO_STATE:
             self._follow_clocks(events, decode_state(truth.state), live=truth.live)
 
     def knows(self, place: Place) -> bool:
@@ -154,7 +158,11 @@ class History:
         """Checks the sums of the clocks, and compares the state with the events."""
         beginnings = [number for number, event in enumerate(events) if _begins_life(event)]
         clocks = Clocks(state)  # whose config is that of the last life
+        version: int | None = None
         for event in events[beginnings[-1] if beginnings else 0 :]:
+            if version is not None and event.version != version + 1:
+                clocks.forget()
+            version = event.version
             for kind, text in clocks.apply(event):
                 self.find(kind, event.place, text)
         self.clocks_checked = clocks.checked

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
 import msgspec
 
@@ -19,7 +18,7 @@ from synckairos.history.findings import Kind
 from synckairos.history.lines import Begin, Call, Fault, Line, Message, Socket
 from synckairos.history.truth import SessionTruth
 from tests.model.model import Model
-from tests.support.games import ID, KINDS, START_MS, Json, chooser, play
+from tests.support.games import ID, Json, chooser, play
 
 STEP_MS = 1000.0
 """How far apart the events of a history are on the recorder's clock."""
@@ -70,7 +69,9 @@ class Run:
         return {finding.kind for finding in self.check().findings}
 
 
-def run(seed: int, mode: str = "per_participant", kind: str = "fischer", *, failover_at: int | None = None) -> Run:
+def run(
+    seed: int, mode: str = "per_participant", kind: str = "fischer", *, failover_at: int | None = None
+) -> Run:
     """A random game as a sound history.
 
     failover_at: at this event another server goes on, under a new epoch
@@ -80,8 +81,8 @@ def run(seed: int, mode: str = "per_participant", kind: str = "fischer", *, fail
     events = [models[0].sessions[ID].log[1], *(step["event"] for step in game["steps"])]
     state = game["steps"][-1]["state"] if game["steps"] else game["state"]
     made = Run(deepcopy(events), deepcopy(state))
-    by_hand = ["create", *(step["call"] for step in game["steps"])]
-    for number, (event, call) in enumerate(zip(made.events, by_hand, strict=True)):
+    functions = ["create", *(step["call"].replace("next", "switch") for step in game["steps"])]
+    for number, (event, call) in enumerate(zip(made.events, functions, strict=True)):
         later = failover_at is not None and number >= failover_at
         event["epoch"] = str(EPOCH + later)
         if call != "expire":
@@ -190,9 +191,10 @@ def rewritten_message(made: Run, random: Random) -> Kind | None:
 
 def given_twice(made: Run, random: Random) -> Kind | None:
     """Two callers were answered with the same version."""
-    if len(made.calls) < 2:
+    switches = [number for number, call in enumerate(made.calls) if call.function == "sk_switch"]
+    if len(switches) < 2:
         return None
-    first, second = random.sample(range(len(made.calls)), 2)
+    first, second = random.sample(switches, 2)
     made.calls[second] = msgspec.structs.replace(
         made.calls[second], version=made.calls[first].version, epoch=made.calls[first].epoch
     )
@@ -212,7 +214,9 @@ def phantom(made: Run, random: Random) -> Kind | None:
 def clock_step(made: Run, random: Random) -> Kind | None:
     """The server's clock was set back between two events."""
     number = random.randrange(1, len(made.events))
-    made.events[number]["server_time_ms"] = made.events[number - 1]["server_time_ms"] - random.choice([1, 5000])
+    made.events[number]["server_time_ms"] = made.events[number - 1]["server_time_ms"] - random.choice(
+        [1, 5000]
+    )
     return "clock step"
 
 
