@@ -45,11 +45,14 @@ class Answers:
         faults: Faults,
         findings: list[Finding],
         figures: Figures,
+        *,
+        may_lose_ms: float | None,
     ) -> None:
         self._histories = histories
         self._faults = faults
         self._findings = findings
         self._figures = figures
+        self._may_lose_ms = may_lose_ms
         self._known = {call.request_id: plain(call.request_id) for call in calls}
         requests: dict[tuple[str, str], list[Call]] = defaultdict(list)
         for call in calls:
@@ -125,10 +128,12 @@ class Answers:
     def _lose(self, call: Call, place: Place) -> None:
         fault, after_ms = self._faults.of(call.answered_ms)
         text = f"request {call.request_id}"
+        self._figures.lost += 1
         if fault is not None:
             self._figures.lost_after_ms.append(after_ms)
-            text += f", acknowledged {after_ms:.0f} ms after {fault} began"
-        self._figures.lost += 1
+            if self._may_lose_ms is not None and abs(after_ms) <= self._may_lose_ms:
+                return
+            text += f", acknowledged {round(after_ms)} ms after {fault} began"
         self._findings.append(Finding("lost", call.session_id, *place, text))
 
     def _give_twice(self, call: Call, place: Place, text: str) -> None:
