@@ -54,7 +54,7 @@ _existing = click.Path(exists=True, dir_okay=False, path_type=Path)
     "may_lose_ms",
     type=click.IntRange(0),
     metavar="MS",
-    help="Only count losses that were acknowledged within MS of a fault's begin, as DURABILITY=async has them.",
+    help="Only count what was lost and acknowledged within MS of a fault's begin, as with DURABILITY=async.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print findings and figures as JSON.")
 @config_option

@@ -150,7 +150,11 @@ def test_what_an_old_primary_wrote_is_not_what_happened() -> None:
 def test_two_changes_under_one_version_of_one_epoch() -> None:
     """As two servers wrote them that did not know of each other's epoch."""
     one_epoch = [change(version, OLD) for version in (1, 2, 3, 4, 5)]
-    lines = [answered(400, 4, OLD, "other"), answered(410, 4, OLD), told(420, "b", change(4, OLD, "other"))]
+    lines: list[Line] = [
+        answered(400, 4, OLD, "other"),
+        answered(410, 4, OLD),
+        told(420, "b", change(4, OLD, "other")),
+    ]
     report = checked(lines, one_epoch)
     assert report.figures.versions_given_twice == 1
     assert {each.kind for each in report.findings} == {"rewritten", "lost", "told gap"}
