@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 from uuid import UUID
 
 import msgspec
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from synckairos.history.check import Report, check
-from synckairos.history.lines import Begin, Call, Fault, Line, Message, Socket
+from synckairos.history.figures import Figures
+from synckairos.history.findings import MEANING
+from synckairos.history.lines import Begin, Call, Fault, Line, Message, Socket, read
 from synckairos.history.truth import SessionTruth
 from tests.support.audit_rows import EPOCH, event
 from tests.support.games import KINDS, Json
 from tests.support.histories import PLANTS, Plant, run, sync, text
+from tests.support.pages import ROOT, Page, codes
 
 SEEDS = st.integers(0, 2**32)
 
@@ -203,3 +208,24 @@ def test_an_id_that_was_used_again() -> None:
     lines = [*(answered(10 * version, version, OLD) for version in (2, 3)), answered(90, 2, NEW, "again")]
     report = checked(lines, history)
     assert (report.findings, report.figures.superseded) == ([], 0)
+
+
+def test_the_page_names_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Page(ROOT / "synckairos" / "history" / "README.md")
+    kinds = {codes(row["kind"])[0]: codes(row["members"]) for row in page.section("Recording").tables[0].rows}
+    recorded = [Begin, Call, Socket, Message, Fault]
+    assert kinds == {str(each.__struct_config__.tag): list(each.__struct_fields__) for each in recorded}
+    found = page.section("What is found").tables[0].rows
+    assert {codes(row["found"])[0]: row["means"] for row in found} == MEANING
+    measured = {
+        name for row in page.section("What is measured").tables[0].rows for name in codes(row["figure"])
+    }
+    assert measured == {*Figures.__struct_fields__} - {"sessions", "events", "messages"}, (
+        "which say it themselves"
+    )
+
+    monkeypatch.chdir(tmp_path)
+    (example,) = [block.text for block in page.section("Recording").blocks if block.language == "python"]
+    exec(example, {"session_id": ANNA, "request_id": "r3", "text": text(change(3, OLD))})
+    lines = list(read((tmp_path / "run.jsonl").read_bytes().splitlines()))
+    assert [type(line) for line in lines] == recorded
