@@ -40,6 +40,10 @@ class SessionTruth(msgspec.Struct, frozen=True):
     state: msgspec.Raw = NO_STATE
     live: bool = False
 
+    def decoded_state(self) -> State | None:
+        """The state; None when there is neither a session nor a snapshot."""
+        return None if self.state == NO_STATE else decode_state(self.state)
+
 
 class History:
     """The true history of a session.
@@ -67,8 +71,9 @@ class History:
         self.last = events[-1].place if events else Place(0, 0)
         self.first = events[0].place if events else Place(0, 0)
         self._follow(events)
-        if truth.state != NO_STATE:
-            self._follow_clocks(events, decode_state(truth.state), live=truth.live)
+        state = truth.decoded_state()
+        if state is not None:
+            self._follow_clocks(events, state, live=truth.live)
 
     def knows(self, place: Place) -> bool:
         """Whether an event of this place would be there: it is not before the first one that is known."""

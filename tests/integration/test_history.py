@@ -14,13 +14,15 @@ import httpx
 from click.testing import CliRunner
 from websockets.asyncio.client import connect
 
+from synckairos.core import connection
+from synckairos.core.calls import Sessions
 from synckairos.core.keys import SessionKeys
 from synckairos.history.cli import check_history
 from synckairos.history.record import Recorder
 from synckairos.run.processes import free_port
-from tests.support.live import eventually
+from tests.support.live import eventually, game, settings
 from tests.support.programs import Program, get, run
-from tests.support.servers import Server
+from tests.support.servers import Cluster, Server
 
 Json = dict[str, Any]
 SWITCHES = 12
@@ -164,6 +166,19 @@ def _answers(port: int) -> bool:
         return get(f"http://127.0.0.1:{port}/ready")[0] == 200
     except OSError:
         return False
+
+
+async def test_every_session_of_a_cluster(cluster: Cluster) -> None:
+    environ = {"REDIS_CLUSTER_NODES": cluster.nodes}
+    async with await connection.connect(settings("redis://127.0.0.1", **environ)) as connected:
+        sessions = Sessions(connected, 3600)
+        for _ in range(4):
+            session_id = await game(sessions)
+            await sessions.switch(session_id)
+        await sessions.delete(session_id)
+    code, report = await asyncio.to_thread(checked, "--all", **environ)
+    assert (code, report["findings"]) == (0, [])
+    assert (report["figures"]["sessions"], report["figures"]["events"]) == (4, 4 * 3 + 1)
 
 
 def test_what_the_command_cannot_read(tmp_path: Path) -> None:

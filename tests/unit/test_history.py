@@ -181,6 +181,16 @@ def test_a_socket_that_asks_for_what_it_missed() -> None:
     assert kinds == ["told backwards", "told twice"]
 
 
+def test_a_state_that_is_older_and_says_so() -> None:
+    """As a replica has it while there is no primary."""
+    older = sync(change(2, OLD))
+    lines = [told(1, "a", sync(change(3, OLD))), told(2, "a", older)]
+    history = [change(version, OLD) for version in (1, 2, 3)]
+    assert [each.kind for each in checked(lines, history).findings] == ["told backwards"]
+    lines[1] = told(2, "a", {**older, "payload": {**older["payload"], "stale": True}})
+    assert checked(lines, history).sound
+
+
 def test_a_history_that_does_not_reach_back() -> None:
     """Without an audit store, what is before the log is not known, and not lost."""
     lines = [answered(10 * version, version, OLD) for version in (2, 3, 4, 5)]
