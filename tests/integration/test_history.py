@@ -17,10 +17,12 @@ from websockets.asyncio.client import connect
 from synckairos.core import connection
 from synckairos.core.calls import Sessions
 from synckairos.core.keys import SessionKeys
+from synckairos.core.model import Options
 from synckairos.history.cli import check_history
 from synckairos.history.record import Recorder
 from synckairos.run.processes import free_port
 from tests.support.live import eventually, game, settings
+from tests.support.pool import Pool
 from tests.support.programs import Program, get, run
 from tests.support.servers import Cluster, Server
 
@@ -166,6 +168,62 @@ def _answers(port: int) -> bool:
         return get(f"http://127.0.0.1:{port}/ready")[0] == 200
     except OSError:
         return False
+
+
+async def test_changes_that_another_server_does_not_have(redis: Server, pool: Pool, tmp_path: Path) -> None:
+    """As after a failover: the new primary has a copy without the last changes, and goes on with it."""
+    other = pool.server("valkey", "the new primary")
+    file = tmp_path / "failover.jsonl"
+    async with (
+        await connection.connect(settings(redis.url)) as before,
+        await connection.connect(settings(other.url)) as after,
+    ):
+        old, new = Sessions(before, 3600), Sessions(after, 3600)
+        session_id = await game(old)
+        with Recorder(file) as recorder:
+
+            async def switch(at: Sessions, *, is_told: bool = True) -> None:
+                request, asked = uuid.uuid4().hex, recorder.now()
+                change = await at.switch(session_id, options=Options(request=request, trace=request))
+                place: Json = {"version": change.version, "epoch": change.epoch}
+                recorder.call(asked, session_id, "sk_switch", request, "acknowledged", **place)
+                if is_told:
+                    recorder.message("a", session_id, change.raw)
+
+            async def synchronise(at: Sessions) -> None:
+                state = json.loads((await at.get(session_id)).raw)
+                place = {name: state[name] for name in ("session_id", "version", "epoch", "server_time_ms")}
+                message = {"v": 1, "type": "STATE_SYNC", **place, "payload": {"full_state": state}}
+                recorder.message("a", session_id, json.dumps(message))
+
+            recorder.socket("a", session_id, "opened")
+            await synchronise(old)
+            for _ in range(3):
+                await switch(old)
+            copy(redis, other, session_id)
+            recorder.fault("kill", "begin")
+            for _ in range(2):
+                await switch(old)  # and the new primary never hears of them
+            await switch(new, is_told=False)
+            await synchronise(new)
+            for _ in range(3):
+                await switch(new)
+
+    code, report = await asyncio.to_thread(checked, str(file), "--may-lose", "60000", REDIS_URL=other.url)
+    assert (code, report["findings"]) == (0, [])
+    assert report["figures"]["lost"] == report["figures"]["told_and_lost"] == 2
+    assert report["figures"]["clocks_checked"] > 6, "the sums go on over the epochs"
+    code, report = await asyncio.to_thread(checked, str(file), REDIS_URL=other.url)
+    assert (code, found(report)) == (1, {"lost"})
+
+
+def copy(source: Server, target: Server, session_id: str) -> None:
+    """Copy a session to another server."""
+    with source.sync_client() as old, target.sync_client() as new:
+        for key in SessionKeys.of(session_id).all:
+            value = old.dump(key)
+            if value is not None:
+                new.restore(key, max(0, old.pttl(key)), value, replace=True)
 
 
 async def test_every_session_of_a_cluster(cluster: Cluster) -> None:
