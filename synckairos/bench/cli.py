@@ -128,3 +128,23 @@ def audit(file: Path | None, server: Any, *, quick: bool) -> None:
     from synckairos.bench import audit
 
     _show(audit.run(server, quick=quick), file)
+
+
+@bench.command()
+@_server
+@_common
+def durability(file: Path | None, server: Any, *, quick: bool) -> None:
+    """A switch that two replicas confirm, and one that is on disk, compared with one at once."""
+    from synckairos.bench import durability
+
+    _show(durability.run(server, quick=quick), file)
+
+
+@bench.command()
+@_server
+@_common
+def cluster(file: Path | None, server: Any, *, quick: bool) -> None:
+    """Three shards compared with one server, and slots that move under load."""
+    from synckairos.bench import cluster
+
+    _show(cluster.run(server, quick=quick), file)

@@ -16,6 +16,9 @@ from synckairos.errors import ValidationError
 PARTITIONS: tuple[str, ...] = tuple(f"{n:02x}" for n in range(256))
 """All partitions, "00" to "ff"."""
 
+TIMEKEEPERS = "sk:timekeepers"
+"""The channel on which the processes of the service announce themselves. There is no key of this name."""
+
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _SESSION_KEY = re.compile(rf"sk:\{{([0-9a-f]{{2}})\}}:({_UUID.pattern})")
 
@@ -72,8 +75,8 @@ def library(partition: str) -> str:
     return f"sk:{{{partition}}}:library"
 
 
-def replication_marker(key: str) -> str:
-    """A key in the slot of `key` that is set and deleted just before WAIT counts the confirming replicas."""
+def unheard_channel(key: str) -> str:
+    """A channel in the slot of `key` that has no listeners; see `synckairos.core.wire.ConfirmedWire`."""
     return f"{key.partition('}')[0]}}}:written"
 
 

@@ -91,6 +91,9 @@ class Following:
             if there is None:
                 break
             target = there.sessions.connection
+            if function == "sk_expire":
+                # The source still has an alarm, which is after the end of the hold: its mover has died.
+                await _activate(source, target, moved.move, parse_session_key(keys[0]) or "")
             try:
                 return await target.fcall(function, keys, arguments, read_only=read_only)
             except SessionMoving:
