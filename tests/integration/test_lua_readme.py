@@ -33,8 +33,11 @@ NAMES = {person: name for name, person in PEOPLE.items()}
 NONE = TO = "\N{EN DASH}"
 START_MS = 1_800_000_000_000
 MINIMAL = {"sync_mode": "count_up", "participants": [{"participant_id": PEOPLE["Anna"]}]}
-POSITIONAL = {"sk_create", "sk_join", "sk_leave", "sk_log", "sk_restore"}
-"""Functions with an argument before their options."""
+POSITIONAL = {
+    **dict.fromkeys(("sk_create", "sk_join", "sk_leave", "sk_log", "sk_restore", "sk_move_activate"), 1),
+    "sk_move_in": 2,
+}
+"""How many arguments functions have before their options."""
 
 
 def test_the_examples_work_when_pasted_in_order(server: Server, tmp_path: Path) -> None:
@@ -544,7 +547,7 @@ def _taken() -> dict[str, set[str]]:
 
 
 def _given(name: str, *options: str) -> tuple[str, ...]:
-    return ("x", *options) if name in POSITIONAL else options
+    return (*["x"] * POSITIONAL.get(name, 0), *options)
 
 
 def test_every_option_of_every_function(clock: Clock) -> None:
@@ -747,7 +750,12 @@ def test_every_key_and_channel() -> None:
 
 
 def test_links_lead_to_sections() -> None:
-    pages = {"README.md": PAGE, "controls/README.md": CONTROLS_PAGE, "../README.md": PAGE}
+    pages = {
+        "README.md": PAGE,
+        "controls/README.md": CONTROLS_PAGE,
+        "../README.md": PAGE,
+        "../deploy/README.md": Page(ROOT / "deploy" / "README.md"),
+    }
     for page in (PAGE, CONTROLS_PAGE):
         assert page.links() <= page.anchors()
         for target, anchor in re.findall(r"\]\(([^)#]+README\.md)(?:#([^)]+))?\)", page.text):
