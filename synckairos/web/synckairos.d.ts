@@ -158,7 +158,7 @@ export interface ChangePayload {
   readonly adjusted_ms?: number;
   readonly adjust_reason?: string;
   readonly suspicious?: "too_fast";
-  /** In "session.moved": the address of the server that has the session from here on. */
+  /** In "session.moved" and "session.arrived": the address of the server that has the session from here on. */
   readonly moved_to?: string;
   readonly resumes_at_ms?: number;
   readonly total_remaining_ms?: number;
