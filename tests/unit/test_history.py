@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from uuid import UUID
@@ -23,7 +24,7 @@ from tests.model.strategies import PEOPLE
 from tests.support.audit_rows import EPOCH, event
 from tests.support.games import ID, KINDS, START_MS, Json
 from tests.support.games import history as played
-from tests.support.histories import PLANTS, Plant, run, sync, text
+from tests.support.histories import PLANTS, Plant, Run, run, sync, text
 from tests.support.pages import ROOT, Page, codes
 
 SEEDS = st.integers(0, 2**32)
@@ -50,6 +51,7 @@ def test_a_planted_fault_is_found_and_named(seed: int, plant: Plant, failover: b
 
 
 ANNA = str(UUID(int=1))
+START: tuple[str, list[str], int] = ("start", [], START_MS)
 OLD, NEW = EPOCH, EPOCH + 1_000
 """The epoch of a primary that is killed, and of the one that follows it."""
 
@@ -233,10 +235,33 @@ def test_the_same_deadline_may_come_again_when_time_was_given(
     assert kinds(checked([], history)) == found
 
 
+def test_sums_begin_anew_after_what_is_not_seen() -> None:
+    """After a gap, and after a restore, which may bring back older banks."""
+    people = [{"participant_id": each, "total_time_ms": 60_000} for each in PEOPLE[:2]]
+    switches: list[tuple[str, list[str], int]] = [
+        ("switch", [], START_MS + 1000 * number) for number in range(1, 7)
+    ]
+    game = played({"sync_mode": "per_participant", "participants": people}, lambda _: [START, *switches])
+    events = [step["event"] | {"epoch": str(OLD)} for step in game["steps"]]
+    made = Run(events, game["steps"][-1]["state"] | {"epoch": str(OLD)})
+    assert made.check(complete=False).sound
+    missing = replace(made, events=[*events[:2], *events[3:]])
+    assert kinds(missing.check(complete=False)) == [("gap", 5)]
+    events[2]["payload"] |= {"event": "session.recovered", "participants": []}
+    for each in events[3:]:
+        each["payload"]["time_remaining_ms"] += 500
+        each["payload"]["deadline_ms"] += 500
+        for person in each["payload"]["participants"]:
+            person["total_time_ms"] += 500
+    for person in made.state["participants"]:
+        person["total_time_ms"] += 500
+    assert made.check(complete=False).sound
+
+
 def test_a_switch_in_the_grace_is_charged_the_whole_bank_at_most() -> None:
     people = [{"participant_id": each, "total_time_ms": 1000} for each in PEOPLE[:2]]
     config = {"sync_mode": "per_participant", "lag_compensation": True, "participants": people}
-    calls = [("start", [], START_MS), ("switch", ["LAG", "300"], START_MS + 1100)]
+    calls = [START, ("switch", ["LAG", "300"], START_MS + 1100)]
     game = played(config, lambda _: calls)
     events = [step["event"] | {"epoch": str(OLD)} for step in game["steps"]]
     truth = SessionTruth(
