@@ -123,3 +123,9 @@ def test_every_clock_expires_by_itself(tmp_path: Path) -> None:
     assert named(report, "late, p99")["yardstick"] == "notified by TTL, p99"
     assert len(report["details"]["late_ms"]) == len(report["details"]["delivered_ms"]) == 30
     assert report["details"]["switches_per_s"] > 0
+    herd = named(report, "200 clocks due at one moment: late, p99")
+    assert herd["yardstick"] == "called by one client, in all"
+    assert len(report["details"]["herds_late_ms"][herd["name"]]) == 200
+    calls = named(report, "200 clocks due at one moment: calls")
+    assert calls["value"] >= calls["yardstick_value"] == 200
+    assert calls["at_most"] == 1.2
