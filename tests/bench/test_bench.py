@@ -70,6 +70,12 @@ def test_core_holds_the_switch_against_set_and_a_bare_function(tmp_path: Path, k
     assert switch["ratio"] > 0
     memory = report["figures"][[figure["unit"] for figure in report["figures"]].index("B")]
     assert 500 < memory["value"] < 100_000
+    played = f"{kind.title()}: a session played for 80 switches"
+    alone, audited = (named(report, f"{played}, {where}") for where in ("without an audit store", "with one"))
+    # At least 64 and 24 events are in the log, and at most 3 more for each piece of its memory and each trim.
+    for figure, least, most in ((alone, 64, 70), (audited, 24, 27)):
+        assert 900 * least <= figure["yardstick_value"] <= 1100 * most
+        assert figure["yardstick_value"] < figure["value"] < 2 * figure["yardstick_value"]
     assert report["machine"][kind] == servers.version(kind)
 
 
