@@ -13,6 +13,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from redis.crc import key_slot
 
 from synckairos import metrics
 from synckairos.core import keys
@@ -247,3 +248,29 @@ async def test_who_leaves_is_no_longer_waited_for(live: Parts, redis: servers.Se
         for partition, (first, _, last) in orders.items():
             assert members(live).rank(partition) == first - (last < first)
     await acquainted(live)
+
+
+async def test_in_a_cluster_they_share_the_work_and_do_without_the_node_where_they_meet() -> None:
+    with servers.start_cluster("valkey", cluster_require_full_coverage="no") as cluster:
+        chosen = settings("redis://127.0.0.1", REDIS_CLUSTER_NODES=cluster.nodes)
+        async with parts(chosen) as live, parts(chosen) as other:
+            await live.timekeeper.start()
+            await other.timekeeper.start()
+            await acquainted(live, other)
+            before = calls()
+            ids = await clocks(live, 60, keys.PARTITIONS[::4])
+            await each_expired_once(live, ids)
+            await eventually(lambda: calls()["expiry"] - before["expiry"] == len(ids))
+            assert sum(calls().values()) - sum(before.values()) <= 1.2 * len(ids)
+            node = key_slot(keys.TIMEKEEPERS.encode()) * len(cluster.primaries) // servers.SLOTS
+            meeting = cluster.primaries[node]
+            elsewhere = [
+                partition
+                for partition in keys.PARTITIONS
+                if key_slot(keys.alarms(partition).encode()) * len(cluster.primaries) // servers.SLOTS != node
+            ]
+            meeting.kill()
+            await each_expired_once(live, await clocks(live, 60, elsewhere))
+            # Each takes itself for the only one, which costs calls and loses nothing.
+            await eventually(lambda: all(len(members(each).members) == 1 for each in (live, other)))
+            await each_expired_once(live, await clocks(live, 60, elsewhere))
