@@ -240,6 +240,8 @@ class _Conversion:
         current: whether it is the clock of the current cycle. Only under `notify` is it somebody's turn whose
             clock has run out. Otherwise the clock has just nothing left, and runs out at once.
         """
+        if self.session.status == "pending":  # no clock has run
+            return False
         action = self.session.action_on_timeout or {"type": self.action}
         out = any(each.has_expired for each in people) and not sum(each.total_time_ms for each in people)
         return out and (action.get("type") == "notify" or not current)

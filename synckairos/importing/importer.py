@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
+from typing import cast
 
 import msgspec
 import redis.asyncio
@@ -115,12 +116,13 @@ class _Import:
             await self._measure()
         cursor, again = 0, True
         while again:
-            cursor, page = await self._source.scan(cursor, match=f"{older.PREFIX}*", count=PAGE)
+            cursor, found = await self._source.scan(cursor, match=f"{older.PREFIX}*", count=PAGE)
+            page = cast("list[bytes]", found)  # the client decodes nothing
             again = cursor != 0
             await self._measure()
             for start in range(0, len(page), at_once):
                 some = page[start : start + at_once]
-                await asyncio.gather(*(self._one(key) for key in some if isinstance(key, bytes)))
+                await asyncio.gather(*map(self._one, some))
                 advance(len(some))
                 begun += len(some)
                 await asyncio.sleep(started + begun / rate - time.monotonic())
