@@ -125,8 +125,12 @@ local function apply(text, fields, now)
     return problems
   end
   local active_id = config_members.uuid(object, 'active_participant_id', '', problem)
-  local active = active_id and fields['i:' .. active_id] or '-1'
-  if (LIVE[status] and active == '-1') or (CLOSED[status] and active_id) then
+  local configured, _, _, _, _, _, more = fields.cycle:match(storage_session.CYCLE)
+  local active = status == 'pending' and configured or '-1'
+  if active_id then
+    active = not CLOSED[status] and fields['i:' .. active_id] or nil
+  end
+  if not active or (LIVE[status] and active == '-1') then
     problem('active_participant_id', 'must be one of the config while the session is running or paused, '
       .. 'and absent when it is over')
     return problems
@@ -163,7 +167,6 @@ local function apply(text, fields, now)
   if action ~= 'notify' and (mode.owner == 'participant' or mode.owner == 'group') then
     mark_expired(fields, mode.owner)
   end
-  local _, _, _, _, _, _, more = fields.cycle:match(storage_session.CYCLE)
   local since
   fields.cycle, since = cycle_of(object, status, active, now, flagged, more, problem)
   fields.status = status

@@ -16,7 +16,7 @@ from synckairos.core.calls import Sessions
 from synckairos.core.clients import REDIS_ERRORS, async_client
 from synckairos.core.connection import connect
 from synckairos.core.library import LibraryChanged
-from synckairos.errors import StorageUnavailable, error_text
+from synckairos.errors import NotReplicated, StorageUnavailable, error_text
 from synckairos.importing.conversion import DEFAULT_ACTION
 from synckairos.importing.importer import Choice, Outcome, import_all
 from synckairos.settings_option import config_option, settings_or_exit
@@ -90,6 +90,9 @@ def import_(
         raise click.UsageError(f"--from: {error}") from None
     except LibraryChanged as error:
         raise click.ClickException(str(error)) from None
+    except NotReplicated as error:
+        _report(outcome, dry_run=dry_run)
+        raise click.ClickException(f"{error}; run it again to go on") from None
     except (StorageUnavailable, *REDIS_ERRORS) as error:
         _report(outcome, dry_run=dry_run)
         where = "Redis" if isinstance(error, StorageUnavailable) else "the Redis of the older service"

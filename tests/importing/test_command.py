@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -20,6 +21,7 @@ from tests.importing.olders import Json, P, live, over, person, session
 from tests.support import programs
 from tests.support.live import eventually, service, settings
 from tests.support.pool import Pool
+from tests.support.programs import Program
 from tests.support.servers import Server
 
 TTL_S = 3000
@@ -145,6 +147,22 @@ def test_a_part_of_all_and_some_tenants(redis: Server, source: client_library.Re
         with_rest = programs.run("import", "--from", url(source), "--tenant", "x", REDIS_URL=redis.url)
         assert with_rest.stdout == "20 sessions imported, 80 were there\n"
         assert {state(client, each)["tenant_id"] for each in none} == {"x"}
+
+
+def test_a_run_that_is_stopped_is_run_again(redis: Server, source: client_library.Redis) -> None:
+    ids = {put(source, live(game(), 1, 4000, now(source))) for _ in range(60)}
+    with redis.sync_client() as client:
+        client.flushall()
+        with Program("import", "--from", url(source), "--rate", "20", REDIS_URL=redis.url) as program:
+            program.until(lambda: len(stored(client)) >= 10, "the first ones")
+            assert program.end(signal.SIGINT) == 1
+            assert "stopped; run it again" in "".join(program.errors)
+            assert "Traceback" not in "".join(program.errors)
+        before = stored(client)
+        assert len(before) < 60
+        rest = programs.run("import", "--from", url(source), REDIS_URL=redis.url)
+        assert rest.stdout == f"{60 - len(before)} sessions imported, {len(before)} were there\n"
+        assert stored(client) == ids
 
 
 def test_servers_that_do_not_answer_and_wrong_urls(source: client_library.Redis, redis: Server) -> None:

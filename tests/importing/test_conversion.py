@@ -177,6 +177,14 @@ def test_a_total_with_cycles_is_the_time_that_was_shown(target: Target) -> None:
     assert (switched["time_remaining_ms"], switched["total_remaining_ms"]) == (30_000, 110_000)
 
 
+def test_who_was_chosen_begins(target: Target) -> None:
+    state = target.bring({**example("per_participant"), "active_participant_id": P[1]})
+    assert state is not None, target.bad
+    assert state["active_participant_id"] == P[1]
+    started = json.loads(target.call("start").value)["payload"]
+    assert (started["active_participant_id"], started["time_remaining_ms"]) == (P[1], 35_000)
+
+
 def test_nothing_ends_when_a_time_is_up_as_there(target: Target) -> None:
     state = target.bring(live(example("per_participant"), 1, 4000))
     assert state is not None
