@@ -77,7 +77,7 @@ def state(client: client_library.Redis, session_id: str) -> Json:
 
 
 def test_everything_is_imported_and_the_source_stays_as_it_is(
-    server: Server, source: client_library.Redis
+    redis: Server, source: client_library.Redis
 ) -> None:
     """The second run finds nothing to do; what cannot be imported is listed by both."""
     ids = [put(source, live(game(), 1, 4000, now(source))) for _ in range(30)]
@@ -92,12 +92,14 @@ def test_everything_is_imported_and_the_source_stays_as_it_is(
     source.set("sessions", "not of that service", ex=TTL_S)
     before = contents(source)
 
-    dry = programs.run("import", "--from", url(source), "--dry-run", REDIS_URL=server.url)
+    with redis.sync_client() as client:
+        client.flushall()
+    dry = programs.run("import", "--from", url(source), "--dry-run", REDIS_URL=redis.url)
     assert "32 sessions could be imported, 0 were there\n" in dry.stdout, dry.stdout + dry.stderr
-    with server.sync_client() as client:
+    with redis.sync_client() as client:
         assert stored(client) == set()
 
-        first = programs.run("import", "--from", url(source), "--tenant", "club", REDIS_URL=server.url)
+        first = programs.run("import", "--from", url(source), "--tenant", "club", REDIS_URL=redis.url)
         assert first.returncode == 1
         assert "Traceback" not in first.stderr
         *bad, summary = first.stdout.splitlines()
@@ -116,37 +118,10 @@ def test_everything_is_imported_and_the_source_stays_as_it_is(
         assert (found["status"], found["tenant_id"]) == ("running", "club")
         imported = {key: client.dump(key) for key in keys(client)}
 
-        second = programs.run("import", "--from", url(source), "--tenant", "club", REDIS_URL=server.url)
+        second = programs.run("import", "--from", url(source), "--tenant", "club", REDIS_URL=redis.url)
         assert second.stdout.splitlines()[-1] == "0 sessions imported, 32 were there"
         assert {key: client.dump(key) for key in keys(client)} == imported
     assert contents(source) == before
-
-
-def test_a_part_of_all_and_some_tenants(redis: Server, source: client_library.Redis) -> None:
-    """Who is among a few percent is also among more."""
-    ids = {put(source, game(metadata={"tenant_id": "club"})) for _ in range(60)}
-    league = {put(source, {**game(), "tenant_id": "league"}) for _ in range(20)}
-    none = {put(source, game()) for _ in range(20)}
-    parts: list[set[str]] = []
-    with redis.sync_client() as client:
-        client.flushall()
-        for percent in ("10", "50", "50", "100"):
-            run = programs.run(
-                *("import", "--from", url(source), "--only-tenants", "club, league", "--percent", percent),
-                REDIS_URL=redis.url,
-            )
-            assert run.returncode == 0, run.stderr
-            parts.append(stored(client))
-        assert parts[0] <= parts[1] == parts[2] < parts[3] == ids | league
-        chosen = {each for each in ids | league if Choice(percent=50).has(each)}
-        assert parts[1] == chosen
-        assert 0 < len(chosen) < 80
-        assert {state(client, each)["tenant_id"] for each in ids} == {"club"}
-        rest = programs.run("import", "--from", url(source), "--only-tenants", "x", REDIS_URL=redis.url)
-        assert rest.stdout == "0 sessions imported, 0 were there, 100 were not asked for\n"
-        with_rest = programs.run("import", "--from", url(source), "--tenant", "x", REDIS_URL=redis.url)
-        assert with_rest.stdout == "20 sessions imported, 80 were there\n"
-        assert {state(client, each)["tenant_id"] for each in none} == {"x"}
 
 
 def test_a_run_that_is_stopped_is_run_again(redis: Server, source: client_library.Redis) -> None:
@@ -194,6 +169,42 @@ async def sessions(redis: Server) -> AsyncIterator[Sessions]:
         yield Sessions(connection, 600)
     finally:
         await connection.aclose()
+
+
+async def test_a_part_of_all_and_some_tenants(
+    source: client_library.Redis, redis: Server, sessions: Sessions
+) -> None:
+    """Who is among a few percent is also among more."""
+    ids = {put(source, game(metadata={"tenant_id": "club"})) for _ in range(60)}
+    league = {put(source, {**game(), "tenant_id": "league"}) for _ in range(20)}
+    none = {put(source, game()) for _ in range(20)}
+    parts: list[set[str]] = []
+    with redis.sync_client() as client:
+        client.flushall()
+
+        async def brought(choice: Choice) -> Outcome:
+            outcome = Outcome()
+            async with client_library.asyncio.Redis.from_url(url(source), protocol=2) as older:
+                await import_all(older, sessions, choice, outcome, rate=10_000)
+            parts.append(stored(client))
+            return outcome
+
+        for percent in (10, 50, 50, 100):
+            await brought(Choice(percent, {"club", "league"}))
+        assert parts[0] <= parts[1] == parts[2] < parts[3] == ids | league
+        assert parts[1] == {each for each in ids | league if Choice(percent=50).has(each)}
+        assert parts[1]
+        assert {state(client, each)["tenant_id"] for each in ids} == {"club"}
+        assert await brought(Choice(tenants={"x"})) == Outcome(left_out=100)
+        assert await brought(Choice(tenant="x")) == Outcome(imported=20, there=80)
+        assert {state(client, each)["tenant_id"] for each in none} == {"x"}
+        client.flushall()
+        flags = ("--only-tenants", "club, x", "--tenant", "x", "--percent", "50")
+        run = await asyncio.to_thread(
+            programs.run, "import", "--from", url(source), *flags, REDIS_URL=redis.url
+        )
+        assert run.returncode == 0, run.stderr
+        assert stored(client) == {each for each in ids | none if Choice(percent=50).has(each)}
 
 
 async def test_deadlines_between_servers_whose_clocks_differ(

@@ -167,7 +167,7 @@ def is_whole(target: Target, state: Json) -> None:
     assert target.call("restore", exported).code is None
 
 
-SETTINGS = settings(max_examples=150, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=100, suppress_health_check=list(HealthCheck))
 
 
 @SETTINGS
