@@ -8,7 +8,7 @@ import re
 import tarfile
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,9 +143,9 @@ class Socket:
         """Wait for a version."""
         await eventually(lambda: self.messages[-1]["version"] >= version, PATIENCE_S)
 
-    async def hears(self, kind: str) -> None:
-        """Wait until the newest message is of this type."""
-        await eventually(lambda: self.messages[-1]["type"] == kind, PATIENCE_S)
+    async def hears(self, wanted: Callable[[Json], bool]) -> None:
+        """Wait until the newest message is the wanted one."""
+        await eventually(lambda: wanted(self.messages[-1]), PATIENCE_S)
 
     @property
     def line(self) -> list[tuple[str, int]]:
