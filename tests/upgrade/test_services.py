@@ -17,7 +17,7 @@ from tests.support.servers import Server
 from tests.upgrade.releases import PATIENCE_S, Json, Release, Socket, unpack
 
 LONG_MS = 600_000
-SHORT_MS = 1500
+SHORT_MS = 1000
 
 Start = Callable[[], Release]
 
