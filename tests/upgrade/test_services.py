@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 
+from synckairos.audit.store import Store
+from synckairos.audit.verify import verify
+from synckairos.core.keys import SessionKeys
 from synckairos.core.library import Library
 from tests.support import servers
 from tests.support.live import eventually
+from tests.support.programs import Program
 from tests.support.servers import Server
-from tests.upgrade.releases import PATIENCE_S, Json, Release, Socket, unpack
+from tests.upgrade.releases import PATIENCE_S, Json, Release, Socket, unpack, until
 
 LONG_MS = 600_000
 SHORT_MS = 1000
@@ -196,3 +200,36 @@ async def test_a_failover_in_the_middle(primary: Server, last_release: Path) -> 
             await side_by_side(last, this)
             await ended(this)
             assert (await last.switch(made[1]))["version"] == 7
+
+
+@pytest.mark.one_kind
+async def test_each_stores_what_the_other_has_queued(
+    primary: Server, last_release: Path, database: str, store: Store
+) -> None:
+    """And brings back what Redis has lost, from what the other has stored."""
+    environ = {"REDIS_URL": primary.url, "DATABASE_URL": database}
+    last_path = {**environ, "PYTHONPATH": str(last_release)}
+    with Release(environ, last_release) as last, Release(environ) as this:
+        await asyncio.gather(last.answers(), this.answers())
+        for worker_environ in (last_path, environ):
+            with Program("worker", **worker_environ) as worker:
+                made = [await release.create(LONG_MS, LONG_MS) for release in (last, this)]
+                for session_id in made:
+                    await last.switch(session_id)
+                    await this.switch(session_id)
+
+                async def stored(made: list[str] = made) -> bool:
+                    found = [await store.session(session_id) for session_id in made]
+                    return all(each is not None and each.version == 4 for each in found)
+
+                await until(stored, lambda worker=worker: "".join(worker.errors)[-3000:])
+                assert await asyncio.to_thread(worker.end) == 0
+            with primary.sync_client() as client:
+                for session_id in made:
+                    client.delete(*SessionKeys.of(session_id).all[:2])
+            for release, session_id in zip((this, last), made, strict=True):
+                assert (await release.switch(session_id))["version"] == 6
+                assert (await release.state(session_id))["recovered"]
+    async for checked in verify(store, None):
+        assert checked.sessions == 4
+        assert checked.findings == []
