@@ -61,7 +61,7 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> frozense
     show_default=True,
     help="How many sessions a second, at most.",
 )
-@click.option("--dry-run", is_flag=True, help="Check every session, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Check every session, and create none.")
 @config_option
 def import_(
     *,
@@ -86,8 +86,6 @@ def import_(
     outcome = Outcome()
     try:
         asyncio.run(_run(settings, source, choice, outcome, rate))
-    except ValueError as error:
-        raise click.UsageError(f"--from: {error}") from None
     except LibraryChanged as error:
         raise click.ClickException(str(error)) from None
     except NotReplicated as error:
@@ -112,7 +110,10 @@ async def _run(settings: Settings, source: str, choice: Choice, outcome: Outcome
         TextColumn("{task.description}: {task.completed:.0f}"),
         console=Console(stderr=True),
     )
-    client = async_client(dataclasses.replace(settings, redis_url=source), timeout_s=SOURCE_TIMEOUT_S)
+    try:
+        client = async_client(dataclasses.replace(settings, redis_url=source), timeout_s=SOURCE_TIMEOUT_S)
+    except ValueError as error:
+        raise click.UsageError(f"--from: {error}") from None
     try:
         connection = await connect(settings)
         try:
