@@ -33,14 +33,14 @@ SLOTS = 16384
 SHARDS = 3
 RATE = 200
 SESSIONS = 200
-SWITCHES_MADE = 40
+SWITCHES_MADE, QUICK_SWITCHES_MADE = 40, 2
 """How many switches each session has behind it, so that its log has its length."""
 KEYS_AT_ONCE = 10
 """How many keys are moved in one step, as redis-cli does it."""
 ROUNDS, SWITCHES = 5, 20_000
-QUICK_ROUNDS, QUICK_SWITCHES = 1, 2_000
-PARTITIONS_MOVED = 8
-QUIET_S, BETWEEN_S = 2.0, 0.2
+QUICK_ROUNDS, QUICK_SWITCHES = 1, 1_000
+PARTITIONS_MOVED, QUICK_PARTITIONS_MOVED = 8, 1
+QUIET_S, BETWEEN_S = 1.0, 0.2
 READY_S = 30.0
 
 _Move = Callable[[list[Storage], int, Storage, Storage], None]
@@ -65,7 +65,7 @@ def run(kind: Kind, *, quick: bool) -> Report:
         for name, move in (("key by key", _move_keys), ("in one step", _move_at_once)):
             if move is _move_at_once and not _moves_at_once(nodes[0]):
                 continue
-            outcome = asyncio.run(_reshard(nodes, move))
+            outcome = asyncio.run(_reshard(nodes, move, quick=quick))
             report.details[f"moved {name}"] = {
                 "switches": outcome.switches,
                 "errors": outcome.errors,
@@ -208,10 +208,10 @@ class _Load:
             self.quiet_ms = max(self.quiet_ms, took)
 
 
-async def _reshard(nodes: list[Storage], move: _Move) -> _Load:
+async def _reshard(nodes: list[Storage], move: _Move, *, quick: bool) -> _Load:
     """Moves some partitions to the next node and back, while sessions are switched."""
     settings = Settings(redis_cluster_nodes=tuple(("127.0.0.1", node.port) for node in nodes))
-    moved = PARTITIONS[:PARTITIONS_MOVED]
+    moved = PARTITIONS[: QUICK_PARTITIONS_MOVED if quick else PARTITIONS_MOVED]
     async with await connect(settings) as connection:
         calls = Sessions(connection, 3600)
         ids = [sessions.new_id()[:-2] + moved[number % len(moved)] for number in range(SESSIONS)]
@@ -219,7 +219,7 @@ async def _reshard(nodes: list[Storage], move: _Move) -> _Load:
         for session_id in ids:
             await calls.create(session_id, config)
             await calls.start(session_id)
-        for _ in range(SWITCHES_MADE):
+        for _ in range(QUICK_SWITCHES_MADE if quick else SWITCHES_MADE):
             await asyncio.gather(*map(calls.switch, ids))
         load = _Load(calls, ids)
         loading = asyncio.create_task(load.run())
