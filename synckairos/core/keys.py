@@ -72,6 +72,16 @@ def library(partition: str) -> str:
     return f"sk:{{{partition}}}:library"
 
 
+def restored(partition: str) -> str:
+    """The mark that the partition's sessions were all there, or were restored: see `audit.losses`."""
+    return f"sk:{{{partition}}}:restored"
+
+
+def restoring(partition: str) -> str:
+    """The lease of the process that restores sessions. `partition` is the first of those that were lost."""
+    return f"sk:{{{partition}}}:restoring"
+
+
 def replication_marker(key: str) -> str:
     """A key in the slot of `key` that is set and deleted just before WAIT counts the confirming replicas."""
     return f"{key.partition('}')[0]}}}:written"
