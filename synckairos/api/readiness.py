@@ -115,7 +115,7 @@ class Readiness:
         return Check("ok")
 
     def _keyspace_events(self) -> Check:
-        """Check the keyspace events. Without them subscribers learn some seconds later that a key vanished."""
+        """Check the keyspace events. Without them subscribers learn later that a key vanished."""
         if self._subscriptions.keyspace_events == "on":
             return Check("ok")
         return Check("degraded", self._subscriptions.keyspace_detail or "not known yet")

@@ -106,8 +106,9 @@ class Losses:
         return Loss(servers, emptied, keys.restoring(min(servers))) if servers else None
 
     async def take_lease(self, loss: Loss) -> Loss | None:
-        """Become the process that restores. Returns what is lost now; None when another process restores, or
-        did so since `loss` was seen.
+        """Become the process that restores. Returns what is lost now, and None when there is nothing to do.
+
+        That is when another process restores, or has done so since `loss` was seen.
         """
         client = await self._connection.primary_for(loss.lease)
         text = msgspec.json.encode(self.by_this_process())
