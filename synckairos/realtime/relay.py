@@ -5,15 +5,17 @@ once, and the same bytes, which are those that the library published, go to all 
 
 A topic is what this process knows of one session: the version and epoch that its subscribers have seen. All
 followers of a topic are at that position, so the loop that delivers only has to write. A subscriber that is
-just attaching, or catching up, has a position of its own until it reaches the topic's. Three rules keep the
+just attaching, or catching up, has a position of its own until it reaches the topic's. Four rules keep the
 versions in order and without gaps:
 
 - The event that follows the topic's position is delivered, and an older one is dropped.
 - After a gap, another epoch or a lost subscription the topic is behind: the missed events are read from the
   log, and when the log does not reach back that far, all subscribers get the state instead. Events that
   arrive meanwhile wait.
-- A subscriber never gets a version older than one it has seen. If the server itself went back (after a
-  failover that lost the last writes), its subscribers are told to connect again.
+- A subscriber never gets a version older than one it has seen, nor an older epoch. A primary that was
+  replaced may go on to publish changes that never count: they are of an older epoch, and are dropped.
+- After a failover that lost the last changes, the session is behind its subscribers. Its next change begins a
+  new epoch, and the state then corrects them. If none comes soon, they are told to connect again.
 
 When a session's key vanished and the session did not age out, it is restored from the audit store, if that
 has it as live. While it is not known whether the store has it, its subscribers wait.
@@ -28,7 +30,7 @@ import asyncio
 from collections import deque
 from collections.abc import Collection, Sequence
 from functools import partial
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, Protocol
 
 import msgspec
@@ -54,6 +56,9 @@ CHECKED_AT_ONCE = 32
 CATCHING_UP_AT_ONCE = 64
 HELD_EVENTS = 256
 """How many events are kept while a topic is behind. Beyond that the oldest are dropped: the log has them."""
+LOST_CHANGES_S = 2.0
+"""How long to wait for a session's next change, after its newest changes were lost, before its subscribers
+are told to connect again."""
 LATE_EVENT_S = 0.25
 """How long to wait, after a key vanished, for the deletion's event or the keyspace event with the reason."""
 
@@ -91,6 +96,15 @@ class Event(msgspec.Struct, frozen=True):
     type: str
     version: int
     epoch: str
+
+
+class ChangesLost(Exception):
+    """A session's newest changes, which its subscribers have seen, do not exist any more."""
+
+
+def position(epoch: str, version: int) -> tuple[int, int]:
+    """Where an event stands in a session's history. Of two positions the greater one is the later one."""
+    return int(epoch), version
 
 
 decode_event = msgspec.json.Decoder(Event).decode
@@ -150,6 +164,14 @@ class Topic:
         """Whether the session has ended and only the audit store still has it, so that no event can come."""
         self.handler: Handler
         self.ready: asyncio.Task[None]
+
+
+def _seen(topic: Topic) -> list[tuple[int, int]]:
+    """The positions of all the topic's subscribers."""
+    places = [(place.epoch, place.version) for place in topic.waiting.values()]
+    if topic.followers:
+        places.append((topic.epoch, topic.version))
+    return [position(epoch, version) for epoch, version in places if epoch is not None]
 
 
 class Relay:
@@ -303,6 +325,8 @@ class Relay:
             if event.version == topic.version + 1:
                 self._deliver(topic, event, data)
                 return
+        elif topic.epoch is not None and int(event.epoch) < int(topic.epoch):
+            return
         topic.held.append((event, data))
         self._fall_behind(topic)
 
@@ -393,10 +417,13 @@ class Relay:
     async def _catch_up(self, topic: Topic) -> None:
         """Bring the topic up to date. After an error it is tried again, until it succeeds."""
         backoff = Backoff()
+        patient_until = monotonic() + LOST_CHANGES_S
         while not topic.gone:
             try:
-                await self._catch_up_once(topic)
+                await self._catch_up_once(topic, patient=monotonic() < patient_until)
                 return
+            except ChangesLost:
+                backoff.reset()
             except SyncKairosError as error:
                 logger.warning(
                     "a session's events cannot be read at the moment",
@@ -411,7 +438,11 @@ class Relay:
             finally:
                 await self._catching_up.acquire()
 
-    async def _catch_up_once(self, topic: Topic) -> None:
+    async def _catch_up_once(self, topic: Topic, *, patient: bool) -> None:
+        """One attempt. Raises SyncKairosError, and ChangesLost when the session is behind its subscribers.
+
+        patient: whether there is still time to wait for the session's next change in that case
+        """
         placed = [place for place in topic.waiting.values() if place.epoch is not None]
         missed = None
         try:
@@ -422,7 +453,10 @@ class Relay:
                 self._deliver_missed(topic, missed)
                 self._promote(topic)
             if missed is None or any(place.epoch is not None for place in topic.waiting.values()):
-                self._resync(topic, await self._sessions.get(topic.session_id))
+                state = await self._sessions.get(topic.session_id)
+                if patient and any(seen > position(state.epoch, state.version) for seen in _seen(topic)):
+                    raise ChangesLost
+                self._resync(topic, state)
             topic.over = False
         except SessionNotFound:
             deleted = await self._read_tombstone(topic)
@@ -467,7 +501,7 @@ class Relay:
             (who, (place.epoch, place.version)) for who, place in topic.waiting.items() if place.epoch
         )
         for subscriber, (epoch, version) in places.items():
-            if epoch == state.epoch and version > state.version:
+            if epoch is not None and position(epoch, version) > position(state.epoch, state.version):
                 # The server lost changes that this subscriber has seen, so the subscriber has to start anew,
                 # with a new connection.
                 topic.followers.pop(subscriber, None)
