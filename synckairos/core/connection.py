@@ -87,6 +87,11 @@ class Connection:
         """Called when another server became a primary, or slots have moved. Must not block."""
         return self._route.on_change
 
+    @property
+    def on_importing(self) -> list[Callable[[str], None]]:
+        """Called with a key whose slot another node is about to take over. Must not block."""
+        return self._route.on_importing
+
     @classmethod
     def to(cls, settings: Settings) -> Connection:
         """A connection to the Redis of the settings. Nothing is loaded or sent before the first call."""
@@ -293,6 +298,9 @@ class Connection:
         try:
             word, _, rest = failure.text.partition(" ") if failure is not None else ("", "", "")
             link = self._redirected(rest, remember=word == "MOVED") if word in ("MOVED", "ASK") else None
+            if word == "ASK" and key is not None:
+                for callback in self._route.on_importing:
+                    callback(key)
             link = link or self._route.link(key)
             if link is None:
                 await self._route.refresh()

@@ -215,10 +215,13 @@ class Route(Protocol):
     """Finds the primary that serves a key.
 
     on_change: called after another server became a primary
+    on_importing: called with the key of a call that a node has redirected to another one, which is about to
+        take over the key's slot
     """
 
     topology: Topology
     on_change: list[Callable[[], None]]
+    on_importing: list[Callable[[str], None]]
 
     def link(self, key: str | None, /) -> PrimaryLink | None:
         """The link to the primary of `key`, or without a key to any primary. None while none is known."""
@@ -253,6 +256,7 @@ class Single:
     def __init__(self, link: PrimaryLink) -> None:
         self._link = link
         self.on_change: list[Callable[[], None]] = []
+        self.on_importing: list[Callable[[str], None]] = []
 
     def link(self, _key: str | None, /) -> PrimaryLink | None:
         """The link to the only primary."""
@@ -295,6 +299,7 @@ class Named:
         self._address: Address | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.on_change: list[Callable[[], None]] = []
+        self.on_importing: list[Callable[[str], None]] = []
 
     @property
     def view(self) -> View:
@@ -375,6 +380,7 @@ class Cluster:
         self._refreshing: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self.on_change: list[Callable[[], None]] = []
+        self.on_importing: list[Callable[[str], None]] = []
 
     def link(self, key: str | None) -> PrimaryLink | None:
         """The link to the primary of the key's slot. Without a key, any link, preferably one that works."""

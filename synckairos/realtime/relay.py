@@ -21,7 +21,9 @@ When a session's key vanished and the session did not age out, it is restored fr
 has it as live. While it is not known whether the store has it, its subscribers wait.
 
 Every topic's log is also checked once in CHECK_EVERY_S. So a message that was lost without a sign, and a key
-that vanished without a keyspace event, are noticed within that time.
+that vanished without a keyspace event, are noticed within that time. While the slot of a partition moves to
+another node of a cluster, key by key, that node publishes events that cannot be subscribed to there yet. So
+then the logs of that partition are checked once in CHECK_MOVING_EVERY_S.
 """
 
 from __future__ import annotations
@@ -52,6 +54,9 @@ logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 SUBSCRIBE_TIMEOUT_S = 5.0
 CHECK_EVERY_S = 4.0
 CHECK_ROUNDS = 16
+CHECK_MOVING_EVERY_S = 0.1
+MOVING_S = 10.0
+"""How long a slot counts as moving after a call was last redirected because of that."""
 CHECKED_AT_ONCE = 32
 CATCHING_UP_AT_ONCE = 64
 HELD_EVENTS = 256
@@ -195,6 +200,9 @@ class Relay:
         self._topics: dict[str, Topic] = {}
         self._behind: dict[Topic, None] = {}
         self._wake = asyncio.Event()
+        self._moving: dict[str, float] = {}
+        """Partitions whose slot moves, with when that was last noticed (monotonic seconds)."""
+        self._moves = asyncio.Event()
         self._catching_up = asyncio.Semaphore(CATCHING_UP_AT_ONCE)
         self._tasks: list[asyncio.Task[None]] = []
         self._jobs: set[asyncio.Task[None]] = set()
@@ -211,10 +219,13 @@ class Relay:
         self._tasks = [
             asyncio.create_task(supervise("relay catch-up", self._run), name="relay catch-up"),
             asyncio.create_task(supervise("relay check", self._check), name="relay check"),
+            asyncio.create_task(supervise("relay moves", self._check_moving), name="relay moves"),
         ]
+        self._sessions.connection.on_importing.append(self._slot_moves)
 
     async def stop(self) -> None:
         """Stop relaying. Subscribers stay connected, but get no more events."""
+        self._sessions.connection.on_importing.remove(self._slot_moves)
         await cancel(*self._tasks, *self._jobs)
         for topic in list(self._topics.values()):
             self._drop(topic)
@@ -523,6 +534,26 @@ class Relay:
             for number in range(rounds):
                 await asyncio.sleep(CHECK_EVERY_S / rounds)
                 await asyncio.gather(*map(self._check_one, topics[number::rounds]))
+
+    def _slot_moves(self, key: str) -> None:
+        session_id = parse_session_key(key)
+        if session_id is not None:
+            self._moving[partition(session_id)] = monotonic()
+            self._moves.set()
+
+    async def _check_moving(self) -> None:
+        """Check the topics of partitions whose slot moves, again and again until it has moved."""
+        while True:
+            await self._moves.wait()
+            await asyncio.sleep(CHECK_MOVING_EVERY_S)
+            self._moving = {
+                name: noticed for name, noticed in self._moving.items() if monotonic() - noticed < MOVING_S
+            }
+            topics = [topic for topic in self._topics.values() if partition(topic.session_id) in self._moving]
+            for start in range(0, len(topics), CHECKED_AT_ONCE):
+                await asyncio.gather(*map(self._check_one, topics[start : start + CHECKED_AT_ONCE]))
+            if not self._moving:
+                self._moves.clear()
 
     async def _check_one(self, topic: Topic) -> None:
         if topic.behind or topic.gone or topic.over or topic.epoch is None:
