@@ -18,7 +18,7 @@ from typing import Any, Self
 import redis.asyncio
 import structlog
 
-from synckairos.config import Settings
+from synckairos.config import Address, Settings
 from synckairos.core import library as functions
 from synckairos.core.clients import CONNECT_S, REDIS_ERRORS
 from synckairos.core.library import Library, LibraryChanged, LibraryStatus
@@ -80,15 +80,15 @@ class Connection:
         self._waiting_to_load: asyncio.Task[None] | None = None
         self.library = library
         self.topology: Topology = route.topology
-        route.on_change.append(self._primaries_changed)
+        route.on_change.add(self._primaries_changed)
 
     @property
-    def on_change(self) -> list[Callable[[], None]]:
+    def on_change(self) -> set[Callable[[], None]]:
         """Called when another server became a primary, or slots have moved. Must not block."""
         return self._route.on_change
 
     @property
-    def on_importing(self) -> list[Callable[[str], None]]:
+    def on_importing(self) -> set[Callable[[str], None]]:
         """Called with a key whose slot another node is about to take over. Must not block."""
         return self._route.on_importing
 
@@ -173,6 +173,19 @@ class Connection:
         """The same, without asking: None when it is not known at the moment."""
         link = self._route.link(key)
         return None if link is None else link.client
+
+    def is_down(self, key: str) -> bool:
+        """Whether it is known that the primary of `key` does not answer, and that no other one is named."""
+        return self._route.is_down(key)
+
+    def replicas(self, key: str) -> list[Address]:
+        """The replicas of the primary of `key` that are known to work; none are known without Sentinels."""
+        return self._route.replicas(key)
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether the last change at a primary was not confirmed by as many replicas as have to."""
+        return any(link.unconfirmed for link in self._route.links())
 
     def redirect(self, host: str, port: int, slot: int) -> None:
         """Notes that a node of the cluster has named the server at this address as the primary of a slot."""

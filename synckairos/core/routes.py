@@ -220,8 +220,8 @@ class Route(Protocol):
     """
 
     topology: Topology
-    on_change: list[Callable[[], None]]
-    on_importing: list[Callable[[str], None]]
+    on_change: set[Callable[[], None]]
+    on_importing: set[Callable[[str], None]]
 
     def link(self, key: str | None, /) -> PrimaryLink | None:
         """The link to the primary of `key`, or without a key to any primary. None while none is known."""
@@ -255,8 +255,8 @@ class Single:
 
     def __init__(self, link: PrimaryLink) -> None:
         self._link = link
-        self.on_change: list[Callable[[], None]] = []
-        self.on_importing: list[Callable[[str], None]] = []
+        self.on_change: set[Callable[[], None]] = set()
+        self.on_importing: set[Callable[[str], None]] = set()
 
     def link(self, _key: str | None, /) -> PrimaryLink | None:
         """The link to the only primary."""
@@ -298,8 +298,8 @@ class Named:
         self._link: PrimaryLink | None = None
         self._address: Address | None = None
         self._closing: set[asyncio.Task[None]] = set()
-        self.on_change: list[Callable[[], None]] = []
-        self.on_importing: list[Callable[[str], None]] = []
+        self.on_change: set[Callable[[], None]] = set()
+        self.on_importing: set[Callable[[str], None]] = set()
 
     @property
     def view(self) -> View:
@@ -341,7 +341,7 @@ class Named:
                 task = asyncio.create_task(old.aclose("another server is the primary now"))
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)
-                for callback in self.on_change:
+                for callback in tuple(self.on_change):
                     callback()
         if self._link is not None:
             self._link.electable = len(view.electable)
@@ -379,8 +379,8 @@ class Cluster:
         self._epoch = 0
         self._refreshing: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
-        self.on_change: list[Callable[[], None]] = []
-        self.on_importing: list[Callable[[str], None]] = []
+        self.on_change: set[Callable[[], None]] = set()
+        self.on_importing: set[Callable[[str], None]] = set()
 
     def link(self, key: str | None) -> PrimaryLink | None:
         """The link to the primary of the key's slot. Without a key, any link, preferably one that works."""
@@ -422,7 +422,7 @@ class Cluster:
         return self._links[address]
 
     def _changed(self) -> None:
-        for callback in self.on_change:
+        for callback in tuple(self.on_change):
             callback()
 
     async def refresh(self) -> None:

@@ -221,11 +221,11 @@ class Relay:
             asyncio.create_task(supervise("relay check", self._check), name="relay check"),
             asyncio.create_task(supervise("relay moves", self._check_moving), name="relay moves"),
         ]
-        self._sessions.connection.on_importing.append(self._slot_moves)
+        self._sessions.connection.on_importing.add(self._slot_moves)
 
     async def stop(self) -> None:
         """Stop relaying. Subscribers stay connected, but get no more events."""
-        self._sessions.connection.on_importing.remove(self._slot_moves)
+        self._sessions.connection.on_importing.discard(self._slot_moves)
         await cancel(*self._tasks, *self._jobs)
         for topic in list(self._topics.values()):
             self._drop(topic)

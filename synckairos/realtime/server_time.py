@@ -75,13 +75,13 @@ class ServerClock:
             await self.measure()
             if math.isinf(self.uncertainty_ms()):
                 break
-        self._connection.on_change.append(self._changed.set)
+        self._connection.on_change.add(self._changed.set)
         self._task = asyncio.create_task(supervise("server clock", self._run), name="server clock")
 
     async def stop(self) -> None:
         """Stop measuring."""
         if self._task is not None:
-            self._connection.on_change.remove(self._changed.set)
+            self._connection.on_change.discard(self._changed.set)
             await cancel(self._task)
 
     def now_ms(self, partition: str = PARTITIONS[0]) -> float:

@@ -128,7 +128,7 @@ class Subscriptions:
 
     async def start(self) -> None:
         """Connect to every primary, in the background."""
-        self._connection.on_change.append(self._topology_changed.set)
+        self._connection.on_change.add(self._topology_changed.set)
         self._tasks = [
             asyncio.create_task(supervise("subscription routes", self._route), name="subscription routes"),
             asyncio.create_task(supervise("topology", self._watch_topology), name="topology"),
@@ -136,7 +136,7 @@ class Subscriptions:
 
     async def stop(self) -> None:
         """Close all connections. Nothing is delivered afterwards."""
-        self._connection.on_change.remove(self._topology_changed.set)
+        self._connection.on_change.discard(self._topology_changed.set)
         await cancel(*self._tasks)
         await asyncio.gather(*(link.stop() for link in self._links.values()))
         self._links.clear()
