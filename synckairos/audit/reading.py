@@ -146,14 +146,24 @@ class History:
 
 
 async def history(
-    sessions: Sessions, store: Store | None, session_id: str, since: int, most: int, *, tenant: str | None
+    sessions: Sessions | None,
+    store: Store | None,
+    session_id: str,
+    since: int,
+    most: int,
+    *,
+    tenant: str | None,
 ) -> History:
     """The events of a session after a version, up to `most`, from the log and the audit store.
 
     Either Redis or the store may be away. Raises SessionNotFound, StorageUnavailable.
+
+    sessions: None when it is known that Redis is away
     """
     state: State | None = None
     try:
+        if sessions is None:
+            raise StorageUnavailable(retry_after_ms=RETRY_AFTER_MS)
         state = await sessions.get(session_id, tenant)
         created, version = _created(state.raw), state.version
     except StorageUnavailable:
@@ -166,7 +176,11 @@ async def history(
     found: list[bytes] = []
     while len(found) < min(most, version - since):
         newest = since + len(found)
-        logged = None if state is None else await sessions.log(session_id, newest, tenant=tenant)
+        logged = (
+            None
+            if state is None or sessions is None
+            else await sessions.log(session_id, newest, tenant=tenant)
+        )
         if logged is None and store is not None:
             archived = await store.events(session_id, newest, MAX_EVENTS)
             logged = [event.body for event in contiguous(archived, newest, created)]
