@@ -166,6 +166,12 @@ restored = Counter(
     registry=registry,
 )
 
+stale_reads = Counter(
+    "synckairos_stale_reads_total",
+    "States that came from a replica because there was no primary, by who got them (http, websocket)",
+    ("to",),
+    registry=registry,
+)
 restores = Counter(
     "synckairos_restores_total",
     "Restores that began by themselves, because Redis came back without its sessions or as another server",

@@ -30,6 +30,7 @@ from synckairos.audit.store import Store
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection, connect
+from synckairos.core.replicas import Replicas
 from synckairos.realtime.relay import Relay
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
@@ -117,6 +118,8 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             )
             await restorer.start()
             closing.push_async_callback(restorer.stop)
+        replicas = Replicas(connection, settings)
+        closing.push_async_callback(replicas.aclose)
         readiness = Readiness(connection, redis_sessions, subscriptions, store, restorer)
         closing.push_async_callback(readiness.stop)
         if settings.enable_metrics and settings.metrics_port is not None:
@@ -132,6 +135,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             subscriptions=subscriptions,
             relay=relay,
             timekeeper=timekeeper,
+            replicas=replicas,
             restorer=restorer,
             readiness=readiness,
             openapi=openapi.document(ROUTES, settings),

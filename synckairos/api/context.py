@@ -16,6 +16,7 @@ from synckairos.audit.store import Store
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
+from synckairos.core.replicas import Replicas
 from synckairos.realtime.relay import Relay
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
@@ -53,6 +54,7 @@ class Context:
     subscriptions: Subscriptions
     relay: Relay
     timekeeper: Timekeeper
+    replicas: Replicas
     restorer: Restorer | None
     readiness: Readiness
     openapi: bytes

@@ -18,6 +18,7 @@ from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import REVISION, Store
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
+from synckairos.core.keys import PARTITIONS, alarms
 from synckairos.errors import StorageUnavailable, SyncKairosError
 from synckairos.realtime.subscriptions import Subscriptions
 from synckairos.supervision import cancel
@@ -81,8 +82,15 @@ class Readiness:
                     await client.ping()
         except (RedisError, OSError, SyncKairosError) as error:  # TimeoutError is an OSError
             logger.warning("redis does not answer", error=repr(error))
+            if self._has_replicas():
+                return Check("degraded", "no primary: reads come from a replica, and changes are refused")
             return Check("unready", "does not answer")
         return Check("ok")
+
+    def _has_replicas(self) -> bool:
+        """Whether some primaries are known to be down, and all of them have replicas to read from."""
+        down = [key for key in map(alarms, PARTITIONS) if self._connection.is_down(key)]
+        return bool(down) and all(map(self._connection.replicas, down))
 
     async def _library(self) -> Check:
         own = self._connection.library.version
@@ -91,6 +99,8 @@ class Readiness:
                 found = (await self._sessions.info()).version
         except (TimeoutError, SyncKairosError) as error:
             logger.warning("the function library does not answer", error=repr(error))
+            if self._has_replicas():
+                return Check("degraded", "no primary")
             return Check("unready", "does not answer")
         if found == own:
             return Check("ok", found)

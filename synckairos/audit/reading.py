@@ -161,17 +161,23 @@ async def history(
     sessions: None when it is known that Redis is away
     """
     state: State | None = None
-    try:
-        if sessions is None:
-            raise StorageUnavailable(retry_after_ms=RETRY_AFTER_MS)
-        state = await sessions.get(session_id, tenant)
+    away: StorageUnavailable | None = None
+    if sessions is None:
+        away = StorageUnavailable(retry_after_ms=RETRY_AFTER_MS)
+    else:
+        try:
+            state = await sessions.get(session_id, tenant)
+        except StorageUnavailable as error:
+            away = error
+    if state is not None:
         created, version = _created(state.raw), state.version
-    except StorageUnavailable:
+    else:
         stored = None if store is None else await store.session(session_id)
         if stored is None:
-            raise
+            assert away is not None
+            raise away
         if stored.status == DELETED or tenant not in (None, stored.tenant_id):
-            raise SessionNotFound("there is no such session") from None
+            raise SessionNotFound("there is no such session")
         created, version = 0, stored.version
     found: list[bytes] = []
     while len(found) < min(most, version - since):

@@ -187,14 +187,6 @@ class Connection:
         """Whether the last change at a primary was not confirmed by as many replicas as have to."""
         return any(link.unconfirmed for link in self._route.links())
 
-    def is_down(self, key: str) -> bool:
-        """Whether it is known that the primary of `key` does not answer, and that no other one is named."""
-        return self._route.is_down(key)
-
-    def replicas_of(self, key: str) -> list[Address]:
-        """The replicas of the primary of `key` that are known to work."""
-        return self._route.replicas(key)
-
     def redirect(self, host: str, port: int, slot: int) -> None:
         """Notes that a node of the cluster has named the server at this address as the primary of a slot."""
         self._route.link_at((host, port), slot)

@@ -58,7 +58,7 @@ class Replicas:
 
     def may_have(self, session_id: str) -> bool:
         """Whether there are replicas of the server that has this session, as far as is known."""
-        return bool(self._connection.replicas_of(SessionKeys.of(session_id).session))
+        return bool(self._connection.replicas(SessionKeys.of(session_id).session))
 
     async def get(self, session_id: str, tenant: str | None = None) -> Stale:
         """The state on the replica that has heard most from the primary.
@@ -66,7 +66,7 @@ class Replicas:
         Raises StorageUnavailable when no replica answers, and the refusals of `sk_get`.
         """
         key = SessionKeys.of(session_id).session
-        replicas = tuple(self._connection.replicas_of(key))
+        replicas = tuple(self._connection.replicas(key))
         arguments = () if tenant is None else ("TENANT", tenant)
         try:
             async with asyncio.timeout(ANSWER_S):
@@ -119,12 +119,12 @@ class Replicas:
 
 
 def _age_ms(about: Any) -> int:
-    """How long ago the replica heard from its primary, from its `INFO replication`; 0 when it does not say."""
+    """How long ago the replica heard from its primary, by its `INFO replication`; 0 when it does not say."""
     if isinstance(about, Exception) or about.get("role") == "master":  # it has just become the primary
         return 0
     name = "master_last_io_seconds_ago"
     if about.get("master_link_status") != "up":
-        name = "master_link_down_since_seconds"
+        name = "master_link_down_since_seconds"  # -1 when it never had a connection
     return 1000 * max(0, int(about.get(name, 0)))
 
 
