@@ -190,7 +190,7 @@ class PrimaryLink:
         assert confirmation is not None
 
         def is_confirmed(reply: Any) -> bool:
-            if isinstance(reply, Failure) and not reply.lost:
+            if isinstance(reply, Failure) and not reply.lost and not self.unconfirmed:
                 log.error("changes cannot be confirmed", reason=reply.text)
             self.unconfirmed = not confirmation.is_met(reply, self.electable)
             return not self.unconfirmed
