@@ -76,14 +76,14 @@ class Readiness:
         return found
 
     async def _redis(self) -> Check:
+        if self._has_replicas():
+            return Check("degraded", "no primary: reads come from a replica, and changes are refused")
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 for client in await self._connection.primaries():
                     await client.ping()
         except (RedisError, OSError, SyncKairosError) as error:  # TimeoutError is an OSError
             logger.warning("redis does not answer", error=repr(error))
-            if self._has_replicas():
-                return Check("degraded", "no primary: reads come from a replica, and changes are refused")
             return Check("unready", "does not answer")
         return Check("ok")
 
@@ -93,14 +93,14 @@ class Readiness:
         return bool(down) and all(map(self._connection.replicas, down))
 
     async def _library(self) -> Check:
+        if self._has_replicas():
+            return Check("degraded", "no primary has been asked")
         own = self._connection.library.version
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 found = (await self._sessions.info()).version
         except (TimeoutError, SyncKairosError) as error:
             logger.warning("the function library does not answer", error=repr(error))
-            if self._has_replicas():
-                return Check("degraded", "no primary")
             return Check("unready", "does not answer")
         if found == own:
             return Check("ok", found)
