@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
@@ -55,6 +56,9 @@ QUEUE_S = 10.0
 """How long the queue's Redis may be away before sessions are restored without what waits there."""
 TELL_EVERY_S = 5.0
 STOP_S = 1.0
+
+_MOVED = "session.moved"
+"""The event with which a session leaves for another Redis."""
 
 _AWAY = (RedisError, OSError, StorageUnavailable)
 """The errors of a Redis or a PostgreSQL that is away."""
@@ -315,13 +319,21 @@ class _Run:
 
 
 def _read(jobs: Jobs) -> dict[str, Session]:
-    """What the batches in the queue say about each of their sessions, as rows of the store."""
+    """What the batches in the queue say about each of their sessions, as rows of the store.
+
+    A session that moves to another Redis in one of them has the status `moved`.
+    """
     found: dict[str, Session] = {}
+    moved = set()
     for batch in jobs.waiting():
-        for session in rows(batch).sessions():
+        made = rows(batch)
+        moved |= {event.session_id for event in made.events if event.event == _MOVED}
+        for session in made.sessions():
             known = found.setdefault(session.session_id, session)
             if known is not session:
                 _add(known, session)
+    for session_id in moved:
+        found[session_id].status = "moved"
     return found
 
 
@@ -338,42 +350,43 @@ def _add(known: Session, other: Session) -> None:
 
 def _newest(stored: StoredSession | None, waiting: Session | None) -> StoredSession | None:
     """A session as the store will have it when the batches that wait are stored."""
-    if waiting is None or stored is None:
-        return stored if waiting is None else _stored(waiting)
-    row = Session(
-        stored.session_id,
-        int(stored.epoch),
-        stored.version,
-        stored.status,
-        stored.created_at,
-        stored.updated_at,
-        stored.tenant_id,
-        stored.sync_mode,
-        None if stored.snapshot is None else stored.snapshot.decode(),
-        None if stored.snapshot_epoch is None else int(stored.snapshot_epoch),
-        stored.snapshot_version,
-    )
-    _add(row, waiting)
-    return _stored(row)
-
-
-def _stored(row: Session) -> StoredSession:
-    """A row as the store would return it. A snapshot from before the session was created again is dropped."""
-    epoch, version = _snapshot_position(row)
-    usable = row.snapshot is not None and epoch >= (row.created_epoch or 0)
-    return StoredSession(
-        row.session_id,
-        row.tenant_id,
-        row.sync_mode,
-        row.status,
-        str(row.epoch),
-        row.version,
-        row.created_at,
-        row.updated_at,
-        row.snapshot.encode() if usable and row.snapshot is not None else None,
-        str(epoch) if usable else None,
-        version if usable else None,
-    )
+    if waiting is None:
+        return stored
+    if stored is None:
+        stored = StoredSession(
+            waiting.session_id,
+            waiting.tenant_id,
+            waiting.sync_mode,
+            waiting.status,
+            str(waiting.epoch),
+            waiting.version,
+            waiting.created_at,
+            waiting.updated_at,
+            None,
+            None,
+            None,
+        )
+    elif (waiting.epoch, waiting.version) > (int(stored.epoch), stored.version):
+        stored = replace(
+            stored,
+            status=waiting.status,
+            epoch=str(waiting.epoch),
+            version=waiting.version,
+            updated_at=waiting.updated_at,
+        )
+    position = int(stored.snapshot_epoch or 0), stored.snapshot_version or 0
+    if waiting.snapshot is not None and _snapshot_position(waiting) > position:
+        position = _snapshot_position(waiting)
+        stored = replace(
+            stored,
+            tenant_id=waiting.tenant_id,
+            snapshot=waiting.snapshot.encode(),
+            snapshot_epoch=str(position[0]),
+            snapshot_version=position[1],
+        )
+    if position[0] < (waiting.created_epoch or 0):  # a session that had this id before
+        return replace(stored, snapshot=None, snapshot_epoch=None, snapshot_version=None)
+    return stored
 
 
 def _snapshot_position(row: Session) -> Position:
