@@ -138,3 +138,13 @@ def durability(file: Path | None, server: Any, *, quick: bool) -> None:
     from synckairos.bench import durability
 
     _show(durability.run(server, quick=quick), file)
+
+
+@bench.command()
+@_server
+@_common
+def restore(file: Path | None, server: Any, *, quick: bool) -> None:
+    """Total loss of Redis: how long until all live sessions are back by themselves."""
+    from synckairos.bench import restore
+
+    _show(restore.run(server, quick=quick), file)
