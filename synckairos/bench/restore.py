@@ -59,9 +59,7 @@ def run(kind: Kind, *, quick: bool) -> Report:
     p99_ms = percentile(outcome.latencies, 0.99) * 1e3
     report.details = {"sessions": count, "back_s": took, "switches": len(outcome.latencies), "p99_ms": p99_ms}
     report.figures = [
-        Figure(
-            name=f"{count:,} live sessions are back after total loss", value=took, unit="s", at_most=BACK_S
-        ),
+        Figure(name=f"{count:,} lost sessions are back by themselves", value=took, unit="s", at_most=BACK_S),
         Figure(name="sessions a second", value=count / took, unit="/s"),
         Figure(
             name=f"{RATE} switches a second meanwhile, p99; every answer was 200", value=p99_ms, unit="ms"

@@ -123,3 +123,10 @@ def test_every_clock_expires_by_itself(tmp_path: Path) -> None:
     assert named(report, "late, p99")["yardstick"] == "notified by TTL, p99"
     assert len(report["details"]["late_ms"]) == len(report["details"]["delivered_ms"]) == 30
     assert report["details"]["switches_per_s"] > 0
+
+
+def test_restore_waits_until_all_that_was_lost_is_back(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "restore")
+    assert named(report, "200 lost sessions are back")["at_most"] == 30.0
+    assert named(report, "sessions a second")["value"] > 0
+    assert report["details"]["switches"] > 0
