@@ -70,6 +70,10 @@ class Readiness:
             "keyspace_events": self._keyspace_events(),
             "audit": audit,
         }
+        if self._connection.unconfirmed:
+            found["durability"] = Check(
+                "degraded", "too few replicas confirmed the last change: see DURABILITY and REPLICAS"
+            )
         restoring = self._restorer.detail if self._restorer is not None else None
         if restoring is not None:
             found["restoring"] = Check("degraded", restoring)
