@@ -31,7 +31,7 @@ class Told(msgspec.Struct, frozen=True):
     epoch: str | None = None
     server_time_ms: int = 0
     payload: _Payload = _Payload()
-    stale: msgspec.Raw | None = None
+    stale: dict[str, int] | None = None
 
     @property
     def place(self) -> Place | None:
