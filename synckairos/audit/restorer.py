@@ -162,19 +162,23 @@ class Restorer:
 
     async def _restore(self, loss: Loss) -> None:
         """Restore the sessions of these partitions, as the holder of the lease."""
-        metrics.restores.inc()
-        logger.info(
-            "Redis may have lost sessions: looking for them",
-            partitions=len(loss.servers),
-            without_keys=loss.emptied,
-        )
+        if not self._waits:
+            metrics.restores.inc()
+            logger.info(
+                "Redis may have lost sessions: looking for them",
+                partitions=len(loss.servers),
+                without_keys=loss.emptied,
+            )
         run = _Run(loss, self._store, self._recovery, rate=self._rate, kept=self._kept)
-        self.progress, self._waits = self._losses.by_this_process(), False
+        self.progress = self._losses.by_this_process()
         try:
             await together(self._keep_lease(loss, run), self._carry_out(loss, run))
         except _AWAY as error:
+            if not self._waits:
+                logger.warning(
+                    "a restore waits for Redis or PostgreSQL", error=error_text(error), **run.counts()
+                )
             self._waits = True
-            logger.warning("a restore waits for Redis or PostgreSQL", error=error_text(error), **run.counts())
             raise
         finally:
             metrics.restore_remaining.set(0)
@@ -188,9 +192,11 @@ class Restorer:
             raise LeaseLost
         if not await self._losses.mark_restored(loss):
             logger.warning("Redis has lost sessions again while they were restored")
-        self.progress = None
-        tell = logger.warning if run.restored or run.failed else logger.info
-        tell("lost sessions were restored" if run.restored else "no session was lost", **run.counts())
+        self.progress, self._waits = None, False
+        if run.restored or run.failed:
+            logger.warning("lost sessions were restored", **run.counts())
+        else:
+            logger.info("no session was lost", **run.counts())
 
     async def _keep_lease(self, loss: Loss, run: _Run) -> None:
         """Renew the lease until it is lost, and tell how far the restore is."""
