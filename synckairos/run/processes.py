@@ -256,6 +256,12 @@ class Child:
             self._asked = True
             self._process.send_signal(self._ended_by)
 
+    def signal(self, number: int) -> None:
+        """Sends it a signal, if it runs."""
+        if self.running:
+            assert self._process is not None
+            self._process.send_signal(number)
+
     def end(self, deadline: float) -> None:
         """Waits for its end until `deadline` (monotonic seconds), then kills what is left of its group."""
         if self._process is None:
