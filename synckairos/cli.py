@@ -21,6 +21,7 @@ class _Commands(click.Group):
         "bench": "synckairos.bench.cli",
         "dev": "synckairos.run.cli",
         "doctor": "synckairos.doctor.cli",
+        "failover": "synckairos.failover.cli",
         "functions": "synckairos.core.cli",
         "http-worker": "synckairos.run.cli",
         "migrate": "synckairos.audit.cli",
