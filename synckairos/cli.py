@@ -19,6 +19,7 @@ class _Commands(click.Group):
     _LAZY: ClassVar = {
         "audit": "synckairos.audit.cli",
         "bench": "synckairos.bench.cli",
+        "check-history": "synckairos.history.cli",
         "dev": "synckairos.run.cli",
         "doctor": "synckairos.doctor.cli",
         "failover": "synckairos.failover.cli",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -194,14 +193,6 @@ async def _settled(
     """Wait until the events on their way have arrived or time is up, then check these sessions again."""
     from synckairos.audit import verify
 
-    end = time.monotonic() + DRAIN_S
     with contextlib.closing(Jobs.of(settings)) as jobs:
-        while await verify.under_way(connection) or _busy(await asyncio.to_thread(jobs.counts)):
-            if time.monotonic() > end:
-                break
-            await asyncio.sleep(0.5)
+        await verify.arrived(connection, jobs, DRAIN_S)
     return await verify.check_again(store, connection, {finding.session_id for finding in findings})
-
-
-def _busy(counts: Counts) -> bool:
-    return bool(counts.queued or counts.started or counts.scheduled)

@@ -7,10 +7,13 @@ for byte. And Redis must not be behind PostgreSQL, as it is after it lost writes
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from synckairos.audit.jobs import Counts, Jobs
 from synckairos.audit.rows import Batch, Entry, rows
 from synckairos.audit.store import Store
 from synckairos.core import keys
@@ -79,17 +82,19 @@ async def verify(store: Store, connection: Connection | None) -> AsyncIterator[C
     """
     sessions = events = compared = 0
     after: str | None = None
-    while True:
-        async with store.connection() as database:
-            found = [str(row[0]) for row in await database.fetch(_SESSIONS, after, SESSIONS_AT_ONCE)]
-        if not found:
-            return
+    while found := await session_ids(store, after):
         checked = await _check(store, connection, found)
         sessions += len(found)
         events += checked.events
         compared += checked.compared
         after = found[-1]
         yield Checked(sessions, events, compared, checked.findings)
+
+
+async def session_ids(store: Store, after: str | None = None) -> list[str]:
+    """The ids of the next SESSIONS_AT_ONCE stored sessions, in order, after the id `after`."""
+    async with store.connection() as database:
+        return [str(row[0]) for row in await database.fetch(_SESSIONS, after, SESSIONS_AT_ONCE)]
 
 
 async def check_again(
@@ -101,7 +106,7 @@ async def check_again(
 
 async def _check(store: Store, connection: Connection | None, session_ids: list[str]) -> Checked:
     # Redis is read first. An event that comes in between is then only in PostgreSQL, which is no finding.
-    logs = {} if connection is None else await _logs(connection, session_ids)
+    logs = {} if connection is None else await read_logs(connection, session_ids)
     findings = []
     events = 0
     newest: dict[str, tuple[int, int]] = {}
@@ -128,7 +133,21 @@ async def under_way(connection: Connection) -> int:
     return waiting
 
 
-async def _logs(
+async def arrived(connection: Connection, jobs: Jobs, within_s: float) -> bool:
+    """Wait until no event is on its way to PostgreSQL. Returns False when some still are after so long."""
+    end = time.monotonic() + within_s
+    while await under_way(connection) or _busy(await asyncio.to_thread(jobs.counts)):
+        if time.monotonic() > end:
+            return False
+        await asyncio.sleep(0.5)
+    return True
+
+
+def _busy(counts: Counts) -> bool:
+    return bool(counts.queued or counts.started or counts.scheduled)
+
+
+async def read_logs(
     connection: Connection, session_ids: Sequence[str]
 ) -> dict[str, dict[tuple[int, int], bytes]]:
     """By session, the events that its log still has, by epoch and version."""
@@ -165,15 +184,22 @@ async def _where_redis_is_behind(connection: Connection, newest: dict[str, tuple
     return findings
 
 
+async def stored_events(store: Store, since: Mapping[str, int]) -> dict[tuple[str, int, int], bytes]:
+    """The events (JSON) that PostgreSQL has, of every epoch, by session, epoch and version.
+
+    since: by session, the first version
+    """
+    async with store.connection() as database:
+        found = await database.fetch(_BODIES, list(since), list(since.values()))
+    return {(str(session_id), epoch, version): body.encode() for session_id, epoch, version, body in found}
+
+
 async def _differences(store: Store, logs: dict[str, dict[tuple[int, int], bytes]]) -> list[Finding]:
     if not logs:
         return []
-    since = [min(version for _, version in events) for events in logs.values()]
-    async with store.connection() as database:
-        stored = {
-            (str(session_id), epoch, version): body.encode()
-            for session_id, epoch, version, body in await database.fetch(_BODIES, list(logs), since)
-        }
+    stored = await stored_events(
+        store, {name: min(version for _, version in events) for name, events in logs.items()}
+    )
     findings = []
     for session_id, events in logs.items():
         for what, wrong in (

@@ -1,0 +1,1 @@
+"""Records what callers and sockets were told, and checks it against what happened."""
