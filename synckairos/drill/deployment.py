@@ -103,7 +103,8 @@ class Member:
     async def end(self) -> None:
         """Kills it. Its files stay, so that it can be started again."""
         if self.child is not None:
-            self.child.end(time.monotonic())
+            self.child.signal(signal.SIGKILL)
+            self.child.end(time.monotonic() + END_S)
             self.child = None
             await self.client.aclose()
 
@@ -152,20 +153,22 @@ class Deployment:
         kind: Kind,
         configurations: Path,
         *,
+        folder: Path | None = None,
         first_port: int | None = None,
         network: Network | None = None,
     ) -> AsyncIterator[Deployment]:
-        """A deployment that is complete, in a temporary folder. Nothing is left of it at the end."""
-        folder = Path(tempfile.mkdtemp(prefix="synckairos-sentinel-"))
+        """A deployment that is complete. Without a `folder` it has a temporary one, removed at the end."""
+        place = folder or Path(tempfile.mkdtemp(prefix="synckairos-sentinel-"))
         try:
-            deployment = cls(kind, configurations, folder, first_port=first_port, network=network)
+            deployment = cls(kind, configurations, place, first_port=first_port, network=network)
             try:
                 await deployment.start()
                 yield deployment
             finally:
                 await deployment.end()
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder is None:
+                shutil.rmtree(place, ignore_errors=True)
 
     @property
     def members(self) -> list[Member]:
@@ -194,7 +197,7 @@ class Deployment:
         """Starts one more of this kind, under its configuration."""
         name = f"{what}-{len(among) + 1}"
         folder = self._folder / name
-        folder.mkdir()
+        folder.mkdir(parents=True)
         own = folder / f"{what}.conf"
         host, port = ("127.0.0.1", 0) if self._network is None else await self._network.join()
         given = 0 if self._first_port is None else self._first_port + len(self.members)

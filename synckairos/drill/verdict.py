@@ -1,0 +1,158 @@
+"""What a drill has to come to: the goals, and the row of a drill in the table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from rich.table import Table
+
+from synckairos.config import Durability
+from synckairos.history.check import Report
+from synckairos.history.faults import Outage
+
+AFTER_NAMING_MS = {"kill": 500.0, "hang": 1500.0, "partition": 1500.0, "half": 1500.0}
+"""By kind of fault, how soon after another primary was named a caller has to succeed."""
+AFTER_KILL_MS = 7500.0
+"""How soon after a kill a caller has to succeed, in 9 of 10 drills."""
+PLANNED_PAUSE_MS = 500.0
+LOST_WITHIN_MS = 3000.0
+"""With `async`: what is lost was acknowledged at most so long before or after the fault began."""
+EVENT_MS = 250.0
+"""How soon 95 % of the events reach their sockets, from 2 s after naming on."""
+LATE_MS = 100.0
+"""How late a due clock may be beyond the outage."""
+_COUNTED = frozenset({"lost", "rewritten", "phantom", "gap", "told gap", "told twice", "told backwards"})
+"""Findings that have a column of their own, or stand for a figure that has."""
+
+
+class Drill(msgspec.Struct):
+    """One drill that was carried out: what was done, and what came of it.
+
+    kind: of the fault
+    held: whether the fault was held until another primary was named, so that one has to be named
+    missed: the goals that were missed, in words
+    """
+
+    kind: str
+    durability: Durability
+    held: bool
+    report: Report
+    missed: list[str] = []
+
+    @property
+    def outage(self) -> Outage:
+        """The fault, as callers noticed it."""
+        return self.report.figures.outages[0]
+
+
+def judge(drill: Drill) -> None:
+    """Fills in what was missed."""
+    figures, outage = drill.report.figures, drill.outage
+    missed = drill.missed
+    if drill.held and outage.named_ms is None:
+        missed.append("no other primary was named")
+    if drill.kind in AFTER_NAMING_MS and outage.named_ms is not None:
+        _at_most(
+            missed, "first success after naming", outage.first_success_after_named_ms, AFTER_NAMING_MS[drill.kind]
+        )
+    if drill.kind == "planned":
+        _at_most(missed, "pause", outage.longest_pause_ms, PLANNED_PAUSE_MS)
+    if drill.durability == "replicated" or drill.kind == "planned":
+        _at_most(missed, "lost", figures.lost, 0)
+    elif figures.lost_after_ms:
+        furthest = max(figures.lost_after_ms, key=abs)
+        _at_most(missed, "acknowledged and lost, ms from the fault", abs(furthest), LOST_WITHIN_MS)
+    for name, count in (
+        ("versions given twice", figures.versions_given_twice),
+        ("phantoms", figures.phantoms),
+        ("gaps", figures.gaps),
+        ("backwards", figures.backwards),
+        ("sockets dropped", figures.sockets_dropped),
+    ):
+        _at_most(missed, name, count, 0)
+    _at_most(missed, "95 % of the events, ms", figures.delay_settled.p95, EVENT_MS)
+    _at_most(missed, "latest clock", figures.late.most, (outage.longest_pause_ms or 0.0) + LATE_MS)
+    kinds = Counter(finding.kind for finding in drill.report.findings if finding.kind not in _COUNTED)
+    missed.extend(f"{count} times: {kind}" for kind, count in kinds.items())
+
+
+def _at_most(missed: list[str], name: str, value: float | None, goal: float) -> None:
+    if value is None:
+        missed.append(f"{name}: never")
+    elif value > goal:
+        missed.append(f"{name}: {value:.0f}, and not at most {goal:.0f}")
+
+
+def judge_all(drills: Sequence[Drill]) -> list[str]:
+    """What was missed, each with its drill, and over all drills."""
+    missed = [
+        f"{drill.kind} {number}: {each}" for number, drill in enumerate(drills, 1) for each in drill.missed
+    ]
+    kills = [drill.outage.first_success_after_begin_ms for drill in drills if drill.kind == "kill"]
+    slow = [each for each in kills if each is None or each > AFTER_KILL_MS]
+    if 10 * len(slow) > len(kills):
+        missed.append(f"kill: no success within {AFTER_KILL_MS:.0f} ms in {len(slow)} of {len(kills)} drills")
+    return missed
+
+
+def table(drills: Iterable[Drill]) -> Table:
+    """The drills as a table, one row each. Times are in ms."""
+    found = Table(
+        "drill",
+        "named after",
+        "success after naming",
+        "after the fault",
+        "acknowledged",
+        "lost",
+        "twice",
+        "phantoms",
+        "gaps",
+        "backwards",
+        "dropped",
+        "events 95 %",
+        "latest clock",
+        "goals",
+    )
+    for drill in drills:
+        figures, outage = drill.report.figures, drill.outage
+        named = None if outage.named_ms is None else outage.named_ms - outage.began_ms
+        found.add_row(
+            drill.kind,
+            _ms(named),
+            _ms(outage.first_success_after_named_ms),
+            _ms(outage.longest_pause_ms if drill.kind == "planned" else outage.first_success_after_begin_ms),
+            str(figures.acknowledged),
+            str(figures.lost),
+            str(figures.versions_given_twice),
+            str(figures.phantoms),
+            str(figures.gaps),
+            str(figures.backwards),
+            str(figures.sockets_dropped),
+            _ms(figures.delay_settled.p95 if figures.delay_settled.count else None),
+            _ms(figures.late.most if figures.late.count else None),
+            "met" if not drill.missed else "missed",
+            style="red" if drill.missed else "",
+        )
+    return found
+
+
+def as_json(drills: Iterable[Drill], missed: Sequence[str], about: dict[str, Any]) -> bytes:
+    """Everything, for programs."""
+    rows = [
+        {
+            "kind": drill.kind,
+            "durability": drill.durability,
+            "missed": drill.missed,
+            "figures": drill.report.figures,
+            "findings": drill.report.findings,
+        }
+        for drill in drills
+    ]
+    return msgspec.json.format(msgspec.json.encode({**about, "missed": missed, "drills": rows}))
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
