@@ -1,13 +1,14 @@
 """HTTP for a caller: one kept connection, one request at a time.
 
-httpx, which the project uses elsewhere, looks at all connections of its pool for each request. With 200 callers
-that are refused at the same moment, this held up the drill, and the network that runs in it, for five seconds.
+httpx, which the project uses elsewhere, looks at all connections of its pool for each request. With 200
+callers that are refused at the same moment, this held up the drill for five seconds, and with it the network
+that runs in the same process, so that the Sentinels took everything for dead.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 ANSWER_S = 10.0
@@ -27,14 +28,19 @@ class Answer:
 
 
 class Caller:
-    """One connection, opened when it is needed, and anew at another place."""
+    """One connection, opened when it is needed, to one of the services at `hosts` (`127.0.0.1:8080`).
 
-    def __init__(self) -> None:
-        self._host = ""
+    Where there is no answer, the next request goes to the next service.
+    """
+
+    def __init__(self, hosts: Sequence[str], number: int) -> None:
+        self._hosts = hosts
+        self._number = number
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def post(self, host: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Sends a POST to `host` (`127.0.0.1:8080`). Raises one of TROUBLE."""
+    async def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Sends a POST. Raises one of TROUBLE."""
+        host = self._hosts[self._number % len(self._hosts)]
         lines = [f"POST {path} HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         message = "\r\n".join([*lines, "", ""]).encode() + body
@@ -45,14 +51,13 @@ class Caller:
                 return await _read(reader)
         except BaseException:  # also when the caller is ended: what comes now would be the next answer
             self.close()
+            self._number += 1
             raise
 
     async def _connected(self, host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._streams is None or self._host != host:
-            self.close()
+        if self._streams is None:
             name, _, port = host.rpartition(":")
             self._streams = await asyncio.open_connection(name, int(port))
-            self._host = host
         return self._streams
 
     def close(self) -> None:

@@ -6,8 +6,10 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -25,7 +27,7 @@ FAILED = 2
 """The exit code when a drill could not be carried out. 1 means that goals were missed."""
 
 
-def _count(kind: str, what: str) -> click.decorators.FC:
+def _count(kind: str, what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option(f"--{kind}", type=click.IntRange(0, 1000), help=f"How often {what}.")
 
 
@@ -58,6 +60,7 @@ def _count(kind: str, what: str) -> click.decorators.FC:
     help="A new folder in which to keep recordings, data and logs. Without it they are removed.",
 )
 def drill(
+    *,
     configurations: Path,
     kind: Kind | None,
     durability: Durability,
@@ -86,7 +89,8 @@ def drill(
         drills: list[Drill] = []
         with Stop() as stop:
             try:
-                stop.run(_carry_out(kind or "valkey", configurations, durability, folder, plans, seed, drills))
+                prepared = Drills.prepared(kind or "valkey", configurations, durability, folder)
+                stop.run(_carry_out(prepared, plans, seed, drills))
             except (Stopped, KeyboardInterrupt):
                 click.echo("stopped", err=True)
             except (CannotStart, FaultFailed) as error:
@@ -104,16 +108,10 @@ def _random_plans(seconds: int, seed: int) -> Iterator[Plan]:
 
 
 async def _carry_out(
-    kind: Kind,
-    configurations: Path,
-    durability: Durability,
-    folder: Path,
-    plans: Iterator[Plan],
-    seed: int,
-    done: list[Drill],
+    prepared: AbstractAsyncContextManager[Drills], plans: Iterator[Plan], seed: int, done: list[Drill]
 ) -> None:
     """Carries out the plans one after the other, and says of each how it went."""
-    async with Drills.prepared(kind, configurations, durability, folder) as drills:
+    async with prepared as drills:
         for plan in plans:
             drill = await drills.carry_out(plan, seed)
             done.append(drill)

@@ -1,8 +1,8 @@
-"""One primary, two replicas and three Sentinels, as processes of this machine, with the shipped configurations.
+"""One primary, two replicas and three Sentinels as processes here, with the shipped configurations.
 
     async with Deployment.started("valkey", configurations) as deployment: ...
 
-What the servers are told beyond `redis.conf` and `sentinel.conf` is where they are: ports, folders, addresses.
+Beyond `redis.conf` and `sentinel.conf`, they are told only where they are: ports, folders, addresses.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import redis.asyncio
 from synckairos.config import Address, Settings
 from synckairos.core.clients import REDIS_ERRORS, async_client
 from synckairos.drill.network import Network
+from synckairos.failover.sentinels import pairs
 from synckairos.run import valkey
 from synckairos.run.processes import Child, end_all, free_port
 
@@ -202,7 +203,9 @@ class Deployment:
         host, port = ("127.0.0.1", 0) if self._network is None else await self._network.join()
         given = 0 if self._first_port is None else self._first_port + len(self.members)
         for tried in range(1, TRIES + 1):
-            member = Member(name, [self._program, str(own), *arguments], folder, host, given or free_port(), ("", 0))
+            member = Member(
+                name, [self._program, str(own), *arguments], folder, host, given or free_port(), ("", 0)
+            )
             member.announced = (host, port or member.port)
             own.write_text(f"{file}\n{self._whereabouts(member, what)}", encoding="utf-8")
             if self._network is not None:
@@ -270,13 +273,14 @@ class Deployment:
 
     async def _knows_all(self, sentinel: Member) -> bool:
         try:
-            primary = _pairs(await sentinel.client.execute_command("SENTINEL", "MASTER", self.name))
+            primary = pairs(await sentinel.client.execute_command("SENTINEL", "MASTER", self.name))
             replicas = await sentinel.client.execute_command("SENTINEL", "REPLICAS", self.name)
         except REDIS_ERRORS:
             return False
-        flags = [primary["flags"], *(_pairs(replica)["flags"] for replica in replicas)]
+        flags = [primary["flags"], *(pairs(replica)["flags"] for replica in replicas)]
         return (
-            flags == ["master", *["slave"] * REPLICAS] and int(primary["num-other-sentinels"]) == SENTINELS - 1
+            flags == ["master", *["slave"] * REPLICAS]
+            and int(primary["num-other-sentinels"]) == SENTINELS - 1
         )
 
     async def named(self) -> Address | None:
@@ -301,13 +305,3 @@ class Deployment:
     def server_at(self, address: Address) -> Member:
         """The server that is announced there."""
         return next(server for server in self.servers if server.announced == address)
-
-
-def _pairs(reply: Any) -> dict[str, str]:
-    """A Sentinel's description of a server: names and values. redis-py makes a dict of it in some replies."""
-    items = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
-    return {_text(name): _text(value) for name, value in items}
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

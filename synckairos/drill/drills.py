@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -38,7 +38,7 @@ HELD_S = 8.0
 AFTER_S = 5.0
 """How long there is traffic after the end of the fault."""
 WHOLE_S = 90.0
-"""How long the deployment may take until it is whole again. A Sentinel turns a server that is back after 10 s."""
+"""How long the deployment may take to be whole again. A Sentinel turns a server that is back after 10 s."""
 OVERDUE_S = 12.0
 """How long to wait for clocks that have not expired. `check-history` calls them overdue after 10 s."""
 POLL_S = 0.025
@@ -63,7 +63,7 @@ class Plan:
 
 
 def random_plan(rng: random.Random) -> Plan:
-    """A fault at a random moment and, unless it ends by itself, of random length: many are over too soon to be noticed."""
+    """A fault at a random moment and of random length. Many are over before the Sentinels notice."""
     kind = rng.choice(sorted(FAULTS))
     longer = rng.random() ** 2  # more short ones than long ones
     for_s = None if kind == "planned" else SHORTEST_S + longer * (LONGEST_S - SHORTEST_S)
@@ -91,13 +91,9 @@ class Drills:
         async with AsyncExitStack() as stack:
             network = await stack.enter_async_context(Network())
             deployment = await stack.enter_async_context(
-                Deployment.started(
-                    kind, configurations, folder=folder / "deployment", network=network
-                )
+                Deployment.started(kind, configurations, folder=folder / "deployment", network=network)
             )
-            hosts = await stack.enter_async_context(
-                services(deployment, durability, folder / "services.log")
-            )
+            hosts = await stack.enter_async_context(services(deployment, durability, folder / "services.log"))
             environ = environment(deployment, durability)
             connection = await stack.enter_async_context(Connection.to(config.load(environ)))
             scene = Scene(deployment, network, environ, folder / "failover.log")
@@ -117,7 +113,9 @@ class Drills:
                 await asyncio.sleep(AFTER_S)
                 await load.finish()
                 truths = await self._truths(load, last_due)
-        drill = Drill(plan.kind, self._durability, plan.for_s is None, await asyncio.to_thread(_checked, file, truths))
+        drill = Drill(
+            plan.kind, self._durability, plan.for_s is None, await asyncio.to_thread(_checked, file, truths)
+        )
         judge(drill)
         return drill
 

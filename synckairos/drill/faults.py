@@ -85,7 +85,14 @@ async def planned(scene: Scene) -> End:
     """`synckairos failover`, which ends by itself."""
     with scene.log.open("ab") as output:
         command = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "synckairos", "failover", env=scene.environ, stdout=output, stderr=output
+            sys.executable,
+            "-P",
+            "-m",
+            "synckairos",
+            "failover",
+            env=scene.environ,
+            stdout=output,
+            stderr=output,
         )
 
     async def end() -> None:

@@ -1,8 +1,8 @@
 """A network between servers and Sentinels that can be cut, made of TCP proxies. It needs no rights.
 
-Every party has a loopback address of its own (127.0.7.1, 127.0.7.2, ...), from which it connects to the others
-and under which a proxy stands for it. So a proxy knows who is at both ends of a connection. Whoever connects
-from elsewhere, as the service does from 127.0.0.1, is never cut off.
+Every party has a loopback address of its own (127.0.7.1, 127.0.7.2, ...), from which it connects to the
+others, and under which a proxy stands for it. So a proxy knows who is at both ends of a connection. Whoever
+connects from elsewhere, as the service does from 127.0.0.1, is never cut off.
 
 A cut holds what is sent and accepts no byte more, as networks do: nobody gets an error. Healed, the network
 delivers what it has held. Only Linux has all of 127.0.0.0/8.
@@ -191,6 +191,6 @@ class _End(asyncio.Protocol):
         if self.connection is not None:
             self.connection.apply()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _why: Exception | None) -> None:
         if self.connection is not None:
             self.connection.close()

@@ -64,19 +64,19 @@ async def services(deployment: Deployment, durability: Durability, log: Path) ->
         try:
             for child in children:
                 child.start()
-            await _all_ready(children, ports, log)
+            await _all_ready(children, ports)
             yield [f"127.0.0.1:{port}" for port in ports]
         finally:
             end_all(children, END_S)
 
 
-async def _all_ready(children: list[Child], ports: list[int], log: Path) -> None:
+async def _all_ready(children: list[Child], ports: list[int]) -> None:
     end = time.monotonic() + START_S
     async with httpx.AsyncClient(trust_env=False) as http:
         for child, port in zip(children, ports, strict=True):
             while not await _is_ready(http, port):
                 if time.monotonic() > end or not child.running:
-                    raise CannotStart(f"{child.name} does not start:\n{log.read_text(errors='replace')}")
+                    raise CannotStart(f"{child.name} does not start")
                 await asyncio.sleep(PAUSE_S)
 
 

@@ -1,8 +1,8 @@
 """What callers and players do during a drill, and what they are told, which is recorded.
 
 Each session is switched by a caller of its own, once a second. A caller is patient: what is not answered, or
-refused with 503 or 504, is sent again under the same request id, after the `Retry-After` of the answer, and at
-the other service when the first cannot be reached. Sockets are opened again when they break.
+refused with 503 or 504, is sent again under the same request id, after the `Retry-After` of the answer. When
+a service cannot be reached, it is sent to the other one. Sockets are opened again when they break.
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ class Traffic:
                 ],
             }
             async with places:
-                caller = Caller()
-                await self._call(caller, session_id, number, "sk_create", "/v1/sessions", config)
-                await self._call(caller, session_id, number, "sk_start", f"/v1/sessions/{session_id}/start")
+                caller = Caller(self._hosts, number)
+                await self._call(caller, session_id, "sk_create", "/v1/sessions", config)
+                await self._call(caller, session_id, "sk_start", f"/v1/sessions/{session_id}/start")
                 caller.close()
             return session_id
 
@@ -112,24 +112,18 @@ class Traffic:
     async def _switch(self, session_id: str, number: int) -> None:
         """One session's caller."""
         clock = asyncio.get_running_loop().time
-        caller = Caller()
+        caller = Caller(self._hosts, number)
         due = clock() + RATE_S * random.random()
         try:
             while self._going:
                 await asyncio.sleep(max(0.0, due - clock()))
-                await self._call(caller, session_id, number, "sk_switch", f"/v1/sessions/{session_id}/switch")
+                await self._call(caller, session_id, "sk_switch", f"/v1/sessions/{session_id}/switch")
                 due = max(due + RATE_S, clock())
         finally:
             caller.close()
 
     async def _call(
-        self,
-        caller: Caller,
-        session_id: str,
-        number: int,
-        function: str,
-        path: str,
-        body: dict[str, Any] | None = None,
+        self, caller: Caller, session_id: str, function: str, path: str, body: Any = None
     ) -> None:
         """One change, repeated until it is answered, and recorded."""
         request = uuid.uuid4().hex
@@ -140,12 +134,10 @@ class Traffic:
         asked = self._recorder.now()
         code = "NO_ANSWER"
         while self._recorder.now() < asked + 1000 * GIVE_UP_S:
-            host = self._hosts[number % len(self._hosts)]
             try:
-                answer = await caller.post(host, path, headers, content)
+                answer = await caller.post(path, headers, content)
             except TROUBLE:
                 code = "NO_ANSWER"
-                number += 1  # the other service
                 await asyncio.sleep(PAUSE_S)
                 continue
             if answer.status < HTTPStatus.MULTIPLE_CHOICES:

@@ -56,7 +56,10 @@ def judge(drill: Drill) -> None:
         missed.append("no other primary was named")
     if drill.kind in AFTER_NAMING_MS and outage.named_ms is not None:
         _at_most(
-            missed, "first success after naming", outage.first_success_after_named_ms, AFTER_NAMING_MS[drill.kind]
+            missed,
+            "first success after naming",
+            outage.first_success_after_named_ms,
+            AFTER_NAMING_MS[drill.kind],
         )
     if drill.kind == "planned":
         _at_most(missed, "pause", outage.longest_pause_ms, PLANNED_PAUSE_MS)

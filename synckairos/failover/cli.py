@@ -12,7 +12,7 @@ from synckairos.config import Address
 from synckairos.settings_option import config_option, settings_or_exit
 
 
-class _AddressType(click.ParamType):
+class _AddressType(click.ParamType[Address]):
     name = "host:port"
 
     def convert(
@@ -32,9 +32,9 @@ class _AddressType(click.ParamType):
 def failover(file: Path | None, primary: Address | None) -> None:
     """Replace the primary by one of its replicas, as before maintenance, without losing anything.
 
-    Behind Sentinels (REDIS_SENTINEL_HOSTS) writes are held for about 0.4 s. Waiting for the right moment takes
-    up to 20 s before that. In a cluster (REDIS_CLUSTER_NODES) --primary says which one. If anything fails, the
-    old primary goes on, and the exit code is 1.
+    Behind Sentinels (REDIS_SENTINEL_HOSTS) writes are held for about 0.4 s. Before that, it waits up to 20 s
+    for the right moment. In a cluster (REDIS_CLUSTER_NODES) --primary says which one to replace. If anything
+    fails, the old primary goes on, and the exit code is 1.
     """
     from synckairos.failover import cluster, sentinels
     from synckairos.failover.handover import NotHandedOver, shown

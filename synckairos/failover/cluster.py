@@ -1,7 +1,7 @@
 """A planned change of one primary of a cluster, by `CLUSTER FAILOVER`.
 
-The cluster itself has everything that this needs: the primary holds its writes until the replica has them all,
-and the nodes vote. So all that is to be done is to choose the replica, and to wait until the nodes agree.
+The cluster itself has everything that this needs: the primary holds its writes until the replica has them
+all, and the nodes vote. All that is to be done is to choose the replica, and to wait until it has taken over.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import asyncio
 import time
 from contextlib import AsyncExitStack, suppress
 from typing import Any
-
-import redis.asyncio
 
 from synckairos.config import Address, Settings
 from synckairos.core.clients import REDIS_ERRORS, async_client

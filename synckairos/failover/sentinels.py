@@ -1,13 +1,13 @@
 """A planned change of primary behind Sentinels, on Redis 7.0 and newer and on Valkey 8 and newer.
 
-`SENTINEL FAILOVER` by itself is made for primaries that are dead: it promotes a replica without asking whether
-that has everything. `FAILOVER` does ask, but the Sentinels do not know of it and take the swap back. So the
-primary is told to hold all writes, the replicas copy the rest, and only then the Sentinels are asked.
+`SENTINEL FAILOVER` by itself is made for primaries that are dead: it promotes a replica without asking
+whether that has everything. `FAILOVER` does ask, but the Sentinels do not know of it and take the swap back.
+So the primary is told to hold all writes, the replicas copy the rest, and only then the Sentinels are asked.
 
 Most of the pause is the Sentinels' own pace. They do one step in each turn, every 50 to 100 ms, and during a
-failover they look only once a second at the replica that they promote. Asked at a random moment, they name the
-new primary after 1.1 s (measured). So they are asked LOOKED_AT_MS after they last looked: then they look again
-just when the replica has become the primary.
+failover they look only once a second at the replica that they promote. Asked at a random moment, they name
+the new primary after 1.1 s (measured). So they are asked LOOKED_AT_MS after they last looked: then they look
+again just when the replica has become the primary, and name it after 0.35 s.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import redis.asyncio
 
@@ -28,8 +29,8 @@ from synckairos.failover.handover import Handover, NotHandedOver, shown
 LOOKED_AT_MS = 790
 """How long ago the Sentinel has looked at the replica when it is asked to promote it.
 
-During a failover it looks when the last look is 1,000 ms ago, and its third turn, which promotes the replica,
-begins 200 ms after the first one at the latest that comes before it.
+During a failover it looks again when the last look is 1,000 ms ago. Its third turn promotes the replica, and
+the second one comes 200 ms after it was asked at the latest.
 """
 TOO_LATE_MS = 840
 """With an older look than that the chance is missed, and the next look is waited for."""
@@ -55,36 +56,44 @@ PAUSE_S = 0.003
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Servers:
+    """Clients of the primary at the address `old` and of its replicas, the one that is to take over first."""
+
+    old: Address
+    primary: redis.asyncio.Redis
+    replicas: dict[Address, redis.asyncio.Redis]
+
+
 async def hand_over(settings: Settings, say: Say) -> Handover:
     """Has the Sentinels replace the primary. Raises NotHandedOver; then the old one is the primary still."""
     async with AsyncExitStack() as stack:
         try:
             sentinels = await _Sentinels.reached(settings, stack)
-            old = await sentinels.primary()
-            primary = await stack.enter_async_context(_client(settings, old))
-            replicas = {
-                address: await stack.enter_async_context(_client(settings, address))
-                for address in await sentinels.replicas()
-            }
-            if not replicas:
-                raise NotHandedOver(f"the Sentinels know no replica of {shown(old)} that could take over")
-            async with _preferred(sentinels, replicas) as target:
-                say(f"{shown(target)} is to take over from {shown(old)}")
-                handover = await _swap(sentinels, primary, replicas, old, target)
+            servers = await _servers(settings, sentinels, stack)
+            async with _preferred(sentinels, servers) as target:
+                say(f"{shown(target)} is to take over from {shown(servers.old)}")
+                handover = await _swap(sentinels, servers)
             say(f"the Sentinels name {shown(handover.new)}; writes were held for {handover.paused_ms} ms")
-            await _settle(sentinels, primary, handover, say)
+            await _settle(sentinels, servers, handover, say)
         except REDIS_ERRORS as error:
             raise NotHandedOver(error_text(error)) from error
         return handover
 
 
-@asynccontextmanager
-async def _client(settings: Settings, address: Address) -> AsyncIterator[redis.asyncio.Redis]:
-    client = async_client(settings, address)
-    try:
-        yield client
-    finally:
-        await client.aclose()
+async def _servers(settings: Settings, sentinels: _Sentinels, stack: AsyncExitStack) -> _Servers:
+    """The servers as the Sentinels know them. Raises NotHandedOver when there is no replica."""
+
+    def client(address: Address) -> redis.asyncio.Redis:
+        made = async_client(settings, address)
+        stack.push_async_callback(made.aclose)
+        return made
+
+    old = await sentinels.primary()
+    replicas = {address: client(address) for address in await sentinels.replicas()}
+    if not replicas:
+        raise NotHandedOver(f"the Sentinels know no replica of {shown(old)} that could take over")
+    return _Servers(old, client(old), replicas)
 
 
 class _Sentinels:
@@ -106,10 +115,10 @@ class _Sentinels:
             with suppress(*REDIS_ERRORS):
                 await client.execute_command("PING")
                 clients.append(client)
-        found = cls(settings.redis_sentinel_name, len(settings.redis_sentinel_hosts), clients)
-        if 2 * len(clients) <= found._count:
-            raise NotHandedOver(f"{len(clients)} of {found._count} Sentinels answer, and that is no majority")
-        return found
+        count = len(settings.redis_sentinel_hosts)
+        if 2 * len(clients) <= count:
+            raise NotHandedOver(f"{len(clients)} of {count} Sentinels answer, and that is no majority")
+        return cls(settings.redis_sentinel_name, count, clients)
 
     async def names(self) -> list[Address]:
         """The primary that each of them names now; those that do not answer are left out."""
@@ -150,10 +159,10 @@ class _Sentinels:
         able = [address for address, replica in found.items() if int(replica["slave-priority"]) > 0]
         return sorted(able, key=lambda address: int(found[address]["slave-priority"]))
 
-    async def looked_at(self, target: Address, priority: int) -> int | None:
-        """How many milliseconds ago the first Sentinel looked at the replica; None before it saw the priority."""
+    async def last_look_ms(self, target: Address) -> int | None:
+        """How many milliseconds ago the first Sentinel looked at the replica and found it preferred."""
         replica = (await self.described()).get(target)
-        if replica is None or int(replica["slave-priority"]) != priority:
+        if replica is None or int(replica["slave-priority"]) != PREFERRED:
             return None
         return int(replica["info-refresh"])
 
@@ -166,60 +175,45 @@ class _Sentinels:
 
 
 @asynccontextmanager
-async def _preferred(
-    sentinels: _Sentinels, replicas: dict[Address, redis.asyncio.Redis]
-) -> AsyncIterator[Address]:
-    """The replica that is to take over, preferred by the Sentinels, and asked for at the right moment.
+async def _preferred(sentinels: _Sentinels, servers: _Servers) -> AsyncIterator[Address]:
+    """Has the Sentinels prefer one replica, and begins the block at the right moment to ask for it.
 
     Its priority is set back at the end. If this command is killed, the replica stays the preferred one.
     """
-    target = next(iter(replicas))
-    client = replicas[target]
-    before = int((await client.config_get("replica-priority"))["replica-priority"])
-    await client.config_set("replica-priority", PREFERRED)
+    target, client = next(iter(servers.replicas.items()))
+    before = (await client.config_get("replica-priority"))["replica-priority"]
+
+    async def is_the_moment() -> bool:
+        last_look_ms = await sentinels.last_look_ms(target)
+        return last_look_ms is not None and LOOKED_AT_MS <= last_look_ms < TOO_LATE_MS
+
     try:
-
-        async def comes_soon() -> bool:
-            looked_at = await sentinels.looked_at(target, PREFERRED)
-            return looked_at is not None and LOOKED_AT_MS <= looked_at < TOO_LATE_MS
-
-        if not await _within(LOOKS_S, comes_soon):
+        await client.config_set("replica-priority", PREFERRED)
+        if not await _within(LOOKS_S, is_the_moment):
             raise NotHandedOver(f"the Sentinels do not look at {shown(target)}")
         yield target
     finally:
         with suppress(*REDIS_ERRORS):
-            await _again_where_cut(lambda: client.config_set("replica-priority", before))
+            await _twice(lambda: client.config_set("replica-priority", cast(str, before)))
 
 
-async def _swap(
-    sentinels: _Sentinels,
-    primary: redis.asyncio.Redis,
-    replicas: dict[Address, redis.asyncio.Redis],
-    old: Address,
-    target: Address,
-) -> Handover:
-    """Holds the writes, waits for the replicas, has the Sentinels name another primary, retires the old one."""
+async def _swap(sentinels: _Sentinels, servers: _Servers) -> Handover:
+    """Holds the writes, waits for the replicas, has the Sentinels name another primary, retires the old."""
+    primary = servers.primary
     held = time.monotonic()
     try:
         await _hold(primary, HOLD_MS)
-        await _all_copied(primary, replicas)
+        await _wait_for_copies(servers)
         # From here on the old primary accepts no write until it is known who is the primary.
         await _hold(primary, HOLD_ON_MS)
         await sentinels.fail_over()
-
-        async def is_named() -> bool:
-            return (await sentinels.majority()) not in (None, old)
-
-        if not await _within(NAMED_S, is_named):
-            raise NotHandedOver(f"the Sentinels have not named another primary within {NAMED_S:g} s")
-    except BaseException:
-        await asyncio.shield(_go_on(sentinels, primary, replicas, old))
+        new = await _named(sentinels, servers)
+    except BaseException:  # also when this command is interrupted
+        await asyncio.shield(_go_on(sentinels, servers))
         raise
-    new = await sentinels.primary()
     paused_ms = round(1000 * (time.monotonic() - held))
-    await _again_where_cut(lambda: primary.execute_command("REPLICAOF", *new))
-    await primary.execute_command("CLIENT", "UNPAUSE")
-    return Handover(old, new, paused_ms)
+    await _retire(primary, new)
+    return Handover(servers.old, new, paused_ms)
 
 
 async def _hold(primary: redis.asyncio.Redis, for_ms: int) -> None:
@@ -227,53 +221,67 @@ async def _hold(primary: redis.asyncio.Redis, for_ms: int) -> None:
     await primary.execute_command("CLIENT", "PAUSE", for_ms, "WRITE")
 
 
-async def _all_copied(primary: redis.asyncio.Redis, replicas: dict[Address, redis.asyncio.Redis]) -> None:
+async def _wait_for_copies(servers: _Servers) -> None:
     """Waits until the replicas have all that the primary has. Raises NotHandedOver."""
-    written = int((await primary.info("replication"))["master_repl_offset"])
-    behind = list(replicas)
+    written = int((await servers.primary.info("replication"))["master_repl_offset"])
+    behind = dict(servers.replicas)
 
     async def nobody_is_behind() -> bool:
-        for address in list(behind):
-            if int((await replicas[address].info("replication"))["slave_repl_offset"]) >= written:
-                behind.remove(address)
+        for address, client in list(behind.items()):
+            if int((await client.info("replication"))["slave_repl_offset"]) >= written:
+                del behind[address]
         return not behind
 
     if not await _within(COPY_MS / 1000, nobody_is_behind):
-        raise NotHandedOver(f"{shown(behind[0])} has not copied everything within {COPY_MS} ms")
+        raise NotHandedOver(f"{shown(next(iter(behind)))} has not copied everything within {COPY_MS} ms")
 
 
-async def _go_on(
-    sentinels: _Sentinels,
-    primary: redis.asyncio.Redis,
-    replicas: dict[Address, redis.asyncio.Redis],
-    old: Address,
-) -> None:
+async def _named(sentinels: _Sentinels, servers: _Servers) -> Address:
+    """The primary that the majority names in place of the old one. Raises NotHandedOver."""
+
+    async def is_another() -> bool:
+        return (await sentinels.majority()) not in (None, servers.old)
+
+    if not await _within(NAMED_S, is_another):
+        raise NotHandedOver(f"the Sentinels have not named another primary within {NAMED_S:g} s")
+    return await sentinels.primary()
+
+
+async def _go_on(sentinels: _Sentinels, servers: _Servers) -> None:
     """Lets the old primary go on, unless the Sentinels have named another one after all.
 
-    A replica that was promoted and not named has had no writes, as callers follow the Sentinels. It becomes a
-    replica again.
+    A replica that was promoted and not named has had no writes, because callers follow the Sentinels. It
+    becomes a replica again.
     """
     new = await sentinels.majority()
-    if new not in (None, old):
-        await _again_where_cut(lambda: primary.execute_command("REPLICAOF", *new))
-    else:
-        for client in replicas.values():
-            with suppress(*REDIS_ERRORS):
-                if (await client.info("replication"))["role"] == "master":
-                    await client.execute_command("REPLICAOF", *old)
-    await _again_where_cut(lambda: primary.execute_command("CLIENT", "UNPAUSE"))
+    if new not in (None, servers.old):
+        await _retire(servers.primary, new)
+        return
+    for client in servers.replicas.values():
+        with suppress(*REDIS_ERRORS):
+            if (await client.info("replication"))["role"] == "master":
+                await client.execute_command("REPLICAOF", *servers.old)
+    await _twice(lambda: servers.primary.execute_command("CLIENT", "UNPAUSE"))
 
 
-async def _settle(
-    sentinels: _Sentinels, primary: redis.asyncio.Redis, handover: Handover, say: Say
-) -> None:
+async def _retire(primary: redis.asyncio.Redis, new: Address) -> None:
+    """Makes the old primary a replica. Calls that it has held fail there, and go to the new one.
+
+    Where this fails, the Sentinels do it some seconds later, and until then the old primary holds all writes.
+    """
+    with suppress(*REDIS_ERRORS):
+        await _twice(lambda: primary.execute_command("REPLICAOF", *new))
+        await _twice(lambda: primary.execute_command("CLIENT", "UNPAUSE"))
+
+
+async def _settle(sentinels: _Sentinels, servers: _Servers, handover: Handover, say: Say) -> None:
     """Waits until all Sentinels name the new primary and the old one copies from it."""
 
     async def is_settled() -> bool:
         if set(await sentinels.names()) != {handover.new}:
             return False
         with suppress(*REDIS_ERRORS):
-            return bool((await primary.info("replication")).get("master_link_status") == "up")
+            return (await servers.primary.info("replication")).get("master_link_status") == "up"
         return False
 
     if await _within(SETTLED_S, is_settled):
@@ -292,8 +300,8 @@ async def _within(seconds: float, condition: Callable[[], Awaitable[bool]]) -> b
     return True
 
 
-async def _again_where_cut(command: Callable[[], Awaitable[Any]]) -> None:
-    """Sends a command, and once more when its connection was cut, as Sentinels cut those of servers they turn."""
+async def _twice(command: Callable[[], Awaitable[Any]]) -> None:
+    """Sends a command, and again when its connection was cut, as Sentinels do to servers they turn."""
     try:
         await command()
     except redis.ConnectionError:

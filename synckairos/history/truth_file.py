@@ -13,7 +13,6 @@ import msgspec
 
 from synckairos.history.truth import SessionTruth
 
-
 T = TypeVar("T")
 
 
