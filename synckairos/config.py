@@ -20,7 +20,7 @@ Address = tuple[str, int]
 """Host and port of a server."""
 
 AuthMode = Literal["none"]
-Durability = Literal["async", "replicated"]
+Durability = Literal["async", "replicated", "durable"]
 Environment = Literal["development", "test", "staging", "production"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 
@@ -205,11 +205,15 @@ class Settings:
     redis_url: str = _setting(_RedisUrl(), "redis://127.0.0.1:6379/0", secret=True)
     redis_sentinel_hosts: tuple[Address, ...] = _setting(_Addresses(26379), ())
     redis_sentinel_name: str | None = _setting(_Text(), None)
+    redis_sentinel_user: str | None = _setting(_Text(), None)
+    redis_sentinel_password: str | None = _setting(_Text(), None, secret=True)
+    redis_sentinel_tls: bool | None = _setting(_Flag(), None)
     redis_cluster_nodes: tuple[Address, ...] = _setting(_Addresses(6379), ())
     rq_redis_url: str | None = _setting(_RedisUrl(), None, secret=True)
     database_url: str | None = _setting(_DatabaseUrl(), None, secret=True)
     session_ttl: int = _setting(_Whole(1, 2_592_000, "seconds"), 3600)
-    durability: Durability = _setting(_Choice("async", "replicated"), "async")
+    durability: Durability = _setting(_Choice("async", "replicated", "durable"), "async")
+    replicas: int | None = _setting(_Whole(1, 100), None)
     host: str = _setting(_Text(), "127.0.0.1")
     port: int = _setting(_Whole(0, 65535), 8080)
     workers: int = _setting(_Whole(1, 256), 1)

@@ -86,6 +86,7 @@ class Archiver:
 
     async def start(self) -> None:
         """Start in the background. Redis may be away."""
+        self._connection.on_change.add(self._jobs.renew)
         self._tasks = [
             asyncio.create_task(supervise(name, loop), name=name)
             for name, loop in (("archiver", self._run), ("archiver's claims", self._claim_always))
@@ -96,6 +97,7 @@ class Archiver:
         """Stop. Entries that were read but not queued are claimed by another archiver later."""
         await cancel(*self._tasks)
         self._tasks = []
+        self._connection.on_change.discard(self._jobs.renew)
         with suppress(RedisError, OSError, StorageUnavailable):
             async with asyncio.timeout(STOP_S):
                 await self._remove_consumers(lambda name, _: name == self._name)

@@ -103,6 +103,10 @@ class Jobs:
         """Close all connections."""
         self.client.close()
 
+    def renew(self) -> None:
+        """Close the connections that no call uses. The next call asks the Sentinels for the primary."""
+        self.client.connection_pool.disconnect(inuse_connections=False)
+
     def put(self, batch: Batch) -> str:
         """Queue a batch. Returns the id of its job, which depends only on the entries.
 

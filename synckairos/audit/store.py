@@ -220,12 +220,13 @@ ON CONFLICT DO NOTHING
 """
 
 _EVENT = "session_id, epoch, version, event, server_time_ms, archived_at, body"
-# Of an older epoch only the versions before the beginning of the next epoch count. An epoch begins after the
-# version of its snapshot when the session was restored, and with 1 when it was created again.
+# Of an older epoch only the versions before the beginning of the next epoch count: what a primary told after
+# it was replaced never happened. An epoch begins with 1 when the session was created again, and else after
+# the last version that the server of the new epoch knew.
 _EVENTS = f"""
+WITH began AS (SELECT epoch, min(version) AS version FROM sync_events WHERE session_id = $1 GROUP BY epoch)
 SELECT {_EVENT} FROM sync_events AS e WHERE session_id = $1 AND version > $2 AND NOT EXISTS (
-    SELECT FROM sync_events AS b WHERE b.session_id = $1 AND b.epoch > e.epoch AND b.version <= e.version
-    AND b.event IN ('session.created', 'session.recovered'))
+    SELECT FROM began AS b WHERE b.epoch > e.epoch AND b.version <= e.version)
 ORDER BY version, epoch DESC LIMIT $3
 """
 _NEWEST_EVENTS = (

@@ -235,7 +235,7 @@ def _without_postgresql(
     """
     made = sessions.make(storage, SESSIONS)
     requests = [sessions.switch_request(each) for each in made]
-    with servers.synckairos(storage, 1, limits=False, audit=_environ(storage, database)) as service:
+    with servers.synckairos(storage, 1, limits=False, more=_environ(storage, database)) as service:
         for name in ("there", "away"):
             if name == "away":
                 database.kill()

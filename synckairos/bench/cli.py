@@ -128,3 +128,13 @@ def audit(file: Path | None, server: Any, *, quick: bool) -> None:
     from synckairos.bench import audit
 
     _show(audit.run(server, quick=quick), file)
+
+
+@bench.command()
+@_server
+@_common
+def durability(file: Path | None, server: Any, *, quick: bool) -> None:
+    """A switch that two replicas confirm, and one that is on disk, compared with one at once."""
+    from synckairos.bench import durability
+
+    _show(durability.run(server, quick=quick), file)

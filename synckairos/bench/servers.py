@@ -83,7 +83,7 @@ class Storage:
 
 
 @contextmanager
-def storage(kind: Kind, **options: str) -> Iterator[Storage]:
+def storage(kind: Kind, replica_of: Storage | None = None, **options: str) -> Iterator[Storage]:
     """A server that keeps nothing on disk. `options` are its own, with `_` for `-`."""
     folder = tempfile.mkdtemp(prefix="synckairos-bench-")
     port = free_port()
@@ -95,6 +95,7 @@ def storage(kind: Kind, **options: str) -> Iterator[Storage]:
         "loglevel": "warning",
         "save": "",
         "notify-keyspace-events": keyspace.FLAGS,
+        **({"replicaof": f"127.0.0.1 {replica_of.port}"} if replica_of else {}),
         **{name.replace("_", "-"): value for name, value in options.items()},
     }
     child = Child(NAMES[kind], [binary(kind), *(part for item in settings.items() for part in _option(item))])
@@ -102,7 +103,10 @@ def storage(kind: Kind, **options: str) -> Iterator[Storage]:
     try:
         child.start()
         _until_answering(child, client)
-        client.function_load(Library.assemble().payload)
+        if replica_of is None:
+            client.function_load(Library.assemble().payload)
+        else:
+            _until_in_step(client)
         yield Storage(kind, port, client)
     finally:
         client.close()
@@ -123,6 +127,15 @@ def _until_answering(child: Child, client: redis.Redis) -> None:
         except REDIS_ERRORS:
             time.sleep(0.02)
     raise click.ClickException(f"{child.name} does not start")
+
+
+def _until_in_step(replica: redis.Redis) -> None:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        if replica.info("replication")["master_link_status"] == "up":
+            return
+        time.sleep(0.02)
+    raise click.ClickException("the replica does not get in step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +162,11 @@ def _process_cpu_s(pid: int | None) -> float:
 
 @contextmanager
 def synckairos(
-    storage: Storage, workers: int, *, limits: bool, audit: Mapping[str, str] | None = None
+    storage: Storage, workers: int, *, limits: bool, more: Mapping[str, str] | None = None
 ) -> Iterator[Web]:
     """The service in front of `storage`, as `synckairos serve` runs it, with or without rate limits.
 
-    `audit`: the settings of an audit store, if there is to be one.
+    `more`: further settings, such as those of an audit store.
     """
     environ = {
         **os.environ,
@@ -164,7 +177,7 @@ def synckairos(
         "RQ_REDIS_URL": "",
         "DATABASE_URL": "",
         "METRICS_PORT": "",
-        **(audit or {}),
+        **(more or {}),
         "HOST": "127.0.0.1",
         "PORT": "0",
         "WORKERS": str(workers),

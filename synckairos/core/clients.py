@@ -1,6 +1,7 @@
 """Clients of redis-py, sync and async: the one place that says how this project connects to Redis.
 
-`REDIS_URL` has TLS, user, password and database, also when the address comes from Sentinels or a cluster.
+`REDIS_URL` has TLS with its certificates, user, password and database, also when the address comes from
+Sentinels or a cluster.
 All clients use RESP2, as the wires do. They never repeat a command by themselves: each caller has its own
 rule for that, and repeats in two layers would multiply.
 """
@@ -15,7 +16,6 @@ import redis
 import redis.asyncio
 from redis.asyncio.connection import parse_url as parse_url_async
 from redis.asyncio.retry import Retry as RetryAsync
-from redis.asyncio.sentinel import Sentinel as SentinelAsync
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.exceptions import RedisError
@@ -50,28 +50,11 @@ def async_client(
     )
 
 
-def async_client_by_sentinels(
-    settings: Settings, *, timeout_s: float = CONNECT_S
-) -> tuple[redis.asyncio.Redis, SentinelAsync]:
-    """A client of the primary, which the Sentinels name for each new connection. The caller closes both."""
-    assert settings.redis_sentinel_name is not None
-    retry = RetryAsync(NoBackoff(), 0)
-    given = parse_url_async(settings.redis_url)
-    sentinel = SentinelAsync(
-        settings.redis_sentinel_hosts,
-        sentinel_kwargs=_of_a_sentinel(settings.redis_url, timeout_s / 2, retry),
-    )
-    options = {**given, **_common(given, timeout_s, retry)}
-    return sentinel.master_for(
-        settings.redis_sentinel_name, **_of_a_named_primary(settings.redis_url, options)
-    ), sentinel
-
-
 def async_client_of_sentinel(
     settings: Settings, address: Address, *, timeout_s: float = CONNECT_S
 ) -> redis.asyncio.Redis:
     """A client of one Sentinel."""
-    options = _of_a_sentinel(settings.redis_url, timeout_s, RetryAsync(NoBackoff(), 0))
+    options = _of_a_sentinel(settings, timeout_s, RetryAsync(NoBackoff(), 0))
     return redis.asyncio.Redis(host=address[0], port=address[1], **options)
 
 
@@ -89,7 +72,7 @@ def sync_client(settings: Settings, url: str | None = None, *, timeout_s: float 
         return redis.Redis.from_pool(redis.ConnectionPool(**options))
     assert settings.redis_sentinel_name is not None
     sentinel = Sentinel(
-        settings.redis_sentinel_hosts, sentinel_kwargs=_of_a_sentinel(url, timeout_s / 2, retry)
+        settings.redis_sentinel_hosts, sentinel_kwargs=_of_a_sentinel(settings, timeout_s / 2, retry)
     )
     client: redis.Redis = sentinel.master_for(
         settings.redis_sentinel_name, **_of_a_named_primary(url, options)
@@ -110,9 +93,18 @@ def _common(given: Mapping[str, Any], timeout_s: float, retry: Any) -> dict[str,
     return options
 
 
-def _of_a_sentinel(url: str, timeout_s: float, retry: Any) -> dict[str, Any]:
-    """The options of a client of a Sentinel. The URL's user and password are only for the primary."""
-    return {**_common({}, timeout_s, retry), "ssl": _does_tls(url)}
+def _of_a_sentinel(settings: Settings, timeout_s: float, retry: Any) -> dict[str, Any]:
+    """The options of a client of a Sentinel: it has a login of its own, and the certificates of the URL."""
+    options = _common({}, timeout_s, retry)
+    tls = settings.redis_sentinel_tls
+    if _does_tls(settings.redis_url) if tls is None else tls:
+        given = parse_url(settings.redis_url)
+        options |= {"ssl": True, **{name: value for name, value in given.items() if name.startswith("ssl")}}
+    return {
+        **options,
+        "username": settings.redis_sentinel_user,
+        "password": settings.redis_sentinel_password,
+    }
 
 
 def _of_a_named_primary(url: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,21 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import redis.asyncio
 import structlog
 
-from synckairos.config import Settings
+from synckairos.config import Address, Settings
 from synckairos.core import library as functions
 from synckairos.core.clients import CONNECT_S, REDIS_ERRORS
 from synckairos.core.library import Library, LibraryChanged, LibraryStatus
 from synckairos.core.routes import PrimaryLink, Route, Single, Topology, end_tasks, route_to, shared
 from synckairos.core.wire import Argument, Command, Failure
 from synckairos.errors import InternalError, NetworkTimeout, StorageUnavailable, error_text, from_refusal
-from synckairos.supervision import Backoff
+from synckairos.supervision import Backoff, retrieve_error
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ FAIR_S = 0.5
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.25
 """The pauses between the attempts of one call."""
 
-_NOT_READY = frozenset({"LOADING", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS", "OOM"})
+_NOT_READY = frozenset({"LOADING", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS", "OOM"})
 """Error replies of a server that did not carry the call out, but may accept it in a moment."""
 _NOT_THE_PRIMARY = frozenset({"READONLY", "MASTERDOWN", "NOAUTH"})
 """Error replies of a server that did not carry the call out because it is not, or no longer, the primary."""
@@ -54,11 +54,15 @@ class _Attempts:
     """What the attempts of one call have met.
 
     failure: why the last one failed; None when the call was not sent yet
+    changes: whether the call is a change that may have to be confirmed
     missing: how often a server did not have the function
+    redirected: how often a node of a cluster has named another one
     """
 
     failure: Failure | None
+    changes: bool = False
     missing: int = 0
+    redirected: int = 0
     backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S))
 
     @property
@@ -70,23 +74,33 @@ class _Attempts:
 class Connection:
     """Function calls to one server, to the primary that Sentinels name, or to a cluster."""
 
-    def __init__(self, route: Route, library: Library, *, replicated: bool = False) -> None:
+    def __init__(self, route: Route, library: Library) -> None:
         self._route = route
-        self._replicated = replicated
         self._loading: asyncio.Task[None] | None = None
         self._waiting_to_load: asyncio.Task[None] | None = None
         self.library = library
         self.topology: Topology = route.topology
+        route.on_change.add(self._primaries_changed)
+
+    @property
+    def on_change(self) -> set[Callable[[], None]]:
+        """Called when another server became a primary, or slots have moved. Must not block."""
+        return self._route.on_change
+
+    @property
+    def on_importing(self) -> set[Callable[[str], None]]:
+        """Called with a key whose slot another node is about to take over. Must not block."""
+        return self._route.on_importing
 
     @classmethod
     def to(cls, settings: Settings) -> Connection:
         """A connection to the Redis of the settings. Nothing is loaded or sent before the first call."""
-        return cls(route_to(settings), Library.assemble(), replicated=settings.durability == "replicated")
+        return cls(route_to(settings), Library.assemble())
 
     @classmethod
     def over(cls, client: redis.asyncio.Redis, library: Library | None = None) -> Connection:
         """A connection over a client that the caller made; closing the connection closes it."""
-        return cls(Single("standalone", PrimaryLink(client)), library or Library.assemble())
+        return cls(Single(PrimaryLink(client)), library or Library.assemble())
 
     async def fcall(
         self,
@@ -102,19 +116,18 @@ class Connection:
         A refusal of the library is raised as its error. While the server is away, moving or not ready, the
         call is repeated for about RETRY_FOR_S, then StorageUnavailable is raised. `retry=False` is for a call
         that must not take effect twice. It is repeated only when it surely was not carried out; otherwise
-        NetworkTimeout is raised. With DURABILITY=replicated, NotReplicated is raised when no replica confirms
-        a change in time, although the change was made.
+        NetworkTimeout is raised. With another DURABILITY than async, NotReplicated is raised when too few
+        replicas confirm a change in time, although the change was made.
         """
         started = time.monotonic()
         command = ("FCALL_RO" if read_only else "FCALL", function, len(keys), *keys, *args)
         key = keys[0] if keys else None
+        changes = not read_only and len(keys) == _SESSION_KEYS
         link = self._route.link(key)
-        wire = link.ready() if link is not None else None
+        wire = (link.changes if changes else link.calls).ready() if link is not None else None
         reply = await wire.send(command) if wire is not None else None
         if wire is None or reply.__class__ is Failure:
-            reply = await self._recover(key, command, reply, retry, started)
-        if self._replicated and not read_only and len(keys) == _SESSION_KEYS:
-            await (await self._link_to(key)).replicated(keys[0])
+            reply = await self._recover(key, command, reply, retry, started, changes=changes)
         return reply
 
     async def fcall_many(self, calls: Sequence[tuple[str, Sequence[str], Sequence[Argument]]]) -> list[Any]:
@@ -129,7 +142,7 @@ class Connection:
             command = ("FCALL", function, len(keys), *keys, *args)
             key = keys[0] if keys else None
             link = self._route.link(key)
-            wire = link.ready() if link is not None else None
+            wire = link.calls.ready() if link is not None else None
             sent.append((key, command, None if wire is None else wire.send(command)))
         replies: list[Any] = [None if future is None else await future for _, _, future in sent]
         again = [
@@ -156,6 +169,28 @@ class Connection:
         """The client of the primary of `key`. The caller must not close it. Raises StorageUnavailable."""
         return (await self._link_to(key)).client
 
+    def known_primary_for(self, key: str) -> redis.asyncio.Redis | None:
+        """The same, without asking: None when it is not known at the moment."""
+        link = self._route.link(key)
+        return None if link is None else link.client
+
+    def is_down(self, key: str) -> bool:
+        """Whether it is known that the primary of `key` does not answer, and that no other one is named."""
+        return self._route.is_down(key)
+
+    def replicas(self, key: str) -> list[Address]:
+        """The replicas of the primary of `key` that are known to work; none are known without Sentinels."""
+        return self._route.replicas(key)
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether the last change at a primary was not confirmed by as many replicas as have to."""
+        return any(link.unconfirmed for link in self._route.links())
+
+    def redirect(self, host: str, port: int, slot: int) -> None:
+        """Notes that a node of the cluster has named the server at this address as the primary of a slot."""
+        self._route.link_at((host, port), slot)
+
     async def load(self) -> None:
         """Loads the library on each primary that has none or an older one.
 
@@ -174,6 +209,12 @@ class Connection:
         found = await functions.load([link.client for link in self._route.links()], self.library)
         if any(status is not LibraryStatus.SAME for status in found):
             log.info("function library", version=self.library.version, found=[each.value for each in found])
+
+    def _primaries_changed(self) -> None:
+        """A new primary may have no library: it gets it now, and not with its first call."""
+        if self._loading is None or self._loading.done():
+            self._loading = asyncio.create_task(self._load())
+            self._loading.add_done_callback(retrieve_error)
 
     async def load_when_possible(self) -> None:
         """Loads the library now, or, if the storage is away, as soon as it is back. Raises LibraryChanged."""
@@ -219,7 +260,14 @@ class Connection:
         return link
 
     async def _recover(
-        self, key: str | None, command: Command, failure: Failure | None, retry: bool, started: float
+        self,
+        key: str | None,
+        command: Command,
+        failure: Failure | None,
+        retry: bool,
+        started: float,
+        *,
+        changes: bool = False,
     ) -> Any:
         """Repeats a call until it has a reply or RETRY_FOR_S are over.
 
@@ -227,8 +275,9 @@ class Connection:
         storage then has FAIR_S more to answer.
 
         failure: why the call failed; None when it was not sent yet
+        changes: whether it is a change that may have to be confirmed
         """
-        attempts = _Attempts(failure)
+        attempts = _Attempts(failure, changes)
         end = max(started + RETRY_FOR_S, time.monotonic() + FAIR_S)
         while True:
             try:
@@ -250,28 +299,31 @@ class Connection:
                     raise NetworkTimeout(context={"reason": failure.text})
                 attempts.missing += failure.text.startswith(_FUNCTION_MISSING)
                 await self._prepare_retry(key, failure, attempts)
-            reply = await self._send_again(key, command, failure)
+            reply = await self._send_again(key, command, failure, changes=attempts.changes)
             if reply.__class__ is not Failure:
                 return reply
             attempts.failure = reply
 
-    async def _send_again(self, key: str | None, command: Command, failure: Failure | None) -> Any:
+    async def _send_again(
+        self, key: str | None, command: Command, failure: Failure | None, *, changes: bool
+    ) -> Any:
         """Sends the call once more. Returns the reply or a Failure."""
         try:
             word, _, rest = failure.text.partition(" ") if failure is not None else ("", "", "")
             link = self._redirected(rest, remember=word == "MOVED") if word in ("MOVED", "ASK") else None
+            if word == "ASK" and key is not None:
+                for callback in self._route.on_importing:
+                    callback(key)
             link = link or self._route.link(key)
             if link is None:
                 await self._route.refresh()
                 link = self._route.link(key)
             if link is None:
                 return Failure("no primary serves this key", lost=True)
-            wire = await link.connected()
+            wire = await (link.changes if changes else link.calls).connected()
         except REDIS_ERRORS as error:
             return Failure(error_text(error), lost=True)
-        if word == "ASK":
-            wire.send(("ASKING",))
-        return await wire.send(command)
+        return await wire.send(command, asking=word == "ASK")
 
     def _redirected(self, redirection: str, *, remember: bool) -> PrimaryLink | None:
         """The link to the node that another one has redirected to, with `<slot> <host>:<port>`."""
@@ -283,7 +335,9 @@ class Connection:
         """Does what the next attempt needs to succeed, or raises the error that the caller gets."""
         backoff = attempts.backoff
         word = failure.text.partition(" ")[0]
-        if failure.lost or word == "MOVED":
+        if (failure.lost or word in _NOT_READY) and self._route.is_down(key):
+            raise _unavailable("the primary does not answer, and no other one is named yet")
+        if failure.lost or word == "CLUSTERDOWN":
             await self._find_primaries(backoff)
         elif failure.text.startswith(_FUNCTION_MISSING):
             await self._load_again()
@@ -296,7 +350,11 @@ class Connection:
         elif word in _NOT_THE_PRIMARY:
             await self._renew(key)
             await self._find_primaries(backoff)
-        elif word != "ASK":
+        elif word in ("ASK", "MOVED"):
+            attempts.redirected += 1
+            if attempts.redirected > 1:  # the nodes do not agree yet
+                await asyncio.sleep(backoff.pause())
+        else:
             refusal = from_refusal(failure.text)
             if refusal is None:
                 log.error("a function failed", reason=failure.text)

@@ -72,8 +72,8 @@ def library(partition: str) -> str:
     return f"sk:{{{partition}}}:library"
 
 
-def replication_marker(key: str) -> str:
-    """A key in the slot of `key` that is set and deleted just before WAIT counts the confirming replicas."""
+def unheard_channel(key: str) -> str:
+    """A channel in the slot of `key` that has no listeners; see `synckairos.core.wire.ConfirmedWire`."""
     return f"{key.partition('}')[0]}}}:written"
 
 

@@ -145,15 +145,23 @@ async def library_status(client: redis.asyncio.Redis, library: Library) -> Libra
     return _compare(await client.function_list(NAME, withcode=True), library)
 
 
-def _compare(listed: Any, library: Library) -> LibraryStatus:
-    """`listed` is the reply of `FUNCTION LIST LIBRARYNAME synckairos WITHCODE`."""
+def _loaded(listed: Any) -> Library | None:
+    """The library in the reply of `FUNCTION LIST LIBRARYNAME synckairos WITHCODE`."""
     source = next((_text(_field(found, b"library_code")) for found in listed or ()), None)
     if source is None:
-        return LibraryStatus.MISSING
-    if _code(source) == _code(library.payload):
-        return LibraryStatus.SAME
+        return None
     line = _VERSION_LINE.search(source)
-    found, own = _ordered(line[1]) if line else None, _ordered(library.version)
+    return Library(line[1] if line else "", source)
+
+
+def _compare(listed: Any, library: Library) -> LibraryStatus:
+    """How the library in that reply compares with `library`."""
+    there = _loaded(listed)
+    if there is None:
+        return LibraryStatus.MISSING
+    if _code(there.payload) == _code(library.payload):
+        return LibraryStatus.SAME
+    found, own = _ordered(there.version), _ordered(library.version)
     if found is None or own is None or found == own:
         return LibraryStatus.CHANGED
     return LibraryStatus.OLDER if found < own else LibraryStatus.NEWER
@@ -176,11 +184,21 @@ async def load(
 ) -> list[LibraryStatus]:
     """Loads `library` on those primaries that need it. Returns how the library of each compared before.
 
-    A missing library is loaded, and an older one is replaced. One that is the same or newer stays. Different
-    code of the same version raises LibraryChanged, or, with `force`, is replaced.
+    A missing library is loaded, and an older one is replaced. One that is the same or newer stays. When one
+    of the primaries has a newer one, the others get that one, because a session may move between them.
+    Different code of the same version raises LibraryChanged, or, with `force`, is replaced.
     """
     clients = [clients] if isinstance(clients, redis.asyncio.Redis) else list(clients)
-    return [await load_one(client, library, force=force) for client in clients]
+    newest = library
+    if len(clients) > 1:
+        for client in clients:
+            there = _loaded(await client.function_list(NAME, withcode=True))
+            if there is not None and (_ordered(there.version) or ()) > (_ordered(newest.version) or ()):
+                newest = there
+    found = [await load_one(client, newest, force=force) for client in clients]
+    if newest is not library:
+        found = [LibraryStatus.NEWER if status is LibraryStatus.SAME else status for status in found]
+    return found
 
 
 async def load_one(client: redis.asyncio.Redis, library: Library, *, force: bool = False) -> LibraryStatus:
@@ -211,4 +229,8 @@ async def load_one(client: redis.asyncio.Redis, library: Library, *, force: bool
                     continue
                 except MovedError:
                     break  # a cluster's primary that does not serve this partition
-    return LibraryStatus.MISSING  # a primary without any partition gets no calls
+    # A node that is about to get its first slots serves no key that could be watched.
+    found = _compare(await client.function_list(NAME, withcode=True), library)
+    if found in (LibraryStatus.MISSING, LibraryStatus.OLDER):
+        await client.function_load(library.payload, replace=True)
+    return found

@@ -1,28 +1,32 @@
 """Which primary serves a key. Private to `synckairos.core`.
 
-There may be one server, one that Sentinels name (`Single`), or the primaries of a cluster (`Cluster`).
+There may be one server (`Single`), one that Sentinels name (`Named`), or the primaries of a cluster
+(`Cluster`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import Any, Literal, Protocol, TypeVar, cast
 
 import redis.asyncio
 import structlog
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.sentinel import Sentinel
 from redis.crc import key_slot
+from redis.exceptions import NoPermissionError
 
 from synckairos.config import Address, Settings
-from synckairos.core.clients import REDIS_ERRORS, async_client, async_client_by_sentinels
-from synckairos.core.keys import replication_marker
-from synckairos.core.wire import InProcessWire, Wire
-from synckairos.errors import NotReplicated, error_text
-from synckairos.supervision import retrieve_error
+from synckairos.core.authority import Sentinels, View
+from synckairos.core.clients import REDIS_ERRORS, async_client
+from synckairos.core.wire import SILENCE_S, Command, ConfirmedWire, Failure, InProcessWire, Wire
+from synckairos.errors import error_text
+from synckairos.supervision import retrieve_error, supervise
 
 log = structlog.get_logger(__name__)
 
@@ -31,29 +35,73 @@ T = TypeVar("T")
 Topology = Literal["standalone", "sentinel", "cluster"]
 
 REPLICATED_MS = 500
-"""With DURABILITY=replicated: how long a replica may take to confirm a change."""
+"""With DURABILITY=replicated: how long the replicas may take to confirm a change."""
+DURABLE_MS = 1500
+"""With DURABILITY=durable: how long they may take to have it on disk, which is done once a second."""
+MAP_EVERY_S = 2.0
+"""How often the map of a cluster is read again."""
+IMPORTING_S = 10.0
+"""How long a node counts that is not in the map, after another one has redirected a call to it: it is about
+to take over its first slot."""
+
+AnyWire = Wire | InProcessWire | ConfirmedWire
 
 
-class PrimaryLink:
-    """The connections to one primary: a wire for function calls and a client for all else.
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What has to confirm a change before it is acknowledged.
 
-    The wire is made anew when it breaks.
+    replicas: how many replicas; None for all that can become the primary, and at least one
+    on_disk: whether the primary and they must have it on disk
     """
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
-        self.client = client
-        self._wire: Wire | InProcessWire | None = None
-        self._retired: list[Wire | InProcessWire] = []
-        self._connecting: asyncio.Task[None] | None = None
-        self._last_round: asyncio.Task[bool] | None = None
-        self._next_round: asyncio.Task[bool] | None = None
+    replicas: int | None = None
+    on_disk: bool = False
 
-    def ready(self) -> Wire | InProcessWire | None:
+    @classmethod
+    def of(cls, settings: Settings) -> Confirmation | None:
+        """The one of the settings; None when changes are acknowledged at once."""
+        if settings.durability == "async":
+            return None
+        return cls(settings.replicas, on_disk=settings.durability == "durable")
+
+    def needed(self, electable: int) -> int:
+        """How many replicas have to confirm, when so many can become the primary."""
+        return self.replicas or max(1, electable)
+
+    def command(self, electable: int) -> Command:
+        """The command that waits for them."""
+        needed = self.needed(electable)
+        return ("WAITAOF", 1, needed, DURABLE_MS) if self.on_disk else ("WAIT", needed, REPLICATED_MS)
+
+    def is_met(self, reply: Any, electable: int) -> bool:
+        """Whether the reply of that command says that enough of them confirmed."""
+        if isinstance(reply, Failure):
+            return False
+        on_primary, replicas = reply if self.on_disk else (1, reply)
+        return bool(on_primary) and int(replicas) >= self.needed(electable)
+
+
+class Lane:
+    """A wire to one primary, which is made anew when it breaks."""
+
+    def __init__(
+        self, client: redis.asyncio.Redis, silence_s: float, over: Callable[[Wire | InProcessWire], AnyWire]
+    ) -> None:
+        self._client = client
+        self._silence_s = silence_s
+        self._over = over
+        self._wire: AnyWire | None = None
+        self._retired: list[AnyWire] = []
+        self._connecting: asyncio.Task[None] | None = None
+        self.must_be_primary = False
+
+    def ready(self) -> AnyWire | None:
         """The wire, if it works and can take another call at once."""
         wire = self._wire
         return None if wire is None or wire.broken or wire.full else wire
 
-    async def connected(self) -> Wire | InProcessWire:
+    async def connected(self) -> AnyWire:
         """Waits for the wire. Raises RedisError or OSError when the primary cannot be reached."""
         while self._wire is None or self._wire.broken:
             if self._connecting is None or self._connecting.done():
@@ -64,77 +112,128 @@ class PrimaryLink:
         return self._wire
 
     async def _connect(self) -> None:
-        connection = cast(AbstractConnection, self.client.connection_pool.make_connection())
+        connection = cast(AbstractConnection, self._client.connection_pool.make_connection())
         await connection.connect()
+        if self.must_be_primary:
+            await _check_role(connection)
         writer = connection._writer  # noqa: SLF001 - the socket, with TLS and login done
         if not isinstance(writer, asyncio.StreamWriter):
-            self._wire = InProcessWire(self.client)
+            self._wire = self._over(InProcessWire(self._client))
             return
-        wire = Wire(writer)
+        wire = Wire(writer, self._silence_s)
         writer.transport.set_protocol(wire)
         connection._writer = None  # noqa: SLF001 - only the wire uses the socket from here on
-        self._wire = wire
+        self._wire = self._over(wire)
 
-    async def replicated(self, key: str) -> None:
-        """Waits until a replica has all that this primary has written so far. Raises NotReplicated.
-
-        `key` is one of the keys that were written. Callers share a WAIT. A caller that comes while one is
-        under way joins the next, because the present one may have begun before the caller's change.
-        """
-        if self._next_round is None:
-            self._next_round = asyncio.create_task(self._round(self._last_round, key))
-        try:
-            replicated = await shared(self._next_round)
-        except redis.ConnectionError:
-            replicated = False
-        if not replicated:
-            raise NotReplicated(retry_after_ms=REPLICATED_MS)
-
-    async def _round(self, last: asyncio.Task[bool] | None, key: str) -> bool:
-        if last is not None:
-            await asyncio.wait((last,))
-        self._last_round, self._next_round = self._next_round, None
-        marker = replication_marker(key)
-        try:
-            async with self.client.pipeline(transaction=False) as pipeline:
-                # WAIT only looks at the last write of its own connection, so this one writes something.
-                pipeline.set(marker, 1)
-                pipeline.delete(marker)
-                pipeline.execute_command("WAIT", 1, REPLICATED_MS)
-                replies = await pipeline.execute()
-        except REDIS_ERRORS as error:
-            log.warning("cannot ask for replication", reason=error_text(error))
-            return False
-        return int(replies[-1]) >= 1
-
-    async def renew(self) -> None:
-        """Has the next call look for the primary anew. Calls that are under way still get their replies."""
+    def retire(self) -> None:
+        """Has the next call make a new wire. Calls that are under way still get their replies."""
         wire, self._wire = self._wire, None
         if wire is not None:
             self._retired = [*(old for old in self._retired if not old.broken), wire]
             wire.retire()
-            # The client's idle connections go to the same server, so they are closed too.
-            await self.client.connection_pool.disconnect(inuse_connections=False)
 
-    async def aclose(self) -> None:
-        """Closes the client and the wires. Calls that are under way fail."""
-        await end_tasks(self._connecting, self._last_round, self._next_round)
-        await self.renew()
+    async def aclose(self, reason: str) -> None:
+        """Closes the wires. Calls that are under way fail."""
+        await end_tasks(self._connecting)
+        self.retire()
         for wire in self._retired:
-            wire.fail("the service is closing")
+            wire.fail(reason)
+
+
+async def _check_role(connection: AbstractConnection) -> None:
+    """Raises redis.ConnectionError when the server is not a primary; a server may forbid the question."""
+    try:
+        await connection.send_command("ROLE")
+        role, *_ = await connection.read_response()
+    except NoPermissionError:
+        return
+    if role != b"master":
+        await connection.disconnect(nowait=True)
+        raise redis.ConnectionError(f"the server that was named as the primary is a {role.decode()}")
+
+
+class PrimaryLink:
+    """The connections to one primary: a client, and wires for function calls.
+
+    calls: for calls that need no confirmation
+    changes: for changes; the same as `calls` when changes are acknowledged at once
+    electable: how many replicas can become the primary in its place
+    unconfirmed: whether the last change was not confirmed in time
+    named_at: when another node last redirected a call here (monotonic seconds)
+    """
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        confirmation: Confirmation | None = None,
+        *,
+        must_be_primary: bool = False,
+    ) -> None:
+        self.client = client
+        self.electable = 0
+        self.unconfirmed = False
+        self.named_at = -math.inf
+        self._confirmation = confirmation
+        self.calls = self.changes = Lane(client, SILENCE_S, lambda wire: wire)
+        if confirmation is not None:
+            silence_s = SILENCE_S + DURABLE_MS / 1000 if confirmation.on_disk else SILENCE_S
+            self.changes = Lane(client, silence_s, self._confirmed)
+        for lane in self._lanes:
+            lane.must_be_primary = must_be_primary
+
+    @property
+    def _lanes(self) -> set[Lane]:
+        return {self.calls, self.changes}
+
+    def _confirmed(self, wire: Wire | InProcessWire) -> ConfirmedWire:
+        confirmation = self._confirmation
+        assert confirmation is not None
+
+        def is_confirmed(reply: Any) -> bool:
+            if isinstance(reply, Failure) and not reply.lost and not self.unconfirmed:
+                log.error("changes cannot be confirmed", reason=reply.text)
+            self.unconfirmed = not confirmation.is_met(reply, self.electable)
+            return not self.unconfirmed
+
+        return ConfirmedWire(wire, lambda: confirmation.command(self.electable), is_confirmed)
+
+    async def renew(self) -> None:
+        """Has the next call look for the primary anew. Calls that are under way still get their replies."""
+        for lane in self._lanes:
+            lane.retire()
+        # The client's idle connections go to the same server, so they are closed too.
+        await self.client.connection_pool.disconnect(inuse_connections=False)
+
+    async def aclose(self, reason: str = "the service is closing") -> None:
+        """Closes the client and the wires. Calls that are under way fail."""
+        for lane in self._lanes:
+            await lane.aclose(reason)
         await self.client.aclose()
 
 
 class Route(Protocol):
-    """Finds the primary that serves a key."""
+    """Finds the primary that serves a key.
+
+    on_change: called after another server became a primary
+    on_importing: called with the key of a call that a node has redirected to another one, which is about to
+        take over the key's slot
+    """
 
     topology: Topology
+    on_change: set[Callable[[], None]]
+    on_importing: set[Callable[[str], None]]
 
     def link(self, key: str | None, /) -> PrimaryLink | None:
         """The link to the primary of `key`, or without a key to any primary. None while none is known."""
 
     def links(self) -> list[PrimaryLink]:
         """The links to all primaries that are known."""
+
+    def is_down(self, key: str | None, /) -> bool:
+        """Whether it is known that the primary of `key` does not answer, and that no other one is named."""
+
+    def replicas(self, key: str, /) -> list[Address]:
+        """The replicas of the primary of `key` that are known to work."""
 
     async def refresh(self) -> None:
         """Finds out which primaries there are. Raises RedisError or OSError."""
@@ -150,12 +249,14 @@ class Route(Protocol):
 
 
 class Single:
-    """One primary: a server at a fixed address, or the one that Sentinels name for each new connection."""
+    """One primary at a fixed address."""
 
-    def __init__(self, topology: Topology, link: PrimaryLink, sentinel: Sentinel | None = None) -> None:
-        self.topology: Topology = topology
+    topology: Topology = "standalone"
+
+    def __init__(self, link: PrimaryLink) -> None:
         self._link = link
-        self._sentinel = sentinel
+        self.on_change: set[Callable[[], None]] = set()
+        self.on_importing: set[Callable[[str], None]] = set()
 
     def link(self, _key: str | None, /) -> PrimaryLink | None:
         """The link to the only primary."""
@@ -165,8 +266,16 @@ class Single:
         """All links."""
         return [self._link]
 
+    def is_down(self, _key: str | None, /) -> bool:
+        """False, as only the server itself could tell."""
+        return False
+
+    def replicas(self, _key: str, /) -> list[Address]:
+        """None are known."""
+        return []
+
     async def refresh(self) -> None:
-        """Does nothing. The next connection goes to the server that is the primary then."""
+        """Does nothing, because the address stays. Its name may lead to another server by now."""
 
     def link_at(self, _address: Address, _slot: int | None, /) -> PrimaryLink | None:
         """None, because a single primary does not redirect."""
@@ -175,8 +284,78 @@ class Single:
     async def aclose(self) -> None:
         """Closes all links."""
         await self._link.aclose()
-        if self._sentinel is not None:
-            await self._sentinel.aclose()
+
+
+class Named:
+    """The one primary that Sentinels name. When they name another one, all connections go there at once."""
+
+    topology: Topology = "sentinel"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._confirmation = Confirmation.of(settings)
+        self._sentinels = Sentinels(settings, self._use)
+        self._link: PrimaryLink | None = None
+        self._address: Address | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self.on_change: set[Callable[[], None]] = set()
+        self.on_importing: set[Callable[[str], None]] = set()
+
+    @property
+    def view(self) -> View:
+        """What the Sentinels say."""
+        return self._sentinels.view
+
+    def link(self, _key: str | None, /) -> PrimaryLink | None:
+        """The link to the only primary."""
+        return self._link
+
+    def links(self) -> list[PrimaryLink]:
+        """All links."""
+        return [] if self._link is None else [self._link]
+
+    def is_down(self, _key: str | None, /) -> bool:
+        """Whether the Sentinels say so."""
+        return self.view.down
+
+    def replicas(self, _key: str, /) -> list[Address]:
+        """Those that the Sentinels know."""
+        return sorted(self.view.electable)
+
+    async def refresh(self) -> None:
+        """Asks the Sentinels."""
+        await self._sentinels.ask()
+
+    def _use(self, view: View) -> None:
+        """Follow what the Sentinels say."""
+        if view.primary != self._address and view.primary is not None:
+            before, self._address = self._address, view.primary
+            old, self._link = (
+                self._link,
+                PrimaryLink(
+                    async_client(self._settings, view.primary), self._confirmation, must_be_primary=True
+                ),
+            )
+            if old is not None:
+                log.warning("the Sentinels name another primary", before=before, now=view.primary)
+                task = asyncio.create_task(old.aclose("another server is the primary now"))
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+                for callback in tuple(self.on_change):
+                    callback()
+        if self._link is not None:
+            self._link.electable = len(view.electable)
+
+    def link_at(self, _address: Address, _slot: int | None, /) -> PrimaryLink | None:
+        """None, because a single primary does not redirect."""
+        return None
+
+    async def aclose(self) -> None:
+        """Closes all links."""
+        await self._sentinels.aclose()
+        if self._link is not None:
+            await self._link.aclose()
+        await asyncio.gather(*self._closing)
 
 
 class Cluster:
@@ -184,18 +363,30 @@ class Cluster:
 
     topology: Topology = "cluster"
 
-    def __init__(self, seeds: Sequence[Address], client: Callable[[Address], redis.asyncio.Redis]) -> None:
+    def __init__(
+        self,
+        seeds: Sequence[Address],
+        client: Callable[[Address], redis.asyncio.Redis],
+        confirmation: Confirmation | None = None,
+    ) -> None:
         self._seeds = seeds
         self._client = client
+        self._confirmation = confirmation
         self._links: dict[Address, PrimaryLink] = {}
         self._slots: dict[int, PrimaryLink] = {}
+        self._replicas: dict[PrimaryLink, list[Address]] = {}
+        self._down: set[PrimaryLink] = set()
+        self._epoch = 0
         self._refreshing: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self.on_change: set[Callable[[], None]] = set()
+        self.on_importing: set[Callable[[str], None]] = set()
 
     def link(self, key: str | None) -> PrimaryLink | None:
         """The link to the primary of the key's slot. Without a key, any link, preferably one that works."""
         if key is None:
             return next(
-                (link for link in self._links.values() if link.ready()), next(iter(self.links()), None)
+                (link for link in self._links.values() if link.calls.ready()), next(iter(self.links()), None)
             )
         return self._slots.get(key_slot(key.encode()))
 
@@ -203,69 +394,176 @@ class Cluster:
         """All links."""
         return list(self._links.values())
 
+    def is_down(self, key: str | None, /) -> bool:
+        """Whether the nodes have agreed that it does not answer."""
+        return key is not None and self.link(key) in self._down
+
+    def replicas(self, key: str, /) -> list[Address]:
+        """Those in the map."""
+        link = self.link(key)
+        return [] if link is None else self._replicas.get(link, [])
+
     def link_at(self, address: Address, slot: int | None, /) -> PrimaryLink:
-        """The link to this node, which from now on counts as the primary of `slot`, if one is given."""
-        if address not in self._links:
-            self._links[address] = PrimaryLink(self._client(address))
-        link = self._links[address]
-        if slot is not None:
+        """The link to this node, which from now on counts as the primary of `slot`, if one is given.
+
+        The rest of the map may have changed too, so it is read again soon.
+        """
+        link = self._link_to(address)
+        link.named_at = monotonic()
+        if slot is not None and self._slots.get(slot) is not link:
             self._slots[slot] = link
+            self._refresh_soon()
+            self._changed()
         return link
 
+    def _link_to(self, address: Address) -> PrimaryLink:
+        if address not in self._links:
+            self._links[address] = PrimaryLink(self._client(address), self._confirmation)
+        return self._links[address]
+
+    def _changed(self) -> None:
+        for callback in tuple(self.on_change):
+            callback()
+
     async def refresh(self) -> None:
-        """Asks a node for the map of slots. Callers that come while it is asked share the answer."""
+        """Reads the map of slots, and from then on again and again.
+
+        Callers that come while it is read share the answer.
+        """
+        if self._watching is None:
+            self._watching = asyncio.create_task(supervise("map of the cluster", self._watch))
+        await shared(self._refresh_soon())
+
+    def _refresh_soon(self) -> asyncio.Task[None]:
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh())
-        await shared(self._refreshing)
+            self._refreshing.add_done_callback(retrieve_error)
+        return self._refreshing
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(MAP_EVERY_S)
+            try:
+                await shared(self._refresh_soon())
+            except REDIS_ERRORS as error:
+                log.warning("no node shows the map of the cluster", error=error_text(error))
 
     async def _refresh(self) -> None:
-        """Takes the map of the first node that has one.
+        """Takes the newest map of a node that works together with most of the others.
 
-        The nodes with a working wire are asked first, in random order, then the others, then the seeds.
+        A node that was cut off from the others does not know which slots they took from it. Its epoch stays
+        behind, and it says that the cluster does not work. The nodes with a working wire are asked first, in
+        random order, then the others, then the seeds.
         """
         known = random.sample(list(self._links), len(self._links))
-        known.sort(key=lambda address: self._links[address].ready() is None)
+        known.sort(key=lambda address: self._links[address].calls.ready() is None)
         trouble: Exception = ConnectionError("no node of the cluster is known")
+        best: ClusterMap | None = None
         for address in [*known, *(seed for seed in self._seeds if seed not in self._links)]:
             link = self._links.get(address)
             client = link.client if link else self._client(address)
             try:
-                ranges = await client.execute_command("CLUSTER SLOTS")
+                found = await _read_map(client, address[0])
             except REDIS_ERRORS as error:
                 trouble = error
-            else:
-                if ranges:
-                    await self._use_map(ranges, address[0])
-                    return
+                continue
             finally:
                 if link is None:
                     await client.aclose()
-        raise trouble
+            if found.ranges and (best is None or found.rank > best.rank):
+                best = found
+            if best is not None and best.rank >= (True, self._epoch):
+                break
+        if best is None:
+            raise trouble
+        await self._use_map(best)
 
-    async def _use_map(self, ranges: list[list[Any]], asked: str) -> None:
-        """Takes over a reply of `CLUSTER SLOTS`.
-
-        ranges: of each range of slots the first and last slot, and `[host, port, ...]` of the primary and of
-            each replica
-        asked: the host that was asked. It stands for a host that is empty or "?": such a node does not know
-            its own address.
-        """
+    async def _use_map(self, found: ClusterMap) -> None:
         slots: dict[int, PrimaryLink] = {}
-        serving: set[Address] = set()
-        for first, last, primary, *_ in ranges:
-            host = (primary[0] or b"").decode()
-            address = asked if host in ("", "?") else host, int(primary[1])
-            serving.add(address)
-            slots.update(dict.fromkeys(range(first, last + 1), self.link_at(address, None)))
-        self._slots = slots
-        for gone in self._links.keys() - serving:
-            await self._links.pop(gone).aclose()
+        replicas: dict[PrimaryLink, list[Address]] = {}
+        for each in found.ranges:
+            link = self._link_to(each.primary)
+            slots.update(dict.fromkeys(range(each.first, each.last + 1), link))
+            replicas[link] = list(each.replicas)
+            link.electable = len(each.replicas)
+        changed, self._slots = slots != self._slots, slots
+        self._replicas = replicas
+        self._down = {self._links[each.primary] for each in found.ranges if each.failed}
+        self._epoch = found.epoch
+        gone = [
+            address
+            for address, link in self._links.items()
+            if link not in replicas and monotonic() - link.named_at > IMPORTING_S
+        ]
+        leaving = [self._links.pop(address) for address in gone]
+        if changed:
+            self._changed()
+        for link in leaving:
+            await link.aclose("the node serves no slots any more")
 
     async def aclose(self) -> None:
         """Closes all links."""
-        await end_tasks(self._refreshing)
+        await end_tasks(self._watching, self._refreshing)
         for link in self.links():
             await link.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRange:
+    """Slots in a row of one primary. failed: whether the nodes have agreed that it does not answer."""
+
+    first: int
+    last: int
+    primary: Address
+    replicas: tuple[Address, ...]
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterMap:
+    """The map of slots as one node has it. works: whether the node says that the cluster works."""
+
+    ranges: list[SlotRange]
+    works: bool
+    epoch: int
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """Of two maps the one of the higher rank is to be believed."""
+        return self.works, self.epoch
+
+
+async def _read_map(client: redis.asyncio.Redis, asked: str) -> ClusterMap:
+    """The map of one node. Raises RedisError, OSError.
+
+    asked: the node's host. It stands for a host that is empty or "?": such a node does not know its own
+        address.
+    """
+    async with client.pipeline(transaction=False) as pipeline:
+        for what in ("SLOTS", "INFO", "NODES"):
+            pipeline.execute_command("CLUSTER", what)
+        slots, info, nodes = await pipeline.execute()
+    about = dict(line.split(":", 1) for line in info.decode().split())
+    failed = set()
+    for line in nodes.decode().splitlines():
+        node_id, _, flags, *_ = line.split(" ")
+        if "fail" in flags.split(","):
+            failed.add(node_id)
+
+    def address(node: list[Any]) -> Address:
+        host = (node[0] or b"").decode()
+        return (asked if host in ("", "?") else host), int(node[1])
+
+    return ClusterMap(
+        [
+            SlotRange(
+                first, last, address(primary), tuple(map(address, replicas)), primary[2].decode() in failed
+            )
+            for first, last, primary, *replicas in slots
+        ],
+        about["cluster_state"] == "ok",
+        int(about["cluster_current_epoch"]),
+    )
 
 
 async def shared(task: asyncio.Task[T]) -> T:
@@ -291,8 +589,9 @@ async def end_tasks(*tasks: asyncio.Task[Any] | None) -> None:
 def route_to(settings: Settings) -> Route:
     """The route to the Redis that the settings describe. Nothing is sent yet."""
     if settings.redis_cluster_nodes:
-        return Cluster(settings.redis_cluster_nodes, partial(async_client, settings))
+        return Cluster(
+            settings.redis_cluster_nodes, partial(async_client, settings), Confirmation.of(settings)
+        )
     if settings.redis_sentinel_hosts:
-        primary, sentinel = async_client_by_sentinels(settings)
-        return Single("sentinel", PrimaryLink(primary), sentinel)
-    return Single("standalone", PrimaryLink(async_client(settings)))
+        return Named(settings)
+    return Single(PrimaryLink(async_client(settings), Confirmation.of(settings)))

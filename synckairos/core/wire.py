@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any, cast
 
 import hiredis
@@ -18,6 +19,7 @@ import redis.asyncio
 from redis.exceptions import ResponseError
 
 from synckairos.core.clients import REDIS_ERRORS
+from synckairos.core.keys import unheard_channel
 from synckairos.errors import error_text
 
 Argument = str | bytes | int
@@ -46,6 +48,8 @@ class Failure:
         self.sent = sent
 
 
+NOT_REPLICATED = Failure("NOT_REPLICATED too few replicas confirmed the change in time")
+"""What a ConfirmedWire gives for a change that was carried out and is not confirmed."""
 _NOT_YET = object()
 
 
@@ -56,7 +60,8 @@ class Wire(asyncio.Protocol):
     that reply. After any error in the stream, all waiting callers get a Failure and the connection is closed.
     """
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, silence_s: float = SILENCE_S) -> None:
+        self._silence_s = silence_s
         self._writer = writer  # a StreamWriter closes its transport when nothing refers to it any more
         self._transport = cast(asyncio.Transport, writer.transport)
         self._loop = asyncio.get_running_loop()
@@ -78,17 +83,22 @@ class Wire(asyncio.Protocol):
         """Whether MAX_WAITING calls wait for their replies."""
         return len(self._waiting) >= MAX_WAITING
 
-    def send(self, command: Command) -> asyncio.Future[Any]:
-        """Sends a command, with the others of this turn of the event loop. Gives its reply or a Failure."""
+    def send(self, command: Command, *, asking: bool = False) -> asyncio.Future[Any]:
+        """Sends a command, with the others of this turn of the event loop. Gives its reply or a Failure.
+
+        asking: whether the server shall answer for a slot that it is about to take over
+        """
         future: asyncio.Future[Any] = self._loop.create_future()
         if self._failure is not None:
             future.set_result(Failure(self._failure.text, lost=True))
             return future
+        if asking:
+            self.send(("ASKING",))
         packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub allows only 1-tuples
         if not self._waiting:
             self._heard = self._loop.time()
             if self._watch is None:
-                self._watch = self._loop.call_later(SILENCE_S / 4, self._check)
+                self._watch = self._loop.call_later(self._silence_s / 4, self._check)
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._waiting.append(future)
@@ -132,10 +142,10 @@ class Wire(asyncio.Protocol):
         self._watch = None
         if not self._waiting:
             return
-        if self._loop.time() - self._heard > SILENCE_S:
-            self.fail(f"no answer within {SILENCE_S:g} s")
+        if self._loop.time() - self._heard > self._silence_s:
+            self.fail(f"no answer within {self._silence_s:g} s")
         else:
-            self._watch = self._loop.call_later(SILENCE_S / 4, self._check)
+            self._watch = self._loop.call_later(self._silence_s / 4, self._check)
 
     def retire(self) -> None:
         """Closes the connection when the last waiting call has its reply. Nothing may be sent after this."""
@@ -166,7 +176,7 @@ class InProcessWire:
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
 
-    def send(self, command: Command) -> asyncio.Future[Any]:
+    def send(self, command: Command, *, asking: bool = False) -> asyncio.Future[Any]:  # noqa: ARG002 - no cluster
         """Sends a command. Gives the reply or a Failure."""
         return asyncio.ensure_future(self._call(command))
 
@@ -186,3 +196,74 @@ class InProcessWire:
 
     def fail(self, text: str) -> None:
         """There is nothing to close."""
+
+
+class ConfirmedWire:
+    """A wire for changes that replicas have to confirm.
+
+    The changes that come while a confirmation is under way go out together, with one WAIT at their end. WAIT
+    speaks only for what its own connection has written. So it goes down the same wire, and a publication to
+    no listener goes before it: a repeated call writes nothing, but what it repeats has to be confirmed too.
+
+    confirmation: makes the WAIT or WAITAOF of a batch
+    is_confirmed: whether its reply confirms the batch; hears of each reply, in this order
+    """
+
+    def __init__(
+        self,
+        wire: Wire | InProcessWire,
+        confirmation: Callable[[], Command],
+        is_confirmed: Callable[[Any], bool],
+    ) -> None:
+        self._wire = wire
+        self._confirmation = confirmation
+        self._is_confirmed = is_confirmed
+        self._unsent: list[tuple[Command, bool, asyncio.Future[Any]]] = []
+        self._sending: asyncio.Task[None] | None = None
+
+    @property
+    def broken(self) -> bool:
+        """Whether the connection is closed, so that nothing can be sent any more."""
+        return self._wire.broken
+
+    @property
+    def full(self) -> bool:
+        """Whether MAX_WAITING calls wait to be sent."""
+        return len(self._unsent) >= MAX_WAITING
+
+    def send(self, command: Command, *, asking: bool = False) -> asyncio.Future[Any]:
+        """Sends a function call with keys. Gives its reply when it is confirmed, or a Failure."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._unsent.append((command, asking, future))
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send_batches())
+        return future
+
+    async def _send_batches(self) -> None:
+        while self._unsent:
+            batch, self._unsent = self._unsent, []
+            replies = [self._wire.send(command, asking=asking) for command, asking, _ in batch]
+            first, asking, _ = batch[0]
+            marker = self._wire.send(("SPUBLISH", unheard_channel(str(first[3])), b""), asking=asking)
+            confirmation = self._wire.send(self._confirmation())
+            for (_, _, future), reply in zip(batch, replies, strict=True):
+                if (await reply).__class__ is Failure and not future.done():
+                    future.set_result(reply.result())  # a refusal has changed nothing that could be confirmed
+            was_sent = (await marker).__class__ is not Failure
+            confirmed = self._is_confirmed(await confirmation) and was_sent
+            for (_, _, future), reply in zip(batch, replies, strict=True):
+                if not future.done():
+                    future.set_result(reply.result() if confirmed else NOT_REPLICATED)
+
+    async def room(self) -> None:
+        """Waits until fewer than MAX_WAITING calls wait to be sent."""
+        while self.full:
+            await asyncio.wait((self._unsent[0][2],))
+
+    def retire(self) -> None:
+        """Closes the connection when the last waiting call has its reply. Nothing may be sent after this."""
+        self._wire.retire()
+
+    def fail(self, text: str) -> None:
+        """Closes the connection. Every call that waits for a reply gets a Failure with this text."""
+        self._wire.fail(text)

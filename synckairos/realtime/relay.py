@@ -5,21 +5,25 @@ once, and the same bytes, which are those that the library published, go to all 
 
 A topic is what this process knows of one session: the version and epoch that its subscribers have seen. All
 followers of a topic are at that position, so the loop that delivers only has to write. A subscriber that is
-just attaching, or catching up, has a position of its own until it reaches the topic's. Three rules keep the
+just attaching, or catching up, has a position of its own until it reaches the topic's. Four rules keep the
 versions in order and without gaps:
 
 - The event that follows the topic's position is delivered, and an older one is dropped.
 - After a gap, another epoch or a lost subscription the topic is behind: the missed events are read from the
   log, and when the log does not reach back that far, all subscribers get the state instead. Events that
   arrive meanwhile wait.
-- A subscriber never gets a version older than one it has seen. If the server itself went back (after a
-  failover that lost the last writes), its subscribers are told to connect again.
+- A subscriber never gets a version older than one it has seen, nor an older epoch. A primary that was
+  replaced may go on to publish changes that never count: they are of an older epoch, and are dropped.
+- After a failover that lost the last changes, the session is behind its subscribers. Its next change begins a
+  new epoch, and the state then corrects them. If none comes soon, they are told to connect again.
 
 When a session's key vanished and the session did not age out, it is restored from the audit store, if that
 has it as live. While it is not known whether the store has it, its subscribers wait.
 
 Every topic's log is also checked once in CHECK_EVERY_S. So a message that was lost without a sign, and a key
-that vanished without a keyspace event, are noticed within that time.
+that vanished without a keyspace event, are noticed within that time. While the slot of a partition moves to
+another node of a cluster, key by key, that node publishes events that cannot be subscribed to there yet. So
+then the logs of that partition are checked once in CHECK_MOVING_EVERY_S.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ import asyncio
 from collections import deque
 from collections.abc import Collection, Sequence
 from functools import partial
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, Protocol
 
 import msgspec
@@ -50,10 +54,16 @@ logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 SUBSCRIBE_TIMEOUT_S = 5.0
 CHECK_EVERY_S = 4.0
 CHECK_ROUNDS = 16
+CHECK_MOVING_EVERY_S = 0.1
+MOVING_S = 10.0
+"""How long a slot counts as moving after a call was last redirected because of that."""
 CHECKED_AT_ONCE = 32
 CATCHING_UP_AT_ONCE = 64
 HELD_EVENTS = 256
 """How many events are kept while a topic is behind. Beyond that the oldest are dropped: the log has them."""
+LOST_CHANGES_S = 2.0
+"""How long to wait for a session's next change, after its newest changes were lost, before its subscribers
+are told to connect again."""
 LATE_EVENT_S = 0.25
 """How long to wait, after a key vanished, for the deletion's event or the keyspace event with the reason."""
 
@@ -91,6 +101,15 @@ class Event(msgspec.Struct, frozen=True):
     type: str
     version: int
     epoch: str
+
+
+class ChangesLost(Exception):
+    """A session's newest changes, which its subscribers have seen, do not exist any more."""
+
+
+def position(epoch: str, version: int) -> tuple[int, int]:
+    """Where an event stands in a session's history. Of two positions the greater one is the later one."""
+    return int(epoch), version
 
 
 decode_event = msgspec.json.Decoder(Event).decode
@@ -152,6 +171,14 @@ class Topic:
         self.ready: asyncio.Task[None]
 
 
+def _seen(topic: Topic) -> list[tuple[int, int]]:
+    """The positions of all the topic's subscribers."""
+    places = [(place.epoch, place.version) for place in topic.waiting.values()]
+    if topic.followers:
+        places.append((topic.epoch, topic.version))
+    return [position(epoch, version) for epoch, version in places if epoch is not None]
+
+
 class Relay:
     """All topics of this process.
 
@@ -173,6 +200,9 @@ class Relay:
         self._topics: dict[str, Topic] = {}
         self._behind: dict[Topic, None] = {}
         self._wake = asyncio.Event()
+        self._moving: dict[str, float] = {}
+        """Partitions whose slot moves, with when that was last noticed (monotonic seconds)."""
+        self._moves = asyncio.Event()
         self._catching_up = asyncio.Semaphore(CATCHING_UP_AT_ONCE)
         self._tasks: list[asyncio.Task[None]] = []
         self._jobs: set[asyncio.Task[None]] = set()
@@ -189,10 +219,13 @@ class Relay:
         self._tasks = [
             asyncio.create_task(supervise("relay catch-up", self._run), name="relay catch-up"),
             asyncio.create_task(supervise("relay check", self._check), name="relay check"),
+            asyncio.create_task(supervise("relay moves", self._check_moving), name="relay moves"),
         ]
+        self._sessions.connection.on_importing.add(self._slot_moves)
 
     async def stop(self) -> None:
         """Stop relaying. Subscribers stay connected, but get no more events."""
+        self._sessions.connection.on_importing.discard(self._slot_moves)
         await cancel(*self._tasks, *self._jobs)
         for topic in list(self._topics.values()):
             self._drop(topic)
@@ -303,6 +336,8 @@ class Relay:
             if event.version == topic.version + 1:
                 self._deliver(topic, event, data)
                 return
+        elif topic.epoch is not None and int(event.epoch) < int(topic.epoch):
+            return
         topic.held.append((event, data))
         self._fall_behind(topic)
 
@@ -393,10 +428,13 @@ class Relay:
     async def _catch_up(self, topic: Topic) -> None:
         """Bring the topic up to date. After an error it is tried again, until it succeeds."""
         backoff = Backoff()
+        patient_until = monotonic() + LOST_CHANGES_S
         while not topic.gone:
             try:
-                await self._catch_up_once(topic)
+                await self._catch_up_once(topic, patient=monotonic() < patient_until)
                 return
+            except ChangesLost:
+                backoff.reset()
             except SyncKairosError as error:
                 logger.warning(
                     "a session's events cannot be read at the moment",
@@ -411,7 +449,11 @@ class Relay:
             finally:
                 await self._catching_up.acquire()
 
-    async def _catch_up_once(self, topic: Topic) -> None:
+    async def _catch_up_once(self, topic: Topic, *, patient: bool) -> None:
+        """One attempt. Raises SyncKairosError, and ChangesLost when the session is behind its subscribers.
+
+        patient: whether there is still time to wait for the session's next change in that case
+        """
         placed = [place for place in topic.waiting.values() if place.epoch is not None]
         missed = None
         try:
@@ -422,7 +464,10 @@ class Relay:
                 self._deliver_missed(topic, missed)
                 self._promote(topic)
             if missed is None or any(place.epoch is not None for place in topic.waiting.values()):
-                self._resync(topic, await self._sessions.get(topic.session_id))
+                state = await self._sessions.get(topic.session_id)
+                if patient and any(seen > position(state.epoch, state.version) for seen in _seen(topic)):
+                    raise ChangesLost
+                self._resync(topic, state)
             topic.over = False
         except SessionNotFound:
             deleted = await self._read_tombstone(topic)
@@ -467,7 +512,7 @@ class Relay:
             (who, (place.epoch, place.version)) for who, place in topic.waiting.items() if place.epoch
         )
         for subscriber, (epoch, version) in places.items():
-            if epoch == state.epoch and version > state.version:
+            if epoch is not None and position(epoch, version) > position(state.epoch, state.version):
                 # The server lost changes that this subscriber has seen, so the subscriber has to start anew,
                 # with a new connection.
                 topic.followers.pop(subscriber, None)
@@ -489,6 +534,26 @@ class Relay:
             for number in range(rounds):
                 await asyncio.sleep(CHECK_EVERY_S / rounds)
                 await asyncio.gather(*map(self._check_one, topics[number::rounds]))
+
+    def _slot_moves(self, key: str) -> None:
+        session_id = parse_session_key(key)
+        if session_id is not None:
+            self._moving[partition(session_id)] = monotonic()
+            self._moves.set()
+
+    async def _check_moving(self) -> None:
+        """Check the topics of partitions whose slot moves, again and again until it has moved."""
+        while True:
+            await self._moves.wait()
+            await asyncio.sleep(CHECK_MOVING_EVERY_S)
+            self._moving = {
+                name: noticed for name, noticed in self._moving.items() if monotonic() - noticed < MOVING_S
+            }
+            topics = [topic for topic in self._topics.values() if partition(topic.session_id) in self._moving]
+            for start in range(0, len(topics), CHECKED_AT_ONCE):
+                await asyncio.gather(*map(self._check_one, topics[start : start + CHECKED_AT_ONCE]))
+            if not self._moving:
+                self._moves.clear()
 
     async def _check_one(self, topic: Topic) -> None:
         if topic.behind or topic.gone or topic.over or topic.epoch is None:

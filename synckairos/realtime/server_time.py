@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from contextlib import suppress
 from time import monotonic, time
 
 import structlog
@@ -65,6 +66,8 @@ class ServerClock:
         self._guess = Offset()
         self._of_partition: dict[str, Offset] = dict.fromkeys(PARTITIONS, self._guess)
         self._task: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        """Set when another server became a primary: its clock is another one."""
 
     async def start(self) -> None:
         """Measure now, and from then on in the background. A server that does not answer raises no error."""
@@ -72,11 +75,13 @@ class ServerClock:
             await self.measure()
             if math.isinf(self.uncertainty_ms()):
                 break
+        self._connection.on_change.add(self._changed.set)
         self._task = asyncio.create_task(supervise("server clock", self._run), name="server clock")
 
     async def stop(self) -> None:
         """Stop measuring."""
         if self._task is not None:
+            self._connection.on_change.discard(self._changed.set)
             await cancel(self._task)
 
     def now_ms(self, partition: str = PARTITIONS[0]) -> float:
@@ -117,5 +122,8 @@ class ServerClock:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(MEASURE_EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(MEASURE_EVERY_S):
+                    await self._changed.wait()
+            self._changed.clear()
             await self.measure()

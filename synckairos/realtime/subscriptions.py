@@ -3,26 +3,26 @@
 A channel stays subscribed as long as it has a handler. Changes are sent to the server in order, so a handler
 may subscribe while an unsubscribe is still under way. Many changes at the same time become few commands.
 
-A connection that is lost is made anew, with pauses that grow. Then every channel is subscribed again, at the
-primary that serves its slot by then, and `on_restored` gets the channels that may have missed messages. The
-same connections listen to the keyspace events of keys that are gone.
+When another server becomes a primary, its channels move there at once. When a slot moves, only its channels
+do. A connection that is lost is made anew, after a pause that grows up to LONGEST_PAUSE_S, and its channels
+are subscribed again. `on_restored` gets the channels that may have missed messages meanwhile. The same
+connections listen to the keyspace events of keys that are gone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from time import monotonic
 from typing import Any, Literal
 
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ClusterError, MovedError, NoPermissionError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from synckairos.core.connection import Connection
 from synckairos.core.keyspace import GONE_EVENTS, missing_flags
@@ -36,9 +36,11 @@ Handler = Callable[[bytes], None]
 KeyspaceEvents = Literal["on", "off", "unknown"]
 
 CONNECT_TIMEOUT_S = 5.0
-PING_EVERY_S = 5.0
-SILENCE_S = 12.0
-"""A connection on which nothing has come for this long, not even a reply to a ping, counts as lost."""
+PING_EVERY_S = 1.0
+UNANSWERED_PINGS = 3
+"""A connection on which nothing came after so many pings in a row counts as lost. Pings are counted, and not
+seconds, because this process may have stood still."""
+LONGEST_PAUSE_S = 0.5
 TOPOLOGY_EVERY_S = 5.0
 CHANNELS_A_COMMAND = 512
 READS_A_TURN = 128
@@ -48,7 +50,17 @@ READS_A_TURN = 128
 class _Channel:
     """A channel: its handlers, and what the server has subscribed so far."""
 
-    __slots__ = ("active", "confirmed", "handlers", "link", "missed", "name", "pending", "waiters")
+    __slots__ = (
+        "active",
+        "confirmed",
+        "handlers",
+        "link",
+        "losses",
+        "missed",
+        "name",
+        "pending",
+        "waiters",
+    )
 
     def __init__(self, name: bytes) -> None:
         self.name = name
@@ -59,6 +71,8 @@ class _Channel:
         self.pending = 0
         """How many commands for it are not answered yet."""
         self.confirmed = False
+        self.losses = 0
+        """How often its server was lost. Replies to commands of before then do not concern it any more."""
         self.missed = False
         """Whether it was confirmed once and then lost, so that its handlers may have missed messages."""
         self.waiters: list[asyncio.Future[None]] = []
@@ -74,6 +88,7 @@ class _Channel:
         self.missed = self.missed or self.confirmed
         self.confirmed = self.active = False
         self.pending = 0
+        self.losses += 1
         self.link = None
 
 
@@ -90,6 +105,7 @@ class Subscriptions:
         self._links: dict[Redis, _PubSubConnection] = {}
         self._unrouted: set[_Channel] = set()
         self._route_wake = asyncio.Event()
+        self._topology_changed = asyncio.Event()
         self._restored: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.on_restored: list[Callable[[Collection[str]], None]] = []
@@ -112,6 +128,7 @@ class Subscriptions:
 
     async def start(self) -> None:
         """Connect to every primary, in the background."""
+        self._connection.on_change.add(self._topology_changed.set)
         self._tasks = [
             asyncio.create_task(supervise("subscription routes", self._route), name="subscription routes"),
             asyncio.create_task(supervise("topology", self._watch_topology), name="topology"),
@@ -119,6 +136,7 @@ class Subscriptions:
 
     async def stop(self) -> None:
         """Close all connections. Nothing is delivered afterwards."""
+        self._connection.on_change.discard(self._topology_changed.set)
         await cancel(*self._tasks)
         await asyncio.gather(*(link.stop() for link in self._links.values()))
         self._links.clear()
@@ -172,11 +190,18 @@ class Subscriptions:
         if self._channels.get(channel.name) is channel:
             del self._channels[channel.name]
 
-    def reroute(self, channels: Iterable[_Channel]) -> None:
+    def reroute(self, channels: Iterable[_Channel], *, after_pause: bool = False) -> None:
         """Find a server for these channels again: theirs was lost, or their slot moved to another one."""
         for channel in channels:
             channel.lose()
-            self._update_soon(channel)
+            if after_pause:
+                asyncio.get_running_loop().call_later(LONGEST_PAUSE_S / 2, self._update_soon, channel)
+            else:
+                self._update_soon(channel)
+
+    def slot_moved(self, moved: MovedError) -> None:
+        """Note which node serves a slot by now, as another one has said."""
+        self._connection.redirect(moved.host, moved.port, moved.slot_id)
 
     def report_restored(self, channel: _Channel) -> None:
         """Report the channel to `on_restored`, together with all others of this turn of the event loop."""
@@ -192,7 +217,7 @@ class Subscriptions:
 
     async def _route(self) -> None:
         """Hand each new channel to the connection of the primary that serves it."""
-        backoff = Backoff()
+        backoff = Backoff(longest=LONGEST_PAUSE_S)
         self._route_wake.set()
         while True:
             await self._route_wake.wait()
@@ -218,8 +243,9 @@ class Subscriptions:
 
     async def _watch_topology(self) -> None:
         """Keep a connection to every primary, because each publishes the keyspace events of its own keys."""
-        backoff = Backoff()
+        backoff = Backoff(longest=LONGEST_PAUSE_S)
         while True:
+            self._topology_changed.clear()
             try:
                 clients = await self._connection.primaries()
             except Exception as error:  # noqa: BLE001 - no server or no topology: the next round asks again
@@ -229,11 +255,19 @@ class Subscriptions:
             backoff.reset()
             for client in clients:
                 self._link(client)
-            for client in [client for client in self._links if client not in clients]:
-                link = self._links.pop(client)
+            leaving = [self._links.pop(client) for client in list(self._links) if client not in clients]
+            for link in leaving:
                 await link.stop()
                 self.reroute(link.channels_left())
-            await asyncio.sleep(TOPOLOGY_EVERY_S)
+            for link in self._links.values():
+                self.reroute(link.channels_of_others())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TOPOLOGY_EVERY_S):
+                    await self._topology_changed.wait()
+
+    def is_at(self, channel: _Channel, client: Redis) -> bool:
+        """Whether the channel's slot is served there, as far as that is known."""
+        return self._connection.known_primary_for(channel.name.decode()) in (client, None)
 
     def _link(self, client: Redis) -> _PubSubConnection:
         link = self._links.get(client)
@@ -251,8 +285,12 @@ class _PubSubConnection:
         self._channels: dict[bytes, _Channel] = {}
         self._dirty: set[_Channel] = set()
         self._wake = asyncio.Event()
-        self._heard = 0.0
-        self._backoff = Backoff()
+        self._sent: deque[tuple[bytes, dict[bytes, int]]] = deque()
+        """The commands that are not answered yet: what was asked (as in its replies), and for which channels,
+        with how often each was lost before."""
+        self._pings = 0
+        """How many pings were sent since something came."""
+        self._backoff = Backoff(longest=LONGEST_PAUSE_S)
         self._listening = False
         self._away = False
         self.keyspace_events: KeyspaceEvents = "unknown"
@@ -281,6 +319,19 @@ class _PubSubConnection:
         self._dirty.clear()
         return channels
 
+    def channels_of_others(self) -> list[_Channel]:
+        """Give up the channels whose slots are served by other primaries, and return them."""
+        moved = [
+            channel for channel in self._channels.values() if not self._owner.is_at(channel, self._client)
+        ]
+        self._give_up(moved)
+        return moved
+
+    def _give_up(self, channels: Iterable[_Channel]) -> None:
+        for channel in channels:
+            self._channels.pop(channel.name, None)
+            self._dirty.discard(channel)
+
     async def _run(self) -> None:
         """Connect, and serve until the connection is lost; then give the channels back and connect again."""
         while True:
@@ -290,7 +341,8 @@ class _PubSubConnection:
                     await connection.connect()
                     await self._enable_keyspace_events()
                     await self._listen_to_keyspace(connection)
-                self._heard = monotonic()
+                self._pings = 0
+                self._sent.clear()
                 self._away = False
                 self._dirty.update(self._channels.values())
                 self._wake.set()
@@ -345,20 +397,38 @@ class _PubSubConnection:
                     reply = await connection.read_response(
                         disable_decoding=True, timeout=math.inf, disconnect_on_error=False, push_request=True
                     )
-                except NoPermissionError as error:
-                    # The first reply answers the SUBSCRIBE for keyspace events. The service can do without
-                    # those, so this error is only reported.
-                    if self._listening:
-                        raise
-                    self._listening = True
-                    self.keyspace_events = "off"
-                    self.keyspace_detail = f"this service may not subscribe to keyspace events ({error})"
-                    logger.warning("no keyspace events", detail=self.keyspace_detail)
+                except ResponseError as error:
+                    self._refused(error)
                     continue
-                self._heard = monotonic()
+                finally:
+                    self._pings = 0
                 if isinstance(reply, list):
                     self._receive(reply)
             await asyncio.sleep(0)
+
+    def _refused(self, error: ResponseError) -> None:
+        """Handle an error reply, which answers the oldest command that is not answered yet."""
+        if not self._listening and isinstance(error, NoPermissionError):
+            # The first reply answers the SUBSCRIBE for keyspace events. The service can do without those, so
+            # this error is only reported.
+            self._listening = True
+            self.keyspace_events = "off"
+            self.keyspace_detail = f"this service may not subscribe to keyspace events ({error})"
+            logger.warning("no keyspace events", detail=self.keyspace_detail)
+            return
+        if not self._sent or not isinstance(error, ClusterError | MovedError):
+            raise error
+        # The slot of these channels has moved, or nobody serves it at the moment. The others stay.
+        _, names = self._sent.popleft()
+        refused = [
+            channel
+            for name, losses in names.items()
+            if (channel := self._channels.get(name)) is not None and channel.losses == losses
+        ]
+        self._give_up(refused)
+        if isinstance(error, MovedError):
+            self._owner.slot_moved(error)
+        self._owner.reroute(refused, after_pause=not isinstance(error, MovedError))
 
     def _receive(self, reply: list[Any]) -> None:
         kind = reply[0]
@@ -369,10 +439,8 @@ class _PubSubConnection:
                     handler(reply[2])
                 except Exception:
                     logger.exception("a message's handler failed", channel=reply[1].decode())
-        elif kind == b"ssubscribe":
-            self._answered(reply[1])
-        elif kind == b"sunsubscribe":
-            self._unsubscribed(reply[1])
+        elif kind in (b"ssubscribe", b"sunsubscribe"):
+            self._answered(kind, reply[1])
         elif kind == b"message":
             event = reply[1].rpartition(b":")[2].decode()
             for callback in self._owner.on_vanished:
@@ -380,18 +448,19 @@ class _PubSubConnection:
         elif kind == b"subscribe":
             self._listening = True
 
-    def _unsubscribed(self, name: bytes) -> None:
+    def _answered(self, kind: bytes, name: bytes) -> None:
+        asked, names = self._sent[0] if self._sent else (b"", {})
         channel = self._channels.get(name)
-        if channel is not None and channel.pending == 0:  # the server did it by itself, as the slot moved
-            del self._channels[name]
-            self._dirty.discard(channel)
-            self._owner.reroute([channel])
-        else:
-            self._answered(name)
-
-    def _answered(self, name: bytes) -> None:
-        channel = self._channels.get(name)
-        if channel is None:
+        if asked != kind or name not in names:
+            # The server ended the subscription by itself, because the slot has moved.
+            if channel is not None and kind == b"sunsubscribe":
+                self._give_up([channel])
+                self._owner.reroute([channel])
+            return
+        losses = names.pop(name)
+        if not names:
+            self._sent.popleft()
+        if channel is None or channel.losses != losses:
             return
         channel.pending -= 1
         if channel.pending:
@@ -403,8 +472,7 @@ class _PubSubConnection:
                 channel.missed = False
                 self._owner.report_restored(channel)
         elif not channel.handlers:
-            del self._channels[name]
-            self._dirty.discard(channel)
+            self._give_up([channel])
             self._owner.forget(channel)
 
     async def _write(self, connection: AbstractConnection) -> None:
@@ -412,7 +480,7 @@ class _PubSubConnection:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            commands: dict[tuple[str, bytes], list[bytes]] = defaultdict(list)
+            commands: dict[tuple[str, bytes], list[_Channel]] = defaultdict(list)
             dirty, self._dirty = self._dirty, set()
             for channel in dirty:
                 wanted = bool(channel.handlers)
@@ -426,22 +494,22 @@ class _PubSubConnection:
                 channel.pending += 1
                 # One command may name channels of one slot only: those with the same hash tag.
                 tag = channel.name[: channel.name.find(b"}") + 1]
-                commands["SSUBSCRIBE" if wanted else "SUNSUBSCRIBE", tag].append(channel.name)
-            packed = connection.pack_commands(
-                [
-                    (command, *names[start : start + CHANNELS_A_COMMAND])
-                    for (command, _), names in commands.items()
-                    for start in range(0, len(names), CHANNELS_A_COMMAND)
-                ]
-            )
+                commands["SSUBSCRIBE" if wanted else "SUNSUBSCRIBE", tag].append(channel)
+            packed: list[tuple[str | bytes, ...]] = []
+            for (command, _), channels in commands.items():
+                for start in range(0, len(channels), CHANNELS_A_COMMAND):
+                    some = {each.name: each.losses for each in channels[start : start + CHANNELS_A_COMMAND]}
+                    packed.append((command, *some))
+                    self._sent.append((command.lower().encode(), some))
             if packed:
-                await connection.send_packed_command(packed, check_health=False)
+                await connection.send_packed_command(connection.pack_commands(packed), check_health=False)
 
     async def _ping(self, connection: AbstractConnection) -> None:
         while True:
             await asyncio.sleep(PING_EVERY_S)
-            if monotonic() - self._heard > SILENCE_S:
+            if self._pings == UNANSWERED_PINGS:
                 raise RedisConnectionError("the server fell silent")
+            self._pings += 1
             await connection.send_command("PING", check_health=False)
 
 

@@ -194,10 +194,16 @@ class Watcher:
 
 
 async def game(
-    sessions: Sessions, *, seconds: float = 600, participants: int = 2, start: bool = True, **config: Any
+    sessions: Sessions,
+    *,
+    seconds: float = 600,
+    participants: int = 2,
+    start: bool = True,
+    session_id: str | None = None,
+    **config: Any,
 ) -> str:
     """Create a session, and start it unless `start` is False. Returns its id."""
-    session_id = str(uuid.uuid4())
+    session_id = session_id or str(uuid.uuid4())
     players = [
         {"participant_id": str(uuid.uuid4()), "total_time_ms": int(1000 * seconds)}
         for _ in range(participants)

@@ -32,16 +32,32 @@ def test_one_server() -> None:
 
 def test_the_primary_that_sentinels_name() -> None:
     settings = load({"REDIS_URL": TLS, **SENTINELS})
-    client, sentinel = clients.async_client_by_sentinels(settings)
-    for each in (client, clients.sync_client(settings)):
-        assert options(each).items() >= {**OURS, **THEIRS}.items()
-        assert not options(each).keys() & {"host", "port"}
-        assert "SSLConnection" in each.connection_pool.connection_class.__name__
+    client = clients.sync_client(settings)
+    assert options(client).items() >= {**OURS, **THEIRS}.items()
+    assert not options(client).keys() & {"host", "port"}
+    assert "SSLConnection" in client.connection_pool.connection_class.__name__
+
+
+@pytest.mark.parametrize(
+    ("given", "login", "tls"),
+    [
+        ({}, (None, None), True),
+        ({"REDIS_SENTINEL_USER": "watcher", "REDIS_SENTINEL_PASSWORD": "hush"}, ("watcher", "hush"), True),
+        ({"REDIS_SENTINEL_TLS": "false"}, (None, None), False),
+    ],
+)
+def test_sentinels_have_a_login_of_their_own(
+    given: dict[str, str], login: tuple[str | None, str | None], tls: bool
+) -> None:
+    settings = load({"REDIS_URL": TLS, **SENTINELS, **given})
+    behind: Any = clients.sync_client(settings, timeout_s=1.0).connection_pool
     one = clients.async_client_of_sentinel(settings, ("a", 1), timeout_s=0.5)
-    for each in (*sentinel.sentinels, one):
-        assert options(each).items() >= {"protocol": 2, "socket_timeout": 0.5}.items()
-        assert "SSLConnection" in each.connection_pool.connection_class.__name__
-        assert not options(each).get("password")
+    for each in (*behind.sentinel_manager.sentinels, one):
+        found = options(each)
+        assert found.items() >= {"protocol": 2, "socket_timeout": 0.5}.items()
+        assert (found["username"], found["password"]) == login
+        assert ("SSLConnection" in each.connection_pool.connection_class.__name__) == tls
+        assert found.get("ssl_ca_certs") == ("/ca.pem" if tls else None)
 
 
 def test_a_url_of_its_own_is_not_asked_of_sentinels() -> None:

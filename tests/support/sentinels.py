@@ -1,0 +1,119 @@
+"""A Sentinel of a test: it says what the test wants, so that a test can tell exactly when another server is
+named, and which servers were cut off from which.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Self
+
+import hiredis
+
+from synckairos.config import Address
+from tests.support.servers import Server
+
+NAME = "main"
+
+
+def at(server: Server) -> Address:
+    """The address of a server."""
+    return "127.0.0.1", server.port
+
+
+class Sentinel:
+    """Answers what this project asks of Sentinels about the primary NAME.
+
+    primary, epoch, flags, replicas: what it says
+    login: the user and password that it wants, if any
+    """
+
+    def __init__(
+        self, primary: Server, replicas: Sequence[Server] = (), *, login: tuple[str, str] | None = None
+    ) -> None:
+        self.primary = at(primary)
+        self.replicas = [at(replica) for replica in replicas]
+        self.epoch = 1
+        self.flags = "master"
+        self.login = login
+        self.port = 0
+        self.asked = 0
+        """How often it was asked for the primary."""
+        self._listeners: set[asyncio.StreamWriter] = set()
+        self._open: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._open:
+            writer.close()
+        await asyncio.gather(*self._open.values())
+
+    def name(self, primary: Server, epoch: int, *, announced: bool = True) -> None:
+        """Names another primary, and tells those who listen."""
+        old, self.primary, self.epoch, self.flags = self.primary, at(primary), epoch, "master"
+        if announced:
+            said = f"{NAME} {old[0]} {old[1]} {self.primary[0]} {self.primary[1]}"
+            for writer in self._listeners:
+                writer.write(packed(["message", "+switch-master", said]))
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        parser = hiredis.Reader(encoding="utf-8")
+        welcome = self.login is None
+        task = asyncio.current_task()
+        assert task is not None
+        self._open[writer] = task
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                parser.feed(data)
+                while (command := parser.gets()) is not False:
+                    words = [str(word) for word in command]
+                    if words[0] == "AUTH":
+                        welcome = self.login is None or words[1:] == list(self.login)
+                        writer.write(b"+OK\r\n" if welcome else b"-WRONGPASS no\r\n")
+                    elif not welcome:
+                        writer.write(b"-NOAUTH Authentication required.\r\n")
+                    else:
+                        self._answer(words, writer)
+        del self._open[writer]
+        self._listeners.discard(writer)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    def _answer(self, words: list[str], writer: asyncio.StreamWriter) -> None:
+        match [words[0].upper(), *words[1:]]:
+            case ["SUBSCRIBE", *channels]:
+                self._listeners.add(writer)
+                for number, channel in enumerate(channels, 1):
+                    writer.write(packed(["subscribe", channel, number]))
+            case ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", name]:
+                self.asked += 1
+                writer.write(packed([*map(str, self.primary)]) if name == NAME else b"*-1\r\n")
+            case ["SENTINEL", "MASTER", _]:
+                writer.write(packed(self._about(self.primary, self.flags)))
+            case ["SENTINEL", "REPLICAS", _]:
+                replicas = [self._about(replica, "slave") for replica in self.replicas]
+                writer.write(b"*%d\r\n" % len(replicas) + b"".join(map(packed, replicas)))
+            case _:
+                writer.write(b"+OK\r\n")
+
+    def _about(self, server: Address, flags: str) -> list[str | int]:
+        host, port = server
+        epoch = str(self.epoch)
+        return [
+            *("ip", host, "port", str(port), "flags", flags, "config-epoch", epoch, "slave-priority", "100")
+        ]
+
+
+def packed(items: Sequence[str | int]) -> bytes:
+    """A list as the protocol has it."""
+    parts = [f":{item}" if isinstance(item, int) else f"${len(item)}\r\n{item}" for item in items]
+    return (f"*{len(items)}\r\n" + "".join(f"{part}\r\n" for part in parts)).encode()

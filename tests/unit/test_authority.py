@@ -1,0 +1,63 @@
+"""What follows from the answers of several Sentinels."""
+
+from __future__ import annotations
+
+from synckairos.core.authority import FRESH_S, Answer, View, judge
+
+A, B, C = ("a", 1), ("b", 1), ("c", 1)
+NOW = 1000.0
+
+
+def answer(
+    primary: tuple[str, int] = A,
+    epoch: int = 1,
+    *,
+    down: bool = False,
+    electable: tuple[tuple[str, int], ...] = (),
+    age: float = 0.0,
+) -> Answer:
+    return Answer(NOW - age, primary, epoch, down, frozenset(electable))
+
+
+def judged(*answers: Answer, before: View | None = None, sentinels: int = 3) -> View:
+    return judge(before or View(), answers, sentinels, NOW)
+
+
+def test_without_an_answer_nothing_is_known() -> None:
+    assert judged() == View()
+    assert judged(answer(age=FRESH_S + 1)).primary is None
+
+
+def test_they_agree() -> None:
+    assert judged(answer(), answer(), answer()) == View(A, 1, down=False, majority=True)
+
+
+def test_the_highest_epoch_counts_even_from_one_of_them() -> None:
+    assert judged(answer(B, 2), answer(), answer()).primary == B
+
+
+def test_one_that_missed_the_failover_is_not_believed_when_it_alone_answers() -> None:
+    known = View(B, 2, majority=True)
+    seen = judged(answer(A, 1), answer(A, 1), before=known)
+    assert (seen.primary, seen.epoch) == (B, 2)
+
+
+def test_all_of_them_with_a_lower_epoch_were_made_anew() -> None:
+    assert judged(answer(A, 0), answer(A, 0), answer(A, 0), before=View(B, 7)).primary == A
+
+
+def test_the_last_known_primary_stays_while_they_are_away() -> None:
+    known = View(B, 2, electable=frozenset({C}), majority=True)
+    assert judged(answer(B, 2, age=60), before=known) == View(B, 2, electable=frozenset({C}), majority=False)
+
+
+def test_a_primary_is_down_when_most_of_them_say_so() -> None:
+    assert not judged(answer(down=True), answer(), answer()).down
+    assert judged(answer(down=True), answer(down=True), answer()).down
+    assert not judged(answer(B, 2), answer(down=True), answer(down=True)).down
+
+
+def test_whatever_one_of_them_may_elect_counts() -> None:
+    """One that was cut off together with the primary still sees the replica that was cut off too."""
+    seen = judged(answer(electable=(B,)), answer(electable=(C,)), answer(electable=(C,)))
+    assert seen.electable == {B, C}
