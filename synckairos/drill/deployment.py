@@ -26,7 +26,7 @@ from synckairos.core.clients import REDIS_ERRORS, async_client
 from synckairos.drill.network import Network
 from synckairos.failover.sentinels import pairs
 from synckairos.run import valkey
-from synckairos.run.processes import Child, end_all, free_port
+from synckairos.run.processes import Child, free_port
 
 Kind = Literal["valkey", "redis"]
 
@@ -233,11 +233,7 @@ class Deployment:
         return "\n".join([*lines, ""])
 
     async def end(self) -> None:
-        """Ends all of them."""
-        children = [member.child for member in self.members if member.child is not None]
-        for child in children:
-            child.signal(signal.SIGCONT)  # one that stands still could not end
-        end_all(children, END_S)
+        """Kills all of them: a primary that is asked to end waits for its replicas, and nobody needs the data."""
         for member in self.members:
             await member.end()
 
@@ -287,7 +283,7 @@ class Deployment:
         """The primary that the majority of Sentinels names now, or None where there is no majority."""
         answers = [
             address
-            for address in await asyncio.gather(*(self._named_by(sentinel) for sentinel in self.sentinels))
+            for address in await asyncio.gather(*(self.named_by(sentinel) for sentinel in self.sentinels))
             if address is not None
         ]
         for address in answers:
@@ -295,7 +291,8 @@ class Deployment:
                 return address
         return None
 
-    async def _named_by(self, sentinel: Member) -> Address | None:
+    async def named_by(self, sentinel: Member) -> Address | None:
+        """The primary that one Sentinel names now, or None when it does not answer."""
         try:
             found = await sentinel.client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)
         except REDIS_ERRORS:
