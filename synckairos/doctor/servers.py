@@ -214,6 +214,7 @@ async def _server(area: Area, settings: Settings, address: Address | None, where
         await _server_settings(area, client, info or {}, user)
         if info is not None:
             _replicas(area, info, settings)
+            _disk(area, info, settings)
         await _clock(area, client)
     finally:
         await client.aclose()
@@ -412,10 +413,10 @@ def _replicas(area: Area, info: Mapping[str, Any], settings: Settings) -> None:
     online = sum(isinstance(entry, dict) and entry.get("state") == "online" for entry in entries)
     if online:
         area.ok("replicas", f"{online} in step")
-    elif settings.durability == "replicated":
+    elif settings.durability != "async":
         area.fail(
             "replicas",
-            "none, and DURABILITY is replicated: every change is answered with 503 NOT_REPLICATED",
+            f"none, and DURABILITY is {settings.durability}: every change is answered with 503 NOT_REPLICATED",
             "start a replica (replicaof <host> <port> in its settings), or DURABILITY=async",
         )
     elif settings.redis_sentinel_hosts:
@@ -424,6 +425,28 @@ def _replicas(area: Area, info: Mapping[str, Any], settings: Settings) -> None:
             "none: when this server fails, Sentinel has no other to take its place",
             "start a replica (replicaof <host> <port> in its settings)",
         )
+
+
+def _disk(area: Area, info: Mapping[str, Any], settings: Settings) -> None:
+    """Whether the server can say that a change is on disk, where the settings rely on it."""
+    if settings.durability != "durable":
+        return
+    number = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
+    if number < (7, 2) and "valkey_version" not in info:
+        area.fail(
+            "disk",
+            "the server has no WAITAOF, and DURABILITY is durable: every change is answered with 503 "
+            "NOT_REPLICATED",
+            "use Redis 7.2 or newer, or Valkey, or DURABILITY=replicated",
+        )
+    elif not info.get("aof_enabled"):
+        area.fail(
+            "disk",
+            "appendonly is no, and DURABILITY is durable: every change is answered with 503 NOT_REPLICATED",
+            "appendonly yes in the settings of the server, and of its replicas",
+        )
+    else:
+        area.ok("disk", "changes are on disk before they are acknowledged")
 
 
 async def _clock(area: Area, client: redis.asyncio.Redis) -> None:

@@ -259,6 +259,11 @@ def test_replicated_changes_need_a_replica_and_a_replica_takes_no_changes() -> N
         assert failures(alone) == [("Redis", "replicas")]
         with running.start_replica(primary) as replica:
             assert failures(examined(REDIS_URL=primary.url, DURABILITY="replicated")) == []
+            durable = {"REDIS_URL": primary.url, "DURABILITY": "durable"}
+            assert failures(examined(**durable)) == [("Redis", "disk")]
+            with primary.sync_client() as client:
+                client.config_set("appendonly", "yes")
+            assert failures(examined(**durable)) == []
             finding = found(examined(REDIS_URL=replica.url), "kind")
             assert finding.status == "failure"
             assert f"a replica of 127.0.0.1:{primary.port}" in finding.message
