@@ -23,6 +23,18 @@ def place_of(call: Call) -> Place | None:
     return Place(int(call.epoch), call.version)
 
 
+SHOWS_STATE = frozenset(
+    {"sk_create", "sk_start", "sk_pause", "sk_resume", "sk_complete", "sk_cancel", "sk_restore"}
+)
+"""Over HTTP, these are answered with the session's state, in which more may have happened."""
+
+
+def _shows_later(call: Call, done: list[Place]) -> bool:
+    """Whether a call was answered with a state after the change that it made."""
+    place = place_of(call)
+    return call.function in SHOWS_STATE and len(done) == 1 and place is not None and place > done[0]
+
+
 class Answers:
     """All calls of all recordings. Adds to the findings and to the figures."""
 
@@ -33,11 +45,14 @@ class Answers:
         faults: Faults,
         findings: list[Finding],
         figures: Figures,
+        *,
+        may_lose_ms: float | None,
     ) -> None:
         self._histories = histories
         self._faults = faults
         self._findings = findings
         self._figures = figures
+        self._may_lose_ms = may_lose_ms
         self._known = {call.request_id: plain(call.request_id) for call in calls}
         requests: dict[tuple[str, str], list[Call]] = defaultdict(list)
         for call in calls:
@@ -49,6 +64,8 @@ class Answers:
             for trace in history.traces.values()
         )
         """Whether events show request ids."""
+        self._later: set[int] = set()
+        """The calls (by id) that were answered with a state after their own change."""
         self.rewritten: set[tuple[str, Place]] = set()
         self._check_requests(requests)
         self._check_places(calls)
@@ -58,7 +75,11 @@ class Answers:
         for (session_id, request), calls in requests.items():
             done = traces.get(session_id, {}).get(request, [])
             acknowledged = [call for call in calls if call.outcome == "acknowledged"]
-            told = {place for call in acknowledged if (place := place_of(call)) is not None}
+            told = {
+                place
+                for call in acknowledged
+                if (place := place_of(call)) is not None and not _shows_later(call, done)
+            }
             if len(done) > 1 or len(told) > 1:
                 places = sorted({*done, *told})
                 text = f"request {request}: versions {', '.join(str(place.version) for place in places)}"
@@ -66,6 +87,9 @@ class Answers:
             if done and all(call.outcome == "refused" for call in calls):
                 text = f"request {request}: {calls[-1].code}"
                 self._findings.append(Finding("done though refused", session_id, *done[0], text))
+            for call in acknowledged:
+                if _shows_later(call, done):
+                    self._later.add(id(call))
             if acknowledged:
                 self._check_acknowledged(acknowledged[0], done)
 
@@ -85,6 +109,8 @@ class Answers:
                 self._lose(call, place)
             else:
                 self._figures.not_known += 1
+        elif id(call) in self._later:
+            return
         elif self._traced and plain(history.traces[place] or "") != self._known[call.request_id]:
             self._lose(call, place)
             self._give_twice(call, place, "the history has another request there")
@@ -94,7 +120,7 @@ class Answers:
         first: dict[tuple[str, Place], str] = {}
         for call in calls:
             place = place_of(call)
-            if call.outcome == "acknowledged" and place is not None:
+            if call.outcome == "acknowledged" and place is not None and id(call) not in self._later:
                 request = self._known[call.request_id]
                 if first.setdefault((call.session_id, place), request) != request:
                     self._give_twice(call, place, "two requests were answered with it")
@@ -102,10 +128,12 @@ class Answers:
     def _lose(self, call: Call, place: Place) -> None:
         fault, after_ms = self._faults.of(call.answered_ms)
         text = f"request {call.request_id}"
+        self._figures.lost += 1
         if fault is not None:
             self._figures.lost_after_ms.append(after_ms)
-            text += f", acknowledged {after_ms:.0f} ms after {fault} began"
-        self._figures.lost += 1
+            if self._may_lose_ms is not None and abs(after_ms) <= self._may_lose_ms:
+                return
+            text += f", acknowledged {round(after_ms)} ms after {fault} began"
         self._findings.append(Finding("lost", call.session_id, *place, text))
 
     def _give_twice(self, call: Call, place: Place, text: str) -> None:

@@ -29,12 +29,19 @@ class Report(msgspec.Struct):
         return not self.findings
 
 
-def check(recordings: Sequence[Iterable[Line]], truths: Iterable[SessionTruth], *, complete: bool) -> Report:
+def check(
+    recordings: Sequence[Iterable[Line]],
+    truths: Iterable[SessionTruth],
+    *,
+    complete: bool,
+    may_lose_ms: float | None = None,
+) -> Report:
     """Check recordings against the true history.
 
     recordings: each is read twice
     truths: the sessions to check; of others, recordings tell nothing that can be judged
     complete: whether a history has to begin with version 1, as it does when the audit store was read
+    may_lose_ms: losses that were acknowledged so shortly before or after a fault began are counted only
     """
     figures = Figures()
     findings: list[Finding] = []
@@ -62,7 +69,7 @@ def check(recordings: Sequence[Iterable[Line]], truths: Iterable[SessionTruth], 
     faults = Faults(fault_lines)
     acknowledged = [call for call in calls if call.outcome == "acknowledged"]
     faults.measure([(call.at_ms, call.answered_ms) for call in acknowledged])
-    answers = Answers(calls, histories, faults, findings, figures)
+    answers = Answers(calls, histories, faults, findings, figures, may_lose_ms=may_lose_ms)
     sockets = Sockets(histories, epochs, faults=bool(faults.outages))
     _follow_sockets(recordings, sockets, acknowledged, faults, figures)
     findings += sockets.findings

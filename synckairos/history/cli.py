@@ -49,12 +49,20 @@ _existing = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--dump", type=click.Path(dir_okay=False, path_type=Path), help="Write what happened into this file, too."
 )
+@click.option(
+    "--may-lose",
+    "may_lose_ms",
+    type=click.IntRange(0),
+    metavar="MS",
+    help="Only count what was lost and acknowledged within MS of a fault's begin, as with DURABILITY=async.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print findings and figures as JSON.")
 @config_option
 def check_history(
     recordings: tuple[Path, ...],
     truth: Path | None,
     dump: Path | None,
+    may_lose_ms: int | None,
     file: Path | None,
     *,
     everything: bool,
@@ -72,14 +80,14 @@ def check_history(
     files = [_Recording(path) for path in recordings]
     try:
         if truth is not None:
-            report = _check_file(files, truth)
+            report = _check_file(files, truth, may_lose_ms)
         else:
             settings = settings_or_exit(os.environ, file)
             with contextlib.ExitStack() as stack:
                 if dump is None:
                     dump = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "truth"
                 _read_servers(settings, None if everything else _sessions(files), dump)
-                report = _check_file(files, dump)
+                report = _check_file(files, dump, may_lose_ms)
     except (NoLine, NoTruth) as error:
         raise click.ClickException(str(error)) from None
     if as_json:
@@ -89,7 +97,7 @@ def check_history(
 
         from synckairos.history.report import show
 
-        show(report, Console(soft_wrap=not sys.stdout.isatty(), highlight=False))
+        show(report, Console(highlight=False))
     sys.exit(0 if report.sound else 1)
 
 
@@ -103,9 +111,9 @@ def _sessions(files: Iterable[Iterable[Line]]) -> set[str]:
     }
 
 
-def _check_file(files: list[_Recording], truth: Path) -> Report:
-    head = truth_file.read_head(truth)
-    return check(files, truth_file.read_sessions(truth), complete=head.complete)
+def _check_file(files: list[_Recording], truth: Path, may_lose_ms: int | None) -> Report:
+    complete = truth_file.read_head(truth).complete
+    return check(files, truth_file.read_sessions(truth), complete=complete, may_lose_ms=may_lose_ms)
 
 
 def _read_servers(settings: Settings, ids: set[str] | None, file: Path) -> None:

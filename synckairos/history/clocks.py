@@ -94,6 +94,11 @@ class Clocks:
             self._take(event)
         return found
 
+    def forget(self) -> None:
+        """Events are missing: from here on, a clock is followed when an event has shown it."""
+        self._clocks.clear()
+        self._active = self._started = self._ran = None
+
     def compare_with(self, state: State) -> list[str]:
         """In which clocks the state differs from the events up to its version."""
         found = []

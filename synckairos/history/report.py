@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -17,21 +17,15 @@ MAX_LISTED = 5
 """How many findings of a kind are shown."""
 
 
-def draw(report: Report) -> RenderableType:
-    """The report as tables: figures, faults, findings."""
-    parts: list[RenderableType] = [_figures(report)]
-    if report.figures.outages:
-        parts.append(_outages(report))
-    if report.findings:
-        parts.append(_findings(report.findings))
-    sound = Text("nothing was found", "green")
-    found = Text(f"{len(report.findings)} findings", "red")
-    return Group(*parts, sound if report.sound else found)
-
-
 def show(report: Report, console: Console) -> None:
-    """Print the report."""
-    console.print(draw(report))
+    """Print the report: the figures and the faults as tables, and each kind of finding with some examples."""
+    console.print(_figures(report))
+    if report.figures.outages:
+        console.print(_outages(report))
+    for line in _findings(report.findings):
+        console.print(line, soft_wrap=True)
+    style = "green" if report.sound else "red"
+    console.print(f"{len(report.findings) or 'no'} findings", style=style)
 
 
 def _figures(report: Report) -> Table:
@@ -40,7 +34,7 @@ def _figures(report: Report) -> Table:
     lost = str(figures.lost)
     if figures.lost_after_ms:
         first, last = figures.lost_after_ms[0], figures.lost_after_ms[-1]
-        lost += f" (acknowledged {first:.0f} to {last:.0f} ms after a fault began)"
+        lost += f" (acknowledged {round(first)} to {round(last)} ms after a fault began)"
     rows: list[tuple[str, object]] = [
         ("sessions, events", f"{figures.sessions}, {figures.events}"),
         ("events that a newer epoch replaced", figures.superseded),
@@ -67,13 +61,13 @@ def _figures(report: Report) -> Table:
 
 
 def _most(figure: Quantiles) -> str:
-    return f"at most {figure.most:.0f}" if figure.count else "-"
+    return f"at most {round(figure.most)}" if figure.count else "-"
 
 
 def _spread(figure: Quantiles) -> str:
     if not figure.count:
         return "-"
-    return f"p50 {figure.p50:.0f}, p95 {figure.p95:.0f}, p99 {figure.p99:.0f}"
+    return f"p50 {round(figure.p50)}, p95 {round(figure.p95)}, p99 {round(figure.p99)}"
 
 
 def _outages(report: Report) -> Table:
@@ -104,22 +98,16 @@ def _outages(report: Report) -> Table:
 
 
 def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f}"
+    return "-" if value is None else str(round(value))
 
 
-def _findings(findings: list[Finding]) -> Table:
-    table = Table("found", "session", "epoch", "version", "details", title="Findings", title_justify="left")
-    for row in _rows(findings):
-        table.add_row(*row)
-    return table
-
-
-def _rows(findings: list[Finding]) -> Iterator[tuple[str, ...]]:
+def _findings(findings: list[Finding]) -> Iterator[Text]:
     ordered = sorted(findings, key=lambda each: list(MEANING).index(each.kind))
     for kind, group in groupby(ordered, lambda each: each.kind):
         same = list(group)
-        yield kind, "", "", "", f"{len(same)} times: {MEANING[kind]}"
+        times = "once" if len(same) == 1 else f"{len(same)} times"
+        yield Text.assemble((kind, "bold red"), f", {times}: {MEANING[kind]}")
         for each in same[:MAX_LISTED]:
-            yield "", each.session_id, str(each.epoch), str(each.version), each.text
+            yield Text(f"  {each.session_id}: version {each.version} of epoch {each.epoch}: {each.text}")
         if len(same) > MAX_LISTED:
-            yield "", "", "", "", f"and {len(same) - MAX_LISTED} more, see --json"
+            yield Text(f"  and {len(same) - MAX_LISTED} more, all of them with --json")

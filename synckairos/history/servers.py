@@ -17,7 +17,7 @@ from synckairos.core.keys import SessionKeys
 from synckairos.core.model import State
 from synckairos.errors import SessionNotFound
 from synckairos.history.events import Place, decode_event
-from synckairos.history.truth import SessionTruth
+from synckairos.history.truth import NO_STATE, SessionTruth
 
 PAGE = 1000
 """How many entries of an outbox, or keys, one call reads."""
@@ -76,7 +76,7 @@ async def read_sessions(
                         for source, bodies in events.items()
                         if bodies
                     },
-                    None if raw is None else msgspec.Raw(raw),
+                    NO_STATE if raw is None else msgspec.Raw(raw),
                     live=state is not None,
                 )
 

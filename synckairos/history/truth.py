@@ -25,6 +25,10 @@ def digest(body: bytes) -> bytes:
     return blake2b(body, digest_size=16).digest()
 
 
+NO_STATE = msgspec.Raw(b"null")
+"""There is no session, and no snapshot of it."""
+
+
 class SessionTruth(msgspec.Struct, frozen=True):
     """What is known of a session: its events (JSON) by where they were found, and its state, if it is there.
 
@@ -33,8 +37,12 @@ class SessionTruth(msgspec.Struct, frozen=True):
 
     session_id: str
     events: dict[str, list[msgspec.Raw]]
-    state: msgspec.Raw | None = None
+    state: msgspec.Raw = NO_STATE
     live: bool = False
+
+    def decoded_state(self) -> State | None:
+        """The state; None when there is neither a session nor a snapshot."""
+        return None if self.state == NO_STATE else decode_state(self.state)
 
 
 class History:
@@ -63,8 +71,9 @@ class History:
         self.last = events[-1].place if events else Place(0, 0)
         self.first = events[0].place if events else Place(0, 0)
         self._follow(events)
-        if truth.state is not None:
-            self._follow_clocks(events, decode_state(truth.state), live=truth.live)
+        state = truth.decoded_state()
+        if state is not None:
+            self._follow_clocks(events, state, live=truth.live)
 
     def knows(self, place: Place) -> bool:
         """Whether an event of this place would be there: it is not before the first one that is known."""
@@ -106,11 +115,11 @@ class History:
         newer: Event | None = None
         for line in reversed(lines):
             kept = line
-            if newer is not None and not _begins_life(newer):
-                replacing = newer
-                kept = [event for event in line if event.version < replacing.version]
-                self.superseded += len(line) - len(kept)
-                self._find_late(line, replacing)
+            if newer is not None:
+                self._find_late(line, newer)
+                if not _begins_life(newer):
+                    kept = [event for event in line if event.version < newer.version]
+                    self.superseded += len(line) - len(kept)
             joined[:0] = kept
             if newer is None or _begins_life(newer) or line[0].version < newer.version:
                 newer = line[0]
@@ -154,7 +163,11 @@ class History:
         """Checks the sums of the clocks, and compares the state with the events."""
         beginnings = [number for number, event in enumerate(events) if _begins_life(event)]
         clocks = Clocks(state)  # whose config is that of the last life
+        version: int | None = None
         for event in events[beginnings[-1] if beginnings else 0 :]:
+            if version is not None and event.version != version + 1:
+                clocks.forget()
+            version = event.version
             for kind, text in clocks.apply(event):
                 self.find(kind, event.place, text)
         self.clocks_checked = clocks.checked

@@ -67,10 +67,17 @@ def chooser(seed: int) -> Draw:
     return draw
 
 
-def play(draw: Draw, mode: str, kind: str, calls: int = 20) -> Json:
-    """A random game from its creation on; see `history`."""
+def play(
+    draw: Draw, mode: str, kind: str, calls: int = 20, seen: Callable[[Model], object] = lambda _: None
+) -> Json:
+    """A random game from its creation on; see `history`. seen: is given the model on which it is played."""
     made = config(draw, mode, kind)
-    return history(made, lambda model: _calls(draw, model, START_MS, calls), lambda: pick(draw, _LATER))
+
+    def played(model: Model) -> Iterator[Call]:
+        seen(model)
+        return _calls(draw, model, START_MS, calls)
+
+    return history(made, played, lambda: pick(draw, _LATER))
 
 
 def history(

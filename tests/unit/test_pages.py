@@ -12,7 +12,7 @@ from tests.support.pages import ROOT, Page
 
 PAGES = [
     *ROOT.glob("*.md"),
-    *(page for folder in ("lua", "synckairos", "deploy", "tests") for page in (ROOT / folder).rglob("*.md")),
+    *(page for folder in ("lua", "synckairos", "deploy", "sentinel", "tests") for page in (ROOT / folder).rglob("*.md")),
 ]
 LINK = re.compile(r'(?:\]\(|<img src=")(?!https?:)([^)#"\s]*)(?:#([^)"]+))?[)"]')
 

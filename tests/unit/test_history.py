@@ -1,0 +1,241 @@
+"""The check of a history finds what was planted, names it, and finds nothing where nothing is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from synckairos.history.check import Report, check
+from synckairos.history.figures import Figures
+from synckairos.history.findings import MEANING
+from synckairos.history.lines import Begin, Call, Fault, Line, Message, Socket, read
+from synckairos.history.truth import SessionTruth
+from tests.support.audit_rows import EPOCH, event
+from tests.support.games import KINDS, Json
+from tests.support.histories import PLANTS, Plant, run, sync, text
+from tests.support.pages import ROOT, Page, codes
+
+SEEDS = st.integers(0, 2**32)
+
+
+@given(SEEDS, st.sampled_from(KINDS), st.booleans())
+@settings(max_examples=150)
+def test_a_sound_history_has_no_findings(seed: int, kind: tuple[str, str], failover: bool) -> None:
+    made = run(seed, *kind, failover_at=Random(seed).randrange(1, 12) if failover else None)
+    report = made.check()
+    assert report.findings == []
+    assert report.figures.acknowledged == len(made.calls)
+    assert report.figures.not_known == report.figures.lost == 0
+
+
+@given(SEEDS, st.sampled_from(PLANTS), st.booleans())
+@settings(max_examples=300)
+def test_a_planted_fault_is_found_and_named(seed: int, plant: Plant, failover: bool) -> None:
+    random = Random(seed)
+    made = run(seed, failover_at=random.randrange(1, 12) if failover else None)
+    kind = plant(made, random)
+    assume(kind is not None)
+    assert kind in made.kinds()
+
+
+ANNA = str(UUID(int=1))
+OLD, NEW = EPOCH, EPOCH + 1_000
+"""The epoch of a primary that is killed, and of the one that follows it."""
+
+
+def change(version: int, epoch: int, request: str = "") -> Json:
+    """A change of the session that this request made."""
+    made: Json = json.loads(event(ANNA, version, epoch=epoch, trace=request or f"r{version}"))
+    return made
+
+
+def answered(at_ms: float, version: int, epoch: int, request: str = "") -> Call:
+    """The acknowledgement of a change, 10 ms after it was asked for."""
+    request = request or f"r{version}"
+    return Call(
+        at_ms - 10,
+        at_ms,
+        ANNA,
+        "sk_switch",
+        request,
+        "acknowledged",
+        version=version,
+        epoch=str(epoch),
+    )
+
+
+def told(at_ms: float, socket: str, message: Json) -> Message:
+    """A message at a socket."""
+    return Message(at_ms, socket, ANNA, msgspec.Raw(text(message)))
+
+
+def failover(*more: Line) -> list[Line]:
+    """A primary is killed at 1000 ms, and another one goes on at 3000 ms without the versions 4 and 5."""
+    return [
+        Begin(0, 0),
+        Socket(1, "a", ANNA, "opened"),
+        told(2, "a", sync(change(1, OLD))),
+        *(answered(100 * version, version, OLD) for version in (2, 3)),
+        *(told(100 * version + 5, "a", change(version, OLD)) for version in (2, 3)),
+        Fault(1000, "kill", "begin"),
+        *(answered(1000 + version, version, OLD, f"lost{version}") for version in (4, 5)),
+        told(1004, "a", change(4, OLD, "lost4")),
+        Call(1100, 2900, ANNA, "sk_switch", "u", "unknown", "STORAGE_UNAVAILABLE"),
+        Fault(2800, "kill", "named"),
+        Socket(2850, "a", ANNA, "closed", 1006),
+        Socket(2860, "a", ANNA, "opened"),
+        told(2870, "a", sync(change(3, OLD))),
+        answered(3000, 4, NEW),
+        told(3001, "a", sync(change(4, NEW))),
+        answered(5000, 5, NEW),
+        told(5020, "a", change(5, NEW)),
+        *more,
+        Fault(9000, "kill", "end"),
+    ]
+
+
+AFTER_FAILOVER = [change(version, OLD if version < 4 else NEW) for version in (1, 2, 3, 4, 5)]
+
+
+def checked(lines: Sequence[Line], events: list[Json], may_lose_ms: float | None = None) -> Report:
+    """The check of a recording, with this true history."""
+    truth = SessionTruth(ANNA, {"audit": [msgspec.Raw(text(each)) for each in events]})
+    return check([lines], [truth], complete=True, may_lose_ms=may_lose_ms)
+
+
+def test_a_failover_that_lost_something() -> None:
+    report = checked(failover(), AFTER_FAILOVER)
+    assert [(each.kind, each.version) for each in report.findings] == [("lost", 4), ("lost", 5)]
+    assert report.findings[0].text == "request lost4, acknowledged 4 ms after kill began"
+    figures = report.figures
+    assert (figures.acknowledged, figures.unknown, figures.lost) == (6, 1, 2)
+    assert figures.lost_after_ms == [4, 5]
+    assert (figures.told_and_lost, figures.phantoms) == (1, 0)
+    assert (figures.sockets_opened, figures.sockets_dropped) == (2, 1)
+    assert (figures.delay.count, figures.delay.most) == (4, 20)
+    assert (figures.delay_settled.count, figures.delay_settled.p50) == (3, 5), (
+        "not what came during the outage"
+    )
+    (outage,) = figures.outages
+    assert (outage.name, outage.named_ms, outage.ended_ms) == ("kill", 2800, 9000)
+    assert outage.first_success_after_named_ms == 200
+    assert outage.longest_pause_ms == 5000 - 3000
+    assert checked(failover(), AFTER_FAILOVER, may_lose_ms=3000).sound
+    assert not checked(failover(), AFTER_FAILOVER, may_lose_ms=4).sound
+
+
+def test_what_an_old_primary_says_after_another_one_began() -> None:
+    late = told(5030, "a", change(5, OLD, "lost5"))
+    report = checked(failover(late), AFTER_FAILOVER)
+    assert {(each.kind, each.version) for each in report.findings} == {
+        *(("lost", 4), ("lost", 5)),
+        *(("phantom", 5), ("told backwards", 5)),
+    }
+
+
+def test_what_an_old_primary_wrote_is_not_what_happened() -> None:
+    """The audit may have it: it was replaced, and is lost all the same."""
+    written = [*AFTER_FAILOVER, change(4, OLD, "lost4")]
+    report = checked(failover(), written)
+    assert [(each.kind, each.version) for each in report.findings] == [("lost", 4), ("lost", 5)]
+    assert (report.figures.superseded, report.figures.told_and_lost) == (1, 1)
+    much_later = {**change(4, OLD, "lost4"), "server_time_ms": change(4, NEW)["server_time_ms"] + 1}
+    report = checked(failover(), [*AFTER_FAILOVER, much_later])
+    assert "older epoch" in {each.kind for each in report.findings}
+
+
+def test_two_changes_under_one_version_of_one_epoch() -> None:
+    """As two servers wrote them that did not know of each other's epoch."""
+    one_epoch = [change(version, OLD) for version in (1, 2, 3, 4, 5)]
+    lines: list[Line] = [
+        answered(400, 4, OLD, "other"),
+        answered(410, 4, OLD),
+        told(420, "b", change(4, OLD, "other")),
+    ]
+    report = checked(lines, one_epoch)
+    assert report.figures.versions_given_twice == 1
+    assert {each.kind for each in report.findings} == {"rewritten", "lost", "told gap"}
+
+
+def test_a_socket_that_asks_for_what_it_missed() -> None:
+    """It is told again from the version that it names, and that is no step back."""
+    answer: Json = {"v": 1, "type": "RECONNECT_ACK", "success": True, "replayed": 2}
+    lines = [
+        told(1, "a", sync(change(1, OLD))),
+        *(told(version, "a", change(version, OLD)) for version in (2, 3)),
+        told(4, "a", answer),
+        *(told(version + 5, "a", change(version, OLD)) for version in (2, 3)),
+    ]
+    history = [change(version, OLD) for version in (1, 2, 3)]
+    assert checked(lines, history).sound
+    del lines[3]
+    kinds = [each.kind for each in checked(lines, history).findings]
+    assert kinds == ["told backwards", "told twice"]
+
+
+def test_a_state_that_is_older_and_says_so() -> None:
+    """As a replica has it while there is no primary."""
+    older = sync(change(2, OLD))
+    lines = [told(1, "a", sync(change(3, OLD))), told(2, "a", older)]
+    history = [change(version, OLD) for version in (1, 2, 3)]
+    assert [each.kind for each in checked(lines, history).findings] == ["told backwards"]
+    lines[1] = told(2, "a", {**older, "payload": {**older["payload"], "stale": True}})
+    assert checked(lines, history).sound
+
+
+def test_a_history_that_does_not_reach_back() -> None:
+    """Without an audit store, what is before the log is not known, and not lost."""
+    lines = [answered(10 * version, version, OLD) for version in (2, 3, 4, 5)]
+    truth = SessionTruth(ANNA, {"log": [msgspec.Raw(text(change(version, OLD))) for version in (4, 5)]})
+    report = check([lines], [truth], complete=False)
+    assert (report.findings, report.figures.not_known) == ([], 2)
+    report = check([lines], [truth], complete=True)
+    assert [(each.kind, each.version) for each in report.findings] == [("gap", 4), ("lost", 2), ("lost", 3)]
+
+
+def test_a_session_of_which_nothing_is_left() -> None:
+    report = check([[answered(10, 2, OLD)]], [SessionTruth(ANNA, {})], complete=False)
+    assert [(each.kind, each.version) for each in report.findings] == [("lost", 2)]
+
+
+def test_an_id_that_was_used_again() -> None:
+    """It begins anew with version 1, and replaces nothing."""
+    history = [
+        *(change(version, OLD) for version in (2, 3)),
+        *(json.loads(event(ANNA, 1, "session.created", epoch=epoch)) for epoch in (OLD, NEW)),
+        change(2, NEW, "again"),
+    ]
+    for each in history[-2:]:
+        each["server_time_ms"] += 1000
+    lines = [*(answered(10 * version, version, OLD) for version in (2, 3)), answered(90, 2, NEW, "again")]
+    report = checked(lines, history)
+    assert (report.findings, report.figures.superseded) == ([], 0)
+
+
+def test_the_page_names_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Page(ROOT / "synckairos" / "history" / "README.md")
+    kinds = {codes(row["kind"])[0]: codes(row["members"]) for row in page.section("Recording").tables[0].rows}
+    recorded = [Begin, Call, Socket, Message, Fault]
+    assert kinds == {str(each.__struct_config__.tag): list(each.__struct_fields__) for each in recorded}
+    found = page.section("What is found").tables[0].rows
+    assert {codes(row["found"])[0]: row["means"] for row in found} == MEANING
+    measured = {
+        name for row in page.section("What is measured").tables[0].rows for name in codes(row["figure"])
+    }
+    assert measured == {*Figures.__struct_fields__} - {"sessions", "events", "messages"}, (
+        "which say it themselves"
+    )
+
+    monkeypatch.chdir(tmp_path)
+    (example,) = [block.text for block in page.section("Recording").blocks if block.language == "python"]
+    exec(example, {"session_id": ANNA, "request_id": "r3", "text": text(change(3, OLD))})
+    lines = list(read((tmp_path / "run.jsonl").read_bytes().splitlines()))
+    assert [type(line) for line in lines] == recorded
