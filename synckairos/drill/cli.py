@@ -49,6 +49,11 @@ def _count(kind: str, what: str) -> Callable[[Callable[..., Any]], Callable[...,
 @click.option("--random", "random_s", type=click.IntRange(1), help="Random faults for so many seconds.")
 @click.option("--seed", type=int, help="What the random faults are made from; without it, a new one.")
 @click.option(
+    "--untimed",
+    is_flag=True,
+    help="Judge what was lost and what was said, and not how long it took: for a machine that is slow.",
+)
+@click.option(
     "--json",
     "json_file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -68,6 +73,7 @@ def drill(
     seed: int | None,
     json_file: Path | None,
     keep: Path | None,
+    untimed: bool,
     **counts: int | None,
 ) -> None:
     """Break a deployment under load, and say what callers and sockets noticed of it.
@@ -83,6 +89,7 @@ def drill(
     else:
         once = not any(counts.values())
         plans = iter([Plan(name) for name in FAULTS for _ in range(1 if once else counts[name] or 0)])
+    about = {"server": kind or "valkey", "durability": durability, "seed": seed}
     with tempfile.TemporaryDirectory(prefix="synckairos-drill-") as temporary:
         folder = keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,14 +97,14 @@ def drill(
         with Stop() as stop:
             try:
                 prepared = Drills.prepared(kind or "valkey", configurations, durability, folder)
-                stop.run(_carry_out(prepared, plans, seed, drills))
+                stop.run(_carry_out(prepared, plans, drills, seed=seed, timed=not untimed))
             except (Stopped, KeyboardInterrupt):
                 click.echo("stopped", err=True)
             except (CannotStart, FaultFailed) as error:
                 click.echo(f"Error: {error}", err=True)
-                _show(drills, json_file, kind, durability, seed)
+                _show(drills, json_file, about, timed=not untimed)
                 sys.exit(FAILED)
-    sys.exit(_show(drills, json_file, kind, durability, seed))
+    sys.exit(_show(drills, json_file, about, timed=not untimed))
 
 
 def _random_plans(seconds: int, seed: int) -> Iterator[Plan]:
@@ -108,23 +115,25 @@ def _random_plans(seconds: int, seed: int) -> Iterator[Plan]:
 
 
 async def _carry_out(
-    prepared: AbstractAsyncContextManager[Drills], plans: Iterator[Plan], seed: int, done: list[Drill]
+    prepared: AbstractAsyncContextManager[Drills],
+    plans: Iterator[Plan],
+    done: list[Drill],
+    *,
+    seed: int,
+    timed: bool,
 ) -> None:
     """Carries out the plans one after the other, and says of each how it went."""
     async with prepared as drills:
         for plan in plans:
-            drill = await drills.carry_out(plan, seed)
+            drill = await drills.carry_out(plan, seed=seed, timed=timed)
             done.append(drill)
             lasting = "" if plan.for_s is None else f" for {plan.for_s:.1f} s"
             click.echo(f"{plan.kind}{lasting}: {'; '.join(drill.missed) or 'all goals met'}", err=True)
 
 
-def _show(
-    drills: list[Drill], json_file: Path | None, kind: Kind | None, durability: Durability, seed: int
-) -> int:
+def _show(drills: list[Drill], json_file: Path | None, about: dict[str, Any], *, timed: bool) -> int:
     """Shows the table and what was missed. Returns the exit code."""
-    missed = judge_all(drills)
-    about = {"server": kind or "valkey", "durability": durability, "seed": seed}
+    missed = judge_all(drills, timed=timed)
     if json_file is not None:
         json_file.write_bytes(as_json(drills, missed, about))
     console = Console(width=None if sys.stdout.isatty() else 200)

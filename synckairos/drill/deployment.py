@@ -233,7 +233,7 @@ class Deployment:
         return "\n".join([*lines, ""])
 
     async def end(self) -> None:
-        """Kills all of them. A primary that is asked to end waits for its replicas, and nobody needs its data."""
+        """Kills all of them. A primary that is asked to end would wait for its replicas first."""
         for member in self.members:
             await member.end()
 

@@ -91,8 +91,8 @@ class Drills:
             scene = Scene(deployment, network, environ, folder / "failover.log")
             yield cls(scene, hosts, durability)
 
-    async def carry_out(self, plan: Plan, seed: int | None = None) -> Drill:
-        """One drill. Raises CannotStart when the deployment does not become whole before it, FaultFailed."""
+    async def carry_out(self, plan: Plan, *, seed: int, timed: bool) -> Drill:
+        """One drill, judged. Raises CannotStart when the deployment does not become whole, FaultFailed."""
         deployment = self._scene.deployment
         await deployment.until(deployment.is_complete, "a whole deployment", WHOLE_S)
         self._count += 1
@@ -110,7 +110,7 @@ class Drills:
         drill = Drill(
             plan.kind, self._durability, plan.for_s is None, await asyncio.to_thread(_checked, file, truths)
         )
-        judge(drill)
+        judge(drill, timed=timed)
         return drill
 
     async def _strike(self, plan: Plan, recorder: Recorder) -> None:
