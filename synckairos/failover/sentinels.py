@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import redis.asyncio
@@ -194,25 +195,27 @@ async def _preferred(sentinels: _Sentinels, servers: _Servers) -> AsyncIterator[
         yield target
     finally:
         with suppress(*REDIS_ERRORS):
-            await _twice(lambda: client.config_set("replica-priority", cast(str, before)))
+            await _twice(partial(client.config_set, "replica-priority", cast(str, before)))
 
 
 async def _swap(sentinels: _Sentinels, servers: _Servers) -> Handover:
     """Holds the writes, waits for the replicas, has the Sentinels name another primary, retires the old."""
-    primary = servers.primary
     held = time.monotonic()
     try:
-        await _hold(primary, HOLD_MS)
+        await _hold(servers.primary, HOLD_MS)
         await _wait_for_copies(servers)
         # From here on the old primary accepts no write until it is known who is the primary.
-        await _hold(primary, HOLD_ON_MS)
+        await _hold(servers.primary, HOLD_ON_MS)
         await sentinels.fail_over()
-        new = await _named(sentinels, servers)
+        new = await _promoted(servers)
+        # The Sentinels would do so later, one by one, and callers that want changes replicated would wait.
+        await _follow(servers, new)
+        await _wait_for_naming(sentinels, new)
     except BaseException:  # also when this command is interrupted
         await asyncio.shield(_go_on(sentinels, servers))
         raise
     paused_ms = round(1000 * (time.monotonic() - held))
-    await _retire(primary, new)
+    await _let_go(servers.primary)
     return Handover(servers.old, new, paused_ms)
 
 
@@ -236,42 +239,59 @@ async def _wait_for_copies(servers: _Servers) -> None:
         raise NotHandedOver(f"{shown(next(iter(behind)))} has not copied everything within {COPY_MS} ms")
 
 
-async def _named(sentinels: _Sentinels, servers: _Servers) -> Address:
-    """The primary that the majority names in place of the old one. Raises NotHandedOver."""
+async def _promoted(servers: _Servers) -> Address:
+    """The replica that has become the primary. Raises NotHandedOver."""
+    found: list[Address] = []
 
-    async def is_another() -> bool:
-        return (await sentinels.majority()) not in (None, servers.old)
+    async def is_one() -> bool:
+        for address, client in servers.replicas.items():
+            with suppress(*REDIS_ERRORS):  # Sentinels cut the connections of the one that they promote
+                if (await client.info("replication"))["role"] == "master":
+                    found.append(address)
+        return bool(found)
 
-    if not await _within(NAMED_S, is_another):
-        raise NotHandedOver(f"the Sentinels have not named another primary within {NAMED_S:g} s")
-    return await sentinels.primary()
+    if not await _within(NAMED_S, is_one):
+        raise NotHandedOver(f"the Sentinels have not promoted a replica within {NAMED_S:g} s")
+    return found[0]
+
+
+async def _follow(servers: _Servers, new: Address) -> None:
+    """Has all servers copy from another one. The old primary still holds all writes."""
+    others = [client for address, client in servers.replicas.items() if address != new]
+    for client in (servers.primary, *others):
+        with suppress(*REDIS_ERRORS):  # then the Sentinels do it, some seconds later
+            await _twice(partial(client.execute_command, "REPLICAOF", *new))
+
+
+async def _wait_for_naming(sentinels: _Sentinels, new: Address) -> None:
+    """Waits until the majority names the new primary. Raises NotHandedOver."""
+
+    async def is_named() -> bool:
+        return await sentinels.majority() == new
+
+    if not await _within(NAMED_S, is_named):
+        raise NotHandedOver(f"the Sentinels have not named {shown(new)} within {NAMED_S:g} s")
 
 
 async def _go_on(sentinels: _Sentinels, servers: _Servers) -> None:
     """Lets the old primary go on, unless the Sentinels have named another one after all.
 
-    A replica that was promoted and not named has had no writes, because callers follow the Sentinels. It
-    becomes a replica again.
+    A replica that was promoted and not named has had no writes, because callers follow the Sentinels. So it
+    can become a replica again, and the old primary has everything.
     """
-    new = await sentinels.majority()
-    if new not in (None, servers.old):
-        await _retire(servers.primary, new)
-        return
-    for client in servers.replicas.values():
+    if await sentinels.majority() in (None, servers.old):
         with suppress(*REDIS_ERRORS):
-            if (await client.info("replication"))["role"] == "master":
-                await client.execute_command("REPLICAOF", *servers.old)
-    await _twice(lambda: servers.primary.execute_command("CLIENT", "UNPAUSE"))
+            await _twice(partial(servers.primary.execute_command, "REPLICAOF", "NO", "ONE"))
+        for client in servers.replicas.values():
+            with suppress(*REDIS_ERRORS):
+                await _twice(partial(client.execute_command, "REPLICAOF", *servers.old))
+    await _let_go(servers.primary)
 
 
-async def _retire(primary: redis.asyncio.Redis, new: Address) -> None:
-    """Makes the old primary a replica. Calls that it has held fail there, and go to the new one.
-
-    Where this fails, the Sentinels do it some seconds later, and until then the old primary holds all writes.
-    """
+async def _let_go(primary: redis.asyncio.Redis) -> None:
+    """Lets the old primary answer what it has held. As a replica it refuses it, and callers go on."""
     with suppress(*REDIS_ERRORS):
-        await _twice(lambda: primary.execute_command("REPLICAOF", *new))
-        await _twice(lambda: primary.execute_command("CLIENT", "UNPAUSE"))
+        await _twice(partial(primary.execute_command, "CLIENT", "UNPAUSE"))
 
 
 async def _settle(sentinels: _Sentinels, servers: _Servers, handover: Handover, say: Say) -> None:

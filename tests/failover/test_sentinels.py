@@ -18,6 +18,7 @@ from synckairos.errors import NetworkTimeout, StorageUnavailable
 from synckairos.failover.handover import NotHandedOver
 from synckairos.failover.sentinels import hand_over
 from tests.failover.conftest import settings_for, watched
+from tests.support import programs
 from tests.support.live import PATIENCE_S, game
 
 CALLERS = 8
@@ -128,7 +129,10 @@ async def a_replica_that_does_not_copy_stops_it(deployment: Deployment) -> None:
     ] == 3 * ["100"]
 
 
-async def test_what_cannot_be_asked_is_said(kind: Kind) -> None:
+async def test_what_cannot_be_asked_is_said() -> None:
+    alone = programs.run("failover")
+    assert alone.returncode == 2
+    assert "one server has nobody to hand over to" in alone.stderr
     nobody = Settings(redis_sentinel_hosts=(("127.0.0.1", 1),), redis_sentinel_name="synckairos")
     with pytest.raises(NotHandedOver, match="0 of 1 Sentinels answer"):
         await hand_over(nobody, lambda _: None)
