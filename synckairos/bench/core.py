@@ -40,8 +40,8 @@ local function switch(keys)
   local cycle = format('1 %%d %%d 20 1 %%d', now, now, now)
   call('HSET', key, 'version', version, 'cycle', cycle, 'p0', OWNER, 'p1', OWNER)
   call('ZADD', keys[3], version, '%s')
-  if version %% 16 == 0 then
-    call('XADD', log, 'MAXLEN', '~', '128', version .. '-0', 'e', EVENT)
+  if version %% 4 == 0 then
+    call('XADD', log, 'MAXLEN', '~', '64', version .. '-0', 'e', EVENT)
   else
     call('XADD', log, version .. '-0', 'e', EVENT)
   end

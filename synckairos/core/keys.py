@@ -16,6 +16,9 @@ from synckairos.errors import ValidationError
 PARTITIONS: tuple[str, ...] = tuple(f"{n:02x}" for n in range(256))
 """All partitions, "00" to "ff"."""
 
+TIMEKEEPERS = "sk:timekeepers"
+"""The channel on which the processes of the service announce themselves. There is no key of this name."""
+
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _SESSION_KEY = re.compile(rf"sk:\{{([0-9a-f]{{2}})\}}:({_UUID.pattern})")
 

@@ -175,12 +175,17 @@ class InProcessWire:
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
+        self._in_order = asyncio.Lock()
 
     def send(self, command: Command, *, asking: bool = False) -> asyncio.Future[Any]:  # noqa: ARG002 - no cluster
         """Sends a command. Gives the reply or a Failure."""
         return asyncio.ensure_future(self._call(command))
 
     async def _call(self, command: Command) -> Any:
+        async with self._in_order:
+            return await self._execute(command)
+
+    async def _execute(self, command: Command) -> Any:
         try:
             return await self._client.execute_command(*command)
         except ResponseError as error:
@@ -218,8 +223,10 @@ class ConfirmedWire:
         self._wire = wire
         self._confirmation = confirmation
         self._is_confirmed = is_confirmed
+        self._loop = asyncio.get_running_loop()
         self._unsent: list[tuple[Command, bool, asyncio.Future[Any]]] = []
-        self._sending: asyncio.Task[None] | None = None
+        self._busy = False
+        """Whether a batch is about to be sent, or waits for its confirmation."""
 
     @property
     def broken(self) -> bool:
@@ -233,27 +240,39 @@ class ConfirmedWire:
 
     def send(self, command: Command, *, asking: bool = False) -> asyncio.Future[Any]:
         """Sends a function call with keys. Gives its reply when it is confirmed, or a Failure."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Any] = self._loop.create_future()
         self._unsent.append((command, asking, future))
-        if self._sending is None or self._sending.done():
-            self._sending = asyncio.create_task(self._send_batches())
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._send_batch)
         return future
 
-    async def _send_batches(self) -> None:
-        while self._unsent:
-            batch, self._unsent = self._unsent, []
-            replies = [self._wire.send(command, asking=asking) for command, asking, _ in batch]
-            first, asking, _ = batch[0]
-            marker = self._wire.send(("SPUBLISH", unheard_channel(str(first[3])), b""), asking=asking)
-            confirmation = self._wire.send(self._confirmation())
-            for (_, _, future), reply in zip(batch, replies, strict=True):
-                if (await reply).__class__ is Failure and not future.done():
-                    future.set_result(reply.result())  # a refusal has changed nothing that could be confirmed
-            was_sent = (await marker).__class__ is not Failure
-            confirmed = self._is_confirmed(await confirmation) and was_sent
-            for (_, _, future), reply in zip(batch, replies, strict=True):
-                if not future.done():
-                    future.set_result(reply.result() if confirmed else NOT_REPLICATED)
+    def _send_batch(self) -> None:
+        batch, self._unsent = self._unsent, []
+        replies = [self._wire.send(command, asking=asking) for command, asking, _ in batch]
+        first, asking, _ = batch[0]
+        marker = self._wire.send(("SPUBLISH", unheard_channel(str(first[3])), b""), asking=asking)
+        confirmation = self._wire.send(self._confirmation())
+        callers = [future for _, _, future in batch]
+        confirmation.add_done_callback(lambda _: self._answer(callers, replies, marker, confirmation))
+
+    def _answer(
+        self,
+        callers: list[asyncio.Future[Any]],
+        replies: list[asyncio.Future[Any]],
+        marker: asyncio.Future[Any],
+        confirmation: asyncio.Future[Any],
+    ) -> None:
+        """Give the callers of a batch their replies, which have come before the confirmation."""
+        confirmed = self._is_confirmed(confirmation.result()) and marker.result().__class__ is not Failure
+        for caller, reply in zip(callers, replies, strict=True):
+            if not caller.done():
+                result = reply.result()
+                # A refusal has changed nothing that could be confirmed.
+                caller.set_result(result if confirmed or result.__class__ is Failure else NOT_REPLICATED)
+        self._busy = bool(self._unsent)
+        if self._busy:
+            self._send_batch()
 
     async def room(self) -> None:
         """Waits until fewer than MAX_WAITING calls wait to be sent."""

@@ -416,7 +416,8 @@ def _replicas(area: Area, info: Mapping[str, Any], settings: Settings) -> None:
     elif settings.durability != "async":
         area.fail(
             "replicas",
-            f"none, and DURABILITY is {settings.durability}: every change is answered with 503 NOT_REPLICATED",
+            f"none, and DURABILITY is {settings.durability}: every change is answered with 503 "
+            "NOT_REPLICATED",
             "start a replica (replicaof <host> <port> in its settings), or DURABILITY=async",
         )
     elif settings.redis_sentinel_hosts:

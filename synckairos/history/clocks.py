@@ -15,7 +15,7 @@ from synckairos.history.events import Event, Participant, Payload, State
 from synckairos.history.findings import Kind
 
 LATE_MS = 1000
-"""The library's bound: when it noticed an expiry later than this, the next cycle begins at that moment."""
+"""The library's bound: when it notices later than this what was due, the cycle begins at that moment."""
 
 Wrong = tuple[Kind, str]
 """What is wrong with an event, and how."""
@@ -134,15 +134,10 @@ class Clocks:
 
     def _cycle(self, event: Event) -> Iterator[Wrong]:
         """Whether the cycle begins, ends and continues when it has to."""
-        payload, now = event.payload, event.server_time_ms
+        payload = event.payload
         if payload.cycle_started_at is not None:
-            started = milliseconds(payload.cycle_started_at)
-            expected = started
-            if event.name == "cycle.switched":
-                expected = now
-            elif event.name == "session.resumed" and payload.reason == "manual" and self._ran is not None:
-                expected = now - self._ran
-            if started != expected:
+            started, expected = milliseconds(payload.cycle_started_at), self._cycle_start(event)
+            if expected is not None and started != expected:
                 yield "sum", f"the cycle began at {started}, and had to begin at {expected}"
         clock = self._clocks.get(self._active or "")
         if payload.expired_deadline_ms is not None and clock is not None and self._started is not None:
@@ -152,6 +147,22 @@ class Clocks:
                     "deadline",
                     f"it expired at {payload.expired_deadline_ms}, its time was over at {expected}",
                 )
+
+    def _cycle_start(self, event: Event) -> int | None:
+        """When the cycle after the event began; None when that is not known."""
+        late = event.payload.late_ms or 0
+        moment = event.server_time_ms
+        if late <= LATE_MS:
+            moment -= late  # it began when it had to, and not when the server noticed
+        goes_on = event.payload.active_participant_id == self._active
+        match event.name:
+            case "session.resumed":
+                return None if self._ran is None else moment - self._ran
+            case "session.started" | "cycle.switched":
+                return moment
+            case "participant.expired" | "participant.removed" if not goes_on:
+                return moment
+        return self._started
 
     def _expected(self, event: Event) -> dict[str, tuple[int, int, str]]:
         """By participant, bank and time used after the event, and the sum that leads to them."""

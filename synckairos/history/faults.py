@@ -48,15 +48,16 @@ class Faults:
     def of(self, at_ms: float) -> tuple[str | None, float]:
         """The fault that a moment belongs to, and how long after its begin it was.
 
-        This is the last one that has begun and not ended; else the next one, and the time is below 0; else
-        the last one of all.
+        This is the last one that has begun and not ended, else the one whose begin is nearest; the time is
+        below 0 when that is ahead.
         """
-        begun = [each for each in self.outages if each.began_ms <= at_ms]
-        under_way = [each for each in begun if each.ended_ms is None or each.ended_ms >= at_ms]
-        ahead = [each for each in self.outages if each.began_ms > at_ms]
-        for each in (*under_way[-1:], *ahead[:1], *begun[-1:]):
-            return each.name, at_ms - each.began_ms
-        return None, 0.0
+        if not self.outages:
+            return None, 0.0
+        found = min(self.outages, key=lambda each: abs(at_ms - each.began_ms))
+        for each in self.outages:
+            if each.began_ms <= at_ms <= (at_ms if each.ended_ms is None else each.ended_ms):
+                found = each
+        return found.name, at_ms - found.began_ms
 
     def settled(self, at_ms: float) -> bool:
         """Whether a moment is after the last fault, or SETTLED_MS after that one named another primary."""

@@ -27,7 +27,7 @@ Kind = Literal[
 
 MEANING: dict[Kind, str] = {
     "lost": "a change was acknowledged, and did not happen",
-    "doubled": "one request took effect twice",
+    "doubled": "one request took effect twice, or one event was written twice",
     "done though refused": "a request was refused, and took effect",
     "gap": "a version is missing",
     "rewritten": "one version of one epoch was given to two different changes",

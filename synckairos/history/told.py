@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Literal
 
 import msgspec
 
@@ -95,17 +95,12 @@ def judge(
 
 
 class Ear:
-    """What one socket has heard of its session so far."""
+    """What one socket has heard of its session since it was opened."""
 
     def __init__(self) -> None:
         self.place: Place | None = None
         self._follows = False
         """Whether the next event has to be the one after `place`."""
-
-    def open(self) -> Self:
-        """The socket is connected anew, and has heard nothing."""
-        self.place, self._follows = None, False
-        return self
 
     def hear(self, told: Told) -> tuple[Kind, str] | None:
         """Take in the next message. Returns what is wrong with its order."""
@@ -155,7 +150,7 @@ class Sockets:
         """By place, what was told of events that a newer epoch replaced."""
         self.findings: list[Finding] = []
         self.rewritten: set[tuple[str, Place]] = set()
-        self.messages = self.events = 0
+        self.messages = 0
         self.replaced: set[tuple[str, Place]] = set()
         self.not_known = 0
         self.opened = self.dropped = 0
@@ -164,7 +159,7 @@ class Sockets:
         """A socket was opened or closed."""
         if line.what == "opened":
             self.opened += 1
-            self._ears.setdefault((recording, line.socket), Ear()).open()
+            self._ears[recording, line.socket] = Ear()
         elif line.code not in (None, 1000):
             self.dropped += 1
 
@@ -175,7 +170,6 @@ class Sockets:
         wrong = self._ears.setdefault((recording, message.socket), Ear()).hear(told)
         if place is None:
             return
-        self.events += told.is_event
         if wrong is not None:
             self._find(wrong[0], message, place, wrong[1])
         history = self._histories.get(message.session_id)

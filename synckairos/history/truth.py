@@ -96,9 +96,13 @@ class History:
         events: dict[Place, Event] = {}
         first: dict[Place, str] = {}
         for source, bodies in truth.events.items():
+            here: set[Place] = set()
             for body in bodies:
                 event = decode_event(body)
                 place, own = event.place, digest(body)
+                if place in here:
+                    self.find("doubled", place, f"the {source} has it twice")
+                here.add(place)
                 if events.setdefault(place, event) is event:
                     self.digests[place] = own
                     first[place] = f"the {source}"

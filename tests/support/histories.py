@@ -13,6 +13,7 @@ from random import Random
 
 import msgspec
 
+from synckairos.audit.reading import milliseconds, timestamp
 from synckairos.history.check import Report, check
 from synckairos.history.findings import Kind
 from synckairos.history.lines import Begin, Call, Fault, Line, Message, Socket
@@ -153,6 +154,22 @@ def doubled(made: Run, random: Random) -> Kind | None:
     return "doubled"
 
 
+def written_twice(made: Run, random: Random) -> Kind | None:
+    """An event is in the audit twice."""
+    made.events.append(random.choice(made.events))
+    return "doubled"
+
+
+def cycle_start(made: Run, random: Random) -> Kind | None:
+    """A cycle begins a millisecond off, so that somebody has time for nothing."""
+    number = _pick(random, made.events, "cycle.switched", "time.warning", "session.started")
+    if number is None or _is_handed_over(made):
+        return None
+    event = made.events[number]["payload"]
+    event["cycle_started_at"] = timestamp(milliseconds(event["cycle_started_at"]) + random.choice([-1, 1]))
+    return "sum"
+
+
 def refused(made: Run, random: Random) -> Kind | None:
     """A refused request took effect."""
     number = random.randrange(len(made.calls))
@@ -278,6 +295,11 @@ def sum_of_clocks(made: Run, random: Random) -> Kind | None:
     return "sum"
 
 
+def _is_handed_over(made: Run) -> bool:
+    controls = [made.state["time_control"], *(each["time_control"] for each in _everybody(made))]
+    return any("hourglass" in json.dumps(control) for control in controls)
+
+
 def _everybody(made: Run) -> Iterator[Json]:
     for event in made.events:
         yield from event["payload"]["participants"]
@@ -321,7 +343,18 @@ def overdue(made: Run, random: Random) -> Kind | None:
 
 
 PLANTS: list[Plant] = [
-    *(lost, doubled, refused, gap, rewritten_log, rewritten_message, given_twice, phantom, clock_step),
+    *(
+        lost,
+        doubled,
+        written_twice,
+        refused,
+        gap,
+        rewritten_log,
+        rewritten_message,
+        given_twice,
+        phantom,
+        clock_step,
+    ),
     *(older_epoch, told_backwards, told_twice, told_gap, sum_of_clocks, deadline, expired_twice),
-    *(state_differs, overdue),
+    *(cycle_start, state_differs, overdue),
 ]

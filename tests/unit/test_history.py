@@ -14,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from synckairos.history.check import Report, check
+from synckairos.history.faults import Faults
 from synckairos.history.figures import Figures
 from synckairos.history.findings import MEANING
 from synckairos.history.lines import Begin, Call, Fault, Line, Message, Socket, read
@@ -189,6 +190,32 @@ def test_a_state_that_is_older_and_says_so() -> None:
     assert [each.kind for each in checked(lines, history).findings] == ["told backwards"]
     lines[1] = told(2, "a", {**older, "payload": {**older["payload"], "stale": True}})
     assert checked(lines, history).sound
+
+
+def test_an_answer_that_shows_a_later_state() -> None:
+    """A start is answered with the state, in which more may have happened; a switch with its own change."""
+    history = [change(version, OLD) for version in (1, 2, 3)]
+    start = msgspec.structs.replace(answered(30, 3, OLD, "r2"), function="sk_start")
+    switch = answered(40, 3, OLD)
+    assert checked([start, switch], history).sound
+    start = msgspec.structs.replace(start, function="sk_switch")
+    assert {each.kind for each in checked([start, switch], history).findings} == {"lost", "rewritten"}
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "name", "after_ms"),
+    [
+        (900, "kill", -100),
+        (1100, "kill", 100),
+        (2900, "kill", 1900),
+        (4000, "kill", 3000),
+        (6500, "hang", -500),
+        (9000, "hang", 2000),
+    ],
+)
+def test_the_fault_that_a_loss_belongs_to(at_ms: float, name: str, after_ms: float) -> None:
+    faults = Faults([Fault(1000, "kill", "begin"), Fault(3000, "kill", "end"), Fault(7000, "hang", "begin")])
+    assert faults.of(at_ms) == (name, after_ms)
 
 
 def test_a_history_that_does_not_reach_back() -> None:
