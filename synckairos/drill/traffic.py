@@ -11,6 +11,7 @@ import asyncio
 import json
 import random
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
@@ -21,6 +22,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from synckairos.drill.caller import TROUBLE, Answer, Caller
+from synckairos.history.lines import Outcome
 from synckairos.history.record import Recorder
 
 SESSIONS = 200
@@ -40,7 +42,7 @@ PAUSE_S = 0.1
 """Before a repetition where no answer says how long to wait, and before a socket is opened again."""
 MAKERS = 16
 """How many sessions are created at the same time."""
-_UNKNOWN = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
+_AGAIN = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 _decode = msgspec.json.decode
 
 
@@ -53,6 +55,8 @@ class Traffic:
         self._going = True
         self._callers: list[asyncio.Task[None]] = []
         self._sockets: list[asyncio.Task[None]] = []
+        self.errors: Counter[str] = Counter()
+        """The answers that no caller should get, by code: all but successes, 503 and 504."""
         self.switched: list[str] = []
         self.due: list[str] = []
 
@@ -155,8 +159,11 @@ class Traffic:
                 )
                 return
             code = _code(answer)
-            if answer.status not in _UNKNOWN:
-                self._recorder.call(asked, session_id, function, request, "refused", code=code)
+            if answer.status not in _AGAIN:
+                self.errors[code] += 1
+                known = answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
+                outcome: Outcome = "refused" if known else "unknown"
+                self._recorder.call(asked, session_id, function, request, outcome, code=code)
                 return
             await asyncio.sleep(float(answer.headers.get("retry-after", PAUSE_S)))
         self._recorder.call(asked, session_id, function, request, "unknown", code=code)

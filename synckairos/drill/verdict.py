@@ -33,6 +33,7 @@ class Drill(msgspec.Struct):
 
     kind: of the fault
     held: whether the fault was held until another primary was named, so that one has to be named
+    errors: answers that no caller should get, by code
     missed: the goals that were missed, in words
     """
 
@@ -40,6 +41,7 @@ class Drill(msgspec.Struct):
     durability: Durability
     held: bool
     report: Report
+    errors: dict[str, int]
     missed: list[str] = []
 
     @property
@@ -68,6 +70,7 @@ def _judge_what_was_said(drill: Drill) -> None:
         ("backwards", figures.backwards),
     ):
         _at_most(missed, name, count, 0)
+    missed.extend(f"answers {code}: {count}" for code, count in drill.errors.items())
     kinds = Counter(finding.kind for finding in drill.report.findings if finding.kind not in _COUNTED)
     missed.extend(f"{count} times: {kind}" for kind, count in kinds.items())
 
@@ -166,6 +169,7 @@ def as_json(drills: Iterable[Drill], missed: Sequence[str], about: dict[str, Any
             "kind": drill.kind,
             "durability": drill.durability,
             "missed": drill.missed,
+            "errors": drill.errors,
             "figures": drill.report.figures,
             "findings": drill.report.findings,
         }
