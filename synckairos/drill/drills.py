@@ -107,9 +107,8 @@ class Drills:
                 await asyncio.sleep(AFTER_S)
                 await load.finish()
                 truths = await self._truths(load, last_due)
-        drill = Drill(
-            plan.kind, self._durability, plan.for_s is None, await asyncio.to_thread(_checked, file, truths)
-        )
+        report = await asyncio.to_thread(_checked, file, truths)
+        drill = Drill(plan.kind, self._durability, plan.for_s is None, report, dict(load.errors))
         judge(drill, timed=timed)
         return drill
 
