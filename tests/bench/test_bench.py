@@ -123,3 +123,19 @@ def test_every_clock_expires_by_itself(tmp_path: Path) -> None:
     assert named(report, "late, p99")["yardstick"] == "notified by TTL, p99"
     assert len(report["details"]["late_ms"]) == len(report["details"]["delivered_ms"]) == 30
     assert report["details"]["switches_per_s"] > 0
+
+
+def test_durability_holds_a_confirmed_switch_against_one_at_once(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "durability")
+    for callers in ("1 caller", "16 callers"):
+        figure = named(report, f"switch, replicated, {callers}, p50")
+        assert (figure["yardstick"], figure["at_most"]) == ("async", 1.3)
+        assert named(report, f"switch, durable, {callers}, CPU")["value"] > 0
+
+
+def test_cluster_moves_slots_without_an_error(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "cluster")
+    for how in ("key by key", "in one step"):
+        assert named(report, f"slots that move {how}, errors")["met"], report["details"]
+        assert named(report, f"slots that move {how}, longest pause")["value"] > 0
+    assert named(report, "partitions of the fullest of 3 shards")["value"] == 89
