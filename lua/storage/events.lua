@@ -1,8 +1,8 @@
 -- Writes events to the outbox, to the log and to the channel. Entries of the log have the id `<version>-0`:
 -- version 46 has the entry `46-0`.
 
-local LOG_LENGTH = '128' -- the log keeps at least so many events
-local TRIM_EVERY = 16 -- every 16th version trims the log
+local LOG_LENGTH = '64' -- the log keeps at least so many events
+local TRIM_EVERY = 4 -- every fourth version trims the log
 
 -- Adds an event to the outbox. Returns an error, nil for none.
 local function add_to_outbox(s, id, text)

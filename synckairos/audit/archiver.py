@@ -52,6 +52,10 @@ FIRST_COUNT = 4
 CLAIM_AFTER_MS = 10_000
 """How long entries must be unacknowledged before another archiver claims them."""
 CLAIM_EVERY_S = 5.0
+LOG_LENGTH = 24
+"""How many events a session's log keeps at least once the older ones are on their way to the audit store. The
+library alone keeps 64. The log is most of what a session weighs.
+"""
 FORGET_AFTER_MS = 86_400_000
 """How long an archiver without pending entries must be idle before it counts as gone."""
 WATCH_EVERY_S = 5.0
@@ -304,7 +308,7 @@ class Archiver:
         return position is not None and position <= caught
 
     async def _acknowledge(self, taken: _EntriesByPartition) -> None:
-        """Delete these entries, then acknowledge them.
+        """Delete these entries, then acknowledge them, and shorten the logs of their sessions.
 
         The order matters when this process dies in between: an entry that is acknowledged but not deleted
         would stay for ever, while an entry that is deleted but pending is cleaned up by the next claim.
@@ -314,10 +318,17 @@ class Archiver:
             for partition in partitions:
                 outbox, ids = keys.outbox(partition), [entry_id for entry_id, _ in taken[partition]]
                 commands += [("XDEL", outbox, *ids), ("XACK", outbox, GROUP, *ids)]
+            trims = [
+                # Without "~" the entries would go, but not their memory, which is freed a node at a time.
+                ("XTRIM", SessionKeys.of(session_id).log, "MAXLEN", "~", LOG_LENGTH)
+                for session_id in _with_long_logs(entry for each in partitions for _, entry in taken[each])
+            ]
             async with asyncio.timeout(TIMEOUT_S):
-                for reply in await _send(client, commands):
-                    if isinstance(reply, ResponseError):
-                        raise reply
+                replies = await _send(client, [*commands, *trims])
+            # A log that cannot be shortened, because its key has another type, stays as it is.
+            for reply in replies[: len(commands)]:
+                if isinstance(reply, ResponseError):
+                    raise reply
 
     async def _watch(self) -> None:
         while True:
@@ -421,6 +432,16 @@ def _position(body: bytes) -> tuple[int, int] | None:
         return int(position.epoch), position.version
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
+
+
+def _with_long_logs(entries: Iterable[Entry]) -> list[str]:
+    """The sessions of these entries that have more than LOG_LENGTH events."""
+    newest = {entry.session_id: entry.body for entry in entries}
+    return [
+        session_id
+        for session_id, body in newest.items()
+        if (position := _position(body)) and position[1] > LOG_LENGTH and _is_session_id(session_id)
+    ]
 
 
 def _is_session_id(text: str) -> bool:

@@ -138,3 +138,23 @@ def durability(file: Path | None, server: Any, *, quick: bool) -> None:
     from synckairos.bench import durability
 
     _show(durability.run(server, quick=quick), file)
+
+
+@bench.command()
+@_server
+@_common
+def restore(file: Path | None, server: Any, *, quick: bool) -> None:
+    """Total loss of Redis: how long until all live sessions are back by themselves."""
+    from synckairos.bench import restore
+
+    _show(restore.run(server, quick=quick), file)
+
+
+@bench.command()
+@_server
+@_common
+def cluster(file: Path | None, server: Any, *, quick: bool) -> None:
+    """Three shards compared with one server, and slots that move under load."""
+    from synckairos.bench import cluster
+
+    _show(cluster.run(server, quick=quick), file)

@@ -19,7 +19,7 @@ REPLICAS = 2
 CALLERS = (1, 16)
 SESSIONS = 200
 ROUNDS, ROUND_S = 9, 1.5
-QUICK_ROUNDS, QUICK_ROUND_S = 2, 0.4
+QUICK_ROUNDS, QUICK_ROUND_S = 1, 0.2
 
 
 def run(kind: Kind, *, quick: bool) -> Report:

@@ -50,7 +50,7 @@ def create(
     storage: Storage, wanted: Sequence[SessionKeys], participants: int, banks_ms: Sequence[int]
 ) -> None:
     """Creates these sessions. `banks_ms` has the bank of each one's participants."""
-    configs = (_config(participants, bank_ms) for bank_ms in banks_ms)
+    configs = (config(participants, bank_ms) for bank_ms in banks_ms)
     calls(storage, (("sk_create", each.all, (given,)) for each, given in zip(wanted, configs, strict=True)))
 
 
@@ -76,7 +76,8 @@ def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
         yield chunk
 
 
-def _config(participants: int, bank_ms: int) -> bytes:
+def config(participants: int, bank_ms: int) -> bytes:
+    """The config of a game in which each participant has this bank."""
     players = [{"participant_id": new_id(), "total_time_ms": bank_ms} for _ in range(participants)]
     return json.dumps({"sync_mode": "per_participant", "participants": players}).encode()
 

@@ -20,7 +20,7 @@ class Changes:
     """Iterates over changes in their order, each once, from a version on until the session is gone or closed.
 
     For a slow reader at most `MAX_WAITING` changes wait in memory. Further ones are read from the service
-    later. It has at least the newest 128, and with an audit store all of them. When it does not have them,
+    later. It has at least the newest 64, and with an audit store all of them. When it does not have them,
     the iteration raises StorageUnavailable. When the session failed, it raises the session's `close_reason`.
     """
 

@@ -85,10 +85,16 @@ class Sessions:
             arguments += ["LAG", lag_ms]
         return _change("sk_switch", await self._change("sk_switch", session_id, arguments, options))
 
-    async def expire(self, session_id: str) -> Change | None:
-        """Perform the expiry or warning that is due; `None` when nothing is due. Always safe to call."""
-        reply = await self._fcall("sk_expire", session_id, ())
-        return None if reply is None else _change("sk_expire", reply)
+    async def expire_all(self, session_ids: Sequence[str]) -> list[Change | Exception | None]:
+        """Perform what is due in these sessions, in one round trip to each primary. Always safe to call.
+
+        Returns for each session its expiry or warning, `None` when nothing is due, or the error of its call.
+        No call waits for a replica: an expiry that a failover loses is due again on the next primary.
+        """
+        replies = await self.connection.fcall_many(
+            [("sk_expire", SessionKeys.of(session_id).all, ()) for session_id in session_ids]
+        )
+        return [_expiry(reply) for reply in replies]
 
     async def adjust(
         self,
@@ -157,6 +163,27 @@ class Sessions:
         if epoch is not None:
             arguments += ["EPOCH", epoch]
         return _state("sk_restore", await self._fcall("sk_restore", session_id, arguments))
+
+    async def import_session(
+        self,
+        session_id: str,
+        config: bytes,
+        standing: bytes,
+        *,
+        tenant: str | None = None,
+        dry_run: bool = False,
+    ) -> State | None:
+        """Create a session that is under way or over, from its config and its standing (JSON).
+
+        dry_run: check everything, write nothing, and return `None`
+        """
+        arguments: list[Argument] = [config, standing, "TTL", self.ttl_s]
+        if tenant is not None:
+            arguments += ["TENANT", tenant]
+        if dry_run:
+            arguments.append("DRYRUN")
+        reply = await self._fcall("sk_import", session_id, arguments)
+        return None if reply is None and dry_run else _state("sk_import", reply)
 
     async def get(self, session_id: str, tenant: str | None = None) -> State:
         """Read the state."""
@@ -282,6 +309,15 @@ def _change(function: str, reply: Any) -> Change:
         return Change(reply)
     except (msgspec.MsgspecError, TypeError):
         _unknown(function, reply)
+
+
+def _expiry(reply: Any) -> Change | Exception | None:
+    if reply is None or isinstance(reply, Exception):
+        return reply
+    try:
+        return _change("sk_expire", reply)
+    except InternalError as error:
+        return error
 
 
 def _state(function: str, reply: Any) -> State:

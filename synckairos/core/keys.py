@@ -16,6 +16,9 @@ from synckairos.errors import ValidationError
 PARTITIONS: tuple[str, ...] = tuple(f"{n:02x}" for n in range(256))
 """All partitions, "00" to "ff"."""
 
+TIMEKEEPERS = "sk:timekeepers"
+"""The channel on which the processes of the service announce themselves. There is no key of this name."""
+
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _SESSION_KEY = re.compile(rf"sk:\{{([0-9a-f]{{2}})\}}:({_UUID.pattern})")
 
@@ -70,6 +73,16 @@ def outbox(partition: str) -> str:
 def library(partition: str) -> str:
     """The key that processes watch while they load the library. It exists only inside a transaction."""
     return f"sk:{{{partition}}}:library"
+
+
+def restored(partition: str) -> str:
+    """The mark that the partition's sessions were all there, or were restored: see `audit.losses`."""
+    return f"sk:{{{partition}}}:restored"
+
+
+def restoring(partition: str) -> str:
+    """The lease of the process that restores sessions. `partition` is the first of those that were lost."""
+    return f"sk:{{{partition}}}:restoring"
 
 
 def unheard_channel(key: str) -> str:

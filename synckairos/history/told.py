@@ -18,17 +18,20 @@ Judgement = Literal["true", "rewritten", "replaced", "phantom", "not known"]
 
 class _Payload(msgspec.Struct, frozen=True):
     event: str | None = None
-    stale: bool = False
 
 
 class Told(msgspec.Struct, frozen=True):
-    """A message of the server, with the members that are judged."""
+    """A message of the server, with the members that are judged.
+
+    stale: there only when the state came from a replica, because there was no primary
+    """
 
     type: str
     version: int = 0
     epoch: str | None = None
     server_time_ms: int = 0
     payload: _Payload = _Payload()
+    stale: dict[str, int] | None = None
 
     @property
     def place(self) -> Place | None:
@@ -124,7 +127,7 @@ class Ear:
             return None if told.type == STATE else ("told gap", "an event came before the state")
         heard = f"it knew version {known.version} of epoch {known.epoch}"
         if told.type == STATE:
-            return ("told backwards", heard) if place < known and not told.payload.stale else None
+            return ("told backwards", heard) if place < known and told.stale is None else None
         if place.epoch < known.epoch:
             return "told backwards", heard
         if place.epoch > known.epoch:

@@ -100,6 +100,38 @@ async def test_of_a_backlog_each_session_is_caught_once(
     assert events(queued(queue)) == await sessions.log(session_id, 0)
 
 
+async def test_logs_are_shortened_once_their_events_are_queued(
+    connection: Connection, sessions: Sessions, queue: Jobs, server: Server
+) -> None:
+    long, short = [await game(sessions) for _ in range(2)]
+    for _ in range(58):
+        await sessions.switch(long)
+    for _ in range(20):
+        await sessions.switch(short)
+    logs = {session_id: await sessions.log(session_id, 0) or [] for session_id in (long, short)}
+    assert await Archiver(connection, queue).archive() == 60 + 22
+    async with server.client() as direct:
+        lengths = {each: await direct.xlen(SessionKeys.of(each).log) for each in logs}
+    assert lengths[short] == 22
+    assert 24 <= lengths[long] <= 29  # a piece of 4 KB more
+    assert await sessions.log(long, 60 - 24) == logs[long][-24:]
+    assert await sessions.log(long, 0) is None
+    assert {event for each in logs.values() for event in each} == set(events(queued(queue)))
+
+
+@pytest.mark.own_keys(r"sk:\{..\}:.*:log")
+async def test_a_log_that_is_something_else_keeps_no_event_from_the_queue(
+    connection: Connection, sessions: Sessions, queue: Jobs, server: Server
+) -> None:
+    session_id = await game(sessions)
+    for _ in range(30):
+        await sessions.switch(session_id)
+    async with server.client() as direct:
+        await direct.set(SessionKeys.of(session_id).log, "a key of another type")
+    assert await Archiver(connection, queue).archive() == 32
+    assert await outboxes(connection) == 0
+
+
 async def test_events_of_direct_calls_arrive_just_the_same(
     connection: Connection, sessions: Sessions, queue: Jobs, server: Server
 ) -> None:

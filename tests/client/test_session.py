@@ -314,7 +314,7 @@ async def test_changes_since_a_version_begin_there(live: Service) -> None:
 
 async def test_a_slow_reader_loses_nothing_and_holds_up_nobody(live: Service) -> None:
     session_id = await game(live.sessions)
-    count = MAX_WAITING + 100
+    count = MAX_WAITING + 60
     async with following(live.port, session_id) as session:
         slow, quick = session.changes(), session.changes()
         task = asyncio.create_task(take(quick, count))
@@ -328,7 +328,7 @@ async def test_a_slow_reader_loses_nothing_and_holds_up_nobody(live: Service) ->
 
 async def test_a_reader_too_slow_for_the_services_log_is_told(live: Service) -> None:
     session_id = await game(live.sessions)
-    count = MAX_WAITING + 400
+    count = MAX_WAITING + 200
     async with following(live.port, session_id) as session:
         slow = session.changes()
         await rally(live, session_id, count)

@@ -326,15 +326,31 @@ class TestRequests:
 
 @pytest.mark.every_server
 class TestLog:
-    def test_at_least_the_newest_128_and_not_many_more(self, core: Driver) -> None:
+    def test_at_least_the_newest_64_and_not_many_more(self, core: Driver) -> None:
         game = Game(core, CONFIG).start()
+        lengths = []
         for number in range(400):
             game.do("pause" if number % 2 == 0 else "resume", at=number)
-        assert len(game.raw("log", 402 - 128)) == 128
+            lengths.append(core.run("XLEN", game.keys.log))
+        # All up to version 64; from then on some more, because memory is freed in pieces of 4 KB.
+        assert lengths[:62] == list(range(3, 65))
+        assert all(64 <= length <= 72 for length in lengths[62:])
+        assert [json.loads(event)["version"] for event in game.raw("log", 402 - 64)] == list(range(339, 403))
+        assert game.raw("log", 402 - 73) is None
         assert game.raw("log", 0) is None
         assert game.raw("log", 402) == []
         assert game.raw("log", 403) is None
-        assert core.run("XLEN", game.keys.log) < 300
+
+    def test_a_request_is_repeated_from_the_log_after_the_log_was_shortened(self, core: Driver) -> None:
+        game = Game(core, CONFIG).start()
+        for number in range(80):
+            game.do("pause" if number % 2 == 0 else "resume", "REQUEST", f"r{number}", at=number)
+        core.run("XTRIM", game.keys.log, "MAXLEN", "24")  # as the service does that has an audit store
+        assert len(game.raw("log", 82 - 24)) == 24
+        assert game.raw("log", 82 - 25) is None
+        for number in range(64, 80):  # the last 16 request ids
+            again = json.loads(game.raw("resume" if number % 2 else "pause", "REQUEST", f"r{number}", at=90))
+            assert (again["version"], again["replayed"]) == (number + 3, True)
 
     def test_another_epoch(self, core: Driver) -> None:
         game = Game(core, CONFIG).start()

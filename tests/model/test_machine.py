@@ -50,7 +50,7 @@ from tests.support.pages import ROOT
 
 START = 1_800_000_000_000
 TTL_S = 600
-LOG_KEPT = 128
+LOG_KEPT = 64
 DAY = 86_400_000
 TOLERANCE_MS = 5000
 ALARMS = SessionKeys.of(SESSIONS[0]).alarms

@@ -337,7 +337,7 @@ def test_a_state_that_is_older_and_says_so() -> None:
     lines = [told(1, "a", sync(change(3, OLD))), told(2, "a", older)]
     history = [change(version, OLD) for version in (1, 2, 3)]
     assert [each.kind for each in checked(lines, history).findings] == ["told backwards"]
-    lines[1] = told(2, "a", {**older, "payload": {**older["payload"], "stale": True}})
+    lines[1] = told(2, "a", {**older, "stale": {"age_ms": 2000}})
     assert checked(lines, history).sound
 
 
