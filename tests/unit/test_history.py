@@ -288,6 +288,7 @@ def test_when_sockets_are_told_in_time_again(at_ms: float, *, settled: bool) -> 
 def test_quantiles() -> None:
     assert Quantiles.of([]) == Quantiles()
     assert Quantiles.of([5]) == Quantiles(1, 5, 5, 5, 5)
+    assert Quantiles.of([3, 1, 2]) == Quantiles(3, 2, 3, 3, 3)
     assert Quantiles.of(range(100, 0, -1)) == Quantiles(100, 50, 95, 99, 100)
 
 
