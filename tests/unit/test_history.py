@@ -340,6 +340,8 @@ def test_a_state_that_is_older_and_says_so() -> None:
     assert [each.kind for each in checked(lines, history).findings] == ["told backwards"]
     lines[1] = told(2, "a", {**older, "stale": {"age_ms": 2000}})
     assert checked(lines, history).sound
+    replica = told(5030, "b", {**sync(change(4, OLD)), "stale": {"age_ms": 5000}})
+    assert kinds(checked(failover(replica), AFTER_FAILOVER)) == LOST, "and it is no phantom"
 
 
 def test_an_answer_that_shows_a_later_state() -> None:
