@@ -18,7 +18,7 @@ from redis.crc import key_slot
 from synckairos import metrics
 from synckairos.core import keys
 from synckairos.core.model import Change
-from synckairos.realtime import membership, timekeeper
+from synckairos.realtime import membership, standby, timekeeper
 from synckairos.realtime.membership import Membership
 from tests.support import servers
 from tests.support.live import Parts, eventually, parts, settings
@@ -125,9 +125,9 @@ async def test_the_others_wait_while_the_preferred_one_makes_progress_and_call_w
     live: Parts, redis: servers.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(membership, "MISSED_AT_MOST", 10_000)  # it is not taken for gone
-    monkeypatch.setattr(timekeeper, "PATIENCE_MS", 1000)
-    monkeypatch.setattr(timekeeper, "BUSY_PATIENCE_MS", 3000)
-    monkeypatch.setattr(timekeeper, "LONGEST_WAIT_MS", 60_000)
+    monkeypatch.setattr(standby, "PATIENCE_MS", 1000)
+    monkeypatch.setattr(standby, "BUSY_PATIENCE_MS", 3000)
+    monkeypatch.setattr(standby, "LONGEST_WAIT_MS", 60_000)
     monkeypatch.setattr(timekeeper, "CALLS_A_ROUND", 1)
     monkeypatch.setattr(timekeeper, "ROUNDS_AT_ONCE", 1)
     async with parts(settings(redis.url)) as other:
