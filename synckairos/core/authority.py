@@ -35,6 +35,12 @@ ANNOUNCEMENTS = ("+switch-master", "+odown", "-odown", "+slave")
 
 _DOWN = frozenset({"s_down", "o_down"})
 """The flags of a server that does not answer a Sentinel, or a quorum of them."""
+_NEVER_LOOKED_AT = "?"
+"""The primary of a replica that the Sentinel has had no `INFO` from since the last failover.
+
+It is not chosen until then. So the old primary, when it is dead or cut off, does not have to confirm changes
+in the seconds until the Sentinels find it down.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +174,9 @@ class Sentinels:
             frozenset(
                 (replica["ip"], int(replica["port"]))
                 for replica in map(_fields, replicas)
-                if not {*_DOWN, "disconnected"} & _flags(replica) and replica["slave-priority"] != "0"
+                if not {*_DOWN, "disconnected"} & _flags(replica)
+                and replica["slave-priority"] != "0"
+                and replica["master-host"] != _NEVER_LOOKED_AT
             ),
         )
         self._judge()

@@ -94,7 +94,7 @@ def judge(
     if began_ms is None:  # no newer epoch replaced it: it is lost if it is newer than what is left
         return "replaced" if faults and place > history.last else "phantom"
     after = (told_ms is not None and at_ms > told_ms) or (told.is_event and told.server_time_ms > began_ms)
-    return "phantom" if after or not faults else "replaced"
+    return "phantom" if (after and told.stale is None) or not faults else "replaced"
 
 
 class Ear:
