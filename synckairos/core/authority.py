@@ -176,7 +176,7 @@ class Sentinels:
                 for replica in map(_fields, replicas)
                 if not {*_DOWN, "disconnected"} & _flags(replica)
                 and replica["slave-priority"] != "0"
-                and replica["master-host"] != _NEVER_LOOKED_AT
+                and replica.get("master-host") != _NEVER_LOOKED_AT
             ),
         )
         self._judge()
