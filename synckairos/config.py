@@ -220,6 +220,7 @@ class Settings:
     rq_redis_url: str | None = _setting(_RedisUrl(), None, secret=True)
     database_url: str | None = _setting(_DatabaseUrl(), None, secret=True)
     session_ttl: int = _setting(_Whole(1, 2_592_000, "seconds"), 3600)
+    restore_rate: int = _setting(_Whole(0, 100_000, "sessions a second (0: never)"), 1000)
     durability: Durability = _setting(_Choice("async", "replicated", "durable"), "async")
     replicas: int | None = _setting(_Whole(1, 100), None)
     host: str = _setting(_Text(), "127.0.0.1")

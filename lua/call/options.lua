@@ -74,11 +74,12 @@ local READERS = {
 
 -- The options that every transition has.
 local COMMON = { TENANT = true, VERSION = true, EPOCH = true, ACTOR = true, TRACE = true, REQUEST = true }
+local FLAGS = { EXPORT = true, DRYRUN = true } -- the options without a value
 local NONE = {} -- the options of a call without any
 
 -- Reads the options in `args` from position `from` on. Returns them as a table from name to value, and the
 -- problems with them as a list of {field, message}, nil for none. `own` and `common` are the sets of the
--- allowed names. EXPORT is the only option without a value.
+-- allowed names.
 local function parse(args, from, own, common)
   local size = #args
   if size < from then
@@ -101,8 +102,8 @@ local function parse(args, from, own, common)
     elseif found[name] ~= nil then
       problem(name, 'is given twice')
       position = position + 2
-    elseif name == 'EXPORT' then
-      found.EXPORT = true
+    elseif FLAGS[name] then
+      found[name] = true
       position = position + 1
     elseif position == size then
       problem(name, 'lacks its value')

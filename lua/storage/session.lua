@@ -188,20 +188,25 @@ local function field(s, name)
   return redis.call('HGET', s.key, name)
 end
 
--- All fields of the hash as name -> value, without `server` and `moving`: they are about the hash and not
--- about the session.
-local function all_fields(key)
-  local flat = redis.call('HGETALL', key)
-  local fields = {}
-  for i = 1, #flat, 2 do
-    fields[flat[i]] = flat[i + 1]
-  end
+-- Removes `server` and `moving`, which are about the hash and not about the session, from its fields
+-- (name -> value).
+local function without_place(fields)
   if fields.moving then
     fields.rotation = fields.rotation or storage_moving.rotation_in(fields.moving)
     fields.moving = nil
   end
   fields.server = nil
   return fields
+end
+
+-- All fields of the session as name -> value.
+local function all_fields(key)
+  local flat = redis.call('HGETALL', key)
+  local fields = {}
+  for i = 1, #flat, 2 do
+    fields[flat[i]] = flat[i + 1]
+  end
+  return without_place(fields)
 end
 
 -- Status and epoch of the session at a key. A tombstone has the status `deleted`; without a key both are
@@ -372,6 +377,7 @@ return {
   exists = exists,
   field = field,
   all_fields = all_fields,
+  without_place = without_place,
   previous = previous,
   new_epoch = new_epoch,
   begin_epoch = begin_epoch,

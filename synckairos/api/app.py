@@ -15,18 +15,22 @@ from sanic.models.handler_types import RouteHandler
 from synckairos import metrics
 from synckairos.api import middleware, openapi
 from synckairos.api.context import Context, context_of
+from synckairos.api.readiness import Readiness
 from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
 from synckairos.api.routes.pages import PAGES
 from synckairos.api.websocket import endpoint
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Jobs
+from synckairos.audit.losses import Losses
 from synckairos.audit.outbox import OutboxTrimmer
 from synckairos.audit.recovery import Recovery
+from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection, connect
+from synckairos.core.replicas import Replicas
 from synckairos.move.following import Following
 from synckairos.realtime.deployment import Deployment
 from synckairos.realtime.relay import Relay
@@ -107,6 +111,22 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
         for part in (clock, subscriptions, relay, timekeeper, outboxes):
             await part.start()
             closing.push_async_callback(part.stop)
+        restorer = None
+        if store is not None and recovery is not None and settings.restore_rate:
+            restorer = Restorer(
+                Losses(connection),
+                store,
+                recovery,
+                Jobs.of(settings),
+                rate=settings.restore_rate,
+                ttl_s=settings.session_ttl,
+            )
+            await restorer.start()
+            closing.push_async_callback(restorer.stop)
+        replicas = Replicas(connection, settings)
+        closing.push_async_callback(replicas.aclose)
+        readiness = Readiness(connection, redis_sessions, subscriptions, store, restorer)
+        closing.push_async_callback(readiness.stop)
         if settings.enable_metrics and settings.metrics_port is not None:
             closing.callback(metrics.serve(settings.host, settings.metrics_port))
         app.ctx.context = Context(
@@ -120,6 +140,9 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             subscriptions=subscriptions,
             relay=relay,
             timekeeper=timekeeper,
+            replicas=replicas,
+            restorer=restorer,
+            readiness=readiness,
             openapi=openapi.document(ROUTES, settings),
             docs=openapi.page(ROUTES, settings),
             closing=closing.pop_all(),

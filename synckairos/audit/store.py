@@ -358,6 +358,28 @@ class Store:
         )
         return await self._fetch(_stored_session, query, after, limit)
 
+    async def live_ids(
+        self,
+        after: str | None = None,
+        limit: int = 500,
+        *,
+        changed_after: datetime | None = None,
+        changed_until: datetime | None = None,
+    ) -> list[str]:
+        """The ids of `live_sessions`, in their order, of those that changed in the given time."""
+        query = (
+            f"SELECT session_id FROM sync_sessions "
+            f"WHERE {_LIVE} AND ($1::uuid IS NULL OR session_id > $1) "
+            f"AND ($3::timestamptz IS NULL OR updated_at > $3) "
+            f"AND ($4::timestamptz IS NULL OR updated_at <= $4) ORDER BY session_id LIMIT $2"
+        )
+        return await self._fetch(lambda row: str(row[0]), query, after, limit, changed_after, changed_until)
+
+    async def sessions(self, session_ids: Sequence[str]) -> list[StoredSession]:
+        """Those of these sessions that are stored."""
+        query = f"SELECT {_SESSION} FROM sync_sessions WHERE session_id = ANY($1::uuid[])"
+        return await self._fetch(_stored_session, query, session_ids)
+
     async def count_live(self) -> int:
         """How many `live_sessions` there are."""
         async with self.connection() as connection:

@@ -194,6 +194,27 @@ class Sessions:
             arguments += ["EPOCH", epoch]
         return _state("sk_restore", await self._fcall("sk_restore", session_id, arguments))
 
+    async def import_session(
+        self,
+        session_id: str,
+        config: bytes,
+        standing: bytes,
+        *,
+        tenant: str | None = None,
+        dry_run: bool = False,
+    ) -> State | None:
+        """Create a session that is under way or over, from its config and its standing (JSON).
+
+        dry_run: check everything, write nothing, and return `None`
+        """
+        arguments: list[Argument] = [config, standing, "TTL", self.ttl_s]
+        if tenant is not None:
+            arguments += ["TENANT", tenant]
+        if dry_run:
+            arguments.append("DRYRUN")
+        reply = await self._fcall("sk_import", session_id, arguments)
+        return None if reply is None and dry_run else _state("sk_import", reply)
+
     async def get(self, session_id: str, tenant: str | None = None) -> State:
         """Read the state."""
         try:

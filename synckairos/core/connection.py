@@ -43,6 +43,10 @@ HELD_UP_S = 0.1
 FAIR_S = 0.5
 """How long a call may go on at least after this process stood still."""
 
+DOWN_S = 0.1
+"""How long a call is tried at a primary that is known to be down. It may be back before that is known."""
+DOWN = "the primary does not answer, and no other one is named yet"
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.25
 """The pauses between the attempts of one call."""
 
@@ -126,10 +130,20 @@ class Connection:
         not carried out; otherwise NetworkTimeout is raised. With another DURABILITY than async, NotReplicated
         is raised when too few replicas confirm a change in time, although the change was made.
         """
-        started = time.monotonic()
         command = ("FCALL_RO" if read_only else "FCALL", function, len(keys), *keys, *args)
         key = keys[0] if keys else None
         changes = not read_only and len(keys) == _SESSION_KEYS
+        if self._route.is_down(key):
+            try:
+                async with asyncio.timeout(DOWN_S):
+                    return await self._call(key, command, retry, changes=changes)
+            except TimeoutError:
+                raise _unavailable(DOWN) from None
+        return await self._call(key, command, retry, changes=changes)
+
+    async def _call(self, key: str | None, command: Command, retry: bool, *, changes: bool) -> Any:
+        """Sends a call. When that fails, repeats it."""
+        started = time.monotonic()
         link = self._route.link(key)
         wire = (link.changes if changes else link.calls).ready() if link is not None else None
         reply = await wire.send(command) if wire is not None else None
@@ -343,7 +357,7 @@ class Connection:
         backoff = attempts.backoff
         word = failure.text.partition(" ")[0]
         if (failure.lost or word in _NOT_READY) and self._route.is_down(key):
-            raise _unavailable("the primary does not answer, and no other one is named yet")
+            raise _unavailable(DOWN)
         if failure.lost or word == "CLUSTERDOWN":
             await self._find_primaries(backoff)
         elif failure.text.startswith(_FUNCTION_MISSING):

@@ -52,7 +52,7 @@ from synckairos.supervision import Backoff, cancel, supervise
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
-SUBSCRIBE_TIMEOUT_S = 5.0
+SUBSCRIBE_TIMEOUT_S = 2.0
 CHECK_EVERY_S = 4.0
 CHECK_ROUNDS = 16
 CHECK_MOVING_EVERY_S = 0.1

@@ -34,10 +34,10 @@ NONE = TO = "\N{EN DASH}"
 START_MS = 1_800_000_000_000
 MINIMAL = {"sync_mode": "count_up", "participants": [{"participant_id": PEOPLE["Anna"]}]}
 POSITIONAL = {
-    **dict.fromkeys(("sk_create", "sk_join", "sk_leave", "sk_log", "sk_restore", "sk_move_activate"), 1),
-    "sk_move_in": 2,
+    **dict.fromkeys(("sk_create", "sk_join", "sk_leave", "sk_log", "sk_move_activate", "sk_restore"), 1),
+    **dict.fromkeys(("sk_import", "sk_move_in"), 2),
 }
-"""How many arguments functions have before their options."""
+"""How many arguments a function has before its options; none where it is not named."""
 
 
 def test_the_examples_work_when_pasted_in_order(server: Server, tmp_path: Path) -> None:
@@ -547,7 +547,7 @@ def _taken() -> dict[str, set[str]]:
 
 
 def _given(name: str, *options: str) -> tuple[str, ...]:
-    return (*["x"] * POSITIONAL.get(name, 0), *options)
+    return (*("x",) * POSITIONAL.get(name, 0), *options)
 
 
 def test_every_option_of_every_function(clock: Clock) -> None:
@@ -555,7 +555,12 @@ def test_every_option_of_every_function(clock: Clock) -> None:
     options = {codes(row["option"])[0]: row["value"] for row in rows}
     readers = re.search(r"local READERS = \{\n(.*?)\n\}", SOURCE, re.DOTALL)
     assert readers is not None
-    assert set(options) == {*re.findall(r"^  ([A-Z]+) =", readers[1], re.MULTILINE), "EXPORT"}
+    without_value = re.search(r"local FLAGS = \{(.*?)\}", SOURCE)
+    assert without_value is not None
+    assert set(options) == {
+        *re.findall(r"^  ([A-Z]+) =", readers[1], re.MULTILINE),
+        *re.findall(r"([A-Z]+) =", without_value[1]),
+    }
     for name, taken in _taken().items():
         keys = GAME.all[: 1 if name == "sk_get" else 2 if name == "sk_log" else 4]
         for option, value in options.items():
@@ -582,7 +587,7 @@ def test_the_bounds_of_options(clock: Clock) -> None:
     taken = _taken()
     for row in PAGE.section("Options").tables[0].rows:
         option = codes(row["option"])[0]
-        if option == "EXPORT":
+        if row["value"] == "none":
             continue
         name = next(name for name, options in taken.items() if option in options)
         keys = GAME.all[: 2 if name == "sk_log" else 1 if name == "sk_get" else 4]
@@ -750,13 +755,7 @@ def test_every_key_and_channel() -> None:
 
 
 def test_links_lead_to_sections() -> None:
-    pages = {
-        "README.md": PAGE,
-        "controls/README.md": CONTROLS_PAGE,
-        "../README.md": PAGE,
-        "../deploy/README.md": Page(ROOT / "deploy" / "README.md"),
-    }
-    for page in (PAGE, CONTROLS_PAGE):
+    for page, folder in ((PAGE, ROOT / "lua"), (CONTROLS_PAGE, ROOT / "lua" / "controls")):
         assert page.links() <= page.anchors()
         for target, anchor in re.findall(r"\]\(([^)#]+README\.md)(?:#([^)]+))?\)", page.text):
-            assert not anchor or anchor in pages[target].anchors(), (target, anchor)
+            assert not anchor or anchor in Page(folder / target).anchors(), (target, anchor)

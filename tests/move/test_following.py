@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from synckairos.core import connection as connections
+from synckairos.history import check as history
+from synckairos.history.truth import SessionTruth
 from synckairos.move import saga
 from synckairos.move.side import Clock
 from tests.move.sides import KilledError, Place, begin, mover, place
@@ -134,6 +137,8 @@ async def check_watched(watcher: Watcher, target: Place, session_id: str, acknow
     assert log is not None
     switched = {json.loads(event)["version"] for event in log if b"cycle.switched" in event}
     assert switched == {each for each in acknowledged if each > state.version - 40}, "and none was lost"
+    truth = SessionTruth(session_id, {"log": [msgspec.Raw(event) for event in log]}, msgspec.Raw(state.raw))
+    assert history.check([], [truth], complete=False).findings == [], "and its clocks add up"
     pong = await watcher.ask(type="PING", t1=1)
     assert abs(pong["t3"] - target.side.clock.now_ms(session_id[-2:])) < BEHIND_MS / 2, "the target's clock"
 
