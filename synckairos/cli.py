@@ -27,6 +27,7 @@ class _Commands(click.Group):
         "functions": "synckairos.core.cli",
         "http-worker": "synckairos.run.cli",
         "import": "synckairos.importing.cli",
+        "move": "synckairos.move.cli",
         "migrate": "synckairos.audit.cli",
         "restore": "synckairos.audit.restore",
         "serve": "synckairos.run.cli",

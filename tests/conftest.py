@@ -28,7 +28,7 @@ FOLDERS = (
     *("e2e", "core"),
     *("audit", "contract", "presets"),
     *("integration", "importing", "upgrade", "chaos", "bench", "recipes", "unit"),
-    *("model", "client", "web"),
+    *("move", "model", "client", "web"),
 )
 """In the order in which they run; a line is about what one of four workers begins with."""
 

@@ -11,7 +11,7 @@ local function check(keys, args, given, problems)
   local internal = is_json and type(exported) == 'table' and exported.internal
   local fields = type(internal) == 'table' and internal.fields
   if type(fields) == 'table' then
-    fields.server = nil -- a library that does not know this field exports it
+    storage_session.without_place(fields) -- a library that does not know these fields exports them
   end
   if type(fields) ~= 'table' or not views_snapshot.is_sound(fields, internal.exported_ms) then
     problems = join({ { 'state', 'must be a state from sk_get with EXPORT' } }, problems)
@@ -103,4 +103,4 @@ redis.register_function({
   description = 'Brings back a session from an exported state. Replies with its state.',
 })
 
-return {}
+return { check = check }

@@ -31,6 +31,8 @@ from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection, connect
 from synckairos.core.replicas import Replicas
+from synckairos.move.following import Following
+from synckairos.realtime.deployment import Deployment
 from synckairos.realtime.relay import Relay
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
@@ -90,14 +92,17 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             closing.push_async_callback(connection.aclose)
         else:
             connection = given
-        recovery = None if store is None else Recovery(connection, store)
+        recovery = None if store is None else Recovery(connection, store, settings.redis_address)
         clock = ServerClock(connection)
         subscriptions = Subscriptions(connection)
         # The relay and the timekeeper handle sessions that are gone in their own ways, so their calls must
         # not restore any.
         redis_sessions = Sessions(connection, settings.session_ttl)
-        relay = Relay(redis_sessions, subscriptions, clock, recovery)
-        timekeeper = Timekeeper(connection, redis_sessions, subscriptions, clock)
+        following = Following(settings, Deployment(redis_sessions, subscriptions, clock))
+        closing.push_async_callback(following.aclose)
+        relay = Relay(redis_sessions, subscriptions, clock, recovery, following)
+        moved_sessions = Sessions(connection, settings.session_ttl, moved=following)
+        timekeeper = Timekeeper(connection, moved_sessions, subscriptions, clock)
         outboxes = (
             OutboxTrimmer(connection)
             if settings.database_url is None
@@ -129,7 +134,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             connection=connection,
             store=store,
             recovery=recovery,
-            sessions=Sessions(connection, settings.session_ttl, recovery),
+            sessions=Sessions(connection, settings.session_ttl, recovery, following),
             redis_sessions=redis_sessions,
             clock=clock,
             subscriptions=subscriptions,

@@ -17,7 +17,7 @@ from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys
 from synckairos.core.model import Over, State
-from synckairos.errors import SessionNotFound, StorageUnavailable
+from synckairos.errors import SessionMoved, SessionNotFound, StorageUnavailable
 
 MAX_EVENTS = 500
 """How many events an answer may have."""
@@ -239,7 +239,9 @@ async def summaries(
     )
     found = []
     for session, reply in zip(stored, replies, strict=True):
-        if isinstance(reply, SessionNotFound):
+        if isinstance(reply, SessionMoved):  # the snapshot may be a little older than what its Redis says
+            raw = None if session.snapshot is None else public_view(session.snapshot)
+        elif isinstance(reply, SessionNotFound):
             raw = await _stored_state(connection, store, session)
         elif isinstance(reply, Exception):
             raise reply

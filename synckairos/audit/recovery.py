@@ -26,6 +26,7 @@ from synckairos.core.model import Envelope, Over
 from synckairos.errors import (
     InternalError,
     SessionExists,
+    SessionMoved,
     SessionNotFound,
     StorageUnavailable,
     ValidationError,
@@ -43,11 +44,15 @@ _decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 
 class Recovery:
-    """Restores sessions from the audit store."""
+    """Restores sessions from the audit store.
 
-    def __init__(self, connection: Connection, store: Store) -> None:
+    address: `Settings.redis_address`. A session that has moved to another Redis is not restored in this one.
+    """
+
+    def __init__(self, connection: Connection, store: Store, address: str) -> None:
         self._connection = connection
         self._store = store
+        self._address = address
         self._sessions = Sessions(connection, 0)
         self._finding: dict[str, asyncio.Task[Over | None]] = {}
 
@@ -56,7 +61,8 @@ class Recovery:
 
         One that was live is brought back to Redis: then this returns None, and Redis has to be asked again.
         One that was over is not brought back, but returned. Callers that ask at the same time share one look.
-        Raises SessionNotFound, and StorageUnavailable when it is not known whether there is such a session.
+        Raises SessionNotFound, SessionMoved, and StorageUnavailable when it is not known whether there is
+        such a session.
 
         seen: epoch and version that a client has seen
         """
@@ -77,6 +83,8 @@ class Recovery:
             session = await self._session(session_id)
             if session is None or session.snapshot is None or tenant not in (None, session.tenant_id):
                 return False
+            if self._is_elsewhere(session):
+                return False
             await self.restore(session, known)
         return True
 
@@ -88,14 +96,21 @@ class Recovery:
         known = await self._known(session.session_id)
         return known is not None and await self.restore(session, known)
 
-    async def restore(self, session: StoredSession, known: Iterable[Position]) -> bool:
-        """Restore a session that has a snapshot. Returns False when another process was faster.
+    def _is_elsewhere(self, session: StoredSession) -> bool:
+        """Whether the session has moved to another Redis, which has it, or from where it is restored."""
+        return session.moved_to not in (None, self._address)
 
-        Raises InternalError when it cannot be restored, and StorageUnavailable.
+    async def restore(self, session: StoredSession, known: Iterable[Position]) -> bool:
+        """Restore a session that has a snapshot.
+
+        Returns False when another process was faster, or when the session has moved elsewhere. Raises
+        InternalError when it cannot be restored, and StorageUnavailable.
 
         known: positions of its events that may be newer than those in the store
         """
         assert session.snapshot is not None
+        if self._is_elsewhere(session):
+            return False
         epoch, version = max([(int(session.epoch), session.version), *known])
         try:
             await self._sessions.restore(
@@ -129,6 +144,10 @@ class Recovery:
         session = await self._session(session_id)
         if session is None:
             raise SessionNotFound("there is no such session")
+        if session.status in LIVE and self._is_elsewhere(session):
+            raise SessionMoved(
+                f"the session is at {session.moved_to}", context={"moved_to": session.moved_to}
+            )
         if session.snapshot is None:
             logger.error("a lost session has no snapshot in the audit store", session=session_id)
             raise SessionNotFound("there is no such session")

@@ -81,6 +81,7 @@ class StoredSession:
 
     status, epoch, version: of its newest event or snapshot; the status is `deleted` after `session.deleted`
     snapshot: the argument of `sk_restore`; None when no snapshot was ever stored
+    moved_to: the address of the Redis to which it has moved last; None when it never did
     """
 
     session_id: str
@@ -94,6 +95,7 @@ class StoredSession:
     snapshot: bytes | None
     snapshot_epoch: str | None
     snapshot_version: int | None
+    moved_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +235,11 @@ _NEWEST_EVENTS = (
     f"SELECT {_EVENT} FROM sync_events WHERE session_id = $1 ORDER BY epoch DESC, version DESC LIMIT $2"
 )
 
-_SESSION = ", ".join(_SESSION_COLUMNS)
+_SESSION = f"""{", ".join(_SESSION_COLUMNS)}, (
+    SELECT body -> 'payload' ->> 'moved_to' FROM sync_events AS e
+    WHERE e.session_id = sync_sessions.session_id AND event = 'session.moved'
+    ORDER BY epoch DESC, version DESC LIMIT 1
+) AS moved_to"""
 _LIVE = "status IN ('pending', 'running', 'paused') AND snapshot IS NOT NULL"
 _NEWEST_SESSIONS = f"""
 SELECT {_SESSION} FROM sync_sessions

@@ -54,7 +54,6 @@ from synckairos.errors import (
 )
 from synckairos.realtime.messages import frames, state_sync, text_frame
 from synckairos.realtime.relay import Relay
-from synckairos.realtime.server_time import ServerClock
 from synckairos.supervision import Backoff, cancel
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -79,7 +78,6 @@ class Conversation:
         self._limited: bool = context.settings.rate_limit_enabled
         self._relay: Relay = context.relay
         self._sessions: Sessions = context.sessions
-        self._clock: ServerClock = context.clock
         self._replicas: Replicas = context.replicas
         self._away = away
 
@@ -209,7 +207,7 @@ class Conversation:
             self._send(failure(InternalError(), request_id))
 
     def _pong(self, message: Ping, arrived: float) -> None:
-        sent = self._clock.now_ms(keys.partition(self._session_id))
+        sent = self._relay.now_ms(self._session_id)
         received = sent - 1000.0 * (monotonic() - arrived)
         self._send(msgspec.json.encode(Pong(t1=message.t1, t2=int(received), t3=int(sent))))
 
