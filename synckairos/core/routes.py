@@ -36,6 +36,8 @@ Topology = Literal["standalone", "sentinel", "cluster"]
 
 REPLICATED_MS = 500
 """With DURABILITY=replicated: how long the replicas may take to confirm a change."""
+WAIT_MS = 100
+"""How long one WAIT takes at most, before the next one asks for the same."""
 DURABLE_MS = 1500
 """With DURABILITY=durable: how long they may take to have it on disk, which is done once a second."""
 MAP_EVERY_S = 2.0
@@ -72,7 +74,11 @@ class Confirmation:
     def command(self, electable: int) -> Command:
         """The command that waits for them."""
         needed = self.needed(electable)
-        return ("WAITAOF", 1, needed, DURABLE_MS) if self.on_disk else ("WAIT", needed, REPLICATED_MS)
+        return ("WAITAOF", 1, needed, WAIT_MS) if self.on_disk else ("WAIT", needed, WAIT_MS)
+
+    def within_s(self) -> float:
+        """How long a change may take to be confirmed, in seconds."""
+        return (DURABLE_MS if self.on_disk else REPLICATED_MS) / 1000
 
     def is_met(self, reply: Any, electable: int) -> bool:
         """Whether the reply of that command says that enough of them confirmed."""
@@ -113,9 +119,13 @@ class Lane:
 
     async def _connect(self) -> None:
         connection = cast(AbstractConnection, self._client.connection_pool.make_connection())
-        await connection.connect()
-        if self.must_be_primary:
-            await _check_role(connection)
+        try:
+            await connection.connect()
+            if self.must_be_primary:
+                await _check_role(connection)
+        except RuntimeError as error:
+            # uvloop raises it when the server accepts and closes at once, as a proxy of a dead server does.
+            raise redis.ConnectionError("the server closed the connection") from error
         writer = connection._writer  # noqa: SLF001 - the socket, with TLS and login done
         if not isinstance(writer, asyncio.StreamWriter):
             self._wire = self._over(InProcessWire(self._client))
@@ -190,12 +200,20 @@ class PrimaryLink:
         assert confirmation is not None
 
         def is_confirmed(reply: Any) -> bool:
+            return confirmation.is_met(reply, self.electable)
+
+        def concluded(reply: Any) -> None:
             if isinstance(reply, Failure) and not reply.lost and not self.unconfirmed:
                 log.error("changes cannot be confirmed", reason=reply.text)
-            self.unconfirmed = not confirmation.is_met(reply, self.electable)
-            return not self.unconfirmed
+            self.unconfirmed = not is_confirmed(reply)
 
-        return ConfirmedWire(wire, lambda: confirmation.command(self.electable), is_confirmed)
+        return ConfirmedWire(
+            wire,
+            lambda: confirmation.command(self.electable),
+            is_confirmed,
+            confirmation.within_s,
+            concluded,
+        )
 
     async def renew(self) -> None:
         """Has the next call look for the primary anew. Calls that are under way still get their replies."""

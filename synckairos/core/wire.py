@@ -210,8 +210,13 @@ class ConfirmedWire:
     speaks only for what its own connection has written. So it goes down the same wire, and a publication to
     no listener goes before it: a repeated call writes nothing, but what it repeats has to be confirmed too.
 
-    confirmation: makes the WAIT or WAITAOF of a batch
-    is_confirmed: whether its reply confirms the batch; hears of each reply, in this order
+    A replica that has just connected tells its position once a second, unless a WAIT asks for it. So short
+    WAITs follow one another until a batch is confirmed or its time is over.
+
+    confirmation: makes a WAIT or WAITAOF
+    is_confirmed: whether its reply confirms the batch
+    within_s: how long a batch may take to be confirmed
+    concluded: hears of the last reply for a batch
     """
 
     def __init__(
@@ -219,10 +224,14 @@ class ConfirmedWire:
         wire: Wire | InProcessWire,
         confirmation: Callable[[], Command],
         is_confirmed: Callable[[Any], bool],
+        within_s: Callable[[], float],
+        concluded: Callable[[Any], None],
     ) -> None:
         self._wire = wire
         self._confirmation = confirmation
         self._is_confirmed = is_confirmed
+        self._within_s = within_s
+        self._concluded = concluded
         self._loop = asyncio.get_running_loop()
         self._unsent: list[tuple[Command, bool, asyncio.Future[Any]]] = []
         self._busy = False
@@ -252,19 +261,26 @@ class ConfirmedWire:
         replies = [self._wire.send(command, asking=asking) for command, asking, _ in batch]
         first, asking, _ = batch[0]
         marker = self._wire.send(("SPUBLISH", unheard_channel(str(first[3])), b""), asking=asking)
-        confirmation = self._wire.send(self._confirmation())
         callers = [future for _, _, future in batch]
-        confirmation.add_done_callback(lambda _: self._answer(callers, replies, marker, confirmation))
+        end = self._loop.time() + self._within_s()
+
+        def ask() -> None:
+            self._wire.send(self._confirmation()).add_done_callback(hear)
+
+        def hear(reply: asyncio.Future[Any]) -> None:
+            confirmed = self._is_confirmed(reply.result())
+            if confirmed or reply.result().__class__ is Failure or self._loop.time() >= end:
+                self._concluded(reply.result())
+                self._answer(callers, replies, confirmed and marker.result().__class__ is not Failure)
+            else:
+                ask()
+
+        ask()
 
     def _answer(
-        self,
-        callers: list[asyncio.Future[Any]],
-        replies: list[asyncio.Future[Any]],
-        marker: asyncio.Future[Any],
-        confirmation: asyncio.Future[Any],
+        self, callers: list[asyncio.Future[Any]], replies: list[asyncio.Future[Any]], confirmed: bool
     ) -> None:
         """Give the callers of a batch their replies, which have come before the confirmation."""
-        confirmed = self._is_confirmed(confirmation.result()) and marker.result().__class__ is not Failure
         for caller, reply in zip(callers, replies, strict=True):
             if not caller.done():
                 result = reply.result()

@@ -187,6 +187,7 @@ class Child:
         environ: Mapping[str, str] | None = None,
         stdin: int = subprocess.DEVNULL,
         stdout: int | None = None,
+        stderr: int | None = None,
         pass_fds: Sequence[int] = (),
         ended: Callable[[int], None] | None = None,
         ended_by: int = signal.SIGTERM,
@@ -197,6 +198,7 @@ class Child:
         self._environ = environ
         self._stdin = stdin
         self._stdout = stdout
+        self._stderr = stderr
         self._pass_fds = pass_fds
         self._ended = ended
         self._process: subprocess.Popen[bytes] | None = None
@@ -214,6 +216,7 @@ class Child:
             env=self._environ,
             stdin=self._stdin,
             stdout=sys.stderr.fileno() if self._stdout is None else self._stdout,
+            stderr=self._stderr,
             pass_fds=self._pass_fds,
             process_group=0,
             preexec_fn=partial(_begin_child, os.getpid(), self._ended_by),  # noqa: PLW1509 - this process has no other threads
@@ -255,6 +258,12 @@ class Child:
         if self._process is not None and self._process.poll() is None and not self._asked:
             self._asked = True
             self._process.send_signal(self._ended_by)
+
+    def signal(self, number: int) -> None:
+        """Sends it a signal, if it runs."""
+        if self.running:
+            assert self._process is not None
+            self._process.send_signal(number)
 
     def end(self, deadline: float) -> None:
         """Waits for its end until `deadline` (monotonic seconds), then kills what is left of its group."""

@@ -137,6 +137,13 @@ def test_every_clock_expires_by_itself(tmp_path: Path) -> None:
     assert calls["at_most"] == 1.2
 
 
+def test_restore_waits_until_all_that_was_lost_is_back(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "restore")
+    assert named(report, "200 lost sessions are back")["at_most"] == 30.0
+    assert named(report, "sessions a second")["value"] > 0
+    assert report["details"]["switches"] > 0
+
+
 def test_durability_holds_a_confirmed_switch_against_one_at_once(tmp_path: Path) -> None:
     report, _ = bench(tmp_path, "durability")
     for callers in ("1 caller", "16 callers"):

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Self
@@ -57,14 +57,14 @@ def run_pytest(file: str, **environ: str) -> subprocess.CompletedProcess[str]:
 class Program:
     """A command that runs until it gets a signal. Its processes are known by their session."""
 
-    def __init__(self, *arguments: str, **environ: str) -> None:
+    def __init__(self, *arguments: str, command: Sequence[str] = COMMAND, **environ: str) -> None:
         self.database_url = ""
         """From its READY line."""
         self._known: set[psutil.Process] = set()
         self.lines: list[str] = []
         self.errors: list[str] = []
         self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*command, *arguments],
             env={**ENVIRON, **environ},
             start_new_session=True,
             stdin=subprocess.DEVNULL,

@@ -24,8 +24,8 @@ from typing import Literal, Self
 import redis
 import redis.asyncio
 
+from synckairos.drill.deployment import program
 from synckairos.run.processes import free_port
-from synckairos.run.valkey import valkey_server
 from tests.support.launching import launch
 from tests.support.leaks import take_leaks
 
@@ -59,12 +59,7 @@ def available() -> list[Kind]:
 
 def binary(kind: Kind) -> str:
     """The program of a kind."""
-    if kind == "valkey":
-        return str(valkey_server())
-    found = shutil.which("redis-server")
-    if found is None:
-        raise FileNotFoundError("redis-server is not installed")
-    return found
+    return program(kind)
 
 
 @dataclass(eq=False)
@@ -233,7 +228,7 @@ def start_replica(of: Server, **config: str) -> Server:
     """Starts a replica and waits until it has all data."""
     replica = start(of.kind, replicaof=f"127.0.0.1 {of.port}", **config)
     with replica.sync_client() as client, of.sync_client() as primary:
-        _wait_for(
+        wait_for(
             lambda: client.info("replication")["master_link_status"] == "up", "the replica to be in step"
         )
 
@@ -243,7 +238,7 @@ def start_replica(of: Server, **config: str) -> Server:
             primary.delete("probe")
             return bool(primary.wait(1, 100))
 
-        _wait_for(confirmed, "the replica to confirm its data")
+        wait_for(confirmed, "the replica to confirm its data")
     return replica
 
 
@@ -328,11 +323,11 @@ def _join(cluster: Cluster) -> None:
                 bus = server.options["cluster-port"]
                 client.execute_command("CLUSTER MEET", "127.0.0.1", server.port, bus)
         for client in clients:
-            _wait_for(partial(_knows, client, len(servers)), "the nodes to know one another")
+            wait_for(partial(_knows, client, len(servers)), "the nodes to know one another")
         for client, primary in zip(clients[count:], clients, strict=False):
             client.execute_command("CLUSTER REPLICATE", primary.execute_command("CLUSTER MYID"))
         for client in clients:
-            _wait_for(partial(_complete, client, len(cluster.replicas)), "the cluster to be complete")
+            wait_for(partial(_complete, client, len(cluster.replicas)), "the cluster to be complete")
     finally:
         for client in clients:
             client.close()
@@ -348,7 +343,8 @@ def _complete(client: redis.Redis, replicas: int) -> bool:
     return len(slots) == 3 and sum(len(nodes) - 3 for nodes in slots) == replicas
 
 
-def _wait_for(condition: Callable[[], bool], what: str) -> None:
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Waits for a condition. Raises TimeoutError, with `what` was waited for, when it takes too long."""
     end = time.monotonic() + START_S
     while time.monotonic() < end:
         try:

@@ -10,10 +10,8 @@ import pytest
 from hatch_build import description
 from tests.support.pages import ROOT, Page
 
-PAGES = [
-    *ROOT.glob("*.md"),
-    *(page for folder in ("lua", "synckairos", "deploy", "tests") for page in (ROOT / folder).rglob("*.md")),
-]
+FOLDERS = ("lua", "synckairos", "deploy", "sentinel", "tests")
+PAGES = [*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))]
 LINK = re.compile(r'(?:\]\(|<img src=")(?!https?:)([^)#"\s]*)(?:#([^)"]+))?[)"]')
 
 
