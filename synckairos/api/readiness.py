@@ -70,6 +70,10 @@ class Readiness:
             "keyspace_events": self._keyspace_events(),
             "audit": audit,
         }
+        if self._connection.unreplicated:
+            found["durability"] = Check(
+                "degraded", "changes are acknowledged without a replica: the primary has none"
+            )
         if self._connection.unconfirmed:
             found["durability"] = Check(
                 "degraded", "too few replicas confirmed the last change: see DURABILITY and REPLICAS"

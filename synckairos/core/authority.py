@@ -9,9 +9,10 @@ whichever Sentinel gives it.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic
 
@@ -27,6 +28,8 @@ from synckairos.supervision import Backoff, cancel, retrieve_error, supervise, t
 log = structlog.get_logger(__name__)
 
 ASK_EVERY_S = 1.0
+ASK_ALONE_EVERY_S = 0.25
+"""The same while no replica can be elected: the first one that can be has to be known soon."""
 ANSWER_S = 0.5
 """How long a Sentinel may take to answer. One that takes longer is asked again."""
 FRESH_S = 3.0
@@ -68,7 +71,8 @@ class View:
     primary: None while no Sentinel has answered
     down: whether the primary does not answer most of the Sentinels, and no other one is named yet
     electable: the replicas that at least one of the Sentinels may choose as the next primary
-    majority: whether most of the Sentinels have answered lately
+    majority: whether most of the Sentinels have lately named this primary, with this epoch
+    heard_at: of the newest answers that make up the majority, when the oldest came (monotonic seconds)
     """
 
     primary: Address | None = None
@@ -76,6 +80,15 @@ class View:
     down: bool = False
     electable: frozenset[Address] = frozenset()
     majority: bool = False
+    heard_at: float = field(default=-math.inf, compare=False)
+
+    def stands(self, now: float) -> bool:
+        """Whether most of the Sentinels stand behind the primary, so that it was not cut off from them."""
+        return self.majority and not self.down and now - self.heard_at <= FRESH_S
+
+    def nobody_else(self, now: float) -> bool:
+        """Whether moreover no replica can take the primary's place."""
+        return self.stands(now) and not self.electable
 
 
 def judge(before: View, answers: Iterable[Answer], sentinels: int, now: float) -> View:
@@ -88,21 +101,25 @@ def judge(before: View, answers: Iterable[Answer], sentinels: int, now: float) -
     now: monotonic seconds
     """
     fresh = [answer for answer in answers if now - answer.at <= FRESH_S]
-    majority = 2 * len(fresh) > sentinels
+    kept = replace(before, majority=False)
     if not fresh:
-        return View(before.primary, before.epoch, before.down, before.electable, majority=False)
+        return kept
     epoch = max(answer.epoch for answer in fresh)
     if epoch < before.epoch and len(fresh) < sentinels:
-        return View(before.primary, before.epoch, before.down, before.electable, majority)
+        return kept
     named = Counter(answer.primary for answer in fresh if answer.epoch == epoch)
     primary, _ = named.most_common(1)[0]
     about = [answer for answer in fresh if answer.primary == primary]
+    heard = sorted((answer.at for answer in about if answer.epoch == epoch), reverse=True)
+    majority = 2 * len(heard) > sentinels
     return View(
         primary,
         epoch,
         down=2 * sum(answer.down for answer in about) > sentinels,
-        electable=frozenset().union(*(answer.electable for answer in about)),
+        # While a Sentinel carries out a failover, it lists the server that it already names as a replica.
+        electable=frozenset().union(*(answer.electable for answer in about)) - {primary},
         majority=majority,
+        heard_at=heard[sentinels // 2] if majority else -math.inf,
     )
 
 
@@ -219,7 +236,7 @@ class Sentinels:
     async def _ask_often(self, address: Address, announced: asyncio.Event) -> None:
         while True:
             try:
-                async with asyncio.timeout(ASK_EVERY_S):
+                async with asyncio.timeout(ASK_EVERY_S if self.view.electable else ASK_ALONE_EVERY_S):
                     await announced.wait()
             except TimeoutError:
                 pass

@@ -208,6 +208,11 @@ class Connection:
         """Whether the last change at a primary was not confirmed by as many replicas as have to."""
         return any(link.unconfirmed for link in self._route.links())
 
+    @property
+    def unreplicated(self) -> bool:
+        """Whether a primary acknowledges changes that no replica has, because there is none."""
+        return any(link.unreplicated for link in self._route.links())
+
     def redirect(self, host: str, port: int, slot: int) -> None:
         """Notes that a node of the cluster has named the server at this address as the primary of a slot."""
         self._route.link_at((host, port), slot)

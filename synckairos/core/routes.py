@@ -24,6 +24,7 @@ from redis.exceptions import NoPermissionError
 from synckairos.config import Address, Settings
 from synckairos.core.authority import Sentinels, View
 from synckairos.core.clients import REDIS_ERRORS, async_client
+from synckairos.core.fence import Fence
 from synckairos.core.wire import SILENCE_S, Command, ConfirmedWire, Failure, InProcessWire, Wire
 from synckairos.errors import error_text
 from synckairos.supervision import retrieve_error, supervise
@@ -53,7 +54,7 @@ AnyWire = Wire | InProcessWire | ConfirmedWire
 class Confirmation:
     """What has to confirm a change before it is acknowledged.
 
-    replicas: how many replicas; None for all that can become the primary, and at least one
+    replicas: how many replicas; None for as many as there are to be, see `PrimaryLink.expected`
     on_disk: whether the primary and they must have it on disk
     """
 
@@ -67,25 +68,25 @@ class Confirmation:
             return None
         return cls(settings.replicas, on_disk=settings.durability == "durable")
 
-    def needed(self, electable: int) -> int:
-        """How many replicas have to confirm, when so many can become the primary."""
-        return self.replicas or max(1, electable)
+    def needed(self, expected: int) -> int:
+        """How many replicas have to confirm, when without a setting it would be `expected`."""
+        return self.replicas or expected
 
-    def command(self, electable: int) -> Command:
+    def command(self, expected: int) -> Command:
         """The command that waits for them."""
-        needed = self.needed(electable)
+        needed = self.needed(expected)
         return ("WAITAOF", 1, needed, WAIT_MS) if self.on_disk else ("WAIT", needed, WAIT_MS)
 
     def within_s(self) -> float:
         """How long a change may take to be confirmed, in seconds."""
         return (DURABLE_MS if self.on_disk else REPLICATED_MS) / 1000
 
-    def is_met(self, reply: Any, electable: int) -> bool:
+    def is_met(self, reply: Any, expected: int) -> bool:
         """Whether the reply of that command says that enough of them confirmed."""
         if isinstance(reply, Failure):
             return False
         on_primary, replicas = reply if self.on_disk else (1, reply)
-        return bool(on_primary) and int(replicas) >= self.needed(electable)
+        return bool(on_primary) and int(replicas) >= self.needed(expected)
 
 
 class Lane:
@@ -170,6 +171,7 @@ class PrimaryLink:
     electable: how many replicas can become the primary in its place
     unconfirmed: whether the last change was not confirmed in time
     named_at: when another node last redirected a call here (monotonic seconds)
+    is_alone: whether it is sure that no replica can take its place: see `synckairos.core.fence`
     """
 
     def __init__(
@@ -178,8 +180,10 @@ class PrimaryLink:
         confirmation: Confirmation | None = None,
         *,
         must_be_primary: bool = False,
+        is_alone: Callable[[], bool] = lambda: False,
     ) -> None:
         self.client = client
+        self.is_alone = is_alone
         self.electable = 0
         self.unconfirmed = False
         self.named_at = -math.inf
@@ -192,6 +196,19 @@ class PrimaryLink:
             lane.must_be_primary = must_be_primary
 
     @property
+    def expected(self) -> int:
+        """How many replicas have to confirm a change, where no setting says so.
+
+        All that can become the primary, and at least one, unless it is sure that there is none.
+        """
+        return self.electable or (0 if self.is_alone() else 1)
+
+    @property
+    def unreplicated(self) -> bool:
+        """Whether changes are acknowledged that no replica has, because there is none."""
+        return self.is_alone() and not (self._confirmation and self._confirmation.needed(self.expected))
+
+    @property
     def _lanes(self) -> set[Lane]:
         return {self.calls, self.changes}
 
@@ -200,7 +217,7 @@ class PrimaryLink:
         assert confirmation is not None
 
         def is_confirmed(reply: Any) -> bool:
-            return confirmation.is_met(reply, self.electable)
+            return confirmation.is_met(reply, self.expected)
 
         def concluded(reply: Any) -> None:
             if isinstance(reply, Failure) and not reply.lost and not self.unconfirmed:
@@ -209,7 +226,7 @@ class PrimaryLink:
 
         return ConfirmedWire(
             wire,
-            lambda: confirmation.command(self.electable),
+            lambda: confirmation.command(self.expected),
             is_confirmed,
             confirmation.within_s,
             concluded,
@@ -305,7 +322,10 @@ class Single:
 
 
 class Named:
-    """The one primary that Sentinels name. When they name another one, all connections go there at once."""
+    """The one primary that Sentinels name. When they name another one, all connections go there at once.
+
+    Its fence is watched: see `synckairos.core.fence`.
+    """
 
     topology: Topology = "sentinel"
 
@@ -314,6 +334,7 @@ class Named:
         self._confirmation = Confirmation.of(settings)
         self._sentinels = Sentinels(settings, self._use)
         self._link: PrimaryLink | None = None
+        self._fence: Fence | None = None
         self._address: Address | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.on_change: set[Callable[[], None]] = set()
@@ -348,17 +369,20 @@ class Named:
         """Follow what the Sentinels say."""
         if view.primary != self._address and view.primary is not None:
             before, self._address = self._address, view.primary
-            old, self._link = (
-                self._link,
-                PrimaryLink(
-                    async_client(self._settings, view.primary), self._confirmation, must_be_primary=True
-                ),
+            old, old_fence = self._link, self._fence
+            self._fence = Fence(self._settings, view.primary, lambda: self.view)
+            self._link = PrimaryLink(
+                async_client(self._settings, view.primary),
+                self._confirmation,
+                must_be_primary=True,
+                is_alone=self._fence.is_alone,
             )
-            if old is not None:
+            if old is not None and old_fence is not None:
                 log.warning("the Sentinels name another primary", before=before, now=view.primary)
-                task = asyncio.create_task(old.aclose("another server is the primary now"))
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
+                for leaving in (old.aclose("another server is the primary now"), old_fence.aclose()):
+                    task = asyncio.create_task(leaving)
+                    self._closing.add(task)
+                    task.add_done_callback(self._closing.discard)
                 for callback in tuple(self.on_change):
                     callback()
         if self._link is not None:
@@ -371,6 +395,8 @@ class Named:
     async def aclose(self) -> None:
         """Closes all links."""
         await self._sentinels.aclose()
+        if self._fence is not None:
+            await self._fence.aclose()
         if self._link is not None:
             await self._link.aclose()
         await asyncio.gather(*self._closing)
