@@ -44,17 +44,25 @@ class Sentinel:
         self._open: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
         self._server: asyncio.Server | None = None
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
+        """Begins to answer, at the port that it had before."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
+        """Answers nobody any more."""
         assert self._server is not None
         self._server.close()
         for writer in self._open:
             writer.close()
         await asyncio.gather(*self._open.values())
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     def name(self, primary: Server, epoch: int, *, announced: bool = True) -> None:
         """Names another primary, and tells those who listen."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from synckairos.core.authority import FRESH_S, Answer, View, judge
 
 A, B, C = ("a", 1), ("b", 1), ("c", 1)
@@ -61,3 +63,42 @@ def test_whatever_one_of_them_may_elect_counts() -> None:
     """One that was cut off together with the primary still sees the replica that was cut off too."""
     seen = judged(answer(electable=(B,)), answer(electable=(C,)), answer(electable=(C,)))
     assert seen.electable == {B, C}
+
+
+def test_the_primary_is_no_replica_of_its_own() -> None:
+    """A Sentinel that carries out a failover lists the new primary among the replicas of the old one."""
+    assert judged(answer(B, 2, electable=(B, C))).electable == {C}
+
+
+@pytest.mark.parametrize(
+    ("answers", "majority"),
+    [
+        ((answer(B, 2), answer(B, 2)), True),
+        ((answer(B, 2), answer(B, 2), answer(A, 1)), True),
+        ((answer(B, 2), answer(A, 1), answer(A, 1)), False),
+        ((answer(B, 2), answer(B, 1)), False),
+        ((answer(B, 2), answer(B, 2, age=FRESH_S + 1)), False),
+        ((answer(B, 2),), False),
+        ((), False),
+    ],
+)
+def test_a_majority_names_one_primary_with_one_epoch(answers: tuple[Answer, ...], majority: bool) -> None:
+    view = judged(*answers, before=View(A, 1))
+    assert (view.majority, view.stands(NOW), view.nobody_else(NOW)) == (majority, majority, majority)
+
+
+def test_a_majority_that_knows_only_an_older_epoch_names_nobody() -> None:
+    assert not judged(answer(A, 1), answer(A, 1), before=View(B, 2)).majority
+
+
+def test_what_the_majority_said_counts_until_it_is_old() -> None:
+    view = judged(answer(age=0.5), answer(age=2.0), answer(age=2.5))
+    assert view.heard_at == NOW - 2.0
+    assert view.nobody_else(NOW - 2.0 + FRESH_S)
+    assert not view.stands(NOW - 2.0 + FRESH_S + 0.001)
+
+
+def test_somebody_else_can_become_the_primary() -> None:
+    assert not judged(answer(electable=(B,)), answer(), answer()).nobody_else(NOW)
+    assert judged(answer(electable=(B,)), answer(), answer()).stands(NOW)
+    assert not judged(answer(down=True), answer(down=True), answer()).stands(NOW)
