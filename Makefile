@@ -1,4 +1,4 @@
-# make install | run | check | test | soak | drills | lint | screenshots | lock. Needs python3 (3.11 or newer) and the network, once.
+# make install | run | check | test | soak | drills | lint | screenshots | last-release | lock. Needs python3 (3.11 or newer) and the network, once.
 PYTHON ?= python3
 BIN = .venv/bin
 STAMP = .venv/.installed
@@ -14,7 +14,7 @@ SHOW = while read -r word name rest; do case "$$word" in \
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
-.PHONY: install run check test soak drills lint screenshots lock
+.PHONY: install run check test soak drills lint screenshots last-release lock
 
 install: $(STAMP)
 
@@ -62,6 +62,10 @@ lint: $(STAMP)
 # The README's pictures of the console, made anew; needs Chromium.
 screenshots: $(STAMP)
 	$(BIN)/python -m tests.e2e.screenshots
+
+# Keeps a release for the tests of upgrades, once it is out: make last-release RELEASE=<commit>
+last-release: $(STAMP)
+	$(BIN)/python -m tests.upgrade.keep $(RELEASE)
 
 # Writes down what is installed now, after an upgrade of .venv by hand.
 lock: $(STAMP)

@@ -6,6 +6,7 @@ Each command is defined in the package that it is about. This module lists them.
 from __future__ import annotations
 
 import importlib
+import keyword
 from typing import ClassVar
 
 import click
@@ -25,6 +26,8 @@ class _Commands(click.Group):
         "failover": "synckairos.failover.cli",
         "functions": "synckairos.core.cli",
         "http-worker": "synckairos.run.cli",
+        "import": "synckairos.importing.cli",
+        "move": "synckairos.move.cli",
         "migrate": "synckairos.audit.cli",
         "restore": "synckairos.audit.restore",
         "serve": "synckairos.run.cli",
@@ -42,13 +45,18 @@ class _Commands(click.Group):
         module = self._LAZY.get(name)
         try:
             found: click.Command | None = (
-                getattr(importlib.import_module(module), name.replace("-", "_")) if module else None
+                getattr(importlib.import_module(module), _variable(name)) if module else None
             )
         except ModuleNotFoundError as error:
             if error.name in (module, "synckairos.bench"):
                 return None
             return _unavailable(name, error)
         return found
+
+
+def _variable(name: str) -> str:
+    """The name of the function of a command. A keyword of Python has `_` at its end."""
+    return f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
 
 
 def _unavailable(name: str, missing: ModuleNotFoundError) -> click.Command:

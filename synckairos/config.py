@@ -162,6 +162,13 @@ class _Addresses:
         return url.hostname, url.port or self.default_port
 
 
+class _Places:
+    may_be = "redis:// URLs or files with the settings of a Redis, several of them separated by commas"
+
+    def __call__(self, value: object) -> tuple[str, ...]:
+        return tuple(_RedisUrl()(item) if "://" in item else item for item in _items(value))
+
+
 class _Origins:
     may_be = "*, or origins such as https://play.example.org, separated by commas"
 
@@ -209,9 +216,11 @@ class Settings:
     redis_sentinel_password: str | None = _setting(_Text(), None, secret=True)
     redis_sentinel_tls: bool | None = _setting(_Flag(), None)
     redis_cluster_nodes: tuple[Address, ...] = _setting(_Addresses(6379), ())
+    moved_to: tuple[str, ...] = _setting(_Places(), (), secret=True)
     rq_redis_url: str | None = _setting(_RedisUrl(), None, secret=True)
     database_url: str | None = _setting(_DatabaseUrl(), None, secret=True)
     session_ttl: int = _setting(_Whole(1, 2_592_000, "seconds"), 3600)
+    restore_rate: int = _setting(_Whole(0, 100_000, "sessions a second (0: never)"), 1000)
     durability: Durability = _setting(_Choice("async", "replicated", "durable"), "async")
     replicas: int | None = _setting(_Whole(1, 100), None)
     host: str = _setting(_Text(), "127.0.0.1")
@@ -233,6 +242,42 @@ class Settings:
     sentry_dsn: str | None = _setting(_HttpUrl(), None, secret=True)
     sentry_environment: str | None = _setting(_Text(), None)
     log_level: LogLevel = _setting(_Choice("debug", "info", "warning", "error", "critical"), "info")
+
+    @property
+    def redis_address(self) -> str:
+        """Where Redis is, without user and password: the name that moves of sessions have for it.
+
+        It is "host:port" or "host:port/database", a socket's path, "name@host:port,..." of Sentinels, or the
+        nodes of a cluster, "host:port,...".
+        """
+        if self.redis_cluster_nodes:
+            return _joined(self.redis_cluster_nodes)
+        if self.redis_sentinel_hosts:
+            return f"{self.redis_sentinel_name}@{_joined(self.redis_sentinel_hosts)}"
+        url = urlsplit(self.redis_url)
+        if url.scheme == "unix":
+            return url.path
+        database = url.path.strip("/")
+        return f"{url.hostname}:{url.port or 6379}{f'/{database}' if database not in ('', '0') else ''}"
+
+
+def _joined(addresses: tuple[Address, ...]) -> str:
+    return ",".join(sorted(f"{host}:{port}" for host, port in addresses))
+
+
+def at(place: str, settings: Settings) -> Settings:
+    """These settings, but with the Redis at `place`: a URL, or a YAML file with settings that name it.
+
+    Raises SettingsError.
+    """
+    there = load({"REDIS_URL": place}) if "://" in place else load({}, Path(place))
+    return dataclasses.replace(
+        settings,
+        redis_url=there.redis_url,
+        redis_sentinel_hosts=there.redis_sentinel_hosts,
+        redis_sentinel_name=there.redis_sentinel_name,
+        redis_cluster_nodes=there.redis_cluster_nodes,
+    )
 
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}

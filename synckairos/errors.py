@@ -201,6 +201,33 @@ class NotReplicated(SyncKairosError):
     default_message = "too few replicas confirmed the change in time"
 
 
+class SessionMoving(SyncKairosError):
+    """The session is on its way to another Redis. In a moment it can be changed again."""
+
+    code = "SESSION_MOVING"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    retryable = True
+    default_message = "the session is on its way to another Redis"
+
+
+class SessionMoved(SyncKairosError):
+    """Another Redis has the session. `context` has its address, `moved_to`, and the name of the `move`."""
+
+    code = "SESSION_MOVED"
+    status = HTTPStatus.MISDIRECTED_REQUEST
+    default_message = "another Redis has the session now"
+
+    @property
+    def moved_to(self) -> str:
+        """The address of the Redis that has the session."""
+        return str(self.context.get("moved_to", ""))
+
+    @property
+    def move(self) -> str:
+        """The name of the move."""
+        return str(self.context.get("move", ""))
+
+
 class NetworkTimeout(SyncKairosError):
     """No answer came in time, so it is not known whether the call was carried out."""
 
@@ -239,6 +266,8 @@ CODES: dict[str, type[SyncKairosError]] = {
         StorageUnavailable,
         MessageBrokerError,
         NotReplicated,
+        SessionMoving,
+        SessionMoved,
         NetworkTimeout,
         InternalError,
     )

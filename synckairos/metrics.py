@@ -166,6 +166,24 @@ restored = Counter(
     registry=registry,
 )
 
+stale_reads = Counter(
+    "synckairos_stale_reads_total",
+    "States that came from a replica because there was no primary, by who got them (http, websocket)",
+    ("to",),
+    registry=registry,
+)
+restores = Counter(
+    "synckairos_restores_total",
+    "Restores that began by themselves, because Redis came back without its sessions or as another server",
+    registry=registry,
+)
+restore_remaining = Gauge(
+    "synckairos_restore_remaining_sessions",
+    "Sessions that the restore under way has not looked at yet",
+    registry=registry,
+    multiprocess_mode="livesum",
+)
+
 
 def prepare(workers: int) -> None:
     """Prepare the sums over several worker processes. Has to be called, once, before the workers start."""

@@ -27,8 +27,8 @@ TESTS = Path(__file__).parent
 FOLDERS = (
     *("e2e", "core"),
     *("audit", "contract", "presets"),
-    *("integration", "chaos", "bench", "recipes", "unit"),
-    *("model", "client", "web"),
+    *("integration", "importing", "upgrade", "chaos", "bench", "recipes", "unit"),
+    *("move", "model", "client", "web"),
 )
 """In the order in which they run; a line is about what one of four workers begins with."""
 

@@ -40,6 +40,15 @@ local function request(text)
     'must be 1 to 255 visible ASCII characters'
 end
 
+-- A word of visible ASCII characters that needs no escapes in JSON.
+local function word(most)
+  return function(text)
+    return #text >= 1 and #text <= most and not text:find('[^\33-\126]') and not text:find('["\\]') and text
+      or nil,
+      'must be 1 to ' .. most .. ' visible ASCII characters, none of them a quotation mark or a backslash'
+  end
+end
+
 local READERS = {
   TTL = whole(1, 31536000, 'must be 1 to 31536000 seconds'),
   TENANT = words(1, 255),
@@ -57,15 +66,20 @@ local READERS = {
   ADD = whole(-DAY_MS, DAY_MS, 'must be -86400000 to 86400000 milliseconds'),
   WITHIN = whole(1, DAY_MS, 'must be 1 to 86400000 milliseconds'),
   REASON = words(0, 200),
+  MOVE = word(64),
+  TARGET = word(1024),
+  LEASE = whole(1000, 600000, 'must be 1000 to 600000 milliseconds'),
+  SHIFT = whole(-MAX_INTEGER, MAX_INTEGER, 'must be milliseconds, an integer'),
 }
 
 -- The options that every transition has.
 local COMMON = { TENANT = true, VERSION = true, EPOCH = true, ACTOR = true, TRACE = true, REQUEST = true }
+local FLAGS = { EXPORT = true, DRYRUN = true } -- the options without a value
 local NONE = {} -- the options of a call without any
 
 -- Reads the options in `args` from position `from` on. Returns them as a table from name to value, and the
 -- problems with them as a list of {field, message}, nil for none. `own` and `common` are the sets of the
--- allowed names. EXPORT is the only option without a value.
+-- allowed names.
 local function parse(args, from, own, common)
   local size = #args
   if size < from then
@@ -88,8 +102,8 @@ local function parse(args, from, own, common)
     elseif found[name] ~= nil then
       problem(name, 'is given twice')
       position = position + 2
-    elseif name == 'EXPORT' then
-      found.EXPORT = true
+    elseif FLAGS[name] then
+      found[name] = true
       position = position + 1
     elseif position == size then
       problem(name, 'lacks its value')

@@ -74,6 +74,23 @@ local function current(expected, actual)
     '{"expected_participant_id":"' .. expected .. '","actual_participant_id":"' .. actual .. '"}')
 end
 
+-- The refusal of a call for a session that is on its way between two servers.
+local function moving()
+  return refuse('SESSION_MOVING', 'the session is on its way to another server; call again in a moment')
+end
+
+-- The refusal of a call for a session that another server has. move: the name of the move.
+local function moved(target, move)
+  return refuse('SESSION_MOVED', 'the session is at ' .. target,
+    '{"moved_to":' .. text_json.quote(target) .. ',"move":' .. text_json.quote(move) .. '}')
+end
+
+-- The refusal of a step of a move that does not hold the session, or not any more.
+local function not_held(move)
+  return refuse('CONCURRENT_MODIFICATION', 'this move does not hold the session, or not any more',
+    '{"move":' .. text_json.quote(move) .. '}')
+end
+
 return {
   refuse = refuse,
   validation = validation,
@@ -83,4 +100,7 @@ return {
   current = current,
   participant_not_found = participant_not_found,
   participant_expired = participant_expired,
+  moving = moving,
+  moved = moved,
+  not_held = not_held,
 }

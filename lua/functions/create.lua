@@ -6,8 +6,14 @@ local DEFAULT_TTL_S = 3600
 
 -- The reply when the id is taken: a refusal, or the state when the same request created the session.
 local function reply_of_taken(keys, given)
-  local s = given.REQUEST and storage_session.load(keys)
-  if s and functions_open.is_tenant(s, given) then
+  local s, moving = functions_open.find(keys)
+  if moving then
+    local refused = functions_open.refusal_of(moving, given)
+    if refused then
+      return refused
+    end
+  end
+  if s and given.REQUEST and functions_open.is_tenant(s, given) then
     local version, same_function = storage_requests.find(s, given.REQUEST, 'sk_create')
     if version and not same_function then
       return functions_open.replay(s, version, false)

@@ -17,12 +17,17 @@ local function expire(keys, args)
   if #args > 0 then
     return call_refusal.validation({ { args[1], 'is no option of this function' } })
   end
-  local s, refused = functions_open.open('sk_expire', keys, NONE, nil)
+  local s, refused, moving = functions_open.open('sk_expire', keys, NONE, nil)
   if not s then
-    if not refused then
+    local step = moving and moving.step
+    if step == 'held' then
+      return nil -- its alarm is the end of the hold
+    elseif step == 'gone' and moving.rotation then
+      return refused -- its alarm stays, so that somebody looks whether the target runs it
+    elseif step or not refused then
       storage_alarms.remove(keys)
     end
-    return refused
+    return step ~= 'gone' and refused or nil
   end
   local turn, event, extra = transitions_expiry.expire(s)
   if event then

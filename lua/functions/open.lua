@@ -34,16 +34,50 @@ local function replay(s, version, same_function)
   return event:sub(1, -2) .. ',"replayed":true}'
 end
 
+-- The session of these keys, loaded; or nil and, when it is moving, what this server has of it. A session
+-- that was held for a move goes on here when the time of that has passed.
+local function find(keys)
+  local s = storage_session.load(keys)
+  if s then
+    return s
+  end
+  local moving = storage_moving.read(keys[1])
+  if moving and moving.step == 'held' and storage_time.now() >= moving.till then
+    storage_moving.release(keys[1], moving)
+    s = storage_session.load(keys)
+    storage_alarms.correct(s)
+    return s
+  end
+  return nil, moving
+end
+
+-- The refusal of a call for a moving session; nil when the session is another tenant's.
+local function refusal_of(moving, given)
+  if given.TENANT and given.TENANT ~= moving.tenant then
+    return nil
+  elseif moving.step == 'gone' then
+    return call_refusal.moved(moving.target, moving.move)
+  end
+  return call_refusal.moving()
+end
+
 -- Makes the checks and loads the session of a function that changes it. problems: those of the arguments, nil
--- for none. Returns the session; or nil and the reply, which is nil when there is no such session.
+-- for none. Returns the session; or nil and the reply, which is nil when there is no such session. When the
+-- session is moving, what this server has of it comes third.
 local function open(function_name, keys, given, problems)
   if problems then
     return nil, call_refusal.validation(join_problems(problems, storage_keys.problems_of(keys, 4)))
   end
-  local s = storage_keys.belong_together(keys) and storage_session.load(keys)
+  local s, moving
+  if storage_keys.belong_together(keys) then
+    s, moving = find(keys)
+  end
   if not s then
     problems = storage_keys.problems_of(keys, 4)
-    return nil, problems and call_refusal.validation(problems) or nil
+    if problems then
+      return nil, call_refusal.validation(problems)
+    end
+    return nil, moving and refusal_of(moving, given), moving
   end
   if given == NONE then
     return s
@@ -67,13 +101,19 @@ local function open(function_name, keys, given, problems)
 end
 
 -- Makes the checks and loads the session of a function that only reads. key_count: how many keys the function
--- takes. Returns the session; or nil and the refusal.
+-- takes. Returns the session; or nil and the refusal. A session that is held for a move can be read.
 local function open_to_read(keys, key_count, given, problems)
   problems = join_problems(problems, storage_keys.problems_of(keys, key_count))
   if problems then
     return nil, call_refusal.validation(problems)
   end
   local s = storage_session.load(keys)
+  local moving = not s and storage_moving.read(keys[1])
+  if moving and moving.step == 'held' then
+    s = storage_session.load(keys, moving.rotation)
+  elseif moving then
+    return nil, refusal_of(moving, given) or call_refusal.session_not_found()
+  end
   if not s or not is_tenant(s, given) then
     return nil, call_refusal.session_not_found()
   end
@@ -84,6 +124,8 @@ return {
   join_problems = join_problems,
   is_tenant = is_tenant,
   replay = replay,
+  find = find,
+  refusal_of = refusal_of,
   open = open,
   open_to_read = open_to_read,
 }

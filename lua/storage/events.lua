@@ -56,10 +56,29 @@ local function after(log, version)
   return events
 end
 
+-- The newest events of the log, `most` of them, oldest first; none when the key is no stream.
+local function newest(log, most)
+  local entries = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', most)
+  local events = {}
+  for i = #entries, 1, -1 do
+    events[#events + 1] = event_of(entries[i])
+  end
+  return events
+end
+
+-- Writes a log of these events, of which the last one has this version (a number).
+local function write_log(log, events, version)
+  for i = 1, #events do
+    redis.call('XADD', log, string.format('%d-0', version - #events + i), 'e', events[i])
+  end
+end
+
 return {
   add_to_outbox = add_to_outbox,
   append_to_log = append_to_log,
   publish = publish,
   of_version = of_version,
   after = after,
+  newest = newest,
+  write_log = write_log,
 }

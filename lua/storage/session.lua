@@ -43,6 +43,9 @@
 --   tenant        club                   the tenant that owns the session; absent without one
 --   requests      02\nr1 sk_start 2\nr2 sk_switch 3\n
 --                                        the newest requests, 16 at most: see requests.lua
+--   moving        held m1 1795306414736 10.0.0.2:6379 11x_1
+--                                        only of a session that moves to another server, or came from one:
+--                                        see moving.lua
 --
 -- Each owner of a clock has a field of its own, so that a switch writes two of them however many there are.
 --
@@ -129,19 +132,19 @@ local function changed_at(cycle)
 end
 
 -- The session at keys[1], or nil when there is none. `now` is the server's time, but never before the last
--- change of the session.
+-- change of the session. kept_rotation: the rotation of a session whose hash has none, because it moves.
 --
 -- To set a field in a Lua table costs about as much as to read one from the hash, and a new table costs
 -- several times that. So fields that few sessions need are absent in the others (flagged; warned and its
 -- companions), records are fields of the session itself, and `used` and `count` stay the text that the hash
 -- holds until they change.
-local function load(keys)
+local function load(keys, kept_rotation)
   local key = keys[1]
   local fields = redis.call(
     'HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation', 'server')
   local status, version, epoch, cycle, rules_text, rotation, server =
-    fields[1], fields[2], fields[3], fields[4], fields[5], fields[6], fields[7]
-  if not rotation then -- no key, a tombstone, or a hash that is no session
+    fields[1], fields[2], fields[3], fields[4], fields[5], fields[6] or kept_rotation, fields[7]
+  if not rotation then -- no key, a tombstone, a session that moves, or a hash that is no session
     return nil
   end
   local active, since, alarm, used, count, changed, more = cycle:match(CYCLE)
@@ -185,15 +188,25 @@ local function field(s, name)
   return redis.call('HGET', s.key, name)
 end
 
--- All fields of the hash as name -> value, without `server`: it is about the hash and not about the session.
+-- Removes `server` and `moving`, which are about the hash and not about the session, from its fields
+-- (name -> value).
+local function without_place(fields)
+  if fields.moving then
+    fields.rotation = fields.rotation or storage_moving.rotation_in(fields.moving)
+    fields.moving = nil
+  end
+  fields.server = nil
+  return fields
+end
+
+-- All fields of the session as name -> value.
 local function all_fields(key)
   local flat = redis.call('HGETALL', key)
   local fields = {}
   for i = 1, #flat, 2 do
     fields[flat[i]] = flat[i + 1]
   end
-  fields.server = nil
-  return fields
+  return without_place(fields)
 end
 
 -- Status and epoch of the session at a key. A tombstone has the status `deleted`; without a key both are
@@ -224,13 +237,18 @@ local function set(s, name, value)
   sets[#sets + 1] = value
 end
 
+-- Has the next change open a new epoch.
+local function begin_epoch(s)
+  s.epoch = new_epoch(s.now, s.epoch)
+  set(s, 'epoch', s.epoch)
+end
+
 -- Has the next change open a new epoch when another server wrote the last one. What that server wrote after
 -- the newest change that is known here has versions that this one gives again, to other changes.
 local function continue_on_this_server(s)
   local server = storage_server.id()
   if server and server ~= s.server then
-    s.epoch = new_epoch(s.now, s.epoch)
-    set(s, 'epoch', s.epoch)
+    begin_epoch(s)
     set(s, 'server', server)
   end
 end
@@ -359,8 +377,10 @@ return {
   exists = exists,
   field = field,
   all_fields = all_fields,
+  without_place = without_place,
   previous = previous,
   new_epoch = new_epoch,
+  begin_epoch = begin_epoch,
   continue_on_this_server = continue_on_this_server,
   write_new = write_new,
   discard = discard,

@@ -5,6 +5,7 @@ local TYPES = {
   ['participant.expired'] = 'TIME_EXPIRED',
   ['session.expired'] = 'TIME_EXPIRED',
   ['session.deleted'] = 'SESSION_DELETED',
+  ['session.moved'] = 'SESSION_MOVED',
 }
 local OTHER_TYPE = 'STATE_UPDATE'
 

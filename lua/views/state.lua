@@ -13,11 +13,6 @@ end
 -- The JSON of all participants and the JSON of all groups, with commas between them. fields: the whole hash.
 local function build_owners(s, fields, turn)
   local left = views_record.running_left(s, turn)
-  if turn and turn.owner.owns and rules_clock.is_live(s) then
-    local ran = rules_clock.elapsed(s) - s.offset
-    local used = s.flagged and 0 or math.min(ran, rules_clock.budget(s, turn.owner))
-    turn.owner.clock = controls.view_now(turn.owner, used, s.offset)
-  end
   local function add(list, field)
     local text = fields[field]
     if text then
@@ -35,6 +30,15 @@ local function build_owners(s, fields, turn)
   return table.concat(participants, ','), table.concat(groups, ',')
 end
 
+-- Adds `now` to the clock of the current turn.
+local function add_now(s, turn)
+  if turn and turn.owner.owns and rules_clock.is_live(s) then
+    local ran = rules_clock.elapsed(s) - s.offset
+    local used = s.flagged and 0 or math.min(ran, rules_clock.budget(s, turn.owner))
+    turn.owner.clock = controls.view_now(turn.owner, used, s.offset)
+  end
+end
+
 -- The JSON of the state.
 --
 -- s                     a loaded session; all its changes have to be written already
@@ -46,6 +50,7 @@ local function build(s, export, participants, groups)
   local turn = transitions_cycle.current_turn(s)
   local left = views_record.running_left(s, turn)
   if not participants then
+    add_now(s, turn)
     participants, groups = build_owners(s, fields, turn)
   end
   local participant_id, group_id = views_record.active_ids(turn)

@@ -15,18 +15,24 @@ from sanic.models.handler_types import RouteHandler
 from synckairos import metrics
 from synckairos.api import middleware, openapi
 from synckairos.api.context import Context, context_of
+from synckairos.api.readiness import Readiness
 from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
 from synckairos.api.routes.pages import PAGES
 from synckairos.api.websocket import endpoint
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Jobs
+from synckairos.audit.losses import Losses
 from synckairos.audit.outbox import OutboxTrimmer
 from synckairos.audit.recovery import Recovery
+from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection, connect
+from synckairos.core.replicas import Replicas
+from synckairos.move.following import Following
+from synckairos.realtime.deployment import Deployment
 from synckairos.realtime.relay import Relay
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
@@ -86,14 +92,17 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             closing.push_async_callback(connection.aclose)
         else:
             connection = given
-        recovery = None if store is None else Recovery(connection, store)
+        recovery = None if store is None else Recovery(connection, store, settings.redis_address)
         clock = ServerClock(connection)
         subscriptions = Subscriptions(connection)
         # The relay and the timekeeper handle sessions that are gone in their own ways, so their calls must
         # not restore any.
         redis_sessions = Sessions(connection, settings.session_ttl)
-        relay = Relay(redis_sessions, subscriptions, clock, recovery)
-        timekeeper = Timekeeper(connection, redis_sessions, subscriptions, clock)
+        following = Following(settings, Deployment(redis_sessions, subscriptions, clock))
+        closing.push_async_callback(following.aclose)
+        relay = Relay(redis_sessions, subscriptions, clock, recovery, following)
+        moved_sessions = Sessions(connection, settings.session_ttl, moved=following)
+        timekeeper = Timekeeper(connection, moved_sessions, subscriptions, clock)
         outboxes = (
             OutboxTrimmer(connection)
             if settings.database_url is None
@@ -102,6 +111,22 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
         for part in (clock, subscriptions, relay, timekeeper, outboxes):
             await part.start()
             closing.push_async_callback(part.stop)
+        restorer = None
+        if store is not None and recovery is not None and settings.restore_rate:
+            restorer = Restorer(
+                Losses(connection),
+                store,
+                recovery,
+                Jobs.of(settings),
+                rate=settings.restore_rate,
+                ttl_s=settings.session_ttl,
+            )
+            await restorer.start()
+            closing.push_async_callback(restorer.stop)
+        replicas = Replicas(connection, settings)
+        closing.push_async_callback(replicas.aclose)
+        readiness = Readiness(connection, redis_sessions, subscriptions, store, restorer)
+        closing.push_async_callback(readiness.stop)
         if settings.enable_metrics and settings.metrics_port is not None:
             closing.callback(metrics.serve(settings.host, settings.metrics_port))
         app.ctx.context = Context(
@@ -109,12 +134,15 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             connection=connection,
             store=store,
             recovery=recovery,
-            sessions=Sessions(connection, settings.session_ttl, recovery),
+            sessions=Sessions(connection, settings.session_ttl, recovery, following),
             redis_sessions=redis_sessions,
             clock=clock,
             subscriptions=subscriptions,
             relay=relay,
             timekeeper=timekeeper,
+            replicas=replicas,
+            restorer=restorer,
+            readiness=readiness,
             openapi=openapi.document(ROUTES, settings),
             docs=openapi.page(ROUTES, settings),
             closing=closing.pop_all(),

@@ -8,12 +8,15 @@ from typing import Any, Protocol
 
 from sanic import Sanic
 
+from synckairos.api.readiness import Readiness
 from synckairos.api.websocket.socket import Socket
 from synckairos.audit.recovery import Recovery
+from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
+from synckairos.core.replicas import Replicas
 from synckairos.realtime.relay import Relay
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
@@ -33,6 +36,7 @@ class Context:
     """The parts of one process. It is made when the process starts, before the first request.
 
     store, recovery: None without an audit store
+    restorer: None without an audit store, and with RESTORE_RATE=0
     sessions: the calls, which first restore a session that Redis has lost from the audit store
     redis_sessions: the same calls, which only ask Redis
     openapi, docs: the description of the API, as JSON and as HTML
@@ -50,6 +54,9 @@ class Context:
     subscriptions: Subscriptions
     relay: Relay
     timekeeper: Timekeeper
+    replicas: Replicas
+    restorer: Restorer | None
+    readiness: Readiness
     openapi: bytes
     docs: bytes
     closing: AsyncExitStack

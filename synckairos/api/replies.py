@@ -11,6 +11,7 @@ from sanic.response import BaseHTTPResponse
 
 from synckairos import metrics
 from synckairos.core.model import Change, State
+from synckairos.core.replicas import Stale
 from synckairos.errors import SyncKairosError
 
 JSON = "application/json"
@@ -61,6 +62,16 @@ def state(state: State, status: int = HTTPStatus.OK, *, replayed: bool = False) 
     if replayed:
         headers["idempotent-replayed"] = "true"
     return Reply(b'{"data":' + state.raw + b"}", status, headers=headers)
+
+
+def stale(found: Stale) -> Reply:
+    """`{"data": <state>, "stale": {"age_ms"}}`: a state of a replica, with the header `Age` in seconds.
+
+    It has no ETag, so that nobody takes it for what the primary has.
+    """
+    metrics.stale_reads.labels("http").inc()
+    body = b'{"data":%b,"stale":{"age_ms":%d}}' % (found.state.raw, found.age_ms)
+    return Reply(body, headers={"age": str(seconds(found.age_ms)), "cache-control": "no-store"})
 
 
 def change(change: Change, status: int = HTTPStatus.OK, *, replayed: bool = False) -> Reply:

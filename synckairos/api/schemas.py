@@ -461,10 +461,17 @@ class Event(Struct):
     payload: ChangeFields
 
 
+class Stale(Struct):
+    """Says that the state comes from a replica, because there was no primary, and how old it may be."""
+
+    age_ms: Annotated[int, Meta(ge=0)]
+
+
 class StateDocument(Struct):
-    """A state."""
+    """A state. `stale` is there only while there is no primary, and the state may be out of date."""
 
     data: SessionState
+    stale: Stale | msgspec.UnsetType = msgspec.UNSET
 
 
 class ChangeDocument(Struct):

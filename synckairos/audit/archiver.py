@@ -29,7 +29,7 @@ from synckairos.audit.rows import Batch, Entry
 from synckairos.core import keys
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys
-from synckairos.errors import SessionNotFound, StorageUnavailable, SyncKairosError
+from synckairos.errors import SessionMoved, SessionNotFound, StorageUnavailable, SyncKairosError
 from synckairos.supervision import Backoff, cancel, supervise
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -296,7 +296,7 @@ class Archiver:
                     found[session_id] = reply
                 elif isinstance(reply, StorageUnavailable):
                     raise reply
-                elif not isinstance(reply, SessionNotFound):
+                elif not isinstance(reply, SessionNotFound | SessionMoved):
                     log.error("a session cannot be exported", session_id=session_id, reason=repr(reply))
         return found
 

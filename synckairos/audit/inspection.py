@@ -6,7 +6,6 @@ Inspecting a session changes nothing and restores nothing. A store that is away 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -21,18 +20,21 @@ from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys
 from synckairos.core.model import Envelope
-from synckairos.errors import SessionNotFound, StorageUnavailable
+from synckairos.errors import SessionMoved, SessionMoving, SessionNotFound, StorageUnavailable
 
 NEWEST = 20
 """How many events of each store an inspection lists."""
 OUTBOX_LOOKED_AT = 1000
 
 Milliseconds = Annotated[int, Meta(description="Milliseconds")]
-Where = Literal["session", "tombstone", "nothing", "unknown"]
+Where = Literal["session", "moved", "tombstone", "nothing", "unknown"]
 
 
 class InRedis(Struct, frozen=True, kw_only=True):
-    """A session in Redis. `unknown`: Redis does not answer, or the session's key has something else."""
+    """A session in Redis.
+
+    `moved`: another Redis has it. `unknown`: Redis does not answer, or the session's key has something else.
+    """
 
     found: Where
     tenant_id: str | None = None
@@ -137,10 +139,15 @@ async def _ask_redis(connection: Connection, session_id: str) -> tuple[InRedis, 
     status, version, epoch, tenant = [each and each.decode(errors="replace") for each in fields]
     logged = [entry[b"e"] for _, entry in log if b"e" in entry]
     state = None
-    with suppress(SessionNotFound, StorageUnavailable):
+    found: Where = "nothing"
+    try:
         state = msgspec.json.decode((await Sessions(connection, 0).get(session_id)).raw)
-    found: Where = "session" if state else "nothing"
-    if state is None and ttl != _NO_KEY:
+        found = "session"
+    except (SessionMoved, SessionMoving):
+        found = "moved"
+    except (SessionNotFound, StorageUnavailable):
+        pass
+    if found == "nothing" and ttl != _NO_KEY:
         found = "tombstone" if status == DELETED else "unknown"
     return (
         InRedis(
@@ -247,6 +254,8 @@ def _compare(
 
 def _positions(redis: InRedis, postgresql: InPostgresql) -> list[str]:
     """Compare how far the session is in each store."""
+    if redis.found == "moved":
+        return []
     if redis.found == "nothing":
         return _gone(postgresql)
     here, there = _position(redis), _position(postgresql)

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64decode, b64encode
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import Any, Self
 
 import msgspec
 import redis
+import structlog
 import zstandard
 from rq import Queue, Retry
-from rq.exceptions import DuplicateJobError
+from rq.exceptions import DeserializationError, DuplicateJobError
 from rq.job import Job
 
 from synckairos.audit.rows import Batch, Entry
 from synckairos.config import Settings
 from synckairos.core.clients import sync_client
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 NAME = "audit"
 STORE = "synckairos.audit.worker.store"
@@ -33,6 +37,9 @@ RETRIES_S = (2, 4, 8, 16, 32)
 JOB_S = 30
 """How long one attempt may take."""
 TIMEOUT_S = 5.0
+MOST_WAITING = 1000
+"""How many batches `Jobs.waiting` reads. Each may have some MiB."""
+READ_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +147,31 @@ class Jobs:
             pipeline.zcard(queue.failed_job_registry.key)
             queued, taken, started, scheduled, failed = pipeline.execute()
         return Counts(queued, max(taken, started), scheduled, failed)
+
+    def waiting(self) -> Iterator[Batch]:
+        """The batches that are not stored yet, failed ones too.
+
+        Of more than MOST_WAITING only those are read that were queued last, and the log says so. A job that
+        is no batch is passed over.
+        """
+        queue = self.queue
+        job_ids = list(
+            dict.fromkeys(
+                chain(
+                    reversed(queue.get_job_ids()),
+                    queue.intermediate_queue.get_job_ids(),
+                    queue.started_job_registry.get_job_ids(),
+                    queue.scheduled_job_registry.get_job_ids(),
+                    reversed(queue.failed_job_registry.get_job_ids()),
+                )
+            )
+        )
+        if len(job_ids) > MOST_WAITING:
+            log.error("too many batches wait in the audit's queue to be read", batches=len(job_ids))
+        for start in range(0, min(len(job_ids), MOST_WAITING), READ_AT_ONCE):
+            for job in self._jobs(job_ids[start : min(start + READ_AT_ONCE, MOST_WAITING)]):
+                with suppress(ValueError, TypeError, DeserializationError):
+                    yield decode_job(*job.args)
 
     def failed(self, limit: int = 20) -> list[Failed]:
         """The batches that failed after all their attempts."""

@@ -17,7 +17,7 @@ from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys
 from synckairos.core.model import Over, State
-from synckairos.errors import SessionNotFound, StorageUnavailable
+from synckairos.errors import SessionMoved, SessionNotFound, StorageUnavailable
 
 MAX_EVENTS = 500
 """How many events an answer may have."""
@@ -146,27 +146,47 @@ class History:
 
 
 async def history(
-    sessions: Sessions, store: Store | None, session_id: str, since: int, most: int, *, tenant: str | None
+    sessions: Sessions | None,
+    store: Store | None,
+    session_id: str,
+    since: int,
+    most: int,
+    *,
+    tenant: str | None,
 ) -> History:
     """The events of a session after a version, up to `most`, from the log and the audit store.
 
     Either Redis or the store may be away. Raises SessionNotFound, StorageUnavailable.
+
+    sessions: None when it is known that Redis is away
     """
     state: State | None = None
-    try:
-        state = await sessions.get(session_id, tenant)
+    away: StorageUnavailable | None = None
+    if sessions is None:
+        away = StorageUnavailable(retry_after_ms=RETRY_AFTER_MS)
+    else:
+        try:
+            state = await sessions.get(session_id, tenant)
+        except StorageUnavailable as error:
+            away = error
+    if state is not None:
         created, version = _created(state.raw), state.version
-    except StorageUnavailable:
+    else:
         stored = None if store is None else await store.session(session_id)
         if stored is None:
-            raise
+            assert away is not None
+            raise away
         if stored.status == DELETED or tenant not in (None, stored.tenant_id):
-            raise SessionNotFound("there is no such session") from None
+            raise SessionNotFound("there is no such session")
         created, version = 0, stored.version
     found: list[bytes] = []
     while len(found) < min(most, version - since):
         newest = since + len(found)
-        logged = None if state is None else await sessions.log(session_id, newest, tenant=tenant)
+        logged = (
+            None
+            if state is None or sessions is None
+            else await sessions.log(session_id, newest, tenant=tenant)
+        )
         if logged is None and store is not None:
             archived = await store.events(session_id, newest, MAX_EVENTS)
             logged = [event.body for event in contiguous(archived, newest, created)]
@@ -219,7 +239,9 @@ async def summaries(
     )
     found = []
     for session, reply in zip(stored, replies, strict=True):
-        if isinstance(reply, SessionNotFound):
+        if isinstance(reply, SessionMoved):  # the snapshot may be a little older than what its Redis says
+            raw = None if session.snapshot is None else public_view(session.snapshot)
+        elif isinstance(reply, SessionNotFound):
             raw = await _stored_state(connection, store, session)
         elif isinstance(reply, Exception):
             raise reply

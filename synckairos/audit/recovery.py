@@ -7,9 +7,12 @@ first restore and refuses the others, and then all of them find the session in R
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
+import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
@@ -23,6 +26,7 @@ from synckairos.core.model import Envelope, Over
 from synckairos.errors import (
     InternalError,
     SessionExists,
+    SessionMoved,
     SessionNotFound,
     StorageUnavailable,
     ValidationError,
@@ -40,11 +44,15 @@ _decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 
 class Recovery:
-    """Restores sessions from the audit store."""
+    """Restores sessions from the audit store.
 
-    def __init__(self, connection: Connection, store: Store) -> None:
+    address: `Settings.redis_address`. A session that has moved to another Redis is not restored in this one.
+    """
+
+    def __init__(self, connection: Connection, store: Store, address: str) -> None:
         self._connection = connection
         self._store = store
+        self._address = address
         self._sessions = Sessions(connection, 0)
         self._finding: dict[str, asyncio.Task[Over | None]] = {}
 
@@ -53,7 +61,8 @@ class Recovery:
 
         One that was live is brought back to Redis: then this returns None, and Redis has to be asked again.
         One that was over is not brought back, but returned. Callers that ask at the same time share one look.
-        Raises SessionNotFound, and StorageUnavailable when it is not known whether there is such a session.
+        Raises SessionNotFound, SessionMoved, and StorageUnavailable when it is not known whether there is
+        such a session.
 
         seen: epoch and version that a client has seen
         """
@@ -74,7 +83,9 @@ class Recovery:
             session = await self._session(session_id)
             if session is None or session.snapshot is None or tenant not in (None, session.tenant_id):
                 return False
-            await self._restore(session, known)
+            if self._is_elsewhere(session):
+                return False
+            await self.restore(session, known)
         return True
 
     async def bring_back(self, session: StoredSession) -> bool:
@@ -83,14 +94,23 @@ class Recovery:
         Raises InternalError when it cannot be restored, and StorageUnavailable.
         """
         known = await self._known(session.session_id)
-        return known is not None and await self._restore(session, known)
+        return known is not None and await self.restore(session, known)
 
-    async def _restore(self, session: StoredSession, known: Iterable[Position]) -> bool:
-        """Restore a session. Returns False when another process was faster.
+    def _is_elsewhere(self, session: StoredSession) -> bool:
+        """Whether the session has moved to another Redis, which has it, or from where it is restored."""
+        return session.moved_to not in (None, self._address)
+
+    async def restore(self, session: StoredSession, known: Iterable[Position]) -> bool:
+        """Restore a session that has a snapshot.
+
+        Returns False when another process was faster, or when the session has moved elsewhere. Raises
+        InternalError when it cannot be restored, and StorageUnavailable.
 
         known: positions of its events that may be newer than those in the store
         """
         assert session.snapshot is not None
+        if self._is_elsewhere(session):
+            return False
         epoch, version = max([(int(session.epoch), session.version), *known])
         try:
             await self._sessions.restore(
@@ -124,6 +144,10 @@ class Recovery:
         session = await self._session(session_id)
         if session is None:
             raise SessionNotFound("there is no such session")
+        if session.status in LIVE and self._is_elsewhere(session):
+            raise SessionMoved(
+                f"the session is at {session.moved_to}", context={"moved_to": session.moved_to}
+            )
         if session.snapshot is None:
             logger.error("a lost session has no snapshot in the audit store", session=session_id)
             raise SessionNotFound("there is no such session")
@@ -131,7 +155,7 @@ class Recovery:
             return await ended_state(self._store, session)
         if seen[0] is not None:
             known.append((int(seen[0]), seen[1]))
-        if await self._restore(session, known):
+        if await self.restore(session, known):
             logger.warning("a session was restored when it was asked for", session=session_id)
         return None
 
@@ -147,31 +171,73 @@ class Recovery:
         return None if session is None or session.status == DELETED else session
 
     async def _known(self, session_id: str) -> list[Position] | None:
-        """Positions of events that Redis has of a lost session; None when Redis has the session itself.
+        """Positions of events that Redis has of a lost session; None when Redis has the session itself."""
+        return (await self.known([session_id]))[session_id]
 
-        The log may still exist, and the outbox may have events that are not stored yet.
+    async def known(self, session_ids: Sequence[str]) -> dict[str, list[Position] | None]:
+        """Of each session the positions of events that Redis has; None when Redis has the session itself.
+
+        The log of a lost session may still exist, and the outbox may have events that are not stored yet.
+        Raises StorageUnavailable.
         """
-        keys = SessionKeys.of(session_id)
-        try:
-            client = await self._connection.primary_for(keys.session)
-            async with client.pipeline(transaction=False) as pipeline:
+        found: dict[str, list[Position] | None] = {}
+        for client, some in (await self._by_primary(session_ids)).items():
+            found.update(await _known_to(client, some))
+        return found
+
+    async def missing(self, session_ids: Sequence[str]) -> list[str]:
+        """Those of these sessions that Redis does not have. Raises StorageUnavailable."""
+        found = []
+        for client, some in (await self._by_primary(session_ids)).items():
+            try:
+                async with client.pipeline(transaction=False) as pipeline:
+                    for session_id in some:
+                        pipeline.exists(SessionKeys.of(session_id).session)
+                    replies = await pipeline.execute()
+            except (RedisError, OSError) as error:
+                raise StorageUnavailable(retry_after_ms=1000) from error
+            found += [session_id for session_id, exists in zip(some, replies, strict=True) if not exists]
+        return found
+
+    async def _by_primary(self, session_ids: Sequence[str]) -> dict[redis.asyncio.Redis, list[str]]:
+        found: defaultdict[redis.asyncio.Redis, list[str]] = defaultdict(list)
+        for session_id in session_ids:
+            client = await self._connection.primary_for(SessionKeys.of(session_id).session)
+            found[client].append(session_id)
+        return found
+
+
+async def _known_to(
+    client: redis.asyncio.Redis, session_ids: Sequence[str]
+) -> dict[str, list[Position] | None]:
+    """`Recovery.known` of sessions of one primary. Each outbox is read once."""
+    outboxes = list(dict.fromkeys(SessionKeys.of(session_id).outbox for session_id in session_ids))
+    try:
+        async with client.pipeline(transaction=False) as pipeline:
+            for session_id in session_ids:
+                keys = SessionKeys.of(session_id)
                 pipeline.exists(keys.session)
                 pipeline.xrevrange(keys.log, count=1)
-                pipeline.xrevrange(keys.outbox, count=OUTBOX_LOOKED_AT)
-                exists, logged, leaving = await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError) as error:
-            raise StorageUnavailable(retry_after_ms=1000) from error
+            for outbox in outboxes:
+                pipeline.xrevrange(outbox, count=OUTBOX_LOOKED_AT)
+            replies = await pipeline.execute(raise_on_error=False)
+    except (RedisError, OSError) as error:
+        raise StorageUnavailable(retry_after_ms=1000) from error
+    found: dict[str, list[Position] | None] = {}
+    logs: list[Any] = []
+    for position, session_id in enumerate(session_ids):
+        exists, logged = replies[2 * position : 2 * position + 2]
         if isinstance(exists, Exception):
             raise StorageUnavailable(retry_after_ms=1000) from exists
-        if exists:
-            return None
-        found = []
-        for entries in (logged, leaving):
-            for _, fields in () if isinstance(entries, Exception) else entries:
-                try:
-                    event = _decode_envelope(fields.get(b"e", b""))
-                    if event.session_id == session_id:
-                        found.append((int(event.epoch), event.version))
-                except (msgspec.MsgspecError, ValueError):
-                    continue  # any client of Redis can write anything into a log
-        return found
+        found[session_id] = None if exists else []
+        logs.append(logged)
+    for entries in (*logs, *replies[2 * len(session_ids) :]):
+        for _, fields in () if isinstance(entries, Exception) else entries:
+            try:
+                event = _decode_envelope(fields.get(b"e", b""))
+                positions = found.get(event.session_id)
+                if positions is not None:
+                    positions.append((int(event.epoch), event.version))
+            except (msgspec.MsgspecError, ValueError):
+                continue  # any client of Redis can write anything into a log
+    return found

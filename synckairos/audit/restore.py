@@ -233,7 +233,7 @@ async def _run(settings: Settings, outcome: Outcome, rate: float, changed_after:
                 task = progress.add_task("restoring", total=total)
                 await restore_all(
                     store,
-                    Recovery(connection, store),
+                    Recovery(connection, store, settings.redis_address),
                     outcome,
                     rate=rate,
                     changed_after=changed_after,

@@ -81,6 +81,7 @@ class StoredSession:
 
     status, epoch, version: of its newest event or snapshot; the status is `deleted` after `session.deleted`
     snapshot: the argument of `sk_restore`; None when no snapshot was ever stored
+    moved_to: the address of the Redis to which it has moved last; None when it never did
     """
 
     session_id: str
@@ -94,6 +95,7 @@ class StoredSession:
     snapshot: bytes | None
     snapshot_epoch: str | None
     snapshot_version: int | None
+    moved_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +235,11 @@ _NEWEST_EVENTS = (
     f"SELECT {_EVENT} FROM sync_events WHERE session_id = $1 ORDER BY epoch DESC, version DESC LIMIT $2"
 )
 
-_SESSION = ", ".join(_SESSION_COLUMNS)
+_SESSION = f"""{", ".join(_SESSION_COLUMNS)}, (
+    SELECT body -> 'payload' ->> 'moved_to' FROM sync_events AS e
+    WHERE e.session_id = sync_sessions.session_id AND event = 'session.moved'
+    ORDER BY epoch DESC, version DESC LIMIT 1
+) AS moved_to"""
 _LIVE = "status IN ('pending', 'running', 'paused') AND snapshot IS NOT NULL"
 _NEWEST_SESSIONS = f"""
 SELECT {_SESSION} FROM sync_sessions
@@ -351,6 +357,28 @@ class Store:
             f"WHERE {_LIVE} AND ($1::uuid IS NULL OR session_id > $1) ORDER BY session_id LIMIT $2"
         )
         return await self._fetch(_stored_session, query, after, limit)
+
+    async def live_ids(
+        self,
+        after: str | None = None,
+        limit: int = 500,
+        *,
+        changed_after: datetime | None = None,
+        changed_until: datetime | None = None,
+    ) -> list[str]:
+        """The ids of `live_sessions`, in their order, of those that changed in the given time."""
+        query = (
+            f"SELECT session_id FROM sync_sessions "
+            f"WHERE {_LIVE} AND ($1::uuid IS NULL OR session_id > $1) "
+            f"AND ($3::timestamptz IS NULL OR updated_at > $3) "
+            f"AND ($4::timestamptz IS NULL OR updated_at <= $4) ORDER BY session_id LIMIT $2"
+        )
+        return await self._fetch(lambda row: str(row[0]), query, after, limit, changed_after, changed_until)
+
+    async def sessions(self, session_ids: Sequence[str]) -> list[StoredSession]:
+        """Those of these sessions that are stored."""
+        query = f"SELECT {_SESSION} FROM sync_sessions WHERE session_id = ANY($1::uuid[])"
+        return await self._fetch(_stored_session, query, session_ids)
 
     async def count_live(self) -> int:
         """How many `live_sessions` there are."""

@@ -9,18 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
-import shutil
-import signal
-import sys
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import cycle, islice
-from pathlib import Path
 from time import perf_counter
 
 import asyncpg
@@ -29,15 +22,12 @@ import click
 from synckairos import config
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Counts, Jobs
-from synckairos.audit.schema import migrate
-from synckairos.bench import load, servers, sessions
+from synckairos.bench import archive, load, servers, sessions
 from synckairos.bench.report import Figure, Report, compared, percentile
-from synckairos.bench.servers import END_S, START_S, Kind, Storage
+from synckairos.bench.servers import Kind, Storage
 from synckairos.core.connection import connect
 from synckairos.core.keys import SessionKeys
 from synckairos.run import postgresql
-from synckairos.run.postgresql import Postgres
-from synckairos.run.processes import Child, end_all, free_port
 
 SESSIONS = 200
 CONNECTIONS = 64
@@ -67,31 +57,6 @@ QUICK = Plan(rounds=2, events=600, round_s=0.3, away_s=1.0)
 
 
 @dataclass(slots=True)
-class _Database:
-    """A PostgreSQL server with the tables."""
-
-    postgres: Postgres
-    port: int
-    child: Child
-    url: str = ""
-
-    def start(self) -> None:
-        """Starts it, and waits until it answers."""
-        self.child.start()
-        end = time.monotonic() + START_S
-        while not self.postgres.answers(self.port):
-            if not self.child.running or time.monotonic() > end:
-                raise click.ClickException("PostgreSQL does not start")
-            time.sleep(0.05)
-
-    def kill(self) -> None:
-        """Kills it without warning, like a power cut."""
-        assert self.child.pid is not None
-        os.kill(self.child.pid, signal.SIGKILL)
-        self.child.end(time.monotonic() + END_S)
-
-
-@dataclass(slots=True)
 class _Measured:
     """The measured values.
 
@@ -110,15 +75,15 @@ def run(kind: Kind, *, quick: bool) -> Report:
     measured = _Measured()
     with ExitStack() as stack:
         storage = stack.enter_context(servers.storage(kind))
-        database = stack.enter_context(_database())
+        database = stack.enter_context(archive.database())
         report.versions = {
             kind: storage.version,
             "postgresql": postgresql.version(database.postgres.programs),
         }
-        settings = config.load(_environ(storage, database))
+        settings = config.load(archive.environ(storage, database))
         jobs = Jobs.of(settings)
         stack.callback(jobs.close)
-        stack.enter_context(_worker(storage, database))
+        stack.enter_context(archive.worker(storage, database))
         made = sessions.make(storage, SESSIONS)
         requests = [sessions.switch_request(each) for each in made]
         with servers.synckairos(storage, 1, limits=False) as service:
@@ -138,45 +103,6 @@ def run(kind: Kind, *, quick: bool) -> Report:
     report.details = {"rates_per_s": measured.rates, "p99_ms": measured.latencies_ms, "sessions": SESSIONS}
     report.figures = _figures(measured, stored, expected)
     return report
-
-
-def _environ(storage: Storage, database: _Database) -> dict[str, str]:
-    return {
-        **os.environ,
-        "REDIS_URL": storage.url,
-        "RQ_REDIS_URL": f"redis://127.0.0.1:{storage.port}/1",
-        "DATABASE_URL": database.url,
-        "LOG_LEVEL": "critical",
-        "METRICS_PORT": "",
-    }
-
-
-@contextmanager
-def _database() -> Iterator[_Database]:
-    folder = Path(tempfile.mkdtemp(prefix="synckairos-bench-"))
-    postgres = Postgres.make(postgresql.embedded(), folder / "postgres")
-    port = free_port()
-    child = Child("PostgreSQL", postgres.command(port, log_min_messages="panic"), ended_by=signal.SIGINT)
-    try:
-        made = _Database(postgres, port, child)
-        made.start()
-        made.url = asyncio.run(postgres.ensure_database(port))
-        asyncio.run(migrate(made.url))
-        yield made
-    finally:
-        end_all([child], END_S)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _worker(storage: Storage, database: _Database) -> Iterator[None]:
-    command = [sys.executable, "-P", "-m", "synckairos", "worker"]
-    child = Child("worker", command, environ=_environ(storage, database))
-    try:
-        child.start()
-        yield
-    finally:
-        end_all([child], END_S)
 
 
 async def _archive(settings: config.Settings, jobs: Jobs, url: str, events: int) -> float:
@@ -227,7 +153,7 @@ async def _copy(url: str, events: int) -> float:
 
 
 def _without_postgresql(
-    plan: Plan, storage: Storage, database: _Database, jobs: Jobs, measured: _Measured
+    plan: Plan, storage: Storage, database: archive.Database, jobs: Jobs, measured: _Measured
 ) -> tuple[int, int]:
     """Switches at RATE, first with PostgreSQL there and then with it killed.
 
@@ -235,7 +161,7 @@ def _without_postgresql(
     """
     made = sessions.make(storage, SESSIONS)
     requests = [sessions.switch_request(each) for each in made]
-    with servers.synckairos(storage, 1, limits=False, more=_environ(storage, database)) as service:
+    with servers.synckairos(storage, 1, limits=False, more=archive.environ(storage, database)) as service:
         for name in ("there", "away"):
             if name == "away":
                 database.kill()
@@ -247,28 +173,9 @@ def _without_postgresql(
             load.check_http(outcome)
             measured.latencies_ms[name] = [latency * 1e3 for latency in outcome.latencies]
         database.start()
-        asyncio.run(_wait_until_stored(config.load(_environ(storage, database)), jobs))
+        asyncio.run(archive.wait_until_stored(config.load(archive.environ(storage, database)), jobs))
     versions = [int(storage.client.hget(each.session, "version") or 0) for each in made]
     return asyncio.run(_stored(database.url, made)), sum(versions)
-
-
-async def _wait_until_stored(settings: config.Settings, jobs: Jobs) -> None:
-    """Waits until outboxes and queue are empty. Failed batches are queued again, as an operator would do."""
-    from synckairos.audit.verify import under_way
-
-    connection = await connect(settings)
-    end = time.monotonic() + DRAIN_S
-    try:
-        while (
-            await under_way(connection)
-            or await asyncio.to_thread(jobs.retry_failed)
-            or await asyncio.to_thread(jobs.counts) != Counts(0, 0, 0, 0)
-        ):
-            if time.monotonic() > end:
-                raise click.ClickException(f"the audit does not drain: {jobs.counts()}")
-            await asyncio.sleep(0.1)
-    finally:
-        await connection.aclose()
 
 
 async def _stored(url: str, made: list[SessionKeys]) -> int:

@@ -143,6 +143,16 @@ def durability(file: Path | None, server: Any, *, quick: bool) -> None:
 @bench.command()
 @_server
 @_common
+def restore(file: Path | None, server: Any, *, quick: bool) -> None:
+    """Total loss of Redis: how long until all live sessions are back by themselves."""
+    from synckairos.bench import restore
+
+    _show(restore.run(server, quick=quick), file)
+
+
+@bench.command()
+@_server
+@_common
 def cluster(file: Path | None, server: Any, *, quick: bool) -> None:
     """Three shards compared with one server, and slots that move under load."""
     from synckairos.bench import cluster

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import hiredis
 
-from synckairos.bench import load, redis_benchmark, servers, sessions
+from synckairos.bench import load, redis_benchmark, servers, sessions, weight
 from synckairos.bench.report import Figure, Report, compared
 from synckairos.bench.servers import Kind, Storage
 from synckairos.core.keys import SessionKeys
@@ -63,16 +63,18 @@ class Plan:
     rounds: how many rounds
     round_s: seconds of each command in a round
     few, many: how many sessions the two servers have
+    played: for how many switches the sessions are played that are weighed
     """
 
     rounds: int
     round_s: float
     few: int
     many: int
+    played: int
 
 
-FULL = Plan(rounds=7, round_s=1.0, few=1_000, many=100_000)
-QUICK = Plan(rounds=2, round_s=0.1, few=100, many=1_000)
+FULL = Plan(rounds=7, round_s=1.0, few=1_000, many=100_000, played=200)
+QUICK = Plan(rounds=2, round_s=0.1, few=100, many=1_000, played=80)
 
 
 @dataclass(slots=True)
@@ -175,6 +177,7 @@ def run(kinds: Sequence[Kind], *, quick: bool) -> Report:
                 bench.round(plan)
         for bench in benches:
             report.figures += _figures(bench, plan)
+            report.figures += weight.figures(bench.few, plan.played)
             report.details[bench.kind] = {
                 "rates_per_s": bench.rates,
                 "cpu_us_per_call": bench.costs,

@@ -1,4 +1,4 @@
-"""Clocks that run out, among many others and under load.
+"""Clocks that run out, among many others and under load; and many at one moment (`synckairos.bench.herd`).
 
 Each session whose clock runs out is watched over a WebSocket. How late an expiry took effect is the library's
 `late_ms`, in whole milliseconds. How late it was delivered is the watcher's wall clock, when it has read the
@@ -16,7 +16,7 @@ from time import sleep, time, time_ns
 import msgspec
 import redis
 
-from synckairos.bench import load, servers, sessions, watchers
+from synckairos.bench import herd, load, servers, sessions, watchers
 from synckairos.bench.report import Figure, Report, percentile
 from synckairos.bench.servers import Kind, Storage
 from synckairos.core.keys import SessionKeys
@@ -35,6 +35,7 @@ class Plan:
     within_ms: in how long a time these clocks run out
     switches_a_second: the load on the other sessions
     patience_s: how long the bench waits for the last expiries, of clocks and of keys
+    herds: how many clocks run out at one moment, in front of servers without other sessions
     """
 
     running: int
@@ -42,10 +43,18 @@ class Plan:
     within_ms: int
     switches_a_second: int
     patience_s: float
+    herds: tuple[int, ...]
 
 
-FULL = Plan(running=10_000, due=500, within_ms=20_000, switches_a_second=500, patience_s=5.0)
-QUICK = Plan(running=300, due=30, within_ms=1_500, switches_a_second=50, patience_s=3.0)
+FULL = Plan(
+    running=10_000,
+    due=500,
+    within_ms=20_000,
+    switches_a_second=500,
+    patience_s=5.0,
+    herds=(1_000, 10_000),
+)
+QUICK = Plan(running=300, due=30, within_ms=1_500, switches_a_second=50, patience_s=3.0, herds=(200,))
 
 
 class _Payload(msgspec.Struct):
@@ -118,6 +127,9 @@ def run(kind: Kind, *, quick: bool) -> Report:
     }
     expired = len({event.session_id for event, _ in found})
     report.figures = _figures(plan, expired, late, delivered, by_ttl)
+    with servers.storage(kind) as storage:
+        herds, report.details["herds_late_ms"] = herd.measure(storage, plan.herds)
+    report.figures += herds
     return report
 
 

@@ -177,12 +177,12 @@ def synckairos(
         "RQ_REDIS_URL": "",
         "DATABASE_URL": "",
         "METRICS_PORT": "",
+        "LOG_LEVEL": "warning",
         **(more or {}),
         "HOST": "127.0.0.1",
         "PORT": "0",
         "WORKERS": str(workers),
         "RATE_LIMIT_ENABLED": "true" if limits else "false",
-        "LOG_LEVEL": "warning",
     }
     settings = config.load(environ)
     with (

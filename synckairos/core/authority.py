@@ -12,6 +12,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 
 import redis.asyncio
@@ -21,7 +22,7 @@ from redis.asyncio.client import PubSub
 from synckairos.config import Address, Settings
 from synckairos.core.clients import REDIS_ERRORS, async_client_of_sentinel
 from synckairos.errors import error_text
-from synckairos.supervision import Backoff, cancel, retrieve_error, together
+from synckairos.supervision import Backoff, cancel, retrieve_error, supervise, together
 
 log = structlog.get_logger(__name__)
 
@@ -129,7 +130,9 @@ class Sentinels:
         """
         if not self._watching:
             self._watching = [
-                asyncio.create_task(self._watch(address), name=f"Sentinel {address[0]}:{address[1]}")
+                asyncio.create_task(
+                    supervise(f"Sentinel {address[0]}:{address[1]}", partial(self._watch, address))
+                )
                 for address in self._clients
             ]
         if self._asking is None or self._asking.done():
@@ -175,7 +178,7 @@ class Sentinels:
                 (replica["ip"], int(replica["port"]))
                 for replica in map(_fields, replicas)
                 if not {*_DOWN, "disconnected"} & _flags(replica)
-                and replica["slave-priority"] != "0"
+                and replica.get("slave-priority") != "0"
                 and replica.get("master-host") != _NEVER_LOOKED_AT
             ),
         )

@@ -15,9 +15,25 @@ import structlog
 
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys, rate_limit
-from synckairos.core.model import NO_OPTIONS, Change, Info, Options, Over, SessionRecovery, State, Throttle
+from synckairos.core.model import (
+    NO_OPTIONS,
+    Change,
+    Info,
+    MovedSessions,
+    Options,
+    Over,
+    SessionRecovery,
+    State,
+    Throttle,
+)
 from synckairos.core.wire import Argument
-from synckairos.errors import InternalError, InvalidSessionState, SessionNotFound
+from synckairos.errors import (
+    InternalError,
+    InvalidSessionState,
+    SessionMoved,
+    SessionNotFound,
+    SyncKairosError,
+)
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -27,12 +43,21 @@ class Sessions:
 
     ttl_s: how long a session is kept past its end (seconds)
     recovery: asked for a session that Redis does not have, before SessionNotFound is raised
+    moved: carries out calls for sessions that have moved to another deployment. Without it they raise
+        SessionMoved.
     """
 
-    def __init__(self, connection: Connection, ttl_s: int, recovery: SessionRecovery | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        ttl_s: int,
+        recovery: SessionRecovery | None = None,
+        moved: MovedSessions | None = None,
+    ) -> None:
         self.connection = connection
         self.ttl_s = ttl_s
         self._recovery = recovery
+        self._moved = moved
         # Request ids must be unique but not secret. A random prefix with a counter costs less than a UUID.
         self._request_ids = map(f"{secrets.token_hex(8)}-{{:x}}".format, itertools.count())
 
@@ -91,9 +116,14 @@ class Sessions:
         Returns for each session its expiry or warning, `None` when nothing is due, or the error of its call.
         No call waits for a replica: an expiry that a failover loses is due again on the next primary.
         """
-        replies = await self.connection.fcall_many(
-            [("sk_expire", SessionKeys.of(session_id).all, ()) for session_id in session_ids]
-        )
+        calls = [("sk_expire", SessionKeys.of(session_id).all, ()) for session_id in session_ids]
+        replies = await self.connection.fcall_many(calls)
+        for position, reply in enumerate(replies):
+            if isinstance(reply, SessionMoved) and self._moved is not None:
+                try:
+                    replies[position] = await self._moved.call(reply, *calls[position], read_only=False)
+                except SyncKairosError as error:
+                    replies[position] = error
         return [_expiry(reply) for reply in replies]
 
     async def adjust(
@@ -163,6 +193,27 @@ class Sessions:
         if epoch is not None:
             arguments += ["EPOCH", epoch]
         return _state("sk_restore", await self._fcall("sk_restore", session_id, arguments))
+
+    async def import_session(
+        self,
+        session_id: str,
+        config: bytes,
+        standing: bytes,
+        *,
+        tenant: str | None = None,
+        dry_run: bool = False,
+    ) -> State | None:
+        """Create a session that is under way or over, from its config and its standing (JSON).
+
+        dry_run: check everything, write nothing, and return `None`
+        """
+        arguments: list[Argument] = [config, standing, "TTL", self.ttl_s]
+        if tenant is not None:
+            arguments += ["TENANT", tenant]
+        if dry_run:
+            arguments.append("DRYRUN")
+        reply = await self._fcall("sk_import", session_id, arguments)
+        return None if reply is None and dry_run else _state("sk_import", reply)
 
     async def get(self, session_id: str, tenant: str | None = None) -> State:
         """Read the state."""
@@ -248,7 +299,7 @@ class Sessions:
     async def _get(self, session_id: str, tenant: str | None) -> State:
         arguments = () if tenant is None else ("TENANT", tenant)
         keys = (SessionKeys.of(session_id).session,)
-        return _state("sk_get", await self.connection.fcall("sk_get", keys, arguments, read_only=True))
+        return _state("sk_get", await self._call("sk_get", keys, arguments, read_only=True))
 
     async def _log(
         self, session_id: str, since: int, epoch: str | None, tenant: str | None
@@ -259,13 +310,24 @@ class Sessions:
             arguments += ["EPOCH", epoch]
         if tenant is not None:
             arguments += ["TENANT", tenant]
-        reply = await self.connection.fcall("sk_log", (keys.session, keys.log), arguments, read_only=True)
+        reply = await self._call("sk_log", (keys.session, keys.log), arguments, read_only=True)
         if reply is None or isinstance(reply, list):
             return reply
         return _unknown("sk_log", reply)
 
     async def _fcall(self, function: str, session_id: str, arguments: Sequence[Argument]) -> Any:
-        return await self.connection.fcall(function, SessionKeys.of(session_id).all, arguments)
+        return await self._call(function, SessionKeys.of(session_id).all, arguments)
+
+    async def _call(
+        self, function: str, keys: Sequence[str], arguments: Sequence[Argument], *, read_only: bool = False
+    ) -> Any:
+        """Calls a function where the session is."""
+        try:
+            return await self.connection.fcall(function, keys, arguments, read_only=read_only)
+        except SessionMoved as moved:
+            if self._moved is None:
+                raise
+            return await self._moved.call(moved, function, keys, arguments, read_only=read_only)
 
     def _common(self, options: Options) -> list[Argument]:
         """The common options as `NAME value` pairs."""

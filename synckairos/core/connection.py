@@ -24,7 +24,14 @@ from synckairos.core.clients import CONNECT_S, REDIS_ERRORS
 from synckairos.core.library import Library, LibraryChanged, LibraryStatus
 from synckairos.core.routes import PrimaryLink, Route, Single, Topology, end_tasks, route_to, shared
 from synckairos.core.wire import Argument, Command, Failure
-from synckairos.errors import InternalError, NetworkTimeout, StorageUnavailable, error_text, from_refusal
+from synckairos.errors import (
+    InternalError,
+    NetworkTimeout,
+    SessionMoving,
+    StorageUnavailable,
+    error_text,
+    from_refusal,
+)
 from synckairos.supervision import Backoff, retrieve_error
 
 log = structlog.get_logger(__name__)
@@ -36,10 +43,14 @@ HELD_UP_S = 0.1
 FAIR_S = 0.5
 """How long a call may go on at least after this process stood still."""
 
+DOWN_S = 0.1
+"""How long a call is tried at a primary that is known to be down. It may be back before that is known."""
+DOWN = "the primary does not answer, and no other one is named yet"
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.25
 """The pauses between the attempts of one call."""
 
-_NOT_READY = frozenset({"LOADING", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS", "OOM"})
+_NOT_READY = frozenset({"LOADING", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS", "OOM", SessionMoving.code})
 """Error replies of a server that did not carry the call out, but may accept it in a moment."""
 _NOT_THE_PRIMARY = frozenset({"READONLY", "MASTERDOWN", "NOAUTH"})
 """Error replies of a server that did not carry the call out because it is not, or no longer, the primary."""
@@ -114,15 +125,25 @@ class Connection:
         """Calls a function at the primary of its first key. Returns bytes, int, list or None.
 
         A refusal of the library is raised as its error. While the server is away, moving or not ready, the
-        call is repeated for about RETRY_FOR_S, then StorageUnavailable is raised. `retry=False` is for a call
-        that must not take effect twice. It is repeated only when it surely was not carried out; otherwise
-        NetworkTimeout is raised. With another DURABILITY than async, NotReplicated is raised when too few
-        replicas confirm a change in time, although the change was made.
+        call is repeated for about RETRY_FOR_S, then StorageUnavailable or SessionMoving is raised.
+        `retry=False` is for a call that must not take effect twice. It is repeated only when it surely was
+        not carried out; otherwise NetworkTimeout is raised. With another DURABILITY than async, NotReplicated
+        is raised when too few replicas confirm a change in time, although the change was made.
         """
-        started = time.monotonic()
         command = ("FCALL_RO" if read_only else "FCALL", function, len(keys), *keys, *args)
         key = keys[0] if keys else None
         changes = not read_only and len(keys) == _SESSION_KEYS
+        if self._route.is_down(key):
+            try:
+                async with asyncio.timeout(DOWN_S):
+                    return await self._call(key, command, retry, changes=changes)
+            except TimeoutError:
+                raise _unavailable(DOWN) from None
+        return await self._call(key, command, retry, changes=changes)
+
+    async def _call(self, key: str | None, command: Command, retry: bool, *, changes: bool) -> Any:
+        """Sends a call. When that fails, repeats it."""
+        started = time.monotonic()
         link = self._route.link(key)
         wire = (link.changes if changes else link.calls).ready() if link is not None else None
         reply = await wire.send(command) if wire is not None else None
@@ -287,7 +308,7 @@ class Connection:
                 stood_still = time.monotonic() - end > HELD_UP_S
                 if not (stood_still and retry):
                     log.warning("a call was given up", function=command[1], reason=attempts.reason)
-                    raise _unavailable(attempts.reason) from None
+                    raise from_refusal(attempts.reason) or _unavailable(attempts.reason) from None
                 end = time.monotonic() + FAIR_S
 
     async def _repeat(self, key: str | None, command: Command, attempts: _Attempts, retry: bool) -> Any:
@@ -336,7 +357,7 @@ class Connection:
         backoff = attempts.backoff
         word = failure.text.partition(" ")[0]
         if (failure.lost or word in _NOT_READY) and self._route.is_down(key):
-            raise _unavailable("the primary does not answer, and no other one is named yet")
+            raise _unavailable(DOWN)
         if failure.lost or word == "CLUSTERDOWN":
             await self._find_primaries(backoff)
         elif failure.text.startswith(_FUNCTION_MISSING):

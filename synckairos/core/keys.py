@@ -75,6 +75,16 @@ def library(partition: str) -> str:
     return f"sk:{{{partition}}}:library"
 
 
+def restored(partition: str) -> str:
+    """The mark that the partition's sessions were all there, or were restored: see `audit.losses`."""
+    return f"sk:{{{partition}}}:restored"
+
+
+def restoring(partition: str) -> str:
+    """The lease of the process that restores sessions. `partition` is the first of those that were lost."""
+    return f"sk:{{{partition}}}:restoring"
+
+
 def unheard_channel(key: str) -> str:
     """A channel in the slot of `key` that has no listeners; see `synckairos.core.wire.ConfirmedWire`."""
     return f"{key.partition('}')[0]}}}:written"

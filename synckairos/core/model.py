@@ -3,10 +3,14 @@
 All times are milliseconds of the Redis primary's clock.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
+
+from synckairos.core.wire import Argument
+from synckairos.errors import SessionMoved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +143,24 @@ class SessionRecovery(Protocol):
         """Bring a session back to Redis, even one that was over. Returns whether Redis may have it now.
 
         Raises StorageUnavailable when it is not known whether there is such a session.
+        """
+
+
+class MovedSessions(Protocol):
+    """A way to the deployments to which sessions have moved."""
+
+    async def call(
+        self,
+        moved: SessionMoved,
+        function: str,
+        keys: Sequence[str],
+        arguments: Sequence[Argument],
+        *,
+        read_only: bool,
+    ) -> Any:
+        """Calls a function where a session went. Returns its reply, or raises as `Connection.fcall` does.
+
+        Raises `moved` when there is no way to that deployment.
         """
 
 

@@ -10,8 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from synckairos.config import Address, Durability, Settings
 from synckairos.core.connection import Connection
 from synckairos.drill.deployment import Deployment, Kind
@@ -156,12 +154,9 @@ class Drills:
                 await asyncio.sleep(1)
 
 
-class _Status(msgspec.Struct):
-    status: str
-
-
 def _runs(truth: SessionTruth) -> bool:
-    return truth.state is not None and msgspec.json.decode(truth.state, type=_Status).status == "running"
+    state = truth.decoded_state()
+    return state is not None and state.status == "running"
 
 
 def _checked(file: Path, truths: list[SessionTruth]) -> Report:

@@ -18,17 +18,20 @@ Judgement = Literal["true", "rewritten", "replaced", "phantom", "not known"]
 
 class _Payload(msgspec.Struct, frozen=True):
     event: str | None = None
-    stale: bool = False
 
 
 class Told(msgspec.Struct, frozen=True):
-    """A message of the server, with the members that are judged."""
+    """A message of the server, with the members that are judged.
+
+    stale: there only when the state came from a replica, because there was no primary
+    """
 
     type: str
     version: int = 0
     epoch: str | None = None
     server_time_ms: int = 0
     payload: _Payload = _Payload()
+    stale: dict[str, int] | None = None
 
     @property
     def place(self) -> Place | None:
@@ -91,7 +94,7 @@ def judge(
     if began_ms is None:  # no newer epoch replaced it: it is lost if it is newer than what is left
         return "replaced" if faults and place > history.last else "phantom"
     after = (told_ms is not None and at_ms > told_ms) or (told.is_event and told.server_time_ms > began_ms)
-    return "phantom" if after or not faults else "replaced"
+    return "phantom" if (after and told.stale is None) or not faults else "replaced"
 
 
 class Ear:
@@ -124,7 +127,7 @@ class Ear:
             return None if told.type == STATE else ("told gap", "an event came before the state")
         heard = f"it knew version {known.version} of epoch {known.epoch}"
         if told.type == STATE:
-            return ("told backwards", heard) if place < known and not told.payload.stale else None
+            return ("told backwards", heard) if place < known and told.stale is None else None
         if place.epoch < known.epoch:
             return "told backwards", heard
         if place.epoch > known.epoch:

@@ -15,10 +15,13 @@ def text_frame(text: bytes) -> bytes:
     return Frame(Opcode.TEXT, text).serialize(mask=False)
 
 
-def session_message(kind: str, state: State, payload: bytes) -> bytes:
-    """A message about a session that is not one of its events. It has the version of the state."""
+def session_message(kind: str, state: State, payload: bytes, more: bytes = b"") -> bytes:
+    """A message about a session that is not one of its events. It has the version of the state.
+
+    more: further members, each with a comma before it
+    """
     return (
-        b'{"v":1,"type":"%b","session_id":"%b","version":%d,"epoch":"%b","server_time_ms":%d,"payload":%b}'
+        b'{"v":1,"type":"%b","session_id":"%b","version":%d,"epoch":"%b","server_time_ms":%d,"payload":%b%b}'
         % (
             kind.encode(),
             state.session_id.encode(),
@@ -26,13 +29,18 @@ def session_message(kind: str, state: State, payload: bytes) -> bytes:
             state.epoch.encode(),
             state.server_time_ms,
             payload,
+            more,
         )
     )
 
 
-def state_sync(state: State) -> bytes:
-    """A message with the whole state, byte for byte as the library returned it."""
-    return session_message("STATE_SYNC", state, b'{"full_state":%b}' % state.raw)
+def state_sync(state: State, age_ms: int | None = None) -> bytes:
+    """A message with the whole state, byte for byte as the library returned it.
+
+    age_ms: how old the state may be, when it comes from a replica because there is no primary
+    """
+    stale = b"" if age_ms is None else b',"stale":{"age_ms":%d}' % age_ms
+    return session_message("STATE_SYNC", state, b'{"full_state":%b}' % state.raw, stale)
 
 
 def frames(texts: Iterable[bytes]) -> bytes:

@@ -43,7 +43,8 @@ from synckairos import metrics
 from synckairos.core.calls import Sessions
 from synckairos.core.keys import SessionKeys, parse_session_key, partition
 from synckairos.core.model import Over, State
-from synckairos.errors import MessageBrokerError, SessionNotFound, SyncKairosError
+from synckairos.errors import MessageBrokerError, SessionMoved, SessionNotFound, SyncKairosError
+from synckairos.realtime.deployment import Deployment, MovedTo
 from synckairos.realtime.messages import session_gone, state_sync, text_frame
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Handler, Subscriptions
@@ -51,7 +52,7 @@ from synckairos.supervision import Backoff, cancel, supervise
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
-SUBSCRIBE_TIMEOUT_S = 5.0
+SUBSCRIBE_TIMEOUT_S = 2.0
 CHECK_EVERY_S = 4.0
 CHECK_ROUNDS = 16
 CHECK_MOVING_EVERY_S = 0.1
@@ -142,6 +143,7 @@ class Topic:
         "handler",
         "held",
         "over",
+        "place",
         "ready",
         "recheck",
         "session_id",
@@ -150,9 +152,11 @@ class Topic:
         "waiting",
     )
 
-    def __init__(self, session_id: str) -> None:
+    def __init__(self, session_id: str, place: Deployment) -> None:
         self.session_id = session_id
         self.channel = SessionKeys.of(session_id).session
+        self.place = place
+        """The deployment that has the session."""
         self.epoch: str | None = None
         """None until the first subscriber has got the state."""
         self.version = 0
@@ -184,6 +188,8 @@ class Relay:
 
     sessions: asks Redis alone
     recovery: brings back sessions that Redis does not have
+    moved_to: finds sessions that have moved to another deployment. Without it their subscribers are told to
+        connect again.
     """
 
     def __init__(
@@ -192,11 +198,13 @@ class Relay:
         subscriptions: Subscriptions,
         clock: ServerClock,
         recovery: WatchedSessionRecovery | None = None,
+        moved_to: MovedTo | None = None,
     ) -> None:
-        self._sessions = sessions
-        self._subscriptions = subscriptions
-        self._clock = clock
+        self._home = Deployment(sessions, subscriptions, clock)
+        self._places: set[Subscriptions] = set()
+        """The subscriptions that tell of what they have missed."""
         self._recovery = recovery
+        self._moved_to = moved_to
         self._topics: dict[str, Topic] = {}
         self._behind: dict[Topic, None] = {}
         self._wake = asyncio.Event()
@@ -214,18 +222,17 @@ class Relay:
 
     async def start(self) -> None:
         """Start to relay."""
-        self._subscriptions.on_restored.append(self._restored)
-        self._subscriptions.on_vanished.append(self._vanished)
+        self._listen(self._home)
         self._tasks = [
             asyncio.create_task(supervise("relay catch-up", self._run), name="relay catch-up"),
             asyncio.create_task(supervise("relay check", self._check), name="relay check"),
             asyncio.create_task(supervise("relay moves", self._check_moving), name="relay moves"),
         ]
-        self._sessions.connection.on_importing.add(self._slot_moves)
+        self._home.sessions.connection.on_importing.add(self._slot_moves)
 
     async def stop(self) -> None:
         """Stop relaying. Subscribers stay connected, but get no more events."""
-        self._sessions.connection.on_importing.discard(self._slot_moves)
+        self._home.sessions.connection.on_importing.discard(self._slot_moves)
         await cancel(*self._tasks, *self._jobs)
         for topic in list(self._topics.values()):
             self._drop(topic)
@@ -240,35 +247,53 @@ class Relay:
         """
         topic = self._topics.get(session_id)
         if topic is None:
-            topic = self._topics[session_id] = Topic(session_id)
+            topic = self._topics[session_id] = Topic(session_id, self._home)
             topic.handler = partial(self._arrived, topic)
             topic.ready = asyncio.create_task(
-                self._subscriptions.subscribe(topic.channel, topic.handler), name="subscribe"
+                topic.place.subscriptions.subscribe(topic.channel, topic.handler), name="subscribe"
             )
             metrics.websocket_sessions.inc()
         topic.waiting[subscriber] = Waiting()
         try:
-            try:
-                async with asyncio.timeout(SUBSCRIBE_TIMEOUT_S):
-                    await asyncio.shield(topic.ready)
-            except TimeoutError as error:
-                raise MessageBrokerError("the session's events cannot be subscribed to now") from error
+            await self._subscribed(topic)
             return await self._read(topic)
         except BaseException:
             self.detach(session_id, subscriber)
             raise
 
+    async def _subscribed(self, topic: Topic) -> None:
+        """Wait until the topic's subscription is there. Raises MessageBrokerError when it takes too long."""
+        try:
+            async with asyncio.timeout(SUBSCRIBE_TIMEOUT_S):
+                await asyncio.shield(topic.ready)
+        except TimeoutError as error:
+            raise MessageBrokerError("the session's events cannot be subscribed to now") from error
+
     async def _read(self, topic: Topic) -> State:
         try:
-            return await self._sessions.get(topic.session_id)
+            return await self._read_here(topic)
+        except SessionMoved as moved:
+            if not await self._follow_move(topic, moved):
+                raise
+        return await topic.place.sessions.get(topic.session_id)
+
+    async def _read_here(self, topic: Topic) -> State:
+        try:
+            return await topic.place.sessions.get(topic.session_id)
         except SessionNotFound:
             if self._recovery is None:
                 raise
         over = await self._recovery.find(topic.session_id)
         if over is None:
-            return await self._sessions.get(topic.session_id)
+            return await topic.place.sessions.get(topic.session_id)
         topic.over = True
         return over
+
+    def now_ms(self, session_id: str) -> float:
+        """The time of the clock that the session runs by, now."""
+        topic = self._topics.get(session_id)
+        place = self._home if topic is None else topic.place
+        return place.clock.now_ms(partition(session_id))
 
     def follow(self, session_id: str, subscriber: Subscriber, epoch: str, version: int) -> None:
         """Send the subscriber the events after `version` of `epoch`. It was attached or held before.
@@ -324,7 +349,9 @@ class Relay:
 
     def _arrived(self, topic: Topic, data: bytes) -> None:
         event = decode_event(data)
-        if topic.behind or topic.epoch is None:
+        if event.type == "SESSION_MOVED":
+            self._fall_behind(topic)
+        elif topic.behind or topic.epoch is None:
             topic.held.append((event, data))
         else:
             self._receive(topic, event, data)
@@ -431,7 +458,7 @@ class Relay:
         patient_until = monotonic() + LOST_CHANGES_S
         while not topic.gone:
             try:
-                await self._catch_up_once(topic, patient=monotonic() < patient_until)
+                await self._catch_up_and_follow(topic, patient=monotonic() < patient_until)
                 return
             except ChangesLost:
                 backoff.reset()
@@ -449,6 +476,38 @@ class Relay:
             finally:
                 await self._catching_up.acquire()
 
+    async def _catch_up_and_follow(self, topic: Topic, *, patient: bool) -> None:
+        """Catch up where the session is. Without a way to that place, its subscribers have to find it."""
+        try:
+            await self._catch_up_once(topic, patient=patient)
+        except SessionMoved as moved:
+            if await self._follow_move(topic, moved):
+                await self._catch_up_once(topic, patient=patient)
+            else:
+                self._end(topic, SERVICE_RESTART, "the session has moved to another server; connect again")
+
+    async def _follow_move(self, topic: Topic, moved: SessionMoved) -> bool:
+        """Subscribe to the session where it went. Returns whether there is a way to that place."""
+        place = None if self._moved_to is None else await self._moved_to.deployment(moved)
+        if place is None:
+            return False
+        if topic.place is not place:
+            topic.place.subscriptions.unsubscribe(topic.channel, topic.handler)
+            topic.place = place
+            self._listen(place)
+            topic.ready = asyncio.create_task(
+                place.subscriptions.subscribe(topic.channel, topic.handler), name="subscribe"
+            )
+        await self._subscribed(topic)
+        return True
+
+    def _listen(self, place: Deployment) -> None:
+        """Learn which channels of a deployment may have missed messages, and which keys are gone."""
+        if place.subscriptions not in self._places:
+            self._places.add(place.subscriptions)
+            place.subscriptions.on_restored.append(self._restored)
+            place.subscriptions.on_vanished.append(self._vanished)
+
     async def _catch_up_once(self, topic: Topic, *, patient: bool) -> None:
         """One attempt. Raises SyncKairosError, and ChangesLost when the session is behind its subscribers.
 
@@ -459,12 +518,12 @@ class Relay:
         try:
             if all(place.epoch == topic.epoch for place in placed):
                 since = min([topic.version, *(place.version for place in placed)])
-                missed = await self._sessions.log(topic.session_id, since, topic.epoch)
+                missed = await topic.place.sessions.log(topic.session_id, since, topic.epoch)
             if missed is not None and not topic.gone:
                 self._deliver_missed(topic, missed)
                 self._promote(topic)
             if missed is None or any(place.epoch is not None for place in topic.waiting.values()):
-                state = await self._sessions.get(topic.session_id)
+                state = await topic.place.sessions.get(topic.session_id)
                 if patient and any(seen > position(state.epoch, state.version) for seen in _seen(topic)):
                     raise ChangesLost
                 self._resync(topic, state)
@@ -559,8 +618,8 @@ class Relay:
         if topic.behind or topic.gone or topic.over or topic.epoch is None:
             return
         try:
-            missed = await self._sessions.log(topic.session_id, topic.version, topic.epoch)
-        except SessionNotFound:
+            missed = await topic.place.sessions.log(topic.session_id, topic.version, topic.epoch)
+        except (SessionNotFound, SessionMoved):
             missed = None
         except SyncKairosError:
             return  # the storage is away; the next check tries again
@@ -579,18 +638,24 @@ class Relay:
                 if topic.gone:
                     return
                 topic.behind = True
-            if deleted is None and (topic.vanish_reason or self._subscriptions.keyspace_events != "on"):
+            keyspace_events = topic.place.subscriptions.keyspace_events
+            if deleted is None and (topic.vanish_reason or keyspace_events != "on"):
                 break
             waited += LATE_EVENT_S / 5
             await asyncio.sleep(LATE_EVENT_S / 5)
 
     async def _bring_back(self, topic: Topic, deleted: tuple[int, str] | None) -> bool:
-        """Restore a vanished session unless it was deleted or has aged out. Returns whether it exists now."""
+        """Restore a vanished session unless it was deleted or has aged out. Returns whether it exists now.
+
+        One that has moved to another deployment is restored by the services there.
+        """
         if deleted is not None or topic.vanish_reason == "ttl_expired" or self._recovery is None:
+            return False
+        if topic.place is not self._home:
             return False
         try:
             over = await self._recovery.find(topic.session_id, (topic.epoch, topic.version))
-            state = over or await self._sessions.get(topic.session_id)
+            state = over or await topic.place.sessions.get(topic.session_id)
         except SessionNotFound:
             return False
         self._resync(topic, state)
@@ -602,7 +667,7 @@ class Relay:
             return
         version, epoch = deleted or (topic.version, topic.epoch or "")
         reason = "deleted" if deleted else topic.vanish_reason or "evicted"
-        now_ms = int(self._clock.now_ms(partition(topic.session_id)))
+        now_ms = int(self.now_ms(topic.session_id))
         frame = text_frame(session_gone(topic.session_id, version, epoch, now_ms, reason))
         for subscriber in (*topic.followers, *topic.waiting):
             subscriber.send(frame)
@@ -610,7 +675,7 @@ class Relay:
 
     async def _read_tombstone(self, topic: Topic) -> tuple[int, str] | None:
         """Version and epoch of the deletion; None when the session was not deleted but its key vanished."""
-        client = await self._sessions.connection.primary_for(topic.channel)
+        client = await topic.place.sessions.connection.primary_for(topic.channel)
         try:
             fields: list[Any] = await client.hmget(topic.channel, ["status", "version", "epoch"])
         except (RedisError, OSError) as error:
@@ -633,5 +698,5 @@ class Relay:
         del self._topics[topic.session_id]
         self._behind.pop(topic, None)
         topic.ready.cancel()
-        self._subscriptions.unsubscribe(topic.channel, topic.handler)
+        topic.place.subscriptions.unsubscribe(topic.channel, topic.handler)
         metrics.websocket_sessions.dec()

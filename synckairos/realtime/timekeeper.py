@@ -10,8 +10,8 @@ partition. One that comes after the earliest is found when the earliest was call
 the partition's alarms are read again. So at the due moment no command but `sk_expire` is needed.
 
 Each partition has a preferred process (`synckairos.realtime.membership`), which calls its alarms when they
-are due. The others stand by: they look HOLD_BACK_MS later what is still due. Normally nothing is. They wait
-as long as the preferred process makes progress, and else they call.
+are due. The others stand by (`synckairos.realtime.standby`): they look a little later what is still due.
+Normally nothing is. They wait as long as the preferred process makes progress, and else they call.
 
 The library decides whether an alarm is really due. A call that comes too early, twice or for an alarm that
 was moved changes nothing. So any number of timekeepers may work side by side, and the plans here may be out
@@ -45,6 +45,7 @@ from synckairos.core.model import Change
 from synckairos.errors import NetworkTimeout, StorageUnavailable, ValidationError, error_text
 from synckairos.realtime.membership import Membership
 from synckairos.realtime.server_time import ServerClock
+from synckairos.realtime.standby import Overdue, hold_back_ms
 from synckairos.realtime.subscriptions import Subscriptions
 from synckairos.supervision import Backoff, cancel, supervise
 
@@ -64,21 +65,12 @@ ROUNDS_AT_ONCE = 2
 """How many round trips may be under way to one primary. While it works on one, the replies of the other are
 read. Requests share the connection, so each may have to wait for these calls.
 """
-HOLD_BACK_MS = 25.0
-"""How long after an alarm was due the process that comes next in the partition looks whether it still is. The
-one after it looks after twice this time, and so do all others.
-"""
-MOST_HOLD_BACKS = 2
-PATIENCE_MS = 40.0
-"""How long an alarm then stays with the preferred process if that has called no other one meanwhile."""
-BUSY_PATIENCE_MS = 150.0
-"""The same when it has: it is at work, and the rest is to be called twice only if it stops."""
 STAND_IN_AT_ONCE = 128
 """While so many alarms of other processes' partitions are being called, no more are."""
 STAND_IN_EVERY_MS = 10.0
 """How long after that the rest is looked at again."""
-LONGEST_WAIT_MS = 2000.0
-"""A standby process calls an alarm that has been due for this long, whatever progress there is."""
+LOOK_EVERY_MS = 40.0
+"""How often it is looked whether a preferred process goes on with what is overdue."""
 MARGIN_MS = 0.25
 """Alarms are called this long after they are due, because a call that is too early must be repeated."""
 TIMEOUT_S = 1.0
@@ -113,8 +105,7 @@ class _Partition:
         """When (server time, ms) each session's alarm is to be called, or here to be looked at."""
         self.under_way: set[str] = set()
         """Sessions whose alarm is being called."""
-        self.overdue: dict[str, float] = {}
-        """Sessions whose alarm the preferred process should have called, and since when that is seen here."""
+        self.overdue = Overdue()
         self.retries: dict[str, Backoff] = {}
         """Sessions whose alarm is still due although it was called, with the pauses before the next calls."""
         self.looking = False
@@ -305,7 +296,7 @@ class Timekeeper:
         Returns the sessions whose alarm the preferred process should have called, none if it is this one.
         """
         now = self._clock.now_ms(part.name)
-        hold_back = HOLD_BACK_MS * min(self._members.rank(part.name), MOST_HOLD_BACKS)
+        hold_back = hold_back_ms(self._members.rank(part.name))
         still_due = set()
         overdue = []
         for member, due in alarms:
@@ -334,12 +325,8 @@ class Timekeeper:
     # Standing by
 
     def _note_overdue(self, client: Redis, part: _Partition, overdue: list[str]) -> None:
-        """Note what is overdue in the partition. What no longer is shows the preferred process at work."""
         now = self._clock.now_ms(part.name)
-        seen, part.overdue = part.overdue, {}
-        for session_id in overdue:
-            part.overdue[session_id] = seen.pop(session_id, now)
-        if seen:
+        if part.overdue.look(overdue, now):
             self._progress.setdefault(client, {})[self._members.preferred(part.name)] = now
 
     def _stand_in(self, client: Redis, parts: list[_Partition]) -> None:
@@ -354,18 +341,13 @@ class Timekeeper:
         due: dict[_Partition, list[str]] = {}
         for part in parts:
             now = self._clock.now_ms(part.name)
-            since = min(part.overdue.values())
-            at_work = max(since, progress.get(self._members.preferred(part.name), since))
-            end = min(
-                at_work + (PATIENCE_MS if at_work == since else BUSY_PATIENCE_MS), since + LONGEST_WAIT_MS
-            )
-            if now >= end and under_way < STAND_IN_AT_ONCE:
-                due[part] = list(part.overdue)
-                under_way += len(part.overdue)
-                part.overdue.clear()
+            moment = part.overdue.stand_in_at(progress.get(self._members.preferred(part.name)))
+            if now >= moment and under_way < STAND_IN_AT_ONCE:
+                due[part] = part.overdue.take()
+                under_way += len(due[part])
             else:
-                look = min(max(end, now + STAND_IN_EVERY_MS), now + PATIENCE_MS)
-                self._plan_for(part, next(iter(part.overdue)), look, now)
+                look = min(max(moment, now + STAND_IN_EVERY_MS), now + LOOK_EVERY_MS)
+                self._plan_for(part, part.overdue.first(), look, now)
         self._call_soon(due)
 
     # Calling the alarms that are due

@@ -124,7 +124,7 @@ async def test_fifty_at_once_restore_it_once(running: Audited) -> None:
     before = await played(running)
     session_id = before["session_id"]
     connection = running.service.context.connection
-    elsewhere = Sessions(connection, 3600, Recovery(connection, running.store))
+    elsewhere = Sessions(connection, 3600, Recovery(connection, running.store, "here"))
     running.lose_all()
     calls = [sessions.get(session_id) for sessions in (running.sessions, elsewhere) for _ in range(25)]
     found = await asyncio.gather(*calls)

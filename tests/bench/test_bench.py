@@ -70,6 +70,12 @@ def test_core_holds_the_switch_against_set_and_a_bare_function(tmp_path: Path, k
     assert switch["ratio"] > 0
     memory = report["figures"][[figure["unit"] for figure in report["figures"]].index("B")]
     assert 500 < memory["value"] < 100_000
+    played = f"{kind.title()}: a session played for 80 switches"
+    alone, audited = (named(report, f"{played}, {where}") for where in ("without an audit store", "with one"))
+    # At least 64 and 24 events are in the log, and at most 3 more for each piece of its memory and each trim.
+    for figure, least, most in ((alone, 64, 70), (audited, 24, 27)):
+        assert 900 * least <= figure["yardstick_value"] <= 1100 * most
+        assert figure["yardstick_value"] < figure["value"] < 2 * figure["yardstick_value"]
     assert report["machine"][kind] == servers.version(kind)
 
 
@@ -123,6 +129,19 @@ def test_every_clock_expires_by_itself(tmp_path: Path) -> None:
     assert named(report, "late, p99")["yardstick"] == "notified by TTL, p99"
     assert len(report["details"]["late_ms"]) == len(report["details"]["delivered_ms"]) == 30
     assert report["details"]["switches_per_s"] > 0
+    herd = named(report, "200 clocks due at one moment: late, p99")
+    assert herd["yardstick"] == "called by one client, in all"
+    assert len(report["details"]["herds_late_ms"][herd["name"]]) == 200
+    calls = named(report, "200 clocks due at one moment: calls")
+    assert calls["value"] >= calls["yardstick_value"] == 200
+    assert calls["at_most"] == 1.2
+
+
+def test_restore_waits_until_all_that_was_lost_is_back(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "restore")
+    assert named(report, "200 lost sessions are back")["at_most"] == 30.0
+    assert named(report, "sessions a second")["value"] > 0
+    assert report["details"]["switches"] > 0
 
 
 def test_durability_holds_a_confirmed_switch_against_one_at_once(tmp_path: Path) -> None:

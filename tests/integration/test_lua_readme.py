@@ -33,8 +33,8 @@ NAMES = {person: name for name, person in PEOPLE.items()}
 NONE = TO = "\N{EN DASH}"
 START_MS = 1_800_000_000_000
 MINIMAL = {"sync_mode": "count_up", "participants": [{"participant_id": PEOPLE["Anna"]}]}
-POSITIONAL = {"sk_create", "sk_join", "sk_leave", "sk_log", "sk_restore"}
-"""Functions with an argument before their options."""
+POSITIONAL = {"sk_create": 1, "sk_import": 2, "sk_join": 1, "sk_leave": 1, "sk_log": 1, "sk_restore": 1}
+"""How many arguments a function has before its options; none where it is not named."""
 
 
 def test_the_examples_work_when_pasted_in_order(server: Server, tmp_path: Path) -> None:
@@ -544,7 +544,7 @@ def _taken() -> dict[str, set[str]]:
 
 
 def _given(name: str, *options: str) -> tuple[str, ...]:
-    return ("x", *options) if name in POSITIONAL else options
+    return (*("x",) * POSITIONAL.get(name, 0), *options)
 
 
 def test_every_option_of_every_function(clock: Clock) -> None:
@@ -552,7 +552,12 @@ def test_every_option_of_every_function(clock: Clock) -> None:
     options = {codes(row["option"])[0]: row["value"] for row in rows}
     readers = re.search(r"local READERS = \{\n(.*?)\n\}", SOURCE, re.DOTALL)
     assert readers is not None
-    assert set(options) == {*re.findall(r"^  ([A-Z]+) =", readers[1], re.MULTILINE), "EXPORT"}
+    without_value = re.search(r"local FLAGS = \{(.*?)\}", SOURCE)
+    assert without_value is not None
+    assert set(options) == {
+        *re.findall(r"^  ([A-Z]+) =", readers[1], re.MULTILINE),
+        *re.findall(r"([A-Z]+) =", without_value[1]),
+    }
     for name, taken in _taken().items():
         keys = GAME.all[: 1 if name == "sk_get" else 2 if name == "sk_log" else 4]
         for option, value in options.items():
@@ -579,7 +584,7 @@ def test_the_bounds_of_options(clock: Clock) -> None:
     taken = _taken()
     for row in PAGE.section("Options").tables[0].rows:
         option = codes(row["option"])[0]
-        if option == "EXPORT":
+        if row["value"] == "none":
             continue
         name = next(name for name, options in taken.items() if option in options)
         keys = GAME.all[: 2 if name == "sk_log" else 1 if name == "sk_get" else 4]

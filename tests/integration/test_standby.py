@@ -13,11 +13,12 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from redis.crc import key_slot
 
 from synckairos import metrics
 from synckairos.core import keys
 from synckairos.core.model import Change
-from synckairos.realtime import membership, timekeeper
+from synckairos.realtime import membership, standby, timekeeper
 from synckairos.realtime.membership import Membership
 from tests.support import servers
 from tests.support.live import Parts, eventually, parts, settings
@@ -124,9 +125,9 @@ async def test_the_others_wait_while_the_preferred_one_makes_progress_and_call_w
     live: Parts, redis: servers.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(membership, "MISSED_AT_MOST", 10_000)  # it is not taken for gone
-    monkeypatch.setattr(timekeeper, "PATIENCE_MS", 1000)
-    monkeypatch.setattr(timekeeper, "BUSY_PATIENCE_MS", 3000)
-    monkeypatch.setattr(timekeeper, "LONGEST_WAIT_MS", 60_000)
+    monkeypatch.setattr(standby, "PATIENCE_MS", 1000)
+    monkeypatch.setattr(standby, "BUSY_PATIENCE_MS", 3000)
+    monkeypatch.setattr(standby, "LONGEST_WAIT_MS", 60_000)
     monkeypatch.setattr(timekeeper, "CALLS_A_ROUND", 1)
     monkeypatch.setattr(timekeeper, "ROUNDS_AT_ONCE", 1)
     async with parts(settings(redis.url)) as other:
@@ -247,3 +248,29 @@ async def test_who_leaves_is_no_longer_waited_for(live: Parts, redis: servers.Se
         for partition, (first, _, last) in orders.items():
             assert members(live).rank(partition) == first - (last < first)
     await acquainted(live)
+
+
+async def test_in_a_cluster_they_share_the_work_and_do_without_the_node_where_they_meet() -> None:
+    with servers.start_cluster("valkey", cluster_require_full_coverage="no") as cluster:
+        chosen = settings("redis://127.0.0.1", REDIS_CLUSTER_NODES=cluster.nodes)
+        async with parts(chosen) as live, parts(chosen) as other:
+            await live.timekeeper.start()
+            await other.timekeeper.start()
+            await acquainted(live, other)
+            before = calls()
+            ids = await clocks(live, 60, keys.PARTITIONS[::4])
+            await each_expired_once(live, ids)
+            await eventually(lambda: calls()["expiry"] - before["expiry"] == len(ids))
+            assert sum(calls().values()) - sum(before.values()) <= 1.2 * len(ids)
+            node = key_slot(keys.TIMEKEEPERS.encode()) * len(cluster.primaries) // servers.SLOTS
+            meeting = cluster.primaries[node]
+            elsewhere = [
+                partition
+                for partition in keys.PARTITIONS
+                if key_slot(keys.alarms(partition).encode()) * len(cluster.primaries) // servers.SLOTS != node
+            ]
+            meeting.kill()
+            await each_expired_once(live, await clocks(live, 60, elsewhere))
+            # Each takes itself for the only one, which costs calls and loses nothing.
+            await eventually(lambda: all(len(members(each).members) == 1 for each in (live, other)))
+            await each_expired_once(live, await clocks(live, 60, elsewhere))

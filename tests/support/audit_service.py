@@ -109,7 +109,11 @@ class Audited:
 
 @asynccontextmanager
 async def audited(server: Server, rq: Server, database: str, **environ: str) -> AsyncIterator[Audited]:
-    """A service in this process, with an HTTP client. Redis is emptied first."""
+    """A service in this process, with an HTTP client. Redis is emptied first.
+
+    What is lost is restored when it is asked for, and by itself only with a RESTORE_RATE.
+    """
+    environ = {"RESTORE_RATE": "0", **environ}
     chosen = settings(server.url, DATABASE_URL=database, RQ_REDIS_URL=rq.url, **environ)
     queue = Jobs.of(chosen)
     for each in (server, rq):

@@ -282,10 +282,7 @@ def told_gap(made: Run, random: Random) -> Kind | None:
 
 def sum_of_clocks(made: Run, random: Random) -> Kind | None:
     """A clock has a millisecond too much or too little."""
-    if made.state["sync_mode"] != "per_participant":
-        return None
-    controls = [made.state["time_control"], *(each["time_control"] for each in _everybody(made))]
-    if any(control is not None and control["kind"] != "fischer" for control in controls):
+    if made.state["sync_mode"] != "per_participant" or not _is_fischer(made):
         return None
     number = _pick(random, made.events, "cycle.switched", "participant.expired")
     if number is None:
@@ -298,6 +295,11 @@ def sum_of_clocks(made: Run, random: Random) -> Kind | None:
 def _is_handed_over(made: Run) -> bool:
     controls = [made.state["time_control"], *(each["time_control"] for each in _everybody(made))]
     return any("hourglass" in json.dumps(control) for control in controls)
+
+
+def _is_fischer(made: Run) -> bool:
+    controls = [made.state["time_control"], *(each["time_control"] for each in _everybody(made))]
+    return all(control is None or control["kind"] == "fischer" for control in controls)
 
 
 def _everybody(made: Run) -> Iterator[Json]:
@@ -335,6 +337,23 @@ def state_differs(made: Run, random: Random) -> Kind | None:
     return "state"
 
 
+def state_bank(made: Run, random: Random) -> Kind | None:
+    """A clock of the state has a millisecond too much."""
+    if made.state["sync_mode"] != "per_participant" or not _is_fischer(made) or len(made.events) < 2:
+        return None
+    random.choice(made.state["participants"])["total_time_ms"] += 1
+    return "state"
+
+
+def expired_deadline(made: Run, random: Random) -> Kind | None:
+    """An expiry says that a clock ran out a millisecond early or late."""
+    number = _pick(random, made.events, "participant.expired", "session.expired")
+    if number is None or not _is_fischer(made):
+        return None
+    made.events[number]["payload"]["expired_deadline_ms"] += random.choice([-1, 1])
+    return "deadline"
+
+
 def overdue(made: Run, random: Random) -> Kind | None:
     """A clock ran out long ago, and nobody noticed."""
     made.state["server_time_ms"] += 60_000
@@ -356,5 +375,5 @@ PLANTS: list[Plant] = [
         clock_step,
     ),
     *(older_epoch, told_backwards, told_twice, told_gap, sum_of_clocks, deadline, expired_twice),
-    *(cycle_start, state_differs, overdue),
+    *(cycle_start, state_differs, state_bank, expired_deadline, overdue),
 ]

@@ -109,7 +109,8 @@ class Sentinel:
         host, port = server
         epoch = str(self.epoch)
         return [
-            *("ip", host, "port", str(port), "flags", flags, "config-epoch", epoch, "slave-priority", "100")
+            *("ip", host, "port", str(port), "flags", flags, "config-epoch", epoch),
+            *("master-host", self.primary[0], "slave-priority", "100"),
         ]
 
 

@@ -26,6 +26,8 @@ from synckairos.errors import SyncKairosError, from_refusal
         ("STORAGE_UNAVAILABLE", 503, True),
         ("MESSAGE_BROKER_ERROR", 503, True),
         ("NOT_REPLICATED", 503, True),
+        ("SESSION_MOVING", 503, True),
+        ("SESSION_MOVED", 421, False),
         ("NETWORK_TIMEOUT", 504, True),
         ("INTERNAL_ERROR", 500, False),
     ],
@@ -45,7 +47,7 @@ def test_every_code_has_its_status_and_says_whether_to_try_again(
 
 
 def test_no_code_is_left_out() -> None:
-    assert len(errors.CODES) == 19
+    assert len(errors.CODES) == 21
     assert all(issubclass(kind, SyncKairosError) for kind in errors.CODES.values())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from uuid import UUID
@@ -15,13 +16,15 @@ from hypothesis import strategies as st
 
 from synckairos.history.check import Report, check
 from synckairos.history.faults import Faults
-from synckairos.history.figures import Figures
-from synckairos.history.findings import MEANING
+from synckairos.history.figures import Figures, Quantiles
+from synckairos.history.findings import MEANING, Kind
 from synckairos.history.lines import Begin, Call, Fault, Line, Message, Socket, read
 from synckairos.history.truth import SessionTruth
+from tests.model.strategies import PEOPLE
 from tests.support.audit_rows import EPOCH, event
-from tests.support.games import KINDS, Json
-from tests.support.histories import PLANTS, Plant, run, sync, text
+from tests.support.games import ID, KINDS, START_MS, Json
+from tests.support.games import history as played
+from tests.support.histories import PLANTS, Plant, Run, run, sync, text
 from tests.support.pages import ROOT, Page, codes
 
 SEEDS = st.integers(0, 2**32)
@@ -48,6 +51,7 @@ def test_a_planted_fault_is_found_and_named(seed: int, plant: Plant, failover: b
 
 
 ANNA = str(UUID(int=1))
+START: tuple[str, list[str], int] = ("start", [], START_MS)
 OLD, NEW = EPOCH, EPOCH + 1_000
 """The epoch of a primary that is killed, and of the one that follows it."""
 
@@ -142,6 +146,152 @@ def test_what_an_old_primary_says_after_another_one_began() -> None:
     }
 
 
+def kinds(report: Report) -> list[tuple[Kind, int]]:
+    """What was found, and at which versions."""
+    return [(each.kind, each.version) for each in report.findings]
+
+
+LOST: list[tuple[Kind, int]] = [("lost", 4), ("lost", 5)]
+"""What every check of `failover` finds."""
+
+
+def test_a_phantom_is_told_late_or_was_made_late() -> None:
+    told_late = told(5030, "b", sync(change(3, OLD))), told(5031, "b", change(4, OLD, "lost4"))
+    assert kinds(checked(failover(*told_late), AFTER_FAILOVER)) == [*LOST, ("phantom", 4)]
+    made_late = told(1005, "b", sync(change(4, OLD))), told(1006, "b", change(5, OLD, "lost5"))
+    assert kinds(checked(failover(*made_late), AFTER_FAILOVER)) == [*LOST, ("phantom", 5)]
+
+
+def test_without_a_fault_nothing_may_be_lost() -> None:
+    lines = [line for line in failover() if not isinstance(line, Fault)]
+    assert kinds(checked(lines, AFTER_FAILOVER)) == [*LOST, ("phantom", 4)]
+
+
+def test_what_is_missing_inside_an_epoch_was_not_lost_in_a_failover() -> None:
+    lines: list[Line] = [
+        Fault(1, "kill", "begin"),
+        told(2, "a", sync(change(1, OLD))),
+        told(3, "a", change(2, OLD)),
+    ]
+    assert kinds(checked(lines, [change(1, OLD), change(3, OLD)])) == [("gap", 3), ("phantom", 2)]
+
+
+def test_a_newer_epoch_comes_with_its_state() -> None:
+    lines = [told(2, "a", sync(change(3, OLD))), told(3, "a", change(4, NEW))]
+    assert kinds(checked(lines, AFTER_FAILOVER)) == [("told gap", 4)]
+
+
+def test_two_lost_changes_under_one_version() -> None:
+    """Nothing of them is left to compare with, but callers and sockets were told two different things."""
+    other = told(1003, "b", sync(change(3, OLD))), told(1004, "b", change(4, OLD, "other"))
+    report = checked(failover(*other), AFTER_FAILOVER)
+    assert kinds(report) == [*LOST, ("rewritten", 4)]
+    report = checked(failover(answered(1004, 4, OLD, "other")), AFTER_FAILOVER)
+    assert kinds(report) == [("lost", 4), ("lost", 4), ("lost", 5), ("rewritten", 4)]
+    assert report.figures.versions_given_twice == 1
+
+
+def test_an_answer_without_a_version_is_found_by_its_request() -> None:
+    """As a deletion is answered."""
+    gone = msgspec.structs.replace(answered(8000, 5, NEW, "gone"), version=None, epoch=None)
+    assert kinds(checked(failover(gone), AFTER_FAILOVER)) == [*LOST, ("lost", 5)]
+    found = msgspec.structs.replace(gone, request_id="r3")
+    assert kinds(checked(failover(found), AFTER_FAILOVER)) == LOST
+
+
+def test_a_loss_long_before_a_fault_is_none_of_its() -> None:
+    lines: list[Line] = [answered(1000, 4, OLD, "lost4"), Fault(6000, "kill", "begin")]
+    assert checked(lines, AFTER_FAILOVER, may_lose_ms=5000).sound
+    assert kinds(checked(lines, AFTER_FAILOVER, may_lose_ms=4999)) == [("lost", 4)]
+
+
+def test_three_epochs() -> None:
+    """Each is cut where the first of the newer ones begins."""
+    history = [
+        *(change(version, OLD) for version in (1, 2, 3, 4)),
+        *(change(version, OLD + 1, f"m{version}") for version in (3, 4, 5, 6)),
+        *(change(version, NEW, f"n{version}") for version in (5, 6)),
+    ]
+    for each in history[4:]:
+        each["server_time_ms"] += 1000
+    for each in history[8:]:
+        each["server_time_ms"] += 1000
+    report = checked([], history)
+    assert (kinds(report), report.figures.events, report.figures.superseded) == ([], 6, 4)
+
+
+@pytest.mark.parametrize(
+    ("between", "found"), [("cycle.switched", [("expired twice", 3)]), ("time.adjusted", [])]
+)
+def test_the_same_deadline_may_come_again_when_time_was_given(
+    between: str, found: list[tuple[Kind, int]]
+) -> None:
+    names = "participant.expired", between, "participant.expired"
+    history = [
+        json.loads(event(ANNA, version, name, expired_participant_id=ANNA, expired_deadline_ms=7))
+        for version, name in enumerate(names, 1)
+    ]
+    del history[1]["payload"]["expired_deadline_ms"]
+    assert kinds(checked([], history)) == found
+
+
+def test_sums_begin_anew_after_what_is_not_seen() -> None:
+    """After a gap, and after a restore, which may bring back older banks."""
+    people = [{"participant_id": each, "total_time_ms": 60_000} for each in PEOPLE[:2]]
+    switches: list[tuple[str, list[str], int]] = [
+        ("switch", [], START_MS + 1000 * number) for number in range(1, 7)
+    ]
+    game = played({"sync_mode": "per_participant", "participants": people}, lambda _: [START, *switches])
+    events = [step["event"] | {"epoch": str(OLD)} for step in game["steps"]]
+    made = Run(events, game["steps"][-1]["state"] | {"epoch": str(OLD)})
+    assert made.check(complete=False).sound
+    missing = replace(made, events=[*events[:2], *events[3:]])
+    assert kinds(missing.check(complete=False)) == [("gap", 5)]
+    events[2]["payload"] |= {"event": "session.recovered", "participants": []}
+    for each in events[3:]:
+        each["payload"]["time_remaining_ms"] += 500
+        each["payload"]["deadline_ms"] += 500
+        for person in each["payload"]["participants"]:
+            person["total_time_ms"] += 500
+    for person in made.state["participants"]:
+        person["total_time_ms"] += 500
+    assert made.check(complete=False).sound
+
+
+def test_a_switch_in_the_grace_is_charged_the_whole_bank_at_most() -> None:
+    people = [{"participant_id": each, "total_time_ms": 1000} for each in PEOPLE[:2]]
+    config = {"sync_mode": "per_participant", "lag_compensation": True, "participants": people}
+    calls = [START, ("switch", ["LAG", "300"], START_MS + 1100)]
+    game = played(config, lambda _: calls)
+    events = [step["event"] | {"epoch": str(OLD)} for step in game["steps"]]
+    truth = SessionTruth(
+        ID,
+        {"log": [msgspec.Raw(text(each)) for each in events]},
+        msgspec.Raw(text(game["steps"][-1]["state"] | {"epoch": str(OLD)})),
+    )
+    report = check([], [truth], complete=False)
+    assert (kinds(report), report.figures.clocks_checked) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "settled"),
+    [(900, True), (1500, False), (4000, False), (4800, True), (11000, False), (13999, False), (14000, True)],
+)
+def test_when_sockets_are_told_in_time_again(at_ms: float, *, settled: bool) -> None:
+    """2 s after another primary was named, or after the end of a fault in which none was."""
+    kill = [Fault(1000, "kill", "begin"), Fault(2800, "kill", "named"), Fault(2900, "kill", "named")]
+    faults = Faults([*kill, Fault(10000, "stall", "begin"), Fault(12000, "stall", "end")])
+    assert faults.settled(at_ms) is settled
+    assert faults.outages[0].named_ms == 2800
+
+
+def test_quantiles() -> None:
+    assert Quantiles.of([]) == Quantiles()
+    assert Quantiles.of([5]) == Quantiles(1, 5, 5, 5, 5)
+    assert Quantiles.of([3, 1, 2]) == Quantiles(3, 2, 3, 3, 3)
+    assert Quantiles.of(range(100, 0, -1)) == Quantiles(100, 50, 95, 99, 100)
+
+
 def test_what_an_old_primary_wrote_is_not_what_happened() -> None:
     """The audit may have it: it was replaced, and is lost all the same."""
     written = [*AFTER_FAILOVER, change(4, OLD, "lost4")]
@@ -188,8 +338,10 @@ def test_a_state_that_is_older_and_says_so() -> None:
     lines = [told(1, "a", sync(change(3, OLD))), told(2, "a", older)]
     history = [change(version, OLD) for version in (1, 2, 3)]
     assert [each.kind for each in checked(lines, history).findings] == ["told backwards"]
-    lines[1] = told(2, "a", {**older, "payload": {**older["payload"], "stale": True}})
+    lines[1] = told(2, "a", {**older, "stale": {"age_ms": 2000}})
     assert checked(lines, history).sound
+    replica = told(5030, "b", {**sync(change(4, OLD)), "stale": {"age_ms": 5000}})
+    assert kinds(checked(failover(replica), AFTER_FAILOVER)) == LOST, "and it is no phantom"
 
 
 def test_an_answer_that_shows_a_later_state() -> None:

@@ -27,11 +27,12 @@ CALLS_REDIS = {
     "storage/time.lua": {"TIME"},
     "storage/server.lua": {"INFO"},
     "storage/record.lua": {"HGET", "HMGET"},
+    "storage/moving.lua": {"HDEL", "HMGET", "HSET", "PEXPIRE", "PTTL", "UNLINK"},
     "storage/session.lua": {"EXISTS", "HDEL", "HGET", "HGETALL", "HMGET", "HSET", "PEXPIRE", "UNLINK"},
     "storage/participants.lua": {"HEXISTS", "HGET"},
     "storage/requests.lua": {"HGET"},
     "storage/alarms.lua": {"SPUBLISH", "ZADD", "ZRANGE", "ZREM", "ZSCORE"},
-    "storage/events.lua": {"SPUBLISH", "UNLINK", "XADD", "XRANGE"},
+    "storage/events.lua": {"SPUBLISH", "UNLINK", "XADD", "XRANGE", "XREVRANGE"},
     "storage/throttle.lua": {"HMGET", "HSET", "PEXPIRE"},
 }
 """Every module that calls Redis, with the commands that it needs."""

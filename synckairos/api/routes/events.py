@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 import msgspec
 
@@ -14,6 +13,7 @@ from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store
 from synckairos.audit import reading, timeline
+from synckairos.core.calls import Sessions
 from synckairos.core.model import Envelope
 from synckairos.errors import (
     StorageUnavailable,
@@ -48,15 +48,18 @@ async def get_timeline(request: ApiRequest, session_id: str) -> Reply:
 
     The events come from Redis and from the audit store. One of the two may be away.
     """
-    with suppress(StorageUnavailable):  # the picture works without Redis, where the rate limits are
-        await limits.consume_per_subject(request, limits.read_limit(request.context.settings))
+    context = request.context
+    sessions: Sessions | None = context.sessions
+    try:
+        await limits.consume_per_subject(request, limits.read_limit(context.settings))
+    except StorageUnavailable:
+        sessions = None  # the picture works without Redis, which is not waited for a second time
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     since = reader.query(schemas.EventsQuery).since
     reader.check()
-    context = request.context
     history = await reading.history(
-        context.sessions,
+        sessions,
         context.store,
         session_id,
         since,

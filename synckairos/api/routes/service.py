@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from http import HTTPStatus
-
-import structlog
-from redis.exceptions import RedisError
 
 from synckairos import __version__, metrics
 from synckairos.api import limits, openapi, replies, schemas
@@ -16,20 +12,15 @@ from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.audit import inspection
-from synckairos.audit.store import REVISION
 from synckairos.errors import (
     Forbidden,
     SessionNotFound,
     StorageUnavailable,
-    SyncKairosError,
     ValidationError,
 )
 
-logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
-
 DRIFT_TOLERANCE_MS = 50
 """How far a client's estimate of the server's clock may drift before the client should ask again."""
-CHECK_TIMEOUT_S = 1.0
 
 _ORDER: dict[str, int] = {"ok": 0, "degraded": 1, "unready": 2}
 
@@ -70,17 +61,9 @@ async def get_health(_: ApiRequest) -> Reply:
 
 
 async def get_ready(request: ApiRequest) -> Reply:
-    """Whether the service can do its work, and which parts are missing."""
+    """Whether the service can do its work, and which parts are missing. Answers at once, whatever hangs."""
     context = request.context
-    redis, library, audit = await asyncio.gather(
-        _check_redis(request), _check_library(request), _check_audit(request)
-    )
-    checks = {
-        "redis": redis,
-        "library": library,
-        "keyspace_events": _check_keyspace_events(request),
-        "audit": audit,
-    }
+    checks = await context.readiness.checks()
     if context.draining:
         checks["service"] = schemas.Check("unready", "shutting down")
     worst = max((check.status for check in checks.values()), key=_ORDER.__getitem__)
@@ -118,62 +101,6 @@ async def get_docs(request: ApiRequest) -> Reply:
     reply = Reply(request.context.docs, content_type="text/html; charset=utf-8")
     reply.headers["content-security-policy"] = openapi.CONTENT_SECURITY_POLICY
     return reply
-
-
-async def _check_redis(request: ApiRequest) -> schemas.Check:
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            for client in await request.context.connection.primaries():
-                await client.ping()
-    except (RedisError, OSError, SyncKairosError) as error:  # TimeoutError is an OSError
-        logger.warning("redis does not answer", error=repr(error))
-        return schemas.Check("unready", "does not answer")
-    return schemas.Check("ok")
-
-
-async def _check_library(request: ApiRequest) -> schemas.Check:
-    own = request.context.connection.library.version
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            found = (await request.context.sessions.info()).version
-    except (TimeoutError, SyncKairosError) as error:
-        logger.warning("the function library does not answer", error=repr(error))
-        return schemas.Check("unready", "does not answer")
-    if found == own:
-        return schemas.Check("ok", found)
-    if _version(found) > _version(own):
-        return schemas.Check("ok", f"{found}, newer than this service's {own}")
-    return schemas.Check("degraded", f"{found}, older than this service's {own}")
-
-
-async def _check_audit(request: ApiRequest) -> schemas.Check:
-    """Check the audit store. Without it the service works, but what Redis loses cannot be restored."""
-    store = request.context.store
-    if store is None:
-        return schemas.Check("degraded", "there is no audit store: what Redis loses is lost")
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            found = await store.schema()
-    except (TimeoutError, StorageUnavailable) as error:
-        logger.warning("the audit store does not answer", error=repr(error))
-        return schemas.Check("degraded", "does not answer: what Redis loses now cannot be restored yet")
-    if found is None:
-        return schemas.Check("degraded", "the database has no tables: synckairos migrate")
-    if found != REVISION:
-        return schemas.Check("degraded", f"the database is at revision {found}: synckairos migrate")
-    return schemas.Check("ok")
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".") if part.isdecimal())
-
-
-def _check_keyspace_events(request: ApiRequest) -> schemas.Check:
-    """Check the keyspace events. Without them subscribers learn some seconds later that a key vanished."""
-    subscriptions = request.context.subscriptions
-    if subscriptions.keyspace_events == "on":
-        return schemas.Check("ok")
-    return schemas.Check("degraded", subscriptions.keyspace_detail or "not known yet")
 
 
 ROUTES: tuple[Route, ...] = (

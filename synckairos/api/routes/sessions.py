@@ -76,18 +76,43 @@ async def _restore_if_lost(request: ApiRequest, session_id: str) -> None:
 
 
 async def get_session(request: ApiRequest, session_id: str) -> Reply:
-    """The current state of a session."""
-    await limits.consume_per_subject(request, limits.read_limit(request.context.settings))
+    """The current state of a session.
+
+    While there is no primary, the state comes from a replica, if there is one. Then `stale` says how old it
+    may be, and so does the header `Age`. Such a read is not counted against a rate limit.
+    """
+    away: StorageUnavailable | None = None
+    try:
+        await limits.consume_per_subject(request, limits.read_limit(request.context.settings))
+    except StorageUnavailable as error:
+        away = error
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     reader.query(schemas.NoQuery)
     reader.check()
-    state = await request.context.sessions.get(session_id, request.caller.tenant)
+    if away is not None:
+        return await _stale(request, session_id, away)
+    try:
+        state = await request.context.sessions.get(session_id, request.caller.tenant)
+    except StorageUnavailable as error:
+        return await _stale(request, session_id, error)
     if _none_match(request, replies.etag(state)):
         return Reply(status=HTTPStatus.NOT_MODIFIED, headers={"etag": replies.etag(state)})
     reply = replies.state(state)
     reply.headers["cache-control"] = "no-cache"
     return reply
+
+
+async def _stale(request: ApiRequest, session_id: str, away: StorageUnavailable) -> Reply:
+    """The state that a replica has. Without one, raises what the primary's absence raised.
+
+    A replica that does not have the session proves nothing, because the session may be too new.
+    """
+    replicas = request.context.replicas
+    if replicas.may_have(session_id):
+        with suppress(StorageUnavailable, SessionNotFound):
+            return replies.stale(await replicas.get(session_id, request.caller.tenant))
+    raise away
 
 
 async def list_sessions(request: ApiRequest) -> Reply:

@@ -6,7 +6,9 @@ writes them to the socket directly.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
+from contextlib import suppress
 from time import monotonic
 
 import msgspec
@@ -39,26 +41,35 @@ from synckairos.api.websocket.socket import (
 )
 from synckairos.core import keys
 from synckairos.core.calls import Sessions
-from synckairos.core.model import Change, Options
+from synckairos.core.keys import SessionKeys
+from synckairos.core.model import Change, Options, State
+from synckairos.core.replicas import Replicas, Stale
 from synckairos.errors import (
     InternalError,
+    MessageBrokerError,
     SessionNotFound,
+    StorageUnavailable,
     SyncKairosError,
     ValidationError,
 )
 from synckairos.realtime.messages import frames, state_sync, text_frame
 from synckairos.realtime.relay import Relay
-from synckairos.realtime.server_time import ServerClock
+from synckairos.supervision import Backoff, cancel
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 MESSAGES = limits.RateLimit("websocket_messages", 100, limits.MINUTE_MS)
 """The rate limit of the messages from one connection."""
+FIRST_AGAIN_S, LONGEST_AGAIN_S = 0.1, 1.0
+"""The pauses after which a socket with a stale state looks for a primary."""
 
 
 class Conversation:
-    """One client and its session."""
+    """One client and its session.
 
-    def __init__(self, request: ApiRequest, socket: Socket) -> None:
+    away: whether the primary has just failed to answer
+    """
+
+    def __init__(self, request: ApiRequest, socket: Socket, *, away: bool = False) -> None:
         self.socket = socket
         self._request = request
         self._session_id = ""
@@ -67,7 +78,8 @@ class Conversation:
         self._limited: bool = context.settings.rate_limit_enabled
         self._relay: Relay = context.relay
         self._sessions: Sessions = context.sessions
-        self._clock: ServerClock = context.clock
+        self._replicas: Replicas = context.replicas
+        self._away = away
 
     async def run(self) -> None:
         """Answer messages until one side closes the connection."""
@@ -76,31 +88,78 @@ class Conversation:
         except ValidationError as error:
             self.socket.end(POLICY_VIOLATION, error.message)
             return
+        following: asyncio.Task[None] | None = None
         try:
-            state = await self._relay.attach(self._session_id, self.socket)
+            state = await self._attach()
+            if isinstance(state, Stale):
+                metrics.stale_reads.labels("websocket").inc()
+                self.socket.send(frames((connected(state.state), state_sync(state.state, state.age_ms))))
+                following = asyncio.create_task(self._follow_when_possible(), name="follow when possible")
+            else:
+                self.socket.send(frames((connected(state), state_sync(state))))
+                self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
+            await self._answer_all()
         except SessionNotFound:
             self.socket.end(NO_SUCH_SESSION, "there is no such session")
-            return
         except SyncKairosError as error:
             self._send(failure(error))
             self.socket.end(TRY_AGAIN_LATER, "the session cannot be read now; connect again")
-            return
-        try:
-            tenant = self._request.caller.tenant
-            if tenant is not None and state.tenant_id != tenant:
+        finally:
+            if following is not None:
+                await cancel(following)
+            self._relay.detach(self._session_id, self.socket)
+
+    async def _attach(self) -> State | Stale:
+        """Subscribe and read the state; or read that of a replica, while there is no primary.
+
+        Raises SessionNotFound, also for a session of another tenant, and the errors of `Relay.attach`.
+        """
+        away: SyncKairosError
+        if self._away or self._sessions.connection.is_down(SessionKeys.of(self._session_id).session):
+            away = StorageUnavailable(retry_after_ms=1000)
+        else:
+            try:
+                return await self._attach_to_primary()
+            except (StorageUnavailable, MessageBrokerError) as error:
+                away = error
+        if self._replicas.may_have(self._session_id):
+            # A replica that does not have the session proves nothing: the session may be too new.
+            with suppress(StorageUnavailable, SessionNotFound):
+                return await self._replicas.get(self._session_id, self._request.caller.tenant)
+        raise away
+
+    async def _attach_to_primary(self) -> State:
+        state = await self._relay.attach(self._session_id, self.socket)
+        tenant = self._request.caller.tenant
+        if tenant is not None and state.tenant_id != tenant:
+            raise SessionNotFound("there is no such session")
+        return state
+
+    async def _follow_when_possible(self) -> None:
+        """Send the state of the primary as soon as there is one again, and everything from there on."""
+        backoff = Backoff(FIRST_AGAIN_S, LONGEST_AGAIN_S)
+        while True:
+            await asyncio.sleep(backoff.pause())
+            try:
+                state = await self._attach_to_primary()
+            except SessionNotFound:
                 self.socket.end(NO_SUCH_SESSION, "there is no such session")
                 return
-            self.socket.send(frames((connected(state), state_sync(state))))
+            except SyncKairosError:
+                continue
+            self._send(state_sync(state))
             self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
-            async for text, arrived in self.socket.messages():
-                if self._limited and self._too_many(arrived):
-                    metrics.rate_limited.labels(MESSAGES.name).inc()
-                    self.socket.end(POLICY_VIOLATION, f"too many messages: at most {MESSAGES.count} a minute")
-                    return
-                await self._answer(text, arrived)
-            self.socket.end(GOING_AWAY, "the service is shutting down")
-        finally:
-            self._relay.detach(self._session_id, self.socket)
+            return
+
+    async def _answer_all(self) -> None:
+        """Answer messages until one side closes the connection."""
+        async for text, arrived in self.socket.messages():
+            if self._limited and self._too_many(arrived):
+                metrics.rate_limited.labels(MESSAGES.name).inc()
+                self.socket.end(POLICY_VIOLATION, f"too many messages: at most {MESSAGES.count} a minute")
+                return
+            await self._answer(text, arrived)
+        self.socket.end(GOING_AWAY, "the service is shutting down")
 
     def _asked_for(self) -> str:
         given = [
@@ -148,7 +207,7 @@ class Conversation:
             self._send(failure(InternalError(), request_id))
 
     def _pong(self, message: Ping, arrived: float) -> None:
-        sent = self._clock.now_ms(keys.partition(self._session_id))
+        sent = self._relay.now_ms(self._session_id)
         received = sent - 1000.0 * (monotonic() - arrived)
         self._send(msgspec.json.encode(Pong(t1=message.t1, t2=int(received), t3=int(sent))))
 

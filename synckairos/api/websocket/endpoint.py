@@ -55,11 +55,17 @@ class _Endpoint:
         if context.draining:
             raise StorageUnavailable("the service is shutting down")
         _check_origin(request)
-        await limits.consume_per_address(request, limits.WEBSOCKET)
+        away = False
+        try:
+            await limits.consume_per_address(request, limits.WEBSOCKET)
+        except StorageUnavailable:
+            if not context.replicas.may_have(request.args.get("session_id", "").lower()):
+                raise
+            away = True
         if len(context.websockets) >= context.settings.max_websockets:
             raise RateLimitExceeded("this process has as many WebSockets as it may have")
         socket = upgrade(request, SUBPROTOCOL)
-        conversation = Conversation(request, socket)
+        conversation = Conversation(request, socket, away=away)
         context.websockets.add(conversation)
         try:
             await conversation.run()

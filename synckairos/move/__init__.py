@@ -1,0 +1,1 @@
+"""Moves live sessions to another Redis without stopping a clock."""

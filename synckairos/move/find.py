@@ -1,0 +1,47 @@
+"""Finds the live sessions of a deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import redis.asyncio
+
+from synckairos.core.connection import Connection
+from synckairos.core.keys import parse_session_key
+
+LIVE = frozenset({b"pending", b"running", b"paused"})
+"""The statuses of sessions that are not over."""
+SCANNED_AT_ONCE = 1000
+
+
+async def live_sessions(connection: Connection, tenant: str | None = None) -> list[str]:
+    """The ids of all live sessions, or of those of a tenant. Raises StorageUnavailable, RedisError, OSError.
+
+    Those that are created meanwhile may be missing.
+    """
+    found: dict[str, None] = {}
+    for client in await connection.primaries():
+        names: list[bytes] = []
+        async for name in client.scan_iter(match="sk:{??}:????????-*", count=SCANNED_AT_ONCE, _type="hash"):
+            names.append(name)
+            if len(names) == SCANNED_AT_ONCE:
+                found.update(dict.fromkeys(await _live(client, names, tenant)))
+                names.clear()
+        found.update(dict.fromkeys(await _live(client, names, tenant)))
+    return list(found)
+
+
+async def _live(client: redis.asyncio.Redis, names: Iterable[bytes], tenant: str | None) -> list[str]:
+    ids = {name: session_id for name in names if (session_id := parse_session_key(name)) is not None}
+    async with client.pipeline(transaction=False) as pipeline:
+        for name in ids:
+            pipeline.hmget(name, ["status", "tenant"])
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+    return [
+        session_id
+        for session_id, reply in zip(ids.values(), replies, strict=True)
+        if not isinstance(reply, Exception)
+        and reply[0] in LIVE
+        and (tenant is None or (reply[1] or b"").decode() == tenant)
+    ]

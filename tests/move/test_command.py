@@ -1,0 +1,119 @@
+"""The command `synckairos move`: what it takes, what it prints, and how it goes on after it was killed."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from synckairos.core import connection as connections
+from synckairos.core.calls import Sessions
+from synckairos.move.cli import move
+from synckairos.move.find import live_sessions
+from tests.support import servers
+from tests.support.live import game, settings
+from tests.support.pool import Pool
+from tests.support.programs import Program, run
+from tests.support.servers import Cluster, Server
+
+MANY = 120
+
+
+async def games(server: Server, count: int) -> None:
+    """Sessions that run."""
+    async with await connections.connect(settings(server.url)) as connection:
+        sessions = Sessions(connection, 3600)
+        await asyncio.gather(*(game(sessions) for _ in range(count)))
+
+
+async def live(**environ: str) -> int:
+    """How many live sessions a deployment has."""
+    async with await connections.connect(settings("redis://127.0.0.1:1", **environ)) as connection:
+        found = await live_sessions(connection)
+        held = [each for each in found if not await _runs(connection, each)]
+        return len(found) - len(held)
+
+
+async def _runs(connection: connections.Connection, session_id: str) -> bool:
+    key = f"sk:{{{session_id[-2:]}}}:{session_id}"
+    return bool(await (await connection.primary_for(key)).hexists(key, "rotation"))
+
+
+def rows(result: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """The table that it prints."""
+    lines = [line.split("  ", 1) for line in result.stdout.splitlines() if "  " in line]
+    return {name.strip(): value.strip() for name, value in lines}
+
+
+@pytest.fixture
+def ends(pool: Pool) -> tuple[Server, Cluster]:
+    """A server, and a cluster of another kind where there are two."""
+    kinds = servers.available()
+    server, cluster = pool.server(kinds[-1], "moves"), pool.cluster(kinds[0])
+    for each in (server, *cluster.primaries):
+        with each.sync_client() as client:
+            client.flushall()
+    return server, cluster
+
+
+async def test_a_move_that_was_killed_is_resumed_and_taken_back(
+    ends: tuple[Server, Cluster], tmp_path: Path
+) -> None:
+    """From one server to a cluster, which a settings file names; and back again."""
+    server, cluster = ends
+    await games(server, MANY)
+    there = tmp_path / "there.yaml"
+    there.write_text(f"redis_cluster_nodes: {cluster.nodes}\n")
+    record = tmp_path / "record"
+    forth = ("move", "--from", server.url, "--to", str(there), "--record", str(record))
+    with Program(*forth, "--all", "--at-once", "1") as program:
+        program.until(lambda: record.exists() and b"finished" in record.read_bytes(), "the first one")
+        program.process.send_signal(signal.SIGKILL)
+        program.process.wait()
+    assert 0 < await live(REDIS_CLUSTER_NODES=cluster.nodes) < MANY
+    result = await asyncio.to_thread(run, *forth, "--resume")
+    assert result.returncode == 0, result.stderr
+    assert rows(result)["failed, and stay at the source"] == "0"
+    assert "p99" in rows(result)["no changes for"]
+    assert not record.exists()
+    assert await live(REDIS_CLUSTER_NODES=cluster.nodes) == MANY
+    assert await live(REDIS_URL=server.url) == 0
+
+    back = ("move", "--from", str(there), "--to", server.url, "--record", str(record))
+    with Program(*back, "--all", "--at-once", "1") as program:
+        program.until(lambda: record.exists() and b"finished" in record.read_bytes(), "the first one")
+        program.process.send_signal(signal.SIGKILL)
+        program.process.wait()
+    other = await asyncio.to_thread(run, *forth, "--abort")
+    assert (other.returncode, "that move goes from" in other.stderr) == (2, True), other.stderr
+    result = await asyncio.to_thread(run, *back, "--abort")
+    assert result.returncode == 0, result.stderr
+    assert int(rows(result)["taken back"]) > 0
+    assert not record.exists()
+    here, away = await live(REDIS_URL=server.url), await live(REDIS_CLUSTER_NODES=cluster.nodes)
+    assert here + away == MANY
+    assert 0 < here < MANY
+
+
+def test_it_says_what_it_needs(tmp_path: Path) -> None:
+    ends = ("--from", "redis://127.0.0.1:1", "--to", "redis://user:secret@127.0.0.1:2/3")
+    for arguments, words in (
+        ((*ends,), "one of --session, --tenant, --all, --resume and --abort"),
+        ((*ends, "--all", "--tenant", "club"), "one of --session"),
+        ((*ends, "--abort"), "need --record"),
+        ((*ends, "--session", "7"), "must be a UUID"),
+        (("--from", ends[1], "--to", "redis://127.0.0.1:1/0", "--all"), "are the same Redis"),
+        (("--from", ends[1], "--to", "http://secret@127.0.0.1:2", "--all"), "REDIS_URL must be a URL"),
+        (("--from", ends[1], "--to", str(tmp_path / "nothing"), "--all"), "cannot be read"),
+    ):
+        refused = CliRunner().invoke(move, arguments)
+        assert refused.exit_code == 2, refused.output
+        assert words in " ".join(refused.output.split()), refused.output
+        assert "secret" not in refused.output
+    result = run("move", *ends, "--all")
+    assert (result.returncode, "Redis does not answer" in result.stderr) == (1, True), result.stderr
+    assert "secret" not in result.stderr

@@ -1,0 +1,196 @@
+"""The library of the last release and this one's: each reads and goes on with what the other has written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from synckairos.core.keys import SessionKeys
+from synckairos.core.library import Library, LibraryStatus, load
+from tests.support.servers import Server
+from tests.upgrade.releases import last_library
+
+LAST, THIS = last_library(), Library.assemble()
+P = [f"a0000000-0000-4000-8000-{i:012x}" for i in range(3)]
+G = [f"b0000000-0000-4000-8000-{i:012x}" for i in range(2)]
+NOTIFY = {"type": "notify"}
+BYOYOMI = {"kind": "byoyomi", "periods": 3, "period_ms": 10_000}
+
+Json = dict[str, Any]
+
+
+def people(**each: Any) -> list[Json]:
+    return [{"participant_id": name, **each} for name in P]
+
+
+CONFIGS: dict[str, Json] = {
+    "per_participant": {"participants": people(total_time_ms=60_000), "increment_ms": 2000},
+    "byoyomi": {"participants": people(total_time_ms=60_000), "time_control": BYOYOMI},
+    "warnings": {"participants": people(total_time_ms=60_000), "warnings_ms": [30_000, 5000]},
+    "lag": {"participants": people(total_time_ms=60_000), "lag_compensation": True},
+    "per_group": {
+        "sync_mode": "per_group",
+        "participants": [
+            {"participant_id": name, "group_id": G[place % 2], "total_time_ms": 40_000}
+            for place, name in enumerate(P)
+        ],
+    },
+    "per_cycle": {"sync_mode": "per_cycle", "participants": people(), "time_per_cycle_ms": 30_000},
+    "global": {"sync_mode": "global", "participants": people(), "total_time_ms": 600_000},
+    "a total": {
+        "sync_mode": "global",
+        "participants": people(),
+        "total_time_ms": 600_000,
+        "time_per_cycle_ms": 30_000,
+        "max_pause_ms": 60_000,
+    },
+    "count_up": {"sync_mode": "count_up", "participants": people(), "max_time_ms": 600_000},
+    "notify": {"participants": people(total_time_ms=1000), "action_on_timeout": NOTIFY},
+}
+CALLS: dict[str, list[list[str]]] = {
+    "pending": [],
+    "running": [["start"], ["switch"], ["switch", "NEXT", P[2]]],
+    "paused": [["start"], ["switch"], ["pause"]],
+    "adjusted": [["start"], ["join", json.dumps({"participant_id": P[0].replace("a", "c")})], ["switch"]],
+    "completed": [["start"], ["switch"], ["complete"]],
+}
+VOLATILE = {
+    "total_remaining_ms",
+    "server_time_ms",
+    "time_remaining_ms",
+    "cycle_elapsed_ms",
+    "epoch",
+    "participants",
+    "groups",
+}
+
+
+class Sessions:
+    """Sessions of a server whose library is exchanged."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+
+    def use(self, library: Library) -> None:
+        """Has the server run a library, also where a service would not load it."""
+        self.client.function_load(library.payload, replace=True)
+
+    def call(self, function: str, session_id: str, *args: str) -> Any:
+        keys: tuple[str, ...] = SessionKeys.of(session_id).all
+        keys = {"get": keys[:1], "log": keys[:2]}.get(function, keys)
+        reply = self.client.fcall(f"sk_{function}", len(keys), *keys, *args)
+        return json.loads(reply) if isinstance(reply, bytes) else reply
+
+    def play(self, name: str, story: str) -> str:
+        """A session with a config, after some calls. Returns its id."""
+        number = 256 * list(CONFIGS).index(name) + list(CALLS).index(story)
+        session_id = f"5e550000-0000-4000-8000-{number:012x}"
+        self.call("create", session_id, json.dumps({"sync_mode": "per_participant", **CONFIGS[name]}))
+        for function, *args in CALLS[story]:
+            self.call(function, session_id, *args)
+        return session_id
+
+    def steady(self, session_id: str) -> Json:
+        """The state without what differs from one moment to the next."""
+        state = self.call("get", session_id)
+        owners = {
+            kind: [
+                {key: value for key, value in each.items() if key not in ("time_remaining_ms", "clock")}
+                for each in state[kind]
+            ]
+            for kind in ("participants", "groups")
+        }
+        return {key: value for key, value in state.items() if key not in VOLATILE} | owners
+
+
+@pytest.fixture
+def sessions(server: Server) -> Iterator[Sessions]:
+    with server.sync_client() as client:
+        yield Sessions(client)
+
+
+def stories() -> list[tuple[str, str]]:
+    """Configs and calls that go together: a clock that joins brings its time."""
+    owners = ("per_participant", "byoyomi", "warnings", "lag", "per_group", "notify")
+    return [(name, story) for name in CONFIGS for story in CALLS if story != "adjusted" or name not in owners]
+
+
+@pytest.mark.parametrize(("first", "second"), [(LAST, THIS), (THIS, LAST)], ids=["up", "down"])
+def test_what_one_has_written_the_other_goes_on_with(
+    sessions: Sessions, first: Library, second: Library
+) -> None:
+    """A primary may have the older library after the newer one, where a cluster moves sessions to it."""
+    sessions.use(first)
+    made = {(name, story): sessions.play(name, story) for name, story in stories()}
+    before = {session_id: sessions.steady(session_id) for session_id in made.values()}
+    sessions.use(second)
+    for (name, story), session_id in made.items():
+        shown = sessions.steady(session_id)
+        known = before[session_id].keys() & shown.keys()
+        assert {key: shown[key] for key in known} == {key: before[session_id][key] for key in known}, (
+            name,
+            story,
+        )
+        _goes_on(sessions, session_id, shown["status"], shown["version"])
+    sessions.use(first)
+    for session_id in made.values():
+        state = sessions.call("get", session_id)
+        log = sessions.call("log", session_id, "0")
+        assert [json.loads(event)["version"] for event in log] == list(range(1, state["version"] + 1))
+        _goes_on(sessions, session_id, state["status"], state["version"])
+
+
+def _goes_on(sessions: Sessions, session_id: str, status: str, version: int) -> None:
+    """Every call that the status allows."""
+    calls = {
+        "pending": ["start", "switch"],
+        "running": ["switch", "pause", "resume", "switch"],
+        "paused": ["resume", "switch", "pause"],
+    }
+    for function in calls.get(status, []):
+        change = sessions.call(function, session_id)
+        version += 1
+        assert change["version"] == version, (function, change)
+    assert sessions.call("expire", session_id) is None
+    assert sessions.call("get", session_id)["version"] == version
+
+
+@pytest.mark.parametrize(
+    ("wrote", "exported", "restored"),
+    [(LAST, LAST, THIS), (THIS, LAST, THIS), (LAST, THIS, LAST), (THIS, THIS, LAST)],
+    ids=["up", "exported by the older one", "down", "exported by the newer one"],
+)
+def test_a_snapshot_of_one_is_restored_by_the_other(
+    sessions: Sessions, wrote: Library, exported: Library, restored: Library
+) -> None:
+    """A snapshot in PostgreSQL may have been made by either."""
+    sessions.use(wrote)
+    made = [sessions.play(name, story) for name, story in stories()]
+    sessions.use(exported)
+    snapshots = {}
+    for session_id in made:
+        keys = SessionKeys.of(session_id)
+        snapshots[session_id] = sessions.client.fcall("sk_get", 1, keys.session, "EXPORT").decode()
+        sessions.client.delete(*keys.all)
+    sessions.use(restored)
+    for session_id, snapshot in snapshots.items():
+        state = sessions.call("restore", session_id, snapshot)
+        assert state["recovered"]
+        _goes_on(sessions, session_id, state["status"], state["version"])
+
+
+async def test_a_server_is_upgraded_and_never_downgraded(server: Server) -> None:
+    async with server.client() as client:
+        for library, found in (
+            (LAST, LibraryStatus.MISSING),
+            (THIS, LibraryStatus.OLDER),
+            (LAST, LibraryStatus.NEWER),
+            (THIS, LibraryStatus.SAME),
+        ):
+            assert await load(client, library) == [found]
+        (version, *_) = await client.fcall("sk_info", 0)
+        assert version.decode() == THIS.version > LAST.version

@@ -1,0 +1,235 @@
+"""The service of the last release and this one's side by side over one Redis, in both orders and back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synckairos.audit.store import Store
+from synckairos.audit.verify import verify
+from synckairos.core.keys import SessionKeys
+from synckairos.core.library import Library
+from tests.support import servers
+from tests.support.live import eventually
+from tests.support.programs import Program
+from tests.support.servers import Server
+from tests.upgrade.releases import PATIENCE_S, Json, Release, Socket, unpack, until
+
+LONG_MS = 600_000
+SHORT_MS = 1000
+
+Start = Callable[[], Release]
+
+
+@pytest.fixture(scope="module")
+def last_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the last release."""
+    folder = tmp_path_factory.mktemp("last_release")
+    unpack(folder)
+    return folder
+
+
+@pytest.fixture
+def primary() -> Iterator[Server]:
+    with servers.start("valkey") as server:
+        yield server
+
+
+def version(server: Server) -> str:
+    """The version of the library on a server."""
+    with server.sync_client() as client:
+        found: bytes = client.fcall("sk_info", 0)[0]
+    return found.decode()
+
+
+async def ended(release: Release) -> None:
+    assert await asyncio.to_thread(release.end) == 0, "".join(release.errors)
+
+
+async def agree(one: Release, other: Release, session_id: str) -> None:
+    """Both show the same session."""
+    volatile = {"server_time_ms", "time_remaining_ms", "cycle_elapsed_ms", "participants"}
+    first, second = await one.state(session_id), await other.state(session_id)
+    assert {key: first[key] for key in first.keys() - volatile} == {
+        key: second[key] for key in second.keys() - volatile
+    }
+    for name in ("total_time_ms", "time_used_ms", "cycle_count", "is_active", "has_expired"):
+        assert [each[name] for each in first["participants"]] == [
+            each[name] for each in second["participants"]
+        ]
+
+
+async def heard_the_same(*sockets: Socket) -> None:
+    """Each socket got each event once and in order, and all of them got the same."""
+    newest = max(socket.line[-1][1] for socket in sockets)
+    for socket in sockets:
+        await socket.reaches(newest)
+        socket.is_in_order()
+    events: list[dict[tuple[str, int], Any]] = [
+        {
+            (message["epoch"], message["version"]): message
+            for message in socket.messages
+            if message["type"] != "STATE_SYNC"
+        }
+        for socket in sockets
+    ]
+    for one in events[1:]:
+        both = events[0].keys() & one.keys()
+        assert {at: events[0][at] for at in both} == {at: one[at] for at in both}
+
+
+async def expires(session_id: str, *sockets: Socket) -> None:
+    """The session ended because its time was up, and each socket heard that once.
+
+    After a failover the first change of a session comes as the whole state.
+    """
+    for socket in sockets:
+        await socket.hears(says_expired)
+        said = [message for message in socket.messages if says_expired(message)]
+        assert [message["session_id"] for message in said] == [session_id]
+
+
+def says_expired(message: Json) -> bool:
+    payload = message["payload"]
+    if message["type"] == "STATE_SYNC":
+        return bool(payload["full_state"]["status"] == "expired")
+    return bool(payload["event"] == "session.expired")
+
+
+async def side_by_side(one: Release, other: Release) -> None:
+    """A session of one is switched, paused, read and watched at the other, and runs out at both."""
+    session_id = await one.create(LONG_MS, LONG_MS)
+    short = await one.create(SHORT_MS, LONG_MS)
+    async with (
+        one.watch(session_id) as here,
+        other.watch(session_id) as there,
+        one.watch(short) as here_too,
+        other.watch(short) as there_too,
+    ):
+        for release in (other, one, other):
+            await release.switch(session_id)
+        await other.call("POST", f"/{session_id}/pause")
+        await one.call("POST", f"/{session_id}/resume")
+        await other.switch(session_id)
+        await agree(one, other, session_id)
+        await heard_the_same(here, there)
+        assert here.messages[-1]["version"] == 8
+        await expires(short, here_too, there_too)
+    await agree(one, other, short)
+
+
+@pytest.mark.parametrize("this_first", [False, True], ids=["the last one first", "this one first"])
+async def test_side_by_side_and_back_again(primary: Server, last_release: Path, *, this_first: bool) -> None:
+    environ = {"REDIS_URL": primary.url}
+    starts: list[Start] = [lambda: Release(environ, last_release), lambda: Release(environ)]
+    start_first, start_second = reversed(starts) if this_first else starts
+    async with AsyncExitStack() as stack:
+        first = stack.enter_context(start_first())
+        await first.answers()
+        old = await first.create(LONG_MS, LONG_MS)
+        socket = await stack.enter_async_context(first.watch(old))
+
+        second = stack.enter_context(start_second())
+        await second.answers()
+        assert version(primary) == Library.assemble().version
+        await second.switch(old)
+        await first.switch(old)
+        await agree(first, second, old)
+        await heard_the_same(socket)
+        assert socket.messages[-1]["version"] == 4
+        await asyncio.gather(side_by_side(first, second), side_by_side(second, first))
+
+        short = await first.create(SHORT_MS, LONG_MS)
+        await ended(first)
+        async with second.watch(short) as alone:
+            await expires(short, alone)
+        await second.switch(old)
+
+        back = stack.enter_context(start_first())
+        await back.answers()
+        await side_by_side(back, second)
+        short = await second.create(SHORT_MS, LONG_MS)
+        await ended(second)
+        async with back.watch(short) as alone:
+            await expires(short, alone)
+        assert (await back.switch(old))["version"] == 6
+        assert version(primary) == Library.assemble().version
+        await ended(back)
+
+
+async def test_a_failover_in_the_middle(primary: Server, last_release: Path) -> None:
+    """Nothing is lost of what the replica had, and both releases go on at the new primary."""
+    with servers.start_replica(primary) as replica, servers.start_sentinel(primary, "main") as sentinel:
+        environ = {
+            "REDIS_SENTINEL_HOSTS": f"127.0.0.1:{sentinel.port}",
+            "REDIS_SENTINEL_NAME": "main",
+        }
+        with sentinel.sync_client() as client:
+            await eventually(lambda: client.sentinel_master("main")["num-slaves"] == 1, PATIENCE_S)
+        with Release(environ, last_release) as last, Release(environ) as this:
+            await asyncio.gather(last.answers(), this.answers())
+            assert version(primary) == Library.assemble().version
+            made = [await last.create(LONG_MS, LONG_MS), await this.create(LONG_MS, LONG_MS)]
+            due = [await last.create(4000, LONG_MS), await this.create(4000, LONG_MS)]
+            async with AsyncExitStack() as stack:
+                watched = [
+                    [await stack.enter_async_context(release.watch(each)) for release in (last, this)]
+                    for each in (*made, *due)
+                ]
+                for each in made:
+                    await last.switch(each)
+                    await this.switch(each)
+                with primary.sync_client() as client:
+                    assert client.wait(1, 10_000) == 1
+                primary.kill()
+                for each in made:
+                    await this.switch(each)
+                    await last.switch(each)
+                    await agree(last, this, each)
+                for sockets in watched[: len(made)]:
+                    await heard_the_same(*sockets)
+                    assert sockets[0].messages[-1]["version"] == 6
+                for session_id, sockets in zip(due, watched[len(made) :], strict=True):
+                    await expires(session_id, *sockets)
+            assert version(replica) == Library.assemble().version
+            await side_by_side(last, this)
+            await ended(this)
+            assert (await last.switch(made[1]))["version"] == 7
+
+
+@pytest.mark.one_kind
+async def test_each_stores_what_the_other_has_queued(
+    primary: Server, last_release: Path, database: str, store: Store
+) -> None:
+    """And brings back what Redis has lost, from what the other has stored."""
+    environ = {"REDIS_URL": primary.url, "DATABASE_URL": database}
+    last_path = {**environ, "PYTHONPATH": str(last_release)}
+    with Release(environ, last_release) as last, Release(environ) as this:
+        await asyncio.gather(last.answers(), this.answers())
+        for worker_environ in (last_path, environ):
+            with Program("worker", **worker_environ) as worker:
+                made = [await release.create(LONG_MS, LONG_MS) for release in (last, this)]
+                for session_id in made:
+                    await last.switch(session_id)
+                    await this.switch(session_id)
+
+                async def stored(made: list[str] = made) -> bool:
+                    found = [await store.session(session_id) for session_id in made]
+                    return all(each is not None and each.version == 4 for each in found)
+
+                await until(stored, lambda worker=worker: "".join(worker.errors)[-3000:])
+                assert await asyncio.to_thread(worker.end) == 0
+            with primary.sync_client() as client:
+                for session_id in made:
+                    client.delete(*SessionKeys.of(session_id).all[:2])
+            for release, session_id in zip((this, last), made, strict=True):
+                assert (await release.switch(session_id))["version"] == 6
+                assert (await release.state(session_id))["recovered"]
+    async for checked in verify(store, None):
+        assert checked.sessions == 4
+        assert checked.findings == []
