@@ -25,7 +25,7 @@ from time import monotonic
 
 import msgspec
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from synckairos import metrics
 from synckairos.audit.jobs import Jobs
@@ -106,6 +106,7 @@ class Restorer:
         self._kept = max(KEPT, timedelta(seconds=ttl_s))
         self._task: asyncio.Task[None] | None = None
         self._waits = False
+        self._refused = False
         self.progress: Progress | None = None
         """How far the restore is, by whichever process; None when there is nothing to restore."""
 
@@ -152,13 +153,21 @@ class Restorer:
                 else:
                     self.progress, self._waits = await self._losses.progress(loss), False
             except _AWAY as error:
-                logger.debug("cannot look for lost sessions now", error=error_text(error))
+                self._note_failed_look(error)
                 await asyncio.sleep(backoff.pause())
                 continue
             except LeaseLost:
                 logger.warning("a restore was given up: another process restores, or Redis was emptied again")
             backoff.reset()
             await asyncio.sleep(LOOK_EVERY_S)
+
+    def _note_failed_look(self, error: Exception) -> None:
+        """Tell of a server that refuses the look, once. That one is away, others tell."""
+        if isinstance(error, ResponseError) and not self._refused:
+            self._refused = True
+            logger.error("Redis refuses the look for lost sessions", error=error_text(error))
+        else:
+            logger.debug("cannot look for lost sessions now", error=error_text(error))
 
     async def _restore(self, loss: Loss) -> None:
         """Restore the sessions of these partitions, as the holder of the lease."""

@@ -196,13 +196,19 @@ class PrimaryLink:
         assert confirmation is not None
 
         def is_confirmed(reply: Any) -> bool:
+            return confirmation.is_met(reply, self.electable)
+
+        def concluded(reply: Any) -> None:
             if isinstance(reply, Failure) and not reply.lost and not self.unconfirmed:
                 log.error("changes cannot be confirmed", reason=reply.text)
-            self.unconfirmed = not confirmation.is_met(reply, self.electable)
-            return not self.unconfirmed
+            self.unconfirmed = not is_confirmed(reply)
 
         return ConfirmedWire(
-            wire, lambda: confirmation.command(self.electable), is_confirmed, confirmation.within_s
+            wire,
+            lambda: confirmation.command(self.electable),
+            is_confirmed,
+            confirmation.within_s,
+            concluded,
         )
 
     async def renew(self) -> None:

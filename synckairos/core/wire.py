@@ -214,8 +214,9 @@ class ConfirmedWire:
     WAITs follow one another until a batch is confirmed or its time is over.
 
     confirmation: makes a WAIT or WAITAOF
-    is_confirmed: whether its reply confirms the batch; hears of each reply, in this order
+    is_confirmed: whether its reply confirms the batch
     within_s: how long a batch may take to be confirmed
+    concluded: hears of the last reply for a batch
     """
 
     def __init__(
@@ -224,11 +225,13 @@ class ConfirmedWire:
         confirmation: Callable[[], Command],
         is_confirmed: Callable[[Any], bool],
         within_s: Callable[[], float],
+        concluded: Callable[[Any], None],
     ) -> None:
         self._wire = wire
         self._confirmation = confirmation
         self._is_confirmed = is_confirmed
         self._within_s = within_s
+        self._concluded = concluded
         self._loop = asyncio.get_running_loop()
         self._unsent: list[tuple[Command, bool, asyncio.Future[Any]]] = []
         self._busy = False
@@ -267,6 +270,7 @@ class ConfirmedWire:
         def hear(reply: asyncio.Future[Any]) -> None:
             confirmed = self._is_confirmed(reply.result())
             if confirmed or reply.result().__class__ is Failure or self._loop.time() >= end:
+                self._concluded(reply.result())
                 self._answer(callers, replies, confirmed and marker.result().__class__ is not Failure)
             else:
                 ask()

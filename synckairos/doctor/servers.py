@@ -51,6 +51,7 @@ _RIGHTS: tuple[tuple[str, ...], ...] = (
     ("SSUBSCRIBE", _ANY_SESSION.session),
     ("SUBSCRIBE", f"__keyevent@0__:{GONE_EVENTS[0]}"),
     ("HSET", keys.rate_limit("bucket"), "field", "value"),
+    ("SET", keys.restored("00"), "value"),
     ("TIME",),
     ("WATCH", keys.library("00")),
     ("MULTI",),
