@@ -119,13 +119,9 @@ class Lane:
 
     async def _connect(self) -> None:
         connection = cast(AbstractConnection, self._client.connection_pool.make_connection())
-        try:
-            await connection.connect()
-            if self.must_be_primary:
-                await _check_role(connection)
-        except RuntimeError as error:
-            # uvloop raises it when the server accepts and closes at once, as a proxy of a dead server does.
-            raise redis.ConnectionError("the server closed the connection") from error
+        await connection.connect()
+        if self.must_be_primary:
+            await _check_role(connection)
         writer = connection._writer  # noqa: SLF001 - the socket, with TLS and login done
         if not isinstance(writer, asyncio.StreamWriter):
             self._wire = self._over(InProcessWire(self._client))
