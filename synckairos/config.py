@@ -302,6 +302,9 @@ def load(environ: Mapping[str, str], file: Path | None = None) -> Settings:
     if not problems:
         settings = Settings(**values)
         problems = _disagreements(settings)
+        for place in settings.moved_to:
+            if "://" not in place:
+                _read(Path(place), problems)
         if not problems:
             return settings
     raise SettingsError(problems)

@@ -41,7 +41,7 @@ def test_nothing_set_is_a_service_for_this_machine() -> None:
         ("ALLOWED_ORIGINS", "https://a.example,http://b:3000", ("https://a.example", "http://b:3000")),
         ("METRICS_PORT", "9100", 9100),
         ("METRICS_PORT", "", None),
-        ("MOVED_TO", "redis://a:1, new.yaml", ("redis://a:1", "new.yaml")),
+        ("MOVED_TO", "redis://a:1, redis://b:2", ("redis://a:1", "redis://b:2")),
     ],
 )
 def test_a_setting_from_the_environment(name: str, text: str, value: object) -> None:
@@ -186,5 +186,8 @@ def test_settings_for_another_redis(yaml: Callable[[str], Path]) -> None:
     assert (found.port, found.redis_address) == (9000, "main@s:1")
     assert (found.redis_url, found.redis_sentinel_password) == ("redis://:secret@x", "hidden")
     assert config.at("redis://there:2/5", found).redis_address == "there:2/5"
+    assert config.load({"MOVED_TO": str(there)}).moved_to == (str(there),)
     with pytest.raises(SettingsError, match="cannot be read"):
         config.at("nothing.yaml", here)
+    with pytest.raises(SettingsError, match="cannot be read"):
+        config.load({"MOVED_TO": "nothing.yaml"})
