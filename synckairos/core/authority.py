@@ -1,9 +1,9 @@
 """Who is the primary, by the Sentinels. Private to `synckairos.core`.
 
 A connection that works proves nothing: a primary that was cut off from the others answers as before. So each
-Sentinel is asked once a second, and at once when it announces a change. Its answer has a configuration epoch,
-which grows with every failover that a majority has agreed on. So the answer with the highest epoch counts,
-whichever Sentinel gives it.
+Sentinel is asked twice a second, and at once when it announces a change. Its answer has a configuration
+epoch, which grows with every failover that a majority has agreed on. So the answer with the highest epoch
+counts, whichever Sentinel gives it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from synckairos.supervision import Backoff, cancel, retrieve_error, supervise, t
 
 log = structlog.get_logger(__name__)
 
-ASK_EVERY_S = 1.0
-ASK_ALONE_EVERY_S = 0.25
-"""The same while no replica can be elected: the first one that can be has to be known soon."""
+ASK_EVERY_S = 0.5
 ANSWER_S = 0.5
 """How long a Sentinel may take to answer. One that takes longer is asked again."""
+UNHEARD_MS = 2000
+"""A Sentinel pings the primary once a second. When most of them had no answer for this long, the primary may
+be cut off from them, and then another one is named within seconds."""
 FRESH_S = 3.0
 """An answer that is older says nothing any more."""
 ANNOUNCEMENTS = ("+switch-master", "+odown", "-odown", "+slave")
@@ -54,6 +55,7 @@ class Answer:
     at: when (monotonic seconds)
     epoch: the configuration epoch of the primary
     down: whether the primary does not answer this Sentinel
+    unheard: whether it has not answered for UNHEARD_MS
     electable: the replicas that can become the primary
     """
 
@@ -61,6 +63,7 @@ class Answer:
     primary: Address
     epoch: int
     down: bool
+    unheard: bool
     electable: frozenset[Address]
 
 
@@ -70,6 +73,7 @@ class View:
 
     primary: None while no Sentinel has answered
     down: whether the primary does not answer most of the Sentinels, and no other one is named yet
+    unheard: whether most of the Sentinels have not heard from it lately
     electable: the replicas that at least one of the Sentinels may choose as the next primary
     majority: whether most of the Sentinels have lately named this primary, with this epoch
     heard_at: of the newest answers that make up the majority, when the oldest came (monotonic seconds)
@@ -78,13 +82,15 @@ class View:
     primary: Address | None = None
     epoch: int = -1
     down: bool = False
+    unheard: bool = False
     electable: frozenset[Address] = frozenset()
     majority: bool = False
     heard_at: float = field(default=-math.inf, compare=False)
 
     def stands(self, now: float) -> bool:
         """Whether most of the Sentinels stand behind the primary, so that it was not cut off from them."""
-        return self.majority and not self.down and now - self.heard_at <= FRESH_S
+        doubtful = self.down or self.unheard
+        return self.majority and not doubtful and now - self.heard_at <= FRESH_S
 
     def nobody_else(self, now: float) -> bool:
         """Whether moreover no replica can take the primary's place."""
@@ -116,6 +122,7 @@ def judge(before: View, answers: Iterable[Answer], sentinels: int, now: float) -
         primary,
         epoch,
         down=2 * sum(answer.down for answer in about) > sentinels,
+        unheard=2 * sum(answer.unheard for answer in about) > sentinels,
         # While a Sentinel carries out a failover, it lists the server that it already names as a replica.
         electable=frozenset().union(*(answer.electable for answer in about)) - {primary},
         majority=majority,
@@ -191,6 +198,7 @@ class Sentinels:
             (named[0].decode(), int(named[1])),
             int(about["config-epoch"]),
             bool(_DOWN & _flags(about)),
+            int(about.get("last-ok-ping-reply", 0)) > UNHEARD_MS,
             frozenset(
                 (replica["ip"], int(replica["port"]))
                 for replica in map(_fields, replicas)
@@ -236,7 +244,7 @@ class Sentinels:
     async def _ask_often(self, address: Address, announced: asyncio.Event) -> None:
         while True:
             try:
-                async with asyncio.timeout(ASK_EVERY_S if self.view.electable else ASK_ALONE_EVERY_S):
+                async with asyncio.timeout(ASK_EVERY_S):
                     await announced.wait()
             except TimeoutError:
                 pass

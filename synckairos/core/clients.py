@@ -8,12 +8,13 @@ rule for that, and repeats in two layers would multiply.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import parse_url as parse_url_async
 from redis.asyncio.retry import Retry as RetryAsync
 from redis.backoff import NoBackoff
@@ -35,12 +36,47 @@ REDIS_ERRORS = (RedisError, OSError)
 """The errors that redis-py raises when a server cannot be reached, or answers with an error."""
 
 
+class _Closable(AbstractConnection):
+    """A connection that may be closed by the server before the first command, as by a proxy of a dead one.
+
+    uvloop raises RuntimeError for a write to it, which redis-py does not expect.
+    """
+
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            raise redis.ConnectionError("the server has closed the connection") from error
+
+
+class _Connection(_Closable, Connection):
+    pass
+
+
+class _SSLConnection(_Closable, SSLConnection):
+    pass
+
+
+class _UnixConnection(_Closable, UnixDomainSocketConnection):
+    pass
+
+
+_CLOSABLE = {
+    Connection: _Connection,
+    SSLConnection: _SSLConnection,
+    UnixDomainSocketConnection: _UnixConnection,
+}
+
+
 def async_client(
     settings: Settings, address: Address | None = None, *, timeout_s: float = CONNECT_S
 ) -> redis.asyncio.Redis:
     """A client of the server of `REDIS_URL`, or of the one at `address` with the same login and TLS."""
     given = parse_url_async(settings.redis_url)
     options = {**given, **_common(given, timeout_s, RetryAsync(NoBackoff(), 0))}
+    options["connection_class"] = _CLOSABLE[given.get("connection_class", Connection)]
     if address is not None:
         options.update(host=address[0], port=address[1])
     return redis.asyncio.Redis.from_pool(
@@ -55,7 +91,11 @@ def async_client_of_sentinel(
 ) -> redis.asyncio.Redis:
     """A client of one Sentinel."""
     options = _of_a_sentinel(settings, timeout_s, RetryAsync(NoBackoff(), 0))
-    return redis.asyncio.Redis(host=address[0], port=address[1], **options)
+    connection = _SSLConnection if options.pop("ssl", False) else _Connection
+    pool = redis.asyncio.ConnectionPool(
+        connection_class=connection, host=address[0], port=address[1], **options
+    )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 def sync_client(settings: Settings, url: str | None = None, *, timeout_s: float = CONNECT_S) -> redis.Redis:

@@ -81,6 +81,8 @@ def drill(
     Without a number for any kind, each is done once. The exit code is 0 when all goals were met, 1 when one
     was missed, and 2 when a drill could not be carried out.
     """
+    if sys.platform != "linux":
+        raise click.ClickException("the drill needs Linux, which has a loopback address for each server")
     logs.configure("warning", production=False)
     seed = random.SystemRandom().randrange(1 << 32) if seed is None else seed
     if random_s is not None:

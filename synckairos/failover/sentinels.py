@@ -27,13 +27,13 @@ from synckairos.core.clients import REDIS_ERRORS, async_client, async_client_of_
 from synckairos.errors import error_text
 from synckairos.failover.handover import Handover, NotHandedOver, shown
 
-LOOKED_AT_MS = 790
+LOOKED_AT_MS = 770
 """How long ago the Sentinel has looked at the replica when it is asked to promote it.
 
 During a failover it looks again when the last look is 1,000 ms ago. Its third turn promotes the replica, and
 the second one comes 200 ms after it was asked at the latest.
 """
-TOO_LATE_MS = 840
+TOO_LATE_MS = 820
 """With an older look than that the chance is missed, and the next look is waited for."""
 LOOKS_S = 30.0
 """How long to wait for the right moment. A Sentinel looks every 10 s."""

@@ -1,12 +1,20 @@
 """Clients of redis-py: what the URL says, and what is the same for all of them."""
 
+import asyncio
+import itertools
+import socket
+import struct
+import threading
+import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import redis
 import redis.asyncio
+import uvloop
 
-from synckairos.config import load
+from synckairos.config import Address, load
 from synckairos.core import clients
 
 OURS = {"protocol": 2, "socket_timeout": 1.0, "socket_connect_timeout": 1.0}
@@ -74,3 +82,31 @@ def test_a_unix_socket(make: Any) -> None:
     client = make(load({"REDIS_URL": "unix:///run/redis.sock"}))
     assert client.connection_pool.make_connection().path == "/run/redis.sock"
     assert options(client).items() >= OURS.items()
+
+
+@pytest.mark.parametrize("make", [clients.async_client, clients.async_client_of_sentinel])
+def test_a_server_that_closes_a_new_connection_at_once_is_away(make: Any) -> None:
+    """As a proxy of a dead server does. uvloop, on which the service runs, then raises errors of its own."""
+
+    def reset_all(listener: socket.socket) -> None:
+        with suppress(OSError):  # it is closed at the end
+            for number in itertools.count():
+                connection, _ = listener.accept()
+                time.sleep(
+                    (number % 50) / 100_000
+                )  # 0 to 0.5 ms, so that some hit the moment between two writes
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.close()
+
+    async def ask(address: Address) -> None:
+        client = make(load({}), address)
+        for _ in range(300):
+            with pytest.raises(clients.REDIS_ERRORS):
+                await client.ping()
+        await client.aclose()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=reset_all, args=(listener,), daemon=True).start()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(ask(listener.getsockname()))
+        listener.shutdown(socket.SHUT_RDWR)
