@@ -385,7 +385,8 @@ class Connection:
                 await self._renew(key)
                 await self._find_primaries(backoff)
         elif word in _NOT_READY:
-            await asyncio.sleep(backoff.pause())
+            link = self._route.link(key)
+            await (asyncio.sleep if link is None else link.pause)(backoff.pause())
         elif word in _NOT_THE_PRIMARY:
             await self._renew(key)
             await self._find_primaries(backoff)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -66,12 +67,19 @@ class Fence:
         """The lag when the fence is up, in seconds. None while that is not known."""
         self._lifted = False
         self._complained = False
+        self._opened = asyncio.Event()
         self._watching = asyncio.create_task(supervise("fence of the primary", self._watch))
 
     def is_alone(self) -> bool:
         """Whether it is sure that no other server can become the primary at the moment."""
         now = monotonic()
         return self._nobody_else(now) and now - self._without_replica_at <= FRESH_S
+
+    async def pause(self, longest_s: float) -> None:
+        """Waits so long, or until calls that were refused may get through: here, or at another primary."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(longest_s):
+                await self._opened.wait()
 
     def _nobody_else(self, now: float) -> bool:
         """Whether the Sentinels know nobody else, and have had the time to find somebody."""
@@ -99,7 +107,9 @@ class Fence:
             else:
                 self._without_replica_at = -math.inf
             to_write, lag = await _setting(self._client)
-            self._lifted = to_write > 0 and lag == 0
+            was_lifted, self._lifted = self._lifted, to_write > 0 and lag == 0
+            if self._lifted and not was_lifted:
+                self._let_in()
             if lag > 0:
                 self._lag = lag
             if self._lifted:
@@ -118,7 +128,13 @@ class Fence:
     async def _lift(self) -> None:
         self._lifted = True
         await self._client.config_set(_MAX_LAG, 0)
+        self._let_in()
         log.warning("the primary has no replica, and accepts changes without one", primary=self._address)
+
+    def _let_in(self) -> None:
+        """Wake the calls that wait now. Those that come later are not refused."""
+        self._opened.set()
+        self._opened.clear()
 
     async def _put_up(self) -> None:
         lag = self._lag or await self._lag_elsewhere() or SHIPPED_LAG_S
@@ -142,6 +158,7 @@ class Fence:
 
     async def aclose(self) -> None:
         """Ends watching. A fence that was lifted is put up, since this process looks after it no longer."""
+        self._let_in()
         await cancel(self._watching)
         if self._lifted:
             try:

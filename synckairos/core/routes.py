@@ -167,7 +167,6 @@ class PrimaryLink:
     electable: how many replicas can become the primary in its place
     unconfirmed: whether the last change was not confirmed in time
     named_at: when another node last redirected a call here (monotonic seconds)
-    is_alone: whether it is sure that no replica can take its place: see `synckairos.core.fence`
     """
 
     def __init__(
@@ -176,10 +175,10 @@ class PrimaryLink:
         confirmation: Confirmation | None = None,
         *,
         must_be_primary: bool = False,
-        is_alone: Callable[[], bool] = lambda: False,
+        fence: Fence | None = None,
     ) -> None:
         self.client = client
-        self.is_alone = is_alone
+        self._fence = fence
         self.electable = 0
         self.unconfirmed = False
         self.named_at = -math.inf
@@ -190,6 +189,17 @@ class PrimaryLink:
             self.changes = Lane(client, silence_s, self._confirmed)
         for lane in self._lanes:
             lane.must_be_primary = must_be_primary
+
+    def is_alone(self) -> bool:
+        """Whether it is sure that no other server can become the primary: only Sentinels can tell."""
+        return self._fence is not None and self._fence.is_alone()
+
+    async def pause(self, longest_s: float) -> None:
+        """Waits so long before a call that was refused is repeated, or less when it is let in before."""
+        if self._fence is None:
+            await asyncio.sleep(longest_s)
+        else:
+            await self._fence.pause(longest_s)
 
     @property
     def expected(self) -> int:
@@ -382,7 +392,7 @@ class Named:
                 async_client(self._settings, view.primary),
                 self._confirmation,
                 must_be_primary=True,
-                is_alone=self._fence.is_alone,
+                fence=self._fence,
             )
             if old is not None and old_fence is not None:
                 log.warning("the Sentinels name another primary", before=before, now=view.primary)
