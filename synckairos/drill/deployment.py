@@ -104,10 +104,15 @@ class Member:
     async def end(self) -> None:
         """Kills it. Its files stay, so that it can be started again."""
         if self.child is not None:
-            self.child.signal(signal.SIGKILL)
-            self.child.end(time.monotonic() + END_S)
+            self.kill()
             self.child = None
             await self.client.aclose()
+
+    def kill(self) -> None:
+        """Kills its process."""
+        if self.child is not None:
+            self.child.signal(signal.SIGKILL)
+            self.child.end(time.monotonic() + END_S)
 
     async def info(self) -> dict[str, Any]:
         """Its `INFO replication`. Raises RedisError or OSError."""
@@ -234,6 +239,8 @@ class Deployment:
 
     async def end(self) -> None:
         """Kills all of them. A primary that is asked to end would wait for its replicas first."""
+        for member in self.members:
+            member.kill()  # before anything is waited for, as that may be cancelled
         for member in self.members:
             await member.end()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import click
@@ -36,16 +37,14 @@ def up(configurations: Path, kind: Kind | None, port: int | None) -> None:
     """
     with Stop() as stop:
         try:
-            stop.run(_stay_up(stop, kind or "valkey", configurations, port))
+            stop.run(_stay_up(kind or "valkey", configurations, port))
         except Stopped:
             pass
         except CannotStart as error:
             raise click.ClickException(str(error)) from None
 
 
-async def _stay_up(stop: Stop, kind: Kind, configurations: Path, port: int | None) -> None:
-    import asyncio
-
+async def _stay_up(kind: Kind, configurations: Path, port: int | None) -> None:
     async with Deployment.started(kind, configurations, first_port=port) as deployment:
         click.echo(f"REDIS_SENTINEL_HOSTS={deployment.sentinel_hosts}")
         click.echo(f"REDIS_SENTINEL_NAME={deployment.name}")
@@ -54,7 +53,7 @@ async def _stay_up(stop: Stop, kind: Kind, configurations: Path, port: int | Non
             assert child is not None
             click.echo(f"{member.name}: port {member.port}, process {child.pid}", err=True)
         ended: set[str] = set()
-        while not stop:
+        while True:  # until this is cancelled
             await asyncio.sleep(WATCH_S)
             for member in deployment.members:
                 if member.child is not None and not member.child.running and member.name not in ended:
