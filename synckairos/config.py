@@ -271,13 +271,8 @@ def at(place: str, settings: Settings) -> Settings:
     Raises SettingsError.
     """
     there = load({"REDIS_URL": place}) if "://" in place else load({}, Path(place))
-    return dataclasses.replace(
-        settings,
-        redis_url=there.redis_url,
-        redis_sentinel_hosts=there.redis_sentinel_hosts,
-        redis_sentinel_name=there.redis_sentinel_name,
-        redis_cluster_nodes=there.redis_cluster_nodes,
-    )
+    of_redis = {name: getattr(there, name) for name in _FIELDS if name.startswith("redis_")}
+    return dataclasses.replace(settings, **of_redis)
 
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
@@ -307,6 +302,9 @@ def load(environ: Mapping[str, str], file: Path | None = None) -> Settings:
     if not problems:
         settings = Settings(**values)
         problems = _disagreements(settings)
+        for place in settings.moved_to:
+            if "://" not in place:
+                _read(Path(place), problems)
         if not problems:
             return settings
     raise SettingsError(problems)

@@ -116,6 +116,11 @@ local function shift_instants(fields, shift)
   return true
 end
 
+-- The member of an event that says which server has the session from here on.
+local function moved_to(moving)
+  return ',"moved_to":' .. text_json.quote(moving.target)
+end
+
 -- The version of an event of this session; nil when the text is none.
 local function version_of(text, session_id)
   local is_json, event = pcall(cjson.decode, text)
@@ -211,8 +216,8 @@ local function move_commit(keys, args)
     return call_refusal.not_held(given.MOVE)
   end
   s = storage_session.load(keys, moving.rotation)
-  local change = functions_commit.commit(s, transitions_cycle.current_turn(s), 'session.moved', NONE,
-    ',"moved_to":' .. text_json.quote(moving.target))
+  local change = functions_commit.commit(
+    s, transitions_cycle.current_turn(s), 'session.moved', NONE, moved_to(moving))
   if type(change) ~= 'table' then -- no error
     storage_moving.give_up(keys, moving)
   end
@@ -252,7 +257,8 @@ local function move_activate(keys, args)
   storage_moving.arrive(key, moving, version)
   storage_session.begin_epoch(s)
   s.alarm = 0 -- the alarms of the partition do not have this session yet
-  local change = functions_commit.commit(s, transitions_cycle.current_turn(s), 'session.arrived', NONE)
+  local change = functions_commit.commit(
+    s, transitions_cycle.current_turn(s), 'session.arrived', NONE, moved_to(moving))
   if type(change) == 'table' then -- an error
     storage_moving.leave(key, moving)
     return change

@@ -25,7 +25,7 @@ from synckairos.supervision import cancel
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
-ANSWER_S = 0.15
+ANSWER_S = 0.1
 """How long an answer waits for the checks."""
 CHECK_TIMEOUT_S = 1.0
 """How long a check may take. After that what it asks counts as away."""

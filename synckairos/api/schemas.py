@@ -438,6 +438,7 @@ class ChangeFields(Struct, kw_only=True):
     adjusted_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
     adjust_reason: str | msgspec.UnsetType = msgspec.UNSET
     suspicious: str | msgspec.UnsetType = msgspec.UNSET
+    moved_to: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ChangeReply(ChangeFields, kw_only=True):
@@ -453,7 +454,7 @@ class Event(Struct):
     """A change as it is logged, and as WebSocket clients get it."""
 
     v: int
-    type: Literal["STATE_UPDATE", "TIME_WARNING", "TIME_EXPIRED", "SESSION_DELETED"]
+    type: Literal["STATE_UPDATE", "TIME_WARNING", "TIME_EXPIRED", "SESSION_DELETED", "SESSION_MOVED"]
     session_id: str
     version: int
     epoch: str

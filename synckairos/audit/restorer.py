@@ -35,7 +35,13 @@ from synckairos.audit.recovery import Position, Recovery
 from synckairos.audit.rows import Session, rows
 from synckairos.audit.store import Store, StoredSession
 from synckairos.core import keys
-from synckairos.errors import InternalError, NotReplicated, StorageUnavailable, error_text
+from synckairos.errors import (
+    InternalError,
+    NotReplicated,
+    StorageUnavailable,
+    SyncKairosError,
+    error_text,
+)
 from synckairos.supervision import Backoff, cancel, supervise, together
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -329,8 +335,12 @@ class _Run:
             self.restored += restored
         except NotReplicated:
             self.restored += 1  # it is there; should a failover lose it, this is noticed like any loss
-        except InternalError:  # recovery has logged it
+        except StorageUnavailable:
+            raise
+        except SyncKairosError as error:  # one that cannot be restored keeps no other one waiting
             self.failed += 1
+            if not isinstance(error, InternalError):  # recovery has logged that one
+                logger.error("a session cannot be restored", session=session.session_id, reason=error.message)
 
 
 def _read(jobs: Jobs) -> dict[str, Session]:

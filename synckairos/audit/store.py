@@ -237,7 +237,7 @@ _NEWEST_EVENTS = (
 
 _SESSION = f"""{", ".join(_SESSION_COLUMNS)}, (
     SELECT body -> 'payload' ->> 'moved_to' FROM sync_events AS e
-    WHERE e.session_id = sync_sessions.session_id AND event = 'session.moved'
+    WHERE e.session_id = sync_sessions.session_id AND event IN ('session.moved', 'session.arrived')
     ORDER BY epoch DESC, version DESC LIMIT 1
 ) AS moved_to"""
 _LIVE = "status IN ('pending', 'running', 'paused') AND snapshot IS NOT NULL"

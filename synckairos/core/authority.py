@@ -1,9 +1,9 @@
 """Who is the primary, by the Sentinels. Private to `synckairos.core`.
 
 A connection that works proves nothing: a primary that was cut off from the others answers as before. So each
-Sentinel is asked once a second, and at once when it announces a change. Its answer has a configuration epoch,
-which grows with every failover that a majority has agreed on. So the answer with the highest epoch counts,
-whichever Sentinel gives it.
+Sentinel is asked twice a second, and at once when it announces a change. Its answer has a configuration
+epoch, which grows with every failover that a majority has agreed on. So the answer with the highest epoch
+counts, whichever Sentinel gives it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 
@@ -26,9 +26,12 @@ from synckairos.supervision import Backoff, cancel, retrieve_error, supervise, t
 
 log = structlog.get_logger(__name__)
 
-ASK_EVERY_S = 1.0
+ASK_EVERY_S = 0.5
 ANSWER_S = 0.5
 """How long a Sentinel may take to answer. One that takes longer is asked again."""
+UNHEARD_MS = 2000
+"""A Sentinel pings the primary once a second. When most of them had no answer for this long, the primary may
+be cut off from them, and then another one is named within seconds."""
 FRESH_S = 3.0
 """An answer that is older says nothing any more."""
 ANNOUNCEMENTS = ("+switch-master", "+odown", "-odown", "+slave")
@@ -51,6 +54,7 @@ class Answer:
     at: when (monotonic seconds)
     epoch: the configuration epoch of the primary
     down: whether the primary does not answer this Sentinel
+    unheard: whether it has not answered for UNHEARD_MS
     electable: the replicas that can become the primary
     """
 
@@ -58,6 +62,7 @@ class Answer:
     primary: Address
     epoch: int
     down: bool
+    unheard: bool
     electable: frozenset[Address]
 
 
@@ -67,6 +72,7 @@ class View:
 
     primary: None while no Sentinel has answered
     down: whether the primary does not answer most of the Sentinels, and no other one is named yet
+    unheard: whether most of the Sentinels have not heard from it lately
     electable: the replicas that at least one of the Sentinels may choose as the next primary
     majority: whether most of the Sentinels have answered lately
     """
@@ -74,6 +80,7 @@ class View:
     primary: Address | None = None
     epoch: int = -1
     down: bool = False
+    unheard: bool = False
     electable: frozenset[Address] = frozenset()
     majority: bool = False
 
@@ -90,10 +97,10 @@ def judge(before: View, answers: Iterable[Answer], sentinels: int, now: float) -
     fresh = [answer for answer in answers if now - answer.at <= FRESH_S]
     majority = 2 * len(fresh) > sentinels
     if not fresh:
-        return View(before.primary, before.epoch, before.down, before.electable, majority=False)
+        return replace(before, majority=False)
     epoch = max(answer.epoch for answer in fresh)
     if epoch < before.epoch and len(fresh) < sentinels:
-        return View(before.primary, before.epoch, before.down, before.electable, majority)
+        return replace(before, majority=majority)
     named = Counter(answer.primary for answer in fresh if answer.epoch == epoch)
     primary, _ = named.most_common(1)[0]
     about = [answer for answer in fresh if answer.primary == primary]
@@ -101,6 +108,7 @@ def judge(before: View, answers: Iterable[Answer], sentinels: int, now: float) -
         primary,
         epoch,
         down=2 * sum(answer.down for answer in about) > sentinels,
+        unheard=2 * sum(answer.unheard for answer in about) > sentinels,
         electable=frozenset().union(*(answer.electable for answer in about)),
         majority=majority,
     )
@@ -174,6 +182,7 @@ class Sentinels:
             (named[0].decode(), int(named[1])),
             int(about["config-epoch"]),
             bool(_DOWN & _flags(about)),
+            int(about.get("last-ok-ping-reply", 0)) > UNHEARD_MS,
             frozenset(
                 (replica["ip"], int(replica["port"]))
                 for replica in map(_fields, replicas)

@@ -50,11 +50,15 @@ DOWN = "the primary does not answer, and no other one is named yet"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.25
 """The pauses between the attempts of one call."""
 
-_NOT_READY = frozenset({"LOADING", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS", "OOM", SessionMoving.code})
+_NOT_READY = frozenset(
+    {"INDOUBT", "LOADING", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS", "OOM", SessionMoving.code}
+)
 """Error replies of a server that did not carry the call out, but may accept it in a moment."""
 _NOT_THE_PRIMARY = frozenset({"READONLY", "MASTERDOWN", "NOAUTH"})
 """Error replies of a server that did not carry the call out because it is not, or no longer, the primary."""
 _FUNCTION_MISSING = "ERR Function not found"
+_IN_DOUBT = Failure("INDOUBT the primary may have been cut off from the others")
+"""Stands for the reply to a change that is not sent, as what that primary acknowledges may get lost."""
 
 _SESSION_KEYS = 4
 """A call that changes a session has four keys. A rate limit has one, and does not wait for replicas."""
@@ -132,7 +136,7 @@ class Connection:
         """
         command = ("FCALL_RO" if read_only else "FCALL", function, len(keys), *keys, *args)
         key = keys[0] if keys else None
-        changes = not read_only and len(keys) == _SESSION_KEYS
+        changes = _is_change(command)
         if self._route.is_down(key):
             try:
                 async with asyncio.timeout(DOWN_S):
@@ -145,7 +149,10 @@ class Connection:
         """Sends a call. When that fails, repeats it."""
         started = time.monotonic()
         link = self._route.link(key)
-        wire = (link.changes if changes else link.calls).ready() if link is not None else None
+        if link is None or (changes and self._route.is_in_doubt(key)):
+            wire = None
+        else:
+            wire = (link.changes if changes else link.calls).ready()
         reply = await wire.send(command) if wire is not None else None
         if wire is None or reply.__class__ is Failure:
             reply = await self._recover(key, command, reply, retry, started, changes=changes)
@@ -162,7 +169,7 @@ class Connection:
         for function, keys, args in calls:
             command = ("FCALL", function, len(keys), *keys, *args)
             key = keys[0] if keys else None
-            link = self._route.link(key)
+            link = None if self._route.is_in_doubt(key) else self._route.link(key)
             wire = link.calls.ready() if link is not None else None
             sent.append((key, command, None if wire is None else wire.send(command)))
         replies: list[Any] = [None if future is None else await future for _, _, future in sent]
@@ -198,6 +205,10 @@ class Connection:
     def is_down(self, key: str) -> bool:
         """Whether it is known that the primary of `key` does not answer, and that no other one is named."""
         return self._route.is_down(key)
+
+    def is_in_doubt(self, key: str) -> bool:
+        """Whether the primary of `key` may have been cut off, so that no change is sent to it."""
+        return self._route.is_in_doubt(key)
 
     def replicas(self, key: str) -> list[Address]:
         """The replicas of the primary of `key` that are known to work; none are known without Sentinels."""
@@ -329,6 +340,8 @@ class Connection:
         self, key: str | None, command: Command, failure: Failure | None, *, changes: bool
     ) -> Any:
         """Sends the call once more. Returns the reply or a Failure."""
+        if _is_change(command) and self._route.is_in_doubt(key):
+            return _IN_DOUBT
         try:
             word, _, rest = failure.text.partition(" ") if failure is not None else ("", "", "")
             link = self._redirected(rest, remember=word == "MOVED") if word in ("MOVED", "ASK") else None
@@ -404,6 +417,11 @@ class Connection:
             await self._route.refresh()
         except REDIS_ERRORS as error:
             log.warning("cannot find the primaries", reason=error_text(error))
+
+
+def _is_change(command: Command) -> bool:
+    """Whether a call may change a session."""
+    return command[0] == "FCALL" and command[2] == _SESSION_KEYS
 
 
 def _unavailable(reason: str) -> StorageUnavailable:

@@ -246,6 +246,9 @@ class Route(Protocol):
     def is_down(self, key: str | None, /) -> bool:
         """Whether it is known that the primary of `key` does not answer, and that no other one is named."""
 
+    def is_in_doubt(self, key: str | None, /) -> bool:
+        """Whether the primary of `key` may have been cut off, so that what it acknowledges may get lost."""
+
     def replicas(self, key: str, /) -> list[Address]:
         """The replicas of the primary of `key` that are known to work."""
 
@@ -282,6 +285,10 @@ class Single:
 
     def is_down(self, _key: str | None, /) -> bool:
         """False, as only the server itself could tell."""
+        return False
+
+    def is_in_doubt(self, _key: str | None, /) -> bool:
+        """False: it is the only one."""
         return False
 
     def replicas(self, _key: str, /) -> list[Address]:
@@ -331,6 +338,10 @@ class Named:
     def is_down(self, _key: str | None, /) -> bool:
         """Whether the Sentinels say so."""
         return self.view.down
+
+    def is_in_doubt(self, _key: str | None, /) -> bool:
+        """Whether most of the Sentinels have not heard from it lately."""
+        return self.view.unheard or self.view.down
 
     def replicas(self, _key: str, /) -> list[Address]:
         """Those that the Sentinels know."""
@@ -411,6 +422,10 @@ class Cluster:
     def is_down(self, key: str | None, /) -> bool:
         """Whether the nodes have agreed that it does not answer."""
         return key is not None and self.link(key) in self._down
+
+    def is_in_doubt(self, _key: str | None, /) -> bool:
+        """False: a node that is cut off from most of the others refuses calls by itself."""
+        return False
 
     def replicas(self, key: str, /) -> list[Address]:
         """Those in the map."""

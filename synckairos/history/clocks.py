@@ -156,6 +156,8 @@ class Clocks:
             moment -= late  # it began when it had to, and not when the server noticed
         goes_on = event.payload.active_participant_id == self._active
         match event.name:
+            case "session.arrived":
+                return None  # at another server, whose clock is another one
             case "session.resumed":
                 return None if self._ran is None else moment - self._ran
             case "session.started" | "cycle.switched":
@@ -280,6 +282,7 @@ _SAME_CYCLE = frozenset(
     {
         *("session.paused", "session.resumed", "session.scheduled"),
         *("time.warning", "time.adjusted", "participant.added"),
+        *("session.moved", "session.arrived"),
     }
 )
 """These charge nothing, and the cycle goes on."""

@@ -120,7 +120,8 @@ class History:
         for line in reversed(lines):
             kept = line
             if newer is not None:
-                self._find_late(line, newer)
+                if newer.name != _OTHER_CLOCK:
+                    self._find_late(line, newer)
                 if not _begins_life(newer):
                     kept = [event for event in line if event.version < newer.version]
                     self.superseded += len(line) - len(kept)
@@ -151,7 +152,7 @@ class History:
         expired: set[tuple[str | None, int]] = set()
         for event in events:
             place, payload = event.place, event.payload
-            if event.server_time_ms < before and not _begins_life(event):
+            if event.server_time_ms < before and not _begins_life(event) and event.name != _OTHER_CLOCK:
                 self.find("clock step", place, f"{before - event.server_time_ms} ms back")
             before = event.server_time_ms
             if payload.expired_deadline_ms is not None:
@@ -196,6 +197,8 @@ def plain(name: str) -> str:
     return name.replace("-", "").lower()
 
 
+_OTHER_CLOCK = "session.arrived"
+"""From this event on the times are those of another server."""
 _SAME_TIME = frozenset(
     {"cycle.switched", "time.warning", "participant.added", "session.paused", "session.resumed"}
 )

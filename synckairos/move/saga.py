@@ -141,25 +141,24 @@ class Mover:
         for last in (*[False] * (TRIES - 1), True):
             began = monotonic()
             try:
-                held = await self._hold(session_id)
+                held = await self._hold(session_id, self._move)
             except (SessionNotFound, SessionMoved) as error:
-                await self._settle_absent(session_id, error)
+                await self._settle_absent(session_id, error, began)
                 return
             try:
                 if not held.given_up:
                     self._record.note(session_id, Step.HELD)
-                    await self._copy(session_id, held)
+                    await self._copy(session_id, self._move, held)
                     self._record.note(session_id, Step.COPIED)
-                await self._forward(session_id, began)
+                await self._forward(session_id, self._move, began)
                 return
             except _AWAY:
                 raise
             except SyncKairosError as error:
                 if not await self._undo(session_id, began):
                     return
-                if last or not isinstance(
-                    error, ConcurrentModification
-                ):  # which says that the hold has ended
+                hold_has_ended = isinstance(error, ConcurrentModification)
+                if last or not hold_has_ended:
                     self.outcome.failed[session_id] = error.message
                     return
 
@@ -173,55 +172,56 @@ class Mover:
         try:
             await self._patiently(lambda: self._source.undo(session_id, self._move))
         except SessionMoved as moved:
-            if moved.move == self._move:
-                await self._forward(session_id, began)
-                return False
+            await self._forward(session_id, moved.move, began)
+            return False
         await self._patiently(lambda: self._target.undo(session_id, self._move))
         self._record.note(session_id, Step.UNDONE)
         return True
 
-    async def _settle_absent(self, session_id: str, error: SessionNotFound | SessionMoved) -> None:
+    async def _settle_absent(
+        self, session_id: str, error: SessionNotFound | SessionMoved, began: float
+    ) -> None:
         """Settle a session that the source does not have any more."""
-        if isinstance(error, SessionMoved) and error.move == self._move:
-            self._record.note(session_id, Step.FINISHED)  # an earlier mover died before it wrote that down
-            self.outcome.moved += 1
+        if isinstance(error, SessionMoved) and error.moved_to == self._target.address:
+            # It was given up by this move, or by an earlier one, whose record may be lost.
+            await self._forward(session_id, error.move, began)
             return
         # Where the source has lost the session before it was given up, the copy must not stay.
         await self._patiently(lambda: self._target.undo(session_id, self._move))
         self._record.note(session_id, Step.GONE)
         self.outcome.gone += 1
 
-    async def _hold(self, session_id: str) -> Held:
+    async def _hold(self, session_id: str, move: str) -> Held:
         return await self._patiently(
-            lambda: self._source.hold(session_id, self._move, self._target.address, LEASE_MS, self._tenant)
+            lambda: self._source.hold(session_id, move, self._target.address, LEASE_MS, self._tenant)
         )
 
-    async def _copy(self, session_id: str, held: Held) -> None:
+    async def _copy(self, session_id: str, move: str, held: Held) -> None:
         where = partition(session_id)
         shift = round(self._target.clock.now_ms(where) - self._source.clock.now_ms(where))
-        await self._patiently(lambda: self._target.copy(session_id, self._move, held, shift))
+        await self._patiently(lambda: self._target.copy(session_id, move, held, shift))
 
-    async def _forward(self, session_id: str, began: float) -> None:
+    async def _forward(self, session_id: str, move: str, began: float) -> None:
         """Give a held session up, or find that it was given up, and take the steps after that."""
-        change = await self._patiently(lambda: self._source.give_up(session_id, self._move))
+        change = await self._patiently(lambda: self._source.give_up(session_id, move))
         self._record.note(session_id, Step.GIVEN_UP)
         if change is not None:
-            await self._activate(session_id, change)
+            await self._activate(session_id, move, change)
             self.outcome.pauses_s.append(monotonic() - began)
             self._record.note(session_id, Step.ACTIVATED)
-            await self._patiently(lambda: self._source.finish(session_id, self._move))
+            await self._patiently(lambda: self._source.finish(session_id, move))
         self._record.note(session_id, Step.FINISHED)
         self.outcome.moved += 1
 
-    async def _activate(self, session_id: str, change: bytes) -> None:
+    async def _activate(self, session_id: str, move: str, change: bytes) -> None:
         try:
-            await self._patiently(lambda: self._target.activate(session_id, self._move, change))
+            await self._patiently(lambda: self._target.activate(session_id, move, change))
         except (SessionNotFound, ValidationError):
             # The target has lost its copy, or has an older one. The source still has the session's data.
-            held = await self._hold(session_id)
+            held = await self._hold(session_id, move)
             try:
-                await self._copy(session_id, held)
-                await self._patiently(lambda: self._target.activate(session_id, self._move, change))
+                await self._copy(session_id, move, held)
+                await self._patiently(lambda: self._target.activate(session_id, move, change))
             except SessionExists:
                 log.info("the target has restored the session by itself", session=session_id)
 

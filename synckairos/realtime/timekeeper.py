@@ -287,7 +287,8 @@ class Timekeeper:
                 logger.warning("a partition's alarms cannot be read", partition=part.name, error=repr(reply))
             else:
                 self._note_overdue(client, part, self._plan(part, reply))
-        self._stand_in(client, [part for part in parts if part.overdue])
+        if overdue := [part for part in parts if part.overdue]:
+            self._stand_in(client, overdue)
         self._arm()
 
     def _plan(self, part: _Partition, alarms: list[tuple[bytes, float]]) -> list[str]:

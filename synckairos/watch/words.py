@@ -206,6 +206,8 @@ _EVENTS: Mapping[str, Callable[[Change, State], str]] = {
     "session.cancelled": lambda _, __: "cancelled",
     "session.deleted": lambda change, _: _GONE.get(change.payload.reason, "deleted"),
     "session.recovered": lambda _, __: "restored after the server lost it",
+    "session.moved": lambda _, __: "moves to another server",
+    "session.arrived": lambda _, __: "goes on at another server",
     "participant.added": _added,
     "participant.removed": lambda change, state: f"{name(state, change.payload.removed_participant_id)} left",
     "time.adjusted": _adjusted,

@@ -118,7 +118,7 @@ export interface State {
 /** One change of a session, as the service publishes it. */
 export interface Change {
   readonly v: 1;
-  readonly type: "STATE_UPDATE" | "TIME_WARNING" | "TIME_EXPIRED" | "SESSION_DELETED";
+  readonly type: "STATE_UPDATE" | "TIME_WARNING" | "TIME_EXPIRED" | "SESSION_DELETED" | "SESSION_MOVED";
   readonly session_id: string;
   readonly version: number;
   readonly epoch: string;
@@ -131,7 +131,7 @@ export interface ChangePayload {
   readonly event?:
     | "session.created" | "session.started" | "cycle.switched" | "session.paused" | "session.resumed"
     | "participant.expired" | "session.expired" | "session.completed" | "session.cancelled"
-    | "session.deleted" | "session.recovered" | "participant.added" | "participant.removed"
+    | "session.deleted" | "session.recovered" | "session.moved" | "session.arrived" | "participant.added" | "participant.removed"
     | "time.adjusted" | "time.warning";
   readonly reason: string;
   readonly status?: Status;
@@ -158,6 +158,8 @@ export interface ChangePayload {
   readonly adjusted_ms?: number;
   readonly adjust_reason?: string;
   readonly suspicious?: "too_fast";
+  /** In "session.moved" and "session.arrived": the address of the server that has the session from here on. */
+  readonly moved_to?: string;
   readonly resumes_at_ms?: number;
   readonly total_remaining_ms?: number;
 }
@@ -252,7 +254,8 @@ export type ErrorCode =
   | "SESSION_NOT_FOUND" | "PARTICIPANT_NOT_FOUND" | "NOT_FOUND" | "METHOD_NOT_ALLOWED"
   | "UNSUPPORTED_MEDIA_TYPE" | "SESSION_EXISTS" | "CONCURRENT_MODIFICATION" | "PAYLOAD_TOO_LARGE"
   | "RATE_LIMIT_EXCEEDED"
-  | "STORAGE_UNAVAILABLE" | "MESSAGE_BROKER_ERROR" | "NOT_REPLICATED" | "NETWORK_TIMEOUT"
+  | "STORAGE_UNAVAILABLE" | "MESSAGE_BROKER_ERROR" | "NOT_REPLICATED" | "SESSION_MOVING"
+  | "SESSION_MOVED" | "NETWORK_TIMEOUT"
   | "INTERNAL_ERROR" | "CONNECTION_LOST" | "UNEXPECTED_ANSWER" | "CLOSED" | "CLOCK_SKEW"
   | "CLOCK_SKEW_REFUSED" | "NO_WEBSOCKET";
 

@@ -299,3 +299,15 @@ async def test_it_waits_for_postgresql(there: Machines, own_postgres: PostgresSe
         await asyncio.to_thread(own_postgres.start)
         await restored(running.service)
         assert has_all(running, live)
+
+
+@pytest.mark.one_kind
+async def test_one_that_cannot_be_restored_keeps_no_other_one_waiting(running: Audited) -> None:
+    live = await games(running, 3)
+    state = json.loads((await running.sessions.get(live[1])).raw)
+    damaged = {**state, "version": state["version"] + 1, "internal": {}}
+    await running.store.insert_batch(Batch([], [json.dumps(damaged).encode()]))
+    running.lose_all()
+    async with second(running) as other:
+        await restored(other)
+        assert [running.has(each) for each in live] == [True, False, True]

@@ -215,7 +215,7 @@ def test_a_move_is_one_event_at_each_side(core: Driver, target: Driver) -> None:
     assert (leaving["type"], coming["type"]) == ("SESSION_MOVED", "STATE_UPDATE")
     assert (leaving["payload"]["event"], coming["payload"]["event"]) == ("session.moved", "session.arrived")
     assert (leaving["version"], coming["version"]) == (4, 5)
-    assert leaving["payload"]["moved_to"] == TARGET
+    assert leaving["payload"]["moved_to"] == coming["payload"]["moved_to"] == TARGET
     assert leaving["epoch"] == game.created["epoch"]
     assert int(coming["epoch"]) == int(leaving["epoch"]) + 1, "although the target's clock is behind"
     for event, apart in ((leaving, 0), (coming, -30_000)):

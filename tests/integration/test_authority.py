@@ -201,6 +201,28 @@ async def test_while_no_primary_is_named_calls_are_refused_at_once(
         await connection.fcall("sk_info", [], read_only=True)
 
 
+async def test_a_primary_that_most_sentinels_do_not_hear_acknowledges_nothing(
+    kind: servers.Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It works, and may have been cut off from them: then what it acknowledges gets lost."""
+    async with deployment(kind) as (_, _, sentinels), parts(behind(sentinels)) as live:
+        session_id = await game(live.sessions)
+        before = (await live.sessions.get(session_id)).version
+        for each in sentinels[:2]:
+            each.unheard_ms = 3000
+        await eventually(lambda: live.connection.is_in_doubt(""))
+        monkeypatch.setattr(connection_module, "RETRY_FOR_S", 0.2)
+        with pytest.raises(StorageUnavailable):
+            await live.sessions.switch(session_id)
+        assert isinstance((await live.sessions.expire_all([session_id]))[0], StorageUnavailable)
+        assert (await live.sessions.get(session_id)).version == before  # reads go on
+        monkeypatch.setattr(connection_module, "RETRY_FOR_S", 3600)
+        still = asyncio.create_task(live.sessions.switch(session_id))
+        for each in sentinels:
+            each.unheard_ms = 0
+        assert (await still).version > before
+
+
 async def test_sentinels_that_want_a_login(kind: servers.Kind) -> None:
     with servers.start(kind) as primary:
         async with Sentinel(primary, login=("watcher", "hush")) as sentinel:

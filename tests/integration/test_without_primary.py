@@ -16,7 +16,7 @@ from synckairos.api.schemas import Check
 from synckairos.config import Settings
 from synckairos.core.keys import SessionKeys
 from tests.support import servers
-from tests.support.live import Service, Watcher, eventually, game, service, settings
+from tests.support.live import Service, Watcher, accepted, eventually, game, service, settings
 from tests.support.servers import Server
 
 NAME = "clocks"
@@ -92,7 +92,7 @@ async def test_with_sentinels(end: str) -> None:
                     await asyncio.to_thread(primary.resume if end == "hangs" else primary.start)
                     real = await watcher.next("STATE_SYNC")
                     assert "stale" not in real
-                    await running.sessions.switch(session_id)
+                    await accepted(lambda same: running.sessions.switch(session_id, options=same))
                     for each in (watcher, before):
                         await _up_to_version(each, 3)
             assert "stale" not in (await api.get(f"/v1/sessions/{session_id}")).json()

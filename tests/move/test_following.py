@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from synckairos.client import SyncKairos
+from synckairos.client.model import Change
 from synckairos.core import connection as connections
+from synckairos.history import check as history
+from synckairos.history.truth import SessionTruth
 from synckairos.move import saga
 from synckairos.move.side import Clock
 from tests.move.sides import KilledError, Place, begin, mover, place
@@ -134,6 +139,8 @@ async def check_watched(watcher: Watcher, target: Place, session_id: str, acknow
     assert log is not None
     switched = {json.loads(event)["version"] for event in log if b"cycle.switched" in event}
     assert switched == {each for each in acknowledged if each > state.version - 40}, "and none was lost"
+    truth = SessionTruth(session_id, {"log": [msgspec.Raw(event) for event in log]}, msgspec.Raw(state.raw))
+    assert history.check([], [truth], complete=False).findings == [], "and its clocks add up"
     pong = await watcher.ask(type="PING", t1=1)
     assert abs(pong["t3"] - target.side.clock.now_ms(session_id[-2:])) < BEHIND_MS / 2, "the target's clock"
 
@@ -193,6 +200,41 @@ async def test_a_session_that_came_back_is_served_at_home(ends: tuple[Place, Pla
             change = await running.sessions.switch(session_id)
             assert await watcher.text() == change.raw
         assert await source.has(session_id)
+
+
+async def test_a_client_that_predicts_sees_the_session_go_on(
+    ends: tuple[Place, Place], tmp_path: Path
+) -> None:
+    """With its own commands, and with all changes but those of the move itself."""
+    source, target = ends
+    errors: list[Exception] = []
+    async with service(ends) as running:
+        session_id = await game(source.sessions)
+        async with (
+            SyncKairos(f"http://127.0.0.1:{running.port}") as client,
+            client.session(session_id) as session,
+        ):
+            client.on_error(errors.append)
+            await session.switch()
+            seen: list[Change] = []
+
+            async def watch() -> None:
+                async for change in session.changes(since=1):
+                    seen.append(change)  # noqa: PERF401 - it is read meanwhile
+
+            watching = asyncio.create_task(watch())
+            await eventually(lambda: len(seen) == 2)
+            await move(ends, [session_id], tmp_path)
+            await session.switch()
+            await eventually(lambda: seen[-1].version == 6)
+            watching.cancel()
+            await asyncio.wait([watching])
+            assert [change.event for change in seen[:2]] == ["session.started", "cycle.switched"]
+            assert seen[-1].event in ("cycle.switched", "state.synced")
+            state = json.loads((await target.sessions.get(session_id)).raw)
+            assert session.state.version == state["version"] == 6
+            assert session.state.deadline_ms == state["deadline_ms"]
+    assert errors == []
 
 
 async def test_without_a_way_there_callers_are_told_where_it_went(

@@ -139,6 +139,27 @@ async def test_a_mover_dies_at_every_step(
         await client.aclose()
 
 
+async def test_a_move_whose_record_is_lost_is_brought_to_its_end_by_the_next_one(
+    places: tuple[Place, Place], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saga, "LEASE_MS", 1000)
+    source, target = places
+    moments, last = await start_dying(source, target, tmp_path)
+    found = await live_sessions(source.side.connection)
+    assert {each for each in moments if moments[each] != ("sk_move_finish", False)} == set(found)
+    (tmp_path / "next").mkdir()
+    record = begin(tmp_path / "next", source, target, found, move="m2")
+    again = mover(source, target, record)
+    await again.move_all(found, 4, lambda: None)
+    record.close()
+    assert (again.outcome.moved, again.outcome.gone) == (len(found), 0)
+    for session_id in moments:
+        assert await target.has(session_id)
+        assert not await source.has(session_id)
+        assert await target.sessions.log(session_id, 2) is not None
+    assert len(last) == len(moments)
+
+
 async def test_a_target_that_comes_back_empty_costs_nothing(
     places: tuple[Place, Place], tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ class Sentinel:
     """Answers what this project asks of Sentinels about the primary NAME.
 
     primary, epoch, flags, replicas: what it says
+    unheard_ms: how long ago it has heard from the primary
     login: the user and password that it wants, if any
     """
 
@@ -36,6 +37,7 @@ class Sentinel:
         self.replicas = [at(replica) for replica in replicas]
         self.epoch = 1
         self.flags = "master"
+        self.unheard_ms = 0
         self.login = login
         self.port = 0
         self.asked = 0
@@ -59,6 +61,7 @@ class Sentinel:
     def name(self, primary: Server, epoch: int, *, announced: bool = True) -> None:
         """Names another primary, and tells those who listen."""
         old, self.primary, self.epoch, self.flags = self.primary, at(primary), epoch, "master"
+        self.unheard_ms = 0
         if announced:
             said = f"{NAME} {old[0]} {old[1]} {self.primary[0]} {self.primary[1]}"
             for writer in self._listeners:
@@ -111,6 +114,7 @@ class Sentinel:
         return [
             *("ip", host, "port", str(port), "flags", flags, "config-epoch", epoch),
             *("master-host", self.primary[0], "slave-priority", "100"),
+            *("last-ok-ping-reply", str(self.unheard_ms)),
         ]
 
 

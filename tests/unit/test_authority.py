@@ -13,10 +13,11 @@ def answer(
     epoch: int = 1,
     *,
     down: bool = False,
+    unheard: bool = False,
     electable: tuple[tuple[str, int], ...] = (),
     age: float = 0.0,
 ) -> Answer:
-    return Answer(NOW - age, primary, epoch, down, frozenset(electable))
+    return Answer(NOW - age, primary, epoch, down, unheard, frozenset(electable))
 
 
 def judged(*answers: Answer, before: View | None = None, sentinels: int = 3) -> View:
@@ -55,6 +56,12 @@ def test_a_primary_is_down_when_most_of_them_say_so() -> None:
     assert not judged(answer(down=True), answer(), answer()).down
     assert judged(answer(down=True), answer(down=True), answer()).down
     assert not judged(answer(B, 2), answer(down=True), answer(down=True)).down
+
+
+def test_a_primary_is_unheard_when_most_of_them_have_not_heard_from_it() -> None:
+    assert not judged(answer(unheard=True), answer(), answer()).unheard
+    assert judged(answer(unheard=True), answer(unheard=True), answer()).unheard
+    assert not judged(answer(B, 2), answer(unheard=True), answer(unheard=True)).unheard
 
 
 def test_whatever_one_of_them_may_elect_counts() -> None:

@@ -41,6 +41,7 @@ def test_nothing_set_is_a_service_for_this_machine() -> None:
         ("ALLOWED_ORIGINS", "https://a.example,http://b:3000", ("https://a.example", "http://b:3000")),
         ("METRICS_PORT", "9100", 9100),
         ("METRICS_PORT", "", None),
+        ("MOVED_TO", "redis://a:1, redis://b:2", ("redis://a:1", "redis://b:2")),
     ],
 )
 def test_a_setting_from_the_environment(name: str, text: str, value: object) -> None:
@@ -157,3 +158,36 @@ def test_a_password_where_an_address_belongs_is_not_shown(
         assert name in said.upper()
         assert "***@sentinel-1" in said
         assert "cret" not in said
+
+
+@pytest.mark.parametrize(
+    ("environ", "address"),
+    [
+        ({}, "127.0.0.1:6379"),
+        ({"REDIS_URL": "rediss://user:secret@redis.example:7000/0"}, "redis.example:7000"),
+        ({"REDIS_URL": "redis://redis.example/3"}, "redis.example:6379/3"),
+        ({"REDIS_URL": "unix:///run/redis.sock"}, "/run/redis.sock"),
+        ({"REDIS_CLUSTER_NODES": "b:1,a:2"}, "a:2,b:1"),
+        ({"REDIS_SENTINEL_HOSTS": "b:1,a:2", "REDIS_SENTINEL_NAME": "mymaster"}, "mymaster@a:2,b:1"),
+    ],
+)
+def test_the_address_of_redis_has_no_password(environ: dict[str, str], address: str) -> None:
+    assert config.load(environ).redis_address == address
+
+
+def test_settings_for_another_redis(yaml: Callable[[str], Path]) -> None:
+    """Only what is about Redis comes from there."""
+    here = config.load({"PORT": "9000", "REDIS_URL": "redis://here:1"})
+    there = yaml(
+        "port: 1\nredis_url: redis://:secret@x\nredis_sentinel_hosts: s:1\nredis_sentinel_name: main\n"
+        "redis_sentinel_password: hidden\n"
+    )
+    found = config.at(str(there), here)
+    assert (found.port, found.redis_address) == (9000, "main@s:1")
+    assert (found.redis_url, found.redis_sentinel_password) == ("redis://:secret@x", "hidden")
+    assert config.at("redis://there:2/5", found).redis_address == "there:2/5"
+    assert config.load({"MOVED_TO": str(there)}).moved_to == (str(there),)
+    with pytest.raises(SettingsError, match="cannot be read"):
+        config.at("nothing.yaml", here)
+    with pytest.raises(SettingsError, match="cannot be read"):
+        config.load({"MOVED_TO": "nothing.yaml"})

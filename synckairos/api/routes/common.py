@@ -14,6 +14,8 @@ from synckairos.core.model import Change, Options
 from synckairos.errors import (
     ConcurrentModification,
     InvalidSessionState,
+    SessionMoved,
+    SessionMoving,
     SessionNotFound,
     StorageUnavailable,
     SyncKairosError,
@@ -23,8 +25,13 @@ NO_AUDIT_RETRY_AFTER_MS = 60_000
 SESSION = "/v1/sessions/{session_id}"
 
 
-READ_ERRORS: tuple[type[SyncKairosError], ...] = (SessionNotFound, StorageUnavailable)
-CHANGE_ERRORS: tuple[type[SyncKairosError], ...] = (*READ_ERRORS, ConcurrentModification, InvalidSessionState)
+READ_ERRORS: tuple[type[SyncKairosError], ...] = (SessionNotFound, SessionMoved, StorageUnavailable)
+CHANGE_ERRORS: tuple[type[SyncKairosError], ...] = (
+    *READ_ERRORS,
+    SessionMoving,
+    ConcurrentModification,
+    InvalidSessionState,
+)
 
 
 def audit_store(request: ApiRequest, without: str, context: dict[str, int] | None = None) -> Store:

@@ -217,6 +217,10 @@ export class Track {
         return "Deleted";
       case "session.recovered":
         return "Restored after the server had lost it";
+      case "session.moved":
+        return "Moves to another server";
+      case "session.arrived":
+        return "Goes on at another server";
       case "participant.added":
         return `${name(payload.participants[0]?.participant_id)} joined`;
       case "participant.removed":

@@ -1,0 +1,119 @@
+"""What the audit makes of sessions that moved: only the target restores them, and no event is missing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.move.sides import begin, mover, place
+from tests.support.audit_service import Audited, audited
+from tests.support.pool import Pool
+from tests.support.postgres import PostgresServer
+
+pytestmark = pytest.mark.one_kind
+
+
+@pytest.fixture(params=["one database", "two databases"])
+def databases(request: pytest.FixtureRequest, shared_postgres: PostgresServer) -> Iterator[tuple[str, str]]:
+    """The database of the source and that of the target, which may be one."""
+    with shared_postgres.lend_database() as first, shared_postgres.lend_database() as second:
+        yield first, first if request.param == "one database" else second
+
+
+@pytest.fixture
+async def two(databases: tuple[str, str], pool: Pool) -> AsyncIterator[tuple[Audited, Audited]]:
+    """A service of the source and one of the target."""
+    source = audited(pool.server("valkey", "source"), pool.server("valkey", "queue"), databases[0])
+    target = audited(pool.server("valkey", "target"), pool.server("valkey", "target's queue"), databases[1])
+    async with source as first, target as second:
+        yield first, second
+
+
+async def move(source: Audited, target: Audited, session_id: str, folder: Path) -> None:
+    """Moves a session, and stores what both sides have to say about that."""
+    async with place(source.server) as here, place(target.server) as there:
+        record = begin(folder, here, there, [session_id])
+        moving = mover(here, there, record)
+        await moving.move(session_id)
+        record.close()
+    assert moving.outcome.moved == 1
+    await source.archived()
+    await target.archived()
+
+
+async def test_only_the_target_restores_it(two: tuple[Audited, Audited], tmp_path: Path) -> None:
+    source, target = two
+    before = await source.play()
+    session_id = before["session_id"]
+    await source.archived()
+    await move(source, target, session_id, tmp_path)
+    source.lose_all()
+    answer = await source.api.get(f"/v1/sessions/{session_id}")
+    assert answer.status_code == 421
+    assert answer.json()["error"]["context"]["moved_to"] == f"127.0.0.1:{target.server.port}"
+    assert (await source.api.post(f"/v1/sessions/{session_id}/switch")).status_code == 421
+    stored = await source.store.session(session_id)
+    assert stored is not None
+    assert not await source.recovery.bring_back(stored)
+    assert not await source.recovery.fetch(session_id, None)
+    assert not source.has(session_id)
+
+    target.lose_all()
+    after = await target.state(session_id)
+    assert after["recovered"]
+    assert after["version"] == before["version"] + 3
+    change = (await target.api.post(f"/v1/sessions/{session_id}/switch")).json()["data"]
+    assert change["version"] == after["version"] + 1
+
+
+async def test_its_events_follow_each_other_over_the_move(
+    two: tuple[Audited, Audited], databases: tuple[str, str], tmp_path: Path
+) -> None:
+    source, target = two
+    session_id = (await source.play())["session_id"]
+    await source.archived()
+    await move(source, target, session_id, tmp_path)
+    await target.sessions.switch(session_id)
+    await target.sessions.complete(session_id)
+    await target.archived()
+    events = (await target.api.get(f"/v1/sessions/{session_id}/events?since=0")).json()["data"]["events"]
+    assert [event["version"] for event in events] == list(range(1, 10))
+    assert [event["payload"]["event"] for event in events[-4:]] == [
+        "session.moved",
+        "session.arrived",
+        "cycle.switched",
+        "session.completed",
+    ]
+    stored = await target.store.events(session_id)
+    first = 1 if databases[0] == databases[1] else 7
+    assert [event.version for event in stored] == list(range(first, 10))
+    found = (await target.api.get(f"/debug/sessions/{session_id}")).json()["data"]
+    assert found["redis"]["found"] == "session"
+    assert found["consistent"], found["findings"]
+    left = (await source.api.get(f"/debug/sessions/{session_id}")).json()["data"]
+    assert left["redis"]["found"] == "moved"
+
+
+async def test_one_that_came_back_is_restored_at_home(two: tuple[Audited, Audited], tmp_path: Path) -> None:
+    source, target = two
+    session_id = (await source.play())["session_id"]
+    await source.archived()
+    await move(source, target, session_id, tmp_path)
+    (tmp_path / "back").mkdir()
+    await move(target, source, session_id, tmp_path / "back")
+    source.lose_all()
+    assert (await source.state(session_id))["recovered"]
+    listed = (await source.api.get("/v1/sessions")).json()["data"]["sessions"]
+    assert [each["session_id"] for each in listed] == [session_id]
+
+
+async def test_the_list_has_sessions_that_moved(two: tuple[Audited, Audited], tmp_path: Path) -> None:
+    source, target = two
+    session_id = (await source.play())["session_id"]
+    await source.archived()
+    await move(source, target, session_id, tmp_path)
+    for side in two:
+        listed = (await side.api.get("/v1/sessions")).json()["data"]["sessions"]
+        assert [(each["session_id"], each["status"]) for each in listed] == [(session_id, "running")]
