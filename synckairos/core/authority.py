@@ -109,7 +109,8 @@ def judge(before: View, answers: Iterable[Answer], sentinels: int, now: float) -
         epoch,
         down=2 * sum(answer.down for answer in about) > sentinels,
         unheard=2 * sum(answer.unheard for answer in about) > sentinels,
-        electable=frozenset().union(*(answer.electable for answer in about)),
+        # The Sentinel that leads a failover lists the new primary among the replicas until it is done.
+        electable=frozenset().union(*(answer.electable for answer in about)) - {primary},
         majority=majority,
     )
 
