@@ -17,6 +17,9 @@ from typing import Self, cast
 
 from synckairos.config import Address
 
+ACCEPTED_S = 0.01
+"""How long to wait at the end for connections that the system has accepted and the event loop not yet."""
+
 Pair = frozenset[str]
 """The loopback addresses of the two ends of a connection."""
 
@@ -100,13 +103,17 @@ class Network:
         """Ends all connections and proxies."""
         for proxy in self._proxies:
             proxy.close()
-        for task in list(self._connecting):
-            task.cancel()
-        await asyncio.gather(*self._connecting, return_exceptions=True)
-        ends = list(self._open)
-        for end in ends:
-            end.transport.abort()
-        await asyncio.gather(*(end.gone for end in ends))
+        while True:
+            await asyncio.sleep(ACCEPTED_S)
+            if not self._connecting and not self._open:
+                return
+            for task in list(self._connecting):
+                task.cancel()
+            await asyncio.gather(*self._connecting, return_exceptions=True)
+            ends = list(self._open)
+            for end in ends:
+                end.transport.abort()
+            await asyncio.gather(*(end.gone for end in ends))
 
     async def __aenter__(self) -> Self:
         return self
