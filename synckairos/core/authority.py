@@ -123,7 +123,7 @@ def judge(before: View, answers: Iterable[Answer], sentinels: int, now: float) -
         epoch,
         down=2 * sum(answer.down for answer in about) > sentinels,
         unheard=2 * sum(answer.unheard for answer in about) > sentinels,
-        # While a Sentinel carries out a failover, it lists the server that it already names as a replica.
+        # The Sentinel that leads a failover lists the new primary among the replicas until it is done.
         electable=frozenset().union(*(answer.electable for answer in about)) - {primary},
         majority=majority,
         heard_at=heard[sentinels // 2] if majority else -math.inf,

@@ -17,6 +17,9 @@ from typing import Self, cast
 
 from synckairos.config import Address
 
+ACCEPTED_S = 0.01
+"""How long to wait at the end for connections that the system has accepted and the event loop not yet."""
+
 Pair = frozenset[str]
 """The loopback addresses of the two ends of a connection."""
 
@@ -30,6 +33,7 @@ class Network:
         self._targets: dict[str, Address] = {}
         self._cut: set[Pair] = set()
         self._connections: set[_Connection] = set()
+        self._open: set[_End] = set()
         self._connecting: set[asyncio.Task[None]] = set()
 
     async def join(self) -> Address:
@@ -64,6 +68,14 @@ class Network:
         for connection in list(self._connections):
             connection.apply()
 
+    def opened(self, end: _End) -> None:
+        """One end of a connection is there."""
+        self._open.add(end)
+
+    def closed(self, end: _End) -> None:
+        """One end of a connection is gone."""
+        self._open.discard(end)
+
     def accepted(self, end: _End, host: str) -> None:
         """A connection to `host` was accepted; it leads on as soon as nothing cuts it off."""
         source = end.transport.get_extra_info("peername")[0]
@@ -91,11 +103,17 @@ class Network:
         """Ends all connections and proxies."""
         for proxy in self._proxies:
             proxy.close()
-        for task in list(self._connecting):
-            task.cancel()
-        await asyncio.gather(*self._connecting, return_exceptions=True)
-        for connection in list(self._connections):
-            connection.close()
+        while True:
+            await asyncio.sleep(ACCEPTED_S)
+            if not self._connecting and not self._open:
+                return
+            for task in list(self._connecting):
+                task.cancel()
+            await asyncio.gather(*self._connecting, return_exceptions=True)
+            ends = list(self._open)
+            for end in ends:
+                end.transport.abort()
+            await asyncio.gather(*(end.gone for end in ends))
 
     async def __aenter__(self) -> Self:
         return self
@@ -159,10 +177,12 @@ class _End(asyncio.Protocol):
         self.connection: _Connection | None = None
         self.other: _End | None = None
         self.is_full = False
+        self.gone = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.transport.pause_reading()
+        self._network.opened(self)
         if self._host is not None:
             self._network.accepted(self, self._host)
 
@@ -192,5 +212,7 @@ class _End(asyncio.Protocol):
             self.connection.apply()
 
     def connection_lost(self, _why: Exception | None) -> None:
+        self._network.closed(self)
+        self.gone.set_result(None)
         if self.connection is not None:
             self.connection.close()

@@ -15,15 +15,22 @@ from tests.support.live import PATIENCE_S
 async def echoing(network: Network) -> AsyncIterator[Address]:
     """A party that says everything back. Gives its address in the network."""
 
+    talks: set[asyncio.Task[None]] = set()
+
     async def say_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(1000):
             writer.write(data)
         writer.close()
+        await writer.wait_closed()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.add(asyncio.create_task(say_back(reader, writer)))
 
     host, port = await network.join()
-    async with await asyncio.start_server(say_back, host, 0) as server:
+    async with await asyncio.start_server(begin, host, 0) as server:
         network.lead_to((host, server.sockets[0].getsockname()[1]))
         yield host, port
+    await asyncio.gather(*talks)
 
 
 class Line:
@@ -39,7 +46,8 @@ class Line:
         try:
             yield cls(reader, writer)
         finally:
-            writer.transport.abort()
+            writer.close()
+            await writer.wait_closed()
 
     def say(self, text: bytes) -> None:
         self._writer.write(text)
@@ -85,3 +93,4 @@ async def test_a_dead_party_ends_its_connections() -> None:
         async with asyncio.timeout(PATIENCE_S):
             assert await reader.read() == b""
         writer.close()
+        await writer.wait_closed()

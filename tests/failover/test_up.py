@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 import redis
 
 from synckairos.drill.deployment import Kind
-from synckairos.run.processes import free_port
 from tests.failover.conftest import SHIPPED
 from tests.support.programs import START_S, Program
 
@@ -25,6 +26,19 @@ EXPECTED_OF_SENTINELS = {
     "failover-timeout": "10000",
     "parallel-syncs": "1",
 }
+
+
+def six_ports() -> int:
+    """The first of six free ports in a row, below those that the system gives out by itself."""
+    for port in range(20_000, 30_000, 6):
+        with ExitStack() as stack:
+            try:
+                for each in range(port, port + 6):
+                    stack.enter_context(socket.create_server(("127.0.0.1", each)))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no six ports in a row are free")
 
 
 def test_it_comes_up_as_shipped_and_leaves_nothing(kind: Kind, tmp_path: Path) -> None:
@@ -47,7 +61,7 @@ def test_it_comes_up_as_shipped_and_leaves_nothing(kind: Kind, tmp_path: Path) -
 
 
 def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
-    port = free_port()
+    port = six_ports()
     with Program("--port", str(port), command=[str(SHIPPED / "up")], TMPDIR=str(tmp_path)) as first:
         first.until(lambda: len(first.lines) == 2, "the two settings", START_S)
         assert first.lines[0].strip().endswith(f":{port + 3},127.0.0.1:{port + 4},127.0.0.1:{port + 5}")

@@ -64,9 +64,9 @@ class Place:
 
 
 @asynccontextmanager
-async def place(server: Server) -> AsyncIterator[Place]:
-    """A server with the library."""
-    chosen = settings(server.url)
+async def place(server: Server, **environ: str) -> AsyncIterator[Place]:
+    """A server with the library; the environment may say more of how it is reached."""
+    chosen = settings(server.url, **environ)
     connection = await connections.connect(chosen)
     clock = ServerClock(connection)
     await clock.start()

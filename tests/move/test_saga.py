@@ -139,6 +139,32 @@ async def test_a_mover_dies_at_every_step(
         await client.aclose()
 
 
+async def test_a_source_fails_over_at_every_step(tmp_path: Path) -> None:
+    """Where replicas confirm every step, the new primary knows of each what the old one did."""
+    with (
+        servers.start("valkey") as primary,
+        servers.start("valkey", replicaof=f"127.0.0.1 {primary.port}") as replica,
+        servers.start("valkey") as there,
+        replica.sync_client() as client,
+    ):
+        await eventually(lambda: client.info("replication")["master_link_status"] == "up")
+        async with place(there) as target:
+            async with place(primary, DURABILITY="replicated") as source:
+                moments, last = await start_dying(source, target, tmp_path)
+            primary.kill()
+            client.execute_command("REPLICAOF", "NO", "ONE")
+            async with place(replica) as source:
+                for session_id in moments:
+                    assert await source.has(session_id) + await target.has(session_id) <= 1
+                record = Record.go_on(tmp_path / "m1.move")
+                again = mover(source, target, record)
+                await again.move_all(record.unmoved(), 4, lambda: None)
+                record.close()
+                assert again.outcome.moved == len(moments)
+                for session_id in moments:
+                    await check_goes_on(target, source, session_id, last[session_id])
+
+
 async def test_a_move_whose_record_is_lost_is_brought_to_its_end_by_the_next_one(
     places: tuple[Place, Place], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

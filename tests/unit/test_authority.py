@@ -72,9 +72,10 @@ def test_whatever_one_of_them_may_elect_counts() -> None:
     assert seen.electable == {B, C}
 
 
-def test_the_primary_is_no_replica_of_its_own() -> None:
-    """A Sentinel that carries out a failover lists the new primary among the replicas of the old one."""
-    assert judged(answer(B, 2, electable=(B, C))).electable == {C}
+def test_the_new_primary_is_none_of_its_replicas() -> None:
+    """The Sentinel that leads a failover still lists it as one when it names it already."""
+    seen = judged(answer(B, 2, electable=(B, C)), answer(B, 2, electable=(C,)), answer(A, 1))
+    assert (seen.primary, seen.electable) == (B, {C})
 
 
 @pytest.mark.parametrize(
