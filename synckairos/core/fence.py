@@ -93,9 +93,12 @@ class Fence:
         return view.primary == self._address and view.stands(monotonic())
 
     async def _watch(self) -> None:
+        looked_at = -math.inf
         while True:
-            await self._look()
-            await asyncio.sleep(LOOK_EVERY_S if self._view().electable else LOOK_ALONE_EVERY_S)
+            if not self._view().electable or monotonic() - looked_at >= LOOK_EVERY_S:
+                await self._look()
+                looked_at = monotonic()
+            await asyncio.sleep(LOOK_ALONE_EVERY_S)
 
     async def _look(self) -> None:
         """Looks at the server once, and lifts the fence or puts it up again."""

@@ -75,7 +75,7 @@ def test_whatever_one_of_them_may_elect_counts() -> None:
 def test_the_new_primary_is_none_of_its_replicas() -> None:
     """The Sentinel that leads a failover still lists it as one when it names it already."""
     seen = judged(answer(B, 2, electable=(B, C)), answer(B, 2, electable=(C,)), answer(A, 1))
-    assert (seen.primary, seen.electable) == (B, {C})
+    assert (seen.primary, seen.electable) == (B, frozenset({C}))
 
 
 @pytest.mark.parametrize(
