@@ -158,3 +158,13 @@ def cluster(file: Path | None, server: Any, *, quick: bool) -> None:
     from synckairos.bench import cluster
 
     _show(cluster.run(server, quick=quick), file)
+
+
+@bench.command()
+@_server
+@_common
+def sockets(file: Path | None, server: Any, *, quick: bool) -> None:
+    """Ten thousand WebSockets: what one weighs, and how soon all are back after a kill."""
+    from synckairos.bench import sockets
+
+    _show(sockets.run(server, quick=quick), file)

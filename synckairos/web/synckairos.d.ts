@@ -215,15 +215,8 @@ export interface Changed extends ChangePayload {
 export interface ClockFace {
   /** The participant or group that owns the clock; null: the session's or the cycle's clock. */
   ownerId: string | null;
-<<<<<<< HEAD
   /** The kind of the time control that holds now; of the session's own clock "countdown" or "count_up". */
   kind: StageKind | "none" | "countdown" | "count_up";
-=======
-  /** The kind of the current time control; "countdown" or "count_up" for the session's own clock. */
-  kind:
-    | "fischer" | "bronstein" | "delay" | "byoyomi" | "canadian" | "hourglass" | "none"
-    | "countdown" | "count_up";
->>>>>>> 5f4852a3e0afe2c2dc43f05105bc2b02e7626542
   running: boolean;
   /** Whether the clock ran out. */
   expired: boolean;

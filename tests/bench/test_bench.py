@@ -158,3 +158,9 @@ def test_cluster_moves_slots_without_an_error(tmp_path: Path) -> None:
         assert named(report, f"slots that move {how}, errors")["met"], report["details"]
         assert named(report, f"slots that move {how}, longest pause")["value"] > 0
     assert named(report, "partitions of the fullest of 3 shards")["value"] == 89
+
+
+def test_sockets_are_weighed_and_come_back(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "sockets")
+    assert named(report, "a socket, with 200")["at_most"] == 20
+    assert named(report, "from the kill")["value"] > 0

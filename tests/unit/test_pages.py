@@ -24,6 +24,17 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert anchor in Page(target).anchors(), f"{name}#{anchor}"
 
 
+def test_no_file_has_two_versions_of_a_line() -> None:
+    """As a merge leaves them that was not completed. No other tool reads pages and type declarations."""
+    texts = [*ROOT.glob("*"), *(file for folder in (*FOLDERS, ".ci") for file in (ROOT / folder).rglob("*"))]
+    marked = [
+        file.relative_to(ROOT).as_posix()
+        for file in texts
+        if file.is_file() and re.search(rb"^(<{7}|>{7}) ", file.read_bytes(), re.MULTILINE)
+    ]
+    assert marked == []
+
+
 def test_the_first_page_is_short() -> None:
     assert (ROOT / "README.md").stat().st_size <= 10 * 1024
 
