@@ -76,7 +76,7 @@ class Readiness:
             )
         if self._connection.unconfirmed:
             found["durability"] = Check(
-                "degraded", "too few replicas confirmed the last change: see DURABILITY and REPLICAS"
+                "degraded", "too few replicas confirm changes: see DURABILITY and REPLICAS"
             )
         restoring = self._restorer.detail if self._restorer is not None else None
         if restoring is not None:

@@ -216,8 +216,8 @@ class Connection:
 
     @property
     def unconfirmed(self) -> bool:
-        """Whether the last change at a primary was not confirmed by as many replicas as have to."""
-        return any(link.unconfirmed for link in self._route.links())
+        """Whether a primary's last change was not confirmed by as many replicas as have to, or cannot be."""
+        return any(link.unconfirmed or link.lacks_replicas for link in self._route.links())
 
     @property
     def unreplicated(self) -> bool:
