@@ -93,6 +93,8 @@ class Readiness:
         except (RedisError, OSError, SyncKairosError) as error:  # TimeoutError is an OSError
             logger.warning("redis does not answer", error=repr(error))
             return Check("unready", "does not answer")
+        if self._connection.refuses_changes:
+            return Check("degraded", "refuses changes: it has fewer replicas than min-replicas-to-write")
         return Check("ok")
 
     def _has_replicas(self) -> bool:
