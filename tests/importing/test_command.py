@@ -144,7 +144,7 @@ def test_servers_that_do_not_answer_and_wrong_urls(source: client_library.Redis,
     away = "redis://127.0.0.1:1/0"
     for arguments, to, said in (
         ((away,), redis.url, "the Redis of the older service does not answer"),
-        ((url(source),), away, "Redis does not answer"),
+        ((url(source),), away, "the Redis of this service (127.0.0.1:1) does not answer"),
         (("http://127.0.0.1/",), redis.url, "--from"),
     ):
         put(source, game())
