@@ -63,7 +63,7 @@ class Outcome:
     bad: the keys of sessions that cannot be imported, each with the reason
     """
 
-    seen: int = 0
+    seen: int = field(default=0, compare=False)
     imported: int = 0
     there: int = 0
     left_out: int = 0

@@ -138,7 +138,7 @@ class Timekeeper:
         self._jobs: set[asyncio.Task[None]] = set()
         self._handlers = {name: partial(self._alarm_moved, part) for name, part in self._partitions.items()}
         self._away = False
-        self._unreadable = Telling()
+        self._unreadable, self._no_primary = Telling(), Telling()
         self._looks_fail_since: float | None = None
         """Monotonic seconds; None when the storage has answered since."""
         self._stopped = False
@@ -257,8 +257,11 @@ class Timekeeper:
             else:
                 found[answer].append(part)
         if errors:
-            logger.warning(
-                "no primary is known for some alarms", partitions=len(errors), error=repr(errors[0])
+            logger.log(
+                self._no_primary.level(),
+                "no primary is known for some alarms",
+                partitions=len(errors),
+                error=error_text(errors[0].__cause__ or errors[0]),
             )
         return found
 

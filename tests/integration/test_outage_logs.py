@@ -16,7 +16,7 @@ from tests.support.servers import Server
 WATCHED_S = 10.0
 MOST_LINES = 40
 """Each part says once that it waits, and repeats that after 30 s."""
-PASSWORD = "the one that is right"  # noqa: S105 - of a Sentinel that this test starts
+PASSWORD = "the one that is right"
 
 
 @pytest.fixture
