@@ -33,7 +33,7 @@ from synckairos.errors import (
     error_text,
     from_refusal,
 )
-from synckairos.supervision import Backoff, retrieve_error
+from synckairos.supervision import Backoff, Telling, retrieve_error
 
 log = structlog.get_logger(__name__)
 
@@ -103,6 +103,7 @@ class Connection:
         self.library = library
         self._refused_at = float("-inf")
         self.topology: Topology = route.topology
+        self._given_up, self._not_found, self._not_loaded = Telling(), Telling(), Telling()
         route.on_change.add(self._primaries_changed)
 
     @property
@@ -336,7 +337,12 @@ class Connection:
             except TimeoutError:
                 stood_still = time.monotonic() - end > HELD_UP_S
                 if not (stood_still and retry):
-                    log.warning("a call was given up", function=command[1], reason=attempts.reason)
+                    log.log(
+                        self._given_up.level(),
+                        "a call was given up",
+                        function=command[1],
+                        reason=attempts.reason,
+                    )
                     raise from_refusal(attempts.reason) or _unavailable(attempts.reason) from None
                 end = time.monotonic() + FAIR_S
 
@@ -432,7 +438,11 @@ class Connection:
         try:
             await self.load()
         except StorageUnavailable as error:
-            log.warning("cannot load the function library", reason=error_text(error.__cause__))
+            log.log(
+                self._not_loaded.level(),
+                "cannot load the function library",
+                reason=error_text(error.__cause__),
+            )
         except LibraryChanged as error:
             log.error("cannot load the function library", reason=str(error))
             raise InternalError from error
@@ -443,7 +453,7 @@ class Connection:
         try:
             await self._route.refresh()
         except REDIS_ERRORS as error:
-            log.warning("cannot find the primaries", reason=error_text(error))
+            log.log(self._not_found.level(), "cannot find the primaries", reason=error_text(error))
 
 
 def _is_change(command: Command) -> bool:
