@@ -214,7 +214,7 @@ async def test_an_old_primary_that_cannot_become_a_replica_carries_out_nothing(
         await before.execute_command("ACL", "SETUSER", "default", "-replicaof", "-slaveof")
         handing_over = asyncio.create_task(hand_over(chosen, lambda _: None))
         await eventually(lambda: sentinels[0].failovers)
-        held = asyncio.create_task(before.set("written", "at the old one", ex=60))
+        held = asyncio.ensure_future(before.set("written", "at the old one", ex=60))
         async with asyncio.timeout(PATIENCE_S):
             while not (await before.info("clients"))["blocked_clients"]:
                 await asyncio.sleep(0.01)
