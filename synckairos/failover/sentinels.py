@@ -191,6 +191,13 @@ class _Sentinels:
         except redis.ResponseError as error:
             raise NotHandedOver(f"the Sentinels refuse: {error}") from error
 
+    async def is_failing_over(self) -> bool:
+        """Whether the first of them is still about to do it. One that does not answer may be."""
+        with suppress(*REDIS_ERRORS):
+            reply = await self._clients[0].execute_command("SENTINEL", "MASTER", self._name)
+            return "failover_in_progress" in pairs(reply)["flags"].split(",")
+        return True
+
 
 @asynccontextmanager
 async def _preferred(sentinels: _Sentinels, servers: _Servers) -> AsyncIterator[Address]:
@@ -295,14 +302,21 @@ async def _go_on(sentinels: _Sentinels, servers: _Servers) -> None:
 
     Services believe the Sentinel with the highest epoch, whatever the majority says. So as soon as one of the
     Sentinels names the new primary, that may have writes which nobody else has, and the change goes on to its
-    end. A Sentinel that does not answer may name it, too. Then nothing is turned back, the other Sentinels
-    finish what was begun, and the old primary holds the writes until the pause ends by itself.
+    end. A Sentinel that was asked to promote a replica may still do so, and is waited for. One that does not
+    answer may name the new primary, too. Then nothing is turned back, the other Sentinels finish what was
+    begun, and the old primary holds the writes until the pause ends by itself.
     """
+
+    async def is_decided() -> bool:
+        believed, _ = await sentinels.believed()
+        return believed not in (None, servers.old) or not await sentinels.is_failing_over()
+
+    decided = await _within(NAMED_S, is_decided)
     believed, all_answered = await sentinels.believed()
     if believed not in (None, servers.old):
         await _follow(servers, believed)
         await _refuse_held(servers.primary)
-    elif all_answered:
+    elif decided and all_answered:
         await _turn_back(servers)
 
 

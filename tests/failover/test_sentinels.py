@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from signal import SIGCONT, SIGSTOP
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -206,6 +207,33 @@ async def test_interrupted_it_turns_back_when_no_sentinel_names_the_new_primary(
         assert await before.set("writes", "go on", ex=60)
 
 
+async def test_interrupted_it_waits_for_a_sentinel_that_was_asked_already(kind: Kind) -> None:
+    """Otherwise the old primary would accept writes, and lose them when the replica is promoted."""
+    async with scripted(kind) as (old, new, sentinels, chosen), old.client() as before, new.client() as after:
+        handing_over = asyncio.create_task(hand_over(chosen, lambda _: None))
+        await eventually(lambda: sentinels[0].failovers)
+        sentinels[0].flags = "master,failover_in_progress"
+        held = await hold_a_write(before)
+        handing_over.cancel()
+        await asyncio.wait({handing_over}, timeout=0.3)
+        await after.replicaof("NO", "ONE")
+        sentinels[0].name(new, epoch=2)
+        with pytest.raises(asyncio.CancelledError):
+            await handing_over
+        with pytest.raises(ReadOnlyError):
+            await held
+        assert (await role(before), await role(after)) == ("slave", "master")
+
+
+async def hold_a_write(primary: Redis) -> asyncio.Future[Any]:
+    """A write that the primary holds, because it was told to pause."""
+    held = asyncio.ensure_future(primary.set("written", "at the old one", ex=60))
+    async with asyncio.timeout(PATIENCE_S):
+        while not (await primary.info("clients"))["blocked_clients"]:
+            await asyncio.sleep(0.01)
+    return held
+
+
 async def test_an_old_primary_that_cannot_become_a_replica_carries_out_nothing(
     kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,10 +242,7 @@ async def test_an_old_primary_that_cannot_become_a_replica_carries_out_nothing(
         await before.execute_command("ACL", "SETUSER", "default", "-replicaof", "-slaveof")
         handing_over = asyncio.create_task(hand_over(chosen, lambda _: None))
         await eventually(lambda: sentinels[0].failovers)
-        held = asyncio.ensure_future(before.set("written", "at the old one", ex=60))
-        async with asyncio.timeout(PATIENCE_S):
-            while not (await before.info("clients"))["blocked_clients"]:
-                await asyncio.sleep(0.01)
+        held = await hold_a_write(before)
         await after.replicaof("NO", "ONE")
         for each in sentinels:
             each.name(new, epoch=2)
