@@ -18,7 +18,7 @@ from synckairos.failover.handover import NotHandedOver
 from synckairos.failover.sentinels import hand_over
 from synckairos.history.servers import read_sessions
 from tests.failover.conftest import settings_for, watched
-from tests.support import programs
+from tests.support import programs, servers
 from tests.support.live import PATIENCE_S, game
 
 CALLERS = 8
@@ -134,3 +134,22 @@ async def test_what_cannot_be_asked_is_said() -> None:
     nobody = Settings(redis_sentinel_hosts=(("127.0.0.1", 1),), redis_sentinel_name="synckairos")
     with pytest.raises(NotHandedOver, match="0 of 1 Sentinels answer"):
         await hand_over(nobody, lambda _: None)
+
+
+async def test_what_the_settings_have_wrong_is_named(kind: Kind) -> None:
+    with servers.start(kind) as primary, servers.start_sentinel(primary, "game") as sentinel:
+
+        def chosen(name: str = "game", password: str | None = None) -> Settings:
+            hosts = (("127.0.0.1", sentinel.port),)
+            return Settings(
+                redis_sentinel_hosts=hosts, redis_sentinel_name=name, redis_sentinel_password=password
+            )
+
+        for wrong, meant, words in (
+            (chosen(), ("127.0.0.1", 1), f"127.0.0.1:1 is not the primary; .* 127.0.0.1:{primary.port}"),
+            (chosen(), ("127.0.0.1", primary.port), "know no replica"),
+            (chosen("other"), None, "the name other: correct REDIS_SENTINEL_NAME"),
+            (chosen(password="wrong"), None, "1 of 1 Sentinels refuse .* REDIS_SENTINEL_PASSWORD"),
+        ):
+            with pytest.raises(NotHandedOver, match=words):
+                await hand_over(wrong, lambda _: None, meant)
