@@ -145,6 +145,10 @@ def judge(before: View, answers: Iterable[Answer], sentinels: int, now: float) -
     )
 
 
+_UNKNOWN_NAME = "No such master"
+"""What a Sentinel answers about a primary that it does not watch."""
+
+
 class Sentinels:
     """The Sentinels of one primary. `changed` is called with each view that differs from the one before."""
 
@@ -159,6 +163,8 @@ class Sentinels:
         self._changed = changed
         self._watching: list[asyncio.Task[None]] = []
         self._asking: asyncio.Task[None] | None = None
+        self._trouble = ""
+        """Why the last Sentinel that did not answer did not."""
         self.view = View()
 
     async def ask(self) -> None:
@@ -179,7 +185,7 @@ class Sentinels:
             self._asking.add_done_callback(retrieve_error)
         await asyncio.wait((self._asking,))
         if self.view.primary is None:
-            raise redis.ConnectionError(f"no Sentinel knows the primary {self._name!r}")
+            raise redis.ConnectionError(self._trouble or f"no Sentinel knows the primary {self._name!r}")
 
     async def _ask_all(self) -> None:
         """Asks until most of the Sentinels have answered, or all of them have answered or failed."""
@@ -192,7 +198,9 @@ class Sentinels:
                     error = each.exception()
                     if error is None:
                         answered += 1
-                    elif not isinstance(error, REDIS_ERRORS):
+                    elif isinstance(error, REDIS_ERRORS):
+                        self._trouble = self._explained(error)
+                    else:
                         raise error
         finally:
             await cancel(*asking)
@@ -206,7 +214,7 @@ class Sentinels:
             pipeline.execute_command("SENTINEL", "REPLICAS", self._name)
             named, primary, replicas = await pipeline.execute()
         if named is None:
-            raise redis.ConnectionError(f"the Sentinel does not know the primary {self._name!r}")
+            raise redis.ConnectionError(_UNKNOWN_NAME)
         about = _fields(primary)
         self._answers[address] = Answer(
             monotonic(),
@@ -247,13 +255,22 @@ class Sentinels:
                     10 if away else 30,  # debug, warning: an outage is reported once
                     "a Sentinel does not answer",
                     sentinel=f"{address[0]}:{address[1]}",
-                    error=error_text(error),
+                    error=self._explained(error),
                 )
                 away = True
                 self._judge()  # so that old answers end to count
             finally:
                 await pubsub.aclose()
             await asyncio.sleep(backoff.pause())
+
+    def _explained(self, error: Exception) -> str:
+        """What went wrong, with the setting that may be wrong."""
+        text = error_text(error)
+        if isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
+            return f"{text} (see REDIS_SENTINEL_USER and REDIS_SENTINEL_PASSWORD)"
+        if _UNKNOWN_NAME in text:
+            return f"the Sentinels do not know the primary {self._name!r} (see REDIS_SENTINEL_NAME)"
+        return f"{text} (see REDIS_SENTINEL_HOSTS)"
 
     async def _ask_often(self, address: Address, announced: asyncio.Event) -> None:
         while True:
