@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 from pathlib import Path
@@ -97,6 +98,26 @@ async def test_a_move_that_was_killed_is_resumed_and_taken_back(
     here, away = await live(REDIS_URL=server.url), await live(REDIS_CLUSTER_NODES=cluster.nodes)
     assert here + away == MANY
     assert 0 < here < MANY
+
+
+async def test_a_check_of_the_source_counts_what_has_moved(
+    ends: tuple[Server, Cluster], tmp_path: Path
+) -> None:
+    server, cluster = ends
+    await games(server, 2)
+    there = tmp_path / "there.yaml"
+    there.write_text(f"redis_cluster_nodes: {cluster.nodes}\n")
+    moved = await asyncio.to_thread(run, "move", "--from", server.url, "--to", str(there), "--all")
+    assert moved.returncode == 0, moved.stderr
+    await games(server, 1)
+    for environ, figures in (
+        ({"REDIS_URL": server.url}, (1, 2)),
+        ({"REDIS_CLUSTER_NODES": cluster.nodes}, (2, 0)),
+    ):
+        checked = await asyncio.to_thread(run, "check-history", "--all", "--json", **environ)
+        assert checked.returncode == 0, checked.stderr
+        found = json.loads(checked.stdout)["figures"]
+        assert (found["sessions"], found["moved"]) == figures
 
 
 def test_it_says_what_it_needs(tmp_path: Path) -> None:
