@@ -94,6 +94,8 @@ class Readiness:
         except (RedisError, OSError, SyncKairosError) as error:  # TimeoutError is an OSError
             logger.log(self._redis_away.level(), "redis does not answer", error=repr(error))
             return Check("unready", "does not answer")
+        if self._connection.refuses_changes:
+            return Check("degraded", "refuses changes: it has fewer replicas than min-replicas-to-write")
         return Check("ok")
 
     def _has_replicas(self) -> bool:
