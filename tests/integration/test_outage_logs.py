@@ -96,7 +96,7 @@ async def test_outboxes_that_wait_for_a_failover_are_no_warning(monkeypatch: pyt
         trimmer = outbox.OutboxTrimmer(cast("Connection", away))
         with capture_logs() as logs:
             await trimmer.start()
-            await eventually(lambda away=away: away.asked > 3, "some rounds")  # type: ignore[misc]
+            await eventually(lambda away=away: away.asked > 3)  # type: ignore[misc]
             await trimmer.stop()
         assert {entry["log_level"] for entry in logs} == levels
         assert [entry["log_level"] for entry in logs].count("warning") <= 1
