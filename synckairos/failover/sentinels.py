@@ -394,11 +394,18 @@ async def _settle(sentinels: _Sentinels, servers: _Servers, handover: Handover, 
 async def _within(seconds: float, condition: Callable[[], Awaitable[bool]]) -> bool:
     """Whether the condition comes true within that time."""
     end = time.monotonic() + seconds
-    while not await condition():
+    task = asyncio.current_task()
+    assert task is not None
+    while True:
+        holds = await condition()
+        # In Python 3.11, `asyncio.wait_for` may swallow an interruption, and redis-py sends with it.
+        if task.cancelling():
+            raise asyncio.CancelledError
+        if holds:
+            return True
         if time.monotonic() > end:
             return False
         await asyncio.sleep(PAUSE_S)
-    return True
 
 
 async def _twice(command: Callable[[], Awaitable[Any]]) -> Any:
