@@ -30,7 +30,14 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> frozense
 
 
 @click.command("import")
-@click.option("--from", "source", required=True, metavar="URL", help="The Redis of the older service.")
+@click.option(
+    "--from",
+    "source",
+    envvar="IMPORT_FROM",
+    required=True,
+    metavar="URL",
+    help="The Redis of the older service. Or IMPORT_FROM.",
+)
 @click.option("--tenant", help="The tenant of sessions that name none.")
 @click.option(
     "--only-tenants",

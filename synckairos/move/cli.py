@@ -112,8 +112,10 @@ def move(
     logs.configure("warning", production=False)
     try:
         done = asyncio.run(_run(*ends, chosen, record, at_once, goes_on=resume or abort, abort=abort))
-    except (RecordError, LibraryChanged, FileExistsError, FileNotFoundError) as error:
+    except (RecordError, LibraryChanged) as error:
         raise click.ClickException(str(error)) from None
+    except FileExistsError as error:
+        raise click.ClickException(f"{error.filename} exists: use --resume, or another name") from None
     except (SyncKairosError, RedisError, OSError) as error:
         raise click.ClickException(f"Redis does not answer: {error_text(error.__cause__ or error)}") from None
     sys.exit(0 if done else 1)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from synckairos import metrics
+from synckairos.audit.losses import Losses, Progress
 from synckairos.audit.rows import Batch
 from synckairos.core import keys
 from synckairos.core.keys import SessionKeys
@@ -311,3 +312,18 @@ async def test_one_that_cannot_be_restored_keeps_no_other_one_waiting(running: A
     async with second(running) as other:
         await restored(other)
         assert [running.has(each) for each in live] == [True, False, True]
+
+
+@pytest.mark.one_kind
+async def test_the_lease_of_a_newer_release_is_left_alone(running: Audited) -> None:
+    """It may say otherwise how far that release is."""
+    running.lose_all()
+    losses = Losses(running.service.context.connection)
+    loss = await losses.look()
+    assert loss is not None
+    assert await losses.take_lease(loss)
+    with running.redis() as client:
+        client.set(loss.lease, b'{"holder":"another","done":0.5}', px=60_000)
+    assert not await losses.keep_lease(loss, losses.by_this_process())
+    await losses.give_lease_back(loss)
+    assert await losses.progress(loss) == Progress("?")

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from synckairos.audit.losses import Losses
+from synckairos.audit.restorer import Restorer
 from tests.move.sides import begin, mover, place
 from tests.support.audit_service import Audited, audited
+from tests.support.live import eventually
 from tests.support.pool import Pool
 from tests.support.postgres import PostgresServer
 
@@ -107,6 +110,36 @@ async def test_one_that_came_back_is_restored_at_home(two: tuple[Audited, Audite
     assert (await source.state(session_id))["recovered"]
     listed = (await source.api.get("/v1/sessions")).json()["data"]["sessions"]
     assert [each["session_id"] for each in listed] == [session_id]
+
+
+async def test_one_that_came_back_before_anything_was_stored_is_restored_at_home(
+    two: tuple[Audited, Audited], tmp_path: Path
+) -> None:
+    """The batches that wait say where it has moved last. One that waits elsewhere stays away."""
+    source, target = two
+    returned, gone = [(await source.play())["session_id"] for _ in range(2)]
+    await source.archived()
+    async with place(source.server) as here, place(target.server) as there:
+        for number, (one, other, session_id) in enumerate(
+            ((here, there, returned), (there, here, returned), (here, there, gone))
+        ):
+            record = begin(tmp_path, one, other, [session_id], move=f"m{number}")
+            await mover(one, other, record).move(session_id)
+            record.close()
+    await eventually(lambda: not source._waiting())
+    source.lose_all()
+    restorer = Restorer(
+        Losses(source.service.context.connection),
+        source.store,
+        source.recovery,
+        source.queue,
+        rate=1000,
+        ttl_s=3600,
+    )
+    await restorer.start()
+    await eventually(lambda: source.has(returned) and restorer.progress is None)
+    await restorer.stop()
+    assert not source.has(gone)
 
 
 async def test_the_list_has_sessions_that_moved(two: tuple[Audited, Audited], tmp_path: Path) -> None:

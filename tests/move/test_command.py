@@ -114,6 +114,9 @@ def test_it_says_what_it_needs(tmp_path: Path) -> None:
         assert refused.exit_code == 2, refused.output
         assert words in " ".join(refused.output.split()), refused.output
         assert "secret" not in refused.output
+    nowhere = str(tmp_path / "nothing" / "record")
+    result = run("move", *ends, "--resume", "--record", nowhere)
+    assert (result.returncode, "No such file" in result.stderr) == (1, True), result.stderr
     result = run("move", *ends, "--all")
     assert (result.returncode, "Redis does not answer" in result.stderr) == (1, True), result.stderr
     assert "secret" not in result.stderr
