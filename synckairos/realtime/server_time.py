@@ -107,7 +107,7 @@ class ServerClock:
                 client = (
                     clients[0] if len(clients) == 1 else await self._connection.primary_for(alarms(partition))
                 )
-            except StorageUnavailable:  # no shard of the cluster has this slot now: the last clock still counts
+            except StorageUnavailable:  # no shard has this slot now; the last clock still counts
                 continue
             self._of_partition[partition] = self._offsets.get(client, self._guess)
 

@@ -16,7 +16,7 @@ from synckairos.audit.losses import Losses, Progress
 from synckairos.audit.rows import Batch
 from synckairos.core import keys
 from synckairos.core.keys import SessionKeys
-from tests.support.audit_service import Audited, Machines, audited
+from tests.support.audit_service import Audited, Machines, audited, restored
 from tests.support.live import Service, eventually, game, service, settings
 from tests.support.pool import Pool
 from tests.support.postgres import PostgresServer
@@ -32,18 +32,6 @@ async def games(running: Audited, count: int, **config: Any) -> list[str]:
     made = await asyncio.gather(*(game(running.sessions, **config) for _ in range(count)))
     await running.archived()
     return sorted(made)
-
-
-async def restored(*services: Service) -> None:
-    """Wait until no partition is lost any more, and these services have seen that."""
-    end = asyncio.get_running_loop().time() + PATIENCE_S
-    while True:
-        assert asyncio.get_running_loop().time() < end, "the sessions were not restored"
-        found = [each.context.restorer for each in services]
-        losses = [await each._losses.look() for each in found if each is not None]
-        if losses and not any(losses) and all(each.detail is None for each in found if each is not None):
-            return
-        await asyncio.sleep(0.05)
 
 
 def has_all(running: Audited, session_ids: list[str]) -> bool:

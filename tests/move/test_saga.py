@@ -250,7 +250,7 @@ async def test_a_record_that_cannot_be_written_ends_the_move(
     session_id = await game(source.sessions)
     record = begin(tmp_path, source, target, [session_id])
     record.close()
-    with Path("/dev/full").open("wb", buffering=0) as full:
+    with Path("/dev/full").open("wb", buffering=0) as full:  # noqa: ASYNC230 - a device that does not block
         record._file = full
         with pytest.raises(RecordError, match="cannot be written: No space left"):
             await mover(source, target, record).move_all([session_id], 2, lambda: None)
