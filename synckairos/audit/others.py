@@ -59,7 +59,7 @@ class Others:
             try:
                 await Sessions(connection, 0).get(session_id)
             except (SessionNotFound, SessionMoving):  # one that is moving there does not run there yet
-                self._away.discard(address)
+                pass
             except SessionMoved as moved:
                 if moved.moved_to != self._own:
                     return moved.moved_to
@@ -70,6 +70,7 @@ class Others:
                 ) from error
             else:
                 return address
+            self._away.discard(address)
         return None
 
     def _tell(self, address: str, error: SyncKairosError) -> None:

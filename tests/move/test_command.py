@@ -137,7 +137,7 @@ def test_it_says_why_it_does_not_begin(pool: Pool, tmp_path: Path) -> None:
             (("--all",), "1 of 2 sessions"),
         ):
             if words == "1 of 2 sessions":
-                other.restore(twice, 0, client.dump(twice))
+                other.restore(twice, 60_000, client.dump(twice))
             result = run("move", *arguments, MOVE_FROM=source.url, MOVE_TO=target.url)
             assert (result.returncode, words in result.stderr) == (1, True), result.stderr
         assert other.dbsize() == 1
