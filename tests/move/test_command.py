@@ -138,3 +138,27 @@ def test_it_says_what_it_needs(tmp_path: Path) -> None:
     result = run("move", *ends, "--all")
     assert (result.returncode, "Redis does not answer" in result.stderr) == (1, True), result.stderr
     assert "secret" not in result.stderr
+
+
+def test_it_says_why_it_does_not_begin(pool: Pool, tmp_path: Path) -> None:
+    """The record cannot be written, or is there; or a session runs at both ends."""
+    source, target = pool.server("valkey", "source"), pool.server("valkey", "target")
+    for server in (source, target):
+        with server.sync_client() as client:
+            client.flushall()
+    asyncio.run(games(source, 2))
+    there = tmp_path / "there"
+    there.write_text("")
+    with source.sync_client() as client, target.sync_client() as other:
+        twice = next(iter(client.scan_iter("sk:{??}:????????-*", _type="hash")))
+        for arguments, words in (
+            (("--all", "--record", str(tmp_path / "nothing" / "record")), "cannot be written: No such file"),
+            (("--all", "--record", str(there)), "exists"),
+            (("--resume", "--record", str(tmp_path / "none")), "cannot be used: No such file"),
+            (("--all",), "1 of 2 sessions"),
+        ):
+            if words == "1 of 2 sessions":
+                other.restore(twice, 60_000, client.dump(twice))
+            result = run("move", *arguments, MOVE_FROM=source.url, MOVE_TO=target.url)
+            assert (result.returncode, words in result.stderr) == (1, True), result.stderr
+        assert other.dbsize() == 1
