@@ -52,7 +52,12 @@ async def _target(area: Area, settings: Settings, place: str, own_ids: asyncio.T
         text, remedy = redis_trouble(error, where, "MOVED_TO")
         if "://" not in place:
             remedy = f"correct the settings in {place}, or start the Redis that they name"
-        area.warn(where, f"{text}; calls for sessions that moved there are answered with an error", remedy)
+        area.warn(
+            where,
+            f"{text}; calls for sessions that moved there are answered with an error, and lost sessions that "
+            "never moved are not restored meanwhile",
+            remedy,
+        )
         return
     if ids & await own_ids:
         _is_own(area, where)
