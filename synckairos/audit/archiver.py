@@ -91,12 +91,14 @@ class Archiver:
 
         An event up to there needs no further snapshot.
         """
+        self._changes = 0
+        """How often another server became a primary, or slots have moved."""
         self._tasks: list[asyncio.Task[None]] = []
         self._away = False
 
     async def start(self) -> None:
         """Start in the background. Redis may be away."""
-        self._connection.on_change.add(self._jobs.renew)
+        self._connection.on_change.add(self._primary_changed)
         self._tasks = [
             asyncio.create_task(supervise(name, loop), name=name)
             for name, loop in (("archiver", self._run), ("archiver's claims", self._claim_always))
@@ -107,11 +109,15 @@ class Archiver:
         """Stop. Entries that were read but not queued are claimed by another archiver later."""
         await cancel(*self._tasks)
         self._tasks = []
-        self._connection.on_change.discard(self._jobs.renew)
+        self._connection.on_change.discard(self._primary_changed)
         with suppress(RedisError, OSError, StorageUnavailable):
             async with asyncio.timeout(STOP_S):
                 await self._remove_consumers(lambda name, _: name == self._name)
         await asyncio.to_thread(self._jobs.close)
+
+    def _primary_changed(self) -> None:
+        self._changes += 1
+        self._jobs.renew()
 
     async def archive(self) -> int:
         """Read up to about ROUND_ENTRIES events and queue them. Returns how many there were."""
@@ -250,7 +256,13 @@ class Archiver:
                 await pipeline.execute(raise_on_error=False)
 
     async def _hand_to_queue(self, taken: _EntriesByPartition) -> int:
-        """Queue these entries with snapshots, and delete them from the outboxes. Returns their number."""
+        """Queue these entries with snapshots, and delete them from the outboxes. Returns their number.
+
+        When the primary changed meanwhile, they are not deleted: the batches may be in a queue on the old
+        one, and get lost there. The entries are claimed later, and events that are queued twice are stored
+        once.
+        """
+        changes = self._changes
         entries = [entry for found in taken.values() for _, entry in found]
         if not entries:
             return 0
@@ -258,6 +270,9 @@ class Archiver:
         for batch in batches(entries, snapshots):
             await self._queue(batch)
             metrics.audit_archived.inc(len(batch.entries))
+        if changes != self._changes:
+            self._jobs.renew()  # a connection that was opened just before the change may lead to the old one
+            return len(entries)
         touched = {entry.session_id for entry in entries}
         self._snapshot_positions = {
             each: at for each, at in self._snapshot_positions.items() if each in touched

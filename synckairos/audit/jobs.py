@@ -19,6 +19,7 @@ import msgspec
 import redis
 import structlog
 import zstandard
+from redis.sentinel import SentinelConnectionPool
 from rq import Queue, Retry
 from rq.exceptions import DeserializationError, DuplicateJobError
 from rq.job import Job
@@ -111,8 +112,14 @@ class Jobs:
         self.client.close()
 
     def renew(self) -> None:
-        """Close the connections that no call uses. The next call asks the Sentinels for the primary."""
-        self.client.connection_pool.disconnect(inuse_connections=False)
+        """Forget the primary. The next call asks the Sentinels for it.
+
+        A connection that a call uses now is closed after that call, because its primary is forgotten.
+        """
+        pool = self.client.connection_pool
+        if isinstance(pool, SentinelConnectionPool):
+            pool.proxy.reset()
+        pool.disconnect(inuse_connections=False)
 
     def put(self, batch: Batch) -> str:
         """Queue a batch. Returns the id of its job, which depends only on the entries.

@@ -1,18 +1,14 @@
 """Who is the primary, by the Sentinels. Private to `synckairos.core`.
 
 A connection that works proves nothing: a primary that was cut off from the others answers as before. So each
-Sentinel is asked twice a second, and at once when it announces a change. Its answer has a configuration
-epoch, which grows with every failover that a majority has agreed on. So the answer with the highest epoch
-counts, whichever Sentinel gives it.
+Sentinel is asked twice a second, and at once when it announces a change. `synckairos.core.answers` says what
+follows from their answers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
@@ -21,6 +17,7 @@ import structlog
 from redis.asyncio.client import PubSub
 
 from synckairos.config import Address, Settings
+from synckairos.core.answers import UNKNOWN_NAME, Answer, View, answer, judge, questions
 from synckairos.core.clients import REDIS_ERRORS, async_client_of_sentinel
 from synckairos.errors import error_text
 from synckairos.supervision import Backoff, cancel, retrieve_error, supervise, together
@@ -30,123 +27,8 @@ log = structlog.get_logger(__name__)
 ASK_EVERY_S = 0.5
 ANSWER_S = 0.5
 """How long a Sentinel may take to answer. One that takes longer is asked again."""
-UNHEARD_MS = 2000
-"""A Sentinel pings the primary once a second. When most of them had no answer for this long, the primary may
-be cut off from them, and then another one is named within seconds."""
-FRESH_S = 3.0
-"""An answer that is older says nothing any more."""
-LASTING_S = 10.0
-"""A majority that has had a lower epoch than is known for this long was made anew, and is believed."""
 ANNOUNCEMENTS = ("+switch-master", "+odown", "-odown", "+slave")
 """The events after which a Sentinel is asked at once: another primary, its state, a new replica."""
-
-_DOWN = frozenset({"s_down", "o_down"})
-"""The flags of a server that does not answer a Sentinel, or a quorum of them."""
-_NEVER_LOOKED_AT = "?"
-"""The primary of a replica that the Sentinel has had no `INFO` from since the last failover.
-
-It is not chosen until then. So the old primary, when it is dead or cut off, does not have to confirm changes
-in the seconds until the Sentinels find it down.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one Sentinel said.
-
-    at: when (monotonic seconds)
-    epoch: the configuration epoch of the primary
-    down: whether the primary does not answer this Sentinel
-    unheard: whether it has not answered for UNHEARD_MS
-    electable: the replicas that work. One with the priority 0 is not chosen, but WAIT counts it like the
-        others, so it has to be among those that confirm.
-    """
-
-    at: float
-    primary: Address
-    epoch: int
-    down: bool
-    unheard: bool
-    electable: frozenset[Address]
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What the Sentinels say together.
-
-    primary: None while no Sentinel has answered
-    down: whether the primary does not answer most of the Sentinels, and no other one is named yet
-    unheard: whether most of the Sentinels have not heard from it lately
-    electable: the replicas that at least one of the Sentinels may choose as the next primary
-    majority: whether most of the Sentinels have lately named this primary, with this epoch
-    heard_at: of the newest answers that make up the majority, when the oldest came (monotonic seconds)
-    known: whether a majority has ever been heard, so that `electable` has all that may be chosen
-    lower_since: since when all answers have had a lower epoch than is known (monotonic seconds)
-    """
-
-    primary: Address | None = None
-    epoch: int = -1
-    down: bool = False
-    unheard: bool = False
-    electable: frozenset[Address] = frozenset()
-    majority: bool = False
-    heard_at: float = field(default=-math.inf, compare=False)
-    known: bool = False
-    lower_since: float | None = field(default=None, compare=False)
-
-    def stands(self, now: float) -> bool:
-        """Whether most of the Sentinels stand behind the primary, so that it was not cut off from them."""
-        doubtful = self.down or self.unheard
-        return self.majority and not doubtful and now - self.heard_at <= FRESH_S
-
-    def nobody_else(self, now: float) -> bool:
-        """Whether moreover no replica can take the primary's place."""
-        return self.stands(now) and not self.electable
-
-
-def judge(before: View, answers: Iterable[Answer], sentinels: int, now: float) -> View:
-    """The view that follows from the newest answer of each Sentinel.
-
-    A Sentinel that missed a failover still names the old primary, with a lower epoch than is known, and is
-    not believed. Only when all of the Sentinels have a lower epoch, or most of them for a while, was their
-    configuration made anew. Without a majority the replicas that it may choose are still those that were
-    known before, because this process may be cut off together with the primary.
-
-    sentinels: how many there are
-    now: monotonic seconds
-    """
-    fresh = [answer for answer in answers if now - answer.at <= FRESH_S]
-    kept = replace(before, down=False, unheard=False, majority=False, lower_since=None)
-    if not fresh:
-        return kept
-    epoch = max(answer.epoch for answer in fresh)
-    if epoch < before.epoch and len(fresh) < sentinels:
-        since = now if before.lower_since is None else before.lower_since
-        if 2 * len(fresh) <= sentinels or now - since < LASTING_S:
-            return replace(kept, lower_since=since)
-    named = Counter(answer.primary for answer in fresh if answer.epoch == epoch)
-    primary, _ = named.most_common(1)[0]
-    about = [answer for answer in fresh if answer.primary == primary]
-    heard = sorted((answer.at for answer in about if answer.epoch == epoch), reverse=True)
-    majority = 2 * len(heard) > sentinels
-    electable = frozenset[Address]().union(*(answer.electable for answer in about))
-    if not majority and primary == before.primary:
-        electable |= before.electable
-    return View(
-        primary,
-        epoch,
-        down=2 * sum(answer.down for answer in about) > sentinels,
-        unheard=2 * sum(answer.unheard for answer in about) > sentinels,
-        # The Sentinel that leads a failover lists the new primary among the replicas until it is done.
-        electable=electable - {primary},
-        majority=majority,
-        heard_at=heard[sentinels // 2] if majority else -math.inf,
-        known=before.known or majority,
-    )
-
-
-_UNKNOWN_NAME = "No such master"
-"""What a Sentinel answers about a primary that it does not watch."""
 
 
 class Sentinels:
@@ -209,26 +91,10 @@ class Sentinels:
         """Asks one Sentinel, and takes its answer into account. Raises RedisError, OSError."""
         client = self._clients[address]
         async with asyncio.timeout(ANSWER_S), client.pipeline(transaction=False) as pipeline:
-            pipeline.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)
-            pipeline.execute_command("SENTINEL", "MASTER", self._name)
-            pipeline.execute_command("SENTINEL", "REPLICAS", self._name)
-            named, primary, replicas = await pipeline.execute()
-        if named is None:
-            raise redis.ConnectionError(_UNKNOWN_NAME)
-        about = _fields(primary)
-        self._answers[address] = Answer(
-            monotonic(),
-            (named[0].decode(), int(named[1])),
-            int(about["config-epoch"]),
-            bool(_DOWN & _flags(about)),
-            int(about.get("last-ok-ping-reply", 0)) > UNHEARD_MS,
-            frozenset(
-                (replica["ip"], int(replica["port"]))
-                for replica in map(_fields, replicas)
-                if not {*_DOWN, "disconnected"} & _flags(replica)
-                and replica.get("master-host") != _NEVER_LOOKED_AT
-            ),
-        )
+            for question in questions(self._name):
+                pipeline.execute_command(*question)
+            replies = await pipeline.execute()
+        self._answers[address] = answer(self._name, replies, monotonic())
         self._judge()
 
     def _judge(self) -> None:
@@ -268,7 +134,7 @@ class Sentinels:
         text = error_text(error)
         if isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
             return f"{text} (see REDIS_SENTINEL_USER and REDIS_SENTINEL_PASSWORD)"
-        if _UNKNOWN_NAME in text:
+        if UNKNOWN_NAME in text:
             return f"the Sentinels do not know the primary {self._name!r} (see REDIS_SENTINEL_NAME)"
         return f"{text} (see REDIS_SENTINEL_HOSTS)"
 
@@ -292,13 +158,3 @@ class Sentinels:
         await cancel(*self._watching, *([self._asking] if self._asking else []))
         for client in self._clients.values():
             await client.aclose()
-
-
-def _fields(reply: list[bytes]) -> dict[str, str]:
-    """The flat list of names and values that a Sentinel tells of a server."""
-    texts = [each.decode() for each in reply]
-    return dict(zip(texts[::2], texts[1::2], strict=True))
-
-
-def _flags(server: dict[str, str]) -> set[str]:
-    return set(server["flags"].split(","))

@@ -8,7 +8,9 @@ rule for that, and repeats in two layers would multiply.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,9 +23,10 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from synckairos.config import Address, Settings
+from synckairos.core.answers import Answer, View, answer, judge, questions
 
 CONNECT_S = 1.0
 """How long a server may take to accept a connection, and as long again to answer a command."""
@@ -70,6 +73,40 @@ _CLOSABLE = {
 }
 
 
+class _Sentinels(Sentinel):
+    """The Sentinels behind a sync client. All of them are asked whenever it opens a connection.
+
+    redis-py itself believes the first one that finds its primary well. One that was cut off from the others
+    together with the old primary does find it well.
+    """
+
+    _view = View()
+    _judging = threading.Lock()
+    """Threads may open connections at the same time."""
+
+    def discover_master(self, service_name: str) -> Address:
+        """The primary, by the rule of `judge`. Raises MasterNotFoundError when none was ever named."""
+        now = monotonic()
+        answers = [found for each in self.sentinels if (found := _ask(each, service_name, now)) is not None]
+        with self._judging:
+            self._view = judge(self._view, answers, len(self.sentinels), now)
+            primary = self._view.primary
+        if primary is None:
+            raise MasterNotFoundError(f"no Sentinel knows the primary {service_name!r}")
+        return primary
+
+
+def _ask(sentinel: redis.Redis, name: str, now: float) -> Answer | None:
+    """What a Sentinel says, or None when it does not answer."""
+    try:
+        with sentinel.pipeline(transaction=False) as pipeline:
+            for question in questions(name):
+                pipeline.execute_command(*question)
+            return answer(name, pipeline.execute(), now)
+    except REDIS_ERRORS:
+        return None
+
+
 def async_client(
     settings: Settings, address: Address | None = None, *, timeout_s: float = CONNECT_S
 ) -> redis.asyncio.Redis:
@@ -111,10 +148,11 @@ def sync_client(settings: Settings, url: str | None = None, *, timeout_s: float 
     if not by_sentinels:
         return redis.Redis.from_pool(redis.ConnectionPool(**options))
     assert settings.redis_sentinel_name is not None
-    sentinel = Sentinel(
-        settings.redis_sentinel_hosts, sentinel_kwargs=_of_a_sentinel(settings, timeout_s / 2, retry)
+    sentinels: Sentinel = _Sentinels(  # type: ignore[no-untyped-call]  # redis-py's own __init__ has no types
+        settings.redis_sentinel_hosts,
+        sentinel_kwargs=_of_a_sentinel(settings, min(timeout_s / 2, CONNECT_S), retry),
     )
-    client: redis.Redis = sentinel.master_for(
+    client: redis.Redis = sentinels.master_for(
         settings.redis_sentinel_name, **_of_a_named_primary(url, options)
     )
     return client

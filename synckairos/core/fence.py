@@ -28,7 +28,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from synckairos.config import Address, Settings
-from synckairos.core.authority import FRESH_S, View
+from synckairos.core.answers import FRESH_S, View
 from synckairos.core.clients import REDIS_ERRORS, async_client
 from synckairos.errors import error_text
 from synckairos.supervision import cancel, supervise

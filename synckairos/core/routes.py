@@ -22,7 +22,8 @@ from redis.crc import key_slot
 from redis.exceptions import NoPermissionError
 
 from synckairos.config import Address, Settings
-from synckairos.core.authority import Sentinels, View
+from synckairos.core.answers import View
+from synckairos.core.authority import Sentinels
 from synckairos.core.clients import REDIS_ERRORS, async_client
 from synckairos.core.fence import Fence
 from synckairos.core.wire import SILENCE_S, Command, ConfirmedWire, Failure, InProcessWire, Wire

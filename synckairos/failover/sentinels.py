@@ -23,6 +23,7 @@ from typing import Any, cast
 import redis.asyncio
 
 from synckairos.config import Address, Settings
+from synckairos.core.answers import View, answer, judge, questions
 from synckairos.core.clients import REDIS_ERRORS, async_client, async_client_of_sentinel
 from synckairos.errors import error_text
 from synckairos.failover.handover import Handover, NotHandedOver, shown
@@ -67,7 +68,9 @@ class _Servers:
 
 
 async def hand_over(settings: Settings, say: Say, primary: Address | None = None) -> Handover:
-    """Has the Sentinels replace the primary. Raises NotHandedOver; then the old one is the primary still.
+    """Has the Sentinels replace the primary.
+
+    Raises NotHandedOver. Then the old one is the primary still, unless a Sentinel has named another one.
 
     primary: the one that is meant, if the caller says so; no other one is replaced
     """
@@ -156,6 +159,19 @@ class _Sentinels:
             return_exceptions=True,
         )
 
+    async def believed(self) -> tuple[Address | None, bool]:
+        """The primary that services believe in now, and whether all Sentinels have answered."""
+        now = time.monotonic()
+        found = await asyncio.gather(*map(self._ask, self._clients), return_exceptions=True)
+        answers = [answer(self._name, replies, now) for replies in found if isinstance(replies, list)]
+        return judge(View(), answers, self._count, now).primary, len(answers) == len(self._clients)
+
+    async def _ask(self, client: redis.asyncio.Redis) -> list[Any]:
+        async with client.pipeline(transaction=False) as pipeline:
+            for question in questions(self._name):
+                pipeline.execute_command(*question)
+            return await pipeline.execute()
+
     async def majority(self) -> Address | None:
         """The primary that the majority names now, if there is one."""
         names = await self.names()
@@ -202,6 +218,13 @@ class _Sentinels:
         except redis.ResponseError as error:
             raise NotHandedOver(f"the Sentinels refuse: {error}") from error
 
+    async def is_failing_over(self) -> bool:
+        """Whether the first of them is still about to do it. One that does not answer may be."""
+        with suppress(*REDIS_ERRORS):
+            reply = await self._clients[0].execute_command("SENTINEL", "MASTER", self._name)
+            return "failover_in_progress" in pairs(reply)["flags"].split(",")
+        return True
+
 
 @asynccontextmanager
 async def _preferred(sentinels: _Sentinels, servers: _Servers) -> AsyncIterator[Address]:
@@ -243,7 +266,7 @@ async def _swap(sentinels: _Sentinels, servers: _Servers) -> Handover:
         await asyncio.shield(_go_on(sentinels, servers))
         raise
     paused_ms = round(1000 * (time.monotonic() - held))
-    await _let_go(servers.primary)
+    await _refuse_held(servers.primary)
     return Handover(servers.old, new, paused_ms)
 
 
@@ -302,24 +325,54 @@ async def _wait_for_naming(sentinels: _Sentinels, new: Address) -> None:
 
 
 async def _go_on(sentinels: _Sentinels, servers: _Servers) -> None:
-    """Lets the old primary go on, unless the Sentinels have named another one after all.
+    """Lets the old primary go on, unless a Sentinel has named another one after all.
 
-    A replica that was promoted and not named has had no writes, because callers follow the Sentinels. So it
-    can become a replica again, and the old primary has everything.
+    Services believe the Sentinel with the highest epoch, whatever the majority says. So as soon as one of the
+    Sentinels names the new primary, that may have writes which nobody else has, and the change goes on to its
+    end. A Sentinel that was asked to promote a replica may still do so, and is waited for. One that does not
+    answer may name the new primary, too. Then nothing is turned back, the other Sentinels finish what was
+    begun, and the old primary holds the writes until the pause ends by itself.
     """
-    if await sentinels.majority() in (None, servers.old):
-        with suppress(*REDIS_ERRORS):
-            await _twice(partial(servers.primary.execute_command, "REPLICAOF", "NO", "ONE"))
-        for client in servers.replicas.values():
-            with suppress(*REDIS_ERRORS):
-                await _twice(partial(client.execute_command, "REPLICAOF", *servers.old))
-    await _let_go(servers.primary)
+
+    async def is_decided() -> bool:
+        believed, _ = await sentinels.believed()
+        return believed not in (None, servers.old) or not await sentinels.is_failing_over()
+
+    decided = await _within(NAMED_S, is_decided)
+    believed, all_answered = await sentinels.believed()
+    if believed not in (None, servers.old):
+        await _follow(servers, believed)
+        await _refuse_held(servers.primary)
+    elif decided and all_answered:
+        await _turn_back(servers)
 
 
-async def _let_go(primary: redis.asyncio.Redis) -> None:
-    """Lets the old primary answer what it has held. As a replica it refuses it, and callers go on."""
+async def _turn_back(servers: _Servers) -> None:
+    """Makes the old primary the only one again, and lets it carry out what it has held.
+
+    A replica that was promoted and not named has had no writes. So it can become a replica again, and the old
+    primary has everything.
+    """
     with suppress(*REDIS_ERRORS):
-        await _twice(partial(primary.execute_command, "CLIENT", "UNPAUSE"))
+        await _twice(partial(servers.primary.execute_command, "REPLICAOF", "NO", "ONE"))
+    for client in servers.replicas.values():
+        with suppress(*REDIS_ERRORS):
+            await _twice(partial(client.execute_command, "REPLICAOF", *servers.old))
+    with suppress(*REDIS_ERRORS):
+        await _twice(partial(servers.primary.execute_command, "CLIENT", "UNPAUSE"))
+
+
+async def _refuse_held(old: redis.asyncio.Redis) -> None:
+    """Has the old primary answer what it has held: as a replica it refuses it, and callers go on.
+
+    It goes on to hold while it is no replica yet, because `REPLICAOF` has failed: it would carry out writes
+    that are lost later. The Sentinels make it a replica within 10 s, and when the pause ends by itself after
+    HOLD_ON_MS, it refuses them then. If the Sentinels cannot reach it either, it carries them out as any
+    primary does that was cut off, unless `min-replicas-to-write` is set, as in the shipped configuration.
+    """
+    with suppress(*REDIS_ERRORS):
+        if (await _twice(partial(old.info, "replication")))["role"] == "slave":
+            await _twice(partial(old.execute_command, "CLIENT", "UNPAUSE"))
 
 
 async def _settle(sentinels: _Sentinels, servers: _Servers, handover: Handover, say: Say) -> None:
@@ -341,19 +394,26 @@ async def _settle(sentinels: _Sentinels, servers: _Servers, handover: Handover, 
 async def _within(seconds: float, condition: Callable[[], Awaitable[bool]]) -> bool:
     """Whether the condition comes true within that time."""
     end = time.monotonic() + seconds
-    while not await condition():
+    task = asyncio.current_task()
+    assert task is not None
+    while True:
+        holds = await condition()
+        # In Python 3.11, `asyncio.wait_for` may swallow an interruption, and redis-py sends with it.
+        if task.cancelling():
+            raise asyncio.CancelledError
+        if holds:
+            return True
         if time.monotonic() > end:
             return False
         await asyncio.sleep(PAUSE_S)
-    return True
 
 
-async def _twice(command: Callable[[], Awaitable[Any]]) -> None:
+async def _twice(command: Callable[[], Awaitable[Any]]) -> Any:
     """Sends a command, and again when its connection was cut, as Sentinels do to servers they turn."""
     try:
-        await command()
+        return await command()
     except redis.ConnectionError:
-        await command()
+        return await command()
 
 
 def pairs(reply: Any) -> dict[str, str]:

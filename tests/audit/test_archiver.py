@@ -246,6 +246,42 @@ async def _until_empty(each: Archiver, connection: Connection) -> None:
         await asyncio.sleep(0.01)
 
 
+async def test_what_was_queued_while_the_primary_changed_stays_and_is_claimed(
+    connection: Connection, sessions: Sessions, queue: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queue may be on the old primary, and its batches may get lost there."""
+    monkeypatch.setattr(archiver, "CLAIM_AFTER_MS", 0)
+    monkeypatch.setattr(archiver, "CLAIM_EVERY_S", 3600.0)
+    archive = Archiver(connection, queue)
+    loop, put = asyncio.get_running_loop(), queue.put
+    lost: list[Batch] = []
+
+    def put_on_the_old_primary(batch: Batch) -> str:
+        job_id = put(batch)
+        if not lost:
+            lost.append(batch)
+            for callback in tuple(connection.on_change):
+                loop.call_soon_threadsafe(callback)
+        return job_id
+
+    monkeypatch.setattr(queue, "put", put_on_the_old_primary)
+    await archive.start()
+    try:
+        await game(sessions)
+        await eventually(lambda: lost)
+        later = await game(sessions)
+        await eventually(
+            lambda: later in {entry.session_id for batch in queued(queue) for entry in batch.entries}
+        )
+        queue.client.flushall()  # the old primary became a replica of the new one
+        while await archive.claim():
+            pass
+        assert set(events(queued(queue))) >= set(events(lost))
+        assert await outboxes(connection) == 0
+    finally:
+        await archive.stop()
+
+
 async def test_what_a_dead_archiver_had_is_claimed(
     connection: Connection, sessions: Sessions, queue: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

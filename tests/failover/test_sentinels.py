@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from signal import SIGCONT, SIGSTOP
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ReadOnlyError
 
 from synckairos.config import Settings
 from synckairos.core import connection as connections
@@ -14,12 +19,15 @@ from synckairos.core.connection import Connection
 from synckairos.core.model import Options
 from synckairos.drill.deployment import Deployment, Kind
 from synckairos.errors import NetworkTimeout, StorageUnavailable
+from synckairos.failover import sentinels as failover
 from synckairos.failover.handover import NotHandedOver
-from synckairos.failover.sentinels import hand_over
+from synckairos.failover.sentinels import LOOKED_AT_MS, hand_over
 from synckairos.history.servers import read_sessions
 from tests.failover.conftest import settings_for, watched
-from tests.support import programs
-from tests.support.live import PATIENCE_S, game
+from tests.support import programs, servers
+from tests.support.live import PATIENCE_S, eventually, game, settings
+from tests.support.sentinels import NAME, Sentinel
+from tests.support.servers import Server
 
 CALLERS = 8
 
@@ -134,3 +142,135 @@ async def test_what_cannot_be_asked_is_said() -> None:
     nobody = Settings(redis_sentinel_hosts=(("127.0.0.1", 1),), redis_sentinel_name="synckairos")
     with pytest.raises(NotHandedOver, match="0 of 1 Sentinels answer"):
         await hand_over(nobody, lambda _: None)
+
+
+@asynccontextmanager
+async def scripted(kind: Kind) -> AsyncIterator[tuple[Server, Server, list[Sentinel], Settings]]:
+    """A primary, a replica, and Sentinels that do nothing by themselves. They were just about to look."""
+    async with AsyncExitStack() as stack:
+        old = stack.enter_context(servers.start(kind))
+        new = stack.enter_context(servers.start_replica(old))
+        sentinels = [await stack.enter_async_context(Sentinel(old, [new])) for _ in range(3)]
+        for each in sentinels:
+            each.priority, each.looked_ms = 1, LOOKED_AT_MS
+        hosts = ",".join(f"127.0.0.1:{each.port}" for each in sentinels)
+        chosen = settings("redis://127.0.0.1/0", REDIS_SENTINEL_HOSTS=hosts, REDIS_SENTINEL_NAME=NAME)
+        yield old, new, sentinels, chosen
+
+
+async def role(client: Redis) -> str:
+    found: str = (await client.info("replication"))["role"]
+    return found
+
+
+async def has_role(client: Redis, wanted: str) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while await role(client) != wanted:
+            await asyncio.sleep(0.01)
+
+
+async def test_interrupted_it_goes_on_as_soon_as_one_sentinel_names_the_new_primary(kind: Kind) -> None:
+    """Services follow that one, so the new primary may have writes already."""
+    async with scripted(kind) as (old, new, sentinels, chosen), old.client() as before, new.client() as after:
+        handing_over = asyncio.create_task(hand_over(chosen, lambda _: None))
+        await eventually(lambda: sentinels[0].failovers)
+        await after.replicaof("NO", "ONE")
+        sentinels[2].name(new, epoch=2)
+        await has_role(before, "slave")
+        await after.set("written", "at the new one", ex=60)
+        handing_over.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await handing_over
+        assert await role(after) == "master"
+        assert await after.get("written") == b"at the new one"
+        assert await role(before) == "slave"
+
+
+@pytest.mark.parametrize("stale", [False, True])
+async def test_interrupted_it_turns_back_when_no_sentinel_names_the_new_primary(
+    kind: Kind, stale: bool
+) -> None:
+    """One that missed an earlier failover, and names another one since, is believed by nobody."""
+    async with scripted(kind) as (old, new, sentinels, chosen), old.client() as before, new.client() as after:
+        for each in sentinels:
+            each.epoch = 5
+        if stale:
+            sentinels[2].name(new, epoch=4)
+        handing_over = asyncio.create_task(hand_over(chosen, lambda _: None))
+        await eventually(lambda: sentinels[0].failovers)
+        await after.replicaof("NO", "ONE")
+        await has_role(before, "slave")
+        handing_over.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await handing_over
+        assert (await role(before), await role(after)) == ("master", "slave")
+        assert await before.set("writes", "go on", ex=60)
+
+
+async def test_interrupted_it_waits_for_a_sentinel_that_was_asked_already(kind: Kind) -> None:
+    """Otherwise the old primary would accept writes, and lose them when the replica is promoted."""
+    async with scripted(kind) as (old, new, sentinels, chosen), old.client() as before, new.client() as after:
+        handing_over = asyncio.create_task(hand_over(chosen, lambda _: None))
+        await eventually(lambda: sentinels[0].failovers)
+        sentinels[0].flags = "master,failover_in_progress"
+        held = await hold_a_write(before)
+        handing_over.cancel()
+        await asyncio.wait({handing_over}, timeout=0.3)
+        await after.replicaof("NO", "ONE")
+        sentinels[0].name(new, epoch=2)
+        with pytest.raises(asyncio.CancelledError):
+            await handing_over
+        with pytest.raises(ReadOnlyError):
+            await held
+        assert (await role(before), await role(after)) == ("slave", "master")
+
+
+async def hold_a_write(primary: Redis) -> asyncio.Future[Any]:
+    """A write that the primary holds, because it was told to pause."""
+    held = asyncio.ensure_future(primary.set("written", "at the old one", ex=60))
+    async with asyncio.timeout(PATIENCE_S):
+        while not (await primary.info("clients"))["blocked_clients"]:
+            await asyncio.sleep(0.01)
+    return held
+
+
+async def test_an_old_primary_that_cannot_become_a_replica_carries_out_nothing(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failover, "SETTLED_S", 0.1)
+    async with scripted(kind) as (old, new, sentinels, chosen), old.client() as before, new.client() as after:
+        await before.execute_command("ACL", "SETUSER", "default", "-replicaof", "-slaveof")
+        handing_over = asyncio.create_task(hand_over(chosen, lambda _: None))
+        await eventually(lambda: sentinels[0].failovers)
+        held = await hold_a_write(before)
+        await after.replicaof("NO", "ONE")
+        for each in sentinels:
+            each.name(new, epoch=2)
+        await handing_over
+        assert await role(before) == "master"
+        assert await before.exists("written") == 0
+        # The Sentinels get it done later, and then it refuses what it has held.
+        await before.execute_command("ACL", "SETUSER", "default", "+replicaof", "+slaveof")
+        await before.replicaof("127.0.0.1", str(new.port))
+        await before.execute_command("CLIENT", "UNPAUSE")
+        with pytest.raises(ReadOnlyError):
+            await held
+
+
+async def test_what_the_settings_have_wrong_is_named(kind: Kind) -> None:
+    with servers.start(kind) as primary, servers.start_sentinel(primary, "game") as sentinel:
+
+        def chosen(name: str = "game", password: str | None = None) -> Settings:
+            hosts = (("127.0.0.1", sentinel.port),)
+            return Settings(
+                redis_sentinel_hosts=hosts, redis_sentinel_name=name, redis_sentinel_password=password
+            )
+
+        for wrong, meant, words in (
+            (chosen(), ("127.0.0.1", 1), f"127.0.0.1:1 is not the primary; .* 127.0.0.1:{primary.port}"),
+            (chosen(), ("127.0.0.1", primary.port), "know no replica"),
+            (chosen("other"), None, "the name other: correct REDIS_SENTINEL_NAME"),
+            (chosen(password="wrong"), None, "1 of 1 Sentinels refuse .* REDIS_SENTINEL_PASSWORD"),
+        ):
+            with pytest.raises(NotHandedOver, match=words):
+                await hand_over(wrong, lambda _: None, meant)

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from synckairos.audit.jobs import Jobs
+from synckairos.audit.rows import Batch, Entry
 from synckairos.config import Settings, load
 from synckairos.core import connection as connection_module
 from synckairos.core import routes
@@ -270,3 +272,49 @@ async def test_all_that_can_be_elected_have_to_confirm(
                     assert not live.connection.unconfirmed
                 finally:
                     two.resume()
+
+
+async def test_the_queue_is_on_the_primary_with_the_highest_epoch(kind: servers.Kind) -> None:
+    """Not on the one that the first Sentinel finds well, and one of them may be dead."""
+    batch = Batch([Entry("0:1-1", "session", b"{}")], [])
+    async with deployment(kind) as (old, new, sentinels):
+        await promote(new)
+        sentinels[2].name(new, epoch=2)
+        dead = sentinels[1].port
+        await sentinels[1].close()
+        queue = Jobs.of(behind(sentinels))
+        try:
+            job_id = await asyncio.to_thread(queue.put, batch)
+            await sentinels[2].close()  # what it said is remembered
+            await asyncio.to_thread(queue.renew)
+            await asyncio.to_thread(queue.counts)
+        finally:
+            await asyncio.to_thread(queue.close)
+            sentinels[1].port = dead
+            for each in sentinels[1:]:
+                await each.open()
+        assert await keys_of(new) >= {f"rq:job:{job_id}".encode()}
+        assert not {key for key in await keys_of(old) if key.startswith(b"rq:")}
+
+
+async def test_a_connection_of_the_queue_to_an_old_primary_is_not_used_again(kind: servers.Kind) -> None:
+    """Also when a call used it while the primary changed."""
+    async with deployment(kind) as (_, new, sentinels):
+        queue = Jobs.of(behind(sentinels))
+        pool = queue.client.connection_pool
+        in_use = await asyncio.to_thread(pool.get_connection)
+        await promote(new)
+        sentinels[0].name(new, epoch=2)
+        queue.renew()
+        pool.release(in_use)
+        try:
+            connected = await asyncio.to_thread(pool.get_connection)
+            assert connected.port == new.port
+            pool.release(connected)
+        finally:
+            await asyncio.to_thread(queue.close)
+
+
+async def keys_of(server: Server) -> set[Any]:
+    async with server.client() as client:
+        return set(await client.keys())

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from synckairos.config import Settings, load
 from synckairos.core import fence
-from synckairos.core.authority import View
+from synckairos.core.answers import View
 from synckairos.core.connection import Connection
 from synckairos.core.fence import SHIPPED_LAG_S, Fence
 from synckairos.core.routes import Named

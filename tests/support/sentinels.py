@@ -27,6 +27,7 @@ class Sentinel:
 
     primary, epoch, flags, replicas: what it says
     unheard_ms: how long ago it has heard from the primary
+    priority, looked_ms: the priority of each replica, and how long ago it has looked at it
     login: the user and password that it wants, if any
     """
 
@@ -38,10 +39,14 @@ class Sentinel:
         self.epoch = 1
         self.flags = "master"
         self.unheard_ms = 0
+        self.priority = 100
+        self.looked_ms = 0
         self.login = login
         self.port = 0
         self.asked = 0
         """How often it was asked for the primary."""
+        self.failovers = 0
+        """How often it was asked to have another primary. It does nothing about it."""
         self._listeners: set[asyncio.StreamWriter] = set()
         self._open: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
         self._server: asyncio.Server | None = None
@@ -110,6 +115,9 @@ class Sentinel:
                 writer.write(packed([*map(str, self.primary)]) if name == NAME else b"*-1\r\n")
             case ["SENTINEL", "MASTER", _]:
                 writer.write(packed(self._about(self.primary, self.flags)))
+            case ["SENTINEL", "FAILOVER", _]:
+                self.failovers += 1
+                writer.write(b"+OK\r\n")
             case ["SENTINEL", "REPLICAS", _]:
                 replicas = [self._about(replica, "slave") for replica in self.replicas]
                 writer.write(b"*%d\r\n" % len(replicas) + b"".join(map(packed, replicas)))
@@ -121,7 +129,8 @@ class Sentinel:
         epoch = str(self.epoch)
         return [
             *("ip", host, "port", str(port), "flags", flags, "config-epoch", epoch),
-            *("master-host", self.primary[0], "slave-priority", "100"),
+            *("master-host", self.primary[0], "slave-priority", str(self.priority)),
+            *("master-link-status", "ok", "info-refresh", str(self.looked_ms)),
             *("last-ok-ping-reply", str(self.unheard_ms)),
         ]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from synckairos.core.authority import FRESH_S, LASTING_S, Answer, View, judge
+from synckairos.core.answers import FRESH_S, LASTING_S, Answer, View, judge
 
 A, B, C = ("a", 1), ("b", 1), ("c", 1)
 NOW = 1000.0
