@@ -304,7 +304,7 @@ def load(environ: Mapping[str, str], file: Path | None = None) -> Settings:
         problems = _disagreements(settings)
         for place in settings.moved_to:
             if "://" not in place:
-                _read(Path(place), problems)
+                _read(Path(place), problems, f"the settings file {place} (MOVED_TO)")
         if not problems:
             return settings
     raise SettingsError(problems)
@@ -315,20 +315,24 @@ def _without_user(text: str) -> str:
     return text if "@" not in text else f"'***@{text.rpartition('@')[2]}"
 
 
-def _read(file: Path, problems: list[str]) -> dict[str, Any]:
-    """The values of the YAML file by name. Unknown names are added to `problems`. Raises SettingsError."""
+def _read(file: Path, problems: list[str], shown: str = "") -> dict[str, Any]:
+    """The values of the YAML file by name. Unknown names are added to `problems`. Raises SettingsError.
+
+    shown: what messages call the file
+    """
+    shown = shown or f"the settings file {file}"
     try:
         given = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError([f"the settings file {file} cannot be read: {error.strerror}"]) from error
+        raise SettingsError([f"{shown} cannot be read: {error.strerror}"]) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
-        raise SettingsError([f"the settings file {file} is not YAML{where}"]) from error
+        raise SettingsError([f"{shown} is not YAML{where}"]) from error
     if given is None:
         return {}
     if not isinstance(given, dict):
-        raise SettingsError([f"the settings file {file} must have lines of `name: value`"])
+        raise SettingsError([f"{shown} must have lines of `name: value`"])
     for name in given:
         if name not in _FIELDS:
             near = difflib.get_close_matches(str(name), _FIELDS, n=1)

@@ -180,6 +180,12 @@ class StorageUnavailable(SyncKairosError):
     default_message = "the storage does not answer"
 
 
+class ChangesRefused(StorageUnavailable):
+    """Redis answers, and refuses all changes, because it has too few replicas (`min-replicas-to-write`)."""
+
+    default_message = "the storage refuses changes: it has too few replicas"
+
+
 class MessageBrokerError(SyncKairosError):
     """Pub/Sub does not work at the moment."""
 

@@ -1,17 +1,25 @@
 """Background loops that outlive their errors.
 
 A loop that ends or raises is logged and started again, after a pause that grows while it keeps failing;
-cancelling the task ends it at once.
+cancelling the task ends it at once. That a server is away is no bug: it is told without a traceback, and
+not again and again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Coroutine
+from time import monotonic
 from typing import Any
 
 import structlog
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from synckairos.errors import StorageUnavailable, error_text
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -20,6 +28,25 @@ LONGEST_PAUSE_S = 5.0
 CANCEL_AGAIN_S = 0.5
 HEALTHY_S = 10.0
 """A loop that ran this long starts again with the first pause."""
+
+TOLD_EVERY_S = 30.0
+"""How often at most an outage is logged as a warning."""
+_AWAY = (StorageUnavailable, RedisConnectionError, RedisTimeoutError, ConnectionError, TimeoutError)
+
+
+class Telling:
+    """How loudly a failure that comes again and again is logged."""
+
+    def __init__(self) -> None:
+        self._told = -math.inf
+
+    def level(self) -> int:
+        """The level of this failure: a warning once in TOLD_EVERY_S, otherwise debug."""
+        now = monotonic()
+        if now - self._told < TOLD_EVERY_S:
+            return logging.DEBUG
+        self._told = now
+        return logging.WARNING
 
 
 class Backoff:
@@ -45,12 +72,20 @@ class Backoff:
 async def supervise(name: str, loop: Callable[[], Awaitable[None]]) -> None:
     """Run `loop` again whenever it ends. Never returns; ends by cancellation only."""
     backoff = Backoff()
+    telling = Telling()
     clock = asyncio.get_running_loop()
     while True:
         started = clock.time()
         try:
             await loop()
             logger.error("a background loop ended by itself", loop=name)
+        except _AWAY as error:
+            logger.log(
+                telling.level(),
+                "a background loop waits for a server that is away",
+                loop=name,
+                error=error_text(error.__cause__ or error),
+            )
         except Exception:
             logger.exception("a background loop failed and starts again", loop=name)
         if clock.time() - started > HEALTHY_S:

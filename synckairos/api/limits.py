@@ -10,7 +10,7 @@ from synckairos import metrics
 from synckairos.api.replies import seconds
 from synckairos.api.request import ApiRequest
 from synckairos.config import Settings
-from synckairos.errors import RateLimitExceeded
+from synckairos.errors import ChangesRefused, RateLimitExceeded
 
 _PLAIN = re.compile(r"[!-z|~]{1,150}")
 MINUTE_MS = 60_000
@@ -76,9 +76,12 @@ async def _consume(request: ApiRequest, limit: RateLimit, who: str) -> None:
     context = request.context
     if not context.settings.rate_limit_enabled:
         return
-    throttle = await context.sessions.throttle(
-        bucket(limit.name, who), limit.count, limit.count, limit.period_ms, cooldown_ms=limit.cooldown_ms
-    )
+    try:
+        throttle = await context.sessions.throttle(
+            bucket(limit.name, who), limit.count, limit.count, limit.period_ms, cooldown_ms=limit.cooldown_ms
+        )
+    except ChangesRefused:
+        return  # what the request changes is refused too; and what it reads can be read
     request.reply_headers |= {
         "ratelimit-policy": limit.policy,
         "ratelimit-limit": str(throttle.limit),

@@ -21,7 +21,7 @@ from synckairos.core.connection import Connection
 from synckairos.core.keys import PARTITIONS, alarms
 from synckairos.errors import StorageUnavailable, SyncKairosError
 from synckairos.realtime.subscriptions import Subscriptions
-from synckairos.supervision import cancel
+from synckairos.supervision import Telling, cancel
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -49,6 +49,7 @@ class Readiness:
         self._subscriptions = subscriptions
         self._store = store
         self._restorer = restorer
+        self._redis_away, self._library_away, self._store_away = Telling(), Telling(), Telling()
         self._probes = {
             "redis": _Probe(self._redis, Check("unready", "does not answer")),
             "library": _Probe(self._library, Check("unready", "does not answer")),
@@ -76,7 +77,7 @@ class Readiness:
             )
         if self._connection.unconfirmed:
             found["durability"] = Check(
-                "degraded", "too few replicas confirmed the last change: see DURABILITY and REPLICAS"
+                "degraded", "too few replicas confirm changes: see DURABILITY and REPLICAS"
             )
         restoring = self._restorer.detail if self._restorer is not None else None
         if restoring is not None:
@@ -91,8 +92,10 @@ class Readiness:
                 for client in await self._connection.primaries():
                     await client.ping()
         except (RedisError, OSError, SyncKairosError) as error:  # TimeoutError is an OSError
-            logger.warning("redis does not answer", error=repr(error))
+            logger.log(self._redis_away.level(), "redis does not answer", error=repr(error))
             return Check("unready", "does not answer")
+        if self._connection.refuses_changes:
+            return Check("degraded", "refuses changes: it has fewer replicas than min-replicas-to-write")
         return Check("ok")
 
     def _has_replicas(self) -> bool:
@@ -108,7 +111,7 @@ class Readiness:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 found = (await self._sessions.info()).version
         except (TimeoutError, SyncKairosError) as error:
-            logger.warning("the function library does not answer", error=repr(error))
+            logger.log(self._library_away.level(), "the function library does not answer", error=repr(error))
             return Check("unready", "does not answer")
         if found == own:
             return Check("ok", found)
@@ -124,7 +127,7 @@ class Readiness:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 found = await self._store.schema()
         except (TimeoutError, StorageUnavailable) as error:
-            logger.warning("the audit store does not answer", error=repr(error))
+            logger.log(self._store_away.level(), "the audit store does not answer", error=repr(error))
             return Check("degraded", "does not answer: what Redis loses now cannot be restored yet")
         if found is None:
             return Check("degraded", "the database has no tables: synckairos migrate")

@@ -7,14 +7,16 @@ about its newest MAX_ENTRIES. With an audit store this must not run, because tri
 from __future__ import annotations
 
 import asyncio
+import logging
+from time import monotonic
 
 import structlog
 from redis.exceptions import RedisError
 
 from synckairos.core import keys
 from synckairos.core.connection import Connection
-from synckairos.errors import error_text
-from synckairos.supervision import cancel, supervise
+from synckairos.errors import StorageUnavailable, error_text
+from synckairos.supervision import Telling, cancel, supervise
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -22,6 +24,8 @@ MAX_ENTRIES = 10_000
 ROUND_S = 10.0
 SLICES = 32
 TIMEOUT_S = 5.0
+LASTING_S = 30.0
+"""How long trimming may fail before it is a warning. A failover is shorter, and harms no outbox."""
 
 
 class OutboxTrimmer:
@@ -53,15 +57,20 @@ class OutboxTrimmer:
                 await pipeline.execute()
 
     async def _run(self) -> None:
-        away = False
+        failing_since: float | None = None
+        telling = Telling()
         while True:
             for number in range(SLICES):
                 await asyncio.sleep(ROUND_S / SLICES)
                 try:
                     await self.trim(keys.PARTITIONS[number::SLICES])
-                except (RedisError, OSError) as error:  # the next round tries again; a timeout is an OSError
-                    if not away:
-                        logger.warning("outboxes cannot be trimmed at the moment", error=error_text(error))
-                    away = True
+                except (RedisError, OSError, StorageUnavailable) as error:  # a timeout is an OSError
+                    failing_since = failing_since or monotonic()
+                    lasts = monotonic() - failing_since > LASTING_S
+                    logger.log(
+                        telling.level() if lasts else logging.DEBUG,
+                        "outboxes cannot be trimmed at the moment",
+                        error=error_text(error.__cause__ or error),
+                    )
                 else:
-                    away = False
+                    failing_since = None

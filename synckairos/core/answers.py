@@ -21,6 +21,10 @@ UNHEARD_MS = 2000
 be cut off from them, and then another one is named within seconds."""
 FRESH_S = 3.0
 """An answer that is older says nothing any more."""
+LASTING_S = 10.0
+"""A majority that has had a lower epoch than is known for this long was made anew, and is believed."""
+UNKNOWN_NAME = "No such master"
+"""What a Sentinel answers about a primary that it does not watch."""
 
 _DOWN = frozenset({"s_down", "o_down"})
 """The flags of a server that does not answer a Sentinel, or a quorum of them."""
@@ -40,7 +44,8 @@ class Answer:
     epoch: the configuration epoch of the primary
     down: whether the primary does not answer this Sentinel
     unheard: whether it has not answered for UNHEARD_MS
-    electable: the replicas that can become the primary
+    electable: the replicas that work. One with the priority 0 is not chosen, but WAIT counts it like the
+        others, so it has to be among those that confirm.
     """
 
     at: float
@@ -61,6 +66,8 @@ class View:
     electable: the replicas that at least one of the Sentinels may choose as the next primary
     majority: whether most of the Sentinels have lately named this primary, with this epoch
     heard_at: of the newest answers that make up the majority, when the oldest came (monotonic seconds)
+    known: whether a majority has ever been heard, so that `electable` has all that may be chosen
+    lower_since: since when all answers have had a lower epoch than is known (monotonic seconds)
     """
 
     primary: Address | None = None
@@ -70,6 +77,8 @@ class View:
     electable: frozenset[Address] = frozenset()
     majority: bool = False
     heard_at: float = field(default=-math.inf, compare=False)
+    known: bool = False
+    lower_since: float | None = field(default=None, compare=False)
 
     def stands(self, now: float) -> bool:
         """Whether most of the Sentinels stand behind the primary, so that it was not cut off from them."""
@@ -90,7 +99,7 @@ def questions(name: str) -> list[tuple[str, str, str]]:
     return [("SENTINEL", about, name) for about in ("GET-MASTER-ADDR-BY-NAME", "MASTER", "REPLICAS")]
 
 
-def answer(name: str, replies: Sequence[Any], at: float) -> Answer:
+def answer(replies: Sequence[Any], at: float) -> Answer:
     """What a Sentinel said. Raises redis.ConnectionError when it does not know the primary.
 
     replies: those to `questions`, as bytes
@@ -98,7 +107,7 @@ def answer(name: str, replies: Sequence[Any], at: float) -> Answer:
     """
     named, primary, replicas = replies
     if named is None:
-        raise redis.ConnectionError(f"the Sentinel does not know the primary {name!r}")
+        raise redis.ConnectionError(UNKNOWN_NAME)
     about = _fields(primary)
     return Answer(
         at,
@@ -110,7 +119,6 @@ def answer(name: str, replies: Sequence[Any], at: float) -> Answer:
             (replica["ip"], int(replica["port"]))
             for replica in map(_fields, replicas)
             if not {*_DOWN, "disconnected"} & _flags(replica)
-            and replica.get("slave-priority") != "0"
             and replica.get("master-host") != _NEVER_LOOKED_AT
         ),
     )
@@ -120,32 +128,40 @@ def judge(before: View, answers: Iterable[Answer], sentinels: int, now: float) -
     """The view that follows from the newest answer of each Sentinel.
 
     A Sentinel that missed a failover still names the old primary, with a lower epoch than is known, and is
-    not believed. Only when all of the Sentinels have a lower epoch was their configuration made anew.
+    not believed. Only when all of the Sentinels have a lower epoch, or most of them for a while, was their
+    configuration made anew. Without a majority the replicas that it may choose are still those that were
+    known before, because this process may be cut off together with the primary.
 
     sentinels: how many there are
     now: monotonic seconds
     """
     fresh = [answer for answer in answers if now - answer.at <= FRESH_S]
-    kept = replace(before, majority=False)
+    kept = replace(before, down=False, unheard=False, majority=False, lower_since=None)
     if not fresh:
         return kept
     epoch = max(answer.epoch for answer in fresh)
     if epoch < before.epoch and len(fresh) < sentinels:
-        return kept
+        since = now if before.lower_since is None else before.lower_since
+        if 2 * len(fresh) <= sentinels or now - since < LASTING_S:
+            return replace(kept, lower_since=since)
     named = Counter(answer.primary for answer in fresh if answer.epoch == epoch)
     primary, _ = named.most_common(1)[0]
     about = [answer for answer in fresh if answer.primary == primary]
     heard = sorted((answer.at for answer in about if answer.epoch == epoch), reverse=True)
     majority = 2 * len(heard) > sentinels
+    electable = frozenset[Address]().union(*(answer.electable for answer in about))
+    if not majority and primary == before.primary:
+        electable |= before.electable
     return View(
         primary,
         epoch,
         down=2 * sum(answer.down for answer in about) > sentinels,
         unheard=2 * sum(answer.unheard for answer in about) > sentinels,
         # The Sentinel that leads a failover lists the new primary among the replicas until it is done.
-        electable=frozenset().union(*(answer.electable for answer in about)) - {primary},
+        electable=electable - {primary},
         majority=majority,
         heard_at=heard[sentinels // 2] if majority else -math.inf,
+        known=before.known or majority,
     )
 
 

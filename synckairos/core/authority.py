@@ -17,7 +17,7 @@ import structlog
 from redis.asyncio.client import PubSub
 
 from synckairos.config import Address, Settings
-from synckairos.core.answers import Answer, View, answer, judge, questions
+from synckairos.core.answers import UNKNOWN_NAME, Answer, View, answer, judge, questions
 from synckairos.core.clients import REDIS_ERRORS, async_client_of_sentinel
 from synckairos.errors import error_text
 from synckairos.supervision import Backoff, cancel, retrieve_error, supervise, together
@@ -45,6 +45,8 @@ class Sentinels:
         self._changed = changed
         self._watching: list[asyncio.Task[None]] = []
         self._asking: asyncio.Task[None] | None = None
+        self._trouble = ""
+        """Why the last Sentinel that did not answer did not."""
         self.view = View()
 
     async def ask(self) -> None:
@@ -65,7 +67,7 @@ class Sentinels:
             self._asking.add_done_callback(retrieve_error)
         await asyncio.wait((self._asking,))
         if self.view.primary is None:
-            raise redis.ConnectionError(f"no Sentinel knows the primary {self._name!r}")
+            raise redis.ConnectionError(self._trouble or f"no Sentinel knows the primary {self._name!r}")
 
     async def _ask_all(self) -> None:
         """Asks until most of the Sentinels have answered, or all of them have answered or failed."""
@@ -78,7 +80,9 @@ class Sentinels:
                     error = each.exception()
                     if error is None:
                         answered += 1
-                    elif not isinstance(error, REDIS_ERRORS):
+                    elif isinstance(error, REDIS_ERRORS):
+                        self._trouble = self._explained(error)
+                    else:
                         raise error
         finally:
             await cancel(*asking)
@@ -90,7 +94,7 @@ class Sentinels:
             for question in questions(self._name):
                 pipeline.execute_command(*question)
             replies = await pipeline.execute()
-        self._answers[address] = answer(self._name, replies, monotonic())
+        self._answers[address] = answer(replies, monotonic())
         self._judge()
 
     def _judge(self) -> None:
@@ -117,13 +121,22 @@ class Sentinels:
                     10 if away else 30,  # debug, warning: an outage is reported once
                     "a Sentinel does not answer",
                     sentinel=f"{address[0]}:{address[1]}",
-                    error=error_text(error),
+                    error=self._explained(error),
                 )
                 away = True
                 self._judge()  # so that old answers end to count
             finally:
                 await pubsub.aclose()
             await asyncio.sleep(backoff.pause())
+
+    def _explained(self, error: Exception) -> str:
+        """What went wrong, with the setting that may be wrong."""
+        text = error_text(error)
+        if isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
+            return f"{text} (see REDIS_SENTINEL_USER and REDIS_SENTINEL_PASSWORD)"
+        if UNKNOWN_NAME in text:
+            return f"the Sentinels do not know the primary {self._name!r} (see REDIS_SENTINEL_NAME)"
+        return f"{text} (see REDIS_SENTINEL_HOSTS)"
 
     async def _ask_often(self, address: Address, announced: asyncio.Event) -> None:
         while True:

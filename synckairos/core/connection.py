@@ -25,6 +25,7 @@ from synckairos.core.library import Library, LibraryChanged, LibraryStatus
 from synckairos.core.routes import PrimaryLink, Route, Single, Topology, end_tasks, route_to, shared
 from synckairos.core.wire import Argument, Command, Failure
 from synckairos.errors import (
+    ChangesRefused,
     InternalError,
     NetworkTimeout,
     SessionMoving,
@@ -32,7 +33,7 @@ from synckairos.errors import (
     error_text,
     from_refusal,
 )
-from synckairos.supervision import Backoff, retrieve_error
+from synckairos.supervision import Backoff, Telling, retrieve_error
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +62,11 @@ _IN_DOUBT = Failure("INDOUBT the primary may have been cut off from the others")
 """Stands for the reply to a change that is not sent, as what that primary acknowledges may get lost."""
 
 _SESSION_KEYS = 4
-"""A call that changes a session has four keys. A rate limit has one, and does not wait for replicas."""
+"""A call that changes a session has four keys."""
+_LIMIT_KEYS = 1
+"""A rate limit has one. It does not wait for replicas, as the request may be one that changes nothing."""
+REFUSED_S = 5.0
+"""For how long a server counts as refusing changes after it has refused one."""
 
 
 @dataclass
@@ -70,12 +75,14 @@ class _Attempts:
 
     failure: why the last one failed; None when the call was not sent yet
     changes: whether the call is a change that may have to be confirmed
+    patient: whether it waits until a server that refuses it may take it
     missing: how often a server did not have the function
     redirected: how often a node of a cluster has named another one
     """
 
     failure: Failure | None
     changes: bool = False
+    patient: bool = True
     missing: int = 0
     redirected: int = 0
     backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S))
@@ -94,7 +101,9 @@ class Connection:
         self._loading: asyncio.Task[None] | None = None
         self._waiting_to_load: asyncio.Task[None] | None = None
         self.library = library
+        self._refused_at = float("-inf")
         self.topology: Topology = route.topology
+        self._given_up, self._not_found, self._not_loaded = Telling(), Telling(), Telling()
         route.on_change.add(self._primaries_changed)
 
     @property
@@ -216,8 +225,13 @@ class Connection:
 
     @property
     def unconfirmed(self) -> bool:
-        """Whether the last change at a primary was not confirmed by as many replicas as have to."""
-        return any(link.unconfirmed for link in self._route.links())
+        """Whether a primary's last change was not confirmed by as many replicas as have to, or cannot be."""
+        return any(link.unconfirmed or link.lacks_replicas for link in self._route.links())
+
+    @property
+    def refuses_changes(self) -> bool:
+        """Whether a primary has lately refused a change because it has too few replicas."""
+        return time.monotonic() - self._refused_at < REFUSED_S
 
     @property
     def unreplicated(self) -> bool:
@@ -314,7 +328,7 @@ class Connection:
         failure: why the call failed; None when it was not sent yet
         changes: whether it is a change that may have to be confirmed
         """
-        attempts = _Attempts(failure, changes)
+        attempts = _Attempts(failure, changes, patient=command[2] != _LIMIT_KEYS)
         end = max(started + RETRY_FOR_S, time.monotonic() + FAIR_S)
         while True:
             try:
@@ -323,7 +337,12 @@ class Connection:
             except TimeoutError:
                 stood_still = time.monotonic() - end > HELD_UP_S
                 if not (stood_still and retry):
-                    log.warning("a call was given up", function=command[1], reason=attempts.reason)
+                    log.log(
+                        self._given_up.level(),
+                        "a call was given up",
+                        function=command[1],
+                        reason=attempts.reason,
+                    )
                     raise from_refusal(attempts.reason) or _unavailable(attempts.reason) from None
                 end = time.monotonic() + FAIR_S
 
@@ -385,8 +404,7 @@ class Connection:
                 await self._renew(key)
                 await self._find_primaries(backoff)
         elif word in _NOT_READY:
-            link = self._route.link(key)
-            await (asyncio.sleep if link is None else link.pause)(backoff.pause())
+            await self._until_ready(key, word, attempts)
         elif word in _NOT_THE_PRIMARY:
             await self._renew(key)
             await self._find_primaries(backoff)
@@ -401,6 +419,15 @@ class Connection:
                 raise InternalError
             raise refusal
 
+    async def _until_ready(self, key: str | None, word: str, attempts: _Attempts) -> None:
+        """Waits a moment for a server that has refused a call with this word."""
+        if word == "NOREPLICAS":
+            self._refused_at = time.monotonic()
+            if not attempts.patient:
+                raise ChangesRefused(retry_after_ms=1000)
+        link = self._route.link(key)
+        await (asyncio.sleep if link is None else link.pause)(attempts.backoff.pause())
+
     async def _renew(self, key: str | None) -> None:
         link = self._route.link(key)
         if link is not None:
@@ -411,7 +438,11 @@ class Connection:
         try:
             await self.load()
         except StorageUnavailable as error:
-            log.warning("cannot load the function library", reason=error_text(error.__cause__))
+            log.log(
+                self._not_loaded.level(),
+                "cannot load the function library",
+                reason=error_text(error.__cause__),
+            )
         except LibraryChanged as error:
             log.error("cannot load the function library", reason=str(error))
             raise InternalError from error
@@ -422,7 +453,7 @@ class Connection:
         try:
             await self._route.refresh()
         except REDIS_ERRORS as error:
-            log.warning("cannot find the primaries", reason=error_text(error))
+            log.log(self._not_found.level(), "cannot find the primaries", reason=error_text(error))
 
 
 def _is_change(command: Command) -> bool:
@@ -432,6 +463,8 @@ def _is_change(command: Command) -> bool:
 
 def _unavailable(reason: str) -> StorageUnavailable:
     log.debug("storage unavailable", reason=reason)
+    if reason.startswith("NOREPLICAS"):
+        return ChangesRefused(retry_after_ms=1000)
     return StorageUnavailable(retry_after_ms=1000)
 
 

@@ -19,6 +19,7 @@ import redis.asyncio
 from redis.exceptions import MovedError, WatchError
 
 from synckairos.core import keys
+from synckairos.core.clients import REDIS_ERRORS
 
 NAME = "synckairos"
 
@@ -190,14 +191,26 @@ async def load(
     """
     clients = [clients] if isinstance(clients, redis.asyncio.Redis) else list(clients)
     newest = library
+    troubles: list[Exception] = []
     if len(clients) > 1:
         for client in clients:
-            there = _loaded(await client.function_list(NAME, withcode=True))
+            try:
+                there = _loaded(await client.function_list(NAME, withcode=True))
+            except REDIS_ERRORS:
+                continue  # tried again below
             if there is not None and (_ordered(there.version) or ()) > (_ordered(newest.version) or ()):
                 newest = there
-    found = [await load_one(client, newest, force=force) for client in clients]
-    if newest is not library:
-        found = [LibraryStatus.NEWER if status is LibraryStatus.SAME else status for status in found]
+    found = []
+    for client in clients:
+        try:
+            status = await load_one(client, newest, force=force)
+        except (*REDIS_ERRORS, LibraryChanged) as error:
+            troubles.append(error)  # the others need it all the same
+        else:
+            differs = newest is not library and status is LibraryStatus.SAME
+            found.append(LibraryStatus.NEWER if differs else status)
+    if troubles:
+        raise troubles[0]
     return found
 
 

@@ -116,8 +116,9 @@ class Lane:
                 self._connecting = asyncio.create_task(self._connect())
                 self._connecting.add_done_callback(retrieve_error)
             await shared(self._connecting)
-        await self._wire.room()
-        return self._wire
+        wire = self._wire
+        await wire.room()
+        return wire
 
     async def _connect(self) -> None:
         connection = cast(AbstractConnection, self._client.connection_pool.make_connection())
@@ -209,6 +210,12 @@ class PrimaryLink:
         All that can become the primary, and at least one, unless it is sure that there is none.
         """
         return self.electable or (0 if self.is_alone() else 1)
+
+    @property
+    def lacks_replicas(self) -> bool:
+        """Whether more replicas have to confirm a change than are known to work."""
+        wanted = self._confirmation.replicas if self._confirmation is not None else None
+        return wanted is not None and self._fence is not None and self.electable < wanted
 
     @property
     def unreplicated(self) -> bool:
@@ -372,8 +379,12 @@ class Named:
         return self.view.down
 
     def is_in_doubt(self, _key: str | None, /) -> bool:
-        """Whether most of the Sentinels have not heard from it lately."""
-        return self.view.unheard or self.view.down
+        """Whether most of the Sentinels have not heard from it lately.
+
+        Also while it is not known which replicas have to confirm a change, as no majority has been heard yet.
+        """
+        view = self.view
+        return view.unheard or view.down or (self._confirmation is not None and not view.known)
 
     def replicas(self, _key: str, /) -> list[Address]:
         """Those that the Sentinels know."""
@@ -484,7 +495,10 @@ class Cluster:
 
     def _link_to(self, address: Address) -> PrimaryLink:
         if address not in self._links:
-            self._links[address] = PrimaryLink(self._client(address), self._confirmation)
+            link = PrimaryLink(self._client(address), self._confirmation)
+            # Until the map shows its replicas, it counts as having as many as any other primary.
+            link.electable = max((other.electable for other in self._links.values()), default=0)
+            self._links[address] = link
         return self._links[address]
 
     def _changed(self) -> None:

@@ -50,6 +50,7 @@ class Failure:
 
 NOT_REPLICATED = Failure("NOT_REPLICATED too few replicas confirmed the change in time")
 """What a ConfirmedWire gives for a change that was carried out and is not confirmed."""
+_REPLAYED = b'"replayed":true'
 _NOT_YET = object()
 
 
@@ -271,21 +272,36 @@ class ConfirmedWire:
             confirmed = self._is_confirmed(reply.result())
             if confirmed or reply.result().__class__ is Failure or self._loop.time() >= end:
                 self._concluded(reply.result())
-                self._answer(callers, replies, confirmed and marker.result().__class__ is not Failure)
+                self._answer(callers, replies, marker.result(), reply.result() if not confirmed else None)
             else:
                 ask()
 
         ask()
 
     def _answer(
-        self, callers: list[asyncio.Future[Any]], replies: list[asyncio.Future[Any]], confirmed: bool
+        self,
+        callers: list[asyncio.Future[Any]],
+        replies: list[asyncio.Future[Any]],
+        marker: Any,
+        instead: Any,
     ) -> None:
-        """Give the callers of a batch their replies, which have come before the confirmation."""
+        """Give the callers of a batch their replies, which have come before the confirmation.
+
+        marker: the reply to the publication
+        instead: what came in place of the confirmation; None when it came
+        """
+        lost = instead.__class__ is Failure and instead.lost
         for caller, reply in zip(callers, replies, strict=True):
-            if not caller.done():
-                result = reply.result()
-                # A refusal has changed nothing that could be confirmed.
-                caller.set_result(result if confirmed or result.__class__ is Failure else NOT_REPLICATED)
+            if caller.done():
+                continue
+            result = reply.result()
+            if result.__class__ is Failure:
+                pass  # a refusal has changed nothing that could be confirmed
+            elif instead is not None:
+                result = instead if lost else NOT_REPLICATED
+            elif marker.__class__ is Failure and isinstance(result, bytes) and _REPLAYED in result:
+                result = NOT_REPLICATED  # nothing was written, so WAIT has said nothing about it
+            caller.set_result(result)
         self._busy = bool(self._unsent)
         if self._busy:
             self._send_batch()

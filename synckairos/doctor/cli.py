@@ -120,7 +120,7 @@ async def _examine(environ: Mapping[str, str], file: Path | None, folder: Path |
         rest.warn("servers", "not checked: where they are is not known while settings are wrong")
         parts.append(rest.run())
     else:
-        parts += [_servers(settings), _audit(settings), machine.port(settings)]
+        parts += [_servers(settings), _moved_to(settings), _audit(settings), machine.port(settings)]
     return [finding for part in await asyncio.gather(*map(_guarded, parts)) for finding in part]
 
 
@@ -128,6 +128,14 @@ async def _servers(settings: Settings) -> list[Finding]:
     from synckairos.doctor import servers  # it imports packages, which may be missing
 
     return await servers.redis_servers(settings)
+
+
+async def _moved_to(settings: Settings) -> list[Finding]:
+    if not settings.moved_to:
+        return []
+    from synckairos.doctor import moved_to  # likewise
+
+    return await moved_to.moved_to(settings)
 
 
 async def _audit(settings: Settings) -> list[Finding]:

@@ -22,7 +22,14 @@ from synckairos.core.clients import async_client, async_client_of_sentinel
 from synckairos.core.keyspace import FLAGS, GONE_EVENTS, missing_flags
 from synckairos.core.library import Library, LibraryStatus
 from synckairos.doctor.findings import Area, Finding
-from synckairos.doctor.trouble import CONNECT_S, address_text, decoded, redis_trouble, release
+from synckairos.doctor.trouble import (
+    CONNECT_S,
+    address_text,
+    decoded,
+    redis_trouble,
+    release,
+    sentinel_trouble,
+)
 from synckairos.realtime.server_time import Offset
 
 OLDEST: Mapping[str, tuple[int, int]] = {"Redis": (7, 0), "Valkey": (8, 0)}
@@ -64,7 +71,14 @@ _GRANTS = {
     "channel": "&sk:* &__keyevent@*",
 }
 """What to give to a user of Redis who may not run a command, or not with that key or channel."""
-_SERVER_SETTINGS = ("notify-keyspace-events", "appendonly", "appendfsync", "maxmemory", "maxmemory-policy")
+_SERVER_SETTINGS = (
+    "notify-keyspace-events",
+    "appendonly",
+    "appendfsync",
+    "maxmemory",
+    "maxmemory-policy",
+    "min-replicas-to-write",
+)
 
 
 async def redis_servers(settings: Settings) -> list[Finding]:
@@ -92,7 +106,7 @@ async def _sentinels(settings: Settings) -> list[Finding]:
                 "SENTINEL GET-MASTER-ADDR-BY-NAME", settings.redis_sentinel_name
             )
         except (RedisError, OSError) as error:
-            text, remedy = redis_trouble(error, address_text(host), "REDIS_SENTINEL_HOSTS")
+            text, remedy = sentinel_trouble(error, address_text(host))
             (area.warn if len(settings.redis_sentinel_hosts) > 1 else area.fail)(
                 address_text(host), text, remedy
             )
@@ -353,6 +367,7 @@ async def _server_settings(
             "noeviction; or allow the user CONFIG GET",
         )
         return
+    _fence(area, info, int(found.get("min-replicas-to-write", 0)))
     await _keyspace_events(area, client, found.get("notify-keyspace-events", ""), user)
     if found.get("appendonly") == "no":
         area.warn(
@@ -408,19 +423,42 @@ async def _keyspace_events(area: Area, client: redis.asyncio.Redis, flags: str, 
     )
 
 
+def _fence(area: Area, info: Mapping[str, Any], to_write: int) -> None:
+    """Whether the server refuses all writes, because fewer replicas are in step than it wants."""
+    in_step = info.get("min_slaves_good_slaves")  # it is not there when the lag is 0, which means no fence
+    if in_step is None or int(in_step) >= to_write:
+        return
+    missing = to_write - int(in_step)
+    area.fail(
+        "min-replicas-to-write",
+        f"{to_write}, and {_count(int(in_step))} in step: the server refuses all writes, and changes are "
+        "answered with 503",
+        f"start {_count(missing, 'more ')} (replicaof <host> <port> in their settings), or look why they do "
+        f"not keep up; to do without: redis-cli CONFIG SET min-replicas-to-write {in_step}",
+    )
+
+
+def _count(replicas: int, more: str = "") -> str:
+    return f"{replicas} {more}replica{'' if replicas == 1 else 's'}"
+
+
 def _replicas(area: Area, info: Mapping[str, Any], settings: Settings) -> None:
-    """Whether the server has a replica, where the settings rely on one."""
+    """Whether the server has as many replicas as the settings rely on."""
     entries = (info.get(f"slave{number}") for number in range(int(info.get("connected_slaves", 0))))
     online = sum(isinstance(entry, dict) and entry.get("state") == "online" for entry in entries)
-    if online:
-        area.ok("replicas", f"{online} in step")
-    elif settings.durability != "async":
+    wanted = settings.replicas or 1
+    if settings.durability != "async" and online < wanted:
+        given = "" if settings.replicas is None else f" with REPLICAS={wanted}"
+        fewer = f", or REPLICAS={online} at most" if online else ""
         area.fail(
             "replicas",
-            f"none, and DURABILITY is {settings.durability}: every change is answered with 503 "
-            "NOT_REPLICATED",
-            "start a replica (replicaof <host> <port> in its settings), or DURABILITY=async",
+            f"{online or 'none'} in step, and DURABILITY is {settings.durability}{given}: every change is "
+            "answered with 503 NOT_REPLICATED",
+            f"start {_count(wanted - online, 'more ' if online else '')} (replicaof <host> <port> in their "
+            f"settings){fewer}, or DURABILITY=async",
         )
+    elif online:
+        area.ok("replicas", f"{online} in step")
     elif settings.redis_sentinel_hosts:
         area.warn(
             "replicas",

@@ -16,12 +16,13 @@ CONNECT_S = 2.0
 
 
 def redis_trouble(error: BaseException, where: str, setting: str) -> tuple[str, str]:
-    """Why a server of Redis cannot be used, and what to do."""
+    """Why a server of Redis cannot be used, and what to do. `setting`: the one that says where it is."""
     text = str(error)
-    if isinstance(error, AuthenticationError) or text.startswith("NOAUTH"):
+    if _refuses_login(error):
+        url = "REDIS_URL" if setting == "REDIS_CLUSTER_NODES" else setting
         return (
             f"{where} refuses the user or the password: {text}",
-            "put them into REDIS_URL: redis://user:password@host:6379/0 (without a user: redis://:password@…)",
+            f"put them into {url}: redis://user:password@host:6379/0 (without a user: redis://:password@…)",
         )
     if text.startswith("LOADING") or "is loading" in text:
         return f"{where} is still reading its data", "wait until it has; its log says how far it is"
@@ -32,6 +33,26 @@ def redis_trouble(error: BaseException, where: str, setting: str) -> tuple[str, 
         "start Redis or Valkey there (try: docker run -p 127.0.0.1:6379:6379 valkey/valkey:9), or set "
         f"{setting} to where it is; `synckairos dev` brings a server along",
     )
+
+
+def sentinel_trouble(error: BaseException, where: str) -> tuple[str, str]:
+    """Why a Sentinel cannot be used, and what to do. Its login is not that of the servers."""
+    if _refuses_login(error):
+        return (
+            f"{where} refuses the user or the password: {error}",
+            "correct REDIS_SENTINEL_PASSWORD, and REDIS_SENTINEL_USER where the Sentinels have users",
+        )
+    return network_trouble(
+        error,
+        where,
+        "REDIS_SENTINEL_HOSTS",
+        "start the Sentinel there, or let REDIS_SENTINEL_HOSTS name where the Sentinels are (port 26379, "
+        "unless their settings say otherwise)",
+    )
+
+
+def _refuses_login(error: BaseException) -> bool:
+    return isinstance(error, AuthenticationError) or str(error).startswith("NOAUTH")
 
 
 def network_trouble(error: BaseException, where: str, setting: str, if_closed: str) -> tuple[str, str]:

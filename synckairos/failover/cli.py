@@ -27,14 +27,15 @@ class _AddressType(click.ParamType[Address]):
 
 
 @click.command()
-@click.option("--primary", type=_AddressType(), help="In a cluster: which primary to replace.")
+@click.option("--primary", type=_AddressType(), help="Which primary to replace; a cluster has several.")
 @config_option
 def failover(file: Path | None, primary: Address | None) -> None:
     """Replace the primary by one of its replicas, as before maintenance, without losing anything.
 
     Behind Sentinels (REDIS_SENTINEL_HOSTS) writes are held for about 0.4 s. Before that, it waits up to 20 s
-    for the right moment. In a cluster (REDIS_CLUSTER_NODES) --primary says which one to replace. If anything
-    fails, the old primary goes on, and the exit code is 1.
+    for the right moment. In a cluster (REDIS_CLUSTER_NODES) --primary says which one to replace; behind
+    Sentinels a --primary that is not the primary is refused. If anything fails, the old primary goes on, and
+    the exit code is 1.
     """
     from synckairos.failover import cluster, sentinels
     from synckairos.failover.handover import NotHandedOver, shown
@@ -45,7 +46,7 @@ def failover(file: Path | None, primary: Address | None) -> None:
             done = asyncio.run(cluster.hand_over(settings, primary))
             click.echo(f"{shown(done.new)} took over from {shown(done.old)} within {done.paused_ms} ms")
         elif settings.redis_sentinel_hosts:
-            asyncio.run(sentinels.hand_over(settings, click.echo))
+            asyncio.run(sentinels.hand_over(settings, click.echo, primary))
         else:
             raise click.UsageError(
                 "one server has nobody to hand over to: set REDIS_SENTINEL_HOSTS and REDIS_SENTINEL_NAME, "

@@ -67,15 +67,17 @@ class _Servers:
     replicas: dict[Address, redis.asyncio.Redis]
 
 
-async def hand_over(settings: Settings, say: Say) -> Handover:
+async def hand_over(settings: Settings, say: Say, primary: Address | None = None) -> Handover:
     """Has the Sentinels replace the primary.
 
     Raises NotHandedOver. Then the old one is the primary still, unless a Sentinel has named another one.
+
+    primary: the one that is meant, if the caller says so; no other one is replaced
     """
     async with AsyncExitStack() as stack:
         try:
             sentinels = await _Sentinels.reached(settings, stack)
-            servers = await _servers(settings, sentinels, stack)
+            servers = await _servers(settings, sentinels, stack, primary)
             async with _preferred(sentinels, servers) as target:
                 say(f"{shown(target)} is to take over from {shown(servers.old)}")
                 handover = await _swap(sentinels, servers)
@@ -86,8 +88,13 @@ async def hand_over(settings: Settings, say: Say) -> Handover:
         return handover
 
 
-async def _servers(settings: Settings, sentinels: _Sentinels, stack: AsyncExitStack) -> _Servers:
-    """The servers as the Sentinels know them. Raises NotHandedOver when there is no replica."""
+async def _servers(
+    settings: Settings, sentinels: _Sentinels, stack: AsyncExitStack, meant: Address | None
+) -> _Servers:
+    """The servers as the Sentinels know them.
+
+    Raises NotHandedOver when there is no replica, or when the primary is not the one that is `meant`.
+    """
 
     def client(address: Address) -> redis.asyncio.Redis:
         made = async_client(settings, address)
@@ -95,6 +102,8 @@ async def _servers(settings: Settings, sentinels: _Sentinels, stack: AsyncExitSt
         return made
 
     old = await sentinels.primary()
+    if meant not in (None, old):
+        raise NotHandedOver(f"{shown(meant)} is not the primary; the Sentinels name {shown(old)}")
     replicas = {address: client(address) for address in await sentinels.replicas()}
     if not replicas:
         raise NotHandedOver(f"the Sentinels know no replica of {shown(old)} that could take over")
@@ -114,33 +123,47 @@ class _Sentinels:
         """Those of the settings that answer. Raises NotHandedOver when they are no majority."""
         assert settings.redis_sentinel_name is not None
         clients = []
+        refusing = 0
         for address in settings.redis_sentinel_hosts:
             client = async_client_of_sentinel(settings, address)
             stack.push_async_callback(client.aclose)
-            with suppress(*REDIS_ERRORS):
+            try:
                 await client.execute_command("PING")
                 clients.append(client)
+            except redis.AuthenticationError:
+                refusing += 1
+            except REDIS_ERRORS:
+                continue
         count = len(settings.redis_sentinel_hosts)
         if 2 * len(clients) <= count:
+            if refusing:
+                raise NotHandedOver(
+                    f"{refusing} of {count} Sentinels refuse the login: correct REDIS_SENTINEL_PASSWORD, and "
+                    "REDIS_SENTINEL_USER where they have users"
+                )
             raise NotHandedOver(f"{len(clients)} of {count} Sentinels answer, and that is no majority")
         return cls(settings.redis_sentinel_name, count, clients)
 
     async def names(self) -> list[Address]:
         """The primary that each of them names now; those that do not answer are left out."""
-        found = await asyncio.gather(
+        replies = await self._asked()
+        return [(reply[0].decode(), int(reply[1])) for reply in replies if isinstance(reply, list)]
+
+    async def _asked(self) -> list[Any]:
+        """What each of them says who the primary is: host and port, None for an unknown name, or an error."""
+        return await asyncio.gather(
             *(
                 client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)
                 for client in self._clients
             ),
             return_exceptions=True,
         )
-        return [(reply[0].decode(), int(reply[1])) for reply in found if isinstance(reply, list)]
 
     async def believed(self) -> tuple[Address | None, bool]:
         """The primary that services believe in now, and whether all Sentinels have answered."""
         now = time.monotonic()
         found = await asyncio.gather(*map(self._ask, self._clients), return_exceptions=True)
-        answers = [answer(self._name, replies, now) for replies in found if isinstance(replies, list)]
+        answers = [answer(replies, now) for replies in found if isinstance(replies, list)]
         return judge(View(), answers, self._count, now).primary, len(answers) == len(self._clients)
 
     async def _ask(self, client: redis.asyncio.Redis) -> list[Any]:
@@ -158,6 +181,10 @@ class _Sentinels:
         """The primary. Raises NotHandedOver when they do not agree on one."""
         found = await self.majority()
         if found is None:
+            if all(reply is None for reply in await self._asked()):
+                raise NotHandedOver(
+                    f"no Sentinel knows a primary with the name {self._name}: correct REDIS_SENTINEL_NAME"
+                )
             raise NotHandedOver("the Sentinels do not agree on who is the primary")
         return found
 

@@ -47,6 +47,9 @@ def check(
     findings: list[Finding] = []
     histories: dict[str, History] = {}
     for truth in truths:
+        if truth.moved:
+            figures.moved += 1
+            continue
         histories[truth.session_id] = history = History(truth, complete=complete)
         findings += history.findings
     calls: list[Call] = []

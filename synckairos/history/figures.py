@@ -33,6 +33,7 @@ class Figures(msgspec.Struct):
     """What was counted and measured. Times are ms.
 
     sessions, events: of the true history; superseded: events that a newer epoch replaced
+    moved: sessions that were not checked, because they are at another Redis
     acknowledged, refused, unknown: calls
     lost: acknowledged changes that did not happen; lost_after_ms: how long after the begin of a fault
     versions_given_twice: places with two different changes
@@ -46,6 +47,7 @@ class Figures(msgspec.Struct):
     sessions: int = 0
     events: int = 0
     superseded: int = 0
+    moved: int = 0
     clocks_checked: int = 0
     acknowledged: int = 0
     refused: int = 0

@@ -67,14 +67,18 @@ _decode = msgspec.json.Decoder(Line).decode
 
 
 class NoLine(Exception):
-    """A line is none of a recording. The message names the line."""
+    """A line is none of a recording, or there is no line. The message names the line."""
 
 
 def read(lines: Iterable[bytes], name: str = "") -> Iterator[Line]:
     """The lines of a recording. Raises NoLine; name: where they come from, for its message."""
+    empty = True
     for number, line in enumerate(lines, 1):
         if line.strip():
+            empty = False
             try:
                 yield _decode(line)
             except msgspec.MsgspecError as error:
                 raise NoLine(f"{name}:{number}: {error}") from None
+    if empty:
+        raise NoLine(f"{name} is no recording: it is empty")

@@ -24,8 +24,12 @@ def show(report: Report, console: Console) -> None:
         console.print(_outages(report))
     for line in _findings(report.findings):
         console.print(line, soft_wrap=True)
+    moved = report.figures.moved
+    if moved:
+        console.print(f"{'1 session is' if moved == 1 else f'{moved} sessions are'} at another Redis")
+    count = len(report.findings)
     style = "green" if report.sound else "red"
-    console.print(f"{len(report.findings) or 'no'} findings", style=style)
+    console.print("1 finding" if count == 1 else f"{count or 'no'} findings", style=style)
 
 
 def _figures(report: Report) -> Table:
@@ -67,7 +71,12 @@ def _most(figure: Quantiles) -> str:
 def _spread(figure: Quantiles) -> str:
     if not figure.count:
         return "-"
-    return f"p50 {round(figure.p50)}, p95 {round(figure.p95)}, p99 {round(figure.p99)}"
+    return f"p50 {_delay(figure.p50)}, p95 {_delay(figure.p95)}, p99 {_delay(figure.p99)}"
+
+
+def _delay(value: float) -> str:
+    """A delay. Below 0 there was none: the socket had the event before the caller had the answer."""
+    return "-" if value < 0 else str(round(value))
 
 
 def _outages(report: Report) -> Table:

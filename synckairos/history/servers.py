@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,7 +15,7 @@ from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys
 from synckairos.core.model import State
-from synckairos.errors import SessionNotFound
+from synckairos.errors import SessionMoved, SessionMoving, SessionNotFound
 from synckairos.history.events import Place, decode_event
 from synckairos.history.truth import NO_STATE, SessionTruth
 
@@ -23,6 +23,17 @@ PAGE = 1000
 """How many entries of an outbox, or keys, one call reads."""
 READINGS = 3
 """How often a session is read that changes meanwhile."""
+
+
+class _InRedis(NamedTuple):
+    """The log of a session and its state, which is None when there is no session here.
+
+    moved: another Redis has it, because it moved there or is still to be let run here
+    """
+
+    log: list[bytes]
+    state: State | None = None
+    moved: bool = False
 
 
 async def all_session_ids(connection: Connection, store: Store | None) -> set[str]:
@@ -60,10 +71,13 @@ async def read_sessions(
             in_redis = {session_id: await _read_redis(connection, session_id) for session_id in some}
             stored = {} if store is None else await _read_stored(store, some)
             for session_id in some:
-                log, state = in_redis[session_id]
+                log, state, moved = in_redis[session_id]
                 archived = stored.get(session_id, [])
                 if state is not None and archived and _newest(archived) > (int(state.epoch), state.version):
-                    log, state = await _read_redis(connection, session_id)  # it has changed meanwhile
+                    log, state, moved = await _read_redis(connection, session_id)  # it has changed meanwhile
+                if moved:
+                    yield SessionTruth(session_id, {}, moved=True)
+                    continue
                 raw = None if state is None else state.raw
                 if raw is None and store is not None:
                     row = await store.session(session_id)
@@ -93,8 +107,7 @@ def _is_event(session_id: str, body: bytes) -> bool:
         return False
 
 
-async def _read_redis(connection: Connection, session_id: str) -> tuple[list[bytes], State | None]:
-    """The log of a session, and its state; None when there is no session."""
+async def _read_redis(connection: Connection, session_id: str) -> _InRedis:
     sessions = Sessions(connection, ttl_s=0)
     key = SessionKeys.of(session_id).log
     for reading in range(1, READINGS + 1):
@@ -103,10 +116,12 @@ async def _read_redis(connection: Connection, session_id: str) -> tuple[list[byt
         try:
             state = await sessions.get(session_id)
         except SessionNotFound:
-            return log, None
+            return _InRedis(log)
+        except (SessionMoved, SessionMoving):
+            return _InRedis(log, moved=True)
         newest = int(entries[-1][0].partition(b"-")[0]) if entries else 0
         if state.version <= newest or reading == READINGS:
-            return log, state
+            return _InRedis(log, state)
     raise AssertionError
 
 

@@ -33,12 +33,14 @@ class SessionTruth(msgspec.Struct, frozen=True):
     """What is known of a session: its events (JSON) by where they were found, and its state, if it is there.
 
     live: the state is the present one, and not that of a snapshot, which may be older than the events
+    moved: it has moved to another Redis, which has its history, so that here it has no events and no state
     """
 
     session_id: str
     events: dict[str, list[msgspec.Raw]]
     state: msgspec.Raw = NO_STATE
     live: bool = False
+    moved: bool = False
 
     def decoded_state(self) -> State | None:
         """The state; None when there is neither a session nor a snapshot."""

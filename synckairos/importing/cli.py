@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 import os
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.clients import REDIS_ERRORS, async_client
-from synckairos.core.connection import connect
+from synckairos.core.connection import Connection
 from synckairos.core.library import LibraryChanged
 from synckairos.errors import NotReplicated, StorageUnavailable, error_text
+from synckairos.importing import older
 from synckairos.importing.conversion import DEFAULT_ACTION
 from synckairos.importing.importer import Choice, Outcome, import_all
 from synckairos.settings_option import config_option, settings_or_exit
@@ -27,6 +29,13 @@ SOURCE_TIMEOUT_S = 10.0
 
 def _names(_: click.Context, __: click.Parameter, value: str | None) -> frozenset[str] | None:
     return None if value is None else frozenset(name.strip() for name in value.split(",") if name.strip())
+
+
+def _number(_: click.Context, __: click.Parameter, value: float) -> float:
+    """Not-a-number is in every range, because it compares with nothing."""
+    if math.isnan(value):
+        raise click.BadParameter("nan is no number")
+    return value
 
 
 @click.command("import")
@@ -42,6 +51,7 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> frozense
 @click.option(
     "--percent",
     type=click.FloatRange(0, 100),
+    callback=_number,
     default=100,
     show_default=True,
     help="Only this part of all sessions, always the same ones: 50 has all that 10 has.",
@@ -57,6 +67,7 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> frozense
 @click.option(
     "--rate",
     type=click.FloatRange(1, 100_000),
+    callback=_number,
     default=500,
     show_default=True,
     help="How many sessions a second, at most.",
@@ -92,14 +103,20 @@ def import_(
         _report(outcome, dry_run=dry_run)
         raise click.ClickException(f"{error}; run it again to go on") from None
     except (StorageUnavailable, *REDIS_ERRORS) as error:
-        _report(outcome, dry_run=dry_run)
-        where = "Redis" if isinstance(error, StorageUnavailable) else "the Redis of the older service"
+        if outcome.seen:
+            _report(outcome, dry_run=dry_run)
+        here = f"the Redis of this service ({settings.redis_address})"
+        where = here if isinstance(error, StorageUnavailable) else "the Redis of the older service"
         reason = error_text(error.__cause__ or error)
         raise click.ClickException(f"{where} does not answer: {reason}; run it again to go on") from None
     except KeyboardInterrupt:
         _report(outcome, dry_run=dry_run)
         raise click.ClickException("stopped; run it again to go on") from None
     _report(outcome, dry_run=dry_run)
+    if not outcome.seen:
+        raise click.ClickException(
+            f"there is no key {older.PREFIX}* there: is --from the older service's Redis?"
+        )
     if outcome.bad:
         raise click.ClickException(f"{len(outcome.bad)} could not be imported")
 
@@ -115,8 +132,9 @@ async def _run(settings: Settings, source: str, choice: Choice, outcome: Outcome
     except ValueError as error:
         raise click.UsageError(f"--from: {error}") from None
     try:
-        connection = await connect(settings)
+        connection = Connection.to(settings)
         try:
+            await connection.load()
             with progress:
                 task = progress.add_task("checking" if choice.dry_run else "importing", total=None)
                 await import_all(

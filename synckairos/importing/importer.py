@@ -57,11 +57,13 @@ class Choice:
 class Outcome:
     """What came of an import so far.
 
+    seen: how many keys of sessions the other server has shown
     there: how many sessions were here already
     left_out: how many were not chosen
     bad: the keys of sessions that cannot be imported, each with the reason
     """
 
+    seen: int = field(default=0, compare=False)
     imported: int = 0
     there: int = 0
     left_out: int = 0
@@ -118,6 +120,7 @@ class _Import:
         while again:
             cursor, found = await self._source.scan(cursor, match=f"{older.PREFIX}*", count=PAGE)
             page = cast("list[bytes]", found)  # the client decodes nothing
+            self._outcome.seen += len(page)
             again = cursor != 0
             await self._measure()
             for start in range(0, len(page), at_once):
@@ -143,7 +146,11 @@ class _Import:
     async def _import(self, key: bytes) -> None:
         """Import the session of a key. Raises Unusable."""
         outcome, choice = self._outcome, self._choice
-        session_id = self._id(key)
+        problem = None
+        try:
+            session_id = self._id(key)
+        except Unusable as reason:  # which matters only when the key was asked for
+            session_id, problem = _after_prefix(key).lower(), reason
         if session_id is None:
             return
         if not choice.has(session_id):
@@ -157,20 +164,35 @@ class _Import:
             raise
         if text is None:  # it has ended since its key was listed
             return
+        if self._is_of_another_tenant(text):
+            outcome.left_out += 1
+            return
+        if problem is not None:
+            raise problem
         session = _decoded(text)
         if session.session_id.lower() != session_id:
             raise Unusable("session_id is another one than the key's")
-        tenant = session.tenant or choice.tenant
-        if choice.tenants is not None and tenant not in choice.tenants:
-            outcome.left_out += 1
-            return
         now = 1000.0 * time.monotonic() + self._source_clock.offset_ms
         partition = keys.partition(session_id)
         converted = convert(session, Times(now, self._ahead(partition)), choice.action)
         created = self._sessions.import_session(
-            session_id, converted.config, converted.standing, tenant=tenant, dry_run=choice.dry_run
+            session_id,
+            converted.config,
+            converted.standing,
+            tenant=session.tenant or choice.tenant,
+            dry_run=choice.dry_run,
         )
         await self._counted(created)
+
+    def _is_of_another_tenant(self, text: bytes | str) -> bool:
+        """Whether it is known that the session is of a tenant that was not asked for."""
+        if self._choice.tenants is None:
+            return False
+        try:
+            tenant = older.decode_owned(text).tenant
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+        return (tenant or self._choice.tenant) not in self._choice.tenants
 
     def _ahead(self, partition: str) -> float:
         """By how much (ms) the clock of a partition's server here is ahead of the source's."""
@@ -199,6 +221,10 @@ class _Import:
             raise Unusable("the function library failed") from None
         else:
             self._outcome.imported += 1
+
+
+def _after_prefix(key: bytes) -> str:
+    return key.decode(errors="backslashreplace").removeprefix(older.PREFIX)
 
 
 def _decoded(text: bytes | str) -> older.Session:

@@ -44,7 +44,20 @@ class Participant(msgspec.Struct, frozen=True, kw_only=True):
     has_expired: bool | None = None
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True):
+class Owned(msgspec.Struct, frozen=True, kw_only=True):
+    """What says whose a session is. It can be read also where the rest of the session is wrong."""
+
+    metadata: dict[str, Any] | None = None
+    tenant_id: _Text | None = None
+
+    @property
+    def tenant(self) -> str | None:
+        """The tenant that the session names, itself or in its metadata; None for none."""
+        named = (self.metadata or {}).get("tenant_id")
+        return self.tenant_id or (named if isinstance(named, str) and named else None)
+
+
+class Session(Owned, frozen=True, kw_only=True):
     """A session. `total_time_ms` is what it was created with, and never changes."""
 
     session_id: _Text
@@ -64,15 +77,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: _Moment | None = None
     auto_advance: bool | None = None
     action_on_timeout: dict[str, Any] | None = None
-    metadata: dict[str, Any] | None = None
-    tenant_id: _Text | None = None
-
-    @property
-    def tenant(self) -> str | None:
-        """The tenant that the session names, itself or in its metadata; None for none."""
-        named = (self.metadata or {}).get("tenant_id")
-        return self.tenant_id or (named if isinstance(named, str) and named else None)
 
 
+decode_owned = msgspec.json.Decoder(Owned).decode
 decode = msgspec.json.Decoder(Session).decode
 """Raises msgspec.DecodeError, whose text says what is wrong and where."""

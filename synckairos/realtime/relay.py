@@ -48,7 +48,7 @@ from synckairos.realtime.deployment import Deployment, MovedTo
 from synckairos.realtime.messages import session_gone, state_sync, text_frame
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Handler, Subscriptions
-from synckairos.supervision import Backoff, cancel, supervise
+from synckairos.supervision import Backoff, Telling, cancel, supervise
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -207,6 +207,7 @@ class Relay:
         self._moved_to = moved_to
         self._topics: dict[str, Topic] = {}
         self._behind: dict[Topic, None] = {}
+        self._unreadable = Telling()
         self._wake = asyncio.Event()
         self._moving: dict[str, float] = {}
         """Partitions whose slot moves, with when that was last noticed (monotonic seconds)."""
@@ -463,7 +464,8 @@ class Relay:
             except ChangesLost:
                 backoff.reset()
             except SyncKairosError as error:
-                logger.warning(
+                logger.log(
+                    self._unreadable.level(),
                     "a session's events cannot be read at the moment",
                     session=topic.session_id,
                     error=repr(error),

@@ -27,7 +27,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from synckairos.core.connection import Connection
 from synckairos.core.keyspace import GONE_EVENTS, missing_flags
 from synckairos.errors import error_text
-from synckairos.supervision import Backoff, cancel, supervise, together
+from synckairos.supervision import Backoff, Telling, cancel, supervise, together
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -217,7 +217,7 @@ class Subscriptions:
 
     async def _route(self) -> None:
         """Hand each new channel to the connection of the primary that serves it."""
-        backoff = Backoff(longest=LONGEST_PAUSE_S)
+        backoff, telling = Backoff(longest=LONGEST_PAUSE_S), Telling()
         self._route_wake.set()
         while True:
             await self._route_wake.wait()
@@ -231,10 +231,11 @@ class Subscriptions:
                     self._unrouted.discard(channel)
                     self._link(client).adopt(channel)
             except Exception as error:  # noqa: BLE001 - no server or no topology: the channels wait
-                logger.warning(
+                logger.log(
+                    telling.level(),
                     "no server is known for some channels",
                     channels=len(self._unrouted),
-                    error=error_text(error),
+                    error=error_text(error.__cause__ or error),
                 )
                 await asyncio.sleep(backoff.pause())
                 self._route_wake.set()
@@ -243,13 +244,15 @@ class Subscriptions:
 
     async def _watch_topology(self) -> None:
         """Keep a connection to every primary, because each publishes the keyspace events of its own keys."""
-        backoff = Backoff(longest=LONGEST_PAUSE_S)
+        backoff, telling = Backoff(longest=LONGEST_PAUSE_S), Telling()
         while True:
             self._topology_changed.clear()
             try:
                 clients = await self._connection.primaries()
             except Exception as error:  # noqa: BLE001 - no server or no topology: the next round asks again
-                logger.warning("the primaries are not known", error=error_text(error))
+                logger.log(
+                    telling.level(), "the primaries are not known", error=error_text(error.__cause__ or error)
+                )
                 await asyncio.sleep(backoff.pause())
                 continue
             backoff.reset()

@@ -47,7 +47,7 @@ from synckairos.realtime.membership import Membership
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.standby import Overdue, hold_back_ms
 from synckairos.realtime.subscriptions import Subscriptions
-from synckairos.supervision import Backoff, cancel, supervise
+from synckairos.supervision import Backoff, Telling, cancel, supervise
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -138,6 +138,7 @@ class Timekeeper:
         self._jobs: set[asyncio.Task[None]] = set()
         self._handlers = {name: partial(self._alarm_moved, part) for name, part in self._partitions.items()}
         self._away = False
+        self._unreadable, self._no_primary = Telling(), Telling()
         self._looks_fail_since: float | None = None
         """Monotonic seconds; None when the storage has answered since."""
         self._stopped = False
@@ -221,7 +222,9 @@ class Timekeeper:
         try:
             by_primary = await self._by_primary(parts)
             await asyncio.gather(*(self._read_from(client, group) for client, group in by_primary.items()))
-        except Exception as error:  # noqa: BLE001 - a bug: the next sweep reads them again
+        except StorageUnavailable as error:  # the next sweep reads them again, as after a bug
+            self._note_failed_look(error)
+        except Exception as error:  # noqa: BLE001
             logger.warning("alarms could not be read", error=repr(error))
         finally:
             again = []
@@ -254,8 +257,11 @@ class Timekeeper:
             else:
                 found[answer].append(part)
         if errors:
-            logger.warning(
-                "no primary is known for some alarms", partitions=len(errors), error=repr(errors[0])
+            logger.log(
+                self._no_primary.level(),
+                "no primary is known for some alarms",
+                partitions=len(errors),
+                error=error_text(errors[0].__cause__ or errors[0]),
             )
         return found
 
@@ -284,7 +290,12 @@ class Timekeeper:
             self._read_all()
         for part, reply in zip(parts, replies, strict=True):
             if isinstance(reply, Exception):
-                logger.warning("a partition's alarms cannot be read", partition=part.name, error=repr(reply))
+                logger.log(
+                    self._unreadable.level(),
+                    "a partition's alarms cannot be read",
+                    partition=part.name,
+                    error=repr(reply),
+                )
             else:
                 self._note_overdue(client, part, self._plan(part, reply))
         if overdue := [part for part in parts if part.overdue]:

@@ -117,7 +117,9 @@ async def _following(session_id: str, url: str, token: str | None) -> AsyncItera
 def _reason(error: SyncKairosError, session_id: str, url: str) -> str:
     match error.code:
         case "SESSION_NOT_FOUND":
-            return f"there is no session {session_id} at {url}"
+            # A session that has moved to another Redis is not found either, and the message says where it is.
+            where = f": {error.message}" if "session is at" in error.message else ""
+            return f"there is no session {session_id} at {url}{where}"
         case "CONNECTION_LOST":
             return f"no service answers at {url}; is it running? (`synckairos doctor` says what is missing)"
         case "UNAUTHENTICATED" | "FORBIDDEN":

@@ -8,6 +8,7 @@ import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import redis as client_library
@@ -144,14 +145,44 @@ def test_servers_that_do_not_answer_and_wrong_urls(source: client_library.Redis,
     away = "redis://127.0.0.1:1/0"
     for arguments, to, said in (
         ((away,), redis.url, "the Redis of the older service does not answer"),
-        ((url(source),), away, "Redis does not answer"),
+        ((url(source),), away, "the Redis of this service (127.0.0.1:1) does not answer"),
         (("http://127.0.0.1/",), redis.url, "--from"),
     ):
-        put(source, game())
+        put(source, b"{")
         run = programs.run("import", "--from", *arguments, REDIS_URL=to)
         assert run.returncode in (1, 2)
         assert said in run.stderr
         assert "Traceback" not in run.stderr, run.stderr
+        assert run.stdout == ""
+
+
+def test_an_import_that_finds_nothing_fails_and_what_was_not_asked_for_is_not_bad(
+    redis: Server, source: client_library.Redis
+) -> None:
+    def brought(*arguments: str, origin: str) -> tuple[int, str]:
+        run = programs.run("import", "--from", origin, *arguments, REDIS_URL=redis.url)
+        return run.returncode, run.stdout + run.stderr
+
+    with redis.sync_client() as client:
+        client.flushall()
+    source.set("sessions", "not of that service", ex=TTL_S)
+    for origin in (url(source), redis.url):
+        code, said = brought(origin=origin)
+        assert code == 1
+        assert "there is no key session:* there" in said
+    for of_range in ("--percent", "--rate"):
+        assert brought(of_range, "nan", origin=url(source)) == (2, ANY)
+    put(source, b"{")
+    put(source, {**game(), "tenant_id": "club", "sync_mode": "chess"})
+    source.set("session:no-id", json.dumps({"tenant_id": "club"}), ex=TTL_S)
+    code, said = brought("--percent", "0", origin=url(source))
+    assert (code, said.splitlines()[0]) == (0, "0 sessions imported, 0 were there, 3 were not asked for")
+    code, said = brought("--only-tenants", "acme", origin=url(source))
+    assert code == 1, "whose a text is that is no JSON is not known"
+    assert "1 could not be imported" in said
+    assert "2 were not asked for" in said
+    _, said = brought("--only-tenants", "club", origin=url(source))
+    assert "3 could not be imported" in said
 
 
 class Skewed(client_library.asyncio.Redis):

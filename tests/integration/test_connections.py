@@ -20,6 +20,7 @@ from synckairos.core.connection import RETRY_FOR_S, Connection, connect
 from synckairos.core.keys import SessionKeys
 from synckairos.core.library import Library, LibraryChanged
 from synckairos.errors import (
+    ChangesRefused,
     NetworkTimeout,
     NotReplicated,
     SessionNotFound,
@@ -665,3 +666,19 @@ async def test_the_error_of_an_attempt_to_connect_that_every_caller_gave_up_is_n
             await asyncio.sleep(0.05)
             gc.collect()
     assert reported == []
+
+
+@pytest.mark.parametrize("kind", servers.available())
+async def test_reads_go_on_at_a_primary_that_refuses_changes(kind: servers.Kind) -> None:
+    """Their rate limit cannot be counted there, and a change says why it fails."""
+    with servers.start(kind) as primary:
+        async with await connect(load({"REDIS_URL": primary.url})) as connection, primary.client() as client:
+            names, config = new_session()
+            await connection.fcall("sk_create", names.all, [config])
+            await client.config_set("min-replicas-to-write", 1)
+            with pytest.raises(ChangesRefused):
+                await ask(connection, 1)
+            assert connection.refuses_changes
+            await connection.fcall("sk_get", [names.session], read_only=True)
+            with pytest.raises(StorageUnavailable):
+                await connection.fcall("sk_start", names.all)

@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 
 from synckairos.core import library
 from synckairos.core.library import Library, LibraryChanged, LibraryStatus
+from synckairos.run.processes import free_port
 from tests.support.servers import Cluster, Server
 
 OWN = Library.assemble()
@@ -116,6 +117,16 @@ async def test_many_at_once_load_the_newest_whatever_their_order(server: Server)
     finally:
         for client in clients:
             await client.aclose()
+
+
+async def test_a_primary_that_is_away_keeps_it_from_no_other(server: Server) -> None:
+    async with (
+        redis.asyncio.Redis(port=free_port()) as nobody,
+        server.client() as client,
+    ):
+        with pytest.raises(redis.ConnectionError):
+            await library.load([nobody, client], OWN)
+        assert await library.library_status(client, OWN) is LibraryStatus.SAME
 
 
 async def test_every_primary_of_a_cluster_gets_it(cluster: Cluster) -> None:

@@ -7,9 +7,11 @@ import gc
 from contextlib import suppress
 
 import pytest
+import redis.exceptions
 from structlog.testing import capture_logs
 
 from synckairos import supervision
+from synckairos.errors import StorageUnavailable
 from synckairos.supervision import Backoff, cancel, supervise, together
 
 
@@ -42,6 +44,32 @@ async def test_a_loop_that_fails_or_ends_is_started_again() -> None:
         await cancel(task)
     assert task.cancelled()
     assert [entry["loop"] for entry in logs] == ["test", "test"]
+
+
+async def test_a_server_that_is_away_is_told_once_and_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervision, "FIRST_PAUSE_S", 0.001)
+    errors = [StorageUnavailable(), ConnectionError(), TimeoutError(), redis.exceptions.ConnectionError()]
+    enough = asyncio.Event()
+
+    async def loop() -> None:
+        if errors:
+            raise errors.pop()
+        enough.set()
+        await asyncio.Event().wait()
+
+    with capture_logs() as logs:
+        task = asyncio.create_task(supervise("test", loop))
+        async with asyncio.timeout(10):
+            await enough.wait()
+        await cancel(task)
+    assert [entry["log_level"] for entry in logs] == ["warning", "debug", "debug", "debug"]
+    assert not any("exc_info" in entry for entry in logs)
+    telling = supervision.Telling()
+    assert (telling.level(), telling.level()) == (30, 10)
+    monkeypatch.setattr(supervision, "TOLD_EVERY_S", 0.0)
+    assert telling.level() == 30, "an outage that lasts is told again"
 
 
 async def test_a_cancellation_that_gets_lost_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from synckairos.move import saga
 from synckairos.move.side import Clock
 from tests.move.sides import KilledError, Place, begin, mover, place
 from tests.move.skew import set_clock
-from tests.support import live, servers
+from tests.support import live, programs, servers
 from tests.support.live import Message, Service, Watcher, eventually, game
 from tests.support.servers import Server
 
@@ -240,7 +240,7 @@ async def test_a_client_that_predicts_sees_the_session_go_on(
 async def test_without_a_way_there_callers_are_told_where_it_went(
     ends: tuple[Place, Place], tmp_path: Path
 ) -> None:
-    """And sockets are closed in a way that has clients connect again."""
+    """Open sockets connect again, and then learn where it is, and that connecting here is of no use."""
     source, target = ends
     async with service(ends, follows=False) as running, httpx.AsyncClient() as http:
         session_id = await game(source.sessions)
@@ -250,7 +250,12 @@ async def test_without_a_way_there_callers_are_told_where_it_went(
         async with running.watch(session_id) as watcher:
             error = (await watcher.next("ERROR"))["error"]
             assert (error["code"], error["context"]["moved_to"]) == ("SESSION_MOVED", target.side.address)
-            assert await watcher.closed() == 1013
+            assert await watcher.closed() == 4404
+        shown = await asyncio.to_thread(
+            programs.run, "watch", session_id, "--url", f"http://127.0.0.1:{running.port}"
+        )
+        assert shown.returncode == 1
+        assert f"the session is at {target.side.address}" in shown.stderr.replace("\n", " ")
         answer = await http.get(f"http://127.0.0.1:{running.port}/v1/sessions/{session_id}")
         assert answer.status_code == 421
         assert answer.json()["error"]["context"]["moved_to"] == target.side.address

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from synckairos.core.answers import FRESH_S, Answer, View, judge
+from synckairos.core.answers import FRESH_S, LASTING_S, Answer, View, judge
 
 A, B, C = ("a", 1), ("b", 1), ("c", 1)
 NOW = 1000.0
@@ -32,7 +34,7 @@ def test_without_an_answer_nothing_is_known() -> None:
 
 
 def test_they_agree() -> None:
-    assert judged(answer(), answer(), answer()) == View(A, 1, down=False, majority=True)
+    assert judged(answer(), answer(), answer()) == View(A, 1, down=False, majority=True, known=True)
 
 
 def test_the_highest_epoch_counts_even_from_one_of_them() -> None:
@@ -110,3 +112,31 @@ def test_somebody_else_can_become_the_primary() -> None:
     assert not judged(answer(electable=(B,)), answer(), answer()).nobody_else(NOW)
     assert judged(answer(electable=(B,)), answer(), answer()).stands(NOW)
     assert not judged(answer(down=True), answer(down=True), answer()).stands(NOW)
+
+
+def test_without_a_majority_those_that_may_be_chosen_stay_known() -> None:
+    """A process that is cut off together with the primary sees only one side of its replicas."""
+    known = View(A, 1, electable=frozenset({B, C}), majority=True, known=True)
+    seen = judged(answer(electable=(B,)), before=known)
+    assert (seen.electable, seen.majority, seen.known) == (frozenset({B, C}), False, True)
+
+
+def test_a_majority_has_to_be_heard_once() -> None:
+    assert not judged(answer(electable=(B,))).known
+    assert judged(answer(), answer()).known
+
+
+def test_sentinels_that_fall_silent_say_no_more_that_the_primary_is_down() -> None:
+    seen = judged(answer(age=60), before=View(A, 1, down=True, unheard=True, majority=True))
+    assert not seen.down
+    assert not seen.unheard
+
+
+def test_a_majority_with_a_lower_epoch_is_believed_after_a_while() -> None:
+    first = judged(answer(A, 0), answer(A, 0), before=View(B, 7, majority=True))
+    assert (first.primary, first.lower_since) == (B, NOW)
+    early = replace(first, lower_since=NOW - LASTING_S + 1)
+    assert judged(answer(A, 0), answer(A, 0), before=early).primary == B
+    late = replace(first, lower_since=NOW - LASTING_S)
+    assert judged(answer(A, 0), answer(A, 0), before=late).primary == A
+    assert judged(answer(A, 0), before=late).primary == B

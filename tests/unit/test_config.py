@@ -189,5 +189,5 @@ def test_settings_for_another_redis(yaml: Callable[[str], Path]) -> None:
     assert config.load({"MOVED_TO": str(there)}).moved_to == (str(there),)
     with pytest.raises(SettingsError, match="cannot be read"):
         config.at("nothing.yaml", here)
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with pytest.raises(SettingsError, match=r"nothing.yaml \(MOVED_TO\) cannot be read"):
         config.load({"MOVED_TO": "nothing.yaml"})

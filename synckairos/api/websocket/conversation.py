@@ -47,6 +47,7 @@ from synckairos.core.replicas import Replicas, Stale
 from synckairos.errors import (
     InternalError,
     MessageBrokerError,
+    SessionMoved,
     SessionNotFound,
     StorageUnavailable,
     SyncKairosError,
@@ -59,6 +60,8 @@ from synckairos.supervision import Backoff, cancel
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 MESSAGES = limits.RateLimit("websocket_messages", 100, limits.MINUTE_MS)
 """The rate limit of the messages from one connection."""
+LONGEST_REASON = 123
+"""How many bytes the reason of a close may have. The protocol says so."""
 FIRST_AGAIN_S, LONGEST_AGAIN_S = 0.1, 1.0
 """The pauses after which a socket with a stale state looks for a primary."""
 
@@ -101,6 +104,8 @@ class Conversation:
             await self._answer_all()
         except SessionNotFound:
             self.socket.end(NO_SUCH_SESSION, "there is no such session")
+        except SessionMoved as moved:
+            self._end_as_moved(moved)
         except SyncKairosError as error:
             self._send(failure(error))
             self.socket.end(TRY_AGAIN_LATER, "the session cannot be read now; connect again")
@@ -145,11 +150,20 @@ class Conversation:
             except SessionNotFound:
                 self.socket.end(NO_SUCH_SESSION, "there is no such session")
                 return
+            except SessionMoved as moved:
+                self._end_as_moved(moved)
+                return
             except SyncKairosError:
                 continue
             self._send(state_sync(state))
             self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
             return
+
+    def _end_as_moved(self, moved: SessionMoved) -> None:
+        """Close so that the client does not connect here again: this service has no way to the session."""
+        self._send(failure(moved))
+        reason = f"the session is at {moved.moved_to}"
+        self.socket.end(NO_SUCH_SESSION, reason.encode()[:LONGEST_REASON].decode(errors="ignore"))
 
     async def _answer_all(self) -> None:
         """Answer messages until one side closes the connection."""
