@@ -174,7 +174,7 @@ local function move_in(keys, args)
     return 0
   elseif moving and (moving.step == 'copy' or moving.step == 'gone') then
     storage_moving.discard(keys) -- an old copy; or the mark of a session that comes back
-    storage_alarms.remove(keys)
+    storage_alarms.remove_if_possible(keys)
   elseif storage_session.exists(key) then
     return call_refusal.refuse('SESSION_EXISTS', 'there is a session with this id')
   end

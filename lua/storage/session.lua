@@ -237,8 +237,8 @@ local function set(s, name, value)
   sets[#sets + 1] = value
 end
 
--- Has the next change open a new epoch. Two servers whose clocks are behind have the same `now` here. When the
--- changes of the first one got lost, a part of the server's id (up to 4,095 ms) keeps their epochs apart.
+-- Has the next change open a new epoch. Two servers whose clocks are behind have the same `now` here. When
+-- the changes of the first one got lost, a part of the server's id (up to 4,095 ms) keeps their epochs apart.
 local function begin_epoch(s)
   local server = storage_server.id()
   local own = server and tonumber(server:sub(1, 3), 16) or 0

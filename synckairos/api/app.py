@@ -23,6 +23,7 @@ from synckairos.api.websocket import endpoint
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Jobs
 from synckairos.audit.losses import Losses
+from synckairos.audit.others import Others
 from synckairos.audit.outbox import OutboxTrimmer
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.restorer import Restorer
@@ -92,7 +93,11 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             closing.push_async_callback(connection.aclose)
         else:
             connection = given
-        recovery = None if store is None else Recovery(connection, store, settings.redis_address)
+        recovery = None
+        if store is not None:
+            others = Others(settings)
+            closing.push_async_callback(others.aclose)
+            recovery = Recovery(connection, store, settings.redis_address, others)
         clock = ServerClock(connection)
         subscriptions = Subscriptions(connection)
         # The relay and the timekeeper handle sessions that are gone in their own ways, so their calls must

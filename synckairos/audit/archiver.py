@@ -29,7 +29,13 @@ from synckairos.audit.rows import Batch, Entry
 from synckairos.core import keys
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys
-from synckairos.errors import SessionMoved, SessionNotFound, StorageUnavailable, SyncKairosError
+from synckairos.errors import (
+    SessionMoved,
+    SessionNotFound,
+    StorageUnavailable,
+    SyncKairosError,
+    error_text,
+)
 from synckairos.supervision import Backoff, cancel, supervise
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -148,7 +154,7 @@ class Archiver:
 
     def _note_outage(self, error: Exception) -> None:
         if not self._away:
-            log.warning("the archiver waits for Redis", reason=repr(error.__cause__ or error))
+            log.warning("the archiver waits for Redis", reason=error_text(error.__cause__ or error))
         self._away = True
 
     def _note_return(self) -> None:

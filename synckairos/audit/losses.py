@@ -58,6 +58,14 @@ class Progress(msgspec.Struct, frozen=True):
 _decode_progress = msgspec.json.Decoder(Progress).decode
 
 
+def _read_progress(text: bytes | str) -> Progress:
+    """What the text of a lease says. A newer release may say it otherwise; then nothing but `?` is known."""
+    try:
+        return _decode_progress(text)
+    except msgspec.MsgspecError:
+        return Progress("?")
+
+
 @dataclass(frozen=True, slots=True)
 class Loss:
     """Partitions that have lost sessions, or may have.
@@ -136,10 +144,7 @@ class Losses:
     async def progress(self, loss: Loss) -> Progress | None:
         """How far the process is that restores these partitions; None when there is none."""
         text = await (await self._connection.primary_for(loss.lease)).get(loss.lease)
-        try:
-            return None if text is None else _decode_progress(text)
-        except msgspec.MsgspecError:  # a newer release, which says it otherwise
-            return Progress("?")
+        return None if text is None else _read_progress(text)
 
     async def mark_restored(self, loss: Loss) -> bool:
         """Mark the partitions as restored. Returns False when some were lost again: those stay unmarked.
@@ -165,7 +170,7 @@ class Losses:
         async with client.pipeline(transaction=True) as pipeline:
             await pipeline.watch(loss.lease)
             held = await pipeline.get(loss.lease)
-            if held is None or _decode_progress(held).by != self._name:
+            if held is None or _read_progress(held).by != self._name:
                 return False
             pipeline.multi()
             if text is None:

@@ -17,6 +17,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from synckairos import metrics
+from synckairos.audit.others import Others
 from synckairos.audit.reading import DELETED, LIVE, ended_state
 from synckairos.audit.store import Store, StoredSession
 from synckairos.core.calls import Sessions
@@ -47,12 +48,16 @@ class Recovery:
     """Restores sessions from the audit store.
 
     address: `Settings.redis_address`. A session that has moved to another Redis is not restored in this one.
+    others: other Redis that may have sessions of this store, and then have them alone
     """
 
-    def __init__(self, connection: Connection, store: Store, address: str) -> None:
+    def __init__(
+        self, connection: Connection, store: Store, address: str, others: Others | None = None
+    ) -> None:
         self._connection = connection
         self._store = store
         self._address = address
+        self._others = others
         self._sessions = Sessions(connection, 0)
         self._finding: dict[str, asyncio.Task[Over | None]] = {}
 
@@ -83,7 +88,7 @@ class Recovery:
             session = await self._session(session_id)
             if session is None or session.snapshot is None or tenant not in (None, session.tenant_id):
                 return False
-            if self._is_elsewhere(session):
+            if await self._home_of(session) is not None:
                 return False
             await self.restore(session, known)
         return True
@@ -96,20 +101,25 @@ class Recovery:
         known = await self._known(session.session_id)
         return known is not None and await self.restore(session, known)
 
-    def _is_elsewhere(self, session: StoredSession) -> bool:
-        """Whether the session has moved to another Redis, which has it, or from where it is restored."""
-        return session.moved_to not in (None, self._address)
+    async def _home_of(self, session: StoredSession) -> str | None:
+        """The address of the other Redis that has the session, or where it is restored; None for this one.
+
+        Raises StorageUnavailable when that is not known.
+        """
+        if session.moved_to is None and session.status in LIVE and self._others is not None:
+            return await self._others.home_of(session.session_id)
+        return None if session.moved_to == self._address else session.moved_to
 
     async def restore(self, session: StoredSession, known: Iterable[Position]) -> bool:
         """Restore a session that has a snapshot.
 
-        Returns False when another process was faster, or when the session has moved elsewhere. Raises
+        Returns False when another process was faster, or when another Redis has the session. Raises
         InternalError when it cannot be restored, and StorageUnavailable.
 
         known: positions of its events that may be newer than those in the store
         """
         assert session.snapshot is not None
-        if self._is_elsewhere(session):
+        if await self._home_of(session) is not None:
             return False
         epoch, version = max([(int(session.epoch), session.version), *known])
         try:
@@ -144,10 +154,8 @@ class Recovery:
         session = await self._session(session_id)
         if session is None:
             raise SessionNotFound("there is no such session")
-        if session.status in LIVE and self._is_elsewhere(session):
-            raise SessionMoved(
-                f"the session is at {session.moved_to}", context={"moved_to": session.moved_to}
-            )
+        if session.status in LIVE and (home := await self._home_of(session)) is not None:
+            raise SessionMoved(f"the session is at {home}", context={"moved_to": home})
         if session.snapshot is None:
             logger.error("a lost session has no snapshot in the audit store", session=session_id)
             raise SessionNotFound("there is no such session")

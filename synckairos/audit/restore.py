@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from synckairos.audit.jobs import Jobs
+from synckairos.audit.others import Others
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.settings import audit_settings_or_exit
 from synckairos.audit.store import Store, StoredSession
@@ -225,7 +226,7 @@ async def _run(settings: Settings, outcome: Outcome, rate: float, changed_after:
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
-    async with Store(settings.database_url) as store:
+    async with Store(settings.database_url) as store, Others(settings) as others:
         total = await store.count_live()
         connection = await connect(settings)
         try:
@@ -233,7 +234,7 @@ async def _run(settings: Settings, outcome: Outcome, rate: float, changed_after:
                 task = progress.add_task("restoring", total=total)
                 await restore_all(
                     store,
-                    Recovery(connection, store, settings.redis_address),
+                    Recovery(connection, store, settings.redis_address, others),
                     outcome,
                     rate=rate,
                     changed_after=changed_after,

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
@@ -62,9 +62,6 @@ QUEUE_S = 10.0
 """How long the queue's Redis may be away before sessions are restored without what waits there."""
 TELL_EVERY_S = 5.0
 STOP_S = 1.0
-
-_MOVED = "session.moved"
-"""The event with which a session leaves for another Redis."""
 
 _AWAY = (RedisError, OSError, StorageUnavailable)
 """The errors of a Redis or a PostgreSQL that is away."""
@@ -229,7 +226,7 @@ class Restorer:
         metrics.restore_remaining.set(max(0, run.total - run.looked_at))
         return self.progress
 
-    async def _waiting(self) -> dict[str, Session]:
+    async def _waiting(self) -> dict[str, _Waiting]:
         """What the batches in the queue say about their sessions."""
         end = monotonic() + QUEUE_S
         backoff = Backoff()
@@ -262,7 +259,7 @@ class _Run:
         self._kept = kept
         self._begun_at = monotonic()
         self._begun = 0
-        self._waiting: dict[str, Session] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self.total = self.looked_at = self.restored = self.failed = 0
 
     def counts(self) -> dict[str, int]:
@@ -274,7 +271,7 @@ class _Run:
             "failed": self.failed,
         }
 
-    async def all(self, waiting: dict[str, Session]) -> None:
+    async def all(self, waiting: dict[str, _Waiting]) -> None:
         """Restore every session that is missing, those that changed lately first.
 
         waiting: what the batches that are not stored yet say about their sessions
@@ -343,22 +340,32 @@ class _Run:
                 logger.error("a session cannot be restored", session=session.session_id, reason=error.message)
 
 
-def _read(jobs: Jobs) -> dict[str, Session]:
-    """What the batches in the queue say about each of their sessions, as rows of the store.
+@dataclass(slots=True)
+class _Waiting:
+    """What batches that no worker has stored yet say about a session.
 
-    A session that moves to another Redis in one of them has the status `moved`.
+    row: as the store would have it
+    moved_to, moved_at: where it has moved last, and the position of that event; None when it did not move
     """
-    found: dict[str, Session] = {}
-    moved = set()
+
+    row: Session
+    moved_to: str | None = None
+    moved_at: Position = (0, 0)
+
+
+def _read(jobs: Jobs) -> dict[str, _Waiting]:
+    """What the batches in the queue say about each of their sessions."""
+    found: dict[str, _Waiting] = {}
     for batch in jobs.waiting():
         made = rows(batch)
-        moved |= {event.session_id for event in made.events if event.event == _MOVED}
-        for session in made.sessions():
-            known = found.setdefault(session.session_id, session)
-            if known is not session:
-                _add(known, session)
-    for session_id in moved:
-        found[session_id].status = "moved"
+        for row in made.sessions():
+            known = found.setdefault(row.session_id, _Waiting(row))
+            if known.row is not row:
+                _add(known.row, row)
+        for event in made.events:
+            known, position = found[event.session_id], (event.epoch, event.version)
+            if event.moved_to is not None and position > known.moved_at:
+                known.moved_at, known.moved_to = position, event.moved_to
     return found
 
 
@@ -373,10 +380,13 @@ def _add(known: Session, other: Session) -> None:
         known.snapshot_epoch, known.snapshot_version = other.snapshot_epoch, other.snapshot_version
 
 
-def _newest(stored: StoredSession | None, waiting: Session | None) -> StoredSession | None:
+def _newest(stored: StoredSession | None, waits: _Waiting | None) -> StoredSession | None:
     """A session as the store will have it when the batches that wait are stored."""
-    if waiting is None:
+    if waits is None:
         return stored
+    waiting = waits.row
+    if stored is not None and waits.moved_at > (int(stored.epoch), stored.version):
+        stored = replace(stored, moved_to=waits.moved_to)
     if stored is None:
         stored = StoredSession(
             waiting.session_id,
@@ -390,6 +400,7 @@ def _newest(stored: StoredSession | None, waiting: Session | None) -> StoredSess
             None,
             None,
             None,
+            waits.moved_to,
         )
     elif (waiting.epoch, waiting.version) > (int(stored.epoch), stored.version):
         stored = replace(

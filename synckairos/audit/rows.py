@@ -66,6 +66,7 @@ class _Payload(msgspec.Struct, frozen=True, gc=False):
     participants: list[EventParticipant] = []
     actor: str | None = None
     removed_participant_id: str | None = None
+    moved_to: str | None = None
 
 
 class _Envelope(msgspec.Struct, frozen=True, gc=False):
@@ -107,6 +108,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     body: str
     participants: list[EventParticipant]
     removed_participant_id: str | None
+    moved_to: str | None
+    """The address of the Redis that has the session from here on, in the events of a move."""
 
     @property
     def at(self) -> datetime:
@@ -277,6 +280,7 @@ def _event(entry: Entry) -> Event:
         entry.body.decode(),
         payload.participants,
         payload.removed_participant_id,
+        payload.moved_to,
     )
 
 

@@ -36,8 +36,8 @@ from synckairos.audit import alerts, jobs
 from synckairos.audit.jobs import JOB_S, STORE, BatchJob, Jobs, Serializer
 from synckairos.audit.store import REVISION, Store, Stored
 from synckairos.config import Settings
-from synckairos.errors import StorageUnavailable
-from synckairos.supervision import Backoff
+from synckairos.errors import StorageUnavailable, error_text
+from synckairos.supervision import Backoff, Telling
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -262,6 +262,7 @@ class _Keeper:
                 self._client.delete(_KEEPER)
 
     def _run(self) -> None:
+        telling = Telling()
         while not self._end.wait(ROUND_S):
             try:
                 self._renew()
@@ -271,7 +272,9 @@ class _Keeper:
                     self._abandoned()
                     self._not_begun()
             except (RedisError, OSError) as error:
-                log.warning("the audit's queue cannot be looked after now", reason=repr(error))
+                log.log(
+                    telling.level(), "the audit's queue cannot be looked after now", reason=error_text(error)
+                )
             except Exception:
                 log.exception("looking after the audit's queue failed")
 
@@ -368,7 +371,7 @@ def work(settings: Settings) -> None:
 
 def _work_on(settings: Settings, stop: _Stop) -> None:
     """Go on with another worker whenever one ends because of trouble with Redis."""
-    backoff = Backoff()
+    backoff, telling = Backoff(), Telling()
     while not stop.asked:
         own, keeper_jobs = Jobs.of(settings), Jobs.of(settings)
         started = time.monotonic()
@@ -376,7 +379,7 @@ def _work_on(settings: Settings, stop: _Stop) -> None:
             _work_once(own, keeper_jobs, stop)
         except (RedisError, OSError) as error:
             if not stop.asked:
-                log.warning("the queue of the audit is away", reason=repr(error))
+                log.log(telling.level(), "the queue of the audit is away", reason=error_text(error))
         finally:
             own.close()
             keeper_jobs.close()

@@ -23,9 +23,9 @@ FRESH_S = 3.0
 """An answer that is older says nothing any more."""
 LASTING_S = 10.0
 """A majority that has had a lower epoch than is known for this long was made anew, and is believed."""
+
 UNKNOWN_NAME = "No such master"
 """What a Sentinel answers about a primary that it does not watch."""
-
 _DOWN = frozenset({"s_down", "o_down"})
 """The flags of a server that does not answer a Sentinel, or a quorum of them."""
 _NEVER_LOOKED_AT = "?"
@@ -99,7 +99,7 @@ def questions(name: str) -> list[tuple[str, str, str]]:
     return [("SENTINEL", about, name) for about in ("GET-MASTER-ADDR-BY-NAME", "MASTER", "REPLICAS")]
 
 
-def answer(replies: Sequence[Any], at: float) -> Answer:
+def answer(name: str, replies: Sequence[Any], at: float) -> Answer:
     """What a Sentinel said. Raises redis.ConnectionError when it does not know the primary.
 
     replies: those to `questions`, as bytes
@@ -107,7 +107,7 @@ def answer(replies: Sequence[Any], at: float) -> Answer:
     """
     named, primary, replicas = replies
     if named is None:
-        raise redis.ConnectionError(UNKNOWN_NAME)
+        raise redis.ConnectionError(f"{UNKNOWN_NAME}: {name}")
     about = _fields(primary)
     return Answer(
         at,

@@ -94,7 +94,7 @@ class Sentinels:
             for question in questions(self._name):
                 pipeline.execute_command(*question)
             replies = await pipeline.execute()
-        self._answers[address] = answer(replies, monotonic())
+        self._answers[address] = answer(self._name, replies, monotonic())
         self._judge()
 
     def _judge(self) -> None:

@@ -102,7 +102,7 @@ def _ask(sentinel: redis.Redis, name: str, now: float) -> Answer | None:
         with sentinel.pipeline(transaction=False) as pipeline:
             for question in questions(name):
                 pipeline.execute_command(*question)
-            return answer(pipeline.execute(), now)
+            return answer(name, pipeline.execute(), now)
     except REDIS_ERRORS:
         return None
 

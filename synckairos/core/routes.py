@@ -28,7 +28,7 @@ from synckairos.core.clients import REDIS_ERRORS, async_client
 from synckairos.core.fence import Fence
 from synckairos.core.wire import SILENCE_S, Command, ConfirmedWire, Failure, InProcessWire, Wire
 from synckairos.errors import error_text
-from synckairos.supervision import retrieve_error, supervise
+from synckairos.supervision import Telling, retrieve_error, supervise
 
 log = structlog.get_logger(__name__)
 
@@ -521,12 +521,13 @@ class Cluster:
         return self._refreshing
 
     async def _watch(self) -> None:
+        telling = Telling()
         while True:
             await asyncio.sleep(MAP_EVERY_S)
             try:
                 await shared(self._refresh_soon())
             except REDIS_ERRORS as error:
-                log.warning("no node shows the map of the cluster", error=error_text(error))
+                log.log(telling.level(), "no node shows the map of the cluster", error=error_text(error))
 
     async def _refresh(self) -> None:
         """Takes the newest map of a node that works together with most of the others.

@@ -163,7 +163,7 @@ class _Sentinels:
         """The primary that services believe in now, and whether all Sentinels have answered."""
         now = time.monotonic()
         found = await asyncio.gather(*map(self._ask, self._clients), return_exceptions=True)
-        answers = [answer(replies, now) for replies in found if isinstance(replies, list)]
+        answers = [answer(self._name, replies, now) for replies in found if isinstance(replies, list)]
         return judge(View(), answers, self._count, now).primary, len(answers) == len(self._clients)
 
     async def _ask(self, client: redis.asyncio.Redis) -> list[Any]:

@@ -39,7 +39,14 @@ def _number(_: click.Context, __: click.Parameter, value: float) -> float:
 
 
 @click.command("import")
-@click.option("--from", "source", required=True, metavar="URL", help="The Redis of the older service.")
+@click.option(
+    "--from",
+    "source",
+    envvar="IMPORT_FROM",
+    required=True,
+    metavar="URL",
+    help="The Redis of the older service. Or IMPORT_FROM.",
+)
 @click.option("--tenant", help="The tenant of sessions that name none.")
 @click.option(
     "--only-tenants",

@@ -25,7 +25,7 @@ from synckairos.core import keys
 from synckairos.core.connection import Connection
 from synckairos.core.library import LibraryChanged
 from synckairos.errors import SyncKairosError, ValidationError, error_text
-from synckairos.move.find import live_sessions
+from synckairos.move.find import live_sessions, running_in
 from synckairos.move.record import Heading, Record, RecordError
 from synckairos.move.saga import Mover, Outcome
 from synckairos.move.side import Side
@@ -112,8 +112,10 @@ def move(
     logs.configure("warning", production=False)
     try:
         done = asyncio.run(_run(*ends, chosen, record, at_once, goes_on=resume or abort, abort=abort))
-    except (RecordError, LibraryChanged, FileExistsError, FileNotFoundError) as error:
+    except (RecordError, LibraryChanged) as error:
         raise click.ClickException(str(error)) from None
+    except FileExistsError as error:
+        raise click.ClickException(f"{error.filename} exists: use --resume, or another name") from None
     except (SyncKairosError, RedisError, OSError) as error:
         raise click.ClickException(f"Redis does not answer: {error_text(error.__cause__ or error)}") from None
     sys.exit(0 if done else 1)
@@ -212,6 +214,13 @@ async def _record(path: Path | None, chosen: _Chosen, source: Side, target: Side
         return record
     heading = Heading(f"{secrets.token_hex(8)}", source.address, target.address)
     found = chosen.sessions or await live_sessions(source.connection, chosen.tenant)
+    twice = await running_in(target.connection, found) & await running_in(source.connection, found)
+    if twice:
+        raise click.ClickException(
+            f"{len(twice)} of {len(found)} sessions, as {min(twice)}, run at both ends. Nothing was moved. "
+            "Did the services of the target restore them, which use the PostgreSQL of the source and have no "
+            "MOVED_TO?"
+        )
     return Record.begin(path or Path(f"synckairos-{heading.move}.move"), heading, found)
 
 

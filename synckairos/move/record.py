@@ -43,55 +43,96 @@ class Heading(msgspec.Struct, frozen=True, rename={"source": "from", "target": "
     target: str
 
 
-class _Line(msgspec.Struct):
+class GivenUp(msgspec.Struct, frozen=True):
+    """A session was given up. move: by which move. change: what `sk_move_commit` replied (JSON)."""
+
+    move: str
+    change: str
+
+
+class _Line(msgspec.Struct, omit_defaults=True):
     session: str
     step: Step
+    given_up: GivenUp | None = None
 
 
 class RecordError(Exception):
-    """A file is no record of a move."""
+    """A file is no record of a move, or a record cannot be written."""
 
 
 class Record:
-    """A record that is being written. steps: by session, the last step."""
+    """A record that is being written.
 
-    def __init__(self, path: Path, heading: Heading, file: BinaryIO, steps: dict[str, Step]) -> None:
+    steps: by session, the last step
+    given_up: what is needed to let a session run at the target, for those that were given up to it
+    """
+
+    def __init__(self, path: Path, heading: Heading, file: BinaryIO) -> None:
         self.path = path
         self.heading = heading
-        self.steps = steps
+        self.steps: dict[str, Step] = {}
+        self.given_up: dict[str, GivenUp] = {}
         self._file = file
 
     @classmethod
     def begin(cls, path: Path, heading: Heading, sessions: Iterable[str]) -> Self:
-        """A new record of these sessions. Raises FileExistsError."""
-        file = path.open("xb", buffering=0)
-        record = cls(path, heading, file, {})
-        file.write(msgspec.json.encode(heading) + b"\n")
+        """A new record of these sessions. Raises FileExistsError, RecordError."""
+        try:
+            file = path.open("xb", buffering=0)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise _unwritten(path, error) from error
+        record = cls(path, heading, file)
+        record._write(msgspec.json.encode(heading))
         for session_id in sessions:
             record.note(session_id, Step.PLANNED)
-        os.fsync(file.fileno())
+        record._sync()
         return record
 
     @classmethod
     def go_on(cls, path: Path) -> Self:
-        """The record in a file. Its last line may be cut off. Raises RecordError, OSError."""
-        first, *lines = path.read_bytes().split(b"\n")
-        steps: dict[str, Step] = {}
+        """The record in a file. Its last line may be cut off. Raises RecordError."""
         try:
+            first, *lines = path.read_bytes().split(b"\n")
             heading = msgspec.json.decode(first, type=Heading)
-            for text in lines[:-1]:  # what follows the last line break is nothing, or a line that was cut off
-                line = msgspec.json.decode(text, type=_Line)
-                steps[line.session] = line.step
+            # What follows the last line break is nothing, or a line that was cut off.
+            noted = [msgspec.json.decode(text, type=_Line) for text in lines[:-1]]
+            file = path.open("r+b", buffering=0)
+            file.truncate(file.seek(-len(lines[-1]) if lines else 0, os.SEEK_END))
         except msgspec.MsgspecError as error:
             raise RecordError(f"{path} is no record of a move: {error}") from error
-        file = path.open("r+b", buffering=0)
-        file.truncate(file.seek(-len(lines[-1]) if lines else 0, os.SEEK_END))
-        return cls(path, heading, file, steps)
+        except OSError as error:
+            raise RecordError(f"the record {path} cannot be used: {error.strerror}") from error
+        record = cls(path, heading, file)
+        for line in noted:
+            record._take(line)
+        return record
 
-    def note(self, session_id: str, step: Step) -> None:
-        """Write down that a step was taken with a session."""
-        self._file.write(msgspec.json.encode(_Line(session_id, step)) + b"\n")
-        self.steps[session_id] = step
+    def note(self, session_id: str, step: Step, given_up: GivenUp | None = None) -> None:
+        """Write down that a step was taken with a session. Raises RecordError."""
+        line = _Line(session_id, step, given_up)
+        self._write(msgspec.json.encode(line))
+        self._take(line)
+
+    def _take(self, line: _Line) -> None:
+        self.steps[line.session] = line.step
+        if line.given_up is not None:
+            self.given_up[line.session] = line.given_up
+        elif line.step is not Step.ACTIVATED:  # the session is settled, or the source has it again
+            self.given_up.pop(line.session, None)
+
+    def _write(self, line: bytes) -> None:
+        try:
+            self._file.write(line + b"\n")
+        except OSError as error:
+            raise _unwritten(self.path, error) from error
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise _unwritten(self.path, error) from error
 
     def open_sessions(self) -> list[str]:
         """The sessions with which something is left to do."""
@@ -110,3 +151,7 @@ class Record:
         """Close the file and remove it."""
         self._file.close()
         self.path.unlink(missing_ok=True)
+
+
+def _unwritten(path: Path, error: OSError) -> RecordError:
+    return RecordError(f"the record {path} cannot be written: {error.strerror}")

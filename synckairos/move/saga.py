@@ -35,7 +35,7 @@ from synckairos.errors import (
     SyncKairosError,
     ValidationError,
 )
-from synckairos.move.record import Record, Step
+from synckairos.move.record import GivenUp, Record, RecordError, Step
 from synckairos.move.side import Held, Side
 from synckairos.supervision import Backoff
 
@@ -101,7 +101,7 @@ class Mover:
         self._stopped = True
 
     async def move_all(self, sessions: Iterable[str], at_once: int, done: Callable[[], None]) -> None:
-        """Move sessions, some at a time. `done` is called after each."""
+        """Move sessions, some at a time. `done` is called after each. Raises RecordError."""
         await self._each(sessions, at_once, self.move, done)
 
     async def take_back_all(self, sessions: Iterable[str], at_once: int, done: Callable[[], None]) -> None:
@@ -116,6 +116,7 @@ class Mover:
         done: Callable[[], None],
     ) -> None:
         left = iter(sessions)
+        unwritten: ExceptionGroup[RecordError] | None = None
 
         async def work() -> None:
             for session_id in left:
@@ -128,9 +129,14 @@ class Mover:
                     self.outcome.unsettled[session_id] = error.message
                 done()
 
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(at_once):
-                workers.create_task(work())
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(at_once):
+                    workers.create_task(work())
+        except* RecordError as errors:
+            unwritten = errors
+        if unwritten is not None:
+            raise unwritten.exceptions[0]
 
     async def move(self, session_id: str) -> None:
         """Take all steps with a session, whatever an earlier mover has left of it.
@@ -169,6 +175,14 @@ class Mover:
 
     async def _undo(self, session_id: str, began: float) -> bool:
         """Undo a move, first at the source. Returns False when it was given up, and is finished now."""
+        if session_id in self._record.given_up:
+            try:
+                await self._hold(session_id, self._move)
+            except SessionNotFound:
+                await self._activate_recorded(session_id, self._record.given_up[session_id])
+                return False
+            except SessionMoved:
+                pass  # the source says so again below
         try:
             await self._patiently(lambda: self._source.undo(session_id, self._move))
         except SessionMoved as moved:
@@ -185,6 +199,10 @@ class Mover:
         if isinstance(error, SessionMoved) and error.moved_to == self._target.address:
             # It was given up by this move, or by an earlier one, whose record may be lost.
             await self._forward(session_id, error.move, began)
+            return
+        given_up = self._record.given_up.get(session_id)
+        if isinstance(error, SessionNotFound) and given_up is not None:
+            await self._activate_recorded(session_id, given_up)
             return
         # Where the source has lost the session before it was given up, the copy must not stay.
         await self._patiently(lambda: self._target.undo(session_id, self._move))
@@ -204,8 +222,8 @@ class Mover:
     async def _forward(self, session_id: str, move: str, began: float) -> None:
         """Give a held session up, or find that it was given up, and take the steps after that."""
         change = await self._patiently(lambda: self._source.give_up(session_id, move))
-        self._record.note(session_id, Step.GIVEN_UP)
         if change is not None:
+            self._record.note(session_id, Step.GIVEN_UP, GivenUp(move, change.decode()))
             await self._activate(session_id, move, change)
             self.outcome.pauses_s.append(monotonic() - began)
             self._record.note(session_id, Step.ACTIVATED)
@@ -224,6 +242,20 @@ class Mover:
                 await self._patiently(lambda: self._target.activate(session_id, move, change))
             except SessionExists:
                 log.info("the target has restored the session by itself", session=session_id)
+
+    async def _activate_recorded(self, session_id: str, given_up: GivenUp) -> None:
+        """Let the copy run of a session that was given up, and that the source has lost since.
+
+        Raises SessionNotFound when the target has lost it, too.
+        """
+        try:
+            change = given_up.change.encode()
+            await self._patiently(lambda: self._target.activate(session_id, given_up.move, change))
+        except SessionNotFound:
+            if self._record.steps[session_id] is not Step.ACTIVATED:
+                raise SessionNotFound("the source and the target have both lost it") from None
+        self._record.note(session_id, Step.FINISHED)
+        self.outcome.moved += 1
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """The result of a call, which is repeated while a server is away."""

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from synckairos.core.connection import Connection
 from synckairos.core.keys import PARTITIONS, alarms
+from synckairos.errors import StorageUnavailable
 from synckairos.supervision import cancel, supervise
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -102,9 +103,12 @@ class ServerClock:
         await asyncio.gather(*map(self._measure, clients))
         self._offsets = {client: offset for client, offset in self._offsets.items() if client in clients}
         for partition in PARTITIONS:
-            client = (
-                clients[0] if len(clients) == 1 else await self._connection.primary_for(alarms(partition))
-            )
+            try:
+                client = (
+                    clients[0] if len(clients) == 1 else await self._connection.primary_for(alarms(partition))
+                )
+            except StorageUnavailable:  # no shard has this slot now; the last clock still counts
+                continue
             self._of_partition[partition] = self._offsets.get(client, self._guess)
 
     async def _measure(self, client: Redis) -> None:

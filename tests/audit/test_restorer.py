@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from synckairos import metrics
+from synckairos.audit.losses import Losses, Progress
 from synckairos.audit.rows import Batch
 from synckairos.core import keys
 from synckairos.core.keys import SessionKeys
-from tests.support.audit_service import Audited, Machines, audited
+from tests.support.audit_service import Audited, Machines, audited, restored
 from tests.support.live import Service, eventually, game, service, settings
 from tests.support.pool import Pool
 from tests.support.postgres import PostgresServer
@@ -31,18 +32,6 @@ async def games(running: Audited, count: int, **config: Any) -> list[str]:
     made = await asyncio.gather(*(game(running.sessions, **config) for _ in range(count)))
     await running.archived()
     return sorted(made)
-
-
-async def restored(*services: Service) -> None:
-    """Wait until no partition is lost any more, and these services have seen that."""
-    end = asyncio.get_running_loop().time() + PATIENCE_S
-    while True:
-        assert asyncio.get_running_loop().time() < end, "the sessions were not restored"
-        found = [each.context.restorer for each in services]
-        losses = [await each._losses.look() for each in found if each is not None]
-        if losses and not any(losses) and all(each.detail is None for each in found if each is not None):
-            return
-        await asyncio.sleep(0.05)
 
 
 def has_all(running: Audited, session_ids: list[str]) -> bool:
@@ -311,3 +300,18 @@ async def test_one_that_cannot_be_restored_keeps_no_other_one_waiting(running: A
     async with second(running) as other:
         await restored(other)
         assert [running.has(each) for each in live] == [True, False, True]
+
+
+@pytest.mark.one_kind
+async def test_the_lease_of_a_newer_release_is_left_alone(running: Audited) -> None:
+    """It may say otherwise how far that release is."""
+    running.lose_all()
+    losses = Losses(running.service.context.connection)
+    loss = await losses.look()
+    assert loss is not None
+    assert await losses.take_lease(loss)
+    with running.redis() as client:
+        client.set(loss.lease, b'{"holder":"another","done":0.5}', px=60_000)
+    assert not await losses.keep_lease(loss, losses.by_this_process())
+    await losses.give_lease_back(loss)
+    assert await losses.progress(loss) == Progress("?")

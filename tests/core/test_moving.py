@@ -353,6 +353,7 @@ def test_a_failure_half_way_keeps_the_copy(core: Driver, target: Driver) -> None
     target.run("SET", game.keys.alarms, "no sorted set")
     mover = Mover(core, target)
     mover.until("move_commit", at=1_000)
+    assert mover.step("move_in", 1_000).value == 1, "the copy is replaced whole, or not at all"
     assert mover.step("move_activate", 1_000).code == "WRONGTYPE"
     assert mover.at_target("get", [], 1_000).code == "SESSION_MOVING"
     target.run("DEL", game.keys.alarms)

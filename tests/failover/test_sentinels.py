@@ -255,3 +255,22 @@ async def test_an_old_primary_that_cannot_become_a_replica_carries_out_nothing(
         await before.execute_command("CLIENT", "UNPAUSE")
         with pytest.raises(ReadOnlyError):
             await held
+
+
+async def test_what_the_settings_have_wrong_is_named(kind: Kind) -> None:
+    with servers.start(kind) as primary, servers.start_sentinel(primary, "game") as sentinel:
+
+        def chosen(name: str = "game", password: str | None = None) -> Settings:
+            hosts = (("127.0.0.1", sentinel.port),)
+            return Settings(
+                redis_sentinel_hosts=hosts, redis_sentinel_name=name, redis_sentinel_password=password
+            )
+
+        for wrong, meant, words in (
+            (chosen(), ("127.0.0.1", 1), f"127.0.0.1:1 is not the primary; .* 127.0.0.1:{primary.port}"),
+            (chosen(), ("127.0.0.1", primary.port), "know no replica"),
+            (chosen("other"), None, "the name other: correct REDIS_SENTINEL_NAME"),
+            (chosen(password="wrong"), None, "1 of 1 Sentinels refuse .* REDIS_SENTINEL_PASSWORD"),
+        ):
+            with pytest.raises(NotHandedOver, match=words):
+                await hand_over(wrong, lambda _: None, meant)

@@ -136,7 +136,7 @@ def test_a_run_that_is_stopped_is_run_again(redis: Server, source: client_librar
             assert "Traceback" not in "".join(program.errors)
         before = stored(client)
         assert len(before) < 60
-        rest = programs.run("import", "--from", url(source), REDIS_URL=redis.url)
+        rest = programs.run("import", IMPORT_FROM=url(source), REDIS_URL=redis.url)
         assert rest.stdout == f"{60 - len(before)} sessions imported, {len(before)} were there\n"
         assert stored(client) == ids
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from time import monotonic
 
 import pytest
+from redis.asyncio import Redis
 
-from synckairos.core.connection import connect
+from synckairos.core.connection import Connection, connect
+from synckairos.core.keys import alarms
+from synckairos.errors import StorageUnavailable
 from synckairos.realtime.server_time import Offset, ServerClock
 from tests.support import servers
 from tests.support.live import settings
@@ -49,6 +52,34 @@ async def test_it_agrees_with_the_server(server: servers.Server) -> None:
         seconds, microseconds = await client.time()
         allowed = 1000 * (monotonic() - sent) + clock.uncertainty_ms() + 1
         assert abs(clock.now_ms() - (1000 * seconds + microseconds / 1000)) <= allowed
+    finally:
+        await clock.stop()
+        await connection.aclose()
+
+
+async def test_a_slot_that_no_shard_covers_keeps_its_clock(
+    server: servers.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service starts with it, and the clocks of all other slots are measured."""
+    connection = await connect(settings(server.url))
+    (client,) = await connection.primaries()
+
+    async def two_shards(_: Connection) -> list[Redis]:
+        return [client, client]
+
+    async def primary_for(_: Connection, key: str) -> Redis:
+        if key == alarms("07"):
+            raise StorageUnavailable
+        return client
+
+    monkeypatch.setattr(Connection, "primaries", two_shards)
+    monkeypatch.setattr(Connection, "primary_for", primary_for)
+    clock = ServerClock(connection)
+    await clock.start()
+    try:
+        assert clock.uncertainty_ms("07") == float("inf")
+        assert clock.uncertainty_ms("06") < 10_000
+        assert clock.uncertainty_ms("08") < 10_000
     finally:
         await clock.stop()
         await connection.aclose()

@@ -259,11 +259,25 @@ def test_replicated_changes_need_a_replica_and_a_replica_takes_no_changes() -> N
         assert failures(alone) == [("Redis", "replicas")]
         with running.start_replica(primary) as replica:
             assert failures(examined(REDIS_URL=primary.url, DURABILITY="replicated")) == []
+            more = examined(REDIS_URL=primary.url, DURABILITY="replicated", REPLICAS="5")
+            assert failures(more) == [("Redis", "replicas")]
+            assert "1 in step" in found(more, "replicas").message
+            assert "NOT_REPLICATED" in found(more, "replicas").message
+            assert "REPLICAS=1 at most" in (found(more, "replicas").remedy or "")
             durable = {"REDIS_URL": primary.url, "DURABILITY": "durable"}
             assert failures(examined(**durable)) == [("Redis", "disk")]
             with primary.sync_client() as client:
                 client.config_set("appendonly", "yes")
             assert failures(examined(**durable)) == []
+            with primary.sync_client() as client:
+                client.config_set("min-replicas-to-write", 2)
+            fenced = examined(REDIS_URL=primary.url)
+            assert failures(fenced) == [("Redis", "min-replicas-to-write")]
+            assert "1 replica in step" in found(fenced, "min-replicas-to-write").message
+            assert "start 1 more replica " in (found(fenced, "min-replicas-to-write").remedy or "")
+            with primary.sync_client() as client:
+                client.config_set("min-replicas-max-lag", 0)
+            assert failures(examined(REDIS_URL=primary.url)) == []
             finding = found(examined(REDIS_URL=replica.url), "kind")
             assert finding.status == "failure"
             assert f"a replica of 127.0.0.1:{primary.port}" in finding.message
@@ -282,9 +296,44 @@ def test_sentinels_are_asked_one_by_one_and_then_the_primary_that_they_name() ->
         stranger = examined(REDIS_SENTINEL_HOSTS=hosts, REDIS_SENTINEL_NAME="other")
         assert ("Sentinel", f"127.0.0.1:{sentinel.port}") in failures(stranger)
         assert ("Sentinel", "primary") in failures(stranger)
+        away = found(report, f"127.0.0.1:{nobody}", "Sentinel").remedy or ""
+        assert "start the Sentinel" in away
+        assert "6379:6379" not in away
+        locked = examined(
+            REDIS_SENTINEL_HOSTS=hosts, REDIS_SENTINEL_NAME="game", REDIS_SENTINEL_PASSWORD="wrong"
+        )
+        login = found(locked, f"127.0.0.1:{sentinel.port}", "Sentinel").remedy or ""
+        assert "REDIS_SENTINEL_PASSWORD" in login
+        assert "REDIS_SENTINEL_USER" in login
+        assert "REDIS_URL" not in login
         mistaken = found(examined(REDIS_URL=sentinel.url), "kind")
         assert mistaken.status == "failure"
         assert "REDIS_SENTINEL_HOSTS" in (mistaken.remedy or "")
+
+
+def test_the_places_of_moved_sessions_are_others_that_answer(
+    server: Server, cluster: Cluster, tmp_path: Path
+) -> None:
+    nobody = free_port()
+    sentinels, nodes = tmp_path / "sentinels.yaml", tmp_path / "nodes.yaml"
+    sentinels.write_text(f"redis_sentinel_hosts: 127.0.0.1:{nobody}\nredis_sentinel_name: game\n")
+    nodes.write_text(f"redis_cluster_nodes: 127.0.0.1:{nobody},{cluster.nodes}\n")
+    own = f"localhost:{server.port}"
+    places = [f"redis://:hidden@127.0.0.1:{nobody}", server.url, f"redis://{own}", str(sentinels), str(nodes)]
+    report = examined(REDIS_URL=server.url, MOVED_TO=",".join(places))
+    assert failures(report) == []
+    findings = {each.check: each for each in report.checks if each.area == "MOVED_TO"}
+    assert len(findings) == len(places)
+    [answers] = [each for each in findings.values() if each.status == "ok"]
+    assert cluster.nodes.split(",")[0] in answers.check
+    for where in (own, f"127.0.0.1:{server.port}"):
+        assert "own Redis" in findings[where].message
+    for where in (f"127.0.0.1:{nobody}", f"game@127.0.0.1:{nobody}"):
+        assert "nothing listens" in findings[where].message
+    assert str(sentinels) in (findings[f"game@127.0.0.1:{nobody}"].remedy or "")
+    assert "hidden" not in str(findings)
+    sentinels.write_text("port: none\n")
+    assert failures(examined(REDIS_URL=server.url, MOVED_TO=str(sentinels))) == [("MOVED_TO", "settings")]
 
 
 def test_every_primary_of_a_cluster_is_examined(cluster: Cluster) -> None:

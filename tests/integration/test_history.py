@@ -242,9 +242,12 @@ async def test_every_session_of_a_cluster(cluster: Cluster) -> None:
 def test_what_the_command_cannot_read(tmp_path: Path) -> None:
     file = tmp_path / "no.jsonl"
     file.write_text('{"kind":"begin","at_ms":0,"wall_ms":0}\nno line\n')
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
     for arguments, problem in (
         ([str(file), "--truth", str(file)], f"{file}:1:"),
         ([str(file)], f"{file}:2:"),
+        ([str(empty)], f"{empty} is no recording: it is empty"),
         ([], "--all"),
         ([str(file), "--truth", str(file), "--dump", str(file)], "--dump"),
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 from pathlib import Path
@@ -99,6 +100,26 @@ async def test_a_move_that_was_killed_is_resumed_and_taken_back(
     assert 0 < here < MANY
 
 
+async def test_a_check_of_the_source_counts_what_has_moved(
+    ends: tuple[Server, Cluster], tmp_path: Path
+) -> None:
+    server, cluster = ends
+    await games(server, 2)
+    there = tmp_path / "there.yaml"
+    there.write_text(f"redis_cluster_nodes: {cluster.nodes}\n")
+    moved = await asyncio.to_thread(run, "move", "--from", server.url, "--to", str(there), "--all")
+    assert moved.returncode == 0, moved.stderr
+    await games(server, 1)
+    for environ, figures in (
+        ({"REDIS_URL": server.url}, (1, 2)),
+        ({"REDIS_CLUSTER_NODES": cluster.nodes}, (2, 0)),
+    ):
+        checked = await asyncio.to_thread(run, "check-history", "--all", "--json", **environ)
+        assert checked.returncode == 0, checked.stderr
+        found = json.loads(checked.stdout)["figures"]
+        assert (found["sessions"], found["moved"]) == figures
+
+
 def test_it_says_what_it_needs(tmp_path: Path) -> None:
     ends = ("--from", "redis://127.0.0.1:1", "--to", "redis://user:secret@127.0.0.1:2/3")
     for arguments, words in (
@@ -117,3 +138,27 @@ def test_it_says_what_it_needs(tmp_path: Path) -> None:
     result = run("move", *ends, "--all")
     assert (result.returncode, "Redis does not answer" in result.stderr) == (1, True), result.stderr
     assert "secret" not in result.stderr
+
+
+def test_it_says_why_it_does_not_begin(pool: Pool, tmp_path: Path) -> None:
+    """The record cannot be written, or is there; or a session runs at both ends."""
+    source, target = pool.server("valkey", "source"), pool.server("valkey", "target")
+    for server in (source, target):
+        with server.sync_client() as client:
+            client.flushall()
+    asyncio.run(games(source, 2))
+    there = tmp_path / "there"
+    there.write_text("")
+    with source.sync_client() as client, target.sync_client() as other:
+        twice = next(iter(client.scan_iter("sk:{??}:????????-*", _type="hash")))
+        for arguments, words in (
+            (("--all", "--record", str(tmp_path / "nothing" / "record")), "cannot be written: No such file"),
+            (("--all", "--record", str(there)), "exists"),
+            (("--resume", "--record", str(tmp_path / "none")), "cannot be used: No such file"),
+            (("--all",), "1 of 2 sessions"),
+        ):
+            if words == "1 of 2 sessions":
+                other.restore(twice, 60_000, client.dump(twice))
+            result = run("move", *arguments, MOVE_FROM=source.url, MOVE_TO=target.url)
+            assert (result.returncode, words in result.stderr) == (1, True), result.stderr
+        assert other.dbsize() == 1

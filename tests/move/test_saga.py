@@ -203,6 +203,59 @@ async def test_a_target_that_comes_back_empty_costs_nothing(
             await check_goes_on(target, source, session_id, last[session_id])
 
 
+@pytest.mark.parametrize("then", ["resume", "abort"])
+async def test_a_source_that_comes_back_empty_leaves_what_it_gave_up_to_the_target(
+    places: tuple[Place, Place], tmp_path: Path, then: str
+) -> None:
+    """The copy is the only one then. The record has the change with which it may run."""
+    source, target = places
+    moments, last = await start_dying(source, target, tmp_path)
+    with source.server.sync_client() as client:
+        client.flushall()
+    record = Record.go_on(tmp_path / "m1.move")
+    recorded = [each for each in moments if record.steps[each] in (Step.GIVEN_UP, Step.ACTIVATED)]
+    assert len(recorded) == 4
+    again = mover(source, target, record)
+    if then == "resume":
+        await again.move_all(record.unmoved(), 4, lambda: None)
+    else:
+        await again.take_back_all(record.open_sessions(), 4, lambda: None)
+    record.close()
+    assert not again.outcome.unsettled
+    assert again.outcome.moved == len(recorded)
+    for session_id in recorded:
+        await check_goes_on(target, source, session_id, last[session_id])
+
+
+async def test_what_both_servers_have_lost_is_not_settled(
+    places: tuple[Place, Place], tmp_path: Path
+) -> None:
+    source, target = places
+    moments, _ = await start_dying(source, target, tmp_path)
+    for place_of in places:
+        with place_of.server.sync_client() as client:
+            client.flushall()
+    record = Record.go_on(tmp_path / "m1.move")
+    lost = [each for each in moments if record.steps[each] is Step.GIVEN_UP]
+    again = mover(source, target, record)
+    await again.move_all(record.unmoved(), 4, lambda: None)
+    record.close()
+    assert again.outcome.unsettled == dict.fromkeys(lost, "the source and the target have both lost it")
+
+
+async def test_a_record_that_cannot_be_written_ends_the_move(
+    places: tuple[Place, Place], tmp_path: Path
+) -> None:
+    source, target = places
+    session_id = await game(source.sessions)
+    record = begin(tmp_path, source, target, [session_id])
+    record.close()
+    with Path("/dev/full").open("wb", buffering=0) as full:  # noqa: ASYNC230 - a device that does not block
+        record._file = full
+        with pytest.raises(RecordError, match="cannot be written: No space left"):
+            await mover(source, target, record).move_all([session_id], 2, lambda: None)
+
+
 async def test_a_session_whose_mover_died_goes_on_by_itself(
     places: tuple[Place, Place], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,9 @@ from tests.support.pool import Pool
 from tests.support.postgres import PostgresServer
 from tests.support.servers import Server
 
+RESTORE_PATIENCE_S = 60.0
+"""How long a restore may take."""
+
 
 @dataclass(frozen=True)
 class Machines:
@@ -130,3 +133,15 @@ async def audited(server: Server, rq: Server, database: str, **environ: str) -> 
             yield Audited(running, store, queue, server, client)
     finally:
         queue.close()
+
+
+async def restored(*services: Service) -> None:
+    """Wait until no partition is lost any more, and these services have seen that."""
+    end = asyncio.get_running_loop().time() + RESTORE_PATIENCE_S
+    while True:
+        assert asyncio.get_running_loop().time() < end, "the sessions were not restored"
+        found = [each.context.restorer for each in services]
+        losses = [await each._losses.look() for each in found if each is not None]
+        if losses and not any(losses) and all(each.detail is None for each in found if each is not None):
+            return
+        await asyncio.sleep(0.05)

@@ -13,12 +13,14 @@ import msgspec
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from synckairos.history.check import Report, check
 from synckairos.history.faults import Faults
 from synckairos.history.figures import Figures, Quantiles
 from synckairos.history.findings import MEANING, Kind
 from synckairos.history.lines import Begin, Call, Fault, Line, Message, Socket, read
+from synckairos.history.report import show
 from synckairos.history.truth import SessionTruth
 from tests.model.strategies import PEOPLE
 from tests.support.audit_rows import EPOCH, event
@@ -290,6 +292,20 @@ def test_quantiles() -> None:
     assert Quantiles.of([5]) == Quantiles(1, 5, 5, 5, 5)
     assert Quantiles.of([3, 1, 2]) == Quantiles(3, 2, 3, 3, 3)
     assert Quantiles.of(range(100, 0, -1)) == Quantiles(100, 50, 95, 99, 100)
+
+
+def test_the_report_counts_in_words_and_shows_no_delay_below_0() -> None:
+    lost = SessionTruth(ANNA, {})
+    moved = [SessionTruth(f"{number}", {}, moved=True) for number in range(3)]
+    report = check([[answered(10, 2, OLD)]], [lost, *moved], complete=False)
+    report.figures.delay = Quantiles(3, -1.2, 0.4, 7, 7)
+    console = Console(width=120, highlight=False)
+    with console.capture() as shown:
+        show(report, console)
+    assert (report.figures.sessions, report.figures.moved) == (1, 3)
+    lines = shown.get().splitlines()
+    assert lines[-2:] == ["3 sessions are at another Redis", "1 finding"]
+    assert any("p50 -, p95 0, p99 7" in line for line in lines)
 
 
 def test_what_an_old_primary_wrote_is_not_what_happened() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from synckairos.audit.restorer import _add, _newest
+from synckairos.audit.restorer import _add, _newest, _Waiting
 from synckairos.audit.rows import Session
 from synckairos.audit.store import StoredSession
 
@@ -72,10 +72,22 @@ def test_the_newest_counts(
     for other in batches[1:]:
         assert told is not None
         _add(told, other)
-    found = _newest(known, told)
+    found = _newest(known, None if told is None else _Waiting(told))
     assert found is not None
     assert (found.epoch, found.version, found.status, found.snapshot) == expected
 
 
 def test_nothing_is_known_of_a_session_in_neither() -> None:
     assert _newest(None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("moved_at", "moved_to"),
+    [((1, 4), "before"), ((1, 6), "after"), ((2, 1), "after")],
+)
+def test_the_last_move_counts(moved_at: tuple[int, int], moved_to: str) -> None:
+    """A batch may be older than what is stored."""
+    known = replace(stored(1, 5, (1, 5)), moved_to="before")
+    found = _newest(known, _Waiting(waiting(*moved_at), "after", moved_at))
+    assert found is not None
+    assert found.moved_to == moved_to
