@@ -25,8 +25,8 @@ from synckairos.core import keys
 from synckairos.core.connection import Connection
 from synckairos.core.library import LibraryChanged
 from synckairos.errors import SyncKairosError, ValidationError, error_text
-from synckairos.move.find import live_sessions, running_in
-from synckairos.move.record import Heading, Record, RecordError
+from synckairos.move.find import live_among, live_sessions, running_in
+from synckairos.move.record import Heading, Record, RecordError, Step
 from synckairos.move.saga import Mover, Outcome
 from synckairos.move.side import Side
 from synckairos.realtime.server_time import ServerClock
@@ -99,7 +99,7 @@ def move(
     The exit code is 0 when every session has moved, ended meanwhile or, with --abort, stayed.
     """
     if (len(sessions) > 0) + (tenant is not None) + everything + resume + abort != 1:
-        raise click.UsageError("one of --session, --tenant, --all, --resume and --abort is needed")
+        raise click.UsageError("exactly one of --session, --tenant, --all, --resume and --abort is needed")
     if (resume or abort) and record is None:
         raise click.UsageError("--resume and --abort need --record")
     try:
@@ -150,6 +150,7 @@ async def _run(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, mover.stop)
+        before = sum(step is Step.FINISHED for step in record.steps.values())
         began = time.monotonic()
         progress = Progress(
             TextColumn("moving"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
@@ -158,7 +159,7 @@ async def _run(
             task = progress.add_task("", total=len(left))
             each = mover.take_back_all if abort else mover.move_all
             await each(left, at_once, lambda: progress.advance(task))
-        _report(console, mover.outcome, source, target, time.monotonic() - began)
+        _report(console, mover.outcome, source, target, time.monotonic() - began, before=before)
         return _close(record, mover.outcome, abort=abort)
 
 
@@ -214,6 +215,11 @@ async def _record(path: Path | None, chosen: _Chosen, source: Side, target: Side
         return record
     heading = Heading(f"{secrets.token_hex(8)}", source.address, target.address)
     found = chosen.sessions or await live_sessions(source.connection, chosen.tenant)
+    if chosen.tenant is not None and not found:
+        raise click.ClickException(f"the tenant {chosen.tenant} has no live session at {source.address}")
+    missing = {*chosen.sessions} - await live_among(source.connection, chosen.sessions)
+    if missing:
+        raise click.ClickException(f"there is no live session {min(missing)} at {source.address}")
     twice = await running_in(target.connection, found) & await running_in(source.connection, found)
     if twice:
         raise click.ClickException(
@@ -224,8 +230,10 @@ async def _record(path: Path | None, chosen: _Chosen, source: Side, target: Side
     return Record.begin(path or Path(f"synckairos-{heading.move}.move"), heading, found)
 
 
-def _report(console: Console, outcome: Outcome, source: Side, target: Side, took_s: float) -> None:
-    """Print a table of what was done."""
+def _report(
+    console: Console, outcome: Outcome, source: Side, target: Side, took_s: float, *, before: int
+) -> None:
+    """Print a table of what was done. before: how many sessions had moved already, and stay at the target."""
     partition = keys.PARTITIONS[0]
     apart = target.clock.now_ms(partition) - source.clock.now_ms(partition)
     inexact = target.clock.uncertainty_ms(partition) + source.clock.uncertainty_ms(partition)
@@ -233,6 +241,7 @@ def _report(console: Console, outcome: Outcome, source: Side, target: Side, took
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in (
         ("moved", str(outcome.moved)),
+        *([("had moved before, and stay at the target", str(before))] if before else []),
         ("taken back", str(outcome.undone)),
         ("ended or moved by others meanwhile", str(outcome.gone)),
         ("failed, and stay at the source", str(len(outcome.failed))),

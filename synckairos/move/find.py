@@ -33,6 +33,18 @@ async def live_sessions(connection: Connection, tenant: str | None = None) -> li
     return list(found)
 
 
+async def live_among(connection: Connection, session_ids: Iterable[str]) -> set[str]:
+    """Those of these sessions that are live in a deployment.
+
+    Raises StorageUnavailable, RedisError, OSError.
+    """
+    found: set[str] = set()
+    for session_id in session_ids:
+        key = SessionKeys.of(session_id).session
+        found.update(await _live(await connection.primary_for(key), [key.encode()], None))
+    return found
+
+
 async def running_in(connection: Connection, session_ids: Iterable[str]) -> set[str]:
     """Those of these sessions that run in a deployment, or are over there: neither held, given up nor a copy.
 

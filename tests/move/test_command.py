@@ -94,6 +94,7 @@ async def test_a_move_that_was_killed_is_resumed_and_taken_back(
     result = await asyncio.to_thread(run, *back, "--abort")
     assert result.returncode == 0, result.stderr
     assert int(rows(result)["taken back"]) > 0
+    assert int(rows(result)["had moved before, and stay at the target"]) > 0
     assert not record.exists()
     here, away = await live(REDIS_URL=server.url), await live(REDIS_CLUSTER_NODES=cluster.nodes)
     assert here + away == MANY
@@ -155,6 +156,8 @@ def test_it_says_why_it_does_not_begin(pool: Pool, tmp_path: Path) -> None:
             (("--all", "--record", str(tmp_path / "nothing" / "record")), "cannot be written: No such file"),
             (("--all", "--record", str(there)), "exists"),
             (("--resume", "--record", str(tmp_path / "none")), "cannot be used: No such file"),
+            (("--tenant", "nobody"), "the tenant nobody has no live session at 127.0.0.1:"),
+            (("--session", "7c9e6679-7425-40de-944b-e07fc1f90ae9"), "there is no live session 7c9e6679"),
             (("--all",), "1 of 2 sessions"),
         ):
             if words == "1 of 2 sessions":
