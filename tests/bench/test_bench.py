@@ -149,7 +149,7 @@ def test_durability_holds_a_confirmed_switch_against_one_at_once(tmp_path: Path)
     for callers in ("1 caller", "16 callers"):
         figure = named(report, f"switch, replicated, {callers}, p50")
         assert (figure["yardstick"], figure["at_most"]) == ("async", 1.3)
-        assert named(report, f"switch, durable, {callers}, CPU")["value"] > 0
+        assert named(report, f"switch, durable, {callers}, p50")["value"] > 0
 
 
 def test_cluster_moves_slots_without_an_error(tmp_path: Path) -> None:

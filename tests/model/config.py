@@ -341,13 +341,15 @@ def _warnings(source: dict[str, Any], bad: Problems) -> list[int]:
 
 def _action(source: dict[str, Any], c: Config, bad: Problems) -> dict[str, Any]:
     action = source.get("action_on_timeout")
+    # A time for each cycle is meant to be there, even if it is wrong.
+    cycles = c.mode == "per_cycle" or (c.mode == "global" and source.get("time_per_cycle_ms") is not None)
     if action is None:
-        return {"type": "skip_cycle" if c.auto_advance and c.cycle_clock else "end_session"}
+        return {"type": "skip_cycle" if c.auto_advance and cycles else "end_session"}
     if not isinstance(action, dict):
         bad.append("action_on_timeout")
         return {}
     kind = action.get("type")
-    if kind not in ACTIONS or (kind == "end_session" and c.auto_advance and c.cycle_clock):
+    if kind not in ACTIONS or (kind == "end_session" and c.auto_advance and cycles):
         bad.append("action_on_timeout.type")
     return action
 
