@@ -132,6 +132,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
         closing.push_async_callback(replicas.aclose)
         readiness = Readiness(connection, redis_sessions, subscriptions, store, restorer)
         closing.push_async_callback(readiness.stop)
+        await readiness.start()
         if settings.enable_metrics and settings.metrics_port is not None:
             closing.callback(metrics.serve(settings.host, settings.metrics_port))
         app.ctx.context = Context(

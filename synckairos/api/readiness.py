@@ -58,6 +58,10 @@ class Readiness:
             ),
         }
 
+    async def start(self) -> None:
+        """Check all once, within CHECK_TIMEOUT_S, so that the first answer has something to rely on."""
+        await asyncio.gather(*(probe.run() for probe in self._probes.values()))
+
     async def stop(self) -> None:
         """End the checks that are under way."""
         await asyncio.gather(*(probe.stop() for probe in self._probes.values()))
@@ -158,7 +162,7 @@ class _Probe:
     async def outcome(self) -> Check:
         """The outcome of a check that begins now or, while that takes long, of the last one."""
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="readiness")
+            self._task = asyncio.create_task(self.run(), name="readiness")
         done, _ = await asyncio.wait((self._task,), timeout=ANSWER_S)
         if done:
             self._task.result()
@@ -171,7 +175,8 @@ class _Probe:
         if self._task is not None:
             await cancel(self._task)
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Check now."""
         self._last = await self._check()
         self._ended = monotonic()
 
