@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -116,9 +116,9 @@ class Fence:
             if lag > 0:
                 self._lag = lag
             if self._lifted:
-                in_step = sum(state == "online" for state in connected)
+                in_step = sum(replica["state"] == "online" for replica in connected)
                 if in_step >= to_write or not self._stands():
-                    await self._put_up()
+                    await self._put_up(connected)
             elif to_write > 0 and self.is_alone():
                 await self._lift()
         except ResponseError as error:
@@ -139,15 +139,16 @@ class Fence:
         self._opened.set()
         self._opened.clear()
 
-    async def _put_up(self) -> None:
-        lag = self._lag or await self._lag_elsewhere() or SHIPPED_LAG_S
+    async def _put_up(self, connected: Sequence[Mapping[str, Any]] = ()) -> None:
+        replicas = {(replica["ip"], int(replica["port"])) for replica in connected} | self._view().electable
+        lag = self._lag or await self._lag_of(replicas) or SHIPPED_LAG_S
         await self._client.config_set(_MAX_LAG, lag)
         self._lifted = False
         log.warning("the primary accepts changes only with a replica again", primary=self._address)
 
-    async def _lag_elsewhere(self) -> int:
+    async def _lag_of(self, replicas: Iterable[Address]) -> int:
         """The lag of a replica, as all servers of a deployment have the same one. 0 when none tells it."""
-        for address in self._view().electable:
+        for address in replicas:
             client = async_client(self._settings, address)
             try:
                 _, lag = await _setting(client)
@@ -171,10 +172,10 @@ class Fence:
         await self._client.aclose()
 
 
-def _connected(info: Mapping[str, Any]) -> list[str]:
-    """The states of the replicas that are connected to a server, by its `INFO replication`."""
+def _connected(info: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The replicas that are connected to a server, by its `INFO replication`."""
     replicas = [info[f"slave{number}"] for number in range(info["connected_slaves"])]
-    return [replica["state"] for replica in replicas if replica["lag"] <= SILENT_S]
+    return [replica for replica in replicas if replica["lag"] <= SILENT_S]
 
 
 async def _setting(client: Any) -> tuple[int, int]:
