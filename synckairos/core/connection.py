@@ -22,12 +22,12 @@ from synckairos.config import Address, Settings
 from synckairos.core import library as functions
 from synckairos.core.clients import CONNECT_S, REDIS_ERRORS
 from synckairos.core.library import Library, LibraryChanged, LibraryStatus
-from synckairos.core.routes import PrimaryLink, Route, Single, Topology, end_tasks, route_to, shared
+from synckairos.core.links import PrimaryLink, end_tasks, shared
+from synckairos.core.routes import Route, Single, Topology, route_to
 from synckairos.core.wire import Argument, Command, Failure
 from synckairos.errors import (
     ChangesRefused,
     InternalError,
-    NetworkTimeout,
     SessionMoving,
     StorageUnavailable,
     error_text,
@@ -133,15 +133,14 @@ class Connection:
         args: Sequence[Argument] = (),
         *,
         read_only: bool = False,
-        retry: bool = True,
     ) -> Any:
         """Calls a function at the primary of its first key. Returns bytes, int, list or None.
 
         A refusal of the library is raised as its error. While the server is away, moving or not ready, the
         call is repeated for about RETRY_FOR_S, then StorageUnavailable or SessionMoving is raised.
-        `retry=False` is for a call that must not take effect twice. It is repeated only when it surely was
-        not carried out; otherwise NetworkTimeout is raised. With another DURABILITY than async, NotReplicated
-        is raised when too few replicas confirm a change in time, although the change was made.
+        So a call whose reply was lost may take effect twice, unless it has a REQUEST. With another DURABILITY
+        than async, NotReplicated is raised when too few replicas confirm a change in time, although the
+        change was made.
         """
         command = ("FCALL_RO" if read_only else "FCALL", function, len(keys), *keys, *args)
         key = keys[0] if keys else None
@@ -149,12 +148,12 @@ class Connection:
         if self._route.is_down(key):
             try:
                 async with asyncio.timeout(DOWN_S):
-                    return await self._call(key, command, retry, changes=changes)
+                    return await self._call(key, command, changes=changes)
             except TimeoutError:
                 raise _unavailable(DOWN) from None
-        return await self._call(key, command, retry, changes=changes)
+        return await self._call(key, command, changes=changes)
 
-    async def _call(self, key: str | None, command: Command, retry: bool, *, changes: bool) -> Any:
+    async def _call(self, key: str | None, command: Command, *, changes: bool) -> Any:
         """Sends a call. When that fails, repeats it."""
         started = time.monotonic()
         link = self._route.link(key)
@@ -164,7 +163,7 @@ class Connection:
             wire = (link.changes if changes else link.calls).ready()
         reply = await wire.send(command) if wire is not None else None
         if wire is None or reply.__class__ is Failure:
-            reply = await self._recover(key, command, reply, retry, started, changes=changes)
+            reply = await self._recover(key, command, reply, started, changes=changes)
         return reply
 
     async def fcall_many(self, calls: Sequence[tuple[str, Sequence[str], Sequence[Argument]]]) -> list[Any]:
@@ -188,7 +187,7 @@ class Connection:
             if future is None or replies[position].__class__ is Failure
         ]
         recovered = await asyncio.gather(
-            *(self._recover(*sent[position][:2], replies[position], True, started) for position in again),
+            *(self._recover(*sent[position][:2], replies[position], started) for position in again),
             return_exceptions=True,
         )
         for position, reply in zip(again, recovered, strict=True):
@@ -315,7 +314,6 @@ class Connection:
         key: str | None,
         command: Command,
         failure: Failure | None,
-        retry: bool,
         started: float,
         *,
         changes: bool = False,
@@ -333,10 +331,10 @@ class Connection:
         while True:
             try:
                 async with asyncio.timeout(end - time.monotonic()):
-                    return await self._repeat(key, command, attempts, retry)
+                    return await self._repeat(key, command, attempts)
             except TimeoutError:
                 stood_still = time.monotonic() - end > HELD_UP_S
-                if not (stood_still and retry):
+                if not stood_still:
                     log.log(
                         self._given_up.level(),
                         "a call was given up",
@@ -346,13 +344,11 @@ class Connection:
                     raise from_refusal(attempts.reason) or _unavailable(attempts.reason) from None
                 end = time.monotonic() + FAIR_S
 
-    async def _repeat(self, key: str | None, command: Command, attempts: _Attempts, retry: bool) -> Any:
+    async def _repeat(self, key: str | None, command: Command, attempts: _Attempts) -> Any:
         """Repeats a call until it has a reply."""
         while True:
             failure = attempts.failure
             if failure is not None:
-                if failure.lost and failure.sent and not retry:
-                    raise NetworkTimeout(context={"reason": failure.text})
                 attempts.missing += failure.text.startswith(_FUNCTION_MISSING)
                 await self._prepare_retry(key, failure, attempts)
             reply = await self._send_again(key, command, failure, changes=attempts.changes)

@@ -36,16 +36,14 @@ class Failure:
     """Why a call has no good reply.
 
     text: the text of the error reply, or what happened to the connection
-    lost: whether the connection was lost
-    sent: whether the call was sent before that, so that the server may have carried it out
+    lost: whether the connection was lost, perhaps after the server had carried the call out
     """
 
-    __slots__ = ("lost", "sent", "text")
+    __slots__ = ("lost", "text")
 
-    def __init__(self, text: str, *, lost: bool = False, sent: bool = False) -> None:
+    def __init__(self, text: str, *, lost: bool = False) -> None:
         self.text = text
         self.lost = lost
-        self.sent = sent
 
 
 NOT_REPLICATED = Failure("NOT_REPLICATED too few replicas confirmed the change in time")
@@ -158,7 +156,7 @@ class Wire(asyncio.Protocol):
         """Closes the connection. Every call that waits for a reply gets a Failure with this text."""
         if self._failure is not None:
             return
-        self._failure = Failure(text, lost=True, sent=True)
+        self._failure = Failure(text, lost=True)
         if self._watch is not None:
             self._watch.cancel()
         self._transport.abort()
@@ -192,7 +190,7 @@ class InProcessWire:
         except ResponseError as error:
             return Failure(f"{error.status_code or ''} {error}".lstrip())
         except REDIS_ERRORS as error:
-            return Failure(error_text(error), lost=True, sent=True)
+            return Failure(error_text(error), lost=True)
 
     async def room(self) -> None:
         """There is always room."""

@@ -25,7 +25,6 @@ import structlog
 from synckairos.core.keys import partition
 from synckairos.errors import (
     ConcurrentModification,
-    NetworkTimeout,
     NotReplicated,
     SessionExists,
     SessionMoved,
@@ -50,7 +49,7 @@ PATIENCE_S = 30.0
 TRIES = 3
 """How often a session is held, when the holds end before it can be given up."""
 
-_AWAY = (StorageUnavailable, NetworkTimeout, NotReplicated, SessionMoving)
+_AWAY = (StorageUnavailable, NotReplicated, SessionMoving)
 """What passes: a step that failed with one of these is taken again."""
 
 

@@ -42,7 +42,7 @@ from synckairos.core import keys
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
 from synckairos.core.model import Change
-from synckairos.errors import NetworkTimeout, StorageUnavailable, ValidationError, error_text
+from synckairos.errors import StorageUnavailable, ValidationError, error_text
 from synckairos.realtime.membership import Membership
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.standby import Overdue, hold_back_ms
@@ -427,7 +427,7 @@ class Timekeeper:
                 ]
                 results = await self._expire([session_id for _, session_id in called])
                 for (part, session_id), result in zip(called, results, strict=True):
-                    if isinstance(result, (StorageUnavailable, NetworkTimeout)):
+                    if isinstance(result, StorageUnavailable):
                         self._note_outage(result)
                         pause_s = AFTER_OUTAGE_S
                     else:

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from synckairos.core.calls import Sessions
 from synckairos.core.keys import SessionKeys
 from synckairos.core.model import Options
-from synckairos.errors import NetworkTimeout, StorageUnavailable
+from synckairos.errors import StorageUnavailable
 from synckairos.realtime.relay import SERVICE_RESTART
 from tests.support.live import Message, Service, Watcher, eventually, game, versions
 
@@ -60,7 +60,7 @@ class Traffic:
             while not acknowledged:
                 try:
                     change = await self.direct.switch(session_id, options=options)
-                except (StorageUnavailable, NetworkTimeout):
+                except StorageUnavailable:
                     self.refused += 1
                     await asyncio.sleep(0.05)
                 else:

@@ -18,7 +18,7 @@ from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
 from synckairos.core.model import Options
 from synckairos.drill.deployment import Deployment, Kind
-from synckairos.errors import NetworkTimeout, StorageUnavailable
+from synckairos.errors import StorageUnavailable
 from synckairos.failover import sentinels as failover
 from synckairos.failover.handover import NotHandedOver
 from synckairos.failover.sentinels import LOOKED_AT_MS, hand_over
@@ -49,7 +49,7 @@ class Callers:
             while True:
                 try:
                     change = await self._sessions.switch(session_id, options=Options(request=str(number)))
-                except (StorageUnavailable, NetworkTimeout):
+                except StorageUnavailable:
                     await asyncio.sleep(0.05)
                 else:
                     changes.append(change.raw)

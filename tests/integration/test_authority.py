@@ -16,7 +16,7 @@ from synckairos.audit.jobs import Jobs
 from synckairos.audit.rows import Batch, Entry
 from synckairos.config import Settings, load
 from synckairos.core import connection as connection_module
-from synckairos.core import routes
+from synckairos.core import links
 from synckairos.core.connection import Connection, connect
 from synckairos.core.model import Options
 from synckairos.errors import NotReplicated, StorageUnavailable
@@ -239,7 +239,7 @@ async def test_sentinels_that_want_a_login(kind: servers.Kind) -> None:
 async def test_all_that_can_be_elected_have_to_confirm(
     kind: servers.Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "REPLICATED_MS", 10_000)
+    monkeypatch.setattr(links, "REPLICATED_MS", 10_000)
     with (
         servers.start(kind) as primary,
         servers.start_replica(primary) as one,
@@ -253,12 +253,12 @@ async def test_all_that_can_be_elected_have_to_confirm(
                 two.pause()  # it could still be elected, as far as the Sentinel knows
                 try:
                     again = Options(request=str(uuid.uuid4()))
-                    monkeypatch.setattr(routes, "REPLICATED_MS", 300)
+                    monkeypatch.setattr(links, "REPLICATED_MS", 300)
                     for _ in range(2):  # the repeat changes nothing, and is not confirmed either
                         with pytest.raises(NotReplicated):
                             await live.sessions.switch(session_id, options=again)
                     assert live.connection.unconfirmed
-                    monkeypatch.setattr(routes, "REPLICATED_MS", 10_000)
+                    monkeypatch.setattr(links, "REPLICATED_MS", 10_000)
                     change = await easy.sessions.switch(session_id)
                     sentinel.replicas.pop()  # by now the Sentinel knows that it is gone
                     await eventually(

@@ -15,13 +15,12 @@ import redis.asyncio
 from redis.crc import key_slot
 
 from synckairos.config import load
-from synckairos.core import keys, routes, wire
+from synckairos.core import keys, links, wire
 from synckairos.core.connection import RETRY_FOR_S, Connection, connect
 from synckairos.core.keys import SessionKeys
 from synckairos.core.library import Library, LibraryChanged
 from synckairos.errors import (
     ChangesRefused,
-    NetworkTimeout,
     NotReplicated,
     SessionNotFound,
     StorageUnavailable,
@@ -166,7 +165,7 @@ async def test_a_link_that_is_closed_does_not_cancel_those_who_wait_for_it() -> 
     silent = await asyncio.start_server(says_nothing, "127.0.0.1", 0)
     async with silent:
         port = silent.sockets[0].getsockname()[1]
-        link = routes.PrimaryLink(redis.asyncio.Redis(port=port))
+        link = links.PrimaryLink(redis.asyncio.Redis(port=port))
         callers = [asyncio.create_task(link.calls.connected()) for _ in range(2)]
         await asyncio.sleep(0.1)
         await link.aclose()
@@ -344,7 +343,7 @@ def new_session() -> tuple[SessionKeys, str]:
 async def test_a_change_is_acknowledged_when_a_replica_has_it(
     kind: servers.Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "REPLICATED_MS", 10_000)
+    monkeypatch.setattr(links, "REPLICATED_MS", 10_000)
     with servers.start(kind) as primary, servers.start_replica(primary) as replica:
         settings = load({"REDIS_URL": primary.url, "DURABILITY": "replicated"})
         async with await connect(settings) as connection, replica.client() as client:
@@ -358,7 +357,7 @@ async def test_a_change_is_acknowledged_when_a_replica_has_it(
             assert await client.exists(*(names.session for names, _ in sessions)) == 50
 
             replica.pause()
-            monkeypatch.setattr(routes, "REPLICATED_MS", 300)
+            monkeypatch.setattr(links, "REPLICATED_MS", 300)
             try:
                 names, config = new_session()
                 request = ["REQUEST", "once"]
@@ -372,7 +371,7 @@ async def test_a_change_is_acknowledged_when_a_replica_has_it(
                 await ask(connection, 1)  # a rate limit does not wait
             finally:
                 replica.resume()
-            monkeypatch.setattr(routes, "REPLICATED_MS", 10_000)
+            monkeypatch.setattr(links, "REPLICATED_MS", 10_000)
             await connection.fcall("sk_create", names.all, [config, *request])
             assert await client.exists(names.session)
             assert await client.keys("*written*") == []
@@ -448,30 +447,6 @@ async def test_one_silent_connection_is_replaced_within_the_bound(server: Server
         await asyncio.sleep(0.2)
         proxy.silent = False  # what was sent before is lost; nothing on that connection says so
         await call
-
-
-async def test_what_must_not_happen_twice_is_not_sent_twice(server: Server) -> None:
-    async with Proxy(server.port) as proxy, await connect(load({"REDIS_URL": proxy.url})) as connection:
-
-        async def take(quantity: int) -> int:
-            """Takes from a bucket of 5 that hardly refills; how many are left."""
-            arguments = [5, 1, 3_600_000, quantity, 0]
-            reply = await connection.fcall("sk_throttle", [keys.rate_limit("once")], arguments, retry=False)
-            return int(reply[2])
-
-        assert await take(1) == 4
-        proxy.cut_after = 2
-        with pytest.raises(NetworkTimeout):
-            await take(1)
-        assert await take(0) == 3  # the call that was cut had been carried out, once
-
-
-async def test_a_call_that_could_not_be_sent_is_sent_again_even_so(server: Server) -> None:
-    async with Proxy(server.port) as proxy, await connect(load({"REDIS_URL": proxy.url})) as connection:
-        await ask(connection, 5)
-        proxy.cut_all()
-        await asyncio.sleep(0.05)
-        await connection.fcall("sk_throttle", [keys.rate_limit("x")], [5, 1, 1000, 1, 0], retry=False)
 
 
 async def test_a_server_that_does_not_speak_redis() -> None:

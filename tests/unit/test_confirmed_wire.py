@@ -8,7 +8,7 @@ from typing import Any
 
 from synckairos.core.wire import NOT_REPLICATED, Command, ConfirmedWire, Failure
 
-LOST = Failure("the connection was lost", lost=True, sent=True)
+LOST = Failure("the connection was lost", lost=True)
 REFUSED = Failure("INVALID_SESSION_STATE no")
 
 
