@@ -28,6 +28,7 @@ from synckairos.audit.outbox import OutboxTrimmer
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
+from synckairos.auth.bearer import Everybody
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection, connect
@@ -137,6 +138,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             closing.callback(metrics.serve(settings.host, settings.metrics_port))
         app.ctx.context = Context(
             settings=settings,
+            bearers=Everybody(),
             connection=connection,
             store=store,
             recovery=recovery,

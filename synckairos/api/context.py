@@ -13,6 +13,7 @@ from synckairos.api.websocket.socket import Socket
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
+from synckairos.auth.bearer import Bearers
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
@@ -45,6 +46,7 @@ class Context:
     """
 
     settings: Settings
+    bearers: Bearers
     connection: Connection
     store: Store | None
     recovery: Recovery | None

@@ -172,7 +172,8 @@ class Reader:
         return Options(
             tenant=caller.tenant,
             version=version,
-            actor=caller.subject,
+            actor=caller.actor,
+            player=self.request.player,
             trace=self.request.trace_id,
             request=self.request_key(),
             epoch=epoch,

@@ -21,7 +21,7 @@ from sanic.http import Http
 from sanic.response import BaseHTTPResponse
 
 from synckairos import metrics
-from synckairos.api import replies
+from synckairos.api import gate, replies
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Handler, Route
@@ -63,6 +63,7 @@ def endpoint(route: Route) -> Endpoint:
     async def answer(request: ApiRequest, **path: str) -> Reply:
         started = request.started = perf_counter()
         try:
+            await gate.admit(request, route, path)
             reply = await handle(request, **path)
         except SyncKairosError as error:
             reply = replies.failure(error)

@@ -11,8 +11,9 @@ from typing import Any
 from sanic import Request
 from sanic.exceptions import BadURL, URITooLong
 
-from synckairos.api.caller import Caller, client_address, identify
+from synckairos.api.address import client_address
 from synckairos.api.context import Context, context_of
+from synckairos.auth.caller import ANONYMOUS, Caller
 
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _TRACEPARENT = re.compile(
@@ -26,12 +27,16 @@ _new_ids = map(f"{secrets.token_hex(12)}{{:08x}}".format, itertools.count())
 class ApiRequest(Request):
     """Sanic's request. The service's own headers are read when they are first asked for."""
 
-    __slots__ = ("_caller", "_request_id", "reply_headers", "started")
+    __slots__ = ("_request_id", "caller", "player", "reply_headers", "started")
 
     started: float
     """When its head was read, later when its handler was called (seconds of `perf_counter`)."""
     reply_headers: dict[str, str]
     """Headers for the answer, whether it is a success or an error."""
+    caller: Caller
+    """Who calls, once it was let in (`synckairos.api.gate`)."""
+    player: str | None
+    """The participant as whom the library has to judge the call; None when a role allows it anyway."""
 
     def __init__(
         self, url_bytes: bytes, headers: Any, version: str, method: str, *args: Any, **kwargs: Any
@@ -45,7 +50,8 @@ class ApiRequest(Request):
             if method != "NONE":
                 raise
             super().__init__(b"*", headers, version, method, *args, **kwargs)
-        self._caller: Caller | None = None
+        self.caller = ANONYMOUS
+        self.player = None
         self._request_id: str | None = None
         self.started = perf_counter()
         self.reply_headers = {}
@@ -72,13 +78,6 @@ class ApiRequest(Request):
         """The trace id in `traceparent`: 32 hex digits."""
         traceparent = self.traceparent
         return None if traceparent is None else traceparent[3:35]
-
-    @property
-    def caller(self) -> Caller:
-        """The caller."""
-        if self._caller is None:
-            self._caller = identify(self.headers, self.context.settings)
-        return self._caller
 
     @property
     def address(self) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from synckairos.api.limits import RateLimit
 from synckairos.api.replies import Reply
 from synckairos.api.schemas import Input, NoQuery
+from synckairos.auth.access import Action
 from synckairos.config import Settings
 from synckairos.errors import SyncKairosError
 
@@ -23,6 +24,7 @@ Handler = Callable[..., Awaitable[Reply]]
 class Route:
     """A method at a path, its handler, and its description for OpenAPI.
 
+    action: what it does, by which the table of access says who may call it
     path: with parameters in braces, as in `/v1/sessions/{session_id}`
     reply, body: the types of the bodies; None for no JSON body
     query: the query parameters
@@ -48,6 +50,7 @@ class Route:
     errors: tuple[type[SyncKairosError], ...] = ()
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
+    action: Action = field(kw_only=True)
 
     @property
     def sanic_path(self) -> str:

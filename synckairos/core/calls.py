@@ -340,6 +340,8 @@ class Sessions:
             arguments += ["EPOCH", options.epoch]
         if options.actor is not None:
             arguments += ["ACTOR", options.actor]
+        if options.player is not None:
+            arguments += ["PLAYER", options.player]
         if options.trace is not None:
             arguments += ["TRACE", options.trace]
         return arguments

@@ -20,6 +20,7 @@ class Options:
     tenant: the tenant to whom the session must belong; with `create`, will belong
     version: the call is refused unless nothing but warnings happened since this version
     epoch: the call is refused unless the session's versions are of this epoch
+    player: the participant whose own call it is, for switch, pause and resume: refused unless it is active
     actor, trace: who makes the call and its trace id, both written into the event
     request: the idempotency key. Without one, a new key is made for each call, so that its retries change
         nothing twice.
@@ -30,6 +31,7 @@ class Options:
     actor: str | None = None
     trace: str | None = None
     request: str | None = None
+    player: str | None = None
     epoch: str | None = None
 
 

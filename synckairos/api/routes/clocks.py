@@ -10,6 +10,7 @@ from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.api.routes.common import CHANGE_ERRORS, SESSION, changed
+from synckairos.auth.access import Action
 from synckairos.errors import (
     ParticipantNotFound,
 )
@@ -70,6 +71,7 @@ def _adjustment(path: str, handler: Callable[..., Awaitable[Reply]], summary: st
         conditional=True,
         idempotent=True,
         errors=(*CHANGE_ERRORS, ParticipantNotFound),
+        action=Action.ADJUST,
     )
 
 

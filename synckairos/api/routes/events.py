@@ -13,6 +13,7 @@ from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store
 from synckairos.audit import reading, timeline
+from synckairos.auth.access import Action
 from synckairos.core.calls import Sessions
 from synckairos.core.model import Envelope
 from synckairos.errors import (
@@ -99,6 +100,7 @@ ROUTES: tuple[Route, ...] = (
         query=schemas.EventsQuery,
         limit=limits.read_limit,
         errors=READ_ERRORS,
+        action=Action.READ,
     ),
     Route(
         "GET",
@@ -110,5 +112,6 @@ ROUTES: tuple[Route, ...] = (
         query=schemas.EventsQuery,
         limit=limits.read_limit,
         errors=READ_ERRORS,
+        action=Action.READ,
     ),
 )

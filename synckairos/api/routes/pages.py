@@ -22,6 +22,7 @@ from synckairos.api.inputs import Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Handler, Route
+from synckairos.auth.access import Action
 from synckairos.errors import NotFound, ValidationError
 
 TYPES = {
@@ -146,22 +147,56 @@ async def get_qr(request: ApiRequest) -> Reply:
 
 
 PAGES: tuple[Route, ...] = (
-    Route("GET", "/", _serves("console", _CONSOLE["list/index.html"]), "The console", "pages"),
+    Route(
+        "GET",
+        "/",
+        _serves("console", _CONSOLE["list/index.html"]),
+        "The console",
+        "pages",
+        action=Action.PUBLIC,
+    ),
     Route(
         "GET",
         "/s/{session_id}",
         _serves("session_page", _CONSOLE["session/session.html"]),
         "A session",
         "pages",
+        action=Action.PUBLIC,
     ),
-    Route("GET", "/console/{page}/{file}", get_console_file, "A file of the console", "pages"),
     Route(
-        "GET", "/console/{page}/{folder}/{file}", get_console_folder_file, "A file of the console", "pages"
+        "GET",
+        "/console/{page}/{file}",
+        get_console_file,
+        "A file of the console",
+        "pages",
+        action=Action.PUBLIC,
     ),
-    Route("GET", "/favicon.ico", _serves("icon", _CONSOLE["shared/icon.svg"]), "The icon", "pages"),
-    Route("GET", "/qr.svg", get_qr, "A QR code", "pages"),
+    Route(
+        "GET",
+        "/console/{page}/{folder}/{file}",
+        get_console_folder_file,
+        "A file of the console",
+        "pages",
+        action=Action.PUBLIC,
+    ),
+    Route(
+        "GET",
+        "/favicon.ico",
+        _serves("icon", _CONSOLE["shared/icon.svg"]),
+        "The icon",
+        "pages",
+        action=Action.PUBLIC,
+    ),
+    Route("GET", "/qr.svg", get_qr, "A QR code", "pages", action=Action.PUBLIC),
     *(
-        Route("GET", f"/{name}", _serves(name.replace(".", "_"), file), "The JavaScript client", "pages")
+        Route(
+            "GET",
+            f"/{name}",
+            _serves(name.replace(".", "_"), file),
+            "The JavaScript client",
+            "pages",
+            action=Action.PUBLIC,
+        )
         for name, file in _MODULES.items()
     ),
 )

@@ -14,6 +14,7 @@ from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.api.routes.common import CHANGE_ERRORS, SESSION, changed, encoded
+from synckairos.auth.access import Action
 from synckairos.core.calls import Sessions
 from synckairos.errors import (
     ParticipantNotFound,
@@ -85,6 +86,7 @@ ROUTES: tuple[Route, ...] = (
         conditional=True,
         idempotent=True,
         errors=(*CHANGE_ERRORS, ParticipantNotFound),
+        action=Action.ADD,
     ),
     Route(
         "DELETE",
@@ -97,5 +99,6 @@ ROUTES: tuple[Route, ...] = (
         conditional=True,
         idempotent=True,
         errors=(*CHANGE_ERRORS, ParticipantNotFound),
+        action=Action.REMOVE,
     ),
 )

@@ -7,6 +7,7 @@ from synckairos.api.inputs import Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
+from synckairos.auth.access import Action
 from synckairos.presets import PRESETS
 
 
@@ -26,5 +27,6 @@ ROUTES: tuple[Route, ...] = (
         "List the presets: well-known clocks by name",
         "sessions",
         reply=schemas.PresetsDocument,
+        action=Action.PUBLIC,
     ),
 )

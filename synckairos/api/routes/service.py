@@ -12,6 +12,7 @@ from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.audit import inspection
+from synckairos.auth.access import Action
 from synckairos.errors import (
     Forbidden,
     SessionNotFound,
@@ -73,8 +74,6 @@ async def get_ready(request: ApiRequest) -> Reply:
 
 async def debug_session(request: ApiRequest, session_id: str) -> Reply:
     """A session as Redis and the audit store have it. Either may be away, and nothing is restored."""
-    if "admin" not in request.caller.roles:
-        raise Forbidden("this is for admins")
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     reader.query(schemas.NoQuery)
@@ -113,8 +112,17 @@ ROUTES: tuple[Route, ...] = (
         reply=schemas.Time,
         limit=limits.TIME,
         errors=(StorageUnavailable,),
+        action=Action.PUBLIC,
     ),
-    Route("GET", "/health", get_health, "Whether the process is alive", "service", reply=schemas.Health),
+    Route(
+        "GET",
+        "/health",
+        get_health,
+        "Whether the process is alive",
+        "service",
+        reply=schemas.Health,
+        action=Action.PUBLIC,
+    ),
     Route(
         "GET",
         "/ready",
@@ -122,6 +130,7 @@ ROUTES: tuple[Route, ...] = (
         "Whether the service can do its work; 503 with the same body when it cannot",
         "service",
         reply=schemas.Ready,
+        action=Action.PUBLIC,
     ),
     Route(
         "GET",
@@ -131,10 +140,27 @@ ROUTES: tuple[Route, ...] = (
         "service",
         reply=schemas.InspectionDocument,
         errors=(Forbidden, SessionNotFound, ValidationError),
+        action=Action.DEBUG,
     ),
     Route(
-        "GET", "/metrics", get_metrics, "Metrics for Prometheus", "service", content_type=metrics.CONTENT_TYPE
+        "GET",
+        "/metrics",
+        get_metrics,
+        "Metrics for Prometheus",
+        "service",
+        content_type=metrics.CONTENT_TYPE,
+        action=Action.READ_METRICS,
     ),
-    Route("GET", "/openapi.json", get_openapi, "This description, as OpenAPI", "service"),
-    Route("GET", "/docs", get_docs, "This description, for people", "service", content_type="text/html"),
+    Route(
+        "GET", "/openapi.json", get_openapi, "This description, as OpenAPI", "service", action=Action.PUBLIC
+    ),
+    Route(
+        "GET",
+        "/docs",
+        get_docs,
+        "This description, for people",
+        "service",
+        content_type="text/html",
+        action=Action.PUBLIC,
+    ),
 )

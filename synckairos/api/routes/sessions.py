@@ -18,6 +18,7 @@ from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store, encoded
 from synckairos.audit import reading
+from synckairos.auth.access import Action
 from synckairos.core import keys
 from synckairos.core.calls import Sessions
 from synckairos.core.model import Options
@@ -52,7 +53,7 @@ async def create_session(request: ApiRequest) -> Reply:
         reader.problems += problems if complete else _about_given_fields(config, problems)
     reader.check()
     assert config is not None
-    options = Options(tenant=caller.tenant, actor=caller.subject, trace=request.trace_id, request=key)
+    options = Options(tenant=caller.tenant, actor=caller.actor, trace=request.trace_id, request=key)
     session_id = _id_for(config, caller.tenant, key)
     if key is not None or _given_id(config)[1] is not None:
         await _restore_if_lost(request, session_id)
@@ -244,6 +245,7 @@ ROUTES: tuple[Route, ...] = (
         idempotent=True,
         limit=limits.CREATE,
         errors=(SessionExists, StorageUnavailable),
+        action=Action.CREATE,
     ),
     Route(
         "GET",
@@ -255,6 +257,7 @@ ROUTES: tuple[Route, ...] = (
         query=schemas.ListQuery,
         limit=limits.read_limit,
         errors=(StorageUnavailable,),
+        action=Action.READ,
     ),
     Route(
         "GET",
@@ -266,6 +269,7 @@ ROUTES: tuple[Route, ...] = (
         limit=limits.read_limit,
         errors=READ_ERRORS,
         headers={"If-None-Match": "ETags: 304 when the session is still at one of them"},
+        action=Action.READ,
     ),
     Route(
         "DELETE",
@@ -278,5 +282,6 @@ ROUTES: tuple[Route, ...] = (
         conditional=True,
         idempotent=True,
         errors=(ConcurrentModification, StorageUnavailable),
+        action=Action.DELETE,
     ),
 )

@@ -11,6 +11,7 @@ from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.api.routes.common import CHANGE_ERRORS, SESSION, changed
+from synckairos.auth.access import Action
 from synckairos.core.calls import Sessions
 from synckairos.core.model import Change
 from synckairos.errors import (
@@ -79,6 +80,7 @@ ROUTES: tuple[Route, ...] = (
             conditional=True,
             idempotent=True,
             errors=CHANGE_ERRORS,
+            action=Action(name),
         )
         for name, call, summary in _TRANSITIONS
     ),
@@ -94,5 +96,6 @@ ROUTES: tuple[Route, ...] = (
         idempotent=True,
         limit=limits.SWITCH,
         errors=(*CHANGE_ERRORS, ParticipantExpired, ParticipantNotFound),
+        action=Action.SWITCH,
     ),
 )

@@ -26,6 +26,7 @@ from synckairos.api.websocket.messages import (
     Pong,
     Reconnect,
     ReconnectAck,
+    Resume,
     Switch,
     connected,
     decode,
@@ -39,6 +40,8 @@ from synckairos.api.websocket.socket import (
     TRY_AGAIN_LATER,
     Socket,
 )
+from synckairos.auth import access
+from synckairos.auth.access import Action
 from synckairos.core import keys
 from synckairos.core.calls import Sessions
 from synckairos.core.keys import SessionKeys
@@ -60,6 +63,8 @@ from synckairos.supervision import Backoff, cancel
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 MESSAGES = limits.RateLimit("websocket_messages", 100, limits.MINUTE_MS)
 """The rate limit of the messages from one connection."""
+_ACTIONS = {Switch: Action.SWITCH, Pause: Action.PAUSE, Resume: Action.RESUME}
+"""What each command does."""
 LONGEST_REASON = 123
 """How many bytes the reason of a close may have. The protocol says so."""
 FIRST_AGAIN_S, LONGEST_AGAIN_S = 0.1, 1.0
@@ -230,7 +235,8 @@ class Conversation:
         options = Options(
             tenant=caller.tenant,
             version=message.expected_version,
-            actor=caller.subject,
+            player=access.permit(caller, _ACTIONS[type(message)]),
+            actor=caller.actor,
             trace=self._request.trace_id,
             request=message.request_id,
         )

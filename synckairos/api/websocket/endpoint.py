@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import structlog
 from sanic import Sanic
 
-from synckairos.api import limits
+from synckairos.api import gate, limits
 from synckairos.api.context import context_of
 from synckairos.api.request import ApiRequest
 from synckairos.api.websocket.conversation import Conversation
@@ -17,6 +17,8 @@ from synckairos.api.websocket.socket import (
     INTERNAL_ERROR,
     upgrade,
 )
+from synckairos.auth import access
+from synckairos.auth.access import Action
 from synckairos.errors import (
     Forbidden,
     RateLimitExceeded,
@@ -55,6 +57,8 @@ class _Endpoint:
         if context.draining:
             raise StorageUnavailable("the service is shutting down")
         _check_origin(request)
+        request.caller = await gate.identify(request)
+        access.permit(request.caller, Action.READ)
         away = False
         try:
             await limits.consume_per_address(request, limits.WEBSOCKET)

@@ -1,0 +1,44 @@
+"""What stands before every handler: who calls, and whether they may.
+
+The order is that of the contract: 401, a role's 403, the subject's limit, the binding's 404. The handler and
+the function library go on with the tenant's 404, the input's 400 and the session's limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from synckairos.api.request import ApiRequest
+from synckairos.api.route import Route
+from synckairos.auth import access
+from synckairos.auth.access import Action
+from synckairos.auth.caller import ANONYMOUS, Caller
+from synckairos.errors import SessionNotFound, Unauthenticated
+
+_SCHEME = "bearer "
+
+
+async def admit(request: ApiRequest, route: Route, path: Mapping[str, str]) -> None:
+    """Lets a request in, or raises the error that it is answered with.
+
+    Afterwards the request has its caller, and its `player` when the library has to judge whose turn it is.
+    """
+    if route.action is Action.PUBLIC:
+        return
+    request.caller = await identify(request)
+    request.player = access.permit(request.caller, route.action)
+    bound_to = request.caller.session
+    if bound_to is not None and path.get("session_id", bound_to).lower() != bound_to:
+        raise SessionNotFound
+
+
+async def identify(request: ApiRequest) -> Caller:
+    """The caller by the request's `Authorization`. Raises Unauthenticated, StorageUnavailable."""
+    bearers = request.context.bearers
+    if not bearers.required:
+        return ANONYMOUS
+    given = request.headers.getall("authorization", [])
+    if len(given) != 1 or not given[0][: len(_SCHEME)].lower() == _SCHEME:
+        raise Unauthenticated
+    bearer = given[0][len(_SCHEME) :]
+    return bearers.remembered(bearer) or await bearers.caller(bearer)

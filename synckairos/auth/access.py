@@ -1,0 +1,117 @@
+"""Which role may do what, in one table. The API, its description and the page about roles come from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from synckairos.auth.caller import Caller
+from synckairos.errors import Forbidden
+
+
+class Role(StrEnum):
+    """The roles that count. A token may name others, which are nothing."""
+
+    VIEWER = "viewer"
+    PLAYER = "player"
+    SERVICE = "service"
+    MODERATOR = "moderator"
+    ADMIN = "admin"
+
+
+class Action(StrEnum):
+    """What can be done. A route and a command of a socket stand for one of these."""
+
+    PUBLIC = "public"
+    READ = "read"
+    CREATE = "create"
+    SWITCH = "switch"
+    PAUSE = "pause"
+    RESUME = "resume"
+    START = "start"
+    COMPLETE = "complete"
+    CANCEL = "cancel"
+    ADJUST = "adjust"
+    ADD = "add"
+    REMOVE = "remove"
+    TAKEBACK = "takeback"
+    TURN = "turn"
+    REOPEN = "reopen"
+    RESET = "reset"
+    SCHEDULE = "schedule"
+    LINK = "link"
+    WEBHOOK = "webhook"
+    DELETE = "delete"
+    DEBUG = "debug"
+    REVOKE = "revoke"
+    READ_ACCESS_LOG = "read the access log"
+    READ_METRICS = "read metrics"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A row of the table.
+
+    roles: who may; nobody is asked for a token where it is PUBLIC
+    player: whether also a player may, as the participant of its token: the function library judges that
+    bound: whether a token for one session or one participant is enough
+    by_link: whether somebody who came by a link may, when its role does
+    """
+
+    roles: frozenset[Role]
+    player: bool = False
+    bound: bool = True
+    by_link: bool = True
+
+
+_V, _P, _S, _M, _A = Role
+_LEADERS = frozenset({_M, _S, _A})
+
+TABLE: dict[Action, Access] = {
+    Action.PUBLIC: Access(frozenset(Role)),
+    Action.READ: Access(frozenset(Role)),
+    Action.CREATE: Access(frozenset({_S, _A}), bound=False),
+    Action.SWITCH: Access(frozenset({_S, _A}), player=True),
+    Action.PAUSE: Access(_LEADERS, player=True),
+    Action.RESUME: Access(_LEADERS, player=True),
+    Action.START: Access(_LEADERS),
+    Action.COMPLETE: Access(_LEADERS),
+    Action.CANCEL: Access(_LEADERS),
+    Action.ADJUST: Access(_LEADERS),
+    Action.ADD: Access(_LEADERS),
+    Action.REMOVE: Access(_LEADERS),
+    Action.TAKEBACK: Access(_LEADERS),
+    Action.TURN: Access(_LEADERS),
+    Action.REOPEN: Access(_LEADERS),
+    Action.RESET: Access(_LEADERS),
+    Action.SCHEDULE: Access(_LEADERS),
+    Action.LINK: Access(_LEADERS, by_link=False),
+    Action.WEBHOOK: Access(frozenset({_S, _A}), bound=False),
+    Action.DELETE: Access(frozenset({_A})),
+    Action.DEBUG: Access(frozenset({_A})),
+    Action.REVOKE: Access(frozenset({_A}), bound=False),
+    Action.READ_ACCESS_LOG: Access(frozenset({_A}), bound=False),
+    Action.READ_METRICS: Access(frozenset({_A})),
+}
+
+
+def known_roles(caller: Caller) -> frozenset[Role]:
+    """The roles of a caller that count."""
+    return frozenset(Role(role) for role in caller.roles if role in set(Role))
+
+
+def permit(caller: Caller, action: Action) -> str | None:
+    """Checks that a caller may do something. Raises Forbidden.
+
+    Returns the participant as whom the library has to judge it (`PLAYER`), or None when a role allows it
+    whoever's turn it is. A player without a participant is a viewer.
+    """
+    row = TABLE[action]
+    roles = known_roles(caller)
+    if (caller.is_bound and not row.bound) or (caller.is_link and not row.by_link):
+        raise Forbidden(f"a token for one session may not: {action}")
+    if roles & row.roles:
+        return None
+    if row.player and Role.PLAYER in roles and caller.participant is not None:
+        return caller.participant
+    raise Forbidden(f"may not: {action}")
