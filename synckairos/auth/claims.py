@@ -37,7 +37,7 @@ class _Bad(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-"""Header fields that change how a token is read, or bring a key along. No token may have one."""
+    """The parts of a JWT whose form is right. None of it is to be believed before the signature is checked.
 
     signed: the bytes that the signature is about
     """

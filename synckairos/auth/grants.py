@@ -1,7 +1,7 @@
 """API keys, links and revocations: what is kept of them, and the tokens that stand for keys and links.
 
-A token is `<kind>_<where it is found>_<secret>`. Of the secret only the hash is kept, so that nobody can make a
-token of what is kept. The secrets are 256 random bits, so a plain SHA-256 cannot be turned around.
+A token is `<kind>_<where it is found>_<secret>`. Of the secret only the hash is kept, so that nobody
+can make a token of what is kept. The secrets are 256 random bits, so a plain SHA-256 cannot be turned around.
 """
 
 from __future__ import annotations
