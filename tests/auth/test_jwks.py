@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import monotonic, time
 from typing import Any
 
@@ -19,7 +19,8 @@ from synckairos.auth import jwks
 from synckairos.auth.claims import parse
 from synckairos.auth.jwks import Jwks
 from synckairos.errors import StorageUnavailable, SyncKairosError, Unauthenticated
-from tests.auth.conftest import asking
+from tests.auth.conftest import asking, token
+from tests.support.live import eventually
 from tests.support.servers import Server
 
 RSA_KEY = rsa.generate_private_key(65537, 2048)
@@ -55,20 +56,25 @@ class Issuer:
         self.headers: list[str] = []
         self.asked = 0
         self.url = ""
-        self.slow_s = 0.0
+        self.holds = False
+        self.ended = asyncio.Event()
+        self.answering = 0
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.asked += 1
+        self.answering += 1
         await reader.readuntil(b"\r\n\r\n")
-        await asyncio.sleep(self.slow_s)
+        if self.holds:
+            await self.ended.wait()
         body = json.dumps({"keys": self.keys}).encode() if self.body is None else self.body
         head = [f"HTTP/1.1 {self.status}", f"Content-Length: {len(body)}", "Connection: close", *self.headers]
         writer.write("\r\n".join([*head, "", ""]).encode() + body)
-        try:
+        with suppress(ConnectionError):  # who asked may have heard enough
             await writer.drain()
-        except ConnectionError:
-            pass  # who asked has heard enough
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        self.answering -= 1
 
 
 @pytest.fixture
@@ -78,6 +84,8 @@ async def issuer() -> AsyncIterator[Issuer]:
     made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/keys"
     async with server:
         yield made
+        made.ended.set()
+        await eventually(lambda: not made.answering)
 
 
 @asynccontextmanager
@@ -89,9 +97,9 @@ async def keys_of(issuer: Issuer) -> AsyncIterator[Jwks]:
         await made.aclose()
 
 
-async def judged(keys: Jwks, token: str) -> type[SyncKairosError] | None:
+async def judged(keys: Jwks, bearer: str) -> type[SyncKairosError] | None:
     try:
-        await keys.check(parse(token))
+        await keys.check(parse(bearer))
     except SyncKairosError as error:
         return type(error)
     return None
@@ -112,15 +120,10 @@ async def test_the_set_is_asked_for_with_the_first_token_and_serves_both_kinds(
         assert set(statuses) == {200}
         assert issuer.asked == 1
         hostile = (
-            jwt.encode({"sub": "ann", "tenant": "club", "roles": ["admin"], "exp": time() + 60}, "x" * 32),
+            token(),
             signed(OTHER_KEY, "e"),
             signed(EC_KEY, "r"),
-            jwt.encode(
-                {"sub": "ann", "tenant": "club", "roles": ["admin"], "exp": time() + 60},
-                json.dumps(public(RSA_KEY, "r")),
-                "HS256",
-                headers={"kid": "r"},
-            ),
+            token(secret=json.dumps(public(RSA_KEY, "r"))),
             signed(OTHER_KEY, None).replace(".", f"{base64.urlsafe_b64encode(b' ').decode()}.", 1),
         )
         assert {await api.status(path, bearer) for bearer in hostile} == {401}
@@ -206,7 +209,7 @@ async def test_a_key_that_is_gone_from_the_set_is_gone(
 
 async def test_what_is_no_set_is_not_there(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jwks, "ANSWER_S", 0.3)
-    elsewhere = Issuer()
+    fields: dict[str, Any] = {"status": "200 OK", "headers": [], "holds": False}
     good = json.dumps({"keys": [public(EC_KEY, "a")]}).encode()
     answers: dict[str, dict[str, Any]] = {
         "no JSON": {"body": b"<html>"},
@@ -217,17 +220,17 @@ async def test_what_is_no_set_is_not_there(issuer: Issuer, monkeypatch: pytest.M
         "not found": {"status": "404 Not Found"},
         "elsewhere": {"status": "302 Found", "headers": ["Location: http://127.0.0.1:9/keys"]},
         "compressed": {"headers": ["Content-Encoding: gzip"]},
-        "slow": {"slow_s": 1.0},
+        "slow": {"holds": True},
     }
     for name, answer in answers.items():
-        issuer.__dict__.update(elsewhere.__dict__ | {"url": issuer.url, "body": good} | answer)
+        issuer.__dict__.update(fields | {"body": good} | answer)
         async with keys_of(issuer) as keys:
             assert await judged(keys, signed(EC_KEY, "a")) is StorageUnavailable, name
             asked = issuer.asked
             assert await judged(keys, signed(EC_KEY, "a")) is StorageUnavailable, name
             assert issuer.asked == asked, "a failed fetch is not repeated at once"
     async with keys_of(issuer) as keys:
-        issuer.__dict__.update(elsewhere.__dict__ | {"url": issuer.url, "body": good})
+        issuer.__dict__.update(fields | {"body": good})
         assert await judged(keys, signed(EC_KEY, "a")) is None
 
 
