@@ -13,12 +13,16 @@ from synckairos import __version__
 from synckairos.api import schemas
 from synckairos.api.limits import RateLimit
 from synckairos.api.route import Route, arguments_of
+from synckairos.auth import access
+from synckairos.auth.access import Action
 from synckairos.config import Settings
 from synckairos.errors import (
+    Forbidden,
     InternalError,
     PayloadTooLarge,
     RateLimitExceeded,
     SyncKairosError,
+    Unauthenticated,
     UnsupportedMediaType,
     ValidationError,
 )
@@ -36,6 +40,14 @@ _IF_MATCH = (
 _IDEMPOTENCY_KEY = (
     "1-255 visible ASCII characters; a repeat changes nothing, and its answer has `Idempotent-Replayed: true`"
 )
+
+_BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": (
+        "A JWT, an API key (`sk_…`) or the token of a link. With `AUTH_MODE=none` nobody is asked for one."
+    ),
+}
 
 
 def document(routes: Sequence[Route], settings: Settings) -> bytes:
@@ -57,7 +69,7 @@ def _document(routes: Sequence[Route], settings: Settings) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "SyncKairos", "version": __version__, "description": _ABOUT},
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": {"bearer": _BEARER}},
     }
 
 
@@ -68,9 +80,13 @@ def _operation(route: Route, settings: Settings) -> dict[str, Any]:
         "tags": [route.tag],
         "parameters": list(_parameters(route)),
         "responses": _responses(route, settings),
+        "security": [] if route.action is Action.PUBLIC else [{"bearer": []}],
     }
+    described = [] if route.action is Action.PUBLIC else [f"Who may: {access.who_may(route.action)}"]
     if (limit := _limit(route, settings)) is not None:
-        operation["description"] = f"Rate limit ({limit.name}): {limit.policy}"
+        described.append(f"Rate limit ({limit.name}): {limit.policy}")
+    if described:
+        operation["description"] = ". ".join(described)
     if route.body is not None:
         operation["requestBody"] = {
             "required": route.body_required,
@@ -123,6 +139,8 @@ def _responses(route: Route, settings: Settings) -> dict[str, Any]:
 
 def _errors(route: Route, settings: Settings) -> set[type[SyncKairosError]]:
     errors = {*route.errors, InternalError}
+    if route.action is not Action.PUBLIC:
+        errors |= {Unauthenticated, Forbidden}
     if route.path.startswith("/v1/"):
         errors.add(ValidationError)
     if route.body is not None:
