@@ -21,7 +21,6 @@ from synckairos.core.model import (
     Info,
     MovedSessions,
     Options,
-    Over,
     SessionRecovery,
     State,
     Throttle,
@@ -222,7 +221,8 @@ class Sessions:
         except SessionNotFound:
             if self._recovery is None:
                 raise
-        return await self._find(self._recovery, session_id, tenant) or await self._get(session_id, tenant)
+        over = await self._recovery.find(session_id, tenant=tenant)
+        return over or await self._get(session_id, tenant)
 
     async def log(
         self, session_id: str, since: int, epoch: str | None = None, tenant: str | None = None
@@ -237,7 +237,7 @@ class Sessions:
         except SessionNotFound:
             if self._recovery is None:
                 raise
-        over = await self._find(self._recovery, session_id, tenant)
+        over = await self._recovery.find(session_id, tenant=tenant)
         if over is None:
             return await self._log(session_id, since, epoch, tenant)
         return [] if since == over.version and epoch in (None, over.epoch) else None
@@ -281,20 +281,13 @@ class Sessions:
         except SessionNotFound:
             if self._recovery is None:
                 raise
-        over = await self._find(self._recovery, session_id, options.tenant)
+        over = await self._recovery.find(session_id, tenant=options.tenant)
         if over is not None:
             context = {"status": over.status}
             if over.expired_by is not None:
                 context["expired_participant_id"] = over.expired_by
             raise InvalidSessionState(f"not in a session that is {over.status}", context=context)
         return await self._fcall(function, session_id, arguments)
-
-    @staticmethod
-    async def _find(recovery: SessionRecovery, session_id: str, tenant: str | None) -> Over | None:
-        over = await recovery.find(session_id)
-        if over is not None and tenant is not None and over.tenant_id != tenant:
-            raise SessionNotFound("there is no such session")
-        return over
 
     async def _get(self, session_id: str, tenant: str | None) -> State:
         arguments = () if tenant is None else ("TENANT", tenant)
