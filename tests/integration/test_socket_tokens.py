@@ -292,7 +292,8 @@ async def test_a_token_that_ends_takes_no_commands_and_closes_4401(
     async with live.follow(session_id, **bearing(tokens.make(for_s=600.0))) as client:
         later = 575.0
         await client.next("TOKEN_EXPIRES")
-        assert (await client.ask(type="SWITCH", request_id="in time"))["type"] == "ACK"
+        answer = await client.ask(type="SWITCH", request_id="in time")
+        assert answer["type"] == "ACK", answer
         later = 601.0
         refused = await client.ask(type="SWITCH", request_id="too late")
         assert (refused["request_id"], refused["error"]["code"]) == ("too late", "UNAUTHENTICATED")
