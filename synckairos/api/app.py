@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import AsyncExitStack
 from functools import partial
@@ -29,6 +30,7 @@ from synckairos.audit.recovery import Recovery
 from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
 from synckairos.auth.bearer import Everybody
+from synckairos.auth.tenants import Tenants
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection, connect
@@ -39,6 +41,7 @@ from synckairos.realtime.relay import Relay
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
 from synckairos.realtime.timekeeper import Timekeeper
+from synckairos.supervision import cancel, supervise
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -83,7 +86,11 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
 
 async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection | None) -> None:
     """Make the process' context. When Redis is away, the service starts, and is ready when Redis is back."""
+    tenants = Tenants(settings.tenants_file)
     async with AsyncExitStack() as closing:
+        if settings.tenants_file is not None:
+            watching = asyncio.create_task(supervise("tenants file", tenants.watch), name="tenants file")
+            closing.push_async_callback(cancel, watching)
         closing.callback(metrics.process_ended, os.getpid())
         store = None
         if settings.database_url is not None:
@@ -139,6 +146,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
         app.ctx.context = Context(
             settings=settings,
             bearers=Everybody(),
+            tenants=tenants,
             connection=connection,
             store=store,
             recovery=recovery,

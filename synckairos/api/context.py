@@ -14,6 +14,7 @@ from synckairos.audit.recovery import Recovery
 from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
 from synckairos.auth.bearer import Bearers
+from synckairos.auth.tenants import Tenants
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
@@ -47,6 +48,8 @@ class Context:
 
     settings: Settings
     bearers: Bearers
+    tenants: Tenants
+    failed_logins: FailedLogins = field(default_factory=FailedLogins)
     connection: Connection
     store: Store | None
     recovery: Recovery | None

@@ -38,7 +38,6 @@ _NAMESPACE = uuid.UUID("5f0c6c5e-6f0b-5c53-9d0a-3a6f4d7a2b10")
 
 async def create_session(request: ApiRequest) -> Reply:
     """Create a session."""
-    await limits.consume_per_subject(request, limits.CREATE)
     sessions = request.context.sessions
     reader = Reader(request)
     reader.query(schemas.NoQuery)
@@ -82,17 +81,12 @@ async def get_session(request: ApiRequest, session_id: str) -> Reply:
     While there is no primary, the state comes from a replica, if there is one. Then `stale` says how old it
     may be, and so does the header `Age`. Such a read is not counted against a rate limit.
     """
-    away: StorageUnavailable | None = None
-    try:
-        await limits.consume_per_subject(request, limits.read_limit(request.context.settings))
-    except StorageUnavailable as error:
-        away = error
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     reader.query(schemas.NoQuery)
     reader.check()
-    if away is not None:
-        return await _stale(request, session_id, away)
+    if request.storage_away is not None:
+        return await _stale(request, session_id, request.storage_away)
     try:
         state = await request.context.sessions.get(session_id, request.caller.tenant)
     except StorageUnavailable as error:
@@ -118,7 +112,6 @@ async def _stale(request: ApiRequest, session_id: str, away: StorageUnavailable)
 
 async def list_sessions(request: ApiRequest) -> Reply:
     """The tenant's sessions, newest first. The audit store has the list, and Redis their current states."""
-    await limits.consume_per_subject(request, limits.read_limit(request.context.settings))
     reader = Reader(request)
     query = reader.query(schemas.ListQuery)
     before = None
@@ -243,7 +236,6 @@ ROUTES: tuple[Route, ...] = (
         body=schemas.SessionConfig,
         body_required=True,
         idempotent=True,
-        limit=limits.CREATE,
         errors=(SessionExists, StorageUnavailable),
         action=Action.CREATE,
     ),
@@ -255,7 +247,6 @@ ROUTES: tuple[Route, ...] = (
         "sessions",
         reply=schemas.SessionPageDocument,
         query=schemas.ListQuery,
-        limit=limits.read_limit,
         errors=(StorageUnavailable,),
         action=Action.READ,
     ),
@@ -266,9 +257,9 @@ ROUTES: tuple[Route, ...] = (
         "Read a session",
         "sessions",
         reply=schemas.StateDocument,
-        limit=limits.read_limit,
         errors=READ_ERRORS,
         headers={"If-None-Match": "ETags: 304 when the session is still at one of them"},
+        needs_redis=False,
         action=Action.READ,
     ),
     Route(

@@ -215,7 +215,7 @@ class Conversation:
                 case Reconnect():
                     await self._reconnect(message)
                 case Command():
-                    change = await self._change(message)
+                    change = await self._counted_change(message)
                     self._send(
                         msgspec.json.encode(Ack(request_id=message.request_id, version=change.version))
                     )
@@ -230,9 +230,19 @@ class Conversation:
         received = sent - 1000.0 * (monotonic() - arrived)
         self._send(msgspec.json.encode(Pong(t1=message.t1, t2=int(received), t3=int(sent))))
 
-    async def _change(self, message: Command) -> Change:
+    async def _counted_change(self, message: Command) -> Change:
+        """Carry out a command. What the function library refuses may count against a limit of its own."""
+        options = self._options(message)
+        try:
+            return await self._change(message, options)
+        except SyncKairosError as error:
+            limit = limits.SWITCH if isinstance(message, Switch) else limits.CHANGE
+            raise await limits.counted(self._request, limit, self._session_id, error) from None
+
+    def _options(self, message: Command) -> Options:
+        """The options of a command. Raises Forbidden when the caller may not give it."""
         caller = self._request.caller
-        options = Options(
+        return Options(
             tenant=caller.tenant,
             version=message.expected_version,
             player=access.permit(caller, _ACTIONS[type(message)]),
@@ -240,10 +250,12 @@ class Conversation:
             trace=self._request.trace_id,
             request=message.request_id,
         )
+
+    async def _change(self, message: Command, options: Options) -> Change:
         match message:
             case Switch():
-                await limits.consume_per_session(self._request, limits.SWITCH, self._session_id)
-                return await self._sessions.switch(
+                return await limits.switch(
+                    self._request,
                     self._session_id,
                     next=message.next_participant_id,
                     current=message.current_participant_id,
@@ -254,8 +266,10 @@ class Conversation:
                     options=options,
                 )
             case Pause():
+                await limits.take(self._request, limits.CHANGE, self._session_id)
                 return await self._sessions.pause(self._session_id, options)
             case _:
+                await limits.take(self._request, limits.CHANGE, self._session_id)
                 return await self._sessions.resume(self._session_id, options)
 
     async def _reconnect(self, message: Reconnect) -> None:
@@ -273,6 +287,7 @@ class Conversation:
                 self.socket.send(frames((ack, *missed)))
                 epoch, version = message.epoch, message.last_known_version + len(missed)
             else:
+                await limits.take(self._request, limits.READ)
                 state = await self._sessions.get(self._session_id, tenant)
                 ack = msgspec.json.encode(ReconnectAck(replayed="full"))
                 self.socket.send(frames((ack, state_sync(state))))

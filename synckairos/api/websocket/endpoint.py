@@ -61,7 +61,8 @@ class _Endpoint:
         access.permit(request.caller, Action.READ)
         away = False
         try:
-            await limits.consume_per_address(request, limits.WEBSOCKET)
+            known = context.bearers.required
+            await limits.take(request, limits.SOCKETS if known else limits.SOCKETS_WITHOUT_TOKEN)
         except StorageUnavailable:
             if not context.replicas.may_have(request.args.get("session_id", "").lower()):
                 raise
