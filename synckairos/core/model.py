@@ -96,6 +96,19 @@ class State:
         self.replayed = summary.replayed
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A rate limit: a bucket of `burst` that refills at `count` per `period_ms`.
+
+    cooldown_ms: how long a refusal keeps the bucket closed
+    """
+
+    burst: int
+    count: int
+    period_ms: int
+    cooldown_ms: int = 0
+
+
 class Throttle(NamedTuple):
     """The answer of a rate limit. `retry_after_ms` is 0 unless limited.
 

@@ -95,6 +95,7 @@ export interface State {
   readonly warnings_ms: readonly number[];
   readonly max_pause_ms: number | null;
   readonly players_may_pause: boolean;
+  readonly players_may_choose_next: boolean;
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly time_used_ms: number;
   readonly time_remaining_ms: number | null;
@@ -183,6 +184,7 @@ export interface Config {
   warnings_ms?: number[];
   max_pause_ms?: number;
   players_may_pause?: boolean;
+  players_may_choose_next?: boolean;
   metadata?: Record<string, unknown>;
 }
 
