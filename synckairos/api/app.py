@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, cast
@@ -16,6 +17,7 @@ from sanic.models.handler_types import RouteHandler
 from synckairos import metrics
 from synckairos.api import middleware, openapi
 from synckairos.api.context import Context, context_of
+from synckairos.api.quotas import QuotaKeeper
 from synckairos.api.readiness import Readiness
 from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
@@ -34,6 +36,7 @@ from synckairos.auth.tenants import Tenants
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection, connect
+from synckairos.core.quotas import TenantCounts
 from synckairos.core.replicas import Replicas
 from synckairos.move.following import Following
 from synckairos.realtime.deployment import Deployment
@@ -136,6 +139,13 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             )
             await restorer.start()
             closing.push_async_callback(restorer.stop)
+        quotas = QuotaKeeper(tenants, TenantCounts(connection, secrets.token_hex(8)))
+        if settings.tenants_file is not None:
+            telling = asyncio.create_task(
+                supervise("numbers of sockets", quotas.tell_sockets), name="numbers of sockets"
+            )
+            closing.push_async_callback(quotas.close)
+            closing.push_async_callback(cancel, telling)
         replicas = Replicas(connection, settings)
         closing.push_async_callback(replicas.aclose)
         readiness = Readiness(connection, redis_sessions, subscriptions, store, restorer)
@@ -147,6 +157,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             settings=settings,
             bearers=Everybody(),
             tenants=tenants,
+            quotas=quotas,
             connection=connection,
             store=store,
             recovery=recovery,

@@ -30,6 +30,9 @@ MOST_UNKNOWN = 100
 _PRICE = 500
 """The weight for which a creation counts once more."""
 
+_UNKNOWN = "is unknown"
+_NULL = b"null"
+
 Fields = dict[str, msgspec.Raw]
 
 
@@ -73,45 +76,42 @@ def size(config: Fields) -> Size:
     return Size(len(participants), sum(own or everybody or 1 for own in participants) + sum(groups))
 
 
-def problems(config: Fields) -> list[Detail]:
-    """The unknown names and the lists that are too long. Removes these names from the config."""
-    return list(islice(_problems(config), MOST_UNKNOWN + 1))
+def problems(config: Fields) -> tuple[list[Detail], bool]:
+    """The unknown names and what has too many members. Removes the unknown names from the config.
 
-
-def is_too_much(found: list[Detail]) -> bool:
-    """Whether the library is not asked what else is wrong, because the answer is long enough already."""
-    return len(found) >= MOST_UNKNOWN or any("." not in each["field"] and "must" in each["message"] for each in found)
+    Returns the problems, and whether the library has to be asked for others: it is not asked about what is
+    too large, or when there are more problems than an answer names.
+    """
+    found = list(islice(_problems(config), MOST_UNKNOWN + 1))
+    return found, len(found) < MOST_UNKNOWN and all(each["message"] == _UNKNOWN for each in found)
 
 
 def _problems(config: Fields) -> Iterator[Detail]:
     for name in sorted(config.keys() - CONFIG):
-        del config[name]
-        yield {"field": name, "message": "is unknown"}
-    for name, known, bound in (
-        ("participants", PARTICIPANT, f"must be 1 to {MOST_OWNERS}"),
-        ("groups", GROUP, f"must be at most {MOST_OWNERS}"),
-    ):
-        owners = _list(config.get(name))
-        if owners is None:
-            continue
-        if len(owners) > MOST_OWNERS:
-            yield {"field": name, "message": bound}
-        changed = False
-        for position, raw in enumerate(owners[:MOST_OWNERS]):
-            fields = _object(raw)
-            if fields is None:
-                continue
-            unknown = sorted(fields.keys() - known)
-            for each in unknown:
-                yield {"field": f"{name}.{position}.{each}", "message": "is unknown"}
-            path = f"{name}.{position}.time_control"
-            yield from _problems_of_control(path, fields.get("time_control"))
-            if unknown:
-                changed = True
-                owners[position] = _encoded({key: fields[key] for key in fields.keys() & known})
-        if changed:
-            config[name] = msgspec.Raw(b"[" + b",".join(map(bytes, owners)) + b"]")
+        if bytes(config.pop(name)) != _NULL:
+            yield {"field": name, "message": _UNKNOWN}
+    yield from _problems_of_owners(config, "participants", PARTICIPANT, f"must be 1 to {MOST_OWNERS}")
+    yield from _problems_of_owners(config, "groups", GROUP, f"must be at most {MOST_OWNERS}")
     yield from _problems_of_control("time_control", config.get("time_control"))
+
+
+def _problems_of_owners(config: Fields, name: str, known: frozenset[str], bound: str) -> Iterator[Detail]:
+    owners = _list(config.get(name)) or []
+    if len(owners) > MOST_OWNERS:
+        yield {"field": name, "message": bound}
+    changed = False
+    for position, raw in enumerate(owners[:MOST_OWNERS]):
+        fields = _object(raw) or {}
+        unknown = sorted(fields.keys() - known)
+        for each in unknown:
+            if bytes(fields.pop(each)) != _NULL:
+                yield {"field": f"{name}.{position}.{each}", "message": _UNKNOWN}
+        yield from _problems_of_control(f"{name}.{position}.time_control", fields.get("time_control"))
+        if unknown:
+            changed = True
+            owners[position] = _encoded(fields)
+    if changed:
+        config[name] = msgspec.Raw(b"[" + b",".join(map(bytes, owners)) + b"]")
 
 
 def _problems_of_control(path: str, raw: msgspec.Raw | None) -> Iterator[Detail]:

@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 from sanic import Sanic
 
+from synckairos.api.closed_addresses import ClosedAddresses
+from synckairos.api.heavy_calls import HeavyCalls
+from synckairos.api.quotas import QuotaKeeper
 from synckairos.api.readiness import Readiness
 from synckairos.api.websocket.socket import Socket
 from synckairos.audit.recovery import Recovery
@@ -49,7 +52,9 @@ class Context:
     settings: Settings
     bearers: Bearers
     tenants: Tenants
-    failed_logins: FailedLogins = field(default_factory=FailedLogins)
+    quotas: QuotaKeeper
+    heavy_calls: HeavyCalls = field(default_factory=HeavyCalls)
+    closed_addresses: ClosedAddresses = field(default_factory=ClosedAddresses)
     connection: Connection
     store: Store | None
     recovery: Recovery | None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from synckairos.api import limits
+from synckairos.api import limits, quotas
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.auth import access
@@ -30,6 +30,8 @@ async def admit(request: ApiRequest, route: Route, path: Mapping[str, str]) -> N
         request.player = access.permit(request.caller, route.action)
     await _take_of_limit(request, route, path.get("session_id", ""))
     request.admitted = True
+    if route.method == "POST" and route.action in quotas.NEW:
+        request.context.quotas.check_suspended(request.caller.tenant)
     bound_to = request.caller.session
     if bound_to is not None and path.get("session_id", bound_to).lower() != bound_to:
         raise SessionNotFound
@@ -91,9 +93,9 @@ async def caller_of(request: ApiRequest, bearer: str) -> Caller:
     known = bearers.remembered(bearer)
     if known is not None:
         return known
-    request.context.failed_logins.check(request)
+    limits.check_logins(request)
     try:
         return await bearers.caller(bearer)
     except Unauthenticated:
-        await request.context.failed_logins.count(request)
+        await limits.login_failed(request)
         raise

@@ -13,13 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from http import HTTPStatus
-from time import monotonic
 from urllib.parse import quote
 
 from synckairos import metrics
@@ -44,14 +41,11 @@ PUBLIC_WAIT_S = 0.25
 """How long a request for a public page waits for its limit. Then it is answered: pages need no Redis."""
 
 
-MOST_CLOSED = 10_000
-"""How many addresses with too many failed logins a process remembers."""
-
-
 class Per(Enum):
     """Who has a bucket of their own. A subject is the `sub` of a token, or else an address."""
 
     ADDRESS = "address"
+    CONNECTION = "connection"
     SUBJECT = "subject"
     SUBJECT_AND_SESSION = "subject and session"
     SESSION = "session, or session and participant with a token that is bound to one"
@@ -114,9 +108,7 @@ def in_force(limit: RateLimit, settings: Settings, tenant: Tenant) -> RateLimit:
     if own is not None:
         return replace(limit, count=own.count, period_ms=own.period_ms)
     if limit is READ:
-        return replace(
-            limit, count=settings.rate_limit_max_requests, period_ms=settings.rate_limit_window_ms
-        )
+        return replace(limit, count=settings.rate_limit_max_requests, period_ms=settings.rate_limit_window_ms)
     return limit
 
 
@@ -161,51 +153,34 @@ async def take_if_possible(request: ApiRequest, limit: RateLimit) -> None:
         pass
 
 
-class FailedLogins:
-    """The addresses from which too many logins have failed, as far as this process knows.
+def check_logins(request: ApiRequest) -> None:
+    """Raise RateLimitExceeded while too many logins from the request's address have failed.
 
-    A login is counted in Redis once it has failed, so nothing is asked of Redis for a good token. An address
-    that has none left is remembered here until it has one again, so its tokens are not even looked at.
-
-    now: monotonic seconds
+    Nothing is asked of Redis for that: the process remembers the addresses that it has refused.
     """
+    held = for_request(request, FAILED_LOGINS)
+    left_ms = request.context.closed_addresses.left_ms(request.address)
+    if held is not None and left_ms:
+        show(request, held, Throttle(True, held.count, 0, left_ms, left_ms))
+        raise exceeded(held, left_ms)
 
-    def __init__(self, now: Callable[[], float] = monotonic) -> None:
-        self._now = now
-        self._closed: dict[str, float] = {}
-        """Until when each address is refused. The one that was closed last is at the end."""
 
-    def check(self, request: ApiRequest) -> None:
-        """Raise RateLimitExceeded while the request's address is refused."""
-        until = self._closed.get(request.address)
-        held = for_request(request, FAILED_LOGINS)
-        if until is None or held is None:
-            return
-        left_ms = math.ceil(1000 * (until - self._now()))
-        if left_ms > 0:
-            show(request, held, Throttle(True, held.count, 0, left_ms, left_ms))
-            raise exceeded(held, left_ms)
-        del self._closed[request.address]
-
-    async def count(self, request: ApiRequest) -> None:
-        """Count a login that has failed. Raises RateLimitExceeded when it was one too many."""
-        held = for_request(request, FAILED_LOGINS)
-        if held is None:
-            return
-        try:
-            throttle = await _throttle(request, held, "", 1)
-        except StorageUnavailable:
-            return
-        if throttle.remaining < 1:
-            # When the bucket has one again.
-            after_ms = throttle.reset_after_ms - (held.count - 1) * held.period_ms // held.count
-            self._closed.pop(request.address, None)
-            self._closed[request.address] = self._now() + max(after_ms, 1) / 1000
-            if len(self._closed) > MOST_CLOSED:
-                del self._closed[next(iter(self._closed))]
-        show(request, held, throttle)
-        if throttle.limited:
-            raise exceeded(held, throttle.retry_after_ms)
+async def login_failed(request: ApiRequest) -> None:
+    """Count a login that has failed. Raises RateLimitExceeded when it was one too many."""
+    held = for_request(request, FAILED_LOGINS)
+    if held is None:
+        return
+    try:
+        throttle = await _throttle(request, held, "", 1)
+    except StorageUnavailable:
+        return
+    if throttle.remaining < 1:
+        # Until the bucket has one again.
+        after_ms = throttle.reset_after_ms - (held.count - 1) * held.period_ms // held.count
+        request.context.closed_addresses.close(request.address, max(after_ms, 1))
+    show(request, held, throttle)
+    if throttle.limited:
+        raise exceeded(held, throttle.retry_after_ms)
 
 
 async def switch(
@@ -224,9 +199,7 @@ async def switch(
     sessions = request.context.sessions
     held = for_request(request, SWITCH)
     if held is None:
-        return await sessions.switch(
-            session_id, next=next, current=current, lag_ms=lag_ms, options=options
-        )
+        return await sessions.switch(session_id, next=next, current=current, lag_ms=lag_ms, options=options)
     try:
         change, throttle = await sessions.switch(
             session_id,

@@ -22,7 +22,7 @@ TELL_EVERY_S = 5.0
 
 
 class QuotaKeeper:
-    """Holds the tenants of one process to their quotas. All of it raises QuotaExceeded, StorageUnavailable."""
+    """Holds tenants to their quotas, in one process. Raises QuotaExceeded, StorageUnavailable."""
 
     def __init__(self, tenants: Tenants, counts: TenantCounts) -> None:
         self._tenants = tenants

@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from synckairos.api import limits, openapi, schemas
+from synckairos.api import openapi, schemas
 from synckairos.api.inputs import Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
@@ -14,11 +14,7 @@ from synckairos.api.route import Route
 from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store
 from synckairos.audit import reading, timeline
 from synckairos.auth.access import Action
-from synckairos.core.calls import Sessions
 from synckairos.core.model import Envelope
-from synckairos.errors import (
-    StorageUnavailable,
-)
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 

@@ -61,7 +61,7 @@ from synckairos.realtime.relay import Relay
 from synckairos.supervision import Backoff, cancel
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
-MESSAGES = limits.RateLimit("websocket_messages", 100, limits.MINUTE_MS)
+MESSAGES = limits.RateLimit("websocket_messages", 100, limits.MINUTE_MS, limits.Per.CONNECTION)
 """The rate limit of the messages from one connection."""
 _ACTIONS = {Switch: Action.SWITCH, Pause: Action.PAUSE, Resume: Action.RESUME}
 """What each command does."""

@@ -69,6 +69,11 @@ class _Endpoint:
             away = True
         if len(context.websockets) >= context.settings.max_websockets:
             raise RateLimitExceeded("this process has as many WebSockets as it may have")
+        async with context.quotas.socket(request.caller.tenant):
+            await self._converse(request, away=away)
+
+    async def _converse(self, request: ApiRequest, *, away: bool) -> None:
+        context = request.context
         socket = upgrade(request, SUBPROTOCOL)
         conversation = Conversation(request, socket, away=away)
         context.websockets.add(conversation)
