@@ -106,6 +106,13 @@ class _Text:
         return value.strip()
 
 
+class _File:
+    may_be = "the path of a file"
+
+    def __call__(self, value: object) -> Path:
+        return Path(_Text()(value))
+
+
 class _RedisUrl:
     may_be = "a URL such as redis://user:password@host:6379/0, rediss:// for TLS, or unix:///path/to/socket"
 
@@ -309,6 +316,7 @@ class Settings:
     rate_limit_enabled: bool = _setting(_Flag(), True)
     rate_limit_window_ms: int = _setting(_Whole(1000, 86_400_000, "milliseconds"), 60_000)
     rate_limit_max_requests: int = _setting(_Whole(1, 1_000_000), 100)
+    tenants_file: Path | None = _setting(_File(), None)
     max_websockets: int = _setting(_Whole(1, 1_000_000), 10_000)
     enable_metrics: bool = _setting(_Flag(), True)
     metrics_port: int | None = _setting(_Whole(1, 65535), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, cast
@@ -16,6 +17,7 @@ from sanic.models.handler_types import RouteHandler
 from synckairos import metrics
 from synckairos.api import middleware, openapi
 from synckairos.api.context import Context, context_of
+from synckairos.api.quotas import QuotaKeeper
 from synckairos.api.readiness import Readiness
 from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
@@ -30,9 +32,11 @@ from synckairos.audit.recovery import Recovery
 from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
 from synckairos.auth import parts
+from synckairos.auth.tenants import Tenants
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection, connect
+from synckairos.core.quotas import TenantCounts
 from synckairos.core.replicas import Replicas
 from synckairos.move.following import Following
 from synckairos.realtime.deployment import Deployment
@@ -85,7 +89,11 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
 
 async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection | None) -> None:
     """Make the process' context. When Redis is away, the service starts, and is ready when Redis is back."""
+    tenants = Tenants(settings.tenants_file)
     async with AsyncExitStack() as closing:
+        if settings.tenants_file is not None:
+            watching = asyncio.create_task(supervise("tenants file", tenants.watch), name="tenants file")
+            closing.push_async_callback(cancel, watching)
         closing.callback(metrics.process_ended, os.getpid())
         store = None
         if settings.database_url is not None:
@@ -131,6 +139,13 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             )
             await restorer.start()
             closing.push_async_callback(restorer.stop)
+        quotas = QuotaKeeper(tenants, TenantCounts(connection, secrets.token_hex(8)))
+        if settings.tenants_file is not None:
+            telling = asyncio.create_task(
+                supervise("numbers of sockets", quotas.tell_sockets), name="numbers of sockets"
+            )
+            closing.push_async_callback(quotas.close)
+            closing.push_async_callback(cancel, telling)
         replicas = Replicas(connection, settings)
         closing.push_async_callback(replicas.aclose)
         readiness = Readiness(connection, redis_sessions, subscriptions, store, restorer)
@@ -147,6 +162,8 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             bearers=bearers,
             links=auth.links,
             revocations=auth.revocations,
+            tenants=tenants,
+            quotas=quotas,
             connection=connection,
             store=store,
             recovery=recovery,

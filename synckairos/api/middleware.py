@@ -65,7 +65,8 @@ def endpoint(route: Route) -> Endpoint:
         try:
             await gate.admit(request, route, path)
             reply = await handle(request, **path)
-        except SyncKairosError as error:
+        except SyncKairosError as refusal:
+            error = await gate.refused(request, route, path, refusal)
             reply = replies.failure(error)
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 log(request, error)

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from synckairos import __version__
-from synckairos.api import schemas
+from synckairos.api import limits, schemas
 from synckairos.api.limits import RateLimit
 from synckairos.api.route import Route, arguments_of
+from synckairos.auth.tenants import Tenant
 from synckairos.config import Settings
 from synckairos.errors import (
     InternalError,
@@ -70,7 +71,9 @@ def _operation(route: Route, settings: Settings) -> dict[str, Any]:
         "responses": _responses(route, settings),
     }
     if (limit := _limit(route, settings)) is not None:
-        operation["description"] = f"Rate limit ({limit.name}): {limit.policy}"
+        operation["description"] = (
+            f"Rate limit ({limit.name}): {limit.count} in {limit.period_ms / 1000:g} s per {limit.per.value}"
+        )
     if route.body is not None:
         operation["requestBody"] = {
             "required": route.body_required,
@@ -133,9 +136,10 @@ def _errors(route: Route, settings: Settings) -> set[type[SyncKairosError]]:
 
 
 def _limit(route: Route, settings: Settings) -> RateLimit | None:
-    if not settings.rate_limit_enabled:
+    limit = route.rate_limit
+    if limit is None or not settings.rate_limit_enabled:
         return None
-    return route.limit(settings) if callable(route.limit) else route.limit
+    return limits.in_force(limit, settings, Tenant())
 
 
 def _ref(kind: type[msgspec.Struct]) -> dict[str, str]:

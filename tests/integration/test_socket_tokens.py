@@ -18,6 +18,7 @@ from websockets.exceptions import InvalidStatus
 
 from synckairos.api.websocket import endpoint, opening
 from synckairos.api.websocket.grant import Grant
+from synckairos.auth import parts
 from synckairos.core.model import Options
 from tests.support import servers
 from tests.support.live import Service, game, service, settings
@@ -38,7 +39,7 @@ def tokens() -> Tokens:
 async def live(redis: servers.Server, tokens: Tokens) -> AsyncIterator[Service]:
     """A service that asks for tokens, without rate limits, and that looks at them often."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("synckairos.api.app.Everybody", lambda: tokens)
+        patch.setattr(parts, "bearers", tokens.given)
         patch.setattr(endpoint, "CHECK_TOKENS_EVERY_S", 0.05)
         async with service(settings(redis.url)) as running:
             yield running
@@ -210,7 +211,7 @@ async def test_twenty_of_an_address_may_wait_for_their_tokens(live: Service, tok
 async def test_limits_are_answered_before_the_upgrade(
     redis: servers.Server, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("synckairos.api.app.Everybody", lambda: tokens)
+    monkeypatch.setattr(parts, "bearers", tokens.given)
     async with service(settings(redis.url, RATE_LIMIT_ENABLED="true")) as running:
         session_id = await club_game(running)
         who = f"sub-{uuid.uuid4()}"

@@ -34,7 +34,6 @@ async def get_time(request: ApiRequest) -> Reply:
     """
     clock = request.context.clock
     received = clock.now_ms()
-    await limits.consume_per_address(request, limits.TIME)
     reader = Reader(request)
     reader.query(schemas.NoQuery)
     reader.check()
@@ -121,6 +120,7 @@ ROUTES: tuple[Route, ...] = (
         "Whether the process is alive",
         "service",
         reply=schemas.Health,
+        unlimited=True,
         action=Action.PUBLIC,
     ),
     Route(
@@ -130,6 +130,7 @@ ROUTES: tuple[Route, ...] = (
         "Whether the service can do its work; 503 with the same body when it cannot",
         "service",
         reply=schemas.Ready,
+        unlimited=True,
         action=Action.PUBLIC,
     ),
     Route(
@@ -140,6 +141,7 @@ ROUTES: tuple[Route, ...] = (
         "service",
         reply=schemas.InspectionDocument,
         errors=(Forbidden, SessionNotFound, ValidationError),
+        needs_redis=False,
         action=Action.DEBUG,
     ),
     Route(
