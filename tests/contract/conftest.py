@@ -115,7 +115,7 @@ def limited_service(valkey: Server, tmp_path_factory: pytest.TempPathFactory) ->
     with run_service(
         valkey,
         log,
-        TRUST_PROXY="true",
+        TRUSTED_PROXIES="127.0.0.1",
         ENABLE_CORS="true",
         ALLOWED_ORIGINS="https://play.example.org",
         RATE_LIMIT_MAX_REQUESTS="7",

@@ -497,7 +497,7 @@ async def test_the_service_answers_what_has_arrived_and_says_that_it_goes(redis:
 
 
 async def test_limits_of_connections_and_messages(redis: servers.Server) -> None:
-    async with service(settings(redis.url, RATE_LIMIT_ENABLED="true", TRUST_PROXY="true")) as running:
+    async with service(settings(redis.url, RATE_LIMIT_ENABLED="true", TRUSTED_PROXIES="127.0.0.1")) as running:
         session_id = await game(running.sessions)
         headers = {"X-Forwarded-For": "198.51.100.7"}
         for _ in range(5):

@@ -60,7 +60,7 @@ def test_every_setting_is_shown_with_where_it_comes_from(tmp_path: Path) -> None
         "REDIS_CLUSTER_NODES": ("a:1,[::1]:2", "environment"),
         "HOST": ("127.0.0.1", "default"),
         "SESSION_TTL": ("3600", "default"),
-        "TRUST_PROXY": ("false", "default"),
+        "TRUSTED_PROXIES": ("", "default"),
         "DATABASE_URL": (None, "default"),
     }
     assert {name: (shown[name].value, shown[name].source) for name in expected} == expected
