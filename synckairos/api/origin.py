@@ -75,7 +75,10 @@ def _is_own(origin: str, host: str) -> bool:
 
 def _host(given: str) -> str:
     """The host in `Host`, without its port and in lower case."""
-    return (given.partition("]")[0][1:] if given.startswith("[") else given.partition(":")[0]).lower()
+    if given.startswith("["):
+        address, _, behind = given[1:].partition("]")
+        return address if not behind or behind.startswith(":") else given
+    return given.partition(":")[0].lower()
 
 
 def _is_address(name: str) -> bool:

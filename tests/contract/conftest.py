@@ -139,7 +139,7 @@ _addresses = itertools.count(1)
 async def limited(limited_service: Service) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the service with rate limits, from an address that nobody used before."""
     async with limited_service.client() as client:
-        client.headers["x-forwarded-for"] = f"203.0.113.9, 2001:db8::{next(_addresses):x}"
+        client.headers["x-forwarded-for"] = f"203.0.113.9, 2001:db8:0:{next(_addresses):x}::1"
         yield client
 
 

@@ -25,6 +25,8 @@ class Connection(WebSocketProtocol):
     """One connection, over HTTP and, after an upgrade, as a WebSocket."""
 
     HTTP_CLASS = Http1
+    __slots__ = ("_all", "_is_open", "phase", "received", "since")
+
     http: Http1 | None
 
     def __init__(self, **options: Any) -> None:

@@ -132,7 +132,7 @@ def _body(given: dict[str, str], version: str) -> tuple[int | None, bool]:
 
 
 def _refuse(name: str, message: str) -> NoReturn:
-    shown = "".join(each if " " <= each <= "~" else "?" for each in name.title()[:_SHOWN])
+    shown = "".join(each if " " <= each <= "~" else "?" for each in name.strip().title()[:_SHOWN])
     sentence = f"{shown} {message}" if shown else message
     raise ValidationError(
         f"the request is not well-formed HTTP: {sentence}", details=[{"field": shown, "message": message}]

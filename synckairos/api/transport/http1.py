@@ -37,6 +37,8 @@ _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[\t -~]*)?")
 class Http1(Http):
     """The requests of one connection, one after the other."""
 
+    __slots__ = ("_chunks", "_in_chunk", "_is_broken")
+
     protocol: Connection
     request: Any
     request_body: Any
