@@ -13,6 +13,7 @@ import structlog
 from sanic import Sanic
 from sanic.config import Config
 from sanic.models.handler_types import RouteHandler
+from sanic.server.async_server import AsyncioServer
 
 from synckairos import metrics
 from synckairos.api import middleware, openapi
@@ -22,6 +23,9 @@ from synckairos.api.readiness import Readiness
 from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
 from synckairos.api.routes.pages import PAGES
+from synckairos.api.transport.connection import READ, Reads
+from synckairos.api.transport.connections import Connections
+from synckairos.api.transport.http1 import MAX_BODY
 from synckairos.api.websocket import endpoint
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Jobs
@@ -52,9 +56,17 @@ GRACE_S = 15.0
 """How long requests may still take when the service stops."""
 
 
+class _App(Sanic[Any, Any]):
+    """Sanic, which serves connections of this service's kind."""
+
+    async def create_server(self, *args: Any, **options: Any) -> AsyncioServer | None:
+        """Sanic's own."""
+        return await super().create_server(*args, **{"protocol": Reads, **options})
+
+
 def create_app(settings: Settings, *, connection: Connection | None = None) -> Sanic[Any, Any]:
     """The application. Each process makes its own connection, unless the caller gives one (and closes it)."""
-    app: Sanic[Any, Any] = Sanic(
+    app = _App(
         "synckairos",
         config=Config(env_prefix=None),
         request_class=ApiRequest,
@@ -66,9 +78,11 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
             "AUTO_EXTEND": False,
             "GRACEFUL_SHUTDOWN_TIMEOUT": GRACE_S,
             "MOTD": False,
-            "REQUEST_MAX_SIZE": middleware.MAX_BODY,
+            "REQUEST_BUFFER_SIZE": READ,
+            "REQUEST_MAX_SIZE": MAX_BODY,
         }
     )
+    app.ctx.connections = Connections(settings)
     for route in (*ROUTES, *PAGES):
         if route.path == "/metrics" and (not settings.enable_metrics or settings.metrics_port is not None):
             continue

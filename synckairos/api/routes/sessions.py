@@ -261,6 +261,7 @@ ROUTES: tuple[Route, ...] = (
         reply=schemas.StateDocument,
         status=HTTPStatus.CREATED,
         body=schemas.SessionConfig,
+        largest=MAX_CONFIG,
         body_required=True,
         idempotent=True,
         errors=(SessionExists, StorageUnavailable),
