@@ -23,6 +23,7 @@ from synckairos.errors import SyncKairosError, from_refusal
         ("CONCURRENT_MODIFICATION", 409, True),
         ("PAYLOAD_TOO_LARGE", 413, False),
         ("RATE_LIMIT_EXCEEDED", 429, True),
+        ("QUOTA_EXCEEDED", 429, False),
         ("STORAGE_UNAVAILABLE", 503, True),
         ("MESSAGE_BROKER_ERROR", 503, True),
         ("NOT_REPLICATED", 503, True),

@@ -6,7 +6,7 @@ import math
 from http import HTTPStatus
 
 from synckairos import __version__, metrics
-from synckairos.api import limits, openapi, replies, schemas
+from synckairos.api import limits, openapi, origin, replies, schemas
 from synckairos.api.inputs import Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
@@ -34,7 +34,6 @@ async def get_time(request: ApiRequest) -> Reply:
     """
     clock = request.context.clock
     received = clock.now_ms()
-    await limits.consume_per_address(request, limits.TIME)
     reader = Reader(request)
     reader.query(schemas.NoQuery)
     reader.check()
@@ -52,7 +51,9 @@ async def get_time(request: ApiRequest) -> Reply:
     )
     reply.headers["cache-control"] = "no-store"
     # Pages of any origin may import the client, and the client asks for the time before its socket is open.
-    reply.headers["access-control-allow-origin"] = "*"
+    # Where nobody is asked for a token, pages of others have no socket, and nothing here is for them.
+    if request.context.bearers.required or origin.foreign(request.headers, request.context.settings) is None:
+        reply.headers["access-control-allow-origin"] = "*"
     return reply
 
 
@@ -121,6 +122,7 @@ ROUTES: tuple[Route, ...] = (
         "Whether the process is alive",
         "service",
         reply=schemas.Health,
+        unlimited=True,
         action=Action.PUBLIC,
     ),
     Route(
@@ -130,6 +132,7 @@ ROUTES: tuple[Route, ...] = (
         "Whether the service can do its work; 503 with the same body when it cannot",
         "service",
         reply=schemas.Ready,
+        unlimited=True,
         action=Action.PUBLIC,
     ),
     Route(
@@ -140,6 +143,7 @@ ROUTES: tuple[Route, ...] = (
         "service",
         reply=schemas.InspectionDocument,
         errors=(Forbidden, SessionNotFound, ValidationError),
+        needs_redis=False,
         action=Action.DEBUG,
     ),
     Route(
