@@ -31,7 +31,7 @@ from synckairos.audit.outbox import OutboxTrimmer
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
-from synckairos.auth.bearer import Everybody
+from synckairos.auth import parts
 from synckairos.auth.tenants import Tenants
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
@@ -151,17 +151,23 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
         readiness = Readiness(connection, redis_sessions, subscriptions, store, restorer)
         closing.push_async_callback(readiness.stop)
         await readiness.start()
+        sessions = Sessions(connection, settings.session_ttl, recovery, following)
+        auth = parts.parts(settings, connection, store, sessions)
+        bearers = await parts.bearers(settings, auth)
+        closing.push_async_callback(bearers.aclose)
         if settings.enable_metrics and settings.metrics_port is not None:
             closing.callback(metrics.serve(settings.host, settings.metrics_port))
         app.ctx.context = Context(
             settings=settings,
-            bearers=Everybody(),
+            bearers=bearers,
+            links=auth.links,
+            revocations=auth.revocations,
             tenants=tenants,
             quotas=quotas,
             connection=connection,
             store=store,
             recovery=recovery,
-            sessions=Sessions(connection, settings.session_ttl, recovery, following),
+            sessions=sessions,
             redis_sessions=redis_sessions,
             clock=clock,
             subscriptions=subscriptions,
@@ -174,6 +180,12 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             docs=openapi.page(ROUTES, settings),
             closing=closing.pop_all(),
         )
+    context = context_of(app)
+    if context.bearers.required:
+        checking = asyncio.create_task(
+            supervise("tokens of sockets", partial(endpoint.check_tokens, context)), name="tokens of sockets"
+        )
+        context.closing.push_async_callback(cancel, checking)
 
 
 async def _drain(app: Sanic[Any, Any]) -> None:

@@ -17,6 +17,8 @@ from synckairos.audit.recovery import Recovery
 from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
 from synckairos.auth.bearer import Bearers
+from synckairos.auth.links import Links
+from synckairos.auth.revocations import Revocations
 from synckairos.auth.tenants import Tenants
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
@@ -29,11 +31,14 @@ from synckairos.realtime.timekeeper import Timekeeper
 
 
 class OpenWebSocket(Protocol):
-    """A WebSocket that has to be closed when the process stops."""
+    """A WebSocket that has to be closed when the process stops, or when its token does."""
 
     @property
     def socket(self) -> Socket:
         """Its socket."""
+
+    def check_token(self) -> None:
+        """Tell the client that its token ends soon, or close when it has ended or was revoked."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +56,8 @@ class Context:
 
     settings: Settings
     bearers: Bearers
+    links: Links
+    revocations: Revocations
     tenants: Tenants
     quotas: QuotaKeeper
     heavy_calls: HeavyCalls = field(default_factory=HeavyCalls)

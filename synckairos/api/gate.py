@@ -83,19 +83,25 @@ def bearer_of(authorization: str) -> str:
     return authorization[len(_SCHEME) :]
 
 
-async def caller_of(request: ApiRequest, bearer: str) -> Caller:
+async def caller_of(request: ApiRequest, bearer: str, *, counted: bool = True) -> Caller:
     """The caller of a bearer that came with a request. Raises Unauthenticated, StorageUnavailable.
 
     While too many logins from the request's address have failed, RateLimitExceeded is raised, and the bearer
     is not looked at unless it is remembered as a good one.
+
+    counted: whether a bad one is counted, for which Redis is asked. A socket without a good token has a limit
+        of its own, in the process.
     """
     bearers = request.context.bearers
     known = bearers.remembered(bearer)
     if known is not None:
+        if known.is_link:
+            await bearers.confirm(known)
         return known
     limits.check_logins(request)
     try:
         return await bearers.caller(bearer)
     except Unauthenticated:
-        await limits.login_failed(request)
+        if counted:
+            await limits.login_failed(request)
         raise

@@ -94,6 +94,8 @@ def failure(error: SyncKairosError) -> Reply:
     headers: dict[str, str] = {}
     if error.retry_after_ms is not None or isinstance(error, RateLimitExceeded) or error.status == _AWAY:
         headers["retry-after"] = str(seconds(error.retry_after_ms or DEFAULT_RETRY_AFTER_MS))
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
     return document(error.body(), error.status, headers)
 
 

@@ -295,7 +295,7 @@ class Sessions:
         except SessionNotFound:
             if self._recovery is None:
                 raise
-        over = await self._find(self._recovery, session_id, tenant)
+        over = await self._recovery.find(session_id, tenant=tenant)
         if over is None:
             return await self._log(session_id, since, epoch, tenant)
         return [] if since == over.version and epoch in (None, over.epoch) else None
@@ -335,20 +335,13 @@ class Sessions:
         except SessionNotFound:
             if self._recovery is None:
                 raise
-        over = await self._find(self._recovery, session_id, options.tenant)
+        over = await self._recovery.find(session_id, tenant=options.tenant)
         if over is not None:
             context = {"status": over.status}
             if over.expired_by is not None:
                 context["expired_participant_id"] = over.expired_by
             raise InvalidSessionState(f"not in a session that is {over.status}", context=context)
         return await self._fcall(function, session_id, arguments)
-
-    @staticmethod
-    async def _find(recovery: SessionRecovery, session_id: str, tenant: str | None) -> Over | None:
-        over = await recovery.find(session_id)
-        if over is not None and tenant is not None and over.tenant_id != tenant:
-            raise SessionNotFound("there is no such session")
-        return over
 
     async def _read(self, session_id: str, tenant: str | None, options: Sequence[Argument]) -> Any:
         """The reply of `sk_get`; or a session that is over and not in Redis any more."""
@@ -363,7 +356,7 @@ class Sessions:
         except SessionNotFound:
             if self._recovery is None:
                 raise
-        return await self._find(self._recovery, session_id, tenant) or await call()
+        return await self._recovery.find(session_id, tenant=tenant) or await call()
 
     async def _log(
         self, session_id: str, since: int, epoch: str | None, tenant: str | None
