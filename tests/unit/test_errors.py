@@ -68,6 +68,12 @@ def test_a_refusal_with_context() -> None:
     assert error.context == {"expected_version": 46, "actual_version": 47}
 
 
+def test_how_long_to_wait_is_no_context() -> None:
+    error = from_refusal('RATE_LIMIT_EXCEEDED too many {"limit":"switch","retry_after_ms":250}')
+    assert isinstance(error, errors.RateLimitExceeded)
+    assert (error.context, error.retry_after_ms) == ({"limit": "switch"}, 250)
+
+
 def test_details_stand_beside_the_context() -> None:
     error = from_refusal(
         'VALIDATION_ERROR 2 problems {"details":[{"field":"a.0.b","message":"must be a UUID"},'
