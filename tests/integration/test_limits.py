@@ -44,6 +44,9 @@ class Tokens:
         fields.pop("known", None)
         return Caller(**{**fields, "roles": frozenset(fields["roles"])})
 
+    async def confirm(self, _caller: Caller, /) -> None:
+        """All links are good."""
+
     def check_revoked(self, _caller: Caller, /) -> None:
         """Nothing is revoked."""
 
@@ -79,7 +82,8 @@ def config(number: int = 2, **fields: Any) -> dict[str, Any]:
 async def created(api: httpx.AsyncClient, by: dict[str, str], **fields: Any) -> dict[str, Any]:
     answer = await api.post("/v1/sessions", json=config(**fields), headers=by)
     assert answer.status_code == 201, answer.text
-    return answer.json()["data"]
+    state: dict[str, Any] = answer.json()["data"]
+    return state
 
 
 def code(answer: httpx.Response) -> tuple[int, str]:
