@@ -38,9 +38,7 @@ def _stages(count: int, number: int = 0) -> Json:
         {"kind": "byoyomi", "periods": 5, "period_ms": 30_000},
         {"kind": "bronstein", "delay_ms": 2000},
     ]
-    stages = [
-        {"moves": 40, "time_ms": 3_600_000 + number, **kinds[place % 2]} for place in range(count - 1)
-    ]
+    stages = [{"moves": 40, "time_ms": 3_600_000 + number, **kinds[place % 2]} for place in range(count - 1)]
     return {"kind": "stages", "stages": [*stages, {"time_ms": 1000 + number}], "overtime_ms": 5000}
 
 
@@ -60,9 +58,7 @@ def _of_each(people: list[Json], control: Callable[[int], Any]) -> list[Json]:
 def _grouped(**group: Any) -> Json:
     """As many groups as there may be, with a member each."""
     groups = [sessions.new_id() for _ in range(MOST)]
-    people = [
-        {**person, "group_id": group_id} for person, group_id in zip(_people(), groups, strict=True)
-    ]
+    people = [{**person, "group_id": group_id} for person, group_id in zip(_people(), groups, strict=True)]
     return _config(people, "per_group", groups=[{"group_id": each, **group} for each in groups])
 
 
@@ -86,7 +82,9 @@ CONFIGS: dict[str, Callable[[], Any]] = {
     "1,000, the same text": lambda: _config(_of_each(_people(), lambda _: "40/90:30+30")),
     "1,000 groups": lambda: _grouped(total_time_ms=86_400_000),
     "1,000 groups, lag compensation, two stages": lambda: {
-        **_grouped(), "lag_compensation": True, "time_control": _stages(2),
+        **_grouped(),
+        "lag_compensation": True,
+        "time_control": _stages(2),
     },
     "512 KB of unknown names (refused)": lambda: _unknown(CONFIG_BYTES),
     "1,000 participants of unknown names (refused)": lambda: _config(
@@ -101,15 +99,11 @@ CONFIGS: dict[str, Callable[[], Any]] = {
     "1,000 controls of unknown names (refused)": lambda: _config(
         _of_each(_people(), lambda _: {"kind": "fischer", **_unknown(400)})
     ),
-    "1,000 wrong texts (refused)": lambda: _config(
-        _of_each(_people(), lambda _: "1/1:" * 49 + "?")
-    ),
+    "1,000 wrong texts (refused)": lambda: _config(_of_each(_people(), lambda _: "1/1:" * 49 + "?")),
     "a list of 500 KB (refused)": lambda: _config([0] * 250_000),  # type: ignore[list-item] # it is wrong
     "nested lists of 500 KB (refused)": lambda: _banked() | {"warnings_ms": [[[]]] * 60_000},
     "metadata of 500 KB (refused)": lambda: _config(_people(2), metadata={"x": [0] * 240_000}),
-    "metadata of 10 KB": lambda: _config(
-        _people(2, total_time_ms=1000), metadata={"x": [{"": ""}] * 1200}
-    ),
+    "metadata of 10 KB": lambda: _config(_people(2, total_time_ms=1000), metadata={"x": [{"": ""}] * 1200}),
 }
 
 
@@ -170,9 +164,7 @@ def _imports(storage: Storage, count: int) -> list[Call]:
 def _logs(storage: Storage, count: int) -> list[Call]:
     keys = _made(storage, _banked())
     actor = "\N{BEL}" * 255  # each becomes six characters in JSON
-    sessions.calls(
-        storage, [("sk_switch", keys.all, ("ACTOR", actor, "TRACE", actor)) for _ in range(61)]
-    )
+    sessions.calls(storage, [("sk_switch", keys.all, ("ACTOR", actor, "TRACE", actor)) for _ in range(61)])
     return [("sk_log", (keys.session, keys.log), (0,))] * count
 
 
