@@ -291,10 +291,7 @@ class Sessions:
 
     @staticmethod
     async def _find(recovery: SessionRecovery, session_id: str, tenant: str | None) -> Over | None:
-        over = await recovery.find(session_id)
-        if over is not None and tenant is not None and over.tenant_id != tenant:
-            raise SessionNotFound("there is no such session")
-        return over
+        return await recovery.find(session_id, tenant=tenant)
 
     async def _get(self, session_id: str, tenant: str | None) -> State:
         arguments = () if tenant is None else ("TENANT", tenant)
