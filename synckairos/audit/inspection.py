@@ -126,12 +126,14 @@ async def inspect(
 def _check_tenant(redis: InRedis, postgresql: InPostgresql, tenant: str) -> None:
     """Raises SessionNotFound unless what the stores have is this tenant's, be it deleted or not.
 
-    What has no tenant is nobody's. A store that only has events yet does not know the tenant, and the other
-    one has to. Raises StorageUnavailable when neither could be asked.
+    What has no tenant is nobody's. A store that only has events, or the tombstone of an older release, does
+    not know the tenant, and the other one has to. Raises StorageUnavailable when neither could be asked.
     """
     if redis.found == postgresql.found == "unknown":
         raise StorageUnavailable(retry_after_ms=1000)
-    owners = {redis.tenant_id} if redis.found not in ("nothing", "unknown") else set()
+    owners = set()
+    if redis.found in ("session", "moved") or redis.tenant_id is not None:
+        owners.add(redis.tenant_id)
     if postgresql.tenant_id is not None or postgresql.snapshot is not None:
         owners.add(postgresql.tenant_id)
     if owners != {tenant}:
