@@ -238,9 +238,9 @@ async def summaries(
     Left out are sessions that were deleted meanwhile, whose status is no longer `status`, whose id another
     tenant's session has now, or of which there is no snapshot either. Nothing is restored.
     """
-    owner = () if tenant is None else ("TENANT", tenant)
+    options = ("SUMMARY",) if tenant is None else ("TENANT", tenant, "SUMMARY")
     replies = await connection.fcall_many(
-        [("sk_get", (SessionKeys.of(session.session_id).session,), owner) for session in stored]
+        [("sk_get", (SessionKeys.of(session.session_id).session,), options) for session in stored]
     )
     found = []
     for session, reply in zip(stored, replies, strict=True):

@@ -5,13 +5,26 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import sys
 from pathlib import Path
 
 import click
 
+from synckairos.auth.tenants import Tenants
+from synckairos.config import Settings, SettingsError
 from synckairos.core.library import LibraryChanged
 from synckairos.run import data_folder
-from synckairos.settings_option import config_option, settings_or_exit
+from synckairos.settings_option import WRONG_SETTINGS, config_option, settings_or_exit
+
+
+def check_tenants(settings: Settings) -> None:
+    """Reads the tenants file once, before any worker does. A wrong one is said, and ends the program."""
+    try:
+        Tenants(settings.tenants_file)
+    except SettingsError as error:
+        for problem in error.problems:
+            click.echo(f"Error: {problem}", err=True)
+        sys.exit(WRONG_SETTINGS)
 
 
 @click.command()
@@ -73,6 +86,7 @@ def dev(port: int, data_dir: Path, workers: int, *, ephemeral: bool, no_database
     # The secret is made in the data folder, which is not there yet; until then there is one for a moment.
     given = {"JWT_SECRET": secrets.token_hex(32)} if secret else {}
     settings = settings_or_exit({**environ, **given}, None)
+    check_tenants(settings)
     try:
         run(
             settings,
@@ -95,6 +109,7 @@ def serve(file: Path | None) -> None:
     from synckairos.run.serve import serve as run
 
     settings = settings_or_exit(os.environ, file)
+    check_tenants(settings)
     try:
         run(settings, os.environ, file)
     except PortBusy as error:
