@@ -45,7 +45,7 @@ async def create_session(request: ApiRequest) -> Reply:
     reader = Reader(request)
     reader.query(schemas.NoQuery)
     key = reader.request_key()
-    config = await reader.object(MAX_CONFIG)
+    config = await reader.object(MAX_CONFIG, configs.CONFIG)
     complete = True
     size, ask = configs.Size(0, 0), True
     if config is not None:

@@ -68,7 +68,9 @@ def measure(scene: Scene) -> list[Figure]:
                 name=f"{title}: a creation",
                 value=1e3 * took_s / rounds,
                 unit="ms",
-                note=", ".join(f"{count} times {status.decode()}" for status, count in sorted(answers.items())),
+                note=", ".join(
+                    f"{count} times {status.decode()}" for status, count in sorted(answers.items())
+                ),
             )
         )
     return figures
@@ -78,7 +80,10 @@ def _create(
     pipe: Connection, port: int, body: bytes, number: int, rounds: int
 ) -> tuple[Counter[bytes], float]:
     """Creates from AT_ONCE addresses at once, again and again. Returns the answers, and how long all took."""
-    request = b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    request = b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (
+        len(body),
+        body,
+    )
     first = 1000 + number * rounds * AT_ONCE
     pipe.recv()
     began = monotonic()
