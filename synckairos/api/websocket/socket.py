@@ -131,6 +131,8 @@ class Socket:
         """Take no more messages. Those that have arrived still come out of `messages`."""
         self._draining = True
         self._arrived.set()
+        if self._is_deaf:
+            self._transport.abort()
 
     async def messages(self) -> AsyncIterator[tuple[str, float]]:
         """Text messages in order, each with its time of arrival (monotonic seconds), until the close."""
