@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import ipaddress
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
@@ -232,13 +233,13 @@ class _Places:
 
 
 class _Origins:
-    may_be = "*, or origins such as https://play.example.org, separated by commas"
+    may_be = "*, null, or origins such as https://play.example.org, separated by commas"
 
     def __call__(self, value: object) -> tuple[str, ...]:
         origins = tuple(_items(value))
         for origin in origins:
             url = urlsplit(origin)
-            if origin != "*" and (
+            if origin not in ("*", "null") and (
                 url.scheme not in ("http", "https") or origin != f"{url.scheme}://{url.netloc}"
             ):
                 raise ValueError
@@ -248,9 +249,26 @@ class _Origins:
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine alone: `localhost`, 127.0.0.0/8 or ::1."""
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+class _Hosts:
+    may_be = "host names such as play.example.org, without a port, separated by commas"
+
+    def __call__(self, value: object) -> tuple[str, ...]:
+        hosts = tuple(_items(value))
+        if not all(re.fullmatch(r"[0-9A-Za-z._-]{1,253}", host) for host in hosts):
+            raise ValueError
+        return hosts
+
+
+class _Networks:
+    may_be = "addresses and networks such as 10.0.0.7 or 10.0.0.0/8, separated by commas"
+
+    def __call__(self, value: object) -> tuple[IPv4Network | IPv6Network, ...]:
+        return tuple(ip_network(item) for item in _items(value))
 
 
 def _items(value: object) -> Iterator[str]:
@@ -312,12 +330,15 @@ class Settings:
     )
     enable_cors: bool = _setting(_Flag(), False)
     allowed_origins: tuple[str, ...] = _setting(_Origins(), ())
-    trust_proxy: bool = _setting(_Flag(), False)
+    allowed_hosts: tuple[str, ...] = _setting(_Hosts(), ())
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting(_Networks(), ())
     rate_limit_enabled: bool = _setting(_Flag(), True)
     rate_limit_window_ms: int = _setting(_Whole(1000, 86_400_000, "milliseconds"), 60_000)
     rate_limit_max_requests: int = _setting(_Whole(1, 1_000_000), 100)
     tenants_file: Path | None = _setting(_File(), None)
     max_websockets: int = _setting(_Whole(1, 1_000_000), 10_000)
+    max_connections: int = _setting(_Whole(1, 1_000_000), 10_000)
+    max_connections_per_address: int = _setting(_Whole(1, 1_000_000), 1000)
     enable_metrics: bool = _setting(_Flag(), True)
     metrics_port: int | None = _setting(_Whole(1, 65535), None)
     sentry_dsn: str | None = _setting(_HttpUrl(), None, secret=True)
@@ -358,13 +379,25 @@ def at(place: str, settings: Settings) -> Settings:
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 
+_GONE = {
+    "trust_proxy": (
+        "is gone: write TRUSTED_PROXIES with the addresses and networks of your proxies instead, such as "
+        "TRUSTED_PROXIES=10.0.0.0/8, or nothing where there are none"
+    )
+}
+"""Settings of earlier releases, and what to write instead."""
+
 
 def load(environ: Mapping[str, str], file: Path | None = None) -> Settings:
     """The settings of `environ` and of the YAML `file`. Raises SettingsError.
 
     An empty variable, and null in the file, count as not set.
     """
-    problems: list[str] = []
+    problems = [
+        f"{name.upper()} {instead}"
+        for name, instead in _GONE.items()
+        if environ.get(name.upper(), "").strip()
+    ]
     values: dict[str, Any] = {}
     given = _read(file, problems) if file else {}
     for name, field in _FIELDS.items():
@@ -417,7 +450,9 @@ def _read(file: Path, problems: list[str], shown: str = "") -> dict[str, Any]:
     if not isinstance(given, dict):
         raise SettingsError([f"{shown} must have lines of `name: value`"])
     for name in given:
-        if name not in _FIELDS:
+        if name in _GONE:
+            problems.append(f"{name} (in {file}) {_GONE[name]}")
+        elif name not in _FIELDS:
             near = difflib.get_close_matches(str(name), _FIELDS, n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; the settings are {', '.join(_FIELDS)}"
             problems.append(f"{name} (in {file}) is not a setting{hint}")

@@ -13,6 +13,7 @@ import structlog
 from sanic import Sanic
 from sanic.config import Config
 from sanic.models.handler_types import RouteHandler
+from sanic.server.async_server import AsyncioServer
 
 from synckairos import metrics
 from synckairos.api import middleware, openapi
@@ -22,6 +23,9 @@ from synckairos.api.readiness import Readiness
 from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
 from synckairos.api.routes.pages import PAGES
+from synckairos.api.transport.connection import READ, Reads
+from synckairos.api.transport.connections import Connections
+from synckairos.api.transport.http1 import MAX_BODY
 from synckairos.api.websocket import endpoint
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Jobs
@@ -52,9 +56,17 @@ GRACE_S = 15.0
 """How long requests may still take when the service stops."""
 
 
+class _App(Sanic[Any, Any]):
+    """Sanic, which serves connections of this service's kind."""
+
+    async def create_server(self, *args: Any, **options: Any) -> AsyncioServer | None:
+        """Sanic's own."""
+        return await super().create_server(*args, **{"protocol": Reads, **options})
+
+
 def create_app(settings: Settings, *, connection: Connection | None = None) -> Sanic[Any, Any]:
     """The application. Each process makes its own connection, unless the caller gives one (and closes it)."""
-    app: Sanic[Any, Any] = Sanic(
+    app = _App(
         "synckairos",
         config=Config(env_prefix=None),
         request_class=ApiRequest,
@@ -66,9 +78,11 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
             "AUTO_EXTEND": False,
             "GRACEFUL_SHUTDOWN_TIMEOUT": GRACE_S,
             "MOTD": False,
-            "REQUEST_MAX_SIZE": middleware.MAX_BODY,
+            "REQUEST_BUFFER_SIZE": READ,
+            "REQUEST_MAX_SIZE": MAX_BODY,
         }
     )
+    app.ctx.connections = Connections(settings)
     for route in (*ROUTES, *PAGES):
         if route.path == "/metrics" and (not settings.enable_metrics or settings.metrics_port is not None):
             continue
@@ -91,9 +105,6 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
     """Make the process' context. When Redis is away, the service starts, and is ready when Redis is back."""
     tenants = Tenants(settings.tenants_file)
     async with AsyncExitStack() as closing:
-        if settings.tenants_file is not None:
-            watching = asyncio.create_task(supervise("tenants file", tenants.watch), name="tenants file")
-            closing.push_async_callback(cancel, watching)
         closing.callback(metrics.process_ended, os.getpid())
         store = None
         if settings.database_url is not None:
@@ -129,23 +140,9 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             closing.push_async_callback(part.stop)
         restorer = None
         if store is not None and recovery is not None and settings.restore_rate:
-            restorer = Restorer(
-                Losses(connection),
-                store,
-                recovery,
-                Jobs.of(settings),
-                rate=settings.restore_rate,
-                ttl_s=settings.session_ttl,
-            )
-            await restorer.start()
+            restorer = await _restorer(settings, connection, store, recovery)
             closing.push_async_callback(restorer.stop)
-        quotas = QuotaKeeper(tenants, TenantCounts(connection, secrets.token_hex(8)))
-        if settings.tenants_file is not None:
-            telling = asyncio.create_task(
-                supervise("numbers of sockets", quotas.tell_sockets), name="numbers of sockets"
-            )
-            closing.push_async_callback(quotas.close)
-            closing.push_async_callback(cancel, telling)
+        quotas = _quotas(settings, tenants, connection, closing)
         replicas = Replicas(connection, settings)
         closing.push_async_callback(replicas.aclose)
         readiness = Readiness(connection, redis_sessions, subscriptions, store, restorer)
@@ -186,6 +183,32 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             supervise("tokens of sockets", partial(endpoint.check_tokens, context)), name="tokens of sockets"
         )
         context.closing.push_async_callback(cancel, checking)
+
+
+async def _restorer(settings: Settings, connection: Connection, store: Store, recovery: Recovery) -> Restorer:
+    """The restorer, started."""
+    restorer = Restorer(
+        Losses(connection),
+        store,
+        recovery,
+        Jobs.of(settings),
+        rate=settings.restore_rate,
+        ttl_s=settings.session_ttl,
+    )
+    await restorer.start()
+    return restorer
+
+
+def _quotas(
+    settings: Settings, tenants: Tenants, connection: Connection, closing: AsyncExitStack
+) -> QuotaKeeper:
+    """What holds tenants to their quotas, with what goes on for that in the background."""
+    quotas = QuotaKeeper(tenants, TenantCounts(connection, secrets.token_hex(8)))
+    if settings.tenants_file is not None:
+        closing.push_async_callback(quotas.close)
+        for name, loop in (("tenants file", tenants.watch), ("numbers of sockets", quotas.tell_sockets)):
+            closing.push_async_callback(cancel, asyncio.create_task(supervise(name, loop), name=name))
+    return quotas
 
 
 async def _drain(app: Sanic[Any, Any]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from synckairos.api import limits, quotas
+from synckairos.api import limits, origin, quotas
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.auth import access
@@ -18,6 +18,9 @@ from synckairos.auth.caller import ANONYMOUS, Caller
 from synckairos.errors import SessionNotFound, StorageUnavailable, SyncKairosError, Unauthenticated
 
 _SCHEME = "bearer "
+_READING = frozenset({"GET", "HEAD"})
+EVERYWHERE = frozenset({"/health", "/ready"})
+"""The routes that are answered under any host name: whoever checks them knows an address at most."""
 
 
 async def admit(request: ApiRequest, route: Route, path: Mapping[str, str]) -> None:
@@ -25,6 +28,8 @@ async def admit(request: ApiRequest, route: Route, path: Mapping[str, str]) -> N
 
     Afterwards the request has its caller, and its `player` when the library has to judge whose turn it is.
     """
+    if route.path not in EVERYWHERE:
+        check_page(request)
     if route.action is not Action.PUBLIC:
         request.caller = await identify(request)
         request.player = access.permit(request.caller, route.action)
@@ -59,6 +64,21 @@ async def refused(
     if not request.admitted:
         return error
     return await limits.counted(request, route.rate_limit, path.get("session_id", ""), error)
+
+
+def check_page(request: ApiRequest, *, changes: bool | None = None) -> None:
+    """Where nobody is asked for a bearer, refuses pages of others: see `synckairos.api.origin`.
+
+    `changes` says whether the request changes something; without it, its method does. Raises ValidationError,
+    Forbidden.
+    """
+    context = request.context
+    if context.bearers.required:
+        return
+    settings = context.settings
+    origin.check_host(request.headers, settings)
+    if changes or (changes is None and request.method not in _READING):
+        origin.check_origin(request.headers, settings)
 
 
 async def identify(request: ApiRequest) -> Caller:

@@ -11,6 +11,7 @@ import msgspec
 
 from synckairos import __version__
 from synckairos.api import limits, schemas
+from synckairos.api.inputs import MATCH, VISIBLE
 from synckairos.api.limits import RateLimit
 from synckairos.api.route import Route, arguments_of
 from synckairos.auth.tenants import Tenant
@@ -37,6 +38,9 @@ _IF_MATCH = (
 _IDEMPOTENCY_KEY = (
     "1-255 visible ASCII characters; a repeat changes nothing, and its answer has `Idempotent-Replayed: true`"
 )
+
+_PATTERNS = {"If-Match": f"^{MATCH.pattern}$", "Idempotency-Key": f"^{VISIBLE.pattern}$"}
+"""What the values of these headers look like."""
 
 
 def document(routes: Sequence[Route], settings: Settings) -> bytes:
@@ -98,7 +102,8 @@ def _parameters(route: Route) -> Iterable[dict[str, Any]]:
     if route.idempotent:
         headers["Idempotency-Key"] = _IDEMPOTENCY_KEY
     for name, description in headers.items():
-        yield {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+        schema = {"type": "string", "pattern": _PATTERNS[name]} if name in _PATTERNS else {"type": "string"}
+        yield {"name": name, "in": "header", "description": description, "schema": schema}
 
 
 def _responses(route: Route, settings: Settings) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from synckairos.api import limits
+from synckairos.api.inputs import MAX_TRANSITION
 from synckairos.api.limits import RateLimit
 from synckairos.api.replies import Reply
 from synckairos.api.schemas import Input, NoQuery
@@ -27,6 +28,7 @@ class Route:
     action: what it does, by which the table of access says who may call it
     path: with parameters in braces, as in `/v1/sessions/{session_id}`
     reply, body: the types of the bodies; None for no JSON body
+    largest: how many bytes the request's body may have
     query: the query parameters
     conditional: whether it takes `If-Match`
     idempotent: whether it takes `Idempotency-Key`
@@ -44,6 +46,7 @@ class Route:
     reply: type[msgspec.Struct] | None = None
     status: int = 200
     body: type[msgspec.Struct] | None = None
+    largest: int = MAX_TRANSITION
     body_required: bool = False
     query: type[Input] = NoQuery
     conditional: bool = False

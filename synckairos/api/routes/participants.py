@@ -86,6 +86,7 @@ ROUTES: tuple[Route, ...] = (
         reply=schemas.ChangeDocument,
         status=HTTPStatus.CREATED,
         body=schemas.JoinBody,
+        largest=MAX_PARTICIPANT,
         body_required=True,
         conditional=True,
         idempotent=True,

@@ -7,7 +7,7 @@ import math
 from http import HTTPStatus
 
 from synckairos import __version__, metrics
-from synckairos.api import limits, openapi, replies, schemas
+from synckairos.api import limits, openapi, origin, replies, schemas
 from synckairos.api.inputs import Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
@@ -54,7 +54,9 @@ async def get_time(request: ApiRequest) -> Reply:
     )
     reply.headers["cache-control"] = "no-store"
     # Pages of any origin may import the client, and the client asks for the time before its socket is open.
-    reply.headers["access-control-allow-origin"] = "*"
+    # Where nobody is asked for a token, pages of others have no socket, and nothing here is for them.
+    if request.context.bearers.required or origin.foreign(request.headers, request.context.settings) is None:
+        reply.headers["access-control-allow-origin"] = "*"
     return reply
 
 

@@ -22,7 +22,7 @@ def _text(value: object) -> str:
 
 
 def measure(scene: Scene) -> list[Figure]:
-    """How much of a core the logins take, and how they are answered. The victim of the scene is not needed."""
+    """How much of a core the logins take, and how they are answered. The scene's victim has its rest."""
     claims = {"sub": "eve", "tenant": "club", "roles": ["admin"], "exp": time.time() + 3600}
     token = f"{_text({'alg': 'HS256', 'typ': 'JWT'})}.{_text(claims)}.{_text('x' * 30)}"
     request = (
