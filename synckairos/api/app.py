@@ -142,7 +142,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
         if store is not None and recovery is not None and settings.restore_rate:
             restorer = await _restorer(settings, connection, store, recovery)
             closing.push_async_callback(restorer.stop)
-        quotas = _quotas(settings, tenants, connection, closing)
+        quotas = _quotas(settings, tenants, connection, store, closing)
         replicas = Replicas(connection, settings)
         closing.push_async_callback(replicas.aclose)
         readiness = Readiness(connection, redis_sessions, subscriptions, store, restorer)
@@ -200,13 +200,20 @@ async def _restorer(settings: Settings, connection: Connection, store: Store, re
 
 
 def _quotas(
-    settings: Settings, tenants: Tenants, connection: Connection, closing: AsyncExitStack
+    settings: Settings,
+    tenants: Tenants,
+    connection: Connection,
+    store: Store | None,
+    closing: AsyncExitStack,
 ) -> QuotaKeeper:
     """What holds tenants to their quotas, with what goes on for that in the background."""
-    quotas = QuotaKeeper(tenants, TenantCounts(connection, secrets.token_hex(8)))
+    quotas = QuotaKeeper(tenants, TenantCounts(connection, secrets.token_hex(8)), store)
     if settings.tenants_file is not None:
         closing.push_async_callback(quotas.close)
-        for name, loop in (("tenants file", tenants.watch), ("numbers of sockets", quotas.tell_sockets)):
+        loops = {"tenants file": tenants.watch, "numbers of sockets": quotas.tell_sockets}
+        if store is not None:
+            loops["sessions that are not counted"] = quotas.recount
+        for name, loop in loops.items():
             closing.push_async_callback(cancel, asyncio.create_task(supervise(name, loop), name=name))
     return quotas
 
