@@ -178,14 +178,19 @@ class _JwksUrl:
 
 
 class _Secret:
-    """Text that is taken as it is, because others sign with the very same bytes."""
+    """Text that is taken as it is, because others sign with the very same bytes.
+
+    A public key in its place would let everybody who has it sign.
+    """
 
     def __init__(self, least: int) -> None:
         self.least = least
-        self.may_be = f"a secret of at least {least} bytes"
+        self.may_be = f"a secret of at least {least} bytes, and no key of another kind"
 
     def __call__(self, value: object) -> str:
         if not isinstance(value, str) or len(value.encode()) < self.least:
+            raise ValueError
+        if "-----BEGIN" in value or value.lstrip().startswith(("ssh-", "{")):
             raise ValueError
         return value
 
@@ -244,14 +249,6 @@ class _Origins:
             ):
                 raise ValueError
         return origins
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine alone: `localhost`, 127.0.0.0/8 or ::1."""
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 class _Hosts:
@@ -324,13 +321,13 @@ class Settings:
     jwt_leeway_s: int = _setting(_Whole(0, 300, "seconds"), 10)
     api_keys_file: str | None = _setting(_Text(), None)
     public_url: str | None = _setting(_PublicUrl(), None)
-    allow_insecure: bool = _setting(_Flag(), False)
     environment: Environment = _setting(
         _Choice("development", "test", "staging", "production"), "development"
     )
     enable_cors: bool = _setting(_Flag(), False)
     allowed_origins: tuple[str, ...] = _setting(_Origins(), ())
     allowed_hosts: tuple[str, ...] = _setting(_Hosts(), ())
+    allow_insecure: bool = _setting(_Flag(), False)
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting(_Networks(), ())
     rate_limit_enabled: bool = _setting(_Flag(), True)
     rate_limit_window_ms: int = _setting(_Whole(1000, 86_400_000, "milliseconds"), 60_000)
@@ -393,13 +390,14 @@ def load(environ: Mapping[str, str], file: Path | None = None) -> Settings:
 
     An empty variable, and null in the file, count as not set.
     """
-    problems = [
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    given = _read(file, problems) if file else {}
+    problems += [
         f"{name.upper()} {instead}"
         for name, instead in _GONE.items()
         if environ.get(name.upper(), "").strip()
     ]
-    values: dict[str, Any] = {}
-    given = _read(file, problems) if file else {}
     for name, field in _FIELDS.items():
         variable = environ.get(name.upper(), "")
         value, shown = (
@@ -510,7 +508,7 @@ def _disagreements(settings: Settings) -> list[str]:
         ),
         (
             settings.auth_mode == "none" and not settings.allow_insecure and not is_loopback(settings.host),
-            f"HOST must be a loopback address with AUTH_MODE none and no ALLOW_INSECURE: {everybody}",
+            "HOST must be of this machine alone (127.0.0.1) when AUTH_MODE is none, or ALLOW_INSECURE true",
         ),
         *_of_tokens(settings),
     )
@@ -538,3 +536,11 @@ def _of_tokens(settings: Settings) -> tuple[tuple[object, str], ...]:
             f"JWT_PREVIOUS_UNTIL must be {_Instant.may_be}: until then JWT_PREVIOUS_SECRET is good, too",
         ),
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches what listens on `host`."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
