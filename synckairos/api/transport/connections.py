@@ -32,12 +32,12 @@ IDLE_S = 75.0
 """How long a connection may wait for its next request. Load balancers give up earlier, after 60 s."""
 UNREAD_S = 30.0
 """How long a client may take to read the rest of an answer."""
-ENDING_S = 2.0
+ENDING_S = 1.0
 """How long a connection that is being ended may take to send its last answer."""
 GRACE_S = 5.0
 LEAST_RATE = 1024
 """How many bytes of a body have to come in a second, on average and after GRACE_S."""
-LOOK_S = 0.5
+LOOK_S = 0.25
 """How often the deadlines are looked at."""
 OTHER_FILES = 128
 """How many files a process has open beside its connections."""
