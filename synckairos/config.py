@@ -178,14 +178,19 @@ class _JwksUrl:
 
 
 class _Secret:
-    """Text that is taken as it is, because others sign with the very same bytes."""
+    """Text that is taken as it is, because others sign with the very same bytes.
+
+    A public key in its place would let everybody who has it sign.
+    """
 
     def __init__(self, least: int) -> None:
         self.least = least
-        self.may_be = f"a secret of at least {least} bytes"
+        self.may_be = f"a secret of at least {least} bytes, and no key of another kind"
 
     def __call__(self, value: object) -> str:
         if not isinstance(value, str) or len(value.encode()) < self.least:
+            raise ValueError
+        if "-----BEGIN" in value or value.lstrip().startswith(("ssh-", "{")):
             raise ValueError
         return value
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from synckairos.api import schemas
+from synckairos.api.inputs import printable
 from synckairos.errors import Detail
 
 MOST_OWNERS = 1000
@@ -89,7 +90,7 @@ def problems(config: Fields) -> tuple[list[Detail], bool]:
 def _problems(config: Fields) -> Iterator[Detail]:
     for name in sorted(config.keys() - CONFIG):
         if bytes(config.pop(name)) != _NULL:
-            yield {"field": name, "message": _UNKNOWN}
+            yield {"field": printable(name), "message": _UNKNOWN}
     yield from _problems_of_owners(config, "participants", PARTICIPANT, f"must be 1 to {MOST_OWNERS}")
     yield from _problems_of_owners(config, "groups", GROUP, f"must be at most {MOST_OWNERS}")
     yield from _problems_of_control("time_control", config.get("time_control"))
@@ -98,14 +99,14 @@ def _problems(config: Fields) -> Iterator[Detail]:
 def _problems_of_owners(config: Fields, name: str, known: frozenset[str], bound: str) -> Iterator[Detail]:
     owners = _list(config.get(name)) or []
     if len(owners) > MOST_OWNERS:
-        yield {"field": name, "message": bound}
+        yield {"field": printable(name), "message": bound}
     changed = False
     for position, raw in enumerate(owners[:MOST_OWNERS]):
         fields = _object(raw) or {}
         unknown = sorted(fields.keys() - known)
         for each in unknown:
             if bytes(fields.pop(each)) != _NULL:
-                yield {"field": f"{name}.{position}.{each}", "message": _UNKNOWN}
+                yield {"field": printable(f"{name}.{position}.{each}"), "message": _UNKNOWN}
         yield from _problems_of_control(f"{name}.{position}.time_control", fields.get("time_control"))
         if unknown:
             changed = True

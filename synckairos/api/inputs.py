@@ -309,7 +309,7 @@ def requirement(kind: Any) -> str:
 
 
 def _problem(field: str, message: str) -> Detail:
-    return {"field": _printable(field), "message": message}
+    return {"field": printable(field), "message": message}
 
 
 class _NotJsonError(ValueError):
@@ -381,7 +381,7 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """A field's path for an answer: shortened, and with escapes for what UTF-8 cannot encode."""
     if len(text) > MAX_NAME:
         text = text[: MAX_NAME - 3] + "..."

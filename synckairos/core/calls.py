@@ -275,7 +275,7 @@ class Sessions:
         return reply if isinstance(reply, Over) else _state("sk_get", reply)
 
     async def summary(self, session_id: str, tenant: str | None = None) -> State:
-        """Read the state without participants and groups. Its cost does not depend on how many there are.
+        """Read the state without participants. Its cost does not depend on how many there are.
 
         A session that is over and that Redis does not have any more is given whole.
         """

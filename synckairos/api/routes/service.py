@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from http import HTTPStatus
 
@@ -13,6 +14,7 @@ from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.audit import inspection
 from synckairos.auth.access import Action
+from synckairos.core.shared_reads import SharedReads
 from synckairos.errors import (
     Forbidden,
     SessionNotFound,
@@ -23,6 +25,7 @@ from synckairos.errors import (
 DRIFT_TOLERANCE_MS = 50
 """How far a client's estimate of the server's clock may drift before the client should ask again."""
 
+_metrics = SharedReads()
 _ORDER: dict[str, int] = {"ok": 0, "degraded": 1, "unready": 2}
 
 
@@ -87,8 +90,12 @@ async def debug_session(request: ApiRequest, session_id: str) -> Reply:
 
 
 async def get_metrics(_: ApiRequest) -> Reply:
-    """Metrics of all worker processes, for Prometheus."""
-    return Reply(metrics.render(), content_type=metrics.CONTENT_TYPE)
+    """Metrics of all worker processes, for Prometheus.
+
+    Writing them takes many milliseconds, so those who ask at the same time get the same.
+    """
+    text = await _metrics.read("metrics", lambda: asyncio.to_thread(metrics.render))
+    return Reply(text, content_type=metrics.CONTENT_TYPE)
 
 
 async def get_openapi(request: ApiRequest) -> Reply:

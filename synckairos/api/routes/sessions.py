@@ -20,6 +20,7 @@ from synckairos.api.route import Route
 from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store, encoded
 from synckairos.audit import reading
 from synckairos.auth.access import Action
+from synckairos.auth.caller import Caller
 from synckairos.core import keys
 from synckairos.core.calls import Sessions
 from synckairos.core.model import Options, State
@@ -62,7 +63,7 @@ async def create_session(request: ApiRequest) -> Reply:
     reader.check()
     assert config is not None
     options = Options(tenant=caller.tenant, actor=caller.actor, trace=request.trace_id, request=key)
-    session_id = _id_for(config, caller.tenant, key)
+    session_id = _id_for(config, caller, key)
     if key is not None or _given_id(config)[1] is not None:
         await _restore_if_lost(request, session_id)
     async with (
@@ -219,18 +220,20 @@ def _given_id(config: dict[str, msgspec.Raw]) -> tuple[bool, str | None]:
         return True, None
 
 
-def _id_for(config: dict[str, msgspec.Raw], tenant: str | None, key: str | None) -> str:
+def _id_for(config: dict[str, msgspec.Raw], caller: Caller, key: str | None) -> str:
     """The id to create the session under.
 
-    If the config has none, it is a new id, or with an `Idempotency-Key` an id made from the key, so that a
-    repeat gets the same one. If the config has one that is no UUID, it is any id, because the library then
+    If the config has none, it is a new id, or with an `Idempotency-Key` an id made from the caller and the
+    key, so that a repeat gets the same one, and another caller's same key another one. If the config has one that is no UUID, it is any id, because the library then
     refuses the config with all its problems.
     """
     given, session_id = _given_id(config)
     if session_id is not None:
         return session_id
     if not given and key is not None:
-        return str(uuid.uuid5(_NAMESPACE, f"{tenant or ''}\n{key}"))
+        # Tenants and subjects have no line breaks.
+        who = "" if caller.subject is None else f"\n{caller.subject}"
+        return str(uuid.uuid5(_NAMESPACE, f"{caller.tenant or ''}{who}\n{key}"))
     return str(uuid.uuid4())
 
 
