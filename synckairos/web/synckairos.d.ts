@@ -300,6 +300,8 @@ export interface Session {
   readonly connection: Connection;
   /** Why the session is closed; null while it is open. */
   readonly closeReason: SyncKairosError | null;
+  /** What this client may do, by its token; null until the first connection. */
+  readonly access: Access | null;
   /** The state to show, own commands included that are not confirmed yet; null until the first state. */
   readonly state: State | null;
   /** The newest state that the server confirmed. */
@@ -354,6 +356,15 @@ export interface Session {
   /** Connects again at once, also after CONNECTION_LOST. Throws if the session ended for another reason. */
   reconnect(): void;
   close(): void;
+}
+
+/** What a client may do. The service judges each call anew. */
+export interface Access {
+  readonly auth_mode: "none" | "jwt";
+  /** The actions that a role allows, such as `read`, `switch`, `adjust`. */
+  readonly may: readonly string[];
+  /** What is allowed as this participant only, in its own turn. */
+  readonly player: { readonly participant_id: string; readonly may: readonly string[] } | null;
 }
 
 export interface SwitchOptions {

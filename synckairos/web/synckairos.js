@@ -1196,6 +1196,7 @@ class Session {
   #connection = "connecting";
   #closeReason = null;
   #isGreeted = false;
+  #access = null;
   #attempts = 0;
   #timer = null;
   #watchdog = null;
@@ -1235,6 +1236,10 @@ class Session {
   get id() { return this.#id; }
   get connection() { return this.#connection; }
   get closeReason() { return this.#closeReason; }
+
+  /** What the service said that this client may do: see CONNECTED. Null until then. */
+  get access() { return this.#access; }
+
   get ready() { return this.#ready; }
 
   /** The state to show, own commands included that are not confirmed yet, as of its server_time_ms. */
@@ -1701,7 +1706,7 @@ class Session {
 
   #receive(message) {
     switch (message.type) {
-      case "CONNECTED": return this.#receiveGreeting();
+      case "CONNECTED": return this.#receiveGreeting(message.payload?.access);
       case "STATE_SYNC": return this.#receiveState(message.payload.full_state);
       case "RECONNECT_ACK": return this.#receiveReconnectAck(message.replayed);
       case "PONG": return this.#client.time.pong(message);
@@ -1712,8 +1717,9 @@ class Session {
     }
   }
 
-  #receiveGreeting() {
+  #receiveGreeting(access = null) {
     this.#isGreeted = true;
+    this.#access = deepFreeze(access);
     this.#client.time.burst();
     // After a message that was not understood, the client needs the whole state, not the missed events.
     if (this.#confirmed !== null && this.#unreadableInARow === 0) {

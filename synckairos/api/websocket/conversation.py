@@ -101,10 +101,10 @@ class Conversation:
             state = await self._attach()
             if isinstance(state, Stale):
                 metrics.stale_reads.labels("websocket").inc()
-                self.socket.send(frames((connected(state.state), state_sync(state.state, state.age_ms))))
+                self.socket.send(frames((self._greeting(state.state), state_sync(state.state, state.age_ms))))
                 following = asyncio.create_task(self._follow_when_possible(), name="follow when possible")
             else:
-                self.socket.send(frames((connected(state), state_sync(state))))
+                self.socket.send(frames((self._greeting(state), state_sync(state))))
                 self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
             await self._answer_all()
         except SessionNotFound:
@@ -118,6 +118,10 @@ class Conversation:
             if following is not None:
                 await cancel(following)
             self._relay.detach(self._session_id, self.socket)
+
+    def _greeting(self, state: State) -> bytes:
+        auth_mode = self._request.context.settings.auth_mode
+        return connected(state, {"auth_mode": auth_mode, **access.rights(self._request.caller)})
 
     async def _attach(self) -> State | Stale:
         """Subscribe and read the state; or read that of a replica, while there is no primary.

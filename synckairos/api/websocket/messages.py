@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -177,8 +177,11 @@ def failure(error: SyncKairosError, request_id: str | None = None) -> bytes:
     return msgspec.json.encode(message | error.body())
 
 
-def connected(state: State) -> bytes:
-    """The `CONNECTED` message: which messages this connection takes, and its heartbeat."""
+def connected(state: State, access: Mapping[str, Any]) -> bytes:
+    """The `CONNECTED` message: which messages this connection takes, its heartbeat, and what it may do.
+
+    access: `auth_mode`, and what `synckairos.auth.access.rights` says of the caller
+    """
     return session_message(
         "CONNECTED",
         state,
@@ -187,6 +190,7 @@ def connected(state: State) -> bytes:
                 "features": list(KINDS),
                 "heartbeat": {"interval_ms": int(1000 * HEARTBEAT_S), "unanswered": UNANSWERED},
                 "max_message_bytes": MAX_MESSAGE,
+                "access": access,
             }
         ),
     )

@@ -81,8 +81,14 @@ export class Actions {
     }
   }
 
+  /** Whether this page may do something in the current state. */
+  may(action) {
+    return this.page.rights.now(action, this.page.state);
+  }
+
   /** Starts the session. A second press while the first is under way does nothing more. */
   start() {
+    if (!this.may("start")) return false;
     this.starting ??= this.#start().finally(() => { this.starting = null; });
     return this.starting;
   }
@@ -93,11 +99,13 @@ export class Actions {
   }
 
   pause() {
+    if (!this.may("pause")) return false;
     this.page.sound.play("pause");
     return this.run(() => this.page.session.pause());
   }
 
   resume() {
+    if (!this.may("resume")) return false;
     this.page.sound.play("start");
     return this.run(() => this.page.session.resume());
   }
@@ -119,6 +127,7 @@ export class Actions {
   next(next = null) {
     const { state } = this.page;
     if (state.status === "pending") return this.start();
+    if (!this.may("switch")) return false;
     if (state.status === "paused") return this.explainPause();
     if (isOver(state) || !hasNext(state)) return false;
     // The space bar ends any participant's turn, so a key that bounces must not end the next turn too.
@@ -131,13 +140,14 @@ export class Actions {
   /** Ends the turn of the participant who is shown as active, and no other turn. */
   endTurn(next = null) {
     const { session, sound, state } = this.page;
+    if (!this.may("switch")) return false;
     sound.play("press");
     return this.run(() => session.switch({ next, current: state.active_participant_id }));
   }
 
   /** Says why a press did nothing. */
   explainPause() {
-    toast("Paused. Resume to go on.", { seconds: 3 });
+    toast(this.may("resume") ? "Paused. Resume to go on." : "Paused.", { seconds: 3 });
     return false;
   }
 
@@ -205,6 +215,7 @@ export class Actions {
   openTime(chosen = null) {
     const { page } = this;
     const { people, state } = page;
+    if (!this.may("adjust") || !canAdjust(state)) return;
     const hasOwners = ownClocks(state);
     const owners = hasOwners ? people.owners : [];
     const first = chosen ?? people.ownerOf(state.active_participant_id) ?? owners[0]?.id ?? null;
@@ -334,6 +345,7 @@ export class Actions {
       body: [
         rows,
         state.status === "running" &&
+          page.rights.mayChooseNext(state) &&
           h(
             "div",
             { class: "choices" },
@@ -350,12 +362,14 @@ export class Actions {
           "div",
           { class: "choices" },
           clock &&
+            this.may("adjust") &&
             canAdjust(state) &&
             button("Give or take time", {
               icon: "clock",
               onclick: close(() => this.openTime(id)),
             }),
           !isGroup &&
+            this.may("remove") &&
             !isOver(state) &&
             state.participants.length > 1 &&
             button("Remove from the session", {
