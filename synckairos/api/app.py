@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import AsyncExitStack
 from functools import partial
@@ -39,6 +40,7 @@ from synckairos.realtime.relay import Relay
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
 from synckairos.realtime.timekeeper import Timekeeper
+from synckairos.supervision import cancel, supervise
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -155,6 +157,12 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             docs=openapi.page(ROUTES, settings),
             closing=closing.pop_all(),
         )
+    context = context_of(app)
+    if context.bearers.required:
+        checking = asyncio.create_task(
+            supervise("tokens of sockets", partial(endpoint.check_tokens, context)), name="tokens of sockets"
+        )
+        context.closing.push_async_callback(cancel, checking)
 
 
 async def _drain(app: Sanic[Any, Any]) -> None:

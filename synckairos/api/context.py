@@ -25,11 +25,14 @@ from synckairos.realtime.timekeeper import Timekeeper
 
 
 class OpenWebSocket(Protocol):
-    """A WebSocket that has to be closed when the process stops."""
+    """A WebSocket that has to be closed when the process stops, or when its token does."""
 
     @property
     def socket(self) -> Socket:
         """Its socket."""
+
+    def check_token(self) -> None:
+        """Tell the client that its token ends soon, or close when it has ended or was revoked."""
 
 
 @dataclass(slots=True, kw_only=True)

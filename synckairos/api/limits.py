@@ -38,7 +38,9 @@ CREATE = RateLimit("create", 5, MINUTE_MS)
 TIME = RateLimit("time", 60, MINUTE_MS)
 """Per address."""
 WEBSOCKET = RateLimit("websocket", 5, MINUTE_MS)
-"""Connections per address."""
+"""WebSockets opened without a good token, per address."""
+WEBSOCKET_OF_SUBJECT = RateLimit("websocket_subject", 30, MINUTE_MS)
+"""WebSockets opened with a good token, per subject."""
 
 
 def read_limit(settings: Settings) -> RateLimit:

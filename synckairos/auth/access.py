@@ -102,6 +102,11 @@ def known_roles(caller: Caller) -> frozenset[Role]:
     return frozenset(Role(role) for role in caller.roles if role in set(Role))
 
 
+def sees_actors(caller: Caller) -> bool:
+    """Whether events show the caller who made them. They do not to somebody who came by a link to watch."""
+    return not caller.is_link or bool(known_roles(caller) - {Role.VIEWER})
+
+
 def permit(caller: Caller, action: Action) -> str | None:
     """Checks that a caller may do something. Raises Forbidden.
 

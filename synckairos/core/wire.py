@@ -202,6 +202,12 @@ class InProcessWire:
         """There is nothing to close."""
 
 
+def _is_replayed(reply: Any) -> bool:
+    """Whether a reply is the change, or the list that begins with the change, of a repeated request."""
+    change = reply[0] if isinstance(reply, list) and reply else reply
+    return isinstance(change, bytes) and _REPLAYED in change
+
+
 class ConfirmedWire:
     """A wire for changes that replicas have to confirm.
 
@@ -297,7 +303,7 @@ class ConfirmedWire:
                 pass  # a refusal has changed nothing that could be confirmed
             elif instead is not None:
                 result = instead if lost else NOT_REPLICATED
-            elif marker.__class__ is Failure and isinstance(result, bytes) and _REPLAYED in result:
+            elif marker.__class__ is Failure and _is_replayed(result):
                 result = NOT_REPLICATED  # nothing was written, so WAIT has said nothing about it
             caller.set_result(result)
         self._busy = bool(self._unsent)

@@ -95,6 +95,7 @@ export interface State {
   readonly warnings_ms: readonly number[];
   readonly max_pause_ms: number | null;
   readonly players_may_pause: boolean;
+  readonly players_may_choose_next: boolean;
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly time_used_ms: number;
   readonly time_remaining_ms: number | null;
@@ -183,6 +184,7 @@ export interface Config {
   warnings_ms?: number[];
   max_pause_ms?: number;
   players_may_pause?: boolean;
+  players_may_choose_next?: boolean;
   metadata?: Record<string, unknown>;
 }
 
@@ -302,6 +304,8 @@ export interface Session {
   readonly closeReason: SyncKairosError | null;
   /** What this client may do, by its token; null until the first connection. */
   readonly access: Access | null;
+  /** How old the state may be (ms) when it comes from a replica because there is no primary; else null. */
+  readonly staleMs: number | null;
   /** The state to show, own commands included that are not confirmed yet; null until the first state. */
   readonly state: State | null;
   /** The newest state that the server confirmed. */
@@ -383,7 +387,7 @@ export interface AdjustOptions {
 export interface Options {
   /** The service's address; default: where this module came from. */
   url?: string;
-  /** The user's token; a function is called for each connection and each call. */
+  /** The user's token; a function is called for each connection and each call, and before a token ends. */
   token?: string | (() => string | null | Promise<string | null>) | null;
   /** How many attempts in a row may fail before a session is given up; Infinity: no limit. Default 10. */
   reconnectAttempts?: number;

@@ -147,6 +147,8 @@ async def test_sockets_follow_and_hear_nothing_more_of_the_old_primary(
 class Recorder:
     """A subscriber that keeps what it got."""
 
+    sees_actors = True
+
     def __init__(self, got: list[bytes]) -> None:
         self.got = got
         self.ended: tuple[int, str] | None = None

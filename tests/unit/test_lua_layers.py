@@ -33,7 +33,7 @@ CALLS_REDIS = {
     "storage/requests.lua": {"HGET"},
     "storage/alarms.lua": {"SPUBLISH", "ZADD", "ZRANGE", "ZREM", "ZSCORE"},
     "storage/events.lua": {"SPUBLISH", "UNLINK", "XADD", "XRANGE", "XREVRANGE"},
-    "storage/throttle.lua": {"HMGET", "HSET", "PEXPIRE"},
+    "storage/throttle.lua": {"HGET", "HMGET", "HSET", "PEXPIRE"},
 }
 """Every module that calls Redis, with the commands that it needs."""
 

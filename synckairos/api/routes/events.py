@@ -13,12 +13,12 @@ from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store
 from synckairos.audit import reading, timeline
+from synckairos.auth import access
 from synckairos.auth.access import Action
 from synckairos.core.calls import Sessions
 from synckairos.core.model import Envelope
-from synckairos.errors import (
-    StorageUnavailable,
-)
+from synckairos.errors import StorageUnavailable
+from synckairos.realtime.messages import without_actor
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 
@@ -33,7 +33,7 @@ async def get_events(request: ApiRequest, session_id: str) -> Reply:
     sessions = request.context.sessions
     found = await sessions.log(session_id, since, tenant=request.caller.tenant)
     if found is not None:
-        return _events(found[: reading.MAX_EVENTS], since)
+        return _events(request, found[: reading.MAX_EVENTS], since)
     state = await sessions.get(session_id, request.caller.tenant)
     _check_since(reader, since, state.version)
     store = audit_store(
@@ -41,7 +41,7 @@ async def get_events(request: ApiRequest, session_id: str) -> Reply:
         "events so old are in the audit store, and this service has none",
         {"since": since, "version": state.version},
     )
-    return _events(await reading.events(sessions, store, state, since), since)
+    return _events(request, await reading.events(sessions, store, state, since), since)
 
 
 async def get_timeline(request: ApiRequest, session_id: str) -> Reply:
@@ -84,8 +84,10 @@ def _check_since(reader: Reader, since: int, version: int) -> None:
     reader.check()
 
 
-def _events(found: list[bytes], since: int) -> Reply:
+def _events(request: ApiRequest, found: list[bytes], since: int) -> Reply:
     newest = _decode_envelope(found[-1]).version if found else since
+    if not access.sees_actors(request.caller):
+        found = [without_actor(event) for event in found]
     return Reply(b'{"data":{"events":[%b],"next_since":%d}}' % (b",".join(found), newest))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any, cast
@@ -49,8 +49,10 @@ GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
 TRY_AGAIN_LATER = 1013
+TOKEN_ENDED = 4401
+REVOKED_OR_FORBIDDEN = 4403
 NO_SUCH_SESSION = 4404
-OWN_CODES = frozenset({NO_SUCH_SESSION})
+OWN_CODES = frozenset({TOKEN_ENDED, REVOKED_OR_FORBIDDEN, NO_SUCH_SESSION})
 """The close codes that this service sends and that are not part of the protocol."""
 CLOSE_TIMEOUT_S = 10.0
 SLOW_CLOSE_TIMEOUT_S = 30.0
@@ -80,6 +82,8 @@ class Socket:
         # The first ping is sent at once, ahead of the state, so that a large state does not delay it.
         self._young: asyncio.Handle = self._loop.call_soon(self._ping_young, YOUNG_PINGS)
         self._abort: asyncio.TimerHandle | None = None
+        self.sees_actors = True
+        """Whether the client's events say who made them."""
         self.closed = self._loop.create_future()
         """Done when the connection is gone."""
         protocol.websocket = cast(WebsocketImplProtocol, self)
@@ -110,7 +114,7 @@ class Socket:
         self._draining = True
         self._arrived.set()
 
-    async def messages(self) -> AsyncIterator[tuple[str, float]]:
+    async def messages(self) -> AsyncGenerator[tuple[str, float], None]:
         """Text messages in order, each with its time of arrival (monotonic seconds), until the close."""
         given = 0
         while True:
