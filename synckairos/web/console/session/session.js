@@ -2,7 +2,7 @@
 // after each change of the state, and once per frame while a clock runs and the page is visible.
 
 import { askForToken, createClient, fill, h, note, toast } from "../shared/ui.js";
-import { cameByLink, storeAccess } from "../shared/token.js";
+import { cameByLink, storeAccess, storedToken } from "../shared/token.js";
 import { titleOf } from "../shared/names.js";
 import { UUID, forget, remember } from "../shared/recent.js";
 import { Rights } from "../shared/rights.js";
@@ -72,10 +72,18 @@ export class Page {
     this.waitingMessage = null;
     /** Whether the page shows a final message in place of the clocks. */
     this.ended = false;
+    /** Whether the user knows that the token ends. */
+    this.warned = false;
+    /** The token that the client asked for last. @type {string | null} */
+    this.sentToken = null;
     this.actions = new Actions(this);
     this.sound = new Sound(() => this.shell?.updateSound());
     this.screen = new Screen(this.app, (full) => this.shell?.updateFull(full));
-    this.client = createClient({ reconnectAttempts: Infinity });
+    const token = () => {
+      this.sentToken = storedToken();
+      return this.sentToken;
+    };
+    this.client = createClient({ token, reconnectAttempts: Infinity });
     this.session = this.client.session(id);
     this.track = new Track(this.session, (who) => this.people?.name(who) ?? "Someone");
     this.#listen();
@@ -249,7 +257,41 @@ export class Page {
     if (error.code === "CLOCK_SKEW") {
       toast("This device’s clock is wrong. The clocks on this page are right all the same.", { seconds: 8 });
     }
+    if (error.code === "UNAUTHENTICATED" && !this.ended) this.#onTokenOver();
     this.#onConnection();
+  }
+
+  /**
+   * The token ends soon, or has ended. One that the user enters in time is used by this connection; a link's
+   * cannot be replaced by another one's, so its page goes on to the end.
+   */
+  #onTokenOver() {
+    if (this.session.connection !== "live") {
+      if (storedToken() !== this.sentToken) return; // the next attempt sends the new one
+      this.#askAgain();
+      this.session.close(); // it would try the same token some times more
+      return;
+    }
+    if (this.warned) return;
+    this.warned = true;
+    if (cameByLink()) {
+      toast("This link ends in a moment. Ask the person who sent it to you for a new one.", { seconds: 20 });
+      return;
+    }
+    askForToken({ reload: false, title: "Your token ends in a moment" }).then((entered) => {
+      if (entered) this.warned = false;
+    });
+  }
+
+  /** Shows why there is nothing to see without another token, and asks for one. */
+  #askAgain() {
+    const ask = () => askForToken();
+    if (cameByLink()) {
+      this.#end(states.linkIsOver(ask));
+    } else {
+      this.#end(states.noToken(ask));
+      ask();
+    }
   }
 
   #onConnection() {
@@ -287,13 +329,7 @@ export class Page {
     if (isDeleted) this.#end(states.deleted());
     else if (gone) this.#end(states.notFound());
     else if (error.code === "UNAUTHENTICATED" || error.code === "FORBIDDEN") {
-      const ask = () => askForToken();
-      if (cameByLink()) {
-        this.#end(states.linkIsOver(ask));
-      } else {
-        this.#end(states.noToken(ask));
-        ask();
-      }
+      this.#askAgain();
     } else this.#end(states.refused(error.message));
   }
 

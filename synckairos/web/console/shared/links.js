@@ -18,18 +18,17 @@ const UNTIL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyl
 
 const ROLES = {
   viewer: ["Watch", "Sees the clocks, and can change nothing."],
-  player: ["Play", "Ends the own turns of one participant."],
-  moderator: ["Moderate", "Starts, pauses, gives time, ends the session. Does not play."],
+  player: ["Play as …", "Ends the turns of one participant."],
+  moderator: ["Moderate", "Starts, pauses and gives time. Does not play."],
 };
 
 const untilText = (link) => (link.expires_at ? `until ${UNTIL.format(new Date(link.expires_at))}` : "");
 
 /** What a link is for: `Watch`, `Play as Anna`, `Moderate`. */
 function purposeOf({ role, participant_id: id }, state) {
-  const label = ROLES[role]?.[0] ?? role;
-  if (role !== "player") return label;
+  if (role !== "player") return ROLES[role]?.[0] ?? role;
   const place = state.participants.findIndex((each) => each.participant_id === id);
-  return `${label} as ${place < 0 ? "somebody who left" : participantName(state, place)}`;
+  return `Play as ${place < 0 ? "somebody who left" : participantName(state, place)}`;
 }
 
 /**
@@ -82,10 +81,21 @@ export async function linksDialog(client, state, { view = "" } = {}) {
         `Good ${untilText(link)}, and while the session is there. `,
         "Whoever has it can use it, so send it to those only whom it is for. It is shown this once.",
       ),
+      h("div", { class: "buttons" }, button("Another link", { icon: "plus", onclick: hideLink })),
     );
     made.hidden = false;
+    form.element.hidden = true;
+    opened.element.scrollTo(0, 0);
     heading.focus();
-    heading.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Shows the form again in place of the new link. */
+  function hideLink() {
+    shown = null;
+    fill(made);
+    made.hidden = true;
+    form.element.hidden = false;
+    opened.element.querySelector("h2").focus();
   }
 
   async function refresh() {
@@ -132,10 +142,7 @@ export async function linksDialog(client, state, { view = "" } = {}) {
       toast(errorText(error), { kind: "error" });
       return;
     }
-    if (id === null || id === shown) {
-      fill(made);
-      made.hidden = true;
-    }
+    if (shown !== null && (id === null || id === shown)) hideLink();
     await refresh();
     setText(said, message);
     // The button that was pressed is gone.
@@ -161,7 +168,7 @@ function linkForm(state, make) {
   const whoField = h(
     "div",
     { class: "field", hidden: true },
-    h("label", { htmlFor: who.id }, "Play as"),
+    h("label", { htmlFor: who.id }, "Participant"),
     who,
   );
   const roles = Object.entries(ROLES)

@@ -77,26 +77,30 @@ export function tokenCard(onEntered) {
 /** The dialog that is open, as a promise of its answer; null when there is none. */
 let openQuestion = null;
 
+async function ask(title) {
+  const form = tokenForm(() => dialog.close("entered"));
+  const dialog = openDialog({
+    title: cameByLink() ? LINK_IS_OVER.title : title,
+    body: [cameByLink() && h("p", {}, LINK_IS_OVER.text), form],
+  });
+  form.querySelector("input").focus();
+  const entered = (await dialog.closed) === "entered";
+  openQuestion = null;
+  return entered;
+}
+
 /**
- * Asks for a token in a dialog.
+ * Asks for a token in a dialog. Where one is open already, its answer is for this caller, too.
  *
- * @param {{reload?: boolean, title?: string}} [options] reload: whether the page is then loaded again
+ * @param {{reload?: boolean, title?: string}} [options] reload: whether the page is then loaded again, at the
+ *   address where the user was
  * @returns {Promise<boolean>} whether the user entered one
  */
-export function askForToken({ reload = true, title = "The service needs a token" } = {}) {
-  openQuestion ??= (async () => {
-    const form = tokenForm(() => dialog.close("entered"));
-    const dialog = openDialog({
-      title: cameByLink() ? LINK_IS_OVER.title : title,
-      body: [cameByLink() && h("p", {}, LINK_IS_OVER.text), form],
-    });
-    form.querySelector("input").focus();
-    const entered = (await dialog.closed) === "entered";
-    openQuestion = null;
-    if (entered && reload) location.reload();
-    return entered;
-  })();
-  return openQuestion;
+export async function askForToken({ reload = true, title = "The service needs a token" } = {}) {
+  openQuestion ??= ask(title);
+  const entered = await openQuestion;
+  if (entered && reload) location.reload();
+  return entered;
 }
 
 /** A client of the service that this page came from. It sends the tab's token, if there is one. */
