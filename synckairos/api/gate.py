@@ -53,4 +53,9 @@ def bearer_of(authorization: str) -> str:
 async def caller_of(request: ApiRequest, bearer: str) -> Caller:
     """The caller of a bearer that came with a request. Raises Unauthenticated, StorageUnavailable."""
     bearers = request.context.bearers
-    return bearers.remembered(bearer) or await bearers.caller(bearer)
+    known = bearers.remembered(bearer)
+    if known is not None:
+        if known.is_link:
+            await bearers.confirm(known)
+        return known
+    return await bearers.caller(bearer)

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from synckairos.api.route import Route
-from synckairos.api.routes import clocks, events, participants, presets, service, sessions, transitions
+from synckairos.api.routes import (
+    clocks,
+    events,
+    links,
+    participants,
+    presets,
+    revocations,
+    service,
+    sessions,
+    transitions,
+)
 
 ROUTES: tuple[Route, ...] = (
     *sessions.ROUTES,
@@ -11,6 +21,8 @@ ROUTES: tuple[Route, ...] = (
     *participants.ROUTES,
     *clocks.ROUTES,
     *events.ROUTES,
+    *links.ROUTES,
+    *revocations.ROUTES,
     *presets.ROUTES,
     *service.ROUTES,
 )
