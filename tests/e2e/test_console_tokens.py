@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
 import uuid
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -102,22 +104,28 @@ class Traffic:
     """Everything that the tabs of a browser context send and get by HTTP, but for `Authorization`."""
 
     def __init__(self, context: BrowserContext) -> None:
-        self._requests: list[Request] = []
-        context.on("request", lambda request: self._requests.append(request))
+        self._texts: list[str] = []
+        self._reading: list[asyncio.Task[None]] = []
+        context.on("requestfinished", self._begin)
+
+    def _begin(self, request: Request) -> None:
+        self._reading.append(asyncio.ensure_future(self._read(request)))
+
+    async def _read(self, request: Request) -> None:
+        headers = await request.all_headers()
+        headers.pop("authorization", None)
+        self._texts.append(f"{request.method} {request.url} {json.dumps(headers)} {request.post_data or ''}")
+        response = await request.response()
+        assert response is not None
+        self._texts.append(json.dumps(await response.all_headers()))
+        made_a_link = request.method == "POST" and request.url.endswith("/links")
+        if response.status != HTTPStatus.NOT_MODIFIED and not made_a_link:
+            self._texts.append(await response.text())
 
     async def texts(self) -> list[str]:
-        """Each request's address, headers and body, and its answer's headers and body."""
-        found = []
-        for request in self._requests:
-            headers = await request.all_headers()
-            headers.pop("authorization", None)
-            found.append(f"{request.method} {request.url} {json.dumps(headers)} {request.post_data or ''}")
-            response = await request.response()
-            assert response is not None
-            found.append(json.dumps(await response.all_headers()))
-            if not (request.method == "POST" and request.url.endswith("/links")):
-                found.append(await response.text())
-        return found
+        """Each request's address, headers and body, and its answer's. A page is asked before it is left."""
+        await asyncio.gather(*self._reading)
+        return self._texts
 
 
 async def drawn(picture: Locator) -> list[list[int]]:
@@ -171,13 +179,14 @@ async def test_a_stranger_plays_by_a_link_whose_token_no_request_shows(
     await expect(press(phone, "Anna")).to_be_disabled()
     await phone.keyboard.press("Space")
     await phone.keyboard.press("n")
+    await traffic[1].texts()
     await phone.reload()
     await expect(press(phone, "Anna")).to_be_disabled()
-    await expect(half(phone, "Ben").get_by_text("Ben, on the move: on the move")).to_have_count(0)
     await expect(half(phone, "Ben").get_by_text("Ben: on the move")).to_have_count(1)
     assert (await club.get(session_id))["version"] == 3
     # It goes on to the list of this one session, and back.
     guest.forgive(WITHOUT_A_LIST)
+    await traffic[1].texts()
     await phone.goto(f"{club.url}/")
     await expect(phone.get_by_role("link", name="Final")).to_be_visible()
     await expect(phone.get_by_role("link", name="New session")).to_be_hidden()
@@ -206,6 +215,7 @@ async def buttons(page: Page) -> set[str]:
     for each in await menu.locator(".menu").get_by_role("button").all():
         names.add(await each.text_content() or "")
     await page.keyboard.press("Escape")
+    await page.evaluate("document.activeElement.blur()")  # otherwise the space bar presses the menu's button
     only_here = {"History", "Full screen", "Turn sound on", "Turn sound off", "Keys and help", "Menu"}
     return names - only_here - {"Tap to turn sound on", "Sound"}
 
@@ -239,9 +249,9 @@ async def test_each_role_has_the_buttons_for_what_it_may_and_no_others(club: Api
         await moderator.keyboard.press(key)
     await moderator.keyboard.press("3")
     await moderator.get_by_role("button", name=re.compile("Ben")).click()
-    person = moderator.get_by_role("dialog", name="Ben")
-    await expect(person.get_by_role("button", name="Remove from the session")).to_be_visible()
-    await expect(person.get_by_role("button", name="Turn to Ben")).to_have_count(0)
+    ben = moderator.get_by_role("dialog", name="Ben")
+    await expect(ben.get_by_role("button", name="Remove from the session")).to_be_visible()
+    await expect(ben.get_by_role("button", name="Turn to Ben")).to_have_count(0)
     await moderator.keyboard.press("Escape")
     await press(player, "Anna").click()
     await expect(press(player, "Anna")).to_be_disabled()
@@ -357,11 +367,10 @@ async def check_looks(page: Page, name: str) -> None:
     assert await dialogs(page) == [], name
     for width in (320, 1280):
         await page.set_viewport_size({"width": width, "height": 700})
-        over = await page.evaluate(
+        await page.wait_for_function(
             """() => [document.documentElement, ...document.querySelectorAll("dialog")]
-                 .map((each) => each.scrollWidth - each.clientWidth)"""
+                 .every((each) => each.scrollWidth <= each.clientWidth)"""
         )
-        assert max(over) <= 0, (name, width)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -388,9 +397,7 @@ async def test_links_and_questions_can_be_read_in_light_and_dark_and_on_a_phone(
     await check_looks(page, "over")
 
 
-async def test_a_page_can_ask_and_connect_to_nobody_else(
-    club: Api, pages: Console, elsewhere: str
-) -> None:
+async def test_a_page_can_ask_and_connect_to_nobody_else(club: Api, pages: Console, elsewhere: str) -> None:
     visitor = await pages.visitor()
     visitor.forgive("Content Security Policy", "a request to another host", "Refused to connect", REFUSED)
     page = await visitor.open(f"{club.url}/")

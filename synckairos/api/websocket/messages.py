@@ -203,7 +203,7 @@ def instant(seconds: float) -> str:
 
 
 def connected(state: State, token_ends_at: float | None, access: Mapping[str, Any]) -> bytes:
-    """The `CONNECTED` message: which messages this connection takes, its heartbeat, and what its token allows.
+    """The `CONNECTED` message: which messages this connection takes, its heartbeat, and what its token may.
 
     token_ends_at: seconds since 1970; None for a connection without a token, and for a token without an end
     access: `auth_mode`, and what `synckairos.auth.access.rights` says of the caller
