@@ -15,14 +15,14 @@ from typing import Any
 import jwt
 import pytest
 import pytest_asyncio
-import segno
 from playwright.async_api import BrowserContext, Locator, Page, Request, expect
 
 from tests.e2e.backend import Api, State
 from tests.e2e.browser import Invite, Visitor
-from tests.e2e.console import WITHOUT_A_LIST, Console, half, press, their_turn
+from tests.e2e.console import WITHOUT_A_LIST, Console, drawn_code, half, press, their_turn
 from tests.support import live
 from tests.support.live import eventually
+from tests.support.qr import library_code
 from tests.support.servers import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -128,33 +128,9 @@ class Traffic:
         return self._texts
 
 
-async def drawn(picture: Locator) -> list[list[int]]:
-    """The modules of a QR code, as they are painted, without its margin."""
-    path = await picture.locator("path").get_attribute("d")
-    assert path is not None
-    runs = [(int(x), int(y), int(n)) for x, y, n in re.findall(r"M(\d+) (\d+)h(\d+)v1h-\3z", path)]
-    assert "".join(f"M{x} {y}h{n}v1h-{n}z" for x, y, n in runs) == path
-    margin = 4
-    size = max(y for _, y, _ in runs) + 1 - margin
-    rows = [[0] * size for _ in range(size)]
-    for x, y, n in runs:
-        rows[y - margin][x - margin : x - margin + n] = [1] * n
-    return rows
-
-
-def is_code_of(rows: list[list[int]], text: str) -> bool:
-    """Whether these are the modules of a QR code of the text. (tests/web has more about codes.)"""
-    mask = (rows[8][2] << 2 | rows[8][3] << 1 | rows[8][4]) ^ 0b101
-    code = segno.make_qr(text, error="m", mode="byte", boost_error=False, mask=mask, eci=False)
-    return rows == [list(row) for row in code.matrix]
-
-
 async def test_a_stranger_plays_by_a_link_whose_token_no_request_shows(
-    club: Api, pages: Console, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    club: Api, pages: Console, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        "segno.encoder.write_padding_bits", lambda buffer, _, length: buffer.extend([0] * (-length % 8))
-    )
     game = await final(club)
     session_id = game["session_id"]
     host, guest = await pages.visitor(), await pages.visitor(**PHONE)
@@ -164,7 +140,8 @@ async def test_a_stranger_plays_by_a_link_whose_token_no_request_shows(
     address = await make_link(page, "Play as", "Anna")
     assert address.startswith(f"{club.url}/s/{session_id}?view=clock#token=")
     code = page.get_by_role("img", name="QR code of the link")
-    assert is_code_of(await drawn(code), address)
+    rows = await drawn_code(code)
+    assert rows == library_code(address, rows)
     await page.keyboard.press("Escape")
 
     phone = await guest.open(address)

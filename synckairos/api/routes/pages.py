@@ -31,7 +31,7 @@ CONTENT_SECURITY_POLICY = (
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
 """For the console: it may load only its own files, and ask only its own service, so that no token gets
-elsewhere. `'self'` is also good for sockets of the same host and port. No other page may have it in a frame."""
+elsewhere. `'self'` is good for sockets of the same host and port. No other page may frame the console."""
 
 MODULES = ("synckairos.js", "synckairos.d.ts", "useSyncKairos.js", "useSyncKairos.d.ts")
 """The files of the JavaScript client, which pages of any origin may import."""
