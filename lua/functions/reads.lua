@@ -12,7 +12,7 @@ local LOG = { EPOCH = true, TENANT = true }
 -- KEYS[1]    the session
 -- ARGV       options as `NAME value` in any order; EXPORT and SUMMARY have no value
 -- Reply      state (JSON); with EXPORT also `internal`, which sk_restore needs; with SUMMARY without
---            `participants` and `groups`; nil when the session is still at the version and epoch of UNLESS
+--            `participants`; nil when the session is still at the version and epoch of UNLESS
 -- Refusals   VALIDATION_ERROR, SESSION_NOT_FOUND
 -- Publishes  nothing
 local function get(keys, args)

@@ -2,7 +2,7 @@
 
 -- The fields of the hash that a state needs besides those of participants and groups.
 local FIELDS = { 'clock', 'total', 'shown', 'started', 'completed', 'created', 'cycle', 'tenant',
-  'recovered' }
+  'recovered', 'groups' }
 local RECOVERED = 'restored after the server lost it; the time of the outage was charged to nobody'
 
 local function integer_or_null(number)
@@ -115,9 +115,21 @@ local function build(s, export, participants, groups)
     export and views_snapshot.internal(s, fields) or '')
 end
 
--- The JSON of the state without its participants and groups, of which only those are read whose turn it is.
+-- The JSON of the state without its participants, of which only those are read whose turn it is.
 local function summary(s)
-  return assemble(s, storage_session.some_fields(s.key, FIELDS), transitions_cycle.current_turn(s), '', '')
+  local fields = storage_session.some_fields(s.key, FIELDS)
+  local turn = transitions_cycle.current_turn(s)
+  local groups = ''
+  if fields.groups then
+    local names = { 'groups' }
+    for id in fields.groups:gmatch('[^,]+') do
+      names[#names + 1] = 'g:' .. id
+      names[#names + 1] = 'g:' .. id .. ':shown'
+    end
+    add_now(s, turn)
+    groups = select(2, build_owners(s, storage_session.some_fields(s.key, names), turn))
+  end
+  return assemble(s, fields, turn, '"groups":[' .. groups .. '],', '')
 end
 
 return {

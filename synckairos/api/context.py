@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 from sanic import Sanic
 
+from synckairos.api.closed_addresses import ClosedAddresses
+from synckairos.api.heavy_calls import HeavyCalls
+from synckairos.api.quotas import QuotaKeeper
 from synckairos.api.readiness import Readiness
 from synckairos.api.websocket.socket import Socket
 from synckairos.audit.recovery import Recovery
@@ -16,6 +19,7 @@ from synckairos.audit.store import Store
 from synckairos.auth.bearer import Bearers
 from synckairos.auth.links import Links
 from synckairos.auth.revocations import Revocations
+from synckairos.auth.tenants import Tenants
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
@@ -54,6 +58,10 @@ class Context:
     bearers: Bearers
     links: Links
     revocations: Revocations
+    tenants: Tenants
+    quotas: QuotaKeeper
+    heavy_calls: HeavyCalls = field(default_factory=HeavyCalls)
+    closed_addresses: ClosedAddresses = field(default_factory=ClosedAddresses)
     connection: Connection
     store: Store | None
     recovery: Recovery | None

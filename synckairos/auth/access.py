@@ -97,6 +97,22 @@ TABLE: dict[Action, Access] = {
 }
 
 
+def who_may(action: Action) -> str:
+    """Who may do something, in words for people."""
+    row = TABLE[action]
+    if action is Action.PUBLIC:
+        return "everybody, without a token"
+    roles = [str(role) for role in Role if role in row.roles]
+    if row.player:
+        roles.append(f"{Role.PLAYER} as its participant")
+    conditions = []
+    if not row.bound:
+        conditions.append("without a session or participant in the token")
+    if not row.by_link:
+        conditions.append("not by a link")
+    return "; ".join([", ".join(roles), *conditions])
+
+
 def known_roles(caller: Caller) -> frozenset[Role]:
     """The roles of a caller that count."""
     return frozenset(Role(role) for role in caller.roles if role in set(Role))

@@ -18,8 +18,8 @@ from synckairos.client.model import Json
 AGAIN_S = 5.0
 """How long to wait before the next attempt."""
 EARLIEST_S = 2.0
-"""How old a token is at least before a newer one is asked for. Otherwise tokens that are good for some seconds
-only would be renewed without a pause."""
+"""How old a token is at least before a newer one is asked for. Otherwise tokens that are good for some
+seconds only would be renewed without a pause."""
 
 _request_ids = count(1)
 

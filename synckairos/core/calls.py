@@ -27,6 +27,7 @@ from synckairos.core.model import (
     State,
     Throttle,
 )
+from synckairos.core.shared_reads import SharedReads
 from synckairos.core.wire import Argument
 from synckairos.errors import (
     InternalError,
@@ -59,6 +60,7 @@ class Sessions:
         self.ttl_s = ttl_s
         self._recovery = recovery
         self._moved = moved
+        self._reads = SharedReads()
         # Request ids must be unique but not secret. A random prefix with a counter costs less than a UUID.
         self._request_ids = map(f"{secrets.token_hex(8)}-{{:x}}".format, itertools.count())
 
@@ -273,7 +275,7 @@ class Sessions:
         return reply if isinstance(reply, Over) else _state("sk_get", reply)
 
     async def summary(self, session_id: str, tenant: str | None = None) -> State:
-        """Read the state without participants and groups. Its cost does not depend on how many there are.
+        """Read the state without participants. Its cost does not depend on how many there are.
 
         A session that is over and that Redis does not have any more is given whole.
         """
@@ -345,13 +347,16 @@ class Sessions:
         """The reply of `sk_get`; or a session that is over and not in Redis any more."""
         arguments = options if tenant is None else ("TENANT", tenant, *options)
         keys = (SessionKeys.of(session_id).session,)
-        try:
+
+        async def call() -> Any:
             return await self._call("sk_get", keys, arguments, read_only=True)
+
+        try:
+            return await self._reads.read((session_id, *arguments), call)
         except SessionNotFound:
             if self._recovery is None:
                 raise
-        over = await self._recovery.find(session_id, tenant=tenant)
-        return over or await self._call("sk_get", keys, arguments, read_only=True)
+        return await self._recovery.find(session_id, tenant=tenant) or await call()
 
     async def _log(
         self, session_id: str, since: int, epoch: str | None, tenant: str | None

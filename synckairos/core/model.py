@@ -85,7 +85,7 @@ class State:
     __slots__ = ("epoch", "raw", "replayed", "server_time_ms", "session_id", "status", "tenant_id", "version")
 
     def __init__(self, raw: bytes) -> None:
-        summary = _decode_summary(raw)
+        summary = decode_summary(raw)
         self.raw = raw
         self.session_id = summary.session_id
         self.status = summary.status
@@ -182,4 +182,4 @@ class MovedSessions(Protocol):
 
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
-_decode_summary = msgspec.json.Decoder(Summary).decode
+decode_summary = msgspec.json.Decoder(Summary).decode

@@ -71,6 +71,13 @@ class Tokens:
         self.check_revoked(caller)
         return caller
 
+    async def given(self, *_: object) -> Tokens:
+        """What makes the bearers of a service, in place of `synckairos.auth.parts.bearers`."""
+        return self
+
+    async def confirm(self, _caller: Caller, /) -> None:
+        """Nothing that is remembered changes."""
+
     def check_revoked(self, caller: Caller, /) -> None:
         """Raises TokenRevoked for a token that the test has revoked."""
         if caller.token_id in self._revoked:

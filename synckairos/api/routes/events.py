@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from synckairos.api import limits, openapi, schemas
+from synckairos.api import openapi, schemas
 from synckairos.api.inputs import Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
@@ -15,9 +15,7 @@ from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store
 from synckairos.audit import reading, timeline
 from synckairos.auth import access
 from synckairos.auth.access import Action
-from synckairos.core.calls import Sessions
 from synckairos.core.model import Envelope
-from synckairos.errors import StorageUnavailable
 from synckairos.realtime.messages import without_actor
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
@@ -25,7 +23,6 @@ _decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 async def get_events(request: ApiRequest, session_id: str) -> Reply:
     """The session's events after a version, oldest first."""
-    await limits.consume_per_subject(request, limits.read_limit(request.context.settings))
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     since = reader.query(schemas.EventsQuery).since
@@ -50,11 +47,8 @@ async def get_timeline(request: ApiRequest, session_id: str) -> Reply:
     The events come from Redis and from the audit store. One of the two may be away.
     """
     context = request.context
-    sessions: Sessions | None = context.sessions
-    try:
-        await limits.consume_per_subject(request, limits.read_limit(context.settings))
-    except StorageUnavailable:
-        sessions = None  # the picture works without Redis, which is not waited for a second time
+    # The picture works without Redis, which is not waited for a second time.
+    sessions = context.sessions if request.storage_away is None else None
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     since = reader.query(schemas.EventsQuery).since
@@ -100,7 +94,6 @@ ROUTES: tuple[Route, ...] = (
         "sessions",
         reply=schemas.EventsDocument,
         query=schemas.EventsQuery,
-        limit=limits.read_limit,
         errors=READ_ERRORS,
         action=Action.READ,
     ),
@@ -112,8 +105,8 @@ ROUTES: tuple[Route, ...] = (
         "sessions",
         content_type="image/svg+xml",
         query=schemas.EventsQuery,
-        limit=limits.read_limit,
         errors=READ_ERRORS,
+        needs_redis=False,
         action=Action.READ,
     ),
 )

@@ -74,7 +74,7 @@ from synckairos.realtime.relay import Relay
 from synckairos.supervision import Backoff, cancel
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
-MESSAGES = limits.RateLimit("websocket_messages", 100, limits.MINUTE_MS)
+MESSAGES = limits.RateLimit("websocket_messages", 100, limits.MINUTE_MS, limits.Per.CONNECTION)
 """The rate limit of the messages from one connection."""
 _ACTIONS = {Switch: Action.SWITCH, Pause: Action.PAUSE, Resume: Action.RESUME}
 """What each command does."""
@@ -262,7 +262,7 @@ class Conversation:
                 case Reconnect():
                     await self._reconnect(message)
                 case Command():
-                    change = await self._change(message)
+                    change = await self._counted_change(message)
                     self._send(
                         msgspec.json.encode(Ack(request_id=message.request_id, version=change.version))
                     )
@@ -289,10 +289,20 @@ class Conversation:
         ack = AuthAck(token_expires_at=ends_at, request_id=UNSET if request_id is None else request_id)
         self._send(msgspec.json.encode(ack))
 
-    async def _change(self, message: Command) -> Change:
+    async def _counted_change(self, message: Command) -> Change:
+        """Carry out a command. What the function library refuses may count against a limit of its own."""
+        options = self._options(message)
+        try:
+            return await self._change(message, options)
+        except SyncKairosError as error:
+            limit = limits.SWITCH if isinstance(message, Switch) else limits.CHANGE
+            raise await limits.counted(self._request, limit, self._session_id, error) from None
+
+    def _options(self, message: Command) -> Options:
+        """The options of a command. Raises Forbidden when the caller may not give it."""
         assert self._grant is not None
         caller = self._grant.caller
-        options = Options(
+        return Options(
             tenant=caller.tenant,
             version=message.expected_version,
             player=self._grant.permit(_ACTIONS[type(message)]),
@@ -300,10 +310,12 @@ class Conversation:
             trace=self._request.trace_id,
             request=message.request_id,
         )
+
+    async def _change(self, message: Command, options: Options) -> Change:
         match message:
             case Switch():
-                await limits.consume_per_session(self._request, limits.SWITCH, self._session_id)
-                return await self._sessions.switch(
+                return await limits.switch(
+                    self._request,
                     self._session_id,
                     next=message.next_participant_id,
                     current=message.current_participant_id,
@@ -314,8 +326,10 @@ class Conversation:
                     options=options,
                 )
             case Pause():
+                await limits.take(self._request, limits.CHANGE, self._session_id)
                 return await self._sessions.pause(self._session_id, options)
             case _:
+                await limits.take(self._request, limits.CHANGE, self._session_id)
                 return await self._sessions.resume(self._session_id, options)
 
     async def _reconnect(self, message: Reconnect) -> None:
@@ -334,6 +348,7 @@ class Conversation:
                 self.socket.send(frames((ack, *events)))
                 epoch, version = message.epoch, message.last_known_version + len(missed)
             else:
+                await limits.take(self._request, limits.READ)
                 state = await self._sessions.get(self._session_id, tenant)
                 ack = msgspec.json.encode(ReconnectAck(replayed="full"))
                 self.socket.send(frames((ack, state_sync(state))))

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import structlog
 from sanic import Sanic
 
+from synckairos.api import gate, origin
 from synckairos.api.context import Context, context_of
 from synckairos.api.request import ApiRequest
 from synckairos.api.websocket.conversation import Conversation
@@ -20,7 +21,6 @@ from synckairos.api.websocket.socket import (
 )
 from synckairos.api.websocket.strangers import Strangers
 from synckairos.errors import (
-    Forbidden,
     RateLimitExceeded,
     StorageUnavailable,
     ValidationError,
@@ -98,17 +98,14 @@ async def check_tokens(context: Context) -> None:
 
 
 def _check_origin(request: ApiRequest) -> None:
-    """When ALLOWED_ORIGINS is set, refuse pages of other origins. Raises Forbidden.
+    """Refuse pages of other origins when ALLOWED_ORIGINS is set, and always with AUTH_MODE=none.
 
     Browsers let any page open a WebSocket and only send its `Origin`. A client without that header is not a
-    browser and may connect, and so may the service's own pages.
+    browser and may connect, and so may the service's own pages. Raises Forbidden, ValidationError.
     """
-    allowed = request.context.settings.allowed_origins
-    origin = request.headers.get("origin")
-    if not allowed or "*" in allowed or origin is None or origin in allowed:
-        return
-    if origin.partition("://")[2] != request.headers.get("host"):
-        raise Forbidden("pages of this origin may not connect")
+    gate.check_page(request, changes=True)
+    if request.context.settings.allowed_origins:
+        origin.check_origin(request.headers, request.context.settings)
 
 
 async def _close_all(app: Sanic[Any, Any]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable
 from contextlib import AsyncExitStack, aclosing
 from types import TracebackType
 from typing import Self
@@ -44,7 +43,7 @@ class Interrupted(Exception):
 
 
 class Opening:
-    """One socket that is being opened. Use it as `async with`, as long as the socket may wait for its token.
+    """One socket, counted as long as the block of `async with` lasts.
 
     away: whether the primary has just failed to answer
     """
@@ -57,12 +56,13 @@ class Opening:
         self._caller: Caller | None = None
         self._refusal: SyncKairosError | None = None
         self._waiting = AsyncExitStack()
+        self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Before the upgrade. Raises RateLimitExceeded and StorageUnavailable."""
+        """Before the upgrade. Raises RateLimitExceeded, QuotaExceeded and StorageUnavailable."""
         if not self._bearers.required:
             self._caller = ANONYMOUS
-            await self._count(limits.consume_per_address(self._request, limits.WEBSOCKET))
+            await self._count(limits.SOCKETS_WITHOUT_TOKEN)
             return self
         try:
             bearer = _bearer(self._request)
@@ -71,7 +71,7 @@ class Opening:
         except (Unauthenticated, Forbidden) as error:
             self._refusal = error
         if self._caller is not None:
-            await self._count(limits.consume_per_subject(self._request, limits.WEBSOCKET_OF_SUBJECT))
+            await self._count(limits.SOCKETS)
             return self
         if self._request.context.settings.rate_limit_enabled:
             self._strangers.open(self._request.address)
@@ -83,12 +83,13 @@ class Opening:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._waiting.aclose()
+        await self._open.aclose()
 
     async def grant(self, socket: Socket) -> Grant:
         """After the upgrade: the caller, for whom the token is waited for if it has not come yet.
 
-        Raises Unauthenticated, Forbidden, RateLimitExceeded and StorageUnavailable, with which the socket has
-        to be closed, and Interrupted.
+        Raises Unauthenticated, Forbidden, RateLimitExceeded, QuotaExceeded and StorageUnavailable, with which
+        the socket has to be closed, and Interrupted.
         """
         if self._refusal is not None:
             raise self._refusal
@@ -96,20 +97,26 @@ class Opening:
             self._caller = await self._identify(await _first_message(socket))
             self._strangers.known(self._request.address)
             await self._waiting.aclose()
-            await self._count(limits.consume_per_subject(self._request, limits.WEBSOCKET_OF_SUBJECT))
+            await self._count(limits.SOCKETS)
         return Grant(self._caller, self._bearers)
 
     async def _identify(self, bearer: str) -> Caller:
         """The caller of a bearer, who may watch. Raises Unauthenticated, Forbidden, StorageUnavailable."""
-        caller = await gate.caller_of(self._request, bearer)
+        caller = await gate.caller_of(self._request, bearer, counted=False)
         access.permit(caller, Action.READ)
         self._request.caller = caller
         return caller
 
-    async def _count(self, consumption: Awaitable[None]) -> None:
-        """Count the socket against a limit. While there is no primary, a replica may show the session."""
+    async def _count(self, limit: limits.RateLimit) -> None:
+        """Count the socket of a caller who is known.
+
+        Raises RateLimitExceeded, QuotaExceeded and StorageUnavailable. While there is no primary, a replica may show the session.
+        """
         try:
-            await consumption
+            await limits.take(self._request, limit)
+            await self._open.enter_async_context(
+                self._request.context.quotas.socket(self._request.caller.tenant)
+            )
         except StorageUnavailable:
             context = self._request.context
             if not context.replicas.may_have(self._request.args.get("session_id", "").lower()):

@@ -5,6 +5,7 @@ Before its token is good, nothing is asked of Redis for a socket, so these are c
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ class Strangers:
 
     def open(self, address: str) -> None:
         """Count a socket that is opened without a good token. Raises RateLimitExceeded."""
-        now, limit = self._now(), limits.WEBSOCKET
+        now, limit = self._now(), limits.SOCKETS_WITHOUT_TOKEN
         period_s = limit.period_ms / 1000
         while self._opened:
             longest_ago, opened = next(iter(self._opened.items()))
@@ -64,13 +65,7 @@ class Strangers:
         while opened and now - opened[0] >= period_s:
             opened.popleft()
         if len(opened) >= limit.count:
-            metrics.rate_limited.labels(limit.name).inc()
-            retry_after_ms = int(1000 * (period_s - (now - opened[0]))) + 1
-            raise RateLimitExceeded(
-                f"too many connections without a good token: at most {limit.count} in {period_s:g} s",
-                context={"limit": limit.name, "retry_after_ms": retry_after_ms},
-                retry_after_ms=retry_after_ms,
-            )
+            raise limits.exceeded(limit, math.ceil(1000 * (opened[0] + period_s - now)))
         opened.append(now)
 
     def known(self, address: str) -> None:
