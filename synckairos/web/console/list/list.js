@@ -113,7 +113,8 @@ export function sessionList(client, onConnection) {
 
   async function poll() {
     clearTimeout(timer);
-    if (!active || document.hidden) return;
+    // A token that is not good is not sent again and again: the service counts that as attempts to guess one.
+    if (!active || document.hidden || tokenBox.firstChild) return;
     request = load();
     await request;
     request = null;
@@ -132,7 +133,6 @@ export function sessionList(client, onConnection) {
     try {
       const found = await fetchSessions();
       if (wantedStatus !== status) return;
-      fill(tokenBox);
       failures = 0;
       onConnection("live");
       show(found);
@@ -194,7 +194,8 @@ export function sessionList(client, onConnection) {
         } catch (error) {
           if (error?.code === "SESSION_NOT_FOUND") {
             recentStates.delete(id);
-            forget(id);
+            // With another token the session may be there.
+            if (storedToken() === null) forget(id);
           } else failure = error;
         }
       }),
@@ -216,9 +217,7 @@ export function sessionList(client, onConnection) {
       empty.hidden = true;
       onConnection("live");
       showMessage("", "");
-      if (!tokenBox.firstChild) {
-        fill(tokenBox, tokenCard(() => location.reload()));
-      }
+      fill(tokenBox, tokenCard(() => location.reload()));
       return;
     }
     failures += 1;

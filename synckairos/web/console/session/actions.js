@@ -22,9 +22,9 @@ const BOUNCE_MS = 250;
  * The reason of a refusal as a sentence, with the names of participants.
  *
  * @param {Error & {code?: string, context?: object, details?: {field: string, message: string}[]}} error
- * @param {{state: object | null, people: import("./people.js").People | null}} page
+ * @param {import("./session.js").Page} page
  */
-export function explain(error, { state, people }) {
+export function explain(error, { state, people, rights }) {
   const context = error.context ?? {};
   switch (error.code) {
     case "INVALID_SESSION_STATE": {
@@ -41,6 +41,10 @@ export function explain(error, { state, people }) {
         ? `Someone else was faster: it is the turn of ${people.name(actual)}.`
         : errorText(error);
     }
+    case "FORBIDDEN":
+      return rights.player !== null && rights.player !== state?.active_participant_id
+        ? "That came too late: it is not your turn any more."
+        : errorText(error);
     case "PARTICIPANT_EXPIRED":
       return "That is not possible: this clock has run out. Give it time first.";
     case "PARTICIPANT_NOT_FOUND":

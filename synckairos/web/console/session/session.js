@@ -190,6 +190,7 @@ export class Page {
         this.#onConnection();
       }, ms);
     wait(PATIENCE_MS, states.connecting());
+    setTimeout(() => this.#askEarly(), PATIENCE_MS);
     wait(AWAY_MS, states.away());
 
     document.addEventListener("visibilitychange", () => {
@@ -267,10 +268,8 @@ export class Page {
    */
   #onTokenOver() {
     if (this.session.connection !== "live") {
-      if (storedToken() !== this.sentToken) return; // the next attempt sends the new one
-      this.#askAgain();
-      this.session.close(); // it would try the same token some times more
-      return;
+      if (storedToken() === this.sentToken) this.#askAgain();
+      return; // or the next attempt sends the new one
     }
     if (this.warned) return;
     this.warned = true;
@@ -283,6 +282,19 @@ export class Page {
     });
   }
 
+  /**
+   * A service that wants a token waits for it some seconds before it closes a socket. Over HTTP it says at once
+   * that it wants one.
+   */
+  async #askEarly() {
+    if (this.state || this.ended || storedToken() !== null) return;
+    try {
+      await this.client.request("GET", `/v1/sessions/${this.session.id}`);
+    } catch (error) {
+      if (error.code === "UNAUTHENTICATED" && !this.state && !this.ended) this.#askAgain();
+    }
+  }
+
   /** Shows why there is nothing to see without another token, and asks for one. */
   #askAgain() {
     const ask = () => askForToken();
@@ -292,6 +304,7 @@ export class Page {
       this.#end(states.noToken(ask));
       ask();
     }
+    this.session.close(); // it would go on to try without a good token
   }
 
   #onConnection() {
@@ -325,7 +338,7 @@ export class Page {
       this.#showBanner("", "The service does not keep this session any more. This is its last known state.");
       return;
     }
-    if (gone) forget(this.session.id);
+    if (gone && storedToken() === null) forget(this.session.id);
     if (isDeleted) this.#end(states.deleted());
     else if (gone) this.#end(states.notFound());
     else if (error.code === "UNAUTHENTICATED" || error.code === "FORBIDDEN") {
