@@ -188,6 +188,8 @@ class Service {
   ackLaterMs = 0;
   deaf = false;
   closeWith = null;
+  /** The payload of CONNECTED. */
+  greeting = {};
   /** Answers RECONNECT in place of the log; null: the log does. */
   reconnect = null;
   /** The next answers over HTTP, in order; after them the normal ones. */
@@ -207,7 +209,7 @@ class Service {
       return;
     }
     socket.attached = true;
-    socket.receive({ type: "CONNECTED", ...this.#envelope(), payload: {} });
+    socket.receive({ type: "CONNECTED", ...this.#envelope(), payload: this.greeting });
     this.sync(socket);
   }
 

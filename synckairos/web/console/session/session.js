@@ -311,6 +311,11 @@ export class Page {
     const { client, session } = this;
     this.app.dataset.connection = session.connection;
     if (this.ended) return;
+    if (session.connection === "live" && this.view && this.#findRights()) {
+      this.#bind();
+      this.view.updatePeople();
+      this.shell.update();
+    }
     if (session.connection === "closed") {
       this.#onClosed(session.closeReason);
     } else if (this.state === null) {
