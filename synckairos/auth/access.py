@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from synckairos.auth.caller import Caller
 from synckairos.errors import Forbidden
@@ -136,3 +138,21 @@ def permit(caller: Caller, action: Action) -> str | None:
     if row.player and Role.PLAYER in roles and caller.participant is not None:
         return caller.participant
     raise Forbidden(f"may not: {action}")
+
+
+def rights(caller: Caller) -> dict[str, Any]:
+    """What a caller may do, for a page that shows no button for anything else.
+
+    `may`: the names of the actions that a role allows, whoever's turn it is. `player`: null, or
+    `participant_id` and `may`: what the caller may do as this participant only, so far as the library allows
+    it. The list is about the caller alone: an action may still be refused because of the session's state.
+    """
+    may: list[str] = []
+    as_player: list[str] = []
+    for action in TABLE:
+        if action is Action.PUBLIC:
+            continue
+        with suppress(Forbidden):
+            (may if permit(caller, action) is None else as_player).append(action)
+    player = {"participant_id": caller.participant, "may": as_player} if as_player else None
+    return {"may": may, "player": player}
