@@ -20,6 +20,7 @@ from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
 from synckairos.api.routes.pages import PAGES
 from synckairos.api.websocket import endpoint
+from synckairos.audit.access_log.queue import AccessLog
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Jobs
 from synckairos.audit.losses import Losses
@@ -44,6 +45,8 @@ logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 GRACE_S = 15.0
 """How long requests may still take when the service stops."""
+ACCESS_LOG_CONNECTIONS = 3
+"""One writes what waits, and the others are for admins, whose actions are stored before they are answered."""
 
 
 def create_app(settings: Settings, *, connection: Connection | None = None) -> Sanic[Any, Any]:
@@ -89,6 +92,13 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
         if settings.database_url is not None:
             store = Store(settings.database_url)
             closing.push_async_callback(store.aclose)
+        access_log = None
+        if settings.database_url is not None:
+            records = Store(settings.database_url, max_size=ACCESS_LOG_CONNECTIONS)
+            closing.push_async_callback(records.aclose)
+            access_log = AccessLog(records)
+            await access_log.start()
+            closing.push_async_callback(access_log.stop)
         if given is None:
             connection = await connect(settings)
             closing.push_async_callback(connection.aclose)
@@ -142,6 +152,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             connection=connection,
             store=store,
             recovery=recovery,
+            access_log=access_log,
             sessions=Sessions(connection, settings.session_ttl, recovery, following),
             redis_sessions=redis_sessions,
             clock=clock,

@@ -10,6 +10,7 @@ from sanic import Sanic
 
 from synckairos.api.readiness import Readiness
 from synckairos.api.websocket.socket import Socket
+from synckairos.audit.access_log.queue import AccessLog
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
@@ -36,7 +37,7 @@ class OpenWebSocket(Protocol):
 class Context:
     """The parts of one process. It is made when the process starts, before the first request.
 
-    store, recovery: None without an audit store
+    store, recovery, access_log: None without an audit store
     restorer: None without an audit store, and with RESTORE_RATE=0
     sessions: the calls, which first restore a session that Redis has lost from the audit store
     redis_sessions: the same calls, which only ask Redis
@@ -50,6 +51,7 @@ class Context:
     connection: Connection
     store: Store | None
     recovery: Recovery | None
+    access_log: AccessLog | None
     sessions: Sessions
     redis_sessions: Sessions
     clock: ServerClock

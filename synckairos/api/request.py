@@ -27,7 +27,7 @@ _new_ids = map(f"{secrets.token_hex(12)}{{:08x}}".format, itertools.count())
 class ApiRequest(Request):
     """Sanic's request. The service's own headers are read when they are first asked for."""
 
-    __slots__ = ("_request_id", "caller", "player", "reply_headers", "started")
+    __slots__ = ("_request_id", "caller", "created", "player", "recorded", "reply_headers", "started")
 
     started: float
     """When its head was read, later when its handler was called (seconds of `perf_counter`)."""
@@ -37,6 +37,10 @@ class ApiRequest(Request):
     """Who calls, once it was let in (`synckairos.api.gate`)."""
     player: str | None
     """The participant as whom the library has to judge the call; None when a role allows it anyway."""
+    created: str | None
+    """The id of the session that it has created."""
+    recorded: bool
+    """Whether what it did, or was refused, is on record already (`synckairos.api.on_record`)."""
 
     def __init__(
         self, url_bytes: bytes, headers: Any, version: str, method: str, *args: Any, **kwargs: Any
@@ -52,6 +56,8 @@ class ApiRequest(Request):
             super().__init__(b"*", headers, version, method, *args, **kwargs)
         self.caller = ANONYMOUS
         self.player = None
+        self.created = None
+        self.recorded = False
         self._request_id: str | None = None
         self.started = perf_counter()
         self.reply_headers = {}

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from synckairos.api.route import Route
-from synckairos.api.routes import clocks, events, participants, presets, service, sessions, transitions
+from synckairos.api.routes import (
+    access_log,
+    clocks,
+    events,
+    participants,
+    presets,
+    service,
+    sessions,
+    transitions,
+)
 
 ROUTES: tuple[Route, ...] = (
     *sessions.ROUTES,
@@ -12,6 +21,7 @@ ROUTES: tuple[Route, ...] = (
     *clocks.ROUTES,
     *events.ROUTES,
     *presets.ROUTES,
+    *access_log.ROUTES,
     *service.ROUTES,
 )
 

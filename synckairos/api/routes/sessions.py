@@ -58,6 +58,7 @@ async def create_session(request: ApiRequest) -> Reply:
     if key is not None or _given_id(config)[1] is not None:
         await _restore_if_lost(request, session_id)
     created = await sessions.create(session_id, encoded(config), options)
+    request.created = created.session_id
     # A repeat is answered with the session's current state, which may have changed since it was created.
     reply = replies.state(created, HTTPStatus.CREATED, replayed=key is not None and created.replayed)
     reply.headers["location"] = f"/v1/sessions/{created.session_id}"

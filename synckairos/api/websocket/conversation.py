@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 
 import msgspec
 import structlog
 
 from synckairos import metrics
-from synckairos.api import limits
+from synckairos.api import limits, on_record
 from synckairos.api.request import ApiRequest
 from synckairos.api.websocket.messages import (
     Ack,
@@ -50,6 +51,7 @@ from synckairos.core.replicas import Replicas, Stale
 from synckairos.errors import (
     InternalError,
     MessageBrokerError,
+    RateLimitExceeded,
     SessionMoved,
     SessionNotFound,
     StorageUnavailable,
@@ -107,7 +109,8 @@ class Conversation:
                 self.socket.send(frames((connected(state), state_sync(state))))
                 self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
             await self._answer_all()
-        except SessionNotFound:
+        except SessionNotFound as error:
+            self._refused(Action.READ, error)
             self.socket.end(NO_SUCH_SESSION, "there is no such session")
         except SessionMoved as moved:
             self._end_as_moved(moved)
@@ -175,6 +178,7 @@ class Conversation:
         async for text, arrived in self.socket.messages():
             if self._limited and self._too_many(arrived):
                 metrics.rate_limited.labels(MESSAGES.name).inc()
+                self._refused(Action.READ, RateLimitExceeded())
                 self.socket.end(POLICY_VIOLATION, f"too many messages: at most {MESSAGES.count} a minute")
                 return
             await self._answer(text, arrived)
@@ -202,6 +206,8 @@ class Conversation:
     async def _answer(self, text: str, arrived: float) -> None:
         """Carry out a message. An error is answered with an `ERROR` message and does not close the socket."""
         request_id: str | None = None
+        action = Action.READ
+        self._request.recorded = False
         try:
             fields = decode(text)
             if isinstance(fields.get("request_id"), str):
@@ -215,15 +221,23 @@ class Conversation:
                 case Reconnect():
                     await self._reconnect(message)
                 case Command():
-                    change = await self._change(message)
+                    action = _ACTIONS[type(message)]
+                    change = await on_record.carried_out(
+                        self._request, action, self._session_id, partial(self._change, message)
+                    )
                     self._send(
                         msgspec.json.encode(Ack(request_id=message.request_id, version=change.version))
                     )
         except SyncKairosError as error:
+            self._refused(action, error)
             self._send(failure(error, request_id))
         except Exception:
             logger.exception("a message could not be answered", session=self._session_id)
             self._send(failure(InternalError(), request_id))
+
+    def _refused(self, action: Action, error: SyncKairosError) -> None:
+        """Put a refusal on record, if the error is one."""
+        on_record.refused(self._request, action, error, self._session_id)
 
     def _pong(self, message: Ping, arrived: float) -> None:
         sent = self._relay.now_ms(self._session_id)
