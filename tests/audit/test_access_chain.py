@@ -99,6 +99,9 @@ INSERT INTO sync_access_log (place, at, tenant_id, action, outcome, person, salt
 SELECT {place}, at, tenant_id, action, outcome, person, salt, {previous}, hash
 FROM sync_access_log WHERE place = 3
 """
+_EXPIRE = """
+INSERT INTO sync_access_log (tenant_id, action, outcome, count) VALUES ('T', 'expire', 'allowed', 3)
+"""
 CHANGED, OTHER = "was changed", "does not follow the row before it: one of the two was changed or put in"
 TAMPERED: tuple[tuple[str, list[str], list[tuple[int, str]]], ...] = (
     *(
@@ -162,7 +165,7 @@ TAMPERED: tuple[tuple[str, list[str], list[tuple[int, str]]], ...] = (
         "it says that its beginning is old",
         [
             "DELETE FROM sync_access_log WHERE place < 3",
-            "INSERT INTO sync_access_log (tenant_id, action, outcome, count) SELECT 'T', 'expire', 'allowed', 3",
+            _EXPIRE,
         ],
         [(3, "is here, although the chain says that it begins after 3")],
     ),
