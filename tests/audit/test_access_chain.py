@@ -230,7 +230,10 @@ async def test_a_person_is_forgotten_and_the_chain_still_verifies(store: Store) 
         [entry("T", "alice"), entry("T", "bob"), entry("U", "alice"), entry("U", "bob"), entry("T", "alice")],
     )
     for each, tenant in ((session_id, "T"), (other_id, "U")):
-        fields = {"internal": {"fields": {"requests": requests.format(scope)}}, "tenant_id": tenant}
+        fields: dict[str, Any] = {
+            "internal": {"fields": {"requests": requests.format(scope)}},
+            "tenant_id": tenant,
+        }
         await store.insert_batch(
             Batch(
                 [

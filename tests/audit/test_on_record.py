@@ -80,7 +80,7 @@ async def test_refusals_are_on_record_with_who_what_and_where(running: Audited) 
         (401, "GET", session.upper().replace("/V1/SESSIONS", "/v1/sessions"), bearer("ended")),
         (401, "POST", f"{session}/switch", {"authorization": "Basic cm9vdDpyb290"}),
         (401, "GET", "/v1/sessions/no-uuid/events", {}),
-        (403, "POST", f"{session}/switch", bearer("eve", **{"x-request-id": "by eve"})),
+        (403, "POST", f"{session}/switch", bearer("eve", **{"x-request-id": "by-eve"})),
         *[(403, "POST", f"{session}/switch", bearer("eve"))] * 3,
         (403, "POST", f"{session}/pause", bearer("eve")),
         (403, "GET", session, bearer("nothing")),
@@ -127,7 +127,7 @@ async def test_refusals_are_on_record_with_who_what_and_where(running: Audited) 
     )
     first = rows[0]
     assert (first.tenant_id, first.token_id, first.roles) == ("T", "token of eve", ["unknown role", "viewer"])
-    assert (first.outcome, first.request_id, first.address) == ("refused", "by eve", HERE)
+    assert (first.outcome, first.request_id, first.address) == ("refused", "by-eve", HERE)
     assert brief(await stored(running, "U")) == [("eve of U", "read", "SESSION_NOT_FOUND", ours, 1)]
 
 

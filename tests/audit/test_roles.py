@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -60,7 +59,7 @@ def execute(url: str, *statements: str) -> None:
 
 
 @pytest.fixture
-def logged_in(shared_postgres: PostgresServer) -> Iterator[Logins]:
+def logged_in(shared_postgres: PostgresServer) -> Logins:
     """A database whose tables were made by the owner, as the page says."""
     found = logins(shared_postgres.empty_database())
     execute(found.admin, ROLES)
