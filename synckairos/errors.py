@@ -171,6 +171,17 @@ class RateLimitExceeded(SyncKairosError):
     default_message = "too many requests"
 
 
+class QuotaExceeded(SyncKairosError):
+    """The tenant has as much as it may have, or is suspended. What it has goes on.
+
+    `context` has the `quota` and, unless the tenant is suspended, its `limit`.
+    """
+
+    code = "QUOTA_EXCEEDED"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    default_message = "the tenant has as much as it may have"
+
+
 class StorageUnavailable(SyncKairosError):
     """Redis did not answer in time, although the call was tried again."""
 
@@ -269,6 +280,7 @@ CODES: dict[str, type[SyncKairosError]] = {
         ConcurrentModification,
         PayloadTooLarge,
         RateLimitExceeded,
+        QuotaExceeded,
         StorageUnavailable,
         MessageBrokerError,
         NotReplicated,

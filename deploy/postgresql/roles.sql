@@ -61,6 +61,10 @@ BEGIN
         at, tenant_id, sub, roles, token_id, action, session_id, outcome, code, request_id, address, count
     ) ON sync_access_log TO synckairos_app;
     GRANT EXECUTE ON FUNCTION sync_access_log_read TO synckairos_app;
+    -- It looks keys up and notes when they were used; the owner makes and revokes them (`synckairos keys`).
+    GRANT SELECT, UPDATE (used_at) ON sync_keys TO synckairos_app;
+    GRANT SELECT, INSERT, UPDATE (revoked_at) ON sync_links TO synckairos_app;
+    GRANT SELECT, INSERT ON sync_revocations TO synckairos_app;
 
     -- The worker stores what the application queues, and shortens the access log (ACCESS_LOG_RETENTION_DAYS).
     -- `synckairos audit` needs no more than it may.

@@ -29,7 +29,7 @@ from synckairos.audit.outbox import OutboxTrimmer
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
-from synckairos.auth.bearer import Everybody
+from synckairos.auth import parts
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection, connect
@@ -144,16 +144,22 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
         readiness = Readiness(connection, redis_sessions, subscriptions, store, restorer)
         closing.push_async_callback(readiness.stop)
         await readiness.start()
+        sessions = Sessions(connection, settings.session_ttl, recovery, following)
+        auth = parts.parts(settings, connection, store, sessions)
+        bearers = await parts.bearers(settings, auth)
+        closing.push_async_callback(bearers.aclose)
         if settings.enable_metrics and settings.metrics_port is not None:
             closing.callback(metrics.serve(settings.host, settings.metrics_port))
         app.ctx.context = Context(
             settings=settings,
-            bearers=Everybody(),
+            bearers=bearers,
+            links=auth.links,
+            revocations=auth.revocations,
             connection=connection,
             store=store,
             recovery=recovery,
             access_log=access_log,
-            sessions=Sessions(connection, settings.session_ttl, recovery, following),
+            sessions=sessions,
             redis_sessions=redis_sessions,
             clock=clock,
             subscriptions=subscriptions,

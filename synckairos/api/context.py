@@ -15,6 +15,8 @@ from synckairos.audit.recovery import Recovery
 from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
 from synckairos.auth.bearer import Bearers
+from synckairos.auth.links import Links
+from synckairos.auth.revocations import Revocations
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
@@ -48,6 +50,8 @@ class Context:
 
     settings: Settings
     bearers: Bearers
+    links: Links
+    revocations: Revocations
     connection: Connection
     store: Store | None
     recovery: Recovery | None

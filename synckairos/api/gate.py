@@ -38,7 +38,24 @@ async def identify(request: ApiRequest) -> Caller:
     if not bearers.required:
         return ANONYMOUS
     given = request.headers.getall("authorization", [])
-    if len(given) != 1 or not given[0][: len(_SCHEME)].lower() == _SCHEME:
+    if len(given) != 1:
         raise Unauthenticated
-    bearer = given[0][len(_SCHEME) :]
-    return bearers.remembered(bearer) or await bearers.caller(bearer)
+    return await caller_of(request, bearer_of(given[0]))
+
+
+def bearer_of(authorization: str) -> str:
+    """The bearer in an `Authorization` header. Raises Unauthenticated when it has another scheme."""
+    if authorization[: len(_SCHEME)].lower() != _SCHEME:
+        raise Unauthenticated
+    return authorization[len(_SCHEME) :]
+
+
+async def caller_of(request: ApiRequest, bearer: str) -> Caller:
+    """The caller of a bearer that came with a request. Raises Unauthenticated, StorageUnavailable."""
+    bearers = request.context.bearers
+    known = bearers.remembered(bearer)
+    if known is not None:
+        if known.is_link:
+            await bearers.confirm(known)
+        return known
+    return await bearers.caller(bearer)

@@ -96,6 +96,8 @@ def failure(error: SyncKairosError) -> Reply:
         HTTPStatus.TOO_MANY_REQUESTS,
     ):
         headers["retry-after"] = str(seconds(error.retry_after_ms or DEFAULT_RETRY_AFTER_MS))
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
     return document(error.body(), error.status, headers)
 
 

@@ -25,7 +25,7 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 T = TypeVar("T")
 PgConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
-REVISION = "2"
+REVISION = "3"
 """The revision of the tables that this release needs: the newest of `migrations`."""
 VERSION_TABLE = "sync_schema"
 """The table that has the database's revision."""

@@ -16,6 +16,11 @@ class TokenRevoked(Unauthenticated):
     """The token was good and is revoked. Over HTTP it looks like every other bad one."""
 
 
+def is_jwt(bearer: str) -> bool:
+    """Whether a bearer is meant to be a JWT, and no API key and no link's token."""
+    return bearer.count(".") == 2
+
+
 class Bearers(Protocol):
     """Tells whose a bearer is."""
 
@@ -33,6 +38,12 @@ class Bearers(Protocol):
 
         Raises Unauthenticated with one sentence for all that is wrong (TokenEnded and TokenRevoked are told
         apart on sockets only), and StorageUnavailable when nobody can be asked.
+        """
+
+    async def confirm(self, caller: Caller) -> None:
+        """Checks what can change about a caller that is `remembered`: a link ends with its session.
+
+        Raises TokenEnded, StorageUnavailable. For whoever did not come by a link it costs nothing.
         """
 
     def check_revoked(self, caller: Caller) -> None:
@@ -57,6 +68,9 @@ class Everybody:
     async def caller(self, _bearer: str, /) -> Caller:
         """Everybody is the same caller."""
         return ANONYMOUS
+
+    async def confirm(self, _caller: Caller, /) -> None:
+        """Nothing changes."""
 
     def check_revoked(self, _caller: Caller, /) -> None:
         """Nothing can be revoked."""

@@ -143,7 +143,17 @@ class Connection:
         change was made.
         """
         command = ("FCALL_RO" if read_only else "FCALL", function, len(keys), *keys, *args)
-        key = keys[0] if keys else None
+        return await self._call_unless_down(keys[0] if keys else None, command)
+
+    async def read(self, word: str, key: str, *args: Argument) -> Any:
+        """Sends a command that reads a key, and is repeated like a function call.
+
+        Returns bytes, int, list or None. Raises StorageUnavailable.
+        """
+        return await self._call_unless_down(key, (word, key, *args))
+
+    async def _call_unless_down(self, key: str | None, command: Command) -> Any:
+        """Sends a call, which is not repeated for long when the primary is known to be down."""
         changes = _is_change(command)
         if self._route.is_down(key):
             try:

@@ -95,6 +95,31 @@ def rate_limit(bucket: str) -> str:
     return f"sk:rl:{{{bucket}}}"
 
 
+def api_key(key_id: str) -> str:
+    """What is kept of an API key. Its id is hex digits."""
+    return f"sk:auth:key:{key_id}"
+
+
+API_KEYS = "sk:auth:key:*"
+"""The pattern of the names of all API keys."""
+
+
+def api_key_used(key_id: str) -> str:
+    """When an API key was used last."""
+    return f"sk:auth:used:{key_id}"
+
+
+def links(session_id: str) -> str:
+    """The hash of the links to a session, by their ids."""
+    return f"sk:auth:links:{session_id}"
+
+
+REVOKED_TOKENS, REVOKED_GRANTS = "sk:auth:{revoked}:tokens", "sk:auth:{revoked}:grants"
+"""The streams of revocations: of JWTs, which are kept, and of keys and links, which are only told."""
+REVOKED_COMPLETE = "sk:auth:{revoked}:complete"
+"""The mark that REVOKED_TOKENS has all that PostgreSQL has."""
+
+
 def parse_session_key(key: str | bytes) -> str | None:
     """The id of `sk:{tt}:<id>`, or None when `key` is anything else."""
     if isinstance(key, bytes):

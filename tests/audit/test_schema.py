@@ -19,7 +19,7 @@ SELECT tablename, indexname, indexdef, NULL, NULL FROM pg_indexes WHERE schemana
 """
 TABLES = {
     *("sync_events", "sync_sessions", "sync_participants", "sync_refused"),
-    *("sync_access_log", "sync_access_chains"),
+    *("sync_access_log", "sync_access_chains", "sync_keys", "sync_links", "sync_revocations"),
 }
 
 
