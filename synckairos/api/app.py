@@ -92,13 +92,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
         if settings.database_url is not None:
             store = Store(settings.database_url)
             closing.push_async_callback(store.aclose)
-        access_log = None
-        if settings.database_url is not None:
-            records = Store(settings.database_url, max_size=ACCESS_LOG_CONNECTIONS)
-            closing.push_async_callback(records.aclose)
-            access_log = AccessLog(records)
-            await access_log.start()
-            closing.push_async_callback(access_log.stop)
+        access_log = await _access_log(settings, closing)
         if given is None:
             connection = await connect(settings)
             closing.push_async_callback(connection.aclose)
@@ -172,6 +166,18 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             docs=openapi.page(ROUTES, settings),
             closing=closing.pop_all(),
         )
+
+
+async def _access_log(settings: Settings, closing: AsyncExitStack) -> AccessLog | None:
+    """What the process puts on record, with connections of its own; None without an audit store."""
+    if settings.database_url is None:
+        return None
+    store = Store(settings.database_url, max_size=ACCESS_LOG_CONNECTIONS)
+    closing.push_async_callback(store.aclose)
+    access_log = AccessLog(store)
+    await access_log.start()
+    closing.push_async_callback(access_log.stop)
+    return access_log
 
 
 async def _drain(app: Sanic[Any, Any]) -> None:

@@ -91,37 +91,43 @@ async def carried_out(
     that is found before the call, and nothing was done. If it is found afterwards, a repeat with the same
     request id is harmless.
     """
-    if not request.context.bearers.required:
-        return await call()
     is_admin = Role.ADMIN in request.caller.roles
-    if not is_admin and action not in _ALWAYS:
+    if not request.context.bearers.required or not (is_admin or action in _ALWAYS):
         return await call()
     log = _log(request)
-    if log is None:
-        if is_admin:
-            raise StorageUnavailable("what admins do has to be put on record, and there is no database")
-        return await call()
     if is_admin:
+        if log is None:
+            raise StorageUnavailable("what admins do has to be put on record, and there is no database")
         await log.check()
     error: SyncKairosError | None = None
     try:
         return await call()
-    except SyncKairosError as raised:
-        error = raised
-        raise
-    except asyncio.CancelledError:
-        error = NetworkTimeout()  # the caller went away, and nobody knows how far the call came
-        raise
-    except Exception:
-        error = InternalError()
+    except BaseException as raised:
+        error = _error(raised)
         raise
     finally:
         request.recorded = True
-        entry = _entry(request, name or action, session_id or request.created, error)
-        if is_admin:
-            await log.store_now(entry)
-        else:
-            log.add(entry)
+        if log is not None:
+            entry = _entry(request, name or action, session_id or request.created, error)
+            await _put(log, entry, at_once=is_admin)
+
+
+async def _put(log: AccessLog, entry: Entry, *, at_once: bool) -> None:
+    if at_once:
+        await log.store_now(entry)
+    elif entry.outcome == "allowed":
+        log.add(entry)
+    else:
+        log.refuse(entry)
+
+
+def _error(raised: BaseException) -> SyncKairosError:
+    """The error that the log has for what a call raised."""
+    if isinstance(raised, SyncKairosError):
+        return raised
+    if isinstance(raised, asyncio.CancelledError):
+        return NetworkTimeout()  # the caller went away, and nobody knows how far the call came
+    return InternalError()
 
 
 def _log(request: ApiRequest) -> AccessLog | None:

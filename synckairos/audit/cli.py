@@ -252,7 +252,8 @@ def erase(file: Path | None, subject: str, tenant: str | None) -> None:
     erased = _or_exit(lambda: _erase(settings, subject, tenant))
     click.echo(
         f"forgotten in {erased.entries} rows of the access log, {erased.events} events, "
-        f"{erased.snapshots} snapshots, {erased.refused} refused events"
+        f"{erased.snapshots} snapshots, {erased.refused} refused events, {erased.made} links, keys and "
+        "revocations"
     )
 
 

@@ -37,6 +37,7 @@ async def running(there: Machines, database: str) -> AsyncIterator[Audited]:
             caller("bound root", "T", "admin", session=NOBODYS),
             caller("backend", "T", "service"),
             caller("eve", "T", "viewer", "unknown role"),
+            caller("leader", "T", "moderator"),
             caller("player", "T", "player", participant=FIRST),
             caller("nothing", "T", "unknown role"),
             caller("root of U", "U", "admin"),
@@ -162,6 +163,25 @@ async def test_an_admins_action_is_stored_before_it_is_answered(running: Audited
     rows = await stored(running, "T")
     assert len(rows) == 8
     assert {row.count for row in rows} == {1}
+
+
+async def test_what_others_do_to_links_is_on_record_and_nobody_waits_for_it(running: Audited) -> None:
+    session_id, api = await made(running), running.api
+    links = f"/v1/sessions/{session_id}/links"
+    link = await api.post(links, json={"role": "viewer"}, headers=bearer("leader"))
+    assert link.status_code == 201, link.text
+    assert (await api.get(links, headers=bearer("leader"))).status_code == 200
+    for _ in range(2):
+        assert (await api.post(links, json={"role": "king"}, headers=bearer("leader"))).status_code == 400
+    one = f"{links}/{link.json()['data']['link_id']}"
+    assert (await api.delete(one, headers=bearer("leader"))).status_code == 204
+    assert (await api.post(f"/v1/sessions/{session_id}/pause", headers=bearer("leader"))).status_code == 200
+    rows = await stored(running, "T")
+    assert brief(rows) == [
+        ("leader", "delete link", None, session_id, 1),
+        ("leader", "link", "VALIDATION_ERROR", session_id, 2),
+        ("leader", "link", None, session_id, 1),
+    ]
 
 
 async def test_without_postgresql_admins_are_refused_and_all_others_go_on(running: Audited) -> None:

@@ -95,6 +95,9 @@ FORBIDDEN = {
         "UPDATE sync_events SET actor = NULL",
         "DELETE FROM sync_events",
         "DELETE FROM sync_sessions",
+        "INSERT INTO sync_keys (key_id) VALUES ('x')",
+        "UPDATE sync_keys SET roles = '{admin}'",
+        "DELETE FROM sync_revocations",
         "SET ROLE synckairos_worker",
     ],
     "worker": [
@@ -105,6 +108,7 @@ FORBIDDEN = {
         "UPDATE sync_events SET actor = NULL",
         "DELETE FROM sync_events",
         "DELETE FROM sync_sessions",
+        "SELECT digest FROM sync_keys",
         "DROP TABLE sync_events",
         "SET ROLE synckairos_owner",
     ],
@@ -155,7 +159,7 @@ async def test_the_worker_and_the_owner_can_do_their_work(logged_in: Logins) -> 
         assert (await worker.count_live(), await worker.count_refused()) == (1, 1)
         await entries.insert(owner, [entry(at=0), entry(sub="bob"), entry()])
         assert await retention.expire(worker, 400) == 1
-        assert await erasure.erase(owner, "alice") == erasure.Erased(1, 2, 0, 0)
+        assert await erasure.erase(owner, "alice") == erasure.Erased(1, 2)
         async for checked in chain.verify(worker, {}):
             assert (checked.rows, checked.findings) == (4, [])
 
@@ -191,6 +195,12 @@ async def test_the_service_works_as_the_application(logged_in: Logins, pool: Poo
         ):
             answer = await running.api.get(path, headers=bearer("root"))
             assert answer.status_code == 200, (path, answer.text)
+        made = await running.api.post(f"{session}/links", json={"role": "viewer"}, headers=bearer("root"))
+        assert made.status_code == 201, made.text
+        gone = f"{session}/links/{made.json()['data']['link_id']}"
+        assert (await running.api.delete(gone, headers=bearer("root"))).status_code == 204
+        revoked = await running.api.post("/v1/revocations", json={"sub": "eve"}, headers=bearer("root"))
+        assert revoked.status_code == 201, revoked.text
         for path in (f"/debug{session.removeprefix('/v1')}", "/v1/access-log"):
             answer = await running.api.get(path, headers=bearer("root"))
             assert answer.status_code == 200, (path, answer.text)
@@ -199,6 +209,9 @@ async def test_the_service_works_as_the_application(logged_in: Logins, pool: Poo
             ("eve", "start", "FORBIDDEN"),
             ("root", "create", None),
             ("root", "debug", None),
+            ("root", "delete link", None),
+            ("root", "link", None),
+            ("root", "revoke", None),
             ("root", "start", None),
         ]
     async with Store(logged_in.admin) as store:

@@ -23,6 +23,9 @@ class Callers:
     async def caller(self, bearer: str) -> Caller:
         raise TokenEnded if bearer == "ended" else Unauthenticated
 
+    async def confirm(self, caller: Caller) -> None:
+        """Nothing changes."""
+
     def check_revoked(self, caller: Caller) -> None:
         """Nobody is."""
 

@@ -57,6 +57,11 @@ WHERE strpos(snapshot::text, $1) > 0 AND ($2::text IS NULL OR tenant_id = $2) LI
 """
 _CHANGE_SNAPSHOT = "UPDATE sync_sessions SET snapshot = $2 WHERE session_id = $1"
 _REFUSED = "SELECT id, body FROM sync_refused WHERE position($1 IN body) > 0 FOR UPDATE"
+_MADE = (
+    "UPDATE sync_links SET made_by = NULL WHERE made_by = $1 AND ($2::text IS NULL OR tenant_id = $2)",
+    "UPDATE sync_keys SET made_by = NULL WHERE made_by = $1 AND ($2::text IS NULL OR tenant_id = $2)",
+    "UPDATE sync_revocations SET made_by = NULL WHERE made_by = $1 AND ($2::text IS NULL OR tenant_id = $2)",
+)
 _CHANGE_REFUSED = "UPDATE sync_refused SET body = $2 WHERE id = $1"
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -70,12 +75,14 @@ class Erased:
     events: events that named the person as their actor
     snapshots: snapshots with a digest of the person's name, by which requests are told apart
     refused: events that could not be stored, and named the person as their actor
+    made: links, keys and revocations that the person has made; these go on to hold
     """
 
     entries: int = 0
     events: int = 0
     snapshots: int = 0
     refused: int = 0
+    made: int = 0
 
 
 async def erase(store: Store, subject: str, tenant: str | None = None) -> Erased:
@@ -95,6 +102,9 @@ async def erase(store: Store, subject: str, tenant: str | None = None) -> Erased
     erased.events = await _forget(store, _EVENTS, subject, tenant, _forget_events)
     scope = _scope(subject)
     erased.snapshots = await _forget(store, _SNAPSHOTS, scope, tenant, _forget_snapshots)
+    async with store.connection() as connection, connection.transaction():
+        for statement in _MADE:
+            erased.made += int((await connection.execute(statement, subject, tenant)).rpartition(" ")[2])
     if tenant is None:  # what could not be stored has no tenant
         async with store.connection() as connection, connection.transaction():
             erased.refused = await _forget_refused(connection, subject)
