@@ -104,7 +104,16 @@ async def test_openapi_describes_every_route(api: httpx.AsyncClient) -> None:
         ("GET", "/debug/sessions/{session_id}"),
         *(
             ("GET", path)
-            for path in ("/v1/presets", "/v1/time", "/health", "/ready", "/metrics", "/openapi.json", "/docs")
+            for path in (
+                "/v1/access-log",
+                "/v1/presets",
+                "/v1/time",
+                "/health",
+                "/ready",
+                "/metrics",
+                "/openapi.json",
+                "/docs",
+            )
         ),
     }
     names = [
