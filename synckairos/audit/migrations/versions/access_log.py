@@ -41,6 +41,7 @@ TABLES = (
     CREATE TABLE sync_access_chains (
         chain text PRIMARY KEY,
         place bigint NOT NULL,
+        previous bytea NOT NULL,
         hash bytea NOT NULL
     ) WITH (fillfactor = 20)
     """,
@@ -55,29 +56,27 @@ FUNCTIONS = (
     SET search_path = pg_catalog, {schema}, pg_temp AS $$
     DECLARE
         of_chain text := coalesce(NEW.tenant_id, '');
-        newest record;
     BEGIN
         IF NEW.hash IS NOT NULL THEN
             RETURN NEW; -- from a backup: it has its place already. Only the owner may give these columns.
         END IF;
-        SELECT c.place, c.hash INTO newest FROM sync_access_chains AS c WHERE c.chain = of_chain FOR UPDATE;
-        IF NOT FOUND THEN
-            INSERT INTO sync_access_chains VALUES (of_chain, 0, '') ON CONFLICT DO NOTHING;
-            SELECT c.place, c.hash INTO newest FROM sync_access_chains AS c
-            WHERE c.chain = of_chain FOR UPDATE;
-        END IF;
-        NEW.place := newest.place + 1;
-        NEW.previous := newest.hash;
         NEW.at := date_trunc('milliseconds', NEW.at);
         NEW.erased_by := NULL;
         NEW.salt := uuid_send(gen_random_uuid());
         NEW.person := sha256(NEW.salt || convert_to(array_to_json(
             ARRAY[NEW.sub, NEW.token_id, NEW.request_id, NEW.address])::text, 'UTF8'));
-        NEW.hash := sha256(NEW.previous || NEW.person || convert_to(array_to_json(ARRAY[
-            of_chain, NEW.place::text, (extract(epoch FROM NEW.at) * 1000)::bigint::text,
-            array_to_json(NEW.roles)::text, NEW.action, NEW.session_id::text, NEW.outcome, NEW.code,
-            NEW.count::text])::text, 'UTF8'));
-        UPDATE sync_access_chains AS c SET place = NEW.place, hash = NEW.hash WHERE c.chain = of_chain;
+        LOOP
+            UPDATE sync_access_chains AS c
+            SET place = c.place + 1, previous = c.hash, hash = sha256(
+                c.hash || NEW.person || convert_to(array_to_json(ARRAY[
+                    of_chain, (c.place + 1)::text, (extract(epoch FROM NEW.at) * 1000)::bigint::text,
+                    array_to_json(NEW.roles)::text, NEW.action, NEW.session_id::text, NEW.outcome, NEW.code,
+                    NEW.count::text])::text, 'UTF8'))
+            WHERE c.chain = of_chain
+            RETURNING c.place, c.previous, c.hash INTO NEW.place, NEW.previous, NEW.hash;
+            EXIT WHEN FOUND;
+            INSERT INTO sync_access_chains VALUES (of_chain, 0, '', '') ON CONFLICT DO NOTHING;
+        END LOOP;
         RETURN NEW;
     END $$
     """,
