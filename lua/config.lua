@@ -7,7 +7,7 @@
 -- participants, groups                  lists, see config/participants.lua
 -- active_index                          the index of `active_participant_id`, -1 for none
 -- total, per_cycle, maximum, max_pause  ms, nil where they are not given; increment is 0 then
--- auto_advance, players_may_pause, lag_compensation
+-- auto_advance, lag_compensation, players_may_pause, players_may_choose_next
 -- warnings, warnings_json, warning_count
 -- metadata                              JSON
 -- cycle_clock                           whether each cycle has a clock of its own
@@ -26,7 +26,8 @@ local CONFIG = {
   session_id = true, sync_mode = true, participants = true, groups = true, active_participant_id = true,
   total_time_ms = true, time_per_cycle_ms = true, increment_ms = true, max_time_ms = true,
   time_control = true, lag_compensation = true, auto_advance = true, action_on_timeout = true,
-  warnings_ms = true, max_pause_ms = true, players_may_pause = true, metadata = true,
+  warnings_ms = true, max_pause_ms = true, players_may_pause = true, players_may_choose_next = true,
+  metadata = true,
 }
 
 -- Reads `action_on_timeout`. Returns its type, and its JSON with all members of the client.
@@ -132,6 +133,7 @@ local function read_values(settings, object, raw, problem)
   settings.auto_advance = boolean('auto_advance')
   settings.max_pause = integer('max_pause_ms', 1000, DAY_MS)
   settings.players_may_pause = boolean('players_may_pause')
+  settings.players_may_choose_next = boolean('players_may_choose_next')
   settings.lag_compensation = boolean('lag_compensation')
   settings.warnings_json, settings.warnings, settings.warning_count = read_warnings(object, raw, problem)
   settings.metadata = read_metadata(object, raw, problem)
@@ -280,9 +282,11 @@ local function integer_or_null(number)
   return number and string.format('%d', number) or 'null'
 end
 
--- The JSON of the members of the state that never change. In count_up an adjust may change max_time_ms.
+-- The JSON of the members of the state that never change. In count_up an adjust may change max_time_ms. It
+-- begins with a member that libraries before 0.3.0 did not have, see views/state.lua.
 local function fixed_json(settings)
-  return '"sync_mode":"' .. settings.mode_name
+  return '"players_may_choose_next":' .. tostring(settings.players_may_choose_next)
+    .. ',"sync_mode":"' .. settings.mode_name
     .. '","time_per_cycle_ms":' .. integer_or_null(settings.per_cycle)
     .. ',"increment_ms":' .. integer_or_null(settings.increment)
     .. (settings.mode.counts_up and '' or ',"max_time_ms":' .. integer_or_null(settings.maximum))

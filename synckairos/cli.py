@@ -28,10 +28,13 @@ class _Commands(click.Group):
         "functions": "synckairos.core.cli",
         "http-worker": "synckairos.run.cli",
         "import": "synckairos.importing.cli",
+        "keys": "synckairos.auth.cli",
         "move": "synckairos.move.cli",
         "migrate": "synckairos.audit.cli",
         "restore": "synckairos.audit.restore",
         "serve": "synckairos.run.cli",
+        "tenants": "synckairos.auth.cli",
+        "token": "synckairos.auth.cli",
         "watch": "synckairos.watch.cli",
         "worker": "synckairos.audit.cli",
     }

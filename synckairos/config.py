@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import ipaddress
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
@@ -106,6 +107,13 @@ class _Text:
         return value.strip()
 
 
+class _File:
+    may_be = "the path of a file"
+
+    def __call__(self, value: object) -> Path:
+        return Path(_Text()(value))
+
+
 class _RedisUrl:
     may_be = "a URL such as redis://user:password@host:6379/0, rediss:// for TLS, or unix:///path/to/socket"
 
@@ -170,14 +178,19 @@ class _JwksUrl:
 
 
 class _Secret:
-    """Text that is taken as it is, because others sign with the very same bytes."""
+    """Text that is taken as it is, because others sign with the very same bytes.
+
+    A public key in its place would let everybody who has it sign.
+    """
 
     def __init__(self, least: int) -> None:
         self.least = least
-        self.may_be = f"a secret of at least {least} bytes"
+        self.may_be = f"a secret of at least {least} bytes, and no key of another kind"
 
     def __call__(self, value: object) -> str:
         if not isinstance(value, str) or len(value.encode()) < self.least:
+            raise ValueError
+        if "-----BEGIN" in value or value.lstrip().startswith(("ssh-", "{")):
             raise ValueError
         return value
 
@@ -225,25 +238,34 @@ class _Places:
 
 
 class _Origins:
-    may_be = "*, or origins such as https://play.example.org, separated by commas"
+    may_be = "*, null, or origins such as https://play.example.org, separated by commas"
 
     def __call__(self, value: object) -> tuple[str, ...]:
         origins = tuple(_items(value))
         for origin in origins:
             url = urlsplit(origin)
-            if origin != "*" and (
+            if origin not in ("*", "null") and (
                 url.scheme not in ("http", "https") or origin != f"{url.scheme}://{url.netloc}"
             ):
                 raise ValueError
         return origins
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine alone: `localhost`, 127.0.0.0/8 or ::1."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+class _Hosts:
+    may_be = "host names such as play.example.org, without a port, separated by commas"
+
+    def __call__(self, value: object) -> tuple[str, ...]:
+        hosts = tuple(_items(value))
+        if not all(re.fullmatch(r"[0-9A-Za-z._-]{1,253}", host) for host in hosts):
+            raise ValueError
+        return hosts
+
+
+class _Networks:
+    may_be = "addresses and networks such as 10.0.0.7 or 10.0.0.0/8, separated by commas"
+
+    def __call__(self, value: object) -> tuple[IPv4Network | IPv6Network, ...]:
+        return tuple(ip_network(item) for item in _items(value))
 
 
 def _items(value: object) -> Iterator[str]:
@@ -300,17 +322,21 @@ class Settings:
     jwt_leeway_s: int = _setting(_Whole(0, 300, "seconds"), 10)
     api_keys_file: str | None = _setting(_Text(), None)
     public_url: str | None = _setting(_PublicUrl(), None)
-    allow_insecure: bool = _setting(_Flag(), False)
     environment: Environment = _setting(
         _Choice("development", "test", "staging", "production"), "development"
     )
     enable_cors: bool = _setting(_Flag(), False)
     allowed_origins: tuple[str, ...] = _setting(_Origins(), ())
-    trust_proxy: bool = _setting(_Flag(), False)
+    allowed_hosts: tuple[str, ...] = _setting(_Hosts(), ())
+    allow_insecure: bool = _setting(_Flag(), False)
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting(_Networks(), ())
     rate_limit_enabled: bool = _setting(_Flag(), True)
     rate_limit_window_ms: int = _setting(_Whole(1000, 86_400_000, "milliseconds"), 60_000)
     rate_limit_max_requests: int = _setting(_Whole(1, 1_000_000), 100)
+    tenants_file: Path | None = _setting(_File(), None)
     max_websockets: int = _setting(_Whole(1, 1_000_000), 10_000)
+    max_connections: int = _setting(_Whole(1, 1_000_000), 10_000)
+    max_connections_per_address: int = _setting(_Whole(1, 1_000_000), 1000)
     enable_metrics: bool = _setting(_Flag(), True)
     metrics_port: int | None = _setting(_Whole(1, 65535), None)
     sentry_dsn: str | None = _setting(_HttpUrl(), None, secret=True)
@@ -351,6 +377,14 @@ def at(place: str, settings: Settings) -> Settings:
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 
+_GONE = {
+    "trust_proxy": (
+        "is gone: write TRUSTED_PROXIES with the addresses and networks of your proxies instead, such as "
+        "TRUSTED_PROXIES=10.0.0.0/8, or nothing where there are none"
+    )
+}
+"""Settings of earlier releases, and what to write instead."""
+
 
 def load(environ: Mapping[str, str], file: Path | None = None) -> Settings:
     """The settings of `environ` and of the YAML `file`. Raises SettingsError.
@@ -360,6 +394,11 @@ def load(environ: Mapping[str, str], file: Path | None = None) -> Settings:
     problems: list[str] = []
     values: dict[str, Any] = {}
     given = _read(file, problems) if file else {}
+    problems += [
+        f"{name.upper()} {instead}"
+        for name, instead in _GONE.items()
+        if environ.get(name.upper(), "").strip()
+    ]
     for name, field in _FIELDS.items():
         variable = environ.get(name.upper(), "")
         value, shown = (
@@ -410,7 +449,9 @@ def _read(file: Path, problems: list[str], shown: str = "") -> dict[str, Any]:
     if not isinstance(given, dict):
         raise SettingsError([f"{shown} must have lines of `name: value`"])
     for name in given:
-        if name not in _FIELDS:
+        if name in _GONE:
+            problems.append(f"{name} (in {file}) {_GONE[name]}")
+        elif name not in _FIELDS:
             near = difflib.get_close_matches(str(name), _FIELDS, n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; the settings are {', '.join(_FIELDS)}"
             problems.append(f"{name} (in {file}) is not a setting{hint}")
@@ -468,7 +509,7 @@ def _disagreements(settings: Settings) -> list[str]:
         ),
         (
             settings.auth_mode == "none" and not settings.allow_insecure and not is_loopback(settings.host),
-            f"HOST must be a loopback address with AUTH_MODE none and no ALLOW_INSECURE: {everybody}",
+            "HOST must be of this machine alone (127.0.0.1) when AUTH_MODE is none, or ALLOW_INSECURE true",
         ),
         *_of_tokens(settings),
     )
@@ -496,3 +537,11 @@ def _of_tokens(settings: Settings) -> tuple[tuple[object, str], ...]:
             f"JWT_PREVIOUS_UNTIL must be {_Instant.may_be}: until then JWT_PREVIOUS_SECRET is good, too",
         ),
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches what listens on `host`."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -296,8 +296,8 @@ CODES: dict[str, type[SyncKairosError]] = {
 def from_refusal(text: str) -> SyncKairosError | None:
     """The error for a refusal of the function library; None when the text is no such refusal.
 
-    `text` is `CODE sentence` or `CODE sentence {json}`. The object's `details` become `details`, the rest
-    `context`.
+    `text` is `CODE sentence` or `CODE sentence {json}`. The object's `details` become `details`, its
+    `retry_after_ms` becomes that of the error, and the rest `context`.
     """
     code, _, message = text.partition(" ")
     kind = CODES.get(code)
@@ -305,6 +305,7 @@ def from_refusal(text: str) -> SyncKairosError | None:
         return None
     context: dict[str, Any] = {}
     details: list[Detail] = []
+    retry_after_ms: int | None = None
     if message.endswith("}"):
         sentence, _, json = (" " + message).partition(' {"')
         try:
@@ -314,4 +315,5 @@ def from_refusal(text: str) -> SyncKairosError | None:
         else:
             message = sentence[1:]
             details = context.pop("details", [])
-    return kind(message or None, context=context, details=details)
+            retry_after_ms = context.pop("retry_after_ms", None)
+    return kind(message or None, context=context, details=details, retry_after_ms=retry_after_ms)

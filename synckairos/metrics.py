@@ -55,6 +55,12 @@ errors = Counter(
     ("code",),
     registry=registry,
 )
+connections_ended = Counter(
+    "synckairos_connections_ended_total",
+    "Connections ended before their client was served: too_slow, gave_way to another one, refused",
+    ("why",),
+    registry=registry,
+)
 rate_limited = Counter(
     "synckairos_rate_limited_total",
     "Requests turned away by a rate limit, by limit",

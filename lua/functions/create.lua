@@ -14,7 +14,7 @@ local function reply_of_taken(keys, given)
     end
   end
   if s and given.REQUEST and functions_open.is_tenant(s, given) then
-    local version, same_function = storage_requests.find(s, given.REQUEST, 'sk_create')
+    local version, same_function = storage_requests.find(s, given, 'sk_create')
     if version and not same_function then
       return functions_open.replay(s, version, false)
     elseif version == 1 then
@@ -26,7 +26,7 @@ end
 
 -- sk_create 4 <keys> <config> [TTL s] [TENANT t] [ACTOR a] [TRACE t] [REQUEST id]
 --
--- Creates a pending session. The id of a deleted session may be used again, and gets another epoch.
+-- Creates a pending session. The tenant of a deleted session may use its id again, which gets another epoch.
 --
 -- KEYS[1-4]  the session, its log, the alarms, the outbox
 -- ARGV[1]    config (JSON), see config.lua
@@ -50,8 +50,8 @@ local function create(keys, args)
     return call_refusal.validation(problems)
   end
   local key = keys[1]
-  local status_before, epoch_before = storage_session.previous(key)
-  if status_before and status_before ~= 'deleted' then
+  local status_before, epoch_before, tenant_before = storage_session.previous(key)
+  if status_before and (status_before ~= 'deleted' or tenant_before ~= (given.TENANT or false)) then
     return reply_of_taken(keys, given)
   end
 

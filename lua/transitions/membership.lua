@@ -29,8 +29,7 @@ local function join(s, participant)
   local control = { json = 'null' }
   local bank
   if owns then
-    local session_json = '{' .. storage_session.field(s, 'shown') .. '}'
-    local defaults = config_members.without_nulls(cjson.decode(session_json))
+    local defaults = config_members.without_nulls(storage_session.configured(s))
     local function problem(field, message)
       problems[#problems + 1] = { field, message }
     end

@@ -13,7 +13,9 @@ local MOST_WARNINGS = 8
 local function internal(s, fields)
   local parts = {}
   for name, value in pairs(fields) do
-    parts[#parts + 1] = text_json.quote(name) .. ':' .. text_json.quote(value)
+    if not storage_throttle.is_bucket(name) then
+      parts[#parts + 1] = text_json.quote(name) .. ':' .. text_json.quote(value)
+    end
   end
   return string.format(',"internal":{"exported_ms":%d,"fields":{%s}}', s.now, table.concat(parts, ','))
 end

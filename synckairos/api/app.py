@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import secrets
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, cast
@@ -11,14 +13,19 @@ import structlog
 from sanic import Sanic
 from sanic.config import Config
 from sanic.models.handler_types import RouteHandler
+from sanic.server.async_server import AsyncioServer
 
 from synckairos import metrics
 from synckairos.api import middleware, openapi
 from synckairos.api.context import Context, context_of
+from synckairos.api.quotas import QuotaKeeper
 from synckairos.api.readiness import Readiness
 from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
 from synckairos.api.routes.pages import PAGES
+from synckairos.api.transport.connection import READ, Reads
+from synckairos.api.transport.connections import Connections
+from synckairos.api.transport.http1 import MAX_BODY
 from synckairos.api.websocket import endpoint
 from synckairos.audit.access_log.queue import AccessLog
 from synckairos.audit.archiver import Archiver
@@ -30,9 +37,11 @@ from synckairos.audit.recovery import Recovery
 from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
 from synckairos.auth import parts
+from synckairos.auth.tenants import Tenants
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection, connect
+from synckairos.core.quotas import TenantCounts
 from synckairos.core.replicas import Replicas
 from synckairos.move.following import Following
 from synckairos.realtime.deployment import Deployment
@@ -40,6 +49,7 @@ from synckairos.realtime.relay import Relay
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
 from synckairos.realtime.timekeeper import Timekeeper
+from synckairos.supervision import cancel, supervise
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -49,9 +59,17 @@ ACCESS_LOG_CONNECTIONS = 3
 """One writes what waits, and the others are for admins, whose actions are stored before they are answered."""
 
 
+class _App(Sanic[Any, Any]):
+    """Sanic, which serves connections of this service's kind."""
+
+    async def create_server(self, *args: Any, **options: Any) -> AsyncioServer | None:
+        """Sanic's own."""
+        return await super().create_server(*args, **{"protocol": Reads, **options})
+
+
 def create_app(settings: Settings, *, connection: Connection | None = None) -> Sanic[Any, Any]:
     """The application. Each process makes its own connection, unless the caller gives one (and closes it)."""
-    app: Sanic[Any, Any] = Sanic(
+    app = _App(
         "synckairos",
         config=Config(env_prefix=None),
         request_class=ApiRequest,
@@ -63,9 +81,11 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
             "AUTO_EXTEND": False,
             "GRACEFUL_SHUTDOWN_TIMEOUT": GRACE_S,
             "MOTD": False,
-            "REQUEST_MAX_SIZE": middleware.MAX_BODY,
+            "REQUEST_BUFFER_SIZE": READ,
+            "REQUEST_MAX_SIZE": MAX_BODY,
         }
     )
+    app.ctx.connections = Connections(settings)
     for route in (*ROUTES, *PAGES):
         if route.path == "/metrics" and (not settings.enable_metrics or settings.metrics_port is not None):
             continue
@@ -86,7 +106,11 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
 
 async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection | None) -> None:
     """Make the process' context. When Redis is away, the service starts, and is ready when Redis is back."""
+    tenants = Tenants(settings.tenants_file)
     async with AsyncExitStack() as closing:
+        if settings.tenants_file is not None:
+            watching = asyncio.create_task(supervise("tenants file", tenants.watch), name="tenants file")
+            closing.push_async_callback(cancel, watching)
         closing.callback(metrics.process_ended, os.getpid())
         store = None
         if settings.database_url is not None:
@@ -133,6 +157,13 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             )
             await restorer.start()
             closing.push_async_callback(restorer.stop)
+        quotas = QuotaKeeper(tenants, TenantCounts(connection, secrets.token_hex(8)))
+        if settings.tenants_file is not None:
+            telling = asyncio.create_task(
+                supervise("numbers of sockets", quotas.tell_sockets), name="numbers of sockets"
+            )
+            closing.push_async_callback(quotas.close)
+            closing.push_async_callback(cancel, telling)
         replicas = Replicas(connection, settings)
         closing.push_async_callback(replicas.aclose)
         readiness = Readiness(connection, redis_sessions, subscriptions, store, restorer)
@@ -149,6 +180,8 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             bearers=bearers,
             links=auth.links,
             revocations=auth.revocations,
+            tenants=tenants,
+            quotas=quotas,
             connection=connection,
             store=store,
             recovery=recovery,
@@ -166,6 +199,12 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             docs=openapi.page(ROUTES, settings),
             closing=closing.pop_all(),
         )
+    context = context_of(app)
+    if context.bearers.required:
+        checking = asyncio.create_task(
+            supervise("tokens of sockets", partial(endpoint.check_tokens, context)), name="tokens of sockets"
+        )
+        context.closing.push_async_callback(cancel, checking)
 
 
 async def _access_log(settings: Settings, closing: AsyncExitStack) -> AccessLog | None:

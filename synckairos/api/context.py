@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 from sanic import Sanic
 
+from synckairos.api.closed_addresses import ClosedAddresses
+from synckairos.api.heavy_calls import HeavyCalls
+from synckairos.api.quotas import QuotaKeeper
 from synckairos.api.readiness import Readiness
 from synckairos.api.websocket.socket import Socket
 from synckairos.audit.access_log.queue import AccessLog
@@ -17,6 +20,7 @@ from synckairos.audit.store import Store
 from synckairos.auth.bearer import Bearers
 from synckairos.auth.links import Links
 from synckairos.auth.revocations import Revocations
+from synckairos.auth.tenants import Tenants
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
@@ -28,11 +32,14 @@ from synckairos.realtime.timekeeper import Timekeeper
 
 
 class OpenWebSocket(Protocol):
-    """A WebSocket that has to be closed when the process stops."""
+    """A WebSocket that has to be closed when the process stops, or when its token does."""
 
     @property
     def socket(self) -> Socket:
         """Its socket."""
+
+    def check_token(self) -> None:
+        """Tell the client that its token ends soon, or close when it has ended or was revoked."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,6 +59,10 @@ class Context:
     bearers: Bearers
     links: Links
     revocations: Revocations
+    tenants: Tenants
+    quotas: QuotaKeeper
+    heavy_calls: HeavyCalls = field(default_factory=HeavyCalls)
+    closed_addresses: ClosedAddresses = field(default_factory=ClosedAddresses)
     connection: Connection
     store: Store | None
     recovery: Recovery | None

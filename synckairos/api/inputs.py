@@ -22,8 +22,10 @@ from synckairos.errors import Detail, UnsupportedMediaType, ValidationError
 
 T = TypeVar("T", bound=Input)
 
-_MATCH = re.compile(r'"([0-9]{1,15})(?:@([!#-~]{1,64}))?"')
-_VISIBLE = re.compile(r"[!-~]{1,255}")
+MATCH = re.compile(r'"([0-9]{1,15})(?:@([!#-~]{1,64}))?"')
+"""The value of `If-Match`: an ETag, or a quoted version."""
+VISIBLE = re.compile(r"[!-~]{1,255}")
+"""The value of `Idempotency-Key`."""
 _UTF8 = re.compile(r"utf-?8", re.IGNORECASE)
 MAX_DEPTH = 64
 """How deep a body for the function library may be nested. The library has the same limit."""
@@ -158,7 +160,7 @@ class Reader:
         headers = self.request.headers
         if "if-match" in headers:
             given = headers.getall("if-match")
-            match = _MATCH.fullmatch(given[0].strip()) if len(given) == 1 else None
+            match = MATCH.fullmatch(given[0].strip()) if len(given) == 1 else None
             if match is None:
                 self.problem(
                     "If-Match",
@@ -185,7 +187,7 @@ class Reader:
         if "idempotency-key" not in headers:
             return None
         given = headers.getall("idempotency-key")
-        if len(given) == 1 and _VISIBLE.fullmatch(given[0]):
+        if len(given) == 1 and VISIBLE.fullmatch(given[0]):
             return str(given[0])
         self.problem("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
         return None
@@ -307,7 +309,7 @@ def requirement(kind: Any) -> str:
 
 
 def _problem(field: str, message: str) -> Detail:
-    return {"field": _printable(field), "message": message}
+    return {"field": printable(field), "message": message}
 
 
 class _NotJsonError(ValueError):
@@ -379,7 +381,7 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """A field's path for an answer: shortened, and with escapes for what UTF-8 cannot encode."""
     if len(text) > MAX_NAME:
         text = text[: MAX_NAME - 3] + "..."

@@ -337,6 +337,7 @@ class SessionConfig(Struct, kw_only=True):
         | None
     ) = None
     players_may_pause: bool | None = None
+    players_may_choose_next: bool | None = None
     metadata: Annotated[dict[str, Any], Meta(max_length=100)] | None = None
 
 
@@ -449,6 +450,7 @@ class SessionSummary(Struct):
     warnings_ms: list[int]
     max_pause_ms: Milliseconds | None
     players_may_pause: bool
+    players_may_choose_next: bool
     metadata: dict[str, Any]
     cycle_started_at: Instant | None
     deadline_ms: Milliseconds | None

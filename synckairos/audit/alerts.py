@@ -27,6 +27,7 @@ def configure(settings: Settings, **options: Any) -> None:
         default_integrations=False,
         auto_enabling_integrations=False,
         send_default_pii=False,
+        include_local_variables=False,
         **options,
     )
 

@@ -239,7 +239,7 @@ async def summaries(
     is no snapshot either. Nothing is restored.
     """
     replies = await connection.fcall_many(
-        [("sk_get", (SessionKeys.of(session.session_id).session,), ()) for session in stored]
+        [("sk_get", (SessionKeys.of(session.session_id).session,), ("SUMMARY",)) for session in stored]
     )
     found = []
     for session, reply in zip(stored, replies, strict=True):

@@ -95,9 +95,30 @@ TABLE: dict[Action, Access] = {
 }
 
 
+def who_may(action: Action) -> str:
+    """Who may do something, in words for people."""
+    row = TABLE[action]
+    if action is Action.PUBLIC:
+        return "everybody, without a token"
+    roles = [str(role) for role in Role if role in row.roles]
+    if row.player:
+        roles.append(f"{Role.PLAYER} as its participant")
+    conditions = []
+    if not row.bound:
+        conditions.append("without a session or participant in the token")
+    if not row.by_link:
+        conditions.append("not by a link")
+    return "; ".join([", ".join(roles), *conditions])
+
+
 def known_roles(caller: Caller) -> frozenset[Role]:
     """The roles of a caller that count."""
     return frozenset(Role(role) for role in caller.roles if role in set(Role))
+
+
+def sees_actors(caller: Caller) -> bool:
+    """Whether events show the caller who made them. They do not to somebody who came by a link to watch."""
+    return not caller.is_link or bool(known_roles(caller) - {Role.VIEWER})
 
 
 def permit(caller: Caller, action: Action) -> str | None:

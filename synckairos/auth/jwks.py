@@ -95,17 +95,22 @@ class Jwks:
                 await self._fetch()
             if not self._known():
                 raise StorageUnavailable("the keys of tokens cannot be asked for", retry_after_ms=1000)
-        found = self._named(token, kid)
-        if not found and (self._is_fetching() or monotonic() - self._asked_for_unknown_at >= UNKNOWN_EVERY_S):
+        if not self._has(kid) and (
+            self._is_fetching() or monotonic() - self._asked_for_unknown_at >= UNKNOWN_EVERY_S
+        ):
             if not self._is_fetching():
                 self._asked_for_unknown_at = monotonic()
             await self._fetch()
-            found = self._named(token, kid)
-        if not found and self._failed:
+        if not self._has(kid) and self._failed:
             raise StorageUnavailable("the keys of tokens cannot be asked for", retry_after_ms=1000)
-        if not any(key.algorithm.verify(token.signed, key.public, token.signature) for key in found):
-            raise Unauthenticated
-        return time() + self._fetched_at + AWAY_S - monotonic()
+        for key in self._keys:
+            if (
+                key.name == token.algorithm
+                and kid in (None, key.kid)
+                and key.algorithm.verify(token.signed, key.public, token.signature)
+            ):
+                return time() + self._fetched_at + AWAY_S - monotonic()
+        raise Unauthenticated
 
     def refresh(self) -> bool:
         """Asks for the keys again when their time is over, once there are some."""
@@ -124,8 +129,9 @@ class Jwks:
     def _known(self) -> bool:
         return bool(self._keys) and monotonic() - self._fetched_at < AWAY_S
 
-    def _named(self, token: Token, kid: str | None) -> list[_Key]:
-        return [key for key in self._keys if key.name == token.algorithm and (kid is None or key.kid == kid)]
+    def _has(self, kid: str | None) -> bool:
+        """Whether the set has a key of this name, as far as is known; True for a token that names none."""
+        return kid is None or any(key.kid == kid for key in self._keys)
 
     def _is_fetching(self) -> bool:
         return self._fetching is not None and not self._fetching.done()

@@ -90,6 +90,16 @@ def controls(file: Path | None, servers: tuple[Any, ...], *, quick: bool) -> Non
 
 
 @bench.command()
+@_servers
+@_common
+def dearest(file: Path | None, servers: tuple[Any, ...], *, quick: bool) -> None:
+    """The dearest calls that the function library allows or refuses, compared with a switch."""
+    from synckairos.bench import dearest
+
+    _show(dearest.run(servers, quick=quick), file)
+
+
+@bench.command()
 @_server
 @_workers
 @_common

@@ -399,7 +399,9 @@ class Connection:
         """Does what the next attempt needs to succeed, or raises the error that the caller gets."""
         backoff = attempts.backoff
         word = failure.text.partition(" ")[0]
-        if (failure.lost or word in _NOT_READY) and self._route.is_down(key):
+        # A read that waits can be answered by a replica. A change goes on waiting: another primary may be
+        # named any moment, and all callers that were refused at one moment would come back at one moment.
+        if not attempts.changes and (failure.lost or word in _NOT_READY) and self._route.is_down(key):
             raise _unavailable(DOWN)
         if failure.lost or word == "CLUSTERDOWN":
             await self._find_primaries(backoff)

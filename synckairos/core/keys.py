@@ -8,8 +8,10 @@ key, and a partition's alarm channel is its alarms key.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from synckairos.errors import ValidationError
 
@@ -118,6 +120,23 @@ REVOKED_TOKENS, REVOKED_GRANTS = "sk:auth:{revoked}:tokens", "sk:auth:{revoked}:
 """The streams of revocations: of JWTs, which are kept, and of keys and links, which are only told."""
 REVOKED_COMPLETE = "sk:auth:{revoked}:complete"
 """The mark that REVOKED_TOKENS has all that PostgreSQL has."""
+
+
+def quota(tenant: str) -> tuple[str, str]:
+    """The keys of what a tenant has: its count, and its sessions by when they were last looked at."""
+    key = f"sk:quota:{{{_tag(tenant)}}}"
+    return key, key + ":looked"
+
+
+def quota_of_sockets(tenant: str) -> str:
+    """The key with how many WebSockets of a tenant each process has."""
+    return f"sk:quota:{{{_tag(tenant)}}}:sockets"
+
+
+def _tag(tenant: str) -> str:
+    """A tenant's name as a hash tag: no two names have the same."""
+    quoted = quote(tenant, safe="")
+    return quoted if len(quoted) <= 150 else "%" + hashlib.sha256(tenant.encode()).hexdigest()
 
 
 def parse_session_key(key: str | bytes) -> str | None:

@@ -269,6 +269,7 @@ def test_the_state_of_a_new_session_in_full(core: Driver) -> None:
         "action_on_timeout": {"type": "end_session"},
         "warnings_ms": [],
         "players_may_pause": False,
+        "players_may_choose_next": False,
         "metadata": {},
         "cycle_started_at": None,
         "deadline_ms": None,

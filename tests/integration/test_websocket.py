@@ -123,7 +123,7 @@ async def test_a_broken_handshake_is_refused_in_the_shape_of_all_errors(live: Se
 async def test_a_handshake_with_a_header_that_is_none(live: Service) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
     writer.write(
-        f"GET /ws?session_id={uuid.uuid4()} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+        f"GET /ws?session_id={uuid.uuid4()} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
         "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         "X-Odd: a\x0bb\r\n\r\n".encode()
     )
@@ -136,7 +136,11 @@ async def test_a_handshake_with_a_header_that_is_none(live: Service) -> None:
 @pytest.mark.parametrize(
     ("listed", "origin", "welcome"),
     [
-        ("", "https://elsewhere.example", True),
+        ("", "https://elsewhere.example", False),
+        ("", "null", False),
+        ("", "the service's own", True),
+        ("", None, True),
+        ("null", "null", True),
         ("*", "https://elsewhere.example", True),
         ("https://play.example", "https://play.example", True),
         ("https://play.example", None, True),
@@ -413,7 +417,7 @@ async def test_a_client_in_a_hurry_is_heard(live: Service) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
     ping = Frame(Opcode.TEXT, b'{"type":"PING","t1":7}').serialize(mask=True)
     writer.write(
-        f"GET /ws?session_id={session_id} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+        f"GET /ws?session_id={session_id} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
         "Sec-WebSocket-Version: 13\r\n\r\n".encode()
         + ping
@@ -497,7 +501,9 @@ async def test_the_service_answers_what_has_arrived_and_says_that_it_goes(redis:
 
 
 async def test_limits_of_connections_and_messages(redis: servers.Server) -> None:
-    async with service(settings(redis.url, RATE_LIMIT_ENABLED="true", TRUST_PROXY="true")) as running:
+    async with service(
+        settings(redis.url, RATE_LIMIT_ENABLED="true", TRUSTED_PROXIES="127.0.0.1")
+    ) as running:
         session_id = await game(running.sessions)
         headers = {"X-Forwarded-For": "198.51.100.7"}
         for _ in range(5):

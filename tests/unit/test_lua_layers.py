@@ -33,7 +33,19 @@ CALLS_REDIS = {
     "storage/requests.lua": {"HGET"},
     "storage/alarms.lua": {"SPUBLISH", "ZADD", "ZRANGE", "ZREM", "ZSCORE"},
     "storage/events.lua": {"SPUBLISH", "UNLINK", "XADD", "XRANGE", "XREVRANGE"},
-    "storage/throttle.lua": {"HMGET", "HSET", "PEXPIRE"},
+    "storage/quota.lua": {
+        "HDEL",
+        "HEXISTS",
+        "HGET",
+        "HINCRBY",
+        "HSET",
+        "PEXPIRE",
+        "ZADD",
+        "ZCARD",
+        "ZRANGE",
+        "ZREM",
+    },
+    "storage/throttle.lua": {"HGET", "HMGET", "HSET", "PEXPIRE"},
 }
 """Every module that calls Redis, with the commands that it needs."""
 

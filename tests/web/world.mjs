@@ -22,7 +22,7 @@ export function game(changes = {}) {
       sync_mode: "per_participant",
     time_per_cycle_ms: null, increment_ms: 0, max_time_ms: null, time_control: { kind: "fischer" },
     lag_compensation: false, auto_advance: false, action_on_timeout: { type: "end_session" }, warnings_ms: [],
-    max_pause_ms: null, players_may_pause: false, metadata: {}, time_used_ms: 0, time_remaining_ms: 600_000,
+    max_pause_ms: null, players_may_pause: false, players_may_choose_next: false, metadata: {}, time_used_ms: 0, time_remaining_ms: 600_000,
     total_remaining_ms: null, cycle_count: 0, cycle_elapsed_ms: 0, cycle_started_at: iso,
     deadline_ms: START_MS + 600_000, resumes_at_ms: null, session_started_at: iso, session_completed_at: null,
     created_at: iso, updated_at: iso, server_time_ms: START_MS, tenant_id: null, recovered: false,

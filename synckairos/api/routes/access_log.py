@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synckairos.api import limits, replies, schemas
+from synckairos.api import replies, schemas
 from synckairos.api.inputs import Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
@@ -21,7 +21,6 @@ async def get_access_log(request: ApiRequest) -> Reply:
     What this process has on record and has not written yet is written first. What other processes have, they
     write within some 10 s.
     """
-    await limits.consume_per_subject(request, limits.read_limit(request.context.settings))
     reader = Reader(request)
     query = reader.query(schemas.AccessLogQuery)
     before = None
@@ -42,7 +41,7 @@ async def get_access_log(request: ApiRequest) -> Reply:
     shown = found[: query.limit]
     cursor = entries.cursor(shown[-1]) if len(found) > len(shown) else None
     page = schemas.AccessLogPage([_shown(entry) for entry in shown], cursor)
-    return replies.document(schemas.AccessLogDocument(page), headers={"cache-control": "no-store"})
+    return replies.document(schemas.AccessLogDocument(page))
 
 
 def _shown(entry: Stored) -> schemas.AccessLogEntry:
@@ -71,7 +70,7 @@ ROUTES: tuple[Route, ...] = (
         "service",
         reply=schemas.AccessLogDocument,
         query=schemas.AccessLogQuery,
-        limit=limits.read_limit,
+        needs_redis=False,
         errors=(StorageUnavailable,),
         action=Action.READ_ACCESS_LOG,
     ),

@@ -10,6 +10,7 @@ import hashlib
 import io
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -139,11 +140,17 @@ async def get_qr(request: ApiRequest) -> Reply:
     if not _is_own_address(query.url, request.headers.get("host", "")):
         message = "must be an address of this service, as http://host:port/path"
         raise ValidationError("the URL cannot be used", details=[{"field": "url", "message": message}])
+    return Reply(_qr(query.url), content_type="image/svg+xml", headers={"cache-control": "no-store"})
+
+
+@lru_cache(maxsize=256)
+def _qr(url: str) -> bytes:
+    """The code of an address as SVG. Drawing it takes some milliseconds."""
     image = io.BytesIO()
     # The code needs a white background and border. Without them cameras cannot read it on a dark page.
-    code = segno.make_qr(query.url, error="m")
+    code = segno.make_qr(url, error="m")
     code.save(image, kind="svg", scale=8, border=4, light="white", xmldecl=False)
-    return Reply(image.getvalue(), content_type="image/svg+xml", headers={"cache-control": "no-store"})
+    return image.getvalue()
 
 
 PAGES: tuple[Route, ...] = (
