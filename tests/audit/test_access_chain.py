@@ -300,7 +300,7 @@ async def test_the_commands(store: Store, database: str, tmp_path: Path) -> None
     await entries.insert(
         store, [entry(None, None, code="UNAUTHENTICATED", token_id=None, roles=()), entry('T "1"')]
     )
-    await entries.record_command(database, "create key", tenant='T "1"')
+    await entries.record_command(store, "create key", tenant='T "1"', token_id="key:1")
     code, said, _ = await asyncio.to_thread(run, "audit", "refusals")
     session = "00000000-0000-4000-8000-000000000001"
     assert code == 0

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
 
 from synckairos.audit.access_log import entries
 from synckairos.audit.access_log.entries import Stored
@@ -38,7 +37,7 @@ async def running(there: Machines, database: str) -> AsyncIterator[Audited]:
             caller("backend", "T", "service"),
             caller("eve", "T", "viewer", "unknown role"),
             caller("leader", "T", "moderator"),
-            caller("player", "T", "player", participant=FIRST),
+            caller("player", "T", "player", participant=SECOND),
             caller("nothing", "T", "unknown role"),
             caller("root of U", "U", "admin"),
             caller("eve of U", "U", "viewer"),
@@ -87,7 +86,8 @@ async def test_refusals_are_on_record_with_who_what_and_where(running: Audited) 
         (403, "GET", session, bearer("nothing")),
         (404, "GET", f"/v1/sessions/{theirs}", bearer("eve")),
         (404, "GET", f"/v1/sessions/{missing}", bearer("backend")),
-        (404, "POST", f"/v1/sessions/{theirs}/switch", bearer("backend")),
+        (404, "POST", f"/v1/sessions/{theirs}/switch", bearer("player")),
+        (403, "POST", f"{session}/switch", bearer("player")),  # whose turn it is not
         (404, "GET", session, bearer("eve of U")),
         # These are no refusals:
         (200, "GET", session, bearer("eve")),
@@ -122,7 +122,8 @@ async def test_refusals_are_on_record_with_who_what_and_where(running: Audited) 
             ("nothing", "read", "FORBIDDEN", ours, 1),
             ("eve", "read", "SESSION_NOT_FOUND", theirs, 1),
             ("backend", "read", "SESSION_NOT_FOUND", missing, 1),
-            ("backend", "switch", "SESSION_NOT_FOUND", theirs, 1),
+            ("player", "switch", "SESSION_NOT_FOUND", theirs, 1),
+            ("player", "switch", "FORBIDDEN", ours, 1),
         ],
         key=repr,
     )
@@ -255,12 +256,17 @@ async def test_a_log_is_read_by_its_tenants_admins_page_by_page(running: Audited
 async def test_sockets_are_on_record(running: Audited) -> None:
     ours, theirs = await made(running), await made(running, "backend of U")
     service = running.service
-    for token, status in (("stranger", 401), ("nothing", 403)):
-        with pytest.raises(InvalidStatus) as refused:
-            await connect(service.url(ours), additional_headers=bearer(token))
-        assert refused.value.response.status_code == status
-    async with connect(service.url(theirs), additional_headers=bearer("eve")) as socket:
-        assert await Watcher(socket).closed() == 4404
+    for token, session_id, code in (
+        ("stranger", ours, 1008),
+        ("ended", ours, 4401),
+        ("nothing", ours, 4403),
+        ("eve", theirs, 4404),
+    ):
+        async with connect(service.url(session_id), additional_headers=bearer(token)) as socket:
+            assert await Watcher(socket).closed() == code
+    async with connect(service.url(ours)) as socket:
+        await Watcher(socket).say(type="AUTH", token="stranger")
+        assert await Watcher(socket).closed() == 1008
     async with service.follow(ours, additional_headers=bearer("eve")) as watcher:
         for n in range(3):
             assert (await watcher.ask(type="SWITCH", request_id=f"r{n}"))["error"]["code"] == "FORBIDDEN"
@@ -272,7 +278,7 @@ async def test_sockets_are_on_record(running: Audited) -> None:
             assert (row.sub, row.action, row.session_id) == ("root", kind.lower(), ours)
             assert row.code == (None if answer["type"] == "ACK" else answer["error"]["code"])
     await eventually(lambda: not service.context.websockets)
-    assert brief(await stored(running, None)) == [(None, "read", "UNAUTHENTICATED", ours, 1)]
+    assert brief(await stored(running, None)) == [(None, "read", "UNAUTHENTICATED", ours, 3)]
     assert brief(await stored(running, "T")) == sorted(
         [
             ("nothing", "read", "FORBIDDEN", ours, 1),

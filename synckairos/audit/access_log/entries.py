@@ -113,27 +113,29 @@ def _text(text: str | None) -> str | None:
     return text[:MOST_TEXT].encode(errors="replace").decode().replace(NUL, "?")
 
 
-def by_command(action: str, *, tenant: str | None, session_id: str | None = None) -> Entry:
+def by_command(action: str, *, tenant: str | None, token_id: str | None = None) -> Entry:
     """The entry for what somebody does with a command of `synckairos`. Its `sub` is `cli:<user>`."""
     return Entry(
         tenant=tenant,
         sub=f"cli:{getpass.getuser()}",
+        token_id=token_id,
         action=action,
-        session_id=session_id,
         outcome="allowed",
         at=time(),
     )
 
 
 async def record_command(
-    database_url: str, action: str, *, tenant: str | None, session_id: str | None = None
+    store: Store | None, action: str, *, tenant: str | None, token_id: str | None = None
 ) -> None:
-    """Store what a command does: call it before doing so. Raises StorageUnavailable.
+    """Store what a command does. Raises StorageUnavailable.
 
+    store: None without PostgreSQL, and so without an access log
     action: what is done, as a verb and its object: "create key"
+    token_id: of the key that it is done to: a command has no token itself
     """
-    async with Store(database_url, max_size=1) as store:
-        await insert(store, [by_command(action, tenant=tenant, session_id=session_id)])
+    if store is not None:
+        await insert(store, [by_command(action, tenant=tenant, token_id=token_id)])
 
 
 async def insert(store: Store, entries: Sequence[Entry]) -> None:
