@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from synckairos.audit.access_log import entries
 from synckairos.audit.access_log.entries import Stored
 from synckairos.audit.store import Store
 from synckairos.core.model import Options
+from tests.support import programs
 from tests.support.audit_service import Audited, Machines, audited
 from tests.support.callers import Callers, bearer, caller
 from tests.support.live import Watcher, eventually
@@ -304,3 +306,20 @@ async def test_without_authentication_nothing_is_on_record(running: Audited) -> 
     running.service.context.access_log, given = None, running.service.context.access_log
     assert (await running.api.get("/v1/access-log")).status_code == 503
     running.service.context.access_log = given
+
+
+async def test_what_commands_do_to_keys_is_on_record(running: Audited, database: str) -> None:
+    def run(*arguments: str) -> str:
+        done = programs.run(*arguments, DATABASE_URL=database, REDIS_URL=running.server.url)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    key = await asyncio.to_thread(run, "keys", "create", "--tenant", "T", "--role", "viewer")
+    key_id = key.split("_")[1]
+    await asyncio.to_thread(run, "keys", "revoke", key_id)
+    rows = await stored(running, "T")
+    assert [(row.action, row.token_id, row.outcome) for row in rows] == [
+        ("create key", f"key:{key_id}", "allowed"),
+        ("revoke key", f"key:{key_id}", "allowed"),
+    ]
+    assert all(row.sub is not None and row.sub.startswith("cli:") for row in rows)
