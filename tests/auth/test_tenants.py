@@ -65,7 +65,10 @@ async def archiving(server: Server, queue: Server, database: str) -> AsyncIterat
 
 @pytest.fixture
 async def archived(redis: Server, pool: Pool, database: str) -> AsyncIterator[Archived]:
-    async with archiving(redis, pool.server("valkey", "queue"), database) as made:
+    queue = pool.server("valkey", "queue")
+    for server in (redis, queue):  # what other tests left there must not come to the database
+        await asyncio.to_thread(server.sync_client().flushall)
+    async with archiving(redis, queue, database) as made:
         yield made
 
 
