@@ -71,6 +71,7 @@ async def create_session(request: ApiRequest) -> Reply:
         request.context.heavy_calls.turn(is_heavy=size.is_heavy),
     ):
         created = await sessions.create(session_id, encoded(config), options)
+    request.created = created.session_id
     # A repeat is answered with the session's current state, which may have changed since it was created.
     reply = replies.state(created, HTTPStatus.CREATED, replayed=key is not None and created.replayed)
     reply.headers["location"] = f"/v1/sessions/{created.session_id}"
