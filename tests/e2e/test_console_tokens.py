@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jwt
 import pytest
@@ -18,7 +18,7 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Locator, Page, Request, expect
 
 from tests.e2e.backend import Api, State
-from tests.e2e.browser import Invite, Visitor
+from tests.e2e.browser import PATIENCE_S, Invite
 from tests.e2e.console import WITHOUT_A_LIST, Console, drawn_code, half, press, their_turn
 from tests.support import live
 from tests.support.live import eventually
@@ -31,6 +31,7 @@ SECRET = "a secret of this test, 32 bytes or more"
 REFUSED = r"status of 401 "
 """Chromium's message when the service does not take a token over HTTP."""
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+SCHEMES: tuple[tuple[Literal["light", "dark"], bool], ...] = (("light", True), ("dark", False))
 CONTRASTS = (Path(__file__).parent / "pages" / "contrasts.js").read_text()
 
 
@@ -106,10 +107,12 @@ class Traffic:
     def __init__(self, context: BrowserContext) -> None:
         self._texts: list[str] = []
         self._reading: list[asyncio.Task[None]] = []
+        self._over = False
         context.on("requestfinished", self._begin)
 
     def _begin(self, request: Request) -> None:
-        self._reading.append(asyncio.ensure_future(self._read(request)))
+        if not self._over:
+            self._reading.append(asyncio.ensure_future(self._read(request)))
 
     async def _read(self, request: Request) -> None:
         headers = await request.all_headers()
@@ -122,9 +125,14 @@ class Traffic:
         if response.status != HTTPStatus.NOT_MODIFIED and not made_a_link:
             self._texts.append(await response.text())
 
-    async def texts(self) -> list[str]:
-        """Each request's address, headers and body, and its answer's. A page is asked before it is left."""
+    async def read(self) -> None:
+        """Reads all answers so far. The browser forgets them when a page is left."""
         await asyncio.gather(*self._reading)
+
+    async def end(self) -> list[str]:
+        """Each request's address, headers and body, and its answer's, up to now."""
+        self._over = True
+        await self.read()
         return self._texts
 
 
@@ -156,20 +164,20 @@ async def test_a_stranger_plays_by_a_link_whose_token_no_request_shows(
     await expect(press(phone, "Anna")).to_be_disabled()
     await phone.keyboard.press("Space")
     await phone.keyboard.press("n")
-    await traffic[1].texts()
+    await traffic[1].read()
     await phone.reload()
     await expect(press(phone, "Anna")).to_be_disabled()
     await expect(half(phone, "Ben").get_by_text("Ben: on the move")).to_have_count(1)
     assert (await club.get(session_id))["version"] == 3
     # It goes on to the list of this one session, and back.
     guest.forgive(WITHOUT_A_LIST)
-    await traffic[1].texts()
+    await traffic[1].read()
     await phone.goto(f"{club.url}/")
     await expect(phone.get_by_role("link", name="Final")).to_be_visible()
     await expect(phone.get_by_role("link", name="New session")).to_be_hidden()
     await expect(phone.get_by_role("button", name=re.compile("^Share Final"))).to_have_count(0)
 
-    texts = [text for each in traffic for text in await each.texts()]
+    texts = [text for each in traffic for text in await each.end()]
     assert len(texts) > 100
     output = capfd.readouterr()
     for secret in (ADMIN, secret_of(address)):
@@ -326,7 +334,7 @@ async def test_a_token_that_ends_is_replaced_over_the_same_socket(club: Api, pag
     await expect(page.get_by_role("dialog")).to_be_hidden()
 
 
-async def dialogs(page: Page) -> list[str]:
+async def nameless_in_dialogs(page: Page) -> list[str]:
     """Controls of an open dialog without a name."""
     found: list[str] = await page.evaluate(
         """() => [...document.querySelectorAll("dialog :is(button, input, select)")]
@@ -339,9 +347,17 @@ async def dialogs(page: Page) -> list[str]:
 
 async def check_looks(page: Page, name: str) -> None:
     """Fails when a text is faint, a control has no name, or something is wider than a small phone."""
-    found = await page.evaluate(CONTRASTS)
-    assert found["faint"] == [], name
-    assert await dialogs(page) == [], name
+    for scheme, is_light in SCHEMES:
+        await page.emulate_media(color_scheme=scheme)
+        async with asyncio.timeout(PATIENCE_S):
+            while ((await page.evaluate(CONTRASTS))["page"] > 0.5) is not is_light:
+                await asyncio.sleep(0.02)
+        await page.evaluate(
+            "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
+        )
+        found = await page.evaluate(CONTRASTS)
+        assert found["faint"] == [], (name, scheme)
+    assert await nameless_in_dialogs(page) == [], name
     for width in (320, 1280):
         await page.set_viewport_size({"width": width, "height": 700})
         await page.wait_for_function(
@@ -350,12 +366,11 @@ async def check_looks(page: Page, name: str) -> None:
         )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_links_and_questions_can_be_read_in_light_and_dark_and_on_a_phone(
-    club: Api, pages: Console, scheme: str
+    club: Api, pages: Console
 ) -> None:
     session_id = (await final(club))["session_id"]
-    visitor: Visitor = await pages.visitor(color_scheme=scheme, reduced_motion="reduce")
+    visitor = await pages.visitor(reduced_motion="reduce")
     visitor.forgive(REFUSED)
     page = await visitor.open(f"{club.url}/s/{session_id}")
     await expect(page.get_by_role("dialog", name="The service needs a token")).to_be_visible()

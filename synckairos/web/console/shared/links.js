@@ -41,7 +41,7 @@ function purposeOf({ role, participant_id: id }, state) {
 export async function linksDialog(client, state, { view = "" } = {}) {
   const path = `/v1/sessions/${state.session_id}/links`;
   const made = h("div", { class: "links-made", role: "group", "aria-label": "The new link", hidden: true });
-  const list = h("div", { class: "links-list", "aria-live": "off" });
+  const list = h("div", { class: "links-list" });
   const said = h("p", { class: "visually-hidden", role: "status" });
   const form = linkForm(state, make);
   const opened = openDialog({
