@@ -337,7 +337,7 @@ class Connection:
         failure: why the call failed; None when it was not sent yet
         changes: whether it is a change that may have to be confirmed
         """
-        attempts = _Attempts(failure, changes, patient=command[2] != _LIMIT_KEYS)
+        attempts = _Attempts(failure, changes, patient=command[2:3] != (_LIMIT_KEYS,))
         end = max(started + RETRY_FOR_S, time.monotonic() + FAIR_S)
         while True:
             try:

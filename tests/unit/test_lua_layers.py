@@ -39,6 +39,7 @@ CALLS_REDIS = {
         "HGET",
         "HINCRBY",
         "HSET",
+        "HSETNX",
         "PEXPIRE",
         "ZADD",
         "ZCARD",
