@@ -14,6 +14,7 @@ import socketserver
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -293,6 +294,13 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 
 
 class _Handler(WSGIRequestHandler):
+    timeout = 10.0
+    """Seconds without a byte, after which a connection ends. Each holds a thread."""
+
+    def handle(self) -> None:
+        with suppress(TimeoutError):
+            super().handle()
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
         """Scrapes are not logged."""
 

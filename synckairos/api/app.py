@@ -108,9 +108,6 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
     """Make the process' context. When Redis is away, the service starts, and is ready when Redis is back."""
     tenants = Tenants(settings.tenants_file)
     async with AsyncExitStack() as closing:
-        if settings.tenants_file is not None:
-            watching = asyncio.create_task(supervise("tenants file", tenants.watch), name="tenants file")
-            closing.push_async_callback(cancel, watching)
         closing.callback(metrics.process_ended, os.getpid())
         store = None
         if settings.database_url is not None:
@@ -147,23 +144,9 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             closing.push_async_callback(part.stop)
         restorer = None
         if store is not None and recovery is not None and settings.restore_rate:
-            restorer = Restorer(
-                Losses(connection),
-                store,
-                recovery,
-                Jobs.of(settings),
-                rate=settings.restore_rate,
-                ttl_s=settings.session_ttl,
-            )
-            await restorer.start()
+            restorer = await _restorer(settings, connection, store, recovery)
             closing.push_async_callback(restorer.stop)
-        quotas = QuotaKeeper(tenants, TenantCounts(connection, secrets.token_hex(8)))
-        if settings.tenants_file is not None:
-            telling = asyncio.create_task(
-                supervise("numbers of sockets", quotas.tell_sockets), name="numbers of sockets"
-            )
-            closing.push_async_callback(quotas.close)
-            closing.push_async_callback(cancel, telling)
+        quotas = _quotas(settings, tenants, connection, store, closing)
         replicas = Replicas(connection, settings)
         closing.push_async_callback(replicas.aclose)
         readiness = Readiness(connection, redis_sessions, subscriptions, store, restorer)
@@ -205,6 +188,39 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             supervise("tokens of sockets", partial(endpoint.check_tokens, context)), name="tokens of sockets"
         )
         context.closing.push_async_callback(cancel, checking)
+
+
+async def _restorer(settings: Settings, connection: Connection, store: Store, recovery: Recovery) -> Restorer:
+    """The restorer, started."""
+    restorer = Restorer(
+        Losses(connection),
+        store,
+        recovery,
+        Jobs.of(settings),
+        rate=settings.restore_rate,
+        ttl_s=settings.session_ttl,
+    )
+    await restorer.start()
+    return restorer
+
+
+def _quotas(
+    settings: Settings,
+    tenants: Tenants,
+    connection: Connection,
+    store: Store | None,
+    closing: AsyncExitStack,
+) -> QuotaKeeper:
+    """What holds tenants to their quotas, with what goes on for that in the background."""
+    quotas = QuotaKeeper(tenants, TenantCounts(connection, secrets.token_hex(8)), store)
+    if settings.tenants_file is not None:
+        closing.push_async_callback(quotas.close)
+        loops = {"tenants file": tenants.watch, "numbers of sockets": quotas.tell_sockets}
+        if store is not None:
+            loops["sessions that are not counted"] = quotas.recount
+        for name, loop in loops.items():
+            closing.push_async_callback(cancel, asyncio.create_task(supervise(name, loop), name=name))
+    return quotas
 
 
 async def _access_log(settings: Settings, closing: AsyncExitStack) -> AccessLog | None:

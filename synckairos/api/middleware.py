@@ -145,7 +145,9 @@ class Failures(ErrorHandler):
             await request.http.drop()
         else:
             error = translated(exception)
-            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            # A request that came too slowly is no failure of the service. There may be thousands of them.
+            is_ours = not isinstance(exception, sanic.exceptions.RequestTimeout)
+            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_ours:
                 log(request, error, exception)
             _put_on_record(request, error)
             reply = replies.failure(error)

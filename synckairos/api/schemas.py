@@ -180,12 +180,6 @@ class AccessLogQuery(Input, frozen=True, forbid_unknown_fields=True):
     cursor: Cursor | None = None
 
 
-class QrQuery(Input, frozen=True, forbid_unknown_fields=True):
-    """`url`: the address for the code."""
-
-    url: Annotated[str, Meta(max_length=500, extra={"must": "must be 1 to 500 characters"})] = ""
-
-
 # The types from here on are for OpenAPI only.
 
 Milliseconds = Annotated[int, Meta(description="Milliseconds")]

@@ -187,3 +187,20 @@ def sockets(file: Path | None, server: Any, *, quick: bool) -> None:
     from synckairos.bench import sockets
 
     _show(sockets.run(server, quick=quick), file)
+
+
+@bench.command()
+@click.argument("attacks", nargs=-1, metavar="[ATTACK]...")
+@_server
+@_common
+def attack(file: Path | None, server: Any, attacks: tuple[str, ...], *, quick: bool) -> None:
+    """A victim beside attackers: what its switches take, and what becomes of the attackers.
+
+    ATTACK is frames (WebSocket frames that say nothing), senders (a byte a second), creations (the dearest
+    ones) or logins (wrong ones); all without one.
+    """
+    from synckairos.bench import attack
+
+    if unknown := set(attacks) - set(attack.ATTACKS):
+        raise click.UsageError(f"there is no attack {unknown.pop()!r}; there are {', '.join(attack.ATTACKS)}")
+    _show(attack.run(server, attacks, quick=quick), file)

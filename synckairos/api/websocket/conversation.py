@@ -112,14 +112,13 @@ class Conversation:
                 raise SessionNotFound
             self.socket.sees_actors = access.sees_actors(grant.caller)
             state = await self._attach()
-            ends_at = grant.caller.ends_at
             if isinstance(state, Stale):
                 metrics.stale_reads.labels("websocket").inc()
-                texts = connected(state.state, ends_at), state_sync(state.state, state.age_ms)
+                texts = self._greeting(state.state, grant), state_sync(state.state, state.age_ms)
                 self.socket.send(frames(texts))
                 following = asyncio.create_task(self._follow_when_possible(), name="follow when possible")
             else:
-                self.socket.send(frames((connected(state, ends_at), state_sync(state))))
+                self.socket.send(frames((self._greeting(state, grant), state_sync(state))))
                 self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
             self._grant = grant
             self.check_token()
@@ -133,6 +132,11 @@ class Conversation:
             if following is not None:
                 await cancel(following)
             self._relay.detach(self._session_id, self.socket)
+
+    def _greeting(self, state: State, grant: Grant) -> bytes:
+        auth_mode = self._request.context.settings.auth_mode
+        rights = {"auth_mode": auth_mode, **access.rights(grant.caller)}
+        return connected(state, grant.caller.ends_at, rights)
 
     def check_token(self) -> None:
         """Tell the client that its token ends soon, or close when it has ended or was revoked.

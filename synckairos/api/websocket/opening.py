@@ -110,7 +110,8 @@ class Opening:
     async def _count(self, limit: limits.RateLimit) -> None:
         """Count the socket of a caller who is known.
 
-        Raises RateLimitExceeded, QuotaExceeded and StorageUnavailable. While there is no primary, a replica may show the session.
+        While there is no primary, a replica may show the session. Raises RateLimitExceeded, QuotaExceeded and
+        StorageUnavailable.
         """
         try:
             await limits.take(self._request, limit)
