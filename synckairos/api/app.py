@@ -109,11 +109,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
     tenants = Tenants(settings.tenants_file)
     async with AsyncExitStack() as closing:
         closing.callback(metrics.process_ended, os.getpid())
-        store = None
-        if settings.database_url is not None:
-            store = Store(settings.database_url)
-            closing.push_async_callback(store.aclose)
-        access_log = await _access_log(settings, closing)
+        store, access_log = await _in_postgresql(settings, closing)
         if given is None:
             connection = await connect(settings)
             closing.push_async_callback(connection.aclose)
@@ -223,16 +219,20 @@ def _quotas(
     return quotas
 
 
-async def _access_log(settings: Settings, closing: AsyncExitStack) -> AccessLog | None:
-    """What the process puts on record, with connections of its own; None without an audit store."""
+async def _in_postgresql(
+    settings: Settings, closing: AsyncExitStack
+) -> tuple[Store | None, AccessLog | None]:
+    """The audit store, and the access log with connections of its own; None without PostgreSQL."""
     if settings.database_url is None:
-        return None
-    store = Store(settings.database_url, max_size=ACCESS_LOG_CONNECTIONS)
+        return None, None
+    store = Store(settings.database_url)
     closing.push_async_callback(store.aclose)
-    access_log = AccessLog(store)
+    records = Store(settings.database_url, max_size=ACCESS_LOG_CONNECTIONS)
+    closing.push_async_callback(records.aclose)
+    access_log = AccessLog(records)
     await access_log.start()
     closing.push_async_callback(access_log.stop)
-    return access_log
+    return store, access_log
 
 
 async def _drain(app: Sanic[Any, Any]) -> None:
