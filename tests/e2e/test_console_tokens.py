@@ -18,10 +18,11 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Locator, Page, Request, expect
 
 from tests.e2e.backend import Api, State
-from tests.e2e.browser import PATIENCE_S, Invite
+from tests.e2e.browser import NETWORK_IS_GONE, PATIENCE_S, Invite
 from tests.e2e.console import WITHOUT_A_LIST, Console, drawn_code, half, press, their_turn
 from tests.support import live
 from tests.support.live import eventually
+from tests.support.proxy import Proxy
 from tests.support.qr import library_code
 from tests.support.servers import Server
 
@@ -310,6 +311,12 @@ async def test_without_a_token_each_page_asks_for_one_and_comes_back(club: Api, 
     await enter(page.get_by_role("dialog"), token("service"))
     await page.get_by_role("button", name="Create session").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Pub quiz")
+    # A link to the list, as for an administrator, pasted into the open page.
+    page = await fresh.open(f"{club.url}/")
+    await expect(page.get_by_role("heading", name="The service needs a token")).to_be_visible()
+    await page.evaluate("(token) => { location.hash = `token=${token}`; }", ADMIN)
+    await expect(page.get_by_text("opened in this browser")).to_be_visible()
+    assert page.url == f"{club.url}/"
 
 
 async def test_a_token_that_ends_is_replaced_over_the_same_socket(club: Api, pages: Console) -> None:
@@ -332,6 +339,24 @@ async def test_a_token_that_ends_is_replaced_over_the_same_socket(club: Api, pag
     await eventually(lambda: any("AUTH" in each and newer in each for each in sent), 15)
     assert len(visitor.sockets) == before
     await expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+async def test_a_connection_with_another_token_has_the_buttons_of_that_one(
+    club: Api, guarded: live.Service, invite: Invite
+) -> None:
+    session_id = (await final(club))["session_id"]
+    async with Proxy(guarded.port) as proxy:
+        address = f"http://127.0.0.1:{proxy.port}"
+        visitor = await Console(invite, address).visitor()
+        visitor.forgive(*NETWORK_IS_GONE)
+        page = await visitor.open(f"{address}/s/{session_id}#token={ADMIN}")
+        start = page.get_by_role("button", name="Start", exact=True)
+        await expect(start).to_be_visible()
+        await page.evaluate("(token) => sessionStorage.setItem('synckairos.token', token)", token("viewer"))
+        proxy.cut_all()
+        await expect(start).to_be_hidden()
+        await expect(press(page, "Anna")).to_have_count(0)
+        await page.context.close()
 
 
 async def nameless_in_dialogs(page: Page) -> list[str]:
