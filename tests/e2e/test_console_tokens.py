@@ -109,16 +109,21 @@ class Traffic:
         self._texts: list[str] = []
         self._reading: list[asyncio.Task[None]] = []
         self._over = False
-        context.on("requestfinished", self._begin)
+        # An answer that the page does not read never finishes, so the request is looked at when it begins.
+        context.on("request", self._begun)
+        context.on("requestfinished", self._finished)
 
-    def _begin(self, request: Request) -> None:
+    def _begun(self, request: Request) -> None:
+        self._texts.append(f"{request.method} {request.url} {request.post_data or ''}")
+
+    def _finished(self, request: Request) -> None:
         if not self._over:
             self._reading.append(asyncio.ensure_future(self._read(request)))
 
     async def _read(self, request: Request) -> None:
         headers = await request.all_headers()
         headers.pop("authorization", None)
-        self._texts.append(f"{request.method} {request.url} {json.dumps(headers)} {request.post_data or ''}")
+        self._texts.append(json.dumps(headers))
         response = await request.response()
         assert response is not None
         self._texts.append(json.dumps(await response.all_headers()))
