@@ -188,6 +188,8 @@ class Service {
   ackLaterMs = 0;
   deaf = false;
   closeWith = null;
+  /** Answers AUTH on a socket that is live. */
+  renew = (socket, { request_id }) => socket.receive({ type: "ACK", request_id, token_expires_at: null });
   /** The payload of CONNECTED. */
   greeting = {};
   /** Answers RECONNECT in place of the log; null: the log does. */
@@ -278,6 +280,8 @@ class Service {
       case "AUTH":
         if (this.wantsToken && !socket.attached) {
           this.attach(socket);
+        } else if (socket.attached) {
+          this.renew(socket, message);
         }
         break;
       case "PING":

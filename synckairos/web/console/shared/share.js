@@ -84,7 +84,7 @@ export function linkParts(link, { needsToken = false } = {}) {
           "p",
           {},
           "Start the service with ",
-          h("code", {}, `HOST=0.0.0.0 synckairos dev${needsToken ? " --auth" : ""}`),
+          h("code", {}, needsToken ? "HOST=0.0.0.0 synckairos dev --auth" : "ALLOW_INSECURE=true HOST=0.0.0.0 synckairos dev"),
           " and open this page by this machine’s name or address in the network.",
           !needsToken && " Everyone in that network can then change its sessions.",
         ),
