@@ -386,6 +386,32 @@ async def test_full_states_on_a_socket_are_reads(redis: servers.Server) -> None:
             assert (await watcher.next("STATE_UPDATE"))["version"] == 2
 
 
+async def test_a_server_that_is_nearly_full_is_said_to_be(redis: servers.Server) -> None:
+    async with limited(redis) as (running, api):
+        assert (await api.get("/ready")).json()["checks"]["redis"] == {"status": "ok"}
+        client = await running.context.connection.primary_for("sk")
+        used = (await client.info("memory"))["used_memory"]
+        try:
+            await client.config_set("maxmemory", int(used / 0.9))
+            found = (await api.get("/ready")).json()
+            assert found["status"] == "degraded"
+            assert "of maxmemory is used" in found["checks"]["redis"]["detail"]
+        finally:
+            await client.config_set("maxmemory", 0)
+
+
+async def test_every_operation_says_its_limit(redis: servers.Server) -> None:
+    async with limited(redis) as (_, api):
+        paths = (await api.get("/openapi.json")).json()["paths"]
+        for path, methods in paths.items():
+            for operation in methods.values():
+                told = "Rate limit" in operation.get("description", "")
+                assert told == ("429" in operation["responses"]) == (path not in ("/health", "/ready"))
+        created = paths["/v1/sessions"]["post"]
+        assert "Rate limit (create): 5 in 60 s per subject" in created["description"]
+        assert created["responses"]["429"]["description"] == "QUOTA_EXCEEDED, RATE_LIMIT_EXCEEDED"
+
+
 async def test_a_request_id_that_another_client_used_is_a_new_one(redis: servers.Server) -> None:
     async with limited(redis) as (_, api):
         key = {"idempotency-key": "1"}
