@@ -7,8 +7,8 @@
 --   day            20786       the day (since 1970, UTC) that `creates` is about
 --   creates        17          how many sessions were created on it
 --   <id>           4           how many participants this session has
--- Sorted set `sk:quota:{<tenant>}:looked`: the sessions by when they were last looked at (server time in ms). A
--- session that is being created is not looked at: it has a time that is still ahead.
+-- Sorted set `sk:quota:{<tenant>}:looked`: the sessions by when they were last looked at (server time in ms).
+-- A session that is being created is not looked at: it has a time that is still ahead.
 
 local DAY_MS = 86400000
 local LIFE_MS = 400 * DAY_MS -- no session lives longer

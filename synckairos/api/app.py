@@ -27,6 +27,7 @@ from synckairos.api.transport.connection import READ, Reads
 from synckairos.api.transport.connections import Connections
 from synckairos.api.transport.http1 import MAX_BODY
 from synckairos.api.websocket import endpoint
+from synckairos.audit.access_log.queue import AccessLog
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Jobs
 from synckairos.audit.losses import Losses
@@ -54,6 +55,8 @@ logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 GRACE_S = 15.0
 """How long requests may still take when the service stops."""
+ACCESS_LOG_CONNECTIONS = 3
+"""One writes what waits, and the others are for admins, whose actions are stored before they are answered."""
 
 
 class _App(Sanic[Any, Any]):
@@ -110,6 +113,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
         if settings.database_url is not None:
             store = Store(settings.database_url)
             closing.push_async_callback(store.aclose)
+        access_log = await _access_log(settings, closing)
         if given is None:
             connection = await connect(settings)
             closing.push_async_callback(connection.aclose)
@@ -164,6 +168,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             connection=connection,
             store=store,
             recovery=recovery,
+            access_log=access_log,
             sessions=sessions,
             redis_sessions=redis_sessions,
             clock=clock,
@@ -216,6 +221,18 @@ def _quotas(
         for name, loop in loops.items():
             closing.push_async_callback(cancel, asyncio.create_task(supervise(name, loop), name=name))
     return quotas
+
+
+async def _access_log(settings: Settings, closing: AsyncExitStack) -> AccessLog | None:
+    """What the process puts on record, with connections of its own; None without an audit store."""
+    if settings.database_url is None:
+        return None
+    store = Store(settings.database_url, max_size=ACCESS_LOG_CONNECTIONS)
+    closing.push_async_callback(store.aclose)
+    access_log = AccessLog(store)
+    await access_log.start()
+    closing.push_async_callback(access_log.stop)
+    return access_log
 
 
 async def _drain(app: Sanic[Any, Any]) -> None:

@@ -14,6 +14,7 @@ from synckairos.api.heavy_calls import HeavyCalls
 from synckairos.api.quotas import QuotaKeeper
 from synckairos.api.readiness import Readiness
 from synckairos.api.websocket.socket import Socket
+from synckairos.audit.access_log.queue import AccessLog
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
@@ -46,7 +47,7 @@ class OpenWebSocket(Protocol):
 class Context:
     """The parts of one process. It is made when the process starts, before the first request.
 
-    store, recovery: None without an audit store
+    store, recovery, access_log: None without an audit store
     restorer: None without an audit store, and with RESTORE_RATE=0
     sessions: the calls, which first restore a session that Redis has lost from the audit store
     redis_sessions: the same calls, which only ask Redis
@@ -68,6 +69,7 @@ class Context:
     connection: Connection
     store: Store | None
     recovery: Recovery | None
+    access_log: AccessLog | None
     sessions: Sessions
     redis_sessions: Sessions
     clock: ServerClock

@@ -140,6 +140,15 @@ def audit(file: Path | None, server: Any, *, quick: bool) -> None:
     _show(audit.run(server, quick=quick), file)
 
 
+@bench.command("access-log")
+@_common
+def access_log(file: Path | None, *, quick: bool) -> None:
+    """What a refusal costs, and rows a second into the chains of the access log."""
+    from synckairos.bench import access_log
+
+    _show(access_log.run(quick=quick), file)
+
+
 @bench.command()
 @_server
 @_common

@@ -51,6 +51,13 @@ def named(report: dict[str, Any], name: str) -> dict[str, Any]:
     return found[0]
 
 
+def test_the_access_log_is_held_against_rows_without_a_chain(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "access-log")
+    assert all(figure["value"] > 0 for figure in report["figures"])
+    assert named(report, "rows into one chain")["yardstick"] == "without a chain"
+    assert "postgresql" in report["machine"]
+
+
 @pytest.mark.parametrize("kind", servers.available())
 def test_core_holds_the_switch_against_set_and_a_bare_function(tmp_path: Path, kind: servers.Kind) -> None:
     if shutil.which("redis-benchmark") is None and os.environ.get("CI") != "true":

@@ -406,7 +406,7 @@ TOO_MANY = {"field": "participants", "message": "must have clocks of at most 200
 def test_all_clocks_together_have_at_most_2000_stages(core: Driver, count: int, shared: bool) -> None:
     """A control of the session counts for each participant."""
     own = {} if shared else {"time_control": STAGES}
-    config = {"sync_mode": "per_participant", "participants": people(count, **own)}
+    config: dict[str, Any] = {"sync_mode": "per_participant", "participants": people(count, **own)}
     if shared:
         config["time_control"] = STAGES
     answer = core.call("create", SESSION, [json.dumps(config)], START)

@@ -32,7 +32,7 @@ CALLS_REDIS = {
     "storage/participants.lua": {"HEXISTS", "HGET"},
     "storage/requests.lua": {"HGET"},
     "storage/alarms.lua": {"SPUBLISH", "ZADD", "ZRANGE", "ZREM", "ZSCORE"},
-    "storage/events.lua": {"SPUBLISH", "UNLINK", "XADD", "XRANGE", "XREVRANGE"},
+    "storage/events.lua": {"SPUBLISH", "UNLINK", "XADD", "XLEN", "XRANGE", "XREVRANGE"},
     "storage/quota.lua": {
         "HDEL",
         "HEXISTS",

@@ -71,6 +71,7 @@ async def create_session(request: ApiRequest) -> Reply:
         request.context.heavy_calls.turn(is_heavy=size.is_heavy),
     ):
         created = await sessions.create(session_id, encoded(config), options)
+    request.created = created.session_id
     # A repeat is answered with the session's current state, which may have changed since it was created.
     reply = replies.state(created, HTTPStatus.CREATED, replayed=key is not None and created.replayed)
     reply.headers["location"] = f"/v1/sessions/{created.session_id}"
@@ -80,13 +81,19 @@ async def create_session(request: ApiRequest) -> Reply:
 async def _restore_if_lost(request: ApiRequest, session_id: str) -> None:
     """Restore a session of this id if Redis has lost it, so that the creation does not replace it.
 
-    When the audit store is away, the session is created without this check.
+    Another tenant's is not restored, and SessionExists is raised. When the audit store is away, the session
+    is created without this check.
     """
-    recovery = request.context.recovery
-    if recovery is not None:
-        with suppress(SessionNotFound, StorageUnavailable, TimeoutError):
-            async with asyncio.timeout(USED_BEFORE_S):
-                await recovery.find(session_id)
+    recovery, tenant = request.context.recovery, request.caller.tenant
+    if recovery is None:
+        return
+    with suppress(StorageUnavailable, TimeoutError):
+        async with asyncio.timeout(USED_BEFORE_S):
+            try:
+                await recovery.find(session_id, tenant=tenant)
+            except SessionNotFound:
+                if await recovery.is_anothers(session_id, tenant):
+                    raise SessionExists from None
 
 
 async def get_session(request: ApiRequest, session_id: str) -> Reply:
@@ -144,9 +151,15 @@ async def list_sessions(request: ApiRequest) -> Reply:
     reader.check()
     store = audit_store(request, "sessions are listed from the audit store, and this service has none")
     found = await store.list_sessions(
-        request.caller.tenant, status=query.status, limit=query.limit, before=before
+        request.caller.tenant,
+        status=query.status,
+        limit=query.limit,
+        before=before,
+        session_id=request.caller.session,
     )
-    listed = await reading.summaries(request.context.connection, store, found, query.status)
+    listed = await reading.summaries(
+        request.context.connection, store, found, query.status, request.caller.tenant
+    )
     cursor = reading.cursor(found[-1]) if len(found) == query.limit else None
     return Reply(
         b'{"data":{"sessions":[%b],"next_cursor":%b}}' % (b",".join(listed), msgspec.json.encode(cursor))
