@@ -178,12 +178,15 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             docs=openapi.page(ROUTES, settings),
             closing=closing.pop_all(),
         )
-    context = context_of(app)
-    if context.bearers.required:
-        checking = asyncio.create_task(
-            supervise("tokens of sockets", partial(endpoint.check_tokens, context)), name="tokens of sockets"
-        )
-        context.closing.push_async_callback(cancel, checking)
+    if bearers.required:
+        _check_tokens_of_sockets(context_of(app))
+
+
+def _check_tokens_of_sockets(context: Context) -> None:
+    checking = asyncio.create_task(
+        supervise("tokens of sockets", partial(endpoint.check_tokens, context)), name="tokens of sockets"
+    )
+    context.closing.push_async_callback(cancel, checking)
 
 
 async def _restorer(settings: Settings, connection: Connection, store: Store, recovery: Recovery) -> Restorer:
