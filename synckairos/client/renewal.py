@@ -14,6 +14,7 @@ from itertools import count
 from synckairos.client.errors import ConnectionLost, SyncKairosError, Unauthenticated, from_answer
 from synckairos.client.http import ANSWER_S, Token, token_of
 from synckairos.client.model import Json
+from synckairos.client.tasks import stop
 
 AGAIN_S = 5.0
 """How long to wait before the next attempt."""
@@ -74,10 +75,7 @@ class Renewal:
 
     async def stop(self) -> None:
         """Stop, because the socket has ended."""
-        while self._task is not None and not self._task.done():
-            self._task.cancel()
-            # Until Python 3.12, a wait_for that has just got its result can miss the cancellation.
-            await asyncio.wait([self._task], timeout=0.1)
+        await stop(self._task)
 
     async def _run(self) -> None:
         while self._is_due:
