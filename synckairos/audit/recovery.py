@@ -83,6 +83,17 @@ class Recovery:
             task.add_done_callback(lambda done: self._found(look, done))
         return await asyncio.shield(task)
 
+    async def is_anothers(self, session_id: str, tenant: str | None) -> bool:
+        """Whether the store has a session of this id that is another tenant's, even one that was deleted.
+
+        Under no tenant no session is another's. Raises StorageUnavailable.
+        """
+        session = await self._store.session(session_id)
+        if tenant is None or session is None or session.tenant_id == tenant:
+            return False
+        # Without a snapshot the store does not know the tenant yet.
+        return session.tenant_id is not None or session.snapshot is not None
+
     async def fetch(self, session_id: str, tenant: str | None) -> bool:
         """Bring a session back to Redis, even one that was over. Returns whether Redis may have it now.
 

@@ -16,11 +16,6 @@ class TokenRevoked(Unauthenticated):
     """The token was good and is revoked. Over HTTP it looks like every other bad one."""
 
 
-def is_jwt(bearer: str) -> bool:
-    """Whether a bearer is meant to be a JWT, and no API key and no link's token."""
-    return bearer.count(".") == 2
-
-
 class Bearers(Protocol):
     """Tells whose a bearer is."""
 

@@ -43,6 +43,7 @@ MOST_TOLD = 100_000
 COMPLETE_S = 24 * 3600
 _PAGE = 1000
 
+_Identity = tuple[str | None, str | None, str | None, float | None]
 _decode = msgspec.json.Decoder(Revocation).decode
 
 
@@ -128,15 +129,22 @@ class Revocations:
 
     async def _look(self) -> None:
         began, now = monotonic(), time()
-        heard = False
+        due = self._tables is not None and began - self._database_at >= DATABASE_EVERY_S
+        # Without the mark all is compared anew, because Redis may have lost all of it.
+        whole = due and not await self._is_complete()
+        told: set[_Identity] | None = None
         try:
-            for stream in (REVOKED_TOKENS, REVOKED_GRANTS):
-                await self._read(stream)
-            heard = True
+            told = await self._read(REVOKED_TOKENS, whole=whole)
+            await self._read(REVOKED_GRANTS)
         except StorageUnavailable as error:
             log.debug("Redis does not say what is revoked", error=error_text(error))
-        if self._tables is not None and (not heard or began - self._database_at >= DATABASE_EVERY_S):
-            heard = await self._look_in_database(self._tables, began, now, told=heard) or heard
+            told = None
+        heard = told is not None
+        if self._tables is not None and (due or not heard):
+            since = 0.0 if whole else max(0.0, self._database_to - OVERLAP_S)
+            if await self._look_in_database(self._tables, since, now, told):
+                heard = self._complete = True
+                self._database_at, self._database_to = began, now
         if heard and not self._complete:
             self._complete = await self._is_complete()
         if heard:
@@ -144,37 +152,43 @@ class Revocations:
         for named in [named for named, at in self._grants.items() if began - at > 2 * GRANTS_KEPT_S]:
             del self._grants[named]
 
-    async def _read(self, stream: str) -> None:
-        start = max(0, self._read_to[stream] - int(1000 * OVERLAP_S))
-        place = str(start)
+    async def _read(self, stream: str, *, whole: bool = False) -> set[_Identity]:
+        """Reads a stream, or what is new in it and a little more. Returns what was there."""
+        place = str(0 if whole else max(0, self._read_to[stream] - int(2000 * OVERLAP_S)))
+        found: set[_Identity] = set()
         while True:
             entries = await self._connection.read("XRANGE", stream, place, "+", "COUNT", _PAGE)
             for _, fields in entries:
-                self._take(stream, _decode(fields[1]))
+                revocation = _decode(fields[1])
+                found.add(_identity(revocation))
+                self._take(stream, revocation)
             if entries:
                 newest = entries[-1][0].decode()
                 self._read_to[stream] = int(newest.partition("-")[0])
                 place = "(" + newest
             if len(entries) < _PAGE:
-                return
+                return found
 
-    async def _look_in_database(self, tables: Tables, began: float, now: float, *, told: bool) -> bool:
-        """Reads what PostgreSQL has, and tells Redis what is missing there. Returns whether it answered."""
+    async def _look_in_database(
+        self, tables: Tables, since: float, now: float, told: set[_Identity] | None
+    ) -> bool:
+        """Reads what PostgreSQL has, and tells Redis what is missing there. Returns whether it answered.
+
+        told: what Redis has since that time; None while it does not answer
+        """
         try:
-            since = max(0.0, self._database_to - OVERLAP_S)
             found = await tables.revocations(since)
             grants = await tables.revoked_grants(max(since, now - GRANTS_KEPT_S))
         except StorageUnavailable as error:
             log.debug("PostgreSQL does not say what is revoked", error=error_text(error))
             return False
-        missing = [each for each in found if self._take(REVOKED_TOKENS, each)]
+        for each in found:
+            self._take(REVOKED_TOKENS, each)
         for each in grants:
             self._take(REVOKED_GRANTS, each)
-        self._complete = True
-        self._database_at, self._database_to = began, now
-        if told:
+        if told is not None:
             try:
-                if missing:
+                if missing := [each for each in found if _identity(each) not in told]:
                     await self._tell(REVOKED_TOKENS, missing)
                 await self._mark_complete()
             except StorageUnavailable as error:
@@ -226,3 +240,8 @@ class Revocations:
             return bool(await self._connection.read("EXISTS", REVOKED_COMPLETE))
         except StorageUnavailable:
             return False
+
+
+def _identity(revocation: Revocation) -> _Identity:
+    """What makes two revocations the same."""
+    return revocation.tenant, revocation.token_id, revocation.subject, revocation.issued_before

@@ -86,7 +86,7 @@ async def test_hostile_tokens_are_all_refused_with_one_sentence(api: Api) -> Non
             answer = await api.get(path, headers={"authorization": f"{scheme} {built({}, address)}x"})
             assert (answer.status_code, answer.json()) == (401, SENTENCE), scheme
         twice = [("authorization", f"Bearer {built({}, address)}")] * 2
-        assert (await api.get(path, headers=twice)).json() == SENTENCE
+        assert (await api.get(path, headers=twice)).status_code == 400
         answer = await api.get(path)
         assert (answer.status_code, answer.json()) == (401, SENTENCE)
         assert answer.headers["www-authenticate"] == "Bearer"

@@ -190,6 +190,8 @@ class Service {
   closeWith = null;
   /** Answers AUTH on a socket that is live. */
   renew = (socket, { request_id }) => socket.receive({ type: "ACK", request_id, token_expires_at: null });
+  /** The payload of CONNECTED. */
+  greeting = {};
   /** Answers RECONNECT in place of the log; null: the log does. */
   reconnect = null;
   /** The next answers over HTTP, in order; after them the normal ones. */
@@ -209,7 +211,7 @@ class Service {
       return;
     }
     socket.attached = true;
-    socket.receive({ type: "CONNECTED", ...this.#envelope(), payload: {} });
+    socket.receive({ type: "CONNECTED", ...this.#envelope(), payload: this.greeting });
     this.sync(socket);
   }
 

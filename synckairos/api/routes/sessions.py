@@ -45,7 +45,7 @@ async def create_session(request: ApiRequest) -> Reply:
     reader = Reader(request)
     reader.query(schemas.NoQuery)
     key = reader.request_key()
-    config = await reader.object(MAX_CONFIG)
+    config = await reader.object(MAX_CONFIG, configs.CONFIG)
     complete = True
     size, ask = configs.Size(0, 0), True
     if config is not None:
@@ -71,6 +71,7 @@ async def create_session(request: ApiRequest) -> Reply:
         request.context.heavy_calls.turn(is_heavy=size.is_heavy),
     ):
         created = await sessions.create(session_id, encoded(config), options)
+    request.created = created.session_id
     # A repeat is answered with the session's current state, which may have changed since it was created.
     reply = replies.state(created, HTTPStatus.CREATED, replayed=key is not None and created.replayed)
     reply.headers["location"] = f"/v1/sessions/{created.session_id}"
@@ -80,13 +81,19 @@ async def create_session(request: ApiRequest) -> Reply:
 async def _restore_if_lost(request: ApiRequest, session_id: str) -> None:
     """Restore a session of this id if Redis has lost it, so that the creation does not replace it.
 
-    When the audit store is away, the session is created without this check.
+    Another tenant's is not restored, and SessionExists is raised. When the audit store is away, the session
+    is created without this check.
     """
-    recovery = request.context.recovery
-    if recovery is not None:
-        with suppress(SessionNotFound, StorageUnavailable, TimeoutError):
-            async with asyncio.timeout(USED_BEFORE_S):
-                await recovery.find(session_id)
+    recovery, tenant = request.context.recovery, request.caller.tenant
+    if recovery is None:
+        return
+    with suppress(StorageUnavailable, TimeoutError):
+        async with asyncio.timeout(USED_BEFORE_S):
+            try:
+                await recovery.find(session_id, tenant=tenant)
+            except SessionNotFound:
+                if await recovery.is_anothers(session_id, tenant):
+                    raise SessionExists from None
 
 
 async def get_session(request: ApiRequest, session_id: str) -> Reply:
@@ -144,9 +151,15 @@ async def list_sessions(request: ApiRequest) -> Reply:
     reader.check()
     store = audit_store(request, "sessions are listed from the audit store, and this service has none")
     found = await store.list_sessions(
-        request.caller.tenant, status=query.status, limit=query.limit, before=before
+        request.caller.tenant,
+        status=query.status,
+        limit=query.limit,
+        before=before,
+        session_id=request.caller.session,
     )
-    listed = await reading.summaries(request.context.connection, store, found, query.status)
+    listed = await reading.summaries(
+        request.context.connection, store, found, query.status, request.caller.tenant
+    )
     cursor = reading.cursor(found[-1]) if len(found) == query.limit else None
     return Reply(
         b'{"data":{"sessions":[%b],"next_cursor":%b}}' % (b",".join(listed), msgspec.json.encode(cursor))
@@ -224,8 +237,8 @@ def _id_for(config: dict[str, msgspec.Raw], caller: Caller, key: str | None) -> 
     """The id to create the session under.
 
     If the config has none, it is a new id, or with an `Idempotency-Key` an id made from the caller and the
-    key, so that a repeat gets the same one, and another caller's same key another one. If the config has one that is no UUID, it is any id, because the library then
-    refuses the config with all its problems.
+    key, so that a repeat gets the same one, and another caller's same key another one. If the config has one
+    that is no UUID, it is any id, because the library then refuses the config with all its problems.
     """
     given, session_id = _given_id(config)
     if session_id is not None:

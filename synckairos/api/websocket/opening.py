@@ -103,8 +103,8 @@ class Opening:
     async def _identify(self, bearer: str) -> Caller:
         """The caller of a bearer, who may watch. Raises Unauthenticated, Forbidden, StorageUnavailable."""
         caller = await gate.caller_of(self._request, bearer, counted=False)
-        access.permit(caller, Action.READ)
         self._request.caller = caller
+        access.permit(caller, Action.READ)
         return caller
 
     async def _count(self, limit: limits.RateLimit) -> None:
