@@ -182,12 +182,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             docs=openapi.page(ROUTES, settings),
             closing=closing.pop_all(),
         )
-    context = context_of(app)
-    if context.bearers.required:
-        checking = asyncio.create_task(
-            supervise("tokens of sockets", partial(endpoint.check_tokens, context)), name="tokens of sockets"
-        )
-        context.closing.push_async_callback(cancel, checking)
+    _check_tokens_of_sockets(context_of(app))
 
 
 async def _restorer(settings: Settings, connection: Connection, store: Store, recovery: Recovery) -> Restorer:
@@ -233,6 +228,14 @@ async def _access_log(settings: Settings, closing: AsyncExitStack) -> AccessLog 
     await access_log.start()
     closing.push_async_callback(access_log.stop)
     return access_log
+
+
+def _check_tokens_of_sockets(context: Context) -> None:
+    """Have the tokens of open sockets looked at, in the background, where there are any."""
+    if context.bearers.required:
+        name = "tokens of sockets"
+        checking = asyncio.create_task(supervise(name, partial(endpoint.check_tokens, context)), name=name)
+        context.closing.push_async_callback(cancel, checking)
 
 
 async def _drain(app: Sanic[Any, Any]) -> None:

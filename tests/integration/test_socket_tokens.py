@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -19,9 +20,10 @@ from websockets.exceptions import InvalidStatus
 from synckairos.api.websocket import endpoint, opening
 from synckairos.api.websocket.grant import Grant
 from synckairos.auth import parts
+from synckairos.auth.caller import Caller
 from synckairos.core.model import Options
 from tests.support import servers
-from tests.support.live import Service, game, service, settings
+from tests.support.live import Service, Watcher, eventually, game, service, settings
 from tests.support.tokens import Tokens
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -301,7 +303,8 @@ async def test_a_token_that_ends_takes_no_commands_and_closes_4401(
         assert (refused["request_id"], refused["error"]["code"]) == ("too-late", "UNAUTHENTICATED")
         assert (await client.ask(type="PING", t1=1))["type"] == "PONG"
         event = await live.sessions.switch(session_id)
-        assert (await client.next("STATE_UPDATE"))["version"] == event.version
+        while (await client.next("STATE_UPDATE"))["version"] < event.version:
+            pass
         assert (await client.ask(type="AUTH", token=tokens.make(for_s=900.0)))["type"] == "ACK"
         assert (await client.ask(type="SWITCH", request_id="renewed"))["type"] == "ACK"
         later = 926.0
@@ -394,3 +397,39 @@ async def test_events_over_http_have_no_names_for_whoever_watches_by_a_link(
             )
             seen[who] = [event["payload"]["actor"] for event in reply.json()["data"]["events"]]
     assert seen == {"link": [None] * 3, "user": [None, None, "anna"]}
+
+
+async def test_what_a_stranger_sends_after_its_token_waits_outside_and_is_answered_then(
+    live: Service, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session_id = await club_game(live)
+    token, decided = tokens.make(), asyncio.Event()
+    caller = tokens.caller
+
+    async def slowly(bearer: str) -> Caller:
+        await decided.wait()
+        return await caller(bearer)
+
+    monkeypatch.setattr(tokens, "caller", slowly)
+    async with live.watch(session_id) as client:
+        await client.say(type="AUTH", token=token)
+        sending = asyncio.create_task(flood(client))
+        (conversation,) = live.context.websockets
+        await eventually(lambda: sending.done() or conversation.socket._unparsed)
+        await asyncio.sleep(0.2)
+        assert len(conversation.socket._messages) <= 1
+        decided.set()
+        await sending
+        assert len([one for one in await client.until("CONNECTED") if one["type"] == "CONNECTED"]) == 1
+        await client.next("STATE_SYNC")
+        for number in range(FLOOD):
+            assert (await client.next("PONG"))["t1"] == number
+
+
+FLOOD = 60
+
+
+async def flood(client: Watcher) -> None:
+    """Messages of 60 KiB, one after the other."""
+    for number in range(FLOOD):
+        await client.say(type="PING", t1=number, more="x" * 60_000)
