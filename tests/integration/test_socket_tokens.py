@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 import pytest_asyncio
 from websockets.exceptions import InvalidStatus
@@ -21,6 +22,7 @@ from synckairos.api.websocket import endpoint, opening
 from synckairos.api.websocket.grant import Grant
 from synckairos.auth import parts
 from synckairos.auth.caller import Caller
+from synckairos.auth.grants import Revocation
 from synckairos.core.model import Options
 from tests.support import servers
 from tests.support.live import Service, Watcher, eventually, game, service, settings
@@ -433,3 +435,45 @@ async def flood(client: Watcher) -> None:
     """Messages of 60 KiB, one after the other."""
     for number in range(FLOOD):
         await client.say(type="PING", t1=number, more="x" * 60_000)
+
+
+async def test_real_tokens_and_links_are_judged_like_made_up_ones(redis: servers.Server) -> None:
+    secret = "nobody else knows this secret of the test"
+
+    def signed(*roles: str, for_s: float = 600.0) -> tuple[str, str]:
+        claims = {"sub": "anna", "tenant": "club", "roles": roles, "jti": str(uuid.uuid4())}
+        return jwt.encode({**claims, "exp": time.time() + for_s}, secret, "HS256"), claims["jti"]
+
+    async with service(settings(redis.url, AUTH_MODE="jwt", JWT_SECRET=secret)) as running:
+        session_id = await club_game(running)
+        (moderator, _), (token, jti) = signed("moderator"), signed("service")
+        async with (
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{running.port}/v1",
+                headers={"Authorization": f"Bearer {moderator}"},
+            ) as http,
+            running.follow(session_id, **bearing(token)) as client,
+        ):
+            made = (await http.post(f"/sessions/{session_id}/links", json={"role": "viewer"})).json()["data"]
+            async with running.follow(session_id, subprotocols=[f"bearer.{made['token']}"]) as guest:
+                assert (await client.ask(type="AUTH", token=signed("service")[0]))["type"] == "ACK"
+                assert (await client.ask(type="AUTH", token=token))["type"] == "ACK"
+                switched = await running.sessions.switch(session_id, options=Options(actor="anna"))
+                assert await client.text() == switched.raw
+                assert (await guest.next("STATE_UPDATE"))["payload"]["actor"] is None
+                refused = await guest.ask(type="SWITCH", request_id="r")
+                assert refused["error"]["code"] == "FORBIDDEN"
+                await http.delete(f"/sessions/{session_id}/links/{made['link_id']}")
+                assert await guest.closed() == 4403
+            await running.context.revocations.revoke(
+                Revocation(tenant="club", token_id=jti, made_at=time.time())
+            )
+            assert await client.closed() == 4403
+        async with running.watch(session_id, **bearing(token)) as client:
+            assert await client.closed() == 4403
+        async with running.watch(session_id) as client:
+            await client.say(type="AUTH", token=signed("viewer", for_s=-11.0)[0])
+            assert await client.closed() == 4401
+        url = f"{running.url(session_id)}&token={made['token']}"
+        async with running.watch(session_id, url=url) as client:
+            assert await client.closed() == 1008
