@@ -20,7 +20,6 @@ from websockets.exceptions import InvalidStatus
 
 from synckairos.api.websocket import endpoint, opening
 from synckairos.api.websocket.grant import Grant
-from synckairos.auth import parts
 from synckairos.auth.caller import Caller
 from synckairos.auth.grants import Revocation
 from synckairos.core.model import Options
@@ -42,10 +41,9 @@ def tokens() -> Tokens:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def live(redis: servers.Server, tokens: Tokens) -> AsyncIterator[Service]:
     """A service that asks for tokens, without rate limits, and that looks at them often."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts, "bearers", tokens.given)
-        patch.setattr(endpoint, "CHECK_TOKENS_EVERY_S", 0.05)
-        async with service(settings(redis.url)) as running:
+    with pytest.MonkeyPatch.context() as often:
+        often.setattr(endpoint, "CHECK_TOKENS_EVERY_S", 0.05)
+        async with tokens.service(settings(redis.url)) as running:
             yield running
 
 
@@ -212,11 +210,8 @@ async def test_twenty_of_an_address_may_wait_for_their_tokens(live: Service, tok
         await one.__aexit__(None, None, None)
 
 
-async def test_limits_are_answered_before_the_upgrade(
-    redis: servers.Server, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parts, "bearers", tokens.given)
-    async with service(settings(redis.url, RATE_LIMIT_ENABLED="true")) as running:
+async def test_limits_are_answered_before_the_upgrade(redis: servers.Server, tokens: Tokens) -> None:
+    async with tokens.service(settings(redis.url, RATE_LIMIT_ENABLED="true")) as running:
         session_id = await club_game(running)
         who = f"sub-{uuid.uuid4()}"
         for _ in range(6):  # a good token takes nothing of the address
