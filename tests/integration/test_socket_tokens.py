@@ -241,6 +241,16 @@ async def test_limits_are_answered_before_the_upgrade(redis: servers.Server, tok
             await client.next("CONNECTED")
 
 
+async def test_who_waits_for_its_token_when_the_service_stops_is_told(
+    redis: servers.Server, tokens: Tokens
+) -> None:
+    async with tokens.service(settings(redis.url)) as running, running.watch(STRANGER) as client:
+        await eventually(lambda: running.context.websockets)
+        stopping = asyncio.create_task(running.stop())
+        assert await client.closed() == 1001
+        await stopping
+
+
 # The life of a token
 
 
@@ -436,8 +446,9 @@ async def test_real_tokens_and_links_are_judged_like_made_up_ones(redis: servers
     secret = "nobody else knows this secret of the test"
 
     def signed(*roles: str, for_s: float = 600.0) -> tuple[str, str]:
-        claims = {"sub": "anna", "tenant": "club", "roles": roles, "jti": str(uuid.uuid4())}
-        return jwt.encode({**claims, "exp": time.time() + for_s}, secret, "HS256"), claims["jti"]
+        jti = str(uuid.uuid4())
+        claims = {"sub": "anna", "tenant": "club", "roles": roles, "jti": jti, "exp": time.time() + for_s}
+        return jwt.encode(claims, secret, "HS256"), jti
 
     async with service(settings(redis.url, AUTH_MODE="jwt", JWT_SECRET=secret)) as running:
         session_id = await club_game(running)
