@@ -246,7 +246,7 @@ async def test_who_waits_for_its_token_when_the_service_stops_is_told(
 ) -> None:
     async with tokens.service(settings(redis.url)) as running, running.watch(STRANGER) as client:
         await eventually(lambda: running.context.websockets)
-        stopping = asyncio.create_task(running.stop())
+        stopping = asyncio.ensure_future(running.stop())
         assert await client.closed() == 1001
         await stopping
 
