@@ -178,15 +178,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             docs=openapi.page(ROUTES, settings),
             closing=closing.pop_all(),
         )
-    if bearers.required:
-        _check_tokens_of_sockets(context_of(app))
-
-
-def _check_tokens_of_sockets(context: Context) -> None:
-    checking = asyncio.create_task(
-        supervise("tokens of sockets", partial(endpoint.check_tokens, context)), name="tokens of sockets"
-    )
-    context.closing.push_async_callback(cancel, checking)
+    _check_tokens_of_sockets(context_of(app))
 
 
 async def _restorer(settings: Settings, connection: Connection, store: Store, recovery: Recovery) -> Restorer:
@@ -236,6 +228,14 @@ async def _in_postgresql(
     await access_log.start()
     closing.push_async_callback(access_log.stop)
     return store, access_log
+
+
+def _check_tokens_of_sockets(context: Context) -> None:
+    """Have the tokens of open sockets looked at, in the background, where there are any."""
+    if context.bearers.required:
+        name = "tokens of sockets"
+        checking = asyncio.create_task(supervise(name, partial(endpoint.check_tokens, context)), name=name)
+        context.closing.push_async_callback(cancel, checking)
 
 
 async def _drain(app: Sanic[Any, Any]) -> None:
