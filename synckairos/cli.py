@@ -23,6 +23,7 @@ class _Commands(click.Group):
         "check-history": "synckairos.history.cli",
         "dev": "synckairos.run.cli",
         "doctor": "synckairos.doctor.cli",
+        "erase": "synckairos.audit.cli",
         "failover": "synckairos.failover.cli",
         "functions": "synckairos.core.cli",
         "http-worker": "synckairos.run.cli",

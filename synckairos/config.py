@@ -304,6 +304,7 @@ class Settings:
     moved_to: tuple[str, ...] = _setting(_Places(), (), secret=True)
     rq_redis_url: str | None = _setting(_RedisUrl(), None, secret=True)
     database_url: str | None = _setting(_DatabaseUrl(), None, secret=True)
+    access_log_retention_days: int = _setting(_Whole(1, 36_500, "days"), 400)
     session_ttl: int = _setting(_Whole(1, 2_592_000, "seconds"), 3600)
     restore_rate: int = _setting(_Whole(0, 100_000, "sessions a second (0: never)"), 1000)
     durability: Durability = _setting(_Choice("async", "replicated", "durable"), "async")

@@ -197,6 +197,15 @@ class ChangesRefused(StorageUnavailable):
     default_message = "the storage refuses changes: it has too few replicas"
 
 
+class StorageFull(StorageUnavailable):
+    """Redis has reached its `maxmemory`, and refuses whatever would need more. Turns go on."""
+
+    default_message = (
+        "the storage is full and takes nothing new, while sessions that are there go on: "
+        "raise Redis' maxmemory, or delete sessions"
+    )
+
+
 class MessageBrokerError(SyncKairosError):
     """Pub/Sub does not work at the moment."""
 

@@ -69,7 +69,8 @@ local function create(keys, args)
   storage_session.write_new(keys, fields)
   local s = storage_session.load(keys)
   local turn = transitions_cycle.current_turn(s)
-  local participants, groups = views_state.build_owners(s, storage_session.all_fields(key), turn)
+  fields = storage_session.named(fields)
+  local participants, groups = views_state.build_owners(s, fields, turn)
   given = given == NONE and {} or given
   given.function_name = 'sk_create'
   local change = functions_commit.commit(s, turn, 'session.created', given, nil, participants, groups)
@@ -77,7 +78,7 @@ local function create(keys, args)
     storage_session.discard(key)
     return change
   end
-  return views_state.build(s, false, participants, groups)
+  return views_state.build_new(s, fields, participants, groups)
 end
 
 redis.register_function({

@@ -10,6 +10,7 @@ local WORDS = {
     { 'creates_per_day', -1, MOST } },
   JOIN = { ID, { 'participants', -MOST, MOST }, { 'most_participants', -1, MOST } },
   CREATED = { ID },
+  FOUND = { ID, { 'participants', 0, MOST } },
   DROP = { ID },
   UNDO = { ID },
   LOOK = { { 'count', 1, MOST_LOOKED } },
@@ -58,13 +59,14 @@ end
 -- ARGV[1]    the word, which says what the others are; -1 for a quota is no quota
 --            CREATE <id> <participants> <sessions> <most_participants> <creates_per_day>
 --            CREATED <id>   it was created
+--            FOUND <id> <participants>   it was created some time ago, whether it was counted or not
 --            JOIN <id> <participants> <most_participants>   a negative number of participants has left
 --            DROP <id>   the session is over, or is not there
 --            UNDO <id>   it was not created after all
 --            LOOK <count>   the sessions that were longest not looked at; they count as looked at now
 -- Reply      CREATE and JOIN: counted (1; 0 when it was counted before, or for JOIN is not counted; -1 when
 --            it is refused), the name of the quota that is used up (else empty), retry_after_ms (of
---            creates_per_day: until the next day). CREATED, DROP and UNDO: 1, or 0 when nothing has changed.
+--            creates_per_day: until the next day). CREATED, FOUND, DROP and UNDO: 1, or 0 when nothing has changed.
 --            LOOK: ids
 -- Refusals   VALIDATION_ERROR
 -- Publishes  nothing
@@ -77,7 +79,7 @@ local function quota(keys, args)
   if names then
     given = read(args, names, problems)
   else
-    problems[#problems + 1] = { 'word', 'must be CREATE, CREATED, JOIN, DROP, UNDO or LOOK' }
+    problems[#problems + 1] = { 'word', 'must be CREATE, CREATED, FOUND, JOIN, DROP, UNDO or LOOK' }
   end
   if #problems > 0 then
     return call_refusal.validation(problems)
@@ -87,6 +89,8 @@ local function quota(keys, args)
     local most = { sessions = given.sessions, participants = given.most_participants,
       creates = given.creates_per_day }
     return storage_quota.create(keys, given.id, given.participants, most, now)
+  elseif word == 'FOUND' then
+    return storage_quota.found(keys, given.id, given.participants, now)
   elseif word == 'JOIN' then
     return storage_quota.join(keys, given.id, given.participants, { participants = given.most_participants })
   elseif word == 'CREATED' then

@@ -33,7 +33,7 @@ local function get(keys, args)
   elseif given.SUMMARY then
     return views_state.summary(s)
   end
-  return views_state.build(s, given.EXPORT)
+  return views_state.build(s, nil, given.EXPORT)
 end
 
 -- sk_log 2 sk:{tt}:<id> sk:{tt}:<id>:log <since> [EPOCH e] [TENANT t]

@@ -96,7 +96,7 @@ local function restore(keys, args)
     storage_session.discard(key)
     return change
   end
-  return views_state.build(s)
+  return views_state.build(s, fields)
 end
 
 redis.register_function({

@@ -79,6 +79,7 @@ redis.register_function({
   function_name = 'sk_start',
   callback = transition('sk_start', transitions_lifecycle.start, NONE),
   description = 'Starts a pending session. Replies with the change.',
+  flags = { 'allow-oom' },
 })
 
 -- sk_switch 4 <keys> [NEXT pid] [CURRENT pid] [LAG ms] [PLAYER pid]
@@ -100,6 +101,7 @@ redis.register_function({
   function_name = 'sk_switch',
   callback = transition('sk_switch', transitions_lifecycle.switch, SWITCH),
   description = 'Ends the running cycle and begins the next one. Replies with the change.',
+  flags = { 'allow-oom' },
 })
 
 -- sk_pause 4 <keys> [PLAYER pid] [options]
@@ -113,6 +115,7 @@ redis.register_function({
   function_name = 'sk_pause',
   callback = transition('sk_pause', transitions_lifecycle.pause, PLAYER),
   description = 'Stops the running clock. Replies with the change.',
+  flags = { 'allow-oom' },
 })
 
 -- sk_resume 4 <keys> [PLAYER pid] [options]
@@ -126,6 +129,7 @@ redis.register_function({
   function_name = 'sk_resume',
   callback = transition('sk_resume', transitions_lifecycle.resume, PLAYER),
   description = 'Lets a paused session go on. Replies with the change.',
+  flags = { 'allow-oom' },
 })
 
 local function close_as(status)
@@ -186,6 +190,7 @@ redis.register_function({
   callback = transition('sk_adjust', transitions_adjust.adjust, ADJUST, nil, adjust_problems),
   description = 'Gives time to a clock, or takes it. '
     .. 'Replies with the change, or nil when not less than WITHIN is left.',
+  flags = { 'allow-oom' },
 })
 
 local function parse_participant(text)
@@ -236,6 +241,7 @@ redis.register_function({
   function_name = 'sk_leave',
   callback = transition('sk_leave', leave, NONE, parse_id),
   description = 'Removes a participant. Replies with the change.',
+  flags = { 'allow-oom' },
 })
 
 return {}

@@ -7,8 +7,8 @@
 --   day            20786       the day (since 1970, UTC) that `creates` is about
 --   creates        17          how many sessions were created on it
 --   <id>           4           how many participants this session has
--- Sorted set `sk:quota:{<tenant>}:looked`: the sessions by when they were last looked at (server time in ms). A
--- session that is being created is not looked at: it has a time that is still ahead.
+-- Sorted set `sk:quota:{<tenant>}:looked`: the sessions by when they were last looked at (server time in ms).
+-- A session that is being created is not looked at: it has a time that is still ahead.
 
 local DAY_MS = 86400000
 local LIFE_MS = 400 * DAY_MS -- no session lives longer
@@ -57,6 +57,17 @@ local function create(keys, id, participants, most, now)
   return { 1, '', 0 }
 end
 
+-- Counts a session that was created some time ago. Returns 1, or 0 when it was counted before.
+local function found(keys, id, participants, now)
+  if redis.call('HSETNX', keys[1], id, string.format('%d', participants)) == 0 then
+    return 0
+  end
+  redis.call('HINCRBY', keys[1], 'participants', string.format('%d', participants))
+  redis.call('ZADD', keys[2], string.format('%d', now), id)
+  keep(keys)
+  return 1
+end
+
 -- Counts `more` participants of a session, or fewer when it is negative. Replies like `create`.
 local function join(keys, id, more, most)
   local present = redis.call('HGET', keys[1], id)
@@ -102,4 +113,4 @@ local function created(keys, id, now)
   return redis.call('ZADD', keys[2], 'XX', 'CH', string.format('%d', now), id)
 end
 
-return { create = create, created = created, join = join, drop = drop, look = look }
+return { create = create, created = created, found = found, join = join, drop = drop, look = look }

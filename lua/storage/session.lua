@@ -35,6 +35,8 @@
 --   action        {"type":"notify"}      `action_on_timeout` as the config has it
 --   total         360000                 total_time_ms, when the session has no clock of its own
 --   max_pause     60000                  max_pause_ms; absent without one
+--   stages        12                     how many stages all clocks have together; absent while each has as
+--                                        many as the control in `rules`
 --   created       1795306409736          server time in ms
 --   started       1795306409736          server time in ms; absent while pending
 --   completed     1795306409736          server time in ms; absent until the session is over
@@ -225,14 +227,18 @@ local function without_place(fields)
   return fields
 end
 
+-- A list of name, value, name, value, ... as name -> value.
+local function named(list)
+  local fields = {}
+  for i = 1, #list, 2 do
+    fields[list[i]] = list[i + 1]
+  end
+  return fields
+end
+
 -- All fields of the session as name -> value.
 local function all_fields(key)
-  local flat = redis.call('HGETALL', key)
-  local fields = {}
-  for i = 1, #flat, 2 do
-    fields[flat[i]] = flat[i + 1]
-  end
-  return without_place(fields)
+  return without_place(named(redis.call('HGETALL', key)))
 end
 
 -- Status, epoch and tenant of the session at a key, each false when it is absent. A tombstone has the status
@@ -411,6 +417,7 @@ return {
   exists = exists,
   field = field,
   configured = configured,
+  named = named,
   all_fields = all_fields,
   some_fields = some_fields,
   without_place = without_place,

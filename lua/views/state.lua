@@ -19,7 +19,7 @@ local function build_owners(s, fields, turn)
   local function add(list, field)
     local text = fields[field]
     if text then
-      local record = s[field] or storage_record.decode(s, field, text, fields[field .. ':shown'])
+      local record = s[field] or storage_record.decode(s, field, text, fields[field .. ':shown'], fields)
       list[#list + 1] = views_record.build(s, record, turn, left)
     end
   end
@@ -99,20 +99,26 @@ local function assemble(s, fields, turn, owners, more)
     .. '}'
 end
 
+local function owners_json(participants, groups)
+  return '"participants":[' .. participants .. '],"groups":[' .. groups .. '],'
+end
+
 -- The JSON of the whole state.
 --
--- s                     a loaded session; all its changes have to be written already
--- export                true adds `internal`, which sk_restore needs
--- participants, groups  their JSON where the caller has built it; else nil
-local function build(s, export, participants, groups)
-  local fields = storage_session.all_fields(s.key)
+-- s        a loaded session; all its changes have to be written already
+-- fields   the whole hash (name -> value) where the caller has it, else nil
+-- export   true adds `internal`, which sk_restore needs
+local function build(s, fields, export)
+  fields = fields or storage_session.all_fields(s.key)
   local turn = transitions_cycle.current_turn(s)
-  if not participants then
-    add_now(s, turn)
-    participants, groups = build_owners(s, fields, turn)
-  end
-  return assemble(s, fields, turn, '"participants":[' .. participants .. '],"groups":[' .. groups .. '],',
+  add_now(s, turn)
+  return assemble(s, fields, turn, owners_json(build_owners(s, fields, turn)),
     export and views_snapshot.internal(s, fields) or '')
+end
+
+-- The same of a session that was just created. participants, groups: their JSON.
+local function build_new(s, fields, participants, groups)
+  return assemble(s, fields, transitions_cycle.current_turn(s), owners_json(participants, groups), '')
 end
 
 -- The JSON of the state without its participants, of which only those are read whose turn it is.
@@ -135,5 +141,6 @@ end
 return {
   build_owners = build_owners,
   build = build,
+  build_new = build_new,
   summary = summary,
 }

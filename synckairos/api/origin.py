@@ -9,6 +9,7 @@ was pointed at this service afterwards (DNS rebinding) sends that name as `Host`
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from sanic.compat import Header
@@ -23,9 +24,7 @@ _PORTS = {"http": 80, "https": 443}
 def check_host(headers: Header, settings: Settings) -> None:
     """Raises ValidationError unless `Host` is an IP address, `localhost`, HOST or one of ALLOWED_HOSTS."""
     given = headers.get("host", "")
-    name = _host(given)
-    allowed = {"localhost", settings.host.lower(), *(each.lower() for each in settings.allowed_hosts)}
-    if name.rstrip(".") in allowed or _is_address(name):
+    if _is_host(given, settings.host, settings.allowed_hosts):
         return
     message = "must be an IP address, localhost, HOST or one of ALLOWED_HOSTS"
     raise ValidationError(
@@ -71,6 +70,13 @@ def _is_own(origin: str, host: str) -> bool:
         )
     except ValueError:  # a port that is none
         return False
+
+
+@lru_cache(256)
+def _is_host(given: str, own: str, allowed: tuple[str, ...]) -> bool:
+    name = _host(given)
+    listed = {"localhost", own.lower(), *(each.lower() for each in allowed)}
+    return name.rstrip(".") in listed or _is_address(name)
 
 
 def _host(given: str) -> str:

@@ -6,13 +6,17 @@ Only tenants that have a quota are counted. What runs goes on, whatever the quot
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
+import msgspec
+
+from synckairos.audit.store import Store, StoredSession
 from synckairos.auth.access import Action
 from synckairos.auth.tenants import Quotas, Tenants
-from synckairos.core.quotas import Counted, TenantCounts
+from synckairos.core.quotas import LIVE, Counted, TenantCounts
 from synckairos.errors import QuotaExceeded, StorageUnavailable, SyncKairosError
 
 NEW = frozenset({Action.CREATE, Action.ADD, Action.LINK, Action.WEBHOOK})
@@ -20,13 +24,22 @@ NEW = frozenset({Action.CREATE, Action.ADD, Action.LINK, Action.WEBHOOK})
 TELL_EVERY_S = 5.0
 """How often a process tells how many WebSockets each tenant has."""
 
+RECOUNT_EVERY_S = 600.0
+"""How often a process looks in the audit store for sessions that are not counted, on average."""
+PAGE, PAGE_EVERY_S = 100, 0.1
+"""How many sessions it looks for at a time, and the pause between them."""
+
 
 class QuotaKeeper:
-    """Holds tenants to their quotas, in one process. Raises QuotaExceeded, StorageUnavailable."""
+    """Holds tenants to their quotas, in one process. Raises QuotaExceeded, StorageUnavailable.
 
-    def __init__(self, tenants: Tenants, counts: TenantCounts) -> None:
+    store: where sessions are found that are not counted; None without an audit store
+    """
+
+    def __init__(self, tenants: Tenants, counts: TenantCounts, store: Store | None) -> None:
         self._tenants = tenants
         self._counts = counts
+        self._store = store
         self._sockets: Counter[str] = Counter()
         """The open WebSockets of this process by their tenants."""
         self._told: set[str] = set()
@@ -120,6 +133,29 @@ class QuotaKeeper:
             if not self._sockets[tenant]:
                 del self._sockets[tenant]
 
+    async def recount(self) -> None:
+        """Count what is not counted, again and again. Ends only by cancellation.
+
+        Sessions of tenants that had no quota when they were created are not counted, nor are those that came
+        back from the audit store after Redis had lost everything.
+        """
+        assert self._store is not None
+        while True:
+            for tenant in self._tenants.counted():
+                for status in LIVE:
+                    await self._recount(self._store, tenant, status)
+            await asyncio.sleep(RECOUNT_EVERY_S * random.uniform(0.5, 1.5))
+
+    async def _recount(self, store: Store, tenant: str, status: str) -> None:
+        before = None
+        while True:
+            page = await store.list_sessions(tenant, status=status, limit=PAGE, before=before)
+            await self._counts.found(tenant, {each.session_id: _participants(each) for each in page})
+            if len(page) < PAGE:
+                return
+            before = page[-1].created_at, page[-1].session_id
+            await asyncio.sleep(PAGE_EVERY_S)
+
     async def tell_sockets(self) -> None:
         """Tell the number of WebSockets again and again. Ends only by cancellation."""
         while True:
@@ -138,6 +174,17 @@ class QuotaKeeper:
         with suppress(StorageUnavailable, TimeoutError):
             async with asyncio.timeout(1.0):
                 await self._tell(self._told)
+
+
+def _participants(session: StoredSession) -> int:
+    """How many participants the last stored state of a session has."""
+    if session.snapshot is None:
+        return 0
+    return len(msgspec.json.decode(session.snapshot, type=_Owners).participants)
+
+
+class _Owners(msgspec.Struct):
+    participants: list[msgspec.Raw]
 
 
 def _exceeded(quotas: Quotas, name: str, retry_after_ms: int | None) -> QuotaExceeded:

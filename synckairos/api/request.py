@@ -34,7 +34,9 @@ class ApiRequest(Request):
         "_request_id",
         "admitted",
         "caller",
+        "created",
         "player",
+        "recorded",
         "reply_headers",
         "started",
         "storage_away",
@@ -48,6 +50,10 @@ class ApiRequest(Request):
     """Who calls, once it was let in (`synckairos.api.gate`)."""
     player: str | None
     """The participant as whom the library has to judge the call; None when a role allows it anyway."""
+    created: str | None
+    """The id of the session that it has created."""
+    recorded: bool
+    """Whether what it did, or was refused, is on record already (`synckairos.api.on_record`)."""
     admitted: bool
     """Whether the caller may do this, and not too often."""
     storage_away: StorageUnavailable | None
@@ -67,6 +73,8 @@ class ApiRequest(Request):
             super().__init__(b"*", headers, version, method, *args, **kwargs)
         self.caller = ANONYMOUS
         self.player = None
+        self.created = None
+        self.recorded = False
         self.admitted = False
         self.storage_away = None
         self._request_id: str | None = None

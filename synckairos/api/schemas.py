@@ -173,10 +173,11 @@ class ListQuery(Input, frozen=True, forbid_unknown_fields=True):
     cursor: Cursor | None = None
 
 
-class QrQuery(Input, frozen=True, forbid_unknown_fields=True):
-    """`url`: the address for the code."""
+class AccessLogQuery(Input, frozen=True, forbid_unknown_fields=True):
+    """How many entries a page has, and where it begins."""
 
-    url: Annotated[str, Meta(max_length=500, extra={"must": "must be 1 to 500 characters"})] = ""
+    limit: PageSize = 100
+    cursor: Cursor | None = None
 
 
 # The types from here on are for OpenAPI only.
@@ -590,6 +591,40 @@ class SessionPageDocument(Struct):
     """A page of sessions."""
 
     data: SessionPage
+
+
+class AccessLogEntry(Struct):
+    """A refusal, or an action of an admin or on links, webhooks, keys and revocations.
+
+    Who could not be made out has neither name nor tenant. Who asked to be forgotten has neither name, token,
+    request id nor address.
+    """
+
+    at: Instant
+    tenant_id: str | None
+    sub: str | None
+    roles: list[str]
+    token_id: str | None
+    action: str
+    session_id: str | None
+    outcome: Literal["allowed", "refused"]
+    code: Annotated[str | None, Meta(description="The code of the error with which it was refused")]
+    request_id: str | None
+    address: str | None
+    count: Annotated[int, Meta(description="How many equal refusals within 10 s it stands for")]
+
+
+class AccessLogPage(Struct):
+    """Entries, newest first. The last page has no `next_cursor`."""
+
+    entries: list[AccessLogEntry]
+    next_cursor: str | None
+
+
+class AccessLogDocument(Struct):
+    """A page of the access log."""
+
+    data: AccessLogPage
 
 
 class InspectionDocument(Struct):

@@ -101,7 +101,11 @@ _LISTS = ("participants", "groups")
 
 def timestamp(ms: int) -> str:
     """Milliseconds of the server's clock as ISO 8601."""
-    moment = datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
+    return iso(datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000))
+
+
+def iso(moment: datetime) -> str:
+    """A moment in UTC as ISO 8601 with milliseconds."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from synckairos.audit.access_log.entries import record_command
 from synckairos.audit.jobs import Jobs
 from synckairos.audit.store import Store
 from synckairos.audit.verify import arrived
@@ -130,7 +131,8 @@ def create(  # noqa: PLR0917 - one for each option
     )
 
     async def add() -> None:
-        async with _api_keys(settings_or_exit(os.environ, file)) as api_keys:
+        async with _api_keys(settings_or_exit(os.environ, file)) as (api_keys, store):
+            await record_command(store, "create key", tenant=tenant, token_id=f"key:{key.key_id}")
             await api_keys.add(key)
 
     _run(add())
@@ -143,7 +145,7 @@ def list_(file: Path | None) -> None:
     """List the keys: id, tenant, roles, what they are bound to, and when they were made, used and end."""
 
     async def listed() -> list[str]:
-        async with _api_keys(settings_or_exit(os.environ, file)) as api_keys:
+        async with _api_keys(settings_or_exit(os.environ, file)) as (api_keys, _):
             lines = []
             for each in await api_keys.all():
                 key = each.key
@@ -174,8 +176,11 @@ def revoke(key_id: str, file: Path | None) -> None:
     key_id = key_id.removeprefix("key:").removeprefix("sk_").partition("_")[0]
 
     async def revoked() -> bool:
-        async with _api_keys(settings_or_exit(os.environ, file)) as api_keys:
-            return await api_keys.revoke(key_id) is not None
+        async with _api_keys(settings_or_exit(os.environ, file)) as (api_keys, store):
+            key = await api_keys.revoke(key_id)
+            if key is not None:  # whose key it is was not known before
+                await record_command(store, "revoke key", tenant=key.tenant, token_id=f"key:{key.key_id}")
+            return key is not None
 
     if not _run(revoked()):
         raise click.ClickException(f"there is no key {key_id}")
@@ -257,6 +262,7 @@ def adopt(tenant: str, ids: tuple[str, ...], file: Path | None) -> None:
 
     async def adopted() -> set[str]:
         async with _stores(settings) as (connection, store):
+            await record_command(store, "adopt sessions", tenant=tenant)
             found = await adopt_in_redis(connection, tenant, ids)
             if store is not None:
                 # What is on its way to PostgreSQL may have been written before, without a tenant.
@@ -287,9 +293,10 @@ async def _stores(settings: Settings) -> AsyncIterator[tuple[Connection, Store |
 
 
 @asynccontextmanager
-async def _api_keys(settings: Settings) -> AsyncIterator[ApiKeys]:
+async def _api_keys(settings: Settings) -> AsyncIterator[tuple[ApiKeys, Store | None]]:
     async with _stores(settings) as (connection, store):
-        yield parts(settings, connection, store, Sessions(connection, settings.session_ttl)).api_keys
+        made = parts(settings, connection, store, Sessions(connection, settings.session_ttl))
+        yield made.api_keys, store
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -99,6 +99,10 @@ class Tenants:
         """What the tenant of this name may use; None is the service without tenants."""
         return _ANY if name is None else self._tenants.get(name, _ANY)
 
+    def counted(self) -> list[str]:
+        """The tenants whose sessions have to be counted."""
+        return [name for name, tenant in self._tenants.items() if tenant.quotas.of_sessions]
+
     async def watch(self) -> None:
         """Reads the file again whenever it has changed. Ends only by cancellation."""
         while True:

@@ -281,7 +281,7 @@ def run(kinds: Sequence[Kind], *, quick: bool) -> Report:
     for kind in kinds:
         servers.binary(kind)
     report = Report("dearest", quick)
-    rounds, count = (1, 1) if quick else (5, 4)
+    rounds, count = (1, 1) if quick else (3, 3)
     with ExitStack() as stack:
         benches = [_Bench(kind, stack.enter_context(servers.storage(kind))) for kind in kinds]
         for _ in range(rounds):

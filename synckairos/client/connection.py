@@ -353,7 +353,7 @@ class SessionConnection:
         except msgspec.DecodeError:
             body = None
         found = failure(body, answer.status_code, answer.headers.get("retry-after"))
-        if answer.status_code in (408, 429) or answer.status_code >= 500:
+        if answer.status_code == 408 or answer.status_code >= 500 or found.retryable:
             self._on_error(found)
             return min((found.retry_after_ms or 0) / 1000, LONGEST_WAIT_S)
         self._on_failure(found)

@@ -45,13 +45,18 @@ class Renewal:
         self._on_error = on_error
         self._loop = asyncio.get_running_loop()
         self._given_at = self._loop.time()
+        self._is_due = False
+        """Whether the token ends soon."""
         self._task: asyncio.Task[None] | None = None
         self._request_id = ""
         self._answer: asyncio.Future[None] | None = None
 
     def begin(self) -> None:
-        """Renew the token, unless that is under way, or there is no function that gives a newer one."""
-        if callable(self._token) and self._given is not None and (self._task is None or self._task.done()):
+        """Renew the token, unless there is no function that gives a newer one."""
+        if not callable(self._token) or self._given is None:
+            return
+        self._is_due = True
+        if self._task is None or self._task.done():
             self._task = self._loop.create_task(self._run(), name="synckairos token")
 
     def receive(self, message: Json) -> bool:
@@ -63,18 +68,20 @@ class Renewal:
             if kind == "ERROR":
                 self._answer.set_exception(from_answer(message.get("error") or {}))
             else:
+                self._is_due = False
                 self._answer.set_result(None)
         return True
 
     async def stop(self) -> None:
         """Stop, because the socket has ended."""
-        if self._task is not None:
+        while self._task is not None and not self._task.done():
             self._task.cancel()
-            await asyncio.wait([self._task])
+            # Until Python 3.12, a wait_for that has just got its result can miss the cancellation.
+            await asyncio.wait([self._task], timeout=0.1)
 
     async def _run(self) -> None:
-        await asyncio.sleep(self._given_at + EARLIEST_S - self._loop.time())
-        while True:
+        while self._is_due:
+            await asyncio.sleep(self._given_at + EARLIEST_S - self._loop.time())
             try:
                 await self._renew()
             except SyncKairosError as error:
@@ -84,7 +91,7 @@ class Renewal:
                 failed.__cause__ = error
                 self._on_error(failed)
             else:
-                return
+                continue
             await asyncio.sleep(AGAIN_S)
 
     async def _renew(self) -> None:
@@ -96,7 +103,8 @@ class Renewal:
         self._answer = self._loop.create_future()
         self._send({"type": "AUTH", "token": token, "request_id": self._request_id})
         try:
-            await asyncio.wait_for(self._answer, ANSWER_S)
+            async with asyncio.timeout(ANSWER_S):
+                await self._answer
         except TimeoutError:
             raise ConnectionLost("the service did not answer to a newer token") from None
         self._given, self._given_at = token, self._loop.time()

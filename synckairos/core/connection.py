@@ -29,6 +29,7 @@ from synckairos.errors import (
     ChangesRefused,
     InternalError,
     SessionMoving,
+    StorageFull,
     StorageUnavailable,
     error_text,
     from_refusal,
@@ -429,6 +430,8 @@ class Connection:
 
     async def _until_ready(self, key: str | None, word: str, attempts: _Attempts) -> None:
         """Waits a moment for a server that has refused a call with this word."""
+        if word == "OOM":  # it is at its maxmemory, which does not change in a moment
+            raise StorageFull(retry_after_ms=1000)
         if word == "NOREPLICAS":
             self._refused_at = time.monotonic()
             if not attempts.patient:

@@ -7,13 +7,14 @@ looking that one is over: see `sk_quota` in lua/README.md.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from synckairos.core import keys
 from synckairos.core.clients import REDIS_ERRORS
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys
-from synckairos.core.model import Summary, decode_summary
+from synckairos.core.model import decode_summary
 from synckairos.errors import SessionNotFound, StorageUnavailable
 
 LOOKED_AT = 100
@@ -68,6 +69,12 @@ class TenantCounts:
         """The session was created: from now on it may be looked at."""
         await self._call(tenant, "CREATED", session_id)
 
+    async def found(self, tenant: str, sessions: Mapping[str, int]) -> None:
+        """Counts sessions that were created some time ago, by their numbers of participants, if they live."""
+        for session_id, is_live in (await self._are_live(tenant, list(sessions))).items():
+            if is_live:
+                await self._call(tenant, "FOUND", session_id, sessions[session_id])
+
     async def undo(self, tenant: str, session_id: str) -> None:
         """The session was not created after all."""
         await self._call(tenant, "UNDO", session_id)
@@ -75,10 +82,15 @@ class TenantCounts:
     async def take_out_ended(self, tenant: str) -> None:
         """Looks at LOOKED_AT sessions, and counts those no more that are over or gone."""
         ids = [each.decode() for each in await self._call(tenant, "LOOK", LOOKED_AT)]
-        calls = [("sk_get", (SessionKeys.of(each).session,), ("TENANT", tenant, "SUMMARY")) for each in ids]
-        for session_id, reply in zip(ids, await self._connection.fcall_many(calls), strict=True):
-            if isinstance(reply, SessionNotFound) or (isinstance(reply, bytes) and not _is_live(reply)):
+        for session_id, is_live in (await self._are_live(tenant, ids)).items():
+            if is_live is False:
                 await self._call(tenant, "DROP", session_id)
+
+    async def _are_live(self, tenant: str, ids: Sequence[str]) -> dict[str, bool | None]:
+        """Whether these sessions are in Redis and not over; None where that cannot be known."""
+        calls = [("sk_get", (SessionKeys.of(each).session,), ("TENANT", tenant, "SUMMARY")) for each in ids]
+        replies = await self._connection.fcall_many(calls)
+        return {each: _is_live(reply) for each, reply in zip(ids, replies, strict=True)}
 
     async def sockets(self, tenant: str, count: int, most: int | None = None) -> bool:
         """Tells how many WebSockets of a tenant this process has. Returns whether there may be so many.
@@ -116,9 +128,10 @@ def _number(quota: int | None) -> int:
     return -1 if quota is None else quota
 
 
-def _is_live(summary: bytes) -> bool:
-    found: Summary = decode_summary(summary)
-    return found.status in LIVE
+def _is_live(reply: Any) -> bool | None:
+    if isinstance(reply, SessionNotFound):
+        return False
+    return decode_summary(reply).status in LIVE if isinstance(reply, bytes) else None
 
 
 def _told(field: tuple[bytes, bytes]) -> tuple[bytes, int | None]:

@@ -302,6 +302,8 @@ export interface Session {
   readonly connection: Connection;
   /** Why the session is closed; null while it is open. */
   readonly closeReason: SyncKairosError | null;
+  /** What this client may do, by its token; null until the first connection. */
+  readonly access: Access | null;
   /** How old the state may be (ms) when it comes from a replica because there is no primary; else null. */
   readonly staleMs: number | null;
   /** The state to show, own commands included that are not confirmed yet; null until the first state. */
@@ -358,6 +360,15 @@ export interface Session {
   /** Connects again at once, also after CONNECTION_LOST. Throws if the session ended for another reason. */
   reconnect(): void;
   close(): void;
+}
+
+/** What a client may do. The service judges each call anew. */
+export interface Access {
+  readonly auth_mode: "none" | "jwt";
+  /** The actions that a role allows, such as `read`, `switch`, `adjust`. */
+  readonly may: readonly string[];
+  /** What is allowed as this participant only, in its own turn. */
+  readonly player: { readonly participant_id: string; readonly may: readonly string[] } | null;
 }
 
 export interface SwitchOptions {

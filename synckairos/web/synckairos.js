@@ -1303,6 +1303,7 @@ class Session {
   #connection = "connecting";
   #closeReason = null;
   #isGreeted = false;
+  #access = null;
   #attempts = 0;
   #renewal = null; // what keeps the socket's token good
   #endedTokens = 0; // how many sockets in a row were given a token that had ended
@@ -1346,6 +1347,9 @@ class Session {
   get id() { return this.#id; }
   get connection() { return this.#connection; }
   get closeReason() { return this.#closeReason; }
+
+  /** What the service said that this client may do: see CONNECTED. Null until then. */
+  get access() { return this.#access; }
 
   /** How old the state may be (ms) when it comes from a replica because there is no primary; else null. */
   get staleMs() { return this.#staleMs; }
@@ -1851,7 +1855,7 @@ class Session {
     }
     this.#toldError = null;
     switch (message.type) {
-      case "CONNECTED": return this.#receiveGreeting();
+      case "CONNECTED": return this.#receiveGreeting(message.payload?.access);
       case "STATE_SYNC": return this.#receiveState(message.payload.full_state, message.stale?.age_ms ?? null);
       case "RECONNECT_ACK": return this.#receiveReconnectAck(message.replayed);
       case "PONG": return this.#client.time.pong(message);
@@ -1862,9 +1866,10 @@ class Session {
     }
   }
 
-  #receiveGreeting() {
+  #receiveGreeting(access = null) {
     this.#isGreeted = true;
     this.#endedTokens = 0;
+    this.#access = deepFreeze(access);
     this.#client.time.burst();
     // After a message that was not understood, the client needs the whole state, not the missed events.
     if (this.#confirmed !== null && this.#unreadableInARow === 0) {

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.support.live import Service, service, settings
+from tests.support.records import Records
 from tests.support.servers import Server
 
 SECRET = "a secret for tests, which is long enough"
@@ -70,9 +71,10 @@ class Api(httpx.AsyncClient):
 
 @asynccontextmanager
 async def asking(redis_url: str, **environ: str) -> AsyncIterator[Api]:
-    """A client of a service that asks for tokens."""
+    """A client of a service that asks for tokens. Without PostgreSQL, admins are on record in memory."""
     chosen = {"AUTH_MODE": "jwt", "JWT_SECRET": SECRET, **environ}
     async with service(settings(redis_url, **chosen)) as running, Api(running) as api:
+        running.context.access_log = running.context.access_log or Records()
         yield api
 
 

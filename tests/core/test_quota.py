@@ -68,6 +68,15 @@ def test_participants_join_and_leave(core: Driver) -> None:
     assert quota(core, 0, "CREATE", stranger, 3, -1, 3, -1) == [1, b"", 0]
 
 
+def test_a_session_that_is_found_counts_once_and_not_for_the_day(core: Driver) -> None:
+    assert quota(core, 0, "FOUND", session(1), 3) == 1
+    assert quota(core, 0, "FOUND", session(1), 3) == 0
+    assert quota(core, 0, "CREATE", session(1), 3, 1, 3, 1) == [0, b"", 0]
+    assert quota(core, 0, "CREATE", session(2), 1, -1, 3, -1) == [-1, b"participants", 0]
+    assert quota(core, 0, "CREATE", session(2), 1, 2, 4, 1) == [1, b"", 0]
+    assert quota(core, 0, "FOUND", session(2), 9) == 0
+
+
 def test_those_are_looked_at_first_that_were_longest_not(core: Driver) -> None:
     one, two, creating = map(session, (1, 2, 3))
     for number, each in enumerate((one, two)):

@@ -386,6 +386,26 @@ async def test_full_states_on_a_socket_are_reads(redis: servers.Server) -> None:
             assert (await watcher.next("STATE_UPDATE"))["version"] == 2
 
 
+async def test_a_request_id_that_another_client_used_is_a_new_one(redis: servers.Server) -> None:
+    async with limited(redis) as (_, api):
+        key = {"idempotency-key": "1"}
+        one, other = ({**token(name, "service"), **key} for name in ("backend", "second"))
+        config_of_one = config()
+        made = [
+            (await api.post("/v1/sessions", json=each, headers=by)).json()["data"]["session_id"]
+            for each, by in ((config_of_one, one), (config(), other), (config_of_one, one))
+        ]
+        assert made[0] == made[2] != made[1]
+        at = f"/v1/sessions/{made[0]}"
+        assert (await api.post(at + "/start", headers=SERVICE)).status_code == 200
+        key["idempotency-key"] = "2"
+        answers = [await api.post(at + "/switch", headers={**by, **key}) for by in (one, other, one, other)]
+        assert [each.status_code for each in answers] == [200] * 4
+        assert ["idempotent-replayed" in each.headers for each in answers] == [False, False, True, True]
+        versions = [each.json()["data"]["version"] for each in answers]
+        assert versions == [3, 4, 3, 4]
+
+
 async def test_a_known_state_costs_redis_no_state(redis: servers.Server) -> None:
     async with limited(redis) as (_, api):
         session = await created(api, SERVICE, number=50)

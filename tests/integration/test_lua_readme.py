@@ -542,7 +542,7 @@ def _taken() -> dict[str, set[str]]:
         if "common options" in arguments:
             options ^= common  # those that stand there as well are taken out
         taken[codes(row["function"])[0]] = options
-    del taken["sk_throttle"], taken["sk_info"]  # these have no options but arguments
+    del taken["sk_throttle"], taken["sk_quota"], taken["sk_info"]  # these have no options but arguments
     return taken
 
 
@@ -756,7 +756,8 @@ def test_every_code_of_a_refusal() -> None:
 
 def test_every_key_and_channel() -> None:
     keys = {key.replace(GAME.session[8:], "<id>").replace("{e7}", "{tt}") for key in GAME.all}
-    assert _fields(PAGE.section("Keys").tables[0], "key") == {*keys, "sk:rl:{<bucket>}"}
+    of_tenants = {"sk:quota:{<tenant>}", ":looked", ":sockets"}
+    assert _fields(PAGE.section("Keys").tables[0], "key") == {*keys, *of_tenants, "sk:rl:{<bucket>}"}
     assert _fields(PAGE.section("Channels").tables[0], "channel") == {"sk:{tt}:<id>", "sk:{tt}:alarms"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -88,6 +89,8 @@ def parse_options(function: str, args: Sequence[str]) -> Options:
             value = value.lower()
         elif name == "REASON" and len(value) > 200:
             bad.append("reason")
+        elif name == "UNLESS" and not re.fullmatch(r"\d+@\S+", value):
+            bad.append("unless")
         options[name] = value
     if function == "adjust" and not bad:
         if ("SET" in options) == ("ADD" in options):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from structlog.testing import capture_logs
 
 from synckairos.auth.tenants import Quotas, Rate, Tenant, Tenants
+from synckairos.cli import main
 from synckairos.config import SettingsError
 
 FILE = """
@@ -89,6 +91,15 @@ def test_a_wrong_file_stops_the_start_and_a_wrong_change_changes_nothing(
     file.unlink()
     tenants.read_again()
     assert tenants.of("club") == Tenant()
+
+
+@pytest.mark.parametrize("command", ["serve", "dev"])
+def test_the_command_says_what_is_wrong(tmp_path: Path, command: str) -> None:
+    file = tmp_path / "tenants.yaml"
+    write(file, "tenants: {club: {limits: {switch: fast}}}")
+    result = CliRunner().invoke(main, [command], env={"TENANTS_FILE": str(file), "REDIS_URL": "redis://x"})
+    assert result.exit_code == 2
+    assert "tenants.club.limits.switch must be a rate such as 20/s" in result.output
 
 
 def test_a_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:

@@ -188,6 +188,10 @@ class Service {
   ackLaterMs = 0;
   deaf = false;
   closeWith = null;
+  /** Answers AUTH on a socket that is live. */
+  renew = (socket, { request_id }) => socket.receive({ type: "ACK", request_id, token_expires_at: null });
+  /** The payload of CONNECTED. */
+  greeting = {};
   /** Answers RECONNECT in place of the log; null: the log does. */
   reconnect = null;
   /** The next answers over HTTP, in order; after them the normal ones. */
@@ -207,7 +211,7 @@ class Service {
       return;
     }
     socket.attached = true;
-    socket.receive({ type: "CONNECTED", ...this.#envelope(), payload: {} });
+    socket.receive({ type: "CONNECTED", ...this.#envelope(), payload: this.greeting });
     this.sync(socket);
   }
 
@@ -276,6 +280,8 @@ class Service {
       case "AUTH":
         if (this.wantsToken && !socket.attached) {
           this.attach(socket);
+        } else if (socket.attached) {
+          this.renew(socket, message);
         }
         break;
       case "PING":

@@ -45,7 +45,7 @@ async def create_session(request: ApiRequest) -> Reply:
     reader = Reader(request)
     reader.query(schemas.NoQuery)
     key = reader.request_key()
-    config = await reader.object(MAX_CONFIG)
+    config = await reader.object(MAX_CONFIG, configs.CONFIG)
     complete = True
     size, ask = configs.Size(0, 0), True
     if config is not None:
@@ -71,6 +71,7 @@ async def create_session(request: ApiRequest) -> Reply:
         request.context.heavy_calls.turn(is_heavy=size.is_heavy),
     ):
         created = await sessions.create(session_id, encoded(config), options)
+    request.created = created.session_id
     # A repeat is answered with the session's current state, which may have changed since it was created.
     reply = replies.state(created, HTTPStatus.CREATED, replayed=key is not None and created.replayed)
     reply.headers["location"] = f"/v1/sessions/{created.session_id}"
@@ -236,8 +237,8 @@ def _id_for(config: dict[str, msgspec.Raw], caller: Caller, key: str | None) -> 
     """The id to create the session under.
 
     If the config has none, it is a new id, or with an `Idempotency-Key` an id made from the caller and the
-    key, so that a repeat gets the same one, and another caller's same key another one. If the config has one that is no UUID, it is any id, because the library then
-    refuses the config with all its problems.
+    key, so that a repeat gets the same one, and another caller's same key another one. If the config has one
+    that is no UUID, it is any id, because the library then refuses the config with all its problems.
     """
     given, session_id = _given_id(config)
     if session_id is not None:

@@ -16,10 +16,10 @@ from synckairos.errors import PayloadTooLarge, ValidationError
 MAX_FIELDS = 100
 """How many header fields a request may have."""
 
-_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}")
-_TARGET = re.compile(r"[!-~]+")
-_FIELD = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*)", re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+_REQUEST_LINE = re.compile(rf"({_WORD}{{1,32}}) (/[!-~]*|\*) HTTP/(1\.[01])")
+_FIELD = re.compile(rf"({_WORD}+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+_NAMED = re.compile(rf"{_WORD}+:")
 _LENGTH = re.compile(r"[0-9]{1,15}", re.ASCII)
 _HOST = re.compile(r"(?:[0-9A-Za-z._~-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 _ONCE = frozenset({"authorization", "content-length", "content-type", "host", "origin", "transfer-encoding"})
@@ -66,54 +66,47 @@ def read(head: bytes) -> Head:
     fields = [_field(line) for line in lines]
     given: dict[str, str] = {}
     for name, value in fields:
-        if name in _ONCE and name in given:
+        if name in given and name in _ONCE:
             _refuse(name, "must be given once")
         given[name] = value
-    _check_host(given.get("host"), version)
+    host = given.get("host")
+    if host is None:
+        if version == "1.1":
+            _refuse("host", "must be given")
+    elif not _HOST.fullmatch(host):
+        _refuse("host", "must be a name or an address, with or without a port")
     length, chunked = _body(given, version)
     upgrades = given.get("upgrade", "").lower() == "websocket"
     if upgrades and (chunked or length):
         _refuse("upgrade", "must not be websocket in a request with a body")
-    connection = ",".join(value for name, value in fields if name == "connection")
-    options = {option.strip().lower() for option in connection.split(",")}
+    options = set()
+    if "connection" in given:
+        all_given = ",".join(value for name, value in fields if name == "connection")
+        options = {option.strip().lower() for option in all_given.split(",")}
     keep_alive = "close" not in options and (version == "1.1" or "keep-alive" in options)
     # After a handshake that failed, a client may go on with frames, which must not be read as requests.
     return Head(method, target, version, fields, length, chunked, keep_alive and not upgrades)
 
 
 def _request_line(line: str) -> tuple[str, str, str]:
-    parts = line.split(" ")
-    if len(parts) != 3:
-        _refuse("", "the request line must be a method, a path and HTTP/1.1, with one space between them")
-    method, target, protocol = parts
-    if protocol not in ("HTTP/1.1", "HTTP/1.0"):
-        _refuse("", "the protocol must be HTTP/1.1 or HTTP/1.0")
-    if not _METHOD.fullmatch(method):
-        _refuse("", "the method must be one word")
-    # A whole address as the target has a host of its own, beside the one in `Host`.
-    if not _TARGET.fullmatch(target) or not (target.startswith("/") or target == "*"):
-        _refuse("", "the target must be a path in visible ASCII characters")
-    return method, target, protocol[5:]
+    # A whole address as the target is refused too: it has a host of its own, beside the one in `Host`.
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None:
+        _refuse(
+            "", "the first line must be a method, a path in visible ASCII characters and HTTP/1.1 or HTTP/1.0"
+        )
+    return match[1], match[2], match[3]
 
 
 def _field(line: str) -> tuple[str, str]:
     match = _FIELD.fullmatch(line)
     if match is None:
         name = line.partition(":")[0]
+        if _NAMED.match(line):
+            _refuse(name, "must not have control characters")
         # A line that begins with a blank would continue the one before it, for readers who still allow that.
         _refuse(name, "must be a field name, a colon right behind it, and a value")
-    name = match[1].lower()
-    if _CONTROL.search(match[2]):
-        _refuse(name, "must not have control characters")
-    return name, match[2].rstrip(" \t")
-
-
-def _check_host(host: str | None, version: str) -> None:
-    if host is None:
-        if version == "1.1":
-            _refuse("host", "must be given")
-    elif not _HOST.fullmatch(host):
-        _refuse("host", "must be a name or an address, with or without a port")
+    return match[1].lower(), match[2].rstrip(" \t")
 
 
 def _body(given: dict[str, str], version: str) -> tuple[int | None, bool]:

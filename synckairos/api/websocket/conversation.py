@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 
 import msgspec
@@ -16,7 +17,7 @@ import structlog
 from msgspec import UNSET
 
 from synckairos import metrics
-from synckairos.api import gate, limits
+from synckairos.api import gate, limits, on_record
 from synckairos.api.request import ApiRequest
 from synckairos.api.websocket.grant import Grant
 from synckairos.api.websocket.messages import (
@@ -111,14 +112,13 @@ class Conversation:
                 raise SessionNotFound
             self.socket.sees_actors = access.sees_actors(grant.caller)
             state = await self._attach()
-            ends_at = grant.caller.ends_at
             if isinstance(state, Stale):
                 metrics.stale_reads.labels("websocket").inc()
-                texts = connected(state.state, ends_at), state_sync(state.state, state.age_ms)
+                texts = self._greeting(state.state, grant), state_sync(state.state, state.age_ms)
                 self.socket.send(frames(texts))
                 following = asyncio.create_task(self._follow_when_possible(), name="follow when possible")
             else:
-                self.socket.send(frames((connected(state, ends_at), state_sync(state))))
+                self.socket.send(frames((self._greeting(state, grant), state_sync(state))))
                 self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
             self._grant = grant
             self.check_token()
@@ -126,11 +126,17 @@ class Conversation:
         except Interrupted:
             self.socket.end(GOING_AWAY, "the service is shutting down")
         except SyncKairosError as error:
+            self._refused(Action.READ, error)
             self._end_with(error)
         finally:
             if following is not None:
                 await cancel(following)
             self._relay.detach(self._session_id, self.socket)
+
+    def _greeting(self, state: State, grant: Grant) -> bytes:
+        auth_mode = self._request.context.settings.auth_mode
+        rights = {"auth_mode": auth_mode, **access.rights(grant.caller)}
+        return connected(state, grant.caller.ends_at, rights)
 
     def check_token(self) -> None:
         """Tell the client that its token ends soon, or close when it has ended or was revoked.
@@ -215,7 +221,9 @@ class Conversation:
                 metrics.rate_limited.labels(MESSAGES.name).inc()
                 reason = f"too many messages: at most {MESSAGES.count} a minute"
                 # The close code is that of a bad token, too. So the error says what was wrong.
-                self._send(failure(RateLimitExceeded(reason, context={"limit": MESSAGES.name})))
+                error = RateLimitExceeded(reason, context={"limit": MESSAGES.name})
+                self._refused(Action.READ, error)
+                self._send(failure(error))
                 self.socket.end(POLICY_VIOLATION, reason)
                 return
             await self._answer(text, arrived)
@@ -243,6 +251,8 @@ class Conversation:
     async def _answer(self, text: str, arrived: float) -> None:
         """Carry out a message. An error is answered with an `ERROR` message and does not close the socket."""
         request_id: str | None = None
+        action = Action.READ
+        self._request.recorded = False
         try:
             fields = decode(text)
             if isinstance(fields.get("request_id"), str):
@@ -258,15 +268,24 @@ class Conversation:
                 case Reconnect():
                     await self._reconnect(message)
                 case Command():
-                    change = await self._counted_change(message)
+                    action = _ACTIONS[type(message)]
+                    change = await on_record.carried_out(
+                        self._request, action, self._session_id, partial(self._counted_change, message)
+                    )
                     self._send(
                         msgspec.json.encode(Ack(request_id=message.request_id, version=change.version))
                     )
         except SyncKairosError as error:
+            self._refused(action, error)
             self._send(failure(error, request_id))
         except Exception:
             logger.exception("a message could not be answered", session=self._session_id)
             self._send(failure(InternalError(), request_id))
+
+    def _refused(self, action: Action, error: SyncKairosError) -> None:
+        """Put a refusal on record, if the error is one."""
+        asked_for = self._session_id or self._request.args.get("session_id")
+        on_record.refused(self._request, action, error, asked_for)
 
     def _pong(self, message: Ping, arrived: float) -> None:
         sent = self._relay.now_ms(self._session_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -202,10 +202,11 @@ def instant(seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def connected(state: State, token_ends_at: float | None) -> bytes:
-    """The `CONNECTED` message: which messages this connection takes, its heartbeat, and its token's end.
+def connected(state: State, token_ends_at: float | None, access: Mapping[str, Any]) -> bytes:
+    """The `CONNECTED` message: which messages this connection takes, its heartbeat, and what its token may.
 
     token_ends_at: seconds since 1970; None for a connection without a token, and for a token without an end
+    access: `auth_mode`, and what `synckairos.auth.access.rights` says of the caller
     """
     return session_message(
         "CONNECTED",
@@ -215,6 +216,7 @@ def connected(state: State, token_ends_at: float | None) -> bytes:
                 "features": list(KINDS),
                 "heartbeat": {"interval_ms": int(1000 * HEARTBEAT_S), "unanswered": UNANSWERED},
                 "max_message_bytes": MAX_MESSAGE,
+                "access": access,
                 "token_expires_at": None if token_ends_at is None else instant(token_ends_at),
             }
         ),

@@ -103,14 +103,15 @@ class Opening:
     async def _identify(self, bearer: str) -> Caller:
         """The caller of a bearer, who may watch. Raises Unauthenticated, Forbidden, StorageUnavailable."""
         caller = await gate.caller_of(self._request, bearer, counted=False)
-        access.permit(caller, Action.READ)
         self._request.caller = caller
+        access.permit(caller, Action.READ)
         return caller
 
     async def _count(self, limit: limits.RateLimit) -> None:
         """Count the socket of a caller who is known.
 
-        Raises RateLimitExceeded, QuotaExceeded and StorageUnavailable. While there is no primary, a replica may show the session.
+        While there is no primary, a replica may show the session. Raises RateLimitExceeded, QuotaExceeded and
+        StorageUnavailable.
         """
         try:
             await limits.take(self._request, limit)

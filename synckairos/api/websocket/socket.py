@@ -135,6 +135,8 @@ class Socket:
         """Take no more messages. Those that have arrived still come out of `messages`."""
         self._draining = True
         self._arrived.set()
+        if self._is_deaf:
+            self._transport.abort()
 
     async def messages(self) -> AsyncGenerator[tuple[str, float], None]:
         """Text messages in order, each with its time of arrival (monotonic seconds), until the close."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "3"
-down_revision = "1"
+down_revision = "2"
 
 # Of a key and of a link only the hash of its secret is stored.
 TABLES = (
