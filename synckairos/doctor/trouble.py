@@ -58,6 +58,11 @@ def _refuses_login(error: BaseException) -> bool:
 def network_trouble(error: BaseException, where: str, setting: str, if_closed: str) -> tuple[str, str]:
     """Why a server cannot be reached, and what to do. `if_closed`: what to do when nothing listens there."""
     causes = _causes(error)
+    if distrust := next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None):
+        return (
+            f"the certificate of {where} is not trusted: {distrust.verify_message}",
+            f"name the CA that has signed it, and the host as the certificate has it: {_TRUST[setting]}",
+        )
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         return (
             f"{where} does not do TLS as expected: {why(error)}",
@@ -76,6 +81,16 @@ def network_trouble(error: BaseException, where: str, setting: str, if_closed: s
         f"{where} cannot be used: {why(error)}",
         f"check that {setting} is right, and that the port is the server's",
     )
+
+
+_TRUST = {
+    "DATABASE_URL": "sslmode=verify-full&sslrootcert=/path/to/ca.pem behind the ? of DATABASE_URL",
+    "REDIS_SENTINEL_HOSTS": "REDIS_SENTINEL_CA=/path/to/ca.pem",
+    "REDIS_CLUSTER_NODES": "?ssl_ca_certs=/path/to/ca.pem at the end of REDIS_URL",
+    "REDIS_URL": "?ssl_ca_certs=/path/to/ca.pem at its end",
+    "RQ_REDIS_URL": "?ssl_ca_certs=/path/to/ca.pem at its end",
+}
+"""How each setting that says where a server is says which certificates are good."""
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from synckairos.client import Change, State, TimeControl
+from synckairos.output import printable
 
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
 TENTHS_BELOW_MS = 10 * SECOND
@@ -84,8 +85,12 @@ def instant(ms: float) -> str:
 
 
 def plain(text: str) -> str:
-    """Text without control characters, so that a name cannot move the cursor."""
-    return "".join(character if character.isprintable() else " " for character in text).strip()
+    """Text with control characters as escapes, so that a name cannot move the cursor.
+
+    Empty when there is nothing else in it.
+    """
+    seen = any(character.isprintable() and character != " " for character in text)
+    return printable(text).strip() if seen else ""
 
 
 def name(state: State, owner_id: str | None) -> str:
@@ -141,7 +146,7 @@ def control(state: State) -> str:
             return f"{found.moves} moves in {duration(found.period_ms or 0)}"
         case "none":
             return "no limit"
-    return found.kind
+    return plain(found.kind)
 
 
 def event(change: Change, state: State) -> str:
