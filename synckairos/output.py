@@ -29,7 +29,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (re.compile(r"\b(bearer[ .])[\w.~+/-]{12,}=*", re.IGNORECASE), rf"\1{HIDDEN}"),
     # JSON Web Tokens, API keys, secrets of webhooks
-    (re.compile(r"\beyJ[\w-]{5,}(?:\.[\w-]*){1,4}"), HIDDEN),
+    (re.compile(r"\beyJ[\w-]{5,}(?:\.[\w-]+){1,4}"), HIDDEN),
     (re.compile(r"\bsk_[A-Za-z0-9-]{4,}_[\w-]{20,}"), HIDDEN),
     (re.compile(r"\bwhsec_[A-Za-z0-9+/=_-]{16,}"), HIDDEN),
 )

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from synckairos.client import Change, State, TimeControl
-from synckairos.output import printable
 
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
 TENTHS_BELOW_MS = 10 * SECOND
@@ -85,12 +84,8 @@ def instant(ms: float) -> str:
 
 
 def plain(text: str) -> str:
-    """Text with control characters as escapes, so that a name cannot move the cursor.
-
-    Empty when there is nothing else in it.
-    """
-    seen = any(character.isprintable() and character != " " for character in text)
-    return printable(text).strip() if seen else ""
+    """Text without control characters, so that a name cannot move the cursor."""
+    return "".join(character if character.isprintable() else " " for character in text).strip()
 
 
 def name(state: State, owner_id: str | None) -> str:
