@@ -27,7 +27,6 @@ def configure(settings: Settings, **options: Any) -> None:
         release=f"synckairos@{__version__}",
         default_integrations=False,
         auto_enabling_integrations=False,
-        send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",
         before_send=_without_secrets,

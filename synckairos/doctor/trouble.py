@@ -89,6 +89,7 @@ _TRUST = {
     "REDIS_CLUSTER_NODES": "?ssl_ca_certs=/path/to/ca.pem at the end of REDIS_URL",
     "REDIS_URL": "?ssl_ca_certs=/path/to/ca.pem at its end",
     "RQ_REDIS_URL": "?ssl_ca_certs=/path/to/ca.pem at its end",
+    "MOVED_TO": "?ssl_ca_certs=/path/to/ca.pem at the end of its URL",
 }
 """How each setting that says where a server is says which certificates are good."""
 

@@ -6,11 +6,12 @@ import dataclasses
 import json
 import re
 from typing import Any
+from urllib.error import HTTPError
 
-import pytest
 import sentry_sdk
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
+from structlog.testing import capture_logs
 
 from synckairos.audit import alerts
 from synckairos.config import Settings, load
@@ -66,7 +67,7 @@ def test_no_program_says_a_secret(own_redis: Server) -> None:
                 assert CANARY not in " ".join(process.cmdline())
         assert CANARY.encode() not in b"".join(said)
         assert CANARY not in "".join(service.lines + service.errors)
-    for arguments in (("doctor",), ("doctor", "--json"), ("audit", "status"), ("migrate",)):
+    for arguments in (("doctor",), ("audit", "status")):
         ended = run(*arguments, **given)
         assert CANARY not in ended.stdout + ended.stderr, arguments
 
@@ -79,8 +80,6 @@ def _answers(port: int) -> bool:
 
 
 def _body(url: str) -> bytes:
-    from urllib.error import HTTPError
-
     try:
         return get(url)[1]
     except HTTPError as error:
@@ -99,16 +98,17 @@ class _Kept(Transport):
         self.sent += [item.payload.json for item in envelope.items]
 
 
-def test_what_is_sent_to_sentry_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_sent_to_sentry_has_no_secrets() -> None:
     kept = _Kept()
     settings = load({"SENTRY_DSN": "http://key@127.0.0.1:1/1"})
     alerts.configure(settings, transport=kept)
     try:
-        alerts.alert(
-            "a batch could not be stored",
-            reason=f"cannot connect to postgresql://me:{CANARY}@host/db",
-            more=[{"token": f"?token={CANARY}"}],
-        )
+        with capture_logs():
+            alerts.alert(
+                "a batch could not be stored",
+                reason=f"cannot connect to postgresql://me:{CANARY}@host/db",
+                more=[{"token": f"?token={CANARY}"}],
+            )
         password = CANARY
         try:
             raise ValueError(f"redis://:{password}@host is no address")
