@@ -47,7 +47,8 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            error.message = redacted(printable(error.message, keep="\n"))
+            # click declares it final; `format_message` reads it when the error is shown.
+            vars(error)["message"] = redacted(printable(error.message, keep="\n"))
             raise
 
     def _lazy(self, name: str) -> click.Command | None:

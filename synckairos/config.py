@@ -263,7 +263,7 @@ class Settings:
 
 
 def secrets(settings: Settings) -> set[str]:
-    """The secrets in the settings: passwords of URLs, keys of DSNs, and settings that are secret as a whole."""
+    """The secrets in the settings: passwords of URLs, keys of DSNs, settings that are secret themselves."""
     found: set[str] = set()
     for name, field in _FIELDS.items():
         value = getattr(settings, name)
@@ -274,7 +274,9 @@ def secrets(settings: Settings) -> set[str]:
                 continue
             url = urlsplit(text)
             if not url.scheme or not url.netloc:
-                found |= set() if isinstance(value, tuple) else {text}  # a file that has the settings of a Redis
+                found |= (
+                    set() if isinstance(value, tuple) else {text}
+                )  # a file that has the settings of a Redis
                 continue
             found |= {value for key, value in parse_qsl(url.query) if "password" in key.lower()}
             # The key of a DSN stands where others have the user.

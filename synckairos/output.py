@@ -24,7 +24,9 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b(https?://)[^\s/:@\"']+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
     # a value by its name, as in `?token=`, `#token=`, `password=`
     (
-        re.compile(r"\b((?:access_|ssl_?)?(?:token|password|passwd|secret|api_?key))=[^\s&\"'#;,)]+", re.IGNORECASE),
+        re.compile(
+            r"\b((?:access_|ssl_?)?(?:token|password|passwd|secret|api_?key))=[^\s&\"'#;,)]+", re.IGNORECASE
+        ),
         rf"\1={HIDDEN}",
     ),
     (re.compile(r"\b(bearer[ .])[\w.~+/-]{12,}=*", re.IGNORECASE), rf"\1{HIDDEN}"),
@@ -34,7 +36,9 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bwhsec_[A-Za-z0-9+/=_-]{16,}"), HIDDEN),
 )
 _known: set[str] = set()
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
 """Control characters, and those that turn the direction of writing or are not seen."""
 
 
@@ -54,7 +58,7 @@ def redacted(text: str) -> str:
 
 
 def printable(text: str, keep: str = "") -> str:
-    """The text with control characters as escapes, as in `\\x1b`; those in `keep` stay."""
+    r"""The text with control characters as escapes, as in `\x1b`; those in `keep` stay."""
     return _CONTROL.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
 
 

@@ -33,7 +33,7 @@ CHECK_TIMEOUT_S = 1.0
 TRUSTED_S = 15.0
 """How old the outcome of the last check may be while the next one is under way."""
 RIGHTS_EVERY_S = 10.0
-"""How often the rights of the service at Redis are tried, which takes some twenty commands, while it has them."""
+"""How often the rights of the service at Redis are tried, while it has them. That takes 22 commands."""
 
 
 class Readiness:
@@ -132,7 +132,7 @@ class Readiness:
         return Check("degraded", f"{found}, older than this service's {own}")
 
     async def _missing_rights(self) -> Check | None:
-        """What the functions call and the user of Redis may not, as a check; None when it may do all of it."""
+        """What the functions call and the user of Redis may not, as a check; None when it may all of it."""
         if monotonic() - self._had_rights < RIGHTS_EVERY_S:
             return None
         try:

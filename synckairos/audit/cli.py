@@ -92,9 +92,7 @@ def status(file: Path | None) -> None:
         echo(
             f"queue: {counts.queued + counts.started} batches, {counts.scheduled} waiting for another attempt"
         )
-        echo(
-            f"failed: {counts.failed} batches" + (", kept until `synckairos audit retry`" if failed else "")
-        )
+        echo(f"failed: {counts.failed} batches" + (", kept until `synckairos audit retry`" if failed else ""))
         for batch in failed:
             since = f" since {batch.since:%Y-%m-%d %H:%M:%S}" if batch.since else ""
             echo(f"  {batch.job_id}: {batch.what}{since}: {batch.reason}")
@@ -157,9 +155,7 @@ def verify(file: Path | None, *, database_only: bool) -> None:
     sessions, events, compared, findings = _or_exit(lambda: _verify(settings, database_only))
     for finding in findings:
         more = f" and {finding.count - 1} more" if finding.count > 1 else ""
-        echo(
-            f"{finding.session_id}: epoch {finding.epoch}, version {finding.version}{more}: {finding.what}"
-        )
+        echo(f"{finding.session_id}: epoch {finding.epoch}, version {finding.version}{more}: {finding.what}")
     compared_text = "" if database_only else f", {compared} of them compared with Redis"
     echo(f"{sessions} sessions, {events} events{compared_text}: {len(findings) or 'no'} findings")
     sys.exit(1 if findings else 0)

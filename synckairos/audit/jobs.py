@@ -22,9 +22,9 @@ import structlog
 import zstandard
 from redis.sentinel import SentinelConnectionPool
 from rq import Queue, Retry
+from rq.defaults import RQ_KEY_PREFIX
 from rq.exceptions import DeserializationError, DuplicateJobError
 from rq.job import Job
-from rq.results import Result
 
 from synckairos.audit.rows import Batch, Entry
 from synckairos.config import Settings
@@ -105,7 +105,7 @@ class BatchJob(Job):
 
     def why(self) -> str:
         """The error of its last attempt, with the traceback: the text that `handle_job_failure` was given."""
-        results: Any = self.connection.xrevrange(Result.get_key(self.id), count=1)
+        results: Any = self.connection.xrevrange(f"{RQ_KEY_PREFIX}:results:{self.id}", count=1)
         said = results[0][1].get(b"exc_string", b"") if results else b""
         try:
             return _unpacked(b64decode(said), MOST_SAID).decode(errors="replace")
@@ -232,7 +232,9 @@ class Jobs:
         return len(jobs)
 
     def _jobs(self, job_ids: list[str]) -> list[BatchJob]:
-        found: Any = BatchJob.fetch_many(job_ids, connection=self.client, serializer=Serializer) if job_ids else []
+        found: Any = (
+            BatchJob.fetch_many(job_ids, connection=self.client, serializer=Serializer) if job_ids else []
+        )
         return [job for job in found if job is not None]
 
 

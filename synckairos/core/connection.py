@@ -30,6 +30,7 @@ from synckairos.errors import (
     InternalError,
     SessionMoving,
     StorageUnavailable,
+    SyncKairosError,
     error_text,
     from_refusal,
 )
@@ -412,18 +413,22 @@ class Connection:
             if attempts.redirected > 1:  # the nodes do not agree yet
                 await asyncio.sleep(backoff.pause())
         else:
-            refusal = from_refusal(failure.text)
-            if refusal is None and _NO_RIGHTS in failure.text:
-                log.log(
-                    self._no_rights.level(),
-                    "Redis refuses what a function calls: `synckairos doctor` names the rights that are missing",
-                    reason=failure.text,
-                )
-                raise StorageUnavailable("the storage refuses what the service does there")
-            if refusal is None:
-                log.error("a function failed", reason=failure.text)
-                raise InternalError
-            raise refusal
+            raise self._error_of(failure)
+
+    def _error_of(self, failure: Failure) -> SyncKairosError:
+        """The error of a call that cannot succeed by being repeated."""
+        refusal = from_refusal(failure.text)
+        if refusal is not None:
+            return refusal
+        if _NO_RIGHTS in failure.text:
+            log.log(
+                self._no_rights.level(),
+                "Redis refuses what a function calls: synckairos doctor names the rights that are missing",
+                reason=failure.text,
+            )
+            return StorageUnavailable("the storage refuses what the service does there")
+        log.error("a function failed", reason=failure.text)
+        return InternalError()
 
     async def _until_ready(self, key: str | None, word: str, attempts: _Attempts) -> None:
         """Waits a moment for a server that has refused a call with this word."""

@@ -79,7 +79,9 @@ def _display_text(value: Any, *, secret: bool) -> str | None:
         return str(value).lower()
     if isinstance(value, tuple):
         return ",".join(
-            address_text(item) if isinstance(item, tuple) else _shown(str(item), secret=secret and "://" in item)
+            address_text(item)
+            if isinstance(item, tuple)
+            else _shown(str(item), secret=secret and "://" in item)
             for item in value
         )
     return _shown(str(value), secret=secret)

@@ -144,9 +144,7 @@ async def _run(
             raise click.ClickException("--from and --to are the same Redis")
         record = await _record(path, chosen, source, target, goes_on=goes_on)
         left = record.open_sessions() if abort else record.unmoved()
-        echo(
-            f"{'taking back' if abort else 'moving'} {len(left)} sessions; record: {record.path}", err=True
-        )
+        echo(f"{'taking back' if abort else 'moving'} {len(left)} sessions; record: {record.path}", err=True)
         mover = Mover(source, target, record, tenant=chosen.tenant)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -125,8 +125,9 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
     """Runs everything until SIGINT or SIGTERM, or, on Linux, until the program that started it is gone.
 
     `place`: the data folder; None for a temporary one. Without `database` there is no PostgreSQL, and nothing
-    is archived. Prints `READY <http-url> <redis-url> <database-url or ->` when all of it answers, the last two
-    with their passwords, and on standard error where the console is. Raises EmbeddedError, DataFolderError, PortBusy.
+    is archived. Prints `READY <http-url> <redis-url> <database-url or ->` when all of it answers, both URLs
+    of servers with their passwords, and on standard error where the console is. Raises EmbeddedError,
+    DataFolderError, PortBusy.
     """
     # When the terminal is closed, or the script that called it has ended, nothing stays behind.
     die_with_parent(os.getppid())

@@ -13,7 +13,6 @@ import pytest
 import zstandard
 from rq import Queue
 from rq.registry import FailedJobRegistry
-from rq.results import Result
 
 from synckairos.audit import jobs
 from synckairos.audit.jobs import BatchJob, Jobs, Serializer, decode_job
@@ -75,7 +74,9 @@ def test_a_batch_with_millions_of_empty_entries_is_refused() -> None:
         decode_job(text)
 
 
-@pytest.mark.parametrize("contents", [b"", b"\n", b"[]\n", b'{"entries":[["a","b",-7]],"snapshots":[-1]}\nxyz'])
+@pytest.mark.parametrize(
+    "contents", [b"", b"\n", b"[]\n", b'{"entries":[["a","b",-7]],"snapshots":[-1]}\nxyz']
+)
 def test_what_is_no_batch_is_an_error_or_has_no_more_than_it_says(contents: bytes) -> None:
     text = base64.b64encode(zstandard.compress(contents)).decode()
     try:
@@ -97,20 +98,22 @@ def test_the_error_of_a_batch_is_read_to_a_certain_length_and_only_text(queue: J
     job = queue.queue.enqueue_call(jobs.STORE, args=["x"], description="\x1b]0;owned\x07 events")
     FailedJobRegistry(queue=queue.queue).add(job, -1)
     said = base64.b64encode(zlib_bomb())
-    queue.client.xadd(Result.get_key(job.id), {"type": 2, "exc_string": said})
+    queue.client.xadd(f"rq:results:{job.id}", {"type": 2, "exc_string": said})
     with within(16 * MIB):
         [failed] = queue.failed()
     assert len(failed.reason) <= jobs.MOST_SAID
     assert failed.what == "\x1b]0;owned\x07 events"
     assert printable(failed.what) == r"\x1b]0;owned\x07 events"  # how `audit status` shows it
-    queue.client.delete(Result.get_key(job.id))
+    queue.client.delete(f"rq:results:{job.id}")
 
 
 def test_a_batch_that_rq_has_packed_itself_is_read_all_the_same(queue: Jobs) -> None:
     """As a queue of another program would write it."""
     other = Queue(jobs.NAME, connection=queue.client, serializer=Serializer)
     made = other.enqueue_call(jobs.STORE, args=["x"])
-    assert zlib.decompress(queue.client.hget(made.key, "data"))
+    kept = queue.client.hget(made.key, "data")
+    assert isinstance(kept, bytes)
+    assert b"worker.store" in zlib.decompress(kept)
     found = BatchJob.fetch(made.id, connection=queue.client, serializer=Serializer)
     assert found.args == ("x",) or list(found.args) == ["x"]
     assert msgspec.json.decode(found.data)[0] == jobs.STORE

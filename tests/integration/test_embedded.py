@@ -47,7 +47,7 @@ def test_one_line_when_ready_and_nothing_left_at_the_end(number: int, tmp_path: 
 
 def _is_locked_up(program: Program, redis_url: str, folder: Path) -> None:
     """Another user of the machine, who sees its ports and its processes, can do nothing with its servers."""
-    with redis.Redis(port=urlsplit(redis_url).port, retry=Retry(NoBackoff(), 0)) as stranger:
+    with redis.Redis(port=urlsplit(redis_url).port or 0, retry=Retry(NoBackoff(), 0)) as stranger:
         for command in (("PING",), ("GET", "x"), ("FLUSHALL",), ("SHUTDOWN", "NOSAVE")):
             with pytest.raises(redis.AuthenticationError):
                 stranger.execute_command(*command)

@@ -204,5 +204,3 @@ def test_a_connection_is_not_made_without_tls_by_itself(encrypted: Server) -> No
     """A server that only does TLS is not spoken to in clear text, and the doctor says what it may be."""
     found = finding("Redis", REDIS_URL=f"redis://127.0.0.1:{encrypted.port}/0")
     assert found.status == "failure"
-
-

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import re
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +55,16 @@ def login(user: str) -> dict[str, str]:
     return {"username": user, "password": password(user)}
 
 
-def client_of(server: Server, **access: str) -> redis.Redis:
+def client_of(server: Server, **access: Any) -> redis.Redis:
     """A client that sends nothing but what it is asked to, and once."""
-    return redis.Redis(
-        port=server.port, protocol=2, driver_info=None, retry=Retry(NoBackoff(), 0), **access
-    )
+    return redis.Redis(port=server.port, protocol=2, driver_info=None, retry=Retry(NoBackoff(), 0), **access)
+
+
+def refuses(client: redis.Redis, *commands: tuple[str | int, ...]) -> None:
+    """Each of these commands is refused to the user of the client."""
+    for command in commands:
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.execute_command(*command)
 
 
 @dataclass
@@ -123,7 +127,8 @@ def place(kind: Kind, folder: Path) -> Iterator[Place]:
         with sentinel.sync_client() as client:  # see tests/failover
             client.execute_command("SENTINEL", "DEBUG", "INFO-PERIOD", 1500)
             servers.wait_for(
-                lambda: bool(client.execute_command("SENTINEL", "REPLICAS", "game")), "the Sentinel to know all"
+                lambda: bool(client.execute_command("SENTINEL", "REPLICAS", "game")),
+                "the Sentinel to know all",
             )
         found = Place(primary, replica, sentinel)
         found.refused()
@@ -169,7 +174,9 @@ async def test_service_and_worker_work_under_their_users(deployed: Place, archiv
     """Sessions, sockets, alarms, the outbox, the queue and PostgreSQL, and the doctor has nothing to say."""
     given = {**deployed.as_("application"), "DATABASE_URL": archive, "ENABLE_METRICS": "false"}
     worker = {**deployed.as_("queue"), "DATABASE_URL": archive}
-    loaded = await asyncio.to_thread(run, "functions", "load", **deployed.as_("application", deployed.primary))
+    loaded = await asyncio.to_thread(
+        run, "functions", "load", **deployed.as_("application", deployed.primary)
+    )
     assert loaded.returncode == 0, loaded.stderr
     with Program("worker", **worker) as archiving:
         async with live.service(load({**given, "RATE_LIMIT_ENABLED": "false"})) as service:
@@ -232,9 +239,9 @@ async def test_a_backend_calls_functions_and_a_watcher_only_reads(deployed: Plac
     keys = SessionKeys.of(session_id)
     with client_of(primary, **login("backend")) as client:
         assert b"cycle.switched" in client.fcall("sk_switch", 4, *keys.all)
-        for refused in (("GET", "x"), ("FUNCTION", "LOAD", ""), ("CONFIG", "GET", "*"), ("SCAN", 0), ("FLUSHALL",)):
-            with pytest.raises(redis.exceptions.NoPermissionError):
-                client.execute_command(*refused)
+        refuses(
+            client, ("GET", "x"), ("FUNCTION", "LOAD", ""), ("CONFIG", "GET", "*"), ("SCAN", 0), ("FLUSHALL",)
+        )
     deployed.refused()
     with client_of(primary, **login("watcher")) as client:
         assert session_id.encode() in client.fcall_ro("sk_get", 1, keys.session)
@@ -242,18 +249,15 @@ async def test_a_backend_calls_functions_and_a_watcher_only_reads(deployed: Plac
             pubsub.ssubscribe(keys.session)
             assert pubsub.get_sharded_message(timeout=live.PATIENCE_S) is not None
         assert deployed.refused() == []
-        for refused in (
+        refuses(
+            client,
             ("FCALL", "sk_switch", 4, *keys.all),
             ("HSET", keys.session, "status", "over"),
             ("UNLINK", keys.session),
             ("HGETALL", "rq:queue:audit"),
-        ):
-            with pytest.raises(redis.exceptions.NoPermissionError):
-                client.execute_command(*refused)
+        )
     with client_of(primary, **login("queue")) as client:
-        for refused in (("HGETALL", keys.session), ("FCALL", "sk_get", 1, keys.session), ("FLUSHALL",)):
-            with pytest.raises(redis.exceptions.NoPermissionError):
-                client.execute_command(*refused)
+        refuses(client, ("HGETALL", keys.session), ("FCALL", "sk_get", 1, keys.session), ("FLUSHALL",))
     deployed.refused()
 
 
@@ -261,7 +265,9 @@ async def test_a_backend_calls_functions_and_a_watcher_only_reads(deployed: Plac
 
 
 @pytest.mark.parametrize("missing", ["-hset", "-spublish", "-xadd", "resetkeys ~sk:{*"])
-async def test_a_user_who_may_call_functions_and_not_what_they_call_is_found(missing: str, server: Server) -> None:
+async def test_a_user_who_may_call_functions_and_not_what_they_call_is_found(
+    missing: str, server: Server
+) -> None:
     """By /ready, by the doctor and in the answer to a call; the remedy that the doctor gives helps."""
     granted = "on >secret ~sk:* &sk:* &__keyevent@* +@all -acl -@dangerous +info"
     with server.sync_client() as client:
@@ -296,9 +302,15 @@ def test_the_rights_that_are_tried_are_those_of_the_functions() -> None:
 
 def test_the_shipped_users_have_the_rights_that_are_tried() -> None:
     """And the page has the same lines for a user of one's own."""
-    line = next(line for line in (SHIPPED / "users.acl").read_text().splitlines() if line.startswith("user application"))
+    line = next(
+        line
+        for line in (SHIPPED / "users.acl").read_text().splitlines()
+        if line.startswith("user application")
+    )
     names = {
-        "+" + str(command[0]).lower() + (f"|{str(command[1]).lower()}" if command[0] in ("FUNCTION", "XGROUP", "XINFO") else "")
+        "+"
+        + str(command[0]).lower()
+        + (f"|{str(command[1]).lower()}" if command[0] in ("FUNCTION", "XGROUP", "XINFO") else "")
         for command in (*rights.OF_FUNCTIONS, *rights.OF_SERVICE)
     }
     assert names - set(line.split()) == set()

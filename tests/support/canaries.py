@@ -1,7 +1,7 @@
 """Looks for secrets in what tests print: a test whose output has one of them fails, whatever it is about.
 
 Servers and programs of tests are given passwords of their own, which are registered here. Tokens and keys are
-found by what they look like. A program's standard output is left out, as a command may have to print a secret.
+found by what they look like. A program's standard output is left out: a command may have to print a secret.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Canaries:
     """A plugin that searches what pytest has captured of each test."""
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Has the end of a test fail when the test, its fixtures or what they started printed a secret."""
         report = yield
         if call.when == "teardown" and report.passed:

@@ -1,7 +1,7 @@
 """A certificate authority of a test's own, and certificates for servers on this machine.
 
-    authority = Authority(tmp_path / "ours")
-    servers.start("redis", authority.access, **authority.options)
+authority = Authority(tmp_path / "ours")
+servers.start("redis", authority.access, **authority.options)
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ class Authority:
         self.ca, self.certificate, self.key = (
             folder / name for name in ("ca.pem", "server.pem", "server.key")
         )
-        authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+        authority_key, server_key = (
+            ec.generate_private_key(ec.SECP256R1()),
+            ec.generate_private_key(ec.SECP256R1()),
+        )
         name = _name(f"authority of {folder.name}")
         authority = _builder(name, name, authority_key.public_key(), ca=True).sign(authority_key, SHA256())
         names: list[x509.GeneralName] = [x509.DNSName("localhost")]
@@ -57,7 +60,7 @@ class Authority:
         return {"ssl": True, "ssl_ca_certs": str(self.ca)}
 
     @property
-    def options(self) -> dict[str, str]:
+    def options(self) -> dict[str, Any]:
         """The options of a Redis with its certificate, with `_` for `-`. Its replicas trust it, too."""
         return {
             "tls_cert_file": str(self.certificate),
@@ -84,7 +87,7 @@ def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, *, ca: bool
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
-    usage = {name: False for name in _USAGES} | ({"key_cert_sign": True} if ca else {"digital_signature": True})
+    usage = dict.fromkeys(_USAGES, False) | {"key_cert_sign" if ca else "digital_signature": True}
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -215,7 +215,7 @@ class Server:
         self.close()
 
 
-def start(kind: Kind, access: Mapping[str, Any] | None = None, **config: str) -> Server:
+def start(kind: Kind, access: Mapping[str, Any] | None = None, /, **config: str) -> Server:
     """Starts a server. `config` has its options, with `_` for `-`: `start("redis", appendonly="yes")`.
 
     access: see `Server`

@@ -92,7 +92,10 @@ fails("hu" + "sh" * 4)
 @pytest.mark.parametrize("production", [False, True])
 def test_a_traceback_has_no_variables_no_secrets_and_no_control_characters(production: bool) -> None:
     said = subprocess.run(
-        [sys.executable, "-c", FAILS.format(production=production)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", FAILS.format(production=production)],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stderr
     assert "ValueError" in said
     assert "hush" not in said
