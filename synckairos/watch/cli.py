@@ -59,7 +59,11 @@ class Refused(click.ClickException):
     help="The service.",
 )
 @click.option(
-    "--token", envvar="SYNCKAIROS_TOKEN", show_envvar=True, help="Your token, if the service asks for one."
+    "--token",
+    envvar="SYNCKAIROS_TOKEN",
+    show_envvar=True,
+    help="Your token, if the service asks for one. Everybody on this machine can read an option in the list of "
+    "processes, but not the environment.",
 )
 def watch(session: str, url: str, token: str | None) -> None:
     """Watch the clocks of SESSION, live, until it ends or Ctrl-C.

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from synckairos.core.calls import Sessions
 from synckairos.core.clients import async_client
 from synckairos.core.connection import connect
 from synckairos.core.keys import SessionKeys
+from synckairos.core.model import Options
 from synckairos.doctor.cli import diagnose
+from synckairos.failover.cluster import hand_over as hand_over_in_cluster
 from synckairos.failover.sentinels import hand_over
 from synckairos.run.processes import free_port
 from tests.support import live, postgres, servers
@@ -90,26 +93,32 @@ class Place:
 
     def refused(self) -> list[str]:
         """What any of them has refused since the last look."""
-        found = []
-        for server in (self.primary, self.replica, self.sentinel):
-            with server.sync_client() as client:
-                found += [
-                    f"{entry['username']}: {entry['reason']} {entry['object']}" for entry in client.acl_log()
-                ]
-                client.acl_log_reset()
-        return found
+        return [each for server in (self.primary, self.replica, self.sentinel) for each in refused_by(server)]
 
 
-@contextmanager
-def place(kind: Kind, folder: Path) -> Iterator[Place]:
+def refused_by(server: Server) -> list[str]:
+    """What a server has refused since the last look."""
+    with server.sync_client() as client:
+        found = [f"{entry['username']}: {entry['reason']} {entry['object']}" for entry in client.acl_log()]
+        client.acl_log_reset()
+    return found
+
+
+def prepared(folder: Path) -> dict[str, Any]:
+    """The options of a server with the users; their passwords are in a file there."""
     file = folder / "users.acl"
     file.write_text("\n".join([*filled_in("users.acl"), ADMINISTRATOR, ""]))
-    options = {
+    return {
         "aclfile": str(file),
         "masteruser": "replica",
         "masterauth": password("replica"),
         "notify_keyspace_events": "",
     }
+
+
+@contextmanager
+def place(kind: Kind, folder: Path) -> Iterator[Place]:
+    options = prepared(folder)
     lines = [
         *filled_in("sentinel-users.acl"),
         ADMINISTRATOR,
@@ -209,7 +218,7 @@ async def test_a_failover_and_a_planned_one_work_under_the_users(deployed: Place
         sessions = Sessions(connection, 60)
         session_id = await live.game(sessions)
         await hand_over(load(deployed.as_("operator")), lambda _: None)
-        await live.accepted(lambda same: sessions.switch(session_id, options=same))
+        await live.accepted(partial(switched, sessions, session_id))
         before = (await _primary(deployed)).port
         async with asyncio.timeout(3 * live.PATIENCE_S):
             with deployed.sentinel.sync_client() as client:
@@ -217,9 +226,41 @@ async def test_a_failover_and_a_planned_one_work_under_the_users(deployed: Place
                     with suppress(redis.ResponseError):  # it is not done with the one before
                         client.execute_command("SENTINEL", "FAILOVER", "game")
                     await asyncio.sleep(0.2)
-        await live.accepted(lambda same: sessions.switch(session_id, options=same))
+        await live.accepted(partial(switched, sessions, session_id))
         assert (await sessions.get(session_id)).version >= 4
     assert deployed.refused() == []
+
+
+@pytest.mark.parametrize("kind", servers.available()[-1:])
+async def test_a_cluster_works_under_the_users(kind: Kind, tmp_path: Path) -> None:
+    """Also while a replica takes over, as the operator asks for."""
+    options = prepared(tmp_path)
+    with servers.start_cluster(kind, replicas=True, access=login("administrator"), **options) as cluster:
+        nodes = [*cluster.primaries, *cluster.replicas]
+        for node in nodes:  # the test itself has set it up
+            refused_by(node)
+        given = {
+            "REDIS_URL": f"redis://application:{password('application')}@127.0.0.1:1/0",
+            "REDIS_CLUSTER_NODES": cluster.nodes,
+            "RATE_LIMIT_ENABLED": "false",
+            "ENABLE_METRICS": "false",
+        }
+        async with live.service(load(given)) as service:
+            played = [await live.game(service.sessions) for _ in range(4)]
+            async with service.follow(played[0]) as watcher:
+                await service.sessions.switch(played[0])
+                assert "cycle.switched" in str(await watcher.next())
+            report = await asyncio.to_thread(diagnose, {"PORT": "0", **given}, None, [])
+            assert [each for each in report.checks if each.status == "failure"] == []
+            operator = {**given, "REDIS_URL": given["REDIS_URL"].replace("application", "operator")}
+            await hand_over_in_cluster(load(operator), ("127.0.0.1", cluster.primaries[0].port))
+            for session_id in played:
+                await live.accepted(partial(switched, service.sessions, session_id))
+        assert [refused for node in nodes for refused in refused_by(node)] == []
+
+
+async def switched(sessions: Sessions, session_id: str, options: Options) -> None:
+    await sessions.switch(session_id, options=options)
 
 
 async def _primary(deployed: Place) -> Server:
