@@ -37,8 +37,8 @@ def bundle(*, virtual_time: bool) -> None:
 
 url_option = click.option(
     "--url",
-    help="Server to use instead of the one in the settings. Everybody on this machine can read it in the list "
-    "of processes, but not REDIS_URL in the environment.",
+    help="Server to use instead of the one in the settings. Everybody on this machine can read it in the "
+    "list of processes, but not REDIS_URL in the environment.",
 )
 
 

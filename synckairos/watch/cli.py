@@ -62,8 +62,8 @@ class Refused(click.ClickException):
     "--token",
     envvar="SYNCKAIROS_TOKEN",
     show_envvar=True,
-    help="Your token, if the service asks for one. Everybody on this machine can read an option in the list of "
-    "processes, but not the environment.",
+    help="Your token, if the service asks for one. Everybody on this machine can read an option in "
+    "the list of processes, but not the environment.",
 )
 def watch(session: str, url: str, token: str | None) -> None:
     """Watch the clocks of SESSION, live, until it ends or Ctrl-C.

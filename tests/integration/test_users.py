@@ -28,7 +28,7 @@ from synckairos.core.keys import SessionKeys
 from synckairos.core.model import Options
 from synckairos.doctor.cli import diagnose
 from synckairos.failover.cluster import hand_over as hand_over_in_cluster
-from synckairos.failover.sentinels import hand_over
+from synckairos.failover.sentinels import hand_over, pairs
 from synckairos.run.processes import free_port
 from tests.support import live, postgres, servers
 from tests.support.pages import ROOT
@@ -116,6 +116,12 @@ def prepared(folder: Path) -> dict[str, Any]:
     }
 
 
+def _knows_its_replica(sentinel: redis.Redis) -> bool:
+    replicas: Any = sentinel.execute_command("SENTINEL", "REPLICAS", "game")
+    known = [pairs(each) for each in replicas]
+    return [(each["flags"], each["master-link-status"]) for each in known] == [("slave", "ok")]
+
+
 @contextmanager
 def place(kind: Kind, folder: Path) -> Iterator[Place]:
     options = prepared(folder)
@@ -135,10 +141,7 @@ def place(kind: Kind, folder: Path) -> Iterator[Place]:
     ):
         with sentinel.sync_client() as client:  # see tests/failover
             client.execute_command("SENTINEL", "DEBUG", "INFO-PERIOD", 1500)
-            servers.wait_for(
-                lambda: bool(client.execute_command("SENTINEL", "REPLICAS", "game")),
-                "the Sentinel to know all",
-            )
+            servers.wait_for(lambda: _knows_its_replica(client), "the Sentinel to know the replica")
         found = Place(primary, replica, sentinel)
         found.refused()
         yield found
