@@ -28,7 +28,9 @@ def settings_or_exit(environ: Mapping[str, str], file: Path | None) -> Settings:
         settings = config.load(environ, file)
     except SettingsError as error:
         for problem in error.problems:
-            output.echo(f"Error: {problem}", err=True)
+            click.echo(
+                f"Error: {output.printable(problem)}", err=True
+            )  # it has no secrets, only examples of them
         sys.exit(WRONG_SETTINGS)
     output.keep_secret(config.secrets(settings))
     logs.configure(settings.log_level, production=settings.environment == "production")
