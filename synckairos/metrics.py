@@ -14,6 +14,7 @@ import socketserver
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -53,6 +54,12 @@ errors = Counter(
     "synckairos_errors_total",
     "Errors answered over HTTP and WebSocket, by code",
     ("code",),
+    registry=registry,
+)
+connections_ended = Counter(
+    "synckairos_connections_ended_total",
+    "Connections ended before their client was served: too_slow, gave_way to another one, refused",
+    ("why",),
     registry=registry,
 )
 rate_limited = Counter(
@@ -159,6 +166,16 @@ audit_batches = Gauge(
     ("state",),
     registry=registry,
     multiprocess_mode="mostrecent",
+)
+access_log_stored = Counter(
+    "synckairos_access_log_stored_entries_total",
+    "Entries of the access log that were stored",
+    registry=registry,
+)
+access_log_dropped = Counter(
+    "synckairos_access_log_dropped_total",
+    "Refusals and actions that are missing in the access log, because too many waited to be stored",
+    registry=registry,
 )
 restored = Counter(
     "synckairos_sessions_restored_total",
@@ -277,6 +294,13 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 
 
 class _Handler(WSGIRequestHandler):
+    timeout = 10.0
+    """Seconds without a byte, after which a connection ends. Each holds a thread."""
+
+    def handle(self) -> None:
+        with suppress(TimeoutError):
+            super().handle()
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
         """Scrapes are not logged."""
 

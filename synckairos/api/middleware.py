@@ -17,30 +17,25 @@ import sanic.exceptions
 import structlog
 from prometheus_client import Histogram
 from sanic.handlers import ErrorHandler
-from sanic.http import Http
 from sanic.response import BaseHTTPResponse
 
 from synckairos import metrics
-from synckairos.api import gate, replies
+from synckairos.api import gate, on_record, replies
+from synckairos.api.inputs import refuse
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Handler, Route
+from synckairos.auth.access import Action
 from synckairos.errors import (
     InternalError,
     MethodNotAllowed,
     NetworkTimeout,
     NotFound,
-    PayloadTooLarge,
     SyncKairosError,
     ValidationError,
 )
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
-
-MAX_BODY = 1024 * 1024
-"""The largest request body, in bytes."""
-MAX_DRAINED = 16 * MAX_BODY
-"""How many bytes of a body that is too large are read and dropped, so that its sender can read the answer."""
 
 _EXPOSED = (
     "ETag, Idempotent-Replayed, Location, RateLimit-Limit, RateLimit-Policy, RateLimit-Remaining, "
@@ -57,15 +52,19 @@ Endpoint = Callable[..., Awaitable[BaseHTTPResponse]]
 
 def endpoint(route: Route) -> Endpoint:
     """The route's handler, wrapped in error handling, headers and metrics."""
-    handle: Handler = route.handler
+    handle: Handler = on_record.recorded(route) if on_record.may_be_recorded(route) else route.handler
     observe = _observer(route.path, route.method)
 
     async def answer(request: ApiRequest, **path: str) -> Reply:
         started = request.started = perf_counter()
         try:
+            request.http.check_length()
             await gate.admit(request, route, path)
+            await _read_body(request, route)
             reply = await handle(request, **path)
-        except SyncKairosError as error:
+        except SyncKairosError as refusal:
+            error = await gate.refused(request, route, path, refusal)
+            on_record.refused(request, route.action, error, path.get("session_id"))
             reply = replies.failure(error)
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 log(request, error)
@@ -80,6 +79,17 @@ def endpoint(route: Route) -> Endpoint:
     return answer
 
 
+async def _read_body(request: ApiRequest, route: Route) -> None:
+    """Read the body, which nobody but a caller who was let in may send. Raises ValidationError."""
+    if route.body is None:
+        await request.http.drop()
+        return
+    body = await request.http.body(route.largest)
+    if body is None:
+        refuse([{"field": "", "message": f"must be at most {route.largest} bytes"}])
+    request.body = body
+
+
 def finish(request: ApiRequest, reply: Reply) -> None:
     """Add the headers that every answer has."""
     headers = reply.headers
@@ -87,6 +97,10 @@ def finish(request: ApiRequest, reply: Reply) -> None:
     if (traceparent := request.traceparent) is not None:
         headers["traceparent"] = traceparent
     headers.update(request.reply_headers)
+    headers["x-content-type-options"] = "nosniff"
+    if request.path.startswith("/v1/"):
+        headers["vary"] = "Authorization"
+        headers.setdefault("cache-control", "no-cache" if "etag" in headers else "no-store")
     if request.context.settings.enable_cors:
         _cors(request, headers)
 
@@ -97,7 +111,7 @@ def _cors(request: ApiRequest, headers: dict[str, Any]) -> None:
     if "*" in settings.allowed_origins:
         headers["access-control-allow-origin"] = "*"
     else:
-        headers["vary"] = "Origin"
+        headers["vary"] = f"{headers['vary']}, Origin" if "vary" in headers else "Origin"
         origin = request.headers.get("origin")
         if origin not in settings.allowed_origins:
             return
@@ -128,18 +142,19 @@ class Failures(ErrorHandler):
             return Reply(status=HTTPStatus.BAD_REQUEST)
         if isinstance(exception, sanic.exceptions.MethodNotAllowed) and request.method == "OPTIONS":
             reply = self._options(request)
+            await request.http.drop()
         else:
             error = translated(exception)
-            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            # A request that came too slowly is no failure of the service. There may be thousands of them.
+            is_ours = not isinstance(exception, sanic.exceptions.RequestTimeout)
+            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_ours:
                 log(request, error, exception)
+            _put_on_record(request, error)
             reply = replies.failure(error)
             if isinstance(exception, sanic.exceptions.MethodNotAllowed):
                 reply.headers["allow"] = allow(request)
         finish(request, reply)
         _observe_failed(request, reply.status)
-        if isinstance(exception, sanic.exceptions.PayloadTooLarge) and isinstance(request.stream, Http):
-            await _answer_and_drain(request, reply)
-            return None
         return reply
 
     @staticmethod
@@ -153,6 +168,14 @@ class Failures(ErrorHandler):
         return reply
 
 
+def _put_on_record(request: ApiRequest, error: SyncKairosError) -> None:
+    """A refusal before a handler was found, or of a WebSocket, which has no handler of ours around it."""
+    if request.route is not None and request.route.ctx.label[0] == "/ws":
+        on_record.refused(request, Action.READ, error, request.args.get("session_id"))
+    else:
+        on_record.refused(request, Action.PUBLIC, error)
+
+
 def translated(exception: BaseException) -> SyncKairosError:
     """The SyncKairosError for an exception. The text of an unexpected exception is not passed on."""
     match exception:
@@ -162,10 +185,6 @@ def translated(exception: BaseException) -> SyncKairosError:
             return MethodNotAllowed()
         case sanic.exceptions.NotFound():
             return NotFound()
-        case sanic.exceptions.PayloadTooLarge() if "header" in str(exception):
-            return PayloadTooLarge("the request's head is too large")
-        case sanic.exceptions.PayloadTooLarge():
-            return PayloadTooLarge()
         case sanic.exceptions.RequestTimeout() | sanic.exceptions.ServiceUnavailable():
             return NetworkTimeout()
         case sanic.exceptions.ExpectationFailed():
@@ -194,26 +213,6 @@ def log(request: ApiRequest, error: SyncKairosError, exception: BaseException | 
         path=request.path,
         exc_info=cause if isinstance(error, InternalError) else None,
     )
-
-
-async def _answer_and_drain(request: ApiRequest, reply: Reply) -> None:
-    """Answer, then go on reading for a while.
-
-    Closing a connection that has unread bytes resets it, and the reset can overtake the answer. Then a client
-    that is still sending, or has not read the answer yet, would get a broken connection instead of the 413.
-    """
-    stream = request.stream
-    assert isinstance(stream, Http)
-    stream.keep_alive = False
-    request.reset_response()
-    response = await request.respond(reply)
-    await response.send(end_stream=True)
-    drained = 0
-    with suppress(Exception):  # the client may go away at any time
-        while drained < MAX_DRAINED:
-            drained += len(stream.recv_buffer)
-            stream.recv_buffer.clear()
-            await stream._receive_more()  # noqa: SLF001 - `read` refuses a body of this size
 
 
 def _observer(path: str, method: str) -> Callable[[int], Histogram]:

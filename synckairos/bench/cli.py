@@ -90,6 +90,16 @@ def controls(file: Path | None, servers: tuple[Any, ...], *, quick: bool) -> Non
 
 
 @bench.command()
+@_servers
+@_common
+def dearest(file: Path | None, servers: tuple[Any, ...], *, quick: bool) -> None:
+    """The dearest calls that the function library allows or refuses, compared with a switch."""
+    from synckairos.bench import dearest
+
+    _show(dearest.run(servers, quick=quick), file)
+
+
+@bench.command()
 @_server
 @_workers
 @_common
@@ -130,6 +140,15 @@ def audit(file: Path | None, server: Any, *, quick: bool) -> None:
     _show(audit.run(server, quick=quick), file)
 
 
+@bench.command("access-log")
+@_common
+def access_log(file: Path | None, *, quick: bool) -> None:
+    """What a refusal costs, and rows a second into the chains of the access log."""
+    from synckairos.bench import access_log
+
+    _show(access_log.run(quick=quick), file)
+
+
 @bench.command()
 @_server
 @_common
@@ -168,3 +187,20 @@ def sockets(file: Path | None, server: Any, *, quick: bool) -> None:
     from synckairos.bench import sockets
 
     _show(sockets.run(server, quick=quick), file)
+
+
+@bench.command()
+@click.argument("attacks", nargs=-1, metavar="[ATTACK]...")
+@_server
+@_common
+def attack(file: Path | None, server: Any, attacks: tuple[str, ...], *, quick: bool) -> None:
+    """A victim beside attackers: what its switches take, and what becomes of the attackers.
+
+    ATTACK is frames (WebSocket frames that say nothing), senders (a byte a second), creations (the dearest
+    ones) or logins (wrong ones); all without one.
+    """
+    from synckairos.bench import attack
+
+    if unknown := set(attacks) - set(attack.ATTACKS):
+        raise click.UsageError(f"there is no attack {unknown.pop()!r}; there are {', '.join(attack.ATTACKS)}")
+    _show(attack.run(server, attacks, quick=quick), file)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import selectors
 import socket
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -202,7 +202,8 @@ def pace(pipe: Connection, port: int, requests: Sequence[bytes], rate: int) -> O
     """
     selector = selectors.DefaultSelector()
     selector.register(pipe, selectors.EVENT_READ, None)
-    free = [_Caller(port) for _ in range(PACED_CONNECTIONS)]
+    # Taken in turns, because the service ends a connection on which no request comes.
+    free = deque(_Caller(port) for _ in range(PACED_CONNECTIONS))
     for caller in free:
         selector.register(caller.socket, selectors.EVENT_READ, caller)
     latencies: list[int] = []
@@ -229,7 +230,7 @@ def pace(pipe: Connection, port: int, requests: Sequence[bytes], rate: int) -> O
                 caller.data = b""
                 free.append(caller)
         while free and not ending and due <= perf_counter_ns():
-            caller = free.pop()
+            caller = free.popleft()
             caller.sent = due
             caller.socket.send(requests[number % len(requests)])
             number += 1

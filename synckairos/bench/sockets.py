@@ -41,11 +41,11 @@ def run(kind: Kind, *, quick: bool) -> Report:
         first, second = (
             stack.enter_context(servers.synckairos(storage, 1, limits=False, more=more)) for _ in range(2)
         )
-        before = _memory(first)
+        before = private_memory(first)
         ports = (first.port, second.port)
         with load.ChildProcess(_watch, ports, ids) as watching:
             connecting_s = watching.receive()
-            weight = (_memory(first) - before) / count
+            weight = (private_memory(first) - before) / count
             for child in first.children:
                 assert child.pid is not None
                 os.kill(child.pid, signal.SIGKILL)
@@ -65,7 +65,7 @@ def run(kind: Kind, *, quick: bool) -> Report:
     return report
 
 
-def _memory(web: Web) -> int:
+def private_memory(web: Web) -> int:
     """Bytes of memory that its processes have for themselves."""
     total = 0
     for child in web.children:

@@ -115,7 +115,7 @@ def limited_service(valkey: Server, tmp_path_factory: pytest.TempPathFactory) ->
     with run_service(
         valkey,
         log,
-        TRUST_PROXY="true",
+        TRUSTED_PROXIES="127.0.0.1",
         ENABLE_CORS="true",
         ALLOWED_ORIGINS="https://play.example.org",
         RATE_LIMIT_MAX_REQUESTS="7",
@@ -139,7 +139,7 @@ _addresses = itertools.count(1)
 async def limited(limited_service: Service) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the service with rate limits, from an address that nobody used before."""
     async with limited_service.client() as client:
-        client.headers["x-forwarded-for"] = f"203.0.113.9, 2001:db8::{next(_addresses):x}"
+        client.headers["x-forwarded-for"] = f"203.0.113.9, 2001:db8:0:{next(_addresses):x}::1"
         yield client
 
 
@@ -191,7 +191,9 @@ def error(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert isinstance(failure["message"], str)
     assert failure["message"]
     assert isinstance(failure["context"], dict)
-    assert failure["retryable"] is (status in (409, 429, 503, 504) and code != "SESSION_EXISTS")
+    assert failure["retryable"] is (
+        status in (409, 429, 503, 504) and code not in ("SESSION_EXISTS", "QUOTA_EXCEEDED")
+    )
     assert all(detail.keys() == {"field", "message"} for detail in failure.get("details", ()))
     return failure
 

@@ -174,7 +174,7 @@ async def test_a_client_that_does_not_wait_for_its_answer_is_no_failure(
     service.redis.pause()
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", service.port)
-        writer.write(f"POST {at(session, '/switch')} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        writer.write(f"POST {at(session, '/switch')} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         await writer.drain()
         await asyncio.sleep(0.2)  # it waits for Redis by now
         writer.transport.abort()
@@ -188,7 +188,7 @@ async def test_a_client_that_does_not_wait_for_its_answer_is_no_failure(
 async def test_requests_one_behind_the_other_on_one_connection(service: Service) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
     request = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
-    writer.write(request * 2 + b"GET /nope HTTP/1.1\r\nConnection: close\r\n\r\n")
+    writer.write(request * 2 + b"GET /nope HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     async with asyncio.timeout(10):
         answers = await reader.read()
     assert answers.count(b"HTTP/1.1 200 OK") == 2

@@ -33,7 +33,7 @@ async def test_a_stop_answers_what_was_asked_before_it(log: Path) -> None:
         async with service.client() as client, redis.client() as held:
             session = await running(client)
             await held.client_pause(10_000, all=False)  # changes wait, this client does not
-            request = f"POST {at(session, '/switch')} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+            request = f"POST {at(session, '/switch')} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
             waiting = []
             for _ in range(20):
                 reader, writer = await asyncio.open_connection("127.0.0.1", service.port)

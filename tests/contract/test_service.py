@@ -99,12 +99,24 @@ async def test_openapi_describes_every_route(api: httpx.AsyncClient) -> None:
         ("PATCH", f"{session}/participants/{{participant_id}}"),
         ("PATCH", f"{session}/groups/{{group_id}}"),
         ("PATCH", f"{session}/clock"),
+        *((method, f"{session}/links") for method in ("POST", "GET", "DELETE")),
+        ("DELETE", f"{session}/links/{{link_id}}"),
+        ("POST", "/v1/revocations"),
         ("GET", f"{session}/events"),
         ("GET", f"{session}/timeline.svg"),
         ("GET", "/debug/sessions/{session_id}"),
         *(
             ("GET", path)
-            for path in ("/v1/presets", "/v1/time", "/health", "/ready", "/metrics", "/openapi.json", "/docs")
+            for path in (
+                "/v1/access-log",
+                "/v1/presets",
+                "/v1/time",
+                "/health",
+                "/ready",
+                "/metrics",
+                "/openapi.json",
+                "/docs",
+            )
         ),
     }
     names = [
@@ -210,10 +222,10 @@ async def test_cors(limited: httpx.AsyncClient) -> None:
         assert response.headers["access-control-allow-origin"] == origin["origin"]
         assert "ETag" in response.headers["access-control-expose-headers"]
         assert "access-control-allow-credentials" not in response.headers
-        assert response.headers["vary"] == "Origin"
+        assert response.headers["vary"].split(", ")[-1] == "Origin"
         other = await limited.get(path, headers={"origin": "https://evil.example.org"})
         assert "access-control-allow-origin" not in other.headers
-        assert other.headers["vary"] == "Origin"
+        assert other.headers["vary"].split(", ")[-1] == "Origin"
 
 
 async def test_cors_preflight(limited: httpx.AsyncClient) -> None:
@@ -237,3 +249,87 @@ async def test_metrics_on_their_own_port(limited_service: Service, limited: http
     async with httpx.AsyncClient() as client:
         response = await client.get(f"http://127.0.0.1:{limited_service.metrics_port}/metrics")
     assert "synckairos_http_request_seconds" in response.text
+
+
+async def test_no_page_of_another_origin_changes_anything(api: httpx.AsyncClient) -> None:
+    """Where nobody is asked for a token: neither with a script's request nor with a form's."""
+    session = await create(api)
+    own = str(api.base_url).rstrip("/")
+    for origin in (
+        {"origin": "https://elsewhere.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+    ):
+        for method, path in (
+            ("POST", "/v1/sessions"),
+            ("POST", at(session, "/start")),
+            ("POST", at(session, "/switch")),
+            ("PATCH", at(session, "/clock")),
+            ("DELETE", at(session)),
+        ):
+            response = await api.request(method, path, headers={**origin, "content-type": "text/plain"})
+            assert "ALLOWED_ORIGINS" in error(response, 403, "FORBIDDEN")["message"]
+        for path in (at(session), at(session, "/events"), "/v1/time", "/"):
+            for method in ("GET", "HEAD"):
+                response = await api.request(method, path, headers=origin)
+                assert response.status_code == 200
+                assert not [name for name in response.headers if name.startswith("access-control")]
+    assert (await api.get(at(session))).json()["data"]["version"] == 1
+    assert (await api.post(at(session, "/start"), headers={"origin": own})).status_code == 200
+
+
+async def test_no_rebound_host_is_answered(api: httpx.AsyncClient) -> None:
+    session = await create(api)
+    for host in ("rebound.example", f"rebound.example:{api.base_url.port}"):
+        for path in (at(session), "/", "/v1/presets", "/openapi.json", "/ws", "/synckairos.js", "/metrics"):
+            failure = error(
+                await api.get(path, headers={"host": host, "upgrade": "websocket"}), 400, "VALIDATION_ERROR"
+            )
+            assert [detail["field"] for detail in failure["details"]] == ["Host"]
+            assert "ALLOWED_HOSTS" in failure["message"]
+        for path in ("/health", "/ready"):
+            assert (await api.get(path, headers={"host": host})).status_code == 200
+    assert (await api.get(at(session), headers={"host": "localhost"})).status_code == 200
+
+
+async def test_what_comes_back_is_what_it_says_and_is_kept_by_nobody(api: httpx.AsyncClient) -> None:
+    session = await running(api)
+    for path, kept in (
+        (at(session), "no-cache"),
+        (at(session, "/events"), "no-store"),
+        ("/v1/nope", "no-store"),
+    ):
+        response = await api.get(path)
+        assert response.headers["cache-control"] == kept
+        assert response.headers["vary"] == "Authorization"
+        assert response.headers["x-content-type-options"] == "nosniff"
+    unchanged = await api.get(
+        at(session), headers={"if-none-match": (await api.get(at(session))).headers["etag"]}
+    )
+    assert (unchanged.status_code, unchanged.headers["cache-control"]) == (304, "no-cache")
+    switched = await api.post(at(session, "/switch"))
+    assert (switched.status_code, switched.headers["cache-control"]) == (200, "no-store")
+    for path in ("/health", "/nope", "/metrics"):
+        assert (await api.get(path)).headers["x-content-type-options"] == "nosniff"
+
+
+async def test_no_long_trace_id_comes_back(api: httpx.AsyncClient) -> None:
+    later = f"01-{TRACE}-00f067aa0ba902b7-01-"
+    for length, returned in ((128, True), (129, False), (4000, False)):
+        given = later + "a" * (length - len(later))
+        response = await api.get("/health", headers={"traceparent": given})
+        assert (response.headers.get("traceparent") == given) is returned
+
+
+async def test_openapi_has_the_patterns_of_conditions(api: httpx.AsyncClient) -> None:
+    switch = (await api.get("/openapi.json")).json()["paths"]["/v1/sessions/{session_id}/switch"]["post"]
+    patterns = {each["name"]: each["schema"].get("pattern") for each in switch["parameters"]}
+    for value, fits in (
+        ('"47"', True),
+        ('"47@1-a"', True),
+        ("47", False),
+        ('W/"47"', False),
+        ('"4"5', False),
+    ):
+        assert (re.search(patterns["If-Match"], value) is not None) is fits
+    assert re.search(patterns["Idempotency-Key"], "two words") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import uuid
 from collections import Counter
@@ -14,8 +15,10 @@ import pytest_asyncio
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
+from websockets.server import ServerProtocol
 
 from synckairos import metrics
+from synckairos.api.transport.connection import READ
 from synckairos.api.websocket import socket as socket_module
 from synckairos.api.websocket.conversation import Conversation
 from tests.support import servers
@@ -30,6 +33,23 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
 async def live(redis: servers.Server) -> AsyncIterator[Service]:
     async with service(settings(redis.url)) as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def limited(redis: servers.Server) -> AsyncIterator[Service]:
+    """With rate limits, behind a proxy on this machine."""
+    async with service(
+        settings(redis.url, RATE_LIMIT_ENABLED="true", TRUSTED_PROXIES="127.0.0.1")
+    ) as running:
+        yield running
+
+
+_addresses = itertools.count(1)
+
+
+def somebody() -> dict[str, str]:
+    """The header of a client from an address that nobody used before."""
+    return {"X-Forwarded-For": f"198.51.100.{next(_addresses)}"}
 
 
 async def test_the_greeting_is_connected_then_the_whole_state(live: Service) -> None:
@@ -123,7 +143,7 @@ async def test_a_broken_handshake_is_refused_in_the_shape_of_all_errors(live: Se
 async def test_a_handshake_with_a_header_that_is_none(live: Service) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
     writer.write(
-        f"GET /ws?session_id={uuid.uuid4()} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+        f"GET /ws?session_id={uuid.uuid4()} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
         "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         "X-Odd: a\x0bb\r\n\r\n".encode()
     )
@@ -136,7 +156,11 @@ async def test_a_handshake_with_a_header_that_is_none(live: Service) -> None:
 @pytest.mark.parametrize(
     ("listed", "origin", "welcome"),
     [
-        ("", "https://elsewhere.example", True),
+        ("", "https://elsewhere.example", False),
+        ("", "null", False),
+        ("", "the service's own", True),
+        ("", None, True),
+        ("null", "null", True),
         ("*", "https://elsewhere.example", True),
         ("https://play.example", "https://play.example", True),
         ("https://play.example", None, True),
@@ -413,7 +437,7 @@ async def test_a_client_in_a_hurry_is_heard(live: Service) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
     ping = Frame(Opcode.TEXT, b'{"type":"PING","t1":7}').serialize(mask=True)
     writer.write(
-        f"GET /ws?session_id={session_id} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+        f"GET /ws?session_id={session_id} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
         "Sec-WebSocket-Version: 13\r\n\r\n".encode()
         + ping
@@ -497,7 +521,9 @@ async def test_the_service_answers_what_has_arrived_and_says_that_it_goes(redis:
 
 
 async def test_limits_of_connections_and_messages(redis: servers.Server) -> None:
-    async with service(settings(redis.url, RATE_LIMIT_ENABLED="true", TRUST_PROXY="true")) as running:
+    async with service(
+        settings(redis.url, RATE_LIMIT_ENABLED="true", TRUSTED_PROXIES="127.0.0.1")
+    ) as running:
         session_id = await game(running.sessions)
         headers = {"X-Forwarded-For": "198.51.100.7"}
         for _ in range(5):
@@ -570,3 +596,93 @@ async def test_many_messages_at_once_leave_others_their_turn(
         await eventually(lambda: len(answered) == 1000)
         elsewhere.cancel()
     assert max(Counter(answered).values()) <= socket_module.IN_A_ROW
+
+
+@pytest.mark.parametrize(
+    ("first", "frame"),
+    [
+        (b"", Frame(Opcode.PING, b"")),
+        (b"", Frame(Opcode.PONG, b"")),
+        (b"", Frame(Opcode.PING, b"x" * 125)),
+        (Frame(Opcode.TEXT, b"", fin=False).serialize(mask=True), Frame(Opcode.CONT, b"", fin=False)),
+        (Frame(Opcode.TEXT, b"", fin=False).serialize(mask=True), Frame(Opcode.CONT, b"x", fin=False)),
+    ],
+    ids=["pings", "pongs", "large pings", "empty continuations", "small continuations"],
+)
+async def test_a_flood_of_frames_closes_1008_and_is_read_no_further(
+    limited: Service, monkeypatch: pytest.MonkeyPatch, first: bytes, frame: Frame
+) -> None:
+    read: list[int] = []
+    receive_data = ServerProtocol.receive_data
+
+    def counting(protocol: ServerProtocol, data: bytes) -> None:
+        read.append(len(data))
+        receive_data(protocol, data)
+
+    monkeypatch.setattr(ServerProtocol, "receive_data", counting)
+    monkeypatch.setattr(socket_module, "DEAF_CLOSE_TIMEOUT_S", 0.5)
+    session_id = await game(limited.sessions)
+    async with limited.follow(session_id, additional_headers=somebody()) as client:
+        client.socket.transport.write(
+            first + frame.serialize(mask=True) * (1_000_000 // len(frame.data or b"123456"))
+        )
+        assert await client.closed() == 1008
+        assert "50 a second" in str(client.socket.close_reason)
+        assert sum(read) <= 50 * len(frame.serialize(mask=True)) + 2 * socket_module.SLICE
+        client.socket.transport.abort()
+
+
+async def test_frames_at_the_rate_of_an_honest_client_are_no_flood(limited: Service) -> None:
+    session_id = await game(limited.sessions)
+    async with limited.follow(session_id, additional_headers=somebody()) as client:
+        ping = Frame(Opcode.PING, b"").serialize(mask=True)
+        for number in range(3):
+            client.socket.transport.write(ping * 16)
+            assert (await client.ask(type="PING", t1=number))["t1"] == number
+        await asyncio.sleep(1.1)
+        client.socket.transport.write(ping * 40)
+        assert (await client.ask(type="PING", t1=9))["t1"] == 9
+
+
+async def test_after_the_end_nothing_is_read_for_long(live: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is told to go and sends on is not heard."""
+    monkeypatch.setattr(socket_module, "DEAF_CLOSE_TIMEOUT_S", 0.5)
+    session_id = await game(live.sessions)
+    async with live.follow(session_id) as client:
+        await client.socket.send(b"\x00")
+        (conversation,) = live.context.websockets
+        socket = conversation.socket
+        client.socket.transport.write(Frame(Opcode.PONG, b"").serialize(mask=True) * 100_000)
+        await eventually(lambda: socket._is_deaf)
+        assert socket._after_end <= socket_module.AFTER_END + READ
+        client.socket.transport.abort()
+    await eventually(lambda: not live.context.websockets)
+
+
+async def test_many_frames_at_once_leave_others_their_turn(
+    live: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = 0
+    read: list[tuple[int, int]] = []
+    receive_data = ServerProtocol.receive_data
+
+    async def others() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    def noting(protocol: ServerProtocol, data: bytes) -> None:
+        read.append((turn, len(data)))
+        receive_data(protocol, data)
+
+    session_id = await game(live.sessions)
+    async with live.follow(session_id) as client:
+        monkeypatch.setattr(ServerProtocol, "receive_data", noting)
+        elsewhere = asyncio.create_task(others())
+        client.socket.transport.write(Frame(Opcode.PONG, b"").serialize(mask=True) * 10_000)
+        await eventually(lambda: sum(size for _, size in read) >= 60_000)
+        elsewhere.cancel()
+        assert max(size for _, size in read) <= socket_module.SLICE
+        assert max(Counter(turn for turn, _ in read).values()) <= 2
+        assert (await client.ask(type="PING", t1=1))["t1"] == 1

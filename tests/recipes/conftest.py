@@ -40,7 +40,8 @@ def recipe(title: str, **constants: Any) -> ModuleType:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service(redis: Server) -> AsyncIterator[Service]:
-    async with live.service(live.settings(redis.url)) as running:
+    """One that pages of every origin may use: those of the tests are files, and on servers of their own."""
+    async with live.service(live.settings(redis.url, ALLOWED_ORIGINS="*")) as running:
         yield running
 
 

@@ -1,6 +1,7 @@
 """Settings: where they come from, and how a wrong one is refused: by its name, and by what it may be."""
 
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,9 @@ def test_nothing_set_is_a_service_for_this_machine() -> None:
         ("REDIS_URL", "unix:///run/redis.sock", "unix:///run/redis.sock"),
         ("REDIS_CLUSTER_NODES", "a:7000, b ,[::1]:7001", (("a", 7000), ("b", 6379), ("::1", 7001))),
         ("ALLOWED_ORIGINS", "https://a.example,http://b:3000", ("https://a.example", "http://b:3000")),
+        ("ALLOWED_ORIGINS", "null, *", ("null", "*")),
+        ("ALLOWED_HOSTS", "a.example, b", ("a.example", "b")),
+        ("TRUSTED_PROXIES", "10.0.0.7,2001:db8::/32", (ip_network("10.0.0.7"), ip_network("2001:db8::/32"))),
         ("METRICS_PORT", "9100", 9100),
         ("METRICS_PORT", "", None),
         ("MOVED_TO", "redis://a:1, redis://b:2", ("redis://a:1", "redis://b:2")),
@@ -72,6 +76,11 @@ def test_a_setting_from_the_environment(name: str, text: str, value: object) -> 
         ("ALLOWED_ORIGINS", "example.org", "https://"),
         ("ALLOWED_ORIGINS", "https://example.org/path", "https://"),
         ("DURABILITY", "disk", "async"),
+        ("ALLOWED_HOSTS", "https://games.example", "without a port"),
+        ("ALLOWED_HOSTS", "games.example:80", "without a port"),
+        ("TRUSTED_PROXIES", "proxy.internal", "10.0.0.0/8"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8", "10.0.0.0/8"),
+        ("TRUSTED_PROXIES", "true", "10.0.0.0/8"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name_and_by_what_it_may_be(name: str, text: str, may_be: str) -> None:
@@ -129,11 +138,28 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         ({"REDIS_CLUSTER_NODES": "b:2", "DATABASE_URL": "postgresql://b/d"}, "RQ_REDIS_URL"),
         ({"ENABLE_CORS": "true"}, "ALLOWED_ORIGINS"),
         ({"ENVIRONMENT": "production"}, "AUTH_MODE"),
+        ({"HOST": "0.0.0.0"}, "ALLOW_INSECURE"),
+        ({"HOST": "games.example"}, "ALLOW_INSECURE"),
     ],
 )
 def test_settings_that_do_not_go_together(environ: dict[str, str], names: str) -> None:
     with pytest.raises(SettingsError, match=names):
         config.load(environ)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_what_everybody_may_use_is_for_this_machine_unless_that_is_wanted(host: str) -> None:
+    assert config.load({"HOST": host}).host == host
+    assert config.load({"HOST": "0.0.0.0", "ALLOW_INSECURE": "true"}).allow_insecure
+
+
+@pytest.mark.parametrize("text", ["true", "false"])
+def test_a_setting_that_is_gone_says_what_to_write(yaml: Callable[[str], Path], text: str) -> None:
+    for environ, file in (({"TRUST_PROXY": text}, None), ({}, yaml(f"trust_proxy: {text}\n"))):
+        with pytest.raises(
+            SettingsError, match=r"(?i)^trust_proxy .*is gone: .*TRUSTED_PROXIES=10\.0\.0\.0/8"
+        ):
+            config.load(environ, file)
 
 
 def test_passwords_are_not_shown() -> None:

@@ -50,7 +50,13 @@ def test_every_setting_is_shown_with_where_it_comes_from(tmp_path: Path) -> None
     file.write_text(
         "port: 9000\nworkers: 2\nhost: null\nallowed_origins: [https://a.example, https://b.example]\n"
     )
-    environ = {"PORT": "9001", "SESSION_TTL": " ", "REDIS_CLUSTER_NODES": "a:1,[::1]:2", "WORKERS": ""}
+    environ = {
+        "PORT": "9001",
+        "SESSION_TTL": " ",
+        "TRUSTED_PROXIES": "10.0.0.0/8, ::1",
+        "REDIS_CLUSTER_NODES": "a:1,[::1]:2",
+        "WORKERS": "",
+    }
     shown = {setting.name: setting for setting in configured.configured(environ, file)}
     assert list(shown) == [field.name.upper() for field in dataclasses.fields(Settings)]
     expected = {
@@ -58,9 +64,10 @@ def test_every_setting_is_shown_with_where_it_comes_from(tmp_path: Path) -> None
         "WORKERS": ("2", "file"),
         "ALLOWED_ORIGINS": ("https://a.example,https://b.example", "file"),
         "REDIS_CLUSTER_NODES": ("a:1,[::1]:2", "environment"),
+        "TRUSTED_PROXIES": ("10.0.0.0/8,::1/128", "environment"),
         "HOST": ("127.0.0.1", "default"),
         "SESSION_TTL": ("3600", "default"),
-        "TRUST_PROXY": ("false", "default"),
+        "ENABLE_CORS": ("false", "default"),
         "DATABASE_URL": (None, "default"),
     }
     assert {name: (shown[name].value, shown[name].source) for name in expected} == expected
@@ -84,7 +91,7 @@ def test_a_data_folder_counts_when_no_setting_says_where_the_servers_are(name: s
         assert configured.of_dev({name: "given"}, None, tmp_path) == {}
         file.write_text(f"{name.lower()}: given\n")
         assert configured.of_dev({}, file, tmp_path) == {}
-        file.write_text("host: 0.0.0.0\n")
+        file.write_text("host: 0.0.0.0\nallow_insecure: true\n")
         assert configured.of_dev({}, file, tmp_path) == {**servers, "PORT": "8081"}
     assert configured.of_dev({}, None, tmp_path) == {}
 

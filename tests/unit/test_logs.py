@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 SAYS = """
 import logging, structlog
 from synckairos import logs
@@ -42,3 +44,25 @@ def test_production_is_read_by_machines() -> None:
     assert (ours["event"], ours["number"], ours["level"], ours["logger"]) == ("said", 1, "info", "ours")
     assert (theirs["event"], theirs["level"], theirs["logger"]) == ("said too", "error", "theirs")
     assert ours["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize("options", ["'info'", "'info', production=True"])
+def test_a_traceback_has_no_local_variables(options: str) -> None:
+    program = f"""
+import logging, structlog
+from synckairos import logs
+logs.configure({options})
+def fails(bearer):
+    words = bearer.split()
+    raise ValueError("no")
+for write in (structlog.get_logger("ours").exception, logging.getLogger("theirs").exception):
+    try:
+        fails("canary " * 2)
+    except ValueError:
+        write("failed")
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stderr.count("ValueError: no") == 2
+    assert said.stderr.count("in fails") == 2
+    assert "canary canary" not in said.stderr
+    assert "['canary" not in said.stderr

@@ -5,18 +5,20 @@ adapter, which starts a task for each chunk that arrives, and needs a lock and a
 that it sends. An event for a thousand subscribers must cost a thousand writes and nothing else. So text is
 sent as frames that were made once for all clients (`send`). A client that does not read is disconnected when
 too many bytes wait for it.
+
+What a client sends costs this process more than the client: a frame of six bytes takes as long to read as one
+of a thousand. So frames are read a few at a time, with turns of other connections in between, and counted.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
-from sanic import Request
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 from sanic.server.websockets.impl import WebsocketImplProtocol
 from websockets.exceptions import InvalidHeader
@@ -29,12 +31,22 @@ from synckairos import metrics
 from synckairos.api.websocket.lag import RoundTrips
 from synckairos.errors import ValidationError
 
+if TYPE_CHECKING:
+    from synckairos.api.request import ApiRequest
+
 MAX_MESSAGE = 64 * 1024
 """The largest message of a client (bytes). A larger one closes the connection with 1009."""
 MAX_UNSENT = 1024 * 1024
 """How many bytes may wait for a client to read them. More close the connection with 1013."""
 MAX_UNREAD = 64
 """How many messages may wait for their answers. Beyond that nothing more is read from the client."""
+SLICE = 2048
+"""How many bytes are read before other connections get a turn: at most 340 frames, in 2 ms."""
+MAX_FRAMES = 50
+"""How many frames a client may send in a second, apart from whole messages, which have a limit of their own.
+More close the connection with 1008."""
+AFTER_END = 128 * 1024
+"""How many bytes are still read after the end: what an honest client may have on its way by then."""
 IN_A_ROW = 16
 """How many messages of one client may be answered before other clients get a turn."""
 HEARTBEAT_S = 5.0
@@ -49,10 +61,14 @@ GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
 TRY_AGAIN_LATER = 1013
+TOKEN_ENDED = 4401
+REVOKED_OR_FORBIDDEN = 4403
 NO_SUCH_SESSION = 4404
-OWN_CODES = frozenset({NO_SUCH_SESSION})
+OWN_CODES = frozenset({TOKEN_ENDED, REVOKED_OR_FORBIDDEN, NO_SUCH_SESSION})
 """The close codes that this service sends and that are not part of the protocol."""
 CLOSE_TIMEOUT_S = 10.0
+DEAF_CLOSE_TIMEOUT_S = 5.0
+"""How long a client that is not read any more has to read why. Its own close cannot be seen."""
 SLOW_CLOSE_TIMEOUT_S = 30.0
 """How long a slow reader has to read what it was sent, including the reason of the close."""
 
@@ -63,7 +79,7 @@ class Socket:
     loop: asyncio.AbstractEventLoop | None = None
     """Sanic reads it when it shuts down: without a loop, it calls `end_connection`."""
 
-    def __init__(self, protocol: WebSocketProtocol, ws_proto: ServerProtocol) -> None:
+    def __init__(self, protocol: WebSocketProtocol, ws_proto: ServerProtocol, *, limited: bool) -> None:
         assert protocol.transport is not None
         self.ws_proto = ws_proto
         self._loop = asyncio.get_running_loop()
@@ -71,6 +87,14 @@ class Socket:
         self._messages: deque[tuple[str, float]] = deque()
         self._chunks: list[bytes] = []
         self._arrived = asyncio.Event()
+        self._limited = limited
+        self._frames: deque[float] = deque(maxlen=MAX_FRAMES)
+        """When the newest frames came, of those that are counted."""
+        self._unparsed = bytearray()
+        self._came_at = 0.0
+        self._parsing: asyncio.Handle | None = None
+        self._after_end = 0
+        self._is_deaf = False
         self._ended = False
         self._draining = False
         self._paused = False
@@ -80,6 +104,8 @@ class Socket:
         # The first ping is sent at once, ahead of the state, so that a large state does not delay it.
         self._young: asyncio.Handle = self._loop.call_soon(self._ping_young, YOUNG_PINGS)
         self._abort: asyncio.TimerHandle | None = None
+        self.sees_actors = True
+        """Whether the client's events say who made them."""
         self.closed = self._loop.create_future()
         """Done when the connection is gone."""
         protocol.websocket = cast(WebsocketImplProtocol, self)
@@ -109,8 +135,10 @@ class Socket:
         """Take no more messages. Those that have arrived still come out of `messages`."""
         self._draining = True
         self._arrived.set()
+        if self._is_deaf:
+            self._transport.abort()
 
-    async def messages(self) -> AsyncIterator[tuple[str, float]]:
+    async def messages(self) -> AsyncGenerator[tuple[str, float], None]:
         """Text messages in order, each with its time of arrival (monotonic seconds), until the close."""
         given = 0
         while True:
@@ -119,9 +147,8 @@ class Socket:
                 given += 1
                 if given % IN_A_ROW == 0:  # a chunk may have thousands of messages
                     await asyncio.sleep(0)
-                if self._paused and len(self._messages) < MAX_UNREAD:
-                    self._paused = False
-                    self._transport.resume_reading()
+                if self._paused:
+                    self._go_on()
             if self._ended or self._draining:
                 return
             self._arrived.clear()
@@ -142,9 +169,7 @@ class Socket:
         self._young.cancel()
         self._messages.clear()
         self._arrived.set()
-        if self._paused:  # reading has to go on for the closing handshake
-            self._paused = False
-            self._transport.resume_reading()
+        self._go_on()  # reading has to go on for the closing handshake
 
     def _flush(self) -> None:
         """Write the bytes that the protocol has made."""
@@ -185,11 +210,29 @@ class Socket:
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
-        arrived = monotonic()
-        self.ws_proto.receive_data(data)
+        if self._ended:
+            self._after_end += len(data)
+            if self._after_end > AFTER_END:
+                self._hear_no_more()
+        if not self._is_deaf:
+            self._came_at = monotonic()
+            self._unparsed += data
+            if self._parsing is None:
+                self._parse()
+
+    def _parse(self) -> None:
+        """Read the next slice of what arrived. Others get their turn before the one after it."""
+        self._parsing = None
+        piece = bytes(self._unparsed[:SLICE])
+        del self._unparsed[:SLICE]
+        self.ws_proto.receive_data(piece)
         for event in self.ws_proto.events_received():
-            if not self._ended and isinstance(event, Frame):
-                self._received(event, arrived)
+            if isinstance(event, Frame):
+                if self._limited and self._is_one_too_many(event):
+                    self._fail_as_flood()
+                    return
+                if not self._ended:
+                    self._received(event, self._came_at)
         self._flush()
         if not self._ended:
             if self.ws_proto.state is not State.OPEN:
@@ -198,6 +241,47 @@ class Socket:
                 self._abort = self._loop.call_later(CLOSE_TIMEOUT_S, self._transport.abort)
             elif self._transport.get_write_buffer_size() > MAX_UNSENT:
                 self._transport.abort()  # the client sends pings but does not read the pongs
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Have the next slice read, or more bytes, unless too many messages wait for their answers."""
+        if self._transport.is_closing():
+            return
+        has_place = len(self._messages) < MAX_UNREAD
+        if self._unparsed and has_place and self._parsing is None:
+            self._parsing = self._loop.call_soon(self._parse)
+        pause = bool(self._unparsed) or not has_place or self._is_deaf
+        if pause != self._paused:
+            self._paused = pause
+            if pause:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _is_one_too_many(self, frame: Frame) -> bool:
+        """Count a frame. Says whether more than MAX_FRAMES came within a second."""
+        if frame.opcode is Opcode.TEXT and frame.fin:
+            return False
+        too_many = len(self._frames) == MAX_FRAMES and self._came_at - self._frames[0] < 1.0
+        self._frames.append(self._came_at)
+        return too_many
+
+    def _fail_as_flood(self) -> None:
+        metrics.rate_limited.labels("websocket_frames").inc()
+        if not self._ended:
+            self._stop()
+        self.ws_proto.fail(POLICY_VIOLATION, f"too many frames: at most {MAX_FRAMES} a second")
+        self._flush()
+        self._hear_no_more()
+
+    def _hear_no_more(self) -> None:
+        """Read nothing more from a client that does not stop. It can still read why."""
+        self._is_deaf = True
+        self._unparsed.clear()
+        self._go_on()
+        if self._abort is not None:
+            self._abort.cancel()
+        self._abort = self._loop.call_later(DEAF_CLOSE_TIMEOUT_S, self._transport.abort)
 
     def _received(self, frame: Frame, arrived: float) -> None:
         if frame.opcode is Opcode.PONG:
@@ -227,12 +311,10 @@ class Socket:
             return
         self._messages.append((text, arrived))
         self._arrived.set()
-        if len(self._messages) >= MAX_UNREAD and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
 
     def eof_received(self) -> bool | None:
         """The client sends no more. Returns False: the transport closes when everything is written."""
+        self._unparsed.clear()
         self.ws_proto.receive_eof()
         self._flush()
         if not self._ended:
@@ -241,8 +323,11 @@ class Socket:
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """The connection is gone."""
+        self._unparsed.clear()
         if not self._ended:
             self._stop()
+        if self._parsing is not None:
+            self._parsing.cancel()
         if self._abort is not None:
             self._abort.cancel()
         with suppress(EOFError):
@@ -270,7 +355,7 @@ class Socket:
         self._transport.abort()
 
 
-def upgrade(request: Request[Any, Any], subprotocol: str) -> Socket:
+def upgrade(request: ApiRequest, subprotocol: str) -> Socket:
     """Make the request's connection a WebSocket. `subprotocol` is accepted if the client offers it.
 
     Raises ValidationError when the request is no valid WebSocket handshake.
@@ -291,10 +376,11 @@ def upgrade(request: Request[Any, Any], subprotocol: str) -> Socket:
         raise _no_handshake(error) from error
     if response.status_code != 101:
         raise _no_handshake(ws_proto.handshake_exc)
-    protocol = cast(WebSocketProtocol, request.transport.get_protocol())
+    protocol = request.http.protocol
     assert protocol.transport is not None
     protocol.transport.write(response.serialize())
-    socket = Socket(protocol, ws_proto)
+    protocol.upgraded()
+    socket = Socket(protocol, ws_proto, limited=request.context.settings.rate_limit_enabled)
     # A client may send messages right after its handshake, without waiting for the answer.
     early = bytes(protocol.recv_buffer)
     protocol.recv_buffer.clear()
