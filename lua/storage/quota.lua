@@ -59,9 +59,10 @@ end
 
 -- Counts a session that was created some time ago. Returns 1, or 0 when it was counted before.
 local function found(keys, id, participants, now)
-  if redis.call('HSETNX', keys[1], id, string.format('%d', participants)) == 0 then
+  if redis.call('HEXISTS', keys[1], id) == 1 then
     return 0
   end
+  redis.call('HSET', keys[1], id, string.format('%d', participants))
   redis.call('HINCRBY', keys[1], 'participants', string.format('%d', participants))
   redis.call('ZADD', keys[2], string.format('%d', now), id)
   keep(keys)

@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 import redis
+from click.testing import CliRunner
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from synckairos.audit.store import Store
+from synckairos.cli import main
 from synckairos.config import load
 from synckairos.core import rights
 from synckairos.core.calls import Sessions
@@ -30,6 +32,7 @@ from synckairos.doctor.cli import diagnose
 from synckairos.failover.cluster import hand_over as hand_over_in_cluster
 from synckairos.failover.sentinels import hand_over, pairs
 from synckairos.run.processes import free_port
+from tests.auth.conftest import SECRET, TENANT, asking, token
 from tests.support import live, postgres, servers
 from tests.support.pages import ROOT
 from tests.support.pool import Pool
@@ -212,6 +215,32 @@ async def test_service_and_worker_work_under_their_users(deployed: Place, archiv
     report = await asyncio.to_thread(diagnose, {"PORT": "0", **given}, None, [])
     assert [each for each in report.checks if each.status == "failure"] == []
     assert next(each for each in report.checks if each.check == "rights").status == "ok"
+    assert deployed.refused() == []
+
+
+async def test_keys_links_quotas_and_revocations_work_under_the_users(
+    deployed: Place, archive: str, tmp_path: Path
+) -> None:
+    """What tokens and tenants need at Redis, with the copies of what is in PostgreSQL."""
+    tenants = tmp_path / "tenants.yaml"
+    tenants.write_text(f"tenants: {{{TENANT}: {{quotas: {{sessions: 10, participants: 100}}}}}}\n")
+    given = {**deployed.as_("application"), "DATABASE_URL": archive, "TENANTS_FILE": str(tenants)}
+    url = given.pop("REDIS_URL")
+    environ = {**given, "REDIS_URL": url, "AUTH_MODE": "jwt", "JWT_SECRET": SECRET}
+    create = ["keys", "create", "--tenant", TENANT, "--role", "service"]
+    made = await asyncio.to_thread(CliRunner().invoke, main, create, env=environ)
+    assert made.exit_code == 0, made.output
+    key = made.stdout.strip()
+    async with asking(url, **given) as api:
+        path = f"/v1/sessions/{(await api.made(key))['session_id']}"
+        assert await api.status(f"{path}/start", key, "POST") == 200
+        assert await api.status(f"{path}/links", key, "POST", json={"role": "viewer"}) == 201
+        assert await api.status(f"{path}/links", key) == 200
+        assert await api.status("/v1/revocations", token(), "POST", json={"sub": "bob"}) == 201
+        assert await api.status(path, token("viewer", sub="bob", iat=1)) == 401
+        assert await api.status(path, token(), "DELETE") == 204
+        checks = await api.running.context.readiness.checks()
+        assert {name: each.status for name, each in checks.items()} == dict.fromkeys(checks, "ok")
     assert deployed.refused() == []
 
 

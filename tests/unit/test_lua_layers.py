@@ -39,7 +39,6 @@ CALLS_REDIS = {
         "HGET",
         "HINCRBY",
         "HSET",
-        "HSETNX",
         "PEXPIRE",
         "ZADD",
         "ZCARD",
