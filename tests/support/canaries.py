@@ -43,9 +43,13 @@ def seen(text: str) -> list[str]:
     return [f"{text[max(0, place - 60) : place]}{secret[:4]}…" for place, secret in found]
 
 
+_ON_PURPOSE = "The console: "
+"""With this `synckairos dev --auth` begins the line that has an admin's link, for the person who has started it."""
+
+
 def search(lines: Iterable[str]) -> None:
     """Fails when a secret is in what a program has said."""
-    found = seen("".join(lines))
+    found = seen("".join(line for line in lines if not line.startswith(_ON_PURPOSE)))
     assert not found, f"secrets in what a program said: {found}"
 
 
