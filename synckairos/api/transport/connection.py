@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from sanic.exceptions import RequestTimeout, ServiceUnavailable
 from sanic.http import Stage
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
+from synckairos import metrics
 from synckairos.api.transport.connections import Connections, Phase, Room
 from synckairos.api.transport.http1 import Http1
+from synckairos.errors import NetworkTimeout
 
 READ = 8 * 1024
 """How many bytes are read from a connection at once. As many may wait in it until more is read."""
@@ -59,18 +64,33 @@ class Connection(WebSocketProtocol):
 
     def end(self) -> None:
         """Ends the connection. A client that waits for an answer is told that it took too long."""
-        http = self.http
-        if self._task is None or http is None or http.stage is Stage.IDLE or self.phase is Phase.ENDING:
+        http, phase = self.http, self.phase
+        if self._task is None or http is None or http.stage is Stage.IDLE or phase is Phase.ENDING:
             self.cut()
             return
-        http.exception = RequestTimeout() if self.phase in (Phase.HEAD, Phase.BODY) else ServiceUnavailable()
         self.enter(Phase.ENDING)
+        if phase is Phase.HEAD:
+            # There is no request yet, so nothing has to be undone. This matters when thousands end at once.
+            self._say_too_slow()
+            return
+        http.exception = RequestTimeout() if phase is Phase.BODY else ServiceUnavailable()
         self._task.cancel()
 
-    def cut(self) -> None:
-        """Ends the connection without a word."""
+    def _say_too_slow(self) -> None:
+        error = NetworkTimeout()
+        metrics.errors.labels(error.code).inc()
+        body = msgspec.json.encode(error.body())
+        lines = (
+            f"HTTP/1.1 {error.status:d} {HTTPStatus(error.status).phrase}",
+            f"x-request-id: {secrets.token_hex(16)}",
+            "x-content-type-options: nosniff",
+            "content-type: application/json",
+            f"content-length: {len(body)}",
+            "connection: close",
+        )
         if self.transport is not None:
-            self.transport.abort()
+            self.transport.write("\r\n".join((*lines, "", "")).encode() + body)
+            self.transport.close()
 
     async def read_to_the_end(self) -> None:
         """Reads on for a moment, and drops what comes.

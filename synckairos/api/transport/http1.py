@@ -97,6 +97,12 @@ class Http1(Http):
         connection.state["requests_count"] += 1
         connection.enter(Phase.HANDLING)
 
+    async def error_response(self, exception: Exception) -> None:
+        """Sanic's own. Where nobody is left who could read an answer, none is made."""
+        if self.protocol.conn_info is not None and self.protocol.conn_info.lost:
+            raise sanic.exceptions.RequestCancelled
+        await super().error_response(exception)
+
     async def _head(self) -> bytes:
         """Takes the head out of what has arrived, without the empty line at its end."""
         buffer = self.recv_buffer
