@@ -7,7 +7,7 @@
 -- participants, groups                  lists, see config/participants.lua
 -- active_index                          the index of `active_participant_id`, -1 for none
 -- total, per_cycle, maximum, max_pause  ms, nil where they are not given; increment is 0 then
--- auto_advance, players_may_pause, lag_compensation
+-- auto_advance, lag_compensation, players_may_pause, players_may_choose_next
 -- warnings, warnings_json, warning_count
 -- metadata                              JSON
 -- cycle_clock                           whether each cycle has a clock of its own
@@ -26,7 +26,8 @@ local CONFIG = {
   session_id = true, sync_mode = true, participants = true, groups = true, active_participant_id = true,
   total_time_ms = true, time_per_cycle_ms = true, increment_ms = true, max_time_ms = true,
   time_control = true, lag_compensation = true, auto_advance = true, action_on_timeout = true,
-  warnings_ms = true, max_pause_ms = true, players_may_pause = true, metadata = true,
+  warnings_ms = true, max_pause_ms = true, players_may_pause = true, players_may_choose_next = true,
+  metadata = true,
 }
 
 -- Reads `action_on_timeout`. Returns its type, and its JSON with all members of the client.
@@ -101,15 +102,15 @@ local function read_mode(settings, object, problem)
   end
 end
 
-local function read_members(settings, object, raw, problem)
+local function read_members(settings, object, raw, problem, is_full)
   if object.participants == nil then
     problem('participants', 'is required')
   end
   local by_id
   settings.participants, by_id = config_participants.read_participants(
-    config_members.list(object, raw, 'participants', problem), problem)
+    config_members.list(object, raw, 'participants', problem), problem, is_full)
   settings.groups = config_participants.read_groups(
-    config_members.list(object, raw, 'groups', problem), settings.participants, problem)
+    config_members.list(object, raw, 'groups', problem), settings.participants, problem, is_full)
   local active_id = config_members.uuid(object, 'active_participant_id', '', problem)
   local active = active_id and by_id[active_id]
   if active_id and not active then
@@ -132,6 +133,7 @@ local function read_values(settings, object, raw, problem)
   settings.auto_advance = boolean('auto_advance')
   settings.max_pause = integer('max_pause_ms', 1000, DAY_MS)
   settings.players_may_pause = boolean('players_may_pause')
+  settings.players_may_choose_next = boolean('players_may_choose_next')
   settings.lag_compensation = boolean('lag_compensation')
   settings.warnings_json, settings.warnings, settings.warning_count = read_warnings(object, raw, problem)
   settings.metadata = read_metadata(object, raw, problem)
@@ -157,7 +159,7 @@ end
 -- Reads `time_control`, the control of all owners that have none of their own.
 local function read_control(settings, object, problem)
   settings.default, settings.control_json = '-', 'null'
-  settings.control_defaults = { increment_ms = settings.increment, max_time_ms = settings.maximum }
+  settings.control_defaults = { increment_ms = settings.increment, max_time_ms = settings.maximum, read = {} }
   if settings.mode and not settings.owners_have_clocks then
     if object.time_control ~= nil then
       problem('time_control', 'has no effect in ' .. settings.mode_name)
@@ -180,7 +182,8 @@ end
 -- Adds the clock of a participant or a group that owns one. Returns its bank (ms), the JSON of its clock, and
 -- the JSON of its own control.
 --
--- clocks    sums up all clocks: count, bank, and hourglass_path, where the first hourglass is configured
+-- clocks    sums up all clocks: count, bank, stages, and hourglass_path, where the first hourglass is
+--           configured
 -- required  the message of the problem that is reported when it has no bank
 local function add_clock(settings, clocks, field, name, owner, required, problem)
   local control = config_bank.own_control(owner, owner.path, settings.control_defaults, problem)
@@ -198,6 +201,7 @@ local function add_clock(settings, clocks, field, name, owner, required, problem
     if own_text then
       field('c:' .. name, own_text)
     end
+    clocks.stages = clocks.stages + config_bank.stages(new_owner.control)
     if new_owner.control.view_names then
       clock_json = controls.view(new_owner)
     end
@@ -220,8 +224,11 @@ local function add_record(settings, clocks, field, kind, name, owner, required, 
   return control_json
 end
 
-local function add_participants(settings, clocks, field, problem)
+local function add_participants(settings, clocks, field, problem, is_full)
   for i = 1, #settings.participants do
+    if is_full() then
+      return
+    end
     local participant = settings.participants[i]
     if settings.owned_by == 'group' and not participant.has_group then
       problem(participant.path .. 'group_id', 'is required in per_group')
@@ -235,9 +242,12 @@ local function add_participants(settings, clocks, field, problem)
   end
 end
 
-local function add_groups(settings, clocks, field, problem)
+local function add_groups(settings, clocks, field, problem, is_full)
   local ids = {}
   for i = 1, #settings.groups do
+    if is_full() then
+      return
+    end
     local group = settings.groups[i]
     if settings.owned_by == 'group' and not group.has_bank and group.banks > 0
       and group.banks == #group.members then
@@ -280,9 +290,11 @@ local function integer_or_null(number)
   return number and string.format('%d', number) or 'null'
 end
 
--- The JSON of the members of the state that never change. In count_up an adjust may change max_time_ms.
+-- The JSON of the members of the state that never change. In count_up an adjust may change max_time_ms. It
+-- begins with a member that libraries before 0.3.0 did not have, see views/state.lua.
 local function fixed_json(settings)
-  return '"sync_mode":"' .. settings.mode_name
+  return '"players_may_choose_next":' .. tostring(settings.players_may_choose_next)
+    .. ',"sync_mode":"' .. settings.mode_name
     .. '","time_per_cycle_ms":' .. integer_or_null(settings.per_cycle)
     .. ',"increment_ms":' .. integer_or_null(settings.increment)
     .. (settings.mode.counts_up and '' or ',"max_time_ms":' .. integer_or_null(settings.maximum))
@@ -319,6 +331,9 @@ local function add_session(settings, clocks, field, ttl, now)
       field('total', string.format('%d', total_or_sum))
     end
   end
+  if clocks.stages ~= clocks.count * config_bank.stages(controls.decode(default)) then
+    field('stages', string.format('%d', clocks.stages))
+  end
   if settings.max_pause then
     field('max_pause', string.format('%d', settings.max_pause))
   end
@@ -335,7 +350,7 @@ end
 -- ttl      s
 -- now      server time in ms
 local function check(text, key_id, ttl, now)
-  local problems, problem = config_members.collector()
+  local problems, problem, is_full = config_members.collector()
   local object, raw = config_members.read_object(text, 'config', MOST_CONFIG_BYTES, CONFIG, problem)
   if not object then
     return nil, problems
@@ -347,19 +362,25 @@ local function check(text, key_id, ttl, now)
   end
   local settings = { given_control = object.time_control }
   read_mode(settings, object, problem)
-  read_members(settings, object, raw, problem)
+  read_members(settings, object, raw, problem, is_full)
   read_values(settings, object, raw, problem)
   read_owner(settings, object, raw, problem)
   read_control(settings, object, problem)
+  if is_full() then
+    return nil, problems
+  end
 
   local fields, count = {}, 0
   local function field(name, value)
     fields[count + 1], fields[count + 2] = name, value
     count = count + 2
   end
-  local clocks = { count = 0, bank = 0 }
-  add_participants(settings, clocks, field, problem)
-  add_groups(settings, clocks, field, problem)
+  local clocks = { count = 0, bank = 0, stages = 0 }
+  add_participants(settings, clocks, field, problem, is_full)
+  add_groups(settings, clocks, field, problem, is_full)
+  if clocks.stages > config_bank.MOST_STAGES then
+    problem('participants', config_bank.TOO_MANY_STAGES)
+  end
   if clocks.hourglass_path and clocks.count < 2 then
     problem(clocks.hourglass_path .. 'time_control', 'must not be an hourglass of one: it needs two clocks')
   end

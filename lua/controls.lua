@@ -45,8 +45,10 @@ local KINDS = {
 
 local STAGE = '^{"stage":(%d)'
 
--- Recently decoded controls by their text. They only save work; a replica begins without them.
-local MOST_KNOWN = 256
+-- Recently decoded controls by their text. They only save work; a replica begins without them. There is room
+-- for those of a large session whose participants all have controls of their own, which each call about them
+-- would else decode anew.
+local MOST_KNOWN = 1200
 local known, known_count = {}, 0
 
 -- The names of the members that the state's `clock` has for an owner with this control, in their order. There
@@ -80,14 +82,23 @@ local function decode_kind(text)
   return control
 end
 
+-- The views of controls by their names, joined with commas: names, form and pattern, see decode. There are
+-- few of them.
+local views = {}
+
 -- Adds overtime, lag gain and the format of `clock` to a control or a stage.
 local function complete(control, overtime, gain)
   control.overtime, control.gain = overtime, gain
   local names = list_view_names(control)
   if #names > 0 then
-    control.view_names = names
-    control.form = '{"' .. table.concat(names, '":%d,"') .. '":%d}'
-    control.pattern = '^{"' .. table.concat(names, '":(%d+),"') .. '":(%d+)}$'
+    local joined = table.concat(names, ',')
+    local shared = views[joined]
+    if not shared then
+      shared = { names = names, form = '{"' .. table.concat(names, '":%d,"') .. '":%d}',
+        pattern = '^{"' .. table.concat(names, '":(%d+),"') .. '":(%d+)}$' }
+      views[joined] = shared
+    end
+    control.view_names, control.form, control.pattern = shared.names, shared.form, shared.pattern
   end
 end
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
@@ -21,7 +23,7 @@ import yaml
 Address = tuple[str, int]
 """Host and port of a server."""
 
-AuthMode = Literal["none"]
+AuthMode = Literal["none", "jwt"]
 Durability = Literal["async", "replicated", "durable"]
 Environment = Literal["development", "test", "staging", "production"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
@@ -105,6 +107,13 @@ class _Text:
         return value.strip()
 
 
+class _File:
+    may_be = "the path of a file"
+
+    def __call__(self, value: object) -> Path:
+        return Path(_Text()(value))
+
+
 class _RedisUrl:
     may_be = "a URL such as redis://user:password@host:6379/0, rediss:// for TLS, or unix:///path/to/socket"
 
@@ -146,6 +155,63 @@ class _HttpUrl:
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError
         return value
+
+
+class _PublicUrl:
+    may_be = "the address under which browsers reach the service, such as https://play.example.org"
+
+    def __call__(self, value: object) -> str:
+        url = urlsplit(_HttpUrl()(value))
+        if url.query or url.fragment or "@" in url.netloc:
+            raise ValueError
+        return url.geturl().rstrip("/")
+
+
+class _JwksUrl:
+    may_be = "an https:// URL of a JSON Web Key Set; http:// only for a loopback address"
+
+    def __call__(self, value: object) -> str:
+        url = urlsplit(_HttpUrl()(value))
+        if "@" in url.netloc or not (url.scheme == "https" or is_loopback(url.hostname or "")):
+            raise ValueError
+        return url.geturl()
+
+
+class _Secret:
+    """Text that is taken as it is, because others sign with the very same bytes.
+
+    A public key in its place would let everybody who has it sign.
+    """
+
+    def __init__(self, least: int) -> None:
+        self.least = least
+        self.may_be = f"a secret of at least {least} bytes, and no key of another kind"
+
+    def __call__(self, value: object) -> str:
+        if not isinstance(value, str) or len(value.encode()) < self.least:
+            raise ValueError
+        if "-----BEGIN" in value or value.lstrip().startswith(("ssh-", "{")):
+            raise ValueError
+        return value
+
+
+class _Instant:
+    may_be = "a time such as 2030-01-31T12:00:00Z, or seconds since 1970"
+
+    def __call__(self, value: object) -> float:
+        if isinstance(value, datetime):  # YAML reads such a text by itself; without a zone it is UTC there
+            value = value.isoformat() + ("" if value.tzinfo else "+00:00")
+        if isinstance(value, str) and not value.strip().replace(".", "", 1).isdecimal():
+            moment = datetime.fromisoformat(value.strip())
+            if moment.tzinfo is None:
+                raise ValueError
+            return moment.timestamp()
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError
+        seconds = float(value)
+        if not math.isfinite(seconds):
+            raise ValueError
+        return seconds
 
 
 class _Addresses:
@@ -238,6 +304,7 @@ class Settings:
     moved_to: tuple[str, ...] = _setting(_Places(), (), secret=True)
     rq_redis_url: str | None = _setting(_RedisUrl(), None, secret=True)
     database_url: str | None = _setting(_DatabaseUrl(), None, secret=True)
+    access_log_retention_days: int = _setting(_Whole(1, 36_500, "days"), 400)
     session_ttl: int = _setting(_Whole(1, 2_592_000, "seconds"), 3600)
     restore_rate: int = _setting(_Whole(0, 100_000, "sessions a second (0: never)"), 1000)
     durability: Durability = _setting(_Choice("async", "replicated", "durable"), "async")
@@ -245,7 +312,16 @@ class Settings:
     host: str = _setting(_Text(), "127.0.0.1")
     port: int = _setting(_Whole(0, 65535), 8080)
     workers: int = _setting(_Whole(1, 256), 1)
-    auth_mode: AuthMode = _setting(_Choice("none"), "none")
+    auth_mode: AuthMode = _setting(_Choice("none", "jwt"), "none")
+    jwt_secret: str | None = _setting(_Secret(32), None, secret=True)
+    jwt_previous_secret: str | None = _setting(_Secret(32), None, secret=True)
+    jwt_previous_until: float | None = _setting(_Instant(), None)
+    jwt_jwks_url: str | None = _setting(_JwksUrl(), None)
+    jwt_audience: str | None = _setting(_Text(), None)
+    jwt_issuer: str | None = _setting(_Text(), None)
+    jwt_leeway_s: int = _setting(_Whole(0, 300, "seconds"), 10)
+    api_keys_file: str | None = _setting(_Text(), None)
+    public_url: str | None = _setting(_PublicUrl(), None)
     environment: Environment = _setting(
         _Choice("development", "test", "staging", "production"), "development"
     )
@@ -257,6 +333,7 @@ class Settings:
     rate_limit_enabled: bool = _setting(_Flag(), True)
     rate_limit_window_ms: int = _setting(_Whole(1000, 86_400_000, "milliseconds"), 60_000)
     rate_limit_max_requests: int = _setting(_Whole(1, 1_000_000), 100)
+    tenants_file: Path | None = _setting(_File(), None)
     max_websockets: int = _setting(_Whole(1, 1_000_000), 10_000)
     max_connections: int = _setting(_Whole(1, 1_000_000), 10_000)
     max_connections_per_address: int = _setting(_Whole(1, 1_000_000), 1000)
@@ -317,9 +394,11 @@ def load(environ: Mapping[str, str], file: Path | None = None) -> Settings:
     problems: list[str] = []
     values: dict[str, Any] = {}
     given = _read(file, problems) if file else {}
-    for name, instead in _GONE.items():
-        if environ.get(name.upper(), "").strip():
-            problems.append(f"{name.upper()} {instead}")
+    problems += [
+        f"{name.upper()} {instead}"
+        for name, instead in _GONE.items()
+        if environ.get(name.upper(), "").strip()
+    ]
     for name, field in _FIELDS.items():
         variable = environ.get(name.upper(), "")
         value, shown = (
@@ -336,6 +415,8 @@ def load(environ: Mapping[str, str], file: Path | None = None) -> Settings:
     if not problems:
         settings = Settings(**values)
         problems = _disagreements(settings)
+        if settings.api_keys_file is not None:
+            problems += _open_to_others(Path(settings.api_keys_file))
         for place in settings.moved_to:
             if "://" not in place:
                 _read(Path(place), problems, f"the settings file {place} (MOVED_TO)")
@@ -377,6 +458,17 @@ def _read(file: Path, problems: list[str], shown: str = "") -> dict[str, Any]:
     return given
 
 
+def _open_to_others(file: Path) -> list[str]:
+    """The problem of a file of API keys that others can read; none while there is no such file."""
+    try:
+        closed = file.is_file() and not file.stat().st_mode & 0o077
+    except OSError:
+        closed = False
+    if closed or not file.exists():
+        return []
+    return [f"API_KEYS_FILE must be a file that only its owner can read (mode 0600), not {str(file)!r}"]
+
+
 def _disagreements(settings: Settings) -> list[str]:
     """The problems of settings that are right each by itself but do not go together."""
     hosts, name, nodes = (
@@ -385,6 +477,7 @@ def _disagreements(settings: Settings) -> list[str]:
         settings.redis_cluster_nodes,
     )
     database = urlsplit(settings.redis_url).path.strip("/")
+    everybody = "everybody could do everything"
     table: tuple[tuple[object, str], ...] = (
         (
             hosts and nodes,
@@ -412,14 +505,38 @@ def _disagreements(settings: Settings) -> list[str]:
         ),
         (
             settings.auth_mode == "none" and settings.environment == "production",
-            "AUTH_MODE must not be none when ENVIRONMENT is production: everybody could do everything",
+            f"AUTH_MODE must not be none when ENVIRONMENT is production: {everybody}",
         ),
         (
             settings.auth_mode == "none" and not settings.allow_insecure and not is_loopback(settings.host),
             "HOST must be of this machine alone (127.0.0.1) when AUTH_MODE is none, or ALLOW_INSECURE true",
         ),
+        *_of_tokens(settings),
     )
     return [problem for is_wrong, problem in table if is_wrong]
+
+
+def _of_tokens(settings: Settings) -> tuple[tuple[object, str], ...]:
+    """What may disagree among the settings of tokens, as in `_disagreements`."""
+    secret, previous = settings.jwt_secret, settings.jwt_previous_secret
+    return (
+        (
+            settings.auth_mode == "jwt" and secret is None and settings.jwt_jwks_url is None,
+            f"JWT_SECRET must be {_Secret(32).may_be}, or JWT_JWKS_URL {_JwksUrl.may_be}: AUTH_MODE is jwt",
+        ),
+        (
+            secret is not None and settings.jwt_jwks_url is not None,
+            "JWT_SECRET and JWT_JWKS_URL cannot both be set: tokens are signed with the one or the other",
+        ),
+        (
+            previous is not None and secret is None,
+            "JWT_PREVIOUS_SECRET must not be set without JWT_SECRET, which took its place",
+        ),
+        (
+            (previous is None) != (settings.jwt_previous_until is None),
+            f"JWT_PREVIOUS_UNTIL must be {_Instant.may_be}: until then JWT_PREVIOUS_SECRET is good, too",
+        ),
+    )
 
 
 def is_loopback(host: str) -> bool:

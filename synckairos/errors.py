@@ -171,6 +171,17 @@ class RateLimitExceeded(SyncKairosError):
     default_message = "too many requests"
 
 
+class QuotaExceeded(SyncKairosError):
+    """The tenant has as much as it may have, or is suspended. What it has goes on.
+
+    `context` has the `quota` and, unless the tenant is suspended, its `limit`.
+    """
+
+    code = "QUOTA_EXCEEDED"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    default_message = "the tenant has as much as it may have"
+
+
 class StorageUnavailable(SyncKairosError):
     """Redis did not answer in time, although the call was tried again."""
 
@@ -184,6 +195,15 @@ class ChangesRefused(StorageUnavailable):
     """Redis answers, and refuses all changes, because it has too few replicas (`min-replicas-to-write`)."""
 
     default_message = "the storage refuses changes: it has too few replicas"
+
+
+class StorageFull(StorageUnavailable):
+    """Redis has reached its `maxmemory`, and refuses whatever would need more. Turns go on."""
+
+    default_message = (
+        "the storage is full and takes nothing new, while sessions that are there go on: "
+        "raise Redis' maxmemory, or delete sessions"
+    )
 
 
 class MessageBrokerError(SyncKairosError):
@@ -269,6 +289,7 @@ CODES: dict[str, type[SyncKairosError]] = {
         ConcurrentModification,
         PayloadTooLarge,
         RateLimitExceeded,
+        QuotaExceeded,
         StorageUnavailable,
         MessageBrokerError,
         NotReplicated,
@@ -284,8 +305,8 @@ CODES: dict[str, type[SyncKairosError]] = {
 def from_refusal(text: str) -> SyncKairosError | None:
     """The error for a refusal of the function library; None when the text is no such refusal.
 
-    `text` is `CODE sentence` or `CODE sentence {json}`. The object's `details` become `details`, the rest
-    `context`.
+    `text` is `CODE sentence` or `CODE sentence {json}`. The object's `details` become `details`, its
+    `retry_after_ms` becomes that of the error, and the rest `context`.
     """
     code, _, message = text.partition(" ")
     kind = CODES.get(code)
@@ -293,6 +314,7 @@ def from_refusal(text: str) -> SyncKairosError | None:
         return None
     context: dict[str, Any] = {}
     details: list[Detail] = []
+    retry_after_ms: int | None = None
     if message.endswith("}"):
         sentence, _, json = (" " + message).partition(' {"')
         try:
@@ -302,4 +324,5 @@ def from_refusal(text: str) -> SyncKairosError | None:
         else:
             message = sentence[1:]
             details = context.pop("details", [])
-    return kind(message or None, context=context, details=details)
+            retry_after_ms = context.pop("retry_after_ms", None)
+    return kind(message or None, context=context, details=details, retry_after_ms=retry_after_ms)

@@ -167,6 +167,16 @@ audit_batches = Gauge(
     registry=registry,
     multiprocess_mode="mostrecent",
 )
+access_log_stored = Counter(
+    "synckairos_access_log_stored_entries_total",
+    "Entries of the access log that were stored",
+    registry=registry,
+)
+access_log_dropped = Counter(
+    "synckairos_access_log_dropped_total",
+    "Refusals and actions that are missing in the access log, because too many waited to be stored",
+    registry=registry,
+)
 restored = Counter(
     "synckairos_sessions_restored_total",
     "Sessions that Redis had lost and that were restored from the audit store",

@@ -14,8 +14,33 @@ local function integer(text, least, most)
   end
 end
 
+-- The numbers of a rate limit with their bounds: sk_throttle has them as arguments, LIMIT as its values.
+local LIMIT = {
+  burst = { 1, 1000000 }, count = { 1, 1000000 }, period_ms = { 1, DAY_MS }, quantity = { 0, 1000000 },
+  cooldown_ms = { 0, DAY_MS },
+}
+
+-- Reads numbers of a rate limit in `args` from position `from` on. names: which ones, in their order. Returns
+-- them by name, and the list of problems, {name, message}, which is empty when there are none.
+local function limit(args, from, names)
+  local found, problems = {}, {}
+  for i = 1, #names do
+    local name, text = names[i], args[from + i - 1]
+    local least, most = LIMIT[name][1], LIMIT[name][2]
+    if name == 'quantity' and found.burst then
+      most = found.burst
+    end
+    found[name] = text and integer(text, least, most)
+    if not found[name] then
+      problems[#problems + 1] = { name, ('must be an integer from %d to %d'):format(least, most) }
+    end
+  end
+  return found, problems
+end
+
 -- The functions below make readers. A reader takes the text of a value and returns the value, nil when it is
--- wrong, and the message for that case.
+-- wrong, and the message for that case. The readers of options with several values get `args` and the
+-- position of the first one, too.
 
 local function whole(least, most, meaning)
   return function(text)
@@ -49,6 +74,21 @@ local function word(most)
   end
 end
 
+-- What a client knows already: {version, epoch}, both as text.
+local function known(text)
+  local version, epoch = text:match('^(%d+)@(%S+)$')
+  return version and { version = version, epoch = epoch }, 'must be <version>@<epoch>'
+end
+
+local LIMIT_VALUES = { 'burst', 'count', 'period_ms', 'cooldown_ms' }
+
+local function switch_limit(_, args, position)
+  local found, problems = limit(args, position, LIMIT_VALUES)
+  local problem = problems[1]
+  found.quantity = 1
+  return not problem and found or nil, problem and ('needs %s, which %s'):format(problem[1], problem[2])
+end
+
 local READERS = {
   TTL = whole(1, 31536000, 'must be 1 to 31536000 seconds'),
   TENANT = words(1, 255),
@@ -59,6 +99,9 @@ local READERS = {
   REQUEST = request,
   NEXT = id,
   CURRENT = id,
+  PLAYER = id,
+  LIMIT = switch_limit,
+  UNLESS = known,
   PARTICIPANT = id,
   GROUP = id,
   LAG = whole(0, MAX_INTEGER, 'must be milliseconds, an integer from 0'),
@@ -74,7 +117,8 @@ local READERS = {
 
 -- The options that every transition has.
 local COMMON = { TENANT = true, VERSION = true, EPOCH = true, ACTOR = true, TRACE = true, REQUEST = true }
-local FLAGS = { EXPORT = true, DRYRUN = true } -- the options without a value
+local FLAGS = { EXPORT = true, DRYRUN = true, SUMMARY = true } -- the options without a value
+local VALUES = { LIMIT = #LIMIT_VALUES } -- how many values an option has; the others have one
 local NONE = {} -- the options of a call without any
 
 -- Reads the options in `args` from position `from` on. Returns them as a table from name to value, and the
@@ -105,17 +149,17 @@ local function parse(args, from, own, common)
     elseif FLAGS[name] then
       found[name] = true
       position = position + 1
-    elseif position == size then
-      problem(name, 'lacks its value')
-      position = position + 1
+    elseif position + (VALUES[name] or 1) > size then
+      problem(name, VALUES[name] and 'lacks values' or 'lacks its value')
+      break
     else
-      local value, meaning = READERS[name](args[position + 1])
+      local value, meaning = READERS[name](args[position + 1], args, position + 1)
       if value == nil then
         problem(name, meaning)
       else
         found[name] = value
       end
-      position = position + 2
+      position = position + 1 + (VALUES[name] or 1)
     end
   end
   return found, problems
@@ -124,6 +168,7 @@ end
 return {
   parse = parse,
   integer = integer,
+  limit = limit,
   COMMON = COMMON,
   NONE = NONE,
   MAX_INTEGER = MAX_INTEGER,

@@ -54,6 +54,17 @@ local function participant_expired(id)
   return refuse('PARTICIPANT_EXPIRED', id .. ' is out of time')
 end
 
+-- The refusal of a call with PLAYER that the participant may not make.
+local function forbidden(sentence)
+  return refuse('FORBIDDEN', sentence)
+end
+
+-- The refusal of a call that a rate limit does not let through. name: what is limited.
+local function limited(name, retry_after_ms)
+  return refuse('RATE_LIMIT_EXCEEDED', ('too many calls: a %s is possible again in %d ms'):format(
+    name, retry_after_ms), ('{"limit":"%s","retry_after_ms":%d}'):format(name, retry_after_ms))
+end
+
 -- The refusal of a call whose VERSION or EPOCH is not that of the session.
 local function moved_on(s, expected_version, expected_epoch)
   local context = {}
@@ -96,6 +107,8 @@ return {
   validation = validation,
   session_not_found = session_not_found,
   state = state,
+  forbidden = forbidden,
+  limited = limited,
   moved_on = moved_on,
   current = current,
   participant_not_found = participant_not_found,

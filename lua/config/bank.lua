@@ -1,5 +1,8 @@
 -- The control and the bank of a participant or a group that owns a clock.
 
+local MOST_STAGES = 2000
+local TOO_MANY_STAGES = 'must have clocks of at most ' .. MOST_STAGES .. ' stages together'
+
 -- The control that this owner has of its own, see config/control.lua; nil for none.
 local function own_control(owner, path, defaults, problem)
   if owner.time_control ~= nil then
@@ -33,7 +36,15 @@ local function refuse_control(owner, path, problem)
   end
 end
 
+-- The number of stages of a decoded control: 1 without any.
+local function stages(control)
+  return control.stages and #control.stages or 1
+end
+
 return {
+  MOST_STAGES = MOST_STAGES,
+  TOO_MANY_STAGES = TOO_MANY_STAGES,
+  stages = stages,
   own_control = own_control,
   bank = bank,
   refuse_control = refuse_control,

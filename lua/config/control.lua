@@ -23,38 +23,66 @@ local function number(value, name, bounds, path, problem, members)
   return found, true
 end
 
--- Reports each member of a control that is_known(name, member) does not accept, in alphabetical order.
--- Returns whether all were accepted.
-local function refuse_unknown(value, is_known, path, problem, message)
-  local names = {}
-  for name, member in pairs(value) do
-    if not is_known(name, member) and #names < MOST_UNKNOWN then
-      names[#names + 1] = tostring(name)
-    end
-  end
+-- Reports the members of a control with these names, in alphabetical order.
+local function refuse_members(names, path, problem, message)
   table.sort(names)
   for i = 1, #names do
     problem(path .. '.' .. names[i], message)
   end
-  return #names == 0
+end
+
+-- Reports each member of a control that is not in the set `known`. Returns whether all were.
+local function refuse_unknown(value, known, path, problem, message)
+  local names
+  for name in pairs(value) do
+    if not known[name] then
+      names = names or {}
+      names[#names + 1] = tostring(name)
+      if #names == MOST_UNKNOWN then
+        break
+      end
+    end
+  end
+  if names then
+    refuse_members(names, path, problem, message)
+  end
+  return names == nil
+end
+
+-- The members that a control, and a stage, of each kind may have. Each set is made when it is first needed.
+local OF_A_CONTROL = { others = { overtime_ms = true, notation = true }, sets = {} }
+local OF_A_STAGE = { others = { moves = true, time_ms = true }, sets = {} }
+
+local function known_members(place, kind)
+  local set = place.sets[kind]
+  if not set then
+    set = { kind = true }
+    for name in pairs(place.others) do
+      set[name] = true
+    end
+    for i = 1, #KINDS[kind].PARAMETERS do
+      set[KINDS[kind].PARAMETERS[i][1]] = true
+    end
+    place.sets[kind] = set
+  end
+  return set
 end
 
 -- Checks kind and parameters of a control or of a stage. Returns the text that is stored, such as
--- `fischer 2000 0`; nil with problems. `others` is the set of members that the caller checks itself.
-local function check_kind(value, kind, path, problem, session, members, others)
+-- `fischer 2000 0`; nil with problems. place: OF_A_CONTROL or OF_A_STAGE.
+local function check_kind(value, kind, path, problem, session, members, place)
   local rule = KINDS[kind]
+  local parameters = rule.PARAMETERS
   members[#members + 1] = '"kind":"' .. kind .. '"'
-  local given, names, valid = {}, { kind = true }, true
-  for i = 1, #rule.PARAMETERS do
-    local parameter = rule.PARAMETERS[i]
-    local name = parameter[1]
-    local is_valid
-    names[name] = true
-    given[name], is_valid = number(value, name, parameter, path, problem, members)
+  local given, valid = {}, true
+  for i = 1, #parameters do
+    local parameter = parameters[i]
+    local found, is_valid = number(value, parameter[1], parameter, path, problem, members)
+    given[parameter[1]] = found
     valid = valid and is_valid
   end
-  valid = refuse_unknown(value, function(name) return names[name] or others[name] end, path, problem,
-    'is no parameter of ' .. kind) and valid
+  valid = refuse_unknown(value, known_members(place, kind), path, problem, 'is no parameter of ' .. kind)
+    and valid
   return valid and kind .. ' ' .. rule.pack(given, session) or nil
 end
 
@@ -74,7 +102,6 @@ local function kind_names(of_stage)
   return table.concat(names, ', ')
 end
 
-local STAGE_NUMBERS = { moves = true, time_ms = true }
 local STAGE_MOVES = { 'moves', 1, 1000, required = true }
 local FIRST_TIME = { 'time_ms', 1000, DAY_MS, required = true }
 local NEXT_TIME = { 'time_ms', 0, DAY_MS, required = true }
@@ -107,7 +134,7 @@ local function check_stage(stage, is_first, is_last, path, problem, session, sta
     end
   end
   time_ms, has_time = number(stage, 'time_ms', is_first and FIRST_TIME or NEXT_TIME, path, problem, members)
-  local text = check_kind(stage, kind, path, problem, session, members, STAGE_NUMBERS)
+  local text = check_kind(stage, kind, path, problem, session, members, OF_A_STAGE)
   stages_json[#stages_json + 1] = '{' .. table.concat(members, ',') .. '}'
   return has_moves and has_time and text and { moves = moves, time_ms = time_ms, text = text } or nil
 end
@@ -118,8 +145,7 @@ local STAGES_MEMBERS = { kind = true, stages = true, overtime_ms = true, notatio
 -- with problems.
 local function check_stages(value, path, problem, session, members)
   local stages = value.stages
-  local valid = refuse_unknown(value, function(name) return STAGES_MEMBERS[name] end, path, problem,
-    'is no parameter of stages')
+  local valid = refuse_unknown(value, STAGES_MEMBERS, path, problem, 'is no parameter of stages')
   if type(stages) ~= 'table' or #stages < 1 or #stages > controls_stages.MOST_STAGES then
     problem(path .. '.stages', 'must be a list of 1 to ' .. controls_stages.MOST_STAGES .. ' stages')
     return nil
@@ -138,7 +164,6 @@ local function check_stages(value, path, problem, session, members)
 end
 
 local OVERTIME = { 'overtime_ms', 0, DAY_MS }
-local COMMON_MEMBERS = { overtime_ms = true, notation = true }
 
 -- Checks a control that is an object with a kind: see check.
 local function check_object(value, path, problem, session)
@@ -152,7 +177,7 @@ local function check_object(value, path, problem, session)
   if kind == 'stages' then
     text, bank = check_stages(value, path, problem, session, members)
   else
-    text, bank = check_kind(value, kind, path, problem, session, members, COMMON_MEMBERS), KINDS[kind].BANK
+    text, bank = check_kind(value, kind, path, problem, session, members, OF_A_CONTROL), KINDS[kind].BANK
   end
   local overtime, valid = number(value, 'overtime_ms', OVERTIME, path, problem, members)
   if overtime and kind == 'none' then
@@ -198,9 +223,17 @@ local function check_notation(value, path, problem, session)
   end
   local object = parsed.object
   object.overtime_ms = value.overtime_ms
-  local valid = refuse_unknown(value, function(name, member)
-    return name == 'notation' or member == cjson.null or is_equal(member, object[name])
-  end, path, problem, 'says something else than the notation')
+  local others = {}
+  for name, member in pairs(value) do
+    if name ~= 'notation' and member ~= cjson.null and not is_equal(member, object[name]) then
+      others[#others + 1] = tostring(name)
+    end
+    if #others == MOST_UNKNOWN then
+      break
+    end
+  end
+  local valid = #others == 0
+  refuse_members(others, path, problem, 'says something else than the notation')
   local reported = {}
   -- Reports a problem of the parsed object at the position of the text that it came from, once for each.
   local function problem_at(field, problem_text)
@@ -235,23 +268,36 @@ local function supplies_bank(given)
   return given.notation ~= nil or given.kind == 'stages' or (rule ~= nil and rule.BANK ~= nil)
 end
 
--- Checks a control of a config, which is an object or text. session: {increment_ms, max_time_ms}, the
--- session's values for controls without their own. Returns nil with problems, else
+-- Checks a control of a config, which is an object or text. Returns nil with problems, else
 --
 --   text   the control as it is stored, such as `fischer 2000 0`
 --   json   the same as JSON, for the state
 --   bank   the bank in ms that the control supplies, nil for none
+--
+-- session   {increment_ms, max_time_ms, read}: the session's values for controls without their own, and the
+--           good controls that were read before, by what they were read from. Participants often have equal
+--           controls, and reading one costs more than all else of a participant. `read` may be left out.
 local function check(value, path, problem, session)
-  if type(value) == 'string' then
-    value = { notation = value }
-  elseif type(value) ~= 'table' then
+  if type(value) ~= 'string' and type(value) ~= 'table' then
     problem(path, 'must be an object with a kind, or text as players write it')
     return nil
   end
-  if value.notation ~= nil and value.notation ~= cjson.null then
-    return check_notation(value, path, problem, session)
+  local is_text = type(value) == 'string'
+  local read = session.read
+  local source = read and (is_text and '"' .. value or cjson.encode(value))
+  local known = read and read[source]
+  if known then
+    return known
   end
-  return check_object(value, path, problem, session)
+  if is_text then
+    value = { notation = value }
+  end
+  local is_notation = value.notation ~= nil and value.notation ~= cjson.null
+  local control = (is_notation and check_notation or check_object)(value, path, problem, session)
+  if read then
+    read[source] = control
+  end
+  return control
 end
 
 return {

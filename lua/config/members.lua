@@ -3,33 +3,48 @@
 local MOST_RAW_BYTES = 32768 -- of a client's own object, with the space between its tokens
 local MOST_BYTES = 10240 -- of the same as compact JSON
 local MOST_UNKNOWN = 100 -- unknown names that are reported
+local MOST_MEMBERS = 200 -- of an object that is read
+local MOST_BRACKETS = 15000 -- lists, and objects, in it: more than the largest config has
+local MOST_PROBLEMS = 101 -- one more than a refusal names, so that it can say that there are more
 
--- A copy of the object without its null members, because null means absent.
+-- Removes the null members of an object, because null means absent. Returns the object.
 local function without_nulls(object)
-  local present = {}
   for name, value in pairs(object) do
-    if value ~= cjson.null then
-      present[name] = value
+    if value == cjson.null then
+      object[name] = nil
     end
   end
-  return present
+  return object
 end
 
--- An empty list of problems, and the function problem(field, message) that adds to it.
+-- An empty list of problems, the function problem(field, message) that adds to it, and the function is_full()
+-- that says whether there are so many that the rest of a list need not be read.
 local function collector()
   local problems = {}
-  return problems, function(field, message)
-    problems[#problems + 1] = { field, message }
+  local function problem(field, message)
+    if #problems < MOST_PROBLEMS then
+      problems[#problems + 1] = { field, message }
+    end
+  end
+  return problems, problem, function()
+    return #problems >= MOST_PROBLEMS
   end
 end
 
 -- Reports each member of `object` that is not in the set `known`, in alphabetical order.
 local function refuse_unknown(object, known, path, problem)
-  local names = {}
+  local names
   for name in pairs(object) do
-    if not known[name] and #names < MOST_UNKNOWN then
+    if not known[name] then
+      names = names or {}
       names[#names + 1] = tostring(name)
+      if #names == MOST_UNKNOWN then
+        break
+      end
     end
+  end
+  if not names then
+    return
   end
   table.sort(names)
   for i = 1, #names do
@@ -89,13 +104,23 @@ local function read_object(text, path, most, known, problem)
   if #text > most then
     problem(path, 'must be at most ' .. most .. ' bytes')
     return nil
+  end
+  -- To decode a text costs far more than to look at it. So one that has more in it than any good one is
+  -- refused before.
+  if text_json.has_more(text, '[', MOST_BRACKETS) or text_json.has_more(text, '{', MOST_BRACKETS) then
+    problem(path, 'must have at most ' .. MOST_BRACKETS .. ' lists and as many objects')
+    return nil
+  end
+  local raw, seen = text_json.members(text, MOST_MEMBERS)
+  if not raw and seen then
+    problem(path, 'must have at most ' .. MOST_MEMBERS .. ' members')
+    return nil
   elseif not text_formats.characters(text) then
     problem(path, 'must be UTF-8')
     return nil
   end
   local is_json, object = pcall(cjson.decode, text)
-  local raw = is_json and text_json.members(text)
-  if not raw then
+  if not (is_json and raw) then
     problem(path, 'must be a JSON object')
     return nil
   end

@@ -32,8 +32,8 @@ local function read_participant(given, path, problem)
 end
 
 -- Reads a list of participants. Returns them in rotation order, each with its index and its path in the
--- config, and the same by id.
-local function read_participants(given, problem)
+-- config, and the same by id. problem, is_full: see config/members.lua.
+local function read_participants(given, problem, is_full)
   local found, by_id, by_index = {}, {}, {}
   if not given then
     return found, by_id
@@ -42,6 +42,9 @@ local function read_participants(given, problem)
     problem('participants', 'must be 1 to ' .. MOST_PARTICIPANTS)
   end
   for i = 1, math.min(#given, MOST_PARTICIPANTS) do
+    if is_full() then
+      break
+    end
     local path = 'participants.' .. (i - 1) .. '.'
     local participant = read_participant(given[i], path, problem)
     participant.path = path
@@ -68,13 +71,16 @@ end
 --   id bank time_control has_bank path   as of a participant
 --   members                              the indexes of its members, as text
 --   sum banks                            the banks of its members together in ms, and how many have one
-local function read_groups(given, participants, problem)
+local function read_groups(given, participants, problem, is_full)
   local found, by_id = {}, {}
   if given then
     if #given > MOST_PARTICIPANTS then
       problem('groups', 'must be at most ' .. MOST_PARTICIPANTS)
     end
     for i = 1, math.min(#given, MOST_PARTICIPANTS) do
+      if is_full() then
+        break
+      end
       local path = 'groups.' .. (i - 1) .. '.'
       local group = type(given[i]) == 'table' and config_members.without_nulls(given[i]) or nil
       if not group then

@@ -44,7 +44,7 @@ local function commit(s, turn, event, given, extra, participants, groups)
   local text = views_event.build(
     s, turn, event, given, extra, id, version, now, deadline, participants, groups)
   if given.REQUEST then
-    storage_requests.remember(s, given.REQUEST, given.function_name, version)
+    storage_requests.remember(s, given, given.function_name, version)
   end
 
   -- The alarms and the outbox are written first: when another program has put a value of another type there,

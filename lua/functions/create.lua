@@ -14,7 +14,7 @@ local function reply_of_taken(keys, given)
     end
   end
   if s and given.REQUEST and functions_open.is_tenant(s, given) then
-    local version, same_function = storage_requests.find(s, given.REQUEST, 'sk_create')
+    local version, same_function = storage_requests.find(s, given, 'sk_create')
     if version and not same_function then
       return functions_open.replay(s, version, false)
     elseif version == 1 then
@@ -26,7 +26,7 @@ end
 
 -- sk_create 4 <keys> <config> [TTL s] [TENANT t] [ACTOR a] [TRACE t] [REQUEST id]
 --
--- Creates a pending session. The id of a deleted session may be used again, and gets another epoch.
+-- Creates a pending session. The tenant of a deleted session may use its id again, which gets another epoch.
 --
 -- KEYS[1-4]  the session, its log, the alarms, the outbox
 -- ARGV[1]    config (JSON), see config.lua
@@ -50,8 +50,8 @@ local function create(keys, args)
     return call_refusal.validation(problems)
   end
   local key = keys[1]
-  local status_before, epoch_before = storage_session.previous(key)
-  if status_before and status_before ~= 'deleted' then
+  local status_before, epoch_before, tenant_before = storage_session.previous(key)
+  if status_before and (status_before ~= 'deleted' or tenant_before ~= (given.TENANT or false)) then
     return reply_of_taken(keys, given)
   end
 
@@ -69,7 +69,8 @@ local function create(keys, args)
   storage_session.write_new(keys, fields)
   local s = storage_session.load(keys)
   local turn = transitions_cycle.current_turn(s)
-  local participants, groups = views_state.build_owners(s, storage_session.all_fields(key), turn)
+  fields = storage_session.named(fields)
+  local participants, groups = views_state.build_owners(s, fields, turn)
   given = given == NONE and {} or given
   given.function_name = 'sk_create'
   local change = functions_commit.commit(s, turn, 'session.created', given, nil, participants, groups)
@@ -77,7 +78,7 @@ local function create(keys, args)
     storage_session.discard(key)
     return change
   end
-  return views_state.build(s, false, participants, groups)
+  return views_state.build_new(s, fields, participants, groups)
 end
 
 redis.register_function({

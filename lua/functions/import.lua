@@ -69,7 +69,7 @@ local function import(keys, args)
     storage_session.discard(key)
     return change
   end
-  return views_state.build(s)
+  return views_state.build(s, fields)
 end
 
 redis.register_function({

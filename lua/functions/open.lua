@@ -1,6 +1,6 @@
 -- The checks that functions share. They come in this order: arguments, KEYS, whether the session exists and
--- belongs to the tenant, REQUEST, EPOCH, VERSION. After them each function makes its own: status, CURRENT,
--- NEXT, and whether the time is up. All checks come before the first write.
+-- belongs to the tenant, REQUEST, EPOCH, VERSION. After them each function makes its own: status, PLAYER,
+-- CURRENT, NEXT, and whether the time is up. All checks come before the first write.
 
 local NONE = call_options.NONE
 
@@ -87,7 +87,7 @@ local function open(function_name, keys, given, problems)
   end
   if given.REQUEST then
     given.function_name = function_name
-    local version, same_function = storage_requests.find(s, given.REQUEST, function_name)
+    local version, same_function = storage_requests.find(s, given, function_name)
     if version then
       return nil, replay(s, version, same_function)
     end
@@ -100,10 +100,10 @@ local function open(function_name, keys, given, problems)
   return s
 end
 
--- Makes the checks and loads the session of a function that only reads. key_count: how many keys the function
--- takes. Returns the session; or nil and the refusal. A session that is held for a move can be read.
-local function open_to_read(keys, key_count, given, problems)
-  problems = join_problems(problems, storage_keys.problems_of(keys, key_count))
+-- Makes the checks and loads the session of a function that only reads. problems: those of the arguments and
+-- keys, nil for none. Returns the session; or nil and the refusal. A session that is held for a move can be
+-- read.
+local function open_to_read(keys, given, problems)
   if problems then
     return nil, call_refusal.validation(problems)
   end

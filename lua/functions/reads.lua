@@ -1,25 +1,39 @@
 -- The functions that only read. They also work with FCALL_RO, on replicas too.
 
 local NONE = call_options.NONE
-local GET = { EXPORT = true, TENANT = true }
+local GET = { EXPORT = true, SUMMARY = true, UNLESS = true, TENANT = true }
 local LOG = { EPOCH = true, TENANT = true }
 
--- sk_get 1 sk:{tt}:<id> [TENANT t] [EXPORT]
+-- sk_get 1 sk:{tt}:<id> [TENANT t] [EXPORT | SUMMARY] [UNLESS <version>@<epoch>]
 --
--- Reads the state as it is now, running clocks included.
+-- Reads the state as it is now, running clocks included. The cost of a SUMMARY, and of a nil for UNLESS, does
+-- not depend on the number of participants.
 --
 -- KEYS[1]    the session
--- ARGV       options as `NAME value` in any order; EXPORT has no value
--- Reply      state (JSON); with EXPORT also `internal`, which sk_restore needs
+-- ARGV       options as `NAME value` in any order; EXPORT and SUMMARY have no value
+-- Reply      state (JSON); with EXPORT also `internal`, which sk_restore needs; with SUMMARY without
+--            `participants`; nil when the session is still at the version and epoch of UNLESS
 -- Refusals   VALIDATION_ERROR, SESSION_NOT_FOUND
 -- Publishes  nothing
 local function get(keys, args)
   local given, problems = call_options.parse(args, 1, GET, NONE)
-  local s, refused = functions_open.open_to_read(keys, 1, given, problems)
+  if given.EXPORT and given.SUMMARY then
+    problems = functions_open.join_problems(problems, { { 'SUMMARY', 'cannot go with EXPORT' } })
+  end
+  problems = functions_open.join_problems(problems, storage_keys.problems_of(keys, 1))
+  local known = given.UNLESS
+  if known and not problems and storage_session.is_at(keys[1], known.version, known.epoch, given.TENANT) then
+    return nil
+  end
+  local s, refused = functions_open.open_to_read(keys, given, problems)
   if not s then
     return refused
+  elseif known and known.version == text_formats.integer(s.version) and known.epoch == s.epoch then
+    return nil -- it is held for a move
+  elseif given.SUMMARY then
+    return views_state.summary(s)
   end
-  return views_state.build(s, given.EXPORT)
+  return views_state.build(s, nil, given.EXPORT)
 end
 
 -- sk_log 2 sk:{tt}:<id> sk:{tt}:<id>:log <since> [EPOCH e] [TENANT t]
@@ -40,7 +54,8 @@ local function log(keys, args)
     local problem = { 'since', 'must be a version, an integer from 0' }
     problems = functions_open.join_problems({ problem }, problems)
   end
-  local s, refused = functions_open.open_to_read(keys, 2, given, problems)
+  problems = functions_open.join_problems(problems, storage_keys.problems_of(keys, 2))
+  local s, refused = functions_open.open_to_read(keys, given, problems)
   if not s then
     return refused
   end

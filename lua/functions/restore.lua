@@ -11,7 +11,9 @@ local function check(keys, args, given, problems)
   local internal = is_json and type(exported) == 'table' and exported.internal
   local fields = type(internal) == 'table' and internal.fields
   if type(fields) == 'table' then
-    storage_session.without_place(fields) -- a library that does not know these fields exports them
+    -- A library that does not know these fields exports them.
+    storage_session.without_place(fields)
+    storage_throttle.remove_buckets(fields)
   end
   if type(fields) ~= 'table' or not views_snapshot.is_sound(fields, internal.exported_ms) then
     problems = join({ { 'state', 'must be a state from sk_get with EXPORT' } }, problems)
@@ -94,7 +96,7 @@ local function restore(keys, args)
     storage_session.discard(key)
     return change
   end
-  return views_state.build(s)
+  return views_state.build(s, fields)
 end
 
 redis.register_function({

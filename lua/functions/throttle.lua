@@ -1,17 +1,11 @@
 -- sk_throttle: rate limits.
 
--- The arguments with their bounds.
-local LIMIT = {
-  { 'burst', 1, 1000000 },
-  { 'count', 1, 1000000 },
-  { 'period_ms', 1, 86400000 },
-  { 'quantity', 0, 1000000 },
-  { 'cooldown_ms', 0, 86400000 },
-}
+local ARGUMENTS = { 'burst', 'count', 'period_ms', 'quantity', 'cooldown_ms' }
 
 -- sk_throttle 1 sk:rl:{<bucket>} <burst> <count> <period_ms> <quantity> <cooldown_ms>
 --
--- Takes tokens out of the bucket of a rate limit if it has as many. Rate limits do not belong to sessions.
+-- Takes tokens out of the bucket of a rate limit if it has as many. These buckets do not belong to sessions;
+-- sk_switch has its own with LIMIT.
 --
 -- KEYS[1]    the bucket
 -- ARGV[1]    burst: how many tokens it holds
@@ -24,25 +18,14 @@ local LIMIT = {
 -- Refusals   VALIDATION_ERROR
 -- Publishes  nothing
 local function throttle(keys, args)
-  local problems = {}
+  local limit, problems = call_options.limit(args, 1, ARGUMENTS)
   local name = keys[1] and keys[1]:match('^sk:rl:{([^{}]*)}$')
   if #keys ~= 1 or not name or #name < 1 or #name > 200 or name:find('[^\32-\126]') then
     local message = 'must be sk:rl:{<bucket>}, the bucket 1 to 200 printable ASCII characters without braces'
-    problems[1] = { 'KEYS.0', message }
+    table.insert(problems, 1, { 'KEYS.0', message })
   end
-  local limit = {}
-  for i = 1, #LIMIT do
-    local argument, least, most = LIMIT[i][1], LIMIT[i][2], LIMIT[i][3]
-    if argument == 'quantity' and limit.burst then
-      most = limit.burst
-    end
-    limit[argument] = args[i] and call_options.integer(args[i], least, most)
-    if not limit[argument] then
-      problems[#problems + 1] = { argument, string.format('must be an integer from %d to %d', least, most) }
-    end
-  end
-  if #args > #LIMIT then
-    problems[#problems + 1] = { 'arguments', 'must be ' .. #LIMIT }
+  if #args > #ARGUMENTS then
+    problems[#problems + 1] = { 'arguments', 'must be ' .. #ARGUMENTS }
   end
   if #problems > 0 then
     return call_refusal.validation(problems)

@@ -16,7 +16,13 @@
 local NONE = call_options.NONE
 local COMMON = call_options.COMMON
 local ADJUST = { PARTICIPANT = true, GROUP = true, SET = true, ADD = true, WITHIN = true, REASON = true }
-local SWITCH = { NEXT = true, CURRENT = true, LAG = true }
+local SWITCH = { NEXT = true, CURRENT = true, LAG = true, PLAYER = true, LIMIT = true }
+local PLAYER = { PLAYER = true }
+
+-- The reply to a call with LIMIT: the change, and the five integers of sk_throttle.
+local function with_limit(change, numbers)
+  return { change, numbers[1], numbers[2], numbers[3], numbers[4], numbers[5] }
+end
 
 -- Makes the callback of a function that carries out a transition.
 --
@@ -40,14 +46,25 @@ local function transition(function_name, rule, own, parse_first, options_problem
       problems = options_problems(given)
     end
     local s, reply = functions_open.open(function_name, keys, given, problems)
+    local limit = given.LIMIT
     if not s then
+      if limit and type(reply) == 'string' then -- the change that a repeated request made at first
+        return with_limit(reply, storage_throttle.ask_in_session(keys[1], given.PLAYER, limit))
+      end
       return reply or call_refusal.session_not_found()
     end
     local turn, event, extra = rule(s, given, value)
     if not event then
       return extra -- a refusal, or nil when there is nothing to do
+    elseif not limit then
+      return functions_commit.commit(s, turn, event, given, extra)
     end
-    return functions_commit.commit(s, turn, event, given, extra)
+    local numbers = storage_throttle.consume_in_session(s, given.PLAYER, limit)
+    if numbers[1] == 1 then
+      return call_refusal.limited('switch', numbers[4])
+    end
+    local change = functions_commit.commit(s, turn, event, given, extra)
+    return type(change) == 'string' and with_limit(change, numbers) or change -- an error
   end
 end
 
@@ -62,45 +79,57 @@ redis.register_function({
   function_name = 'sk_start',
   callback = transition('sk_start', transitions_lifecycle.start, NONE),
   description = 'Starts a pending session. Replies with the change.',
+  flags = { 'allow-oom' },
 })
 
--- sk_switch 4 <keys> [NEXT pid] [CURRENT pid] [LAG ms] [options]
+-- sk_switch 4 <keys> [NEXT pid] [CURRENT pid] [LAG ms] [PLAYER pid]
+--             [LIMIT burst count period_ms cooldown_ms] [options]
 --
 -- Ends the running cycle, charges and credits its clock, and begins the cycle of NEXT, or else of the next
 -- participant in rotation. With CURRENT it is refused unless this participant is active. LAG is the network
--- delay that the server measured.
+-- delay that the server measured. With PLAYER it is that participant's own call: see transitions/player.lua.
 --
--- Refusals   INVALID_SESSION_STATE, CONCURRENT_MODIFICATION (CURRENT), PARTICIPANT_NOT_FOUND,
---            PARTICIPANT_EXPIRED
+-- LIMIT is a rate limit like those of sk_throttle, whose bucket belongs to the session, or with PLAYER to the
+-- participant in it instead. What is refused for another reason takes nothing out of it, and neither does a
+-- repeated request.
+--
+-- Reply      change (JSON); with LIMIT a list of the change and the five integers of sk_throttle
+-- Refusals   INVALID_SESSION_STATE, FORBIDDEN (PLAYER), CONCURRENT_MODIFICATION (CURRENT),
+--            PARTICIPANT_NOT_FOUND, PARTICIPANT_EXPIRED, RATE_LIMIT_EXCEEDED (LIMIT)
 -- Publishes  cycle.switched
 redis.register_function({
   function_name = 'sk_switch',
   callback = transition('sk_switch', transitions_lifecycle.switch, SWITCH),
   description = 'Ends the running cycle and begins the next one. Replies with the change.',
+  flags = { 'allow-oom' },
 })
 
--- sk_pause 4 <keys> [options]
+-- sk_pause 4 <keys> [PLAYER pid] [options]
 --
--- running -> paused, for as long as max_pause_ms allows. Nothing is charged.
+-- running -> paused, for as long as max_pause_ms allows. Nothing is charged. With PLAYER it is that
+-- participant's own call.
 --
--- Refusals   INVALID_SESSION_STATE
+-- Refusals   INVALID_SESSION_STATE, FORBIDDEN (PLAYER)
 -- Publishes  session.paused
 redis.register_function({
   function_name = 'sk_pause',
-  callback = transition('sk_pause', transitions_lifecycle.pause, NONE),
+  callback = transition('sk_pause', transitions_lifecycle.pause, PLAYER),
   description = 'Stops the running clock. Replies with the change.',
+  flags = { 'allow-oom' },
 })
 
--- sk_resume 4 <keys> [options]
+-- sk_resume 4 <keys> [PLAYER pid] [options]
 --
--- paused -> running, in the same cycle of the same participant.
+-- paused -> running, in the same cycle of the same participant. With PLAYER it is that participant's own
+-- call.
 --
--- Refusals   INVALID_SESSION_STATE
+-- Refusals   INVALID_SESSION_STATE, FORBIDDEN (PLAYER)
 -- Publishes  session.resumed
 redis.register_function({
   function_name = 'sk_resume',
-  callback = transition('sk_resume', transitions_lifecycle.resume, NONE),
+  callback = transition('sk_resume', transitions_lifecycle.resume, PLAYER),
   description = 'Lets a paused session go on. Replies with the change.',
+  flags = { 'allow-oom' },
 })
 
 local function close_as(status)
@@ -161,6 +190,7 @@ redis.register_function({
   callback = transition('sk_adjust', transitions_adjust.adjust, ADJUST, nil, adjust_problems),
   description = 'Gives time to a clock, or takes it. '
     .. 'Replies with the change, or nil when not less than WITHIN is left.',
+  flags = { 'allow-oom' },
 })
 
 local function parse_participant(text)
@@ -211,6 +241,7 @@ redis.register_function({
   function_name = 'sk_leave',
   callback = transition('sk_leave', leave, NONE, parse_id),
   description = 'Removes a participant. Replies with the change.',
+  flags = { 'allow-oom' },
 })
 
 return {}

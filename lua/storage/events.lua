@@ -4,9 +4,22 @@
 local LOG_LENGTH = '64' -- the log keeps at least so many events
 local TRIM_EVERY = 4 -- every fourth version trims the log
 
+-- While the server is full, turns are taken as before and nothing may grow by that. So each change trims the
+-- log to LEAST_LOG_LENGTH, and an outbox that nobody empties loses its oldest event for each new one. An
+-- outbox with fewer than OUTBOX_RESERVE events is only waiting for the archiver, and loses none.
+local LEAST_LOG_LENGTH = '24'
+local OUTBOX_RESERVE = 100
+
 -- Adds an event to the outbox. Returns an error, nil for none.
 local function add_to_outbox(s, id, text)
-  local added = redis.pcall('XADD', s.keys[4], '*', 'id', id, 'e', text)
+  local outbox = s.keys[4]
+  local added
+  local waiting = storage_server.is_full(s.now) and redis.pcall('XLEN', outbox)
+  if type(waiting) == 'number' and waiting > OUTBOX_RESERVE then
+    added = redis.pcall('XADD', outbox, 'MAXLEN', '=', waiting, '*', 'id', id, 'e', text)
+  else
+    added = redis.pcall('XADD', outbox, '*', 'id', id, 'e', text)
+  end
   return type(added) == 'table' and added or nil
 end
 
@@ -15,7 +28,9 @@ end
 local function append_to_log(s, version, text)
   local log, entry = s.keys[2], version .. '-0'
   local added
-  if s.version % TRIM_EVERY == 0 then
+  if storage_server.is_full(s.now) then
+    added = redis.pcall('XADD', log, 'MAXLEN', '~', LEAST_LOG_LENGTH, entry, 'e', text)
+  elseif s.version % TRIM_EVERY == 0 then
     added = redis.pcall('XADD', log, 'MAXLEN', '~', LOG_LENGTH, entry, 'e', text)
   else
     added = redis.pcall('XADD', log, entry, 'e', text)

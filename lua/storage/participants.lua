@@ -76,8 +76,10 @@ end
 local function remove(s, gone)
   storage_session.remove(s, gone.field)
   storage_session.remove(s, gone.field .. ':shown')
-  storage_session.remove(s, 'i:' .. storage_record.participant_id(gone))
+  local id = storage_record.participant_id(gone)
+  storage_session.remove(s, 'i:' .. id)
   storage_session.remove(s, 'c:' .. gone.field)
+  storage_session.remove(s, storage_throttle.field_of(id))
   s[gone.field] = nil
   gone.gone, gone.dirty = true, false
 end

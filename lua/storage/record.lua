@@ -107,8 +107,9 @@ local function owns_clock(s, kind)
     or kind == CLOCK_KIND
 end
 
--- Decodes the text of a record and adds the record to the session.
-local function decode(s, field, text, fixed_json)
+-- Decodes the text of a record and adds the record to the session. fields: the whole hash where the caller
+-- has read it; else the control of the record is read when it has one of its own.
+local function decode(s, field, text, fixed_json, fields)
   local bank, used, cycles, expired, clock = text:match(RECORD)
   local kind = field:byte()
   local record = {
@@ -118,7 +119,8 @@ local function decode(s, field, text, fixed_json)
   if record.owns then
     local control = s.rules.control
     if s.rules.lag or (fixed_json and has_own_control(fixed_json)) then
-      control = redis.call('HGET', s.key, 'c:' .. field) or control
+      local name = 'c:' .. field
+      control = fields and fields[name] or not fields and redis.call('HGET', s.key, name) or control
     end
     control = controls.decode(control)
     record.control = control

@@ -35,14 +35,18 @@
 --   action        {"type":"notify"}      `action_on_timeout` as the config has it
 --   total         360000                 total_time_ms, when the session has no clock of its own
 --   max_pause     60000                  max_pause_ms; absent without one
+--   stages        12                     how many stages all clocks have together; absent while each has as
+--                                        many as the control in `rules`
 --   created       1795306409736          server time in ms
 --   started       1795306409736          server time in ms; absent while pending
 --   completed     1795306409736          server time in ms; absent until the session is over
 --   recovered     1795306409736          server time in ms; absent unless the session was restored
 --   expired_by    <pid>                  the participant whose clock ended the session
 --   tenant        club                   the tenant that owns the session; absent without one
---   requests      02\nr1 sk_start 2\nr2 sk_switch 3\n
+--   requests      01\n0a4d…\1r1 sk_start 2\n
 --                                        the newest requests, 16 at most: see requests.lua
+--   limit         7400 1795306409736 0   the rate limit of sk_switch; limit:<pid> that of a participant: see
+--                                        throttle.lua
 --   moving        held m1 1795306414736 10.0.0.2:6379 11x_1
 --                                        only of a session that moves to another server, or came from one:
 --                                        see moving.lua
@@ -179,6 +183,25 @@ local function load(keys, kept_rotation)
   return s
 end
 
+-- Whether the session at a key runs here, is at this version and epoch (both text), and, when a tenant is
+-- given, is this tenant's. It is cheaper than to load the session. Only a session that runs here has a
+-- rotation.
+local function is_at(key, version, epoch, tenant)
+  local fields = redis.call('HMGET', key, 'version', 'epoch', 'tenant', 'rotation')
+  return fields[1] == version and fields[2] == epoch and (not tenant or fields[3] == tenant)
+    and fields[4] ~= false
+end
+
+-- Some fields of the session as name -> value. Absent ones are false.
+local function some_fields(key, names)
+  local values = redis.call('HMGET', key, unpack(names))
+  local fields = {}
+  for i = 1, #names do
+    fields[names[i]] = values[i]
+  end
+  return fields
+end
+
 local function exists(key)
   return redis.call('EXISTS', key) == 1
 end
@@ -186,6 +209,11 @@ end
 -- A field that few transitions need; false when it is absent.
 local function field(s, name)
   return redis.call('HGET', s.key, name)
+end
+
+-- The part of the state that never changes, decoded. Absent members of it are cjson.null.
+local function configured(s)
+  return cjson.decode('{' .. field(s, 'shown') .. '}')
 end
 
 -- Removes `server` and `moving`, which are about the hash and not about the session, from its fields
@@ -199,21 +227,25 @@ local function without_place(fields)
   return fields
 end
 
--- All fields of the session as name -> value.
-local function all_fields(key)
-  local flat = redis.call('HGETALL', key)
+-- A list of name, value, name, value, ... as name -> value.
+local function named(list)
   local fields = {}
-  for i = 1, #flat, 2 do
-    fields[flat[i]] = flat[i + 1]
+  for i = 1, #list, 2 do
+    fields[list[i]] = list[i + 1]
   end
-  return without_place(fields)
+  return fields
 end
 
--- Status and epoch of the session at a key. A tombstone has the status `deleted`; without a key both are
--- false.
+-- All fields of the session as name -> value.
+local function all_fields(key)
+  return without_place(named(redis.call('HGETALL', key)))
+end
+
+-- Status, epoch and tenant of the session at a key, each false when it is absent. A tombstone has the status
+-- `deleted`.
 local function previous(key)
-  local fields = redis.call('HMGET', key, 'status', 'epoch')
-  return fields[1], fields[2]
+  local fields = redis.call('HMGET', key, 'status', 'epoch', 'tenant')
+  return fields[1], fields[2], fields[3]
 end
 
 -- The epoch of a session that is created or restored at `now`: this time, or the epoch that this id had
@@ -274,11 +306,15 @@ local function discard(key)
   redis.call('UNLINK', key)
 end
 
--- Deletes the session and its log. A tombstone with version (text) and epoch stays for a day.
+-- Deletes the session and its log. A tombstone with version (text), epoch and tenant stays for a day.
 local function replace_by_tombstone(s, version)
   local key = s.key
+  local tenant = field(s, 'tenant')
   redis.call('UNLINK', key, s.keys[2])
   redis.call('HSET', key, 'status', 'deleted', 'version', version, 'epoch', s.epoch)
+  if tenant then
+    redis.call('HSET', key, 'tenant', tenant)
+  end
   redis.call('PEXPIRE', key, TOMBSTONE_MS)
 end
 
@@ -377,9 +413,13 @@ return {
   encode_new_cycle = encode_new_cycle,
   changed_at = changed_at,
   load = load,
+  is_at = is_at,
   exists = exists,
   field = field,
+  configured = configured,
+  named = named,
   all_fields = all_fields,
+  some_fields = some_fields,
   without_place = without_place,
   previous = previous,
   new_epoch = new_epoch,

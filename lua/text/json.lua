@@ -6,14 +6,17 @@ local QUOTE, OPEN_LIST, OPEN_OBJECT = 34, 91, 123 -- the bytes " [ {
 local ESCAPES = { ['"'] = '\\"', ['\\'] = '\\\\', ['\b'] = '\\b', ['\f'] = '\\f', ['\n'] = '\\n',
   ['\r'] = '\\r', ['\t'] = '\\t' }
 
-local function escape(character)
-  return ESCAPES[character] or string.format('\\u%04x', character:byte())
+for byte = 0, 127 do
+  local character = (('').char)(byte) -- a library cannot use `string` while it is loaded
+  if character:find('%c') and not ESCAPES[character] then
+    ESCAPES[character] = ('\\u%04x'):format(byte)
+  end
 end
 
 -- A text as a JSON string.
 local function quote(text)
   if text:find('[%c"\\]') then
-    text = text:gsub('[%c"\\]', escape)
+    text = text:gsub('[%c"\\]', ESCAPES)
   end
   return '"' .. text .. '"'
 end
@@ -116,18 +119,19 @@ local function is_strict(text, added_levels)
   return stop ~= nil and skip_space(text, stop) > #text
 end
 
--- The position after the list or object that begins at `position`. cjson has accepted the text already, so
--- only strings and brackets matter.
+-- The position after the list or object that begins at `position`; nil when it has no end. Only strings and
+-- brackets matter: whether the rest is JSON, cjson finds out.
 local function skip_brackets(text, position)
-  local depth = 0
+  local depth, find, byte = 0, text.find, text.byte
   while true do
-    position = text:find('["%[%]{}]', position)
+    position = find(text, '["%[%]{}]', position)
     if not position then
       return nil
     end
-    local character = text:byte(position)
+    local character = byte(text, position)
     if character == QUOTE then
-      position = skip_string(text, position)
+      local _, stop = find(text, '^[^"\\%c]*"', position + 1)
+      position = stop and stop + 1 or skip_string(text, position)
       if not position then
         return nil
       end
@@ -141,11 +145,24 @@ local function skip_brackets(text, position)
   end
 end
 
--- The members of an object in JSON that cjson has accepted: a table from name to the JSON of the value, and
--- their number. A name is as the text has it, escapes included; of equal names the last one counts. nil when
--- the text is no object.
-local function members(text)
-  local found, count = {}, 0
+-- Whether a character is in a text more than `most` times. It looks no further than that.
+local function has_more(text, character, most)
+  local position = 0
+  for _ = 1, most + 1 do
+    position = text:find(character, position + 1, true)
+    if not position then
+      return false
+    end
+  end
+  return true
+end
+
+-- The members of an object in JSON: a table from name to the JSON of the value, and their number. A name is
+-- as the text has it, escapes included; of equal names the last one counts. nil when the text is no object,
+-- or has more than `most` members; `most` may be left out. The values may be no JSON unless cjson has
+-- accepted the text.
+local function members(text, most)
+  local found, count, seen = {}, 0, 0
   local position = skip_space(text, 1)
   if text:sub(position, position) ~= '{' then
     return nil
@@ -170,7 +187,10 @@ local function members(text)
     if not position then
       return nil
     end
-    count = count + (found[name] == nil and 1 or 0)
+    count, seen = count + (found[name] == nil and 1 or 0), seen + 1
+    if most and seen > most then
+      return nil, seen
+    end
     found[name] = text:sub(from, position - 1)
     position = skip_space(text, position)
     position = skip_space(text, position + 1) -- after the comma
@@ -200,6 +220,7 @@ end
 
 return {
   quote = quote,
+  has_more = has_more,
   members = members,
   is_strict = is_strict,
   compact = compact,

@@ -26,7 +26,7 @@ local function is_out(s, participant)
   return storage_record.load(s, clock_field).expired
 end
 
--- options: NEXT, CURRENT, LAG
+-- options: NEXT, CURRENT, LAG, PLAYER
 local function switch(s, options)
   if s.status ~= 'running' and not transitions_expiry.pause_is_over(s) then
     return transitions_cycle.wrong_state(s)
@@ -39,6 +39,10 @@ local function switch(s, options)
       storage_record.participant_field(index))
   end
   local turn = transitions_cycle.turn_of(s, active)
+  local refused = transitions_player.may_switch(s, options)
+  if refused then
+    return nil, nil, refused
+  end
   if options.CURRENT then
     local active_id = storage_record.participant_id(turn.participant)
     if options.CURRENT ~= active_id then
@@ -97,12 +101,17 @@ local function switch(s, options)
   return transitions_cycle.begin_cycle(s, index, s.now), 'cycle.switched', extra
 end
 
-local function pause(s)
-  if transitions_expiry.pause_is_over(s) then
-    return transitions_expiry.end_pause(s)
-  end
-  if s.status ~= 'running' then
+-- options: PLAYER
+local function pause(s, options)
+  local is_over = transitions_expiry.pause_is_over(s)
+  if s.status ~= 'running' and not is_over then
     return transitions_cycle.wrong_state(s)
+  end
+  local refused = transitions_player.may_pause(s, options)
+  if refused then
+    return nil, nil, refused
+  elseif is_over then
+    return transitions_expiry.end_pause(s)
   end
   local turn = transitions_cycle.current_turn(s)
   local ends = transitions_expiry.deadline_reached(s, turn)
@@ -116,9 +125,14 @@ local function pause(s)
   return turn, 'session.paused'
 end
 
-local function resume(s)
+-- options: PLAYER
+local function resume(s, options)
   if s.status ~= 'paused' then
     return transitions_cycle.wrong_state(s)
+  end
+  local refused = transitions_player.may_pause(s, options)
+  if refused then
+    return nil, nil, refused
   elseif transitions_expiry.pause_is_over(s) then
     return transitions_expiry.end_pause(s)
   end

@@ -1,5 +1,16 @@
 -- Adds participants to a session and removes them.
 
+-- How many stages all clocks of the session have together, and whether that is stored. It is not while each
+-- has as many as the session's control.
+local function count_stages(s)
+  local stored = storage_session.field(s, 'stages')
+  if stored then
+    return tonumber(stored), true
+  end
+  local _, participants = s.rotation:gsub('[^_]', '')
+  return participants * config_bank.stages(controls.decode(s.rules.control)), false
+end
+
 -- participant: see read_participant in config/participants.lua. Without an index it gets the highest one + 1.
 local function join(s, participant)
   if not transitions_cycle.is_open(s) then
@@ -27,10 +38,9 @@ local function join(s, participant)
   end
   local owns = s.mode.owner == 'participant'
   local control = { json = 'null' }
-  local bank
+  local bank, stages, is_stored
   if owns then
-    local session_json = '{' .. storage_session.field(s, 'shown') .. '}'
-    local defaults = config_members.without_nulls(cjson.decode(session_json))
+    local defaults = config_members.without_nulls(storage_session.configured(s))
     local function problem(field, message)
       problems[#problems + 1] = { field, message }
     end
@@ -43,6 +53,12 @@ local function join(s, participant)
     bank = config_bank.bank(participant, given, governing, '', problem,
       'is required: in this mode each participant has a clock')
     control = control or {}
+    local own = config_bank.stages(controls.decode(control.text or s.rules.control))
+    stages, is_stored = count_stages(s)
+    stages, is_stored = stages + own, is_stored or control.text ~= nil
+    if stages > config_bank.MOST_STAGES then
+      problems[#problems + 1] = { 'time_control', config_bank.TOO_MANY_STAGES }
+    end
   elseif participant.time_control ~= nil then
     problems[#problems + 1] = { 'time_control', 'has no effect in this mode: a participant has no clock' }
   end
@@ -50,6 +66,9 @@ local function join(s, participant)
     return nil, nil, call_refusal.validation(problems)
   end
 
+  if is_stored then
+    storage_session.set(s, 'stages', text_formats.integer(stages))
+  end
   local turn = transitions_cycle.current_turn(s)
   storage_participants.add(s, index, participant.id, bank, control.text,
     storage_record.participant_fixed_json(participant.id, index, group_id, control.json))
@@ -141,6 +160,14 @@ local function leave(s, id)
   transitions_rotation.mark(s, index, '_')
   if has_turn and slot ~= index and turn.owner.expired and s.mode.by_group and s.rules.action ~= 'notify' then
     transitions_rotation.mark(s, slot, 'x') -- the group left within the grace, with its whole budget used
+  end
+  if s.mode.owner == 'participant' then
+    local stages, is_stored = count_stages(s)
+    if is_stored then
+      local own = storage_session.field(s, 'c:' .. participant.field) or s.rules.control
+      stages = stages - config_bank.stages(controls.decode(own))
+      storage_session.set(s, 'stages', text_formats.integer(stages))
+    end
   end
   storage_participants.remove(s, participant)
   local extra = ',"removed_participant_id":"' .. id .. '"'

@@ -11,11 +11,8 @@ local MOST_WARNINGS = 8
 
 -- The member of an exported state that sk_restore needs: the hash, and the server time at which it was read.
 local function internal(s, fields)
-  local parts = {}
-  for name, value in pairs(fields) do
-    parts[#parts + 1] = text_json.quote(name) .. ':' .. text_json.quote(value)
-  end
-  return string.format(',"internal":{"exported_ms":%d,"fields":{%s}}', s.now, table.concat(parts, ','))
+  storage_throttle.remove_buckets(fields)
+  return (',"internal":{"exported_ms":%d,"fields":'):format(s.now) .. cjson.encode(fields) .. '}'
 end
 
 -- Whether a text is a number from 0, as the library writes it: `0`, `42`, but not `042`.
@@ -32,6 +29,16 @@ local function is_signed(text)
   return is_number(text) or (text:sub(1, 1) == '-' and text ~= '-0' and is_number(text:sub(2)))
 end
 
+-- Whether a text is compact JSON of an object without escapes, with whole numbers only, such as the library
+-- writes of a time control. That costs far less than to check any other JSON.
+local function is_plain_object(text)
+  if text:sub(1, 2) ~= '{"' or text:find('[^ -~]') or text:find('\\', 1, true) then
+    return false
+  end
+  local bare = text:gsub('"[^"]*"', '"')
+  return not bare:find('[^"{}%[%],:%d]') and not bare:find('%f[%d]0%d') and pcall(cjson.decode, text)
+end
+
 -- Whether a text is compact JSON of an object that has members. added_levels: see text_json.is_strict.
 local function is_object(text, added_levels)
   return text ~= nil and text:sub(1, 2) == '{"' and text_formats.characters(text) ~= nil
@@ -40,6 +47,19 @@ end
 
 local function is_index(text)
   return is_number(text) and #text <= 3
+end
+
+-- Remembers what `judge(text)` said of each text, because many owners have equal controls. Only for one call.
+local function remembering(judge)
+  local said = {}
+  return function(text)
+    local verdict = said[text]
+    if verdict == nil then
+      verdict = judge(text)
+      said[text] = verdict
+    end
+    return verdict
+  end
 end
 
 -- Whether a text is a record. control: the text of its control, nil for a record without a clock.
@@ -58,26 +78,29 @@ local function is_record(text, control)
   return controls.is_view(view, decoded, tonumber(bank))
 end
 
--- Whether a text is the fixed JSON of a participant or a group. make(control) makes that JSON.
-local function is_fixed_json(text, make)
+-- Whether a text is the fixed JSON of a participant or a group. make(control) makes that JSON;
+-- is_control_json(text): whether a text may be the JSON of a control.
+local function is_fixed_json(text, make, is_control_json)
   local control = (text or ''):match('"time_control":(.*)}$')
-  return control and (control == 'null' or is_object(control)) and make(control) == text
+  return control and (control == 'null' or is_control_json(control)) and make(control) == text
 end
 
 -- Whether record and control of a participant or a group are sound. field: the field of the record; owns:
--- whether it owns a clock; default: the control of the session.
-local function is_owner(fields, field, owns, compensated, default)
+-- whether it owns a clock; rules: see is_sound.
+local function is_owner(fields, field, owns, rules)
   local control = fields['c:' .. field]
   if not owns then
     return control == nil and is_record(fields[field], nil)
   elseif control == nil then
-    return (not compensated or controls.decode(default).endless)
-      and not storage_record.has_own_control(fields[field .. ':shown']) and is_record(fields[field], default)
-  elseif not controls.is_packed(control) then
+    return (not rules.compensated or controls.decode(rules.control).endless)
+      and not storage_record.has_own_control(fields[field .. ':shown'])
+      and is_record(fields[field], rules.control)
+  elseif not rules.is_packed(control) then
     return false
   end
   local decoded = controls.decode(control)
-  return (decoded.gain > 0) == (compensated and not decoded.endless) and is_record(fields[field], control)
+  return (decoded.gain > 0) == (rules.compensated and not decoded.endless)
+    and is_record(fields[field], control)
 end
 
 -- Whether the fields of all participants are sound. Adds each participant with a group to the list of that
@@ -108,8 +131,8 @@ local function are_participants(fields, rules, members, known)
       local function make(control)
         return storage_record.participant_fixed_json(id, index, group_id, control)
       end
-      if not (is_fixed_json(fixed_json, make)
-        and is_owner(fields, field, rules.mode.owner == 'participant', rules.compensated, rules.control)) then
+      if not (is_fixed_json(fixed_json, make, rules.is_control_json)
+        and is_owner(fields, field, rules.mode.owner == 'participant', rules)) then
         return false
       end
       known[field], known[field .. ':shown'] = true, true
@@ -128,8 +151,9 @@ local function are_groups(fields, rules, members, known)
     local function make(control)
       return storage_record.group_fixed_json(id, control)
     end
-    if not (text_formats.uuid(id) == id and not members[id] and is_fixed_json(fields[field .. ':shown'], make)
-      and is_owner(fields, field, rules.mode.owner == 'group', rules.compensated, rules.control)
+    if not (text_formats.uuid(id) == id and not members[id]
+      and is_fixed_json(fields[field .. ':shown'], make, rules.is_control_json)
+      and is_owner(fields, field, rules.mode.owner == 'group', rules)
       and (last == nil or last == '-1' or is_index(last))) then
       return false
     end
@@ -267,7 +291,7 @@ local function is_config(members)
   return within('increment_ms', 0, 60000) and within('max_time_ms', 1000, call_options.DAY_MS)
 end
 
-local NUMBERS = { 'started', 'completed', 'recovered', 'total', 'max_pause' }
+local NUMBERS = { 'started', 'completed', 'recovered', 'total', 'max_pause', 'stages' }
 
 -- Whether `fields` is the hash of a session. exported_ms: the server time at which it was read.
 local function is_sound(fields, exported_ms)
@@ -312,7 +336,10 @@ local function is_sound(fields, exported_ms)
 
   local mode = modes.named(mode_name, cycle_ms)
   local rules = { mode = mode, mode_name = mode_name, action = action, compensated = compensated == '1',
-    warnings = warnings, control = control }
+    warnings = warnings, control = control, is_packed = remembering(controls.is_packed),
+    is_control_json = remembering(function(text)
+      return is_plain_object(text) or is_object(text)
+    end) }
   local elapsed = 0
   if phase == 'live' then
     elapsed = fields.status == 'running' and exported_ms - since or tonumber(since)
@@ -330,7 +357,7 @@ local function is_sound(fields, exported_ms)
   end
   local members, known = {}, {
     status = true, version = true, epoch = true, cycle = true, rules = true, rotation = true, clock = true,
-    groups = true, shown = true, action = true, total = true, max_pause = true, created = true,
+    groups = true, shown = true, action = true, total = true, max_pause = true, stages = true, created = true,
     started = true, completed = true, recovered = true, expired_by = true, tenant = true, requests = true,
   }
   if not (are_optional_parts(more, elapsed, rules) and are_groups(fields, rules, members, known)

@@ -1,5 +1,8 @@
 -- The whole state of a session as JSON.
 
+-- The fields of the hash that a state needs besides those of participants and groups.
+local FIELDS = { 'clock', 'total', 'shown', 'started', 'completed', 'created', 'cycle', 'tenant',
+  'recovered', 'groups' }
 local RECOVERED = 'restored after the server lost it; the time of the outage was charged to nobody'
 
 local function integer_or_null(number)
@@ -16,7 +19,7 @@ local function build_owners(s, fields, turn)
   local function add(list, field)
     local text = fields[field]
     if text then
-      local record = s[field] or storage_record.decode(s, field, text, fields[field .. ':shown'])
+      local record = s[field] or storage_record.decode(s, field, text, fields[field .. ':shown'], fields)
       list[#list + 1] = views_record.build(s, record, turn, left)
     end
   end
@@ -39,19 +42,22 @@ local function add_now(s, turn)
   end
 end
 
+-- Libraries before 0.3.0 had no `players_may_choose_next`. The stored part of the state begins with it, so
+-- that metadata with such a name is not mistaken for it.
+local CHOOSE_NEXT = '"players_may_choose_next":'
+
 -- The JSON of the state.
 --
--- s                     a loaded session; all its changes have to be written already
--- export                true adds `internal`, which sk_restore needs
--- participants, groups  their JSON where the caller has built it; else nil
-local function build(s, export, participants, groups)
+-- fields   the hash: name -> value, at least those in FIELDS
+-- turn     whose turn it is, nil for none
+-- owners   the members with the participants and groups, and a comma after them; '' for none
+-- more     further members at the end, each with a comma before it
+local function assemble(s, fields, turn, owners, more)
   local integer = text_formats.integer
-  local fields = storage_session.all_fields(s.key)
-  local turn = transitions_cycle.current_turn(s)
   local left = views_record.running_left(s, turn)
-  if not participants then
-    add_now(s, turn)
-    participants, groups = build_owners(s, fields, turn)
+  local shown = fields.shown
+  if shown:sub(1, #CHOOSE_NEXT) ~= CHOOSE_NEXT then
+    shown = CHOOSE_NEXT .. 'false,' .. shown
   end
   local participant_id, group_id = views_record.active_ids(turn)
   local live = turn and rules_clock.is_live(s)
@@ -67,12 +73,10 @@ local function build(s, export, participants, groups)
     .. '","version":' .. integer(s.version)
     .. ',"epoch":"' .. s.epoch
     .. '","schema":' .. integer(storage_session.SCHEMA)
-    .. ',"participants":[' .. participants
-    .. '],"groups":[' .. groups
-    .. '],"active_participant_id":' .. participant_id
+    .. ',' .. owners .. '"active_participant_id":' .. participant_id
     .. ',"active_group_id":' .. group_id
     .. ',"total_time_ms":' .. total
-    .. ',' .. fields.shown
+    .. ',' .. shown
     .. (maximum and ',"max_time_ms":' .. maximum or '')
     .. ',"time_used_ms":' .. integer(s.used)
     .. ',"time_remaining_ms":' .. (left or 'null')
@@ -91,11 +95,52 @@ local function build(s, export, participants, groups)
     .. ',"recovered":' .. (fields.recovered and 'true' or 'false')
     .. ',"recovered_at":' .. timestamp(fields.recovered)
     .. ',"warning":' .. (fields.recovered and '"' .. RECOVERED .. '"' or 'null')
-    .. (export and views_snapshot.internal(s, fields) or '')
+    .. more
     .. '}'
+end
+
+local function owners_json(participants, groups)
+  return '"participants":[' .. participants .. '],"groups":[' .. groups .. '],'
+end
+
+-- The JSON of the whole state.
+--
+-- s        a loaded session; all its changes have to be written already
+-- fields   the whole hash (name -> value) where the caller has it, else nil
+-- export   true adds `internal`, which sk_restore needs
+local function build(s, fields, export)
+  fields = fields or storage_session.all_fields(s.key)
+  local turn = transitions_cycle.current_turn(s)
+  add_now(s, turn)
+  return assemble(s, fields, turn, owners_json(build_owners(s, fields, turn)),
+    export and views_snapshot.internal(s, fields) or '')
+end
+
+-- The same of a session that was just created. participants, groups: their JSON.
+local function build_new(s, fields, participants, groups)
+  return assemble(s, fields, transitions_cycle.current_turn(s), owners_json(participants, groups), '')
+end
+
+-- The JSON of the state without its participants, of which only those are read whose turn it is.
+local function summary(s)
+  local fields = storage_session.some_fields(s.key, FIELDS)
+  local turn = transitions_cycle.current_turn(s)
+  local groups = ''
+  if fields.groups then
+    local names = { 'groups' }
+    for id in fields.groups:gmatch('[^,]+') do
+      names[#names + 1] = 'g:' .. id
+      names[#names + 1] = 'g:' .. id .. ':shown'
+    end
+    add_now(s, turn)
+    groups = select(2, build_owners(s, storage_session.some_fields(s.key, names), turn))
+  end
+  return assemble(s, fields, turn, '"groups":[' .. groups .. '],', '')
 end
 
 return {
   build_owners = build_owners,
   build = build,
+  build_new = build_new,
+  summary = summary,
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import secrets
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, cast
@@ -16,6 +18,7 @@ from sanic.server.async_server import AsyncioServer
 from synckairos import metrics
 from synckairos.api import middleware, openapi
 from synckairos.api.context import Context, context_of
+from synckairos.api.quotas import QuotaKeeper
 from synckairos.api.readiness import Readiness
 from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
@@ -24,6 +27,7 @@ from synckairos.api.transport.connection import READ, Reads
 from synckairos.api.transport.connections import Connections
 from synckairos.api.transport.http1 import MAX_BODY
 from synckairos.api.websocket import endpoint
+from synckairos.audit.access_log.queue import AccessLog
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Jobs
 from synckairos.audit.losses import Losses
@@ -32,10 +36,12 @@ from synckairos.audit.outbox import OutboxTrimmer
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
-from synckairos.auth.bearer import Everybody
+from synckairos.auth import parts
+from synckairos.auth.tenants import Tenants
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection, connect
+from synckairos.core.quotas import TenantCounts
 from synckairos.core.replicas import Replicas
 from synckairos.move.following import Following
 from synckairos.realtime.deployment import Deployment
@@ -43,11 +49,14 @@ from synckairos.realtime.relay import Relay
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
 from synckairos.realtime.timekeeper import Timekeeper
+from synckairos.supervision import cancel, supervise
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 GRACE_S = 15.0
 """How long requests may still take when the service stops."""
+ACCESS_LOG_CONNECTIONS = 3
+"""One writes what waits, and the others are for admins, whose actions are stored before they are answered."""
 
 
 class _App(Sanic[Any, Any]):
@@ -97,12 +106,14 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
 
 async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection | None) -> None:
     """Make the process' context. When Redis is away, the service starts, and is ready when Redis is back."""
+    tenants = Tenants(settings.tenants_file)
     async with AsyncExitStack() as closing:
         closing.callback(metrics.process_ended, os.getpid())
         store = None
         if settings.database_url is not None:
             store = Store(settings.database_url)
             closing.push_async_callback(store.aclose)
+        access_log = await _access_log(settings, closing)
         if given is None:
             connection = await connect(settings)
             closing.push_async_callback(connection.aclose)
@@ -133,30 +144,32 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             closing.push_async_callback(part.stop)
         restorer = None
         if store is not None and recovery is not None and settings.restore_rate:
-            restorer = Restorer(
-                Losses(connection),
-                store,
-                recovery,
-                Jobs.of(settings),
-                rate=settings.restore_rate,
-                ttl_s=settings.session_ttl,
-            )
-            await restorer.start()
+            restorer = await _restorer(settings, connection, store, recovery)
             closing.push_async_callback(restorer.stop)
+        quotas = _quotas(settings, tenants, connection, store, closing)
         replicas = Replicas(connection, settings)
         closing.push_async_callback(replicas.aclose)
         readiness = Readiness(connection, redis_sessions, subscriptions, store, restorer)
         closing.push_async_callback(readiness.stop)
         await readiness.start()
+        sessions = Sessions(connection, settings.session_ttl, recovery, following)
+        auth = parts.parts(settings, connection, store, sessions)
+        bearers = await parts.bearers(settings, auth)
+        closing.push_async_callback(bearers.aclose)
         if settings.enable_metrics and settings.metrics_port is not None:
             closing.callback(metrics.serve(settings.host, settings.metrics_port))
         app.ctx.context = Context(
             settings=settings,
-            bearers=Everybody(),
+            bearers=bearers,
+            links=auth.links,
+            revocations=auth.revocations,
+            tenants=tenants,
+            quotas=quotas,
             connection=connection,
             store=store,
             recovery=recovery,
-            sessions=Sessions(connection, settings.session_ttl, recovery, following),
+            access_log=access_log,
+            sessions=sessions,
             redis_sessions=redis_sessions,
             clock=clock,
             subscriptions=subscriptions,
@@ -169,6 +182,57 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             docs=openapi.page(ROUTES, settings),
             closing=closing.pop_all(),
         )
+    context = context_of(app)
+    if context.bearers.required:
+        checking = asyncio.create_task(
+            supervise("tokens of sockets", partial(endpoint.check_tokens, context)), name="tokens of sockets"
+        )
+        context.closing.push_async_callback(cancel, checking)
+
+
+async def _restorer(settings: Settings, connection: Connection, store: Store, recovery: Recovery) -> Restorer:
+    """The restorer, started."""
+    restorer = Restorer(
+        Losses(connection),
+        store,
+        recovery,
+        Jobs.of(settings),
+        rate=settings.restore_rate,
+        ttl_s=settings.session_ttl,
+    )
+    await restorer.start()
+    return restorer
+
+
+def _quotas(
+    settings: Settings,
+    tenants: Tenants,
+    connection: Connection,
+    store: Store | None,
+    closing: AsyncExitStack,
+) -> QuotaKeeper:
+    """What holds tenants to their quotas, with what goes on for that in the background."""
+    quotas = QuotaKeeper(tenants, TenantCounts(connection, secrets.token_hex(8)), store)
+    if settings.tenants_file is not None:
+        closing.push_async_callback(quotas.close)
+        loops = {"tenants file": tenants.watch, "numbers of sockets": quotas.tell_sockets}
+        if store is not None:
+            loops["sessions that are not counted"] = quotas.recount
+        for name, loop in loops.items():
+            closing.push_async_callback(cancel, asyncio.create_task(supervise(name, loop), name=name))
+    return quotas
+
+
+async def _access_log(settings: Settings, closing: AsyncExitStack) -> AccessLog | None:
+    """What the process puts on record, with connections of its own; None without an audit store."""
+    if settings.database_url is None:
+        return None
+    store = Store(settings.database_url, max_size=ACCESS_LOG_CONNECTIONS)
+    closing.push_async_callback(store.aclose)
+    access_log = AccessLog(store)
+    await access_log.start()
+    closing.push_async_callback(access_log.stop)
+    return access_log
 
 
 async def _drain(app: Sanic[Any, Any]) -> None:

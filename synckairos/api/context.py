@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sanic import Sanic
 
+from synckairos.api.closed_addresses import ClosedAddresses
+from synckairos.api.heavy_calls import HeavyCalls
+from synckairos.api.quotas import QuotaKeeper
 from synckairos.api.readiness import Readiness
 from synckairos.api.websocket.socket import Socket
+from synckairos.audit.access_log.queue import AccessLog
 from synckairos.audit.recovery import Recovery
 from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
 from synckairos.auth.bearer import Bearers
+from synckairos.auth.links import Links
+from synckairos.auth.revocations import Revocations
+from synckairos.auth.tenants import Tenants
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
@@ -25,31 +33,43 @@ from synckairos.realtime.timekeeper import Timekeeper
 
 
 class OpenWebSocket(Protocol):
-    """A WebSocket that has to be closed when the process stops."""
+    """A WebSocket that has to be closed when the process stops, or when its token does."""
 
     @property
     def socket(self) -> Socket:
         """Its socket."""
+
+    def check_token(self) -> None:
+        """Tell the client that its token ends soon, or close when it has ended or was revoked."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Context:
     """The parts of one process. It is made when the process starts, before the first request.
 
-    store, recovery: None without an audit store
+    store, recovery, access_log: None without an audit store
     restorer: None without an audit store, and with RESTORE_RATE=0
     sessions: the calls, which first restore a session that Redis has lost from the audit store
     redis_sessions: the same calls, which only ask Redis
     openapi, docs: the description of the API, as JSON and as HTML
+    large_bodies: held by the request whose body is being parsed, when that takes long
     draining: whether the process is stopping and takes no new work
     closing: undoes the steps of the start in reverse order
     """
 
     settings: Settings
     bearers: Bearers
+    links: Links
+    revocations: Revocations
+    tenants: Tenants
+    quotas: QuotaKeeper
+    large_bodies: asyncio.Lock = field(default_factory=asyncio.Lock)
+    heavy_calls: HeavyCalls = field(default_factory=HeavyCalls)
+    closed_addresses: ClosedAddresses = field(default_factory=ClosedAddresses)
     connection: Connection
     store: Store | None
     recovery: Recovery | None
+    access_log: AccessLog | None
     sessions: Sessions
     redis_sessions: Sessions
     clock: ServerClock

@@ -1,20 +1,21 @@
-"""What stands before every handler: who calls, and whether they may.
+"""What stands before every handler: who calls, whether they may, and whether not too often.
 
 The order is that of the contract: 401, a role's 403, the subject's limit, the binding's 404. The handler and
-the function library go on with the tenant's 404, the input's 400 and the session's limit.
+the function library go on with the tenant's 404, the input's 400 and the session's limit. What is refused
+after the subject's limit may count a second time: see `refused`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from synckairos.api import origin
+from synckairos.api import limits, origin, quotas
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.auth import access
 from synckairos.auth.access import Action
 from synckairos.auth.caller import ANONYMOUS, Caller
-from synckairos.errors import SessionNotFound, Unauthenticated
+from synckairos.errors import SessionNotFound, StorageUnavailable, SyncKairosError, Unauthenticated
 
 _SCHEME = "bearer "
 _READING = frozenset({"GET", "HEAD"})
@@ -29,13 +30,40 @@ async def admit(request: ApiRequest, route: Route, path: Mapping[str, str]) -> N
     """
     if route.path not in EVERYWHERE:
         check_page(request)
-    if route.action is Action.PUBLIC:
-        return
-    request.caller = await identify(request)
-    request.player = access.permit(request.caller, route.action)
+    if route.action is not Action.PUBLIC:
+        request.caller = await identify(request)
+        request.player = access.permit(request.caller, route.action)
+    await _take_of_limit(request, route, path.get("session_id", ""))
+    request.admitted = True
+    if route.method == "POST" and route.action in quotas.NEW:
+        request.context.quotas.check_suspended(request.caller.tenant)
     bound_to = request.caller.session
     if bound_to is not None and path.get("session_id", bound_to).lower() != bound_to:
         raise SessionNotFound
+
+
+async def _take_of_limit(request: ApiRequest, route: Route, session_id: str) -> None:
+    limit = route.rate_limit
+    if limit is None or limit is limits.SWITCH:  # which the library takes together with the switch
+        return
+    if limit.per is limits.Per.ADDRESS:
+        await limits.take_if_possible(request, limit)
+        return
+    try:
+        await limits.take(request, limit, session_id)
+    except StorageUnavailable as away:
+        if route.needs_redis:
+            raise
+        request.storage_away = away
+
+
+async def refused(
+    request: ApiRequest, route: Route, path: Mapping[str, str], error: SyncKairosError
+) -> SyncKairosError:
+    """The error to answer with when a request was refused. What was refused may count against a limit."""
+    if not request.admitted:
+        return error
+    return await limits.counted(request, route.rate_limit, path.get("session_id", ""), error)
 
 
 def check_page(request: ApiRequest, *, changes: bool | None = None) -> None:
@@ -54,12 +82,46 @@ def check_page(request: ApiRequest, *, changes: bool | None = None) -> None:
 
 
 async def identify(request: ApiRequest) -> Caller:
-    """The caller by the request's `Authorization`. Raises Unauthenticated, StorageUnavailable."""
+    """The caller by the request's `Authorization`.
+
+    Raises Unauthenticated, StorageUnavailable, and RateLimitExceeded when too many logins from this address
+    have failed. A request without a token is no login.
+    """
     bearers = request.context.bearers
     if not bearers.required:
         return ANONYMOUS
     given = request.headers.getall("authorization", [])
-    if len(given) != 1 or not given[0][: len(_SCHEME)].lower() == _SCHEME:
+    if len(given) != 1:
         raise Unauthenticated
-    bearer = given[0][len(_SCHEME) :]
-    return bearers.remembered(bearer) or await bearers.caller(bearer)
+    return await caller_of(request, bearer_of(given[0]))
+
+
+def bearer_of(authorization: str) -> str:
+    """The bearer in an `Authorization` header. Raises Unauthenticated when it has another scheme."""
+    if authorization[: len(_SCHEME)].lower() != _SCHEME:
+        raise Unauthenticated
+    return authorization[len(_SCHEME) :]
+
+
+async def caller_of(request: ApiRequest, bearer: str, *, counted: bool = True) -> Caller:
+    """The caller of a bearer that came with a request. Raises Unauthenticated, StorageUnavailable.
+
+    While too many logins from the request's address have failed, RateLimitExceeded is raised, and the bearer
+    is not looked at unless it is remembered as a good one.
+
+    counted: whether a bad one is counted, for which Redis is asked. A socket without a good token has a limit
+        of its own, in the process.
+    """
+    bearers = request.context.bearers
+    known = bearers.remembered(bearer)
+    if known is not None:
+        if known.is_link:
+            await bearers.confirm(known)
+        return known
+    limits.check_logins(request)
+    try:
+        return await bearers.caller(bearer)
+    except Unauthenticated:
+        if counted:
+            await limits.login_failed(request)
+        raise

@@ -192,10 +192,11 @@ class Reader:
         self.problem("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
         return None
 
-    async def object(self, most: int) -> dict[str, msgspec.Raw] | None:
+    async def object(self, most: int, known: frozenset[str] = frozenset()) -> dict[str, msgspec.Raw] | None:
         """The body as a JSON object, each field's value as the text that came; None when it is no object.
 
         most: how many bytes it may have
+        known: the names that a large body may have. One with very many others is not read any further.
 
         This is for bodies that the function library judges. JSON parsers differ on some texts, so a text that
         two parsers could read differently is refused here: names given twice, NaN and Infinity, invalid
@@ -209,8 +210,14 @@ class Reader:
             self.problem("", f"must be at most {most} bytes")
             return None
         # Parsing a large text takes tenths of a second, during which this process would do nothing else.
-        inline = len(text) <= _MAX_INLINE
-        problems = _unreadable(text) if inline else await asyncio.to_thread(_unreadable, text)
+        # Threads share the interpreter, so only one such text is parsed at a time.
+        if len(text) <= _MAX_INLINE:
+            problems = _unreadable(text)
+        else:
+            problems = _unknown_names(text, known)
+            if not problems:
+                async with self.request.context.large_bodies:
+                    problems = await asyncio.to_thread(_unreadable, text)
         if problems:
             self.problems += problems
             return None
@@ -221,6 +228,16 @@ class Reader:
 def decoded(raw: bytes | msgspec.Raw) -> Any:
     """The value of a text from `Reader.object`. A number that is too large becomes infinity."""
     return _decoder.decode(bytes(raw).decode())
+
+
+def _unknown_names(text: bytes, known: frozenset[str]) -> list[Detail]:
+    """The unknown names of a JSON object, when there are more than an answer lists. It takes milliseconds."""
+    try:
+        names = msgspec.json.decode(text, type=dict[str, msgspec.Raw]).keys()
+    except (ValueError, RecursionError):
+        return []
+    unknown = sorted(names - known)[: MAX_PROBLEMS + 1] if known else []
+    return [_problem(name, "is unknown") for name in unknown] if len(unknown) > MAX_PROBLEMS else []
 
 
 def _unreadable(text: bytes) -> list[Detail]:
@@ -309,7 +326,7 @@ def requirement(kind: Any) -> str:
 
 
 def _problem(field: str, message: str) -> Detail:
-    return {"field": _printable(field), "message": message}
+    return {"field": printable(field), "message": message}
 
 
 class _NotJsonError(ValueError):
@@ -381,7 +398,7 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """A field's path for an answer: shortened, and with escapes for what UTF-8 cannot encode."""
     if len(text) > MAX_NAME:
         text = text[: MAX_NAME - 3] + "..."

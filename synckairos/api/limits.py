@@ -1,19 +1,54 @@
-"""The rate limits, and how a request is counted against them."""
+"""The rate limits: which one a request takes from, and how.
+
+The limit of a route follows from what the route does (`of`). `synckairos.api.gate` takes from it before the
+handler, with two exceptions. The limit of switches is taken by the function library together with the switch,
+so that what the library refuses takes nothing of it. And a big config takes more of the limit of creations
+when its size is known.
+
+A refused switch takes from a limit of its own, and whatever names a session that is not there counts as a
+read of the caller (`counted`). So nobody can look for sessions with calls that have a limit for each session.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
+from http import HTTPStatus
+from urllib.parse import quote
 
 from synckairos import metrics
 from synckairos.api.replies import seconds
 from synckairos.api.request import ApiRequest
+from synckairos.auth.access import Action
+from synckairos.auth.tenants import Tenant
 from synckairos.config import Settings
-from synckairos.errors import ChangesRefused, RateLimitExceeded
+from synckairos.core.model import Change, Limit, Options, Throttle
+from synckairos.errors import (
+    ChangesRefused,
+    QuotaExceeded,
+    RateLimitExceeded,
+    SessionNotFound,
+    StorageUnavailable,
+    SyncKairosError,
+)
 
 _PLAIN = re.compile(r"[!-z|~]{1,150}")
 MINUTE_MS = 60_000
+PUBLIC_WAIT_S = 0.25
+"""How long a request for a public page waits for its limit. Then it is answered: pages need no Redis."""
+
+
+class Per(Enum):
+    """Who has a bucket of their own. A subject is the `sub` of a token, or else an address."""
+
+    ADDRESS = "address"
+    CONNECTION = "connection"
+    SUBJECT = "subject"
+    SUBJECT_AND_SESSION = "subject and session"
+    SESSION = "session, or session and participant with a token that is bound to one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +58,7 @@ class RateLimit:
     name: str
     count: int
     period_ms: int
+    per: Per
     cooldown_ms: int = 0
 
     @property
@@ -30,71 +66,224 @@ class RateLimit:
         """For the `RateLimit-Policy` header: the count and its window in seconds."""
         return f"{self.count};w={-(-self.period_ms // 1000)}"
 
-
-SWITCH = RateLimit("switch", 10, 1000, cooldown_ms=10_000)
-"""Per session. No player moves ten times a second, but a faulty client may."""
-CREATE = RateLimit("create", 5, MINUTE_MS)
-"""Per subject."""
-TIME = RateLimit("time", 60, MINUTE_MS)
-"""Per address."""
-WEBSOCKET = RateLimit("websocket", 5, MINUTE_MS)
-"""Connections per address."""
+    @property
+    def exempts_services(self) -> bool:
+        """Whether callers with the role `service` have no such limit."""
+        return self.per in (Per.SUBJECT, Per.SUBJECT_AND_SESSION)
 
 
-def read_limit(settings: Settings) -> RateLimit:
-    """Per subject: `RATE_LIMIT_MAX_REQUESTS` reads in `RATE_LIMIT_WINDOW_MS`."""
-    return RateLimit("read", settings.rate_limit_max_requests, settings.rate_limit_window_ms)
+SWITCH = RateLimit("switch", 10, 1000, Per.SESSION, cooldown_ms=10_000)
+"""No player moves ten times a second, but a faulty client may."""
+REFUSED_SWITCH = RateLimit("refused switch", 10, 1000, Per.SUBJECT_AND_SESSION)
+CREATE = RateLimit("create", 5, MINUTE_MS, Per.SUBJECT)
+READ = RateLimit("read", 100, MINUTE_MS, Per.SUBJECT)
+"""Its numbers are those of `RATE_LIMIT_MAX_REQUESTS` and `RATE_LIMIT_WINDOW_MS`."""
+CHANGE = RateLimit("change", 60, MINUTE_MS, Per.SUBJECT_AND_SESSION)
+TIME = RateLimit("time", 60, MINUTE_MS, Per.ADDRESS)
+PUBLIC = RateLimit("public", 300, MINUTE_MS, Per.ADDRESS)
+SOCKETS = RateLimit("sockets", 30, MINUTE_MS, Per.SUBJECT)
+"""WebSockets that are opened with a valid token."""
+SOCKETS_WITHOUT_TOKEN = RateLimit("sockets without a token", 5, MINUTE_MS, Per.ADDRESS)
+FAILED_LOGINS = RateLimit("failed logins", 30, MINUTE_MS, Per.ADDRESS)
+
+_READS = frozenset({Action.READ, Action.DEBUG, Action.READ_ACCESS_LOG})
 
 
-async def consume_per_session(request: ApiRequest, limit: RateLimit, session_id: str) -> None:
-    """Count the request against the session's limit. Raises RateLimitExceeded.
+def of(action: Action, method: str) -> RateLimit:
+    """The limit of a route that does this and has none of its own."""
+    match action:
+        case Action.PUBLIC | Action.READ_METRICS:
+            return PUBLIC
+        case Action.CREATE:
+            return CREATE
+        case Action.SWITCH:
+            return SWITCH
+        case _:
+            return READ if method == "GET" or action in _READS else CHANGE
 
-    The bucket's name includes the tenant, so that another tenant, who cannot use the session, cannot use up
-    its limit either.
+
+def in_force(limit: RateLimit, settings: Settings, tenant: Tenant) -> RateLimit:
+    """The limit with the numbers that hold: the tenant's own, or those of the settings."""
+    own = tenant.limits.get(limit.name)
+    if own is not None:
+        return replace(limit, count=own.count, period_ms=own.period_ms)
+    if limit is READ:
+        return replace(limit, count=settings.rate_limit_max_requests, period_ms=settings.rate_limit_window_ms)
+    return limit
+
+
+def for_request(request: ApiRequest, limit: RateLimit) -> RateLimit | None:
+    """The limit as it holds for the request's caller; None when the caller has no such limit."""
+    settings, caller = request.context.settings, request.caller
+    if not settings.rate_limit_enabled or (limit.exempts_services and "service" in caller.roles):
+        return None
+    return in_force(limit, settings, request.context.tenants.of(caller.tenant))
+
+
+async def take(
+    request: ApiRequest, limit: RateLimit, session_id: str = "", *, quantity: int = 1, spent: int = 0
+) -> None:
+    """Take from the bucket that the request has in this limit. Raises RateLimitExceeded, StorageUnavailable.
+
+    quantity: how much to take; a bucket never has to hold more than its whole count
+    spent: how much the request has taken before. It will need that again when it comes back.
     """
-    await _consume(request, limit, f"{request.caller.tenant or ''}:{session_id}")
-
-
-async def consume_per_subject(request: ApiRequest, limit: RateLimit) -> None:
-    """Count the request against the caller's limit, or that of the address when the caller has no name.
-
-    Services have no limit. Raises RateLimitExceeded.
-    """
-    caller = request.caller
-    if "service" in caller.roles:
+    held = for_request(request, limit)
+    if held is None:
         return
-    who = f"@{request.address}" if caller.subject is None else f"{caller.tenant or ''}:{caller.subject}"
-    await _consume(request, limit, who)
-
-
-async def consume_per_address(request: ApiRequest, limit: RateLimit) -> None:
-    """Count the request against its address' limit. Raises RateLimitExceeded."""
-    await _consume(request, limit, f"@{request.address}")
-
-
-async def _consume(request: ApiRequest, limit: RateLimit, who: str) -> None:
-    context = request.context
-    if not context.settings.rate_limit_enabled:
+    quantity = min(quantity, held.count - spent)
+    if quantity < 1:
         return
     try:
-        throttle = await context.sessions.throttle(
-            bucket(limit.name, who), limit.count, limit.count, limit.period_ms, cooldown_ms=limit.cooldown_ms
-        )
+        throttle = await _throttle(request, held, session_id, quantity)
     except ChangesRefused:
         return  # what the request changes is refused too; and what it reads can be read
+    show(request, held, throttle)
+    if throttle.limited:
+        again = spent * -(-held.period_ms // held.count)
+        raise exceeded(held, throttle.retry_after_ms + again)
+
+
+async def take_if_possible(request: ApiRequest, limit: RateLimit) -> None:
+    """Take from a limit of what needs no Redis: without an answer in PUBLIC_WAIT_S it does not count."""
+    try:
+        async with asyncio.timeout(PUBLIC_WAIT_S):
+            await take(request, limit)
+    except (StorageUnavailable, TimeoutError):
+        pass
+
+
+def check_logins(request: ApiRequest) -> None:
+    """Raise RateLimitExceeded while too many logins from the request's address have failed.
+
+    Nothing is asked of Redis for that: the process remembers the addresses that it has refused.
+    """
+    held = for_request(request, FAILED_LOGINS)
+    left_ms = request.context.closed_addresses.left_ms(request.address)
+    if held is not None and left_ms:
+        show(request, held, Throttle(True, held.count, 0, left_ms, left_ms))
+        raise exceeded(held, left_ms)
+
+
+async def login_failed(request: ApiRequest) -> None:
+    """Count a login that has failed. Raises RateLimitExceeded when it was one too many."""
+    held = for_request(request, FAILED_LOGINS)
+    if held is None:
+        return
+    try:
+        throttle = await _throttle(request, held, "", 1)
+    except StorageUnavailable:
+        return
+    if throttle.remaining < 1:
+        # Until the bucket has one again.
+        after_ms = throttle.reset_after_ms - (held.count - 1) * held.period_ms // held.count
+        request.context.closed_addresses.close(request.address, max(after_ms, 1))
+    show(request, held, throttle)
+    if throttle.limited:
+        raise exceeded(held, throttle.retry_after_ms)
+
+
+async def switch(
+    request: ApiRequest,
+    session_id: str,
+    *,
+    next: str | None,  # noqa: A002 - the library's word for it
+    current: str | None,
+    lag_ms: int | None = None,
+    options: Options,
+) -> Change:
+    """Switch, and take from the limit of switches in the same call. Raises as `Sessions.switch`.
+
+    The bucket is that of the session, or of the participant in it for whom the token is (`options.player`).
+    """
+    sessions = request.context.sessions
+    held = for_request(request, SWITCH)
+    if held is None:
+        return await sessions.switch(session_id, next=next, current=current, lag_ms=lag_ms, options=options)
+    try:
+        change, throttle = await sessions.switch(
+            session_id,
+            next=next,
+            current=current,
+            lag_ms=lag_ms,
+            limit=Limit(held.count, held.count, held.period_ms, held.cooldown_ms),
+            options=options,
+        )
+    except RateLimitExceeded as error:
+        after_ms = error.retry_after_ms or 0
+        show(request, held, Throttle(True, held.count, 0, after_ms, after_ms))
+        raise exceeded(held, after_ms) from None
+    show(request, held, throttle)
+    return change
+
+
+async def counted(
+    request: ApiRequest, limit: RateLimit | None, session_id: str, error: SyncKairosError
+) -> SyncKairosError:
+    """Count a call that was let in and then refused. Returns the error to answer with.
+
+    That is the error itself or, when refusals of this kind are too many, RateLimitExceeded.
+
+    limit: the limit of what was called
+    """
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(
+        error, RateLimitExceeded | QuotaExceeded
+    ):
+        return error
+    if isinstance(error, SessionNotFound) and limit in (SWITCH, CHANGE):
+        also = READ
+    elif limit is SWITCH:
+        also = REFUSED_SWITCH
+    else:
+        return error
+    try:
+        await take(request, also, session_id)
+    except RateLimitExceeded as too_many:
+        return too_many
+    except StorageUnavailable:
+        pass
+    return error
+
+
+def show(request: ApiRequest, limit: RateLimit, throttle: Throttle) -> None:
+    """Add the headers with what is left of a limit to the request's answer."""
     request.reply_headers |= {
         "ratelimit-policy": limit.policy,
         "ratelimit-limit": str(throttle.limit),
         "ratelimit-remaining": str(throttle.remaining),
         "ratelimit-reset": str(seconds(throttle.reset_after_ms)),
     }
-    if throttle.limited:
-        metrics.rate_limited.labels(limit.name).inc()
-        raise RateLimitExceeded(
-            f"too many requests: the limit ({limit.name}) is {limit.count} in {limit.period_ms / 1000:g} s",
-            context={"limit": limit.name, "retry_after_ms": throttle.retry_after_ms},
-            retry_after_ms=throttle.retry_after_ms,
-        )
+
+
+def exceeded(limit: RateLimit, retry_after_ms: int) -> RateLimitExceeded:
+    """The error of a request that a limit turns away."""
+    metrics.rate_limited.labels(limit.name).inc()
+    return RateLimitExceeded(
+        f"too many requests: the limit ({limit.name}) is {limit.count} in {limit.period_ms / 1000:g} s",
+        context={"limit": limit.name, "retry_after_ms": retry_after_ms},
+        retry_after_ms=retry_after_ms,
+    )
+
+
+async def _throttle(request: ApiRequest, limit: RateLimit, session_id: str, quantity: int) -> Throttle:
+    return await request.context.sessions.throttle(
+        bucket(limit.name, _who(request, limit.per, session_id)),
+        limit.count,
+        limit.count,
+        limit.period_ms,
+        quantity=quantity,
+        cooldown_ms=limit.cooldown_ms,
+    )
+
+
+def _who(request: ApiRequest, per: Per, session_id: str) -> str:
+    """Whose bucket it is. The parts are quoted, so that no two callers can be written the same."""
+    caller = request.caller
+    if per is Per.ADDRESS or caller.subject is None:
+        who = f"@{request.address}"
+    else:
+        who = f"{quote(caller.tenant or '', safe='')}:{quote(caller.subject, safe='')}"
+    return f"{who}:{quote(session_id.lower(), safe='')}" if per is Per.SUBJECT_AND_SESSION else who
 
 
 def bucket(name: str, who: str) -> str:

@@ -20,11 +20,12 @@ from sanic.handlers import ErrorHandler
 from sanic.response import BaseHTTPResponse
 
 from synckairos import metrics
-from synckairos.api import gate, replies
+from synckairos.api import gate, on_record, replies
 from synckairos.api.inputs import refuse
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Handler, Route
+from synckairos.auth.access import Action
 from synckairos.errors import (
     InternalError,
     MethodNotAllowed,
@@ -51,7 +52,7 @@ Endpoint = Callable[..., Awaitable[BaseHTTPResponse]]
 
 def endpoint(route: Route) -> Endpoint:
     """The route's handler, wrapped in error handling, headers and metrics."""
-    handle: Handler = route.handler
+    handle: Handler = on_record.recorded(route) if on_record.may_be_recorded(route) else route.handler
     observe = _observer(route.path, route.method)
 
     async def answer(request: ApiRequest, **path: str) -> Reply:
@@ -61,7 +62,9 @@ def endpoint(route: Route) -> Endpoint:
             await gate.admit(request, route, path)
             await _read_body(request, route)
             reply = await handle(request, **path)
-        except SyncKairosError as error:
+        except SyncKairosError as refusal:
+            error = await gate.refused(request, route, path, refusal)
+            on_record.refused(request, route.action, error, path.get("session_id"))
             reply = replies.failure(error)
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 log(request, error)
@@ -146,6 +149,7 @@ class Failures(ErrorHandler):
             is_ours = not isinstance(exception, sanic.exceptions.RequestTimeout)
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_ours:
                 log(request, error, exception)
+            _put_on_record(request, error)
             reply = replies.failure(error)
             if isinstance(exception, sanic.exceptions.MethodNotAllowed):
                 reply.headers["allow"] = allow(request)
@@ -162,6 +166,14 @@ class Failures(ErrorHandler):
             reply.headers["access-control-allow-headers"] = _ALLOWED_HEADERS
             reply.headers["access-control-max-age"] = _PREFLIGHT_S
         return reply
+
+
+def _put_on_record(request: ApiRequest, error: SyncKairosError) -> None:
+    """A refusal before a handler was found, or of a WebSocket, which has no handler of ours around it."""
+    if request.route is not None and request.route.ctx.label[0] == "/ws":
+        on_record.refused(request, Action.READ, error, request.args.get("session_id"))
+    else:
+        on_record.refused(request, Action.PUBLIC, error)
 
 
 def translated(exception: BaseException) -> SyncKairosError:

@@ -10,16 +10,21 @@ from typing import Any
 import msgspec
 
 from synckairos import __version__
-from synckairos.api import schemas
+from synckairos.api import limits, schemas
 from synckairos.api.inputs import MATCH, VISIBLE
 from synckairos.api.limits import RateLimit
 from synckairos.api.route import Route, arguments_of
+from synckairos.auth import access
+from synckairos.auth.access import Action
+from synckairos.auth.tenants import Tenant
 from synckairos.config import Settings
 from synckairos.errors import (
+    Forbidden,
     InternalError,
     PayloadTooLarge,
     RateLimitExceeded,
     SyncKairosError,
+    Unauthenticated,
     UnsupportedMediaType,
     ValidationError,
 )
@@ -38,6 +43,13 @@ _IDEMPOTENCY_KEY = (
     "1-255 visible ASCII characters; a repeat changes nothing, and its answer has `Idempotent-Replayed: true`"
 )
 
+_BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": (
+        "A JWT, an API key (`sk_…`) or the token of a link. With `AUTH_MODE=none` nobody is asked for one."
+    ),
+}
 _PATTERNS = {"If-Match": f"^{MATCH.pattern}$", "Idempotency-Key": f"^{VISIBLE.pattern}$"}
 """What the values of these headers look like."""
 
@@ -61,7 +73,7 @@ def _document(routes: Sequence[Route], settings: Settings) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "SyncKairos", "version": __version__, "description": _ABOUT},
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": {"bearer": _BEARER}},
     }
 
 
@@ -72,9 +84,15 @@ def _operation(route: Route, settings: Settings) -> dict[str, Any]:
         "tags": [route.tag],
         "parameters": list(_parameters(route)),
         "responses": _responses(route, settings),
+        "security": [] if route.action is Action.PUBLIC else [{"bearer": []}],
     }
+    described = [] if route.action is Action.PUBLIC else [f"Who may: {access.who_may(route.action)}"]
     if (limit := _limit(route, settings)) is not None:
-        operation["description"] = f"Rate limit ({limit.name}): {limit.policy}"
+        described.append(
+            f"Rate limit ({limit.name}): {limit.count} in {limit.period_ms / 1000:g} s per {limit.per.value}"
+        )
+    if described:
+        operation["description"] = ". ".join(described)
     if route.body is not None:
         operation["requestBody"] = {
             "required": route.body_required,
@@ -128,6 +146,8 @@ def _responses(route: Route, settings: Settings) -> dict[str, Any]:
 
 def _errors(route: Route, settings: Settings) -> set[type[SyncKairosError]]:
     errors = {*route.errors, InternalError}
+    if route.action is not Action.PUBLIC:
+        errors |= {Unauthenticated, Forbidden}
     if route.path.startswith("/v1/"):
         errors.add(ValidationError)
     if route.body is not None:
@@ -138,9 +158,10 @@ def _errors(route: Route, settings: Settings) -> set[type[SyncKairosError]]:
 
 
 def _limit(route: Route, settings: Settings) -> RateLimit | None:
-    if not settings.rate_limit_enabled:
+    limit = route.rate_limit
+    if limit is None or not settings.rate_limit_enabled:
         return None
-    return route.limit(settings) if callable(route.limit) else route.limit
+    return limits.in_force(limit, settings, Tenant())
 
 
 def _ref(kind: type[msgspec.Struct]) -> dict[str, str]:

@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
+import redis.asyncio
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from synckairos.api.schemas import Check
 from synckairos.audit.restorer import Restorer
@@ -29,6 +30,8 @@ ANSWER_S = 0.1
 """How long an answer waits for the checks."""
 CHECK_TIMEOUT_S = 1.0
 """How long a check may take. After that what it asks counts as away."""
+FULL = 0.8
+"""From how much of its `maxmemory` on a server is said to be nearly full."""
 TRUSTED_S = 15.0
 """How old the outcome of the last check may be while the next one is under way."""
 
@@ -93,13 +96,17 @@ class Readiness:
             return Check("degraded", "no primary: reads come from a replica, and changes are refused")
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
+                used = 0.0
                 for client in await self._connection.primaries():
                     await client.ping()
+                    used = max(used, await _memory_used(client))
         except (RedisError, OSError, SyncKairosError) as error:  # TimeoutError is an OSError
             logger.log(self._redis_away.level(), "redis does not answer", error=repr(error))
             return Check("unready", "does not answer")
         if self._connection.refuses_changes:
             return Check("degraded", "refuses changes: it has fewer replicas than min-replicas-to-write")
+        if used >= FULL:
+            return Check("degraded", f"{used:.0%} of maxmemory is used: a full server creates no sessions")
         return Check("ok")
 
     def _has_replicas(self) -> bool:
@@ -179,6 +186,16 @@ class _Probe:
         """Check now."""
         self._last = await self._check()
         self._ended = monotonic()
+
+
+async def _memory_used(client: redis.asyncio.Redis) -> float:
+    """How much of `maxmemory` a server uses; 0 when it has no such bound, or does not say."""
+    try:
+        found = await client.info("memory")
+    except NoPermissionError:
+        return 0.0
+    most = int(found.get("maxmemory", 0))
+    return int(found["used_memory"]) / most if most else 0.0
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -12,10 +12,11 @@ from sanic.response import BaseHTTPResponse
 from synckairos import metrics
 from synckairos.core.model import Change, State
 from synckairos.core.replicas import Stale
-from synckairos.errors import SyncKairosError
+from synckairos.errors import RateLimitExceeded, SyncKairosError
 
 JSON = "application/json"
 DEFAULT_RETRY_AFTER_MS = 1000
+_AWAY = HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class Reply(BaseHTTPResponse):
@@ -91,11 +92,10 @@ def failure(error: SyncKairosError) -> Reply:
     """The answer to a request that failed. All errors have the same shape."""
     metrics.errors.labels(error.code).inc()
     headers: dict[str, str] = {}
-    if error.retry_after_ms is not None or error.status in (
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        HTTPStatus.TOO_MANY_REQUESTS,
-    ):
+    if error.retry_after_ms is not None or isinstance(error, RateLimitExceeded) or error.status == _AWAY:
         headers["retry-after"] = str(seconds(error.retry_after_ms or DEFAULT_RETRY_AFTER_MS))
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
     return document(error.body(), error.status, headers)
 
 

@@ -15,6 +15,7 @@ from synckairos.api.address import client_address
 from synckairos.api.context import Context, context_of
 from synckairos.api.transport.http1 import Http1
 from synckairos.auth.caller import ANONYMOUS, Caller
+from synckairos.errors import StorageUnavailable
 
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _TRACEPARENT = re.compile(
@@ -29,7 +30,17 @@ _new_ids = map(f"{secrets.token_hex(12)}{{:08x}}".format, itertools.count())
 class ApiRequest(Request):
     """Sanic's request. The service's own headers are read when they are first asked for."""
 
-    __slots__ = ("_request_id", "caller", "player", "reply_headers", "started")
+    __slots__ = (
+        "_request_id",
+        "admitted",
+        "caller",
+        "created",
+        "player",
+        "recorded",
+        "reply_headers",
+        "started",
+        "storage_away",
+    )
 
     started: float
     """When its head was read, later when its handler was called (seconds of `perf_counter`)."""
@@ -39,6 +50,14 @@ class ApiRequest(Request):
     """Who calls, once it was let in (`synckairos.api.gate`)."""
     player: str | None
     """The participant as whom the library has to judge the call; None when a role allows it anyway."""
+    created: str | None
+    """The id of the session that it has created."""
+    recorded: bool
+    """Whether what it did, or was refused, is on record already (`synckairos.api.on_record`)."""
+    admitted: bool
+    """Whether the caller may do this, and not too often."""
+    storage_away: StorageUnavailable | None
+    """Why the request was not counted against its limit, when that was because Redis is away."""
 
     def __init__(
         self, url_bytes: bytes, headers: Any, version: str, method: str, *args: Any, **kwargs: Any
@@ -54,6 +73,10 @@ class ApiRequest(Request):
             super().__init__(b"*", headers, version, method, *args, **kwargs)
         self.caller = ANONYMOUS
         self.player = None
+        self.created = None
+        self.recorded = False
+        self.admitted = False
+        self.storage_away = None
         self._request_id: str | None = None
         self.started = perf_counter()
         self.reply_headers = {}

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
+from synckairos.api import limits
 from synckairos.api.inputs import MAX_TRANSITION
 from synckairos.api.limits import RateLimit
 from synckairos.api.replies import Reply
 from synckairos.api.schemas import Input, NoQuery
 from synckairos.auth.access import Action
-from synckairos.config import Settings
 from synckairos.errors import SyncKairosError
 
 Handler = Callable[..., Awaitable[Reply]]
@@ -32,7 +32,9 @@ class Route:
     query: the query parameters
     conditional: whether it takes `If-Match`
     idempotent: whether it takes `Idempotency-Key`
-    limit: its rate limit
+    limit: its rate limit, where that does not follow from its action
+    unlimited: whether it has none
+    needs_redis: whether it has nothing to answer while Redis is away; else it is answered, and not counted
     errors: the errors of this route, without those that every route has
     """
 
@@ -49,11 +51,18 @@ class Route:
     query: type[Input] = NoQuery
     conditional: bool = False
     idempotent: bool = False
-    limit: RateLimit | Callable[[Settings], RateLimit] | None = None
+    limit: RateLimit | None = None
+    unlimited: bool = False
+    needs_redis: bool = True
     errors: tuple[type[SyncKairosError], ...] = ()
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     action: Action = field(kw_only=True)
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """The limit that a request takes from."""
+        return None if self.unlimited else self.limit or limits.of(self.action, self.method)
 
     @property
     def sanic_path(self) -> str:

@@ -6,15 +6,19 @@ them, and gets them as the text that came.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
 
 from synckairos.audit.inspection import Inspection
+from synckairos.auth.grants import LinkRole
 from synckairos.presets import PRESETS, Preset
 
 DAY_MS = 86_400_000
+LONGEST_LINK_S = 30 * 86_400
+MOST_SECONDS = 253_402_300_799
+"""The end of the year 9999, in seconds since 1970."""
 
 UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 
@@ -97,6 +101,64 @@ class NoQuery(Input, frozen=True, forbid_unknown_fields=True):
     """No parameters."""
 
 
+LinkSeconds = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=LONGEST_LINK_S,
+        description="How long the link is good, a day unless given",
+        extra={"must": f"must be a whole number of seconds from 1 to {LONGEST_LINK_S}"},
+    ),
+]
+TokenId = Annotated[
+    str, Meta(min_length=1, max_length=255, extra={"must": "must be the jti of a token: 1 to 255 characters"})
+]
+Subject = Annotated[
+    str, Meta(min_length=1, max_length=255, extra={"must": "must be a subject: 1 to 255 characters"})
+]
+IssuedBefore = Annotated[
+    float,
+    Meta(
+        ge=0,
+        le=MOST_SECONDS,
+        description="The newest time of issue that is revoked, in seconds since 1970; now unless given",
+        extra={"must": f"must be seconds since 1970: a number from 0 to {MOST_SECONDS}"},
+    ),
+]
+
+
+class LinkBody(Input, frozen=True, forbid_unknown_fields=True):
+    """Whom a link is for. A player's needs the participant as whom it plays, other links have none."""
+
+    role: LinkRole | None = None
+    participant_id: Uuid | None = None
+    expires_in_s: LinkSeconds | None = None
+
+    def problem(self) -> tuple[str, str] | None:
+        """A role has to be given, and a participant with `player` alone."""
+        if self.role is None:
+            return "role", "must be one of " + ", ".join(get_args(LinkRole))
+        if (self.participant_id is not None) != (self.role == "player"):
+            return "participant_id", "must be given for a player, and for nobody else"
+        return None
+
+
+class RevocationBody(Input, frozen=True, forbid_unknown_fields=True):
+    """One token, or all of a subject that were issued until some time, and those that do not say when."""
+
+    jti: TokenId | None = None
+    sub: Subject | None = None
+    issued_before: IssuedBefore | None = None
+
+    def problem(self) -> tuple[str, str] | None:
+        """Exactly one of `jti` and `sub` has to be given, and `issued_before` with `sub` alone."""
+        if (self.jti is None) == (self.sub is None):
+            return "", "must have either jti or sub"
+        if self.jti is not None and self.issued_before is not None:
+            return "issued_before", "must not be given with jti"
+        return None
+
+
 class EventsQuery(Input, frozen=True, forbid_unknown_fields=True):
     """`since`: the version after which events are wanted."""
 
@@ -111,10 +173,11 @@ class ListQuery(Input, frozen=True, forbid_unknown_fields=True):
     cursor: Cursor | None = None
 
 
-class QrQuery(Input, frozen=True, forbid_unknown_fields=True):
-    """`url`: the address for the code."""
+class AccessLogQuery(Input, frozen=True, forbid_unknown_fields=True):
+    """How many entries a page has, and where it begins."""
 
-    url: Annotated[str, Meta(max_length=500, extra={"must": "must be 1 to 500 characters"})] = ""
+    limit: PageSize = 100
+    cursor: Cursor | None = None
 
 
 # The types from here on are for OpenAPI only.
@@ -268,6 +331,7 @@ class SessionConfig(Struct, kw_only=True):
         | None
     ) = None
     players_may_pause: bool | None = None
+    players_may_choose_next: bool | None = None
     metadata: Annotated[dict[str, Any], Meta(max_length=100)] | None = None
 
 
@@ -380,6 +444,7 @@ class SessionSummary(Struct):
     warnings_ms: list[int]
     max_pause_ms: Milliseconds | None
     players_may_pause: bool
+    players_may_choose_next: bool
     metadata: dict[str, Any]
     cycle_started_at: Instant | None
     deadline_ms: Milliseconds | None
@@ -528,6 +593,40 @@ class SessionPageDocument(Struct):
     data: SessionPage
 
 
+class AccessLogEntry(Struct):
+    """A refusal, or an action of an admin or on links, webhooks, keys and revocations.
+
+    Who could not be made out has neither name nor tenant. Who asked to be forgotten has neither name, token,
+    request id nor address.
+    """
+
+    at: Instant
+    tenant_id: str | None
+    sub: str | None
+    roles: list[str]
+    token_id: str | None
+    action: str
+    session_id: str | None
+    outcome: Literal["allowed", "refused"]
+    code: Annotated[str | None, Meta(description="The code of the error with which it was refused")]
+    request_id: str | None
+    address: str | None
+    count: Annotated[int, Meta(description="How many equal refusals within 10 s it stands for")]
+
+
+class AccessLogPage(Struct):
+    """Entries, newest first. The last page has no `next_cursor`."""
+
+    entries: list[AccessLogEntry]
+    next_cursor: str | None
+
+
+class AccessLogDocument(Struct):
+    """A page of the access log."""
+
+    data: AccessLogPage
+
+
 class InspectionDocument(Struct):
     """A session in both stores."""
 
@@ -555,6 +654,59 @@ class FailureDocument(Struct):
     """The body of every error."""
 
     error: Failure
+
+
+class ShownLink(Struct):
+    """A link to a session. Its token was shown when it was made, and is not kept."""
+
+    link_id: str
+    role: LinkRole
+    participant_id: str | None
+    created_at: str
+    expires_at: str
+
+
+class MadeLink(Struct):
+    """A new link. `url` begins with `/` unless the service knows its public address."""
+
+    link_id: str
+    token: str
+    url: str
+    role: LinkRole
+    participant_id: str | None
+    expires_at: str
+
+
+class MadeLinkDocument(Struct):
+    """A new link."""
+
+    data: MadeLink
+
+
+class Links(Struct):
+    """Links that are good, the oldest first."""
+
+    links: list[ShownLink]
+
+
+class LinksDocument(Struct):
+    """Links."""
+
+    data: Links
+
+
+class Revoked(Struct):
+    """What is revoked."""
+
+    jti: str | None
+    sub: str | None
+    issued_before: float | None
+
+
+class RevokedDocument(Struct):
+    """What is revoked."""
+
+    data: Revoked
 
 
 class Time(Struct):

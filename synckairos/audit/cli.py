@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import re
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 from redis.exceptions import RedisError
@@ -21,17 +23,24 @@ from synckairos.core.connection import Connection
 from synckairos.errors import StorageUnavailable, error_text
 from synckairos.settings_option import config_option
 
+if TYPE_CHECKING:
+    from synckairos.audit.access_log.chain import Checked
+    from synckairos.audit.access_log.entries import Stored as Entry
+    from synckairos.audit.access_log.erasure import Erased
+
 T = TypeVar("T")
 
 MAX_LISTED = 10
 """How many failed batches, and how many refused events, `status` shows."""
 DRAIN_S = 30.0
 """How long `verify` waits for events that are on their way."""
+LONGEST_S = 3600.0
+"""How long one tenant's access log may take to verify, and a person to forget."""
 
 
-def _store(settings: Settings) -> Store:
+def _store(settings: Settings, timeout_s: float = 60) -> Store:
     assert settings.database_url is not None
-    return Store(settings.database_url, max_size=2, timeout_s=60)
+    return Store(settings.database_url, max_size=2, timeout_s=timeout_s)
 
 
 @click.command()
@@ -145,14 +154,54 @@ def retry(file: Path | None) -> None:
 
 
 @audit.command()
-@click.option("--database-only", is_flag=True, help="Do not compare with what Redis still has.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How many.")
 @config_option
-def verify(file: Path | None, *, database_only: bool) -> None:
-    """Check that PostgreSQL has every version of every session once, and that it agrees with Redis.
+def refusals(file: Path | None, limit: int) -> None:
+    """Show the newest requests of nobody: without a good token, and so in no tenant's access log.
 
-    The exit code is 0 when nothing was found. Events that are on their way have half a minute to arrive.
+    A tenant's own log is at GET /v1/access-log.
     """
     settings = audit_settings_or_exit(file)
+    for entry in _or_exit(lambda: _refusals(settings, limit)):
+        times = f" {entry.count} times" if entry.count > 1 else ""
+        session = f" session {entry.session_id}" if entry.session_id else ""
+        click.echo(
+            f"{entry.at:%Y-%m-%d %H:%M:%S} {entry.address or '-'} {entry.code or entry.outcome}{times}: "
+            f"{entry.action}{session}, request {entry.request_id or '-'}"
+        )
+
+
+async def _refusals(settings: Settings, limit: int) -> list[Entry]:
+    from synckairos.audit.access_log import entries
+
+    async with _store(settings) as store:
+        return await entries.read(store, None, limit=limit)
+
+
+@audit.command()
+@click.option(
+    "--kept",
+    type=click.File(),
+    help="What this command printed earlier: the access log has to have these hashes still.",
+)
+@click.option("--database-only", is_flag=True, help="Do not compare with what Redis still has.")
+@config_option
+def verify(file: Path | None, kept: TextIO | None, *, database_only: bool) -> None:
+    """Check the events of every session, and the chain of hashes of every tenant's access log.
+
+    PostgreSQL has to have every version of every session once, and to agree with Redis. Events that are on
+    their way have half a minute to arrive. The newest hash of each chain is printed, to be kept elsewhere.
+    The exit code is 0 when nothing was found.
+    """
+    settings = audit_settings_or_exit(file)
+    chains = _or_exit(lambda: _verify_chains(settings, {} if kept is None else _hashes(kept)))
+    for chain in chains:
+        for problem in chain.findings:
+            click.echo(f"access log of {_whose(chain.tenant)}: row {problem.place} {problem.what}")
+    for chain in chains:
+        if chain.newest is not None:
+            place, digest = chain.newest
+            click.echo(f"access log of {_whose(chain.tenant)}: newest row {place}, hash {digest.hex()}")
     sessions, events, compared, findings = _or_exit(lambda: _verify(settings, database_only))
     for finding in findings:
         more = f" and {finding.count - 1} more" if finding.count > 1 else ""
@@ -161,7 +210,58 @@ def verify(file: Path | None, *, database_only: bool) -> None:
         )
     compared_text = "" if database_only else f", {compared} of them compared with Redis"
     click.echo(f"{sessions} sessions, {events} events{compared_text}: {len(findings) or 'no'} findings")
-    sys.exit(1 if findings else 0)
+    sys.exit(1 if findings or any(chain.findings for chain in chains) else 0)
+
+
+_NEWEST = re.compile(r"access log of (\".*\"|nobody): newest row (\d+), hash ([0-9a-f]{64})")
+
+
+def _whose(tenant: str | None) -> str:
+    return "nobody" if tenant is None else json.dumps(tenant)
+
+
+def _hashes(kept: TextIO) -> dict[str | None, tuple[int, bytes]]:
+    """The newest rows and hashes that `verify` printed, by tenant."""
+    found = {}
+    for line in kept:
+        if (match := _NEWEST.fullmatch(line.strip())) is not None:
+            tenant = None if match[1] == "nobody" else json.loads(match[1])
+            found[tenant] = int(match[2]), bytes.fromhex(match[3])
+    if not found:
+        raise click.ClickException(f"{kept.name} has no line that `synckairos audit verify` prints")
+    return found
+
+
+async def _verify_chains(settings: Settings, kept: dict[str | None, tuple[int, bytes]]) -> list[Checked]:
+    from synckairos.audit.access_log import chain
+
+    async with _store(settings, timeout_s=LONGEST_S) as store:
+        return [checked async for checked in chain.verify(store, kept)]
+
+
+@click.command()
+@click.option("--subject", required=True, help="The `sub` of the person's tokens, or link:ID.")
+@click.option("--tenant", help="Only in this tenant's log and sessions.  [default: all tenants]")
+@config_option
+def erase(file: Path | None, subject: str, tenant: str | None) -> None:
+    """Make the access log and the stored events forget a person.
+
+    What was done stays, and the access log can still be verified. It needs the owner of the tables.
+    """
+    settings = audit_settings_or_exit(file)
+    erased = _or_exit(lambda: _erase(settings, subject, tenant))
+    click.echo(
+        f"forgotten in {erased.entries} rows of the access log, {erased.events} events, "
+        f"{erased.snapshots} snapshots, {erased.refused} refused events, {erased.made} links, keys and "
+        "revocations"
+    )
+
+
+async def _erase(settings: Settings, subject: str, tenant: str | None) -> Erased:
+    from synckairos.audit.access_log import erasure
+
+    async with _store(settings, timeout_s=LONGEST_S) as store:
+        return await erasure.erase(store, subject, tenant)
 
 
 def _or_exit(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 from redis.exceptions import RedisError
 
-from synckairos.audit.reading import DELETED, LIVE, public_view
+from synckairos.audit.reading import DELETED, LIVE, milliseconds, public_view
 from synckairos.audit.store import Store, StoredEvent, StoredSession
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
@@ -105,9 +105,11 @@ async def inspect(
     (redis, logged), (postgresql, stored) = await asyncio.gather(
         _ask_redis(connection, session_id), _ask_postgresql(store, session_id)
     )
-    tenants = {side.tenant_id for side in (redis, postgresql) if side.found == "session"}
-    if tenant is not None and tenants - {tenant}:
-        raise SessionNotFound("there is no such session")
+    if tenant is not None:
+        _check_tenant(redis, postgresql, tenant)
+        created_ms = _created_ms(redis, postgresql)
+        logged = [text for text in logged if _decode_envelope(text).server_time_ms >= created_ms]
+        stored = [event for event in stored if event.server_time_ms >= created_ms]
     if redis.found == postgresql.found == "nothing" and not stored and not logged:
         raise SessionNotFound("there is no such session")
     unknown, findings = _compare(redis, postgresql, logged, stored)
@@ -119,6 +121,33 @@ async def inspect(
         postgresql=postgresql,
         newest_events=_newest(logged, stored),
     )
+
+
+def _check_tenant(redis: InRedis, postgresql: InPostgresql, tenant: str) -> None:
+    """Raises SessionNotFound unless what the stores have is this tenant's, be it deleted or not.
+
+    What has no tenant is nobody's. A store that only has events, or the tombstone of an older release, does
+    not know the tenant, and the other one has to. Raises StorageUnavailable when neither could be asked.
+    """
+    if redis.found == postgresql.found == "unknown":
+        raise StorageUnavailable(retry_after_ms=1000)
+    owners = set()
+    if redis.found in ("session", "moved") or redis.tenant_id is not None:
+        owners.add(redis.tenant_id)
+    if postgresql.tenant_id is not None or postgresql.snapshot is not None:
+        owners.add(postgresql.tenant_id)
+    if owners != {tenant}:
+        raise SessionNotFound("there is no such session")
+
+
+def _created_ms(redis: InRedis, postgresql: InPostgresql) -> int:
+    """When the session was created (server ms). Events before that are those of another one with its id."""
+    found = [0]
+    if redis.state is not None:
+        found.append(milliseconds(redis.state["created_at"]))
+    if postgresql.created_at is not None:
+        found.append(round(postgresql.created_at.timestamp() * 1000))
+    return max(found)
 
 
 async def _ask_redis(connection: Connection, session_id: str) -> tuple[InRedis, list[bytes]]:

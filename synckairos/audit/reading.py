@@ -101,7 +101,11 @@ _LISTS = ("participants", "groups")
 
 def timestamp(ms: int) -> str:
     """Milliseconds of the server's clock as ISO 8601."""
-    moment = datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
+    return iso(datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000))
+
+
+def iso(moment: datetime) -> str:
+    """A moment in UTC as ISO 8601 with milliseconds."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -227,15 +231,20 @@ def _created(raw: bytes) -> int:
 
 
 async def summaries(
-    connection: Connection, store: Store, stored: Sequence[StoredSession], status: str | None
+    connection: Connection,
+    store: Store,
+    stored: Sequence[StoredSession],
+    status: str | None,
+    tenant: str | None = None,
 ) -> list[bytes]:
     """The states (JSON) of these sessions without participants, from Redis or else from their snapshots.
 
-    Left out are sessions that were deleted meanwhile, whose status is no longer `status`, or of which there
-    is no snapshot either. Nothing is restored.
+    Left out are sessions that were deleted meanwhile, whose status is no longer `status`, whose id another
+    tenant's session has now, or of which there is no snapshot either. Nothing is restored.
     """
+    options = ("SUMMARY",) if tenant is None else ("TENANT", tenant, "SUMMARY")
     replies = await connection.fcall_many(
-        [("sk_get", (SessionKeys.of(session.session_id).session,), ()) for session in stored]
+        [("sk_get", (SessionKeys.of(session.session_id).session,), options) for session in stored]
     )
     found = []
     for session, reply in zip(stored, replies, strict=True):

@@ -59,9 +59,12 @@ class Recovery:
         self._address = address
         self._others = others
         self._sessions = Sessions(connection, 0)
-        self._finding: dict[str, asyncio.Task[Over | None]] = {}
+        self._finding: dict[tuple[str, str | None], asyncio.Task[Over | None]] = {}
+        """The looks that are under way, by session and tenant."""
 
-    async def find(self, session_id: str, seen: tuple[str | None, int] = (None, 0)) -> Over | None:
+    async def find(
+        self, session_id: str, seen: tuple[str | None, int] = (None, 0), *, tenant: str | None = None
+    ) -> Over | None:
         """Look for a session that Redis does not have.
 
         One that was live is brought back to Redis: then this returns None, and Redis has to be asked again.
@@ -70,13 +73,26 @@ class Recovery:
         such a session.
 
         seen: epoch and version that a client has seen
+        tenant: for whom it is looked for. Another tenant's session is not found, and not brought back.
         """
-        task = self._finding.get(session_id)
+        look = session_id, tenant
+        task = self._finding.get(look)
         if task is None:
-            task = asyncio.create_task(self._find(session_id, seen), name="recovery")
-            self._finding[session_id] = task
-            task.add_done_callback(lambda done: self._found(session_id, done))
+            task = asyncio.create_task(self._find(session_id, seen, tenant), name="recovery")
+            self._finding[look] = task
+            task.add_done_callback(lambda done: self._found(look, done))
         return await asyncio.shield(task)
+
+    async def is_anothers(self, session_id: str, tenant: str | None) -> bool:
+        """Whether the store has a session of this id that is another tenant's, even one that was deleted.
+
+        Under no tenant no session is another's. Raises StorageUnavailable.
+        """
+        session = await self._store.session(session_id)
+        if tenant is None or session is None or session.tenant_id == tenant:
+            return False
+        # Without a snapshot the store does not know the tenant yet.
+        return session.tenant_id is not None or session.snapshot is not None
 
     async def fetch(self, session_id: str, tenant: str | None) -> bool:
         """Bring a session back to Redis, even one that was over. Returns whether Redis may have it now.
@@ -142,17 +158,17 @@ class Recovery:
             )
         return True
 
-    def _found(self, session_id: str, task: asyncio.Task[Over | None]) -> None:
-        del self._finding[session_id]
+    def _found(self, look: tuple[str, str | None], task: asyncio.Task[Over | None]) -> None:
+        del self._finding[look]
         if not task.cancelled():
             task.exception()  # asyncio logs an error that is never read; callers that wait still get it
 
-    async def _find(self, session_id: str, seen: tuple[str | None, int]) -> Over | None:
+    async def _find(self, session_id: str, seen: tuple[str | None, int], tenant: str | None) -> Over | None:
         known = await self._known(session_id)
         if known is None:
             return None
         session = await self._session(session_id)
-        if session is None:
+        if session is None or tenant not in (None, session.tenant_id):
             raise SessionNotFound("there is no such session")
         if session.status in LIVE and (home := await self._home_of(session)) is not None:
             raise SessionMoved(f"the session is at {home}", context={"moved_to": home})

@@ -25,7 +25,7 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 T = TypeVar("T")
 PgConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
-REVISION = "1"
+REVISION = "3"
 """The revision of the tables that this release needs: the newest of `migrations`."""
 VERSION_TABLE = "sync_schema"
 """The table that has the database's revision."""
@@ -135,7 +135,8 @@ _EVENT_COLUMNS = ("session_id", "version", "epoch", "event", "server_time_ms", "
 
 # A session that was created again under an old id must not keep data of the session before it.
 _FORGET_SNAPSHOTS = """
-UPDATE sync_sessions AS s SET snapshot = NULL, snapshot_epoch = NULL, snapshot_version = NULL
+UPDATE sync_sessions AS s
+SET snapshot = NULL, snapshot_epoch = NULL, snapshot_version = NULL, tenant_id = NULL, sync_mode = NULL
 FROM unnest($1::uuid[], $2::bigint[]) AS made (session_id, epoch)
 WHERE s.session_id = made.session_id AND s.snapshot_epoch < made.epoch
 """
@@ -245,6 +246,7 @@ _NEWEST_SESSIONS = f"""
 SELECT {_SESSION} FROM sync_sessions
 WHERE tenant_id IS NOT DISTINCT FROM $1 AND ($2::text IS NULL OR status = $2) AND status <> 'deleted'
     AND ($3::timestamptz IS NULL OR (created_at, session_id) < ($3, $4::uuid))
+    AND ($6::uuid IS NULL OR session_id = $6)
 ORDER BY created_at DESC, session_id DESC LIMIT $5
 """
 
@@ -392,14 +394,16 @@ class Store:
         status: str | None = None,
         limit: int = 100,
         before: tuple[datetime, str] | None = None,
+        session_id: str | None = None,
     ) -> list[StoredSession]:
         """A tenant's sessions, the newest first, without deleted ones.
 
-        `before`: `created_at` and id of the last one seen.
+        before: `created_at` and id of the last one seen
+        session_id: the only one that is looked for; None for all
         """
-        created_at, session_id = before or (None, None)
+        created_at, last = before or (None, None)
         return await self._fetch(
-            _stored_session, _NEWEST_SESSIONS, tenant, status, created_at, session_id, limit
+            _stored_session, _NEWEST_SESSIONS, tenant, status, created_at, last, limit, session_id
         )
 
     async def count_refused(self) -> int:

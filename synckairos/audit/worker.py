@@ -33,6 +33,7 @@ from rq.utils import now, parse_composite_key
 
 from synckairos import metrics
 from synckairos.audit import alerts, jobs
+from synckairos.audit.access_log.retention import Retention
 from synckairos.audit.jobs import JOB_S, STORE, BatchJob, Jobs, Serializer
 from synckairos.audit.store import REVISION, Store, Stored
 from synckairos.config import Settings
@@ -352,10 +353,12 @@ def work(settings: Settings) -> None:
     for name in ("rq.worker", "rq.job", "rq.scheduler", "rq.registry", "rq.queue"):
         logging.getLogger(name).setLevel(logging.WARNING)
     storing = _Storing(settings.database_url)
+    retention = Retention(settings.database_url, settings.access_log_retention_days)
     stop = _Stop()
     try:
         storing.check()
         _BatchJob.storing = storing
+        retention.start()
         log.info("waiting for batches")
         stop.listen()
         _work_on(settings, stop)
@@ -365,6 +368,7 @@ def work(settings: Settings) -> None:
         # Not by a call: Python looks for signals at each call, and one could raise once more there.
         stop.over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
+        retention.stop()
         storing.close()
         alerts.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Literal
 
 from synckairos.auth.caller import Caller
 from synckairos.errors import Forbidden
@@ -64,6 +65,7 @@ class Access:
     by_link: bool = True
 
 
+_ROLES = {str(role): role for role in Role}
 _V, _P, _S, _M, _A = Role
 _LEADERS = frozenset({_M, _S, _A})
 
@@ -95,9 +97,30 @@ TABLE: dict[Action, Access] = {
 }
 
 
+def who_may(action: Action) -> str:
+    """Who may do something, in words for people."""
+    row = TABLE[action]
+    if action is Action.PUBLIC:
+        return "everybody, without a token"
+    roles = [str(role) for role in Role if role in row.roles]
+    if row.player:
+        roles.append(f"{Role.PLAYER} as its participant")
+    conditions = []
+    if not row.bound:
+        conditions.append("without a session or participant in the token")
+    if not row.by_link:
+        conditions.append("not by a link")
+    return "; ".join([", ".join(roles), *conditions])
+
+
 def known_roles(caller: Caller) -> frozenset[Role]:
     """The roles of a caller that count."""
-    return frozenset(Role(role) for role in caller.roles if role in set(Role))
+    return frozenset(_ROLES[role] for role in caller.roles if role in _ROLES)
+
+
+def sees_actors(caller: Caller) -> bool:
+    """Whether events show the caller who made them. They do not to somebody who came by a link to watch."""
+    return not caller.is_link or bool(known_roles(caller) - {Role.VIEWER})
 
 
 def permit(caller: Caller, action: Action) -> str | None:
@@ -106,12 +129,32 @@ def permit(caller: Caller, action: Action) -> str | None:
     Returns the participant as whom the library has to judge it (`PLAYER`), or None when a role allows it
     whoever's turn it is. A player without a participant is a viewer.
     """
-    row = TABLE[action]
-    roles = known_roles(caller)
+    allowed = _allowed(caller, known_roles(caller), TABLE[action])
+    if allowed == "no":
+        whose = "a token for one session " if caller.is_bound else ""
+        raise Forbidden(f"{whose}may not: {action}")
+    return caller.participant if allowed == "as player" else None
+
+
+def _allowed(caller: Caller, roles: frozenset[Role], row: Access) -> Literal["yes", "as player", "no"]:
+    """How a caller with these roles may do what a row is about."""
     if (caller.is_bound and not row.bound) or (caller.is_link and not row.by_link):
-        raise Forbidden(f"a token for one session may not: {action}")
+        return "no"
     if roles & row.roles:
-        return None
-    if row.player and Role.PLAYER in roles and caller.participant is not None:
-        return caller.participant
-    raise Forbidden(f"may not: {action}")
+        return "yes"
+    return "as player" if row.player and Role.PLAYER in roles and caller.participant is not None else "no"
+
+
+def rights(caller: Caller) -> dict[str, Any]:
+    """What a caller may do, for a page that shows no button for anything else.
+
+    `may`: the names of the actions that a role allows, whoever's turn it is. `player`: null, or
+    `participant_id` and `may`: what the caller may do as this participant only, so far as the library allows
+    it. The list is about the caller alone: an action may still be refused because of the session's state.
+    """
+    roles = known_roles(caller)
+    ways = {action: _allowed(caller, roles, row) for action, row in TABLE.items()}
+    may = [action for action, way in ways.items() if way == "yes" and action is not Action.PUBLIC]
+    as_player = [action for action, way in ways.items() if way == "as player"]
+    player = {"participant_id": caller.participant, "may": as_player} if as_player else None
+    return {"may": may, "player": player}

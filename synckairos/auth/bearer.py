@@ -35,6 +35,12 @@ class Bearers(Protocol):
         apart on sockets only), and StorageUnavailable when nobody can be asked.
         """
 
+    async def confirm(self, caller: Caller) -> None:
+        """Checks what can change about a caller that is `remembered`: a link ends with its session.
+
+        Raises TokenEnded, StorageUnavailable. For whoever did not come by a link it costs nothing.
+        """
+
     def check_revoked(self, caller: Caller) -> None:
         """Raises TokenRevoked when the caller's token was revoked. It costs nothing, and sockets ask often.
 
@@ -57,6 +63,9 @@ class Everybody:
     async def caller(self, _bearer: str, /) -> Caller:
         """Everybody is the same caller."""
         return ANONYMOUS
+
+    async def confirm(self, _caller: Caller, /) -> None:
+        """Nothing changes."""
 
     def check_revoked(self, _caller: Caller, /) -> None:
         """Nothing can be revoked."""

@@ -18,6 +18,7 @@ class Caller:
         never the token itself.
     issued_at: when a JWT was made (seconds since 1970), as revocations by subject compare it; None if unknown
     ends_at: when the token ends (seconds since 1970, leeway not included); None for what has no end
+    leeway_s: how long after its end the token is still taken (seconds)
     is_link: whether it is a person who came by a link, who has no account
     """
 
@@ -29,6 +30,7 @@ class Caller:
     token_id: str | None = None
     issued_at: float | None = None
     ends_at: float | None = None
+    leeway_s: float = 0.0
     is_link: bool = False
 
     @property

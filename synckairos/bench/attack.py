@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from synckairos.bench.attacks import frames, senders
+from synckairos.bench.attacks import creations, frames, logins, senders
 from synckairos.bench.attacks.scene import Scene, scene
 from synckairos.bench.report import Figure, Report
 from synckairos.bench.servers import Kind
@@ -12,6 +12,8 @@ from synckairos.bench.servers import Kind
 ATTACKS: Mapping[str, Callable[[Scene], list[Figure]]] = {
     "frames": frames.measure,
     "senders": senders.measure,
+    "creations": creations.measure,
+    "logins": logins.measure,
 }
 """By name, what is measured of an attack."""
 

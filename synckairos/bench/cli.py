@@ -90,6 +90,16 @@ def controls(file: Path | None, servers: tuple[Any, ...], *, quick: bool) -> Non
 
 
 @bench.command()
+@_servers
+@_common
+def dearest(file: Path | None, servers: tuple[Any, ...], *, quick: bool) -> None:
+    """The dearest calls that the function library allows or refuses, compared with a switch."""
+    from synckairos.bench import dearest
+
+    _show(dearest.run(servers, quick=quick), file)
+
+
+@bench.command()
 @_server
 @_workers
 @_common
@@ -128,6 +138,15 @@ def audit(file: Path | None, server: Any, *, quick: bool) -> None:
     from synckairos.bench import audit
 
     _show(audit.run(server, quick=quick), file)
+
+
+@bench.command("access-log")
+@_common
+def access_log(file: Path | None, *, quick: bool) -> None:
+    """What a refusal costs, and rows a second into the chains of the access log."""
+    from synckairos.bench import access_log
+
+    _show(access_log.run(quick=quick), file)
 
 
 @bench.command()
@@ -177,7 +196,8 @@ def sockets(file: Path | None, server: Any, *, quick: bool) -> None:
 def attack(file: Path | None, server: Any, attacks: tuple[str, ...], *, quick: bool) -> None:
     """A victim beside attackers: what its switches take, and what becomes of the attackers.
 
-    ATTACK is frames (WebSocket frames that say nothing) or senders (a byte a second); all without one.
+    ATTACK is frames (WebSocket frames that say nothing), senders (a byte a second), creations (the dearest
+    ones) or logins (wrong ones); all without one.
     """
     from synckairos.bench import attack
 

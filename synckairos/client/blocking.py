@@ -273,6 +273,11 @@ class Session:
         return self._session.state
 
     @property
+    def stale_ms(self) -> int | None:
+        """How old the state may be (ms) while there is no primary and it comes from a replica; else None."""
+        return self._session.stale_ms
+
+    @property
     def confirmed(self) -> State | None:
         """The state that the service has confirmed; None before the first one."""
         return self._session.confirmed

@@ -1,7 +1,7 @@
 """The WebSocket of one session: opening it, keeping it alive, and opening it again when it breaks.
 
 This module sends and receives messages, and handles closed sockets. The messages themselves are handled by
-the follower, except for `PONG` and `CONNECTED`, which are about the connection.
+the follower, except for those that are about the connection and its token.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, W
 from synckairos.client.callbacks import logger
 from synckairos.client.errors import (
     ConnectionLost,
+    Forbidden,
     RateLimitExceeded,
     SessionNotFound,
     SyncKairosError,
     Unauthenticated,
     UnexpectedAnswer,
+    from_answer,
 )
 from synckairos.client.http import failure, is_loopback, part, token_of
 from synckairos.client.model import Json
+from synckairos.client.renewal import Renewal
 from synckairos.client.service import Service
 
 ConnectionState = Literal["connecting", "live", "reconnecting", "closed"]
@@ -48,10 +51,16 @@ LONGEST_WAIT_S = 60.0
 MAX_MESSAGE = 16 * 2**20
 """The largest message that is accepted (bytes)."""
 SUBPROTOCOL = "synckairos.v1"
+TOKEN_ENDED = 4401
+"""The service's close code for a token that has ended."""
+REVOKED_OR_FORBIDDEN = 4403
+"""The service's close code for a token that was revoked, or allows nothing."""
 NO_SUCH_SESSION = 4404
 """The service's close code for a session that does not exist."""
 POLICY_VIOLATION = 1008
-"""The service's close code for a refused token or, after the greeting, for too many messages."""
+"""The service's close code for a bad token, and for too many messages."""
+ENDED_TOKENS = 3
+"""After how many tokens in a row that had ended when they were given a session is closed."""
 
 
 class SessionConnection:
@@ -98,6 +107,11 @@ class SessionConnection:
         """How many sockets in a row ended because of a message that was not understood."""
         self._greeted = False
         """Whether the service has accepted the token, after which it sends `CONNECTED`."""
+        self._told: SyncKairosError | None = None
+        """The error that the service told last on this socket and that answers no command."""
+        self._ended_tokens = 0
+        """How many sockets in a row ended because the token that was given had ended."""
+        self._renewal: Renewal | None = None
         self._has_been_live = False
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._run(), name=f"synckairos session {session_id}")
@@ -211,6 +225,7 @@ class SessionConnection:
     async def _connect_once(self) -> float:
         """Open a socket and use it until its end. Returns the least seconds to wait before the next one."""
         self._greeted = False
+        self._told = None
         try:
             token = await token_of(self._service.token)
         except Exception as error:  # noqa: BLE001 - a token function may raise anything
@@ -231,6 +246,7 @@ class SessionConnection:
                 proxy=None if is_loopback(self._service.url) else True,
             ) as socket:
                 self._socket = socket
+                self._renewal = Renewal(self._service.token, token, self.send, self._on_error)
                 self.require_live(STATE_S)
                 writer = self._loop.create_task(self._write(socket), name=f"{self._task.get_name()}, writing")
                 try:
@@ -240,6 +256,7 @@ class SessionConnection:
                     self._reset()
                     writer.cancel()
                     await asyncio.wait([writer])
+                    await self._renewal.stop()
         except InvalidStatus as error:
             return self._judge_refusal(error)
         except InvalidURI as error:
@@ -272,8 +289,18 @@ class SessionConnection:
             if ping is not None and not ping.done():
                 ping.set_result({**message, "t4": self.heard_ms})
             return
+        if kind == "TOKEN_EXPIRES":
+            if self._renewal is not None:
+                self._renewal.begin()
+            return
+        if kind in ("ACK", "ERROR") and self._renewal is not None and self._renewal.receive(message):
+            return
         if kind == "CONNECTED":
             self._greeted = True
+            self._ended_tokens = 0
+        self._told = None
+        if kind == "ERROR" and "request_id" not in message:
+            self._told = from_answer(message.get("error") or {})
         self._on_message(message)
 
     async def _write(self, socket: ClientConnection) -> None:
@@ -299,9 +326,21 @@ class SessionConnection:
             return
         if code == NO_SUCH_SESSION:
             self._on_failure(SessionNotFound(reason or None))
+        elif code == REVOKED_OR_FORBIDDEN:
+            self._on_failure(Forbidden(reason or None))
+        elif code == TOKEN_ENDED:
+            self._judge_ended_token(Unauthenticated(reason or "the token has ended"))
         elif code == POLICY_VIOLATION:
-            kind = RateLimitExceeded if self._greeted else Unauthenticated
-            self._on_failure(kind(reason or None))
+            self._on_failure(self._told or violation(reason, greeted=self._greeted))
+
+    def _judge_ended_token(self, error: SyncKairosError) -> None:
+        """Fail unless the token function may give a better one."""
+        if not self._greeted:
+            self._ended_tokens += 1
+        if callable(self._service.token) and self._ended_tokens < ENDED_TOKENS:
+            self._on_error(error)
+        else:
+            self._on_failure(error)
 
     def _judge_refusal(self, error: InvalidStatus) -> float:
         """Handle a handshake that was answered with an HTTP error.
@@ -314,8 +353,20 @@ class SessionConnection:
         except msgspec.DecodeError:
             body = None
         found = failure(body, answer.status_code, answer.headers.get("retry-after"))
-        if answer.status_code in (408, 429) or answer.status_code >= 500:
+        if answer.status_code == 408 or answer.status_code >= 500 or found.retryable:
             self._on_error(found)
             return min((found.retry_after_ms or 0) / 1000, LONGEST_WAIT_S)
         self._on_failure(found)
         return 0.0
+
+
+def violation(reason: str, *, greeted: bool) -> SyncKairosError:
+    """The error that the close code 1008 stands for, where no `ERROR` has told it.
+
+    greeted: whether the service had accepted the token
+    """
+    if reason.startswith("too many"):
+        return RateLimitExceeded(reason)
+    if greeted and "token" not in reason:
+        return Forbidden(reason or None)
+    return Unauthenticated(reason or None)

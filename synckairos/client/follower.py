@@ -51,6 +51,8 @@ class Follower:
         self.on_error: Callbacks[[SyncKairosError]] = Callbacks()
         self._on_greeted = on_greeted
         self._on_closed = on_closed
+        self.stale_ms: int | None = None
+        """How old the state may be, when it comes from a replica because there is no primary."""
         self._failure: SyncKairosError | None = None
         """Like `close_reason`, but None when the session was deleted, because that is no failure."""
         self._streams: weakref.WeakSet[Changes] = weakref.WeakSet()
@@ -137,7 +139,9 @@ class Follower:
         elif kind in EVENTS:
             self._receive_event(message)
         elif kind == "STATE_SYNC":
-            self._receive_state(read_state(message["payload"]["full_state"]))
+            stale = message.get("stale")
+            age_ms = None if stale is None else int(stale["age_ms"])
+            self._receive_state(read_state(message["payload"]["full_state"]), age_ms)
         elif kind == "ACK":
             self.commands.acknowledge(message["request_id"], message["version"])
         elif kind == "ERROR":
@@ -181,7 +185,7 @@ class Follower:
         gone = SessionNotFound(f"the session is gone: {reason}", context={"reason": reason})
         self.close(gone, failed=False)
 
-    def _receive_state(self, state: State) -> None:
+    def _receive_state(self, state: State, stale_ms: int | None) -> None:
         if self._asked:
             return  # this is the state of the greeting, and the answer to RECONNECT comes later
         known = self.replica.confirmed
@@ -189,8 +193,9 @@ class Follower:
         if before is not None and not self._replaces and _is_older(state, before):
             return
         self._replaces = False
+        was_stale, self.stale_ms = self.stale_ms, stale_ms
         self._confirm(adopted(state))
-        self._show()
+        self._show(is_news=stale_ms != was_stale)
         if before is not None and (state.epoch, state.version) != (before.epoch, before.version):
             self._publish(synced(state))
         if not self.first_state.done():
@@ -202,6 +207,7 @@ class Follower:
         if replayed == "full":
             self._replaces = True
         else:
+            self.stale_ms = None
             self._set_live()
 
     def _receive_error(self, message: Json) -> None:
@@ -219,13 +225,16 @@ class Follower:
         self.commands.finish_up_to(view.state.version)
         self._wake_version_waiters()
 
-    def _show(self, change: Change | None = None) -> None:
-        """Show the confirmed state with this client's commands applied. Calls `on_change` if it is new."""
+    def _show(self, change: Change | None = None, *, is_news: bool = False) -> None:
+        """Show the confirmed state with this client's commands applied. Calls `on_change` if it is new.
+
+        is_news: whether something else about the state is new
+        """
         confirmed, before = self.replica.confirmed, self.replica.shown
         if confirmed is None:
             return
         view = self.commands.predicted(confirmed)
-        if change is None and before is not None and _is_same(before.state, view.state):
+        if change is None and not is_news and before is not None and _is_same(before.state, view.state):
             return
         self.replica.show(view)
         self.on_change.call(view.state, change)

@@ -140,6 +140,7 @@ class State(Struct, frozen=True, kw_only=True):
     warnings_ms: tuple[int, ...] = ()
     max_pause_ms: int | None = None
     players_may_pause: bool = False
+    players_may_choose_next: bool = False
     metadata: Json = {}
     time_used_ms: int = 0
     time_remaining_ms: int | None = None

@@ -62,6 +62,11 @@ class Session:
         return self._follower.close_reason
 
     @property
+    def stale_ms(self) -> int | None:
+        """How old the state may be (ms) while there is no primary and it comes from a replica; else None."""
+        return self._follower.stale_ms
+
+    @property
     def state(self) -> State:
         """The state, including this client's commands that are not confirmed yet.
 

@@ -8,7 +8,7 @@ are milliseconds of the Redis primary's clock. No call takes the caller's time a
 import itertools
 import secrets
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, overload
 
 import msgspec
 import structlog
@@ -19,6 +19,7 @@ from synckairos.core.model import (
     NO_OPTIONS,
     Change,
     Info,
+    Limit,
     MovedSessions,
     Options,
     Over,
@@ -26,6 +27,7 @@ from synckairos.core.model import (
     State,
     Throttle,
 )
+from synckairos.core.shared_reads import SharedReads
 from synckairos.core.wire import Argument
 from synckairos.errors import (
     InternalError,
@@ -58,6 +60,7 @@ class Sessions:
         self.ttl_s = ttl_s
         self._recovery = recovery
         self._moved = moved
+        self._reads = SharedReads()
         # Request ids must be unique but not secret. A random prefix with a counter costs less than a UUID.
         self._request_ids = map(f"{secrets.token_hex(8)}-{{:x}}".format, itertools.count())
 
@@ -86,6 +89,30 @@ class Sessions:
         """End a session as cancelled."""
         return await self._transition("sk_cancel", session_id, options)
 
+    @overload
+    async def switch(
+        self,
+        session_id: str,
+        *,
+        next: str | None = None,
+        current: str | None = None,
+        lag_ms: int | None = None,
+        limit: None = None,
+        options: Options = NO_OPTIONS,
+    ) -> Change: ...
+
+    @overload
+    async def switch(
+        self,
+        session_id: str,
+        *,
+        next: str | None = None,
+        current: str | None = None,
+        lag_ms: int | None = None,
+        limit: Limit,
+        options: Options = NO_OPTIONS,
+    ) -> tuple[Change, Throttle]: ...
+
     async def switch(
         self,
         session_id: str,
@@ -93,13 +120,17 @@ class Sessions:
         next: str | None = None,  # noqa: A002 - the library's word for it
         current: str | None = None,
         lag_ms: int | None = None,
+        limit: Limit | None = None,
         options: Options = NO_OPTIONS,
-    ) -> Change:
+    ) -> Change | tuple[Change, Throttle]:
         """End the running cycle and start the next one. When its clock has run out, expire it instead.
 
         next: participant to activate instead of the next in rotation
         current: refused unless this participant is the active one
         lag_ms: the network lag that the server measured for the player's connection
+        limit: take from the session's bucket, or from that of `options.player` in this session, in the same
+            call. Returns the change and what is left. When the bucket is empty, it raises RateLimitExceeded.
+            Calls that are refused for another reason, and repeated ones, take nothing.
         """
         arguments = self._common(options)
         if next is not None:
@@ -108,7 +139,15 @@ class Sessions:
             arguments += ["CURRENT", current]
         if lag_ms is not None:
             arguments += ["LAG", lag_ms]
-        return _change("sk_switch", await self._change("sk_switch", session_id, arguments, options))
+        if limit is None:
+            return _change("sk_switch", await self._change("sk_switch", session_id, arguments, options))
+        arguments += ["LIMIT", limit.burst, limit.count, limit.period_ms, limit.cooldown_ms]
+        reply = await self._change("sk_switch", session_id, arguments, options)
+        try:
+            change, *numbers = reply
+        except TypeError:
+            _unknown("sk_switch", reply)
+        return _change("sk_switch", change), _throttle("sk_switch", numbers)
 
     async def expire_all(self, session_ids: Sequence[str]) -> list[Change | Exception | None]:
         """Perform what is due in these sessions, in one round trip to each primary. Always safe to call.
@@ -215,14 +254,33 @@ class Sessions:
         reply = await self._fcall("sk_import", session_id, arguments)
         return None if reply is None and dry_run else _state("sk_import", reply)
 
-    async def get(self, session_id: str, tenant: str | None = None) -> State:
-        """Read the state."""
-        try:
-            return await self._get(session_id, tenant)
-        except SessionNotFound:
-            if self._recovery is None:
-                raise
-        return await self._find(self._recovery, session_id, tenant) or await self._get(session_id, tenant)
+    @overload
+    async def get(self, session_id: str, tenant: str | None = None, *, unless: None = None) -> State: ...
+
+    @overload
+    async def get(self, session_id: str, tenant: str | None = None, *, unless: str) -> State | None: ...
+
+    async def get(
+        self, session_id: str, tenant: str | None = None, *, unless: str | None = None
+    ) -> State | None:
+        """Read the state.
+
+        unless: `<version>@<epoch>`. When the session is still there, `None` is returned, at the cost of
+            reading a few fields however many participants there are.
+        """
+        arguments = () if unless is None else ("UNLESS", unless)
+        reply = await self._read(session_id, tenant, arguments)
+        if reply is None and unless is not None:
+            return None
+        return reply if isinstance(reply, Over) else _state("sk_get", reply)
+
+    async def summary(self, session_id: str, tenant: str | None = None) -> State:
+        """Read the state without participants. Its cost does not depend on how many there are.
+
+        A session that is over and that Redis does not have any more is given whole.
+        """
+        reply = await self._read(session_id, tenant, ("SUMMARY",))
+        return reply if isinstance(reply, Over) else _state("sk_get", reply)
 
     async def log(
         self, session_id: str, since: int, epoch: str | None = None, tenant: str | None = None
@@ -237,7 +295,7 @@ class Sessions:
         except SessionNotFound:
             if self._recovery is None:
                 raise
-        over = await self._find(self._recovery, session_id, tenant)
+        over = await self._recovery.find(session_id, tenant=tenant)
         if over is None:
             return await self._log(session_id, since, epoch, tenant)
         return [] if since == over.version and epoch in (None, over.epoch) else None
@@ -255,11 +313,7 @@ class Sessions:
         reply = await self.connection.fcall(
             "sk_throttle", (rate_limit(bucket),), (burst, count, period_ms, quantity, cooldown_ms)
         )
-        try:
-            limited, limit, remaining, retry_after_ms, reset_after_ms = reply
-            return Throttle(limited == 1, limit, remaining, retry_after_ms, reset_after_ms)
-        except (TypeError, ValueError):
-            _unknown("sk_throttle", reply)
+        return _throttle("sk_throttle", reply)
 
     async def info(self) -> Info:
         """The version of the library on the server, and the server's time."""
@@ -281,7 +335,7 @@ class Sessions:
         except SessionNotFound:
             if self._recovery is None:
                 raise
-        over = await self._find(self._recovery, session_id, options.tenant)
+        over = await self._recovery.find(session_id, tenant=options.tenant)
         if over is not None:
             context = {"status": over.status}
             if over.expired_by is not None:
@@ -289,17 +343,20 @@ class Sessions:
             raise InvalidSessionState(f"not in a session that is {over.status}", context=context)
         return await self._fcall(function, session_id, arguments)
 
-    @staticmethod
-    async def _find(recovery: SessionRecovery, session_id: str, tenant: str | None) -> Over | None:
-        over = await recovery.find(session_id)
-        if over is not None and tenant is not None and over.tenant_id != tenant:
-            raise SessionNotFound("there is no such session")
-        return over
-
-    async def _get(self, session_id: str, tenant: str | None) -> State:
-        arguments = () if tenant is None else ("TENANT", tenant)
+    async def _read(self, session_id: str, tenant: str | None, options: Sequence[Argument]) -> Any:
+        """The reply of `sk_get`; or a session that is over and not in Redis any more."""
+        arguments = options if tenant is None else ("TENANT", tenant, *options)
         keys = (SessionKeys.of(session_id).session,)
-        return _state("sk_get", await self._call("sk_get", keys, arguments, read_only=True))
+
+        async def call() -> Any:
+            return await self._call("sk_get", keys, arguments, read_only=True)
+
+        try:
+            return await self._reads.read((session_id, *arguments), call)
+        except SessionNotFound:
+            if self._recovery is None:
+                raise
+        return await self._recovery.find(session_id, tenant=tenant) or await call()
 
     async def _log(
         self, session_id: str, since: int, epoch: str | None, tenant: str | None
@@ -351,6 +408,14 @@ def _change(function: str, reply: Any) -> Change:
     try:
         return Change(reply)
     except (msgspec.MsgspecError, TypeError):
+        _unknown(function, reply)
+
+
+def _throttle(function: str, reply: Any) -> Throttle:
+    try:
+        limited, limit, remaining, retry_after_ms, reset_after_ms = reply
+        return Throttle(limited == 1, limit, remaining, retry_after_ms, reset_after_ms)
+    except (TypeError, ValueError):
         _unknown(function, reply)
 
 

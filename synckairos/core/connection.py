@@ -29,6 +29,7 @@ from synckairos.errors import (
     ChangesRefused,
     InternalError,
     SessionMoving,
+    StorageFull,
     StorageUnavailable,
     error_text,
     from_refusal,
@@ -143,7 +144,17 @@ class Connection:
         change was made.
         """
         command = ("FCALL_RO" if read_only else "FCALL", function, len(keys), *keys, *args)
-        key = keys[0] if keys else None
+        return await self._call_unless_down(keys[0] if keys else None, command)
+
+    async def read(self, word: str, key: str, *args: Argument) -> Any:
+        """Sends a command that reads a key, and is repeated like a function call.
+
+        Returns bytes, int, list or None. Raises StorageUnavailable.
+        """
+        return await self._call_unless_down(key, (word, key, *args))
+
+    async def _call_unless_down(self, key: str | None, command: Command) -> Any:
+        """Sends a call, which is not repeated for long when the primary is known to be down."""
         changes = _is_change(command)
         if self._route.is_down(key):
             try:
@@ -326,7 +337,7 @@ class Connection:
         failure: why the call failed; None when it was not sent yet
         changes: whether it is a change that may have to be confirmed
         """
-        attempts = _Attempts(failure, changes, patient=command[2] != _LIMIT_KEYS)
+        attempts = _Attempts(failure, changes, patient=command[2:3] != (_LIMIT_KEYS,))
         end = max(started + RETRY_FOR_S, time.monotonic() + FAIR_S)
         while True:
             try:
@@ -389,7 +400,9 @@ class Connection:
         """Does what the next attempt needs to succeed, or raises the error that the caller gets."""
         backoff = attempts.backoff
         word = failure.text.partition(" ")[0]
-        if (failure.lost or word in _NOT_READY) and self._route.is_down(key):
+        # A read that waits can be answered by a replica. A change goes on waiting: another primary may be
+        # named any moment, and all callers that were refused at one moment would come back at one moment.
+        if not attempts.changes and (failure.lost or word in _NOT_READY) and self._route.is_down(key):
             raise _unavailable(DOWN)
         if failure.lost or word == "CLUSTERDOWN":
             await self._find_primaries(backoff)
@@ -417,6 +430,8 @@ class Connection:
 
     async def _until_ready(self, key: str | None, word: str, attempts: _Attempts) -> None:
         """Waits a moment for a server that has refused a call with this word."""
+        if word == "OOM":  # it is at its maxmemory, which does not change in a moment
+            raise StorageFull(retry_after_ms=1000)
         if word == "NOREPLICAS":
             self._refused_at = time.monotonic()
             if not attempts.patient:

@@ -8,8 +8,10 @@ key, and a partition's alarm channel is its alarms key.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from synckairos.errors import ValidationError
 
@@ -93,6 +95,48 @@ def unheard_channel(key: str) -> str:
 def rate_limit(bucket: str) -> str:
     """The key of a rate-limit bucket. Its name is 1-200 printable ASCII characters without braces."""
     return f"sk:rl:{{{bucket}}}"
+
+
+def api_key(key_id: str) -> str:
+    """What is kept of an API key. Its id is hex digits."""
+    return f"sk:auth:key:{key_id}"
+
+
+API_KEYS = "sk:auth:key:*"
+"""The pattern of the names of all API keys."""
+
+
+def api_key_used(key_id: str) -> str:
+    """When an API key was used last."""
+    return f"sk:auth:used:{key_id}"
+
+
+def links(session_id: str) -> str:
+    """The hash of the links to a session, by their ids."""
+    return f"sk:auth:links:{session_id}"
+
+
+REVOKED_TOKENS, REVOKED_GRANTS = "sk:auth:{revoked}:tokens", "sk:auth:{revoked}:grants"
+"""The streams of revocations: of JWTs, which are kept, and of keys and links, which are only told."""
+REVOKED_COMPLETE = "sk:auth:{revoked}:complete"
+"""The mark that REVOKED_TOKENS has all that PostgreSQL has."""
+
+
+def quota(tenant: str) -> tuple[str, str]:
+    """The keys of what a tenant has: its count, and its sessions by when they were last looked at."""
+    key = f"sk:quota:{{{_tag(tenant)}}}"
+    return key, key + ":looked"
+
+
+def quota_of_sockets(tenant: str) -> str:
+    """The key with how many WebSockets of a tenant each process has."""
+    return f"sk:quota:{{{_tag(tenant)}}}:sockets"
+
+
+def _tag(tenant: str) -> str:
+    """A tenant's name as a hash tag: no two names have the same."""
+    quoted = quote(tenant, safe="")
+    return quoted if len(quoted) <= 150 else "%" + hashlib.sha256(tenant.encode()).hexdigest()
 
 
 def parse_session_key(key: str | bytes) -> str | None:

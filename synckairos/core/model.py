@@ -85,7 +85,7 @@ class State:
     __slots__ = ("epoch", "raw", "replayed", "server_time_ms", "session_id", "status", "tenant_id", "version")
 
     def __init__(self, raw: bytes) -> None:
-        summary = _decode_summary(raw)
+        summary = decode_summary(raw)
         self.raw = raw
         self.session_id = summary.session_id
         self.status = summary.status
@@ -94,6 +94,19 @@ class State:
         self.server_time_ms = summary.server_time_ms
         self.tenant_id = summary.tenant_id
         self.replayed = summary.replayed
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A rate limit: a bucket of `burst` that refills at `count` per `period_ms`.
+
+    cooldown_ms: how long a refusal keeps the bucket closed
+    """
+
+    burst: int
+    count: int
+    period_ms: int
+    cooldown_ms: int = 0
 
 
 class Throttle(NamedTuple):
@@ -133,12 +146,14 @@ class Over(State):
 class SessionRecovery(Protocol):
     """A place from which sessions that Redis has lost can be brought back."""
 
-    async def find(self, session_id: str) -> Over | None:
+    async def find(self, session_id: str, *, tenant: str | None = None) -> Over | None:
         """Look for a session that Redis does not have.
 
         One that was live is brought back to Redis: then this returns None, and Redis has to be asked again.
         One that was over is not brought back, but returned. Raises SessionNotFound, and StorageUnavailable
         when it is not known whether there is such a session.
+
+        tenant: for whom it is looked for. Another tenant's session is not found, and not brought back.
         """
 
     async def fetch(self, session_id: str, tenant: str | None) -> bool:
@@ -167,4 +182,4 @@ class MovedSessions(Protocol):
 
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
-_decode_summary = msgspec.json.Decoder(Summary).decode
+decode_summary = msgspec.json.Decoder(Summary).decode

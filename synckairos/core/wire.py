@@ -26,6 +26,10 @@ Argument = str | bytes | int
 
 SILENCE_S = 1.0
 """A server that sends nothing for this long, while calls wait for replies, counts as dead."""
+HEAVY_BYTES = 16 * 1024
+"""A call that brings so much keeps the server busy, and what comes after it waits as well."""
+BUSY_S = 5.0
+"""How long a server may be silent while a heavy call waits for its reply. It is busy, and not dead."""
 MAX_WAITING = 10_000
 """How many calls may wait for replies on one connection. Further calls are sent when there is room again."""
 
@@ -68,6 +72,8 @@ class Wire(asyncio.Protocol):
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._unsent: list[bytes] = []
         self._heard = 0.0
+        self._heavy: set[asyncio.Future[Any]] = set()
+        """The heavy calls that wait for their replies."""
         self._watch: asyncio.TimerHandle | None = None
         self._failure: Failure | None = None
         self._retired = False
@@ -102,6 +108,9 @@ class Wire(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._waiting.append(future)
         self._unsent.append(packed)
+        if len(packed) >= HEAVY_BYTES:
+            self._heavy.add(future)
+            future.add_done_callback(self._heavy.discard)
         return future
 
     async def room(self) -> None:
@@ -141,8 +150,9 @@ class Wire(asyncio.Protocol):
         self._watch = None
         if not self._waiting:
             return
-        if self._loop.time() - self._heard > self._silence_s:
-            self.fail(f"no answer within {self._silence_s:g} s")
+        silence_s = max(self._silence_s, BUSY_S) if self._heavy else self._silence_s
+        if self._loop.time() - self._heard > silence_s:
+            self.fail(f"no answer within {silence_s:g} s")
         else:
             self._watch = self._loop.call_later(self._silence_s / 4, self._check)
 
@@ -200,6 +210,12 @@ class InProcessWire:
 
     def fail(self, text: str) -> None:
         """There is nothing to close."""
+
+
+def _is_replayed(reply: Any) -> bool:
+    """Whether a reply is the change, or the list that begins with the change, of a repeated request."""
+    change = reply[0] if isinstance(reply, list) and reply else reply
+    return isinstance(change, bytes) and _REPLAYED in change
 
 
 class ConfirmedWire:
@@ -297,7 +313,7 @@ class ConfirmedWire:
                 pass  # a refusal has changed nothing that could be confirmed
             elif instead is not None:
                 result = instead if lost else NOT_REPLICATED
-            elif marker.__class__ is Failure and isinstance(result, bytes) and _REPLAYED in result:
+            elif marker.__class__ is Failure and _is_replayed(result):
                 result = NOT_REPLICATED  # nothing was written, so WAIT has said nothing about it
             caller.set_result(result)
         self._busy = bool(self._unsent)

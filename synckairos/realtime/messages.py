@@ -9,10 +9,43 @@ from websockets.frames import Frame, Opcode
 
 from synckairos.core.model import State
 
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_NULL = msgspec.Raw(b"null")
+
 
 def text_frame(text: bytes) -> bytes:
     """A WebSocket text frame. Servers do not mask frames, so the same bytes can go to every socket."""
     return Frame(Opcode.TEXT, text).serialize(mask=False)
+
+
+def without_actor(event: bytes) -> bytes:
+    """The same event with `actor` and `trace` null. All else is byte for byte as the library published it."""
+    members = _decode_members(event)
+    payload = _decode_members(members["payload"])
+    payload.update((name, _NULL) for name in ("actor", "trace") if name in payload)
+    members["payload"] = msgspec.Raw(msgspec.json.encode(payload))
+    return msgspec.json.encode(members)
+
+
+class EventFrames:
+    """The two frames of one event. Each is made once, however many subscribers get it.
+
+    whole: the bytes that the library published
+    """
+
+    __slots__ = ("_event", "_without_actor", "whole")
+
+    def __init__(self, event: bytes) -> None:
+        self._event = event
+        self._without_actor: bytes | None = None
+        self.whole = text_frame(event)
+
+    @property
+    def without_actor(self) -> bytes:
+        """The frame of the event `without_actor`."""
+        if self._without_actor is None:
+            self._without_actor = text_frame(without_actor(self._event))
+        return self._without_actor
 
 
 def session_message(kind: str, state: State, payload: bytes, more: bytes = b"") -> bytes:

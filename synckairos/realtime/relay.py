@@ -45,7 +45,7 @@ from synckairos.core.keys import SessionKeys, parse_session_key, partition
 from synckairos.core.model import Over, State
 from synckairos.errors import MessageBrokerError, SessionMoved, SessionNotFound, SyncKairosError
 from synckairos.realtime.deployment import Deployment, MovedTo
-from synckairos.realtime.messages import session_gone, state_sync, text_frame
+from synckairos.realtime.messages import EventFrames, session_gone, state_sync, text_frame
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Handler, Subscriptions
 from synckairos.supervision import Backoff, Telling, cancel, supervise
@@ -75,6 +75,9 @@ SERVICE_RESTART = 1012
 class Subscriber(Protocol):
     """A receiver of a session's events, such as a socket. Its methods must not block or raise."""
 
+    sees_actors: bool
+    """Whether events say who made them. To people who watch by a link they do not."""
+
     def send(self, frame: bytes) -> None:
         """Write one whole WebSocket frame."""
 
@@ -85,7 +88,9 @@ class Subscriber(Protocol):
 class WatchedSessionRecovery(Protocol):
     """A place from which sessions that Redis has lost can be brought back."""
 
-    async def find(self, session_id: str, seen: tuple[str | None, int] = ...) -> Over | None:
+    async def find(
+        self, session_id: str, seen: tuple[str | None, int] = ..., *, tenant: str | None = None
+    ) -> Over | None:
         """Look for a session that Redis does not have.
 
         One that was live is brought back to Redis: then this returns None, and Redis has to be asked again.
@@ -93,6 +98,7 @@ class WatchedSessionRecovery(Protocol):
         when it is not known whether there is such a session.
 
         seen: epoch and version that subscribers have seen
+        tenant: for whom it is looked for. Another tenant's session is not found, and not brought back.
         """
 
 
@@ -120,7 +126,7 @@ class Waiting:
     """The position of a subscriber that does not follow its topic yet.
 
     version, epoch: of the newest event it has; epoch is None while that is not known
-    held: events that arrived while it was not known
+    held: events that arrived while it was not known, with their frames
     """
 
     __slots__ = ("epoch", "held", "version")
@@ -128,7 +134,7 @@ class Waiting:
     def __init__(self, epoch: str | None = None, version: int = 0) -> None:
         self.epoch = epoch
         self.version = version
-        self.held: list[tuple[Event, bytes]] = []
+        self.held: list[tuple[Event, EventFrames]] = []
 
 
 class Topic:
@@ -238,10 +244,12 @@ class Relay:
         for topic in list(self._topics.values()):
             self._drop(topic)
 
-    async def attach(self, session_id: str, subscriber: Subscriber) -> State:
+    async def attach(self, session_id: str, subscriber: Subscriber, tenant: str | None = None) -> State:
         """Subscribe to the session, then read its state and return it.
 
         Nothing is sent to `subscriber` until `follow` is called with its position.
+
+        tenant: to whom the session has to belong
 
         Raises SessionNotFound, MessageBrokerError (no subscription in time) and the errors of `Sessions.get`.
         After an error the subscriber is not attached.
@@ -257,7 +265,7 @@ class Relay:
         topic.waiting[subscriber] = Waiting()
         try:
             await self._subscribed(topic)
-            return await self._read(topic)
+            return await self._read(topic, tenant)
         except BaseException:
             self.detach(session_id, subscriber)
             raise
@@ -270,23 +278,23 @@ class Relay:
         except TimeoutError as error:
             raise MessageBrokerError("the session's events cannot be subscribed to now") from error
 
-    async def _read(self, topic: Topic) -> State:
+    async def _read(self, topic: Topic, tenant: str | None) -> State:
         try:
-            return await self._read_here(topic)
+            return await self._read_here(topic, tenant)
         except SessionMoved as moved:
             if not await self._follow_move(topic, moved):
                 raise
-        return await topic.place.sessions.get(topic.session_id)
+        return await topic.place.sessions.get(topic.session_id, tenant)
 
-    async def _read_here(self, topic: Topic) -> State:
+    async def _read_here(self, topic: Topic, tenant: str | None) -> State:
         try:
-            return await topic.place.sessions.get(topic.session_id)
+            return await topic.place.sessions.get(topic.session_id, tenant)
         except SessionNotFound:
             if self._recovery is None:
                 raise
-        over = await self._recovery.find(topic.session_id)
+        over = await self._recovery.find(topic.session_id, tenant=tenant)
         if over is None:
-            return await topic.place.sessions.get(topic.session_id)
+            return await topic.place.sessions.get(topic.session_id, tenant)
         topic.over = True
         return over
 
@@ -315,8 +323,8 @@ class Relay:
             else:
                 self._deliver_held(topic)
             return
-        for event, frame in held:
-            self._send_next(subscriber, place, event, frame)
+        for event, frames in held:
+            self._send_next(subscriber, place, event, frames)
         self._promote(topic)
         if subscriber in topic.waiting:
             self._fall_behind(topic)
@@ -372,28 +380,28 @@ class Relay:
     def _deliver(self, topic: Topic, event: Event, data: bytes) -> None:
         """Send the event that follows the topic's position to all subscribers."""
         began = perf_counter()
-        frame = text_frame(data)
+        frames = EventFrames(data)
         topic.version = event.version
         followers = list(topic.followers)
         for subscriber in followers:
-            subscriber.send(frame)
+            subscriber.send(frames.whole if subscriber.sees_actors else frames.without_actor)
         metrics.websocket_deliveries.inc(len(followers))
         metrics.relay_latency.observe(perf_counter() - began)
         if topic.waiting:
             for subscriber, place in topic.waiting.items():
                 if place.epoch is None:
-                    place.held.append((event, frame))
+                    place.held.append((event, frames))
                 else:
-                    self._send_next(subscriber, place, event, frame)
+                    self._send_next(subscriber, place, event, frames)
             self._promote(topic)
         if event.type == "SESSION_DELETED":
             self._end(topic, NORMAL_CLOSURE, "the session was deleted")
 
-    def _send_next(self, subscriber: Subscriber, place: Waiting, event: Event, frame: bytes) -> None:
+    def _send_next(self, subscriber: Subscriber, place: Waiting, event: Event, frames: EventFrames) -> None:
         """Send the event if it is the next one for this subscriber."""
         if event.epoch == place.epoch and event.version == place.version + 1:
             place.version = event.version
-            subscriber.send(frame)
+            subscriber.send(frames.whole if subscriber.sees_actors else frames.without_actor)
             metrics.websocket_deliveries.inc()
 
     def _promote(self, topic: Topic) -> None:
@@ -554,9 +562,9 @@ class Relay:
                 filled = True
                 self._deliver(topic, event, data)
             elif event.version <= topic.version and topic.waiting:
-                frame = text_frame(data)
+                frames = EventFrames(data)
                 for subscriber, place in topic.waiting.items():
-                    self._send_next(subscriber, place, event, frame)
+                    self._send_next(subscriber, place, event, frames)
         if filled:
             metrics.relay_gaps.labels("log").inc()
 

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
+import sys
 from pathlib import Path
 
 import click
 
+from synckairos.auth.tenants import Tenants
+from synckairos.config import Settings, SettingsError
 from synckairos.core.library import LibraryChanged
 from synckairos.run import data_folder
-from synckairos.settings_option import config_option, settings_or_exit
+from synckairos.settings_option import WRONG_SETTINGS, config_option, settings_or_exit
+
+
+def check_tenants(settings: Settings) -> None:
+    """Reads the tenants file once, before any worker does. A wrong one is said, and ends the program."""
+    try:
+        Tenants(settings.tenants_file)
+    except SettingsError as error:
+        for problem in error.problems:
+            click.echo(f"Error: {problem}", err=True)
+        sys.exit(WRONG_SETTINGS)
 
 
 @click.command()
@@ -47,7 +61,12 @@ from synckairos.settings_option import config_option, settings_or_exit
     show_envvar=True,
     help="Worker processes.",
 )
-def dev(port: int, data_dir: Path, workers: int, *, ephemeral: bool, no_database: bool) -> None:
+@click.option(
+    "--auth",
+    is_flag=True,
+    help="Ask for tokens (AUTH_MODE=jwt), with a secret in the data folder; prints an admin's link.",
+)
+def dev(port: int, data_dir: Path, workers: int, *, ephemeral: bool, no_database: bool, auth: bool) -> None:
     """Run everything on this machine: Valkey and PostgreSQL with a data folder, and the service.
 
     Prints one line when everything answers: READY <http-url> <redis-url> <database-url or ->. Other settings
@@ -61,9 +80,21 @@ def dev(port: int, data_dir: Path, workers: int, *, ephemeral: bool, no_database
     environ = {name: value for name, value in os.environ.items() if name not in data_folder.SERVERS}
     environ.setdefault("RATE_LIMIT_ENABLED", "false")
     environ.update(PORT=str(port), WORKERS=str(workers))
-    settings = settings_or_exit(environ, None)
+    secret = auth and not environ.get("JWT_SECRET") and not environ.get("JWT_JWKS_URL")
+    if auth:
+        environ["AUTH_MODE"] = "jwt"
+    # The secret is made in the data folder, which is not there yet; until then there is one for a moment.
+    given = {"JWT_SECRET": secrets.token_hex(32)} if secret else {}
+    settings = settings_or_exit({**environ, **given}, None)
+    check_tenants(settings)
     try:
-        run(settings, environ, None if ephemeral else data_dir, database=not no_database)
+        run(
+            settings,
+            environ,
+            None if ephemeral else data_dir,
+            database=not no_database,
+            make_secret=secret,
+        )
     except PortBusy as error:
         raise click.ClickException(f"{error}; choose another one with --port") from None
     except (data_folder.DataFolderError, EmbeddedError) as error:
@@ -78,6 +109,7 @@ def serve(file: Path | None) -> None:
     from synckairos.run.serve import serve as run
 
     settings = settings_or_exit(os.environ, file)
+    check_tenants(settings)
     try:
         run(settings, os.environ, file)
     except PortBusy as error:

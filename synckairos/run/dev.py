@@ -23,6 +23,8 @@ import click
 import structlog
 
 from synckairos import config
+from synckairos.auth import secret_file
+from synckairos.auth.signing import sign
 from synckairos.config import Settings
 from synckairos.errors import error_text
 from synckairos.run import data_folder, serve, valkey
@@ -40,6 +42,11 @@ ARCHIVE_S = 1
 One that is cut off is stored at the next start."""
 SERVERS_S = 2
 """How long Valkey, and then PostgreSQL, have to end. All together stays at 10 s."""
+
+
+TENANT = "dev"
+TOKEN_S = 7 * 24 * 3600
+"""Whose and how long the admin's token of `--auth` is."""
 
 
 def _say(text: str) -> None:
@@ -109,12 +116,20 @@ def _until(answers: Callable[[], bool], child: Child, stop: Stop) -> bool:
     return False
 
 
-def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, database: bool = True) -> None:
+def dev(
+    settings: Settings,
+    environ: dict[str, str],
+    place: Path | None,
+    *,
+    database: bool = True,
+    make_secret: bool = False,
+) -> None:
     """Runs everything until SIGINT or SIGTERM, or, on Linux, until the program that started it is gone.
 
     `place`: the data folder; None for a temporary one. Without `database` there is no PostgreSQL, and nothing
-    is archived. Prints `READY <http-url> <redis-url> <database-url or ->` when all of it answers, and on
-    standard error where the console is. Raises EmbeddedError, DataFolderError, PortBusy.
+    is archived. With `make_secret` the secret of tokens is that of the data folder. Prints
+    `READY <http-url> <redis-url> <database-url or ->` when all of it answers, and on standard error where the
+    console is. Raises EmbeddedError, DataFolderError, PortBusy.
     """
     # When the terminal is closed, or the script that called it has ended, nothing stays behind.
     die_with_parent(os.getppid())
@@ -135,6 +150,8 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
             addresses |= {"DATABASE_URL": database_url, "RQ_REDIS_URL": valkey.url(port, 1)}
             archiving = [stack.enter_context(_archiving({**environ, **addresses}))]
             watched += [postgres, *archiving]
+        if make_secret:
+            environ = {**environ, "JWT_SECRET": secret_file.made(folder)}
         environ = {**environ, **addresses}
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         http_url = f"http://{host}:{listener.getsockname()[1]}"
@@ -144,7 +161,8 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
         with serve.workers(settings, listener, environ, None, DRAIN_S) as workers:
             if _ready(http_url, workers, stop):
                 click.echo(f"READY {http_url} {addresses['REDIS_URL']} {addresses.get('DATABASE_URL', '-')}")
-                click.echo(f"The console: {http_url}/  Ctrl-C stops it all.", err=True)
+                click.echo(f"The console: {http_url}/{_admins_token(settings)}", err=True)
+                click.echo("Ctrl-C stops it all.", err=True)
             while not stop.wait(WATCH_S):
                 for child in (*watched, *workers):
                     child.keep()
@@ -152,6 +170,26 @@ def dev(settings: Settings, environ: dict[str, str], place: Path | None, *, data
             # next start.
             for child in archiving:
                 child.ask_to_end()
+
+
+def _admins_token(settings: Settings) -> str:
+    """What follows the console's address so that whoever opens it is an admin; nothing without a secret.
+
+    Browsers send nothing of it to any server.
+    """
+    if settings.auth_mode != "jwt" or settings.jwt_secret is None:
+        return ""
+    now = int(time.time())
+    claims = {
+        "sub": "developer",
+        "tenant": TENANT,
+        "roles": ["admin"],
+        "aud": settings.jwt_audience,
+        "iss": settings.jwt_issuer,
+        "iat": now,
+        "exp": now + TOKEN_S,
+    }
+    return f"#token={sign(settings.jwt_secret, claims)}"
 
 
 @contextmanager

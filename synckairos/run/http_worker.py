@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -25,6 +26,7 @@ from synckairos.run.processes import BACKLOG
 from synckairos.run.serve import END_S
 
 _LOOK_S = 0.1
+SWITCH_INTERVAL_S = 0.001
 
 
 def run_worker(settings: Settings, listener: socket.socket, drain_s: int) -> None:
@@ -33,6 +35,8 @@ def run_worker(settings: Settings, listener: socket.socket, drain_s: int) -> Non
     `listener` is bound and does not listen yet, unless another worker was quicker. Requests that are under
     way at the end have `drain_s` seconds. Raises OSError when nothing can listen there.
     """
+    # While a thread parses a large body, the event loop gets the interpreter back after this time.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     # Until the event loop handles SIGINT, it ends the process as SIGTERM does, without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Sanic sets its own logging up when an app is made; what is set up after it stays.

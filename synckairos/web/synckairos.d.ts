@@ -95,6 +95,7 @@ export interface State {
   readonly warnings_ms: readonly number[];
   readonly max_pause_ms: number | null;
   readonly players_may_pause: boolean;
+  readonly players_may_choose_next: boolean;
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly time_used_ms: number;
   readonly time_remaining_ms: number | null;
@@ -183,6 +184,7 @@ export interface Config {
   warnings_ms?: number[];
   max_pause_ms?: number;
   players_may_pause?: boolean;
+  players_may_choose_next?: boolean;
   metadata?: Record<string, unknown>;
 }
 
@@ -246,7 +248,7 @@ export type ErrorCode =
   | "VALIDATION_ERROR" | "INVALID_SESSION_STATE" | "PARTICIPANT_EXPIRED" | "UNAUTHENTICATED" | "FORBIDDEN"
   | "SESSION_NOT_FOUND" | "PARTICIPANT_NOT_FOUND" | "NOT_FOUND" | "METHOD_NOT_ALLOWED"
   | "UNSUPPORTED_MEDIA_TYPE" | "SESSION_EXISTS" | "CONCURRENT_MODIFICATION" | "PAYLOAD_TOO_LARGE"
-  | "RATE_LIMIT_EXCEEDED"
+  | "RATE_LIMIT_EXCEEDED" | "QUOTA_EXCEEDED"
   | "STORAGE_UNAVAILABLE" | "MESSAGE_BROKER_ERROR" | "NOT_REPLICATED" | "SESSION_MOVING"
   | "SESSION_MOVED" | "NETWORK_TIMEOUT"
   | "INTERNAL_ERROR" | "CONNECTION_LOST" | "UNEXPECTED_ANSWER" | "CLOSED" | "CLOCK_SKEW"
@@ -300,6 +302,10 @@ export interface Session {
   readonly connection: Connection;
   /** Why the session is closed; null while it is open. */
   readonly closeReason: SyncKairosError | null;
+  /** What this client may do, by its token; null until the first connection. */
+  readonly access: Access | null;
+  /** How old the state may be (ms) when it comes from a replica because there is no primary; else null. */
+  readonly staleMs: number | null;
   /** The state to show, own commands included that are not confirmed yet; null until the first state. */
   readonly state: State | null;
   /** The newest state that the server confirmed. */
@@ -356,6 +362,15 @@ export interface Session {
   close(): void;
 }
 
+/** What a client may do. The service judges each call anew. */
+export interface Access {
+  readonly auth_mode: "none" | "jwt";
+  /** The actions that a role allows, such as `read`, `switch`, `adjust`. */
+  readonly may: readonly string[];
+  /** What is allowed as this participant only, in its own turn. */
+  readonly player: { readonly participant_id: string; readonly may: readonly string[] } | null;
+}
+
 export interface SwitchOptions {
   next?: string | null;
   current?: string | null;
@@ -372,7 +387,7 @@ export interface AdjustOptions {
 export interface Options {
   /** The service's address; default: where this module came from. */
   url?: string;
-  /** The user's token; a function is called for each connection and each call. */
+  /** The user's token; a function is called for each connection and each call, and before a token ends. */
   token?: string | (() => string | null | Promise<string | null>) | null;
   /** How many attempts in a row may fail before a session is given up; Infinity: no limit. Default 10. */
   reconnectAttempts?: number;

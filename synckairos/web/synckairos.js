@@ -32,6 +32,11 @@ const EVENT_PATIENCE_MS = 2_000;
 const ACKNOWLEDGED_EVENT_MS = 1_000;
 /** How often a command is sent before the client gives it up, when the service does not answer it. */
 const COMMAND_TRIES = 4;
+/** How old a token is at least before a newer one is asked for, and the pause before that is tried again. */
+const EARLIEST_RENEWAL_MS = 2_000;
+const RENEW_AGAIN_MS = 5_000;
+/** After how many tokens in a row that had ended when they were given a session is given up. */
+const ENDED_TOKENS = 3;
 /** How often, over one connection, the client asks for the events after one version. */
 const CATCH_UP_TRIES = 3;
 /**
@@ -1185,6 +1190,108 @@ class ServerTime {
   }
 }
 
+// The token of a socket
+
+/**
+ * Renews the token of one socket before it ends. The service says when a token ends soon (`TOKEN_EXPIRES`).
+ * Then the token function is asked for a newer one, which is sent over the same socket (`AUTH`), so nothing is
+ * missed. Until the service takes one, this is tried again.
+ */
+class Renewal {
+  #client;
+  #runtime;
+  #token;
+  #send;
+  #report;
+  #givenAt;
+  #timer = null;
+  #isRenewing = false;
+  #isStopped = false;
+  #asked = null; // the token that was sent and not answered yet, with its request id
+
+  constructor(client, runtime, token, send, report) {
+    this.#client = client;
+    this.#runtime = runtime;
+    this.#token = token;
+    this.#send = send;
+    this.#report = report;
+    this.#givenAt = runtime.now();
+  }
+
+  /** Takes the messages that are about the token. Returns whether this was one. */
+  receive(message) {
+    if (message.type === "TOKEN_EXPIRES") {
+      this.#begin();
+      return true;
+    }
+    const isAnswer = (message.type === "ACK" || message.type === "ERROR") && message.request_id !== undefined
+      && message.request_id === this.#asked?.requestId;
+    if (!isAnswer && !(message.type === "ACK" && message.token_expires_at !== undefined)) {
+      return false;
+    }
+    const asked = this.#asked;
+    this.#asked = null;
+    if (asked !== null && message.type === "ACK") {
+      this.#runtime.clearTimeout(this.#timer);
+      this.#token = asked.token;
+      this.#givenAt = this.#runtime.now();
+      this.#isRenewing = false;
+    } else if (asked !== null) {
+      this.#tryAgain(errorFrom({ error: message.error }));
+    }
+    return true;
+  }
+
+  stop() {
+    this.#isStopped = true;
+    this.#runtime.clearTimeout(this.#timer);
+  }
+
+  #begin() {
+    if (!this.#isRenewing && this.#token !== null && this.#client.canRenewToken) {
+      this.#isRenewing = true;
+      // Otherwise a token that is good for a few seconds only would be renewed without a pause.
+      this.#renewIn(Math.max(0, this.#givenAt + EARLIEST_RENEWAL_MS - this.#runtime.now()));
+    }
+  }
+
+  #renewIn(ms) {
+    this.#runtime.clearTimeout(this.#timer);
+    this.#timer = this.#runtime.setTimeout(() => this.#renew(), ms);
+  }
+
+  #tryAgain(error) {
+    this.#report(error);
+    this.#renewIn(RENEW_AGAIN_MS);
+  }
+
+  async #renew() {
+    try {
+      const token = await this.#client.token();
+      if (this.#isStopped) {
+        return;
+      }
+      if (token === null || token === this.#token) {
+        throw new SyncKairosError("UNAUTHENTICATED", "the token ends soon, and there is no newer one", {
+          status: 401,
+        });
+      }
+      this.#asked = { token, requestId: uuid() };
+      this.#send({ type: "AUTH", token, request_id: this.#asked.requestId });
+      this.#timer = this.#runtime.setTimeout(() => {
+        this.#asked = null;
+        const message = "no answer to a newer token";
+        this.#tryAgain(new SyncKairosError("NETWORK_TIMEOUT", message, { retryable: true }));
+      }, SILENCE_MS);
+    } catch (cause) {
+      if (!this.#isStopped) {
+        this.#tryAgain(cause instanceof SyncKairosError ? cause
+          : new SyncKairosError("CONNECTION_LOST", "the token function failed", { retryable: true, cause }));
+      }
+    }
+  }
+}
+
 // A session
 
 /** One session, to watch and, where the token allows it, to play. Made by `SyncKairos.session`. */
@@ -1196,7 +1303,12 @@ class Session {
   #connection = "connecting";
   #closeReason = null;
   #isGreeted = false;
+  #access = null;
   #attempts = 0;
+  #renewal = null; // what keeps the socket's token good
+  #endedTokens = 0; // how many sockets in a row were given a token that had ended
+  #toldError = null; // the error that came last on this socket and answers no command
+  #staleMs = null;
   #timer = null;
   #watchdog = null;
   #lastMessageAt = 0;
@@ -1204,7 +1316,7 @@ class Session {
   #catchUpTries = { version: null, count: 0 }; // how often the events after this version were asked for
   #unreadableInARow = 0; // how many connections in a row ended because a message was not understood
   #acceptsAnyVersion = false; // whether the next state replaces the confirmed one even if it is older
-  #heldState = null; // the first state of a new socket, kept until the service says what was missed
+  #heldState = null; // the first state of a new socket and its age, kept until it is known what was missed
   #confirmed = null; // the newest state that the server confirmed
   #confirmedAt = 0; // the local time at which it came
   #shown = null; // the same with own commands applied that are not confirmed yet
@@ -1235,6 +1347,13 @@ class Session {
   get id() { return this.#id; }
   get connection() { return this.#connection; }
   get closeReason() { return this.#closeReason; }
+
+  /** What the service said that this client may do: see CONNECTED. Null until then. */
+  get access() { return this.#access; }
+
+  /** How old the state may be (ms) when it comes from a replica because there is no primary; else null. */
+  get staleMs() { return this.#staleMs; }
+
   get ready() { return this.#ready; }
 
   /** The state to show, own commands included that are not confirmed yet, as of its server_time_ms. */
@@ -1580,6 +1699,8 @@ class Session {
       return;
     }
     this.#socket = socket;
+    this.#renewal = new Renewal(this.#client, this.#runtime, token, (message) => this.#send(message),
+      (error) => this.reportError(error));
     this.#requireState(socket);
     socket.onopen = () => {
       if (token !== null && this.#socket === socket) {
@@ -1627,13 +1748,15 @@ class Session {
       return;
     }
     const wasGreeted = this.#isGreeted;
+    const told = this.#toldError;
     this.#unreadableInARow = garbled;
     this.#dropSocket();
-    if (code === 4404) {
-      this.#closeWith(new SyncKairosError("SESSION_NOT_FOUND", reason || "no such session", { status: 404 }));
-    } else if (code === 1008) {
-      const [name, status] = wasGreeted ? ["RATE_LIMIT_EXCEEDED", 429] : ["UNAUTHENTICATED", 401];
-      this.#closeWith(new SyncKairosError(name, reason || "the service closed the connection", { status }));
+    if (code === 4401) {
+      this.#endedTokens += wasGreeted ? 0 : 1;
+    }
+    const final = code === 1008 && told !== null ? told : this.#finalError(code, reason, wasGreeted);
+    if (final !== null) {
+      this.#closeWith(final);
     } else if (this.#attempts >= this.#client.reconnectAttempts) {
       this.#closeWith(new SyncKairosError("CONNECTION_LOST", reason || "the service cannot be reached", {
         retryable: true, context: { attempts: this.#attempts, close_code: code },
@@ -1646,6 +1769,30 @@ class Session {
         const wait = randomBetween(this.#runtime, longest / 2, longest);
         this.#timer = this.#runtime.setTimeout(() => this.#open(), wait);
       }
+      if (code === 4401) {
+        this.reportError(new SyncKairosError("UNAUTHENTICATED", "the token has ended", { status: 401 }));
+      }
+    }
+  }
+
+  /** The error for a close code after which another attempt would not help; null for any other. */
+  #finalError(code, reason, wasGreeted) {
+    const error = (name, status, otherwise) => new SyncKairosError(name, reason || otherwise, { status });
+    switch (code) {
+      case 4404: return error("SESSION_NOT_FOUND", 404, "no such session");
+      case 4403: return error("FORBIDDEN", 403, "the token was revoked or may not watch this session");
+      case 4401: {
+        const mayBeRenewed = this.#client.canRenewToken && this.#endedTokens < ENDED_TOKENS;
+        return mayBeRenewed ? null : error("UNAUTHENTICATED", 401, "the token has ended");
+      }
+      case 1008:
+        if (reason.startsWith("too many")) {
+          return error("RATE_LIMIT_EXCEEDED", 429);
+        }
+        return wasGreeted && !reason.includes("token")
+          ? error("FORBIDDEN", 403, "the service closed the connection")
+          : error("UNAUTHENTICATED", 401, "the token is not good");
+      default: return null;
     }
   }
 
@@ -1658,6 +1805,9 @@ class Session {
     this.#catchUpTries = { version: null, count: 0 };
     this.#acceptsAnyVersion = false;
     this.#heldState = null;
+    this.#renewal?.stop();
+    this.#renewal = null;
+    this.#toldError = null;
     for (const timer of [this.#timer, this.#watchdog]) {
       this.#runtime.clearTimeout(timer);
     }
@@ -1700,9 +1850,13 @@ class Session {
   // Messages
 
   #receive(message) {
+    if (this.#renewal.receive(message)) {
+      return undefined;
+    }
+    this.#toldError = null;
     switch (message.type) {
-      case "CONNECTED": return this.#receiveGreeting();
-      case "STATE_SYNC": return this.#receiveState(message.payload.full_state);
+      case "CONNECTED": return this.#receiveGreeting(message.payload?.access);
+      case "STATE_SYNC": return this.#receiveState(message.payload.full_state, message.stale?.age_ms ?? null);
       case "RECONNECT_ACK": return this.#receiveReconnectAck(message.replayed);
       case "PONG": return this.#client.time.pong(message);
       case "ACK": return this.#receiveAck(message);
@@ -1712,8 +1866,10 @@ class Session {
     }
   }
 
-  #receiveGreeting() {
+  #receiveGreeting(access = null) {
     this.#isGreeted = true;
+    this.#endedTokens = 0;
+    this.#access = deepFreeze(access);
     this.#client.time.burst();
     // After a message that was not understood, the client needs the whole state, not the missed events.
     if (this.#confirmed !== null && this.#unreadableInARow === 0) {
@@ -1747,14 +1903,15 @@ class Session {
       // The next state counts whatever its version, because the server may have lost its newest changes.
       this.#acceptsAnyVersion = true;
     } else {
+      this.#staleMs = null;
       this.#goLive();
     }
   }
 
-  #receiveState(state) {
+  #receiveState(state, staleMs = null) {
     const full = requireFiniteTimes({ ...state, epoch: String(state.epoch) });
     if (this.#catchingUp) {
-      this.#heldState = full;
+      this.#heldState = [full, staleMs];
       return;
     }
     const { version, epoch } = this.#confirmed ?? {};
@@ -1762,8 +1919,10 @@ class Session {
       return; // an older state
     }
     this.#acceptsAnyVersion = false;
+    const isNews = staleMs !== this.#staleMs;
+    this.#staleMs = staleMs;
     this.#setConfirmed(adopt(full));
-    this.#show(null);
+    this.#show(null, isNews);
     this.#readyPromise.resolve(this.#shown);
     this.#goLive();
   }
@@ -1803,11 +1962,12 @@ class Session {
       this.#refuse(error, request_id);
       return;
     }
+    this.#toldError = error;
     this.reportError(error);
     if (this.#catchingUp) {
       this.#catchingUp = false;
       if (this.#heldState !== null) {
-        this.#receiveState(this.#heldState);
+        this.#receiveState(...this.#heldState);
       }
     }
   }
@@ -1841,8 +2001,11 @@ class Session {
     }
   }
 
-  /** Applies the own commands to the confirmed state, and calls the listeners if that shows something new. */
-  #show(change) {
+  /**
+   * Applies the own commands to the confirmed state, and calls the listeners if that shows something new.
+   * isNews: whether something else about the state is new.
+   */
+  #show(change, isNews = false) {
     let state = this.#confirmed;
     for (const command of this.#commands) {
       // A command is meant for one cycle of one participant; in any other cycle it no longer applies.
@@ -1852,7 +2015,7 @@ class Session {
       }
     }
     const before = this.#shown;
-    const news = before === null || change !== null || !this.#isSamePrediction(before, state);
+    const news = isNews || before === null || change !== null || !this.#isSamePrediction(before, state);
     if (news) {
       this.#reconcile(before, state);
     }
@@ -2096,6 +2259,9 @@ export class SyncKairos {
   }
 
   // For the sessions of this client
+
+  /** @internal */
+  get canRenewToken() { return typeof this.#token === "function"; }
 
   /** @internal */
   async token() {

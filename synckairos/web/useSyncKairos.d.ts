@@ -7,6 +7,8 @@ export interface Shown {
   readonly connection: Connection;
   /** Whether an own command waits for its confirmation. */
   readonly pending: boolean;
+  /** How old the state may be (ms) when it comes from a replica because there is no primary; else null. */
+  readonly staleMs: number | null;
   /** Why the session is closed; null while it is open. */
   readonly error: SyncKairosError | null;
   remaining(owner?: string | null): number | null;

@@ -47,7 +47,7 @@ function storeOf(client, id) {
 }
 
 const NOT_OPEN = Object.freeze({
-  session: null, state: null, connection: "connecting", pending: false, error: null,
+  session: null, state: null, connection: "connecting", pending: false, staleMs: null, error: null,
   remaining: () => null, elapsed: () => null, clock: () => null,
 });
 
@@ -112,6 +112,7 @@ class Store {
       state: session.state,
       connection: session.connection,
       pending: session.pending,
+      staleMs: session.staleMs,
       error: session.closeReason,
       remaining: (owner) => session.remaining(owner),
       elapsed: (participantId) => session.elapsed(participantId),

@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -415,6 +416,24 @@ async def test_without_redis_there_is_no_looking_in_the_store(running: Audited) 
             await running.sessions.get(before["session_id"])
     finally:
         running.server.resume()
+
+
+async def test_another_tenant_who_asks_for_a_lost_session_does_not_bring_it_back(running: Audited) -> None:
+    session_id = (await played(running))["session_id"]
+    running.lose_all()
+    sessions, others = running.sessions, Options(tenant="others")
+    for asked in (
+        sessions.get(session_id, "others"),
+        sessions.log(session_id, 1, tenant="others"),
+        sessions.switch(session_id, options=others),
+        running.service.context.relay.attach(session_id, Mock(), "others"),
+    ):
+        with pytest.raises(SessionNotFound):
+            await asked
+    assert not await sessions.delete(session_id, others)
+    assert not running.has(session_id)
+    assert (await sessions.get(session_id)).tenant_id is None
+    assert running.has(session_id)
 
 
 # Sockets

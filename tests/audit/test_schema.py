@@ -17,7 +17,10 @@ SELECT table_name, column_name, data_type, is_nullable, column_default FROM info
 WHERE table_schema = 'public' UNION ALL
 SELECT tablename, indexname, indexdef, NULL, NULL FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2, 3
 """
-TABLES = {"sync_events", "sync_sessions", "sync_participants", "sync_access_log", "sync_refused"}
+TABLES = {
+    *("sync_events", "sync_sessions", "sync_participants", "sync_refused"),
+    *("sync_access_log", "sync_access_chains", "sync_keys", "sync_links", "sync_revocations"),
+}
 
 
 @pytest.fixture

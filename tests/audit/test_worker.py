@@ -33,6 +33,10 @@ from tests.support.servers import Server
 pytestmark = pytest.mark.one_kind
 
 
+RECORD = "INSERT INTO sync_access_log (at, action, outcome)"
+RECORDED = "SELECT action FROM sync_access_log ORDER BY place"
+
+
 @pytest.fixture
 def rq() -> Iterator[Server]:
     """The Redis of the queue, which may be stopped."""
@@ -74,7 +78,13 @@ def said(program: Program) -> str:
 def test_batches_are_stored_and_their_jobs_gone(rq: Server, queue: Jobs, database: str) -> None:
     for _ in range(5):
         queue.put(batch())
+    for days in (401, 399):
+        query(database, f"{RECORD} SELECT now() - interval '{days} days', 'read', 'refused'")
     with worker(rq, database) as program:
+        # What the access log keeps no longer goes as well, and the log says so.
+        program.until(
+            lambda: [row[0] for row in query(database, RECORDED)] == ["read", "expire"], "retention"
+        )
         program.until(lambda: stored(database) == 15, "the first batches")
         queue.put(batch())
         program.until(lambda: stored(database) == 18, "the last batch")

@@ -51,6 +51,13 @@ def named(report: dict[str, Any], name: str) -> dict[str, Any]:
     return found[0]
 
 
+def test_the_access_log_is_held_against_rows_without_a_chain(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "access-log")
+    assert all(figure["value"] > 0 for figure in report["figures"])
+    assert named(report, "rows into one chain")["yardstick"] == "without a chain"
+    assert "postgresql" in report["machine"]
+
+
 @pytest.mark.parametrize("kind", servers.available())
 def test_core_holds_the_switch_against_set_and_a_bare_function(tmp_path: Path, kind: servers.Kind) -> None:
     if shutil.which("redis-benchmark") is None and os.environ.get("CI") != "true":
@@ -167,7 +174,7 @@ def test_sockets_are_weighed_and_come_back(tmp_path: Path) -> None:
 
 
 def test_attack_holds_a_victim_against_the_same_in_quiet(tmp_path: Path) -> None:
-    report, _ = bench(tmp_path, "attack")
+    report, _ = bench(tmp_path, "attack", "frames", "senders")
     beside = [figure for figure in report["figures"] if figure["name"].endswith("a switch beside it, p99")]
     assert [(figure["yardstick"], figure["at_most"]) for figure in beside] == [("in quiet, p99", 3.0)] * 4
     closed = [figure for figure in report["figures"] if "closed with 1008" in figure["name"]]
@@ -177,7 +184,19 @@ def test_attack_holds_a_victim_against_the_same_in_quiet(tmp_path: Path) -> None
     assert len([figure for figure in report["figures"] if "the last is gone" in figure["name"]]) == 2
 
 
+def test_attack_creates_and_logs_in(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "attack", "creations", "logins")
+    beside = [figure for figure in report["figures"] if figure["name"].endswith("a switch beside it, p99")]
+    assert [(figure["yardstick"], figure["at_most"]) for figure in beside] == [("in quiet, p99", 3.0)] * 5
+    failed = [figure for figure in report["figures"] if "not answered by 200" in figure["name"]]
+    assert [figure["value"] for figure in failed] == [0] * 5
+    logins = named(report, "30 wrong logins a second")
+    assert logins["at_most"] == 5.0
+    assert "401" in logins["note"]
+    assert "429" in logins["note"]
+
+
 def test_attack_names_the_attacks_that_there_are() -> None:
     run = programs.run("bench", "attack", "none")
     assert run.returncode == 2
-    assert "there are frames, senders" in run.stderr
+    assert "there are frames, senders, creations, logins" in run.stderr

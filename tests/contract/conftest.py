@@ -191,7 +191,9 @@ def error(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert isinstance(failure["message"], str)
     assert failure["message"]
     assert isinstance(failure["context"], dict)
-    assert failure["retryable"] is (status in (409, 429, 503, 504) and code != "SESSION_EXISTS")
+    assert failure["retryable"] is (
+        status in (409, 429, 503, 504) and code not in ("SESSION_EXISTS", "QUOTA_EXCEEDED")
+    )
     assert all(detail.keys() == {"field", "message"} for detail in failure.get("details", ()))
     return failure
 

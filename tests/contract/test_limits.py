@@ -108,8 +108,12 @@ async def test_without_limits_there_are_no_headers(api: httpx.AsyncClient) -> No
 
 
 async def test_what_is_never_limited(limited_service: Service, limited: httpx.AsyncClient) -> None:
-    for path in ("/health", "/ready", "/openapi.json", "/docs"):
+    for path in ("/health", "/ready"):
         responses = [await limited.get(path) for _ in range(8)]
         assert {response.status_code for response in responses} == {200}
         assert "ratelimit-limit" not in responses[0].headers
+    for path in ("/", "/openapi.json", "/docs", "/v1/presets", "/synckairos.js", "/nothing"):
+        response = await limited.get(path)
+        policy = response.headers.get("ratelimit-policy")
+        assert policy == (None if path == "/nothing" else "300;w=60"), path
     assert "Traceback" not in limited_service.log.read_text()

@@ -1,9 +1,8 @@
-"""What browsers load: the console, the modules of the client, QR codes."""
+"""What browsers load: the console and the modules of the client."""
 
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET
 from importlib import resources
 from urllib.parse import urljoin
 
@@ -17,17 +16,21 @@ FOLDER = resources.files("synckairos") / "web"
 
 
 @pytest.mark.parametrize("page", PAGES)
-async def test_a_page_loads_nothing_from_elsewhere_and_cannot_be_framed(
+async def test_a_page_loads_and_asks_nothing_elsewhere_and_cannot_be_framed(
     api: httpx.AsyncClient, page: str
 ) -> None:
     reply = await api.get(page)
     assert reply.status_code == 200
     assert reply.headers["content-type"] == "text/html; charset=utf-8"
-    policy = reply.headers["content-security-policy"]
-    assert "default-src 'self'" in policy
-    assert "frame-ancestors 'none'" in policy
-    assert "unsafe" not in policy
+    policy = dict(
+        directive.strip().split(" ", 1) for directive in reply.headers["content-security-policy"].split(";")
+    )
+    assert policy["default-src"] == "'self'"
+    assert policy["connect-src"] == "'self'", "also sockets go nowhere else"
+    assert policy["frame-ancestors"] == policy["base-uri"] == policy["object-src"] == "'none'"
+    assert set(policy.values()) <= {"'self'", "'none'"}
     assert reply.headers["x-content-type-options"] == "nosniff"
+    assert reply.headers["referrer-policy"] == "no-referrer"
 
 
 async def loaded_by(api: httpx.AsyncClient, page: str) -> set[str]:
@@ -113,40 +116,10 @@ async def test_pages_are_read_only(api: httpx.AsyncClient) -> None:
     assert set(reply.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
 
 
-async def test_a_qr_code_is_a_picture_of_an_address_of_this_service(api: httpx.AsyncClient) -> None:
-    address = f"{api.base_url}/s/{SESSION}".replace("//s", "/s")
-    reply = await api.get("/qr.svg", params={"url": address})
-    assert reply.status_code == 200
-    assert reply.headers["content-type"] == "image/svg+xml"
-    assert ET.fromstring(reply.text).tag.endswith("svg")
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        None,
-        "",
-        "https://elsewhere.example/s/1",
-        "javascript:alert(1)",
-        "/s/relative",
-        "http://[broken",
-        "http://127.0.0.1:1@elsewhere.example/",
-        "http:///s/1",
-        "{base}.elsewhere.example/",
-        "{base}@elsewhere.example/",
-        "{base}\\@elsewhere.example/",
-        " {base}/",
-        "{base}/\nhttps://elsewhere.example/",
-        "{base}\t.elsewhere.example/",
-        "{base}/\u202e",
-        "{base}/" + "x" * 500,
-    ],
-)
-async def test_a_qr_code_leads_nowhere_else(api: httpx.AsyncClient, url: str | None) -> None:
-    params = {} if url is None else {"url": url.replace("{base}", str(api.base_url))}
-    reply = await api.get("/qr.svg", params=params)
-    assert reply.status_code == 400
-    assert reply.json()["error"]["details"][0]["field"] == "url"
+async def test_no_address_is_sent_here_to_become_a_qr_code(api: httpx.AsyncClient) -> None:
+    """The page draws it, because an address may have a token behind its #."""
+    reply = await api.get("/qr.svg", params={"url": f"{api.base_url}/s/{SESSION}#token=secret"})
+    assert reply.status_code == 404
 
 
 async def test_a_page_is_told_about_without_being_sent(api: httpx.AsyncClient) -> None:

@@ -99,12 +99,24 @@ async def test_openapi_describes_every_route(api: httpx.AsyncClient) -> None:
         ("PATCH", f"{session}/participants/{{participant_id}}"),
         ("PATCH", f"{session}/groups/{{group_id}}"),
         ("PATCH", f"{session}/clock"),
+        *((method, f"{session}/links") for method in ("POST", "GET", "DELETE")),
+        ("DELETE", f"{session}/links/{{link_id}}"),
+        ("POST", "/v1/revocations"),
         ("GET", f"{session}/events"),
         ("GET", f"{session}/timeline.svg"),
         ("GET", "/debug/sessions/{session_id}"),
         *(
             ("GET", path)
-            for path in ("/v1/presets", "/v1/time", "/health", "/ready", "/metrics", "/openapi.json", "/docs")
+            for path in (
+                "/v1/access-log",
+                "/v1/presets",
+                "/v1/time",
+                "/health",
+                "/ready",
+                "/metrics",
+                "/openapi.json",
+                "/docs",
+            )
         ),
     }
     names = [

@@ -37,6 +37,7 @@ STATE = {
     "warnings_ms",
     "max_pause_ms",
     "players_may_pause",
+    "players_may_choose_next",
     "metadata",
     "cycle_started_at",
     "deadline_ms",

@@ -276,9 +276,29 @@ class TestRequests:
         first = game.do("switch", "REQUEST", "r1", "ACTOR", "ann", at=1000)
         game.do("switch", at=2000)
         before = core.snapshot()
-        again = game.do("switch", "REQUEST", "r1", "VERSION", 2, "NEXT", P[9], at=3000)
+        again = game.do("switch", "REQUEST", "r1", "ACTOR", "ann", "VERSION", 2, "NEXT", P[9], at=3000)
         assert again == first | {"replayed": True}
         assert core.snapshot() == before
+
+    def test_an_id_that_another_actor_has_used_is_another_request(self, core: Driver) -> None:
+        game = Game(core, CONFIG, "REQUEST", "1", "ACTOR", "ann").start("REQUEST", "1", "ACTOR", "b o\nb")
+        for version, actor in enumerate(["é", "x" * 255, None], 3):
+            args = ["REQUEST", "1", *([] if actor is None else ["ACTOR", actor])]
+            assert "replayed" not in (made := game.do("switch", *args, at=version * 100))
+            assert made["version"] == version
+            assert game.do("switch", *args, at=5000) == made | {"replayed": True}
+        assert code(game, "create", CONFIG, "REQUEST", "1", "ACTOR", "eve") == "SESSION_EXISTS"
+        assert json.loads(game.raw("create", CONFIG, "REQUEST", "1", "ACTOR", "ann"))["replayed"] is True
+        assert code(game, "switch", "REQUEST", "1", "ACTOR", "b o\nb") == "VALIDATION_ERROR"
+
+    def test_a_request_that_the_last_release_remembered_is_still_repeated(self, core: Driver) -> None:
+        game = Game(core, CONFIG).start()
+        first = game.do("switch", at=1000)
+        core.run("HSET", KEYS[0], "requests", "01\nr1 sk_switch 3\n")
+        for actor in ("ann", "bob"):
+            assert game.do("switch", "REQUEST", "r1", "ACTOR", actor) == first | {"replayed": True}
+        game.do("switch", "REQUEST", "r2", at=2000)
+        assert game.do("switch", "REQUEST", "r1", "ACTOR", "ann") == first | {"replayed": True}
 
     def test_an_expiry_that_a_switch_performed_is_repeated_too(self, core: Driver) -> None:
         game = Game(core, players(5000, 5000)).start()
@@ -388,6 +408,18 @@ class TestTombstones:
         assert again.created["version"] == 1
         assert again.created["epoch"] != game.created["epoch"]
         assert game.raw("log", 0, "EPOCH", game.created["epoch"]) is None
+
+    @pytest.mark.parametrize(("deleted", "created"), [("red", "blue"), ("red", None), (None, "blue")])
+    def test_another_tenant_cannot_take_the_id_of_a_deleted_session(
+        self, core: Driver, deleted: str | None, created: str | None
+    ) -> None:
+        owner = [] if deleted is None else ["TENANT", deleted]
+        game = Game(core, CONFIG, *owner)
+        game.raw("delete", *owner)
+        stranger = [] if created is None else ["TENANT", created]
+        assert code(game, "create", CONFIG, *stranger) == "SESSION_EXISTS"
+        assert core.call("get", SESSION, stranger).code == "SESSION_NOT_FOUND"
+        assert Game(core, CONFIG, *owner).created["tenant_id"] == deleted
 
     def test_expire_removes_the_alarm_of_a_session_that_vanished(self, core: Driver) -> None:
         game = Game(core, CONFIG).start()

@@ -269,6 +269,7 @@ def test_the_state_of_a_new_session_in_full(core: Driver) -> None:
         "action_on_timeout": {"type": "end_session"},
         "warnings_ms": [],
         "players_may_pause": False,
+        "players_may_choose_next": False,
         "metadata": {},
         "cycle_started_at": None,
         "deadline_ms": None,
@@ -395,3 +396,61 @@ def test_a_newcomer_needs_a_team_that_exists(core: Driver) -> None:
     with pytest.raises(RefusedError) as refused:
         game.do("join", json.dumps({"participant_id": P[7], "group_id": G[4]}))
     assert (refused.value.code, refused.value.answer.fields) == ("VALIDATION_ERROR", ["group_id"])
+
+
+STAGES = {"kind": "stages", "stages": [*[{"moves": 1, "time_ms": 1000}] * 3, {"time_ms": 1000}]}
+TOO_MANY = {"field": "participants", "message": "must have clocks of at most 2000 stages together"}
+
+
+@pytest.mark.parametrize(("count", "shared"), [(500, True), (500, False), (501, True), (501, False)])
+def test_all_clocks_together_have_at_most_2000_stages(core: Driver, count: int, shared: bool) -> None:
+    """A control of the session counts for each participant."""
+    own = {} if shared else {"time_control": STAGES}
+    config: dict[str, Any] = {"sync_mode": "per_participant", "participants": people(count, **own)}
+    if shared:
+        config["time_control"] = STAGES
+    answer = core.call("create", SESSION, [json.dumps(config)], START)
+    if count > 500:
+        assert answer.context["details"] == [TOO_MANY]
+    else:
+        assert answer.code is None
+
+
+def test_who_joins_brings_no_more_stages_than_there_may_be(core: Driver) -> None:
+    more = {"participant_id": P[600], "time_control": STAGES}
+    game = Game(core, {"sync_mode": "per_participant", "participants": people(499, time_control=STAGES)})
+    plain = {"participant_id": P[601], "total_time_ms": 1000}
+    for joins in (more, None, plain, more):
+        if joins is None:
+            game.do("leave", P[600])
+        elif joins is more and core.run("HGET", game.keys.session, "stages") == b"1997":
+            with pytest.raises(RefusedError) as refused:
+                game.do("join", json.dumps(joins))
+            assert refused.value.answer.fields == ["time_control"]
+        else:
+            game.do("join", json.dumps(joins))
+    assert core.run("HGET", game.keys.session, "stages") == b"1997"
+    game.do("leave", P[0])
+    game.do("join", json.dumps(more))
+
+
+@pytest.mark.every_server
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        ({f"x{i}": 0 for i in range(52_000)}, "config"),
+        ({"participants": [{f"x{i}": 0 for i in range(30)}] * 1000}, "participants.0.x0"),
+        (players(1000, 1000, warnings_ms=[[[[]]]] * 60_000), "config"),
+        (players(1000, 1000, metadata={"x": ["\N{BEL}é"] * 40_000}), "metadata"),
+        ({"participants": [{"participant_id": 5}] * 1000}, "participants.0.participant_id"),
+    ],
+    ids=["unknown names", "of participants", "lists", "metadata", "wrong participants"],
+)
+def test_what_is_far_too_much_is_refused_without_being_read(
+    core: Driver, config: dict[str, Any], field: str
+) -> None:
+    text = json.dumps(config, ensure_ascii=False, separators=(",", ":"))
+    answer = core.call("create", SESSION, [text[:524_288]], START)
+    assert answer.code == "VALIDATION_ERROR"
+    assert field in answer.fields
+    assert len(answer.context["details"]) <= 100

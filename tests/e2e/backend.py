@@ -16,9 +16,11 @@ State = dict[str, Any]
 class Api:
     """A client of a service."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str | None = None) -> None:
         self.url = url
-        self._client = httpx.AsyncClient(base_url=url, timeout=20, verify=False)  # no TLS to check
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        # There is no TLS to check.
+        self._client = httpx.AsyncClient(base_url=url, headers=headers, timeout=20, verify=False)
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()

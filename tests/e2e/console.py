@@ -12,6 +12,7 @@ from playwright.async_api import Locator, Page, expect
 from tests.e2e.browser import Invite, Visitor
 from tests.e2e.device import set_clock
 from tests.e2e.readings import RESOLUTION_MS, TOLERANCE_MS
+from tests.support.qr import Modules
 
 WITHOUT_A_LIST = r"status of 503 .*/v1/sessions\?"
 """Chromium's message when a service without an audit store answers 503 to a request for the list."""
@@ -85,6 +86,20 @@ def press(page: Page, name: str) -> Locator:
 async def their_turn(page: Page, name: str) -> None:
     """Waits until the page says that a player is on the move. (A half can also be pressed to start.)"""
     await expect(press(page, name)).to_have_accessible_name(f"{name}, on the move: press to end the turn")
+
+
+async def drawn_code(picture: Locator) -> Modules:
+    """The modules of a QR code as they are painted: one path with a rectangle for each run of dark ones."""
+    path = await picture.locator("path").get_attribute("d")
+    assert path is not None
+    runs = [(int(x), int(y), int(n)) for x, y, n in re.findall(r"M(\d+) (\d+)h(\d+)v1h-\3z", path)]
+    assert "".join(f"M{x} {y}h{n}v1h-{n}z" for x, y, n in runs) == path
+    margin = 4
+    size = max(y for _, y, _ in runs) + 1 - margin
+    rows = [[0] * size for _ in range(size)]
+    for x, y, n in runs:
+        rows[y - margin][x - margin : x - margin + n] = [1] * n
+    return rows
 
 
 async def announced(page: Page) -> list[str]:

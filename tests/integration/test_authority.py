@@ -147,6 +147,8 @@ async def test_sockets_follow_and_hear_nothing_more_of_the_old_primary(
 class Recorder:
     """A subscriber that keeps what it got."""
 
+    sees_actors = True
+
     def __init__(self, got: list[bytes]) -> None:
         self.got = got
         self.ended: tuple[int, str] | None = None
@@ -201,6 +203,27 @@ async def test_while_no_primary_is_named_calls_are_refused_at_once(
             each.name(new, epoch=2)
         await eventually(lambda: not connection.is_down(""))
         await connection.fcall("sk_info", [], read_only=True)
+
+
+async def test_a_change_that_waits_is_carried_out_by_the_primary_that_is_named_next(
+    kind: servers.Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "RETRY_FOR_S", 3600)
+    async with deployment(kind) as (old, new, sentinels), parts(behind(sentinels)) as live:
+        session_id = await game(live.sessions)
+        await caught_up(old, new)
+        old.kill()
+        waiting = asyncio.create_task(live.sessions.switch(session_id))
+        for each in sentinels:
+            each.flags = "master,s_down,o_down"
+        await eventually(lambda: live.connection.is_down(""))
+        with pytest.raises(StorageUnavailable):
+            await live.sessions.switch(session_id)  # one that comes now is refused at once
+        assert not waiting.done()
+        await promote(new)
+        for each in sentinels:
+            each.name(new, epoch=2)
+        assert (await waiting).session_id == session_id
 
 
 async def test_a_primary_that_most_sentinels_do_not_hear_acknowledges_nothing(

@@ -236,7 +236,7 @@ def test_what_has_a_worked_example() -> None:
     assert titles >= _fields(PAGE.section("Modes").tables[0])
     assert titles >= _fields(CONTROLS_PAGE.section("Time controls").tables[0])
     assert titles >= {"Overtime", "Unequal clocks", "Lag compensation", "Timeouts", "Warnings", "Pauses"}
-    assert titles >= {"A total over all cycles", "Soft close"}
+    assert titles >= {"A total over all cycles", "Soft close", "Players"}
 
 
 # --- time controls -----------------------------------------------------------------------------------------
@@ -542,7 +542,7 @@ def _taken() -> dict[str, set[str]]:
         if "common options" in arguments:
             options ^= common  # those that stand there as well are taken out
         taken[codes(row["function"])[0]] = options
-    del taken["sk_throttle"], taken["sk_info"]  # these have no options but arguments
+    del taken["sk_throttle"], taken["sk_quota"], taken["sk_info"]  # these have no options but arguments
     return taken
 
 
@@ -564,7 +564,7 @@ def test_every_option_of_every_function(clock: Clock) -> None:
     for name, taken in _taken().items():
         keys = GAME.all[: 1 if name == "sk_get" else 2 if name == "sk_log" else 4]
         for option, value in options.items():
-            values = [] if value == "none" else _bounds(value)[0][:1]
+            values = [] if value == "none" else _bounds(value)[0][0].split(" ")
             found = clock.problems(name, *_given(name, option, *values), keys=keys)
             refused = found.get(option, "") == "is no option of this function"
             assert refused != (option in taken), (name, option)
@@ -574,6 +574,10 @@ def _bounds(value: str) -> tuple[list[str], list[str]]:
     """Values that are within the bounds of a cell, and values that are just outside."""
     if value.startswith("UUID"):
         return [PEOPLE["Anna"].upper()], ["", PEOPLE["Anna"][1:]]
+    if value == "`<version>@<epoch>`":
+        return ["3@1795306409736"], ["", "3", "@", "3@", "@1795306409736", "-3@1795306409736"]
+    if value == "burst, count, period_ms, cooldown_ms":
+        return ["1 1 1 0", "5 7 1000 60000"], ["0 1 1 0", "1 1 1 -1", "1 x 1 0", "1 1 1.5 0"]
     numbers = re.search(rf"(-?\d+){TO}(-?\d+)", value)
     assert numbers is not None, value
     low, high = int(numbers[1]), int(numbers[2])
@@ -593,9 +597,11 @@ def test_the_bounds_of_options(clock: Clock) -> None:
         keys = GAME.all[: 2 if name == "sk_log" else 1 if name == "sk_get" else 4]
         good, bad = _bounds(row["value"])
         for value in good:
-            assert option not in clock.problems(name, *_given(name, option, value), keys=keys), value
+            given = _given(name, option, *value.split(" "))
+            assert option not in clock.problems(name, *given, keys=keys), value
         for value in bad:
-            assert option in clock.problems(name, *_given(name, option, value), keys=keys), (option, value)
+            given = _given(name, option, *value.split(" "))
+            assert option in clock.problems(name, *given, keys=keys), (option, value)
 
 
 def test_the_bounds_of_sk_throttle(clock: Clock) -> None:
@@ -750,7 +756,8 @@ def test_every_code_of_a_refusal() -> None:
 
 def test_every_key_and_channel() -> None:
     keys = {key.replace(GAME.session[8:], "<id>").replace("{e7}", "{tt}") for key in GAME.all}
-    assert _fields(PAGE.section("Keys").tables[0], "key") == {*keys, "sk:rl:{<bucket>}"}
+    of_tenants = {"sk:quota:{<tenant>}", ":looked", ":sockets"}
+    assert _fields(PAGE.section("Keys").tables[0], "key") == {*keys, *of_tenants, "sk:rl:{<bucket>}"}
     assert _fields(PAGE.section("Channels").tables[0], "channel") == {"sk:{tt}:<id>", "sk:{tt}:alarms"}
 
 

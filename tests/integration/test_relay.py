@@ -46,6 +46,8 @@ async def live(redis: servers.Server) -> AsyncIterator[Parts]:
 class Listener:
     """A subscriber that remembers."""
 
+    sees_actors = True
+
     def __init__(self) -> None:
         self.texts: list[bytes] = []
         self.ended: tuple[int, str] | None = None

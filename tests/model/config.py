@@ -44,6 +44,7 @@ CONFIG_NAMES = [
     "warnings_ms",
     "max_pause_ms",
     "players_may_pause",
+    "players_may_choose_next",
     "metadata",
 ]
 
@@ -100,6 +101,7 @@ class Config:
     warnings: list[int] = field(default_factory=list)
     max_pause_ms: int | None = None
     players_may_pause: bool = False
+    players_may_choose_next: bool = False
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -185,6 +187,7 @@ def parse_config(source: Any, key_id: str) -> tuple[Config, list[str]]:
         bad.append("total_time_ms")
     c.lag, c.auto_advance = bad.boolean(source, "lag_compensation"), bad.boolean(source, "auto_advance")
     c.players_may_pause = bad.boolean(source, "players_may_pause")
+    c.players_may_choose_next = bad.boolean(source, "players_may_choose_next")
     if c.mode and not c.owned and c.lag:
         bad.append("lag_compensation")
     c.given_control = source.get("time_control")

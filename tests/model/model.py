@@ -51,7 +51,8 @@ class Model:
 
     def __init__(self) -> None:
         self.sessions: dict[str, Session] = {}
-        self.tombstones: dict[str, int] = {}
+        self.tombstones: dict[str, str | None] = {}
+        """The tenants of deleted sessions, by id."""
         self.deletions: dict[str, Json] = {}
         self.epochs = 0
         self.server: str | None = None
@@ -84,7 +85,7 @@ class Model:
                 return Reply(number=0)
             raise Refusal(MISSING)
         if function == "get":
-            return Reply(state=show(s, now))
+            return _read(s, options, now)
         if function == "log":
             return self._log(s, options)
         replayed = self._replay(s, function, options)
@@ -118,7 +119,8 @@ class Model:
         if name != "time.warning":
             s.solid_version = s.version
         if "REQUEST" in options:
-            s.requests = [*s.requests, (options["REQUEST"], function, s.version)][-REMEMBERED_REQUESTS:]
+            made = (options.get("ACTOR"), options["REQUEST"], function, s.version)
+            s.requests = [*s.requests, made][-REMEMBERED_REQUESTS:]
         kind, reason = TYPES.get(name, ("STATE_UPDATE", "manual"))
         changed = [
             p for p in [*s.rotation(), *s.groups.values()] if before.get(p.id) != _without_running_time(s, p)
@@ -147,21 +149,22 @@ class Model:
         s.log[s.version] = event
         if function == "delete":
             del self.sessions[s.id]
-            self.tombstones[s.id] = s.version
+            self.tombstones[s.id] = s.tenant
             self.deletions[s.id] = event
         else:
             self.sessions[s.id] = s
         return event
 
     def _replay(self, s: Session, function: str, options: Options) -> Reply | None:
-        made = next((r for r in s.requests if r[0] == options.get("REQUEST")), None)
+        made = _made_by(s, options)
         if made is None:
             return None
-        if made[1] != function:
+        made_function, version = made
+        if made_function != function:
             raise Refusal("VALIDATION_ERROR", ["request"])
-        if made[2] not in s.log:
+        if version not in s.log:
             raise Refusal("CONCURRENT_MODIFICATION", actual_version=s.version)
-        return Reply(event=s.log[made[2]] | {"replayed": True})
+        return Reply(event=s.log[version] | {"replayed": True})
 
     def _log(self, s: Session, options: Options) -> Reply:
         since = options.first
@@ -175,13 +178,15 @@ class Model:
         if bad:
             raise Refusal("VALIDATION_ERROR", bad)
         if old is not None:
-            made = next((r for r in old.requests if r[0] == options.get("REQUEST")), None)
+            made = _made_by(old, options)
             if made is None or old.tenant != options.get("TENANT"):
                 raise Refusal("SESSION_EXISTS")
-            if made[1] != "create":
+            if made[0] != "create":
                 raise Refusal("VALIDATION_ERROR", ["request"])
             # Reading: the state of a repeated create has `replayed`, as the event of a repeated change has.
             return Reply(state=show(old, max(now, old.changed)) | {"replayed": True})
+        if self.tombstones.get(session_id, options.get("TENANT")) != options.get("TENANT"):
+            raise Refusal("SESSION_EXISTS")
         self.epochs += 1
         s = new_session(session_id, config, now, options.get("TENANT"), options.get("TTL", 3600) * 1000)
         s.epoch = self.epochs
@@ -225,9 +230,11 @@ class Model:
         return "session.started", {}
 
     def _pause(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
+        if not s.pause_over(now):
+            _require_status(s, "running")
+        _require_player(s, options, allowed=s.config.players_may_pause)
         if s.pause_over(now):
             return end_pause(s, now)
-        _require_status(s, "running")
         if s.time_up(now):
             return expire(s, now)
         assert s.cycle is not None
@@ -238,6 +245,7 @@ class Model:
 
     def _resume(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
         _require_status(s, "paused")
+        _require_player(s, options, allowed=s.config.players_may_pause)
         if s.pause_over(now):
             return end_pause(s, now)
         resume(s, now)
@@ -279,6 +287,9 @@ class Model:
         active, clock = s.active_participant(), s.running_clock
         assert active is not None
         assert s.cycle is not None
+        names_itself = options.get("NEXT") == options.get("PLAYER")
+        may_name = s.config.players_may_choose_next and not names_itself
+        _require_player(s, options, allowed="NEXT" not in options or may_name)
         # Reading: CURRENT must be a participant now. One that has left is refused like an unknown id.
         if options.get("CURRENT", active.id) not in s.participants:
             raise Refusal("PARTICIPANT_NOT_FOUND")
@@ -410,6 +421,27 @@ class Model:
             before = [p.index for p in s.rotation() if p.group == gone.group and p.index < gone.index]
             s.groups[gone.group].last_turn = max(before, default=None)
         return "participant.removed", {"removed_participant_id": gone.id}
+
+
+def _read(s: Session, options: Options, now: int) -> Reply:
+    if options.get("UNLESS") == f"{s.version}@{s.epoch}":
+        return Reply()
+    state = show(s, now)
+    if "SUMMARY" in options:
+        state = {name: value for name, value in state.items() if name not in {"participants", "groups"}}
+    return Reply(state=state)
+
+
+def _made_by(s: Session, options: Options) -> tuple[str, int] | None:
+    """The function and the version of the first call with this request id of the same actor."""
+    wanted = options.get("ACTOR"), options.get("REQUEST")
+    return next((made[2:] for made in s.requests if made[:2] == wanted), None)
+
+
+def _require_player(s: Session, options: Options, *, allowed: bool) -> None:
+    """A call with PLAYER is that of the active participant, who is allowed to make it."""
+    if "PLAYER" in options and not (allowed and options["PLAYER"] == s.active):
+        raise Refusal("FORBIDDEN")
 
 
 def resume(s: Session, at: int) -> None:

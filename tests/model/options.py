@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,10 +21,12 @@ class Refusal(Exception):
 COMMON = {"TENANT", "VERSION", "EPOCH", "ACTOR", "TRACE", "REQUEST"}
 OPTIONS = {
     "create": COMMON - {"VERSION", "EPOCH"} | {"TTL"},
-    "switch": COMMON | {"NEXT", "CURRENT", "LAG"},
+    "switch": COMMON | {"NEXT", "CURRENT", "LAG", "PLAYER"},
+    "pause": COMMON | {"PLAYER"},
+    "resume": COMMON | {"PLAYER"},
     "adjust": COMMON | {"PARTICIPANT", "GROUP", "SET", "ADD", "WITHIN", "REASON"},
     "expire": set(),
-    "get": {"TENANT", "EXPORT"},
+    "get": {"TENANT", "EXPORT", "SUMMARY", "UNLESS"},
     "log": {"TENANT", "EPOCH"},
     "restore": {"TTL"},
 }
@@ -42,7 +45,8 @@ BOUNDS = {
     "ADD": (-DAY, DAY),
     "WITHIN": (1, DAY),
 }
-IDS = {"NEXT", "CURRENT", "PARTICIPANT", "GROUP"}
+IDS = {"NEXT", "CURRENT", "PLAYER", "PARTICIPANT", "GROUP"}
+FLAGS = {"EXPORT", "SUMMARY"}
 
 
 class Options(dict[str, Any]):
@@ -67,7 +71,7 @@ def parse_options(function: str, args: Sequence[str]) -> Options:
     allowed = OPTIONS.get(function, COMMON)
     while rest:
         name = rest.pop(0).upper()
-        if name == "EXPORT" and name in allowed:
+        if name in FLAGS and name in allowed:
             options[name] = True
             continue
         if name not in allowed or not rest or name in options:
@@ -85,6 +89,8 @@ def parse_options(function: str, args: Sequence[str]) -> Options:
             value = value.lower()
         elif name == "REASON" and len(value) > 200:
             bad.append("reason")
+        elif name == "UNLESS" and not re.fullmatch(r"\d+@\S+", value):
+            bad.append("unless")
         options[name] = value
     if function == "adjust" and not bad:
         if ("SET" in options) == ("ADD" in options):

@@ -67,7 +67,7 @@ class Session:
     total_left: how much of the session's own budget was left when the current cycle began; None if the
         session has no budget in addition to the cycles' clocks
     solid_version: the version of the last event that was not a warning
-    requests: request id, function and version of the newest calls with a request id
+    requests: actor, request id, function and version of the newest calls with a request id
     """
 
     id: str
@@ -97,7 +97,7 @@ class Session:
     expired_by: str | None = None
     resumes: int | None = None
     total_left: int | None = None
-    requests: list[tuple[str, str, int]] = field(default_factory=list)
+    requests: list[tuple[str | None, str, str, int]] = field(default_factory=list)
     log: dict[int, Json] = field(default_factory=dict)
 
     def copy(self) -> Session:

@@ -132,8 +132,8 @@ WARNINGS = [None, None, *[list(some) for n in (0, 1, 2, 3) for some in combinati
 # Fields that change no clock, and whether the config has absent fields as null.
 METADATA: list[Json | None] = [None, {}, {"a": [], "b": {}, "c": None, "d": 2**53 - 1, 'é\n"': "\u2028"}]
 EXTRAS: list[tuple[Json, bool]] = [
-    ({"players_may_pause": may_pause, "metadata": metadata}, nulls)
-    for may_pause in (None, True)
+    ({"players_may_pause": may, "players_may_choose_next": may, "metadata": metadata}, nulls)
+    for may in (None, True)
     for metadata in METADATA
     for nulls in (False, True)
 ]
@@ -282,6 +282,7 @@ MISTAKES: list[Json] = [
     {"warnings_ms": [0]},
     {"warnings_ms": list(range(1, 10))},
     {"players_may_pause": 0},
+    {"players_may_choose_next": "true"},
     {"metadata": []},
     {"metadata": {"x": "y" * 10_240}},
     {"metadata": {str(i): i for i in range(101)}},

@@ -134,10 +134,13 @@ class Machine(RuleBasedStateMachine):
 
     def with_epoch_numbers(self, session: str, args: Sequence[str]) -> list[str]:
         """The arguments, with the model's number of an epoch instead of the library's name."""
-        return [
-            str(self.epoch_numbers.get((session, value), value)) if before == "EPOCH" else value
-            for before, value in zip(["", *args], args, strict=False)
-        ]
+        named = []
+        for before, value in zip(["", *args], args, strict=False):
+            version, at, epoch = value.rpartition("@") if before == "UNLESS" else ("", "", value)
+            known = before in {"EPOCH", "UNLESS"}
+            number = str(self.epoch_numbers.get((session, epoch), epoch)) if known else epoch
+            named.append(version + at + number)
+        return named
 
     def with_epoch_name(self, value: Json) -> Json:
         """The model's JSON, with the library's name of its epoch."""
@@ -215,9 +218,11 @@ class Machine(RuleBasedStateMachine):
         assert seen.keys.keys() == wanted
 
     def compare_tombstone(self, keys: SessionKeys, version: int) -> None:
-        """A deleted session leaves only its status, version and epoch."""
+        """A deleted session leaves only its status, version, epoch and tenant."""
         [found] = self.observer.ask(("HGETALL", keys.session))
-        assert set(found) == {b"status", b"version", b"epoch"}
+        tenant = self.model.tombstones[keys.session.rpartition(":")[2]]
+        assert set(found) == {b"status", b"version", b"epoch"} | (set() if tenant is None else {b"tenant"})
+        assert found.get(b"tenant") == (None if tenant is None else tenant.encode())
         assert (found[b"status"], found[b"version"]) == (b"deleted", str(version).encode())
 
     def compare_lifetimes(self, session: str, seen: Seen) -> None:
@@ -276,6 +281,14 @@ class Machine(RuleBasedStateMachine):
         self.requests += 1
         return ["REQUEST", f"r{self.requests}"]
 
+    def player(self, draw: Draw, session: str) -> list[str]:
+        """PLAYER in a third of the calls, most often the active participant."""
+        s = self.model.sessions.get(session)
+        if not sometimes(draw, 3):
+            return []
+        active = [s.active] * 4 if s is not None and s.active is not None else []
+        return ["PLAYER", pick(draw, [*active, *PEOPLE[:2], UNKNOWN_ID])]
+
     def command(self, draw: Draw, function: str, session: str, args: list[str]) -> Reply:
         """Make a call with random common options, and remember it for a repeat."""
         args = args + self.options(draw, session)
@@ -290,8 +303,11 @@ class Machine(RuleBasedStateMachine):
     def create(self, draw: Draw, session: str) -> None:
         """Create a session with a random config."""
         args = [json.dumps(config(draw, self.mode, self.kind)), "TTL", str(TTL_S)]
-        if sometimes(draw, 5):
-            args += ["TENANT", pick(draw, TENANTS)]
+        tenant = pick(draw, TENANTS) if sometimes(draw, 5) else None
+        if session in self.model.tombstones and not sometimes(draw, 8):
+            tenant = self.model.tombstones[session]
+        if tenant is not None:
+            args += ["TENANT", tenant]
         if sometimes(draw, 2):
             args += [*self.request(), "ACTOR", "ann"]
         reply = self.both("create", session, args)
@@ -322,7 +338,9 @@ class Machine(RuleBasedStateMachine):
         s = self.model.sessions.get(session)
         fitting = {"pending": ["start"] * 9, "running": ["pause"] * 9, "paused": ["resume"] * 9}
         likely = fitting.get(s.status if s is not None else "", [])
-        self.command(data.draw, pick(data.draw, [*likely, "start", "pause", "resume"]), session, [])
+        function = pick(data.draw, [*likely, "start", "pause", "resume"])
+        args = [] if function == "start" else self.player(data.draw, session)
+        self.command(data.draw, function, session, args)
 
     @precondition(playing)
     @rule(data=st.data(), session=sessions, step=steps)
@@ -330,7 +348,32 @@ class Machine(RuleBasedStateMachine):
         """Switch to the next participant."""
         self.pass_time(session, step)
         lag = pick(data.draw, LAGS)
-        self.command(data.draw, "switch", session, [] if lag is None else ["LAG", str(lag)])
+        args = [] if lag is None else ["LAG", str(lag)]
+        self.command(data.draw, "switch", session, args + self.player(data.draw, session))
+
+    @precondition(playing)
+    @rule(data=st.data(), step=steps, late=st.sampled_from([0, 0, 1, 2500]))
+    def double_tap(self, data: st.DataObject, step: Step, late: int) -> None:
+        """A player taps twice, and the first tap is sent again: no other's turn ends by it."""
+        self.pass_time(SESSIONS[0], step)
+        s = self.model.sessions[SESSIONS[0]]
+        if s.status != "running":
+            return
+        assert s.active is not None
+        player = ["PLAYER", s.active, "ACTOR", "ann"]
+        taps = [player + self.request(), player + self.request()]
+        event = self.both("switch", SESSIONS[0], taps[0]).event
+        assert event is not None
+        self.time += late
+        version = self.model.sessions[SESSIONS[0]].version
+        again = self.both("switch", SESSIONS[0], taps[0])
+        assert again.event == event | {"replayed": True}
+        passed = event["payload"]["active_participant_id"] != s.active
+        second = self.both("switch", SESSIONS[0], taps[1])
+        if passed:
+            over = self.model.sessions[SESSIONS[0]].status not in LIVE
+            assert second.code == ("INVALID_SESSION_STATE" if over else "FORBIDDEN")
+            assert self.model.sessions[SESSIONS[0]].version == version
 
     @precondition(playing)
     @rule(data=st.data(), quick=st.lists(st.sampled_from(RALLY), min_size=3, max_size=8))
@@ -456,8 +499,10 @@ class Machine(RuleBasedStateMachine):
         """A request id that another function used is refused."""
         s = self.model.sessions.get(session)
         if s is not None and s.requests:
-            request = pick(draw, [r[0] for r in s.requests])
-            self.both(pick(draw, ["switch", "pause", "delete", "start"]), session, ["REQUEST", request])
+            actor, request, *_ = pick(draw, s.requests)
+            named = pick(draw, [actor, actor, "somebody else", None])
+            args = ["REQUEST", request, *([] if named is None else ["ACTOR", named])]
+            self.both(pick(draw, ["switch", "pause", "delete", "start"]), session, args)
 
     def _wrong(self, draw: Draw, session: str) -> None:
         """Wrong arguments are refused before all other checks."""
@@ -466,8 +511,12 @@ class Machine(RuleBasedStateMachine):
 
     def _read(self, draw: Draw, session: str) -> None:
         """Reads change nothing, and other tenants see nothing."""
-        self.both("get", session, pick(draw, [[], ["TENANT", TENANTS[0]]]))
         s = self.model.sessions.get(session)
+        unless = (
+            "1@never" if s is None else f"{s.version - pick(draw, [0, 0, 1])}@{self.epoch_names[s.epoch]}"
+        )
+        tenant = pick(draw, [[], ["TENANT", TENANTS[0]]])
+        self.both("get", session, tenant + pick(draw, [[], ["SUMMARY"], ["UNLESS", unless]]))
         newest = s.version if s is not None else 1
         since = pick(draw, sorted({0, 1, max(0, newest - 3), max(0, newest - 1), newest, newest + 1}))
         epoch = pick(draw, [None, None, "never", "never" if s is None else self.epoch_names[s.epoch]])
@@ -592,6 +641,10 @@ WRONG: list[tuple[str, list[str]]] = [
     ("log", ["-1"]),
     ("log", ["x"]),
     ("get", ["EXPORT", "yes", "no"]),
+    ("get", ["UNLESS", "1"]),
+    ("start", ["PLAYER", PEOPLE[0]]),
+    ("pause", ["PLAYER", "ann"]),
+    ("switch", ["PLAYER", ""]),
 ]
 
 

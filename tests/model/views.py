@@ -91,6 +91,7 @@ def show(s: Session, now: int) -> Json:
         "resumes_at_ms": s.resumes,
         "total_remaining_ms": s.total_remaining(now),
         "players_may_pause": c.players_may_pause,
+        "players_may_choose_next": c.players_may_choose_next,
         "metadata": c.metadata,
         "session_started_at": iso(s.started),
         "session_completed_at": iso(s.completed),

@@ -62,9 +62,10 @@ class Service:
         return f"ws://127.0.0.1:{self.port}{path}?session_id={session_id}"
 
     @asynccontextmanager
-    async def watch(self, session_id: str, **options: Any) -> AsyncIterator[Watcher]:
+    async def watch(self, session_id: str, url: str | None = None, **options: Any) -> AsyncIterator[Watcher]:
         """A connected client that has not read any message yet."""
-        async with connect(self.url(session_id), ping_interval=None, max_size=None, **options) as socket:
+        address = url or self.url(session_id)
+        async with connect(address, ping_interval=None, max_size=None, **options) as socket:
             yield Watcher(socket)
 
     @asynccontextmanager

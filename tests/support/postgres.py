@@ -33,7 +33,10 @@ Kind = Literal["embedded", "debian"]
 
 START_S = 30.0
 
-_TABLES = ("sync_events", "sync_sessions", "sync_participants", "sync_access_log", "sync_refused")
+_TABLES = (
+    *("sync_events", "sync_sessions", "sync_participants", "sync_refused"),
+    *("sync_access_log", "sync_access_chains", "sync_keys", "sync_links", "sync_revocations"),
+)
 _SHAPE = """
     SELECT relname, relkind, relhastriggers, relchecks, relacl::text, attname,
         format_type(atttypid, atttypmod), attnotnull

@@ -91,7 +91,7 @@ def test_a_data_folder_counts_when_no_setting_says_where_the_servers_are(name: s
         assert configured.of_dev({name: "given"}, None, tmp_path) == {}
         file.write_text(f"{name.lower()}: given\n")
         assert configured.of_dev({}, file, tmp_path) == {}
-        file.write_text("host: 0.0.0.0\n")
+        file.write_text("host: 0.0.0.0\nallow_insecure: true\n")
         assert configured.of_dev({}, file, tmp_path) == {**servers, "PORT": "8081"}
     assert configured.of_dev({}, None, tmp_path) == {}
 

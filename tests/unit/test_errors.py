@@ -23,6 +23,7 @@ from synckairos.errors import SyncKairosError, from_refusal
         ("CONCURRENT_MODIFICATION", 409, True),
         ("PAYLOAD_TOO_LARGE", 413, False),
         ("RATE_LIMIT_EXCEEDED", 429, True),
+        ("QUOTA_EXCEEDED", 429, False),
         ("STORAGE_UNAVAILABLE", 503, True),
         ("MESSAGE_BROKER_ERROR", 503, True),
         ("NOT_REPLICATED", 503, True),
@@ -47,7 +48,7 @@ def test_every_code_has_its_status_and_says_whether_to_try_again(
 
 
 def test_no_code_is_left_out() -> None:
-    assert len(errors.CODES) == 21
+    assert len(errors.CODES) == 22
     assert all(issubclass(kind, SyncKairosError) for kind in errors.CODES.values())
 
 
@@ -65,6 +66,12 @@ def test_a_refusal_with_context() -> None:
     assert isinstance(error, errors.ConcurrentModification)
     assert error.message == "the session is at version 47, not 46"
     assert error.context == {"expected_version": 46, "actual_version": 47}
+
+
+def test_how_long_to_wait_is_no_context() -> None:
+    error = from_refusal('RATE_LIMIT_EXCEEDED too many {"limit":"switch","retry_after_ms":250}')
+    assert isinstance(error, errors.RateLimitExceeded)
+    assert (error.context, error.retry_after_ms) == ({"limit": "switch"}, 250)
 
 
 def test_details_stand_beside_the_context() -> None:

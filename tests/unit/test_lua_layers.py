@@ -32,8 +32,21 @@ CALLS_REDIS = {
     "storage/participants.lua": {"HEXISTS", "HGET"},
     "storage/requests.lua": {"HGET"},
     "storage/alarms.lua": {"SPUBLISH", "ZADD", "ZRANGE", "ZREM", "ZSCORE"},
-    "storage/events.lua": {"SPUBLISH", "UNLINK", "XADD", "XRANGE", "XREVRANGE"},
-    "storage/throttle.lua": {"HMGET", "HSET", "PEXPIRE"},
+    "storage/events.lua": {"SPUBLISH", "UNLINK", "XADD", "XLEN", "XRANGE", "XREVRANGE"},
+    "storage/quota.lua": {
+        "HDEL",
+        "HEXISTS",
+        "HGET",
+        "HINCRBY",
+        "HSET",
+        "HSETNX",
+        "PEXPIRE",
+        "ZADD",
+        "ZCARD",
+        "ZRANGE",
+        "ZREM",
+    },
+    "storage/throttle.lua": {"HGET", "HMGET", "HSET", "PEXPIRE"},
 }
 """Every module that calls Redis, with the commands that it needs."""
 

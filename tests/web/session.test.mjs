@@ -102,6 +102,17 @@ test("refused token ends the session", async () => {
   assert.equal(world.sockets.length, 1);
 });
 
+test("what the token allows is what the newest connection said", async () => {
+  const { world, session } = await playing();
+  assert.equal(session.access, null); // an older service does not say it
+  const access = { auth_mode: "jwt", may: ["read"], player: { participant_id: ID, may: ["switch"] } };
+  world.service.greeting = { access };
+  world.socket.drop(1006);
+  await world.pass(2_000);
+  assert.deepEqual(session.access, access);
+  assert.throws(() => { session.access.may.push("delete"); }, TypeError);
+});
+
 test("same id gives the same session until it is closed", async () => {
   const { client, session } = await playing();
   assert.equal(client.session(ID.toUpperCase()), session);

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from synckairos.api.websocket import endpoint, grant
 from tests.model import strategies
 from tests.support import games, live
 from tests.support.servers import Server
@@ -16,6 +17,8 @@ from tests.web.node import HERE, program
 
 README = HERE.parents[1] / "synckairos" / "web" / "README.md"
 PATIENCE_S = 90.0
+ANNA = "aaaaaaaa-0000-4000-8000-000000000001"
+BEN = "bbbbbbbb-0000-4000-8000-000000000002"
 
 
 async def run(name: str, *arguments: str, told: str) -> Any:
@@ -51,6 +54,20 @@ async def test_state_kept_by_events_is_what_get_answers_at_the_same_version(
     assert told["problems"] == []
     assert told["compared"] >= 3 * len(configs)
     assert told["changes"] >= 3 * len(configs)
+
+
+async def test_game_across_three_expiries_of_its_token_misses_nothing(
+    redis: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "CHECK_TOKENS_EVERY_S", 0.05)
+    monkeypatch.setattr(grant, "TOLD_BEFORE_S", 0.5)
+    secret = "nobody else knows this secret of the test"
+    players = [{"participant_id": one, "total_time_ms": 600_000} for one in (ANNA, BEN)]
+    config = json.dumps({"sync_mode": "per_participant", "participants": players})
+    async with live.service(live.settings(redis.url, AUTH_MODE="jwt", JWT_SECRET=secret)) as service:
+        found = await run("tokens.mjs", f"http://127.0.0.1:{service.port}", secret, told=config)
+    assert found["versions"] == list(range(found["first"] + 1, found["last"] + 1))
+    assert found["connections"] == found["errors"] == []
 
 
 async def test_page_that_the_readme_begins_with_works(server: Server, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ export function game(changes = {}) {
       sync_mode: "per_participant",
     time_per_cycle_ms: null, increment_ms: 0, max_time_ms: null, time_control: { kind: "fischer" },
     lag_compensation: false, auto_advance: false, action_on_timeout: { type: "end_session" }, warnings_ms: [],
-    max_pause_ms: null, players_may_pause: false, metadata: {}, time_used_ms: 0, time_remaining_ms: 600_000,
+    max_pause_ms: null, players_may_pause: false, players_may_choose_next: false, metadata: {}, time_used_ms: 0, time_remaining_ms: 600_000,
     total_remaining_ms: null, cycle_count: 0, cycle_elapsed_ms: 0, cycle_started_at: iso,
     deadline_ms: START_MS + 600_000, resumes_at_ms: null, session_started_at: iso, session_completed_at: null,
     created_at: iso, updated_at: iso, server_time_ms: START_MS, tenant_id: null, recovered: false,
@@ -188,6 +188,10 @@ class Service {
   ackLaterMs = 0;
   deaf = false;
   closeWith = null;
+  /** Answers AUTH on a socket that is live. */
+  renew = (socket, { request_id }) => socket.receive({ type: "ACK", request_id, token_expires_at: null });
+  /** The payload of CONNECTED. */
+  greeting = {};
   /** Answers RECONNECT in place of the log; null: the log does. */
   reconnect = null;
   /** The next answers over HTTP, in order; after them the normal ones. */
@@ -207,7 +211,7 @@ class Service {
       return;
     }
     socket.attached = true;
-    socket.receive({ type: "CONNECTED", ...this.#envelope(), payload: {} });
+    socket.receive({ type: "CONNECTED", ...this.#envelope(), payload: this.greeting });
     this.sync(socket);
   }
 
@@ -276,6 +280,8 @@ class Service {
       case "AUTH":
         if (this.wantsToken && !socket.attached) {
           this.attach(socket);
+        } else if (socket.attached) {
+          this.renew(socket, message);
         }
         break;
       case "PING":

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from synckairos.api.route import Route
-from synckairos.api.routes import clocks, events, participants, presets, service, sessions, transitions
+from synckairos.api.routes import (
+    access_log,
+    clocks,
+    events,
+    links,
+    participants,
+    presets,
+    revocations,
+    service,
+    sessions,
+    transitions,
+)
 
 ROUTES: tuple[Route, ...] = (
     *sessions.ROUTES,
@@ -11,7 +22,10 @@ ROUTES: tuple[Route, ...] = (
     *participants.ROUTES,
     *clocks.ROUTES,
     *events.ROUTES,
+    *links.ROUTES,
+    *revocations.ROUTES,
     *presets.ROUTES,
+    *access_log.ROUTES,
     *service.ROUTES,
 )
 

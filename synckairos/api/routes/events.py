@@ -6,26 +6,23 @@ import asyncio
 
 import msgspec
 
-from synckairos.api import limits, openapi, schemas
+from synckairos.api import openapi, schemas
 from synckairos.api.inputs import Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store
 from synckairos.audit import reading, timeline
+from synckairos.auth import access
 from synckairos.auth.access import Action
-from synckairos.core.calls import Sessions
 from synckairos.core.model import Envelope
-from synckairos.errors import (
-    StorageUnavailable,
-)
+from synckairos.realtime.messages import without_actor
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 
 async def get_events(request: ApiRequest, session_id: str) -> Reply:
     """The session's events after a version, oldest first."""
-    await limits.consume_per_subject(request, limits.read_limit(request.context.settings))
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     since = reader.query(schemas.EventsQuery).since
@@ -33,7 +30,7 @@ async def get_events(request: ApiRequest, session_id: str) -> Reply:
     sessions = request.context.sessions
     found = await sessions.log(session_id, since, tenant=request.caller.tenant)
     if found is not None:
-        return _events(found[: reading.MAX_EVENTS], since)
+        return _events(request, found[: reading.MAX_EVENTS], since)
     state = await sessions.get(session_id, request.caller.tenant)
     _check_since(reader, since, state.version)
     store = audit_store(
@@ -41,7 +38,7 @@ async def get_events(request: ApiRequest, session_id: str) -> Reply:
         "events so old are in the audit store, and this service has none",
         {"since": since, "version": state.version},
     )
-    return _events(await reading.events(sessions, store, state, since), since)
+    return _events(request, await reading.events(sessions, store, state, since), since)
 
 
 async def get_timeline(request: ApiRequest, session_id: str) -> Reply:
@@ -50,11 +47,8 @@ async def get_timeline(request: ApiRequest, session_id: str) -> Reply:
     The events come from Redis and from the audit store. One of the two may be away.
     """
     context = request.context
-    sessions: Sessions | None = context.sessions
-    try:
-        await limits.consume_per_subject(request, limits.read_limit(context.settings))
-    except StorageUnavailable:
-        sessions = None  # the picture works without Redis, which is not waited for a second time
+    # The picture works without Redis, which is not waited for a second time.
+    sessions = context.sessions if request.storage_away is None else None
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     since = reader.query(schemas.EventsQuery).since
@@ -84,8 +78,10 @@ def _check_since(reader: Reader, since: int, version: int) -> None:
     reader.check()
 
 
-def _events(found: list[bytes], since: int) -> Reply:
+def _events(request: ApiRequest, found: list[bytes], since: int) -> Reply:
     newest = _decode_envelope(found[-1]).version if found else since
+    if not access.sees_actors(request.caller):
+        found = [without_actor(event) for event in found]
     return Reply(b'{"data":{"events":[%b],"next_since":%d}}' % (b",".join(found), newest))
 
 
@@ -98,7 +94,6 @@ ROUTES: tuple[Route, ...] = (
         "sessions",
         reply=schemas.EventsDocument,
         query=schemas.EventsQuery,
-        limit=limits.read_limit,
         errors=READ_ERRORS,
         action=Action.READ,
     ),
@@ -110,8 +105,8 @@ ROUTES: tuple[Route, ...] = (
         "sessions",
         content_type="image/svg+xml",
         query=schemas.EventsQuery,
-        limit=limits.read_limit,
         errors=READ_ERRORS,
+        needs_redis=False,
         action=Action.READ,
     ),
 )

@@ -1,4 +1,4 @@
-"""Routes of the files that browsers load: the console's pages, the JavaScript client, QR codes.
+"""Routes of the files that browsers load: the console's pages and the JavaScript client.
 
 All files are read when the process starts; they are a few dozen small ones. A browser asks each time whether
 its copy is still good (`no-cache`, ETag), so it gets the files of a new release at once.
@@ -7,23 +7,16 @@ its copy is still good (`no-cache`, ETag), so it gets the files of a new release
 from __future__ import annotations
 
 import hashlib
-import io
-import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import resources
 from importlib.resources.abc import Traversable
-from urllib.parse import urlsplit
 
-import segno
-
-from synckairos.api import schemas
-from synckairos.api.inputs import Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Handler, Route
 from synckairos.auth.access import Action
-from synckairos.errors import NotFound, ValidationError
+from synckairos.errors import NotFound
 
 TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -34,13 +27,11 @@ TYPES = {
 }
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; object-src 'none'; "
+    "default-src 'self'; connect-src 'self'; object-src 'none'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
-"""For the console: it may load only its own files, and no other page may put it into a frame."""
-
-_URL_CHARACTERS = re.compile(r"[!-\[\]-~]+")
-"""Printable ASCII without spaces and backslashes."""
+"""For the console: it may load only its own files, and ask only its own service, so that no token gets
+elsewhere. `'self'` is good for sockets of the same host and port. No other page may frame the console."""
 
 MODULES = ("synckairos.js", "synckairos.d.ts", "useSyncKairos.js", "useSyncKairos.d.ts")
 """The files of the JavaScript client, which pages of any origin may import."""
@@ -115,37 +106,6 @@ async def get_console_folder_file(request: ApiRequest, page: str, folder: str, f
     return _answer(request, _CONSOLE.get(f"{page}/{folder}/{file}"))
 
 
-def _is_own_address(url: str, host: str) -> bool:
-    """Whether a URL is one of this service, to `urlsplit` and to browsers alike.
-
-    `urlsplit` and browsers differ on line ends, tabs and backslashes, so a URL that has any of them is
-    refused. URLs that a browser wrote never have them.
-    """
-    if not _URL_CHARACTERS.fullmatch(url):
-        return False
-    try:
-        address = urlsplit(url)
-    except ValueError:
-        return False
-    return address.scheme in ("http", "https") and address.netloc.lower() == host.lower()
-
-
-async def get_qr(request: ApiRequest) -> Reply:
-    """A QR code of an address of this service, with which another device can open the same page."""
-    reader = Reader(request)
-    query = reader.query(schemas.QrQuery)
-    reader.check()
-    assert query is not None
-    if not _is_own_address(query.url, request.headers.get("host", "")):
-        message = "must be an address of this service, as http://host:port/path"
-        raise ValidationError("the URL cannot be used", details=[{"field": "url", "message": message}])
-    image = io.BytesIO()
-    # The code needs a white background and border. Without them cameras cannot read it on a dark page.
-    code = segno.make_qr(query.url, error="m")
-    code.save(image, kind="svg", scale=8, border=4, light="white", xmldecl=False)
-    return Reply(image.getvalue(), content_type="image/svg+xml", headers={"cache-control": "no-store"})
-
-
 PAGES: tuple[Route, ...] = (
     Route(
         "GET",
@@ -187,7 +147,6 @@ PAGES: tuple[Route, ...] = (
         "pages",
         action=Action.PUBLIC,
     ),
-    Route("GET", "/qr.svg", get_qr, "A QR code", "pages", action=Action.PUBLIC),
     *(
         Route(
             "GET",

@@ -35,7 +35,8 @@ async def join_session(request: ApiRequest, session_id: str) -> Reply:
         reader.problems += await _validate_participant(request.context.redis_sessions, participant)
     reader.check()
     assert participant is not None
-    change = await sessions.join(session_id, encoded(participant), options)
+    async with request.context.quotas.joining(options.tenant, session_id):
+        change = await sessions.join(session_id, encoded(participant), options)
     return changed(change, options, HTTPStatus.CREATED)
 
 
@@ -48,7 +49,10 @@ async def leave_session(request: ApiRequest, session_id: str, participant_id: st
     options = reader.options(reader.body(schemas.TransitionBody))
     reader.check()
     sessions = request.context.sessions
-    return changed(await sessions.leave(session_id, participant_id, options), options)
+    change = await sessions.leave(session_id, participant_id, options)
+    if not change.replayed:
+        await request.context.quotas.left(options.tenant, session_id)
+    return changed(change, options)
 
 
 def _conditions(reader: Reader, participant: dict[str, msgspec.Raw]) -> schemas.TransitionBody:

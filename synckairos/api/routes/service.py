@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from http import HTTPStatus
 
@@ -13,6 +14,7 @@ from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.audit import inspection
 from synckairos.auth.access import Action
+from synckairos.core.shared_reads import SharedReads
 from synckairos.errors import (
     Forbidden,
     SessionNotFound,
@@ -23,6 +25,7 @@ from synckairos.errors import (
 DRIFT_TOLERANCE_MS = 50
 """How far a client's estimate of the server's clock may drift before the client should ask again."""
 
+_metrics = SharedReads()
 _ORDER: dict[str, int] = {"ok": 0, "degraded": 1, "unready": 2}
 
 
@@ -34,7 +37,6 @@ async def get_time(request: ApiRequest) -> Reply:
     """
     clock = request.context.clock
     received = clock.now_ms()
-    await limits.consume_per_address(request, limits.TIME)
     reader = Reader(request)
     reader.query(schemas.NoQuery)
     reader.check()
@@ -88,8 +90,12 @@ async def debug_session(request: ApiRequest, session_id: str) -> Reply:
 
 
 async def get_metrics(_: ApiRequest) -> Reply:
-    """Metrics of all worker processes, for Prometheus."""
-    return Reply(metrics.render(), content_type=metrics.CONTENT_TYPE)
+    """Metrics of all worker processes, for Prometheus.
+
+    Writing them takes many milliseconds, so those who ask at the same time get the same.
+    """
+    text = await _metrics.read("metrics", lambda: asyncio.to_thread(metrics.render))
+    return Reply(text, content_type=metrics.CONTENT_TYPE)
 
 
 async def get_openapi(request: ApiRequest) -> Reply:
@@ -123,6 +129,7 @@ ROUTES: tuple[Route, ...] = (
         "Whether the process is alive",
         "service",
         reply=schemas.Health,
+        unlimited=True,
         action=Action.PUBLIC,
     ),
     Route(
@@ -132,6 +139,7 @@ ROUTES: tuple[Route, ...] = (
         "Whether the service can do its work; 503 with the same body when it cannot",
         "service",
         reply=schemas.Ready,
+        unlimited=True,
         action=Action.PUBLIC,
     ),
     Route(
@@ -142,6 +150,7 @@ ROUTES: tuple[Route, ...] = (
         "service",
         reply=schemas.InspectionDocument,
         errors=(Forbidden, SessionNotFound, ValidationError),
+        needs_redis=False,
         action=Action.DEBUG,
     ),
     Route(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from contextlib import suppress
 from http import HTTPStatus
@@ -11,7 +12,7 @@ from typing import Any
 import msgspec
 
 from synckairos import presets
-from synckairos.api import limits, replies, schemas
+from synckairos.api import configs, limits, replies, schemas
 from synckairos.api.inputs import MAX_CONFIG, Reader, decoded
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
@@ -19,9 +20,10 @@ from synckairos.api.route import Route
 from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store, encoded
 from synckairos.audit import reading
 from synckairos.auth.access import Action
+from synckairos.auth.caller import Caller
 from synckairos.core import keys
 from synckairos.core.calls import Sessions
-from synckairos.core.model import Options
+from synckairos.core.model import Options, State
 from synckairos.errors import (
     ConcurrentModification,
     SessionExists,
@@ -32,32 +34,44 @@ from synckairos.errors import (
 
 USED_BEFORE_S = 0.5
 """How long a creation waits for the audit store to say whether its id was used before."""
+_ETAG = re.compile(r'(?:W/)?"([0-9]{1,15}@[0-9]{1,20})"')
 _NAMESPACE = uuid.UUID("5f0c6c5e-6f0b-5c53-9d0a-3a6f4d7a2b10")
 """The namespace of session ids that are made from an `Idempotency-Key`."""
 
 
 async def create_session(request: ApiRequest) -> Reply:
     """Create a session."""
-    await limits.consume_per_subject(request, limits.CREATE)
     sessions = request.context.sessions
     reader = Reader(request)
     reader.query(schemas.NoQuery)
     key = reader.request_key()
-    config = await reader.object(MAX_CONFIG)
+    config = await reader.object(MAX_CONFIG, configs.CONFIG)
     complete = True
+    size, ask = configs.Size(0, 0), True
     if config is not None:
         config, complete = _with_preset(reader, config)
+        size = configs.size(config)
+        # One was taken before the body was read, see the gate. A big config takes the rest of its price now.
+        await limits.take(request, limits.CREATE, quantity=size.price - 1, spent=1)
+        found, ask = configs.problems(config)
+        reader.problems += found
     caller = request.caller
-    if reader.problems and config is not None:
-        problems = await _validate_config(sessions, config)
+    if reader.problems and config is not None and ask:
+        async with request.context.heavy_calls.turn(is_heavy=size.is_heavy):
+            problems = await _validate_config(sessions, config)
         reader.problems += problems if complete else _about_given_fields(config, problems)
     reader.check()
     assert config is not None
     options = Options(tenant=caller.tenant, actor=caller.actor, trace=request.trace_id, request=key)
-    session_id = _id_for(config, caller.tenant, key)
+    session_id = _id_for(config, caller, key)
     if key is not None or _given_id(config)[1] is not None:
         await _restore_if_lost(request, session_id)
-    created = await sessions.create(session_id, encoded(config), options)
+    async with (
+        request.context.quotas.creation(caller.tenant, session_id, size.participants),
+        request.context.heavy_calls.turn(is_heavy=size.is_heavy),
+    ):
+        created = await sessions.create(session_id, encoded(config), options)
+    request.created = created.session_id
     # A repeat is answered with the session's current state, which may have changed since it was created.
     reply = replies.state(created, HTTPStatus.CREATED, replayed=key is not None and created.replayed)
     reply.headers["location"] = f"/v1/sessions/{created.session_id}"
@@ -67,13 +81,19 @@ async def create_session(request: ApiRequest) -> Reply:
 async def _restore_if_lost(request: ApiRequest, session_id: str) -> None:
     """Restore a session of this id if Redis has lost it, so that the creation does not replace it.
 
-    When the audit store is away, the session is created without this check.
+    Another tenant's is not restored, and SessionExists is raised. When the audit store is away, the session
+    is created without this check.
     """
-    recovery = request.context.recovery
-    if recovery is not None:
-        with suppress(SessionNotFound, StorageUnavailable, TimeoutError):
-            async with asyncio.timeout(USED_BEFORE_S):
-                await recovery.find(session_id)
+    recovery, tenant = request.context.recovery, request.caller.tenant
+    if recovery is None:
+        return
+    with suppress(StorageUnavailable, TimeoutError):
+        async with asyncio.timeout(USED_BEFORE_S):
+            try:
+                await recovery.find(session_id, tenant=tenant)
+            except SessionNotFound:
+                if await recovery.is_anothers(session_id, tenant):
+                    raise SessionExists from None
 
 
 async def get_session(request: ApiRequest, session_id: str) -> Reply:
@@ -82,23 +102,25 @@ async def get_session(request: ApiRequest, session_id: str) -> Reply:
     While there is no primary, the state comes from a replica, if there is one. Then `stale` says how old it
     may be, and so does the header `Age`. Such a read is not counted against a rate limit.
     """
-    away: StorageUnavailable | None = None
-    try:
-        await limits.consume_per_subject(request, limits.read_limit(request.context.settings))
-    except StorageUnavailable as error:
-        away = error
     reader = Reader(request)
     session_id = reader.session_id(session_id)
     reader.query(schemas.NoQuery)
     reader.check()
-    if away is not None:
-        return await _stale(request, session_id, away)
+    if request.storage_away is not None:
+        return await _stale(request, session_id, request.storage_away)
+    sessions, tenant = request.context.sessions, request.caller.tenant
+    state: State | None
     try:
-        state = await request.context.sessions.get(session_id, request.caller.tenant)
+        known = _known_position(request)
+        if known is None:
+            state = await sessions.get(session_id, tenant)
+        else:
+            state = await sessions.get(session_id, tenant, unless=known)
     except StorageUnavailable as error:
         return await _stale(request, session_id, error)
-    if _none_match(request, replies.etag(state)):
-        return Reply(status=HTTPStatus.NOT_MODIFIED, headers={"etag": replies.etag(state)})
+    etag = f'"{known}"' if state is None else replies.etag(state)
+    if state is None or _none_match(request, etag):
+        return Reply(status=HTTPStatus.NOT_MODIFIED, headers={"etag": etag})
     reply = replies.state(state)
     reply.headers["cache-control"] = "no-cache"
     return reply
@@ -118,7 +140,6 @@ async def _stale(request: ApiRequest, session_id: str, away: StorageUnavailable)
 
 async def list_sessions(request: ApiRequest) -> Reply:
     """The tenant's sessions, newest first. The audit store has the list, and Redis their current states."""
-    await limits.consume_per_subject(request, limits.read_limit(request.context.settings))
     reader = Reader(request)
     query = reader.query(schemas.ListQuery)
     before = None
@@ -130,9 +151,15 @@ async def list_sessions(request: ApiRequest) -> Reply:
     reader.check()
     store = audit_store(request, "sessions are listed from the audit store, and this service has none")
     found = await store.list_sessions(
-        request.caller.tenant, status=query.status, limit=query.limit, before=before
+        request.caller.tenant,
+        status=query.status,
+        limit=query.limit,
+        before=before,
+        session_id=request.caller.session,
     )
-    listed = await reading.summaries(request.context.connection, store, found, query.status)
+    listed = await reading.summaries(
+        request.context.connection, store, found, query.status, request.caller.tenant
+    )
     cursor = reading.cursor(found[-1]) if len(found) == query.limit else None
     return Reply(
         b'{"data":{"sessions":[%b],"next_cursor":%b}}' % (b",".join(listed), msgspec.json.encode(cursor))
@@ -149,6 +176,13 @@ async def delete_session(request: ApiRequest, session_id: str) -> Reply:
     sessions = request.context.sessions
     await sessions.delete(session_id, options)
     return Reply(status=HTTPStatus.NO_CONTENT)
+
+
+def _known_position(request: ApiRequest) -> str | None:
+    """The `<version>@<epoch>` of the one ETag in `If-None-Match`; None for anything else."""
+    given = request.headers.getall("if-none-match", [])
+    match = _ETAG.fullmatch(given[0].strip()) if len(given) == 1 else None
+    return None if match is None else match[1]
 
 
 def _none_match(request: ApiRequest, etag: str) -> bool:
@@ -199,18 +233,20 @@ def _given_id(config: dict[str, msgspec.Raw]) -> tuple[bool, str | None]:
         return True, None
 
 
-def _id_for(config: dict[str, msgspec.Raw], tenant: str | None, key: str | None) -> str:
+def _id_for(config: dict[str, msgspec.Raw], caller: Caller, key: str | None) -> str:
     """The id to create the session under.
 
-    If the config has none, it is a new id, or with an `Idempotency-Key` an id made from the key, so that a
-    repeat gets the same one. If the config has one that is no UUID, it is any id, because the library then
-    refuses the config with all its problems.
+    If the config has none, it is a new id, or with an `Idempotency-Key` an id made from the caller and the
+    key, so that a repeat gets the same one, and another caller's same key another one. If the config has one
+    that is no UUID, it is any id, because the library then refuses the config with all its problems.
     """
     given, session_id = _given_id(config)
     if session_id is not None:
         return session_id
     if not given and key is not None:
-        return str(uuid.uuid5(_NAMESPACE, f"{tenant or ''}\n{key}"))
+        # Tenants and subjects have no line breaks.
+        who = "" if caller.subject is None else f"\n{caller.subject}"
+        return str(uuid.uuid5(_NAMESPACE, f"{caller.tenant or ''}{who}\n{key}"))
     return str(uuid.uuid4())
 
 
@@ -244,7 +280,6 @@ ROUTES: tuple[Route, ...] = (
         largest=MAX_CONFIG,
         body_required=True,
         idempotent=True,
-        limit=limits.CREATE,
         errors=(SessionExists, StorageUnavailable),
         action=Action.CREATE,
     ),
@@ -256,7 +291,6 @@ ROUTES: tuple[Route, ...] = (
         "sessions",
         reply=schemas.SessionPageDocument,
         query=schemas.ListQuery,
-        limit=limits.read_limit,
         errors=(StorageUnavailable,),
         action=Action.READ,
     ),
@@ -267,9 +301,9 @@ ROUTES: tuple[Route, ...] = (
         "Read a session",
         "sessions",
         reply=schemas.StateDocument,
-        limit=limits.read_limit,
         errors=READ_ERRORS,
         headers={"If-None-Match": "ETags: 304 when the session is still at one of them"},
+        needs_redis=False,
         action=Action.READ,
     ),
     Route(

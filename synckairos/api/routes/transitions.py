@@ -28,11 +28,12 @@ async def switch_cycle(request: ApiRequest, session_id: str) -> Reply:
     body = reader.body(schemas.SwitchBody)
     options = reader.options(body)
     reader.check()
-    # The rate limit is asked first, because a switch above the limit must not take effect.
-    await limits.consume_per_session(request, limits.SWITCH, session_id)
-    sessions = request.context.sessions
-    change = await sessions.switch(
-        session_id, next=body.next_participant_id, current=body.current_participant_id, options=options
+    change = await limits.switch(
+        request,
+        session_id,
+        next=body.next_participant_id,
+        current=body.current_participant_id,
+        options=options,
     )
     return changed(change, options)
 
@@ -94,7 +95,6 @@ ROUTES: tuple[Route, ...] = (
         body=schemas.SwitchBody,
         conditional=True,
         idempotent=True,
-        limit=limits.SWITCH,
         errors=(*CHANGE_ERRORS, ParticipantExpired, ParticipantNotFound),
         action=Action.SWITCH,
     ),

@@ -9,16 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 
 import msgspec
 import structlog
+from msgspec import UNSET
 
 from synckairos import metrics
-from synckairos.api import limits
+from synckairos.api import gate, limits, on_record
 from synckairos.api.request import ApiRequest
+from synckairos.api.websocket.grant import Grant
 from synckairos.api.websocket.messages import (
     Ack,
+    Auth,
+    AuthAck,
     ClockReport,
     Command,
     Pause,
@@ -28,40 +33,49 @@ from synckairos.api.websocket.messages import (
     ReconnectAck,
     Resume,
     Switch,
+    TokenExpires,
     connected,
     decode,
     failure,
+    instant,
     parse,
 )
+from synckairos.api.websocket.opening import Interrupted, Opening
 from synckairos.api.websocket.socket import (
     GOING_AWAY,
     NO_SUCH_SESSION,
     POLICY_VIOLATION,
+    REVOKED_OR_FORBIDDEN,
+    TOKEN_ENDED,
     TRY_AGAIN_LATER,
     Socket,
 )
 from synckairos.auth import access
 from synckairos.auth.access import Action
+from synckairos.auth.bearer import TokenEnded, TokenRevoked
 from synckairos.core import keys
 from synckairos.core.calls import Sessions
 from synckairos.core.keys import SessionKeys
 from synckairos.core.model import Change, Options, State
 from synckairos.core.replicas import Replicas, Stale
 from synckairos.errors import (
+    Forbidden,
     InternalError,
     MessageBrokerError,
+    RateLimitExceeded,
     SessionMoved,
     SessionNotFound,
     StorageUnavailable,
     SyncKairosError,
+    Unauthenticated,
     ValidationError,
 )
-from synckairos.realtime.messages import frames, state_sync, text_frame
+from synckairos.realtime.messages import frames, state_sync, text_frame, without_actor
 from synckairos.realtime.relay import Relay
 from synckairos.supervision import Backoff, cancel
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
-MESSAGES = limits.RateLimit("websocket_messages", 100, limits.MINUTE_MS)
+MESSAGES = limits.RateLimit("websocket_messages", 100, limits.MINUTE_MS, limits.Per.CONNECTION)
 """The rate limit of the messages from one connection."""
 _ACTIONS = {Switch: Action.SWITCH, Pause: Action.PAUSE, Resume: Action.RESUME}
 """What each command does."""
@@ -72,14 +86,14 @@ FIRST_AGAIN_S, LONGEST_AGAIN_S = 0.1, 1.0
 
 
 class Conversation:
-    """One client and its session.
+    """One client and its session."""
 
-    away: whether the primary has just failed to answer
-    """
-
-    def __init__(self, request: ApiRequest, socket: Socket, *, away: bool = False) -> None:
+    def __init__(self, request: ApiRequest, socket: Socket, opening: Opening) -> None:
         self.socket = socket
         self._request = request
+        self._opening = opening
+        self._grant: Grant | None = None
+        """The caller, once it is known and has got the state."""
         self._session_id = ""
         self._arrivals: deque[float] = deque(maxlen=MESSAGES.count)
         context = request.context
@@ -87,37 +101,80 @@ class Conversation:
         self._relay: Relay = context.relay
         self._sessions: Sessions = context.sessions
         self._replicas: Replicas = context.replicas
-        self._away = away
 
     async def run(self) -> None:
         """Answer messages until one side closes the connection."""
-        try:
-            self._session_id = self._asked_for()
-        except ValidationError as error:
-            self.socket.end(POLICY_VIOLATION, error.message)
-            return
         following: asyncio.Task[None] | None = None
         try:
+            grant = await self._opening.grant(self.socket)
+            self._session_id = self._asked_for()
+            if grant.caller.session not in (None, self._session_id):
+                raise SessionNotFound
+            self.socket.sees_actors = access.sees_actors(grant.caller)
             state = await self._attach()
             if isinstance(state, Stale):
                 metrics.stale_reads.labels("websocket").inc()
-                self.socket.send(frames((connected(state.state), state_sync(state.state, state.age_ms))))
+                texts = self._greeting(state.state, grant), state_sync(state.state, state.age_ms)
+                self.socket.send(frames(texts))
                 following = asyncio.create_task(self._follow_when_possible(), name="follow when possible")
             else:
-                self.socket.send(frames((connected(state), state_sync(state))))
+                self.socket.send(frames((self._greeting(state, grant), state_sync(state))))
                 self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
+            self._grant = grant
+            self.check_token()
             await self._answer_all()
-        except SessionNotFound:
-            self.socket.end(NO_SUCH_SESSION, "there is no such session")
-        except SessionMoved as moved:
-            self._end_as_moved(moved)
+        except Interrupted:
+            self.socket.end(GOING_AWAY, "the service is shutting down")
         except SyncKairosError as error:
-            self._send(failure(error))
-            self.socket.end(TRY_AGAIN_LATER, "the session cannot be read now; connect again")
+            self._refused(Action.READ, error)
+            self._end_with(error)
         finally:
             if following is not None:
                 await cancel(following)
             self._relay.detach(self._session_id, self.socket)
+
+    def _greeting(self, state: State, grant: Grant) -> bytes:
+        auth_mode = self._request.context.settings.auth_mode
+        rights = {"auth_mode": auth_mode, **access.rights(grant.caller)}
+        return connected(state, grant.caller.ends_at, rights)
+
+    def check_token(self) -> None:
+        """Tell the client that its token ends soon, or close when it has ended or was revoked.
+
+        This is called often, for every socket that is open.
+        """
+        if self._grant is None:
+            return
+        try:
+            is_to_be_told = self._grant.check()
+        except Unauthenticated as error:
+            self._end_with(error)
+            return
+        ends_at = self._grant.caller.ends_at
+        if is_to_be_told and ends_at is not None:
+            self._send(msgspec.json.encode(TokenExpires(expires_at=instant(ends_at))))
+
+    def _end_with(self, error: SyncKairosError) -> None:
+        """Close with the code that stands for an error."""
+        match error:
+            case TokenEnded():
+                self.socket.end(TOKEN_ENDED, "the token has ended; get a new one")
+            case TokenRevoked():
+                self.socket.end(REVOKED_OR_FORBIDDEN, "the token was revoked")
+            case Forbidden():
+                self.socket.end(REVOKED_OR_FORBIDDEN, error.message)
+            case Unauthenticated() | ValidationError():
+                self.socket.end(POLICY_VIOLATION, error.message)
+            case SessionNotFound():
+                self.socket.end(NO_SUCH_SESSION, "there is no such session")
+            case SessionMoved():
+                # The client must not connect here again, because this service has no way to the session.
+                self._send(failure(error))
+                reason = f"the session is at {error.moved_to}"
+                self.socket.end(NO_SUCH_SESSION, reason.encode()[:LONGEST_REASON].decode(errors="ignore"))
+            case _:
+                self._send(failure(error))
+                self.socket.end(TRY_AGAIN_LATER, "the session cannot be read now; connect again")
 
     async def _attach(self) -> State | Stale:
         """Subscribe and read the state; or read that of a replica, while there is no primary.
@@ -125,7 +182,7 @@ class Conversation:
         Raises SessionNotFound, also for a session of another tenant, and the errors of `Relay.attach`.
         """
         away: SyncKairosError
-        if self._away or self._sessions.connection.is_down(SessionKeys.of(self._session_id).session):
+        if self._opening.away or self._sessions.connection.is_down(SessionKeys.of(self._session_id).session):
             away = StorageUnavailable(retry_after_ms=1000)
         else:
             try:
@@ -139,11 +196,7 @@ class Conversation:
         raise away
 
     async def _attach_to_primary(self) -> State:
-        state = await self._relay.attach(self._session_id, self.socket)
-        tenant = self._request.caller.tenant
-        if tenant is not None and state.tenant_id != tenant:
-            raise SessionNotFound("there is no such session")
-        return state
+        return await self._relay.attach(self._session_id, self.socket, self._request.caller.tenant)
 
     async def _follow_when_possible(self) -> None:
         """Send the state of the primary as soon as there is one again, and everything from there on."""
@@ -152,11 +205,8 @@ class Conversation:
             await asyncio.sleep(backoff.pause())
             try:
                 state = await self._attach_to_primary()
-            except SessionNotFound:
-                self.socket.end(NO_SUCH_SESSION, "there is no such session")
-                return
-            except SessionMoved as moved:
-                self._end_as_moved(moved)
+            except (SessionNotFound, SessionMoved) as error:
+                self._end_with(error)
                 return
             except SyncKairosError:
                 continue
@@ -164,18 +214,17 @@ class Conversation:
             self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
             return
 
-    def _end_as_moved(self, moved: SessionMoved) -> None:
-        """Close so that the client does not connect here again: this service has no way to the session."""
-        self._send(failure(moved))
-        reason = f"the session is at {moved.moved_to}"
-        self.socket.end(NO_SUCH_SESSION, reason.encode()[:LONGEST_REASON].decode(errors="ignore"))
-
     async def _answer_all(self) -> None:
         """Answer messages until one side closes the connection."""
         async for text, arrived in self.socket.messages():
             if self._limited and self._too_many(arrived):
                 metrics.rate_limited.labels(MESSAGES.name).inc()
-                self.socket.end(POLICY_VIOLATION, f"too many messages: at most {MESSAGES.count} a minute")
+                reason = f"too many messages: at most {MESSAGES.count} a minute"
+                # The close code is that of a bad token, too. So the error says what was wrong.
+                error = RateLimitExceeded(reason, context={"limit": MESSAGES.name})
+                self._refused(Action.READ, error)
+                self._send(failure(error))
+                self.socket.end(POLICY_VIOLATION, reason)
                 return
             await self._answer(text, arrived)
         self.socket.end(GOING_AWAY, "the service is shutting down")
@@ -202,12 +251,16 @@ class Conversation:
     async def _answer(self, text: str, arrived: float) -> None:
         """Carry out a message. An error is answered with an `ERROR` message and does not close the socket."""
         request_id: str | None = None
+        action = Action.READ
+        self._request.recorded = False
         try:
             fields = decode(text)
             if isinstance(fields.get("request_id"), str):
                 request_id = fields["request_id"]
             message = parse(fields)
             match message:
+                case Auth():
+                    await self._renew(message, request_id)
                 case Ping():
                     self._pong(message, arrived)
                 case ClockReport():
@@ -215,35 +268,69 @@ class Conversation:
                 case Reconnect():
                     await self._reconnect(message)
                 case Command():
-                    change = await self._change(message)
+                    action = _ACTIONS[type(message)]
+                    change = await on_record.carried_out(
+                        self._request, action, self._session_id, partial(self._counted_change, message)
+                    )
                     self._send(
                         msgspec.json.encode(Ack(request_id=message.request_id, version=change.version))
                     )
         except SyncKairosError as error:
+            self._refused(action, error)
             self._send(failure(error, request_id))
         except Exception:
             logger.exception("a message could not be answered", session=self._session_id)
             self._send(failure(InternalError(), request_id))
+
+    def _refused(self, action: Action, error: SyncKairosError) -> None:
+        """Put a refusal on record, if the error is one."""
+        asked_for = self._session_id or self._request.args.get("session_id")
+        on_record.refused(self._request, action, error, asked_for)
 
     def _pong(self, message: Ping, arrived: float) -> None:
         sent = self._relay.now_ms(self._session_id)
         received = sent - 1000.0 * (monotonic() - arrived)
         self._send(msgspec.json.encode(Pong(t1=message.t1, t2=int(received), t3=int(sent))))
 
-    async def _change(self, message: Command) -> Change:
-        caller = self._request.caller
-        options = Options(
+    async def _renew(self, message: Auth, request_id: str | None) -> None:
+        """Go on with a newer token. Raises Unauthenticated and Forbidden; then the old one stays."""
+        assert self._grant is not None
+        if not self._request.context.bearers.required:
+            return
+        self._grant.renew(await gate.caller_of(self._request, message.token))
+        caller = self._request.caller = self._grant.caller
+        self.socket.sees_actors = access.sees_actors(caller)
+        ends_at = None if caller.ends_at is None else instant(caller.ends_at)
+        ack = AuthAck(token_expires_at=ends_at, request_id=UNSET if request_id is None else request_id)
+        self._send(msgspec.json.encode(ack))
+
+    async def _counted_change(self, message: Command) -> Change:
+        """Carry out a command. What the function library refuses may count against a limit of its own."""
+        options = self._options(message)
+        try:
+            return await self._change(message, options)
+        except SyncKairosError as error:
+            limit = limits.SWITCH if isinstance(message, Switch) else limits.CHANGE
+            raise await limits.counted(self._request, limit, self._session_id, error) from None
+
+    def _options(self, message: Command) -> Options:
+        """The options of a command. Raises Forbidden when the caller may not give it."""
+        assert self._grant is not None
+        caller = self._grant.caller
+        return Options(
             tenant=caller.tenant,
             version=message.expected_version,
-            player=access.permit(caller, _ACTIONS[type(message)]),
+            player=self._grant.permit(_ACTIONS[type(message)]),
             actor=caller.actor,
             trace=self._request.trace_id,
             request=message.request_id,
         )
+
+    async def _change(self, message: Command, options: Options) -> Change:
         match message:
             case Switch():
-                await limits.consume_per_session(self._request, limits.SWITCH, self._session_id)
-                return await self._sessions.switch(
+                return await limits.switch(
+                    self._request,
                     self._session_id,
                     next=message.next_participant_id,
                     current=message.current_participant_id,
@@ -254,8 +341,10 @@ class Conversation:
                     options=options,
                 )
             case Pause():
+                await limits.take(self._request, limits.CHANGE, self._session_id)
                 return await self._sessions.pause(self._session_id, options)
             case _:
+                await limits.take(self._request, limits.CHANGE, self._session_id)
                 return await self._sessions.resume(self._session_id, options)
 
     async def _reconnect(self, message: Reconnect) -> None:
@@ -270,9 +359,11 @@ class Conversation:
                 )
             if missed is not None:
                 ack = msgspec.json.encode(ReconnectAck(replayed=len(missed)))
-                self.socket.send(frames((ack, *missed)))
+                events = missed if self.socket.sees_actors else map(without_actor, missed)
+                self.socket.send(frames((ack, *events)))
                 epoch, version = message.epoch, message.last_known_version + len(missed)
             else:
+                await limits.take(self._request, limits.READ)
                 state = await self._sessions.get(self._session_id, tenant)
                 ack = msgspec.json.encode(ReconnectAck(replayed="full"))
                 self.socket.send(frames((ack, state_sync(state))))

@@ -8,17 +8,18 @@ from typing import Any, ClassVar
 import structlog
 from sanic import Sanic
 
-from synckairos.api import gate, limits, origin
-from synckairos.api.context import context_of
+from synckairos.api import gate, origin
+from synckairos.api.context import Context, context_of
 from synckairos.api.request import ApiRequest
 from synckairos.api.websocket.conversation import Conversation
+from synckairos.api.websocket.opening import Opening
 from synckairos.api.websocket.socket import (
     GOING_AWAY,
     INTERNAL_ERROR,
+    Socket,
     upgrade,
 )
-from synckairos.auth import access
-from synckairos.auth.access import Action
+from synckairos.api.websocket.strangers import Strangers
 from synckairos.errors import (
     RateLimitExceeded,
     StorageUnavailable,
@@ -28,6 +29,9 @@ from synckairos.errors import (
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 SUBPROTOCOL = "synckairos.v1"
+CHECK_TOKENS_EVERY_S = 0.5
+CHECKED_IN_A_ROW = 200
+"""How many sockets are looked at before others get a turn."""
 DRAIN_S = 5.0
 """When the service stops: how long answering the messages that have arrived may take."""
 
@@ -46,6 +50,9 @@ class _Endpoint:
     is_websocket: ClassVar = True
     """Tells Sanic that there is no HTTP response to wait for."""
 
+    def __init__(self) -> None:
+        self._strangers = Strangers()
+
     async def __call__(self, request: ApiRequest) -> None:
         context = request.context
         if request.headers.get("upgrade", "").lower() != "websocket":
@@ -56,19 +63,15 @@ class _Endpoint:
         if context.draining:
             raise StorageUnavailable("the service is shutting down")
         _check_origin(request)
-        request.caller = await gate.identify(request)
-        access.permit(request.caller, Action.READ)
-        away = False
-        try:
-            await limits.consume_per_address(request, limits.WEBSOCKET)
-        except StorageUnavailable:
-            if not context.replicas.may_have(request.args.get("session_id", "").lower()):
-                raise
-            away = True
-        if len(context.websockets) >= context.settings.max_websockets:
-            raise RateLimitExceeded("this process has as many WebSockets as it may have")
-        socket = upgrade(request, SUBPROTOCOL)
-        conversation = Conversation(request, socket, away=away)
+        async with Opening(request, self._strangers) as opening:
+            if len(context.websockets) >= context.settings.max_websockets:
+                raise RateLimitExceeded("this process has as many WebSockets as it may have")
+            socket = upgrade(request, SUBPROTOCOL)
+            await self._converse(context, socket, Conversation(request, socket, opening))
+
+    @staticmethod
+    async def _converse(context: Context, socket: Socket, conversation: Conversation) -> None:
+        """Answer the client until the connection is gone."""
         context.websockets.add(conversation)
         try:
             await conversation.run()
@@ -82,6 +85,16 @@ class _Endpoint:
             socket.end(INTERNAL_ERROR, "something went wrong inside the service")
         finally:
             context.websockets.discard(conversation)
+
+
+async def check_tokens(context: Context) -> None:
+    """Look again and again which sockets have tokens that end, have ended or were revoked."""
+    while True:
+        await asyncio.sleep(CHECK_TOKENS_EVERY_S)
+        for number, websocket in enumerate(list(context.websockets), 1):
+            websocket.check_token()
+            if number % CHECKED_IN_A_ROW == 0:
+                await asyncio.sleep(0)
 
 
 def _check_origin(request: ApiRequest) -> None:

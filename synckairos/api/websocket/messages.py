@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from synckairos import metrics
 from synckairos.api.inputs import refuse, requirement, with_integers
@@ -26,6 +27,7 @@ RequestId = Annotated[
 Count = Annotated[int, Meta(ge=0, extra={"must": "must be a whole number from 0"})]
 Number = Annotated[int | float, Meta(extra={"must": "must be a number"})]
 _WITHIN = Meta(ge=-(2**53), le=2**53, extra={"must": "must be milliseconds, at most 2^53 either way"})
+_LAST_MOMENT = 253_402_300_799.0
 Milliseconds = Annotated[int, _WITHIN] | Annotated[float, _WITHIN]
 
 
@@ -37,7 +39,7 @@ class Message(Input, frozen=True, forbid_unknown_fields=False):
 
 
 class Auth(Message, frozen=True):
-    """The client's token. Without authentication it has no effect."""
+    """The client's token: the first one, or a newer one. Without authentication it has no effect."""
 
     token: Annotated[str, Meta(extra={"must": "must be text"})] = ""
 
@@ -116,6 +118,23 @@ class Ack(Struct):
     type: str = "ACK"
 
 
+class AuthAck(Struct):
+    """Says that a newer token was taken, and when it ends (ISO 8601)."""
+
+    token_expires_at: str | None
+    request_id: str | UnsetType = UNSET
+    v: int = 1
+    type: str = "ACK"
+
+
+class TokenExpires(Struct):
+    """Says that the token ends soon, and when (ISO 8601). The client has to send a newer one (AUTH)."""
+
+    expires_at: str
+    v: int = 1
+    type: str = "TOKEN_EXPIRES"
+
+
 class ReconnectAck(Struct):
     """The answer to a RECONNECT. `replayed`: how many missed events follow, or `full` for the whole state."""
 
@@ -177,8 +196,18 @@ def failure(error: SyncKairosError, request_id: str | None = None) -> bytes:
     return msgspec.json.encode(message | error.body())
 
 
-def connected(state: State) -> bytes:
-    """The `CONNECTED` message: which messages this connection takes, and its heartbeat."""
+def instant(seconds: float) -> str:
+    """A time (seconds since 1970) as ISO 8601. One that no calendar has is its last moment."""
+    moment = datetime.fromtimestamp(min(seconds, _LAST_MOMENT), UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def connected(state: State, token_ends_at: float | None, access: Mapping[str, Any]) -> bytes:
+    """The `CONNECTED` message: which messages this connection takes, its heartbeat, and what its token may.
+
+    token_ends_at: seconds since 1970; None for a connection without a token, and for a token without an end
+    access: `auth_mode`, and what `synckairos.auth.access.rights` says of the caller
+    """
     return session_message(
         "CONNECTED",
         state,
@@ -187,6 +216,8 @@ def connected(state: State) -> bytes:
                 "features": list(KINDS),
                 "heartbeat": {"interval_ms": int(1000 * HEARTBEAT_S), "unanswered": UNANSWERED},
                 "max_message_bytes": MAX_MESSAGE,
+                "access": access,
+                "token_expires_at": None if token_ends_at is None else instant(token_ends_at),
             }
         ),
     )

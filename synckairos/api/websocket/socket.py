@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, cast
@@ -61,8 +61,10 @@ GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
 TRY_AGAIN_LATER = 1013
+TOKEN_ENDED = 4401
+REVOKED_OR_FORBIDDEN = 4403
 NO_SUCH_SESSION = 4404
-OWN_CODES = frozenset({NO_SUCH_SESSION})
+OWN_CODES = frozenset({TOKEN_ENDED, REVOKED_OR_FORBIDDEN, NO_SUCH_SESSION})
 """The close codes that this service sends and that are not part of the protocol."""
 CLOSE_TIMEOUT_S = 10.0
 DEAF_CLOSE_TIMEOUT_S = 5.0
@@ -102,6 +104,8 @@ class Socket:
         # The first ping is sent at once, ahead of the state, so that a large state does not delay it.
         self._young: asyncio.Handle = self._loop.call_soon(self._ping_young, YOUNG_PINGS)
         self._abort: asyncio.TimerHandle | None = None
+        self.sees_actors = True
+        """Whether the client's events say who made them."""
         self.closed = self._loop.create_future()
         """Done when the connection is gone."""
         protocol.websocket = cast(WebsocketImplProtocol, self)
@@ -134,7 +138,7 @@ class Socket:
         if self._is_deaf:
             self._transport.abort()
 
-    async def messages(self) -> AsyncIterator[tuple[str, float]]:
+    async def messages(self) -> AsyncGenerator[tuple[str, float], None]:
         """Text messages in order, each with its time of arrival (monotonic seconds), until the close."""
         given = 0
         while True:

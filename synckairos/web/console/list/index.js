@@ -5,7 +5,9 @@ import { initialTime } from "./controls.js";
 import { createForm } from "./create.js";
 import { sessionList } from "./list.js";
 import { groupPresets } from "./presets.js";
+import { Rights } from "../shared/rights.js";
 import { formatClock } from "../shared/time.js";
+import { storedAccess } from "../shared/token.js";
 import {
   button,
   connectionIndicator,
@@ -17,10 +19,11 @@ import {
   note,
   schemeSwitch,
   shareDialog,
-  tokenForm,
+  tokenCard,
 } from "../shared/ui.js";
 
 const client = createClient();
+const mayCreate = new Rights(storedAccess()).always("create");
 const indicator = connectionIndicator(client);
 const list = sessionList(client, indicator.set);
 const main = document.getElementById("main");
@@ -42,6 +45,7 @@ document.querySelector("header.bar").append(
   schemeSwitch(),
 );
 listView.append(list.element);
+listView.querySelector(".headline > .button").hidden = !mayCreate;
 
 // The service's first answer may be one about the time. After it the list reports the connection's state.
 const unsubscribe = client.time.onChange(() => {
@@ -146,8 +150,7 @@ async function form(name) {
 
 function failure(error) {
   if (error?.code === "UNAUTHENTICATED") {
-    const title = h("h2", {}, "The service needs a token");
-    return h("div", { class: "card token-card" }, title, tokenForm(reloadView));
+    return tokenCard(() => location.reload());
   }
   return [
     note("danger", h("p", {}, errorText(error))),

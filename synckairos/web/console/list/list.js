@@ -6,6 +6,8 @@ import { clockLabel } from "./controls.js";
 import { segments } from "./fields.js";
 import { STATUSES, titleOf } from "../shared/names.js";
 import { forget, recent } from "../shared/recent.js";
+import { Rights } from "../shared/rights.js";
+import { storedAccess, storedToken } from "../shared/token.js";
 import { summaryOf } from "./summary.js";
 import { clockParts, spokenDuration } from "../shared/time.js";
 import {
@@ -13,11 +15,13 @@ import {
   errorText,
   fill,
   h,
+  linksDialog,
   note,
   setText,
   shareDialog,
   statusPill,
-  tokenForm,
+  toast,
+  tokenCard,
 } from "../shared/ui.js";
 
 const PAGE = 24;
@@ -109,7 +113,8 @@ export function sessionList(client, onConnection) {
 
   async function poll() {
     clearTimeout(timer);
-    if (!active || document.hidden) return;
+    // A token that is not good is not sent again and again: the service counts that as attempts to guess one.
+    if (!active || document.hidden || tokenBox.firstChild) return;
     request = load();
     await request;
     request = null;
@@ -128,7 +133,6 @@ export function sessionList(client, onConnection) {
     try {
       const found = await fetchSessions();
       if (wantedStatus !== status) return;
-      fill(tokenBox);
       failures = 0;
       onConnection("live");
       show(found);
@@ -190,7 +194,8 @@ export function sessionList(client, onConnection) {
         } catch (error) {
           if (error?.code === "SESSION_NOT_FOUND") {
             recentStates.delete(id);
-            forget(id);
+            // With another token the session may be there.
+            if (storedToken() === null) forget(id);
           } else failure = error;
         }
       }),
@@ -212,20 +217,7 @@ export function sessionList(client, onConnection) {
       empty.hidden = true;
       onConnection("live");
       showMessage("", "");
-      if (!tokenBox.firstChild) {
-        fill(
-          tokenBox,
-          h(
-            "div",
-            { class: "card token-card" },
-            h("h2", {}, "The service needs a token"),
-            tokenForm(() => {
-              fill(tokenBox);
-              restart();
-            }),
-          ),
-        );
-      }
+      fill(tokenBox, tokenCard(() => location.reload()));
       return;
     }
     failures += 1;
@@ -258,7 +250,7 @@ export function sessionList(client, onConnection) {
     for (const state of sessions) {
       let card = cards.get(state.session_id);
       if (!card) {
-        card = new Card(state.session_id);
+        card = new Card(state.session_id, share);
         cards.set(state.session_id, card);
       }
       card.show(state);
@@ -278,12 +270,31 @@ export function sessionList(client, onConnection) {
     draw();
   }
 
+  /** Shares a session by links where there are tokens, otherwise by its address, as on its own page. */
+  async function share(state) {
+    const rights = new Rights(storedAccess());
+    // Before a session's page was open, it is not known whether the service looks at the tab's token.
+    const isUnknown = rights.access === null && storedToken() !== null;
+    if (!rights.mayLink && !isUnknown) {
+      shareDialog(`/s/${state.session_id}`, { title: titleOf(state) });
+      return;
+    }
+    try {
+      linksDialog(client, await client.request("GET", `/v1/sessions/${state.session_id}`));
+    } catch (error) {
+      toast(errorText(error), { kind: "error" });
+    }
+  }
+
   function emptyText() {
     if (status !== "") {
       return [
         h("p", { class: "empty-title" }, "No sessions found"),
         h("p", { class: "muted" }, `No session is “${STATUSES[status]}”.`),
       ];
+    }
+    if (!new Rights(storedAccess()).always("create")) {
+      return h("p", { class: "empty-title" }, "There is no session for you here any more");
     }
     return [
       h("p", { class: "empty-title" }, "No sessions yet"),
@@ -336,7 +347,11 @@ function skeletons() {
 
 /** One session. Its element stays from answer to answer, so that a reader keeps the focus and the place. */
 class Card {
-  constructor(id) {
+  /**
+   * @param {string} id
+   * @param {(state: object) => void} share
+   */
+  constructor(id, share) {
     const url = `/s/${id}`;
     this.status = "";
     this.pill = h("span", { class: "session-status" });
@@ -352,11 +367,11 @@ class Card {
     );
     this.line = h("p", { class: "session-line" });
     this.label = h("p", { class: "session-label" });
-    this.share = button("Share", {
+    this.share = new Rights(storedAccess()).mayShare && button("Share", {
       icon: "share",
       square: true,
       class: "quiet",
-      onclick: () => shareDialog(url, { title: titleOf(this.state) }),
+      onclick: () => share(this.state),
     });
     this.element = h(
       "li",
@@ -373,7 +388,7 @@ class Card {
     this.state = state;
     const title = titleOf(state);
     setText(this.link, title);
-    this.share.setAttribute("aria-label", `Share ${title}`);
+    if (this.share) this.share.setAttribute("aria-label", `Share ${title}`);
     setText(this.label, clockLabel(state));
     if (state.status !== this.status) {
       this.status = state.status;

@@ -22,9 +22,9 @@ const BOUNCE_MS = 250;
  * The reason of a refusal as a sentence, with the names of participants.
  *
  * @param {Error & {code?: string, context?: object, details?: {field: string, message: string}[]}} error
- * @param {{state: object | null, people: import("./people.js").People | null}} page
+ * @param {import("./session.js").Page} page
  */
-export function explain(error, { state, people }) {
+export function explain(error, { state, people, rights }) {
   const context = error.context ?? {};
   switch (error.code) {
     case "INVALID_SESSION_STATE": {
@@ -41,6 +41,10 @@ export function explain(error, { state, people }) {
         ? `Someone else was faster: it is the turn of ${people.name(actual)}.`
         : errorText(error);
     }
+    case "FORBIDDEN":
+      return rights.player !== null && rights.player !== state?.active_participant_id
+        ? "That came too late: it is not your turn any more."
+        : errorText(error);
     case "PARTICIPANT_EXPIRED":
       return "That is not possible: this clock has run out. Give it time first.";
     case "PARTICIPANT_NOT_FOUND":
@@ -81,8 +85,14 @@ export class Actions {
     }
   }
 
+  /** Whether this page may do something in the current state. */
+  may(action) {
+    return this.page.rights.now(action, this.page.state);
+  }
+
   /** Starts the session. A second press while the first is under way does nothing more. */
   start() {
+    if (!this.may("start")) return false;
     this.starting ??= this.#start().finally(() => { this.starting = null; });
     return this.starting;
   }
@@ -93,11 +103,13 @@ export class Actions {
   }
 
   pause() {
+    if (!this.may("pause")) return false;
     this.page.sound.play("pause");
     return this.run(() => this.page.session.pause());
   }
 
   resume() {
+    if (!this.may("resume")) return false;
     this.page.sound.play("start");
     return this.run(() => this.page.session.resume());
   }
@@ -119,6 +131,7 @@ export class Actions {
   next(next = null) {
     const { state } = this.page;
     if (state.status === "pending") return this.start();
+    if (!this.may("switch")) return false;
     if (state.status === "paused") return this.explainPause();
     if (isOver(state) || !hasNext(state)) return false;
     // The space bar ends any participant's turn, so a key that bounces must not end the next turn too.
@@ -131,13 +144,14 @@ export class Actions {
   /** Ends the turn of the participant who is shown as active, and no other turn. */
   endTurn(next = null) {
     const { session, sound, state } = this.page;
+    if (!this.may("switch")) return false;
     sound.play("press");
     return this.run(() => session.switch({ next, current: state.active_participant_id }));
   }
 
   /** Says why a press did nothing. */
   explainPause() {
-    toast("Paused. Resume to go on.", { seconds: 3 });
+    toast(this.may("resume") ? "Paused. Resume to go on." : "Paused.", { seconds: 3 });
     return false;
   }
 
@@ -205,6 +219,7 @@ export class Actions {
   openTime(chosen = null) {
     const { page } = this;
     const { people, state } = page;
+    if (!this.may("adjust") || !canAdjust(state)) return;
     const hasOwners = ownClocks(state);
     const owners = hasOwners ? people.owners : [];
     const first = chosen ?? people.ownerOf(state.active_participant_id) ?? owners[0]?.id ?? null;
@@ -334,6 +349,7 @@ export class Actions {
       body: [
         rows,
         state.status === "running" &&
+          page.rights.mayChooseNext(state) &&
           h(
             "div",
             { class: "choices" },
@@ -350,12 +366,14 @@ export class Actions {
           "div",
           { class: "choices" },
           clock &&
+            this.may("adjust") &&
             canAdjust(state) &&
             button("Give or take time", {
               icon: "clock",
               onclick: close(() => this.openTime(id)),
             }),
           !isGroup &&
+            this.may("remove") &&
             !isOver(state) &&
             state.participants.length > 1 &&
             button("Remove from the session", {

@@ -2,7 +2,6 @@
 
 import { h, fill, note, openDialog, errorText } from "../shared/ui.js";
 import { formatClock } from "../shared/time.js";
-import { storedToken } from "../shared/token.js";
 
 /** The number of lines that are drawn. A button shows as many more. */
 const PAGE = 100;
@@ -28,7 +27,7 @@ export function openHistory(page) {
     class: "history-dialog",
     body: [
       // A link cannot send a token.
-      storedToken() === null &&
+      !page.rights.needsToken &&
         h(
           "p",
           { class: "history-links" },

@@ -1,6 +1,6 @@
 // The menu of a session's page: all actions, the views, links for players, and the keys.
 
-import { button, h, icon, openDialog, schemeSwitch, shareDialog } from "../shared/ui.js";
+import { button, h, icon, linksDialog, openDialog, schemeSwitch, shareDialog } from "../shared/ui.js";
 import { VIEWS } from "../shared/names.js";
 import { canAdjust, hasNext, isOver } from "./rules.js";
 import { openHistory } from "./history.js";
@@ -26,9 +26,17 @@ export function viewChoices(page, name, chosen = () => {}) {
   return Object.entries(VIEWS).map(choice);
 }
 
-/** Shares a link to this view that lets a device press all clocks. */
-export function share() {
+/**
+ * Shares this session: links for people without an account, or the address where nobody needs a token.
+ *
+ * @param {import("./session.js").Page} page
+ */
+export function share({ client, rights, state }) {
   const url = new URL(location.href);
+  if (rights.mayLink) {
+    linksDialog(client, state, { view: url.searchParams.get("view") ?? "" });
+    return;
+  }
   url.searchParams.delete("as");
   shareDialog(url.href);
 }
@@ -53,7 +61,7 @@ function openPlayerLinks({ people }) {
 
 /** @param {import("./session.js").Page} page */
 export function openMenu(page) {
-  const { actions, screen, sound, state } = page;
+  const { actions, rights, screen, sound, state } = page;
   const over = isOver(state);
   const close = (work) => () => {
     opened.close();
@@ -64,20 +72,20 @@ export function openMenu(page) {
   const [soundLabel, soundSign] =
     sound.state === "on" ? ["Turn sound off", "mute"] : ["Turn sound on", "sound"];
   const items = [
-    state.status === "running" && hasNext(state) && item("Next turn", "next", () => actions.next()),
-    canAdjust(state) && item("Give or take time", "clock", () => actions.openTime()),
+    state.status === "running" && hasNext(state) && actions.may("switch") && item("Next turn", "next", () => actions.next()),
+    canAdjust(state) && actions.may("adjust") && item("Give or take time", "clock", () => actions.openTime()),
     item("History", "history", () => openHistory(page)),
-    item("Share this session", "share", share),
-    state.participants.length > 1 && item("Link for one player", "person", () => openPlayerLinks(page)),
-    page.as && item("Let this device press all clocks", "people", () => page.unbind()),
+    rights.mayShare && item("Share this session", "share", () => share(page)),
+    !rights.needsToken && state.participants.length > 1 && item("Link for one player", "person", () => openPlayerLinks(page)),
+    page.as && !rights.player && item("Let this device press all clocks", "people", () => page.unbind()),
     Sound.possible && item(soundLabel, soundSign, () => sound.toggle()),
     Screen.possible &&
       item(screen.full ? "Leave full screen" : "Full screen", "full", () => screen.toggleFull()),
-    item("Keys and help", "info", openHelp),
+    item("Keys and help", "info", () => openHelp(page)),
     h("a", { class: "button quiet item", href: "/" }, icon("back"), h("span", {}, "All sessions")),
-    !over && h("hr"),
-    !over && item("Complete the session …", "check", () => actions.complete()),
-    !over && item("Cancel the session …", "cross", () => actions.cancel(), "danger"),
+    !over && (actions.may("complete") || actions.may("cancel")) && h("hr"),
+    !over && actions.may("complete") && item("Complete the session …", "check", () => actions.complete()),
+    !over && actions.may("cancel") && item("Cancel the session …", "cross", () => actions.cancel(), "danger"),
   ];
   const views = viewChoices(page, "menu-view", () => opened.close());
   const opened = openDialog({
@@ -94,11 +102,12 @@ export function openMenu(page) {
   });
 }
 
+/** Keys, what they do, and the actions of which one has to be allowed. */
 const KEYS = [
-  ["Space", "End the turn; start the session"],
-  ["P", "Pause or resume"],
-  ["N", "Next, or a lap"],
-  ["T", "Give or take time"],
+  ["Space", "End the turn; start the session", ["switch", "start"]],
+  ["P", "Pause or resume", ["pause"]],
+  ["N", "Next, or a lap", ["switch"]],
+  ["T", "Give or take time", ["adjust"]],
   ["H", "History"],
   ["1 2 3 4", Object.values(VIEWS).join(", ").toLowerCase()],
   ["F", "Full screen"],
@@ -106,17 +115,23 @@ const KEYS = [
   ["?", "This help"],
 ];
 
-/** Opens the list of keys, with a hint how to read the page. */
-export function openHelp() {
+/**
+ * Opens the list of keys, with a hint how to read the page.
+ *
+ * @param {import("./session.js").Page} page
+ */
+export function openHelp({ rights }) {
+  const works = ([, , actions]) => !actions || actions.some((each) => rights.ever(each));
   const row = ([keys, text]) => {
     const caps = keys.split(" ").map((key) => h("kbd", {}, key));
     return [h("dt", {}, caps), h("dd", {}, text)];
   };
+  const press = rights.ever("switch") ? "On the game clock, press the half that runs. " : "";
   const hint =
-    "On the game clock, press the half that runs. All devices show the same time, even if their own clocks " +
-    "are wrong. The number after ± says how far the shown time may be off.";
+    `${press}All devices show the same time, even if their own clocks are wrong. ` +
+    "The number after ± says how far the shown time may be off.";
   openDialog({
     title: "Keys and help",
-    body: [h("dl", { class: "keys" }, KEYS.map(row)), h("p", { class: "hint" }, hint)],
+    body: [h("dl", { class: "keys" }, KEYS.filter(works).map(row)), h("p", { class: "hint" }, hint)],
   });
 }

@@ -1,6 +1,6 @@
 // The participants and teams of a session, prepared for drawing: order, names, colours, and who is next.
 
-import { nameGiven } from "../shared/names.js";
+import { nameGiven, participantName } from "../shared/names.js";
 
 /** The number of colours for the owners of clocks, as on the timeline. */
 const HUES = 8;
@@ -37,7 +37,7 @@ export class People {
     state.participants.forEach((participant, place) =>
       this.#add(this.participants, {
         id: participant.participant_id,
-        name: nameGiven(state, participant.participant_id) ?? `Player ${place + 1}`,
+        name: participantName(state, place),
         hue: this.byId.get(participant.group_id)?.hue ?? place % HUES,
         groupId: participant.group_id,
       }),

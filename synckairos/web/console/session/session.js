@@ -2,8 +2,10 @@
 // after each change of the state, and once per frame while a clock runs and the page is visible.
 
 import { askForToken, createClient, fill, h, note, toast } from "../shared/ui.js";
+import { cameByLink, storeAccess, storedToken } from "../shared/token.js";
 import { titleOf } from "../shared/names.js";
 import { UUID, forget, remember } from "../shared/recent.js";
+import { Rights } from "../shared/rights.js";
 import { formatClock } from "../shared/time.js";
 import { Actions } from "./actions.js";
 import { openHistory } from "./history.js";
@@ -47,8 +49,11 @@ export class Page {
   /** @param {string} id */
   constructor(id) {
     const query = new URLSearchParams(location.search);
+    /** The participant to whom the user bound this device. @type {string | null} */
+    this.boundTo = query.get("as")?.toLowerCase() || null;
     /** The participant whose clock this device may press; null: all clocks. @type {string | null} */
-    this.as = query.get("as")?.toLowerCase() || null;
+    this.as = null;
+    this.rights = new Rights(null);
     this.viewInAddress = query.get("view") ?? "";
     this.app = $("app");
     this.state = null;
@@ -67,10 +72,18 @@ export class Page {
     this.waitingMessage = null;
     /** Whether the page shows a final message in place of the clocks. */
     this.ended = false;
+    /** Whether the user knows that the token ends. */
+    this.warned = false;
+    /** The token that the client asked for last. @type {string | null} */
+    this.sentToken = null;
     this.actions = new Actions(this);
     this.sound = new Sound(() => this.shell?.updateSound());
     this.screen = new Screen(this.app, (full) => this.shell?.updateFull(full));
-    this.client = createClient({ reconnectAttempts: Infinity });
+    const token = () => {
+      this.sentToken = storedToken();
+      return this.sentToken;
+    };
+    this.client = createClient({ token, reconnectAttempts: Infinity });
     this.session = this.client.session(id);
     this.track = new Track(this.session, (who) => this.people?.name(who) ?? "Someone");
     this.#listen();
@@ -138,8 +151,8 @@ export class Page {
 
   /** Lets this device press all clocks. */
   unbind() {
-    this.as = null;
-    this.app.dataset.bound = "false";
+    this.boundTo = null;
+    this.#bind();
     this.#writeAddress((query) => query.delete("as"));
     this.showView(this.viewName, { keep: false });
   }
@@ -177,6 +190,7 @@ export class Page {
         this.#onConnection();
       }, ms);
     wait(PATIENCE_MS, states.connecting());
+    setTimeout(() => this.#askEarly(), PATIENCE_MS);
     wait(AWAY_MS, states.away());
 
     document.addEventListener("visibilitychange", () => {
@@ -198,13 +212,14 @@ export class Page {
 
   #onState(state, change) {
     if (!state || this.ended) return;
+    const haveRightsChanged = this.#findRights();
     const havePeopleChanged = !hasSamePeople(this.state, state);
     this.state = state;
     if (havePeopleChanged) {
       this.people = new People(state);
       this.title = titleOf(state);
-      this.#checkBound();
     }
+    if (havePeopleChanged || haveRightsChanged) this.#bind();
     this.result = isOver(state) ? resultOf(state, this.people, change, this.result) : null;
     if (change?.payload.event) this.track.follow(change);
     else if (this.track.loaded && this.session.confirmed.version > this.track.version) this.track.load();
@@ -212,7 +227,7 @@ export class Page {
     if (!this.shell) {
       this.#build();
     } else {
-      if (havePeopleChanged) this.view.updatePeople();
+      if (havePeopleChanged || haveRightsChanged) this.view.updatePeople();
       else this.view.update();
       this.shell.update();
     }
@@ -243,13 +258,64 @@ export class Page {
     if (error.code === "CLOCK_SKEW") {
       toast("This device’s clock is wrong. The clocks on this page are right all the same.", { seconds: 8 });
     }
+    if (error.code === "UNAUTHENTICATED" && !this.ended) this.#onTokenOver();
     this.#onConnection();
+  }
+
+  /**
+   * The token ends soon, or has ended. One that the user enters in time is used by this connection; a link's
+   * cannot be replaced by another one's, so its page goes on to the end.
+   */
+  #onTokenOver() {
+    if (this.session.connection !== "live") {
+      if (storedToken() === this.sentToken) this.#askAgain();
+      return; // or the next attempt sends the new one
+    }
+    if (this.warned) return;
+    this.warned = true;
+    if (cameByLink()) {
+      toast("This link ends in a moment. Ask the person who sent it to you for a new one.", { seconds: 20 });
+      return;
+    }
+    askForToken({ reload: false, title: "Your token ends in a moment" }).then((entered) => {
+      if (entered) this.warned = false;
+    });
+  }
+
+  /**
+   * A service that wants a token waits for it some seconds before it closes a socket. Over HTTP it says at once
+   * that it wants one.
+   */
+  async #askEarly() {
+    if (this.state || this.ended || storedToken() !== null) return;
+    try {
+      await this.client.request("GET", `/v1/sessions/${this.session.id}`);
+    } catch (error) {
+      if (error.code === "UNAUTHENTICATED" && !this.state && !this.ended) this.#askAgain();
+    }
+  }
+
+  /** Shows why there is nothing to see without another token, and asks for one. */
+  #askAgain() {
+    const ask = () => askForToken();
+    if (cameByLink()) {
+      this.#end(states.linkIsOver(ask));
+    } else {
+      this.#end(states.noToken(ask));
+      ask();
+    }
+    this.session.close(); // it would go on to try without a good token
   }
 
   #onConnection() {
     const { client, session } = this;
     this.app.dataset.connection = session.connection;
     if (this.ended) return;
+    if (session.connection === "live" && this.view && this.#findRights()) {
+      this.#bind();
+      this.view.updatePeople();
+      this.shell.update();
+    }
     if (session.connection === "closed") {
       this.#onClosed(session.closeReason);
     } else if (this.state === null) {
@@ -277,12 +343,11 @@ export class Page {
       this.#showBanner("", "The service does not keep this session any more. This is its last known state.");
       return;
     }
-    if (gone) forget(this.session.id);
+    if (gone && storedToken() === null) forget(this.session.id);
     if (isDeleted) this.#end(states.deleted());
     else if (gone) this.#end(states.notFound());
-    else if (error.code === "UNAUTHENTICATED") {
-      this.#end(states.noToken(() => askForToken()));
-      askForToken();
+    else if (error.code === "UNAUTHENTICATED" || error.code === "FORBIDDEN") {
+      this.#askAgain();
     } else this.#end(states.refused(error.message));
   }
 
@@ -310,13 +375,28 @@ export class Page {
     this.showView(isView ? this.viewInAddress : viewOf(this.state), { keep: false });
   }
 
-  /** Unbinds this device if its participant is not in the session (any more). */
-  #checkBound() {
-    if (this.as && !this.people.participants.some((each) => each.id === this.as)) {
+  /** Takes over what the service said at the last connection. Returns whether that is something new. */
+  #findRights() {
+    const { access } = this.session;
+    if (JSON.stringify(access) === JSON.stringify(this.rights.access)) return false;
+    this.rights = new Rights(access);
+    storeAccess(access);
+    return true;
+  }
+
+  /**
+   * Finds the participant whose clock alone this device may press: the one of its token, or the one to whom the
+   * user bound it, as long as that one is in the session.
+   */
+  #bind() {
+    const isIn = this.people.participants.some((each) => each.id === this.boundTo);
+    if (this.boundTo !== null && !isIn) {
       toast("The player of this link is not in the session: all clocks can be pressed.", { seconds: 8 });
-      this.as = null;
+      this.boundTo = null;
     }
-    this.app.dataset.bound = String(this.as !== null);
+    this.as = this.rights.player ?? this.boundTo;
+    // Two players who share a phone sit opposite each other, and one half is turned round for them.
+    this.app.dataset.bound = String(this.as !== null || !this.rights.ever("switch"));
   }
 
   /** Whether a clock or the countdown of a pause runs. */
@@ -391,7 +471,7 @@ export class Page {
     h: () => openHistory(this),
     f: () => this.screen.toggleFull(),
     m: () => this.sound.toggle(),
-    "?": () => openHelp(),
+    "?": () => openHelp(this),
     1: () => this.showView("clock"),
     2: () => this.showView("countdown"),
     3: () => this.showView("board"),

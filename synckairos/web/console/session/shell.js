@@ -107,6 +107,7 @@ export class Shell {
     );
     this.time = extra("Time", "clock", () => actions.openTime());
     this.time.setAttribute("aria-label", "Give or take time");
+    this.share = extra("Share", "share", () => share(page));
     this.stripSlot = h("span", { class: "strip-only connection-strip" });
     const menu = this.#menuButton();
     for (const each of [menu, this.soundButtons[1]]) each.classList.add("strip-only");
@@ -121,7 +122,7 @@ export class Shell {
       this.newSession,
       this.time,
       extra("History", "history", () => openHistory(page)),
-      extra("Share", "share", share),
+      this.share,
       this.soundButtons[1],
     ]);
     this.controls.hidden = false;
@@ -145,14 +146,16 @@ export class Shell {
     const running = state.status === "running";
     const alone = state.participants.length === 1;
     const isLap = viewName === "stopwatch" || (state.sync_mode === "count_up" && alone);
-    this.start.hidden = state.status !== "pending";
-    this.resume.hidden = state.status !== "paused";
-    this.pause.hidden = !running;
-    this.next.hidden = !running || !hasNext(state) || viewName === "clock";
+    const may = (action) => page.actions.may(action);
+    this.start.hidden = state.status !== "pending" || !may("start");
+    this.resume.hidden = state.status !== "paused" || !may("resume");
+    this.pause.hidden = !running || !may("pause");
+    this.next.hidden = !running || !hasNext(state) || viewName === "clock" || !may("switch");
     setText(this.next.querySelector("span"), isLap ? "Lap" : "Next");
     this.pause.classList.toggle("main", running && this.next.hidden);
-    this.newSession.hidden = !isOver(state);
-    this.time.hidden = !canAdjust(state);
+    this.newSession.hidden = !isOver(state) || !may("create");
+    this.time.hidden = !canAdjust(state) || !may("adjust");
+    this.share.hidden = !page.rights.mayShare;
     this.updateSound();
     this.#placeIndicator();
     // When a press hides its own button, the button that takes its place gets the focus.

@@ -1,5 +1,6 @@
 // The page without clocks: a message that says why, and what the user can do.
 
+import { LINK_IS_OVER } from "../shared/signin.js";
 import { button, fill, h, icon, schemeSwitch } from "../shared/ui.js";
 
 /**
@@ -53,6 +54,13 @@ export const noToken = (ask) => ({
   title: "The service needs a token",
   text: "Ask the person who shared this link for one.",
   actions: [button("Enter a token", { class: "primary", onclick: ask })],
+});
+
+/** @param {() => void} ask Opens the dialog for a token. */
+export const linkIsOver = (ask) => ({
+  iconName: "link",
+  ...LINK_IS_OVER,
+  actions: [button("Enter a token", { onclick: ask })],
 });
 
 export const unreadable = () => ({

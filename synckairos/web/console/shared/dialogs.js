@@ -5,10 +5,11 @@ import { button, h, newId } from "./dom.js";
 
 const SENTENCES = {
   UNAUTHENTICATED: "The service needs to know who you are: enter a token.",
-  FORBIDDEN: "Your token does not allow this.",
+  FORBIDDEN: "Your link or token does not allow this.",
   SESSION_NOT_FOUND: "There is no such session: it ended long ago, was deleted, or the link is not complete.",
   CONCURRENT_MODIFICATION: "Someone else was faster. The page shows the newest state.",
   RATE_LIMIT_EXCEEDED: "That was too often. Wait a moment, then try again.",
+  QUOTA_EXCEEDED: "There is no room for more at the moment: what runs goes on, and something has to end first.",
   STORAGE_UNAVAILABLE: "The service cannot reach its storage at the moment.",
   MESSAGE_BROKER_ERROR: "The service cannot reach its storage at the moment.",
   NETWORK_TIMEOUT: "The service took too long to answer.",

@@ -60,3 +60,7 @@ export function nameGiven(state, id) {
   const isMap = names !== null && typeof names === "object" && !Array.isArray(names);
   return isMap && Object.hasOwn(names, id) ? displayText(names[id]) : null;
 }
+
+/** The name of the participant at a place of a state, counted from 0. */
+export const participantName = (state, place) =>
+  nameGiven(state, state.participants[place].participant_id) ?? `Player ${place + 1}`;

@@ -3,9 +3,10 @@
 import { button, fill, h, newId, note, setText } from "./dom.js";
 import { openDialog, toast } from "./dialogs.js";
 import { icon } from "./icons.js";
+import { qrPicture } from "./qr.js";
 
 /** Whether an address means the device itself, so that no other device can open it. */
-function isLoopback(hostname = location.hostname) {
+function isLoopback(hostname) {
   const name = hostname.toLowerCase().replace(/^\[|\]$/g, "");
   return name === "localhost" || name.endsWith(".localhost") || name === "::1" || /^127\./.test(name);
 }
@@ -37,13 +38,14 @@ export async function copy(text, message = "Copied") {
 }
 
 /**
- * Shows a link and its QR code.
+ * A link as a QR code, as text, and on a phone with the device's own way of sharing.
  *
- * @param {string} [url] An address of this service; default: the page's own.
- * @param {{title?: string}} [options]
+ * @param {string} link
+ * @param {{needsToken?: boolean}} [options] needsToken: whether the service lets nobody in without one.
+ * @returns {Array}
  */
-export function shareDialog(url = location.href, { title = "Open on another device" } = {}) {
-  const link = new URL(url, location.href).href;
+export function linkParts(link, { needsToken = false } = {}) {
+  const { hostname } = new URL(link);
   const label = newId("link");
   const field = h("input", {
     class: "input",
@@ -67,48 +69,48 @@ export function shareDialog(url = location.href, { title = "Open on another devi
       }, 2500);
     },
   });
-  const code = h("img", {
-    src: `/qr.svg?url=${encodeURIComponent(link)}`,
-    alt: "QR code of the link",
-    width: "256",
-    height: "256",
-    // The service makes codes only for its own address, and behind a proxy it may not know that address.
-    onerror: () => fill(code.parentNode, note("warn", "No QR code: the service does not know this address.")),
-  });
-  openDialog({
-    title,
-    body: [
-      isLoopback() &&
-        note(
-          "warn",
-          h(
-            "p",
-            {},
-            h("strong", {}, "Other devices cannot open this link: "),
-            `${location.hostname} is always the device itself.`,
-          ),
-          h(
-            "p",
-            {},
-            "Start the service with ",
-            h("code", {}, "ALLOW_INSECURE=true HOST=0.0.0.0 synckairos dev"),
-            " and open this page by this machine’s address in the network. ",
-            "Everyone in that network can then change its sessions.",
-          ),
+  const code = qrPicture(link, "QR code of the link");
+  return [
+    isLoopback(hostname) &&
+      note(
+        "warn",
+        h(
+          "p",
+          {},
+          h("strong", {}, "Other devices cannot open this link: "),
+          `${hostname} is always the device itself.`,
         ),
-      h("div", { class: "share-code" }, code),
-      h(
-        "div",
-        { class: "field" },
-        h("label", { htmlFor: label }, "Link"),
-        h("div", { class: "share-link" }, field, control),
-        said,
+        h(
+          "p",
+          {},
+          "Start the service with ",
+          h("code", {}, needsToken ? "HOST=0.0.0.0 synckairos dev --auth" : "ALLOW_INSECURE=true HOST=0.0.0.0 synckairos dev"),
+          " and open this page by this machine’s name or address in the network.",
+          !needsToken && " Everyone in that network can then change its sessions.",
+        ),
       ),
-      canShare &&
-        button("Share…", {
-          icon: "share",
-          onclick: () => navigator.share({ title: document.title, url: link }).catch(() => {}),
-        }),
-    ],
-  });
+    h("div", { class: "share-code" }, code ?? note("warn", "No QR code: the link is too long for one.")),
+    h(
+      "div",
+      { class: "field" },
+      h("label", { htmlFor: label }, "Link"),
+      h("div", { class: "share-link" }, field, control),
+      said,
+    ),
+    canShare &&
+      button("Share…", {
+        icon: "share",
+        onclick: () => navigator.share({ title: document.title, url: link }).catch(() => {}),
+      }),
+  ];
+}
+
+/**
+ * Shows a link and its QR code.
+ *
+ * @param {string} [url] An address of this service; default: the page's own.
+ * @param {{title?: string}} [options]
+ */
+export function shareDialog(url = location.href, { title = "Open on another device" } = {}) {
+  openDialog({ title, body: linkParts(new URL(url, location.href).href) });
 }

@@ -1,87 +1,93 @@
-// The user's token, which is kept for this tab only, and the client that sends it.
-
-import { openDialog } from "./dialogs.js";
-import { h, newId } from "./dom.js";
-import { SyncKairos } from "/synckairos.js";
+// The tab's token. Somebody without an account gets it by a link, behind the # of the address, which browsers
+// send to no server. It is taken from there before anything else happens, so that the address that is shown,
+// copied, reloaded or drawn as a QR code is without it.
+//
+// The module imports nothing, so that a page can run it first.
 
 const TOKEN = "synckairos.token";
+const ORIGIN = "synckairos.token.origin";
+const ACCESS = "synckairos.token.access";
+const IN_ADDRESS = /^#token=([^&]*)$/;
+/** What can be sent in a header. */
+const SENDABLE = /^[\x21-\x7e]+$/;
 
-/** The token that the user entered, or null. A token that cannot be sent in a header counts as none. */
-export function storedToken() {
+/** The same as the tab's store, where the browser forbids that. Then it holds until the page is loaded again. */
+const memory = new Map();
+
+function read(name) {
   try {
-    const token = sessionStorage.getItem(TOKEN);
-    return /^[\x21-\x7e]+$/.test(token ?? "") ? token : null;
+    return sessionStorage.getItem(name) ?? memory.get(name) ?? null;
+  } catch {
+    return memory.get(name) ?? null;
+  }
+}
+
+function write(name, value) {
+  memory.delete(name);
+  try {
+    if (value === null) sessionStorage.removeItem(name);
+    else sessionStorage.setItem(name, value);
+  } catch {
+    if (value !== null) memory.set(name, value);
+  }
+}
+
+/** The tab's token, or null. One that cannot be sent in a header counts as none. */
+export function storedToken() {
+  const token = read(TOKEN);
+  return SENDABLE.test(token ?? "") ? token : null;
+}
+
+/**
+ * Keeps a token until the tab is closed.
+ *
+ * @param {string} token
+ * @param {"link" | "typed"} origin How it came here.
+ */
+export function storeToken(token, origin) {
+  write(TOKEN, token);
+  write(ORIGIN, origin);
+  write(ACCESS, null);
+}
+
+/** Whether the token came by a link. */
+export const cameByLink = () => storedToken() !== null && read(ORIGIN) === "link";
+
+/**
+ * Keeps what the service said that the token allows, for pages without a socket.
+ *
+ * @param {import("/synckairos.js").Access | null} access
+ */
+export function storeAccess(access) {
+  write(ACCESS, access && JSON.stringify(access));
+}
+
+/** What the service said that the token allows, or null when it has not said it yet. */
+export function storedAccess() {
+  try {
+    return JSON.parse(read(ACCESS) ?? "null");
   } catch {
     return null;
   }
 }
 
-/**
- * The form for a token, which is kept for this tab.
- *
- * @param {() => void} onEntered Called after the user entered one.
- * @returns {HTMLFormElement}
- */
-export function tokenForm(onEntered) {
-  const id = newId("token");
-  const control = h("input", {
-    class: "input mono",
-    id,
-    type: "password",
-    autocomplete: "off",
-    spellcheck: "false",
-    required: true,
-    "aria-describedby": `${id}-hint`,
-  });
-  return h(
-    "form",
-    {
-      class: "token-form",
-      onsubmit: (event) => {
-        event.preventDefault();
-        sessionStorage.setItem(TOKEN, control.value.trim());
-        onEntered();
-      },
-    },
-    h(
-      "div",
-      { class: "field" },
-      h("label", { htmlFor: id }, "Token"),
-      control,
-      h(
-        "p",
-        { class: "hint", id: `${id}-hint` },
-        storedToken() ? "The service did not accept the last one. " : "",
-        "A JWT. It is kept until this tab is closed, and sent to this service only.",
-      ),
-    ),
-    h("div", { class: "actions" }, h("button", { class: "button primary" }, "Continue")),
-  );
+/** Takes the token from the address. Returns whether there was one. */
+function takeToken() {
+  const found = IN_ADDRESS.exec(location.hash);
+  if (!found) return false;
+  history.replaceState(history.state, "", location.pathname + location.search);
+  let token = found[1];
+  try {
+    token = decodeURIComponent(token);
+  } catch {
+    // It has a % that encodes nothing, and is taken as it stands.
+  }
+  storeToken(token, "link");
+  return true;
 }
 
-/** The dialog that is open, as a promise of its answer; null when there is none. */
-let openQuestion = null;
-
-/**
- * Asks for a token in a dialog.
- *
- * @param {{reload?: boolean}} [options] reload: whether the page is then loaded again
- * @returns {Promise<boolean>} whether the user entered one
- */
-export function askForToken({ reload = true } = {}) {
-  openQuestion ??= (async () => {
-    const form = tokenForm(() => dialog.close("entered"));
-    const dialog = openDialog({ title: "The service needs a token", body: form });
-    form.querySelector("input").focus();
-    const entered = (await dialog.closed) === "entered";
-    openQuestion = null;
-    if (entered && reload) location.reload();
-    return entered;
-  })();
-  return openQuestion;
-}
-
-/** A client of the service that this page came from. It sends the token that the user entered, if any. */
-export function createClient(options = {}) {
-  return new SyncKairos({ url: location.origin, token: storedToken, ...options });
-}
+takeToken();
+// A link to the page that is open already, pasted into its address, does not load it again.
+addEventListener("hashchange", () => {
+  if (takeToken()) location.reload();
+});

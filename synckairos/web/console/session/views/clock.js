@@ -31,9 +31,10 @@ class Half {
     this.id = id;
     const { page } = view;
     const person = page.people.byId.get(id);
-    this.pressable = page.as === null || page.people.ownerOf(page.as) === id;
     this.digits = new Digits("half-digits");
     this.said = h("span", { class: "visually-hidden", id: `said-${id}` });
+    // What the button says, where this page may not press it.
+    this.words = h("p", { class: "visually-hidden" });
     this.button = h("button", {
       type: "button",
       class: "press",
@@ -72,6 +73,7 @@ class Half {
       "section",
       { class: `half hue-${person.hue}`, "aria-label": person.name, dataset: { owner: id } },
       this.button,
+      this.words,
       this.said,
       h("div", { class: "half-who" }, h("span", { class: "dot" }), this.name, this.member),
       h("div", { class: "half-middle" }, this.word, this.timer, this.flag, this.note),
@@ -100,7 +102,11 @@ class Half {
     this.element.dataset.turn = over ? "over" : this.isActive ? state.status : "wait";
     this.element.dataset.won = String(won);
     const can = this.view.canPress(this);
-    this.button.setAttribute("aria-label", this.view.labelFor(this));
+    const label = this.view.labelFor(this);
+    const hasButton = this.view.hasButton(this);
+    this.button.hidden = !hasButton;
+    setText(this.words, hasButton ? "" : label);
+    this.button.setAttribute("aria-label", label);
     this.button.setAttribute("aria-disabled", String(!can));
     this.element.dataset.can = String(can);
     this.draw();
@@ -194,10 +200,28 @@ export class ClockView {
     return { ms: state.time_per_cycle_ms, countUp: false, note: "", level: "calm", share: 1 };
   }
 
+  /** Whether a half belongs to whom this device may press for. */
+  isOwn(half) {
+    const { as, people } = this.page;
+    return as === null || people.ownerOf(as) === half.id;
+  }
+
+  /** Whether pressing this half does something, in this turn or in another one. */
+  mayPress(half) {
+    const { rights, state } = this.page;
+    return this.isOwn(half) && (state.status === "pending" ? rights.now("start", state) : rights.ever("switch"));
+  }
+
+  /** Halves of others keep a button that is disabled, unless the token of this page is for one participant. */
+  hasButton(half) {
+    const { rights } = this.page;
+    return this.mayPress(half) || (rights.player === null && rights.ever("switch"));
+  }
+
   canPress(half) {
     const { page } = this;
     const { state } = page;
-    if (!half.pressable) return false;
+    if (!this.mayPress(half)) return false;
     if (state.status === "pending") return true;
     if (state.status !== "running" || !hasNext(state)) return false;
     return half.isActive && (page.as === null || page.as === state.active_participant_id);
@@ -208,7 +232,7 @@ export class ClockView {
     const { people, state } = page;
     const name = people.name(half.id);
     if (state.status === "pending")
-      return half.pressable ? `${name}: press to start` : `${name}: not started`;
+      return this.mayPress(half) ? `${name}: press to start` : `${name}: not started`;
     if (isOver(state)) return `${name}: the session is over`;
     if (state.status === "paused") return half.isActive ? `${name}, on the move: paused` : `${name}: paused`;
     if (!half.isActive) return `${name}: waits`;
@@ -221,20 +245,16 @@ export class ClockView {
       const begins = this.page.people.ownerOf(
         state.active_participant_id ?? state.participants[0]?.participant_id,
       );
-      return half.id === begins
-        ? half.pressable
-          ? "Begins · press to start"
-          : "Begins"
-        : half.pressable
-          ? "Press to start"
-          : "";
+      const mayPress = this.mayPress(half);
+      if (half.id === begins) return mayPress ? "Begins · press to start" : "Begins";
+      return mayPress ? "Press to start" : "";
     }
     if (state.status === "paused" && half.isActive) return this.page.pauseText();
     if (
       state.status === "running" &&
       half.isActive &&
       this.page.as !== null &&
-      half.pressable &&
+      this.mayPress(half) &&
       !this.canPress(half)
     ) {
       return `${this.page.people.name(state.active_participant_id)}’s move`;
@@ -246,7 +266,7 @@ export class ClockView {
   press(half) {
     const { page } = this;
     const { state } = page;
-    if (!half.pressable) return;
+    if (!this.mayPress(half)) return;
     if (state.status === "paused") {
       page.actions.explainPause();
     } else if (this.canPress(half)) {

@@ -145,11 +145,12 @@ export class StopwatchView {
   }
 
   emptyText(live) {
-    const { state, track } = this.page;
+    const { rights, state, track } = this.page;
     if (state.status === "pending") return "Laps appear here.";
     if (track.error) return "The laps so far cannot be read at the moment.";
     if (!track.complete) return `Laps before number ${track.cycles[0]?.number ?? 1} are not kept any more.`;
-    return live && track.loaded && track.cycles.length === 0 ? "Press Lap, or the space bar." : "";
+    const canPress = live && rights.ever("switch");
+    return canPress && track.loaded && track.cycles.length === 0 ? "Press Lap, or the space bar." : "";
   }
 
   frame() {

@@ -1,0 +1,116 @@
+-- What a tenant has: its sessions that are not over, their participants, and the sessions that it created
+-- today. The sessions themselves are elsewhere, so this is a count of its own. Whoever refuses something
+-- because of it asks after the sessions that were longest not looked at, and takes out those that are over.
+--
+-- Hash `sk:quota:{<tenant>}`:
+--   participants   1012        of all sessions together
+--   day            20786       the day (since 1970, UTC) that `creates` is about
+--   creates        17          how many sessions were created on it
+--   <id>           4           how many participants this session has
+-- Sorted set `sk:quota:{<tenant>}:looked`: the sessions by when they were last looked at (server time in ms).
+-- A session that is being created is not looked at: it has a time that is still ahead.
+
+local DAY_MS = 86400000
+local LIFE_MS = 400 * DAY_MS -- no session lives longer
+local CREATING_MS = 10000 -- creating a session takes less
+local DAY_LIFE_MS = 2 * DAY_MS -- of the count of a day alone
+
+local function number(key, field)
+  return tonumber(redis.call('HGET', key, field)) or 0
+end
+
+local function keep(keys)
+  local life = redis.call('ZCARD', keys[2]) > 0 and LIFE_MS or DAY_LIFE_MS
+  redis.call('PEXPIRE', keys[1], string.format('%d', life))
+  redis.call('PEXPIRE', keys[2], string.format('%d', life))
+end
+
+local function creates_of(key, day)
+  return number(key, 'day') == day and number(key, 'creates') or 0
+end
+
+-- Whether there is no room for `more` beside `present`. most: -1 for no bound.
+local function exceeds(present, more, most)
+  return most >= 0 and present + more > most
+end
+
+-- Counts a new session. most: {sessions, participants, creates}, -1 for no bound.
+-- Returns {1 counted, 0 counted before, -1 refused; the quota that is used up; retry_after_ms}.
+local function create(keys, id, participants, most, now)
+  if redis.call('HEXISTS', keys[1], id) == 1 then
+    return { 0, '', 0 }
+  end
+  local day = math.floor(now / DAY_MS)
+  local creates = creates_of(keys[1], day)
+  if exceeds(redis.call('ZCARD', keys[2]), 1, most.sessions) then
+    return { -1, 'sessions', 0 }
+  elseif exceeds(number(keys[1], 'participants'), participants, most.participants) then
+    return { -1, 'participants', 0 }
+  elseif exceeds(creates, 1, most.creates) then
+    return { -1, 'creates_per_day', (day + 1) * DAY_MS - now }
+  end
+  redis.call('HSET', keys[1], id, string.format('%d', participants), 'day', string.format('%d', day),
+    'creates', string.format('%d', creates + 1))
+  redis.call('HINCRBY', keys[1], 'participants', string.format('%d', participants))
+  redis.call('ZADD', keys[2], string.format('%d', now + CREATING_MS), id)
+  keep(keys)
+  return { 1, '', 0 }
+end
+
+-- Counts a session that was created some time ago. Returns 1, or 0 when it was counted before.
+local function found(keys, id, participants, now)
+  if redis.call('HSETNX', keys[1], id, string.format('%d', participants)) == 0 then
+    return 0
+  end
+  redis.call('HINCRBY', keys[1], 'participants', string.format('%d', participants))
+  redis.call('ZADD', keys[2], string.format('%d', now), id)
+  keep(keys)
+  return 1
+end
+
+-- Counts `more` participants of a session, or fewer when it is negative. Replies like `create`.
+local function join(keys, id, more, most)
+  local present = redis.call('HGET', keys[1], id)
+  if not present then
+    return { 0, '', 0 }
+  elseif more > 0 and exceeds(number(keys[1], 'participants'), more, most.participants) then
+    return { -1, 'participants', 0 }
+  end
+  more = math.max(more, -tonumber(present))
+  redis.call('HINCRBY', keys[1], id, string.format('%d', more))
+  redis.call('HINCRBY', keys[1], 'participants', string.format('%d', more))
+  return { 1, '', 0 }
+end
+
+-- Counts a session no more. uncreated: whether it was not created after all.
+local function drop(keys, id, uncreated, now)
+  local participants = redis.call('HGET', keys[1], id)
+  if not participants then
+    return 0
+  end
+  redis.call('HDEL', keys[1], id)
+  redis.call('ZREM', keys[2], id)
+  redis.call('HINCRBY', keys[1], 'participants', string.format('%d', -tonumber(participants)))
+  if uncreated and creates_of(keys[1], math.floor(now / DAY_MS)) > 0 then
+    redis.call('HINCRBY', keys[1], 'creates', '-1')
+  end
+  keep(keys)
+  return 1
+end
+
+-- The ids of the sessions that were longest not looked at, `most` of them. They count as looked at now.
+local function look(keys, most, now)
+  local text = string.format('%d', now)
+  local ids = redis.call('ZRANGE', keys[2], '-inf', text, 'BYSCORE', 'LIMIT', '0', string.format('%d', most))
+  for i = 1, #ids do
+    redis.call('ZADD', keys[2], text, ids[i])
+  end
+  return ids
+end
+
+-- The session was created.
+local function created(keys, id, now)
+  return redis.call('ZADD', keys[2], 'XX', 'CH', string.format('%d', now), id)
+end
+
+return { create = create, created = created, found = found, join = join, drop = drop, look = look }

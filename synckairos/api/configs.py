@@ -1,0 +1,167 @@
+"""What can be said of a session's config before the function library judges it: unknown names, and its size.
+
+The library runs in Redis' only thread, so what it reads makes everybody wait. 52,000 unknown names in one
+config took a third of a second there, to be refused. So names that it does not know are found here, and do
+not reach it. Everything else about a config is the library's to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from synckairos.api import schemas
+from synckairos.api.inputs import printable
+from synckairos.errors import Detail
+
+MOST_OWNERS = 1000
+"""How many participants, and how many groups, a session may have. The library has the same bound."""
+MOST_STAGES = 2000
+"""How many stages all participants may have together. The library has the same bound."""
+HEAVY = 100
+"""A config of this weight keeps Redis busy for some milliseconds."""
+MOST_MEMBERS = 16
+"""A time control, and a stage of one, never has so many members."""
+MOST_UNKNOWN = 100
+"""How many unknown names are reported."""
+_PRICE = 500
+"""The weight for which a creation counts once more."""
+
+_UNKNOWN = "is unknown"
+_NULL = b"null"
+
+Fields = dict[str, msgspec.Raw]
+
+
+def _names(kind: type[msgspec.Struct]) -> frozenset[str]:
+    return frozenset(field.encode_name for field in msgspec.structs.fields(kind))
+
+
+CONFIG = _names(schemas.SessionConfig)
+PARTICIPANT = _names(schemas.ParticipantConfig)
+GROUP = _names(schemas.GroupConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much work a config is.
+
+    participants: how many there are
+    weight: how many stages their time controls have together, those of groups included. A control without
+        stages counts as one, and the session's control counts for everybody who has none.
+    """
+
+    participants: int
+    weight: int
+
+    @property
+    def price(self) -> int:
+        """For how many creations this one counts."""
+        return 1 + self.weight // _PRICE
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether Redis is busy with it for so long that a process sends no second one meanwhile."""
+        return self.weight >= HEAVY
+
+
+def size(config: Fields) -> Size:
+    """The size of a config, of which nothing needs to be right."""
+    everybody = _stages(config.get("time_control"))
+    participants = [_stages(each.get("time_control")) for each in _owners(config, "participants")]
+    groups = [_stages(each.get("time_control")) for each in _owners(config, "groups")]
+    return Size(len(participants), sum(own or everybody or 1 for own in participants) + sum(groups))
+
+
+def problems(config: Fields) -> tuple[list[Detail], bool]:
+    """The unknown names and what has too many members. Removes the unknown names from the config.
+
+    Returns the problems, and whether the library has to be asked for others: it is not asked about what is
+    too large, or when there are more problems than an answer names.
+    """
+    found = list(islice(_problems(config), MOST_UNKNOWN + 1))
+    return found, len(found) < MOST_UNKNOWN and all(each["message"] == _UNKNOWN for each in found)
+
+
+def _problems(config: Fields) -> Iterator[Detail]:
+    for name in sorted(config.keys() - CONFIG):
+        if bytes(config.pop(name)) != _NULL:
+            yield {"field": printable(name), "message": _UNKNOWN}
+    yield from _problems_of_owners(config, "participants", PARTICIPANT, f"must be 1 to {MOST_OWNERS}")
+    yield from _problems_of_owners(config, "groups", GROUP, f"must be at most {MOST_OWNERS}")
+    yield from _problems_of_control("time_control", config.get("time_control"))
+
+
+def _problems_of_owners(config: Fields, name: str, known: frozenset[str], bound: str) -> Iterator[Detail]:
+    owners = _list(config.get(name)) or []
+    if len(owners) > MOST_OWNERS:
+        yield {"field": printable(name), "message": bound}
+    changed = False
+    for position, raw in enumerate(owners[:MOST_OWNERS]):
+        fields = _object(raw) or {}
+        unknown = sorted(fields.keys() - known)
+        for each in unknown:
+            if bytes(fields.pop(each)) != _NULL:
+                yield {"field": printable(f"{name}.{position}.{each}"), "message": _UNKNOWN}
+        yield from _problems_of_control(f"{name}.{position}.time_control", fields.get("time_control"))
+        if unknown:
+            changed = True
+            owners[position] = _encoded(fields)
+    if changed:
+        config[name] = msgspec.Raw(b"[" + b",".join(map(bytes, owners)) + b"]")
+
+
+def _problems_of_control(path: str, raw: msgspec.Raw | None) -> Iterator[Detail]:
+    control = _object(raw)
+    if control is None:
+        return
+    stages = _list(control.get("stages")) or []
+    for place, members in (
+        (path, control),
+        *((f"{path}.stages.{number}", _object(each)) for number, each in enumerate(stages[:8])),
+    ):
+        if members is not None and len(members) > MOST_MEMBERS:
+            yield {"field": place, "message": f"must have at most {MOST_MEMBERS} members"}
+
+
+def _owners(config: Fields, name: str) -> Iterator[Fields]:
+    for raw in _list(config.get(name)) or ():
+        yield _object(raw) or {}
+
+
+def _stages(raw: msgspec.Raw | None) -> int:
+    """How many stages a time control has; 0 when there is none."""
+    text = b"" if raw is None else bytes(raw).strip()
+    if text[:1] == b'"':
+        return 1 + text.count(b":")
+    control = _object(raw)
+    if control is None:
+        return 0
+    stages = _list(control.get("stages"))
+    return 1 + bytes(control.get("notation", b"")).count(b":") if stages is None else max(len(stages), 1)
+
+
+def _object(raw: msgspec.Raw | None) -> Fields | None:
+    """The members of a JSON object; None for anything else."""
+    if raw is None or bytes(raw).lstrip()[:1] != b"{":
+        return None
+    members: Fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    return members
+
+
+def _list(raw: msgspec.Raw | None) -> list[Any] | None:
+    """The members of a JSON list; None for anything else."""
+    if raw is None or bytes(raw).lstrip()[:1] != b"[":
+        return None
+    members: list[Any] = msgspec.json.decode(raw, type=list[msgspec.Raw])
+    return members
+
+
+def _encoded(fields: Fields) -> msgspec.Raw:
+    return msgspec.Raw(
+        b"{" + b",".join(msgspec.json.encode(name) + b":" + bytes(raw) for name, raw in fields.items()) + b"}"
+    )

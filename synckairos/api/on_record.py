@@ -1,0 +1,162 @@
+"""What goes on record (`synckairos.audit.access_log`): refusals, and what admins do.
+
+An admin's action is stored before it is answered, and is not carried out when PostgreSQL does not answer.
+Everything else is queued. With AUTH_MODE=none nothing is on record, because everybody is the same nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from http import HTTPStatus
+from time import time
+from typing import TypeVar
+
+from synckairos.api.replies import Reply
+from synckairos.api.request import ApiRequest
+from synckairos.api.route import Handler, Route
+from synckairos.audit.access_log.entries import Entry
+from synckairos.audit.access_log.queue import AccessLog
+from synckairos.auth.access import Action, Role
+from synckairos.auth.caller import ANONYMOUS
+from synckairos.core import keys
+from synckairos.errors import (
+    InternalError,
+    NetworkTimeout,
+    SessionNotFound,
+    StorageUnavailable,
+    SyncKairosError,
+    Unauthenticated,
+    ValidationError,
+)
+
+T = TypeVar("T")
+
+_REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
+_READS = frozenset({Action.PUBLIC, Action.READ, Action.READ_METRICS})
+"""What is not on record when it is allowed, whoever does it."""
+_RECORDED_READS = frozenset({Action.DEBUG, Action.READ_ACCESS_LOG})
+"""What is on record although it changes nothing."""
+_ALWAYS = frozenset({Action.LINK, Action.WEBHOOK, Action.REVOKE})
+"""What is on record whoever does it."""
+
+
+def may_be_recorded(route: Route) -> bool:
+    """Whether what a route does is on record when an admin does it."""
+    reads = route.action in _READS or route.method == "GET"
+    return not reads or route.action in _RECORDED_READS
+
+
+def recorded(route: Route) -> Handler:
+    """The route's handler, which puts what it does on record where that has to be."""
+    handle, action = route.handler, route.action
+    # What is made and what is taken away are one action to the table of access, and two things to a reader.
+    name = f"delete {action}" if route.method == "DELETE" and action in _ALWAYS else str(action)
+
+    async def handler(request: ApiRequest, **path: str) -> Reply:
+        call = partial(handle, request, **path)
+        return await carried_out(request, action, path.get("session_id"), call, name=name)
+
+    return handler
+
+
+def refused(
+    request: ApiRequest, action: Action, error: SyncKairosError, session_id: str | None = None
+) -> None:
+    """Put a refusal on record, if the error is one: 401, 403, 429, and a session that is not there (404).
+
+    Of a session that is not there nobody says whether another tenant has it, so both are in the caller's log.
+    """
+    if error.status not in _REFUSALS and not isinstance(error, SessionNotFound):
+        return
+    log = _log(request)
+    if log is not None and not request.recorded:
+        log.refuse(_entry(request, action, session_id, error))
+
+
+async def carried_out(
+    request: ApiRequest,
+    action: Action,
+    session_id: str | None,
+    call: Callable[[], Awaitable[T]],
+    *,
+    name: str | None = None,
+) -> T:
+    """What `call` returns. It is put on record when it is an action that has to be.
+
+    name: what the action is called there, unless it is by its own name
+
+    Raises what `call` raises, and StorageUnavailable when an admin's action cannot be put on record. Mostly
+    that is found before the call, and nothing was done. If it is found afterwards, a repeat with the same
+    request id is harmless.
+    """
+    is_admin = Role.ADMIN in request.caller.roles
+    if not request.context.bearers.required or not (is_admin or action in _ALWAYS):
+        return await call()
+    log = _log(request)
+    if is_admin:
+        if log is None:
+            raise StorageUnavailable("what admins do has to be put on record, and there is no database")
+        await log.check()
+    error: SyncKairosError | None = None
+    try:
+        return await call()
+    except BaseException as raised:
+        error = _error(raised)
+        raise
+    finally:
+        request.recorded = True
+        if log is not None:
+            entry = _entry(request, name or action, session_id or request.created, error)
+            await _put(log, entry, at_once=is_admin)
+
+
+async def _put(log: AccessLog, entry: Entry, *, at_once: bool) -> None:
+    if at_once:
+        await log.store_now(entry)
+    elif entry.outcome == "allowed":
+        log.add(entry)
+    else:
+        log.refuse(entry)
+
+
+def _error(raised: BaseException) -> SyncKairosError:
+    """The error that the log has for what a call raised."""
+    if isinstance(raised, SyncKairosError):
+        return raised
+    if isinstance(raised, asyncio.CancelledError):
+        return NetworkTimeout()  # the caller went away, and nobody knows how far the call came
+    return InternalError()
+
+
+def _log(request: ApiRequest) -> AccessLog | None:
+    context = request.context
+    return context.access_log if context.bearers.required else None
+
+
+def _entry(request: ApiRequest, action: str, session_id: str | None, error: SyncKairosError | None) -> Entry:
+    """The entry for a request. Of whoever could not be made out it has neither name nor tenant nor claims."""
+    caller = request.caller
+    known = caller is not ANONYMOUS and not isinstance(error, Unauthenticated)
+    return Entry(
+        tenant=caller.tenant if known else None,
+        sub=caller.subject if known else None,
+        roles=caller.roles if known else (),
+        token_id=caller.token_id if known else None,
+        action=str(action),
+        session_id=_session_id(session_id),
+        outcome="allowed" if error is None else "refused",
+        code=None if error is None else error.code,
+        request_id=request.request_id,
+        address=request.address,
+        at=time(),
+    )
+
+
+def _session_id(given: str | None) -> str | None:
+    """The id as the log has it; None for what is none. It may not have been checked yet."""
+    try:
+        return None if given is None else keys.session_id(given)
+    except ValidationError:
+        return None

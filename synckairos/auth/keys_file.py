@@ -1,0 +1,114 @@
+"""API keys in the file of `API_KEYS_FILE`, which do not go with Redis where there is no PostgreSQL.
+
+The commands write it, and each process looks every two seconds whether it has changed. It has the hashes of
+keys only, and yet nobody but its owner may read it, because whoever may write it makes keys.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+
+import msgspec
+import structlog
+import yaml
+
+from synckairos.auth.grants import ApiKey
+from synckairos.errors import error_text
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+LOOK_EVERY_S = 2.0
+
+_Stamp = tuple[int, int, int]
+
+
+class _Content(msgspec.Struct, forbid_unknown_fields=True):
+    keys: list[ApiKey] = []
+
+
+class KeysFileError(Exception):
+    """The file cannot be used; the text says why, for people."""
+
+
+class KeysFile:
+    """The keys of a file.
+
+    gone: keys that were good, and are revoked or no longer in the file, until somebody empties the list
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: _Stamp | None = None
+        self._looked_at = float("-inf")
+        self._keys: dict[str, ApiKey] = {}
+        self.gone: list[ApiKey] = []
+
+    def key(self, key_id: str) -> ApiKey | None:
+        """A key; None when there is none."""
+        self.look()
+        return self._keys.get(key_id)
+
+    def all(self) -> list[ApiKey]:
+        """All keys, the oldest first. Raises KeysFileError."""
+        return sorted(self._read(), key=lambda key: (key.made_at, key.key_id))
+
+    def look(self) -> None:
+        """Reads the file again when it has changed, at most every two seconds.
+
+        While it cannot be used, what was read before goes on to hold; when it is gone, so are its keys.
+        """
+        if monotonic() - self._looked_at < LOOK_EVERY_S:
+            return
+        self._looked_at = monotonic()
+        try:
+            stamp = self._now()
+            if stamp == self._stamp:
+                return
+            found = {key.key_id: key for key in self._read()}
+        except (KeysFileError, OSError) as error:
+            log.error("the file of API keys cannot be used", error=error_text(error))
+            return
+        good = {key_id for key_id, key in found.items() if not key.revoked}
+        self.gone += [key for key_id, key in self._keys.items() if key_id not in good and not key.revoked]
+        self._stamp, self._keys = stamp, found
+
+    def change(self, change: Callable[[list[ApiKey]], list[ApiKey]]) -> None:
+        """Writes the file anew with what `change` makes of its keys. Raises KeysFileError, OSError."""
+        lock = os.open(self._path.with_name(self._path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            content = msgspec.to_builtins(_Content(change(self._read())))
+            new = self._path.with_name(self._path.name + ".new")
+            new.unlink(missing_ok=True)
+            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+                yaml.safe_dump(content, opened, sort_keys=False)
+                opened.flush()
+                os.fsync(opened.fileno())
+            new.replace(self._path)
+        finally:
+            os.close(lock)
+
+    def _now(self) -> _Stamp | None:
+        """What changes with the file; None when there is none."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def _read(self) -> list[ApiKey]:
+        """The keys in the file; none when there is no file. Raises KeysFileError."""
+        try:
+            with self._path.open(encoding="utf-8") as opened:
+                if os.fstat(opened.fileno()).st_mode & 0o077:
+                    raise KeysFileError(f"{self._path} can be read by others: its mode has to be 0600")
+                return msgspec.convert(yaml.safe_load(opened) or {}, _Content).keys
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise KeysFileError(f"{self._path} cannot be read: {error_text(error)}") from error

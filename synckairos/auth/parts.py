@@ -1,0 +1,55 @@
+"""The parts that know tokens, as the settings make them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from synckairos.auth.api_keys import ApiKeys
+from synckairos.auth.bearer import Bearers, Everybody
+from synckairos.auth.cache import Cache
+from synckairos.auth.claims import Expected
+from synckairos.auth.jwks import Jwks
+from synckairos.auth.links import Links
+from synckairos.auth.revocations import Revocations
+from synckairos.auth.signing import Secrets
+from synckairos.auth.tables import Database, Tables
+from synckairos.auth.tokens import Tokens
+from synckairos.config import Settings
+from synckairos.core.calls import Sessions
+from synckairos.core.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of one process."""
+
+    api_keys: ApiKeys
+    links: Links
+    revocations: Revocations
+
+
+def parts(settings: Settings, connection: Connection, database: Database | None, sessions: Sessions) -> Parts:
+    """Where keys, links and revocations are kept.
+
+    database: None without PostgreSQL
+    sessions: finds sessions, also those that Redis has lost
+    """
+    tables = None if database is None else Tables(database)
+    cache = Cache(connection, alone=tables is None)
+    revocations = Revocations(connection, tables)
+    return Parts(
+        ApiKeys(settings.api_keys_file, tables, cache, revocations),
+        Links(connection, sessions, tables, cache, revocations),
+        revocations,
+    )
+
+
+async def bearers(settings: Settings, parts: Parts) -> Bearers:
+    """Who tells whose a bearer is. It has to be closed."""
+    if settings.auth_mode == "none":
+        return Everybody()
+    expected = Expected(settings.jwt_audience, settings.jwt_issuer, settings.jwt_leeway_s)
+    signing = Secrets(settings) if settings.jwt_jwks_url is None else Jwks(settings.jwt_jwks_url)
+    tokens = Tokens(expected, signing, parts.api_keys, parts.links, parts.revocations)
+    await tokens.start()
+    return tokens

@@ -1,0 +1,61 @@
+// What the token of this page allows, so that the page has no button for anything else. The service says it
+// when it takes the connection of a session's page (CONNECTED), and judges each call again.
+
+export class Rights {
+  /**
+   * @param {import("/synckairos.js").Access | null} access null: from a service that does not say it. Then the
+   *   page offers everything.
+   */
+  constructor(access) {
+    this.access = access;
+  }
+
+  /** Whether the service wants a token from everybody. */
+  get needsToken() {
+    return this.access?.auth_mode === "jwt";
+  }
+
+  /** Whether there may be links to this session, and this page may make them. */
+  get mayLink() {
+    return this.needsToken && this.access.may.includes("link");
+  }
+
+  /** Whether there is something to share: where everybody needs a token, an address alone opens nothing. */
+  get mayShare() {
+    return !this.needsToken || this.mayLink;
+  }
+
+  /** The participant as whom this page plays, and as nobody else; null: its token is for no participant. */
+  get player() {
+    return this.access !== null && !this.access.may.includes("switch")
+      ? (this.access.player?.participant_id ?? null)
+      : null;
+  }
+
+  /** Whether this page may do something, whoever's turn it is. */
+  always(action) {
+    return this.access === null || this.access.may.includes(action);
+  }
+
+  /** Whether this page may do something in the session's current state. A player may in its own turn only. */
+  now(action, state) {
+    if (this.always(action)) return true;
+    const { player } = this.access;
+    return (
+      player !== null &&
+      player.may.includes(action) &&
+      player.participant_id === state.active_participant_id &&
+      (action === "switch" || state.players_may_pause)
+    );
+  }
+
+  /** Whether this page may name the participant whose turn is next. */
+  mayChooseNext(state) {
+    return this.always("switch") || (this.now("switch", state) && state.players_may_choose_next === true);
+  }
+
+  /** Whether this page may do something now or in another turn. */
+  ever(action) {
+    return this.always(action) || this.access.player?.may.includes(action) === true;
+  }
+}

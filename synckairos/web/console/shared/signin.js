@@ -1,0 +1,109 @@
+// Asks for a token where the service wants one, and makes the client that sends it.
+
+import { openDialog } from "./dialogs.js";
+import { h, newId } from "./dom.js";
+import { cameByLink, storeToken, storedToken } from "./token.js";
+import { SyncKairos } from "/synckairos.js";
+
+/** What people read whose link is not good any more. */
+export const LINK_IS_OVER = {
+  title: "This link is not good any more",
+  text:
+    "Its time is over, it was taken back, or its session is gone. " +
+    "Ask the person who sent it to you for a new one.",
+};
+
+/**
+ * The form for a token, which is kept for this tab.
+ *
+ * @param {() => void} onEntered Called after the user entered one.
+ * @returns {HTMLFormElement}
+ */
+export function tokenForm(onEntered) {
+  const id = newId("token");
+  const control = h("input", {
+    class: "input mono",
+    id,
+    type: "password",
+    autocomplete: "off",
+    spellcheck: "false",
+    required: true,
+    "aria-describedby": `${id}-hint`,
+  });
+  const wasRefused = storedToken() !== null && !cameByLink();
+  return h(
+    "form",
+    {
+      class: "token-form",
+      onsubmit: (event) => {
+        event.preventDefault();
+        storeToken(control.value.trim(), "typed");
+        onEntered();
+      },
+    },
+    h(
+      "div",
+      { class: "field" },
+      h("label", { htmlFor: id }, "Token"),
+      control,
+      h(
+        "p",
+        { class: "hint", id: `${id}-hint` },
+        wasRefused ? "The service does not accept the last one, or not any more. " : "",
+        "A JWT or an API key. It is kept until this tab is closed, and sent to this service only.",
+      ),
+    ),
+    h("div", { class: "actions" }, h("button", { class: "button primary" }, "Continue")),
+  );
+}
+
+/**
+ * What a page shows in place of what needs a token: a form, and for a link that is over whom to ask.
+ *
+ * @param {() => void} onEntered
+ * @returns {HTMLElement}
+ */
+export function tokenCard(onEntered) {
+  const over = cameByLink();
+  return h(
+    "div",
+    { class: "card token-card" },
+    h("h2", {}, over ? LINK_IS_OVER.title : "The service needs a token"),
+    over && h("p", {}, LINK_IS_OVER.text),
+    tokenForm(onEntered),
+  );
+}
+
+/** The dialog that is open, as a promise of its answer; null when there is none. */
+let openQuestion = null;
+
+async function ask(title) {
+  const form = tokenForm(() => dialog.close("entered"));
+  const dialog = openDialog({
+    title: cameByLink() ? LINK_IS_OVER.title : title,
+    body: [cameByLink() && h("p", {}, LINK_IS_OVER.text), form],
+  });
+  form.querySelector("input").focus();
+  const entered = (await dialog.closed) === "entered";
+  openQuestion = null;
+  return entered;
+}
+
+/**
+ * Asks for a token in a dialog. Where one is open already, its answer is for this caller, too.
+ *
+ * @param {{reload?: boolean, title?: string}} [options] reload: whether the page is then loaded again, at the
+ *   address where the user was
+ * @returns {Promise<boolean>} whether the user entered one
+ */
+export async function askForToken({ reload = true, title = "The service needs a token" } = {}) {
+  openQuestion ??= ask(title);
+  const entered = await openQuestion;
+  if (entered && reload) location.reload();
+  return entered;
+}
+
+/** A client of the service that this page came from. It sends the tab's token, if there is one. */
+export function createClient(options = {}) {
+  return new SyncKairos({ url: location.origin, token: storedToken, ...options });
+}

@@ -1,0 +1,142 @@
+"""Revocations: which tokens they are about, and how every process comes to know of them."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from time import time
+from typing import Any
+
+import asyncpg
+import pytest
+
+from synckairos.auth import revocations
+from synckairos.auth.bearer import TokenRevoked
+from synckairos.auth.caller import Caller
+from synckairos.auth.grants import Revocation
+from synckairos.auth.revocations import Revocations
+from synckairos.core.connection import Connection
+from synckairos.core.keys import REVOKED_COMPLETE, REVOKED_TOKENS
+from tests.auth.conftest import TENANT, asking, bearing, token
+from tests.auth.test_keys import PROMISED_S, until
+from tests.support.live import settings
+from tests.support.servers import Server
+
+BY_SOMEBODY = {"roles": frozenset({"viewer"}), "tenant": TENANT}
+
+
+def caller(**fields: Any) -> Caller:
+    return Caller(**{"subject": "carl", **BY_SOMEBODY, **fields})
+
+
+async def test_which_tokens_are_revoked(redis: Server) -> None:
+    async with Connection.to(settings(redis.url)) as connection:
+        known = Revocations(connection, None)
+        await known.revoke(Revocation(tenant=TENANT, token_id="one", made_at=1))
+        await known.revoke(Revocation(tenant=TENANT, subject="carl", issued_before=100, made_at=1))
+        await known.revoke(Revocation(tenant=TENANT, subject="carl", issued_before=50, made_at=2))
+        cases = {
+            "by its id": (caller(subject="bob", token_id="one"), True),
+            "another id": (caller(subject="bob", token_id="two"), False),
+            "the same id of another tenant": (caller(subject="bob", token_id="one", tenant="other"), False),
+            "issued before": (caller(issued_at=99.9), True),
+            "issued at that moment": (caller(issued_at=100.0), True),
+            "issued after": (caller(issued_at=100.001), False),
+            "which does not say when": (caller(), True),
+            "the same subject of another tenant": (caller(tenant="other"), False),
+            "another subject": (caller(subject="Carl"), False),
+        }
+        for name, (whose, revoked) in cases.items():
+            assert known.is_revoked(whose) is revoked, name
+        with pytest.raises(TokenRevoked):
+            known.check(caller())
+
+
+async def test_every_process_refuses_a_revoked_token_within_five_seconds(redis: Server) -> None:
+    async with asking(redis.url) as api, asking(redis.url) as other:
+        path = f"/v1/sessions/{uuid.uuid4()}"
+        one, newer = token("viewer", jti="j"), token("viewer", sub="bob", iat=time() + 5)
+        older, bobs = token("viewer", sub="bob", iat=time() - 5), token("viewer", sub="bob")
+        elsewhere = token("viewer", tenant="other", jti="j", sub="bob", iat=time() - 5)
+        for bearer in (one, newer, older, bobs, elsewhere):
+            assert await api.status(path, bearer) == await other.status(path, bearer) == 404
+        made = await api.post("/v1/revocations", json={"jti": "j"}, headers=bearing(token()))
+        assert made.status_code == 201
+        assert made.json()["data"]["jti"] == "j"
+        assert await api.status(path, one) == 401, "its own process knows at once"
+        made = await api.post("/v1/revocations", json={"sub": "bob"}, headers=bearing(token()))
+        assert abs(made.json()["data"]["issued_before"] - time()) < 5
+        for bearer in (one, older, bobs):
+            assert await until(other, path, bearer, 401) < PROMISED_S + 2
+        for bearer in (newer, elsewhere):
+            assert await api.status(path, bearer) == await other.status(path, bearer) == 404
+        async with asking(redis.url) as later:
+            assert [await later.status(path, bearer) for bearer in (one, older, newer)] == [401, 401, 404]
+
+
+async def test_what_a_revocation_cannot_be(redis: Server) -> None:
+    async with asking(redis.url) as api:
+        wrong: tuple[tuple[str, dict[str, Any]], ...] = (
+            ("", {}),
+            ("", {"jti": "a", "sub": "b"}),
+            ("jti", {"jti": ""}),
+            ("jti", {"jti": "x" * 256}),
+            ("sub", {"sub": 7}),
+            ("issued_before", {"jti": "a", "issued_before": 1}),
+            ("issued_before", {"sub": "a", "issued_before": "now"}),
+            ("issued_before", {"sub": "a", "issued_before": True}),
+            ("issued_before", {"sub": "a", "issued_before": -1}),
+            ("tenant", {"jti": "a", "tenant": "other"}),
+        )
+        for field, body in wrong:
+            answer = await api.post("/v1/revocations", json=body, headers=bearing(token()))
+            assert answer.status_code == 400, body
+            assert [each["field"] for each in answer.json()["error"]["details"]] == [field], body
+        for roles in (("viewer",), ("player",), ("moderator",), ("service",), ()):
+            bearer = token(*roles) if roles else token(session=str(uuid.uuid4()))
+            assert await api.status("/v1/revocations", bearer, "POST", json={"jti": "a"}) == 403
+        right = {"sub": "a", "issued_before": 1.5}
+        assert await api.status("/v1/revocations", token(), "POST", json=right) == 201
+
+
+@pytest.mark.one_kind
+async def test_a_revocation_that_redis_lost_is_known_by_postgresql(
+    redis: Server, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a process that starts, and within half a minute to one that runs; and Redis gets it back."""
+    monkeypatch.setattr(revocations, "DATABASE_EVERY_S", 0.5)
+    client = redis.sync_client()
+    async with asking(redis.url, DATABASE_URL=database) as api:
+        path, bearer = f"/v1/sessions/{uuid.uuid4()}", token("viewer", jti="lost")
+        assert await api.status("/v1/revocations", token(), "POST", json={"jti": "lost"}) == 201
+        await asyncio.to_thread(client.delete, REVOKED_TOKENS, REVOKED_COMPLETE)
+        async with asking(redis.url, DATABASE_URL=database) as later:
+            assert await later.status(path, bearer) == 401
+        assert await asyncio.to_thread(client.xlen, REVOKED_TOKENS) >= 1
+        stored = await asyncpg.connect(database)
+        try:
+            await stored.execute(
+                "INSERT INTO sync_revocations (tenant_id, jti, made_at) VALUES ($1, 'not told', now())",
+                TENANT,
+            )
+        finally:
+            await stored.close()
+        await until(api, path, token("viewer", jti="not told"), 401)
+
+
+@pytest.mark.one_kind
+async def test_without_postgresql_at_the_start_redis_is_believed_when_it_has_all(
+    redis: Server, database: str
+) -> None:
+    away = database.replace(database.rpartition("/")[2], "nowhere")
+    client = redis.sync_client()
+    path = f"/v1/sessions/{uuid.uuid4()}"
+    async with asking(redis.url, DATABASE_URL=database) as api:
+        assert await api.status("/v1/revocations", token(), "POST", json={"jti": "known"}) == 201
+    async with asking(redis.url, DATABASE_URL=away) as alone:
+        assert await alone.status(path, token("viewer", jti="known")) == 401
+        assert await alone.status(path, token("viewer"), "GET") == 503  # the session may be in PostgreSQL
+        assert await alone.status("/v1/revocations", token(), "POST", json={"jti": "a"}) == 503
+    await asyncio.to_thread(client.delete, REVOKED_TOKENS, REVOKED_COMPLETE)
+    async with asking(redis.url, DATABASE_URL=away) as alone:
+        assert await alone.status("/v1/sessions", token("player"), "POST") == 503
