@@ -92,6 +92,11 @@ class Connection(WebSocketProtocol):
             self.transport.write("\r\n".join((*lines, "", "")).encode() + body)
             self.transport.close()
 
+    def cut(self) -> None:
+        """Ends the connection without a word."""
+        if self.transport is not None:
+            self.transport.abort()
+
     async def read_to_the_end(self) -> None:
         """Reads on for a moment, and drops what comes.
 
