@@ -144,9 +144,23 @@ class Connection(WebSocketProtocol):
             super().connection_lost(exc)  # type: ignore[no-untyped-call]
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have arrived."""
-        if self._is_open:
-            super().data_received(data)  # type: ignore[no-untyped-call]
+        """Bytes have arrived. Whoever reads them is woken when they are of use, not for each of them."""
+        if not self._is_open:
+            return
+        if self.websocket is not None:
+            self.websocket.data_received(data)
+            return
+        buffer = self.recv_buffer
+        before = len(buffer)
+        buffer += data
+        if self.phase is Phase.BODY:
+            self.received += len(data)
+        if len(buffer) >= READ:
+            assert self.transport is not None
+            self.transport.pause_reading()
+        elif self.http is not None and self.http.needs_more(before):
+            return
+        self._data_received.set()
 
 
 class Reads(asyncio.BufferedProtocol):
