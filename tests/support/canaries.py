@@ -44,7 +44,7 @@ def seen(text: str) -> list[str]:
 
 
 _ON_PURPOSE = "The console: "
-"""With this `synckairos dev --auth` begins the line that has an admin's link, for the person who has started it."""
+"""So begins the line of `synckairos dev --auth` that has an admin's link, for the person who has started it."""
 
 
 def search(lines: Iterable[str]) -> None:
