@@ -44,7 +44,7 @@ def seen(text: str) -> list[str]:
 
 
 _ON_PURPOSE = "The console: "
-"""So begins the line of `synckairos dev --auth` that has an admin's link, for the person who has started it."""
+"""The line of `synckairos dev --auth` that has an admin's link, for whoever started it, begins with this."""
 
 
 def search(lines: Iterable[str]) -> None:
