@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from synckairos import __version__
-from synckairos.api import limits, quotas, schemas
+from synckairos.api import gate, limits, quotas, schemas
 from synckairos.api.inputs import MATCH, VISIBLE
 from synckairos.api.limits import RateLimit
 from synckairos.api.route import Route, arguments_of
@@ -21,6 +21,7 @@ from synckairos.config import Settings
 from synckairos.errors import (
     Forbidden,
     InternalError,
+    NetworkTimeout,
     PayloadTooLarge,
     QuotaExceeded,
     RateLimitExceeded,
@@ -149,10 +150,10 @@ def _errors(route: Route, settings: Settings) -> set[type[SyncKairosError]]:
     errors = {*route.errors, InternalError}
     if route.action is not Action.PUBLIC:
         errors |= {Unauthenticated, Forbidden}
-    if route.path.startswith("/v1/"):
+    if route.path not in gate.EVERYWHERE:  # for the host, if for nothing else
         errors.add(ValidationError)
     if route.body is not None:
-        errors |= {UnsupportedMediaType, PayloadTooLarge}
+        errors |= {UnsupportedMediaType, PayloadTooLarge, NetworkTimeout}
     if _limit(route, settings) is not None:
         errors.add(RateLimitExceeded)
     if route.method == "POST" and route.action in quotas.NEW:

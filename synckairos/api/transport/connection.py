@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from sanic.exceptions import RequestTimeout, ServiceUnavailable
 from sanic.http import Stage
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
+from synckairos import metrics
 from synckairos.api.transport.connections import Connections, Phase, Room
 from synckairos.api.transport.http1 import Http1
+from synckairos.errors import NetworkTimeout
 
 READ = 8 * 1024
 """How many bytes are read from a connection at once. As many may wait in it until more is read."""
@@ -59,13 +64,33 @@ class Connection(WebSocketProtocol):
 
     def end(self) -> None:
         """Ends the connection. A client that waits for an answer is told that it took too long."""
-        http = self.http
-        if self._task is None or http is None or http.stage is Stage.IDLE or self.phase is Phase.ENDING:
+        http, phase = self.http, self.phase
+        if self._task is None or http is None or http.stage is Stage.IDLE or phase is Phase.ENDING:
             self.cut()
             return
-        http.exception = RequestTimeout() if self.phase in (Phase.HEAD, Phase.BODY) else ServiceUnavailable()
         self.enter(Phase.ENDING)
+        if phase is Phase.HEAD:
+            # There is no request yet, so nothing has to be undone. This matters when thousands end at once.
+            self._say_too_slow()
+            return
+        http.exception = RequestTimeout() if phase is Phase.BODY else ServiceUnavailable()
         self._task.cancel()
+
+    def _say_too_slow(self) -> None:
+        error = NetworkTimeout()
+        metrics.errors.labels(error.code).inc()
+        body = msgspec.json.encode(error.body())
+        lines = (
+            f"HTTP/1.1 {error.status:d} {HTTPStatus(error.status).phrase}",
+            f"x-request-id: {secrets.token_hex(16)}",
+            "x-content-type-options: nosniff",
+            "content-type: application/json",
+            f"content-length: {len(body)}",
+            "connection: close",
+        )
+        if self.transport is not None:
+            self.transport.write("\r\n".join((*lines, "", "")).encode() + body)
+            self.transport.close()
 
     def cut(self) -> None:
         """Ends the connection without a word."""
@@ -119,9 +144,23 @@ class Connection(WebSocketProtocol):
             super().connection_lost(exc)  # type: ignore[no-untyped-call]
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have arrived."""
-        if self._is_open:
-            super().data_received(data)  # type: ignore[no-untyped-call]
+        """Bytes have arrived. Whoever reads them is woken when they are of use, not for each of them."""
+        if not self._is_open:
+            return
+        if self.websocket is not None:
+            self.websocket.data_received(data)
+            return
+        buffer = self.recv_buffer
+        before = len(buffer)
+        buffer += data
+        if self.phase is Phase.BODY:
+            self.received += len(data)
+        if len(buffer) >= READ:
+            assert self.transport is not None
+            self.transport.pause_reading()
+        elif self.http is not None and self.http.needs_more(before):
+            return
+        self._data_received.set()
 
 
 class Reads(asyncio.BufferedProtocol):

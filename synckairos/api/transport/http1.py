@@ -85,7 +85,7 @@ class Http1(Http):
         connection.request_class._current.set(request)  # noqa: SLF001 - as Sanic's own method does
         self.request, request.stream = request, self
         self._in_chunk, self._chunks = False, 0
-        connection.received = 0
+        connection.received = len(self.recv_buffer)
         self.request_body = ("chunked" if head.chunked else True) if head.has_body else None
         self.request_bytes = self.request_bytes_left = head.length or 0
         expect = fields.get("expect")
@@ -96,6 +96,20 @@ class Http1(Http):
         self._is_broken = False
         connection.state["requests_count"] += 1
         connection.enter(Phase.HANDLING)
+
+    def needs_more(self, before: int) -> bool:
+        """Whether what has arrived completes nothing yet. The first `before` bytes of it did not."""
+        if self.stage is Stage.REQUEST:
+            return b"\r\n\r\n" not in self.recv_buffer[max(0, before - 3) :]
+        if self.stage is Stage.HANDLER and self.request_body is True:
+            return self.request_bytes_left > len(self.recv_buffer)
+        return False
+
+    async def error_response(self, exception: Exception) -> None:
+        """Sanic's own. Where nobody is left who could read an answer, none is made."""
+        if self.protocol.conn_info is not None and self.protocol.conn_info.lost:
+            raise sanic.exceptions.RequestCancelled
+        await super().error_response(exception)
 
     async def _head(self) -> bytes:
         """Takes the head out of what has arrived, without the empty line at its end."""
@@ -179,7 +193,6 @@ class Http1(Http):
         piece = bytes(self.recv_buffer[: self.request_bytes_left])
         del self.recv_buffer[: len(piece)]
         self.request_bytes_left -= len(piece)
-        self.protocol.received += len(piece)
         return piece
 
     async def _more_body(self) -> None:
