@@ -15,8 +15,8 @@ from synckairos.errors import RateLimitExceeded
 
 HEAVY = 100
 """From which weight on a config is heavy. The weight is that of `synckairos.api.configs`."""
-REST_S = 0.001
-"""The rest for each unit of weight, with which Redis is busy for a fiftieth to a thirtieth of it."""
+REST_S = 0.0005
+"""The rest for each unit of weight. Redis is busy with one for 20 to 40 microseconds."""
 MOST_WAITING = 8
 """How many heavy calls may wait for their turn."""
 
