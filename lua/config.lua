@@ -179,8 +179,8 @@ local function read_control(settings, object, problem)
   end
 end
 
--- Adds the clock of a participant or a group that owns one. Returns its bank (ms), the JSON of its clock, and
--- the JSON of its own control.
+-- Adds the clock of a participant or a group that owns one. Returns its bank (ms), the JSON of its clock, the
+-- JSON of its own control, and the owner as rules_lag.new_owner makes it.
 --
 -- clocks    sums up all clocks: count, bank, stages, and hourglass_path, where the first hourglass is
 --           configured
@@ -191,12 +191,13 @@ local function add_clock(settings, clocks, field, name, owner, required, problem
   local bank = config_bank.bank(owner, owner.time_control or settings.given_control, governing, owner.path,
     problem, required)
   clocks.count, clocks.bank = clocks.count + 1, clocks.bank + bank
-  local clock_json = ''
+  local clock_json, new_owner = '', nil
   if governing then
     if governing.text:find('hourglass', 1, true) then
       clocks.hourglass_path = clocks.hourglass_path or (control and owner.path or '')
     end
-    local new_owner, own_text = rules_lag.new_owner(
+    local own_text
+    new_owner, own_text = rules_lag.new_owner(
       control and control.text, settings.default, settings.lag_compensation, bank)
     if own_text then
       field('c:' .. name, own_text)
@@ -206,22 +207,26 @@ local function add_clock(settings, clocks, field, name, owner, required, problem
       clock_json = controls.view(new_owner)
     end
   end
-  return bank, clock_json, control and control.json or 'null'
+  return bank, clock_json, control and control.json or 'null', new_owner
 end
 
--- Adds the record of a participant or a group, and its clock if owners of this kind have one. Returns the
--- JSON of its own control.
+-- Adds the record of a participant or a group, and its clock if owners of this kind have one.
 --
--- kind  'participant' or 'group'
-local function add_record(settings, clocks, field, kind, name, owner, required, problem)
-  local bank, clock_json, control_json = 0, '', 'null'
+-- kind         'participant' or 'group'
+-- fixed_json   makes the part of its JSON that never changes, from the JSON of its own control
+local function add_record(settings, clocks, field, kind, name, owner, required, problem, fixed_json)
+  local bank, clock_json, control_json, new_owner = 0, '', 'null', nil
   if settings.owned_by == kind then
-    bank, clock_json, control_json = add_clock(settings, clocks, field, name, owner, required, problem)
+    bank, clock_json, control_json, new_owner = add_clock(
+      settings, clocks, field, name, owner, required, problem)
   elseif settings.mode then
     config_bank.refuse_control(owner, owner.path, problem)
   end
+  local json = fixed_json(control_json)
   field(name, storage_record.encode_new(bank, clock_json))
-  return control_json
+  field(name .. ':shown', json)
+  local records = settings.records
+  records[#records + 1] = storage_record.fresh(name, new_owner, clock_json, json)
 end
 
 local function add_participants(settings, clocks, field, problem, is_full)
@@ -234,10 +239,11 @@ local function add_participants(settings, clocks, field, problem, is_full)
       problem(participant.path .. 'group_id', 'is required in per_group')
     end
     local name, id = storage_record.participant_field(participant.index), participant.id or ''
-    local control_json = add_record(settings, clocks, field, 'participant', name, participant,
-      'is required in per_participant', problem)
-    field(name .. ':shown', storage_record.participant_fixed_json(id, participant.index,
-      participant.group_id, control_json))
+    add_record(settings, clocks, field, 'participant', name, participant, 'is required in per_participant',
+      problem, function(control_json)
+        return storage_record.participant_fixed_json(
+          id, participant.index, participant.group_id, control_json)
+      end)
     field('i:' .. id, string.format('%d', participant.index))
   end
 end
@@ -255,9 +261,10 @@ local function add_groups(settings, clocks, field, problem, is_full)
     end
     local id = group.id or ''
     local name = 'g:' .. id
-    local control_json = add_record(settings, clocks, field, 'group', name, group,
-      'is required in per_group, or that of each of its members', problem)
-    field(name .. ':shown', storage_record.group_fixed_json(id, control_json))
+    add_record(settings, clocks, field, 'group', name, group,
+      'is required in per_group, or that of each of its members', problem, function(control_json)
+        return storage_record.group_fixed_json(id, control_json)
+      end)
     field('m:' .. id, #group.members > 0 and ',' .. table.concat(group.members, ',') .. ',' or ',')
     ids[i] = group.id
   end
@@ -343,7 +350,8 @@ local function add_session(settings, clocks, field, ttl, now)
 end
 
 -- Checks the config of sk_create. Returns the fields of the hash as a list of name, value, name, value, ...
--- without status, version, epoch, created and tenant; or nil and the list of problems.
+-- without status, version, epoch, created and tenant, and the records of all participants and groups; or nil
+-- and the list of problems.
 --
 -- text     the config (JSON)
 -- key_id   the id in KEYS
@@ -360,7 +368,7 @@ local function check(text, key_id, ttl, now)
   if session_id and session_id ~= key_id then
     problem('session_id', 'must be the id of KEYS, ' .. key_id)
   end
-  local settings = { given_control = object.time_control }
+  local settings = { given_control = object.time_control, records = {} }
   read_mode(settings, object, problem)
   read_members(settings, object, raw, problem, is_full)
   read_values(settings, object, raw, problem)
@@ -388,7 +396,7 @@ local function check(text, key_id, ttl, now)
     return nil, problems
   end
   add_session(settings, clocks, field, ttl, now)
-  return fields
+  return fields, settings.records
 end
 
 return {

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import importlib
 import keyword
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import click
 
 from synckairos import __version__
+from synckairos.output import printable, redacted
 
 
 class _Commands(click.Group):
@@ -44,6 +45,15 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return super().get_command(ctx, cmd_name) or self._lazy(cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command. What its error says may have words of strangers in it."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            # click declares it final; `format_message` reads it when the error is shown.
+            vars(error)["message"] = redacted(printable(error.message, keep="\n"))
+            raise
 
     def _lazy(self, name: str) -> click.Command | None:
         module = self._LAZY.get(name)

@@ -16,7 +16,7 @@ from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import yaml
 
@@ -300,6 +300,7 @@ class Settings:
     redis_sentinel_user: str | None = _setting(_Text(), None)
     redis_sentinel_password: str | None = _setting(_Text(), None, secret=True)
     redis_sentinel_tls: bool | None = _setting(_Flag(), None)
+    redis_sentinel_ca: str | None = _setting(_Text(), None)
     redis_cluster_nodes: tuple[Address, ...] = _setting(_Addresses(6379), ())
     moved_to: tuple[str, ...] = _setting(_Places(), (), secret=True)
     rq_redis_url: str | None = _setting(_RedisUrl(), None, secret=True)
@@ -359,6 +360,28 @@ class Settings:
             return url.path
         database = url.path.strip("/")
         return f"{url.hostname}:{url.port or 6379}{f'/{database}' if database not in ('', '0') else ''}"
+
+
+def secrets(settings: Settings) -> set[str]:
+    """The secrets in the settings: passwords of URLs, keys of DSNs, settings that are secret themselves."""
+    found: set[str] = set()
+    for name, field in _FIELDS.items():
+        value = getattr(settings, name)
+        if field.repr or not value:
+            continue
+        for text in value if isinstance(value, tuple) else (value,):
+            if not isinstance(text, str):
+                continue
+            url = urlsplit(text)
+            if not url.scheme or not url.netloc:
+                found |= (
+                    set() if isinstance(value, tuple) else {text}
+                )  # a file that has the settings of a Redis
+                continue
+            found |= {value for key, value in parse_qsl(url.query) if "password" in key.lower()}
+            # The key of a DSN stands where others have the user.
+            found |= {part for part in (url.password, url.scheme[:4] == "http" and url.username) if part}
+    return found
 
 
 def _joined(addresses: tuple[Address, ...]) -> str:

@@ -1,15 +1,39 @@
 """Logging: structlog and the standard library's loggers write to standard error in one format.
 
 In production each line is a JSON object, otherwise a line for people. Standard output is left to the results
-of commands.
+of commands. No line has a secret in it, tracebacks show no variables, and control characters are escapes.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
 import structlog
+
+from synckairos.output import printable, redacted
+
+_MANY_LINES = frozenset({"exception", "stack"})
+"""What may have several lines."""
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Takes secrets out of each line, whoever has logged it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return redacted(super().format(record))
+
+
+def _without_control_characters(
+    _logger: Any, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Nothing that a stranger has sent moves the cursor of who reads the log, or begins a line of its own."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = printable(value, keep="\n\t" if name in _MANY_LINES else "")
+    return event
 
 
 def configure(level: str, *, production: bool = False) -> None:
@@ -38,11 +62,16 @@ def configure(level: str, *, production: bool = False) -> None:
     if production:
         last += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        # structlog's own way of showing a traceback has the values of local variables, tokens among them.
-        plain = structlog.dev.plain_traceback
-        last += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+        # The renderer's own way of showing an exception prints the variables of each function.
+        last += [
+            structlog.processors.format_exc_info,
+            _without_control_characters,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
+    handler.setFormatter(_Formatter(foreign_pre_chain=shared, processors=last))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

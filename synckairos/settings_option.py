@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from synckairos import config, logs
+from synckairos import config, logs, output
 from synckairos.config import Settings, SettingsError
 
 WRONG_SETTINGS = 2
@@ -28,7 +28,10 @@ def settings_or_exit(environ: Mapping[str, str], file: Path | None) -> Settings:
         settings = config.load(environ, file)
     except SettingsError as error:
         for problem in error.problems:
-            click.echo(f"Error: {problem}", err=True)
+            click.echo(
+                f"Error: {output.printable(problem)}", err=True
+            )  # it has no secrets, only examples of them
         sys.exit(WRONG_SETTINGS)
+    output.keep_secret(config.secrets(settings))
     logs.configure(settings.log_level, production=settings.environment == "production")
     return settings

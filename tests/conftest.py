@@ -17,6 +17,7 @@ from synckairos.audit.store import Store
 from synckairos.run import postgresql
 from tests.model.driver import Driver
 from tests.support import postgres, servers
+from tests.support.canaries import Canaries
 from tests.support.leaks import take_leaks
 from tests.support.pool import Pool, pairs
 from tests.support.postgres import PostgresServer
@@ -26,7 +27,7 @@ from tests.support.stalls import RunAgain
 TESTS = Path(__file__).parent
 FOLDERS = (
     *("e2e", "core"),
-    *("audit", "contract", "presets"),
+    *("audit", "contract", "presets", "auth"),
     *("integration", "importing", "upgrade", "chaos", "bench", "recipes", "unit"),
     *("move", "model", "client", "web"),
 )
@@ -57,6 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
         # A shell starts what runs in the background like this; the programs of the tests would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(RunAgain(), "run again")
+    config.pluginmanager.register(Canaries(), "canaries")
     if os.environ.get("CI") == "true" and config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
 

@@ -37,13 +37,15 @@ local function create(keys, args)
   local given, problems = call_options.parse(args, 2, CREATE, NONE)
   local key_problems = storage_keys.problems_of(keys, 4)
   local now = storage_time.now()
-  local fields, config_problems
+  local fields, records
   if not args[1] then
     problems = functions_open.join_problems({ { 'config', 'is required' } }, problems)
   else
     local id = keys[1] and storage_keys.session_id(keys[1]) or ''
-    fields, config_problems = config.check(args[1], id, given.TTL or DEFAULT_TTL_S, now)
-    problems = functions_open.join_problems(config_problems, problems)
+    fields, records = config.check(args[1], id, given.TTL or DEFAULT_TTL_S, now)
+    if not fields then
+      problems = functions_open.join_problems(records, problems) -- instead of records
+    end
   end
   problems = functions_open.join_problems(problems, key_problems)
   if problems then
@@ -68,6 +70,9 @@ local function create(keys, args)
   end
   storage_session.write_new(keys, fields)
   local s = storage_session.load(keys)
+  for i = 1, #records do
+    s[records[i].field] = records[i] -- so that they need not be decoded
+  end
   local turn = transitions_cycle.current_turn(s)
   fields = storage_session.named(fields)
   local participants, groups = views_state.build_owners(s, fields, turn)

@@ -66,7 +66,8 @@ end
 --            LOOK <count>   the sessions that were longest not looked at; they count as looked at now
 -- Reply      CREATE and JOIN: counted (1; 0 when it was counted before, or for JOIN is not counted; -1 when
 --            it is refused), the name of the quota that is used up (else empty), retry_after_ms (of
---            creates_per_day: until the next day). CREATED, FOUND, DROP and UNDO: 1, or 0 when nothing has changed.
+--            creates_per_day: until the next day). CREATED, FOUND, DROP and UNDO: 1, or 0 when nothing has
+--            changed.
 --            LOOK: ids
 -- Refusals   VALIDATION_ERROR
 -- Publishes  nothing

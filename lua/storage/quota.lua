@@ -3,6 +3,7 @@
 -- because of it asks after the sessions that were longest not looked at, and takes out those that are over.
 --
 -- Hash `sk:quota:{<tenant>}`:
+--   sessions       253         how many there are
 --   participants   1012        of all sessions together
 --   day            20786       the day (since 1970, UTC) that `creates` is about
 --   creates        17          how many sessions were created on it
@@ -19,8 +20,15 @@ local function number(key, field)
   return tonumber(redis.call('HGET', key, field)) or 0
 end
 
-local function keep(keys)
-  local life = redis.call('ZCARD', keys[2]) > 0 and LIFE_MS or DAY_LIFE_MS
+local function add(key, field, more)
+  redis.call('HSET', key, field, string.format('%d', number(key, field) + more))
+end
+
+-- Counts a session (sign 1), or counts it no more (sign -1).
+local function count(keys, sign, participants)
+  add(keys[1], 'sessions', sign)
+  add(keys[1], 'participants', sign * participants)
+  local life = number(keys[1], 'sessions') > 0 and LIFE_MS or DAY_LIFE_MS
   redis.call('PEXPIRE', keys[1], string.format('%d', life))
   redis.call('PEXPIRE', keys[2], string.format('%d', life))
 end
@@ -42,7 +50,7 @@ local function create(keys, id, participants, most, now)
   end
   local day = math.floor(now / DAY_MS)
   local creates = creates_of(keys[1], day)
-  if exceeds(redis.call('ZCARD', keys[2]), 1, most.sessions) then
+  if exceeds(number(keys[1], 'sessions'), 1, most.sessions) then
     return { -1, 'sessions', 0 }
   elseif exceeds(number(keys[1], 'participants'), participants, most.participants) then
     return { -1, 'participants', 0 }
@@ -51,20 +59,19 @@ local function create(keys, id, participants, most, now)
   end
   redis.call('HSET', keys[1], id, string.format('%d', participants), 'day', string.format('%d', day),
     'creates', string.format('%d', creates + 1))
-  redis.call('HINCRBY', keys[1], 'participants', string.format('%d', participants))
   redis.call('ZADD', keys[2], string.format('%d', now + CREATING_MS), id)
-  keep(keys)
+  count(keys, 1, participants)
   return { 1, '', 0 }
 end
 
 -- Counts a session that was created some time ago. Returns 1, or 0 when it was counted before.
 local function found(keys, id, participants, now)
-  if redis.call('HSETNX', keys[1], id, string.format('%d', participants)) == 0 then
+  if redis.call('HEXISTS', keys[1], id) == 1 then
     return 0
   end
-  redis.call('HINCRBY', keys[1], 'participants', string.format('%d', participants))
+  redis.call('HSET', keys[1], id, string.format('%d', participants))
   redis.call('ZADD', keys[2], string.format('%d', now), id)
-  keep(keys)
+  count(keys, 1, participants)
   return 1
 end
 
@@ -77,8 +84,8 @@ local function join(keys, id, more, most)
     return { -1, 'participants', 0 }
   end
   more = math.max(more, -tonumber(present))
-  redis.call('HINCRBY', keys[1], id, string.format('%d', more))
-  redis.call('HINCRBY', keys[1], 'participants', string.format('%d', more))
+  add(keys[1], id, more)
+  add(keys[1], 'participants', more)
   return { 1, '', 0 }
 end
 
@@ -90,11 +97,10 @@ local function drop(keys, id, uncreated, now)
   end
   redis.call('HDEL', keys[1], id)
   redis.call('ZREM', keys[2], id)
-  redis.call('HINCRBY', keys[1], 'participants', string.format('%d', -tonumber(participants)))
   if uncreated and creates_of(keys[1], math.floor(now / DAY_MS)) > 0 then
-    redis.call('HINCRBY', keys[1], 'creates', '-1')
+    add(keys[1], 'creates', -1)
   end
-  keep(keys)
+  count(keys, -1, tonumber(participants))
   return 1
 end
 

@@ -135,6 +135,16 @@ local function decode(s, field, text, fixed_json, fields)
   return record
 end
 
+-- The record of a participant or a group of a new session, as decode would make it. owner: as
+-- rules_lag.new_owner makes it; nil when it owns no clock.
+local function fresh(field, owner, clock, fixed_json)
+  local record = owner or { bank = 0 }
+  record.field, record.kind, record.owns = field, field:byte(), owner ~= nil
+  record.bank_text, record.used, record.cycles = ('%d'):format(record.bank), '0', '0'
+  record.expired, record.clock, record.fixed_json = false, clock, fixed_json
+  return record
+end
+
 -- The record in a field, which is read once in a call; nil when the hash has no such field.
 local function load(s, field)
   local loaded = s[field]
@@ -216,6 +226,7 @@ return {
   has_own_control = has_own_control,
   is_expired = is_expired,
   decode = decode,
+  fresh = fresh,
   load = load,
   load_pair = load_pair,
   touch = touch,

@@ -124,24 +124,28 @@ end
 local function skip_brackets(text, position)
   local depth, find, byte = 0, text.find, text.byte
   while true do
-    position = find(text, '["%[%]{}]', position)
-    if not position then
+    local character = byte(text, position)
+    local _, stop
+    if character == QUOTE then
+      -- Most strings have no escapes: then the next string or bracket is found in the same search.
+      _, stop = find(text, '^[^"\\%c]*"[^"%[%]{}]*', position + 1)
+      if not stop then
+        position = skip_string(text, position)
+        if not position then
+          return nil
+        end
+        _, stop = find(text, '^[^"%[%]{}]*', position)
+      end
+    elseif character then
+      depth = depth + ((character == OPEN_LIST or character == OPEN_OBJECT) and 1 or -1)
+      if depth == 0 then
+        return position + 1
+      end
+      _, stop = find(text, '^[^"%[%]{}]*', position + 1)
+    else
       return nil
     end
-    local character = byte(text, position)
-    if character == QUOTE then
-      local _, stop = find(text, '^[^"\\%c]*"', position + 1)
-      position = stop and stop + 1 or skip_string(text, position)
-      if not position then
-        return nil
-      end
-    else
-      depth = depth + ((character == OPEN_LIST or character == OPEN_OBJECT) and 1 or -1)
-      position = position + 1
-      if depth == 0 then
-        return position
-      end
-    end
+    position = stop + 1
   end
 end
 

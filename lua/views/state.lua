@@ -131,6 +131,7 @@ local function summary(s)
     for id in fields.groups:gmatch('[^,]+') do
       names[#names + 1] = 'g:' .. id
       names[#names + 1] = 'g:' .. id .. ':shown'
+      names[#names + 1] = 'c:g:' .. id
     end
     add_now(s, turn)
     groups = select(2, build_owners(s, storage_session.some_fields(s.key, names), turn))

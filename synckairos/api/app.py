@@ -109,11 +109,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
     tenants = Tenants(settings.tenants_file)
     async with AsyncExitStack() as closing:
         closing.callback(metrics.process_ended, os.getpid())
-        store = None
-        if settings.database_url is not None:
-            store = Store(settings.database_url)
-            closing.push_async_callback(store.aclose)
-        access_log = await _access_log(settings, closing)
+        store, access_log = await _in_postgresql(settings, closing)
         if given is None:
             connection = await connect(settings)
             closing.push_async_callback(connection.aclose)
@@ -154,8 +150,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
         await readiness.start()
         sessions = Sessions(connection, settings.session_ttl, recovery, following)
         auth = parts.parts(settings, connection, store, sessions)
-        bearers = await parts.bearers(settings, auth)
-        closing.push_async_callback(bearers.aclose)
+        bearers = await closing.enter_async_context(parts.bearers(settings, auth))
         if settings.enable_metrics and settings.metrics_port is not None:
             closing.callback(metrics.serve(settings.host, settings.metrics_port))
         app.ctx.context = Context(
@@ -182,12 +177,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             docs=openapi.page(ROUTES, settings),
             closing=closing.pop_all(),
         )
-    context = context_of(app)
-    if context.bearers.required:
-        checking = asyncio.create_task(
-            supervise("tokens of sockets", partial(endpoint.check_tokens, context)), name="tokens of sockets"
-        )
-        context.closing.push_async_callback(cancel, checking)
+    _check_tokens_of_sockets(context_of(app))
 
 
 async def _restorer(settings: Settings, connection: Connection, store: Store, recovery: Recovery) -> Restorer:
@@ -223,16 +213,28 @@ def _quotas(
     return quotas
 
 
-async def _access_log(settings: Settings, closing: AsyncExitStack) -> AccessLog | None:
-    """What the process puts on record, with connections of its own; None without an audit store."""
+async def _in_postgresql(
+    settings: Settings, closing: AsyncExitStack
+) -> tuple[Store | None, AccessLog | None]:
+    """The audit store, and the access log with connections of its own; None without PostgreSQL."""
     if settings.database_url is None:
-        return None
-    store = Store(settings.database_url, max_size=ACCESS_LOG_CONNECTIONS)
+        return None, None
+    store = Store(settings.database_url)
     closing.push_async_callback(store.aclose)
-    access_log = AccessLog(store)
+    records = Store(settings.database_url, max_size=ACCESS_LOG_CONNECTIONS)
+    closing.push_async_callback(records.aclose)
+    access_log = AccessLog(records)
     await access_log.start()
     closing.push_async_callback(access_log.stop)
-    return access_log
+    return store, access_log
+
+
+def _check_tokens_of_sockets(context: Context) -> None:
+    """Have the tokens of open sockets looked at, in the background, where there are any."""
+    if context.bearers.required:
+        name = "tokens of sockets"
+        checking = asyncio.create_task(supervise(name, partial(endpoint.check_tokens, context)), name=name)
+        context.closing.push_async_callback(cancel, checking)
 
 
 async def _drain(app: Sanic[Any, Any]) -> None:

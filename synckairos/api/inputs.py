@@ -236,7 +236,7 @@ def _unknown_names(text: bytes, known: frozenset[str]) -> list[Detail]:
         names = msgspec.json.decode(text, type=dict[str, msgspec.Raw]).keys()
     except (ValueError, RecursionError):
         return []
-    unknown = sorted(names - known)[: MAX_PROBLEMS + 1] if known else []
+    unknown = list(islice((name for name in names if name not in known), MAX_PROBLEMS + 1)) if known else []
     return [_problem(name, "is unknown") for name in unknown] if len(unknown) > MAX_PROBLEMS else []
 
 

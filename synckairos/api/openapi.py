@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from synckairos import __version__
-from synckairos.api import gate, limits, schemas
+from synckairos.api import gate, limits, quotas, schemas
 from synckairos.api.inputs import MATCH, VISIBLE
 from synckairos.api.limits import RateLimit
 from synckairos.api.route import Route, arguments_of
@@ -23,6 +23,7 @@ from synckairos.errors import (
     InternalError,
     NetworkTimeout,
     PayloadTooLarge,
+    QuotaExceeded,
     RateLimitExceeded,
     SyncKairosError,
     Unauthenticated,
@@ -155,6 +156,8 @@ def _errors(route: Route, settings: Settings) -> set[type[SyncKairosError]]:
         errors |= {UnsupportedMediaType, PayloadTooLarge, NetworkTimeout}
     if _limit(route, settings) is not None:
         errors.add(RateLimitExceeded)
+    if route.method == "POST" and route.action in quotas.NEW:
+        errors.add(QuotaExceeded)
     return errors
 
 

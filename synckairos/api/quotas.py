@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 
 import msgspec
 
@@ -73,11 +74,13 @@ class QuotaKeeper:
             yield
         except SyncKairosError as error:
             # Where it is not known whether the session was created, it is looked at later.
-            if counted and not error.retryable:
-                await self._counts.undo(tenant, session_id)
+            if counted and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                with suppress(StorageUnavailable):
+                    await self._counts.undo(tenant, session_id)
             raise
         if counted:
-            await self._counts.created(tenant, session_id)
+            with suppress(StorageUnavailable):
+                await self._counts.created(tenant, session_id)
 
     @asynccontextmanager
     async def joining(self, tenant: str | None, session_id: str) -> AsyncIterator[None]:
@@ -95,13 +98,14 @@ class QuotaKeeper:
             yield
         except SyncKairosError:
             if counted:
-                await self._counts.join(tenant, session_id, -1, None)
+                await self.left(tenant, session_id)
             raise
 
     async def left(self, tenant: str | None, session_id: str) -> None:
         """Count a participant no more."""
         if tenant is not None and self._tenants.of(tenant).quotas.participants is not None:
-            await self._counts.join(tenant, session_id, -1, None)
+            with suppress(StorageUnavailable):
+                await self._counts.join(tenant, session_id, -1, None)
 
     async def _take(self, tenant: str, quotas: Quotas, count: Callable[[], Awaitable[Counted]]) -> bool:
         """Count something. When there seems to be no room, first look whether something has ended."""

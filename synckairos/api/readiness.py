@@ -17,6 +17,7 @@ from redis.exceptions import NoPermissionError, RedisError
 from synckairos.api.schemas import Check
 from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import REVISION, Store
+from synckairos.core import rights
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
 from synckairos.core.keys import PARTITIONS, alarms
@@ -34,6 +35,8 @@ FULL = 0.8
 """From how much of its `maxmemory` on a server is said to be nearly full."""
 TRUSTED_S = 15.0
 """How old the outcome of the last check may be while the next one is under way."""
+RIGHTS_EVERY_S = 10.0
+"""How often the rights of the service at Redis are tried, while it has them. That takes 25 commands."""
 
 
 class Readiness:
@@ -53,6 +56,9 @@ class Readiness:
         self._store = store
         self._restorer = restorer
         self._redis_away, self._library_away, self._store_away = Telling(), Telling(), Telling()
+        self._rights_missing = Telling()
+        self._had_rights = float("-inf")
+        """When the service had all rights that its functions need (monotonic seconds)."""
         self._probes = {
             "redis": _Probe(self._redis, Check("unready", "does not answer")),
             "library": _Probe(self._library, Check("unready", "does not answer")),
@@ -124,11 +130,38 @@ class Readiness:
         except (TimeoutError, SyncKairosError) as error:
             logger.log(self._library_away.level(), "the function library does not answer", error=repr(error))
             return Check("unready", "does not answer")
+        if missing := await self._missing_rights():
+            return missing
         if found == own:
             return Check("ok", found)
         if _version(found) > _version(own):
             return Check("ok", f"{found}, newer than this service's {own}")
         return Check("degraded", f"{found}, older than this service's {own}")
+
+    async def _missing_rights(self) -> Check | None:
+        """What the functions call and the user of Redis may not, as a check; None when it may all of it."""
+        if monotonic() - self._had_rights < RIGHTS_EVERY_S:
+            return None
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                for client in await self._connection.primaries():
+                    if refused := await rights.refusals(client, rights.OF_FUNCTIONS):
+                        return self._refused(rights.user_of(client), refused)
+        except (RedisError, OSError, SyncKairosError):
+            return None  # the check of Redis itself says so
+        self._had_rights = monotonic()
+        return None
+
+    def _refused(self, user: str, refused: list[rights.Refusal]) -> Check:
+        commands = ", ".join(dict.fromkeys(refusal.command for refusal in refused))
+        logger.log(
+            self._rights_missing.level(),
+            "Redis refuses what the functions call",
+            user=user,
+            refused=commands,
+            remedy=rights.remedy(user, refused),
+        )
+        return Check("unready", f"Redis refuses what the functions call ({commands}): ask synckairos doctor")
 
     async def _audit(self) -> Check:
         """Check the audit store. Without it the service works, but what Redis loses cannot be restored."""

@@ -9,6 +9,7 @@ import structlog
 
 from synckairos import __version__
 from synckairos.config import Settings
+from synckairos.output import redacted
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -26,10 +27,26 @@ def configure(settings: Settings, **options: Any) -> None:
         release=f"synckairos@{__version__}",
         default_integrations=False,
         auto_enabling_integrations=False,
-        send_default_pii=False,
         include_local_variables=False,
+        max_request_body_size="never",
+        before_send=_without_secrets,
         **options,
     )
+
+
+def _without_secrets(event: Any, _hint: Any) -> Any:
+    """The event as it is sent: none of its texts has a secret in it."""
+    return _redacted(event)
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, str):
+        return redacted(value)
+    if isinstance(value, dict):
+        return {name: _redacted(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(each) for each in value]
+    return value
 
 
 def alert(message: str, **context: Any) -> None:

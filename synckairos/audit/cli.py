@@ -21,6 +21,7 @@ from synckairos.audit.verify import Finding
 from synckairos.config import Settings
 from synckairos.core.connection import Connection
 from synckairos.errors import StorageUnavailable, error_text
+from synckairos.output import echo
 from synckairos.settings_option import config_option
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def migrate(revision: str | None, file: Path | None, *, yes: bool) -> None:
         before, after = asyncio.run(schema.migrate(settings.database_url, revision))
     except (schema.UnknownRevision, schema.MigrationFailed) as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"at revision {after}" if before == after else f"from revision {before} to {after}")
+    echo(f"at revision {after}" if before == after else f"from revision {before} to {after}")
 
 
 @click.group()
@@ -93,27 +94,25 @@ def status(file: Path | None) -> None:
     """Show how many events wait, which batches failed, and which events PostgreSQL refused."""
     settings = audit_settings_or_exit(file)
     waiting, counts, failed, found = asyncio.run(_status(settings))
-    click.echo(f"outbox: {'Redis does not answer' if waiting is None else f'{waiting} events'}")
+    echo(f"outbox: {'Redis does not answer' if waiting is None else f'{waiting} events'}")
     if counts is None:
-        click.echo("queue: its Redis does not answer")
+        echo("queue: its Redis does not answer")
     else:
-        click.echo(
+        echo(
             f"queue: {counts.queued + counts.started} batches, {counts.scheduled} waiting for another attempt"
         )
-        click.echo(
-            f"failed: {counts.failed} batches" + (", kept until `synckairos audit retry`" if failed else "")
-        )
+        echo(f"failed: {counts.failed} batches" + (", kept until `synckairos audit retry`" if failed else ""))
         for batch in failed:
             since = f" since {batch.since:%Y-%m-%d %H:%M:%S}" if batch.since else ""
-            click.echo(f"  {batch.job_id}: {batch.what}{since}: {batch.reason}")
+            echo(f"  {batch.job_id}: {batch.what}{since}: {batch.reason}")
     if found is None:
-        click.echo("store: PostgreSQL does not answer, or has no tables")
+        echo("store: PostgreSQL does not answer, or has no tables")
         return
     version, revision, refused_count, refused = found
-    click.echo(f"store: PostgreSQL {version}, revision {revision}")
-    click.echo(f"refused: {refused_count} events")
+    echo(f"store: PostgreSQL {version}, revision {revision}")
+    echo(f"refused: {refused_count} events")
     for row in refused:
-        click.echo(f"  {row.source} at {row.refused_at:%Y-%m-%d %H:%M:%S}: {row.reason}")
+        echo(f"  {row.source} at {row.refused_at:%Y-%m-%d %H:%M:%S}: {row.reason}")
 
 
 async def _status(
@@ -150,7 +149,7 @@ def retry(file: Path | None) -> None:
             count = jobs.retry_failed()
         except (RedisError, OSError) as error:
             raise click.ClickException(f"the queue's Redis does not answer: {error_text(error)}") from None
-    click.echo(f"{count} batches are queued again")
+    echo(f"{count} batches are queued again")
 
 
 @audit.command()
@@ -165,7 +164,7 @@ def refusals(file: Path | None, limit: int) -> None:
     for entry in _or_exit(lambda: _refusals(settings, limit)):
         times = f" {entry.count} times" if entry.count > 1 else ""
         session = f" session {entry.session_id}" if entry.session_id else ""
-        click.echo(
+        echo(
             f"{entry.at:%Y-%m-%d %H:%M:%S} {entry.address or '-'} {entry.code or entry.outcome}{times}: "
             f"{entry.action}{session}, request {entry.request_id or '-'}"
         )
@@ -205,11 +204,9 @@ def verify(file: Path | None, kept: TextIO | None, *, database_only: bool) -> No
     sessions, events, compared, findings = _or_exit(lambda: _verify(settings, database_only))
     for finding in findings:
         more = f" and {finding.count - 1} more" if finding.count > 1 else ""
-        click.echo(
-            f"{finding.session_id}: epoch {finding.epoch}, version {finding.version}{more}: {finding.what}"
-        )
+        echo(f"{finding.session_id}: epoch {finding.epoch}, version {finding.version}{more}: {finding.what}")
     compared_text = "" if database_only else f", {compared} of them compared with Redis"
-    click.echo(f"{sessions} sessions, {events} events{compared_text}: {len(findings) or 'no'} findings")
+    echo(f"{sessions} sessions, {events} events{compared_text}: {len(findings) or 'no'} findings")
     sys.exit(1 if findings or any(chain.findings for chain in chains) else 0)
 
 
@@ -250,7 +247,7 @@ def erase(file: Path | None, subject: str, tenant: str | None) -> None:
     """
     settings = audit_settings_or_exit(file)
     erased = _or_exit(lambda: _erase(settings, subject, tenant))
-    click.echo(
+    echo(
         f"forgotten in {erased.entries} rows of the access log, {erased.events} events, "
         f"{erased.snapshots} snapshots, {erased.refused} refused events, {erased.made} links, keys and "
         "revocations"

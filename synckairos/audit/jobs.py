@@ -7,6 +7,7 @@ so is this module: code with an event loop has to call it in a thread.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,6 +22,7 @@ import structlog
 import zstandard
 from redis.sentinel import SentinelConnectionPool
 from rq import Queue, Retry
+from rq.defaults import RQ_KEY_PREFIX
 from rq.exceptions import DeserializationError, DuplicateJobError
 from rq.job import Job
 
@@ -41,6 +43,12 @@ TIMEOUT_S = 5.0
 MOST_WAITING = 1000
 """How many batches `Jobs.waiting` reads. Each may have some MiB."""
 READ_AT_ONCE = 20
+MOST_BYTES = 32 * 1_048_576
+"""How large a batch may be when it is unpacked. The archiver's have some MiB."""
+MOST_CONTENTS = 1_048_576
+"""How large its table of contents may be. An entry of it takes some hundred bytes of memory."""
+MOST_SAID = 65_536
+"""How much is read of the error of a batch that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,27 @@ class Serializer:
 
 
 class BatchJob(Job):
-    """A job whose data is not compressed by rq, because a batch is compressed already."""
+    """A job whose data is not compressed by rq, because a batch is compressed already.
+
+    rq unpacks whatever looks compressed, however large it becomes. Who can write to the queue could fill the
+    memory of every worker like that, so it is given nothing to unpack, and errors only to a certain length.
+    """
+
+    def restore(self, raw_data: Any) -> None:
+        """Takes the fields of the job's hash."""
+        fields = dict(raw_data)
+        data, _ = fields.get(b"data"), fields.pop(b"exc_info", None)
+        super().restore(fields if data is None else {**fields, b"data": b""})
+        self.data = _unpacked(data or b"", MOST_BYTES)
+
+    def why(self) -> str:
+        """The error of its last attempt, with the traceback: the text that `handle_job_failure` was given."""
+        results: Any = self.connection.xrevrange(f"{RQ_KEY_PREFIX}:results:{self.id}", count=1)
+        said = results[0][1].get(b"exc_string", b"") if results else b""
+        try:
+            return _unpacked(b64decode(said), MOST_SAID).decode(errors="replace")
+        except ValueError:  # this is no Base64
+            return ""
 
     def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[Any, Any]:
         """The fields of the job's hash."""
@@ -184,8 +212,7 @@ class Jobs:
         """The batches that failed after all their attempts."""
         found = []
         for job in self._jobs(self.queue.failed_job_registry.get_job_ids(0, limit - 1)):
-            result = job.latest_result()
-            lines = ((result.exc_string if result else None) or "unknown").strip().splitlines()
+            lines = job.why().strip().splitlines() or ["unknown"]
             found.append(Failed(job.id, job.description or "unknown", job.ended_at, lines[-1]))
         return found
 
@@ -204,8 +231,10 @@ class Jobs:
             registry.remove(job)
         return len(jobs)
 
-    def _jobs(self, job_ids: list[str]) -> list[Job]:
-        found = BatchJob.fetch_many(job_ids, connection=self.client, serializer=Serializer) if job_ids else []
+    def _jobs(self, job_ids: list[str]) -> list[BatchJob]:
+        found: Any = (
+            BatchJob.fetch_many(job_ids, connection=self.client, serializer=Serializer) if job_ids else []
+        )
         return [job for job in found if job is not None]
 
 
@@ -226,20 +255,39 @@ def encode_job(batch: Batch) -> str:
 
 
 def decode_job(text: str) -> Batch:
-    """The batch that `encode_job` made text of. Raises ValueError when `text` is no batch."""
+    """The batch that `encode_job` made text of. Raises ValueError when `text` is no batch.
+
+    A few bytes can unpack to any size. So the frame has to say how large it is, and is refused before it is
+    unpacked when that is too much.
+    """
     try:
-        plain = zstandard.decompress(b64decode(text))
-        first, _, rest = plain.partition(b"\n")
+        packed = b64decode(text)
+        size = zstandard.frame_content_size(packed)
+        if not 0 <= size <= MOST_BYTES:
+            raise ValueError(f"this is no batch: it does not say that it has at most {MOST_BYTES:,} bytes")
+        plain = zstandard.decompress(packed)
+        end = plain.find(b"\n", 0, MOST_CONTENTS)
+        if end < 0:
+            raise ValueError("this is no batch: it has no table of contents")
+        first, rest = plain[:end], memoryview(plain)[end + 1 :]
         contents = msgspec.json.decode(first, type=_Contents)
     except (TypeError, zstandard.ZstdError, msgspec.MsgspecError) as error:
         raise ValueError(f"this is no batch: {error}") from error
     ends = accumulate([*(size for _, _, size in contents.entries), *contents.snapshots])
-    bodies = [rest[start:end] for start, end in pairwise((0, *ends))]
+    bodies = [bytes(rest[start:end]) for start, end in pairwise((0, *ends))]
     entries = [
         Entry(source, session_id, body)
         for (source, session_id, _), body in zip(contents.entries, bodies, strict=False)
     ]
     return Batch(entries, bodies[len(entries) :])
+
+
+def _unpacked(data: bytes, most: int) -> bytes:
+    """The first `most` bytes of what rq has packed; the data itself where it is not packed."""
+    try:
+        return zlib.decompressobj().decompress(data, most)
+    except zlib.error:
+        return data
 
 
 class _Contents(msgspec.Struct):

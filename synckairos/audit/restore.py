@@ -29,6 +29,7 @@ from synckairos.config import Settings
 from synckairos.core.connection import connect
 from synckairos.core.library import LibraryChanged
 from synckairos.errors import InternalError, StorageUnavailable, error_text
+from synckairos.output import echo
 from synckairos.settings_option import config_option
 from synckairos.supervision import Backoff
 
@@ -251,7 +252,7 @@ def _report(outcome: Outcome) -> None:
     parts = [f"{outcome.restored} sessions restored", f"{outcome.there} were there"]  # already in Redis
     if outcome.older:
         parts.append(f"{outcome.older} were too old")
-    click.echo(", ".join(parts))
+    echo(", ".join(parts))
 
 
 def _go_on(outcome: Outcome) -> str:

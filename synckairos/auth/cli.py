@@ -32,6 +32,7 @@ from synckairos.core.calls import Sessions
 from synckairos.core.clients import REDIS_ERRORS
 from synckairos.core.connection import Connection
 from synckairos.errors import StorageUnavailable, error_text
+from synckairos.output import echo
 from synckairos.settings_option import config_option, settings_or_exit
 
 T = TypeVar("T")
@@ -165,7 +166,7 @@ def list_(file: Path | None) -> None:
             return lines
 
     for line in _run(listed()):
-        click.echo(line)
+        echo(line)
 
 
 @keys.command()
@@ -273,7 +274,7 @@ def adopt(tenant: str, ids: tuple[str, ...], file: Path | None) -> None:
 
     found = _run(adopted())
     for session_id in sorted(found):
-        click.echo(session_id)
+        echo(session_id)
     click.echo(f"{len(found)} sessions are {tenant}'s now", err=True)
     if others := set(ids) - found:
         raise click.ClickException(

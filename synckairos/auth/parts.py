@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from synckairos.auth.api_keys import ApiKeys
@@ -44,12 +46,17 @@ def parts(settings: Settings, connection: Connection, database: Database | None,
     )
 
 
-async def bearers(settings: Settings, parts: Parts) -> Bearers:
-    """Who tells whose a bearer is. It has to be closed."""
+@asynccontextmanager
+async def bearers(settings: Settings, parts: Parts) -> AsyncIterator[Bearers]:
+    """Who tells whose a bearer is, during the block."""
     if settings.auth_mode == "none":
-        return Everybody()
+        yield Everybody()
+        return
     expected = Expected(settings.jwt_audience, settings.jwt_issuer, settings.jwt_leeway_s)
     signing = Secrets(settings) if settings.jwt_jwks_url is None else Jwks(settings.jwt_jwks_url)
     tokens = Tokens(expected, signing, parts.api_keys, parts.links, parts.revocations)
     await tokens.start()
-    return tokens
+    try:
+        yield tokens
+    finally:
+        await tokens.aclose()

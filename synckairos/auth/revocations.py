@@ -68,6 +68,7 @@ class Revocations:
         self._complete = tables is None
         self._heard_at = -math.inf
         self._looking: asyncio.Task[None] | None = None
+        self._comparing: asyncio.Task[None] | None = None
         self.changed = False
 
     def is_known(self) -> bool:
@@ -107,8 +108,7 @@ class Revocations:
 
     async def aclose(self) -> None:
         """Ends a look that is under way."""
-        if self._looking is not None:
-            await cancel(self._looking)
+        await cancel(*(task for task in (self._looking, self._comparing) if task is not None))
 
     async def revoke(self, revocation: Revocation) -> None:
         """Revokes tokens. Raises StorageUnavailable when not all processes are sure to hear of it."""
@@ -129,26 +129,33 @@ class Revocations:
 
     async def _look(self) -> None:
         began, now = monotonic(), time()
-        due = self._tables is not None and began - self._database_at >= DATABASE_EVERY_S
-        # Without the mark all is compared anew, because Redis may have lost all of it.
-        whole = due and not await self._is_complete()
+        due = self._tables is not None and (
+            not self._complete or began - self._database_at >= DATABASE_EVERY_S
+        )
         told: set[_Identity] | None = None
         try:
-            told = await self._read(REVOKED_TOKENS, whole=whole)
+            # Without the mark all is compared anew, because Redis may have lost all of it.
+            marked = not due or await self._is_complete()
+            told = await self._read(REVOKED_TOKENS, whole=not marked)
             await self._read(REVOKED_GRANTS)
+            self._complete = self._complete or marked
+            if self._complete:
+                self._heard_at = began
         except StorageUnavailable as error:
             log.debug("Redis does not say what is revoked", error=error_text(error))
-            told = None
-        heard = told is not None
-        if self._tables is not None and (due or not heard):
-            since = 0.0 if whole else max(0.0, self._database_to - OVERLAP_S)
-            if await self._look_in_database(self._tables, since, now, told):
-                heard = self._complete = True
-                self._database_at, self._database_to = began, now
-        if heard and not self._complete:
-            self._complete = await self._is_complete()
-        if heard:
-            self._heard_at = began
+            marked, told = True, None
+        if self._tables is not None and (due or told is None):
+            self._database_at = began
+            since = max(0.0, self._database_to - OVERLAP_S) if marked else 0.0
+            comparing = self._compare(self._tables, since, began, now, told)
+            if not self.is_known():
+                await comparing
+            elif self._comparing is None or self._comparing.done():
+                # Redis has said what is revoked, so nobody has to wait for PostgreSQL.
+                self._comparing = asyncio.create_task(comparing, name="revocations in PostgreSQL")
+                self._comparing.add_done_callback(retrieve_error)
+            else:
+                comparing.close()
         for named in [named for named, at in self._grants.items() if began - at > 2 * GRANTS_KEPT_S]:
             del self._grants[named]
 
@@ -169,10 +176,10 @@ class Revocations:
             if len(entries) < _PAGE:
                 return found
 
-    async def _look_in_database(
-        self, tables: Tables, since: float, now: float, told: set[_Identity] | None
-    ) -> bool:
-        """Reads what PostgreSQL has, and tells Redis what is missing there. Returns whether it answered.
+    async def _compare(
+        self, tables: Tables, since: float, began: float, now: float, told: set[_Identity] | None
+    ) -> None:
+        """Reads what PostgreSQL has, and tells Redis what is missing there.
 
         told: what Redis has since that time; None while it does not answer
         """
@@ -181,11 +188,14 @@ class Revocations:
             grants = await tables.revoked_grants(max(since, now - GRANTS_KEPT_S))
         except StorageUnavailable as error:
             log.debug("PostgreSQL does not say what is revoked", error=error_text(error))
-            return False
+            return
         for each in found:
             self._take(REVOKED_TOKENS, each)
         for each in grants:
             self._take(REVOKED_GRANTS, each)
+        self._complete = True
+        self._database_to = now
+        self._heard_at = max(self._heard_at, began)
         if told is not None:
             try:
                 if missing := [each for each in found if _identity(each) not in told]:
@@ -193,7 +203,6 @@ class Revocations:
                 await self._mark_complete()
             except StorageUnavailable as error:
                 log.debug("Redis cannot be told what is revoked", error=error_text(error))
-        return True
 
     def _take(self, stream: str, revocation: Revocation) -> bool:
         """Takes a revocation into account. Returns whether it is a new one."""
@@ -235,11 +244,8 @@ class Revocations:
             raise StorageUnavailable(retry_after_ms=1000) from error
 
     async def _is_complete(self) -> bool:
-        """Whether Redis has all that PostgreSQL has, which does not answer."""
-        try:
-            return bool(await self._connection.read("EXISTS", REVOKED_COMPLETE))
-        except StorageUnavailable:
-            return False
+        """Whether Redis has all that PostgreSQL has. Raises StorageUnavailable."""
+        return bool(await self._connection.read("EXISTS", REVOKED_COMPLETE))
 
 
 def _identity(revocation: Revocation) -> _Identity:

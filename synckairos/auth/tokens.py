@@ -21,7 +21,7 @@ from synckairos.auth.links import Links
 from synckairos.auth.revocations import Revocations
 from synckairos.auth.signing import Signing
 from synckairos.errors import Unauthenticated
-from synckairos.supervision import cancel, supervise
+from synckairos.supervision import cancel, supervise, together
 
 MOST_REMEMBERED = 20_000
 """How many tokens are remembered. When there are more, the one that was verified first is forgotten."""
@@ -58,7 +58,7 @@ class Tokens:
 
     async def start(self) -> None:
         """Looks at once, and then once a second, for revocations and for keys that have changed."""
-        self._looking = asyncio.create_task(supervise("tokens", self._look_often), name="tokens")
+        self._looking = asyncio.create_task(supervise("tokens", self._run), name="tokens")
 
     def remembered(self, bearer: str) -> Caller | None:
         """The caller of a bearer that was found to be good and is not revoked since."""
@@ -138,6 +138,14 @@ class Tokens:
         await self.confirm(found.caller())
         return _Known(found.caller(), until)
 
+    async def _run(self) -> None:
+        await together(self._look_often(), self._store_often())
+
+    async def _store_often(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            await self._api_keys.store_use()
+
     async def _look_often(self) -> None:
         while True:
             await self._revocations.look()
@@ -146,7 +154,6 @@ class Tokens:
             self._api_keys.look()
             if self._revocations.changed:
                 self._forget_revoked()
-            await self._api_keys.store_use()
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _forget_revoked(self) -> None:

@@ -113,6 +113,16 @@ def http(file: Path | None, server: Any, workers: int, *, quick: bool) -> None:
 @bench.command()
 @_server
 @_common
+def tokens(file: Path | None, server: Any, *, quick: bool) -> None:
+    """Switches with tokens, compared with a service that asks for none."""
+    from synckairos.bench import tokens
+
+    _show(tokens.run(server, quick=quick), file)
+
+
+@bench.command()
+@_server
+@_common
 def ws(file: Path | None, server: Any, *, quick: bool) -> None:
     """A thousand subscribers of one session, compared with a plain loop over as many sockets."""
     from synckairos.bench import fanout

@@ -198,6 +198,13 @@ def _arrivals(storage: Storage, count: int) -> list[Call]:
     return [("sk_move_in", all_keys, arguments)] * count
 
 
+def _looks(storage: Storage, count: int) -> list[Call]:
+    """A tenant's thousand sessions, looked at by its quota."""
+    keys = "sk:quota:{bench}", "sk:quota:{bench}:looked"
+    storage.client.zadd(keys[1], {sessions.new_id(): number for number in range(MOST)})
+    return [("sk_quota", keys, ("LOOK", MOST))] * count
+
+
 def _deletions(storage: Storage, count: int) -> list[Call]:
     config = _banked()
     return [("sk_delete", _made(storage, config).all, ()) for _ in range(count)]
@@ -224,6 +231,7 @@ CASES: dict[str, Case] = {
     "sk_get, two stages each": _reads(CONFIGS["1,000, two stages each"]),
     "sk_get EXPORT, two stages each": _reads(CONFIGS["1,000, two stages each"], "EXPORT"),
     "sk_get SUMMARY, 1,000": _reads(_banked, "SUMMARY"),
+    "sk_get SUMMARY, 1,000 groups": _reads(CONFIGS["1,000 groups"], "SUMMARY"),
     "sk_restore, 1,000": _restores(_banked),
     "sk_restore, two stages each": _restores(CONFIGS["1,000, two stages each"]),
     "sk_restore, 1,000 groups": _restores(CONFIGS["1,000 groups, lag compensation, two stages"]),
@@ -234,6 +242,7 @@ CASES: dict[str, Case] = {
     "sk_move_out, two stages each": _moves,
     "sk_move_in, two stages each": _arrivals,
     "sk_delete, 1,000": _deletions,
+    "sk_quota LOOK, 1,000": _looks,
     "sk_switch, 1,000 groups, all options": _switches,
 }
 

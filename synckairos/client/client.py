@@ -26,6 +26,7 @@ from synckairos.client.model import Page, State, read_state
 from synckairos.client.server_time import MAX_SKEW_MS, ServerTime
 from synckairos.client.service import Service
 from synckairos.client.session import Session
+from synckairos.client.tasks import stop
 
 BURST = 5
 BURST_GAP_S = (0.1, 0.2)
@@ -83,9 +84,7 @@ class SyncKairos:
         """Close all sessions and connections."""
         self._closed = True
         await asyncio.gather(*(session.close() for session in list(self._sessions.values())))
-        if self._time_task is not None:
-            self._time_task.cancel()
-            await asyncio.wait([self._time_task])
+        await stop(self._time_task)
         await self._http.close()
 
     async def request(

@@ -31,6 +31,7 @@ from synckairos.client.http import failure, is_loopback, part, token_of
 from synckairos.client.model import Json
 from synckairos.client.renewal import Renewal
 from synckairos.client.service import Service
+from synckairos.client.tasks import stop
 
 ConnectionState = Literal["connecting", "live", "reconnecting", "closed"]
 
@@ -157,8 +158,7 @@ class SessionConnection:
 
     async def stop(self) -> None:
         """Close the socket, and wait until its task has ended."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        await stop(self._task)
 
     async def ping(self) -> tuple[float, float, float, float]:
         """Ask for the server's time: t1 to t4 (ms). Raises ConnectionLost when there is no answer."""
@@ -254,8 +254,7 @@ class SessionConnection:
                     self._judge_close(socket.close_code, socket.close_reason or "")
                 finally:
                     self._reset()
-                    writer.cancel()
-                    await asyncio.wait([writer])
+                    await stop(writer)
                     await self._renewal.stop()
         except InvalidStatus as error:
             return self._judge_refusal(error)

@@ -8,18 +8,20 @@ again.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from itertools import count
 
 from synckairos.client.errors import ConnectionLost, SyncKairosError, Unauthenticated, from_answer
 from synckairos.client.http import ANSWER_S, Token, token_of
 from synckairos.client.model import Json
+from synckairos.client.tasks import stop
 
 AGAIN_S = 5.0
 """How long to wait before the next attempt."""
 EARLIEST_S = 2.0
-"""How old a token is at least before a newer one is asked for. Otherwise tokens that are good for some
-seconds only would be renewed without a pause."""
+"""How long after a renewal the next one is at least. Otherwise tokens that are good for some seconds only
+would be renewed without a pause."""
 
 _request_ids = count(1)
 
@@ -44,7 +46,7 @@ class Renewal:
         self._send = send
         self._on_error = on_error
         self._loop = asyncio.get_running_loop()
-        self._given_at = self._loop.time()
+        self._renewed_at = -math.inf
         self._is_due = False
         """Whether the token ends soon."""
         self._task: asyncio.Task[None] | None = None
@@ -74,14 +76,11 @@ class Renewal:
 
     async def stop(self) -> None:
         """Stop, because the socket has ended."""
-        while self._task is not None and not self._task.done():
-            self._task.cancel()
-            # Until Python 3.12, a wait_for that has just got its result can miss the cancellation.
-            await asyncio.wait([self._task], timeout=0.1)
+        await stop(self._task)
 
     async def _run(self) -> None:
         while self._is_due:
-            await asyncio.sleep(self._given_at + EARLIEST_S - self._loop.time())
+            await asyncio.sleep(max(0.0, self._renewed_at + EARLIEST_S - self._loop.time()))
             try:
                 await self._renew()
             except SyncKairosError as error:
@@ -107,4 +106,4 @@ class Renewal:
                 await self._answer
         except TimeoutError:
             raise ConnectionLost("the service did not answer to a newer token") from None
-        self._given, self._given_at = token, self._loop.time()
+        self._given, self._renewed_at = token, self._loop.time()

@@ -17,6 +17,7 @@ from synckairos.core.clients import REDIS_ERRORS, address
 from synckairos.core.connection import Connection
 from synckairos.core.library import Library, LibraryChanged, LibraryStatus, SourceChanged
 from synckairos.errors import StorageUnavailable, error_text
+from synckairos.output import echo
 from synckairos.settings_option import config_option, settings_or_exit
 
 
@@ -34,7 +35,11 @@ def bundle(*, virtual_time: bool) -> None:
     click.echo(Library.assemble(virtual_time).payload, nl=False)
 
 
-url_option = click.option("--url", help="Server to use instead of the one in the settings.")
+url_option = click.option(
+    "--url",
+    help="Server to use instead of the one in the settings. Everybody on this machine can read it in the "
+    "list of processes, but not REDIS_URL in the environment.",
+)
 
 
 @functions.command()
@@ -110,4 +115,4 @@ async def _each_primary(settings: Settings, ask: Any) -> list[tuple[str, Library
 def _report(found: list[tuple[str, LibraryStatus]], words: Mapping[LibraryStatus, str]) -> None:
     version = Library.assemble().version
     for where, status in found:
-        click.echo(f"{where}: synckairos {version}: {words[status]}")
+        echo(f"{where}: synckairos {version}: {words[status]}")

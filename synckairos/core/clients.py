@@ -165,6 +165,7 @@ def _common(given: Mapping[str, Any], timeout_s: float, retry: Any) -> dict[str,
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "retry": retry,
+        "driver_info": None,  # `CLIENT SETINFO` would be one more right that a user needs
     }
     if "path" not in given:  # a Unix socket has no such option
         options["socket_keepalive"] = True
@@ -172,12 +173,17 @@ def _common(given: Mapping[str, Any], timeout_s: float, retry: Any) -> dict[str,
 
 
 def _of_a_sentinel(settings: Settings, timeout_s: float, retry: Any) -> dict[str, Any]:
-    """The options of a client of a Sentinel: it has a login of its own, and the certificates of the URL."""
+    """The options of a client of a Sentinel: it has a login of its own, and the certificates of the URL.
+
+    Its own certificate may be from another CA.
+    """
     options = _common({}, timeout_s, retry)
     tls = settings.redis_sentinel_tls
     if _does_tls(settings.redis_url) if tls is None else tls:
         given = parse_url(settings.redis_url)
         options |= {"ssl": True, **{name: value for name, value in given.items() if name.startswith("ssl")}}
+        if settings.redis_sentinel_ca is not None:
+            options["ssl_ca_certs"] = settings.redis_sentinel_ca
     return {
         **options,
         "username": settings.redis_sentinel_user,

@@ -31,6 +31,7 @@ from synckairos.errors import (
     SessionMoving,
     StorageFull,
     StorageUnavailable,
+    SyncKairosError,
     error_text,
     from_refusal,
 )
@@ -59,6 +60,8 @@ _NOT_READY = frozenset(
 _NOT_THE_PRIMARY = frozenset({"READONLY", "MASTERDOWN", "NOAUTH"})
 """Error replies of a server that did not carry the call out because it is not, or no longer, the primary."""
 _FUNCTION_MISSING = "ERR Function not found"
+_NO_RIGHTS = "NOPERM"
+"""What is in the error of a user who may not call the function, or not what the function calls."""
 _IN_DOUBT = Failure("INDOUBT the primary may have been cut off from the others")
 """Stands for the reply to a change that is not sent, as what that primary acknowledges may get lost."""
 
@@ -105,6 +108,7 @@ class Connection:
         self._refused_at = float("-inf")
         self.topology: Topology = route.topology
         self._given_up, self._not_found, self._not_loaded = Telling(), Telling(), Telling()
+        self._no_rights = Telling()
         route.on_change.add(self._primaries_changed)
 
     @property
@@ -422,11 +426,22 @@ class Connection:
             if attempts.redirected > 1:  # the nodes do not agree yet
                 await asyncio.sleep(backoff.pause())
         else:
-            refusal = from_refusal(failure.text)
-            if refusal is None:
-                log.error("a function failed", reason=failure.text)
-                raise InternalError
-            raise refusal
+            raise self._error_of(failure)
+
+    def _error_of(self, failure: Failure) -> SyncKairosError:
+        """The error of a call that cannot succeed by being repeated."""
+        refusal = from_refusal(failure.text)
+        if refusal is not None:
+            return refusal
+        if _NO_RIGHTS in failure.text:
+            log.log(
+                self._no_rights.level(),
+                "Redis refuses what a function calls: synckairos doctor names the rights that are missing",
+                reason=failure.text,
+            )
+            return StorageUnavailable("the storage refuses what the service does there")
+        log.error("a function failed", reason=failure.text)
+        return InternalError()
 
     async def _until_ready(self, key: str | None, word: str, attempts: _Attempts) -> None:
         """Waits a moment for a server that has refused a call with this word."""

@@ -87,6 +87,11 @@ def restoring(partition: str) -> str:
     return f"sk:{{{partition}}}:restoring"
 
 
+def rights(partition: str) -> str:
+    """The key at which the rights of a user are tried: see `synckairos.core.rights`. It never exists."""
+    return f"sk:{{{partition}}}:rights"
+
+
 def unheard_channel(key: str) -> str:
     """A channel in the slot of `key` that has no listeners; see `synckairos.core.wire.ConfirmedWire`."""
     return f"{key.partition('}')[0]}}}:written"

@@ -27,6 +27,7 @@ from synckairos.config import Settings, SettingsError
 from synckairos.doctor import configured, machine
 from synckairos.doctor.findings import WORST, Area, Finding, Report, Setting
 from synckairos.doctor.trouble import why
+from synckairos.output import printable
 from synckairos.run import data_folder
 from synckairos.settings_option import config_option
 
@@ -201,6 +202,7 @@ class _Terminal:
         self._line(text, "bold")
 
     def _line(self, text: str, style: str = "") -> None:
+        text = printable(text)
         if self._console.is_terminal:
             self._console.print(Text(text, style))
         else:
@@ -208,6 +210,7 @@ class _Terminal:
 
     def _rows(self, rows: list[tuple[str, str, str]], first: int = 0) -> None:
         """Rows of three cells, the first two as wide as they have to be."""
+        rows = [(printable(one), printable(two), printable(three)) for one, two, three in rows]
         first = max(first, *(len(row[0]) for row in rows))
         second = max(len(row[1]) for row in rows)
         if not self._console.is_terminal:

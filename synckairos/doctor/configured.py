@@ -78,9 +78,18 @@ def _display_text(value: Any, *, secret: bool) -> str | None:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return ",".join(address_text(item) if isinstance(item, tuple) else str(item) for item in value)
-    # A text with an @ may be a URL with a password in it.
-    return masked(str(value)) if secret or "@" in str(value) else str(value)
+        return ",".join(
+            address_text(item)
+            if isinstance(item, tuple)
+            else _shown(str(item), secret=secret and "://" in item)
+            for item in value
+        )
+    return _shown(str(value), secret=secret)
+
+
+def _shown(text: str, *, secret: bool) -> str:
+    """A text for people. One with an @ may be a URL with a password in it."""
+    return masked(text) if secret or "@" in text else text
 
 
 def masked(text: str) -> str:

@@ -1,7 +1,7 @@
 """The servers with the sessions: reachable, new enough, with the rights and the settings that are needed.
 
-Nothing is changed. Whether a command is allowed is asked by `ACL DRYRUN`, or the command is sent in a form
-that does nothing.
+Nothing is changed. Whether a command is allowed is tried in a form that does nothing: see
+`synckairos.core.rights`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import redis.asyncio
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from synckairos.config import Address, Settings
-from synckairos.core import keys, library
+from synckairos.core import library, rights
 from synckairos.core.clients import async_client, async_client_of_sentinel
-from synckairos.core.keyspace import FLAGS, GONE_EVENTS, missing_flags
+from synckairos.core.keyspace import FLAGS, missing_flags
 from synckairos.core.library import Library, LibraryStatus
 from synckairos.doctor.findings import Area, Finding
 from synckairos.doctor.trouble import (
@@ -40,37 +40,6 @@ CLOCK_SAMPLES = 5
 FULL = 0.9
 """The part of `maxmemory` in use from which on the doctor warns."""
 
-_ANY_SESSION = keys.SessionKeys.of("00000000-0000-4000-8000-000000000000")
-_RIGHTS: tuple[tuple[str, ...], ...] = (
-    ("FUNCTION", "LIST"),
-    ("FUNCTION", "LOAD", "code"),
-    ("FCALL", "sk_get", "1", _ANY_SESSION.session),
-    ("FCALL_RO", "sk_get", "1", _ANY_SESSION.session),
-    ("HGETALL", _ANY_SESSION.session),
-    ("HSET", _ANY_SESSION.session, "field", "value"),
-    ("PEXPIRE", _ANY_SESSION.session, "1"),
-    ("UNLINK", _ANY_SESSION.session),
-    ("XADD", _ANY_SESSION.log, "*", "field", "value"),
-    ("ZADD", _ANY_SESSION.alarms, "1", "member"),
-    ("XTRIM", _ANY_SESSION.outbox, "MAXLEN", "1"),
-    ("XREADGROUP", "GROUP", "audit", "name", "STREAMS", _ANY_SESSION.outbox, ">"),
-    ("SPUBLISH", _ANY_SESSION.session, "message"),
-    ("SSUBSCRIBE", _ANY_SESSION.session),
-    ("SUBSCRIBE", f"__keyevent@0__:{GONE_EVENTS[0]}"),
-    ("HSET", keys.rate_limit("bucket"), "field", "value"),
-    ("SET", keys.restored("00"), "value"),
-    ("TIME",),
-    ("WATCH", keys.library("00")),
-    ("MULTI",),
-    ("WAIT", "1", "1"),
-)
-"""Commands, one for each kind of right, that the service and its functions call."""
-_GRANTS = {
-    "command": "+@all -@admin -@dangerous +info +config|get +config|set",
-    "key": "~sk:*",
-    "channel": "&sk:* &__keyevent@*",
-}
-"""What to give to a user of Redis who may not run a command, or not with that key or channel."""
 _SERVER_SETTINGS = (
     "notify-keyspace-events",
     "appendonly",
@@ -222,7 +191,7 @@ async def _server(area: Area, settings: Settings, address: Address | None, where
             )
         elif not _version(area, info) or not _role(area, info, settings, where):
             return
-        user = str(client.connection_pool.connection_kwargs.get("username") or "default")
+        user = rights.user_of(client)
         if not await _rights(area, client, user):
             return
         await _library(area, client)
@@ -284,52 +253,18 @@ def _role(area: Area, info: Mapping[str, Any], settings: Settings, where: str) -
 
 
 async def _rights(area: Area, client: redis.asyncio.Redis, user: str) -> bool:
-    """Whether the user may do what the service does. None of it is carried out."""
-    refused = await _dry_run(client, user)
-    if refused is None:
-        refused = await _attempts(client)
+    """Whether the user may do what the service and its functions do. None of it is carried out."""
+    refused = await rights.refusals(client, (*rights.OF_FUNCTIONS, *rights.OF_SERVICE))
     if not refused:
         area.ok("rights", f"the user {user} may do what the service does")
         return True
-    grants = " ".join(_GRANTS[what] for what in dict.fromkeys(refused.values()))
     area.fail(
         "rights",
-        f"the user {user} may not do what the service does: {'; '.join(refused)}",
-        f"as an administrator: ACL SETUSER {user} {grants}",
+        f"the user {user} may not do what the service and its functions do: "
+        f"{'; '.join(dict.fromkeys(refusal.command for refusal in refused))}",
+        f"as an administrator: {rights.remedy(user, refused)}",
     )
     return False
-
-
-async def _dry_run(client: redis.asyncio.Redis, user: str) -> dict[str, str] | None:
-    """Commands that the server would refuse, each with what it refuses: `command`, `key` or `channel`.
-
-    None when the server does not say.
-    """
-    async with client.pipeline(transaction=False) as pipeline:
-        for command in _RIGHTS:
-            pipeline.execute_command("ACL DRYRUN", user, *command)
-        replies = await pipeline.execute(raise_on_error=False)
-    if any(isinstance(reply, RedisError) for reply in replies):
-        return None
-    refused = {}
-    for command, reply in zip(_RIGHTS, map(decoded, replies), strict=True):
-        if reply != "OK":
-            what = next((word for word in ("key", "channel") if reply.rstrip().endswith(word)), "command")
-            refused[" ".join(command[:2])] = what
-    return refused
-
-
-async def _attempts(client: redis.asyncio.Redis) -> dict[str, str]:
-    """The same by commands that change nothing if they are not refused."""
-    refused = {}
-    for command in (("FUNCTION LIST",), ("FUNCTION LOAD", ""), ("FCALL", "sk_info", 0), ("TIME",)):
-        try:
-            await client.execute_command(*command)
-        except NoPermissionError:
-            refused[str(command[0])] = "command"
-        except ResponseError:
-            continue  # allowed; whether the library is there is checked after the rights
-    return refused
 
 
 async def _library(area: Area, client: redis.asyncio.Redis) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from redis.exceptions import AuthenticationError
 
 from synckairos.config import Address
+from synckairos.output import redacted
 
 CONNECT_S = 2.0
 """How long a server may take to answer one question."""
@@ -17,7 +18,7 @@ CONNECT_S = 2.0
 
 def redis_trouble(error: BaseException, where: str, setting: str) -> tuple[str, str]:
     """Why a server of Redis cannot be used, and what to do. `setting`: the one that says where it is."""
-    text = str(error)
+    text = redacted(str(error))
     if _refuses_login(error):
         url = "REDIS_URL" if setting == "REDIS_CLUSTER_NODES" else setting
         return (
@@ -39,7 +40,7 @@ def sentinel_trouble(error: BaseException, where: str) -> tuple[str, str]:
     """Why a Sentinel cannot be used, and what to do. Its login is not that of the servers."""
     if _refuses_login(error):
         return (
-            f"{where} refuses the user or the password: {error}",
+            f"{where} refuses the user or the password: {why(error)}",
             "correct REDIS_SENTINEL_PASSWORD, and REDIS_SENTINEL_USER where the Sentinels have users",
         )
     return network_trouble(
@@ -58,6 +59,11 @@ def _refuses_login(error: BaseException) -> bool:
 def network_trouble(error: BaseException, where: str, setting: str, if_closed: str) -> tuple[str, str]:
     """Why a server cannot be reached, and what to do. `if_closed`: what to do when nothing listens there."""
     causes = _causes(error)
+    if distrust := next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None):
+        return (
+            f"the certificate of {where} is not trusted: {distrust.verify_message}",
+            f"name the CA that has signed it, and the host as the certificate has it: {_TRUST[setting]}",
+        )
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         return (
             f"{where} does not do TLS as expected: {why(error)}",
@@ -78,6 +84,17 @@ def network_trouble(error: BaseException, where: str, setting: str, if_closed: s
     )
 
 
+_TRUST = {
+    "DATABASE_URL": "sslmode=verify-full&sslrootcert=/path/to/ca.pem behind the ? of DATABASE_URL",
+    "REDIS_SENTINEL_HOSTS": "REDIS_SENTINEL_CA=/path/to/ca.pem",
+    "REDIS_CLUSTER_NODES": "?ssl_ca_certs=/path/to/ca.pem at the end of REDIS_URL",
+    "REDIS_URL": "?ssl_ca_certs=/path/to/ca.pem at its end",
+    "RQ_REDIS_URL": "?ssl_ca_certs=/path/to/ca.pem at its end",
+    "MOVED_TO": "?ssl_ca_certs=/path/to/ca.pem at the end of its URL",
+}
+"""How each setting that says where a server is says which certificates are good."""
+
+
 def _causes(error: BaseException) -> list[BaseException]:
     """An error and those that caused it."""
     found: list[BaseException] = []
@@ -88,10 +105,10 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def why(error: BaseException) -> str:
-    """The text of an error, on one line."""
+    """The text of an error, on one line. Some have the URL in them that could not be used."""
     behind = _causes(error)[-1]
     text = " ".join(str(error).split()) or " ".join(str(behind).split())
-    return text or type(behind).__name__
+    return redacted(text) or type(behind).__name__
 
 
 def release(version: str) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from synckairos.config import Address
+from synckairos.output import echo
 from synckairos.settings_option import config_option, settings_or_exit
 
 
@@ -44,9 +45,9 @@ def failover(file: Path | None, primary: Address | None) -> None:
     try:
         if settings.redis_cluster_nodes:
             done = asyncio.run(cluster.hand_over(settings, primary))
-            click.echo(f"{shown(done.new)} took over from {shown(done.old)} within {done.paused_ms} ms")
+            echo(f"{shown(done.new)} took over from {shown(done.old)} within {done.paused_ms} ms")
         elif settings.redis_sentinel_hosts:
-            asyncio.run(sentinels.hand_over(settings, click.echo, primary))
+            asyncio.run(sentinels.hand_over(settings, echo, primary))
         else:
             raise click.UsageError(
                 "one server has nobody to hand over to: set REDIS_SENTINEL_HOSTS and REDIS_SENTINEL_NAME, "

@@ -12,6 +12,7 @@ from rich.text import Text
 from synckairos.history.check import Report
 from synckairos.history.figures import Quantiles
 from synckairos.history.findings import MEANING, Finding
+from synckairos.output import printable
 
 MAX_LISTED = 5
 """How many findings of a kind are shown."""
@@ -117,6 +118,7 @@ def _findings(findings: list[Finding]) -> Iterator[Text]:
         times = "once" if len(same) == 1 else f"{len(same)} times"
         yield Text.assemble((kind, "bold red"), f", {times}: {MEANING[kind]}")
         for each in same[:MAX_LISTED]:
-            yield Text(f"  {each.session_id}: version {each.version} of epoch {each.epoch}: {each.text}")
+            said = f"  {each.session_id}: version {each.version} of epoch {each.epoch}: {each.text}"
+            yield Text(printable(said))
         if len(same) > MAX_LISTED:
             yield Text(f"  and {len(same) - MAX_LISTED} more, all of them with --json")

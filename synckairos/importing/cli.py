@@ -21,6 +21,7 @@ from synckairos.errors import NotReplicated, StorageUnavailable, error_text
 from synckairos.importing import older
 from synckairos.importing.conversion import DEFAULT_ACTION
 from synckairos.importing.importer import Choice, Outcome, import_all
+from synckairos.output import echo
 from synckairos.settings_option import config_option, settings_or_exit
 
 SOURCE_TIMEOUT_S = 10.0
@@ -160,9 +161,9 @@ async def _run(settings: Settings, source: str, choice: Choice, outcome: Outcome
 
 def _report(outcome: Outcome, *, dry_run: bool) -> None:
     for key, reason in sorted(outcome.bad.items()):
-        click.echo(f"{key}: {reason}")
+        echo(f"{key}: {reason}")
     done = "could be imported" if dry_run else "imported"
     parts = [f"{outcome.imported} sessions {done}", f"{outcome.there} were there"]
     if outcome.left_out:
         parts.append(f"{outcome.left_out} were not asked for")
-    click.echo(", ".join(parts))
+    echo(", ".join(parts))

@@ -29,6 +29,7 @@ from synckairos.move.find import live_among, live_sessions, running_in
 from synckairos.move.record import Heading, Record, RecordError, Step
 from synckairos.move.saga import Mover, Outcome
 from synckairos.move.side import Side
+from synckairos.output import echo
 from synckairos.realtime.server_time import ServerClock
 
 MAX_SHIFT_MS = 5.0
@@ -143,9 +144,7 @@ async def _run(
             raise click.ClickException("--from and --to are the same Redis")
         record = await _record(path, chosen, source, target, goes_on=goes_on)
         left = record.open_sessions() if abort else record.unmoved()
-        click.echo(
-            f"{'taking back' if abort else 'moving'} {len(left)} sessions; record: {record.path}", err=True
-        )
+        echo(f"{'taking back' if abort else 'moving'} {len(left)} sessions; record: {record.path}", err=True)
         mover = Mover(source, target, record, tenant=chosen.tenant)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -172,10 +171,10 @@ def _close(record: Record, outcome: Outcome, *, abort: bool) -> bool:
     record.close()
     reasons = {**outcome.failed, **outcome.unsettled}
     for session_id in left[:MAX_LISTED]:
-        click.echo(f"{session_id}: {reasons.get(session_id, record.steps[session_id])}", err=True)
+        echo(f"{session_id}: {reasons.get(session_id, record.steps[session_id])}", err=True)
     if len(left) > MAX_LISTED:
-        click.echo(f"and {len(left) - MAX_LISTED} more", err=True)
-    click.echo(f"left to do: --record {record.path} --resume, or --abort", err=True)
+        echo(f"and {len(left) - MAX_LISTED} more", err=True)
+    echo(f"left to do: --record {record.path} --resume, or --abort", err=True)
     return False
 
 
@@ -258,7 +257,7 @@ def _report(
         table.add_row("no changes for", shown)
     Console(file=sys.stdout, width=max(80, console.width)).print(table)
     if inexact > MAX_SHIFT_MS:
-        click.echo(
+        echo(
             f"the servers are so far away that their clocks are known to ± {inexact:.1f} ms only: "
             "deadlines may have shifted by as much",
             err=True,

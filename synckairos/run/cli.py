@@ -50,7 +50,7 @@ def check_tenants(settings: Settings) -> None:
 @click.option(
     "--no-database",
     is_flag=True,
-    help="Run without PostgreSQL: nothing is archived, nothing can be restored.",
+    help="Run without PostgreSQL: nothing is archived, nothing can be restored, and admins can only read.",
 )
 @click.option(
     "--workers",
@@ -69,9 +69,10 @@ def check_tenants(settings: Settings) -> None:
 def dev(port: int, data_dir: Path, workers: int, *, ephemeral: bool, no_database: bool, auth: bool) -> None:
     """Run everything on this machine: Valkey and PostgreSQL with a data folder, and the service.
 
-    Prints one line when everything answers: READY <http-url> <redis-url> <database-url or ->. Other settings
-    come from the environment; rate limits are off unless RATE_LIMIT_ENABLED says otherwise. It ends at Ctrl-C
-    and, on Linux, also when the process that started it ends, such as the shell of a terminal.
+    Prints one line when everything answers: READY <http-url> <redis-url> <database-url or ->. Both URLs have
+    the passwords in them that the servers ask for. Other settings come from the environment; rate limits are
+    off unless RATE_LIMIT_ENABLED says otherwise. It ends at Ctrl-C and, on Linux, also when the process that
+    started it ends, such as the shell of a terminal.
     """
     from synckairos.run.dev import EmbeddedError
     from synckairos.run.dev import dev as run

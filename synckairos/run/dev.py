@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import click
@@ -58,19 +59,30 @@ class EmbeddedError(Exception):
     """The embedded service cannot start; the text says why, for people."""
 
 
+class Addresses(NamedTuple):
+    """Where Valkey is, with its password, as in `REDIS_URL`.
+
+    The queue has a database of its own, as `FLUSHDB` and `DBSIZE` are for sessions.
+    """
+
+    sessions: str
+    queue: str
+
+
 @contextmanager
-def _valkey_running(folder: Path, lock: int, stop: Stop) -> Iterator[tuple[list[Child], int]]:
-    """Valkey, answering, as the children that belong to it, and its port. Raises Stopped."""
+def _valkey_running(folder: Path, lock: int, stop: Stop) -> Iterator[tuple[list[Child], Addresses]]:
+    """Valkey, answering: the children that belong to it, and its addresses. Raises Stopped."""
     _say(f"starting Valkey, with its data in {folder}")
     with valkey.passed_on() as (passing, output):
         for _ in range(3):
             # Another program may take the port before Valkey does: then Valkey ends, and tries another.
-            port = free_port()
+            port, password = free_port(), valkey.lock_up(folder)
+            addresses = Addresses(*(valkey.url(port, database, password) for database in (0, 1)))
             child = valkey.child(folder, lock, port, output)
             try:
                 child.start()
-                if _until(partial(valkey.answers, folder, port), child, stop):
-                    yield [passing, child], port
+                if _until(partial(valkey.answers, folder, addresses.sessions), child, stop):
+                    yield [passing, child], addresses
                     return
             finally:
                 end_all([child], SERVERS_S)
@@ -128,8 +140,8 @@ def dev(
 
     `place`: the data folder; None for a temporary one. Without `database` there is no PostgreSQL, and nothing
     is archived. With `make_secret` the secret of tokens is that of the data folder. Prints
-    `READY <http-url> <redis-url> <database-url or ->` when all of it answers, and on standard error where the
-    console is. Raises EmbeddedError, DataFolderError, PortBusy.
+    `READY <http-url> <redis-url> <database-url or ->` when all of it answers, both URLs of servers with their
+    passwords, and on standard error where the console is. Raises EmbeddedError, DataFolderError, PortBusy.
     """
     # When the terminal is closed, or the script that called it has ended, nothing stays behind.
     die_with_parent(os.getppid())
@@ -140,14 +152,13 @@ def dev(
         data_folder.locked(place) as (folder, lock),
         ExitStack() as stack,
     ):
-        watched, port = stack.enter_context(_valkey_running(folder, lock, stop))
-        addresses = {"REDIS_URL": valkey.url(port)}
-        stop.run(valkey.load_library(port))
+        watched, redis = stack.enter_context(_valkey_running(folder, lock, stop))
+        addresses = {"REDIS_URL": redis.sessions}
+        stop.run(valkey.load_library(redis.sessions))
         archiving: list[Child] = []
         if database:
             postgres, database_url = stack.enter_context(_postgres_running(folder, lock, stop))
-            # The queue has a database of its own, as `FLUSHDB` and `DBSIZE` are for sessions.
-            addresses |= {"DATABASE_URL": database_url, "RQ_REDIS_URL": valkey.url(port, 1)}
+            addresses |= {"DATABASE_URL": database_url, "RQ_REDIS_URL": redis.queue}
             archiving = [stack.enter_context(_archiving({**environ, **addresses}))]
             watched += [postgres, *archiving]
         if make_secret:
@@ -175,7 +186,8 @@ def dev(
 def _admins_token(settings: Settings) -> str:
     """What follows the console's address so that whoever opens it is an admin; nothing without a secret.
 
-    Browsers send nothing of it to any server.
+    Browsers send nothing of it to any server. What an admin does has to be on record, so without a database
+    it is somebody who may do all else.
     """
     if settings.auth_mode != "jwt" or settings.jwt_secret is None:
         return ""
@@ -183,7 +195,7 @@ def _admins_token(settings: Settings) -> str:
     claims = {
         "sub": "developer",
         "tenant": TENANT,
-        "roles": ["admin"],
+        "roles": ["admin"] if settings.database_url is not None else ["service", "moderator"],
         "aud": settings.jwt_audience,
         "iss": settings.jwt_issuer,
         "iat": now,

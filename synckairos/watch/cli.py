@@ -20,6 +20,7 @@ from rich.text import Text
 from synckairos import logs
 from synckairos.client import Change, Session, State, SyncKairos, SyncKairosError
 from synckairos.client.errors import ConnectionLost
+from synckairos.output import echo
 from synckairos.watch import screen, words
 
 FIRST_STATE_S = 5.0
@@ -58,7 +59,11 @@ class Refused(click.ClickException):
     help="The service.",
 )
 @click.option(
-    "--token", envvar="SYNCKAIROS_TOKEN", show_envvar=True, help="Your token, if the service asks for one."
+    "--token",
+    envvar="SYNCKAIROS_TOKEN",
+    show_envvar=True,
+    help="Your token, if the service asks for one. Everybody on this machine can read an option in "
+    "the list of processes, but not the environment.",
 )
 def watch(session: str, url: str, token: str | None) -> None:
     """Watch the clocks of SESSION, live, until it ends or Ctrl-C.
@@ -167,11 +172,11 @@ class _Watcher:
         session = self._session
         state = session.state
         status = words.STATUSES.get(state.status, state.status)
-        click.echo(_line(state.server_time_ms, state.version, f"{words.title(state)}: {status}"))
+        echo(_line(state.server_time_ms, state.version, f"{words.title(state)}: {status}"))
         if state.is_over:
             return
         async for change in session.changes():
-            click.echo(_described(change, session.state))
+            echo(_described(change, session.state))
             if _is_end(change):
                 return
 

@@ -205,8 +205,8 @@ class _Picture:
 
     def _header(self) -> list[Text]:
         state = self.state
-        status = words.STATUSES.get(state.status, state.status)
-        details = [words.MODES.get(state.sync_mode, state.sync_mode), words.control(state)]
+        status = words.STATUSES.get(state.status, words.plain(state.status))
+        details = [words.MODES.get(state.sync_mode, words.plain(state.sync_mode)), words.control(state)]
         if state.cycle_count:
             details.append(f"{state.cycle_count} turn{'' if state.cycle_count == 1 else 's'} taken")
         if len(state.participants) > 2:
@@ -269,7 +269,7 @@ class _Picture:
         ]
         said = {"expired": "Time is up", "completed": "Completed", "cancelled": "Cancelled"}
         who = f" for {out[0]}" if len(out) == 1 and state.status == "expired" else ""
-        return f"{said.get(state.status, state.status)}{who}."
+        return f"{said.get(state.status, words.plain(state.status))}{who}."
 
     def _first(self) -> str | None:
         first = min(self.state.participants, key=lambda each: each.participant_index, default=None)

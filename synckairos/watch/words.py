@@ -141,7 +141,7 @@ def control(state: State) -> str:
             return f"{found.moves} moves in {duration(found.period_ms or 0)}"
         case "none":
             return "no limit"
-    return found.kind
+    return plain(found.kind)
 
 
 def event(change: Change, state: State) -> str:

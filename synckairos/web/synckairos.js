@@ -32,7 +32,7 @@ const EVENT_PATIENCE_MS = 2_000;
 const ACKNOWLEDGED_EVENT_MS = 1_000;
 /** How often a command is sent before the client gives it up, when the service does not answer it. */
 const COMMAND_TRIES = 4;
-/** How old a token is at least before a newer one is asked for, and the pause before that is tried again. */
+/** How long after the renewal of a token the next one is at least, and the pause before it is tried again. */
 const EARLIEST_RENEWAL_MS = 2_000;
 const RENEW_AGAIN_MS = 5_000;
 /** After how many tokens in a row that had ended when they were given a session is given up. */
@@ -1203,7 +1203,7 @@ class Renewal {
   #token;
   #send;
   #report;
-  #givenAt;
+  #renewedAt = -Infinity;
   #timer = null;
   #isRenewing = false;
   #isStopped = false;
@@ -1215,7 +1215,6 @@ class Renewal {
     this.#token = token;
     this.#send = send;
     this.#report = report;
-    this.#givenAt = runtime.now();
   }
 
   /** Takes the messages that are about the token. Returns whether this was one. */
@@ -1234,7 +1233,7 @@ class Renewal {
     if (asked !== null && message.type === "ACK") {
       this.#runtime.clearTimeout(this.#timer);
       this.#token = asked.token;
-      this.#givenAt = this.#runtime.now();
+      this.#renewedAt = this.#runtime.now();
       this.#isRenewing = false;
     } else if (asked !== null) {
       this.#tryAgain(errorFrom({ error: message.error }));
@@ -1251,7 +1250,7 @@ class Renewal {
     if (!this.#isRenewing && this.#token !== null && this.#client.canRenewToken) {
       this.#isRenewing = true;
       // Otherwise a token that is good for a few seconds only would be renewed without a pause.
-      this.#renewIn(Math.max(0, this.#givenAt + EARLIEST_RENEWAL_MS - this.#runtime.now()));
+      this.#renewIn(Math.max(0, this.#renewedAt + EARLIEST_RENEWAL_MS - this.#runtime.now()));
     }
   }
 

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from synckairos.audit.access_log import entries
+from synckairos import metrics
+from synckairos.audit.access_log import chain, entries
 from synckairos.audit.access_log.entries import Stored
 from synckairos.audit.store import Store
 from synckairos.core.model import Options
@@ -323,3 +324,22 @@ async def test_what_commands_do_to_keys_is_on_record(running: Audited, database:
         ("revoke key", f"key:{key_id}", "allowed"),
     ]
     assert all(row.sub is not None and row.sub.startswith("cli:") for row in rows)
+
+
+async def test_a_flood_of_refusals_loses_only_what_is_counted(running: Audited) -> None:
+    session_id = await made(running)
+    running.service.context.bearers = Callers(*(caller(f"eve {n}", "T", "viewer") for n in range(60)))
+    log = running.service.context.access_log
+    assert log is not None
+    log._most_waiting = 40
+    dropped = metrics.access_log_dropped._value.get()
+    path = f"/v1/sessions/{session_id}/switch"
+    answers = await asyncio.gather(
+        *(running.api.post(path, headers=bearer(f"eve {n % 60}")) for n in range(240))
+    )
+    assert {answer.status_code for answer in answers} == {403}
+    rows = await stored(running, "T")
+    dropped = metrics.access_log_dropped._value.get() - dropped
+    assert dropped > 0
+    assert sum(row.count for row in rows) + dropped == 240
+    assert [found async for checked in chain.verify(running.store, {}) for found in checked.findings] == []

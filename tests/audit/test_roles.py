@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -138,6 +139,13 @@ async def test_nobody_may_do_what_the_page_does_not_give_them(logged_in: Logins)
     with pytest.raises(asyncpg.RaiseError, match="younger than a day"):
         async with Store(logged_in.worker) as store:
             await retention.expire(store, 0)
+
+
+@pytest.mark.one_kind
+async def test_the_page_says_of_every_table_who_may_use_it(logged_in: Logins) -> None:
+    async with Store(logged_in.owner) as owner, owner.connection() as connection:
+        tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+    assert [name for (name,) in tables if not re.search(rf"GRANT[^;]*\b{name}\b", ROLES)] == []
 
 
 async def test_the_worker_and_the_owner_can_do_their_work(logged_in: Logins) -> None:

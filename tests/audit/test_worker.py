@@ -366,13 +366,13 @@ def test_a_batch_that_ends_while_the_keeper_looks_is_not_abandoned(
 
 def test_status_shows_what_is_refused(rq: Server, queue: Jobs, database: str) -> None:
     good = batch()
-    queue.put(Batch([*good.entries, Entry("0a/7-0", "nobody", b"nonsense")]))
+    queue.put(Batch([*good.entries, Entry("0a/7-0\x1b[2J", "nobody", b"nonsense")]))
     with worker(rq, database) as program:
         program.until(lambda: stored(database) == 3, "the others")
         assert program.end() == 0
     assert "PostgreSQL refuses events" in said(program)
     status = programs.run("audit", "status", REDIS_URL=rq.url, DATABASE_URL=database)
-    assert "refused: 1 events\n  0a/7-0 at " in status.stdout
+    assert "refused: 1 events\n  0a/7-0\\x1b[2J at " in status.stdout
     assert "outbox: 0 events\nqueue: 0 batches" in status.stdout
 
 

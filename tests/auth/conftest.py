@@ -14,12 +14,14 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support import canaries
 from tests.support.live import Service, service, settings
 from tests.support.records import Records
 from tests.support.servers import Server
 
 SECRET = "a secret for tests, which is long enough"
 TENANT = "club"
+canaries.hide(SECRET)
 
 
 def token(*roles: str, secret: str = SECRET, **claims: Any) -> str:

@@ -74,9 +74,13 @@ def test_dev_with_authentication_prints_an_admins_link(tmp_path: Path) -> None:
             "participants": [{"participant_id": "00000000-0000-4000-8000-0000000000ab"}],
         }
         assert httpx.post(path, json=config).status_code == 401
-        created = httpx.post(path, json=config, headers=bearing(link[1]))
+        # What an admin does has to be put on record, and there is no database to do it in.
+        assert httpx.post(path, json=config, headers=bearing(link[1])).status_code == 503
+        service = made("--role", "service", environ={"JWT_SECRET": ""}, cwd=folder)
+        created = httpx.post(path, json=config, headers=bearing(service))
         assert created.json()["data"]["tenant_id"] == "dev"
         session = created.json()["data"]["session_id"]
+        assert httpx.get(f"{path}/{session}", headers=bearing(link[1])).status_code == 200
         text = made("--role", "viewer", environ={"JWT_SECRET": ""}, cwd=folder)
         assert httpx.get(f"{path}/{session}", headers=bearing(text)).status_code == 200
         assert httpx.post(f"{path}/{session}/start", headers=bearing(text)).status_code == 403

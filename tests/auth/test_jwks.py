@@ -119,10 +119,13 @@ async def test_the_set_is_asked_for_with_the_first_token_and_serves_both_kinds(
         )
         assert set(statuses) == {200}
         assert issuer.asked == 1
+        claims = {"sub": "ann", "tenant": "club", "roles": ["admin"], "exp": time() + 60}
         hostile = (
             token(),
             signed(OTHER_KEY, "e"),
             signed(EC_KEY, "r"),
+            jwt.encode(claims, EC_KEY, "ES256", headers={"kid": "e", "jku": issuer.url}),
+            jwt.encode(claims, EC_KEY, "ES256", headers={"kid": "e", "x5u": issuer.url}),
             token(secret=json.dumps(public(RSA_KEY, "r"))),
             signed(OTHER_KEY, None).replace(".", f"{base64.urlsafe_b64encode(b' ').decode()}.", 1),
         )

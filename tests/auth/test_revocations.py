@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from time import time
 from typing import Any
 
@@ -15,6 +17,7 @@ from synckairos.auth.bearer import TokenRevoked
 from synckairos.auth.caller import Caller
 from synckairos.auth.grants import Revocation
 from synckairos.auth.revocations import Revocations
+from synckairos.auth.tables import Tables
 from synckairos.core.connection import Connection
 from synckairos.core.keys import REVOKED_COMPLETE, REVOKED_TOKENS
 from tests.auth.conftest import TENANT, asking, bearing, token
@@ -122,6 +125,26 @@ async def test_a_revocation_that_redis_lost_is_known_by_postgresql(
         finally:
             await stored.close()
         await until(api, path, token("viewer", jti="not told"), 401)
+
+
+class Hanging:
+    """A PostgreSQL that does not answer, and does not say so either."""
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[None]:
+        await asyncio.Event().wait()
+        yield
+
+
+async def test_nobody_waits_for_a_postgresql_that_hangs(redis: Server) -> None:
+    await asyncio.to_thread(redis.sync_client().set, REVOKED_COMPLETE, "1", ex=60)
+    async with Connection.to(settings(redis.url)) as connection:
+        known = Revocations(connection, Tables(Hanging()))
+        async with asyncio.timeout(10):
+            await known.known()
+            await known.look()
+        assert known.is_known()
+        await known.aclose()
 
 
 @pytest.mark.one_kind

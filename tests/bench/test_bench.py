@@ -103,6 +103,13 @@ def test_http_holds_the_switch_against_a_server_that_does_nothing(tmp_path: Path
     assert alone["ratio"] == pytest.approx(alone["value"] / alone["yardstick_value"])
 
 
+def test_tokens_hold_a_switch_against_one_without(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "tokens")
+    assert named(report, "JWT, 64 connections")["at_least"] == 0.9
+    assert named(report, "API key, 64 connections")["yardstick"] == "no token"
+    assert named(report, "read, link, CPU")["yardstick"] == "read, no token"
+
+
 def test_ws_makes_every_delivery(tmp_path: Path) -> None:
     report, _ = bench(tmp_path, "ws")
     deliveries = named(report, "deliveries")

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from synckairos.bench import load, report, watchers
+from synckairos.bench import dearest, load, report, watchers
 from synckairos.bench.report import Figure, Report
 
 
@@ -110,3 +110,26 @@ def test_frames_are_found_however_they_are_cut(step: int) -> None:
         assert there.recv(100) == b"\x8a\x80\0\0\0\0\x8a\x83\0\0\0\0abc", "each ping has its pong"
     assert seen == payloads
     assert [watchers.event_version(payload) for payload in seen] == [0, 17, 17, 17]
+
+
+def test_the_dearest_calls_are_multiples_of_a_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured are as many calls as there may be; here, two that are cheap to prepare."""
+    chosen = {
+        name: case
+        for name, case in dearest.CASES.items()
+        if "metadata of 10 KB" in name or "wrong texts" in name
+    }
+    assert len(chosen) == 2
+    assert len(dearest.CASES) > dearest.SHOWN
+    monkeypatch.setattr(dearest, "CASES", chosen)
+    first, *others = dearest.run(["valkey"], quick=True).figures
+    assert (first.unit, first.at_most, first.note) == ("ms", 50.0, others[0].name[8:-5])
+    assert [figure.yardstick for figure in others] == ["a switch"] * 2
+    assert all(figure.ratio is not None and figure.ratio > 0 for figure in others)
+
+
+def test_every_function_of_a_session_is_among_the_calls_that_are_measured() -> None:
+    """Those that are left out change one session in the way of one that is measured."""
+    measured = {name.split(",")[0].split(" ")[0] for name in dearest.CASES}
+    assert measured >= {"sk_create", "sk_get", "sk_log", "sk_restore", "sk_import", "sk_join", "sk_leave"}
+    assert measured >= {"sk_move_out", "sk_move_in", "sk_delete", "sk_switch"}

@@ -13,7 +13,6 @@ import pytest_asyncio
 from websockets.asyncio.server import ServerConnection, serve
 
 from synckairos.api.websocket import endpoint, grant
-from synckairos.auth import parts
 from synckairos.client import SyncKairos
 from synckairos.client import renewal as client_renewal
 from synckairos.client.errors import (
@@ -26,7 +25,7 @@ from synckairos.core.model import Options
 from tests.client.conftest import ANNA, BEN
 from tests.client.test_hostile import ID, state
 from tests.support import servers
-from tests.support.live import Service, eventually, service, settings
+from tests.support.live import Service, eventually, settings
 from tests.support.tokens import Tokens
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -43,10 +42,9 @@ def tokens() -> Tokens:
 async def guarded(redis: servers.Server, tokens: Tokens) -> AsyncIterator[Service]:
     """A service that asks for tokens. It tells half a second before a token ends."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts, "bearers", tokens.given)
         patch.setattr(endpoint, "CHECK_TOKENS_EVERY_S", 0.02)
         patch.setattr(grant, "TOLD_BEFORE_S", 0.5)
-        async with service(settings(redis.url)) as running:
+        async with tokens.service(settings(redis.url)) as running:
             yield running
 
 

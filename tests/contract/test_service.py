@@ -104,6 +104,9 @@ async def test_openapi_describes_every_route(api: httpx.AsyncClient) -> None:
         ("POST", "/v1/revocations"),
         ("GET", f"{session}/events"),
         ("GET", f"{session}/timeline.svg"),
+        *((method, f"{session}/links") for method in ("POST", "GET", "DELETE")),
+        ("DELETE", f"{session}/links/{{link_id}}"),
+        ("POST", "/v1/revocations"),
         ("GET", "/debug/sessions/{session_id}"),
         *(
             ("GET", path)

@@ -59,6 +59,14 @@ GROUP = "b0000000-0000-4000-8000-000000000000"
         {"sync_mode": "per_group", "participants": people(2, group_id=GROUP, total_time_ms=5000)},
         {"sync_mode": "global", "participants": people(2), "total_time_ms": 9000, "time_per_cycle_ms": 4000},
         {"sync_mode": "global", "participants": people(2), "total_time_ms": 9000},
+        {
+            "sync_mode": "per_group",
+            "participants": people(2, group_id=GROUP, total_time_ms=5000),
+            "groups": [
+                {"group_id": GROUP, "time_control": {"kind": "byoyomi", "periods": 3, "period_ms": 1000}}
+            ],
+            "lag_compensation": True,
+        },
         {"sync_mode": "count_up", "participants": people(2), "max_time_ms": 9000},
     ],
     ids=lambda config: config["sync_mode"],

@@ -18,10 +18,11 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Locator, Page, Request, expect
 
 from tests.e2e.backend import Api, State
-from tests.e2e.browser import PATIENCE_S, Invite
+from tests.e2e.browser import NETWORK_IS_GONE, PATIENCE_S, Invite
 from tests.e2e.console import WITHOUT_A_LIST, Console, drawn_code, half, press, their_turn
 from tests.support import live
 from tests.support.live import eventually
+from tests.support.proxy import Proxy
 from tests.support.qr import library_code
 from tests.support.servers import Server
 
@@ -41,7 +42,8 @@ def token(*roles: str, sub: str = "teacher", for_s: float = 3600) -> str:
     return jwt.encode(claims, SECRET, "HS256")
 
 
-ADMIN = token("admin")
+TEACHER = token("service")
+"""Somebody who may make sessions and links. What an admin does is put on record, which needs a database."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -56,7 +58,7 @@ async def guarded(valkey: Server) -> AsyncIterator[live.Service]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def club(guarded: live.Service) -> AsyncIterator[Api]:
     """The club's backend."""
-    async with Api(f"http://127.0.0.1:{guarded.port}", ADMIN) as opened:
+    async with Api(f"http://127.0.0.1:{guarded.port}", TEACHER) as opened:
         yield opened
 
 
@@ -108,16 +110,21 @@ class Traffic:
         self._texts: list[str] = []
         self._reading: list[asyncio.Task[None]] = []
         self._over = False
-        context.on("requestfinished", self._begin)
+        # An answer that the page does not read never finishes, so the request is looked at when it begins.
+        context.on("request", self._begun)
+        context.on("requestfinished", self._finished)
 
-    def _begin(self, request: Request) -> None:
+    def _begun(self, request: Request) -> None:
+        self._texts.append(f"{request.method} {request.url} {request.post_data or ''}")
+
+    def _finished(self, request: Request) -> None:
         if not self._over:
             self._reading.append(asyncio.ensure_future(self._read(request)))
 
     async def _read(self, request: Request) -> None:
         headers = await request.all_headers()
         headers.pop("authorization", None)
-        self._texts.append(f"{request.method} {request.url} {json.dumps(headers)} {request.post_data or ''}")
+        self._texts.append(json.dumps(headers))
         response = await request.response()
         assert response is not None
         self._texts.append(json.dumps(await response.all_headers()))
@@ -143,7 +150,7 @@ async def test_a_stranger_plays_by_a_link_whose_token_no_request_shows(
     session_id = game["session_id"]
     host, guest = await pages.visitor(), await pages.visitor(**PHONE)
     traffic = [Traffic(host.context), Traffic(guest.context)]
-    page = await host.open(f"{club.url}/s/{session_id}?view=clock#token={ADMIN}")
+    page = await host.open(f"{club.url}/s/{session_id}?view=clock#token={TEACHER}")
     assert page.url == f"{club.url}/s/{session_id}?view=clock"
     address = await make_link(page, "Play as", "Anna")
     assert address.startswith(f"{club.url}/s/{session_id}?view=clock#token=")
@@ -180,7 +187,7 @@ async def test_a_stranger_plays_by_a_link_whose_token_no_request_shows(
     texts = [text for each in traffic for text in await each.end()]
     assert len(texts) > 100
     output = capfd.readouterr()
-    for secret in (ADMIN, secret_of(address)):
+    for secret in (TEACHER, secret_of(address)):
         assert [text for text in texts if secret in text or secret[-40:] in text] == []
         assert secret not in output.out + output.err
         for each in (page, phone):
@@ -221,6 +228,7 @@ async def test_each_role_has_the_buttons_for_what_it_may_and_no_others(club: Api
     await moderator.get_by_role("button", name="Start", exact=True).click()
     await their_turn(player, "Anna")
     await expect(half(viewer, "Anna").get_by_text("Anna: on the move")).to_have_count(1)
+    await expect(moderator.get_by_role("button", name="Pause", exact=True)).to_be_visible()
     turn = "Anna, on the move: press to end the turn"
     assert [await buttons(each) for each in opened.values()] == [
         set(),
@@ -245,6 +253,8 @@ async def test_each_role_has_the_buttons_for_what_it_may_and_no_others(club: Api
     await player.keyboard.press("p")
     await moderator.get_by_role("button", name="Pause", exact=True).click()
     await expect(moderator.get_by_role("button", name="Resume", exact=True)).to_be_visible()
+    await expect(press(player, "Anna")).to_have_accessible_name("Anna: paused")
+    await expect(half(viewer, "Ben").get_by_text("Ben, on the move: paused")).to_have_count(1)
     assert (await club.get(session_id))["version"] == 4
     assert await buttons(viewer) == set()
     assert await buttons(player) == {"Anna: paused"}
@@ -255,7 +265,7 @@ async def test_a_link_that_is_over_says_whom_to_ask(club: Api, pages: Console) -
     host, guest, late = [await pages.visitor() for _ in range(3)]
     brief = await link(club, session_id, role="viewer", expires_in_s=1)
     made_at = time.monotonic()
-    page = await host.open(f"{club.url}/s/{session_id}#token={ADMIN}")
+    page = await host.open(f"{club.url}/s/{session_id}#token={TEACHER}")
     await expect(page.get_by_role("button", name="Share", exact=True)).to_be_visible()
     await eventually(lambda: time.monotonic() > made_at + 1.5)
     watching = await guest.open(await make_link(page, "Watch"))
@@ -296,7 +306,7 @@ async def test_without_a_token_each_page_asks_for_one_and_comes_back(club: Api, 
     question = page.get_by_role("dialog", name="The service needs a token")
     await enter(question, "nonsense")
     await expect(question.get_by_text("does not accept the last one")).to_be_visible()
-    await enter(question, ADMIN)
+    await enter(question, TEACHER)
     await expect(page.get_by_role("region", name="Board")).to_be_visible()
     assert page.url == f"{club.url}/s/{session_id}?view=board"
 
@@ -310,6 +320,12 @@ async def test_without_a_token_each_page_asks_for_one_and_comes_back(club: Api, 
     await enter(page.get_by_role("dialog"), token("service"))
     await page.get_by_role("button", name="Create session").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Pub quiz")
+    # A link to the list, pasted into the open page.
+    page = await fresh.open(f"{club.url}/")
+    await expect(page.get_by_role("heading", name="The service needs a token")).to_be_visible()
+    await page.evaluate("(token) => { location.hash = `token=${token}`; }", TEACHER)
+    await expect(page.get_by_text("opened in this browser")).to_be_visible()
+    assert page.url == f"{club.url}/"
 
 
 async def test_a_token_that_ends_is_replaced_over_the_same_socket(club: Api, pages: Console) -> None:
@@ -320,11 +336,11 @@ async def test_a_token_that_ends_is_replaced_over_the_same_socket(club: Api, pag
     page.on("websocket", lambda socket: socket.on("framesent", lambda text: sent.append(str(text))))
     visitor.forgive(REFUSED)
     await page.goto(f"{club.url}/s/{session_id}")
-    await enter(page.get_by_role("dialog"), token("admin", for_s=25))
+    await enter(page.get_by_role("dialog"), token("service", for_s=25))
     question = page.get_by_role("dialog", name="Your token ends in a moment")
     await expect(question).to_be_visible()
     before = len(visitor.sockets)
-    newer = token("admin")
+    newer = token("service")
     await enter(question, newer)
     await expect(question).to_be_hidden()
     await page.get_by_role("button", name="Start", exact=True).click()
@@ -332,6 +348,24 @@ async def test_a_token_that_ends_is_replaced_over_the_same_socket(club: Api, pag
     await eventually(lambda: any("AUTH" in each and newer in each for each in sent), 15)
     assert len(visitor.sockets) == before
     await expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+async def test_a_connection_with_another_token_has_the_buttons_of_that_one(
+    club: Api, guarded: live.Service, invite: Invite
+) -> None:
+    session_id = (await final(club))["session_id"]
+    async with Proxy(guarded.port) as proxy:
+        address = f"http://127.0.0.1:{proxy.port}"
+        visitor = await Console(invite, address).visitor()
+        visitor.forgive(*NETWORK_IS_GONE)
+        page = await visitor.open(f"{address}/s/{session_id}#token={TEACHER}")
+        start = page.get_by_role("button", name="Start", exact=True)
+        await expect(start).to_be_visible()
+        await page.evaluate("(token) => sessionStorage.setItem('synckairos.token', token)", token("viewer"))
+        proxy.cut_all()
+        await expect(start).to_be_hidden()
+        await expect(press(page, "Anna")).to_have_count(0)
+        await page.context.close()
 
 
 async def nameless_in_dialogs(page: Page) -> list[str]:
@@ -375,7 +409,7 @@ async def test_links_and_questions_can_be_read_in_light_and_dark_and_on_a_phone(
     page = await visitor.open(f"{club.url}/s/{session_id}")
     await expect(page.get_by_role("dialog", name="The service needs a token")).to_be_visible()
     await check_looks(page, "question")
-    await enter(page.get_by_role("dialog"), ADMIN)
+    await enter(page.get_by_role("dialog"), TEACHER)
     await make_link(page, "Play as", "Ben")
     await check_looks(page, "link")
     await page.get_by_role("dialog").get_by_role("button", name="Another link").click()

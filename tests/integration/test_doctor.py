@@ -18,6 +18,7 @@ from synckairos.audit.schema import migrate
 from synckairos.core.library import Library
 from synckairos.doctor import archive, servers
 from synckairos.doctor.cli import diagnose
+from synckairos.doctor.configured import masked
 from synckairos.doctor.findings import Finding, Report
 from synckairos.run.processes import free_port
 from tests.support import live
@@ -458,7 +459,7 @@ def test_the_servers_of_a_dev_are_found_in_its_data_folder(tmp_path: Path) -> No
             if setting["source"] == "data folder"
         }
         assert from_folder.keys() == {"REDIS_URL", "RQ_REDIS_URL", "DATABASE_URL", "HOST", "PORT"}
-        assert from_folder["REDIS_URL"] == redis_url
+        assert from_folder["REDIS_URL"] == masked(redis_url) != redis_url
         assert from_folder["PORT"] == http_url.rpartition(":")[2]
         said = {(check["area"], check["check"]): check["message"] for check in found["checks"]}
         assert folder in said["Settings", "servers"]

@@ -7,11 +7,14 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import psutil
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from synckairos.audit.store import REVISION
 from tests.support.postgres import query
@@ -23,6 +26,7 @@ def test_one_line_when_ready_and_nothing_left_at_the_end(number: int, tmp_path: 
     with Program("dev", "--port", "0", "--ephemeral", "--workers", "2", TMPDIR=str(tmp_path)) as program:
         http_url, redis_url = program.ready()
         assert get(f"{http_url}/ready")[0] == 200
+        _is_locked_up(program, redis_url, next(tmp_path.glob("synckairos-*/lock")).parent)
         with redis.Redis.from_url(redis_url) as client:
             assert client.ping()
             assert set(client.config_get("notify-keyspace-events")["notify-keyspace-events"]) >= set("Egxe")
@@ -39,6 +43,22 @@ def test_one_line_when_ready_and_nothing_left_at_the_end(number: int, tmp_path: 
         assert "did not end in time" not in said
         assert "overcommit" not in said  # Valkey's warning, where the machine gives it a reason
         assert list(tmp_path.iterdir()) == []
+
+
+def _is_locked_up(program: Program, redis_url: str, folder: Path) -> None:
+    """Another user of the machine, who sees its ports and its processes, can do nothing with its servers."""
+    with redis.Redis(port=urlsplit(redis_url).port or 0, retry=Retry(NoBackoff(), 0)) as stranger:
+        for command in (("PING",), ("GET", "x"), ("FLUSHALL",), ("SHUTDOWN", "NOSAVE")):
+            with pytest.raises(redis.AuthenticationError):
+                stranger.execute_command(*command)
+    passwords = [urlsplit(url).password or "" for url in (redis_url, program.database_url)]
+    assert all(len(password) >= 32 for password in passwords)
+    for process in program.processes():
+        assert not [each for each in passwords if each in " ".join(process.cmdline())]
+    said = "".join(program.errors)
+    assert not [each for each in passwords if each in said]
+    for name in ("valkey.conf", "postgres.password", "addresses.json"):
+        assert (folder / name).stat().st_mode & 0o077 == 0
 
 
 def test_only_this_machine_can_reach_it() -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus
 from synckairos.auth.caller import Caller
 from synckairos.errors import Unauthenticated
 from tests.support import servers
-from tests.support.live import Service, eventually, service, settings
+from tests.support.live import PATIENCE_S, Service, eventually, service, settings
 
 
 class Tokens:
@@ -54,6 +54,22 @@ class Tokens:
         """Nothing runs."""
 
 
+class Unwritten:
+    """Stands for the access log, without which admins may do nothing. It keeps nothing."""
+
+    async def check(self) -> None:
+        """It can be written."""
+
+    async def store_now(self, _entry: Any, /) -> None:
+        """It was written."""
+
+    def add(self, _entry: Any, /) -> None:
+        """It will be written."""
+
+    def refuse(self, _entry: Any, /) -> None:
+        """It will be written."""
+
+
 def token(subject: str, *roles: str, tenant: str = "club", **fields: Any) -> dict[str, str]:
     """The header of a caller."""
     caller = {"subject": subject, "tenant": tenant, "roles": list(roles), **fields}
@@ -68,6 +84,7 @@ async def limited(redis: servers.Server, **environ: str) -> AsyncIterator[tuple[
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}", timeout=20) as api,
     ):
         running.context.bearers = Tokens()
+        running.context.access_log = cast(Any, Unwritten())
         yield running, api
 
 
@@ -384,6 +401,34 @@ async def test_full_states_on_a_socket_are_reads(redis: servers.Server) -> None:
             assert (await watcher.next("RECONNECT_ACK"))["replayed"] == 0
             await api.post(f"/v1/sessions/{session['session_id']}/start", headers=SERVICE)
             assert (await watcher.next("STATE_UPDATE"))["version"] == 2
+
+
+async def test_a_server_that_is_nearly_full_is_said_to_be(redis: servers.Server) -> None:
+    async with limited(redis) as (running, api):
+        client = await running.context.connection.primary_for("sk")
+        used = (await client.info("memory"))["used_memory"]
+        try:
+            await client.config_set("maxmemory", int(used / 0.9))
+            # What takes long is looked at in the background, and the answer is that of the look before.
+            async with asyncio.timeout(PATIENCE_S):
+                while "message" not in (found := (await api.get("/ready")).json())["checks"]["redis"]:
+                    await asyncio.sleep(0.05)
+            assert found["status"] == "degraded"
+            assert "of maxmemory is used" in found["checks"]["redis"]["message"]
+        finally:
+            await client.config_set("maxmemory", 0)
+
+
+async def test_every_operation_says_its_limit(redis: servers.Server) -> None:
+    async with limited(redis) as (_, api):
+        paths = (await api.get("/openapi.json")).json()["paths"]
+        for path, methods in paths.items():
+            for operation in methods.values():
+                told = "Rate limit" in operation.get("description", "")
+                assert told == ("429" in operation["responses"]) == (path not in ("/health", "/ready"))
+        created = paths["/v1/sessions"]["post"]
+        assert "Rate limit (create): 5 in 60 s per subject" in created["description"]
+        assert created["responses"]["429"]["description"] == "QUOTA_EXCEEDED, RATE_LIMIT_EXCEEDED"
 
 
 async def test_a_request_id_that_another_client_used_is_a_new_one(redis: servers.Server) -> None:

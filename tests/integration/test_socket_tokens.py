@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -12,16 +13,18 @@ from functools import partial
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 import pytest_asyncio
 from websockets.exceptions import InvalidStatus
 
 from synckairos.api.websocket import endpoint, opening
 from synckairos.api.websocket.grant import Grant
-from synckairos.auth import parts
+from synckairos.auth.caller import Caller
+from synckairos.auth.grants import Revocation
 from synckairos.core.model import Options
 from tests.support import servers
-from tests.support.live import Service, game, service, settings
+from tests.support.live import Service, Watcher, eventually, game, service, settings
 from tests.support.tokens import Tokens
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -38,10 +41,9 @@ def tokens() -> Tokens:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def live(redis: servers.Server, tokens: Tokens) -> AsyncIterator[Service]:
     """A service that asks for tokens, without rate limits, and that looks at them often."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts, "bearers", tokens.given)
-        patch.setattr(endpoint, "CHECK_TOKENS_EVERY_S", 0.05)
-        async with service(settings(redis.url)) as running:
+    with pytest.MonkeyPatch.context() as often:
+        often.setattr(endpoint, "CHECK_TOKENS_EVERY_S", 0.05)
+        async with tokens.service(settings(redis.url)) as running:
             yield running
 
 
@@ -208,11 +210,8 @@ async def test_twenty_of_an_address_may_wait_for_their_tokens(live: Service, tok
         await one.__aexit__(None, None, None)
 
 
-async def test_limits_are_answered_before_the_upgrade(
-    redis: servers.Server, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parts, "bearers", tokens.given)
-    async with service(settings(redis.url, RATE_LIMIT_ENABLED="true")) as running:
+async def test_limits_are_answered_before_the_upgrade(redis: servers.Server, tokens: Tokens) -> None:
+    async with tokens.service(settings(redis.url, RATE_LIMIT_ENABLED="true")) as running:
         session_id = await club_game(running)
         who = f"sub-{uuid.uuid4()}"
         for _ in range(6):  # a good token takes nothing of the address
@@ -240,6 +239,16 @@ async def test_limits_are_answered_before_the_upgrade(
             assert json.loads(refused.value.response.body or b"")["error"]["code"] == "RATE_LIMIT_EXCEEDED"
         async with running.watch(session_id, **bearing(tokens.make())) as client:
             await client.next("CONNECTED")
+
+
+async def test_who_waits_for_its_token_when_the_service_stops_is_told(
+    redis: servers.Server, tokens: Tokens
+) -> None:
+    async with tokens.service(settings(redis.url)) as running, running.watch(STRANGER) as client:
+        await eventually(lambda: running.context.websockets)
+        stopping = asyncio.ensure_future(running.stop())
+        assert await client.closed() == 1001
+        await stopping
 
 
 # The life of a token
@@ -301,7 +310,8 @@ async def test_a_token_that_ends_takes_no_commands_and_closes_4401(
         assert (refused["request_id"], refused["error"]["code"]) == ("too-late", "UNAUTHENTICATED")
         assert (await client.ask(type="PING", t1=1))["type"] == "PONG"
         event = await live.sessions.switch(session_id)
-        assert (await client.next("STATE_UPDATE"))["version"] == event.version
+        while (await client.next("STATE_UPDATE"))["version"] < event.version:
+            pass
         assert (await client.ask(type="AUTH", token=tokens.make(for_s=900.0)))["type"] == "ACK"
         assert (await client.ask(type="SWITCH", request_id="renewed"))["type"] == "ACK"
         later = 926.0
@@ -394,3 +404,82 @@ async def test_events_over_http_have_no_names_for_whoever_watches_by_a_link(
             )
             seen[who] = [event["payload"]["actor"] for event in reply.json()["data"]["events"]]
     assert seen == {"link": [None] * 3, "user": [None, None, "anna"]}
+
+
+async def test_what_a_stranger_sends_after_its_token_waits_outside_and_is_answered_then(
+    live: Service, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session_id = await club_game(live)
+    token, decided = tokens.make(), asyncio.Event()
+    caller = tokens.caller
+
+    async def slowly(bearer: str) -> Caller:
+        await decided.wait()
+        return await caller(bearer)
+
+    monkeypatch.setattr(tokens, "caller", slowly)
+    async with live.watch(session_id) as client:
+        await client.say(type="AUTH", token=token)
+        sending = asyncio.create_task(flood(client))
+        (conversation,) = live.context.websockets
+        await eventually(lambda: sending.done() or conversation.socket._unparsed)
+        await asyncio.sleep(0.2)
+        assert len(conversation.socket._messages) <= 1
+        decided.set()
+        await sending
+        assert len([one for one in await client.until("CONNECTED") if one["type"] == "CONNECTED"]) == 1
+        await client.next("STATE_SYNC")
+        for number in range(FLOOD):
+            assert (await client.next("PONG"))["t1"] == number
+
+
+FLOOD = 60
+
+
+async def flood(client: Watcher) -> None:
+    """Messages of 60 KiB, one after the other."""
+    for number in range(FLOOD):
+        await client.say(type="PING", t1=number, more="x" * 60_000)
+
+
+async def test_real_tokens_and_links_are_judged_like_made_up_ones(redis: servers.Server) -> None:
+    secret = "nobody else knows this secret of the test"
+
+    def signed(*roles: str, for_s: float = 600.0) -> tuple[str, str]:
+        jti = str(uuid.uuid4())
+        claims = {"sub": "anna", "tenant": "club", "roles": roles, "jti": jti, "exp": time.time() + for_s}
+        return jwt.encode(claims, secret, "HS256"), jti
+
+    async with service(settings(redis.url, AUTH_MODE="jwt", JWT_SECRET=secret)) as running:
+        session_id = await club_game(running)
+        (moderator, _), (token, jti) = signed("moderator"), signed("service")
+        async with (
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{running.port}/v1",
+                headers={"Authorization": f"Bearer {moderator}"},
+            ) as http,
+            running.follow(session_id, **bearing(token)) as client,
+        ):
+            made = (await http.post(f"/sessions/{session_id}/links", json={"role": "viewer"})).json()["data"]
+            async with running.follow(session_id, subprotocols=[f"bearer.{made['token']}"]) as guest:
+                assert (await client.ask(type="AUTH", token=signed("service")[0]))["type"] == "ACK"
+                assert (await client.ask(type="AUTH", token=token))["type"] == "ACK"
+                switched = await running.sessions.switch(session_id, options=Options(actor="anna"))
+                assert await client.text() == switched.raw
+                assert (await guest.next("STATE_UPDATE"))["payload"]["actor"] is None
+                refused = await guest.ask(type="SWITCH", request_id="r")
+                assert refused["error"]["code"] == "FORBIDDEN"
+                await http.delete(f"/sessions/{session_id}/links/{made['link_id']}")
+                assert await guest.closed() == 4403
+            await running.context.revocations.revoke(
+                Revocation(tenant="club", token_id=jti, made_at=time.time())
+            )
+            assert await client.closed() == 4403
+        async with running.watch(session_id, **bearing(token)) as client:
+            assert await client.closed() == 4403
+        async with running.watch(session_id) as client:
+            await client.say(type="AUTH", token=signed("viewer", for_s=-11.0)[0])
+            assert await client.closed() == 4401
+        url = f"{running.url(session_id)}&token={made['token']}"
+        async with running.watch(session_id, url=url) as client:
+            assert await client.closed() == 1008

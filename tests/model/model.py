@@ -428,7 +428,7 @@ def _read(s: Session, options: Options, now: int) -> Reply:
         return Reply()
     state = show(s, now)
     if "SUMMARY" in options:
-        state = {name: value for name, value in state.items() if name not in {"participants", "groups"}}
+        state = {name: value for name, value in state.items() if name != "participants"}
     return Reply(state=state)
 
 

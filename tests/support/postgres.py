@@ -27,6 +27,7 @@ from synckairos.audit.schema import migrate
 from synckairos.run import postgresql
 from synckairos.run.postgresql import Postgres
 from synckairos.run.processes import free_port
+from tests.support import canaries
 from tests.support.launching import launch
 
 Kind = Literal["embedded", "debian"]
@@ -93,6 +94,7 @@ class PostgresServer:
         """The server's folder, made when it is first asked for."""
         if self._made is None:
             self._made = Postgres.make(programs(self.kind), self.folder / "data")
+            canaries.hide(self._made.password)
         return self._made
 
     def start(self) -> None:

@@ -19,6 +19,8 @@ from typing import IO, Self
 
 import psutil
 
+from tests.support import canaries
+
 START_S = 60.0
 END_S = 10.0
 """How long the command may take to end after a signal."""
@@ -30,8 +32,9 @@ ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command that ends by itself."""
-    return subprocess.run(
+    """Runs a command that ends by itself. It may not say a secret, but for its results."""
+    canaries.hide_those_of(environ)
+    ended = subprocess.run(
         [*COMMAND, *arguments],
         env={**ENVIRON, **environ},
         stdin=subprocess.DEVNULL,
@@ -40,6 +43,8 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         timeout=START_S,
         check=False,
     )
+    canaries.search([ended.stderr])
+    return ended
 
 
 def run_pytest(file: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -60,6 +65,7 @@ class Program:
     def __init__(self, *arguments: str, command: Sequence[str] = COMMAND, **environ: str) -> None:
         self.database_url = ""
         """From its READY line."""
+        canaries.hide_those_of(environ)
         self._known: set[psutil.Process] = set()
         self.lines: list[str] = []
         self.errors: list[str] = []
@@ -97,6 +103,7 @@ class Program:
         assert self.lines, "".join(self.errors)
         word, http_url, redis_url, self.database_url = self.lines[0].split()
         assert word == "READY"
+        canaries.hide_those_of({"REDIS_URL": redis_url, "DATABASE_URL": self.database_url})
         return http_url, redis_url
 
     def processes(self) -> list[psutil.Process]:
@@ -159,6 +166,7 @@ class Program:
         self.process.wait()
         for reader in self._readers:
             reader.join(END_S)
+        canaries.search(self.errors)
 
 
 def _is_alive(process: psutil.Process) -> bool:

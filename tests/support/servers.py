@@ -15,11 +15,11 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import redis
 import redis.asyncio
@@ -74,6 +74,8 @@ class Server:
     arguments: list[str] | None = None
     """Command line arguments to use instead of the options."""
     paused: bool = False
+    access: dict[str, Any] = field(default_factory=dict)
+    """What clients need besides host and port: user, password, TLS."""
     leak_clients: dict[int, redis.Redis] = field(default_factory=dict)
     """By database, clients that look for leaks. They stay connected, as they are used after every test."""
 
@@ -97,7 +99,7 @@ class Server:
 
     def _spawn(self, port: int) -> None:
         options = {
-            "port": str(port),
+            **({"port": "0", "tls-port": str(port)} if "ssl" in self.access else {"port": str(port)}),
             "bind": "127.0.0.1",
             "dir": str(self.folder),
             "save": "",
@@ -116,7 +118,7 @@ class Server:
         end = time.monotonic() + START_S
         while time.monotonic() < end and self.process.poll() is None:
             try:
-                with redis.Redis(port=port, socket_timeout=1) as client:
+                with redis.Redis(port=port, socket_timeout=1, **self.access) as client:
                     # Another server may have taken the port, so the process id has to be that of this server.
                     if client.info("server")["process_id"] == self.process.pid:
                         return True
@@ -130,11 +132,11 @@ class Server:
 
     def client(self) -> redis.asyncio.Redis:
         """A client for assertions. The caller closes it."""
-        return redis.asyncio.Redis(port=self.port, protocol=2)
+        return redis.asyncio.Redis(port=self.port, protocol=2, **self.access)
 
     def sync_client(self) -> redis.Redis:
         """A synchronous client. The caller closes it."""
-        return redis.Redis(port=self.port, protocol=2)
+        return redis.Redis(port=self.port, protocol=2, **self.access)
 
     def stop(self) -> None:
         """Stops it in the regular way."""
@@ -202,7 +204,7 @@ class Server:
     def _leak_client(self, database: int) -> redis.Redis:
         if database not in self.leak_clients:
             self.leak_clients[database] = redis.Redis(
-                port=self.port, db=database, protocol=2, socket_timeout=5
+                port=self.port, db=database, protocol=2, socket_timeout=5, **self.access
             )
         return self.leak_clients[database]
 
@@ -213,9 +215,13 @@ class Server:
         self.close()
 
 
-def start(kind: Kind, **config: str) -> Server:
-    """Starts a server. `config` has its options, with `_` for `-`: `start("redis", appendonly="yes")`."""
+def start(kind: Kind, access: Mapping[str, Any] | None = None, /, **config: str) -> Server:
+    """Starts a server. `config` has its options, with `_` for `-`: `start("redis", appendonly="yes")`.
+
+    access: see `Server`
+    """
     server = Server(kind, {name.replace("_", "-"): value for name, value in config.items()})
+    server.access.update(access or {})
     try:
         server.start()
     except BaseException:
@@ -225,8 +231,8 @@ def start(kind: Kind, **config: str) -> Server:
 
 
 def start_replica(of: Server, **config: str) -> Server:
-    """Starts a replica and waits until it has all data."""
-    replica = start(of.kind, replicaof=f"127.0.0.1 {of.port}", **config)
+    """Starts a replica and waits until it has all data. Clients reach it as they reach the primary."""
+    replica = start(of.kind, of.access, replicaof=f"127.0.0.1 {of.port}", **config)
     with replica.sync_client() as client, of.sync_client() as primary:
         wait_for(
             lambda: client.info("replication")["master_link_status"] == "up", "the replica to be in step"
@@ -242,13 +248,22 @@ def start_replica(of: Server, **config: str) -> Server:
     return replica
 
 
-def start_sentinel(primary: Server, name: str) -> Server:
-    """Starts a Sentinel that watches `primary` under `name`. It decides alone."""
+def start_sentinel(
+    primary: Server, name: str, access: Mapping[str, Any] | None = None, lines: Sequence[str] = ()
+) -> Server:
+    """Starts a Sentinel that watches `primary` under `name`. It decides alone.
+
+    access: see `Server`
+    lines: further ones of its configuration
+    """
     sentinel = Server(primary.kind, port=free_port())
+    sentinel.access.update(access or {})
+    port = "port 0\ntls-port" if "ssl" in sentinel.access else "port"
     (sentinel.folder / "sentinel.conf").write_text(
-        f"port {sentinel.port}\nbind 127.0.0.1\ndir {sentinel.folder}\n"
+        f"{port} {sentinel.port}\nbind 127.0.0.1\ndir {sentinel.folder}\n"
         f"sentinel monitor {name} 127.0.0.1 {primary.port} 1\n"
         f"sentinel down-after-milliseconds {name} 500\nsentinel failover-timeout {name} 2000\n"
+        + "".join(f"{line}\n" for line in lines)
     )
     sentinel.arguments = [str(sentinel.folder / "sentinel.conf"), "--sentinel"]
     try:
@@ -285,16 +300,18 @@ class Cluster:
         self.close()
 
 
-def start_cluster(kind: Kind, *, replicas: bool = False, **config: str) -> Cluster:
-    """Starts a cluster and waits until every node serves and knows all slots."""
+def start_cluster(
+    kind: Kind, *, replicas: bool = False, access: Mapping[str, Any] | None = None, **config: str
+) -> Cluster:
+    """Starts a cluster and waits until every node serves and knows all slots. access: see `Server`"""
     options = {"cluster_enabled": "yes", "cluster_node_timeout": "1000", "cluster_port": "0", **config}
     cluster = Cluster([])
     try:
         for _ in range(3):
-            cluster.primaries.append(_start_node(kind, options))
+            cluster.primaries.append(_start_node(kind, access, options))
         if replicas:
             for _ in range(3):
-                cluster.replicas.append(_start_node(kind, options))
+                cluster.replicas.append(_start_node(kind, access, options))
         _join(cluster)
     except BaseException:
         cluster.close()
@@ -302,9 +319,9 @@ def start_cluster(kind: Kind, *, replicas: bool = False, **config: str) -> Clust
     return cluster
 
 
-def _start_node(kind: Kind, options: dict[str, str]) -> Server:
+def _start_node(kind: Kind, access: Mapping[str, Any] | None, options: dict[str, str]) -> Server:
     # The bus port is chosen too, because the default, 10,000 above the port, may be too high or taken.
-    return start(kind, **{**options, "cluster_port": str(free_port())})
+    return start(kind, access, **{**options, "cluster_port": str(free_port())})
 
 
 def _join(cluster: Cluster) -> None:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
+import pytest
+
+from synckairos.auth import parts
 from synckairos.auth.bearer import TokenEnded, TokenRevoked
 from synckairos.auth.caller import Caller
+from synckairos.config import Settings
 from synckairos.errors import Unauthenticated
+from tests.support.live import Service, service
 
 _numbers = itertools.count(1)
 
@@ -71,9 +78,18 @@ class Tokens:
         self.check_revoked(caller)
         return caller
 
-    async def given(self, *_: object) -> Tokens:
-        """What makes the bearers of a service, in place of `synckairos.auth.parts.bearers`."""
-        return self
+    @asynccontextmanager
+    async def service(self, chosen: Settings) -> AsyncIterator[Service]:
+        """A service that asks for these tokens."""
+
+        async def bearers(*_: object) -> Tokens:
+            return self
+
+        async with AsyncExitStack() as running:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(parts, "bearers", bearers)
+                started = await running.enter_async_context(service(chosen))
+            yield started
 
     async def confirm(self, _caller: Caller, /) -> None:
         """Nothing that is remembered changes."""

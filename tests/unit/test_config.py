@@ -46,6 +46,11 @@ def test_nothing_set_is_a_service_for_this_machine() -> None:
         ("METRICS_PORT", "9100", 9100),
         ("METRICS_PORT", "", None),
         ("MOVED_TO", "redis://a:1, redis://b:2", ("redis://a:1", "redis://b:2")),
+        ("JWT_SECRET", " " * 32, None),
+        ("JWT_SECRET", " x" * 16, " x" * 16),
+        ("JWT_SECRET", "ü" * 16, "ü" * 16),
+        ("JWT_JWKS_URL", "http://127.0.0.1:9/keys", "http://127.0.0.1:9/keys"),
+        ("PUBLIC_URL", "https://play.example/", "https://play.example"),
     ],
 )
 def test_a_setting_from_the_environment(name: str, text: str, value: object) -> None:
@@ -61,7 +66,20 @@ def test_a_setting_from_the_environment(name: str, text: str, value: object) -> 
         ("WORKERS", "1.5", "a whole number"),
         ("RATE_LIMIT_ENABLED", "maybe", "true or false"),
         ("LOG_LEVEL", "loud", "debug, info, warning, error or critical"),
-        ("AUTH_MODE", "open", "none"),
+        ("AUTH_MODE", "open", "none or jwt"),
+        ("JWT_SECRET", "x" * 31, "a secret of at least 32 bytes"),
+        ("JWT_SECRET", "-----BEGIN PUBLIC KEY-----" + "x" * 32, "no key of another kind"),
+        ("JWT_SECRET", '{"kty":"RSA","n":"' + "x" * 32 + '"}', "no key of another kind"),
+        ("JWT_PREVIOUS_UNTIL", "tomorrow", "a time such as"),
+        ("JWT_PREVIOUS_UNTIL", "2030-01-31T12:00:00", "a time such as"),
+        ("JWT_PREVIOUS_UNTIL", "inf", "a time such as"),
+        ("JWT_JWKS_URL", "http://id.example/keys", "an https:// URL"),
+        ("JWT_JWKS_URL", "https://user:pass@id.example/keys", "an https:// URL"),
+        ("JWT_JWKS_URL", "file:///keys", "an https:// URL"),
+        ("JWT_LEEWAY_S", "-1", "a whole number from 0 to 300 seconds"),
+        ("PUBLIC_URL", "play.example", "the address under which browsers reach the service"),
+        ("PUBLIC_URL", "https://play.example/?a=b", "the address under which"),
+        ("PUBLIC_URL", "https://play.example/#a", "the address under which"),
         ("ENVIRONMENT", "prod", "production"),
         ("REDIS_URL", "http://localhost", "redis://"),
         ("REDIS_URL", "redis://localhost:port", "redis://"),
@@ -138,6 +156,11 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         ({"REDIS_CLUSTER_NODES": "b:2", "DATABASE_URL": "postgresql://b/d"}, "RQ_REDIS_URL"),
         ({"ENABLE_CORS": "true"}, "ALLOWED_ORIGINS"),
         ({"ENVIRONMENT": "production"}, "AUTH_MODE"),
+        ({"AUTH_MODE": "jwt"}, "JWT_SECRET"),
+        ({"AUTH_MODE": "jwt", "JWT_SECRET": "x" * 32, "JWT_JWKS_URL": "https://id.example"}, "JWT_JWKS_URL"),
+        ({"JWT_PREVIOUS_SECRET": "x" * 32, "JWT_PREVIOUS_UNTIL": "1"}, "JWT_PREVIOUS_SECRET"),
+        ({"JWT_SECRET": "y" * 32, "JWT_PREVIOUS_SECRET": "x" * 32}, "JWT_PREVIOUS_UNTIL"),
+        ({"JWT_SECRET": "y" * 32, "JWT_PREVIOUS_UNTIL": "1"}, "JWT_PREVIOUS_UNTIL"),
         ({"HOST": "0.0.0.0"}, "ALLOW_INSECURE"),
         ({"HOST": "games.example"}, "ALLOW_INSECURE"),
     ],
@@ -160,6 +183,22 @@ def test_a_setting_that_is_gone_says_what_to_write(yaml: Callable[[str], Path], 
             SettingsError, match=r"(?i)^trust_proxy .*is gone: .*TRUSTED_PROXIES=10\.0\.0\.0/8"
         ):
             config.load(environ, file)
+
+
+def test_a_time_as_text_and_as_seconds(yaml: Callable[[str], Path]) -> None:
+    environ = {"JWT_SECRET": "x" * 32, "JWT_PREVIOUS_SECRET": "y" * 32}
+    for text in ("2030-01-31T12:00:00Z", "2030-01-31T13:00:00+01:00", "1896091200", "1896091200.0"):
+        assert config.load({**environ, "JWT_PREVIOUS_UNTIL": text}).jwt_previous_until == 1896091200
+    for line in ("2030-01-31T12:00:00Z", "'2030-01-31T12:00:00Z'", "1896091200"):
+        assert config.load(environ, yaml(f"jwt_previous_until: {line}\n")).jwt_previous_until == 1896091200
+
+
+def test_secrets_of_tokens_are_not_shown() -> None:
+    environ = {"AUTH_MODE": "jwt", "JWT_SECRET": "secret" * 6}
+    assert "secretsecret" not in repr(config.load(environ))
+    with pytest.raises(SettingsError) as refused:
+        config.load({**environ, "JWT_SECRET": "secret" * 5})
+    assert "secretsecret" not in str(refused.value)
 
 
 def test_passwords_are_not_shown() -> None:

@@ -62,6 +62,7 @@ from synckairos.errors import (
     Forbidden,
     InternalError,
     MessageBrokerError,
+    QuotaExceeded,
     RateLimitExceeded,
     SessionMoved,
     SessionNotFound,
@@ -172,6 +173,9 @@ class Conversation:
                 self._send(failure(error))
                 reason = f"the session is at {error.moved_to}"
                 self.socket.end(NO_SUCH_SESSION, reason.encode()[:LONGEST_REASON].decode(errors="ignore"))
+            case RateLimitExceeded() | QuotaExceeded():
+                self._send(failure(error))
+                self.socket.end(TRY_AGAIN_LATER, "too many connections; connect again later")
             case _:
                 self._send(failure(error))
                 self.socket.end(TRY_AGAIN_LATER, "the session cannot be read now; connect again")

@@ -17,7 +17,7 @@ from synckairos.api import gate, limits
 from synckairos.api.request import ApiRequest
 from synckairos.api.websocket.grant import Grant
 from synckairos.api.websocket.messages import Auth, decode, parse
-from synckairos.api.websocket.socket import Socket
+from synckairos.api.websocket.socket import MAX_UNREAD, Socket
 from synckairos.api.websocket.strangers import Strangers
 from synckairos.auth import access
 from synckairos.auth.access import Action
@@ -94,10 +94,12 @@ class Opening:
         if self._refusal is not None:
             raise self._refusal
         if self._caller is None:
+            socket.keep(1)  # what comes after the token is not kept for a stranger
             self._caller = await self._identify(await _first_message(socket))
             self._strangers.known(self._request.address)
             await self._waiting.aclose()
             await self._count(limits.SOCKETS)
+            socket.keep(MAX_UNREAD)
         return Grant(self._caller, self._bearers)
 
     async def _identify(self, bearer: str) -> Caller:

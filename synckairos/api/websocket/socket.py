@@ -104,6 +104,7 @@ class Socket:
         # The first ping is sent at once, ahead of the state, so that a large state does not delay it.
         self._young: asyncio.Handle = self._loop.call_soon(self._ping_young, YOUNG_PINGS)
         self._abort: asyncio.TimerHandle | None = None
+        self._most_unread = MAX_UNREAD
         self.sees_actors = True
         """Whether the client's events say who made them."""
         self.closed = self._loop.create_future()
@@ -130,6 +131,11 @@ class Socket:
     def end(self, code: int, reason: str) -> None:
         """Close, after everything that was sent before. Nothing is sent or received any more."""
         self._end(code, reason, CLOSE_TIMEOUT_S)
+
+    def keep(self, most_unread: int) -> None:
+        """Let so many messages wait for their answers. Beyond that nothing more is read from the client."""
+        self._most_unread = most_unread
+        self._go_on()
 
     def drain(self) -> None:
         """Take no more messages. Those that have arrived still come out of `messages`."""
@@ -247,7 +253,7 @@ class Socket:
         """Have the next slice read, or more bytes, unless too many messages wait for their answers."""
         if self._transport.is_closing():
             return
-        has_place = len(self._messages) < MAX_UNREAD
+        has_place = len(self._messages) < self._most_unread
         if self._unparsed and has_place and self._parsing is None:
             self._parsing = self._loop.call_soon(self._parse)
         pause = bool(self._unparsed) or not has_place or self._is_deaf

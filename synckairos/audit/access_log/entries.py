@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import getpass
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -117,12 +118,20 @@ def by_command(action: str, *, tenant: str | None, token_id: str | None = None) 
     """The entry for what somebody does with a command of `synckairos`. Its `sub` is `cli:<user>`."""
     return Entry(
         tenant=tenant,
-        sub=f"cli:{getpass.getuser()}",
+        sub=f"cli:{_user()}",
         token_id=token_id,
         action=action,
         outcome="allowed",
         at=time(),
     )
+
+
+def _user() -> str:
+    """The user of the machine; in a container that may be a number that has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 async def record_command(

@@ -16,7 +16,7 @@ from synckairos.bench.attacks.scene import Scene, attacker
 from synckairos.bench.report import Figure
 
 AT_ONCE = 5
-ROUNDS, QUICK_ROUNDS = 20, 2
+ROUNDS, QUICK_ROUNDS = 5, 1
 _STAGES = [{"time_ms": 60_000, "moves": 10}] * 7 + [{"time_ms": 60_000}]
 
 
