@@ -76,7 +76,8 @@ class Conversation:
         self.socket = socket
         self._request = request
         self._session_id = ""
-        self._arrivals: deque[float] = deque(maxlen=MESSAGES.count)
+        self._arrivals: deque[float] | None = None
+        """When the newest messages arrived. Most sockets only watch and send none."""
         context = request.context
         self._limited: bool = context.settings.rate_limit_enabled
         self._relay: Relay = context.relay
@@ -93,14 +94,7 @@ class Conversation:
             return
         following: asyncio.Task[None] | None = None
         try:
-            state = await self._attach()
-            if isinstance(state, Stale):
-                metrics.stale_reads.labels("websocket").inc()
-                self.socket.send(frames((connected(state.state), state_sync(state.state, state.age_ms))))
-                following = asyncio.create_task(self._follow_when_possible(), name="follow when possible")
-            else:
-                self.socket.send(frames((connected(state), state_sync(state))))
-                self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
+            following = await self._greet()
             await self._answer_all()
         except SessionNotFound:
             self.socket.end(NO_SUCH_SESSION, "there is no such session")
@@ -113,6 +107,20 @@ class Conversation:
             if following is not None:
                 await cancel(following)
             self._relay.detach(self._session_id, self.socket)
+
+    async def _greet(self) -> asyncio.Task[None] | None:
+        """Send the state, and have the events after it sent from now on.
+
+        Returns what waits for a primary, when the state is one of a replica. Raises as `_attach`.
+        """
+        state = await self._attach()
+        if isinstance(state, Stale):
+            metrics.stale_reads.labels("websocket").inc()
+            self.socket.send(frames((connected(state.state), state_sync(state.state, state.age_ms))))
+            return asyncio.create_task(self._follow_when_possible(), name="follow when possible")
+        self.socket.send(frames((connected(state), state_sync(state))))
+        self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
+        return None
 
     async def _attach(self) -> State | Stale:
         """Subscribe and read the state; or read that of a replica, while there is no primary.
@@ -185,6 +193,8 @@ class Conversation:
 
     def _too_many(self, arrived: float) -> bool:
         """Whether more than the limit arrived within a minute."""
+        if self._arrivals is None:
+            self._arrivals = deque(maxlen=MESSAGES.count)
         too_many = len(self._arrivals) == MESSAGES.count and (
             arrived - self._arrivals[0] < MESSAGES.period_ms / 1000
         )

@@ -68,9 +68,11 @@ class Socket:
         self.ws_proto = ws_proto
         self._loop = asyncio.get_running_loop()
         self._transport = protocol.transport
-        self._messages: deque[tuple[str, float]] = deque()
+        self._messages: deque[tuple[str, float]] | None = None
+        """Those that wait for their answers. Most sockets only watch, so the queue is made for the first one."""
         self._chunks: list[bytes] = []
-        self._arrived = asyncio.Event()
+        self._waiting: asyncio.Future[None] | None = None
+        """Done when `messages` has something to do: a message, a drain or the end."""
         self._ended = False
         self._draining = False
         self._paused = False
@@ -108,7 +110,7 @@ class Socket:
     def drain(self) -> None:
         """Take no more messages. Those that have arrived still come out of `messages`."""
         self._draining = True
-        self._arrived.set()
+        self._wake()
 
     async def messages(self) -> AsyncIterator[tuple[str, float]]:
         """Text messages in order, each with its time of arrival (monotonic seconds), until the close."""
@@ -119,13 +121,17 @@ class Socket:
                 given += 1
                 if given % IN_A_ROW == 0:  # a chunk may have thousands of messages
                     await asyncio.sleep(0)
-                if self._paused and len(self._messages) < MAX_UNREAD:
+                if self._paused and self._messages is not None and len(self._messages) < MAX_UNREAD:
                     self._paused = False
                     self._transport.resume_reading()
             if self._ended or self._draining:
                 return
-            self._arrived.clear()
-            await self._arrived.wait()
+            self._waiting = self._loop.create_future()
+            await self._waiting
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     def _end(self, code: int, reason: str, timeout: float) -> None:
         if self._ended:
@@ -140,8 +146,8 @@ class Socket:
         self._ended = True
         self._heartbeat.cancel()
         self._young.cancel()
-        self._messages.clear()
-        self._arrived.set()
+        self._messages = None
+        self._wake()
         if self._paused:  # reading has to go on for the closing handshake
             self._paused = False
             self._transport.resume_reading()
@@ -225,8 +231,10 @@ class Socket:
             return
         if self._draining:
             return
+        if self._messages is None:
+            self._messages = deque()
         self._messages.append((text, arrived))
-        self._arrived.set()
+        self._wake()
         if len(self._messages) >= MAX_UNREAD and not self._paused:
             self._paused = True
             self._transport.pause_reading()
