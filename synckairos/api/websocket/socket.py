@@ -69,7 +69,7 @@ class Socket:
         self._loop = asyncio.get_running_loop()
         self._transport = protocol.transport
         self._messages: deque[tuple[str, float]] | None = None
-        """Those that wait for their answers. Most sockets only watch, so the queue is made for the first one."""
+        """Those that wait for their answers. Most sockets only watch, so it is made for the first one."""
         self._chunks: list[bytes] = []
         self._waiting: asyncio.Future[None] | None = None
         """Done when `messages` has something to do: a message, a drain or the end."""
