@@ -112,17 +112,16 @@ class Conversation:
             if grant.caller.session not in (None, self._session_id):
                 raise SessionNotFound
             self.socket.sees_actors = access.sees_actors(grant.caller)
-            state = await self._attach()
-            if isinstance(state, Stale):
-                metrics.stale_reads.labels("websocket").inc()
-                texts = self._greeting(state.state, grant), state_sync(state.state, state.age_ms)
-                self.socket.send(frames(texts))
-                following = asyncio.create_task(self._follow_when_possible(), name="follow when possible")
-            else:
-                self.socket.send(frames((self._greeting(state, grant), state_sync(state))))
-                self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
+            found = await self._attach()
+            state, age_ms = (found.state, found.age_ms) if isinstance(found, Stale) else (found, None)
+            self.socket.send(frames((self._greeting(state, grant), state_sync(state, age_ms))))
             self._grant = grant
             self.check_token()
+            if age_ms is None:
+                self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
+            else:
+                metrics.stale_reads.labels("websocket").inc()
+                following = asyncio.create_task(self._follow_when_possible(), name="follow when possible")
             await self._answer_all()
         except Interrupted:
             self.socket.end(GOING_AWAY, "the service is shutting down")

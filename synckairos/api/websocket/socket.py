@@ -40,8 +40,8 @@ MAX_UNSENT = 1024 * 1024
 """How many bytes may wait for a client to read them. More close the connection with 1013."""
 MAX_UNREAD = 64
 """How many messages may wait for their answers. Beyond that nothing more is read from the client."""
-SLICE = 2048
-"""How many bytes are read before other connections get a turn: at most 340 frames, in 2 ms."""
+SLICE = 512
+"""How many bytes are read before other connections get a turn: at most 85 frames, in half a millisecond."""
 MAX_FRAMES = 50
 """How many frames a client may send in a second, apart from whole messages, which have a limit of their own.
 More close the connection with 1008."""
