@@ -22,15 +22,14 @@ MOST_OWNERS = 1000
 """How many participants, and how many groups, a session may have. The library has the same bound."""
 MOST_STAGES = 2000
 """How many stages all participants may have together. The library has the same bound."""
-HEAVY = 100
-"""A config of this weight keeps Redis busy for some milliseconds."""
 MOST_MEMBERS = 16
 """A time control, and a stage of one, never has so many members."""
 MOST_UNKNOWN = 100
 """How many unknown names are reported."""
 _PRICE = 500
 """The weight for which a creation counts once more."""
-
+_MODES_WITH_OWNERS = (msgspec.Raw(b'"per_participant"'), msgspec.Raw(b'"per_group"'))
+_MOST_STAGES_OF_ONE = 8
 _UNKNOWN = "is unknown"
 _NULL = b"null"
 
@@ -51,8 +50,9 @@ class Size:
     """How much work a config is.
 
     participants: how many there are
-    weight: how many stages their time controls have together, those of groups included. A control without
-        stages counts as one, and the session's control counts for everybody who has none.
+    weight: how many stages the time controls of all clocks have together. A control without stages counts as
+        one, and so does a participant or a group without a clock. The session's control counts for each
+        clock that has none of its own.
     """
 
     participants: int
@@ -63,18 +63,18 @@ class Size:
         """For how many creations this one counts."""
         return 1 + self.weight // _PRICE
 
-    @property
-    def is_heavy(self) -> bool:
-        """Whether Redis is busy with it for so long that a process sends no second one meanwhile."""
-        return self.weight >= HEAVY
-
 
 def size(config: Fields) -> Size:
     """The size of a config, of which nothing needs to be right."""
-    everybody = _stages(config.get("time_control"))
-    participants = [_stages(each.get("time_control")) for each in _owners(config, "participants")]
-    groups = [_stages(each.get("time_control")) for each in _owners(config, "groups")]
-    return Size(len(participants), sum(own or everybody or 1 for own in participants) + sum(groups))
+    participants, groups = list(_owners(config, "participants")), list(_owners(config, "groups"))
+    own_clocks, group_clocks = (config.get("sync_mode") == mode for mode in _MODES_WITH_OWNERS)
+    everybody = _stages(config.get("time_control")) or 1
+    named = {bytes(each.get("group_id", b"")) for each in participants} if group_clocks and not groups else ()
+    weight = sum(
+        (_stages(each.get("time_control")) or everybody) if own_clocks else 1 for each in participants
+    )
+    weight += sum((_stages(each.get("time_control")) or everybody) if group_clocks else 1 for each in groups)
+    return Size(len(participants), weight + len(named) * everybody)
 
 
 def problems(config: Fields) -> tuple[list[Detail], bool]:
@@ -88,6 +88,11 @@ def problems(config: Fields) -> tuple[list[Detail], bool]:
 
 
 def _problems(config: Fields) -> Iterator[Detail]:
+    if size(config).weight > MOST_STAGES and len(_list(config.get("participants")) or ()) <= MOST_OWNERS:
+        yield {
+            "field": "participants",
+            "message": f"must have clocks of at most {MOST_STAGES} stages together",
+        }
     for name in sorted(config.keys() - CONFIG):
         if bytes(config.pop(name)) != _NULL:
             yield {"field": printable(name), "message": _UNKNOWN}
@@ -137,12 +142,13 @@ def _stages(raw: msgspec.Raw | None) -> int:
     """How many stages a time control has; 0 when there is none."""
     text = b"" if raw is None else bytes(raw).strip()
     if text[:1] == b'"':
-        return 1 + text.count(b":")
+        return min(1 + text.count(b":"), _MOST_STAGES_OF_ONE)
     control = _object(raw)
     if control is None:
         return 0
     stages = _list(control.get("stages"))
-    return 1 + bytes(control.get("notation", b"")).count(b":") if stages is None else max(len(stages), 1)
+    count = 1 + bytes(control.get("notation", b"")).count(b":") if stages is None else max(len(stages), 1)
+    return min(count, _MOST_STAGES_OF_ONE)
 
 
 def _object(raw: msgspec.Raw | None) -> Fields | None:

@@ -13,10 +13,11 @@ from contextlib import asynccontextmanager
 
 from synckairos.errors import RateLimitExceeded
 
-RESTS = 9
-"""How much longer the rest is than the call before it: heavy calls have at most a tenth of the time."""
-LONGEST_REST_S = 1.0
-MOST_WAITING = 20
+HEAVY = 100
+"""From which weight on a config is heavy. The weight is that of `synckairos.api.configs`."""
+REST_S = 0.0005
+"""The rest for each unit of weight. Redis is busy with one for 20 to 40 microseconds."""
+MOST_WAITING = 8
 """How many heavy calls may wait for their turn."""
 
 
@@ -28,12 +29,12 @@ class HeavyCalls:
         self._waiting = 0
 
     @asynccontextmanager
-    async def turn(self, *, is_heavy: bool) -> AsyncIterator[None]:
+    async def turn(self, weight: int) -> AsyncIterator[None]:
         """The block runs while no other heavy one does. One that is not heavy does not wait.
 
         Raises RateLimitExceeded when MOST_WAITING wait already.
         """
-        if not is_heavy:
+        if weight < HEAVY:
             yield
             return
         if self._waiting >= MOST_WAITING:
@@ -43,10 +44,7 @@ class HeavyCalls:
             await self._turn.acquire()
         finally:
             self._waiting -= 1
-        loop = asyncio.get_running_loop()
-        began = loop.time()
         try:
             yield
         finally:
-            rest_s = min(RESTS * (loop.time() - began), LONGEST_REST_S)
-            loop.call_later(rest_s, self._turn.release)
+            asyncio.get_running_loop().call_later(weight * REST_S, self._turn.release)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import math
 
 import pytest
 
 from synckairos.api import heavy_calls
-from synckairos.api.heavy_calls import MOST_WAITING, HeavyCalls
+from synckairos.api.heavy_calls import HEAVY, MOST_WAITING, HeavyCalls
 from synckairos.errors import RateLimitExceeded
 
 
@@ -16,13 +15,12 @@ from synckairos.errors import RateLimitExceeded
 async def test_one_at_a_time_and_the_others_rest_while_small_ones_go_on(
     monkeypatch: pytest.MonkeyPatch, rest_s: float
 ) -> None:
-    monkeypatch.setattr(heavy_calls, "RESTS", math.inf)
-    monkeypatch.setattr(heavy_calls, "LONGEST_REST_S", rest_s)
+    monkeypatch.setattr(heavy_calls, "REST_S", rest_s)
     calls, running, log = HeavyCalls(), 0, list[str]()
 
     async def heavy() -> None:
         nonlocal running
-        async with calls.turn(is_heavy=True):
+        async with calls.turn(HEAVY):
             running += 1
             assert running == 1
             await asyncio.sleep(0.001)
@@ -30,7 +28,7 @@ async def test_one_at_a_time_and_the_others_rest_while_small_ones_go_on(
             log.append("heavy")
 
     waiting = [asyncio.create_task(heavy()) for _ in range(3)]
-    async with calls.turn(is_heavy=False):
+    async with calls.turn(HEAVY - 1):
         log.append("small")
     if rest_s:
         await waiting[0]
@@ -45,11 +43,11 @@ async def test_one_at_a_time_and_the_others_rest_while_small_ones_go_on(
 
 
 async def test_not_too_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heavy_calls, "RESTS", 0)
+    monkeypatch.setattr(heavy_calls, "REST_S", 0.0)
     calls, go = HeavyCalls(), asyncio.Event()
 
     async def heavy() -> None:
-        async with calls.turn(is_heavy=True):
+        async with calls.turn(HEAVY):
             await go.wait()
 
     waiting = [asyncio.create_task(heavy()) for _ in range(MOST_WAITING + 1)]

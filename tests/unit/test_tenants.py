@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
-from structlog.testing import capture_logs
 
+from synckairos.auth import tenants as tenants_module
 from synckairos.auth.tenants import Quotas, Rate, Tenant, Tenants
 from synckairos.cli import main
 from synckairos.config import SettingsError
@@ -69,7 +70,7 @@ def test_what_each_tenant_may_use(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_file_stops_the_start_and_a_wrong_change_changes_nothing(
-    tmp_path: Path, text: str, problem: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, problem: str
 ) -> None:
     file = tmp_path / "tenants.yaml"
     write(file, text)
@@ -80,10 +81,12 @@ def test_a_wrong_file_stops_the_start_and_a_wrong_change_changes_nothing(
     write(file, FILE)
     tenants = Tenants(file)
     write(file, text)
-    with capture_logs() as logged:
-        tenants.read_again()
-        tenants.read_again()
-    assert [entry["log_level"] for entry in logged] == ["error"]
+    logger = Mock()
+    monkeypatch.setattr(tenants_module, "logger", logger)
+    tenants.read_again()
+    tenants.read_again()
+    logger.error.assert_called_once()
+    assert any(problem in line for line in logger.error.call_args.kwargs["problems"])
     assert tenants.of("gone").suspended
     write(file, "tenants: {gone: {}}")
     tenants.read_again()

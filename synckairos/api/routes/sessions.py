@@ -57,7 +57,7 @@ async def create_session(request: ApiRequest) -> Reply:
         reader.problems += found
     caller = request.caller
     if reader.problems and config is not None and ask:
-        async with request.context.heavy_calls.turn(is_heavy=size.is_heavy):
+        async with request.context.heavy_calls.turn(size.weight):
             problems = await _validate_config(sessions, config)
         reader.problems += problems if complete else _about_given_fields(config, problems)
     reader.check()
@@ -68,7 +68,7 @@ async def create_session(request: ApiRequest) -> Reply:
         await _restore_if_lost(request, session_id)
     async with (
         request.context.quotas.creation(caller.tenant, session_id, size.participants),
-        request.context.heavy_calls.turn(is_heavy=size.is_heavy),
+        request.context.heavy_calls.turn(size.weight),
     ):
         created = await sessions.create(session_id, encoded(config), options)
     request.created = created.session_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from multiprocessing.connection import Connection
 from time import monotonic
 from typing import Any
@@ -16,7 +17,10 @@ from synckairos.bench.attacks.scene import Scene, attacker
 from synckairos.bench.report import Figure
 
 AT_ONCE = 5
-ROUNDS, QUICK_ROUNDS = 5, 1
+SECONDS, QUICK_SECONDS = 15.0, 1.0
+"""How long each kind is sent. The last one is waited for."""
+_ADDRESSES = 10_000
+"""How many each kind may use."""
 _STAGES = [{"time_ms": 60_000, "moves": 10}] * 7 + [{"time_ms": 60_000}]
 
 
@@ -50,10 +54,10 @@ def measure(scene: Scene) -> list[Figure]:
     """The victim beside each kind of creation."""
     figures: list[Figure] = []
     for number, (name, body) in enumerate(_bodies().items()):
-        rounds = QUICK_ROUNDS if scene.quick else ROUNDS
+        seconds = QUICK_SECONDS if scene.quick else SECONDS
         answers: Counter[bytes] = Counter()
         took_s = 0.0
-        with load.ChildProcess(_create, scene.service.port, body, number, rounds) as creating:
+        with load.ChildProcess(_create, scene.service.port, body, number, seconds) as creating:
 
             def attack(creating: load.ChildProcess[tuple[Counter[bytes], float]] = creating) -> None:
                 nonlocal answers, took_s
@@ -66,7 +70,7 @@ def measure(scene: Scene) -> list[Figure]:
         figures.append(
             Figure(
                 name=f"{title}: a creation",
-                value=1e3 * took_s / rounds,
+                value=1e3 * took_s * AT_ONCE / answers.total(),
                 unit="ms",
                 note=", ".join(
                     f"{count} times {status.decode()}" for status, count in sorted(answers.items())
@@ -77,21 +81,20 @@ def measure(scene: Scene) -> list[Figure]:
 
 
 def _create(
-    pipe: Connection, port: int, body: bytes, number: int, rounds: int
+    pipe: Connection, port: int, body: bytes, number: int, seconds: float
 ) -> tuple[Counter[bytes], float]:
     """Creates from AT_ONCE addresses at once, again and again. Returns the answers, and how long all took."""
     request = b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (
         len(body),
         body,
     )
-    first = 1000 + number * rounds * AT_ONCE
+    addresses = iter(range(1000 + number * _ADDRESSES, 1000 + (number + 1) * _ADDRESSES))
     pipe.recv()
     began = monotonic()
     answers: Counter[bytes] = Counter()
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        for turn in range(rounds):
-            addresses = range(first + turn * AT_ONCE, first + (turn + 1) * AT_ONCE)
-            answers.update(threads.map(lambda each: _answer(port, each, request), addresses))
+        while monotonic() - began < seconds:
+            answers.update(threads.map(lambda each: _answer(port, each, request), islice(addresses, AT_ONCE)))
     return answers, monotonic() - began
 
 
