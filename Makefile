@@ -11,6 +11,8 @@ SHOW = while read -r word name rest; do case "$$word" in \
 	exit) echo; exit "$$name";; \
 	esac; done
 
+# The tests start programs hundreds of times, which without their bytecode are compiled each time.
+unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 

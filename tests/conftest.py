@@ -37,7 +37,7 @@ FOLDERS = (
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 settings.register_profile(
     "default",
-    max_examples=300,
+    max_examples=200,
     stateful_step_count=25,
     deadline=None,
     print_blob=True,

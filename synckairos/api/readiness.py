@@ -36,7 +36,7 @@ FULL = 0.8
 TRUSTED_S = 15.0
 """How old the outcome of the last check may be while the next one is under way."""
 RIGHTS_EVERY_S = 10.0
-"""How often the rights of the service at Redis are tried, while it has them. That takes 25 commands."""
+"""How often the rights of the service at Redis are tried, while it has them. That takes 23 commands."""
 
 
 class Readiness:

@@ -29,7 +29,6 @@ then the logs of that partition are checked once in CHECK_MOVING_EVERY_S.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Collection, Sequence
 from functools import partial
 from time import monotonic, perf_counter
@@ -168,7 +167,7 @@ class Topic:
         self.version = 0
         self.followers: dict[Subscriber, None] = {}
         self.waiting: dict[Subscriber, Waiting] = {}
-        self.held: deque[tuple[Event, bytes]] = deque(maxlen=HELD_EVENTS)
+        self.held: list[tuple[Event, bytes]] = []
         self.behind = False
         self.recheck = False
         """Whether to catch up once more, because events may have been missed since state or log was read."""
@@ -179,6 +178,12 @@ class Topic:
         """Whether the session has ended and only the audit store still has it, so that no event can come."""
         self.handler: Handler
         self.ready: asyncio.Task[None]
+
+    def hold(self, event: Event, data: bytes) -> None:
+        """Keep an event until it can be delivered. The oldest of too many is dropped: the log has it."""
+        if len(self.held) == HELD_EVENTS:
+            del self.held[0]
+        self.held.append((event, data))
 
 
 def _seen(topic: Topic) -> list[tuple[int, int]]:
@@ -361,7 +366,7 @@ class Relay:
         if event.type == "SESSION_MOVED":
             self._fall_behind(topic)
         elif topic.behind or topic.epoch is None:
-            topic.held.append((event, data))
+            topic.hold(event, data)
         else:
             self._receive(topic, event, data)
 
@@ -374,7 +379,7 @@ class Relay:
                 return
         elif topic.epoch is not None and int(event.epoch) < int(topic.epoch):
             return
-        topic.held.append((event, data))
+        topic.hold(event, data)
         self._fall_behind(topic)
 
     def _deliver(self, topic: Topic, event: Event, data: bytes) -> None:
@@ -413,10 +418,13 @@ class Relay:
 
     def _deliver_held(self, topic: Topic) -> None:
         """Deliver the events that arrived while the topic was behind, or before it had a position."""
-        held, topic.held = topic.held, deque(maxlen=HELD_EVENTS)
-        while held and not topic.behind and not topic.gone:
-            self._receive(topic, *held.popleft())
-        topic.held.extend(held)
+        held, topic.held = topic.held, []
+        delivered = 0
+        while delivered < len(held) and not topic.behind and not topic.gone:
+            self._receive(topic, *held[delivered])
+            delivered += 1
+        for event, data in held[delivered:]:
+            topic.hold(event, data)
 
     # Catching up
 

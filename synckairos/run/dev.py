@@ -186,8 +186,7 @@ def dev(
 def _admins_token(settings: Settings) -> str:
     """What follows the console's address so that whoever opens it is an admin; nothing without a secret.
 
-    Browsers send nothing of it to any server. What an admin does has to be on record, so without a database
-    it is somebody who may do all else.
+    Browsers send nothing of it to any server.
     """
     if settings.auth_mode != "jwt" or settings.jwt_secret is None:
         return ""
@@ -195,7 +194,7 @@ def _admins_token(settings: Settings) -> str:
     claims = {
         "sub": "developer",
         "tenant": TENANT,
-        "roles": ["admin"] if settings.database_url is not None else ["service", "moderator"],
+        "roles": ["admin"],
         "aud": settings.jwt_audience,
         "iss": settings.jwt_issuer,
         "iat": now,

@@ -244,6 +244,7 @@ class _Watcher:
             state=self._session.state,
             clocks=self._session,
             connection=self._session.connection,
+            stale_ms=self._session.stale_ms,
             now_ms=time.now_ms(),
             uncertainty_ms=time.uncertainty_ms,
             changes=list(self._changes),

@@ -67,6 +67,7 @@ class View:
     now_ms: the server's time; None while it is not known
     changes: lines of text, the newest last
     notice: a message for the user; may be empty
+    stale_ms: how old the state may be, while there is no primary and it comes from a replica; else None
     """
 
     state: State
@@ -76,6 +77,7 @@ class View:
     uncertainty_ms: float
     changes: Sequence[Text]
     notice: str = ""
+    stale_ms: int | None = None
 
 
 @dataclass(slots=True)
@@ -343,6 +345,8 @@ class _Picture:
         connection.append(f"  {words.uncertainty(view.uncertainty_ms)}", "dim")
         if view.connection == "reconnecting":
             connection.append("  the clocks go on by themselves", "dim")
+        if view.stale_ms is not None:
+            connection.append(f"  from a replica, up to {view.stale_ms / 1000:g} s old", "yellow")
         notices = [text for text in (view.notice, view.state.warning or "") if text]
         return [
             *(Text(words.plain(text), "yellow") for text in notices),

@@ -15,12 +15,10 @@ from typing import Any
 
 import pytest
 import redis
-from click.testing import CliRunner
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from synckairos.audit.store import Store
-from synckairos.cli import main
 from synckairos.config import load
 from synckairos.core import rights
 from synckairos.core.calls import Sessions
@@ -228,8 +226,8 @@ async def test_keys_links_quotas_and_revocations_work_under_the_users(
     url = given.pop("REDIS_URL")
     environ = {**given, "REDIS_URL": url, "AUTH_MODE": "jwt", "JWT_SECRET": SECRET}
     create = ["keys", "create", "--tenant", TENANT, "--role", "service"]
-    made = await asyncio.to_thread(CliRunner().invoke, main, create, env=environ)
-    assert made.exit_code == 0, made.output
+    made = await asyncio.to_thread(partial(run, *create, **environ))
+    assert made.returncode == 0, made.stderr
     key = made.stdout.strip()
     async with asking(url, **given) as api:
         path = f"/v1/sessions/{(await api.made(key))['session_id']}"

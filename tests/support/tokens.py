@@ -82,8 +82,9 @@ class Tokens:
     async def service(self, chosen: Settings) -> AsyncIterator[Service]:
         """A service that asks for these tokens."""
 
-        async def bearers(*_: object) -> Tokens:
-            return self
+        @asynccontextmanager
+        async def bearers(*_: object) -> AsyncIterator[Tokens]:
+            yield self
 
         async with AsyncExitStack() as running:
             with pytest.MonkeyPatch.context() as patch:

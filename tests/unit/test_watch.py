@@ -452,6 +452,11 @@ def test_the_end_of_a_pause_is_counted_down() -> None:
     assert any("paused" in line for line in picture(view(state("paused"))))
 
 
+def test_a_state_of_a_replica_says_how_old_it_may_be() -> None:
+    assert "from a replica, up to 3 s old" in "\n".join(picture(view(state(), stale_ms=3000)))
+    assert "replica" not in "\n".join(picture(view(state())))
+
+
 @pytest.mark.parametrize("connection", ["connecting", "reconnecting", "closed"])
 def test_a_connection_that_is_not_there_is_told(connection: str) -> None:
     assert picture(view(state(), connection=connection, uncertainty_ms=math.inf))[-1].startswith(connection)

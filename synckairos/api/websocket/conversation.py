@@ -96,7 +96,8 @@ class Conversation:
         self._grant: Grant | None = None
         """The caller, once it is known and has got the state."""
         self._session_id = ""
-        self._arrivals: deque[float] = deque(maxlen=MESSAGES.count)
+        self._arrivals: deque[float] | None = None
+        """When the newest messages arrived. Most sockets only watch and send none."""
         context = request.context
         self._limited: bool = context.settings.rate_limit_enabled
         self._relay: Relay = context.relay
@@ -111,18 +112,7 @@ class Conversation:
             self._session_id = self._asked_for()
             if grant.caller.session not in (None, self._session_id):
                 raise SessionNotFound
-            self.socket.sees_actors = access.sees_actors(grant.caller)
-            state = await self._attach()
-            if isinstance(state, Stale):
-                metrics.stale_reads.labels("websocket").inc()
-                texts = self._greeting(state.state, grant), state_sync(state.state, state.age_ms)
-                self.socket.send(frames(texts))
-                following = asyncio.create_task(self._follow_when_possible(), name="follow when possible")
-            else:
-                self.socket.send(frames((self._greeting(state, grant), state_sync(state))))
-                self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
-            self._grant = grant
-            self.check_token()
+            following = await self._greet(grant)
             await self._answer_all()
         except Interrupted:
             self.socket.end(GOING_AWAY, "the service is shutting down")
@@ -133,6 +123,23 @@ class Conversation:
             if following is not None:
                 await cancel(following)
             self._relay.detach(self._session_id, self.socket)
+
+    async def _greet(self, grant: Grant) -> asyncio.Task[None] | None:
+        """Send the state, and have the events after it sent from now on.
+
+        Returns what waits for a primary, when the state is one of a replica. Raises as `_attach`.
+        """
+        self.socket.sees_actors = access.sees_actors(grant.caller)
+        found = await self._attach()
+        state, age_ms = (found.state, found.age_ms) if isinstance(found, Stale) else (found, None)
+        self.socket.send(frames((self._greeting(state, grant), state_sync(state, age_ms))))
+        self._grant = grant
+        self.check_token()
+        if age_ms is None:
+            self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
+            return None
+        metrics.stale_reads.labels("websocket").inc()
+        return asyncio.create_task(self._follow_when_possible(), name="follow when possible")
 
     def _greeting(self, state: State, grant: Grant) -> bytes:
         auth_mode = self._request.context.settings.auth_mode
@@ -243,6 +250,8 @@ class Conversation:
 
     def _too_many(self, arrived: float) -> bool:
         """Whether more than the limit arrived within a minute."""
+        if self._arrivals is None:
+            self._arrivals = deque(maxlen=MESSAGES.count)
         too_many = len(self._arrivals) == MESSAGES.count and (
             arrived - self._arrivals[0] < MESSAGES.period_ms / 1000
         )

@@ -12,8 +12,6 @@ nothing, because the lag is the shortest of the last few round trips.
 
 from __future__ import annotations
 
-from collections import deque
-
 RECENT = 8
 """How many round trips are kept."""
 
@@ -27,7 +25,7 @@ class RoundTrips:
         self._number = 0
         self._waiting: dict[bytes, float] = {}
         """By payload, when each ping that waits for its pong was sent. The oldest is first."""
-        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._recent: list[float] = []
 
     def sent(self, now: float) -> bytes:
         """Note that a ping is sent now. Returns its payload, which is unique on this connection."""
@@ -47,7 +45,7 @@ class RoundTrips:
             del self._waiting[older]
             if older == payload:
                 break
-        self._recent.append(now - sent)
+        self._recent = [*self._recent[1 - RECENT :], now - sent]
         return now - sent
 
     @property

@@ -40,8 +40,8 @@ MAX_UNSENT = 1024 * 1024
 """How many bytes may wait for a client to read them. More close the connection with 1013."""
 MAX_UNREAD = 64
 """How many messages may wait for their answers. Beyond that nothing more is read from the client."""
-SLICE = 2048
-"""How many bytes are read before other connections get a turn: at most 340 frames, in 2 ms."""
+SLICE = 512
+"""How many bytes are read before other connections get a turn: at most 85 frames, in half a millisecond."""
 MAX_FRAMES = 50
 """How many frames a client may send in a second, apart from whole messages, which have a limit of their own.
 More close the connection with 1008."""
@@ -84,11 +84,13 @@ class Socket:
         self.ws_proto = ws_proto
         self._loop = asyncio.get_running_loop()
         self._transport = protocol.transport
-        self._messages: deque[tuple[str, float]] = deque()
+        self._messages: deque[tuple[str, float]] | None = None
+        """Those that wait for their answers. Most sockets only watch, so it is made for the first one."""
         self._chunks: list[bytes] = []
-        self._arrived = asyncio.Event()
+        self._waiting: asyncio.Future[None] | None = None
+        """Done when `messages` has something to do: a message, a drain or the end."""
         self._limited = limited
-        self._frames: deque[float] = deque(maxlen=MAX_FRAMES)
+        self._frames: deque[float] | None = None
         """When the newest frames came, of those that are counted."""
         self._unparsed = bytearray()
         self._came_at = 0.0
@@ -140,7 +142,7 @@ class Socket:
     def drain(self) -> None:
         """Take no more messages. Those that have arrived still come out of `messages`."""
         self._draining = True
-        self._arrived.set()
+        self._wake()
         if self._is_deaf:
             self._transport.abort()
 
@@ -157,8 +159,12 @@ class Socket:
                     self._go_on()
             if self._ended or self._draining:
                 return
-            self._arrived.clear()
-            await self._arrived.wait()
+            self._waiting = self._loop.create_future()
+            await self._waiting
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     def _end(self, code: int, reason: str, timeout: float) -> None:
         if self._ended:
@@ -173,8 +179,8 @@ class Socket:
         self._ended = True
         self._heartbeat.cancel()
         self._young.cancel()
-        self._messages.clear()
-        self._arrived.set()
+        self._messages = None
+        self._wake()
         self._go_on()  # reading has to go on for the closing handshake
 
     def _flush(self) -> None:
@@ -253,7 +259,7 @@ class Socket:
         """Have the next slice read, or more bytes, unless too many messages wait for their answers."""
         if self._transport.is_closing():
             return
-        has_place = len(self._messages) < self._most_unread
+        has_place = len(self._messages or ()) < self._most_unread
         if self._unparsed and has_place and self._parsing is None:
             self._parsing = self._loop.call_soon(self._parse)
         pause = bool(self._unparsed) or not has_place or self._is_deaf
@@ -268,6 +274,8 @@ class Socket:
         """Count a frame. Says whether more than MAX_FRAMES came within a second."""
         if frame.opcode is Opcode.TEXT and frame.fin:
             return False
+        if self._frames is None:
+            self._frames = deque(maxlen=MAX_FRAMES)
         too_many = len(self._frames) == MAX_FRAMES and self._came_at - self._frames[0] < 1.0
         self._frames.append(self._came_at)
         return too_many
@@ -315,8 +323,10 @@ class Socket:
             return
         if self._draining:
             return
+        if self._messages is None:
+            self._messages = deque()
         self._messages.append((text, arrived))
-        self._arrived.set()
+        self._wake()
 
     def eof_received(self) -> bool | None:
         """The client sends no more. Returns False: the transport closes when everything is written."""

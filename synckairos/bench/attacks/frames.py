@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from time import monotonic
+from time import monotonic, sleep
 
 from synckairos.bench import load
 from synckairos.bench.attacks.scene import Scene, attacker
@@ -18,6 +18,8 @@ BYTES = 10_000_000
 ROUNDS, QUICK_ROUNDS = 5, 1
 """The service lets an address open five WebSockets a minute."""
 LONGEST_S = 30.0
+LEAST_S = 2.0
+"""How long the victim switches in each round: longer than the attack, which is over in a moment."""
 _MASK = b"\x80\x00\x00\x00\x00"
 PING = b"\x89" + _MASK
 BEGIN, CONTINUATION = b"\x01" + _MASK, b"\x00" + _MASK
@@ -48,6 +50,7 @@ def measure(scene: Scene) -> list[Figure]:
                     nonlocal closed, took_s
                     sending.pipe.send("go")
                     found, seconds = sending.result()
+                    sleep(max(0.0, LEAST_S - seconds))
                     closed += found
                     took_s = max(took_s, seconds)
 

@@ -43,7 +43,7 @@ class Scene:
             switching.pipe.send("end")
             return switching.result()
 
-    def compared(self, name: str, *attacked: Outcome) -> list[Figure]:
+    def compared(self, name: str, *attacked: Outcome, at_most: float | None = TIMES_QUIET) -> list[Figure]:
         """The victim's p99, compared with that in quiet, and how many answers were not a 200."""
         assert self.quiet is not None
         took = sorted(latency for outcome in attacked for latency in outcome.latencies)
@@ -60,7 +60,7 @@ class Scene:
                 yardstick="in quiet, p99",
                 yardstick_value=quiet,
                 ratio=p99 / quiet,
-                at_most=TIMES_QUIET,
+                at_most=at_most,
             ),
             Figure(name=f"{name}: switches not answered by 200", value=failed, unit="", at_most=0),
         ]
