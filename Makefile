@@ -43,7 +43,7 @@ soak: $(STAMP)
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/model tests/client/test_games.py $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 5 --dist worksteal $(ARGS)
 
 # What dies on the way to PostgreSQL dies thirty times, and not three. Then a primary behind Sentinels is killed,
 # hung, cut off and replaced under load; the exit code says whether the goals in sentinel/README.md were met.

@@ -31,7 +31,7 @@ FOLDERS = (
     *("integration", "importing", "upgrade", "chaos", "bench", "recipes", "unit"),
     *("move", "model", "client", "web"),
 )
-"""In the order in which they run; a line is about what one of four workers begins with."""
+"""In the order in which they run."""
 
 # Random games are other ones on every run, so that each run looks somewhere new.
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -82,7 +82,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps the tests of a folder together, because they share a browser, services or servers.
 
-    The order inside a folder is the random one. Each of four workers begins with another slow folder.
+    The order inside a folder is the random one. Each worker begins with other folders.
     """
     places = {folder: place for place, folder in enumerate(FOLDERS)}
     items.sort(key=lambda item: places.get(item.path.relative_to(TESTS).parts[0], -1))
