@@ -140,6 +140,7 @@ class Fence:
         self._opened.clear()
 
     async def _put_up(self, connected: Sequence[Mapping[str, Any]] = ()) -> None:
+        # A replica that has just connected may not be known to the Sentinels yet.
         replicas = {(replica["ip"], int(replica["port"])) for replica in connected} | self._view().electable
         lag = self._lag or await self._lag_of(replicas) or SHIPPED_LAG_S
         await self._client.config_set(_MAX_LAG, lag)
