@@ -15,7 +15,7 @@ from synckairos.api.route import Route
 from synckairos.auth import access
 from synckairos.auth.access import Action
 from synckairos.auth.caller import ANONYMOUS, Caller
-from synckairos.errors import SessionNotFound, StorageUnavailable, SyncKairosError, Unauthenticated
+from synckairos.errors import Forbidden, SessionNotFound, StorageUnavailable, SyncKairosError, Unauthenticated
 
 _SCHEME = "bearer "
 _READING = frozenset({"GET", "HEAD"})
@@ -32,7 +32,11 @@ async def admit(request: ApiRequest, route: Route, path: Mapping[str, str]) -> N
         check_page(request)
     if route.action is not Action.PUBLIC:
         request.caller = await identify(request)
-        request.player = access.permit(request.caller, route.action)
+        try:
+            request.player = access.permit(request.caller, route.action)
+        except Forbidden:
+            await limits.forbidden(request, route.rate_limit)
+            raise
     await _take_of_limit(request, route, path.get("session_id", ""))
     request.admitted = True
     if route.method == "POST" and route.action in quotas.NEW:

@@ -1,7 +1,8 @@
 """What goes on record (`synckairos.audit.access_log`): refusals, and what admins do.
 
 An admin's action is stored before it is answered, and is not carried out when PostgreSQL does not answer.
-Everything else is queued. With AUTH_MODE=none nothing is on record, because everybody is the same nobody.
+Everything else is queued. With AUTH_MODE=none there are no admins: everybody is the same nobody, whose
+refusals are on record like those of nobody elsewhere, and so is what is done to links and revocations.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def refused(
     """
     if error.status not in _REFUSALS and not isinstance(error, SessionNotFound):
         return
-    log = _log(request)
+    log = request.context.access_log
     if log is not None and not request.recorded:
         log.refuse(_entry(request, action, session_id, error))
 
@@ -91,10 +92,10 @@ async def carried_out(
     that is found before the call, and nothing was done. If it is found afterwards, a repeat with the same
     request id is harmless.
     """
-    is_admin = Role.ADMIN in request.caller.roles
-    if not request.context.bearers.required or not (is_admin or action in _ALWAYS):
+    is_admin = request.context.bearers.required and Role.ADMIN in request.caller.roles
+    if not (is_admin or action in _ALWAYS):
         return await call()
-    log = _log(request)
+    log = request.context.access_log
     if is_admin:
         if log is None:
             raise StorageUnavailable("what admins do has to be put on record, and there is no database")
@@ -128,11 +129,6 @@ def _error(raised: BaseException) -> SyncKairosError:
     if isinstance(raised, asyncio.CancelledError):
         return NetworkTimeout()  # the caller went away, and nobody knows how far the call came
     return InternalError()
-
-
-def _log(request: ApiRequest) -> AccessLog | None:
-    context = request.context
-    return context.access_log if context.bearers.required else None
 
 
 def _entry(request: ApiRequest, action: str, session_id: str | None, error: SyncKairosError | None) -> Entry:

@@ -52,6 +52,7 @@ def workers(
 
     They read their settings themselves, from `environ` and `file`, which must give `settings`.
     """
+    warn(settings)
     metrics.prepare(settings.workers)
     environ = {**environ, **{name: os.environ[name] for name in os.environ if name.startswith("PROMETHEUS_")}}
     command = [
@@ -83,6 +84,15 @@ def workers(
     finally:
         end_all(children, drain_s + END_S)
         metrics.cleanup()
+
+
+def warn(settings: Settings) -> None:
+    """Says at the start what these settings leave out, and nobody would look for it there."""
+    if settings.auth_mode == "jwt" and settings.database_url is None:
+        log.warning(
+            "admins can only read: what they change has to be on record, and there is no database",
+            remedy="set DATABASE_URL, or use tokens with other roles than admin",
+        )
 
 
 def serve(settings: Settings, environ: Mapping[str, str], file: Path | None) -> None:

@@ -91,6 +91,7 @@ class Conversation:
 
     def __init__(self, request: ApiRequest, socket: Socket, opening: Opening) -> None:
         self.socket = socket
+        socket.on_flood = self.flooded
         self._request = request
         self._opening = opening
         self._grant: Grant | None = None
@@ -151,11 +152,13 @@ class Conversation:
 
         This is called often, for every socket that is open.
         """
-        if self._grant is None:
+        if self._grant is None or self.socket.has_ended:
             return
         try:
             is_to_be_told = self._grant.check()
         except Unauthenticated as error:
+            self._request.recorded = False
+            self._refused(Action.READ, error)
             self._end_with(error)
             return
         ends_at = self._grant.caller.ends_at
@@ -240,6 +243,11 @@ class Conversation:
             await self._answer(text, arrived)
         self.socket.end(GOING_AWAY, "the service is shutting down")
 
+    def flooded(self, error: RateLimitExceeded) -> None:
+        """Put on record that the client has sent too many frames."""
+        self._request.recorded = False
+        self._refused(Action.READ, error)
+
     def _asked_for(self) -> str:
         given = [
             value for name in ("session_id", "sessionId") for value in self._request.args.getlist(name, [])
@@ -319,11 +327,15 @@ class Conversation:
 
     async def _counted_change(self, message: Command) -> Change:
         """Carry out a command. What the function library refuses may count against a limit of its own."""
-        options = self._options(message)
+        limit = limits.SWITCH if isinstance(message, Switch) else limits.CHANGE
+        try:
+            options = self._options(message)
+        except Forbidden:
+            await limits.forbidden(self._request, limit)
+            raise
         try:
             return await self._change(message, options)
         except SyncKairosError as error:
-            limit = limits.SWITCH if isinstance(message, Switch) else limits.CHANGE
             raise await limits.counted(self._request, limit, self._session_id, error) from None
 
     def _options(self, message: Command) -> Options:
