@@ -6,13 +6,11 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
 
 from synckairos import metrics
 from synckairos.audit.access_log import chain, entries
@@ -345,14 +343,17 @@ async def test_sockets_that_are_closed_for_their_token_or_for_a_flood_are_on_rec
     for error, code in ((TokenRevoked(), 4403), (TokenEnded(), 4401)):
         async with service.follow(ours, additional_headers=bearer("eve")) as watcher:
             gone.append(error)
+            (socket,) = service.context.websockets
+            for _ in range(3):  # as happens until the client has closed too
+                socket.check_token()
             assert await watcher.closed() == code
         gone.clear()
     async with service.follow(ours, additional_headers=bearer("eve")) as watcher:
-        with suppress(ConnectionClosed):
-            for _ in range(200):
-                await watcher.socket.ping()
-        assert await watcher.closed() == 1008
-    await eventually(lambda: not service.context.websockets)
+        (conversation,) = service.context.websockets
+        for _ in range(51):
+            await watcher.socket.ping()
+        await eventually(lambda: conversation.socket.has_ended)
+        conversation.socket.fail_connection()  # the client would have 5 s to read why
     assert brief(await stored(running, None)) == [(None, "read", "UNAUTHENTICATED", ours, 2)]
     assert brief(await stored(running, "T")) == [("eve", "read", "RATE_LIMIT_EXCEEDED", ours, 1)]
 
