@@ -10,15 +10,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from synckairos.api import limits, origin, quotas
+from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
-from synckairos.api.route import Route
+from synckairos.api.route import Handler, Route
 from synckairos.auth import access
 from synckairos.auth.access import Action
 from synckairos.auth.caller import ANONYMOUS, Caller
-from synckairos.errors import Forbidden, SessionNotFound, StorageUnavailable, SyncKairosError, Unauthenticated
+from synckairos.core import keys
+from synckairos.errors import (
+    Forbidden,
+    SessionNotFound,
+    StorageUnavailable,
+    SyncKairosError,
+    Unauthenticated,
+    ValidationError,
+)
 
 _SCHEME = "bearer "
 _READING = frozenset({"GET", "HEAD"})
+_ABOUT_WHAT_IS_GONE = frozenset({Action.PUBLIC, Action.DELETE, Action.DEBUG})
+"""What is no refusal for a session that is not there."""
 EVERYWHERE = frozenset({"/health", "/ready"})
 """The routes that are answered under any host name: whoever checks them knows an address at most."""
 
@@ -59,6 +70,37 @@ async def _take_of_limit(request: ApiRequest, route: Route, session_id: str) -> 
         if route.needs_redis:
             raise
         request.storage_away = away
+
+
+def after_the_session(route: Route) -> Handler:
+    """The route's handler. To whom the session is not there it says so, and not what is wrong with the input.
+
+    A handler reads its input before it asks for the session. So only where the input is wrong, the session is
+    looked for: every other call finds out by itself. Without tenants nobody has to be kept from learning it.
+    """
+    handle = route.handler
+    if "{session_id}" not in route.path or route.action in _ABOUT_WHAT_IS_GONE:
+        return handle
+
+    async def handler(request: ApiRequest, **path: str) -> Reply:
+        try:
+            return await handle(request, **path)
+        except ValidationError:
+            if request.context.bearers.required:
+                await _check_session(request, path["session_id"])
+            raise
+
+    return handler
+
+
+async def _check_session(request: ApiRequest, given: str) -> None:
+    """Raises SessionNotFound when the session is not there, and nothing when that cannot be found out."""
+    try:
+        await request.context.sessions.summary(keys.session_id(given), request.caller.tenant)
+    except SessionNotFound:
+        raise
+    except SyncKairosError:
+        pass
 
 
 async def refused(
