@@ -28,8 +28,8 @@ PgConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 REVISION = "3"
 """The revision of the tables that this release needs: the newest of `migrations`.
 
-A migration changes nothing that the release before it uses. So this release works with newer tables too, which
-are there while a deployment is upgraded.
+A migration changes nothing that the release before it uses. So this release works with newer tables too,
+which are there while a deployment is upgraded.
 """
 VERSION_TABLE = "sync_schema"
 """The table that has the database's revision."""
