@@ -222,7 +222,11 @@ async def test_each_stores_what_the_other_has_queued(
         last_worker.until(lambda: "waiting for batches" in "".join(last_worker.errors), "its start")
         await schema.migrate(database)
         await asyncio.gather(last.answers(), this.answers())
-        for start_worker in (lambda: last_worker, lambda: Program("worker", **environ)):
+        start_workers: list[Callable[[], Program]] = [
+            lambda: last_worker,
+            lambda: Program("worker", **environ),
+        ]
+        for start_worker in start_workers:
             with start_worker() as worker:
                 made = [await release.create(LONG_MS, LONG_MS) for release in (last, this)]
                 for session_id in made:
