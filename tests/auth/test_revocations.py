@@ -10,16 +10,19 @@ from time import time
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from synckairos.auth import revocations
 from synckairos.auth.bearer import TokenRevoked
+from synckairos.auth.cache import Cache
 from synckairos.auth.caller import Caller
-from synckairos.auth.grants import Revocation
+from synckairos.auth.grants import Revocation, new_key, new_link
 from synckairos.auth.revocations import Revocations
 from synckairos.auth.tables import Tables
 from synckairos.core.connection import Connection
-from synckairos.core.keys import REVOKED_COMPLETE, REVOKED_TOKENS
+from synckairos.core.keys import REVOKED_COMPLETE, REVOKED_GRANTS, REVOKED_TOKENS
+from synckairos.errors import StorageUnavailable
 from tests.auth.conftest import TENANT, asking, bearing, token
 from tests.auth.test_keys import PROMISED_S, until
 from tests.support.live import settings
@@ -53,6 +56,43 @@ async def test_which_tokens_are_revoked(redis: Server) -> None:
             assert known.is_revoked(whose) is revoked, name
         with pytest.raises(TokenRevoked):
             known.check(caller())
+
+
+async def test_whoever_fills_the_server_keeps_nobody_from_revoking(redis: Server) -> None:
+    """What is revoked is told on a full server, too, while nothing new is taken."""
+    session_id, now = str(uuid.uuid4()), time()
+    link, _ = new_link(session_id, 1, TENANT, "viewer", now=now, expires_at=now + 600)
+    other, _ = new_link(session_id, 1, TENANT, "viewer", now=now, expires_at=now + 600)
+    key, _ = new_key(TENANT, ["viewer"], now, expires_at=now + 600)
+    async with Connection.to(settings(redis.url)) as connection:
+        cache, told, hearing = (
+            Cache(connection, alone=True),
+            Revocations(connection, None),
+            Revocations(connection, None),
+        )
+        await cache.put_links(session_id, [link, other], now)
+        await cache.put_key(key, now)
+        client = await connection.primary_for("sk")
+        await client.config_set("maxmemory", 1)
+        try:
+            for new in (cache.put_links(session_id, [link], now), cache.put_key(key, now)):
+                with pytest.raises(StorageUnavailable):
+                    await new
+            await cache.put_links(session_id, [msgspec.structs.replace(link, revoked=True)], now)
+            await cache.put_key(msgspec.structs.replace(key, revoked=True), now)
+            await told.revoke(Revocation(tenant=TENANT, subject="carl", issued_before=now, made_at=now))
+            await told.tell_grants([Revocation(tenant=TENANT, token_id=link.token_id, made_at=now)])
+            await hearing.look()
+        finally:
+            await client.config_set("maxmemory", 0)
+        assert await cache.link(session_id, link.link_id) is None
+        assert await cache.link(session_id, other.link_id) == other
+        assert await cache.key(key.key_id) is None
+        for revoked in (caller(issued_at=now), link.caller()):
+            assert hearing.is_revoked(revoked)
+        assert not hearing.is_revoked(other.caller())
+        for stream in (REVOKED_TOKENS, REVOKED_GRANTS):
+            assert await client.ttl(stream) > 0
 
 
 async def test_every_process_refuses_a_revoked_token_within_five_seconds(redis: Server) -> None:
