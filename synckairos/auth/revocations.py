@@ -50,7 +50,7 @@ end
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 """
 """Adds to a stream although the server has reached its `maxmemory`. Otherwise whoever fills it could keep
-others from revoking tokens. What it adds is small, and comes from admins and from those who may make links."""
+others from revoking tokens. What it adds is small, and comes from admins and those who may make links."""
 
 _Identity = tuple[str | None, str | None, str | None, float | None]
 _decode = msgspec.json.Decoder(Revocation).decode
