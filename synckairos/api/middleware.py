@@ -52,7 +52,9 @@ Endpoint = Callable[..., Awaitable[BaseHTTPResponse]]
 
 def endpoint(route: Route) -> Endpoint:
     """The route's handler, wrapped in error handling, headers and metrics."""
-    handle: Handler = on_record.recorded(route) if on_record.may_be_recorded(route) else route.handler
+    handle: Handler = gate.told_to_its_own(route)
+    if on_record.may_be_recorded(route):
+        handle = on_record.recorded(route, handle)
     observe = _observer(route.path, route.method)
 
     async def answer(request: ApiRequest, **path: str) -> Reply:

@@ -48,9 +48,9 @@ def may_be_recorded(route: Route) -> bool:
     return not reads or route.action in _RECORDED_READS
 
 
-def recorded(route: Route) -> Handler:
-    """The route's handler, which puts what it does on record where that has to be."""
-    handle, action = route.handler, route.action
+def recorded(route: Route, handle: Handler) -> Handler:
+    """The route's handler `handle`, which puts what it does on record where that has to be."""
+    action = route.action
     # What is made and what is taken away are one action to the table of access, and two things to a reader.
     name = f"delete {action}" if route.method == "DELETE" and action in _ALWAYS else str(action)
 

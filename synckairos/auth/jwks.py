@@ -95,6 +95,8 @@ class Jwks:
                 await self._fetch()
             if not self._known():
                 raise StorageUnavailable("the keys of tokens cannot be asked for", retry_after_ms=1000)
+            if not self._has(kid):  # the keys have just been asked for
+                self._asked_for_unknown_at = monotonic()
         if not self._has(kid) and (
             self._is_fetching() or monotonic() - self._asked_for_unknown_at >= UNKNOWN_EVERY_S
         ):

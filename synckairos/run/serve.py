@@ -87,6 +87,8 @@ def workers(
 
 def serve(settings: Settings, environ: Mapping[str, str], file: Path | None) -> None:
     """Runs the service until SIGINT or SIGTERM. Raises PortBusy, LibraryChanged."""
+    if settings.auth_mode == "none" and (settings.jwt_secret or settings.jwt_jwks_url):
+        log.warning("AUTH_MODE is none: nobody is asked for a token, although keys for tokens are set")
     with suppress(Stopped), Stop() as stop, open_socket(settings) as listener:
         stop.run(_load_library(settings))
         with workers(settings, listener, environ, file, DRAIN_S) as children:

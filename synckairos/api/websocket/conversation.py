@@ -151,11 +151,13 @@ class Conversation:
 
         This is called often, for every socket that is open.
         """
-        if self._grant is None:
+        if self._grant is None or self.socket.ended:
             return
         try:
             is_to_be_told = self._grant.check()
         except Unauthenticated as error:
+            self._request.recorded = False  # what an admin did before is another matter
+            self._refused(Action.READ, error)
             self._end_with(error)
             return
         ends_at = self._grant.caller.ends_at

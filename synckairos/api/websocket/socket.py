@@ -119,6 +119,11 @@ class Socket:
         """The lag of the client, for lag compensation; None until it is known."""
         return self._round_trips.lag_ms
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is sent any more, because one side closes the connection."""
+        return self._ended
+
     def send(self, frame: bytes) -> None:
         """Write whole frames, unless the connection is closing. Never blocks: a slow reader is closed."""
         if self._ended:
