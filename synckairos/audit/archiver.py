@@ -394,7 +394,9 @@ class Archiver:
 
 
 def batches(
-    entries: Sequence[Entry], snapshots: Mapping[str, bytes], tenants: Mapping[str, str] = MappingProxyType({})
+    entries: Sequence[Entry],
+    snapshots: Mapping[str, bytes],
+    tenants: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Batch]:
     """The entries in batches of at most MAX_ENTRIES and MAX_BYTES. A larger entry is a batch by itself.
 
