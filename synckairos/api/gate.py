@@ -1,13 +1,14 @@
 """What stands before every handler: who calls, whether they may, and whether not too often.
 
 The order is that of the contract: 401, a role's 403, the subject's limit, the binding's 404. The handler and
-the function library go on with the tenant's 404, the input's 400 and the session's limit. What is refused
-after the subject's limit may count a second time: see `refused`.
+the function library go on with the tenant's 404 (see `told_to_its_own`), the input's 400 and the session's
+limit. What is refused after the subject's limit may count a second time: see `refused`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from synckairos.api import limits, origin, quotas
 from synckairos.api.replies import Reply
@@ -19,6 +20,7 @@ from synckairos.auth.caller import ANONYMOUS, Caller
 from synckairos.core import keys
 from synckairos.errors import (
     Forbidden,
+    SessionMoved,
     SessionNotFound,
     StorageUnavailable,
     SyncKairosError,
@@ -28,10 +30,12 @@ from synckairos.errors import (
 
 _SCHEME = "bearer "
 _READING = frozenset({"GET", "HEAD"})
-_ABOUT_WHAT_IS_GONE = frozenset({Action.PUBLIC, Action.DELETE, Action.DEBUG})
-"""What is no refusal for a session that is not there."""
 EVERYWHERE = frozenset({"/health", "/ready"})
 """The routes that are answered under any host name: whoever checks them knows an address at most."""
+_ANSWERED_WITHOUT_SESSION = frozenset({Action.PUBLIC, Action.DELETE, Action.DEBUG})
+"""What is no error for a session that is not there (deleting one), or finds sessions in its own way."""
+_NO_EVENTS_AFTER = 2**53 - 1
+"""A version that no session comes to. Asking for what came after it only asks whether there is a session."""
 
 
 async def admit(request: ApiRequest, route: Route, path: Mapping[str, str]) -> None:
@@ -72,37 +76,6 @@ async def _take_of_limit(request: ApiRequest, route: Route, session_id: str) -> 
         request.storage_away = away
 
 
-def after_the_session(route: Route) -> Handler:
-    """The route's handler. To whom the session is not there it says so, and not what is wrong with the input.
-
-    A handler reads its input before it asks for the session. So only where the input is wrong, the session is
-    looked for: every other call finds out by itself. Without tenants nobody has to be kept from learning it.
-    """
-    handle = route.handler
-    if "{session_id}" not in route.path or route.action in _ABOUT_WHAT_IS_GONE:
-        return handle
-
-    async def handler(request: ApiRequest, **path: str) -> Reply:
-        try:
-            return await handle(request, **path)
-        except ValidationError:
-            if request.context.bearers.required:
-                await _check_session(request, path["session_id"])
-            raise
-
-    return handler
-
-
-async def _check_session(request: ApiRequest, given: str) -> None:
-    """Raises SessionNotFound when the session is not there, and nothing when that cannot be found out."""
-    try:
-        await request.context.sessions.summary(keys.session_id(given), request.caller.tenant)
-    except SessionNotFound:
-        raise
-    except SyncKairosError:
-        pass
-
-
 async def refused(
     request: ApiRequest, route: Route, path: Mapping[str, str], error: SyncKairosError
 ) -> SyncKairosError:
@@ -110,6 +83,34 @@ async def refused(
     if not request.admitted:
         return error
     return await limits.counted(request, route.rate_limit, path.get("session_id", ""), error)
+
+
+def told_to_its_own(route: Route) -> Handler:
+    """The route's handler, which tells nobody but the session's tenant what is wrong with an input.
+
+    Handlers and the function library read the input first. So when it is bad, the session is asked for after
+    all, and SessionNotFound is raised for one that does not exist to the caller.
+    """
+    handle = route.handler
+    if "{session_id}" not in route.path or route.action in _ANSWERED_WITHOUT_SESSION:
+        return handle
+
+    async def handler(request: ApiRequest, **path: str) -> Reply:
+        try:
+            return await handle(request, **path)
+        except ValidationError:
+            if request.context.bearers.required:
+                await _check_there(request, path["session_id"])
+            raise
+
+    return handler
+
+
+async def _check_there(request: ApiRequest, given: str) -> None:
+    """Raises SessionNotFound. An id that is none, and a Redis that does not answer, are no errors here."""
+    with suppress(ValidationError, StorageUnavailable, SessionMoved):
+        session_id = keys.session_id(given)
+        await request.context.sessions.log(session_id, _NO_EVENTS_AFTER, tenant=request.caller.tenant)
 
 
 def check_page(request: ApiRequest, *, changes: bool | None = None) -> None:

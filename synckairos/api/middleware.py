@@ -24,7 +24,7 @@ from synckairos.api import gate, on_record, replies
 from synckairos.api.inputs import refuse
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
-from synckairos.api.route import Route
+from synckairos.api.route import Handler, Route
 from synckairos.auth.access import Action
 from synckairos.errors import (
     InternalError,
@@ -52,7 +52,7 @@ Endpoint = Callable[..., Awaitable[BaseHTTPResponse]]
 
 def endpoint(route: Route) -> Endpoint:
     """The route's handler, wrapped in error handling, headers and metrics."""
-    handle = gate.after_the_session(route)
+    handle: Handler = gate.told_to_its_own(route)
     if on_record.may_be_recorded(route):
         handle = on_record.recorded(route, handle)
     observe = _observer(route.path, route.method)

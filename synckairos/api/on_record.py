@@ -50,7 +50,7 @@ def may_be_recorded(route: Route) -> bool:
 
 
 def recorded(route: Route, handle: Handler) -> Handler:
-    """The handler of a route, which puts what it does on record where that has to be."""
+    """The route's handler `handle`, which puts what it does on record where that has to be."""
     action = route.action
     # What is made and what is taken away are one action to the table of access, and two things to a reader.
     name = f"delete {action}" if route.method == "DELETE" and action in _ALWAYS else str(action)

@@ -88,6 +88,8 @@ def workers(
 
 def warn(settings: Settings) -> None:
     """Says at the start what these settings leave out, and nobody would look for it there."""
+    if settings.auth_mode == "none" and (settings.jwt_secret or settings.jwt_jwks_url):
+        log.warning("AUTH_MODE is none: nobody is asked for a token, although keys for tokens are set")
     if settings.auth_mode == "jwt" and settings.database_url is None:
         log.warning(
             "admins can only read: what they change has to be on record, and there is no database",

@@ -352,7 +352,7 @@ async def test_sockets_that_are_closed_for_their_token_or_for_a_flood_are_on_rec
         (conversation,) = service.context.websockets
         for _ in range(51):
             await watcher.socket.ping()
-        await eventually(lambda: conversation.socket.has_ended)
+        await eventually(lambda: conversation.socket.ended)
         conversation.socket.fail_connection()  # the client would have 5 s to read why
     assert brief(await stored(running, None)) == [(None, "read", "UNAUTHENTICATED", ours, 2)]
     assert brief(await stored(running, "T")) == [("eve", "read", "RATE_LIMIT_EXCEEDED", ours, 1)]

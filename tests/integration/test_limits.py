@@ -222,31 +222,6 @@ async def test_what_a_role_does_not_allow_is_403_and_takes_of_the_subjects_limit
         assert creations[5].headers["ratelimit-remaining"] == "0"
 
 
-async def test_what_is_wrong_with_an_input_is_said_only_of_a_session_that_is_there(
-    redis: servers.Server,
-) -> None:
-    async with limited(redis) as (_, api):
-        ours = (await created(api, SERVICE))["session_id"]
-        theirs = (await created(api, token("backend", "service", tenant="others")))["session_id"]
-        for method, path, body in (
-            ("GET", "?odd=1", None),
-            ("GET", "/events?since=-1", None),
-            ("POST", "/start", {"odd": 1}),
-            ("POST", "/switch", {"next_participant_id": 1}),
-            ("POST", "/participants", {"odd": 1}),
-            ("PATCH", "/clock", {}),
-            ("DELETE", "/participants/odd", None),
-            ("POST", "/links", {}),
-        ):
-            answers = [
-                code(await api.request(method, f"/v1/sessions/{each}{path}", json=body, headers=SERVICE))
-                for each in (ours, theirs, str(uuid.uuid4()))
-            ]
-            assert answers == [(400, "VALIDATION_ERROR"), *[(404, "SESSION_NOT_FOUND")] * 2], path
-        odd = await api.post("/v1/sessions/odd/start", headers=SERVICE)
-        assert code(odd) == (400, "VALIDATION_ERROR")
-
-
 async def test_a_socket_too_many_without_a_token_is_told_its_limit(redis: servers.Server) -> None:
     async with limited(redis) as (running, _), AsyncExitStack() as open_:
         for _ in range(5):

@@ -152,12 +152,12 @@ class Conversation:
 
         This is called often, for every socket that is open.
         """
-        if self._grant is None or self.socket.has_ended:
+        if self._grant is None or self.socket.ended:
             return
         try:
             is_to_be_told = self._grant.check()
         except Unauthenticated as error:
-            self._request.recorded = False
+            self._request.recorded = False  # what an admin did before is another matter
             self._refused(Action.READ, error)
             self._end_with(error)
             return
@@ -314,11 +314,13 @@ class Conversation:
         self._send(msgspec.json.encode(Pong(t1=message.t1, t2=int(received), t3=int(sent))))
 
     async def _renew(self, message: Auth, request_id: str | None) -> None:
-        """Go on with a newer token. Raises Unauthenticated and Forbidden; then the old one stays."""
+        """Go on with a newer token. Raises Unauthenticated and Forbidden; then the old one stays.
+
+        Where nobody is asked for a token, every one is taken.
+        """
         assert self._grant is not None
-        if not self._request.context.bearers.required:
-            return
-        self._grant.renew(await gate.caller_of(self._request, message.token))
+        if self._request.context.bearers.required:
+            self._grant.renew(await gate.caller_of(self._request, message.token))
         caller = self._request.caller = self._grant.caller
         self.socket.sees_actors = access.sees_actors(caller)
         ends_at = None if caller.ends_at is None else instant(caller.ends_at)

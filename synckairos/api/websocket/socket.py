@@ -122,8 +122,8 @@ class Socket:
         return self._round_trips.lag_ms
 
     @property
-    def has_ended(self) -> bool:
-        """Whether nothing is sent or received any more."""
+    def ended(self) -> bool:
+        """Whether nothing is sent any more, because one side closes the connection."""
         return self._ended
 
     def send(self, frame: bytes) -> None:
