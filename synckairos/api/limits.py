@@ -198,6 +198,16 @@ async def login_failed(request: ApiRequest) -> None:
         raise exceeded(held, throttle.retry_after_ms)
 
 
+def socket_login_failed(request: ApiRequest) -> None:
+    """Count a login of a socket that has failed, in this process: Redis is not asked before a token is good.
+
+    The socket itself counts against SOCKETS_WITHOUT_TOKEN, so that there are few of them.
+    """
+    held = for_request(request, FAILED_LOGINS)
+    if held is not None:
+        request.context.closed_addresses.failed(request.address, held.count, held.period_ms)
+
+
 async def switch(
     request: ApiRequest,
     session_id: str,

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from synckairos.auth.caller import Caller
@@ -284,6 +285,24 @@ async def test_wrong_logins_are_soon_not_looked_at_any_more(redis: servers.Serve
         # Without a token it is no login, and public pages ask for none.
         assert code(await api.get("/v1/sessions/x")) == (401, "UNAUTHENTICATED")
         assert (await api.get("/v1/presets")).status_code == 200
+
+
+async def test_wrong_tokens_of_sockets_are_failed_logins_too(redis: servers.Server) -> None:
+    async with limited(redis) as (running, api):
+        tokens = running.context.bearers
+        assert isinstance(tokens, Tokens)
+        address, statuses = running.url(str(uuid.uuid4())), []
+        for _ in range(33):
+            try:
+                async with connect(address, additional_headers={"authorization": "Bearer wrong"}) as socket:
+                    await socket.wait_closed()
+            except InvalidStatus as refused:
+                statuses.append(refused.response.status_code)
+        assert statuses == [429] * 28
+        assert tokens.looked_at == 30
+        assert limit_of(await api.get("/v1/sessions/x", headers=SERVICE)) == "failed logins"
+        known = await api.get("/v1/sessions/x", headers=token("ada", "admin", known=1))
+        assert code(known) == (400, "VALIDATION_ERROR")
 
 
 TENANTS = """

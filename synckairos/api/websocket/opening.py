@@ -115,7 +115,7 @@ class Opening:
 
     async def _identify(self, bearer: str) -> Caller:
         """The caller of a bearer, who may watch. Raises Unauthenticated, Forbidden, StorageUnavailable."""
-        caller = await gate.caller_of(self._request, bearer, counted=False)
+        caller = await gate.caller_of(self._request, bearer, opens_socket=True)
         self._request.caller = caller
         access.permit(caller, Action.READ)
         return caller
