@@ -34,7 +34,7 @@ async def audit(settings: Settings) -> list[Finding]:
         if settings.auth_mode == "jwt":
             area.warn(
                 "AUTH_MODE",
-                "jwt without DATABASE_URL: what admins change has to be put on record, so that is 503; "
+                "jwt without DATABASE_URL: changes by admins have to be put on record, so they are 503; "
                 "keys, links and revocations are in Redis alone, and go with it",
                 "DATABASE_URL, as above, or tokens with other roles than admin",
             )

@@ -92,7 +92,7 @@ def warn(settings: Settings) -> None:
         log.warning("AUTH_MODE is none: nobody is asked for a token, although keys for tokens are set")
     if settings.auth_mode == "jwt" and settings.database_url is None:
         log.warning(
-            "admins can only read: what they change has to be on record, and there is no database",
+            "admins can change no sessions: that has to be put on record, and there is no database",
             remedy="set DATABASE_URL, or use tokens with other roles than admin",
         )
 

@@ -23,7 +23,7 @@ from synckairos.auth.tables import Tables
 from synckairos.core.connection import Connection
 from synckairos.core.keys import REVOKED_COMPLETE, REVOKED_GRANTS, REVOKED_TOKENS
 from synckairos.errors import StorageUnavailable
-from tests.auth.conftest import TENANT, asking, bearing, token
+from tests.auth.conftest import TENANT, Api, asking, bearing, token
 from tests.auth.test_keys import PROMISED_S, until
 from tests.support.live import settings
 from tests.support.servers import Server
@@ -93,6 +93,27 @@ async def test_whoever_fills_the_server_keeps_nobody_from_revoking(redis: Server
         assert not hearing.is_revoked(other.caller())
         for stream in (REVOKED_TOKENS, REVOKED_GRANTS):
             assert await client.ttl(stream) > 0
+
+
+async def test_without_postgresql_admins_revoke_and_make_links_and_change_no_session(api: Api) -> None:
+    session_id = (await api.made(token("service")))["session_id"]
+    api.running.context.access_log = None
+    at, whose = f"/v1/sessions/{session_id}", token("viewer", jti="j")
+    assert await api.status(at, whose) == 200
+    for method, path, body, status in (
+        ("POST", f"{at}/start", None, 503),
+        ("POST", "/v1/sessions", {}, 503),
+        ("DELETE", at, None, 503),
+        ("GET", f"/debug/sessions/{session_id}", None, 503),
+        ("GET", "/v1/access-log", None, 503),
+        ("GET", at, None, 200),
+        ("POST", f"{at}/links", {"role": "viewer"}, 201),
+        ("DELETE", f"{at}/links", None, 204),
+        ("POST", "/v1/revocations", {"jti": "j"}, 201),
+    ):
+        assert await api.status(path, token("admin"), method, json=body) == status, (method, path)
+    assert await api.status(at, whose) == 401
+    assert (await api.get(at, headers=bearing(token("admin")))).json()["data"]["version"] == 1
 
 
 async def test_every_process_refuses_a_revoked_token_within_five_seconds(redis: Server) -> None:

@@ -341,7 +341,7 @@ def test_a_password_where_an_address_belongs_is_not_shown() -> None:
     assert {setting.value for setting in shown if setting.name == "REDIS_SENTINEL_HOSTS"} == {"***"}
 
 
-async def test_admins_who_can_only_read_are_told_at_the_start_and_by_the_doctor() -> None:
+async def test_admins_who_can_change_nothing_are_told_of_at_the_start_and_by_the_doctor() -> None:
     """What admins change has to be on record first, which takes a database."""
     settings = Settings(auth_mode="jwt", jwt_secret="x" * 32)
     for given, told in (
