@@ -8,7 +8,7 @@ import { defaultNames } from "./presets.js";
 import { remember } from "../shared/recent.js";
 import { settingsPart } from "./settings.js";
 import { timePart } from "./timing.js";
-import { askForToken, button, copy, errorText, fill, h, note, setText, toast } from "../shared/ui.js";
+import { askForToken, button, copy, errorText, fill, h, note, setText } from "../shared/ui.js";
 
 /** The members of a config, in the order in which the request shows them. */
 const MEMBERS = [
@@ -28,6 +28,7 @@ const MEMBERS = [
   "warnings_ms",
   "max_pause_ms",
   "players_may_pause",
+  "players_may_choose_next",
   "metadata",
 ];
 
@@ -228,6 +229,7 @@ export function createForm(client, preset) {
     }
     submit.setAttribute("aria-busy", "true");
     setText(submit, "Creating…");
+    let hasNewToken = false;
     try {
       const state = await client.create(sessionConfig);
       remember(state.session_id);
@@ -237,13 +239,14 @@ export function createForm(client, preset) {
       if (error?.code === "VALIDATION_ERROR") {
         showRefusal(error.details?.length ? error.details : [{ field: "", message: error.message }]);
       } else if (error?.code === "UNAUTHENTICATED") {
-        if (await askForToken({ reload: false })) toast("Press “Create session” again.");
+        hasNewToken = await askForToken({ reload: false });
       } else {
         fill(summary, note("danger", h("p", {}, errorText(error))));
         summary.focus();
       }
     }
     enableSubmit();
+    if (hasNewToken) send();
   }
 
   function enableSubmit() {

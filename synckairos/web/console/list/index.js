@@ -7,7 +7,6 @@ import { sessionList } from "./list.js";
 import { groupPresets } from "./presets.js";
 import { Rights } from "../shared/rights.js";
 import { formatClock } from "../shared/time.js";
-import { storedAccess } from "../shared/token.js";
 import {
   button,
   connectionIndicator,
@@ -23,11 +22,11 @@ import {
 } from "../shared/ui.js";
 
 const client = createClient();
-const mayCreate = new Rights(storedAccess()).always("create");
 const indicator = connectionIndicator(client);
-const list = sessionList(client, indicator.set);
+const list = sessionList(client, indicator.set, findRights);
 const main = document.getElementById("main");
 const listView = document.getElementById("list-view");
+const createLink = listView.querySelector(".headline > .button");
 const newView = document.getElementById("new-view");
 const newTitle = document.getElementById("new-title");
 const newBody = document.getElementById("new-body");
@@ -45,7 +44,6 @@ document.querySelector("header.bar").append(
   schemeSwitch(),
 );
 listView.append(list.element);
-listView.querySelector(".headline > .button").hidden = !mayCreate;
 
 // The service's first answer may be one about the time. After it the list reports the connection's state.
 const unsubscribe = client.time.onChange(() => {
@@ -61,6 +59,30 @@ async function allPresets() {
   presets ??= await client.presets();
   indicator.set("live");
   return presets;
+}
+
+/** The question what the tab's token allows, which is asked once. With another token the page is loaded again. */
+let rights = null;
+
+/** Finds out what the tab's token allows, and shows the way to new sessions if they are among that. */
+async function findRights() {
+  rights ??= Rights.ask(client);
+  try {
+    createLink.hidden = !(await rights).always("create");
+  } catch (error) {
+    rights = null;
+    throw error;
+  }
+  return rights;
+}
+
+/** Whether the token is a good one that allows no new sessions. Without a good one, the form asks for it in the end. */
+async function mayNotCreate() {
+  try {
+    return !(await findRights()).always("create");
+  } catch {
+    return false;
+  }
 }
 
 function presetCard(href, title, text, face, { own = false } = {}) {
@@ -84,6 +106,18 @@ function presetTile({ name, title, description, config }) {
       { class: "preset-face digits", "aria-hidden": "true" },
       ms === null ? "–" : formatClock(ms, { tenths: false }),
       caption && h("span", {}, caption),
+    ),
+  );
+}
+
+/** In place of the form, where the token allows no new sessions. */
+function notAllowed() {
+  newTitle.textContent = "New session";
+  fill(
+    newBody,
+    note(
+      "warn",
+      h("p", {}, "Your link or token does not allow new sessions. ", h("a", { href: "#" }, "Back to the list.")),
     ),
   );
 }
@@ -181,7 +215,8 @@ async function route({ focus = true } = {}) {
   list.setActive(!isNew);
   if (isNew) {
     try {
-      await (name ? form(name) : gallery());
+      if (await mayNotCreate()) notAllowed();
+      else await (name ? form(name) : gallery());
     } catch (error) {
       if (shownRoute === wanted) fill(newBody, failure(error));
     }
