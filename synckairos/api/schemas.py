@@ -593,27 +593,6 @@ class SessionPageDocument(Struct):
     data: SessionPage
 
 
-class PlayerAccess(Struct):
-    """What is allowed as this participant only, as far as the function library allows it."""
-
-    participant_id: str
-    may: list[str]
-
-
-class Access(Struct):
-    """What the caller may do: `may` names the actions that a role allows, whoever's turn it is."""
-
-    auth_mode: Literal["none", "jwt"]
-    may: list[str]
-    player: PlayerAccess | None
-
-
-class AccessDocument(Struct):
-    """What the caller may do."""
-
-    data: Access
-
-
 class AccessLogEntry(Struct):
     """A refusal, or an action of an admin or on links, webhooks, keys and revocations.
 

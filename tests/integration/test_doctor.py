@@ -449,7 +449,7 @@ def test_the_servers_of_a_dev_are_found_in_its_data_folder(tmp_path: Path) -> No
         said: dict[str, Any] = json.loads(run("doctor", "--json", *options, **environ).stdout)
         return said
 
-    with Program("dev", "--port", "0", "--data-dir", folder) as program:
+    with Program("dev", "--auth", "--port", "0", "--data-dir", folder) as program:
         http_url, redis_url = program.ready()
         found = report("--data-dir", folder)
         assert found["status"] == "ok", found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from synckairos.api.route import Route
 from synckairos.api.routes import (
-    access,
     access_log,
     clocks,
     events,
@@ -26,7 +25,6 @@ ROUTES: tuple[Route, ...] = (
     *links.ROUTES,
     *revocations.ROUTES,
     *presets.ROUTES,
-    *access.ROUTES,
     *access_log.ROUTES,
     *service.ROUTES,
 )

@@ -37,9 +37,10 @@ const MEMBERS = [
  *
  * @param {import("/synckairos.js").SyncKairos} client
  * @param {object | null} preset A preset as the service lists it; null: the form starts without one.
+ * @param {{needsToken?: boolean}} [options] needsToken: whether the service wants a token with the request.
  * @returns {HTMLElement}
  */
-export function createForm(client, preset) {
+export function createForm(client, preset, { needsToken = false } = {}) {
   const given = preset ? preset.config : { sync_mode: "per_participant", warnings_ms: [10_000] };
   let mode = given.sync_mode;
 
@@ -185,7 +186,8 @@ export function createForm(client, preset) {
     let text;
     try {
       const body = JSON.stringify(config(), null, 2).replaceAll("'", "'\\''");
-      text = `curl --json '${body}' ${location.origin}/v1/sessions`;
+      const token = needsToken ? `-H "Authorization: Bearer $TOKEN" ` : "";
+      text = `curl ${token}--json '${body}' ${location.origin}/v1/sessions`;
     } catch (error) {
       if (!(error instanceof Unreadable)) throw error;
       text = `${error.field.element.querySelector("label").textContent}: ${error.message}`;

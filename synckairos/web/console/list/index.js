@@ -32,15 +32,17 @@ const newTitle = document.getElementById("new-title");
 const newBody = document.getElementById("new-body");
 const homeTitle = document.title;
 
+const shareButton = button("Share this page", {
+  icon: "share",
+  square: true,
+  class: "quiet",
+  onclick: () => shareDialog(`${location.origin}/`),
+});
+shareButton.hidden = true;
 document.querySelector("header.bar").append(
   h("span", { class: "grow" }),
   indicator.element,
-  button("Share this page", {
-    icon: "share",
-    square: true,
-    class: "quiet",
-    onclick: () => shareDialog(`${location.origin}/`),
-  }),
+  shareButton,
   schemeSwitch(),
 );
 listView.append(list.element);
@@ -64,11 +66,13 @@ async function allPresets() {
 /** The question what the tab's token allows, which is asked once. With another token the page is loaded again. */
 let rights = null;
 
-/** Finds out what the tab's token allows, and shows the way to new sessions if they are among that. */
+/** Finds out what the tab's token allows, and shows the buttons for that. */
 async function findRights() {
   rights ??= Rights.ask(client);
   try {
-    createLink.hidden = !(await rights).always("create");
+    const found = await rights;
+    createLink.hidden = !found.always("create");
+    shareButton.hidden = found.needsToken; // the address alone opens nothing then
   } catch (error) {
     rights = null;
     throw error;
@@ -76,12 +80,12 @@ async function findRights() {
   return rights;
 }
 
-/** Whether the token is a good one that allows no new sessions. Without a good one, the form asks for it in the end. */
-async function mayNotCreate() {
+/** The same, or null: without a good token the form asks for one in the end. */
+async function rightsIfKnown() {
   try {
-    return !(await findRights()).always("create");
+    return await findRights();
   } catch {
-    return false;
+    return null;
   }
 }
 
@@ -151,7 +155,7 @@ async function gallery() {
   );
 }
 
-async function form(name) {
+async function form(name, needsToken) {
   const preset = name === "free" ? null : (await allPresets()).find((each) => each.name === name);
   if (preset === undefined) {
     newTitle.textContent = "New session";
@@ -178,7 +182,7 @@ async function form(name) {
           h("code", {}, `${preset.use.method} ${preset.use.path} ${JSON.stringify(preset.use.body)}`),
         ),
       ),
-    createForm(client, preset),
+    createForm(client, preset, { needsToken }),
   );
 }
 
@@ -215,8 +219,9 @@ async function route({ focus = true } = {}) {
   list.setActive(!isNew);
   if (isNew) {
     try {
-      if (await mayNotCreate()) notAllowed();
-      else await (name ? form(name) : gallery());
+      const found = await rightsIfKnown();
+      if (found?.always("create") === false) notAllowed();
+      else await (name ? form(name, found?.needsToken ?? true) : gallery());
     } catch (error) {
       if (shownRoute === wanted) fill(newBody, failure(error));
     }

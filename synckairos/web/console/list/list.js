@@ -214,6 +214,7 @@ export function sessionList(client, onConnection, findRights) {
     if (error?.code === "UNAUTHENTICATED" || error?.code === "FORBIDDEN") {
       fill(list);
       list.hidden = true;
+      filter.element.hidden = true;
       cards.clear();
       list.removeAttribute("aria-busy");
       more.hidden = true;

@@ -283,7 +283,8 @@ export class Page {
       toast("This link ends in a moment. Ask the person who sent it to you for a new one.", { seconds: 20 });
       return;
     }
-    askForToken({ reload: false, title: "Your token ends in a moment" }).then((entered) => {
+    const text = "Enter a newer one. Without it this page goes on for some seconds only.";
+    askForToken({ reload: false, title: "Your token ends in a moment", text }).then((entered) => {
       if (!entered) return;
       this.warned = false;
       this.#askRights();
@@ -353,7 +354,7 @@ export class Page {
     }
     if (gone && storedToken() === null) forget(this.session.id);
     if (isDeleted) this.#end(states.deleted());
-    else if (gone) this.#end(states.notFound());
+    else if (gone) this.#end(states.notFound(storedToken() !== null));
     else if (error.code === "UNAUTHENTICATED" || error.code === "FORBIDDEN") {
       this.#askAgain();
     } else this.#end(states.refused(error.message));

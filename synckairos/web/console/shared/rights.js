@@ -1,5 +1,5 @@
 // What the token of this page allows, so that the page has no button for anything else. The service says it
-// when it takes the connection of a session's page (CONNECTED) and when it is asked (`/v1/access`), and judges
+// when it takes the connection of a session's page (CONNECTED) and when it is asked (`/console/access`), and judges
 // each call again.
 
 export class Rights {
@@ -13,7 +13,7 @@ export class Rights {
    * @returns {Promise<Rights>}
    */
   static async ask(client) {
-    return new Rights(await client.request("GET", "/v1/access"));
+    return new Rights(await client.request("GET", "/console/access"));
   }
 
   /**

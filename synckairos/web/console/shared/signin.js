@@ -13,6 +13,9 @@ export const LINK_IS_OVER = {
     "Ask the person who sent it to you for a new one.",
 };
 
+/** What people read who came to a page without a token. */
+export const WHOM_TO_ASK = "Ask the person who shared this address for one, or for a link that needs none.";
+
 /**
  * The form for a token, which is kept for this tab.
  *
@@ -69,7 +72,7 @@ export function tokenCard(onEntered) {
     "div",
     { class: "card token-card" },
     h("h2", {}, over ? LINK_IS_OVER.title : "The service needs a token"),
-    over && h("p", {}, LINK_IS_OVER.text),
+    h("p", {}, over ? LINK_IS_OVER.text : "Whoever runs this service has one for you, or a link that needs none."),
     tokenForm(onEntered),
   );
 }
@@ -77,11 +80,11 @@ export function tokenCard(onEntered) {
 /** The dialog that is open, as a promise of its answer; null when there is none. */
 let openQuestion = null;
 
-async function ask(title) {
+async function ask(title, text) {
   const form = tokenForm(() => dialog.close("entered"));
   const dialog = openDialog({
     title: cameByLink() ? LINK_IS_OVER.title : title,
-    body: [cameByLink() && h("p", {}, LINK_IS_OVER.text), form],
+    body: [h("p", {}, cameByLink() ? LINK_IS_OVER.text : text), form],
   });
   form.querySelector("input").focus();
   const entered = (await dialog.closed) === "entered";
@@ -92,12 +95,16 @@ async function ask(title) {
 /**
  * Asks for a token in a dialog. Where one is open already, its answer is for this caller, too.
  *
- * @param {{reload?: boolean, title?: string}} [options] reload: whether the page is then loaded again, at the
- *   address where the user was
+ * @param {{reload?: boolean, title?: string, text?: string}} [options] reload: whether the page is then loaded
+ *   again, at the address where the user was
  * @returns {Promise<boolean>} whether the user entered one
  */
-export async function askForToken({ reload = true, title = "The service needs a token" } = {}) {
-  openQuestion ??= ask(title);
+export async function askForToken({
+  reload = true,
+  title = "The service needs a token",
+  text = WHOM_TO_ASK,
+} = {}) {
+  openQuestion ??= ask(title, text);
   const entered = await openQuestion;
   if (entered && reload) location.reload();
   return entered;
