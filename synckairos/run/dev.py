@@ -176,7 +176,7 @@ def dev(
                 _say(f"The console: {http_url}/{_token(settings, Role.ADMIN)}")
                 if not database and (instead := _token(settings, Role.SERVICE)):
                     # What admins do has to be put on record, for which there is no database.
-                    _say("Without a database an admin can only look. Whoever opens this may make sessions, too:")
+                    _say("Without a database an admin can only look. This one makes sessions, too:")
                     _say(f"The console: {http_url}/{instead}")
                 _say("Ctrl-C stops it all.")
             while not stop.wait(WATCH_S):

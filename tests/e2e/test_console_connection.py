@@ -72,7 +72,9 @@ async def test_a_state_of_a_replica_is_said_to_be_old(api: Api, console: Console
     states: list[dict[str, Any]] = []
     await visitor.context.route_web_socket(re.compile("/ws"), as_from_a_replica)
     page = await visitor.open(f"{api.url}/s/{session_id}")
-    said = page.get_by_text("The server that keeps the clocks is away. These clocks are as a copy had them 12 s ago.")
+    said = page.get_by_text(
+        "The server that keeps the clocks is away. These clocks are as a copy had them 12 s ago."
+    )
     await expect(said).to_be_visible()
     await their_turn(page, "Player 1")
     opened[0].send(json.dumps(states[0]))  # there is a primary again

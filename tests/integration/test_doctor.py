@@ -201,6 +201,28 @@ def test_a_user_with_too_few_rights_is_told_and_the_remedy_helps(
     assert found(mended, "rights").status == "ok"
 
 
+@pytest.mark.parametrize(
+    ("rights", "missing"),
+    [(("-@hash",), "HSET"), (("resetkeys", "~sk:*"), "BLMOVE"), (("-multi",), "MULTI")],
+)
+def test_a_user_of_the_queue_with_too_few_rights_is_told_and_the_remedy_helps(
+    rights: tuple[str, ...], missing: str, server: Server
+) -> None:
+    url = as_user(server, "on", ">secret", "~rq:*", "~synckairos:audit:*", "+@all", *rights)
+    environ = {
+        "REDIS_URL": server.url,
+        "RQ_REDIS_URL": url,
+        "DATABASE_URL": f"postgresql://nobody@127.0.0.1:{free_port()}/none",
+    }
+    finding = found(examined(**environ), "rights", "Audit queue")
+    assert finding.status == "failure"
+    assert missing in finding.message
+    with server.sync_client() as client:
+        assert client.exists("rq:rights", "synckairos:audit:rights") == 0, "nothing is carried out"
+        client.execute_command(*(finding.remedy or "").partition(": ")[2].split())
+    assert found(examined(**environ), "rights", "Audit queue").status == "ok"
+
+
 def test_a_server_that_does_not_show_itself_is_no_failure(server: Server) -> None:
     report = examined(REDIS_URL=as_user(loaded(server), *LIMITED, "-info", "-config", "-acl"))
     assert failures(report) == []
