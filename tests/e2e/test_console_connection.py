@@ -73,7 +73,7 @@ async def test_a_state_of_a_replica_is_said_to_be_old(api: Api, console: Console
     await visitor.context.route_web_socket(re.compile("/ws"), as_from_a_replica)
     page = await visitor.open(f"{api.url}/s/{session_id}")
     said = page.get_by_text(
-        "The server that keeps the clocks is away. These clocks are as a copy had them 12 s ago."
+        "The server that keeps the clocks is away. A copy knows what happened up to 12 s ago."
     )
     await expect(said).to_be_visible()
     await their_turn(page, "Player 1")

@@ -284,7 +284,7 @@ export class Page {
       return;
     }
     const text = "Enter a newer one. Without it this page goes on for some seconds only.";
-    askForToken({ reload: false, title: "Your token ends in a moment", text }).then((entered) => {
+    askForToken({ reload: false, wasRefused: false, title: "Your token ends in a moment", text }).then((entered) => {
       if (!entered) return;
       this.warned = false;
       this.#askRights();
@@ -333,7 +333,7 @@ export class Page {
       this.#showBanner("warn", h("strong", {}, "Connection lost. "), text);
     } else if (session.staleMs !== null) {
       const ago = formatDuration(Math.max(1000, Math.round(session.staleMs / 1000) * 1000));
-      const text = `These clocks are as a copy had them ${ago} ago. Nothing can be changed until it is back.`;
+      const text = `A copy knows what happened up to ${ago} ago. Nothing can be changed until the server is back.`;
       this.#showBanner("warn", h("strong", {}, "The server that keeps the clocks is away. "), text);
     } else {
       fill($("banner"));
