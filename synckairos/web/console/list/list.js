@@ -222,6 +222,7 @@ export function sessionList(client, onConnection, findRights) {
       onConnection("live");
       showMessage("", "");
       fill(tokenBox, tokenCard(() => location.reload()));
+      if (document.activeElement === document.body) tokenBox.querySelector("input").focus();
       return;
     }
     failures += 1;
