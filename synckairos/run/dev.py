@@ -153,8 +153,6 @@ def dev(
         data_folder.locked(place) as (folder, lock),
         ExitStack() as stack,
     ):
-        if make_secret:
-            environ = {**environ, "JWT_SECRET": secret_file.made(folder)}
         watched, redis = stack.enter_context(_valkey_running(folder, lock, stop))
         addresses = {"REDIS_URL": redis.sessions}
         stop.run(valkey.load_library(redis.sessions))
@@ -164,6 +162,8 @@ def dev(
             addresses |= {"DATABASE_URL": database_url, "RQ_REDIS_URL": redis.queue}
             archiving = [stack.enter_context(_archiving({**environ, **addresses}))]
             watched += [postgres, *archiving]
+        if make_secret:
+            environ = {**environ, "JWT_SECRET": secret_file.made(folder)}
         environ = {**environ, **addresses}
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         http_url = f"http://{host}:{listener.getsockname()[1]}"
