@@ -100,7 +100,11 @@ async def carried_out(
     if is_admin and log is not None:
         await log.check()
     elif is_admin and action not in _ALWAYS:
-        raise StorageUnavailable("what admins do has to be put on record, and there is no database")
+        raise StorageUnavailable(
+            "what admins do has to be put on record, and there is no database: set DATABASE_URL, or use "
+            "a token of another role (service may create)",
+            context={"needs": "DATABASE_URL"},
+        )
     error: SyncKairosError | None = None
     try:
         return await call()

@@ -43,6 +43,14 @@ async def test_only_pages_of_listed_origins_may_frame_a_page(limited: httpx.Asyn
             assert "frame-ancestors https://lms.example.org https://*.school.example:8443" in policy
 
 
+async def test_a_page_may_ask_what_its_token_allows(api: httpx.AsyncClient) -> None:
+    reply = await api.get("/console/access")
+    allowed = reply.json()["data"]
+    assert (allowed["auth_mode"], allowed["player"]) == ("none", None)
+    assert {"create", "switch", "adjust"} <= set(allowed["may"])
+    assert reply.headers["cache-control"] == "no-store"
+
+
 async def loaded_by(api: httpx.AsyncClient, page: str) -> set[str]:
     """The page and all files that it names, and those that they name."""
     found, waiting = {page}, [page]
