@@ -302,6 +302,8 @@ async def test_what_comes_back_is_what_it_says_and_is_kept_by_nobody(api: httpx.
         (at(session, "/events"), "no-store"),
         (at(session, "/timeline.svg"), "no-store"),
         ("/v1/nope", "no-store"),
+        (f"/debug{at(session).removeprefix('/v1')}", "no-store"),
+        ("/metrics", "no-store"),
     ):
         response = await api.get(path)
         assert response.headers["cache-control"] == kept
