@@ -151,8 +151,6 @@ class Failures(ErrorHandler):
             await request.http.drop()
         else:
             error = translated(exception)
-            if isinstance(exception, sanic.exceptions.NotFound | sanic.exceptions.MethodNotAllowed):
-                error = _of_host(request) or error
             # A request that came too slowly is no failure of the service. There may be thousands of them.
             is_ours = not isinstance(exception, sanic.exceptions.RequestTimeout)
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_ours:
@@ -174,15 +172,6 @@ class Failures(ErrorHandler):
             reply.headers["access-control-allow-headers"] = _ALLOWED_HEADERS
             reply.headers["access-control-max-age"] = _PREFLIGHT_S
         return reply
-
-
-def _of_host(request: ApiRequest) -> SyncKairosError | None:
-    """What is wrong with the host name under which something was asked for that is not there."""
-    try:
-        gate.check_page(request, changes=False)
-    except ValidationError as error:
-        return error
-    return None
 
 
 def _put_on_record(request: ApiRequest, error: SyncKairosError) -> None:
