@@ -61,7 +61,7 @@ class Links:
     async def make(
         self, session: State, maker: Caller, role: LinkRole, participant_id: str | None, expires_in_s: float
     ) -> tuple[Link, str]:
-        """A new link to a session, and its token. Raises QuotaExceeded."""
+        """A new link to a session, and its token. Raises QuotaExceeded, NotReplicated."""
         now = time()
         link, token = new_link(
             session.session_id,
@@ -82,6 +82,7 @@ class Links:
                 log.debug("a link cannot be copied to Redis", error=error_text(error))
         else:
             await self._add_to_redis(link, now)
+            await self._cache.confirm_links(link.session_id)
         return link, token
 
     async def _add_to_redis(self, link: Link, now: float) -> None:
@@ -108,7 +109,7 @@ class Links:
     async def revoke(self, session: State, link_id: str | None = None) -> bool:
         """Revokes a link to a session, or all of them, which every process knows within 5 s.
 
-        Returns whether there was anything to revoke, or was once.
+        Returns whether there was anything to revoke, or was once. Raises NotReplicated.
         """
         session_id, now = session.session_id, time()
         if link_id is None:
@@ -126,6 +127,7 @@ class Links:
         await self._revocations.tell_grants(
             [Revocation(tenant=link.tenant, token_id=link.token_id, made_at=now) for link in found]
         )
+        await self._cache.confirm_links(session_id)
         return True
 
     async def _stored(self, session_id: str, link_id: str) -> Link | None:
