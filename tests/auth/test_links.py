@@ -195,8 +195,8 @@ async def test_what_redis_alone_has_waits_for_replicas_where_changes_do(
     monkeypatch.setattr("synckairos.core.links.REPLICATED_MS", 50)
     async with asking(redis.url, DURABILITY="replicated", REPLICAS="1") as api:
         session_id = str(uuid.uuid4())
-        config = {"session_id": session_id, "sync_mode": "count_up"}
-        config |= {"participants": [{"participant_id": str(uuid.uuid4())}]}
+        people = [{"participant_id": str(uuid.uuid4())}]
+        config = {"session_id": session_id, "sync_mode": "count_up", "participants": people}
         path = f"/v1/sessions/{session_id}/links"
         for method, address, body in (
             ("POST", "/v1/sessions", config),
