@@ -19,6 +19,7 @@ from synckairos.auth.access import Action
 from synckairos.auth.caller import ANONYMOUS, Caller
 from synckairos.core import keys
 from synckairos.errors import (
+    Forbidden,
     SessionMoved,
     SessionNotFound,
     StorageUnavailable,
@@ -46,7 +47,11 @@ async def admit(request: ApiRequest, route: Route, path: Mapping[str, str]) -> N
         check_page(request)
     if route.action is not Action.PUBLIC:
         request.caller = await identify(request)
-        request.player = access.permit(request.caller, route.action)
+        try:
+            request.player = access.permit(request.caller, route.action)
+        except Forbidden:
+            await limits.forbidden(request, route.rate_limit)
+            raise
     await _take_of_limit(request, route, path.get("session_id", ""))
     request.admitted = True
     if route.method == "POST" and route.action in quotas.NEW:
@@ -145,14 +150,14 @@ def bearer_of(authorization: str) -> str:
     return authorization[len(_SCHEME) :]
 
 
-async def caller_of(request: ApiRequest, bearer: str, *, counted: bool = True) -> Caller:
+async def caller_of(request: ApiRequest, bearer: str, *, opens_socket: bool = False) -> Caller:
     """The caller of a bearer that came with a request. Raises Unauthenticated, StorageUnavailable.
 
     While too many logins from the request's address have failed, RateLimitExceeded is raised, and the bearer
     is not looked at unless it is remembered as a good one.
 
-    counted: whether a bad one is counted, for which Redis is asked. A socket without a good token has a limit
-        of its own, in the process.
+    opens_socket: whether it is for a new socket. Then a bad one is counted in the process, as Redis is not
+        asked for anything before it is good.
     """
     bearers = request.context.bearers
     known = bearers.remembered(bearer)
@@ -164,6 +169,8 @@ async def caller_of(request: ApiRequest, bearer: str, *, counted: bool = True) -
     try:
         return await bearers.caller(bearer)
     except Unauthenticated:
-        if counted:
+        if opens_socket:
+            limits.socket_login_failed(request)
+        else:
             await limits.login_failed(request)
         raise

@@ -164,6 +164,10 @@ class Connection:
         """
         await self._call_unless_down(key, (CONFIRM, key, b""))
 
+    async def unlink(self, key: str) -> None:
+        """Removes a key that no session has, such as a rate limit's. Raises StorageUnavailable."""
+        await self._call_unless_down(key, ("UNLINK", key))
+
     async def _call_unless_down(self, key: str | None, command: Command) -> Any:
         """Sends a call, which is not repeated for long when the primary is known to be down."""
         changes = _is_change(command)

@@ -150,7 +150,7 @@ ROUTES: tuple[Route, ...] = (
         "What each store has of a session, and whether they agree (admins)",
         "service",
         reply=schemas.InspectionDocument,
-        errors=(Forbidden, SessionNotFound, ValidationError),
+        errors=(Forbidden, SessionNotFound, StorageUnavailable, ValidationError),
         needs_redis=False,
         action=Action.DEBUG,
     ),

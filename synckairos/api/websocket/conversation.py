@@ -91,6 +91,7 @@ class Conversation:
 
     def __init__(self, request: ApiRequest, socket: Socket, opening: Opening) -> None:
         self.socket = socket
+        socket.on_flood = self.flooded
         self._request = request
         self._opening = opening
         self._grant: Grant | None = None
@@ -242,6 +243,11 @@ class Conversation:
             await self._answer(text, arrived)
         self.socket.end(GOING_AWAY, "the service is shutting down")
 
+    def flooded(self, error: RateLimitExceeded) -> None:
+        """Put on record that the client has sent too many frames."""
+        self._request.recorded = False
+        self._refused(Action.READ, error)
+
     def _asked_for(self) -> str:
         given = [
             value for name in ("session_id", "sessionId") for value in self._request.args.getlist(name, [])
@@ -323,11 +329,15 @@ class Conversation:
 
     async def _counted_change(self, message: Command) -> Change:
         """Carry out a command. What the function library refuses may count against a limit of its own."""
-        options = self._options(message)
+        limit = limits.SWITCH if isinstance(message, Switch) else limits.CHANGE
+        try:
+            options = self._options(message)
+        except Forbidden:
+            await limits.forbidden(self._request, limit)
+            raise
         try:
             return await self._change(message, options)
         except SyncKairosError as error:
-            limit = limits.SWITCH if isinstance(message, Switch) else limits.CHANGE
             raise await limits.counted(self._request, limit, self._session_id, error) from None
 
     def _options(self, message: Command) -> Options:
