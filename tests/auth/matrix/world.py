@@ -78,8 +78,7 @@ class World:
         self._rows = rows
         self._stored: list[Any] = []
         self._made: dict[tuple[Who, str | None], str] = {}
-        self._reader: asyncio.StreamReader
-        self._writer: asyncio.StreamWriter
+        self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     # What there is
 
@@ -106,12 +105,15 @@ class World:
                 self._redis.delete(*SessionKeys.of(session.session_id).all)
             session.kept = self._keys(session)
         self._stored = await self._rows.fetch(_ROWS)
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self.service.port)
+        self._connection = await asyncio.open_connection("127.0.0.1", self.service.port)
 
     async def close(self) -> None:
         self._redis.close()
-        self._writer.close()
-        await self._writer.wait_closed()
+        await self._rows.close()
+        if self._connection is not None:
+            _, writer = self._connection
+            writer.close()
+            await writer.wait_closed()
 
     @property
     def _library(self) -> Any:
@@ -234,11 +236,13 @@ class World:
         head = [f"{name.split(maxsplit=1)[0]} {self.path(name, target)} HTTP/1.1", "Host: localhost"]
         head += [f"Authorization: Bearer {bearer}"] if bearer is not None else []
         head += [f"Content-Length: {len(body)}", "Content-Type: application/json"] if body else []
-        self._writer.write("\r\n".join([*head, "", ""]).encode() + body)
+        assert self._connection is not None
+        reader, writer = self._connection
+        writer.write("\r\n".join([*head, "", ""]).encode() + body)
         async with asyncio.timeout(PATIENCE_S):
-            head_of_answer = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
+            head_of_answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             length = head_of_answer.partition("\r\ncontent-length: ")[2].partition("\r\n")[0]
-            given = await self._reader.readexactly(int(length or 0))
+            given = await reader.readexactly(int(length or 0))
         status = head_of_answer.split()[1]
         is_error = status >= "400" and given.startswith(b'{"error"')
         return (f"{status} {json.loads(given)['error']['code']}" if is_error else status), given
@@ -353,11 +357,9 @@ async def world(machines: Machines, database: str) -> AsyncIterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app, "Archiver", Kept)
         async with audited(machines.server, machines.rq, database, **environ) as running:
-            rows = await asyncpg.connect(database)
+            made = World(running, await asyncpg.connect(database))
             try:
-                made = World(running, rows)
                 await made.make(archivers[0])
                 yield made
-                await made.close()
             finally:
-                await rows.close()
+                await made.close()
