@@ -338,16 +338,24 @@ def _http(code: str) -> str:
     return f"{STATUS[code]} {code}"
 
 
-def may_write(name: str, target: Target, outcome: str) -> bool:
+def may_write(who: Who, name: str, target: Target) -> bool:
     """Whether anything of the session may be other afterwards: its state, its log, its outbox, its rows.
 
-    A refusal writes nothing. Neither does reading, but for a session that is lost and that Redis gets back.
+    A refusal writes nothing, and neither does reading. Only a live session that is lost comes back to Redis with
+    the first call of somebody who may make it, whatever becomes of that call.
     """
     call = ROUTES.get(name) or MESSAGES.get(name) or Call("read", "CONNECTED")
-    if outcome != call.success or call.right in ("public", "debug", "metrics", "access log"):
+    state = target.state
+    if call.about == "nothing":
+        return call.right == "revocations" and expected(who, name, target) == call.success
+    if call.right == "debug" or (call.about == "delete" and (target.tenant != "own" or state.status is None)):
         return False
-    if call.about == "delete" and (target.tenant != "own" or target.state.status is None):
-        return False
+    is_let_in = (
+        _wrong_token(who, target) is None and may(who, call.right) != "no" and who.session != "another"
+    )
+    if name not in ROUTES:
+        is_let_in = _over_socket(who, OPENING, target) == "CONNECTED"
+    if is_let_in and target.tenant == "own" and state.where == "postgresql" and state.status in LIVE:
+        return True
     is_reading = call.right == "read" or name == f"GET {_SESSION}/links"
-    is_restored = target.state.where == "postgresql" and target.state.status in LIVE
-    return not is_reading or is_restored
+    return not is_reading and expected(who, name, target) == call.success

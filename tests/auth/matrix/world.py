@@ -11,8 +11,8 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from time import time
-from typing import Any
+from time import monotonic, time
+from typing import Any, cast
 
 import asyncpg
 import pytest
@@ -57,12 +57,14 @@ class Session:
 
     link: one that can be revoked
     tokens: of the links by which callers come, by role and participant
+    kept, seen: the four keys of its partition, to be restored and to be compared
     """
 
     session_id: str
     link: str = str(uuid.UUID(int=0))
     tokens: dict[tuple[str, str | None], str] = field(default_factory=dict)
-    kept: list[tuple[bytes | None, int]] = field(default_factory=list)
+    kept: list[bytes | None] = field(default_factory=list)
+    seen: list[Any] = field(default_factory=list)
 
 
 class World:
@@ -79,6 +81,7 @@ class World:
         self._stored: list[Any] = []
         self._made: dict[tuple[Who, str | None], str] = {}
         self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._used_at = 0.0
 
     # What there is
 
@@ -103,17 +106,14 @@ class World:
         for target, session in self.sessions.items():
             if target.state.where == "postgresql":
                 self._redis.delete(*SessionKeys.of(session.session_id).all)
-            session.kept = self._keys(session)
+            session.kept = [self._redis.dump(key) for key in SessionKeys.of(session.session_id).all]
+            session.seen = self._see(session)
         self._stored = await self._rows.fetch(_ROWS)
-        self._connection = await asyncio.open_connection("127.0.0.1", self.service.port)
 
     async def close(self) -> None:
         self._redis.close()
         await self._rows.close()
-        if self._connection is not None:
-            _, writer = self._connection
-            writer.close()
-            await writer.wait_closed()
+        await self._hang_up()
 
     @property
     def _library(self) -> Any:
@@ -154,21 +154,24 @@ class World:
 
     # Whether it is as it was
 
-    def _keys(self, session: Session) -> list[tuple[bytes | None, int]]:
-        """The session, its log, the alarms and the outbox of its partition, each with when it ends."""
+    def _see(self, session: Session) -> list[Any]:
+        """The session, its log, the alarms and the outbox of its partition, and when session and log end."""
+        keys = SessionKeys.of(session.session_id)
         with self._redis.pipeline(transaction=False) as pipeline:
-            for key in SessionKeys.of(session.session_id).all:
-                pipeline.dump(key)
-                pipeline.pexpiretime(key)
-            replies = pipeline.execute()
-        return list(zip(replies[::2], replies[1::2], strict=True))
+            pipeline.hgetall(keys.session)
+            pipeline.pexpiretime(keys.session)
+            pipeline.dump(keys.log)
+            pipeline.pexpiretime(keys.log)
+            pipeline.dump(keys.alarms)
+            pipeline.dump(keys.outbox)
+            return cast(list[Any], pipeline.execute())
 
     async def changes(self, target: Target) -> list[str]:
         """What is not as it was before: parts of Redis and PostgreSQL. Then it becomes again as it was."""
         session, now = self.sessions[target], await self._rows.fetch(_ROWS)
-        found = self._keys(session)
-        names = ("session", "log", "alarms", "outbox")
-        changed = [name for name, is_, was in zip(names, found, session.kept, strict=True) if is_ != was]
+        names = ("session", "its end", "log", "the log's end", "alarms", "outbox")
+        compared = zip(names, self._see(session), session.seen, strict=True)
+        changed = [name for name, is_, was in compared if is_ != was]
         if changed:
             self._restore(session)
         if now != self._stored:
@@ -177,11 +180,13 @@ class World:
         return changed
 
     def _restore(self, session: Session) -> None:
+        ends = [max(session.seen[1], 0), max(session.seen[3], 0), 0, 0]
+        keys = SessionKeys.of(session.session_id).all
         with self._redis.pipeline() as pipeline:
-            for key, (value, ends) in zip(SessionKeys.of(session.session_id).all, session.kept, strict=True):
+            for key, value, end in zip(keys, session.kept, ends, strict=True):
                 pipeline.delete(key)
                 if value is not None:
-                    pipeline.restore(key, max(ends, 0), value, absttl=True)
+                    pipeline.restore(key, end, value, absttl=True)
             pipeline.execute()
 
     # Who calls
@@ -236,8 +241,7 @@ class World:
         head = [f"{name.split(maxsplit=1)[0]} {self.path(name, target)} HTTP/1.1", "Host: localhost"]
         head += [f"Authorization: Bearer {bearer}"] if bearer is not None else []
         head += [f"Content-Length: {len(body)}", "Content-Type: application/json"] if body else []
-        assert self._connection is not None
-        reader, writer = self._connection
+        reader, writer = await self._connected()
         writer.write("\r\n".join([*head, "", ""]).encode() + body)
         async with asyncio.timeout(PATIENCE_S):
             head_of_answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
@@ -246,6 +250,20 @@ class World:
         status = head_of_answer.split()[1]
         is_error = status >= "400" and given.startswith(b'{"error"')
         return (f"{status} {json.loads(given)['error']['code']}" if is_error else status), given
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to the service, which closes those that are idle for long."""
+        last_used_at, self._used_at = self._used_at, monotonic()
+        if self._connection is None or self._used_at - last_used_at > 1.0:
+            await self._hang_up()
+            self._connection = await asyncio.open_connection("127.0.0.1", self.service.port)
+        return self._connection
+
+    async def _hang_up(self) -> None:
+        if self._connection is not None:
+            _, writer = self._connection
+            writer.close()
+            await writer.wait_closed()
 
     def _body(self, name: str, target: Target) -> bytes:
         """A body that is right for the route and the target."""
