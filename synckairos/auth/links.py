@@ -51,10 +51,11 @@ class Links:
         self,
         connection: Connection,
         sessions: Sessions,
-        store: Store | None,
         tables: Tables | None,
         cache: Cache,
         revocations: Revocations,
+        *,
+        store: Store | None,
     ) -> None:
         self._connection = connection
         self._sessions = sessions
@@ -175,15 +176,15 @@ class Links:
     async def _made_elsewhere(self, session_id: str, tenant: str | None) -> int | None:
         """When a session was created (server ms) that this Redis does not have; None when nobody has it.
 
-        A lost one is not brought back to Redis, because it is not known yet whether the caller may do anything.
+        One that is lost is not brought back, because it is not known yet whether the caller may do anything.
         """
         try:
             return made_ms(await self._sessions.get(session_id, tenant))  # another Redis may have it
         except SessionNotFound:
             stored = None if self._store is None else await self._store.session(session_id)
-        if stored is None or stored.snapshot is None or stored.status == DELETED or stored.tenant_id != tenant:
+        if stored is None or stored.snapshot is None or stored.status == DELETED:
             return None
-        return round(stored.created_at.timestamp() * 1000)
+        return round(stored.created_at.timestamp() * 1000) if stored.tenant_id == tenant else None
 
 
 def _is_for(caller: LinkCaller, session_made_ms: int) -> bool:

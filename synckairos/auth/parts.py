@@ -42,7 +42,7 @@ def parts(settings: Settings, connection: Connection, store: Store | None, sessi
     revocations = Revocations(connection, tables)
     return Parts(
         ApiKeys(settings.api_keys_file, tables, cache, revocations),
-        Links(connection, sessions, store, tables, cache, revocations),
+        Links(connection, sessions, tables, cache, revocations, store=store),
         revocations,
     )
 

@@ -66,7 +66,7 @@ class Who:
     session: Literal["this", "another"] | None = None
     participant: Literal["active", "waiting", "stranger"] | None = None
     is_link: bool = False
-    token: Literal["good", "none", "bad", "ended", "revoked"] = "good"
+    token: Literal["good", "no", "bad", "tenantless", "ended", "revoked"] = "good"
 
     @property
     def is_bound(self) -> bool:
@@ -97,7 +97,7 @@ def everybody() -> list[Who]:
             for role, participant in links
             for session in ("this", "another")
         ),
-        *(Who(token=token) for token in ("none", "bad", "ended", "revoked")),
+        *(Who(token=token) for token in ("no", "bad", "tenantless", "ended", "revoked")),
     ]
 
 
@@ -338,11 +338,24 @@ def _http(code: str) -> str:
     return f"{STATUS[code]} {code}"
 
 
+def listed(who: Who, target: Target, another: Target) -> set[Target]:
+    """The sessions in the list that a caller gets. `another`: the other one to which it may be bound."""
+    bound_to = {None: None, "this": target, "another": another}[who.session]
+    return {
+        each
+        for each in targets()
+        if each.tenant == "own"
+        and each.state.status is not None
+        and each.state.where != "nowhere"
+        and bound_to in (None, each)
+    }
+
+
 def may_write(who: Who, name: str, target: Target) -> bool:
     """Whether anything of the session may be other afterwards: its state, its log, its outbox, its rows.
 
-    A refusal writes nothing, and neither does reading. Only a live session that is lost comes back to Redis with
-    the first call of somebody who may make it, whatever becomes of that call.
+    A refusal writes nothing, and neither does reading. Only a live session that is lost comes back to Redis
+    with the first call of somebody who may make it, whatever becomes of that call.
     """
     call = ROUTES.get(name) or MESSAGES.get(name) or Call("read", "CONNECTED")
     state = target.state

@@ -4,9 +4,9 @@ A cell is a caller, a call and a session. The contract says what has to come of 
 come of it is composed of two parts, of which each is found once however many cells share it:
 
 1. The gate (`gate.py`): the service's own code before handlers and commands, asked for each caller and each
-   call. It refuses, or it passes the call on. Of the caller only the tenant matters from there on, which is one
-   and the same here, and the participant as whom the function library has to judge the call; to the list of
-   sessions also the one session for which the token is good.
+   call. It refuses, or it passes the call on. For the outcome only the caller's tenant matters from there on,
+   which is one and the same here, and the participant as whom the function library has to judge the call; for
+   the list of sessions also the one session for which the token is good.
 2. The service behind the gate (`world.py`): for each call, session and participant a request over HTTP, or a
    socket, to a running service with Redis and PostgreSQL. Of the callers whom it stands for another one makes
    it each time.
@@ -18,6 +18,7 @@ session, its log, the alarms, the outbox and the rows of PostgreSQL are what the
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
@@ -36,10 +37,11 @@ from tests.auth.matrix.contract import (
     everybody,
     expected,
     is_there,
+    listed,
     may_write,
     targets,
 )
-from tests.auth.matrix.gate import TABLE, Gate, Passed
+from tests.auth.matrix.gate import LIST, TABLE, Gate, Passed
 from tests.auth.matrix.world import World, world
 from tests.support.audit_service import Machines
 from tests.support.pool import Pool
@@ -50,8 +52,8 @@ pytestmark = pytest.mark.one_kind
 
 WHO, TARGETS = everybody(), targets()
 ORDER = {OPENING: 0, "DELETE /v1/sessions/{session_id}/links": 2}
-"""Of calls that are not made at any time: a socket opens before its messages, and where all links of a session
-have been revoked, nobody comes by one any more."""
+"""Of calls that are not made at any time: a socket opens before its messages, and nobody comes by a link of a
+session any more when all of these have been revoked."""
 NOTHING = Target("own", "never there")
 """Stands for all sessions where a call names none."""
 STEP = 7919
@@ -183,4 +185,10 @@ class Requests:
         if outcome == "404 SESSION_NOT_FOUND":
             session_id = self._there.sessions[target].session_id
             self._not_there[name].add(body.replace(session_id.encode(), b""))
+        if name == LIST and outcome == "200":
+            sessions = self._there.sessions
+            ids = {each["session_id"] for each in json.loads(body)["data"]["sessions"]}
+            wanted = listed(who, target, self._there.another(target))
+            if ids != {sessions[each].session_id for each in wanted}:
+                self.wrong.append(f"{who}: the list has {ids}")
         return outcome

@@ -198,7 +198,7 @@ class World:
             assert session is not None
             return self.sessions[session].tokens[who.roles[0], who.participant]
         session_id = None if session is None else self.sessions[session].session_id
-        if who.token == "none":
+        if who.token == "no":
             return None
         if (who, session_id) not in self._made:
             claims: dict[str, Any] = {"exp": time() + _HOUR_S, "session": session_id}
@@ -208,6 +208,8 @@ class World:
                 claims["exp"] = time() - _HOUR_S
             elif who.token == "revoked":
                 claims["jti"] = "revoked"
+            elif who.token == "tenantless":
+                claims["tenant"] = None
             secret = SECRET[::-1] if who.token == "bad" else SECRET
             roles = who.roles or ("emperor",)
             self._made[who, session_id] = token(*roles, secret=secret, **claims)
