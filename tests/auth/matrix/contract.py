@@ -9,8 +9,8 @@ over a socket: a close code, the type of a message, or `ERROR` with its code.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Literal
+from itertools import combinations, product, starmap
+from typing import Literal, get_args
 
 ROLES = ("viewer", "player", "service", "moderator", "admin")
 
@@ -51,6 +51,18 @@ STATUS = {
 
 # Who calls
 
+Session = Literal["this", "another"] | None
+Participant = Literal["active", "waiting", "stranger"] | None
+Token = Literal["good", "no", "bad", "tenantless", "ended", "revoked"]
+
+LINKS: list[tuple[Literal["viewer", "player", "moderator"], Participant]] = [
+    ("viewer", None),
+    ("player", "active"),
+    ("player", "waiting"),
+    ("moderator", None),
+]
+"""The links that can be made. A player's names a participant that takes part."""
+
 
 @dataclass(frozen=True)
 class Who:
@@ -63,10 +75,10 @@ class Who:
     """
 
     roles: tuple[str, ...] = ()
-    session: Literal["this", "another"] | None = None
-    participant: Literal["active", "waiting", "stranger"] | None = None
+    session: Session = None
+    participant: Participant = None
     is_link: bool = False
-    token: Literal["good", "no", "bad", "tenantless", "ended", "revoked"] = "good"
+    token: Token = "good"
 
     @property
     def is_bound(self) -> bool:
@@ -83,21 +95,17 @@ class Who:
 
 def everybody() -> list[Who]:
     """No role, each role and each pair, with all bindings; all links; and all without a good token."""
-    roles = [(), *((role,) for role in ROLES), *combinations(ROLES, 2)]
-    bindings = [
-        (session, participant)
-        for session in (None, "this", "another")
-        for participant in (None, "active", "waiting", "stranger")
-    ]
-    links = [("viewer", None), ("player", "active"), ("player", "waiting"), ("moderator", None)]
+    roles: list[tuple[str, ...]] = [(), *((role,) for role in ROLES), *combinations(ROLES, 2)]
+    sessions: tuple[Session, ...] = (None, "this", "another")
+    participants: tuple[Participant, ...] = (None, "active", "waiting", "stranger")
     return [
-        *(Who(some, session, participant) for some in roles for session, participant in bindings),
+        *starmap(Who, product(roles, sessions, participants)),
         *(
             Who((role,), session, participant, is_link=True)
-            for role, participant in links
-            for session in ("this", "another")
+            for role, participant in LINKS
+            for session in sessions[1:]
         ),
-        *(Who(token=token) for token in ("no", "bad", "tenantless", "ended", "revoked")),
+        *(Who(token=token) for token in get_args(Token) if token != "good"),
     ]
 
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic, time
-from typing import Any, cast
+from typing import Any
 
 import asyncpg
 import pytest
@@ -26,7 +26,7 @@ from synckairos.auth.grants import Revocation
 from synckairos.core.keys import SessionKeys
 from synckairos.core.model import Options
 from tests.auth.conftest import SECRET, TENANT, bearing, token
-from tests.auth.matrix.contract import OPENING, ROUTES, Target, Who, targets
+from tests.auth.matrix.contract import LINKS, OPENING, ROUTES, Target, Who, targets
 from tests.support.audit_service import Audited, Machines, audited
 from tests.support.live import PATIENCE_S, Service
 
@@ -141,12 +141,7 @@ class World:
         made: links.Links = self.service.context.links
         maker = await self.service.context.bearers.caller(token("moderator"))
         state = await self._library.get(session.session_id, TENANT)
-        for role, participant in (
-            ("viewer", None),
-            ("player", "active"),
-            ("player", "waiting"),
-            ("moderator", None),
-        ):
+        for role, participant in LINKS:
             named = None if participant is None else PARTICIPANTS[participant]
             _, session.tokens[role, participant] = await made.make(state, maker, role, named, _HOUR_S)
         link, _ = await made.make(state, maker, "viewer", None, _HOUR_S)
@@ -164,7 +159,7 @@ class World:
             pipeline.pexpiretime(keys.log)
             pipeline.dump(keys.alarms)
             pipeline.dump(keys.outbox)
-            return cast(list[Any], pipeline.execute())
+            return pipeline.execute()
 
     async def changes(self, target: Target) -> list[str]:
         """What is not as it was before: parts of Redis and PostgreSQL. Then it becomes again as it was."""
