@@ -1,7 +1,8 @@
 """What stands before every handler and every command, asked for a caller, without a server.
 
-It is the service's own code: `gate.admit` for routes, `Opening` and `Conversation` for sockets. Behind it
-there is nothing here, neither Redis nor PostgreSQL. So what is refused here cannot have changed anything.
+It is the service's own code: `gate.admit` for routes, `Opening` and `Conversation` for sockets. It has the
+service's own bearers, which look for links, and nothing else: no calls, no store, no relay. So what is
+refused here cannot have changed a session.
 """
 
 from __future__ import annotations

@@ -222,11 +222,8 @@ class World:
         session = self.sessions[target]
         participant = THIRD if name.startswith("DELETE") else WAITING
         named = {"session_id": session.session_id, "participant_id": participant, "group_id": TEAMS[1]}
-        files = {
-            "page": "session",
-            "folder": "views",
-            "file": "board.js" if "{folder}" in name else "face.js",
-        }
+        file = "board.js" if "{folder}" in name else "face.js"
+        files = {"page": "session", "folder": "views", "file": file}
         return name.partition(" ")[2].format(**named, link_id=session.link, **files)
 
     async def ask(self, who: Who, name: str, target: Target) -> Answer:
