@@ -131,6 +131,10 @@ class _Socket:
         for text in self._texts:
             yield text, monotonic()
 
+    @property
+    def ended(self) -> bool:
+        return self.code is not None
+
     def keep(self, most_unread: int) -> None:
         """All of them are kept."""
 
