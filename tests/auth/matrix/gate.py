@@ -1,15 +1,14 @@
 """What stands before every handler and every command, asked for a caller, without a server.
 
 It is the service's own code: `gate.admit` for routes, `Opening` and `Conversation` for sockets. It has the
-service's own bearers, which look for links, and nothing else: no calls, no store, no relay. So what is
-refused here cannot have changed a session.
+parts of the running service, its bearers for example, but none of those by which it could reach a session.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from time import monotonic
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,7 +16,6 @@ from typing import Any, cast
 from sanic.compat import Header
 
 from synckairos.api import gate
-from synckairos.api.closed_addresses import ClosedAddresses
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.api.routes import ROUTES
@@ -33,6 +31,11 @@ from tests.support.records import Records
 
 TABLE: dict[str, Route] = {f"{route.method} {route.path}": route for route in (*ROUTES, *PAGES)}
 LIST = "GET /v1/sessions"
+BEHIND = {
+    *("connection", "sessions", "redis_sessions", "relay", "subscriptions", "timekeeper", "replicas"),
+    *("store", "recovery", "restorer", "links", "revocations"),
+}
+"""The parts of a process that the gate is not given."""
 _KINDS = {participant: kind for kind, participant in PARTICIPANTS.items()}
 
 
@@ -60,24 +63,18 @@ class Gate:
     def __init__(self, world: World) -> None:
         self._world = world
         real = world.service.context
-        self._context = SimpleNamespace(
-            settings=real.settings,
-            bearers=real.bearers,
-            tenants=real.tenants,
-            quotas=real.quotas,
-            closed_addresses=ClosedAddresses(),
-            access_log=Records(),
-        )
+        parts = {each.name: getattr(real, each.name) for each in fields(real) if each.name not in BEHIND}
+        self._parts = {**parts, "access_log": Records(), "websockets": set()}
 
-    def _request(self, method: str, path: str, bearer: str | None, context: object) -> ApiRequest:
+    def _request(self, method: str, path: str, bearer: str | None, parts: dict[str, Any]) -> ApiRequest:
         headers = Header({} if bearer is None else {"authorization": f"Bearer {bearer}"})
-        app = SimpleNamespace(ctx=SimpleNamespace(context=context))
+        app = SimpleNamespace(ctx=SimpleNamespace(context=SimpleNamespace(**parts)))
         return ApiRequest(path.encode(), headers, "1.1", method, cast(Any, None), cast(Any, app))
 
     async def route(self, who: Who, name: str, target: Target) -> str | Passed:
         """What the gate says to a request."""
         route, path = TABLE[name], self._world.path(name, target)
-        request = self._request(route.method, path, self._world.bearer(who, target), self._context)
+        request = self._request(route.method, path, self._world.bearer(who, target), self._parts)
         named = (
             {"session_id": self._world.sessions[target].session_id} if "{session_id}" in route.path else {}
         )
@@ -93,10 +90,8 @@ class Gate:
         said = ["PING"] if bearer is None else MESSAGES  # a stranger's first message is no token
         socket = _Socket([json.dumps(message(kind, bearer)) for kind in said])
         behind = _Behind(session_id)
-        context = SimpleNamespace(
-            **vars(self._context), relay=behind, sessions=behind, replicas=behind, websockets=set()
-        )
-        request = self._request("GET", f"/ws?session_id={session_id}", bearer, context)
+        parts = {**self._parts, "relay": behind, "sessions": behind, "replicas": behind}
+        request = self._request("GET", f"/ws?session_id={session_id}", bearer, parts)
         opening = Opening(request, Strangers())
         async with opening:
             await Conversation(request, cast(Any, socket), opening).run()
