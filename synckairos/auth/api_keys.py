@@ -50,13 +50,14 @@ class ApiKeys:
         """The last use of each key as it was noted."""
 
     async def add(self, key: ApiKey) -> None:
-        """Stores a new key. Raises StorageUnavailable, KeysFileError, OSError."""
+        """Stores a new key. Raises StorageUnavailable, NotReplicated, KeysFileError, OSError."""
         if self._file is not None:
             self._file.change(lambda keys: [*keys, key])
         elif self._tables is not None:
             await self._tables.add_key(key)
         else:
             await self._cache.put_key(key, time())
+            await self._cache.confirm_key(key.key_id)
 
     async def find(self, key_id: str) -> ApiKey | None:
         """A key, also one that is revoked or over; None when there is none. Raises StorageUnavailable."""
@@ -89,7 +90,8 @@ class ApiKeys:
     async def revoke(self, key_id: str) -> ApiKey | None:
         """Revokes a key, which every process knows within 5 s. Returns it; None when there is none.
 
-        Raises StorageUnavailable when not all of them are sure to hear of it; KeysFileError, OSError.
+        Raises StorageUnavailable when not all of them are sure to hear of it; NotReplicated, KeysFileError,
+        OSError.
         """
         if self._file is not None:
             found = next((key for key in self._file.all() if key.key_id == key_id), None)
@@ -109,6 +111,7 @@ class ApiKeys:
         await self._revocations.tell_grants(
             [Revocation(tenant=found.tenant, token_id=found.token_id, made_at=now)]
         )
+        await self._cache.confirm_key(key_id)
         return found
 
     def note_use(self, key_id: str) -> None:

@@ -96,6 +96,19 @@ class Cache:
         found = await self._connection.read("GET", keys.api_key_used(key_id))
         return None if found is None else float(found)
 
+    async def confirm_key(self, key_id: str) -> None:
+        """Waits for replicas as changes of sessions do (DURABILITY), if this is all there is of the key.
+
+        Raises NotReplicated.
+        """
+        if self.alone:
+            await self._connection.confirm(keys.api_key(key_id))
+
+    async def confirm_links(self, session_id: str) -> None:
+        """The same for the links to a session."""
+        if self.alone:
+            await self._connection.confirm(keys.links(session_id))
+
     async def link(self, session_id: str, link_id: str) -> Link | None:
         """A link; None when it is not here."""
         found = await self._connection.read("HGET", keys.links(session_id), link_id)

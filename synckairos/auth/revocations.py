@@ -120,11 +120,16 @@ class Revocations:
         await cancel(*(task for task in (self._looking, self._comparing) if task is not None))
 
     async def revoke(self, revocation: Revocation) -> None:
-        """Revokes tokens. Raises StorageUnavailable when not all processes are sure to hear of it."""
+        """Revokes tokens. Raises StorageUnavailable when not all processes are sure to hear of it.
+
+        Where only Redis has it, NotReplicated is raised when a failover could lose it (DURABILITY).
+        """
         if self._tables is not None:
             await self._tables.revoke(revocation)
         await self._tell(REVOKED_TOKENS, [revocation])
         self._take(REVOKED_TOKENS, revocation)
+        if self._tables is None:
+            await self._connection.confirm(REVOKED_TOKENS)
 
     async def tell_grants(self, revocations: list[Revocation]) -> None:
         """Tells that keys or links, which are marked as revoked already, are. Raises StorageUnavailable."""
