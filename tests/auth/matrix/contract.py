@@ -241,6 +241,7 @@ ROUTES = {
     "GET /docs": _PUBLIC,
     "GET /": _PUBLIC,
     "GET /s/{session_id}": _PUBLIC,
+    "GET /console/access": Call("read", "200", "nothing"),
     "GET /console/{page}/{file}": _PUBLIC,
     "GET /console/{page}/{folder}/{file}": _PUBLIC,
     "GET /favicon.ico": _PUBLIC,
