@@ -314,7 +314,7 @@ def is_own(who: Who, target: Target) -> bool:
 
 
 def may(who: Who, right: str) -> Literal["yes", "own", "no"]:
-    """Whether a caller may do something, or may as its participant. Where nobody is asked, everybody may all."""
+    """Whether a caller may do something, or may as its participant. Where nobody is asked, all may."""
     if who.token == "unasked":
         return "yes"
     if (who.is_bound and right in NOT_BOUND) or (who.is_link and right in NOT_BY_LINK):

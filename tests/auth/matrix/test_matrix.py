@@ -5,8 +5,8 @@ come of it is composed of two parts, of which each is found once however many ce
 
 1. The gate (`gate.py`): the service's own code before handlers and commands, asked for each caller and each
    call. It refuses, or it passes the call on. For the outcome only the caller's tenant matters from there on,
-   and the participant as whom the function library has to judge the call; for the list of sessions also the one
-   session for which the token is good.
+   and the participant as whom the function library has to judge the call; for the list of sessions also the
+   one session for which the token is good.
 2. The service behind the gate (`world.py`): for each call, session and participant a request over HTTP, or a
    socket, to a running service with Redis and PostgreSQL. Of the callers whom it stands for another one makes
    it each time.
