@@ -97,8 +97,8 @@ class World:
             if target.state.where != "nowhere":
                 await self._play(target, session.session_id)
         for target, session in self.sessions.items():
-            if target.tenant == "own" and target.state.where != "nowhere":
-                await self._share(session)
+            if target.state.where != "nowhere":
+                await self._share(session, TENANTS[target.tenant])
         await self._running.archived()  # as everything is whose deletion comes later
         for target, session in self.sessions.items():
             if target.state.status is None and target.state.where != "nowhere":
@@ -138,11 +138,11 @@ class World:
         found = await calls.get(session_id, same.tenant)
         assert found.status == (status or "running"), (target, found.status)
 
-    async def _share(self, session: Session) -> None:
+    async def _share(self, session: Session, tenant: str | None) -> None:
         """Links to a session, by which callers come."""
         made: links.Links = self.service.context.links
         maker = await self.service.context.bearers.caller(token("moderator"))
-        state = await self._library.get(session.session_id, TENANT)
+        state = await self._library.get(session.session_id, tenant)
         for role, participant in LINKS:
             named = None if participant is None else PARTICIPANTS[participant]
             _, session.tokens[role, participant] = await made.make(state, maker, role, named, _HOUR_S)
