@@ -125,7 +125,9 @@ class Tokens:
                 found = await self._links.find(token)
             case None:
                 raise Unauthenticated
-        if found is None or not found.is_proved_by(token.secret):
+        # A link that was made without tenants is nobody's where there are tenants, as its session is. A
+        # caller without a tenant would have those of all.
+        if found is None or not found.is_proved_by(token.secret) or not found.tenant:
             raise Unauthenticated
         if found.revoked:
             raise TokenRevoked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from synckairos.auth import links
+from synckairos.auth.caller import ANONYMOUS
 from synckairos.auth.claims import LONGEST
 from synckairos.core.keys import SessionKeys
 from synckairos.core.model import Options
@@ -220,3 +222,14 @@ async def test_a_link_survives_redis_and_postgresql_each_for_itself(redis: Serve
             nobodys = "sl_" + uuid.UUID(session["session_id"]).hex + "0" * 32 + "_" + "0" * 64
             assert await alone.status(path, nobodys) == 503
             assert await alone.status(f"{path}/links", token(), "POST", json={"role": "viewer"}) == 503
+
+
+async def test_a_link_of_nobodys_session_lets_nobody_in(api: Api) -> None:
+    """As one that was made while the service asked for no tokens. A caller without a tenant has all."""
+    session_id, people = str(uuid.uuid4()), [{"participant_id": str(uuid.uuid4()), "total_time_ms": 60_000}]
+    config = json.dumps({"sync_mode": "per_participant", "participants": people}).encode()
+    session = await api.running.sessions.create(session_id, config)
+    _, bearer = await api.running.context.links.make(session, ANONYMOUS, "moderator", None, 60)
+    for path in (f"/v1/sessions/{session_id}", "/v1/sessions", f"/v1/sessions/{session_id}/events"):
+        assert await api.status(path, bearer) == 401
+    assert await api.status(f"/v1/sessions/{session_id}/start", bearer, "POST") == 401
