@@ -200,6 +200,44 @@ async def test_nobody_finds_sessions_by_trying_calls_with_a_limit_of_each_sessio
         assert limit_of(await api.get(f"/v1/sessions/{ids[0]}", headers=seeker)) == "read"
 
 
+async def test_naming_sessions_that_are_not_there_leaves_nothing_behind_and_is_soon_not_looked_into(
+    redis: servers.Server,
+) -> None:
+    """Each name would be a new bucket in Redis, and have outboxes and PostgreSQL searched."""
+    async with limited(redis, RATE_LIMIT_MAX_REQUESTS="5", RATE_LIMIT_WINDOW_MS="86400000") as (running, api):
+        session = await created(api, SERVICE)
+        at = f"/v1/sessions/{session['session_id']}"
+        await api.post(at + "/start", headers=SERVICE)
+        admin, bound = token("ada", "admin"), token("bob", "admin", session=session["session_id"])
+        client = await running.context.connection.primary_for("sk")
+
+        async def buckets() -> int:
+            return len([name async for name in client.scan_iter("sk:rl:*")])
+
+        async def asked() -> int:
+            calls: int = (await client.info("commandstats"))["cmdstat_fcall"]["calls"]
+            return calls
+
+        for who, names in (
+            (token("eve", "admin"), [f"no-{number}" for number in range(12)]),
+            (bound, [str(uuid.uuid4()) for _ in range(12)]),
+        ):
+            before = await buckets()
+            answers = [await api.post(f"/v1/sessions/{name}/pause", headers=who) for name in names]
+            assert [each.status_code for each in answers[5:]] == [429] * 7
+            assert {limit_of(each) for each in answers[5:]} == {"read"}
+            assert await buckets() == before + 1  # that of reads
+        for method, call in (("POST", "/pause"), ("DELETE", "")) * 3:
+            await api.request(method, f"/v1/sessions/{uuid.uuid4()}{call}", headers=admin)
+        then = await buckets(), await asked()
+        for method, call in (("POST", "/pause"), ("DELETE", ""), ("POST", "/switch"), ("PATCH", "/clock")):
+            path = f"/v1/sessions/{uuid.uuid4()}{call}"
+            assert limit_of(await api.request(method, path, headers=admin)) == "read"
+        assert (await buckets(), await asked()) == then
+        # Whoever has a session goes on with it.
+        assert (await api.post(at + "/pause", headers=admin)).status_code == 200
+
+
 async def test_a_big_config_counts_for_more(redis: servers.Server) -> None:
     async with limited(redis) as (_, api):
         admin = token("ada", "admin")
