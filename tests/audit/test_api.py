@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import uuid
 import xml.etree.ElementTree as ET
@@ -215,7 +216,27 @@ async def test_a_list_is_the_tenants(running: Audited) -> None:
     assert [each["session_id"] for each in sessions] == [own]
 
 
-@pytest.mark.parametrize("cursor", ["x", "!", "%00", "2026-01-01", "MjAyNi0wMS0wMSB4", "é"])
+def made_up(place: str) -> str:
+    """A cursor with a place of one's own."""
+    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+NO_YEARS = ("0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00")
+"""In UTC these are years that no calendar has."""
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "x",
+        "!",
+        "%00",
+        "2026-01-01",
+        "MjAyNi0wMS0wMSB4",
+        "é",
+        *(made_up(f"{year} {uuid.UUID(int=0)}") for year in NO_YEARS),
+    ],
+)
 async def test_cursors_that_are_none(running: Audited, cursor: str) -> None:
     assert fields_of(await running.api.get("/v1/sessions", params={"cursor": cursor})) == ["cursor"]
 
