@@ -110,11 +110,25 @@ LinkSeconds = Annotated[
         extra={"must": f"must be a whole number of seconds from 1 to {LONGEST_LINK_S}"},
     ),
 ]
+WITHOUT_NUL = r"^[^\x00]*$"
+"""No token has a NUL in a text, and PostgreSQL takes none."""
 TokenId = Annotated[
-    str, Meta(min_length=1, max_length=255, extra={"must": "must be the jti of a token: 1 to 255 characters"})
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern=WITHOUT_NUL,
+        extra={"must": "must be the jti of a token: 1 to 255 characters"},
+    ),
 ]
 Subject = Annotated[
-    str, Meta(min_length=1, max_length=255, extra={"must": "must be a subject: 1 to 255 characters"})
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern=WITHOUT_NUL,
+        extra={"must": "must be a subject: 1 to 255 characters"},
+    ),
 ]
 IssuedBefore = Annotated[
     float,

@@ -173,7 +173,8 @@ def is_name(text: str) -> bool:
 
 
 def _token_id(value: object) -> str:
-    if not isinstance(value, str) or len(value) > LONGEST_NAME:
+    # With a NUL it could not be revoked, because PostgreSQL takes none.
+    if not isinstance(value, str) or len(value) > LONGEST_NAME or "\0" in value:
         raise _Bad
     value.encode()  # half of a surrogate pair is no text, and a ValueError
     return value
