@@ -15,8 +15,8 @@ from __future__ import annotations
 RECENT = 8
 """How many round trips are kept."""
 MOST_WAITING = 8
-"""How many pings wait for their pongs. A client that answers each ping long after it was sent keeps the others
-waiting, and nothing is to be kept of them for as long as it likes."""
+"""How many pings wait for their pongs. A client that only answers pings that were sent long ago keeps the
+others waiting for as long as it likes."""
 
 
 class RoundTrips:
