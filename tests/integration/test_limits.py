@@ -364,6 +364,44 @@ async def test_a_tenant_gets_no_more_than_its_quotas_and_what_runs_goes_on(
         assert (await api.get(at, headers=other)).headers["ratelimit-policy"] == "100;w=60"
 
 
+async def test_no_quota_is_passed_by_under_an_id_that_was_counted_before(
+    redis: servers.Server, tmp_path: Path
+) -> None:
+    file = tmp_path / "tenants.yaml"
+    file.write_text("tenants: {club: {quotas: {participants: 5, creates_per_day: 4}}}")
+    async with limited(redis, TENANTS_FILE=str(file)) as (running, api):
+        admin, session_id = token("ada", "admin", "service"), str(uuid.uuid4())
+        at = f"/v1/sessions/{session_id}"
+
+        async def make(number: int) -> httpx.Response:
+            return await api.post("/v1/sessions", json=config(number, session_id=session_id), headers=admin)
+
+        assert (await make(1)).status_code == 201
+        assert code(await make(1)) == (409, "SESSION_EXISTS")
+        await api.delete(at, headers=admin)
+        assert quota_of(await make(6)) == "participants"
+        assert (await make(3)).status_code == 201
+        # A repeat of a join is one participant, and there is room for two more.
+        key = {**admin, "idempotency-key": "once"}
+        person = people(1)[0]
+        joined = [await api.post(at + "/participants", json=person, headers=key) for _ in range(4)]
+        joined.append(await api.post(at + "/participants", json=people(1)[0], headers=admin))
+        assert [each.status_code for each in joined] == [201] * 5
+        assert (
+            quota_of(await api.post(at + "/participants", json=people(1)[0], headers=admin)) == "participants"
+        )
+        for number in (1, 1):
+            await api.delete(at, headers=admin)
+            assert (await make(number)).status_code == 201
+        await api.delete(at, headers=admin)
+        assert quota_of(await make(1)) == "creates_per_day"
+        # Of two at once under one id, the one that is refused takes nothing from the other.
+        file.write_text("tenants: {club: {quotas: {sessions: 1}}}")
+        await eventually(lambda: running.context.tenants.of("club").quotas.sessions == 1)
+        await asyncio.gather(*(make(number) for number in (1, 2, 3, 2)))
+        assert quota_of(await api.post("/v1/sessions", json=config(1), headers=admin)) == "sessions"
+
+
 async def test_sockets_of_a_tenant(redis: servers.Server, tmp_path: Path) -> None:
     file = tmp_path / "tenants.yaml"
     file.write_text(TENANTS)
