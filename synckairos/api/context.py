@@ -53,6 +53,7 @@ class Context:
     redis_sessions: the same calls, which only ask Redis
     openapi, docs: the description of the API, as JSON and as HTML
     large_bodies: held by the request whose body is being parsed, when that takes long
+    drawing: held by the request whose picture is being drawn, from the reading of its events on
     closed_logins: the addresses from which too many logins have failed
     closed_seekers: the callers who have named too many sessions that are not there
     draining: whether the process is stopping and takes no new work
@@ -67,6 +68,7 @@ class Context:
     quotas: QuotaKeeper
     large_bodies: asyncio.Lock = field(default_factory=asyncio.Lock)
     heavy_calls: HeavyCalls = field(default_factory=HeavyCalls)
+    drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
     closed_logins: Closed = field(default_factory=Closed)
     closed_seekers: Closed = field(default_factory=Closed)
     connection: Connection
