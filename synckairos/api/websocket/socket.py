@@ -119,6 +119,16 @@ class Socket:
         """The lag of the client, for lag compensation; None until it is known."""
         return self._round_trips.lag_ms
 
+    @property
+    def unread(self) -> int:
+        """How many bytes wait for the client to take them."""
+        return self._transport.get_write_buffer_size()
+
+    def give_up(self) -> None:
+        """End the connection at once. What waits for the client is dropped."""
+        metrics.slow_readers.inc()
+        self._transport.abort()
+
     def send(self, frame: bytes) -> None:
         """Write whole frames, unless the connection is closing. Never blocks: a slow reader is closed."""
         if self._ended:
