@@ -75,9 +75,9 @@ async def _postgresql(area: Area, database_url: str) -> None:
             "tables", f"at revision {revision}, and this release needs {REVISION}", "synckairos migrate"
         )
     else:
-        area.fail(
+        area.warn(
             "tables",
-            f"at revision {revision}, which a newer release has made",
+            f"at revision {revision}, which a newer release has made: this one works with them",
             f"use that release here as well, or with it: synckairos migrate --to {REVISION}",
         )
 
