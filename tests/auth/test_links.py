@@ -188,6 +188,15 @@ async def test_a_session_has_so_many_links_at_most(shared: Api, monkeypatch: pyt
     assert await shared.status(path, token(), "POST", json={"role": "viewer"}) == 201
     listed = (await shared.get(path, headers=bearing(token()))).json()["data"]["links"]
     assert len(listed) == 4
+    # Nor does Redis keep all that were ever made and revoked.
+    for _ in range(5):
+        assert await shared.status(path, token(), "DELETE") == 204
+        assert {await shared.status(path, token(), "POST", json={"role": "viewer"}) for _ in range(4)} == {
+            201
+        }
+    kept = f"sk:auth:links:{session['session_id']}"
+    client = await shared.running.context.connection.primary_for(kept)
+    assert await client.hlen(kept) <= links.MOST_COPIED * links.MOST
 
 
 async def test_the_address_of_a_link_is_absolute_by_a_setting_alone(redis: Server) -> None:
