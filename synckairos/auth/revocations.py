@@ -123,10 +123,6 @@ class Revocations:
         for revocation in revocations:
             self._take(REVOKED_GRANTS, revocation)
 
-    def hear_of_grant(self, revocation: Revocation) -> None:
-        """Takes into account that a key is revoked of which all processes hear in another way."""
-        self._take(REVOKED_GRANTS, revocation)
-
     async def _look(self) -> None:
         began, now = monotonic(), time()
         due = self._tables is not None and (
