@@ -11,7 +11,7 @@ from sanic import Sanic
 from synckairos.api import gate, origin
 from synckairos.api.context import Context, context_of
 from synckairos.api.request import ApiRequest
-from synckairos.api.websocket import unread
+from synckairos.api.transport import unread
 from synckairos.api.websocket.conversation import Conversation
 from synckairos.api.websocket.opening import Opening
 from synckairos.api.websocket.socket import (

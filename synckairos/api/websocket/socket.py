@@ -124,7 +124,7 @@ class Socket:
         """How many bytes wait for the client to take them."""
         return self._transport.get_write_buffer_size()
 
-    def give_up(self) -> None:
+    def cut(self) -> None:
         """End the connection at once. What waits for the client is dropped."""
         metrics.slow_readers.inc()
         self._transport.abort()
