@@ -21,6 +21,10 @@ class Closed:
         self._until: dict[str, float] = {}
         """The one that was closed last is at the end."""
 
+    def __len__(self) -> int:
+        """How many names are remembered. Some of them may be open again."""
+        return len(self._until)
+
     def close(self, name: str, for_ms: int) -> None:
         """Turn this name away for so long."""
         self._until.pop(name, None)

@@ -273,9 +273,10 @@ async def check_seeker(request: ApiRequest, limit: RateLimit | None, session_id:
 
     limit: the limit of what is called
     """
-    if limit not in (SWITCH, CHANGE) or (held := for_request(request, READ)) is None:
+    closed = request.context.closed_seekers
+    if not closed or limit not in (SWITCH, CHANGE) or (held := for_request(request, READ)) is None:
         return
-    left_ms = request.context.closed_seekers.left_ms(_who(request, READ.per, ""))
+    left_ms = closed.left_ms(_who(request, READ.per, ""))
     if not left_ms or not _is_id(session_id):
         return
     key = SessionKeys.of(session_id.lower()).session
