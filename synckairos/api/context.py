@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from sanic import Sanic
 
 from synckairos.api.closed import Closed
+from synckairos.api.closed_addresses import ClosedAddresses
 from synckairos.api.heavy_calls import HeavyCalls
 from synckairos.api.quotas import QuotaKeeper
 from synckairos.api.readiness import Readiness
@@ -54,7 +55,6 @@ class Context:
     openapi, docs: the description of the API, as JSON and as HTML
     large_bodies: held by the request whose body is being parsed, when that takes long
     drawing: held by the request whose picture is being drawn, from the reading of its events on
-    closed_logins: the addresses from which too many logins have failed
     closed_seekers: the callers who have named too many sessions that are not there
     draining: whether the process is stopping and takes no new work
     closing: undoes the steps of the start in reverse order
@@ -69,7 +69,7 @@ class Context:
     large_bodies: asyncio.Lock = field(default_factory=asyncio.Lock)
     heavy_calls: HeavyCalls = field(default_factory=HeavyCalls)
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    closed_logins: Closed = field(default_factory=Closed)
+    closed_addresses: ClosedAddresses = field(default_factory=ClosedAddresses)
     closed_seekers: Closed = field(default_factory=Closed)
     connection: Connection
     store: Store | None

@@ -164,7 +164,7 @@ def check_logins(request: ApiRequest) -> None:
     Nothing is asked of Redis for that: the process remembers the addresses that it has refused.
     """
     held = for_request(request, FAILED_LOGINS)
-    left_ms = request.context.closed_logins.left_ms(request.address)
+    left_ms = request.context.closed_addresses.left_ms(request.address)
     if held is not None and left_ms:
         show(request, held, Throttle(True, held.count, 0, left_ms, left_ms))
         raise exceeded(held, left_ms)
@@ -182,7 +182,7 @@ async def login_failed(request: ApiRequest) -> None:
     if throttle.remaining < 1:
         # Until the bucket has one again.
         after_ms = throttle.reset_after_ms - (held.count - 1) * held.period_ms // held.count
-        request.context.closed_logins.close(request.address, max(after_ms, 1))
+        request.context.closed_addresses.close(request.address, max(after_ms, 1))
     show(request, held, throttle)
     if throttle.limited:
         raise exceeded(held, throttle.retry_after_ms)
