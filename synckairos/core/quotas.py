@@ -68,10 +68,10 @@ class TenantCounts:
     async def created(self, tenant: str, session_id: str, participants: int) -> None:
         """The session was created: from now on it may be looked at.
 
-        It is counted if it is not, because somebody who was refused the same id may have undone that.
+        It is counted if it is not and lives, because somebody who was refused its id may have undone that.
         """
         if not await self._call(tenant, "CREATED", session_id):
-            await self._call(tenant, "FOUND", session_id, participants)
+            await self.found(tenant, {session_id: participants})
 
     async def drop_if_gone(self, tenant: str, session_id: str) -> bool:
         """Counts a session no more that Redis does not have. Returns whether it does not."""
