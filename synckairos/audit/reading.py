@@ -170,7 +170,7 @@ async def history(
         away = StorageUnavailable(retry_after_ms=RETRY_AFTER_MS)
     else:
         try:
-            state = await sessions.get(session_id, tenant)
+            state = await sessions.summary(session_id, tenant)
         except StorageUnavailable as error:
             away = error
     if state is not None:

@@ -39,7 +39,7 @@ class _Participant(msgspec.Struct):
 
 class _Made(msgspec.Struct):
     created_at: str
-    participants: list[_Participant]
+    participants: list[_Participant] = []
 
 
 class Links:

@@ -31,7 +31,7 @@ async def get_events(request: ApiRequest, session_id: str) -> Reply:
     found = await sessions.log(session_id, since, tenant=request.caller.tenant)
     if found is not None:
         return _events(request, found[: reading.MAX_EVENTS], since)
-    state = await sessions.get(session_id, request.caller.tenant)
+    state = await sessions.summary(session_id, request.caller.tenant)
     _check_since(reader, since, state.version)
     store = audit_store(
         request,
