@@ -129,6 +129,7 @@ async def test_a_key_for_one_session_and_for_a_while(
         ("--tenant", TENANT, "--role", "admin", "--session", "mine"),
         ("--tenant", TENANT, "--role", "admin", "--expires-in", "90"),
         ("--tenant", TENANT, "--role", "admin", "--expires-in", "0d"),
+        ("--tenant", TENANT, "--role", "admin", "--expires-in", "999999999d"),
     ],
 )
 def test_a_key_that_cannot_be_made(words: tuple[str, ...]) -> None:
