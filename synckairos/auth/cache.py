@@ -8,10 +8,12 @@ away, so there a revoked key or link is removed instead of marked. Nobody gets i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+import redis.asyncio
 from redis.exceptions import OutOfMemoryError
 
 from synckairos.auth.grants import ApiKey, Link
@@ -56,17 +58,14 @@ class Cache:
         """
         name = keys.api_key(key.key_id)
         seconds = ENDLESS_S if key.expires_at is None else int(max(0.0, key.expires_at - now)) + PAST_END_S
-        try:
-            client = await self._connection.primary_for(name)
-            kept_s = seconds if self.alone else min(seconds, COPY_S)
+        kept_s = seconds if self.alone else min(seconds, COPY_S)
+        async with self._primary_for(name) as client:
             try:
                 await client.set(name, msgspec.json.encode(key), ex=kept_s, nx=copied)
             except OutOfMemoryError:
                 if not key.revoked:
                     raise
                 await client.unlink(name)
-        except REDIS_ERRORS as error:
-            raise StorageUnavailable(retry_after_ms=1000) from error
 
     async def keys(self) -> list[ApiKey]:
         """All keys that are here, the oldest first."""
@@ -85,11 +84,8 @@ class Cache:
     async def note_use(self, key_id: str, moment: float) -> None:
         """Notes when a key was used last (seconds since 1970)."""
         name = keys.api_key_used(key_id)
-        try:
-            client = await self._connection.primary_for(name)
+        async with self._primary_for(name) as client:
             await client.set(name, str(int(moment)), ex=USED_S)
-        except REDIS_ERRORS as error:
-            raise StorageUnavailable(retry_after_ms=1000) from error
 
     async def used_at(self, key_id: str) -> float | None:
         """When a key was used last; None when that is not known."""
@@ -131,8 +127,7 @@ class Cache:
         name = keys.links(session_id)
         last = max(link.expires_at or 0.0 for link in links)
         kept_s = int(max(0.0, last - now)) + PAST_END_S
-        try:
-            client = await self._connection.primary_for(name)
+        async with self._primary_for(name) as client:
             try:
                 async with client.pipeline(transaction=True) as pipeline:
                     put: Any = pipeline.hsetnx if copied else pipeline.hset
@@ -146,17 +141,20 @@ class Cache:
                 if not all(link.revoked for link in links):
                     raise
                 await client.hdel(name, *(link.link_id for link in links))
-                return await client.hlen(name)
-        except REDIS_ERRORS as error:
-            raise StorageUnavailable(retry_after_ms=1000) from error
+                count = await client.hlen(name)
         return int(count)
 
     async def forget_links(self, session_id: str, link_ids: Sequence[str]) -> None:
         """Removes links to a session."""
         name = keys.links(session_id)
-        try:
-            client = await self._connection.primary_for(name)
-            if link_ids:
+        if link_ids:
+            async with self._primary_for(name) as client:
                 await client.hdel(name, *link_ids)
+
+    @asynccontextmanager
+    async def _primary_for(self, name: str) -> AsyncIterator[redis.asyncio.Redis]:
+        """The primary of a key. Raises StorageUnavailable when it does not answer, also in the block."""
+        try:
+            yield await self._connection.primary_for(name)
         except REDIS_ERRORS as error:
             raise StorageUnavailable(retry_after_ms=1000) from error

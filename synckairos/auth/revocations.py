@@ -221,8 +221,8 @@ class Revocations:
             except StorageUnavailable as error:
                 log.debug("Redis cannot be told what is revoked", error=error_text(error))
 
-    def _take(self, stream: str, revocation: Revocation) -> bool:
-        """Takes a revocation into account. Returns whether it is a new one."""
+    def _take(self, stream: str, revocation: Revocation) -> None:
+        """Takes a revocation into account."""
         tenant, token_id, subject = revocation.tenant, revocation.token_id, revocation.subject
         new = False
         if token_id is not None and stream == REVOKED_GRANTS:
@@ -237,7 +237,6 @@ class Revocations:
             if new:
                 self._subjects[tenant, subject] = until
         self.changed = self.changed or new
-        return new
 
     async def _tell(self, stream: str, revocations: Iterable[Revocation]) -> None:
         """Adds to a stream. Raises StorageUnavailable."""
