@@ -66,14 +66,15 @@ class Access:
 
 
 _ROLES = {str(role): role for role in Role}
-_V, _P, _S, _M, _A = Role
-_LEADERS = frozenset({_M, _S, _A})
+_ADMINS = frozenset({Role.ADMIN})
+_BACKENDS = frozenset({Role.SERVICE, Role.ADMIN})
+_LEADERS = _BACKENDS | {Role.MODERATOR}
 
 TABLE: dict[Action, Access] = {
     Action.PUBLIC: Access(frozenset(Role)),
     Action.READ: Access(frozenset(Role)),
-    Action.CREATE: Access(frozenset({_S, _A}), bound=False),
-    Action.SWITCH: Access(frozenset({_S, _A}), player=True),
+    Action.CREATE: Access(_BACKENDS, bound=False),
+    Action.SWITCH: Access(_BACKENDS, player=True),
     Action.PAUSE: Access(_LEADERS, player=True),
     Action.RESUME: Access(_LEADERS, player=True),
     Action.START: Access(_LEADERS),
@@ -88,12 +89,12 @@ TABLE: dict[Action, Access] = {
     Action.RESET: Access(_LEADERS),
     Action.SCHEDULE: Access(_LEADERS),
     Action.LINK: Access(_LEADERS, by_link=False),
-    Action.WEBHOOK: Access(frozenset({_S, _A}), bound=False),
-    Action.DELETE: Access(frozenset({_A})),
-    Action.DEBUG: Access(frozenset({_A})),
-    Action.REVOKE: Access(frozenset({_A}), bound=False),
-    Action.READ_ACCESS_LOG: Access(frozenset({_A}), bound=False),
-    Action.READ_METRICS: Access(frozenset({_A})),
+    Action.WEBHOOK: Access(_BACKENDS, bound=False),
+    Action.DELETE: Access(_ADMINS),
+    Action.DEBUG: Access(_ADMINS),
+    Action.REVOKE: Access(_ADMINS, bound=False),
+    Action.READ_ACCESS_LOG: Access(_ADMINS, bound=False),
+    Action.READ_METRICS: Access(_ADMINS),
 }
 
 
