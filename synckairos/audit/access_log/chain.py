@@ -36,7 +36,7 @@ SELECT chain FROM sync_access_chains UNION SELECT DISTINCT chain FROM sync_acces
 _NEWEST = "SELECT place, hash FROM sync_access_chains WHERE chain = $1"
 # Of a chain that is not shortened, the newest row of the kind says nothing, and the chain begins with 1.
 _SHORTENED = """
-SELECT count FROM sync_access_log WHERE chain = $1 AND action = 'expire' ORDER BY place DESC LIMIT 1
+SELECT count FROM sync_access_log WHERE chain = $1 AND action = $2 ORDER BY place DESC LIMIT 1
 """
 _ROWS = "SELECT * FROM sync_access_log WHERE chain = $1 ORDER BY place"
 
@@ -120,7 +120,8 @@ async def verify(store: Store, kept: Mapping[str | None, tuple[int, bytes]]) -> 
 
 
 async def _verify(connection: PgConnection, chain: str, kept: tuple[int, bytes] | None) -> Checked:
-    walk = _Walk(Checked(chain or None), await connection.fetchval(_SHORTENED, chain) or 0, kept)
+    shortened: int | None = await connection.fetchval(_SHORTENED, chain, EXPIRE)
+    walk = _Walk(Checked(chain or None), shortened or 0, kept)
     async for row in connection.cursor(_ROWS, chain, prefetch=_AT_ONCE):
         walk.step(dict(row))
         if len(walk.checked.findings) > _AT_ONCE:

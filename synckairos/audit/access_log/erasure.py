@@ -57,12 +57,12 @@ WHERE strpos(snapshot::text, $1) > 0 AND ($2::text IS NULL OR tenant_id = $2) LI
 """
 _CHANGE_SNAPSHOT = "UPDATE sync_sessions SET snapshot = $2 WHERE session_id = $1"
 _REFUSED = "SELECT id, body FROM sync_refused WHERE position($1 IN body) > 0 FOR UPDATE"
+_CHANGE_REFUSED = "UPDATE sync_refused SET body = $2 WHERE id = $1"
 _MADE = (
     "UPDATE sync_links SET made_by = NULL WHERE made_by = $1 AND ($2::text IS NULL OR tenant_id = $2)",
     "UPDATE sync_keys SET made_by = NULL WHERE made_by = $1 AND ($2::text IS NULL OR tenant_id = $2)",
     "UPDATE sync_revocations SET made_by = NULL WHERE made_by = $1 AND ($2::text IS NULL OR tenant_id = $2)",
 )
-_CHANGE_REFUSED = "UPDATE sync_refused SET body = $2 WHERE id = $1"
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
