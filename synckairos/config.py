@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import math
 import re
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -382,19 +383,22 @@ def secrets(settings: Settings) -> set[str]:
         value = getattr(settings, name)
         if field.repr or not value:
             continue
-        for text in value if isinstance(value, tuple) else (value,):
-            if not isinstance(text, str):
-                continue
-            url = urlsplit(text)
-            if not url.scheme or not url.netloc:
-                found |= (
-                    set() if isinstance(value, tuple) else {text}
-                )  # a file that has the settings of a Redis
-                continue
-            found |= {value for key, value in parse_qsl(url.query) if "password" in key.lower()}
-            # The key of a DSN stands where others have the user.
-            found |= {part for part in (url.password, url.scheme[:4] == "http" and url.username) if part}
+        if isinstance(value, tuple):  # of MOVED_TO, whose files are no secrets
+            found.update(*(_secrets_of_url(place) for place in value if "://" in place))
+        elif isinstance(field.metadata["kind"], _RedisUrl | _DatabaseUrl | _HttpUrl):
+            found |= _secrets_of_url(value)
+        else:
+            found.add(value)
     return found
+
+
+def _secrets_of_url(text: str) -> set[str]:
+    """The passwords in a URL, and the key of a DSN, which stands where other URLs have the user."""
+    url = urlsplit(text)
+    found = {url.password, *(value for name, value in parse_qsl(url.query) if "password" in name.lower())}
+    if url.scheme in ("http", "https"):
+        found.add(url.username)
+    return {secret for secret in found if secret}
 
 
 def _joined(addresses: tuple[Address, ...]) -> str:
@@ -498,11 +502,14 @@ def _read(file: Path, problems: list[str], shown: str = "") -> dict[str, Any]:
 def _open_to_others(file: Path) -> list[str]:
     """The problem of a file of API keys that others can read; none while there is no such file."""
     try:
-        closed = file.is_file() and not file.stat().st_mode & 0o077
-    except OSError:
-        closed = False
-    if closed or not file.exists():
+        found = file.stat()
+    except FileNotFoundError:
         return []
+    except OSError:
+        pass  # what cannot be looked at cannot be used either
+    else:
+        if stat.S_ISREG(found.st_mode) and not found.st_mode & 0o077:
+            return []
     return [f"API_KEYS_FILE must be a file that only its owner can read (mode 0600), not {str(file)!r}"]
 
 

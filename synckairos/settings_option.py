@@ -31,9 +31,8 @@ def settings_or_exit(environ: Mapping[str, str], file: Path | None, *, serving: 
         settings = config.load(environ, file, serving=serving)
     except SettingsError as error:
         for problem in error.problems:
-            click.echo(
-                f"Error: {output.printable(problem)}", err=True
-            )  # it has no secrets, only examples of them
+            # It is not redacted: it has no secrets, but examples of them.
+            click.echo(f"Error: {output.printable(problem)}", err=True)
         sys.exit(WRONG_SETTINGS)
     output.keep_secret(config.secrets(settings))
     logs.configure(settings.log_level, production=settings.environment == "production")
