@@ -125,10 +125,10 @@ def _problems_of_control(path: str, raw: msgspec.Raw | None) -> Iterator[Detail]
     if control is None:
         return
     stages = _list(control.get("stages")) or []
-    for place, members in (
-        (path, control),
-        *((f"{path}.stages.{number}", _object(each)) for number, each in enumerate(stages[:8])),
-    ):
+    objects = {path: control} | {
+        f"{path}.stages.{number}": _object(stage) for number, stage in enumerate(stages[:_MOST_STAGES_OF_ONE])
+    }
+    for place, members in objects.items():
         if members is not None and len(members) > MOST_MEMBERS:
             yield {"field": place, "message": f"must have at most {MOST_MEMBERS} members"}
 
