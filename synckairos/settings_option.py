@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -30,10 +31,15 @@ def settings_or_exit(environ: Mapping[str, str], file: Path | None, *, serving: 
     try:
         settings = config.load(environ, file, serving=serving)
     except SettingsError as error:
-        for problem in error.problems:
-            # It is not redacted: it has no secrets, but examples of them.
-            click.echo(f"Error: {output.printable(problem)}", err=True)
-        sys.exit(WRONG_SETTINGS)
+        exit_with(error)
     output.keep_secret(config.secrets(settings))
     logs.configure(settings.log_level, production=settings.environment == "production")
     return settings
+
+
+def exit_with(error: SettingsError) -> NoReturn:
+    """Print what is wrong with the settings, and end the program."""
+    for problem in error.problems:
+        # It is not redacted: it has no secrets, but examples of them.
+        click.echo(f"Error: {output.printable(problem)}", err=True)
+    sys.exit(WRONG_SETTINGS)

@@ -26,7 +26,7 @@ from synckairos.auth.claims import is_name
 from synckairos.auth.grants import iso, new_key
 from synckairos.auth.keys_file import KeysFileError
 from synckairos.auth.parts import parts
-from synckairos.auth.signing import sign
+from synckairos.auth.signing import development_token
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.clients import REDIS_ERRORS
@@ -232,20 +232,17 @@ def token(  # noqa: PLR0917 - one for each option
     settings = settings_or_exit(environ, file)
     if settings.jwt_secret is None:
         raise click.ClickException("JWT_SECRET is not set: tokens by JWT_JWKS_URL are made elsewhere")
-    now = int(time())
-    claims = {
-        "sub": sub,
-        "tenant": tenant,
-        "roles": list(dict.fromkeys(roles)),
-        "session": session,
-        "participant": participant,
-        "jti": jti,
-        "aud": settings.jwt_audience,
-        "iss": settings.jwt_issuer,
-        "iat": now,
-        "exp": now + expires_in,
-    }
-    click.echo(sign(settings.jwt_secret, claims))
+    made = development_token(
+        settings,
+        sub=sub,
+        tenant=tenant,
+        roles=list(dict.fromkeys(roles)),
+        lasts_s=expires_in,
+        session=session,
+        participant=participant,
+        jti=jti,
+    )
+    click.echo(made)
 
 
 @click.group()

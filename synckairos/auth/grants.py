@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from synckairos.audit import reading
 from synckairos.auth.caller import Caller
 
 KEY, LINK = "sk", "sl"
@@ -238,4 +239,4 @@ def digest(secret: str) -> str:
 
 def iso(moment: float) -> str:
     """Seconds since 1970 as ISO 8601 with milliseconds."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return reading.iso(datetime.fromtimestamp(moment, UTC))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import sys
 from pathlib import Path
 
 import click
@@ -14,7 +13,7 @@ from synckairos.auth.tenants import Tenants
 from synckairos.config import Settings, SettingsError
 from synckairos.core.library import LibraryChanged
 from synckairos.run import data_folder
-from synckairos.settings_option import WRONG_SETTINGS, config_option, settings_or_exit
+from synckairos.settings_option import config_option, exit_with, settings_or_exit
 
 
 def check_tenants(settings: Settings) -> None:
@@ -22,9 +21,7 @@ def check_tenants(settings: Settings) -> None:
     try:
         Tenants(settings.tenants_file)
     except SettingsError as error:
-        for problem in error.problems:
-            click.echo(f"Error: {problem}", err=True)
-        sys.exit(WRONG_SETTINGS)
+        exit_with(error)
 
 
 @click.command()

@@ -26,7 +26,7 @@ import structlog
 from synckairos import config
 from synckairos.auth import secret_file
 from synckairos.auth.access import Role
-from synckairos.auth.signing import sign
+from synckairos.auth.signing import development_token
 from synckairos.config import Settings
 from synckairos.errors import error_text
 from synckairos.run import data_folder, serve, valkey
@@ -195,17 +195,8 @@ def _token(settings: Settings, role: Role) -> str:
     """
     if settings.auth_mode != "jwt" or settings.jwt_secret is None:
         return ""
-    now = int(time.time())
-    claims = {
-        "sub": "developer",
-        "tenant": TENANT,
-        "roles": [str(role)],
-        "aud": settings.jwt_audience,
-        "iss": settings.jwt_issuer,
-        "iat": now,
-        "exp": now + TOKEN_S,
-    }
-    return f"#token={sign(settings.jwt_secret, claims)}"
+    token = development_token(settings, sub="developer", tenant=TENANT, roles=[str(role)], lasts_s=TOKEN_S)
+    return f"#token={token}"
 
 
 @contextmanager
