@@ -173,11 +173,7 @@ def dev(
         with serve.workers(settings, listener, environ, None, DRAIN_S) as workers:
             if _ready(http_url, workers, stop):
                 click.echo(f"READY {http_url} {addresses['REDIS_URL']} {addresses.get('DATABASE_URL', '-')}")
-                _say(f"The console: {http_url}/{_token(settings, Role.ADMIN)}")
-                if not database and (instead := _token(settings, Role.SERVICE)):
-                    # What admins do has to be put on record, for which there is no database.
-                    _say("Without a database an admin can only look. This one makes sessions, too:")
-                    _say(f"The console: {http_url}/{instead}")
+                _say_where_the_console_is(settings, http_url)
                 _say("Ctrl-C stops it all.")
             while not stop.wait(WATCH_S):
                 for child in (*watched, *workers):
@@ -186,6 +182,14 @@ def dev(
             # next start.
             for child in archiving:
                 child.ask_to_end()
+
+
+def _say_where_the_console_is(settings: Settings, http_url: str) -> None:
+    _say(f"The console: {http_url}/{_token(settings, Role.ADMIN)}")
+    if settings.database_url is None and (instead := _token(settings, Role.SERVICE)):
+        # What admins do has to be put on record, for which there is no database.
+        _say("Without a database an admin can only look. This one makes sessions, too:")
+        _say(f"The console: {http_url}/{instead}")
 
 
 def _token(settings: Settings, role: Role) -> str:

@@ -120,7 +120,7 @@ async def get_console_access(request: ApiRequest) -> Reply:
     A WebSocket says the same in `CONNECTED`, and not again after a newer token.
     """
     rights = {"auth_mode": request.context.settings.auth_mode, **access.rights(request.caller)}
-    return replies.document({"data": rights}, headers={"cache-control": "no-store", "vary": "authorization"})
+    return replies.document({"data": rights})
 
 
 PAGES: tuple[Route, ...] = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,6 +12,7 @@ from synckairos import metrics
 from synckairos.api.inputs import refuse, requirement, with_integers
 from synckairos.api.schemas import Input, Uuid, Version
 from synckairos.api.websocket.socket import HEARTBEAT_S, MAX_MESSAGE, UNANSWERED
+from synckairos.auth.grants import iso
 from synckairos.core.model import State
 from synckairos.errors import (
     Detail,
@@ -198,8 +198,7 @@ def failure(error: SyncKairosError, request_id: str | None = None) -> bytes:
 
 def instant(seconds: float) -> str:
     """A time (seconds since 1970) as ISO 8601. One that no calendar has is its last moment."""
-    moment = datetime.fromtimestamp(min(seconds, _LAST_MOMENT), UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso(min(seconds, _LAST_MOMENT))
 
 
 def connected(state: State, token_ends_at: float | None, access: Mapping[str, Any]) -> bytes:
