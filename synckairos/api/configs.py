@@ -115,7 +115,7 @@ def _problems_of_owners(config: Fields, name: str, known: frozenset[str], bound:
         yield from _problems_of_control(f"{name}.{position}.time_control", fields.get("time_control"))
         if unknown:
             changed = True
-            owners[position] = _encoded(fields)
+            owners[position] = msgspec.Raw(encoded(fields))
     if changed:
         config[name] = msgspec.Raw(b"[" + b",".join(map(bytes, owners)) + b"]")
 
@@ -167,7 +167,8 @@ def _list(raw: msgspec.Raw | None) -> list[Any] | None:
     return members
 
 
-def _encoded(fields: Fields) -> msgspec.Raw:
-    return msgspec.Raw(
+def encoded(fields: Fields) -> bytes:
+    """An object as JSON. The values stay as they came, and the names have no needless escapes."""
+    return (
         b"{" + b",".join(msgspec.json.encode(name) + b":" + bytes(raw) for name, raw in fields.items()) + b"}"
     )

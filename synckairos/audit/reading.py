@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from uuid import UUID
 import msgspec
 from redis.exceptions import RedisError
 
+from synckairos.audit import cursors
 from synckairos.audit.store import Store, StoredEvent, StoredSession
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
@@ -274,27 +274,14 @@ async def _stored_state(connection: Connection, store: Store, session: StoredSes
     return (await ended_state(store, session)).raw
 
 
-def moment(text: str) -> datetime:
-    """A moment in UTC, of ISO 8601 with any time zone. Raises ValueError."""
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
-        raise ValueError("a moment needs a time zone")
-    try:
-        return found.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("in UTC there is no such year") from error
-
-
 def cursor(session: StoredSession) -> str:
     """The cursor with which a list continues after this session."""
-    text = f"{session.created_at.isoformat()} {session.session_id}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return cursors.write(session.created_at, session.session_id)
 
 
 def read_cursor(text: str) -> tuple[datetime, str]:
     """Creation time and id of the session that a cursor was made of. Raises ValueError."""
-    decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
-    created_at, _, session_id = decoded.partition(" ")
+    created_at, session_id = cursors.read(text)
     if str(UUID(session_id)) != session_id:
         raise ValueError("no cursor")
-    return moment(created_at), session_id
+    return created_at, session_id

@@ -7,7 +7,7 @@ from synckairos.api.inputs import Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
-from synckairos.api.routes.common import NO_AUDIT_RETRY_AFTER_MS
+from synckairos.api.routes.common import NO_AUDIT_RETRY_AFTER_MS, cursor
 from synckairos.audit.access_log import entries
 from synckairos.audit.access_log.entries import Stored
 from synckairos.audit.reading import iso
@@ -23,12 +23,7 @@ async def get_access_log(request: ApiRequest) -> Reply:
     """
     reader = Reader(request)
     query = reader.query(schemas.AccessLogQuery)
-    before = None
-    if query.cursor is not None:
-        try:
-            before = entries.read_cursor(query.cursor)
-        except ValueError:
-            reader.problem("cursor", "must be the next_cursor of a page before")
+    before = cursor(reader, query.cursor, entries.read_cursor)
     reader.check()
     log = request.context.access_log
     if log is None:
@@ -39,8 +34,8 @@ async def get_access_log(request: ApiRequest) -> Reply:
     await log.flush()
     found = await entries.read(log.store, request.caller.tenant, before=before, limit=query.limit + 1)
     shown = found[: query.limit]
-    cursor = entries.cursor(shown[-1]) if len(found) > len(shown) else None
-    page = schemas.AccessLogPage([_shown(entry) for entry in shown], cursor)
+    after = entries.cursor(shown[-1]) if len(found) > len(shown) else None
+    page = schemas.AccessLogPage([_shown(entry) for entry in shown], after)
     return replies.document(schemas.AccessLogDocument(page))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
-
-import msgspec
+from typing import TypeVar
 
 from synckairos.api import replies
+from synckairos.api.inputs import Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.audit.store import Store
@@ -20,6 +21,8 @@ from synckairos.errors import (
     StorageUnavailable,
     SyncKairosError,
 )
+
+T = TypeVar("T")
 
 NO_AUDIT_RETRY_AFTER_MS = 60_000
 SESSION = "/v1/sessions/{session_id}"
@@ -47,8 +50,15 @@ def changed(change: Change, options: Options, status: int = HTTPStatus.OK) -> Re
     return replies.change(change, status, replayed=options.request is not None and change.replayed)
 
 
-def encoded(fields: dict[str, msgspec.Raw]) -> bytes:
-    """An object as JSON. The values stay as they came, and the names have no needless escapes."""
-    return (
-        b"{" + b",".join(msgspec.json.encode(name) + b":" + bytes(raw) for name, raw in fields.items()) + b"}"
-    )
+def cursor(reader: Reader, text: str | None, read: Callable[[str], T]) -> T | None:
+    """What the cursor in a query was made of; None without one, or when it is reported as a problem.
+
+    read: raises ValueError for what is no cursor
+    """
+    if text is None:
+        return None
+    try:
+        return read(text)
+    except ValueError:
+        reader.problem("cursor", "must be the next_cursor of a page before")
+        return None

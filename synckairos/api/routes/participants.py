@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from synckairos.api import schemas
+from synckairos.api import configs, schemas
 from synckairos.api.inputs import MAX_PARTICIPANT, Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
-from synckairos.api.routes.common import CHANGE_ERRORS, SESSION, changed, encoded
+from synckairos.api.routes.common import CHANGE_ERRORS, SESSION, changed
 from synckairos.auth.access import Action
 from synckairos.core.calls import Sessions
 from synckairos.errors import (
@@ -36,7 +36,7 @@ async def join_session(request: ApiRequest, session_id: str) -> Reply:
     reader.check()
     assert participant is not None
     async with request.context.quotas.joining(options.tenant, session_id):
-        change = await sessions.join(session_id, encoded(participant), options)
+        change = await sessions.join(session_id, configs.encoded(participant), options)
     if change.replayed:  # it was counted the first time
         await request.context.quotas.left(options.tenant, session_id)
     return changed(change, options, HTTPStatus.CREATED)
@@ -70,7 +70,7 @@ async def _validate_participant(sessions: Sessions, participant: dict[str, msgsp
     The session of this call does not exist, but the library checks the arguments before it notices that.
     """
     try:
-        await sessions.join(str(uuid.uuid4()), encoded(participant))
+        await sessions.join(str(uuid.uuid4()), configs.encoded(participant))
     except ValidationError as error:
         return error.details
     except SessionNotFound:

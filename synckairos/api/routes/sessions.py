@@ -17,7 +17,7 @@ from synckairos.api.inputs import MAX_CONFIG, Reader, decoded
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
-from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store, encoded
+from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store, cursor
 from synckairos.audit import reading
 from synckairos.auth.access import Action
 from synckairos.auth.caller import Caller
@@ -72,7 +72,7 @@ async def create_session(request: ApiRequest) -> Reply:
         request.context.quotas.creation(caller.tenant, session_id, size.participants),
         request.context.heavy_calls.turn(size.weight),
     ):
-        created = await sessions.create(session_id, encoded(config), options)
+        created = await sessions.create(session_id, configs.encoded(config), options)
     request.created = created.session_id
     # A repeat is answered with the session's current state, which may have changed since it was created.
     reply = replies.state(created, HTTPStatus.CREATED, replayed=key is not None and created.replayed)
@@ -144,12 +144,7 @@ async def list_sessions(request: ApiRequest) -> Reply:
     """The tenant's sessions, newest first. The audit store has the list, and Redis their current states."""
     reader = Reader(request)
     query = reader.query(schemas.ListQuery)
-    before = None
-    if query.cursor is not None:
-        try:
-            before = reading.read_cursor(query.cursor)
-        except ValueError:
-            reader.problem("cursor", "must be the next_cursor of a page before")
+    before = cursor(reader, query.cursor, reading.read_cursor)
     reader.check()
     store = audit_store(request, "sessions are listed from the audit store, and this service has none")
     found = await store.list_sessions(
@@ -162,9 +157,9 @@ async def list_sessions(request: ApiRequest) -> Reply:
     listed = await reading.summaries(
         request.context.connection, store, found, query.status, request.caller.tenant
     )
-    cursor = reading.cursor(found[-1]) if len(found) == query.limit else None
+    after = reading.cursor(found[-1]) if len(found) == query.limit else None
     return Reply(
-        b'{"data":{"sessions":[%b],"next_cursor":%b}}' % (b",".join(listed), msgspec.json.encode(cursor))
+        b'{"data":{"sessions":[%b],"next_cursor":%b}}' % (b",".join(listed), msgspec.json.encode(after))
     )
 
 
@@ -209,7 +204,7 @@ def _with_preset(reader: Reader, config: dict[str, msgspec.Raw]) -> tuple[dict[s
 
 def _about_given_fields(config: dict[str, msgspec.Raw], problems: list[Any]) -> list[Any]:
     """The problems of given fields and of participants. All other fields could come from a preset."""
-    given = decoded(encoded(config))
+    given = decoded(configs.encoded(config))
 
     def is_given(path: str) -> bool:
         if path in given or path == "participants" or path.endswith(".participant_id"):
@@ -264,7 +259,7 @@ async def _validate_config(sessions: Sessions, config: dict[str, msgspec.Raw]) -
     if not misnamed:
         config = config | {"session_id": msgspec.Raw(b'"%b"' % str(uuid.uuid4()).encode())}
     try:
-        await sessions.create(str(uuid.uuid4()), encoded(config))
+        await sessions.create(str(uuid.uuid4()), configs.encoded(config))
     except ValidationError as error:
         return [detail for detail in error.details if misnamed or detail["field"] != "session_id"]
     return []

@@ -6,7 +6,6 @@ trigger that the service cannot pass by: see `synckairos.audit.migrations`.
 
 from __future__ import annotations
 
-import base64
 import getpass
 import os
 from collections.abc import Collection, Sequence
@@ -17,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 import asyncpg
 
-from synckairos.audit.reading import moment
+from synckairos.audit import cursors
 from synckairos.audit.store import Store
 from synckairos.errors import error_text
 
@@ -176,17 +175,15 @@ async def read(
 
 def cursor(entry: Stored) -> str:
     """The cursor with which reading goes on after this entry."""
-    text = f"{entry.at.isoformat()} {entry.place}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return cursors.write(entry.at, str(entry.place))
 
 
 def read_cursor(text: str) -> Cursor:
     """What a cursor was made of. Raises ValueError."""
-    decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
-    at, _, place = decoded.partition(" ")
+    at, place = cursors.read(text)
     if not 0 < int(place) < 2**63:
         raise ValueError("no cursor")
-    return moment(at), int(place)
+    return at, int(place)
 
 
 def _stored(row: asyncpg.Record) -> Stored:
