@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,10 +120,10 @@ class ApiKeys:
         """Notes that a key was used, to be stored later."""
         self._used[key_id] = time()
 
-    def look(self) -> None:
+    async def look(self) -> None:
         """Looks whether the file has changed. It is called once a second."""
         if self._file is not None:
-            self._file.look()
+            await asyncio.to_thread(self._file.look)
 
     def is_current(self, caller: Caller) -> bool:
         """Whether a key is still what it was when its caller was let in, as far as a file says otherwise.

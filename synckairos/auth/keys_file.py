@@ -7,6 +7,7 @@ keys only, and yet nobody but its owner may read it, because whoever may write i
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -40,12 +41,13 @@ class KeysFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stamp: _Stamp | None = None
-        self._looked_at = float("-inf")
+        self._looked_at = -math.inf
         self._keys: dict[str, ApiKey] = {}
 
     def key(self, key_id: str) -> ApiKey | None:
-        """A key; None when there is none."""
-        self.look()
+        """A key, as the file was at the last look; None when there is none."""
+        if self._looked_at == -math.inf:
+            self.look()
         return self._keys.get(key_id)
 
     def all(self) -> list[ApiKey]:
@@ -55,20 +57,21 @@ class KeysFile:
     def look(self) -> None:
         """Reads the file again when it has changed, at most every two seconds.
 
-        While it cannot be used, what was read before goes on to hold; when it is gone, so are its keys.
+        A thousand keys take half a second, so an event loop has this done in a thread. While the file cannot
+        be used, what was read before goes on to hold; when it is gone, so are its keys.
         """
-        if monotonic() - self._looked_at < LOOK_EVERY_S:
+        now = monotonic()
+        if now - self._looked_at < LOOK_EVERY_S:
             return
-        self._looked_at = monotonic()
         try:
             stamp = self._now()
-            if stamp == self._stamp:
-                return
-            found = {key.key_id: key for key in self._read()}
+            if stamp != self._stamp:
+                self._keys = {key.key_id: key for key in self._read()}
+                self._stamp = stamp
         except (KeysFileError, OSError) as error:
             log.error("the file of API keys cannot be used", error=error_text(error))
-            return
-        self._stamp, self._keys = stamp, found
+        finally:
+            self._looked_at = now  # from here on `key` relies on what was read
 
     def change(self, change: Callable[[list[ApiKey]], list[ApiKey]]) -> None:
         """Writes the file anew with what `change` makes of its keys. Raises KeysFileError, OSError."""

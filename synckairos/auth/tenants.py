@@ -107,7 +107,7 @@ class Tenants:
         """Reads the file again whenever it has changed. Ends only by cancellation."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            self.read_again()
+            await asyncio.to_thread(self.read_again)  # a thousand tenants take half a second
 
     def read_again(self) -> None:
         """Reads the file if it has changed. A file that cannot be used is logged, and changes nothing."""

@@ -158,7 +158,7 @@ class Tokens:
             await self._revocations.look()
             if self._signing.refresh():
                 self._known.clear()
-            self._api_keys.look()
+            await self._api_keys.look()
             if self._revocations.changed:
                 self._forget_revoked()
             await asyncio.sleep(LOOK_EVERY_S)
