@@ -4,12 +4,13 @@
 -- Each kind is a module with
 --   PARAMETERS        what a config may set, in the order of the state: a list of
 --                     {name, least, most, required =}
---   DIGITS            the most digits of each number that `pack` writes
+--   DIGITS            the most digits of each number that `pack` gives, one or two
 --   pack(given, session)
---                     the numbers that its rules need as text, for example `2000 0`, as the hash stores
---                     them. given: the parameters of the config; session: the session's {increment_ms,
---                     max_time_ms}
---   parse(text)       the same numbers as a table, which becomes owner.control
+--                     the numbers that its rules need and that the hash stores behind the name of the kind,
+--                     for example `fischer 2000 0`. given: the parameters of the config; session: the
+--                     session's {increment_ms, max_time_ms}
+--   parse(text, control)
+--                     sets the same numbers in the control, which becomes owner.control. text: as it is stored
 --   budget(owner, offset)
 --                     the time in ms that the owner may use in this cycle, without overtime; math.huge for a
 --                     clock without end
@@ -74,32 +75,42 @@ local function list_view_names(control)
   return names
 end
 
-local function decode_kind(text)
-  local kind, numbers = text:match('^(%l+) (.*)$')
-  local rule = KINDS[kind]
-  local control = rule.parse(numbers)
-  control.rule = rule
-  return control
-end
-
--- The views of controls by their names, joined with commas: names, form and pattern, see decode. There are
--- few of them.
+-- What controls of a kind show in `clock`, by the kind's module and a number for the parts that a control has:
+-- see view_of.
 local views = {}
 
--- Adds overtime, lag gain and the format of `clock` to a control or a stage.
-local function complete(control, overtime, gain)
-  control.overtime, control.gain = overtime, gain
-  local names = list_view_names(control)
-  if #names > 0 then
-    local joined = table.concat(names, ',')
-    local shared = views[joined]
-    if not shared then
-      shared = { names = names, form = '{"' .. table.concat(names, '":%d,"') .. '":%d}',
-        pattern = '^{"' .. table.concat(names, '":(%d+),"') .. '":(%d+)}$' }
-      views[joined] = shared
-    end
-    control.view_names, control.form, control.pattern = shared.names, shared.form, shared.pattern
+-- The view of a control: names, form and pattern, see decode; false when its `clock` is empty. Controls with
+-- the same parts share it.
+local function view_of(control)
+  local of_kind = views[control.rule]
+  if not of_kind then
+    of_kind = {}
+    views[control.rule] = of_kind
   end
+  local parts = (control.moves and 2 or control.stage and 1 or 0) + (control.overtime > 0 and 3 or 0)
+    + (control.gain > 0 and 6 or 0)
+  local view = of_kind[parts]
+  if view == nil then
+    local names = list_view_names(control)
+    view = #names > 0 and { names = names, form = '{"' .. table.concat(names, '":%d,"') .. '":%d}',
+      pattern = '^{"' .. table.concat(names, '":(%d+),"') .. '":(%d+)}$' } or false
+    of_kind[parts] = view
+  end
+  return view
+end
+
+-- Decodes the text of a control without stages, or that of one stage, whose moves and time are given. The
+-- table is made with room for all that a control has: to let it grow would cost more than all else here.
+local function decode_kind(text, overtime, gain, stage, moves, time)
+  local rule = KINDS[text:match('^%l+')]
+  local control = { rule = rule, overtime = overtime, gain = gain, stage = stage, moves = moves, time = time,
+    view_names = nil, form = nil, pattern = nil, following = nil, stages = nil }
+  rule.parse(text, control)
+  local view = view_of(control)
+  if view then
+    control.view_names, control.form, control.pattern = view.names, view.form, view.pattern
+  end
+  return control
 end
 
 -- Decodes the text of a control, `<kind> <numbers> [+<overtime ms>] [~<lag gain ms>]`, for example
@@ -118,18 +129,15 @@ local function decode(text)
   if control then
     return control
   end
-  local overtime, gain = tonumber(text:match(' %+(%d+)')) or 0, tonumber(text:match(' ~(%d+)')) or 0
-  local staged = text:match('^stages (.*)$')
-  if staged then
-    local stages = controls_stages.parse(staged, decode_kind)
-    for i = 1, #stages do
-      complete(stages[i], overtime, gain)
-    end
+  -- To look for a character costs far less than to look for a pattern.
+  local overtime = text:find('+', 1, true) and tonumber(text:match('%+(%d+)')) or 0
+  local gain = text:find('~', 1, true) and tonumber(text:match('~(%d+)')) or 0
+  if text:sub(1, 7) == 'stages ' then
+    local stages = controls_stages.parse(text, overtime, gain, decode_kind)
     control = stages[1]
     control.stages = stages
   else
-    control = decode_kind(text)
-    complete(control, overtime, gain)
+    control = decode_kind(text, overtime, gain)
   end
   if known_count >= MOST_KNOWN then
     known, known_count = {}, 0

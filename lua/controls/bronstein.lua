@@ -7,11 +7,11 @@
 local PARAMETERS = { { 'delay_ms', 0, 86400000, required = true } }
 
 local function pack(given)
-  return ('%d'):format(given.delay_ms)
+  return given.delay_ms
 end
 
-local function parse(text)
-  return { delay = tonumber(text:match('^%d+')) }
+local function parse(text, control)
+  control.delay = text:match(' (%d+)') + 0
 end
 
 local function budget(owner)

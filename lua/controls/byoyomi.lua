@@ -13,12 +13,12 @@ local PARAMETERS = { { 'periods', 1, 1000, required = true }, { 'period_ms', 1, 
 local COUNTERS = { 'periods_left' }
 
 local function pack(given)
-  return ('%d %d'):format(given.periods, given.period_ms)
+  return given.periods, given.period_ms
 end
 
-local function parse(text)
-  local periods, period = text:match('^(%d+) (%d+)')
-  return { periods = tonumber(periods), period = tonumber(period) }
+local function parse(text, control)
+  local periods, period = text:match(' (%d+) (%d+)')
+  control.periods, control.period = periods + 0, period + 0
 end
 
 local function fresh(control)

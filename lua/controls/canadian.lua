@@ -15,12 +15,12 @@ local PARAMETERS = { { 'period_ms', 1, 86400000, required = true }, { 'moves', 1
 local COUNTERS = { 'moves_left', 'block_remaining_ms' }
 
 local function pack(given)
-  return ('%d %d'):format(given.period_ms, given.moves)
+  return given.period_ms, given.moves
 end
 
-local function parse(text)
-  local block, moves = text:match('^(%d+) (%d+)')
-  return { block = tonumber(block), block_moves = tonumber(moves) }
+local function parse(text, control)
+  local block, moves = text:match(' (%d+) (%d+)')
+  control.block, control.block_moves = block + 0, moves + 0
 end
 
 local function fresh(control)

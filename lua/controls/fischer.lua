@@ -8,12 +8,12 @@ local PARAMETERS = { { 'increment_ms', 0, 60000 } }
 
 -- A control without increment_ms has the session's; M is the session's max_time_ms, 0 for none.
 local function pack(given, session)
-  return ('%d %d'):format(given.increment_ms or session.increment_ms or 0, session.max_time_ms or 0)
+  return given.increment_ms or session.increment_ms or 0, session.max_time_ms or 0
 end
 
-local function parse(text)
-  local increment, cap = text:match('^(%d+) (%d+)')
-  return { increment = tonumber(increment), cap = tonumber(cap) }
+local function parse(text, control)
+  local increment, cap = text:match(' (%d+) (%d+)')
+  control.increment, control.cap = increment + 0, cap + 0
 end
 
 local function budget(owner)

@@ -4,11 +4,10 @@
 --   bank after a cycle   R - u, and the next clock gets u
 
 local function pack()
-  return '0'
+  return 0
 end
 
 local function parse()
-  return {}
 end
 
 local function budget(owner)

@@ -1,11 +1,11 @@
 -- No time control: a clock without end. The used time is counted, but there is no bank and no deadline.
 
 local function pack()
-  return '0'
+  return 0
 end
 
-local function parse()
-  return { endless = true }
+local function parse(_, control)
+  control.endless = true
 end
 
 local function budget()

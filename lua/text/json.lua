@@ -119,9 +119,30 @@ local function is_strict(text, added_levels)
   return stop ~= nil and skip_space(text, stop) > #text
 end
 
+-- The position after the list or object that begins at `position`, when that can be told without looking at
+-- each string; else nil. Nothing is asked of the strings but that they have no escapes.
+local function skip_plain_brackets(text, position)
+  local is_list = text:sub(position, position) == '['
+  local _, stop = text:find(is_list and '^%b[]' or '^%b{}', position)
+  if not stop then
+    return nil
+  end
+  -- It is the end unless a string has a bracket. Then, without its strings, the text would end elsewhere.
+  local bare = text:sub(position, stop):gsub('"[^"\\%c]*"', '')
+  if bare:find('["\\]') then
+    return nil
+  end
+  local _, bare_stop = bare:find(is_list and '^%b[]' or '^%b{}')
+  return bare_stop == #bare and stop + 1 or nil
+end
+
 -- The position after the list or object that begins at `position`; nil when it has no end. Only strings and
 -- brackets matter: whether the rest is JSON, cjson finds out.
 local function skip_brackets(text, position)
+  local plain = skip_plain_brackets(text, position)
+  if plain then
+    return plain
+  end
   local depth, find, byte = 0, text.find, text.byte
   while true do
     local character = byte(text, position)

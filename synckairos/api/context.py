@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -52,7 +51,6 @@ class Context:
     sessions: the calls, which first restore a session that Redis has lost from the audit store
     redis_sessions: the same calls, which only ask Redis
     openapi, docs: the description of the API, as JSON and as HTML
-    large_bodies: held by the request whose body is being parsed, when that takes long
     draining: whether the process is stopping and takes no new work
     closing: undoes the steps of the start in reverse order
     """
@@ -63,7 +61,6 @@ class Context:
     revocations: Revocations
     tenants: Tenants
     quotas: QuotaKeeper
-    large_bodies: asyncio.Lock = field(default_factory=asyncio.Lock)
     heavy_calls: HeavyCalls = field(default_factory=HeavyCalls)
     closed_addresses: ClosedAddresses = field(default_factory=ClosedAddresses)
     connection: Connection

@@ -38,7 +38,7 @@ class HeavyCalls:
             yield
             return
         if self._waiting >= MOST_WAITING:
-            raise RateLimitExceeded("too many large sessions are being created", retry_after_ms=1000)
+            raise RateLimitExceeded("too many large requests wait for their turn", retry_after_ms=1000)
         self._waiting += 1
         try:
             await self._turn.acquire()
