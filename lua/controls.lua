@@ -172,7 +172,7 @@ local function view_now(owner, used, offset)
 end
 
 -- Reads the counters of an owner from its `clock`. With stages this also sets its control to its present
--- stage.
+-- stage. Returns false when the clock is not that of its control.
 local function decode_counters(owner)
   local control, text = owner.control, owner.clock
   if control.stages then
@@ -181,6 +181,9 @@ local function decode_counters(owner)
   end
   local names = control.view_names
   local first, second, third, fourth, fifth = text:match(control.pattern)
+  if not first then
+    return false
+  end
   owner[names[1]] = first + 0
   if second then
     owner[names[2]] = second + 0
@@ -194,6 +197,7 @@ local function decode_counters(owner)
       end
     end
   end
+  return true
 end
 
 -- Sets the bank and up to two counters of an owner.
@@ -250,56 +254,58 @@ local function drawn(owner, used, offset)
   return own and own(owner, used, offset) or used
 end
 
--- Whether a text is a number from 0 without leading zeros, with so many digits at most.
-local function is_number(text, digits)
-  return text ~= nil and #text <= digits and (text == '0' or text:find('^[1-9]%d*$') ~= nil)
+local ZERO = 48 -- the byte 0
+
+-- Whether decimal digits, or none, are a number without leading zeros, with so many digits at most.
+local function is_number(digits, most)
+  return #digits <= most and (digits:byte() ~= ZERO or #digits == 1)
 end
 
--- Whether a text has the numbers that `pack` of this kind writes.
-local function are_numbers(kind, numbers)
+-- Whether a text has the numbers that `pack` of this kind gives.
+local function are_numbers(kind, text)
   local rule = KINDS[kind]
   if not rule then
     return false
   end
-  local found = {}
-  for text in (numbers .. ' '):gmatch('([^ ]*) ') do
-    found[#found + 1] = text
-    if not (rule.DIGITS[#found] and is_number(text, rule.DIGITS[#found])) then
-      return false
-    end
-  end
-  return #found == #rule.DIGITS
+  local most = rule.DIGITS
+  local first, second = text:match(most[2] and '^(%d+) (%d+)$' or '^(%d+)$')
+  return first ~= nil and is_number(first, most[1]) and (not most[2] or is_number(second, most[2]))
 end
 
 -- Whether a text is a list of stages, see controls/stages.lua.
 local function are_stages(text)
-  local count, last = 0, false
-  for part in (text .. '|'):gmatch('([^|]*)|') do
-    local moves, time, kind, numbers = part:match('^(%d+)/(%d+)/(%l+) (.*)$')
-    if last or not (is_number(moves, 4) and is_number(time, 8) and are_numbers(kind, numbers))
+  local count, last, from = 0, false, 1
+  while not last do
+    local moves, time, kind, numbers, stop = text:match('^(%d+)/(%d+)/(%l+) ([%d ]*)()', from)
+    if not moves or not (is_number(moves, 4) and is_number(time, 8) and are_numbers(kind, numbers))
       or KINDS[kind].BANK then
       return false
     end
     count, last = count + 1, moves == '0'
-    if kind == 'canadian' and not last then
+    if (kind == 'canadian' and not last) or text:sub(stop, stop) ~= (last and '' or '|') then
       return false
     end
+    from = stop + 1
   end
-  return last and count <= controls_stages.MOST_STAGES
+  return count <= controls_stages.MOST_STAGES
 end
 
 -- Whether a text is a control as the hash stores it, see decode.
 local function is_packed(text)
-  local body, gain = text:match('^(.*) ~(%d+)$')
-  body = body or text
-  local without_overtime, overtime = body:match('^(.*) %+(%d+)$')
-  local kind, numbers = (without_overtime or body):match('^(%l+) (.*)$')
-  if not kind or (gain and not is_number(gain, 4)) or (overtime and not is_number(overtime, 8)) then
+  local body, overtime, gain = text, '', ''
+  if text:find('~', 1, true) then
+    body, gain = text:match('^(.*) ~(%d+)$')
+  end
+  if body and body:find('+', 1, true) then
+    body, overtime = body:match('^(.*) %+(%d+)$')
+  end
+  local kind, numbers = (body or ''):match('^(%l+) (.*)$')
+  if not kind or not (is_number(overtime, 8) and is_number(gain, 4)) then
     return false
   elseif kind == 'stages' then
     return are_stages(numbers)
   end
-  return are_numbers(kind, numbers) and not (KINDS[kind].BANK and (gain or overtime))
+  return are_numbers(kind, numbers) and not (KINDS[kind].BANK and (gain ~= '' or overtime ~= ''))
 end
 
 -- Whether the counters of an owner are within their bounds.
@@ -322,11 +328,7 @@ local function is_view(text, control, bank)
     local stage = text:match(STAGE)
     control = stage and control.stages[stage + 1]
   end
-  if not control or not text:match(control.pattern) or text:find(('%d'):rep(10)) then
-    return false
-  end
-  decode_counters(owner)
-  return view(owner) == text and is_within(owner, control)
+  return control ~= nil and decode_counters(owner) and view(owner) == text and is_within(owner, control)
 end
 
 return {
