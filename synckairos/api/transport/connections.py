@@ -31,7 +31,7 @@ HEAD_S = 10.0
 BODY_S = 10.0
 """How long a body may take, from the moment when the service begins to read it."""
 DROPPED_S = 5.0
-"""How long the rest of a refused body may take. Its sender has the answer, and is given a chance to read it."""
+"""How long the rest of a refused body may take. Its sender has the answer, and a chance to read it."""
 HANDLING_S = 60.0
 """How long an answer may take, and its way to the client up to what the system buffers."""
 IDLE_S = 75.0
