@@ -244,7 +244,7 @@ local function add_participants(settings, clocks, field, problem, is_full)
         return storage_record.participant_fixed_json(
           id, participant.index, participant.group_id, control_json)
       end)
-    field('i:' .. id, string.format('%d', participant.index))
+    field('i:' .. id, storage_record.index_text(participant.index))
   end
 end
 

@@ -9,8 +9,7 @@
 --                     the numbers that its rules need and that the hash stores behind the name of the kind,
 --                     for example `fischer 2000 0`. given: the parameters of the config; session: the
 --                     session's {increment_ms, max_time_ms}
---   parse(text, control)
---                     sets the same numbers in the control, which becomes owner.control. text: as it is stored
+--   NUMBERS           the names of these numbers in owner.control; none for a number that only fills its place
 --   budget(owner, offset)
 --                     the time in ms that the owner may use in this cycle, without overtime; math.huge for a
 --                     clock without end
@@ -28,6 +27,7 @@
 --   drawn(owner, used, offset)
 --                     how many of the used ms come out of the bank; without it all of them do
 --   BANK              the bank that this kind supplies
+--   ENDLESS           true: the clock has no end
 --   TRANSFERS_TIME    true: the next clock gets the time that a cycle used
 --
 -- All functions are pure. `owner` has bank (ms at the start of the cycle), control and the counters. `used`
@@ -99,13 +99,19 @@ local function view_of(control)
   return view
 end
 
--- Decodes the text of a control without stages, or that of one stage, whose moves and time are given. The
--- table is made with room for all that a control has: to let it grow would cost more than all else here.
-local function decode_kind(text, overtime, gain, stage, moves, time)
-  local rule = KINDS[text:match('^%l+')]
-  local control = { rule = rule, overtime = overtime, gain = gain, stage = stage, moves = moves, time = time,
-    view_names = nil, form = nil, pattern = nil, following = nil, stages = nil }
-  rule.parse(text, control)
+-- A control without stages, or one stage, whose moves and time are given. first, second: its numbers as text.
+-- The table is made with room for all that a control has: to let it grow would cost more than all else here.
+local function new_control(kind, first, second, overtime, gain, stage, moves, time)
+  local rule = KINDS[kind]
+  local control = { rule = rule, overtime = overtime, gain = gain, endless = rule.ENDLESS, stage = stage,
+    moves = moves, time = time, view_names = nil, form = nil, pattern = nil, following = nil, stages = nil }
+  local names = rule.NUMBERS
+  if names[1] then
+    control[names[1]] = first + 0
+    if names[2] then
+      control[names[2]] = second + 0
+    end
+  end
   local view = view_of(control)
   if view then
     control.view_names, control.form, control.pattern = view.names, view.form, view.pattern
@@ -117,7 +123,7 @@ end
 -- `fischer 2000 0 +5000`. A control has
 --
 --   <name>            each of its numbers
---   rule              the module of its kind
+--   rule endless      the module of its kind; true for a clock without end
 --   overtime gain     ms, 0 for none
 --   view_names        the names of the members of `clock`; nil when that is empty
 --   form pattern      to write and to read the JSON of `clock`
@@ -133,11 +139,12 @@ local function decode(text)
   local overtime = text:find('+', 1, true) and tonumber(text:match('%+(%d+)')) or 0
   local gain = text:find('~', 1, true) and tonumber(text:match('~(%d+)')) or 0
   if text:sub(1, 7) == 'stages ' then
-    local stages = controls_stages.parse(text, overtime, gain, decode_kind)
+    local stages = controls_stages.parse(text, overtime, gain, new_control)
     control = stages[1]
     control.stages = stages
   else
-    control = decode_kind(text, overtime, gain)
+    local kind, first, second = text:match('^(%l+) (%d+) ?(%d*)')
+    control = new_control(kind, first, second, overtime, gain)
   end
   if known_count >= MOST_KNOWN then
     known, known_count = {}, 0

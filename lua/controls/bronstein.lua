@@ -10,10 +10,6 @@ local function pack(given)
   return given.delay_ms
 end
 
-local function parse(text, control)
-  control.delay = text:match(' (%d+)') + 0
-end
-
 local function budget(owner)
   return owner.bank
 end
@@ -30,8 +26,8 @@ end
 return {
   PARAMETERS = PARAMETERS,
   DIGITS = { 8 },
+  NUMBERS = { 'delay' },
   pack = pack,
-  parse = parse,
   budget = budget,
   charged = charged,
   credited = credited,

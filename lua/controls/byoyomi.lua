@@ -16,11 +16,6 @@ local function pack(given)
   return given.periods, given.period_ms
 end
 
-local function parse(text, control)
-  local periods, period = text:match(' (%d+) (%d+)')
-  control.periods, control.period = periods + 0, period + 0
-end
-
 local function fresh(control)
   return control.periods
 end
@@ -58,9 +53,9 @@ end
 return {
   PARAMETERS = PARAMETERS,
   DIGITS = { 4, 8 },
+  NUMBERS = { 'periods', 'period' },
   COUNTERS = COUNTERS,
   pack = pack,
-  parse = parse,
   fresh = fresh,
   budget = budget,
   charged = charged,

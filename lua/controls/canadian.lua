@@ -18,11 +18,6 @@ local function pack(given)
   return given.period_ms, given.moves
 end
 
-local function parse(text, control)
-  local block, moves = text:match(' (%d+) (%d+)')
-  control.block, control.block_moves = block + 0, moves + 0
-end
-
 local function fresh(control)
   return control.block_moves, control.block
 end
@@ -64,9 +59,9 @@ end
 return {
   PARAMETERS = PARAMETERS,
   DIGITS = { 8, 4 },
+  NUMBERS = { 'block', 'block_moves' },
   COUNTERS = COUNTERS,
   pack = pack,
-  parse = parse,
   fresh = fresh,
   budget = budget,
   charged = charged,

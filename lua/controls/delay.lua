@@ -12,10 +12,6 @@ local function pack(given)
   return given.delay_ms
 end
 
-local function parse(text, control)
-  control.delay = text:match(' (%d+)') + 0
-end
-
 local function delay_left(owner, offset)
   local delay = owner.control.delay - offset
   return delay > 0 and delay or 0
@@ -37,8 +33,8 @@ end
 return {
   PARAMETERS = PARAMETERS,
   DIGITS = { 8 },
+  NUMBERS = { 'delay' },
   pack = pack,
-  parse = parse,
   budget = budget,
   drawn = drawn,
   charged = charged,

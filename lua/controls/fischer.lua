@@ -11,11 +11,6 @@ local function pack(given, session)
   return given.increment_ms or session.increment_ms or 0, session.max_time_ms or 0
 end
 
-local function parse(text, control)
-  local increment, cap = text:match(' (%d+) (%d+)')
-  control.increment, control.cap = increment + 0, cap + 0
-end
-
 local function budget(owner)
   return owner.bank
 end
@@ -36,8 +31,8 @@ end
 return {
   PARAMETERS = PARAMETERS,
   DIGITS = { 5, 8 },
+  NUMBERS = { 'increment', 'cap' },
   pack = pack,
-  parse = parse,
   budget = budget,
   charged = charged,
   credited = credited,

@@ -7,9 +7,6 @@ local function pack()
   return 0
 end
 
-local function parse()
-end
-
 local function budget(owner)
   return owner.bank
 end
@@ -21,9 +18,9 @@ end
 return {
   PARAMETERS = {},
   DIGITS = { 1 },
+  NUMBERS = {},
   TRANSFERS_TIME = true,
   pack = pack,
-  parse = parse,
   budget = budget,
   charged = charged,
   credited = charged,

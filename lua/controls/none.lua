@@ -4,10 +4,6 @@ local function pack()
   return 0
 end
 
-local function parse(_, control)
-  control.endless = true
-end
-
 local function budget()
   return math.huge
 end
@@ -19,9 +15,10 @@ end
 return {
   PARAMETERS = {},
   DIGITS = { 1 },
+  NUMBERS = {},
+  ENDLESS = true,
   BANK = 0,
   pack = pack,
-  parse = parse,
   budget = budget,
   charged = charged,
   credited = charged,

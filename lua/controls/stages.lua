@@ -13,11 +13,12 @@
 local MOST_STAGES = 8
 local FORM = '%d/%d/' -- what the text of a stage begins with, before that of its control
 
--- The stages of a text in their order. decode_kind(text, overtime, gain, stage, moves, time) makes one.
-local function parse(text, overtime, gain, decode_kind)
+-- The stages of a text in their order. new_control: makes one, see controls.lua.
+local function parse(text, overtime, gain, new_control)
   local stages, count = {}, 0
-  for moves, time, control_text in text:gmatch('(%d+)/(%d+)/([^|+~]+)') do
-    local stage = decode_kind(control_text, overtime, gain, count, moves ~= '0' and moves + 0 or nil, time + 0)
+  for moves, time, kind, first, second in text:gmatch('(%d+)/(%d+)/(%l+) (%d+) ?(%d*)') do
+    local stage = new_control(
+      kind, first, second, overtime, gain, count, moves ~= '0' and moves + 0 or nil, time + 0)
     if count > 0 then
       stages[count].following = stage
     end

@@ -65,8 +65,8 @@ end
 -- The part of a participant's JSON that never changes: the end of the object. control: the JSON of its own
 -- control, or null.
 local function participant_fixed_json(id, index, group_id, control)
-  return ('"participant_id":"%s","group_id":%s,"participant_index":%d,"time_control":%s}'):format(
-    id, group_id and '"' .. group_id .. '"' or 'null', index, control)
+  return '"participant_id":"' .. id .. '","group_id":' .. (group_id and '"' .. group_id .. '"' or 'null')
+    .. ',"participant_index":' .. index_text(index) .. ',"time_control":' .. control .. '}'
 end
 
 -- The same of a group.

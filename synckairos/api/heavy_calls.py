@@ -49,6 +49,4 @@ class HeavyCalls:
         try:
             yield
         finally:
-            asyncio.get_running_loop().call_later(
-                min(weight * REST_S, LONGEST_REST_S), self._turn.release
-            )
+            asyncio.get_running_loop().call_later(min(weight * REST_S, LONGEST_REST_S), self._turn.release)
