@@ -182,8 +182,9 @@ local function has_more(text, character, most)
   return true
 end
 
--- The members of an object in JSON: a table from name to the JSON of the value, and their number. A name is
--- as the text has it, escapes included; of equal names the last one counts. nil when the text is no object,
+-- The members of an object in JSON: a table from name to the JSON of the value, and their number. Of a list it
+-- has the bracket only: nobody needs more, and a list may be most of the text. A name is as the text has it,
+-- escapes included; of equal names the last one counts. nil when the text is no object,
 -- or has more than `most` members; `most` may be left out. The values may be no JSON unless cjson has
 -- accepted the text.
 local function members(text, most)
@@ -216,7 +217,7 @@ local function members(text, most)
     if most and seen > most then
       return nil, seen
     end
-    found[name] = text:sub(from, position - 1)
+    found[name] = first == '[' and first or text:sub(from, position - 1)
     position = skip_space(text, position)
     position = skip_space(text, position + 1) -- after the comma
   end
