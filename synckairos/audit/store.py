@@ -26,7 +26,11 @@ T = TypeVar("T")
 PgConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 REVISION = "3"
-"""The revision of the tables that this release needs: the newest of `migrations`."""
+"""The revision of the tables that this release needs: the newest of `migrations`.
+
+A migration changes nothing that the release before it uses. So this release works with newer tables too,
+which are there while a deployment is upgraded.
+"""
 VERSION_TABLE = "sync_schema"
 """The table that has the database's revision."""
 RETRY_AFTER_MS = 1000
@@ -60,6 +64,11 @@ _REFUSED = (
 
 _NOT_COPIED = (*_REFUSED, ValueError, OverflowError)
 """Errors with which a COPY is refused. There the driver raises some errors of its own."""
+
+
+def needs_migration(revision: str | None) -> bool:
+    """Whether this release cannot work with the tables of a revision. None: there are no tables."""
+    return revision is None or int(revision) < int(REVISION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +147,7 @@ _FORGET_SNAPSHOTS = """
 UPDATE sync_sessions AS s
 SET snapshot = NULL, snapshot_epoch = NULL, snapshot_version = NULL, tenant_id = NULL, sync_mode = NULL
 FROM unnest($1::uuid[], $2::bigint[]) AS made (session_id, epoch)
-WHERE s.session_id = made.session_id AND s.snapshot_epoch < made.epoch
+WHERE s.session_id = made.session_id AND coalesce(s.snapshot_epoch, s.epoch) < made.epoch
 """
 _FORGET_PARTICIPANTS = """
 DELETE FROM sync_participants AS p USING unnest($1::uuid[], $2::bigint[]) AS made (session_id, epoch)
@@ -163,7 +172,7 @@ ON CONFLICT (session_id) DO UPDATE SET (status, epoch, version, updated_at) = (
         SELECT CASE WHEN newer THEN excluded.snapshot ELSE s.snapshot END,
             CASE WHEN newer THEN excluded.snapshot_epoch ELSE s.snapshot_epoch END,
             CASE WHEN newer THEN excluded.snapshot_version ELSE s.snapshot_version END,
-            CASE WHEN newer THEN excluded.tenant_id ELSE s.tenant_id END,
+            CASE WHEN newer THEN excluded.tenant_id ELSE coalesce(s.tenant_id, excluded.tenant_id) END,
             CASE WHEN newer THEN excluded.sync_mode ELSE s.sync_mode END,
             CASE WHEN newer THEN excluded.created_at ELSE s.created_at END
         FROM (SELECT excluded.snapshot IS NOT NULL AND (s.snapshot IS NULL OR

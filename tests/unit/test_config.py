@@ -42,6 +42,8 @@ def test_nothing_set_is_a_service_for_this_machine() -> None:
         ("ALLOWED_ORIGINS", "https://a.example,http://b:3000", ("https://a.example", "http://b:3000")),
         ("ALLOWED_ORIGINS", "null, *", ("null", "*")),
         ("ALLOWED_HOSTS", "a.example, b", ("a.example", "b")),
+        ("FRAME_ANCESTORS", "https://a.example,http://*.b:3000", ("https://a.example", "http://*.b:3000")),
+        ("FRAME_ANCESTORS", "*", ("*",)),
         ("TRUSTED_PROXIES", "10.0.0.7,2001:db8::/32", (ip_network("10.0.0.7"), ip_network("2001:db8::/32"))),
         ("METRICS_PORT", "9100", 9100),
         ("METRICS_PORT", "", None),
@@ -93,6 +95,9 @@ def test_a_setting_from_the_environment(name: str, text: str, value: object) -> 
         ("REDIS_SENTINEL_HOSTS", "a:99999", "host:port"),
         ("ALLOWED_ORIGINS", "example.org", "https://"),
         ("ALLOWED_ORIGINS", "https://example.org/path", "https://"),
+        ("FRAME_ANCESTORS", "null", "https://lms.example.org"),
+        ("FRAME_ANCESTORS", "https://a.example; script-src *", "https://lms.example.org"),
+        ("FRAME_ANCESTORS", "https://a.example/lms", "https://lms.example.org"),
         ("DURABILITY", "disk", "async"),
         ("ALLOWED_HOSTS", "https://games.example", "without a port"),
         ("ALLOWED_HOSTS", "games.example:80", "without a port"),
@@ -174,6 +179,17 @@ def test_settings_that_do_not_go_together(environ: dict[str, str], names: str) -
 def test_what_everybody_may_use_is_for_this_machine_unless_that_is_wanted(host: str) -> None:
     assert config.load({"HOST": host}).host == host
     assert config.load({"HOST": "0.0.0.0", "ALLOW_INSECURE": "true"}).allow_insecure
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{"ENVIRONMENT": "production"}, {"AUTH_MODE": "jwt"}, {"HOST": "0.0.0.0"}],
+)
+def test_what_lets_nobody_in_needs_no_secret_of_tokens(environ: dict[str, str]) -> None:
+    """As the worker, with the settings of the service but for that."""
+    assert config.load(environ, serving=False).jwt_secret is None
+    with pytest.raises(SettingsError):
+        config.load(environ)
 
 
 @pytest.mark.parametrize("text", ["true", "false"])

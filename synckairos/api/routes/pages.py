@@ -1,4 +1,4 @@
-"""Routes of the files that browsers load: the console's pages and the JavaScript client.
+"""Routes of what browsers load: the console's pages, what its token allows, and the JavaScript client.
 
 All files are read when the process starts; they are a few dozen small ones. A browser asks each time whether
 its copy is still good (`no-cache`, ETag), so it gets the files of a new release at once.
@@ -12,9 +12,11 @@ from http import HTTPStatus
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+from synckairos.api import replies
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Handler, Route
+from synckairos.auth import access
 from synckairos.auth.access import Action
 from synckairos.errors import NotFound
 
@@ -26,12 +28,15 @@ TYPES = {
     ".ts": "text/plain; charset=utf-8",
 }
 
+_POLICY = "content-security-policy"
+_NOBODY_FRAMES = "frame-ancestors 'none'"
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; connect-src 'self'; object-src 'none'; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    f"{_NOBODY_FRAMES}; base-uri 'none'; form-action 'self'"
 )
 """For the console: it may load only its own files, and ask only its own service, so that no token gets
-elsewhere. `'self'` is good for sockets of the same host and port. No other page may frame the console."""
+elsewhere. `'self'` is good for sockets of the same host and port. No other page may frame the console, but
+those of FRAME_ANCESTORS."""
 
 MODULES = ("synckairos.js", "synckairos.d.ts", "useSyncKairos.js", "useSyncKairos.d.ts")
 """The files of the JavaScript client, which pages of any origin may import."""
@@ -61,7 +66,7 @@ def _read_all() -> tuple[dict[str, _File], dict[str, _File]]:
     web = resources.files("synckairos") / "web"
     anywhere = {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}
     modules = {name: _read(web / name, anywhere) for name in MODULES}
-    ours = {"content-security-policy": CONTENT_SECURITY_POLICY, "referrer-policy": "no-referrer"}
+    ours = {_POLICY: CONTENT_SECURITY_POLICY, "referrer-policy": "no-referrer"}
     console: dict[str, _File] = {}
     folders = [("", web / "console")]
     for prefix, folder in folders:
@@ -80,6 +85,9 @@ def _answer(request: ApiRequest, file: _File | None) -> Reply:
     if file is None:
         raise NotFound
     headers = {"etag": file.etag, **file.headers}
+    framing = request.context.settings.frame_ancestors
+    if framing and _POLICY in headers:
+        headers[_POLICY] = headers[_POLICY].replace(_NOBODY_FRAMES, f"frame-ancestors {' '.join(framing)}")
     given = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     if file.etag in given or given == ["*"]:
         return Reply(status=HTTPStatus.NOT_MODIFIED, headers=headers)
@@ -106,6 +114,15 @@ async def get_console_folder_file(request: ApiRequest, page: str, folder: str, f
     return _answer(request, _CONSOLE.get(f"{page}/{folder}/{file}"))
 
 
+async def get_console_access(request: ApiRequest) -> Reply:
+    """What the caller may do, for pages that show no button for anything else.
+
+    A WebSocket says the same in `CONNECTED`, and not again after a newer token.
+    """
+    rights = {"auth_mode": request.context.settings.auth_mode, **access.rights(request.caller)}
+    return replies.document({"data": rights}, headers={"cache-control": "no-store", "vary": "authorization"})
+
+
 PAGES: tuple[Route, ...] = (
     Route(
         "GET",
@@ -122,6 +139,15 @@ PAGES: tuple[Route, ...] = (
         "A session",
         "pages",
         action=Action.PUBLIC,
+    ),
+    Route(
+        "GET",
+        "/console/access",
+        get_console_access,
+        "What the caller may do",
+        "pages",
+        needs_redis=False,
+        action=Action.READ,
     ),
     Route(
         "GET",
@@ -159,4 +185,4 @@ PAGES: tuple[Route, ...] = (
         for name, file in _MODULES.items()
     ),
 )
-"""The routes of files for browsers. They are not part of the API that OpenAPI describes."""
+"""The routes for browsers. They are not part of the API that OpenAPI describes."""
