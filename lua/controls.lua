@@ -9,7 +9,7 @@
 --                     the numbers that its rules need and that the hash stores behind the name of the kind,
 --                     for example `fischer 2000 0`. given: the parameters of the config; session: the
 --                     session's {increment_ms, max_time_ms}
---   NUMBERS           the names of these numbers in owner.control; none for a number that only fills its place
+--   NUMBERS           the names of these numbers in owner.control; none where the number means nothing
 --   budget(owner, offset)
 --                     the time in ms that the owner may use in this cycle, without overtime; math.huge for a
 --                     clock without end
@@ -75,8 +75,8 @@ local function list_view_names(control)
   return names
 end
 
--- What controls of a kind show in `clock`, by the kind's module and a number for the parts that a control has:
--- see view_of.
+-- What controls of a kind show in `clock`, by the kind's module and a number for the parts that a control
+-- has: see view_of.
 local views = {}
 
 -- The view of a control: names, form and pattern, see decode; false when its `clock` is empty. Controls with

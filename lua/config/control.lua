@@ -5,8 +5,8 @@ local MOST_UNKNOWN = 100 -- unknown members that are reported
 local DAY_MS = 86400000
 
 -- Problems are reported by `problem(member, message)`, whose member is a path within the control, such as
--- `.stages.1.moves`, or '' for the control itself. The path of a stage is made once, and that of a member when
--- there is a problem: to make texts is most of what this module costs.
+-- `.stages.1.moves`, or '' for the control itself. The path of a stage is made once, and that of a member
+-- when there is a problem: to make texts is most of what this module costs.
 local stage_paths = {}
 local json_pieces = {}
 
@@ -19,9 +19,10 @@ local function path_of_stage(number)
   return path
 end
 
--- A control is written as JSON and as the text that is stored. Each is a list of pieces, which are made once for
--- all controls, with `%d` in them, and a list of the numbers for these. So a control costs two texts, whatever
--- it has. The lists are used again for the next control, because to let a list grow costs more than to fill it.
+-- A control is written as JSON and as the text that is stored. Each is a list of pieces, which are made
+-- once for all controls, with `%d` in them, and a list of the numbers for these. So a control costs two
+-- texts, whatever it has. The lists are used again for the next control, because to let a list grow costs
+-- more than to fill it.
 local json, json_numbers = { count = 0 }, { count = 0 }
 local text, text_numbers = { count = 0 }, { count = 0 }
 

@@ -73,8 +73,8 @@ local function seconds(scan, wanted)
   return number * SECOND_MS, position
 end
 
--- Notes where the text has the number that becomes a member of the object, if somebody asks. stage: the number
--- of its stage from 0, nil for none.
+-- Notes where the text has the number that becomes a member of the object, if somebody asks. stage: the
+-- number of its stage from 0, nil for none.
 local function note(scan, stage, member, position)
   if scan.positions then
     scan.positions[(stage and '.stages.' .. stage or '') .. '.' .. member] = position
@@ -262,8 +262,8 @@ local function normal(object, bank, has_increment)
   return table.concat(parts, ':')
 end
 
--- Reads a whole text. Returns the object, its bank in ms, whether the text has a bank by itself, and whether it
--- has an increment. A failure is in the scan.
+-- Reads a whole text. Returns the object, its bank in ms, whether the text has a bank by itself, and
+-- whether it has an increment. A failure is in the scan.
 local function read(scan)
   local text = scan.text
   local pgn = accept(scan, 'pgn ')

@@ -182,11 +182,11 @@ local function has_more(text, character, most)
   return true
 end
 
--- The members of an object in JSON: a table from name to the JSON of the value, and their number. Of a list it
--- has the bracket only: nobody needs more, and a list may be most of the text. A name is as the text has it,
--- escapes included; of equal names the last one counts. nil when the text is no object,
--- or has more than `most` members; `most` may be left out. The values may be no JSON unless cjson has
--- accepted the text.
+-- The members of an object in JSON: a table from name to the JSON of the value, and their number. Of a list
+-- it has the bracket only: nobody needs more, and a list may be most of the text. A name is as the text has
+-- it, escapes included; of equal names the last one counts. nil when the text is no object, or has more
+-- than `most` members; `most` may be left out. The values may be no JSON unless cjson has accepted the
+-- text.
 local function members(text, most)
   local found, count, seen = {}, 0, 0
   local position = skip_space(text, 1)

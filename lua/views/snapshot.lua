@@ -44,15 +44,16 @@ end
 
 local STRING = '\1' -- stands for a string in a shape
 
--- Whether a shape is that of an object in compact JSON: a text in which each string is STRING, and each number 0.
+-- Whether a shape is that of an object in compact JSON: a text in which each string is STRING, and each
+-- number 0.
 local function is_shape(shape)
   return shape:sub(1, 2) == '{' .. STRING and not shape:find('[^\1{}%[%],:0]')
     and pcall(cjson.decode, (shape:gsub(STRING, '""')))
 end
 
--- A function that says whether a text is compact JSON of an object without escapes, with whole numbers only,
--- such as the library writes of a time control. That costs far less than to check any other JSON, because most
--- controls have one of a few shapes.
+-- A function that says whether a text is compact JSON of an object without escapes, with whole numbers
+-- only, such as the library writes of a time control. That costs far less than to check any other JSON,
+-- because most controls have one of a few shapes.
 local function new_plain_judge()
   local has_good_shape = remembering(is_shape)
   return function(text)

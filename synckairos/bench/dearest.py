@@ -57,7 +57,7 @@ _first_numbers = itertools.count(step=MOST)
 def _of_each(people: list[Json], control: Callable[[int], Any]) -> list[Json]:
     """The same participants, each with a control of its own.
 
-    No two calls of this have a number in common, because the library remembers the controls of the last calls.
+    No two of these have a number in common, because the library remembers the controls of the last calls.
     """
     numbers = itertools.count(next(_first_numbers))
     return [{**person, "time_control": control(next(numbers))} for person in people]
