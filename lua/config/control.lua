@@ -316,11 +316,11 @@ local function check_notation(notation, value, problem, session)
     object.overtime_ms = value.overtime_ms
     valid = refuse_contradictions(value, object, problem)
   end
-  local positions, reported = nil, {}
+  local positions, reported
   -- Reports a problem of the parsed object at the position of the text that it came from, once for each.
   local function problem_at(member, problem_text)
     valid = false
-    positions = positions or config_notation.positions(notation)
+    positions, reported = positions or config_notation.positions(notation), reported or {}
     local at = positions[member]
     if not at then
       problem(member, problem_text)

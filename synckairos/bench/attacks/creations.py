@@ -22,7 +22,7 @@ from synckairos.bench.attacks.scene import Scene, attacker
 from synckairos.bench.report import Figure
 
 AT_ONCE = 5
-SECONDS, QUICK_SECONDS = 60.0, 1.0
+SECONDS, QUICK_SECONDS = 50.0, 1.0
 """How long each kind is sent at full limits."""
 NEW_SECONDS, QUICK_NEW_SECONDS = 15.0, 1.0
 """How long each kind is sent from new addresses. The last one is waited for."""
