@@ -47,9 +47,9 @@ local KINDS = {
 local STAGE = '^{"stage":(%d)'
 
 -- Recently decoded controls by their text. They only save work; a replica begins without them. There is room
--- for those of a large session whose participants all have controls of their own, which each call about them
--- would else decode anew.
-local MOST_KNOWN = 1200
+-- for those of two large sessions whose participants all have controls of their own, which each call about
+-- them would else decode anew.
+local MOST_KNOWN = 2000
 local known, known_count = {}, 0
 
 -- The names of the members that the state's `clock` has for an owner with this control, in their order. There
