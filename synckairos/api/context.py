@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sanic import Sanic
 
+from synckairos.api.closed import Closed
 from synckairos.api.closed_addresses import ClosedAddresses
 from synckairos.api.heavy_calls import HeavyCalls
 from synckairos.api.quotas import QuotaKeeper
@@ -51,6 +53,8 @@ class Context:
     sessions: the calls, which first restore a session that Redis has lost from the audit store
     redis_sessions: the same calls, which only ask Redis
     openapi, docs: the description of the API, as JSON and as HTML
+    drawing: held by the request whose picture is being drawn, from the reading of its events on
+    closed_seekers: the callers who have named too many sessions that are not there
     draining: whether the process is stopping and takes no new work
     closing: undoes the steps of the start in reverse order
     """
@@ -62,7 +66,9 @@ class Context:
     tenants: Tenants
     quotas: QuotaKeeper
     heavy_calls: HeavyCalls = field(default_factory=HeavyCalls)
+    drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
     closed_addresses: ClosedAddresses = field(default_factory=ClosedAddresses)
+    closed_seekers: Closed = field(default_factory=Closed)
     connection: Connection
     store: Store | None
     recovery: Recovery | None
