@@ -6,7 +6,9 @@ function has made. Under virtual time the clock moves between the calls, so that
 
 After each call: an error is one of the contract's and has changed nothing, a state has at most one active
 participant and the version of its log, no key is outside of `sk:`. After each block of calls: every log is
-without gaps, `synckairos.history` finds nothing wrong in it, and no key without an end is left.
+without gaps, `synckairos.history` finds nothing wrong in it, and no key without an end is left. In some blocks
+another program puts values of its own into the keys: there a call may fail with Redis' own WRONGTYPE, and must
+not change anything either.
 """
 
 from __future__ import annotations
@@ -45,6 +47,16 @@ BUCKETS = [f"sk:rl:{{{name}}}" for name in ("a", "b c", "x" * 200)]
 QUOTAS = [f"sk:quota:{{{name}}}" for name in ("red", "%C3%A9")]
 MODES = ["per_participant", "per_group", "per_cycle", "global", "count_up"]
 COUNTS = {strategies.positions(count): count for count in range(1, 400)}
+FOREIGN = [
+    *[("SET", "not ours"), ("RPUSH", "not ours"), ("SADD", "not ours"), ("ZADD", "1", "not ours")],
+    *[
+        ("HSET", "status", "running"),
+        ("HSET", "not", "ours"),
+        ("XADD", "900-0", "e", "{}"),
+        ("ZADD", "inf", ""),
+    ],
+]
+"""Commands that put a foreign value into a key."""
 OVERDUE = "overdue"  # nobody calls sk_expire here, so a clock may be out for long
 
 Call = tuple[str, list[str | bytes], list[Any]]
@@ -392,6 +404,8 @@ class Fuzzer:
         self.observer = Observer(self.client, ["sk:{aa}:nobody"])
         self._check_grammar()
         self._before: dict[bytes, tuple[str, int]] = {}
+        self._spoiled = False
+        """Whether another program writes into the keys, in this block."""
 
     def close(self) -> None:
         """Leave the server empty."""
@@ -424,6 +438,7 @@ class Fuzzer:
     def _block(self, rng: Random, cases: int) -> None:
         self.observer.reset()
         self._before = {}
+        self._spoiled = rng.random() < 0.15
         world = World(rng)
         grammar = Grammar(world)
         for _ in range(cases):
@@ -431,6 +446,8 @@ class Fuzzer:
             world.step(session_id)
             if rng.random() < 0.02:
                 self._vanish(world, session_id)
+            if self._spoiled and rng.random() < 0.03:
+                self._plant(rng, session_id)
             self._case(world, session_id, grammar.call(session_id))
         self._look()
 
@@ -441,6 +458,18 @@ class Fuzzer:
         world.states.pop(session_id, None)
         for key in (keys.session, keys.log):
             self._before.pop(key.encode(), None)
+
+    def _plant(self, rng: Random, session_id: str) -> None:
+        """Another program puts a value of its own into a key."""
+        key = rng.choice([*SessionKeys.of(session_id).all, BUCKETS[0], QUOTAS[0]])
+        command, *values = rng.choice(FOREIGN)
+        self.observer.ask(("DEL", key), (command, key, *values))
+        self._before = {
+            bytes(name): (digest, expires)
+            for name, digest, expires in self.observer.ask(("EVAL", FINGERPRINTS, 0, CLOCK_KEY, SERVER_KEY))[
+                0
+            ]
+        }
 
     def _case(self, world: World, session_id: str, call: Call) -> None:
         function, names, arguments = call
@@ -461,10 +490,12 @@ class Fuzzer:
         was_held, held = (isinstance(each, bytes) and each.startswith(b"held ") for each in (before, moving))
         if isinstance(reply, Exception):
             code = self._refused(str(reply), about)
-            # The hold of a move ends with the first call after its time, and a cooldown begins with a refusal.
+            # The hold of a move ends with the first call after its time; a refusal begins a cooldown.
             changes = [] if was_held or code == "RATE_LIMIT_EXCEEDED" else _differences(self._before, after)
             if function == "sk_expire":  # takes a wrong alarm away
                 changes = [change for change in changes if not change[0].endswith(b":alarms")]
+            if self._spoiled and function in MAKERS:  # what was left of a lost session goes
+                changes = [change for change in changes if change[2] is not None]
             if changes:
                 self.report.fail("a refused call has changed something", changes, str(reply), *about)
         else:
@@ -475,10 +506,13 @@ class Fuzzer:
             self.report.fail("a key is outside of sk:", list(after), *about)
         if isinstance(state, Exception):
             world.states.pop(session_id, None)
-            if str(state).partition(" ")[0] not in ("SESSION_NOT_FOUND", "SESSION_MOVED", "SESSION_MOVING"):
+            unread = {"SESSION_NOT_FOUND", "SESSION_MOVED", "SESSION_MOVING", WRONGTYPE * self._spoiled}
+            if str(state).partition(" ")[0] not in unread:
                 self.report.fail("the session cannot be read", str(state), *about)
             return
         world.states[session_id] = read = json.loads(state)
+        if self._spoiled:
+            return
         for problem in problems_of(read, newest, alarm, held=held):
             self.report.fail(problem, read, newest, alarm, *about)
 
@@ -486,6 +520,8 @@ class Fuzzer:
         code = text.partition(" ")[0]
         self.report.answers[code] += 1
         error = errors.from_refusal(text)
+        if self._spoiled and code == WRONGTYPE:
+            return code
         if (
             error is None
             or isinstance(error, errors.InternalError)
@@ -508,7 +544,7 @@ class Fuzzer:
     def _look(self) -> None:
         """The invariants of everything that is there."""
         self.report.looks += 1
-        for session_id in IDS:
+        for session_id in [] if self._spoiled else IDS:
             keys = SessionKeys.of(session_id)
             state, entries = self.observer.ask(
                 ("FCALL_RO", "sk_get", 1, keys.session), ("XRANGE", keys.log, "-", "+")
@@ -529,7 +565,7 @@ class Fuzzer:
                 if finding.kind != OVERDUE:
                     self.report.fail("the history is wrong", finding, json.loads(state))
         self.client.delete(CLOCK_KEY)
-        if leaks := take_leaks(self.client):
+        if not self._spoiled and (leaks := take_leaks(self.client)):
             self.report.fail("keys without an end are left", leaks)
 
 
@@ -543,6 +579,9 @@ def _differences(before: dict[bytes, Any], after: dict[bytes, Any]) -> list[Any]
     ]
 
 
+MAKERS = {"sk_create", "sk_restore", "sk_import", "sk_move_in"}
+WRONGTYPE = "WRONGTYPE"
+"""Redis' own error for a value that another program has put into a key: functions pass it on."""
 STATUSES = {"pending", "running", "paused", "expired", "completed", "cancelled"}
 
 
