@@ -35,9 +35,9 @@ def _run(what: str, cases: int, seed: int, first_block: int) -> Report:
     if what == "fcall":
         with servers.start("valkey") as server:
             return fcall_cases.run(server, cases, seed, first_block)
-    fuzzer = http_cases if what == "http" else socket_cases
+    run = http_cases.run if what == "http" else socket_cases.run
     with own_service() as target:
-        return fuzzer.run(target, cases, seed)
+        return run(target, cases, seed)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ function has made. Under virtual time the clock moves between the calls, so that
 
 After each call: an error is one of the contract's and has changed nothing, a state has at most one active
 participant and the version of its log, no key is outside of `sk:`. After each block of calls: every log is
-without gaps, `synckairos.history` finds nothing wrong in it, and no key without an end is left. In some blocks
-another program puts values of its own into the keys: there a call may fail with Redis' own WRONGTYPE, and must
-not change anything either.
+without gaps, `synckairos.history` finds nothing wrong in it, and no key without an end is left. In some
+blocks another program puts values of its own into the keys: there a call may fail with Redis' own WRONGTYPE,
+and must not change anything either.
 """
 
 from __future__ import annotations
@@ -476,7 +476,7 @@ class Fuzzer:
         keys = SessionKeys.of(session_id)
         _, before, reply, state, newest, alarm, moving, found = self.observer.ask(
             ("SET", CLOCK_KEY, world.now),
-            ("HGET", (*names, keys.session)[0], "moving"),
+            ("HGET", (*names, keys.session)[0], "moving"),  # type: ignore[arg-type]
             ("FCALL", function, len(names), *names, *arguments),  # type: ignore[arg-type]
             ("FCALL_RO", "sk_get", 1, keys.session),
             ("XREVRANGE", keys.log, "+", "-", "COUNT", 1),

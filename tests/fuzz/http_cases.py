@@ -43,8 +43,8 @@ CHECKS = [
     "ignored_auth",
 ]
 UUID = re.compile(r"[0-9a-fA-F-]{36}")
-SCENARIO = 20
-"""About how many requests a chain of the stateful phase has."""
+SCENARIO, OPERATIONS = 5, 20
+"""About how many requests a chain of the stateful phase has at least, and how many operations there are."""
 
 
 class Run:
@@ -94,7 +94,7 @@ class Run:
                 self.target.look(self.report)
 
     def _schema(self, phase: str, cases: int) -> Any:
-        count = max(1, cases // (SCENARIO if phase == "stateful" else 40))
+        count = max(1, cases // (SCENARIO if phase == "stateful" else OPERATIONS))
         headers = {} if self.role == "nobody" else {"Authorization": f"Bearer {_token(self.role)}"}
         config = SchemathesisConfig.from_dict(
             {
@@ -146,7 +146,7 @@ class Run:
 
 
 def _token(role: str) -> str:
-    return token(role, **({"participant": PEOPLE[0]} if role == "player" else {}))
+    return token(role, participant=PEOPLE[0]) if role == "player" else token(role)
 
 
 def run(target: Target, cases: int, seed: int) -> Report:

@@ -347,7 +347,7 @@ class Actor:
     def _message(self, role: str, claims: dict[str, Any]) -> bytes:
         """A message, perhaps with some mistakes. It is UTF-8 and not too large, so it is answered."""
         somebody = [*PEOPLE, PEOPLE[0].upper(), "c0000000-0000-4000-8000-000000000000", None]
-        fields: dict[str, Any] = {
+        fields: Any = {
             "v": 1,
             "type": self._pick([*["SWITCH"] * 4, "PAUSE", "RESUME", "RECONNECT", "PING", "CLOCK", "AUTH"]),
         }
