@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -149,14 +150,14 @@ def _token(role: str) -> str:
     return token(role, participant=PEOPLE[0]) if role == "player" else token(role)
 
 
-def run(target: Target, cases: int, seed: int) -> Report:
-    """Fuzz the routes of a service, as each role."""
+def run(target: Target, cases: int, seed: int, roles: Sequence[str] = ROLES) -> Report:
+    """Fuzz the routes of a service, as each of these roles."""
     report = Report("http", seed)
     target.tend()
     with suppress(TooManyFailures):
-        for number, role in enumerate(ROLES, 1):
+        for number, role in enumerate(roles, 1):
             requests = Run(target, report, role)
-            end = cases * number // len(ROLES)
+            end = cases * number // len(roles)
             mine = end - report.cases
             for phase, share in SHARES.items():
                 left = end - report.cases

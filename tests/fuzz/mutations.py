@@ -62,6 +62,7 @@ _BYTES = [
     b"\\ud800",
 ]
 _DEEP = 400
+_LONGEST = 300_000
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -125,7 +126,7 @@ def changed_text(rng: Random, text: bytes) -> bytes:
         case 8:
             return str(rng.choice(ODD)).encode()
         case _:
-            return text * rng.choice([0, 2, 200])
+            return text * rng.choice([0, 2, min(200, _LONGEST // (len(text) + 1))])
 
 
 def as_json(value: Any) -> bytes:

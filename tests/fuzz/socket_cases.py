@@ -197,7 +197,7 @@ class Actor:
     async def run(self) -> None:
         """Cases, until all actors together have had as many as they shall."""
         while self.report.cases < self.cases:
-            if self.rng.random() < 0.15:
+            if self.rng.random() < 0.5:
                 await self._strange_opening()
             else:
                 await self._conversation()
@@ -440,9 +440,9 @@ class Actor:
             case 7:  # half a frame, and gone
                 socket.send(text_frame(b"x" * 1000)[: self._pick([1, 3, 500])])
                 return
-            case _:  # bytes of all kinds after an end are read by nobody
+            case _:  # an end, and bytes of all kinds after it, which may be noticed first
                 frame = Frame(Opcode.BINARY, b"").serialize(mask=True) + self.rng.randbytes(2000)
-                expected = {BINARY, NO_FRAME}
+                expected = {BINARY, NO_FRAME, NO_UTF8, TOO_LARGE}
         socket.send(frame)
         if await socket.until(lambda: socket.code is not None):
             self._closed(socket, {*expected, ENDED, *NOT_LET_IN})
