@@ -27,8 +27,8 @@ from schemathesis.hooks import unregister
 from tests.fuzz.report import Report, TooManyFailures
 from tests.fuzz.target import PATIENCE_S, PEOPLE, SESSIONS, Target, token
 
-ROLES = ["viewer", "player", "service", "moderator", "admin", "nobody"]
-"""Nobody has no token."""
+ROLES = ["viewer", "player", "service", "moderator", "admin", "link", "nobody"]
+"""Nobody has no token, and whoever comes by a link has that of a moderator."""
 SHARES = {"coverage": 0.4, "stateful": 0.25, "fuzzing": 0.35}
 """How much of the cases each phase gets at most."""
 LOOK_EVERY = 1000
@@ -96,7 +96,7 @@ class Run:
 
     def _schema(self, phase: str, cases: int) -> Any:
         count = max(1, cases // (SCENARIO if phase == "stateful" else OPERATIONS))
-        headers = {} if self.role == "nobody" else {"Authorization": f"Bearer {_token(self.role)}"}
+        headers = {} if self.role == "nobody" else {"Authorization": f"Bearer {self._bearer()}"}
         config = SchemathesisConfig.from_dict(
             {
                 "seed": self.report.seed,
@@ -112,6 +112,12 @@ class Run:
         )
         url = f"{self.target.url}/openapi.json"
         return schemathesis.openapi.from_url(url, config=config)
+
+    def _bearer(self) -> str:
+        if self.role == "link":
+            self.target.tend()
+            return self.target.link()
+        return token(self.role, participant=PEOPLE[0]) if self.role == "player" else token(self.role)
 
     def _known(self, name: str, value: Any) -> Any:
         """An id that is there, in most places of a made-up one. The same one each time for the same id."""
@@ -144,10 +150,6 @@ class Run:
                         check.failure_info.failure.message,
                         check.failure_info.code_sample,
                     )
-
-
-def _token(role: str) -> str:
-    return token(role, participant=PEOPLE[0]) if role == "player" else token(role)
 
 
 def run(target: Target, cases: int, seed: int, roles: Sequence[str] = ROLES) -> Report:

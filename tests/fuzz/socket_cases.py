@@ -40,7 +40,7 @@ LARGEST = 65_536
 BINARY, TOO_LARGE, NO_UTF8, NO_FRAME, ENDED = 1003, 1009, 1007, 1002, 1000
 NOT_LET_IN = {1008, 4401, 4403, 4404}
 SUBPROTOCOL = Subprotocol("synckairos.v1")
-ROLES = ["viewer", "player", "service", "moderator", "admin"]
+ROLES = ["viewer", "player", "service", "moderator", "admin", "link"]
 
 _numbers = itertools.count(7 * 10**12)  # which no other message has
 
@@ -191,8 +191,8 @@ def text_frame(text: bytes) -> bytes:
 class Actor:
     """Opens one socket after the other, and says things on it."""
 
-    def __init__(self, target: Target, report: Report, rng: Random, cases: int) -> None:
-        self.target, self.report, self.rng, self.cases = target, report, rng, cases
+    def __init__(self, target: Target, report: Report, rng: Random, cases: int, link: str) -> None:
+        self.target, self.report, self.rng, self.cases, self.link = target, report, rng, cases, link
 
     async def run(self) -> None:
         """Cases, until all actors together have had as many as they shall."""
@@ -285,6 +285,8 @@ class Actor:
             claims["session"] = SESSIONS[0]
         session_id = SESSIONS[0] if "session" in claims else self._pick(SESSIONS)
         good = token(role, **claims)
+        if role == "link":
+            session_id, good = SESSIONS[0], self.link
         query, headers, first = f"session_id={session_id}", [], b""
         match self.rng.randrange(4):
             case 0:
@@ -462,7 +464,10 @@ class Actor:
 
 async def _run(target: Target, report: Report, cases: int) -> None:
     await asyncio.to_thread(target.tend)
-    actors = [Actor(target, report, Random(f"{report.seed}/{number}"), cases) for number in range(ACTORS)]
+    link = await asyncio.to_thread(target.link)
+    actors = [
+        Actor(target, report, Random(f"{report.seed}/{number}"), cases, link) for number in range(ACTORS)
+    ]
     running = [asyncio.create_task(actor.run()) for actor in actors]
     looked = 0
     try:

@@ -17,6 +17,7 @@ from synckairos.core.connection import connect
 from synckairos.history.servers import all_session_ids, read_sessions
 from synckairos.history.truth import History
 from tests.fuzz.report import Report
+from tests.support.leaks import take_leaks
 from tests.support.live import settings
 from tests.support.programs import Program
 
@@ -80,6 +81,11 @@ class Target:
             if wanted == 4:
                 self._admin.post(f"{at}/pause")
 
+    def link(self) -> str:
+        """The token of a link with which a moderator without an account comes to the first session."""
+        answer = self._admin.post(f"/v1/sessions/{SESSIONS[0]}/links", json={"role": "moderator"})
+        return str(answer.json()["data"]["token"])
+
     def look(self, report: Report) -> None:
         """Note when the service does not answer, a process was started again, or Redis stands still."""
         report.looks += 1
@@ -115,6 +121,8 @@ class Target:
         for name in self._redis.scan_iter(count=1000):
             if not name.startswith((b"sk:", b"rq:")):
                 report.fail("a key is outside of sk:", name)
+        if leaks := take_leaks(self._redis):
+            report.fail("keys without an end are left", leaks)
         said = "".join(self._program.errors)
         if "Traceback" in said:
             report.fail("the service had an error", said[said.index("Traceback") - 500 :])
