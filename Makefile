@@ -1,4 +1,4 @@
-# make install | run | check | test | soak | fuzz | drills | lint | screenshots | last-release | lock. Needs python3 (3.11 or newer) and the network, once.
+# make install | run | check | test | benches | soak | fuzz | drills | lint | screenshots | last-release | lock. Needs python3 (3.11 or newer) and the network, once.
 PYTHON ?= python3
 BIN = .venv/bin
 STAMP = .venv/.installed
@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
-.PHONY: install run check test soak fuzz drills lint screenshots last-release lock
+.PHONY: install run check test benches soak fuzz drills lint screenshots last-release lock
 
 install: $(STAMP)
 
@@ -49,7 +49,11 @@ fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz fcall --cases 100000 $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 5 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 5 --dist worksteal --ignore tests/bench $(ARGS)
+
+# Each bench once, in its quick form: that it measures what it says. They want a core each, so they run apart.
+benches: $(STAMP)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/bench $(ARGS)
 
 # What dies on the way to PostgreSQL dies thirty times, and not three. Then a primary behind Sentinels is killed,
 # hung, cut off and replaced under load; the exit code says whether the goals in sentinel/README.md were met.

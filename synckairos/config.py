@@ -409,10 +409,11 @@ _GONE = {
 """Settings of earlier releases, and what to write instead."""
 
 
-def load(environ: Mapping[str, str], file: Path | None = None) -> Settings:
+def load(environ: Mapping[str, str], file: Path | None = None, *, serving: bool = True) -> Settings:
     """The settings of `environ` and of the YAML `file`. Raises SettingsError.
 
-    An empty variable, and null in the file, count as not set.
+    An empty variable, and null in the file, count as not set. Programs that let nobody in (not `serving`)
+    need no secret of tokens, and none is better kept.
     """
     problems: list[str] = []
     values: dict[str, Any] = {}
@@ -437,7 +438,7 @@ def load(environ: Mapping[str, str], file: Path | None = None) -> Settings:
             problems.append(f"{shown} must be {kind.may_be}{said}")
     if not problems:
         settings = Settings(**values)
-        problems = _disagreements(settings)
+        problems = _disagreements(settings) + (_of_admission(settings) if serving else [])
         if settings.api_keys_file is not None:
             problems += _open_to_others(Path(settings.api_keys_file))
         for place in settings.moved_to:
@@ -500,7 +501,6 @@ def _disagreements(settings: Settings) -> list[str]:
         settings.redis_cluster_nodes,
     )
     database = urlsplit(settings.redis_url).path.strip("/")
-    everybody = "everybody could do everything"
     table: tuple[tuple[object, str], ...] = (
         (
             hosts and nodes,
@@ -526,6 +526,15 @@ def _disagreements(settings: Settings) -> list[str]:
             settings.enable_cors and not settings.allowed_origins,
             f"ALLOWED_ORIGINS must be {_Origins.may_be}, as ENABLE_CORS is true",
         ),
+        *_of_tokens(settings),
+    )
+    return [problem for is_wrong, problem in table if is_wrong]
+
+
+def _of_admission(settings: Settings) -> list[str]:
+    """The problems of settings by which the service would let in everybody, or nobody."""
+    everybody = "everybody could do everything"
+    table = (
         (
             settings.auth_mode == "none" and settings.environment == "production",
             f"AUTH_MODE must not be none when ENVIRONMENT is production: {everybody}",
@@ -534,7 +543,10 @@ def _disagreements(settings: Settings) -> list[str]:
             settings.auth_mode == "none" and not settings.allow_insecure and not is_loopback(settings.host),
             "HOST must be of this machine alone (127.0.0.1) when AUTH_MODE is none, or ALLOW_INSECURE true",
         ),
-        *_of_tokens(settings),
+        (
+            settings.auth_mode == "jwt" and settings.jwt_secret is None and settings.jwt_jwks_url is None,
+            f"JWT_SECRET must be {_Secret(32).may_be}, or JWT_JWKS_URL {_JwksUrl.may_be}: AUTH_MODE is jwt",
+        ),
     )
     return [problem for is_wrong, problem in table if is_wrong]
 
@@ -543,10 +555,6 @@ def _of_tokens(settings: Settings) -> tuple[tuple[object, str], ...]:
     """What may disagree among the settings of tokens, as in `_disagreements`."""
     secret, previous = settings.jwt_secret, settings.jwt_previous_secret
     return (
-        (
-            settings.auth_mode == "jwt" and secret is None and settings.jwt_jwks_url is None,
-            f"JWT_SECRET must be {_Secret(32).may_be}, or JWT_JWKS_URL {_JwksUrl.may_be}: AUTH_MODE is jwt",
-        ),
         (
             secret is not None and settings.jwt_jwks_url is not None,
             "JWT_SECRET and JWT_JWKS_URL cannot both be set: tokens are signed with the one or the other",

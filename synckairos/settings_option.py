@@ -22,10 +22,13 @@ config_option = click.option(
 )
 
 
-def settings_or_exit(environ: Mapping[str, str], file: Path | None) -> Settings:
-    """The settings. Also sets up logging as they say. Wrong settings are printed, and end the program."""
+def settings_or_exit(environ: Mapping[str, str], file: Path | None, *, serving: bool = False) -> Settings:
+    """The settings. Also sets up logging as they say. Wrong settings are printed, and end the program.
+
+    serving: whether the program lets callers in: see `config.load`
+    """
     try:
-        settings = config.load(environ, file)
+        settings = config.load(environ, file, serving=serving)
     except SettingsError as error:
         for problem in error.problems:
             click.echo(

@@ -97,7 +97,11 @@ async def carried_out(
     log = _log(request)
     if is_admin:
         if log is None:
-            raise StorageUnavailable("what admins do has to be put on record, and there is no database")
+            raise StorageUnavailable(
+                "what admins do has to be put on record, and there is no database: set DATABASE_URL, or use "
+                "a token of another role (service may create)",
+                context={"needs": "DATABASE_URL"},
+            )
         await log.check()
     error: SyncKairosError | None = None
     try:

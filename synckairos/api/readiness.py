@@ -16,7 +16,7 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from synckairos.api.schemas import Check
 from synckairos.audit.restorer import Restorer
-from synckairos.audit.store import REVISION, Store
+from synckairos.audit.store import Store, needs_migration
 from synckairos.core import rights
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
@@ -175,7 +175,7 @@ class Readiness:
             return Check("degraded", "does not answer: what Redis loses now cannot be restored yet")
         if found is None:
             return Check("degraded", "the database has no tables: synckairos migrate")
-        if found != REVISION:
+        if needs_migration(found):
             return Check("degraded", f"the database is at revision {found}: synckairos migrate")
         return Check("ok")
 

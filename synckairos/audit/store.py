@@ -26,7 +26,11 @@ T = TypeVar("T")
 PgConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 REVISION = "3"
-"""The revision of the tables that this release needs: the newest of `migrations`."""
+"""The revision of the tables that this release needs: the newest of `migrations`.
+
+A migration changes nothing that the release before it uses. So this release works with newer tables too,
+which are there while a deployment is upgraded.
+"""
 VERSION_TABLE = "sync_schema"
 """The table that has the database's revision."""
 RETRY_AFTER_MS = 1000
@@ -60,6 +64,11 @@ _REFUSED = (
 
 _NOT_COPIED = (*_REFUSED, ValueError, OverflowError)
 """Errors with which a COPY is refused. There the driver raises some errors of its own."""
+
+
+def needs_migration(revision: str | None) -> bool:
+    """Whether this release cannot work with the tables of a revision. None: there are no tables."""
+    return revision is None or int(revision) < int(REVISION)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from synckairos import metrics
 from synckairos.audit import alerts, jobs
 from synckairos.audit.access_log.retention import Retention
 from synckairos.audit.jobs import JOB_S, STORE, BatchJob, Jobs, Serializer
-from synckairos.audit.store import REVISION, Store, Stored
+from synckairos.audit.store import REVISION, Store, Stored, needs_migration
 from synckairos.config import Settings
 from synckairos.errors import StorageUnavailable, error_text
 from synckairos.supervision import Backoff, Telling
@@ -80,7 +80,7 @@ class _Storing:
         except StorageUnavailable as error:
             log.warning("PostgreSQL does not answer yet", reason=repr(error.__cause__))
             return
-        if found != REVISION:
+        if needs_migration(found):
             raise SchemaMissing(
                 f"the database has {'no tables' if found is None else f'the tables of revision {found}'}, "
                 f"and this release needs those of {REVISION}: run `synckairos migrate`"

@@ -306,6 +306,9 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
     except StorageUnavailable as error:
         reason = error_text(error.__cause__ or error)
-        raise click.ClickException(f"the storage does not answer: {reason}") from None
+        raise click.ClickException(
+            f"the storage does not answer: {reason}. "
+            "REDIS_URL and DATABASE_URL have to be those of the service"
+        ) from None
     except (KeysFileError, *REDIS_ERRORS) as error:
         raise click.ClickException(error_text(error)) from None

@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import hiredis
+import redis
 import redis.asyncio
 from redis.exceptions import NoPermissionError, ResponseError
 
 from synckairos.core import keys
 from synckairos.core.keyspace import GONE_EVENTS
 from synckairos.core.wire import Command
+
+QUEUE_KEYS = "~rq:* ~synckairos:audit:*"
+"""The patterns of the keys of the queue, as `ACL SETUSER` takes them."""
 
 _KEY = keys.rights("00")
 _BUCKET = keys.rate_limit("rights")
@@ -83,7 +87,46 @@ OF_SERVICE: tuple[Command, ...] = (
 )
 """What the service itself calls, with `DATABASE_URL` and without."""
 
-_WITH_SUBCOMMANDS = frozenset({"FUNCTION", "XGROUP", "XINFO"})
+_QUEUE = "rq:rights"
+_LEASE = "synckairos:audit:rights"
+
+OF_QUEUE: tuple[Command, ...] = (
+    ("DEL", _QUEUE),
+    ("EXISTS", _QUEUE),
+    ("EXPIRE", _QUEUE, 1),
+    ("PERSIST", _QUEUE),
+    ("HGET", _QUEUE, "field"),
+    ("HGETALL", _QUEUE),
+    ("HINCRBY", _QUEUE, "field", 1),
+    ("HINCRBYFLOAT", _QUEUE, "field", 1),
+    ("HSET", _QUEUE, "field", "value"),
+    ("BLMOVE", _QUEUE, _QUEUE, "LEFT", "RIGHT", 1),
+    ("LLEN", _QUEUE),
+    ("LRANGE", _QUEUE, 0, 0),
+    ("LREM", _QUEUE, 0, "element"),
+    ("RPUSH", _QUEUE, "element"),
+    ("SADD", _QUEUE, "member"),
+    ("SMEMBERS", _QUEUE),
+    ("SREM", _QUEUE, "member"),
+    ("XADD", _QUEUE, "*", "field", "value"),
+    ("XREVRANGE", _QUEUE, "+", "-"),
+    ("ZADD", _QUEUE, 1, "member"),
+    ("ZCARD", _QUEUE),
+    ("ZRANGE", _QUEUE, 0, 0),
+    ("ZRANGEBYSCORE", _QUEUE, 0, 0),
+    ("ZREM", _QUEUE, "member"),
+    ("ZREMRANGEBYSCORE", _QUEUE, 0, 0),
+    ("GET", _LEASE),
+    ("PEXPIRE", _LEASE, 1),
+    ("SET", _LEASE, "value"),
+    ("EVALSHA", "0" * 40, 0),
+    ("SCRIPT", "LOAD", "return 1"),
+    ("INFO",),
+    ("WATCH", _QUEUE),
+)
+"""What rq and the worker call at the queue's server."""
+
+_WITH_SUBCOMMANDS = frozenset({"FUNCTION", "SCRIPT", "XGROUP", "XINFO"})
 
 What = Literal["command", "key", "channel"]
 
@@ -98,14 +141,13 @@ class Refusal:
     command: str
     what: What
 
-    @property
-    def grant(self) -> str:
-        """What `ACL SETUSER` takes to allow it."""
+    def grant(self, keys: str) -> str:
+        """What `ACL SETUSER` takes to allow it. `keys`: the patterns of the keys that it is about."""
         match self.what:
             case "command":
                 return "+" + self.command.lower().replace(" ", "|")
             case "key":
-                return "~sk:*"
+                return keys
             case "channel":
                 return "&sk:* &__keyevent@*"
 
@@ -132,13 +174,47 @@ async def refusals(client: redis.asyncio.Redis, commands: Sequence[Command]) -> 
     return list(found)
 
 
-def remedy(user: str, refused: Iterable[Refusal]) -> str:
-    """What an administrator of the server has to send, so that the user may do all of this."""
-    grants = dict.fromkeys(grant for refusal in refused for grant in refusal.grant.split())
+def refusals_of_queue(client: redis.Redis) -> list[Refusal]:
+    """Which commands of OF_QUEUE the server refuses to the user of the client. Raises RedisError, OSError.
+
+    Most of them have no form that does nothing. So they are put into a transaction, which is discarded: a
+    server judges the rights of a command when it takes it in.
+    """
+    begin, end = ("MULTI",), ("DISCARD",)
+    # Without a transaction they would be carried out.
+    return _refused_at_once(client, (begin, end)) or _refused_at_once(client, (begin, *OF_QUEUE, end))
+
+
+def _refused_at_once(client: redis.Redis, commands: Sequence[Command]) -> list[Refusal]:
+    pool = client.connection_pool
+    connection = pool.get_connection()
+    found: dict[Refusal, None] = {}
+    try:
+        packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]  # as above
+        connection.send_packed_command(packed)
+        for command in commands:
+            try:
+                connection.read_response()
+            except NoPermissionError as error:
+                found[Refusal(_name(command), _refused(str(error)))] = None
+            except ResponseError:
+                continue  # allowed, and not in a transaction
+    finally:
+        connection.disconnect()
+        pool.release(connection)
+    return list(found)
+
+
+def remedy(user: str, refused: Iterable[Refusal], *, keys: str = "~sk:*") -> str:
+    """What an administrator of the server has to send, so that the user may do all of this.
+
+    keys: the patterns of the keys that it is about
+    """
+    grants = dict.fromkeys(grant for refusal in refused for grant in refusal.grant(keys).split())
     return f"ACL SETUSER {user} {' '.join(grants)}"
 
 
-def user_of(client: redis.asyncio.Redis) -> str:
+def user_of(client: redis.asyncio.Redis | redis.Redis) -> str:
     """The user whose rights the client has."""
     return str(client.connection_pool.connection_kwargs.get("username") or "default")
 

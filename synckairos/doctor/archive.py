@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from rq import Worker
 
 from synckairos.config import Settings
+from synckairos.core import rights
 from synckairos.doctor.configured import masked
 from synckairos.doctor.findings import Area, Finding
 from synckairos.doctor.trouble import CONNECT_S, decoded, network_trouble, redis_trouble, release, why
@@ -75,9 +76,9 @@ async def _postgresql(area: Area, database_url: str) -> None:
             "tables", f"at revision {revision}, and this release needs {REVISION}", "synckairos migrate"
         )
     else:
-        area.fail(
+        area.warn(
             "tables",
-            f"at revision {revision}, which a newer release has made",
+            f"at revision {revision}, which a newer release has made: this one works with them",
             f"use that release here as well, or with it: synckairos migrate --to {REVISION}",
         )
 
@@ -123,12 +124,23 @@ async def _queue(area: Area, settings: Settings) -> None:
     where = masked(url).rpartition("@")[2].rpartition("://")[2]
     setting = "REDIS_URL" if settings.rq_redis_url is None else "RQ_REDIS_URL"
     try:
+        user, refused = await asyncio.to_thread(_ask_rights, settings)
+        if refused:
+            area.ok("reachable", "answers")
+            area.fail(
+                "rights",
+                f"the user {user} may not do what the queue and its workers do: "
+                f"{'; '.join(dict.fromkeys(refusal.command for refusal in refused))}",
+                f"as an administrator: {rights.remedy(user, refused, keys=rights.QUEUE_KEYS)}",
+            )
+            return
         counts, workers = await asyncio.to_thread(_ask_queue, settings)
     except (RedisError, OSError) as error:
         text, remedy = redis_trouble(error, where, setting)
         area.fail("reachable", text, remedy)
         return
     area.ok("reachable", "answers")
+    area.ok("rights", f"the user {user} may do what the queue and its workers do")
     waiting = counts.queued + counts.started + counts.scheduled
     if workers:
         area.ok("workers", f"{workers} at work")
@@ -154,6 +166,14 @@ async def _queue(area: Area, settings: Settings) -> None:
         )
     else:
         area.ok("failed", "no batch")
+
+
+def _ask_rights(settings: Settings) -> tuple[str, list[rights.Refusal]]:
+    """The user of the queue's server, and what it may not do there. Raises RedisError, OSError."""
+    from synckairos.audit.jobs import Jobs
+
+    with closing(Jobs.of(settings)) as jobs:
+        return rights.user_of(jobs.client), rights.refusals_of_queue(jobs.client)
 
 
 def _ask_queue(settings: Settings) -> tuple[Any, int]:

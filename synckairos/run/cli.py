@@ -86,7 +86,7 @@ def dev(port: int, data_dir: Path, workers: int, *, ephemeral: bool, no_database
         environ["AUTH_MODE"] = "jwt"
     # The secret is made in the data folder, which is not there yet; until then there is one for a moment.
     given = {"JWT_SECRET": secrets.token_hex(32)} if secret else {}
-    settings = settings_or_exit({**environ, **given}, None)
+    settings = settings_or_exit({**environ, **given}, None, serving=True)
     check_tenants(settings)
     try:
         run(
@@ -109,7 +109,7 @@ def serve(file: Path | None) -> None:
     from synckairos.run.serve import PortBusy
     from synckairos.run.serve import serve as run
 
-    settings = settings_or_exit(os.environ, file)
+    settings = settings_or_exit(os.environ, file, serving=True)
     check_tenants(settings)
     try:
         run(settings, os.environ, file)
@@ -130,4 +130,5 @@ def http_worker(descriptor: int, drain: int, worker: int, file: Path | None) -> 
     from synckairos.run.http_worker import run_worker
 
     metrics.process_started(worker)
-    run_worker(settings_or_exit(os.environ, file), socket.socket(fileno=descriptor), drain)
+    settings = settings_or_exit(os.environ, file, serving=True)
+    run_worker(settings, socket.socket(fileno=descriptor), drain)

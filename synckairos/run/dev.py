@@ -25,6 +25,7 @@ import structlog
 
 from synckairos import config
 from synckairos.auth import secret_file
+from synckairos.auth.access import Role
 from synckairos.auth.signing import sign
 from synckairos.config import Settings
 from synckairos.errors import error_text
@@ -47,7 +48,7 @@ SERVERS_S = 2
 
 TENANT = "dev"
 TOKEN_S = 7 * 24 * 3600
-"""Whose and how long the admin's token of `--auth` is."""
+"""Whose and how long the token of `--auth` is."""
 
 
 def _say(text: str) -> None:
@@ -172,8 +173,12 @@ def dev(
         with serve.workers(settings, listener, environ, None, DRAIN_S) as workers:
             if _ready(http_url, workers, stop):
                 click.echo(f"READY {http_url} {addresses['REDIS_URL']} {addresses.get('DATABASE_URL', '-')}")
-                click.echo(f"The console: {http_url}/{_admins_token(settings)}", err=True)
-                click.echo("Ctrl-C stops it all.", err=True)
+                _say(f"The console: {http_url}/{_token(settings, Role.ADMIN)}")
+                if not database and (instead := _token(settings, Role.SERVICE)):
+                    # What admins do has to be put on record, for which there is no database.
+                    _say("Without a database an admin can only look. This one makes sessions, too:")
+                    _say(f"The console: {http_url}/{instead}")
+                _say("Ctrl-C stops it all.")
             while not stop.wait(WATCH_S):
                 for child in (*watched, *workers):
                     child.keep()
@@ -183,8 +188,8 @@ def dev(
                 child.ask_to_end()
 
 
-def _admins_token(settings: Settings) -> str:
-    """What follows the console's address so that whoever opens it is an admin; nothing without a secret.
+def _token(settings: Settings, role: Role) -> str:
+    """What follows the console's address so that whoever opens it has a role; nothing without a secret.
 
     Browsers send nothing of it to any server.
     """
@@ -194,7 +199,7 @@ def _admins_token(settings: Settings) -> str:
     claims = {
         "sub": "developer",
         "tenant": TENANT,
-        "roles": ["admin"],
+        "roles": [str(role)],
         "aud": settings.jwt_audience,
         "iss": settings.jwt_issuer,
         "iat": now,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from synckairos.audit import schema
-from synckairos.audit.store import REVISION
+from synckairos.audit.store import REVISION, needs_migration
 from tests.support import programs
 from tests.support.postgres import PostgresServer, query
 
@@ -39,6 +39,11 @@ def tables(database: str) -> set[str]:
 
 def test_this_release_needs_the_newest() -> None:
     assert schema.revisions()[-1] == REVISION
+
+
+def test_while_it_is_upgraded_the_tables_may_be_newer_and_never_older() -> None:
+    newer, older = str(int(REVISION) + 1), str(int(REVISION) - 1)
+    assert [needs_migration(found) for found in (None, older, REVISION, newer)] == [True, True, False, False]
 
 
 async def test_each_step_forward_and_back(empty: str) -> None:

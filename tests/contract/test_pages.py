@@ -33,6 +33,14 @@ async def test_a_page_loads_and_asks_nothing_elsewhere_and_cannot_be_framed(
     assert reply.headers["referrer-policy"] == "no-referrer"
 
 
+async def test_a_page_may_ask_what_its_token_allows(api: httpx.AsyncClient) -> None:
+    reply = await api.get("/console/access")
+    allowed = reply.json()["data"]
+    assert (allowed["auth_mode"], allowed["player"]) == ("none", None)
+    assert {"create", "switch", "adjust"} <= set(allowed["may"])
+    assert reply.headers["cache-control"] == "no-store"
+
+
 async def loaded_by(api: httpx.AsyncClient, page: str) -> set[str]:
     """The page and all files that it names, and those that they name."""
     found, waiting = {page}, [page]

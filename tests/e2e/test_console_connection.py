@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import WebSocketRoute, expect
 
 from tests.e2e.backend import Api
 from tests.e2e.browser import NETWORK_IS_GONE, Invite
@@ -43,6 +45,40 @@ async def test_a_lost_connection_is_said_and_a_regained_one_is_caught_up(
         proxy.cut_all()
         await expect(press(page, "Player 2")).to_be_enabled()
         await expect(page.get_by_text("Connection lost.")).to_be_hidden()
+
+
+async def test_a_state_of_a_replica_is_said_to_be_old(api: Api, console: Console) -> None:
+    session_id = (await api.game())["session_id"]
+    await api.do(session_id, "start")
+    visitor = await console.visitor()
+
+    async def as_from_a_replica(socket: WebSocketRoute) -> None:
+        """The first state is marked as one of a replica; the events after it are the primary's."""
+        server = socket.connect_to_server()
+        replica = {"stale": {"age_ms": 12_300}}
+
+        def pass_on(message: str | bytes) -> None:
+            told = json.loads(message)
+            if told["type"] == "STATE_SYNC" and replica:
+                states.append(told)
+                message = json.dumps({**told, **replica})
+                replica.clear()
+            socket.send(message)
+
+        server.on_message(pass_on)
+        opened.append(socket)
+
+    opened: list[WebSocketRoute] = []
+    states: list[dict[str, Any]] = []
+    await visitor.context.route_web_socket(re.compile("/ws"), as_from_a_replica)
+    page = await visitor.open(f"{api.url}/s/{session_id}")
+    said = page.get_by_text(
+        "The server that keeps the clocks is away. A copy knows what happened up to 12 s ago."
+    )
+    await expect(said).to_be_visible()
+    await their_turn(page, "Player 1")
+    opened[0].send(json.dumps(states[0]))  # there is a primary again
+    await expect(said).to_be_hidden()
 
 
 async def test_a_tap_under_way_when_the_server_is_killed_counts_once(

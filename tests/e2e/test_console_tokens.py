@@ -182,7 +182,9 @@ async def test_a_stranger_plays_by_a_link_whose_token_no_request_shows(
     await phone.goto(f"{club.url}/")
     await expect(phone.get_by_role("link", name="Final")).to_be_visible()
     await expect(phone.get_by_role("link", name="New session")).to_be_hidden()
-    await expect(phone.get_by_role("button", name=re.compile("^Share Final"))).to_have_count(0)
+    await expect(phone.get_by_role("button", name=re.compile("^Share"))).to_have_count(0)
+    await phone.goto(f"{club.url}/#new/quiz")
+    await expect(phone.get_by_text("does not allow new sessions")).to_be_visible()
 
     texts = [text for each in traffic for text in await each.end()]
     assert len(texts) > 100
@@ -258,6 +260,12 @@ async def test_each_role_has_the_buttons_for_what_it_may_and_no_others(club: Api
     assert (await club.get(session_id))["version"] == 4
     assert await buttons(viewer) == set()
     assert await buttons(player) == {"Anna: paused"}
+    for each in (viewer, player):
+        await each.keyboard.press("3")
+        board = each.get_by_role("region", name="Board")
+        await board.get_by_text("Anna", exact=True).click()
+        await expect(board.get_by_role("button")).to_have_count(0)
+        await expect(each.get_by_role("dialog")).to_have_count(0)
 
 
 async def test_a_link_that_is_over_says_whom_to_ask(club: Api, pages: Console) -> None:
@@ -316,16 +324,26 @@ async def test_without_a_token_each_page_asks_for_one_and_comes_back(club: Api, 
     await expect(page.get_by_role("heading", name="The service needs a token")).to_be_visible()
     await page.goto(f"{club.url}/#new/quiz")
     await page.get_by_label("Title (optional)").fill("Pub quiz")
+    await page.get_by_text("More settings").click()
+    await page.get_by_label("Players may choose who is next").check()
     await page.get_by_role("button", name="Create session").click()
     await enter(page.get_by_role("dialog"), token("service"))
-    await page.get_by_role("button", name="Create session").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Pub quiz")
+    assert (await club.get(page.url.rpartition("/")[2]))["players_may_choose_next"] is True
     # A link to the list, pasted into the open page.
     page = await fresh.open(f"{club.url}/")
     await expect(page.get_by_role("heading", name="The service needs a token")).to_be_visible()
     await page.evaluate("(token) => { location.hash = `token=${token}`; }", TEACHER)
     await expect(page.get_by_text("opened in this browser")).to_be_visible()
+    await expect(page.get_by_role("link", name="New session")).to_be_visible()
     assert page.url == f"{club.url}/"
+    # An admin, whom the service cannot put on record.
+    fresh.forgive(r"status of 503 .*/v1/sessions")
+    page = await fresh.open(f"{club.url}/#token={token('admin')}")
+    await page.get_by_role("link", name="New session").click()
+    await page.get_by_role("link", name="Bullet 1+0").click()
+    await page.get_by_role("button", name="Create session").click()
+    await expect(page.get_by_text("“service” may make sessions")).to_be_visible()
 
 
 async def test_a_token_that_ends_is_replaced_over_the_same_socket(club: Api, pages: Console) -> None:
@@ -336,9 +354,10 @@ async def test_a_token_that_ends_is_replaced_over_the_same_socket(club: Api, pag
     page.on("websocket", lambda socket: socket.on("framesent", lambda text: sent.append(str(text))))
     visitor.forgive(REFUSED)
     await page.goto(f"{club.url}/s/{session_id}")
-    await enter(page.get_by_role("dialog"), token("service", for_s=25))
+    await enter(page.get_by_role("dialog"), token("viewer", for_s=25))
     question = page.get_by_role("dialog", name="Your token ends in a moment")
     await expect(question).to_be_visible()
+    await expect(page.get_by_role("button", name="Start", exact=True)).to_have_count(0)
     before = len(visitor.sockets)
     newer = token("service")
     await enter(question, newer)

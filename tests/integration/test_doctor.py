@@ -201,6 +201,28 @@ def test_a_user_with_too_few_rights_is_told_and_the_remedy_helps(
     assert found(mended, "rights").status == "ok"
 
 
+@pytest.mark.parametrize(
+    ("rights", "missing"),
+    [(("-@hash",), "HSET"), (("resetkeys", "~sk:*"), "BLMOVE"), (("-multi",), "MULTI")],
+)
+def test_a_user_of_the_queue_with_too_few_rights_is_told_and_the_remedy_helps(
+    rights: tuple[str, ...], missing: str, server: Server
+) -> None:
+    url = as_user(server, "on", ">secret", "~rq:*", "~synckairos:audit:*", "+@all", *rights)
+    environ = {
+        "REDIS_URL": server.url,
+        "RQ_REDIS_URL": url,
+        "DATABASE_URL": f"postgresql://nobody@127.0.0.1:{free_port()}/none",
+    }
+    finding = found(examined(**environ), "rights", "Audit queue")
+    assert finding.status == "failure"
+    assert missing in finding.message
+    with server.sync_client() as client:
+        assert client.exists("rq:rights", "synckairos:audit:rights") == 0, "nothing is carried out"
+        client.execute_command(*(finding.remedy or "").partition(": ")[2].split())
+    assert found(examined(**environ), "rights", "Audit queue").status == "ok"
+
+
 def test_a_server_that_does_not_show_itself_is_no_failure(server: Server) -> None:
     report = examined(REDIS_URL=as_user(loaded(server), *LIMITED, "-info", "-config", "-acl"))
     assert failures(report) == []
@@ -374,15 +396,15 @@ def test_tables_are_compared_with_what_this_release_needs(
     newer = shared_postgres.empty_database()
     asyncio.run(migrate(newer))
     query(newer, "UPDATE sync_schema SET version_num = '999'")
-    remedies = {
-        database: None,
-        empty: "synckairos migrate",
-        newer: "use that release here as well",
+    expected = {
+        database: ("ok", ""),
+        empty: ("failure", "synckairos migrate"),
+        newer: ("warning", "use that release here as well"),
     }
-    for url, remedy in remedies.items():
+    for url, (status, remedy) in expected.items():
         finding = found(examined(REDIS_URL=server.url, DATABASE_URL=url), "tables", "PostgreSQL")
-        assert finding.status == ("ok" if remedy is None else "failure")
-        assert (finding.remedy or "").startswith(remedy or "")
+        assert finding.status == status
+        assert (finding.remedy or "").startswith(remedy)
 
 
 def test_a_database_that_cannot_be_used_is_told_why(server: Server, database: str) -> None:
@@ -449,7 +471,7 @@ def test_the_servers_of_a_dev_are_found_in_its_data_folder(tmp_path: Path) -> No
         said: dict[str, Any] = json.loads(run("doctor", "--json", *options, **environ).stdout)
         return said
 
-    with Program("dev", "--port", "0", "--data-dir", folder) as program:
+    with Program("dev", "--auth", "--port", "0", "--data-dir", folder) as program:
         http_url, redis_url = program.ready()
         found = report("--data-dir", folder)
         assert found["status"] == "ok", found

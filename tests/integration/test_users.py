@@ -20,6 +20,7 @@ from redis.retry import Retry
 
 from synckairos.audit.store import Store
 from synckairos.config import load
+from synckairos.core import keys as names
 from synckairos.core import rights
 from synckairos.core.calls import Sessions
 from synckairos.core.clients import async_client
@@ -310,6 +311,9 @@ async def test_a_backend_calls_functions_and_a_watcher_only_reads(deployed: Plac
     keys = SessionKeys.of(session_id)
     with client_of(primary, **login("backend")) as client:
         assert b"cycle.switched" in client.fcall("sk_switch", 4, *keys.all)
+        for forged in (names.api_key("00"), names.links(session_id), names.REVOKED_TOKENS):
+            refuses(client, ("HSET", forged, "a", "b"), ("UNLINK", forged), ("XADD", forged, "*", "a", "b"))
+            refuses(client, ("FCALL", "sk_delete", 4, forged, keys.log, keys.alarms, keys.outbox))
         refuses(
             client, ("GET", "x"), ("FUNCTION", "LOAD", ""), ("CONFIG", "GET", "*"), ("SCAN", 0), ("FLUSHALL",)
         )
@@ -326,9 +330,11 @@ async def test_a_backend_calls_functions_and_a_watcher_only_reads(deployed: Plac
             ("HSET", keys.session, "status", "over"),
             ("UNLINK", keys.session),
             ("HGETALL", "rq:queue:audit"),
+            ("HGETALL", names.api_key("00")),
         )
     with client_of(primary, **login("queue")) as client:
         refuses(client, ("HGETALL", keys.session), ("FCALL", "sk_get", 1, keys.session), ("FLUSHALL",))
+        assert rights.refusals_of_queue(client) == []
     deployed.refused()
 
 

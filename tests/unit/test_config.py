@@ -176,6 +176,17 @@ def test_what_everybody_may_use_is_for_this_machine_unless_that_is_wanted(host: 
     assert config.load({"HOST": "0.0.0.0", "ALLOW_INSECURE": "true"}).allow_insecure
 
 
+@pytest.mark.parametrize(
+    "environ",
+    [{"ENVIRONMENT": "production"}, {"AUTH_MODE": "jwt"}, {"HOST": "0.0.0.0"}],
+)
+def test_what_lets_nobody_in_needs_no_secret_of_tokens(environ: dict[str, str]) -> None:
+    """As the worker, with the settings of the service but for that."""
+    assert config.load(environ, serving=False).jwt_secret is None
+    with pytest.raises(SettingsError):
+        config.load(environ)
+
+
 @pytest.mark.parametrize("text", ["true", "false"])
 def test_a_setting_that_is_gone_says_what_to_write(yaml: Callable[[str], Path], text: str) -> None:
     for environ, file in (({"TRUST_PROXY": text}, None), ({}, yaml(f"trust_proxy: {text}\n"))):

@@ -42,6 +42,14 @@ def last_library() -> Library:
     return Library(found[1], payload)
 
 
+def last_revision(folder: Path) -> str:
+    """The revision of the tables in PostgreSQL that the last release needs; `unpack` has put it there."""
+    text = (folder / "synckairos" / "audit" / "store.py").read_text(encoding="utf-8")
+    found = re.search(r'^REVISION = "(.*)"$', text, re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
 def unpack(folder: Path) -> None:
     """Puts the last release into a folder, from which Python can run it."""
     with tarfile.open(SERVICE) as archive:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from synckairos.audit import schema
 from synckairos.audit.store import Store
 from synckairos.audit.verify import verify
 from synckairos.core.keys import SessionKeys
@@ -18,7 +19,7 @@ from tests.support import servers
 from tests.support.live import eventually
 from tests.support.programs import Program
 from tests.support.servers import Server
-from tests.upgrade.releases import PATIENCE_S, Json, Release, Socket, unpack, until
+from tests.upgrade.releases import PATIENCE_S, Json, Release, Socket, last_revision, unpack, until
 
 LONG_MS = 600_000
 SHORT_MS = 1000
@@ -206,13 +207,27 @@ async def test_a_failover_in_the_middle(primary: Server, last_release: Path) -> 
 async def test_each_stores_what_the_other_has_queued(
     primary: Server, last_release: Path, database: str, store: Store
 ) -> None:
-    """And brings back what Redis has lost, from what the other has stored."""
+    """And brings back what Redis has lost, from what the other has stored.
+
+    The tables are brought to the new revision while the last release works with them.
+    """
     environ = {"REDIS_URL": primary.url, "DATABASE_URL": database}
     last_path = {**environ, "PYTHONPATH": str(last_release)}
-    with Release(environ, last_release) as last, Release(environ) as this:
+    await schema.migrate(database, last_revision(last_release))
+    with (
+        Release(environ, last_release) as last,
+        Program("worker", **last_path) as last_worker,
+        Release(environ) as this,
+    ):
+        last_worker.until(lambda: "waiting for batches" in "".join(last_worker.errors), "its start")
+        await schema.migrate(database)
         await asyncio.gather(last.answers(), this.answers())
-        for worker_environ in (last_path, environ):
-            with Program("worker", **worker_environ) as worker:
+        start_workers: list[Callable[[], Program]] = [
+            lambda: last_worker,
+            lambda: Program("worker", **environ),
+        ]
+        for start_worker in start_workers:
+            with start_worker() as worker:
                 made = [await release.create(LONG_MS, LONG_MS) for release in (last, this)]
                 for session_id in made:
                     await last.switch(session_id)

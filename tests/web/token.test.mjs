@@ -64,13 +64,10 @@ test("token that no header can hold is none, and leaves the address, too", async
   }
 });
 
-test("typed token takes the place of a link's, with what that one allowed", async () => {
+test("typed token takes the place of a link's", async () => {
   const page = await open("#token=abc");
-  page.token.storeAccess({ auth_mode: "jwt", may: ["read"], player: null });
-  assert.deepEqual(page.token.storedAccess().may, ["read"]);
   page.token.storeToken("other", "typed");
-  assert.deepEqual([page.token.storedToken(), page.token.cameByLink(), page.token.storedAccess()],
-    ["other", false, null]);
+  assert.deepEqual([page.token.storedToken(), page.token.cameByLink()], ["other", false]);
 });
 
 const ANNA = "a0000000-0000-4000-8000-000000000000";
@@ -105,6 +102,12 @@ test("viewer, moderator and everybody get what they may, and a link where there 
     [false, true, false, false]);
   assert.deepEqual([viewer, MODERATOR, everybody, unknown].map((each) => each.mayShare),
     [false, true, true, true]);
+  assert.deepEqual([viewer, PLAYER, MODERATOR, everybody, unknown].map((each) => each.mayLead(state)),
+    [false, false, true, true, true]);
+  assert.equal(PLAYER.mayLead(turn(BEN, { players_may_choose_next: true })), true);
+  // Before the service has said what a token allows, a page offers nothing.
+  assert.deepEqual([Rights.none.now("switch", state), Rights.none.always("create"), Rights.none.mayShare],
+    [false, false, false]);
 });
 
 test("player who also moderates ends only its own turn", () => {

@@ -1,4 +1,4 @@
-"""Routes of the files that browsers load: the console's pages and the JavaScript client.
+"""Routes of what browsers load: the console's pages, what its token allows, and the JavaScript client.
 
 All files are read when the process starts; they are a few dozen small ones. A browser asks each time whether
 its copy is still good (`no-cache`, ETag), so it gets the files of a new release at once.
@@ -12,9 +12,11 @@ from http import HTTPStatus
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+from synckairos.api import replies
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Handler, Route
+from synckairos.auth import access
 from synckairos.auth.access import Action
 from synckairos.errors import NotFound
 
@@ -106,6 +108,15 @@ async def get_console_folder_file(request: ApiRequest, page: str, folder: str, f
     return _answer(request, _CONSOLE.get(f"{page}/{folder}/{file}"))
 
 
+async def get_console_access(request: ApiRequest) -> Reply:
+    """What the caller may do, for pages that show no button for anything else.
+
+    A WebSocket says the same in `CONNECTED`, and not again after a newer token.
+    """
+    rights = {"auth_mode": request.context.settings.auth_mode, **access.rights(request.caller)}
+    return replies.document({"data": rights}, headers={"cache-control": "no-store", "vary": "authorization"})
+
+
 PAGES: tuple[Route, ...] = (
     Route(
         "GET",
@@ -122,6 +133,15 @@ PAGES: tuple[Route, ...] = (
         "A session",
         "pages",
         action=Action.PUBLIC,
+    ),
+    Route(
+        "GET",
+        "/console/access",
+        get_console_access,
+        "What the caller may do",
+        "pages",
+        needs_redis=False,
+        action=Action.READ,
     ),
     Route(
         "GET",
@@ -159,4 +179,4 @@ PAGES: tuple[Route, ...] = (
         for name, file in _MODULES.items()
     ),
 )
-"""The routes of files for browsers. They are not part of the API that OpenAPI describes."""
+"""The routes for browsers. They are not part of the API that OpenAPI describes."""

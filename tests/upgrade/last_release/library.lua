@@ -1,5 +1,5 @@
 #!lua name=synckairos
-local VERSION = "0.1.3"
+local VERSION = "0.2.0"
 
 -- text/formats.lua
 local text_formats = (function()
@@ -370,6 +370,23 @@ local function current(expected, actual)
     '{"expected_participant_id":"' .. expected .. '","actual_participant_id":"' .. actual .. '"}')
 end
 
+-- The refusal of a call for a session that is on its way between two servers.
+local function moving()
+  return refuse('SESSION_MOVING', 'the session is on its way to another server; call again in a moment')
+end
+
+-- The refusal of a call for a session that another server has. move: the name of the move.
+local function moved(target, move)
+  return refuse('SESSION_MOVED', 'the session is at ' .. target,
+    '{"moved_to":' .. text_json.quote(target) .. ',"move":' .. text_json.quote(move) .. '}')
+end
+
+-- The refusal of a step of a move that does not hold the session, or not any more.
+local function not_held(move)
+  return refuse('CONCURRENT_MODIFICATION', 'this move does not hold the session, or not any more',
+    '{"move":' .. text_json.quote(move) .. '}')
+end
+
 return {
   refuse = refuse,
   validation = validation,
@@ -379,6 +396,9 @@ return {
   current = current,
   participant_not_found = participant_not_found,
   participant_expired = participant_expired,
+  moving = moving,
+  moved = moved,
+  not_held = not_held,
 }
 end)()
 
@@ -426,6 +446,15 @@ local function request(text)
     'must be 1 to 255 visible ASCII characters'
 end
 
+-- A word of visible ASCII characters that needs no escapes in JSON.
+local function word(most)
+  return function(text)
+    return #text >= 1 and #text <= most and not text:find('[^\33-\126]') and not text:find('["\\]') and text
+      or nil,
+      'must be 1 to ' .. most .. ' visible ASCII characters, none of them a quotation mark or a backslash'
+  end
+end
+
 local READERS = {
   TTL = whole(1, 31536000, 'must be 1 to 31536000 seconds'),
   TENANT = words(1, 255),
@@ -443,15 +472,20 @@ local READERS = {
   ADD = whole(-DAY_MS, DAY_MS, 'must be -86400000 to 86400000 milliseconds'),
   WITHIN = whole(1, DAY_MS, 'must be 1 to 86400000 milliseconds'),
   REASON = words(0, 200),
+  MOVE = word(64),
+  TARGET = word(1024),
+  LEASE = whole(1000, 600000, 'must be 1000 to 600000 milliseconds'),
+  SHIFT = whole(-MAX_INTEGER, MAX_INTEGER, 'must be milliseconds, an integer'),
 }
 
 -- The options that every transition has.
 local COMMON = { TENANT = true, VERSION = true, EPOCH = true, ACTOR = true, TRACE = true, REQUEST = true }
+local FLAGS = { EXPORT = true, DRYRUN = true } -- the options without a value
 local NONE = {} -- the options of a call without any
 
 -- Reads the options in `args` from position `from` on. Returns them as a table from name to value, and the
 -- problems with them as a list of {field, message}, nil for none. `own` and `common` are the sets of the
--- allowed names. EXPORT is the only option without a value.
+-- allowed names.
 local function parse(args, from, own, common)
   local size = #args
   if size < from then
@@ -474,8 +508,8 @@ local function parse(args, from, own, common)
     elseif found[name] ~= nil then
       problem(name, 'is given twice')
       position = position + 2
-    elseif name == 'EXPORT' then
-      found.EXPORT = true
+    elseif FLAGS[name] then
+      found[name] = true
       position = position + 1
     elseif position == size then
       problem(name, 'lacks its value')
@@ -1571,6 +1605,25 @@ end
 return { now = now }
 end)()
 
+-- storage/server.lua
+local storage_server = (function()
+-- Which server makes a change. A session keeps the id of the server that wrote it last, because the newest
+-- changes may be missing on another one: a replica that became the primary, or a server that was restarted.
+
+local own -- read once: a server has the same run id for as long as it runs
+
+-- The run id of this server (40 hex digits); nil when the caller may not use INFO, or there is none.
+local function id()
+  if not own then
+    local info = redis.pcall('INFO', 'server')
+    own = type(info) == 'string' and info:match('run_id:(%x+)') or nil
+  end
+  return own
+end
+
+return { id = id }
+end)()
+
 -- storage/keys.lua
 local storage_keys = (function()
 -- The keys of a session, as callers pass them in:
@@ -1856,6 +1909,135 @@ return {
 }
 end)()
 
+-- storage/moving.lua
+local storage_moving = (function()
+-- A session on its way to another server. The field `moving` of its hash says what this server has of it:
+--
+--   held <move> <until> <target> <rotation>   it is held here until this server time in ms. Nothing changes
+--                                             meanwhile, and then it goes on here
+--   gone <move> - <target> <rotation>         it was given up here, and is the target's. The hash is kept
+--                                             until the target runs the session; then the rotation is `-`
+--   copy <move> - <target> <rotation>         a copy at the target, which nobody runs before the source has
+--                                             given the session up
+--   here <move> - <target> -                  it has come here, and runs
+--
+-- move: the name of the move. target: the address of the server that the session goes to.
+--
+-- Unless the session runs here, its rotation is in this field and the hash has no `rotation`. So every
+-- function finds no session at first, and moves cost the calls of all other sessions nothing.
+
+local MOVING = '^(%a+) (%S+) (%S+) (%S+) (%S+)$'
+local NONE = '-'
+local COPY_MS = 86400000 -- for how long a copy is kept that nobody asks for
+local MARK_MS = 604800000 -- for how long at least the source says where a session went
+
+local function encode(step, move, till, target, rotation)
+  return step .. ' ' .. move .. ' ' .. till .. ' ' .. target .. ' ' .. rotation
+end
+
+-- The rotation in a field `moving`; nil when the session runs here.
+local function rotation_in(text)
+  local rotation = text:match('(%S+)$')
+  return rotation ~= NONE and rotation or nil
+end
+
+-- What this server has of a moving session: {step, move, till, target, rotation, tenant}; nil when the key
+-- has no such session. `till` is a number, and nil unless the session is held.
+local function read(key)
+  local fields = redis.call('HMGET', key, 'moving', 'tenant')
+  local text, tenant = fields[1], fields[2]
+  if not text then
+    return nil
+  end
+  local step, move, till, target, rotation = text:match(MOVING)
+  return { step = step, move = move, till = tonumber(till), target = target,
+    rotation = rotation ~= NONE and rotation or nil, tenant = tenant }
+end
+
+-- Holds a session until server time `till` (ms).
+local function hold(key, move, till, target, rotation)
+  redis.call('HSET', key, 'moving', encode('held', move, text_formats.integer(till), target, rotation))
+  redis.call('HDEL', key, 'rotation')
+end
+
+-- Lets a held session go on here.
+local function release(key, moving)
+  redis.call('HSET', key, 'rotation', moving.rotation)
+  redis.call('HDEL', key, 'moving')
+end
+
+-- Makes a time to live at least this long.
+local function keep(key, ms)
+  if redis.call('PTTL', key) < ms then
+    redis.call('PEXPIRE', key, ms)
+  end
+end
+
+-- Gives a held session up.
+local function give_up(keys, moving)
+  local key = keys[1]
+  redis.call('HSET', key, 'moving', encode('gone', moving.move, NONE, moving.target, moving.rotation))
+  keep(key, MARK_MS)
+  keep(keys[2], MARK_MS)
+end
+
+-- Drops the hash of a session that was given up. A mark stays that says where it went.
+local function drop(keys, moving)
+  local key = keys[1]
+  local life = redis.call('PTTL', key)
+  local fields = redis.call('HMGET', key, 'version', 'epoch')
+  redis.call('UNLINK', key, keys[2])
+  redis.call('HSET', key, 'status', 'moved', 'version', fields[1], 'epoch', fields[2],
+    'moving', encode('gone', moving.move, NONE, moving.target, NONE))
+  if moving.tenant then
+    redis.call('HSET', key, 'tenant', moving.tenant)
+  end
+  redis.call('PEXPIRE', key, life)
+end
+
+-- The field of a copy. It is written with the other fields of the hash, instead of the rotation.
+local function copy_field(move, target, rotation)
+  return encode('copy', move, NONE, target, rotation)
+end
+
+-- Gives a new copy its time to live.
+local function keep_copy(keys)
+  redis.call('PEXPIRE', keys[1], COPY_MS)
+  redis.call('PEXPIRE', keys[2], COPY_MS)
+end
+
+-- Makes a copy a session that runs here, at this version.
+local function arrive(key, moving, version)
+  redis.call('HSET', key, 'rotation', moving.rotation, 'version', text_formats.integer(version),
+    'moving', encode('here', moving.move, NONE, moving.target, NONE))
+end
+
+-- Makes it a copy again, because its first change could not be written.
+local function leave(key, moving)
+  redis.call('HSET', key, 'moving', encode('copy', moving.move, NONE, moving.target, moving.rotation))
+  redis.call('HDEL', key, 'rotation')
+end
+
+-- Removes a copy and its log.
+local function discard(keys)
+  redis.call('UNLINK', keys[1], keys[2])
+end
+
+return {
+  rotation_in = rotation_in,
+  read = read,
+  hold = hold,
+  release = release,
+  give_up = give_up,
+  drop = drop,
+  copy_field = copy_field,
+  keep_copy = keep_copy,
+  arrive = arrive,
+  leave = leave,
+  discard = discard,
+}
+end)()
+
 -- storage/session.lua
 local storage_session = (function()
 -- The hash of a session, `sk:{tt}:<id>`: its fields, and how they are read and written. Only the modules in
@@ -1867,6 +2049,8 @@ local storage_session = (function()
 --   status        running                as in the state
 --   version       46                     as in the state
 --   epoch         1795306409736          as in the state
+--   server        5f1c…                  the run id of the server that wrote it last; absent when that is not
+--                                        known
 --   cycle         1 1795306409736 1795306589736 4200 12 1795306409736
 --                                        see below
 --   rules         per_participant 3600000 end_session 0 0 30000,10000 fischer 2000 0
@@ -1901,6 +2085,9 @@ local storage_session = (function()
 --   tenant        club                   the tenant that owns the session; absent without one
 --   requests      02\nr1 sk_start 2\nr2 sk_switch 3\n
 --                                        the newest requests, 16 at most: see requests.lua
+--   moving        held m1 1795306414736 10.0.0.2:6379 11x_1
+--                                        only of a session that moves to another server, or came from one:
+--                                        see moving.lua
 --
 -- Each owner of a clock has a field of its own, so that a switch writes two of them however many there are.
 --
@@ -1987,18 +2174,19 @@ local function changed_at(cycle)
 end
 
 -- The session at keys[1], or nil when there is none. `now` is the server's time, but never before the last
--- change of the session.
+-- change of the session. kept_rotation: the rotation of a session whose hash has none, because it moves.
 --
 -- To set a field in a Lua table costs about as much as to read one from the hash, and a new table costs
 -- several times that. So fields that few sessions need are absent in the others (flagged; warned and its
 -- companions), records are fields of the session itself, and `used` and `count` stay the text that the hash
 -- holds until they change.
-local function load(keys)
+local function load(keys, kept_rotation)
   local key = keys[1]
-  local fields = redis.call('HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation')
-  local status, version, epoch, cycle, rules_text, rotation =
-    fields[1], fields[2], fields[3], fields[4], fields[5], fields[6]
-  if not rotation then -- no key, a tombstone, or a hash that is no session
+  local fields = redis.call(
+    'HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation', 'server')
+  local status, version, epoch, cycle, rules_text, rotation, server =
+    fields[1], fields[2], fields[3], fields[4], fields[5], fields[6] or kept_rotation, fields[7]
+  if not rotation then -- no key, a tombstone, a session that moves, or a hash that is no session
     return nil
   end
   local active, since, alarm, used, count, changed, more = cycle:match(CYCLE)
@@ -2011,7 +2199,7 @@ local function load(keys)
   local s = {
     key = key, keys = keys, now = now, status = status, version = version + 0, epoch = epoch,
     active = active + 0, since = since + 0, alarm = alarm + 0, used = used, count = count,
-    rules = rules, mode = rules.mode, rotation = rotation, offset = 0,
+    rules = rules, mode = rules.mode, rotation = rotation, offset = 0, server = server,
   }
   if status == 'paused' and s.alarm > 0 then
     s.resumes = s.alarm
@@ -2042,14 +2230,25 @@ local function field(s, name)
   return redis.call('HGET', s.key, name)
 end
 
--- All fields of the hash as name -> value.
+-- Removes `server` and `moving`, which are about the hash and not about the session, from its fields
+-- (name -> value).
+local function without_place(fields)
+  if fields.moving then
+    fields.rotation = fields.rotation or storage_moving.rotation_in(fields.moving)
+    fields.moving = nil
+  end
+  fields.server = nil
+  return fields
+end
+
+-- All fields of the session as name -> value.
 local function all_fields(key)
   local flat = redis.call('HGETALL', key)
   local fields = {}
   for i = 1, #flat, 2 do
     fields[flat[i]] = flat[i + 1]
   end
-  return fields
+  return without_place(fields)
 end
 
 -- Status and epoch of the session at a key. A tombstone has the status `deleted`; without a key both are
@@ -2069,8 +2268,43 @@ local function new_epoch(now, before)
   return string.format('%d', now)
 end
 
+-- Adds a field to those that `save` writes.
+local function set(s, name, value)
+  local sets = s.sets
+  if not sets then
+    sets = {}
+    s.sets = sets
+  end
+  sets[#sets + 1] = name
+  sets[#sets + 1] = value
+end
+
+-- Has the next change open a new epoch. Two servers whose clocks are behind have the same `now` here. When
+-- the changes of the first one got lost, a part of the server's id (up to 4,095 ms) keeps their epochs apart.
+local function begin_epoch(s)
+  local server = storage_server.id()
+  local own = server and tonumber(server:sub(1, 3), 16) or 0
+  s.epoch = new_epoch(s.now + own, s.epoch)
+  set(s, 'epoch', s.epoch)
+end
+
+-- Has the next change open a new epoch when another server wrote the last one. What that server wrote after
+-- the newest change that is known here has versions that this one gives again, to other changes.
+local function continue_on_this_server(s)
+  local server = storage_server.id()
+  if server and server ~= s.server then
+    begin_epoch(s)
+    set(s, 'server', server)
+  end
+end
+
 -- Writes a new session and removes an old log. list: name, value, name, value, ...
 local function write_new(keys, list)
+  local server = storage_server.id()
+  if server then
+    list[#list + 1] = 'server'
+    list[#list + 1] = server
+  end
   redis.call('UNLINK', keys[2])
   for from = 1, #list, MOST_PER_HSET do
     redis.call('HSET', keys[1], unpack(list, from, math.min(from + MOST_PER_HSET - 1, #list)))
@@ -2088,17 +2322,6 @@ local function replace_by_tombstone(s, version)
   redis.call('UNLINK', key, s.keys[2])
   redis.call('HSET', key, 'status', 'deleted', 'version', version, 'epoch', s.epoch)
   redis.call('PEXPIRE', key, TOMBSTONE_MS)
-end
-
--- Adds a field to those that `save` writes.
-local function set(s, name, value)
-  local sets = s.sets
-  if not sets then
-    sets = {}
-    s.sets = sets
-  end
-  sets[#sets + 1] = name
-  sets[#sets + 1] = value
 end
 
 -- Adds a field to those that `save` removes.
@@ -2199,8 +2422,11 @@ return {
   exists = exists,
   field = field,
   all_fields = all_fields,
+  without_place = without_place,
   previous = previous,
   new_epoch = new_epoch,
+  begin_epoch = begin_epoch,
+  continue_on_this_server = continue_on_this_server,
   write_new = write_new,
   discard = discard,
   replace_by_tombstone = replace_by_tombstone,
@@ -2424,8 +2650,8 @@ local storage_events = (function()
 -- Writes events to the outbox, to the log and to the channel. Entries of the log have the id `<version>-0`:
 -- version 46 has the entry `46-0`.
 
-local LOG_LENGTH = '128' -- the log keeps at least so many events
-local TRIM_EVERY = 16 -- every 16th version trims the log
+local LOG_LENGTH = '64' -- the log keeps at least so many events
+local TRIM_EVERY = 4 -- every fourth version trims the log
 
 -- Adds an event to the outbox. Returns an error, nil for none.
 local function add_to_outbox(s, id, text)
@@ -2479,12 +2705,31 @@ local function after(log, version)
   return events
 end
 
+-- The newest events of the log, `most` of them, oldest first; none when the key is no stream.
+local function newest(log, most)
+  local entries = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', most)
+  local events = {}
+  for i = #entries, 1, -1 do
+    events[#events + 1] = event_of(entries[i])
+  end
+  return events
+end
+
+-- Writes a log of these events, of which the last one has this version (a number).
+local function write_log(log, events, version)
+  for i = 1, #events do
+    redis.call('XADD', log, string.format('%d-0', version - #events + i), 'e', events[i])
+  end
+end
+
 return {
   add_to_outbox = add_to_outbox,
   append_to_log = append_to_log,
   publish = publish,
   of_version = of_version,
   after = after,
+  newest = newest,
+  write_log = write_log,
 }
 end)()
 
@@ -3806,6 +4051,189 @@ return {
 }
 end)()
 
+-- config/standing.lua
+local config_standing = (function()
+-- Where a session stands that is under way or over when it comes to this server. It is told in the words of
+-- the state, and changes the hash that the config made for a new session.
+
+local MOST_STANDING_BYTES = 524288 -- bounds the work of one call
+local MOST_NUMBER = 99999999999999 -- times and counts of the library have at most 14 digits
+local SESSION = {
+  status = true, active_participant_id = true, cycle_started_ms = true, created_ms = true, started_ms = true,
+  completed_ms = true, time_used_ms = true, cycle_count = true, bank_ms = true, total_left_ms = true,
+  participants = true, groups = true,
+}
+local PARTICIPANT = { participant_id = true, bank_ms = true, time_used_ms = true, cycle_count = true,
+  has_expired = true }
+local GROUP = { group_id = true, bank_ms = true, time_used_ms = true, cycle_count = true, has_expired = true }
+local LIVE = { running = true, paused = true }
+local CLOSED = { expired = true, completed = true, cancelled = true }
+
+local function number(object, name, path, problem)
+  return config_members.integer(object, name, 0, MOST_NUMBER, path, problem)
+end
+
+-- Gives a record its numbers. owns: whether the participant or the group owns a clock.
+local function set_record(fields, field, given, owns, path, problem)
+  local _, _, _, _, view = fields[field]:match(storage_record.RECORD)
+  local bank = number(given, 'bank_ms', path, problem)
+  fields[field] = storage_record.encode({
+    bank_text = text_formats.integer(owns and bank or 0),
+    used = text_formats.integer(number(given, 'time_used_ms', path, problem) or 0),
+    cycles = text_formats.integer(number(given, 'cycle_count', path, problem) or 0),
+    expired = owns and given.has_expired == true,
+    clock = view,
+  })
+end
+
+-- Gives the records of all participants, or of all groups, their numbers. field_of(id): the field of the
+-- record, nil for a stranger; count: how many there are.
+local function set_records(fields, object, raw, kind, count, field_of, owns, problem)
+  local list = config_members.list(object, raw, kind.list, problem) or {}
+  local seen = {}
+  for i = 1, #list do
+    local path = kind.list .. '.' .. (i - 1) .. '.'
+    local given = type(list[i]) == 'table' and config_members.without_nulls(list[i]) or {}
+    config_members.refuse_unknown(given, kind.members, path, problem)
+    local id = config_members.uuid(given, kind.id, path, problem)
+    local field = id and field_of(id)
+    if not field or seen[field] then
+      problem(path .. kind.id, 'must be one of the config, and there once')
+    else
+      seen[field] = true
+      set_record(fields, field, given, owns, path, problem)
+    end
+  end
+  if #list ~= count then
+    problem(kind.list, 'must be all of the config')
+  end
+end
+
+-- Takes those out of the rotation whose clocks have run out. owned_by: who owns the clocks.
+local function mark_expired(fields, owned_by)
+  local rotation = fields.rotation
+  for index = 0, #rotation - 1 do
+    local field = storage_record.participant_field(index)
+    if owned_by == 'group' and rotation:sub(index + 1, index + 1) == '1' then
+      local _, group_id = fields[field .. ':shown']:match(storage_record.PARTICIPANT_IDS)
+      field = 'g:' .. group_id
+    end
+    if rotation:sub(index + 1, index + 1) == '1' and storage_record.is_expired(fields[field]) then
+      rotation = rotation:sub(1, index) .. 'x' .. rotation:sub(index + 2)
+    end
+  end
+  fields.rotation = rotation
+end
+
+-- The text of `cycle`.
+--
+-- more     the optional parts that the config has made
+-- flagged  whether the clock of the current cycle stands at its end
+local function cycle_of(object, status, active, now, flagged, more, problem)
+  local since = 0
+  if status == 'running' then
+    -- The time that the caller knows may be a few ms ahead of this server's.
+    since = math.min(number(object, 'cycle_started_ms', '', problem) or now, now)
+  end
+  local left = number(object, 'total_left_ms', '', problem)
+  if left then
+    more = more:gsub('=%d+', '=' .. text_formats.integer(left))
+  end
+  return storage_session.encode_cycle(active, since, 0, number(object, 'time_used_ms', '', problem) or 0,
+    number(object, 'cycle_count', '', problem) or 0, now) .. (flagged and ' /0 1 0' or '') .. more, since
+end
+
+-- Adds the times at which the session was created, started and completed. No time is later than now, and the
+-- session was not created after the start of its cycle.
+local function set_times(fields, object, status, since, now, problem)
+  local function time(name)
+    local ms = number(object, name, '', problem)
+    return ms and math.min(ms, now)
+  end
+  local created = time('created_ms') or now
+  local started = time('started_ms')
+  if status == 'running' then
+    created, started = math.min(created, since), math.min(started or since, since)
+  end
+  fields.created = text_formats.integer(math.min(created, started or created))
+  fields.started = (started or LIVE[status]) and text_formats.integer(started or now) or nil
+  fields.completed = CLOSED[status] and text_formats.integer(time('completed_ms') or now) or nil
+end
+
+-- Changes the fields of a new session, as the config made them, to those of one that stands elsewhere.
+--
+-- text     the standing (JSON), see sk_import
+-- fields   the hash: name -> value
+-- now      server time in ms
+--
+-- Returns the list of problems, which is empty when there are none.
+local function apply(text, fields, now)
+  local problems, problem = config_members.collector()
+  local object, raw = config_members.read_object(text, 'standing', MOST_STANDING_BYTES, SESSION, problem)
+  if not object then
+    return problems
+  end
+  config_members.refuse_unknown(object, SESSION, '', problem)
+  local status = object.status
+  if not (status == 'pending' or LIVE[status] or CLOSED[status]) then
+    problem('status', 'must be pending, running, paused, expired, completed or cancelled')
+    return problems
+  end
+  local active_id = config_members.uuid(object, 'active_participant_id', '', problem)
+  local configured, _, _, _, _, _, more = fields.cycle:match(storage_session.CYCLE)
+  local active = status == 'pending' and configured or '-1'
+  if active_id then
+    active = not CLOSED[status] and fields['i:' .. active_id] or nil
+  end
+  if not active or (LIVE[status] and active == '-1') then
+    problem('active_participant_id', 'must be one of the config while the session is running or paused, '
+      .. 'and absent when it is over')
+    return problems
+  end
+
+  local mode_name, _, action, _, cycle_ms = fields.rules:match(storage_session.RULES)
+  local mode = modes.named(mode_name, cycle_ms)
+  local people, groups = 0, 0
+  for name in pairs(fields) do
+    people = people + (name:find('^i:') and 1 or 0)
+    groups = groups + (name:find('^m:') and 1 or 0)
+  end
+  set_records(fields, object, raw, { list = 'participants', id = 'participant_id', members = PARTICIPANT },
+    people, function(id)
+      return fields['i:' .. id] and 'p' .. fields['i:' .. id]
+    end, mode.owner == 'participant', problem)
+  set_records(fields, object, raw, { list = 'groups', id = 'group_id', members = GROUP },
+    groups, function(id)
+      return fields['g:' .. id] and 'g:' .. id
+    end, mode.owner == 'group', problem)
+  if fields.clock then
+    fields.clock = storage_record.encode_new(number(object, 'bank_ms', '', problem) or 0, '')
+  end
+
+  local flagged = false
+  if LIVE[status] then
+    local _, group_id = fields['p' .. active .. ':shown']:match(storage_record.PARTICIPANT_IDS)
+    local owner = mode.clock('p' .. active, group_id)
+    flagged = storage_record.is_expired(fields[owner])
+    if mode.by_group then
+      fields['l:' .. group_id] = active
+    end
+  end
+  if action ~= 'notify' and (mode.owner == 'participant' or mode.owner == 'group') then
+    mark_expired(fields, mode.owner)
+  end
+  local since
+  fields.cycle, since = cycle_of(object, status, active, now, flagged, more, problem)
+  fields.status = status
+  set_times(fields, object, status, since, now, problem)
+  return problems
+end
+
+return {
+  apply = apply,
+}
+end)()
+
 -- transitions/rotation.lua
 local transitions_rotation = (function()
 -- The rotation: whose turn is next. Turns go by the participants' indexes, without those that are out. The
@@ -4749,6 +5177,7 @@ local TYPES = {
   ['participant.expired'] = 'TIME_EXPIRED',
   ['session.expired'] = 'TIME_EXPIRED',
   ['session.deleted'] = 'SESSION_DELETED',
+  ['session.moved'] = 'SESSION_MOVED',
 }
 local OTHER_TYPE = 'STATE_UPDATE'
 
@@ -5205,11 +5634,6 @@ end
 -- The JSON of all participants and the JSON of all groups, with commas between them. fields: the whole hash.
 local function build_owners(s, fields, turn)
   local left = views_record.running_left(s, turn)
-  if turn and turn.owner.owns and rules_clock.is_live(s) then
-    local ran = rules_clock.elapsed(s) - s.offset
-    local used = s.flagged and 0 or math.min(ran, rules_clock.budget(s, turn.owner))
-    turn.owner.clock = controls.view_now(turn.owner, used, s.offset)
-  end
   local function add(list, field)
     local text = fields[field]
     if text then
@@ -5227,6 +5651,15 @@ local function build_owners(s, fields, turn)
   return table.concat(participants, ','), table.concat(groups, ',')
 end
 
+-- Adds `now` to the clock of the current turn.
+local function add_now(s, turn)
+  if turn and turn.owner.owns and rules_clock.is_live(s) then
+    local ran = rules_clock.elapsed(s) - s.offset
+    local used = s.flagged and 0 or math.min(ran, rules_clock.budget(s, turn.owner))
+    turn.owner.clock = controls.view_now(turn.owner, used, s.offset)
+  end
+end
+
 -- The JSON of the state.
 --
 -- s                     a loaded session; all its changes have to be written already
@@ -5238,6 +5671,7 @@ local function build(s, export, participants, groups)
   local turn = transitions_cycle.current_turn(s)
   local left = views_record.running_left(s, turn)
   if not participants then
+    add_now(s, turn)
     participants, groups = build_owners(s, fields, turn)
   end
   local participant_id, group_id = views_record.active_ids(turn)
@@ -5326,16 +5760,50 @@ local function replay(s, version, same_function)
   return event:sub(1, -2) .. ',"replayed":true}'
 end
 
+-- The session of these keys, loaded; or nil and, when it is moving, what this server has of it. A session
+-- that was held for a move goes on here when the time of that has passed.
+local function find(keys)
+  local s = storage_session.load(keys)
+  if s then
+    return s
+  end
+  local moving = storage_moving.read(keys[1])
+  if moving and moving.step == 'held' and storage_time.now() >= moving.till then
+    storage_moving.release(keys[1], moving)
+    s = storage_session.load(keys)
+    storage_alarms.correct(s)
+    return s
+  end
+  return nil, moving
+end
+
+-- The refusal of a call for a moving session; nil when the session is another tenant's.
+local function refusal_of(moving, given)
+  if given.TENANT and given.TENANT ~= moving.tenant then
+    return nil
+  elseif moving.step == 'gone' then
+    return call_refusal.moved(moving.target, moving.move)
+  end
+  return call_refusal.moving()
+end
+
 -- Makes the checks and loads the session of a function that changes it. problems: those of the arguments, nil
--- for none. Returns the session; or nil and the reply, which is nil when there is no such session.
+-- for none. Returns the session; or nil and the reply, which is nil when there is no such session. When the
+-- session is moving, what this server has of it comes third.
 local function open(function_name, keys, given, problems)
   if problems then
     return nil, call_refusal.validation(join_problems(problems, storage_keys.problems_of(keys, 4)))
   end
-  local s = storage_keys.belong_together(keys) and storage_session.load(keys)
+  local s, moving
+  if storage_keys.belong_together(keys) then
+    s, moving = find(keys)
+  end
   if not s then
     problems = storage_keys.problems_of(keys, 4)
-    return nil, problems and call_refusal.validation(problems) or nil
+    if problems then
+      return nil, call_refusal.validation(problems)
+    end
+    return nil, moving and refusal_of(moving, given), moving
   end
   if given == NONE then
     return s
@@ -5359,13 +5827,19 @@ local function open(function_name, keys, given, problems)
 end
 
 -- Makes the checks and loads the session of a function that only reads. key_count: how many keys the function
--- takes. Returns the session; or nil and the refusal.
+-- takes. Returns the session; or nil and the refusal. A session that is held for a move can be read.
 local function open_to_read(keys, key_count, given, problems)
   problems = join_problems(problems, storage_keys.problems_of(keys, key_count))
   if problems then
     return nil, call_refusal.validation(problems)
   end
   local s = storage_session.load(keys)
+  local moving = not s and storage_moving.read(keys[1])
+  if moving and moving.step == 'held' then
+    s = storage_session.load(keys, moving.rotation)
+  elseif moving then
+    return nil, refusal_of(moving, given) or call_refusal.session_not_found()
+  end
   if not s or not is_tenant(s, given) then
     return nil, call_refusal.session_not_found()
   end
@@ -5376,6 +5850,8 @@ return {
   join_problems = join_problems,
   is_tenant = is_tenant,
   replay = replay,
+  find = find,
+  refusal_of = refusal_of,
   open = open,
   open_to_read = open_to_read,
 }
@@ -5397,6 +5873,7 @@ local function commit(s, turn, event, given, extra, participants, groups)
   if turn and s.status == 'running' then
     ends = rules_clock.deadline(s, turn.owner)
   end
+  storage_session.continue_on_this_server(s)
   local alarm_before = s.alarm
   s.version = s.version + 1
   if s.warned then
@@ -5457,6 +5934,7 @@ end
 -- Deletes the session, leaves its tombstone and publishes the event. turn: whose turn it was. Returns nil; or
 -- the error of an outbox that is no stream, and then nothing is written.
 local function commit_deletion(s, turn, given)
+  storage_session.continue_on_this_server(s)
   local integer = text_formats.integer
   local ends = turn and rules_clock.deadline(s, turn.owner)
   local version, now, deadline = integer(s.version + 1), integer(s.now), ends and integer(ends)
@@ -5709,8 +6187,14 @@ local DEFAULT_TTL_S = 3600
 
 -- The reply when the id is taken: a refusal, or the state when the same request created the session.
 local function reply_of_taken(keys, given)
-  local s = given.REQUEST and storage_session.load(keys)
-  if s and functions_open.is_tenant(s, given) then
+  local s, moving = functions_open.find(keys)
+  if moving then
+    local refused = functions_open.refusal_of(moving, given)
+    if refused then
+      return refused
+    end
+  end
+  if s and given.REQUEST and functions_open.is_tenant(s, given) then
     local version, same_function = storage_requests.find(s, given.REQUEST, 'sk_create')
     if version and not same_function then
       return functions_open.replay(s, version, false)
@@ -5786,6 +6270,91 @@ redis.register_function({
 return {}
 end)()
 
+-- functions/import.lua
+local functions_import = (function()
+-- sk_import: a session that was kept elsewhere goes on here.
+
+local NONE = call_options.NONE
+local IMPORT = { TTL = true, TENANT = true, ACTOR = true, TRACE = true, DRYRUN = true }
+local DEFAULT_TTL_S = 3600
+
+-- The hash of the session by name, and the problems with the arguments; nil for none of either.
+local function read(keys, args, given, now)
+  local id = keys[1] and storage_keys.session_id(keys[1]) or ''
+  local list, problems = config.check(args[1] or '', id, given.TTL or DEFAULT_TTL_S, now)
+  if not list then
+    return nil, problems
+  end
+  local fields = {
+    version = '0', epoch = storage_session.new_epoch(now), tenant = given.TENANT,
+  }
+  for i = 1, #list, 2 do
+    fields[list[i]] = list[i + 1]
+  end
+  problems = config_standing.apply(args[2] or '', fields, now)
+  if #problems == 0 and not views_snapshot.is_sound(fields, now) then
+    problems[1] = { 'standing', 'must be one in which a session of this config can be' }
+  end
+  return fields, problems
+end
+
+-- sk_import 4 <keys> <config> <standing> [TTL s] [TENANT t] [ACTOR a] [TRACE t] [DRYRUN]
+--
+-- Creates a session that is under way or over: it has the config, and stands where the standing says. Its
+-- clock runs on from the start of its cycle, so nobody loses or gains time. With DRYRUN everything is checked
+-- and nothing is written.
+--
+-- KEYS[1-4]  the session, its log, the alarms, the outbox
+-- ARGV[1]    config (JSON), see config.lua
+-- ARGV[2]    standing (JSON), see config/standing.lua
+-- Reply      state (JSON); nil with DRYRUN
+-- Refusals   VALIDATION_ERROR, SESSION_EXISTS (also for a tombstone)
+-- Publishes  session.created
+local function import(keys, args)
+  local given, problems = call_options.parse(args, 3, IMPORT, NONE)
+  local now = storage_time.now()
+  local join = functions_open.join_problems
+  local fields, own_problems = read(keys, args, given, now)
+  problems = join(join(own_problems, problems), storage_keys.problems_of(keys, 4))
+  if problems and #problems > 0 then
+    return call_refusal.validation(problems)
+  end
+  local key = keys[1]
+  if storage_session.exists(key) then
+    return call_refusal.refuse('SESSION_EXISTS', 'there is a session with this id')
+  elseif given.DRYRUN then
+    return nil
+  end
+
+  local list = {}
+  for name, value in pairs(fields) do
+    list[#list + 1] = name
+    list[#list + 1] = value
+  end
+  storage_session.write_new(keys, list)
+  local s = storage_session.load(keys)
+  local turn = transitions_cycle.current_turn(s)
+  if turn and rules_clock.is_live(s) then
+    rules_clock.warn_below(s, rules_clock.remaining(s, turn.owner), true)
+  end
+  local participants, groups = views_state.build_owners(s, fields, turn)
+  local change = functions_commit.commit(s, turn, 'session.created', given, nil, participants, groups)
+  if type(change) == 'table' then -- an error
+    storage_session.discard(key)
+    return change
+  end
+  return views_state.build(s)
+end
+
+redis.register_function({
+  function_name = 'sk_import',
+  callback = import,
+  description = 'Creates a session that is under way or over. Replies with its state.',
+})
+
+return {}
+end)()
+
 -- functions/expire.lua
 local functions_expire = (function()
 -- sk_expire: what is due happens.
@@ -5807,12 +6376,17 @@ local function expire(keys, args)
   if #args > 0 then
     return call_refusal.validation({ { args[1], 'is no option of this function' } })
   end
-  local s, refused = functions_open.open('sk_expire', keys, NONE, nil)
+  local s, refused, moving = functions_open.open('sk_expire', keys, NONE, nil)
   if not s then
-    if not refused then
+    local step = moving and moving.step
+    if step == 'held' then
+      return nil -- its alarm is the end of the hold
+    elseif step == 'gone' and moving.rotation then
+      return refused -- its alarm stays, so that somebody looks whether the target runs it
+    elseif step or not refused then
       storage_alarms.remove(keys)
     end
-    return refused
+    return step ~= 'gone' and refused or nil
   end
   local turn, event, extra = transitions_expiry.expire(s)
   if event then
@@ -5876,6 +6450,9 @@ local function check(keys, args, given, problems)
   local is_json, exported = pcall(cjson.decode, args[1] or '')
   local internal = is_json and type(exported) == 'table' and exported.internal
   local fields = type(internal) == 'table' and internal.fields
+  if type(fields) == 'table' then
+    storage_session.without_place(fields) -- a library that does not know these fields exports them
+  end
   if type(fields) ~= 'table' or not views_snapshot.is_sound(fields, internal.exported_ms) then
     problems = join({ { 'state', 'must be a state from sk_get with EXPORT' } }, problems)
   elseif exported.schema ~= storage_session.SCHEMA then
@@ -5964,6 +6541,377 @@ redis.register_function({
   function_name = 'sk_restore',
   callback = restore,
   description = 'Brings back a session from an exported state. Replies with its state.',
+})
+
+return { check = check }
+end)()
+
+-- functions/moving.lua
+local functions_moving = (function()
+-- The steps by which a session moves to another server, whose caller carries what one server says to the
+-- other. In this order:
+--
+--   source   sk_move_out        holds the session, and replies with all that there is of it
+--   target   sk_move_in         makes a copy of it, which does not run
+--   source   sk_move_commit     gives the session up: from here on it is the target's; replies with the event
+--   target   sk_move_activate   lets the copy run
+--   source   sk_move_finish     drops what it still has, and keeps a mark that says where the session went
+--
+-- One write decides where the session is: that of sk_move_commit. Before it sk_move_undo takes both sides
+-- back, and a hold also ends by itself; after it there is only the way forward. Each step may be repeated.
+--
+-- While a session is held it can be read; what changes it is refused with SESSION_MOVING, and nothing
+-- expires. Its clock runs on: what falls due meanwhile is carried out afterwards, where the session then is.
+
+local NONE = call_options.NONE
+local STEP = { MOVE = true }
+local OUT = { MOVE = true, TARGET = true, LEASE = true, TENANT = true }
+local IN = { MOVE = true, TARGET = true, SHIFT = true }
+local MOST_EVENTS = 64 -- so much of the log goes along
+local INSTANTS = { 'started', 'completed', 'recovered' }
+
+-- The problems of options that are missing; nil for none.
+local function missing(given, ...)
+  local problems
+  for _, name in ipairs({ ... }) do
+    if given[name] == nil then
+      problems = problems or {}
+      problems[#problems + 1] = { name, 'is required' }
+    end
+  end
+  return problems
+end
+
+-- Reads the options from position `from` on and checks the keys of a step that has MOVE alone. Returns the
+-- options; or nil and the refusal.
+local function read_step(keys, args, from)
+  local given, problems = call_options.parse(args, from, STEP, NONE)
+  problems = functions_open.join_problems(problems, missing(given, 'MOVE'))
+  problems = functions_open.join_problems(problems, storage_keys.problems_of(keys, 4))
+  if problems then
+    return nil, call_refusal.validation(problems)
+  end
+  return given
+end
+
+-- The reply of sk_move_out: the session as JSON, and the newest events of its log.
+local function all_of(s, given_up)
+  local reply = storage_events.newest(s.keys[2], MOST_EVENTS)
+  table.insert(reply, 1, ('{"session_id":"%s","schema":%d,"given_up":%s'):format(
+    storage_keys.session_id(s.key), storage_session.SCHEMA, given_up and 'true' or 'false')
+    .. views_snapshot.internal(s, storage_session.all_fields(s.key)) .. '}')
+  return reply
+end
+
+-- sk_move_out 4 <keys> MOVE m TARGET address LEASE ms [TENANT t]
+--
+-- Holds a session for a move, and replies with all that the target needs. The hold ends after LEASE; a repeat
+-- begins it anew. Of a session that this move has given up already, it only replies.
+--
+-- KEYS[1-4]  the session, its log, the alarms, the outbox
+-- ARGV       options as `NAME value` in any order: the name of the move, the address of the server to which
+--            the session goes, and for how long it is held (ms)
+-- Reply      list: a JSON for sk_move_in, with `given_up`; then the newest events (JSON), oldest first
+-- Refusals   VALIDATION_ERROR, SESSION_NOT_FOUND, SESSION_MOVING (another move has it), SESSION_MOVED
+-- Publishes  nothing
+local function move_out(keys, args)
+  local given, problems = call_options.parse(args, 1, OUT, NONE)
+  problems = functions_open.join_problems(problems, missing(given, 'MOVE', 'TARGET', 'LEASE'))
+  local s, refused, moving = functions_open.open('sk_move_out', keys, given, problems)
+  local resumed = moving and moving.move == given.MOVE and moving.rotation and moving.step ~= 'copy'
+  if resumed and refused then
+    s = storage_session.load(keys, moving.rotation)
+  elseif not s then
+    return refused or call_refusal.session_not_found()
+  end
+  if resumed and moving.step == 'gone' then
+    return all_of(s, true)
+  end
+  local till = storage_time.now() + given.LEASE
+  local alarm_before = s.alarm
+  s.alarm = till
+  local failed = storage_alarms.set(
+    s, storage_keys.session_id(s.key), text_formats.integer(till), alarm_before)
+  if failed then
+    return failed
+  end
+  storage_moving.hold(keys[1], given.MOVE, till, given.TARGET, s.rotation)
+  return all_of(s, false)
+end
+
+-- Moves all instants of an exported hash by `shift` ms, from the source's clock to the target's. The time of
+-- the creation is not moved forward, because events from before the move keep theirs. Returns false when an
+-- instant would not be one of the library's any more.
+local function shift_instants(fields, shift)
+  local active, since, alarm, used, count, changed, more = fields.cycle:match(storage_session.CYCLE)
+  if fields.status == 'running' then
+    since = since + shift
+  end
+  if tonumber(alarm) > 0 then
+    alarm = alarm + shift
+  end
+  changed = changed + shift
+  local created = fields.created + math.min(shift, 0)
+  if created < 0 or changed < 0 or tonumber(since) < 0 or changed > views_snapshot.MOST_NUMBER then
+    return false
+  end
+  fields.cycle = storage_session.encode_cycle(active, since, alarm, used, count, changed) .. more
+  fields.created = text_formats.integer(created)
+  for i = 1, #INSTANTS do
+    local name = INSTANTS[i]
+    if fields[name] then
+      fields[name] = text_formats.integer(math.max(0, fields[name] + shift))
+    end
+  end
+  return true
+end
+
+-- The member of an event that says which server has the session from here on.
+local function moved_to(moving)
+  return ',"moved_to":' .. text_json.quote(moving.target)
+end
+
+-- The version of an event of this session; nil when the text is none.
+local function version_of(text, session_id)
+  local is_json, event = pcall(cjson.decode, text)
+  return is_json and type(event) == 'table' and event.session_id == session_id and tonumber(event.version)
+    or nil
+end
+
+-- The events of a text with one in each line. Returns nil when they are not those up to this version.
+local function events_of(text, session_id, version)
+  local events = {}
+  for line in text:gmatch('[^\n]+') do
+    events[#events + 1] = line
+  end
+  for i = 1, #events do
+    if #events > MOST_EVENTS or version_of(events[i], session_id) ~= version - #events + i then
+      return nil
+    end
+  end
+  return events
+end
+
+-- sk_move_in 4 <keys> <session> <events> MOVE m TARGET address SHIFT ms
+--
+-- Makes a copy of a held session. It does not run, and does not expire; functions refuse it with
+-- SESSION_MOVING until sk_move_activate. A copy that is there already is replaced.
+--
+-- KEYS[1-4]  the session, its log, the alarms, the outbox
+-- ARGV[1]    the session (JSON), the first of the list that sk_move_out replied
+-- ARGV[2]    the events of that list, one in each line
+-- ARGV       options as `NAME value` in any order: the name of the move, the address of this server, and
+--            this server's clock minus that of the source at the same moment (ms, may be below zero)
+-- Reply      1; 0 when this move has brought the session here already, and it runs
+-- Refusals   VALIDATION_ERROR, SESSION_EXISTS
+-- Publishes  nothing
+local function move_in(keys, args)
+  local given, problems = call_options.parse(args, 3, IN, NONE)
+  problems = functions_open.join_problems(problems, missing(given, 'MOVE', 'TARGET', 'SHIFT'))
+  local fields, _, all_problems = functions_restore.check(keys, args, given, problems)
+  if not fields then
+    return call_refusal.validation(all_problems)
+  end
+  local events = events_of(args[2] or '', storage_keys.session_id(keys[1]), tonumber(fields.version))
+  if not events then
+    return call_refusal.validation({ { 'events', 'must be those of the session, up to its version' } })
+  elseif not shift_instants(fields, given.SHIFT) then
+    return call_refusal.validation({ { 'SHIFT', 'must leave all times between 1970 and the year 5138' } })
+  end
+  local key = keys[1]
+  local moving = storage_moving.read(key)
+  if moving and moving.step == 'here' and moving.move == given.MOVE then
+    return 0
+  elseif moving and (moving.step == 'copy' or moving.step == 'gone') then
+    storage_moving.discard(keys) -- an old copy; or the mark of a session that comes back
+    storage_alarms.remove_if_possible(keys)
+  elseif storage_session.exists(key) then
+    return call_refusal.refuse('SESSION_EXISTS', 'there is a session with this id')
+  end
+  local list = { 'moving', storage_moving.copy_field(given.MOVE, given.TARGET, fields.rotation) }
+  fields.rotation = nil
+  for name, value in pairs(fields) do
+    list[#list + 1] = name
+    list[#list + 1] = value
+  end
+  storage_session.write_new(keys, list)
+  storage_events.write_log(keys[2], events, tonumber(fields.version))
+  storage_moving.keep_copy(keys)
+  return 1
+end
+
+-- sk_move_commit 4 <keys> MOVE m
+--
+-- Gives a held session up to the target: the one write that decides where the session is. From here on every
+-- function answers SESSION_MOVED with the target's address, and only sk_move_out still replies with the
+-- session. The copy at the target has to be there before.
+--
+-- KEYS[1-4]  the session, its log, the alarms, the outbox
+-- ARGV       MOVE and the name of the move
+-- Reply      change (JSON); nil when sk_move_finish has dropped it already
+-- Refusals   VALIDATION_ERROR, SESSION_NOT_FOUND, CONCURRENT_MODIFICATION (this move does not hold it)
+-- Publishes  session.moved
+local function move_commit(keys, args)
+  local given, refused = read_step(keys, args, 1)
+  if not given then
+    return refused
+  end
+  local s, moving = functions_open.find(keys)
+  if moving and moving.move == given.MOVE and moving.step == 'gone' then
+    return moving.rotation
+      and storage_events.of_version(keys[2], storage_session.load(keys, moving.rotation).version)
+  elseif not s and not moving then
+    return call_refusal.session_not_found()
+  elseif not (moving and moving.move == given.MOVE and moving.step == 'held') then
+    return call_refusal.not_held(given.MOVE)
+  end
+  s = storage_session.load(keys, moving.rotation)
+  local change = functions_commit.commit(
+    s, transitions_cycle.current_turn(s), 'session.moved', NONE, moved_to(moving))
+  if type(change) ~= 'table' then -- no error
+    storage_moving.give_up(keys, moving)
+  end
+  return change
+end
+
+-- sk_move_activate 4 <keys> <change> MOVE m
+--
+-- Lets a copy run, in a new epoch. The change shows that its source has given it up.
+--
+-- KEYS[1-4]  the session, its log, the alarms, the outbox
+-- ARGV[1]    the change (JSON) that sk_move_commit replied
+-- ARGV       MOVE and the name of the move
+-- Reply      1; 0 when this move has brought the session here already, and it runs
+-- Refusals   VALIDATION_ERROR, SESSION_NOT_FOUND (there is no copy of this move)
+-- Publishes  session.arrived
+local function move_activate(keys, args)
+  local given, refused = read_step(keys, args, 2)
+  if not given then
+    return refused
+  end
+  local key = keys[1]
+  local moving = storage_moving.read(key)
+  if not moving or moving.move ~= given.MOVE or not (moving.step == 'copy' or moving.step == 'here') then
+    return call_refusal.session_not_found()
+  elseif moving.step == 'here' then
+    return 0
+  end
+  local s = storage_session.load(keys, moving.rotation)
+  local version = version_of(args[1], storage_keys.session_id(key))
+  if version ~= s.version and version ~= s.version + 1 then
+    return call_refusal.validation({ { 'change', 'must be that of sk_move_commit' } })
+  elseif version > s.version then
+    storage_events.write_log(keys[2], { args[1] }, version)
+    s.version = version
+  end
+  storage_moving.arrive(key, moving, version)
+  storage_session.begin_epoch(s)
+  s.alarm = 0 -- the alarms of the partition do not have this session yet
+  local change = functions_commit.commit(
+    s, transitions_cycle.current_turn(s), 'session.arrived', NONE, moved_to(moving))
+  if type(change) == 'table' then -- an error
+    storage_moving.leave(key, moving)
+    return change
+  end
+  return 1
+end
+
+-- sk_move_finish 4 <keys> MOVE m
+--
+-- Drops the data of a session that was given up and runs at the target. A mark with the target's address
+-- stays for a week, or for as long as the session would have stayed.
+--
+-- KEYS[1-4]  the session, its log, the alarms, the outbox
+-- ARGV       MOVE and the name of the move
+-- Reply      1; 0 when there is nothing to drop
+-- Refusals   VALIDATION_ERROR, CONCURRENT_MODIFICATION (the session was not given up)
+-- Publishes  nothing
+local function move_finish(keys, args)
+  local given, refused = read_step(keys, args, 1)
+  if not given then
+    return refused
+  end
+  local moving = storage_moving.read(keys[1])
+  if not moving or moving.move ~= given.MOVE or not moving.rotation then
+    return 0
+  elseif moving.step ~= 'gone' then
+    return call_refusal.not_held(given.MOVE)
+  end
+  storage_alarms.remove_if_possible(keys)
+  storage_moving.drop(keys, moving)
+  return 1
+end
+
+-- sk_move_undo 4 <keys> MOVE m
+--
+-- Takes a move back that has not given the session up: at the source the session goes on, at the target the
+-- copy is removed. It has to be called at the source first.
+--
+-- KEYS[1-4]  the session, its log, the alarms, the outbox
+-- ARGV       MOVE and the name of the move
+-- Reply      1; 0 when there is nothing to take back
+-- Refusals   VALIDATION_ERROR, SESSION_MOVED (the session was given up)
+-- Publishes  nothing
+local function move_undo(keys, args)
+  local given, refused = read_step(keys, args, 1)
+  if not given then
+    return refused
+  end
+  local key = keys[1]
+  local moving = storage_moving.read(key)
+  if not moving or moving.move ~= given.MOVE or moving.step == 'here' then
+    return 0
+  elseif moving.step == 'gone' then
+    return call_refusal.moved(moving.target, moving.move)
+  elseif moving.step == 'copy' then
+    storage_moving.discard(keys)
+    return 1
+  end
+  storage_moving.release(key, moving)
+  storage_alarms.correct(storage_session.load(keys))
+  return 1
+end
+
+redis.register_function({
+  function_name = 'sk_move_out',
+  callback = move_out,
+  description = 'Holds a session for a move. Replies with all that the target needs.',
+  flags = { 'allow-oom' },
+})
+
+redis.register_function({
+  function_name = 'sk_move_in',
+  callback = move_in,
+  description = 'Makes a copy of a held session, which does not run. '
+    .. 'Replies with 1, or 0 when it runs already.',
+})
+
+redis.register_function({
+  function_name = 'sk_move_commit',
+  callback = move_commit,
+  description = 'Gives a held session up to the target. Replies with the change.',
+  flags = { 'allow-oom' },
+})
+
+redis.register_function({
+  function_name = 'sk_move_activate',
+  callback = move_activate,
+  description = 'Lets a copy run. Replies with 1, or 0 when it runs already.',
+  flags = { 'allow-oom' },
+})
+
+redis.register_function({
+  function_name = 'sk_move_finish',
+  callback = move_finish,
+  description = 'Drops the data of a session that was given up. Replies with 1, or 0 when there is none.',
+  flags = { 'allow-oom' },
+})
+
+redis.register_function({
+  function_name = 'sk_move_undo',
+  callback = move_undo,
+  description = 'Takes a move back that has not given the session up. Replies with 1, or 0 without one.',
+  flags = { 'allow-oom' },
 })
 
 return {}

@@ -8,7 +8,7 @@ import { defaultNames } from "./presets.js";
 import { remember } from "../shared/recent.js";
 import { settingsPart } from "./settings.js";
 import { timePart } from "./timing.js";
-import { askForToken, button, copy, errorText, fill, h, note, setText, toast } from "../shared/ui.js";
+import { askForToken, button, copy, errorText, fill, h, note, setText } from "../shared/ui.js";
 
 /** The members of a config, in the order in which the request shows them. */
 const MEMBERS = [
@@ -28,6 +28,7 @@ const MEMBERS = [
   "warnings_ms",
   "max_pause_ms",
   "players_may_pause",
+  "players_may_choose_next",
   "metadata",
 ];
 
@@ -36,9 +37,10 @@ const MEMBERS = [
  *
  * @param {import("/synckairos.js").SyncKairos} client
  * @param {object | null} preset A preset as the service lists it; null: the form starts without one.
+ * @param {{needsToken?: boolean}} [options] needsToken: whether the service wants a token with the request.
  * @returns {HTMLElement}
  */
-export function createForm(client, preset) {
+export function createForm(client, preset, { needsToken = false } = {}) {
   const given = preset ? preset.config : { sync_mode: "per_participant", warnings_ms: [10_000] };
   let mode = given.sync_mode;
 
@@ -184,7 +186,8 @@ export function createForm(client, preset) {
     let text;
     try {
       const body = JSON.stringify(config(), null, 2).replaceAll("'", "'\\''");
-      text = `curl --json '${body}' ${location.origin}/v1/sessions`;
+      const token = needsToken ? `-H "Authorization: Bearer $TOKEN" ` : "";
+      text = `curl ${token}--json '${body}' ${location.origin}/v1/sessions`;
     } catch (error) {
       if (!(error instanceof Unreadable)) throw error;
       text = `${error.field.element.querySelector("label").textContent}: ${error.message}`;
@@ -228,6 +231,7 @@ export function createForm(client, preset) {
     }
     submit.setAttribute("aria-busy", "true");
     setText(submit, "Creating…");
+    let hasNewToken = false;
     try {
       const state = await client.create(sessionConfig);
       remember(state.session_id);
@@ -237,13 +241,14 @@ export function createForm(client, preset) {
       if (error?.code === "VALIDATION_ERROR") {
         showRefusal(error.details?.length ? error.details : [{ field: "", message: error.message }]);
       } else if (error?.code === "UNAUTHENTICATED") {
-        if (await askForToken({ reload: false })) toast("Press “Create session” again.");
+        hasNewToken = await askForToken({ reload: false });
       } else {
         fill(summary, note("danger", h("p", {}, errorText(error))));
         summary.focus();
       }
     }
     enableSubmit();
+    if (hasNewToken) send();
   }
 
   function enableSubmit() {

@@ -7,7 +7,6 @@ import { sessionList } from "./list.js";
 import { groupPresets } from "./presets.js";
 import { Rights } from "../shared/rights.js";
 import { formatClock } from "../shared/time.js";
-import { storedAccess } from "../shared/token.js";
 import {
   button,
   connectionIndicator,
@@ -23,29 +22,30 @@ import {
 } from "../shared/ui.js";
 
 const client = createClient();
-const mayCreate = new Rights(storedAccess()).always("create");
 const indicator = connectionIndicator(client);
-const list = sessionList(client, indicator.set);
+const list = sessionList(client, indicator.set, findRights);
 const main = document.getElementById("main");
 const listView = document.getElementById("list-view");
+const createLink = listView.querySelector(".headline > .button");
 const newView = document.getElementById("new-view");
 const newTitle = document.getElementById("new-title");
 const newBody = document.getElementById("new-body");
 const homeTitle = document.title;
 
+const shareButton = button("Share this page", {
+  icon: "share",
+  square: true,
+  class: "quiet",
+  onclick: () => shareDialog(`${location.origin}/`),
+});
+shareButton.hidden = true;
 document.querySelector("header.bar").append(
   h("span", { class: "grow" }),
   indicator.element,
-  button("Share this page", {
-    icon: "share",
-    square: true,
-    class: "quiet",
-    onclick: () => shareDialog(`${location.origin}/`),
-  }),
+  shareButton,
   schemeSwitch(),
 );
 listView.append(list.element);
-listView.querySelector(".headline > .button").hidden = !mayCreate;
 
 // The service's first answer may be one about the time. After it the list reports the connection's state.
 const unsubscribe = client.time.onChange(() => {
@@ -61,6 +61,32 @@ async function allPresets() {
   presets ??= await client.presets();
   indicator.set("live");
   return presets;
+}
+
+/** The question what the tab's token allows, which is asked once. With another token the page is loaded again. */
+let rights = null;
+
+/** Finds out what the tab's token allows, and shows the buttons for that. */
+async function findRights() {
+  rights ??= Rights.ask(client);
+  try {
+    const found = await rights;
+    createLink.hidden = !found.always("create");
+    shareButton.hidden = found.needsToken; // the address alone opens nothing then
+  } catch (error) {
+    rights = null;
+    throw error;
+  }
+  return rights;
+}
+
+/** The same, or null: without a good token the form asks for one in the end. */
+async function rightsIfKnown() {
+  try {
+    return await findRights();
+  } catch {
+    return null;
+  }
 }
 
 function presetCard(href, title, text, face, { own = false } = {}) {
@@ -84,6 +110,18 @@ function presetTile({ name, title, description, config }) {
       { class: "preset-face digits", "aria-hidden": "true" },
       ms === null ? "–" : formatClock(ms, { tenths: false }),
       caption && h("span", {}, caption),
+    ),
+  );
+}
+
+/** In place of the form, where the token allows no new sessions. */
+function notAllowed() {
+  newTitle.textContent = "New session";
+  fill(
+    newBody,
+    note(
+      "warn",
+      h("p", {}, "Your link or token does not allow new sessions. ", h("a", { href: "#" }, "Back to the list.")),
     ),
   );
 }
@@ -117,7 +155,7 @@ async function gallery() {
   );
 }
 
-async function form(name) {
+async function form(name, needsToken) {
   const preset = name === "free" ? null : (await allPresets()).find((each) => each.name === name);
   if (preset === undefined) {
     newTitle.textContent = "New session";
@@ -144,7 +182,7 @@ async function form(name) {
           h("code", {}, `${preset.use.method} ${preset.use.path} ${JSON.stringify(preset.use.body)}`),
         ),
       ),
-    createForm(client, preset),
+    createForm(client, preset, { needsToken }),
   );
 }
 
@@ -181,7 +219,9 @@ async function route({ focus = true } = {}) {
   list.setActive(!isNew);
   if (isNew) {
     try {
-      await (name ? form(name) : gallery());
+      const found = await rightsIfKnown();
+      if (found?.always("create") === false) notAllowed();
+      else await (name ? form(name, found?.needsToken ?? true) : gallery());
     } catch (error) {
       if (shownRoute === wanted) fill(newBody, failure(error));
     }

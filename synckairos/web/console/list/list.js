@@ -7,7 +7,7 @@ import { segments } from "./fields.js";
 import { STATUSES, titleOf } from "../shared/names.js";
 import { forget, recent } from "../shared/recent.js";
 import { Rights } from "../shared/rights.js";
-import { storedAccess, storedToken } from "../shared/token.js";
+import { storedToken } from "../shared/token.js";
 import { summaryOf } from "./summary.js";
 import { clockParts, spokenDuration } from "../shared/time.js";
 import {
@@ -39,9 +39,10 @@ const LIVE = new Set(["pending", "running", "paused"]);
 /**
  * @param {import("/synckairos.js").SyncKairos} client
  * @param {(connection: "live" | "reconnecting") => void} onConnection
+ * @param {() => Promise<import("../shared/rights.js").Rights>} findRights Asks what the tab's token allows.
  * @returns {{element: HTMLElement, setActive: (active: boolean) => void}}
  */
-export function sessionList(client, onConnection) {
+export function sessionList(client, onConnection, findRights) {
   let status = "";
   let pages = 1;
   let active = false;
@@ -53,6 +54,7 @@ export function sessionList(client, onConnection) {
   let announcesCount = false;
   let failures = 0;
   let withoutListSince = -Infinity;
+  let rights = Rights.none;
   /** Why the service has no list; "" when it has one. */
   let reason = "";
   /** The message above the list. */
@@ -131,6 +133,7 @@ export function sessionList(client, onConnection) {
   async function load() {
     const wantedStatus = status;
     try {
+      rights = await findRights();
       const found = await fetchSessions();
       if (wantedStatus !== status) return;
       failures = 0;
@@ -208,9 +211,10 @@ export function sessionList(client, onConnection) {
   }
 
   function showFailure(error) {
-    if (error?.code === "UNAUTHENTICATED") {
+    if (error?.code === "UNAUTHENTICATED" || error?.code === "FORBIDDEN") {
       fill(list);
       list.hidden = true;
+      filter.element.hidden = true;
       cards.clear();
       list.removeAttribute("aria-busy");
       more.hidden = true;
@@ -218,6 +222,7 @@ export function sessionList(client, onConnection) {
       onConnection("live");
       showMessage("", "");
       fill(tokenBox, tokenCard(() => location.reload()));
+      if (document.activeElement === document.body) tokenBox.querySelector("input").focus();
       return;
     }
     failures += 1;
@@ -251,6 +256,7 @@ export function sessionList(client, onConnection) {
       let card = cards.get(state.session_id);
       if (!card) {
         card = new Card(state.session_id, share);
+        card.share.hidden = !rights.mayShare;
         cards.set(state.session_id, card);
       }
       card.show(state);
@@ -272,10 +278,7 @@ export function sessionList(client, onConnection) {
 
   /** Shares a session by links where there are tokens, otherwise by its address, as on its own page. */
   async function share(state) {
-    const rights = new Rights(storedAccess());
-    // Before a session's page was open, it is not known whether the service looks at the tab's token.
-    const isUnknown = rights.access === null && storedToken() !== null;
-    if (!rights.mayLink && !isUnknown) {
+    if (!rights.mayLink) {
       shareDialog(`/s/${state.session_id}`, { title: titleOf(state) });
       return;
     }
@@ -293,8 +296,8 @@ export function sessionList(client, onConnection) {
         h("p", { class: "muted" }, `No session is “${STATUSES[status]}”.`),
       ];
     }
-    if (!new Rights(storedAccess()).always("create")) {
-      return h("p", { class: "empty-title" }, "There is no session for you here any more");
+    if (!rights.always("create")) {
+      return h("p", { class: "empty-title" }, "There is no session for you here");
     }
     return [
       h("p", { class: "empty-title" }, "No sessions yet"),
@@ -367,7 +370,7 @@ class Card {
     );
     this.line = h("p", { class: "session-line" });
     this.label = h("p", { class: "session-label" });
-    this.share = new Rights(storedAccess()).mayShare && button("Share", {
+    this.share = button("Share", {
       icon: "share",
       square: true,
       class: "quiet",
@@ -388,7 +391,7 @@ class Card {
     this.state = state;
     const title = titleOf(state);
     setText(this.link, title);
-    if (this.share) this.share.setAttribute("aria-label", `Share ${title}`);
+    this.share.setAttribute("aria-label", `Share ${title}`);
     setText(this.label, clockLabel(state));
     if (state.status !== this.status) {
       this.status = state.status;

@@ -48,6 +48,12 @@ export function settingsPart(given, participants) {
     checked: given.players_may_pause ?? false,
     paths: ["players_may_pause"],
   });
+  const mayChooseNext = checkField({
+    label: "Players may choose who is next",
+    hint: "In their own turn, somebody else. Otherwise turns go round.",
+    checked: given.players_may_choose_next ?? false,
+    paths: ["players_may_choose_next"],
+  });
   const pause = durationField({
     label: "A pause ends by itself after",
     ms: given.max_pause_ms ?? null,
@@ -116,6 +122,7 @@ export function settingsPart(given, participants) {
     set("warnings_ms", list.length > 0 || given.warnings_ms ? list : null);
     set("lag_compensation", OWNERS.has(currentMode) && lag.checked ? true : null);
     set("players_may_pause", mayPause.checked || null);
+    set("players_may_choose_next", mayChooseNext.checked || null);
     set("max_pause_ms", pause.ms);
   }
 
@@ -125,10 +132,10 @@ export function settingsPart(given, participants) {
       { class: "stack" },
       h("div", { class: "row" }, timeout.element, command.element),
       h("div", { class: "row" }, warnings.element, pause.element),
-      h("div", { class: "checks" }, mayPause.element, lag.element),
+      h("div", { class: "checks" }, mayPause.element, mayChooseNext.element, lag.element),
       h("div", { class: "row" }, begins.element, view.element),
     ),
-    fields: [timeout, command, warnings, lag, mayPause, pause, begins],
+    fields: [timeout, command, warnings, lag, mayPause, mayChooseNext, pause, begins],
     /** The id of the participant who begins; null for the first one. */
     get first() {
       return participants.people.some(([id]) => id === begins.value) ? begins.value : null;

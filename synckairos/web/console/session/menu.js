@@ -104,7 +104,8 @@ export function openMenu(page) {
 
 /** Keys, what they do, and the actions of which one has to be allowed. */
 const KEYS = [
-  ["Space", "End the turn; start the session", ["switch", "start"]],
+  ["Space", "Start the session", ["start"]],
+  ["Space", "End the turn", ["switch"]],
   ["P", "Pause or resume", ["pause"]],
   ["N", "Next, or a lap", ["switch"]],
   ["T", "Give or take time", ["adjust"]],

@@ -2,11 +2,11 @@
 // after each change of the state, and once per frame while a clock runs and the page is visible.
 
 import { askForToken, createClient, fill, h, note, toast } from "../shared/ui.js";
-import { cameByLink, storeAccess, storedToken } from "../shared/token.js";
+import { cameByLink, storedToken } from "../shared/token.js";
 import { titleOf } from "../shared/names.js";
 import { UUID, forget, remember } from "../shared/recent.js";
 import { Rights } from "../shared/rights.js";
-import { formatClock } from "../shared/time.js";
+import { formatClock, formatDuration } from "../shared/time.js";
 import { Actions } from "./actions.js";
 import { openHistory } from "./history.js";
 import { openHelp } from "./menu.js";
@@ -53,7 +53,9 @@ export class Page {
     this.boundTo = query.get("as")?.toLowerCase() || null;
     /** The participant whose clock this device may press; null: all clocks. @type {string | null} */
     this.as = null;
-    this.rights = new Rights(null);
+    this.rights = Rights.none;
+    /** What the service said at the last connection. @type {import("/synckairos.js").Access | null | undefined} */
+    this.greeting = undefined;
     this.viewInAddress = query.get("view") ?? "";
     this.app = $("app");
     this.state = null;
@@ -74,6 +76,8 @@ export class Page {
     this.ended = false;
     /** Whether the user knows that the token ends. */
     this.warned = false;
+    /** How old the state may be that is shown, while it comes from a replica; null: it is no older. */
+    this.staleMs = null;
     /** The token that the client asked for last. @type {string | null} */
     this.sentToken = null;
     this.actions = new Actions(this);
@@ -231,6 +235,8 @@ export class Page {
       else this.view.update();
       this.shell.update();
     }
+    if (this.session.staleMs !== this.staleMs) this.#onConnection();
+    this.staleMs = this.session.staleMs;
     this.#updateTitle();
     this.screen.stayOn(state.status === "running");
     this.#draw();
@@ -277,8 +283,11 @@ export class Page {
       toast("This link ends in a moment. Ask the person who sent it to you for a new one.", { seconds: 20 });
       return;
     }
-    askForToken({ reload: false, title: "Your token ends in a moment" }).then((entered) => {
-      if (entered) this.warned = false;
+    const text = "Enter a newer one. Without it this page goes on for some seconds only.";
+    askForToken({ reload: false, wasRefused: false, title: "Your token ends in a moment", text }).then((entered) => {
+      if (!entered) return;
+      this.warned = false;
+      this.#askRights();
     });
   }
 
@@ -311,11 +320,7 @@ export class Page {
     const { client, session } = this;
     this.app.dataset.connection = session.connection;
     if (this.ended) return;
-    if (session.connection === "live" && this.view && this.#findRights()) {
-      this.#bind();
-      this.view.updatePeople();
-      this.shell.update();
-    }
+    if (session.connection === "live" && this.view && this.#findRights()) this.#showRights();
     if (session.connection === "closed") {
       this.#onClosed(session.closeReason);
     } else if (this.state === null) {
@@ -326,6 +331,10 @@ export class Page {
     } else if (session.connection === "reconnecting") {
       const text = "The clocks run on. Changes by others are shown when the connection is back.";
       this.#showBanner("warn", h("strong", {}, "Connection lost. "), text);
+    } else if (session.staleMs !== null) {
+      const ago = formatDuration(Math.max(1000, Math.round(session.staleMs / 1000) * 1000));
+      const text = `A copy knows what happened up to ${ago} ago. Nothing can be changed until the server is back.`;
+      this.#showBanner("warn", h("strong", {}, "The server that keeps the clocks is away. "), text);
     } else {
       fill($("banner"));
     }
@@ -345,7 +354,7 @@ export class Page {
     }
     if (gone && storedToken() === null) forget(this.session.id);
     if (isDeleted) this.#end(states.deleted());
-    else if (gone) this.#end(states.notFound());
+    else if (gone) this.#end(states.notFound(storedToken() !== null));
     else if (error.code === "UNAUTHENTICATED" || error.code === "FORBIDDEN") {
       this.#askAgain();
     } else this.#end(states.refused(error.message));
@@ -378,10 +387,31 @@ export class Page {
   /** Takes over what the service said at the last connection. Returns whether that is something new. */
   #findRights() {
     const { access } = this.session;
-    if (JSON.stringify(access) === JSON.stringify(this.rights.access)) return false;
-    this.rights = new Rights(access);
-    storeAccess(access);
+    if (access === this.greeting) return false;
+    this.greeting = access;
+    return this.#takeRights(new Rights(access));
+  }
+
+  /** Another token for the same connection may allow more or less. The service does not say it by itself. */
+  async #askRights() {
+    try {
+      if (this.#takeRights(await Rights.ask(this.client)) && this.view) this.#showRights();
+    } catch {
+      // The buttons stay as they are until the next connection. The service judges each call.
+    }
+  }
+
+  #takeRights(rights) {
+    if (JSON.stringify(rights.access) === JSON.stringify(this.rights.access)) return false;
+    this.rights = rights;
     return true;
+  }
+
+  /** Shows the buttons for what the page may now do. */
+  #showRights() {
+    this.#bind();
+    this.view.updatePeople();
+    this.shell.update();
   }
 
   /**

@@ -1,6 +1,6 @@
 // The page without clocks: a message that says why, and what the user can do.
 
-import { LINK_IS_OVER } from "../shared/signin.js";
+import { LINK_IS_OVER, WHOM_TO_ASK } from "../shared/signin.js";
 import { button, fill, h, icon, schemeSwitch } from "../shared/ui.js";
 
 /**
@@ -30,12 +30,13 @@ export const deleted = () => ({
   actions: [home()],
 });
 
-export const notFound = () => ({
+/** @param {boolean} withToken Whether the page sent a token, which may be for other sessions. */
+export const notFound = (withToken) => ({
   iconName: "info",
   title: "There is no such session",
-  text:
-    "It ended long ago, was deleted, or the link is not complete. " +
-    "Check the link, or make a new session.",
+  text: withToken
+    ? "It ended long ago, was deleted, or your link or token is for another one. Check the address."
+    : "It ended long ago, was deleted, or the link is not complete. Check the link, or make a new session.",
   actions: [home()],
 });
 
@@ -52,7 +53,7 @@ export const badLink = () => ({
 export const noToken = (ask) => ({
   iconName: "key",
   title: "The service needs a token",
-  text: "Ask the person who shared this link for one.",
+  text: WHOM_TO_ASK,
   actions: [button("Enter a token", { class: "primary", onclick: ask })],
 });
 

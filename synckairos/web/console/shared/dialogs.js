@@ -16,8 +16,14 @@ const SENTENCES = {
   INTERNAL_ERROR: "Something went wrong in the service. Its log says what.",
 };
 
+/** For an admin, whose actions are put on record, at a service without a database to put them into. */
+const NO_RECORD =
+  "What an admin does is put on record, and this service has no database for that. " +
+  "Start the service with one, or use a token of another role: “service” may make sessions.";
+
 /** An error as a sentence for people. */
 export function errorText(error) {
+  if (error?.context?.needs === "DATABASE_URL") return NO_RECORD;
   if (Object.hasOwn(SENTENCES, error?.code)) return SENTENCES[error.code];
   const message = error?.message ? String(error.message) : "Something went wrong";
   const sentence = message[0].toUpperCase() + message.slice(1);

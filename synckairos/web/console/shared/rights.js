@@ -1,7 +1,21 @@
 // What the token of this page allows, so that the page has no button for anything else. The service says it
-// when it takes the connection of a session's page (CONNECTED), and judges each call again.
+// when it takes the connection of a session's page (CONNECTED) and when it is asked (`/console/access`), and judges
+// each call again.
 
 export class Rights {
+  /** What a page may before the service has said what its token allows. */
+  static none = new Rights({ auth_mode: "jwt", may: [], player: null });
+
+  /**
+   * Asks the service what the tab's token allows.
+   *
+   * @param {import("/synckairos.js").SyncKairos} client
+   * @returns {Promise<Rights>}
+   */
+  static async ask(client) {
+    return new Rights(await client.request("GET", "/console/access"));
+  }
+
   /**
    * @param {import("/synckairos.js").Access | null} access null: from a service that does not say it. Then the
    *   page offers everything.
@@ -52,6 +66,14 @@ export class Rights {
   /** Whether this page may name the participant whose turn is next. */
   mayChooseNext(state) {
     return this.always("switch") || (this.now("switch", state) && state.players_may_choose_next === true);
+  }
+
+  /** Whether this page may change something about a participant: the clock, the membership, or whose turn it is. */
+  mayLead(state) {
+    return (
+      ["adjust", "remove", "switch"].some((action) => this.always(action)) ||
+      (this.ever("switch") && state.players_may_choose_next === true)
+    );
   }
 
   /** Whether this page may do something now or in another turn. */

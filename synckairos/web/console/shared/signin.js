@@ -13,13 +13,17 @@ export const LINK_IS_OVER = {
     "Ask the person who sent it to you for a new one.",
 };
 
+/** What people read who came to a page without a token. */
+export const WHOM_TO_ASK = "Ask the person who shared this address for one, or for a link that needs none.";
+
 /**
  * The form for a token, which is kept for this tab.
  *
  * @param {() => void} onEntered Called after the user entered one.
+ * @param {boolean} [wasRefused] Whether the last one that the user entered was not good.
  * @returns {HTMLFormElement}
  */
-export function tokenForm(onEntered) {
+export function tokenForm(onEntered, wasRefused = storedToken() !== null && !cameByLink()) {
   const id = newId("token");
   const control = h("input", {
     class: "input mono",
@@ -30,7 +34,6 @@ export function tokenForm(onEntered) {
     required: true,
     "aria-describedby": `${id}-hint`,
   });
-  const wasRefused = storedToken() !== null && !cameByLink();
   return h(
     "form",
     {
@@ -69,7 +72,7 @@ export function tokenCard(onEntered) {
     "div",
     { class: "card token-card" },
     h("h2", {}, over ? LINK_IS_OVER.title : "The service needs a token"),
-    over && h("p", {}, LINK_IS_OVER.text),
+    h("p", {}, over ? LINK_IS_OVER.text : "Ask whoever runs this service for one, or for a link that needs none."),
     tokenForm(onEntered),
   );
 }
@@ -77,11 +80,11 @@ export function tokenCard(onEntered) {
 /** The dialog that is open, as a promise of its answer; null when there is none. */
 let openQuestion = null;
 
-async function ask(title) {
-  const form = tokenForm(() => dialog.close("entered"));
+async function ask(title, text, wasRefused) {
+  const form = tokenForm(() => dialog.close("entered"), wasRefused);
   const dialog = openDialog({
     title: cameByLink() ? LINK_IS_OVER.title : title,
-    body: [cameByLink() && h("p", {}, LINK_IS_OVER.text), form],
+    body: [h("p", {}, cameByLink() ? LINK_IS_OVER.text : text), form],
   });
   form.querySelector("input").focus();
   const entered = (await dialog.closed) === "entered";
@@ -92,12 +95,17 @@ async function ask(title) {
 /**
  * Asks for a token in a dialog. Where one is open already, its answer is for this caller, too.
  *
- * @param {{reload?: boolean, title?: string}} [options] reload: whether the page is then loaded again, at the
- *   address where the user was
+ * @param {{reload?: boolean, wasRefused?: boolean, title?: string, text?: string}} [options] reload: whether the
+ *   page is then loaded again, at the address where the user was; wasRefused: as for tokenForm
  * @returns {Promise<boolean>} whether the user entered one
  */
-export async function askForToken({ reload = true, title = "The service needs a token" } = {}) {
-  openQuestion ??= ask(title);
+export async function askForToken({
+  reload = true,
+  wasRefused = undefined,
+  title = "The service needs a token",
+  text = WHOM_TO_ASK,
+} = {}) {
+  openQuestion ??= ask(title, text, wasRefused);
   const entered = await openQuestion;
   if (entered && reload) location.reload();
   return entered;

@@ -6,7 +6,6 @@
 
 const TOKEN = "synckairos.token";
 const ORIGIN = "synckairos.token.origin";
-const ACCESS = "synckairos.token.access";
 const IN_ADDRESS = /^#token=([^&]*)$/;
 /** What can be sent in a header. */
 const SENDABLE = /^[\x21-\x7e]+$/;
@@ -25,10 +24,9 @@ function read(name) {
 function write(name, value) {
   memory.delete(name);
   try {
-    if (value === null) sessionStorage.removeItem(name);
-    else sessionStorage.setItem(name, value);
+    sessionStorage.setItem(name, value);
   } catch {
-    if (value !== null) memory.set(name, value);
+    memory.set(name, value);
   }
 }
 
@@ -47,29 +45,10 @@ export function storedToken() {
 export function storeToken(token, origin) {
   write(TOKEN, token);
   write(ORIGIN, origin);
-  write(ACCESS, null);
 }
 
 /** Whether the token came by a link. */
 export const cameByLink = () => storedToken() !== null && read(ORIGIN) === "link";
-
-/**
- * Keeps what the service said that the token allows, for pages without a socket.
- *
- * @param {import("/synckairos.js").Access | null} access
- */
-export function storeAccess(access) {
-  write(ACCESS, access && JSON.stringify(access));
-}
-
-/** What the service said that the token allows, or null when it has not said it yet. */
-export function storedAccess() {
-  try {
-    return JSON.parse(read(ACCESS) ?? "null");
-  } catch {
-    return null;
-  }
-}
 
 /** Takes the token from the address. Returns whether there was one. */
 function takeToken() {

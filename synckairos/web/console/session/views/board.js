@@ -23,13 +23,11 @@ class Tile {
     this.facts = h("span", { class: "tile-facts digits" });
     this.members = view.page.people.byGroup ? h("span", { class: "tile-members" }) : null;
     this.rest = h("span", { class: "rest" });
+    const look = `tile hue-${person.hue}`;
+    const open = () => view.page.actions.openPerson(person.id);
     this.element = h(
-      "button",
-      {
-        type: "button",
-        class: `tile hue-${person.hue}`,
-        onclick: () => view.page.actions.openPerson(person.id),
-      },
+      view.opensPeople ? "button" : "div",
+      view.opensPeople ? { type: "button", class: look, onclick: open } : { class: look },
       h("span", { class: "tile-place digits" }, String(place + 1)),
       this.name,
       this.time,
@@ -183,13 +181,18 @@ export class BoardView {
   }
 
   build() {
-    const { people } = this.page;
+    const { people, rights, state } = this.page;
+    /** Whether a press on a tile opens what can be done with a participant. Otherwise there is nothing to press. */
+    this.opensPeople = rights.mayLead(state);
     this.byId = new Map();
     people.owners.forEach((person, place) => this.byId.set(person.id, new Tile(this, person, place)));
     this.tiles.replaceChildren(...[...this.byId.values()].map((each) => each.element));
     const count = people.owners.length;
     this.tiles.dataset.density = count <= 12 ? "few" : count <= 60 ? "some" : "many";
     this.find.hidden = count < FIND_FROM;
+    // Without buttons in it the list could not be scrolled by keys.
+    if (this.opensPeople) this.scroller.removeAttribute("tabindex");
+    else this.scroller.tabIndex = 0;
     this.entries = new Map();
     this.active = undefined;
     this.update();

@@ -92,10 +92,9 @@ class Half {
     const moves = this.entry.cycle_count;
     const word = page.state.sync_mode === "per_participant" ? "move" : "turn";
     setText(this.count, `${moves} ${word}${moves === 1 ? "" : "s"}`);
-    if (people.byGroup) {
-      const member = this.isActive ? people.name(state.active_participant_id) : "";
-      setText(this.member, member);
-    }
+    const member = people.byGroup && this.isActive && people.name(state.active_participant_id);
+    const isYours = page.as !== null && people.ownerOf(page.as) === this.id;
+    setText(this.member, [member, isYours && "you"].filter(Boolean).join(" · "));
     const over = isOver(state);
     const won = over && page.result?.winner === this.id;
     setText(this.word, won ? "Wins" : this.view.wordFor(this));
@@ -246,20 +245,13 @@ export class ClockView {
         state.active_participant_id ?? state.participants[0]?.participant_id,
       );
       const mayPress = this.mayPress(half);
-      if (half.id === begins) return mayPress ? "Begins · press to start" : "Begins";
+      if (half.id === begins) return mayPress ? "Begins · press to start" : "Begins · not started yet";
       return mayPress ? "Press to start" : "";
     }
     if (state.status === "paused" && half.isActive) return this.page.pauseText();
-    if (
-      state.status === "running" &&
-      half.isActive &&
-      this.page.as !== null &&
-      this.mayPress(half) &&
-      !this.canPress(half)
-    ) {
-      return `${this.page.people.name(state.active_participant_id)}’s move`;
-    }
-    return "";
+    const isOnTheMove = state.status === "running" && half.isActive;
+    if (!isOnTheMove || this.page.as === null || !this.mayPress(half)) return "";
+    return this.canPress(half) ? "Your move" : `${this.page.people.name(state.active_participant_id)}’s move`;
   }
 
   /** Starts the session or ends the turn, if this half may be pressed. */
