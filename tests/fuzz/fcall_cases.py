@@ -32,6 +32,7 @@ from tests.model import strategies
 from tests.model.driver import CLOCK_KEY, SERVER_KEY, Driver
 from tests.model.observer import FINGERPRINTS, Observer, pairs
 from tests.model.strategies import BANKS, KINDS, MISTAKES, PEOPLE, TEAMS, UNKNOWN_ID
+from tests.support.games import chooser
 from tests.support.leaks import take_leaks
 from tests.support.servers import Server
 
@@ -46,7 +47,6 @@ IDS = [
 BUCKETS = [f"sk:rl:{{{name}}}" for name in ("a", "b c", "x" * 200)]
 QUOTAS = [f"sk:quota:{{{name}}}" for name in ("red", "%C3%A9")]
 MODES = ["per_participant", "per_group", "per_cycle", "global", "count_up"]
-COUNTS = {strategies.positions(count): count for count in range(1, 400)}
 FOREIGN = [
     *[("SET", "not ours"), ("RPUSH", "not ours"), ("SADD", "not ours"), ("ZADD", "1", "not ours")],
     *[
@@ -61,11 +61,6 @@ OVERDUE = "overdue"  # nobody calls sk_expire here, so a clock may be out for lo
 
 Call = tuple[str, list[str | bytes], list[Any]]
 """A function, its keys, its arguments."""
-
-
-def _draw(rng: Random) -> strategies.Draw:
-    """Random choices for the strategies of the model."""
-    return lambda positions: rng.randrange(COUNTS[positions])
 
 
 class World:
@@ -102,6 +97,7 @@ class Grammar:
 
     def __init__(self, world: World) -> None:
         self.world, self.rng = world, world.rng
+        self._draw = chooser(world.rng.getrandbits(32))
         self.functions: dict[str, Callable[[str], list[Any]]] = {
             "sk_create": self._create,
             "sk_start": self._common,
@@ -270,7 +266,7 @@ class Grammar:
             return {"sync_mode": "per_participant", "participants": people}
         mode = self._pick(MODES)
         kind = self._pick({"global": ["total", "cycle", "both"]}.get(mode, KINDS))
-        made = strategies.config(_draw(self.rng), mode, kind)
+        made = strategies.config(self._draw, mode, kind)
         return made | self._pick(MISTAKES) if self.rng.random() < 0.03 else made
 
     def _create(self, of: str) -> list[Any]:
@@ -310,7 +306,7 @@ class Grammar:
         if self.rng.random() < 0.3:
             made["group_id"] = self._pick(TEAMS)
         if self.rng.random() < 0.2:
-            made["time_control"] = strategies.control(_draw(self.rng))
+            made["time_control"] = strategies.control(self._draw)
         return made
 
     def _get(self, of: str) -> list[Any]:

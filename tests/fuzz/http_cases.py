@@ -41,7 +41,10 @@ CHECKS = [
     "response_headers_conformance",
     "negative_data_rejection",
     "unsupported_method",
+    "allow_header_conformance",
     "ignored_auth",
+    "use_after_free",
+    "ensure_resource_availability",
 ]
 UUID = re.compile(r"[0-9a-fA-F-]{36}")
 SCENARIO, OPERATIONS = 5, 20

@@ -28,18 +28,18 @@ SHORT = [1000, 500, 2000, 5000, 10, 1]
 
 
 @cache
-def positions(count: int) -> st.SearchStrategy[int]:
+def _positions(count: int) -> st.SearchStrategy[int]:
     return st.integers(0, count - 1)
 
 
 def pick(draw: Draw, options: Sequence[T]) -> T:
     """One of the options. Failures shrink towards the first one."""
-    return options[draw(positions(len(options)))]
+    return options[draw(_positions(len(options)))]
 
 
 def sometimes(draw: Draw, one_in: int) -> bool:
     """True in one of `one_in` draws."""
-    return draw(positions(one_in)) == one_in - 1
+    return draw(_positions(one_in)) == one_in - 1
 
 
 # The parameters of each kind that a stage may have.
