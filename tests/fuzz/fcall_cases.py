@@ -59,6 +59,14 @@ FOREIGN = [
 """Commands that put a foreign value into a key."""
 OVERDUE = "overdue"  # nobody calls sk_expire here, so a clock may be out for long
 
+MOVES = {
+    "held": ["sk_move_commit"] * 4
+    + ["sk_move_undo", "sk_move_out", "sk_switch", "sk_expire", "sk_get", "sk_delete"],
+    "gone": ["sk_move_in"] * 4
+    + ["sk_move_finish", "sk_move_out", "sk_move_commit", "sk_expire", "sk_create"],
+    "copy": ["sk_move_activate"] * 4 + ["sk_move_undo", "sk_move_in", "sk_switch", "sk_expire", "sk_log"],
+}
+"""What may come next in a move that has come so far."""
 Call = tuple[str, list[str | bytes], list[Any]]
 """A function, its keys, its arguments."""
 
@@ -73,20 +81,23 @@ class World:
         """The state of each session that can be read."""
         self.exported: list[str] = []
         """States with what `sk_restore` needs; of any session."""
-        self.moves: list[list[str]] = []
-        """Replies of `sk_move_out`."""
-        self.changes: list[str] = ["{}"]
+        self.steps: dict[str, str] = {}
+        """How far the move of each session has come that is on its way: held, gone, copy."""
+        self.moves: dict[str, list[str]] = {}
+        """The newest replies of `sk_move_out`, by session."""
+        self.given_up: dict[str, str] = {}
+        """The newest replies of `sk_move_commit`, by session."""
 
     def step(self, session_id: str) -> None:
         """Let time pass: mostly a little, sometimes to the deadline of a session, seldom far or back."""
         rng, state = self.rng, self.states.get(session_id, {})
         deadline = state.get("deadline_ms")
-        match rng.randrange(40):
+        match rng.randrange(80):
             case 0:
-                self.now += rng.choice([60_000, 3_600_000, 90_000_000])
+                self.now += rng.choice([60_000, 60_000, 3_600_000, 90_000_000])
             case 1:
                 self.now -= rng.choice([1, 700, 5000])
-            case roll if roll < 8 and deadline and deadline > self.now - 10_000:
+            case roll if roll < 16 and deadline and deadline > self.now - 10_000:
                 self.now = deadline + rng.choice([-1001, -1, 0, 0, 1, 10, 500, 1001, 2500])
             case _:
                 self.now += rng.choice([0, 0, 1, 9, 11, 100, 300, 500, 1000, 2500])
@@ -124,7 +135,7 @@ class Grammar:
             ],
             "sk_move_in": self._move_in,
             "sk_move_commit": lambda _: self._move(),
-            "sk_move_activate": lambda _: [self._pick(self.world.changes[-4:]), *self._move()],
+            "sk_move_activate": lambda of: [self._own(self.world.given_up, of, "{}"), *self._move()],
             "sk_move_finish": lambda _: self._move(),
             "sk_move_undo": lambda _: self._move(),
             "sk_throttle": lambda _: [
@@ -154,6 +165,8 @@ class Grammar:
         status = self.world.states.get(session_id, {}).get("status")
         if self.rng.random() < 0.25:
             return str(self._pick(self._others))
+        if session_id in self.world.steps and self.rng.random() < 0.7:
+            return str(self._pick(MOVES[self.world.steps[session_id]]))
         likely = {
             None: ["sk_create"] * 6
             + ["sk_restore", "sk_import", "sk_move_in", "sk_move_commit", "sk_move_activate"],
@@ -171,7 +184,7 @@ class Grammar:
             ],
             "paused": ["sk_resume"] * 3 + ["sk_adjust", "sk_switch", "sk_expire", "sk_leave"],
         }
-        return str(self._pick(likely.get(status, ["sk_delete"] * 3 + ["sk_get", "sk_switch", "sk_log"])))
+        return str(self._pick(likely.get(status, ["sk_delete"] * 4 + ["sk_get", "sk_switch", "sk_log"])))
 
     def _keys(self, function: str, session_id: str) -> list[str]:
         match function:
@@ -240,14 +253,17 @@ class Grammar:
 
     def _common(self, of: str, *, create: bool = False) -> list[Any]:
         state, found = self.world.states.get(of, {}), list[Any]()
-        if self.rng.random() < 0.3:
-            found += ["TENANT", self._pick(["red", "red", "red", "blue"])]
+        tenant = self._pick([None, None, "red"]) if create else state.get("tenant_id")
+        if tenant is None and self.rng.random() < 0.04:
+            tenant = "blue"
+        if tenant is not None:
+            found += ["TENANT", tenant]
         if self.rng.random() < 0.15:
             found += ["ACTOR", self._pick(["ann", "é\u2028", '"', "link:1"]), "TRACE", "0" * 32]
         if self.rng.random() < 0.2:
             found += ["REQUEST", f"r{self.rng.randrange(12)}"]
         if not create and self.rng.random() < 0.1:
-            found += ["VERSION", state.get("version", 1) + self._pick([0, 0, -1, 1])]
+            found += ["VERSION", state.get("version", 1) + self._pick([0, 0, 0, 0, -1, 1])]
         if not create and self.rng.random() < 0.05:
             found += ["EPOCH", state.get("epoch", "1")]
         return found
@@ -355,10 +371,16 @@ class Grammar:
         return [as_json(config), as_json(given), *(["DRYRUN"] if self.rng.random() < 0.2 else [])]
 
     def _move(self) -> list[Any]:
-        return ["MOVE", self._pick(["m1", "m1", "m1", "m2"])]
+        return ["MOVE", self._pick(["m1"] * 7 + ["m2"])]
+
+    def _own(self, replies: dict[str, Any], of: str, other: Any) -> Any:
+        """The reply for this session, mostly; at times that for another one."""
+        if of in replies and self.rng.random() < 0.8:
+            return replies[of]
+        return self._pick([*replies.values()] or [other])
 
     def _move_in(self, of: str) -> list[Any]:
-        session, *events = self._pick(self.world.moves or [["{}"]])
+        session, *events = self._own(self.world.moves, of, ["{}"])
         told = "\n".join(events)
         if self.rng.random() < 0.7:
             with suppress(ValueError, KeyError):
@@ -482,6 +504,9 @@ class Fuzzer:
         )
         self.report.cases += 1
         about = [*call, world.now]
+        world.steps.pop(session_id, None)
+        if isinstance(moving, bytes) and (step := moving.split(b" ")[0].decode()) in MOVES:
+            world.steps[session_id] = step
         after = {bytes(name): (digest, expires) for name, digest, expires in found}
         was_held, held = (isinstance(each, bytes) and each.startswith(b"held ") for each in (before, moving))
         if isinstance(reply, Exception):
@@ -497,7 +522,7 @@ class Fuzzer:
                 self.report.fail("a refused call has changed something", changes, str(reply), *about)
         else:
             self.report.answers[f"{function} done"] += 1
-            self._remember(world, function, reply)
+            self._remember(world, session_id, function, reply)
         self._before = after
         if any(not name.startswith(b"sk:") for name in after):
             self.report.fail("a key is outside of sk:", list(after), *about)
@@ -529,12 +554,12 @@ class Fuzzer:
             self.report.fail("the error is not one line for people", text, *about)
         return code
 
-    def _remember(self, world: World, function: str, reply: Any) -> None:
+    def _remember(self, world: World, session_id: str, function: str, reply: Any) -> None:
         """Keep what another call may be made of."""
         if function == "sk_move_out":
-            world.moves = [*world.moves[-6:], [each.decode() for each in reply]]
+            world.moves[session_id] = [each.decode() for each in reply]
         elif function in ("sk_move_commit", "sk_switch") and isinstance(reply, bytes):
-            world.changes = [*world.changes[-6:], reply.decode()]
+            world.given_up[session_id] = reply.decode()
         elif function == "sk_get" and isinstance(reply, bytes) and b'"internal":{' in reply:
             world.exported = [*world.exported[-6:], reply.decode()]
 
