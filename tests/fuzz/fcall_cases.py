@@ -605,6 +605,7 @@ ACTIVATE = "sk_move_activate"
 MAKERS = {"sk_create", "sk_restore", "sk_import", "sk_move_in", ACTIVATE}
 WRONGTYPE = "WRONGTYPE"
 """Redis' own error for a value that another program has put into a key: functions pass it on."""
+LONGEST_GRACE_MS = 2000
 STATUSES = {"pending", "running", "paused", "expired", "completed", "cancelled"}
 
 
@@ -621,10 +622,11 @@ def problems_of(state: dict[str, Any], newest: Any, alarm: Any, *, held: bool) -
     if newest[:1] and newest[0][0] != f"{state['version']}-0".encode():
         found.append("the version is not that of the log")
     late = state["deadline_ms"] is not None and state["deadline_ms"] < state["server_time_ms"]
-    overtime = max(_overtimes(state), default=0)
+    # A clock with lag compensation may be paused in its grace.
+    least = -max(_overtimes(state), default=0) - (LONGEST_GRACE_MS if state["lag_compensation"] else 0)
     for owner in [*people, *state["groups"], *([] if late else [state])]:
         left = owner["time_remaining_ms"]
-        if left is not None and left < -overtime and not (late and owner.get("is_active")):
+        if left is not None and left < least and not (late and owner.get("is_active")):
             found.append("less than nothing is left")
         if owner["time_used_ms"] < 0 or owner["cycle_count"] < 0:
             found.append("less than nothing was used")
