@@ -274,7 +274,7 @@ class Actor:
                 )
                 await socket.until(lambda: bool(socket.answers))
                 if socket.closed.is_set():
-                    self._closed(socket, NOT_LET_IN | {ENDED})
+                    self._closed(socket, {ENDED, None, *NOT_LET_IN})  # None: its key was changed
         finally:
             await socket.close()
 
@@ -449,10 +449,10 @@ class Actor:
         if await socket.until(lambda: socket.code is not None):
             self._closed(socket, {*expected, ENDED, *NOT_LET_IN})
 
-    def _closed(self, socket: Socket, expected: set[int]) -> None:
-        """A socket was closed: with one of these codes."""
+    def _closed(self, socket: Socket, expected: set[int | None]) -> None:
+        """A socket was closed: with one of these codes. None: without a close frame."""
         self.report.answers[f"close {socket.code}"] += 1
-        if socket.code is not None and socket.code not in expected:
+        if socket.code not in expected:
             self.report.fail(
                 "a socket was closed with another code",
                 socket.code,
