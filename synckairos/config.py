@@ -251,6 +251,18 @@ class _Origins:
         return origins
 
 
+class _Framing:
+    may_be = "* or origins such as https://lms.example.org or https://*.example.org, separated by commas"
+
+    def __call__(self, value: object) -> tuple[str, ...]:
+        origins = tuple(_items(value))
+        # They stand in a header, so nothing passes that could end its part there.
+        own = re.compile(r"\*|https?://(?:\*\.)?[0-9A-Za-z.-]{1,253}(?::[0-9]{1,5})?")
+        if not all(own.fullmatch(origin) for origin in origins):
+            raise ValueError
+        return origins
+
+
 class _Hosts:
     may_be = "host names such as play.example.org, without a port, separated by commas"
 
@@ -329,6 +341,7 @@ class Settings:
     enable_cors: bool = _setting(_Flag(), False)
     allowed_origins: tuple[str, ...] = _setting(_Origins(), ())
     allowed_hosts: tuple[str, ...] = _setting(_Hosts(), ())
+    frame_ancestors: tuple[str, ...] = _setting(_Framing(), ())
     allow_insecure: bool = _setting(_Flag(), False)
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting(_Networks(), ())
     rate_limit_enabled: bool = _setting(_Flag(), True)

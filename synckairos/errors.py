@@ -102,7 +102,7 @@ class SessionNotFound(SyncKairosError):
 
     code = "SESSION_NOT_FOUND"
     status = HTTPStatus.NOT_FOUND
-    default_message = "no such session"
+    default_message = "there is no such session"
 
 
 class ParticipantNotFound(SyncKairosError):

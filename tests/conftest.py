@@ -95,6 +95,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says what tests have counted (`record_property("counted", ...)`), also those of other processes."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "counted":
+                terminalreporter.write_line(f"counted: {value}")
+
+
 @pytest.fixture(autouse=True)
 def no_key_stays(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fails a test that leaves a key without an end; `tests/support/leaks.py` lists those that may stay."""

@@ -149,7 +149,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
         closing.push_async_callback(readiness.stop)
         await readiness.start()
         sessions = Sessions(connection, settings.session_ttl, recovery, following)
-        auth = parts.parts(settings, connection, store, sessions)
+        auth = parts.parts(settings, connection, store, moved_sessions)
         bearers = await closing.enter_async_context(parts.bearers(settings, auth))
         if settings.enable_metrics and settings.metrics_port is not None:
             closing.callback(metrics.serve(settings.host, settings.metrics_port))

@@ -1,26 +1,41 @@
 """What stands before every handler: who calls, whether they may, and whether not too often.
 
 The order is that of the contract: 401, a role's 403, the subject's limit, the binding's 404. The handler and
-the function library go on with the tenant's 404, the input's 400 and the session's limit. What is refused
-after the subject's limit may count a second time: see `refused`.
+the function library go on with the tenant's 404 (see `told_to_its_own`), the input's 400 and the session's
+limit. What is refused after the subject's limit may count a second time: see `refused`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from synckairos.api import limits, origin, quotas
+from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
-from synckairos.api.route import Route
+from synckairos.api.route import Handler, Route
 from synckairos.auth import access
 from synckairos.auth.access import Action
 from synckairos.auth.caller import ANONYMOUS, Caller
-from synckairos.errors import SessionNotFound, StorageUnavailable, SyncKairosError, Unauthenticated
+from synckairos.core import keys
+from synckairos.errors import (
+    Forbidden,
+    SessionMoved,
+    SessionNotFound,
+    StorageUnavailable,
+    SyncKairosError,
+    Unauthenticated,
+    ValidationError,
+)
 
 _SCHEME = "bearer "
 _READING = frozenset({"GET", "HEAD"})
 EVERYWHERE = frozenset({"/health", "/ready"})
 """The routes that are answered under any host name: whoever checks them knows an address at most."""
+_ANSWERED_WITHOUT_SESSION = frozenset({Action.PUBLIC, Action.DELETE, Action.DEBUG})
+"""What is no error for a session that is not there (deleting one), or finds sessions in its own way."""
+_NO_EVENTS_AFTER = 2**53 - 1
+"""A version that no session comes to. Asking for what came after it only asks whether there is a session."""
 
 
 async def admit(request: ApiRequest, route: Route, path: Mapping[str, str]) -> None:
@@ -32,7 +47,11 @@ async def admit(request: ApiRequest, route: Route, path: Mapping[str, str]) -> N
         check_page(request)
     if route.action is not Action.PUBLIC:
         request.caller = await identify(request)
-        request.player = access.permit(request.caller, route.action)
+        try:
+            request.player = access.permit(request.caller, route.action)
+        except Forbidden:
+            await limits.forbidden(request, route.rate_limit)
+            raise
     await _take_of_limit(request, route, path.get("session_id", ""))
     request.admitted = True
     if route.method == "POST" and route.action in quotas.NEW:
@@ -64,6 +83,34 @@ async def refused(
     if not request.admitted:
         return error
     return await limits.counted(request, route.rate_limit, path.get("session_id", ""), error)
+
+
+def told_to_its_own(route: Route) -> Handler:
+    """The route's handler, which tells nobody but the session's tenant what is wrong with an input.
+
+    Handlers and the function library read the input first. So when it is bad, the session is asked for after
+    all, and SessionNotFound is raised for one that does not exist to the caller.
+    """
+    handle = route.handler
+    if "{session_id}" not in route.path or route.action in _ANSWERED_WITHOUT_SESSION:
+        return handle
+
+    async def handler(request: ApiRequest, **path: str) -> Reply:
+        try:
+            return await handle(request, **path)
+        except ValidationError:
+            if request.context.bearers.required:
+                await _check_there(request, path["session_id"])
+            raise
+
+    return handler
+
+
+async def _check_there(request: ApiRequest, given: str) -> None:
+    """Raises SessionNotFound. An id that is none, and a Redis that does not answer, are no errors here."""
+    with suppress(ValidationError, StorageUnavailable, SessionMoved):
+        session_id = keys.session_id(given)
+        await request.context.sessions.log(session_id, _NO_EVENTS_AFTER, tenant=request.caller.tenant)
 
 
 def check_page(request: ApiRequest, *, changes: bool | None = None) -> None:
@@ -103,14 +150,14 @@ def bearer_of(authorization: str) -> str:
     return authorization[len(_SCHEME) :]
 
 
-async def caller_of(request: ApiRequest, bearer: str, *, counted: bool = True) -> Caller:
+async def caller_of(request: ApiRequest, bearer: str, *, opens_socket: bool = False) -> Caller:
     """The caller of a bearer that came with a request. Raises Unauthenticated, StorageUnavailable.
 
     While too many logins from the request's address have failed, RateLimitExceeded is raised, and the bearer
     is not looked at unless it is remembered as a good one.
 
-    counted: whether a bad one is counted, for which Redis is asked. A socket without a good token has a limit
-        of its own, in the process.
+    opens_socket: whether it is for a new socket. Then a bad one is counted in the process, as Redis is not
+        asked for anything before it is good.
     """
     bearers = request.context.bearers
     known = bearers.remembered(bearer)
@@ -122,6 +169,8 @@ async def caller_of(request: ApiRequest, bearer: str, *, counted: bool = True) -
     try:
         return await bearers.caller(bearer)
     except Unauthenticated:
-        if counted:
+        if opens_socket:
+            limits.socket_login_failed(request)
+        else:
             await limits.login_failed(request)
         raise

@@ -6,7 +6,10 @@ so that what the library refuses takes nothing of it. And a big config takes mor
 when its size is known.
 
 A refused switch takes from a limit of its own, and whatever names a session that is not there counts as a
-read of the caller (`counted`). So nobody can look for sessions with calls that have a limit for each session.
+read of the caller (`counted`). So nobody can look for sessions with calls that have a limit for each session,
+and no bucket is kept for a session that is not there.
+
+What a role does not allow is refused whatever is left of a limit, and takes of it all the same (`forbidden`).
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from http import HTTPStatus
@@ -38,7 +42,7 @@ from synckairos.errors import (
 _PLAIN = re.compile(r"[!-z|~]{1,150}")
 MINUTE_MS = 60_000
 PUBLIC_WAIT_S = 0.25
-"""How long a request for a public page waits for its limit. Then it is answered: pages need no Redis."""
+"""How long a request that needs no Redis waits for its limit, such as one for a page. Then it is answered."""
 
 
 class Per(Enum):
@@ -153,6 +157,17 @@ async def take_if_possible(request: ApiRequest, limit: RateLimit) -> None:
         pass
 
 
+async def forbidden(request: ApiRequest, limit: RateLimit | None) -> None:
+    """Count a call that the caller's role does not allow. It is refused, whatever is left of the limit.
+
+    Nobody has looked whether its session is there, so it takes from no bucket of a session: it is a read.
+
+    limit: the limit of what was called
+    """
+    with suppress(RateLimitExceeded):
+        await take_if_possible(request, READ if limit in (None, SWITCH, CHANGE) else limit)
+
+
 def check_logins(request: ApiRequest) -> None:
     """Raise RateLimitExceeded while too many logins from the request's address have failed.
 
@@ -181,6 +196,16 @@ async def login_failed(request: ApiRequest) -> None:
     show(request, held, throttle)
     if throttle.limited:
         raise exceeded(held, throttle.retry_after_ms)
+
+
+def socket_login_failed(request: ApiRequest) -> None:
+    """Count a login of a socket that has failed, in this process: Redis is not asked before a token is good.
+
+    The socket itself counts against SOCKETS_WITHOUT_TOKEN, so that there are few of them.
+    """
+    held = for_request(request, FAILED_LOGINS)
+    if held is not None:
+        request.context.closed_addresses.failed(request.address, held.count, held.period_ms)
 
 
 async def switch(
@@ -232,6 +257,8 @@ async def counted(
         return error
     if isinstance(error, SessionNotFound) and limit in (SWITCH, CHANGE):
         also = READ
+        if limit is CHANGE:
+            await _forget(request, limit, session_id)
     elif limit is SWITCH:
         also = REFUSED_SWITCH
     else:
@@ -263,6 +290,15 @@ def exceeded(limit: RateLimit, retry_after_ms: int) -> RateLimitExceeded:
         context={"limit": limit.name, "retry_after_ms": retry_after_ms},
         retry_after_ms=retry_after_ms,
     )
+
+
+async def _forget(request: ApiRequest, limit: RateLimit, session_id: str) -> None:
+    """Remove the bucket that the request has taken from. Without Redis it goes by itself, when it is full."""
+    if for_request(request, limit) is not None:
+        with suppress(StorageUnavailable):
+            await request.context.sessions.forget_throttle(
+                bucket(limit.name, _who(request, limit.per, session_id))
+            )
 
 
 async def _throttle(request: ApiRequest, limit: RateLimit, session_id: str, quantity: int) -> Throttle:

@@ -52,8 +52,11 @@ Endpoint = Callable[..., Awaitable[BaseHTTPResponse]]
 
 def endpoint(route: Route) -> Endpoint:
     """The route's handler, wrapped in error handling, headers and metrics."""
-    handle: Handler = on_record.recorded(route) if on_record.may_be_recorded(route) else route.handler
+    handle: Handler = gate.told_to_its_own(route)
+    if on_record.may_be_recorded(route):
+        handle = on_record.recorded(route, handle)
     observe = _observer(route.path, route.method)
+    by_token = route.action is not Action.PUBLIC
 
     async def answer(request: ApiRequest, **path: str) -> Reply:
         started = request.started = perf_counter()
@@ -71,7 +74,7 @@ def endpoint(route: Route) -> Endpoint:
             elif error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
                 reply.headers["accept"] = "application/json"
                 reply.headers["allow"] = allow(request)
-        finish(request, reply)
+        finish(request, reply, by_token=by_token)
         observe(reply.status).observe(perf_counter() - started)
         return reply
 
@@ -90,15 +93,18 @@ async def _read_body(request: ApiRequest, route: Route) -> None:
     request.body = body
 
 
-def finish(request: ApiRequest, reply: Reply) -> None:
-    """Add the headers that every answer has."""
+def finish(request: ApiRequest, reply: Reply, *, by_token: bool = False) -> None:
+    """Add the headers that every answer has.
+
+    by_token: whether the answer depends on the token. No cache keeps it then, nor any answer of `/v1`.
+    """
     headers = reply.headers
     headers["x-request-id"] = request.request_id
     if (traceparent := request.traceparent) is not None:
         headers["traceparent"] = traceparent
     headers.update(request.reply_headers)
     headers["x-content-type-options"] = "nosniff"
-    if request.path.startswith("/v1/"):
+    if by_token or request.path.startswith("/v1/"):
         headers["vary"] = "Authorization"
         headers.setdefault("cache-control", "no-cache" if "etag" in headers else "no-store")
     if request.context.settings.enable_cors:

@@ -1,7 +1,8 @@
 """What goes on record (`synckairos.audit.access_log`): refusals, and what admins do.
 
 An admin's action is stored before it is answered, and is not carried out when PostgreSQL does not answer.
-Everything else is queued. With AUTH_MODE=none nothing is on record, because everybody is the same nobody.
+Everything else is queued. With AUTH_MODE=none there are no admins: everybody is the same nobody, whose
+refusals are on record like those of nobody elsewhere, and so is what is done to links and revocations.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ _READS = frozenset({Action.PUBLIC, Action.READ, Action.READ_METRICS})
 _RECORDED_READS = frozenset({Action.DEBUG, Action.READ_ACCESS_LOG})
 """What is on record although it changes nothing."""
 _ALWAYS = frozenset({Action.LINK, Action.WEBHOOK, Action.REVOKE})
-"""What is on record whoever does it."""
+"""What is on record whoever does it. Where there is no PostgreSQL, links and revocations are in Redis alone,
+and admins make them there without a record."""
 
 
 def may_be_recorded(route: Route) -> bool:
@@ -48,9 +50,9 @@ def may_be_recorded(route: Route) -> bool:
     return not reads or route.action in _RECORDED_READS
 
 
-def recorded(route: Route) -> Handler:
-    """The route's handler, which puts what it does on record where that has to be."""
-    handle, action = route.handler, route.action
+def recorded(route: Route, handle: Handler) -> Handler:
+    """The route's handler `handle`, which puts what it does on record where that has to be."""
+    action = route.action
     # What is made and what is taken away are one action to the table of access, and two things to a reader.
     name = f"delete {action}" if route.method == "DELETE" and action in _ALWAYS else str(action)
 
@@ -70,7 +72,7 @@ def refused(
     """
     if error.status not in _REFUSALS and not isinstance(error, SessionNotFound):
         return
-    log = _log(request)
+    log = request.context.access_log
     if log is not None and not request.recorded:
         log.refuse(_entry(request, action, session_id, error))
 
@@ -91,18 +93,18 @@ async def carried_out(
     that is found before the call, and nothing was done. If it is found afterwards, a repeat with the same
     request id is harmless.
     """
-    is_admin = Role.ADMIN in request.caller.roles
-    if not request.context.bearers.required or not (is_admin or action in _ALWAYS):
+    is_admin = request.context.bearers.required and Role.ADMIN in request.caller.roles
+    if not (is_admin or action in _ALWAYS):
         return await call()
-    log = _log(request)
-    if is_admin:
-        if log is None:
-            raise StorageUnavailable(
-                "what admins do has to be put on record, and there is no database: set DATABASE_URL, or use "
-                "a token of another role (service may create)",
-                context={"needs": "DATABASE_URL"},
-            )
+    log = request.context.access_log
+    if is_admin and log is not None:
         await log.check()
+    elif is_admin and action not in _ALWAYS:
+        raise StorageUnavailable(
+            "what admins do has to be put on record, and there is no database: set DATABASE_URL, or use "
+            "a token of another role (service may create)",
+            context={"needs": "DATABASE_URL"},
+        )
     error: SyncKairosError | None = None
     try:
         return await call()
@@ -132,11 +134,6 @@ def _error(raised: BaseException) -> SyncKairosError:
     if isinstance(raised, asyncio.CancelledError):
         return NetworkTimeout()  # the caller went away, and nobody knows how far the call came
     return InternalError()
-
-
-def _log(request: ApiRequest) -> AccessLog | None:
-    context = request.context
-    return context.access_log if context.bearers.required else None
 
 
 def _entry(request: ApiRequest, action: str, session_id: str | None, error: SyncKairosError | None) -> Entry:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from synckairos.audit.inspection import Inspection
+from synckairos.auth.claims import is_name, is_token_id
 from synckairos.auth.grants import LinkRole
 from synckairos.presets import PRESETS, Preset
 
@@ -151,11 +152,18 @@ class RevocationBody(Input, frozen=True, forbid_unknown_fields=True):
     issued_before: IssuedBefore | None = None
 
     def problem(self) -> tuple[str, str] | None:
-        """Exactly one of `jti` and `sub` has to be given, and `issued_before` with `sub` alone."""
+        """Exactly one of `jti` and `sub` has to be given, and `issued_before` with `sub` alone.
+
+        They have to be such that a token can have them.
+        """
         if (self.jti is None) == (self.sub is None):
             return "", "must have either jti or sub"
         if self.jti is not None and self.issued_before is not None:
             return "issued_before", "must not be given with jti"
+        if self.jti is not None and not is_token_id(self.jti):
+            return "jti", "must have no NUL"
+        if self.sub is not None and not is_name(self.sub):
+            return "sub", "must have no control characters"
         return None
 
 

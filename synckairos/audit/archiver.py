@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import hiredis
@@ -266,8 +267,9 @@ class Archiver:
         entries = [entry for found in taken.values() for _, entry in found]
         if not entries:
             return 0
-        snapshots = await self._snapshots(entries)
-        for batch in batches(entries, snapshots):
+        snapshots, gone = await self._snapshots(entries)
+        tenants = await self._tenants_of_deleted(gone)
+        for batch in batches(entries, snapshots, tenants):
             await self._queue(batch)
             metrics.audit_archived.inc(len(batch.entries))
         if changes != self._changes:
@@ -295,10 +297,10 @@ class Archiver:
             else:
                 return
 
-    async def _snapshots(self, entries: Iterable[Entry]) -> dict[str, bytes]:
-        """The exported states of these entries' sessions.
+    async def _snapshots(self, entries: Iterable[Entry]) -> tuple[dict[str, bytes], list[str]]:
+        """The exported states of these entries' sessions, and the ids of those that are gone.
 
-        Left out are sessions that are gone, and those of which a snapshot as new was queued already.
+        Left out are sessions of which a snapshot as new was queued already.
         """
         newest = {entry.session_id: entry.body for entry in entries}
         wanted = [
@@ -307,6 +309,7 @@ class Archiver:
             if _is_session_id(session_id) and not self._has_snapshot_of(session_id, body)
         ]
         found: dict[str, bytes] = {}
+        gone: list[str] = []
         for start in range(0, len(wanted), _SNAPSHOTS_AT_ONCE):
             some = wanted[start : start + _SNAPSHOTS_AT_ONCE]
             replies = await self._connection.fcall_many(
@@ -317,8 +320,28 @@ class Archiver:
                     found[session_id] = reply
                 elif isinstance(reply, StorageUnavailable):
                     raise reply
-                elif not isinstance(reply, SessionNotFound | SessionMoved):
+                elif isinstance(reply, SessionNotFound):
+                    gone.append(session_id)
+                elif not isinstance(reply, SessionMoved):
                     log.error("a session cannot be exported", session_id=session_id, reason=repr(reply))
+        return found, gone
+
+    async def _tenants_of_deleted(self, session_ids: Iterable[str]) -> dict[str, str]:
+        """Whose these sessions were, by their ids, as their tombstones say."""
+        by_partition: defaultdict[str, list[str]] = defaultdict(list)
+        for session_id in session_ids:
+            by_partition[keys.partition(session_id)].append(session_id)
+        found: dict[str, str] = {}
+        for client, partitions in (await self._by_primary(by_partition)).items():
+            some = [session_id for each in partitions for session_id in by_partition[each]]
+            commands = [("HGET", SessionKeys.of(session_id).session, "tenant") for session_id in some]
+            async with asyncio.timeout(TIMEOUT_S):
+                replies = await _send(client, commands)
+            found.update(
+                (session_id, tenant.decode(errors="replace"))
+                for session_id, tenant in zip(some, replies, strict=True)
+                if isinstance(tenant, bytes)
+            )
         return found
 
     def _has_snapshot_of(self, session_id: str, event: bytes) -> bool:
@@ -370,29 +393,37 @@ class Archiver:
             await asyncio.sleep(WATCH_EVERY_S)
 
 
-def batches(entries: Sequence[Entry], snapshots: Mapping[str, bytes]) -> Iterator[Batch]:
+def batches(
+    entries: Sequence[Entry],
+    snapshots: Mapping[str, bytes],
+    tenants: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Batch]:
     """The entries in batches of at most MAX_ENTRIES and MAX_BYTES. A larger entry is a batch by itself.
 
-    A session's entries stay in order and next to each other. Its snapshot is in the batch of its last entry.
+    A session's entries stay in order and next to each other. Its snapshot, or its tenant when it was deleted,
+    is in the batch of its last entry.
     """
     by_session: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         by_session[entry.session_id].append(entry)
     some: list[Entry] = []
     states: list[bytes] = []
+    owners: dict[str, str] = {}
     size = 0
     for session_id, found in by_session.items():
         for entry in found:
             if some and (len(some) >= MAX_ENTRIES or size + len(entry.body) > MAX_BYTES):
-                yield Batch(some, states)
-                some, states, size = [], [], 0
+                yield Batch(some, states, owners)
+                some, states, owners, size = [], [], {}, 0
             some.append(entry)
             size += len(entry.body)
         if session_id in snapshots:
             states.append(snapshots[session_id])
             size += len(snapshots[session_id])
+        if session_id in tenants:
+            owners[session_id] = tenants[session_id]
     if some:
-        yield Batch(some, states)
+        yield Batch(some, states, owners)
 
 
 async def _send(client: redis.asyncio.Redis, commands: Sequence[_Command]) -> list[Any]:

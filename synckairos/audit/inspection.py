@@ -111,7 +111,7 @@ async def inspect(
         logged = [text for text in logged if _decode_envelope(text).server_time_ms >= created_ms]
         stored = [event for event in stored if event.server_time_ms >= created_ms]
     if redis.found == postgresql.found == "nothing" and not stored and not logged:
-        raise SessionNotFound("there is no such session")
+        raise SessionNotFound
     unknown, findings = _compare(redis, postgresql, logged, stored)
     return Inspection(
         session_id=session_id,
@@ -137,7 +137,7 @@ def _check_tenant(redis: InRedis, postgresql: InPostgresql, tenant: str) -> None
     if postgresql.tenant_id is not None or postgresql.snapshot is not None:
         owners.add(postgresql.tenant_id)
     if owners != {tenant}:
-        raise SessionNotFound("there is no such session")
+        raise SessionNotFound
 
 
 def _created_ms(redis: InRedis, postgresql: InPostgresql) -> int:

@@ -248,6 +248,7 @@ def encode_job(batch: Batch) -> str:
     contents = _Contents(
         [(entry.source, entry.session_id, len(entry.body)) for entry in batch.entries],
         [len(snapshot) for snapshot in batch.snapshots],
+        dict(batch.tenants),
     )
     bodies = (entry.body for entry in batch.entries)
     plain = b"".join((msgspec.json.encode(contents), b"\n", *bodies, *batch.snapshots))
@@ -279,7 +280,7 @@ def decode_job(text: str) -> Batch:
         Entry(source, session_id, body)
         for (source, session_id, _), body in zip(contents.entries, bodies, strict=False)
     ]
-    return Batch(entries, bodies[len(entries) :])
+    return Batch(entries, bodies[len(entries) :], contents.tenants)
 
 
 def _unpacked(data: bytes, most: int) -> bytes:
@@ -295,7 +296,9 @@ class _Contents(msgspec.Struct):
 
     entries: of each entry the source, the session id and the size of its event
     snapshots: the size of each snapshot
+    tenants: as in `Batch`
     """
 
     entries: list[tuple[str, str, int]]
     snapshots: list[int]
+    tenants: dict[str, str] = {}

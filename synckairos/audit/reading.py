@@ -181,7 +181,7 @@ async def history(
             assert away is not None
             raise away
         if stored.status == DELETED or tenant not in (None, stored.tenant_id):
-            raise SessionNotFound("there is no such session")
+            raise SessionNotFound
         created, version = 0, stored.version
     found: list[bytes] = []
     while len(found) < min(most, version - since):

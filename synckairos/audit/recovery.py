@@ -169,12 +169,12 @@ class Recovery:
             return None
         session = await self._session(session_id)
         if session is None or tenant not in (None, session.tenant_id):
-            raise SessionNotFound("there is no such session")
+            raise SessionNotFound
         if session.status in LIVE and (home := await self._home_of(session)) is not None:
             raise SessionMoved(f"the session is at {home}", context={"moved_to": home})
         if session.snapshot is None:
             logger.error("a lost session has no snapshot in the audit store", session=session_id)
-            raise SessionNotFound("there is no such session")
+            raise SessionNotFound
         if session.status not in LIVE:
             return await ended_state(self._store, session)
         if seen[0] is not None:

@@ -7,7 +7,7 @@ names is refused here, and does not keep the other entries from being stored.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
@@ -34,10 +34,16 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The content of one job. snapshots: exported states (`sk_get EXPORT`) of sessions of these entries."""
+    """The content of one job.
+
+    snapshots: exported states (`sk_get EXPORT`) of sessions of these entries
+    tenants: whose deleted sessions of these entries were, by their ids. Of one that was deleted before there
+        was a snapshot nothing else says so, and its id may not become another tenant's.
+    """
 
     entries: Sequence[Entry]
     snapshots: Sequence[bytes] = ()
+    tenants: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +167,7 @@ class Rows:
 
     events: list[Event] = field(default_factory=list)
     snapshots: list[Session] = field(default_factory=list)
+    tenants: Mapping[str, str] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
 
     def sessions(self) -> list[Session]:
@@ -176,6 +183,7 @@ class Rows:
                 "deleted" if newest.event == "session.deleted" else newest.status,
                 oldest.at,
                 newest.at,
+                self.tenants.get(session_id),
                 created_epoch=max(
                     (each.epoch for each in events if each.event == "session.created"), default=None
                 ),
@@ -237,7 +245,7 @@ def _participant(
 
 def rows(batch: Batch) -> Rows:
     """The rows of a batch. Entries and snapshots that are invalid are in `refused`."""
-    made = Rows()
+    made = Rows(tenants=batch.tenants)
     for entry in batch.entries:
         try:
             made.events.append(_event(entry))

@@ -147,7 +147,7 @@ _FORGET_SNAPSHOTS = """
 UPDATE sync_sessions AS s
 SET snapshot = NULL, snapshot_epoch = NULL, snapshot_version = NULL, tenant_id = NULL, sync_mode = NULL
 FROM unnest($1::uuid[], $2::bigint[]) AS made (session_id, epoch)
-WHERE s.session_id = made.session_id AND s.snapshot_epoch < made.epoch
+WHERE s.session_id = made.session_id AND coalesce(s.snapshot_epoch, s.epoch) < made.epoch
 """
 _FORGET_PARTICIPANTS = """
 DELETE FROM sync_participants AS p USING unnest($1::uuid[], $2::bigint[]) AS made (session_id, epoch)
@@ -172,7 +172,7 @@ ON CONFLICT (session_id) DO UPDATE SET (status, epoch, version, updated_at) = (
         SELECT CASE WHEN newer THEN excluded.snapshot ELSE s.snapshot END,
             CASE WHEN newer THEN excluded.snapshot_epoch ELSE s.snapshot_epoch END,
             CASE WHEN newer THEN excluded.snapshot_version ELSE s.snapshot_version END,
-            CASE WHEN newer THEN excluded.tenant_id ELSE s.tenant_id END,
+            CASE WHEN newer THEN excluded.tenant_id ELSE coalesce(s.tenant_id, excluded.tenant_id) END,
             CASE WHEN newer THEN excluded.sync_mode ELSE s.sync_mode END,
             CASE WHEN newer THEN excluded.created_at ELSE s.created_at END
         FROM (SELECT excluded.snapshot IS NOT NULL AND (s.snapshot IS NULL OR

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
@@ -19,7 +20,7 @@ from synckairos.errors import StorageUnavailable, error_text
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 NOTE_EVERY_S = 60.0
-"""How often the last use of keys is noted."""
+"""How often the last use of a key is noted. Its first use in a process is noted at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +46,18 @@ class ApiKeys:
         self._cache = cache
         self._revocations = revocations
         self._used: dict[str, float] = {}
-        self._noted_at = time()
+        self._noted: dict[str, float] = {}
+        """The last use of each key as it was noted."""
 
     async def add(self, key: ApiKey) -> None:
-        """Stores a new key. Raises StorageUnavailable, KeysFileError, OSError."""
+        """Stores a new key. Raises StorageUnavailable, NotReplicated, KeysFileError, OSError."""
         if self._file is not None:
             self._file.change(lambda keys: [*keys, key])
         elif self._tables is not None:
             await self._tables.add_key(key)
         else:
             await self._cache.put_key(key, time())
+            await self._cache.confirm_key(key.key_id)
 
     async def find(self, key_id: str) -> ApiKey | None:
         """A key, also one that is revoked or over; None when there is none. Raises StorageUnavailable."""
@@ -87,7 +90,8 @@ class ApiKeys:
     async def revoke(self, key_id: str) -> ApiKey | None:
         """Revokes a key, which every process knows within 5 s. Returns it; None when there is none.
 
-        Raises StorageUnavailable when not all of them are sure to hear of it; KeysFileError, OSError.
+        Raises StorageUnavailable when not all of them are sure to hear of it; NotReplicated, KeysFileError,
+        OSError.
         """
         if self._file is not None:
             found = next((key for key in self._file.all() if key.key_id == key_id), None)
@@ -107,6 +111,7 @@ class ApiKeys:
         await self._revocations.tell_grants(
             [Revocation(tenant=found.tenant, token_id=found.token_id, made_at=now)]
         )
+        await self._cache.confirm_key(key_id)
         return found
 
     def note_use(self, key_id: str) -> None:
@@ -125,11 +130,17 @@ class ApiKeys:
             )
 
     async def store_use(self, *, now: bool = False) -> None:
-        """Stores when keys were used, once in NOTE_EVERY_S or `now`. What fails is tried the next time."""
-        if not self._used or (not now and time() - self._noted_at < NOTE_EVERY_S):
+        """Stores when keys were used, of each once in NOTE_EVERY_S or `now`. It is called once a second.
+
+        What fails is tried the next time.
+        """
+        used = {
+            key_id: moment
+            for key_id, moment in self._used.items()
+            if now or moment - self._noted.get(key_id, -math.inf) >= NOTE_EVERY_S
+        }
+        if not used:
             return
-        used, self._used = self._used, {}
-        self._noted_at = time()
         try:
             if self._tables is not None:
                 await self._tables.note_use(used)
@@ -138,4 +149,6 @@ class ApiKeys:
                     await self._cache.note_use(key_id, moment)
         except StorageUnavailable as error:
             log.debug("the last use of keys cannot be stored", error=error_text(error))
-            self._used = used | self._used
+        else:
+            self._noted |= used
+            self._used = {key_id: at for key_id, at in self._used.items() if at != used.get(key_id)}

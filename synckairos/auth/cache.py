@@ -1,6 +1,9 @@
 """Keys and links in Redis: a copy of what PostgreSQL has, or, without PostgreSQL, all there is of them.
 
 Every key has a TTL. All calls raise StorageUnavailable.
+
+A server that is full takes nothing new. Whoever fills it must not keep others from revoking what they gave
+away, so there a revoked key or link is removed instead of marked. Nobody gets in with what is not there.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from redis.exceptions import OutOfMemoryError
 
 from synckairos.auth.grants import ApiKey, Link
 from synckairos.core import keys
@@ -55,7 +59,12 @@ class Cache:
         try:
             client = await self._connection.primary_for(name)
             kept_s = seconds if self.alone else min(seconds, COPY_S)
-            await client.set(name, msgspec.json.encode(key), ex=kept_s, nx=copied)
+            try:
+                await client.set(name, msgspec.json.encode(key), ex=kept_s, nx=copied)
+            except OutOfMemoryError:
+                if not key.revoked:
+                    raise
+                await client.unlink(name)
         except REDIS_ERRORS as error:
             raise StorageUnavailable(retry_after_ms=1000) from error
 
@@ -87,6 +96,19 @@ class Cache:
         found = await self._connection.read("GET", keys.api_key_used(key_id))
         return None if found is None else float(found)
 
+    async def confirm_key(self, key_id: str) -> None:
+        """Waits for replicas as changes of sessions do (DURABILITY), if this is all there is of the key.
+
+        Raises NotReplicated.
+        """
+        if self.alone:
+            await self._connection.confirm(keys.api_key(key_id))
+
+    async def confirm_links(self, session_id: str) -> None:
+        """The same for the links to a session."""
+        if self.alone:
+            await self._connection.confirm(keys.links(session_id))
+
     async def link(self, session_id: str, link_id: str) -> Link | None:
         """A link; None when it is not here."""
         found = await self._connection.read("HGET", keys.links(session_id), link_id)
@@ -111,14 +133,20 @@ class Cache:
         kept_s = int(max(0.0, last - now)) + PAST_END_S
         try:
             client = await self._connection.primary_for(name)
-            async with client.pipeline(transaction=True) as pipeline:
-                put: Any = pipeline.hsetnx if copied else pipeline.hset
-                for link in links:
-                    put(name, link.link_id, msgspec.json.encode(link))
-                pipeline.hlen(name)
-                pipeline.expire(name, kept_s, nx=True)
-                pipeline.expire(name, kept_s, gt=True)
-                *_, count, _, _ = await pipeline.execute()
+            try:
+                async with client.pipeline(transaction=True) as pipeline:
+                    put: Any = pipeline.hsetnx if copied else pipeline.hset
+                    for link in links:
+                        put(name, link.link_id, msgspec.json.encode(link))
+                    pipeline.hlen(name)
+                    pipeline.expire(name, kept_s, nx=True)
+                    pipeline.expire(name, kept_s, gt=True)
+                    *_, count, _, _ = await pipeline.execute()
+            except OutOfMemoryError:
+                if not all(link.revoked for link in links):
+                    raise
+                await client.hdel(name, *(link.link_id for link in links))
+                return await client.hlen(name)
         except REDIS_ERRORS as error:
             raise StorageUnavailable(retry_after_ms=1000) from error
         return int(count)

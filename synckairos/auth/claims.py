@@ -173,14 +173,23 @@ def is_name(text: str) -> bool:
 
 
 def _token_id(value: object) -> str:
-    if not isinstance(value, str) or len(value) > LONGEST_NAME:
+    if not isinstance(value, str) or not is_token_id(value):
         raise _Bad
-    value.encode()  # half of a surrogate pair is no text, and a ValueError
     return value
 
 
+def is_token_id(text: str) -> bool:
+    """Whether text can be a `jti`: at most 255 characters, none of which PostgreSQL cannot store."""
+    return len(text) <= LONGEST_NAME and "\0" not in text and _is_text(text)
+
+
+def _is_text(text: str) -> bool:
+    """Whether text has no half of a surrogate pair, which is no character."""
+    return not any(unicodedata.category(character) == "Cs" for character in text)
+
+
 def _roles(value: object) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(role, str) for role in value):
+    if not isinstance(value, list) or not all(isinstance(role, str) and _is_text(role) for role in value):
         raise _Bad
     return value
 

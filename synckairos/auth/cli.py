@@ -31,7 +31,7 @@ from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.clients import REDIS_ERRORS
 from synckairos.core.connection import Connection
-from synckairos.errors import StorageUnavailable, error_text
+from synckairos.errors import NotReplicated, StorageUnavailable, error_text
 from synckairos.output import echo
 from synckairos.settings_option import config_option, settings_or_exit
 
@@ -310,5 +310,5 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
             f"the storage does not answer: {reason}. "
             "REDIS_URL and DATABASE_URL have to be those of the service"
         ) from None
-    except (KeysFileError, *REDIS_ERRORS) as error:
+    except (KeysFileError, NotReplicated, *REDIS_ERRORS) as error:
         raise click.ClickException(error_text(error)) from None

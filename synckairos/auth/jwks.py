@@ -90,19 +90,7 @@ class Jwks:
         kid = token.header.get("kid")
         if token.algorithm not in ("RS256", "ES256") or not (kid is None or isinstance(kid, str)):
             raise Unauthenticated
-        if not self._known():
-            if self._again_at <= monotonic() or self._is_fetching():
-                await self._fetch()
-            if not self._known():
-                raise StorageUnavailable("the keys of tokens cannot be asked for", retry_after_ms=1000)
-        if not self._has(kid) and (
-            self._is_fetching() or monotonic() - self._asked_for_unknown_at >= UNKNOWN_EVERY_S
-        ):
-            if not self._is_fetching():
-                self._asked_for_unknown_at = monotonic()
-            await self._fetch()
-        if not self._has(kid) and self._failed:
-            raise StorageUnavailable("the keys of tokens cannot be asked for", retry_after_ms=1000)
+        await self._learn(kid)
         for key in self._keys:
             if (
                 key.name == token.algorithm
@@ -125,6 +113,24 @@ class Jwks:
             await cancel(self._fetching)
         if self._client is not None:
             await self._client.aclose()
+
+    async def _learn(self, kid: str | None) -> None:
+        """Has the keys fetched when none are known, or none of this name. Raises StorageUnavailable."""
+        if not self._known():
+            if self._again_at <= monotonic() or self._is_fetching():
+                await self._fetch()
+            if not self._known():
+                raise StorageUnavailable("the keys of tokens cannot be asked for", retry_after_ms=1000)
+            if not self._has(kid):  # the keys have just been asked for
+                self._asked_for_unknown_at = monotonic()
+        if not self._has(kid) and (
+            self._is_fetching() or monotonic() - self._asked_for_unknown_at >= UNKNOWN_EVERY_S
+        ):
+            if not self._is_fetching():
+                self._asked_for_unknown_at = monotonic()
+            await self._fetch()
+        if not self._has(kid) and self._failed:
+            raise StorageUnavailable("the keys of tokens cannot be asked for", retry_after_ms=1000)
 
     def _known(self) -> bool:
         return bool(self._keys) and monotonic() - self._fetched_at < AWAY_S

@@ -8,6 +8,8 @@ from time import time
 import msgspec
 import structlog
 
+from synckairos.audit.reading import DELETED
+from synckairos.audit.store import Store
 from synckairos.auth.cache import Cache
 from synckairos.auth.caller import Caller
 from synckairos.auth.grants import Link, LinkCaller, LinkRole, LinkToken, Revocation, new_link
@@ -41,7 +43,8 @@ class _Made(msgspec.Struct):
 class Links:
     """The links of a deployment. All calls raise StorageUnavailable.
 
-    sessions: finds sessions, also those that Redis has lost
+    sessions: asks Redis alone
+    store: has sessions that Redis has lost or forgotten; None without PostgreSQL
     """
 
     def __init__(
@@ -51,9 +54,12 @@ class Links:
         tables: Tables | None,
         cache: Cache,
         revocations: Revocations,
+        *,
+        store: Store | None,
     ) -> None:
         self._connection = connection
         self._sessions = sessions
+        self._store = store
         self._tables = tables
         self._cache = cache
         self._revocations = revocations
@@ -61,7 +67,7 @@ class Links:
     async def make(
         self, session: State, maker: Caller, role: LinkRole, participant_id: str | None, expires_in_s: float
     ) -> tuple[Link, str]:
-        """A new link to a session, and its token. Raises QuotaExceeded."""
+        """A new link to a session, and its token. Raises QuotaExceeded, NotReplicated."""
         now = time()
         link, token = new_link(
             session.session_id,
@@ -82,6 +88,7 @@ class Links:
                 log.debug("a link cannot be copied to Redis", error=error_text(error))
         else:
             await self._add_to_redis(link, now)
+            await self._cache.confirm_links(link.session_id)
         return link, token
 
     async def _add_to_redis(self, link: Link, now: float) -> None:
@@ -108,7 +115,7 @@ class Links:
     async def revoke(self, session: State, link_id: str | None = None) -> bool:
         """Revokes a link to a session, or all of them, which every process knows within 5 s.
 
-        Returns whether there was anything to revoke, or was once.
+        Returns whether there was anything to revoke, or was once. Raises NotReplicated.
         """
         session_id, now = session.session_id, time()
         if link_id is None:
@@ -126,6 +133,7 @@ class Links:
         await self._revocations.tell_grants(
             [Revocation(tenant=link.tenant, token_id=link.token_id, made_at=now) for link in found]
         )
+        await self._cache.confirm_links(session_id)
         return True
 
     async def _stored(self, session_id: str, link_id: str) -> Link | None:
@@ -161,15 +169,24 @@ class Links:
         key = SessionKeys.of(caller.session).session
         created, status, tenant = await self._connection.read("HMGET", key, "created", "status", "tenant")
         if created is None and status != _DELETED:
-            # Redis has lost it, it is over and only PostgreSQL has it, or another Redis has it.
-            try:
-                state = await self._sessions.get(caller.session, caller.tenant)
-            except SessionNotFound:
-                return False
-            return _is_for(caller, made_ms(state))
+            made = await self._made_elsewhere(caller.session, caller.tenant)
+            return made is not None and _is_for(caller, made)
         if created is None or status == _DELETED:
             return False
         return (tenant.decode() if tenant else None) == caller.tenant and _is_for(caller, int(created))
+
+    async def _made_elsewhere(self, session_id: str, tenant: str | None) -> int | None:
+        """When a session was created (server ms) that this Redis does not have; None when nobody has it.
+
+        One that is lost is not brought back, because it is not known yet whether the caller may do anything.
+        """
+        try:
+            return made_ms(await self._sessions.get(session_id, tenant))  # another Redis may have it
+        except SessionNotFound:
+            stored = None if self._store is None else await self._store.session(session_id)
+        if stored is None or stored.snapshot is None or stored.status == DELETED:
+            return None
+        return round(stored.created_at.timestamp() * 1000) if stored.tenant_id == tenant else None
 
 
 def _is_for(caller: LinkCaller, session_made_ms: int) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from synckairos.audit.store import Store
 from synckairos.auth.api_keys import ApiKeys
 from synckairos.auth.bearer import Bearers, Everybody
 from synckairos.auth.cache import Cache
@@ -14,7 +15,7 @@ from synckairos.auth.jwks import Jwks
 from synckairos.auth.links import Links
 from synckairos.auth.revocations import Revocations
 from synckairos.auth.signing import Secrets
-from synckairos.auth.tables import Database, Tables
+from synckairos.auth.tables import Tables
 from synckairos.auth.tokens import Tokens
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
@@ -30,18 +31,18 @@ class Parts:
     revocations: Revocations
 
 
-def parts(settings: Settings, connection: Connection, database: Database | None, sessions: Sessions) -> Parts:
+def parts(settings: Settings, connection: Connection, store: Store | None, sessions: Sessions) -> Parts:
     """Where keys, links and revocations are kept.
 
-    database: None without PostgreSQL
-    sessions: finds sessions, also those that Redis has lost
+    store: None without PostgreSQL
+    sessions: asks Redis alone
     """
-    tables = None if database is None else Tables(database)
+    tables = None if store is None else Tables(store)
     cache = Cache(connection, alone=tables is None)
     revocations = Revocations(connection, tables)
     return Parts(
         ApiKeys(settings.api_keys_file, tables, cache, revocations),
-        Links(connection, sessions, tables, cache, revocations),
+        Links(connection, sessions, tables, cache, revocations, store=store),
         revocations,
     )
 

@@ -12,10 +12,10 @@ import asyncio
 import math
 from collections.abc import Iterable
 from time import monotonic, time
-from typing import Any
 
 import msgspec
 import structlog
+from redis.exceptions import OutOfMemoryError
 
 from synckairos.auth.bearer import TokenRevoked
 from synckairos.auth.caller import Caller
@@ -42,6 +42,15 @@ MOST_TOLD = 100_000
 """About how many revocations a stream in Redis has. PostgreSQL has all."""
 COMPLETE_S = 24 * 3600
 _PAGE = 1000
+
+_TELL_A_FULL_SERVER = """#!lua flags=allow-oom
+for place = 3, #ARGV do
+  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'r', ARGV[place])
+end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+"""
+"""Adds to a stream although the server has reached its `maxmemory`. Otherwise whoever fills it could keep
+others from revoking tokens. What it adds is small, and comes from admins and those who may make links."""
 
 _Identity = tuple[str | None, str | None, str | None, float | None]
 _decode = msgspec.json.Decoder(Revocation).decode
@@ -111,11 +120,16 @@ class Revocations:
         await cancel(*(task for task in (self._looking, self._comparing) if task is not None))
 
     async def revoke(self, revocation: Revocation) -> None:
-        """Revokes tokens. Raises StorageUnavailable when not all processes are sure to hear of it."""
+        """Revokes tokens. Raises StorageUnavailable when not all processes are sure to hear of it.
+
+        Where only Redis has it, NotReplicated is raised when a failover could lose it (DURABILITY).
+        """
         if self._tables is not None:
             await self._tables.revoke(revocation)
         await self._tell(REVOKED_TOKENS, [revocation])
         self._take(REVOKED_TOKENS, revocation)
+        if self._tables is None:
+            await self._connection.confirm(REVOKED_TOKENS)
 
     async def tell_grants(self, revocations: list[Revocation]) -> None:
         """Tells that keys or links, which are marked as revoked already, are. Raises StorageUnavailable."""
@@ -225,14 +239,19 @@ class Revocations:
     async def _tell(self, stream: str, revocations: Iterable[Revocation]) -> None:
         """Adds to a stream. Raises StorageUnavailable."""
         kept_s = int(GRANTS_KEPT_S) if stream == REVOKED_GRANTS else TOKENS_KEPT_S
+        told = [msgspec.json.encode(revocation) for revocation in revocations]
         try:
             client = await self._connection.primary_for(stream)
-            async with client.pipeline(transaction=True) as pipeline:
-                for revocation in revocations:
-                    entry: dict[Any, Any] = {"r": msgspec.json.encode(revocation)}
-                    pipeline.xadd(stream, entry, maxlen=MOST_TOLD, approximate=True)
-                pipeline.expire(stream, kept_s)
-                await pipeline.execute()
+            try:
+                async with client.pipeline(transaction=True) as pipeline:
+                    for each in told:
+                        pipeline.xadd(stream, {"r": each}, maxlen=MOST_TOLD, approximate=True)
+                    pipeline.expire(stream, kept_s)
+                    await pipeline.execute()
+            except OutOfMemoryError:
+                for start in range(0, len(told), _PAGE):
+                    arguments: list[bytes | int] = [MOST_TOLD, kept_s, *told[start : start + _PAGE]]
+                    await client.register_script(_TELL_A_FULL_SERVER)([stream], arguments)
         except REDIS_ERRORS as error:
             raise StorageUnavailable(retry_after_ms=1000) from error
 

@@ -315,6 +315,10 @@ class Sessions:
         )
         return _throttle("sk_throttle", reply)
 
+    async def forget_throttle(self, bucket: str) -> None:
+        """Remove a bucket, as if nothing had been taken from it."""
+        await self.connection.unlink(rate_limit(bucket))
+
     async def info(self) -> Info:
         """The version of the library on the server, and the server's time."""
         reply = await self.connection.fcall("sk_info", (), (), read_only=True)

@@ -24,7 +24,7 @@ from synckairos.core.clients import CONNECT_S, REDIS_ERRORS
 from synckairos.core.library import Library, LibraryChanged, LibraryStatus
 from synckairos.core.links import PrimaryLink, end_tasks, shared
 from synckairos.core.routes import Route, Single, Topology, route_to
-from synckairos.core.wire import Argument, Command, Failure
+from synckairos.core.wire import CONFIRM, Argument, Command, Failure
 from synckairos.errors import (
     ChangesRefused,
     InternalError,
@@ -156,6 +156,17 @@ class Connection:
         Returns bytes, int, list or None. Raises StorageUnavailable.
         """
         return await self._call_unless_down(key, (word, key, *args))
+
+    async def confirm(self, key: str) -> None:
+        """Waits until what was written before to the primary of `key` is confirmed, as DURABILITY asks for.
+
+        Function calls wait by themselves. Raises NotReplicated, StorageUnavailable.
+        """
+        await self._call_unless_down(key, (CONFIRM, key, b""))
+
+    async def unlink(self, key: str) -> None:
+        """Removes a key that no session has, such as a rate limit's. Raises StorageUnavailable."""
+        await self._call_unless_down(key, ("UNLINK", key))
 
     async def _call_unless_down(self, key: str | None, command: Command) -> Any:
         """Sends a call, which is not repeated for long when the primary is known to be down."""
@@ -483,8 +494,8 @@ class Connection:
 
 
 def _is_change(command: Command) -> bool:
-    """Whether a call may change a session."""
-    return command[0] == "FCALL" and command[2] == _SESSION_KEYS
+    """Whether a call may change a session, or speaks for other changes."""
+    return command[0] == CONFIRM or (command[0] == "FCALL" and command[2] == _SESSION_KEYS)
 
 
 def _unavailable(reason: str) -> StorageUnavailable:

@@ -50,6 +50,8 @@ class Failure:
         self.lost = lost
 
 
+CONFIRM = "SPUBLISH"
+"""The command that is sent for the sake of the WAIT after it: a publication that nobody listens to."""
 NOT_REPLICATED = Failure("NOT_REPLICATED too few replicas confirmed the change in time")
 """What a ConfirmedWire gives for a change that was carried out and is not confirmed."""
 _REPLAYED = b'"replayed":true'
@@ -263,7 +265,7 @@ class ConfirmedWire:
         return len(self._unsent) >= MAX_WAITING
 
     def send(self, command: Command, *, asking: bool = False) -> asyncio.Future[Any]:
-        """Sends a function call with keys. Gives its reply when it is confirmed, or a Failure."""
+        """Sends a function call with keys, or CONFIRM. Gives its reply when it is confirmed, or a Failure."""
         future: asyncio.Future[Any] = self._loop.create_future()
         self._unsent.append((command, asking, future))
         if not self._busy:
@@ -275,7 +277,8 @@ class ConfirmedWire:
         batch, self._unsent = self._unsent, []
         replies = [self._wire.send(command, asking=asking) for command, asking, _ in batch]
         first, asking, _ = batch[0]
-        marker = self._wire.send(("SPUBLISH", unheard_channel(str(first[3])), b""), asking=asking)
+        channel = str(first[1]) if first[0] == CONFIRM else unheard_channel(str(first[3]))
+        marker = self._wire.send((CONFIRM, channel, b""), asking=asking)
         callers = [future for _, _, future in batch]
         end = self._loop.time() + self._within_s()
 

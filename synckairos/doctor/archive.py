@@ -32,6 +32,13 @@ async def audit(settings: Settings) -> list[Finding]:
             "DATABASE_URL=postgresql://user:password@host:5432/database, then synckairos migrate and "
             "synckairos worker",
         )
+        if settings.auth_mode == "jwt":
+            area.warn(
+                "AUTH_MODE",
+                "jwt without DATABASE_URL: changes by admins have to be put on record, so they are 503; "
+                "keys, links and revocations are in Redis alone, and go with it",
+                "DATABASE_URL, as above, or tokens with other roles than admin",
+            )
         return area.findings
     database, queue, outbox = Area("PostgreSQL"), Area("Audit queue"), Area("Outbox")
     found = await asyncio.gather(

@@ -50,7 +50,7 @@ def check_tenants(settings: Settings) -> None:
 @click.option(
     "--no-database",
     is_flag=True,
-    help="Run without PostgreSQL: nothing is archived, nothing can be restored, and admins can only read.",
+    help="Run without PostgreSQL: nothing is archived, nothing can be restored, admins change nothing.",
 )
 @click.option(
     "--workers",

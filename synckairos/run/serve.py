@@ -52,6 +52,7 @@ def workers(
 
     They read their settings themselves, from `environ` and `file`, which must give `settings`.
     """
+    warn(settings)
     metrics.prepare(settings.workers)
     environ = {**environ, **{name: os.environ[name] for name in os.environ if name.startswith("PROMETHEUS_")}}
     command = [
@@ -83,6 +84,17 @@ def workers(
     finally:
         end_all(children, drain_s + END_S)
         metrics.cleanup()
+
+
+def warn(settings: Settings) -> None:
+    """Says at the start what these settings leave out, and nobody would look for it there."""
+    if settings.auth_mode == "none" and (settings.jwt_secret or settings.jwt_jwks_url):
+        log.warning("AUTH_MODE is none: nobody is asked for a token, although keys for tokens are set")
+    if settings.auth_mode == "jwt" and settings.database_url is None:
+        log.warning(
+            "admins can change no sessions: that has to be put on record, and there is no database",
+            remedy="set DATABASE_URL, or use tokens with other roles than admin",
+        )
 
 
 def serve(settings: Settings, environ: Mapping[str, str], file: Path | None) -> None:

@@ -16,7 +16,10 @@ from synckairos import metrics
 from synckairos.audit.access_log import chain, entries
 from synckairos.audit.access_log.entries import Stored
 from synckairos.audit.store import Store
+from synckairos.auth.bearer import TokenEnded, TokenRevoked
+from synckairos.auth.caller import Caller
 from synckairos.core.model import Options
+from synckairos.errors import SyncKairosError
 from tests.support import programs
 from tests.support.audit_service import Audited, Machines, audited
 from tests.support.callers import Callers, bearer, caller
@@ -295,18 +298,64 @@ async def test_sockets_are_on_record(running: Audited) -> None:
     )
 
 
-async def test_without_authentication_nothing_is_on_record(running: Audited) -> None:
-    session_id = await made(running)
+async def test_without_authentication_refusals_are_on_record_as_nobodys(running: Audited) -> None:
+    """Nobody is an admin then: a database that is away keeps no call from being carried out."""
+    session_id, api = await made(running, start=False), running.api
     running.service.context.bearers = type("Nobody", (Callers,), {"required": False})()
-    await running.sessions.delete(session_id)
-    for method, path in (("GET", f"/v1/sessions/{NOBODYS}"), ("POST", f"/v1/sessions/{NOBODYS}/start")):
-        assert (await running.api.request(method, path)).status_code == 404
-    answer = await running.api.get("/v1/access-log")
-    assert answer.json() == {"data": {"entries": [], "next_cursor": None}}
-    assert [*await stored(running, None), *await stored(running, "T")] == []
+    page = {"origin": "https://elsewhere.example"}
+    session, missing = f"/v1/sessions/{session_id}", f"/v1/sessions/{NOBODYS}"
+    assert (await api.post(f"{session}/start", headers=page)).status_code == 403
+    for method, path in (("GET", missing), ("POST", f"{missing}/start")):
+        assert (await api.request(method, path)).status_code == 404
+    assert (await api.post(f"{session}/start")).status_code == 200
+    link = await api.post(f"{session}/links", json={"role": "viewer"})
+    assert link.status_code == 201, link.text
+    rows = await stored(running, None)
+    assert brief(rows) == sorted(
+        [
+            (None, "start", "FORBIDDEN", session_id, 1),
+            (None, "read", "SESSION_NOT_FOUND", NOBODYS, 1),
+            (None, "start", "SESSION_NOT_FOUND", NOBODYS, 1),
+            (None, "link", None, session_id, 1),
+        ],
+        key=repr,
+    )
+    shown = (await api.get("/v1/access-log")).json()["data"]["entries"]
+    assert [each["action"] for each in shown] == [row.action for row in reversed(rows)]
+    assert {(row.tenant_id, row.address, *row.roles) for row in rows} == {(None, HERE)}
     running.service.context.access_log, given = None, running.service.context.access_log
-    assert (await running.api.get("/v1/access-log")).status_code == 503
+    assert (await api.get("/v1/access-log")).status_code == 503
+    assert (await api.post(f"{session}/switch")).status_code == 200
     running.service.context.access_log = given
+
+
+async def test_sockets_that_are_closed_for_their_token_or_for_a_flood_are_on_record(
+    running: Audited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, service = await made(running), running.service
+    gone: list[SyncKairosError] = []
+
+    def check_revoked(_caller: Caller) -> None:
+        if gone:
+            raise gone[0]
+
+    monkeypatch.setattr(service.context.bearers, "check_revoked", check_revoked)
+    for error, code in ((TokenRevoked(), 4403), (TokenEnded(), 4401)):
+        async with service.follow(ours, additional_headers=bearer("eve")) as watcher:
+            gone.append(error)
+            (socket,) = service.context.websockets
+            for _ in range(3):  # as happens until the client has closed too
+                socket.check_token()
+            assert await watcher.closed() == code
+        gone.clear()
+    async with service.follow(ours, additional_headers=bearer("eve")) as watcher:
+        (conversation,) = service.context.websockets
+        for _ in range(51):
+            await watcher.socket.ping()
+        await eventually(lambda: conversation.socket.ended)
+        conversation.socket.fail_connection()  # the client would have 5 s to read why
+    assert brief(await stored(running, None)) == [(None, "read", "UNAUTHENTICATED", ours, 2)]
+    assert brief(await stored(running, "T")) == [("eve", "read", "RATE_LIMIT_EXCEEDED", ours, 1)]
 
 
 async def test_what_commands_do_to_keys_is_on_record(running: Audited, database: str) -> None:

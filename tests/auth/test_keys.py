@@ -11,7 +11,7 @@ from time import monotonic, time
 import pytest
 from click.testing import CliRunner
 
-from synckairos.auth import api_keys, revocations
+from synckairos.auth import revocations
 from synckairos.cli import main
 from synckairos.core import keys as names
 from tests.auth.conftest import SECRET, TENANT, Api, asking, bearing, token
@@ -51,7 +51,6 @@ async def test_a_key_is_made_used_listed_and_revoked(
 ) -> None:
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(api_keys, "NOTE_EVERY_S", 0.0)
     async with asking(redis.url, **environ) as api, asking(redis.url, **environ) as other:
         session = await api.made(token())
         path = f"/v1/sessions/{session['session_id']}"

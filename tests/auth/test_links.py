@@ -188,6 +188,28 @@ async def test_a_session_has_so_many_links_at_most(shared: Api, monkeypatch: pyt
     assert len(listed) == 4
 
 
+async def test_what_redis_alone_has_waits_for_replicas_where_changes_do(
+    redis: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link, and the revocation of links and of tokens. There is no replica, so nothing can be confirmed."""
+    monkeypatch.setattr("synckairos.core.links.REPLICATED_MS", 50)
+    async with asking(redis.url, DURABILITY="replicated", REPLICAS="1") as api:
+        session_id = str(uuid.uuid4())
+        people = [{"participant_id": str(uuid.uuid4())}]
+        config = {"session_id": session_id, "sync_mode": "count_up", "participants": people}
+        path = f"/v1/sessions/{session_id}/links"
+        for method, address, body in (
+            ("POST", "/v1/sessions", config),
+            ("POST", path, {"role": "viewer"}),
+            ("DELETE", path, None),
+            ("POST", "/v1/revocations", {"sub": "bob"}),
+        ):
+            answer = await api.request(method, address, json=body, headers=bearing(token()))
+            told = answer.status_code, answer.json()["error"]["code"]
+            assert told == (503, "NOT_REPLICATED"), address
+        assert await api.status(f"/v1/sessions/{session_id}", token("viewer", sub="bob")) == 401
+
+
 async def test_the_address_of_a_link_is_absolute_by_a_setting_alone(redis: Server) -> None:
     async with asking(redis.url, PUBLIC_URL="https://play.example.org/") as api:
         session = await api.made(token())

@@ -10,17 +10,20 @@ from time import time
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from synckairos.auth import revocations
 from synckairos.auth.bearer import TokenRevoked
+from synckairos.auth.cache import Cache
 from synckairos.auth.caller import Caller
-from synckairos.auth.grants import Revocation
+from synckairos.auth.grants import Revocation, new_key, new_link
 from synckairos.auth.revocations import Revocations
 from synckairos.auth.tables import Tables
 from synckairos.core.connection import Connection
-from synckairos.core.keys import REVOKED_COMPLETE, REVOKED_TOKENS
-from tests.auth.conftest import TENANT, asking, bearing, token
+from synckairos.core.keys import REVOKED_COMPLETE, REVOKED_GRANTS, REVOKED_TOKENS
+from synckairos.errors import StorageUnavailable
+from tests.auth.conftest import TENANT, Api, asking, bearing, token
 from tests.auth.test_keys import PROMISED_S, until
 from tests.support.live import settings
 from tests.support.servers import Server
@@ -55,6 +58,64 @@ async def test_which_tokens_are_revoked(redis: Server) -> None:
             known.check(caller())
 
 
+async def test_whoever_fills_the_server_keeps_nobody_from_revoking(redis: Server) -> None:
+    """What is revoked is told on a full server, too, while nothing new is taken."""
+    session_id, now = str(uuid.uuid4()), time()
+    link, _ = new_link(session_id, 1, TENANT, "viewer", now=now, expires_at=now + 600)
+    other, _ = new_link(session_id, 1, TENANT, "viewer", now=now, expires_at=now + 600)
+    key, _ = new_key(TENANT, ["viewer"], now, expires_at=now + 600)
+    async with Connection.to(settings(redis.url)) as connection:
+        cache, told, hearing = (
+            Cache(connection, alone=True),
+            Revocations(connection, None),
+            Revocations(connection, None),
+        )
+        await cache.put_links(session_id, [link, other], now)
+        await cache.put_key(key, now)
+        client = await connection.primary_for("sk")
+        await client.config_set("maxmemory", 1)
+        try:
+            for new in (cache.put_links(session_id, [link], now), cache.put_key(key, now)):
+                with pytest.raises(StorageUnavailable):
+                    await new
+            await cache.put_links(session_id, [msgspec.structs.replace(link, revoked=True)], now)
+            await cache.put_key(msgspec.structs.replace(key, revoked=True), now)
+            await told.revoke(Revocation(tenant=TENANT, subject="carl", issued_before=now, made_at=now))
+            await told.tell_grants([Revocation(tenant=TENANT, token_id=link.token_id, made_at=now)])
+            await hearing.look()
+        finally:
+            await client.config_set("maxmemory", 0)
+        assert await cache.link(session_id, link.link_id) is None
+        assert await cache.link(session_id, other.link_id) == other
+        assert await cache.key(key.key_id) is None
+        for revoked in (caller(issued_at=now), link.caller()):
+            assert hearing.is_revoked(revoked)
+        assert not hearing.is_revoked(other.caller())
+        for stream in (REVOKED_TOKENS, REVOKED_GRANTS):
+            assert await client.ttl(stream) > 0
+
+
+async def test_without_postgresql_admins_revoke_and_make_links_and_change_no_session(api: Api) -> None:
+    session_id = (await api.made(token("service")))["session_id"]
+    api.running.context.access_log = None
+    at, whose = f"/v1/sessions/{session_id}", token("viewer", jti="j")
+    assert await api.status(at, whose) == 200
+    for method, path, body, status in (
+        ("POST", f"{at}/start", None, 503),
+        ("POST", "/v1/sessions", {}, 503),
+        ("DELETE", at, None, 503),
+        ("GET", f"/debug/sessions/{session_id}", None, 503),
+        ("GET", "/v1/access-log", None, 503),
+        ("GET", at, None, 200),
+        ("POST", f"{at}/links", {"role": "viewer"}, 201),
+        ("DELETE", f"{at}/links", None, 204),
+        ("POST", "/v1/revocations", {"jti": "j"}, 201),
+    ):
+        assert await api.status(path, token("admin"), method, json=body) == status, (method, path)
+    assert await api.status(at, whose) == 401
+    assert (await api.get(at, headers=bearing(token("admin")))).json()["data"]["version"] == 1
+
+
 async def test_every_process_refuses_a_revoked_token_within_five_seconds(redis: Server) -> None:
     async with asking(redis.url) as api, asking(redis.url) as other:
         path = f"/v1/sessions/{uuid.uuid4()}"
@@ -84,7 +145,9 @@ async def test_what_a_revocation_cannot_be(redis: Server) -> None:
             ("", {"jti": "a", "sub": "b"}),
             ("jti", {"jti": ""}),
             ("jti", {"jti": "x" * 256}),
+            ("jti", {"jti": "a\0"}),
             ("sub", {"sub": 7}),
+            ("sub", {"sub": "a\0"}),
             ("issued_before", {"jti": "a", "issued_before": 1}),
             ("issued_before", {"sub": "a", "issued_before": "now"}),
             ("issued_before", {"sub": "a", "issued_before": True}),

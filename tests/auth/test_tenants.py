@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -35,11 +36,12 @@ class Archived:
         self.jobs = Jobs.of(api.running.context.settings)
         self.store = Store(database)
 
-    async def stored(self) -> None:
-        """Stores all that has happened."""
+    async def stored(self, *, snapshots: bool = True) -> None:
+        """Stores all that has happened, with snapshots or without."""
         await eventually(self._is_queued)
         for job in self.jobs.queue.get_jobs():
-            await self.store.insert_batch(decode_job(*job.args))
+            batch = decode_job(*job.args)
+            await self.store.insert_batch(batch if snapshots else replace(batch, snapshots=()))
         self.jobs.queue.empty()  # type: ignore[no-untyped-call]  # rq has no types for it
 
     def _is_queued(self) -> bool:
@@ -102,8 +104,14 @@ async def test_a_foreign_read_of_a_lost_session_is_404_and_brings_nothing_back(a
 
 
 async def test_an_id_that_is_another_tenants_cannot_be_taken(archived: Archived) -> None:
-    """Lost or deleted, it is SESSION_EXISTS, and nothing is restored or written."""
+    """Lost or deleted, it is SESSION_EXISTS, and nothing is restored or written.
+
+    That includes one that was deleted before there was a snapshot of it.
+    """
     api = archived.api
+    unseen = (await api.made(token()))["session_id"]
+    assert await api.status(f"/v1/sessions/{unseen}", token(), "DELETE") == 204
+    await archived.stored(snapshots=False)
     lost, deleted, live = [(await api.made(token()))["session_id"] for _ in range(3)]
     await archived.stored()
     assert await api.status(f"/v1/sessions/{deleted}", token(), "DELETE") == 204
@@ -112,7 +120,8 @@ async def test_an_id_that_is_another_tenants_cannot_be_taken(archived: Archived)
     for forgotten in (False, True):
         if forgotten:
             await archived.lose(deleted)
-        for session_id in (lost, deleted, live):
+            await archived.lose(unseen)
+        for session_id in (lost, deleted, unseen, live):
             config = {
                 "session_id": session_id,
                 "sync_mode": "global",
@@ -121,11 +130,45 @@ async def test_an_id_that_is_another_tenants_cannot_be_taken(archived: Archived)
             }
             answer = await api.post("/v1/sessions", json=config, headers=bearing(token(tenant=OTHER)))
             assert (answer.status_code, answer.json()["error"]["code"]) == (409, "SESSION_EXISTS")
-    for session_id in (lost, deleted):
+    for session_id in (lost, deleted, unseen):
         assert not await asyncio.to_thread(archived.redis.exists, SessionKeys.of(session_id).session)
     assert await api.status(f"/v1/sessions/{lost}", token()) == 200
-    again = await api.made(token(), session_id=deleted)
-    assert again["version"] >= 1
+    for session_id in (deleted, unseen):
+        await api.made(token(), session_id=session_id)
+
+
+async def test_what_is_wrong_with_an_input_is_told_to_the_sessions_tenant_alone(api: Api) -> None:
+    """To others the session does not exist, however bad their input is."""
+    session_id = (await api.made(token("service")))["session_id"]
+    bad = {"json": {"nonsense": 1}}
+    for method, path, options in (
+        ("GET", "?x=1", {}),
+        ("GET", "/events?since=x", {}),
+        ("GET", "/timeline.svg?since=x", {}),
+        ("POST", "/start", bad),
+        ("POST", "/start", {"headers": {"if-match": "x"}}),
+        ("POST", "/switch", bad),
+        ("POST", "/participants", bad),
+        ("DELETE", "/participants/x", {}),
+        ("PATCH", "/participants/x", bad),
+        ("PATCH", "/clock", bad),
+        ("POST", "/links", bad),
+        ("DELETE", "/links/x", {}),
+        ("GET", "/links?x=1", {}),
+    ):
+        told = []
+        for tenant, named in ((TENANT, session_id), (OTHER, session_id), (OTHER, str(uuid.uuid4()))):
+            headers = bearing(token("moderator", "service", tenant=tenant)) | options.get("headers", {})
+            answer = await api.request(
+                method, f"/v1/sessions/{named}{path}", **options | {"headers": headers}
+            )
+            told.append((answer.status_code, answer.content))
+        assert [status for status, _ in told] == [400, 404, 404], (method, path)
+        assert told[1] == told[2], (method, path)
+    api.running.context.access_log = None  # the service has no store, and is not asked for one first
+    for given in (session_id, "x"):
+        found = await api.status(f"/v1/sessions/{given}?x=1", token("viewer", tenant=OTHER))
+        assert found == (404 if given == session_id else 400)
 
 
 async def test_debug_and_the_list_show_nothing_of_another_tenant(archived: Archived) -> None:

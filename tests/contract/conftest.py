@@ -118,6 +118,7 @@ def limited_service(valkey: Server, tmp_path_factory: pytest.TempPathFactory) ->
         TRUSTED_PROXIES="127.0.0.1",
         ENABLE_CORS="true",
         ALLOWED_ORIGINS="https://play.example.org",
+        FRAME_ANCESTORS="https://lms.example.org, https://*.school.example:8443",
         RATE_LIMIT_MAX_REQUESTS="7",
         RATE_LIMIT_WINDOW_MS="60000",
         METRICS_PORT=str(free_port()),

@@ -33,6 +33,16 @@ async def test_a_page_loads_and_asks_nothing_elsewhere_and_cannot_be_framed(
     assert reply.headers["referrer-policy"] == "no-referrer"
 
 
+async def test_only_pages_of_listed_origins_may_frame_a_page(limited: httpx.AsyncClient) -> None:
+    for page in PAGES:
+        first = await limited.get(page)
+        again = await limited.get(page, headers={"if-none-match": first.headers["etag"]})
+        for reply, status in ((first, 200), (again, 304)):
+            assert reply.status_code == status
+            policy = reply.headers["content-security-policy"].split("; ")
+            assert "frame-ancestors https://lms.example.org https://*.school.example:8443" in policy
+
+
 async def test_a_page_may_ask_what_its_token_allows(api: httpx.AsyncClient) -> None:
     reply = await api.get("/console/access")
     allowed = reply.json()["data"]

@@ -300,7 +300,10 @@ async def test_what_comes_back_is_what_it_says_and_is_kept_by_nobody(api: httpx.
     for path, kept in (
         (at(session), "no-cache"),
         (at(session, "/events"), "no-store"),
+        (at(session, "/timeline.svg"), "no-store"),
         ("/v1/nope", "no-store"),
+        (f"/debug{at(session).removeprefix('/v1')}", "no-store"),
+        ("/metrics", "no-store"),
     ):
         response = await api.get(path)
         assert response.headers["cache-control"] == kept

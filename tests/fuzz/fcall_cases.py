@@ -87,6 +87,8 @@ class World:
         """The newest replies of `sk_move_out`, by session."""
         self.given_up: dict[str, str] = {}
         """The newest replies of `sk_move_commit`, by session."""
+        self.forged: set[str] = set()
+        """Sessions that came with other events than those that their source told."""
 
     def step(self, session_id: str) -> None:
         """Let time pass: mostly a little, sometimes to the deadline of a session, seldom far or back."""
@@ -467,7 +469,7 @@ class Fuzzer:
             if self._spoiled and rng.random() < 0.03:
                 self._plant(rng, session_id)
             self._case(world, session_id, grammar.call(session_id))
-        self._look()
+        self._look(world)
 
     def _vanish(self, world: World, session_id: str) -> None:
         """A session is lost, as in an eviction."""
@@ -522,7 +524,7 @@ class Fuzzer:
                 self.report.fail("a refused call has changed something", changes, str(reply), *about)
         else:
             self.report.answers[f"{function} done"] += 1
-            self._remember(world, session_id, function, reply)
+            self._remember(world, session_id, function, arguments, reply)
         self._before = after
         if any(not name.startswith(b"sk:") for name in after):
             self.report.fail("a key is outside of sk:", list(after), *about)
@@ -554,16 +556,28 @@ class Fuzzer:
             self.report.fail("the error is not one line for people", text, *about)
         return code
 
-    def _remember(self, world: World, session_id: str, function: str, reply: Any) -> None:
+    def _remember(
+        self, world: World, session_id: str, function: str, arguments: list[Any], reply: Any
+    ) -> None:
         """Keep what another call may be made of."""
         if function == "sk_move_out":
             world.moves[session_id] = [each.decode() for each in reply]
-        elif function in ("sk_move_commit", "sk_switch") and isinstance(reply, bytes):
+        elif function == "sk_move_commit" and reply is not None:
             world.given_up[session_id] = reply.decode()
         elif function == "sk_get" and isinstance(reply, bytes) and b'"internal":{' in reply:
             world.exported = [*world.exported[-6:], reply.decode()]
+        elif function in MAKERS:
+            session, *events = world.moves.get(session_id, [""])
+            told: dict[str, list[Any]] = {
+                "sk_move_in": [session, "\n".join(events)],
+                ACTIVATE: [world.given_up.get(session_id)],
+            }
+            if function in told and arguments[: len(told[function])] != told[function]:
+                world.forged.add(session_id)
+            elif function != ACTIVATE:
+                world.forged.discard(session_id)
 
-    def _look(self) -> None:
+    def _look(self, world: World) -> None:
         """The invariants of everything that is there."""
         self.report.looks += 1
         for session_id in [] if self._spoiled else IDS:
@@ -580,6 +594,8 @@ class Fuzzer:
                 self.report.fail("a log has gaps", session_id, versions, version)
             if len(versions) < min(version, 1):
                 self.report.fail("a log is empty", session_id, version)
+            if session_id in world.forged:
+                continue
             truth = SessionTruth(
                 session_id, {"log": [msgspec.Raw(body) for body in bodies]}, msgspec.Raw(state), live=True
             )

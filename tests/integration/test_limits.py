@@ -6,13 +6,14 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from synckairos.auth.caller import Caller
@@ -198,6 +199,43 @@ async def test_nobody_finds_sessions_by_trying_calls_with_a_limit_of_each_sessio
         assert [each.status_code for each in answers] == [404] * 5 + [429] * 2
         assert {limit_of(each) for each in answers[5:]} == {"read"}
         assert limit_of(await api.get(f"/v1/sessions/{ids[0]}", headers=seeker)) == "read"
+        # A session that is not there has no bucket, however many of them somebody names.
+        with redis.sync_client() as client:
+            left = {key.decode().partition("{")[2].partition(":")[0] for key in client.keys("sk:rl:*")}
+        assert left == {"read"}
+
+
+async def test_what_a_role_does_not_allow_is_403_and_takes_of_the_subjects_limit(
+    redis: servers.Server,
+) -> None:
+    async with limited(redis, RATE_LIMIT_MAX_REQUESTS="4", RATE_LIMIT_WINDOW_MS="86400000") as (running, api):
+        session_id = (await created(api, SERVICE))["session_id"]
+        at, viewer = f"/v1/sessions/{session_id}", token("eve", "viewer")
+        tried = [await api.post(f"{at}/{call}", headers=viewer) for call in ("switch", "start", "pause")]
+        assert [code(each) for each in tried] == [(403, "FORBIDDEN")] * 3
+        assert [each.headers["ratelimit-remaining"] for each in tried] == ["3", "2", "1"]
+        async with running.follow(session_id, additional_headers=viewer) as watcher:
+            assert (await watcher.ask(type="SWITCH", request_id="1"))["error"]["code"] == "FORBIDDEN"
+        assert limit_of(await api.get(at, headers=viewer)) == "read"
+        assert code(await api.post(f"{at}/switch", headers=viewer)) == (403, "FORBIDDEN")
+        creations = [await api.post("/v1/sessions", headers=viewer) for _ in range(7)]
+        assert [code(each) for each in creations] == [(403, "FORBIDDEN")] * 7
+        assert creations[5].headers["ratelimit-remaining"] == "0"
+
+
+async def test_a_socket_too_many_without_a_token_is_told_its_limit(redis: servers.Server) -> None:
+    async with limited(redis) as (running, _), AsyncExitStack() as open_:
+        for _ in range(5):
+            await open_.enter_async_context(running.watch(str(uuid.uuid4())))
+        with pytest.raises(InvalidStatus) as refused:
+            await open_.enter_async_context(running.watch(str(uuid.uuid4())))
+        response = refused.value.response
+        assert response.status_code == 429
+        assert (response.headers["ratelimit-policy"], response.headers["ratelimit-remaining"]) == (
+            "5;w=60",
+            "0",
+        )
+        assert 0 < int(response.headers["retry-after"]) <= 60
 
 
 async def test_a_big_config_counts_for_more(redis: servers.Server) -> None:
@@ -247,6 +285,24 @@ async def test_wrong_logins_are_soon_not_looked_at_any_more(redis: servers.Serve
         # Without a token it is no login, and public pages ask for none.
         assert code(await api.get("/v1/sessions/x")) == (401, "UNAUTHENTICATED")
         assert (await api.get("/v1/presets")).status_code == 200
+
+
+async def test_wrong_tokens_of_sockets_are_failed_logins_too(redis: servers.Server) -> None:
+    async with limited(redis) as (running, api):
+        tokens = running.context.bearers
+        assert isinstance(tokens, Tokens)
+        address, statuses = running.url(str(uuid.uuid4())), []
+        for _ in range(33):
+            try:
+                async with connect(address, additional_headers={"authorization": "Bearer wrong"}) as socket:
+                    await socket.wait_closed()
+            except InvalidStatus as refused:
+                statuses.append(refused.response.status_code)
+        assert statuses == [429] * 28
+        assert tokens.looked_at == 30
+        assert limit_of(await api.get("/v1/sessions/x", headers=SERVICE)) == "failed logins"
+        known = await api.get("/v1/sessions/x", headers=token("ada", "admin", known=1))
+        assert code(known) == (400, "VALIDATION_ERROR")
 
 
 TENANTS = """

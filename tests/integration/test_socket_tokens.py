@@ -25,6 +25,7 @@ from synckairos.auth.grants import Revocation
 from synckairos.core.model import Options
 from tests.support import servers
 from tests.support.live import Service, Watcher, eventually, game, service, settings
+from tests.support.records import Records
 from tests.support.tokens import Tokens
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -318,12 +319,19 @@ async def test_a_token_that_ends_takes_no_commands_and_closes_4401(
         assert await client.closed() == 4401
 
 
-async def test_a_revoked_token_closes_4403(live: Service, tokens: Tokens) -> None:
+async def test_a_revoked_token_closes_4403(
+    live: Service, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a 401 that nobody is answered, and on record like every other one: once, and without a name."""
+    records = Records()
+    monkeypatch.setattr(live.context, "access_log", records)
     session_id = await club_game(live)
     token = tokens.make()
     async with live.follow(session_id, **bearing(token)) as client:
         tokens.revoke(token)
         assert await client.closed() == 4403
+    found = [(each.code, each.session_id, each.sub, each.count) for each in records.refused]
+    assert found == [("UNAUTHENTICATED", session_id, None, 1)]
 
 
 # What a token allows

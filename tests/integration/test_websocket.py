@@ -331,8 +331,8 @@ async def test_what_happens_by_itself_is_told_to_all_who_watch(live: Service) ->
 async def test_auth_is_accepted_where_nobody_asks_for_it(live: Service) -> None:
     session_id = await game(live.sessions)
     async with live.follow(session_id) as client:
-        await client.say(type="AUTH", token="whatever")
-        assert (await client.ask(type="PING", t1=1))["type"] == "PONG"
+        answer = await client.ask(type="AUTH", token="whatever", request_id="r")
+        assert answer == {"v": 1, "type": "ACK", "request_id": "r", "token_expires_at": None}
 
 
 async def test_ping_tells_the_server_clock(live: Service, redis: servers.Server) -> None:

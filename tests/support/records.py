@@ -8,11 +8,15 @@ from synckairos.audit.store import Store
 
 
 class Records(AccessLog):
-    """What admins did is in `stored`."""
+    """What admins did is in `stored`, and what was refused and is still being counted in `refused`."""
 
     def __init__(self) -> None:
         super().__init__(Store("postgresql://nobody@127.0.0.1:1/none"))
         self.stored: list[Entry] = []
+
+    @property
+    def refused(self) -> list[Entry]:
+        return [entry for _, entry in self._counted.values()]
 
     async def check(self) -> None:
         """There is always room."""

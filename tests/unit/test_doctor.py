@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
+from structlog.testing import capture_logs
 
 from synckairos.config import Settings
-from synckairos.doctor import cli, configured, findings, machine
+from synckairos.doctor import archive, cli, configured, findings, machine
 from synckairos.doctor.configured import masked
 from synckairos.doctor.findings import Area, Finding, Report
 from synckairos.doctor.trouble import network_trouble, redis_trouble, release, why
-from synckairos.run import data_folder
+from synckairos.run import data_folder, serve
 from synckairos.run.processes import free_port
 
 
@@ -338,3 +339,20 @@ def test_what_to_do_stands_at_the_end_the_worst_first(
 def test_a_password_where_an_address_belongs_is_not_shown() -> None:
     shown = configured.configured({"REDIS_SENTINEL_HOSTS": "user:secret@sentinel-1:26379"}, None)
     assert {setting.value for setting in shown if setting.name == "REDIS_SENTINEL_HOSTS"} == {"***"}
+
+
+async def test_admins_who_can_change_nothing_are_told_of_at_the_start_and_by_the_doctor() -> None:
+    """What admins change has to be on record first, which takes a database."""
+    settings = Settings(auth_mode="jwt", jwt_secret="x" * 32)
+    for given, told in (
+        (settings, True),
+        (Settings(), False),
+        (dataclasses.replace(settings, database_url="postgresql://127.0.0.1:1/none"), False),
+    ):
+        with capture_logs() as logs:
+            serve.warn(given)
+        assert bool(logs) is told
+    warned = {finding.check: finding for finding in await archive.audit(settings)}
+    assert warned["AUTH_MODE"].status == "warning"
+    assert "503" in warned["AUTH_MODE"].message
+    assert "AUTH_MODE" not in {finding.check for finding in await archive.audit(Settings())}

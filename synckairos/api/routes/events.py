@@ -67,7 +67,6 @@ async def get_timeline(request: ApiRequest, session_id: str) -> Reply:
         lambda: timeline.draw(timeline.follow(history.events, history.now), session_id, history.version)
     )
     reply = Reply(picture, content_type="image/svg+xml")
-    reply.headers["cache-control"] = "no-cache"
     reply.headers["content-security-policy"] = openapi.CONTENT_SECURITY_POLICY
     return reply
 

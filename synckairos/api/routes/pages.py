@@ -28,12 +28,15 @@ TYPES = {
     ".ts": "text/plain; charset=utf-8",
 }
 
+_POLICY = "content-security-policy"
+_NOBODY_FRAMES = "frame-ancestors 'none'"
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; connect-src 'self'; object-src 'none'; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    f"{_NOBODY_FRAMES}; base-uri 'none'; form-action 'self'"
 )
 """For the console: it may load only its own files, and ask only its own service, so that no token gets
-elsewhere. `'self'` is good for sockets of the same host and port. No other page may frame the console."""
+elsewhere. `'self'` is good for sockets of the same host and port. No other page may frame the console, but
+those of FRAME_ANCESTORS."""
 
 MODULES = ("synckairos.js", "synckairos.d.ts", "useSyncKairos.js", "useSyncKairos.d.ts")
 """The files of the JavaScript client, which pages of any origin may import."""
@@ -63,7 +66,7 @@ def _read_all() -> tuple[dict[str, _File], dict[str, _File]]:
     web = resources.files("synckairos") / "web"
     anywhere = {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}
     modules = {name: _read(web / name, anywhere) for name in MODULES}
-    ours = {"content-security-policy": CONTENT_SECURITY_POLICY, "referrer-policy": "no-referrer"}
+    ours = {_POLICY: CONTENT_SECURITY_POLICY, "referrer-policy": "no-referrer"}
     console: dict[str, _File] = {}
     folders = [("", web / "console")]
     for prefix, folder in folders:
@@ -82,6 +85,9 @@ def _answer(request: ApiRequest, file: _File | None) -> Reply:
     if file is None:
         raise NotFound
     headers = {"etag": file.etag, **file.headers}
+    framing = request.context.settings.frame_ancestors
+    if framing and _POLICY in headers:
+        headers[_POLICY] = headers[_POLICY].replace(_NOBODY_FRAMES, f"frame-ancestors {' '.join(framing)}")
     given = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     if file.etag in given or given == ["*"]:
         return Reply(status=HTTPStatus.NOT_MODIFIED, headers=headers)

@@ -80,10 +80,11 @@ async def debug_session(request: ApiRequest, session_id: str) -> Reply:
     """A session as Redis and the audit store have it. Either may be away, and nothing is restored."""
     reader = Reader(request)
     session_id = reader.session_id(session_id)
-    reader.query(schemas.NoQuery)
     reader.check()
     context = request.context
     found = await inspection.inspect(context.connection, context.store, session_id, request.caller.tenant)
+    reader.query(schemas.NoQuery)  # what is wrong with a request for another's session is not told
+    reader.check()
     reply = replies.document(schemas.InspectionDocument(found))
     reply.headers["cache-control"] = "no-store"
     return reply
@@ -149,7 +150,7 @@ ROUTES: tuple[Route, ...] = (
         "What each store has of a session, and whether they agree (admins)",
         "service",
         reply=schemas.InspectionDocument,
-        errors=(Forbidden, SessionNotFound, ValidationError),
+        errors=(Forbidden, SessionNotFound, StorageUnavailable, ValidationError),
         needs_redis=False,
         action=Action.DEBUG,
     ),

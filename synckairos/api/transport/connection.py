@@ -84,6 +84,8 @@ class Connection(WebSocketProtocol):
             f"HTTP/1.1 {error.status:d} {HTTPStatus(error.status).phrase}",
             f"x-request-id: {secrets.token_hex(16)}",
             "x-content-type-options: nosniff",
+            "vary: Authorization",  # nobody knows what was asked for
+            "cache-control: no-store",
             "content-type: application/json",
             f"content-length: {len(body)}",
             "connection: close",

@@ -91,6 +91,7 @@ class Conversation:
 
     def __init__(self, request: ApiRequest, socket: Socket, opening: Opening) -> None:
         self.socket = socket
+        socket.on_flood = self.flooded
         self._request = request
         self._opening = opening
         self._grant: Grant | None = None
@@ -151,11 +152,13 @@ class Conversation:
 
         This is called often, for every socket that is open.
         """
-        if self._grant is None:
+        if self._grant is None or self.socket.ended:
             return
         try:
             is_to_be_told = self._grant.check()
         except Unauthenticated as error:
+            self._request.recorded = False  # what an admin did before is another matter
+            self._refused(Action.READ, error)
             self._end_with(error)
             return
         ends_at = self._grant.caller.ends_at
@@ -240,6 +243,11 @@ class Conversation:
             await self._answer(text, arrived)
         self.socket.end(GOING_AWAY, "the service is shutting down")
 
+    def flooded(self, error: RateLimitExceeded) -> None:
+        """Put on record that the client has sent too many frames."""
+        self._request.recorded = False
+        self._refused(Action.READ, error)
+
     def _asked_for(self) -> str:
         given = [
             value for name in ("session_id", "sessionId") for value in self._request.args.getlist(name, [])
@@ -306,11 +314,13 @@ class Conversation:
         self._send(msgspec.json.encode(Pong(t1=message.t1, t2=int(received), t3=int(sent))))
 
     async def _renew(self, message: Auth, request_id: str | None) -> None:
-        """Go on with a newer token. Raises Unauthenticated and Forbidden; then the old one stays."""
+        """Go on with a newer token. Raises Unauthenticated and Forbidden; then the old one stays.
+
+        Where nobody is asked for a token, every one is taken.
+        """
         assert self._grant is not None
-        if not self._request.context.bearers.required:
-            return
-        self._grant.renew(await gate.caller_of(self._request, message.token))
+        if self._request.context.bearers.required:
+            self._grant.renew(await gate.caller_of(self._request, message.token))
         caller = self._request.caller = self._grant.caller
         self.socket.sees_actors = access.sees_actors(caller)
         ends_at = None if caller.ends_at is None else instant(caller.ends_at)
@@ -319,11 +329,15 @@ class Conversation:
 
     async def _counted_change(self, message: Command) -> Change:
         """Carry out a command. What the function library refuses may count against a limit of its own."""
-        options = self._options(message)
+        limit = limits.SWITCH if isinstance(message, Switch) else limits.CHANGE
+        try:
+            options = self._options(message)
+        except Forbidden:
+            await limits.forbidden(self._request, limit)
+            raise
         try:
             return await self._change(message, options)
         except SyncKairosError as error:
-            limit = limits.SWITCH if isinstance(message, Switch) else limits.CHANGE
             raise await limits.counted(self._request, limit, self._session_id, error) from None
 
     def _options(self, message: Command) -> Options:

@@ -39,7 +39,7 @@ class Message(Input, frozen=True, forbid_unknown_fields=False):
 
 
 class Auth(Message, frozen=True):
-    """The client's token: the first one, or a newer one. Without authentication it has no effect."""
+    """The client's token: the first one, or a newer one. Where none is asked for, each is taken."""
 
     token: Annotated[str, Meta(extra={"must": "must be text"})] = ""
 

@@ -22,8 +22,10 @@ from synckairos.api.websocket.strangers import Strangers
 from synckairos.auth import access
 from synckairos.auth.access import Action
 from synckairos.auth.caller import ANONYMOUS, Caller
+from synckairos.core.model import Throttle
 from synckairos.errors import (
     Forbidden,
+    RateLimitExceeded,
     StorageUnavailable,
     SyncKairosError,
     Unauthenticated,
@@ -74,7 +76,7 @@ class Opening:
             await self._count(limits.SOCKETS)
             return self
         if self._request.context.settings.rate_limit_enabled:
-            self._strangers.open(self._request.address)
+            self._count_stranger()
         if self._refusal is None:
             self._waiting.enter_context(self._strangers.waiting(self._request.address))
         return self
@@ -84,6 +86,15 @@ class Opening:
     ) -> None:
         await self._waiting.aclose()
         await self._open.aclose()
+
+    def _count_stranger(self) -> None:
+        """Count a socket without a good token. Raises RateLimitExceeded."""
+        try:
+            self._strangers.open(self._request.address)
+        except RateLimitExceeded as error:
+            limit, after_ms = limits.SOCKETS_WITHOUT_TOKEN, error.retry_after_ms or 0
+            limits.show(self._request, limit, Throttle(True, limit.count, 0, after_ms, after_ms))
+            raise
 
     async def grant(self, socket: Socket) -> Grant:
         """After the upgrade: the caller, for whom the token is waited for if it has not come yet.
@@ -104,7 +115,7 @@ class Opening:
 
     async def _identify(self, bearer: str) -> Caller:
         """The caller of a bearer, who may watch. Raises Unauthenticated, Forbidden, StorageUnavailable."""
-        caller = await gate.caller_of(self._request, bearer, counted=False)
+        caller = await gate.caller_of(self._request, bearer, opens_socket=True)
         self._request.caller = caller
         access.permit(caller, Action.READ)
         return caller

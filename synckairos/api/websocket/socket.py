@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, cast
@@ -29,7 +29,7 @@ from websockets.typing import Subprotocol
 
 from synckairos import metrics
 from synckairos.api.websocket.lag import RoundTrips
-from synckairos.errors import ValidationError
+from synckairos.errors import RateLimitExceeded, ValidationError
 
 if TYPE_CHECKING:
     from synckairos.api.request import ApiRequest
@@ -107,6 +107,8 @@ class Socket:
         self._young: asyncio.Handle = self._loop.call_soon(self._ping_young, YOUNG_PINGS)
         self._abort: asyncio.TimerHandle | None = None
         self._most_unread = MAX_UNREAD
+        self.on_flood: Callable[[RateLimitExceeded], None] | None = None
+        """Called when the client is closed because it has sent too many frames."""
         self.sees_actors = True
         """Whether the client's events say who made them."""
         self.closed = self._loop.create_future()
@@ -118,6 +120,11 @@ class Socket:
     def lag_ms(self) -> int | None:
         """The lag of the client, for lag compensation; None until it is known."""
         return self._round_trips.lag_ms
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is sent any more, because one side closes the connection."""
+        return self._ended
 
     def send(self, frame: bytes) -> None:
         """Write whole frames, unless the connection is closing. Never blocks: a slow reader is closed."""
@@ -282,9 +289,12 @@ class Socket:
 
     def _fail_as_flood(self) -> None:
         metrics.rate_limited.labels("websocket_frames").inc()
+        reason = f"too many frames: at most {MAX_FRAMES} a second"
         if not self._ended:
             self._stop()
-        self.ws_proto.fail(POLICY_VIOLATION, f"too many frames: at most {MAX_FRAMES} a second")
+            if self.on_flood is not None:
+                self.on_flood(RateLimitExceeded(reason, context={"limit": "websocket_frames"}))
+        self.ws_proto.fail(POLICY_VIOLATION, reason)
         self._flush()
         self._hear_no_more()
 
@@ -340,6 +350,7 @@ class Socket:
     def connection_lost(self, _exc: Exception | None) -> None:
         """The connection is gone."""
         self._unparsed.clear()
+        self.on_flood = None
         if not self._ended:
             self._stop()
         if self._parsing is not None:

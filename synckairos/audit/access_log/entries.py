@@ -76,7 +76,7 @@ class Entry:
             datetime.fromtimestamp(self.at, UTC),
             _text(self.tenant),
             _text(self.sub),
-            [_text(role) for role in sorted(self.roles)[:MOST_ROLES]],
+            [_text(role) or "" for role in sorted(self.roles)[:MOST_ROLES]],
             _text(self.token_id),
             self.action,
             self.session_id,
