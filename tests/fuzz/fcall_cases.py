@@ -17,7 +17,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from random import Random
 from typing import Any
 
@@ -27,7 +27,7 @@ from synckairos import errors
 from synckairos.core.keys import SessionKeys
 from synckairos.history.truth import History, SessionTruth
 from tests.fuzz.mutations import ODD, as_json, changed_text, changed_value
-from tests.fuzz.report import Report, TooManyFailures
+from tests.fuzz.report import Report
 from tests.model import strategies
 from tests.model.driver import CLOCK_KEY, SERVER_KEY, Driver
 from tests.model.observer import FINGERPRINTS, Observer, pairs
@@ -668,10 +668,6 @@ def run(server: Server, cases: int, seed: int, first_block: int = 0) -> Report:
     """Fuzz the functions on a server that nobody else uses."""
     report = Report("fcall", seed)
     fuzzer = Fuzzer(server, report)
-    try:
+    with closing(fuzzer), report.running():
         fuzzer.run(cases, first_block)
-    except TooManyFailures:
-        pass
-    finally:
-        fuzzer.close()
     return report

@@ -24,7 +24,7 @@ from schemathesis.engine import Status, events, from_schema
 from schemathesis.engine.core import EventStream
 from schemathesis.hooks import unregister
 
-from tests.fuzz.report import Report, TooManyFailures
+from tests.fuzz.report import Report
 from tests.fuzz.target import PATIENCE_S, PEOPLE, SESSIONS, Target, token
 
 ROLES = ["viewer", "player", "service", "moderator", "admin", "link", "nobody"]
@@ -159,7 +159,7 @@ def run(target: Target, cases: int, seed: int, roles: Sequence[str] = ROLES) -> 
     """Fuzz the routes of a service, as each of these roles."""
     report = Report("http", seed)
     target.tend()
-    with suppress(TooManyFailures):
+    with report.running():
         for number, role in enumerate(roles, 1):
             requests = Run(target, report, role)
             end = cases * number // len(roles)

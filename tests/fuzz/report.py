@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+import traceback
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 MOST_TEXT = 2000
@@ -40,6 +43,16 @@ class Report:
         self.failures.append(f"seed {self.seed}, case {self.cases}: {text}")
         if len(self.failures) >= MOST_FAILURES:
             raise TooManyFailures
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The run. What breaks it off is a failure, and its figures so far are told."""
+        try:
+            yield
+        except TooManyFailures:
+            pass
+        except Exception:  # noqa: BLE001 - whatever it is, it was found
+            self.failures.append(f"seed {self.seed}, case {self.cases}: {traceback.format_exc()}")
 
     def last_line(self) -> str:
         """The figures as one line of JSON."""

@@ -490,7 +490,7 @@ async def _run(target: Target, report: Report, cases: int) -> None:
 def run(target: Target, cases: int, seed: int) -> Report:
     """Fuzz the sockets of a service."""
     report = Report("socket", seed)
-    with suppress(TooManyFailures):
+    with report.running():
         asyncio.run(_run(target, report, cases))
         target.finish(report)
     return report
