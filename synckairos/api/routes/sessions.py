@@ -34,6 +34,8 @@ from synckairos.errors import (
 
 USED_BEFORE_S = 0.5
 """How long a creation waits for the audit store to say whether its id was used before."""
+USED_BY_OTHERS_S = 2.0
+"""The same where the id may be another tenant's."""
 _ETAG = re.compile(r'(?:W/)?"([0-9]{1,15}@[0-9]{1,20})"')
 _NAMESPACE = uuid.UUID("5f0c6c5e-6f0b-5c53-9d0a-3a6f4d7a2b10")
 """The namespace of session ids that are made from an `Idempotency-Key`."""
@@ -88,7 +90,7 @@ async def _restore_if_lost(request: ApiRequest, session_id: str) -> None:
     if recovery is None:
         return
     with suppress(StorageUnavailable, TimeoutError):
-        async with asyncio.timeout(USED_BEFORE_S):
+        async with asyncio.timeout(USED_BEFORE_S if tenant is None else USED_BY_OTHERS_S):
             try:
                 await recovery.find(session_id, tenant=tenant)
             except SessionNotFound:

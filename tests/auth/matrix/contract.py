@@ -53,7 +53,7 @@ STATUS = {
 
 Session = Literal["this", "another"] | None
 Participant = Literal["active", "waiting", "stranger"] | None
-Token = Literal["good", "no", "bad", "tenantless", "ended", "revoked"]
+Token = Literal["good", "unasked", "no", "bad", "tenantless", "ended", "revoked"]
 
 LINKS: list[tuple[Literal["viewer", "player", "moderator"], Participant]] = [
     ("viewer", None),
@@ -71,7 +71,7 @@ class Who:
     session: whether its token is bound to the session in question, to another one, or to none
     participant: the one to whom its token is bound: whose turn it is, who waits, or who takes no part
     is_link: whether it came by a link
-    token: `good`, or why it is not
+    token: `good`, or why it is not; `unasked` where nobody is asked for one, who has no tenant then
     """
 
     roles: tuple[str, ...] = ()
@@ -291,7 +291,7 @@ def _over_socket(who: Who, name: str, target: Target) -> str:
         return {"ended": "4401", "revoked": "4403"}.get(wrong, "1008")
     if may(who, "read") == "no":
         return "4403"
-    if who.session == "another" or target.tenant != "own" or target.state.status is None:
+    if who.session == "another" or not is_own(who, target) or target.state.status is None:
         return "4404"
     if name == OPENING:
         return "CONNECTED"
@@ -305,11 +305,18 @@ def _wrong_token(who: Who, target: Target) -> str | None:
     """Why the token is not good. A link ends with its session."""
     if who.is_link and who.session == "this" and target.state.status is None:
         return "ended"
-    return None if who.token == "good" else who.token
+    return None if who.token in ("good", "unasked") else who.token
+
+
+def is_own(who: Who, target: Target) -> bool:
+    """Whether a session exists for a caller, as far as tenants go."""
+    return target.tenant == "own" or who.token == "unasked"
 
 
 def may(who: Who, right: str) -> Literal["yes", "own", "no"]:
-    """Whether a caller may do something, or may as its participant."""
+    """Whether a caller may do something, or may as its participant. Where nobody is asked, all may."""
+    if who.token == "unasked":
+        return "yes"
     if (who.is_bound and right in NOT_BOUND) or (who.is_link and right in NOT_BY_LINK):
         return "no"
     if any(right in MAY[role] for role in who.roles):
@@ -324,14 +331,17 @@ def _refusal(who: Who, call: Call, way: str, target: Target) -> str | None:
         case "nothing" | "delete":  # to delete what is not there is no error
             return None
         case "create":
-            is_free = state.where == "nowhere" or (
-                target.tenant == "own"
-                and (state.status is None or (state.where == "postgresql" and state.status not in LIVE))
-            )
+            if state.where == "tombstone":
+                is_free = target.tenant == ("none" if who.token == "unasked" else "own")
+            else:
+                is_over = state.status not in LIVE
+                is_free = state.where == "nowhere" or (
+                    is_own(who, target) and state.where == "postgresql" and is_over
+                )
             return None if is_free else "SESSION_EXISTS"
         case "debug":  # shows what was deleted, too
-            return None if target.tenant == "own" and state.where != "nowhere" else "SESSION_NOT_FOUND"
-    if target.tenant != "own" or state.status is None:
+            return None if is_own(who, target) and state.where != "nowhere" else "SESSION_NOT_FOUND"
+    if not is_own(who, target) or state.status is None:
         return "SESSION_NOT_FOUND"
     if call.from_ is not None and state.status not in call.from_:
         return "INVALID_SESSION_STATE"
@@ -353,7 +363,7 @@ def listed(who: Who, target: Target, another: Target) -> set[Target]:
     return {
         each
         for each in targets()
-        if each.tenant == "own"
+        if each.tenant == ("none" if who.token == "unasked" else "own")
         and each.state.status is not None
         and each.state.where != "nowhere"
         and bound_to in (None, each)
@@ -370,14 +380,16 @@ def may_write(who: Who, name: str, target: Target) -> bool:
     state = target.state
     if call.about == "nothing":
         return call.right == "revocations" and expected(who, name, target) == call.success
-    if call.right == "debug" or (call.about == "delete" and (target.tenant != "own" or state.status is None)):
+    if call.right == "debug" or (
+        call.about == "delete" and (not is_own(who, target) or state.status is None)
+    ):
         return False
     is_let_in = (
         _wrong_token(who, target) is None and may(who, call.right) != "no" and who.session != "another"
     )
     if name not in ROUTES:
         is_let_in = _over_socket(who, OPENING, target) == "CONNECTED"
-    if is_let_in and target.tenant == "own" and state.where == "postgresql" and state.status in LIVE:
+    if is_let_in and is_own(who, target) and state.where == "postgresql" and state.status in LIVE:
         return True
     is_reading = call.right == "read" or name == f"GET {_SESSION}/links"
     return not is_reading and expected(who, name, target) == call.success

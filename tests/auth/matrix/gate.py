@@ -43,11 +43,13 @@ _KINDS = {participant: kind for kind, participant in PARTICIPANTS.items()}
 class Passed:
     """The gate lets the call through.
 
+    tenant: the caller's
     player: the participant as whom the function library has to judge it
     session: the only session that the caller's token is good for, which lists are about
     """
 
-    player: str | None
+    tenant: str | None
+    player: str | None = None
     session: str | None = None
 
 
@@ -67,14 +69,16 @@ class Gate:
         self._parts = {**parts, "access_log": Records(), "websockets": set()}
 
     def _request(self, method: str, path: str, bearer: str | None, parts: dict[str, Any]) -> ApiRequest:
-        headers = Header({} if bearer is None else {"authorization": f"Bearer {bearer}"})
+        head = {"host": "localhost"}
+        headers = Header(head if bearer is None else {**head, "authorization": f"Bearer {bearer}"})
         app = SimpleNamespace(ctx=SimpleNamespace(context=SimpleNamespace(**parts)))
         return ApiRequest(path.encode(), headers, "1.1", method, cast(Any, None), cast(Any, app))
 
     async def route(self, who: Who, name: str, target: Target) -> str | Passed:
         """What the gate says to a request."""
         route, path = TABLE[name], self._world.path(name, target)
-        request = self._request(route.method, path, self._world.bearer(who, target), self._parts)
+        parts = {**self._parts, "bearers": self._world.bearers(who)}
+        request = self._request(route.method, path, self._world.bearer(who, target), parts)
         named = (
             {"session_id": self._world.sessions[target].session_id} if "{session_id}" in route.path else {}
         )
@@ -82,15 +86,17 @@ class Gate:
             await gate.admit(request, route, named)
         except SyncKairosError as error:
             return f"{error.status} {error.code}"
-        return Passed(_kind(request.player), who.session if name == LIST else None)
+        bound_to = who.session if name == LIST else None
+        return Passed(request.caller.tenant, _kind(request.player), bound_to)
 
     async def socket(self, who: Who, target: Target) -> dict[str, str | Passed]:
         """What it says to a socket, and to each message over it."""
         session_id, bearer = self._world.sessions[target].session_id, self._world.bearer(who, target)
-        said = ["PING"] if bearer is None else MESSAGES  # a stranger's first message is no token
+        said = ["PING"] if who.token == "no" else MESSAGES  # a stranger's first message is no token
         socket = _Socket([json.dumps(message(kind, bearer)) for kind in said])
         behind = _Behind(session_id)
-        parts = {**self._parts, "relay": behind, "sessions": behind, "replicas": behind}
+        parts = {**self._parts, "bearers": self._world.bearers(who)}
+        parts |= {"relay": behind, "sessions": behind, "replicas": behind}
         request = self._request("GET", f"/ws?session_id={session_id}", bearer, parts)
         opening = Opening(request, Strangers())
         async with opening:
@@ -100,13 +106,14 @@ class Gate:
         answers = socket.answers()
         given = (answer for answer in answers if answer != "STATE_SYNC")
         assert next(given) == "CONNECTED", answers
-        found: dict[str, str | Passed] = {OPENING: Passed(None)}
+        tenant = request.caller.tenant
+        found: dict[str, str | Passed] = {OPENING: Passed(tenant)}
         for kind in MESSAGES:
             answer = "nothing" if kind == "CLOCK" else next(given)
             if answer == "ERROR REACHED":
-                found[kind] = Passed(_kind(behind.players.pop(0)))
+                found[kind] = Passed(tenant, _kind(behind.players.pop(0)))
             else:
-                found[kind] = answer if answer.startswith("ERROR") else Passed(None)
+                found[kind] = answer if answer.startswith("ERROR") else Passed(tenant)
         assert next(given, None) is None
         return found
 

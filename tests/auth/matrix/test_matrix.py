@@ -5,8 +5,8 @@ come of it is composed of two parts, of which each is found once however many ce
 
 1. The gate (`gate.py`): the service's own code before handlers and commands, asked for each caller and each
    call. It refuses, or it passes the call on. For the outcome only the caller's tenant matters from there on,
-   which is one and the same here, and the participant as whom the function library has to judge the call; for
-   the list of sessions also the one session for which the token is good.
+   and the participant as whom the function library has to judge the call; for the list of sessions also the
+   one session for which the token is good.
 2. The service behind the gate (`world.py`): for each call, session and participant a request over HTTP, or a
    socket, to a running service with Redis and PostgreSQL. Of the callers whom it stands for another one makes
    it each time.
@@ -26,6 +26,7 @@ import pytest
 
 from synckairos.api.websocket.messages import KINDS
 from synckairos.auth.access import Role
+from tests.auth.conftest import TENANT
 from tests.auth.matrix.contract import (
     CALLS,
     MESSAGES,
@@ -90,7 +91,7 @@ async def test_every_cell_is_as_the_contract_says(
     cells = 0
     for who, name, target, answer in all_cells(said):
         cells += 1
-        outcome, wanted = requests.outcome(name, target, answer), expected(who, name, target)
+        outcome, wanted = requests.outcome(who, name, target, answer), expected(who, name, target)
         if outcome != wanted:
             wrong.append(f"{who}: {name} ({target}): {outcome} instead of {wanted}")
     record_property("counted", f"{cells:,} cells of the matrix of rights, by {requests.made:,} requests")
@@ -159,18 +160,18 @@ class Requests:
             if outcome != wanted:
                 self.wrong.append(f"{who}: {name} ({target}): {outcome} instead of {wanted}, when asked for")
         for number, key in enumerate(sorted(behind, key=lambda key: ORDER.get(key[0], 1))):
-            name, about, _ = key
-            if name not in MESSAGES or self.found[OPENING, about, Passed(None)] == "CONNECTED":
+            name, about, passed = key
+            if name not in MESSAGES or self.found[OPENING, about, Passed(passed.tenant)] == "CONNECTED":
                 who, target = behind[key][number * STEP % len(behind[key])]
                 self.found[key] = await self._request(who, name, target)
         for name, bodies in self._not_there.items():
             if len(bodies) > 1:
                 self.wrong.append(f"{name} tells sessions apart that are not there: {bodies}")
 
-    def outcome(self, name: str, target: Target, answer: str | Behind) -> str:
+    def outcome(self, who: Who, name: str, target: Target, answer: str | Behind) -> str:
         """What comes of a cell. Over a socket that does not open no message can be sent."""
         if name in MESSAGES and not (isinstance(answer, str) and answer.isdecimal()):
-            opening = self.found[OPENING, target, Passed(None)]
+            opening = self.found[OPENING, target, Passed(None if who.token == "unasked" else TENANT)]
             if opening != "CONNECTED":
                 return opening
         return answer if isinstance(answer, str) else self.found[answer]

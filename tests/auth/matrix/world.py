@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from synckairos.api import app
 from synckairos.audit.archiver import Archiver
 from synckairos.auth import links
+from synckairos.auth.bearer import Bearers, Everybody
 from synckairos.auth.grants import Revocation
 from synckairos.core.keys import SessionKeys
 from synckairos.core.model import Options
@@ -82,6 +83,7 @@ class World:
         self._made: dict[tuple[Who, str | None], str] = {}
         self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._used_at = 0.0
+        self._bearers = running.service.context.bearers
 
     # What there is
 
@@ -95,8 +97,8 @@ class World:
             if target.state.where != "nowhere":
                 await self._play(target, session.session_id)
         for target, session in self.sessions.items():
-            if target.tenant == "own" and target.state.where != "nowhere":
-                await self._share(session)
+            if target.state.where != "nowhere":
+                await self._share(session, TENANTS[target.tenant])
         await self._running.archived()  # as everything is whose deletion comes later
         for target, session in self.sessions.items():
             if target.state.status is None and target.state.where != "nowhere":
@@ -136,11 +138,11 @@ class World:
         found = await calls.get(session_id, same.tenant)
         assert found.status == (status or "running"), (target, found.status)
 
-    async def _share(self, session: Session) -> None:
+    async def _share(self, session: Session, tenant: str | None) -> None:
         """Links to a session, by which callers come."""
         made: links.Links = self.service.context.links
         maker = await self.service.context.bearers.caller(token("moderator"))
-        state = await self._library.get(session.session_id, TENANT)
+        state = await self._library.get(session.session_id, tenant)
         for role, participant in LINKS:
             named = None if participant is None else PARTICIPANTS[participant]
             _, session.tokens[role, participant] = await made.make(state, maker, role, named, _HOUR_S)
@@ -193,7 +195,7 @@ class World:
             assert session is not None
             return self.sessions[session].tokens[who.roles[0], who.participant]
         session_id = None if session is None else self.sessions[session].session_id
-        if who.token == "no":
+        if who.token in ("no", "unasked"):
             return None
         if (who, session_id) not in self._made:
             claims: dict[str, Any] = {"exp": time() + _HOUR_S, "session": session_id}
@@ -209,6 +211,10 @@ class World:
             roles = who.roles or ("emperor",)
             self._made[who, session_id] = token(*roles, secret=secret, **claims)
         return self._made[who, session_id]
+
+    def bearers(self, who: Who) -> Bearers:
+        """The part of the service that knows tokens. With `AUTH_MODE=none` nobody is asked for one."""
+        return Everybody() if who.token == "unasked" else self._bearers
 
     def another(self, target: Target) -> Target:
         """A session of the callers' tenant that is not this one."""
@@ -228,6 +234,7 @@ class World:
 
     async def ask(self, who: Who, name: str, target: Target) -> Answer:
         """Call a route, or send a message over a socket that is opened for it."""
+        self.service.context.bearers = self.bearers(who)
         if name not in ROUTES:
             return await self._over_socket(who, name, target), b""
         bearer = self.bearer(who, target)
@@ -279,8 +286,8 @@ class World:
         bearer = self.bearer(who, target)
         headers = {} if bearer is None else bearing(bearer)
         async with self.service.watch(self.sessions[target].session_id, additional_headers=headers) as client:
-            if bearer is None:
-                await client.say(type="PING", t1=1)  # instead of a token
+            if who.token == "no":
+                await client.say(type="PING", t1=1)  # instead of one
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     first = await client.next()
@@ -309,7 +316,7 @@ class World:
 def message(name: str, bearer: str | None) -> dict[str, Any]:
     """A message of a client."""
     fields: dict[str, dict[str, Any]] = {
-        "AUTH": {"token": bearer},
+        "AUTH": {"token": bearer or ""},
         "PING": {"t1": 1},
         "CLOCK": {"offset_ms": 1},
         "RECONNECT": {"last_known_version": 1},
