@@ -323,8 +323,8 @@ def test_steps_out_of_order_are_refused(core: Driver, target: Driver) -> None:
     # Neither another event of this session, nor an earlier move of one that had its id.
     event = {"session_id": SESSION, "version": 2, "epoch": str(START), "payload": {"event": "session.moved"}}
     for wrong in ({}, event | {"payload": {"event": "cycle.switched"}}, event | {"epoch": str(START - 1)}):
-        step = ["move_activate", [json.dumps(wrong), "MOVE", MOVE], 0]
-        assert mover.at_target(*step).fields == ["change"], wrong
+        refused = mover.at_target("move_activate", [json.dumps(wrong), "MOVE", MOVE], 0)
+        assert refused.fields == ["change"], wrong
     assert mover.at_target("move_activate", [json.dumps(event), "MOVE", MOVE], 0).value == 1
 
 
