@@ -60,7 +60,7 @@ async def test_which_tokens_are_revoked(redis: Server) -> None:
 
 async def test_whoever_fills_the_server_keeps_nobody_from_revoking(redis: Server) -> None:
     """What is revoked is told on a full server, too, while nothing new is taken."""
-    session_id, now = str(uuid.uuid4()), time()
+    session_id, somebody, now = str(uuid.uuid4()), str(uuid.uuid4()), time()
     link, _ = new_link(session_id, 1, TENANT, "viewer", now=now, expires_at=now + 600)
     other, _ = new_link(session_id, 1, TENANT, "viewer", now=now, expires_at=now + 600)
     key, _ = new_key(TENANT, ["viewer"], now, expires_at=now + 600)
@@ -80,7 +80,7 @@ async def test_whoever_fills_the_server_keeps_nobody_from_revoking(redis: Server
                     await new
             await cache.put_links(session_id, [msgspec.structs.replace(link, revoked=True)], now)
             await cache.put_key(msgspec.structs.replace(key, revoked=True), now)
-            await told.revoke(Revocation(tenant=TENANT, subject="carl", issued_before=now, made_at=now))
+            await told.revoke(Revocation(tenant=TENANT, subject=somebody, issued_before=now, made_at=now))
             await told.tell_grants([Revocation(tenant=TENANT, token_id=link.token_id, made_at=now)])
             await hearing.look()
         finally:
@@ -88,7 +88,7 @@ async def test_whoever_fills_the_server_keeps_nobody_from_revoking(redis: Server
         assert await cache.link(session_id, link.link_id) is None
         assert await cache.link(session_id, other.link_id) == other
         assert await cache.key(key.key_id) is None
-        for revoked in (caller(issued_at=now), link.caller()):
+        for revoked in (caller(subject=somebody, issued_at=now), link.caller()):
             assert hearing.is_revoked(revoked)
         assert not hearing.is_revoked(other.caller())
         for stream in (REVOKED_TOKENS, REVOKED_GRANTS):
@@ -98,7 +98,9 @@ async def test_whoever_fills_the_server_keeps_nobody_from_revoking(redis: Server
 async def test_without_postgresql_admins_revoke_and_make_links_and_change_no_session(api: Api) -> None:
     session_id = (await api.made(token("service")))["session_id"]
     api.running.context.access_log = None
-    at, whose = f"/v1/sessions/{session_id}", token("viewer", jti="j")
+    # Other tests share the server, which remembers what they have revoked.
+    at, jti = f"/v1/sessions/{session_id}", str(uuid.uuid4())
+    whose = token("viewer", jti=jti)
     assert await api.status(at, whose) == 200
     for method, path, body, status in (
         ("POST", f"{at}/start", None, 503),
@@ -109,7 +111,7 @@ async def test_without_postgresql_admins_revoke_and_make_links_and_change_no_ses
         ("GET", at, None, 200),
         ("POST", f"{at}/links", {"role": "viewer"}, 201),
         ("DELETE", f"{at}/links", None, 204),
-        ("POST", "/v1/revocations", {"jti": "j"}, 201),
+        ("POST", "/v1/revocations", {"jti": jti}, 201),
     ):
         assert await api.status(path, token("admin"), method, json=body) == status, (method, path)
     assert await api.status(at, whose) == 401
@@ -163,6 +165,16 @@ async def test_what_a_revocation_cannot_be(redis: Server) -> None:
             assert await api.status("/v1/revocations", bearer, "POST", json={"jti": "a"}) == 403
         right = {"sub": "a", "issued_before": 1.5}
         assert await api.status("/v1/revocations", token(), "POST", json=right) == 201
+        # What somebody has written beside it who may write to Redis keeps nobody from being let in.
+        client = await api.running.context.connection.primary_for(REVOKED_TOKENS)
+        for written in (b"{", b"[]", b"{}", b"\xff"):
+            await client.xadd(REVOKED_TOKENS, {"r": written})
+        assert await api.status("/v1/revocations", token(), "POST", json={"jti": "last"}) == 201
+        other = Revocations(api.running.context.connection, None)
+        await other.look()
+        assert other.is_known()
+        assert other.is_revoked(caller(token_id="last"))
+        await client.delete(REVOKED_TOKENS)
 
 
 @pytest.mark.one_kind

@@ -50,11 +50,15 @@ async def connected(
 
 
 async def until_the_end(reader: asyncio.StreamReader) -> bytes:
+    """All that came, also when what was sent after the end of the connection has reset it."""
+    said = b""
     async with asyncio.timeout(PATIENCE_S):
         try:
-            return await reader.read()
+            while piece := await reader.read(1 << 16):
+                said += piece
         except ConnectionResetError:
-            return b""
+            said += bytes(reader._buffer)  # type: ignore[attr-defined]
+    return said
 
 
 async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, Any]]:
