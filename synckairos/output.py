@@ -20,7 +20,7 @@ SHORTEST = 6
 
 _PATTERNS: tuple[tuple[str, re.Pattern[str], str], ...] = (
     # the password of a URL, the key of a DSN
-    ("://", re.compile(r"(://[^\s:/@?#\"']*):[^\s@\"']*@"), rf"\1:{HIDDEN}@"),
+    ("://", re.compile(r"(://[^\s:/@?#\"']*):(?:(?!://)[^\s@\"'])*@"), rf"\1:{HIDDEN}@"),
     ("://", re.compile(r"(https?://)[^\s/:@\"']+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
     # a value by its name, as in `?token=`, `#token=`, `password=`
     (
@@ -29,13 +29,15 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str], str], ...] = (
         rf"\1={HIDDEN}",
     ),
     ("earer", re.compile(r"\b(bearer[ .])[\w.~+/-]{12,}=*", re.IGNORECASE), rf"\1{HIDDEN}"),
-    # JSON Web Tokens, API keys, secrets of webhooks
-    ("eyJ", re.compile(r"\beyJ[\w-]{5,}(?:\.[\w-]+){1,4}"), HIDDEN),
+    # JSON Web Tokens, API keys, tokens of links, secrets of webhooks
+    ("eyJ", re.compile(r"(?<![\w-])eyJ[\w-]{5,}+(?:\.[\w-]+){1,4}"), HIDDEN),
     ("sk_", re.compile(r"\bsk_[A-Za-z0-9-]{4,}_[\w-]{20,}"), HIDDEN),
+    ("sl_", re.compile(r"\bsl_[0-9a-f]{32,}_[0-9a-f]{20,}"), HIDDEN),
     ("whsec_", re.compile(r"\bwhsec_[A-Za-z0-9+/=_-]{16,}"), HIDDEN),
 )
 """What a text has to have in it to be looked at, the pattern, and what takes its place. Most lines of a log
-have none of the first."""
+have none of the first. No pattern looks at a long text from many places to its end, because strangers write
+some of these texts."""
 _known: set[str] = set()
 _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"

@@ -89,10 +89,11 @@ local function join(keys, id, more, most)
   return { 1, '', 0 }
 end
 
--- Counts a session no more. uncreated: whether it was not created after all.
+-- Counts a session no more. uncreated: whether it was not created after all. Then it stays where somebody
+-- else has created one under its id meanwhile.
 local function drop(keys, id, uncreated, now)
   local participants = redis.call('HGET', keys[1], id)
-  if not participants then
+  if not participants or (uncreated and (tonumber(redis.call('ZSCORE', keys[2], id)) or 0) <= now) then
     return 0
   end
   redis.call('HDEL', keys[1], id)

@@ -177,7 +177,7 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
             docs=openapi.page(ROUTES, settings),
             closing=closing.pop_all(),
         )
-    _check_tokens_of_sockets(context_of(app))
+    _look_after_sockets(context_of(app))
 
 
 async def _restorer(settings: Settings, connection: Connection, store: Store, recovery: Recovery) -> Restorer:
@@ -229,12 +229,14 @@ async def _in_postgresql(
     return store, access_log
 
 
-def _check_tokens_of_sockets(context: Context) -> None:
-    """Have the tokens of open sockets looked at, in the background, where there are any."""
+def _look_after_sockets(context: Context) -> None:
+    """Have open sockets looked at in the background: what waits for them, and the tokens that they have."""
+    loops = {"unread bytes of sockets": endpoint.bound_unread}
     if context.bearers.required:
-        name = "tokens of sockets"
-        checking = asyncio.create_task(supervise(name, partial(endpoint.check_tokens, context)), name=name)
-        context.closing.push_async_callback(cancel, checking)
+        loops["tokens of sockets"] = endpoint.check_tokens
+    for name, loop in loops.items():
+        looking = asyncio.create_task(supervise(name, partial(loop, context)), name=name)
+        context.closing.push_async_callback(cancel, looking)
 
 
 async def _drain(app: Sanic[Any, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from sanic import Sanic
 
+from synckairos.api.closed import Closed
 from synckairos.api.closed_addresses import ClosedAddresses
 from synckairos.api.heavy_calls import HeavyCalls
 from synckairos.api.quotas import QuotaKeeper
@@ -53,6 +54,8 @@ class Context:
     redis_sessions: the same calls, which only ask Redis
     openapi, docs: the description of the API, as JSON and as HTML
     large_bodies: held by the request whose body is being parsed, when that takes long
+    drawing: held by the request whose picture is being drawn, from the reading of its events on
+    closed_seekers: the callers who have named too many sessions that are not there
     draining: whether the process is stopping and takes no new work
     closing: undoes the steps of the start in reverse order
     """
@@ -65,7 +68,9 @@ class Context:
     quotas: QuotaKeeper
     large_bodies: asyncio.Lock = field(default_factory=asyncio.Lock)
     heavy_calls: HeavyCalls = field(default_factory=HeavyCalls)
+    drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
     closed_addresses: ClosedAddresses = field(default_factory=ClosedAddresses)
+    closed_seekers: Closed = field(default_factory=Closed)
     connection: Connection
     store: Store | None
     recovery: Recovery | None

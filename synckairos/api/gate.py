@@ -62,7 +62,8 @@ async def admit(request: ApiRequest, route: Route, path: Mapping[str, str]) -> N
 
 
 async def _take_of_limit(request: ApiRequest, route: Route, session_id: str) -> None:
-    limit = route.rate_limit
+    limit = limits.of_request(request, route.rate_limit, session_id)
+    await limits.check_seeker(request, limit, session_id)
     if limit is None or limit is limits.SWITCH:  # which the library takes together with the switch
         return
     if limit.per is limits.Per.ADDRESS:
@@ -82,7 +83,9 @@ async def refused(
     """The error to answer with when a request was refused. What was refused may count against a limit."""
     if not request.admitted:
         return error
-    return await limits.counted(request, route.rate_limit, path.get("session_id", ""), error)
+    session_id = path.get("session_id", "")
+    limit = limits.of_request(request, route.rate_limit, session_id)
+    return await limits.counted(request, limit, session_id, error)
 
 
 def told_to_its_own(route: Route) -> Handler:

@@ -7,7 +7,8 @@ when its size is known.
 
 A refused switch takes from a limit of its own, and whatever names a session that is not there counts as a
 read of the caller (`counted`). So nobody can look for sessions with calls that have a limit for each session,
-and no bucket is kept for a session that is not there.
+and no bucket is kept for a session that is not there. Who has no reads left is turned away before anything
+is searched (`check_seeker`), because what is not in Redis is looked for in outboxes and in PostgreSQL.
 
 What a role does not allow is refused whatever is left of a limit, and takes of it all the same (`forbidden`).
 """
@@ -29,6 +30,8 @@ from synckairos.api.request import ApiRequest
 from synckairos.auth.access import Action
 from synckairos.auth.tenants import Tenant
 from synckairos.config import Settings
+from synckairos.core import keys
+from synckairos.core.keys import SessionKeys
 from synckairos.core.model import Change, Limit, Options, Throttle
 from synckairos.errors import (
     ChangesRefused,
@@ -37,6 +40,7 @@ from synckairos.errors import (
     SessionNotFound,
     StorageUnavailable,
     SyncKairosError,
+    ValidationError,
 )
 
 _PLAIN = re.compile(r"[!-z|~]{1,150}")
@@ -264,12 +268,65 @@ async def counted(
     else:
         return error
     try:
-        await take(request, also, session_id)
+        if also is READ:
+            await missed(request)
+        else:
+            await take(request, also, session_id)
     except RateLimitExceeded as too_many:
         return too_many
     except StorageUnavailable:
         pass
     return error
+
+
+async def missed(request: ApiRequest) -> None:
+    """Count a session that is not there as a read. Raises RateLimitExceeded."""
+    try:
+        await take(request, READ)
+    except RateLimitExceeded as error:
+        seeker = _who(request, READ.per, "")
+        request.context.closed_seekers.close(seeker, error.retry_after_ms or 0)
+        raise
+    except StorageUnavailable:
+        pass
+
+
+async def check_seeker(request: ApiRequest, limit: RateLimit | None, session_id: str) -> None:
+    """Turn a caller away who has named too many sessions that are not there, and names one more.
+
+    Whoever has a session goes on with it, so Redis is asked whether it has this one, and nobody else is.
+    Raises RateLimitExceeded, StorageUnavailable.
+
+    limit: the limit of what is called
+    """
+    closed = request.context.closed_seekers
+    if not closed or limit not in (SWITCH, CHANGE) or (held := for_request(request, READ)) is None:
+        return
+    left_ms = closed.left_ms(_who(request, READ.per, ""))
+    if not left_ms or not _is_id(session_id):
+        return
+    key = SessionKeys.of(session_id.lower()).session
+    if not await request.context.connection.read("EXISTS", key):
+        show(request, held, Throttle(True, held.count, 0, left_ms, left_ms))
+        raise exceeded(held, left_ms)
+
+
+def of_request(request: ApiRequest, limit: RateLimit | None, session_id: str) -> RateLimit | None:
+    """The limit that a request takes from. What can be no session of the caller has no bucket of its own.
+
+    limit: the limit of what is called
+    """
+    if limit is not CHANGE or not session_id:
+        return limit
+    return CHANGE if _is_id(session_id) and request.caller.session in (None, session_id.lower()) else READ
+
+
+def _is_id(text: str) -> bool:
+    try:
+        keys.session_id(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def show(request: ApiRequest, limit: RateLimit, throttle: Throttle) -> None:

@@ -70,6 +70,9 @@ class QuotaKeeper:
             )
 
         counted = await self._take(tenant, quotas, count)
+        # What is counted may be an earlier session of this id, which was smaller and is gone.
+        if not counted and await self._counts.drop_if_gone(tenant, session_id):
+            counted = await self._take(tenant, quotas, count)
         try:
             yield
         except SyncKairosError as error:
@@ -78,9 +81,8 @@ class QuotaKeeper:
                 with suppress(StorageUnavailable):
                     await self._counts.undo(tenant, session_id)
             raise
-        if counted:
-            with suppress(StorageUnavailable):
-                await self._counts.created(tenant, session_id)
+        with suppress(StorageUnavailable):
+            await self._counts.created(tenant, session_id, participants)
 
     @asynccontextmanager
     async def joining(self, tenant: str | None, session_id: str) -> AsyncIterator[None]:

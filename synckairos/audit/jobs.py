@@ -193,8 +193,8 @@ class Jobs:
         job_ids = list(
             dict.fromkeys(
                 chain(
-                    reversed(queue.get_job_ids()),
-                    queue.intermediate_queue.get_job_ids(),
+                    reversed(self._listed(queue.key)),
+                    self._listed(queue.intermediate_queue_key),
                     queue.started_job_registry.get_job_ids(),
                     queue.scheduled_job_registry.get_job_ids(),
                     reversed(queue.failed_job_registry.get_job_ids()),
@@ -230,6 +230,11 @@ class Jobs:
             self.queue.enqueue_job(job)
             registry.remove(job)
         return len(jobs)
+
+    def _listed(self, key: str) -> list[str]:
+        """The ids in a list of the queue. One that is no text is nobody's, and rq could not read it."""
+        entries: Any = self.client.lrange(key, 0, -1)
+        return [entry.decode() for entry in entries if is_text(entry)]
 
     def _jobs(self, job_ids: list[str]) -> list[BatchJob]:
         found: Any = (
@@ -281,6 +286,15 @@ def decode_job(text: str) -> Batch:
         for (source, session_id, _), body in zip(contents.entries, bodies, strict=False)
     ]
     return Batch(entries, bodies[len(entries) :], contents.tenants)
+
+
+def is_text(entry: bytes) -> bool:
+    """Whether an id of the queue can be one of a job. Who can write to the queue can write any bytes."""
+    try:
+        entry.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _unpacked(data: bytes, most: int) -> bytes:

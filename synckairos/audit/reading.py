@@ -170,7 +170,7 @@ async def history(
         away = StorageUnavailable(retry_after_ms=RETRY_AFTER_MS)
     else:
         try:
-            state = await sessions.get(session_id, tenant)
+            state = await sessions.summary(session_id, tenant)
         except StorageUnavailable as error:
             away = error
     if state is not None:
@@ -274,6 +274,17 @@ async def _stored_state(connection: Connection, store: Store, session: StoredSes
     return (await ended_state(store, session)).raw
 
 
+def moment(text: str) -> datetime:
+    """A moment in UTC, of ISO 8601 with any time zone. Raises ValueError."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("a moment needs a time zone")
+    try:
+        return found.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("in UTC there is no such year") from error
+
+
 def cursor(session: StoredSession) -> str:
     """The cursor with which a list continues after this session."""
     text = f"{session.created_at.isoformat()} {session.session_id}"
@@ -283,8 +294,7 @@ def cursor(session: StoredSession) -> str:
 def read_cursor(text: str) -> tuple[datetime, str]:
     """Creation time and id of the session that a cursor was made of. Raises ValueError."""
     decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
-    moment, _, session_id = decoded.partition(" ")
-    created_at = datetime.fromisoformat(moment)
-    if created_at.tzinfo is None or str(UUID(session_id)) != session_id:
+    created_at, _, session_id = decoded.partition(" ")
+    if str(UUID(session_id)) != session_id:
         raise ValueError("no cursor")
-    return created_at, session_id
+    return moment(created_at), session_id

@@ -270,6 +270,7 @@ class _Keeper:
                 if self._is_keeper():
                     self._scheduler.prepare_registries([jobs.NAME])
                     self._scheduler.enqueue_scheduled_jobs()  # type: ignore[no-untyped-call]
+                    self._unreadable()
                     self._abandoned()
                     self._not_begun()
             except (RedisError, OSError) as error:
@@ -291,6 +292,18 @@ class _Keeper:
             return False
         self._client.pexpire(_KEEPER, int(LEASE_S * 1000))
         return True
+
+    def _unreadable(self) -> None:
+        """Takes away ids that are no text, at which rq would stop again and again."""
+        taken, begun = self._queue.intermediate_queue_key, self._queue.started_job_registry.key
+        ids: Any = self._client.lrange(taken, 0, -1)
+        entries: Any = self._client.zrange(begun, 0, -1)
+        for each in ids:
+            if not jobs.is_text(each):
+                self._client.lrem(taken, 1, each)
+        for each in entries:
+            if not jobs.is_text(each):
+                self._client.zrem(begun, each)
 
     def _abandoned(self) -> None:
         """A batch whose worker has lost its lease counts as a failed attempt."""

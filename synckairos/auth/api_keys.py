@@ -11,7 +11,8 @@ import msgspec
 import structlog
 
 from synckairos.auth.cache import Cache
-from synckairos.auth.grants import ApiKey, Revocation
+from synckairos.auth.caller import Caller
+from synckairos.auth.grants import ApiKey, KeyCaller, Revocation
 from synckairos.auth.keys_file import KeysFile
 from synckairos.auth.revocations import Revocations
 from synckairos.auth.tables import Tables
@@ -120,14 +121,19 @@ class ApiKeys:
 
     def look(self) -> None:
         """Looks whether the file has changed. It is called once a second."""
-        if self._file is None:
-            return
-        self._file.look()
-        while self._file.gone:
-            key = self._file.gone.pop()
-            self._revocations.hear_of_grant(
-                Revocation(tenant=key.tenant, token_id=key.token_id, made_at=time())
-            )
+        if self._file is not None:
+            self._file.look()
+
+    def is_current(self, caller: Caller) -> bool:
+        """Whether a key is still what it was when its caller was let in, as far as a file says otherwise.
+
+        In a file a key can lose its roles, or become another tenant's. Elsewhere keys do not change, and
+        `Revocations` knows of those that are revoked.
+        """
+        if self._file is None or not isinstance(caller, KeyCaller):
+            return True
+        key = self._file.key(caller.key_id)
+        return key is not None and not key.revoked and key.caller() == caller
 
     async def store_use(self, *, now: bool = False) -> None:
         """Stores when keys were used, of each once in NOTE_EVERY_S or `now`. It is called once a second.

@@ -44,6 +44,8 @@ ARRIVES_S = 10.0
 """How long `adopt` waits for events that are on their way to PostgreSQL."""
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
+LONGEST_S = 36_500 * 86_400
+"""A hundred years. An end that no calendar has could not be shown, and no other key beside it."""
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
 
 
@@ -59,9 +61,10 @@ class _Duration(_ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Seconds."""
         match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-        if match is None:
-            self.fail("must be such as 90d, 12h, 30m or 45s", param, ctx)
-        return int(match[1]) * _UNITS_S[match[2]]
+        seconds = 0 if match is None else int(match[1]) * _UNITS_S[match[2]]
+        if not 0 < seconds <= LONGEST_S:
+            self.fail("must be such as 90d, 12h, 30m or 45s, and at most 36500d", param, ctx)
+        return seconds
 
 
 class _Name(_ParamType):

@@ -66,9 +66,9 @@ class ApiKey(Grant, frozen=True, kw_only=True):
         """How revocations, events and the access log name it."""
         return f"key:{self.key_id}"
 
-    def caller(self) -> Caller:
+    def caller(self) -> KeyCaller:
         """Whoever has the key."""
-        return Caller(
+        return KeyCaller(
             subject=self.token_id,
             tenant=self.tenant,
             roles=frozenset(self.roles),
@@ -76,6 +76,7 @@ class ApiKey(Grant, frozen=True, kw_only=True):
             participant=self.participant,
             token_id=self.token_id,
             ends_at=self.expires_at,
+            key_id=self.key_id,
         )
 
 
@@ -119,6 +120,13 @@ class Link(Grant, frozen=True, kw_only=True):
         session that is created under the same id later has a later one.
         """
         return session_made_ms <= self.session_made_ms
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCaller(Caller):
+    """Somebody who has an API key."""
+
+    key_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,17 +35,13 @@ class KeysFileError(Exception):
 
 
 class KeysFile:
-    """The keys of a file.
-
-    gone: keys that were good, and are revoked or no longer in the file, until somebody empties the list
-    """
+    """The keys of a file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stamp: _Stamp | None = None
         self._looked_at = float("-inf")
         self._keys: dict[str, ApiKey] = {}
-        self.gone: list[ApiKey] = []
 
     def key(self, key_id: str) -> ApiKey | None:
         """A key; None when there is none."""
@@ -72,8 +68,6 @@ class KeysFile:
         except (KeysFileError, OSError) as error:
             log.error("the file of API keys cannot be used", error=error_text(error))
             return
-        good = {key_id for key_id, key in found.items() if not key.revoked}
-        self.gone += [key for key_id, key in self._keys.items() if key_id not in good and not key.revoked]
         self._stamp, self._keys = stamp, found
 
     def change(self, change: Callable[[list[ApiKey]], list[ApiKey]]) -> None:

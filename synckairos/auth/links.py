@@ -25,6 +25,8 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 MOST = 1000
 """How many links a session may have."""
+MOST_COPIED = 3
+"""How many times as many of its links Redis has copies of, with those that were revoked or have ended."""
 DAY_S = 24 * 3600
 LONGEST_S = 30 * DAY_S
 
@@ -37,7 +39,7 @@ class _Participant(msgspec.Struct):
 
 class _Made(msgspec.Struct):
     created_at: str
-    participants: list[_Participant]
+    participants: list[_Participant] = []
 
 
 class Links:
@@ -83,13 +85,23 @@ class Links:
             if not await self._tables.add_link(link, MOST, now):
                 raise _too_many()
             try:
-                await self._cache.put_links(link.session_id, [link], now)
+                if await self._cache.put_links(link.session_id, [link], now) > MOST_COPIED * MOST:
+                    await self._forget_old(link, now)
             except StorageUnavailable as error:
                 log.debug("a link cannot be copied to Redis", error=error_text(error))
         else:
             await self._add_to_redis(link, now)
             await self._cache.confirm_links(link.session_id)
         return link, token
+
+    async def _forget_old(self, link: Link, now: float) -> None:
+        """Takes the oldest of the copies in Redis away that are not good any more. PostgreSQL has them all.
+
+        The newest ones stay, because they keep a process that still knows them as good from copying that.
+        """
+        found = await self._cache.links(link.session_id)
+        over = [each.link_id for each in found if not _is_good(each, link.session_made_ms, now)]
+        await self._cache.forget_links(link.session_id, over[:-MOST])
 
     async def _add_to_redis(self, link: Link, now: float) -> None:
         """Stores a link where there is only Redis. Links that have ended make room. Raises QuotaExceeded."""

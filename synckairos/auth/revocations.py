@@ -25,7 +25,7 @@ from synckairos.core.clients import REDIS_ERRORS
 from synckairos.core.connection import Connection
 from synckairos.core.keys import REVOKED_COMPLETE, REVOKED_GRANTS, REVOKED_TOKENS
 from synckairos.errors import StorageUnavailable, error_text
-from synckairos.supervision import cancel, retrieve_error
+from synckairos.supervision import Telling, cancel, retrieve_error
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -78,6 +78,7 @@ class Revocations:
         self._heard_at = -math.inf
         self._looking: asyncio.Task[None] | None = None
         self._comparing: asyncio.Task[None] | None = None
+        self._telling = Telling()
         self.changed = False
 
     def is_known(self) -> bool:
@@ -137,10 +138,6 @@ class Revocations:
         for revocation in revocations:
             self._take(REVOKED_GRANTS, revocation)
 
-    def hear_of_grant(self, revocation: Revocation) -> None:
-        """Takes into account that a key is revoked of which all processes hear in another way."""
-        self._take(REVOKED_GRANTS, revocation)
-
     async def _look(self) -> None:
         began, now = monotonic(), time()
         due = self._tables is not None and (
@@ -179,8 +176,14 @@ class Revocations:
         found: set[_Identity] = set()
         while True:
             entries = await self._connection.read("XRANGE", stream, place, "+", "COUNT", _PAGE)
-            for _, fields in entries:
-                revocation = _decode(fields[1])
+            for entry, fields in entries:
+                try:
+                    revocation = _decode(fields[1])
+                except msgspec.MsgspecError as error:
+                    # Any client of Redis can write anything there, and nobody would get in any more.
+                    level = self._telling.level()
+                    log.log(level, "this is no revocation", entry=repr(entry), error=error_text(error))
+                    continue
                 found.add(_identity(revocation))
                 self._take(stream, revocation)
             if entries:

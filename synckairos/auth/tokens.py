@@ -72,6 +72,9 @@ class Tokens:
             del self._known[name]
             return None
         if found.key_id is not None:
+            if not self._api_keys.is_current(found.caller):
+                del self._known[name]
+                return None
             self._api_keys.note_use(found.key_id)
         return found.caller
 
@@ -96,8 +99,10 @@ class Tokens:
             raise TokenEnded
 
     def check_revoked(self, caller: Caller) -> None:
-        """Raises TokenRevoked when the caller's token was revoked."""
+        """Raises TokenRevoked when the caller's token was revoked, or is not what it was any more."""
         self._revocations.check(caller)
+        if not self._api_keys.is_current(caller):
+            raise TokenRevoked
 
     async def aclose(self) -> None:
         """Ends what runs in the background, and stores when keys were used."""
@@ -125,7 +130,9 @@ class Tokens:
                 found = await self._links.find(token)
             case None:
                 raise Unauthenticated
-        if found is None or not found.is_proved_by(token.secret):
+        # A link that was made without tenants is nobody's where there are tenants, as its session is. A
+        # caller without a tenant would have those of all.
+        if found is None or not found.is_proved_by(token.secret) or not found.tenant:
             raise Unauthenticated
         if found.revoked:
             raise TokenRevoked

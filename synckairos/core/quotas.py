@@ -65,9 +65,22 @@ class TenantCounts:
         """Counts participants of a session; a negative number of them has left."""
         return await self._count(tenant, "JOIN", session_id, participants, _number(most))
 
-    async def created(self, tenant: str, session_id: str) -> None:
-        """The session was created: from now on it may be looked at."""
-        await self._call(tenant, "CREATED", session_id)
+    async def created(self, tenant: str, session_id: str, participants: int) -> None:
+        """The session was created: from now on it may be looked at.
+
+        It is counted if it is not and lives, because somebody who was refused its id may have undone that.
+        """
+        if not await self._call(tenant, "CREATED", session_id):
+            await self.found(tenant, {session_id: participants})
+
+    async def drop_if_gone(self, tenant: str, session_id: str) -> bool:
+        """Counts a session no more that Redis does not have. Returns whether it does not."""
+        key = SessionKeys.of(session_id).session
+        (reply,) = await self._connection.fcall_many([("sk_get", (key,), ("TENANT", tenant, "SUMMARY"))])
+        if not isinstance(reply, SessionNotFound):
+            return False
+        await self._call(tenant, "DROP", session_id)
+        return True
 
     async def found(self, tenant: str, sessions: Mapping[str, int]) -> None:
         """Counts sessions that were created some time ago, by their numbers of participants, if they live."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import time
 import uuid
 import xml.etree.ElementTree as ET
 from typing import Any
 
 import pytest
 
-from synckairos.audit import reading
+from synckairos.audit import reading, timeline
 from synckairos.audit.rows import Batch, Entry
 from synckairos.core.keys import SessionKeys
 from synckairos.core.model import Options
@@ -215,7 +217,27 @@ async def test_a_list_is_the_tenants(running: Audited) -> None:
     assert [each["session_id"] for each in sessions] == [own]
 
 
-@pytest.mark.parametrize("cursor", ["x", "!", "%00", "2026-01-01", "MjAyNi0wMS0wMSB4", "é"])
+def made_up(place: str) -> str:
+    """A cursor with a place of one's own."""
+    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+NO_YEARS = ("0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00")
+"""In UTC these are years that no calendar has."""
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "x",
+        "!",
+        "%00",
+        "2026-01-01",
+        "MjAyNi0wMS0wMSB4",
+        "é",
+        *(made_up(f"{year} {uuid.UUID(int=0)}") for year in NO_YEARS),
+    ],
+)
 async def test_cursors_that_are_none(running: Audited, cursor: str) -> None:
     assert fields_of(await running.api.get("/v1/sessions", params={"cursor": cursor})) == ["cursor"]
 
@@ -259,6 +281,27 @@ async def test_a_picture_of_many_events(running: Audited, monkeypatch: pytest.Mo
     session = await running.play(40)
     response = await running.api.get(at(session, "/timeline.svg"))
     assert "versions 1 to 20 of 42" in "".join(ET.fromstring(response.content).itertext())
+
+
+async def test_many_who_want_pictures_take_no_more_of_the_process_than_one(
+    running: Audited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture may take tenths of a second, and links have a limit of reads each."""
+    under_way, most = 0, 0
+
+    def drawn(*_: Any) -> bytes:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        time.sleep(0.02)
+        under_way -= 1
+        return b"<svg/>"
+
+    monkeypatch.setattr(timeline, "draw", drawn)
+    session = await running.play()
+    wanted = (running.api.get(at(session, "/timeline.svg")) for _ in range(8))
+    assert [each.status_code for each in await asyncio.gather(*wanted)] == [200] * 8
+    assert most == 1
 
 
 async def test_a_picture_without_an_audit_store(api: Any) -> None:

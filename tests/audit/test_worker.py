@@ -126,10 +126,15 @@ def test_no_other_function_is_called(rq: Server, queue: Jobs, database: str, tmp
 def test_a_job_that_cannot_be_read_stands_in_nobodys_way(rq: Server, queue: Jobs, database: str) -> None:
     job = queue.queue.enqueue_call(jobs.STORE, args=[])
     queue.client.hset(job.key, "data", b"\x80\x04no JSON")
+    for id_of_none in (b"\xff", b"a:b:c"):
+        queue.client.rpush(queue.queue.key, id_of_none)
     queue.put(batch())
+    assert [len(each.entries) for each in queue.waiting()] == [3]
     with worker(rq, database) as program:
         program.until(lambda: stored(database) == 3, "the batch behind it")
         assert queue.counts().failed == 1
+        taken = queue.queue.intermediate_queue_key
+        program.until(lambda: b"\xff" not in queue.client.lrange(taken, 0, -1), "what is no id is gone")
         assert program.end() == 0
 
 

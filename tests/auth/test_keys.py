@@ -8,10 +8,13 @@ import uuid
 from pathlib import Path
 from time import monotonic, time
 
+import msgspec
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from synckairos.auth import revocations
+from synckairos.auth.grants import ApiKey, new_key
 from synckairos.cli import main
 from synckairos.core import keys as names
 from tests.auth.conftest import SECRET, TENANT, Api, asking, bearing, token
@@ -126,6 +129,7 @@ async def test_a_key_for_one_session_and_for_a_while(
         ("--tenant", TENANT, "--role", "admin", "--session", "mine"),
         ("--tenant", TENANT, "--role", "admin", "--expires-in", "90"),
         ("--tenant", TENANT, "--role", "admin", "--expires-in", "0d"),
+        ("--tenant", TENANT, "--role", "admin", "--expires-in", "999999999d"),
     ],
 )
 def test_a_key_that_cannot_be_made(words: tuple[str, ...]) -> None:
@@ -159,6 +163,31 @@ async def test_a_file_that_others_can_read_is_refused(
     refused = await asyncio.to_thread(CliRunner().invoke, main, words)
     assert refused.exit_code == 2
     assert "API_KEYS_FILE must be a file that only its owner can read" in refused.stderr
+
+
+async def test_a_key_in_a_file_is_what_the_file_says_now(redis: Server, tmp_path: Path) -> None:
+    """Also for a process that remembers what it was. One that comes back is good again at once."""
+    file = tmp_path / "keys.yaml"
+    key, bearer = new_key(TENANT, ["admin"], time())
+
+    def write(*keys: ApiKey) -> None:
+        file.touch(0o600)
+        file.write_text(yaml.safe_dump({"keys": [msgspec.to_builtins(each) for each in keys]}))
+
+    write(key)
+    async with asking(redis.url, API_KEYS_FILE=str(file)) as api:
+        path = f"/v1/sessions/{(await api.made(bearer))['session_id']}"
+        session_id = path.rpartition("/")[2]
+        async with api.running.follow(session_id, additional_headers=bearing(bearer)) as watcher:
+            write(msgspec.structs.replace(key, roles=["viewer"]))
+            assert await watcher.closed() == 4403
+        assert await api.status(f"{path}/links", bearer) == 403
+        write(msgspec.structs.replace(key, tenant="other"))
+        await until(api, path, bearer, 404)
+        write()
+        await until(api, path, bearer, 401)
+        write(key)
+        await until(api, path, bearer, 200)
 
 
 async def test_where_keys_cannot_be_asked_for_it_is_503_and_not_yes(

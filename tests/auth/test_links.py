@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from synckairos.auth import links
+from synckairos.auth.caller import ANONYMOUS
 from synckairos.auth.claims import LONGEST
 from synckairos.core.keys import SessionKeys
 from synckairos.core.model import Options
@@ -186,6 +188,15 @@ async def test_a_session_has_so_many_links_at_most(shared: Api, monkeypatch: pyt
     assert await shared.status(path, token(), "POST", json={"role": "viewer"}) == 201
     listed = (await shared.get(path, headers=bearing(token()))).json()["data"]["links"]
     assert len(listed) == 4
+    # Nor does Redis keep all that were ever made and revoked.
+    for _ in range(5):
+        assert await shared.status(path, token(), "DELETE") == 204
+        assert {await shared.status(path, token(), "POST", json={"role": "viewer"}) for _ in range(4)} == {
+            201
+        }
+    kept = f"sk:auth:links:{session['session_id']}"
+    client = await shared.running.context.connection.primary_for(kept)
+    assert await client.hlen(kept) <= links.MOST_COPIED * links.MOST
 
 
 async def test_what_redis_alone_has_waits_for_replicas_where_changes_do(
@@ -242,3 +253,14 @@ async def test_a_link_survives_redis_and_postgresql_each_for_itself(redis: Serve
             nobodys = "sl_" + uuid.UUID(session["session_id"]).hex + "0" * 32 + "_" + "0" * 64
             assert await alone.status(path, nobodys) == 503
             assert await alone.status(f"{path}/links", token(), "POST", json={"role": "viewer"}) == 503
+
+
+async def test_a_link_of_nobodys_session_lets_nobody_in(api: Api) -> None:
+    """As one that was made while the service asked for no tokens. A caller without a tenant has all."""
+    session_id, people = str(uuid.uuid4()), [{"participant_id": str(uuid.uuid4()), "total_time_ms": 60_000}]
+    config = json.dumps({"sync_mode": "per_participant", "participants": people}).encode()
+    session = await api.running.sessions.create(session_id, config)
+    _, bearer = await api.running.context.links.make(session, ANONYMOUS, "moderator", None, 60)
+    for path in (f"/v1/sessions/{session_id}", "/v1/sessions", f"/v1/sessions/{session_id}/events"):
+        assert await api.status(path, bearer) == 401
+    assert await api.status(f"/v1/sessions/{session_id}/start", bearer, "POST") == 401

@@ -165,6 +165,16 @@ async def test_what_a_revocation_cannot_be(redis: Server) -> None:
             assert await api.status("/v1/revocations", bearer, "POST", json={"jti": "a"}) == 403
         right = {"sub": "a", "issued_before": 1.5}
         assert await api.status("/v1/revocations", token(), "POST", json=right) == 201
+        # What somebody has written beside it who may write to Redis keeps nobody from being let in.
+        client = await api.running.context.connection.primary_for(REVOKED_TOKENS)
+        for written in (b"{", b"[]", b"{}", b"\xff"):
+            await client.xadd(REVOKED_TOKENS, {"r": written})
+        assert await api.status("/v1/revocations", token(), "POST", json={"jti": "last"}) == 201
+        other = Revocations(api.running.context.connection, None)
+        await other.look()
+        assert other.is_known()
+        assert other.is_revoked(caller(token_id="last"))
+        await client.delete(REVOKED_TOKENS)
 
 
 @pytest.mark.one_kind

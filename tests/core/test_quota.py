@@ -42,7 +42,7 @@ def test_each_quota_is_held(core: Driver) -> None:
 
 def test_a_day_begins_at_midnight_and_what_failed_does_not_count(core: Driver) -> None:
     left = DAY_MS - START % DAY_MS
-    assert quota(core, 0, "CREATE", session(1), 2, -1, -1, 1) == [1, b"", 0]
+    assert quota(core, left - 2, "CREATE", session(1), 2, -1, -1, 1) == [1, b"", 0]
     assert quota(core, left - 1, "CREATE", session(2), 2, -1, -1, 1) == [-1, b"creates_per_day", 1]
     assert quota(core, left - 1, "UNDO", session(1)) == 1
     assert quota(core, left - 1, "CREATE", session(2), 2, -1, -1, 1) == [1, b"", 0]
@@ -51,6 +51,15 @@ def test_a_day_begins_at_midnight_and_what_failed_does_not_count(core: Driver) -
     assert quota(core, left, "UNDO", session(2)) == 1
     assert quota(core, left, "DROP", session(3)) == 1
     assert quota(core, left, "CREATE", session(4), 2, -1, -1, 1)[:2] in ([-1, b"creates_per_day"], [1, b""])
+
+
+def test_what_somebody_else_has_created_under_the_same_id_stays_counted(core: Driver) -> None:
+    """As when two creations under one id come at once, and one is refused after the other was made."""
+    assert quota(core, 0, "CREATE", session(1), 2, -1, -1, -1) == [1, b"", 0]
+    assert quota(core, 1, "CREATE", session(1), 2, -1, -1, -1) == [0, b"", 0]
+    assert quota(core, 2, "CREATED", session(1)) == 1
+    assert quota(core, 3, "UNDO", session(1)) == 0
+    assert quota(core, 4, "CREATE", session(2), 2, 1, -1, -1) == [-1, b"sessions", 0]
 
 
 def test_participants_join_and_leave(core: Driver) -> None:

@@ -238,6 +238,44 @@ async def test_a_socket_too_many_without_a_token_is_told_its_limit(redis: server
         assert 0 < int(response.headers["retry-after"]) <= 60
 
 
+async def test_naming_sessions_that_are_not_there_leaves_nothing_behind_and_is_soon_not_looked_into(
+    redis: servers.Server,
+) -> None:
+    """Each name would be a new bucket in Redis, and have outboxes and PostgreSQL searched."""
+    async with limited(redis, RATE_LIMIT_MAX_REQUESTS="5", RATE_LIMIT_WINDOW_MS="86400000") as (running, api):
+        session = await created(api, SERVICE)
+        at = f"/v1/sessions/{session['session_id']}"
+        await api.post(at + "/start", headers=SERVICE)
+        admin, bound = token("ada", "admin"), token("bob", "admin", session=session["session_id"])
+        client = await running.context.connection.primary_for("sk")
+
+        async def buckets() -> int:
+            return len([name async for name in client.scan_iter("sk:rl:*")])
+
+        async def asked() -> int:
+            calls: int = (await client.info("commandstats"))["cmdstat_fcall"]["calls"]
+            return calls
+
+        for who, names in (
+            (token("eve", "admin"), [f"no-{number}" for number in range(12)]),
+            (bound, [str(uuid.uuid4()) for _ in range(12)]),
+        ):
+            before = await buckets()
+            answers = [await api.post(f"/v1/sessions/{name}/pause", headers=who) for name in names]
+            assert [each.status_code for each in answers[5:]] == [429] * 7
+            assert {limit_of(each) for each in answers[5:]} == {"read"}
+            assert await buckets() == before + 1  # that of reads
+        for method, call in (("POST", "/pause"), ("DELETE", "")) * 3:
+            await api.request(method, f"/v1/sessions/{uuid.uuid4()}{call}", headers=admin)
+        then = await buckets(), await asked()
+        for method, call in (("POST", "/pause"), ("DELETE", ""), ("POST", "/switch"), ("PATCH", "/clock")):
+            path = f"/v1/sessions/{uuid.uuid4()}{call}"
+            assert limit_of(await api.request(method, path, headers=admin)) == "read"
+        assert (await buckets(), await asked()) == then
+        # Whoever has a session goes on with it.
+        assert (await api.post(at + "/pause", headers=admin)).status_code == 200
+
+
 async def test_a_big_config_counts_for_more(redis: servers.Server) -> None:
     async with limited(redis) as (_, api):
         admin = token("ada", "admin")
@@ -380,6 +418,44 @@ async def test_a_tenant_gets_no_more_than_its_quotas_and_what_runs_goes_on(
         assert reads[0].headers["ratelimit-policy"] == "3;w=3600"
         other = token("ada", "viewer", tenant="others")
         assert (await api.get(at, headers=other)).headers["ratelimit-policy"] == "100;w=60"
+
+
+async def test_no_quota_is_passed_by_under_an_id_that_was_counted_before(
+    redis: servers.Server, tmp_path: Path
+) -> None:
+    file = tmp_path / "tenants.yaml"
+    file.write_text("tenants: {club: {quotas: {participants: 5, creates_per_day: 4}}}")
+    async with limited(redis, TENANTS_FILE=str(file)) as (running, api):
+        admin, session_id = token("ada", "admin", "service"), str(uuid.uuid4())
+        at = f"/v1/sessions/{session_id}"
+
+        async def make(number: int) -> httpx.Response:
+            return await api.post("/v1/sessions", json=config(number, session_id=session_id), headers=admin)
+
+        assert (await make(1)).status_code == 201
+        assert code(await make(1)) == (409, "SESSION_EXISTS")
+        await api.delete(at, headers=admin)
+        assert quota_of(await make(6)) == "participants"
+        assert (await make(3)).status_code == 201
+        # A repeat of a join is one participant, and there is room for two more.
+        key = {**admin, "idempotency-key": "once"}
+        person = people(1)[0]
+        joined = [await api.post(at + "/participants", json=person, headers=key) for _ in range(4)]
+        joined.append(await api.post(at + "/participants", json=people(1)[0], headers=admin))
+        assert [each.status_code for each in joined] == [201] * 5
+        assert (
+            quota_of(await api.post(at + "/participants", json=people(1)[0], headers=admin)) == "participants"
+        )
+        for number in (1, 1):
+            await api.delete(at, headers=admin)
+            assert (await make(number)).status_code == 201
+        await api.delete(at, headers=admin)
+        assert quota_of(await make(1)) == "creates_per_day"
+        # Of two at once under one id, the one that is refused takes nothing from the other.
+        file.write_text("tenants: {club: {quotas: {sessions: 1}}}")
+        await eventually(lambda: running.context.tenants.of("club").quotas.sessions == 1)
+        await asyncio.gather(*(make(number) for number in (1, 2, 3, 2)))
+        assert quota_of(await api.post("/v1/sessions", json=config(1), headers=admin)) == "sessions"
 
 
 async def test_sockets_of_a_tenant(redis: servers.Server, tmp_path: Path) -> None:

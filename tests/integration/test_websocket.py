@@ -134,10 +134,14 @@ async def test_a_plain_get_is_refused_in_the_shape_of_all_errors(live: Service) 
 
 async def test_a_broken_handshake_is_refused_in_the_shape_of_all_errors(live: Service) -> None:
     headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    key = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    odd = {name.encode(): value.encode() for name, value in (headers | key).items()}
+    odd[b"Sec-WebSocket-Protocol"] = b"a\xff"
+    address = f"http://127.0.0.1:{live.port}/ws?session_id={uuid.uuid4()}"
     async with httpx.AsyncClient() as http:
-        reply = await http.get(f"http://127.0.0.1:{live.port}/ws?session_id={uuid.uuid4()}", headers=headers)
-    assert reply.status_code == 400
-    assert reply.json()["error"]["code"] == "VALIDATION_ERROR"
+        replies = [await http.get(address, headers=headers), await http.get(address, headers=odd)]
+    assert [reply.status_code for reply in replies] == [400, 400]
+    assert {reply.json()["error"]["code"] for reply in replies} == {"VALIDATION_ERROR"}
 
 
 async def test_a_handshake_with_a_header_that_is_none(live: Service) -> None:

@@ -11,6 +11,7 @@ import pytest
 from synckairos.api.transport import connections
 from synckairos.api.transport.connections import ALLOWED_S, Connections, Phase, Room, is_overdue
 from synckairos.config import Settings
+from tests.support.live import eventually
 
 
 @dataclass(eq=False)
@@ -59,6 +60,18 @@ def test_an_answer_that_nobody_reads_does_not_stay() -> None:
 
 async def opened(all_: Connections, *clients: Client, peer: str = "203.0.113.7") -> list[bool]:
     return [all_.open(client, peer) for client in clients]
+
+
+async def test_answers_that_nobody_reads_have_a_bound_for_all_together() -> None:
+    all_ = Connections(Settings())
+    now = asyncio.get_running_loop().time()
+    sizes = (300 * 2**20, 200 * 2**20, 400 * 2**20, 10)
+    clients = [Client(Phase.HANDLING, since=now, unread=size) for size in sizes]
+    await opened(all_, *clients)
+    await eventually(lambda: any(each.ended for each in clients))
+    assert [each.ended for each in clients] == [[], [], ["cut"], []]
+    for each in clients:
+        all_.closed(each)
 
 
 async def test_an_address_gets_a_new_connection_in_place_of_its_slowest() -> None:

@@ -15,6 +15,10 @@ def test_what_a_head_says() -> None:
     assert (head.method, head.target, head.version) == ("POST", "/v1/sessions", "1.1")
     assert head.fields[1:] == [("content-length", "12"), ("x-note", "ä b: c")]
     assert (head.length, head.chunked, head.has_body, head.keep_alive) == (12, False, True, True)
+    assert (
+        heads.read(START + b"\r\nX-Note: \xff\xed\xa0\x80").fields[-1][1].encode().decode().strip("\ufffd")
+        == ""
+    )
     assert heads.read(START + b"\r\nTransfer-Encoding: Chunked").chunked
     assert not heads.read(START).has_body
     assert heads.read(b"GET /x?a=b HTTP/1.0").target == "/x?a=b"
@@ -53,6 +57,7 @@ SMUGGLED = {
     "no name": (b": b", ""),
     "no colon": (b"X-A", "X-A"),
     "a name that is no word": (b"X(A): b", "X(A)"),
+    "a name that is no UTF-8": (b"Content-\xe9: 5", "Content-?"),
     "a name beyond ASCII": (b"Content-L\xc3\xa9ngth: 5", "Content-L?ngth"),
     "two lengths": (b"Content-Length: 5\r\nContent-Length: 6", "Content-Length"),
     "the same length twice": (b"Content-Length: 5\r\ncontent-length: 5", "Content-Length"),
@@ -133,6 +138,9 @@ def test_no_missing_host_passes() -> None:
         b"GET a.example HTTP/1.1",
         b"GET /\x00 HTTP/1.1",
         b"GET /\xc3\xa4 HTTP/1.1",
+        b"GET /\xff HTTP/1.1",
+        b"GET /health#/debug HTTP/1.1",
+        b"GET * HTTP/1.1",
         b"PRI * HTTP/2.0",
         b"",
     ],

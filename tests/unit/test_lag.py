@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synckairos.api.websocket.lag import RoundTrips
+from synckairos.api.websocket.lag import MOST_WAITING, RoundTrips
 
 
 def test_there_is_no_lag_before_the_first_pong() -> None:
@@ -77,3 +77,11 @@ def test_pings_that_overlap_are_measured_each_by_itself() -> None:
     first, second = trips.sent(1.0), trips.sent(2.0)
     assert trips.answered(first, 3.0) == 2.0
     assert trips.answered(second, 3.5) == 1.5
+
+
+def test_only_a_few_pings_wait_for_their_pongs() -> None:
+    """A client that always answers an old ping has a sign of life each time, and leaves others waiting."""
+    trips = RoundTrips()
+    sent = [trips.sent(float(number)) for number in range(1000)]
+    assert {trips.answered(ping, 1000.0) for ping in sent[:-MOST_WAITING]} == {None}
+    assert trips.answered(sent[-MOST_WAITING], 1000.0) == MOST_WAITING

@@ -42,6 +42,7 @@ CALLS_REDIS = {
         "ZADD",
         "ZRANGE",
         "ZREM",
+        "ZSCORE",
     },
     "storage/throttle.lua": {"HGET", "HMGET", "HSET", "PEXPIRE"},
 }

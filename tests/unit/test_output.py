@@ -15,6 +15,7 @@ from synckairos.config import load, secrets
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2lnbmF0dXJl"
 KEY = "sk_4f9a1c_" + 24 * "x"
+LINK = f"sl_{64 * 'a'}_{64 * 'b'}"
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,7 @@ KEY = "sk_4f9a1c_" + 24 * "x"
         (f"/s/7#token={JWT}", "/s/7#token=***"),
         (f"it was {JWT}.", "it was ***."),
         (f"and {KEY}", "and ***"),
+        (f"and {LINK}", "and ***"),
         ("whsec_" + 32 * "A", "***"),
         ("the bearer of this", "the bearer of this"),
         ("http://127.0.0.1:8080/v1/sessions", "http://127.0.0.1:8080/v1/sessions"),
@@ -38,6 +40,14 @@ KEY = "sk_4f9a1c_" + 24 * "x"
 )
 def test_secrets_are_known_by_what_they_look_like(text: str, shown: str) -> None:
     assert output.redacted(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text", ["://a:", "http://a", "-eyJabcdef", "eyJabcdef=", "sk_aaaa-", "-sl_aaaa", "token="]
+)
+def test_no_text_of_a_stranger_takes_long_to_be_looked_at(text: str) -> None:
+    """Looked at from each place to its end, a text of 1 MB would take minutes."""
+    assert output.redacted(text * (1_000_000 // len(text)))
 
 
 def test_the_secrets_of_the_settings_are_hidden_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:

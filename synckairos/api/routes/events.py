@@ -31,7 +31,7 @@ async def get_events(request: ApiRequest, session_id: str) -> Reply:
     found = await sessions.log(session_id, since, tenant=request.caller.tenant)
     if found is not None:
         return _events(request, found[: reading.MAX_EVENTS], since)
-    state = await sessions.get(session_id, request.caller.tenant)
+    state = await sessions.summary(session_id, request.caller.tenant)
     _check_since(reader, since, state.version)
     store = audit_store(
         request,
@@ -53,19 +53,21 @@ async def get_timeline(request: ApiRequest, session_id: str) -> Reply:
     session_id = reader.session_id(session_id)
     since = reader.query(schemas.EventsQuery).since
     reader.check()
-    history = await reading.history(
-        sessions,
-        context.store,
-        session_id,
-        since,
-        timeline.MAX_EVENTS,
-        tenant=request.caller.tenant,
-    )
-    _check_since(reader, since, history.version)
-    # Thousands of bars take tenths of a second, during which this process would do nothing else.
-    picture = await asyncio.to_thread(
-        lambda: timeline.draw(timeline.follow(history.events, history.now), session_id, history.version)
-    )
+    # Thousands of bars take tenths of a second, during which this process would do nothing else. Threads
+    # share the interpreter, so one picture is drawn at a time, and the events of one are in memory.
+    async with context.drawing:
+        history = await reading.history(
+            sessions,
+            context.store,
+            session_id,
+            since,
+            timeline.MAX_EVENTS,
+            tenant=request.caller.tenant,
+        )
+        _check_since(reader, since, history.version)
+        picture = await asyncio.to_thread(
+            lambda: timeline.draw(timeline.follow(history.events, history.now), session_id, history.version)
+        )
     reply = Reply(picture, content_type="image/svg+xml")
     reply.headers["content-security-policy"] = openapi.CONTENT_SECURITY_POLICY
     return reply

@@ -27,10 +27,12 @@ async def make_link(request: ApiRequest, session_id: str) -> Reply:
     reader.check()
     assert body.role is not None
     participant = None if body.participant_id is None else body.participant_id.lower()
-    if participant is not None and not links.takes_part(session, participant):
-        raise ParticipantNotFound(
-            "the session has no such participant", context={"participant_id": participant}
-        )
+    if participant is not None:
+        whole = await request.context.sessions.get(session.session_id, request.caller.tenant)
+        if not links.takes_part(whole, participant):
+            raise ParticipantNotFound(
+                "the session has no such participant", context={"participant_id": participant}
+            )
     expires_in_s = links.DAY_S if body.expires_in_s is None else body.expires_in_s
     link, token = await request.context.links.make(
         session, request.caller, body.role, participant, expires_in_s
@@ -74,12 +76,15 @@ async def revoke_links(request: ApiRequest, session_id: str) -> Reply:
 
 
 async def _session(reader: Reader, session_id: str) -> State:
-    """The session of a request. Another tenant's does not exist, whatever else is wrong with the request."""
+    """The session of a request, without its participants.
+
+    Another tenant's does not exist, whatever else is wrong with the request.
+    """
     session_id = reader.session_id(session_id)
     reader.query(schemas.NoQuery)
     reader.check()
     request = reader.request
-    return await request.context.sessions.get(session_id, request.caller.tenant)
+    return await request.context.sessions.summary(session_id, request.caller.tenant)
 
 
 def _shown(link: Link) -> schemas.ShownLink:

@@ -37,6 +37,8 @@ async def join_session(request: ApiRequest, session_id: str) -> Reply:
     assert participant is not None
     async with request.context.quotas.joining(options.tenant, session_id):
         change = await sessions.join(session_id, encoded(participant), options)
+    if change.replayed:  # it was counted the first time
+        await request.context.quotas.left(options.tenant, session_id)
     return changed(change, options, HTTPStatus.CREATED)
 
 

@@ -176,7 +176,8 @@ async def delete_session(request: ApiRequest, session_id: str) -> Reply:
     options = reader.options(reader.body(schemas.TransitionBody))
     reader.check()
     sessions = request.context.sessions
-    await sessions.delete(session_id, options)
+    if not await sessions.delete(session_id, options):
+        await limits.missed(request)
     return Reply(status=HTTPStatus.NO_CONTENT)
 
 

@@ -22,6 +22,7 @@ import structlog
 
 from synckairos import metrics
 from synckairos.api.address import is_within, normal
+from synckairos.api.transport import unread
 from synckairos.config import Settings
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -185,6 +186,7 @@ class Connections:
         self._looking = asyncio.get_running_loop().call_later(LOOK_S, self._look)
 
     def _look(self) -> None:
+        unread.make_room(self._clients)
         now = asyncio.get_running_loop().time()
         self._end([client for client in self._clients if is_overdue(client, now)])
 

@@ -17,7 +17,7 @@ MAX_FIELDS = 100
 """How many header fields a request may have."""
 
 _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-_REQUEST_LINE = re.compile(rf"({_WORD}{{1,32}}) (/[!-~]*|\*) HTTP/(1\.[01])")
+_REQUEST_LINE = re.compile(rf"({_WORD}{{1,32}}) (/[!\x22$-~]*|\*) HTTP/(1\.[01])")
 _FIELD = re.compile(rf"({_WORD}+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 _NAMED = re.compile(rf"{_WORD}+:")
 _LENGTH = re.compile(r"[0-9]{1,15}", re.ASCII)
@@ -57,9 +57,9 @@ def read(head: bytes) -> Head:
 
     Raises ValidationError, which names the line that is wrong, and PayloadTooLarge.
     """
-    # Bytes above 127 are allowed in values. They pass unchanged, because UTF-8 is decoded so that it can be
-    # encoded again.
-    first, *lines = head.decode(errors="surrogateescape").split("\r\n")
+    # Bytes above 127 are allowed in values. Those that are no UTF-8 are replaced, because a value may come to
+    # stand in an answer, which could not be encoded otherwise. Nowhere else may what replaces them stand.
+    first, *lines = head.decode(errors="replace").split("\r\n")
     method, target, version = _request_line(first)
     if len(lines) > MAX_FIELDS:
         raise PayloadTooLarge("the request's head is too large")
@@ -90,8 +90,9 @@ def read(head: bytes) -> Head:
 
 def _request_line(line: str) -> tuple[str, str, str]:
     # A whole address as the target is refused too: it has a host of its own, beside the one in `Host`.
+    # Nor may a target have a fragment, which readers cut off, or not.
     match = _REQUEST_LINE.fullmatch(line)
-    if match is None:
+    if match is None or (match[2] == "*" and match[1] != "OPTIONS"):
         _refuse(
             "", "the first line must be a method, a path in visible ASCII characters and HTTP/1.1 or HTTP/1.0"
         )

@@ -11,6 +11,7 @@ from sanic import Sanic
 from synckairos.api import gate, origin
 from synckairos.api.context import Context, context_of
 from synckairos.api.request import ApiRequest
+from synckairos.api.transport import unread
 from synckairos.api.websocket.conversation import Conversation
 from synckairos.api.websocket.opening import Opening
 from synckairos.api.websocket.socket import (
@@ -30,6 +31,7 @@ logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 SUBPROTOCOL = "synckairos.v1"
 CHECK_TOKENS_EVERY_S = 0.5
+LOOK_AT_UNREAD_EVERY_S = 0.5
 CHECKED_IN_A_ROW = 200
 """How many sockets are looked at before others get a turn."""
 DRAIN_S = 5.0
@@ -95,6 +97,13 @@ async def check_tokens(context: Context) -> None:
             websocket.check_token()
             if number % CHECKED_IN_A_ROW == 0:
                 await asyncio.sleep(0)
+
+
+async def bound_unread(context: Context) -> None:
+    """Look again and again how much waits for clients that do not read. Ends only by cancellation."""
+    while True:
+        await asyncio.sleep(LOOK_AT_UNREAD_EVERY_S)
+        unread.make_room(websocket.socket for websocket in context.websockets)
 
 
 def _check_origin(request: ApiRequest) -> None:

@@ -14,6 +14,9 @@ from __future__ import annotations
 
 RECENT = 8
 """How many round trips are kept."""
+MOST_WAITING = 8
+"""How many pings wait for their pongs. A client that only answers pings that were sent long ago keeps the
+others waiting for as long as it likes."""
 
 
 class RoundTrips:
@@ -32,6 +35,8 @@ class RoundTrips:
         self._number += 1
         payload = self._number.to_bytes(8)
         self._waiting[payload] = now
+        if len(self._waiting) > MOST_WAITING:
+            del self._waiting[next(iter(self._waiting))]
         return payload
 
     def answered(self, payload: bytes, now: float) -> float | None:

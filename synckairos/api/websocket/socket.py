@@ -126,6 +126,16 @@ class Socket:
         """Whether nothing is sent any more, because one side closes the connection."""
         return self._ended
 
+    @property
+    def unread(self) -> int:
+        """How many bytes wait for the client to take them."""
+        return self._transport.get_write_buffer_size()
+
+    def cut(self) -> None:
+        """End the connection at once. What waits for the client is dropped."""
+        metrics.slow_readers.inc()
+        self._transport.abort()
+
     def send(self, frame: bytes) -> None:
         """Write whole frames, unless the connection is closing. Never blocks: a slow reader is closed."""
         if self._ended:

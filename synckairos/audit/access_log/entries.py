@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeAlias
 
 import asyncpg
 
+from synckairos.audit.reading import moment
 from synckairos.audit.store import Store
 from synckairos.errors import error_text
 
@@ -182,11 +183,10 @@ def cursor(entry: Stored) -> str:
 def read_cursor(text: str) -> Cursor:
     """What a cursor was made of. Raises ValueError."""
     decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
-    moment, _, place = decoded.partition(" ")
-    at = datetime.fromisoformat(moment)
-    if at.tzinfo is None or not 0 < int(place) < 2**63:
+    at, _, place = decoded.partition(" ")
+    if not 0 < int(place) < 2**63:
         raise ValueError("no cursor")
-    return at, int(place)
+    return moment(at), int(place)
 
 
 def _stored(row: asyncpg.Record) -> Stored:
