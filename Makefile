@@ -1,4 +1,4 @@
-# make install | run | check | test | benches | soak | drills | lint | screenshots | last-release | lock. Needs python3 (3.11 or newer) and the network, once.
+# make install | run | check | test | benches | soak | fuzz | drills | lint | screenshots | last-release | lock. Needs python3 (3.11 or newer) and the network, once.
 PYTHON ?= python3
 BIN = .venv/bin
 STAMP = .venv/.installed
@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
-.PHONY: install run check test benches soak drills lint screenshots last-release lock
+.PHONY: install run check test benches soak fuzz drills lint screenshots last-release lock
 
 install: $(STAMP)
 
@@ -41,6 +41,12 @@ check: lint
 # The library and the client against the model, thousands of random games; about an hour.
 soak: $(STAMP)
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/model tests/client/test_games.py $(ARGS)
+
+# Random requests of all roles, random frames, random calls of functions; tests/fuzz/README.md has the figures.
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz http --cases 20000 $(ARGS)
+	$(BIN)/python -m tests.fuzz socket --cases 100000 $(ARGS)
+	$(BIN)/python -m tests.fuzz fcall --cases 100000 $(ARGS)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 5 --dist worksteal --ignore tests/bench $(ARGS)

@@ -266,7 +266,7 @@ local function add_groups(settings, clocks, field, problem, is_full)
         return storage_record.group_fixed_json(id, control_json)
       end)
     field('m:' .. id, #group.members > 0 and ',' .. table.concat(group.members, ',') .. ',' or ',')
-    ids[i] = group.id
+    ids[i] = id
   end
   if #ids > 0 then
     field('groups', table.concat(ids, ','))

@@ -28,7 +28,7 @@ TESTS = Path(__file__).parent
 FOLDERS = (
     *("e2e", "core"),
     *("audit", "contract", "presets", "auth"),
-    *("integration", "importing", "upgrade", "chaos", "bench", "recipes", "unit"),
+    *("integration", "fuzz", "importing", "upgrade", "chaos", "bench", "recipes", "unit"),
     *("move", "model", "client", "web"),
 )
 """In the order in which they run."""

@@ -121,11 +121,14 @@ local function moved_to(moving)
   return ',"moved_to":' .. text_json.quote(moving.target)
 end
 
--- The version of an event of this session; nil when the text is none.
+-- The version of an event of this session, its epoch, and its name; nil when the text is none.
 local function version_of(text, session_id)
   local is_json, event = pcall(cjson.decode, text)
-  return is_json and type(event) == 'table' and event.session_id == session_id and tonumber(event.version)
-    or nil
+  if not is_json or type(event) ~= 'table' or event.session_id ~= session_id then
+    return nil
+  end
+  local payload = type(event.payload) == 'table' and event.payload or NONE
+  return tonumber(event.version), tonumber(event.epoch), payload.event
 end
 
 -- The events of a text with one in each line. Returns nil when they are not those up to this version.
@@ -247,8 +250,9 @@ local function move_activate(keys, args)
     return 0
   end
   local s = storage_session.load(keys, moving.rotation)
-  local version = version_of(args[1], storage_keys.session_id(key))
-  if version ~= s.version and version ~= s.version + 1 then
+  local version, epoch, name = version_of(args[1], storage_keys.session_id(key))
+  if (version ~= s.version and version ~= s.version + 1) or name ~= 'session.moved'
+    or not epoch or epoch < tonumber(s.epoch) then
     return call_refusal.validation({ { 'change', 'must be that of sk_move_commit' } })
   elseif version > s.version then
     storage_events.write_log(keys[2], { args[1] }, version)

@@ -268,6 +268,10 @@ def _problems_of_fields(kind: type[Input], given: dict[str, Any], *, strict: boo
         if isinstance(value, str) and not _encodable(value):
             yield _problem(name, "has half a surrogate pair")
             continue
+        if not strict and isinstance(value, str) and value.lower() == "null":
+            # A query has no null, but msgspec takes this text for one.
+            yield _problem(name, requirement(fields[name].type))
+            continue
         try:
             valid[name] = msgspec.convert(value, fields[name].type, strict=strict)
         except msgspec.ValidationError:

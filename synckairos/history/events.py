@@ -86,21 +86,21 @@ class State(msgspec.Struct, frozen=True):
         return Place(int(self.epoch), self.version)
 
 
-def decode_event(text: bytes) -> Event:
+def decode_event(text: bytes | msgspec.Raw) -> Event:
     """The event in this JSON. Raises MsgspecError or ValueError when it is none."""
     try:
         return _decode_event(text)
     except msgspec.MsgspecError:
         # msgspec refuses half a surrogate pair, which JSON may have, for example in a trace.
-        return msgspec.convert(json.loads(text), Event)
+        return msgspec.convert(json.loads(bytes(text)), Event)
 
 
-def decode_state(text: bytes) -> State:
+def decode_state(text: bytes | msgspec.Raw) -> State:
     """The state in this JSON. Raises MsgspecError or ValueError when it is none."""
     try:
         return _decode_state(text)
     except msgspec.MsgspecError:
-        return msgspec.convert(json.loads(text), State)
+        return msgspec.convert(json.loads(bytes(text)), State)
 
 
 _decode_event = msgspec.json.Decoder(Event).decode

@@ -189,6 +189,12 @@ async def test_queries(api: httpx.AsyncClient, query: str) -> None:
     assert len(fields_of(await api.get(at(session, f"/events?{query}")))) == 1
 
 
+@pytest.mark.parametrize("query", ["status=null", "limit=NULL", "status=null&limit=0"])
+async def test_a_query_has_no_null(api: httpx.AsyncClient, query: str) -> None:
+    named = [pair.partition("=")[0] for pair in query.split("&")]
+    assert fields_of(await api.get(f"/v1/sessions?{query}")) == named
+
+
 @pytest.mark.parametrize(
     "if_match",
     ["", "*", "1", '"', '""', '"x"', '"-1"', '"1"@', 'W/"1"', '"1", "2"', '"1@"', '"1@2@"@', "'1'", '"1 "'],

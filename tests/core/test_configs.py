@@ -143,6 +143,10 @@ PROBLEMS: list[tuple[dict[str, Any], list[str]]] = [
         ["action_on_timeout.type"],
     ),
     (group_game(participants=people(2)), ["participants.0.group_id", "participants.1.group_id"]),
+    (
+        group_game(groups=[{"group_id": g, "total_time_ms": 5000} for g in (*G[:2], "red", G[3])]),
+        ["groups.2.group_id"],
+    ),
     (group_game(participants=people(1, group_id=G[3])), ["participants.0.group_id"]),
     (
         group_game(groups=[{"group_id": G[0], "total_time_ms": 5000}] * 2),

@@ -320,7 +320,12 @@ def test_steps_out_of_order_are_refused(core: Driver, target: Driver) -> None:
     assert other.step("move_undo", 0).value == 0
     mover.until("move_in", at=0)
     assert mover.at_target("move_activate", ["{}", "MOVE", "m2"], 0).code == "SESSION_NOT_FOUND"
-    assert mover.at_target("move_activate", ["{}", "MOVE", MOVE], 0).fields == ["change"]
+    # Neither another event of this session, nor an earlier move of one that had its id.
+    event = {"session_id": SESSION, "version": 2, "epoch": str(START), "payload": {"event": "session.moved"}}
+    for wrong in ({}, event | {"payload": {"event": "cycle.switched"}}, event | {"epoch": str(START - 1)}):
+        refused = mover.at_target("move_activate", [json.dumps(wrong), "MOVE", MOVE], 0)
+        assert refused.fields == ["change"], wrong
+    assert mover.at_target("move_activate", [json.dumps(event), "MOVE", MOVE], 0).value == 1
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from synckairos.history.check import Report, check
+from synckairos.history.events import decode_event
 from synckairos.history.faults import Faults
 from synckairos.history.figures import Figures, Quantiles
 from synckairos.history.findings import MEANING, Kind
@@ -30,6 +31,15 @@ from tests.support.histories import PLANTS, Plant, Run, run, sync, text
 from tests.support.pages import ROOT, Page, codes
 
 SEEDS = st.integers(0, 2**32)
+
+
+def test_half_a_surrogate_pair_can_be_read() -> None:
+    """JSON may have it, though no text does."""
+    written = {"session_id": ID, "version": 1, "epoch": "1", "server_time_ms": 0}
+    payload = {"event": "session.created", "status": "pending", "trace": "\ud800"}
+    body = json.dumps({**written, "payload": payload}).encode()
+    assert decode_event(msgspec.Raw(body)).payload.trace == "\ud800"
+    assert decode_event(body) == decode_event(msgspec.Raw(body))
 
 
 @given(SEEDS, st.sampled_from(KINDS), st.booleans())
