@@ -173,41 +173,40 @@ local function read_control(settings, object, problem)
   if given == nil then
     given = { kind = 'fischer' }
   end
-  settings.control = config_control.check(given, 'time_control', problem, settings.control_defaults)
+  settings.control = config_control.check(given, '', problem, settings.control_defaults)
   if settings.control then
     settings.default, settings.control_json = settings.control.text, settings.control.json
   end
 end
 
--- Adds the clock of a participant or a group that owns one. Returns its bank (ms), the JSON of its clock, the
--- JSON of its own control, and the owner as rules_lag.new_owner makes it.
+-- Adds the clock of a participant or a group that owns one. Returns the JSON of its own control.
 --
 -- clocks    sums up all clocks: count, bank, stages, and hourglass_path, where the first hourglass is
 --           configured
+-- record    its record, which gets the clock
 -- required  the message of the problem that is reported when it has no bank
-local function add_clock(settings, clocks, field, name, owner, required, problem)
+local function add_clock(settings, clocks, field, record, owner, required, problem)
   local control = config_bank.own_control(owner, owner.path, settings.control_defaults, problem)
   local governing = control or (owner.time_control == nil and settings.control) or nil
   local bank = config_bank.bank(owner, owner.time_control or settings.given_control, governing, owner.path,
     problem, required)
   clocks.count, clocks.bank = clocks.count + 1, clocks.bank + bank
-  local clock_json, new_owner = '', nil
   if governing then
     if governing.text:find('hourglass', 1, true) then
       clocks.hourglass_path = clocks.hourglass_path or (control and owner.path or '')
     end
-    local own_text
-    new_owner, own_text = rules_lag.new_owner(
-      control and control.text, settings.default, settings.lag_compensation, bank)
+    local own_text = rules_lag.give_clock(
+      record, control and control.text, settings.default, settings.lag_compensation, bank)
     if own_text then
-      field('c:' .. name, own_text)
+      field('c:' .. record.field, own_text)
     end
-    clocks.stages = clocks.stages + config_bank.stages(new_owner.control)
-    if new_owner.control.view_names then
-      clock_json = controls.view(new_owner)
+    record.bank_text = text_formats.integer(bank)
+    clocks.stages = clocks.stages + config_bank.stages(record.control)
+    if record.control.view_names then
+      record.clock = controls.view(record)
     end
   end
-  return bank, clock_json, control and control.json or 'null', new_owner
+  return control and control.json or 'null'
 end
 
 -- Adds the record of a participant or a group, and its clock if owners of this kind have one.
@@ -215,18 +214,19 @@ end
 -- kind         'participant' or 'group'
 -- fixed_json   makes the part of its JSON that never changes, from the JSON of its own control
 local function add_record(settings, clocks, field, kind, name, owner, required, problem, fixed_json)
-  local bank, clock_json, control_json, new_owner = 0, '', 'null', nil
-  if settings.owned_by == kind then
-    bank, clock_json, control_json, new_owner = add_clock(
-      settings, clocks, field, name, owner, required, problem)
+  local owns = settings.owned_by == kind
+  local record = storage_record.fresh(name, owns)
+  local control_json = 'null'
+  if owns then
+    control_json = add_clock(settings, clocks, field, record, owner, required, problem)
   elseif settings.mode then
     config_bank.refuse_control(owner, owner.path, problem)
   end
-  local json = fixed_json(control_json)
-  field(name, storage_record.encode_new(bank, clock_json))
-  field(name .. ':shown', json)
+  record.fixed_json = fixed_json(control_json)
+  field(name, storage_record.encode(record))
+  field(name .. ':shown', record.fixed_json)
   local records = settings.records
-  records[#records + 1] = storage_record.fresh(name, new_owner, clock_json, json)
+  records[#records + 1] = record
 end
 
 local function add_participants(settings, clocks, field, problem, is_full)
@@ -244,7 +244,7 @@ local function add_participants(settings, clocks, field, problem, is_full)
         return storage_record.participant_fixed_json(
           id, participant.index, participant.group_id, control_json)
       end)
-    field('i:' .. id, string.format('%d', participant.index))
+    field('i:' .. id, storage_record.index_text(participant.index))
   end
 end
 

@@ -4,12 +4,12 @@
 -- Each kind is a module with
 --   PARAMETERS        what a config may set, in the order of the state: a list of
 --                     {name, least, most, required =}
---   DIGITS            the most digits of each number that `pack` writes
+--   DIGITS            the most digits of each number that `pack` gives, one or two
 --   pack(given, session)
---                     the numbers that its rules need as text, for example `2000 0`, as the hash stores
---                     them. given: the parameters of the config; session: the session's {increment_ms,
---                     max_time_ms}
---   parse(text)       the same numbers as a table, which becomes owner.control
+--                     the numbers that its rules need and that the hash stores behind the name of the kind,
+--                     for example `fischer 2000 0`. given: the parameters of the config; session: the
+--                     session's {increment_ms, max_time_ms}
+--   NUMBERS           the names of these numbers in owner.control; none where the number means nothing
 --   budget(owner, offset)
 --                     the time in ms that the owner may use in this cycle, without overtime; math.huge for a
 --                     clock without end
@@ -27,6 +27,7 @@
 --   drawn(owner, used, offset)
 --                     how many of the used ms come out of the bank; without it all of them do
 --   BANK              the bank that this kind supplies
+--   ENDLESS           true: the clock has no end
 --   TRANSFERS_TIME    true: the next clock gets the time that a cycle used
 --
 -- All functions are pure. `owner` has bank (ms at the start of the cycle), control and the counters. `used`
@@ -46,9 +47,9 @@ local KINDS = {
 local STAGE = '^{"stage":(%d)'
 
 -- Recently decoded controls by their text. They only save work; a replica begins without them. There is room
--- for those of a large session whose participants all have controls of their own, which each call about them
--- would else decode anew.
-local MOST_KNOWN = 1200
+-- for those of two large sessions whose participants all have controls of their own, which each call about
+-- them would else decode anew.
+local MOST_KNOWN = 2000
 local known, known_count = {}, 0
 
 -- The names of the members that the state's `clock` has for an owner with this control, in their order. There
@@ -74,39 +75,55 @@ local function list_view_names(control)
   return names
 end
 
-local function decode_kind(text)
-  local kind, numbers = text:match('^(%l+) (.*)$')
-  local rule = KINDS[kind]
-  local control = rule.parse(numbers)
-  control.rule = rule
-  return control
-end
-
--- The views of controls by their names, joined with commas: names, form and pattern, see decode. There are
--- few of them.
+-- What controls of a kind show in `clock`, by the kind's module and a number for the parts that a control
+-- has: see view_of.
 local views = {}
 
--- Adds overtime, lag gain and the format of `clock` to a control or a stage.
-local function complete(control, overtime, gain)
-  control.overtime, control.gain = overtime, gain
-  local names = list_view_names(control)
-  if #names > 0 then
-    local joined = table.concat(names, ',')
-    local shared = views[joined]
-    if not shared then
-      shared = { names = names, form = '{"' .. table.concat(names, '":%d,"') .. '":%d}',
-        pattern = '^{"' .. table.concat(names, '":(%d+),"') .. '":(%d+)}$' }
-      views[joined] = shared
-    end
-    control.view_names, control.form, control.pattern = shared.names, shared.form, shared.pattern
+-- The view of a control: names, form and pattern, see decode; false when its `clock` is empty. Controls with
+-- the same parts share it.
+local function view_of(control)
+  local of_kind = views[control.rule]
+  if not of_kind then
+    of_kind = {}
+    views[control.rule] = of_kind
   end
+  local parts = (control.moves and 2 or control.stage and 1 or 0) + (control.overtime > 0 and 3 or 0)
+    + (control.gain > 0 and 6 or 0)
+  local view = of_kind[parts]
+  if view == nil then
+    local names = list_view_names(control)
+    view = #names > 0 and { names = names, form = '{"' .. table.concat(names, '":%d,"') .. '":%d}',
+      pattern = '^{"' .. table.concat(names, '":(%d+),"') .. '":(%d+)}$' } or false
+    of_kind[parts] = view
+  end
+  return view
+end
+
+-- A control without stages, or one stage, whose moves and time are given. first, second: its numbers as text.
+-- The table is made with room for all that a control has: to let it grow would cost more than all else here.
+local function new_control(kind, first, second, overtime, gain, stage, moves, time)
+  local rule = KINDS[kind]
+  local control = { rule = rule, overtime = overtime, gain = gain, endless = rule.ENDLESS, stage = stage,
+    moves = moves, time = time, view_names = nil, form = nil, pattern = nil, following = nil, stages = nil }
+  local names = rule.NUMBERS
+  if names[1] then
+    control[names[1]] = first + 0
+    if names[2] then
+      control[names[2]] = second + 0
+    end
+  end
+  local view = view_of(control)
+  if view then
+    control.view_names, control.form, control.pattern = view.names, view.form, view.pattern
+  end
+  return control
 end
 
 -- Decodes the text of a control, `<kind> <numbers> [+<overtime ms>] [~<lag gain ms>]`, for example
 -- `fischer 2000 0 +5000`. A control has
 --
 --   <name>            each of its numbers
---   rule              the module of its kind
+--   rule endless      the module of its kind; true for a clock without end
 --   overtime gain     ms, 0 for none
 --   view_names        the names of the members of `clock`; nil when that is empty
 --   form pattern      to write and to read the JSON of `clock`
@@ -118,18 +135,16 @@ local function decode(text)
   if control then
     return control
   end
-  local overtime, gain = tonumber(text:match(' %+(%d+)')) or 0, tonumber(text:match(' ~(%d+)')) or 0
-  local staged = text:match('^stages (.*)$')
-  if staged then
-    local stages = controls_stages.parse(staged, decode_kind)
-    for i = 1, #stages do
-      complete(stages[i], overtime, gain)
-    end
+  -- To look for a character costs far less than to look for a pattern.
+  local overtime = text:find('+', 1, true) and tonumber(text:match('%+(%d+)')) or 0
+  local gain = text:find('~', 1, true) and tonumber(text:match('~(%d+)')) or 0
+  if text:sub(1, 7) == 'stages ' then
+    local stages = controls_stages.parse(text, overtime, gain, new_control)
     control = stages[1]
     control.stages = stages
   else
-    control = decode_kind(text)
-    complete(control, overtime, gain)
+    local kind, first, second = text:match('^(%l+) (%d+) ?(%d*)')
+    control = new_control(kind, first, second, overtime, gain)
   end
   if known_count >= MOST_KNOWN then
     known, known_count = {}, 0
@@ -164,7 +179,7 @@ local function view_now(owner, used, offset)
 end
 
 -- Reads the counters of an owner from its `clock`. With stages this also sets its control to its present
--- stage.
+-- stage. Returns false when the clock is not that of its control.
 local function decode_counters(owner)
   local control, text = owner.control, owner.clock
   if control.stages then
@@ -173,6 +188,9 @@ local function decode_counters(owner)
   end
   local names = control.view_names
   local first, second, third, fourth, fifth = text:match(control.pattern)
+  if not first then
+    return false
+  end
   owner[names[1]] = first + 0
   if second then
     owner[names[2]] = second + 0
@@ -186,6 +204,7 @@ local function decode_counters(owner)
       end
     end
   end
+  return true
 end
 
 -- Sets the bank and up to two counters of an owner.
@@ -242,56 +261,58 @@ local function drawn(owner, used, offset)
   return own and own(owner, used, offset) or used
 end
 
--- Whether a text is a number from 0 without leading zeros, with so many digits at most.
-local function is_number(text, digits)
-  return text ~= nil and #text <= digits and (text == '0' or text:find('^[1-9]%d*$') ~= nil)
+local ZERO = 48 -- the byte 0
+
+-- Whether decimal digits, or none, are a number without leading zeros, with so many digits at most.
+local function is_number(digits, most)
+  return #digits <= most and (digits:byte() ~= ZERO or #digits == 1)
 end
 
--- Whether a text has the numbers that `pack` of this kind writes.
-local function are_numbers(kind, numbers)
+-- Whether a text has the numbers that `pack` of this kind gives.
+local function are_numbers(kind, text)
   local rule = KINDS[kind]
   if not rule then
     return false
   end
-  local found = {}
-  for text in (numbers .. ' '):gmatch('([^ ]*) ') do
-    found[#found + 1] = text
-    if not (rule.DIGITS[#found] and is_number(text, rule.DIGITS[#found])) then
-      return false
-    end
-  end
-  return #found == #rule.DIGITS
+  local most = rule.DIGITS
+  local first, second = text:match(most[2] and '^(%d+) (%d+)$' or '^(%d+)$')
+  return first ~= nil and is_number(first, most[1]) and (not most[2] or is_number(second, most[2]))
 end
 
 -- Whether a text is a list of stages, see controls/stages.lua.
 local function are_stages(text)
-  local count, last = 0, false
-  for part in (text .. '|'):gmatch('([^|]*)|') do
-    local moves, time, kind, numbers = part:match('^(%d+)/(%d+)/(%l+) (.*)$')
-    if last or not (is_number(moves, 4) and is_number(time, 8) and are_numbers(kind, numbers))
+  local count, last, from = 0, false, 1
+  while not last do
+    local moves, time, kind, numbers, stop = text:match('^(%d+)/(%d+)/(%l+) ([%d ]*)()', from)
+    if not moves or not (is_number(moves, 4) and is_number(time, 8) and are_numbers(kind, numbers))
       or KINDS[kind].BANK then
       return false
     end
     count, last = count + 1, moves == '0'
-    if kind == 'canadian' and not last then
+    if (kind == 'canadian' and not last) or text:sub(stop, stop) ~= (last and '' or '|') then
       return false
     end
+    from = stop + 1
   end
-  return last and count <= controls_stages.MOST_STAGES
+  return count <= controls_stages.MOST_STAGES
 end
 
 -- Whether a text is a control as the hash stores it, see decode.
 local function is_packed(text)
-  local body, gain = text:match('^(.*) ~(%d+)$')
-  body = body or text
-  local without_overtime, overtime = body:match('^(.*) %+(%d+)$')
-  local kind, numbers = (without_overtime or body):match('^(%l+) (.*)$')
-  if not kind or (gain and not is_number(gain, 4)) or (overtime and not is_number(overtime, 8)) then
+  local body, overtime, gain = text, '', ''
+  if text:find('~', 1, true) then
+    body, gain = text:match('^(.*) ~(%d+)$')
+  end
+  if body and body:find('+', 1, true) then
+    body, overtime = body:match('^(.*) %+(%d+)$')
+  end
+  local kind, numbers = (body or ''):match('^(%l+) (.*)$')
+  if not kind or not (is_number(overtime, 8) and is_number(gain, 4)) then
     return false
   elseif kind == 'stages' then
     return are_stages(numbers)
   end
-  return are_numbers(kind, numbers) and not (KINDS[kind].BANK and (gain or overtime))
+  return are_numbers(kind, numbers) and not (KINDS[kind].BANK and (gain ~= '' or overtime ~= ''))
 end
 
 -- Whether the counters of an owner are within their bounds.
@@ -314,11 +335,7 @@ local function is_view(text, control, bank)
     local stage = text:match(STAGE)
     control = stage and control.stages[stage + 1]
   end
-  if not control or not text:match(control.pattern) or text:find(('%d'):rep(10)) then
-    return false
-  end
-  decode_counters(owner)
-  return view(owner) == text and is_within(owner, control)
+  return control ~= nil and decode_counters(owner) and view(owner) == text and is_within(owner, control)
 end
 
 return {

@@ -6,7 +6,7 @@ local TOO_MANY_STAGES = 'must have clocks of at most ' .. MOST_STAGES .. ' stage
 -- The control that this owner has of its own, see config/control.lua; nil for none.
 local function own_control(owner, path, defaults, problem)
   if owner.time_control ~= nil then
-    return config_control.check(owner.time_control, path .. 'time_control', problem, defaults)
+    return config_control.check(owner.time_control, path, problem, defaults)
   end
 end
 

@@ -4,23 +4,62 @@ local KINDS = controls.KINDS
 local MOST_UNKNOWN = 100 -- unknown members that are reported
 local DAY_MS = 86400000
 
--- value[name] as an integer within bounds, and whether it is valid. Its JSON is appended to `members`.
+-- Problems are reported by `problem(member, message)`, whose member is a path within the control, such as
+-- `.stages.1.moves`, or '' for the control itself. The path of a stage is made once, and that of a member
+-- when there is a problem: to make texts is most of what this module costs.
+local stage_paths = {}
+local json_pieces = {}
+
+local function path_of_stage(number)
+  local path = stage_paths[number]
+  if not path then
+    path = '.stages.' .. number - 1
+    stage_paths[number] = path
+  end
+  return path
+end
+
+-- A control is written as JSON and as the text that is stored. Each is a list of pieces, which are made
+-- once for all controls, with `%d` in them, and a list of the numbers for these. So a control costs two
+-- texts, whatever it has. The lists are used again for the next control, because to let a list grow costs
+-- more than to fill it.
+local json, json_numbers = { count = 0 }, { count = 0 }
+local text, text_numbers = { count = 0 }, { count = 0 }
+
+local function add(list, piece)
+  local count = list.count + 1
+  list.count, list[count] = count, piece
+end
+
+local function begin_writing()
+  json.count, json_numbers.count, text.count, text_numbers.count = 0, 0, 0, 0
+end
+
+local function written(pieces, numbers)
+  return table.concat(pieces, '', 1, pieces.count):format(unpack(numbers, 1, numbers.count))
+end
+
+-- value[name] as an integer within bounds, and whether it is valid. It is written as JSON.
 --
 -- bounds   {name, least, most, required =}
--- members  the members of the control's JSON, in the order of the state
-local function number(value, name, bounds, path, problem, members)
-  local found, least, most = value[name], bounds[2], bounds[3]
-  if found == nil or found == cjson.null then
-    if bounds.required then
-      problem(path .. '.' .. name, 'is required')
+local function number(value, name, bounds, path, problem)
+  local found = value[name]
+  if type(found) == 'number' and found % 1 == 0 and found >= bounds[2] and found <= bounds[3] then
+    local piece = json_pieces[name]
+    if not piece then
+      piece = ',"' .. name .. '":%d'
+      json_pieces[name] = piece
     end
-    return nil, not bounds.required
-  elseif type(found) ~= 'number' or found % 1 ~= 0 or found < least or found > most then
-    problem(path .. '.' .. name, ('must be an integer from %d to %d'):format(least, most))
+    add(json, piece)
+    add(json_numbers, found)
+    return found, true
+  elseif found ~= nil and found ~= cjson.null then
+    problem(path .. '.' .. name, ('must be an integer from %d to %d'):format(bounds[2], bounds[3]))
     return nil, false
+  elseif bounds.required then
+    problem(path .. '.' .. name, 'is required')
   end
-  members[#members + 1] = ('"%s":%d'):format(name, found)
-  return found, true
+  return nil, not bounds.required
 end
 
 -- Reports the members of a control with these names, in alphabetical order.
@@ -32,7 +71,7 @@ local function refuse_members(names, path, problem, message)
 end
 
 -- Reports each member of a control that is not in the set `known`. Returns whether all were.
-local function refuse_unknown(value, known, path, problem, message)
+local function refuse_unknown(value, known, path, problem, kind)
   local names
   for name in pairs(value) do
     if not known[name] then
@@ -44,46 +83,59 @@ local function refuse_unknown(value, known, path, problem, message)
     end
   end
   if names then
-    refuse_members(names, path, problem, message)
+    refuse_members(names, path, problem, 'is no parameter of ' .. kind)
   end
   return names == nil
 end
 
--- The members that a control, and a stage, of each kind may have. Each set is made when it is first needed.
-local OF_A_CONTROL = { others = { overtime_ms = true, notation = true }, sets = {} }
-local OF_A_STAGE = { others = { moves = true, time_ms = true }, sets = {} }
+-- What a control, and a stage, of each kind may have and how it is written. Each is made when it is first
+-- needed.
+--
+--   members   the set of the members that it may have
+--   json      what its JSON begins with
+--   text      its text, such as `byoyomi %d %d`; that of a stage begins with `%d/%d/`
+local OF_A_CONTROL = { others = { overtime_ms = true, notation = true }, text = '', kinds = {} }
+local OF_A_STAGE = { others = { moves = true, time_ms = true }, text = controls_stages.FORM, kinds = {} }
 
-local function known_members(place, kind)
-  local set = place.sets[kind]
-  if not set then
-    set = { kind = true }
+local function of_kind(place, kind)
+  local found = place.kinds[kind]
+  if not found then
+    local rule = KINDS[kind]
+    found = { members = { kind = true }, json = '{"kind":"' .. kind .. '"',
+      text = place.text .. kind .. (' %d'):rep(#rule.DIGITS) }
     for name in pairs(place.others) do
-      set[name] = true
+      found.members[name] = true
     end
-    for i = 1, #KINDS[kind].PARAMETERS do
-      set[KINDS[kind].PARAMETERS[i][1]] = true
+    for i = 1, #rule.PARAMETERS do
+      found.members[rule.PARAMETERS[i][1]] = true
     end
-    place.sets[kind] = set
+    place.kinds[kind] = found
   end
-  return set
+  return found
 end
 
--- Checks kind and parameters of a control or of a stage. Returns the text that is stored, such as
--- `fischer 2000 0`; nil with problems. place: OF_A_CONTROL or OF_A_STAGE.
-local function check_kind(value, kind, path, problem, session, members, place)
+-- Checks the parameters of a control or of a stage, and writes them. Returns whether all is well. known: see
+-- of_kind.
+local function check_parameters(value, kind, known, path, problem, session)
   local rule = KINDS[kind]
   local parameters = rule.PARAMETERS
-  members[#members + 1] = '"kind":"' .. kind .. '"'
   local given, valid = {}, true
   for i = 1, #parameters do
     local parameter = parameters[i]
-    local found, is_valid = number(value, parameter[1], parameter, path, problem, members)
+    local found, is_valid = number(value, parameter[1], parameter, path, problem)
     given[parameter[1]] = found
     valid = valid and is_valid
   end
-  valid = refuse_unknown(value, known_members(place, kind), path, problem, 'is no parameter of ' .. kind)
-    and valid
-  return valid and kind .. ' ' .. rule.pack(given, session) or nil
+  valid = refuse_unknown(value, known.members, path, problem, kind) and valid
+  if valid then
+    add(text, known.text)
+    local first, second = rule.pack(given, session)
+    add(text_numbers, first)
+    if second then
+      add(text_numbers, second)
+    end
+  end
+  return valid
 end
 
 -- The kinds that a control may have, as text for people. A stage cannot have a kind that supplies its own
@@ -106,96 +158,116 @@ local STAGE_MOVES = { 'moves', 1, 1000, required = true }
 local FIRST_TIME = { 'time_ms', 1000, DAY_MS, required = true }
 local NEXT_TIME = { 'time_ms', 0, DAY_MS, required = true }
 
--- Checks a stage. Returns {moves, time_ms, text}, nil with problems. Its JSON is appended to `stages_json`.
-local function check_stage(stage, is_first, is_last, path, problem, session, stages_json)
+-- Checks a stage and writes it. Returns its time in ms; nil with problems.
+local function check_stage(stage, is_first, is_last, path, problem, session)
   if type(stage) ~= 'table' then
     problem(path, 'must be an object')
     return nil
   end
-  local kind, members = stage.kind, {}
+  local kind = stage.kind
   if kind == nil or kind == cjson.null then
     kind = 'fischer'
   elseif type(kind) ~= 'string' or not KINDS[kind] or KINDS[kind].BANK then
     problem(path .. '.kind', 'must be one of ' .. kind_names(true))
     return nil
   end
-  local moves, has_moves, time_ms, has_time
+  local known = of_kind(OF_A_STAGE, kind)
+  add(json, known.json)
+  local moves, has_moves
   if kind == 'canadian' then
     has_moves = is_last
     if not is_last then
       problem(path .. '.kind', 'must not be canadian before the last stage')
     end
   elseif not is_last then
-    moves, has_moves = number(stage, 'moves', STAGE_MOVES, path, problem, members)
+    moves, has_moves = number(stage, 'moves', STAGE_MOVES, path, problem)
   else
     has_moves = stage.moves == nil or stage.moves == cjson.null
     if not has_moves then
       problem(path .. '.moves', 'must not be in the last stage')
     end
   end
-  time_ms, has_time = number(stage, 'time_ms', is_first and FIRST_TIME or NEXT_TIME, path, problem, members)
-  local text = check_kind(stage, kind, path, problem, session, members, OF_A_STAGE)
-  stages_json[#stages_json + 1] = '{' .. table.concat(members, ',') .. '}'
-  return has_moves and has_time and text and { moves = moves, time_ms = time_ms, text = text } or nil
+  local time_ms = number(stage, 'time_ms', is_first and FIRST_TIME or NEXT_TIME, path, problem)
+  add(text_numbers, moves or 0)
+  add(text_numbers, time_ms)
+  local valid = check_parameters(stage, kind, known, path, problem, session)
+  add(json, '}')
+  return valid and has_moves and time_ms or nil
 end
 
 local STAGES_MEMBERS = { kind = true, stages = true, overtime_ms = true, notation = true }
 
--- Checks a control with stages. Returns the text that is stored, and the bank of the first stage in ms; nil
--- with problems.
-local function check_stages(value, path, problem, session, members)
+-- Checks a control with stages and writes it. Returns the bank of the first stage in ms; nil with problems.
+local function check_stages(value, problem, session)
   local stages = value.stages
-  local valid = refuse_unknown(value, STAGES_MEMBERS, path, problem, 'is no parameter of stages')
+  local valid = refuse_unknown(value, STAGES_MEMBERS, '', problem, 'stages')
   if type(stages) ~= 'table' or #stages < 1 or #stages > controls_stages.MOST_STAGES then
-    problem(path .. '.stages', 'must be a list of 1 to ' .. controls_stages.MOST_STAGES .. ' stages')
+    problem('.stages', 'must be a list of 1 to ' .. controls_stages.MOST_STAGES .. ' stages')
     return nil
   end
-  local list, stages_json = {}, {}
+  add(json, '{"kind":"stages","stages":[')
+  add(text, 'stages ')
+  local bank
   for i = 1, #stages do
-    list[i] = check_stage(stages[i], i == 1, i == #stages, path .. '.stages.' .. i - 1, problem, session,
-      stages_json)
-    valid = valid and list[i] ~= nil
+    if i > 1 then
+      add(json, ',')
+      add(text, '|')
+    end
+    local time_ms = check_stage(
+      stages[i], i == 1, i == #stages, path_of_stage(i), problem, session)
+    bank, valid = bank or time_ms, valid and time_ms ~= nil
   end
-  if not valid then
-    return nil
-  end
-  members[#members + 1] = '"kind":"stages","stages":[' .. table.concat(stages_json, ',') .. ']'
-  return 'stages ' .. controls_stages.pack(list), list[1].time_ms
+  add(json, ']')
+  return valid and bank or nil
 end
 
 local OVERTIME = { 'overtime_ms', 0, DAY_MS }
 
--- Checks a control that is an object with a kind: see check.
-local function check_object(value, path, problem, session)
+-- Checks a control that is an object with a kind: see check. notation: its notation in normal form, nil for
+-- none.
+local function check_object(value, problem, session, notation)
   local kind = value.kind
   if type(kind) ~= 'string' or not (KINDS[kind] or kind == 'stages') then
-    problem(path .. '.kind', 'must be one of ' .. kind_names())
+    problem('.kind', 'must be one of ' .. kind_names())
     return nil
   end
-  local members = {}
-  local text, bank
+  begin_writing()
+  local bank, valid
   if kind == 'stages' then
-    text, bank = check_stages(value, path, problem, session, members)
+    bank = check_stages(value, problem, session)
+    valid = bank ~= nil
   else
-    text, bank = check_kind(value, kind, path, problem, session, members, OF_A_CONTROL), KINDS[kind].BANK
+    local known = of_kind(OF_A_CONTROL, kind)
+    add(json, known.json)
+    valid = check_parameters(value, kind, known, '', problem, session)
+    bank = KINDS[kind].BANK
   end
-  local overtime, valid = number(value, 'overtime_ms', OVERTIME, path, problem, members)
+  local overtime, has_overtime = number(value, 'overtime_ms', OVERTIME, '', problem)
   if overtime and kind == 'none' then
-    problem(path .. '.overtime_ms', 'is no parameter of none')
+    problem('.overtime_ms', 'is no parameter of none')
     return nil
-  elseif not (text and valid) then
+  elseif not (valid and has_overtime) then
     return nil
   end
   if overtime and overtime > 0 then
-    text = text .. (' +%d'):format(overtime)
+    add(text, ' +%d')
+    add(text_numbers, overtime)
   end
-  return { text = text, json = '{' .. table.concat(members, ',') .. '}', bank = bank }
+  if notation then
+    add(json, ',"notation":"')
+    add(json, notation)
+    add(json, '"')
+  end
+  add(json, '}')
+  return { text = written(text, text_numbers), json = written(json, json_numbers), bank = bank }
 end
 
 -- Whether two decoded values are equal. A member that is null equals one that is absent.
 local function is_equal(one, other)
-  if type(one) ~= 'table' or type(other) ~= 'table' then
-    return one == other or (one == cjson.null and other == nil)
+  if one == other then
+    return true
+  elseif type(one) ~= 'table' or type(other) ~= 'table' then
+    return one == cjson.null and other == nil
   end
   for name, value in pairs(one) do
     if not is_equal(value, other[name]) then
@@ -210,19 +282,9 @@ local function is_equal(one, other)
   return true
 end
 
--- Checks a control that has a notation: see check. Other members may be there when they say the same.
-local function check_notation(value, path, problem, session)
-  if type(value.notation) ~= 'string' then
-    problem(path .. '.notation', 'must be text')
-    return nil
-  end
-  local parsed, position, message = config_notation.parse(value.notation)
-  if not parsed then
-    problem(path, ('cannot be read at position %d: %s'):format(position, message))
-    return nil
-  end
-  local object = parsed.object
-  object.overtime_ms = value.overtime_ms
+-- Reports each member that says something else than the object which the notation stands for. Returns whether
+-- there was none.
+local function refuse_contradictions(value, object, problem)
   local others = {}
   for name, member in pairs(value) do
     if name ~= 'notation' and member ~= cjson.null and not is_equal(member, object[name]) then
@@ -232,30 +294,49 @@ local function check_notation(value, path, problem, session)
       break
     end
   end
-  local valid = #others == 0
-  refuse_members(others, path, problem, 'says something else than the notation')
-  local reported = {}
+  refuse_members(others, '', problem, 'says something else than the notation')
+  return #others == 0
+end
+
+-- Checks a notation: see check. value: the control that it is a member of, nil for a control that is text.
+-- Other members may be there when they say the same.
+local function check_notation(notation, value, problem, session)
+  if type(notation) ~= 'string' then
+    problem('.notation', 'must be text')
+    return nil
+  end
+  local parsed, position, message = config_notation.parse(notation)
+  if not parsed then
+    problem('', ('cannot be read at position %d: %s'):format(position, message))
+    return nil
+  end
+  local object = parsed.object
+  local valid = true
+  if value then
+    object.overtime_ms = value.overtime_ms
+    valid = refuse_contradictions(value, object, problem)
+  end
+  local positions, reported
   -- Reports a problem of the parsed object at the position of the text that it came from, once for each.
-  local function problem_at(field, problem_text)
-    local name = field:sub(#path + 2)
-    local at = parsed.positions[name]
+  local function problem_at(member, problem_text)
     valid = false
+    positions, reported = positions or config_notation.positions(notation), reported or {}
+    local at = positions[member]
     if not at then
-      problem(field, problem_text)
+      problem(member, problem_text)
     elseif not reported[at] then
       reported[at] = true
-      problem(path, ('cannot be read at position %d: %s %s'):format(at, name, problem_text))
+      problem('', ('cannot be read at position %d: %s %s'):format(at, member:sub(2), problem_text))
     end
   end
-  local control = check_object(object, path, problem_at, session)
-  if parsed.positions.bank and (parsed.bank < 1000 or parsed.bank > DAY_MS) then
-    problem_at(path .. '.bank', 'must be a time from 1 second to 24 hours')
+  local control = check_object(object, problem_at, session, parsed.normal)
+  if parsed.has_bank and (parsed.bank < 1000 or parsed.bank > DAY_MS) then
+    problem_at('.bank', 'must be a time from 1 second to 24 hours')
   end
   if not (valid and control) then
     return nil
   end
   control.bank = parsed.bank
-  control.json = control.json:sub(1, -2) .. ',"notation":"' .. parsed.normal .. '"}'
   return control
 end
 
@@ -268,34 +349,49 @@ local function supplies_bank(given)
   return given.notation ~= nil or given.kind == 'stages' or (rule ~= nil and rule.BANK ~= nil)
 end
 
--- Checks a control of a config, which is an object or text. Returns nil with problems, else
+-- Checks the control of an owner, or of the session, which is an object or text. Returns nil with problems,
+-- else
 --
 --   text   the control as it is stored, such as `fischer 2000 0`
 --   json   the same as JSON, for the state
 --   bank   the bank in ms that the control supplies, nil for none
 --
--- session   {increment_ms, max_time_ms, read}: the session's values for controls without their own, and the
---           good controls that were read before, by what they were read from. Participants often have equal
---           controls, and reading one costs more than all else of a participant. `read` may be left out.
+-- path      the path of the owner in the config, with a dot at its end; '' for the session
+-- session   {increment_ms, max_time_ms, read, last, last_control}: the session's values for controls without
+--           their own. Participants often have equal controls, and reading one costs more than all else of a
+--           participant. So `read` has the good controls that were read from texts; `last` is the object that
+--           was read last, of which `last_control` was made. `read` may be left out.
 local function check(value, path, problem, session)
-  if type(value) ~= 'string' and type(value) ~= 'table' then
-    problem(path, 'must be an object with a kind, or text as players write it')
+  local is_text = type(value) == 'string'
+  if not is_text and type(value) ~= 'table' then
+    problem(path .. 'time_control', 'must be an object with a kind, or text as players write it')
     return nil
   end
-  local is_text = type(value) == 'string'
   local read = session.read
-  local source = read and (is_text and '"' .. value or cjson.encode(value))
-  local known = read and read[source]
-  if known then
-    return known
-  end
   if is_text then
-    value = { notation = value }
+    if read and read[value] then
+      return read[value]
+    end
+  elseif session.last and is_equal(value, session.last) then
+    return session.last_control
   end
-  local is_notation = value.notation ~= nil and value.notation ~= cjson.null
-  local control = (is_notation and check_notation or check_object)(value, path, problem, session)
+  local function problem_of(member, message)
+    problem(path .. 'time_control' .. member, message)
+  end
+  local control
+  if is_text then
+    control = check_notation(value, nil, problem_of, session)
+  elseif value.notation ~= nil and value.notation ~= cjson.null then
+    control = check_notation(value.notation, value, problem_of, session)
+  else
+    control = check_object(value, problem_of, session)
+  end
   if read then
-    read[source] = control
+    if is_text then
+      read[value] = control
+    elseif control then
+      session.last, session.last_control = value, control
+    end
   end
   return control
 end

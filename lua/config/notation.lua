@@ -22,9 +22,11 @@ local MOST_CHARACTERS = 200
 local MOST_DIGITS = 12
 local MINUTE_MS, SECOND_MS = 60000, 1000
 local LEAST_PGN_SECONDS = 180
+local POINT = 46 -- the byte .
 
 -- A scan is a table with the text and `at`, the position of the next character to read. After a failure it
--- has `message` and `position` too; only the first failure counts.
+-- has `message` and `position` too; only the first failure counts. `positions` is nil unless somebody asks
+-- where the text has which number.
 local function fail(scan, message, position)
   if not scan.message then
     scan.position, scan.message = position or scan.at, message
@@ -33,7 +35,7 @@ end
 
 -- Reads `symbol` if it comes next. Returns whether it did.
 local function accept(scan, symbol)
-  if scan.text:sub(scan.at, scan.at + #symbol - 1) == symbol then
+  if scan.text:find(symbol, scan.at, true) == scan.at then
     scan.at = scan.at + #symbol
     return true
   end
@@ -53,7 +55,7 @@ local function digits(scan, wanted, decimals)
     return nil, position
   end
   scan.at = position + #found
-  if found:sub(-1) == '.' then
+  if decimals and found:byte(-1) == POINT then
     fail(scan, 'decimals expected')
   end
   return found, position
@@ -71,19 +73,36 @@ local function seconds(scan, wanted)
   return number * SECOND_MS, position
 end
 
+-- Notes where the text has the number that becomes a member of the object, if somebody asks. stage: the
+-- number of its stage from 0, nil for none.
+local function note(scan, stage, member, position)
+  if scan.positions then
+    scan.positions[(stage and '.stages.' .. stage or '') .. '.' .. member] = position
+  end
+end
+
 -- The ms in so many minutes, such as `0.5`; rounded down.
 local function minutes_ms(found)
   local number, fraction = found:match('^(%d+)%.?(%d*)$')
-  return number * MINUTE_MS + math.floor((tonumber(fraction) or 0) * MINUTE_MS / 10 ^ #fraction)
+  if fraction == '' then
+    return number * MINUTE_MS
+  end
+  return number * MINUTE_MS + math.floor(fraction * MINUTE_MS / 10 ^ #fraction)
 end
+
+local DECIMALS = { '%.1f', '%.2f', '%.3f', '%.4f', '%.5f' }
 
 -- The shortest text of minutes that minutes_ms turns into `ms`.
 local function minutes_text(ms)
-  for decimals = 0, 5 do
-    local scale = 10 ^ decimals
+  if ms % MINUTE_MS == 0 then
+    return ('%d'):format(ms / MINUTE_MS)
+  end
+  local scale = 1
+  for decimals = 1, #DECIMALS do
+    scale = scale * 10
     local number = math.ceil(ms * scale / MINUTE_MS)
     if math.floor(number * MINUTE_MS / scale) == ms then
-      return (('%.' .. decimals .. 'f'):format(number / scale))
+      return (DECIMALS[decimals]:format(number / scale))
     end
   end
 end
@@ -101,25 +120,27 @@ local function is_pgn(found)
   return found and not found:find('.', 1, true) and tonumber(found) >= LEAST_PGN_SECONDS
 end
 
--- Reads stages. The moves of the first one and the `/` after them were read already. Returns the object, its
--- bank (ms) and the positions of its numbers.
+-- Reads stages. The moves of the first one and the `/` after them were read already. Returns the object and
+-- its bank (ms).
 local function parse_stages(scan, moves, position, pgn)
-  local stages, positions = {}, {}
+  local stages, count = {}, 0
   local has_own_increments = false -- whether another stage than the last one has an increment
+  local increment_position
   while true do
-    local name = 'stages.' .. #stages .. '.'
-    local stage = { kind = 'fischer', moves = moves }
-    positions[name .. 'moves'] = position
-    local found
-    found, positions[name .. 'time_ms'] = digits(scan, 'a time', not pgn)
-    if #stages == 0 and is_pgn(found) then
+    local stage = { kind = 'fischer', moves = moves, time_ms = 0, increment_ms = nil }
+    note(scan, count, 'moves', position)
+    local found, time_position = digits(scan, 'a time', not pgn)
+    note(scan, count, 'time_ms', time_position)
+    if count == 0 and is_pgn(found) then
       pgn = true
     end
     stage.time_ms = time_ms(found, pgn)
     if accept(scan, '+') then
-      stage.increment_ms, positions[name .. 'increment_ms'] = seconds(scan, 'seconds')
+      stage.increment_ms, increment_position = seconds(scan, 'seconds')
+      note(scan, count, 'increment_ms', increment_position)
     end
-    stages[#stages + 1] = stage
+    count = count + 1
+    stages[count] = stage
     if not moves then
       break
     end
@@ -129,10 +150,10 @@ local function parse_stages(scan, moves, position, pgn)
       break
     end
     -- The next stage begins with moves and a slash; the last one has only a time.
-    local ahead, slash = scan.text:match('^(%d+)()/', scan.at)
+    local ahead, slash = scan.text:find('^%d+/', scan.at)
     moves = nil
-    if #stages == controls_stages.MOST_STAGES then
-      fail(scan, 'no more than ' .. #stages .. ' stages expected')
+    if count == controls_stages.MOST_STAGES then
+      fail(scan, 'no more than ' .. count .. ' stages expected')
       break
     end
     if ahead then
@@ -140,53 +161,58 @@ local function parse_stages(scan, moves, position, pgn)
       scan.at = slash + 1
     end
   end
-  local last_increment = stages[#stages].increment_ms
-  local last_position = positions['stages.' .. #stages - 1 .. '.increment_ms']
-  for i = 1, #stages do
+  local last_increment = stages[count].increment_ms
+  for i = 1, count do
     if not stages[i].increment_ms then
       stages[i].increment_ms = not has_own_increments and last_increment or 0
-      positions['stages.' .. i - 1 .. '.increment_ms'] = last_position
+      note(scan, i - 1, 'increment_ms', last_increment and increment_position)
     end
   end
-  return { kind = 'stages', stages = stages }, stages[1].time_ms, positions
+  return { kind = 'stages', stages = stages }, stages[1].time_ms
 end
 
+-- The seconds that a control without stages ends with.
+local REST_OF = { delay = 'delay_ms', bronstein = 'delay_ms', byoyomi = 'period_ms', canadian = 'period_ms' }
+
 -- Reads a control without stages: a bank and an increment, a delay, periods or a block; in PGN only the
--- increment. Returns the object, its bank (ms) and the positions of its numbers.
+-- increment. Returns the object, its bank (ms), and whether it has an increment.
 local function parse_clock(scan, pgn)
   local found, bank_position = digits(scan, pgn and 'seconds' or 'minutes', not pgn)
-  local positions = { bank = bank_position }
-  local object
+  note(scan, nil, 'bank', bank_position)
+  local object = { kind = 'fischer', increment_ms = 0 }
+  local has_increment = false
+  local position
   if pgn then
-    object = { kind = 'fischer', increment_ms = 0 }
     if accept(scan, '+') then
-      object.increment_ms, positions.increment_ms = seconds(scan, 'seconds')
+      has_increment = true
+      object.increment_ms, position = seconds(scan, 'seconds')
+      note(scan, nil, 'increment_ms', position)
     end
   elseif accept(scan, 'd') then
     object = { kind = 'delay' }
-    object.delay_ms, positions.delay_ms = seconds(scan, 'seconds')
   elseif accept(scan, 'b') then
     object = { kind = 'bronstein' }
-    object.delay_ms, positions.delay_ms = seconds(scan, 'seconds')
   elseif accept(scan, '+') then
-    local number, position = whole(scan, 'seconds')
+    local number, number_position = whole(scan, 'seconds')
     if accept(scan, 'x') then
       object = { kind = 'byoyomi', periods = number }
-      positions.periods = position
-      object.period_ms, positions.period_ms = seconds(scan, 'seconds')
+      note(scan, nil, 'periods', number_position)
     elseif accept(scan, '/') then
       object = { kind = 'canadian', moves = number }
-      positions.moves = position
-      object.period_ms, positions.period_ms = seconds(scan, 'seconds')
+      note(scan, nil, 'moves', number_position)
     else
-      object = { kind = 'fischer', increment_ms = number * SECOND_MS }
-      positions.increment_ms = position
+      has_increment = true
+      object.increment_ms = number * SECOND_MS
+      note(scan, nil, 'increment_ms', number_position)
       pgn = is_pgn(found)
     end
-  else
-    object = { kind = 'fischer', increment_ms = 0 }
   end
-  return object, time_ms(found, pgn), positions
+  local rest = not has_increment and REST_OF[object.kind]
+  if rest then
+    object[rest], position = seconds(scan, 'seconds')
+    note(scan, nil, rest, position)
+  end
+  return object, time_ms(found, pgn), has_increment
 end
 
 local function seconds_text(ms)
@@ -230,52 +256,73 @@ local function normal(object, bank, has_increment)
     local stage = stages[i]
     local is_implied = i < #stages and all_same or i == #stages and stage.increment_ms == 0
     local increment = is_implied and '' or '+' .. seconds_text(stage.increment_ms)
-    parts[i] = (stage.moves and ('%d/'):format(stage.moves) or '')
-      .. (i == 1 and first_minutes_text or minutes_text)(stage.time_ms) .. increment
+    local minutes = (i == 1 and first_minutes_text or minutes_text)(stage.time_ms)
+    parts[i] = stage.moves and ('%d/%s%s'):format(stage.moves, minutes, increment) or minutes .. increment
   end
   return table.concat(parts, ':')
+end
+
+-- Reads a whole text. Returns the object, its bank in ms, whether the text has a bank by itself, and
+-- whether it has an increment. A failure is in the scan.
+local function read(scan)
+  local text = scan.text
+  local pgn = accept(scan, 'pgn ')
+  local object, bank, position
+  local has_bank, has_increment = true, false
+  if accept(scan, '-') then
+    object, bank, has_bank = { kind = 'none' }, 0, false
+  elseif accept(scan, '*') then
+    object = { kind = 'hourglass' }
+    bank, position = seconds(scan, 'seconds')
+    note(scan, nil, 'bank', position)
+  elseif not pgn and accept(scan, 'hourglass ') then
+    local found
+    object = { kind = 'hourglass' }
+    found, position = digits(scan, 'minutes', true)
+    note(scan, nil, 'bank', position)
+    bank = time_ms(found)
+  elseif text:find('^%d+/', scan.at) then
+    local moves
+    moves, position = whole(scan, 'moves')
+    scan.at = scan.at + 1
+    object, bank = parse_stages(scan, moves, position, pgn)
+    has_bank = false
+  else
+    object, bank, has_increment = parse_clock(scan, pgn)
+  end
+  if scan.at <= #text then
+    fail(scan, 'unexpected')
+  end
+  return object, bank, has_bank, has_increment
 end
 
 -- Reads a text. Returns nil, a position from 1 and a message when it is none of the above; else
 --
 --   object     the time control as an object, `{kind = 'fischer', increment_ms = 3000}`
 --   bank       ms
+--   has_bank   whether the text says the bank by itself, and not with its first stage
 --   normal     the text in its normal form
---   positions  where the text has which number, by the number's name: `{bank = 1, increment_ms = 3}`
 local function parse(text)
   if #text > MOST_CHARACTERS then
     return nil, MOST_CHARACTERS + 1, 'too long a text'
   end
   local scan = { text = text, at = 1 }
-  local pgn = accept(scan, 'pgn ')
-  local object, bank, positions, has_increment
-  if accept(scan, '-') then
-    object, bank, positions = { kind = 'none' }, 0, {}
-  elseif accept(scan, '*') then
-    positions = {}
-    object = { kind = 'hourglass' }
-    bank, positions.bank = seconds(scan, 'seconds')
-  elseif not pgn and accept(scan, 'hourglass ') then
-    positions = {}
-    local found
-    object = { kind = 'hourglass' }
-    found, positions.bank = digits(scan, 'minutes', true)
-    bank = time_ms(found)
-  elseif text:find('^%d+/', scan.at) then
-    local moves, position = whole(scan, 'moves')
-    scan.at = scan.at + 1
-    object, bank, positions = parse_stages(scan, moves, position, pgn)
-  else
-    object, bank, positions = parse_clock(scan, pgn)
-    has_increment = positions.increment_ms ~= nil
-  end
-  if scan.at <= #text then
-    fail(scan, 'unexpected')
-  end
+  local object, bank, has_bank, has_increment = read(scan)
   if scan.message then
     return nil, scan.position, scan.message
   end
-  return { object = object, bank = bank, normal = normal(object, bank, has_increment), positions = positions }
+  return { object = object, bank = bank, has_bank = has_bank, normal = normal(object, bank, has_increment) }
 end
 
-return { parse = parse }
+-- Where a text, which `parse` has read, has which number, by the path of the member: `.increment_ms` or
+-- `.stages.1.time_ms`, and `.bank`.
+local function positions(text)
+  local scan = { text = text, at = 1, positions = {} }
+  read(scan)
+  return scan.positions
+end
+
+return {
+  parse = parse,
+  positions = positions,
+}

@@ -45,7 +45,7 @@ local function read_participants(given, problem, is_full)
     if is_full() then
       break
     end
-    local path = 'participants.' .. (i - 1) .. '.'
+    local path = 'participants.' .. storage_record.index_text(i - 1) .. '.'
     local participant = read_participant(given[i], path, problem)
     participant.path = path
     participant.index = participant.index or i - 1
@@ -81,7 +81,7 @@ local function read_groups(given, participants, problem, is_full)
       if is_full() then
         break
       end
-      local path = 'groups.' .. (i - 1) .. '.'
+      local path = 'groups.' .. storage_record.index_text(i - 1) .. '.'
       local group = type(given[i]) == 'table' and config_members.without_nulls(given[i]) or nil
       if not group then
         problem(path:sub(1, -2), 'must be an object')
@@ -117,7 +117,7 @@ local function read_groups(given, participants, problem, is_full)
           group = { id = id, path = 'groups.' .. #found .. '.', members = {}, sum = 0, banks = 0 }
           found[#found + 1], by_id[id] = group, group
         end
-        group.members[#group.members + 1] = string.format('%d', participant.index)
+        group.members[#group.members + 1] = storage_record.index_text(participant.index)
         if participant.bank then
           group.sum, group.banks = group.sum + participant.bank, group.banks + 1
         end

@@ -7,11 +7,7 @@
 local PARAMETERS = { { 'delay_ms', 0, 86400000, required = true } }
 
 local function pack(given)
-  return ('%d'):format(given.delay_ms)
-end
-
-local function parse(text)
-  return { delay = tonumber(text:match('^%d+')) }
+  return given.delay_ms
 end
 
 local function budget(owner)
@@ -30,8 +26,8 @@ end
 return {
   PARAMETERS = PARAMETERS,
   DIGITS = { 8 },
+  NUMBERS = { 'delay' },
   pack = pack,
-  parse = parse,
   budget = budget,
   charged = charged,
   credited = credited,

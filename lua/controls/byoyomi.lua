@@ -13,12 +13,7 @@ local PARAMETERS = { { 'periods', 1, 1000, required = true }, { 'period_ms', 1, 
 local COUNTERS = { 'periods_left' }
 
 local function pack(given)
-  return ('%d %d'):format(given.periods, given.period_ms)
-end
-
-local function parse(text)
-  local periods, period = text:match('^(%d+) (%d+)')
-  return { periods = tonumber(periods), period = tonumber(period) }
+  return given.periods, given.period_ms
 end
 
 local function fresh(control)
@@ -58,9 +53,9 @@ end
 return {
   PARAMETERS = PARAMETERS,
   DIGITS = { 4, 8 },
+  NUMBERS = { 'periods', 'period' },
   COUNTERS = COUNTERS,
   pack = pack,
-  parse = parse,
   fresh = fresh,
   budget = budget,
   charged = charged,

@@ -15,12 +15,7 @@ local PARAMETERS = { { 'period_ms', 1, 86400000, required = true }, { 'moves', 1
 local COUNTERS = { 'moves_left', 'block_remaining_ms' }
 
 local function pack(given)
-  return ('%d %d'):format(given.period_ms, given.moves)
-end
-
-local function parse(text)
-  local block, moves = text:match('^(%d+) (%d+)')
-  return { block = tonumber(block), block_moves = tonumber(moves) }
+  return given.period_ms, given.moves
 end
 
 local function fresh(control)
@@ -64,9 +59,9 @@ end
 return {
   PARAMETERS = PARAMETERS,
   DIGITS = { 8, 4 },
+  NUMBERS = { 'block', 'block_moves' },
   COUNTERS = COUNTERS,
   pack = pack,
-  parse = parse,
   fresh = fresh,
   budget = budget,
   charged = charged,

@@ -9,11 +9,7 @@
 local PARAMETERS = { { 'delay_ms', 0, 86400000, required = true } }
 
 local function pack(given)
-  return ('%d'):format(given.delay_ms)
-end
-
-local function parse(text)
-  return { delay = tonumber(text:match('^%d+')) }
+  return given.delay_ms
 end
 
 local function delay_left(owner, offset)
@@ -37,8 +33,8 @@ end
 return {
   PARAMETERS = PARAMETERS,
   DIGITS = { 8 },
+  NUMBERS = { 'delay' },
   pack = pack,
-  parse = parse,
   budget = budget,
   drawn = drawn,
   charged = charged,

@@ -8,12 +8,7 @@ local PARAMETERS = { { 'increment_ms', 0, 60000 } }
 
 -- A control without increment_ms has the session's; M is the session's max_time_ms, 0 for none.
 local function pack(given, session)
-  return ('%d %d'):format(given.increment_ms or session.increment_ms or 0, session.max_time_ms or 0)
-end
-
-local function parse(text)
-  local increment, cap = text:match('^(%d+) (%d+)')
-  return { increment = tonumber(increment), cap = tonumber(cap) }
+  return given.increment_ms or session.increment_ms or 0, session.max_time_ms or 0
 end
 
 local function budget(owner)
@@ -36,8 +31,8 @@ end
 return {
   PARAMETERS = PARAMETERS,
   DIGITS = { 5, 8 },
+  NUMBERS = { 'increment', 'cap' },
   pack = pack,
-  parse = parse,
   budget = budget,
   charged = charged,
   credited = credited,

@@ -4,11 +4,7 @@
 --   bank after a cycle   R - u, and the next clock gets u
 
 local function pack()
-  return '0'
-end
-
-local function parse()
-  return {}
+  return 0
 end
 
 local function budget(owner)
@@ -22,9 +18,9 @@ end
 return {
   PARAMETERS = {},
   DIGITS = { 1 },
+  NUMBERS = {},
   TRANSFERS_TIME = true,
   pack = pack,
-  parse = parse,
   budget = budget,
   charged = charged,
   credited = charged,

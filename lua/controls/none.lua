@@ -1,11 +1,7 @@
 -- No time control: a clock without end. The used time is counted, but there is no bank and no deadline.
 
 local function pack()
-  return '0'
-end
-
-local function parse()
-  return { endless = true }
+  return 0
 end
 
 local function budget()
@@ -19,9 +15,10 @@ end
 return {
   PARAMETERS = {},
   DIGITS = { 1 },
+  NUMBERS = {},
+  ENDLESS = true,
   BANK = 0,
   pack = pack,
-  parse = parse,
   budget = budget,
   charged = charged,
   credited = charged,

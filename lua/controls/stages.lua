@@ -11,35 +11,25 @@
 -- `40/5400000/fischer 0 0|0/1800000/fischer 30000 0`.
 
 local MOST_STAGES = 8
+local FORM = '%d/%d/' -- what the text of a stage begins with, before that of its control
 
--- The text of a list of {moves, time_ms, text}, whose text is the control of the stage.
-local function pack(list)
-  local parts = {}
-  for i = 1, #list do
-    parts[i] = ('%d/%d/%s'):format(list[i].moves or 0, list[i].time_ms, list[i].text)
-  end
-  return table.concat(parts, '|')
-end
-
--- The stages of a text in their order. decode(text) makes the control of one stage.
-local function parse(text, decode)
-  local stages = {}
-  for moves, time, control_text in text:gmatch('(%d+)/(%d+)/([^|+~]+)') do
-    local control = decode(control_text)
-    control.stage, control.moves, control.time = #stages, tonumber(moves), tonumber(time)
-    if control.moves == 0 then
-      control.moves = nil
+-- The stages of a text in their order. new_control: makes one, see controls.lua.
+local function parse(text, overtime, gain, new_control)
+  local stages, count = {}, 0
+  for moves, time, kind, first, second in text:gmatch('(%d+)/(%d+)/(%l+) (%d+) ?(%d*)') do
+    local stage = new_control(
+      kind, first, second, overtime, gain, count, moves ~= '0' and moves + 0 or nil, time + 0)
+    if count > 0 then
+      stages[count].following = stage
     end
-    if #stages > 0 then
-      stages[#stages].following = control
-    end
-    stages[#stages + 1] = control
+    count = count + 1
+    stages[count] = stage
   end
   return stages
 end
 
 return {
   MOST_STAGES = MOST_STAGES,
-  pack = pack,
+  FORM = FORM,
   parse = parse,
 }

@@ -17,7 +17,7 @@ end
 
 -- Whether the session belongs to the tenant of the call. A call without TENANT may use all sessions.
 local function is_tenant(s, given)
-  return not given.TENANT or storage_session.field(s, 'tenant') == given.TENANT
+  return not given.TENANT or s.tenant == given.TENANT
 end
 
 -- The reply to a repeated request, which made `version` at first: the same change again, or a refusal.

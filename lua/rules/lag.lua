@@ -46,26 +46,25 @@ local function spend(owner, credited)
   set_grace(owner)
 end
 
--- Makes a new owner of a clock with `bank` ms and fresh counters. Returns the owner, and the text of the
--- control that has to be stored for it, nil when the session's is enough.
+-- Gives a new owner its clock, with `bank` ms and fresh counters. Returns the text of the control that has to
+-- be stored for it, nil when the session's is enough.
 --
 -- own           the text of the owner's own control, nil for none
 -- default       the text of the session's control
 -- compensated   whether the session has lag compensation: each owner then has a gain of its own
-local function new_owner(own, default, compensated, bank)
+local function give_clock(owner, own, default, compensated, bank)
   if compensated then
     own = with_gain(own or default, bank)
   end
-  local owner = {}
   controls.begin(owner, own or default, bank)
   if owner.control.gain > 0 then
     begin(owner)
   end
-  return owner, own
+  return own
 end
 
 return {
-  new_owner = new_owner,
+  give_clock = give_clock,
   with_gain = with_gain,
   begin = begin,
   set_grace = set_grace,

@@ -55,17 +55,14 @@ end
 -- own control as text, nil for none; fixed_json: see record.lua.
 local function add(s, index, id, bank, control, fixed_json)
   local field = storage_record.participant_field(index)
-  local added = { bank = 0 }
+  local added = storage_record.fresh(field, bank ~= nil)
   if bank then
-    local own_control
-    added, own_control = rules_lag.new_owner(control, s.rules.control, s.rules.lag, bank)
+    local own_control = rules_lag.give_clock(added, control, s.rules.control, s.rules.lag, bank)
     if own_control then
       storage_session.set(s, 'c:' .. field, own_control)
     end
   end
-  added.field, added.kind = field, storage_record.PARTICIPANT_KIND
-  added.owns, added.fixed_json = bank ~= nil, fixed_json
-  added.used, added.cycles, added.expired, added.clock = 0, 0, false, ''
+  added.fixed_json = fixed_json
   s[field] = added
   storage_session.set(s, field .. ':shown', fixed_json)
   storage_session.set(s, 'i:' .. id, text_formats.integer(index))

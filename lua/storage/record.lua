@@ -65,8 +65,8 @@ end
 -- The part of a participant's JSON that never changes: the end of the object. control: the JSON of its own
 -- control, or null.
 local function participant_fixed_json(id, index, group_id, control)
-  return ('"participant_id":"%s","group_id":%s,"participant_index":%d,"time_control":%s}'):format(
-    id, group_id and '"' .. group_id .. '"' or 'null', index, control)
+  return '"participant_id":"' .. id .. '","group_id":' .. (group_id and '"' .. group_id .. '"' or 'null')
+    .. ',"participant_index":' .. index_text(index) .. ',"time_control":' .. control .. '}'
 end
 
 -- The same of a group.
@@ -135,14 +135,13 @@ local function decode(s, field, text, fixed_json, fields)
   return record
 end
 
--- The record of a participant or a group of a new session, as decode would make it. owner: as
--- rules_lag.new_owner makes it; nil when it owns no clock.
-local function fresh(field, owner, clock, fixed_json)
-  local record = owner or { bank = 0 }
-  record.field, record.kind, record.owns = field, field:byte(), owner ~= nil
-  record.bank_text, record.used, record.cycles = ('%d'):format(record.bank), '0', '0'
-  record.expired, record.clock, record.fixed_json = false, clock, fixed_json
-  return record
+-- The record of a new participant or group, as decode would make it, without its clock. It has room for all
+-- members: a table that grows costs more than everything else here.
+local function fresh(field, owns)
+  return {
+    field = field, kind = field:byte(), owns = owns, bank = 0, bank_text = '0', used = '0', cycles = '0',
+    expired = false, clock = '', fixed_json = '', control = nil, stage = nil, moves_left = nil,
+  }
 end
 
 -- The record in a field, which is read once in a call; nil when the hash has no such field.

@@ -24,6 +24,10 @@ end
 local function find(s, given, function_name)
   local requests = redis.call('HGET', s.key, 'requests') or NO_REQUESTS
   s.requests = requests
+  -- Most requests are new, and then there is no need to know whose this one is.
+  if not requests:find(given.REQUEST .. ' ', 1, true) then
+    return nil
+  end
   local _, stop = requests:find('\n' .. scoped(given) .. ' ', 1, true)
   if not stop then
     _, stop = requests:find('\n' .. given.REQUEST .. ' ', 1, true)

@@ -145,7 +145,7 @@ end
 local function load(keys, kept_rotation)
   local key = keys[1]
   local fields = redis.call(
-    'HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation', 'server')
+    'HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation', 'server', 'tenant')
   local status, version, epoch, cycle, rules_text, rotation, server =
     fields[1], fields[2], fields[3], fields[4], fields[5], fields[6] or kept_rotation, fields[7]
   if not rotation then -- no key, a tombstone, a session that moves, or a hash that is no session
@@ -161,7 +161,7 @@ local function load(keys, kept_rotation)
   local s = {
     key = key, keys = keys, now = now, status = status, version = version + 0, epoch = epoch,
     active = active + 0, since = since + 0, alarm = alarm + 0, used = used, count = count,
-    rules = rules, mode = rules.mode, rotation = rotation, offset = 0, server = server,
+    rules = rules, mode = rules.mode, rotation = rotation, offset = 0, server = server, tenant = fields[8],
   }
   if status == 'paused' and s.alarm > 0 then
     s.resumes = s.alarm

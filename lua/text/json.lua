@@ -119,9 +119,30 @@ local function is_strict(text, added_levels)
   return stop ~= nil and skip_space(text, stop) > #text
 end
 
+-- The position after the list or object that begins at `position`, when that can be told without looking at
+-- each string; else nil. Nothing is asked of the strings but that they have no escapes.
+local function skip_plain_brackets(text, position)
+  local is_list = text:sub(position, position) == '['
+  local _, stop = text:find(is_list and '^%b[]' or '^%b{}', position)
+  if not stop then
+    return nil
+  end
+  -- It is the end unless a string has a bracket. Then, without its strings, the text would end elsewhere.
+  local bare = text:sub(position, stop):gsub('"[^"\\%c]*"', '')
+  if bare:find('["\\]') then
+    return nil
+  end
+  local _, bare_stop = bare:find(is_list and '^%b[]' or '^%b{}')
+  return bare_stop == #bare and stop + 1 or nil
+end
+
 -- The position after the list or object that begins at `position`; nil when it has no end. Only strings and
 -- brackets matter: whether the rest is JSON, cjson finds out.
 local function skip_brackets(text, position)
+  local plain = skip_plain_brackets(text, position)
+  if plain then
+    return plain
+  end
   local depth, find, byte = 0, text.find, text.byte
   while true do
     local character = byte(text, position)
@@ -161,10 +182,11 @@ local function has_more(text, character, most)
   return true
 end
 
--- The members of an object in JSON: a table from name to the JSON of the value, and their number. A name is
--- as the text has it, escapes included; of equal names the last one counts. nil when the text is no object,
--- or has more than `most` members; `most` may be left out. The values may be no JSON unless cjson has
--- accepted the text.
+-- The members of an object in JSON: a table from name to the JSON of the value, and their number. Of a list
+-- it has the bracket only: nobody needs more, and a list may be most of the text. A name is as the text has
+-- it, escapes included; of equal names the last one counts. nil when the text is no object, or has more
+-- than `most` members; `most` may be left out. The values may be no JSON unless cjson has accepted the
+-- text.
 local function members(text, most)
   local found, count, seen = {}, 0, 0
   local position = skip_space(text, 1)
@@ -195,7 +217,7 @@ local function members(text, most)
     if most and seen > most then
       return nil, seen
     end
-    found[name] = text:sub(from, position - 1)
+    found[name] = first == '[' and first or text:sub(from, position - 1)
     position = skip_space(text, position)
     position = skip_space(text, position + 1) -- after the comma
   end

@@ -44,9 +44,9 @@ local function join(s, participant)
     local function problem(field, message)
       problems[#problems + 1] = { field, message }
     end
-    local default = config_control.check(defaults.time_control, 'time_control', problem, defaults)
+    local default = config_control.check(defaults.time_control, '', problem, defaults)
     if participant.time_control ~= nil then
-      control = config_control.check(participant.time_control, 'time_control', problem, defaults)
+      control = config_control.check(participant.time_control, '', problem, defaults)
     end
     local given = participant.time_control or defaults.time_control
     local governing = participant.time_control == nil and default or control

@@ -29,26 +29,6 @@ local function is_signed(text)
   return is_number(text) or (text:sub(1, 1) == '-' and text ~= '-0' and is_number(text:sub(2)))
 end
 
--- Whether a text is compact JSON of an object without escapes, with whole numbers only, such as the library
--- writes of a time control. That costs far less than to check any other JSON.
-local function is_plain_object(text)
-  if text:sub(1, 2) ~= '{"' or text:find('[^ -~]') or text:find('\\', 1, true) then
-    return false
-  end
-  local bare = text:gsub('"[^"]*"', '"')
-  return not bare:find('[^"{}%[%],:%d]') and not bare:find('%f[%d]0%d') and pcall(cjson.decode, text)
-end
-
--- Whether a text is compact JSON of an object that has members. added_levels: see text_json.is_strict.
-local function is_object(text, added_levels)
-  return text ~= nil and text:sub(1, 2) == '{"' and text_formats.characters(text) ~= nil
-    and text_json.is_strict(text, added_levels) and text_json.compact(text) == text
-end
-
-local function is_index(text)
-  return is_number(text) and #text <= 3
-end
-
 -- Remembers what `judge(text)` said of each text, because many owners have equal controls. Only for one call.
 local function remembering(judge)
   local said = {}
@@ -60,6 +40,39 @@ local function remembering(judge)
     end
     return verdict
   end
+end
+
+local STRING = '\1' -- stands for a string in a shape
+
+-- Whether a shape is that of an object in compact JSON: a text in which each string is STRING, and each
+-- number 0.
+local function is_shape(shape)
+  return shape:sub(1, 2) == '{' .. STRING and not shape:find('[^\1{}%[%],:0]')
+    and pcall(cjson.decode, (shape:gsub(STRING, '""')))
+end
+
+-- A function that says whether a text is compact JSON of an object without escapes, with whole numbers
+-- only, such as the library writes of a time control. That costs far less than to check any other JSON,
+-- because most controls have one of a few shapes.
+local function new_plain_judge()
+  local has_good_shape = remembering(is_shape)
+  return function(text)
+    if not text:find('^[ -~]*$') or text:find('\\', 1, true) then
+      return false
+    end
+    local bare = text:gsub('"[^"]*"', STRING)
+    return not bare:find('[^%d]0%d') and has_good_shape((bare:gsub('%d+', '0')))
+  end
+end
+
+-- Whether a text is compact JSON of an object that has members. added_levels: see text_json.is_strict.
+local function is_object(text, added_levels)
+  return text ~= nil and text:sub(1, 2) == '{"' and text_formats.characters(text) ~= nil
+    and text_json.is_strict(text, added_levels) and text_json.compact(text) == text
+end
+
+local function is_index(text)
+  return is_number(text) and #text <= 3
 end
 
 -- Whether a text is a record. control: the text of its control, nil for a record without a clock.
@@ -78,44 +91,50 @@ local function is_record(text, control)
   return controls.is_view(view, decoded, tonumber(bank))
 end
 
+local CONTROL = '"time_control":'
+
 -- Whether a text is the fixed JSON of a participant or a group. make(control) makes that JSON;
 -- is_control_json(text): whether a text may be the JSON of a control.
 local function is_fixed_json(text, make, is_control_json)
-  local control = (text or ''):match('"time_control":(.*)}$')
+  local _, stop = (text or ''):find(CONTROL, 1, true)
+  local control = stop and text:sub(stop + 1, -2)
   return control and (control == 'null' or is_control_json(control)) and make(control) == text
 end
 
--- Whether record and control of a participant or a group are sound. field: the field of the record; owns:
--- whether it owns a clock; rules: see is_sound.
-local function is_owner(fields, field, owns, rules)
-  local control = fields['c:' .. field]
+-- Whether record and control of a participant or a group are sound.
+--
+-- record, control, fixed_json   the texts of its fields
+-- owns                          whether it owns a clock
+-- rules                         see is_sound
+local function is_owner(record, control, fixed_json, owns, rules)
   if not owns then
-    return control == nil and is_record(fields[field], nil)
+    return control == nil and is_record(record, nil)
   elseif control == nil then
     return (not rules.compensated or controls.decode(rules.control).endless)
-      and not storage_record.has_own_control(fields[field .. ':shown'])
-      and is_record(fields[field], rules.control)
+      and not storage_record.has_own_control(fixed_json) and is_record(record, rules.control)
   elseif not rules.is_packed(control) then
     return false
   end
   local decoded = controls.decode(control)
-  return (decoded.gain > 0) == (rules.compensated and not decoded.endless)
-    and is_record(fields[field], control)
+  return (decoded.gain > 0) == (rules.compensated and not decoded.endless) and is_record(record, control)
 end
 
 -- Whether the fields of all participants are sound. Adds each participant with a group to the list of that
 -- group in `members`, and the names of its fields to `known`. rules: see is_sound.
 local function are_participants(fields, rules, members, known)
+  local owns = rules.mode.owner == 'participant'
   for index = 0, #fields.rotation - 1 do
-    local field = storage_record.participant_field(index)
-    local fixed_json = fields[field .. ':shown']
+    local field, number = storage_record.participant_field(index), storage_record.index_text(index)
     if fields.rotation:sub(index + 1, index + 1) == '_' then
       if fields[field] then
         return false
       end
     else
+      local shown, own = field .. ':shown', 'c:' .. field
+      local fixed_json = fields[shown]
       local id, group_id = (fixed_json or ''):match(storage_record.PARTICIPANT_IDS)
-      if not (id and text_formats.uuid(id) == id and fields['i:' .. id] == text_formats.integer(index)) then
+      local place = id and 'i:' .. id
+      if not (id and text_formats.uuid(id) == id and fields[place] == number) then
         return false
       end
       if group_id == 'null' then
@@ -126,17 +145,16 @@ local function are_participants(fields, rules, members, known)
       elseif not members[group_id] then
         return false
       else
-        table.insert(members[group_id], text_formats.integer(index))
+        table.insert(members[group_id], number)
       end
       local function make(control)
         return storage_record.participant_fixed_json(id, index, group_id, control)
       end
       if not (is_fixed_json(fixed_json, make, rules.is_control_json)
-        and is_owner(fields, field, rules.mode.owner == 'participant', rules)) then
+        and is_owner(fields[field], fields[own], fixed_json, owns, rules)) then
         return false
       end
-      known[field], known[field .. ':shown'] = true, true
-      known['i:' .. id], known['c:' .. field] = true, true
+      known[field], known[shown], known[own], known[place] = true, true, true, true
     end
   end
   return true
@@ -145,21 +163,22 @@ end
 -- Whether the fields of all groups are sound, except the lists of their members. Adds an empty list for each
 -- group to `members`, and the names of all its fields to `known`.
 local function are_groups(fields, rules, members, known)
+  local owns = rules.mode.owner == 'group'
   for id in (fields.groups or ''):gmatch('[^,]+') do
     local field = 'g:' .. id
-    local last = fields['l:' .. id]
+    local shown, own, newest = field .. ':shown', 'c:' .. field, 'l:' .. id
+    local fixed_json, last = fields[shown], fields[newest]
     local function make(control)
       return storage_record.group_fixed_json(id, control)
     end
     if not (text_formats.uuid(id) == id and not members[id]
-      and is_fixed_json(fields[field .. ':shown'], make, rules.is_control_json)
-      and is_owner(fields, field, rules.mode.owner == 'group', rules)
+      and is_fixed_json(fixed_json, make, rules.is_control_json)
+      and is_owner(fields[field], fields[own], fixed_json, owns, rules)
       and (last == nil or last == '-1' or is_index(last))) then
       return false
     end
     members[id] = {}
-    known[field], known[field .. ':shown'], known['c:' .. field] = true, true, true
-    known['m:' .. id], known['l:' .. id] = true, true
+    known[field], known[shown], known[own], known['m:' .. id], known[newest] = true, true, true, true, true
   end
   return true
 end
@@ -295,6 +314,7 @@ local NUMBERS = { 'started', 'completed', 'recovered', 'total', 'max_pause', 'st
 
 -- Whether `fields` is the hash of a session. exported_ms: the server time at which it was read.
 local function is_sound(fields, exported_ms)
+  local type = type -- to look up a global costs more than to call it
   for name, value in pairs(fields) do
     if type(name) ~= 'string' or type(value) ~= 'string' then
       return false
@@ -335,10 +355,11 @@ local function is_sound(fields, exported_ms)
   end
 
   local mode = modes.named(mode_name, cycle_ms)
+  local is_plain = new_plain_judge()
   local rules = { mode = mode, mode_name = mode_name, action = action, compensated = compensated == '1',
     warnings = warnings, control = control, is_packed = remembering(controls.is_packed),
     is_control_json = remembering(function(text)
-      return is_plain_object(text) or is_object(text)
+      return is_plain(text) or is_object(text)
     end) }
   local elapsed = 0
   if phase == 'live' then

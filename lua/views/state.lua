@@ -50,9 +50,9 @@ local CHOOSE_NEXT = '"players_may_choose_next":'
 --
 -- fields   the hash: name -> value, at least those in FIELDS
 -- turn     whose turn it is, nil for none
--- owners   the members with the participants and groups, and a comma after them; '' for none
+-- participants, groups   their JSON; nil for a state without participants
 -- more     further members at the end, each with a comma before it
-local function assemble(s, fields, turn, owners, more)
+local function assemble(s, fields, turn, participants, groups, more)
   local integer = text_formats.integer
   local left = views_record.running_left(s, turn)
   local shown = fields.shown
@@ -73,7 +73,8 @@ local function assemble(s, fields, turn, owners, more)
     .. '","version":' .. integer(s.version)
     .. ',"epoch":"' .. s.epoch
     .. '","schema":' .. integer(storage_session.SCHEMA)
-    .. ',' .. owners .. '"active_participant_id":' .. participant_id
+    .. (participants and ',"participants":[' or '') .. (participants or '') .. (participants and ']' or '')
+    .. ',"groups":[' .. groups .. '],"active_participant_id":' .. participant_id
     .. ',"active_group_id":' .. group_id
     .. ',"total_time_ms":' .. total
     .. ',' .. shown
@@ -99,10 +100,6 @@ local function assemble(s, fields, turn, owners, more)
     .. '}'
 end
 
-local function owners_json(participants, groups)
-  return '"participants":[' .. participants .. '],"groups":[' .. groups .. '],'
-end
-
 -- The JSON of the whole state.
 --
 -- s        a loaded session; all its changes have to be written already
@@ -112,13 +109,13 @@ local function build(s, fields, export)
   fields = fields or storage_session.all_fields(s.key)
   local turn = transitions_cycle.current_turn(s)
   add_now(s, turn)
-  return assemble(s, fields, turn, owners_json(build_owners(s, fields, turn)),
-    export and views_snapshot.internal(s, fields) or '')
+  local participants, groups = build_owners(s, fields, turn)
+  return assemble(s, fields, turn, participants, groups, export and views_snapshot.internal(s, fields) or '')
 end
 
 -- The same of a session that was just created. participants, groups: their JSON.
 local function build_new(s, fields, participants, groups)
-  return assemble(s, fields, transitions_cycle.current_turn(s), owners_json(participants, groups), '')
+  return assemble(s, fields, transitions_cycle.current_turn(s), participants, groups, '')
 end
 
 -- The JSON of the state without its participants, of which only those are read whose turn it is.
@@ -136,7 +133,7 @@ local function summary(s)
     add_now(s, turn)
     groups = select(2, build_owners(s, storage_session.some_fields(s.key, names), turn))
   end
-  return assemble(s, fields, turn, '"groups":[' .. groups .. '],', '')
+  return assemble(s, fields, turn, nil, groups, '')
 end
 
 return {

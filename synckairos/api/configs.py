@@ -40,6 +40,8 @@ def _names(kind: type[msgspec.Struct]) -> frozenset[str]:
     return frozenset(field.encode_name for field in msgspec.structs.fields(kind))
 
 
+_objects = msgspec.json.Decoder(list[Fields]).decode
+
 CONFIG = _names(schemas.SessionConfig)
 PARTICIPANT = _names(schemas.ParticipantConfig)
 GROUP = _names(schemas.GroupConfig)
@@ -66,7 +68,7 @@ class Size:
 
 def size(config: Fields) -> Size:
     """The size of a config, of which nothing needs to be right."""
-    participants, groups = list(_owners(config, "participants")), list(_owners(config, "groups"))
+    participants, groups = _owners(config, "participants"), _owners(config, "groups")
     own_clocks, group_clocks = (config.get("sync_mode") == mode for mode in _MODES_WITH_OWNERS)
     everybody = _stages(config.get("time_control")) or 1
     named = {bytes(each.get("group_id", b"")) for each in participants} if group_clocks and not groups else ()
@@ -77,18 +79,20 @@ def size(config: Fields) -> Size:
     return Size(len(participants), weight + len(named) * everybody)
 
 
-def problems(config: Fields) -> tuple[list[Detail], bool]:
+def problems(config: Fields, weight: int) -> tuple[list[Detail], bool]:
     """The unknown names and what has too many members. Removes the unknown names from the config.
+
+    weight: that of its size
 
     Returns the problems, and whether the library has to be asked for others: it is not asked about what is
     too large, or when there are more problems than an answer names.
     """
-    found = list(islice(_problems(config), MOST_UNKNOWN + 1))
+    found = list(islice(_problems(config, weight), MOST_UNKNOWN + 1))
     return found, len(found) < MOST_UNKNOWN and all(each["message"] == _UNKNOWN for each in found)
 
 
-def _problems(config: Fields) -> Iterator[Detail]:
-    if size(config).weight > MOST_STAGES and len(_list(config.get("participants")) or ()) <= MOST_OWNERS:
+def _problems(config: Fields, weight: int) -> Iterator[Detail]:
+    if weight > MOST_STAGES and len(_list(config.get("participants")) or ()) <= MOST_OWNERS:
         yield {
             "field": "participants",
             "message": f"must have clocks of at most {MOST_STAGES} stages together",
@@ -102,25 +106,26 @@ def _problems(config: Fields) -> Iterator[Detail]:
 
 
 def _problems_of_owners(config: Fields, name: str, known: frozenset[str], bound: str) -> Iterator[Detail]:
-    owners = _list(config.get(name)) or []
+    owners = _owners(config, name)
     if len(owners) > MOST_OWNERS:
         yield {"field": printable(name), "message": bound}
-    changed = False
-    for position, raw in enumerate(owners[:MOST_OWNERS]):
-        fields = _object(raw) or {}
-        unknown = sorted(fields.keys() - known)
-        for each in unknown:
+    mended: dict[int, msgspec.Raw] = {}
+    for position, fields in enumerate(owners[:MOST_OWNERS]):
+        unknown = fields.keys() - known
+        for each in sorted(unknown):
             if bytes(fields.pop(each)) != _NULL:
                 yield {"field": printable(f"{name}.{position}.{each}"), "message": _UNKNOWN}
         yield from _problems_of_control(f"{name}.{position}.time_control", fields.get("time_control"))
         if unknown:
-            changed = True
-            owners[position] = _encoded(fields)
-    if changed:
-        config[name] = msgspec.Raw(b"[" + b",".join(map(bytes, owners)) + b"]")
+            mended[position] = _encoded(fields)
+    if mended:
+        given = enumerate(_list(config[name]) or ())
+        config[name] = msgspec.Raw(b"[" + b",".join(bytes(mended.get(at, raw)) for at, raw in given) + b"]")
 
 
 def _problems_of_control(path: str, raw: msgspec.Raw | None) -> Iterator[Detail]:
+    if raw is None or bytes(raw).count(b":") <= MOST_MEMBERS:
+        return
     control = _object(raw)
     if control is None:
         return
@@ -133,9 +138,15 @@ def _problems_of_control(path: str, raw: msgspec.Raw | None) -> Iterator[Detail]
             yield {"field": place, "message": f"must have at most {MOST_MEMBERS} members"}
 
 
-def _owners(config: Fields, name: str) -> Iterator[Fields]:
-    for raw in _list(config.get(name)) or ():
-        yield _object(raw) or {}
+def _owners(config: Fields, name: str) -> list[Fields]:
+    """The members of each participant or group; none of what is no object."""
+    raw = config.get(name)
+    if raw is None:
+        return []
+    try:
+        return _objects(raw)
+    except msgspec.ValidationError:
+        return [_object(each) or {} for each in _list(raw) or ()]
 
 
 def _stages(raw: msgspec.Raw | None) -> int:

@@ -53,7 +53,6 @@ class Context:
     sessions: the calls, which first restore a session that Redis has lost from the audit store
     redis_sessions: the same calls, which only ask Redis
     openapi, docs: the description of the API, as JSON and as HTML
-    large_bodies: held by the request whose body is being parsed, when that takes long
     drawing: held by the request whose picture is being drawn, from the reading of its events on
     closed_seekers: the callers who have named too many sessions that are not there
     draining: whether the process is stopping and takes no new work
@@ -66,7 +65,6 @@ class Context:
     revocations: Revocations
     tenants: Tenants
     quotas: QuotaKeeper
-    large_bodies: asyncio.Lock = field(default_factory=asyncio.Lock)
     heavy_calls: HeavyCalls = field(default_factory=HeavyCalls)
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
     closed_addresses: ClosedAddresses = field(default_factory=ClosedAddresses)

@@ -1,8 +1,8 @@
-"""Calls that keep Redis busy for long: a process sends them one after the other, and rests between them.
+"""What keeps Redis, or the process itself, busy for long: it is done one after the other, with rests between.
 
-Redis carries out one call at a time. So everybody else waits while it creates a session of a thousand
-participants. The rest after such a call leaves Redis to the others for most of the time, however many clients
-create large sessions at once.
+Redis carries out one call at a time, and a process reads one body at a time. So everybody else waits while a
+session of a thousand participants is created, or its config is read. The rest after that leaves both to the
+others for most of the time, however many clients send large configs at once.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from synckairos.errors import RateLimitExceeded
 
 HEAVY = 100
 """From which weight on a config is heavy. The weight is that of `synckairos.api.configs`."""
-REST_S = 0.0005
-"""The rest for each unit of weight. Redis is busy with one for 20 to 40 microseconds."""
+REST_S = 0.0008
+"""The rest for each unit of weight. Redis is busy with one for 15 to 20 microseconds."""
+LONGEST_REST_S = 1.0
+"""Whoever waits for a turn gets it within some seconds, however large what came before is."""
 MOST_WAITING = 8
 """How many heavy calls may wait for their turn."""
 
@@ -38,7 +40,7 @@ class HeavyCalls:
             yield
             return
         if self._waiting >= MOST_WAITING:
-            raise RateLimitExceeded("too many large sessions are being created", retry_after_ms=1000)
+            raise RateLimitExceeded("too many large requests wait for their turn", retry_after_ms=1000)
         self._waiting += 1
         try:
             await self._turn.acquire()
@@ -47,4 +49,4 @@ class HeavyCalls:
         try:
             yield
         finally:
-            asyncio.get_running_loop().call_later(weight * REST_S, self._turn.release)
+            asyncio.get_running_loop().call_later(min(weight * REST_S, LONGEST_REST_S), self._turn.release)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Literal
 
 from synckairos.auth.caller import Caller
@@ -115,7 +116,12 @@ def who_may(action: Action) -> str:
 
 def known_roles(caller: Caller) -> frozenset[Role]:
     """The roles of a caller that count."""
-    return frozenset(_ROLES[role] for role in caller.roles if role in _ROLES)
+    return _known(caller.roles)
+
+
+@lru_cache(1024)
+def _known(roles: frozenset[str]) -> frozenset[Role]:
+    return frozenset(_ROLES[role] for role in roles if role in _ROLES)
 
 
 def sees_actors(caller: Caller) -> bool:

@@ -6,6 +6,7 @@ made as large as the library allows, or is refused for being larger, and the dea
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -50,9 +51,21 @@ def _config(people: list[Json], mode: str = "per_participant", **more: Any) -> J
     return {"sync_mode": mode, "participants": people, **more}
 
 
+_first_numbers = itertools.count(step=MOST)
+
+
 def _of_each(people: list[Json], control: Callable[[int], Any]) -> list[Json]:
-    """The same participants, each with a control of its own."""
-    return [{**person, "time_control": control(number)} for number, person in enumerate(people)]
+    """The same participants, each with a control of its own.
+
+    No two of these have a number in common, because the library remembers the controls of the last calls.
+    """
+    numbers = itertools.count(next(_first_numbers))
+    return [{**person, "time_control": control(next(numbers))} for person in people]
+
+
+def _text(number: int) -> str:
+    """A control as text, whose numbers differ from those with other numbers."""
+    return f"40/{90 + number % MOST}:{30 + number // MOST}+30"
 
 
 def _grouped(**group: Any) -> Json:
@@ -78,7 +91,7 @@ CONFIGS: dict[str, Callable[[], Any]] = {
     "1,000, two stages each": lambda: _config(_of_each(_people(), lambda number: _stages(2, number))),
     "250, eight stages each": lambda: _config(_of_each(_people(250), lambda number: _stages(8, number))),
     "1,000, eight stages each (refused)": lambda: _config(_of_each(_people(), lambda _: _stages(8))),
-    "1,000, text each": lambda: _config(_of_each(_people(), lambda number: f"40/{90 + number}:30+30")),
+    "1,000, text each": lambda: _config(_of_each(_people(), _text)),
     "1,000, the same text": lambda: _config(_of_each(_people(), lambda _: "40/90:30+30")),
     "1,000 groups": lambda: _grouped(total_time_ms=86_400_000),
     "1,000 groups, lag compensation, two stages": lambda: {
@@ -109,8 +122,8 @@ CONFIGS: dict[str, Callable[[], Any]] = {
 
 def _creations(make: Callable[[], Any]) -> Case:
     def calls(_: Storage, count: int) -> list[Call]:
-        text = json.dumps(make(), separators=(",", ":"))
-        return [("sk_create", SessionKeys.of(sessions.new_id()).all, (text,)) for _ in range(count)]
+        texts = [json.dumps(make(), separators=(",", ":")) for _ in range(count)]
+        return [("sk_create", SessionKeys.of(sessions.new_id()).all, (text,)) for text in texts]
 
     return calls
 

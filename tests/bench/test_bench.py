@@ -195,9 +195,12 @@ def test_attack_holds_a_victim_against_the_same_in_quiet(tmp_path: Path) -> None
 def test_attack_creates_and_logs_in(tmp_path: Path) -> None:
     report, _ = bench(tmp_path, "attack", "creations", "logins")
     beside = [figure for figure in report["figures"] if figure["name"].endswith("a switch beside it, p99")]
-    assert [(figure["yardstick"], figure["at_most"]) for figure in beside] == [("in quiet, p99", 3.0)] * 5
+    assert [(figure["yardstick"], figure["at_most"]) for figure in beside] == [("in quiet, p99", 3.0)] * 6
     failed = [figure for figure in report["figures"] if "not answered by 200" in figure["name"]]
-    assert [figure["value"] for figure in failed] == [0] * 5
+    assert [figure["value"] for figure in failed] == [0] * 6
+    created = [figure for figure in report["figures"] if figure["name"].endswith(": creations")]
+    assert all("201" in figure["note"] for figure in created if "refused" not in figure["name"])
+    assert all("400" in figure["note"] for figure in created if "refused" in figure["name"])
     logins = named(report, "30 wrong logins a second")
     assert logins["at_most"] == 5.0
     assert "401" in logins["note"]

@@ -145,6 +145,37 @@ def test_a_hash_that_is_no_session_is_none(core: Driver, function: str) -> None:
     assert core.fcall("sk_switch", wrong).code == "VALIDATION_ERROR"
 
 
+CONTROL = '{"kind":"fischer","increment_ms":2000}'
+NO_CONTROLS = [
+    "{}",
+    '{"kind":"fischer","increment_ms":02000}',
+    '{"kind":"fischer","increment_ms":2000,}',
+    '{"kind":"fischer","increment_ms" 2000}',
+    '{"kind":"fischer","increment_ms":2000',
+    '{"kind":"fischer","increment_ms":[2000}',
+    '{"kind":"fischer","increment_ms":fischer}',
+    '{"kind":"}',
+    '{"kind:"fischer}',
+    '{"kind":"fischer"}}',
+    '{"kind":"fischer"} ',
+    '{"kind":"\x01"}',
+    "{\x01:1}",
+]
+
+
+@pytest.mark.parametrize("control", NO_CONTROLS)
+def test_a_snapshot_whose_control_is_no_json_is_refused(core: Driver, control: str) -> None:
+    """The state of a restored session has the control as it came."""
+    who = [{**person, "time_control": json.loads(CONTROL)} for person in people(2, total_time_ms=60_000)]
+    state = exported(core, participants=who)
+    fields = state["internal"]["fields"]
+    assert CONTROL in fields["p1:shown"]
+    fields["p1:shown"] = fields["p1:shown"].replace(CONTROL, control)
+    answer = core.call("restore", SESSION, [json.dumps(state)], START)
+    assert (answer.code, answer.fields) == ("VALIDATION_ERROR", ["state"])
+    assert core.snapshot() == {}
+
+
 def exported(core: Driver, **config: Any) -> dict[str, Any]:
     """A running session as `sk_get EXPORT` gives it, gone from the server afterwards."""
     game = Game(core, {**players(60_000, 60_000), **config})

@@ -178,7 +178,7 @@ async def test_no_sender_is_slow_for_longer_than_its_deadline(
     live: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A byte that comes does not move the deadline."""
-    for phase in (Phase.HEAD, Phase.BODY, Phase.ENDING):
+    for phase in (Phase.HEAD, Phase.BODY, Phase.DROPPED, Phase.ENDING):
         monkeypatch.setitem(connections.ALLOWED_S, phase, 1.0)
     monkeypatch.setattr(connections, "LOOK_S", 0.05)
 

@@ -41,6 +41,7 @@ def test_each_part_of_a_request_has_its_deadline(phase: Phase) -> None:
 
 def test_heads_and_bodies_have_ten_seconds() -> None:
     assert (ALLOWED_S[Phase.HEAD], ALLOWED_S[Phase.BODY]) == (10.0, 10.0)
+    assert ALLOWED_S[Phase.DROPPED] == 5.0
     assert not is_overdue(Client(Phase.UPGRADED), 10**6)
 
 

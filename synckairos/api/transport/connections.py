@@ -31,6 +31,8 @@ HEAD_S = 10.0
 """How long a head may take: from its first byte, or from the start of the connection, to the empty line."""
 BODY_S = 10.0
 """How long a body may take, from the moment when the service begins to read it."""
+DROPPED_S = 5.0
+"""How long the rest of a refused body may take. Its sender has the answer, and a chance to read it."""
 HANDLING_S = 60.0
 """How long an answer may take, and its way to the client up to what the system buffers."""
 IDLE_S = 75.0
@@ -61,10 +63,11 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" and platform.libc_ver()[0] 
 
 
 class Phase(IntEnum):
-    """What a connection waits for."""
+    """What a connection waits for: a head, a body, the rest of a refused body, and so on."""
 
     HEAD = auto()
     BODY = auto()
+    DROPPED = auto()
     HANDLING = auto()
     IDLE = auto()
     ENDING = auto()
@@ -74,6 +77,7 @@ class Phase(IntEnum):
 ALLOWED_S = {
     Phase.HEAD: HEAD_S,
     Phase.BODY: BODY_S,
+    Phase.DROPPED: DROPPED_S,
     Phase.HANDLING: HANDLING_S,
     Phase.IDLE: IDLE_S,
     Phase.ENDING: ENDING_S,
@@ -170,7 +174,7 @@ class Connections:
         """Ends the connection that has been sending for longest, else the oldest that is idle."""
         chosen = None
         for client in among:
-            if client.phase <= Phase.BODY:
+            if client.phase <= Phase.DROPPED:
                 chosen = client
                 break
             if client.phase is Phase.IDLE and chosen is None:

@@ -196,7 +196,7 @@ class Http1(Http):
         return piece
 
     async def _more_body(self) -> None:
-        self.protocol.enter(Phase.BODY)
+        self.protocol.enter(Phase.BODY if self.stage is Stage.HANDLER else Phase.DROPPED)
         await self._receive_more()
 
     async def _next_chunk(self) -> bool:
