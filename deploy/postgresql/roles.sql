@@ -5,7 +5,7 @@
 --   DATABASE_URL=postgresql://synckairos_owner:…  synckairos migrate
 --   psql --set ON_ERROR_STOP=1 --file roles.sql "$ADMIN_URL"     again, after this and every later migrate
 --
--- It may be run any number of times. Tables that were made by somebody else get the owner of this page.
+-- It may be run any number of times. Tables that were made by somebody else become those of synckairos_owner.
 --
 -- What each may do is below. The application can do nothing to the access log but insert into it, and read a
 -- tenant's part of it by a function: it cannot change or remove what was once on record.

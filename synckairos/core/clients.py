@@ -20,6 +20,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 from redis.asyncio.connection import parse_url as parse_url_async
 from redis.asyncio.retry import Retry as RetryAsync
 from redis.backoff import NoBackoff
+from redis.connection import AbstractConnection as SyncConnection
 from redis.connection import parse_url
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -145,17 +146,33 @@ def sync_client(settings: Settings, url: str | None = None, *, timeout_s: float 
     url = url or settings.redis_url
     given = parse_url(url)
     options = {**_common(given, timeout_s, retry), **given}
+    if _does_tls(url):
+        options["redis_connect_func"] = _take_tickets
     if not by_sentinels:
         return redis.Redis.from_pool(redis.ConnectionPool(**options))
     assert settings.redis_sentinel_name is not None
+    of_a_sentinel = _of_a_sentinel(settings, min(timeout_s / 2, CONNECT_S), retry)
+    if of_a_sentinel.get("ssl"):
+        of_a_sentinel["redis_connect_func"] = _take_tickets
     sentinels: Sentinel = _Sentinels(  # type: ignore[no-untyped-call]  # redis-py's own __init__ has no types
-        settings.redis_sentinel_hosts,
-        sentinel_kwargs=_of_a_sentinel(settings, min(timeout_s / 2, CONNECT_S), retry),
+        settings.redis_sentinel_hosts, sentinel_kwargs=of_a_sentinel
     )
     client: redis.Redis = sentinels.master_for(
         settings.redis_sentinel_name, **_of_a_named_primary(url, options)
     )
     return client
+
+
+def _take_tickets(connection: SyncConnection) -> None:
+    """Begin a sync connection with TLS by a command, so that it has read what comes before the first reply.
+
+    These are the tickets that a server sends after the handshake. redis-py looks at the socket before it uses
+    a connection, takes them for a reply that nobody has read, and gives up. With a password they are read
+    with the reply to `AUTH`; without one nothing was read until here.
+    """
+    connection.on_connect()
+    connection.send_command("PING", check_health=False)
+    connection.read_response()
 
 
 def _common(given: Mapping[str, Any], timeout_s: float, retry: Any) -> dict[str, Any]:
