@@ -19,7 +19,7 @@ import pytest
 import redis
 from websockets.exceptions import ConnectionClosed
 
-from synckairos.api import app
+from synckairos.api import start as service_start
 from synckairos.audit.archiver import Archiver
 from synckairos.auth import links
 from synckairos.auth.bearer import Bearers, Everybody
@@ -374,7 +374,7 @@ async def world(machines: Machines, database: str) -> AsyncIterator[World]:
 
     environ = {"AUTH_MODE": "jwt", "JWT_SECRET": SECRET, "ENABLE_METRICS": "true"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(app, "Archiver", Kept)
+        patch.setattr(service_start, "Archiver", Kept)
         async with audited(machines.server, machines.rq, database, **environ) as running:
             made = World(running, await asyncpg.connect(database))
             try:
