@@ -1,4 +1,4 @@
-# make install | run | check | test | benches | soak | fuzz | drills | lint | screenshots | last-release | lock. Needs python3 (3.11 or newer) and the network, once.
+# make install | run | check | test | test-long | soak | fuzz | drills | lint | screenshots | last-release | lock. Needs python3 (3.11 or newer) and the network, once.
 PYTHON ?= python3
 BIN = .venv/bin
 STAMP = .venv/.installed
@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
-.PHONY: install run check test benches soak fuzz drills lint screenshots last-release lock
+.PHONY: install run check test test-long soak fuzz drills lint screenshots last-release lock
 
 install: $(STAMP)
 
@@ -48,12 +48,15 @@ fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz socket --cases 100000 $(ARGS)
 	$(BIN)/python -m tests.fuzz fcall --cases 100000 $(ARGS)
 
-test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 5 --dist worksteal --ignore tests/bench $(ARGS)
+# What takes long: benches, fuzzing, what dies under load, and what operators do.
+LONG = tests/bench tests/fuzz tests/chaos tests/audit/test_chaos.py tests/failover tests/importing tests/move tests/upgrade
 
-# Each bench once, in its quick form: that it measures what it says. They want a core each, so they run apart.
-benches: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/bench $(ARGS)
+test: $(STAMP)
+	$(BIN)/python -m pytest --numprocesses 6 --dist worksteal $(LONG:%=--ignore=%) $(ARGS)
+
+# A short form of it: each bench once and quickly, a few thousand random calls, each death three times.
+test-long: $(STAMP)
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(LONG) $(ARGS)
 
 # What dies on the way to PostgreSQL dies thirty times, and not three. Then a primary behind Sentinels is killed,
 # hung, cut off and replaced under load; the exit code says whether the goals in sentinel/README.md were met.
