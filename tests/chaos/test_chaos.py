@@ -223,8 +223,8 @@ async def test_a_primary_of_a_cluster_that_dies_is_replaced() -> None:
 
 
 def _is_at(seen: list[dict[str, Any]], version: int) -> bool:
-    """Whether a client has this version now."""
-    return bool(seen[-1]["version"] == version)
+    """Whether a client has this version now. One that was sent away has nothing yet."""
+    return bool(seen) and bool(seen[-1]["version"] == version)
 
 
 @pytest.mark.parametrize("how", ["asked", "killed"])
