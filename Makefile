@@ -52,7 +52,7 @@ fuzz: $(STAMP)
 LONG = tests/bench tests/fuzz tests/chaos tests/audit/test_chaos.py tests/failover tests/importing tests/move tests/upgrade
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 6 --dist worksteal $(LONG:%=--ignore=%) $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 5 --dist worksteal $(LONG:%=--ignore=%) $(ARGS)
 
 # A short form of it: each bench once and quickly, a few thousand random calls, each death three times.
 test-long: $(STAMP)

@@ -15,6 +15,7 @@ import redis.asyncio
 from redis.crc import key_slot
 
 from synckairos.config import load
+from synckairos.core import connection as connections
 from synckairos.core import keys, links, wire
 from synckairos.core.connection import RETRY_FOR_S, Connection, connect
 from synckairos.core.keys import SessionKeys
@@ -427,8 +428,9 @@ async def test_a_server_that_falls_silent_holds_no_call_beyond_the_bound(server:
 
 @pytest.mark.parametrize("connected", [False, True])
 async def test_a_process_that_stood_still_does_not_take_the_storage_for_away(
-    server: Server, connected: bool
+    server: Server, connected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(connections, "FAIR_S", BOUND_S)  # enough for a busy machine
     async with Proxy(server.port) as proxy, Connection.to(load({"REDIS_URL": proxy.url})) as connection:
         if connected:
             await ask(connection, 1)
