@@ -178,11 +178,19 @@ def encrypting(url: str, authority: Authority) -> Iterator[None]:
         postgres.query(url, "SELECT pg_reload_conf()")
 
 
-@pytest.mark.skipif("debian" not in postgres.available(), reason="only Debian's PostgreSQL does TLS")
-def test_postgresql_is_verified(pool: Pool, authorities: Authorities, tmp_path: Path) -> None:
-    """Its certificate is for a name, and not for an address."""
+@pytest.mark.parametrize("kind", postgres.available())
+def test_postgresql_is_verified(
+    pool: Pool, authorities: Authorities, tmp_path: Path, kind: postgres.Kind
+) -> None:
+    """Its certificate is for a name, and not for an address. The embedded one does no TLS, and is refused."""
     ours = Authority(tmp_path / "of-postgresql", address=None)
-    server = pool.postgres("debian")
+    server = pool.postgres(kind)
+    if kind == "embedded":
+        url = f"{server.empty_database()}?sslmode=verify-full&sslrootcert={ours.ca}"
+        found = finding("PostgreSQL", DATABASE_URL=url)
+        assert found.status == "failure"
+        assert "SSL" in found.message
+        return
     with encrypting(server.made.url(server.port, "postgres"), ours):
         plain = server.empty_database().replace("127.0.0.1", "localhost")
         verified = f"{plain}?sslmode=verify-full&sslrootcert={ours.ca}"
