@@ -75,6 +75,103 @@ clock_offset = Gauge(
     multiprocess_mode="mostrecent",
 )
 
+redis_up = Gauge(
+    "synckairos_redis_up",
+    "Whether this primary of Redis answered the last probe within its time (1) or not (0)",
+    ("server",),
+    registry=registry,
+    multiprocess_mode="livemin",
+)
+redis_calls = Histogram(
+    "synckairos_redis_call_seconds",
+    "Time of a call to Redis with its retries, by function or command",
+    ("call",),
+    buckets=(0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+    registry=registry,
+)
+redis_pubsub_latency = Histogram(
+    "synckairos_redis_pubsub_latency_seconds",
+    "Time from sending a probe's message to a primary until it came back through the subscription",
+    buckets=(0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+    registry=registry,
+)
+redis_memory = Gauge(
+    "synckairos_redis_memory_bytes",
+    "Memory that a primary uses",
+    ("server",),
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+redis_memory_limit = Gauge(
+    "synckairos_redis_memory_limit_bytes",
+    "The maxmemory of a primary; +Inf when it has no bound",
+    ("server",),
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+replication_lag = Gauge(
+    "synckairos_replication_lag_seconds",
+    "Time since a replica last confirmed what it has, as its primary says in whole seconds",
+    ("replica",),
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+sentinels_ok = Gauge(
+    "synckairos_sentinels_ok",
+    "Sentinels that answered lately; 0 where there are none",
+    registry=registry,
+    multiprocess_mode="livemin",
+)
+sentinels_needed = Gauge(
+    "synckairos_sentinels_needed",
+    "Sentinels that should answer: their quorum and one more; 0 where there are none",
+    registry=registry,
+    multiprocess_mode="livemax",
+)
+postgres_up = Gauge(
+    "synckairos_postgres_up",
+    "Whether PostgreSQL answered the last probe within its time (1) or not (0); missing without a database",
+    registry=registry,
+    multiprocess_mode="livemin",
+)
+breaker_state = Gauge(
+    "synckairos_breaker_state",
+    "State of the breaker before a dependency: 0 closed, 1 half open, 2 open",
+    ("dependency",),
+    registry=registry,
+    multiprocess_mode="livemax",
+)
+
+sessions = Gauge(
+    "synckairos_sessions",
+    "Sessions in which something is due by itself, as one whose clock runs down: status is active",
+    ("status",),
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+sessions_created = Counter(
+    "synckairos_sessions_created_total", "Sessions created through the service", registry=registry
+)
+switches = Counter("synckairos_switches_total", "Switches carried out through the service", registry=registry)
+overdue_alarms = Gauge(
+    "synckairos_overdue_alarms",
+    "Alarms that have been due for more than 5 seconds",
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+oldest_alarm_lateness = Gauge(
+    "synckairos_oldest_alarm_lateness_seconds",
+    "Time since the oldest alarm that is due was due; 0 when none is",
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+overdue_sessions = Gauge(
+    "synckairos_overdue_sessions",
+    "Sessions that still run although their alarm has been due for more than a minute",
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+
 websocket_connections = Gauge(
     "synckairos_websocket_connections", "Open WebSockets", registry=registry, multiprocess_mode="livesum"
 )
@@ -118,6 +215,18 @@ relay_latency = Histogram(
     "Time from a message's arrival to its last write",
     buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
     registry=registry,
+)
+websocket_delivery = Histogram(
+    "synckairos_websocket_delivery_seconds",
+    "Time from an event, on the server's clock, until it was written to the sockets, for each socket",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+    registry=registry,
+)
+clients_with_wrong_clock = Gauge(
+    "synckairos_clients_with_wrong_clock",
+    "Connected clients whose own clock is wrong by more than 0.1 seconds, as they measured it",
+    registry=registry,
+    multiprocess_mode="livesum",
 )
 client_clock_offset = Histogram(
     "synckairos_client_clock_offset_seconds",
@@ -183,6 +292,19 @@ restored = Counter(
     registry=registry,
 )
 
+webhooks_waiting = Gauge(
+    "synckairos_webhooks_waiting",
+    "Deliveries to webhooks that wait for an attempt",
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+webhook_failures = Counter(
+    "synckairos_webhook_failures_total",
+    "Attempts to deliver to a webhook that failed, by tenant",
+    ("tenant",),
+    registry=registry,
+)
+
 stale_reads = Counter(
     "synckairos_stale_reads_total",
     "States that came from a replica because there was no primary, by who got them (http, websocket)",
@@ -199,6 +321,19 @@ restore_remaining = Gauge(
     "Sessions that the restore under way has not looked at yet",
     registry=registry,
     multiprocess_mode="livesum",
+)
+
+build_info = Gauge(
+    "synckairos_build_info",
+    "Always 1; the labels have the version of the service and of its function library",
+    ("version", "library"),
+    registry=registry,
+    multiprocess_mode="livemax",
+)
+features_reload_failures = Counter(
+    "synckairos_features_reload_failures_total",
+    "Changes of FEATURES_FILE that were refused, so that the flags before stay",
+    registry=registry,
 )
 
 
