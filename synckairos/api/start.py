@@ -103,7 +103,7 @@ async def start(settings: Settings, given: Connection | None) -> Context:
         auth = parts.parts(settings, connection, store, realtime.unrestored_sessions)
         bearers = await closing.enter_async_context(parts.bearers(settings, auth))
         if settings.enable_metrics and settings.metrics_port is not None:
-            closing.callback(metrics.serve(settings.host, settings.metrics_port))
+            closing.callback(metrics.serve(settings.host, settings.metrics_port, shared=True))
         context = Context(
             settings=settings,
             bearers=bearers,

@@ -56,7 +56,13 @@ def worker(file: Path | None) -> None:
     alerts.configure(settings)
     with contextlib.ExitStack() as stack:
         if settings.enable_metrics and settings.metrics_port is not None:
-            stack.callback(metrics.serve(settings.host, settings.metrics_port))
+            try:
+                stack.callback(metrics.serve(settings.host, settings.metrics_port))
+            except OSError as error:
+                raise click.ClickException(
+                    f"METRICS_PORT {settings.metrics_port} cannot be listened on ({error.strerror}): "
+                    "a service and each worker on a machine need ports of their own"
+                ) from None
         try:
             audit_worker.work(settings)
         except audit_worker.SchemaMissing as error:
