@@ -52,7 +52,7 @@ UNKNOWN = math.nan
 """The value of a gauge that is not known. A scrape does not show it."""
 
 # Prometheus knows from the counters themselves when they began. With several processes there are none anyway.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 registry = CollectorRegistry()
 
