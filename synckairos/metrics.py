@@ -279,6 +279,8 @@ audit_failures = Counter(
     ("next",),
     registry=registry,
 )
+for _next in ("retry", "given_up"):
+    audit_failures.labels(_next)  # at 0 from the start, because `rate` does not see how a series begins
 audit_waiting = Gauge(
     "synckairos_audit_outbox_events",
     "Events in the outboxes",
