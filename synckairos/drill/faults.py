@@ -22,7 +22,6 @@ from synckairos.drill.network import Network
 End = Callable[[], Awaitable[None]]
 """Takes a fault back."""
 
-
 ASKING_S = 30.0
 """How long to go on asking a Sentinel that refuses to replace the primary."""
 
@@ -117,9 +116,7 @@ async def asked(scene: Scene) -> End:
         try:
             await sentinel.client.execute_command("SENTINEL", "FAILOVER", name)
             break
-        except (
-            RedisError
-        ) as error:  # it has had no INFO from the replicas yet, or is not done with another one
+        except RedisError as error:  # it has not looked at the replicas yet, or is not done with a failover
             if time.monotonic() > end:
                 raise FaultFailed(f"SENTINEL FAILOVER: {error}") from error
             await asyncio.sleep(0.5)
