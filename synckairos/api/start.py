@@ -12,12 +12,13 @@ from functools import partial
 from typing import Protocol
 
 from synckairos import metrics
-from synckairos.api import openapi
+from synckairos.api import chain, openapi
 from synckairos.api.context import Context
 from synckairos.api.quotas import QuotaKeeper
 from synckairos.api.readiness import Readiness
 from synckairos.api.routes import ROUTES
 from synckairos.api.websocket import endpoint
+from synckairos.api.websocket.command import carry_out
 from synckairos.audit.access_log.queue import AccessLog
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Jobs
@@ -124,6 +125,7 @@ async def start(settings: Settings, given: Connection | None) -> Context:
             replicas=replicas,
             restorer=restorer,
             readiness=readiness,
+            commands=chain.of_commands(carry_out),
             openapi=openapi.document(ROUTES, settings),
             docs=openapi.page(ROUTES, settings),
             closing=closing.pop_all(),

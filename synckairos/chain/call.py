@@ -18,15 +18,16 @@ class Kind(StrEnum):
 
 
 class Call(ABC):
-    """One call, from its first middleware to its last.
-
-    name: what is called, one of a short list: a route, the type of a message, the function of a job
-    """
+    """One call, from its first middleware to its last."""
 
     __slots__ = ()
 
     kind: ClassVar[Kind]
-    name: str
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What is called, one of a short list: a route, the type of a message, the function of a job."""
 
     @property
     def request_id(self) -> str | None:
@@ -42,7 +43,7 @@ class Call(ABC):
         """Raise CircuitOpen when something is away without which this call cannot be answered."""
 
     @abstractmethod
-    def count(self, result: Any, error: SyncKairosError | None) -> None:
+    def count(self, result: Any, error: SyncKairosError | None, /) -> None:
         """Count it in the metrics, with its result or, when that is None, with its error."""
 
     def described(self) -> dict[str, Any]:

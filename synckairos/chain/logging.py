@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import structlog
 
-from synckairos.chain.call import Call
+from synckairos.chain.call import Call, Kind
 from synckairos.chain.middleware import Middleware, Order
 from synckairos.errors import InternalError, SyncKairosError
 
@@ -22,18 +23,23 @@ class Logging(Middleware):
     async def on_error(self, call: Call, error: BaseException) -> BaseException:
         """Logs an error with a status of 500 or more."""
         if isinstance(error, SyncKairosError) and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            log(call, error)
+            log(call.kind, error, call.described())
         return error
 
 
-def log(call: Call, error: SyncKairosError) -> None:
-    """Log a failure of the service. An unexpected one has the traceback of its cause."""
+def log(
+    kind: Kind, error: SyncKairosError, described: Mapping[str, Any], cause: BaseException | None = None
+) -> None:
+    """Log a failure of the service. An unexpected one has a traceback.
+
+    cause: where the traceback is from; without it, from what the error was made of
+    """
     is_bug = isinstance(error, InternalError)
     write = logger.error if is_bug else logger.warning
     write(
-        f"{call.kind} failed",
+        f"{kind} failed",
         code=error.code,
         message=error.message,
-        **call.described(),
-        exc_info=(error.__cause__ or error) if is_bug else None,
+        **described,
+        exc_info=(cause or error.__cause__ or error) if is_bug else None,
     )

@@ -17,15 +17,17 @@ class Order(IntEnum):
     TRACING = 1
     LOGGING = 2
     METRICS = 3
-    REFUSALS = 4
-    """The access log's refusals: it has to see what the next ones refuse."""
-    TOKENS = 5
-    LIMITS = 6
-    BINDINGS = 7
-    BODY = 8
-    ACTIONS = 9
+    LENGTH = 4
+    REFUSALS = 5
+    """The access log's refusals. It has to see what the next ones refuse."""
+    TOKENS = 6
+    LIMITS = 7
+    BINDINGS = 8
+    BODY = 9
+    ACTIONS = 10
     """The access log's actions of admins, which are stored before they are answered."""
-    TENANTS = 10
+    TENANTS = 11
+    UNEXPECTED = 12
 
 
 class Middleware:
