@@ -39,7 +39,7 @@ class Call(ABC):
         """The W3C `traceparent` that came with it, well-formed."""
         return None
 
-    def refuse_if_open(self) -> None:  # noqa: B027 - most calls need nothing
+    async def refuse_if_open(self) -> None:  # noqa: B027 - most calls need nothing
         """Raise CircuitOpen when something is away without which this call cannot be answered."""
 
     @abstractmethod
