@@ -4,10 +4,16 @@ A single worker process keeps its numbers in memory. With several worker process
 scrape has to give the sums over all. For this `prepare` points prometheus_client at a directory of
 memory-mapped files that the workers share. It has to run before the first worker starts, and the workers must
 not be forked ("spawn"), because prometheus_client looks for the directory when it is imported.
+
+A gauge whose value is not known, or not known any more, is NaN (`UNKNOWN`), and a scrape does not show it.
+With several processes a series cannot be removed, so this is how a server that has left disappears.
+
+`deploy/prometheus/METRICS.md` is made from this module: `synckairos metrics`.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import socketserver
@@ -24,6 +30,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    disable_created_metrics,
     generate_latest,
     make_wsgi_app,
     multiprocess,
@@ -40,6 +47,12 @@ _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 _WORKER_FILE = "worker-"
 """The beginning of a file's name. There is one file for each worker, with the id of the worker's process."""
+
+UNKNOWN = math.nan
+"""The value of a gauge that is not known. A scrape does not show it."""
+
+# Prometheus knows from the counters themselves when they began. With several processes there are none anyway.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 registry = CollectorRegistry()
 
@@ -118,19 +131,22 @@ replication_lag = Gauge(
 )
 sentinels_ok = Gauge(
     "synckairos_sentinels_ok",
-    "Sentinels that answered lately; 0 where there are none",
+    "Sentinels that have answered lately, by the name of their primary; missing without Sentinels",
+    ("primary",),
     registry=registry,
     multiprocess_mode="livemin",
 )
 sentinels_needed = Gauge(
     "synckairos_sentinels_needed",
-    "Sentinels that should answer: their quorum and one more; 0 where there are none",
+    "Sentinels that should answer: their quorum and one more, by the name of their primary",
+    ("primary",),
     registry=registry,
     multiprocess_mode="livemax",
 )
 postgres_up = Gauge(
     "synckairos_postgres_up",
     "Whether PostgreSQL answered the last probe within its time (1) or not (0); missing without a database",
+    ("server",),
     registry=registry,
     multiprocess_mode="livemin",
 )
@@ -218,7 +234,7 @@ relay_latency = Histogram(
 )
 websocket_delivery = Histogram(
     "synckairos_websocket_delivery_seconds",
-    "Time from an event, on the server's clock, until it was written to the sockets, for each socket",
+    "Time from an event, on the server's clock, until it was written to the last of its sockets here",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
     registry=registry,
 )
@@ -263,9 +279,17 @@ audit_failures = Counter(
     ("next",),
     registry=registry,
 )
+for _next in ("retry", "given_up"):
+    audit_failures.labels(_next)  # at 0 from the start, because `rate` does not see how a series begins
 audit_waiting = Gauge(
     "synckairos_audit_outbox_events",
     "Events in the outboxes",
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+audit_queued = Gauge(
+    "synckairos_audit_queued_events",
+    "Events in the batches that wait in the queue or for another attempt; above 100 batches estimated",
     registry=registry,
     multiprocess_mode="mostrecent",
 )
@@ -369,8 +393,8 @@ def process_ended(pid: int | None = None) -> None:
         multiprocess.mark_process_dead(pid or os.getpid())  # type: ignore[no-untyped-call]
 
 
-def scraped_registry() -> CollectorRegistry:
-    """The registry that a scrape reads: this process' metrics or, with several workers, the sums over all."""
+def _all_processes() -> CollectorRegistry:
+    """This process' metrics or, with several workers, the sums over all."""
     if _DIRECTORY in os.environ and Path(os.environ[_DIRECTORY]).is_dir():
         shared = CollectorRegistry()
         multiprocess.MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
@@ -382,15 +406,20 @@ def scraped_registry() -> CollectorRegistry:
 
 def render() -> bytes:
     """All metrics in Prometheus' text format."""
-    return generate_latest(scraped_registry())
+    return generate_latest(_Known(_all_processes()))
 
 
-def serve(host: str, port: int) -> Callable[[], None]:
+def serve(host: str, port: int, *, shared: bool = False) -> Callable[[], None]:
     """Answer scrapes on a separate port, in a background thread. Returns a function that ends this.
 
-    Every worker process listens on the same port, and the one that gets a scrape answers with the sums.
+    shared: the processes of one service all listen on the port, and the one that gets a scrape answers with
+        the sums. Anything else needs a port of its own, or scrapes would see now this one, now another one.
+
+    Raises OSError when the port is taken.
     """
-    server = make_server(host, port, make_wsgi_app(scraped_registry()), _Server, _Handler)
+    scraped = CollectorRegistry()
+    scraped.register(_Known(_all_processes()))
+    server = make_server(host, port, make_wsgi_app(scraped), _SharedServer if shared else _Server, _Handler)
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
 
@@ -400,6 +429,23 @@ def serve(host: str, port: int) -> Callable[[], None]:
         server.server_close()
 
     return stop
+
+
+class _Known(Collector):
+    """The metrics of a registry without those that are not known."""
+
+    def __init__(self, of: CollectorRegistry) -> None:
+        self._of = of
+
+    def describe(self) -> Iterable[Metric]:
+        """The same: so a scrape may ask for some metrics by name."""
+        return self._of.collect()
+
+    def collect(self) -> Iterable[Metric]:
+        for metric in self._of.collect():
+            if metric.type == "gauge":
+                metric.samples = [sample for sample in metric.samples if not math.isnan(sample.value)]
+            yield metric
 
 
 class _WorkerProcesses(Collector):
@@ -424,8 +470,11 @@ class _WorkerProcesses(Collector):
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
-    allow_reuse_port = True
     daemon_threads = True
+
+
+class _SharedServer(_Server):
+    allow_reuse_port = True
 
 
 class _Handler(WSGIRequestHandler):
