@@ -1,4 +1,4 @@
-"""Alerts: each says what it is about and leads to a page, asks for series that exist, and has its four stories.
+"""Alerts: each says what it is about, leads to a page, asks for series that exist, and has its four stories.
 
 `tests/operations/test_alerts.py` plays the stories, and lets a real Alertmanager tell somebody.
 """
@@ -80,6 +80,7 @@ def known() -> dict[str, set[str]]:
     return found
 
 
+NEVER_WAITS = "\N{EN DASH}"
 KNOWN = known()
 
 
@@ -158,7 +159,7 @@ def test_the_page_has_all_of_them() -> None:
     ]
     wanted: dict[str, tuple[set[str], str]] = {}
     for alert in ALERTS:
-        severities, _ = wanted.setdefault(alert["alert"], (set(), alert.get("for", "–")))
+        severities, _ = wanted.setdefault(alert["alert"], (set(), alert.get("for", NEVER_WAITS)))
         severities.add(alert["labels"]["severity"])
     assert {name: (severities, lasts) for name, severities, lasts in rows} == wanted
     assert len(rows) == len(wanted)
