@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
@@ -17,6 +16,9 @@ SPENT = 1
 """The exit code when a budget is spent."""
 NO_REPORT = 2
 """The exit code when there is no report, so that nobody takes that for a budget that is spent."""
+
+MOST = 0.99
+"""A part of the window that counts as all of it: Prometheus is started again at times."""
 
 
 @click.group()
@@ -60,12 +62,9 @@ def report(prometheus: str, *, as_json: bool) -> None:
 
 def _print(found: Report) -> None:
     days = found.window_s / 86400
-    begin = datetime.fromisoformat(found.at) - timedelta(seconds=found.window_s)
     echo(f"Error budgets of {days:g} days, at {found.at}")
-    if found.data_since is None:
-        echo("Prometheus has counted nothing yet.")
-    elif datetime.fromisoformat(found.data_since) - begin > timedelta(hours=1):
-        echo(f"Prometheus has counted since {found.data_since} only: budgets are of the time from then on.")
+    if found.counted_s < MOST * found.window_s:
+        echo(f"Prometheus has counted for {found.counted_s / 86400:.1f} of these days only.")
     rows: list[tuple[str, ...]] = [
         ("objective", "promised", "now", "burn rate", "used", "left", "lasts until")
     ]

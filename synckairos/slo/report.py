@@ -55,12 +55,12 @@ class Report(msgspec.Struct, frozen=True):
 
     at: the moment they are of (ISO 8601)
     window_s: the seconds that a budget is for
-    data_since: when Prometheus first counted events within the window (ISO 8601); None when it never did
+    counted_s: for how many of them Prometheus has counted events
     """
 
     at: str
     window_s: float
-    data_since: str | None
+    counted_s: float
     budgets: list[Budget]
 
     @property
@@ -79,13 +79,11 @@ def ask(prometheus: str) -> Report:
                 f"the Prometheus at {prometheus} has no rules of objectives: "
                 "load deploy/prometheus/rules/slo.yaml"
             )
-        first = _query(client, f"min(min_over_time(timestamp(slo:events:rate5m)[{window_s:.0f}s:5m]))")
     at = datetime.fromtimestamp(found.at, UTC)
-    since = float(first[0]["value"][1]) if first else None
     return Report(
         at=_shown(at),
         window_s=window_s,
-        data_since=None if since is None else _shown(datetime.fromtimestamp(since, UTC)),
+        counted_s=min(found.single("slo:counted:seconds") or 0.0, window_s),
         budgets=[_budget(found, slo, at, window_s) for slo in found.objectives],
     )
 

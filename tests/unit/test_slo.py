@@ -103,13 +103,13 @@ def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
     assert "slo.yaml" in result.output
 
 
-def _vector(numbers: Numbers) -> list[Any]:
+def _vector(numbers: Numbers, counted_s: float = WINDOW_S) -> list[Any]:
     def series(name: str, value: Value, **labels: str) -> list[Any]:
         if value is None:
             return []
         return [{"metric": {"__name__": name, **labels}, "value": [AT, str(value)]}]
 
-    found = series("slo:window:seconds", WINDOW_S)
+    found = series("slo:window:seconds", WINDOW_S) + series("slo:counted:seconds", counted_s)
     for slo, (ratio, burn_rate, used) in numbers.items():
         found += series("slo:objective:ratio", 0.999, slo=slo, title=f"The promise of {slo}")
         found += series("slo:error_ratio:sum1h", ratio, slo=slo)
@@ -120,17 +120,16 @@ def _vector(numbers: Numbers) -> list[Any]:
 
 
 @contextmanager
-def prometheus(vector: list[Any], since: float = AT - WINDOW_S) -> Iterator[str]:
+def prometheus(vector: list[Any]) -> Iterator[str]:
     """What answers like a Prometheus that has these series. Yields its URL."""
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked = urlsplit(self.path)
-            (expression,) = parse_qs(asked.query)["query"]
-            result = vector if "__name__" in expression else [{"metric": {}, "value": [AT, str(since)]}]
+            assert parse_qs(asked.query) == {"query": ['{__name__=~"slo:.+"}']}
             self.send_response(200 if asked.path == "/api/v1/query" else 404)
             self.end_headers()
-            self.wfile.write(json.dumps({"status": "success", "data": {"result": result}}).encode())
+            self.wfile.write(json.dumps({"status": "success", "data": {"result": vector}}).encode())
 
         def log_message(self, *_: object) -> None:
             """A test's output has no need of it."""
@@ -145,8 +144,8 @@ def prometheus(vector: list[Any], since: float = AT - WINDOW_S) -> Iterator[str]
             thread.join()
 
 
-def report(numbers: Numbers, *options: str, **since: float) -> Result:
-    with prometheus(_vector(numbers), **since) as url:
+def report(numbers: Numbers, *options: str, **counted_s: float) -> Result:
+    with prometheus(_vector(numbers, **counted_s)) as url:
         return CliRunner().invoke(main, ["slo", "report", "--prometheus", url, *options])
 
 
@@ -164,7 +163,7 @@ def test_the_report_for_machines() -> None:
     result = report(NUMBERS, "--json")
     found = json.loads(result.output)
     assert (found["at"], found["window_s"]) == ("2026-11-30T00:53:20Z", WINDOW_S)
-    assert found["data_since"] == "2026-10-31T00:53:20Z"
+    assert found["counted_s"] == WINDOW_S
     budgets = {each["slo"]: each for each in found["budgets"]}
     assert budgets[WELL]["title"] == "The promise of switch"
     shown: dict[str, Any] = {
@@ -201,8 +200,8 @@ def test_the_report_for_people() -> None:
 
 
 def test_a_prometheus_that_is_younger_than_the_window_is_no_secret() -> None:
-    result = report(NUMBERS, since=AT - 86400)
-    assert "has counted since 2026-11-29T00:53:20Z only" in result.output
+    result = report(NUMBERS, counted_s=WINDOW_S / 2)
+    assert "Prometheus has counted for 15.0 of these days only." in result.output
 
 
 @pytest.mark.parametrize(("used", "code"), [(0.0, 0), (0.999, 0), (1.0, 1), (1.7, 1), (None, 0)], ids=str)
