@@ -192,6 +192,8 @@ async def _all_names(prometheus: Prometheus, running: Traffic) -> None:
         report = {"type": "CLOCK", "offset_ms": 5000}
         await socket.send(msgspec.json.encode(report).decode())
     await until("sum(synckairos_clients_with_wrong_clock)", one(lambda value: value == 2))
+    await running.sockets.pop(0).close()
+    await until("sum(synckairos_clients_with_wrong_clock)", one(lambda value: value == 1))
     await until("count by (job) (synckairos_build_info)", lambda found: len(found) == 2)
     await until('rate(process_cpu_seconds_total{job="synckairos"}[30s])', lambda found: len(found) == WORKERS)
 
