@@ -27,7 +27,7 @@ _HEAD = """\
 def text(found: Objectives) -> str:
     """The file of rules, as YAML."""
     return _HEAD + yaml.dump(
-        {"groups": groups(found)}, Dumper=_Dumper, sort_keys=False, width=1_000_000, allow_unicode=True
+        {"groups": groups(found)}, Dumper=_Dumper, sort_keys=False, width=90, allow_unicode=True
     )
 
 
@@ -117,6 +117,7 @@ def _sum(of: str, window: str) -> str:
 
 def _alert(alert: BurnAlert) -> dict[str, Any]:
     rate = f"{alert.burn_rate:g}"
+    often = "more often than" if alert.burn_rate == 1 else f"more than {rate} times as often as"
     return {
         "alert": "SyncKairosBudgetBurns",
         "expr": (
@@ -129,8 +130,8 @@ def _alert(alert: BurnAlert) -> dict[str, Any]:
             "description": (
                 "{{ range query (printf `slo:objective:ratio{slo=%q}` $labels.slo) }}"
                 "Promised is: {{ .Labels.title }}, for {{ .Value | humanizePercentage }} of them. {{ end }}"
-                f"In the last {alert.long}, and in the last {alert.short} too, bad events came more than "
-                f"{rate} times as often as the budget of {{{{ $labels.slo }}}} allows for."
+                f"In the last {alert.long}, and in the last {alert.short} too, bad events came "
+                f"{often} the budget of {{{{ $labels.slo }}}} allows for."
                 "{{ range query (printf `slo:error_budget_left:ratio{slo=%q}` $labels.slo) }} "
                 "{{ .Value | humanizePercentage }} of the budget is left.{{ end }}"
             ),
