@@ -57,6 +57,7 @@ def worker(file: Path | None) -> None:
     alerts.configure(settings)
     with contextlib.ExitStack() as stack:
         if settings.enable_metrics and settings.metrics_port is not None:
+            metrics.build_info.labels(__version__, Library.assemble().version).set(1)
             try:
                 stack.callback(metrics.serve(settings.host, settings.metrics_port))
             except OSError as error:
@@ -64,7 +65,6 @@ def worker(file: Path | None) -> None:
                     f"METRICS_PORT {settings.metrics_port} cannot be listened on ({error.strerror}): "
                     "a service and each worker on a machine need ports of their own"
                 ) from None
-        metrics.build_info.labels(__version__, Library.assemble().version).set(1)
         try:
             audit_worker.work(settings)
         except audit_worker.SchemaMissing as error:
