@@ -33,6 +33,7 @@ class _Commands(click.Group):
         "metrics": "synckairos.metrics_page",
         "move": "synckairos.move.cli",
         "migrate": "synckairos.audit.cli",
+        "rates": "synckairos.rates",
         "restore": "synckairos.audit.restore",
         "serve": "synckairos.run.cli",
         "slo": "synckairos.slo.cli",

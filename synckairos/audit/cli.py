@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -101,51 +102,88 @@ def audit() -> None:
 def status(file: Path | None) -> None:
     """Show how many events wait, which batches failed, and which events PostgreSQL refused."""
     settings = audit_settings_or_exit(file)
-    waiting, counts, failed, found = asyncio.run(_status(settings))
-    echo(f"outbox: {'Redis does not answer' if waiting is None else f'{waiting} events'}")
-    if counts is None:
+    found = asyncio.run(_status(settings))
+    echo(f"outbox: {'Redis does not answer' if found.waiting is None else f'{found.waiting} events'}")
+    if found.queue is None:
         echo("queue: its Redis does not answer")
     else:
-        echo(
-            f"queue: {counts.queued + counts.started} batches, {counts.scheduled} waiting for another attempt"
-        )
-        echo(f"failed: {counts.failed} batches" + (", kept until `synckairos audit retry`" if failed else ""))
-        for batch in failed:
-            since = f" since {batch.since:%Y-%m-%d %H:%M:%S}" if batch.since else ""
-            echo(f"  {batch.job_id}: {batch.what}{since}: {batch.reason}")
-    if found is None:
-        echo("store: PostgreSQL does not answer, or has no tables")
+        _print_queue(found.queue)
+    if isinstance(found.store, str):
+        echo(f"store: PostgreSQL does not answer, or has no tables: {found.store}")
         return
-    version, revision, refused_count, refused = found
-    echo(f"store: PostgreSQL {version}, revision {revision}")
-    echo(f"refused: {refused_count} events")
-    for row in refused:
+    echo(f"store: PostgreSQL {found.store.version}, revision {found.store.revision}")
+    echo(f"refused: {found.store.refused_count} events")
+    for row in found.store.refused:
         echo(f"  {row.source} at {row.refused_at:%Y-%m-%d %H:%M:%S}: {row.reason}")
 
 
-async def _status(
-    settings: Settings,
-) -> tuple[int | None, Counts | None, list[Failed], tuple[str, str | None, int, list[Refused]] | None]:
+def _print_queue(queue: _QueueStatus) -> None:
+    counts = queue.counts
+    echo(f"queue: {counts.queued + counts.started} batches, {counts.scheduled} waiting for another attempt")
+    _print_batches(queue.tried_again)
+    echo(f"workers: {queue.workers or 'none'}")
+    echo(
+        f"failed: {counts.failed} batches"
+        + (", kept until `synckairos audit retry`" if counts.failed else "")
+    )
+    _print_batches(queue.failed)
+
+
+def _print_batches(batches: list[Failed]) -> None:
+    for batch in batches:
+        since = f" since {batch.since:%Y-%m-%d %H:%M:%S}" if batch.since else ""
+        echo(f"  {batch.job_id}: {batch.what}{since}: {batch.reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class _QueueStatus:
+    counts: Counts
+    workers: int
+    tried_again: list[Failed]
+    failed: list[Failed]
+
+
+@dataclass(frozen=True, slots=True)
+class _StoreStatus:
+    version: str
+    revision: str | None
+    refused_count: int
+    refused: list[Refused]
+
+
+@dataclass(frozen=True, slots=True)
+class _Status:
+    """What `status` shows. None: its server does not answer. `store`: why PostgreSQL does not, then."""
+
+    waiting: int | None
+    queue: _QueueStatus | None
+    store: _StoreStatus | str
+
+
+async def _status(settings: Settings) -> _Status:
     from synckairos.audit.verify import under_way
+    from synckairos.audit.worker import alive
 
     waiting: int | None = None
-    counts: Counts | None = None
-    failed: list[Failed] = []
-    found: tuple[str, str | None, int, list[Refused]] | None = None
+    queue: _QueueStatus | None = None
     async with Connection.to(settings) as connection:
         with contextlib.suppress(StorageUnavailable, RedisError, OSError):
             waiting = await under_way(connection)
     with contextlib.closing(Jobs.of(settings)) as jobs, contextlib.suppress(RedisError, OSError):
-        counts, failed = jobs.counts(), jobs.failed(MAX_LISTED)
+        queue = _QueueStatus(
+            jobs.counts(), alive(jobs), jobs.tried_again(MAX_LISTED), jobs.failed(MAX_LISTED)
+        )
     async with _store(settings) as store:
-        with contextlib.suppress(StorageUnavailable):
-            found = (
+        try:
+            found = _StoreStatus(
                 await store.ping(),
                 await store.schema(),
                 await store.count_refused(),
                 await store.refused(MAX_LISTED),
             )
-    return waiting, counts, failed, found
+        except StorageUnavailable as error:
+            return _Status(waiting, queue, error_text(error.__cause__ or error))
+    return _Status(waiting, queue, found)
 
 
 @audit.command()

@@ -66,10 +66,11 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A batch that failed after all its attempts.
+    """A batch that failed at its last attempt.
 
     what: its content, as in "12 events"
-    reason: the last line of the last error
+    since: when that was
+    reason: the last line of the error
     """
 
     job_id: str
@@ -238,9 +239,16 @@ class Jobs:
                     yield decode_job(*job.args)
 
     def failed(self, limit: int = 20) -> list[Failed]:
-        """The batches that failed after all their attempts."""
+        """The batches that failed at all their attempts."""
+        return self._failed(self.queue.failed_job_registry.get_job_ids(0, limit - 1))
+
+    def tried_again(self, limit: int = 20) -> list[Failed]:
+        """The batches that failed and wait for another attempt."""
+        return self._failed(self.queue.scheduled_job_registry.get_job_ids(0, limit - 1))
+
+    def _failed(self, job_ids: list[str]) -> list[Failed]:
         found = []
-        for job in self._jobs(self.queue.failed_job_registry.get_job_ids(0, limit - 1)):
+        for job in self._jobs(job_ids):
             lines = job.why().strip().splitlines() or ["unknown"]
             found.append(Failed(job.id, job.description or "unknown", job.ended_at, lines[-1]))
         return found

@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 import redis
 import structlog
 from redis.exceptions import RedisError
-from rq import Queue, SimpleWorker
+from rq import Queue, SimpleWorker, Worker
 from rq.exceptions import NoSuchJobError, StopRequested
 from rq.executions import Execution
 from rq.job import Job
@@ -68,6 +68,19 @@ class SchemaMissing(Exception):
 
 class NotABatch(Exception):
     """A job in the queue asks for something else than to store a batch."""
+
+
+def alive(queue: Jobs) -> int:
+    """How many workers are at work. Raises RedisError, OSError.
+
+    rq remembers a worker that was killed for a while; one that is alive holds a lease.
+    """
+    names = [worker.rpartition(":")[2] for worker in map(_text, Worker.all_keys(queue=queue.queue))]
+    return int(queue.client.exists(*map(lease_key, names))) if names else 0
+
+
+def _text(name: str | bytes) -> str:
+    return name if isinstance(name, str) else name.decode(errors="replace")
 
 
 class _Storing:

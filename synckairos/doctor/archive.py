@@ -8,13 +8,12 @@ from time import monotonic
 from typing import Any
 
 from redis.exceptions import RedisError
-from rq import Worker
 
 from synckairos.config import Settings
 from synckairos.core import rights
 from synckairos.doctor.configured import masked
 from synckairos.doctor.findings import Area, Finding
-from synckairos.doctor.trouble import CONNECT_S, decoded, network_trouble, redis_trouble, release, why
+from synckairos.doctor.trouble import CONNECT_S, network_trouble, redis_trouble, release, why
 
 OLDEST = (15, 0)
 """The oldest release of PostgreSQL that the service works with."""
@@ -186,13 +185,10 @@ def _ask_rights(settings: Settings) -> tuple[str, list[rights.Refusal]]:
 def _ask_queue(settings: Settings) -> tuple[Any, int]:
     """Where the batches are, and how many workers are alive. Raises RedisError, OSError."""
     from synckairos.audit.jobs import Jobs
-    from synckairos.audit.worker import lease_key
+    from synckairos.audit.worker import alive
 
     with closing(Jobs.of(settings)) as jobs:
-        counts = jobs.counts()
-        # rq remembers a worker that was killed for a while; one that is alive holds a lease.
-        names = [decoded(key).rpartition(":")[2] for key in Worker.all_keys(queue=jobs.queue)]
-        return counts, int(jobs.client.exists(*map(lease_key, names))) if names else 0
+        return jobs.counts(), alive(jobs)
 
 
 async def _outbox(area: Area, settings: Settings) -> None:

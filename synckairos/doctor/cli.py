@@ -112,7 +112,10 @@ async def _examine(environ: Mapping[str, str], file: Path | None, folder: Path |
     of_settings = Area("Settings")
     parts: list[Coroutine[Any, Any, list[Finding]]] = [
         of_machine.run(
-            machine.python(of_machine), machine.packages(of_machine), machine.open_files(of_machine, settings)
+            machine.python(of_machine),
+            machine.packages(of_machine),
+            machine.open_files(of_machine, settings),
+            machine.processors(of_machine),
         ),
         of_settings.run(configured.check(of_settings, settings, problems, folder)),
     ]

@@ -1,4 +1,4 @@
-"""Whether this machine has what the service needs: Python, packages, open files, the port."""
+"""Whether this machine has what the service needs: Python, packages, open files, processors, the port."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import errno
 import importlib.metadata
 import json
+import os
 import re
 import resource
 import sys
@@ -14,6 +15,8 @@ import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from http.client import HTTPException
+from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from synckairos.config import Settings
@@ -21,6 +24,12 @@ from synckairos.doctor.findings import Area, Finding
 from synckairos.doctor.trouble import CONNECT_S, address_text, release
 from synckairos.run import processes
 
+WATCHED_S = 0.5
+"""How long processes are watched."""
+BUSY = 0.5
+"""From what part of a core on a process is named."""
+BUSIEST = 4
+"""How many processes are named."""
 OTHER_FILES = 256
 """How many files a worker needs open in addition to its WebSockets."""
 
@@ -80,6 +89,59 @@ def _satisfies(version: str, wanted: str) -> bool:
         if sign == "<" and release(version) >= release(bound):
             return False
     return True
+
+
+async def processors(area: Area) -> None:
+    """Which programs keep the processors of this machine busy. Only Linux tells."""
+    before = _used()
+    if not before:
+        return
+    began = monotonic()
+    await asyncio.sleep(WATCHED_S)
+    took_s = monotonic() - began
+    now = _used()
+    shares = {pid: (used - before[pid]) / took_s for pid, used in now.items() if pid in before}
+    busy = sorted((pid for pid in shares if shares[pid] >= BUSY), key=lambda pid: -shares[pid])[:BUSIEST]
+    total, cores = sum(shares.values()), len(os.sched_getaffinity(0))
+    in_all = f"{total:.1f} of {cores} cores are busy"
+    if busy:
+        named = ", ".join(f"process {pid} ({_command(pid)}) {shares[pid]:.0%} of a core" for pid in busy)
+        area.warn(
+            "processors",
+            f"{in_all}: {named}",
+            "end a program that does not belong here; of the service, start more WORKERS or machines; of the "
+            "server of Redis, see the slow commands",
+        )
+    else:
+        area.ok("processors", in_all)
+
+
+def _used() -> dict[int, float]:
+    """Seconds of processor time that each process has used."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            # The name, in parentheses, may have spaces and parentheses; all behind it are numbers.
+            fields = stat.read_text(errors="replace").rpartition(")")[2].split()
+            found[int(stat.parent.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return found
+
+
+def _command(pid: int) -> str:
+    """The first words of a process' command line."""
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        # Neither the folder of the program nor what follows, which may be a password.
+        return " ".join([words[0].rpartition("/")[2], *_subcommand(words[1:])])
+    return "ended"
+
+
+def _subcommand(arguments: list[str]) -> list[str]:
+    """`synckairos serve` and its like, so that they can be told from other programs of Python."""
+    for at, word in enumerate(arguments[:-1]):
+        if word.rpartition("/")[2] == "synckairos":
+            return ["synckairos", arguments[at + 1]]
+    return []
 
 
 async def open_files(area: Area, settings: Settings | None) -> None:

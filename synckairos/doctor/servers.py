@@ -21,6 +21,7 @@ from synckairos.core import library, rights
 from synckairos.core.clients import async_client, async_client_of_sentinel
 from synckairos.core.keyspace import FLAGS, missing_flags
 from synckairos.core.library import Library, LibraryStatus
+from synckairos.doctor import memory, slowness
 from synckairos.doctor.findings import Area, Finding
 from synckairos.doctor.trouble import (
     CONNECT_S,
@@ -37,8 +38,10 @@ OLDEST: Mapping[str, tuple[int, int]] = {"Redis": (7, 0), "Valkey": (8, 0)}
 CLOCK_MS = 1000.0
 """How far a server's clock may be from this machine's before the doctor warns."""
 CLOCK_SAMPLES = 5
-FULL = 0.9
-"""The part of `maxmemory` in use from which on the doctor warns."""
+FULL = 0.8
+"""The part of `maxmemory` in use from which on the doctor warns, as the alert does."""
+SLOW_MS = 20.0
+"""From how long on the way to a server and back is slow. In one place it takes less than 1 ms."""
 
 _SERVER_SETTINGS = (
     "notify-keyspace-events",
@@ -67,6 +70,7 @@ async def _sentinels(settings: Settings) -> list[Finding]:
     """Each Sentinel, and the primary that they name."""
     area = Area("Sentinel")
     named: dict[Address, int] = {}
+    views: list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]] = []
 
     async def ask(host: Address) -> None:
         client = async_client_of_sentinel(settings, host, timeout_s=CONNECT_S)
@@ -90,10 +94,13 @@ async def _sentinels(settings: Settings) -> list[Finding]:
             address = decoded(found[0]), int(found[1])
             named[address] = named.get(address, 0) + 1
             area.ok(address_text(host), f"names {address_text(address)} as the primary")
+            with suppress(RedisError, OSError):
+                views.append(await _view(client, settings.redis_sentinel_name or ""))
         finally:
             await client.aclose()
 
     await area.run(_together(*map(ask, settings.redis_sentinel_hosts)))
+    _could_replace(area, views)
     if not named:
         area.fail("primary", "no Sentinel names one", "the Sentinels above have to answer first")
         return area.findings
@@ -106,6 +113,47 @@ async def _sentinels(settings: Settings) -> list[Finding]:
     primary = max(named, key=named.__getitem__)
     server = Area(f"Redis {address_text(primary)}")
     return area.findings + await server.run(_server(server, settings, primary, address_text(primary)))
+
+
+async def _view(client: redis.asyncio.Redis, name: str) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
+    """What a Sentinel knows of the primary, and of each of its replicas. Raises RedisError."""
+    primary = await client.execute_command("SENTINEL MASTER", name)
+    return _fields(primary), [
+        _fields(replica) for replica in await client.execute_command("SENTINEL REPLICAS", name)
+    ]
+
+
+def _fields(reply: Any) -> Mapping[str, Any]:
+    """Names and values by turns, or a mapping of them, as a mapping of texts."""
+    pairs = reply.items() if isinstance(reply, Mapping) else zip(reply[::2], reply[1::2], strict=True)
+    return {decoded(name): decoded(value) for name, value in pairs}
+
+
+def _could_replace(area: Area, views: list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]]) -> None:
+    """Whether the Sentinels would replace a primary that fails: enough answer, and it has a replica."""
+    if not views or "num-other-sentinels" not in views[0][0]:
+        return
+    primary, replicas = views[0]
+    known = int(primary["num-other-sentinels"]) + 1
+    needed = max(int(primary["quorum"]), known // 2 + 1)
+    if len(views) < needed:
+        area.fail(
+            "majority",
+            f"{len(views)} of {known} Sentinels answer, and {needed} have to agree: a primary that fails is "
+            "not replaced",
+            "start the Sentinels above that do not answer",
+        )
+    else:
+        area.ok("majority", f"{len(views)} of {known} Sentinels answer, and {needed} have to agree")
+    usable = [each for each in replicas if not {"s_down", "disconnected"} & {*each["flags"].split(",")}]
+    if usable:
+        area.ok("replicas", f"{_count(len(usable))} to choose from")
+    else:
+        area.warn(
+            "replicas",
+            f"none of {len(replicas)} answers: a primary that fails is not replaced",
+            "start a replica (replicaof <host> <port> in its settings), or the primary itself",
+        )
 
 
 async def _cluster(settings: Settings) -> list[Finding]:
@@ -181,7 +229,14 @@ async def _server(area: Area, settings: Settings, address: Address | None, where
             text, remedy = redis_trouble(error, where, "REDIS_URL")
             area.fail("reachable", text, remedy)
             return
-        area.ok("reachable", f"{where} answers in {took_ms:.1f} ms")
+        if took_ms < SLOW_MS:
+            area.ok("reachable", f"{where} answers in {took_ms:.1f} ms")
+        else:
+            area.warn(
+                "reachable",
+                f"{where} answers in {took_ms:.1f} ms",
+                "if it had no slow commands, look at the network on the way to it: all requests wait for it",
+            )
         info = await _info(client)
         if info is None:
             area.warn(
@@ -199,6 +254,8 @@ async def _server(area: Area, settings: Settings, address: Address | None, where
         if info is not None:
             _replicas(area, info, settings)
             _disk(area, info, settings)
+            await _emptied(area, client, info)
+        await slowness.slowness(area, client)
         await _clock(area, client)
     finally:
         await client.aclose()
@@ -332,9 +389,17 @@ async def _server_settings(
     if maximum and used > FULL * maximum:
         area.warn(
             "memory",
-            f"{used / maximum:.0%} of maxmemory is used: soon no session can be created",
-            "give it more memory, or a shorter SESSION_TTL",
+            f"{used / maximum:.0%} of maxmemory is used: a full server creates no sessions. "
+            f"The most have {await _shares(client)}",
+            "give it more memory (redis-cli CONFIG SET maxmemory), and take away what grew",
         )
+
+
+async def _shares(client: redis.asyncio.Redis) -> str:
+    try:
+        return await memory.shares(client)
+    except ResponseError:
+        return "keys that are not known: the user may not call SCAN, DBSIZE and MEMORY USAGE"
 
 
 async def _keyspace_events(area: Area, client: redis.asyncio.Redis, flags: str, user: str) -> None:
@@ -356,6 +421,32 @@ async def _keyspace_events(area: Area, client: redis.asyncio.Redis, flags: str, 
         f"notify-keyspace-events {wanted} in its settings; now: redis-cli CONFIG SET notify-keyspace-events "
         f"{wanted}",
     )
+
+
+async def _emptied(area: Area, client: redis.asyncio.Redis, info: Mapping[str, Any]) -> None:
+    """Whether the server lately lost its sessions: it began without its data, or somebody deleted all."""
+    uptime_s = int(info.get("uptime_in_seconds", 0))
+    calls = await client.info("commandstats")
+    flushes = {
+        name: int(calls[f"cmdstat_{name.lower()}"]["calls"])
+        for name in ("FLUSHALL", "FLUSHDB")
+        if f"cmdstat_{name.lower()}" in calls
+    }
+    said = ", ".join(f"{name} {count} times" for name, count in flushes.items())
+    if flushes:
+        area.warn(
+            "emptied",
+            f"somebody called {said} since the server started: that deletes all sessions",
+            "find out who: redis-cli ACL LOG, CLIENT LIST; forbid it: ACL SETUSER <user> -flushall -flushdb",
+        )
+    if uptime_s < slowness.LATELY_S and not info.get("aof_enabled"):
+        area.warn(
+            "started",
+            f"{uptime_s} s ago, without appendonly: it began with what its last snapshot had, or empty",
+            "appendonly yes in its settings; look into its log for why it ended",
+        )
+    else:
+        area.ok("started", f"{uptime_s:,} s ago")
 
 
 def _fence(area: Area, info: Mapping[str, Any], to_write: int) -> None:
