@@ -131,8 +131,8 @@ class Failures(ErrorHandler):
             await request.http.drop()
         else:
             error = translated(exception)
-            # A request that came too slowly is no failure of the service, and a breaker tells of itself. There
-            # may be thousands of both.
+            # A request that came too slowly is no failure of the service, and a breaker tells of itself.
+            # There may be thousands of both.
             is_told = not isinstance(exception, sanic.exceptions.RequestTimeout | CircuitOpen)
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_told:
                 log(Kind.REQUEST, error, described(request), exception)
