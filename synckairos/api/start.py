@@ -41,6 +41,7 @@ from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
 from synckairos.realtime.timekeeper import Timekeeper
 from synckairos.supervision import cancel, supervise
+from synckairos.tracing import process
 
 ACCESS_LOG_CONNECTIONS = 3
 """One writes what waits, and the others are for admins, whose actions are stored before they are answered."""
@@ -88,6 +89,7 @@ async def start(settings: Settings, given: Connection | None) -> Context:
     """
     tenants = Tenants(settings.tenants_file)
     async with AsyncExitStack() as closing:
+        closing.push_async_callback(asyncio.to_thread, process.start(settings, "synckairos"))
         closing.callback(metrics.process_ended, os.getpid())
         storage = await _storage(settings, given, closing)
         connection, store = storage.connection, storage.store

@@ -25,6 +25,7 @@ import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from synckairos import metrics
+from synckairos.audit import traces
 from synckairos.audit.jobs import Jobs
 from synckairos.audit.rows import Batch, Entry
 from synckairos.core import keys
@@ -38,6 +39,7 @@ from synckairos.errors import (
     error_text,
 )
 from synckairos.supervision import Backoff, cancel, supervise
+from synckairos.tracing.traceparent import kept
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -288,14 +290,15 @@ class Archiver:
     async def _queue(self, batch: Batch) -> None:
         """Queue a batch. While the queue is away, this tries again."""
         backoff = Backoff()
-        while True:
-            try:
-                await asyncio.to_thread(self._jobs.put, batch)
-            except (RedisError, OSError) as error:
-                self._note_outage(error)
-                await asyncio.sleep(backoff.pause())
-            else:
-                return
+        with traces.leaving_outbox(batch) as traced:
+            while True:
+                try:
+                    await asyncio.to_thread(self._jobs.put, traced)
+                except (RedisError, OSError) as error:
+                    self._note_outage(error)
+                    await asyncio.sleep(backoff.pause())
+                else:
+                    return
 
     async def _snapshots(self, entries: Iterable[Entry]) -> tuple[dict[str, bytes], list[str]]:
         """The exported states of these entries' sessions, and the ids of those that are gone.
@@ -463,9 +466,9 @@ def _entries(
         if given is not None:
             fields = dict(zip(given[::2], given[1::2], strict=True))
             session_id = fields.get(b"id", b"").decode(errors="replace")
-            entries.append(
-                (entry_id, Entry(f"{partition}/{entry_id.decode()}", session_id, fields.get(b"e", b"")))
-            )
+            source = f"{partition}/{entry_id.decode()}"
+            traceparent = kept(fields.get(b"traceparent", b"").decode(errors="replace"))
+            entries.append((entry_id, Entry(source, session_id, fields.get(b"e", b""), traceparent)))
     return entries
 
 

@@ -32,9 +32,10 @@ from rq.timeouts import BaseDeathPenalty
 from rq.utils import now, parse_composite_key
 
 from synckairos import metrics
-from synckairos.audit import alerts, jobs
+from synckairos.audit import alerts, jobs, traces
 from synckairos.audit.access_log.retention import Retention
 from synckairos.audit.jobs import JOB_S, STORE, BatchJob, Jobs, Serializer
+from synckairos.audit.rows import Batch
 from synckairos.audit.store import REVISION, Store, Stored, needs_migration
 from synckairos.config import Settings
 from synckairos.errors import StorageUnavailable, error_text
@@ -89,7 +90,7 @@ class _Storing:
     def store(self, batch: str) -> None:
         """What a job does. Raises StorageUnavailable, and ValueError where it is no batch."""
         try:
-            stored: Stored = self._runner.run(self._store.insert_batch(jobs.decode_job(batch)))
+            stored: Stored = self._runner.run(self._insert(jobs.decode_job(batch)))
         except StorageUnavailable:
             # The next batch would fail the same way. Without this pause, waiting batches would ask dozens of
             # times a second, and slow down other programs on the machine.
@@ -102,6 +103,10 @@ class _Storing:
             alerts.alert(
                 "PostgreSQL refuses events: synckairos audit status shows them", events=stored.refused
             )
+
+    async def _insert(self, batch: Batch) -> Stored:
+        with traces.storing(batch):
+            return await self._store.insert_batch(batch)
 
     def close(self) -> None:
         """Close the store and its loop."""

@@ -350,6 +350,7 @@ class Conversation:
             player=self._grant.permit(_ACTIONS[type(message)]),
             actor=caller.actor,
             trace=self._request.trace_id,
+            traceparent=self._request.traceparent,
             request=message.request_id,
         )
 
