@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from sanic.config import Config
 from sanic.models.handler_types import RouteHandler
 from sanic.server.async_server import AsyncioServer
 
-from synckairos.api import middleware
+from synckairos.api import chain, http
 from synckairos.api.context import context_of
 from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
@@ -23,6 +24,7 @@ from synckairos.api.transport.http1 import MAX_BODY
 from synckairos.api.websocket import endpoint
 from synckairos.config import Settings
 from synckairos.core.connection import Connection
+from synckairos.tracing import process
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -44,7 +46,7 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
         "synckairos",
         config=Config(env_prefix=None),
         request_class=ApiRequest,
-        error_handler=middleware.Failures(),
+        error_handler=http.Failures(),
         configure_logging=False,
     )
     app.config.update(
@@ -57,10 +59,12 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
         }
     )
     app.ctx.connections = Connections(settings)
+    # Chains have a place for spans only in a process that makes some, so this comes before the chains.
+    app.ctx.stop_tracing = process.start(settings, "synckairos")
     for route in (*ROUTES, *PAGES):
         if route.path == "/metrics" and (not settings.enable_metrics or settings.metrics_port is not None):
             continue
-        handler = cast(RouteHandler, middleware.endpoint(route))
+        handler = cast(RouteHandler, http.endpoint(route, chain.of_route(route)))
         app.add_route(
             handler,
             route.sanic_path,
@@ -88,3 +92,4 @@ async def _drain(app: Sanic[Any, Any]) -> None:
 async def _stop(app: Sanic[Any, Any]) -> None:
     """Undo the start, the last step first."""
     await context_of(app).closing.aclose()
+    await asyncio.to_thread(app.ctx.stop_tracing)

@@ -12,12 +12,13 @@ from functools import partial
 from typing import Protocol
 
 from synckairos import metrics
-from synckairos.api import openapi
+from synckairos.api import chain, openapi
 from synckairos.api.context import Context
 from synckairos.api.quotas import QuotaKeeper
 from synckairos.api.readiness import Readiness
 from synckairos.api.routes import ROUTES
 from synckairos.api.websocket import endpoint
+from synckairos.api.websocket.command import carry_out
 from synckairos.audit.access_log.queue import AccessLog
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Jobs
@@ -41,7 +42,6 @@ from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
 from synckairos.realtime.timekeeper import Timekeeper
 from synckairos.supervision import cancel, supervise
-from synckairos.tracing import process
 
 ACCESS_LOG_CONNECTIONS = 3
 """One writes what waits, and the others are for admins, whose actions are stored before they are answered."""
@@ -89,7 +89,6 @@ async def start(settings: Settings, given: Connection | None) -> Context:
     """
     tenants = Tenants(settings.tenants_file)
     async with AsyncExitStack() as closing:
-        closing.push_async_callback(asyncio.to_thread, process.start(settings, "synckairos"))
         closing.callback(metrics.process_ended, os.getpid())
         storage = await _storage(settings, given, closing)
         connection, store = storage.connection, storage.store
@@ -126,6 +125,7 @@ async def start(settings: Settings, given: Connection | None) -> Context:
             replicas=replicas,
             restorer=restorer,
             readiness=readiness,
+            commands=chain.of_commands(carry_out),
             openapi=openapi.document(ROUTES, settings),
             docs=openapi.page(ROUTES, settings),
             closing=closing.pop_all(),

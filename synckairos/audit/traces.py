@@ -13,7 +13,7 @@ from dataclasses import replace
 from synckairos.audit.jobs import NAME, job_id_of
 from synckairos.audit.rows import Batch, Entry
 from synckairos.tracing import process
-from synckairos.tracing.spans import Kind, Span, error_type, under
+from synckairos.tracing.spans import Attributes, Kind, Span
 
 OUTBOX = "outbox"
 """The span of an event from its commit until it is in the queue."""
@@ -40,29 +40,61 @@ def leaving_outbox(batch: Batch) -> Iterator[Batch]:
         )
         entries[place] = entry._replace(traceparent=span.traceparent)
         spans.append(span)
-    with _ending(spans):
+    failure: BaseException | None = None
+    try:
         yield replace(batch, entries=entries)
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        for span in spans:
+            span.end(failure)
 
 
-@contextmanager
-def storing(batch: Batch) -> Iterator[None]:
-    """The block stores the batch. It is a span of the traces of its events.
+def begin_storing(batch: Batch) -> Span | None:
+    """Begin the span of storing a batch; None when it has nothing of a trace.
 
     It is a span of the first trace, with the SQL below it, and is linked to all of them. In each of the
-    others a span of its own is linked to it.
+    others a span of its own is linked to it, and ends with it.
     """
     traced = _traced(batch)
     tracer = process.tracer()
     if tracer is None or not traced:
-        yield
-        return
+        return None
     attributes = _attributes(batch)
     first, *others = traced.values()
-    work = tracer.begin(STORE, Kind.CONSUMER, attributes, parent=first, links=(first, *others))
-    links = (work.traceparent,)
-    shown = [tracer.begin(STORE, Kind.CONSUMER, attributes, parent=other, links=links) for other in others]
-    with _ending(shown), under(work):
-        yield
+    span = tracer.begin(STORE, Kind.CONSUMER, attributes, parent=first, links=(first, *others))
+    links = (span.traceparent,)
+    return _Shared(
+        span,
+        [tracer.begin(STORE, Kind.CONSUMER, attributes, parent=other, links=links) for other in others],
+    )
+
+
+class _Shared:
+    """A span of one trace, for work that is also done for others. Those have spans that lead to it."""
+
+    def __init__(self, span: Span, others: list[Span]) -> None:
+        self._span, self._others = span, others
+        self.trace_id, self.span_id = span.trace_id, span.span_id
+
+    @property
+    def ended(self) -> bool:
+        return self._span.ended
+
+    @property
+    def traceparent(self) -> str:
+        return self._span.traceparent
+
+    def begin(self, name: str, kind: Kind, attributes: Attributes | None = None) -> Span:
+        return self._span.begin(name, kind, attributes)
+
+    def set(self, attributes: Attributes) -> None:
+        self._span.set(attributes)
+
+    def end(self, error: BaseException | None = None) -> None:
+        for each in (self._span, *self._others):
+            each.end(error)
 
 
 def _traced(batch: Batch) -> dict[int, str]:
@@ -78,20 +110,6 @@ def _attributes(batch: Batch) -> dict[str, str | int]:
         "messaging.message.id": job_id_of(batch),
         "messaging.batch.message_count": len(batch.entries),
     }
-
-
-@contextmanager
-def _ending(spans: list[Span]) -> Iterator[None]:
-    """These spans end with the block, and an error of the block is theirs."""
-    error: str | None = None
-    try:
-        yield
-    except BaseException as failure:
-        error = error_type(failure)
-        raise
-    finally:
-        for span in spans:
-            span.end(error)
 
 
 def _committed_ms(entry: Entry) -> int:

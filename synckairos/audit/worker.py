@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import Any
 
@@ -40,6 +40,7 @@ from synckairos.audit.store import REVISION, Store, Stored, needs_migration
 from synckairos.config import Settings
 from synckairos.errors import StorageUnavailable, error_text
 from synckairos.supervision import Backoff, Telling
+from synckairos.tracing.spans import under
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -105,7 +106,8 @@ class _Storing:
             )
 
     async def _insert(self, batch: Batch) -> Stored:
-        with traces.storing(batch):
+        span = traces.begin_storing(batch)
+        with nullcontext() if span is None else under(span):
             return await self._store.insert_batch(batch)
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ from opentelemetry.trace.propagation import set_span_in_context
 
 from synckairos import __version__
 from synckairos.supervision import Telling
-from synckairos.tracing.spans import Attributes, Kind
+from synckairos.tracing.spans import Attributes, Kind, error_type, is_failure
 from synckairos.tracing.traceparent import SPAN_ID, TRACE_ID, traceparent
 
 PATH = "/v1/traces"
@@ -140,10 +140,11 @@ class _Span:
     def set(self, attributes: Attributes) -> None:
         self._made.set_attributes(attributes)
 
-    def end(self, error: str | None = None) -> None:
+    def end(self, error: BaseException | None = None) -> None:
         if error is not None:
-            self._made.set_attribute("error.type", error)
-            self._made.set_status(StatusCode.ERROR)
+            self._made.set_attribute("error.type", error_type(error))
+            if is_failure(error):
+                self._made.set_status(StatusCode.ERROR)
         self.ended = True
         self._made.end()
 

@@ -6,21 +6,18 @@ Without OTEL_EXPORTER_OTLP_ENDPOINT nothing of OpenTelemetry is imported.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Protocol
 
 from synckairos.config import Settings
-from synckairos.tracing.spans import Attributes, Kind, Span, error_type, under
+from synckairos.tracing.spans import Attributes, Kind, Span
 from synckairos.tracing.traceparent import is_sampled
 
 MOST_ASKED_FOR = 100
 """How many traces a second a process begins because callers ask for them. Their flag is anybody's to set, and
 a span costs a good part of what a request does. Beyond that chance decides, as without a flag.
 """
-MOST_LINKS = 128
-"""To how many traces a batch is linked. OpenTelemetry keeps no more links of a span."""
 
 
 class Tracer(Protocol):
@@ -90,16 +87,17 @@ def tracer() -> Tracer | None:
 
 
 def begin(
-    name: str, kind: Kind, traceparent: str | None, attributes: Attributes | None = None
+    name: str, kind: Kind, traceparent: str | None, attributes: Callable[[], Attributes]
 ) -> Span | None:
     """Begin the span of a call that came from outside; None when the call is not sampled.
 
     traceparent: the one that came with it, well-formed
+    attributes: asked for those of a call that is sampled
     """
     here = _process.tracer
     if here is None or not _is_kept(traceparent):
         return None
-    return here.begin(name, kind, attributes, parent=traceparent)
+    return here.begin(name, kind, attributes(), parent=traceparent)
 
 
 def _is_kept(traceparent: str | None) -> bool:
@@ -118,43 +116,3 @@ def _may_be_asked() -> bool:
         _process.second, _process.asked_for = second, 0
     _process.asked_for += 1
     return _process.asked_for <= MOST_ASKED_FOR
-
-
-def go_on(name: str, traceparent: str, began_ms: int, attributes: Attributes) -> Span | None:
-    """Begin a span of a trace whose call has its answer already; None when this process makes no spans.
-
-    began_ms: when it began, by the server's clock (milliseconds since 1970)
-    """
-    tracer = _process.tracer
-    if tracer is None:
-        return None
-    return tracer.begin(name, Kind.PRODUCER, attributes, parent=traceparent, began_ms=began_ms)
-
-
-@contextmanager
-def job(name: str, traceparents: Sequence[str], attributes: Attributes) -> Iterator[None]:
-    """The block is work on a batch, which may have to do with several traces.
-
-    The work is a span of the first trace, with what is below it, and is linked to all of them. In each of the
-    others a span of its own leads to it. Without a trace it is only the block.
-    """
-    tracer = _process.tracer
-    if tracer is None or not traceparents:
-        yield
-        return
-    first, *others = traceparents[:MOST_LINKS]
-    work = tracer.begin(name, Kind.CONSUMER, attributes, parent=first, links=(first, *others))
-    shown = [
-        tracer.begin(name, Kind.CONSUMER, attributes, parent=other, links=(work.traceparent,))
-        for other in others
-    ]
-    error: str | None = None
-    try:
-        with under(work):
-            yield
-    except Exception as failure:
-        error = error_type(failure)
-        raise
-    finally:
-        for span in shown:
-            span.end(error)

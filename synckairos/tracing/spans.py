@@ -6,10 +6,9 @@ task. What makes spans (OpenTelemetry) is behind `Tracer`, and `synckairos.traci
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
@@ -30,7 +29,10 @@ class Span(Protocol):
 
     trace_id: str
     span_id: str
-    ended: bool
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over."""
 
     @property
     def traceparent(self) -> str:
@@ -42,8 +44,8 @@ class Span(Protocol):
     def set(self, attributes: Attributes) -> None:
         """Add attributes."""
 
-    def end(self, error: str | None = None) -> None:
-        """End it, with the code or the class of the error by which it failed."""
+    def end(self, error: BaseException | None = None) -> None:
+        """End it, with the error that it ended by."""
 
 
 _current: ContextVar[Span | None] = ContextVar("span", default=None)
@@ -58,29 +60,24 @@ def current() -> Span | None:
     return None if span is None or span.ended else span
 
 
-def enter(span: Span) -> Token[Span | None]:
-    """Make a span the current one of this task, until `leave` gets what this returns."""
-    return _current.set(span)
-
-
-def leave(token: Token[Span | None]) -> None:
-    """Make the span current again that was so before `enter`."""
-    _current.reset(token)
+def enter(span: Span) -> None:
+    """Make a span the current one of this task, until it ends."""
+    _current.set(span)
 
 
 @contextmanager
 def under(span: Span) -> Iterator[Span]:
-    """The block is what the span stands for: it ends with it, and an error of the block is its error."""
-    token = enter(span)
+    """The block is what the span stands for: it ends with the block, and with the block's error."""
+    token = _current.set(span)
+    failure: BaseException | None = None
     try:
         yield span
-    except (Exception, asyncio.CancelledError) as error:
-        span.end(error_type(error))
+    except BaseException as error:
+        failure = error
         raise
     finally:
-        leave(token)
-        if not span.ended:
-            span.end()
+        span.end(failure)
+        _current.reset(token)
 
 
 @contextmanager
@@ -95,6 +92,14 @@ def below(name: str, kind: Kind, attributes: Attributes | None = None) -> Iterat
 
 
 def error_type(error: BaseException) -> str:
-    """What a span says about its error: the code of the contract, else the class. Never its text."""
+    """What a span says about an error: its code in the contract, else its class. Never its text."""
     code = getattr(error, "code", None)
     return code if isinstance(code, str) else type(error).__name__
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether something failed: not where a caller was refused, or has gone away."""
+    return isinstance(error, Exception) and getattr(error, "status", _FAILED) >= _FAILED
+
+
+_FAILED = 500
