@@ -123,6 +123,16 @@ def tokens(file: Path | None, server: Any, *, quick: bool) -> None:
 @bench.command()
 @_server
 @_common
+def tracing(file: Path | None, server: Any, *, quick: bool) -> None:
+    """Switches of services that make spans, compared with one that makes none."""
+    from synckairos.bench import tracing
+
+    _show(tracing.run(server, quick=quick), file)
+
+
+@bench.command()
+@_server
+@_common
 def ws(file: Path | None, server: Any, *, quick: bool) -> None:
     """A thousand subscribers of one session, compared with a plain loop over as many sockets."""
     from synckairos.bench import fanout
