@@ -190,6 +190,13 @@ restored = Counter(
     registry=registry,
 )
 
+breaker_state = Gauge(
+    "synckairos_breaker_state",
+    "Circuit breakers by what they protect: 0 closed, 1 half open, 2 open; the worst of all processes",
+    ("dependency",),
+    registry=registry,
+    multiprocess_mode="livemax",
+)
 stale_reads = Counter(
     "synckairos_stale_reads_total",
     "States that came from a replica because there was no primary, by who got them (http, websocket)",

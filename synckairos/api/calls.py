@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any, ClassVar
 
 from synckairos import metrics
-from synckairos.api import gate
+from synckairos.api import gate, limits
 from synckairos.api.limits import RateLimit
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
@@ -17,6 +17,7 @@ from synckairos.api.route import Route
 from synckairos.auth import access
 from synckairos.auth.access import Action
 from synckairos.chain.call import Call, Kind
+from synckairos.core.keys import SessionKeys
 from synckairos.errors import SyncKairosError
 
 
@@ -60,6 +61,12 @@ class ApiCall(Call):
     def needs_redis(self) -> bool:
         """Whether there is nothing to answer while Redis is away."""
         return True
+
+    async def refuse_if_open(self) -> None:
+        """Raise CircuitOpen while the primary that it needs does not answer."""
+        if self.needs_redis:
+            key = SessionKeys.of(self.session_id.lower()).session if limits.is_id(self.session_id) else None
+            await self.request.context.connection.refuse_if_open(key)
 
     @property
     def traceparent(self) -> str | None:
@@ -109,8 +116,8 @@ class RequestCall(ApiCall):
 
     @property
     def needs_redis(self) -> bool:
-        """As the route says."""
-        return self.route.needs_redis
+        """As the route says. What is public is answered in any case."""
+        return self.route.needs_redis and self.action is not Action.PUBLIC
 
     async def permit(self) -> None:
         """By the request's `Authorization`."""

@@ -14,6 +14,7 @@ import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -38,6 +39,7 @@ from synckairos.errors import (
     SyncKairosError,
     error_text,
 )
+from synckairos.recover import recover
 from synckairos.supervision import Backoff, cancel, supervise
 from synckairos.tracing.traceparent import kept
 
@@ -289,16 +291,11 @@ class Archiver:
 
     async def _queue(self, batch: Batch) -> None:
         """Queue a batch. While the queue is away, this tries again."""
-        backoff = Backoff()
+        repeat = recover(
+            again=lambda error: isinstance(error, RedisError | OSError), before_pause=self._note_outage
+        )
         with traces.leaving_outbox(batch) as traced:
-            while True:
-                try:
-                    await asyncio.to_thread(self._jobs.put, traced)
-                except (RedisError, OSError) as error:
-                    self._note_outage(error)
-                    await asyncio.sleep(backoff.pause())
-                else:
-                    return
+            await repeat(partial(asyncio.to_thread, self._jobs.put, traced))
 
     async def _snapshots(self, entries: Iterable[Entry]) -> tuple[dict[str, bytes], list[str]]:
         """The exported states of these entries' sessions, and the ids of those that are gone.

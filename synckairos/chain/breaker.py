@@ -15,4 +15,4 @@ class Breaker(Middleware):
 
     async def before(self, call: Call) -> None:
         """Raises CircuitOpen."""
-        call.refuse_if_open()
+        await call.refuse_if_open()

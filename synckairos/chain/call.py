@@ -54,7 +54,7 @@ class Call(ABC):
         """Begin its span; None when it is not sampled."""
         return process.begin(self.name, tracing.Kind.SERVER, self.traceparent, self.attributes)
 
-    def refuse_if_open(self) -> None:  # noqa: B027 - most calls need nothing
+    async def refuse_if_open(self) -> None:  # noqa: B027 - most calls need nothing
         """Raise CircuitOpen when something is away without which this call cannot be answered."""
 
     @abstractmethod

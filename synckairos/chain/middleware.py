@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
 from enum import IntEnum
 from typing import Any, ClassVar, TypeAlias
 
-Step: TypeAlias = Callable[[Any], Awaitable[Any]]
+Step: TypeAlias = Callable[[Any], Coroutine[Any, Any, Any]]
 """Takes a call and gives its result. The innermost one is the handler."""
 
 
@@ -79,13 +80,18 @@ def _around(middleware: Middleware, inner: Step) -> Step:
             await before(call)
         try:
             result = await inner(call)
-        except BaseException as error:
+        except Exception as error:
             if on_error is None:
                 raise
             seen = await on_error(call, error)
-            if seen is error or not isinstance(error, Exception):
+            if seen is error:
                 raise
             raise seen from error
+        except BaseException as error:
+            if on_error is not None:
+                with suppress(Exception):  # a cancellation stays one
+                    await on_error(call, error)
+            raise
         if after is not None:
             await after(call, result)
         return result

@@ -71,13 +71,15 @@ from synckairos.errors import (
 )
 from synckairos.realtime.messages import frames, state_sync, text_frame, without_actor
 from synckairos.realtime.relay import Relay
-from synckairos.supervision import Backoff, cancel
+from synckairos.recover import recover
+from synckairos.supervision import cancel
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 MESSAGES = limits.RateLimit("websocket_messages", 100, limits.MINUTE_MS, limits.Per.CONNECTION)
 """The rate limit of the messages from one connection."""
 LONGEST_REASON = 123
 """How many bytes the reason of a close may have. The protocol says so."""
+_NOT_HERE = (SessionNotFound, SessionMoved)
 FIRST_AGAIN_S, LONGEST_AGAIN_S = 0.1, 1.0
 """The pauses after which a socket with a stale state looks for a primary."""
 
@@ -211,19 +213,19 @@ class Conversation:
 
     async def _follow_when_possible(self) -> None:
         """Send the state of the primary as soon as there is one again, and everything from there on."""
-        backoff = Backoff(FIRST_AGAIN_S, LONGEST_AGAIN_S)
-        while True:
-            await asyncio.sleep(backoff.pause())
-            try:
-                state = await self._attach_to_primary()
-            except (SessionNotFound, SessionMoved) as error:
-                self._end_with(error)
-                return
-            except SyncKairosError:
-                continue
-            self._send(state_sync(state))
-            self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
+        repeat = recover(
+            first_s=FIRST_AGAIN_S,
+            longest_s=LONGEST_AGAIN_S,
+            again=lambda error: isinstance(error, SyncKairosError) and not isinstance(error, _NOT_HERE),
+        )
+        await asyncio.sleep(FIRST_AGAIN_S)
+        try:
+            state = await repeat(self._attach_to_primary)
+        except _NOT_HERE as error:
+            self._end_with(error)
             return
+        self._send(state_sync(state))
+        self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
 
     async def _answer_all(self) -> None:
         """Answer messages until one side closes the connection."""
