@@ -61,13 +61,14 @@ class Repeats:
         def is_over(state: RetryCallState) -> bool:
             if self.timeout_s is not None and self.now() - begun >= self.timeout_s:
                 return True
-            if self.asked_for_s is not None and _asked_for_s(state) > self.asked_for_s:
+            if self.asked_for_s is not None and (_asked_for_s(state) or 0.0) > self.asked_for_s:
                 return True
             return self.attempts is not None and state.attempt_number >= self.attempts
 
         def pause_s(state: RetryCallState) -> float:
             usual = self.wait(state) * (1 - random.random() / 2)
-            pause = usual if self.asked_for_s is None else _asked_for_s(state) or usual
+            asked_for = None if self.asked_for_s is None else _asked_for_s(state)
+            pause = usual if asked_for is None else asked_for
             return pause if self.timeout_s is None else min(pause, begun + self.timeout_s - self.now())
 
         def is_again(state: RetryCallState) -> bool:
@@ -142,8 +143,8 @@ def _error(state: RetryCallState) -> BaseException | None:
     return None if state.outcome is None else state.outcome.exception()
 
 
-def _asked_for_s(state: RetryCallState) -> float:
-    """How long the error asks to wait; 0 when it does not say."""
+def _asked_for_s(state: RetryCallState) -> float | None:
+    """How long the error asks to wait; None when it does not say."""
     error = _error(state)
     after_ms = error.retry_after_ms if isinstance(error, SyncKairosError) else None
-    return (after_ms or 0) / 1000
+    return None if after_ms is None else after_ms / 1000

@@ -36,7 +36,7 @@ PROBE_S = 10.0
 """A probe of which nothing is heard for so long is forgotten, and the next call may try."""
 WATCH_EVERY_S = 0.25
 """How often a connection is tried while it is open."""
-SOON_S = 0.01
+SOON_S = 0.005
 """How soon it is tried again when a call comes."""
 TOLD_S = 0.25
 """How long a call waits for that at most. An attempt at a server that is not there takes a millisecond."""
@@ -68,6 +68,8 @@ class Breaker:
         """Whether the last attempt to connect has failed."""
         self._hangs = False
         """Whether that was because there was no answer in time."""
+        self._trying = False
+        """Whether an attempt to connect is under way."""
         self._watching: asyncio.Task[None] | None = None
         self._wanted = asyncio.Event()
         self._next: asyncio.Future[None] | None = None
@@ -168,7 +170,7 @@ class Breaker:
             await asyncio.wait((self._watching,))
 
     def _is_probe_due(self) -> bool:
-        if self._unreachable:  # the watch finds out
+        if self._unreachable or self._trying:  # the watch finds out
             return False
         if self._circuit.state == HALF_OPENED:
             return self._now() - self._probing_since > PROBE_S
@@ -176,7 +178,8 @@ class Breaker:
 
     def _refusal(self) -> CircuitOpen:
         """The error of a call that is refused. It may come again when the next attempt was made."""
-        after_s = WATCH_EVERY_S if self._unreachable else self._next_probe_at - self._now()
+        is_watched = self._unreachable or self._trying
+        after_s = WATCH_EVERY_S if is_watched else self._next_probe_at - self._now()
         kind = self.name.partition(" ")[0]
         return CircuitOpen(context={"dependency": kind}, retry_after_ms=1000 * max(1, ceil(after_s)))
 
@@ -228,6 +231,7 @@ class Breaker:
             while not self.closed:
                 self._wanted.clear()
                 told, self._next = self._next, asyncio.get_running_loop().create_future()
+                self._trying = True
                 try:
                     await reconnect()
                 except Exception as error:  # noqa: BLE001 - whatever it is, the dependency was not reached
@@ -236,6 +240,7 @@ class Breaker:
                     if self._unreachable:
                         self.succeeded()
                 finally:
+                    self._trying = False
                     told.set_result(None)
                 if not self.closed:
                     await asyncio.sleep(SOON_S)

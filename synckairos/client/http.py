@@ -40,6 +40,10 @@ ANSWER_S = 10.0
 """How long one answer may take."""
 
 
+class _NoToken(NetworkTimeout):
+    """The function that gives tokens has not given one. It is not asked again for the same call."""
+
+
 async def token_of(token: Token) -> str | None:
     """The token to send now. Raises the errors of its function, and NetworkTimeout when it takes too long."""
     if token is None or isinstance(token, str):
@@ -50,7 +54,7 @@ async def token_of(token: Token) -> str | None:
     try:
         return await asyncio.wait_for(given, ANSWER_S)
     except TimeoutError as error:
-        raise NetworkTimeout("no token in time") from error
+        raise _NoToken("no token in time") from error
 
 
 def is_loopback(url: str) -> bool:
@@ -114,11 +118,12 @@ class Http:
             content = msgspec.json.encode(body)
             headers["Content-Type"] = "application/json"
         given = {name: value for name, value in (params or {}).items() if value is not None}
-        token = await token_of(self._token)
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
         repeat = recover(
-            attempts=tries, first_s=FIRST_PAUSE_S, again=may_try_again, asked_for_s=LONGEST_PAUSE_S
+            attempts=tries,
+            first_s=FIRST_PAUSE_S,
+            again=may_try_again,
+            asked_for_s=LONGEST_PAUSE_S,
+            sleep=asyncio.sleep,
         )
         return await repeat(partial(self._try, method, path, content, params=given, headers=headers))
 
@@ -132,6 +137,9 @@ class Http:
         headers: dict[str, str],
     ) -> Any:
         """Make the call once. Returns the answer's data, or raises the error."""
+        token = await token_of(self._token)
+        if token is not None:
+            headers = {**headers, "Authorization": f"Bearer {token}"}
         try:
             answer = await self._client.request(
                 method,
@@ -149,7 +157,7 @@ class Http:
 
 def may_try_again(error: Exception) -> bool:
     """Whether the same call may succeed a moment later. A call that expects an old version cannot."""
-    return is_retryable(error) and not isinstance(error, ConcurrentModification)
+    return is_retryable(error) and not isinstance(error, ConcurrentModification | _NoToken)
 
 
 def retry_after_ms(value: str | None) -> int | None:

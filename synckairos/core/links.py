@@ -249,7 +249,7 @@ class PrimaryLink:
                 raise TimeoutError from error
             reply = await wire.send(("PING",))
         if reply.__class__ is Failure:
-            raise redis.ConnectionError(reply.text)
+            raise TimeoutError(reply.text) if reply.lost else redis.ConnectionError(reply.text)
 
     async def aclose(self, reason: str = "the service is closing") -> None:
         """Closes the client and the wires. Calls that are under way fail."""
