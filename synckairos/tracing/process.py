@@ -5,6 +5,7 @@ Without OTEL_EXPORTER_OTLP_ENDPOINT nothing of OpenTelemetry is imported.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -62,7 +63,7 @@ def start(settings: Settings, service: str) -> Callable[[], None]:
     service: what the collector calls this process, unless OTEL_SERVICE_NAME does
     """
     endpoint = settings.otel_exporter_otlp_endpoint
-    if endpoint is None:
+    if endpoint is None or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return _nothing
     from synckairos.tracing.exporting import OpenTelemetry
 
