@@ -7,13 +7,15 @@ take no longer: what does not fit into the queue is dropped.
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 import time
 from collections.abc import Sequence
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
@@ -28,6 +30,8 @@ from synckairos.tracing.traceparent import SPAN_ID, TRACE_ID, traceparent
 
 PATH = "/v1/traces"
 """Where a collector takes spans, below OTEL_EXPORTER_OTLP_ENDPOINT."""
+LONGEST = 1024
+"""How many characters an attribute may have. Paths and ids are given by callers."""
 WAITING = 2048
 """How many spans may wait. Further ones are dropped."""
 AT_ONCE = 128
@@ -68,10 +72,17 @@ class OpenTelemetry:
                 "service.name": service,
                 "service.version": __version__,
                 "deployment.environment.name": environment,
+                "host.name": socket.gethostname(),
+                "process.pid": os.getpid(),
             }
         ).merge(OTELResourceDetector().detect())
         # Whether there is a span at all was decided before.
-        self._provider = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
+        self._provider = TracerProvider(
+            sampler=ALWAYS_ON,
+            resource=resource,
+            shutdown_on_exit=False,
+            span_limits=SpanLimits(max_attribute_length=LONGEST),
+        )
         self._provider.add_span_processor(
             BatchSpanProcessor(
                 OTLPSpanExporter(endpoint.rstrip("/") + PATH, timeout=PATIENCE_S),
