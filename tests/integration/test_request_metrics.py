@@ -1,8 +1,10 @@
-"""What the histogram of requests says of those that fail."""
+"""What is counted of requests, also of those that fail, and of the calls behind them."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import uuid
 from collections.abc import AsyncIterator
 
 import httpx
@@ -11,6 +13,8 @@ import pytest_asyncio
 
 from synckairos import metrics
 from synckairos.core.calls import Sessions
+from synckairos.core.model import Options
+from synckairos.errors import SyncKairosError
 from tests.support import servers
 from tests.support.live import Service, service, settings
 
@@ -88,3 +92,28 @@ async def test_what_came_to_no_route_is_counted_without_one(live: Service) -> No
         counted = Requests("", "", status)
         assert (await _ask(live, method, path)).status_code == status
         assert counted.count == 1
+
+
+async def test_a_repeat_is_a_call_but_no_further_switch_or_creation(live: Service) -> None:
+    def counted() -> tuple[float, ...]:
+        found = (
+            metrics.registry.get_sample_value("synckairos_sessions_created_total"),
+            metrics.registry.get_sample_value("synckairos_switches_total"),
+            metrics.registry.get_sample_value("synckairos_redis_call_seconds_count", {"call": "sk_create"}),
+            metrics.registry.get_sample_value("synckairos_redis_call_seconds_count", {"call": "sk_switch"}),
+        )
+        return tuple(value or 0.0 for value in found)
+
+    sessions, session_id = live.sessions, str(uuid.uuid4())
+    players = [{"participant_id": str(uuid.uuid4()), "total_time_ms": 60_000} for _ in range(2)]
+    config = json.dumps({"sync_mode": "per_participant", "participants": players}).encode()
+    before = counted()
+    for _ in range(2):
+        await sessions.create(session_id, config, Options(request="create"))
+    await sessions.start(session_id)
+    for _ in range(2):
+        await sessions.switch(session_id, options=Options(request="switch"))
+    with pytest.raises(SyncKairosError):
+        await sessions.switch(str(uuid.uuid4()))
+    changes = [after - was for was, after in zip(before, counted(), strict=True)]
+    assert changes == [1, 1, 2, 3]
