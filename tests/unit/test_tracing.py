@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
+import zstandard
 
 from synckairos.audit.jobs import decode_job, encode_job
 from synckairos.audit.rows import Batch, Entry
@@ -170,6 +173,24 @@ def test_a_batch_has_the_traceparents_that_are_some() -> None:
         [],
         {},
     )
+
+
+class EarlierContents(msgspec.Struct):
+    """The table of contents of a batch as the release before has it."""
+
+    entries: list[tuple[str, str, int]]
+    snapshots: list[int]
+    tenants: dict[str, str] = {}
+
+
+def test_batches_with_and_without_traceparents_are_read_by_this_release_and_the_one_before() -> None:
+    batch = Batch([Entry("00/1-0", "an id", b"{}", KEPT)])
+    contents, _, bodies = zstandard.decompress(b64decode(encode_job(batch))).partition(b"\n")
+    earlier = msgspec.json.decode(contents, type=EarlierContents)
+    assert earlier == EarlierContents([("00/1-0", "an id", 2)], [])
+    plain = msgspec.json.encode(earlier) + b"\n" + bodies
+    (entry,) = decode_job(b64encode(zstandard.compress(plain)).decode()).entries
+    assert entry == Entry("00/1-0", "an id", b"{}")
 
 
 def run(program: str) -> str:
