@@ -78,21 +78,38 @@ def _figures(
         return other, values[other]
 
     figures = [
-        compared("off, CPU of a switch", "us", costs[OFF], than(NONE, costs), at_most=1.02),
-        compared("1 % sampled, CPU of a switch", "us", costs[SOME], than(OFF, costs), at_most=1.05),
+        _least("off, CPU of a switch", costs[OFF], than(NONE, costs), at_most=1.02),
+        _least("1 % sampled, CPU of a switch", costs[SOME], than(OFF, costs), at_most=1.05),
         compared(f"off, {CONNECTIONS} connections", "/s", rates[OFF], than(NONE, rates), at_least=0.98),
         compared(
             f"1 % sampled, {CONNECTIONS} connections", "/s", rates[SOME], than(OFF, rates), at_least=0.95
         ),
     ]
     if ALL in costs:
-        figures.append(compared("all sampled, CPU of a switch", "us", costs[ALL], than(OFF, costs)))
+        figures.append(_least("all sampled, CPU of a switch", costs[ALL], than(OFF, costs)))
     figures += [
         compared(f"{name}, p99", "ms", p99_ms[name], than(OFF, p99_ms), at_most=1.1)
         for name in (SOME, AWAY, HANGING)
         if name in p99_ms
     ]
     return figures
+
+
+def _least(
+    name: str, values: list[float], yardstick: tuple[str, list[float]], at_most: float | None = None
+) -> Figure:
+    """The figure of the cheapest round of each. What else the machine does only adds to a round."""
+    title, others = yardstick
+    value, other = min(values), min(others)
+    return Figure(
+        name=name,
+        value=value,
+        unit="us",
+        yardstick=title,
+        yardstick_value=other,
+        ratio=value / other,
+        at_most=at_most,
+    )
 
 
 def _sampling(collector: int, ratio: str) -> dict[str, str]:
