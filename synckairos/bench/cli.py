@@ -123,6 +123,16 @@ def tokens(file: Path | None, server: Any, *, quick: bool) -> None:
 @bench.command()
 @_server
 @_common
+def tracing(file: Path | None, server: Any, *, quick: bool) -> None:
+    """Switches of services that make spans, compared with one that makes none."""
+    from synckairos.bench import tracing
+
+    _show(tracing.run(server, quick=quick), file)
+
+
+@bench.command()
+@_server
+@_common
 def chain(file: Path | None, server: Any, *, quick: bool) -> None:
     """What the chain of middleware costs a request, and how long one waits while Redis is away."""
     from synckairos.bench import middleware

@@ -51,6 +51,13 @@ def named(report: dict[str, Any], name: str) -> dict[str, Any]:
     return found[0]
 
 
+def test_tracing_is_held_against_a_service_without_it(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "tracing")
+    assert all(figure["value"] > 0 for figure in report["figures"])
+    assert named(report, "off, CPU")["yardstick"] == "without tracing"
+    assert named(report, "1 % sampled, CPU")["yardstick"] == "off"
+
+
 def test_the_access_log_is_held_against_rows_without_a_chain(tmp_path: Path) -> None:
     report, _ = bench(tmp_path, "access-log")
     assert all(figure["value"] > 0 for figure in report["figures"])
