@@ -264,6 +264,10 @@ def _scale(axes: Axes, defaults: dict[str, Any], lowest: float, highest: float) 
     else:
         axes.set_ylim(low - room, high + 2 * room)
         axes.yaxis.set_major_locator(MaxNLocator(4))
+    _scale_time(axes)
+
+
+def _scale_time(axes: Axes) -> None:
     first, last = axes.get_xlim()
     step = next(each for each in _STEPS_S if (last - first) / each <= _MOST_TICKS)
     axes.xaxis.set_major_locator(MultipleLocator(step))
@@ -329,10 +333,14 @@ def _draw_states(figure: Figure, box: Sequence[float], panel: dict[str, Any], se
     }
     axes = _axes(figure, box, below=0.3)
     axes.grid(visible=False)
-    for number, (_, points) in enumerate(series):
+    for number, (legend, points) in enumerate(series):
         for at, value in points:
             axes.barh(-number, STEP_S, left=at, height=0.7, color=NAMED[words[value]["color"]], alpha=0.75)
-    axes.set_yticks([-number for number in range(len(series))], [legend for legend, _ in series], size=7)
+        axes.text(
+            0.02, -number, legend, transform=axes.get_yaxis_transform(), size=7.5, va="center", color=CARD
+        )
+    axes.set_yticks([])
+    _scale_time(axes)
     if not series:
         axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", color=SOFT)
 
