@@ -23,6 +23,7 @@ from synckairos.bench.loadtest.gauges import Gauges
 from synckairos.bench.loadtest.plan import FULL
 from synckairos.bench.loadtest.result import Result
 from synckairos.bench.loadtest.samples import Samples, over_time, per_second
+from synckairos.run.processes import free_port
 from tests.support import programs
 from tests.support.pages import ROOT
 
@@ -114,6 +115,13 @@ def test_a_request_without_an_answer_is_slow_and_failed(monkeypatch: pytest.Monk
     assert len(outcome.failures) == len(outcome.latencies["read"]) > traffic.CONNECTIONS
     assert {each.code for each in outcome.failures} == {traffic.TIMEOUT}
     assert min(outcome.latencies["read"].values) >= 0.3
+
+
+def test_a_service_that_is_away_is_unavailable_and_the_load_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traffic, "PATIENCE_S", 0.3)
+    outcome = sent(free_port(), 100, 0.4)
+    assert len(outcome.failures) > 10
+    assert {(each.code, each.unavailable) for each in outcome.failures} == {(traffic.TIMEOUT, True)}
 
 
 def test_an_own_delay_begins_when_a_connection_is_free() -> None:

@@ -113,12 +113,12 @@ class _Caller:
 
     __slots__ = ("data", "due", "free_since", "kind", "socket")
 
-    def __init__(self, connection: socket.socket, free_since: float) -> None:
+    def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self.data = b""
         self.kind: str | None = None
         self.due = 0.0
-        self.free_since = free_since
+        self.free_since = 0.0
 
 
 def send(pipe: Connection, port: int, kinds: Sequence[Kind], seconds: float, seed: int) -> Outcome:
@@ -150,14 +150,26 @@ class _Sender:
         self._busy: set[_Caller] = set()
         self._began = 0.0
         self.outcome = Outcome(latencies={kind.name: Samples() for kind in self._kinds})
+        self._refused = 0
         for _ in range(CONNECTIONS):
             self._connect()
 
     def _connect(self) -> None:
-        connection = load.connect(self._port)
+        """Begins to connect. Who waits for that sends nothing meanwhile, so nobody does."""
+        connection = socket.socket()
         connection.setblocking(False)
-        caller = _Caller(connection, self._now())
-        self._selector.register(connection, selectors.EVENT_READ, caller)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.connect_ex(("127.0.0.1", self._port))
+        self._selector.register(connection, selectors.EVENT_WRITE, _Caller(connection))
+
+    def _connected(self, caller: _Caller) -> None:
+        if caller.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._selector.unregister(caller.socket)
+            caller.socket.close()
+            self._refused += 1
+            return
+        self._selector.modify(caller.socket, selectors.EVENT_READ, caller)
+        caller.free_since = self._now()
         self._free.append(caller)
 
     def _now(self) -> float:
@@ -166,8 +178,6 @@ class _Sender:
     def run(self, began: float, seconds: float) -> None:
         """Sends what is due before `seconds`, and waits for the answers."""
         self._began = began
-        for caller in self._free:
-            caller.free_since = 0.0
         # The next planned moment of each kind, which kind it is, and how many of it were due before.
         planned = [(self._gap(kind), number, 0) for number, kind in enumerate(self._kinds)]
         heapq.heapify(planned)
@@ -188,13 +198,23 @@ class _Sender:
             if now - looked > _LOOK_S:
                 looked = now
                 self._give_up(now)
+                self._connect_again()
             # After the last planned moment, and while no connection is free, only answers are waited for.
             wait_s = planned[0][0] - now if self._free and planned[0][0] < seconds else _LOOK_S
-            for key, _ in self._selector.select(min(_LOOK_S, max(0.0, wait_s))):
-                self._receive(key.data)
-        for caller in (*self._free, *self._busy):
-            caller.socket.close()
+            for key, mask in self._selector.select(min(_LOOK_S, max(0.0, wait_s))):
+                if mask & selectors.EVENT_WRITE:
+                    self._connected(key.data)
+                else:
+                    self._receive(key.data)
+        for key in self._selector.get_map().values():
+            key.data.socket.close()
         self._selector.close()
+
+    def _connect_again(self) -> None:
+        """Connections that were refused are tried again after a while, and not at once."""
+        again, self._refused = self._refused, 0
+        for _ in range(again):
+            self._connect()
 
     def _gap(self, kind: Kind) -> float:
         return self._random.expovariate(kind.rate)
