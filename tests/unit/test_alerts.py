@@ -173,6 +173,20 @@ def test_every_severity_is_told_to_somebody() -> None:
     assert {f'severity="{row["severity"]}"': row["receiver"].strip("`") for row in rows} == told
 
 
+def test_a_redis_that_is_away_mutes_what_follows() -> None:
+    follows = {alert["alert"] for alert in ALERTS if alert["labels"].get("depends_on") == "redis"}
+    assert follows == {
+        f"SyncKairos{name}"
+        for name in (
+            *("ErrorRateHigh", "LatencyHigh", "DisconnectionStorm", "ClocksStuck"),
+            *("AuditBacklog", "SessionsOverdue", "BudgetBurns"),
+        )
+    }
+    first = ALERTMANAGER["inhibit_rules"][0]
+    assert first["source_matchers"] == ['alertname="SyncKairosRedisDown"']
+    assert first["target_matchers"] == ['depends_on="redis"']
+
+
 def test_every_runbook_is_a_page() -> None:
     names = {path.stem for path in Path(DEPLOY / "runbooks").glob("*.md")}
     assert names >= {
