@@ -201,28 +201,51 @@ def retry(file: Path | None) -> None:
 
 
 @audit.command()
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How many.")
+@click.argument("job_id", metavar="ID")
 @config_option
-def refusals(file: Path | None, limit: int) -> None:
+def discard(file: Path | None, job_id: str) -> None:
+    """Forget a batch that failed at all its attempts, and print it.
+
+    Its events are stored nowhere else: keep what is printed. ID: as `synckairos audit status` has it.
+    """
+    with contextlib.closing(Jobs.of(audit_settings_or_exit(file))) as jobs:
+        try:
+            text = jobs.discard(job_id)
+        except (RedisError, OSError) as error:
+            raise click.ClickException(f"the queue's Redis does not answer: {error_text(error)}") from None
+    if text is None:
+        raise click.ClickException(f"no batch with the ID {job_id} has failed at all its attempts")
+    echo(text)
+
+
+@audit.command()
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How many.")
+@click.option("--tenant", help="Show the access log of this tenant instead.")
+@config_option
+def refusals(file: Path | None, limit: int, tenant: str | None) -> None:
     """Show the newest requests of nobody: without a good token, and so in no tenant's access log.
 
-    A tenant's own log is at GET /v1/access-log.
+    With --tenant, show that tenant's log: who was refused and what admins did, from which addresses and with
+    which tokens. GET /v1/access-log says the same to the tenant's admins.
     """
     settings = audit_settings_or_exit(file)
-    for entry in _or_exit(lambda: _refusals(settings, limit)):
+    for entry in _or_exit(lambda: _refusals(settings, tenant, limit)):
         times = f" {entry.count} times" if entry.count > 1 else ""
         session = f" session {entry.session_id}" if entry.session_id else ""
+        who = (
+            "" if tenant is None else f" {entry.sub or '-'} with {entry.token_id or 'a token without an id'}"
+        )
         echo(
-            f"{entry.at:%Y-%m-%d %H:%M:%S} {entry.address or '-'} {entry.code or entry.outcome}{times}: "
+            f"{entry.at:%Y-%m-%d %H:%M:%S} {entry.address or '-'}{who} {entry.code or entry.outcome}{times}: "
             f"{entry.action}{session}, request {entry.request_id or '-'}"
         )
 
 
-async def _refusals(settings: Settings, limit: int) -> list[Entry]:
+async def _refusals(settings: Settings, tenant: str | None, limit: int) -> list[Entry]:
     from synckairos.audit.access_log import entries
 
     async with _store(settings) as store:
-        return await entries.read(store, None, limit=limit)
+        return await entries.read(store, tenant, limit=limit)
 
 
 @audit.command()

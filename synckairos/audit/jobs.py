@@ -268,6 +268,18 @@ class Jobs:
             registry.remove(job)
         return len(jobs)
 
+    def discard(self, job_id: str) -> str | None:
+        """Forget a batch that failed at all its attempts. Returns its text; None when there is none."""
+        if job_id not in self.queue.failed_job_registry.get_job_ids():
+            return None
+        (job,) = self._jobs([job_id]) or (None,)
+        self.queue.failed_job_registry.remove(job_id)
+        if job is None:
+            return ""
+        text = job.data.decode(errors="replace")
+        job.delete()
+        return text
+
     def _listed(self, key: str) -> list[str]:
         """The ids in a list of the queue. One that is no text is nobody's, and rq could not read it."""
         entries: Any = self.client.lrange(key, 0, -1)

@@ -40,6 +40,7 @@ CLOCK_MS = 1000.0
 CLOCK_SAMPLES = 5
 FULL = 0.8
 """The part of `maxmemory` in use from which on the doctor warns, as the alert does."""
+PINGS = 5
 SLOW_MS = 20.0
 """From how long on the way to a server and back is slow. In one place it takes less than 1 ms."""
 
@@ -222,9 +223,7 @@ async def _server(area: Area, settings: Settings, address: Address | None, where
     try:
         try:
             await client.ping()
-            began = monotonic()
-            await client.ping()
-            took_ms = 1000 * (monotonic() - began)
+            took_ms = await _fastest_ms(client)
         except (RedisError, OSError) as error:
             text, remedy = redis_trouble(error, where, "REDIS_URL")
             area.fail("reachable", text, remedy)
@@ -259,6 +258,16 @@ async def _server(area: Area, settings: Settings, address: Address | None, where
         await _clock(area, client)
     finally:
         await client.aclose()
+
+
+async def _fastest_ms(client: redis.asyncio.Redis) -> float:
+    """How long the way there and back takes: the fastest of a few, as machines are busy at times."""
+    times = []
+    for _ in range(PINGS):
+        began = monotonic()
+        await client.ping()
+        times.append(1000 * (monotonic() - began))
+    return min(times)
 
 
 async def _info(client: redis.asyncio.Redis) -> dict[str, Any] | None:
@@ -393,6 +402,8 @@ async def _server_settings(
             f"The most have {await _shares(client)}",
             "give it more memory (redis-cli CONFIG SET maxmemory), and take away what grew",
         )
+    elif maximum:
+        area.ok("memory", f"{used / maximum:.0%} of maxmemory is used")
 
 
 async def _shares(client: redis.asyncio.Redis) -> str:

@@ -55,7 +55,8 @@ def _commands(area: Area, entries: list[dict[str, Any]]) -> None:
     for entry in entries:
         if now - entry["start_time"] > LATELY_S or entry["duration"] < 1000 * SLOW_MS:
             continue
-        name = " ".join(decoded(entry["command"]).split()[:2])
+        words = decoded(entry["command"]).split()
+        name = " ".join(words[:2] if words[0].upper().startswith("FCALL") else words[:1])
         counts[name] = counts.get(name, 0) + 1
         if name not in slow or entry["duration"] > slow[name]["duration"]:
             slow[name] = entry
