@@ -42,10 +42,10 @@ def rates(names: tuple[str, ...], url: str, seconds: float) -> None:
     before, began = _look(url), time.monotonic()
     time.sleep(seconds)
     now, took_s = _look(url), time.monotonic() - began
-    rows = _rows(before, now, took_s, names)
-    for row in rows:
+    found = rows(before, now, took_s, names)
+    for row in found:
         echo(row)
-    if not rows:
+    if not found:
         echo("nothing of it grew")
 
 
@@ -73,7 +73,7 @@ def _look(url: str) -> dict[Series, float]:
     }
 
 
-def _rows(
+def rows(
     before: Mapping[Series, float], now: Mapping[Series, float], took_s: float, names: tuple[str, ...]
 ) -> list[str]:
     """A row for each series that grew, the fastest first."""

@@ -110,7 +110,9 @@ class _Storing:
         """What a job does. Raises StorageUnavailable, and ValueError where it is no batch."""
         try:
             self._runner.run(self._step(BatchCall(self._store, job_id, batch)))
-        except StorageUnavailable:
+        except StorageUnavailable as error:
+            # The last line of the traceback is what `synckairos audit status` shows as the reason.
+            error.add_note(f"PostgreSQL: {error_text(error.__cause__ or error)}")
             # The next batch would fail the same way. Without this pause, waiting batches would ask dozens of
             # times a second, and slow down other programs on the machine.
             time.sleep(AWAY_S)
