@@ -369,12 +369,10 @@ def storm(lose_one: Callable[[], object]) -> Iterator[Callable[[], None]]:
         thread.join(PATIENCE_S)
 
 
-def opened(deployed: Deployment, bearer: str, session_id: str, **options: Any) -> ClientConnection:
+def opened(deployed: Deployment, bearer: str, session_id: str, **options: Any) -> connect:
+    """A socket, as a context manager."""
     url = f"ws://127.0.0.1:{deployed.ports[0]}/ws?session_id={session_id}"
-    watching: ClientConnection = connect(
-        url, additional_headers=bearing(bearer), ping_interval=None, **options
-    )
-    return watching
+    return connect(url, additional_headers=bearing(bearer), ping_interval=None, **options)
 
 
 @fault("disconnection-storm", "Connections break")
@@ -382,7 +380,8 @@ def connections_break(deployed: Deployment) -> Iterator[Staged]:
     (session_id,) = deployed.sessions(1)
 
     def lose_one() -> None:
-        opened(deployed, token(), session_id).socket.shutdown(socket.SHUT_RDWR)
+        with opened(deployed, token(), session_id) as watching:
+            watching.socket.shutdown(socket.SHUT_RDWR)
 
     with storm(lose_one) as mends:
         yield Staged(mends=mends)
@@ -393,7 +392,8 @@ def tokens_end(deployed: Deployment) -> Iterator[Staged]:
     (session_id,) = deployed.sessions(1)
 
     def lose_one() -> None:
-        drained(opened(deployed, token(exp=time.time() + 1), session_id))
+        with opened(deployed, token(exp=time.time() + 1), session_id) as watching:
+            drained(watching)
 
     with storm(lose_one) as mends:
         yield Staged(mends=mends)
@@ -405,9 +405,9 @@ def tokens_were_revoked(deployed: Deployment) -> Iterator[Staged]:
 
     def lose_one() -> None:
         name = str(uuid.uuid4())
-        watching = opened(deployed, token("viewer", jti=name), session_id)
-        httpx.post(f"{deployed.api}/v1/revocations", json={"jti": name}, headers=bearing(token("admin")))
-        drained(watching)
+        with opened(deployed, token("viewer", jti=name), session_id) as watching:
+            httpx.post(f"{deployed.api}/v1/revocations", json={"jti": name}, headers=bearing(token("admin")))
+            drained(watching)
 
     with storm(lose_one) as mends:
         yield Staged(mends=mends)
@@ -415,7 +415,11 @@ def tokens_were_revoked(deployed: Deployment) -> Iterator[Staged]:
 
 @fault("disconnection-storm", "Clients send what is refused")
 def clients_send_what_is_refused(deployed: Deployment) -> Iterator[Staged]:
-    with storm(lambda: drained(opened(deployed, token(), "nonsense"))) as mends:
+    def lose_one() -> None:
+        with opened(deployed, token(), "nonsense") as watching:
+            drained(watching)
+
+    with storm(lose_one) as mends:
         yield Staged(mends=mends)
 
 
@@ -433,10 +437,10 @@ def clients_read_too_slowly(deployed: Deployment) -> Iterator[Staged]:
         with socket.socket() as narrow:
             narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             narrow.connect(("127.0.0.1", deployed.ports[0]))
-            reader = opened(deployed, token(), session_id, sock=narrow, max_queue=1)
-            for _ in range(45):
-                reader.send('{"type": "RECONNECT", "last_known_version": 0}')
-            time.sleep(1)
+            with opened(deployed, token(), session_id, sock=narrow, max_queue=1) as reader:
+                for _ in range(45):
+                    reader.send('{"type": "RECONNECT", "last_known_version": 0}')
+                time.sleep(1)
 
     with storm(lose_one) as mends:
         yield Staged(mends=mends)
@@ -447,7 +451,6 @@ def drained(watching: ClientConnection) -> None:
     with suppress(WebSocketException, TimeoutError):
         while True:
             watching.recv(timeout=5)
-    watching.close()
 
 
 # Events wait for PostgreSQL
