@@ -369,10 +369,12 @@ def storm(lose_one: Callable[[], object]) -> Iterator[Callable[[], None]]:
         thread.join(PATIENCE_S)
 
 
-def opened(deployed: Deployment, bearer: str, session_id: str, **options: Any) -> connect:
-    """A socket, as a context manager."""
+@contextmanager
+def opened(deployed: Deployment, bearer: str, session_id: str, **options: Any) -> Iterator[ClientConnection]:
+    """A socket."""
     url = f"ws://127.0.0.1:{deployed.ports[0]}/ws?session_id={session_id}"
-    return connect(url, additional_headers=bearing(bearer), ping_interval=None, **options)
+    with connect(url, additional_headers=bearing(bearer), ping_interval=None, **options) as watching:
+        yield watching
 
 
 @fault("disconnection-storm", "Connections break")
