@@ -51,6 +51,8 @@ MOST_BYTES = 32 * 1_048_576
 """How large a batch may be when it is unpacked. The archiver's have some MiB."""
 MOST_CONTENTS = 1_048_576
 """How large its table of contents may be. An entry of it takes some hundred bytes of memory."""
+REASON = "reason"
+"""The field of a job's meta with the last line of its last error."""
 MOST_SAID = 65_536
 """How much is read of the error of a batch that failed."""
 
@@ -116,6 +118,11 @@ class BatchJob(Job):
             return _unpacked(b64decode(said), MOST_SAID).decode(errors="replace")
         except ValueError:  # this is no Base64
             return ""
+
+    def said(self) -> str:
+        """The last line of the error of its last attempt, also when it is tried again."""
+        found = self.meta.get(REASON) if isinstance(self.meta, dict) else None
+        return found[:MOST_SAID] if isinstance(found, str) else ""
 
     def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[Any, Any]:
         """The fields of the job's hash."""
@@ -249,7 +256,7 @@ class Jobs:
     def _failed(self, job_ids: list[str]) -> list[Failed]:
         found = []
         for job in self._jobs(job_ids):
-            lines = job.why().strip().splitlines() or ["unknown"]
+            lines = (job.why() or job.said()).strip().splitlines() or ["unknown"]
             found.append(Failed(job.id, job.description or "unknown", job.ended_at, lines[-1]))
         return found
 

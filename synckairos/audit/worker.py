@@ -35,7 +35,7 @@ from rq.utils import now, parse_composite_key
 from synckairos import metrics
 from synckairos.audit import alerts, jobs, traces
 from synckairos.audit.access_log.retention import Retention
-from synckairos.audit.jobs import JOB_S, STORE, BatchJob, Jobs, Serializer
+from synckairos.audit.jobs import JOB_S, MOST_SAID, REASON, STORE, BatchJob, Jobs, Serializer
 from synckairos.audit.rows import Batch
 from synckairos.audit.store import REVISION, Store, Stored, needs_migration
 from synckairos.chain.call import Call, Kind
@@ -297,8 +297,10 @@ class _Worker(SimpleWorker):
         """Have the batch tried again later, or give it up and say so."""
         given_up = not job.should_retry
         wait_s = None if given_up else job.get_retry_interval()
-        super().handle_job_failure(job, queue, started_job_registry, exc_string, execution)
         reason = (exc_string.strip().splitlines() or ["unknown"])[-1]
+        job.meta = {REASON: reason[:MOST_SAID]}  # rq keeps the error of the last attempt alone
+        job.save_meta()  # type: ignore[no-untyped-call]
+        super().handle_job_failure(job, queue, started_job_registry, exc_string, execution)
         metrics.audit_failures.labels("given_up" if given_up else "retry").inc()
         if given_up:
             alerts.alert(

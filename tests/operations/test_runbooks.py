@@ -351,22 +351,28 @@ def forget_slow(deployed: Deployment) -> None:
 
 
 @contextmanager
-def storm(lose_one: Callable[[], object]) -> Iterator[Callable[[], None]]:
-    """Loses sockets, one after another, until what it gives is called."""
+def storm(lose_one: Callable[[], object], at_once: int = 1) -> Iterator[Callable[[], None]]:
+    """Loses sockets, one after another, until what it gives is called.
+
+    at_once: how many do so. They begin a second after each other
+    """
     over = threading.Event()
 
-    def lose() -> None:
+    def lose(first_s: float) -> None:
+        over.wait(first_s)
         while not over.wait(0.05):
-            with suppress(OSError, TimeoutError, WebSocketException):
+            with suppress(OSError, TimeoutError, WebSocketException, httpx.HTTPError):
                 lose_one()
 
-    thread = threading.Thread(target=lose)
-    thread.start()
+    threads = [threading.Thread(target=lose, args=(float(number),)) for number in range(at_once)]
+    for thread in threads:
+        thread.start()
     try:
         yield over.set
     finally:
         over.set()
-        thread.join(PATIENCE_S)
+        for thread in threads:
+            thread.join(PATIENCE_S)
 
 
 @contextmanager
@@ -394,10 +400,11 @@ def tokens_end(deployed: Deployment) -> Iterator[Staged]:
     (session_id,) = deployed.sessions(1)
 
     def lose_one() -> None:
-        with opened(deployed, token(exp=time.time() + 1), session_id) as watching:
+        with opened(deployed, token(exp=time.time() + 2), session_id) as watching:
             drained(watching)
 
-    with storm(lose_one) as mends:
+    # A socket whose token ended stays open for ten seconds more, so that its client can renew it.
+    with storm(lose_one, at_once=10) as mends:
         yield Staged(mends=mends)
 
 
@@ -452,7 +459,7 @@ def drained(watching: ClientConnection) -> None:
     """Reads until the service closes it."""
     with suppress(WebSocketException, TimeoutError):
         while True:
-            watching.recv(timeout=5)
+            watching.recv(timeout=30)
 
 
 # Events wait for PostgreSQL
