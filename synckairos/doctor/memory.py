@@ -60,10 +60,19 @@ async def _measured(client: redis.asyncio.Redis) -> Counter[str]:
     # A scan that met all keys has measured them; otherwise the others are taken to be like them.
     times = 1.0 if cursor == 0 else await client.dbsize() / max(looked_at, 1)
     found = Counter({space: round(size * times) for space, size in scanned.items()})
-    found["outboxes"] = sum(await _sizes(client, list(map(outbox, PARTITIONS))))
+    found["outboxes"] = sum(await _sizes(client, await _outboxes(client)))
     info = await client.info("memory")
     found[CLIENTS] = int(info.get("mem_clients_normal", 0))
     return found
+
+
+async def _outboxes(client: redis.asyncio.Redis) -> list[str]:
+    """Those in which events wait. An empty one has some bytes too, which say nothing."""
+    names = list(map(outbox, PARTITIONS))
+    async with client.pipeline(transaction=False) as pipeline:
+        for name in names:
+            pipeline.xlen(name)
+        return [name for name, length in zip(names, await pipeline.execute(), strict=True) if length]
 
 
 async def _sizes(client: redis.asyncio.Redis, names: list[Any]) -> list[int]:
