@@ -133,7 +133,7 @@ async def _status(
         with contextlib.suppress(StorageUnavailable):
             found = (
                 await store.ping(),
-                await store.schema(),
+                None if (tables := await store.tables()) is None else tables.revision,
                 await store.count_refused(),
                 await store.refused(MAX_LISTED),
             )

@@ -35,7 +35,8 @@ from synckairos import metrics
 from synckairos.audit import alerts, jobs
 from synckairos.audit.access_log.retention import Retention
 from synckairos.audit.jobs import JOB_S, STORE, BatchJob, Jobs, Serializer
-from synckairos.audit.store import REVISION, Store, Stored, needs_migration
+from synckairos.audit.revision import BATCH_REVISION, missing
+from synckairos.audit.store import Store, Stored
 from synckairos.config import Settings
 from synckairos.errors import StorageUnavailable, error_text
 from synckairos.supervision import Backoff, Telling
@@ -59,7 +60,7 @@ _KEEPER = "synckairos:audit:keeper"
 
 
 class SchemaMissing(Exception):
-    """The database is not at the revision that this release needs; the text says what to do."""
+    """This release cannot store batches in the tables that there are; the text says what to do."""
 
 
 class NotABatch(Exception):
@@ -76,15 +77,14 @@ class _Storing:
     def check(self) -> None:
         """Raises SchemaMissing. When PostgreSQL is away, it logs that and returns."""
         try:
-            found = self._runner.run(self._store.schema())
+            found = self._runner.run(self._store.tables())
         except StorageUnavailable as error:
             log.warning("PostgreSQL does not answer yet", reason=repr(error.__cause__))
             return
-        if needs_migration(found):
-            raise SchemaMissing(
-                f"the database has {'no tables' if found is None else f'the tables of revision {found}'}, "
-                f"and this release needs those of {REVISION}: run `synckairos migrate`"
-            )
+        if (reason := missing(found, BATCH_REVISION)) is not None:
+            raise SchemaMissing(reason)
+        if (reason := missing(found)) is not None:
+            log.warning("batches are stored, but other things miss their tables", reason=reason)
 
     def store(self, batch: str) -> None:
         """What a job does. Raises StorageUnavailable, and ValueError where it is no batch."""
