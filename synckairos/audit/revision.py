@@ -1,7 +1,7 @@
 """Which revision of the tables this release needs, and whether it can work with those of a database.
 
-While a deployment is updated, releases that follow one another work with the same tables. `migrations/README.md`
-has the rule that makes this possible.
+While a deployment is updated, releases that follow one another work with the same tables. The rule that
+makes this possible is in `migrations/README.md`.
 """
 
 from __future__ import annotations
