@@ -76,6 +76,10 @@ class Readiness:
         """End the checks that are under way."""
         await asyncio.gather(*(probe.stop() for probe in self._probes.values()))
 
+    async def is_ready(self) -> bool:
+        """Whether requests can be answered."""
+        return all(check.status != "unready" for check in (await self.checks()).values())
+
     async def checks(self) -> dict[str, Check]:
         """All checks, within about ANSWER_S."""
         redis, library, audit = await asyncio.gather(*(probe.outcome() for probe in self._probes.values()))

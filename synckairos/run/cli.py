@@ -120,12 +120,13 @@ def serve(file: Path | None) -> None:
 @click.argument("descriptor", type=int)
 @click.option("--drain", type=int, required=True)
 @click.option("--worker", type=int, required=True)
+@click.option("--ready", type=int, help="Answer only once the service is ready, and say so in this pipe.")
 @config_option
-def http_worker(descriptor: int, drain: int, worker: int, file: Path | None) -> None:
+def http_worker(descriptor: int, drain: int, worker: int, ready: int | None, file: Path | None) -> None:
     """One worker process of `serve` or `dev`, on a socket that it inherits."""
     from synckairos import metrics
     from synckairos.run.http_worker import run_worker
 
     metrics.process_started(worker)
     settings = settings_or_exit(os.environ, file, serving=True)
-    run_worker(settings, socket.socket(fileno=descriptor), drain)
+    run_worker(settings, socket.socket(fileno=descriptor), drain, ready)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import structlog
@@ -23,7 +24,6 @@ from synckairos.api.websocket.socket import (
 from synckairos.api.websocket.strangers import Strangers
 from synckairos.errors import (
     RateLimitExceeded,
-    StorageUnavailable,
     ValidationError,
 )
 
@@ -62,9 +62,14 @@ class _Endpoint:
                 "this is a WebSocket; the request has to be a WebSocket handshake",
                 details=[{"field": "Upgrade", "message": "must be websocket"}],
             )
-        if context.draining:
-            raise StorageUnavailable("the service is shutting down")
         _check_origin(request)
+        if context.draining:
+            # As it would be a moment later. A refusal could be taken for one by the whole service.
+            socket = upgrade(request, SUBPROTOCOL)
+            socket.end(GOING_AWAY, "the service is shutting down")
+            with suppress(asyncio.CancelledError):  # by Sanic, when the client has closed the connection
+                await socket.closed
+            return
         async with Opening(request, self._strangers) as opening:
             if len(context.websockets) >= context.settings.max_websockets:
                 raise RateLimitExceeded("this process has as many WebSockets as it may have")
