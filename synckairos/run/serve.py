@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from synckairos import systemd
 from synckairos.auth.tenants import Tenants
 from synckairos.config import Settings, SettingsError
 from synckairos.core.connection import connect
@@ -76,30 +77,39 @@ def serve(settings: Settings, environ: Mapping[str, str], file: Path | None) -> 
     with suppress(Stopped), Stop() as stop, Hangup() as hangup, open_socket(settings) as listener:
         stop.run(_load_library(settings))
         with workers(settings, listener, environ, file, DRAIN_S) as running:
-            listening = False
+            listening, watchdog = False, systemd.Watchdog()
             while not stop.wait(WATCH_S):
+                watchdog.beat()
                 if not listening and listens(listener):
                     listening = True
                     address = listener.getsockname()
                     log.info("listening", host=settings.host, port=address[1], workers=settings.workers)
+                    systemd.ready(f"answers on {settings.host}, port {address[1]}")
                 if hangup.taken():
-                    _reload(settings, environ, file, running)
+                    systemd.reloading()
+                    if not _reload(settings, environ, file, running):
+                        systemd.ready("the settings are wrong: it goes on with those from before")
+                was_replacing = running.replacing
                 running.keep()
+                if was_replacing and not running.replacing:
+                    systemd.ready(running.outcome)
+            systemd.stopping()
 
 
-def _reload(settings: Settings, environ: Mapping[str, str], file: Path | None, running: Workers) -> None:
-    """Have the workers replaced, if the settings are right by now and the socket may stay."""
+def _reload(settings: Settings, environ: Mapping[str, str], file: Path | None, running: Workers) -> bool:
+    """Begin to replace the workers. Returns False where the settings are wrong or ask for another socket."""
     try:
         found = settings_anew(environ, file, serving=True)
         Tenants(found.tenants_file)
     except SettingsError as error:
         log.error("the settings are wrong: the workers go on as they are", problems=error.problems)
-        return
+        return False
     if (found.host, found.port) != (settings.host, settings.port):
         log.error("HOST and PORT cannot change without a restart: the workers go on as they are")
-        return
+        return False
     warn(found)
     running.replace(found)
+    return True
 
 
 async def _load_library(settings: Settings) -> None:

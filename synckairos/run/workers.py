@@ -57,6 +57,8 @@ class Workers:
         self._children = {number: self._child(number) for number in range(1, settings.workers + 1)}
         self._to_replace: list[int] = []
         self._replacement: _Replacement | None = None
+        self.outcome = ""
+        """What came of the last replacement, in words; nothing while it is under way."""
         self._leaving: dict[Child, float] = {}
         """Workers that were replaced, and when (monotonic seconds) each is killed if it is still there."""
 
@@ -88,6 +90,7 @@ class Workers:
         metrics.prepare(settings.workers)
         self._count = settings.workers
         self._to_replace = list(range(1, settings.workers + 1))
+        self.outcome = ""
         self._drop_replacement()
         log.info("replacing the workers", workers=settings.workers)
 
@@ -102,8 +105,9 @@ class Workers:
                 del self._leaving[child]
         if not self._leaving:  # so that at most one of them is away
             self._go_on()
-        if was_replacing and not self.replacing:
-            log.info("the workers were replaced", workers=len(self._children))
+        if was_replacing and not self.replacing and not self.outcome:
+            self.outcome = "the workers were replaced"
+            log.info(self.outcome, workers=len(self._children))
 
     def end(self) -> None:
         """Ask all of them to end, and wait for it."""
@@ -156,8 +160,9 @@ class Workers:
         replaced = self._count - len(self._to_replace)
         self._to_replace = []
         self._drop_replacement()
+        self.outcome = "a new worker does not get ready: the workers that are there go on as they are"
         log.error(
-            "a new worker does not get ready: the workers that are there go on as they are",
+            self.outcome,
             reason=reason,
             replaced=replaced,
             workers=len(self._children),

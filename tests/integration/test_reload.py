@@ -9,6 +9,7 @@ import signal
 import socket
 import uuid
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ async def test_workers_are_replaced_while_the_service_goes_on(redis: servers.Ser
             ):
                 service.write(redis_url=redis.url, **wrong)
                 service.reload()
-                await eventually(lambda told=told: service.said(told), PATIENCE_S)
+                await eventually(partial(service.said, told), PATIENCE_S)
                 assert service.pids() == after
             service.write(redis_url=redis.url, workers=1)
             service.reload()
