@@ -167,8 +167,11 @@ async def _realtime(settings: Settings, storage: _Storage, closing: AsyncExitSta
     relay = Relay(here.sessions, subscriptions, clock, recovery, following)
     unrestored_sessions = Sessions(connection, settings.session_ttl, moved=following)
     timekeeper = Timekeeper(connection, unrestored_sessions, subscriptions, clock)
-    for part in (clock, subscriptions, relay, timekeeper):
+    for part in (clock, subscriptions, relay):
         await _start(part, closing)
+    # The rest of the start keeps this process busy. Others are to count on it no earlier than clients do.
+    await timekeeper.start(join=False)
+    closing.push_async_callback(timekeeper.stop)
     sessions = Sessions(connection, settings.session_ttl, recovery, following)
     return _Realtime(here, relay, timekeeper, sessions, unrestored_sessions)
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.operations.rolling.traffic import Figures
-from tests.operations.rolling.updates import BACK_WITHIN_S, HERD, WAYS, carry_out, herd
+from tests.operations.rolling.updates import WAYS, carry_out
 
 COLUMNS = (
     "update",
@@ -55,7 +55,7 @@ def row(way: str, found: Figures) -> list[str]:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("ways", nargs=-1, type=click.Choice([*WAYS, "herd"]))
+@click.argument("ways", nargs=-1, type=click.Choice(list(WAYS)))
 def rolling(ways: tuple[str, ...]) -> None:
     """Update a deployment under traffic, in all WAYS or in those that are named.
 
@@ -63,15 +63,12 @@ def rolling(ways: tuple[str, ...]) -> None:
     """
     table, wrong = Table(*COLUMNS), list[str]()
     with tempfile.TemporaryDirectory(prefix="synckairos-rolling-") as folder:
-        for way in ways or [*WAYS, "herd"]:
-            if way == "herd":
-                found, back_s = asyncio.run(herd(Path(folder) / "herd"))
-                slow = [f"{HERD} sockets were back after {back_s:.1f} s"] if back_s > BACK_WITHIN_S else []
-            else:
-                found = asyncio.run(carry_out(way, Path(folder) / way.replace(", ", "-")))
-                slow = found.slow()
+        for way in ways or WAYS:
+            place = Path(folder) / str(table.row_count)
+            place.mkdir()
+            found = asyncio.run(carry_out(WAYS[way], place))
             table.add_row(*row(way, found))
-            wrong += [f"{way}: {each}" for each in found.missing() + slow]
+            wrong += [f"{way}: {each}" for each in found.missing() + found.slow()]
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     for each in wrong:
         click.echo(each)

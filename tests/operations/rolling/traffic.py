@@ -46,6 +46,10 @@ SLOW_MS = 1000.0
 LATE_MS = 50.0
 PATIENCE_S = 120.0
 MAKERS = 8
+MOST_OPENED = 50
+"""How many sockets are opened at a time."""
+BACK_WITHIN_S = 10.0
+"""How long a socket may be away."""
 
 Json = dict[str, Any]
 
@@ -114,7 +118,11 @@ class Figures:
     def slow(self) -> list[str]:
         """What took longer than it should on a machine that has nothing else to do."""
         found = [f"a request took {self.longest_ms:.0f} ms"] if self.longest_ms > SLOW_MS else []
-        return found + ([f"an expiry was {self.latest_ms:.0f} ms late"] if self.latest_ms > LATE_MS else [])
+        if self.latest_ms > LATE_MS:
+            found.append(f"an expiry was {self.latest_ms:.0f} ms late")
+        if self.away_ms > 1000 * BACK_WITHIN_S:
+            found.append(f"a socket was away for {self.away_ms / 1000:.1f} s")
+        return found
 
 
 class Watcher:
@@ -211,11 +219,13 @@ class Traffic:
         self._watching: list[asyncio.Task[None]] = []
         self.watchers: list[Watcher] = []
 
-    async def begin(self, *, due_every_ms: int) -> None:
+    async def begin(self, *, due_every_ms: int, crowd: int = 0) -> None:
         """Make the sessions, open the sockets, and start the callers."""
         switched = await self._make([BANK_MS] * SWITCHED)
         self._versions = {session_id: [2] for session_id in switched}
-        await self.watch([switched[number % SWITCHED] for number in range(SOCKETS - DUE)])
+        for first in range(0, SOCKETS - DUE + crowd, MOST_OPENED):
+            numbers = range(first, min(first + MOST_OPENED, SOCKETS - DUE + crowd))
+            await self.watch([switched[number % SWITCHED] for number in numbers])
         due = await self._make([FIRST_DUE_MS + number * due_every_ms for number in range(DUE)])
         await self.watch(due)
         self._callers = [asyncio.create_task(self._switch(session_id)) for session_id in switched]
@@ -237,7 +247,10 @@ class Traffic:
         await asyncio.gather(*self._callers)
         newest = {session_id: max(versions) for session_id, versions in self._versions.items()}
         await eventually(
-            lambda: all((each.version or 0) >= newest.get(each.session_id, 0) for each in self.watchers),
+            lambda: all(
+                (each.version or 0) >= newest.get(each.session_id, 0) and each.is_live
+                for each in self.watchers
+            ),
             PATIENCE_S,
         )
         figures = self.figures
@@ -269,10 +282,6 @@ class Traffic:
             return session_id
 
         return list(await asyncio.gather(*map(make, banks_ms)))
-
-    async def sessions(self, count: int) -> list[str]:
-        """Makes so many sessions in which nothing is due."""
-        return await self._make([BANK_MS] * count)
 
     async def _switch(self, session_id: str) -> None:
         clock = asyncio.get_running_loop().time

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from synckairos.run.processes import free_port
-from tests.operations.rolling.traffic import PATIENCE_S, SECRET, Figures, Where, traffic
+from tests.operations.rolling.traffic import PATIENCE_S, SECRET, SOCKETS, Figures, Where, traffic
 from tests.support import servers
 from tests.support.live import eventually
 from tests.support.programs import Program
@@ -20,26 +21,23 @@ from tests.support.proxies import PROXIES, Proxy
 
 SETTLED_S = 2.0
 """How long there is traffic before and after an update."""
-BACK_WITHIN_S = 10.0
-HERD = 500
-"""So many sockets are away at once, all of one address."""
-HERD_SESSIONS = 50
+CROWD = 400
+"""With the others these are 500 sockets of one address."""
 
 
 class Machine:
     """A place for a `synckairos serve`, on a port that stays the same."""
 
-    def __init__(self, redis_url: str, workers: int = 1) -> None:
+    def __init__(self, redis_url: str) -> None:
         self.port = free_port()
         self.program: Program | None = None
         self._environ = {
             "REDIS_URL": redis_url,
             "PORT": str(self.port),
-            "WORKERS": str(workers),
+            "WORKERS": "2",
             "AUTH_MODE": "jwt",
             "JWT_SECRET": SECRET,
             "TRUSTED_PROXIES": "127.0.0.1",
-            "LOG_LEVEL": "info",
         }
 
     async def start(self) -> None:
@@ -83,11 +81,15 @@ class Machine:
 Update = Callable[[dict[str, Machine], Proxy | None], Awaitable[None]]
 
 
+async def nothing(_: dict[str, Machine], __: Proxy | None) -> None:
+    """No update, for as long as one takes: what the machine does to the figures by itself."""
+    await asyncio.sleep(20.0)
+
+
 async def reload(machines: dict[str, Machine], _: Proxy | None) -> None:
-    """SIGHUP, twice."""
-    for _again in range(2):
-        await machines["a"].reload()
-        await asyncio.sleep(SETTLED_S)
+    """SIGHUP."""
+    await machines["a"].reload()
+    await asyncio.sleep(SETTLED_S)
 
 
 async def rolling(machines: dict[str, Machine], proxy: Proxy | None) -> None:
@@ -115,59 +117,57 @@ async def blue_green(machines: dict[str, Machine], proxy: Proxy | None) -> None:
         await asyncio.sleep(SETTLED_S)
 
 
-WAYS: dict[str, tuple[str | None, Update]] = {
-    "reload": (None, reload),
-    **{f"rolling, {name}": (name, rolling) for name in PROXIES},
-    **{f"blue-green, {name}": (name, blue_green) for name in PROXIES},
+@dataclass(frozen=True)
+class Way:
+    """How a deployment is updated.
+
+    behind: the proxy in front of it
+    updates: what is done, one after the other
+    crowd: how many sockets watch besides those that there always are
+    """
+
+    behind: str | None
+    updates: Sequence[Update]
+    crowd: int = 0
+
+
+WAYS: dict[str, Way] = {
+    "nothing": Way(None, [nothing]),
+    "reload": Way(None, [reload]),
+    f"reload, {SOCKETS + CROWD} sockets": Way(None, [reload], CROWD),
+    **{f"rolling, {name}": Way(name, [rolling]) for name in PROXIES},
+    **{f"blue-green, {name}": Way(name, [blue_green]) for name in PROXIES},
 }
-"""By name: behind which proxy, and what is done."""
-
-
-@contextmanager
-def deployment(redis_url: str, proxy: str | None, folder: Path) -> Iterator[tuple[dict[str, Machine], Where]]:
-    """The machines, none of which runs yet, and where they are asked without a proxy."""
-    with ExitStack() as stack:
-        machines = {name: Machine(redis_url, 2) for name in ("a", "b")[: 1 if proxy is None else 2]}
-        for machine in machines.values():
-            stack.callback(machine.close)
-        folder.mkdir(parents=True)
-        yield machines, Where(f"127.0.0.1:{machines['a'].port}")
+"""By name, for the table."""
 
 
 @asynccontextmanager
-async def started(way: str, folder: Path) -> AsyncIterator[tuple[dict[str, Machine], Proxy | None, Where]]:
-    """A deployment for this way, with a server of its own, ready."""
+async def started(
+    behind: str | None, folder: Path
+) -> AsyncIterator[tuple[dict[str, Machine], Proxy | None, Where]]:
+    """A deployment that is ready, with a Valkey of its own: its machines, its proxy, and where to ask it."""
     with ExitStack() as stack:
         redis = stack.enter_context(servers.start("valkey"))
-        behind = WAYS[way][0]
-        machines, where = stack.enter_context(deployment(redis.url, behind, folder))
+        machines = {name: Machine(redis.url) for name in ("a", "b")[: 1 if behind is None else 2]}
+        for machine in machines.values():
+            stack.callback(machine.close)
         await asyncio.gather(*(machine.start() for machine in machines.values()))
-        proxy = None
-        if behind is not None:
+        if behind is None:
+            yield machines, None, Where(f"127.0.0.1:{machines['a'].port}")
+        else:
             ports = {name: machine.port for name, machine in machines.items()}
             proxy = stack.enter_context(PROXIES[behind](folder / behind, ports))
-            where = Where(f"localhost:{proxy.port}", proxy.tls)
-        yield machines, proxy, where
+            yield machines, proxy, Where(f"localhost:{proxy.port}", proxy.tls)
 
 
-async def carry_out(way: str, folder: Path, *, due_every_ms: int = 800) -> Figures:
-    """An update of this kind under traffic, and what everybody noticed of it."""
-    async with started(way, folder) as (machines, proxy, where), traffic(where) as load:
-        await load.begin(due_every_ms=due_every_ms)
+async def carry_out(way: Way, folder: Path, *, due_every_ms: int = 800) -> Figures:
+    """Updates of this kind under traffic, and what everybody noticed of them.
+
+    At the end all sockets are open and have seen everything.
+    """
+    async with started(way.behind, folder) as (machines, proxy, where), traffic(where) as load:
+        await load.begin(due_every_ms=due_every_ms, crowd=way.crowd)
         await asyncio.sleep(SETTLED_S)
-        await WAYS[way][1](machines, proxy)
+        for update in way.updates:
+            await update(machines, proxy)
         return await load.finish()
-
-
-async def herd(folder: Path) -> tuple[Figures, float]:
-    """The workers are replaced, with 500 sockets of one address. Returns how long (s) one was away at most."""
-    async with started("reload", folder) as (machines, _, where), traffic(where) as load:
-        session_ids = await load.sessions(HERD_SESSIONS)
-        for number in range(0, HERD, HERD_SESSIONS):
-            await load.watch([session_ids[number % HERD_SESSIONS + each] for each in range(HERD_SESSIONS)])
-        began = time.monotonic()
-        await machines["a"].reload()
-        reloaded = time.monotonic()
-        await eventually(lambda: all(each.is_live and each.times > 1 for each in load.watchers), PATIENCE_S)
-        assert reloaded > began
-        return load.figures, max(load.figures.away_ms / 1000, 0.0)
