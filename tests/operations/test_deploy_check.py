@@ -75,8 +75,8 @@ MISSPELT = {
     "kubernetes/overlays/staging/ingress.yaml": [("pathType", "pathtype")],
     "kubernetes/overlays/staging/kustomization.yaml": [("replicas", "replicsa"), ("LOG_LEVEL", "LOGLEVEL")],
     "nginx/nginx.conf": [
-        ("proxy_next_upstream_tries", "proxy_next_upstream_tris"),
-        ("http_host", "http:host"),
+        ("proxy_next_upstream_tries", "proxy_next_upstrem_tries"),
+        ("http_host", "htp_host"),
     ],
     "nginx/upstream.conf": [("max_fails", "max_fals"), ("least_conn", "least_con")],
     "postgresql/roles.sql": [("OWNER TO", "OWNR TO"), ("synckairos_worker'", "synckairos_wroker'")],
@@ -140,7 +140,7 @@ def test_a_unit_with_less_protection_is_refused(copy: Path) -> None:
 
 
 def test_overlays_are_built_as_kustomize_does() -> None:
-    """Worked out by hand: replicas, image, a merged ConfigMap, a patched container, labels and the namespace."""
+    """Worked out by hand: replicas, image, merged ConfigMap, patched container, labels and namespace."""
     found = {
         (each["kind"], each["metadata"]["name"]): each
         for each in kustomize.build(DEPLOY / "kubernetes/overlays/production")
