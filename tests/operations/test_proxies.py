@@ -6,8 +6,9 @@ import asyncio
 import itertools
 import json
 import socket
+import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,56 @@ async def test_no_token_of_an_address_is_in_the_log(proxy: Proxy, client: httpx.
     while "/v1/time" not in log.read_text():
         await asyncio.sleep(0.05)
     assert "canary" not in log.read_text()
+
+
+@asynccontextmanager
+async def breaking_off() -> AsyncIterator[tuple[int, list[str]]]:
+    """A process that is well, and breaks off every request but the checks, once it has read it: its port, and
+    the requests, each by its first line."""
+    asked: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            line = head.split(" HTTP")[0]
+            if line in ("GET /ready", "GET /health"):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                await writer.drain()
+            else:
+                length = next((each for each in head.lower().split("\r\n") if "content-length" in each), ":0")
+                await reader.readexactly(int(length.split(":")[1]))
+                asked.append(line)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], asked
+
+
+@pytest.mark.parametrize("name", PROXIES)
+async def test_a_request_that_is_broken_off_is_repeated_where_that_is_safe(
+    name: str, services: dict[str, int], tmp_path: Path
+) -> None:
+    async with breaking_off() as (port, asked):
+        with PROXIES[name](tmp_path / "it", {"a": port, "b": services["b"]}) as proxy:
+            async with of(proxy) as client:
+                while "GET /v1/presets" not in asked:
+                    assert (await client.get("/v1/presets")).status_code == 200
+                asked.clear()
+                while not asked:
+                    session_id = str(uuid.uuid4())
+                    given = {**CONFIG, "session_id": session_id}
+                    async with of(proxy) as caller:  # with limits of its own
+                        reply = await caller.post("/v1/sessions", json=given)
+                assert reply.status_code == 502
+                assert reply.json()["error"]["code"] == "STORAGE_UNAVAILABLE"
+                assert (await client.get(f"/v1/sessions/{session_id}")).status_code == 404
+                asked.clear()
+                while name == "haproxy" and not asked:
+                    async with of(proxy) as caller:
+                        key = {"Idempotency-Key": str(uuid.uuid4())}
+                        reply = await caller.post("/v1/sessions", json=CONFIG, headers=key)
+                    assert reply.status_code == 201
 
 
 async def test_a_process_that_is_taken_out_gets_nothing_and_one_that_is_away_is_passed_over(

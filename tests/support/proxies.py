@@ -72,13 +72,11 @@ def replaced(text: str, pattern: str, by: str) -> str:
     return changed
 
 
-@contextmanager
-def nginx(folder: Path, servers: Mapping[str, int], shipped: Path = ROOT / "deploy/nginx") -> Iterator[Proxy]:
-    """nginx with its configuration in `folder`, which is made, and with these servers, by their ports."""
+def fitted_nginx(shipped: Path, folder: Path) -> tuple[Path, Authority, int]:
+    """Its main file for a machine of tests, in `folder`, which is made; whom it trusts; its port."""
     folder.mkdir()
     authority = Authority(folder / "tls")
     plain, port = free_port(), free_port()
-    main, upstream = folder / "nginx.conf", folder / "upstream.conf"
     text = (shipped / "nginx.conf").read_text()
     # As another user it could not write to a folder of the tests, and as nobody but root it cannot change.
     text = replaced(text, "^user .*$", "user root;" if os.geteuid() == 0 else "")
@@ -93,7 +91,34 @@ def nginx(folder: Path, servers: Mapping[str, int], shipped: Path = ROOT / "depl
     text = replaced(
         text, "^http {$", "http {" + "".join(f" {name}_temp_path {folder}/{name};" for name in own)
     )
-    main.write_text(text)
+    (folder / "nginx.conf").write_text(text)
+    return folder / "nginx.conf", authority, port
+
+
+def fitted_haproxy(shipped: Path, folder: Path) -> tuple[Path, Authority, int]:
+    """Its file for a machine of tests, in `folder`, which is made; whom it trusts; its port."""
+    folder.mkdir()
+    authority = Authority(folder / "tls")
+    pem = folder / "tls/synckairos.pem"
+    pem.write_bytes(authority.certificate.read_bytes() + authority.key.read_bytes())
+    plain, port = free_port(), free_port()
+    text = (shipped / "haproxy.cfg").read_text()
+    text = replaced(text, r"^ *(user|group) haproxy$", "")
+    text = replaced(text, "^ *maxconn .*$", "    maxconn 1000")  # more than that needs more open files
+    text = replaced(text, "/dev/log", "stdout format raw")
+    text = replaced(text, r"/run/haproxy/admin\.sock", str(folder / "admin.sock"))
+    text = replaced(text, r"/etc/haproxy/tls/synckairos\.pem", str(pem))
+    text = replaced(text, "bind :80$", f"bind 127.0.0.1:{plain}")
+    text = replaced(text, "bind :443", f"bind 127.0.0.1:{port}")
+    (folder / "haproxy.cfg").write_text(text)
+    return folder / "haproxy.cfg", authority, port
+
+
+@contextmanager
+def nginx(folder: Path, servers: Mapping[str, int], shipped: Path = ROOT / "deploy/nginx") -> Iterator[Proxy]:
+    """nginx with its configuration in `folder`, which is made, and with these servers, by their ports."""
+    main, authority, port = fitted_nginx(shipped, folder)
+    upstream = folder / "upstream.conf"
 
     def write(out: frozenset[str]) -> None:
         named = (shipped / "upstream.conf").read_text()
@@ -145,25 +170,13 @@ def haproxy(
 
     Servers have the names that they have in the configuration: "a" and "b".
     """
-    folder.mkdir()
-    authority = Authority(folder / "tls")
-    pem = folder / "tls/synckairos.pem"
-    pem.write_bytes(authority.certificate.read_bytes() + authority.key.read_bytes())
-    plain, port = free_port(), free_port()
+    file, authority, port = fitted_haproxy(shipped, folder)
     control = folder / "admin.sock"
-    text = (shipped / "haproxy.cfg").read_text()
-    text = replaced(text, r"^ *(user|group) haproxy$", "")
-    text = replaced(text, "^ *maxconn .*$", "    maxconn 1000")  # more than that needs more open files
-    text = replaced(text, "/dev/log", "stdout format raw")
-    text = replaced(text, r"/run/haproxy/admin\.sock", str(control))
-    text = replaced(text, r"/etc/haproxy/tls/synckairos\.pem", str(pem))
-    text = replaced(text, "bind :80$", f"bind 127.0.0.1:{plain}")
-    text = replaced(text, "bind :443", f"bind 127.0.0.1:{port}")
+    text = file.read_text()
     for name, behind in servers.items():
         text = replaced(text, rf"^( *server {name}) \S+", rf"\1 127.0.0.1:{behind}")
-    text = replaced(text, r"^ *server \w+ 10\..*$", "") if " 10." in text else text
-    (folder / "haproxy.cfg").write_text(text)
-    process = launch(["haproxy", "-db", "-f", str(folder / "haproxy.cfg")], folder / "output", signal.SIGTERM)
+    file.write_text(text)
+    process = launch(["haproxy", "-db", "-f", str(file)], folder / "output", signal.SIGTERM)
 
     def ask(command: str) -> str:
         with socket.socket(socket.AF_UNIX) as asked:
