@@ -110,7 +110,8 @@ class Workers:
             log.info(self.outcome, workers=len(self._children))
 
     def end(self) -> None:
-        """Ask all of them to end, and wait for it."""
+        """Ask all of them to end, and wait for it. Once none accepts any more, connections are refused."""
+        self._listener.close()  # otherwise they would wait here, and be reset at the end
         replacement = [] if self._replacement is None else [self._replacement.child]
         end_all([*self._children.values(), *self._leaving, *replacement], self._drain_s + END_S)
         if self._replacement is not None:

@@ -157,6 +157,29 @@ def test_connections_are_refused_until_a_worker_can_answer(workers: str, redis: 
         program.until(lambda: any("listening" in line for line in program.errors), "its word")
 
 
+def test_connections_are_refused_while_the_last_requests_end(redis: servers.Server) -> None:
+    """So that whoever comes tries another process at once, and does not wait for this one to be gone."""
+    port = free_port()
+    with Program("serve", PORT=str(port), REDIS_URL=redis.url, WORKERS="2") as program:
+        program.until(lambda: answers(port), "an answer")
+        with socket.create_connection(("127.0.0.1", port)) as slow:
+            slow.sendall(b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{")
+            time.sleep(0.5)  # until a worker waits for the rest
+            program.process.send_signal(signal.SIGTERM)
+            program.until(lambda: not connects(port), "a refusal")
+            slow.sendall(b"}")
+            assert slow.recv(65536).startswith(b"HTTP/1.1 400")
+        assert program.process.wait(20) == 0
+
+
+def connects(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def test_a_bound_port_is_busy_before_anything_listens() -> None:
     with bind("127.0.0.1", 0) as first:
         assert not listens(first)
