@@ -7,6 +7,7 @@ so is this module: code with an event loop has to call it in a thread.
 from __future__ import annotations
 
 import hashlib
+import re
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from rq.job import Job
 from synckairos.audit.rows import Batch, Entry
 from synckairos.config import Settings
 from synckairos.core.clients import sync_client
+from synckairos.tracing.traceparent import kept
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -44,6 +46,8 @@ READS = frozenset({1})
 """The formats of batches that this release understands. It keeps those that the last release writes."""
 WRITES = 1
 """The format that it writes, which is one that the last release reads: see `migrations/README.md`."""
+COUNTED_AT_MOST = 100
+"""Of how many batches of a kind `Jobs.waiting_events` reads how many events they have."""
 MOST_WAITING = 1000
 """How many batches `Jobs.waiting` reads. Each may have some MiB."""
 READ_AT_ONCE = 20
@@ -163,8 +167,7 @@ class Jobs:
         When a job with the same entries is queued already, nothing is added. After a RedisError or OSError
         the batch may or may not be in the queue.
         """
-        sources = "\n".join(entry.source for entry in batch.entries)
-        job_id = hashlib.sha256(sources.encode()).hexdigest()[:32]
+        job_id = job_id_of(batch)
         with suppress(DuplicateJobError):
             self.queue.enqueue_call(
                 STORE,
@@ -190,6 +193,32 @@ class Jobs:
             pipeline.zcard(queue.failed_job_registry.key)
             queued, taken, started, scheduled, failed = pipeline.execute()
         return Counts(queued, max(taken, started), scheduled, failed)
+
+    def waiting_events(self) -> int:
+        """About how many events the batches have that are queued, under way or wait for another attempt.
+
+        What each has stands in its description. Of each kind no more than COUNTED_AT_MOST are read; the rest
+        is taken to be like them.
+        """
+        queue, last = self.queue, COUNTED_AT_MOST - 1
+        started, scheduled = queue.started_job_registry.key, queue.scheduled_job_registry.key
+        with self.client.pipeline(transaction=False) as pipeline:
+            pipeline.llen(queue.key)
+            pipeline.zcard(started)
+            pipeline.zcard(scheduled)
+            pipeline.lrange(queue.key, 0, last)
+            pipeline.zrange(started, 0, last)
+            pipeline.zrange(scheduled, 0, last)
+            *sizes, queued, under_way, waiting = pipeline.execute()
+            kinds = (queued, [entry.partition(b":")[0] for entry in under_way], waiting)
+            for job_id in chain(*kinds):
+                pipeline.hget(b"%b:job:%b" % (RQ_KEY_PREFIX.encode(), job_id), "description")
+            said = iter(pipeline.execute(raise_on_error=False))
+        return sum(
+            round(size * sum(_events(next(said)) for _ in job_ids) / len(job_ids))
+            for size, job_ids in zip(sizes, kinds, strict=True)
+            if job_ids
+        )
 
     def waiting(self) -> Iterator[Batch]:
         """The batches that are not stored yet, failed ones too.
@@ -256,6 +285,12 @@ class Jobs:
         return [job for job in found if job is not None]
 
 
+def job_id_of(batch: Batch) -> str:
+    """The id of a batch's job. A batch of the same entries has the same one."""
+    sources = "\n".join(entry.source for entry in batch.entries)
+    return hashlib.sha256(sources.encode()).hexdigest()[:32]
+
+
 def encode_job(batch: Batch) -> str:
     """A batch as text, for the argument of a job.
 
@@ -267,6 +302,11 @@ def encode_job(batch: Batch) -> str:
         [(entry.source, entry.session_id, len(entry.body)) for entry in batch.entries],
         [len(snapshot) for snapshot in batch.snapshots],
         dict(batch.tenants),
+        [
+            (place, each.traceparent)
+            for place, each in enumerate(batch.entries)
+            if each.traceparent is not None
+        ],
         WRITES,
     )
     bodies = (entry.body for entry in batch.entries)
@@ -303,9 +343,10 @@ def decode_job(text: str) -> Batch:
         raise ValueError(f"this is no batch: {error}") from error
     ends = accumulate([*(size for _, _, size in contents.entries), *contents.snapshots])
     bodies = [bytes(rest[start:end]) for start, end in pairwise((0, *ends))]
+    traceparents = {place: kept(text) for place, text in contents.traceparents}
     entries = [
-        Entry(source, session_id, body)
-        for (source, session_id, _), body in zip(contents.entries, bodies, strict=False)
+        Entry(source, session_id, body, traceparents.get(place))
+        for place, ((source, session_id, _), body) in enumerate(zip(contents.entries, bodies, strict=False))
     ]
     return Batch(entries, bodies[len(entries) :], contents.tenants)
 
@@ -317,6 +358,12 @@ def is_text(entry: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _events(description: Any) -> int:
+    """How many events a batch has, by what its job says of it; 0 when it says nothing, as any job may."""
+    match = re.match(rb"(\d{1,9}) events", description) if isinstance(description, bytes) else None
+    return int(match[1]) if match else 0
 
 
 def _unpacked(data: bytes, most: int) -> bytes:
@@ -343,9 +390,12 @@ class _Contents(msgspec.Struct):
     snapshots: the size of each snapshot
     tenants: as in `Batch`
     format: one of READS. What a release does not know of its own formats it passes over.
+    traceparents: those of entries that have one, each after the place of its entry. Workers of earlier
+        releases do not know them, and store the batch all the same.
     """
 
     entries: list[tuple[str, str, int]]
     snapshots: list[int]
     tenants: dict[str, str] = {}
+    traceparents: list[tuple[int, str]] = []
     format: int = 1

@@ -13,6 +13,7 @@ from typing import Any, NoReturn, overload
 import msgspec
 import structlog
 
+from synckairos import metrics
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys, rate_limit
 from synckairos.core.model import (
@@ -36,8 +37,12 @@ from synckairos.errors import (
     SessionNotFound,
     SyncKairosError,
 )
+from synckairos.tracing.spans import Kind, current, under
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+_SPAN = {"db.system.name": "redis", "db.operation.name": "FCALL"}
+"""What the span of every call says."""
 
 
 class Sessions:
@@ -67,7 +72,10 @@ class Sessions:
     async def create(self, session_id: str, config: bytes, options: Options = NO_OPTIONS) -> State:
         """Create a session from its config (JSON). A repeat of the same request returns its current state."""
         arguments = (config, "TTL", self.ttl_s, *self._common(options))
-        return _state("sk_create", await self._fcall("sk_create", session_id, arguments))
+        state = _state("sk_create", await self._fcall("sk_create", session_id, arguments, options))
+        if not state.replayed:
+            metrics.sessions_created.inc()
+        return state
 
     async def start(self, session_id: str, options: Options = NO_OPTIONS) -> Change:
         """Start a pending session."""
@@ -140,14 +148,14 @@ class Sessions:
         if lag_ms is not None:
             arguments += ["LAG", lag_ms]
         if limit is None:
-            return _change("sk_switch", await self._change("sk_switch", session_id, arguments, options))
+            return _switch(await self._change("sk_switch", session_id, arguments, options))
         arguments += ["LIMIT", limit.burst, limit.count, limit.period_ms, limit.cooldown_ms]
         reply = await self._change("sk_switch", session_id, arguments, options)
         try:
             change, *numbers = reply
         except TypeError:
             _unknown("sk_switch", reply)
-        return _change("sk_switch", change), _throttle("sk_switch", numbers)
+        return _switch(change), _throttle("sk_switch", numbers)
 
     async def expire_all(self, session_ids: Sequence[str]) -> list[Change | Exception | None]:
         """Perform what is due in these sessions, in one round trip to each primary. Always safe to call.
@@ -208,13 +216,13 @@ class Sessions:
     async def delete(self, session_id: str, options: Options = NO_OPTIONS) -> bool:
         """Delete a session. Returns `False` when there is none, or it belongs to another tenant."""
         arguments = self._common(options)
-        reply = await self._fcall("sk_delete", session_id, arguments)
+        reply = await self._fcall("sk_delete", session_id, arguments, options)
         if (
             reply == 0
             and self._recovery is not None
             and await self._recovery.fetch(session_id, options.tenant)
         ):
-            reply = await self._fcall("sk_delete", session_id, arguments)
+            reply = await self._fcall("sk_delete", session_id, arguments, options)
         if reply not in (0, 1):
             _unknown("sk_delete", reply)
         return bool(reply)
@@ -310,7 +318,7 @@ class Sessions:
         """
         # When a reply is lost, the retry may take from the bucket twice. That does less harm than no retry:
         # then a failover would fail every request that has a rate limit.
-        reply = await self.connection.fcall(
+        reply = await self._call(
             "sk_throttle", (rate_limit(bucket),), (burst, count, period_ms, quantity, cooldown_ms)
         )
         return _throttle("sk_throttle", reply)
@@ -335,7 +343,7 @@ class Sessions:
         self, function: str, session_id: str, arguments: Sequence[Argument], options: Options
     ) -> Any:
         try:
-            return await self._fcall(function, session_id, arguments)
+            return await self._fcall(function, session_id, arguments, options)
         except SessionNotFound:
             if self._recovery is None:
                 raise
@@ -345,7 +353,7 @@ class Sessions:
             if over.expired_by is not None:
                 context["expired_participant_id"] = over.expired_by
             raise InvalidSessionState(f"not in a session that is {over.status}", context=context)
-        return await self._fcall(function, session_id, arguments)
+        return await self._fcall(function, session_id, arguments, options)
 
     async def _read(self, session_id: str, tenant: str | None, options: Sequence[Argument]) -> Any:
         """The reply of `sk_get`; or a session that is over and not in Redis any more."""
@@ -376,13 +384,44 @@ class Sessions:
             return reply
         return _unknown("sk_log", reply)
 
-    async def _fcall(self, function: str, session_id: str, arguments: Sequence[Argument]) -> Any:
-        return await self._call(function, SessionKeys.of(session_id).all, arguments)
+    async def _fcall(
+        self,
+        function: str,
+        session_id: str,
+        arguments: Sequence[Argument],
+        options: Options | None = None,
+    ) -> Any:
+        """Calls a function that may change a session: see `_call`."""
+        return await self._call(function, SessionKeys.of(session_id).all, arguments, options=options)
 
     async def _call(
-        self, function: str, keys: Sequence[str], arguments: Sequence[Argument], *, read_only: bool = False
+        self,
+        function: str,
+        keys: Sequence[str],
+        arguments: Sequence[Argument],
+        *,
+        read_only: bool = False,
+        options: Options | None = None,
     ) -> Any:
-        """Calls a function where the session is."""
+        """Calls a function where the session is. A call of a trace is a span, and its event goes on with it.
+
+        options: the common options, for a function that takes them. All but the traceparent are in
+            `arguments` already.
+        """
+        caller = current()
+        if caller is None:
+            if options is not None and options.traceparent is not None:
+                arguments = (*arguments, "TRACEPARENT", options.traceparent)
+            return await self._call_there(function, keys, arguments, read_only=read_only)
+        attributes = {**_SPAN, "db.stored_procedure.name": function}
+        with under(caller.begin(f"FCALL {function}", Kind.CLIENT, attributes)) as span:
+            if options is not None:
+                arguments = (*arguments, "TRACEPARENT", span.traceparent)
+            return await self._call_there(function, keys, arguments, read_only=read_only)
+
+    async def _call_there(
+        self, function: str, keys: Sequence[str], arguments: Sequence[Argument], *, read_only: bool
+    ) -> Any:
         try:
             return await self.connection.fcall(function, keys, arguments, read_only=read_only)
         except SessionMoved as moved:
@@ -413,6 +452,14 @@ def _change(function: str, reply: Any) -> Change:
         return Change(reply)
     except (msgspec.MsgspecError, TypeError):
         _unknown(function, reply)
+
+
+def _switch(reply: Any) -> Change:
+    """The change that `sk_switch` has made, which is counted unless it is a repeat or an expiry."""
+    change = _change("sk_switch", reply)
+    if not change.replayed and change.type == "STATE_UPDATE":
+        metrics.switches.inc()
+    return change
 
 
 def _throttle(function: str, reply: Any) -> Throttle:
