@@ -173,15 +173,23 @@ class Stop:
 
 
 class Hangup:
-    """Whether this process was asked to read its settings anew: by SIGHUP, while entered."""
+    """Whether this process was asked to read its settings anew: by SIGHUP, while entered.
+
+    SIGHUP also comes when the terminal is closed in which the process was started. That is no wish for other
+    settings, and the process ends by it, unless it was told beforehand to ignore the signal (by `nohup`).
+    """
 
     def __init__(self) -> None:
         self._asked = False
+        self._has_terminal = False
         self._before: Callable[[int, FrameType | None], object] | int | None = None
 
     def taken(self) -> bool:
         """Whether it was asked since the last call."""
         asked, self._asked = self._asked, False
+        if asked and self._has_terminal and not _has_terminal():
+            os.kill(os.getpid(), signal.SIGTERM)
+            return False
         return asked
 
     def _ask(self, _number: int, _frame: FrameType | None) -> None:
@@ -189,10 +197,20 @@ class Hangup:
 
     def __enter__(self) -> Self:
         self._before = signal.signal(signal.SIGHUP, self._ask)
+        self._has_terminal = self._before != signal.SIG_IGN and _has_terminal()
         return self
 
     def __exit__(self, *_: object) -> None:
         signal.signal(signal.SIGHUP, self._before)
+
+
+def _has_terminal() -> bool:
+    """Whether this process belongs to a terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 class Child:

@@ -5,9 +5,12 @@ The moments are other ones on every run, each between two bounds.
 
 from __future__ import annotations
 
+import os
+import pty
 import random
 import signal
 import socket
+import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +19,8 @@ import pytest
 
 from synckairos.run.processes import bind, free_port, listens
 from tests.support import servers
-from tests.support.programs import Program, get
+from tests.support.programs import COMMAND, ENVIRON, Program, get
+from tests.support.terminal import own_terminal
 
 Moments = tuple[float, float]
 """Seconds, from and to."""
@@ -170,6 +174,30 @@ def test_connections_are_refused_while_the_last_requests_end(redis: servers.Serv
             slow.sendall(b"}")
             assert slow.recv(65536).startswith(b"HTTP/1.1 400")
         assert program.process.wait(20) == 0
+
+
+def test_serve_ends_with_its_terminal(redis: servers.Server) -> None:
+    """That is the signal which otherwise has the workers replaced."""
+    port = free_port()
+    keyboard, terminal = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, "serve"],
+        env={**ENVIRON, "PORT": str(port), "REDIS_URL": redis.url},
+        start_new_session=True,
+        preexec_fn=own_terminal,  # noqa: PLW1509 - it calls ioctl and nothing else
+        stdin=terminal,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        os.close(terminal)
+        try:
+            while not answers(port):
+                assert process.poll() is None
+                time.sleep(0.05)
+        finally:
+            os.close(keyboard)
+            code = process.wait(20)
+    assert code == 0
 
 
 def connects(port: int) -> bool:
