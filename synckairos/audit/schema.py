@@ -86,7 +86,10 @@ async def migrate(database_url: str, to: str | None = None) -> tuple[str, str]:
         connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_S:g}s'"))
         before = _revision(connection)
         if before not in known:
-            raise UnknownRevision(f"the database is at revision {before}, which a newer release has made")
+            raise UnknownRevision(
+                f"the database is at revision {before}, which a newer release has made: only its "
+                "`synckairos migrate --to` leads back"
+            )
         config = _config()
         config.attributes["connection"] = connection
         (command.downgrade if known.index(target) < known.index(before) else command.upgrade)(config, target)
