@@ -340,12 +340,13 @@ DECODED = """
 import json, sys
 from synckairos.audit.jobs import decode_job, encode_job
 batch = decode_job(sys.stdin.read())
-print(json.dumps([[list(map(str, entry)) for entry in batch.entries], list(map(str, batch.snapshots))]))
+print(json.dumps([[list(map(str, entry[:3])) for entry in batch.entries], list(map(str, batch.snapshots))]))
 print(encode_job(batch))
 """
 
 
 async def test_each_reads_batches_of_the_other(last_release: Path) -> None:
+    """Of each entry its place, its session and its event. What else there is, the other may not know."""
     made = Batch([Entry("01/1-0", str(uuid.uuid4()), b'{"a": 1}'), Entry("01/2-0", "", b"")], [b'{"b": 2}'])
     last = await asyncio.to_thread(
         subprocess.run,
@@ -358,7 +359,7 @@ async def test_each_reads_batches_of_the_other(last_release: Path) -> None:
     )
     read, written = last.stdout.splitlines()
     assert json.loads(read) == [
-        [list(map(str, entry)) for entry in made.entries],
+        [list(map(str, entry[:3])) for entry in made.entries],
         list(map(str, made.snapshots)),
     ]
     assert decode_job(written) == made
