@@ -34,6 +34,12 @@ CHECK_TOKENS_EVERY_S = 0.5
 LOOK_AT_UNREAD_EVERY_S = 0.5
 CHECKED_IN_A_ROW = 200
 """How many sockets are looked at before others get a turn."""
+CLOSED_IN_A_ROW = 50
+SPREAD_S = 2.0
+"""Over how long a process that was replaced closes its sockets, so many at a time.
+
+All of them connect again soon, and the other processes answer requests meanwhile.
+"""
 DRAIN_S = 5.0
 """When the service stops: how long answering the messages that have arrived may take."""
 
@@ -127,8 +133,11 @@ async def _close_all(app: Sanic[Any, Any]) -> None:
     context = context_of(app)
     context.draining = True
     conversations = list(context.websockets)
-    for conversation in conversations:
+    replaced = app.ctx.connections.replaced
+    for number, conversation in enumerate(conversations, 1):
         conversation.socket.drain()
+        if replaced and number % CLOSED_IN_A_ROW == 0 and number < len(conversations):
+            await asyncio.sleep(SPREAD_S * CLOSED_IN_A_ROW / len(conversations))
     if conversations:
         await asyncio.wait([conversation.socket.closed for conversation in conversations], timeout=DRAIN_S)
     for conversation in conversations:
