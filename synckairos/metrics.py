@@ -58,7 +58,7 @@ registry = CollectorRegistry()
 
 http_requests = Histogram(
     "synckairos_http_request_seconds",
-    "Time from the request's last byte to the response, by route, method and status",
+    "Time to answer a request, without the wait for its body, by route, method and status",
     ("route", "method", "status"),
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
     registry=registry,

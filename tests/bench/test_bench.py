@@ -65,6 +65,17 @@ def test_the_access_log_is_held_against_rows_without_a_chain(tmp_path: Path) -> 
     assert "postgresql" in report["machine"]
 
 
+def test_the_chain_is_held_against_a_request_and_its_breaker_against_waiting(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "chain")
+    cost = named(report, "13 middlewares")
+    assert (cost["yardstick"], cost["at_most"]) == ("a switch over HTTP, CPU of the service", 0.05)
+    for away in ("hangs", "was killed"):
+        assert named(report, f"an answer while Redis {away}")["at_most"] == 20
+        figure = named(report, f"the same while Redis {away}")
+        assert figure["yardstick"].startswith("GET /health")
+        assert figure["ratio"] > 0
+
+
 @pytest.mark.parametrize("kind", servers.available())
 def test_core_holds_the_switch_against_set_and_a_bare_function(tmp_path: Path, kind: servers.Kind) -> None:
     if shutil.which("redis-benchmark") is None and os.environ.get("CI") != "true":

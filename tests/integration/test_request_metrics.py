@@ -6,6 +6,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
+from time import monotonic
 
 import httpx
 import pytest
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SESSION = "00000000-0000-4000-8000-000000000000"
 DELAY_S = 0.05
+SLOW_S = 1.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -117,3 +119,18 @@ async def test_a_repeat_is_a_call_but_no_further_switch_or_creation(live: Servic
         await sessions.switch(str(uuid.uuid4()))
     changes = [after - was for was, after in zip(before, counted(), strict=True)]
     assert changes == [1, 1, 2, 3]
+
+
+async def test_the_time_that_a_client_takes_to_send_its_body_is_not_the_request_s(live: Service) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(SLOW_S)
+        yield b"}"
+
+    counted = Requests("/v1/sessions", "POST", 400)
+    began = monotonic()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{live.port}") as client:
+        reply = await client.post("/v1/sessions", content=slowly())
+    assert reply.status_code == 400
+    assert counted.count == 1
+    assert counted.seconds < monotonic() - began - SLOW_S / 2
