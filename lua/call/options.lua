@@ -112,9 +112,9 @@ local READERS = {
   MOVE = word(64),
   TARGET = word(1024),
   LEASE = whole(1000, 600000, 'must be 1000 to 600000 milliseconds'),
-  SCHEMA = whole(storage_schema.OLDEST, storage_schema.NEWEST,
+  SCHEMA = whole(schemas.OLDEST, schemas.NEWEST,
     ('must be a schema that this library writes: %d or %d'):format(
-      storage_schema.OLDEST, storage_schema.NEWEST)),
+      schemas.OLDEST, schemas.NEWEST)),
   SHIFT = whole(-MAX_INTEGER, MAX_INTEGER, 'must be milliseconds, an integer'),
 }
 

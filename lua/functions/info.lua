@@ -12,7 +12,7 @@ local function info(keys, args)
   if #keys > 0 or #args > 0 then
     return call_refusal.validation({ { 'arguments', 'must be none' } })
   end
-  return { VERSION, storage_schema.OLDEST, storage_time.now() }
+  return { VERSION, schemas.OLDEST, storage_time.now() }
 end
 
 redis.register_function({

@@ -49,7 +49,7 @@ end
 local function all_of(s, given_up)
   local reply = storage_events.newest(s.keys[2], MOST_EVENTS)
   table.insert(reply, 1, ('{"session_id":"%s","schema":%d,"given_up":%s'):format(
-    storage_keys.session_id(s.key), storage_schema.OLDEST, given_up and 'true' or 'false')
+    storage_keys.session_id(s.key), schemas.OLDEST, given_up and 'true' or 'false')
     .. views_snapshot.internal(s, storage_session.all_fields(s.key)) .. '}')
   return reply
 end

@@ -37,7 +37,7 @@ local function get(keys, args)
   elseif given.SUMMARY then
     return views_state.summary(s)
   end
-  local export = given.EXPORT and { schema = given.SCHEMA or storage_schema.OLDEST }
+  local export = given.EXPORT and { schema = given.SCHEMA or schemas.OLDEST }
   return views_state.build(s, nil, export or nil)
 end
 

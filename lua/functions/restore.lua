@@ -9,7 +9,7 @@ local MOST_BRACKETS = 60000
 -- What is wrong with an exported state of another schema, and what can be done.
 local UNREAD = ('must be %d or %d, the schemas that library %s reads: restore it with the library that '
   .. 'exported it, and export it there in its oldest schema'):format(
-  storage_schema.OLDEST, storage_schema.NEWEST, VERSION)
+  schemas.OLDEST, schemas.NEWEST, VERSION)
 
 -- An exported state, decoded; nil when the text is none.
 local function read(text)
@@ -23,21 +23,21 @@ end
 
 -- Whether this library reads an exported state of this schema.
 local function is_read(schema)
-  return schema == storage_schema.OLDEST or schema == storage_schema.NEWEST
+  return schema == schemas.OLDEST or schema == schemas.NEWEST
 end
 
 -- Changes exported fields to those of schema 1. Returns false when they are not of the schema that they
 -- should have.
 local function to_oldest(fields, schema)
-  if schema == storage_schema.OLDEST then
+  if schema == schemas.OLDEST then
     return fields.fixed == nil
   end
   local fixed = fields.fixed
   if type(fixed) ~= 'string' or fields.shown ~= nil or fields.action ~= nil then
     return false
   end
-  storage_schema.to_oldest(fields)
-  return storage_schema.fixed_of(fields.shown, fields.action) == fixed
+  schemas.to_oldest(fields)
+  return schemas.fixed_of(fields.shown, fields.action) == fixed
 end
 
 -- Checks the arguments of a restore. Returns the fields of the exported hash in schema 1, the server time in

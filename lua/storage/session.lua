@@ -34,7 +34,7 @@
 --   shown         "sync_mode":"global",… the part of the state that never changes
 --   action        {"type":"notify"}      `action_on_timeout` as the config has it
 --   schema        2                      absent in schema 1. In schema 2 `fixed` stands for `shown` and
---   fixed         sync_mode "global"…    `action`: see schema.lua
+--   fixed         sync_mode "global"…    `action`: see ../schemas.lua
 --   total         360000                 total_time_ms, when the session has no clock of its own
 --   max_pause     60000                  max_pause_ms; absent without one
 --   stages        12                     how many stages all clocks have together; absent while each has as
@@ -138,9 +138,9 @@ end
 -- such a session would be right.
 local function schema_of(text)
   local schema = tonumber(text)
-  if not schema or schema > storage_schema.NEWEST then
+  if not schema or schema > schemas.NEWEST then
     error(('the session is of schema %s, and library %s reads none newer than %d: load the library that '
-      .. 'wrote it again'):format(text, VERSION, storage_schema.NEWEST), 0)
+      .. 'wrote it again'):format(text, VERSION, schemas.NEWEST), 0)
   end
   return schema
 end
@@ -162,7 +162,7 @@ local function load(keys, kept_rotation)
     return nil
   end
   local active, since, alarm, used, count, changed, more = cycle:match(CYCLE)
-  local rules, schema = decode_rules(rules_text), fields[9] and schema_of(fields[9]) or storage_schema.OLDEST
+  local rules, schema = decode_rules(rules_text), fields[9] and schema_of(fields[9]) or schemas.OLDEST
   local now = storage_time.now()
   changed = changed + 0
   if now < changed then
@@ -216,11 +216,11 @@ end
 -- The same for a session of either schema, with the fields of schema 1.
 local function some_fields_of(s, names)
   local read = names
-  if s.schema ~= storage_schema.OLDEST then
+  if s.schema ~= schemas.OLDEST then
     read = { 'fixed', unpack(names) }
   end
   local fields = some_fields(s.key, read)
-  storage_schema.to_oldest(fields)
+  schemas.to_oldest(fields)
   return fields
 end
 
@@ -266,7 +266,7 @@ end
 -- All fields of the session as name -> value, in schema 1.
 local function all_fields(key)
   local fields = without_place(named(redis.call('HGETALL', key)))
-  storage_schema.to_oldest(fields)
+  schemas.to_oldest(fields)
   return fields
 end
 
@@ -378,15 +378,15 @@ local function convert(s, schema)
   if schema == s.schema or storage_server.is_full(s.now) then
     return
   end
-  if schema == storage_schema.OLDEST then
-    local shown, action_json = storage_schema.shown_of(field(s, 'fixed'))
+  if schema == schemas.OLDEST then
+    local shown, action_json = schemas.shown_of(field(s, 'fixed'))
     set(s, 'shown', shown)
     set(s, 'action', action_json)
     remove(s, 'fixed')
     remove(s, 'schema')
   else
     local fields = some_fields(s.key, { 'shown', 'action' })
-    local fixed = storage_schema.fixed_of(fields.shown, fields.action)
+    local fixed = schemas.fixed_of(fields.shown, fields.action)
     if not fixed then
       return
     end
@@ -435,6 +435,17 @@ local function save(s, version, now, alarm)
   if s.removed then
     redis.call('HDEL', key, unpack(s.removed))
   end
+end
+
+-- Writes the session in another schema, and nothing else. Returns whether it was written.
+local function convert_alone(s, schema)
+  convert(s, schema)
+  if not s.sets then
+    return false
+  end
+  redis.call('HSET', s.key, unpack(s.sets))
+  redis.call('HDEL', s.key, unpack(s.removed))
+  return true
 end
 
 -- Sets when the session and its log end. A finished session stays for its TTL, a running one for its TTL
@@ -490,6 +501,7 @@ return {
   set_rotation = set_rotation,
   set_session_control = set_session_control,
   convert = convert,
+  convert_alone = convert_alone,
   save = save,
   prolong = prolong,
 }

@@ -62,7 +62,7 @@ local function assemble(s, fields, turn, participants, groups, export)
   local participant_id, group_id = views_record.active_ids(turn)
   local schema, internal = s.schema, ''
   if export then
-    schema = storage_schema.convert_fields(fields, export.schema)
+    schema = schemas.convert_fields(fields, export.schema)
     internal = views_snapshot.internal(s, fields)
   end
   local live = turn and rules_clock.is_live(s)

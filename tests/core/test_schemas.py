@@ -264,6 +264,24 @@ def test_a_hash_of_a_newer_schema_is_left_alone(core: Driver) -> None:
     assert contents(game) == before
 
 
+def test_a_session_that_nobody_changes_is_converted_alone(core: Driver) -> None:
+    game = Game(core, CONFIGS["words of a client"]).start()
+    before = contents(game), game.state(at=1000), core.run("XLEN", game.keys.log)
+    for schema, wanted in (("1", 0), ("2", 1), ("2", 0), ("1", 1)):
+        assert game.raw("convert", "SCHEMA", schema, at=1000) == wanted
+        assert game.state(at=1000) == before[1] | {"schema": int(schema)}
+        assert schema_of(game) == int(schema)
+    assert (contents(game), game.state(at=1000), core.run("XLEN", game.keys.log)) == before
+    for wrong in ([], ["SCHEMA", "3"], ["TENANT", "club"]):
+        with pytest.raises(RefusedError, match="VALIDATION_ERROR"):
+            game.raw("convert", *wrong)
+    core.call("move_out", SESSION, ["MOVE", "m", "TARGET", "10.0.0.2:6379", "LEASE", "5000"], START + 1000)
+    with pytest.raises(RefusedError, match="SESSION_MOVING"):
+        game.raw("convert", "SCHEMA", "2", at=1000)
+    core.run("DEL", game.keys.session)
+    assert game.raw("convert", "SCHEMA", "2") == 0
+
+
 def test_a_move_takes_the_oldest_schema(core: Driver) -> None:
     """The library at the target may be the last release's."""
     game = Game(core, CONFIGS["an increment"], "SCHEMA", "2").start()
