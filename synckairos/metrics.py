@@ -75,6 +75,12 @@ clock_offset = Gauge(
     multiprocess_mode="mostrecent",
 )
 
+features_reload_failures = Counter(
+    "synckairos_features_reload_failures_total",
+    "Changes of FEATURES_FILE that were refused, so that the flags before stay",
+    registry=registry,
+)
+
 websocket_connections = Gauge(
     "synckairos_websocket_connections", "Open WebSockets", registry=registry, multiprocess_mode="livesum"
 )

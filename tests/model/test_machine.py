@@ -534,9 +534,7 @@ class Machine(RuleBasedStateMachine):
         self.schema = schema
 
     @rule(session=sessions, step=steps, outage=steps, schema=SCHEMAS, into=st.none() | SCHEMAS)
-    def lose_and_restore(
-        self, session: str, step: Step, outage: Step, schema: str, into: str | None
-    ) -> None:
+    def lose_and_restore(self, session: str, step: Step, outage: Step, schema: str, into: str | None) -> None:
         """A session that was exported, lost and restored goes on as before, under a new epoch."""
         self.pass_time(session, step)
         if session not in self.model.sessions or self.model.sessions[session].status not in LIVE:
