@@ -4,7 +4,7 @@
 --   1   `shown` has the part of the state that never changes, and `action` has `action_on_timeout` once more
 --   2   `fixed` has the members of `shown` whose value is not the usual one, a line for each, with name and
 --       value: `increment_ms 2000`. The value `-` says that `shown` has no such member. There is no `action`.
---       A session of two weighs about a sixth less
+--       The hash of a session of two weighs 330 to 400 bytes less, which is a fifth of a new one
 --
 -- The hash has the number of its schema in the field `schema`, which is absent in schema 1. All other modules
 -- know the fields of schema 1 only: storage/session.lua has them converted. How to add a schema, and how to

@@ -7,6 +7,7 @@ once for each change of the file, however often a process looks.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -52,6 +53,8 @@ class WatchedFile(Generic[T]):
         self._name = name
         self._failed = failed
         self._seen: object = _NEVER
+        self._reading = threading.Lock()
+        """A thread that looks while another one reads has to wait for what that one finds."""
 
     def load(self) -> None:
         """Reads the file, as at a start. Raises SettingsError."""
@@ -59,29 +62,31 @@ class WatchedFile(Generic[T]):
             self._seen = _look(self.path)
             self.value = self._read(self.path)
 
-    def read_again(self) -> bool:
-        """Reads the file if it has changed. Returns whether there is a new value."""
-        if self.path is None:
-            return False
-        seen = _look(self.path)
+    def read_again(self) -> None:
+        """Reads the file if it has changed."""
+        if self.path is not None:
+            with self._reading:
+                self._read_changed(self.path)
+
+    def _read_changed(self, path: Path) -> None:
+        seen = _look(path)
         if seen == self._seen:
-            return False
+            return
         first = self._seen is _NEVER
         self._seen = seen
         try:
-            self.value = self._read(self.path)
+            self.value = self._read(path)
         except SettingsError as error:
             self._failed()
             logger.error(
                 "a file cannot be used: what it said before goes on to hold",
                 which=self._name,
-                file=str(self.path),
+                file=str(path),
                 problems=error.problems,
             )
-            return False
-        if not first:
-            logger.info("a file was read again", which=self._name, file=str(self.path))
-        return True
+        else:
+            if not first:
+                logger.info("a file was read again", which=self._name, file=str(path))
 
     async def watch(self) -> None:
         """Reads the file again whenever it has changed. Ends only by cancellation."""
