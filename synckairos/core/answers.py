@@ -28,6 +28,8 @@ UNKNOWN_NAME = "No such master"
 """What a Sentinel answers about a primary that it does not watch."""
 _DOWN = frozenset({"s_down", "o_down"})
 """The flags of a server that does not answer a Sentinel, or a quorum of them."""
+_REPLACING = "failover_in_progress"
+"""The flag of a primary in whose place a Sentinel is putting another one."""
 _NEVER_LOOKED_AT = "?"
 """The primary of a replica that the Sentinel has had no `INFO` from since the last failover.
 
@@ -46,6 +48,7 @@ class Answer:
     unheard: whether it has not answered for UNHEARD_MS
     electable: the replicas that work. One with the priority 0 is not chosen, but WAIT counts it like the
         others, so it has to be among those that confirm.
+    replacing: whether this Sentinel is about to name another primary, also when somebody asked it to
     """
 
     at: float
@@ -54,6 +57,7 @@ class Answer:
     down: bool
     unheard: bool
     electable: frozenset[Address]
+    replacing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class View:
     down: whether the primary does not answer most of the Sentinels, and no other one is named yet
     unheard: whether most of the Sentinels have not heard from it lately
     electable: the replicas that at least one of the Sentinels may choose as the next primary
+    replacing: whether at least one of the Sentinels is about to name another primary
     majority: whether most of the Sentinels have lately named this primary, with this epoch
     heard_at: of the newest answers that make up the majority, when the oldest came (monotonic seconds)
     known: whether a majority has ever been heard, so that `electable` has all that may be chosen
@@ -75,14 +80,15 @@ class View:
     down: bool = False
     unheard: bool = False
     electable: frozenset[Address] = frozenset()
+    replacing: bool = False
     majority: bool = False
     heard_at: float = field(default=-math.inf, compare=False)
     known: bool = False
     lower_since: float | None = field(default=None, compare=False)
 
     def stands(self, now: float) -> bool:
-        """Whether most of the Sentinels stand behind the primary, so that it was not cut off from them."""
-        doubtful = self.down or self.unheard
+        """Whether most of the Sentinels stand behind the primary: it is not cut off, and none replaces it."""
+        doubtful = self.down or self.unheard or self.replacing
         return self.majority and not doubtful and now - self.heard_at <= FRESH_S
 
     def nobody_else(self, now: float) -> bool:
@@ -109,9 +115,10 @@ def answer(name: str, replies: Sequence[Any], at: float) -> Answer:
     if named is None:
         raise redis.ConnectionError(f"{UNKNOWN_NAME}: {name}")
     about = _fields(primary)
+    address = named[0].decode(), int(named[1])
     return Answer(
         at,
-        (named[0].decode(), int(named[1])),
+        address,
         int(about["config-epoch"]),
         bool(_DOWN & _flags(about)),
         int(about.get("last-ok-ping-reply", 0)) > UNHEARD_MS,
@@ -121,6 +128,8 @@ def answer(name: str, replies: Sequence[Any], at: float) -> Answer:
             if not {*_DOWN, "disconnected"} & _flags(replica)
             and replica.get("master-host") != _NEVER_LOOKED_AT
         ),
+        # Once the new one is named, the flag is still at the old one, until the other replicas follow.
+        _REPLACING in _flags(about) and address == (about["ip"], int(about["port"])),
     )
 
 
@@ -130,13 +139,15 @@ def judge(before: View, answers: Iterable[Answer], sentinels: int, now: float) -
     A Sentinel that missed a failover still names the old primary, with a lower epoch than is known, and is
     not believed. Only when all of the Sentinels have a lower epoch, or most of them for a while, was their
     configuration made anew. Without a majority the replicas that it may choose are still those that were
-    known before, because this process may be cut off together with the primary.
+    known before, because this process may be cut off together with the primary. They also are while one of
+    the Sentinels replaces the primary: it breaks all connections to the replica that it promotes, its own
+    too, so that this one looks as if it could not be chosen.
 
     sentinels: how many there are
     now: monotonic seconds
     """
     fresh = [answer for answer in answers if now - answer.at <= FRESH_S]
-    kept = replace(before, down=False, unheard=False, majority=False, lower_since=None)
+    kept = replace(before, down=False, unheard=False, replacing=False, majority=False, lower_since=None)
     if not fresh:
         return kept
     epoch = max(answer.epoch for answer in fresh)
@@ -150,7 +161,8 @@ def judge(before: View, answers: Iterable[Answer], sentinels: int, now: float) -
     heard = sorted((answer.at for answer in about if answer.epoch == epoch), reverse=True)
     majority = 2 * len(heard) > sentinels
     electable = frozenset[Address]().union(*(answer.electable for answer in about))
-    if not majority and primary == before.primary:
+    replacing = any(answer.replacing for answer in about)
+    if primary == before.primary and (replacing or not majority):
         electable |= before.electable
     return View(
         primary,
@@ -159,6 +171,7 @@ def judge(before: View, answers: Iterable[Answer], sentinels: int, now: float) -
         unheard=2 * sum(answer.unheard for answer in about) > sentinels,
         # The Sentinel that leads a failover lists the new primary among the replicas until it is done.
         electable=electable - {primary},
+        replacing=replacing,
         majority=majority,
         heard_at=heard[sentinels // 2] if majority else -math.inf,
         known=before.known or majority,

@@ -39,6 +39,7 @@ def _count(kind: str, what: str) -> Callable[[Callable[..., Any]], Callable[...,
 @_count("partition", "it is cut off from the Sentinels and replicas")
 @_count("half", "it is cut off together with one replica and one Sentinel")
 @_count("planned", "it is replaced by `synckairos failover`")
+@_count("asked", "a Sentinel is asked to replace it, while it is well")
 @click.option(
     "--durability",
     type=click.Choice(["async", "replicated"]),

@@ -13,7 +13,7 @@ from pathlib import Path
 from synckairos.config import Address, Durability, Settings
 from synckairos.core.connection import Connection
 from synckairos.drill.deployment import Deployment, Kind
-from synckairos.drill.faults import FAULTS, Scene
+from synckairos.drill.faults import END_BY_THEMSELVES, FAULTS, Scene
 from synckairos.drill.network import Network
 from synckairos.drill.services import environment, services
 from synckairos.drill.traffic import DUE, DUE_EVERY_MS, FIRST_DUE_MS, Traffic, traffic
@@ -60,7 +60,7 @@ def random_plan(rng: random.Random) -> Plan:
     """A fault at a random moment and of random length. Many are over before the Sentinels notice."""
     kind = rng.choice(sorted(FAULTS))
     longer = rng.random() ** 2  # more short ones than long ones
-    for_s = None if kind == "planned" else SHORTEST_S + longer * (LONGEST_S - SHORTEST_S)
+    for_s = None if kind in END_BY_THEMSELVES else SHORTEST_S + longer * (LONGEST_S - SHORTEST_S)
     return Plan(kind, rng.uniform(1.0, BEFORE_S), for_s)
 
 

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
+
+from redis.exceptions import RedisError
 
 from synckairos.drill.deployment import Deployment, Member
 from synckairos.drill.network import Network
 
 End = Callable[[], Awaitable[None]]
 """Takes a fault back."""
+
+ASKING_S = 30.0
+"""How long to go on asking a Sentinel that refuses to replace the primary."""
 
 
 class FaultFailed(Exception):
@@ -102,10 +108,32 @@ async def planned(scene: Scene) -> End:
     return end
 
 
+async def asked(scene: Scene) -> End:
+    """A Sentinel is asked to replace the primary, which is well and notices nothing. It ends by itself."""
+    sentinel, name = scene.deployment.sentinels[0], scene.deployment.name
+    end = time.monotonic() + ASKING_S
+    while True:
+        try:
+            await sentinel.client.execute_command("SENTINEL", "FAILOVER", name)
+            break
+        except RedisError as error:  # it has not looked at the replicas yet, or is not done with a failover
+            if time.monotonic() > end:
+                raise FaultFailed(f"SENTINEL FAILOVER: {error}") from error
+            await asyncio.sleep(0.5)
+
+    async def nothing() -> None:
+        pass
+
+    return nothing
+
+
+END_BY_THEMSELVES = frozenset({"planned", "asked"})
+
 FAULTS: Mapping[str, Callable[[Scene], Awaitable[End]]] = {
     "kill": kill,
     "hang": hang,
     "partition": partition,
     "half": half,
     "planned": planned,
+    "asked": asked,
 }

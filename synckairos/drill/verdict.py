@@ -13,7 +13,7 @@ from synckairos.config import Durability
 from synckairos.history.check import Report
 from synckairos.history.faults import Outage
 
-AFTER_NAMING_MS = {"kill": 500.0, "hang": 1500.0, "partition": 1500.0, "half": 1500.0}
+AFTER_NAMING_MS = {"kill": 500.0, "hang": 1500.0, "partition": 1500.0, "half": 1500.0, "asked": 1500.0}
 """By kind of fault, how soon after another primary was named a caller has to succeed."""
 AFTER_KILL_MS = 7500.0
 """How soon after a kill a caller has to succeed, in 9 of 10 drills."""

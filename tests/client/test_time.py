@@ -137,16 +137,17 @@ def test_samples_of_before_a_sleep_do_not_count() -> None:
 async def test_a_session_finds_the_servers_time_by_a_burst(live: Service) -> None:
     session_id = await game(live.sessions)
     async with SyncKairos(f"http://127.0.0.1:{live.port}") as client:
-        told: list[float] = []
-        client.time.on_change(lambda time: told.append(time.uncertainty_ms))
+        servers: list[float] = []  # how wrong the server's own clock may have been at each answer
+        client.time.on_change(lambda _: servers.append(live.context.clock.uncertainty_ms()))
         async with client.session(session_id):
-            await eventually(lambda: len(told) >= client_module.BURST)
-            assert len(client.time._filter._samples) == client_module.BURST
+            await eventually(lambda: len(servers) >= client_module.BURST)
+            # An answer during which the server's clock was set right is no sample.
+            assert 1 <= len(client.time._filter._samples) <= client_module.BURST
             before = live.context.clock.now_ms()
             now = client.time.now_ms()
             after = live.context.clock.now_ms()
             assert now is not None
-            slack = client.time.uncertainty_ms + live.context.clock.uncertainty_ms()
+            slack = client.time.uncertainty_ms + max(*servers, live.context.clock.uncertainty_ms())
             assert before - slack <= now <= after + slack
 
 

@@ -27,6 +27,7 @@ def test_only_what_stood_still_is_run_again_and_in_ci_a_few_more(ci: bool) -> No
         "test_that_stood_still_once",
         "test_whose_setup_stood_still",
         "test_that_stood_still_and_held",
+        "test_that_spoiled_what_it_shares",
     }, output
     with_a_chance = sum(1 for why, *_ in again if why)
     assert with_a_chance == (CHANCES if ci else 0), output
@@ -44,6 +45,7 @@ def test_only_what_stood_still_is_run_again_and_in_ci_a_few_more(ci: bool) -> No
             ("", "test_that_always_stands_still", f"Failed: attempt {attempt} of {ATTEMPTS}")
             for attempt in range(1, ATTEMPTS)
         ),
+        ("", "test_that_spoiled_what_it_shares", "Failed: spoiled"),
         ("", "test_that_stood_still_once", "assert 1 > 1"),
         ("", "test_whose_setup_stood_still", "TimeoutError"),
     ], output

@@ -254,7 +254,8 @@ async def test_keys_links_quotas_and_revocations_work_under_the_users(
 
 
 async def test_a_failover_and_a_planned_one_work_under_the_users(deployed: Place) -> None:
-    settings = load(deployed.as_("application"))
+    """What was acknowledged is there after both, as a replica has confirmed it."""
+    settings = load({**deployed.as_("application"), "DURABILITY": "replicated"})
     async with await connect(settings) as connection:
         sessions = Sessions(connection, 60)
         session_id = await live.game(sessions)

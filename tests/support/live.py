@@ -22,7 +22,7 @@ from synckairos.core import connection as connections
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
 from synckairos.core.model import Options
-from synckairos.errors import StorageUnavailable
+from synckairos.errors import NotReplicated, StorageUnavailable
 from synckairos.realtime.relay import Relay
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
@@ -217,16 +217,17 @@ async def game(
 
 
 async def accepted(change: Callable[[Options], Awaitable[T]]) -> T:
-    """What the change returns; it is sent again while the storage is away, as every caller should do.
+    """What the change returns; it is sent again while the storage is away or no replica confirms it.
 
-    The disk under a test's server may stand still for seconds, which is not what the test is about.
+    Every caller should do so. The disk under a test's server may stand still for seconds, which is not what
+    the test is about.
     """
     same = Options(request=str(uuid.uuid4()))
     end = monotonic() + PATIENCE_S
     while True:
         try:
             return await change(same)
-        except StorageUnavailable:
+        except (StorageUnavailable, NotReplicated):
             if monotonic() > end:
                 raise
             await asyncio.sleep(0.1)

@@ -55,6 +55,20 @@ def test_whose_setup_stood_still() -> None:
     pass
 
 
+@pytest.fixture(scope="module")
+def shared() -> list[str]:
+    return []
+
+
+def test_that_spoiled_what_it_shares(shared: list[str]) -> None:
+    if shared:
+        pytest.fail("what it shares is still spoiled")
+    shared.append("spoiled")
+    if attempts["test_that_spoiled_what_it_shares"] == 1:
+        stand_still()
+        pytest.fail("spoiled")
+
+
 def test_that_always_stands_still(attempt: int) -> None:
     stand_still()
     pytest.fail(f"attempt {attempt} of {ATTEMPTS}")

@@ -8,6 +8,9 @@ Shared machines do more that cannot be measured. In CI, where one failure of 4,0
 that has nothing to do with it, each pytest worker also runs one test again that needs processes, browsers
 or real time. The rules are tested under virtual time: a failure there is always a fault.
 
+It gets all its fixtures anew, also those that it shares with other tests: the failure may have left them in
+a state in which the test cannot pass.
+
 Every test that was run again is named in the last lines of the output, with its first failure. Outside CI
 only those are run again during which the machine stood still, so that a fault which shows once in a hundred
 runs is found.
@@ -21,7 +24,7 @@ import threading
 import time
 
 import pytest
-from _pytest.runner import runtestprotocol
+from _pytest.runner import CallInfo, runtestprotocol
 
 ROUND_S = 0.2
 LONG_S = 0.5
@@ -91,7 +94,7 @@ class RunAgain:
                 break
             crash = getattr(failed.longrepr, "reprcrash", None)
             reason = (failed.longreprtext if crash is None else crash.message).partition("\n")[0]
-            item.user_properties.append((PROPERTY, f"{why}: {item.nodeid} - {reason}"))
+            item.user_properties.append((PROPERTY, f"{why}: {item.nodeid} - {reason}{_anew(item)}"))
         for report in reports:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
@@ -108,3 +111,10 @@ class RunAgain:
         }
         for text in sorted(found):
             terminalreporter.write_line(text)
+
+
+def _anew(item: pytest.Item) -> str:
+    """Ends all fixtures, so that the next attempt makes its own. Returns what went wrong with that."""
+    shared = item.session._setupstate  # pytest has no public name for the fixtures that are open
+    ended = CallInfo.from_call(lambda: shared.teardown_exact(None), when="teardown")
+    return "" if ended.excinfo is None else f"; then its fixtures: {ended.excinfo.exconly()}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from synckairos.core import answers
 from synckairos.core.answers import FRESH_S, LASTING_S, Answer, View, judge
 
 A, B, C = ("a", 1), ("b", 1), ("c", 1)
@@ -19,13 +21,14 @@ def answer(
     down: bool = False,
     unheard: bool = False,
     electable: tuple[tuple[str, int], ...] = (),
+    replacing: bool = False,
     age: float = 0.0,
 ) -> Answer:
-    return Answer(NOW - age, primary, epoch, down, unheard, frozenset(electable))
+    return Answer(NOW - age, primary, epoch, down, unheard, frozenset(electable), replacing)
 
 
-def judged(*answers: Answer, before: View | None = None, sentinels: int = 3) -> View:
-    return judge(before or View(), answers, sentinels, NOW)
+def judged(*told: Answer, before: View | None = None, sentinels: int = 3) -> View:
+    return judge(before or View(), told, sentinels, NOW)
 
 
 def test_without_an_answer_nothing_is_known() -> None:
@@ -81,7 +84,7 @@ def test_the_new_primary_is_none_of_its_replicas() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "majority"),
+    ("told", "majority"),
     [
         ((answer(B, 2), answer(B, 2)), True),
         ((answer(B, 2), answer(B, 2), answer(A, 1)), True),
@@ -92,8 +95,8 @@ def test_the_new_primary_is_none_of_its_replicas() -> None:
         ((), False),
     ],
 )
-def test_a_majority_names_one_primary_with_one_epoch(answers: tuple[Answer, ...], majority: bool) -> None:
-    view = judged(*answers, before=View(A, 1))
+def test_a_majority_names_one_primary_with_one_epoch(told: tuple[Answer, ...], majority: bool) -> None:
+    view = judged(*told, before=View(A, 1))
     assert (view.majority, view.stands(NOW), view.nobody_else(NOW)) == (majority, majority, majority)
 
 
@@ -112,6 +115,39 @@ def test_somebody_else_can_become_the_primary() -> None:
     assert not judged(answer(electable=(B,)), answer(), answer()).nobody_else(NOW)
     assert judged(answer(electable=(B,)), answer(), answer()).stands(NOW)
     assert not judged(answer(down=True), answer(down=True), answer()).stands(NOW)
+
+
+def test_nobody_stands_behind_a_primary_that_one_of_them_is_replacing() -> None:
+    """One Sentinel is enough, when somebody asks it to."""
+    view = judged(answer(), answer(replacing=True), answer())
+    assert not view.stands(NOW)
+    assert not view.nobody_else(NOW)
+    assert judged(answer(B, 2), answer(B, 2), answer(B, 2), before=view).nobody_else(NOW)
+    assert not judged(before=view).replacing
+
+
+def test_whom_a_sentinel_is_putting_in_the_primarys_place_has_to_confirm() -> None:
+    """The Sentinel breaks all connections to the replica that it promotes."""
+    known = judged(answer(electable=(B, C)), answer(electable=(B, C)), answer(electable=(B, C)))
+    promoting = judged(answer(electable=(C,)), answer(electable=(C,), replacing=True), answer(), before=known)
+    assert promoting.electable == {B, C}
+    assert judged(*[answer(electable=(C,))] * 3, before=promoting).electable == {C}
+    assert judged(*[answer(B, 2, electable=(C,))] * 3, before=promoting).electable == {C}
+
+
+def replies(*, flags: str, named: tuple[bytes, bytes] = (b"a", b"1")) -> list[Any]:
+    """What a Sentinel says of the primary a:1 and its replica b:1."""
+    primary = {"ip": "a", "port": "1", "config-epoch": "1", "flags": flags}
+    replica = {"ip": "b", "port": "1", "flags": "slave", "master-host": "a"}
+    told = [[text.encode() for pair in each.items() for text in pair] for each in (primary, replica)]
+    return [list(named), told[0], told[1:]]
+
+
+def test_a_failover_under_way_is_of_the_one_that_is_still_named() -> None:
+    assert answers.answer("game", replies(flags="master,failover_in_progress"), NOW).replacing
+    assert not answers.answer("game", replies(flags="master"), NOW).replacing
+    done = answers.answer("game", replies(flags="master,failover_in_progress", named=(b"b", b"1")), NOW)
+    assert (done.primary, done.replacing) == (B, False)
 
 
 def test_without_a_majority_those_that_may_be_chosen_stay_known() -> None:
