@@ -22,7 +22,8 @@ SESSION_SCHEMA_2 = "session_schema_2"
 KNOWN = {SESSION_SCHEMA_2: "its sessions are stored in schema 2 instead of 1"}
 """The features that this release asks for, and what each does where it is on."""
 
-_MOST_REMEMBERED = 10_000
+_MOST_REMEMBERED = 50_000
+"""Answers, each some 250 bytes. When there are so many, all of them are forgotten."""
 _domains = itertools.count()
 
 
