@@ -17,8 +17,9 @@ import redis.asyncio
 import structlog
 from redis.crc import key_slot
 
+from synckairos.breakers.registry import Breakers
 from synckairos.config import Address, Settings
-from synckairos.core.answers import View
+from synckairos.core.answers import View, Watch
 from synckairos.core.authority import Sentinels
 from synckairos.core.clients import REDIS_ERRORS, async_client
 from synckairos.core.fence import Fence
@@ -65,6 +66,9 @@ class Route(Protocol):
     def replicas(self, key: str, /) -> list[Address]:
         """The replicas of the primary of `key` that are known to work."""
 
+    def watch(self) -> Watch | None:
+        """How well the Sentinels watch the primary; None without Sentinels."""
+
     async def refresh(self) -> None:
         """Finds out which primaries there are. Raises RedisError or OSError."""
 
@@ -108,6 +112,10 @@ class Single:
         """None are known."""
         return []
 
+    def watch(self) -> Watch | None:
+        """None: there are no Sentinels."""
+        return None
+
     async def refresh(self) -> None:
         """Does nothing, because the address stays. Its name may lead to another server by now."""
 
@@ -128,8 +136,9 @@ class Named:
 
     topology: Topology = "sentinel"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, breakers: Breakers) -> None:
         self._settings = settings
+        self._breakers = breakers
         self._confirmation = Confirmation.of(settings)
         self._sentinels = Sentinels(settings, self._use)
         self._link: PrimaryLink | None = None
@@ -168,6 +177,10 @@ class Named:
         """Those that the Sentinels know."""
         return sorted(self.view.electable)
 
+    def watch(self) -> Watch | None:
+        """How well the Sentinels watch the primary."""
+        return self._sentinels.watch()
+
     async def refresh(self) -> None:
         """Asks the Sentinels."""
         await self._sentinels.ask()
@@ -183,6 +196,7 @@ class Named:
                 self._confirmation,
                 must_be_primary=True,
                 fence=self._fence,
+                breakers=self._breakers,
             )
             if old is not None and old_fence is not None:
                 log.warning("the Sentinels name another primary", before=before, now=view.primary)
@@ -218,10 +232,12 @@ class Cluster:
         self,
         seeds: Sequence[Address],
         client: Callable[[Address], redis.asyncio.Redis],
-        confirmation: Confirmation | None = None,
+        confirmation: Confirmation | None,
+        breakers: Breakers,
     ) -> None:
         self._seeds = seeds
         self._client = client
+        self._breakers = breakers
         self._confirmation = confirmation
         self._links: dict[Address, PrimaryLink] = {}
         self._slots: dict[int, PrimaryLink] = {}
@@ -258,6 +274,10 @@ class Cluster:
         link = self.link(key)
         return [] if link is None else self._replicas.get(link, [])
 
+    def watch(self) -> Watch | None:
+        """None: there are no Sentinels."""
+        return None
+
     def link_at(self, address: Address, slot: int | None, /) -> PrimaryLink:
         """The link to this node, which from now on counts as the primary of `slot`, if one is given.
 
@@ -273,7 +293,7 @@ class Cluster:
 
     def _link_to(self, address: Address) -> PrimaryLink:
         if address not in self._links:
-            link = PrimaryLink(self._client(address), self._confirmation)
+            link = PrimaryLink(self._client(address), self._confirmation, breakers=self._breakers)
             # Until the map shows its replicas, it counts as having as many as any other primary.
             link.electable = max((other.electable for other in self._links.values()), default=0)
             self._links[address] = link
@@ -367,12 +387,12 @@ class Cluster:
             await link.aclose()
 
 
-def route_to(settings: Settings) -> Route:
+def route_to(settings: Settings, breakers: Breakers) -> Route:
     """The route to the Redis that the settings describe. Nothing is sent yet."""
+    confirmation = Confirmation.of(settings)
     if settings.redis_cluster_nodes:
-        return Cluster(
-            settings.redis_cluster_nodes, partial(async_client, settings), Confirmation.of(settings)
-        )
+        client = partial(async_client, settings)
+        return Cluster(settings.redis_cluster_nodes, client, confirmation, breakers)
     if settings.redis_sentinel_hosts:
-        return Named(settings)
-    return Single(PrimaryLink(async_client(settings), Confirmation.of(settings)))
+        return Named(settings, breakers)
+    return Single(PrimaryLink(async_client(settings), confirmation, breakers=breakers))
