@@ -12,8 +12,6 @@ import pytest
 from tests.core.game import SESSION, START, G, Game, P, RefusedError, people, players
 from tests.model.driver import Driver
 
-pytestmark = pytest.mark.every_server
-
 Json = dict[str, Any]
 
 NOISE = {"metadata": '}],"schema":7,', "lag_compensation": [1, {"{": "]"}], "empty": [], "none": None}
@@ -86,6 +84,7 @@ def played(core: Driver, config: Json, *options: tuple[str, ...]) -> tuple[Game,
     return game, seen
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_caller_sees_the_same_in_each_schema(core: Driver, name: str) -> None:
     first, replies = played(core, CONFIGS[name], ())
@@ -147,6 +146,7 @@ def test_what_is_read_of_the_config_is_read_in_both(core: Driver) -> None:
     assert told[0][2]["action_applied"] == action
 
 
+@pytest.mark.every_server
 def test_half_converted_then_off_and_all_back(core: Driver) -> None:
     """Twelve games, played at the same moments as twelve that were never converted."""
     ids = [SESSION[:-4] + f"{number:04x}" for number in range(24)]
@@ -268,6 +268,7 @@ def test_a_damaged_snapshot_is_refused(core: Driver, fields: Json) -> None:
     assert core.run("EXISTS", *game.keys.all[:2]) == 0
 
 
+@pytest.mark.every_server
 def test_a_hash_of_a_newer_schema_is_left_alone(core: Driver) -> None:
     """As after a library was taken back while its sessions are there."""
     game = Game(core, CONFIGS["the usual"])
@@ -295,6 +296,18 @@ def test_a_session_that_nobody_changes_is_converted_alone(core: Driver) -> None:
         game.raw("convert", "SCHEMA", "2", at=1000)
     core.run("DEL", game.keys.session)
     assert game.raw("convert", "SCHEMA", "2") == 0
+
+
+def test_a_full_server_converts_nothing(core: Driver) -> None:
+    """A conversion may need more room than there is; the change itself is made."""
+    game = Game(core, CONFIGS["the usual"], "SCHEMA", "2").start(at=0)
+    core.run("SET", "sk:{vt}:full", "1")
+    assert game.do("switch", "SCHEMA", "1", at=1000)["version"] == 3
+    assert game.raw("convert", "SCHEMA", "1", at=2000) == 0
+    assert schema_of(game) == 2
+    core.run("DEL", "sk:{vt}:full")
+    game.do("switch", "SCHEMA", "1", at=3000)
+    assert schema_of(game) == 1
 
 
 def test_a_move_takes_the_oldest_schema(core: Driver) -> None:
