@@ -34,6 +34,12 @@ local MEMBERS = {
   { LAST, '{}' },
 }
 
+-- The members with their usual values, as `shown` has them: most members of most sessions.
+local USUAL = {}
+for i = 1, #MEMBERS do
+  USUAL[i] = '"' .. MEMBERS[i][1] .. '":' .. MEMBERS[i][2]
+end
+
 -- How a value ends, by the byte that it begins with. The objects and lists here are the library's own and
 -- have no brackets in strings; those of clients, ACTION and LAST, are found in other ways.
 local VALUES = { [123] = '^%b{}', [91] = '^%b[]' } -- { [
@@ -78,8 +84,10 @@ local function shown_of(fixed)
   end
   for i = 1, #MEMBERS do
     local name = MEMBERS[i][1]
-    local value = given[name] or MEMBERS[i][2]
-    if value ~= ABSENT then
+    local value = given[name]
+    if not value then
+      parts[#parts + 1] = USUAL[i]
+    elseif value ~= ABSENT then
       parts[#parts + 1] = '"' .. name .. '":' .. value
     end
   end
