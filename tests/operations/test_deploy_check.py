@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click import Context
 
+from synckairos.cli import main
 from tests.operations.deploy_check import kustomize
 from tests.operations.deploy_check.checks import CHECKS, unread
 from tests.support.pages import ROOT
@@ -178,3 +180,21 @@ def test_a_kustomization_that_names_what_is_not_there_is_refused(copy: Path) -> 
         file.write_text(yaml.safe_dump({**good, name: value}))
         with pytest.raises(kustomize.KustomizeError):
             kustomize.build(folder)
+
+
+def test_commands_and_units_of_the_page_are_there() -> None:
+    text = (DEPLOY / "README.md").read_text()
+    code = re.findall(r"```sh\n(.*?)```", text, re.DOTALL) + re.findall(r"`([^`\n]+)`", text)
+    commands = {
+        word
+        for each in code
+        for word in re.findall(r"(?:^|(?<!namespace)[\s(])synckairos ([a-z][a-z-]*)(?= |$|\)|\n)", each)
+    }
+    assert commands >= {"serve", "doctor", "move", "restore", "audit"}
+    assert commands <= {*main.list_commands(Context(main))}
+    units = {
+        name for each in code for name in re.findall(r"systemctl [a-z-]+ (?:--now )?(synckairos.*)", each)
+    }
+    assert units
+    for unit in {unit for names in units for unit in names.split()}:
+        assert (DEPLOY / "systemd" / f"{re.sub('@.*', '@', unit)}.service").exists(), unit

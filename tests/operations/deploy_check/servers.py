@@ -24,7 +24,7 @@ ANSWER_S = 20.0
 
 def nginx(_deploy: Path, files: Sequence[Path]) -> Problems:
     with tempfile.TemporaryDirectory() as folder:
-        main, _, _ = fitted_nginx(files[0].parent, Path(folder) / "nginx")
+        main = fitted_nginx(files[0].parent, Path(folder) / "nginx").file
         shutil.copy(files[0].with_name("upstream.conf"), main.parent)
         yield from refused("nginx", "-t", "-q", "-p", main.parent, "-c", main)
 
@@ -32,7 +32,7 @@ def nginx(_deploy: Path, files: Sequence[Path]) -> Problems:
 def haproxy(_deploy: Path, files: Sequence[Path]) -> Problems:
     for file in files:
         with tempfile.TemporaryDirectory() as folder:
-            copy, _, _ = fitted_haproxy(file.parent, Path(folder) / "haproxy")
+            copy = fitted_haproxy(file.parent, Path(folder) / "haproxy").file
             code, output = said("haproxy", "-c", "-f", copy)
             if code or "WARNING" in output:
                 yield output
