@@ -206,6 +206,16 @@ class StorageFull(StorageUnavailable):
     )
 
 
+class CircuitOpen(StorageUnavailable):
+    """What this needs did not answer several times in a row, so it was not asked.
+
+    `context` has the kind of `dependency`, and `retry_after_ms` says when it is tried again.
+    """
+
+    code = "CIRCUIT_OPEN"
+    default_message = "something that this needs does not answer, and is not asked for a moment"
+
+
 class MessageBrokerError(SyncKairosError):
     """Pub/Sub does not work at the moment."""
 
@@ -291,6 +301,7 @@ CODES: dict[str, type[SyncKairosError]] = {
         RateLimitExceeded,
         QuotaExceeded,
         StorageUnavailable,
+        CircuitOpen,
         MessageBrokerError,
         NotReplicated,
         SessionMoving,

@@ -93,6 +93,13 @@ websocket_messages = Counter(
     ("type",),
     registry=registry,
 )
+websocket_commands = Histogram(
+    "synckairos_websocket_command_seconds",
+    "Time from a command over a WebSocket to its answer, by type and by the error's code (or ok)",
+    ("type", "code"),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+    registry=registry,
+)
 websocket_closes = Counter(
     "synckairos_websocket_closes_total", "WebSockets closed, by close code", ("code",), registry=registry
 )
@@ -183,6 +190,13 @@ restored = Counter(
     registry=registry,
 )
 
+breaker_state = Gauge(
+    "synckairos_breaker_state",
+    "Circuit breakers by what they protect: 0 closed, 1 half open, 2 open; the worst of all processes",
+    ("dependency",),
+    registry=registry,
+    multiprocess_mode="livemax",
+)
 stale_reads = Counter(
     "synckairos_stale_reads_total",
     "States that came from a replica because there was no primary, by who got them (http, websocket)",

@@ -11,7 +11,7 @@ from sanic.config import Config
 from sanic.models.handler_types import RouteHandler
 from sanic.server.async_server import AsyncioServer
 
-from synckairos.api import middleware
+from synckairos.api import chain, http
 from synckairos.api.context import context_of
 from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
@@ -44,7 +44,7 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
         "synckairos",
         config=Config(env_prefix=None),
         request_class=ApiRequest,
-        error_handler=middleware.Failures(),
+        error_handler=http.Failures(),
         configure_logging=False,
     )
     app.config.update(
@@ -60,7 +60,7 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
     for route in (*ROUTES, *PAGES):
         if route.path == "/metrics" and (not settings.enable_metrics or settings.metrics_port is not None):
             continue
-        handler = cast(RouteHandler, middleware.endpoint(route))
+        handler = cast(RouteHandler, http.endpoint(route, chain.of_route(route)))
         app.add_route(
             handler,
             route.sanic_path,

@@ -23,6 +23,7 @@ from synckairos.auth.bearer import Bearers
 from synckairos.auth.links import Links
 from synckairos.auth.revocations import Revocations
 from synckairos.auth.tenants import Tenants
+from synckairos.chain.middleware import Step
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
@@ -52,6 +53,7 @@ class Context:
     restorer: None without an audit store, and with RESTORE_RATE=0
     sessions: the calls, which first restore a session that Redis has lost from the audit store
     redis_sessions: the same calls, which only ask Redis
+    commands: the chain of the commands of sockets
     openapi, docs: the description of the API, as JSON and as HTML
     drawing: held by the request whose picture is being drawn, from the reading of its events on
     closed_seekers: the callers who have named too many sessions that are not there
@@ -82,6 +84,7 @@ class Context:
     replicas: Replicas
     restorer: Restorer | None
     readiness: Readiness
+    commands: Step
     openapi: bytes
     docs: bytes
     closing: AsyncExitStack

@@ -1,22 +1,21 @@
 """What stands before every handler: who calls, whether they may, and whether not too often.
 
 The order is that of the contract: 401, a role's 403, the subject's limit, the binding's 404. The handler and
-the function library go on with the tenant's 404 (see `told_to_its_own`), the input's 400 and the session's
-limit. What is refused after the subject's limit may count a second time: see `refused`.
+the function library go on with the tenant's 404 (`Tenants`), the input's 400 and the session's limit. What is
+refused after the subject's limit may count a second time (`Limits`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING, ClassVar
 
 from synckairos.api import limits, origin, quotas
-from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
-from synckairos.api.route import Handler, Route
-from synckairos.auth import access
+from synckairos.api.route import Route
 from synckairos.auth.access import Action
 from synckairos.auth.caller import ANONYMOUS, Caller
+from synckairos.chain.middleware import Middleware, Order
 from synckairos.core import keys
 from synckairos.errors import (
     Forbidden,
@@ -28,6 +27,9 @@ from synckairos.errors import (
     ValidationError,
 )
 
+if TYPE_CHECKING:
+    from synckairos.api.calls import ApiCall, RequestCall
+
 _SCHEME = "bearer "
 _READING = frozenset({"GET", "HEAD"})
 EVERYWHERE = frozenset({"/health", "/ready"})
@@ -38,75 +40,88 @@ _NO_EVENTS_AFTER = 2**53 - 1
 """A version that no session comes to. Asking for what came after it only asks whether there is a session."""
 
 
-async def admit(request: ApiRequest, route: Route, path: Mapping[str, str]) -> None:
-    """Lets a request in, or raises the error that it is answered with.
+class Tokens(Middleware):
+    """Finds out who calls, and whether their role may do that."""
 
-    Afterwards the request has its caller, and its `player` when the library has to judge whose turn it is.
-    """
-    if route.path not in EVERYWHERE:
-        check_page(request)
-    if route.action is not Action.PUBLIC:
-        request.caller = await identify(request)
+    order: ClassVar = Order.TOKENS
+
+    async def before(self, call: ApiCall) -> None:
+        """Raises Unauthenticated, Forbidden, RateLimitExceeded, StorageUnavailable."""
         try:
-            request.player = access.permit(request.caller, route.action)
+            await call.permit()
         except Forbidden:
-            await limits.forbidden(request, route.rate_limit)
+            if call.request.caller is not ANONYMOUS:
+                await limits.forbidden(call.request, call.limit)
             raise
-    await _take_of_limit(request, route, path.get("session_id", ""))
-    request.admitted = True
-    if route.method == "POST" and route.action in quotas.NEW:
-        request.context.quotas.check_suspended(request.caller.tenant)
-    bound_to = request.caller.session
-    if bound_to is not None and path.get("session_id", bound_to).lower() != bound_to:
-        raise SessionNotFound
 
 
-async def _take_of_limit(request: ApiRequest, route: Route, session_id: str) -> None:
-    limit = limits.of_request(request, route.rate_limit, session_id)
-    await limits.check_seeker(request, limit, session_id)
-    if limit is None or limit is limits.SWITCH:  # which the library takes together with the switch
-        return
-    if limit.per is limits.Per.ADDRESS:
-        await limits.take_if_possible(request, limit)
-        return
-    try:
-        await limits.take(request, limit, session_id)
-    except StorageUnavailable as away:
-        if route.needs_redis:
-            raise
-        request.storage_away = away
+class Limits(Middleware):
+    """Takes from the subject's limit. What is refused afterwards may take from another one."""
+
+    order: ClassVar = Order.LIMITS
+
+    async def before(self, call: ApiCall) -> None:
+        """Raises RateLimitExceeded, StorageUnavailable."""
+        request, session_id = call.request, call.session_id
+        limit = limits.of_request(request, call.limit, session_id)
+        await limits.check_seeker(request, limit, session_id)
+        if limit is None or limit is limits.SWITCH:  # which the library takes together with the switch
+            return
+        if limit.per is limits.Per.ADDRESS:
+            await limits.take_if_possible(request, limit)
+            return
+        try:
+            await limits.take(request, limit, session_id)
+        except StorageUnavailable as away:
+            if call.needs_redis:
+                raise
+            request.storage_away = away
+
+    async def on_error(self, call: ApiCall, error: BaseException) -> BaseException:
+        """The error to answer with: RateLimitExceeded, when refusals of this kind are too many."""
+        if not isinstance(error, SyncKairosError):
+            return error
+        limit = limits.of_request(call.request, call.limit, call.session_id)
+        return await limits.counted(call.request, limit, call.session_id, error)
 
 
-async def refused(
-    request: ApiRequest, route: Route, path: Mapping[str, str], error: SyncKairosError
-) -> SyncKairosError:
-    """The error to answer with when a request was refused. What was refused may count against a limit."""
-    if not request.admitted:
-        return error
-    session_id = path.get("session_id", "")
-    limit = limits.of_request(request, route.rate_limit, session_id)
-    return await limits.counted(request, limit, session_id, error)
+class Bindings(Middleware):
+    """Holds tokens to the session that they are bound to, and suspended tenants to what they have."""
+
+    order: ClassVar = Order.BINDINGS
+
+    async def before(self, call: RequestCall) -> None:
+        """Raises SessionNotFound, QuotaExceeded."""
+        request, route = call.request, call.route
+        if route.method == "POST" and route.action in quotas.NEW:
+            request.context.quotas.check_suspended(request.caller.tenant)
+        bound_to = request.caller.session
+        if bound_to is not None and call.path.get("session_id", bound_to).lower() != bound_to:
+            raise SessionNotFound
 
 
-def told_to_its_own(route: Route) -> Handler:
-    """The route's handler, which tells nobody but the session's tenant what is wrong with an input.
+class Tenants(Middleware):
+    """Tells nobody but the session's tenant what is wrong with an input.
 
     Handlers and the function library read the input first. So when it is bad, the session is asked for after
-    all, and SessionNotFound is raised for one that does not exist to the caller.
+    all, and SessionNotFound is the error for one that does not exist to the caller.
     """
-    handle = route.handler
-    if "{session_id}" not in route.path or route.action in _ANSWERED_WITHOUT_SESSION:
-        return handle
 
-    async def handler(request: ApiRequest, **path: str) -> Reply:
-        try:
-            return await handle(request, **path)
-        except ValidationError:
-            if request.context.bearers.required:
-                await _check_there(request, path["session_id"])
-            raise
+    order: ClassVar = Order.TENANTS
 
-    return handler
+    @staticmethod
+    def concern(route: Route) -> bool:
+        """Whether a route is about a session of which others must not know."""
+        return "{session_id}" in route.path and route.action not in _ANSWERED_WITHOUT_SESSION
+
+    async def on_error(self, call: RequestCall, error: BaseException) -> BaseException:
+        """The error to answer with."""
+        if isinstance(error, ValidationError) and call.request.context.bearers.required:
+            try:
+                await _check_there(call.request, call.session_id)
+            except SessionNotFound as not_there:
+                return not_there
+        return error
 
 
 async def _check_there(request: ApiRequest, given: str) -> None:

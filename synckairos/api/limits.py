@@ -303,7 +303,7 @@ async def check_seeker(request: ApiRequest, limit: RateLimit | None, session_id:
     if not closed or limit not in (SWITCH, CHANGE) or (held := for_request(request, READ)) is None:
         return
     left_ms = closed.left_ms(_who(request, READ.per, ""))
-    if not left_ms or not _is_id(session_id):
+    if not left_ms or not is_id(session_id):
         return
     key = SessionKeys.of(session_id.lower()).session
     if not await request.context.connection.read("EXISTS", key):
@@ -318,10 +318,11 @@ def of_request(request: ApiRequest, limit: RateLimit | None, session_id: str) ->
     """
     if limit is not CHANGE or not session_id:
         return limit
-    return CHANGE if _is_id(session_id) and request.caller.session in (None, session_id.lower()) else READ
+    return CHANGE if is_id(session_id) and request.caller.session in (None, session_id.lower()) else READ
 
 
-def _is_id(text: str) -> bool:
+def is_id(text: str) -> bool:
+    """Whether a text can be a session's id."""
     try:
         keys.session_id(text)
     except ValidationError:

@@ -8,19 +8,17 @@ refusals are on record like those of nobody elsewhere, and so is what is done to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from functools import partial
 from http import HTTPStatus
 from time import time
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
-from synckairos.api.route import Handler, Route
+from synckairos.api.route import Route
 from synckairos.audit.access_log.entries import Entry
 from synckairos.audit.access_log.queue import AccessLog
 from synckairos.auth.access import Action, Role
 from synckairos.auth.caller import ANONYMOUS
+from synckairos.chain.middleware import Middleware, Order
 from synckairos.core import keys
 from synckairos.errors import (
     InternalError,
@@ -32,7 +30,8 @@ from synckairos.errors import (
     ValidationError,
 )
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from synckairos.api.calls import ApiCall
 
 _REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
 _READS = frozenset({Action.PUBLIC, Action.READ, Action.READ_METRICS})
@@ -42,25 +41,6 @@ _RECORDED_READS = frozenset({Action.DEBUG, Action.READ_ACCESS_LOG})
 _ALWAYS = frozenset({Action.LINK, Action.WEBHOOK, Action.REVOKE})
 """What is on record whoever does it. Where there is no PostgreSQL, links and revocations are in Redis alone,
 and admins make them there without a record."""
-
-
-def may_be_recorded(route: Route) -> bool:
-    """Whether what a route does is on record when an admin does it."""
-    reads = route.action in _READS or route.method == "GET"
-    return not reads or route.action in _RECORDED_READS
-
-
-def recorded(route: Route, handle: Handler) -> Handler:
-    """The route's handler `handle`, which puts what it does on record where that has to be."""
-    action = route.action
-    # What is made and what is taken away are one action to the table of access, and two things to a reader.
-    name = f"delete {action}" if route.method == "DELETE" and action in _ALWAYS else str(action)
-
-    async def handler(request: ApiRequest, **path: str) -> Reply:
-        call = partial(handle, request, **path)
-        return await carried_out(request, action, path.get("session_id"), call, name=name)
-
-    return handler
 
 
 def refused(
@@ -77,45 +57,73 @@ def refused(
         log.refuse(_entry(request, action, session_id, error))
 
 
-async def carried_out(
-    request: ApiRequest,
-    action: Action,
-    session_id: str | None,
-    call: Callable[[], Awaitable[T]],
-    *,
-    name: str | None = None,
-) -> T:
-    """What `call` returns. It is put on record when it is an action that has to be.
+class Refusals(Middleware):
+    """Puts on record what the middlewares further in, or the handler, refuse."""
 
-    name: what the action is called there, unless it is by its own name
+    order: ClassVar = Order.REFUSALS
 
-    Raises what `call` raises, and StorageUnavailable when an admin's action cannot be put on record. Mostly
-    that is found before the call, and nothing was done. If it is found afterwards, a repeat with the same
-    request id is harmless.
+    async def on_error(self, call: ApiCall, error: BaseException) -> BaseException:
+        """Puts the error on record, if it is a refusal."""
+        if isinstance(error, SyncKairosError):
+            refused(call.request, call.action, error, call.session_id or None)
+        return error
+
+
+class Actions(Middleware):
+    """Puts what admins do on record, and what always has to be.
+
+    It raises StorageUnavailable when an admin's action cannot be put on record. Mostly that is found before
+    the action, and nothing was done. If it is found afterwards, a repeat with the same request id is
+    harmless.
     """
-    is_admin = request.context.bearers.required and Role.ADMIN in request.caller.roles
-    if not (is_admin or action in _ALWAYS):
-        return await call()
-    log = request.context.access_log
-    if is_admin and log is not None:
-        await log.check()
-    elif is_admin and action not in _ALWAYS:
-        raise StorageUnavailable(
-            "what admins do has to be put on record, and there is no database: set DATABASE_URL, or use "
-            "a token of another role (service may create)",
-            context={"needs": "DATABASE_URL"},
-        )
-    error: SyncKairosError | None = None
-    try:
-        return await call()
-    except BaseException as raised:
-        error = _error(raised)
-        raise
-    finally:
-        request.recorded = True
+
+    order: ClassVar = Order.ACTIONS
+
+    @staticmethod
+    def concern(route: Route) -> bool:
+        """Whether what a route does is on record when an admin does it."""
+        reads = route.action in _READS or route.method == "GET"
+        return not reads or route.action in _RECORDED_READS
+
+    async def before(self, call: ApiCall) -> None:
+        """Raises StorageUnavailable when an admin's action could not be put on record."""
+        if not _is_admin(call):
+            return
+        log = call.request.context.access_log
         if log is not None:
-            entry = _entry(request, name or action, session_id or request.created, error)
-            await _put(log, entry, at_once=is_admin)
+            await log.check()
+        elif call.action not in _ALWAYS:
+            raise StorageUnavailable(
+                "what admins do has to be put on record, and there is no database: set DATABASE_URL, or use "
+                "a token of another role (service may create)",
+                context={"needs": "DATABASE_URL"},
+            )
+
+    async def after(self, call: ApiCall, _result: Any) -> None:
+        """Raises StorageUnavailable when an admin's action could not be put on record."""
+        await _record(call, None)
+
+    async def on_error(self, call: ApiCall, error: BaseException) -> BaseException:
+        """Raises StorageUnavailable when an admin's action could not be put on record."""
+        await _record(call, _error(error))
+        return error
+
+
+def _is_admin(call: ApiCall) -> bool:
+    """Where nobody is asked for a token, there are no admins."""
+    return call.request.context.bearers.required and Role.ADMIN in call.request.caller.roles
+
+
+async def _record(call: ApiCall, error: SyncKairosError | None) -> None:
+    is_admin = _is_admin(call)
+    if not (is_admin or call.action in _ALWAYS):
+        return
+    request = call.request
+    request.recorded = True
+    log = request.context.access_log
+    if log is not None:
+        entry = _entry(request, call.action_name, call.session_id or request.created, error)
+        await _put(log, entry, at_once=is_admin)
 
 
 async def _put(log: AccessLog, entry: Entry, *, at_once: bool) -> None:

@@ -19,12 +19,14 @@ from synckairos.auth.access import Action
 from synckairos.auth.tenants import Tenant
 from synckairos.config import Settings
 from synckairos.errors import (
+    CircuitOpen,
     Forbidden,
     InternalError,
     NetworkTimeout,
     PayloadTooLarge,
     QuotaExceeded,
     RateLimitExceeded,
+    StorageUnavailable,
     SyncKairosError,
     Unauthenticated,
     UnsupportedMediaType,
@@ -148,6 +150,8 @@ def _responses(route: Route, settings: Settings) -> dict[str, Any]:
 
 def _errors(route: Route, settings: Settings) -> set[type[SyncKairosError]]:
     errors = {*route.errors, InternalError}
+    if StorageUnavailable in errors:
+        errors.add(CircuitOpen)
     if route.action is not Action.PUBLIC:
         errors |= {Unauthenticated, Forbidden}
     if route.path not in gate.EVERYWHERE:  # for the host, if for nothing else

@@ -32,7 +32,6 @@ class ApiRequest(Request):
 
     __slots__ = (
         "_request_id",
-        "admitted",
         "caller",
         "created",
         "player",
@@ -43,7 +42,7 @@ class ApiRequest(Request):
     )
 
     started: float
-    """When its head was read, later when its handler was called (seconds of `perf_counter`)."""
+    """When its head was read (seconds of `perf_counter`)."""
     reply_headers: dict[str, str]
     """Headers for the answer, whether it is a success or an error."""
     caller: Caller
@@ -54,8 +53,6 @@ class ApiRequest(Request):
     """The id of the session that it has created."""
     recorded: bool
     """Whether what it did, or was refused, is on record already (`synckairos.api.on_record`)."""
-    admitted: bool
-    """Whether the caller may do this, and not too often."""
     storage_away: StorageUnavailable | None
     """Why the request was not counted against its limit, when that was because Redis is away."""
 
@@ -75,7 +72,6 @@ class ApiRequest(Request):
         self.player = None
         self.created = None
         self.recorded = False
-        self.admitted = False
         self.storage_away = None
         self._request_id: str | None = None
         self.started = perf_counter()

@@ -12,12 +12,13 @@ from functools import partial
 from typing import Protocol
 
 from synckairos import metrics
-from synckairos.api import openapi
+from synckairos.api import chain, openapi
 from synckairos.api.context import Context
 from synckairos.api.quotas import QuotaKeeper
 from synckairos.api.readiness import Readiness
 from synckairos.api.routes import ROUTES
 from synckairos.api.websocket import endpoint
+from synckairos.api.websocket.command import carry_out
 from synckairos.audit.access_log.queue import AccessLog
 from synckairos.audit.archiver import Archiver
 from synckairos.audit.jobs import Jobs
@@ -29,6 +30,7 @@ from synckairos.audit.restorer import Restorer
 from synckairos.audit.store import Store
 from synckairos.auth import parts
 from synckairos.auth.tenants import Tenants
+from synckairos.breakers.registry import Breakers
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection, connect
@@ -89,7 +91,9 @@ async def start(settings: Settings, given: Connection | None) -> Context:
     tenants = Tenants(settings.tenants_file)
     async with AsyncExitStack() as closing:
         closing.callback(metrics.process_ended, os.getpid())
-        storage = await _storage(settings, given, closing)
+        breakers = Breakers()
+        closing.push_async_callback(breakers.aclose)
+        storage = await _storage(settings, given, breakers, closing)
         connection, store = storage.connection, storage.store
         realtime = await _realtime(settings, storage, closing)
         here = realtime.here
@@ -101,7 +105,7 @@ async def start(settings: Settings, given: Connection | None) -> Context:
         closing.push_async_callback(readiness.stop)
         await readiness.start()
         auth = parts.parts(settings, connection, store, realtime.unrestored_sessions)
-        bearers = await closing.enter_async_context(parts.bearers(settings, auth))
+        bearers = await closing.enter_async_context(parts.bearers(settings, auth, breakers))
         if settings.enable_metrics and settings.metrics_port is not None:
             closing.callback(metrics.serve(settings.host, settings.metrics_port))
         context = Context(
@@ -124,6 +128,7 @@ async def start(settings: Settings, given: Connection | None) -> Context:
             replicas=replicas,
             restorer=restorer,
             readiness=readiness,
+            commands=chain.of_commands(carry_out),
             openapi=openapi.document(ROUTES, settings),
             docs=openapi.page(ROUTES, settings),
             closing=closing.pop_all(),
@@ -132,19 +137,21 @@ async def start(settings: Settings, given: Connection | None) -> Context:
     return context
 
 
-async def _storage(settings: Settings, given: Connection | None, closing: AsyncExitStack) -> _Storage:
+async def _storage(
+    settings: Settings, given: Connection | None, breakers: Breakers, closing: AsyncExitStack
+) -> _Storage:
     """Redis, and PostgreSQL with the access log, which has connections of its own."""
     store = access_log = recovery = None
     if settings.database_url is not None:
-        store = Store(settings.database_url)
+        store = Store(settings.database_url, breakers=breakers)
         closing.push_async_callback(store.aclose)
-        records = Store(settings.database_url, max_size=ACCESS_LOG_CONNECTIONS)
+        records = Store(settings.database_url, max_size=ACCESS_LOG_CONNECTIONS, breakers=breakers)
         closing.push_async_callback(records.aclose)
         access_log = AccessLog(records)
         await _start(access_log, closing)
     connection = given
     if connection is None:
-        connection = await connect(settings)
+        connection = await connect(settings, breakers)
         closing.push_async_callback(connection.aclose)
     if store is not None:
         others = Others(settings)

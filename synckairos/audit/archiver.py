@@ -14,6 +14,7 @@ import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -37,6 +38,7 @@ from synckairos.errors import (
     SyncKairosError,
     error_text,
 )
+from synckairos.recover import recover
 from synckairos.supervision import Backoff, cancel, supervise
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -287,15 +289,10 @@ class Archiver:
 
     async def _queue(self, batch: Batch) -> None:
         """Queue a batch. While the queue is away, this tries again."""
-        backoff = Backoff()
-        while True:
-            try:
-                await asyncio.to_thread(self._jobs.put, batch)
-            except (RedisError, OSError) as error:
-                self._note_outage(error)
-                await asyncio.sleep(backoff.pause())
-            else:
-                return
+        repeat = recover(
+            again=lambda error: isinstance(error, RedisError | OSError), before_pause=self._note_outage
+        )
+        await repeat(partial(asyncio.to_thread, self._jobs.put, batch))
 
     async def _snapshots(self, entries: Iterable[Entry]) -> tuple[dict[str, bytes], list[str]]:
         """The exported states of these entries' sessions, and the ids of those that are gone.

@@ -30,8 +30,8 @@ from synckairos.core.connection import connect
 from synckairos.core.library import LibraryChanged
 from synckairos.errors import InternalError, StorageUnavailable, error_text
 from synckairos.output import echo
+from synckairos.recover import recover
 from synckairos.settings_option import config_option
-from synckairos.supervision import Backoff
 
 T = TypeVar("T")
 
@@ -56,21 +56,22 @@ class _Retry:
 
     async def call(self, what: Callable[[], Awaitable[T]]) -> T:
         """The result of `what()`. Raises StorageUnavailable."""
-        backoff = Backoff()
-        end = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                found = await what()
-            except StorageUnavailable:
-                if time.monotonic() > end:
-                    raise
-                backoff.failures += 1
-                self._waiting(True)
-                await asyncio.sleep(backoff.pause())
-            else:
-                if backoff.failures:
-                    self._waiting(False)
-                return found
+        waited = False
+
+        def wait(_error: Exception) -> None:
+            nonlocal waited
+            waited = True
+            self._waiting(True)
+
+        repeat = recover(timeout=PATIENCE_S, again=_is_away, before_pause=wait)
+        found = await repeat(what)
+        if waited:
+            self._waiting(False)
+        return found
+
+
+def _is_away(error: Exception) -> bool:
+    return isinstance(error, StorageUnavailable)
 
 
 @dataclass(slots=True)

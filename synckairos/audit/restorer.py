@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import monotonic
 
 import msgspec
@@ -42,6 +43,7 @@ from synckairos.errors import (
     SyncKairosError,
     error_text,
 )
+from synckairos.recover import recover
 from synckairos.supervision import Backoff, cancel, supervise, together
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -228,19 +230,16 @@ class Restorer:
 
     async def _waiting(self) -> dict[str, _Waiting]:
         """What the batches in the queue say about their sessions."""
-        end = monotonic() + QUEUE_S
-        backoff = Backoff()
-        while True:
-            try:
-                return await asyncio.to_thread(_read, self._jobs)
-            except (RedisError, OSError) as error:
-                if monotonic() > end:
-                    logger.error(
-                        "the audit's queue does not answer: sessions are restored without what waits there",
-                        error=error_text(error),
-                    )
-                    return {}
-                await asyncio.sleep(backoff.pause())
+        repeat = recover(timeout=QUEUE_S, again=lambda error: isinstance(error, RedisError | OSError))
+        try:
+            found: dict[str, _Waiting] = await repeat(partial(asyncio.to_thread, _read, self._jobs))
+            return found
+        except (RedisError, OSError) as error:
+            logger.error(
+                "the audit's queue does not answer: sessions are restored without what waits there",
+                error=error_text(error),
+            )
+            return {}
 
 
 class _Run:

@@ -18,6 +18,7 @@ import asyncpg
 import structlog
 
 from synckairos.audit.rows import Batch, Event, Participant, Refusal, Rows, Session, rows
+from synckairos.breakers.registry import Breakers
 from synckairos.errors import StorageUnavailable, error_text
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -34,6 +35,8 @@ which are there while a deployment is upgraded.
 VERSION_TABLE = "sync_schema"
 """The table that has the database's revision."""
 RETRY_AFTER_MS = 1000
+REACH_S = 2.0
+"""How long it may take to find out that PostgreSQL is back."""
 VERSION_TAKEN = "another event has this version: Redis lost that event, and continued from before it"
 
 _AWAY = (
@@ -54,6 +57,14 @@ _AWAY = (
     asyncpg.InternalServerError,
 )
 """Errors that are not the fault of the rows. The same call may succeed later."""
+_UNANSWERED = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+)
+"""Those of them that come from a server that is not there, hangs or shuts down."""
 _REFUSED = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
@@ -265,9 +276,19 @@ class Store:
 
     max_size: how many connections the pool may have
     timeout_s: how long a call may take, including the wait for a connection
+    breakers: those of the process, which stores at the same PostgreSQL share
     """
 
-    def __init__(self, database_url: str, *, max_size: int = 4, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        max_size: int = 4,
+        timeout_s: float = 5.0,
+        breakers: Breakers | None = None,
+    ) -> None:
+        self._own_breakers = Breakers() if breakers is None else None
+        self.breaker = (breakers or self._own_breakers or Breakers()).of("postgresql", self._reach)
         self._database_url = database_url
         self._max_size = max_size
         self._timeout_s = timeout_s
@@ -279,6 +300,8 @@ class Store:
         if self._pool is not None:
             self._pool.terminate()
             self._pool = None
+        if self._own_breakers is not None:
+            await self._own_breakers.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -288,13 +311,33 @@ class Store:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[PgConnection]:
-        """A connection of the pool. Raises StorageUnavailable when PostgreSQL is away, also in the block."""
+        """A connection of the pool. Raises StorageUnavailable when PostgreSQL is away, also in the block.
+
+        When it was away several times in a row, CircuitOpen is raised at once.
+        """
+        probe = await self.breaker.admit()
         try:
             async with asyncio.timeout(self._timeout_s), (await self._open()).acquire() as connection:
                 yield connection
         except _AWAY as error:
+            if isinstance(error, _UNANSWERED):
+                self.breaker.failed(error, probe=probe)
+            else:
+                self.breaker.succeeded()
             log.debug("the audit store does not answer", reason=repr(error))
             raise StorageUnavailable(retry_after_ms=RETRY_AFTER_MS) from error
+        except BaseException:
+            self.breaker.ended(probe=probe)
+            raise
+        self.breaker.succeeded()
+
+    async def _reach(self) -> None:
+        """Raises unless PostgreSQL answers to a new connection."""
+        connection = await asyncpg.connect(self._database_url, timeout=REACH_S, command_timeout=REACH_S)
+        try:
+            await connection.execute("SELECT")
+        finally:
+            await connection.close(timeout=REACH_S)
 
     async def _open(self) -> asyncpg.Pool[asyncpg.Record]:
         async with self._opening:

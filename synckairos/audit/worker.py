@@ -17,8 +17,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import redis
 import structlog
@@ -36,8 +37,11 @@ from synckairos.audit import alerts, jobs
 from synckairos.audit.access_log.retention import Retention
 from synckairos.audit.jobs import JOB_S, STORE, BatchJob, Jobs, Serializer
 from synckairos.audit.store import REVISION, Store, Stored, needs_migration
+from synckairos.chain.call import Call, Kind
+from synckairos.chain.common import common
+from synckairos.chain.middleware import chain
 from synckairos.config import Settings
-from synckairos.errors import StorageUnavailable, error_text
+from synckairos.errors import StorageUnavailable, SyncKairosError, error_text
 from synckairos.supervision import Backoff, Telling
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -72,6 +76,7 @@ class _Storing:
     def __init__(self, database_url: str) -> None:
         self._runner = asyncio.Runner()
         self._store = Store(database_url, max_size=1, timeout_s=JOB_S)
+        self._step = chain(common(), _store)
 
     def check(self) -> None:
         """Raises SchemaMissing. When PostgreSQL is away, it logs that and returns."""
@@ -86,27 +91,70 @@ class _Storing:
                 f"and this release needs those of {REVISION}: run `synckairos migrate`"
             )
 
-    def store(self, batch: str) -> None:
+    def store(self, job_id: str, batch: str) -> None:
         """What a job does. Raises StorageUnavailable, and ValueError where it is no batch."""
         try:
-            stored: Stored = self._runner.run(self._store.insert_batch(jobs.decode_job(batch)))
+            self._runner.run(self._step(BatchCall(self._store, job_id, batch)))
         except StorageUnavailable:
             # The next batch would fail the same way. Without this pause, waiting batches would ask dozens of
             # times a second, and slow down other programs on the machine.
             time.sleep(AWAY_S)
             raise
-        metrics.audit_stored.labels("new").inc(stored.inserted)
-        metrics.audit_stored.labels("known").inc(stored.known)
-        metrics.audit_stored.labels("refused").inc(stored.refused)
-        if stored.refused:
-            alerts.alert(
-                "PostgreSQL refuses events: synckairos audit status shows them", events=stored.refused
-            )
 
     def close(self) -> None:
         """Close the store and its loop."""
         self._runner.run(self._store.aclose())
         self._runner.close()
+
+
+class BatchCall(Call):
+    """A job, as it goes through the chain.
+
+    batch: as text, see `jobs.encode_job`
+    """
+
+    __slots__ = ("_job_id", "batch", "store")
+
+    kind: ClassVar = Kind.JOB
+
+    def __init__(self, store: Store, job_id: str, batch: str) -> None:
+        self.store = store
+        self.batch = batch
+        self._job_id = job_id
+
+    @property
+    def name(self) -> str:
+        """The function that jobs name."""
+        return STORE
+
+    @property
+    def request_id(self) -> str:
+        """The id of the job."""
+        return self._job_id
+
+    async def refuse_if_open(self) -> None:
+        """Raise CircuitOpen while PostgreSQL does not answer.
+
+        No attempt of a batch is lost to a breaker that does not know yet that PostgreSQL is back: it tries
+        to connect first. And none waits JOB_S for a PostgreSQL that hangs.
+        """
+        await self.store.breaker.reach()
+
+    def count(self, result: Stored | None, _error: SyncKairosError | None, /) -> None:
+        """Count what was stored. Failures are counted with their next step (`handle_job_failure`)."""
+        if result is None:
+            return
+        metrics.audit_stored.labels("new").inc(result.inserted)
+        metrics.audit_stored.labels("known").inc(result.known)
+        metrics.audit_stored.labels("refused").inc(result.refused)
+
+
+async def _store(call: BatchCall) -> Stored:
+    """What a job does, at the end of its chain."""
+    stored: Stored = await call.store.insert_batch(jobs.decode_job(call.batch))
+    if stored.refused:
+        alerts.alert("PostgreSQL refuses events: synckairos audit status shows them", events=stored.refused)
+    return stored
 
 
 class _BatchJob(BatchJob):
@@ -118,7 +166,7 @@ class _BatchJob(BatchJob):
     def func(self) -> Callable[..., None]:
         if self.func_name != STORE:
             raise NotABatch(f"the job {self.id} is no batch")
-        return self.storing.store
+        return partial(self.storing.store, self.id)
 
     success_callback = failure_callback = stopped_callback = None
 

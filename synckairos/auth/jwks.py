@@ -21,7 +21,8 @@ from jwt.algorithms import Algorithm, ECAlgorithm, RSAAlgorithm
 from jwt.exceptions import InvalidKeyError
 
 from synckairos.auth.claims import Token
-from synckairos.errors import StorageUnavailable, Unauthenticated, error_text
+from synckairos.breakers.registry import Breakers
+from synckairos.errors import CircuitOpen, StorageUnavailable, Unauthenticated, error_text
 from synckairos.supervision import Telling, cancel
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -72,8 +73,9 @@ class Jwks:
     meanwhile wait for the same answer.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, breakers: Breakers | None = None) -> None:
         self._url = url
+        self._breaker = (breakers or Breakers()).of("jwks")
         self._client: httpx.AsyncClient | None = None
         self._keys: list[_Key] = []
         self._fetched_at = -math.inf
@@ -148,14 +150,20 @@ class Jwks:
         return self._fetching
 
     async def _fetch(self) -> None:
-        """Fetches the keys, or waits for a fetch that is under way. A failure leaves the known keys."""
+        """Fetches the keys, or waits for a fetch that is under way. A failure leaves the known keys.
+
+        Raises CircuitOpen after several failures in a row.
+        """
+        if not self._is_fetching():
+            await self._breaker.check()
         await asyncio.wait((self._start(),))
 
     async def _renew(self) -> None:
         try:
-            async with asyncio.timeout(ANSWER_S):
-                body, fresh_s = await self._get()
+            body, fresh_s = await self._breaker.around(self._get_in_time, (httpx.TransportError, OSError))
             keys = _usable(body)
+        except CircuitOpen:
+            return
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RecursionError) as error:
             self._failed = True
             self._again_at = monotonic() + AGAIN_S
@@ -166,6 +174,10 @@ class Jwks:
         self._again_at = self._fetched_at + fresh_s
         self._lost = self._lost or not {key.same for key in self._keys} <= {key.same for key in keys}
         self._keys = keys
+
+    async def _get_in_time(self) -> tuple[bytes, float]:
+        async with asyncio.timeout(ANSWER_S):
+            return await self._get()
 
     async def _get(self) -> tuple[bytes, float]:
         """The answer's body, and for how long it is fresh. Raises httpx.HTTPError, ValueError."""

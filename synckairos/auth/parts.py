@@ -17,6 +17,7 @@ from synckairos.auth.revocations import Revocations
 from synckairos.auth.signing import Secrets
 from synckairos.auth.tables import Tables
 from synckairos.auth.tokens import Tokens
+from synckairos.breakers.registry import Breakers
 from synckairos.config import Settings
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
@@ -48,13 +49,13 @@ def parts(settings: Settings, connection: Connection, store: Store | None, sessi
 
 
 @asynccontextmanager
-async def bearers(settings: Settings, parts: Parts) -> AsyncIterator[Bearers]:
+async def bearers(settings: Settings, parts: Parts, breakers: Breakers) -> AsyncIterator[Bearers]:
     """Who tells whose a bearer is, during the block."""
     if settings.auth_mode == "none":
         yield Everybody()
         return
     expected = Expected(settings.jwt_audience, settings.jwt_issuer, settings.jwt_leeway_s)
-    signing = Secrets(settings) if settings.jwt_jwks_url is None else Jwks(settings.jwt_jwks_url)
+    signing = Secrets(settings) if settings.jwt_jwks_url is None else Jwks(settings.jwt_jwks_url, breakers)
     tokens = Tokens(expected, signing, parts.api_keys, parts.links, parts.revocations)
     await tokens.start()
     try:

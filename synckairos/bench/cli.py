@@ -123,6 +123,16 @@ def tokens(file: Path | None, server: Any, *, quick: bool) -> None:
 @bench.command()
 @_server
 @_common
+def chain(file: Path | None, server: Any, *, quick: bool) -> None:
+    """What the chain of middleware costs a request, and how long one waits while Redis is away."""
+    from synckairos.bench import middleware
+
+    _show(middleware.run(server, quick=quick), file)
+
+
+@bench.command()
+@_server
+@_common
 def ws(file: Path | None, server: Any, *, quick: bool) -> None:
     """A thousand subscribers of one session, compared with a plain loop over as many sockets."""
     from synckairos.bench import fanout

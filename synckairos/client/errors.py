@@ -12,6 +12,7 @@ from typing import Any
 
 from synckairos.errors import (
     CODES,
+    CircuitOpen,
     ConcurrentModification,
     Detail,
     Forbidden,
@@ -39,6 +40,7 @@ from synckairos.errors import (
 )
 
 __all__ = [
+    "CircuitOpen",
     "ClientClosed",
     "ClockSkew",
     "ClockSkewRefused",

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +28,7 @@ from synckairos.client.errors import (
     UnexpectedAnswer,
     from_answer,
 )
+from synckairos.recover import is_retryable, recover
 
 Token = str | Callable[[], str | Awaitable[str]] | None
 
@@ -37,6 +38,10 @@ LONGEST_PAUSE_S = 10.0
 """The longest pause before a repeat. With a longer `Retry-After` the error is raised at once."""
 ANSWER_S = 10.0
 """How long one answer may take."""
+
+
+class _NoToken(NetworkTimeout):
+    """The function that gives tokens has not given one. It is not asked again for the same call."""
 
 
 async def token_of(token: Token) -> str | None:
@@ -49,7 +54,7 @@ async def token_of(token: Token) -> str | None:
     try:
         return await asyncio.wait_for(given, ANSWER_S)
     except TimeoutError as error:
-        raise NetworkTimeout("no token in time") from error
+        raise _NoToken("no token in time") from error
 
 
 def is_loopback(url: str) -> bool:
@@ -113,17 +118,14 @@ class Http:
             content = msgspec.json.encode(body)
             headers["Content-Type"] = "application/json"
         given = {name: value for name, value in (params or {}).items() if value is not None}
-        for number in range(1, tries + 1):
-            answer = await self._try(method, path, content, params=given, headers=headers)
-            if not isinstance(answer, SyncKairosError):
-                return answer
-            pause = FIRST_PAUSE_S * 2 ** (number - 1) * (1 - random.random() / 2)
-            if answer.retry_after_ms is not None:
-                pause = answer.retry_after_ms / 1000
-            if number == tries or not may_try_again(answer) or pause > LONGEST_PAUSE_S:
-                raise answer
-            await asyncio.sleep(pause)
-        raise AssertionError
+        repeat = recover(
+            attempts=tries,
+            first_s=FIRST_PAUSE_S,
+            again=may_try_again,
+            asked_for_s=LONGEST_PAUSE_S,
+            sleep=asyncio.sleep,
+        )
+        return await repeat(partial(self._try, method, path, content, params=given, headers=headers))
 
     async def _try(
         self,
@@ -134,7 +136,7 @@ class Http:
         params: Mapping[str, Any],
         headers: dict[str, str],
     ) -> Any:
-        """Make the call once. Returns the answer's data or the error."""
+        """Make the call once. Returns the answer's data, or raises the error."""
         token = await token_of(self._token)
         if token is not None:
             headers = {**headers, "Authorization": f"Bearer {token}"}
@@ -147,19 +149,15 @@ class Http:
                 headers=headers,
             )
         except httpx.TimeoutException as error:
-            failed: SyncKairosError = NetworkTimeout(f"no answer in time: {error!r}")
-            failed.__cause__ = error
-            return failed
+            raise NetworkTimeout(f"no answer in time: {error!r}") from error
         except httpx.HTTPError as error:
-            failed = ConnectionLost(f"the service cannot be reached: {error!r}")
-            failed.__cause__ = error
-            return failed
+            raise ConnectionLost(f"the service cannot be reached: {error!r}") from error
         return _read(answer)
 
 
-def may_try_again(error: SyncKairosError) -> bool:
+def may_try_again(error: Exception) -> bool:
     """Whether the same call may succeed a moment later. A call that expects an old version cannot."""
-    return error.retryable and not isinstance(error, ConcurrentModification)
+    return is_retryable(error) and not isinstance(error, ConcurrentModification | _NoToken)
 
 
 def retry_after_ms(value: str | None) -> int | None:
@@ -174,9 +172,9 @@ def _read(answer: httpx.Response) -> Any:
         body = ...
     if answer.is_success:
         if body is ...:
-            return UnexpectedAnswer("the answer is not JSON: this is no SyncKairos service")
+            raise UnexpectedAnswer("the answer is not JSON: this is no SyncKairos service")
         return body["data"] if isinstance(body, dict) and "data" in body else body
-    return failure(body, answer.status_code, answer.headers.get("retry-after"))
+    raise failure(body, answer.status_code, answer.headers.get("retry-after"))
 
 
 def failure(body: Any, status: int, retry_after: str | None) -> SyncKairosError:

@@ -4,7 +4,8 @@ Every process keeps one connection to each primary and sends all its function ca
 (`synckairos.core.wire`).
 
 `Connection._recover` is the one place that handles a failed call. It waits a little, finds the primary again
-and repeats the call, for about RETRY_FOR_S. The request id in the call makes that safe.
+and repeats the call, for about RETRY_FOR_S. The request id in the call makes that safe. What was given up so
+again and again is not asked any more for a while: see `synckairos.breakers`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any, Self
 import redis.asyncio
 import structlog
 
+from synckairos.breakers.breaker import Breaker
+from synckairos.breakers.registry import Breakers
 from synckairos.config import Address, Settings
 from synckairos.core import library as functions
 from synckairos.core.clients import CONNECT_S, REDIS_ERRORS
@@ -27,6 +30,7 @@ from synckairos.core.routes import Route, Single, Topology, route_to
 from synckairos.core.wire import CONFIRM, Argument, Command, Failure
 from synckairos.errors import (
     ChangesRefused,
+    CircuitOpen,
     InternalError,
     SessionMoving,
     StorageFull,
@@ -35,6 +39,7 @@ from synckairos.errors import (
     error_text,
     from_refusal,
 )
+from synckairos.recover import is_repeated, recover
 from synckairos.supervision import Backoff, Telling, retrieve_error
 
 log = structlog.get_logger(__name__)
@@ -59,6 +64,7 @@ _NOT_READY = frozenset(
 """Error replies of a server that did not carry the call out, but may accept it in a moment."""
 _NOT_THE_PRIMARY = frozenset({"READONLY", "MASTERDOWN", "NOAUTH"})
 """Error replies of a server that did not carry the call out because it is not, or no longer, the primary."""
+_LOADING = "LOADING"
 _FUNCTION_MISSING = "ERR Function not found"
 _NO_RIGHTS = "NOPERM"
 """What is in the error of a user who may not call the function, or not what the function calls."""
@@ -71,6 +77,10 @@ _LIMIT_KEYS = 1
 """A rate limit has one. It does not wait for replicas, as the request may be one that changes nothing."""
 REFUSED_S = 5.0
 """For how long a server counts as refusing changes after it has refused one."""
+
+
+class NoAnswer(StorageUnavailable):
+    """The primary did not answer, as opposed to one that answers and takes nothing."""
 
 
 @dataclass
@@ -96,12 +106,21 @@ class _Attempts:
         """Why there is no reply."""
         return "not connected" if self.failure is None else self.failure.text
 
+    def error(self) -> SyncKairosError:
+        """The error of a call that is given up."""
+        if self.failure is None or self.failure.lost or self.reason.startswith(_LOADING):
+            return _no_answer(self.reason)
+        return from_refusal(self.reason) or _unavailable(self.reason)
+
 
 class Connection:
     """Function calls to one server, to the primary that Sentinels name, or to a cluster."""
 
-    def __init__(self, route: Route, library: Library) -> None:
+    def __init__(self, route: Route, library: Library, breakers: Breakers) -> None:
         self._route = route
+        self._breakers = breakers
+        self._nobody = breakers.renewed("redis", self._find_some)
+        """The breaker of calls while no primary is known at all."""
         self._loading: asyncio.Task[None] | None = None
         self._waiting_to_load: asyncio.Task[None] | None = None
         self.library = library
@@ -122,14 +141,16 @@ class Connection:
         return self._route.on_importing
 
     @classmethod
-    def to(cls, settings: Settings) -> Connection:
+    def to(cls, settings: Settings, breakers: Breakers | None = None) -> Connection:
         """A connection to the Redis of the settings. Nothing is loaded or sent before the first call."""
-        return cls(route_to(settings), Library.assemble())
+        breakers = breakers or Breakers()
+        return cls(route_to(settings, breakers), Library.assemble(), breakers)
 
     @classmethod
     def over(cls, client: redis.asyncio.Redis, library: Library | None = None) -> Connection:
         """A connection over a client that the caller made; closing the connection closes it."""
-        return cls(Single(PrimaryLink(client)), library or Library.assemble())
+        breakers = Breakers()
+        return cls(Single(PrimaryLink(client, breakers=breakers)), library or Library.assemble(), breakers)
 
     async def fcall(
         self,
@@ -142,31 +163,72 @@ class Connection:
         """Calls a function at the primary of its first key. Returns bytes, int, list or None.
 
         A refusal of the library is raised as its error. While the server is away, moving or not ready, the
-        call is repeated for about RETRY_FOR_S, then StorageUnavailable or SessionMoving is raised.
+        call is repeated for about RETRY_FOR_S, then StorageUnavailable or SessionMoving is raised. After some
+        calls have failed so, CircuitOpen is raised at once.
         So a call whose reply was lost may take effect twice, unless it has a REQUEST. With another DURABILITY
         than async, NotReplicated is raised when too few replicas confirm a change in time, although the
         change was made.
         """
         command = ("FCALL_RO" if read_only else "FCALL", function, len(keys), *keys, *args)
-        return await self._call_unless_down(keys[0] if keys else None, command)
+        return await self._call_unless_open(keys[0] if keys else None, command)
 
     async def read(self, word: str, key: str, *args: Argument) -> Any:
         """Sends a command that reads a key, and is repeated like a function call.
 
         Returns bytes, int, list or None. Raises StorageUnavailable.
         """
-        return await self._call_unless_down(key, (word, key, *args))
+        return await self._call_unless_open(key, (word, key, *args))
 
     async def confirm(self, key: str) -> None:
         """Waits until what was written before to the primary of `key` is confirmed, as DURABILITY asks for.
 
         Function calls wait by themselves. Raises NotReplicated, StorageUnavailable.
         """
-        await self._call_unless_down(key, (CONFIRM, key, b""))
+        await self._call_unless_open(key, (CONFIRM, key, b""))
 
     async def unlink(self, key: str) -> None:
         """Removes a key that no session has, such as a rate limit's. Raises StorageUnavailable."""
-        await self._call_unless_down(key, ("UNLINK", key))
+        await self._call_unless_open(key, ("UNLINK", key))
+
+    async def refuse_if_open(self, key: str | None) -> None:
+        """Raises CircuitOpen when a call for this key would be refused now. None stands for any primary."""
+        breaker = self._breaker(key)
+        if not breaker.closed:
+            await breaker.check()
+
+    def _breaker(self, key: str | None) -> Breaker:
+        link = self._route.link(key)
+        return self._nobody if link is None else link.breaker
+
+    async def _call_unless_open(self, key: str | None, command: Command) -> Any:
+        """Sends a call, unless the primary has failed to answer again and again. Raises CircuitOpen then.
+
+        A call that has begun is never cut short by that.
+        """
+        breaker = self._breaker(key)
+        probe = False
+        while not breaker.quiet:
+            try:
+                probe = await breaker.admit()
+                break
+            except CircuitOpen:
+                if self._breaker(key) is breaker:
+                    raise
+            breaker = self._breaker(key)  # there is another primary now
+        try:
+            reply = await self._call_unless_down(key, command)
+        except NoAnswer as error:
+            breaker.failed(error, probe=probe)
+            raise
+        except BaseException as error:
+            if isinstance(error, SyncKairosError) and not isinstance(error, StorageUnavailable):
+                breaker.succeeded()
+            else:
+                breaker.ended(probe=probe)
+            raise
+        if not breaker.quiet:
+            breaker.succeeded()
+        return reply
 
     async def _call_unless_down(self, key: str | None, command: Command) -> Any:
         """Sends a call, which is not repeated for long when the primary is known to be down."""
@@ -176,7 +238,7 @@ class Connection:
                 async with asyncio.timeout(DOWN_S):
                     return await self._call(key, command, changes=changes)
             except TimeoutError:
-                raise _unavailable(DOWN) from None
+                raise _no_answer(DOWN) from None
         return await self._call(key, command, changes=changes)
 
     async def _call(self, key: str | None, command: Command, *, changes: bool) -> Any:
@@ -301,20 +363,16 @@ class Connection:
             self._waiting_to_load = asyncio.create_task(self._load_until_loaded())
 
     async def _load_until_loaded(self) -> None:
-        while True:
-            await asyncio.sleep(CONNECT_S)
-            try:
-                await self.load()
-                return
-            except StorageUnavailable:
-                continue
-            except LibraryChanged as error:
-                log.error("cannot load the function library", reason=str(error))
-                return
+        await asyncio.sleep(CONNECT_S)
+        try:
+            await recover(backoff="fixed", first_s=CONNECT_S)(self.load)
+        except LibraryChanged as error:
+            log.error("cannot load the function library", reason=str(error))
 
     async def aclose(self) -> None:
         """Closes all connections. Calls that are under way fail."""
         await end_tasks(self._loading, self._waiting_to_load)
+        await self._breakers.forget(self._nobody)
         await self._route.aclose()
 
     async def __aenter__(self) -> Self:
@@ -322,6 +380,12 @@ class Connection:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    async def _find_some(self) -> None:
+        """Raises RedisError or OSError unless there is a primary."""
+        await self._route.refresh()
+        if not self._route.links():
+            raise redis.ConnectionError("no primary is known")
 
     async def _link_to(self, key: str | None) -> PrimaryLink:
         link = self._route.link(key)
@@ -367,7 +431,7 @@ class Connection:
                         function=command[1],
                         reason=attempts.reason,
                     )
-                    raise from_refusal(attempts.reason) or _unavailable(attempts.reason) from None
+                    raise attempts.error() from None
                 end = time.monotonic() + FAIR_S
 
     async def _repeat(self, key: str | None, command: Command, attempts: _Attempts) -> Any:
@@ -412,13 +476,18 @@ class Connection:
         return self._route.link_at((host, int(port)), int(slot) if remember else None) if host else None
 
     async def _prepare_retry(self, key: str | None, failure: Failure, attempts: _Attempts) -> None:
-        """Does what the next attempt needs to succeed, or raises the error that the caller gets."""
+        """Does what the next attempt needs to succeed, or raises the error that the caller gets.
+
+        Where a caller repeats the call itself, this does not wait for a server, too.
+        """
         backoff = attempts.backoff
+        if is_repeated() and (failure.lost or failure.text.partition(" ")[0] in _NOT_READY):
+            raise attempts.error()
         word = failure.text.partition(" ")[0]
         # A read that waits can be answered by a replica. A change goes on waiting: another primary may be
         # named any moment, and all callers that were refused at one moment would come back at one moment.
         if not attempts.changes and (failure.lost or word in _NOT_READY) and self._route.is_down(key):
-            raise _unavailable(DOWN)
+            raise _no_answer(DOWN)
         if failure.lost or word == "CLUSTERDOWN":
             await self._find_primaries(backoff)
         elif failure.text.startswith(_FUNCTION_MISSING):
@@ -498,6 +567,11 @@ def _is_change(command: Command) -> bool:
     return command[0] == CONFIRM or (command[0] == "FCALL" and command[2] == _SESSION_KEYS)
 
 
+def _no_answer(reason: str) -> NoAnswer:
+    log.debug("storage unavailable", reason=reason)
+    return NoAnswer(retry_after_ms=1000)
+
+
 def _unavailable(reason: str) -> StorageUnavailable:
     log.debug("storage unavailable", reason=reason)
     if reason.startswith("NOREPLICAS"):
@@ -505,13 +579,13 @@ def _unavailable(reason: str) -> StorageUnavailable:
     return StorageUnavailable(retry_after_ms=1000)
 
 
-async def connect(settings: Settings) -> Connection:
+async def connect(settings: Settings, breakers: Breakers | None = None) -> Connection:
     """The connection that the settings describe, with the library loaded.
 
     When Redis is away, this returns without the library, which is loaded as soon as Redis is back. Raises
     LibraryChanged.
     """
-    connection = Connection.to(settings)
+    connection = Connection.to(settings, breakers)
     try:
         await connection.load_when_possible()
     except BaseException:

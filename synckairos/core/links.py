@@ -13,7 +13,9 @@ import structlog
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoPermissionError
 
+from synckairos.breakers.registry import Breakers
 from synckairos.config import Settings
+from synckairos.core.clients import CONNECT_S
 from synckairos.core.fence import Fence
 from synckairos.core.wire import SILENCE_S, Command, ConfirmedWire, Failure, InProcessWire, Wire
 from synckairos.supervision import retrieve_error
@@ -149,6 +151,7 @@ class PrimaryLink:
     changes: for changes; the same as `calls` when changes are acknowledged at once
     electable: how many replicas can become the primary in its place
     unconfirmed: whether the last change was not confirmed in time
+    breaker: refuses calls while the primary does not answer
     named_at: when another node last redirected a call here (monotonic seconds)
     """
 
@@ -159,9 +162,12 @@ class PrimaryLink:
         *,
         must_be_primary: bool = False,
         fence: Fence | None = None,
+        breakers: Breakers | None = None,
     ) -> None:
         self.client = client
         self._fence = fence
+        self._breakers = breakers or Breakers()
+        self.breaker = self._breakers.renewed(f"redis {_address(client)}", self._reach)
         self.electable = 0
         self.unconfirmed = False
         self.named_at = -math.inf
@@ -234,11 +240,29 @@ class PrimaryLink:
         # The client's idle connections go to the same server, so they are closed too.
         await self.client.connection_pool.disconnect(inuse_connections=False)
 
+    async def _reach(self) -> None:
+        """Raises TimeoutError when the primary hangs, RedisError or OSError when it cannot be reached."""
+        async with asyncio.timeout(CONNECT_S):
+            try:
+                wire = await self.calls.connected()
+            except redis.TimeoutError as error:
+                raise TimeoutError from error
+            reply = await wire.send(("PING",))
+        if reply.__class__ is Failure:
+            raise TimeoutError(reply.text) if reply.lost else redis.ConnectionError(reply.text)
+
     async def aclose(self, reason: str = "the service is closing") -> None:
         """Closes the client and the wires. Calls that are under way fail."""
+        await self._breakers.forget(self.breaker)
         for lane in self._lanes:
             await lane.aclose(reason)
         await self.client.aclose()
+
+
+def _address(client: redis.asyncio.Redis) -> str:
+    """Where a client's server is. One that is in this process has no address."""
+    known = client.connection_pool.connection_kwargs
+    return f"{known['host']}:{known['port']}" if "port" in known else str(known.get("path", "here"))
 
 
 async def shared(task: asyncio.Task[T]) -> T:

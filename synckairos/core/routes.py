@@ -17,6 +17,7 @@ import redis.asyncio
 import structlog
 from redis.crc import key_slot
 
+from synckairos.breakers.registry import Breakers
 from synckairos.config import Address, Settings
 from synckairos.core.answers import View
 from synckairos.core.authority import Sentinels
@@ -128,8 +129,9 @@ class Named:
 
     topology: Topology = "sentinel"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, breakers: Breakers) -> None:
         self._settings = settings
+        self._breakers = breakers
         self._confirmation = Confirmation.of(settings)
         self._sentinels = Sentinels(settings, self._use)
         self._link: PrimaryLink | None = None
@@ -183,6 +185,7 @@ class Named:
                 self._confirmation,
                 must_be_primary=True,
                 fence=self._fence,
+                breakers=self._breakers,
             )
             if old is not None and old_fence is not None:
                 log.warning("the Sentinels name another primary", before=before, now=view.primary)
@@ -218,10 +221,12 @@ class Cluster:
         self,
         seeds: Sequence[Address],
         client: Callable[[Address], redis.asyncio.Redis],
-        confirmation: Confirmation | None = None,
+        confirmation: Confirmation | None,
+        breakers: Breakers,
     ) -> None:
         self._seeds = seeds
         self._client = client
+        self._breakers = breakers
         self._confirmation = confirmation
         self._links: dict[Address, PrimaryLink] = {}
         self._slots: dict[int, PrimaryLink] = {}
@@ -273,7 +278,7 @@ class Cluster:
 
     def _link_to(self, address: Address) -> PrimaryLink:
         if address not in self._links:
-            link = PrimaryLink(self._client(address), self._confirmation)
+            link = PrimaryLink(self._client(address), self._confirmation, breakers=self._breakers)
             # Until the map shows its replicas, it counts as having as many as any other primary.
             link.electable = max((other.electable for other in self._links.values()), default=0)
             self._links[address] = link
@@ -367,12 +372,12 @@ class Cluster:
             await link.aclose()
 
 
-def route_to(settings: Settings) -> Route:
+def route_to(settings: Settings, breakers: Breakers) -> Route:
     """The route to the Redis that the settings describe. Nothing is sent yet."""
+    confirmation = Confirmation.of(settings)
     if settings.redis_cluster_nodes:
-        return Cluster(
-            settings.redis_cluster_nodes, partial(async_client, settings), Confirmation.of(settings)
-        )
+        client = partial(async_client, settings)
+        return Cluster(settings.redis_cluster_nodes, client, confirmation, breakers)
     if settings.redis_sentinel_hosts:
-        return Named(settings)
-    return Single(PrimaryLink(async_client(settings), Confirmation.of(settings)))
+        return Named(settings, breakers)
+    return Single(PrimaryLink(async_client(settings), confirmation, breakers=breakers))

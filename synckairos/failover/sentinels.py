@@ -27,6 +27,7 @@ from synckairos.core.answers import View, answer, judge, questions
 from synckairos.core.clients import REDIS_ERRORS, async_client, async_client_of_sentinel
 from synckairos.errors import error_text
 from synckairos.failover.handover import Handover, NotHandedOver, shown
+from synckairos.recover import recover
 
 LOOKED_AT_MS = 770
 """How long ago the Sentinel has looked at the replica when it is asked to promote it.
@@ -410,10 +411,13 @@ async def _within(seconds: float, condition: Callable[[], Awaitable[bool]]) -> b
 
 async def _twice(command: Callable[[], Awaitable[Any]]) -> Any:
     """Sends a command, and again when its connection was cut, as Sentinels do to servers they turn."""
-    try:
-        return await command()
-    except redis.ConnectionError:
-        return await command()
+    repeat = recover(
+        attempts=2,
+        backoff="fixed",
+        first_s=0.0,
+        again=lambda error: isinstance(error, redis.ConnectionError),
+    )
+    return await repeat(command)
 
 
 def pairs(reply: Any) -> dict[str, str]:

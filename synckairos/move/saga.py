@@ -36,7 +36,7 @@ from synckairos.errors import (
 )
 from synckairos.move.record import GivenUp, Record, RecordError, Step
 from synckairos.move.side import Held, Side
-from synckairos.supervision import Backoff
+from synckairos.recover import recover
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -258,12 +258,5 @@ class Mover:
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """The result of a call, which is repeated while a server is away."""
-        backoff = Backoff()
-        end = monotonic() + self._patience_s
-        while True:
-            try:
-                return await call()
-            except _AWAY:
-                if monotonic() > end:
-                    raise
-                await asyncio.sleep(backoff.pause())
+        repeat = recover(timeout=self._patience_s, again=lambda error: isinstance(error, _AWAY))
+        return await repeat(call)

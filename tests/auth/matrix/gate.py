@@ -1,6 +1,6 @@
 """What stands before every handler and every command, asked for a caller, without a server.
 
-It is the service's own code: `gate.admit` for routes, `Opening` and `Conversation` for sockets. It has the
+It is the service's own code: `chain.admission` for routes, `Opening`, `Conversation` for sockets. It has the
 parts of the running service, its bearers for example, but none of those by which it could reach a session.
 """
 
@@ -12,10 +12,12 @@ from dataclasses import dataclass, fields
 from time import monotonic
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 from sanic.compat import Header
 
-from synckairos.api import gate
+from synckairos.api.calls import RequestCall
+from synckairos.api.chain import admission
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.api.routes import ROUTES
@@ -23,6 +25,7 @@ from synckairos.api.routes.pages import PAGES
 from synckairos.api.websocket.conversation import Conversation
 from synckairos.api.websocket.opening import Opening
 from synckairos.api.websocket.strangers import Strangers
+from synckairos.chain.middleware import chain
 from synckairos.core.model import Options, State
 from synckairos.errors import SyncKairosError
 from tests.auth.matrix.contract import MESSAGES, OPENING, Target, Who
@@ -30,6 +33,7 @@ from tests.auth.matrix.world import PARTICIPANTS, World, message, outcome_of
 from tests.support.records import Records
 
 TABLE: dict[str, Route] = {f"{route.method} {route.path}": route for route in (*ROUTES, *PAGES)}
+ADMISSION = chain(admission(), AsyncMock())
 LIST = "GET /v1/sessions"
 BEHIND = {
     *("connection", "sessions", "redis_sessions", "relay", "subscriptions", "timekeeper", "replicas"),
@@ -83,7 +87,7 @@ class Gate:
             {"session_id": self._world.sessions[target].session_id} if "{session_id}" in route.path else {}
         )
         try:
-            await gate.admit(request, route, named)
+            await ADMISSION(RequestCall(request, route, named))
         except SyncKairosError as error:
             return f"{error.status} {error.code}"
         bound_to = who.session if name == LIST else None

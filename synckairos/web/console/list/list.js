@@ -154,7 +154,7 @@ export function sessionList(client, onConnection, findRights) {
           return found;
         }
       } catch (error) {
-        if (error?.code !== "STORAGE_UNAVAILABLE") throw error;
+        if (!["STORAGE_UNAVAILABLE", "CIRCUIT_OPEN"].includes(error?.code)) throw error;
         reason = error.message || "the service has no list of sessions at the moment";
       }
       withoutListSince = performance.now();

@@ -11,6 +11,7 @@ const SENTENCES = {
   RATE_LIMIT_EXCEEDED: "That was too often. Wait a moment, then try again.",
   QUOTA_EXCEEDED: "There is no room for more at the moment: what runs goes on, and something has to end first.",
   STORAGE_UNAVAILABLE: "The service cannot reach its storage at the moment.",
+  CIRCUIT_OPEN: "The service cannot reach its storage at the moment.",
   MESSAGE_BROKER_ERROR: "The service cannot reach its storage at the moment.",
   NETWORK_TIMEOUT: "The service took too long to answer.",
   INTERNAL_ERROR: "Something went wrong in the service. Its log says what.",

@@ -1,8 +1,7 @@
-"""The steps of every request: errors in one shape, ids, CORS, the headers of rate limits, metrics.
+"""Requests, from Sanic into their chain, and out again as answers: errors in one shape, ids, CORS.
 
-Sanic's own middleware is not used, because it adds some awaits to every request and is not run for errors
-that occur before a route is found. Instead each handler is wrapped in `endpoint`, and errors outside of it go
-to `Failures`.
+What a request goes through in between is in `synckairos.api.chain`. Errors that occur before a route is found
+go to `Failures`. Sanic's own middleware is not used: it is not run for them, and adds awaits to all others.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ from time import perf_counter
 from typing import Any
 
 import sanic.exceptions
-import structlog
-from prometheus_client import Histogram
 from sanic.handlers import ErrorHandler
 from sanic.response import BaseHTTPResponse
 
-from synckairos import metrics
-from synckairos.api import gate, on_record, replies
-from synckairos.api.inputs import refuse
+from synckairos.api import on_record, replies
+from synckairos.api.calls import RequestCall, described, observe
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
-from synckairos.api.route import Handler, Route
+from synckairos.api.route import Route
 from synckairos.auth.access import Action
+from synckairos.chain.call import Kind
+from synckairos.chain.logging import log
+from synckairos.chain.middleware import Step
 from synckairos.errors import (
     InternalError,
     MethodNotAllowed,
@@ -34,8 +33,6 @@ from synckairos.errors import (
     SyncKairosError,
     ValidationError,
 )
-
-logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 _EXPOSED = (
     "ETag, Idempotent-Replayed, Location, RateLimit-Limit, RateLimit-Policy, RateLimit-Remaining, "
@@ -50,47 +47,29 @@ _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 Endpoint = Callable[..., Awaitable[BaseHTTPResponse]]
 
 
-def endpoint(route: Route) -> Endpoint:
-    """The route's handler, wrapped in error handling, headers and metrics."""
-    handle: Handler = gate.told_to_its_own(route)
-    if on_record.may_be_recorded(route):
-        handle = on_record.recorded(route, handle)
-    observe = _observer(route.path, route.method)
+def endpoint(route: Route, step: Step) -> Endpoint:
+    """What Sanic calls for a route: a request goes into the route's chain, and comes out as an answer.
+
+    step: the chain, see `synckairos.api.chain`
+    """
     by_token = route.action is not Action.PUBLIC
 
     async def answer(request: ApiRequest, **path: str) -> Reply:
-        started = request.started = perf_counter()
+        call = RequestCall(request, route, path)
         try:
-            request.http.check_length()
-            await gate.admit(request, route, path)
-            await _read_body(request, route)
-            reply = await handle(request, **path)
-        except SyncKairosError as refusal:
-            error = await gate.refused(request, route, path, refusal)
-            on_record.refused(request, route.action, error, path.get("session_id"))
+            reply: Reply = await step(call)
+        except SyncKairosError as error:
             reply = replies.failure(error)
-            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                log(request, error)
-            elif error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+            if error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
                 reply.headers["accept"] = "application/json"
                 reply.headers["allow"] = allow(request)
+            if not call.counted:  # the breaker stands before the metrics
+                call.count(reply, None)
         finish(request, reply, by_token=by_token)
-        observe(reply.status).observe(perf_counter() - started)
         return reply
 
     answer.__name__ = route.name
     return answer
-
-
-async def _read_body(request: ApiRequest, route: Route) -> None:
-    """Read the body, which nobody but a caller who was let in may send. Raises ValidationError."""
-    if route.body is None:
-        await request.http.drop()
-        return
-    body = await request.http.body(route.largest)
-    if body is None:
-        refuse([{"field": "", "message": f"must be at most {route.largest} bytes"}])
-    request.body = body
 
 
 def finish(request: ApiRequest, reply: Reply, *, by_token: bool = False) -> None:
@@ -154,7 +133,7 @@ class Failures(ErrorHandler):
             # A request that came too slowly is no failure of the service. There may be thousands of them.
             is_ours = not isinstance(exception, sanic.exceptions.RequestTimeout)
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_ours:
-                log(request, error, exception)
+                log(Kind.REQUEST, error, described(request), exception)
             _put_on_record(request, error)
             reply = replies.failure(error)
             if isinstance(exception, sanic.exceptions.MethodNotAllowed):
@@ -205,36 +184,7 @@ def _unreadable(message: str) -> ValidationError:
     return ValidationError(message, details=[{"field": "", "message": message}])
 
 
-def log(request: ApiRequest, error: SyncKairosError, exception: BaseException | None = None) -> None:
-    """Log a failure of the service, with the ids by which the request can be found."""
-    write = logger.error if isinstance(error, InternalError) else logger.warning
-    cause = error if exception is None else exception
-    write(
-        "request failed",
-        code=error.code,
-        message=error.message,
-        request_id=request.request_id,
-        trace_id=request.trace_id,
-        method=request.method,
-        path=request.path,
-        exc_info=cause if isinstance(error, InternalError) else None,
-    )
-
-
-def _observer(path: str, method: str) -> Callable[[int], Histogram]:
-    """A function from a status to the route's histogram. prometheus_client's look-up by labels is slower."""
-    known: dict[int, Histogram] = {}
-
-    def observer(status: int) -> Histogram:
-        histogram = known.get(status)
-        if histogram is None:
-            histogram = known[status] = metrics.http_requests.labels(path, method, status)
-        return histogram
-
-    return observer
-
-
 def _observe_failed(request: ApiRequest, status: int) -> None:
-    """Count a request that failed outside of its handler, under its route if one was found."""
+    """Count a request that failed outside of its chain, under its route if one was found."""
     path, method = ("", "") if request.route is None else request.route.ctx.label
-    metrics.http_requests.labels(path, method, status).observe(perf_counter() - request.started)
+    observe(path, method, status, perf_counter() - request.started)

@@ -1,0 +1,1 @@
+"""Circuit breakers: what has failed to answer again and again is not asked for a while. See README.md."""
