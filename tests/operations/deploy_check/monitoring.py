@@ -12,6 +12,7 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from tests.operations.deploy_check.forms import unlike
 from tests.operations.deploy_check.programs import Problems, refused, said
 
 
@@ -50,6 +51,39 @@ def dashboards(_deploy: Path, files: Sequence[Path]) -> Problems:
             yield f"{file.name}: {error!r}"
             continue
         yield from (f"{file.name}: {path}: unknown" for path in _lost(given, again))
+
+
+_PROVISIONING = {
+    "datasources": {
+        "apiVersion": int,
+        "datasources": [
+            {
+                **dict.fromkeys(("name", "uid", "type", "access", "url"), str),
+                **dict.fromkeys(("isDefault", "editable"), bool),
+                "jsonData": {"httpMethod": str, "timeInterval": str},
+            }
+        ],
+    },
+    "dashboards": {
+        "apiVersion": int,
+        "providers": [
+            {
+                **dict.fromkeys(("name", "folder", "type"), str),
+                **dict.fromkeys(("disableDeletion", "allowUiUpdates"), bool),
+                "updateIntervalSeconds": int,
+                "options": {"path": str, "foldersFromFilesStructure": bool},
+            }
+        ],
+    },
+}
+"""As much of what Grafana reads as is used here, by folder: other names are refused."""
+
+
+def provisioning(deploy: Path, files: Sequence[Path]) -> Problems:
+    for file in files:
+        given = yaml.safe_load(file.read_text(encoding="utf-8"))
+        for problem in unlike(given, _PROVISIONING[file.parent.name]):
+            yield f"{file.relative_to(deploy)}: {problem}"
 
 
 def _lost(given: Any, again: Any, path: str = "") -> Problems:
