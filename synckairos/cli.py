@@ -30,6 +30,7 @@ class _Commands(click.Group):
         "http-worker": "synckairos.run.cli",
         "import": "synckairos.importing.cli",
         "keys": "synckairos.auth.cli",
+        "metrics": "synckairos.metrics_page",
         "move": "synckairos.move.cli",
         "migrate": "synckairos.audit.cli",
         "restore": "synckairos.audit.restore",

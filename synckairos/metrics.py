@@ -4,10 +4,16 @@ A single worker process keeps its numbers in memory. With several worker process
 scrape has to give the sums over all. For this `prepare` points prometheus_client at a directory of
 memory-mapped files that the workers share. It has to run before the first worker starts, and the workers must
 not be forked ("spawn"), because prometheus_client looks for the directory when it is imported.
+
+A gauge whose value is not known, or not known any more, is NaN (`UNKNOWN`), and a scrape does not show it.
+With several processes a series cannot be removed, so this is how a server that has left disappears.
+
+`deploy/prometheus/METRICS.md` is made from this module: `synckairos metrics`.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import socketserver
@@ -24,6 +30,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    disable_created_metrics,
     generate_latest,
     make_wsgi_app,
     multiprocess,
@@ -41,11 +48,17 @@ _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _WORKER_FILE = "worker-"
 """The beginning of a file's name. There is one file for each worker, with the id of the worker's process."""
 
+UNKNOWN = math.nan
+"""The value of a gauge that is not known. A scrape does not show it."""
+
+# Prometheus knows from the counters themselves when they began. With several processes there are none anyway.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
 registry = CollectorRegistry()
 
 http_requests = Histogram(
     "synckairos_http_request_seconds",
-    "Time from the request's last byte to the response, by route, method and status",
+    "Time to answer a request, without the wait for its body, by route, method and status",
     ("route", "method", "status"),
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
     registry=registry,
@@ -71,6 +84,106 @@ rate_limited = Counter(
 clock_offset = Gauge(
     "synckairos_clock_offset_seconds",
     "The Redis primary's clock minus this process' wall clock",
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+
+redis_up = Gauge(
+    "synckairos_redis_up",
+    "Whether this primary of Redis answered the last probe within its time (1) or not (0)",
+    ("server",),
+    registry=registry,
+    multiprocess_mode="livemin",
+)
+redis_calls = Histogram(
+    "synckairos_redis_call_seconds",
+    "Time of a call to Redis with its retries, by function or command",
+    ("call",),
+    buckets=(0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+    registry=registry,
+)
+redis_pubsub_latency = Histogram(
+    "synckairos_redis_pubsub_latency_seconds",
+    "Time from sending a probe's message to a primary until it came back through the subscription",
+    buckets=(0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+    registry=registry,
+)
+redis_memory = Gauge(
+    "synckairos_redis_memory_bytes",
+    "Memory that a primary uses",
+    ("server",),
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+redis_memory_limit = Gauge(
+    "synckairos_redis_memory_limit_bytes",
+    "The maxmemory of a primary; +Inf when it has no bound",
+    ("server",),
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+replication_lag = Gauge(
+    "synckairos_replication_lag_seconds",
+    "Time since a replica last confirmed what it has, as its primary says in whole seconds",
+    ("replica",),
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+sentinels_ok = Gauge(
+    "synckairos_sentinels_ok",
+    "Sentinels that have answered lately, by the name of their primary; missing without Sentinels",
+    ("primary",),
+    registry=registry,
+    multiprocess_mode="livemin",
+)
+sentinels_needed = Gauge(
+    "synckairos_sentinels_needed",
+    "Sentinels that should answer: their quorum and one more, by the name of their primary",
+    ("primary",),
+    registry=registry,
+    multiprocess_mode="livemax",
+)
+postgres_up = Gauge(
+    "synckairos_postgres_up",
+    "Whether PostgreSQL answered the last probe within its time (1) or not (0); missing without a database",
+    ("server",),
+    registry=registry,
+    multiprocess_mode="livemin",
+)
+breaker_state = Gauge(
+    "synckairos_breaker_state",
+    "State of the breaker before a dependency: 0 closed, 1 half open, 2 open",
+    ("dependency",),
+    registry=registry,
+    multiprocess_mode="livemax",
+)
+
+sessions = Gauge(
+    "synckairos_sessions",
+    "Sessions in which something is due by itself, as one whose clock runs down: status is active",
+    ("status",),
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+sessions_created = Counter(
+    "synckairos_sessions_created_total", "Sessions created through the service", registry=registry
+)
+switches = Counter("synckairos_switches_total", "Switches carried out through the service", registry=registry)
+overdue_alarms = Gauge(
+    "synckairos_overdue_alarms",
+    "Alarms that have been due for more than 5 seconds",
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+oldest_alarm_lateness = Gauge(
+    "synckairos_oldest_alarm_lateness_seconds",
+    "Time since the oldest alarm that is due was due; 0 when none is",
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+overdue_sessions = Gauge(
+    "synckairos_overdue_sessions",
+    "Sessions that still run although their alarm has been due for more than a minute",
     registry=registry,
     multiprocess_mode="mostrecent",
 )
@@ -126,6 +239,18 @@ relay_latency = Histogram(
     buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
     registry=registry,
 )
+websocket_delivery = Histogram(
+    "synckairos_websocket_delivery_seconds",
+    "Time from an event, on the server's clock, until it was written to the last of its sockets here",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+    registry=registry,
+)
+clients_with_wrong_clock = Gauge(
+    "synckairos_clients_with_wrong_clock",
+    "Connected clients whose own clock is wrong by more than 0.1 seconds, as they measured it",
+    registry=registry,
+    multiprocess_mode="livesum",
+)
 client_clock_offset = Histogram(
     "synckairos_client_clock_offset_seconds",
     "How wrong clients measured their own clock to be, either way",
@@ -161,9 +286,17 @@ audit_failures = Counter(
     ("next",),
     registry=registry,
 )
+for _next in ("retry", "given_up"):
+    audit_failures.labels(_next)  # at 0 from the start, because `rate` does not see how a series begins
 audit_waiting = Gauge(
     "synckairos_audit_outbox_events",
     "Events in the outboxes",
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+audit_queued = Gauge(
+    "synckairos_audit_queued_events",
+    "Events in the batches that wait in the queue or for another attempt; above 100 batches estimated",
     registry=registry,
     multiprocess_mode="mostrecent",
 )
@@ -190,13 +323,19 @@ restored = Counter(
     registry=registry,
 )
 
-breaker_state = Gauge(
-    "synckairos_breaker_state",
-    "Circuit breakers by what they protect: 0 closed, 1 half open, 2 open; the worst of all processes",
-    ("dependency",),
+webhooks_waiting = Gauge(
+    "synckairos_webhooks_waiting",
+    "Deliveries to webhooks that wait for an attempt",
     registry=registry,
-    multiprocess_mode="livemax",
+    multiprocess_mode="mostrecent",
 )
+webhook_failures = Counter(
+    "synckairos_webhook_failures_total",
+    "Attempts to deliver to a webhook that failed, by tenant",
+    ("tenant",),
+    registry=registry,
+)
+
 stale_reads = Counter(
     "synckairos_stale_reads_total",
     "States that came from a replica because there was no primary, by who got them (http, websocket)",
@@ -213,6 +352,19 @@ restore_remaining = Gauge(
     "Sessions that the restore under way has not looked at yet",
     registry=registry,
     multiprocess_mode="livesum",
+)
+
+build_info = Gauge(
+    "synckairos_build_info",
+    "Always 1; the labels have the version of the service and of its function library",
+    ("version", "library"),
+    registry=registry,
+    multiprocess_mode="livemax",
+)
+features_reload_failures = Counter(
+    "synckairos_features_reload_failures_total",
+    "Changes of FEATURES_FILE that were refused, so that the flags before stay",
+    registry=registry,
 )
 
 
@@ -248,8 +400,8 @@ def process_ended(pid: int | None = None) -> None:
         multiprocess.mark_process_dead(pid or os.getpid())  # type: ignore[no-untyped-call]
 
 
-def scraped_registry() -> CollectorRegistry:
-    """The registry that a scrape reads: this process' metrics or, with several workers, the sums over all."""
+def _all_processes() -> CollectorRegistry:
+    """This process' metrics or, with several workers, the sums over all."""
     if _DIRECTORY in os.environ and Path(os.environ[_DIRECTORY]).is_dir():
         shared = CollectorRegistry()
         multiprocess.MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
@@ -261,15 +413,20 @@ def scraped_registry() -> CollectorRegistry:
 
 def render() -> bytes:
     """All metrics in Prometheus' text format."""
-    return generate_latest(scraped_registry())
+    return generate_latest(_Known(_all_processes()))
 
 
-def serve(host: str, port: int) -> Callable[[], None]:
+def serve(host: str, port: int, *, shared: bool = False) -> Callable[[], None]:
     """Answer scrapes on a separate port, in a background thread. Returns a function that ends this.
 
-    Every worker process listens on the same port, and the one that gets a scrape answers with the sums.
+    shared: the processes of one service all listen on the port, and the one that gets a scrape answers with
+        the sums. Anything else needs a port of its own, or scrapes would see now this one, now another one.
+
+    Raises OSError when the port is taken.
     """
-    server = make_server(host, port, make_wsgi_app(scraped_registry()), _Server, _Handler)
+    scraped = CollectorRegistry()
+    scraped.register(_Known(_all_processes()))
+    server = make_server(host, port, make_wsgi_app(scraped), _SharedServer if shared else _Server, _Handler)
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
 
@@ -279,6 +436,23 @@ def serve(host: str, port: int) -> Callable[[], None]:
         server.server_close()
 
     return stop
+
+
+class _Known(Collector):
+    """The metrics of a registry without those that are not known."""
+
+    def __init__(self, of: CollectorRegistry) -> None:
+        self._of = of
+
+    def describe(self) -> Iterable[Metric]:
+        """The same: so a scrape may ask for some metrics by name."""
+        return self._of.collect()
+
+    def collect(self) -> Iterable[Metric]:
+        for metric in self._of.collect():
+            if metric.type == "gauge":
+                metric.samples = [sample for sample in metric.samples if not math.isnan(sample.value)]
+            yield metric
 
 
 class _WorkerProcesses(Collector):
@@ -303,8 +477,11 @@ class _WorkerProcesses(Collector):
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
-    allow_reuse_port = True
     daemon_threads = True
+
+
+class _SharedServer(_Server):
+    allow_reuse_port = True
 
 
 class _Handler(WSGIRequestHandler):

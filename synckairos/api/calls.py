@@ -28,7 +28,7 @@ class ApiCall(Call):
     action: what it does
     limit: the rate limit that it takes from; None for one that has none
     session_id: the session that it names, as it was given; empty when it names none
-    started: when it came (seconds of `perf_counter`)
+    started: when it came (seconds of `perf_counter`), later by as long as its body took to come
     """
 
     __slots__ = ("action", "limit", "request", "session_id", "started")

@@ -37,6 +37,7 @@ from synckairos.core.connection import Connection, connect
 from synckairos.core.quotas import TenantCounts
 from synckairos.core.replicas import Replicas
 from synckairos.move.following import Following
+from synckairos.probes.start import probes
 from synckairos.realtime.deployment import Deployment
 from synckairos.realtime.relay import Relay
 from synckairos.realtime.server_time import ServerClock
@@ -104,10 +105,12 @@ async def start(settings: Settings, given: Connection | None) -> Context:
         readiness = Readiness(connection, here.sessions, here.subscriptions, store, restorer)
         closing.push_async_callback(readiness.stop)
         await readiness.start()
+        for probe in probes(settings, connection, here.clock, here.subscriptions, store):
+            await _start(probe, closing)
         auth = parts.parts(settings, connection, store, realtime.unrestored_sessions)
         bearers = await closing.enter_async_context(parts.bearers(settings, auth, breakers))
         if settings.enable_metrics and settings.metrics_port is not None:
-            closing.callback(metrics.serve(settings.host, settings.metrics_port))
+            closing.callback(metrics.serve(settings.host, settings.metrics_port, shared=True))
         context = Context(
             settings=settings,
             bearers=bearers,

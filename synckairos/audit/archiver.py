@@ -382,6 +382,7 @@ class Archiver:
                         waiting += sum(await pipeline.execute())
                 metrics.audit_waiting.set(waiting)
                 counts = await asyncio.to_thread(self._jobs.counts)
+                metrics.audit_queued.set(await asyncio.to_thread(self._jobs.waiting_events))
                 metrics.audit_batches.labels("queued").set(counts.queued + counts.started)
                 metrics.audit_batches.labels("scheduled").set(counts.scheduled)
                 metrics.audit_batches.labels("failed").set(counts.failed)

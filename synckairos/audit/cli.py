@@ -48,15 +48,23 @@ def _store(settings: Settings, timeout_s: float = 60) -> Store:
 @config_option
 def worker(file: Path | None) -> None:
     """Store the batches of the audit's queue in PostgreSQL until stopped. Run as many as are needed."""
-    from synckairos import metrics
+    from synckairos import __version__, metrics
     from synckairos.audit import alerts
     from synckairos.audit import worker as audit_worker
+    from synckairos.core.library import Library
 
     settings = audit_settings_or_exit(file)
     alerts.configure(settings)
     with contextlib.ExitStack() as stack:
         if settings.enable_metrics and settings.metrics_port is not None:
-            stack.callback(metrics.serve(settings.host, settings.metrics_port))
+            metrics.build_info.labels(__version__, Library.assemble().version).set(1)
+            try:
+                stack.callback(metrics.serve(settings.host, settings.metrics_port))
+            except OSError as error:
+                raise click.ClickException(
+                    f"METRICS_PORT {settings.metrics_port} cannot be listened on ({error.strerror}): "
+                    "a service and each worker on a machine need ports of their own"
+                ) from None
         try:
             audit_worker.work(settings)
         except audit_worker.SchemaMissing as error:

@@ -7,6 +7,7 @@ so is this module: code with an event loop has to call it in a thread.
 from __future__ import annotations
 
 import hashlib
+import re
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ RETRIES_S = (2, 4, 8, 16, 32)
 JOB_S = 30
 """How long one attempt may take."""
 TIMEOUT_S = 5.0
+COUNTED_AT_MOST = 100
+"""Of how many batches of a kind `Jobs.waiting_events` reads how many events they have."""
 MOST_WAITING = 1000
 """How many batches `Jobs.waiting` reads. Each may have some MiB."""
 READ_AT_ONCE = 20
@@ -183,6 +186,32 @@ class Jobs:
             queued, taken, started, scheduled, failed = pipeline.execute()
         return Counts(queued, max(taken, started), scheduled, failed)
 
+    def waiting_events(self) -> int:
+        """About how many events the batches have that are queued, under way or wait for another attempt.
+
+        What each has stands in its description. Of each kind no more than COUNTED_AT_MOST are read; the rest
+        is taken to be like them.
+        """
+        queue, last = self.queue, COUNTED_AT_MOST - 1
+        started, scheduled = queue.started_job_registry.key, queue.scheduled_job_registry.key
+        with self.client.pipeline(transaction=False) as pipeline:
+            pipeline.llen(queue.key)
+            pipeline.zcard(started)
+            pipeline.zcard(scheduled)
+            pipeline.lrange(queue.key, 0, last)
+            pipeline.zrange(started, 0, last)
+            pipeline.zrange(scheduled, 0, last)
+            *sizes, queued, under_way, waiting = pipeline.execute()
+            kinds = (queued, [entry.partition(b":")[0] for entry in under_way], waiting)
+            for job_id in chain(*kinds):
+                pipeline.hget(b"%b:job:%b" % (RQ_KEY_PREFIX.encode(), job_id), "description")
+            said = iter(pipeline.execute(raise_on_error=False))
+        return sum(
+            round(size * sum(_events(next(said)) for _ in job_ids) / len(job_ids))
+            for size, job_ids in zip(sizes, kinds, strict=True)
+            if job_ids
+        )
+
     def waiting(self) -> Iterator[Batch]:
         """The batches that are not stored yet, failed ones too.
 
@@ -295,6 +324,12 @@ def is_text(entry: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _events(description: Any) -> int:
+    """How many events a batch has, by what its job says of it; 0 when it says nothing, as any job may."""
+    match = re.match(rb"(\d{1,9}) events", description) if isinstance(description, bytes) else None
+    return int(match[1]) if match else 0
 
 
 def _unpacked(data: bytes, most: int) -> bytes:

@@ -49,6 +49,7 @@ class Answer:
     electable: the replicas that work. One with the priority 0 is not chosen, but WAIT counts it like the
         others, so it has to be among those that confirm.
     replacing: whether this Sentinel is about to name another primary, also when somebody asked it to
+    quorum: how many Sentinels have to agree that the primary is down
     """
 
     at: float
@@ -58,6 +59,21 @@ class Answer:
     unheard: bool
     electable: frozenset[Address]
     replacing: bool = False
+    quorum: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How well a primary is watched.
+
+    name: of the primary, as the Sentinels know it
+    answering: how many Sentinels have answered lately
+    needed: how many should, so that one more may fail: their quorum and one; 0 while it is not known
+    """
+
+    name: str
+    answering: int
+    needed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +146,16 @@ def answer(name: str, replies: Sequence[Any], at: float) -> Answer:
         ),
         # Once the new one is named, the flag is still at the old one, until the other replicas follow.
         _REPLACING in _flags(about) and address == (about["ip"], int(about["port"])),
+        int(about.get("quorum", 0)),
     )
+
+
+def watch(name: str, answers: Iterable[Answer], now: float) -> Watch:
+    """How well the primary is watched, by the newest answer of each Sentinel. `now`: monotonic seconds."""
+    known = list(answers)
+    quorum = max((answer.quorum for answer in known), default=0)
+    answering = sum(now - answer.at <= FRESH_S for answer in known)
+    return Watch(name, answering, quorum + 1 if quorum else 0)
 
 
 def judge(before: View, answers: Iterable[Answer], sentinels: int, now: float) -> View:

@@ -17,7 +17,7 @@ import structlog
 from redis.asyncio.client import PubSub
 
 from synckairos.config import Address, Settings
-from synckairos.core.answers import UNKNOWN_NAME, Answer, View, answer, judge, questions
+from synckairos.core.answers import UNKNOWN_NAME, Answer, View, Watch, answer, judge, questions, watch
 from synckairos.core.clients import REDIS_ERRORS, async_client_of_sentinel
 from synckairos.errors import error_text
 from synckairos.supervision import Backoff, cancel, retrieve_error, supervise, together
@@ -48,6 +48,10 @@ class Sentinels:
         self._trouble = ""
         """Why the last Sentinel that did not answer did not."""
         self.view = View()
+
+    def watch(self) -> Watch:
+        """How well they watch the primary."""
+        return watch(self._name, self._answers.values(), monotonic())
 
     async def ask(self) -> None:
         """Asks all of them, and watches them from then on.

@@ -13,6 +13,7 @@ from typing import Any, NoReturn, overload
 import msgspec
 import structlog
 
+from synckairos import metrics
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys, rate_limit
 from synckairos.core.model import (
@@ -67,7 +68,10 @@ class Sessions:
     async def create(self, session_id: str, config: bytes, options: Options = NO_OPTIONS) -> State:
         """Create a session from its config (JSON). A repeat of the same request returns its current state."""
         arguments = (config, "TTL", self.ttl_s, *self._common(options))
-        return _state("sk_create", await self._fcall("sk_create", session_id, arguments))
+        state = _state("sk_create", await self._fcall("sk_create", session_id, arguments))
+        if not state.replayed:
+            metrics.sessions_created.inc()
+        return state
 
     async def start(self, session_id: str, options: Options = NO_OPTIONS) -> Change:
         """Start a pending session."""
@@ -140,14 +144,14 @@ class Sessions:
         if lag_ms is not None:
             arguments += ["LAG", lag_ms]
         if limit is None:
-            return _change("sk_switch", await self._change("sk_switch", session_id, arguments, options))
+            return _switch(await self._change("sk_switch", session_id, arguments, options))
         arguments += ["LIMIT", limit.burst, limit.count, limit.period_ms, limit.cooldown_ms]
         reply = await self._change("sk_switch", session_id, arguments, options)
         try:
             change, *numbers = reply
         except TypeError:
             _unknown("sk_switch", reply)
-        return _change("sk_switch", change), _throttle("sk_switch", numbers)
+        return _switch(change), _throttle("sk_switch", numbers)
 
     async def expire_all(self, session_ids: Sequence[str]) -> list[Change | Exception | None]:
         """Perform what is due in these sessions, in one round trip to each primary. Always safe to call.
@@ -413,6 +417,14 @@ def _change(function: str, reply: Any) -> Change:
         return Change(reply)
     except (msgspec.MsgspecError, TypeError):
         _unknown(function, reply)
+
+
+def _switch(reply: Any) -> Change:
+    """The change that `sk_switch` has made, which is counted unless it is a repeat or an expiry."""
+    change = _change("sk_switch", reply)
+    if not change.replayed and change.type == "STATE_UPDATE":
+        metrics.switches.inc()
+    return change
 
 
 def _throttle(function: str, reply: Any) -> Throttle:

@@ -18,11 +18,14 @@ from typing import Any, Self
 
 import redis.asyncio
 import structlog
+from prometheus_client import Histogram
 
+from synckairos import metrics
 from synckairos.breakers.breaker import Breaker
 from synckairos.breakers.registry import Breakers
 from synckairos.config import Address, Settings
 from synckairos.core import library as functions
+from synckairos.core.answers import Watch
 from synckairos.core.clients import CONNECT_S, REDIS_ERRORS
 from synckairos.core.library import Library, LibraryChanged, LibraryStatus
 from synckairos.core.links import PrimaryLink, end_tasks, shared
@@ -231,7 +234,17 @@ class Connection:
         return reply
 
     async def _call_unless_down(self, key: str | None, command: Command) -> Any:
-        """Sends a call, which is not repeated for long when the primary is known to be down."""
+        """Sends a call, which is not repeated for long when the primary is known to be down.
+
+        How long it takes is measured, whether it succeeds or not.
+        """
+        began = time.perf_counter()
+        try:
+            return await self._unmeasured_call(key, command)
+        finally:
+            _duration_of(command).observe(time.perf_counter() - began)
+
+    async def _unmeasured_call(self, key: str | None, command: Command) -> Any:
         changes = _is_change(command)
         if self._route.is_down(key):
             try:
@@ -269,6 +282,8 @@ class Connection:
             wire = link.calls.ready() if link is not None else None
             sent.append((key, command, None if wire is None else wire.send(command)))
         replies: list[Any] = [None if future is None else await future for _, _, future in sent]
+        if sent:  # one round trip, however many calls it has
+            _duration_of(sent[0][1]).observe(time.monotonic() - started)
         again = [
             position
             for position, (_, _, future) in enumerate(sent)
@@ -309,6 +324,10 @@ class Connection:
     def replicas(self, key: str) -> list[Address]:
         """The replicas of the primary of `key` that are known to work; none are known without Sentinels."""
         return self._route.replicas(key)
+
+    def watch(self) -> Watch | None:
+        """How well the Sentinels watch the primary; None without Sentinels."""
+        return self._route.watch()
 
     @property
     def unconfirmed(self) -> bool:
@@ -560,6 +579,20 @@ class Connection:
             await self._route.refresh()
         except REDIS_ERRORS as error:
             log.log(self._not_found.level(), "cannot find the primaries", reason=error_text(error))
+
+
+_durations: dict[object, Histogram] = {}
+"""The histogram of each function and command. A look-up by prometheus_client itself is slower."""
+
+
+def _duration_of(command: Command) -> Histogram:
+    """The histogram of a call's function, or of its command where it calls none."""
+    word, function, *_ = command
+    name = function if word in ("FCALL", "FCALL_RO") else word
+    found = _durations.get(name)
+    if found is None:
+        found = _durations[name] = metrics.redis_calls.labels(str(name).lower())
+    return found
 
 
 def _is_change(command: Command) -> bool:

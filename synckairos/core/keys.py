@@ -97,6 +97,11 @@ def unheard_channel(key: str) -> str:
     return f"{key.partition('}')[0]}}}:written"
 
 
+def probe_channel(partition: str, process: str) -> str:
+    """The channel on which a process measures the Pub/Sub of the partition's primary."""
+    return f"sk:{{{partition}}}:probe:{process}"
+
+
 def rate_limit(bucket: str) -> str:
     """The key of a rate-limit bucket. Its name is 1-200 printable ASCII characters without braces."""
     return f"sk:rl:{{{bucket}}}"

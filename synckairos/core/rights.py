@@ -71,6 +71,8 @@ OF_SERVICE: tuple[Command, ...] = (
     ("SET", _KEY, "value", "XX"),
     ("DEL", _KEY),
     ("EXPIRE", _KEY, 1),
+    ("ZCARD", _KEY),
+    ("ZCOUNT", _KEY, 0, 0),
     ("XTRIM", _KEY, "MAXLEN", 0),
     ("XGROUP", "CREATE", _KEY, "audit", "0"),
     ("XGROUP", "DELCONSUMER", _KEY, "audit", "nobody"),

@@ -19,7 +19,7 @@ from redis.crc import key_slot
 
 from synckairos.breakers.registry import Breakers
 from synckairos.config import Address, Settings
-from synckairos.core.answers import View
+from synckairos.core.answers import View, Watch
 from synckairos.core.authority import Sentinels
 from synckairos.core.clients import REDIS_ERRORS, async_client
 from synckairos.core.fence import Fence
@@ -66,6 +66,9 @@ class Route(Protocol):
     def replicas(self, key: str, /) -> list[Address]:
         """The replicas of the primary of `key` that are known to work."""
 
+    def watch(self) -> Watch | None:
+        """How well the Sentinels watch the primary; None without Sentinels."""
+
     async def refresh(self) -> None:
         """Finds out which primaries there are. Raises RedisError or OSError."""
 
@@ -108,6 +111,10 @@ class Single:
     def replicas(self, _key: str, /) -> list[Address]:
         """None are known."""
         return []
+
+    def watch(self) -> Watch | None:
+        """None: there are no Sentinels."""
+        return None
 
     async def refresh(self) -> None:
         """Does nothing, because the address stays. Its name may lead to another server by now."""
@@ -169,6 +176,10 @@ class Named:
     def replicas(self, _key: str, /) -> list[Address]:
         """Those that the Sentinels know."""
         return sorted(self.view.electable)
+
+    def watch(self) -> Watch | None:
+        """How well the Sentinels watch the primary."""
+        return self._sentinels.watch()
 
     async def refresh(self) -> None:
         """Asks the Sentinels."""
@@ -262,6 +273,10 @@ class Cluster:
         """Those in the map."""
         link = self.link(key)
         return [] if link is None else self._replicas.get(link, [])
+
+    def watch(self) -> Watch | None:
+        """None: there are no Sentinels."""
+        return None
 
     def link_at(self, address: Address, slot: int | None, /) -> PrimaryLink:
         """The link to this node, which from now on counts as the primary of `slot`, if one is given.

@@ -107,6 +107,7 @@ class Event(msgspec.Struct, frozen=True):
     type: str
     version: int
     epoch: str
+    server_time_ms: int | None = None
 
 
 class ChangesLost(Exception):
@@ -392,6 +393,9 @@ class Relay:
             subscriber.send(frames.whole if subscriber.sees_actors else frames.without_actor)
         metrics.websocket_deliveries.inc(len(followers))
         metrics.relay_latency.observe(perf_counter() - began)
+        if followers and event.server_time_ms is not None:
+            now_ms = topic.place.clock.now_ms(partition(topic.session_id))
+            metrics.websocket_delivery.observe(max(0.0, now_ms - event.server_time_ms) / 1000)
         if topic.waiting:
             for subscriber, place in topic.waiting.items():
                 if place.epoch is None:

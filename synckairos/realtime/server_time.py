@@ -17,6 +17,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from synckairos import metrics
 from synckairos.core.connection import Connection
 from synckairos.core.keys import PARTITIONS, alarms
 from synckairos.errors import StorageUnavailable
@@ -110,6 +111,8 @@ class ServerClock:
             except StorageUnavailable:  # no shard has this slot now; the last clock still counts
                 continue
             self._of_partition[partition] = self._offsets.get(client, self._guess)
+        if math.isfinite(self.uncertainty_ms()):
+            metrics.clock_offset.set(self.now_ms() / 1000.0 - time())
 
     async def _measure(self, client: Redis) -> None:
         try:

@@ -131,10 +131,12 @@ def test_serve_refuses_what_its_file_should_not_have(tmp_path: Path) -> None:
     refused(run("serve", "--config", str(tmp_path / "none.yaml")), 2, "none.yaml")
 
 
-def test_serve_names_a_busy_port() -> None:
+def test_serve_and_worker_name_a_busy_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         refused(run("serve", PORT=str(port)), 1, f"port {port}")
+        given = {"METRICS_PORT": str(port), "DATABASE_URL": "postgresql://localhost/none"}
+        refused(run("worker", **given), 1, f"METRICS_PORT {port}", "ports of their own")
 
 
 @pytest.mark.one_kind

@@ -1,9 +1,12 @@
-"""What the histogram of requests says of those that fail."""
+"""What is counted of requests, also of those that fail, and of the calls behind them."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import uuid
 from collections.abc import AsyncIterator
+from time import monotonic
 
 import httpx
 import pytest
@@ -11,6 +14,8 @@ import pytest_asyncio
 
 from synckairos import metrics
 from synckairos.core.calls import Sessions
+from synckairos.core.model import Options
+from synckairos.errors import SyncKairosError
 from tests.support import servers
 from tests.support.live import Service, service, settings
 
@@ -18,6 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SESSION = "00000000-0000-4000-8000-000000000000"
 DELAY_S = 0.05
+SLOW_S = 1.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -88,3 +94,43 @@ async def test_what_came_to_no_route_is_counted_without_one(live: Service) -> No
         counted = Requests("", "", status)
         assert (await _ask(live, method, path)).status_code == status
         assert counted.count == 1
+
+
+async def test_a_repeat_is_a_call_but_no_further_switch_or_creation(live: Service) -> None:
+    def counted() -> tuple[float, ...]:
+        found = (
+            metrics.registry.get_sample_value("synckairos_sessions_created_total"),
+            metrics.registry.get_sample_value("synckairos_switches_total"),
+            metrics.registry.get_sample_value("synckairos_redis_call_seconds_count", {"call": "sk_create"}),
+            metrics.registry.get_sample_value("synckairos_redis_call_seconds_count", {"call": "sk_switch"}),
+        )
+        return tuple(value or 0.0 for value in found)
+
+    sessions, session_id = live.sessions, str(uuid.uuid4())
+    players = [{"participant_id": str(uuid.uuid4()), "total_time_ms": 60_000} for _ in range(2)]
+    config = json.dumps({"sync_mode": "per_participant", "participants": players}).encode()
+    before = counted()
+    for _ in range(2):
+        await sessions.create(session_id, config, Options(request="create"))
+    await sessions.start(session_id)
+    for _ in range(2):
+        await sessions.switch(session_id, options=Options(request="switch"))
+    with pytest.raises(SyncKairosError):
+        await sessions.switch(str(uuid.uuid4()))
+    changes = [after - was for was, after in zip(before, counted(), strict=True)]
+    assert changes == [1, 1, 2, 3]
+
+
+async def test_the_time_that_a_client_takes_to_send_its_body_is_not_the_request_s(live: Service) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(SLOW_S)
+        yield b"}"
+
+    counted = Requests("/v1/sessions", "POST", 400)
+    began = monotonic()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{live.port}") as client:
+        reply = await client.post("/v1/sessions", content=slowly())
+    assert reply.status_code == 400
+    assert counted.count == 1
+    assert counted.seconds < monotonic() - began - SLOW_S / 2

@@ -80,6 +80,8 @@ MESSAGES = limits.RateLimit("websocket_messages", 100, limits.MINUTE_MS, limits.
 LONGEST_REASON = 123
 """How many bytes the reason of a close may have. The protocol says so."""
 _NOT_HERE = (SessionNotFound, SessionMoved)
+WRONG_CLOCK_MS = 100
+"""By how much a client's clock may be wrong until the client counts as one with a wrong clock."""
 FIRST_AGAIN_S, LONGEST_AGAIN_S = 0.1, 1.0
 """The pauses after which a socket with a stale state looks for a primary."""
 
@@ -98,6 +100,7 @@ class Conversation:
         self._arrivals: deque[float] | None = None
         """When the newest messages arrived. Most sockets only watch and send none."""
         context = request.context
+        self._clock_is_wrong = False
         self._limited: bool = context.settings.rate_limit_enabled
         self._relay: Relay = context.relay
         self._sessions: Sessions = context.sessions
@@ -123,6 +126,7 @@ class Conversation:
             if following is not None:
                 await cancel(following)
             self._relay.detach(self._session_id, self.socket)
+            self._count_wrong_clock(wrong=False)
 
     async def _greet(self, grant: Grant) -> asyncio.Task[None] | None:
         """Send the state, and have the events after it sent from now on.
@@ -283,7 +287,7 @@ class Conversation:
                 case Ping():
                     self._pong(message, arrived)
                 case ClockReport():
-                    metrics.client_clock_offset.observe(abs(message.offset_ms) / 1000.0)
+                    self._note_clock(message)
                 case Reconnect():
                     await self._reconnect(message)
                 case Command():
@@ -305,6 +309,16 @@ class Conversation:
             self._send(failure(error, message.request_id))
         else:
             self._send(msgspec.json.encode(Ack(request_id=message.request_id, version=change.version)))
+
+    def _note_clock(self, report: ClockReport) -> None:
+        """Take what the client measured into the metrics."""
+        offset_ms = abs(report.offset_ms)
+        metrics.client_clock_offset.observe(offset_ms / 1000.0)
+        self._count_wrong_clock(wrong=offset_ms > WRONG_CLOCK_MS)
+
+    def _count_wrong_clock(self, *, wrong: bool) -> None:
+        metrics.clients_with_wrong_clock.inc(int(wrong) - int(self._clock_is_wrong))
+        self._clock_is_wrong = wrong
 
     def _refused(self, action: Action, error: SyncKairosError) -> None:
         """Put a refusal on record, if the error is one."""
