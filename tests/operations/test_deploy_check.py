@@ -22,7 +22,10 @@ MISSPELT = {
     "grafana/dashboards/audit.json": [('"expr"', '"exrp"'), ('"title"', '"tilte"')],
     "grafana/dashboards/overview.json": [('"expr"', '"exrp"'), ('"panels"', '"pannels"')],
     "grafana/dashboards/slo.json": [('"expr"', '"exrp"'), ('"refresh"', '"refrsh"')],
-    "grafana/provisioning/dashboards/synckairos.yaml": [("providers", "provider"), ("path", "pth")],
+    "grafana/provisioning/dashboards/synckairos.yaml": [
+        ("providers", "provider"),
+        ("      path", "      pth"),
+    ],
     "grafana/provisioning/datasources/synckairos.yaml": [("isDefault", "isdefault")],
     "prometheus/prometheus.yml": [
         ("scrape_interval", "scrape_intervall"),
@@ -125,7 +128,6 @@ ALL = sorted(
 
 def test_what_is_there_passes_and_no_file_is_left_out() -> None:
     assert unread(DEPLOY) == []
-    assert [check.name for check in CHECKS if not check.found(DEPLOY)] == []
     assert [problem for check in CHECKS for problem in check.run(DEPLOY)] == []
 
 
@@ -144,7 +146,7 @@ def test_a_misspelt_key_is_refused(name: str, copy: Path) -> None:
         changed = re.sub(pattern, by, text, count=1)
         assert changed != text, pattern
         file.write_text(changed)
-        assert check.run(copy), f"{pattern} as {by}"
+        assert list(check.problems(copy, [file])), f"{pattern} as {by}"
 
 
 def test_a_file_that_no_check_reads_is_named(copy: Path) -> None:
@@ -212,7 +214,9 @@ def test_commands_and_units_of_the_page_are_there() -> None:
     assert commands >= {"serve", "doctor", "move", "restore", "audit"}
     assert commands <= {*main.list_commands(Context(main))}
     units = {
-        name for each in code for name in re.findall(r"systemctl [a-z-]+ (?:--now )?(synckairos.*)", each)
+        name
+        for each in code
+        for name in re.findall(r"systemctl [a-z-]+ (?:--now )?(synckairos[^#\n]*)", each)
     }
     assert units
     for unit in {unit for names in units for unit in names.split()}:

@@ -91,7 +91,7 @@ def _starts(text: str, where: str, name: str, *options: str, users: str = "") ->
             )
         try:
             end = time.monotonic() + ANSWER_S
-            while process.poll() is None and not _listens(port):
+            while process.poll() is None and not _answers(port):
                 if time.monotonic() > end:
                     yield f"{where}: the server does not answer"
                     return
@@ -103,9 +103,12 @@ def _starts(text: str, where: str, name: str, *options: str, users: str = "") ->
             process.wait()
 
 
-def _listens(port: int) -> bool:
+def _answers(port: int) -> bool:
+    """Whether the server answers, if only that it asks for a password. It listens before it reads its users."""
     try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
+        with socket.create_connection(("127.0.0.1", port), 1) as asked:
+            asked.settimeout(1)
+            asked.sendall(b"PING\r\n")
+            return bool(asked.recv(64))
     except OSError:
         return False
-    return True
