@@ -104,7 +104,7 @@ def _starts(text: str, where: str, name: str, *options: str, users: str = "") ->
 
 
 def _answers(port: int) -> bool:
-    """Whether the server answers, if only that it asks for a password. It listens before it reads its users."""
+    """Whether the server answers, if only by asking for a password. It listens before it reads its users."""
     try:
         with socket.create_connection(("127.0.0.1", port), 1) as asked:
             asked.settimeout(1)
