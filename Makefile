@@ -1,4 +1,4 @@
-# make install | run | check | test | test-long | ops | deploy-check | soak | fuzz | drills | lint | screenshots | last-release | lock. Needs python3 (3.11 or newer) and the network, once.
+# make install | run | check | test | test-long | ops | deploy-check | soak | fuzz | drills | lint | screenshots | dashboards | dashboard-pictures | last-release | lock. Needs python3 (3.11 or newer) and the network, once.
 PYTHON ?= python3
 BIN = .venv/bin
 STAMP = .venv/.installed
@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
-.PHONY: install run check test test-long ops deploy-check soak fuzz drills lint screenshots last-release lock
+.PHONY: install run check test test-long ops deploy-check soak fuzz drills lint screenshots dashboards dashboard-pictures last-release lock
 
 install: $(STAMP)
 
@@ -85,6 +85,13 @@ lint: $(STAMP)
 # The README's pictures of the console, made anew; needs Chromium.
 screenshots: $(STAMP)
 	$(BIN)/python -m tests.e2e.screenshots
+
+# The dashboards as JSON, and their pictures, for which a deployment runs for a quarter of an hour.
+dashboards: $(STAMP)
+	$(BIN)/python -m deploy.grafana.generate
+
+dashboard-pictures: dashboards
+	$(BIN)/python -m tests.operations.dashboards.pictures
 
 # Keeps a release for the tests of upgrades, once it is out: make last-release RELEASE=<commit>
 last-release: $(STAMP)

@@ -35,6 +35,7 @@ class _Commands(click.Group):
         "migrate": "synckairos.audit.cli",
         "restore": "synckairos.audit.restore",
         "serve": "synckairos.run.cli",
+        "slo": "synckairos.slo.cli",
         "tenants": "synckairos.auth.cli",
         "token": "synckairos.auth.cli",
         "watch": "synckairos.watch.cli",

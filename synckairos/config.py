@@ -101,6 +101,8 @@ class Settings:
     max_connections_per_address: int = _setting(kinds.Whole(1, 1_000_000), 1000)
     enable_metrics: bool = _setting(kinds.Flag(), True)
     metrics_port: int | None = _setting(kinds.Whole(1, 65535), None)
+    otel_exporter_otlp_endpoint: str | None = _setting(kinds.CollectorUrl(), None, secret=True)
+    otel_traces_sampler_arg: float = _setting(kinds.Share(), 0.01)
     sentry_dsn: str | None = _setting(kinds.HttpUrl(), None, secret=True)
     sentry_environment: str | None = _setting(kinds.Text(), None)
     log_level: LogLevel = _setting(kinds.Choice("debug", "info", "warning", "error", "critical"), "info")
@@ -132,7 +134,9 @@ def secrets(settings: Settings) -> set[str]:
             continue
         if isinstance(value, tuple):  # of MOVED_TO, whose files are no secrets
             found.update(*(_secrets_of_url(place) for place in value if "://" in place))
-        elif isinstance(field.metadata["kind"], kinds.RedisUrl | kinds.DatabaseUrl | kinds.HttpUrl):
+        elif isinstance(
+            field.metadata["kind"], kinds.RedisUrl | kinds.DatabaseUrl | kinds.HttpUrl | kinds.CollectorUrl
+        ):
             found |= _secrets_of_url(value)
         else:
             found.add(value)

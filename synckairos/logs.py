@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from synckairos.output import printable, redacted
+from synckairos.tracing.spans import current
 
 _MANY_LINES = frozenset({"exception", "stack"})
 """What may have several lines."""
@@ -36,6 +37,14 @@ def _without_control_characters(
     return event
 
 
+def _with_trace(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The ids of the span under way, by which a line is found from a trace, and a trace from a line."""
+    span = current()
+    if span is not None:
+        event["trace_id"], event["span_id"] = span.trace_id, span.span_id
+    return event
+
+
 def configure(level: str, *, production: bool = False) -> None:
     """Sets logging up for this process. May be called again.
 
@@ -43,6 +52,7 @@ def configure(level: str, *, production: bool = False) -> None:
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _with_trace,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

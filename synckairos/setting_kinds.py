@@ -45,6 +45,20 @@ class Whole:
         return number
 
 
+class Share:
+    """A share of all, from 0 to 1."""
+
+    may_be = "a number from 0 (none) to 1 (all), such as 0.01"
+
+    def __call__(self, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError
+        number = float(value)
+        if not 0 <= number <= 1:  # which NaN is not either
+            raise ValueError
+        return number
+
+
 class Choice:
     """One of some words, in upper or lower case."""
 
@@ -149,6 +163,18 @@ class HttpUrl:
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError
         return value
+
+
+class CollectorUrl:
+    """The base address of an OpenTelemetry collector that takes OTLP over HTTP."""
+
+    may_be = "the address of a collector for OTLP over HTTP, such as http://127.0.0.1:4318"
+
+    def __call__(self, value: object) -> str:
+        url = urlsplit(HttpUrl()(value))
+        if url.query or url.fragment:
+            raise ValueError
+        return url.geturl().rstrip("/")
 
 
 class PublicUrl:

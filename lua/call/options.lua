@@ -74,6 +74,15 @@ local function word(most)
   end
 end
 
+-- A W3C traceparent: version, trace, span and flags. Later versions of it may have more at the end.
+local HEX = '[0-9a-f]'
+local TRACEPARENT = ('^%s%%-%s%%-%s%%-%s'):format(HEX:rep(2), HEX:rep(32), HEX:rep(16), HEX:rep(2))
+
+local function traceparent(text)
+  return #text <= 128 and text:find(TRACEPARENT) and not text:find('[^\33-\126]') and text or nil,
+    'must be a W3C traceparent'
+end
+
 -- What a client knows already: {version, epoch}, both as text.
 local function known(text)
   local version, epoch = text:match('^(%d+)@(%S+)$')
@@ -96,6 +105,7 @@ local READERS = {
   EPOCH = words(1, 255),
   ACTOR = words(1, 255),
   TRACE = words(1, 255),
+  TRACEPARENT = traceparent,
   REQUEST = request,
   NEXT = id,
   CURRENT = id,
@@ -116,7 +126,9 @@ local READERS = {
 }
 
 -- The options that every transition has.
-local COMMON = { TENANT = true, VERSION = true, EPOCH = true, ACTOR = true, TRACE = true, REQUEST = true }
+local COMMON = {
+  TENANT = true, VERSION = true, EPOCH = true, ACTOR = true, TRACE = true, TRACEPARENT = true, REQUEST = true,
+}
 local FLAGS = { EXPORT = true, DRYRUN = true, SUMMARY = true } -- the options without a value
 local VALUES = { LIMIT = #LIMIT_VALUES } -- how many values an option has; the others have one
 local NONE = {} -- the options of a call without any

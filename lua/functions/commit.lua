@@ -55,7 +55,7 @@ local function commit(s, turn, event, given, extra, participants, groups)
       return failed
     end
   end
-  local failed = storage_events.add_to_outbox(s, id, text)
+  local failed = storage_events.add_to_outbox(s, id, text, given.TRACEPARENT)
   if failed then
     if s.alarm ~= alarm_before then
       s.alarm = alarm_before
@@ -81,7 +81,7 @@ local function commit_deletion(s, turn, given)
   local id = storage_keys.session_id(s.key)
   local text = views_event.build(
     s, turn, 'session.deleted', given, extra, id, version, now, deadline, '', '')
-  local failed = storage_events.add_to_outbox(s, id, text)
+  local failed = storage_events.add_to_outbox(s, id, text, given.TRACEPARENT)
   if failed then
     return failed
   end

@@ -1,7 +1,9 @@
 -- sk_create: a new session.
 
 local NONE = call_options.NONE
-local CREATE = { TTL = true, TENANT = true, ACTOR = true, TRACE = true, REQUEST = true }
+local CREATE = {
+  TTL = true, TENANT = true, ACTOR = true, TRACE = true, TRACEPARENT = true, REQUEST = true,
+}
 local DEFAULT_TTL_S = 3600
 
 -- The reply when the id is taken: a refusal, or the state when the same request created the session.
@@ -24,7 +26,8 @@ local function reply_of_taken(keys, given)
   return call_refusal.refuse('SESSION_EXISTS', 'there is a session with this id')
 end
 
--- sk_create 4 <keys> <config> [TTL s] [TENANT t] [ACTOR a] [TRACE t] [REQUEST id]
+-- sk_create 4 <keys> <config> [TTL s] [TENANT t] [ACTOR a] [TRACE t]
+--             [TRACEPARENT t] [REQUEST id]
 --
 -- Creates a pending session. The tenant of a deleted session may use its id again, which gets another epoch.
 --

@@ -1,4 +1,5 @@
--- sk_delete 4 <keys> [TENANT t] [VERSION n] [EPOCH e] [ACTOR a] [TRACE t] [REQUEST id]
+-- sk_delete 4 <keys> [TENANT t] [VERSION n] [EPOCH e] [ACTOR a] [TRACE t]
+--             [TRACEPARENT t] [REQUEST id]
 --
 -- Deletes a session in any status. A tombstone keeps its version and its epoch for 24 hours.
 --

@@ -1,7 +1,9 @@
 -- sk_import: a session that was kept elsewhere goes on here.
 
 local NONE = call_options.NONE
-local IMPORT = { TTL = true, TENANT = true, ACTOR = true, TRACE = true, DRYRUN = true }
+local IMPORT = {
+  TTL = true, TENANT = true, ACTOR = true, TRACE = true, TRACEPARENT = true, DRYRUN = true,
+}
 local DEFAULT_TTL_S = 3600
 
 -- The hash of the session by name, and the problems with the arguments; nil for none of either.
@@ -24,7 +26,8 @@ local function read(keys, args, given, now)
   return fields, problems
 end
 
--- sk_import 4 <keys> <config> <standing> [TTL s] [TENANT t] [ACTOR a] [TRACE t] [DRYRUN]
+-- sk_import 4 <keys> <config> <standing> [TTL s] [TENANT t] [ACTOR a]
+--             [TRACE t] [TRACEPARENT t] [DRYRUN]
 --
 -- Creates a session that is under way or over: it has the config, and stands where the standing says. Its
 -- clock runs on from the start of its cycle, so nobody loses or gains time. With DRYRUN everything is checked

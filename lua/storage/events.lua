@@ -10,15 +10,21 @@ local TRIM_EVERY = 4 -- every fourth version trims the log
 local LEAST_LOG_LENGTH = '24'
 local OUTBOX_RESERVE = 100
 
+local NONE = {}
+
 -- Adds an event to the outbox. Returns an error, nil for none.
-local function add_to_outbox(s, id, text)
+--
+-- traceparent  the W3C traceparent of the call, nil for none. It is kept beside the event and not in it, so
+--              that storing the event can belong to the trace of the call that made it.
+local function add_to_outbox(s, id, text, traceparent)
   local outbox = s.keys[4]
+  local beside = traceparent and { 'traceparent', traceparent } or NONE
   local added
   local waiting = storage_server.is_full(s.now) and redis.pcall('XLEN', outbox)
   if type(waiting) == 'number' and waiting > OUTBOX_RESERVE then
-    added = redis.pcall('XADD', outbox, 'MAXLEN', '=', waiting, '*', 'id', id, 'e', text)
+    added = redis.pcall('XADD', outbox, 'MAXLEN', '=', waiting, '*', 'id', id, 'e', text, unpack(beside))
   else
-    added = redis.pcall('XADD', outbox, '*', 'id', id, 'e', text)
+    added = redis.pcall('XADD', outbox, '*', 'id', id, 'e', text, unpack(beside))
   end
   return type(added) == 'table' and added or nil
 end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ from synckairos.api.transport.http1 import MAX_BODY
 from synckairos.api.websocket import endpoint
 from synckairos.config import Settings
 from synckairos.core.connection import Connection
+from synckairos.tracing import process
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -57,6 +59,8 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
         }
     )
     app.ctx.connections = Connections(settings)
+    # Chains have a place for spans only in a process that makes some, so this comes before the chains.
+    app.ctx.stop_tracing = process.start(settings, "synckairos")
     for route in (*ROUTES, *PAGES):
         if route.path == "/metrics" and (not settings.enable_metrics or settings.metrics_port is not None):
             continue
@@ -88,3 +92,4 @@ async def _drain(app: Sanic[Any, Any]) -> None:
 async def _stop(app: Sanic[Any, Any]) -> None:
     """Undo the start, the last step first."""
     await context_of(app).closing.aclose()
+    await asyncio.to_thread(app.ctx.stop_tracing)

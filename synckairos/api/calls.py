@@ -48,6 +48,11 @@ class ApiCall(Call):
         """
 
     @property
+    @abstractmethod
+    def request_id(self) -> str:
+        """By which its caller finds it in the logs."""
+
+    @property
     def action_name(self) -> str:
         """What the access log calls it."""
         return str(self.action)
@@ -67,6 +72,13 @@ class ApiCall(Call):
     def traceparent(self) -> str | None:
         """That of the request."""
         return self.request.traceparent
+
+    def attributes(self) -> dict[str, str | int]:
+        """The ids by which it is found elsewhere. A trace does not say who called."""
+        found: dict[str, str | int] = {"synckairos.request.id": self.request_id}
+        if self.session_id:
+            found["synckairos.session.id"] = self.session_id
+        return found
 
 
 class RequestCall(ApiCall):
@@ -115,11 +127,23 @@ class RequestCall(ApiCall):
             self.request.caller = await gate.identify(self.request)
             self.request.player = access.permit(self.request.caller, self.action)
 
+    def attributes(self) -> dict[str, str | int]:
+        """As OpenTelemetry's conventions for HTTP have it."""
+        return {
+            "http.request.method": self.request.method,
+            "http.route": self.route.path,
+            "url.path": self.request.path,
+            **super().attributes(),
+        }
+
+    def outcome(self, result: Reply | None, error: BaseException | None) -> dict[str, str | int]:
+        """The status."""
+        return {"http.response.status_code": _status(result, error)}
+
     def count(self, result: Reply | None, error: SyncKairosError | None, /) -> None:
         """In the histogram of requests."""
         self.counted = True
-        status = result.status if result is not None else HTTPStatus(error.status if error else 500)
-        observe(self.route.path, self.route.method, status, perf_counter() - self.started)
+        observe(self.route.path, self.route.method, _status(result, error), perf_counter() - self.started)
 
     def described(self) -> dict[str, Any]:
         """The ids, the method and the path."""
@@ -128,6 +152,13 @@ class RequestCall(ApiCall):
 
 _MADE_AND_DELETED = frozenset({Action.LINK, Action.WEBHOOK, Action.REVOKE})
 _histograms: dict[tuple[str, str, int], Any] = {}
+
+
+def _status(result: Reply | None, error: BaseException | None) -> int:
+    """The status of an answer."""
+    if result is not None:
+        return int(result.status)
+    return error.status if isinstance(error, SyncKairosError) else HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def observe(path: str, method: str, status: int, seconds: float) -> None:

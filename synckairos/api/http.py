@@ -26,6 +26,7 @@ from synckairos.chain.call import Kind
 from synckairos.chain.logging import log
 from synckairos.chain.middleware import Step
 from synckairos.errors import (
+    CircuitOpen,
     InternalError,
     MethodNotAllowed,
     NetworkTimeout,
@@ -130,9 +131,10 @@ class Failures(ErrorHandler):
             await request.http.drop()
         else:
             error = translated(exception)
-            # A request that came too slowly is no failure of the service. There may be thousands of them.
-            is_ours = not isinstance(exception, sanic.exceptions.RequestTimeout)
-            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_ours:
+            # A request that came too slowly is no failure of the service, and a breaker tells of itself.
+            # There may be thousands of both.
+            is_told = not isinstance(exception, sanic.exceptions.RequestTimeout | CircuitOpen)
+            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_told:
                 log(Kind.REQUEST, error, described(request), exception)
             _put_on_record(request, error)
             reply = replies.failure(error)

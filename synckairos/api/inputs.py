@@ -179,6 +179,7 @@ class Reader:
             actor=caller.actor,
             player=self.request.player,
             trace=self.request.trace_id,
+            traceparent=self.request.traceparent,
             request=self.request_key(),
             epoch=epoch,
         )

@@ -16,12 +16,10 @@ from synckairos.api.context import Context, context_of
 from synckairos.api.transport.http1 import Http1
 from synckairos.auth.caller import ANONYMOUS, Caller
 from synckairos.errors import StorageUnavailable
+from synckairos.tracing.spans import current
+from synckairos.tracing.traceparent import TRACE_ID, is_traceparent
 
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
-_TRACEPARENT = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{0,72})?"
-)
-"""Later versions may have more at the end. What comes back is at most 128 characters."""
 
 # Request ids only have to be unique, and a random prefix with a counter costs less than a UUID.
 _new_ids = map(f"{secrets.token_hex(12)}{{:08x}}".format, itertools.count())
@@ -90,15 +88,16 @@ class ApiRequest(Request):
     def traceparent(self) -> str | None:
         """The W3C `traceparent`, when there is one and it is well-formed."""
         given = self.headers.get("traceparent")
-        if given is None or (match := _TRACEPARENT.fullmatch(given)) is None:
-            return None
-        return None if given.startswith("00") and match[2] is not None else str(given)
+        return str(given) if given is not None and is_traceparent(given) else None
 
     @property
     def trace_id(self) -> str | None:
-        """The trace id in `traceparent`: 32 hex digits."""
+        """The trace that the request belongs to: 32 hex digits. It came with it, or was begun for it."""
+        span = current()
+        if span is not None:
+            return span.trace_id
         traceparent = self.traceparent
-        return None if traceparent is None else traceparent[3:35]
+        return None if traceparent is None else traceparent[TRACE_ID]
 
     @property
     def address(self) -> str:

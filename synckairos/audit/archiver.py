@@ -26,6 +26,7 @@ import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from synckairos import metrics
+from synckairos.audit import traces
 from synckairos.audit.jobs import Jobs
 from synckairos.audit.rows import Batch, Entry
 from synckairos.core import keys
@@ -40,6 +41,7 @@ from synckairos.errors import (
 )
 from synckairos.recover import recover
 from synckairos.supervision import Backoff, cancel, supervise
+from synckairos.tracing.traceparent import kept
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -292,7 +294,8 @@ class Archiver:
         repeat = recover(
             again=lambda error: isinstance(error, RedisError | OSError), before_pause=self._note_outage
         )
-        await repeat(partial(asyncio.to_thread, self._jobs.put, batch))
+        with traces.leaving_outbox(batch) as traced:
+            await repeat(partial(asyncio.to_thread, self._jobs.put, traced))
 
     async def _snapshots(self, entries: Iterable[Entry]) -> tuple[dict[str, bytes], list[str]]:
         """The exported states of these entries' sessions, and the ids of those that are gone.
@@ -461,9 +464,9 @@ def _entries(
         if given is not None:
             fields = dict(zip(given[::2], given[1::2], strict=True))
             session_id = fields.get(b"id", b"").decode(errors="replace")
-            entries.append(
-                (entry_id, Entry(f"{partition}/{entry_id.decode()}", session_id, fields.get(b"e", b"")))
-            )
+            source = f"{partition}/{entry_id.decode()}"
+            traceparent = kept(fields.get(b"traceparent", b"").decode(errors="replace"))
+            entries.append((entry_id, Entry(source, session_id, fields.get(b"e", b""), traceparent)))
     return entries
 
 

@@ -52,10 +52,12 @@ def worker(file: Path | None) -> None:
     from synckairos.audit import alerts
     from synckairos.audit import worker as audit_worker
     from synckairos.core.library import Library
+    from synckairos.tracing import process
 
     settings = audit_settings_or_exit(file)
     alerts.configure(settings)
     with contextlib.ExitStack() as stack:
+        stack.callback(process.start(settings, "synckairos-worker"))
         if settings.enable_metrics and settings.metrics_port is not None:
             metrics.build_info.labels(__version__, Library.assemble().version).set(1)
             try:

@@ -30,6 +30,7 @@ from rq.job import Job
 from synckairos.audit.rows import Batch, Entry
 from synckairos.config import Settings
 from synckairos.core.clients import sync_client
+from synckairos.tracing.traceparent import kept
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -158,8 +159,7 @@ class Jobs:
         When a job with the same entries is queued already, nothing is added. After a RedisError or OSError
         the batch may or may not be in the queue.
         """
-        sources = "\n".join(entry.source for entry in batch.entries)
-        job_id = hashlib.sha256(sources.encode()).hexdigest()[:32]
+        job_id = job_id_of(batch)
         with suppress(DuplicateJobError):
             self.queue.enqueue_call(
                 STORE,
@@ -272,6 +272,12 @@ class Jobs:
         return [job for job in found if job is not None]
 
 
+def job_id_of(batch: Batch) -> str:
+    """The id of a batch's job. A batch of the same entries has the same one."""
+    sources = "\n".join(entry.source for entry in batch.entries)
+    return hashlib.sha256(sources.encode()).hexdigest()[:32]
+
+
 def encode_job(batch: Batch) -> str:
     """A batch as text, for the argument of a job.
 
@@ -283,6 +289,11 @@ def encode_job(batch: Batch) -> str:
         [(entry.source, entry.session_id, len(entry.body)) for entry in batch.entries],
         [len(snapshot) for snapshot in batch.snapshots],
         dict(batch.tenants),
+        [
+            (place, each.traceparent)
+            for place, each in enumerate(batch.entries)
+            if each.traceparent is not None
+        ],
     )
     bodies = (entry.body for entry in batch.entries)
     plain = b"".join((msgspec.json.encode(contents), b"\n", *bodies, *batch.snapshots))
@@ -310,9 +321,10 @@ def decode_job(text: str) -> Batch:
         raise ValueError(f"this is no batch: {error}") from error
     ends = accumulate([*(size for _, _, size in contents.entries), *contents.snapshots])
     bodies = [bytes(rest[start:end]) for start, end in pairwise((0, *ends))]
+    traceparents = {place: kept(text) for place, text in contents.traceparents}
     entries = [
-        Entry(source, session_id, body)
-        for (source, session_id, _), body in zip(contents.entries, bodies, strict=False)
+        Entry(source, session_id, body, traceparents.get(place))
+        for place, ((source, session_id, _), body) in enumerate(zip(contents.entries, bodies, strict=False))
     ]
     return Batch(entries, bodies[len(entries) :], contents.tenants)
 
@@ -346,8 +358,11 @@ class _Contents(msgspec.Struct):
     entries: of each entry the source, the session id and the size of its event
     snapshots: the size of each snapshot
     tenants: as in `Batch`
+    traceparents: those of entries that have one, each after the place of its entry. Workers of earlier
+        releases do not know them, and store the batch all the same.
     """
 
     entries: list[tuple[str, str, int]]
     snapshots: list[int]
     tenants: dict[str, str] = {}
+    traceparents: list[tuple[int, str]] = []

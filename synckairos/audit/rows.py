@@ -25,11 +25,14 @@ class Entry(NamedTuple):
 
     source: where it came from, `<partition>/<entry id>`
     body: the event as JSON
+    traceparent: by which storing it belongs to the trace of the call that made it; None when that has no
+        trace that is kept
     """
 
     source: str
     session_id: str
     body: bytes
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

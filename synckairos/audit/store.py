@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -20,6 +20,7 @@ import structlog
 from synckairos.audit.rows import Batch, Event, Participant, Refusal, Rows, Session, rows
 from synckairos.breakers.registry import Breakers
 from synckairos.errors import StorageUnavailable, error_text
+from synckairos.tracing.spans import Kind, Span, below
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -375,8 +376,9 @@ class Store:
             inserted = await self._insert(made)
         except _REFUSED as error:
             log.warning("a batch has rows that PostgreSQL refuses", reason=error_text(error))
-            async with self.connection() as connection, connection.transaction():
-                inserted = await _insert_without_refused(connection, made)
+            with _span("INSERT", "sync_events", len(made.events)):
+                async with self.connection() as connection, connection.transaction():
+                    inserted = await _insert_without_refused(connection, made)
         sources = {entry.source for entry in batch.entries}
         refused = sum(refusal.source in sources for refusal in made.refused)
         return Stored(inserted, len(batch.entries) - refused - inserted, refused)
@@ -384,12 +386,14 @@ class Store:
     async def _insert(self, made: Rows) -> int:
         """Insert all rows in one transaction. Returns how many events were new. Raises those of _REFUSED."""
         try:
-            async with self.connection() as connection, connection.transaction():
-                return await _insert(connection, made, _copy_events)
+            with _span("COPY", "sync_events", len(made.events)):
+                async with self.connection() as connection, connection.transaction():
+                    return await _insert(connection, made, _copy_events)
         except _NOT_COPIED as error:  # in most cases some or all events of the batch are stored already
             log.debug("a batch cannot be copied, and is merged", reason=error_text(error))
-            async with self.connection() as connection, connection.transaction():
-                return await _insert(connection, made, _merge_events)
+            with _span("INSERT", "sync_events", len(made.events)):
+                async with self.connection() as connection, connection.transaction():
+                    return await _insert(connection, made, _merge_events)
 
     async def events(self, session_id: str, since: int = 0, limit: int = 500) -> list[StoredEvent]:
         """The session's events after version `since`, in order, without those that a newer epoch replaced."""
@@ -472,8 +476,29 @@ class Store:
         )
 
     async def _fetch(self, typed: Callable[[asyncpg.Record], T], query: str, *arguments: Any) -> list[T]:
-        async with self.connection() as connection:
-            return [typed(row) for row in await connection.fetch(query, *arguments)]
+        with _span("SELECT", _table(query)):
+            async with self.connection() as connection:
+                return [typed(row) for row in await connection.fetch(query, *arguments)]
+
+
+def _span(operation: str, table: str, size: int | None = None) -> AbstractContextManager[Span | None]:
+    """The block is a statement, or a transaction of several: a span of the trace that it belongs to.
+
+    size: how many rows it has
+    """
+    attributes: dict[str, str | int] = {
+        "db.system.name": "postgresql",
+        "db.operation.name": operation,
+        "db.collection.name": table,
+    }
+    if size is not None:
+        attributes["db.operation.batch.size"] = size
+    return below(f"{operation} {table}", Kind.CLIENT, attributes)
+
+
+def _table(query: str) -> str:
+    """The table that a query is about: of those that it reads, the last one is not in a part of another."""
+    return "sync_" + query.rpartition("FROM sync_")[2].split(maxsplit=1)[0]
 
 
 _InsertEvents: TypeAlias = Callable[[PgConnection, Rows], Awaitable[tuple[int, list[Refusal]]]]

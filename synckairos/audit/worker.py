@@ -33,9 +33,10 @@ from rq.timeouts import BaseDeathPenalty
 from rq.utils import now, parse_composite_key
 
 from synckairos import metrics, systemd
-from synckairos.audit import alerts, jobs
+from synckairos.audit import alerts, jobs, traces
 from synckairos.audit.access_log.retention import Retention
 from synckairos.audit.jobs import JOB_S, STORE, BatchJob, Jobs, Serializer
+from synckairos.audit.rows import Batch
 from synckairos.audit.store import REVISION, Store, Stored, needs_migration
 from synckairos.chain.call import Call, Kind
 from synckairos.chain.common import common
@@ -43,6 +44,7 @@ from synckairos.chain.middleware import chain
 from synckairos.config import Settings
 from synckairos.errors import StorageUnavailable, SyncKairosError, error_text
 from synckairos.supervision import Backoff, Telling
+from synckairos.tracing.spans import Span
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -110,16 +112,17 @@ class _Storing:
 class BatchCall(Call):
     """A job, as it goes through the chain.
 
-    batch: as text, see `jobs.encode_job`
+    text: the batch, see `jobs.encode_job`
     """
 
-    __slots__ = ("_job_id", "batch", "store")
+    __slots__ = ("_batch", "_job_id", "_text", "store")
 
     kind: ClassVar = Kind.JOB
 
-    def __init__(self, store: Store, job_id: str, batch: str) -> None:
+    def __init__(self, store: Store, job_id: str, text: str) -> None:
         self.store = store
-        self.batch = batch
+        self._text = text
+        self._batch: Batch | None = None
         self._job_id = job_id
 
     @property
@@ -131,6 +134,17 @@ class BatchCall(Call):
     def request_id(self) -> str:
         """The id of the job."""
         return self._job_id
+
+    @property
+    def batch(self) -> Batch:
+        """What is to be stored. Raises ValueError where it is no batch."""
+        if self._batch is None:
+            self._batch = jobs.decode_job(self._text)
+        return self._batch
+
+    def begin_span(self) -> Span | None:
+        """A span of the traces of its events. Raises ValueError as `batch` does."""
+        return traces.begin_storing(self.batch)
 
     async def refuse_if_open(self) -> None:
         """Raise CircuitOpen while PostgreSQL does not answer.
@@ -151,7 +165,7 @@ class BatchCall(Call):
 
 async def _store(call: BatchCall) -> Stored:
     """What a job does, at the end of its chain."""
-    stored: Stored = await call.store.insert_batch(jobs.decode_job(call.batch))
+    stored: Stored = await call.store.insert_batch(call.batch)
     if stored.refused:
         alerts.alert("PostgreSQL refuses events: synckairos audit status shows them", events=stored.refused)
     return stored

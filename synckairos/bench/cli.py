@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -123,6 +124,16 @@ def tokens(file: Path | None, server: Any, *, quick: bool) -> None:
 @bench.command()
 @_server
 @_common
+def tracing(file: Path | None, server: Any, *, quick: bool) -> None:
+    """Switches of services that make spans, compared with one that makes none."""
+    from synckairos.bench import tracing
+
+    _show(tracing.run(server, quick=quick), file)
+
+
+@bench.command()
+@_server
+@_common
 def chain(file: Path | None, server: Any, *, quick: bool) -> None:
     """What the chain of middleware costs a request, and how long one waits while Redis is away."""
     from synckairos.bench import middleware
@@ -224,3 +235,68 @@ def attack(file: Path | None, server: Any, attacks: tuple[str, ...], *, quick: b
     if unknown := set(attacks) - set(attack.ATTACKS):
         raise click.UsageError(f"there is no attack {unknown.pop()!r}; there are {', '.join(attack.ATTACKS)}")
     _show(attack.run(server, attacks, quick=quick), file)
+
+
+@bench.command()
+@_server
+@_workers
+@click.option(
+    "--sessions", type=click.IntRange(1, 1_000_000), help="Live at the same time.  [default: 10000]"
+)
+@click.option("--seconds", type=click.FloatRange(1, 86_400), help="How long it is counted.  [default: 60]")
+@click.option("--switches", type=click.FloatRange(0, 100_000), help="Switches a second.  [default: 200]")
+@click.option("--reads", type=click.FloatRange(0, 100_000), help="Reads a second.  [default: 200]")
+@click.option(
+    "--expiries", type=click.FloatRange(0, 10_000), help="Clocks that run out a second.  [default: 20]"
+)
+@click.option("--sockets", type=click.IntRange(0, 100_000), help="WebSockets.  [default: 1000]")
+@click.option(
+    "--clients",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that send requests.",
+)
+@click.option("--audit/--no-audit", default=True, help="With or without a PostgreSQL that gets every event.")
+@click.option(
+    "--slo",
+    "objectives",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Judge by the objectives of this file.  [default: deploy/slo.yaml of this release]",
+)
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write a page with charts to this file.",
+)
+@_common
+def load(
+    file: Path | None,
+    server: Any,
+    workers: int,
+    page: Path | None,
+    objectives: Path | None,
+    *,
+    quick: bool,
+    audit: bool,
+    **sizes: Any,
+) -> None:
+    """Switches, reads, sockets and expiries together, against the service level objectives.
+
+    The exit code is 1 when one was missed, or when an event did not reach PostgreSQL.
+    """
+    from synckairos.bench.loadtest import objectives as promised
+    from synckairos.bench.loadtest import page as pages
+    from synckairos.bench.loadtest import plan, run, summary
+
+    given = {name: value for name, value in sizes.items() if value is not None}
+    wanted = replace(plan.QUICK if quick else plan.FULL, workers=workers, audited=audit, **given)
+    report, result = run.run(server, wanted, promised.load(objectives), quick=quick)
+    if file is not None:
+        report.write(file)
+    if page is not None:
+        page.write_text(pages.page(result), encoding="utf-8")
+    click.echo(summary.table(result))
+    if not result.met:
+        raise SystemExit(1)

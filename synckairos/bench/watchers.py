@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from time import perf_counter_ns, time_ns
+from typing import Any
 
 import click
 
@@ -45,14 +46,18 @@ class Watcher:
         self.data = data
 
 
-def open_watcher(port: int, session_id: str | None) -> Watcher:
-    """A WebSocket that watches a session; without one, a bare connection."""
+def open_watcher(port: int, session_id: str | None, address: str | None = None) -> Watcher:
+    """A WebSocket that watches a session; without one, a bare connection.
+
+    address: of the client, as a trusted proxy says it
+    """
     connection = load.connect(port)
     data = b""
     if session_id is not None:
+        forwarded = f"X-Forwarded-For: {address}\r\n" if address else ""
         connection.sendall(
-            f"GET /ws?session_id={session_id} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            f"GET /ws?session_id={session_id} HTTP/1.1\r\nHost: localhost\r\n{forwarded}"
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Key: c3luY2thaXJvcy1iZW5jaA==\r\n\r\n".encode()
         )
         while b"\r\n\r\n" not in data:
@@ -67,8 +72,18 @@ def open_watcher(port: int, session_id: str | None) -> Watcher:
     return Watcher(connection, data)
 
 
-def watch(pipe: Connection, watchers: Sequence[Watcher], seen: Seen) -> None:
-    """Calls `seen` with each text frame's payload, in the order of arrival, until `pipe` brings something."""
+def watch(
+    pipe: Connection,
+    watchers: Sequence[Watcher],
+    seen: Seen,
+    lost: Callable[[str], None] | None = None,
+    asked: Callable[[Any], None] | None = None,
+) -> None:
+    """Calls `seen` with each text frame's payload, in the order of arrival, until `pipe` brings something.
+
+    lost: is called with the reason when a socket is closed; without it that is a ConnectionError
+    asked: is called with what `pipe` brings; then None alone ends it
+    """
     selector = selectors.DefaultSelector()
     selector.register(pipe, selectors.EVENT_READ, None)
     for watcher in watchers:
@@ -79,14 +94,28 @@ def watch(pipe: Connection, watchers: Sequence[Watcher], seen: Seen) -> None:
         for key, _mask in selector.select():
             watcher = key.data
             if watcher is None:
-                pipe.recv()
+                question = pipe.recv()
+                if asked is not None and question is not None:
+                    asked(question)
+                    continue
                 for other in watchers:
                     other.socket.close()
                 return
-            data = watcher.socket.recv(load.RECEIVE)
-            if not data:
-                raise ConnectionError("closed by the service")
-            _receive(watcher, watcher.data + data if watcher.data else data, seen)
+            try:
+                _read(watcher, seen)
+            except ConnectionError as error:
+                if lost is None:
+                    raise
+                selector.unregister(watcher.socket)
+                watcher.socket.close()
+                lost(str(error))
+
+
+def _read(watcher: Watcher, seen: Seen) -> None:
+    data = watcher.socket.recv(load.RECEIVE)
+    if not data:
+        raise ConnectionError("closed by the service")
+    _receive(watcher, watcher.data + data if watcher.data else data, seen)
 
 
 def _receive(watcher: Watcher, data: bytes, seen: Seen) -> None:

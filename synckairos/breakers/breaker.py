@@ -68,6 +68,8 @@ class Breaker:
         """Whether the last attempt to connect has failed."""
         self._hangs = False
         """Whether that was because there was no answer in time."""
+        self._trusted = True
+        """Whether calls have succeeded since an attempt to connect has closed it last."""
         self._trying = False
         """Whether an attempt to connect is under way."""
         self._watching: asyncio.Task[None] | None = None
@@ -101,15 +103,13 @@ class Breaker:
         return True
 
     def succeeded(self) -> None:
-        """Note that the dependency has answered, whatever it said."""
+        """Note that the dependency has answered a call, whatever it said."""
+        self._trusted = True
         if self.closed:
             self._circuit.handle_end_request()
             self._tell()
             return
-        self._circuit.set_state(ClosedState())
-        self._circuit.ttl = FIRST_S
-        self._unreachable = False
-        self._tell()
+        self._close()
 
     def failed(self, error: BaseException, *, probe: bool) -> None:
         """Note that the dependency did not answer.
@@ -161,13 +161,19 @@ class Breaker:
         except Exception as error:
             self._note_unreachable(error)
             raise self._refusal() from error
-        self.succeeded()
+        self._close()
 
     async def aclose(self) -> None:
         """End the watch."""
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait((self._watching,))
+
+    def _close(self) -> None:
+        self._circuit.set_state(ClosedState())
+        self._circuit.ttl = FIRST_S
+        self._unreachable = False
+        self._tell()
 
     def _is_probe_due(self) -> bool:
         if self._unreachable or self._trying:  # the watch finds out
@@ -222,9 +228,10 @@ class Breaker:
             await asyncio.wait((self._next,), timeout=TOLD_S)
 
     async def _until_closed(self, reconnect: Reconnect) -> None:
-        """Try to connect again and again, and close when that works after it did not.
+        """Try to connect again and again, and close when that works.
 
-        Where it works at once, nothing was disconnected, and a call has to find out whether calls work.
+        When it worked the last time, and then all calls failed again, that says nothing any more: then it has
+        to work after it did not, or a call has to find out.
         """
         self._next = asyncio.get_running_loop().create_future()
         try:
@@ -237,8 +244,10 @@ class Breaker:
                 except Exception as error:  # noqa: BLE001 - whatever it is, the dependency was not reached
                     self._note_unreachable(error)
                 else:
-                    if self._unreachable:
-                        self.succeeded()
+                    if self._trusted or self._unreachable:
+                        self._trusted = False
+                        self._close()
+                        self.quiet = False  # so that it hears of the next call that succeeds
                 finally:
                     self._trying = False
                     told.set_result(None)

@@ -7,6 +7,9 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from synckairos.errors import SyncKairosError
+from synckairos.tracing import process
+from synckairos.tracing import spans as tracing
+from synckairos.tracing.spans import Span
 
 
 class Kind(StrEnum):
@@ -38,6 +41,18 @@ class Call(ABC):
     def traceparent(self) -> str | None:
         """The W3C `traceparent` that came with it, well-formed."""
         return None
+
+    def attributes(self) -> dict[str, str | int]:
+        """What its span says about it from the beginning."""
+        return {}
+
+    def outcome(self, result: Any, error: BaseException | None) -> dict[str, str | int]:  # noqa: ARG002
+        """What its span says about its result or, when that is None, about its error."""
+        return {}
+
+    def begin_span(self) -> Span | None:
+        """Begin its span; None when it is not sampled."""
+        return process.begin(self.name, tracing.Kind.SERVER, self.traceparent, self.attributes)
 
     async def refuse_if_open(self) -> None:  # noqa: B027 - most calls need nothing
         """Raise CircuitOpen when something is away without which this call cannot be answered."""

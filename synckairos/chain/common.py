@@ -9,12 +9,15 @@ from synckairos.chain.call import Call
 from synckairos.chain.logging import Logging
 from synckairos.chain.metrics import Metrics
 from synckairos.chain.middleware import Middleware, Order
+from synckairos.chain.tracing import Tracing
 from synckairos.errors import InternalError, SyncKairosError
+from synckairos.tracing import process
 
 
 def common() -> tuple[Middleware, ...]:
-    """The outermost middlewares of every chain of this process. Tracing joins them where it is on."""
-    return Breaker(), Logging(), Metrics()
+    """The outermost middlewares of every chain of this process."""
+    tracing = () if process.tracer() is None else (Tracing(),)
+    return Breaker(), *tracing, Logging(), Metrics()
 
 
 class Unexpected(Middleware):

@@ -10,19 +10,26 @@ import structlog
 
 from synckairos.chain.call import Call, Kind
 from synckairos.chain.middleware import Middleware, Order
-from synckairos.errors import InternalError, SyncKairosError
+from synckairos.errors import CircuitOpen, InternalError, SyncKairosError
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 class Logging(Middleware):
-    """Logs failures, each with the ids by which the call can be found."""
+    """Logs failures, each with the ids by which the call can be found.
+
+    What a breaker refuses is not logged. There may be thousands a second, and the breaker says so once.
+    """
 
     order: ClassVar = Order.LOGGING
 
     async def on_error(self, call: Call, error: BaseException) -> BaseException:
         """Logs an error with a status of 500 or more."""
-        if isinstance(error, SyncKairosError) and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if (
+            isinstance(error, SyncKairosError)
+            and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            and not isinstance(error, CircuitOpen)
+        ):
             log(call.kind, error, call.described())
         return error
 

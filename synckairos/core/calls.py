@@ -37,8 +37,12 @@ from synckairos.errors import (
     SessionNotFound,
     SyncKairosError,
 )
+from synckairos.tracing.spans import Kind, current, under
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+_SPAN = {"db.system.name": "redis", "db.operation.name": "FCALL"}
+"""What the span of every call says."""
 
 
 class Sessions:
@@ -68,7 +72,7 @@ class Sessions:
     async def create(self, session_id: str, config: bytes, options: Options = NO_OPTIONS) -> State:
         """Create a session from its config (JSON). A repeat of the same request returns its current state."""
         arguments = (config, "TTL", self.ttl_s, *self._common(options))
-        state = _state("sk_create", await self._fcall("sk_create", session_id, arguments))
+        state = _state("sk_create", await self._fcall("sk_create", session_id, arguments, options))
         if not state.replayed:
             metrics.sessions_created.inc()
         return state
@@ -212,13 +216,13 @@ class Sessions:
     async def delete(self, session_id: str, options: Options = NO_OPTIONS) -> bool:
         """Delete a session. Returns `False` when there is none, or it belongs to another tenant."""
         arguments = self._common(options)
-        reply = await self._fcall("sk_delete", session_id, arguments)
+        reply = await self._fcall("sk_delete", session_id, arguments, options)
         if (
             reply == 0
             and self._recovery is not None
             and await self._recovery.fetch(session_id, options.tenant)
         ):
-            reply = await self._fcall("sk_delete", session_id, arguments)
+            reply = await self._fcall("sk_delete", session_id, arguments, options)
         if reply not in (0, 1):
             _unknown("sk_delete", reply)
         return bool(reply)
@@ -314,7 +318,7 @@ class Sessions:
         """
         # When a reply is lost, the retry may take from the bucket twice. That does less harm than no retry:
         # then a failover would fail every request that has a rate limit.
-        reply = await self.connection.fcall(
+        reply = await self._call(
             "sk_throttle", (rate_limit(bucket),), (burst, count, period_ms, quantity, cooldown_ms)
         )
         return _throttle("sk_throttle", reply)
@@ -339,7 +343,7 @@ class Sessions:
         self, function: str, session_id: str, arguments: Sequence[Argument], options: Options
     ) -> Any:
         try:
-            return await self._fcall(function, session_id, arguments)
+            return await self._fcall(function, session_id, arguments, options)
         except SessionNotFound:
             if self._recovery is None:
                 raise
@@ -349,7 +353,7 @@ class Sessions:
             if over.expired_by is not None:
                 context["expired_participant_id"] = over.expired_by
             raise InvalidSessionState(f"not in a session that is {over.status}", context=context)
-        return await self._fcall(function, session_id, arguments)
+        return await self._fcall(function, session_id, arguments, options)
 
     async def _read(self, session_id: str, tenant: str | None, options: Sequence[Argument]) -> Any:
         """The reply of `sk_get`; or a session that is over and not in Redis any more."""
@@ -380,13 +384,44 @@ class Sessions:
             return reply
         return _unknown("sk_log", reply)
 
-    async def _fcall(self, function: str, session_id: str, arguments: Sequence[Argument]) -> Any:
-        return await self._call(function, SessionKeys.of(session_id).all, arguments)
+    async def _fcall(
+        self,
+        function: str,
+        session_id: str,
+        arguments: Sequence[Argument],
+        options: Options | None = None,
+    ) -> Any:
+        """Calls a function that may change a session: see `_call`."""
+        return await self._call(function, SessionKeys.of(session_id).all, arguments, options=options)
 
     async def _call(
-        self, function: str, keys: Sequence[str], arguments: Sequence[Argument], *, read_only: bool = False
+        self,
+        function: str,
+        keys: Sequence[str],
+        arguments: Sequence[Argument],
+        *,
+        read_only: bool = False,
+        options: Options | None = None,
     ) -> Any:
-        """Calls a function where the session is."""
+        """Calls a function where the session is. A call of a trace is a span, and its event goes on with it.
+
+        options: the common options, for a function that takes them. All but the traceparent are in
+            `arguments` already.
+        """
+        caller = current()
+        if caller is None:
+            if options is not None and options.traceparent is not None:
+                arguments = (*arguments, "TRACEPARENT", options.traceparent)
+            return await self._call_there(function, keys, arguments, read_only=read_only)
+        attributes = {**_SPAN, "db.stored_procedure.name": function}
+        with under(caller.begin(f"FCALL {function}", Kind.CLIENT, attributes)) as span:
+            if options is not None:
+                arguments = (*arguments, "TRACEPARENT", span.traceparent)
+            return await self._call_there(function, keys, arguments, read_only=read_only)
+
+    async def _call_there(
+        self, function: str, keys: Sequence[str], arguments: Sequence[Argument], *, read_only: bool
+    ) -> Any:
         try:
             return await self.connection.fcall(function, keys, arguments, read_only=read_only)
         except SessionMoved as moved:

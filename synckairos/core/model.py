@@ -22,6 +22,8 @@ class Options:
     epoch: the call is refused unless the session's versions are of this epoch
     player: the participant whose own call it is, for switch, pause and resume: refused unless it is active
     actor, trace: who makes the call and its trace id, both written into the event
+    traceparent: the W3C traceparent of the call, kept beside the event until that is stored. The span under
+        way, if there is one, is passed on instead.
     request: the idempotency key. Without one, a new key is made for each call, so that its retries change
         nothing twice.
     """
@@ -30,6 +32,7 @@ class Options:
     version: int | None = None
     actor: str | None = None
     trace: str | None = None
+    traceparent: str | None = None
     request: str | None = None
     player: str | None = None
     epoch: str | None = None

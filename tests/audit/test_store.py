@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 
 from synckairos.audit.rows import Batch, Entry
 from synckairos.audit.store import VERSION_TAKEN, Store, Stored
-from synckairos.errors import StorageUnavailable
+from synckairos.breakers.breaker import FAILURES
+from synckairos.errors import CircuitOpen, StorageUnavailable
 from tests.support.audit_rows import EPOCH, event, participant, snapshot
 from tests.support.postgres import PostgresServer
 
@@ -349,6 +351,12 @@ async def test_every_call_says_so_when_postgresql_is_away(own_postgres: Postgres
         ):
             with pytest.raises(StorageUnavailable):
                 await call
+        for _ in range(FAILURES):
+            with suppress(StorageUnavailable):
+                await store.ping()
+        with pytest.raises(CircuitOpen) as refused:
+            await store.ping()
+        assert refused.value.context == {"dependency": "postgresql"}
         await asyncio.to_thread(own_postgres.start)
         assert await store.ping()
 

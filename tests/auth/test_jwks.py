@@ -18,7 +18,10 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from synckairos.auth import jwks
 from synckairos.auth.claims import parse
 from synckairos.auth.jwks import Jwks
-from synckairos.errors import StorageUnavailable, SyncKairosError, Unauthenticated
+from synckairos.breakers.breaker import FAILURES
+from synckairos.breakers.registry import Breakers
+from synckairos.errors import CircuitOpen, StorageUnavailable, SyncKairosError, Unauthenticated
+from synckairos.run.processes import free_port
 from tests.auth.conftest import asking, token
 from tests.support.live import eventually
 from tests.support.servers import Server
@@ -169,6 +172,30 @@ async def test_an_unknown_kid_asks_once_in_thirty_seconds(
     async with keys_of(issuer) as keys:  # for an unknown one that comes first they are not asked for twice
         assert await judged(keys, signed(OTHER_KEY, "unknown")) is Unauthenticated
         assert issuer.asked == 4
+
+
+async def test_an_issuer_that_does_not_answer_is_left_alone_for_longer_and_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(jwks, "monotonic", lambda: now)
+    keys = Jwks(f"http://127.0.0.1:{free_port()}/keys", known := Breakers())
+    monkeypatch.setattr(known.of("jwks"), "_now", lambda: now)
+    bearer = signed(EC_KEY, "a")
+    try:
+        for _ in range(FAILURES):
+            assert await judged(keys, bearer) is StorageUnavailable
+            now += jwks.AGAIN_S
+        for open_for_s in (2, 4, 8):
+            assert await judged(keys, bearer) is StorageUnavailable, "this one has asked"
+            now += jwks.AGAIN_S
+            with pytest.raises(CircuitOpen) as refused:
+                await keys.check(parse(bearer))
+            assert refused.value.context == {"dependency": "jwks"}
+            assert refused.value.retry_after_ms == 1000 * (open_for_s - 1)
+            now += open_for_s - jwks.AGAIN_S
+    finally:
+        await keys.aclose()
 
 
 async def test_known_keys_serve_for_a_day_while_the_set_is_away(

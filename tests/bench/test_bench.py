@@ -51,11 +51,29 @@ def named(report: dict[str, Any], name: str) -> dict[str, Any]:
     return found[0]
 
 
+def test_tracing_is_held_against_a_service_without_it(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "tracing")
+    assert all(figure["value"] > 0 for figure in report["figures"])
+    assert named(report, "off, CPU")["yardstick"] == "without tracing"
+    assert named(report, "1 % sampled, CPU")["yardstick"] == "off"
+
+
 def test_the_access_log_is_held_against_rows_without_a_chain(tmp_path: Path) -> None:
     report, _ = bench(tmp_path, "access-log")
     assert all(figure["value"] > 0 for figure in report["figures"])
     assert named(report, "rows into one chain")["yardstick"] == "without a chain"
     assert "postgresql" in report["machine"]
+
+
+def test_the_chain_is_held_against_a_request_and_its_breaker_against_waiting(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "chain")
+    cost = named(report, "13 middlewares")
+    assert (cost["yardstick"], cost["at_most"]) == ("a switch over HTTP, CPU of the service", 0.05)
+    for away in ("hangs", "was killed"):
+        assert named(report, f"an answer while Redis {away}")["at_most"] == 20
+        figure = named(report, f"the same while Redis {away}")
+        assert figure["yardstick"].startswith("GET /health")
+        assert figure["ratio"] > 0
 
 
 @pytest.mark.parametrize("kind", servers.available())

@@ -160,6 +160,18 @@ class TestArguments:
         )
         assert (event["payload"]["actor"], event["payload"]["trace"]) == ("ann", "t")
 
+    @pytest.mark.every_server
+    def test_a_traceparent_stands_beside_the_event_and_nowhere_else(self, core: Driver) -> None:
+        game = Game(core, CONFIG)
+        traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
+        change = game.raw("start", "TRACEPARENT", traceparent, at=50)
+        (_, created), (_, started) = core.run("XRANGE", game.keys.outbox, "-", "+")
+        assert set(created) == {b"id", b"e"}
+        assert started == {b"id": game.session.encode(), b"e": change, b"traceparent": traceparent.encode()}
+        assert core.run("XRANGE", game.keys.log, "2-0", "2-0") == [(b"2-0", {b"e": change})]
+        assert b"a" * 32 not in change
+        assert json.loads(change)["payload"]["trace"] is None
+
     @pytest.mark.parametrize("actor", ['"', "\\", "a\nb", "é", "\u2028", "😀", "\x01", "</script>"])
     def test_texts_come_back_as_they_were(self, core: Driver, actor: str) -> None:
         assert Game(core, CONFIG).do("start", "ACTOR", actor, "TRACE", actor)["payload"]["actor"] == actor

@@ -262,6 +262,7 @@ class Grammar:
             found += ["TENANT", tenant]
         if self.rng.random() < 0.15:
             found += ["ACTOR", self._pick(["ann", "é\u2028", '"', "link:1"]), "TRACE", "0" * 32]
+            found += ["TRACEPARENT", self._pick([f"00-{'a' * 32}-{'b' * 16}-01", "00-a-b-01"])]
         if self.rng.random() < 0.2:
             found += ["REQUEST", f"r{self.rng.randrange(12)}"]
         if not create and self.rng.random() < 0.1:

@@ -534,7 +534,7 @@ def _pairs(flat: list[Any]) -> dict[bytes, Any]:
 
 def _taken() -> dict[str, set[str]]:
     """Which options each function takes, as the page has it."""
-    common = {"TENANT", "VERSION", "EPOCH", "ACTOR", "TRACE", "REQUEST"}
+    common = {"TENANT", "VERSION", "EPOCH", "ACTOR", "TRACE", "TRACEPARENT", "REQUEST"}
     taken = {}
     for row in PAGE.section("Functions").tables[0].rows:
         arguments = row["arguments"]
@@ -576,6 +576,9 @@ def _bounds(value: str) -> tuple[list[str], list[str]]:
         return [PEOPLE["Anna"].upper()], ["", PEOPLE["Anna"][1:]]
     if value == "`<version>@<epoch>`":
         return ["3@1795306409736"], ["", "3", "@", "3@", "@1795306409736", "-3@1795306409736"]
+    if "traceparent" in value:
+        one = f"00-{'a' * 32}-{'b' * 16}-01"
+        return [one, one.ljust(128, "-")], [one.upper(), one[:-1], f"{one}é", f"é{one}", one.ljust(129, "-")]
     if value == "burst, count, period_ms, cooldown_ms":
         return ["1 1 1 0", "5 7 1000 60000"], ["0 1 1 0", "1 1 1 -1", "1 x 1 0", "1 1 1.5 0"]
     numbers = re.search(rf"(-?\d+){TO}(-?\d+)", value)

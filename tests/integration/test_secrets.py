@@ -32,6 +32,7 @@ def canaries(redis_port: int) -> dict[str, str]:
         "RQ_REDIS_URL": f"redis://somebody:{CANARY}@127.0.0.1:{nobody}/0",
         "DATABASE_URL": f"postgresql://somebody:{CANARY}@127.0.0.1:{nobody}/none",
         "SENTRY_DSN": f"http://{CANARY}@127.0.0.1:{nobody}/1",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://somebody:{CANARY}@127.0.0.1:{nobody}",
         "MOVED_TO": f"redis://:{CANARY}@127.0.0.1:{nobody}/0",
         "JWT_PREVIOUS_SECRET": "",
     }
@@ -50,6 +51,7 @@ def test_every_setting_that_may_hold_a_secret_is_marked_as_one() -> None:
 def test_no_program_says_a_secret(own_redis: Server) -> None:
     """Servers that refuse the password, or are away: when most of the errors are told."""
     given = {**canaries(own_redis.port), "LOG_LEVEL": "debug", "ENABLE_METRICS": "true"}
+    given["OTEL_TRACES_SAMPLER_ARG"] = "1"
     with own_redis.sync_client() as client:
         client.execute_command("ACL", "SETUSER", "somebody", "on", ">other", "+@all", "~*", "&*")
         port = free_port()

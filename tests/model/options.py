@@ -18,7 +18,7 @@ class Refusal(Exception):
         self.code, self.fields, self.context = code, list(fields), context
 
 
-COMMON = {"TENANT", "VERSION", "EPOCH", "ACTOR", "TRACE", "REQUEST"}
+COMMON = {"TENANT", "VERSION", "EPOCH", "ACTOR", "TRACE", "TRACEPARENT", "REQUEST"}
 OPTIONS = {
     "create": COMMON - {"VERSION", "EPOCH"} | {"TTL"},
     "switch": COMMON | {"NEXT", "CURRENT", "LAG", "PLAYER"},

@@ -55,6 +55,7 @@ DAY = 86_400_000
 TOLERANCE_MS = 5000
 ALARMS = SessionKeys.of(SESSIONS[0]).alarms
 OUTBOX = SessionKeys.of(SESSIONS[0]).outbox
+TRACEPARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 TENANTS = ["red", "blue"]
 
 CHANNELS = [*[SessionKeys.of(s).session for s in SESSIONS], ALARMS]
@@ -266,7 +267,14 @@ class Machine(RuleBasedStateMachine):
                 mine = [s.tenant] * 3 if s is not None and s.tenant is not None else []
                 return ["TENANT", pick(draw, [*TENANTS, *mine])]
             case 2:
-                return ["ACTOR", pick(draw, ["ann", 'b"o\\b\n', "é\u2028😀"]), "TRACE", "00-ab-cd-01"]
+                return [
+                    "ACTOR",
+                    pick(draw, ["ann", 'b"o\\b\n', "é\u2028😀"]),
+                    "TRACE",
+                    "00-ab-cd-01",
+                    "TRACEPARENT",
+                    TRACEPARENT,
+                ]
             case 3:
                 known = [epoch for owner, epoch in self.epoch_numbers if owner == session]
                 current = [self.epoch_names[s.epoch]] * 3 if s is not None else []

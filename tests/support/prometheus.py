@@ -34,13 +34,19 @@ class Prometheus:
 
     folder: where its configuration and its data go
     alertmanagers: addresses; none by default
+    change: what a test needs to have otherwise in the configuration
     """
 
     def __init__(
-        self, folder: Path, targets: Mapping[str, Sequence[str]], alertmanagers: Sequence[str] = ()
+        self,
+        folder: Path,
+        targets: Mapping[str, Sequence[str]],
+        alertmanagers: Sequence[str] = (),
+        change: Callable[[dict[str, Any]], object] = lambda config: config,
     ) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
         config = configuration(targets, alertmanagers)
+        change(config)
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
         self._log = folder / "prometheus.log"
         self._process = launch(
@@ -48,6 +54,7 @@ class Prometheus:
                 "prometheus",
                 f"--config.file={folder / 'prometheus.yml'}",
                 f"--storage.tsdb.path={folder / 'data'}",
+                "--storage.tsdb.retention.time=35d",
                 f"--web.listen-address={self.url.removeprefix('http://')}",
             ],
             self._log,

@@ -179,16 +179,23 @@ async def test_a_reconnection_closes_it_at_once(watched: tuple[Breaker, Server],
     assert breaker.closed
 
 
-async def test_what_can_be_reached_all_the_time_has_not_come_back(
+async def test_a_server_that_takes_connections_and_no_calls_is_believed_once(
     watched: tuple[Breaker, Server], clock: Clock
 ) -> None:
     breaker, server = watched
     server.is_there = True
     await fail(breaker, FAILURES)
-    await until(lambda: server.tries >= 3)
-    assert not breaker.closed, "it takes connections, and does not answer calls"
+    await until(lambda: breaker.closed)
+    await fail(breaker, FAILURES)
+    tries = server.tries
+    await until(lambda: server.tries >= tries + 3)
+    assert not breaker.closed, "it has just been closed, and nothing was answered since"
+    await until(lambda: not breaker._trying)
     clock.time += 1
     assert await breaker.admit()
+    breaker.succeeded()
+    await fail(breaker, FAILURES)
+    await until(lambda: breaker.closed)
 
 
 async def test_jobs_try_to_reach_it_first(watched: tuple[Breaker, Server]) -> None:

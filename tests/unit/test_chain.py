@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import importlib
+from typing import Any, cast
 
 import pytest
 
+from synckairos.api import chain as api_chain
+from synckairos.api.routes import ROUTES
+from synckairos.api.routes.pages import PAGES
 from synckairos.chain.call import Call, Kind
 from synckairos.chain.common import Unexpected, common
 from synckairos.chain.middleware import Middleware, Order, chain
 from synckairos.errors import CircuitOpen, InternalError, SessionNotFound, SyncKairosError
+from tests.support.pages import ROOT, Page, codes
+
+PAGE = Page(ROOT / "synckairos" / "chain" / "README.md").section(
+    "What every request, command and job goes through"
+)
 
 
 def noting(order: Order, said: list[str], **raising: Exception) -> Middleware:
@@ -161,3 +170,29 @@ async def test_a_call_without_what_it_needs_gets_no_further_than_the_breaker() -
     with pytest.raises(CircuitOpen):
         await chain((*common(), noting(Order.TRACING, said)), handler(said))(call)
     assert said == call.counted == []
+
+
+def test_the_page_has_every_middleware_with_its_place_and_what_it_is_around(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(api_chain, "chain", lambda steps, _: {type(step) for step in steps})
+    chains: list[Any] = [api_chain.of_route(route) for route in (*ROUTES, *PAGES)]
+    requests: set[Any] = set().union(*chains)
+    around = {
+        "requests": requests,
+        "commands": cast("Any", api_chain.of_commands(handler([]))),
+        "jobs": {type(step) for step in common()},
+    }
+    rows = [row for row in PAGE.tables[0].rows if row["order"]]
+    assert [int(row["order"]) for row in rows] == list(Order)
+    named: set[Any] = set()
+    for row in rows:
+        if row["order"] == str(int(Order.TRACING)):
+            continue  # it is there only where tracing is on
+        name, place = codes(row["middleware"])
+        middleware = getattr(importlib.import_module(place.removesuffix(".py").replace("/", ".")), name)
+        named.add(middleware)
+        assert middleware.order == int(row["order"]), name
+        for column, those in around.items():
+            assert (row[column] == "yes") == (middleware in those), (name, column)
+    assert named == requests | set(around["jobs"])

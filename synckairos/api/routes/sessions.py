@@ -64,7 +64,13 @@ async def create_session(request: ApiRequest) -> Reply:
         reader.problems += problems if complete else _about_given_fields(config, problems)
     reader.check()
     assert config is not None
-    options = Options(tenant=caller.tenant, actor=caller.actor, trace=request.trace_id, request=key)
+    options = Options(
+        tenant=caller.tenant,
+        actor=caller.actor,
+        trace=request.trace_id,
+        traceparent=request.traceparent,
+        request=key,
+    )
     session_id = _id_for(config, caller, key)
     if key is not None or _given_id(config)[1] is not None:
         await _restore_if_lost(request, session_id)

@@ -52,6 +52,10 @@ class CommandCall(ApiCall):
         """That of the message."""
         return self.message.request_id
 
+    def attributes(self) -> dict[str, str | int]:
+        """The ids, and where sockets are opened."""
+        return {"http.route": "/ws", **super().attributes()}
+
     async def permit(self) -> None:
         """By the token of the socket, as it is now."""
         self.player = self._grant.permit(self.action)
@@ -80,6 +84,7 @@ async def carry_out(call: CommandCall) -> Change:
         player=call.player,
         actor=caller.actor,
         trace=call.request.trace_id,
+        traceparent=call.request.traceparent,
         request=message.request_id,
     )
     sessions = call.request.context.sessions

@@ -1,0 +1,156 @@
+"""What is left of each error budget, as the rules in Prometheus have it.
+
+The objectives, too, come from the series of those rules. So the report tells what this Prometheus warns of,
+also when the file on this machine is another one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import msgspec
+
+TIMEOUT_S = 30.0
+NOW = "1h"
+"""The window of what the report calls now."""
+
+
+class NoReport(Exception):
+    """Prometheus does not answer, or has no rules of objectives; the text says which."""
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """The error budget of one objective. Ratios are from 0 to 1, and None where there were no events.
+
+    slo, title: its name, and what is promised
+    objective: how many of all events have to be good
+    now: how many of the last hour's events were good
+    burn_rate: how fast the last hour spends the budget; 1 spends it in exactly the window
+    events: the events of the window, about
+    used: which part of the budget the window has spent; above 1 when it spent more than there was
+    left: 1 - used
+    spent: whether nothing is left
+    lasts_until: when nothing will be left if all goes on like the last hour (ISO 8601); None when the budget
+        lasts longer than the window, or is spent
+    """
+
+    slo: str
+    title: str
+    objective: float
+    now: float | None
+    burn_rate: float | None
+    events: float
+    used: float | None
+    left: float | None
+    spent: bool
+    lasts_until: str | None
+
+
+class Report(msgspec.Struct, frozen=True):
+    """All budgets.
+
+    at: the moment they are of (ISO 8601)
+    window_s: the seconds that a budget is for
+    counted_s: for how many of them Prometheus has counted events
+    """
+
+    at: str
+    window_s: float
+    counted_s: float
+    budgets: list[Budget]
+
+    @property
+    def spent(self) -> bool:
+        """Whether a budget is spent."""
+        return any(budget.spent for budget in self.budgets)
+
+
+def ask(prometheus: str) -> Report:
+    """The report of the Prometheus at this URL. Raises NoReport."""
+    with httpx.Client(base_url=prometheus, timeout=TIMEOUT_S) as client:
+        found = _Series(_query(client, '{__name__=~"slo:.+"}'))
+        window_s = found.single("slo:window:seconds")
+        if window_s is None:
+            raise NoReport(
+                f"the Prometheus at {prometheus} has no rules of objectives: "
+                "load deploy/prometheus/rules/slo.yaml"
+            )
+    at = datetime.fromtimestamp(found.at, UTC)
+    return Report(
+        at=_shown(at),
+        window_s=window_s,
+        counted_s=min(found.single("slo:counted:seconds") or 0.0, window_s),
+        budgets=[_budget(found, slo, at, window_s) for slo in found.objectives],
+    )
+
+
+def _budget(found: _Series, slo: str, at: datetime, window_s: float) -> Budget:
+    ratio = found.of("slo:error_ratio:sum" + NOW, slo)
+    burn_rate = found.of("slo:burn_rate:sum" + NOW, slo)
+    used = found.of("slo:error_budget_used:ratio", slo)
+    left = None if used is None else 1.0 - used
+    spent = left is not None and left <= 0
+    return Budget(
+        slo=slo,
+        title=found.objectives[slo][0],
+        objective=found.objectives[slo][1],
+        now=None if ratio is None else 1.0 - ratio,
+        burn_rate=burn_rate,
+        events=found.of(f"slo:events:sum{window_s / 86400:.0f}d", slo) or 0.0,
+        used=used,
+        left=left,
+        spent=spent,
+        lasts_until=None if spent else _lasts_until(at, left, burn_rate, window_s),
+    )
+
+
+def _lasts_until(at: datetime, left: float | None, burn_rate: float | None, window_s: float) -> str | None:
+    """When a budget is spent that goes on burning like this; None when it lasts longer than the window."""
+    if left is None or not burn_rate or left > burn_rate:
+        return None
+    return _shown(at + timedelta(seconds=window_s * left / burn_rate))
+
+
+class _Series:
+    """The newest value of each series of the rules."""
+
+    def __init__(self, vector: list[Any]) -> None:
+        self.at = max((float(each["value"][0]) for each in vector), default=0.0)
+        self.objectives: dict[str, tuple[str, float]] = {}
+        """Title and ratio, by name."""
+        self._values: defaultdict[str, dict[str, float]] = defaultdict(dict)
+        for each in vector:
+            labels: Mapping[str, str] = each["metric"]
+            name, slo, value = labels["__name__"], labels.get("slo", ""), float(each["value"][1])
+            self._values[name][slo] = value
+            if name == "slo:objective:ratio":
+                self.objectives[slo] = (labels.get("title", ""), value)
+
+    def of(self, name: str, slo: str) -> float | None:
+        """The value for an objective."""
+        return self._values[name].get(slo)
+
+    def single(self, name: str) -> float | None:
+        """The value of a series that no objective has."""
+        return self.of(name, "")
+
+
+def _query(client: httpx.Client, expression: str) -> list[Any]:
+    """The instant vector of a PromQL expression."""
+    try:
+        reply = client.get("/api/v1/query", params={"query": expression})
+        reply.raise_for_status()
+        vector = reply.json()["data"]["result"]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        raise NoReport(f"the Prometheus at {client.base_url} does not answer: {error}") from error
+    if not isinstance(vector, list):
+        raise NoReport(f"{client.base_url} does not answer as a Prometheus does")
+    return vector
+
+
+def _shown(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

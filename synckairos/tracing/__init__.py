@@ -1,0 +1,1 @@
+"""Traces: what one switch took, from the request to the row in PostgreSQL. See README.md."""
