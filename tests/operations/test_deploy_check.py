@@ -128,6 +128,7 @@ ALL = sorted(
 
 def test_what_is_there_passes_and_no_file_is_left_out() -> None:
     assert unread(DEPLOY) == []
+    assert [check.name for check in CHECKS if not check.found(DEPLOY)] == []
     assert [problem for check in CHECKS for problem in check.run(DEPLOY)] == []
 
 
