@@ -14,7 +14,7 @@ from tests.operations.deploy_check.forms import unlike
 from tests.operations.deploy_check.programs import Problems
 from tests.operations.deploy_check.settings import SECRET, unknown_command, wrong_settings
 
-KUBERNETES = ("1.31", "1.34", "1.37")
+KUBERNETES = ("1.31", "1.37")
 """The releases of Kubernetes whose schemas the manifests have to fit."""
 
 _SERVICE_MONITOR = {
