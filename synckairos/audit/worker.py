@@ -32,7 +32,7 @@ from rq.scheduler import RQScheduler
 from rq.timeouts import BaseDeathPenalty
 from rq.utils import now, parse_composite_key
 
-from synckairos import metrics
+from synckairos import metrics, systemd
 from synckairos.audit import alerts, jobs, traces
 from synckairos.audit.access_log.retention import Retention
 from synckairos.audit.jobs import JOB_S, STORE, BatchJob, Jobs, Serializer
@@ -435,6 +435,7 @@ def work(settings: Settings) -> None:
         _BatchJob.storing = storing
         retention.start()
         log.info("waiting for batches")
+        systemd.ready("stores batches")
         stop.listen()
         _work_on(settings, stop)
     except StopRequested:
@@ -443,6 +444,7 @@ def work(settings: Settings) -> None:
         # Not by a call: Python looks for signals at each call, and one could raise once more there.
         stop.over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
+        systemd.stopping()
         retention.stop()
         storing.close()
         alerts.close()

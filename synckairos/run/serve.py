@@ -17,7 +17,7 @@ from pathlib import Path
 
 import structlog
 
-from synckairos import metrics
+from synckairos import metrics, systemd
 from synckairos.config import Settings
 from synckairos.core.connection import connect
 from synckairos.run.processes import WATCH_S, Child, Stop, Stopped, bind, end_all, listens
@@ -102,14 +102,17 @@ def serve(settings: Settings, environ: Mapping[str, str], file: Path | None) -> 
     with suppress(Stopped), Stop() as stop, open_socket(settings) as listener:
         stop.run(_load_library(settings))
         with workers(settings, listener, environ, file, DRAIN_S) as children:
-            listening = False
+            listening, watchdog = False, systemd.Watchdog()
             while not stop.wait(WATCH_S):
+                watchdog.beat()
                 if not listening and listens(listener):
                     listening = True
                     address = listener.getsockname()
                     log.info("listening", host=settings.host, port=address[1], workers=len(children))
+                    systemd.ready(f"answers on {settings.host}, port {address[1]}")
                 for child in children:
                     child.keep()
+            systemd.stopping()
 
 
 async def _load_library(settings: Settings) -> None:
