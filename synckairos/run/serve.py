@@ -19,6 +19,7 @@ from synckairos import systemd
 from synckairos.auth.tenants import Tenants
 from synckairos.config import Settings, SettingsError
 from synckairos.core.connection import connect
+from synckairos.features.flags import Features
 from synckairos.run.processes import WATCH_S, Hangup, Stop, Stopped, bind, listens
 from synckairos.run.workers import Workers
 from synckairos.settings_option import settings_anew
@@ -101,6 +102,7 @@ def _reload(settings: Settings, environ: Mapping[str, str], file: Path | None, r
     try:
         found = settings_anew(environ, file, serving=True)
         Tenants(found.tenants_file)
+        Features(found.features_file)
     except SettingsError as error:
         log.error("the settings are wrong: the workers go on as they are", problems=error.problems)
         return False

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click import Context
 
+from synckairos.cli import main
 from tests.operations.deploy_check import kustomize
 from tests.operations.deploy_check.checks import CHECKS, unread
 from tests.support.pages import ROOT
@@ -17,6 +19,27 @@ DEPLOY = ROOT / "deploy"
 
 MISSPELT = {
     "alertmanager/alertmanager.yml": [("group_wait", "group_wiat")],
+    "grafana/dashboards/audit.json": [('"expr"', '"exrp"'), ('"title"', '"tilte"')],
+    "grafana/dashboards/overview.json": [('"expr"', '"exrp"'), ('"panels"', '"pannels"')],
+    "grafana/dashboards/slo.json": [('"expr"', '"exrp"'), ('"refresh"', '"refrsh"')],
+    "grafana/provisioning/dashboards/synckairos.yaml": [
+        ("providers", "provider"),
+        ("      path", "      pth"),
+    ],
+    "grafana/provisioning/datasources/synckairos.yaml": [("isDefault", "isdefault")],
+    "prometheus/prometheus.yml": [
+        ("scrape_interval", "scrape_intervall"),
+        ("static_configs", "static_config"),
+    ],
+    "prometheus/rules/alerts.yaml": [("annotations", "anotations"), ("expr", "exrp")],
+    "prometheus/rules/recorded.yaml": [("record", "recrod")],
+    "prometheus/rules/slo.yaml": [("labels", "labls")],
+    "prometheus/tests/alerts.yaml": [
+        ("alert_rule_test", "alert_rule_tests"),
+        ("input_series", "input_serie"),
+    ],
+    "prometheus/tests/slo.yaml": [("eval_time", "eval_tme")],
+    "slo.yaml": [("percent", "precent"), ("within_seconds", "within_second")],
     "docker/Dockerfile": [
         ("HEALTHCHECK", "HEALTCHECK"),
         ("STOPSIGNAL", "STOPSIGNL"),
@@ -99,7 +122,7 @@ MISSPELT = {
 ALL = sorted(
     file.relative_to(DEPLOY).as_posix()
     for file in DEPLOY.rglob("*")
-    if file.is_file() and file.suffix not in (".md", ".png")
+    if file.is_file() and file.suffix not in (".md", ".png", ".py", ".pyc")
 )
 
 
@@ -111,7 +134,7 @@ def test_what_is_there_passes_and_no_file_is_left_out() -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    return shutil.copytree(DEPLOY, tmp_path / "deploy")
+    return shutil.copytree(DEPLOY, tmp_path / "deploy", ignore=shutil.ignore_patterns("__pycache__"))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -119,11 +142,12 @@ def test_a_misspelt_key_is_refused(name: str, copy: Path) -> None:
     file = copy / name
     (*_, check) = [check for check in CHECKS if file in check.found(copy)]
     text = file.read_text()
+    assert name in MISSPELT, "say above what would be misspelt in it"
     for pattern, by in MISSPELT[name]:
         changed = re.sub(pattern, by, text, count=1)
         assert changed != text, pattern
         file.write_text(changed)
-        assert check.run(copy), f"{pattern} as {by}"
+        assert list(check.problems(copy, [file])), f"{pattern} as {by}"
 
 
 def test_a_file_that_no_check_reads_is_named(copy: Path) -> None:
@@ -178,3 +202,23 @@ def test_a_kustomization_that_names_what_is_not_there_is_refused(copy: Path) -> 
         file.write_text(yaml.safe_dump({**good, name: value}))
         with pytest.raises(kustomize.KustomizeError):
             kustomize.build(folder)
+
+
+def test_commands_and_units_of_the_page_are_there() -> None:
+    text = (DEPLOY / "README.md").read_text()
+    code = re.findall(r"```sh\n(.*?)```", text, re.DOTALL) + re.findall(r"`([^`\n]+)`", text)
+    commands = {
+        word
+        for each in code
+        for word in re.findall(r"(?:^|(?<!namespace)[\s(])synckairos ([a-z][a-z-]*)(?= |$|\)|\n)", each)
+    }
+    assert commands >= {"serve", "doctor", "move", "restore", "audit"}
+    assert commands <= {*main.list_commands(Context(main))}
+    units = {
+        name
+        for each in code
+        for name in re.findall(r"systemctl [a-z-]+ (?:--now )?(synckairos[^#\n]*)", each)
+    }
+    assert units
+    for unit in {unit for names in units for unit in names.split()}:
+        assert (DEPLOY / "systemd" / f"{re.sub('@.*', '@', unit)}.service").exists(), unit

@@ -47,15 +47,18 @@ def test_what_is_built_serves_and_is_healthy(redis: Server, tmp_path: Path) -> N
                         ROOT / name, source / target, ignore=shutil.ignore_patterns("__pycache__")
                     )
                 else:
-                    shutil.copy(ROOT / name, source / target / name)
+                    (source / target).mkdir(exist_ok=True)
+                    shutil.copy(ROOT / name, source / target)
         elif word == "RUN":
-            subprocess.run(
+            step = subprocess.run(
                 ["sh", "-ec", rest.replace("/opt/synckairos", str(made))],
                 cwd=source,
                 env=environ,
-                check=True,
+                check=False,
                 capture_output=True,
+                text=True,
             )
+            assert step.returncode == 0, f"{rest}\n{step.stdout}\n{step.stderr}"
             (packages,) = made.glob("lib/python*/site-packages")
             (packages / "here.pth").write_text(sysconfig.get_path("purelib"))
     (program,) = made.glob("bin/synckairos")

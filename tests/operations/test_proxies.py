@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import itertools
 import json
 import socket
@@ -20,7 +21,7 @@ from websockets.typing import Origin
 
 from synckairos.run.processes import free_port
 from tests.support.programs import Program, get
-from tests.support.proxies import PROXIES, Proxy
+from tests.support.proxies import PROXIES, Proxy, ask_haproxy, haproxy
 from tests.support.servers import Server
 
 MINUTE_MS = 60_000
@@ -147,6 +148,9 @@ async def test_what_the_service_says_comes_through(proxy: Proxy, client: httpx.A
     assert (large.status_code, large.json()["error"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
     assert (await client.get("/metrics")).json()["error"]["code"] == "NOT_FOUND"
     assert "Strict-Transport-Security" in ready.headers
+    address = f"http://127.0.0.1:{proxy.plain}/s/x?y"
+    plain = await client.get(address, headers={"Host": "example.org"})
+    assert (plain.status_code, plain.headers["Location"]) == (308, "https://example.org/s/x?y")
 
 
 async def test_no_token_of_an_address_is_in_the_log(proxy: Proxy, client: httpx.AsyncClient) -> None:
@@ -238,3 +242,25 @@ async def test_a_process_that_is_taken_out_gets_nothing_and_one_that_is_away_is_
                         "context": {},
                     }
                     assert gone.headers["Retry-After"] == "1"
+
+
+async def test_haproxy_sends_requests_to_processes_that_are_not_ready_when_there_are_no_others(
+    own_redis: Server, tmp_path: Path
+) -> None:
+    """They say why they are not ready, and may be able to read."""
+    port = free_port()
+    with Program("serve", PORT=str(port), REDIS_URL=own_redis.url) as program:
+        program.until(lambda: answers(port), "an answer")
+        with haproxy(tmp_path / "it", {"a": port, "b": port}) as proxy:
+            assert proxy.control is not None
+            own_redis.stop()
+            while True:
+                rows = csv.DictReader(ask_haproxy(proxy.control, "show stat").splitlines())
+                states = {(row["# pxname"], row["svname"]): row["status"] for row in rows}
+                if states["ready", "BACKEND"] == "DOWN":
+                    break
+                await asyncio.sleep(0.1)
+            assert states["alive", "BACKEND"] == "UP"
+            async with of(proxy) as client:
+                reply = await client.get("/ready")
+            assert (reply.status_code, reply.json()["checks"]["redis"]["status"]) == (503, "unready")

@@ -64,7 +64,7 @@ class Started:
 
 
 @contextmanager
-def started(unit: str, folder: Path, environ: dict[str, str], *, instance: str = "1") -> Iterator[Started]:
+def started(unit: str, folder: Path, environ: dict[str, str], *, instance: str = "") -> Iterator[Started]:
     """Starts what ExecStart says, as systemd does: EnvironmentFile, UnsetEnvironment, limits, the sockets."""
     found = settings(unit)
     (command,) = found["ExecStart"]
@@ -107,11 +107,6 @@ def started(unit: str, folder: Path, environ: dict[str, str], *, instance: str =
                 process.wait()
 
 
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
 def test_the_service_tells_that_it_is_ready_lives_and_ends(redis: Server, tmp_path: Path) -> None:
     port = free_port()
     environ = {"REDIS_URL": redis.url, "PORT": str(port), "AUTH_MODE": "jwt", "JWT_SECRET": SECRET}
@@ -133,10 +128,10 @@ def test_tables_are_made_and_a_worker_stores(redis: Server, database: str, tmp_p
         assert migrate.process.wait(PATIENCE_S) == 0, (tmp_path / "migrate/log").read_text()
     # METRICS_PORT of the instance wins over that of the service, which has the same file.
     environ["METRICS_PORT"] = "1"
-    number = next(number for number in range(1, 10) if is_free(9100 + number))
-    with started("synckairos-worker@.service", tmp_path, environ, instance=str(number)) as worker:
+    port = free_port()
+    with started("synckairos-worker@.service", tmp_path, environ, instance=str(port)) as worker:
         worker.until("READY=1")
-        assert get(f"http://127.0.0.1:{9100 + number}/metrics")[0] == 200
+        assert get(f"http://127.0.0.1:{port}/metrics")[0] == 200
         worker.process.send_signal(signal.SIGTERM)
         worker.until("STOPPING=1")
         assert worker.process.wait(PATIENCE_S) == 0

@@ -36,17 +36,20 @@ END_S = 20.0
 class Proxy:
     """A proxy that runs.
 
-    port: where it answers over TLS
+    port, plain: where it answers, with TLS and without
     tls: for clients, a context that trusts its certificate
     access_log: where nginx writes it down
+    control: the socket of HAProxy's commands
     """
 
     port: int
+    plain: int
     tls: ssl.SSLContext
     process: subprocess.Popen[bytes]
     log: Path
     set_out: Callable[[str, bool], None]
     access_log: Path | None = None
+    control: Path | None = None
 
     @property
     def url(self) -> str:
@@ -62,6 +65,21 @@ class Proxy:
         self.set_out(name, False)
 
 
+@dataclass
+class Fitted:
+    """A configuration that fits a machine of tests.
+
+    file: the main file
+    authority: whom clients have to trust
+    port, plain: where it listens, with TLS and without
+    """
+
+    file: Path
+    authority: Authority
+    port: int
+    plain: int
+
+
 Start = Callable[[Path, Mapping[str, int]], AbstractContextManager[Proxy]]
 
 
@@ -72,8 +90,8 @@ def replaced(text: str, pattern: str, by: str) -> str:
     return changed
 
 
-def fitted_nginx(shipped: Path, folder: Path) -> tuple[Path, Authority, int]:
-    """Its main file for a machine of tests, in `folder`, which is made; whom it trusts; its port."""
+def fitted_nginx(shipped: Path, folder: Path) -> Fitted:
+    """Writes its main file for a machine of tests into `folder`, which is made."""
     folder.mkdir()
     authority = Authority(folder / "tls")
     plain, port = free_port(), free_port()
@@ -92,11 +110,11 @@ def fitted_nginx(shipped: Path, folder: Path) -> tuple[Path, Authority, int]:
         text, "^http {$", "http {" + "".join(f" {name}_temp_path {folder}/{name};" for name in own)
     )
     (folder / "nginx.conf").write_text(text)
-    return folder / "nginx.conf", authority, port
+    return Fitted(folder / "nginx.conf", authority, port, plain)
 
 
-def fitted_haproxy(shipped: Path, folder: Path) -> tuple[Path, Authority, int]:
-    """Its file for a machine of tests, in `folder`, which is made; whom it trusts; its port."""
+def fitted_haproxy(shipped: Path, folder: Path) -> Fitted:
+    """Writes its file for a machine of tests into `folder`, which is made."""
     folder.mkdir()
     authority = Authority(folder / "tls")
     pem = folder / "tls/synckairos.pem"
@@ -111,13 +129,13 @@ def fitted_haproxy(shipped: Path, folder: Path) -> tuple[Path, Authority, int]:
     text = replaced(text, "bind :80$", f"bind 127.0.0.1:{plain}")
     text = replaced(text, "bind :443", f"bind 127.0.0.1:{port}")
     (folder / "haproxy.cfg").write_text(text)
-    return folder / "haproxy.cfg", authority, port
+    return Fitted(folder / "haproxy.cfg", authority, port, plain)
 
 
 @contextmanager
 def nginx(folder: Path, servers: Mapping[str, int], shipped: Path = ROOT / "deploy/nginx") -> Iterator[Proxy]:
     """nginx with its configuration in `folder`, which is made, and with these servers, by their ports."""
-    main, authority, port = fitted_nginx(shipped, folder)
+    fitted = fitted_nginx(shipped, folder)
     upstream = folder / "upstream.conf"
 
     def write(out: frozenset[str]) -> None:
@@ -146,13 +164,16 @@ def nginx(folder: Path, servers: Mapping[str, int], shipped: Path = ROOT / "depl
 
     write(frozenset())
     process = launch(
-        ["nginx", "-p", str(folder), "-c", str(main), "-g", "daemon off;"], folder / "output", signal.SIGTERM
+        ["nginx", "-p", str(folder), "-c", str(fitted.file), "-g", "daemon off;"],
+        folder / "output",
+        signal.SIGTERM,
     )
     try:
-        _until(lambda: _answers(port, process), "nginx", folder / "output")
+        _until(lambda: _answers(fitted.port, process), "nginx", folder / "output")
         yield Proxy(
-            port,
-            ssl.create_default_context(cafile=authority.ca),
+            fitted.port,
+            fitted.plain,
+            ssl.create_default_context(cafile=fitted.authority.ca),
             process,
             folder / "error.log",
             set_out,
@@ -170,32 +191,40 @@ def haproxy(
 
     Servers have the names that they have in the configuration: "a" and "b".
     """
-    file, authority, port = fitted_haproxy(shipped, folder)
+    fitted = fitted_haproxy(shipped, folder)
     control = folder / "admin.sock"
-    text = file.read_text()
+    text = fitted.file.read_text()
     for name, behind in servers.items():
         text = replaced(text, rf"^( *server {name}) \S+", rf"\1 127.0.0.1:{behind}")
-    file.write_text(text)
-    process = launch(["haproxy", "-db", "-f", str(file)], folder / "output", signal.SIGTERM)
-
-    def ask(command: str) -> str:
-        with socket.socket(socket.AF_UNIX) as asked:
-            asked.settimeout(START_S)
-            asked.connect(str(control))
-            asked.sendall(command.encode() + b"\n")
-            return b"".join(iter(lambda: asked.recv(65536), b"")).decode()
+    fitted.file.write_text(text)
+    process = launch(["haproxy", "-db", "-f", str(fitted.file)], folder / "output", signal.SIGTERM)
 
     def set_out(name: str, out: bool) -> None:
-        said = ask(f"set server ready/{name} state {'drain' if out else 'ready'}").strip()
+        said = ask_haproxy(control, f"set server ready/{name} state {'drain' if out else 'ready'}").strip()
         assert not said, said
 
     try:
-        _until(lambda: _answers(port, process), "HAProxy", folder / "output")
+        _until(lambda: _answers(fitted.port, process), "HAProxy", folder / "output")
         yield Proxy(
-            port, ssl.create_default_context(cafile=authority.ca), process, folder / "output", set_out
+            fitted.port,
+            fitted.plain,
+            ssl.create_default_context(cafile=fitted.authority.ca),
+            process,
+            folder / "output",
+            set_out,
+            control=control,
         )
     finally:
         _end(process)
+
+
+def ask_haproxy(control: Path, command: str) -> str:
+    """What HAProxy says to a command on its socket."""
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.settimeout(START_S)
+        asked.connect(str(control))
+        asked.sendall(command.encode() + b"\n")
+        return b"".join(iter(lambda: asked.recv(65536), b"")).decode()
 
 
 PROXIES: dict[str, Start] = {"nginx": nginx, "haproxy": haproxy}

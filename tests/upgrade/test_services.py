@@ -131,9 +131,15 @@ async def side_by_side(one: Release, other: Release) -> None:
 
 
 @pytest.mark.parametrize("this_first", [False, True], ids=["the last one first", "this one first"])
-async def test_side_by_side_and_back_again(primary: Server, last_release: Path, *, this_first: bool) -> None:
+async def test_side_by_side_and_back_again(
+    primary: Server, last_release: Path, tmp_path: Path, *, this_first: bool
+) -> None:
+    """This one's service stores sessions in the newer schema, which the last one knows nothing of."""
     environ = {"REDIS_URL": primary.url}
-    starts: list[Start] = [lambda: Release(environ, last_release), lambda: Release(environ)]
+    features = tmp_path / "features.yaml"
+    features.write_text("features: {session_schema_2: {enabled: true}}")
+    with_features = {**environ, "FEATURES_FILE": str(features)}
+    starts: list[Start] = [lambda: Release(environ, last_release), lambda: Release(with_features)]
     start_first, start_second = reversed(starts) if this_first else starts
     async with AsyncExitStack() as stack:
         first = stack.enter_context(start_first())
@@ -147,6 +153,7 @@ async def test_side_by_side_and_back_again(primary: Server, last_release: Path, 
         await second.switch(old)
         await first.switch(old)
         await agree(first, second, old)
+        assert (await first.state(old))["schema"] == 2
         await heard_the_same(socket)
         assert socket.messages[-1]["version"] == 4
         await asyncio.gather(side_by_side(first, second), side_by_side(second, first))

@@ -27,7 +27,7 @@ SET = {
     "jwt_secret": "",
     "environment": "production",
     "trusted_proxies": "10.0.0.10",
-    "metrics_port": "9090",
+    "metrics_port": "9464",
 }
 """What nearly every installation sets, with an example of it."""
 

@@ -10,10 +10,11 @@ import kubernetes_validate
 import yaml
 
 from tests.operations.deploy_check import kustomize
+from tests.operations.deploy_check.forms import unlike
 from tests.operations.deploy_check.programs import Problems
 from tests.operations.deploy_check.settings import SECRET, unknown_command, wrong_settings
 
-KUBERNETES = ("1.31", "1.34", "1.37")
+KUBERNETES = ("1.31", "1.37")
 """The releases of Kubernetes whose schemas the manifests have to fit."""
 
 _SERVICE_MONITOR = {
@@ -59,7 +60,7 @@ def _manifest(resource: kustomize.Resource, where: str) -> Problems:
     if resource["kind"] == "ServiceMonitor":
         if resource["apiVersion"] != "monitoring.coreos.com/v1":
             yield f"{what}: {resource['apiVersion']}"
-        yield from (f"{what}: {problem}" for problem in _unlike(resource, _SERVICE_MONITOR))
+        yield from (f"{what}: {problem}" for problem in unlike(resource, _SERVICE_MONITOR))
         return
     for release in KUBERNETES:
         try:
@@ -69,22 +70,6 @@ def _manifest(resource: kustomize.Resource, where: str) -> Problems:
             yield f"{what}: {path}: {error.message} (Kubernetes {release})"
         except kubernetes_validate.SchemaNotFoundError as error:
             yield f"{what}: {error.message}"
-
-
-def _unlike(given: Any, form: Any, path: str = "") -> Problems:
-    """Where a value differs from its form: a type, or names with a form each, or a list of one form."""
-    if isinstance(form, type):
-        if not isinstance(given, form):
-            yield f"{path}: not a {form.__name__}"
-    elif isinstance(form, list):
-        for number, item in enumerate(given):
-            yield from _unlike(item, form[0], f"{path}.{number}")
-    else:
-        for name, value in given.items():
-            if name in form:
-                yield from _unlike(value, form[name], f"{path}.{name}")
-            else:
-                yield f"{path}.{name}: unknown"
 
 
 def _references(resources: Sequence[kustomize.Resource], where: str) -> Problems:

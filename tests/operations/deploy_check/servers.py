@@ -24,7 +24,7 @@ ANSWER_S = 20.0
 
 def nginx(_deploy: Path, files: Sequence[Path]) -> Problems:
     with tempfile.TemporaryDirectory() as folder:
-        main, _, _ = fitted_nginx(files[0].parent, Path(folder) / "nginx")
+        main = fitted_nginx(files[0].parent, Path(folder) / "nginx").file
         shutil.copy(files[0].with_name("upstream.conf"), main.parent)
         yield from refused("nginx", "-t", "-q", "-p", main.parent, "-c", main)
 
@@ -32,7 +32,7 @@ def nginx(_deploy: Path, files: Sequence[Path]) -> Problems:
 def haproxy(_deploy: Path, files: Sequence[Path]) -> Problems:
     for file in files:
         with tempfile.TemporaryDirectory() as folder:
-            copy, _, _ = fitted_haproxy(file.parent, Path(folder) / "haproxy")
+            copy = fitted_haproxy(file.parent, Path(folder) / "haproxy").file
             code, output = said("haproxy", "-c", "-f", copy)
             if code or "WARNING" in output:
                 yield output
@@ -91,7 +91,7 @@ def _starts(text: str, where: str, name: str, *options: str, users: str = "") ->
             )
         try:
             end = time.monotonic() + ANSWER_S
-            while process.poll() is None and not _listens(port):
+            while process.poll() is None and not _answers(port):
                 if time.monotonic() > end:
                     yield f"{where}: the server does not answer"
                     return
@@ -103,9 +103,12 @@ def _starts(text: str, where: str, name: str, *options: str, users: str = "") ->
             process.wait()
 
 
-def _listens(port: int) -> bool:
+def _answers(port: int) -> bool:
+    """Whether the server answers, if only by asking for a password. It listens before it reads its users."""
     try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
+        with socket.create_connection(("127.0.0.1", port), 1) as asked:
+            asked.settimeout(1)
+            asked.sendall(b"PING\r\n")
+            return bool(asked.recv(64))
     except OSError:
         return False
-    return True
