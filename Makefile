@@ -1,4 +1,4 @@
-# make install | run | check | test | test-long | soak | fuzz | drills | lint | screenshots | dashboards | dashboard-pictures | last-release | lock. Needs python3 (3.11 or newer) and the network, once.
+# make install | run | check | test | test-long | ops | deploy-check | soak | fuzz | drills | lint | screenshots | dashboards | dashboard-pictures | last-release | lock. Needs python3 (3.11 or newer) and the network, once.
 PYTHON ?= python3
 BIN = .venv/bin
 STAMP = .venv/.installed
@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
-.PHONY: install run check test test-long soak fuzz drills lint screenshots dashboards dashboard-pictures last-release lock
+.PHONY: install run check test test-long ops deploy-check soak fuzz drills lint screenshots dashboards dashboard-pictures last-release lock
 
 install: $(STAMP)
 
@@ -52,11 +52,19 @@ fuzz: $(STAMP)
 LONG = tests/bench tests/fuzz tests/chaos tests/audit/test_chaos.py tests/failover tests/importing tests/move tests/upgrade
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 5 --dist worksteal $(LONG:%=--ignore=%) $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 5 --dist worksteal $(LONG:%=--ignore=%) --ignore=tests/operations $(ARGS)
 
 # A short form of it: each bench once and quickly, a few thousand random calls, each death three times.
 test-long: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(LONG) $(ARGS)
+
+# What whoever runs the service relies on, with the programs that they use: Prometheus, Alertmanager, nginx, HAProxy.
+ops: $(STAMP)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/operations $(ARGS)
+
+# Every file in deploy/ as the program reads it that it is for.
+deploy-check: $(STAMP)
+	$(BIN)/python -m tests.operations.deploy_check $(ARGS)
 
 # What dies on the way to PostgreSQL dies thirty times, and not three. Then a primary behind Sentinels is killed,
 # hung, cut off and replaced under load; the exit code says whether the goals in sentinel/README.md were met.

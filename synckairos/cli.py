@@ -26,6 +26,7 @@ class _Commands(click.Group):
         "doctor": "synckairos.doctor.cli",
         "erase": "synckairos.audit.cli",
         "failover": "synckairos.failover.cli",
+        "features": "synckairos.features.cli",
         "functions": "synckairos.core.cli",
         "http-worker": "synckairos.run.cli",
         "import": "synckairos.importing.cli",

@@ -96,6 +96,7 @@ class Settings:
     rate_limit_window_ms: int = _setting(kinds.Whole(1000, 86_400_000, "milliseconds"), 60_000)
     rate_limit_max_requests: int = _setting(kinds.Whole(1, 1_000_000), 100)
     tenants_file: Path | None = _setting(kinds.File(), None)
+    features_file: Path | None = _setting(kinds.File(), None)
     max_websockets: int = _setting(kinds.Whole(1, 1_000_000), 10_000)
     max_connections: int = _setting(kinds.Whole(1, 1_000_000), 10_000)
     max_connections_per_address: int = _setting(kinds.Whole(1, 1_000_000), 1000)

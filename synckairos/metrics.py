@@ -388,7 +388,7 @@ def process_started(worker: int) -> None:
         named = Path(os.environ[_DIRECTORY]) / f"{_WORKER_FILE}{worker}"
         new = named.with_name(f"new-{os.getpid()}")
         new.write_text(str(os.getpid()))
-        new.replace(named)  # the process that was this worker before has ended
+        new.replace(named)  # the process that was this worker before has ended, or is about to
 
 
 def process_ended(pid: int | None = None) -> None:

@@ -58,6 +58,9 @@ class Repeats:
             return await call()
         begun = self.now()
 
+        async def attempt() -> T:  # tenacity awaits nothing but the results of such functions
+            return await call()
+
         def is_over(state: RetryCallState) -> bool:
             if self.timeout_s is not None and self.now() - begun >= self.timeout_s:
                 return True
@@ -90,7 +93,7 @@ class Repeats:
         )
         token = _repeating.set(asyncio.current_task())
         try:
-            result: T = await repeating(call)
+            result: T = await repeating(attempt)
         finally:
             _repeating.reset(token)
         return result

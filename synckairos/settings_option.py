@@ -29,9 +29,14 @@ def settings_or_exit(environ: Mapping[str, str], file: Path | None, *, serving: 
     serving: whether the program lets callers in: see `config.load`
     """
     try:
-        settings = config.load(environ, file, serving=serving)
+        return settings_anew(environ, file, serving=serving)
     except SettingsError as error:
         exit_with(error)
+
+
+def settings_anew(environ: Mapping[str, str], file: Path | None, *, serving: bool = False) -> Settings:
+    """The settings, as they are now. Also sets up logging as they say. Raises SettingsError."""
+    settings = config.load(environ, file, serving=serving)
     output.keep_secret(config.secrets(settings))
     logs.configure(settings.log_level, production=settings.environment == "production")
     return settings

@@ -30,11 +30,13 @@ from grafana_foundation_sdk.models.common import (
     SortOrder,
     StackingMode,
     TooltipDisplayMode,
+    VisibilityMode,
 )
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
     DataSourceRef,
+    DataTransformerConfig,
     Threshold,
     ThresholdsMode,
     ValueMap,
@@ -258,6 +260,9 @@ def states(
         .span(span)
         .mappings([_words(words)])
         .merge_values(True)
+        .show_value(VisibilityMode.NEVER)
+        .fill_opacity(70)
+        .line_width(0)
     )
     for index, (legend, expr) in enumerate(queries.items()):
         panel = panel.with_target(
@@ -274,5 +279,9 @@ def rows(
         _common(table.Panel(), title, description, unit, None)
         .height(height)
         .span(span)
+        .show_header(True)
         .with_target(Dataquery().expr(expr).format(PromQueryFormat.TABLE).instant().ref_id("A"))
+        .with_transformation(
+            DataTransformerConfig(id_val="organize", options={"excludeByName": {"Time": True}})
+        )
     )

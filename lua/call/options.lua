@@ -122,12 +122,16 @@ local READERS = {
   MOVE = word(64),
   TARGET = word(1024),
   LEASE = whole(1000, 600000, 'must be 1000 to 600000 milliseconds'),
+  SCHEMA = whole(schemas.OLDEST, schemas.NEWEST,
+    ('must be a schema that this library writes: %d or %d'):format(
+      schemas.OLDEST, schemas.NEWEST)),
   SHIFT = whole(-MAX_INTEGER, MAX_INTEGER, 'must be milliseconds, an integer'),
 }
 
 -- The options that every transition has.
 local COMMON = {
   TENANT = true, VERSION = true, EPOCH = true, ACTOR = true, TRACE = true, TRACEPARENT = true, REQUEST = true,
+  SCHEMA = true,
 }
 local FLAGS = { EXPORT = true, DRYRUN = true, SUMMARY = true } -- the options without a value
 local VALUES = { LIMIT = #LIMIT_VALUES } -- how many values an option has; the others have one

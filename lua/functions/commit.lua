@@ -5,7 +5,8 @@
 -- of a key that has another type, and then nothing is written.
 --
 -- turn, event, extra      as a transition returns them, see transitions/cycle.lua
--- given                   the call's options; with REQUEST also `function_name`
+-- given                   the call's options; with REQUEST also `function_name`, with SCHEMA the schema in
+--                         which the session is written
 -- participants, groups    their JSON; nil: the event shows only the touched ones
 local function commit(s, turn, event, given, extra, participants, groups)
   local ends
@@ -64,6 +65,9 @@ local function commit(s, turn, event, given, extra, participants, groups)
     return failed
   end
   storage_events.append_to_log(s, version, text)
+  if given.SCHEMA then
+    storage_session.convert(s, given.SCHEMA)
+  end
   storage_session.save(s, version, now, alarm)
   storage_session.prolong(s, ends)
   storage_events.publish(s, text)

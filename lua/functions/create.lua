@@ -3,6 +3,7 @@
 local NONE = call_options.NONE
 local CREATE = {
   TTL = true, TENANT = true, ACTOR = true, TRACE = true, TRACEPARENT = true, REQUEST = true,
+  SCHEMA = true,
 }
 local DEFAULT_TTL_S = 3600
 
@@ -27,7 +28,7 @@ local function reply_of_taken(keys, given)
 end
 
 -- sk_create 4 <keys> <config> [TTL s] [TENANT t] [ACTOR a] [TRACE t]
---             [TRACEPARENT t] [REQUEST id]
+--             [TRACEPARENT t] [REQUEST id] [SCHEMA n]
 --
 -- Creates a pending session. The tenant of a deleted session may use its id again, which gets another epoch.
 --

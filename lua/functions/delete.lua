@@ -1,7 +1,9 @@
 -- sk_delete 4 <keys> [TENANT t] [VERSION n] [EPOCH e] [ACTOR a] [TRACE t]
---             [TRACEPARENT t] [REQUEST id]
+--             [TRACEPARENT t] [REQUEST id] [SCHEMA n]
 --
 -- Deletes a session in any status. A tombstone keeps its version and its epoch for 24 hours.
+--
+-- SCHEMA changes nothing here: a tombstone is the same in all.
 --
 -- KEYS[1-4]  the session, its log, the alarms, the outbox
 -- ARGV       options as `NAME value` in any order

@@ -2,7 +2,8 @@
 
 local NONE = call_options.NONE
 local IMPORT = {
-  TTL = true, TENANT = true, ACTOR = true, TRACE = true, TRACEPARENT = true, DRYRUN = true,
+  TTL = true, TENANT = true, ACTOR = true, TRACE = true, TRACEPARENT = true, SCHEMA = true,
+  DRYRUN = true,
 }
 local DEFAULT_TTL_S = 3600
 
@@ -27,7 +28,7 @@ local function read(keys, args, given, now)
 end
 
 -- sk_import 4 <keys> <config> <standing> [TTL s] [TENANT t] [ACTOR a]
---             [TRACE t] [TRACEPARENT t] [DRYRUN]
+--             [TRACE t] [TRACEPARENT t] [SCHEMA n] [DRYRUN]
 --
 -- Creates a session that is under way or over: it has the config, and stands where the standing says. Its
 -- clock runs on from the start of its cycle, so nobody loses or gains time. With DRYRUN everything is checked

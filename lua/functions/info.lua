@@ -4,14 +4,15 @@
 --
 -- KEYS       none
 -- ARGV       none
--- Reply      version of the library, schema of its state (integer), server time (ms)
+-- Reply      version of the library, the schema that new sessions have unless SCHEMA
+--            says another one (integer), server time (ms)
 -- Refusals   VALIDATION_ERROR
 -- Publishes  nothing
 local function info(keys, args)
   if #keys > 0 or #args > 0 then
     return call_refusal.validation({ { 'arguments', 'must be none' } })
   end
-  return { VERSION, storage_session.SCHEMA, storage_time.now() }
+  return { VERSION, schemas.OLDEST, storage_time.now() }
 end
 
 redis.register_function({

@@ -44,11 +44,12 @@ local function read_step(keys, args, from)
   return given
 end
 
--- The reply of sk_move_out: the session as JSON, and the newest events of its log.
+-- The reply of sk_move_out: the session as JSON, and the newest events of its log. It goes in the oldest
+-- schema, because the target may have the last release's library.
 local function all_of(s, given_up)
   local reply = storage_events.newest(s.keys[2], MOST_EVENTS)
   table.insert(reply, 1, ('{"session_id":"%s","schema":%d,"given_up":%s'):format(
-    storage_keys.session_id(s.key), storage_session.SCHEMA, given_up and 'true' or 'false')
+    storage_keys.session_id(s.key), schemas.OLDEST, given_up and 'true' or 'false')
     .. views_snapshot.internal(s, storage_session.all_fields(s.key)) .. '}')
   return reply
 end
@@ -161,7 +162,7 @@ end
 local function move_in(keys, args)
   local given, problems = call_options.parse(args, 3, IN, NONE)
   problems = functions_open.join_problems(problems, missing(given, 'MOVE', 'TARGET', 'SHIFT'))
-  local fields, _, all_problems = functions_restore.check(keys, args, given, problems)
+  local fields, _, _, all_problems = functions_restore.check(keys, args, given, problems)
   if not fields then
     return call_refusal.validation(all_problems)
   end

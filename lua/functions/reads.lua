@@ -1,13 +1,14 @@
 -- The functions that only read. They also work with FCALL_RO, on replicas too.
 
 local NONE = call_options.NONE
-local GET = { EXPORT = true, SUMMARY = true, UNLESS = true, TENANT = true }
+local GET = { EXPORT = true, SUMMARY = true, UNLESS = true, TENANT = true, SCHEMA = true }
 local LOG = { EPOCH = true, TENANT = true }
 
--- sk_get 1 sk:{tt}:<id> [TENANT t] [EXPORT | SUMMARY] [UNLESS <version>@<epoch>]
+-- sk_get 1 sk:{tt}:<id> [TENANT t] [EXPORT [SCHEMA n] | SUMMARY] [UNLESS <version>@<epoch>]
 --
 -- Reads the state as it is now, running clocks included. The cost of a SUMMARY, and of a nil for UNLESS, does
--- not depend on the number of participants.
+-- not depend on the number of participants. An EXPORT is in the oldest schema unless SCHEMA says another one,
+-- so that the last release's library restores it, too.
 --
 -- KEYS[1]    the session
 -- ARGV       options as `NAME value` in any order; EXPORT and SUMMARY have no value
@@ -19,6 +20,9 @@ local function get(keys, args)
   local given, problems = call_options.parse(args, 1, GET, NONE)
   if given.EXPORT and given.SUMMARY then
     problems = functions_open.join_problems(problems, { { 'SUMMARY', 'cannot go with EXPORT' } })
+  end
+  if given.SCHEMA and not given.EXPORT then
+    problems = functions_open.join_problems(problems, { { 'SCHEMA', 'goes with EXPORT only' } })
   end
   problems = functions_open.join_problems(problems, storage_keys.problems_of(keys, 1))
   local known = given.UNLESS
@@ -33,7 +37,8 @@ local function get(keys, args)
   elseif given.SUMMARY then
     return views_state.summary(s)
   end
-  return views_state.build(s, nil, given.EXPORT)
+  local export = given.EXPORT and { schema = given.SCHEMA or schemas.OLDEST }
+  return views_state.build(s, nil, export or nil)
 end
 
 -- sk_log 2 sk:{tt}:<id> sk:{tt}:<id>:log <since> [EPOCH e] [TENANT t]

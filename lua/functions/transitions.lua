@@ -2,7 +2,8 @@
 --
 -- KEYS[1-4]  the session, its log, the alarms, the outbox
 -- ARGV       the function's own arguments; then options as `NAME value` in any order: its own, and the
---            common ones TENANT t, VERSION n, EPOCH e, ACTOR a, TRACE t, TRACEPARENT t, REQUEST id
+--            common ones TENANT t, VERSION n, EPOCH e, ACTOR a, TRACE t, TRACEPARENT t, REQUEST id,
+--            SCHEMA n
 -- Reply      change (JSON)
 -- Refusals   VALIDATION_ERROR, SESSION_NOT_FOUND, and CONCURRENT_MODIFICATION for VERSION, for EPOCH, and for
 --            a repeated REQUEST whose event the log does not have any more

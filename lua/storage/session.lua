@@ -33,6 +33,8 @@
 --   groups        <id>,<id>              the ids of the groups in order
 --   shown         "sync_mode":"global",… the part of the state that never changes
 --   action        {"type":"notify"}      `action_on_timeout` as the config has it
+--   schema        2                      absent in schema 1. In schema 2 `fixed` stands for `shown` and
+--   fixed         sync_mode "global"…    `action`: see ../schemas.lua
 --   total         360000                 total_time_ms, when the session has no clock of its own
 --   max_pause     60000                  max_pause_ms; absent without one
 --   stages        12                     how many stages all clocks have together; absent while each has as
@@ -74,9 +76,6 @@
 --                                 counts), and a digit for each threshold, 1 once its warning was sent
 --   =left         =54000          only in `global` with a total and a time per cycle: what was left of the
 --                                 total in ms when the cycle began
-
--- The number of the layout of hash and state. A session of another layout cannot be restored.
-local SCHEMA = 1
 
 local DAY_MS = 86400000
 local TOMBSTONE_MS = 86400000
@@ -135,6 +134,17 @@ local function changed_at(cycle)
   return changed
 end
 
+-- The schema in a field `schema`. That of a newer library is an error: nothing that this one wrote or said of
+-- such a session would be right.
+local function schema_of(text)
+  local schema = tonumber(text)
+  if not schema or schema > schemas.NEWEST then
+    error(('the session is of schema %s, and library %s reads none newer than %d: load the library that '
+      .. 'wrote it again'):format(text, VERSION, schemas.NEWEST), 0)
+  end
+  return schema
+end
+
 -- The session at keys[1], or nil when there is none. `now` is the server's time, but never before the last
 -- change of the session. kept_rotation: the rotation of a session whose hash has none, because it moves.
 --
@@ -145,14 +155,14 @@ end
 local function load(keys, kept_rotation)
   local key = keys[1]
   local fields = redis.call(
-    'HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation', 'server', 'tenant')
+    'HMGET', key, 'status', 'version', 'epoch', 'cycle', 'rules', 'rotation', 'server', 'tenant', 'schema')
   local status, version, epoch, cycle, rules_text, rotation, server =
     fields[1], fields[2], fields[3], fields[4], fields[5], fields[6] or kept_rotation, fields[7]
   if not rotation then -- no key, a tombstone, a session that moves, or a hash that is no session
     return nil
   end
   local active, since, alarm, used, count, changed, more = cycle:match(CYCLE)
-  local rules = decode_rules(rules_text)
+  local rules, schema = decode_rules(rules_text), fields[9] and schema_of(fields[9]) or schemas.OLDEST
   local now = storage_time.now()
   changed = changed + 0
   if now < changed then
@@ -162,6 +172,7 @@ local function load(keys, kept_rotation)
     key = key, keys = keys, now = now, status = status, version = version + 0, epoch = epoch,
     active = active + 0, since = since + 0, alarm = alarm + 0, used = used, count = count,
     rules = rules, mode = rules.mode, rotation = rotation, offset = 0, server = server, tenant = fields[8],
+    schema = schema,
   }
   if status == 'paused' and s.alarm > 0 then
     s.resumes = s.alarm
@@ -202,6 +213,17 @@ local function some_fields(key, names)
   return fields
 end
 
+-- The same for a session of either schema, with the fields of schema 1.
+local function some_fields_of(s, names)
+  local read = names
+  if s.schema ~= schemas.OLDEST then
+    read = { 'fixed', unpack(names) }
+  end
+  local fields = some_fields(s.key, read)
+  schemas.to_oldest(fields)
+  return fields
+end
+
 local function exists(key)
   return redis.call('EXISTS', key) == 1
 end
@@ -213,7 +235,12 @@ end
 
 -- The part of the state that never changes, decoded. Absent members of it are cjson.null.
 local function configured(s)
-  return cjson.decode('{' .. field(s, 'shown') .. '}')
+  return cjson.decode('{' .. some_fields_of(s, { 'shown' }).shown .. '}')
+end
+
+-- `action_on_timeout` as the config has it (JSON).
+local function action(s)
+  return some_fields_of(s, { 'action' }).action
 end
 
 -- Removes `server` and `moving`, which are about the hash and not about the session, from its fields
@@ -236,9 +263,11 @@ local function named(list)
   return fields
 end
 
--- All fields of the session as name -> value.
+-- All fields of the session as name -> value, in schema 1.
 local function all_fields(key)
-  return without_place(named(redis.call('HGETALL', key)))
+  local fields = without_place(named(redis.call('HGETALL', key)))
+  schemas.to_oldest(fields)
+  return fields
 end
 
 -- Status, epoch and tenant of the session at a key, each false when it is absent. A tombstone has the status
@@ -342,6 +371,33 @@ local function set_session_control(s, own_clock, control)
     rules.mode_name, rules.ttl, rules.action, rules.lag, rules.cycle_ms, rules.warnings, control))
 end
 
+-- Has `save` write the session in another schema. While the server is full it stays in the one that it has,
+-- because it may need more room in the other one. What does not depend on the number of participants is
+-- converted, so a call costs the same however many there are.
+local function convert(s, schema)
+  if schema == s.schema or storage_server.is_full(s.now) then
+    return
+  end
+  if schema == schemas.OLDEST then
+    local shown, action_json = schemas.shown_of(field(s, 'fixed'))
+    set(s, 'shown', shown)
+    set(s, 'action', action_json)
+    remove(s, 'fixed')
+    remove(s, 'schema')
+  else
+    local fields = some_fields(s.key, { 'shown', 'action' })
+    local fixed = schemas.fixed_of(fields.shown, fields.action)
+    if not fixed then
+      return
+    end
+    set(s, 'fixed', fixed)
+    set(s, 'schema', text_formats.integer(schema))
+    remove(s, 'shown')
+    remove(s, 'action')
+  end
+  s.schema = schema
+end
+
 -- Writes the session and its changed records. version, now, alarm, s.used, s.count and the numbers of the
 -- records have to be text already.
 local function save(s, version, now, alarm)
@@ -381,6 +437,17 @@ local function save(s, version, now, alarm)
   end
 end
 
+-- Writes the session in another schema, and nothing else. Returns whether it was written.
+local function convert_alone(s, schema)
+  convert(s, schema)
+  if not s.sets then
+    return false
+  end
+  redis.call('HSET', s.key, unpack(s.sets))
+  redis.call('HDEL', s.key, unpack(s.removed))
+  return true
+end
+
 -- Sets when the session and its log end. A finished session stays for its TTL, a running one for its TTL
 -- after the deadline (server ms). A session that is not finished and has no deadline stays for a day at
 -- least; a paused one also for its TTL after the moment at which the pause ends by itself.
@@ -403,7 +470,6 @@ local function prolong(s, deadline)
 end
 
 return {
-  SCHEMA = SCHEMA,
   CYCLE = CYCLE,
   RULES = RULES,
   ACTIONS = ACTIONS,
@@ -417,9 +483,10 @@ return {
   exists = exists,
   field = field,
   configured = configured,
+  action = action,
   named = named,
   all_fields = all_fields,
-  some_fields = some_fields,
+  some_fields_of = some_fields_of,
   without_place = without_place,
   previous = previous,
   new_epoch = new_epoch,
@@ -433,6 +500,8 @@ return {
   set_status = set_status,
   set_rotation = set_rotation,
   set_session_control = set_session_control,
+  convert = convert,
+  convert_alone = convert_alone,
   save = save,
   prolong = prolong,
 }

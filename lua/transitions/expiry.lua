@@ -36,7 +36,7 @@ local function expire_turn(s, turn, ends)
   if s.mode.by_group then
     extra = extra .. ',"expired_group_id":"' .. storage_record.group_id(turn.participant) .. '"'
   end
-  local applied = storage_session.field(s, 'action'):sub(1, -2)
+  local applied = storage_session.action(s):sub(1, -2)
   extra = extra .. (',"expired_deadline_ms":%d,"late_ms":%d%s,"action_applied":'):format(ends, late,
     transitions_cycle.overtime_used(s, owner, whole))
 

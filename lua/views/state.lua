@@ -48,11 +48,11 @@ local CHOOSE_NEXT = '"players_may_choose_next":'
 
 -- The JSON of the state.
 --
--- fields   the hash: name -> value, at least those in FIELDS
+-- fields   the hash in schema 1: name -> value, at least those in FIELDS
 -- turn     whose turn it is, nil for none
 -- participants, groups   their JSON; nil for a state without participants
--- more     further members at the end, each with a comma before it
-local function assemble(s, fields, turn, participants, groups, more)
+-- export   {schema}: adds `internal`, which sk_restore needs, in this schema; nil for none
+local function assemble(s, fields, turn, participants, groups, export)
   local integer = text_formats.integer
   local left = views_record.running_left(s, turn)
   local shown = fields.shown
@@ -60,6 +60,11 @@ local function assemble(s, fields, turn, participants, groups, more)
     shown = CHOOSE_NEXT .. 'false,' .. shown
   end
   local participant_id, group_id = views_record.active_ids(turn)
+  local schema, internal = s.schema, ''
+  if export then
+    schema = schemas.convert_fields(fields, export.schema)
+    internal = views_snapshot.internal(s, fields)
+  end
   local live = turn and rules_clock.is_live(s)
   local own_clock = fields.clock and storage_record.load(s, 'clock')
   local total, maximum = fields.total or 'null', nil
@@ -72,7 +77,7 @@ local function assemble(s, fields, turn, participants, groups, more)
     .. '","status":"' .. s.status
     .. '","version":' .. integer(s.version)
     .. ',"epoch":"' .. s.epoch
-    .. '","schema":' .. integer(storage_session.SCHEMA)
+    .. '","schema":' .. integer(schema)
     .. (participants and ',"participants":[' or '') .. (participants or '') .. (participants and ']' or '')
     .. ',"groups":[' .. groups .. '],"active_participant_id":' .. participant_id
     .. ',"active_group_id":' .. group_id
@@ -96,31 +101,31 @@ local function assemble(s, fields, turn, participants, groups, more)
     .. ',"recovered":' .. (fields.recovered and 'true' or 'false')
     .. ',"recovered_at":' .. timestamp(fields.recovered)
     .. ',"warning":' .. (fields.recovered and '"' .. RECOVERED .. '"' or 'null')
-    .. more
+    .. internal
     .. '}'
 end
 
 -- The JSON of the whole state.
 --
 -- s        a loaded session; all its changes have to be written already
--- fields   the whole hash (name -> value) where the caller has it, else nil
--- export   true adds `internal`, which sk_restore needs
+-- fields   the whole hash in schema 1 (name -> value) where the caller has it, else nil
+-- export   see assemble
 local function build(s, fields, export)
   fields = fields or storage_session.all_fields(s.key)
   local turn = transitions_cycle.current_turn(s)
   add_now(s, turn)
   local participants, groups = build_owners(s, fields, turn)
-  return assemble(s, fields, turn, participants, groups, export and views_snapshot.internal(s, fields) or '')
+  return assemble(s, fields, turn, participants, groups, export)
 end
 
 -- The same of a session that was just created. participants, groups: their JSON.
 local function build_new(s, fields, participants, groups)
-  return assemble(s, fields, transitions_cycle.current_turn(s), participants, groups, '')
+  return assemble(s, fields, transitions_cycle.current_turn(s), participants, groups)
 end
 
 -- The JSON of the state without its participants, of which only those are read whose turn it is.
 local function summary(s)
-  local fields = storage_session.some_fields(s.key, FIELDS)
+  local fields = storage_session.some_fields_of(s, FIELDS)
   local turn = transitions_cycle.current_turn(s)
   local groups = ''
   if fields.groups then
@@ -131,9 +136,9 @@ local function summary(s)
       names[#names + 1] = 'c:g:' .. id
     end
     add_now(s, turn)
-    groups = select(2, build_owners(s, storage_session.some_fields(s.key, names), turn))
+    groups = select(2, build_owners(s, storage_session.some_fields_of(s, names), turn))
   end
-  return assemble(s, fields, turn, nil, groups, '')
+  return assemble(s, fields, turn, nil, groups)
 end
 
 return {

@@ -74,6 +74,7 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
         )
     endpoint.register(app)
     app.before_server_start(partial(_start, settings=settings, given=connection))
+    app.after_server_start(_join)
     app.before_server_stop(_drain)
     app.after_server_stop(_stop)
     return app
@@ -83,10 +84,17 @@ async def _start(app: Sanic[Any, Any], *, settings: Settings, given: Connection 
     app.ctx.context = await start(settings, given)
 
 
+async def _join(app: Sanic[Any, Any]) -> None:
+    """Have the other processes count on this one."""
+    context_of(app).timekeeper.join()
+
+
 async def _drain(app: Sanic[Any, Any]) -> None:
     """Mark this process as stopping. Sanic then accepts no connections and waits for the open requests."""
-    context_of(app).draining = True
+    context = context_of(app)
+    context.draining = True
     logger.info("shutting down")
+    await context.timekeeper.leave()
 
 
 async def _stop(app: Sanic[Any, Any]) -> None:

@@ -16,7 +16,8 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from synckairos.api.schemas import Check
 from synckairos.audit.restorer import Restorer
-from synckairos.audit.store import Store, needs_migration
+from synckairos.audit.revision import missing
+from synckairos.audit.store import Store
 from synckairos.core import rights
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
@@ -74,6 +75,10 @@ class Readiness:
     async def stop(self) -> None:
         """End the checks that are under way."""
         await asyncio.gather(*(probe.stop() for probe in self._probes.values()))
+
+    async def is_ready(self) -> bool:
+        """Whether requests can be answered."""
+        return all(check.status != "unready" for check in (await self.checks()).values())
 
     async def checks(self) -> dict[str, Check]:
         """All checks, within about ANSWER_S."""
@@ -169,15 +174,12 @@ class Readiness:
             return Check("degraded", "there is no audit store: what Redis loses is lost")
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
-                found = await self._store.schema()
+                found = await self._store.tables()
         except (TimeoutError, StorageUnavailable) as error:
             logger.log(self._store_away.level(), "the audit store does not answer", error=repr(error))
             return Check("degraded", "does not answer: what Redis loses now cannot be restored yet")
-        if found is None:
-            return Check("degraded", "the database has no tables: synckairos migrate")
-        if needs_migration(found):
-            return Check("degraded", f"the database is at revision {found}: synckairos migrate")
-        return Check("ok")
+        reason = missing(found)
+        return Check("ok") if reason is None else Check("degraded", reason)
 
     def _keyspace_events(self) -> Check:
         """Check the keyspace events. Without them subscribers learn later that a key vanished."""

@@ -36,6 +36,7 @@ from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection, connect
 from synckairos.core.quotas import TenantCounts
 from synckairos.core.replicas import Replicas
+from synckairos.features.flags import Features
 from synckairos.move.following import Following
 from synckairos.probes.start import probes
 from synckairos.realtime.deployment import Deployment
@@ -87,16 +88,19 @@ async def start(settings: Settings, given: Connection | None) -> Context:
     """Make and start the parts of this process. What is away, as Redis may be, is tried again later.
 
     given: a connection that its owner closes; None to make one
-    Raises SettingsError for a tenants file that cannot be used. Whatever is raised undoes what was started.
+    Raises SettingsError for a tenants or features file that cannot be used. What is raised undoes what was
+    started.
     """
-    tenants = Tenants(settings.tenants_file)
+    tenants, features = Tenants(settings.tenants_file), Features(settings.features_file)
     async with AsyncExitStack() as closing:
         closing.callback(metrics.process_ended, os.getpid())
+        if settings.features_file is not None:
+            _repeat("features file", features.watch, closing)
         breakers = Breakers()
         closing.push_async_callback(breakers.aclose)
-        storage = await _storage(settings, given, breakers, closing)
+        storage = await _storage(settings, given, breakers, features, closing)
         connection, store = storage.connection, storage.store
-        realtime = await _realtime(settings, storage, closing)
+        realtime = await _realtime(settings, storage, features, closing)
         here = realtime.here
         restorer = await _audit(settings, storage, closing)
         quotas = _quotas(settings, tenants, storage, closing)
@@ -141,7 +145,11 @@ async def start(settings: Settings, given: Connection | None) -> Context:
 
 
 async def _storage(
-    settings: Settings, given: Connection | None, breakers: Breakers, closing: AsyncExitStack
+    settings: Settings,
+    given: Connection | None,
+    breakers: Breakers,
+    features: Features,
+    closing: AsyncExitStack,
 ) -> _Storage:
     """Redis, and PostgreSQL with the access log, which has connections of its own."""
     store = access_log = recovery = None
@@ -159,11 +167,13 @@ async def _storage(
     if store is not None:
         others = Others(settings)
         closing.push_async_callback(others.aclose)
-        recovery = Recovery(connection, store, settings.redis_address, others)
+        recovery = Recovery(connection, store, settings.redis_address, others, features.schema_of)
     return _Storage(connection, store, access_log, recovery)
 
 
-async def _realtime(settings: Settings, storage: _Storage, closing: AsyncExitStack) -> _Realtime:
+async def _realtime(
+    settings: Settings, storage: _Storage, features: Features, closing: AsyncExitStack
+) -> _Realtime:
     """The parts that follow sessions, started.
 
     The relay and the timekeeper handle sessions that are gone in their own ways, so their calls restore none.
@@ -171,15 +181,19 @@ async def _realtime(settings: Settings, storage: _Storage, closing: AsyncExitSta
     connection, recovery = storage.connection, storage.recovery
     clock = ServerClock(connection)
     subscriptions = Subscriptions(connection)
-    here = Deployment(Sessions(connection, settings.session_ttl), subscriptions, clock)
+    schema_of = features.schema_of
+    here = Deployment(Sessions(connection, settings.session_ttl, schema_of=schema_of), subscriptions, clock)
     following = Following(settings, here)
     closing.push_async_callback(following.aclose)
     relay = Relay(here.sessions, subscriptions, clock, recovery, following)
     unrestored_sessions = Sessions(connection, settings.session_ttl, moved=following)
     timekeeper = Timekeeper(connection, unrestored_sessions, subscriptions, clock)
-    for part in (clock, subscriptions, relay, timekeeper):
+    for part in (clock, subscriptions, relay):
         await _start(part, closing)
-    sessions = Sessions(connection, settings.session_ttl, recovery, following)
+    # The rest of the start keeps this process busy. Others are to count on it no earlier than clients do.
+    await timekeeper.start(join=False)
+    closing.push_async_callback(timekeeper.stop)
+    sessions = Sessions(connection, settings.session_ttl, recovery, following, schema_of)
     return _Realtime(here, relay, timekeeper, sessions, unrestored_sessions)
 
 

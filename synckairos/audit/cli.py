@@ -179,7 +179,7 @@ async def _status(settings: Settings) -> _Status:
         try:
             found = _StoreStatus(
                 await store.ping(),
-                await store.schema(),
+                None if (tables := await store.tables()) is None else tables.revision,
                 await store.count_refused(),
                 await store.refused(MAX_LISTED),
             )

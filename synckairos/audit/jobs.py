@@ -42,6 +42,10 @@ RETRIES_S = (2, 4, 8, 16, 32)
 JOB_S = 30
 """How long one attempt may take."""
 TIMEOUT_S = 5.0
+READS = frozenset({1})
+"""The formats of batches that this release understands. It keeps those that the last release writes."""
+WRITES = 1
+"""The format that it writes, which is one that the last release reads: see `migrations/README.md`."""
 COUNTED_AT_MOST = 100
 """Of how many batches of a kind `Jobs.waiting_events` reads how many events they have."""
 MOST_WAITING = 1000
@@ -55,6 +59,10 @@ REASON = "reason"
 """The field of a job's meta with the last line of its last error."""
 MOST_SAID = 65_536
 """How much is read of the error of a batch that failed."""
+
+
+class UnknownFormat(ValueError):
+    """A batch of a release that is newer (or much older) than this one; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +232,7 @@ class Jobs:
         """The batches that are not stored yet, failed ones too.
 
         Of more than MOST_WAITING only those are read that were queued last, and the log says so. A job that
-        is no batch is passed over.
+        is no batch is passed over, and so is one in a format of another release, of which the log tells.
         """
         queue = self.queue
         job_ids = list(
@@ -242,8 +250,13 @@ class Jobs:
             log.error("too many batches wait in the audit's queue to be read", batches=len(job_ids))
         for start in range(0, min(len(job_ids), MOST_WAITING), READ_AT_ONCE):
             for job in self._jobs(job_ids[start : min(start + READ_AT_ONCE, MOST_WAITING)]):
-                with suppress(ValueError, TypeError, DeserializationError):
+                try:
                     yield decode_job(*job.args)
+                except UnknownFormat as error:
+                    # `log.error`, as there is no bug whose traceback would help.
+                    log.error("a batch in the queue cannot be read", job_id=job.id, reason=str(error))
+                except (ValueError, TypeError, DeserializationError):
+                    continue
 
     def failed(self, limit: int = 20) -> list[Failed]:
         """The batches that failed at all their attempts."""
@@ -321,6 +334,7 @@ def encode_job(batch: Batch) -> str:
             for place, each in enumerate(batch.entries)
             if each.traceparent is not None
         ],
+        WRITES,
     )
     bodies = (entry.body for entry in batch.entries)
     plain = b"".join((msgspec.json.encode(contents), b"\n", *bodies, *batch.snapshots))
@@ -328,7 +342,9 @@ def encode_job(batch: Batch) -> str:
 
 
 def decode_job(text: str) -> Batch:
-    """The batch that `encode_job` made text of. Raises ValueError when `text` is no batch.
+    """The batch that `encode_job` made text of, in this release or in one beside it.
+
+    Raises UnknownFormat, and ValueError when `text` is no batch.
 
     A few bytes can unpack to any size. So the frame has to say how large it is, and is refused before it is
     unpacked when that is too much.
@@ -343,6 +359,12 @@ def decode_job(text: str) -> Batch:
         if end < 0:
             raise ValueError("this is no batch: it has no table of contents")
         first, rest = plain[:end], memoryview(plain)[end + 1 :]
+        made_in = msgspec.json.decode(first, type=_Format).format
+        if made_in not in READS:
+            raise UnknownFormat(
+                f"this batch has the format {made_in}, and this release reads {', '.join(map(str, READS))}: "
+                "run a worker of the release that made it, then `synckairos audit retry`"
+            )
         contents = msgspec.json.decode(first, type=_Contents)
     except (TypeError, zstandard.ZstdError, msgspec.MsgspecError) as error:
         raise ValueError(f"this is no batch: {error}") from error
@@ -379,12 +401,22 @@ def _unpacked(data: bytes, most: int) -> bytes:
         return data
 
 
+class _Format(msgspec.Struct):
+    """The one field that stands in the table of contents whatever its format is.
+
+    The first format was written before there were others, and did not say so.
+    """
+
+    format: int = 1
+
+
 class _Contents(msgspec.Struct):
     """The table of contents of a batch. Sizes are bytes.
 
     entries: of each entry the source, the session id and the size of its event
     snapshots: the size of each snapshot
     tenants: as in `Batch`
+    format: one of READS. What a release does not know of its own formats it passes over.
     traceparents: those of entries that have one, each after the place of its entry. Workers of earlier
         releases do not know them, and store the batch all the same.
     """
@@ -393,3 +425,4 @@ class _Contents(msgspec.Struct):
     snapshots: list[int]
     tenants: dict[str, str] = {}
     traceparents: list[tuple[int, str]] = []
+    format: int = 1

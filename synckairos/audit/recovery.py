@@ -23,7 +23,7 @@ from synckairos.audit.store import Store, StoredSession
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys
-from synckairos.core.model import Envelope, Over
+from synckairos.core.model import Envelope, Over, SchemaChoice
 from synckairos.errors import (
     InternalError,
     SessionExists,
@@ -49,16 +49,22 @@ class Recovery:
 
     address: `Settings.redis_address`. A session that has moved to another Redis is not restored in this one.
     others: other Redis that may have sessions of this store, and then have them alone
+    schema_of: says in which schema a restored session is to be stored; without it in that of its snapshot
     """
 
     def __init__(
-        self, connection: Connection, store: Store, address: str, others: Others | None = None
+        self,
+        connection: Connection,
+        store: Store,
+        address: str,
+        others: Others | None = None,
+        schema_of: SchemaChoice | None = None,
     ) -> None:
         self._connection = connection
         self._store = store
         self._address = address
         self._others = others
-        self._sessions = Sessions(connection, 0)
+        self._sessions = Sessions(connection, 0, schema_of=schema_of)
         self._finding: dict[tuple[str, str | None], asyncio.Task[Over | None]] = {}
         """The looks that are under way, by session and tenant."""
 
@@ -140,7 +146,11 @@ class Recovery:
         epoch, version = max([(int(session.epoch), session.version), *known])
         try:
             await self._sessions.restore(
-                session.session_id, session.snapshot, version=version, epoch=str(epoch)
+                session.session_id,
+                session.snapshot,
+                version=version,
+                epoch=str(epoch),
+                tenant=session.tenant_id,
             )
         except SessionExists:
             return False

@@ -17,6 +17,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 import asyncpg
 import structlog
 
+from synckairos.audit.revision import FIRST, VERSION_TABLE, Tables
 from synckairos.audit.rows import Batch, Event, Participant, Refusal, Rows, Session, rows
 from synckairos.breakers.registry import Breakers
 from synckairos.errors import StorageUnavailable, error_text
@@ -27,14 +28,6 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 T = TypeVar("T")
 PgConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
-REVISION = "3"
-"""The revision of the tables that this release needs: the newest of `migrations`.
-
-A migration changes nothing that the release before it uses. So this release works with newer tables too,
-which are there while a deployment is upgraded.
-"""
-VERSION_TABLE = "sync_schema"
-"""The table that has the database's revision."""
 RETRY_AFTER_MS = 1000
 REACH_S = 2.0
 """How long it may take to find out that PostgreSQL is back."""
@@ -76,11 +69,6 @@ _REFUSED = (
 
 _NOT_COPIED = (*_REFUSED, ValueError, OverflowError)
 """Errors with which a COPY is refused. There the driver raises some errors of its own."""
-
-
-def needs_migration(revision: str | None) -> bool:
-    """Whether this release cannot work with the tables of a revision. None: there are no tables."""
-    return revision is None or int(revision) < int(REVISION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +231,11 @@ INSERT INTO sync_refused (source, reason, body) SELECT * FROM unnest($1::text[],
 ON CONFLICT DO NOTHING
 """
 
+# By way of JSON, because a release that knew no column `oldest` may have made this table.
+_TABLES = f"""
+SELECT version_num AS revision, coalesce(to_json(s) ->> 'oldest', '{FIRST}') AS oldest
+FROM {VERSION_TABLE} AS s
+"""
 _EVENT = "session_id, epoch, version, event, server_time_ms, archived_at, body"
 # Of an older epoch only the versions before the beginning of the next epoch count: what a primary told after
 # it was replaced never happened. An epoch begins with 1 when the session was created again, and else after
@@ -358,13 +351,13 @@ class Store:
         async with self.connection() as connection:
             return str(await connection.fetchval("SHOW server_version"))
 
-    async def schema(self) -> str | None:
-        """The revision of the schema; None for a database without tables."""
+    async def tables(self) -> Tables | None:
+        """Which tables the database has; None for a database without any."""
         async with self.connection() as connection:
             if await connection.fetchval("SELECT to_regclass($1)", VERSION_TABLE) is None:
                 return None
-            found: str | None = await connection.fetchval(f"SELECT version_num FROM {VERSION_TABLE}")
-            return found
+            row = await connection.fetchrow(_TABLES)
+            return None if row is None else Tables(**row)
 
     async def insert_batch(self, batch: Batch) -> Stored:
         """Store a batch in one transaction. A repeat changes nothing.

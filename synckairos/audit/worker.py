@@ -32,12 +32,13 @@ from rq.scheduler import RQScheduler
 from rq.timeouts import BaseDeathPenalty
 from rq.utils import now, parse_composite_key
 
-from synckairos import metrics
+from synckairos import metrics, systemd
 from synckairos.audit import alerts, jobs, traces
 from synckairos.audit.access_log.retention import Retention
 from synckairos.audit.jobs import JOB_S, MOST_SAID, REASON, STORE, BatchJob, Jobs, Serializer
+from synckairos.audit.revision import BATCH_REVISION, missing
 from synckairos.audit.rows import Batch
-from synckairos.audit.store import REVISION, Store, Stored, needs_migration
+from synckairos.audit.store import Store, Stored
 from synckairos.chain.call import Call, Kind
 from synckairos.chain.common import common
 from synckairos.chain.middleware import chain
@@ -65,7 +66,7 @@ _KEEPER = "synckairos:audit:keeper"
 
 
 class SchemaMissing(Exception):
-    """The database is not at the revision that this release needs; the text says what to do."""
+    """This release cannot store batches in the tables that there are; the text says what to do."""
 
 
 class NotABatch(Exception):
@@ -96,15 +97,14 @@ class _Storing:
     def check(self) -> None:
         """Raises SchemaMissing. When PostgreSQL is away, it logs that and returns."""
         try:
-            found = self._runner.run(self._store.schema())
+            found = self._runner.run(self._store.tables())
         except StorageUnavailable as error:
             log.warning("PostgreSQL does not answer yet", reason=repr(error.__cause__))
             return
-        if needs_migration(found):
-            raise SchemaMissing(
-                f"the database has {'no tables' if found is None else f'the tables of revision {found}'}, "
-                f"and this release needs those of {REVISION}: run `synckairos migrate`"
-            )
+        if (reason := missing(found, BATCH_REVISION)) is not None:
+            raise SchemaMissing(reason)
+        if (reason := missing(found)) is not None:
+            log.warning("batches are stored, but other things miss their tables", reason=reason)
 
     def store(self, job_id: str, batch: str) -> None:
         """What a job does. Raises StorageUnavailable, and ValueError where it is no batch."""
@@ -452,6 +452,7 @@ def work(settings: Settings) -> None:
         _BatchJob.storing = storing
         retention.start()
         log.info("waiting for batches")
+        systemd.ready("stores batches")
         stop.listen()
         _work_on(settings, stop)
     except StopRequested:
@@ -460,6 +461,7 @@ def work(settings: Settings) -> None:
         # Not by a call: Python looks for signals at each call, and one could raise once more there.
         stop.over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
+        systemd.stopping()
         retention.stop()
         storing.close()
         alerts.close()

@@ -14,17 +14,14 @@ from pathlib import Path
 from time import monotonic
 
 import msgspec
-import structlog
 import yaml
 
 from synckairos.auth.grants import ApiKey
+from synckairos.config import SettingsError
 from synckairos.errors import error_text
-
-log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+from synckairos.watched_files import WatchedFile
 
 LOOK_EVERY_S = 2.0
-
-_Stamp = tuple[int, int, int]
 
 
 class _Content(msgspec.Struct, forbid_unknown_fields=True):
@@ -40,15 +37,16 @@ class KeysFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp: _Stamp | None = None
         self._looked_at = -math.inf
-        self._keys: dict[str, ApiKey] = {}
+        self._file: WatchedFile[dict[str, ApiKey]] = WatchedFile(
+            path, self._by_id, {}, name="the file of API keys"
+        )
 
     def key(self, key_id: str) -> ApiKey | None:
         """A key, as the file was at the last look; None when there is none."""
         if self._looked_at == -math.inf:
             self.look()
-        return self._keys.get(key_id)
+        return self._file.value.get(key_id)
 
     def all(self) -> list[ApiKey]:
         """All keys, the oldest first. Raises KeysFileError."""
@@ -64,12 +62,7 @@ class KeysFile:
         if now - self._looked_at < LOOK_EVERY_S:
             return
         try:
-            stamp = self._now()
-            if stamp != self._stamp:
-                self._keys = {key.key_id: key for key in self._read()}
-                self._stamp = stamp
-        except (KeysFileError, OSError) as error:
-            log.error("the file of API keys cannot be used", error=error_text(error))
+            self._file.read_again()
         finally:
             self._looked_at = now  # from here on `key` relies on what was read
 
@@ -90,13 +83,12 @@ class KeysFile:
         finally:
             os.close(lock)
 
-    def _now(self) -> _Stamp | None:
-        """What changes with the file; None when there is none."""
+    def _by_id(self, _: Path) -> dict[str, ApiKey]:
+        """The keys by their ids. Raises SettingsError."""
         try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+            return {key.key_id: key for key in self._read()}
+        except KeysFileError as error:
+            raise SettingsError([str(error)]) from error
 
     def _read(self) -> list[ApiKey]:
         """The keys in the file; none when there is no file. Raises KeysFileError."""

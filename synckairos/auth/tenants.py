@@ -14,22 +14,15 @@ runs, such a file is logged, and what was read before goes on to hold.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import structlog
-import yaml
-
 from synckairos.config import SettingsError
+from synckairos.watched_files import WatchedFile, part, read_yaml
 
-logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
-
-LOOK_EVERY_S = 1.0
-"""How often a process looks whether the file has changed."""
 LIMITS = ("switch", "read", "create", "change", "sockets")
 """The rate limits that a tenant may have of its own."""
 _PERIODS_MS = {"s": 1000, "min": 60_000, "h": 3_600_000}
@@ -88,67 +81,30 @@ class Tenants:
 
     def __init__(self, file: Path | None = None) -> None:
         """Reads the file. Raises SettingsError."""
-        self._file = file
-        self._seen: object = None
-        self._tenants: dict[str, Tenant] = {}
-        if file is not None:
-            self._seen = _look(file)
-            self._tenants = _read(file)
+        self._file: WatchedFile[dict[str, Tenant]] = WatchedFile(file, _read, {}, name="the tenants file")
+        self._file.load()
 
     def of(self, name: str | None) -> Tenant:
         """What the tenant of this name may use; None is the service without tenants."""
-        return _ANY if name is None else self._tenants.get(name, _ANY)
+        return _ANY if name is None else self._file.value.get(name, _ANY)
 
     def counted(self) -> list[str]:
         """The tenants whose sessions have to be counted."""
-        return [name for name, tenant in self._tenants.items() if tenant.quotas.of_sessions]
-
-    async def watch(self) -> None:
-        """Reads the file again whenever it has changed. Ends only by cancellation."""
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            await asyncio.to_thread(self.read_again)  # a thousand tenants take half a second
+        return [name for name, tenant in self._file.value.items() if tenant.quotas.of_sessions]
 
     def read_again(self) -> None:
         """Reads the file if it has changed. A file that cannot be used is logged, and changes nothing."""
-        if self._file is None:
-            return
-        seen = _look(self._file)
-        if seen == self._seen:
-            return
-        self._seen = seen
-        try:
-            self._tenants = _read(self._file)
-        except SettingsError as error:
-            logger.error(
-                "the tenants file cannot be used: what it said before goes on to hold",
-                file=str(self._file),
-                problems=error.problems,
-            )
-        else:
-            logger.info("the tenants file was read again", file=str(self._file), tenants=len(self._tenants))
+        self._file.read_again()
 
-
-def _look(file: Path) -> object:
-    """What changes with the file. None when it is not there."""
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    async def watch(self) -> None:
+        """Reads the file again whenever it has changed. Ends only by cancellation."""
+        await self._file.watch()
 
 
 def _read(file: Path) -> dict[str, Tenant]:
     shown = f"TENANTS_FILE ({file})"
-    try:
-        given = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError([f"{shown} cannot be read: {error.strerror}"]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        raise SettingsError([f"{shown} is not YAML{f' (line {mark.line + 1})' if mark else ''}"]) from error
     problems: list[str] = []
-    listed = _part(given, ("tenants",), "", problems).get("tenants")
+    listed = part(read_yaml(file, shown), ("tenants",), "", problems).get("tenants")
     tenants: dict[str, Tenant] = {}
     if listed is not None and not isinstance(listed, dict):
         problems.append("tenants must be a map of names")
@@ -164,34 +120,19 @@ def _read(file: Path) -> dict[str, Tenant]:
 
 
 def _tenant(given: Any, path: str, problems: list[str]) -> Tenant:
-    entry = _part(given, ("suspended", "quotas", "limits"), path, problems)
+    entry = part(given, ("suspended", "quotas", "limits"), path, problems)
     suspended = entry.get("suspended", False)
     if not isinstance(suspended, bool):
         problems.append(f"{path}.suspended must be true or false")
-    quotas = _part(entry.get("quotas"), [each.name for each in fields(Quotas)], f"{path}.quotas", problems)
+    quotas = part(entry.get("quotas"), [each.name for each in fields(Quotas)], f"{path}.quotas", problems)
     for name, value in quotas.items():
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
             problems.append(f"{path}.quotas.{name} must be a whole number from 0 to {_MOST}")
     limits = {}
-    for name, value in _part(entry.get("limits"), LIMITS, f"{path}.limits", problems).items():
+    for name, value in part(entry.get("limits"), LIMITS, f"{path}.limits", problems).items():
         match = _RATE.fullmatch(value) if isinstance(value, str) else None
         if match is None or not 1 <= int(match[1]) <= _MOST:
             problems.append(f"{path}.limits.{name} must be a rate such as 20/s, 600/min or 5000/h")
         else:
             limits[name] = Rate(int(match[1]), _PERIODS_MS[match[2]])
     return _ANY if problems else Tenant(suspended, Quotas(**quotas), limits)
-
-
-def _part(given: Any, names: Any, path: str, problems: list[str]) -> dict[str, Any]:
-    """The entries of a map that may have these names only. Null is an empty map, and a null entry is none."""
-    if given is None:
-        return {}
-    if not isinstance(given, dict):
-        problems.append(f"{path or 'the file'} must be a map of {', '.join(names)}")
-        return {}
-    problems += [
-        f"{path and path + '.'}{name} is unknown; there are {', '.join(names)}"
-        for name in given
-        if name not in names
-    ]
-    return {name: value for name, value in given.items() if name in names and value is not None}

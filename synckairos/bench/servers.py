@@ -187,9 +187,9 @@ def synckairos(
     settings = config.load(environ)
     with (
         serve.open_socket(settings) as listener,
-        serve.workers(settings, listener, environ, None, 2) as children,
+        serve.workers(settings, listener, environ, None, 2) as running,
     ):
-        web = Web(listener.getsockname()[1], children)
+        web = Web(listener.getsockname()[1], running.children)
         _until_ready(web, "GET", "/ready")
         yield web
 

@@ -31,7 +31,17 @@ def figures(storage: Storage, switches: int) -> list[Figure]:
     for each in played:  # as the archiver does
         storage.client.xtrim(each.log, maxlen=LOG_LENGTH, approximate=True)
     found["with one"] = _weigh(storage, played)
-    return [
+    hashes = _weigh_hashes(storage, played)
+    sessions.calls(storage, (("sk_convert", each.all, ("SCHEMA", 2)) for each in played))
+    smaller = Figure(
+        name=f"{servers.NAMES[storage.kind]}: the hash of a session played for {switches} switches, schema 2",
+        value=_weigh_hashes(storage, played),
+        unit="B",
+        yardstick="in schema 1",
+        yardstick_value=hashes,
+        at_most=hashes,
+    )
+    return [smaller] + [
         Figure(
             name=f"{servers.NAMES[storage.kind]}: a session played for {switches} switches, {where}",
             value=sum(weights) / len(weights),
@@ -52,6 +62,12 @@ def _play(storage: Storage, switches: int) -> list[SessionKeys]:
         time.sleep(_PAUSE_S)
         sessions.calls(storage, (("sk_switch", each.all, ()) for each in made[number - switches :]))
     return made
+
+
+def _weigh_hashes(storage: Storage, played: Sequence[SessionKeys]) -> float:
+    """The mean weight of the hashes (bytes)."""
+    weights = [storage.client.memory_usage(each.session, samples=0) or 0 for each in played]
+    return sum(weights) / len(weights)
 
 
 def _weigh(storage: Storage, played: Sequence[SessionKeys]) -> tuple[list[int], list[int]]:

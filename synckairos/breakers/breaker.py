@@ -7,6 +7,7 @@ pauses that double, a clock that nobody sets, and the watch for a reconnection.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from math import ceil
@@ -32,6 +33,8 @@ FAILURES = 5
 """How many failures in a row open it."""
 FIRST_S, LONGEST_S = 1.0, 60.0
 """How long it is open before a call may try again: twice as long after each one that fails."""
+REPLACED_S = 30.0
+"""A failover takes some seconds. When none has come for so long, none is to be expected."""
 PROBE_S = 10.0
 """A probe of which nothing is heard for so long is forgotten, and the next call may try."""
 WATCH_EVERY_S = 0.25
@@ -52,14 +55,22 @@ class Breaker:
 
     name: the dependency, for logs and metrics; its first word is what callers are told
     reconnect: how to find out that it can be reached again. While it cannot be, no call is let through
+    replaceable: whether another server may take its place any moment. Then one call at a time is let through
+        in any case, for REPLACED_S, so that one is there when that happens
     now: monotonic seconds
     """
 
     def __init__(
-        self, name: str, reconnect: Reconnect | None = None, now: Callable[[], float] = monotonic
+        self,
+        name: str,
+        reconnect: Reconnect | None = None,
+        replaceable: Callable[[], bool] = lambda: False,
+        now: Callable[[], float] = monotonic,
     ) -> None:
         self.name = name
         self._reconnect = reconnect
+        self._replaceable = replaceable
+        self._opened_at = 0.0
         self._now = now
         self._circuit = Context(name, FAILURES, FIRST_S)
         self._next_probe_at = 0.0
@@ -176,15 +187,17 @@ class Breaker:
         self._tell()
 
     def _is_probe_due(self) -> bool:
-        if self._unreachable or self._trying:  # the watch finds out
-            return False
         if self._circuit.state == HALF_OPENED:
             return self._now() - self._probing_since > PROBE_S
+        if self._replaceable() and self._now() - self._opened_at < REPLACED_S:
+            return True
+        if self._unreachable or self._trying:  # the watch finds out
+            return False
         return self._now() >= self._next_probe_at
 
     def _refusal(self) -> CircuitOpen:
         """The error of a call that is refused. It may come again when the next attempt was made."""
-        is_watched = self._unreachable or self._trying
+        is_watched = self._unreachable or self._trying or self._circuit.state == HALF_OPENED
         after_s = WATCH_EVERY_S if is_watched else self._next_probe_at - self._now()
         kind = self.name.partition(" ")[0]
         return CircuitOpen(context={"dependency": kind}, retry_after_ms=1000 * max(1, ceil(after_s)))
@@ -194,6 +207,9 @@ class Breaker:
         changed = any(isinstance(message, ContextChanged) for message in self._circuit.messages)
         self._circuit.messages.clear()
         state = self._circuit.state
+        opens = self.closed and state != CLOSED
+        if opens:
+            self._opened_at = self._now()
         self.closed = state == CLOSED
         self.quiet = self.closed and not self._circuit.failure_count
         if not changed:
@@ -203,7 +219,8 @@ class Breaker:
             log.info("a dependency answers again", dependency=self.name)
         elif state != HALF_OPENED:
             self._next_probe_at = self._now() + self._circuit.ttl
-            log.warning(
+            log.log(
+                logging.WARNING if opens else logging.DEBUG,
                 "a dependency does not answer, and is not asked for a while",
                 dependency=self.name,
                 for_s=self._circuit.ttl,

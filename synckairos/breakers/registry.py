@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from synckairos import metrics
 from synckairos.breakers.breaker import Breaker, Reconnect
 
@@ -21,9 +23,11 @@ class Breakers:
             self._known[name] = Breaker(name, reconnect)
         return self._known[name]
 
-    def renewed(self, name: str, reconnect: Reconnect) -> Breaker:
+    def renewed(
+        self, name: str, reconnect: Reconnect, replaceable: Callable[[], bool] = lambda: False
+    ) -> Breaker:
         """A new breaker for this name: what an older one knows is about a connection that is not used."""
-        breaker = self._known[name] = Breaker(name, reconnect)
+        breaker = self._known[name] = Breaker(name, reconnect, replaceable)
         return breaker
 
     async def forget(self, breaker: Breaker) -> None:

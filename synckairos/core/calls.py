@@ -24,6 +24,7 @@ from synckairos.core.model import (
     MovedSessions,
     Options,
     Over,
+    SchemaChoice,
     SessionRecovery,
     State,
     Throttle,
@@ -52,6 +53,7 @@ class Sessions:
     recovery: asked for a session that Redis does not have, before SessionNotFound is raised
     moved: carries out calls for sessions that have moved to another deployment. Without it they raise
         SessionMoved.
+    schema_of: says in which schema a session is to be stored; without it each stays in the one that it has
     """
 
     def __init__(
@@ -60,18 +62,20 @@ class Sessions:
         ttl_s: int,
         recovery: SessionRecovery | None = None,
         moved: MovedSessions | None = None,
+        schema_of: SchemaChoice | None = None,
     ) -> None:
         self.connection = connection
         self.ttl_s = ttl_s
         self._recovery = recovery
         self._moved = moved
+        self._schema_of = schema_of
         self._reads = SharedReads()
         # Request ids must be unique but not secret. A random prefix with a counter costs less than a UUID.
         self._request_ids = map(f"{secrets.token_hex(8)}-{{:x}}".format, itertools.count())
 
     async def create(self, session_id: str, config: bytes, options: Options = NO_OPTIONS) -> State:
         """Create a session from its config (JSON). A repeat of the same request returns its current state."""
-        arguments = (config, "TTL", self.ttl_s, *self._common(options))
+        arguments = (config, "TTL", self.ttl_s, *self._common(session_id, options))
         state = _state("sk_create", await self._fcall("sk_create", session_id, arguments, options))
         if not state.replayed:
             metrics.sessions_created.inc()
@@ -140,7 +144,7 @@ class Sessions:
             call. Returns the change and what is left. When the bucket is empty, it raises RateLimitExceeded.
             Calls that are refused for another reason, and repeated ones, take nothing.
         """
-        arguments = self._common(options)
+        arguments = self._common(session_id, options)
         if next is not None:
             arguments += ["NEXT", next]
         if current is not None:
@@ -189,7 +193,7 @@ class Sessions:
 
         within_ms: the clock changes only when less than this is left. Otherwise `None` is returned.
         """
-        arguments = self._common(options)
+        arguments = self._common(session_id, options)
         for name, value in (
             ("PARTICIPANT", participant),
             ("GROUP", group),
@@ -205,17 +209,17 @@ class Sessions:
 
     async def join(self, session_id: str, participant: bytes, options: Options = NO_OPTIONS) -> Change:
         """Add a participant (JSON)."""
-        arguments = (participant, *self._common(options))
+        arguments = (participant, *self._common(session_id, options))
         return _change("sk_join", await self._change("sk_join", session_id, arguments, options))
 
     async def leave(self, session_id: str, participant_id: str, options: Options = NO_OPTIONS) -> Change:
         """Remove a participant."""
-        arguments = (participant_id, *self._common(options))
+        arguments = (participant_id, *self._common(session_id, options))
         return _change("sk_leave", await self._change("sk_leave", session_id, arguments, options))
 
     async def delete(self, session_id: str, options: Options = NO_OPTIONS) -> bool:
         """Delete a session. Returns `False` when there is none, or it belongs to another tenant."""
-        arguments = self._common(options)
+        arguments = self._common(session_id, options)
         reply = await self._fcall("sk_delete", session_id, arguments, options)
         if (
             reply == 0
@@ -228,17 +232,25 @@ class Sessions:
         return bool(reply)
 
     async def restore(
-        self, session_id: str, exported: bytes, *, version: int | None = None, epoch: str | None = None
+        self,
+        session_id: str,
+        exported: bytes,
+        *,
+        version: int | None = None,
+        epoch: str | None = None,
+        tenant: str | None = None,
     ) -> State:
         """Bring back a session that Redis has lost, from an exported state.
 
         version, epoch: of its newest known event. The restored session continues with later ones.
+        tenant: whose it is
         """
         arguments: list[Argument] = [exported]
         if version is not None:
             arguments += ["VERSION", version]
         if epoch is not None:
             arguments += ["EPOCH", epoch]
+        arguments += self._schema(session_id, tenant)
         return _state("sk_restore", await self._fcall("sk_restore", session_id, arguments))
 
     async def import_session(
@@ -337,7 +349,9 @@ class Sessions:
             _unknown("sk_info", reply)
 
     async def _transition(self, function: str, session_id: str, options: Options) -> Change:
-        return _change(function, await self._change(function, session_id, self._common(options), options))
+        return _change(
+            function, await self._change(function, session_id, self._common(session_id, options), options)
+        )
 
     async def _change(
         self, function: str, session_id: str, arguments: Sequence[Argument], options: Options
@@ -429,9 +443,16 @@ class Sessions:
                 raise
             return await self._moved.call(moved, function, keys, arguments, read_only=read_only)
 
-    def _common(self, options: Options) -> list[Argument]:
+    def _schema(self, session_id: str, tenant: str | None) -> list[Argument]:
+        """The option that says in which schema a session is stored; empty when nobody says so."""
+        schema = None if self._schema_of is None else self._schema_of(session_id, tenant)
+        return [] if schema is None else ["SCHEMA", schema]
+
+    def _common(self, session_id: str, options: Options) -> list[Argument]:
         """The common options as `NAME value` pairs."""
         arguments: list[Argument] = ["REQUEST", options.request or next(self._request_ids)]
+        if self._schema_of is not None:
+            arguments += self._schema(session_id, options.tenant)
         if options.tenant is not None:
             arguments += ["TENANT", options.tenant]
         if options.version is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import click
 
 from synckairos.config import Settings
-from synckairos.core import library
+from synckairos.core import library, schemas
 from synckairos.core.clients import REDIS_ERRORS, address
 from synckairos.core.connection import Connection
 from synckairos.core.library import Library, LibraryChanged, LibraryStatus, SourceChanged
@@ -88,6 +89,45 @@ def check(url: str | None, file: Path | None, *, source: bool, record: bool) -> 
     _report(found, {status: status.value for status in LibraryStatus})
     if not all(status in (LibraryStatus.SAME, LibraryStatus.NEWER) for _, status in found):
         sys.exit(1)
+
+
+@functions.command("schemas")
+@click.option(
+    "--convert",
+    "schema",
+    type=click.IntRange(1, 2),
+    help="Convert all sessions to this schema, those that nobody changes, too.",
+)
+@url_option
+@config_option
+def schemas_(url: str | None, file: Path | None, schema: int | None) -> None:
+    """Count the sessions in each schema of their hash: see lua/SCHEMAS.md.
+
+    With --convert the exit code is 1 while any session is in another schema.
+    """
+    settings = settings_or_exit(_at(url), file)
+    converted, found = asyncio.run(_schemas(settings, schema))
+    if converted is not None:
+        echo(f"{converted:,} sessions were converted to schema {schema}")
+    for number in sorted({schemas.OLDEST, *found}):
+        echo(f"schema {number}: {found[number]:,} sessions")
+    if schema is not None and found.total() > found[schema]:
+        raise click.ClickException(
+            "some sessions are in another schema still: a feature of a service writes it, they are on their "
+            "way to another server, or the server is full"
+        )
+
+
+async def _schemas(settings: Settings, schema: int | None) -> tuple[int | None, Counter[int]]:
+    """How many sessions were converted to `schema`, and how many there are in each schema."""
+    connection = Connection.to(settings)
+    try:
+        converted = None if schema is None else await schemas.convert(connection, schema)
+        return converted, await schemas.count(connection)
+    except (StorageUnavailable, *REDIS_ERRORS) as error:
+        raise click.ClickException(f"Redis does not answer: {error_text(error.__cause__ or error)}") from None
+    finally:
+        await connection.aclose()
 
 
 def _at(url: str | None) -> dict[str, str]:

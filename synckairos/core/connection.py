@@ -219,7 +219,8 @@ class Connection:
                     raise
             breaker = self._breaker(key)  # there is another primary now
         try:
-            reply = await self._call_unless_down(key, command)
+            # The one call that is let through is there when another primary is named: it waits for that.
+            reply = await (self._call_patiently if probe else self._call_unless_down)(key, command)
         except NoAnswer as error:
             breaker.failed(error, probe=probe)
             raise
@@ -232,6 +233,9 @@ class Connection:
         if not breaker.quiet:
             breaker.succeeded()
         return reply
+
+    async def _call_patiently(self, key: str | None, command: Command) -> Any:
+        return await self._call(key, command, changes=_is_change(command))
 
     async def _call_unless_down(self, key: str | None, command: Command) -> Any:
         """Sends a call, which is not repeated for long when the primary is known to be down.

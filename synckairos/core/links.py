@@ -167,7 +167,9 @@ class PrimaryLink:
         self.client = client
         self._fence = fence
         self._breakers = breakers or Breakers()
-        self.breaker = self._breakers.renewed(f"redis {_address(client)}", self._reach)
+        self.breaker = self._breakers.renewed(
+            f"redis {_address(client)}", self._reach, lambda: self.electable > 0
+        )
         self.electable = 0
         self.unconfirmed = False
         self.named_at = -math.inf

@@ -3,7 +3,7 @@
 All times are milliseconds of the Redis primary's clock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -164,6 +164,10 @@ class SessionRecovery(Protocol):
 
         Raises StorageUnavailable when it is not known whether there is such a session.
         """
+
+
+SchemaChoice = Callable[[str, str | None], int | None]
+"""Says in which schema the session of this id and tenant is to be stored; None: in the one that it has."""
 
 
 class MovedSessions(Protocol):

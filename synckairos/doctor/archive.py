@@ -49,7 +49,8 @@ async def audit(settings: Settings) -> list[Finding]:
 
 
 async def _postgresql(area: Area, database_url: str) -> None:
-    from synckairos.audit.store import REVISION, Store
+    from synckairos.audit.revision import REVISION, missing
+    from synckairos.audit.store import Store
     from synckairos.errors import StorageUnavailable
 
     where = masked(database_url).rpartition("@")[2].rpartition("://")[2].partition("?")[0]
@@ -67,24 +68,25 @@ async def _postgresql(area: Area, database_url: str) -> None:
             area.fail("version", f"PostgreSQL {version} is too old", "install PostgreSQL 15 or newer")
             return
         area.ok("version", f"PostgreSQL {version}")
-        revision = await store.schema()
-        if revision == REVISION:
-            area.ok("tables", f"at revision {revision}, as this release needs them")
+        tables = await store.tables()
+        if tables is not None and tables.revision == REVISION:
+            area.ok("tables", f"at revision {REVISION}, as this release needs them")
             _refused(area, await store.count_refused())
             return
-    if revision is None:
+    if tables is None:
         area.fail("tables", "the database has none: no event can be stored", "synckairos migrate")
-        return
-    from synckairos.audit.schema import revisions
-
-    if revision in revisions():
+    elif int(tables.revision) < int(REVISION):
         area.fail(
-            "tables", f"at revision {revision}, and this release needs {REVISION}", "synckairos migrate"
+            "tables",
+            f"at revision {tables.revision}, and this release needs {REVISION}",
+            "synckairos migrate",
         )
     else:
-        area.warn(
+        works = missing(tables) is None
+        (area.warn if works else area.fail)(
             "tables",
-            f"at revision {revision}, which a newer release has made: this one works with them",
+            f"at revision {tables.revision}, which a newer release has made: this one "
+            f"{'works' if works else 'does not work'} with them",
             f"use that release here as well, or with it: synckairos migrate --to {REVISION}",
         )
 

@@ -8,6 +8,7 @@ that runs in the same process, so that the Sentinels took everything for dead.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,11 +32,14 @@ class Caller:
     """One connection, opened when it is needed, to one of the services at `hosts` (`127.0.0.1:8080`).
 
     Where there is no answer, the next request goes to the next service.
+
+    tls: whom to trust, for services that are asked over TLS
     """
 
-    def __init__(self, hosts: Sequence[str], number: int) -> None:
+    def __init__(self, hosts: Sequence[str], number: int, tls: ssl.SSLContext | None = None) -> None:
         self._hosts = hosts
         self._number = number
+        self._tls = tls
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -55,9 +59,11 @@ class Caller:
             raise
 
     async def _connected(self, host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._streams is not None and self._streams[0].at_eof():
+            self.close()  # the other side has ended it since the last answer
         if self._streams is None:
             name, _, port = host.rpartition(":")
-            self._streams = await asyncio.open_connection(name, int(port))
+            self._streams = await asyncio.open_connection(name, int(port), ssl=self._tls)
         return self._streams
 
     def close(self) -> None:

@@ -52,13 +52,14 @@ class Membership:
         Missed announcements are counted by this process' own, so that one that stood still does not take
         all others for gone.
         """
+        self._takes_part = False
         self._orders: dict[str, list[str]] = {}
         self._announce_now = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._arrange()
 
     async def start(self) -> None:
-        """Start to announce this process, and to listen to the others."""
+        """Start to listen to the others. Until `join` this process goes after all of them."""
         self._subscriptions.on_restored.append(self._restored)
         self._tasks = [
             asyncio.create_task(supervise("announcements", self._announce), name="announcements"),
@@ -67,18 +68,31 @@ class Membership:
             ),
         ]
 
+    def join(self) -> None:
+        """Announce this process, so that it goes first in its share of the partitions."""
+        self._takes_part = True
+        self._announce_now.set()
+        self._changed()
+
+    async def leave(self) -> None:
+        """Tell the others that this process leaves. While it is still there, it goes after all of them."""
+        self._takes_part = False
+        self._changed()
+        await self._publish(_LEAVING)
+
     async def stop(self) -> None:
         """Tell the others that this process leaves, and stop."""
         was_started = bool(self._tasks)
         await cancel(*self._tasks)
         self._tasks = []
         self._subscriptions.unsubscribe(keys.TIMEKEEPERS, self._heard)
-        if was_started:
+        if was_started and self._takes_part:
             await self._publish(_LEAVING)
 
     def rank(self, partition: str) -> int:
         """How many processes go before this one in the partition; 0: this is the preferred one."""
-        return self._orders[partition].index(self.name)
+        order = self._orders[partition]
+        return order.index(self.name) if self.name in order else len(order)
 
     def preferred(self, partition: str) -> str:
         """The name of the process that goes first in the partition."""
@@ -91,7 +105,8 @@ class Membership:
 
     def _arrange(self) -> None:
         """Work out each partition's order."""
-        members = [name.encode() for name in self.members]
+        others = list(self._missed)
+        members = [name.encode() for name in (others if others and not self._takes_part else self.members)]
         self._orders = {
             partition: [
                 name.decode()
@@ -126,7 +141,8 @@ class Membership:
 
     async def _announce(self) -> None:
         while True:
-            await self._publish(_HERE)
+            if self._takes_part:
+                await self._publish(_HERE)
             with suppress(TimeoutError):
                 async with asyncio.timeout(ANNOUNCE_EVERY_S):
                     await self._announce_now.wait()

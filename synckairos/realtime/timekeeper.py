@@ -143,15 +143,29 @@ class Timekeeper:
         """Monotonic seconds; None when the storage has answered since."""
         self._stopped = False
 
-    async def start(self) -> None:
-        """Start to keep time."""
+    async def start(self, *, join: bool = True) -> None:
+        """Start to keep time.
+
+        join: whether this process is ready to be the preferred one in its share of the partitions. Otherwise
+            it stands by until `join` is called, and others do not count on it.
+        """
         self._subscriptions.on_restored.append(self._restored)
         self._connection.on_change.add(self._read_all)
         await self._members.start()
+        if join:
+            self._members.join()
         self._tasks = [
             asyncio.create_task(supervise("timekeeper sweep", self._sweep), name="timekeeper sweep"),
             asyncio.create_task(self._subscribe(), name="alarm channels"),
         ]
+
+    def join(self) -> None:
+        """Be the preferred process in a share of the partitions from now on."""
+        self._members.join()
+
+    async def leave(self) -> None:
+        """Let others be the preferred ones, where there are any, and only stand by until `stop`."""
+        await self._members.leave()
 
     async def stop(self) -> None:
         """Stop at once. Calls that are under way are cancelled."""

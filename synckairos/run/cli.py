@@ -12,14 +12,16 @@ import click
 from synckairos.auth.tenants import Tenants
 from synckairos.config import Settings, SettingsError
 from synckairos.core.library import LibraryChanged
+from synckairos.features.flags import Features
 from synckairos.run import data_folder
 from synckairos.settings_option import config_option, exit_with, settings_or_exit
 
 
-def check_tenants(settings: Settings) -> None:
-    """Reads the tenants file once, before any worker does. A wrong one is said, and ends the program."""
+def check_files(settings: Settings) -> None:
+    """Reads the files that workers watch, before any worker does. What is wrong is said, and ends it all."""
     try:
         Tenants(settings.tenants_file)
+        Features(settings.features_file)
     except SettingsError as error:
         exit_with(error)
 
@@ -84,7 +86,7 @@ def dev(port: int, data_dir: Path, workers: int, *, ephemeral: bool, no_database
     # The secret is made in the data folder, which is not there yet; until then there is one for a moment.
     given = {"JWT_SECRET": secrets.token_hex(32)} if secret else {}
     settings = settings_or_exit({**environ, **given}, None, serving=True)
-    check_tenants(settings)
+    check_files(settings)
     try:
         run(
             settings,
@@ -107,7 +109,7 @@ def serve(file: Path | None) -> None:
     from synckairos.run.serve import serve as run
 
     settings = settings_or_exit(os.environ, file, serving=True)
-    check_tenants(settings)
+    check_files(settings)
     try:
         run(settings, os.environ, file)
     except PortBusy as error:
@@ -120,12 +122,13 @@ def serve(file: Path | None) -> None:
 @click.argument("descriptor", type=int)
 @click.option("--drain", type=int, required=True)
 @click.option("--worker", type=int, required=True)
+@click.option("--ready", type=int, help="Answer only once the service is ready, and say so in this pipe.")
 @config_option
-def http_worker(descriptor: int, drain: int, worker: int, file: Path | None) -> None:
+def http_worker(descriptor: int, drain: int, worker: int, ready: int | None, file: Path | None) -> None:
     """One worker process of `serve` or `dev`, on a socket that it inherits."""
     from synckairos import metrics
     from synckairos.run.http_worker import run_worker
 
     metrics.process_started(worker)
     settings = settings_or_exit(os.environ, file, serving=True)
-    run_worker(settings, socket.socket(fileno=descriptor), drain)
+    run_worker(settings, socket.socket(fileno=descriptor), drain, ready)

@@ -31,6 +31,7 @@ from synckairos.config import Settings
 from synckairos.errors import error_text
 from synckairos.run import data_folder, serve, valkey
 from synckairos.run.processes import WATCH_S, Child, Stop, Stopped, die_with_parent, end_all, free_port
+from synckairos.run.workers import Workers
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -176,8 +177,9 @@ def dev(
                 _say_where_the_console_is(settings, http_url)
                 _say("Ctrl-C stops it all.")
             while not stop.wait(WATCH_S):
-                for child in (*watched, *workers):
+                for child in watched:
                     child.keep()
+                workers.keep()
             # The worker ends at the same time as the service. Events of the last requests are stored at the
             # next start.
             for child in archiving:
@@ -217,21 +219,21 @@ def _archiving(environ: dict[str, str]) -> Iterator[Child]:
         end_all([child], ARCHIVE_S)
 
 
-def _ready(http_url: str, workers: list[Child], stop: Stop) -> bool:
+def _ready(http_url: str, workers: Workers, stop: Stop) -> bool:
     """Waits until the service says that it is ready; False when a stop came first. Raises EmbeddedError."""
     end = time.monotonic() + START_S
     while not stop.wait(WATCH_S / 2):
         answer = _get_ready(http_url, workers, stop)
         if answer.startswith(b"HTTP/1.1 200"):
             return True
-        if not all(worker.running for worker in workers):
+        if not workers.running:
             raise EmbeddedError("the service does not start; what it said about that is above")
         if time.monotonic() > end:
             raise EmbeddedError(f"the service is not ready after {START_S:g} s; what it said is above")
     return False
 
 
-def _get_ready(http_url: str, workers: list[Child], stop: Stop) -> bytes:
+def _get_ready(http_url: str, workers: Workers, stop: Stop) -> bytes:
     """The beginning of the answer to `GET /ready`; empty when none comes.
 
     Connections are refused until a worker can answer. The wait for an answer ends at a stop.
@@ -242,7 +244,7 @@ def _get_ready(http_url: str, workers: list[Child], stop: Stop) -> bytes:
             connection.sendall(
                 f"GET /ready HTTP/1.1\r\nHost: {url.netloc}\r\nConnection: close\r\n\r\n".encode()
             )
-            while not stop and all(worker.running for worker in workers):
+            while not stop and workers.running:
                 if select.select([connection], [], [], WATCH_S)[0]:
                     return connection.recv(4096)
     except OSError as error:

@@ -22,19 +22,27 @@ from sanic.server.async_server import AsyncioServer
 
 from synckairos import logs
 from synckairos.api.app import create_app
+from synckairos.api.context import context_of
 from synckairos.config import Settings
 from synckairos.run.processes import BACKLOG
-from synckairos.run.serve import END_S
+from synckairos.run.workers import END_S, REPLACED
 
 _LOOK_S = 0.1
+LINGER_S = 5.0
+"""How long a worker that was replaced keeps connections open on which nothing is asked.
+
+A proxy may be sending a request on one of them just now, and whether it was done nobody could say if the
+connection ended then. So each ends with its next answer, and what is still unused after this time is closed.
+"""
 SWITCH_INTERVAL_S = 0.001
 
 
-def run_worker(settings: Settings, listener: socket.socket, drain_s: int) -> None:
-    """Answers requests in this process until SIGINT or SIGTERM.
+def run_worker(settings: Settings, listener: socket.socket, drain_s: int, ready: int | None = None) -> None:
+    """Answers requests in this process until SIGINT, SIGTERM or REPLACED.
 
     `listener` is bound and does not listen yet, unless another worker was quicker. Requests that are under
-    way at the end have `drain_s` seconds. Raises OSError when nothing can listen there.
+    way at the end have `drain_s` seconds. With `ready`, a pipe, no request is answered before `/ready` is
+    200, and then the pipe is written into. Raises OSError when nothing can listen there.
     """
     # While a thread parses a large body, the event loop gets the interpreter back after this time.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -44,12 +52,16 @@ def run_worker(settings: Settings, listener: socket.socket, drain_s: int) -> Non
     app = create_app(settings)
     logs.configure(settings.log_level, production=settings.environment == "production")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_answer(app, listener, drain_s))
+        runner.run(_answer(app, listener, drain_s, ready))
 
 
-async def _answer(app: Sanic[Any, Any], listener: socket.socket, drain_s: int) -> None:
+async def _answer(app: Sanic[Any, Any], listener: socket.socket, drain_s: int, ready: int | None) -> None:
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        app.ctx.connections.replaced = True
+        end()
 
     def end() -> None:
         if not asked.is_set():
@@ -61,6 +73,7 @@ async def _answer(app: Sanic[Any, Any], listener: socket.socket, drain_s: int) -
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end)
+    loop.add_signal_handler(REPLACED, leave)
     server = await app.create_server(
         sock=listener,
         backlog=BACKLOG,
@@ -70,7 +83,7 @@ async def _answer(app: Sanic[Any, Any], listener: socket.socket, drain_s: int) -
     )
     assert server is not None
     await server.startup()
-    starting = asyncio.ensure_future(server.before_start())
+    starting = asyncio.ensure_future(_start(app, server, until_ready=ready is not None))
     await _first(starting, asked)
     if not starting.done():
         starting.cancel()  # nothing was promised to any client yet
@@ -84,11 +97,23 @@ async def _answer(app: Sanic[Any, Any], listener: socket.socket, drain_s: int) -
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         await server.start_serving()
         await server.after_start()
+        if ready is not None:
+            os.write(ready, b"1")
+            os.close(ready)
         await asked.wait()
+        if app.ctx.connections.replaced:
+            server.close()  # from here on only others accept
         await server.before_stop()
+        server.close()
         await _close(app, server, drain_s)
     finally:
         await server.after_stop()
+
+
+async def _start(app: Sanic[Any, Any], server: AsyncioServer, *, until_ready: bool) -> None:
+    await server.before_start()
+    while until_ready and not await context_of(app).readiness.is_ready():  # noqa: ASYNC110 - no event says so
+        await asyncio.sleep(_LOOK_S)
 
 
 async def _first(work: asyncio.Future[None], asked: asyncio.Event) -> None:
@@ -101,12 +126,14 @@ async def _first(work: asyncio.Future[None], asked: asyncio.Event) -> None:
 
 
 async def _close(app: Sanic[Any, Any], server: AsyncioServer, drain_s: float) -> None:
-    """Stops accepting, lets requests and sockets end for `drain_s` seconds, and cuts what is left."""
-    deadline = asyncio.get_running_loop().time() + drain_s
-    server.close()
-    for connection in list(server.connections):
-        connection.close_if_idle()
-    while server.connections and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - Sanic tells of no end
+    """Lets requests and sockets end for `drain_s` seconds, and cuts what is left."""
+    now = asyncio.get_running_loop().time
+    deadline = now() + drain_s
+    lingers_until = min(deadline, now() + LINGER_S) if app.ctx.connections.replaced else now()
+    while server.connections and now() < deadline:
+        if now() >= lingers_until:
+            for connection in list(server.connections):
+                connection.close_if_idle()
         await asyncio.sleep(_LOOK_S)
     app.shutdown_tasks(0)
     for connection in list(server.connections):

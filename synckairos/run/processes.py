@@ -58,7 +58,7 @@ def die_with_parent(parent: int, number: int = signal.SIGTERM) -> None:
 def _begin_child(parent: int, number: int) -> None:
     """Runs in a child before its program: signals end it, and the end of `parent` does too."""
     # Otherwise the parent's handler would swallow a signal that comes before the program runs.
-    for each in (signal.SIGINT, signal.SIGTERM):
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_DFL)
     die_with_parent(parent, number)
 
@@ -172,6 +172,47 @@ class Stop:
             os.close(descriptor)
 
 
+class Hangup:
+    """Whether this process was asked to read its settings anew: by SIGHUP, while entered.
+
+    SIGHUP also comes when the terminal is closed in which the process was started. That is no wish for other
+    settings, and the process ends by it, unless it was told beforehand to ignore the signal (by `nohup`).
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._has_terminal = False
+        self._before: Callable[[int, FrameType | None], object] | int | None = None
+
+    def taken(self) -> bool:
+        """Whether it was asked since the last call."""
+        asked, self._asked = self._asked, False
+        if asked and self._has_terminal and not _has_terminal():
+            os.kill(os.getpid(), signal.SIGTERM)
+            return False
+        return asked
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked = True
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGHUP, self._ask)
+        self._has_terminal = self._before != signal.SIG_IGN and _has_terminal()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGHUP, self._before)
+
+
+def _has_terminal() -> bool:
+    """Whether this process belongs to a terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 class Child:
     """One program that is to run. Its output goes to this process' standard error, unless `stdout` is given.
 
@@ -194,12 +235,13 @@ class Child:
     ) -> None:
         self.name = name
         self._ended_by = ended_by
-        self._command = command
+        self.command = command
         self._environ = environ
         self._stdin = stdin
         self._stdout = stdout
         self._stderr = stderr
-        self._pass_fds = pass_fds
+        self.pass_fds = pass_fds
+        """The program with its arguments, and the files that it inherits: what the next start uses."""
         self._ended = ended
         self._process: subprocess.Popen[bytes] | None = None
         self._asked = False
@@ -212,12 +254,12 @@ class Child:
         self._started = time.monotonic()
         self._asked = False
         self._process = subprocess.Popen(
-            self._command,
+            self.command,
             env=self._environ,
             stdin=self._stdin,
             stdout=sys.stderr.fileno() if self._stdout is None else self._stdout,
             stderr=self._stderr,
-            pass_fds=self._pass_fds,
+            pass_fds=self.pass_fds,
             process_group=0,
             preexec_fn=partial(_begin_child, os.getpid(), self._ended_by),  # noqa: PLW1509 - this process has no other threads
         )

@@ -3,33 +3,31 @@
 The parent binds the socket (so that a busy port is its error, once) and hands it to the workers; the first
 worker that can answer listens on it, and a connection before that is refused. Each worker is one Sanic
 process with one event loop (`http_worker.py`). A worker that dies is started again, and all of them end when
-the parent does.
+the parent does. SIGHUP replaces them, one after the other (`workers.py`).
 """
 
 from __future__ import annotations
 
-import os
 import socket
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
 
-from synckairos import metrics
-from synckairos.config import Settings
+from synckairos import systemd
+from synckairos.auth.tenants import Tenants
+from synckairos.config import Settings, SettingsError
 from synckairos.core.connection import connect
-from synckairos.run.processes import WATCH_S, Child, Stop, Stopped, bind, end_all, listens
+from synckairos.features.flags import Features
+from synckairos.run.processes import WATCH_S, Hangup, Stop, Stopped, bind, listens
+from synckairos.run.workers import Workers
+from synckairos.settings_option import settings_anew
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 DRAIN_S = 15
 """How long `serve` lets open requests finish and sockets drain."""
-END_S = 2
-"""How long a worker may take to end after that.
-
-Then the parent kills it, or, where the parent is gone, it ends itself."""
 
 
 class PortBusy(Exception):
@@ -47,43 +45,18 @@ def open_socket(settings: Settings) -> socket.socket:
 @contextmanager
 def workers(
     settings: Settings, listener: socket.socket, environ: Mapping[str, str], file: Path | None, drain_s: int
-) -> Iterator[list[Child]]:
+) -> Iterator[Workers]:
     """The worker processes, started; asked to end, and waited for, at the end of the block.
 
     They read their settings themselves, from `environ` and `file`, which must give `settings`.
     """
     warn(settings)
-    metrics.prepare(settings.workers)
-    environ = {**environ, **{name: os.environ[name] for name in os.environ if name.startswith("PROMETHEUS_")}}
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "synckairos",
-        "http-worker",
-        str(listener.fileno()),
-        "--drain",
-        str(drain_s),
-    ]
-    if file is not None:
-        command += ["--config", str(file)]
-    children = [
-        Child(
-            f"worker {number + 1}",
-            [*command, "--worker", str(number + 1)],
-            environ=environ,
-            pass_fds=[listener.fileno()],
-            ended=metrics.process_ended,
-        )
-        for number in range(settings.workers)
-    ]
+    found = Workers(settings, listener, environ, file, drain_s)
     try:
-        for child in children:
-            child.start()
-        yield children
+        found.start()
+        yield found
     finally:
-        end_all(children, drain_s + END_S)
-        metrics.cleanup()
+        found.end()
 
 
 def warn(settings: Settings) -> None:
@@ -98,18 +71,47 @@ def warn(settings: Settings) -> None:
 
 
 def serve(settings: Settings, environ: Mapping[str, str], file: Path | None) -> None:
-    """Runs the service until SIGINT or SIGTERM. Raises PortBusy, LibraryChanged."""
-    with suppress(Stopped), Stop() as stop, open_socket(settings) as listener:
+    """Runs the service until SIGINT or SIGTERM. Raises PortBusy, LibraryChanged.
+
+    SIGHUP replaces the workers by others, which read the settings anew, while the service goes on.
+    """
+    with suppress(Stopped), Stop() as stop, Hangup() as hangup, open_socket(settings) as listener:
         stop.run(_load_library(settings))
-        with workers(settings, listener, environ, file, DRAIN_S) as children:
-            listening = False
+        with workers(settings, listener, environ, file, DRAIN_S) as running:
+            listening, watchdog = False, systemd.Watchdog()
             while not stop.wait(WATCH_S):
+                watchdog.beat()
                 if not listening and listens(listener):
                     listening = True
                     address = listener.getsockname()
-                    log.info("listening", host=settings.host, port=address[1], workers=len(children))
-                for child in children:
-                    child.keep()
+                    log.info("listening", host=settings.host, port=address[1], workers=settings.workers)
+                    systemd.ready(f"answers on {settings.host}, port {address[1]}")
+                if hangup.taken():
+                    systemd.reloading()
+                    if not _reload(settings, environ, file, running):
+                        systemd.ready("the settings are wrong: it goes on with those from before")
+                was_replacing = running.replacing
+                running.keep()
+                if was_replacing and not running.replacing:
+                    systemd.ready(running.outcome)
+            systemd.stopping()
+
+
+def _reload(settings: Settings, environ: Mapping[str, str], file: Path | None, running: Workers) -> bool:
+    """Begin to replace the workers. Returns False where the settings are wrong or ask for another socket."""
+    try:
+        found = settings_anew(environ, file, serving=True)
+        Tenants(found.tenants_file)
+        Features(found.features_file)
+    except SettingsError as error:
+        log.error("the settings are wrong: the workers go on as they are", problems=error.problems)
+        return False
+    if (found.host, found.port) != (settings.host, settings.port):
+        log.error("HOST and PORT cannot change without a restart: the workers go on as they are")
+        return False
+    warn(found)
+    running.replace(found)
+    return True
 
 
 async def _load_library(settings: Settings) -> None:

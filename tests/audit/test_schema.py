@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from synckairos.audit import schema
-from synckairos.audit.store import REVISION, needs_migration
+from synckairos.audit.revision import REVISION, Tables, missing
 from tests.support import programs
 from tests.support.postgres import PostgresServer, query
 
@@ -17,6 +18,7 @@ SELECT table_name, column_name, data_type, is_nullable, column_default FROM info
 WHERE table_schema = 'public' UNION ALL
 SELECT tablename, indexname, indexdef, NULL, NULL FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2, 3
 """
+NEWER, OLDER = str(int(REVISION) + 1), str(int(REVISION) - 1)
 TABLES = {
     *("sync_events", "sync_sessions", "sync_participants", "sync_refused"),
     *("sync_access_log", "sync_access_chains", "sync_keys", "sync_links", "sync_revocations"),
@@ -41,9 +43,22 @@ def test_this_release_needs_the_newest() -> None:
     assert schema.revisions()[-1] == REVISION
 
 
-def test_while_it_is_upgraded_the_tables_may_be_newer_and_never_older() -> None:
-    newer, older = str(int(REVISION) + 1), str(int(REVISION) - 1)
-    assert [needs_migration(found) for found in (None, older, REVISION, newer)] == [True, True, False, False]
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        (None, "no tables: run `synckairos migrate`"),
+        (Tables(OLDER, "1"), "run `synckairos migrate`"),
+        (Tables(REVISION, "1"), None),
+        (Tables(NEWER, "1"), None),
+        (Tables(NEWER, REVISION), None),
+        (Tables(NEWER, NEWER), "run a newer release here"),
+    ],
+)
+def test_tables_may_be_newer_as_long_as_they_do_for_this_release(
+    tables: Tables | None, said: str | None
+) -> None:
+    found = missing(tables)
+    assert found is None if said is None else said in (found or "")
 
 
 async def test_each_step_forward_and_back(empty: str) -> None:
@@ -66,6 +81,37 @@ async def test_each_step_forward_and_back(empty: str) -> None:
 async def test_several_at_once_are_one(empty: str) -> None:
     done = await asyncio.gather(*(schema.migrate(empty) for _ in range(4)))
     assert sorted(done) == [(REVISION, REVISION)] * 3 + [(schema.NOTHING, REVISION)]
+
+
+async def test_it_gives_way_to_those_who_work_with_the_tables(
+    empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that waited for a table would keep all waiting that ask for the table after it."""
+    monkeypatch.setattr(schema, "LOCK_S", 0.1)
+    await schema.migrate(empty, "1")
+    reader = await asyncpg.connect(empty)
+    try:
+        reading = reader.transaction()
+        await reading.start()
+        await reader.fetch("SELECT * FROM sync_access_log")
+        with monkeypatch.context() as once:
+            once.setattr(schema, "TRIES", 1)
+            with pytest.raises(schema.MigrationFailed, match="lock timeout"):
+                await schema.migrate(empty)
+        monkeypatch.setattr(schema, "PAUSE_S", 0.01)
+        monkeypatch.setattr(schema, "TRIES", 100_000)
+        migrating = asyncio.create_task(schema.migrate(empty))
+        other = await asyncpg.connect(empty)
+        # Somebody who asks while the migration waits for the table has an answer before the first one ends.
+        for _ in range(3):
+            await other.fetch("SELECT * FROM sync_access_log")
+            await asyncio.sleep(0.1)
+        await other.close()
+        assert not migrating.done()
+        await reading.rollback()
+        assert await migrating == ("1", REVISION)
+    finally:
+        await reader.close()
 
 
 async def test_a_step_that_fails_leaves_nothing(empty: str) -> None:

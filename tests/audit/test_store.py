@@ -341,7 +341,7 @@ async def test_every_call_says_so_when_postgresql_is_away(own_postgres: Postgres
         await asyncio.to_thread(own_postgres.kill)
         for call in (
             store.ping(),
-            store.schema(),
+            store.tables(),
             store.insert_batch(batch(event(str(uuid.uuid4()), 1))),
             store.events(str(uuid.uuid4())),
             store.session(str(uuid.uuid4())),
@@ -373,6 +373,6 @@ async def test_a_server_that_stands_still_is_waited_for_so_long_and_no_longer(
 
 async def test_a_database_without_tables_is_no_storage(shared_postgres: PostgresServer) -> None:
     async with Store(await asyncio.to_thread(shared_postgres.empty_database)) as store:
-        assert await store.schema() is None
+        assert await store.tables() is None
         with pytest.raises(StorageUnavailable):
             await store.events(str(uuid.uuid4()))

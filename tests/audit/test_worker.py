@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import signal
@@ -21,7 +22,9 @@ from rq import Callback
 from synckairos.audit import jobs
 from synckairos.audit import worker as audit_worker
 from synckairos.audit.jobs import Jobs
+from synckairos.audit.revision import BATCH_REVISION, REVISION
 from synckairos.audit.rows import Batch, Entry
+from synckairos.audit.schema import migrate
 from synckairos.run.processes import free_port
 from tests.support import programs, servers
 from tests.support.audit_rows import event
@@ -102,6 +105,44 @@ def test_without_tables_it_says_what_to_do(rq: Server, shared_postgres: Postgres
     assert (run.returncode, run.stdout) == (1, "")
     assert "run `synckairos migrate`" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_it_stores_with_older_and_with_newer_tables_but_not_with_those_it_cannot_work_with(
+    rq: Server, queue: Jobs, shared_postgres: PostgresServer
+) -> None:
+    database = shared_postgres.empty_database()
+    asyncio.run(migrate(database, BATCH_REVISION))
+    queue.put(batch())
+    with worker(rq, database) as program:
+        program.until(lambda: stored(database) == 3, "the batch")
+        assert "other things miss their tables" in said(program)
+        assert program.end() == 0
+    asyncio.run(migrate(database))
+    query(database, f"UPDATE sync_schema SET version_num = '999', oldest = '{REVISION}'")
+    queue.put(batch())
+    with worker(rq, database) as program:
+        program.until(lambda: stored(database) == 6, "the next batch")
+        assert program.end() == 0
+    query(database, "UPDATE sync_schema SET oldest = '999'")
+    run = programs.run("worker", REDIS_URL=rq.url, DATABASE_URL=database)
+    assert (run.returncode, "run a newer release here" in run.stderr) == (1, True)
+
+
+def test_a_batch_of_a_newer_release_is_kept_until_that_runs(
+    rq: Server, queue: Jobs, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "RETRIES_S", (0,))
+    with monkeypatch.context() as newer:
+        newer.setattr(jobs, "WRITES", 999)
+        queue.put(batch())
+    queue.put(batch())
+    assert [len(each.entries) for each in queue.waiting()] == [3]
+    with worker(rq, database) as program:
+        program.until(lambda: stored(database) == 3, "the batch of this release")
+        program.until(lambda: queue.counts().failed == 1, "the failure of the other one")
+        assert program.end() == 0
+    assert "the format 999" in queue.failed()[0].reason
+    assert "synckairos audit retry" in queue.failed()[0].reason
 
 
 def test_without_a_database_it_says_so() -> None:

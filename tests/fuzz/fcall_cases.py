@@ -124,6 +124,7 @@ class Grammar:
             "sk_leave": lambda of: [self._somebody(of), *self._common(of)],
             "sk_expire": lambda _: [],
             "sk_delete": self._common,
+            "sk_convert": lambda _: ["SCHEMA", self._pick([1, 2])],
             "sk_get": self._get,
             "sk_log": self._log,
             "sk_restore": self._restore,
@@ -222,6 +223,7 @@ class Grammar:
                     "EXPORT",
                     "DRYRUN",
                     "SUMMARY",
+                    "SCHEMA",
                 ]
                 value = self._pick([*ODD, *PEOPLE])
                 arguments += [
@@ -269,7 +271,10 @@ class Grammar:
             found += ["VERSION", state.get("version", 1) + self._pick([0, 0, 0, 0, -1, 1])]
         if not create and self.rng.random() < 0.05:
             found += ["EPOCH", state.get("epoch", "1")]
-        return found
+        return found + self._schema()
+
+    def _schema(self) -> list[Any]:
+        return ["SCHEMA", self._pick([1, 2, 2])] if self.rng.random() < 0.2 else []
 
     def _somebody(self, of: str) -> str:
         people = [each["participant_id"] for each in self.world.states.get(of, {}).get("participants", [])]
@@ -331,7 +336,7 @@ class Grammar:
     def _get(self, of: str) -> list[Any]:
         state = self.world.states.get(of, {"version": 1, "epoch": "1"})
         unless = ["UNLESS", f"{state['version']}@{state['epoch']}"]
-        found = self._pick([[], ["EXPORT"], ["EXPORT"], ["EXPORT"], ["SUMMARY"], unless])
+        found = self._pick([[], ["EXPORT"], ["EXPORT"], ["EXPORT", "SCHEMA", 2], ["SUMMARY"], unless])
         return [*found, *(["TENANT", self._pick(["red", "blue"])] if self.rng.random() < 0.2 else [])]
 
     def _log(self, of: str) -> list[Any]:
@@ -348,7 +353,7 @@ class Grammar:
         found = [text]
         if self.rng.random() < 0.3:
             found += ["VERSION", self._pick([1, 5, 99_999]), "EPOCH", self.world.now]
-        return found
+        return found + self._schema()
 
     def _import(self, _: str) -> list[Any]:
         config = self._config()

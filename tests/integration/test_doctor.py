@@ -396,10 +396,14 @@ def test_tables_are_compared_with_what_this_release_needs(
     newer = shared_postgres.empty_database()
     asyncio.run(migrate(newer))
     query(newer, "UPDATE sync_schema SET version_num = '999'")
+    too_new = shared_postgres.empty_database()
+    asyncio.run(migrate(too_new))
+    query(too_new, "UPDATE sync_schema SET version_num = '999', oldest = '999'")
     expected = {
         database: ("ok", ""),
         empty: ("failure", "synckairos migrate"),
         newer: ("warning", "use that release here as well"),
+        too_new: ("failure", "use that release here as well"),
     }
     for url, (status, remedy) in expected.items():
         finding = found(examined(REDIS_URL=server.url, DATABASE_URL=url), "tables", "PostgreSQL")

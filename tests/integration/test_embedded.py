@@ -16,7 +16,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from synckairos.audit.store import REVISION
+from synckairos.audit.revision import REVISION
 from tests.support.postgres import query
 from tests.support.programs import Program, get
 

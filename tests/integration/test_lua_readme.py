@@ -534,7 +534,7 @@ def _pairs(flat: list[Any]) -> dict[bytes, Any]:
 
 def _taken() -> dict[str, set[str]]:
     """Which options each function takes, as the page has it."""
-    common = {"TENANT", "VERSION", "EPOCH", "ACTOR", "TRACE", "TRACEPARENT", "REQUEST"}
+    common = {"TENANT", "VERSION", "EPOCH", "ACTOR", "TRACE", "TRACEPARENT", "REQUEST", "SCHEMA"}
     taken = {}
     for row in PAGE.section("Functions").tables[0].rows:
         arguments = row["arguments"]

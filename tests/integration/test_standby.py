@@ -121,6 +121,24 @@ async def test_each_alarm_is_called_by_one_of_two(live: Parts, redis: servers.Se
         assert sum(calls().values()) - sum(before.values()) <= 1.2 * len(ids)
 
 
+async def test_nobody_counts_on_one_that_begins_or_leaves(live: Parts, redis: servers.Server) -> None:
+    """It is busy with its start, or may be gone in the next moment, and only stands by."""
+    async with parts(settings(redis.url)) as other:
+        await live.timekeeper.start()
+        await other.timekeeper.start(join=False)
+        await eventually(lambda: members(live).name in members(other).members)
+        assert (len(preferred(live)), preferred(other)) == (len(keys.PARTITIONS), [])
+        other.timekeeper.join()
+        await acquainted(live, other)
+        assert preferred(other)
+        await other.timekeeper.leave()
+        await eventually(lambda: len(preferred(live)) == len(keys.PARTITIONS))
+        assert preferred(other) == []
+        ids = await clocks(live, 10, keys.PARTITIONS)
+        await live.timekeeper.stop()  # and now only the one that leaves is there
+        await each_expired_once(live, ids)
+
+
 async def test_the_others_wait_while_the_preferred_one_makes_progress_and_call_when_it_stops(
     live: Parts, redis: servers.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

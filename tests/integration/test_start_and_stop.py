@@ -5,9 +5,12 @@ The moments are other ones on every run, each between two bounds.
 
 from __future__ import annotations
 
+import os
+import pty
 import random
 import signal
 import socket
+import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +19,8 @@ import pytest
 
 from synckairos.run.processes import bind, free_port, listens
 from tests.support import servers
-from tests.support.programs import Program, get
+from tests.support.programs import COMMAND, ENVIRON, Program, get
+from tests.support.terminal import own_terminal
 
 Moments = tuple[float, float]
 """Seconds, from and to."""
@@ -155,6 +159,53 @@ def test_connections_are_refused_until_a_worker_can_answer(workers: str, redis: 
             break
         assert refused
         program.until(lambda: any("listening" in line for line in program.errors), "its word")
+
+
+def test_connections_are_refused_while_the_last_requests_end(redis: servers.Server) -> None:
+    """So that whoever comes tries another process at once, and does not wait for this one to be gone."""
+    port = free_port()
+    with Program("serve", PORT=str(port), REDIS_URL=redis.url, WORKERS="2") as program:
+        program.until(lambda: answers(port), "an answer")
+        with socket.create_connection(("127.0.0.1", port)) as slow:
+            slow.sendall(b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{")
+            time.sleep(0.5)  # until a worker waits for the rest
+            program.process.send_signal(signal.SIGTERM)
+            program.until(lambda: not connects(port), "a refusal")
+            slow.sendall(b"}")
+            assert slow.recv(65536).startswith(b"HTTP/1.1 400")
+        assert program.process.wait(20) == 0
+
+
+def test_serve_ends_with_its_terminal(redis: servers.Server) -> None:
+    """That is the signal which otherwise has the workers replaced."""
+    port = free_port()
+    keyboard, terminal = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, "serve"],
+        env={**ENVIRON, "PORT": str(port), "REDIS_URL": redis.url},
+        start_new_session=True,
+        preexec_fn=own_terminal,  # noqa: PLW1509 - it calls ioctl and nothing else
+        stdin=terminal,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        os.close(terminal)
+        try:
+            while not answers(port):
+                assert process.poll() is None
+                time.sleep(0.05)
+        finally:
+            os.close(keyboard)
+            code = process.wait(20)
+    assert code == 0
+
+
+def connects(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def test_a_bound_port_is_busy_before_anything_listens() -> None:

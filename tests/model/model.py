@@ -118,6 +118,7 @@ class Model:
         s.version, s.changed = s.version + 1, now
         if name != "time.warning":
             s.solid_version = s.version
+        s.schema = options.get("SCHEMA", s.schema)
         if "REQUEST" in options:
             made = (options.get("ACTOR"), options["REQUEST"], function, s.version)
             s.requests = [*s.requests, made][-REMEMBERED_REQUESTS:]
@@ -195,8 +196,11 @@ class Model:
         self._record(s, "create", ("session.created", {}), {}, options=options, now=now)
         return Reply(state=show(s, now))
 
-    def restore(self, session_id: str, exported: Session, time: int, ttl_ms: int) -> Reply:
-        """Continue `exported`, which `export` returned. The clocks did not run during the outage."""
+    def restore(self, session_id: str, exported: Session, time: int, ttl_ms: int, schema: int) -> Reply:
+        """Continue `exported`, which `export` returned, in a schema.
+
+        The clocks did not run during the outage.
+        """
         if session_id in self.sessions or session_id in self.tombstones:
             return Reply(code="SESSION_EXISTS")
         s = exported.copy()
@@ -206,7 +210,7 @@ class Model:
         if s.cycle is not None and s.status == "running" and s.cycle.elapsed is not None:
             s.cycle.start, s.cycle.elapsed = now - s.cycle.elapsed, None
         self.epochs += 1
-        s.epoch, s.recovered, s.log, s.ttl_ms = self.epochs, now, {}, ttl_ms
+        s.epoch, s.recovered, s.log, s.ttl_ms, s.schema = self.epochs, now, {}, ttl_ms, schema
         before = {p.id: _without_running_time(s, p) for p in [*s.participants.values(), *s.groups.values()]}
         self._record(s, "restore", ("session.recovered", {}), before, options=Options(), now=now)
         return Reply(state=show(s, now))

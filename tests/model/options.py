@@ -18,7 +18,7 @@ class Refusal(Exception):
         self.code, self.fields, self.context = code, list(fields), context
 
 
-COMMON = {"TENANT", "VERSION", "EPOCH", "ACTOR", "TRACE", "TRACEPARENT", "REQUEST"}
+COMMON = {"TENANT", "VERSION", "EPOCH", "ACTOR", "TRACE", "TRACEPARENT", "REQUEST", "SCHEMA"}
 OPTIONS = {
     "create": COMMON - {"VERSION", "EPOCH"} | {"TTL"},
     "switch": COMMON | {"NEXT", "CURRENT", "LAG", "PLAYER"},
@@ -39,6 +39,7 @@ FIRST = {
 }
 BOUNDS = {
     "VERSION": (1, 2**53),
+    "SCHEMA": (1, 2),
     "TTL": (1, 10**9),
     "LAG": (0, DAY),
     "SET": (0, DAY),

@@ -97,6 +97,8 @@ class Session:
     expired_by: str | None = None
     resumes: int | None = None
     total_left: int | None = None
+    schema: int = 1
+    """The schema in which the hash is."""
     requests: list[tuple[str | None, str, str, int]] = field(default_factory=list)
     log: dict[int, Json] = field(default_factory=dict)
 

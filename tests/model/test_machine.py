@@ -61,6 +61,8 @@ TENANTS = ["red", "blue"]
 CHANNELS = [*[SessionKeys.of(s).session for s in SESSIONS], ALARMS]
 LAGS = [None, None, 0, 1, 200, 400, 5000]
 RALLY = [(ms, lag) for ms in (11, 300, 700, 1000, 1000, 2000, 2500) for lag in (None, 0, 300)]
+WITHOUT_SCHEMA = {"get", "log", "expire"}
+SCHEMAS = st.sampled_from(["1", "2"])
 OTHER_CALLS = ["end", "read", "repeat", "repeat", "create", "create_broken", "reuse_request", "wrong"]
 
 sessions = st.sampled_from([SESSIONS[0]] * 14 + [SESSIONS[1]])
@@ -79,6 +81,8 @@ class Machine(RuleBasedStateMachine):
         self.model = Model()
         self.time = START
         self.requests = 0
+        self.schema: str | None = None
+        """What the flag says: the schema that each call writes. None is a caller that knows no schemas."""
         self.agreed = True
         self.calls: dict[str, list[tuple[str, list[str]]]] = {s: [] for s in SESSIONS}
         self.epoch_names: dict[int, str] = {}
@@ -100,6 +104,8 @@ class Machine(RuleBasedStateMachine):
 
     def both(self, function: str, session: str, args: Sequence[str] = ()) -> Reply:
         """Call the function on library and model, and compare everything."""
+        if self.schema is not None and function not in WITHOUT_SCHEMA:
+            args = [*args, "SCHEMA", self.schema]
         note(f"t={self.time - START} {function} {session[-4:]} {' '.join(args)}")
         self.agreed = False
         before = self.model.sessions.get(session)
@@ -530,19 +536,24 @@ class Machine(RuleBasedStateMachine):
         epoch = pick(draw, [None, None, "never", "never" if s is None else self.epoch_names[s.epoch]])
         self.both("log", session, [str(since), *([] if epoch is None else ["EPOCH", epoch])])
 
-    @rule(session=sessions, step=steps, outage=steps)
-    def lose_and_restore(self, session: str, step: Step, outage: Step) -> None:
+    @rule(schema=st.none() | SCHEMAS)
+    def flag(self, schema: str | None) -> None:
+        """The flag is set to another schema, or taken away. With the next change a session is converted."""
+        self.schema = schema
+
+    @rule(session=sessions, step=steps, outage=steps, schema=SCHEMAS, into=st.none() | SCHEMAS)
+    def lose_and_restore(self, session: str, step: Step, outage: Step, schema: str, into: str | None) -> None:
         """A session that was exported, lost and restored goes on as before, under a new epoch."""
         self.pass_time(session, step)
         if session not in self.model.sessions or self.model.sessions[session].status not in LIVE:
             return
         exported = self.model.export(session, self.time)
-        exports = self.observer.play("get", session, ["EXPORT"], self.time).answer
+        exports = self.observer.play("get", session, ["EXPORT", "SCHEMA", schema], self.time).answer
         assert exports.code is None, exports.text
         assert isinstance(json.loads(exports.value).pop("internal"), dict)
         self.pass_time(session, outage)
         note(f"t={self.time - START} restore {session[-4:]}")
-        args = [exports.value.decode(), "TTL", str(TTL_S)]
+        args = [exports.value.decode(), "TTL", str(TTL_S), *([] if into is None else ["SCHEMA", into])]
         refused = self.observer.play("restore", session, args, self.time)
         assert refused.answer.code == "SESSION_EXISTS"
         assert refused.keys == self.keys_before
@@ -552,7 +563,7 @@ class Machine(RuleBasedStateMachine):
         alarms = [a for s in self.model.sessions.values() if (a := s.alarm()) is not None]
         self.earliest_alarm = min(alarms, default=None)
         seen = self.observer.play("restore", session, args, self.time)
-        reply = self.model.restore(session, exported, self.time, TTL_S * 1000)
+        reply = self.model.restore(session, exported, self.time, TTL_S * 1000, int(into or schema))
         made = self.new_event(session, None)
         self.agreed = False
         self.learn_epoch(seen, made)

@@ -69,7 +69,7 @@ def show(s: Session, now: int) -> Json:
         "sync_mode": c.mode,
         "version": s.version,
         "epoch": s.epoch,
-        "schema": 1,
+        "schema": s.schema,
         "participants": [show_turn_taker(s, p, now, live=True) for p in s.rotation()],
         "groups": [show_turn_taker(s, g, now, live=True) for g in s.groups.values()],
         "total_time_ms": s.clock.bank if bank_in_session and s.clock is not None else s.total_ms,

@@ -90,6 +90,7 @@ async def service(chosen: Settings) -> AsyncIterator[Service]:
     await server.startup()
     await server.before_start()
     await server.start_serving()
+    await server.after_start()
     stopped = False
 
     async def stop() -> None:

@@ -22,7 +22,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _HOME = "\x1b[H"
 
 
-def _own_terminal() -> None:
+def own_terminal() -> None:
     """Makes standard input the controlling terminal, so that Ctrl-C on it is a signal to this process."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
@@ -41,7 +41,7 @@ class Terminal:
             [*COMMAND, *arguments],
             env={**kept, "TERM": "xterm", **(environ or {})},
             start_new_session=True,
-            preexec_fn=_own_terminal,  # noqa: PLW1509 - it calls ioctl and nothing else
+            preexec_fn=own_terminal,  # noqa: PLW1509 - it calls ioctl and nothing else
             stdin=child,
             stdout=child,
             stderr=child,

@@ -179,6 +179,24 @@ async def test_a_reconnection_closes_it_at_once(watched: tuple[Breaker, Server],
     assert breaker.closed
 
 
+async def test_one_call_at_a_time_waits_for_a_server_that_may_be_replaced(clock: Clock) -> None:
+    replaceable = [True]
+    breaker = Breaker("redis 10.0.0.2:6379", replaceable=lambda: replaceable[0], now=clock)
+    await fail(breaker, FAILURES)
+    for _ in range(5):
+        clock.time += 2
+        assert await breaker.admit(), "a failover may end any moment"
+        assert await retry_after_ms(breaker) == 1000
+        breaker.failed(TimeoutError(), probe=True)
+    clock.time += breakers.REPLACED_S - 10
+    assert await retry_after_ms(breaker), "none has come: from now on it is as with any other"
+    breaker.succeeded()
+    await fail(breaker, FAILURES)
+    replaceable.clear()
+    replaceable.append(False)
+    assert await retry_after_ms(breaker) == 1000
+
+
 async def test_a_server_that_takes_connections_and_no_calls_is_believed_once(
     watched: tuple[Breaker, Server], clock: Clock
 ) -> None:

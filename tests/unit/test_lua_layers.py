@@ -11,15 +11,16 @@ MODULES = library._modules(FOLDER)
 
 USES = {
     "text": set(),
-    "call": {"text"},
+    "schemas": set(),
+    "call": {"text", "schemas"},
     "controls": set(),
     "modes": set(),
     "rules": {"controls"},
-    "storage": {"text", "controls", "modes", "rules"},
+    "storage": {"text", "schemas", "controls", "modes", "rules"},
     "config": {"text", "controls", "modes", "rules", "storage"},
     "transitions": {"text", "call", "controls", "rules", "storage", "config"},
-    "views": {"text", "call", "controls", "modes", "rules", "storage", "transitions"},
-    "functions": {"text", "call", "rules", "storage", "config", "transitions", "views"},
+    "views": {"text", "schemas", "call", "controls", "modes", "rules", "storage", "transitions"},
+    "functions": {"text", "schemas", "call", "rules", "storage", "config", "transitions", "views"},
 }
 """What each folder may use besides its own modules and the server."""
 

@@ -165,6 +165,11 @@ async def test_there_is_one_layer_of_repeats() -> None:
     assert not is_repeated()
 
 
+async def test_anything_may_be_called_that_gives_something_to_wait_for() -> None:
+    clock, failing = Clock(), Failing(*away(2))
+    assert await recover(now=clock.now, sleep=clock.sleep)(lambda: failing()) == 3  # noqa: PLW0108 - a lambda
+
+
 async def test_calls_at_the_same_time_do_not_know_of_each_other() -> None:
     clock = Clock()
     calls: list[Callable[[], Awaitable[Any]]] = [Failing(*away(2)) for _ in range(3)]

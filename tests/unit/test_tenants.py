@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 from click.testing import CliRunner
 
-from synckairos.auth import tenants as tenants_module
+from synckairos import watched_files
 from synckairos.auth.tenants import Quotas, Rate, Tenant, Tenants
 from synckairos.cli import main
 from synckairos.config import SettingsError
@@ -82,7 +82,7 @@ def test_a_wrong_file_stops_the_start_and_a_wrong_change_changes_nothing(
     tenants = Tenants(file)
     write(file, text)
     logger = Mock()
-    monkeypatch.setattr(tenants_module, "logger", logger)
+    monkeypatch.setattr(watched_files, "logger", logger)
     tenants.read_again()
     tenants.read_again()
     logger.error.assert_called_once()

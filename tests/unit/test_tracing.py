@@ -240,7 +240,9 @@ with under(process.begin("a call", Kind.SERVER, {KEPT!r}, dict)) as span:
         say(inner.span_id)
 say("after")
 """
-    before, outer, inner, after = (json.loads(line) for line in run(program).splitlines())
+    lines = [json.loads(line) for line in run(program).splitlines()]
+    # On a slow machine the exporter may say meanwhile that nobody listens there.
+    before, outer, inner, after = (line for line in lines if line["logger"] == "theirs")
     for line in (before, after):
         assert "trace_id" not in line
         assert "span_id" not in line

@@ -44,8 +44,9 @@ def last_library() -> Library:
 
 def last_revision(folder: Path) -> str:
     """The revision of the tables in PostgreSQL that the last release needs; `unpack` has put it there."""
-    text = (folder / "synckairos" / "audit" / "store.py").read_text(encoding="utf-8")
-    found = re.search(r'^REVISION = "(.*)"$', text, re.MULTILINE)
+    audit = folder / "synckairos" / "audit"
+    file = next(file for name in ("revision.py", "store.py") if (file := audit / name).exists())
+    found = re.search(r'^REVISION = "(.*)"$', file.read_text(encoding="utf-8"), re.MULTILINE)
     assert found is not None
     return found[1]
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from synckairos.audit import schema
+from synckairos.audit.jobs import READS, WRITES, Counts, Jobs, decode_job, encode_job
+from synckairos.audit.rows import Batch, Entry
 from synckairos.audit.store import Store
 from synckairos.audit.verify import verify
 from synckairos.core.keys import SessionKeys
 from synckairos.core.library import Library
 from tests.support import servers
-from tests.support.live import eventually
+from tests.support.live import eventually, settings
 from tests.support.programs import Program
 from tests.support.servers import Server
 from tests.upgrade.releases import PATIENCE_S, Json, Release, Socket, last_revision, unpack, until
@@ -125,9 +131,15 @@ async def side_by_side(one: Release, other: Release) -> None:
 
 
 @pytest.mark.parametrize("this_first", [False, True], ids=["the last one first", "this one first"])
-async def test_side_by_side_and_back_again(primary: Server, last_release: Path, *, this_first: bool) -> None:
+async def test_side_by_side_and_back_again(
+    primary: Server, last_release: Path, tmp_path: Path, *, this_first: bool
+) -> None:
+    """This one's service stores sessions in the newer schema, which the last one knows nothing of."""
     environ = {"REDIS_URL": primary.url}
-    starts: list[Start] = [lambda: Release(environ, last_release), lambda: Release(environ)]
+    features = tmp_path / "features.yaml"
+    features.write_text("features: {session_schema_2: {enabled: true}}")
+    with_features = {**environ, "FEATURES_FILE": str(features)}
+    starts: list[Start] = [lambda: Release(environ, last_release), lambda: Release(with_features)]
     start_first, start_second = reversed(starts) if this_first else starts
     async with AsyncExitStack() as stack:
         first = stack.enter_context(start_first())
@@ -141,6 +153,7 @@ async def test_side_by_side_and_back_again(primary: Server, last_release: Path, 
         await second.switch(old)
         await first.switch(old)
         await agree(first, second, old)
+        assert (await first.state(old))["schema"] == 2
         await heard_the_same(socket)
         assert socket.messages[-1]["version"] == 4
         await asyncio.gather(side_by_side(first, second), side_by_side(second, first))
@@ -248,3 +261,125 @@ async def test_each_stores_what_the_other_has_queued(
     async for checked in verify(store, None):
         assert checked.sessions == 4
         assert checked.findings == []
+
+
+async def switches(release: Release, session_id: str, going: asyncio.Event) -> int:
+    """Switches a session until the event is unset. Returns the last version that was acknowledged."""
+    version = 2
+    while going.is_set():
+        version = (await release.switch(session_id))["version"]
+        await asyncio.sleep(0.05)
+    return version
+
+
+@pytest.mark.one_kind
+async def test_tables_go_forward_and_back_under_traffic(
+    primary: Server, last_release: Path, database: str, store: Store
+) -> None:
+    """Both services change sessions all the time, and one worker after the other stores what both tell.
+
+    Nothing that was acknowledged is lost, stored twice, refused or given up, whatever the tables are.
+    """
+    environ = {"REDIS_URL": primary.url, "DATABASE_URL": database}
+    last_path = {**environ, "PYTHONPATH": str(last_release)}
+    older = last_revision(last_release)
+    releases = (last_release, None)
+    await schema.migrate(database, older)
+    going = asyncio.Event()
+    going.set()
+    async with AsyncExitStack() as stack:
+        services = [stack.enter_context(Release(environ, folder)) for folder in releases]
+        await asyncio.gather(*(service.answers() for service in services))
+        sessions = [(service, await service.create(LONG_MS, LONG_MS)) for service in services * 2]
+        traffic = [asyncio.create_task(switches(*each, going)) for each in sessions]
+
+        async def on_the_way() -> bool:
+            """What has been acknowledged by now is stored."""
+            versions = [(session_id, (await at.state(session_id))["version"]) for at, session_id in sessions]
+
+            async def stored() -> bool:
+                found = [await store.session(session_id) for session_id, _ in versions]
+                return all(
+                    each is not None and each.version >= version
+                    for each, (_, version) in zip(found, versions, strict=True)
+                )
+
+            await until(stored, lambda: said(last_worker) + said(this_worker))
+            return True
+
+        def said(worker: Program | None) -> str:
+            return "" if worker is None else "".join(worker.errors)[-2000:]
+
+        this_worker: Program | None = None
+        last_worker = stack.enter_context(Program("worker", **last_path))
+        assert await on_the_way()
+        await schema.migrate(database)  # with the last release's worker and service
+        assert await on_the_way()
+        this_worker = stack.enter_context(Program("worker", **environ))
+        assert await on_the_way()  # both workers
+        assert await asyncio.to_thread(last_worker.end) == 0
+        assert await on_the_way()  # this release's worker, both services
+        await schema.migrate(database, older)  # and back, with all of this release still there
+        assert await on_the_way()
+        last_worker = stack.enter_context(Program("worker", **last_path))
+        assert await asyncio.to_thread(this_worker.end) == 0
+        assert await on_the_way()  # the last release's worker, both services
+        await schema.migrate(database)
+        going.clear()
+        versions = await asyncio.gather(*traffic)
+        assert await on_the_way()
+        for service in services:
+            await ended(service)
+    for (_, session_id), version in zip(sessions, versions, strict=True):
+        found = await store.session(session_id)
+        assert found is not None
+        assert found.version == version
+        events = await store.events(session_id, 0, version + 1)
+        assert [event.version for event in events] == list(range(1, version + 1))
+    assert await store.count_refused() == 0
+    with closing(Jobs.of(settings(primary.url))) as jobs:
+        assert jobs.counts() == Counts(0, 0, 0, 0)
+    async for checked in verify(store, None):
+        assert checked.findings == []
+
+
+DECODED = """
+import json, sys
+from synckairos.audit.jobs import decode_job, encode_job
+batch = decode_job(sys.stdin.read())
+print(json.dumps([[list(map(str, entry[:3])) for entry in batch.entries], list(map(str, batch.snapshots))]))
+print(encode_job(batch))
+"""
+
+
+async def test_each_reads_batches_of_the_other(last_release: Path) -> None:
+    """Of each entry its place, its session and its event. What else there is, the other may not know."""
+    made = Batch([Entry("01/1-0", str(uuid.uuid4()), b'{"a": 1}'), Entry("01/2-0", "", b"")], [b'{"b": 2}'])
+    last = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-P", "-c", DECODED],
+        input=encode_job(made),
+        env={"PYTHONPATH": str(last_release)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    read, written = last.stdout.splitlines()
+    assert json.loads(read) == [
+        [list(map(str, entry[:3])) for entry in made.entries],
+        list(map(str, made.snapshots)),
+    ]
+    assert decode_job(written) == made
+    assert WRITES in READS
+
+
+def test_the_last_release_does_not_use_what_steps_since_have_taken_away(last_release: Path) -> None:
+    """And it is no older than the oldest one for which the tables do."""
+    revision = last_revision(last_release)
+    assert int(schema.oldest(schema.revisions()[-1])) <= int(revision)
+    since = [each for each in schema.revisions() if int(each) > int(revision)]
+    names = {name for each in since for name in schema.removed(each)}
+    for file in (last_release / "synckairos").rglob("*.py"):
+        if "migrations" not in file.parts:
+            text = file.read_text(encoding="utf-8")
+            assert not {name for name in names if name in text}, file

@@ -69,7 +69,7 @@ async def get_ready(request: ApiRequest) -> Reply:
     """Whether the service can do its work, and which parts are missing. Answers at once, whatever hangs."""
     context = request.context
     checks = await context.readiness.checks()
-    if context.draining:
+    if context.draining and not request.app.ctx.connections.replaced:
         checks["service"] = schemas.Check("unready", "shutting down")
     worst = max((check.status for check in checks.values()), key=_ORDER.__getitem__)
     status = HTTPStatus.SERVICE_UNAVAILABLE if worst == "unready" else HTTPStatus.OK

@@ -48,6 +48,11 @@ class Connection(WebSocketProtocol):
         return self._all.room
 
     @property
+    def is_last(self) -> bool:
+        """Whether the next answer is the last one on this connection."""
+        return self._all.replaced
+
+    @property
     def unread(self) -> int:
         """How many bytes of the answers the client has not taken."""
         return 0 if self.transport is None else self.transport.get_write_buffer_size()

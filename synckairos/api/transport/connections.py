@@ -122,6 +122,8 @@ class Connections:
         self._most_seen = 0
         self._upgraded = 0
         self._looking: asyncio.Handle | None = None
+        self.replaced = False
+        """Whether another process has this one's place. Then each connection ends with its next answer."""
         self.room = Room()
 
     def __len__(self) -> int:

@@ -128,6 +128,8 @@ class Http1(Http):
 
     def respond(self, response: BaseHTTPResponse) -> BaseHTTPResponse:
         """Sanic's own. A client that still waits for leave to send its body is not given it any more."""
+        if self.protocol.is_last:
+            self.keep_alive = False
         if self.expecting_continue:
             self.expecting_continue = False
             self.keep_alive = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import structlog
@@ -23,7 +24,6 @@ from synckairos.api.websocket.socket import (
 from synckairos.api.websocket.strangers import Strangers
 from synckairos.errors import (
     RateLimitExceeded,
-    StorageUnavailable,
     ValidationError,
 )
 
@@ -34,6 +34,12 @@ CHECK_TOKENS_EVERY_S = 0.5
 LOOK_AT_UNREAD_EVERY_S = 0.5
 CHECKED_IN_A_ROW = 200
 """How many sockets are looked at before others get a turn."""
+CLOSED_IN_A_ROW = 50
+SPREAD_S = 2.0
+"""Over how long a process that was replaced closes its sockets, so many at a time.
+
+All of them connect again soon, and the other processes answer requests meanwhile.
+"""
 DRAIN_S = 5.0
 """When the service stops: how long answering the messages that have arrived may take."""
 
@@ -62,9 +68,14 @@ class _Endpoint:
                 "this is a WebSocket; the request has to be a WebSocket handshake",
                 details=[{"field": "Upgrade", "message": "must be websocket"}],
             )
-        if context.draining:
-            raise StorageUnavailable("the service is shutting down")
         _check_origin(request)
+        if context.draining:
+            # As it would be a moment later. A refusal could be taken for one by the whole service.
+            socket = upgrade(request, SUBPROTOCOL)
+            socket.end(GOING_AWAY, "the service is shutting down")
+            with suppress(asyncio.CancelledError):  # by Sanic, when the client has closed the connection
+                await socket.closed
+            return
         async with Opening(request, self._strangers) as opening:
             if len(context.websockets) >= context.settings.max_websockets:
                 raise RateLimitExceeded("this process has as many WebSockets as it may have")
@@ -122,8 +133,11 @@ async def _close_all(app: Sanic[Any, Any]) -> None:
     context = context_of(app)
     context.draining = True
     conversations = list(context.websockets)
-    for conversation in conversations:
+    replaced = app.ctx.connections.replaced
+    for number, conversation in enumerate(conversations, 1):
         conversation.socket.drain()
+        if replaced and number % CLOSED_IN_A_ROW == 0 and number < len(conversations):
+            await asyncio.sleep(SPREAD_S * CLOSED_IN_A_ROW / len(conversations))
     if conversations:
         await asyncio.wait([conversation.socket.closed for conversation in conversations], timeout=DRAIN_S)
     for conversation in conversations:

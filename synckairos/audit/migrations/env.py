@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from synckairos.audit.store import VERSION_TABLE
+from synckairos.audit.revision import VERSION_TABLE
 
 # The caller has begun a transaction on this connection, and also ends it.
 context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)

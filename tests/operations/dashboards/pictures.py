@@ -227,7 +227,7 @@ def _draw_lines(figure: Figure, box: Sequence[float], panel: dict[str, Any], ser
             under.update(zip(at, values, strict=True))
     for bound in _bounds(defaults):
         # A bound far above would make the lines flat, in Grafana too: it is named instead.
-        if bound <= _FAR * max(highest, 1e-9):
+        if bound <= _FAR * max(highest, 1e-9) or _logarithmic(defaults):
             axes.axhline(bound, color=NAMED["red"], linestyle=(0, (4, 3)), linewidth=1)
             highest = max(highest, bound)
         else:
@@ -257,14 +257,18 @@ def _scale(axes: Axes, defaults: dict[str, Any], lowest: float, highest: float) 
     """The values up the side, as the panel wants them."""
     low, high = max(lowest, defaults.get("min", lowest)), min(highest, defaults.get("max", highest)) or 1.0
     room = 0.04 * (high - low)  # so that a line at the edge is seen
-    distribution = defaults["custom"].get("scaleDistribution", {})
-    if distribution.get("type") == "symlog":
-        axes.set_yscale("symlog", linthresh=distribution["linearThreshold"])
+    if _logarithmic(defaults):
+        axes.set_yscale("symlog", linthresh=defaults["custom"]["scaleDistribution"]["linearThreshold"])
         axes.set_ylim(0, high * 2)
     else:
         axes.set_ylim(low - room, high + 2 * room)
         axes.yaxis.set_major_locator(MaxNLocator(4))
     _scale_time(axes)
+
+
+def _logarithmic(defaults: dict[str, Any]) -> bool:
+    kind: str | None = defaults["custom"].get("scaleDistribution", {}).get("type")
+    return kind == "symlog"
 
 
 def _scale_time(axes: Axes) -> None:

@@ -6,6 +6,9 @@ from alembic import op
 
 revision = "2"
 down_revision = "1"
+oldest = "1"
+# No release that knows revision 1 has ever read the table or written into it.
+removed = ("sync_access_log",)
 
 # A chain is the log of one tenant; the chain '' has what is in no tenant's log. What a person can be known by
 # is hashed with a salt of the row's own into `person`, and the chain only covers that digest. So a row can

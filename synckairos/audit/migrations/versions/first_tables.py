@@ -6,6 +6,7 @@ from alembic import op
 
 revision = "1"
 down_revision = None
+oldest = "1"
 
 # Epochs are milliseconds as decimal text, so they are stored as numbers, which sort. Events and snapshots are
 # `json` and not `jsonb`, because `json` keeps the exact text and accepts an escaped NUL, which jsonb refuses.

@@ -6,6 +6,7 @@ from alembic import op
 
 revision = "3"
 down_revision = "2"
+oldest = "1"
 
 # Of a key and of a link only the hash of its secret is stored.
 TABLES = (

@@ -1,0 +1,89 @@
+"""What Docker reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from tests.operations.deploy_check.programs import Problems, refused, said
+from tests.operations.deploy_check.settings import SECRET, unknown_command, wrong_settings
+from tests.support.pages import ROOT
+
+
+def dockerfile(_deploy: Path, files: Sequence[Path]) -> Problems:
+    for file in files:
+        yield from refused("hadolint", "--failure-threshold", "style", file)
+        text = file.read_text(encoding="utf-8")
+        last = text[text.rindex("\nFROM ") :]
+        for line in ("USER 10001:10001", "STOPSIGNAL SIGTERM"):
+            if not re.search(rf"^{line}$", last, re.MULTILINE):
+                yield f"{file.name}: the image has no {line}"
+        copied = re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE)
+        yield from (
+            f"{file.name}: there is no {name} to copy"
+            for names in copied
+            for name in names.split()
+            if not (ROOT / name).exists()
+        )
+
+
+def dockerignore(_deploy: Path, files: Sequence[Path]) -> Problems:
+    """Every name that is let in is copied into the image, and the other way round."""
+    for file in files:
+        dockerfile = file.with_name(file.name.removesuffix(".dockerignore"))
+        copied = {
+            name
+            for names in re.findall(r"^COPY (?!--from)(.*) \S+$", dockerfile.read_text(), re.MULTILINE)
+            for name in names.split()
+        }
+        lines = [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
+        let_in = {line[1:] for line in lines if line.startswith("!")}
+        if lines[:1] != ["*"] or copied != let_in:
+            yield f"{file.name}: it lets in {sorted(let_in)}, and {dockerfile.name} copies {sorted(copied)}"
+        for line in lines[1 + len(let_in) :]:
+            if not (line.startswith("**/") or (ROOT / line).exists()):
+                yield f"{file.name}: there is no {line}"
+
+
+def compose(deploy: Path, files: Sequence[Path]) -> Problems:
+    yield from refused("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *files)
+    for file in files:
+        given = yaml.safe_load(file.read_text(encoding="utf-8"))
+        services = given["services"]
+        for name, service in services.items():
+            where = f"{file.name}, {name}"
+            yield from (
+                f"{where}: depends on {other}, which is not there"
+                for other in service.get("depends_on", ())
+                if other not in services
+            )
+            for volume in service.get("volumes", ()):
+                source = re.sub(r"\$\{[^}]*\}", "/", volume).split(":")[0]
+                if (
+                    source.startswith(".")
+                    and not (file.parent / source).exists()
+                    and not (ROOT / "deploy/docker" / source).exists()
+                ):
+                    yield f"{where}: there is no {source}"
+                if re.fullmatch(r"[\w-]+", source) and source not in given.get("volumes", {}):
+                    yield f"{where}: there is no volume {source}"
+            if "synckairos:" in service["image"]:
+                given_ = service["environment"]
+                environ = {key: re.sub(r"\$\{[^}]*\}", SECRET, value) for key, value in given_.items()}
+                command = service.get("command", ["serve"])
+                # HOST and PORT are in the image.
+                yield from wrong_settings({"HOST": "0.0.0.0", **environ}, where, serving=command == ["serve"])
+                yield from unknown_command(command, where)
+            else:
+                yield from _script(service.get("command", ()), where)
+
+
+def _script(command: Sequence[str], where: str) -> Problems:
+    """What shellcheck finds in a script that compose has: there `$$` stands for `$`."""
+    if command[:2] == ["sh", "-ec"]:
+        code, output = said("shellcheck", "--shell=sh", "-", text="set -e\n" + command[2].replace("$$", "$"))
+        if code:
+            yield f"{where}: {output}"

@@ -1,0 +1,141 @@
+"""What Kubernetes reads, as Kustomize makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import yaml
+
+from tests.operations.deploy_check import kustomize
+from tests.operations.deploy_check.forms import unlike
+from tests.operations.deploy_check.programs import Problems
+from tests.operations.deploy_check.settings import SECRET, unknown_command, wrong_settings
+
+KUBERNETES = ("1.31", "1.37")
+"""The releases of Kubernetes whose schemas the manifests have to fit."""
+
+_SERVICE_MONITOR = {
+    "apiVersion": str,
+    "kind": str,
+    "metadata": {"name": str, "namespace": str, "labels": dict},
+    "spec": {
+        "selector": {"matchLabels": dict},
+        "endpoints": [{"port": str, "path": str, "interval": str, "scrapeTimeout": str}],
+    },
+}
+"""As much of the Prometheus operator's own schema as is used here: other names are refused."""
+
+
+def kubernetes(deploy: Path, files: Sequence[Path]) -> Problems:
+    folder = deploy / "kubernetes"
+    read = {folder / "base"}
+    for each in (folder / "base", *sorted((folder / "overlays").iterdir())):
+        read.add(each)
+        try:
+            resources = kustomize.build(each)
+        except (kustomize.KustomizeError, yaml.YAMLError, KeyError) as error:
+            yield f"{each.relative_to(deploy)}: {error}"
+            continue
+        for resource in resources:
+            yield from _manifest(resource, each.name)
+        yield from _references(resources, each.name)
+    named = {
+        name if name.endswith(".yaml") else None
+        for each in read
+        for given in [yaml.safe_load((each / "kustomization.yaml").read_text())]
+        for name in [*given.get("resources", ()), *(patch["path"] for patch in given.get("patches", ()))]
+    }
+    yield from (
+        f"{file.relative_to(deploy)}: no kustomization names it"
+        for file in files
+        if file.name not in named and file.name != "kustomization.yaml"
+    )
+
+
+def _manifest(resource: kustomize.Resource, where: str) -> Problems:
+    what = f"{where}, {resource['kind']} {resource['metadata']['name']}"
+    if resource["kind"] == "ServiceMonitor":
+        if resource["apiVersion"] != "monitoring.coreos.com/v1":
+            yield f"{what}: {resource['apiVersion']}"
+        yield from (f"{what}: {problem}" for problem in unlike(resource, _SERVICE_MONITOR))
+        return
+    for release in KUBERNETES:
+        try:
+            kubernetes_validate.validate(resource, release, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            path = ".".join(map(str, error.path))
+            yield f"{what}: {path}: {error.message} (Kubernetes {release})"
+        except kubernetes_validate.SchemaNotFoundError as error:
+            yield f"{what}: {error.message}"
+
+
+def _references(resources: Sequence[kustomize.Resource], where: str) -> Problems:
+    """Names and labels by which resources refer to one another, and the settings that containers get."""
+    by_kind: dict[str, list[kustomize.Resource]] = {}
+    for resource in resources:
+        by_kind.setdefault(resource["kind"], []).append(resource)
+    maps = {each["metadata"]["name"]: each["data"] for each in by_kind.get("ConfigMap", ())}
+    accounts = {each["metadata"]["name"] for each in by_kind.get("ServiceAccount", ())}
+    workloads = [*by_kind.get("Deployment", ()), *by_kind.get("Job", ())]
+    labels = [each["spec"]["template"]["metadata"]["labels"] for each in workloads]
+    for each in workloads:
+        pod = each["spec"]["template"]["spec"]
+        what = f"{where}, {each['metadata']['name']}"
+        if pod["serviceAccountName"] not in accounts:
+            yield f"{what}: there is no service account {pod['serviceAccountName']}"
+        for container in pod["containers"]:
+            names = {port["name"] for port in container.get("ports", ())}
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                port = container.get(probe, {}).get("httpGet", {}).get("port")
+                if port is not None and port not in names:
+                    yield f"{what}: {probe} asks port {port}, which is not there"
+            yield from unknown_command(container["args"], what)
+            yield from _settings_of(container, maps, what)
+    for each in resources:
+        if each["kind"] not in ("Service", "PodDisruptionBudget", "NetworkPolicy"):
+            continue
+        spec = each["spec"]
+        chosen = spec.get("podSelector", spec.get("selector", {}))
+        wanted = chosen.get("matchLabels", chosen)
+        if not any(wanted.items() <= found.items() for found in labels):
+            yield f"{where}, {each['kind']} {each['metadata']['name']}: it selects no pod"
+    for each in by_kind.get("ServiceMonitor", ()):
+        wanted = each["spec"]["selector"]["matchLabels"]
+        served = [
+            port["name"]
+            for service in by_kind.get("Service", ())
+            if wanted.items() <= service["metadata"]["labels"].items()
+            for port in service["spec"]["ports"]
+        ]
+        for endpoint in each["spec"]["endpoints"]:
+            if endpoint["port"] not in served:
+                yield f"{where}, ServiceMonitor {each['metadata']['name']}: no port {endpoint['port']}"
+
+
+_SECRETS = {
+    "REDIS_URL": "redis://redis:6379/0",
+    "DATABASE_URL": "postgresql://synckairos@postgres/synckairos",
+    "JWT_SECRET": SECRET,
+}
+"""What the Secret of an installation has."""
+
+
+def _settings_of(container: Mapping[str, Any], maps: Mapping[str, Mapping[str, str]], what: str) -> Problems:
+    environ: dict[str, str] = {}
+    for source in container.get("envFrom", ()):
+        if "secretRef" in source:
+            environ |= _SECRETS
+        else:
+            name = source["configMapRef"]["name"]
+            if name not in maps:
+                yield f"{what}: there is no ConfigMap {name}"
+            environ |= maps.get(name, {})
+    for entry in container.get("env", ()):
+        key = entry["valueFrom"]["secretKeyRef"]["key"] if "valueFrom" in entry else ""
+        environ[entry["name"]] = _SECRETS.get(key, "") if key else entry["value"]
+        if key and key not in _SECRETS:
+            yield f"{what}: the secret has no {key}"
+    yield from wrong_settings(environ, what, serving=container["args"] == ["serve"])
