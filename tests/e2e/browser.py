@@ -86,6 +86,11 @@ class Visitor:
         await page.goto(url)
         return page
 
+    async def leave(self) -> None:
+        """Closes all pages, so that they do not miss a service that ends before the test does."""
+        for page in self.context.pages:
+            await page.close()
+
     def check(self) -> None:
         """Fails when something went wrong that the test did not forgive."""
         left = [

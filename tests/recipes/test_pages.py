@@ -158,6 +158,7 @@ async def tour_page(
         visitor.hosts |= {f"127.0.0.1:{service.port}"}
         file.write_text(text.replace(SERVICE, f"http://127.0.0.1:{service.port}"))
         yield file.as_uri() if as_file else f"{elsewhere}/{file.name}"
+        await visitor.leave()
 
 
 async def test_the_page_of_the_tour_shows_two_clocks_that_are_tapped(
@@ -231,6 +232,7 @@ async def test_pages_of_other_origins_make_calls_where_the_settings_say_so(
             visitor.forgive("CORS policy", "ERR_FAILED")
             with pytest.raises(Error, match=r"CONNECTION|NETWORK|reached"):
                 await call
+        await visitor.leave()
 
 
 async def create(client: SyncKairos, title: str) -> str:
