@@ -3,8 +3,9 @@
 `min-replicas-to-write` fences a primary: without a replica it refuses all writes, since it may have been cut
 off, and then another server becomes the primary. But after a cut that leaves one server with most of the
 Sentinels, they name that server, and it would refuse writes until the cut is over. This primary is alone:
-most of the Sentinels name it, none of them knows a replica that could take its place, and none is connected
-to it. So no other one can be named, and nothing that it accepts is lost by that. Its fence is lifted then.
+most of the Sentinels name it, none of them is replacing it or knows a replica that could take its place,
+and none is connected to it. So no other one can be named, and nothing that it accepts is lost by that. Its
+fence is lifted then.
 
 The fence is lifted with `min-replicas-max-lag 0`, which switches it off. `min-replicas-to-write` stays, so
 the server itself says that its fence was lifted, also in its configuration file, which Sentinel rewrites. Any

@@ -8,8 +8,8 @@ Shared machines do more that cannot be measured. In CI, where one failure of 4,0
 that has nothing to do with it, each pytest worker also runs one test again that needs processes, browsers
 or real time. The rules are tested under virtual time: a failure there is always a fault.
 
-It gets all its fixtures anew, also those that it shares with other tests: the failure may have left them in
-a state in which the test cannot pass.
+A test that is run again gets all its fixtures anew, also those that it shares with others: the failure may
+have left them in a state in which it cannot pass.
 
 Every test that was run again is named in the last lines of the output, with its first failure. Outside CI
 only those are run again during which the machine stood still, so that a fault which shows once in a hundred
