@@ -160,6 +160,30 @@ def _goes_on(sessions: Sessions, session_id: str, status: str, version: int) -> 
     assert sessions.call("get", session_id)["version"] == version
 
 
+def test_half_of_what_the_last_one_has_written_is_converted_and_comes_back(sessions: Sessions) -> None:
+    """Then all is as it was, byte for byte, so that the last library may be loaded again."""
+
+    def contents() -> dict[str, Any]:
+        return {
+            session_id: sessions.client.hgetall(SessionKeys.of(session_id).session) for session_id in made
+        }
+
+    sessions.use(LAST)
+    made = [sessions.play(name, story) for name, story in stories()]
+    before = contents()
+    sessions.use(THIS)
+    half = made[::2]
+    assert [sessions.call("convert", session_id, "SCHEMA", "2") for session_id in half] == [1] * len(half)
+    assert [sessions.call("get", session_id)["schema"] for session_id in made[:2]] == [2, 1]
+    assert {session_id for session_id, found in contents().items() if found != before[session_id]} == {*half}
+    assert [sessions.call("convert", session_id, "SCHEMA", "1") for session_id in half] == [1] * len(half)
+    assert contents() == before
+    sessions.use(LAST)
+    for session_id in made:
+        state = sessions.call("get", session_id)
+        _goes_on(sessions, session_id, state["status"], state["version"])
+
+
 @pytest.mark.parametrize(
     ("wrote", "exported", "restored"),
     [(LAST, LAST, THIS), (THIS, LAST, THIS), (LAST, THIS, LAST), (THIS, THIS, LAST)],
