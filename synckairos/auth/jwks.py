@@ -46,6 +46,13 @@ _MAX_AGE = re.compile(r'(?:^|,)\s*max-age\s*=\s*"?(\d{1,9})"?\s*(?=,|$)', re.IGN
 _NO_STORE = re.compile(r"(?:^|,)\s*no-(?:store|cache)\s*(?=,|$)", re.IGNORECASE)
 
 
+_UNANSWERED = (httpx.TransportError, OSError)
+
+
+class _Failing(ValueError):
+    """The answer says that the server, or the one behind it, cannot answer."""
+
+
 class _Document(msgspec.Struct):
     keys: list[dict[str, Any]]
 
@@ -160,7 +167,7 @@ class Jwks:
 
     async def _renew(self) -> None:
         try:
-            body, fresh_s = await self._breaker.around(self._get_in_time, (httpx.TransportError, OSError))
+            body, fresh_s = await self._breaker.around(self._get_in_time, (*_UNANSWERED, _Failing))
             keys = _usable(body)
         except CircuitOpen:
             return
@@ -180,7 +187,7 @@ class Jwks:
             return await self._get()
 
     async def _get(self) -> tuple[bytes, float]:
-        """The answer's body, and for how long it is fresh. Raises httpx.HTTPError, ValueError."""
+        """The answer's body, and for how long it is fresh. Raises httpx.HTTPError, _Failing, ValueError."""
         if self._client is None:
             # Reading the certificates of authorities takes 20 ms, so it is done once, and only when needed.
             https = urlsplit(self._url).scheme == "https"
@@ -190,7 +197,8 @@ class Jwks:
         headers = {"accept": "application/json", "accept-encoding": "identity"}
         async with self._client.stream("GET", self._url, headers=headers) as response:
             if response.status_code != httpx.codes.OK:
-                raise ValueError(f"the answer has the status {response.status_code}")
+                wrong = _Failing if response.is_server_error else ValueError
+                raise wrong(f"the answer has the status {response.status_code}")
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise ValueError("the answer is compressed")
             body = bytearray()

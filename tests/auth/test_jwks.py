@@ -174,12 +174,15 @@ async def test_an_unknown_kid_asks_once_in_thirty_seconds(
         assert issuer.asked == 4
 
 
+@pytest.mark.parametrize("status", [None, "503 Service Unavailable"])
 async def test_an_issuer_that_does_not_answer_is_left_alone_for_longer_and_longer(
-    monkeypatch: pytest.MonkeyPatch,
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, status: str | None
 ) -> None:
     now = 1000.0
     monkeypatch.setattr(jwks, "monotonic", lambda: now)
-    keys = Jwks(f"http://127.0.0.1:{free_port()}/keys", known := Breakers())
+    issuer.status = status or ""
+    url = issuer.url if status else f"http://127.0.0.1:{free_port()}/keys"
+    keys = Jwks(url, known := Breakers())
     monkeypatch.setattr(known.of("jwks"), "_now", lambda: now)
     bearer = signed(EC_KEY, "a")
     try:
@@ -196,6 +199,20 @@ async def test_an_issuer_that_does_not_answer_is_left_alone_for_longer_and_longe
             now += open_for_s - jwks.AGAIN_S
     finally:
         await keys.aclose()
+
+
+async def test_an_issuer_that_refuses_is_asked_again_all_the_same(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says in time costs nobody a wait."""
+    issuer.status = "404 Not Found"
+    now = 1000.0
+    monkeypatch.setattr(jwks, "monotonic", lambda: now)
+    async with keys_of(issuer) as keys:
+        for turn in range(2 * FAILURES):
+            assert await judged(keys, signed(EC_KEY, "a")) is StorageUnavailable
+            assert issuer.asked == turn + 1
+            now += jwks.AGAIN_S
 
 
 async def test_known_keys_serve_for_a_day_while_the_set_is_away(
