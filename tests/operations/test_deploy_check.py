@@ -13,6 +13,7 @@ from click import Context
 from synckairos.cli import main
 from tests.operations.deploy_check import kustomize
 from tests.operations.deploy_check.checks import CHECKS, unread
+from tests.operations.deploy_check.kubernetes import SECRETS
 from tests.support.pages import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -71,7 +72,12 @@ MISSPELT = {
     "kubernetes/base/disruption.yaml": [("maxUnavailable", "maxUnavailabel"), (": serve\n$", ": srve\n")],
     "kubernetes/base/ingress.yaml": [("pathType", "pathTyp")],
     "kubernetes/base/migrate.yaml": [("backoffLimit", "backofLimit"), ("key: REDIS_URL", "key: REDIS_ULR")],
-    "kubernetes/base/monitoring.yaml": [("scrapeTimeout", "scrapeTimout"), ("port: metrics", "port: metric")],
+    "kubernetes/base/monitoring.yaml": [
+        ("scrapeTimeout", "scrapeTimout"),
+        ("port: metrics", "port: metric"),
+        ("sourceLabels", "sourceLabel"),
+        ("replacement: synckairos-worker", "replacement: synckairos-wroker"),
+    ],
     "kubernetes/base/network.yaml": [
         ("podSelector", "podSelectr"),
         ("namespaceSelector", "namespacSelector"),
@@ -85,7 +91,11 @@ MISSPELT = {
     ],
     "kubernetes/base/service-account.yaml": [("automountServiceAccountToken", "automountToken")],
     "kubernetes/base/service.yaml": [("targetPort", "tragetPort"), ("publishNotReady", "publishNotredy")],
-    "kubernetes/base/worker.yaml": [("livenessProbe", "livenesProbe"), ("allowPrivilege", "alowPrivilege")],
+    "kubernetes/base/worker.yaml": [
+        ("livenessProbe", "livenesProbe"),
+        ("allowPrivilege", "alowPrivilege"),
+        ("name: synckairos-worker\n                  key", "name: synckairos-wroker\n                  key"),
+    ],
     "kubernetes/overlays/production/kustomization.yaml": [
         ("newTag", "newTg"),
         ("REDIS_SENTINEL_NAME", "REDIS_SENTINEL_NAM"),
@@ -214,6 +224,8 @@ def test_commands_and_units_of_the_page_are_there() -> None:
     }
     assert commands >= {"serve", "doctor", "move", "restore", "audit"}
     assert commands <= {*main.list_commands(Context(main))}
+    secrets = re.findall(r"create secret generic (\S+)", text)
+    assert sorted(secrets) == sorted(SECRETS)
     units = {
         name
         for each in code

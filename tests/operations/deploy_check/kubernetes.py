@@ -23,7 +23,17 @@ _SERVICE_MONITOR = {
     "metadata": {"name": str, "namespace": str, "labels": dict},
     "spec": {
         "selector": {"matchLabels": dict},
-        "endpoints": [{"port": str, "path": str, "interval": str, "scrapeTimeout": str}],
+        "endpoints": [
+            {
+                "port": str,
+                "path": str,
+                "interval": str,
+                "scrapeTimeout": str,
+                "relabelings": [
+                    {"sourceLabels": [str], "regex": str, "targetLabel": str, "replacement": str}
+                ],
+            }
+        ],
     },
 }
 """As much of the Prometheus operator's own schema as is used here: other names are refused."""
@@ -31,6 +41,7 @@ _SERVICE_MONITOR = {
 
 def kubernetes(deploy: Path, files: Sequence[Path]) -> Problems:
     folder = deploy / "kubernetes"
+    prometheus = yaml.safe_load((deploy / "prometheus/prometheus.yml").read_text(encoding="utf-8"))
     read = {folder / "base"}
     for each in (folder / "base", *sorted((folder / "overlays").iterdir())):
         read.add(each)
@@ -42,6 +53,7 @@ def kubernetes(deploy: Path, files: Sequence[Path]) -> Problems:
         for resource in resources:
             yield from _manifest(resource, each.name)
         yield from _references(resources, each.name)
+        yield from _monitored(resources, each.name, prometheus)
     named = {
         name if name.endswith(".yaml") else None
         for each in read
@@ -115,27 +127,55 @@ def _references(resources: Sequence[kustomize.Resource], where: str) -> Problems
                 yield f"{where}, ServiceMonitor {each['metadata']['name']}: no port {endpoint['port']}"
 
 
-_SECRETS = {
-    "REDIS_URL": "redis://redis:6379/0",
-    "DATABASE_URL": "postgresql://synckairos@postgres/synckairos",
-    "JWT_SECRET": SECRET,
+def _monitored(
+    resources: Sequence[kustomize.Resource], where: str, prometheus: Mapping[str, Any]
+) -> Problems:
+    """The operator's Prometheus asks as often as the one without it, under the jobs that the rules name."""
+    jobs = {each["job_name"] for each in prometheus["scrape_configs"]}
+    interval = prometheus["global"]["scrape_interval"]
+    for monitor in resources:
+        if monitor["kind"] != "ServiceMonitor":
+            continue
+        what = f"{where}, ServiceMonitor {monitor['metadata']['name']}"
+        for endpoint in monitor["spec"]["endpoints"]:
+            named = {
+                rule.get("replacement")
+                for rule in endpoint.get("relabelings", ())
+                if rule.get("targetLabel") == "job"
+            }
+            if named != jobs:
+                yield f"{what}: its jobs are {named}, and those of prometheus.yml {jobs}"
+            if endpoint.get("interval") != interval:
+                yield f"{what}: it asks every {endpoint.get('interval')}, and prometheus.yml every {interval}"
+
+
+_DATABASE = "postgresql://synckairos@postgres/synckairos"
+SECRETS = {
+    "synckairos": {"REDIS_URL": "redis://redis:6379/0", "DATABASE_URL": _DATABASE, "JWT_SECRET": SECRET},
+    "synckairos-migrate": {"DATABASE_URL": _DATABASE},
+    "synckairos-worker": {"DATABASE_URL": _DATABASE},
 }
-"""What the Secret of an installation has."""
+"""The Secrets of an installation, as `deploy/README.md` makes them: each program has a role in PostgreSQL."""
 
 
 def _settings_of(container: Mapping[str, Any], maps: Mapping[str, Mapping[str, str]], what: str) -> Problems:
     environ: dict[str, str] = {}
     for source in container.get("envFrom", ()):
         if "secretRef" in source:
-            environ |= _SECRETS
+            environ |= SECRETS[source["secretRef"]["name"]]
         else:
             name = source["configMapRef"]["name"]
             if name not in maps:
                 yield f"{what}: there is no ConfigMap {name}"
             environ |= maps.get(name, {})
     for entry in container.get("env", ()):
-        key = entry["valueFrom"]["secretKeyRef"]["key"] if "valueFrom" in entry else ""
-        environ[entry["name"]] = _SECRETS.get(key, "") if key else entry["value"]
-        if key and key not in _SECRETS:
-            yield f"{what}: the secret has no {key}"
+        if "valueFrom" not in entry:
+            environ[entry["name"]] = entry["value"]
+            continue
+        asked = entry["valueFrom"]["secretKeyRef"]
+        found = SECRETS.get(asked["name"], {}).get(asked["key"])
+        if found is None:
+            yield f"{what}: there is no secret {asked['name']} with {asked['key']}"
+        else:
+            environ[entry["name"]] = found
     yield from wrong_settings(environ, what, serving=container["args"] == ["serve"])
