@@ -102,7 +102,7 @@ def audit() -> None:
 @audit.command()
 @config_option
 def status(file: Path | None) -> None:
-    """Show how many events wait and workers run, which batches failed, and which events PostgreSQL refused."""
+    """Show how many events wait, how many workers run, and which batches failed or events were refused."""
     settings = audit_settings_or_exit(file)
     found = asyncio.run(_status(settings))
     echo(f"outbox: {'Redis does not answer' if found.waiting is None else f'{found.waiting} events'}")
