@@ -88,12 +88,13 @@ clock_offset = Gauge(
     multiprocess_mode="mostrecent",
 )
 
+# Of several processes the one that sees most counts. One that is cut off alone shows in its errors.
 redis_up = Gauge(
     "synckairos_redis_up",
     "Whether this primary of Redis answered the last probe within its time (1) or not (0)",
     ("server",),
     registry=registry,
-    multiprocess_mode="livemin",
+    multiprocess_mode="livemax",
 )
 redis_calls = Histogram(
     "synckairos_redis_call_seconds",
@@ -134,7 +135,7 @@ sentinels_ok = Gauge(
     "Sentinels that have answered lately, by the name of their primary; missing without Sentinels",
     ("primary",),
     registry=registry,
-    multiprocess_mode="livemin",
+    multiprocess_mode="livemax",
 )
 sentinels_needed = Gauge(
     "synckairos_sentinels_needed",
@@ -148,7 +149,7 @@ postgres_up = Gauge(
     "Whether PostgreSQL answered the last probe within its time (1) or not (0); missing without a database",
     ("server",),
     registry=registry,
-    multiprocess_mode="livemin",
+    multiprocess_mode="livemax",
 )
 breaker_state = Gauge(
     "synckairos_breaker_state",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,6 +94,23 @@ def test_each_call_that_only_reads_is_recorded_as_a_read() -> None:
     for file in (ROOT / "synckairos").rglob("*.py"):
         called |= {word.lower() for word in re.findall(r'connection\.read\("(\w+)"', file.read_text())}
     assert set(reads.split("|")) == called
+
+
+@pytest.mark.parametrize("seen", [(1, 0), (0, 1), (0, 0)])
+def test_a_server_is_up_when_one_process_reaches_it(seen: tuple[int, ...], tmp_path: Path) -> None:
+    """Each process of a service leaves a file, and whichever of them is asked reads all."""
+
+    def run(code: str) -> str:
+        command = [sys.executable, "-c", f"from synckairos import metrics; {code}"]
+        environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+        return subprocess.run(command, env=environ, capture_output=True, check=True, text=True).stdout
+
+    up = {name: max(seen) for name in ("redis_up", "postgres_up", "sentinels_ok")}
+    for value in seen:
+        run("; ".join(f"metrics.{name}.labels('a').set({value})" for name in up))
+    families = text_string_to_metric_families(run("print(metrics.render().decode())"))
+    found = {sample.name: sample.value for family in families for sample in family.samples}
+    assert {name: found[f"synckairos_{name}"] for name in up} == up
 
 
 def test_a_value_that_is_not_known_is_not_shown() -> None:
