@@ -198,6 +198,32 @@ async def test_an_issuer_that_does_not_answer_is_left_alone_for_longer_and_longe
         await keys.aclose()
 
 
+@pytest.mark.parametrize(
+    ("status", "is_away"),
+    [
+        ("500 Internal Server Error", True),
+        ("503 Service Unavailable", True),
+        ("404 Not Found", False),
+        ("429 Too Many Requests", False),
+    ],
+)
+async def test_an_issuer_that_fails_counts_as_away_and_one_that_refuses_does_not(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, status: str, is_away: bool
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(jwks, "monotonic", lambda: now)
+    keys = Jwks(issuer.url, known := Breakers())
+    issuer.status = status
+    try:
+        for _ in range(FAILURES):
+            assert await judged(keys, signed(EC_KEY, "a")) is StorageUnavailable
+            now += jwks.AGAIN_S
+        assert issuer.asked == FAILURES
+        assert known.of("jwks").closed is not is_away
+    finally:
+        await keys.aclose()
+
+
 async def test_known_keys_serve_for_a_day_while_the_set_is_away(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
