@@ -8,12 +8,14 @@ from contextlib import suppress
 
 import pytest
 import structlog
+from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from synckairos import metrics
 from synckairos.breakers import breaker as breakers
 from synckairos.breakers.breaker import FAILURES, Breaker
 from synckairos.breakers.registry import Breakers
+from synckairos.core.routes import Cluster
 from synckairos.errors import CircuitOpen, StorageUnavailable
 
 
@@ -270,3 +272,20 @@ async def test_the_registry_has_one_breaker_for_each_name() -> None:
     assert (known.of("postgresql"), state(newer)) == (newer, 2)
     await known.aclose()
     assert state(newer) == 0
+
+
+async def test_what_any_primary_of_a_cluster_can_do_goes_to_one_whose_breaker_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = Breakers()
+    route = Cluster([], lambda at: Redis(host=at[0], port=at[1]), None, registry)
+    first, second = (route.link_at(("127.0.0.1", port), None) for port in (1, 2))
+    for link in (first, second):
+        monkeypatch.setattr(link.calls, "ready", lambda: "a wire that works")
+    assert route.link(None) is first
+    await fail(first.breaker, FAILURES)
+    assert route.link(None) is second
+    await fail(second.breaker, FAILURES)
+    assert route.link(None) is first
+    await registry.aclose()
+    await route.aclose()
