@@ -178,10 +178,7 @@ async def history(
     if state is not None:
         created, version = _created(state.raw), state.version
     else:
-        stored = None
-        if store is not None:
-            with suppress(StorageUnavailable):  # what was away first is the news
-                stored = await store.session(session_id)
+        stored = await _found(store, session_id)
         if stored is None:
             assert away is not None
             raise away
@@ -227,6 +224,13 @@ async def _events(after: range, sources: Sequence[_Source]) -> list[bytes]:
             break
         found += some
     return found
+
+
+async def _found(store: Store | None, session_id: str) -> StoredSession | None:
+    """A session in the store; None when it is not there, and also when the store is away."""
+    with suppress(StorageUnavailable):
+        return None if store is None else await store.session(session_id)
+    return None
 
 
 def contiguous(stored: Sequence[StoredEvent], since: int, created: int) -> list[StoredEvent]:
