@@ -29,8 +29,8 @@ ANNOUNCE_EVERY_S = 1.0
 MISSED_AT_MOST = 2
 """A process that is not heard for one announcement more than this counts as gone."""
 HAND_OVER_S = 0.2
-"""How long a process that leaves goes on as before. The others may be busy just then with the sockets that come
-over, and what is due before they have heard of it would be called by nobody in time.
+"""How long a process that leaves goes on as before. The others may be busy just then with the sockets that
+come over, and what is due before they have heard of it would be called by nobody in time.
 """
 TIMEOUT_S = 1.0
 _HERE, _LEAVING = b"+", b"-"

@@ -126,7 +126,7 @@ async def test_nobody_counts_on_one_that_begins_or_leaves(
 ) -> None:
     """It is busy with its start, or may be gone in the next moment, and only stands by.
 
-    One that leaves goes on until the others have surely heard of it, so that at each moment somebody goes first.
+    One that leaves goes on until the others have surely heard of it, so that somebody always goes first.
     """
     monkeypatch.setattr(membership, "HAND_OVER_S", 1.0)
     async with parts(settings(redis.url)) as other:
