@@ -72,8 +72,16 @@ MISSPELT = {
         ("METRICS_PORT", "METRIC_PORT"),
         ("serve.yaml", "sreve.yaml"),
     ],
-    "kubernetes/base/disruption.yaml": [("maxUnavailable", "maxUnavailabel"), (": serve\n$", ": srve\n")],
-    "kubernetes/base/ingress.yaml": [("pathType", "pathTyp")],
+    "kubernetes/base/disruption.yaml": [
+        ("maxUnavailable", "maxUnavailabel"),
+        (": serve\n$", ": srve\n"),
+        ("component", "componnt"),
+    ],
+    "kubernetes/base/ingress.yaml": [
+        ("pathType", "pathTyp"),
+        ("proxy-next-upstream-tries", "proxy-next-upstream-try"),
+        ("proxy-read-timeout", "proxy-reed-timeout"),
+    ],
     "kubernetes/base/migrate.yaml": [("backoffLimit", "backofLimit"), ("key: REDIS_URL", "key: REDIS_ULR")],
     "kubernetes/base/monitoring.yaml": [
         ("scrapeTimeout", "scrapeTimout"),
