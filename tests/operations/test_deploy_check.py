@@ -66,7 +66,11 @@ MISSPELT = {
         ("then\n", "the\n"),
     ],
     "environment.example": [("#SESSION_TTL", "#SESION_TTL"), ("HOST=10.0.0.11", "HSOT=10.0.0.11")],
-    "haproxy/haproxy.cfg": [("timeout tunnel", "timeout tunel"), ("{ path /metrics }", "{ pth /metrics }")],
+    "haproxy/haproxy.cfg": [
+        ("timeout tunnel", "timeout tunel"),
+        ("maxconn", "maxcon"),
+        ("{ path /metrics }", "{ pth /metrics }"),
+    ],
     "kubernetes/base/kustomization.yaml": [
         ("includeSelectors", "includeSelector"),
         ("METRICS_PORT", "METRIC_PORT"),
@@ -119,6 +123,7 @@ MISSPELT = {
         ("proxy_next_upstream_tries", "proxy_next_upstrem_tries"),
         ("http_host", "htp_host"),
         ("http_upgrade", "http_upgrad"),
+        ("\nuser", "\nusr"),
     ],
     "nginx/upstream.conf": [("max_fails", "max_fals"), ("least_conn", "least_con")],
     "postgresql/roles.sql": [("OWNER TO", "OWNR TO"), ("synckairos_worker'", "synckairos_wroker'")],
