@@ -32,7 +32,12 @@ MISSPELT = {
         ("scrape_interval", "scrape_intervall"),
         ("static_configs", "static_config"),
     ],
-    "prometheus/rules/alerts.yaml": [("annotations", "anotations"), ("expr", "exrp")],
+    "prometheus/rules/alerts.yaml": [
+        ("annotations", "anotations"),
+        ("expr", "exrp"),
+        ("runbook_url", "runbok_url"),
+        ("severity", "severty"),
+    ],
     "prometheus/rules/recorded.yaml": [("record", "recrod")],
     "prometheus/rules/slo.yaml": [("labels", "labls")],
     "prometheus/tests/alerts.yaml": [
@@ -59,11 +64,13 @@ MISSPELT = {
         ("- worker", "- wroker"),
         ("redis:/data", "rediss:/data"),
         ("image: synckairos:", "image: synckairos:1"),
+        ("POSTGRES_DB", "POSTGRES_BD"),
     ],
     "docker/compose.sentinel.yaml": [
         ("healthcheck", "healtcheck"),
         ("REDIS_SENTINEL_HOSTS", "REDIS_SENTINEL_HOST"),
         ("then\n", "the\n"),
+        ("NAME: redis-1", "NAM: redis-1"),
     ],
     "environment.example": [("#SESSION_TTL", "#SESION_TTL"), ("HOST=10.0.0.11", "HSOT=10.0.0.11")],
     "haproxy/haproxy.cfg": [
