@@ -55,6 +55,7 @@ MISSPELT = {
         ("condition: service_healthy", "condition: service_helthy"),
         ("- worker", "- wroker"),
         ("redis:/data", "rediss:/data"),
+        (r'requirepass "\$\$REDIS_PASSWORD"', 'requirepass "${REDIS_PASSWORD}"'),
     ],
     "docker/compose.sentinel.yaml": [
         ("healthcheck", "healtcheck"),

@@ -70,6 +70,10 @@ def compose(deploy: Path, files: Sequence[Path]) -> Problems:
                     yield f"{where}: there is no {source}"
                 if re.fullmatch(r"[\w-]+", source) and source not in given.get("volumes", {}):
                     yield f"{where}: there is no volume {source}"
+            yield from (
+                f"{where}: everybody can read {found} on the command line"
+                for found in _SECRET_ARGUMENT.findall(" ".join(service.get("command", ())))
+            )
             if "synckairos:" in service["image"]:
                 given_ = service["environment"]
                 environ = {key: re.sub(r"\$\{[^}]*\}", SECRET, value) for key, value in given_.items()}
@@ -79,6 +83,10 @@ def compose(deploy: Path, files: Sequence[Path]) -> Problems:
                 yield from unknown_command(command, where)
             else:
                 yield from _script(service.get("command", ()), where)
+
+
+_SECRET_ARGUMENT = re.compile(r"(?<!\$)\$\{?\w*(?:PASSWORD|SECRET)")
+"""A secret that compose itself puts in; behind `$$` the shell in the container does."""
 
 
 def _script(command: Sequence[str], where: str) -> Problems:
