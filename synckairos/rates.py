@@ -31,7 +31,7 @@ COUNTED = {"counter": ("_total",), "histogram": ("_sum", "_count"), "summary": (
     "--url",
     required=True,
     envvar="METRICS",
-    help="Where the metrics are, as in http://host:9100/metrics.  [default: METRICS in the environment]",
+    help="Where the metrics are, as in http://127.0.0.1:9464/metrics.  [default: METRICS in the environment]",
 )
 @click.option(
     "--seconds", type=click.FloatRange(0.1, 3600), default=5.0, show_default=True, help="For how long."

@@ -64,8 +64,6 @@ def endpoint(route: Route, step: Step) -> Endpoint:
             if error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
                 reply.headers["accept"] = "application/json"
                 reply.headers["allow"] = allow(request)
-            if not call.counted:  # the breaker stands before the metrics
-                call.count(reply, None)
         finish(request, reply, by_token=by_token)
         return reply
 

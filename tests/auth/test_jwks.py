@@ -201,18 +201,30 @@ async def test_an_issuer_that_does_not_answer_is_left_alone_for_longer_and_longe
         await keys.aclose()
 
 
-async def test_an_issuer_that_refuses_is_asked_again_all_the_same(
-    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("status", "is_away"),
+    [
+        ("500 Internal Server Error", True),
+        ("503 Service Unavailable", True),
+        ("404 Not Found", False),
+        ("429 Too Many Requests", False),
+    ],
+)
+async def test_an_issuer_that_fails_counts_as_away_and_one_that_refuses_does_not(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, status: str, is_away: bool
 ) -> None:
-    """What it says in time costs nobody a wait."""
-    issuer.status = "404 Not Found"
     now = 1000.0
     monkeypatch.setattr(jwks, "monotonic", lambda: now)
-    async with keys_of(issuer) as keys:
-        for turn in range(2 * FAILURES):
+    keys = Jwks(issuer.url, known := Breakers())
+    issuer.status = status
+    try:
+        for _ in range(FAILURES):
             assert await judged(keys, signed(EC_KEY, "a")) is StorageUnavailable
-            assert issuer.asked == turn + 1
             now += jwks.AGAIN_S
+        assert issuer.asked == FAILURES
+        assert known.of("jwks").closed is not is_away
+    finally:
+        await keys.aclose()
 
 
 async def test_known_keys_serve_for_a_day_while_the_set_is_away(

@@ -10,9 +10,11 @@ import pytest
 import yaml
 from click import Context
 
+from synckairos import __version__
 from synckairos.cli import main
 from tests.operations.deploy_check import kustomize
 from tests.operations.deploy_check.checks import CHECKS, unread
+from tests.operations.deploy_check.kubernetes import SECRETS
 from tests.support.pages import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -46,8 +48,10 @@ MISSPELT = {
         ("--timeout=3s", "--timout=3s"),
         ("COPY lua", "COPY luaa"),
         ("USER 10001:10001", "USER root"),
+        ("--constraint", "--constrain"),
+        ("--no-create-home", "--no-creat-home"),
     ],
-    "docker/Dockerfile.dockerignore": [("!lua", "!laa")],
+    "docker/Dockerfile.dockerignore": [("!lua", "!laa"), ("__pycache__", "__pycach__")],
     "docker/compose.yaml": [
         ("cap_drop", "cap_drp"),
         ("TRUSTED_PROXIES", "TRUSTED_PROXYS"),
@@ -56,6 +60,7 @@ MISSPELT = {
         ("- worker", "- wroker"),
         ("redis:/data", "rediss:/data"),
         (r'requirepass "\$\$REDIS_PASSWORD"', 'requirepass "${REDIS_PASSWORD}"'),
+        ("image: synckairos:", "image: synckairos:1"),
     ],
     "docker/compose.sentinel.yaml": [
         ("healthcheck", "healtcheck"),
@@ -72,7 +77,13 @@ MISSPELT = {
     "kubernetes/base/disruption.yaml": [("maxUnavailable", "maxUnavailabel"), (": serve\n$", ": srve\n")],
     "kubernetes/base/ingress.yaml": [("pathType", "pathTyp")],
     "kubernetes/base/migrate.yaml": [("backoffLimit", "backofLimit"), ("key: REDIS_URL", "key: REDIS_ULR")],
-    "kubernetes/base/monitoring.yaml": [("scrapeTimeout", "scrapeTimout"), ("port: metrics", "port: metric")],
+    "kubernetes/base/monitoring.yaml": [
+        ("scrapeTimeout", "scrapeTimout"),
+        ("port: metrics", "port: metric"),
+        ("kubernetes_io_component", "kubernets_io_component"),
+        ("sourceLabels", "sourceLabel"),
+        ("replacement: synckairos-worker", "replacement: synckairos-wroker"),
+    ],
     "kubernetes/base/network.yaml": [
         ("podSelector", "podSelectr"),
         ("namespaceSelector", "namespacSelector"),
@@ -86,9 +97,14 @@ MISSPELT = {
     ],
     "kubernetes/base/service-account.yaml": [("automountServiceAccountToken", "automountToken")],
     "kubernetes/base/service.yaml": [("targetPort", "tragetPort"), ("publishNotReady", "publishNotredy")],
-    "kubernetes/base/worker.yaml": [("livenessProbe", "livenesProbe"), ("allowPrivilege", "alowPrivilege")],
+    "kubernetes/base/worker.yaml": [
+        ("livenessProbe", "livenesProbe"),
+        ("allowPrivilege", "alowPrivilege"),
+        ("name: synckairos-worker\n                  key", "name: synckairos-wroker\n                  key"),
+    ],
     "kubernetes/overlays/production/kustomization.yaml": [
         ("newTag", "newTg"),
+        ("newTag: ", "newTag: 1"),
         ("REDIS_SENTINEL_NAME", "REDIS_SENTINEL_NAM"),
         ("behavior: merge", "behaviour: merge"),
     ],
@@ -101,6 +117,7 @@ MISSPELT = {
     "nginx/nginx.conf": [
         ("proxy_next_upstream_tries", "proxy_next_upstrem_tries"),
         ("http_host", "htp_host"),
+        ("http_upgrade", "http_upgrad"),
     ],
     "nginx/upstream.conf": [("max_fails", "max_fals"), ("least_conn", "least_con")],
     "postgresql/roles.sql": [("OWNER TO", "OWNR TO"), ("synckairos_worker'", "synckairos_wroker'")],
@@ -180,7 +197,7 @@ def test_overlays_are_built_as_kustomize_does() -> None:
     }
     assert [each["whenUnsatisfiable"] for each in pod["topologySpreadConstraints"]] == ["DoNotSchedule"]
     (container,) = pod["containers"]
-    assert container["image"] == "registry.example.org/synckairos:0.2.0"
+    assert container["image"] == f"registry.example.org/synckairos:{__version__}"
     assert container["resources"]["requests"] == {"cpu": "1", "memory": "512Mi"}
     assert container["livenessProbe"]["httpGet"]["path"] == "/health"
     settings = found["ConfigMap", "synckairos"]["data"]
@@ -215,6 +232,8 @@ def test_commands_and_units_of_the_page_are_there() -> None:
     }
     assert commands >= {"serve", "doctor", "move", "restore", "audit"}
     assert commands <= {*main.list_commands(Context(main))}
+    secrets = re.findall(r"create secret generic (\S+)", text)
+    assert sorted(secrets) == sorted(SECRETS)
     units = {
         name
         for each in code
