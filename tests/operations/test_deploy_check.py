@@ -10,6 +10,7 @@ import pytest
 import yaml
 from click import Context
 
+from synckairos import __version__
 from synckairos.cli import main
 from tests.operations.deploy_check import kustomize
 from tests.operations.deploy_check.checks import CHECKS, unread
@@ -47,8 +48,10 @@ MISSPELT = {
         ("--timeout=3s", "--timout=3s"),
         ("COPY lua", "COPY luaa"),
         ("USER 10001:10001", "USER root"),
+        ("--constraint", "--constrain"),
+        ("--no-create-home", "--no-creat-home"),
     ],
-    "docker/Dockerfile.dockerignore": [("!lua", "!laa")],
+    "docker/Dockerfile.dockerignore": [("!lua", "!laa"), ("__pycache__", "__pycach__")],
     "docker/compose.yaml": [
         ("cap_drop", "cap_drp"),
         ("TRUSTED_PROXIES", "TRUSTED_PROXYS"),
@@ -56,6 +59,7 @@ MISSPELT = {
         ("condition: service_healthy", "condition: service_helthy"),
         ("- worker", "- wroker"),
         ("redis:/data", "rediss:/data"),
+        ("image: synckairos:", "image: synckairos:1"),
     ],
     "docker/compose.sentinel.yaml": [
         ("healthcheck", "healtcheck"),
@@ -75,6 +79,7 @@ MISSPELT = {
     "kubernetes/base/monitoring.yaml": [
         ("scrapeTimeout", "scrapeTimout"),
         ("port: metrics", "port: metric"),
+        ("kubernetes_io_component", "kubernets_io_component"),
         ("sourceLabels", "sourceLabel"),
         ("replacement: synckairos-worker", "replacement: synckairos-wroker"),
     ],
@@ -98,6 +103,7 @@ MISSPELT = {
     ],
     "kubernetes/overlays/production/kustomization.yaml": [
         ("newTag", "newTg"),
+        ("newTag: ", "newTag: 1"),
         ("REDIS_SENTINEL_NAME", "REDIS_SENTINEL_NAM"),
         ("behavior: merge", "behaviour: merge"),
     ],
@@ -110,6 +116,7 @@ MISSPELT = {
     "nginx/nginx.conf": [
         ("proxy_next_upstream_tries", "proxy_next_upstrem_tries"),
         ("http_host", "htp_host"),
+        ("http_upgrade", "http_upgrad"),
     ],
     "nginx/upstream.conf": [("max_fails", "max_fals"), ("least_conn", "least_con")],
     "postgresql/roles.sql": [("OWNER TO", "OWNR TO"), ("synckairos_worker'", "synckairos_wroker'")],
@@ -189,7 +196,7 @@ def test_overlays_are_built_as_kustomize_does() -> None:
     }
     assert [each["whenUnsatisfiable"] for each in pod["topologySpreadConstraints"]] == ["DoNotSchedule"]
     (container,) = pod["containers"]
-    assert container["image"] == "registry.example.org/synckairos:0.2.0"
+    assert container["image"] == f"registry.example.org/synckairos:{__version__}"
     assert container["resources"]["requests"] == {"cpu": "1", "memory": "512Mi"}
     assert container["livenessProbe"]["httpGet"]["path"] == "/health"
     settings = found["ConfigMap", "synckairos"]["data"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from synckairos import __version__
 from tests.operations.deploy_check.programs import Problems, refused, said
 from tests.operations.deploy_check.settings import SECRET, unknown_command, wrong_settings
 from tests.support.pages import ROOT
@@ -28,6 +29,28 @@ def dockerfile(_deploy: Path, files: Sequence[Path]) -> Problems:
             for name in names.split()
             if not (ROOT / name).exists()
         )
+        yield from (f"{file.name}: {problem}" for problem in _unknown_options(text))
+
+
+_HELP = {
+    "useradd": ("useradd", "--help"),
+    "pip install": ("python", "-m", "pip", "install", "--help"),
+    "pip uninstall": ("python", "-m", "pip", "uninstall", "--help"),
+}
+"""The commands of steps that no other check takes, and what lists their options."""
+
+
+def _unknown_options(text: str) -> Problems:
+    """Options that a command of a step does not have. hadolint does not look at them."""
+    steps = "".join(re.sub(r"\\\n", " ", text).partition("\nFROM ")[1:])
+    for command, (name, *arguments) in _HELP.items():
+        _, known = said(name, *arguments)
+        for options in re.findall(rf"\b{command} ([^&|\n]*)", steps):
+            yield from (
+                f"{command} has no {option}"
+                for option in re.findall(r"--[a-z-]+", options)
+                if not re.search(rf"{option}(?![a-z-])", known)
+            )
 
 
 def dockerignore(_deploy: Path, files: Sequence[Path]) -> Problems:
@@ -43,8 +66,9 @@ def dockerignore(_deploy: Path, files: Sequence[Path]) -> Problems:
         let_in = {line[1:] for line in lines if line.startswith("!")}
         if lines[:1] != ["*"] or copied != let_in:
             yield f"{file.name}: it lets in {sorted(let_in)}, and {dockerfile.name} copies {sorted(copied)}"
+        never_kept = (ROOT / ".gitignore").read_text().split()
         for line in lines[1 + len(let_in) :]:
-            if not (line.startswith("**/") or (ROOT / line).exists()):
+            if f"{line.removeprefix('**/')}/" not in never_kept and not (ROOT / line).exists():
                 yield f"{file.name}: there is no {line}"
 
 
@@ -70,7 +94,9 @@ def compose(deploy: Path, files: Sequence[Path]) -> Problems:
                     yield f"{where}: there is no {source}"
                 if re.fullmatch(r"[\w-]+", source) and source not in given.get("volumes", {}):
                     yield f"{where}: there is no volume {source}"
-            if "synckairos:" in service["image"]:
+            if "build" in service:
+                if service["image"] != f"synckairos:{__version__}":
+                    yield f"{where}: {service['image']} is not the image of this release, {__version__}"
                 given_ = service["environment"]
                 environ = {key: re.sub(r"\$\{[^}]*\}", SECRET, value) for key, value in given_.items()}
                 command = service.get("command", ["serve"])

@@ -9,6 +9,7 @@ from typing import Any
 import kubernetes_validate
 import yaml
 
+from synckairos import __version__
 from tests.operations.deploy_check import kustomize
 from tests.operations.deploy_check.forms import unlike
 from tests.operations.deploy_check.programs import Problems
@@ -25,12 +26,9 @@ _SERVICE_MONITOR = {
         "selector": {"matchLabels": dict},
         "endpoints": [
             {
-                "port": str,
-                "path": str,
-                "interval": str,
-                "scrapeTimeout": str,
+                **dict.fromkeys(("port", "path", "interval", "scrapeTimeout"), str),
                 "relabelings": [
-                    {"sourceLabels": [str], "regex": str, "targetLabel": str, "replacement": str}
+                    {"sourceLabels": [str], **dict.fromkeys(("regex", "targetLabel", "replacement"), str)}
                 ],
             }
         ],
@@ -41,7 +39,6 @@ _SERVICE_MONITOR = {
 
 def kubernetes(deploy: Path, files: Sequence[Path]) -> Problems:
     folder = deploy / "kubernetes"
-    prometheus = yaml.safe_load((deploy / "prometheus/prometheus.yml").read_text(encoding="utf-8"))
     read = {folder / "base"}
     for each in (folder / "base", *sorted((folder / "overlays").iterdir())):
         read.add(each)
@@ -53,7 +50,7 @@ def kubernetes(deploy: Path, files: Sequence[Path]) -> Problems:
         for resource in resources:
             yield from _manifest(resource, each.name)
         yield from _references(resources, each.name)
-        yield from _monitored(resources, each.name, prometheus)
+        yield from _scraped_otherwise(resources, deploy / "prometheus/prometheus.yml", each.name)
     named = {
         name if name.endswith(".yaml") else None
         for each in read
@@ -104,6 +101,9 @@ def _references(resources: Sequence[kustomize.Resource], where: str) -> Problems
                 port = container.get(probe, {}).get("httpGet", {}).get("port")
                 if port is not None and port not in names:
                     yield f"{what}: {probe} asks port {port}, which is not there"
+            _, _, tag = container["image"].rpartition("/")[2].partition(":")
+            if tag not in ("", __version__):  # the base has none
+                yield f"{what}: {container['image']} is not the image of this release, {__version__}"
             yield from unknown_command(container["args"], what)
             yield from _settings_of(container, maps, what)
     for each in resources:
@@ -127,26 +127,33 @@ def _references(resources: Sequence[kustomize.Resource], where: str) -> Problems
                 yield f"{where}, ServiceMonitor {each['metadata']['name']}: no port {endpoint['port']}"
 
 
-def _monitored(
-    resources: Sequence[kustomize.Resource], where: str, prometheus: Mapping[str, Any]
-) -> Problems:
-    """The operator's Prometheus asks as often as the one without it, under the jobs that the rules name."""
-    jobs = {each["job_name"] for each in prometheus["scrape_configs"]}
-    interval = prometheus["global"]["scrape_interval"]
-    for monitor in resources:
-        if monitor["kind"] != "ServiceMonitor":
+_COMPONENT = "__meta_kubernetes_pod_label_app_kubernetes_io_component"
+
+
+def _scraped_otherwise(resources: Sequence[kustomize.Resource], prometheus: Path, where: str) -> Problems:
+    """Where the operator's Prometheus would ask less often, or would name the jobs otherwise, than ours."""
+    ours = yaml.safe_load(prometheus.read_text(encoding="utf-8"))
+    times = ours["global"]["scrape_interval"], ours["global"]["scrape_timeout"]
+    components = {
+        each["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"]
+        for each in resources
+        if each["kind"] == "Deployment"
+    }
+    for each in resources:
+        if each["kind"] != "ServiceMonitor":
             continue
-        what = f"{where}, ServiceMonitor {monitor['metadata']['name']}"
-        for endpoint in monitor["spec"]["endpoints"]:
-            named = {
-                rule.get("replacement")
+        for endpoint in each["spec"]["endpoints"]:
+            if (endpoint.get("interval"), endpoint.get("scrapeTimeout")) != times:
+                yield f"{where}, ServiceMonitor: it is not scraped every {times[0]}, within {times[1]}"
+            jobs = {
+                rule["regex"]: rule["replacement"]
                 for rule in endpoint.get("relabelings", ())
-                if rule.get("targetLabel") == "job"
+                if rule.get("sourceLabels") == [_COMPONENT] and rule.get("targetLabel") == "job"
             }
-            if named != jobs:
-                yield f"{what}: its jobs are {named}, and those of prometheus.yml {jobs}"
-            if endpoint.get("interval") != interval:
-                yield f"{what}: it asks every {endpoint.get('interval')}, and prometheus.yml every {interval}"
+            if jobs.keys() != components or {*jobs.values()} != {
+                job["job_name"] for job in ours["scrape_configs"]
+            }:
+                yield f"{where}, ServiceMonitor: its jobs are not those of {prometheus.name}: {jobs}"
 
 
 _DATABASE = "postgresql://synckairos@postgres/synckairos"

@@ -22,7 +22,14 @@ from tests.support.proxies import fitted_haproxy, fitted_nginx
 ANSWER_S = 20.0
 
 
+_HEADERS = frozenset({"http_host", "http_upgrade"})
+"""The headers of requests that nginx is to read. To nginx itself every other name is one, too."""
+
+
 def nginx(_deploy: Path, files: Sequence[Path]) -> Problems:
+    for file in files:
+        read = re.findall(r"\$(http_\w+)", file.read_text(encoding="utf-8"))
+        yield from (f"{file.name}: ${name} is no header of ours" for name in {*read} - _HEADERS)
     with tempfile.TemporaryDirectory() as folder:
         main = fitted_nginx(files[0].parent, Path(folder) / "nginx").file
         shutil.copy(files[0].with_name("upstream.conf"), main.parent)
