@@ -1,4 +1,4 @@
-"""What the garbage collector looks through: what is old is left alone, and everything is looked at in the end."""
+"""What the garbage collector looks through: what is old is left alone, and in the end all is looked at."""
 
 from __future__ import annotations
 
