@@ -83,10 +83,15 @@ class Fitted:
 Start = Callable[[Path, Mapping[str, int]], AbstractContextManager[Proxy]]
 
 
+class NothingToReplace(Exception):
+    """A configuration has no line that this pattern fits."""
+
+
 def replaced(text: str, pattern: str, by: str) -> str:
-    """The text with all that the pattern finds replaced. It has to find something."""
+    """The text with all that the pattern finds replaced. Raises NothingToReplace when it finds nothing."""
     changed, count = re.subn(pattern, lambda found: found.expand(by), text, flags=re.MULTILINE)
-    assert count, pattern
+    if not count:
+        raise NothingToReplace(pattern)
     return changed
 
 
