@@ -95,6 +95,7 @@ clock_offset = Gauge(
     multiprocess_mode="livemostrecent",
 )
 
+# Of several processes the one that sees most counts. One that is cut off alone shows in its errors.
 redis_up = Gauge(
     "synckairos_redis_up",
     "Whether this primary of Redis answered the last probe within its time (1) or not (0)",

@@ -555,16 +555,24 @@ def bounded(deployed: Deployment) -> Iterator[None]:
             client.config_set("maxmemory", ROOM)
 
 
+OWN_KEY = "sk:{00}:of-the-service"
+
+
 @fault("full-memory", "Keys of another program")
 def keys_of_others(deployed: Deployment) -> Iterator[Staged]:
     with deployed.redis.sync_client() as client, client.pipeline(transaction=False) as pipeline:
         for number in range(3000):
             pipeline.set(f"cache:page:{number}", "x" * 1000, ex=3600)
+        # Names that are several, or none, to a shell that takes them as they are.
+        for name in (f"cache:a {OWN_KEY}", f"cache:b\n{OWN_KEY}", "cache:\\'\"\x00\xff"):
+            pipeline.set(name, 1)
+        pipeline.set(OWN_KEY, 1)
         pipeline.execute()
     with bounded(deployed):
-        yield Staged([r"keys of others \(cache:\*\)"], sets={"ROOM": str(ROOM), "PATTERN": "cache:*"})
+        yield Staged([r"keys of others \(cache:\*\)"], sets={"ROOM": str(ROOM), "PATTERN": "*"})
     with deployed.redis.sync_client() as client:
         assert not list(client.scan_iter("cache:*"))
+        assert client.delete(OWN_KEY)
 
 
 @fault("full-memory", "Events wait")
