@@ -30,8 +30,8 @@ MISSED_AT_MOST = 2
 """A process that is not heard for one announcement more than this counts as gone."""
 HAND_OVER_S = 0.2
 """How long two processes go first when one takes over from the other: one that joins begins before the others
-hear of it, and one that leaves goes on after they have. Each may be busy just then, with its start or with the
-sockets that come over, and what is due in that moment would be called by nobody in time.
+hear of it, and one that leaves goes on after they have. Each may be busy just then, with its start or with
+the sockets that come over, and what is due in that moment would be called by nobody in time.
 """
 TIMEOUT_S = 1.0
 _HERE, _LEAVING = b"+", b"-"
