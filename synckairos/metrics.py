@@ -6,7 +6,8 @@ memory-mapped files that the workers share. It has to run before the first worke
 not be forked ("spawn"), because prometheus_client looks for the directory when it is imported.
 
 A gauge whose value is not known, or not known any more, is NaN (`UNKNOWN`), and a scrape does not show it.
-With several processes a series cannot be removed, so this is how a server that has left disappears.
+With several processes a series cannot be removed, so this is how a server that has left disappears. What a
+process has said of a gauge ends with it: each mode is a `live` one.
 
 `deploy/prometheus/METRICS.md` is made from this module: `synckairos metrics`.
 """
@@ -85,7 +86,7 @@ clock_offset = Gauge(
     "synckairos_clock_offset_seconds",
     "The Redis primary's clock minus this process' wall clock",
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 
 redis_up = Gauge(
@@ -93,7 +94,7 @@ redis_up = Gauge(
     "Whether this primary of Redis answered the last probe within its time (1) or not (0)",
     ("server",),
     registry=registry,
-    multiprocess_mode="livemin",
+    multiprocess_mode="livemax",
 )
 redis_calls = Histogram(
     "synckairos_redis_call_seconds",
@@ -113,28 +114,28 @@ redis_memory = Gauge(
     "Memory that a primary uses",
     ("server",),
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 redis_memory_limit = Gauge(
     "synckairos_redis_memory_limit_bytes",
     "The maxmemory of a primary; +Inf when it has no bound",
     ("server",),
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 replication_lag = Gauge(
     "synckairos_replication_lag_seconds",
     "Time since a replica last confirmed what it has, as its primary says in whole seconds",
     ("replica",),
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 sentinels_ok = Gauge(
     "synckairos_sentinels_ok",
     "Sentinels that have answered lately, by the name of their primary; missing without Sentinels",
     ("primary",),
     registry=registry,
-    multiprocess_mode="livemin",
+    multiprocess_mode="livemax",
 )
 sentinels_needed = Gauge(
     "synckairos_sentinels_needed",
@@ -148,7 +149,7 @@ postgres_up = Gauge(
     "Whether PostgreSQL answered the last probe within its time (1) or not (0); missing without a database",
     ("server",),
     registry=registry,
-    multiprocess_mode="livemin",
+    multiprocess_mode="livemax",
 )
 breaker_state = Gauge(
     "synckairos_breaker_state",
@@ -163,7 +164,7 @@ sessions = Gauge(
     "Sessions in which something is due by itself, as one whose clock runs down: status is active",
     ("status",),
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 sessions_created = Counter(
     "synckairos_sessions_created_total", "Sessions created through the service", registry=registry
@@ -173,19 +174,19 @@ overdue_alarms = Gauge(
     "synckairos_overdue_alarms",
     "Alarms that have been due for more than 5 seconds",
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 oldest_alarm_lateness = Gauge(
     "synckairos_oldest_alarm_lateness_seconds",
     "Time since the oldest alarm that is due was due; 0 when none is",
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 overdue_sessions = Gauge(
     "synckairos_overdue_sessions",
     "Sessions that still run although their alarm has been due for more than a minute",
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 
 websocket_connections = Gauge(
@@ -292,20 +293,20 @@ audit_waiting = Gauge(
     "synckairos_audit_outbox_events",
     "Events in the outboxes",
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 audit_queued = Gauge(
     "synckairos_audit_queued_events",
     "Events in the batches that wait in the queue or for another attempt; above 100 batches estimated",
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 audit_batches = Gauge(
     "synckairos_audit_batches",
     "Batches in the queue, by state (queued, scheduled for another attempt, failed and kept)",
     ("state",),
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 access_log_stored = Counter(
     "synckairos_access_log_stored_entries_total",
@@ -327,7 +328,7 @@ webhooks_waiting = Gauge(
     "synckairos_webhooks_waiting",
     "Deliveries to webhooks that wait for an attempt",
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 webhook_failures = Counter(
     "synckairos_webhook_failures_total",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -176,7 +177,10 @@ async def history(
     if state is not None:
         created, version = _created(state.raw), state.version
     else:
-        stored = None if store is None else await store.session(session_id)
+        stored = None
+        if store is not None:
+            with suppress(StorageUnavailable):  # what was away first is the news
+                stored = await store.session(session_id)
         if stored is None:
             assert away is not None
             raise away

@@ -174,12 +174,15 @@ async def test_an_unknown_kid_asks_once_in_thirty_seconds(
         assert issuer.asked == 4
 
 
+@pytest.mark.parametrize("status", [None, "503 Service Unavailable"])
 async def test_an_issuer_that_does_not_answer_is_left_alone_for_longer_and_longer(
-    monkeypatch: pytest.MonkeyPatch,
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, status: str | None
 ) -> None:
     now = 1000.0
     monkeypatch.setattr(jwks, "monotonic", lambda: now)
-    keys = Jwks(f"http://127.0.0.1:{free_port()}/keys", known := Breakers())
+    issuer.status = status or ""
+    url = issuer.url if status else f"http://127.0.0.1:{free_port()}/keys"
+    keys = Jwks(url, known := Breakers())
     monkeypatch.setattr(known.of("jwks"), "_now", lambda: now)
     bearer = signed(EC_KEY, "a")
     try:

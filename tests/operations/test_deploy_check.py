@@ -14,6 +14,7 @@ from synckairos import __version__
 from synckairos.cli import main
 from tests.operations.deploy_check import kustomize
 from tests.operations.deploy_check.checks import CHECKS, unread
+from tests.operations.deploy_check.kubernetes import SECRETS
 from tests.support.pages import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -98,6 +99,7 @@ MISSPELT = {
         ("scrapeTimeout", "scrapeTimout"),
         ("port: metrics", "port: metric"),
         ("kubernetes_io_component", "kubernets_io_component"),
+        ("sourceLabels", "sourceLabel"),
         ("replacement: synckairos-worker", "replacement: synckairos-wroker"),
     ],
     "kubernetes/base/network.yaml": [
@@ -113,7 +115,11 @@ MISSPELT = {
     ],
     "kubernetes/base/service-account.yaml": [("automountServiceAccountToken", "automountToken")],
     "kubernetes/base/service.yaml": [("targetPort", "tragetPort"), ("publishNotReady", "publishNotredy")],
-    "kubernetes/base/worker.yaml": [("livenessProbe", "livenesProbe"), ("allowPrivilege", "alowPrivilege")],
+    "kubernetes/base/worker.yaml": [
+        ("livenessProbe", "livenesProbe"),
+        ("allowPrivilege", "alowPrivilege"),
+        ("name: synckairos-worker\n                  key", "name: synckairos-wroker\n                  key"),
+    ],
     "kubernetes/overlays/production/kustomization.yaml": [
         ("newTag", "newTg"),
         ("newTag: ", "newTag: 1"),
@@ -245,6 +251,8 @@ def test_commands_and_units_of_the_page_are_there() -> None:
     }
     assert commands >= {"serve", "doctor", "move", "restore", "audit"}
     assert commands <= {*main.list_commands(Context(main))}
+    secrets = re.findall(r"create secret generic (\S+)", text)
+    assert sorted(secrets) == sorted(SECRETS)
     units = {
         name
         for each in code

@@ -141,12 +141,38 @@ async def test_a_client_has_its_own_address_and_none_that_it_claims(proxy: Proxy
         assert await reads_left(other) == left
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/metrics",
+        "/metrics?x",
+        "/metrics/",
+        "//metrics",
+        "/%6detrics",
+        "/metrics%2f",
+        "/./metrics",
+        "/x/../metrics",
+        "/x/%2e%2e/metrics",
+        "https://localhost/metrics",
+        "/METRICS",
+    ],
+)
+async def test_no_spelling_of_an_address_gets_at_the_metrics(proxy: Proxy, target: str) -> None:
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", proxy.port, ssl=proxy.tls, server_hostname="localhost"
+    )
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    reply = await asyncio.wait_for(reader.read(), 30)
+    writer.close()
+    assert reply.partition(b" ")[2][:3] in (b"404", b"400"), reply
+    assert b"synckairos_" not in reply
+
+
 async def test_what_the_service_says_comes_through(proxy: Proxy, client: httpx.AsyncClient) -> None:
     ready = await client.get("/ready")
     assert ready.json()["checks"]["redis"]["status"] == "ok"
     large = await client.post("/v1/sessions", content=b" " * (1024 * 1024 + 1))
     assert (large.status_code, large.json()["error"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
-    assert (await client.get("/metrics")).json()["error"]["code"] == "NOT_FOUND"
     assert "Strict-Transport-Security" in ready.headers
     address = f"http://127.0.0.1:{proxy.plain}/s/x?y"
     plain = await client.get(address, headers={"Host": "example.org"})

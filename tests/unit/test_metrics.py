@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,3 +103,57 @@ def test_a_value_that_is_not_known_is_not_shown() -> None:
     assert series in shown()
     gauge.set(metrics.UNKNOWN)
     assert series not in shown()
+
+
+SAYS = """
+import sys
+from synckairos import metrics
+up, used = sys.argv[1:]
+metrics.redis_up.labels("a").set(float(up))
+metrics.redis_memory.labels("a").set(float(used))
+print("said", flush=True)
+sys.stdin.read()
+"""
+ASKS = """
+import sys
+from synckairos import metrics
+for process in sys.argv[1:]:
+    metrics.process_ended(int(process))
+print(metrics.render().decode())
+"""
+
+
+def test_of_several_processes_one_that_reaches_a_server_is_enough_and_none_speaks_after_its_end(
+    tmp_path: Path,
+) -> None:
+    environ = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+
+    def shown_without(*ended: subprocess.Popen[str]) -> set[str]:
+        command = [sys.executable, "-c", ASKS, *(str(process.pid) for process in ended)]
+        text = subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout
+        return {line for line in text.splitlines() if 'server="a"' in line}
+
+    with ExitStack() as stack:
+        said = []
+        for values in (("1", "10"), ("0", "20")):
+            command = [sys.executable, "-c", SAYS, *values]
+            said.append(
+                stack.enter_context(
+                    subprocess.Popen(
+                        command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                    )
+                )
+            )
+            assert said[-1].stdout is not None
+            assert said[-1].stdout.readline() == "said\n"
+        reaches, cut_off = said
+        up, memory = 'synckairos_redis_up{server="a"}', 'synckairos_redis_memory_bytes{server="a"}'
+        assert shown_without() == {f"{up} 1.0", f"{memory} 20.0"}
+        assert shown_without(cut_off) == {f"{up} 1.0", f"{memory} 10.0"}
+        assert shown_without(reaches, cut_off) == set()
+
+
+def test_what_a_process_says_of_a_gauge_ends_with_it() -> None:
+    """Else a server that is long gone would be shown, and warned of, until the service starts again."""
+    modes = {gauge._multiprocess_mode for gauge in vars(metrics).values() if isinstance(gauge, Gauge)}
+    assert all(mode.startswith("live") for mode in modes)

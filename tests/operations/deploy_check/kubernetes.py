@@ -197,27 +197,33 @@ def _other_than_nginx(resources: Sequence[kustomize.Resource], file: Path, where
                 yield f"{where}, {each['kind']} {each['metadata']['name']}: {name}: {value}"
 
 
-_SECRETS = {
-    "REDIS_URL": "redis://redis:6379/0",
-    "DATABASE_URL": "postgresql://synckairos@postgres/synckairos",
-    "JWT_SECRET": SECRET,
+_DATABASE = "postgresql://synckairos@postgres/synckairos"
+SECRETS = {
+    "synckairos": {"REDIS_URL": "redis://redis:6379/0", "DATABASE_URL": _DATABASE, "JWT_SECRET": SECRET},
+    "synckairos-migrate": {"DATABASE_URL": _DATABASE},
+    "synckairos-worker": {"DATABASE_URL": _DATABASE},
 }
-"""What the Secret of an installation has."""
+"""The Secrets of an installation, as `deploy/README.md` makes them: each program has a role in PostgreSQL."""
 
 
 def _settings_of(container: Mapping[str, Any], maps: Mapping[str, Mapping[str, str]], what: str) -> Problems:
     environ: dict[str, str] = {}
     for source in container.get("envFrom", ()):
         if "secretRef" in source:
-            environ |= _SECRETS
+            environ |= SECRETS[source["secretRef"]["name"]]
         else:
             name = source["configMapRef"]["name"]
             if name not in maps:
                 yield f"{what}: there is no ConfigMap {name}"
             environ |= maps.get(name, {})
     for entry in container.get("env", ()):
-        key = entry["valueFrom"]["secretKeyRef"]["key"] if "valueFrom" in entry else ""
-        environ[entry["name"]] = _SECRETS.get(key, "") if key else entry["value"]
-        if key and key not in _SECRETS:
-            yield f"{what}: the secret has no {key}"
+        if "valueFrom" not in entry:
+            environ[entry["name"]] = entry["value"]
+            continue
+        asked = entry["valueFrom"]["secretKeyRef"]
+        found = SECRETS.get(asked["name"], {}).get(asked["key"])
+        if found is None:
+            yield f"{what}: there is no secret {asked['name']} with {asked['key']}"
+        else:
+            environ[entry["name"]] = found
     yield from wrong_settings(environ, what, serving=container["args"] == ["serve"])
