@@ -37,7 +37,7 @@ MISSPELT = {
         ("annotations", "anotations"),
         ("expr", "exrp"),
         ("runbook_url", "runbok_url"),
-        ("severity", "severty"),
+        ("severity: P0", "severty: P0"),
     ],
     "prometheus/rules/recorded.yaml": [("record", "recrod")],
     "prometheus/rules/slo.yaml": [("labels", "labls")],
