@@ -64,6 +64,7 @@ MISSPELT = {
         ("condition: service_healthy", "condition: service_helthy"),
         ("- worker", "- wroker"),
         ("redis:/data", "rediss:/data"),
+        (r'requirepass "\$\$REDIS_PASSWORD"', 'requirepass "${REDIS_PASSWORD}"'),
         ("image: synckairos:", "image: synckairos:1"),
         ("POSTGRES_DB", "POSTGRES_BD"),
     ],

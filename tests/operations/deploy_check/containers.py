@@ -95,6 +95,10 @@ def compose(deploy: Path, files: Sequence[Path]) -> Problems:
                     yield f"{where}: there is no {source}"
                 if re.fullmatch(r"[\w-]+", source) and source not in given.get("volumes", {}):
                     yield f"{where}: there is no volume {source}"
+            yield from (
+                f"{where}: everybody can read {found} on the command line"
+                for found in _SECRET_ARGUMENT.findall(" ".join(service.get("command", ())))
+            )
             if "build" in service:
                 if service["image"] != f"synckairos:{__version__}":
                     yield f"{where}: {service['image']} is not the image of this release, {__version__}"
@@ -119,6 +123,10 @@ def _variables(service: Mapping[str, Any], where: str) -> Problems:
     given = service.get("environment", {}).keys()
     yield from (f"{where}: nobody reads {name}" for name in given - read - _OF_IMAGES)
     yield from (f"{where}: there is no {name}" for name in read - given)
+
+
+_SECRET_ARGUMENT = re.compile(r"(?<!\$)\$\{?\w*(?:PASSWORD|SECRET)")
+"""A secret that compose itself puts in; behind `$$` the shell in the container does."""
 
 
 def _script(command: Sequence[str], where: str) -> Problems:
