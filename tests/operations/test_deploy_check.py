@@ -78,7 +78,7 @@ MISSPELT = {
     "haproxy/haproxy.cfg": [
         ("timeout tunnel", "timeout tunel"),
         ("maxconn", "maxcon"),
-        ("{ path /metrics }", "{ pth /metrics }"),
+        ("{ path_beg /metrics }", "{ path_bg /metrics }"),
     ],
     "kubernetes/base/kustomization.yaml": [
         ("includeSelectors", "includeSelector"),
