@@ -226,6 +226,21 @@ def test_overlays_are_built_as_kustomize_does() -> None:
     assert {name for _, name in found} == base
 
 
+def test_an_image_may_be_named_by_its_digest(copy: Path) -> None:
+    file = copy / "kubernetes/overlays/staging/kustomization.yaml"
+    digest = f"sha256:{'0' * 64}"
+    file.write_text(re.sub("newTag: .*", f"digest: {digest}", file.read_text()))
+    images = {
+        container["image"]
+        for resource in kustomize.build(file.parent)
+        if "template" in resource.get("spec", {})
+        for container in resource["spec"]["template"]["spec"]["containers"]
+    }
+    assert images == {f"registry.example.org/synckairos@{digest}"}
+    (check,) = [check for check in CHECKS if check.name.startswith("Kubernetes")]
+    assert check.run(copy) == []
+
+
 def test_a_kustomization_that_names_what_is_not_there_is_refused(copy: Path) -> None:
     folder = copy / "kubernetes/overlays/staging"
     file = folder / "kustomization.yaml"
