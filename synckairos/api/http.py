@@ -189,6 +189,7 @@ def _observe_failed(request: ApiRequest, exception: BaseException, status: int) 
 
     One whose body was too slow did not. Else whoever sends slowly could have a route look as if it failed.
     """
-    route = None if isinstance(exception, sanic.exceptions.RequestTimeout) else request.route
+    is_too_slow = isinstance(exception, sanic.exceptions.RequestTimeout)
+    route = None if is_too_slow else request.route
     path, method = ("", "") if route is None else route.ctx.label
     observe(path, method, status, perf_counter() - request.started)

@@ -301,6 +301,20 @@ def knows_replica(sentinel: Server) -> bool:
 # Requests are slow
 
 
+@fault("high-latency", "The primary refuses changes")
+def primary_refuses(deployed: Deployment) -> Iterator[Staged]:
+    (session_id,) = deployed.sessions(1)
+    switch = f"{deployed.api}/v1/sessions/{session_id}/switch"
+    with deployed.redis.sync_client() as client:
+        client.config_set("min-replicas-to-write", 1)
+        try:
+            assert httpx.post(switch, headers=bearing(token()), timeout=30).status_code == 503
+            yield Staged(["1, and 0 replicas in step"], again=lambda: forget_slow(deployed))
+            until(lambda: httpx.post(switch, headers=bearing(token()), timeout=30).is_success, "a change")
+        finally:
+            client.config_set("min-replicas-to-write", 0)
+
+
 @fault("high-latency", "A slow command")
 def slow_command(deployed: Deployment) -> Iterator[Staged]:
     busy = "local x = 0 for i = 1, 1e7 do x = x + i end return x"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -109,6 +110,19 @@ def compose(deploy: Path, files: Sequence[Path]) -> Problems:
                 yield from unknown_command(command, where)
             else:
                 yield from _script(service.get("command", ()), where)
+                yield from _variables(service, where)
+
+
+_OF_IMAGES = frozenset({"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"})
+"""The variables that an image of others reads."""
+
+
+def _variables(service: Mapping[str, Any], where: str) -> Problems:
+    """Variables that nobody reads, and those that a command reads and that are not there."""
+    read = {*re.findall(r"\$\$(\w+)", f"{service.get('command')} {service.get('healthcheck')}")}
+    given = service.get("environment", {}).keys()
+    yield from (f"{where}: nobody reads {name}" for name in given - read - _OF_IMAGES)
+    yield from (f"{where}: there is no {name}" for name in read - given)
 
 
 _SECRET_ARGUMENT = re.compile(r"(?<!\$)\$\{?\w*(?:PASSWORD|SECRET)")
