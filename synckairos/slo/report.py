@@ -102,8 +102,8 @@ def _report(found: _Series) -> Report:
     window_s = found.single("slo:window:seconds")
     if window_s is None:
         raise NoReport(
-            "this Prometheus has no series of objectives: load deploy/prometheus/rules/slo.yaml, or wait until "
-            "its rules have been evaluated, once a minute"
+            "this Prometheus has no series of objectives: load deploy/prometheus/rules/slo.yaml, or wait "
+            "until its rules have been evaluated, once a minute"
         )
     at = datetime.fromtimestamp(found.at, UTC)
     return Report(
