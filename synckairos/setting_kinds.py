@@ -158,6 +158,7 @@ class HttpUrl:
         if not isinstance(value, str):
             raise ValueError
         url = urlsplit(value)
+        _ = url.port  # raises ValueError when the port is not a number
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError
         return value

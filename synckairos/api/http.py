@@ -190,6 +190,6 @@ def _observe_failed(request: ApiRequest, exception: BaseException, status: int) 
     One whose body was too slow did not. Else whoever sends slowly could have a route look as if it failed.
     """
     is_too_slow = isinstance(exception, sanic.exceptions.RequestTimeout)
-    has_route = request.route is not None and not is_too_slow
-    path, method = request.route.ctx.label if has_route else ("", "")
+    route = None if is_too_slow else request.route
+    path, method = ("", "") if route is None else route.ctx.label
     observe(path, method, status, perf_counter() - request.started)

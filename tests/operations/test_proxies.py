@@ -188,7 +188,7 @@ async def test_no_token_of_an_address_is_in_the_log(proxy: Proxy, client: httpx.
 
 
 @asynccontextmanager
-async def breaking_off() -> AsyncIterator[tuple[int, list[str]]]:
+async def breaking_off(port: int = 0) -> AsyncIterator[tuple[int, list[str]]]:
     """A process that is well, and breaks off every request but the checks, once it has read it: its port, and
     the requests, each by its first line."""
     asked: list[str] = []
@@ -206,7 +206,7 @@ async def breaking_off() -> AsyncIterator[tuple[int, list[str]]]:
                 asked.append(line)
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(answer, "127.0.0.1", port)
     async with server:
         yield server.sockets[0].getsockname()[1], asked
 
@@ -270,6 +270,31 @@ async def test_a_process_that_is_taken_out_gets_nothing_and_one_that_is_away_is_
                     assert gone.headers["Retry-After"] == "1"
 
 
+def states(proxy: Proxy) -> dict[tuple[str, str], str]:
+    """What HAProxy holds of each backend and each server in it."""
+    assert proxy.control is not None
+    rows = csv.DictReader(ask_haproxy(proxy.control, "show stat").splitlines())
+    return {(row["# pxname"], row["svname"]): row["status"] for row in rows}
+
+
+async def test_haproxy_sends_requests_to_a_process_as_soon_as_it_is_put_back(
+    services: dict[str, int], tmp_path: Path
+) -> None:
+    """Else those of the moment after the other one was taken out would wait for the next check."""
+    port = free_port()
+    with haproxy(tmp_path / "it", {"a": services["a"], "b": port}) as proxy:
+        while states(proxy)["ready", "b"] != "DOWN":
+            await asyncio.sleep(0.1)
+        proxy.take_out("b")
+        async with breaking_off(port):
+            proxy.put_back("b")
+            proxy.take_out("a")
+            assert states(proxy)["ready", "b"] == "UP"
+            async with of(proxy) as client:
+                assert (await client.get("/health")).status_code == 200
+        assert "ready/b" in proxy.log.read_text()
+
+
 async def test_haproxy_sends_requests_to_processes_that_are_not_ready_when_there_are_no_others(
     own_redis: Server, tmp_path: Path
 ) -> None:
@@ -278,15 +303,10 @@ async def test_haproxy_sends_requests_to_processes_that_are_not_ready_when_there
     with Program("serve", PORT=str(port), REDIS_URL=own_redis.url) as program:
         program.until(lambda: answers(port), "an answer")
         with haproxy(tmp_path / "it", {"a": port, "b": port}) as proxy:
-            assert proxy.control is not None
             own_redis.stop()
-            while True:
-                rows = csv.DictReader(ask_haproxy(proxy.control, "show stat").splitlines())
-                states = {(row["# pxname"], row["svname"]): row["status"] for row in rows}
-                if states["ready", "BACKEND"] == "DOWN":
-                    break
+            while states(proxy)["ready", "BACKEND"] != "DOWN":
                 await asyncio.sleep(0.1)
-            assert states["alive", "BACKEND"] == "UP"
+            assert states(proxy)["alive", "BACKEND"] == "UP"
             async with of(proxy) as client:
                 reply = await client.get("/ready")
             assert (reply.status_code, reply.json()["checks"]["redis"]["status"]) == (503, "unready")

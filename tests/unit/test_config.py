@@ -99,6 +99,8 @@ def test_a_setting_from_the_environment(name: str, text: str, value: object) -> 
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318", "the address of a collector"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://127.0.0.1:4317", "the address of a collector"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318/?a=b", "the address of a collector"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:otlp", "the address of a collector"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:99999", "the address of a collector"),
         ("OTEL_TRACES_SAMPLER_ARG", "1.01", "a number from 0 (none) to 1 (all)"),
         ("OTEL_TRACES_SAMPLER_ARG", "-0.1", "a number from 0 (none) to 1 (all)"),
         ("OTEL_TRACES_SAMPLER_ARG", "nan", "a number from 0 (none) to 1 (all)"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -94,6 +95,10 @@ def compose(deploy: Path, files: Sequence[Path]) -> Problems:
                     yield f"{where}: there is no {source}"
                 if re.fullmatch(r"[\w-]+", source) and source not in given.get("volumes", {}):
                     yield f"{where}: there is no volume {source}"
+            yield from (
+                f"{where}: everybody can read {found} on the command line"
+                for found in _SECRET_ARGUMENT.findall(" ".join(service.get("command", ())))
+            )
             if "build" in service:
                 if service["image"] != f"synckairos:{__version__}":
                     yield f"{where}: {service['image']} is not the image of this release, {__version__}"
@@ -105,6 +110,23 @@ def compose(deploy: Path, files: Sequence[Path]) -> Problems:
                 yield from unknown_command(command, where)
             else:
                 yield from _script(service.get("command", ()), where)
+                yield from _variables(service, where)
+
+
+_OF_IMAGES = frozenset({"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"})
+"""The variables that an image of others reads."""
+
+
+def _variables(service: Mapping[str, Any], where: str) -> Problems:
+    """Variables that nobody reads, and those that a command reads and that are not there."""
+    read = {*re.findall(r"\$\$(\w+)", f"{service.get('command')} {service.get('healthcheck')}")}
+    given = service.get("environment", {}).keys()
+    yield from (f"{where}: nobody reads {name}" for name in given - read - _OF_IMAGES)
+    yield from (f"{where}: there is no {name}" for name in read - given)
+
+
+_SECRET_ARGUMENT = re.compile(r"(?<!\$)\$\{?\w*(?:PASSWORD|SECRET)")
+"""A secret that compose itself puts in; behind `$$` the shell in the container does."""
 
 
 def _script(command: Sequence[str], where: str) -> Problems:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ from tests.operations.deploy_check import kustomize
 from tests.operations.deploy_check.forms import unlike
 from tests.operations.deploy_check.programs import Problems
 from tests.operations.deploy_check.settings import SECRET, unknown_command, wrong_settings
+
+# The library reads a megabyte of definitions for each resource, which is most of the time of this check.
+kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
 
 KUBERNETES = ("1.31", "1.37")
 """The releases of Kubernetes whose schemas the manifests have to fit."""
@@ -51,6 +56,7 @@ def kubernetes(deploy: Path, files: Sequence[Path]) -> Problems:
             yield from _manifest(resource, each.name)
         yield from _references(resources, each.name)
         yield from _scraped_otherwise(resources, deploy / "prometheus/prometheus.yml", each.name)
+        yield from _other_than_nginx(resources, deploy / "nginx/nginx.conf", each.name)
     named = {
         name if name.endswith(".yaml") else None
         for each in read
@@ -64,8 +70,26 @@ def kubernetes(deploy: Path, files: Sequence[Path]) -> Problems:
     )
 
 
+_LABELS = frozenset({"app.kubernetes.io/name", "app.kubernetes.io/component", "kubernetes.io/metadata.name"})
+"""All that is used: to Kubernetes any name of a label is as good as another."""
+
+
+def _unknown_labels(given: Any) -> Problems:
+    """The names of labels, anywhere in a resource, that are not used elsewhere."""
+    if isinstance(given, list):
+        for item in given:
+            yield from _unknown_labels(item)
+    elif isinstance(given, dict):
+        for name, value in given.items():
+            if name in ("labels", "matchLabels"):
+                yield from (f"label {label}" for label in value.keys() - _LABELS)
+            else:
+                yield from _unknown_labels(value)
+
+
 def _manifest(resource: kustomize.Resource, where: str) -> Problems:
     what = f"{where}, {resource['kind']} {resource['metadata']['name']}"
+    yield from (f"{what}: {problem}" for problem in _unknown_labels(resource))
     if resource["kind"] == "ServiceMonitor":
         if resource["apiVersion"] != "monitoring.coreos.com/v1":
             yield f"{what}: {resource['apiVersion']}"
@@ -154,6 +178,23 @@ def _scraped_otherwise(resources: Sequence[kustomize.Resource], prometheus: Path
                 job["job_name"] for job in ours["scrape_configs"]
             }:
                 yield f"{where}, ServiceMonitor: its jobs are not those of {prometheus.name}: {jobs}"
+
+
+_ANNOTATIONS = "nginx.ingress.kubernetes.io/"
+_DIRECTIVES = {"proxy-body-size": "client_max_body_size"}
+"""The annotations that have another name than their directive."""
+
+
+def _other_than_nginx(resources: Sequence[kustomize.Resource], file: Path, where: str) -> Problems:
+    """Annotations of an Ingress by which its nginx would do otherwise than ours does."""
+    text = file.read_text(encoding="utf-8")
+    for each in resources:
+        for name, value in each["metadata"].get("annotations", {}).items():
+            short = name.removeprefix(_ANNOTATIONS)
+            directive = _DIRECTIVES.get(short, short.replace("-", "_"))
+            found = re.search(rf"^ *{directive} (.*);", text, re.MULTILINE)
+            if short == name or found is None or value not in (found[1], found[1].removesuffix("s")):
+                yield f"{where}, {each['kind']} {each['metadata']['name']}: {name}: {value}"
 
 
 _DATABASE = "postgresql://synckairos@postgres/synckairos"

@@ -1,0 +1,77 @@
+"""What the garbage collector looks through: what is old is left alone, and in the end all is looked at."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from synckairos import garbage
+
+
+class Thing:
+    """Something that may refer to itself."""
+
+    def __init__(self) -> None:
+        self.other: Thing | None = None
+
+
+def circle() -> weakref.ref[Thing]:
+    """Something that only the collector can free. Nobody has it."""
+    made = Thing()
+    made.other = made
+    return weakref.ref(made)
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """The collector of this process as it was."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.set_threshold(*thresholds)
+    gc.callbacks[:] = [each for each in gc.callbacks if each.__module__ != garbage.__name__]
+    gc.unfreeze()
+    gc.collect()
+
+
+def test_what_is_there_is_looked_through_once_and_then_left_alone() -> None:
+    gone = circle()
+    garbage.settle()
+    assert gone() is None
+    assert gc.get_freeze_count() > 10_000
+    assert len(gc.get_objects()) < 1000
+
+
+def test_what_a_full_collection_leaves_is_left_alone_and_freed_with_its_last_reference() -> None:
+    garbage.settle()
+    kept = [Thing() for _ in range(5000)]
+    gone = weakref.ref(kept[0])
+    gc.collect()
+    assert len(gc.get_objects()) < 1000
+    kept.clear()
+    assert gone() is None
+
+
+def test_circles_are_freed_before_there_are_as_many_objects_in_them_as_elsewhere() -> None:
+    garbage.settle()
+    first = gc.get_freeze_count()
+    looks, gone = 0, []
+    while not gone or gone[0]() is not None:
+        things = [Thing() for _ in range(first // 10)]
+        for each in things:
+            each.other = each
+        gone.append(weakref.ref(things[0]))
+        gc.collect()
+        del things  # from here on nothing refers to them, and they were left alone
+        looks += 1
+        assert looks < 20
+    assert looks > 5
+
+
+def test_settling_again_is_as_settling_once() -> None:
+    garbage.settle()
+    garbage.settle()
+    assert sum(each.__module__ == garbage.__name__ for each in gc.callbacks) == 1
+    assert gc.get_freeze_count() > 10_000
