@@ -37,7 +37,7 @@ MISSPELT = {
         ("annotations", "anotations"),
         ("expr", "exrp"),
         ("runbook_url", "runbok_url"),
-        ("severity", "severty"),
+        ("{severity", "{severty"),
     ],
     "prometheus/rules/recorded.yaml": [("record", "recrod")],
     "prometheus/rules/slo.yaml": [("labels", "labls")],
@@ -78,7 +78,7 @@ MISSPELT = {
     "haproxy/haproxy.cfg": [
         ("timeout tunnel", "timeout tunel"),
         ("maxconn", "maxcon"),
-        ("{ path /metrics }", "{ pth /metrics }"),
+        ("{ path_beg /metrics }", "{ pth_beg /metrics }"),
     ],
     "kubernetes/base/kustomization.yaml": [
         ("includeSelectors", "includeSelector"),
