@@ -57,7 +57,8 @@ def test_what_a_full_collection_leaves_is_left_alone_and_freed_with_its_last_ref
 def test_circles_are_freed_before_there_are_as_many_objects_in_them_as_elsewhere() -> None:
     garbage.settle()
     first = gc.get_freeze_count()
-    looks, gone = 0, []
+    looks = 0
+    gone: list[weakref.ref[Thing]] = []
     while not gone or gone[0]() is not None:
         things = [Thing() for _ in range(first // 10)]
         for each in things:
