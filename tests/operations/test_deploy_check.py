@@ -277,3 +277,6 @@ def test_commands_and_units_of_the_page_are_there() -> None:
     assert units
     for unit in {unit for names in units for unit in names.split()}:
         assert (DEPLOY / "systemd" / f"{re.sub('@.*', '@', unit)}.service").exists(), unit
+    for unit in (DEPLOY / "systemd").iterdir():
+        for file in re.findall(r"^EnvironmentFile=-?(\S+)$", unit.read_text(), re.MULTILINE):
+            assert file in text, f"{unit.name} reads {file}, and the page does not say what is in it"
