@@ -28,6 +28,10 @@ logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 ANNOUNCE_EVERY_S = 1.0
 MISSED_AT_MOST = 2
 """A process that is not heard for one announcement more than this counts as gone."""
+HAND_OVER_S = 0.2
+"""How long a process that leaves goes on as before. The others may be busy just then with the sockets that
+come over, and what is due before they have heard of it would be called by nobody in time.
+"""
 TIMEOUT_S = 1.0
 _HERE, _LEAVING = b"+", b"-"
 
@@ -55,6 +59,7 @@ class Membership:
         self._takes_part = False
         self._orders: dict[str, list[str]] = {}
         self._announce_now = asyncio.Event()
+        self._handing_over: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._arrange()
 
@@ -75,13 +80,18 @@ class Membership:
         self._changed()
 
     async def leave(self) -> None:
-        """Tell the others that this process leaves. While it is still there, it goes after all of them."""
+        """Tell the others that this process leaves.
+
+        It goes after all of them once they have had HAND_OVER_S for that, and until then as before.
+        """
         self._takes_part = False
-        self._changed()
         await self._publish(_LEAVING)
+        self._handing_over = asyncio.get_running_loop().call_later(HAND_OVER_S, self._changed)
 
     async def stop(self) -> None:
         """Tell the others that this process leaves, and stop."""
+        if self._handing_over is not None:
+            self._handing_over.cancel()
         was_started = bool(self._tasks)
         await cancel(*self._tasks)
         self._tasks = []

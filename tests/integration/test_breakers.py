@@ -36,6 +36,16 @@ def requests(status: int) -> float:
     return metrics.registry.get_sample_value("synckairos_http_request_seconds_count", labels) or 0.0
 
 
+def commands_refused() -> float:
+    labels = {"type": "SWITCH", "code": "CIRCUIT_OPEN"}
+    name = "synckairos_websocket_command_seconds_count"
+    return metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def errors() -> float:
+    return metrics.registry.get_sample_value("synckairos_errors_total", {"code": "CIRCUIT_OPEN"}) or 0.0
+
+
 async def opened(api: httpx.AsyncClient, path: str, own: Server) -> list[httpx.Response]:
     """The answers to the requests that opened the breaker."""
     answers = await asyncio.gather(*(api.post(path) for _ in range(FAILURES)))
@@ -57,7 +67,7 @@ async def test_what_redis_is_needed_for_is_refused_until_it_is_back(own: Server)
             own.kill()
             for answer in await opened(api, path, own):
                 assert (answer.status_code, answer.json()["error"]["code"]) == (503, "STORAGE_UNAVAILABLE")
-            before = requests(503)
+            before, commands_before, errors_before = requests(503), commands_refused(), errors()
             refused = await api.post(path)
             assert refused.status_code == 503
             error = refused.json()["error"]
@@ -73,6 +83,8 @@ async def test_what_redis_is_needed_for_is_refused_until_it_is_back(own: Server)
             await watcher.say(type="SWITCH", request_id="a-command")
             told = (await watcher.until("ERROR"))[-1]
             assert (told["error"]["code"], told["request_id"]) == ("CIRCUIT_OPEN", "a-command")
+            assert commands_refused() == commands_before + 1, "commands, too"
+            assert errors() == errors_before + 4
             own.start()
             sessions_are_gone = await api.post(path)
             assert sessions_are_gone.json()["error"]["code"] == "SESSION_NOT_FOUND", "the first one is asked"

@@ -22,6 +22,7 @@ from synckairos.core.keys import SessionKeys
 from synckairos.core.library import Library, LibraryChanged
 from synckairos.errors import (
     ChangesRefused,
+    InternalError,
     NotReplicated,
     SessionNotFound,
     StorageUnavailable,
@@ -219,6 +220,20 @@ async def test_functions_flushed_under_traffic(server: Server, connection: Conne
                 return len(done) > seen + 20
 
             await until(more)
+
+
+async def test_a_library_that_does_not_know_an_option_is_replaced_if_it_is_older(
+    server: Server, connection: Connection
+) -> None:
+    """As after a dump from before an update was restored. A newer one stays, and the log tells of it."""
+    own = Library.assemble()
+    for version, error in (("0.0.1", SessionNotFound), ("9.0.0", InternalError)):
+        there = own.payload.replace(f'VERSION = "{own.version}"', f'VERSION = "{version}"')
+        there = there.replace("SCHEMA = true", "SCHEMA = false")
+        async with server.client() as client:
+            await client.function_load(there, replace=True)
+            with pytest.raises(error):
+                await connection.fcall("sk_start", NOBODY.all, ["SCHEMA", "2"])
 
 
 async def test_a_library_that_must_not_be_replaced_stops_the_start(server: Server) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from synckairos.errors import RateLimitExceeded, SessionNotFound, StorageUnavailable
-from synckairos.recover import Backoff, is_repeated, recover
+from synckairos.recover import Growth, is_repeated, recover
 
 
 class Clock:
@@ -63,7 +63,7 @@ def away(count: int) -> list[StorageUnavailable]:
         ("exponential", [1.0, 2.0, 4.0, 6.0, 6.0]),
     ],
 )
-async def test_pauses_grow_as_they_should(backoff: Backoff, pauses: list[float]) -> None:
+async def test_pauses_grow_as_they_should(backoff: Growth, pauses: list[float]) -> None:
     clock = Clock()
     repeat = recover(
         attempts=6, backoff=backoff, first_s=1.0, longest_s=6.0, now=clock.now, sleep=clock.sleep
