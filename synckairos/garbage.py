@@ -21,21 +21,22 @@ many collections of the one before.
 The first two are Python's own. The last is 10 there. With 2 a full collection has at most about 25,000
 objects to look through, which takes less than 10 ms.
 """
+MORE = 1_000_000
+"""Everything is looked through again when there are so many more objects than the last time, some 100 MB, and
+at least twice as many. A thousand sockets have 110,000. To look through these and what was there at the start
+takes 130 ms, so a process does not do it before it has nine thousand sockets, unless circles are not undone.
+"""
 _FULL = 2
 """The generation of a full collection."""
 
 
 class _Pace:
-    """When everything is looked through again: when as many objects were left alone as there were then.
-
-    So the work grows with the number of objects that are made and live long, and not with its square. Circles
-    that nobody undoes are freed before they take more memory than everything else.
-    """
+    """When everything is looked through again."""
 
     left = 0
     """How many objects the last look through everything has left."""
     since = 0
-    """How many the full collections after it have left, together."""
+    """How many have been left alone after it, at most: nobody tells how many of them are gone again."""
     is_due = True
     """Whether the next full collection looks through everything."""
 
@@ -59,8 +60,11 @@ def _leave_alone(phase: str, info: dict[str, Any]) -> None:
         _Pace.left, _Pace.since = count, 0
     else:
         _Pace.since += count
-    _Pace.is_due = _Pace.since > _Pace.left
+    gc.freeze()
+    most = max(MORE, _Pace.left)
+    if _Pace.since > most:
+        # To count them takes 10 ms for a hundred thousand, so it is not done each time.
+        _Pace.since = gc.get_freeze_count() - _Pace.left
+    _Pace.is_due = _Pace.since > most
     if _Pace.is_due:
         gc.unfreeze()
-    else:
-        gc.freeze()

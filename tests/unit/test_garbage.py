@@ -1,4 +1,4 @@
-"""What the garbage collector looks through: what is old is left alone, and in the end all is looked at."""
+"""The garbage collector leaves alone what is old, and looks through everything before that is too much."""
 
 from __future__ import annotations
 
@@ -54,21 +54,49 @@ def test_what_a_full_collection_leaves_is_left_alone_and_freed_with_its_last_ref
     assert gone() is None
 
 
-def test_circles_are_freed_before_there_are_as_many_objects_in_them_as_elsewhere() -> None:
+def _grow(count: int) -> weakref.ref[Thing]:
+    """So many objects are left alone before nobody has them any more. Each is in a circle."""
+    things = [Thing() for _ in range(count)]
+    for each in things:
+        each.other = each
+    gc.collect()
+    return weakref.ref(things[0])
+
+
+def test_circles_are_freed_before_there_are_as_many_objects_in_them_as_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(garbage, "MORE", 1)
     garbage.settle()
-    first = gc.get_freeze_count()
-    looks = 0
-    gone: list[weakref.ref[Thing]] = []
-    while not gone or gone[0]() is not None:
-        things = [Thing() for _ in range(first // 10)]
-        for each in things:
-            each.other = each
-        gone.append(weakref.ref(things[0]))
+    tenth = gc.get_freeze_count() // 10
+    gone = [_grow(tenth) for _ in range(7)]
+    assert all(each() is not None for each in gone)
+    for _ in range(7):
+        _grow(tenth)
+    assert all(each() is None for each in gone)
+
+
+def test_they_are_freed_before_there_are_more_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    garbage.settle()
+    monkeypatch.setattr(garbage, "MORE", 3 * gc.get_freeze_count())
+    tenth = gc.get_freeze_count() // 10
+    gone = [_grow(tenth) for _ in range(25)]
+    assert all(each() is not None for each in gone)
+    for _ in range(10):
+        _grow(tenth)
+    assert all(each() is None for each in gone)
+
+
+def test_what_is_freed_by_itself_brings_no_look_through_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(garbage, "MORE", 1)
+    garbage.settle()
+    tenth = gc.get_freeze_count() // 10
+    first = _grow(10)
+    for _ in range(30):
+        things = [Thing() for _ in range(tenth)]
         gc.collect()
-        del things  # from here on nothing refers to them, and they were left alone
-        looks += 1
-        assert looks < 20
-    assert looks > 5
+        things.clear()
+    assert first() is not None
 
 
 def test_settling_again_is_as_settling_once() -> None:
