@@ -31,8 +31,8 @@ ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
 """The environment of the command. Other variables of this machine are left out."""
 
 
-def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command that ends by itself. It may not say a secret, but for its results."""
+def run(*arguments: str, within_s: float = START_S, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command that ends by itself, in time. It may not say a secret, but for its results."""
     canaries.hide_those_of(environ)
     ended = subprocess.run(
         [*COMMAND, *arguments],
@@ -40,7 +40,7 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=START_S,
+        timeout=within_s,
         check=False,
     )
     canaries.search([ended.stderr])
