@@ -6,11 +6,10 @@ An operator without a Prometheus at hand, or with one that looks too rarely, see
 from __future__ import annotations
 
 import time
-import urllib.request
 from collections.abc import Mapping
-from http.client import HTTPException
 
 import click
+import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from synckairos.output import echo
@@ -56,13 +55,16 @@ def _look(url: str) -> dict[Series, float]:
     """The counted samples of a scrape. Raises ClickException when there are none to be had."""
     if not url.startswith(("http://", "https://")):
         raise click.ClickException(f"{url} is no URL of http or https")
+    body = bytearray()
     try:
-        with urllib.request.urlopen(url, timeout=ANSWER_S) as reply:  # noqa: S310 - the scheme was looked at
-            body = reply.read(LONGEST + 1)
-    except (OSError, HTTPException, ValueError) as error:  # ValueError: a URL that is none
+        with httpx.stream("GET", url, timeout=ANSWER_S) as reply:
+            reply.raise_for_status()
+            for part in reply.iter_bytes():
+                body += part
+                if len(body) > LONGEST:
+                    raise click.ClickException(f"{url} answers with more than {LONGEST} bytes")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise click.ClickException(f"{url} does not answer: {error}") from None
-    if len(body) > LONGEST:
-        raise click.ClickException(f"{url} answers with more than {LONGEST} bytes")
     try:
         families = list(text_string_to_metric_families(body.decode()))
     except (LookupError, ValueError) as error:

@@ -101,7 +101,10 @@ def _report(found: _Series) -> Report:
     """What the series say. Raises NoReport where there are no rules, and ValueError or others where odd."""
     window_s = found.single("slo:window:seconds")
     if window_s is None:
-        raise NoReport("this Prometheus has no rules of objectives: load deploy/prometheus/rules/slo.yaml")
+        raise NoReport(
+            "this Prometheus has no series of objectives: load deploy/prometheus/rules/slo.yaml, or wait "
+            "until its rules have been evaluated, once a minute"
+        )
     at = datetime.fromtimestamp(found.at, UTC)
     return Report(
         at=_shown(at),

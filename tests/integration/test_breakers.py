@@ -149,3 +149,16 @@ async def test_refusals_open_nothing(
             answer = await api.request(method, path, json=body)
             assert 400 <= answer.status_code < 500, answer.text
         assert state(redis) == 0
+
+
+async def test_callers_who_do_not_wait_for_their_answers_open_nothing(own: Server) -> None:
+    async with service(settings(own.url)) as running, client_of(running) as api:
+        path = f"/v1/sessions/{await game(running.sessions)}/switch"
+        own.pause()
+        for _ in range(3 * FAILURES):
+            with pytest.raises(httpx.ReadTimeout):
+                await api.post(path, timeout=httpx.Timeout(PATIENCE_S, read=0.05))
+        await eventually(lambda: not running.app.ctx.connections._clients, PATIENCE_S)
+        assert state(own) == 0
+        own.resume()
+        assert (await api.post(path)).status_code == 200

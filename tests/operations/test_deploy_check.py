@@ -37,7 +37,7 @@ MISSPELT = {
         ("annotations", "anotations"),
         ("expr", "exrp"),
         ("runbook_url", "runbok_url"),
-        ("severity", "severty"),
+        ("severity: P0", "severty: P0"),
     ],
     "prometheus/rules/recorded.yaml": [("record", "recrod")],
     "prometheus/rules/slo.yaml": [("labels", "labls")],
@@ -78,7 +78,7 @@ MISSPELT = {
     "haproxy/haproxy.cfg": [
         ("timeout tunnel", "timeout tunel"),
         ("maxconn", "maxcon"),
-        ("{ path /metrics }", "{ pth /metrics }"),
+        ("{ path_beg /metrics }", "{ path_bg /metrics }"),
     ],
     "kubernetes/base/kustomization.yaml": [
         ("includeSelectors", "includeSelector"),
@@ -226,6 +226,21 @@ def test_overlays_are_built_as_kustomize_does() -> None:
     assert {name for _, name in found} == base
 
 
+def test_an_image_may_be_named_by_its_digest(copy: Path) -> None:
+    file = copy / "kubernetes/overlays/staging/kustomization.yaml"
+    digest = f"sha256:{'0' * 64}"
+    file.write_text(re.sub("newTag: .*", f"digest: {digest}", file.read_text()))
+    images = {
+        container["image"]
+        for resource in kustomize.build(file.parent)
+        if "template" in resource.get("spec", {})
+        for container in resource["spec"]["template"]["spec"]["containers"]
+    }
+    assert images == {f"registry.example.org/synckairos@{digest}"}
+    (check,) = [check for check in CHECKS if check.name.startswith("Kubernetes")]
+    assert check.run(copy) == []
+
+
 def test_a_kustomization_that_names_what_is_not_there_is_refused(copy: Path) -> None:
     folder = copy / "kubernetes/overlays/staging"
     file = folder / "kustomization.yaml"
@@ -262,3 +277,6 @@ def test_commands_and_units_of_the_page_are_there() -> None:
     assert units
     for unit in {unit for names in units for unit in names.split()}:
         assert (DEPLOY / "systemd" / f"{re.sub('@.*', '@', unit)}.service").exists(), unit
+    for unit in (DEPLOY / "systemd").iterdir():
+        for file in re.findall(r"^EnvironmentFile=-?(\S+)$", unit.read_text(), re.MULTILINE):
+            assert file in text, f"{unit.name} reads {file}, and the page does not say what is in it"

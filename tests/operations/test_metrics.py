@@ -216,7 +216,9 @@ async def _one_expiry(running: Traffic) -> None:
 
 
 async def _gauges_of_both_processes(prometheus: Prometheus, deployment: Deployment, running: Traffic) -> None:
-    """A process that dies takes its sockets out of the sum, and nothing else changes."""
+    """A process that dies takes its sockets out of the sum, and nothing else changes: no counter falls."""
+    counted = "sum(synckairos_switches_total)"
+    switches = prometheus.value(counted)
     victim: psutil.Process = deployment.serve.workers()[0]
     started = 'process_start_time_seconds{job="synckairos"}'
     before = {sample.value for sample in prometheus.query(started)}
@@ -235,6 +237,8 @@ async def _gauges_of_both_processes(prometheus: Prometheus, deployment: Deployme
     await asyncio.to_thread(prometheus.until, "websocket_connections_total", left)
     await asyncio.to_thread(prometheus.until, "active_sessions_total", one(lambda value: value == SESSIONS))
     await asyncio.to_thread(prometheus.until, "redis_up", one(lambda value: value == 1))
+    assert (prometheus.value(counted) or 0) >= (switches or 1)
+    assert prometheus.value("sum(resets(synckairos_switches_total[10m]))") == 0
     for expression in ('{__name__=~"synckairos_.*",pid!=""}', "synckairos_redis_up != 1"):
         assert prometheus.query(expression) == []
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.operations.rolling.traffic import DUE, SOCKETS, SWITCHED
-from tests.operations.rolling.updates import WAYS, Way, carry_out
-
-UPDATES = {name: way for name, way in WAYS.items() if way.from_last}
+from tests.operations.rolling.updates import Way, blue_green, carry_out, rolling
+from tests.support.proxies import PROXIES
 
 
 @pytest.mark.one_kind
-@pytest.mark.parametrize("way", UPDATES.values(), ids=UPDATES)
-async def test_nobody_notices_that_another_release_comes_and_goes(way: Way, tmp_path: Path) -> None:
-    found = await carry_out(way, tmp_path)
+@pytest.mark.parametrize("behind", PROXIES)
+async def test_nobody_notices_that_another_release_comes_and_goes(behind: str, tmp_path: Path) -> None:
+    """All machines to this release and back, then all traffic to this release and back."""
+    found = await carry_out(Way(behind, [rolling, rolling, blue_green], from_last=True), tmp_path)
     assert found.missing() == []
     assert found.switches > SWITCHED
     assert found.expiries == DUE

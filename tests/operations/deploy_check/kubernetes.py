@@ -125,8 +125,8 @@ def _references(resources: Sequence[kustomize.Resource], where: str) -> Problems
                 port = container.get(probe, {}).get("httpGet", {}).get("port")
                 if port is not None and port not in names:
                     yield f"{what}: {probe} asks port {port}, which is not there"
-            _, _, tag = container["image"].rpartition("/")[2].partition(":")
-            if tag not in ("", __version__):  # the base has none
+            _, _, tag = container["image"].partition("@")[0].rpartition("/")[2].partition(":")
+            if tag not in ("", __version__):  # the base has none, and a digest needs none
                 yield f"{what}: {container['image']} is not the image of this release, {__version__}"
             yield from unknown_command(container["args"], what)
             yield from _settings_of(container, maps, what)
