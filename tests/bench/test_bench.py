@@ -33,8 +33,8 @@ WITHIN_S = 300.0
 def bench(folder: Path, *arguments: str) -> tuple[dict[str, Any], str]:
     """The report of a quick run as JSON, and the table."""
     file = folder / "report.json"
-    run = programs.run(
-        "bench", *arguments, "--quick", "--json", str(file), within_s=WITHIN_S, TMPDIR=str(folder)
+    run = programs.run_within(
+        WITHIN_S, "bench", *arguments, "--quick", "--json", str(file), TMPDIR=str(folder)
     )
     assert run.returncode == 0, run.stderr
     report = json.loads(file.read_text())

@@ -31,8 +31,13 @@ ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
 """The environment of the command. Other variables of this machine are left out."""
 
 
-def run(*arguments: str, within_s: float = START_S, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command that ends by itself, in time. It may not say a secret, but for its results."""
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command that ends by itself. It may not say a secret, but for its results."""
+    return run_within(START_S, *arguments, **environ)
+
+
+def run_within(seconds: float, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command that may take so long."""
     canaries.hide_those_of(environ)
     ended = subprocess.run(
         [*COMMAND, *arguments],
@@ -40,7 +45,7 @@ def run(*arguments: str, within_s: float = START_S, **environ: str) -> subproces
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=within_s,
+        timeout=seconds,
         check=False,
     )
     canaries.search([ended.stderr])
