@@ -126,14 +126,20 @@ async def test_nobody_counts_on_one_that_begins_or_leaves(
 ) -> None:
     """It is busy with its start, or may be gone in the next moment, and only stands by.
 
-    One that leaves goes on until the others have surely heard of it, so that somebody always goes first.
+    One that joins goes first before the others hear of it, and one that leaves goes on until they surely have
+    heard of it, so that somebody always goes first.
     """
-    monkeypatch.setattr(membership, "HAND_OVER_S", 1.0)
     async with parts(settings(redis.url)) as other:
         await live.timekeeper.start()
         await other.timekeeper.start(join=False)
         await eventually(lambda: members(live).name in members(other).members)
         assert (len(preferred(live)), preferred(other)) == (len(keys.PARTITIONS), [])
+        monkeypatch.setattr(membership, "HAND_OVER_S", 3600.0)
+        other.timekeeper.join()
+        assert preferred(other)
+        await each_expired_once(live, await clocks(live, 10, keys.PARTITIONS))
+        assert len(preferred(live)) == len(keys.PARTITIONS)
+        monkeypatch.setattr(membership, "HAND_OVER_S", 1.0)
         other.timekeeper.join()
         await acquainted(live, other)
         assert preferred(other)
