@@ -13,12 +13,8 @@ from click import Context
 from synckairos import __version__
 from synckairos.cli import main
 from tests.operations.deploy_check import kustomize
-<<<<<<< ours
-from tests.operations.deploy_check.checks import CHECKS, unread
-from tests.operations.deploy_check.kubernetes import SECRETS
-=======
 from tests.operations.deploy_check.checks import CHECKS, Check, unread
->>>>>>> theirs
+from tests.operations.deploy_check.kubernetes import SECRETS
 from tests.support.pages import ROOT
 
 DEPLOY = ROOT / "deploy"
