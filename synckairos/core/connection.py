@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -137,6 +138,8 @@ class Connection:
         self.topology: Topology = route.topology
         self._given_up, self._not_found, self._not_loaded = Telling(), Telling(), Telling()
         self._no_rights = Telling()
+        self._named = asyncio.Event()
+        """Is set when another primary is named."""
         route.on_change.add(self._primaries_changed)
 
     @property
@@ -378,7 +381,11 @@ class Connection:
             log.info("function library", version=self.library.version, found=[each.value for each in found])
 
     def _primaries_changed(self) -> None:
-        """A new primary may have no library: it gets it now, and not with its first call."""
+        """A new primary may have no library: it gets it now, and not with its first call.
+
+        Who waits for it need not wait any longer.
+        """
+        self._named.set()
         if self._loading is None or self._loading.done():
             self._loading = asyncio.create_task(self._load())
             self._loading.add_done_callback(retrieve_error)
@@ -593,8 +600,11 @@ class Connection:
             raise InternalError from error
 
     async def _find_primaries(self, backoff: Backoff) -> None:
-        """Waits a moment, then finds out which servers are primaries."""
-        await asyncio.sleep(backoff.pause())
+        """Waits a moment, or until another primary is named, then finds out which servers are primaries."""
+        self._named.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(backoff.pause()):
+                await self._named.wait()
         try:
             await self._route.refresh()
         except REDIS_ERRORS as error:
