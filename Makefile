@@ -60,7 +60,7 @@ test-long: $(STAMP)
 
 # What whoever runs the service relies on, with the programs that they use: Prometheus, Alertmanager, nginx, HAProxy.
 ops: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/operations $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal tests/operations $(ARGS)
 
 # Every file in deploy/ as the program reads it that it is for.
 deploy-check: $(STAMP)

@@ -229,14 +229,7 @@ def _read(file: Path, problems: list[str], shown: str = "") -> dict[str, Any]:
     shown: what messages call the file
     """
     shown = shown or f"the settings file {file}"
-    try:
-        given = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError([f"{shown} cannot be read: {error.strerror}"]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        raise SettingsError([f"{shown} is not YAML{where}"]) from error
+    given = read_yaml(file, shown)
     if given is None:
         return {}
     if not isinstance(given, dict):
@@ -251,13 +244,36 @@ def _read(file: Path, problems: list[str], shown: str = "") -> dict[str, Any]:
     return given
 
 
+def read_yaml(file: Path, shown: str) -> Any:
+    """The content of a YAML file. Raises SettingsError, in which the file is called `shown`."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError([f"{shown} cannot be read: {error.strerror}"]) from error
+    except ValueError as error:  # no UTF-8, or no name that a file can have
+        raise SettingsError([f"{shown} is not YAML"]) from error
+    return parse_yaml(text, shown)
+
+
+def parse_yaml(text: str, shown: str) -> Any:
+    """The content of a text that is YAML. Raises SettingsError, in which it is called `shown`."""
+    try:
+        return yaml.safe_load(text)
+    except Exception as error:
+        # Most often YAMLError. But PyYAML also lets through what Python says to a 13th month, a number of
+        # thousands of digits or very many brackets, each with a class of its own.
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        raise SettingsError([f"{shown} is not YAML{where}"]) from error
+
+
 def _open_to_others(file: Path) -> list[str]:
     """The problem of a file of API keys that others can read; none while there is no such file."""
     try:
         found = file.stat()
     except FileNotFoundError:
         return []
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no name that a file can have
         pass  # what cannot be looked at cannot be used either
     else:
         if stat.S_ISREG(found.st_mode) and not found.st_mode & 0o077:

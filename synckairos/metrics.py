@@ -6,21 +6,24 @@ memory-mapped files that the workers share. It has to run before the first worke
 not be forked ("spawn"), because prometheus_client looks for the directory when it is imported.
 
 A gauge whose value is not known, or not known any more, is NaN (`UNKNOWN`), and a scrape does not show it.
-With several processes a series cannot be removed, so this is how a server that has left disappears.
+With several processes a series cannot be removed, so this is how a server that has left disappears. What a
+process has said of a gauge ends with it: each mode is a `live` one.
 
 `deploy/prometheus/METRICS.md` is made from this module: `synckairos metrics`.
 """
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 import shutil
 import socketserver
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections import Counter as Sums
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -37,6 +40,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
@@ -44,6 +48,9 @@ from prometheus_client.registry import Collector
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+
+_ENDED = "ended"
+"""Stands in the names of files in the place of a process' id: the sums of all processes that have ended."""
 
 _WORKER_FILE = "worker-"
 """The beginning of a file's name. There is one file for each worker, with the id of the worker's process."""
@@ -85,15 +92,16 @@ clock_offset = Gauge(
     "synckairos_clock_offset_seconds",
     "The Redis primary's clock minus this process' wall clock",
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 
+# Of several processes the one that sees most counts. One that is cut off alone shows in its errors.
 redis_up = Gauge(
     "synckairos_redis_up",
     "Whether this primary of Redis answered the last probe within its time (1) or not (0)",
     ("server",),
     registry=registry,
-    multiprocess_mode="livemin",
+    multiprocess_mode="livemax",
 )
 redis_calls = Histogram(
     "synckairos_redis_call_seconds",
@@ -113,28 +121,28 @@ redis_memory = Gauge(
     "Memory that a primary uses",
     ("server",),
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 redis_memory_limit = Gauge(
     "synckairos_redis_memory_limit_bytes",
     "The maxmemory of a primary; +Inf when it has no bound",
     ("server",),
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 replication_lag = Gauge(
     "synckairos_replication_lag_seconds",
     "Time since a replica last confirmed what it has, as its primary says in whole seconds",
     ("replica",),
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 sentinels_ok = Gauge(
     "synckairos_sentinels_ok",
     "Sentinels that have answered lately, by the name of their primary; missing without Sentinels",
     ("primary",),
     registry=registry,
-    multiprocess_mode="livemin",
+    multiprocess_mode="livemax",
 )
 sentinels_needed = Gauge(
     "synckairos_sentinels_needed",
@@ -148,7 +156,7 @@ postgres_up = Gauge(
     "Whether PostgreSQL answered the last probe within its time (1) or not (0); missing without a database",
     ("server",),
     registry=registry,
-    multiprocess_mode="livemin",
+    multiprocess_mode="livemax",
 )
 breaker_state = Gauge(
     "synckairos_breaker_state",
@@ -163,7 +171,7 @@ sessions = Gauge(
     "Sessions in which something is due by itself, as one whose clock runs down: status is active",
     ("status",),
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 sessions_created = Counter(
     "synckairos_sessions_created_total", "Sessions created through the service", registry=registry
@@ -173,19 +181,19 @@ overdue_alarms = Gauge(
     "synckairos_overdue_alarms",
     "Alarms that have been due for more than 5 seconds",
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 oldest_alarm_lateness = Gauge(
     "synckairos_oldest_alarm_lateness_seconds",
     "Time since the oldest alarm that is due was due; 0 when none is",
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 overdue_sessions = Gauge(
     "synckairos_overdue_sessions",
     "Sessions that still run although their alarm has been due for more than a minute",
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 
 websocket_connections = Gauge(
@@ -292,20 +300,20 @@ audit_waiting = Gauge(
     "synckairos_audit_outbox_events",
     "Events in the outboxes",
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 audit_queued = Gauge(
     "synckairos_audit_queued_events",
     "Events in the batches that wait in the queue or for another attempt; above 100 batches estimated",
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 audit_batches = Gauge(
     "synckairos_audit_batches",
     "Batches in the queue, by state (queued, scheduled for another attempt, failed and kept)",
     ("state",),
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 access_log_stored = Counter(
     "synckairos_access_log_stored_entries_total",
@@ -327,7 +335,7 @@ webhooks_waiting = Gauge(
     "synckairos_webhooks_waiting",
     "Deliveries to webhooks that wait for an attempt",
     registry=registry,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 webhook_failures = Counter(
     "synckairos_webhook_failures_total",
@@ -391,20 +399,69 @@ def process_started(worker: int) -> None:
         new.replace(named)  # the process that was this worker before has ended, or is about to
 
 
-def process_ended(pid: int | None = None) -> None:
-    """Take a worker's gauges out of the sums.
-
-    A worker calls it at its own end. The parent calls it for each worker that has ended.
-    """
+def process_ends() -> None:
+    """Take the gauges of this process, which is about to end, out of the sums."""
     if _DIRECTORY in os.environ:
-        multiprocess.mark_process_dead(pid or os.getpid())  # type: ignore[no-untyped-call]
+        multiprocess.mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+
+
+_unread: set[int] = set()
+"""Processes that have ended, and whose counts are still in files of their own."""
+
+
+def process_ended(pid: int) -> None:
+    """Take the gauges of a worker that has ended out of the sums. What it has counted stays in them.
+
+    Its counts are added to those of the workers that ended before. A scrape reads all files, and would take
+    longer with each worker that was ever replaced. While one is under way, or the disk is full, they stay
+    where they are until the next worker ends.
+    """
+    if _DIRECTORY not in os.environ:
+        return
+    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+    _unread.add(pid)
+    folder = Path(os.environ[_DIRECTORY])
+    with suppress(OSError), _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        for ended in list(_unread):
+            for file in folder.glob(f"*_{ended}.db"):
+                kind = file.name.partition("_")[0]
+                _add(file, file.with_name(f"{kind}_{_ENDED}.db"))
+                file.unlink()
+            _unread.remove(ended)
+
+
+def _add(file: Path, to: Path) -> None:
+    """Add the counts in one file to those in another one, which is made if there is none."""
+    sums: Sums[str] = Sums()
+    for each in (file, to):
+        if each.exists():
+            for key, value, *_ in MmapedDict.read_all_values_from_file(str(each)):  # type: ignore[no-untyped-call]
+                sums[key] += value
+    new = to.with_suffix(".new")
+    with new.open("wb") as made:
+        # All of its room at once, of which an entry needs up to 28 bytes besides its key. A full disk is an
+        # error here, and would end this process where the file is mapped into memory.
+        os.posix_fallocate(made.fileno(), 0, 64 + sum(len(key.encode()) + 32 for key in sums))
+    written = MmapedDict(str(new))  # type: ignore[no-untyped-call]
+    for key, value in sums.items():
+        written.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
+    written.close()  # type: ignore[no-untyped-call]
+    new.replace(to)
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    """Meanwhile the files of ended workers stay (LOCK_SH), or nobody reads them (LOCK_EX)."""
+    with (folder / "lock").open("a") as lock:
+        fcntl.flock(lock, how)  # until the file is closed
+        yield
 
 
 def _all_processes() -> CollectorRegistry:
     """This process' metrics or, with several workers, the sums over all."""
     if _DIRECTORY in os.environ and Path(os.environ[_DIRECTORY]).is_dir():
         shared = CollectorRegistry()
-        multiprocess.MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+        shared.register(_AllProcesses(Path(os.environ[_DIRECTORY])))
         shared.register(_WorkerProcesses(Path(os.environ[_DIRECTORY])))
         PlatformCollector(registry=shared)
         return shared
@@ -453,6 +510,19 @@ class _Known(Collector):
             if metric.type == "gauge":
                 metric.samples = [sample for sample in metric.samples if not math.isnan(sample.value)]
             yield metric
+
+
+class _AllProcesses(Collector):
+    """The metrics of all worker processes, those that have ended included."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files = multiprocess.MultiProcessCollector(None, str(folder))  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Iterable[Metric]:
+        with _locked(self._folder, fcntl.LOCK_SH):
+            found: Iterable[Metric] = self._files.collect()  # type: ignore[no-untyped-call]
+        return found
 
 
 class _WorkerProcesses(Collector):

@@ -6,10 +6,10 @@ An operator without a Prometheus at hand, or with one that looks too rarely, see
 from __future__ import annotations
 
 import time
-import urllib.request
 from collections.abc import Mapping
 
 import click
+import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from synckairos.output import echo
@@ -19,6 +19,8 @@ Series = tuple[str, str]
 
 ANSWER_S = 10.0
 """How long a service may take to answer."""
+LONGEST = 64 * 1024 * 1024
+"""How many bytes an answer may have: some hundred times what a service has to say."""
 COUNTED = {"counter": ("_total",), "histogram": ("_sum", "_count"), "summary": ("_sum", "_count")}
 
 
@@ -28,7 +30,7 @@ COUNTED = {"counter": ("_total",), "histogram": ("_sum", "_count"), "summary": (
     "--url",
     required=True,
     envvar="METRICS",
-    help="Where the metrics are, as in http://host:9100/metrics.  [default: METRICS in the environment]",
+    help="Where the metrics are, as in http://127.0.0.1:9464/metrics.  [default: METRICS in the environment]",
 )
 @click.option(
     "--seconds", type=click.FloatRange(0.1, 3600), default=5.0, show_default=True, help="For how long."
@@ -53,14 +55,19 @@ def _look(url: str) -> dict[Series, float]:
     """The counted samples of a scrape. Raises ClickException when there are none to be had."""
     if not url.startswith(("http://", "https://")):
         raise click.ClickException(f"{url} is no URL of http or https")
+    body = bytearray()
     try:
-        with urllib.request.urlopen(url, timeout=ANSWER_S) as reply:  # noqa: S310 - the scheme was looked at
-            text = reply.read().decode()
-    except OSError as error:
+        with httpx.stream("GET", url, timeout=ANSWER_S) as reply:
+            reply.raise_for_status()
+            for part in reply.iter_bytes():
+                body += part
+                if len(body) > LONGEST:
+                    raise click.ClickException(f"{url} answers with more than {LONGEST} bytes")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise click.ClickException(f"{url} does not answer: {error}") from None
     try:
-        families = list(text_string_to_metric_families(text))
-    except ValueError as error:
+        families = list(text_string_to_metric_families(body.decode()))
+    except (LookupError, ValueError) as error:
         raise click.ClickException(f"{url} has no metrics: {error}") from None
     return {
         (
@@ -80,7 +87,7 @@ def rows(
     grown = {series: value - before.get(series, 0.0) for series, value in now.items()}
     found: list[tuple[float, str]] = []
     for (name, labels), growth in grown.items():
-        if growth <= 0 or not name.startswith(names or ("",)) or name.endswith("_sum"):
+        if not growth > 0 or not name.startswith(names or ("",)) or name.endswith("_sum"):
             continue
         row = f"{growth / took_s:12.2f} /s  {name.removesuffix('_count')}{{{labels}}}"
         if name.endswith("_count"):

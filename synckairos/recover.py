@@ -20,7 +20,7 @@ from tenacity.wait import wait_base, wait_exponential, wait_fixed, wait_incremen
 from synckairos.errors import SyncKairosError
 
 T = TypeVar("T")
-Backoff = Literal["fixed", "linear", "exponential"]
+Growth = Literal["fixed", "linear", "exponential"]
 
 FIRST_S, LONGEST_S = 0.05, 5.0
 
@@ -101,7 +101,7 @@ class Repeats:
 
 def recover(
     attempts: int | None = None,
-    backoff: Backoff = "exponential",
+    backoff: Growth = "exponential",
     timeout: float | None = None,
     *,
     first_s: float = FIRST_S,
@@ -125,7 +125,7 @@ def recover(
     before_pause: hears of each error that is followed by another attempt
     now, sleep: the clock, and what waits, in seconds
     """
-    waits: dict[Backoff, wait_base] = {
+    waits: dict[Growth, wait_base] = {
         "fixed": wait_fixed(first_s),
         "linear": wait_incrementing(start=first_s, increment=first_s, max=longest_s),
         "exponential": wait_exponential(multiplier=first_s, max=longest_s),

@@ -51,9 +51,7 @@ class Share:
     may_be = "a number from 0 (none) to 1 (all), such as 0.01"
 
     def __call__(self, value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise ValueError
-        number = float(value)
+        number = _number(value)
         if not 0 <= number <= 1:  # which NaN is not either
             raise ValueError
         return number
@@ -160,6 +158,7 @@ class HttpUrl:
         if not isinstance(value, str):
             raise ValueError
         url = urlsplit(value)
+        _ = url.port  # raises ValueError when the port is not a number
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError
         return value
@@ -232,9 +231,7 @@ class Instant:
             if moment.tzinfo is None:
                 raise ValueError
             return moment.timestamp()
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise ValueError
-        seconds = float(value)
+        seconds = _number(value)
         if not math.isfinite(seconds):
             raise ValueError
         return seconds
@@ -316,6 +313,16 @@ class Networks:
 
     def __call__(self, value: object) -> tuple[IPv4Network | IPv6Network, ...]:
         return tuple(ip_network(item) for item in _items(value))
+
+
+def _number(value: object) -> float:
+    """A number; infinity and NaN are some. Raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError
+    try:
+        return float(value)
+    except OverflowError as error:  # a whole number of hundreds of digits
+        raise ValueError from error
 
 
 def _items(value: object) -> Iterator[str]:

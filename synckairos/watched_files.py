@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import structlog
-import yaml
 
 from synckairos.config import SettingsError
 
@@ -99,20 +98,9 @@ def _look(path: Path) -> object:
     """What changes with the file, its mode included; None when it is not there."""
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no name that a file can have
         return None
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
-
-
-def read_yaml(path: Path, shown: str) -> Any:
-    """The content of a YAML file. Raises SettingsError, in which the file is called `shown`."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError([f"{shown} cannot be read: {error.strerror}"]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        raise SettingsError([f"{shown} is not YAML{f' (line {mark.line + 1})' if mark else ''}"]) from error
 
 
 def part(given: Any, names: Iterable[str], path: str, problems: list[str]) -> dict[str, Any]:

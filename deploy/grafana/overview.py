@@ -20,9 +20,11 @@ from deploy.grafana.panels import (
 
 UP = {0: ("Down", RED), 1: ("Up", GREEN)}
 _HTTP = "synckairos_http_request_seconds"
+_USERS = f'{PICKED}, route=~"/v1/.*"'
+"""Health checks are no users, and /ready answers 503 on purpose."""
 _FAILED = (
-    f'(sum(rate({_HTTP}_count{{{PICKED}, status=~"5.."}}[$__rate_interval])) or vector(0))'
-    f" / sum(rate({_HTTP}_count{{{PICKED}}}[$__rate_interval]))"
+    f'(sum(rate({_HTTP}_count{{{_USERS}, status=~"5.."}}[$__rate_interval])) or vector(0))'
+    f" / sum(rate({_HTTP}_count{{{_USERS}}}[$__rate_interval]))"
 )
 
 
@@ -112,7 +114,7 @@ def _now(made: Dashboard) -> Dashboard:
         .with_panel(
             number(
                 "Failed requests",
-                "Requests that were answered with 5xx, of all. Above 5 % for two minutes pages somebody.",
+                "Requests to /v1 that were answered with 5xx. Above 5 % for two minutes pages somebody.",
                 "percentunit",
                 {"failed": _FAILED},
                 colours=[(0.001, YELLOW), (0.05, RED)],
@@ -265,9 +267,8 @@ def _sockets(made: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Closed sockets",
-                "Sockets closed in a minute, by code. 1000, 1001 and 4404 are normal; more than 100 others "
-                "page "
-                "somebody.",
+                "Sockets closed in a minute, by code. 1000, 1001, 1005 and 4404 are normal; more than 100 "
+                "others page somebody.",
                 "cpm",
                 {
                     "{{code}}": "60 * sum by (code) "

@@ -85,10 +85,9 @@ class RequestCall(ApiCall):
     """A request to a route.
 
     path: the parameters of the path
-    counted: whether the metrics have it
     """
 
-    __slots__ = ("counted", "path", "route")
+    __slots__ = ("path", "route")
 
     kind: ClassVar = Kind.REQUEST
 
@@ -96,7 +95,6 @@ class RequestCall(ApiCall):
         super().__init__(request, route.action, route.rate_limit, path.get("session_id", ""))
         self.route = route
         self.path = path
-        self.counted = False
 
     @property
     def name(self) -> str:
@@ -142,7 +140,6 @@ class RequestCall(ApiCall):
 
     def count(self, result: Reply | None, error: SyncKairosError | None, /) -> None:
         """In the histogram of requests."""
-        self.counted = True
         observe(self.route.path, self.route.method, _status(result, error), perf_counter() - self.started)
 
     def described(self) -> dict[str, Any]:

@@ -64,8 +64,6 @@ def endpoint(route: Route, step: Step) -> Endpoint:
             if error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
                 reply.headers["accept"] = "application/json"
                 reply.headers["allow"] = allow(request)
-            if not call.counted:  # the breaker stands before the metrics
-                call.count(reply, None)
         finish(request, reply, by_token=by_token)
         return reply
 
@@ -141,7 +139,7 @@ class Failures(ErrorHandler):
             if isinstance(exception, sanic.exceptions.MethodNotAllowed):
                 reply.headers["allow"] = allow(request)
         finish(request, reply)
-        _observe_failed(request, reply.status)
+        _observe_failed(request, exception, reply.status)
         return reply
 
     @staticmethod
@@ -186,7 +184,12 @@ def _unreadable(message: str) -> ValidationError:
     return ValidationError(message, details=[{"field": "", "message": message}])
 
 
-def _observe_failed(request: ApiRequest, status: int) -> None:
-    """Count a request that failed outside of its chain, under its route if one was found."""
-    path, method = ("", "") if request.route is None else request.route.ctx.label
+def _observe_failed(request: ApiRequest, exception: BaseException, status: int) -> None:
+    """Count a request that failed outside of its chain, under its route if it came to one.
+
+    One whose body was too slow did not. Else whoever sends slowly could have a route look as if it failed.
+    """
+    is_too_slow = isinstance(exception, sanic.exceptions.RequestTimeout)
+    route = None if is_too_slow else request.route
+    path, method = ("", "") if route is None else route.ctx.label
     observe(path, method, status, perf_counter() - request.started)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -93,7 +92,7 @@ async def start(settings: Settings, given: Connection | None) -> Context:
     """
     tenants, features = Tenants(settings.tenants_file), Features(settings.features_file)
     async with AsyncExitStack() as closing:
-        closing.callback(metrics.process_ended, os.getpid())
+        closing.callback(metrics.process_ends)
         if settings.features_file is not None:
             _repeat("features file", features.watch, closing)
         breakers = Breakers()

@@ -12,7 +12,7 @@ import os
 import secrets
 import socket
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
@@ -73,6 +73,8 @@ WATCH_EVERY_S = 5.0
 """How often the metrics of outboxes and queue are updated."""
 TIMEOUT_S = 10.0
 STOP_S = 1.0
+SLICE = 32
+"""How many outboxes are looked after together. With all of them nothing is answered meanwhile, for 10 ms."""
 _CLAIM_COUNT = 100
 _SNAPSHOTS_AT_ONCE = 5
 """How many snapshots are asked for at once. Each takes the server several times as long as a switch, and
@@ -231,9 +233,15 @@ class Archiver:
                     if isinstance(reply, Exception) and "BUSYGROUP" not in str(reply):
                         raise reply
 
+    async def _slices(self) -> AsyncIterator[tuple[redis.asyncio.Redis, list[str]]]:
+        """All partitions, some of one primary at a time."""
+        for client, partitions in (await self._by_primary()).items():
+            for start in range(0, len(partitions), SLICE):
+                yield client, partitions[start : start + SLICE]
+
     async def _claimed(self) -> _EntriesByPartition:
         taken: _EntriesByPartition = {}
-        for client, partitions in (await self._by_primary()).items():
+        async for client, partitions in self._slices():
             how = (GROUP, self._name, CLAIM_AFTER_MS, "0", "COUNT", _CLAIM_COUNT)
             commands = [("XAUTOCLAIM", keys.outbox(partition), *how) for partition in partitions]
             for partition, reply in zip(partitions, await _send(client, commands), strict=True):
@@ -249,7 +257,7 @@ class Archiver:
 
         gone: whether to remove an archiver, by its name and idle time (ms)
         """
-        for client, partitions in (await self._by_primary()).items():
+        async for client, partitions in self._slices():
             async with client.pipeline(transaction=False) as pipeline:
                 for partition in partitions:
                     pipeline.xinfo_consumers(keys.outbox(partition), GROUP)
@@ -378,7 +386,7 @@ class Archiver:
         while True:
             try:
                 waiting = 0
-                for client, partitions in (await self._by_primary()).items():
+                async for client, partitions in self._slices():
                     async with client.pipeline(transaction=False) as pipeline:
                         for partition in partitions:
                             pipeline.xlen(keys.outbox(partition))

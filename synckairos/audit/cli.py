@@ -102,7 +102,7 @@ def audit() -> None:
 @audit.command()
 @config_option
 def status(file: Path | None) -> None:
-    """Show how many events wait, which batches failed, and which events PostgreSQL refused."""
+    """Show how many events wait, how many workers run, and which batches failed or events were refused."""
     settings = audit_settings_or_exit(file)
     found = asyncio.run(_status(settings))
     echo(f"outbox: {'Redis does not answer' if found.waiting is None else f'{found.waiting} events'}")
@@ -223,7 +223,7 @@ def discard(file: Path | None, job_id: str) -> None:
 @click.option("--tenant", help="Show the access log of this tenant instead.")
 @config_option
 def refusals(file: Path | None, limit: int, tenant: str | None) -> None:
-    """Show the newest requests of nobody: without a good token, and so in no tenant's access log.
+    """Show the newest refused requests without a good token, which are in no tenant's access log.
 
     With --tenant, show that tenant's log: who was refused and what admins did, from which addresses and with
     which tokens. GET /v1/access-log says the same to the tenant's admins.

@@ -19,6 +19,7 @@ import secrets
 import socket
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -167,21 +168,20 @@ class Losses:
     async def _change_lease(self, loss: Loss, text: bytes | None) -> bool:
         """Replace this process' lease, or delete it. Returns False when it has none."""
         client = await self._connection.primary_for(loss.lease)
-        async with client.pipeline(transaction=True) as pipeline:
-            await pipeline.watch(loss.lease)
-            held = await pipeline.get(loss.lease)
-            if held is None or _read_progress(held).by != self._name:
-                return False
-            pipeline.multi()
-            if text is None:
-                pipeline.delete(loss.lease)
-            else:
-                pipeline.set(loss.lease, text, px=LEASE_MS)
-            try:
-                await pipeline.execute()
-            except WatchError:
-                return False
-        return True
+        while True:
+            async with client.pipeline(transaction=True) as pipeline:
+                await pipeline.watch(loss.lease)
+                held = await pipeline.get(loss.lease)
+                if held is None or _read_progress(held).by != self._name:
+                    return False
+                pipeline.multi()
+                if text is None:
+                    pipeline.delete(loss.lease)
+                else:
+                    pipeline.set(loss.lease, text, px=LEASE_MS)
+                with suppress(WatchError):  # it was changed, maybe by this process itself: whose is it now?
+                    await pipeline.execute()
+                    return True
 
     async def _by_primary(self, partitions: Iterable[str]) -> dict[redis.asyncio.Redis, list[str]]:
         found: defaultdict[redis.asyncio.Redis, list[str]] = defaultdict(list)

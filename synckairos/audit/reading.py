@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -176,27 +178,19 @@ async def history(
     if state is not None:
         created, version = _created(state.raw), state.version
     else:
-        stored = None if store is None else await store.session(session_id)
+        stored = await _found(store, session_id)
         if stored is None:
             assert away is not None
             raise away
         if stored.status == DELETED or tenant not in (None, stored.tenant_id):
             raise SessionNotFound
         created, version = 0, stored.version
-    found: list[bytes] = []
-    while len(found) < min(most, version - since):
-        newest = since + len(found)
-        logged = (
-            None
-            if state is None or sessions is None
-            else await sessions.log(session_id, newest, tenant=tenant)
-        )
-        if logged is None and store is not None:
-            archived = await store.events(session_id, newest, MAX_EVENTS)
-            logged = [event.body for event in contiguous(archived, newest, created)]
-        if not logged:
-            break
-        found += logged
+    sources: list[_Source] = []
+    if sessions is not None and state is not None:
+        sources.append(partial(sessions.log, session_id, tenant=tenant))
+    if store is not None:
+        sources.append(partial(_archived, store, session_id, created))
+    found = await _events(range(since, min(version, since + most)), sources)
     if not found and since < version:
         raise StorageUnavailable(
             f"the event of version {since + 1} is in no log any more, and not in the audit store",
@@ -206,6 +200,37 @@ async def history(
     del found[most:]
     whole = state is not None and not isinstance(state, Over) and since + len(found) >= version
     return History(found, version, state.server_time_ms if state is not None and whole else None)
+
+
+async def _archived(store: Store, session_id: str, created: int, since: int) -> list[bytes]:
+    archived = await store.events(session_id, since, MAX_EVENTS)
+    return [event.body for event in contiguous(archived, since, created)]
+
+
+_Source = Callable[[int], Awaitable[list[bytes] | None]]
+"""Gives some of the events after a version; None when it does not reach back so far."""
+
+
+async def _events(after: range, sources: Sequence[_Source]) -> list[bytes]:
+    """The events after each of these versions, up to the first that is in no source."""
+    found: list[bytes] = []
+    while len(found) < len(after):
+        some: list[bytes] | None = None
+        for source in sources:
+            some = await source(after[len(found)])
+            if some is not None:
+                break
+        if not some:
+            break
+        found += some
+    return found
+
+
+async def _found(store: Store | None, session_id: str) -> StoredSession | None:
+    """A session in the store; None when it is not there, and also when the store is away."""
+    with suppress(StorageUnavailable):
+        return None if store is None else await store.session(session_id)
+    return None
 
 
 def contiguous(stored: Sequence[StoredEvent], since: int, created: int) -> list[StoredEvent]:

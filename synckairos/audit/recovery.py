@@ -198,8 +198,9 @@ class Recovery:
         try:
             session = await self._store.session(session_id)
         except StorageUnavailable as error:
-            raise StorageUnavailable(
+            raise type(error)(
                 "the session is not in Redis, and the audit store, which may have it, does not answer",
+                context=error.context,
                 retry_after_ms=error.retry_after_ms,
             ) from error
         return None if session is None or session.status == DELETED else session

@@ -42,6 +42,9 @@ AGAIN_S = 1.0
 LEAST_RSA_BITS, MOST_RSA_BITS = 2048, 16384
 MOST_KEYS = 100
 
+_FAILURES = (httpx.TransportError, httpx.HTTPStatusError, OSError)
+"""What the breaker counts: no answer, and a status of 500 or more."""
+
 _MAX_AGE = re.compile(r'(?:^|,)\s*max-age\s*=\s*"?(\d{1,9})"?\s*(?=,|$)', re.IGNORECASE)
 _NO_STORE = re.compile(r"(?:^|,)\s*no-(?:store|cache)\s*(?=,|$)", re.IGNORECASE)
 
@@ -160,7 +163,7 @@ class Jwks:
 
     async def _renew(self) -> None:
         try:
-            body, fresh_s = await self._breaker.around(self._get_in_time, (httpx.TransportError, OSError))
+            body, fresh_s = await self._breaker.around(self._get_in_time, _FAILURES)
             keys = _usable(body)
         except CircuitOpen:
             return
@@ -189,8 +192,11 @@ class Jwks:
             )
         headers = {"accept": "application/json", "accept-encoding": "identity"}
         async with self._client.stream("GET", self._url, headers=headers) as response:
+            status = f"the answer has the status {response.status_code}"
+            if response.is_server_error:
+                raise httpx.HTTPStatusError(status, request=response.request, response=response)
             if response.status_code != httpx.codes.OK:
-                raise ValueError(f"the answer has the status {response.status_code}")
+                raise ValueError(status)
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise ValueError("the answer is compressed")
             body = bytearray()

@@ -17,7 +17,7 @@ import msgspec
 import yaml
 
 from synckairos.auth.grants import ApiKey
-from synckairos.config import SettingsError
+from synckairos.config import SettingsError, parse_yaml
 from synckairos.errors import error_text
 from synckairos.watched_files import WatchedFile
 
@@ -96,8 +96,11 @@ class KeysFile:
             with self._path.open(encoding="utf-8") as opened:
                 if os.fstat(opened.fileno()).st_mode & 0o077:
                     raise KeysFileError(f"{self._path} can be read by others: its mode has to be 0600")
-                return msgspec.convert(yaml.safe_load(opened) or {}, _Content).keys
+                text = opened.read()
+            return msgspec.convert(parse_yaml(text, str(self._path)) or {}, _Content).keys
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except SettingsError as error:
+            raise KeysFileError(str(error)) from error
+        except (OSError, ValueError) as error:
             raise KeysFileError(f"{self._path} cannot be read: {error_text(error)}") from error

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from synckairos.config import SettingsError
-from synckairos.watched_files import WatchedFile, part, read_yaml
+from synckairos.config import SettingsError, read_yaml
+from synckairos.watched_files import WatchedFile, part
 
 LIMITS = ("switch", "read", "create", "change", "sockets")
 """The rate limits that a tenant may have of its own."""

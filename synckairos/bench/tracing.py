@@ -1,9 +1,11 @@
 """Switches of services that make spans, compared with one that makes none.
 
-All of them answer in turns, round by round. What a request costs is the processor time of its service, which
-says more than the rate: load, services and collector share the processors.
+Two services at a time answer in short turns: the first, the second twice, the first. So what the machine does
+meanwhile falls on both alike, also where it grows. The figure is the median of the ratios of all such pairs.
+What a request costs is the processor time of its service, which says more than the rate: load, services and
+collector share the processors.
 
-On a busy machine even that differs more from round to round than tracing could. So what tracing adds to a
+On a busy machine even that differs more from pair to pair than tracing could. So what tracing adds to a
 switch is measured alone, too, in this process and without a network.
 """
 
@@ -11,9 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
@@ -24,7 +26,7 @@ import msgspec
 
 from synckairos import config
 from synckairos.bench import load, servers, sessions
-from synckairos.bench.report import Figure, Report, percentile
+from synckairos.bench.report import Figure, Report, compared, median, percentile
 from synckairos.bench.servers import Kind, Web
 from synckairos.bench.switches import CONNECTIONS, QUICK, Plan
 from synckairos.chain.call import Call
@@ -40,8 +42,8 @@ from synckairos.tracing.spans import current
 
 SESSIONS = 2000
 """So many that none comes near the limit of ten switches a second."""
-FULL = Plan(rounds=31, round_s=0.4, sequential=0)
-"""Many short rounds, so that what else the machine does falls on all services alike."""
+FULL = Plan(rounds=15, round_s=0.5, sequential=0)
+"""A service has two turns in a pair, which is the time between two requests to the collector."""
 SESSION = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 LOOKS = 2
 """How often a request for a switch looks for a span where there is none: for its trace and for its call."""
@@ -61,19 +63,55 @@ _REPLY = msgspec.json.encode(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A service and the one that it is compared with.
+
+    cpu_at_most: bound of the ratio of their processor times
+    p99_at_most: bound of the ratio of the p99 of their switches
+    """
+
+    name: str
+    yardstick: str
+    cpu_at_most: float | None = None
+    p99_at_most: float | None = None
+
+
+PAIRS = (
+    _Pair(OFF, NONE, cpu_at_most=1.02),
+    _Pair(SOME, OFF, cpu_at_most=1.05),
+    _Pair(AWAY, OFF, p99_at_most=1.1),
+    _Pair(HANGING, OFF, p99_at_most=1.1),
+    _Pair(ALL, OFF),
+)
+QUICK_PAIRS = (PAIRS[0], PAIRS[1], PAIRS[3])
+
+
+@dataclass(slots=True)
+class _Side:
+    """What one service did in a pair, in all its turns; and over all pairs, a value for each of them.
+
+    cpu_us: processor time for a switch, with what the service did in the turns of the other one
+    p99_ms: of the latencies of its switches
+    """
+
+    cpu_us: list[float] = field(default_factory=list)
+    p99_ms: list[float] = field(default_factory=list)
+
+
 def run(kind: Kind, *, quick: bool) -> Report:
     """Measures one process of each service, over one server of this kind, with rate limits on."""
     plan = QUICK if quick else FULL
+    pairs = QUICK_PAIRS if quick else PAIRS
     report = Report("tracing", quick)
-    costs: defaultdict[str, list[float]] = defaultdict(list)
-    rates: defaultdict[str, list[float]] = defaultdict(list)
-    p99_ms: defaultdict[str, list[float]] = defaultdict(list)
+    measured = {pair: (_Side(), _Side()) for pair in pairs}
     with ExitStack() as stack:
         storage = stack.enter_context(servers.storage(kind))
         report.versions[kind] = storage.version
         requests = [sessions.switch_request(each) for each in sessions.make(storage, SESSIONS)]
         collector = stack.enter_context(_collector())
         hanging = stack.enter_context(_hanging())
+        wanted = {name for pair in pairs for name in (pair.name, pair.yardstick)}
         services: dict[str, Web] = {
             name: stack.enter_context(servers.synckairos(storage, 1, limits=True, more=more))
             for name, more in (
@@ -84,23 +122,26 @@ def run(kind: Kind, *, quick: bool) -> Report:
                 (ALL, _sampling(collector, "1")),
                 (AWAY, _sampling(free_port(), "0.01")),
             )
-            if not quick or name not in (ALL, AWAY)
+            if name in wanted
         }
         for web in services.values():
             load.http(web.port, CONNECTIONS, requests, plan.round_s)
-        turns = deque(services.items())
-        for _ in range(plan.rounds):
-            turns.rotate()  # so that none always comes after the same one
-            for name, web in turns:
-                spent = web.cpu_s()
-                outcome = load.http(web.port, CONNECTIONS, requests, plan.round_s)
-                costs[name].append((web.cpu_s() - spent) / len(outcome.latencies) * 1e6)
-                rates[name].append(outcome.rate)
-                p99_ms[name].append(percentile(outcome.latencies, 0.99) * 1e3)
+        for number in range(plan.rounds):
+            for pair, sides in measured.items():
+                both = list(zip((services[pair.name], services[pair.yardstick]), sides, strict=True))
+                if number % 2:
+                    both.reverse()
+                _take_turns(both, requests, plan.round_s)
                 sessions.trim_outboxes(storage)
         alone = asyncio.run(_alone(collector, 2_000 if quick else 50_000))
-    report.details = {"alone_us": alone, "cpu_us_per_request": costs, "rates_per_s": rates, "p99_ms": p99_ms}
-    switch = min(costs[OFF])
+    report.details = {
+        "alone_us": alone,
+        "pairs": [
+            {"of": pair.name, "to": pair.yardstick, "of_each": own, "to_each": other}
+            for pair, (own, other) in measured.items()
+        ],
+    }
+    switch = median(measured[PAIRS[1]][1].cpu_us)
     report.figures = [
         *(
             Figure(
@@ -114,49 +155,32 @@ def run(kind: Kind, *, quick: bool) -> Report:
             )
             for name, most in ((OFF, 0.02), (SOME, 0.05))
         ),
-        *_figures(costs, p99_ms),
+        *(figure for pair, sides in measured.items() for figure in _figures(pair, *sides)),
     ]
     return report
 
 
-def _figures(costs: Mapping[str, list[float]], p99_ms: Mapping[str, list[float]]) -> list[Figure]:
-    off = (OFF, costs[OFF])
-    figures = [
-        _of_quiet_rounds("off, CPU of a switch", "us", costs[OFF], (NONE, costs[NONE]), at_most=1.02),
-        _of_quiet_rounds("1 % sampled, CPU of a switch", "us", costs[SOME], off, at_most=1.05),
-    ]
-    if ALL in costs:
-        figures.append(_of_quiet_rounds("all sampled, CPU of a switch", "us", costs[ALL], off))
-    return figures + [
-        _of_quiet_rounds(f"{name}, p99", "ms", p99_ms[name], (OFF, p99_ms[OFF]), share=0.25, at_most=most)
-        for name, most in ((SOME, None), (AWAY, 1.1), (HANGING, 1.1))
-        if name in p99_ms
-    ]
+def _take_turns(both: Sequence[tuple[Web, _Side]], requests: Sequence[bytes], turn_s: float) -> None:
+    """One pair: the first, the second twice, the first."""
+    latencies: tuple[list[float], ...] = ([], [])
+    spent = [web.cpu_s() for web, _ in both]
+    for turn in (0, 1, 1, 0):
+        latencies[turn].extend(load.http(both[turn][0].port, CONNECTIONS, requests, turn_s).latencies)
+    for (web, side), before, took in zip(both, spent, latencies, strict=True):
+        side.cpu_us.append((web.cpu_s() - before) / len(took) * 1e6)
+        side.p99_ms.append(percentile(sorted(took), 0.99) * 1e3)
 
 
-def _of_quiet_rounds(
-    name: str,
-    unit: str,
-    values: list[float],
-    yardstick: tuple[str, list[float]],
-    *,
-    share: float = 0,
-    at_most: float | None = None,
-) -> Figure:
-    """The figure of the rounds with the least values, of each service, as all else only adds to them.
-
-    share: which value of the ordered ones it is, from 0 (the least) to 1
-    """
-    title, others = yardstick
-    value, other = (percentile(sorted(each), share) for each in (values, others))
-    return Figure(
-        name=name,
-        value=value,
-        unit=unit,
-        yardstick=title,
-        yardstick_value=other,
-        ratio=value / other,
-        at_most=at_most,
+def _figures(pair: _Pair, own: _Side, other: _Side) -> Iterator[Figure]:
+    yield compared(
+        f"{pair.name}, CPU of a switch",
+        "us",
+        own.cpu_us,
+        (pair.yardstick, other.cpu_us),
+        at_most=pair.cpu_at_most,
+    )
+    yield compared(
+        f"{pair.name}, p99", "ms", own.p99_ms, (pair.yardstick, other.p99_ms), at_most=pair.p99_at_most
     )
 
 
@@ -203,12 +227,13 @@ async def _alone(collector: int, count: int) -> dict[str, float]:
         return process_time() - began
 
     await spent(switch)  # so that everything has been called once
-    plain = await spent(switch)
+    before = await spent(switch)
     stop = process.start(config.load(_sampling(collector, "0.01")), "bench")
     began = process_time()
     await spent(chain([Tracing()], switch))
     stop()
-    some = process_time() - began - plain
+    some = process_time() - began
+    some -= (before + await spent(switch)) / 2
     return {OFF: off / count * 1e6, SOME: some / count * 1e6}
 
 

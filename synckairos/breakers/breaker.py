@@ -83,6 +83,8 @@ class Breaker:
         """Whether calls have succeeded since an attempt to connect has closed it last."""
         self._trying = False
         """Whether an attempt to connect is under way."""
+        self._refused = 0
+        """How many calls were refused since it opened."""
         self._watching: asyncio.Task[None] | None = None
         self._wanted = asyncio.Event()
         self._next: asyncio.Future[None] | None = None
@@ -196,7 +198,8 @@ class Breaker:
         return self._now() >= self._next_probe_at
 
     def _refusal(self) -> CircuitOpen:
-        """The error of a call that is refused. It may come again when the next attempt was made."""
+        """The error of a call that is refused now. It may come again when the next attempt was made."""
+        self._refused += 1
         is_watched = self._unreachable or self._trying or self._circuit.state == HALF_OPENED
         after_s = WATCH_EVERY_S if is_watched else self._next_probe_at - self._now()
         kind = self.name.partition(" ")[0]
@@ -209,14 +212,19 @@ class Breaker:
         state = self._circuit.state
         opens = self.closed and state != CLOSED
         if opens:
-            self._opened_at = self._now()
+            self._opened_at, self._refused = self._now(), 0
         self.closed = state == CLOSED
         self.quiet = self.closed and not self._circuit.failure_count
         if not changed:
             return
         metrics.breaker_state.labels(self.name).set(_GAUGE.get(state, _OPEN))
         if self.closed:
-            log.info("a dependency answers again", dependency=self.name)
+            log.info(
+                "a dependency answers again",
+                dependency=self.name,
+                after_s=round(self._now() - self._opened_at, 3),
+                refused=self._refused,
+            )
         elif state != HALF_OPENED:
             self._next_probe_at = self._now() + self._circuit.ttl
             log.log(

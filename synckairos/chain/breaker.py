@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from synckairos.chain.call import Call
 from synckairos.chain.middleware import Middleware, Order
+from synckairos.errors import CircuitOpen
 
 
 class Breaker(Middleware):
@@ -14,5 +15,9 @@ class Breaker(Middleware):
     order: ClassVar = Order.BREAKER
 
     async def before(self, call: Call) -> None:
-        """Raises CircuitOpen."""
-        await call.refuse_if_open()
+        """Raises CircuitOpen. Such a call gets no further, so it is counted here."""
+        try:
+            await call.refuse_if_open()
+        except CircuitOpen as error:
+            call.count(None, error)
+            raise

@@ -84,9 +84,12 @@ def _around(middleware: Middleware, inner: Step) -> Step:
             if on_error is None:
                 raise
             seen = await on_error(call, error)
-            if seen is error:
-                raise
-            raise seen from error
+            try:
+                if seen is error:
+                    raise
+                raise seen from error
+            finally:
+                del seen  # its traceback refers to this frame: else only the garbage collector frees both
         except BaseException as error:
             if on_error is not None:
                 with suppress(Exception):  # a cancellation stays one

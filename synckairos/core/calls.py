@@ -38,6 +38,7 @@ from synckairos.errors import (
     SessionNotFound,
     SyncKairosError,
 )
+from synckairos.tracing import process
 from synckairos.tracing.spans import Kind, current, under
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -424,7 +425,9 @@ class Sessions:
         """
         caller = current()
         if caller is None:
-            if options is not None and options.traceparent is not None:
+            # Where this process makes spans and this call has none, storing its event has none either. Else
+            # callers could have a worker trace all that this process has refused to.
+            if options is not None and options.traceparent is not None and process.tracer() is None:
                 arguments = (*arguments, "TRACEPARENT", options.traceparent)
             return await self._call_there(function, keys, arguments, read_only=read_only)
         attributes = {**_SPAN, "db.stored_procedure.name": function}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -69,6 +70,10 @@ _NOT_THE_PRIMARY = frozenset({"READONLY", "MASTERDOWN", "NOAUTH"})
 """Error replies of a server that did not carry the call out because it is not, or no longer, the primary."""
 _LOADING = "LOADING"
 _FUNCTION_MISSING = "ERR Function not found"
+_UNKNOWN_OPTION = '"message":"is no option of this function"'
+"""What is in the refusal of a library that is older than this release, as after a dump from before an update
+was restored. No client can bring it about: options are the service's own, and names are escaped there.
+"""
 _NO_RIGHTS = "NOPERM"
 """What is in the error of a user who may not call the function, or not what the function calls."""
 _IN_DOUBT = Failure("INDOUBT the primary may have been cut off from the others")
@@ -94,6 +99,7 @@ class _Attempts:
     changes: whether the call is a change that may have to be confirmed
     patient: whether it waits until a server that refuses it may take it
     missing: how often a server did not have the function
+    older: whether a server's library did not know an option
     redirected: how often a node of a cluster has named another one
     """
 
@@ -101,6 +107,7 @@ class _Attempts:
     changes: bool = False
     patient: bool = True
     missing: int = 0
+    older: bool = False
     redirected: int = 0
     backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S))
 
@@ -131,6 +138,8 @@ class Connection:
         self.topology: Topology = route.topology
         self._given_up, self._not_found, self._not_loaded = Telling(), Telling(), Telling()
         self._no_rights = Telling()
+        self._named = asyncio.Event()
+        """Is set when another primary is named."""
         route.on_change.add(self._primaries_changed)
 
     @property
@@ -372,7 +381,11 @@ class Connection:
             log.info("function library", version=self.library.version, found=[each.value for each in found])
 
     def _primaries_changed(self) -> None:
-        """A new primary may have no library: it gets it now, and not with its first call."""
+        """A new primary may have no library: it gets it now, and not with its first call.
+
+        Who waits for it need not wait any longer.
+        """
+        self._named.set()
         if self._loading is None or self._loading.done():
             self._loading = asyncio.create_task(self._load())
             self._loading.add_done_callback(retrieve_error)
@@ -514,11 +527,10 @@ class Connection:
         if failure.lost or word == "CLUSTERDOWN":
             await self._find_primaries(backoff)
         elif failure.text.startswith(_FUNCTION_MISSING):
+            await self._load_missing(key, attempts)
+        elif _UNKNOWN_OPTION in failure.text and not attempts.older:
+            attempts.older = True
             await self._load_again()
-            if attempts.missing > 1:
-                # The library was loaded on the primary, but the call went to a server that is none any more.
-                await self._renew(key)
-                await self._find_primaries(backoff)
         elif word in _NOT_READY:
             await self._until_ready(key, word, attempts)
         elif word in _NOT_THE_PRIMARY:
@@ -533,6 +545,9 @@ class Connection:
 
     def _error_of(self, failure: Failure) -> SyncKairosError:
         """The error of a call that cannot succeed by being repeated."""
+        if _UNKNOWN_OPTION in failure.text:
+            log.error("the function library is none of this release", reason=failure.text)
+            return InternalError()
         refusal = from_refusal(failure.text)
         if refusal is not None:
             return refusal
@@ -562,6 +577,14 @@ class Connection:
         if link is not None:
             await link.renew()
 
+    async def _load_missing(self, key: str | None, attempts: _Attempts) -> None:
+        """Loads the library for a server that did not have the function."""
+        await self._load_again()
+        if attempts.missing > 1:
+            # The library was loaded on the primary, but the call went to a server that is none any more.
+            await self._renew(key)
+            await self._find_primaries(attempts.backoff)
+
     async def _load_again(self) -> None:
         """Loads the library again, after a server has lost it."""
         try:
@@ -577,8 +600,11 @@ class Connection:
             raise InternalError from error
 
     async def _find_primaries(self, backoff: Backoff) -> None:
-        """Waits a moment, then finds out which servers are primaries."""
-        await asyncio.sleep(backoff.pause())
+        """Waits a moment, or until another primary is named, then finds out which servers are primaries."""
+        self._named.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(backoff.pause()):
+                await self._named.wait()
         try:
             await self._route.refresh()
         except REDIS_ERRORS as error:

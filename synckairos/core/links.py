@@ -15,7 +15,7 @@ from redis.exceptions import NoPermissionError
 
 from synckairos.breakers.registry import Breakers
 from synckairos.config import Settings
-from synckairos.core.clients import CONNECT_S
+from synckairos.core.clients import CONNECT_S, address
 from synckairos.core.fence import Fence
 from synckairos.core.wire import SILENCE_S, Command, ConfirmedWire, Failure, InProcessWire, Wire
 from synckairos.supervision import retrieve_error
@@ -168,7 +168,7 @@ class PrimaryLink:
         self._fence = fence
         self._breakers = breakers or Breakers()
         self.breaker = self._breakers.renewed(
-            f"redis {_address(client)}", self._reach, lambda: self.electable > 0
+            f"redis {address(client)}", self._reach, lambda: self.electable > 0
         )
         self.electable = 0
         self.unconfirmed = False
@@ -259,12 +259,6 @@ class PrimaryLink:
         for lane in self._lanes:
             await lane.aclose(reason)
         await self.client.aclose()
-
-
-def _address(client: redis.asyncio.Redis) -> str:
-    """Where a client's server is. One that is in this process has no address."""
-    known = client.connection_pool.connection_kwargs
-    return f"{known['host']}:{known['port']}" if "port" in known else str(known.get("path", "here"))
 
 
 async def shared(task: asyncio.Task[T]) -> T:

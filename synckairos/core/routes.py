@@ -252,9 +252,8 @@ class Cluster:
     def link(self, key: str | None) -> PrimaryLink | None:
         """The link to the primary of the key's slot. Without a key, any link, preferably one that works."""
         if key is None:
-            return next(
-                (link for link in self._links.values() if link.calls.ready()), next(iter(self.links()), None)
-            )
+            working = (link for link in self._links.values() if link.breaker.closed and link.calls.ready())
+            return next(working, next(iter(self.links()), None))
         return self._slots.get(key_slot(key.encode()))
 
     def links(self) -> list[PrimaryLink]:

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
-from synckairos.config import Settings
+from synckairos.config import Settings, SettingsError, read_yaml
 from synckairos.doctor.findings import Area, Setting, Source
 from synckairos.doctor.trouble import address_text
 from synckairos.run import data_folder
@@ -64,8 +62,8 @@ def configured(
 
 def _in_file(file: Path | None) -> dict[str, Any]:
     """What the file sets. One that cannot be read sets nothing; `config.load` says why."""
-    with suppress(OSError, yaml.YAMLError, UnicodeDecodeError):
-        given = yaml.safe_load(file.read_text(encoding="utf-8")) if file else None
+    with suppress(SettingsError):
+        given = read_yaml(file, str(file)) if file else None
         if isinstance(given, dict):
             return {str(name): value for name, value in given.items() if value is not None}
     return {}

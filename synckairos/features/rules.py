@@ -20,8 +20,8 @@ from typing import Any, Literal
 
 from openfeature.flag_evaluation import Reason
 
-from synckairos.config import SettingsError
-from synckairos.watched_files import part, read_yaml
+from synckairos.config import SettingsError, read_yaml
+from synckairos.watched_files import part
 
 Strategy = Literal["all", "percentage", "tenant"]
 

@@ -19,6 +19,10 @@ from synckairos.probes.probe import AWAY, Probe
 EVERY_S = 5.0
 ANSWER_S = 1.0
 """How long a primary may take to answer."""
+FEWEST_NEEDED = 2
+"""The smallest quorum, and one more."""
+UNKNOWN = "unknown"
+"""What a primary is called that has not been found since this process began."""
 
 
 class Primaries(Probe):
@@ -34,11 +38,16 @@ class Primaries(Probe):
         self._replicas = _Named(metrics.replication_lag)
 
     async def look(self) -> None:
-        """Ask each primary once. While none is known, those that were known last count as away."""
+        """Ask each primary once. While none is known, those that were known last count as away.
+
+        A process that began during an outage knows of none, and says of one without an address that it is
+        away: what nothing is said of would look well.
+        """
         try:
             async with asyncio.timeout(ANSWER_S):
                 clients = await self._connection.primaries()
         except AWAY:
+            self._servers.are(set(self._servers.names) or {UNKNOWN})
             for server in self._servers.names:
                 metrics.redis_up.labels(server).set(0)
         else:
@@ -48,7 +57,8 @@ class Primaries(Probe):
         watch = self._connection.watch()
         if watch is not None:
             metrics.sentinels_ok.labels(watch.name).set(watch.answering)
-            metrics.sentinels_needed.labels(watch.name).set(watch.needed)
+            # As long as none has said what the quorum is, one is too few in any case.
+            metrics.sentinels_needed.labels(watch.name).set(watch.needed or FEWEST_NEEDED)
 
 
 class _Named:

@@ -28,6 +28,11 @@ logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 ANNOUNCE_EVERY_S = 1.0
 MISSED_AT_MOST = 2
 """A process that is not heard for one announcement more than this counts as gone."""
+HAND_OVER_S = 0.2
+"""How long two processes go first when one takes over from the other: one that joins begins before the others
+hear of it, and one that leaves goes on after they have. Each may be busy just then, with its start or with
+the sockets that come over, and what is due in that moment would be called by nobody in time.
+"""
 TIMEOUT_S = 1.0
 _HERE, _LEAVING = b"+", b"-"
 
@@ -52,9 +57,10 @@ class Membership:
         Missed announcements are counted by this process' own, so that one that stood still does not take
         all others for gone.
         """
-        self._takes_part = False
+        self._takes_part = self._is_announced = False
         self._orders: dict[str, list[str]] = {}
         self._announce_now = asyncio.Event()
+        self._handing_over: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._arrange()
 
@@ -69,24 +75,30 @@ class Membership:
         ]
 
     def join(self) -> None:
-        """Announce this process, so that it goes first in its share of the partitions."""
+        """Go first in a share of the partitions, and tell the others after HAND_OVER_S."""
+        self._end_hand_over()
         self._takes_part = True
-        self._announce_now.set()
         self._changed()
+        self._handing_over = asyncio.get_running_loop().call_later(HAND_OVER_S, self._begin_to_announce)
 
     async def leave(self) -> None:
-        """Tell the others that this process leaves. While it is still there, it goes after all of them."""
-        self._takes_part = False
-        self._changed()
+        """Tell the others that this process leaves.
+
+        It goes after all of them once they have had HAND_OVER_S for that, and until then as before.
+        """
+        self._end_hand_over()
+        self._takes_part = self._is_announced = False
         await self._publish(_LEAVING)
+        self._handing_over = asyncio.get_running_loop().call_later(HAND_OVER_S, self._changed)
 
     async def stop(self) -> None:
         """Tell the others that this process leaves, and stop."""
+        self._end_hand_over()
         was_started = bool(self._tasks)
         await cancel(*self._tasks)
         self._tasks = []
         self._subscriptions.unsubscribe(keys.TIMEKEEPERS, self._heard)
-        if was_started and self._takes_part:
+        if was_started and self._is_announced:
             await self._publish(_LEAVING)
 
     def rank(self, partition: str) -> int:
@@ -135,13 +147,21 @@ class Membership:
         logger.debug("timekeepers", members=len(self.members))
         self._on_change()
 
+    def _begin_to_announce(self) -> None:
+        self._is_announced = True
+        self._announce_now.set()
+
+    def _end_hand_over(self) -> None:
+        if self._handing_over is not None:
+            self._handing_over.cancel()
+
     def _restored(self, channels: Collection[str]) -> None:
         if keys.TIMEKEEPERS in channels:
             self._announce_now.set()
 
     async def _announce(self) -> None:
         while True:
-            if self._takes_part:
+            if self._is_announced:
                 await self._publish(_HERE)
             with suppress(TimeoutError):
                 async with asyncio.timeout(ANNOUNCE_EVERY_S):

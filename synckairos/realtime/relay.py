@@ -187,6 +187,10 @@ class Topic:
         self.held.append((event, data))
 
 
+def _unheard(_: bytes) -> None:
+    """What is done about the events of a topic that is gone."""
+
+
 def _seen(topic: Topic) -> list[tuple[int, int]]:
     """The positions of all the topic's subscribers."""
     places = [(place.epoch, place.version) for place in topic.waiting.values()]
@@ -721,4 +725,5 @@ class Relay:
         self._behind.pop(topic, None)
         topic.ready.cancel()
         topic.place.subscriptions.unsubscribe(topic.channel, topic.handler)
+        topic.handler = _unheard  # the other one refers to the topic
         metrics.websocket_sessions.dec()

@@ -164,7 +164,7 @@ class Timekeeper:
         self._members.join()
 
     async def leave(self) -> None:
-        """Let others be the preferred ones, where there are any, and only stand by until `stop`."""
+        """Let others be the preferred ones, where there are any, and soon only stand by until `stop`."""
         await self._members.leave()
 
     async def stop(self) -> None:

@@ -8,7 +8,6 @@ the handlers below replace that in one step. And the socket listens no earlier t
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -20,7 +19,7 @@ import uvloop
 from sanic import Sanic
 from sanic.server.async_server import AsyncioServer
 
-from synckairos import logs
+from synckairos import garbage, logs
 from synckairos.api.app import create_app
 from synckairos.api.context import context_of
 from synckairos.config import Settings
@@ -89,9 +88,7 @@ async def _answer(app: Sanic[Any, Any], listener: socket.socket, drain_s: int, r
         starting.cancel()  # nothing was promised to any client yet
         return
     await starting
-    # What is there now stays. The garbage collector takes 40 ms to look through it, and need not do so again.
-    gc.collect()
-    gc.freeze()
+    garbage.settle()
     try:
         # Needed to listen where connections of an earlier service still wait for their end; see `bind`.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

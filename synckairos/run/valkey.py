@@ -37,7 +37,7 @@ def valkey_server() -> Path:
 
 def url(port: int, database: int = 0, password: str = "") -> str:
     """Where one of its databases is, as in `REDIS_URL`."""
-    return f"redis://{f':{password}@' if password else ''}127.0.0.1:{port}/{database}"
+    return f"redis://{f'default:{password}@' if password else ''}127.0.0.1:{port}/{database}"
 
 
 def lock_up(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def report(prometheus: str, *, as_json: bool) -> None:
         echo(f"Error: {error}", err=True)
         sys.exit(NO_REPORT)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        click.echo(json.dumps(msgspec.to_builtins(found), indent=2))  # ASCII: titles come from elsewhere
     else:
         _print(found)
     sys.exit(SPENT if found.spent else 0)

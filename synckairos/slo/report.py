@@ -7,20 +7,36 @@ also when the file on this machine is another one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from math import isfinite
 
 import httpx
 import msgspec
 
 TIMEOUT_S = 30.0
+LONGEST = 16 * 1024 * 1024
+"""How many bytes an answer may have: some thousand times what the rules make."""
 NOW = "1h"
 """The window of what the report calls now."""
 
 
 class NoReport(Exception):
-    """Prometheus does not answer, or has no rules of objectives; the text says which."""
+    """Prometheus does not answer, or with something else than these rules make; the text says what."""
+
+
+class _Sample(msgspec.Struct):
+    """A series with the moment (seconds since 1970) and its value, which Prometheus writes as text."""
+
+    metric: dict[str, str]
+    value: tuple[float, str]
+
+
+class _Data(msgspec.Struct):
+    result: list[_Sample]
+
+
+class _Answer(msgspec.Struct):
+    data: _Data
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -71,14 +87,24 @@ class Report(msgspec.Struct, frozen=True):
 
 def ask(prometheus: str) -> Report:
     """The report of the Prometheus at this URL. Raises NoReport."""
-    with httpx.Client(base_url=prometheus, timeout=TIMEOUT_S) as client:
-        found = _Series(_query(client, '{__name__=~"slo:.+"}'))
-        window_s = found.single("slo:window:seconds")
-        if window_s is None:
-            raise NoReport(
-                f"the Prometheus at {prometheus} has no rules of objectives: "
-                "load deploy/prometheus/rules/slo.yaml"
-            )
+    try:
+        return _report(_Series(_query(prometheus, '{__name__=~"slo:.+"}')))
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise NoReport(f"the Prometheus at {prometheus} does not answer: {error}") from error
+    except (ArithmeticError, OSError, RecursionError, ValueError) as error:
+        raise NoReport(
+            f"{prometheus} does not answer as a Prometheus with these rules does: {error}"
+        ) from error
+
+
+def _report(found: _Series) -> Report:
+    """What the series say. Raises NoReport where there are no rules, and ValueError or others where odd."""
+    window_s = found.single("slo:window:seconds")
+    if window_s is None:
+        raise NoReport(
+            "this Prometheus has no series of objectives: load deploy/prometheus/rules/slo.yaml, or wait "
+            "until its rules have been evaluated, once a minute"
+        )
     at = datetime.fromtimestamp(found.at, UTC)
     return Report(
         at=_shown(at),
@@ -118,14 +144,17 @@ def _lasts_until(at: datetime, left: float | None, burn_rate: float | None, wind
 class _Series:
     """The newest value of each series of the rules."""
 
-    def __init__(self, vector: list[Any]) -> None:
-        self.at = max((float(each["value"][0]) for each in vector), default=0.0)
+    def __init__(self, samples: list[_Sample]) -> None:
+        """Raises ValueError for a value that is no finite number."""
+        self.at = max((each.value[0] for each in samples), default=0.0)
         self.objectives: dict[str, tuple[str, float]] = {}
         """Title and ratio, by name."""
         self._values: defaultdict[str, dict[str, float]] = defaultdict(dict)
-        for each in vector:
-            labels: Mapping[str, str] = each["metric"]
-            name, slo, value = labels["__name__"], labels.get("slo", ""), float(each["value"][1])
+        for each in samples:
+            labels, value = each.metric, float(each.value[1])
+            name, slo = labels.get("__name__", ""), labels.get("slo", "")
+            if not isfinite(value):
+                raise ValueError(f"{name} is {value:g}")
             self._values[name][slo] = value
             if name == "slo:objective:ratio":
                 self.objectives[slo] = (labels.get("title", ""), value)
@@ -139,17 +168,19 @@ class _Series:
         return self.of(name, "")
 
 
-def _query(client: httpx.Client, expression: str) -> list[Any]:
-    """The instant vector of a PromQL expression."""
-    try:
-        reply = client.get("/api/v1/query", params={"query": expression})
+def _query(prometheus: str, expression: str) -> list[_Sample]:
+    """The instant vector of a PromQL expression. Raises httpx.HTTPError, httpx.InvalidURL, ValueError."""
+    with (
+        httpx.Client(base_url=prometheus, timeout=TIMEOUT_S) as client,
+        client.stream("GET", "/api/v1/query", params={"query": expression}) as reply,
+    ):
         reply.raise_for_status()
-        vector = reply.json()["data"]["result"]
-    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-        raise NoReport(f"the Prometheus at {client.base_url} does not answer: {error}") from error
-    if not isinstance(vector, list):
-        raise NoReport(f"{client.base_url} does not answer as a Prometheus does")
-    return vector
+        body = bytearray()
+        for part in reply.iter_bytes():
+            body += part
+            if len(body) > LONGEST:
+                raise ValueError(f"the answer has more than {LONGEST} bytes")
+    return msgspec.json.decode(body, type=_Answer).data.result
 
 
 def _shown(moment: datetime) -> str:

@@ -69,14 +69,14 @@ def enter(span: Span) -> None:
 def under(span: Span) -> Iterator[Span]:
     """The block is what the span stands for: it ends with the block, and with the block's error."""
     token = _current.set(span)
-    failure: BaseException | None = None
     try:
         yield span
     except BaseException as error:
-        failure = error
+        span.end(error)
         raise
+    else:
+        span.end()
     finally:
-        span.end(failure)
         _current.reset(token)
 
 

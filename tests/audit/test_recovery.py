@@ -372,19 +372,32 @@ async def test_a_damaged_snapshot_is_a_failure_of_the_service(running: Audited) 
 async def test_without_postgresql_nothing_is_said_not_to_be(
     there: Machines, own_postgres: PostgresServer
 ) -> None:
-    """While it is away a lost session may be there: 503, and not 404. What Redis has goes on all the time."""
+    """While it is away a lost session may be there: 503, and not 404. What Redis has goes on all the time.
+
+    The first requests find out that it is away. Once the breaker is open, the others are told so.
+    """
     database = await asyncio.to_thread(own_postgres.database)
     async with audited(there.server, there.rq, database) as running:
+        store = running.service.context.store
+        assert store is not None
         lost, kept = await played(running), await played(running)
         running.lose(lost["session_id"])
         await asyncio.to_thread(own_postgres.kill)
-        for path in ("", "/events", "/timeline.svg"):
+        codes = []
+        for _ in range(3):
             for session_id in (lost["session_id"], str(uuid.uuid4())):
-                response = await running.api.get(at(session_id, path))
-                assert code(response) == (503, "STORAGE_UNAVAILABLE")
-                assert int(response.headers["retry-after"]) >= 1
-        assert code(await running.api.post(at(lost["session_id"], "/switch"))) == (503, "STORAGE_UNAVAILABLE")
-        assert code(await running.api.delete(at(lost["session_id"]))) == (503, "STORAGE_UNAVAILABLE")
+                for method, path in (
+                    *(("GET", path) for path in ("", "/events", "/timeline.svg")),
+                    *(("POST", "/switch"), ("DELETE", "")),
+                ):
+                    wanted = "STORAGE_UNAVAILABLE" if store.breaker.closed else "CIRCUIT_OPEN"
+                    response = await running.api.request(method, at(session_id, path))
+                    assert code(response) == (503, wanted)
+                    context = {"dependency": "postgresql"} if wanted == "CIRCUIT_OPEN" else {}
+                    assert response.json()["error"]["context"] == context
+                    assert int(response.headers["retry-after"]) >= 1
+                    codes.append(wanted)
+        assert (codes[0], codes[-1]) == ("STORAGE_UNAVAILABLE", "CIRCUIT_OPEN")
         assert (await running.api.post(at(kept["session_id"], "/switch"))).status_code == 200
         made = await running.api.post(
             "/v1/sessions",

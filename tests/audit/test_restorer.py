@@ -315,3 +315,15 @@ async def test_the_lease_of_a_newer_release_is_left_alone(running: Audited) -> N
     assert not await losses.keep_lease(loss, losses.by_this_process())
     await losses.give_lease_back(loss)
     assert await losses.progress(loss) == Progress("?")
+
+
+@pytest.mark.one_kind
+async def test_a_process_does_not_lose_its_lease_to_itself(running: Audited) -> None:
+    """It is renewed in the background, and at the end of a restore: sometimes in the same moment."""
+    running.lose_all()
+    losses = Losses(running.service.context.connection)
+    loss = await losses.look()
+    assert loss is not None
+    assert await losses.take_lease(loss)
+    renewals = (losses.keep_lease(loss, losses.by_this_process()) for _ in range(20))
+    assert all(await asyncio.gather(*renewals))

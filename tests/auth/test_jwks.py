@@ -174,12 +174,15 @@ async def test_an_unknown_kid_asks_once_in_thirty_seconds(
         assert issuer.asked == 4
 
 
+@pytest.mark.parametrize("status", [None, "503 Service Unavailable"])
 async def test_an_issuer_that_does_not_answer_is_left_alone_for_longer_and_longer(
-    monkeypatch: pytest.MonkeyPatch,
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, status: str | None
 ) -> None:
     now = 1000.0
     monkeypatch.setattr(jwks, "monotonic", lambda: now)
-    keys = Jwks(f"http://127.0.0.1:{free_port()}/keys", known := Breakers())
+    issuer.status = status or ""
+    url = issuer.url if status else f"http://127.0.0.1:{free_port()}/keys"
+    keys = Jwks(url, known := Breakers())
     monkeypatch.setattr(known.of("jwks"), "_now", lambda: now)
     bearer = signed(EC_KEY, "a")
     try:
@@ -194,6 +197,32 @@ async def test_an_issuer_that_does_not_answer_is_left_alone_for_longer_and_longe
             assert refused.value.context == {"dependency": "jwks"}
             assert refused.value.retry_after_ms == 1000 * (open_for_s - 1)
             now += open_for_s - jwks.AGAIN_S
+    finally:
+        await keys.aclose()
+
+
+@pytest.mark.parametrize(
+    ("status", "is_away"),
+    [
+        ("500 Internal Server Error", True),
+        ("503 Service Unavailable", True),
+        ("404 Not Found", False),
+        ("429 Too Many Requests", False),
+    ],
+)
+async def test_an_issuer_that_fails_counts_as_away_and_one_that_refuses_does_not(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, status: str, is_away: bool
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(jwks, "monotonic", lambda: now)
+    keys = Jwks(issuer.url, known := Breakers())
+    issuer.status = status
+    try:
+        for _ in range(FAILURES):
+            assert await judged(keys, signed(EC_KEY, "a")) is StorageUnavailable
+            now += jwks.AGAIN_S
+        assert issuer.asked == FAILURES
+        assert known.of("jwks").closed is not is_away
     finally:
         await keys.aclose()
 

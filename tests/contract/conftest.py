@@ -23,7 +23,7 @@ from synckairos.run.processes import die_with_parent, free_port
 from tests.support import servers
 from tests.support.servers import Server
 
-START_S = 20.0
+START_S = 60.0
 ROOT = Path(__file__).resolve().parents[2]
 
 

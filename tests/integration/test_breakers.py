@@ -36,6 +36,16 @@ def requests(status: int) -> float:
     return metrics.registry.get_sample_value("synckairos_http_request_seconds_count", labels) or 0.0
 
 
+def commands_refused() -> float:
+    labels = {"type": "SWITCH", "code": "CIRCUIT_OPEN"}
+    name = "synckairos_websocket_command_seconds_count"
+    return metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def errors() -> float:
+    return metrics.registry.get_sample_value("synckairos_errors_total", {"code": "CIRCUIT_OPEN"}) or 0.0
+
+
 async def opened(api: httpx.AsyncClient, path: str, own: Server) -> list[httpx.Response]:
     """The answers to the requests that opened the breaker."""
     answers = await asyncio.gather(*(api.post(path) for _ in range(FAILURES)))
@@ -57,7 +67,7 @@ async def test_what_redis_is_needed_for_is_refused_until_it_is_back(own: Server)
             own.kill()
             for answer in await opened(api, path, own):
                 assert (answer.status_code, answer.json()["error"]["code"]) == (503, "STORAGE_UNAVAILABLE")
-            before = requests(503)
+            before, commands_before, errors_before = requests(503), commands_refused(), errors()
             refused = await api.post(path)
             assert refused.status_code == 503
             error = refused.json()["error"]
@@ -73,6 +83,8 @@ async def test_what_redis_is_needed_for_is_refused_until_it_is_back(own: Server)
             await watcher.say(type="SWITCH", request_id="a-command")
             told = (await watcher.until("ERROR"))[-1]
             assert (told["error"]["code"], told["request_id"]) == ("CIRCUIT_OPEN", "a-command")
+            assert commands_refused() == commands_before + 1, "commands, too"
+            assert errors() == errors_before + 4
             own.start()
             sessions_are_gone = await api.post(path)
             assert sessions_are_gone.json()["error"]["code"] == "SESSION_NOT_FOUND", "the first one is asked"
@@ -137,3 +149,16 @@ async def test_refusals_open_nothing(
             answer = await api.request(method, path, json=body)
             assert 400 <= answer.status_code < 500, answer.text
         assert state(redis) == 0
+
+
+async def test_callers_who_do_not_wait_for_their_answers_open_nothing(own: Server) -> None:
+    async with service(settings(own.url)) as running, client_of(running) as api:
+        path = f"/v1/sessions/{await game(running.sessions)}/switch"
+        own.pause()
+        for _ in range(3 * FAILURES):
+            with pytest.raises(httpx.ReadTimeout):
+                await api.post(path, timeout=httpx.Timeout(PATIENCE_S, read=0.05))
+        await eventually(lambda: not running.app.ctx.connections._clients, PATIENCE_S)
+        assert state(own) == 0
+        own.resume()
+        assert (await api.post(path)).status_code == 200

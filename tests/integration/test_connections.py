@@ -14,14 +14,20 @@ import pytest
 import redis.asyncio
 from redis.crc import key_slot
 
+from synckairos import supervision
+from synckairos.breakers.registry import Breakers
 from synckairos.config import load
 from synckairos.core import connection as connections
 from synckairos.core import keys, links, wire
+from synckairos.core.clients import async_client
 from synckairos.core.connection import RETRY_FOR_S, Connection, connect
 from synckairos.core.keys import SessionKeys
 from synckairos.core.library import Library, LibraryChanged
+from synckairos.core.links import PrimaryLink
+from synckairos.core.routes import Single
 from synckairos.errors import (
     ChangesRefused,
+    InternalError,
     NotReplicated,
     SessionNotFound,
     StorageUnavailable,
@@ -41,6 +47,18 @@ BOUND_S = RETRY_FOR_S + wire.SILENCE_S + 5.0
 async def connection(server: Server) -> AsyncIterator[Connection]:
     async with await connect(load({"REDIS_URL": server.url})) as connection:
         yield connection
+
+
+class Later(Single):
+    """A primary that Sentinels have yet to name."""
+
+    is_named = False
+
+    def link(self, key: str | None, /) -> PrimaryLink | None:
+        return super().link(key) if self.is_named else None
+
+    async def refresh(self) -> None:
+        """Says nothing new."""
 
 
 async def ask(connection: Connection, number: int, bucket: str | None = None) -> None:
@@ -219,6 +237,20 @@ async def test_functions_flushed_under_traffic(server: Server, connection: Conne
                 return len(done) > seen + 20
 
             await until(more)
+
+
+async def test_a_library_that_does_not_know_an_option_is_replaced_if_it_is_older(
+    server: Server, connection: Connection
+) -> None:
+    """As after a dump from before an update was restored. A newer one stays, and the log tells of it."""
+    own = Library.assemble()
+    for version, error in (("0.0.1", SessionNotFound), ("9.0.0", InternalError)):
+        there = own.payload.replace(f'VERSION = "{own.version}"', f'VERSION = "{version}"')
+        there = there.replace("SCHEMA = true", "SCHEMA = false")
+        async with server.client() as client:
+            await client.function_load(there, replace=True)
+            with pytest.raises(error):
+                await connection.fcall("sk_start", NOBODY.all, ["SCHEMA", "2"])
 
 
 async def test_a_library_that_must_not_be_replaced_stops_the_start(server: Server) -> None:
@@ -659,3 +691,22 @@ async def test_reads_go_on_at_a_primary_that_refuses_changes(kind: servers.Kind)
             await connection.fcall("sk_get", [names.session], read_only=True)
             with pytest.raises(StorageUnavailable):
                 await connection.fcall("sk_start", names.all)
+
+
+async def test_who_waits_for_a_primary_goes_on_as_soon_as_one_is_named(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision.Backoff, "pause", lambda _: 10 * BOUND_S)
+    settings = load({"REDIS_URL": server.url})
+    breakers = Breakers()
+    route = Later(PrimaryLink(async_client(settings), breakers=breakers))
+    async with Connection(route, Library.assemble(), breakers) as connection:
+        waiting = asyncio.create_task(ask(connection, 3))
+        for _ in range(100):  # nothing that it does before it waits takes longer
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        route.is_named = True
+        for callback in route.on_change:
+            callback()
+        async with asyncio.timeout(BOUND_S):
+            await waiting

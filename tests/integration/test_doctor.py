@@ -478,7 +478,9 @@ def test_the_servers_of_a_dev_are_found_in_its_data_folder(tmp_path: Path) -> No
     with Program("dev", "--auth", "--port", "0", "--data-dir", folder) as program:
         http_url, redis_url = program.ready()
         found = report("--data-dir", folder)
-        assert found["status"] == "ok", found
+        wrong = [each for each in found["checks"] if each["status"] != "ok"]
+        # How busy this machine is, and so how slow, no test can say beforehand.
+        assert [each for each in wrong if each["check"] not in ("processors", "slow commands")] == []
         from_folder = {
             setting["name"]: setting["value"]
             for setting in found["settings"]

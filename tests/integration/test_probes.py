@@ -14,12 +14,13 @@ import pytest_asyncio
 from synckairos import metrics
 from synckairos.audit.store import Store
 from synckairos.core import keys
+from synckairos.core.connection import connect
 from synckairos.core.keys import SessionKeys
 from synckairos.probes.alarms import OVERDUE_MS, STANDING_MS, Alarms
 from synckairos.probes.postgres import Postgres, address
 from synckairos.probes.probe import Probe
 from synckairos.probes.pubsub import LOST_S, PubSub
-from synckairos.probes.redis import Primaries
+from synckairos.probes.redis import UNKNOWN, Primaries
 from tests.support import servers
 from tests.support.live import PATIENCE_S, Parts, eventually, parts, settings
 from tests.support.postgres import PostgresServer
@@ -97,6 +98,21 @@ async def test_replicas_and_sentinels_and_what_is_no_primary_any_more() -> None:
             sentinel.kill()
             await seen(probe, lambda: value("sentinels_ok", primary="game") == 0)
             assert value("sentinels_needed", primary="game") == 2
+
+
+async def test_a_process_that_began_during_an_outage_says_that_there_is_no_primary() -> None:
+    with servers.start("valkey") as primary, servers.start_sentinel(primary, "late") as sentinel:
+        sentinel.kill()
+        chosen = settings(primary.url, REDIS_SENTINEL_HOSTS=at(sentinel), REDIS_SENTINEL_NAME="late")
+        async with await connect(chosen) as connection:
+            probe = Primaries(connection)
+            await probe.look()
+            assert value("redis_up", server=UNKNOWN) == 0
+            assert value("sentinels_ok", primary="late") == 0
+            assert value("sentinels_needed", primary="late") == 2
+            sentinel.start()
+            await seen(probe, lambda: value("redis_up", server=at(primary)) == 1)
+            assert f'{{server="{UNKNOWN}"}}' not in metrics.render().decode()
 
 
 async def test_alarms_are_counted_and_those_that_nobody_calls(own_redis: Server, running: Parts) -> None:

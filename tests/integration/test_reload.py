@@ -131,6 +131,10 @@ async def test_workers_are_replaced_while_the_service_goes_on(redis: servers.Ser
                 service.reload()
                 await eventually(partial(service.said, told), PATIENCE_S)
                 assert service.pids() == after
+            service.file.write_text("workers: 2026-13-45")
+            service.reload()
+            await eventually(partial(service.said, "the settings are wrong"), PATIENCE_S)
+            assert service.pids() == after
             service.write(redis_url=redis.url, workers=1)
             service.reload()
             await eventually(lambda: service.said("the workers were replaced"), PATIENCE_S)

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from synckairos import metrics
+from synckairos.api.transport import connections
 from synckairos.core.calls import Sessions
 from synckairos.core.model import Options
 from synckairos.errors import SyncKairosError
@@ -87,6 +88,19 @@ async def test_a_body_that_is_too_large_is_counted_with_its_route(live: Service)
     counted = Requests("/v1/sessions", "POST", 413)
     assert (await _ask(live, "POST", "/v1/sessions", b" " * (1024 * 1024 + 1))).status_code == 413
     assert counted.count == 1
+
+
+async def test_whoever_sends_slowly_does_not_have_a_route_look_as_if_it_failed(
+    live: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connections.ALLOWED_S, connections.Phase.BODY, 0.2)
+    monkeypatch.setattr(connections, "LOOK_S", 0.05)
+    counted, unknown = Requests("/v1/sessions", "POST", 504), Requests("", "", 504)
+    reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
+    writer.write(b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n ")
+    assert (await reader.read()).startswith(b"HTTP/1.1 504 ")
+    writer.close()
+    assert (counted.count, unknown.count) == (0, 1)
 
 
 async def test_what_came_to_no_route_is_counted_without_one(live: Service) -> None:

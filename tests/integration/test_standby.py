@@ -121,19 +121,33 @@ async def test_each_alarm_is_called_by_one_of_two(live: Parts, redis: servers.Se
         assert sum(calls().values()) - sum(before.values()) <= 1.2 * len(ids)
 
 
-async def test_nobody_counts_on_one_that_begins_or_leaves(live: Parts, redis: servers.Server) -> None:
-    """It is busy with its start, or may be gone in the next moment, and only stands by."""
+async def test_nobody_counts_on_one_that_begins_or_leaves(
+    live: Parts, redis: servers.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is busy with its start, or may be gone in the next moment, and only stands by.
+
+    One that joins goes first before the others hear of it, and one that leaves goes on until they surely have
+    heard of it, so that somebody always goes first.
+    """
     async with parts(settings(redis.url)) as other:
         await live.timekeeper.start()
         await other.timekeeper.start(join=False)
         await eventually(lambda: members(live).name in members(other).members)
         assert (len(preferred(live)), preferred(other)) == (len(keys.PARTITIONS), [])
+        monkeypatch.setattr(membership, "HAND_OVER_S", 3600.0)
+        other.timekeeper.join()
+        assert preferred(other)
+        await each_expired_once(live, await clocks(live, 10, keys.PARTITIONS))
+        assert len(preferred(live)) == len(keys.PARTITIONS)
+        monkeypatch.setattr(membership, "HAND_OVER_S", 1.0)
         other.timekeeper.join()
         await acquainted(live, other)
         assert preferred(other)
+        before = preferred(other)
         await other.timekeeper.leave()
+        assert preferred(other) == before
         await eventually(lambda: len(preferred(live)) == len(keys.PARTITIONS))
-        assert preferred(other) == []
+        await eventually(lambda: preferred(other) == [])
         ids = await clocks(live, 10, keys.PARTITIONS)
         await live.timekeeper.stop()  # and now only the one that leaves is there
         await each_expired_once(live, ids)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -402,3 +403,16 @@ def test_the_shipped_users_have_the_rights_that_are_tried() -> None:
         for command in (*rights.OF_FUNCTIONS, *rights.OF_SERVICE)
     }
     assert names - set(line.split()) == set()
+
+
+def test_the_operator_may_do_what_the_runbooks_say(tmp_path: Path) -> None:
+    pages = "".join(page.read_text() for page in (ROOT / "deploy" / "runbooks").glob("*.md"))
+    commands = re.findall(r'redis-cli -u "\$REDIS_URL" ([A-Z]+ .+)', pages)
+    assert len(commands) >= 5
+    with (
+        servers.start("valkey", login("administrator"), **prepared(tmp_path)) as server,
+        server.sync_client() as client,
+    ):
+        for command in commands:
+            answer = client.execute_command("ACL", "DRYRUN", "operator", *shlex.split(command))
+            assert answer in (b"OK", "OK"), (command, answer)

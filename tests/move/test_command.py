@@ -108,7 +108,8 @@ async def test_a_check_of_the_source_counts_what_has_moved(
     await games(server, 2)
     there = tmp_path / "there.yaml"
     there.write_text(f"redis_cluster_nodes: {cluster.nodes}\n")
-    moved = await asyncio.to_thread(run, "move", "--from", server.url, "--to", str(there), "--all")
+    forth = ("move", "--from", server.url, "--to", str(there), "--record", str(tmp_path / "record"))
+    moved = await asyncio.to_thread(run, *forth, "--all")
     assert moved.returncode == 0, moved.stderr
     await games(server, 1)
     for environ, figures in (

@@ -10,9 +10,11 @@ import pytest
 import yaml
 from click import Context
 
+from synckairos import __version__
 from synckairos.cli import main
 from tests.operations.deploy_check import kustomize
 from tests.operations.deploy_check.checks import CHECKS, Check, unread
+from tests.operations.deploy_check.kubernetes import SECRETS
 from tests.support.pages import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -31,7 +33,12 @@ MISSPELT = {
         ("scrape_interval", "scrape_intervall"),
         ("static_configs", "static_config"),
     ],
-    "prometheus/rules/alerts.yaml": [("annotations", "anotations"), ("expr", "exrp")],
+    "prometheus/rules/alerts.yaml": [
+        ("annotations", "anotations"),
+        ("expr", "exrp"),
+        ("runbook_url", "runbok_url"),
+        ("severity: P0", "severty: P0"),
+    ],
     "prometheus/rules/recorded.yaml": [("record", "recrod")],
     "prometheus/rules/slo.yaml": [("labels", "labls")],
     "prometheus/tests/alerts.yaml": [
@@ -46,8 +53,10 @@ MISSPELT = {
         ("--timeout=3s", "--timout=3s"),
         ("COPY lua", "COPY luaa"),
         ("USER 10001:10001", "USER root"),
+        ("--constraint", "--constrain"),
+        ("--no-create-home", "--no-creat-home"),
     ],
-    "docker/Dockerfile.dockerignore": [("!lua", "!laa")],
+    "docker/Dockerfile.dockerignore": [("!lua", "!laa"), ("__pycache__", "__pycach__")],
     "docker/compose.yaml": [
         ("cap_drop", "cap_drp"),
         ("TRUSTED_PROXIES", "TRUSTED_PROXYS"),
@@ -55,23 +64,45 @@ MISSPELT = {
         ("condition: service_healthy", "condition: service_helthy"),
         ("- worker", "- wroker"),
         ("redis:/data", "rediss:/data"),
+        (r'requirepass "\$\$REDIS_PASSWORD"', 'requirepass "${REDIS_PASSWORD}"'),
+        ("image: synckairos:", "image: synckairos:1"),
+        ("POSTGRES_DB", "POSTGRES_BD"),
     ],
     "docker/compose.sentinel.yaml": [
         ("healthcheck", "healtcheck"),
         ("REDIS_SENTINEL_HOSTS", "REDIS_SENTINEL_HOST"),
         ("then\n", "the\n"),
+        ("NAME: redis-1", "NAM: redis-1"),
     ],
     "environment.example": [("#SESSION_TTL", "#SESION_TTL"), ("HOST=10.0.0.11", "HSOT=10.0.0.11")],
-    "haproxy/haproxy.cfg": [("timeout tunnel", "timeout tunel"), ("{ path /metrics }", "{ pth /metrics }")],
+    "haproxy/haproxy.cfg": [
+        ("timeout tunnel", "timeout tunel"),
+        ("maxconn", "maxcon"),
+        ("{ path_beg /metrics }", "{ path_bg /metrics }"),
+    ],
     "kubernetes/base/kustomization.yaml": [
         ("includeSelectors", "includeSelector"),
         ("METRICS_PORT", "METRIC_PORT"),
         ("serve.yaml", "sreve.yaml"),
     ],
-    "kubernetes/base/disruption.yaml": [("maxUnavailable", "maxUnavailabel"), (": serve\n$", ": srve\n")],
-    "kubernetes/base/ingress.yaml": [("pathType", "pathTyp")],
+    "kubernetes/base/disruption.yaml": [
+        ("maxUnavailable", "maxUnavailabel"),
+        (": serve\n$", ": srve\n"),
+        ("component", "componnt"),
+    ],
+    "kubernetes/base/ingress.yaml": [
+        ("pathType", "pathTyp"),
+        ("proxy-next-upstream-tries", "proxy-next-upstream-try"),
+        ("proxy-read-timeout", "proxy-reed-timeout"),
+    ],
     "kubernetes/base/migrate.yaml": [("backoffLimit", "backofLimit"), ("key: REDIS_URL", "key: REDIS_ULR")],
-    "kubernetes/base/monitoring.yaml": [("scrapeTimeout", "scrapeTimout"), ("port: metrics", "port: metric")],
+    "kubernetes/base/monitoring.yaml": [
+        ("scrapeTimeout", "scrapeTimout"),
+        ("port: metrics", "port: metric"),
+        ("kubernetes_io_component", "kubernets_io_component"),
+        ("sourceLabels", "sourceLabel"),
+        ("replacement: synckairos-worker", "replacement: synckairos-wroker"),
+    ],
     "kubernetes/base/network.yaml": [
         ("podSelector", "podSelectr"),
         ("namespaceSelector", "namespacSelector"),
@@ -85,9 +116,14 @@ MISSPELT = {
     ],
     "kubernetes/base/service-account.yaml": [("automountServiceAccountToken", "automountToken")],
     "kubernetes/base/service.yaml": [("targetPort", "tragetPort"), ("publishNotReady", "publishNotredy")],
-    "kubernetes/base/worker.yaml": [("livenessProbe", "livenesProbe"), ("allowPrivilege", "alowPrivilege")],
+    "kubernetes/base/worker.yaml": [
+        ("livenessProbe", "livenesProbe"),
+        ("allowPrivilege", "alowPrivilege"),
+        ("name: synckairos-worker\n                  key", "name: synckairos-wroker\n                  key"),
+    ],
     "kubernetes/overlays/production/kustomization.yaml": [
         ("newTag", "newTg"),
+        ("newTag: ", "newTag: 1"),
         ("REDIS_SENTINEL_NAME", "REDIS_SENTINEL_NAM"),
         ("behavior: merge", "behaviour: merge"),
     ],
@@ -100,6 +136,8 @@ MISSPELT = {
     "nginx/nginx.conf": [
         ("proxy_next_upstream_tries", "proxy_next_upstrem_tries"),
         ("http_host", "htp_host"),
+        ("http_upgrade", "http_upgrad"),
+        ("\nuser", "\nusr"),
     ],
     "nginx/upstream.conf": [("max_fails", "max_fals"), ("least_conn", "least_con")],
     "postgresql/roles.sql": [("OWNER TO", "OWNR TO"), ("synckairos_worker'", "synckairos_wroker'")],
@@ -183,13 +221,28 @@ def test_overlays_are_built_as_kustomize_does() -> None:
     }
     assert [each["whenUnsatisfiable"] for each in pod["topologySpreadConstraints"]] == ["DoNotSchedule"]
     (container,) = pod["containers"]
-    assert container["image"] == "registry.example.org/synckairos:0.2.0"
+    assert container["image"] == f"registry.example.org/synckairos:{__version__}"
     assert container["resources"]["requests"] == {"cpu": "1", "memory": "512Mi"}
     assert container["livenessProbe"]["httpGet"]["path"] == "/health"
     settings = found["ConfigMap", "synckairos"]["data"]
     assert (settings["ENVIRONMENT"], settings["DURABILITY"]) == ("production", "replicated")
     base = {each["metadata"]["name"] for each in kustomize.build(DEPLOY / "kubernetes/base")}
     assert {name for _, name in found} == base
+
+
+def test_an_image_may_be_named_by_its_digest(copy: Path) -> None:
+    file = copy / "kubernetes/overlays/staging/kustomization.yaml"
+    digest = f"sha256:{'0' * 64}"
+    file.write_text(re.sub("newTag: .*", f"digest: {digest}", file.read_text()))
+    images = {
+        container["image"]
+        for resource in kustomize.build(file.parent)
+        if "template" in resource.get("spec", {})
+        for container in resource["spec"]["template"]["spec"]["containers"]
+    }
+    assert images == {f"registry.example.org/synckairos@{digest}"}
+    (check,) = [check for check in CHECKS if check.name.startswith("Kubernetes")]
+    assert check.run(copy) == []
 
 
 def test_a_kustomization_that_names_what_is_not_there_is_refused(copy: Path) -> None:
@@ -218,6 +271,8 @@ def test_commands_and_units_of_the_page_are_there() -> None:
     }
     assert commands >= {"serve", "doctor", "move", "restore", "audit"}
     assert commands <= {*main.list_commands(Context(main))}
+    secrets = re.findall(r"create secret generic (\S+)", text)
+    assert sorted(secrets) == sorted(SECRETS)
     units = {
         name
         for each in code
@@ -226,3 +281,6 @@ def test_commands_and_units_of_the_page_are_there() -> None:
     assert units
     for unit in {unit for names in units for unit in names.split()}:
         assert (DEPLOY / "systemd" / f"{re.sub('@.*', '@', unit)}.service").exists(), unit
+    for unit in (DEPLOY / "systemd").iterdir():
+        for file in re.findall(r"^EnvironmentFile=-?(\S+)$", unit.read_text(), re.MULTILINE):
+            assert file in text, f"{unit.name} reads {file}, and the page does not say what is in it"

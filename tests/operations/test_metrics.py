@@ -22,6 +22,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.protocol import State
 
 from synckairos.run.processes import free_port
+from synckairos.slo import objectives
+from tests.support.pages import ROOT
 from tests.support.pool import Pool
 from tests.support.programs import Program
 from tests.support.prometheus import Prometheus, Sample
@@ -38,12 +40,13 @@ ANYBODY = [str(uuid.uuid4()), str(uuid.uuid4())]
 
 @dataclass
 class Deployment:
-    """A service of two processes and a worker, as addresses of their metrics and of the service."""
+    """A service of two processes and a worker, with the addresses of the service and of their metrics."""
 
     serve: Program
+    worker: Program
     api: str
     service: str
-    worker: str
+    worker_metrics: str
 
 
 @pytest.fixture
@@ -59,7 +62,7 @@ def deployment(pool: Pool, own_redis: Server) -> Iterator[Deployment]:
             serve.until(lambda: _answers(f"http://{addresses[0]}/ready"), "the service")
             serve.until(lambda: len(serve.workers()) == WORKERS, "all its processes")
             worker.until(lambda: _answers(f"http://{addresses[2]}"), "the worker's metrics")
-            yield Deployment(serve, *addresses)
+            yield Deployment(serve, worker, *addresses)
 
 
 def _answers(url: str) -> bool:
@@ -149,7 +152,7 @@ def series(address: str) -> set[tuple[str, ...]]:
 
 
 async def test_every_name_has_a_plausible_value(tmp_path: Path, deployment: Deployment) -> None:
-    targets = {"synckairos": [deployment.service], "synckairos-worker": [deployment.worker]}
+    targets = {"synckairos": [deployment.service], "synckairos-worker": [deployment.worker_metrics]}
     with Prometheus(tmp_path, targets) as prometheus:
         # Without any traffic the servers are seen, and the probe of Pub/Sub has a value.
         await asyncio.to_thread(prometheus.until, "redis_pubsub_latency_ms", durations)
@@ -157,6 +160,7 @@ async def test_every_name_has_a_plausible_value(tmp_path: Path, deployment: Depl
             await _all_names(prometheus, running)
             await _gauges_of_both_processes(prometheus, deployment, running)
             await _no_more_series(deployment, running)
+        await _what_waits(prometheus, deployment)
 
 
 async def _all_names(prometheus: Prometheus, running: Traffic) -> None:
@@ -194,12 +198,27 @@ async def _all_names(prometheus: Prometheus, running: Traffic) -> None:
     await until("sum(synckairos_clients_with_wrong_clock)", one(lambda value: value == 2))
     await running.sockets.pop(0).close()
     await until("sum(synckairos_clients_with_wrong_clock)", one(lambda value: value == 1))
+    await _one_expiry(running)
+    await until("sum(synckairos_expiry_lateness_seconds_count)", one(lambda value: value == 1))
+    for name, objective in objectives.load(ROOT / "deploy" / "slo.yaml").objectives.items():
+        events = f"sum({objective.histogram}_count{{{objective.events}}})"
+        assert await until(events, one(lambda value: value > 0)), f"nothing is an event of {name}"
     await until("count by (job) (synckairos_build_info)", lambda found: len(found) == 2)
     await until('rate(process_cpu_seconds_total{job="synckairos"}[30s])', lambda found: len(found) == WORKERS)
 
 
+async def _one_expiry(running: Traffic) -> None:
+    """A clock that runs out."""
+    session_id = await running.create(
+        participants=[{"participant_id": each, "total_time_ms": 1000} for each in ANYBODY]
+    )
+    (await running.api.post(f"/v1/sessions/{session_id}/start")).raise_for_status()
+
+
 async def _gauges_of_both_processes(prometheus: Prometheus, deployment: Deployment, running: Traffic) -> None:
-    """A process that dies takes its sockets out of the sum, and nothing else changes."""
+    """A process that dies takes its sockets out of the sum, and nothing else changes: no counter falls."""
+    counted = "sum(synckairos_switches_total)"
+    switches = prometheus.value(counted)
     victim: psutil.Process = deployment.serve.workers()[0]
     started = 'process_start_time_seconds{job="synckairos"}'
     before = {sample.value for sample in prometheus.query(started)}
@@ -218,6 +237,8 @@ async def _gauges_of_both_processes(prometheus: Prometheus, deployment: Deployme
     await asyncio.to_thread(prometheus.until, "websocket_connections_total", left)
     await asyncio.to_thread(prometheus.until, "active_sessions_total", one(lambda value: value == SESSIONS))
     await asyncio.to_thread(prometheus.until, "redis_up", one(lambda value: value == 1))
+    assert (prometheus.value(counted) or 0) >= (switches or 1)
+    assert prometheus.value("sum(resets(synckairos_switches_total[10m]))") == 0
     for expression in ('{__name__=~"synckairos_.*",pid!=""}', "synckairos_redis_up != 1"):
         assert prometheus.query(expression) == []
 
@@ -235,4 +256,22 @@ async def _no_more_series(deployment: Deployment, running: Traffic) -> None:
         await asyncio.gather(*(running.create() for _ in range(20)))
         await asyncio.gather(*map(ask, range(start, start + 20 * UNKNOWN // MANY)))
     assert await asyncio.to_thread(series, deployment.service) - before == set()
-    await asyncio.to_thread(series, deployment.worker)
+    await asyncio.to_thread(series, deployment.worker_metrics)
+
+
+async def _what_waits(prometheus: Prometheus, deployment: Deployment) -> None:
+    """Each event counts once, whether it is in an outbox or in a batch, until it is stored."""
+
+    async def until_waiting(events: int) -> None:
+        await asyncio.to_thread(prometheus.until, "db_write_queue_size", one(lambda value: value == events))
+
+    await until_waiting(0)
+    assert await asyncio.to_thread(deployment.worker.end) == 0
+    async with httpx.AsyncClient(base_url=f"http://{deployment.api}", timeout=30) as api:
+        running = Traffic(api)
+        for _ in range(SESSIONS):
+            await running.create()  # which is one event
+    await until_waiting(SESSIONS)
+    await asyncio.to_thread(
+        prometheus.until, 'synckairos_audit_batches{state="queued"}', one(lambda value: value > 0)
+    )

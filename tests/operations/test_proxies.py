@@ -141,12 +141,38 @@ async def test_a_client_has_its_own_address_and_none_that_it_claims(proxy: Proxy
         assert await reads_left(other) == left
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/metrics",
+        "/metrics?x",
+        "/metrics/",
+        "//metrics",
+        "/%6detrics",
+        "/metrics%2f",
+        "/./metrics",
+        "/x/../metrics",
+        "/x/%2e%2e/metrics",
+        "https://localhost/metrics",
+        "/METRICS",
+    ],
+)
+async def test_no_spelling_of_an_address_gets_at_the_metrics(proxy: Proxy, target: str) -> None:
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", proxy.port, ssl=proxy.tls, server_hostname="localhost"
+    )
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    reply = await asyncio.wait_for(reader.read(), 30)
+    writer.close()
+    assert reply.partition(b" ")[2][:3] in (b"404", b"400"), reply
+    assert b"synckairos_" not in reply
+
+
 async def test_what_the_service_says_comes_through(proxy: Proxy, client: httpx.AsyncClient) -> None:
     ready = await client.get("/ready")
     assert ready.json()["checks"]["redis"]["status"] == "ok"
     large = await client.post("/v1/sessions", content=b" " * (1024 * 1024 + 1))
     assert (large.status_code, large.json()["error"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
-    assert (await client.get("/metrics")).json()["error"]["code"] == "NOT_FOUND"
     assert "Strict-Transport-Security" in ready.headers
     address = f"http://127.0.0.1:{proxy.plain}/s/x?y"
     plain = await client.get(address, headers={"Host": "example.org"})
@@ -162,7 +188,7 @@ async def test_no_token_of_an_address_is_in_the_log(proxy: Proxy, client: httpx.
 
 
 @asynccontextmanager
-async def breaking_off() -> AsyncIterator[tuple[int, list[str]]]:
+async def breaking_off(port: int = 0) -> AsyncIterator[tuple[int, list[str]]]:
     """A process that is well, and breaks off every request but the checks, once it has read it: its port, and
     the requests, each by its first line."""
     asked: list[str] = []
@@ -180,7 +206,7 @@ async def breaking_off() -> AsyncIterator[tuple[int, list[str]]]:
                 asked.append(line)
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(answer, "127.0.0.1", port)
     async with server:
         yield server.sockets[0].getsockname()[1], asked
 
@@ -244,6 +270,31 @@ async def test_a_process_that_is_taken_out_gets_nothing_and_one_that_is_away_is_
                     assert gone.headers["Retry-After"] == "1"
 
 
+def states(proxy: Proxy) -> dict[tuple[str, str], str]:
+    """What HAProxy holds of each backend and each server in it."""
+    assert proxy.control is not None
+    rows = csv.DictReader(ask_haproxy(proxy.control, "show stat").splitlines())
+    return {(row["# pxname"], row["svname"]): row["status"] for row in rows}
+
+
+async def test_haproxy_sends_requests_to_a_process_as_soon_as_it_is_put_back(
+    services: dict[str, int], tmp_path: Path
+) -> None:
+    """Else those of the moment after the other one was taken out would wait for the next check."""
+    port = free_port()
+    with haproxy(tmp_path / "it", {"a": services["a"], "b": port}) as proxy:
+        while states(proxy)["ready", "b"] != "DOWN":
+            await asyncio.sleep(0.1)
+        proxy.take_out("b")
+        async with breaking_off(port):
+            proxy.put_back("b")
+            proxy.take_out("a")
+            assert states(proxy)["ready", "b"] == "UP"
+            async with of(proxy) as client:
+                assert (await client.get("/health")).status_code == 200
+        assert "ready/b" in proxy.log.read_text()
+
+
 async def test_haproxy_sends_requests_to_processes_that_are_not_ready_when_there_are_no_others(
     own_redis: Server, tmp_path: Path
 ) -> None:
@@ -252,15 +303,10 @@ async def test_haproxy_sends_requests_to_processes_that_are_not_ready_when_there
     with Program("serve", PORT=str(port), REDIS_URL=own_redis.url) as program:
         program.until(lambda: answers(port), "an answer")
         with haproxy(tmp_path / "it", {"a": port, "b": port}) as proxy:
-            assert proxy.control is not None
             own_redis.stop()
-            while True:
-                rows = csv.DictReader(ask_haproxy(proxy.control, "show stat").splitlines())
-                states = {(row["# pxname"], row["svname"]): row["status"] for row in rows}
-                if states["ready", "BACKEND"] == "DOWN":
-                    break
+            while states(proxy)["ready", "BACKEND"] != "DOWN":
                 await asyncio.sleep(0.1)
-            assert states["alive", "BACKEND"] == "UP"
+            assert states(proxy)["alive", "BACKEND"] == "UP"
             async with of(proxy) as client:
                 reply = await client.get("/ready")
             assert (reply.status_code, reply.json()["checks"]["redis"]["status"]) == (503, "unready")

@@ -82,10 +82,10 @@ def test_a_server_alone_keeps_sessions_and_says_what_the_service_needs(kind: Kin
 
 
 @contextmanager
-def compose(folder: Path) -> Iterator[dict[str, Any]]:
+def compose(folder: Path, file: str = "compose.sentinel.yaml") -> Iterator[dict[str, Any]]:
     """The servers and Sentinels of compose: each service's address, and a function that starts it."""
-    services = yaml.safe_load((DEPLOY / "docker/compose.sentinel.yaml").read_text())["services"]
-    names = [name for name in services if name.startswith(("redis-", "sentinel-"))]
+    services = yaml.safe_load((DEPLOY / "docker" / file).read_text())["services"]
+    names = [name for name in services if name.startswith(("redis", "sentinel-"))]
     net = f"127.{random.randrange(1, 255)}.{random.randrange(1, 255)}"
     addresses = {name: f"{net}.{number}" for number, name in enumerate(names, 1)}
     programs = folder / "bin"
@@ -102,8 +102,8 @@ def compose(folder: Path) -> Iterator[dict[str, Any]]:
         shell, option, script = service["command"]
         script = script.replace("$$", "$").replace(inside, str((DEPLOY / "docker" / shipped).resolve()))
         script = script.replace("/data", str(data)).replace("0.0.0.0", addresses[name])
-        script = script.replace('"$NAME" != redis-1', f'"$NAME" != {addresses["redis-1"]}')
-        script = re.sub(r"redis-1 6379", f"{addresses['redis-1']} 6379", script)
+        script = script.replace('"$NAME" != redis-1', f'"$NAME" != {addresses[names[0]]}')
+        script = re.sub(r"redis-1 6379", f"{addresses[names[0]]} 6379", script)
         environ = {"PATH": f"{programs}:{os.environ['PATH']}", "REDIS_PASSWORD": PASSWORD}
         command = ["env", "-i", *(f"{key}={value}" for key, value in environ.items())]
         running[name] = launch(
@@ -126,6 +126,21 @@ def knows_all(sentinel: redis.Redis) -> bool:
 def primary(sentinel: redis.Redis) -> str:
     host, _ = cast(tuple[str, int], sentinel.sentinel_get_master_addr_by_name("synckairos"))
     return host
+
+
+def test_the_server_of_compose_wants_its_password_and_shows_it_to_nobody(tmp_path: Path) -> None:
+    with compose(tmp_path, "compose.yaml") as it:
+        it["start"]("redis")
+        host = it["addresses"]["redis"]
+        with redis.Redis(host, 6379, password=PASSWORD, socket_timeout=2) as client:
+            until(client.ping, "the server")
+            assert client.config_get("maxmemory") != {"maxmemory": "0"}, "the file is in force, too"
+        with redis.Redis(host, 6379, socket_timeout=2) as client, pytest.raises(redis.AuthenticationError):
+            client.ping()
+        running = it["running"]["redis"]
+        arguments = Path(f"/proc/{running.pid}/cmdline").read_text()
+        assert "valkey-server" in arguments, "it takes the place of the shell, so that signals reach it"
+        assert PASSWORD not in arguments
 
 
 def test_servers_and_sentinels_of_compose_fail_over_and_come_back(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ until the page says that it is over.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import signal
@@ -300,6 +301,20 @@ def knows_replica(sentinel: Server) -> bool:
 # Requests are slow
 
 
+@fault("high-latency", "The primary refuses changes")
+def primary_refuses(deployed: Deployment) -> Iterator[Staged]:
+    (session_id,) = deployed.sessions(1)
+    switch = f"{deployed.api}/v1/sessions/{session_id}/switch"
+    with deployed.redis.sync_client() as client:
+        client.config_set("min-replicas-to-write", 1)
+        try:
+            assert httpx.post(switch, headers=bearing(token()), timeout=30).status_code == 503
+            yield Staged(["1, and 0 replicas in step"], again=lambda: forget_slow(deployed))
+            until(lambda: httpx.post(switch, headers=bearing(token()), timeout=30).is_success, "a change")
+        finally:
+            client.config_set("min-replicas-to-write", 0)
+
+
 @fault("high-latency", "A slow command")
 def slow_command(deployed: Deployment) -> Iterator[Staged]:
     busy = "local x = 0 for i = 1, 1e7 do x = x + i end return x"
@@ -408,9 +423,12 @@ def connections_break(deployed: Deployment) -> Iterator[Staged]:
 @fault("disconnection-storm", "Tokens end")
 def tokens_end(deployed: Deployment) -> Iterator[Staged]:
     (session_id,) = deployed.sessions(1)
+    sockets = itertools.count(1)
 
     def lose_one() -> None:
         with opened(deployed, None, session_id) as watching:
+            if next(sockets) % 5 == 0:  # meanwhile others go into a tunnel, and that is not the cause
+                watching.socket.shutdown(socket.SHUT_RDWR)
             # Whoever issues tokens has a clock that is late: a token has ended when it comes.
             watching.send(json.dumps({"type": "AUTH", "token": token(exp=time.time() - 60)}))
             drained(watching)
@@ -537,16 +555,24 @@ def bounded(deployed: Deployment) -> Iterator[None]:
             client.config_set("maxmemory", ROOM)
 
 
+OWN_KEY = "sk:{00}:of-the-service"
+
+
 @fault("full-memory", "Keys of another program")
 def keys_of_others(deployed: Deployment) -> Iterator[Staged]:
     with deployed.redis.sync_client() as client, client.pipeline(transaction=False) as pipeline:
         for number in range(3000):
             pipeline.set(f"cache:page:{number}", "x" * 1000, ex=3600)
+        # Names that are several, or none, to a shell that takes them as they are.
+        for name in (f"cache:a {OWN_KEY}", f"cache:b\n{OWN_KEY}", "cache:\\'\"\x00\xff"):
+            pipeline.set(name, 1)
+        pipeline.set(OWN_KEY, 1)
         pipeline.execute()
     with bounded(deployed):
-        yield Staged([r"keys of others \(cache:\*\)"], sets={"ROOM": str(ROOM), "PATTERN": "cache:*"})
+        yield Staged([r"keys of others \(cache:\*\)"], sets={"ROOM": str(ROOM), "PATTERN": "*"})
     with deployed.redis.sync_client() as client:
         assert not list(client.scan_iter("cache:*"))
+        assert client.delete(OWN_KEY)
 
 
 @fault("full-memory", "Events wait")

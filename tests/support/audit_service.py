@@ -20,13 +20,15 @@ from synckairos.core import keys
 from synckairos.core.calls import Sessions
 from synckairos.core.keys import SessionKeys
 from tests.support import postgres, servers
-from tests.support.live import PATIENCE_S, Service, game, service, settings
+from tests.support.live import Service, game, service, settings
 from tests.support.pool import Pool
 from tests.support.postgres import PostgresServer
 from tests.support.servers import Server
 
 RESTORE_PATIENCE_S = 60.0
 """How long a restore may take."""
+ARCHIVE_PATIENCE_S = 60.0
+"""How long it may take until no event waits. What a stopped service had in its hands waits for 10 to 15 s."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Audited:
 
     async def archived(self, *, snapshots: bool = True) -> None:
         """Store everything that has happened, with snapshots or only the events."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(ARCHIVE_PATIENCE_S):
             while await asyncio.to_thread(self._waiting):
                 await asyncio.sleep(0.02)
         for job in await asyncio.to_thread(self.queue.queue.get_jobs):

@@ -33,6 +33,11 @@ ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Runs a command that ends by itself. It may not say a secret, but for its results."""
+    return run_within(START_S, *arguments, **environ)
+
+
+def run_within(seconds: float, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command that may take so long."""
     canaries.hide_those_of(environ)
     ended = subprocess.run(
         [*COMMAND, *arguments],
@@ -40,7 +45,7 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=START_S,
+        timeout=seconds,
         check=False,
     )
     canaries.search([ended.stderr])

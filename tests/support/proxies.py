@@ -83,10 +83,15 @@ class Fitted:
 Start = Callable[[Path, Mapping[str, int]], AbstractContextManager[Proxy]]
 
 
+class NothingToReplace(Exception):
+    """A configuration has no line that this pattern fits."""
+
+
 def replaced(text: str, pattern: str, by: str) -> str:
-    """The text with all that the pattern finds replaced. It has to find something."""
+    """The text with all that the pattern finds replaced. Raises NothingToReplace when it finds nothing."""
     changed, count = re.subn(pattern, lambda found: found.expand(by), text, flags=re.MULTILINE)
-    assert count, pattern
+    if not count:
+        raise NothingToReplace(pattern)
     return changed
 
 
@@ -200,11 +205,13 @@ def haproxy(
     process = launch(["haproxy", "-db", "-f", str(fitted.file)], folder / "output", signal.SIGTERM)
 
     def set_out(name: str, out: bool) -> None:
-        said = ask_haproxy(control, f"set server ready/{name} state {'drain' if out else 'ready'}").strip()
+        server = f"set server ready/{name}"
+        command = f"{server} state drain" if out else f"{server} state ready; {server} health up"
+        said = ask_haproxy(control, command).strip()
         assert not said, said
 
     try:
-        _until(lambda: _answers(fitted.port, process), "HAProxy", folder / "output")
+        _until(lambda: _answers(fitted.port, process) and control.exists(), "HAProxy", folder / "output")
         yield Proxy(
             fitted.port,
             fitted.plain,

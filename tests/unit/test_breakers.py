@@ -7,11 +7,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import pytest
+import structlog
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from synckairos import metrics
 from synckairos.breakers import breaker as breakers
 from synckairos.breakers.breaker import FAILURES, Breaker
 from synckairos.breakers.registry import Breakers
+from synckairos.core.routes import Cluster
 from synckairos.errors import CircuitOpen, StorageUnavailable
 
 
@@ -62,6 +66,31 @@ async def test_it_opens_after_five_failures_in_a_row(breaker: Breaker) -> None:
     assert (error.code, error.status, error.retryable) == ("CIRCUIT_OPEN", 503, True)
     assert error.context == {"dependency": "webhook"}, "an address is nothing for callers"
     assert isinstance(error, StorageUnavailable), "what copes with a storage that is away copes with this"
+
+
+async def test_it_tells_once_why_it_opens_and_once_how_many_it_has_refused(
+    breaker: Breaker, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each refusal has no line of its own: there may be thousands a second."""
+    with capture_logs() as lines:
+        monkeypatch.setattr(breakers, "log", structlog.get_logger())
+        for refused in (1000, 1):
+            await fail(breaker, FAILURES)
+            for _ in range(refused):
+                with pytest.raises(CircuitOpen):
+                    await breaker.check()
+            clock.time += 1.5
+            assert await breaker.admit()
+            breaker.succeeded()
+    opened = {"log_level": "warning", "event": "a dependency does not answer, and is not asked for a while"}
+    closed = {"log_level": "info", "event": "a dependency answers again"}
+    of = {"dependency": "webhook example.com"}
+    assert lines == [
+        {**opened, **of, "for_s": 1.0, "reason": "refused"},
+        {**closed, **of, "after_s": 1.5, "refused": 1000},
+        {**opened, **of, "for_s": 1.0, "reason": "refused"},
+        {**closed, **of, "after_s": 1.5, "refused": 1},
+    ]
 
 
 async def test_it_is_open_for_one_second_and_then_twice_as_long_each_time(
@@ -243,3 +272,20 @@ async def test_the_registry_has_one_breaker_for_each_name() -> None:
     assert (known.of("postgresql"), state(newer)) == (newer, 2)
     await known.aclose()
     assert state(newer) == 0
+
+
+async def test_what_any_primary_of_a_cluster_can_do_goes_to_one_whose_breaker_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = Breakers()
+    route = Cluster([], lambda at: Redis(host=at[0], port=at[1]), None, registry)
+    first, second = (route.link_at(("127.0.0.1", port), None) for port in (1, 2))
+    for link in (first, second):
+        monkeypatch.setattr(link.calls, "ready", lambda: "a wire that works")
+    assert route.link(None) is first
+    await fail(first.breaker, FAILURES)
+    assert route.link(None) is second
+    await fail(second.breaker, FAILURES)
+    assert route.link(None) is first
+    await registry.aclose()
+    await route.aclose()

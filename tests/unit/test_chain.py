@@ -164,12 +164,12 @@ async def test_what_is_common_to_all_calls_counts_each_of_them_once() -> None:
     assert isinstance(raised.value.__cause__, KeyError)
 
 
-async def test_a_call_without_what_it_needs_gets_no_further_than_the_breaker() -> None:
+async def test_a_call_without_what_it_needs_gets_no_further_than_the_breaker_and_is_counted() -> None:
     said: list[str] = []
     call = Counted(CircuitOpen())
     with pytest.raises(CircuitOpen):
         await chain((*common(), noting(Order.TRACING, said)), handler(said))(call)
-    assert said == call.counted == []
+    assert (said, call.counted) == ([], ["CIRCUIT_OPEN"])
 
 
 def test_the_page_has_every_middleware_with_its_place_and_what_it_is_around(

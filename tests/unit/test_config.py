@@ -1,6 +1,8 @@
 """Settings: where they come from, and how a wrong one is refused: by its name, and by what it may be."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import fields
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -97,6 +99,8 @@ def test_a_setting_from_the_environment(name: str, text: str, value: object) -> 
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318", "the address of a collector"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://127.0.0.1:4317", "the address of a collector"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318/?a=b", "the address of a collector"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:otlp", "the address of a collector"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:99999", "the address of a collector"),
         ("OTEL_TRACES_SAMPLER_ARG", "1.01", "a number from 0 (none) to 1 (all)"),
         ("OTEL_TRACES_SAMPLER_ARG", "-0.1", "a number from 0 (none) to 1 (all)"),
         ("OTEL_TRACES_SAMPLER_ARG", "nan", "a number from 0 (none) to 1 (all)"),
@@ -148,10 +152,50 @@ def test_all_that_is_wrong_is_said_at_once(yaml: Callable[[str], Path]) -> None:
     assert problems[2].startswith(f"workers (in {file}) must be a whole number")
 
 
-@pytest.mark.parametrize("text", ["port: [", "- port\n", "just text", "\x00"])
+NO_YAML = {
+    "a bracket": "port: [",
+    "a control character": "\x00",
+    "a date that there is not": "port: 2026-13-45",
+    "a time that there is not": "port: 2026-01-01 25:61:61",
+    "a number that is none": "port: !!float x",
+    "a number without digits": "port: !!int ''",
+    "a number of too many digits": f"port: {'1' * 5000}",
+    "too many brackets": "port: " + "[" * 5000,
+    "a name of no plain value": "? [a]\n: b",
+}
+"""Texts that PyYAML refuses, some of them with errors that are none of its own."""
+
+
+@pytest.mark.parametrize("text", NO_YAML.values(), ids=NO_YAML)
+def test_whatever_is_wrong_with_a_yaml_file_is_one_kind_of_error(
+    yaml: Callable[[str], Path], text: str
+) -> None:
+    with pytest.raises(SettingsError, match=r"settings\.yaml is not YAML"):
+        config.load({}, yaml(text))
+
+
+@pytest.mark.parametrize("text", ["- port\n", "just text"])
 def test_a_file_that_is_no_list_of_settings(yaml: Callable[[str], Path], text: str) -> None:
     with pytest.raises(SettingsError, match=r"settings\.yaml"):
         config.load({}, yaml(text))
+
+
+def test_no_value_of_any_setting_is_more_than_wrong(yaml: Callable[[str], Path]) -> None:
+    odd = [
+        f"1{'0' * 400}",
+        ".inf",
+        ".nan",
+        '"\\0"',
+        '"\\ud800"',
+        "[[]]",
+        "{a: b}",
+        "2026-01-01",
+        "!!binary YQ==",
+    ]
+    for field in fields(Settings):
+        for value in odd:
+            with suppress(SettingsError):
+                config.load({}, yaml(f"{field.name}: {value}"))
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -246,15 +246,35 @@ def test_the_end_does_not_wait_for_a_thread_that_stands_still() -> None:
         held.set()
 
 
+def areas_of(**environ: str) -> dict[str, str]:
+    """What the doctor says about servers that are not there, by area."""
+    away = {"PORT": "0", "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", **environ}
+    found: dict[str, str] = {}
+    for finding in cli.diagnose(away, None, []).checks:
+        found[finding.area] = found.get(finding.area, "") + finding.message
+    return found
+
+
 def test_where_a_package_is_missing_all_else_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    import synckairos.audit
+
+    monkeypatch.delitem(sys.modules, "synckairos.audit.jobs", raising=False)
+    monkeypatch.delattr(synckairos.audit, "jobs", raising=False)
+    monkeypatch.setitem(sys.modules, "rq", None)
+    found = areas_of(DATABASE_URL=f"postgresql://127.0.0.1:{free_port()}/synckairos")
+    assert {"Redis", "PostgreSQL", "Audit queue", "Outbox"} <= found.keys()
+    assert "rq" in found["Audit queue"]
+    assert "rq" not in found["PostgreSQL"]
+
+
+def test_where_a_part_cannot_be_imported_the_others_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     import synckairos.doctor
 
-    monkeypatch.delitem(sys.modules, "synckairos.doctor.archive", raising=False)
     monkeypatch.delattr(synckairos.doctor, "archive", raising=False)
-    monkeypatch.setitem(sys.modules, "rq", None)
-    report = cli.diagnose({"PORT": "0", "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}, None, [])
-    assert "Redis" in {finding.area for finding in report.checks}
-    assert any("rq" in finding.message for finding in report.checks if finding.area == "Doctor")
+    monkeypatch.setitem(sys.modules, "synckairos.doctor.archive", None)
+    found = areas_of()
+    assert "Redis" in found
+    assert "archive" in found["Doctor"]
 
 
 def caused(by: BaseException) -> BaseException:

@@ -181,6 +181,8 @@ PLACE = 92.79033303725988
         ("features: {'x y': {enabled: true}}", "features.x y must have a name"),
         ("features: {7: {enabled: true}}", "features.7 must have a name"),
         ("features: {", "is not YAML"),
+        ("features: {x: {enabled: 2026-13-45}}", "is not YAML"),
+        ("features: " + "[" * 5000, "is not YAML"),
     ],
 )
 def test_a_wrong_file_stops_the_start_and_a_wrong_change_changes_nothing(

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,3 +103,120 @@ def test_a_value_that_is_not_known_is_not_shown() -> None:
     assert series in shown()
     gauge.set(metrics.UNKNOWN)
     assert series not in shown()
+
+
+SAYS = """
+import sys
+from synckairos import metrics
+up, used = sys.argv[1:]
+metrics.switches.inc(3)
+metrics.redis_calls.labels("sk_get").observe(0.004)
+metrics.redis_up.labels("a").set(float(up))
+metrics.redis_memory.labels("a").set(float(used))
+print("said", flush=True)
+sys.stdin.read()
+"""
+ASKS = """
+import sys
+from synckairos import metrics
+for process in sys.argv[1:]:
+    metrics.process_ended(int(process))
+print(metrics.render().decode())
+"""
+ENDS = """
+import sys, time
+from threading import Event, Thread
+from synckairos import metrics
+over, seen, add = Event(), set(), metrics._add
+def add_slowly(*files):
+    add(*files)
+    time.sleep(0.3)  # a scrape that did not wait would see the same counts twice
+metrics._add = add_slowly
+def counts():
+    text = metrics.render().decode()
+    return "".join(line for line in text.splitlines(True) if line.startswith("synckairos_switches_total"))
+def scrape():
+    while not over.is_set():
+        seen.add(counts())
+before = counts()
+scraping = Thread(target=scrape)
+scraping.start()
+for process in sys.argv[1:]:
+    metrics.process_ended(int(process))
+over.set()
+scraping.join()
+metrics.process_ended(0)  # adds what could not be added, because a scrape was under way
+assert seen | {counts()} == {before}, seen
+print(before)
+"""
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """The environment of several processes whose metrics are shown together."""
+    return {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+
+
+@contextmanager
+def saying(environ: dict[str, str], *each: tuple[str, str]) -> Iterator[list[subprocess.Popen[str]]]:
+    """A process for each, which says whether it reaches a server and what the server uses; it waits then."""
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", SAYS, *values],
+                    env=environ,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for values in each
+        ]
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "said\n"
+        yield processes
+
+
+def printed(environ: dict[str, str], program: str, ended: Iterable[subprocess.Popen[str]]) -> list[str]:
+    command = [sys.executable, "-c", program, *(str(process.pid) for process in ended)]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_of_several_processes_one_that_reaches_a_server_is_enough_and_none_speaks_after_its_end(
+    environ: dict[str, str],
+) -> None:
+    def shown_without(*ended: subprocess.Popen[str]) -> set[str]:
+        return {line for line in printed(environ, ASKS, ended) if 'server="a"' in line}
+
+    up, memory = 'synckairos_redis_up{server="a"}', 'synckairos_redis_memory_bytes{server="a"}'
+    with saying(environ, ("1", "10")) as reaches, saying(environ, ("0", "20")) as cut_off:
+        assert shown_without() == {f"{up} 1.0", f"{memory} 20.0"}
+        assert shown_without(*cut_off) == {f"{up} 1.0", f"{memory} 10.0"}
+        assert shown_without(*reaches, *cut_off) == set()
+
+
+def test_what_was_counted_stays_and_a_scrape_reads_no_more_files_for_each_process_that_ended(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    with saying(environ, *[("1", "10")] * 3) as processes:
+        pass
+    assert "synckairos_switches_total 9.0" in printed(environ, ENDS, processes)
+    assert {file.name for file in tmp_path.glob("*_ended.db")} == {"counter_ended.db", "histogram_ended.db"}
+    assert not [file for process in processes for file in tmp_path.glob(f"*_{process.pid}.db")]
+    with saying(environ, ("1", "10")) as more:
+        pass
+    lines = printed(environ, ASKS, more)
+    assert "synckairos_switches_total 12.0" in lines
+    assert 'synckairos_redis_call_seconds_bucket{call="sk_get",le="0.0025"} 0.0' in lines
+    assert 'synckairos_redis_call_seconds_bucket{call="sk_get",le="0.005"} 4.0' in lines
+    assert 'synckairos_redis_call_seconds_count{call="sk_get"} 4.0' in lines
+
+
+def test_what_a_process_says_of_a_gauge_ends_with_it() -> None:
+    """Else a server that is long gone would be shown, and warned of, until the service starts again."""
+    modes = {gauge._multiprocess_mode for gauge in vars(metrics).values() if isinstance(gauge, Gauge)}
+    assert all(mode.startswith("live") for mode in modes)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
 import pytest
+from click.testing import CliRunner
 
 from synckairos import rates
+from synckairos.cli import main
 from synckairos.doctor.memory import space_of
 
 BEFORE = {
@@ -39,6 +46,54 @@ NOW = {
 )
 def test_what_grew_the_fastest_first(names: tuple[str, ...], rows: list[str]) -> None:
     assert [row.strip() for row in rates.rows(BEFORE, NOW, 10.0, names)] == rows
+
+
+@contextmanager
+def answering(raw: bytes) -> Iterator[str]:
+    """What gives every client this answer, whatever was asked. Yields its URL."""
+
+    class Answers(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            with suppress(OSError):  # whoever has read enough is gone
+                self.wfile.write(raw)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/metrics"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+OK = b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b"no HTTP", "does not answer"),
+        (b"", "does not answer"),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", "does not answer"),
+        (OK + b"\xff", "has no metrics"),
+        (OK + b'{"data": []}', "has no metrics"),
+        (OK + b'# TYPE a counter\na_total{z="} 1\n', "has no metrics"),
+        (OK + b"#" * (rates.LONGEST + 1), "more than"),
+    ],
+    ids=["no HTTP", "nothing", "no page", "no text", "JSON", "half a label", "too much"],
+)
+def test_what_is_no_service_is_said_in_a_sentence(raw: bytes, says: str) -> None:
+    with answering(raw) as url:
+        result = CliRunner().invoke(main, ["rates", "--url", url, "--seconds", "0.1"])
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+    assert says in result.output
+
+
+def test_a_number_that_is_none_is_no_growth() -> None:
+    assert rates.rows({("a_total", ""): 1.0}, {("a_total", ""): float("nan")}, 1.0, ()) == []
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from synckairos.errors import RateLimitExceeded, SessionNotFound, StorageUnavailable
-from synckairos.recover import Backoff, is_repeated, recover
+from synckairos.recover import Growth, is_repeated, recover
+from tests.support.pages import ROOT
 
 
 class Clock:
@@ -63,7 +66,7 @@ def away(count: int) -> list[StorageUnavailable]:
         ("exponential", [1.0, 2.0, 4.0, 6.0, 6.0]),
     ],
 )
-async def test_pauses_grow_as_they_should(backoff: Backoff, pauses: list[float]) -> None:
+async def test_pauses_grow_as_they_should(backoff: Growth, pauses: list[float]) -> None:
     clock = Clock()
     repeat = recover(
         attempts=6, backoff=backoff, first_s=1.0, longest_s=6.0, now=clock.now, sleep=clock.sleep
@@ -175,3 +178,26 @@ async def test_calls_at_the_same_time_do_not_know_of_each_other() -> None:
     calls: list[Callable[[], Awaitable[Any]]] = [Failing(*away(2)) for _ in range(3)]
     repeat = recover(now=clock.now, sleep=clock.sleep)
     assert await asyncio.gather(*(repeat(call) for call in calls)) == [3, 3, 3]
+
+
+REPEATING = {
+    "tenacity": {"recover.py"},
+    "tenacity.wait": {"recover.py"},
+    "redis.retry": {"core/clients.py"},
+    "redis.asyncio.retry": {"core/clients.py"},
+    "redis.backoff": {"core/clients.py"},
+}
+"""What repeats calls, in packages of others, and who has it: clients of Redis are told to repeat nothing."""
+
+
+def test_nothing_else_repeats() -> None:
+    package = ROOT / "synckairos"
+    found: dict[str, set[str]] = {}
+    for file in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                if not name.startswith("synckairos") and re.search("retry|backoff|tenacity", name):
+                    found.setdefault(name, set()).add(file.relative_to(package).as_posix())
+    assert found == REPEATING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from synckairos.cli import main
 from synckairos.slo import objectives
+from synckairos.slo.report import LONGEST
 from tests.support.pages import ROOT, Page
 
 FILE = ROOT / "deploy" / "slo.yaml"
@@ -120,8 +121,11 @@ def _vector(numbers: Numbers, counted_s: float = WINDOW_S) -> list[Any]:
 
 
 @contextmanager
-def prometheus(vector: list[Any]) -> Iterator[str]:
-    """What answers like a Prometheus that has these series. Yields its URL."""
+def prometheus(vector: list[Any] | str) -> Iterator[str]:
+    """What answers like a Prometheus that has these series, or with this text. Yields its URL."""
+    text = (
+        vector if isinstance(vector, str) else json.dumps({"status": "success", "data": {"result": vector}})
+    )
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -129,7 +133,8 @@ def prometheus(vector: list[Any]) -> Iterator[str]:
             assert parse_qs(asked.query) == {"query": ['{__name__=~"slo:.+"}']}
             self.send_response(200 if asked.path == "/api/v1/query" else 404)
             self.end_headers()
-            self.wfile.write(json.dumps({"status": "success", "data": {"result": vector}}).encode())
+            with suppress(OSError):  # whoever has read enough is gone
+                self.wfile.write(text.encode())
 
         def log_message(self, *_: object) -> None:
             """A test's output has no need of it."""
@@ -224,6 +229,58 @@ def test_where_no_prometheus_is_there_is_no_report(path: str) -> None:
         result = CliRunner().invoke(main, ["slo", "report", "--prometheus", where])
     assert result.exit_code == 2
     assert "does not answer" in result.output
+
+
+def _changed(name: str, value: object) -> str:
+    """The answer of a Prometheus in which a series has another value."""
+    vector = _vector({"switch": (0.005, 5.0, 0.1)})
+    for each in vector:
+        if each["metric"]["__name__"] == name:
+            each["value"] = value
+    return json.dumps({"status": "success", "data": {"result": vector}})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[" * 100_000,
+        "[]",
+        '{"data":{"result":{}}}',
+        '{"data":{"result":[{"metric":{"slo":7},"value":[1,"1"]}]}}',
+        '{"data":{"result":[{"metric":{}}]}}',
+        _changed("slo:error_budget_used:ratio", [AT, "NaN"]),
+        _changed("slo:burn_rate:sum1h", [AT, "+Inf"]),
+        _changed("slo:burn_rate:sum1h", [AT, 0.5]),
+        _changed("slo:window:seconds", [AT, "many"]),
+        _changed("slo:window:seconds", [1e300, "1"]),
+        _changed("slo:window:seconds", [AT, "1e300"]),
+        '{"data":{"result":[]}}' + " " * LONGEST,
+    ],
+    ids=range(13),
+)
+def test_an_answer_that_makes_no_sense_is_no_report(text: str) -> None:
+    with prometheus(text) as url:
+        result = CliRunner().invoke(main, ["slo", "report", "--prometheus", url])
+    assert result.exit_code == 2, "1 would be a budget that is spent, and 0 none"
+    assert "Error: " in result.output
+    assert isinstance(result.exception, SystemExit), "a sentence, and no traceback"
+
+
+@pytest.mark.parametrize("url", ["http://[", "ftp://127.0.0.1", "127.0.0.1:1", "http://127.0.0.1:99999"])
+def test_an_address_that_is_none_is_no_report(url: str) -> None:
+    result = CliRunner().invoke(main, ["slo", "report", "--prometheus", url])
+    assert (result.exit_code, type(result.exception)) == (2, SystemExit)
+
+
+def test_titles_of_others_move_no_cursor() -> None:
+    vector = _vector({"switch": (0.0, 0.5, 0.1)})
+    vector[2]["metric"]["title"] = "\x1b[2J\x9b2J\u202e"
+    with prometheus(vector) as url:
+        for options in ([], ["--json"]):
+            output = CliRunner().invoke(main, ["slo", "report", "--prometheus", url, *options]).output
+            assert output.replace("\n", "").isascii()
+            assert "\x1b" not in output
 
 
 def test_the_page_works_the_formulas_out() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import uuid
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import msgspec
 import pytest
@@ -15,6 +17,9 @@ import zstandard
 
 from synckairos.audit.jobs import decode_job, encode_job
 from synckairos.audit.rows import Batch, Entry
+from synckairos.core.calls import Sessions
+from synckairos.core.model import Options
+from synckairos.errors import SessionNotFound
 from synckairos.tracing import process
 from synckairos.tracing.spans import Attributes, Kind, Span, below, current, enter, under
 from synckairos.tracing.traceparent import is_sampled, is_traceparent
@@ -107,6 +112,19 @@ def test_callers_cannot_have_every_request_sampled(ratio: Any, monkeypatch: pyte
     assert sum(begun(KEPT) for _ in range(1000)) == process.MOST_ASKED_FOR
     monkeypatch.setattr(process, "monotonic", lambda: 2.0)
     assert begun(KEPT)
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["spans are made", "none are made"])
+async def test_storing_an_event_is_not_traced_where_its_call_was_refused_to_be(
+    monkeypatch: pytest.MonkeyPatch, here: bool
+) -> None:
+    """Else the bound on what callers may ask for would hold for one process of two."""
+    monkeypatch.setattr(process._process, "tracer", Tracer() if here else None)
+    connection = Mock(fcall=AsyncMock(side_effect=SessionNotFound))
+    with pytest.raises(SessionNotFound):
+        await Sessions(connection, 60).start(str(uuid.uuid4()), Options(traceparent=KEPT))
+    (called,) = connection.fcall.call_args_list
+    assert ("TRACEPARENT" in called.args[2]) is not here
 
 
 def test_what_is_not_sampled_asks_for_no_attributes(ratio: Any) -> None:

@@ -22,7 +22,7 @@ from synckairos.core.library import Library
 from synckairos.run.processes import free_port
 from tests.support.live import eventually
 from tests.support.programs import Program
-from tests.upgrade.keep import LIBRARY, SERVICE
+from tests.upgrade.keep import KEPT, LIBRARY
 
 Json = dict[str, Any]
 
@@ -36,7 +36,10 @@ _MODULE = re.compile(
 
 def last_library() -> Library:
     """The function library of the last release."""
-    payload = LIBRARY.read_text(encoding="utf-8")
+    with tarfile.open(KEPT) as archive:
+        member = archive.extractfile(LIBRARY)
+        assert member is not None
+        payload = member.read().decode()
     found = re.search(r'^local VERSION = "(.*)"$', payload, re.MULTILINE)
     assert found is not None
     return Library(found[1], payload)
@@ -53,7 +56,7 @@ def last_revision(folder: Path) -> str:
 
 def unpack(folder: Path) -> None:
     """Puts the last release into a folder, from which Python can run it."""
-    with tarfile.open(SERVICE) as archive:
+    with tarfile.open(KEPT) as archive:
         archive.extractall(folder, filter="data")
     library = last_library()
     files = dict(_MODULE.findall(library.payload))

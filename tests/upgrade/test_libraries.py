@@ -11,6 +11,7 @@ import redis
 
 from synckairos.core.keys import SessionKeys
 from synckairos.core.library import Library, LibraryStatus, load
+from tests.support import servers
 from tests.support.servers import Server
 from tests.upgrade.releases import last_library
 
@@ -159,6 +160,30 @@ def _goes_on(sessions: Sessions, session_id: str, status: str, version: int) -> 
     assert sessions.call("get", session_id)["version"] == version
 
 
+def test_half_of_what_the_last_one_has_written_is_converted_and_comes_back(sessions: Sessions) -> None:
+    """Then all is as it was, byte for byte, so that the last library may be loaded again."""
+
+    def contents() -> dict[str, Any]:
+        return {
+            session_id: sessions.client.hgetall(SessionKeys.of(session_id).session) for session_id in made
+        }
+
+    sessions.use(LAST)
+    made = [sessions.play(name, story) for name, story in stories()]
+    before = contents()
+    sessions.use(THIS)
+    half = made[::2]
+    assert [sessions.call("convert", session_id, "SCHEMA", "2") for session_id in half] == [1] * len(half)
+    assert [sessions.call("get", session_id)["schema"] for session_id in made[:2]] == [2, 1]
+    assert {session_id for session_id, found in contents().items() if found != before[session_id]} == {*half}
+    assert [sessions.call("convert", session_id, "SCHEMA", "1") for session_id in half] == [1] * len(half)
+    assert contents() == before
+    sessions.use(LAST)
+    for session_id in made:
+        state = sessions.call("get", session_id)
+        _goes_on(sessions, session_id, state["status"], state["version"])
+
+
 @pytest.mark.parametrize(
     ("wrote", "exported", "restored"),
     [(LAST, LAST, THIS), (THIS, LAST, THIS), (LAST, THIS, LAST), (THIS, THIS, LAST)],
@@ -233,6 +258,41 @@ def test_a_library_that_does_not_know_a_schema_shows_nothing_wrong_of_it(session
     known = before.keys() & shown.keys()
     assert {key: shown[key] for key in known} == {key: before[key] for key in known}
     _goes_on(sessions, session_id, "running", 6)
+
+
+def move(source: Sessions, target: Sessions, session_id: str, name: str) -> None:
+    """All steps of a move between two servers."""
+    address, *keys = "10.0.0.2:6379", *SessionKeys.of(session_id).all
+
+    def step(at: Sessions, which: str, *args: Any) -> Any:
+        return at.client.fcall(f"sk_move_{which}", len(keys), *keys, *args, "MOVE", name)
+
+    session, *events = step(source, "out", "TARGET", address, "LEASE", "60000")
+    assert step(target, "in", session, b"\n".join(events), "TARGET", address, "SHIFT", "0") == 1
+    step(target, "activate", step(source, "commit"))
+    step(source, "finish")
+
+
+@pytest.mark.parametrize(("first", "second"), [(LAST, THIS), (THIS, LAST)], ids=["up", "down"])
+def test_a_session_moves_to_a_server_with_the_other(
+    sessions: Sessions, first: Library, second: Library
+) -> None:
+    """There and back, in the newer schema, too, where there is one."""
+    with servers.start("valkey") as other, other.sync_client() as client:
+        elsewhere = Sessions(client)
+        sessions.use(first)
+        elsewhere.use(second)
+        for name, story in stories():
+            session_id = sessions.play(name, story)
+            if first is THIS:
+                assert sessions.call("convert", session_id, "SCHEMA", "2") == 1
+            before = sessions.steady(session_id)
+            for way, source, target in (("there", sessions, elsewhere), ("back", elsewhere, sessions)):
+                move(source, target, session_id, way)
+                after = target.steady(session_id)
+                same = before.keys() & after.keys() - {"version", "schema", "updated_at"}
+                assert {key: after[key] for key in same} == {key: before[key] for key in same}, (name, story)
+            _goes_on(sessions, session_id, after["status"], after["version"])
 
 
 async def test_a_server_is_upgraded_and_never_downgraded(server: Server) -> None:

@@ -25,7 +25,16 @@ from tests.support import servers
 from tests.support.live import eventually, settings
 from tests.support.programs import Program
 from tests.support.servers import Server
-from tests.upgrade.releases import PATIENCE_S, Json, Release, Socket, last_revision, unpack, until
+from tests.upgrade.releases import (
+    PATIENCE_S,
+    Json,
+    Release,
+    Socket,
+    last_library,
+    last_revision,
+    unpack,
+    until,
+)
 
 LONG_MS = 600_000
 SHORT_MS = 1000
@@ -39,6 +48,40 @@ def last_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("last_release")
     unpack(folder)
     return folder
+
+
+TOMORROW = """
+from alembic import op
+
+revision, down_revision, oldest = "{revision}", "{before}", "1"
+
+
+def upgrade():
+    op.execute("ALTER TABLE sync_events ADD COLUMN later text, ADD COLUMN more int NOT NULL DEFAULT 0")
+    op.execute("ALTER TABLE sync_sessions ADD COLUMN later text")
+    op.execute("CREATE TABLE sync_later (id bigint PRIMARY KEY)")
+
+
+def downgrade():
+    op.execute("DROP TABLE sync_later")
+    op.execute("ALTER TABLE sync_sessions DROP COLUMN later")
+    op.execute("ALTER TABLE sync_events DROP COLUMN later, DROP COLUMN more")
+"""
+
+
+@pytest.fixture
+def tomorrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The revision of a step of the next release, which adds what the rules allow. `migrate` knows it here,
+    so that there are newer tables also while this release has those of the last one."""
+    newest = schema.revisions()[-1]
+    revision = str(int(newest) + 1)
+    (tmp_path / "tomorrow.py").write_text(TOMORROW.format(revision=revision, before=newest))
+    config = schema._config()
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", f"synckairos.audit:migrations/versions\n{tmp_path}")
+    monkeypatch.setattr(schema, "_config", lambda: config)
+    assert schema.revisions()[-1] == revision
+    return revision
 
 
 @pytest.fixture
@@ -176,6 +219,34 @@ async def test_side_by_side_and_back_again(
         await ended(back)
 
 
+async def test_a_library_from_before_the_update_comes_back_under_this_release(
+    primary: Server, last_release: Path, tmp_path: Path
+) -> None:
+    """As where a dump of Redis from before the update was restored. When the service asks for something that
+    this library does not know, it loads its own again, and nobody gets an error."""
+    environ = {"REDIS_URL": primary.url}
+    features = tmp_path / "features.yaml"
+    features.write_text("features: {session_schema_2: {enabled: true}}")
+    with Release(environ, last_release) as last:
+        await last.answers()
+        made = [await last.create(LONG_MS, LONG_MS) for _ in range(2)]
+        await ended(last)
+    with Release({**environ, "FEATURES_FILE": str(features)}) as this:
+        await this.answers()
+        assert version(primary) == Library.assemble().version
+        with primary.sync_client() as client:
+            client.function_load(last_library().payload, replace=True)
+        async with this.watch(made[0]) as socket:
+            assert (await this.state(made[0]))["version"] == 2
+            assert version(primary) == last_library().version
+            for session_id in made:
+                assert (await this.switch(session_id))["version"] == 3
+            await heard_the_same(socket)
+        assert version(primary) == Library.assemble().version
+        assert (await this.state(made[0]))["schema"] == 2
+        await ended(this)
+
+
 async def test_a_failover_in_the_middle(primary: Server, last_release: Path) -> None:
     """Nothing is lost of what the replica had, and both releases go on at the new primary."""
     with servers.start_replica(primary) as replica, servers.start_sentinel(primary, "main") as sentinel:
@@ -218,11 +289,11 @@ async def test_a_failover_in_the_middle(primary: Server, last_release: Path) -> 
 
 @pytest.mark.one_kind
 async def test_each_stores_what_the_other_has_queued(
-    primary: Server, last_release: Path, database: str, store: Store
+    primary: Server, last_release: Path, database: str, store: Store, tomorrow: str
 ) -> None:
     """And brings back what Redis has lost, from what the other has stored.
 
-    The tables are brought to the new revision while the last release works with them.
+    The tables are brought to a new revision while the last release works with them.
     """
     environ = {"REDIS_URL": primary.url, "DATABASE_URL": database}
     last_path = {**environ, "PYTHONPATH": str(last_release)}
@@ -233,7 +304,7 @@ async def test_each_stores_what_the_other_has_queued(
         Release(environ) as this,
     ):
         last_worker.until(lambda: "waiting for batches" in "".join(last_worker.errors), "its start")
-        await schema.migrate(database)
+        assert (await schema.migrate(database))[1] == tomorrow
         await asyncio.gather(last.answers(), this.answers())
         start_workers: list[Callable[[], Program]] = [
             lambda: last_worker,
@@ -274,7 +345,7 @@ async def switches(release: Release, session_id: str, going: asyncio.Event) -> i
 
 @pytest.mark.one_kind
 async def test_tables_go_forward_and_back_under_traffic(
-    primary: Server, last_release: Path, database: str, store: Store
+    primary: Server, last_release: Path, database: str, store: Store, tomorrow: str
 ) -> None:
     """Both services change sessions all the time, and one worker after the other stores what both tell.
 
@@ -313,13 +384,15 @@ async def test_tables_go_forward_and_back_under_traffic(
         this_worker: Program | None = None
         last_worker = stack.enter_context(Program("worker", **last_path))
         assert await on_the_way()
-        await schema.migrate(database)  # with the last release's worker and service
+        # With the last release's worker and service.
+        assert await schema.migrate(database) == (older, tomorrow)
         assert await on_the_way()
         this_worker = stack.enter_context(Program("worker", **environ))
         assert await on_the_way()  # both workers
         assert await asyncio.to_thread(last_worker.end) == 0
         assert await on_the_way()  # this release's worker, both services
-        await schema.migrate(database, older)  # and back, with all of this release still there
+        # And back, with all of this release still there.
+        assert await schema.migrate(database, older) == (tomorrow, older)
         assert await on_the_way()
         last_worker = stack.enter_context(Program("worker", **last_path))
         assert await asyncio.to_thread(this_worker.end) == 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import gc
 import platform
 import resource
 import sys
@@ -221,10 +220,8 @@ def is_overdue(client: Client, now: float) -> bool:
 def give_memory_back() -> None:
     """Gives the system the memory back that a crowd of connections has had.
 
-    What they leave behind refers to itself, so it stays until the garbage collector comes, and the C library
-    keeps what is free among what is not. Both together may be 25 KB for each connection.
+    The C library keeps what is free among what is not, which may be some KB for each connection.
     """
-    gc.collect()
     if _libc is not None:
         _libc.malloc_trim(0)
 

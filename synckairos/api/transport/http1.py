@@ -41,6 +41,8 @@ class Http1(Http):
 
     protocol: Connection
     request: Any
+    response: Any
+    response_func: Any
     request_body: Any
     request_bytes: int
     request_bytes_left: int
@@ -55,7 +57,12 @@ class Http1(Http):
 
     async def http1(self) -> None:
         """Answers requests until the connection can carry no more."""
-        await super().http1()  # type: ignore[no-untyped-call]
+        try:
+            await super().http1()  # type: ignore[no-untyped-call]
+        finally:
+            # What refers to this object in a circle, when the client has gone away or the connection is a
+            # WebSocket by now: a method of its own, the last request and its answer.
+            self.response_func = self.request = self.response = None
         if self._is_broken:
             await self.protocol.read_to_the_end()
 
@@ -82,7 +89,8 @@ class Http1(Http):
             transport=cast(TransportProtocol, connection.transport),
             app=connection.app,
         )
-        connection.request_class._current.set(request)  # noqa: SLF001 - as Sanic's own method does
+        # Sanic's own method also makes it the current request of the task, for which nobody here asks. That
+        # would keep it, with all that it refers to, until the next request of its connection.
         self.request, request.stream = request, self
         self._in_chunk, self._chunks = False, 0
         connection.received = len(self.recv_buffer)

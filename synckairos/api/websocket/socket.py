@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from time import monotonic
+from traceback import clear_frames
 from typing import TYPE_CHECKING, cast
 
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
@@ -73,13 +74,35 @@ SLOW_CLOSE_TIMEOUT_S = 30.0
 """How long a slow reader has to read what it was sent, including the reason of the close."""
 
 
+class _Protocol(ServerProtocol):
+    """The protocol, for clients that need not name a subprotocol.
+
+    A function that is given to it for this would make each one refer to itself.
+    """
+
+    def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
+        """The first that the client offers too; none when it offers no such."""
+        return next((each for each in self.available_subprotocols or () if each in subprotocols), None)
+
+    def let_go(self) -> None:
+        """Undo its circles at the end: what reads frames refers to it, and so do errors by their tracebacks.
+
+        So it is freed at once, with all that it refers to, and not by the garbage collector.
+        """
+        self.parser.close()
+        for error in (self.parser_exc, self.handshake_exc):
+            if error is not None:
+                clear_frames(error.__traceback__)
+        self.parser_exc = self.handshake_exc = None
+
+
 class Socket:
     """An open WebSocket, which takes the place of the adapter in Sanic's protocol."""
 
     loop: asyncio.AbstractEventLoop | None = None
     """Sanic reads it when it shuts down: without a loop, it calls `end_connection`."""
 
-    def __init__(self, protocol: WebSocketProtocol, ws_proto: ServerProtocol, *, limited: bool) -> None:
+    def __init__(self, protocol: WebSocketProtocol, ws_proto: _Protocol, *, limited: bool) -> None:
         assert protocol.transport is not None
         self.ws_proto = ws_proto
         self._loop = asyncio.get_running_loop()
@@ -369,6 +392,7 @@ class Socket:
             self._abort.cancel()
         with suppress(EOFError):
             self.ws_proto.receive_eof()
+        self.ws_proto.let_go()
         # The code is that of the side that closed first. Without a close frame it is 1006 (abnormal).
         close = self.ws_proto.close_sent or self.ws_proto.close_rcvd
         if self.ws_proto.close_rcvd_then_sent:
@@ -397,22 +421,16 @@ def upgrade(request: ApiRequest, subprotocol: str) -> Socket:
 
     Raises ValidationError when the request is no valid WebSocket handshake.
     """
-
-    def select(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-        return Subprotocol(subprotocol) if subprotocol in offered else None
-
-    ws_proto = ServerProtocol(
-        subprotocols=[Subprotocol(subprotocol)],
-        select_subprotocol=select,
-        state=State.OPEN,
-        max_size=MAX_MESSAGE,
-    )
+    ws_proto = _Protocol(subprotocols=[Subprotocol(subprotocol)], state=State.OPEN, max_size=MAX_MESSAGE)
     try:
         response = ws_proto.accept(WebSocketProtocol.sanic_request_to_ws_request(request))
     except InvalidHeader as error:
-        raise _no_handshake(error) from error
+        ws_proto.let_go()
+        raise _no_handshake(str(error)) from error
     if response.status_code != 101:
-        raise _no_handshake(ws_proto.handshake_exc)
+        why = str(ws_proto.handshake_exc)
+        ws_proto.let_go()
+        raise _no_handshake(why)
     protocol = request.http.protocol
     assert protocol.transport is not None
     protocol.transport.write(response.serialize())
@@ -426,8 +444,8 @@ def upgrade(request: ApiRequest, subprotocol: str) -> Socket:
     return socket
 
 
-def _no_handshake(why: Exception | None) -> ValidationError:
+def _no_handshake(why: str) -> ValidationError:
     return ValidationError(
         "this is a WebSocket; the request has to be a WebSocket handshake",
-        details=[{"field": "", "message": str(why)}],
+        details=[{"field": "", "message": why}],
     )

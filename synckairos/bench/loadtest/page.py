@@ -202,7 +202,7 @@ def _method(result: Result) -> Iterator[str]:
     load = result.load
     servers = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     yield (
-        f"SyncKairos {__version__}, workers: {load.workers}, with rate limits; {servers}; Python "
+        f"SyncKairos {__version__}, {load.workers} of its processes, with rate limits; {servers}; Python "
         f"{platform.python_version()}, {platform.system()}, {os.cpu_count()} processors. All of it, "
         "and the load, ran on this one machine."
     )

@@ -100,7 +100,7 @@ class Gate:
         socket = _Socket([json.dumps(message(kind, bearer)) for kind in said])
         behind = _Behind(session_id)
         parts = {**self._parts, "bearers": self._world.bearers(who)}
-        parts |= {"relay": behind, "sessions": behind, "replicas": behind}
+        parts |= {"connection": behind.connection, "relay": behind, "sessions": behind, "replicas": behind}
         request = self._request("GET", f"/ws?session_id={session_id}", bearer, parts)
         opening = Opening(request, Strangers())
         async with opening:
@@ -168,7 +168,7 @@ class _Behind:
     def __init__(self, session_id: str) -> None:
         self.opened = False
         self.players: list[str | None] = []
-        self.connection = SimpleNamespace(is_down=lambda _: False)
+        self.connection = SimpleNamespace(is_down=lambda _: False, refuse_if_open=AsyncMock())
         self._state = State(
             json.dumps(
                 {

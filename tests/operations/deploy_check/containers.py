@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from synckairos import __version__
 from tests.operations.deploy_check.programs import Problems, refused, said
 from tests.operations.deploy_check.settings import SECRET, unknown_command, wrong_settings
 from tests.support.pages import ROOT
@@ -28,6 +30,28 @@ def dockerfile(_deploy: Path, files: Sequence[Path]) -> Problems:
             for name in names.split()
             if not (ROOT / name).exists()
         )
+        yield from (f"{file.name}: {problem}" for problem in _unknown_options(text))
+
+
+_HELP = {
+    "useradd": ("useradd", "--help"),
+    "pip install": ("python", "-m", "pip", "install", "--help"),
+    "pip uninstall": ("python", "-m", "pip", "uninstall", "--help"),
+}
+"""The commands of steps that no other check takes, and what lists their options."""
+
+
+def _unknown_options(text: str) -> Problems:
+    """Options that a command of a step does not have. hadolint does not look at them."""
+    steps = "".join(re.sub(r"\\\n", " ", text).partition("\nFROM ")[1:])
+    for command, (name, *arguments) in _HELP.items():
+        _, known = said(name, *arguments)
+        for options in re.findall(rf"\b{command} ([^&|\n]*)", steps):
+            yield from (
+                f"{command} has no {option}"
+                for option in re.findall(r"--[a-z-]+", options)
+                if not re.search(rf"{option}(?![a-z-])", known)
+            )
 
 
 def dockerignore(_deploy: Path, files: Sequence[Path]) -> Problems:
@@ -43,8 +67,9 @@ def dockerignore(_deploy: Path, files: Sequence[Path]) -> Problems:
         let_in = {line[1:] for line in lines if line.startswith("!")}
         if lines[:1] != ["*"] or copied != let_in:
             yield f"{file.name}: it lets in {sorted(let_in)}, and {dockerfile.name} copies {sorted(copied)}"
+        never_kept = (ROOT / ".gitignore").read_text().split()
         for line in lines[1 + len(let_in) :]:
-            if not (line.startswith("**/") or (ROOT / line).exists()):
+            if f"{line.removeprefix('**/')}/" not in never_kept and not (ROOT / line).exists():
                 yield f"{file.name}: there is no {line}"
 
 
@@ -70,7 +95,13 @@ def compose(deploy: Path, files: Sequence[Path]) -> Problems:
                     yield f"{where}: there is no {source}"
                 if re.fullmatch(r"[\w-]+", source) and source not in given.get("volumes", {}):
                     yield f"{where}: there is no volume {source}"
-            if "synckairos:" in service["image"]:
+            yield from (
+                f"{where}: everybody can read {found} on the command line"
+                for found in _SECRET_ARGUMENT.findall(" ".join(service.get("command", ())))
+            )
+            if "build" in service:
+                if service["image"] != f"synckairos:{__version__}":
+                    yield f"{where}: {service['image']} is not the image of this release, {__version__}"
                 given_ = service["environment"]
                 environ = {key: re.sub(r"\$\{[^}]*\}", SECRET, value) for key, value in given_.items()}
                 command = service.get("command", ["serve"])
@@ -79,6 +110,23 @@ def compose(deploy: Path, files: Sequence[Path]) -> Problems:
                 yield from unknown_command(command, where)
             else:
                 yield from _script(service.get("command", ()), where)
+                yield from _variables(service, where)
+
+
+_OF_IMAGES = frozenset({"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"})
+"""The variables that an image of others reads."""
+
+
+def _variables(service: Mapping[str, Any], where: str) -> Problems:
+    """Variables that nobody reads, and those that a command reads and that are not there."""
+    read = {*re.findall(r"\$\$(\w+)", f"{service.get('command')} {service.get('healthcheck')}")}
+    given = service.get("environment", {}).keys()
+    yield from (f"{where}: nobody reads {name}" for name in given - read - _OF_IMAGES)
+    yield from (f"{where}: there is no {name}" for name in read - given)
+
+
+_SECRET_ARGUMENT = re.compile(r"(?<!\$)\$\{?\w*(?:PASSWORD|SECRET)")
+"""A secret that compose itself puts in; behind `$$` the shell in the container does."""
 
 
 def _script(command: Sequence[str], where: str) -> Problems:

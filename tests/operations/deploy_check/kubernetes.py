@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import yaml
 
+from synckairos import __version__
 from tests.operations.deploy_check import kustomize
 from tests.operations.deploy_check.forms import unlike
 from tests.operations.deploy_check.programs import Problems
 from tests.operations.deploy_check.settings import SECRET, unknown_command, wrong_settings
+
+# The library reads a megabyte of definitions for each resource, which is most of the time of this check.
+kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
 
 KUBERNETES = ("1.31", "1.37")
 """The releases of Kubernetes whose schemas the manifests have to fit."""
@@ -23,7 +29,14 @@ _SERVICE_MONITOR = {
     "metadata": {"name": str, "namespace": str, "labels": dict},
     "spec": {
         "selector": {"matchLabels": dict},
-        "endpoints": [{"port": str, "path": str, "interval": str, "scrapeTimeout": str}],
+        "endpoints": [
+            {
+                **dict.fromkeys(("port", "path", "interval", "scrapeTimeout"), str),
+                "relabelings": [
+                    {"sourceLabels": [str], **dict.fromkeys(("regex", "targetLabel", "replacement"), str)}
+                ],
+            }
+        ],
     },
 }
 """As much of the Prometheus operator's own schema as is used here: other names are refused."""
@@ -42,6 +55,8 @@ def kubernetes(deploy: Path, files: Sequence[Path]) -> Problems:
         for resource in resources:
             yield from _manifest(resource, each.name)
         yield from _references(resources, each.name)
+        yield from _scraped_otherwise(resources, deploy / "prometheus/prometheus.yml", each.name)
+        yield from _other_than_nginx(resources, deploy / "nginx/nginx.conf", each.name)
     named = {
         name if name.endswith(".yaml") else None
         for each in read
@@ -55,8 +70,26 @@ def kubernetes(deploy: Path, files: Sequence[Path]) -> Problems:
     )
 
 
+_LABELS = frozenset({"app.kubernetes.io/name", "app.kubernetes.io/component", "kubernetes.io/metadata.name"})
+"""All that is used: to Kubernetes any name of a label is as good as another."""
+
+
+def _unknown_labels(given: Any) -> Problems:
+    """The names of labels, anywhere in a resource, that are not used elsewhere."""
+    if isinstance(given, list):
+        for item in given:
+            yield from _unknown_labels(item)
+    elif isinstance(given, dict):
+        for name, value in given.items():
+            if name in ("labels", "matchLabels"):
+                yield from (f"label {label}" for label in value.keys() - _LABELS)
+            else:
+                yield from _unknown_labels(value)
+
+
 def _manifest(resource: kustomize.Resource, where: str) -> Problems:
     what = f"{where}, {resource['kind']} {resource['metadata']['name']}"
+    yield from (f"{what}: {problem}" for problem in _unknown_labels(resource))
     if resource["kind"] == "ServiceMonitor":
         if resource["apiVersion"] != "monitoring.coreos.com/v1":
             yield f"{what}: {resource['apiVersion']}"
@@ -92,6 +125,9 @@ def _references(resources: Sequence[kustomize.Resource], where: str) -> Problems
                 port = container.get(probe, {}).get("httpGet", {}).get("port")
                 if port is not None and port not in names:
                     yield f"{what}: {probe} asks port {port}, which is not there"
+            _, _, tag = container["image"].partition("@")[0].rpartition("/")[2].partition(":")
+            if tag not in ("", __version__):  # the base has none, and a digest needs none
+                yield f"{what}: {container['image']} is not the image of this release, {__version__}"
             yield from unknown_command(container["args"], what)
             yield from _settings_of(container, maps, what)
     for each in resources:
@@ -115,27 +151,79 @@ def _references(resources: Sequence[kustomize.Resource], where: str) -> Problems
                 yield f"{where}, ServiceMonitor {each['metadata']['name']}: no port {endpoint['port']}"
 
 
-_SECRETS = {
-    "REDIS_URL": "redis://redis:6379/0",
-    "DATABASE_URL": "postgresql://synckairos@postgres/synckairos",
-    "JWT_SECRET": SECRET,
+_COMPONENT = "__meta_kubernetes_pod_label_app_kubernetes_io_component"
+
+
+def _scraped_otherwise(resources: Sequence[kustomize.Resource], prometheus: Path, where: str) -> Problems:
+    """Where the operator's Prometheus would ask less often, or would name the jobs otherwise, than ours."""
+    ours = yaml.safe_load(prometheus.read_text(encoding="utf-8"))
+    times = ours["global"]["scrape_interval"], ours["global"]["scrape_timeout"]
+    components = {
+        each["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"]
+        for each in resources
+        if each["kind"] == "Deployment"
+    }
+    for each in resources:
+        if each["kind"] != "ServiceMonitor":
+            continue
+        for endpoint in each["spec"]["endpoints"]:
+            if (endpoint.get("interval"), endpoint.get("scrapeTimeout")) != times:
+                yield f"{where}, ServiceMonitor: it is not scraped every {times[0]}, within {times[1]}"
+            jobs = {
+                rule["regex"]: rule["replacement"]
+                for rule in endpoint.get("relabelings", ())
+                if rule.get("sourceLabels") == [_COMPONENT] and rule.get("targetLabel") == "job"
+            }
+            if jobs.keys() != components or {*jobs.values()} != {
+                job["job_name"] for job in ours["scrape_configs"]
+            }:
+                yield f"{where}, ServiceMonitor: its jobs are not those of {prometheus.name}: {jobs}"
+
+
+_ANNOTATIONS = "nginx.ingress.kubernetes.io/"
+_DIRECTIVES = {"proxy-body-size": "client_max_body_size"}
+"""The annotations that have another name than their directive."""
+
+
+def _other_than_nginx(resources: Sequence[kustomize.Resource], file: Path, where: str) -> Problems:
+    """Annotations of an Ingress by which its nginx would do otherwise than ours does."""
+    text = file.read_text(encoding="utf-8")
+    for each in resources:
+        for name, value in each["metadata"].get("annotations", {}).items():
+            short = name.removeprefix(_ANNOTATIONS)
+            directive = _DIRECTIVES.get(short, short.replace("-", "_"))
+            found = re.search(rf"^ *{directive} (.*);", text, re.MULTILINE)
+            if short == name or found is None or value not in (found[1], found[1].removesuffix("s")):
+                yield f"{where}, {each['kind']} {each['metadata']['name']}: {name}: {value}"
+
+
+_DATABASE = "postgresql://synckairos@postgres/synckairos"
+SECRETS = {
+    "synckairos": {"REDIS_URL": "redis://redis:6379/0", "DATABASE_URL": _DATABASE, "JWT_SECRET": SECRET},
+    "synckairos-migrate": {"DATABASE_URL": _DATABASE},
+    "synckairos-worker": {"DATABASE_URL": _DATABASE},
 }
-"""What the Secret of an installation has."""
+"""The Secrets of an installation, as `deploy/README.md` makes them: each program has a role in PostgreSQL."""
 
 
 def _settings_of(container: Mapping[str, Any], maps: Mapping[str, Mapping[str, str]], what: str) -> Problems:
     environ: dict[str, str] = {}
     for source in container.get("envFrom", ()):
         if "secretRef" in source:
-            environ |= _SECRETS
+            environ |= SECRETS[source["secretRef"]["name"]]
         else:
             name = source["configMapRef"]["name"]
             if name not in maps:
                 yield f"{what}: there is no ConfigMap {name}"
             environ |= maps.get(name, {})
     for entry in container.get("env", ()):
-        key = entry["valueFrom"]["secretKeyRef"]["key"] if "valueFrom" in entry else ""
-        environ[entry["name"]] = _SECRETS.get(key, "") if key else entry["value"]
-        if key and key not in _SECRETS:
-            yield f"{what}: the secret has no {key}"
+        if "valueFrom" not in entry:
+            environ[entry["name"]] = entry["value"]
+            continue
+        asked = entry["valueFrom"]["secretKeyRef"]
+        found = SECRETS.get(asked["name"], {}).get(asked["key"])
+        if found is None:
+            yield f"{what}: there is no secret {asked['name']} with {asked['key']}"
+        else:
+            environ[entry["name"]] = found
     yield from wrong_settings(environ, what, serving=container["args"] == ["serve"])

@@ -128,7 +128,7 @@ def _pod(resource: Resource) -> dict[str, Any] | None:
 
 def _images(resources: list[Resource], given: Any, file: Path) -> None:
     for each in given:
-        _only(each, file, "name", "newName", "newTag")
+        _only(each, file, "name", "newName", "newTag", "digest")
         used = [
             container
             for pod in map(_pod, resources)
@@ -138,7 +138,9 @@ def _images(resources: list[Resource], given: Any, file: Path) -> None:
         if not used:
             raise KustomizeError(f"{file}: nobody runs the image {each['name']}")
         for container in used:
-            container["image"] = f"{each.get('newName', each['name'])}:{each['newTag']}"
+            tag = f":{each['newTag']}" if "newTag" in each else ""
+            digest = f"@{each['digest']}" if "digest" in each else ""
+            container["image"] = f"{each.get('newName', each['name'])}{tag}{digest}"
 
 
 def _replicas(resources: list[Resource], given: Any, file: Path) -> None:

@@ -26,10 +26,24 @@ def prometheus(_deploy: Path, files: Sequence[Path]) -> Problems:
             code, output = said("promtool", "check", "rules", "--lint=all", "--lint-fatal", file)
             if code:
                 yield output
+            yield from _free_names(given, file.name)
         elif "tests" in given:
             yield from refused("promtool", "test", "rules", file.name, cwd=file.parent)
         else:
             yield f"{file}: neither a configuration, nor rules, nor a test of them"
+
+
+_LABELS = frozenset({"severity", "depends_on", "window", "slo", "title", "quantile", "operation"})
+_ANNOTATIONS = frozenset({"summary", "description", "runbook_url"})
+"""All that rules add. To Prometheus any name is as good as another, but routes and readers know these."""
+
+
+def _free_names(given: Any, where: str) -> Problems:
+    for rule in [rule for group in given["groups"] for rule in group.get("rules", ())]:
+        what = f"{where}, {rule.get('alert', rule.get('record'))}"
+        yield from (f"{what}: label {name}" for name in rule.get("labels", {}).keys() - _LABELS)
+        if "alert" in rule and rule.get("annotations", {}).keys() != _ANNOTATIONS:
+            yield f"{what}: its annotations are not {', '.join(sorted(_ANNOTATIONS))}"
 
 
 def alertmanager(_deploy: Path, files: Sequence[Path]) -> Problems:

@@ -17,14 +17,25 @@ import asyncpg
 
 from tests.operations.deploy_check.programs import Problems, program, refused, said
 from tests.support import postgres
-from tests.support.proxies import fitted_haproxy, fitted_nginx
+from tests.support.proxies import NothingToReplace, fitted_haproxy, fitted_nginx
 
 ANSWER_S = 20.0
 
 
+_HEADERS = frozenset({"http_host", "http_upgrade"})
+"""The headers of requests that nginx is to read. To nginx itself every other name is one, too."""
+
+
 def nginx(_deploy: Path, files: Sequence[Path]) -> Problems:
+    for file in files:
+        read = re.findall(r"\$(http_\w+)", file.read_text(encoding="utf-8"))
+        yield from (f"{file.name}: ${name} is no header of ours" for name in {*read} - _HEADERS)
     with tempfile.TemporaryDirectory() as folder:
-        main = fitted_nginx(files[0].parent, Path(folder) / "nginx").file
+        try:
+            main = fitted_nginx(files[0].parent, Path(folder) / "nginx").file
+        except NothingToReplace as pattern:
+            yield f"nginx.conf: it has no {pattern}"
+            return
         shutil.copy(files[0].with_name("upstream.conf"), main.parent)
         yield from refused("nginx", "-t", "-q", "-p", main.parent, "-c", main)
 
@@ -32,7 +43,11 @@ def nginx(_deploy: Path, files: Sequence[Path]) -> Problems:
 def haproxy(_deploy: Path, files: Sequence[Path]) -> Problems:
     for file in files:
         with tempfile.TemporaryDirectory() as folder:
-            copy = fitted_haproxy(file.parent, Path(folder) / "haproxy").file
+            try:
+                copy = fitted_haproxy(file.parent, Path(folder) / "haproxy").file
+            except NothingToReplace as pattern:
+                yield f"{file.name}: it has no {pattern}"
+                continue
             code, output = said("haproxy", "-c", "-f", copy)
             if code or "WARNING" in output:
                 yield output

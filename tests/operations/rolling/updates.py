@@ -12,12 +12,14 @@ from pathlib import Path
 
 import httpx
 
+from synckairos.core.library import Library
 from synckairos.run.processes import free_port
 from tests.operations.rolling.traffic import PATIENCE_S, SECRET, SOCKETS, Figures, Where, traffic
 from tests.support import servers
 from tests.support.live import eventually
 from tests.support.programs import Program
 from tests.support.proxies import PROXIES, Proxy
+from tests.upgrade.releases import last_library, unpack
 
 SETTLED_S = 2.0
 """How long there is traffic before and after an update."""
@@ -26,11 +28,16 @@ CROWD = 400
 
 
 class Machine:
-    """A place for a `synckairos serve`, on a port that stays the same."""
+    """A place for a `synckairos serve`, on a port that stays the same.
 
-    def __init__(self, redis_url: str) -> None:
+    last: a folder with the last release, which is what it has at first; None where it always has this one
+    """
+
+    def __init__(self, redis_url: str, last: Path | None = None) -> None:
         self.port = free_port()
         self.program: Program | None = None
+        self.has_last = last is not None
+        self._path = {} if last is None else {"PYTHONPATH": str(last)}
         self._environ = {
             "REDIS_URL": redis_url,
             "PORT": str(self.port),
@@ -40,9 +47,14 @@ class Machine:
             "TRUSTED_PROXIES": "127.0.0.1",
         }
 
+    def install_the_other(self) -> None:
+        """Has this release from the next start on, or the last one again."""
+        self.has_last = bool(self._path) and not self.has_last
+
     async def start(self) -> None:
         """Starts it, and waits until it is ready."""
-        self.program = program = Program("serve", **self._environ)
+        path = self._path if self.has_last else {}
+        self.program = program = Program("serve", **{**self._environ, **path})
         async with httpx.AsyncClient() as client:
             end = time.monotonic() + PATIENCE_S
             while True:
@@ -93,11 +105,12 @@ async def reload(machines: dict[str, Machine], _: Proxy | None) -> None:
 
 
 async def rolling(machines: dict[str, Machine], proxy: Proxy | None) -> None:
-    """One machine after the other is taken out, stopped, started and put back."""
+    """One machine after the other is taken out, stopped, started and put back; both are there in between."""
     assert proxy is not None
     for name, machine in machines.items():
         await asyncio.to_thread(proxy.take_out, name)
         await machine.stop()
+        machine.install_the_other()
         await machine.start()
         await asyncio.to_thread(proxy.put_back, name)
         await asyncio.sleep(SETTLED_S)
@@ -109,6 +122,7 @@ async def blue_green(machines: dict[str, Machine], proxy: Proxy | None) -> None:
     blue, green = machines
     await asyncio.to_thread(proxy.take_out, green)
     await machines[green].stop()
+    machines[green].install_the_other()
     for old, new in ((blue, green), (green, blue)):
         await machines[new].start()
         await asyncio.to_thread(proxy.put_back, new)
@@ -124,11 +138,13 @@ class Way:
     behind: the proxy in front of it
     updates: what is done, one after the other
     crowd: how many sockets watch besides those that there always are
+    from_last: whether the last release is there at first; else the other one is this one as well
     """
 
     behind: str | None
     updates: Sequence[Update]
     crowd: int = 0
+    from_last: bool = False
 
 
 WAYS: dict[str, Way] = {
@@ -137,26 +153,36 @@ WAYS: dict[str, Way] = {
     f"reload, {SOCKETS + CROWD} sockets": Way(None, [reload], CROWD),
     **{f"rolling, {name}": Way(name, [rolling]) for name in PROXIES},
     **{f"blue-green, {name}": Way(name, [blue_green]) for name in PROXIES},
+    **{
+        f"last release, {what}, {name}": Way(name, updates, from_last=True)
+        for what, updates in {"rolling": [rolling, rolling], "blue-green": [blue_green]}.items()
+        for name in PROXIES
+    },
 }
 """By name, for the table."""
 
 
 @asynccontextmanager
-async def started(
-    behind: str | None, folder: Path
-) -> AsyncIterator[tuple[dict[str, Machine], Proxy | None, Where]]:
+async def started(way: Way, folder: Path) -> AsyncIterator[tuple[dict[str, Machine], Proxy | None, Where]]:
     """A deployment that is ready, with a Valkey of its own: its machines, its proxy, and where to ask it."""
     with ExitStack() as stack:
         redis = stack.enter_context(servers.start("valkey"))
-        machines = {name: Machine(redis.url) for name in ("a", "b")[: 1 if behind is None else 2]}
+        last = folder / "last_release" if way.from_last else None
+        if last is not None:
+            unpack(last)
+        names = ("a", "b")[: 1 if way.behind is None else 2]
+        machines = {name: Machine(redis.url, last) for name in names}
         for machine in machines.values():
             stack.callback(machine.close)
         await asyncio.gather(*(machine.start() for machine in machines.values()))
-        if behind is None:
+        library = last_library() if way.from_last else Library.assemble()
+        with redis.sync_client() as client:  # so it was the release that was meant
+            assert client.fcall("sk_info", 0)[0].decode() == library.version
+        if way.behind is None:
             yield machines, None, Where(f"127.0.0.1:{machines['a'].port}")
         else:
             ports = {name: machine.port for name, machine in machines.items()}
-            proxy = stack.enter_context(PROXIES[behind](folder / behind, ports))
+            proxy = stack.enter_context(PROXIES[way.behind](folder / way.behind, ports))
             yield machines, proxy, Where(f"localhost:{proxy.port}", proxy.tls)
 
 
@@ -165,7 +191,7 @@ async def carry_out(way: Way, folder: Path, *, due_every_ms: int = 800) -> Figur
 
     At the end all sockets are open and have seen everything.
     """
-    async with started(way.behind, folder) as (machines, proxy, where), traffic(where) as load:
+    async with started(way, folder) as (machines, proxy, where), traffic(where) as load:
         await load.begin(due_every_ms=due_every_ms, crowd=way.crowd)
         await asyncio.sleep(SETTLED_S)
         for update in way.updates:
