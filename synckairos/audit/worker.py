@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 import redis
 import structlog
 from redis.exceptions import RedisError
-from rq import Queue, SimpleWorker, Worker
+from rq import Queue, SimpleWorker, Worker, worker_registration
 from rq.exceptions import NoSuchJobError, StopRequested
 from rq.executions import Execution
 from rq.job import Job
@@ -337,6 +337,7 @@ class _Keeper:
         self._end.set()
         self._thread.join()
         with suppress(RedisError, OSError):
+            worker_registration.unregister(self._worker)
             self._client.delete(lease_key(self._worker.name))
             if self._client.get(_KEEPER) == self._worker.name.encode():
                 self._client.delete(_KEEPER)
@@ -360,7 +361,11 @@ class _Keeper:
                 log.exception("looking after the audit's queue failed")
 
     def _renew(self) -> None:
-        self._client.set(lease_key(self._worker.name), 1, px=int(LEASE_S * 1000))
+        with self._client.pipeline(transaction=False) as together:
+            together.set(lease_key(self._worker.name), 1, px=int(LEASE_S * 1000))
+            # rq does this at its start alone, and Redis may have lost everything since then.
+            worker_registration.register(self._worker, together)
+            together.execute()
 
     def _is_keeper(self) -> bool:
         """Whether it is, or could become, the one that looks after the queue."""

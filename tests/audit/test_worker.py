@@ -99,6 +99,18 @@ def test_batches_are_stored_and_their_jobs_gone(rq: Server, queue: Jobs, databas
     assert leases == set()
 
 
+def test_a_worker_is_known_again_after_the_queue_was_lost(rq: Server, queue: Jobs, database: str) -> None:
+    with worker(rq, database) as program:
+        program.until(lambda: audit_worker.alive(queue) == 1, "the worker")
+        queue.client.flushall()
+        program.until(lambda: audit_worker.alive(queue) == 1, "the worker again")
+        queue.put(batch())
+        program.until(lambda: stored(database) == 3, "the batch")
+        assert program.end() == 0
+    assert audit_worker.alive(queue) == 0
+    assert list(queue.client.scan_iter("rq:workers*")) == []
+
+
 def test_without_tables_it_says_what_to_do(rq: Server, shared_postgres: PostgresServer) -> None:
     database = shared_postgres.empty_database()
     run = programs.run("worker", REDIS_URL=rq.url, DATABASE_URL=database)

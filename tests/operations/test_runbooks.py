@@ -545,12 +545,20 @@ def a_batch_that_nobody_reads(deployed: Deployment) -> Iterator[Staged]:
 
 
 @contextmanager
-def bounded(deployed: Deployment) -> Iterator[None]:
-    """Less room than there was, as on a machine that was chosen too small."""
+def bounded(deployed: Deployment) -> Iterator[Callable[[], None]]:
+    """Less room than there was, as on a machine that was chosen too small.
+
+    What is in use changes by itself, as buffers of connections go and batches are stored. The function that
+    is given sets the bound anew.
+    """
     with deployed.redis.sync_client() as client:
-        client.config_set("maxmemory", int(client.info("memory")["used_memory"] / FULL))
+
+        def bound() -> None:
+            client.config_set("maxmemory", int(client.info("memory")["used_memory"] / FULL))
+
+        bound()
         try:
-            yield
+            yield bound
         finally:
             client.config_set("maxmemory", ROOM)
 
@@ -568,8 +576,8 @@ def keys_of_others(deployed: Deployment) -> Iterator[Staged]:
             pipeline.set(name, 1)
         pipeline.set(OWN_KEY, 1)
         pipeline.execute()
-    with bounded(deployed):
-        yield Staged([r"keys of others \(cache:\*\)"], sets={"ROOM": str(ROOM), "PATTERN": "*"})
+    with bounded(deployed) as bound:
+        yield Staged([r"keys of others \(cache:\*\)"], sets={"ROOM": str(ROOM), "PATTERN": "*"}, again=bound)
     with deployed.redis.sync_client() as client:
         assert not list(client.scan_iter("cache:*"))
         assert client.delete(OWN_KEY)
@@ -579,16 +587,16 @@ def keys_of_others(deployed: Deployment) -> Iterator[Staged]:
 def events_in_outboxes(deployed: Deployment) -> Iterator[Staged]:
     with suspended(deployed.serve) as goes_on:
         deployed.sessions(500, over=True)
-        with bounded(deployed):
-            yield Staged(["The most have outboxes"], sets={"ROOM": str(ROOM)}, mends=goes_on)
+        with bounded(deployed) as bound:
+            yield Staged(["The most have outboxes"], sets={"ROOM": str(ROOM)}, mends=goes_on, again=bound)
 
 
 @fault("full-memory", "Too many sessions")
 def too_many_sessions(deployed: Deployment) -> Iterator[Staged]:
     made = deployed.sessions(300)
     deployed.stored()
-    with bounded(deployed):
-        yield Staged(["The most have (logs of )?sessions"], sets={"ROOM": str(ROOM)})
+    with bounded(deployed) as bound:
+        yield Staged(["The most have (logs of )?sessions"], sets={"ROOM": str(ROOM)}, again=bound)
     deployed.remove(made)
 
 
