@@ -28,6 +28,10 @@ WATCHED_S = 0.5
 """How long processes are watched."""
 BUSY = 0.5
 """From what part of a core on a process is named."""
+ALL_BUSY = 0.9
+"""From what part of all cores on they count as busy together: then nobody can have much of one."""
+SHARE = 0.1
+"""From what part of a core on a process is named while all cores are busy."""
 BUSIEST = 4
 """How many processes are named."""
 OTHER_FILES = 256
@@ -101,8 +105,8 @@ async def processors(area: Area) -> None:
     took_s = monotonic() - began
     now = _used()
     shares = {pid: (used - before[pid]) / took_s for pid, used in now.items() if pid in before}
-    busy = sorted((pid for pid in shares if shares[pid] >= BUSY), key=lambda pid: -shares[pid])[:BUSIEST]
     total, cores = sum(shares.values()), len(os.sched_getaffinity(0))
+    busy = _busiest(shares, cores)
     in_all = f"{total:.1f} of {cores} cores are busy"
     if busy:
         named = ", ".join(f"process {pid} ({_command(pid)}) {shares[pid]:.0%} of a core" for pid in busy)
@@ -114,6 +118,12 @@ async def processors(area: Area) -> None:
         )
     else:
         area.ok("processors", in_all)
+
+
+def _busiest(shares: Mapping[int, float], cores: int) -> list[int]:
+    """The processes that are named, by the part of a core that each has used."""
+    bound = SHARE if sum(shares.values()) >= ALL_BUSY * cores else BUSY
+    return sorted((pid for pid in shares if shares[pid] >= bound), key=lambda pid: -shares[pid])[:BUSIEST]
 
 
 def _used() -> dict[int, float]:

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import importlib.metadata
+import re
 import resource
 import socket
 import ssl
@@ -376,3 +377,27 @@ async def test_admins_who_can_change_nothing_are_told_of_at_the_start_and_by_the
     assert warned["AUTH_MODE"].status == "warning"
     assert "503" in warned["AUTH_MODE"].message
     assert "AUTH_MODE" not in {finding.check for finding in await archive.audit(Settings())}
+
+
+@pytest.mark.parametrize(
+    ("used_s", "named"),
+    [
+        ({1: 0.05, 2: 0.2}, []),
+        ({1: 0.05, 2: 0.3}, [2]),
+        # All cores are busy, so that each of many has little of one.
+        ({1: 0.2, 2: 0.22, 3: 0.24, 4: 0.24, 5: 0.02}, [3, 4, 2, 1]),
+    ],
+)
+async def test_who_keeps_the_processors_busy_is_named(
+    used_s: dict[int, float], named: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter((dict.fromkeys(used_s, 0.0), used_s))
+    moments = iter((0.0, machine.WATCHED_S))
+    monkeypatch.setattr(machine, "_used", lambda: next(looks))
+    monkeypatch.setattr(machine, "monotonic", lambda: next(moments))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    area = Area("This machine")
+    await machine.processors(area)
+    (found,) = area.findings
+    assert found.status == ("warning" if named else "ok")
+    assert [int(word) for word in re.findall(r"process (\d+) ", found.message)] == named
