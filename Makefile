@@ -48,8 +48,11 @@ fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz socket --cases 100000 $(ARGS)
 	$(BIN)/python -m tests.fuzz fcall --cases 100000 $(ARGS)
 
-# What takes long: benches, fuzzing, what dies under load, and what operators do.
-LONG = tests/bench tests/fuzz tests/chaos tests/audit/test_chaos.py tests/failover tests/importing tests/move tests/upgrade
+# What takes long: benches, fuzzing, what dies under load or loses its network, and what operators do.
+LONG = tests/bench tests/fuzz tests/chaos tests/audit/test_chaos.py tests/failover tests/importing tests/move tests/upgrade \
+	tests/audit/test_restorer.py tests/e2e/test_device_clock.py tests/e2e/test_network.py tests/e2e/test_restart.py \
+	tests/integration/test_lua_readme.py tests/integration/test_outage_logs.py tests/integration/test_reload.py \
+	tests/integration/test_stalls.py tests/integration/test_users.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 5 --dist worksteal $(LONG:%=--ignore=%) --ignore=tests/operations $(ARGS)

@@ -127,12 +127,16 @@ class Program:
         return [process for process in self.processes() if "http-worker" in _command_line(process)]
 
     def databases(self) -> list[psutil.Process]:
-        """The main processes of PostgreSQL."""
-        return [
-            process
+        """The main processes of PostgreSQL.
+
+        A process that one has just begun looks like it until it has a name of its own.
+        """
+        found = {
+            process.pid: process
             for process in self.processes()
             if "/postgres" in "".join(_command_line(process)[:1]) and "-D" in _command_line(process)
-        ]
+        }
+        return [process for process in found.values() if _parent(process) not in found]
 
     def audit_workers(self) -> list[psutil.Process]:
         """The processes that store events."""
@@ -172,6 +176,14 @@ class Program:
         for reader in self._readers:
             reader.join(END_S)
         canaries.search(self.errors)
+
+
+def _parent(process: psutil.Process) -> int | None:
+    """The id of its parent; None when it is gone."""
+    try:
+        return process.ppid()
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _is_alive(process: psutil.Process) -> bool:
