@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
 
+from synckairos.audit.jobs import Jobs
 from synckairos.core.connection import Connection, connect
 from tests.support.audit_service import Audited, Machines, audited
 from tests.support.live import service, settings
@@ -42,3 +43,13 @@ async def api(redis: Server) -> AsyncIterator[httpx.AsyncClient]:
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}", timeout=20, verify=False) as client,
     ):
         yield client
+
+
+@pytest.fixture
+def queue(redis: Server) -> Iterator[Jobs]:
+    """The queue of a server that is shared, empty at first and at the end."""
+    made = Jobs.of(settings(redis.url))
+    made.queue.delete(delete_jobs=True)
+    yield made
+    made.queue.delete(delete_jobs=True)
+    made.close()

@@ -17,21 +17,10 @@ from rq.registry import FailedJobRegistry
 from synckairos.audit import jobs
 from synckairos.audit.jobs import BatchJob, Jobs, Serializer, decode_job
 from synckairos.output import printable
-from tests.support.live import settings
-from tests.support.servers import Server
 
 pytestmark = pytest.mark.own_keys("rq:.*")
 MIB = 1_048_576
 LARGE = 256 * MIB
-
-
-@pytest.fixture
-def queue(redis: Server) -> Iterator[Jobs]:
-    made = Jobs.of(settings(redis.url))
-    made.queue.delete(delete_jobs=True)
-    yield made
-    made.queue.delete(delete_jobs=True)
-    made.close()
 
 
 @contextmanager

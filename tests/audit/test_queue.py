@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from synckairos.audit.jobs import COUNTED_AT_MOST, Jobs
 from synckairos.audit.rows import Batch, Entry
-from tests.support.live import settings
-from tests.support.servers import Server
 
 pytestmark = pytest.mark.own_keys("rq:.*")
-
-
-@pytest.fixture
-def queue(redis: Server) -> Iterator[Jobs]:
-    made = Jobs.of(settings(redis.url))
-    made.queue.delete(delete_jobs=True)
-    yield made
-    made.queue.delete(delete_jobs=True)
-    made.close()
 
 
 def put(queue: Jobs, *sizes: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
@@ -21,6 +20,7 @@ from tests.e2e.browser import DevTools, Invite, Visitor
 from tests.e2e.clocks import Clocks
 from tests.e2e.console import Console
 from tests.support import live, servers
+from tests.support.listening import listening
 from tests.support.servers import Server
 
 expect.set_options(timeout=1000 * browsers.PATIENCE_S)
@@ -80,15 +80,8 @@ class _Files(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="session")
 def elsewhere() -> Iterator[str]:
     """The origin of the test pages, which is not the service's."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=PAGES)) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=PAGES))) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="session")

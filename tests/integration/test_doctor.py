@@ -3,7 +3,6 @@
 import asyncio
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -23,6 +22,7 @@ from synckairos.doctor.findings import Finding, Report
 from synckairos.run.processes import free_port
 from tests.support import live
 from tests.support import servers as running
+from tests.support.listening import listening
 from tests.support.postgres import PostgresServer, query
 from tests.support.programs import Program, run
 from tests.support.servers import Cluster, Server
@@ -531,14 +531,8 @@ class _Stranger(BaseHTTPRequestHandler):
     [(b"hello", "failure"), (b'{"checks": 1}', "failure"), (b"[]", "failure"), (b"\xff", "failure")],
 )
 def test_a_stranger_at_the_port_is_told(body: bytes, status: str, server: Server) -> None:
-    with HTTPServer(("127.0.0.1", 0), type("Stranger", (_Stranger,), {"body": body})) as stranger:
-        thread = threading.Thread(target=stranger.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            report = examined(REDIS_URL=server.url, PORT=str(stranger.server_port))
-        finally:
-            stranger.shutdown()
-            thread.join()
+    with listening(HTTPServer(("127.0.0.1", 0), type("Stranger", (_Stranger,), {"body": body}))) as port:
+        report = examined(REDIS_URL=server.url, PORT=str(port))
     finding = found(report, "PORT", "Port")
     assert finding.status == status
     assert "another PORT" in (finding.remedy or "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,7 @@ from synckairos.client import SyncKairos
 from tests.e2e import browser as browsers
 from tests.e2e.browser import PATIENCE_S, Visitor
 from tests.recipes.conftest import PAGE, SERVICE, block, recipe
+from tests.support.listening import listening
 from tests.support.live import Service, settings
 from tests.support.live import service as running
 from tests.support.pages import ROOT
@@ -52,14 +52,8 @@ class _Quiet(SimpleHTTPRequestHandler):
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[str]:
     """The origin of one's own pages, which are the files in `tmp_path`."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=tmp_path)) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=tmp_path))) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socketserver
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -13,6 +12,7 @@ from click.testing import CliRunner
 from synckairos import rates
 from synckairos.cli import main
 from synckairos.doctor.memory import space_of
+from tests.support.listening import listening
 
 BEFORE = {
     ("a_total", 'code="1006"'): 5.0,
@@ -59,14 +59,8 @@ def answering(raw: bytes) -> Iterator[str]:
             with suppress(OSError):  # whoever has read enough is gone
                 self.wfile.write(raw)
 
-    with socketserver.TCPServer(("127.0.0.1", 0), Answers) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/metrics"
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(socketserver.TCPServer(("127.0.0.1", 0), Answers)) as port:
+        yield f"http://127.0.0.1:{port}/metrics"
 
 
 OK = b"HTTP/1.1 200 OK\r\n\r\n"

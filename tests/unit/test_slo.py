@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ from click.testing import CliRunner, Result
 from synckairos.cli import main
 from synckairos.slo import objectives
 from synckairos.slo.report import LONGEST
+from tests.support.listening import listening
 from tests.support.pages import ROOT, Page
 
 FILE = ROOT / "deploy" / "slo.yaml"
@@ -139,14 +139,8 @@ def prometheus(vector: list[Any] | str) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """A test's output has no need of it."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(ThreadingHTTPServer(("127.0.0.1", 0), Answers)) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def report(numbers: Numbers, *options: str, **counted_s: float) -> Result:
