@@ -27,10 +27,10 @@ def arguments(step: dict[str, Any]) -> list[str]:
     args: list[str] = []
     if step["call"] == "join":
         args.append(json.dumps(named.pop("participant")))
-    elif step["call"] == "leave":
+    elif step["call"] in ("leave", "turn"):
         args.append(named.pop("participant"))
     for name, value in named.items():
-        args += [name.upper(), str(value)]
+        args += [name.upper()] if value is True else [name.upper(), str(value)]
     return args
 
 
