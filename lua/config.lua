@@ -7,6 +7,8 @@
 -- participants, groups                  lists, see config/participants.lua
 -- active_index                          the index of `active_participant_id`, -1 for none
 -- total, per_cycle, maximum, max_pause  ms, nil where they are not given; increment is 0 then
+-- starts_at, ends_at                    server times in ms; pauses_left, pause_left (ms) and max_cycles: the
+--                                       other bounds. All are nil where they are not given
 -- auto_advance, lag_compensation, players_may_pause, players_may_choose_next
 -- warnings, warnings_json, warning_count
 -- metadata                              JSON
@@ -26,7 +28,8 @@ local CONFIG = {
   session_id = true, sync_mode = true, participants = true, groups = true, active_participant_id = true,
   total_time_ms = true, time_per_cycle_ms = true, increment_ms = true, max_time_ms = true,
   time_control = true, lag_compensation = true, auto_advance = true, action_on_timeout = true,
-  warnings_ms = true, max_pause_ms = true, players_may_pause = true, players_may_choose_next = true,
+  warnings_ms = true, max_pause_ms = true, max_pauses = true, max_total_pause_ms = true, max_cycles = true,
+  starts_at_ms = true, ends_at_ms = true, players_may_pause = true, players_may_choose_next = true,
   metadata = true,
 }
 
@@ -119,6 +122,22 @@ local function read_members(settings, object, raw, problem, is_full)
   settings.active_index = active and active.index or -1
 end
 
+-- Reads when the session starts and ends by itself. now: server time in ms.
+local function read_schedule(settings, object, problem, now)
+  local function ahead(name)
+    local at = config_members.integer(object, name, 0, rules_schedule.MOST, '', problem)
+    local wrong = at and rules_schedule.problem(at, now)
+    if wrong then
+      problem(name, wrong)
+    end
+    return not wrong and at or nil
+  end
+  settings.starts_at, settings.ends_at = ahead('starts_at_ms'), ahead('ends_at_ms')
+  if settings.starts_at and settings.ends_at and settings.ends_at <= settings.starts_at then
+    problem('ends_at_ms', 'must be after starts_at_ms')
+  end
+end
+
 local function read_values(settings, object, raw, problem)
   local function integer(name, least, most)
     return config_members.integer(object, name, least, most, '', problem)
@@ -131,7 +150,10 @@ local function read_values(settings, object, raw, problem)
   settings.increment = integer('increment_ms', 0, 60000) or 0
   settings.maximum = integer('max_time_ms', 1000, DAY_MS)
   settings.auto_advance = boolean('auto_advance')
-  settings.max_pause = integer('max_pause_ms', 1000, DAY_MS)
+  settings.max_pause = integer('max_pause_ms', 1, rules_bounds.MOST_PAUSE_MS)
+  settings.pauses_left = integer('max_pauses', 0, rules_bounds.MOST_PAUSES)
+  settings.pause_left = integer('max_total_pause_ms', 1, rules_bounds.MOST_PAUSE_MS)
+  settings.max_cycles = integer('max_cycles', 1, rules_bounds.MOST_CYCLES)
   settings.players_may_pause = boolean('players_may_pause')
   settings.players_may_choose_next = boolean('players_may_choose_next')
   settings.lag_compensation = boolean('lag_compensation')
@@ -344,9 +366,13 @@ local function add_session(settings, clocks, field, ttl, now)
   if settings.max_pause then
     field('max_pause', string.format('%d', settings.max_pause))
   end
+  local bounds = rules_bounds.text_of(settings.pauses_left, settings.pause_left, settings.max_cycles)
+  if bounds then
+    field('bounds', bounds)
+  end
   field('shown', fixed_json(settings))
   field('cycle', storage_session.encode_new_cycle(settings.active_index, now, settings.warning_count,
-    settings.mode_name == 'global' and per_cycle and total or nil))
+    settings.mode_name == 'global' and per_cycle and total or nil, settings))
 end
 
 -- Checks the config of sk_create. Returns the fields of the hash as a list of name, value, name, value, ...
@@ -372,6 +398,7 @@ local function check(text, key_id, ttl, now)
   read_mode(settings, object, problem)
   read_members(settings, object, raw, problem, is_full)
   read_values(settings, object, raw, problem)
+  read_schedule(settings, object, problem, now)
   read_owner(settings, object, raw, problem)
   read_control(settings, object, problem)
   if is_full() then

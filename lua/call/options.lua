@@ -89,6 +89,11 @@ local function known(text)
   return version and { version = version, epoch = epoch }, 'must be <version>@<epoch>'
 end
 
+-- A server time in ms; 0 for `none`. Whether it is ahead is judged later, by the session's own time.
+local function instant(text)
+  return text:lower() == 'none' and 0 or integer(text, 0, MAX_INTEGER), 'must be a server time in ms, or none'
+end
+
 local LIMIT_VALUES = { 'burst', 'count', 'period_ms', 'cooldown_ms' }
 
 local function switch_limit(_, args, position)
@@ -119,6 +124,8 @@ local READERS = {
   ADD = whole(-DAY_MS, DAY_MS, 'must be -86400000 to 86400000 milliseconds'),
   WITHIN = whole(1, DAY_MS, 'must be 1 to 86400000 milliseconds'),
   REASON = words(0, 200),
+  STARTS = instant,
+  ENDS = instant,
   MOVE = word(64),
   TARGET = word(1024),
   LEASE = whole(1000, 600000, 'must be 1000 to 600000 milliseconds'),
@@ -133,7 +140,7 @@ local COMMON = {
   TENANT = true, VERSION = true, EPOCH = true, ACTOR = true, TRACE = true, TRACEPARENT = true, REQUEST = true,
   SCHEMA = true,
 }
-local FLAGS = { EXPORT = true, DRYRUN = true, SUMMARY = true } -- the options without a value
+local FLAGS = { EXPORT = true, DRYRUN = true, SUMMARY = true, FREE = true } -- the options without a value
 local VALUES = { LIMIT = #LIMIT_VALUES } -- how many values an option has; the others have one
 local NONE = {} -- the options of a call without any
 

@@ -48,12 +48,10 @@ local function adjust(s, options)
   if owner.control.endless and not s.mode.counts_up then
     return nil, nil, call_refusal.validation({ { options.SET and 'SET' or 'ADD',
       'has no effect on a clock without end' } })
-  elseif runs and transitions_expiry.pause_is_over(s) then
-    return transitions_expiry.end_pause(s)
-  elseif runs and s.status == 'running' then
-    local ends = transitions_expiry.deadline_reached(s, turn)
-    if ends then
-      return transitions_expiry.expire_turn(s, turn, ends)
+  elseif runs or transitions_expiry.is_first(s, owner) then
+    local after, event, due_extra = transitions_expiry.due(s, turn)
+    if event then
+      return after, event, due_extra
     end
   end
   local left

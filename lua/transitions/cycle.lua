@@ -145,8 +145,22 @@ local function transfer(s, owner, used)
   end
 end
 
+-- The index of the participant that is active when a pending session starts.
+local function first_index(s)
+  return s.active >= 0 and s.active or transitions_rotation.next_participant(s, -1)
+end
+
+-- Starts a pending session: its first cycle begins at server time `at`. Returns the turn.
+local function begin_session(s, at)
+  storage_session.set_status(s, 'running')
+  storage_session.set(s, 'started', string.format('%d', at))
+  s.starts_at = nil
+  return begin_cycle(s, first_index(s), at)
+end
+
 -- Ends the session with this status. at: the server time in ms at which it was over.
 local function finish(s, status, at)
+  transitions_limits.charge_pause(s, at)
   storage_session.set_status(s, status)
   s.active, s.since, s.offset, s.flagged = -1, 0, 0, false
   storage_session.set(s, 'completed', string.format('%d', at))
@@ -174,6 +188,8 @@ return {
   charge_all = charge_all,
   break_cycle = break_cycle,
   transfer = transfer,
+  first_index = first_index,
+  begin_session = begin_session,
   finish = finish,
   is_open = is_open,
   wrong_state = wrong_state,
