@@ -79,8 +79,8 @@ local function with_pauses_left(object, more, problem)
       problem(name, 'has no bound in this config')
       return most
     end
-    local number = config_members.integer(object, name, 0, tonumber(most) or 0, '', problem)
-    return number and text_formats.integer(number) or most
+    local told = config_members.integer(object, name, 0, tonumber(most) or 0, '', problem)
+    return told and text_formats.integer(told) or most
   end
   local pauses, ms = left('pauses_left', most_pauses), left('pause_remaining_ms', most_ms)
   return most_pauses and (more:gsub('%^%S+ %S+', '^' .. pauses .. ' ' .. ms)) or more

@@ -270,7 +270,7 @@ def test_nothing_goes_below_zero_when_the_end_is_noticed_late(core: Driver) -> N
 
 def test_a_free_pause_is_left_out_of_both(core: Driver) -> None:
     game = bounded(core, max_pauses=1, max_total_pause_ms=5000)
-    game.do("pause", "FREE", at=10_000)
+    assert game.do("pause", "FREE", at=10_000)["payload"]["counted"] is False
     assert (left(game, at=40_000), game.alarm()) == ((1, 5000), None)
     game.do("resume", at=40_000)
     assert left(game) == (1, 5000)
@@ -305,6 +305,12 @@ def test_no_other_function_is_free(core: Driver, function: str) -> None:
     assert refused.value.answer.fields == ["FREE"]
 
 
+@pytest.mark.parametrize("function", ["switch", "pause", "resume"])
+def test_a_time_that_is_up_comes_first(core: Driver, function: str) -> None:
+    game = bounded(core)
+    assert game.do(function, at=60_000)["payload"]["event"] == "session.expired"
+
+
 def test_what_is_due_comes_before_the_bound(core: Driver) -> None:
     """Whoever notices first that the time is up, it is up."""
     game = bounded(core, max_pauses=0)
@@ -313,7 +319,7 @@ def test_what_is_due_comes_before_the_bound(core: Driver) -> None:
 
 def test_without_a_bound_a_free_pause_is_like_any_other(core: Driver) -> None:
     game = bounded(core)
-    game.do("pause", "FREE", at=1000)
+    assert "counted" not in game.do("pause", "FREE", at=1000)["payload"]
     assert left(game) == (None, None)
     assert [game.state()[name] for name in ("max_pauses", "max_total_pause_ms")] == [None, None]
 
