@@ -20,7 +20,11 @@ def scheduled(core: Driver, *, starts: int | None = None, ends: int | None = Non
     return Game(
         core,
         players(
-            60_000, 60_000, 60_000, **{n: None if t is None else START + t for n, t in times.items()}, **config
+            60_000,
+            60_000,
+            60_000,
+            **{n: None if t is None else START + t for n, t in times.items()},
+            **config,
         ),
     )
 
@@ -272,7 +276,8 @@ def test_in_every_mode(core: Driver, mode: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ends", "first"), [(60_000, "session.completed"), (60_001, "session.expired"), (59_999, "session.completed")]
+    ("ends", "first"),
+    [(60_000, "session.completed"), (60_001, "session.expired"), (59_999, "session.completed")],
 )
 def test_the_earlier_of_clock_and_end_counts_and_at_a_tie_the_end(
     core: Driver, ends: int, first: str
@@ -319,7 +324,8 @@ def test_a_start_and_an_end_that_both_passed_come_in_their_order(core: Driver) -
 
 
 @pytest.mark.parametrize(
-    ("ends", "first"), [(15_000, "session.completed"), (15_001, "session.resumed"), (14_000, "session.completed")]
+    ("ends", "first"),
+    [(15_000, "session.completed"), (15_001, "session.resumed"), (14_000, "session.completed")],
 )
 def test_the_earlier_of_pause_and_end_counts_and_at_a_tie_the_end(
     core: Driver, ends: int, first: str
