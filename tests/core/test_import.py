@@ -179,9 +179,7 @@ def test_what_is_left_of_the_pauses_is_told(core: Driver) -> None:
         assert answer.code is None, answer.text
         state = json.loads(core.call("get", COPY, [], START + 1000).value)
         assert (state["pauses_left"], state["pause_remaining_ms"]) == left
-        assert state["resumes_at_ms"] is None, (
-            "the pause began elsewhere: it neither counts nor ends by itself"
-        )
+        assert state["resumes_at_ms"] is None, "a pause that began elsewhere does not end"
     core.run("FLUSHALL")
     for name, most in (("pauses_left", 3), ("pause_remaining_ms", 9000)):
         for value in (-1, most + 1, 0.5, "1"):

@@ -62,7 +62,7 @@ def test_the_last_cycle_is_charged_as_if_the_session_was_completed(core: Driver,
     ends: list[Any] = []
     for function, most in (("switch", 2), ("complete", 100)):
         banks = (None, None) if isinstance(control, str) else (60_000, 60_000)
-        config = players(*banks, time_control=control, max_cycles=most)  # type: ignore[arg-type]
+        config = players(*banks, time_control=control, max_cycles=most)
         core.run("FLUSHALL")
         game = Game(core, config).start()
         switched(game, 7000)

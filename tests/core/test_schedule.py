@@ -1,4 +1,4 @@
-"""`starts_at_ms` and `ends_at_ms`: a session starts and ends by itself, at the millisecond, whoever notices."""
+"""`starts_at_ms`, `ends_at_ms`: a session starts and ends by itself, at the millisecond, whoever notices."""
 
 from __future__ import annotations
 
@@ -17,16 +17,8 @@ YEAR = 366 * DAY
 def scheduled(core: Driver, *, starts: int | None = None, ends: int | None = None, **config: Any) -> Game:
     """A game of three with 60 s each; times are ms since it was created."""
     times = {"starts_at_ms": starts, "ends_at_ms": ends}
-    return Game(
-        core,
-        players(
-            60_000,
-            60_000,
-            60_000,
-            **{n: None if t is None else START + t for n, t in times.items()},
-            **config,
-        ),
-    )
+    set_at = {name: None if time is None else START + time for name, time in times.items()}
+    return Game(core, players(60_000, 60_000, 60_000, **set_at, **config))
 
 
 def schedule(game: Game, at: int, **times: int | None) -> dict[str, Any]:
@@ -447,7 +439,7 @@ def test_a_finished_session_has_no_schedule(core: Driver) -> None:
     game.do("cancel", at=1000)
     for times in ({"ends": 9000}, {"ends": None}, {"starts": 9000}):
         with pytest.raises(RefusedError) as refused:
-            schedule(game, 2000, **times)  # type: ignore[arg-type]
+            schedule(game, 2000, **times)
         assert refused.value.code == "INVALID_SESSION_STATE"
 
 
@@ -464,7 +456,7 @@ def test_what_is_still_ahead_of_a_finished_session_stays_until_it_comes(core: Dr
 
 def test_a_repeat_after_its_time_has_come_gets_the_first_change(core: Driver) -> None:
     game = scheduled(core)
-    args = ["ENDS", START + 10_000, "REQUEST", "r1"]
+    args: list[str | int] = ["ENDS", START + 10_000, "REQUEST", "r1"]
     first = game.do("schedule", *args, at=0)
     assert game.do("schedule", *args, at=20_000) == first | {"replayed": True}
 
