@@ -119,6 +119,7 @@ local READERS = {
   ADD = whole(-DAY_MS, DAY_MS, 'must be -86400000 to 86400000 milliseconds'),
   WITHIN = whole(1, DAY_MS, 'must be 1 to 86400000 milliseconds'),
   REASON = words(0, 200),
+  TURNS = whole(1, 16, 'must be 1 to 16 turns'),
   MOVE = word(64),
   TARGET = word(1024),
   LEASE = whole(1000, 600000, 'must be 1000 to 600000 milliseconds'),

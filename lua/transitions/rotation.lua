@@ -72,6 +72,21 @@ local function member_before(members, index)
   return tonumber(members:sub(1, start):match('(%d+),$')) or -1
 end
 
+-- The same in turn: before the first one comes the last.
+local function member_before_in_turn(members, index)
+  local before = member_before(members, index)
+  return before >= 0 and before or tonumber(members:match('(%d+),$'))
+end
+
+-- The index that has the turn of a participant or a group, whose record this is; nil for a group without
+-- members.
+local function slot(s, record)
+  if record.kind == storage_record.GROUP_KIND then
+    return first_member(storage_participants.members(s, storage_record.id_of_group(record)))
+  end
+  return storage_record.participant_index(record)
+end
+
 -- The index of the participant that is active after the turn at `index` of the rotation; nil when all are
 -- out.
 local function next_participant(s, index)
@@ -97,5 +112,7 @@ return {
   with_member = with_member,
   without_member = without_member,
   member_before = member_before,
+  member_before_in_turn = member_before_in_turn,
+  slot = slot,
   next_participant = next_participant,
 }
