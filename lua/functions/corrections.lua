@@ -6,9 +6,9 @@ local TAKEBACK = { TURNS = true }
 
 -- sk_takeback 4 <keys> [TURNS n] [options]
 --
--- Brings back what the last n turns changed, 1 to 16 (1 without the option): whose turn it is, clocks, counts,
--- and who is out. A turn is a cycle that ended; the one under way is given up with them. The cycle begins now,
--- in a pause it waits at its start. What the turns changed is found in the log.
+-- Brings back what the last n turns changed, 1 to 16 (1 without the option): whose turn it is, clocks,
+-- counts, and who is out. A turn is a cycle that ended; the one under way is given up with them. The cycle
+-- begins now, in a pause it waits at its start. What the turns changed is found in the log.
 --
 -- KEYS[1-4]  the session, its log, the alarms, the outbox
 -- ARGV       options as `NAME value` in any order: TURNS, and the common ones

@@ -160,8 +160,8 @@ local function give_up_cycle(s, turn, elapsed)
   storage_record.touch(s, turn.owner, true)
 end
 
--- Keeps the maximum of a count_up clock where it is when so many ms are charged to nobody, or are not used any
--- more. The maximum is what was used and the bank: see modes/count_up.lua.
+-- Keeps the maximum of a count_up clock where it is when so many ms are charged to nobody, or are not used
+-- any more. The maximum is what was used and the bank: see modes/count_up.lua.
 local function keep_maximum(s, owner, ms)
   if s.mode.counts_up and ms ~= 0 then
     owner.used = owner.used + ms

@@ -72,10 +72,10 @@ local function member_before(members, index)
   return tonumber(members:sub(1, start):match('(%d+),$')) or -1
 end
 
--- The same in turn: before the first one comes the last.
+-- The member before the one with this index. Before the first one comes the last.
 local function member_before_in_turn(members, index)
-  local before = member_before(members, index)
-  return before >= 0 and before or tonumber(members:match('(%d+),$'))
+  local before = members:sub(1, members:find(',' .. string.format('%d', index) .. ',', 1, true))
+  return tonumber(before:match('(%d+),$') or members:match('(%d+),$'))
 end
 
 -- The index that has the turn of a participant or a group, whose record this is; nil for a group without

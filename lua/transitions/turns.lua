@@ -19,7 +19,6 @@ local RECORD = '{"total_time_ms":([-%d]*)n?u?l?l?,"time_used_ms":(%d+),"time_rem
 local PARTICIPANT = RECORD .. '"participant_id":"[^"]*","group_id":[^,]*,"participant_index":(%d+)'
 local GROUP = RECORD .. '"group_id":"([^"]*)","time_control"'
 local TURNS = ',"turns":(%d+)'
-local REMOVED = ',"removed_participant_id":"([^"]*)"'
 
 -- What does not keep a turn from being taken back: these change nothing of what the cycles before left.
 local PASSES = { ['session.paused'] = true, ['session.resumed'] = true, ['time.warning'] = true,
@@ -48,8 +47,8 @@ local function read_records(text, pattern, prefix, owners)
 end
 
 -- An event of the log: version, name, status, active_id, group_id, count; `owners`, the records that it lists
--- by their fields; active_index, when it lists the active participant; turns of a takeback, and removed_id.
--- nil for a text that this library did not write.
+-- by their fields; active_index, when it lists the active participant; turns of a takeback. nil for a text
+-- that the library did not write.
 local function read(text)
   local version, name, status, active_id, group_id, count, from = text:match(HEAD)
   local people_end, groups_from = text:find(PARTICIPANTS_END, from or 1, true)
@@ -63,8 +62,7 @@ local function read(text)
   return { version = tonumber(version), name = name, status = status, active_id = active_id,
     group_id = group_id ~= 'null' and group_id or nil, count = tonumber(count), owners = owners,
     active_index = tonumber(active), live = status == 'running' or status == 'paused',
-    turns = name == 'turn.taken_back' and tonumber(text:match(TURNS, groups_end)),
-    removed_id = name == 'participant.removed' and text:match(REMOVED, groups_end) }
+    turns = name == 'turn.taken_back' and tonumber(text:match(TURNS, groups_end)) }
 end
 
 -- The newest events of the log, without gaps, oldest first; none when the log does not end with the session's
@@ -103,10 +101,11 @@ end
 
 -- Plays the events again as a stack of cycles. Returns
 --
---   stack    the cycles that a takeback can reach, oldest first, the current one last. Each has the `position`
---            of the event that began it, and `last`: who of each group was active last, by its id (false:
---            not known), and whether groups that are not named there have had nobody (`all_known`)
---   before   by the position of each event that began a cycle, that of the event that had begun the one before
+--   stack    the cycles that a takeback can reach, oldest first, the current one last. Each has the
+--            `position` of the event that began it, and `last`: the index of who of each group was active
+--            last, by the group's id, and whether the groups that are not there have had nobody (`all_known`)
+--   before   by the position of each event that began a cycle, that of the event that had begun the one
+--            before it
 --   barrier  the event that keeps the ones before from being taken back; nil when there are none
 --   reaches  whether the log tells of the first cycle, or of the barrier
 local function play(s, events)
@@ -131,15 +130,8 @@ local function play(s, events)
     elseif not (PASSES[name] or BEGINS[name] or name == 'participant.expired') then
       stack, barrier, reaches = {}, event, true
     end
-    if event.removed_id then
-      for group_id, id in pairs(last) do
-        if id == event.removed_id then
-          last[group_id] = false
-        end
-      end
-    end
-    if event.live and event.group_id then
-      last[event.group_id] = event.active_id
+    if event.active_index and event.group_id then
+      last[event.group_id] = event.active_index
     end
     if begins(s, event) then
       before[position] = current and current.position
@@ -260,12 +252,9 @@ end
 -- does not tell. A group that the log does not show before was at the member whose turn was before the one
 -- that the rotation took afterwards; who was named with NEXT says nothing of that.
 local function last_active_then(s, found, group_id, position)
-  local id = found.cycle.last[group_id]
-  if id then
-    local participant = storage_participants.participant(s, id)
-    return participant and storage_record.participant_index(participant)
-  elseif id == nil and found.cycle.all_known then
-    return -1
+  local last = found.cycle.last[group_id]
+  if last or found.cycle.all_known then
+    return last or -1
   end
   local event, group = found.events[position], record_then(s, found, 'g:' .. group_id)
   local by_rotation = event.name == 'cycle.switched' or event.name == 'participant.expired'
