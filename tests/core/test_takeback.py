@@ -440,3 +440,4 @@ def test_a_foreign_entry_in_the_log_is_no_turn(core: Driver) -> None:
     core.run("SET", game.keys.log, "x")
     with pytest.raises(RefusedError, match="the log is empty"):
         game.do("takeback", at=17_000)
+    core.run("DEL", game.keys.log)
