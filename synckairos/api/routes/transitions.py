@@ -107,7 +107,8 @@ async def _transition(
 
 async def _state_after(request: ApiRequest, session_id: str, change: Change, options: Options) -> Reply:
     state = await request.context.sessions.get(session_id, options.tenant)
-    return replies.state(state, replayed=options.request is not None and change.replayed)
+    replayed = options.request is not None and change.replayed
+    return replies.state(state, after=change.version, replayed=replayed)
 
 
 def _read(request: ApiRequest, session_id: str, kind: type[B]) -> tuple[str, B, Options]:
