@@ -110,6 +110,9 @@ async def test_a_group_is_found_by_its_id_and_a_stranger_is_not(live: Service) -
     config = {"sync_mode": "per_group", "time_control": None, "groups": groups, "participants": people}
     async with handle_of(live, **config) as handle:
         assert await made(handle.add(red.upper(), 5000)) == 2
+        with pytest.raises(ValidationError, match="name a GROUP"):
+            await handle.add(ANNA, 5000)
+    async with handle_of(live) as handle:
         with pytest.raises(ParticipantNotFound):
             await handle.add(str(uuid.uuid4()), 5000)
 
