@@ -46,6 +46,13 @@ local function state(status, expired_participant_id)
     .. '}')
 end
 
+-- The refusal of a pause that counts. pauses, ms: what is left of both bounds, nil for none.
+local function no_pause_left(status, pauses, ms)
+  return refuse('INVALID_SESSION_STATE', pauses == 0 and 'there is no pause left in this session'
+    or 'there is no time left for pauses in this session', '{"status":"' .. status .. '"'
+    .. (pauses == 0 and ',"pauses_left":0' or '') .. (ms == 0 and ',"pause_remaining_ms":0' or '') .. '}')
+end
+
 local function participant_not_found(id)
   return refuse('PARTICIPANT_NOT_FOUND', 'there is no ' .. id .. ' in this session')
 end
@@ -107,6 +114,7 @@ return {
   validation = validation,
   session_not_found = session_not_found,
   state = state,
+  no_pause_left = no_pause_left,
   forbidden = forbidden,
   limited = limited,
   moved_on = moved_on,

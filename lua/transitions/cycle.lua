@@ -137,6 +137,12 @@ local function break_cycle(s, turn, elapsed)
   count_cycle(s, turn, elapsed)
 end
 
+-- Whether the session is over because the bank that it owns has run out. owner: the clock whose cycle has
+-- ended. Under `notify` the bank stands at its end.
+local function is_used_up(s, owner)
+  return s.mode.owner == 'session' and owner.expired and s.rules.action ~= 'notify'
+end
+
 -- In an hourglass the next clock gets the time that this cycle used. used: the ms that are charged now;
 -- s.spent: those that were charged when the clock ran out earlier in this cycle.
 local function transfer(s, owner, used)
@@ -145,8 +151,22 @@ local function transfer(s, owner, used)
   end
 end
 
+-- The index of the participant that is active when a pending session starts.
+local function first_index(s)
+  return s.active >= 0 and s.active or transitions_rotation.next_participant(s, -1)
+end
+
+-- Starts a pending session: its first cycle begins at server time `at`. Returns the turn.
+local function begin_session(s, at)
+  storage_session.set_status(s, 'running')
+  storage_session.set(s, 'started', string.format('%d', at))
+  s.starts_at = nil
+  return begin_cycle(s, first_index(s), at)
+end
+
 -- Ends the session with this status. at: the server time in ms at which it was over.
 local function finish(s, status, at)
+  transitions_limits.charge_pause(s, at)
   storage_session.set_status(s, status)
   s.active, s.since, s.offset, s.flagged = -1, 0, 0, false
   storage_session.set(s, 'completed', string.format('%d', at))
@@ -173,7 +193,10 @@ return {
   count_cycle = count_cycle,
   charge_all = charge_all,
   break_cycle = break_cycle,
+  is_used_up = is_used_up,
   transfer = transfer,
+  first_index = first_index,
+  begin_session = begin_session,
   finish = finish,
   is_open = is_open,
   wrong_state = wrong_state,
