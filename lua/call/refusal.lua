@@ -46,6 +46,13 @@ local function state(status, expired_participant_id)
     .. '}')
 end
 
+-- The refusal of a pause that counts. pauses, ms: what is left of both bounds, nil for none.
+local function no_pause_left(status, pauses, ms)
+  return refuse('INVALID_SESSION_STATE', pauses == 0 and 'there is no pause left in this session'
+    or 'there is no time left for pauses in this session', '{"status":"' .. status .. '"'
+    .. (pauses == 0 and ',"pauses_left":0' or '') .. (ms == 0 and ',"pause_remaining_ms":0' or '') .. '}')
+end
+
 -- The refusal of a takeback. turns: how many can be taken back; members: further members of the context, each
 -- with a comma before it.
 local function not_taken_back(sentence, status, turns, members)
@@ -120,6 +127,7 @@ return {
   validation = validation,
   session_not_found = session_not_found,
   state = state,
+  no_pause_left = no_pause_left,
   forbidden = forbidden,
   limited = limited,
   moved_on = moved_on,

@@ -146,6 +146,12 @@ local function break_cycle(s, turn, elapsed)
   count_cycle(s, turn, elapsed)
 end
 
+-- Whether the session is over because the bank that it owns has run out. owner: the clock whose cycle has
+-- ended. Under `notify` the bank stands at its end.
+local function is_used_up(s, owner)
+  return s.mode.owner == 'session' and owner.expired and s.rules.action ~= 'notify'
+end
+
 -- Gives the current cycle up, which ran for `elapsed` ms: it is charged, but it does not count as a turn.
 local function give_up_cycle(s, turn, elapsed)
   elapsed = within_total(s, elapsed)
@@ -201,9 +207,23 @@ local function transfer(s, owner, used)
   end
 end
 
+-- The index of the participant that is active when a pending session starts.
+local function first_index(s)
+  return s.active >= 0 and s.active or transitions_rotation.next_participant(s, -1)
+end
+
+-- Starts a pending session: its first cycle begins at server time `at`. Returns the turn.
+local function begin_session(s, at)
+  storage_session.set_status(s, 'running')
+  storage_session.set(s, 'started', string.format('%d', at))
+  s.starts_at = nil
+  return begin_cycle(s, first_index(s), at)
+end
+
 -- Ends the session with this status. at: the server time in ms at which it was over. Who was active is kept
 -- for sk_reopen.
 local function finish(s, status, at)
+  transitions_limits.charge_pause(s, at)
   storage_session.set_status(s, status)
   storage_session.set(s, 'was', storage_record.index_text(s.active))
   s.active, s.since, s.offset, s.flagged = -1, 0, 0, false
@@ -231,12 +251,15 @@ return {
   count_cycle = count_cycle,
   charge_all = charge_all,
   break_cycle = break_cycle,
+  is_used_up = is_used_up,
   give_up_cycle = give_up_cycle,
   keep_maximum = keep_maximum,
   mark_if_out = mark_if_out,
   is_out = is_out,
   is_over = is_over,
   transfer = transfer,
+  first_index = first_index,
+  begin_session = begin_session,
   finish = finish,
   is_open = is_open,
   wrong_state = wrong_state,

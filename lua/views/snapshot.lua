@@ -51,9 +51,9 @@ local function is_shape(shape)
     and pcall(cjson.decode, (shape:gsub(STRING, '""')))
 end
 
--- A function that says whether a text is compact JSON of an object without escapes, with whole numbers
--- only, such as the library writes of a time control. That costs far less than to check any other JSON,
--- because most controls have one of a few shapes.
+-- A function that says whether a text is compact JSON of an object without escapes, whose numbers are whole
+-- and not below zero, such as the library writes of a time control. That costs far less than to check any
+-- other JSON, because most controls have one of a few shapes.
 local function new_plain_judge()
   local has_good_shape = remembering(is_shape)
   return function(text)
@@ -61,7 +61,11 @@ local function new_plain_judge()
       return false
     end
     local bare = text:gsub('"[^"]*"', STRING)
-    return not bare:find('[^%d]0%d') and has_good_shape((bare:gsub('%d+', '0')))
+    if bare:find('[^%d]0%d') then
+      return false
+    end
+    -- A time control has one member that is true or false, `repeat`.
+    return has_good_shape((bare:gsub(':true([,}])', ':0%1'):gsub(':false([,}])', ':0%1'):gsub('%d+', '0')))
   end
 end
 
@@ -252,9 +256,9 @@ end
 -- Whether a text is a list of thresholds as the config makes it, such as `30000,10000`, and `flags` has a
 -- digit for each.
 local function are_warnings(warnings, flags)
-  local count, before = 0, call_options.DAY_MS + 1
+  local count, before = 0, bounds.MOST_MS + 1
   for text in (warnings .. ','):gmatch('([^,]*),') do
-    if not (is_number(text) and tonumber(text) >= 1 and tonumber(text) < before) then
+    if not (is_signed(text) and tonumber(text) >= -bounds.MOST_MS and tonumber(text) < before) then
       return false
     end
     count, before = count + 1, tonumber(text)
@@ -262,9 +266,74 @@ local function are_warnings(warnings, flags)
   return count <= MOST_WARNINGS and #flags == count
 end
 
+-- Whether the part of `cycle` with a start and an end is sound. starts, ends: text. Only what is pending, or
+-- ended before it had started, has a start.
+local function is_schedule(starts, ends, fields)
+  if not (is_number(starts) and is_number(ends)) then
+    return false
+  end
+  starts, ends = tonumber(starts), tonumber(ends)
+  local started = fields.started or STATUSES[fields.status] == 'live'
+  return (starts > 0 or ends > 0) and not (starts > 0 and started) and (ends == 0 or ends > starts)
+end
+
+-- Whether what is left of a bound, -1 without one, is possible.
+local function is_left(text, most)
+  if not most then
+    return text == '-1'
+  end
+  return is_number(text) and tonumber(text) <= most
+end
+
+-- Whether the part of `cycle` with the pauses, which begins at ` ^`, is sound.
+--
+-- most_pauses, most_ms   what the config allows, nil without a bound
+-- scheduled              whether there is a start or an end
+--
+-- Returns the rest of the text after it, too.
+local function are_pauses(more, most_pauses, most_ms, scheduled, fields, exported_ms)
+  local pauses, ms, began, resumes, rest = more:match('^ %^(%-?%d+) (%-?%d+) (%d+) (%d+)(.*)$')
+  if not (is_number(began) and is_number(resumes) and is_left(pauses, most_pauses)
+    and is_left(ms, most_ms)) then
+    return false
+  end
+  local is_paused = fields.status == 'paused'
+  return (began == '0' or (is_paused and most_ms ~= nil and tonumber(began) <= exported_ms))
+    and (resumes == '0' or is_paused) and (began == '0' or resumes ~= '0')
+    and (most_pauses ~= nil or most_ms ~= nil or (scheduled and resumes ~= '0')), rest
+end
+
+-- Whether the last three optional parts of `cycle` are sound, and agree with the field `bounds`.
+local function are_limits(more, fields, exported_ms)
+  local bounds, most_pauses, most_ms, most_cycles = fields.bounds, nil, nil, nil
+  if bounds then
+    if not rules_bounds.is_sound(bounds) then
+      return false
+    end
+    most_pauses, most_ms, most_cycles = rules_bounds.read(bounds)
+  end
+  local starts, ends, after = more:match('^ @(%d+) (%d+)(.*)$')
+  if starts then
+    if not is_schedule(starts, ends, fields) then
+      return false
+    end
+    more = after
+  end
+  if more:find('^ %^') then
+    local is_good, rest = are_pauses(more, most_pauses, most_ms, starts ~= nil, fields, exported_ms)
+    if not is_good then
+      return false
+    end
+    more = rest
+  elseif most_pauses or most_ms then
+    return false
+  end
+  return more == (most_cycles and (' #%d'):format(most_cycles) or '')
+end
+
 -- Whether the optional parts of `cycle` are sound, see storage/session.lua. elapsed: for how many ms the
 -- cycle has run.
-local function are_optional_parts(more, elapsed, rules)
+local function are_optional_parts(more, elapsed, rules, fields, exported_ms)
   local offset, spent, warnings_since, from, flags, left, rest
   if more:find('^ /') then
     offset, spent, rest = more:match('^ /(%d+) [01] (%d+)(.*)$')
@@ -280,13 +349,13 @@ local function are_optional_parts(more, elapsed, rules)
     end
     more = rest
   end
-  if rules.mode_name == 'global' and rules.mode.owner == 'cycle' and more ~= '' then
+  if rules.mode_name == 'global' and rules.mode.owner == 'cycle' and more:find('^ =') then
     left, more = more:match('^ =(%d+)(.*)$')
     if not is_number(left) then
       return false
     end
   end
-  return more == ''
+  return are_limits(more, fields, exported_ms)
 end
 
 -- Whether a text is the list of remembered requests, see storage/requests.lua.
@@ -319,7 +388,8 @@ local function is_config(members)
     return number == nil or number == cjson.null or (type(number) == 'number' and number % 1 == 0
       and number >= least and number <= most)
   end
-  return within('increment_ms', 0, 60000) and within('max_time_ms', 1000, call_options.DAY_MS)
+  return within('increment_ms', 0, bounds.MOST_MS)
+    and within('max_time_ms', bounds.LEAST_BANK_MS, bounds.MOST_MS)
 end
 
 local NUMBERS = { 'started', 'completed', 'recovered', 'total', 'max_pause', 'stages', 'bank', 'named' }
@@ -352,7 +422,7 @@ local function is_sound(fields, exported_ms)
   elseif not (modes.MODES[mode_name] and storage_session.ACTIONS[action]
     and is_number(ttl) and tonumber(ttl) >= 1000 and tonumber(ttl) <= 31536000000
     and (compensated == '0' or compensated == '1')
-    and is_number(cycle_ms) and tonumber(cycle_ms) <= call_options.DAY_MS) then
+    and is_number(cycle_ms) and tonumber(cycle_ms) <= bounds.MOST_MS) then
     return false
   elseif not (is_object(fields.action) and is_config(fields.shown)
     and (fields.rotation or ''):find('^[1x._]+$') and #fields.rotation <= 1000
@@ -394,11 +464,13 @@ local function is_sound(fields, exported_ms)
   end
   local members, known = {}, {
     status = true, version = true, epoch = true, cycle = true, rules = true, rotation = true, clock = true,
-    groups = true, shown = true, action = true, total = true, max_pause = true, stages = true, created = true,
+    groups = true, shown = true, action = true, total = true, max_pause = true, bounds = true, stages = true,
+    created = true,
     started = true, completed = true, recovered = true, expired_by = true, tenant = true, requests = true,
     bank = true, first = true, was = true, named = true,
   }
-  if not (are_optional_parts(more, elapsed, rules) and are_groups(fields, rules, members, known)
+  if not (are_optional_parts(more, elapsed, rules, fields, exported_ms)
+    and are_groups(fields, rules, members, known)
     and are_participants(fields, rules, members, known)
     and are_members(fields, members) and is_rotation(fields, rules, members, phase)
     and (phase ~= 'live' or has_turn(fields, rules, members, active, elapsed))) then
