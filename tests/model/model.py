@@ -496,29 +496,30 @@ class Model:
 
     def _reset(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
         as_configured(s)
+        s.recovered = None
         s.forget_past(now)
         return "session.reset", {}
 
     def _schedule(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
-        _require_status(s, *LIVE)
-        # Reading: what has come cannot be moved or taken back, whoever notices it first.
-        if s.due(now) in {"start", "end"}:
-            done = perform(s, now)
-            assert done is not None
-            return done
-        if options.get("STARTS") is not None and s.status != "pending":
-            raise Refusal("INVALID_SESSION_STATE", status=s.status)
         bad = [
             name.lower()
             for name in ("STARTS", "ENDS")
             if options.get(name) is not None and not now < options[name] <= now + LONGEST
         ]
+        if bad:
+            raise Refusal("VALIDATION_ERROR", bad)
+        _require_status(s, *LIVE)
+        # Reading: what has come cannot be moved or taken back, whoever notices it first.
+        if any(at is not None and at <= now for at in (s.starts_at, s.ends_at)):
+            done = perform(s, now)
+            assert done is not None
+            return done
+        if options.get("STARTS") is not None and s.status != "pending":
+            raise Refusal("INVALID_SESSION_STATE", status=s.status)
         s.starts_at = options.get("STARTS", s.starts_at)
         s.ends_at = options.get("ENDS", s.ends_at)
         if s.starts_at is not None and s.ends_at is not None and s.ends_at <= s.starts_at:
-            bad.append("ends")
-        if bad:
-            raise Refusal("VALIDATION_ERROR", bad)
+            raise Refusal("VALIDATION_ERROR", ["ends"])
         s.bar_takebacks()
         return "session.scheduled", {}
 
@@ -547,7 +548,8 @@ def perform(s: Session, now: int) -> tuple[str, Json] | None:
             at = s.ends_at
             assert at is not None
             if s.cycle is not None:
-                s.cut(at)
+                # Nobody is charged for an outage in which the end came.
+                s.cut(max(at, s.recovered or at))
             s.finish("completed", at)
             s.forget_past(now)
             return "session.completed", {"reason": "auto", "late_ms": now - at}
@@ -627,11 +629,12 @@ def resume(s: Session, at: int) -> None:
 def end_pause(s: Session, now: int) -> tuple[str, Json]:
     """End a pause that has lasted as long as it may.
 
-    The cycle continues from the end of the pause, or from now if that is more than TOLERATED_LATE_MS ago.
+    The cycle continues from the end of the pause, or from now if that is more than TOLERATED_LATE_MS ago;
+    but not from after the end of the session, so that it has used what it used before the pause.
     """
     assert s.resumes is not None
     late = now - s.resumes
-    resume(s, now if late > TOLERATED_LATE_MS else s.resumes)
+    resume(s, min(now, s.ends_at or now) if late > TOLERATED_LATE_MS else s.resumes)
     return "session.resumed", {"reason": "auto", "late_ms": late}
 
 
@@ -720,8 +723,12 @@ def _check_version(s: Session, options: Options) -> None:
 
 
 def _require_status_or_due(s: Session, now: int, *statuses: str) -> None:
-    """Reading: these calls do what is due in any status. It may bring the one that they need."""
-    if s.due(now) is None:
+    """Refuse another status, unless a start, an end or the end of a pause is due.
+
+    Reading: calls that concern the cycle do these in any status, because they may bring the one that is
+    needed. A time that is up does not: a session that runs on afterwards still runs.
+    """
+    if s.due(now) in {None, "time"} and (s.ends_at is None or s.ends_at > now):
         _require_status(s, *statuses)
 
 

@@ -286,11 +286,12 @@ class Session:
     def stuck(self) -> bool:
         """Whether the current clock is out, so that the cycle cannot go on. Under `notify` it can.
 
-        Reading: this holds for a clock that the session owns, too, and for its total beside the cycles.
+        Reading: this holds for a clock that the session owns, too, and for its total beside the cycles, which
+        ends the session under `notify` as well.
         """
         clock = self.running_clock
-        spent = (clock is not None and clock.expired) or self.total_left == 0
-        return spent and self.config.action["type"] != "notify"
+        spent = clock is not None and clock.expired and self.config.action["type"] != "notify"
+        return spent or self.total_left == 0
 
     def due(self, now: int) -> str | None:
         """What is due: `end`, `start`, `pause` (its end), `time`, or None. Of several the earliest.
