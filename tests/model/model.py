@@ -176,11 +176,14 @@ class Model:
         return Reply(events=[s.log[v] for v in wanted]) if all(v in s.log for v in wanted) else Reply()
 
     def _create(self, session_id: str, old: Session | None, options: Options, now: int) -> Reply:
-        config, bad = parse_config(options.first, session_id, now)
+        made = None if old is None or old.tenant != options.get("TENANT") else _made_by(old, options)
+        # A repeated create is judged at the time of the first one: its start may have come since then.
+        config, bad = parse_config(
+            options.first, session_id, now if old is None or made is None else old.created
+        )
         if bad:
             raise Refusal("VALIDATION_ERROR", bad)
         if old is not None:
-            made = _made_by(old, options)
             if made is None or old.tenant != options.get("TENANT"):
                 raise Refusal("SESSION_EXISTS")
             if made[0] != "create":

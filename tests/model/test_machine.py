@@ -631,11 +631,18 @@ class Machine(RuleBasedStateMachine):
         self.pass_time(session, step)
         if session not in self.model.sessions or self.model.sessions[session].status not in LIVE:
             return
+        lost = self.time
+        self.pass_time(session, outage)
+        self.restore(session, lost, self.time, schema, into)
+
+    def restore(self, session: str, lost: int, found: int, schema: str, into: str | None) -> None:
+        """Export a session at `lost`, lose it, and restore it at `found` (ms)."""
+        self.time = lost
         exported = self.model.export(session, self.time)
         exports = self.observer.play("get", session, ["EXPORT", "SCHEMA", schema], self.time).answer
         assert exports.code is None, exports.text
         assert isinstance(json.loads(exports.value).pop("internal"), dict)
-        self.pass_time(session, outage)
+        self.time = found
         note(f"t={self.time - START} restore {session[-4:]}")
         args = [exports.value.decode(), "TTL", str(TTL_S), *([] if into is None else ["SCHEMA", into])]
         refused = self.observer.play("restore", session, args, self.time)
