@@ -386,8 +386,10 @@ def _unique(bad: Problems, name: str, key: str, values: list[Any], void: Any) ->
 
 
 def _warnings(source: dict[str, Any], c: Config, bad: Problems) -> list[int]:
-    controls = [c.control, *[owner.control for owner in [*c.participants, *c.groups]]]
-    lowest = -max(control.overtime_ms if control is not None else 0 for control in controls)
+    # Reading: only the overtime of a clock that there is counts, and not that of a control that nobody has.
+    owners = {"per_participant": c.participants, "per_group": c.groups}.get(c.mode, [])
+    controls = [owner.control or c.control for owner in owners]
+    lowest = -max([control.overtime_ms for control in controls if control is not None], default=0)
     values = source.get("warnings_ms")
     if values is None:
         return []

@@ -364,7 +364,7 @@ class Model:
             raise Refusal("INVALID_SESSION_STATE", status=s.status)
         if clock is not None and clock.endless:
             raise Refusal("VALIDATION_ERROR", ["set" if "SET" in options else "add"])
-        done = perform(s, now) if current else None
+        done = perform(s, now) if current or concerns_first(s, owner, now) else None
         if done is not None:
             return done
         before = None
@@ -428,10 +428,11 @@ class Model:
         if len(s.participants) == 1:
             raise Refusal("VALIDATION_ERROR", ["participant_id"])
         gone = s.participants[options.first]
-        if s.active == gone.id and s.cycle is not None:
+        if active_or_first(s) is gone:
             done = perform(s, now)
             if done is not None:
                 return done
+        if s.active == gone.id and s.cycle is not None:
             s.cut(now)
             s.bar_takebacks()
             after = s.following(leaving=True, anybody=True)
@@ -539,6 +540,11 @@ def active_or_first(s: Session) -> TurnTaker:
     return s.participants[s.active] if s.active is not None else s.rotation()[0]
 
 
+def concerns_first(s: Session, owner: TurnTaker | None, now: int) -> bool:
+    """Whether a pending session should have begun, and `owner` has the clock that would run now."""
+    return s.status == "pending" and s.due(now) is not None and s.owner_of(active_or_first(s)) is owner
+
+
 def perform(s: Session, now: int) -> tuple[str, Json] | None:
     """Do what is due, if anything is."""
     match s.due(now):
@@ -568,7 +574,7 @@ def adjust_total(s: Session, options: Options, now: int) -> tuple[str, Json] | N
     left = s.total_remaining(now)
     if s.total_left is None or left is None:
         raise Refusal("VALIDATION_ERROR", ["clock"])
-    done = None if s.cycle is None else perform(s, now)
+    done = perform(s, now)
     if done is not None:
         return done
     if left >= options.get("WITHIN", left + 1):

@@ -214,7 +214,8 @@ def _holders(made: Json) -> list[Json]:
 
 def _most_overtime(made: Json) -> int:
     """The largest overtime (ms) of any clock of a config."""
-    controls = [holder.get("time_control") for holder in _holders(made)]
+    owners = made["participants"] if made["sync_mode"] == "per_participant" else made.get("groups") or [{}]
+    controls = [owner.get("time_control") or made.get("time_control") for owner in owners]
     return max(c.get("overtime_ms") or 0 if isinstance(c, dict) else 0 for c in controls)
 
 
