@@ -103,6 +103,7 @@ class Member:
     group: str | None = None
     bank: int | None = None
     control: Control | None = None
+    given_control: Any = None
 
 
 @dataclass(slots=True)
@@ -262,6 +263,7 @@ def _participant(source: dict[str, Any], path: str, index: int, c: Config, bad: 
     member.group = bad.uuid(source, "group_id", path, need=c.mode == "per_group")
     member.bank = _amount(source, path, bad)
     allowed = c.mode in {"per_participant", ""}
+    member.given_control = source.get("time_control")
     member.control = parse_control(source.get("time_control"), path + "time_control", c, bad, allowed=allowed)
     if c.mode == "per_participant":
         _bank(member, source.get("time_control"), path, c, bad)
@@ -321,6 +323,7 @@ def _members(source: dict[str, Any], c: Config, bad: Problems) -> None:
         group = Member(bad.uuid(entry, "group_id", path, need=True) or "")
         group.bank = _amount(entry, path, bad)
         allowed = c.mode in {"per_group", ""}
+        group.given_control = entry.get("time_control")
         group.control = parse_control(
             entry.get("time_control"), path + "time_control", c, bad, allowed=allowed
         )
@@ -388,8 +391,13 @@ def _unique(bad: Problems, name: str, key: str, values: list[Any], void: Any) ->
 def _warnings(source: dict[str, Any], c: Config, bad: Problems) -> list[int]:
     # Reading: only the overtime of a clock that there is counts, and not that of a control that nobody has.
     owners = {"per_participant": c.participants, "per_group": c.groups}.get(c.mode, [])
-    controls = [owner.control or c.control for owner in owners]
-    lowest = -max([control.overtime_ms for control in controls if control is not None], default=0)
+    lowest = 0
+    for owner in owners:
+        given = c.given_control if owner.given_control is None else owner.given_control
+        control = c.control if owner.given_control is None else owner.control
+        # A control that is wrong may have been meant to have any overtime.
+        overtime = 0 if given is None else LONGEST if control is None else control.overtime_ms
+        lowest = min(lowest, -overtime)
     values = source.get("warnings_ms")
     if values is None:
         return []
