@@ -245,7 +245,8 @@ class Model:
         if done is not None:
             return done
         assert s.cycle is not None
-        if "FREE" not in options:
+        free, bounded = "FREE" in options, s.pauses_left is not None or s.pause_left is not None
+        if not free:
             if s.pauses_left == 0:
                 raise Refusal("INVALID_SESSION_STATE", pauses_left=0)
             if s.pause_left == 0:
@@ -256,7 +257,8 @@ class Model:
         # Reading: `FREE` leaves out the two bounds of all pauses. A single one is still bounded.
         bounds = [s.config.max_pause_ms, None if s.paused_at is None else s.pause_left]
         s.resumes = min([now + bound for bound in bounds if bound is not None], default=None)
-        return "session.paused", {}
+        # Clients work out from this what is left of the bounds.
+        return "session.paused", {"counted": False} if free and bounded else {}
 
     def _resume(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
         _require_status_or_due(s, now, "paused")
@@ -732,12 +734,8 @@ def _check_version(s: Session, options: Options) -> None:
 
 
 def _require_status_or_due(s: Session, now: int, *statuses: str) -> None:
-    """Refuse another status, unless a start, an end or the end of a pause is due.
-
-    Reading: calls that concern the cycle do these in any status, because they may bring the one that is
-    needed. A time that is up does not: a session that runs on afterwards still runs.
-    """
-    if s.due(now) in {None, "time"} and (s.ends_at is None or s.ends_at > now):
+    """Refuse another status, unless something is due: calls that concern the cycle do that in any status."""
+    if s.due(now) is None:
         _require_status(s, *statuses)
 
 
