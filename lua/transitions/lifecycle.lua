@@ -137,7 +137,7 @@ local function pause(s, options)
   s.since = rules_clock.elapsed(s)
   storage_session.set_status(s, 'paused')
   transitions_limits.begin_pause(s, options.FREE)
-  return turn, 'session.paused'
+  return turn, 'session.paused', options.FREE and ',"counted":false' or nil
 end
 
 -- options: PLAYER
