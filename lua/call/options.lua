@@ -91,7 +91,7 @@ end
 
 -- A server time in ms; 0 for `none`. Whether it is ahead is judged later, by the session's own time.
 local function instant(text)
-  return text:lower() == 'none' and 0 or integer(text, 0, MAX_INTEGER), 'must be a server time in ms, or none'
+  return text:lower() == 'none' and 0 or integer(text, 1, MAX_INTEGER), 'must be a server time in ms, or none'
 end
 
 local LIMIT_VALUES = { 'burst', 'count', 'period_ms', 'cooldown_ms' }

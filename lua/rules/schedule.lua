@@ -25,18 +25,8 @@ local function alarm(s, at)
   return own and (at == 0 or own < at) and own or at
 end
 
--- Whether something is due that changes the status: the start or the end of the session, or the end of a
--- pause.
-local function is_due(s)
-  local now = s.now
-  return (s.ends_at and now >= s.ends_at)
-    or (s.starts_at and s.status == 'pending' and now >= s.starts_at)
-    or (s.resumes and s.status == 'paused' and now >= s.resumes)
-end
-
 return {
   MOST = MOST,
   problem = problem,
   alarm = alarm,
-  is_due = is_due,
 }

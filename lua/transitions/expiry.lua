@@ -180,6 +180,13 @@ local function due(s, turn)
   end
 end
 
+-- Whether `due` would carry out something.
+local function is_due(s)
+  local now, status = s.now, s.status
+  return is_scheduled_due(s) or (status == 'paused' and s.resumes and now >= s.resumes)
+    or (status == 'running' and deadline_reached(s, transitions_cycle.current_turn(s)))
+end
+
 -- Carries out what is due, also one warning, the highest first. Returns nil when nothing is due.
 local function expire(s)
   if s.alarm == 0 or s.now < s.alarm then
@@ -202,6 +209,7 @@ return {
   expire_turn = expire_turn,
   is_scheduled_due = is_scheduled_due,
   is_first = is_first,
+  is_due = is_due,
   due = due,
   expire = expire,
 }

@@ -12,13 +12,13 @@ local function start(s)
   return transitions_cycle.begin_session(s, s.now), 'session.started'
 end
 
--- Whether a call that has to do with the cycle is for a session in another status than `status`, and nothing
--- is due that would change it. A pending session whose start or end is due gets the participant that is
+-- Whether a call that concerns the cycle is for a session in another status than `status`, and nothing is due
+-- that comes first. A pending session whose start or end is due gets the participant that is
 -- active then, by which the options of the call are judged.
 local function is_out_of_place(s, status)
   if s.status == status then
     return false
-  elseif not rules_schedule.is_due(s) then
+  elseif not transitions_expiry.is_due(s) then
     return true
   end
   if s.status == 'pending' then
@@ -136,8 +136,7 @@ local function pause(s, options)
   end
   s.since = rules_clock.elapsed(s)
   storage_session.set_status(s, 'paused')
-  transitions_limits.begin_pause(s, options.FREE)
-  return turn, 'session.paused', options.FREE and ',"counted":false' or nil
+  return turn, 'session.paused', transitions_limits.begin_pause(s, options.FREE)
 end
 
 -- options: PLAYER
@@ -148,7 +147,7 @@ local function resume(s, options)
   local refused = transitions_player.may_pause(s, options)
   if refused then
     return nil, nil, refused
-  elseif rules_schedule.is_due(s) then
+  elseif transitions_expiry.is_due(s) then
     return transitions_expiry.due(s)
   end
   s.since = s.now - s.since

@@ -10,19 +10,22 @@ local function charge_pause(s, at)
 end
 
 -- Begins a pause. It ends by itself at the first of its bounds. is_free: it is left out of the bounds of all
--- pauses together, and `max_pause_ms` alone bounds it.
+-- pauses together, and `max_pause_ms` alone bounds it. Returns what the payload then has to say; nil for
+-- nothing.
 local function begin_pause(s, is_free)
   local longest = tonumber(storage_session.field(s, 'max_pause'))
-  if s.limited and not is_free then
-    if s.pauses_left then
-      s.pauses_left = s.pauses_left - 1
-    end
-    if s.pause_left then
+  local pauses, ms, extra = s.pauses_left, s.pause_left, nil
+  if is_free and (pauses or ms) then
+    extra = ',"counted":false'
+  elseif not is_free then
+    s.pauses_left = pauses and pauses - 1
+    if ms then
       s.paused_at = s.now
-      longest = math.min(longest or math.huge, s.pause_left)
+      longest = math.min(longest or ms, ms)
     end
   end
   s.resumes = longest and s.now + longest
+  return extra
 end
 
 -- The refusal of one more pause that counts; nil when there may be one.

@@ -2,7 +2,15 @@
 
 -- options: STARTS, ENDS; 0 stands for none. What is not named stays.
 local function schedule(s, options)
+  if not transitions_cycle.is_open(s) then
+    return transitions_cycle.wrong_state(s)
+  elseif transitions_expiry.is_scheduled_due(s) then
+    return transitions_expiry.due(s)
+  end
   local starts, ends = options.STARTS, options.ENDS
+  if starts and starts > 0 and s.status ~= 'pending' then
+    return transitions_cycle.wrong_state(s)
+  end
   local problems = {}
   local function check(name, at)
     local problem = at and at > 0 and rules_schedule.problem(at, s.now)
@@ -14,12 +22,6 @@ local function schedule(s, options)
   check('ENDS', ends)
   if #problems > 0 then
     return nil, nil, call_refusal.validation(problems)
-  elseif not transitions_cycle.is_open(s) then
-    return transitions_cycle.wrong_state(s)
-  elseif transitions_expiry.is_scheduled_due(s) then
-    return transitions_expiry.due(s)
-  elseif starts and starts > 0 and s.status ~= 'pending' then
-    return transitions_cycle.wrong_state(s)
   end
   local starts_at, ends_at = s.starts_at, s.ends_at
   if starts then
