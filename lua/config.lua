@@ -213,6 +213,7 @@ local function add_clock(settings, clocks, field, record, owner, required, probl
   local bank = config_bank.bank(owner, owner.time_control or settings.given_control, governing, owner.path,
     problem, required)
   clocks.count, clocks.bank = clocks.count + 1, clocks.bank + bank
+  clocks.banks[clocks.count], clocks.fields[clocks.count] = bank, record.field
   if governing then
     if governing.text:find('hourglass', 1, true) then
       clocks.hourglass_path = clocks.hourglass_path or (control and owner.path or '')
@@ -228,7 +229,7 @@ local function add_clock(settings, clocks, field, record, owner, required, probl
     clocks.counted = clocks.counted + stages * math.max(1, owner.members and #owner.members or 1)
     clocks.overtime = math.max(clocks.overtime, record.control.overtime)
     if not record.control.endless then
-      clocks.banks = clocks.banks + 1
+      clocks.known = clocks.known + 1
     end
     if record.control.view_names then
       record.clock = controls.view(record)
@@ -348,13 +349,36 @@ local function fixed_json(settings)
     .. ',"metadata":' .. settings.metadata
 end
 
+-- Adds what sk_reset needs to know: the bank that the most clocks begin with, the banks of the others, and
+-- the index of the active participant. bank: that of the clock that the session or the cycle owns.
+local function add_beginning(settings, clocks, field, bank)
+  local counts = {}
+  for i = 1, clocks.count do
+    local each = clocks.banks[i]
+    counts[each] = (counts[each] or 0) + 1
+    if not bank or counts[each] > counts[bank] then
+      bank = each
+    end
+  end
+  field('bank', string.format('%d', bank))
+  for i = 1, clocks.count do
+    if clocks.banks[i] ~= bank then
+      field('b:' .. clocks.fields[i], string.format('%d', clocks.banks[i]))
+    end
+  end
+  if settings.active_index >= 0 then
+    field('first', storage_record.index_text(settings.active_index))
+  end
+end
+
 -- Adds the fields of the session itself. The config has no problems.
 local function add_session(settings, clocks, field, ttl, now)
   local mode, per_cycle, total = settings.mode, settings.per_cycle, settings.total
   local default, action = settings.default, settings.action
+  local bank
   if not settings.owners_have_clocks then
     default = mode.counts_up and not settings.maximum and 'none 0' or 'fischer 0 0'
-    local bank = settings.owned_by == 'cycle' and per_cycle
+    bank = settings.owned_by == 'cycle' and per_cycle
       or mode.counts_up and (settings.maximum or 0) or total
     field('clock', storage_record.encode_new(bank, ''))
   end
@@ -366,7 +390,7 @@ local function add_session(settings, clocks, field, ttl, now)
     settings.lag_compensation, settings.cycle_clock and per_cycle or 0, settings.warnings, default))
   field('action', settings.action_json)
   if settings.owned_by ~= 'session' or mode.counts_up then
-    local total_or_sum = total or (clocks.banks > 0 and clocks.bank) or nil
+    local total_or_sum = total or (clocks.known > 0 and clocks.bank) or nil
     if total_or_sum then
       field('total', string.format('%d', total_or_sum))
     end
@@ -384,6 +408,7 @@ local function add_session(settings, clocks, field, ttl, now)
   field('shown', fixed_json(settings))
   field('cycle', storage_session.encode_new_cycle(settings.active_index, now, settings.warning_count,
     settings.mode_name == 'global' and per_cycle and total or nil, settings))
+  add_beginning(settings, clocks, field, settings.mode_name == 'global' and total or bank)
 end
 
 -- Checks the config of sk_create. Returns the fields of the hash as a list of name, value, name, value, ...
@@ -421,7 +446,8 @@ local function check(text, key_id, ttl, now)
     fields[count + 1], fields[count + 2] = name, value
     count = count + 2
   end
-  local clocks = { count = 0, banks = 0, bank = 0, stages = 0, counted = 0, overtime = 0, unknown = false }
+  local clocks = { count = 0, known = 0, bank = 0, stages = 0, counted = 0, overtime = 0, unknown = false,
+    banks = {}, fields = {} }
   add_participants(settings, clocks, field, problem, is_full)
   add_groups(settings, clocks, field, problem, is_full)
   settings.warnings_json, settings.warnings, settings.warning_count = read_warnings(

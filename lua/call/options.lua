@@ -127,6 +127,7 @@ local READERS = {
   REASON = words(0, 200),
   STARTS = instant,
   ENDS = instant,
+  TURNS = whole(1, 16, 'must be 1 to 16 turns'),
   MOVE = word(64),
   TARGET = word(1024),
   LEASE = whole(1000, 600000, 'must be 1000 to 600000 milliseconds'),

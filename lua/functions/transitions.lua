@@ -285,4 +285,7 @@ redis.register_function({
   flags = { 'allow-oom' },
 })
 
-return {}
+return {
+  transition = transition,
+  parse_id = parse_id,
+}

@@ -48,6 +48,14 @@
 --   completed     1795306409736          server time in ms; absent until the session is over
 --   recovered     1795306409736          server time in ms; absent unless the session was restored
 --   expired_by    <pid>                  the participant whose clock ended the session
+--   bank          180000                 the bank in ms that most clocks began with; where the session or the
+--                                        cycle owns the clock that of it, or of the total. Sessions that
+--                                        libraries before 0.5.0 created do not have it
+--   b:p0          60000                  that of an owner with another one; b:g:<id> of a group
+--   first         1                      the index of the config's active participant; absent for none
+--   was           1                      only once the session is over: the index of the participant that was
+--                                        active, -1 for none. Libraries before 0.5.0 did not write it
+--   named         46                     only in per_group: the version of the last switch with NEXT
 --   tenant        club                   the tenant that owns the session; absent without one
 --   requests      01\n0a4d…\1r1 sk_start 2\n
 --                                        the newest requests, 16 at most: see requests.lua
@@ -396,6 +404,13 @@ local function continue_on_this_server(s)
   end
 end
 
+-- Writes many fields. list: name, value, name, value, ... from position `from` on.
+local function write(key, list, from)
+  for start = from, #list, MOST_PER_HSET do
+    redis.call('HSET', key, unpack(list, start, math.min(start + MOST_PER_HSET - 1, #list)))
+  end
+end
+
 -- Writes a new session and removes an old log. list: name, value, name, value, ...
 local function write_new(keys, list)
   local server = storage_server.id()
@@ -404,9 +419,7 @@ local function write_new(keys, list)
     list[#list + 1] = server
   end
   redis.call('UNLINK', keys[2])
-  for from = 1, #list, MOST_PER_HSET do
-    redis.call('HSET', keys[1], unpack(list, from, math.min(from + MOST_PER_HSET - 1, #list)))
-  end
+  write(keys[1], list, 1)
 end
 
 -- Removes a new session again, because its first change could not be written.
@@ -513,9 +526,14 @@ local function save(s, version, now, alarm)
   for i = 1, sets and #sets or 0 do
     fields[#fields + 1] = sets[i]
   end
-  redis.call(unpack(fields))
-  if s.removed then
-    redis.call('HDEL', key, unpack(s.removed))
+  if #fields <= MOST_PER_HSET then
+    redis.call(unpack(fields))
+  else -- a reset of many participants
+    write(key, fields, 3)
+  end
+  local removed = s.removed
+  for from = 1, removed and #removed or 0, MOST_PER_HSET do
+    redis.call('HDEL', key, unpack(removed, from, math.min(from + MOST_PER_HSET - 1, #removed)))
   end
 end
 
