@@ -17,7 +17,7 @@
 -- default, control_json                 its text in the rules, and its JSON
 -- given_control, control_defaults       `time_control` as it was given; the defaults of all controls
 
-local DAY_MS = 86400000
+local DAY_MS, MOST_MS = bounds.DAY_MS, bounds.MOST_MS
 local MOST_WARNINGS = 8
 local MOST_METADATA_KEYS = 100
 local MOST_CONFIG_BYTES = 524288 -- bounds the work of one call
@@ -54,15 +54,15 @@ local function read_action(object, raw, cycle_clock, auto_advance, problem)
 end
 
 -- Reads `warnings_ms`. Returns its JSON, the thresholds as they are stored (`30000,10000`, the highest first;
--- `-` for none), and their number.
-local function read_warnings(object, raw, problem)
+-- `-` for none), and their number. lowest: the least threshold that can be, the greatest overtime below zero.
+local function read_warnings(object, raw, lowest, problem)
   local given = config_members.list(object, raw, 'warnings_ms', problem) or {}
   if #given > MOST_WARNINGS then
     problem('warnings_ms', 'must be at most ' .. MOST_WARNINGS)
   end
   local listed, sorted, known = {}, {}, {}
   for i = 1, math.min(#given, MOST_WARNINGS) do
-    local threshold = config_members.integer(given, i, 1, DAY_MS, 'warnings_ms.', function(_, message)
+    local threshold = config_members.integer(given, i, lowest, MOST_MS, 'warnings_ms.', function(_, message)
       problem('warnings_ms.' .. (i - 1), message)
     end)
     if threshold then
@@ -126,16 +126,15 @@ local function read_values(settings, object, raw, problem)
   local function boolean(name)
     return config_members.boolean(object, name, problem)
   end
-  settings.total = integer('total_time_ms', 1000, DAY_MS)
-  settings.per_cycle = integer('time_per_cycle_ms', 1000, DAY_MS)
-  settings.increment = integer('increment_ms', 0, 60000) or 0
-  settings.maximum = integer('max_time_ms', 1000, DAY_MS)
+  settings.total = integer('total_time_ms', bounds.LEAST_BANK_MS, MOST_MS)
+  settings.per_cycle = integer('time_per_cycle_ms', bounds.LEAST_BANK_MS, MOST_MS)
+  settings.increment = integer('increment_ms', 0, MOST_MS) or 0
+  settings.maximum = integer('max_time_ms', bounds.LEAST_BANK_MS, MOST_MS)
   settings.auto_advance = boolean('auto_advance')
   settings.max_pause = integer('max_pause_ms', 1000, DAY_MS)
   settings.players_may_pause = boolean('players_may_pause')
   settings.players_may_choose_next = boolean('players_may_choose_next')
   settings.lag_compensation = boolean('lag_compensation')
-  settings.warnings_json, settings.warnings, settings.warning_count = read_warnings(object, raw, problem)
   settings.metadata = read_metadata(object, raw, problem)
 end
 
@@ -181,8 +180,9 @@ end
 
 -- Adds the clock of a participant or a group that owns one. Returns the JSON of its own control.
 --
--- clocks    sums up all clocks: count, bank, stages, and hourglass_path, where the first hourglass is
---           configured
+-- clocks    sums up all clocks: count, banks and bank (how many have one, and ms), stages, counted (the
+--           stages, those of a group for each of its members), overtime (the greatest, ms), unknown
+--           (whether a control is wrong), and hourglass_path, where the first hourglass is configured
 -- record    its record, which gets the clock
 -- required  the message of the problem that is reported when it has no bank
 local function add_clock(settings, clocks, field, record, owner, required, problem)
@@ -201,10 +201,18 @@ local function add_clock(settings, clocks, field, record, owner, required, probl
       field('c:' .. record.field, own_text)
     end
     record.bank_text = text_formats.integer(bank)
-    clocks.stages = clocks.stages + config_bank.stages(record.control)
+    local stages = config_bank.stages(record.control)
+    clocks.stages = clocks.stages + stages
+    clocks.counted = clocks.counted + stages * math.max(1, owner.members and #owner.members or 1)
+    clocks.overtime = math.max(clocks.overtime, record.control.overtime)
+    if not record.control.endless then
+      clocks.banks = clocks.banks + 1
+    end
     if record.control.view_names then
       record.clock = controls.view(record)
     end
+  else
+    clocks.unknown = true
   end
   return control and control.json or 'null'
 end
@@ -221,6 +229,9 @@ local function add_record(settings, clocks, field, kind, name, owner, required, 
     control_json = add_clock(settings, clocks, field, record, owner, required, problem)
   elseif settings.mode then
     config_bank.refuse_control(owner, owner.path, problem)
+    if settings.owned_by ~= 'group' then -- there the banks of members are summands of the group's
+      config_bank.refuse_zero(owner, owner.path, problem)
+    end
   end
   record.fixed_json = fixed_json(control_json)
   field(name, storage_record.encode(record))
@@ -333,7 +344,7 @@ local function add_session(settings, clocks, field, ttl, now)
     settings.lag_compensation, settings.cycle_clock and per_cycle or 0, settings.warnings, default))
   field('action', settings.action_json)
   if settings.owned_by ~= 'session' or mode.counts_up then
-    local total_or_sum = total or (settings.owners_have_clocks and clocks.bank > 0 and clocks.bank) or nil
+    local total_or_sum = total or (clocks.banks > 0 and clocks.bank) or nil
     if total_or_sum then
       field('total', string.format('%d', total_or_sum))
     end
@@ -383,10 +394,12 @@ local function check(text, key_id, ttl, now)
     fields[count + 1], fields[count + 2] = name, value
     count = count + 2
   end
-  local clocks = { count = 0, bank = 0, stages = 0 }
+  local clocks = { count = 0, banks = 0, bank = 0, stages = 0, counted = 0, overtime = 0, unknown = false }
   add_participants(settings, clocks, field, problem, is_full)
   add_groups(settings, clocks, field, problem, is_full)
-  if clocks.stages > config_bank.MOST_STAGES then
+  settings.warnings_json, settings.warnings, settings.warning_count = read_warnings(
+    object, raw, clocks.unknown and -MOST_MS or -clocks.overtime, problem)
+  if clocks.counted > config_bank.MOST_STAGES then
     problem('participants', config_bank.TOO_MANY_STAGES)
   end
   if clocks.hourglass_path and clocks.count < 2 then

@@ -36,7 +36,8 @@ local function set_members(s, id, text)
   storage_session.set(s, 'm:' .. id, text)
 end
 
--- The index of the group's member that was active last, -1 for none.
+-- The index of the group's member that was active last, -1 for none. It may have left, and a newcomer may be
+-- there.
 local function last_active(s, id)
   s.last = s.last or {}
   if not s.last[id] then

@@ -14,7 +14,8 @@
 --   rules         per_participant 3600000 end_session 0 0 30000,10000 fischer 2000 0
 --                                        what transitions need of the config: mode, TTL in ms, action,
 --                                        1 with lag compensation (else 0), time per cycle in ms (0: none),
---                                        warnings in ms (-: none), and the control of those owners that
+--                                        warnings in ms, the highest first, some perhaps below zero (-:
+--                                        none), and the control of those owners that
 --                                        have none of their own
 --   rotation      11x_1                  a character for each index from 0: `1` has a turn, `x` is out, `_`
 --                                        is an index without a participant, `.` is a member of a group in
@@ -29,7 +30,8 @@
 --   c:p0          fischer 5000 0         the control of an owner that has one of its own; c:g:<id> of a group
 --   i:<pid>       0                      the index of the participant with this id
 --   m:<id>        ,0,3,                  the indexes of a group's members in order
---   l:<id>        3                      in per_group the index of the member that was active last
+--   l:<id>        3                      in per_group the index of the member that was active last, who may
+--                                        have left
 --   groups        <id>,<id>              the ids of the groups in order
 --   shown         "sync_mode":"global",… the part of the state that never changes
 --   action        {"type":"notify"}      `action_on_timeout` as the config has it
@@ -72,12 +74,13 @@
 --                                 the ms charged until then (only the hourglass needs them; others have 0)
 --   !warnings_since from sent
 --                 !1 28000 10     only with `warnings_ms`: how many warnings came after the last other event,
---                                 the time left in ms below which thresholds count in this cycle (-1: none
---                                 counts), and a digit for each threshold, 1 once its warning was sent
+--                                 the time left in ms below which thresholds count in this cycle, and a
+--                                 digit for each threshold, 1 once its warning was sent. Where none counts
+--                                 the time is -1, or the lowest threshold when that is less
 --   =left         =54000          only in `global` with a total and a time per cycle: what was left of the
 --                                 total in ms when the cycle began
 
-local DAY_MS = 86400000
+local DAY_MS = bounds.DAY_MS
 local TOMBSTONE_MS = 86400000
 local CYCLE = '^(%-?%d+) (%d+) (%d+) (%d+) (%d+) (%d+)(.*)$'
 local RULES = '^(%S+) (%d+) (%S+) (%d) (%d+) (%S+) (.*)$'
@@ -98,6 +101,7 @@ local function decode_rules(text)
   rules = {
     mode_name = mode_name, mode = modes.named(mode_name, cycle_ms), ttl = tonumber(ttl), action = action,
     lag = compensated == '1', cycle_ms = tonumber(cycle_ms), warnings = warnings, control = control,
+    no_warning = math.min(-1, tonumber(warnings:match('%-?%d+$')) or -1),
   }
   if known_count >= MOST_KNOWN_RULES then
     known_rules, known_count = {}, 0

@@ -137,6 +137,12 @@ local function break_cycle(s, turn, elapsed)
   count_cycle(s, turn, elapsed)
 end
 
+-- Whether the session is over because the bank that it owns has run out. owner: the clock whose cycle has
+-- ended. Under `notify` the bank stands at its end.
+local function is_used_up(s, owner)
+  return s.mode.owner == 'session' and owner.expired and s.rules.action ~= 'notify'
+end
+
 -- In an hourglass the next clock gets the time that this cycle used. used: the ms that are charged now;
 -- s.spent: those that were charged when the clock ran out earlier in this cycle.
 local function transfer(s, owner, used)
@@ -173,6 +179,7 @@ return {
   count_cycle = count_cycle,
   charge_all = charge_all,
   break_cycle = break_cycle,
+  is_used_up = is_used_up,
   transfer = transfer,
   finish = finish,
   is_open = is_open,

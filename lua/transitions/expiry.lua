@@ -30,7 +30,9 @@ local function expire_turn(s, turn, ends)
   local time_up = ends + (owner.grace or 0)
   local late = math.max(0, s.now - time_up)
   local next_start = late > LATE_MS and s.now or math.min(time_up, s.now)
-  local action, owned_by, whole = s.rules.action, s.mode.owner, rules_clock.budget(s, owner)
+  local action, owned_by = s.rules.action, s.mode.owner
+  -- A clock that was at its end when the cycle began was charged before.
+  local whole = s.flagged and 0 or rules_clock.budget(s, owner)
   local participant_id = storage_record.participant_id(turn.participant)
   local extra = ',"expired_participant_id":"' .. participant_id .. '"'
   if s.mode.by_group then
@@ -46,7 +48,9 @@ local function expire_turn(s, turn, ends)
     storage_session.set(s, 'expired_by', participant_id)
     return nil, 'session.expired', extra .. applied .. '},"expired_clock":"total"'
   end
-  transitions_cycle.charge_all(s, turn)
+  if not s.flagged then
+    transitions_cycle.charge_all(s, turn)
+  end
   if action == 'notify' then
     s.flagged = true
     rules_clock.warn_below(s, nil, false)
@@ -119,7 +123,7 @@ local function expire(s)
   if ends then
     return expire_turn(s, turn, ends)
   end
-  local threshold, position = rules_clock.next_warning(s)
+  local threshold, position = rules_clock.next_warning(s, turn.owner)
   s.warn_sent = s.warn_sent:sub(1, position - 1) .. '1' .. s.warn_sent:sub(position + 1)
   return turn, 'time.warning', string.format(',"warning_ms":%d', threshold)
 end

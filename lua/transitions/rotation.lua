@@ -37,11 +37,20 @@ local function first_member(members)
   return tonumber(members:match('^,(%d+),'))
 end
 
--- The member after the one with this index. After the last one comes the first.
+-- The first member after an index, which need not be a member's: who was there may have left. After the last
+-- member comes the first.
 local function member_after(members, index)
   local _, stop = members:find(',' .. string.format('%d', index) .. ',', 1, true)
-  local found = stop and members:match('^(%d+),', stop + 1)
-  return tonumber(found) or first_member(members)
+  if stop then
+    return tonumber(members:match('^(%d+),', stop + 1)) or first_member(members)
+  end
+  for member in members:gmatch('%d+') do
+    member = tonumber(member)
+    if member > index then
+      return member
+    end
+  end
+  return first_member(members)
 end
 
 -- The list of members with one more.
@@ -64,12 +73,6 @@ end
 local function without_member(members, index)
   local start, stop = members:find(',' .. string.format('%d', index) .. ',', 1, true)
   return members:sub(1, start) .. members:sub(stop + 1)
-end
-
--- The member before the one with this index; -1 when that is the first.
-local function member_before(members, index)
-  local start = members:find(',' .. string.format('%d', index) .. ',', 1, true)
-  return tonumber(members:sub(1, start):match('(%d+),$')) or -1
 end
 
 -- The index of the participant that is active after the turn at `index` of the rotation; nil when all are
@@ -96,6 +99,5 @@ return {
   member_after = member_after,
   with_member = with_member,
   without_member = without_member,
-  member_before = member_before,
   next_participant = next_participant,
 }

@@ -51,9 +51,9 @@ local function is_shape(shape)
     and pcall(cjson.decode, (shape:gsub(STRING, '""')))
 end
 
--- A function that says whether a text is compact JSON of an object without escapes, with whole numbers
--- only, such as the library writes of a time control. That costs far less than to check any other JSON,
--- because most controls have one of a few shapes.
+-- A function that says whether a text is compact JSON of an object without escapes, whose numbers are whole
+-- and not below zero, such as the library writes of a time control. That costs far less than to check any
+-- other JSON, because most controls have one of a few shapes.
 local function new_plain_judge()
   local has_good_shape = remembering(is_shape)
   return function(text)
@@ -61,7 +61,11 @@ local function new_plain_judge()
       return false
     end
     local bare = text:gsub('"[^"]*"', STRING)
-    return not bare:find('[^%d]0%d') and has_good_shape((bare:gsub('%d+', '0')))
+    if bare:find('[^%d]0%d') then
+      return false
+    end
+    -- A time control has one member that is true or false, `repeat`.
+    return has_good_shape((bare:gsub(':true([,}])', ':0%1'):gsub(':false([,}])', ':0%1'):gsub('%d+', '0')))
   end
 end
 
@@ -240,9 +244,9 @@ end
 -- Whether a text is a list of thresholds as the config makes it, such as `30000,10000`, and `flags` has a
 -- digit for each.
 local function are_warnings(warnings, flags)
-  local count, before = 0, call_options.DAY_MS + 1
+  local count, before = 0, bounds.MOST_MS + 1
   for text in (warnings .. ','):gmatch('([^,]*),') do
-    if not (is_number(text) and tonumber(text) >= 1 and tonumber(text) < before) then
+    if not (is_signed(text) and tonumber(text) >= -bounds.MOST_MS and tonumber(text) < before) then
       return false
     end
     count, before = count + 1, tonumber(text)
@@ -307,7 +311,8 @@ local function is_config(members)
     return number == nil or number == cjson.null or (type(number) == 'number' and number % 1 == 0
       and number >= least and number <= most)
   end
-  return within('increment_ms', 0, 60000) and within('max_time_ms', 1000, call_options.DAY_MS)
+  return within('increment_ms', 0, bounds.MOST_MS)
+    and within('max_time_ms', bounds.LEAST_BANK_MS, bounds.MOST_MS)
 end
 
 local NUMBERS = { 'started', 'completed', 'recovered', 'total', 'max_pause', 'stages' }
@@ -340,7 +345,7 @@ local function is_sound(fields, exported_ms)
   elseif not (modes.MODES[mode_name] and storage_session.ACTIONS[action]
     and is_number(ttl) and tonumber(ttl) >= 1000 and tonumber(ttl) <= 31536000000
     and (compensated == '0' or compensated == '1')
-    and is_number(cycle_ms) and tonumber(cycle_ms) <= call_options.DAY_MS) then
+    and is_number(cycle_ms) and tonumber(cycle_ms) <= bounds.MOST_MS) then
     return false
   elseif not (is_object(fields.action) and is_config(fields.shown)
     and (fields.rotation or ''):find('^[1x._]+$') and #fields.rotation <= 1000

@@ -12,6 +12,7 @@ from tests.model.config import parse_config
 from tests.model.driver import Driver
 
 DAY = 86_400_000
+LONGEST = 366 * DAY
 TWO = players(5000, 5000)
 
 
@@ -72,12 +73,12 @@ PROBLEMS: list[tuple[dict[str, Any], list[str]]] = [
     (TWO | {"active_participant_id": P[5]}, ["active_participant_id"]),
     (TWO | {"active_participant_id": "white"}, ["active_participant_id"]),
     (TWO | {"total_time_ms": 999}, ["total_time_ms"]),
-    (TWO | {"total_time_ms": DAY + 1}, ["total_time_ms"]),
+    (TWO | {"total_time_ms": LONGEST + 1}, ["total_time_ms"]),
     (TWO | {"max_time_ms": 999}, ["max_time_ms"]),
-    (TWO | {"max_time_ms": DAY + 1}, ["max_time_ms"]),
+    (TWO | {"max_time_ms": LONGEST + 1}, ["max_time_ms"]),
     (TWO | {"time_per_cycle_ms": 999}, ["time_per_cycle_ms"]),
     (TWO | {"increment_ms": -1}, ["increment_ms"]),
-    (TWO | {"increment_ms": 60_001}, ["increment_ms"]),
+    (TWO | {"increment_ms": LONGEST + 1}, ["increment_ms"]),
     (TWO | {"increment_ms": 1.5}, ["increment_ms"]),
     (TWO | {"increment_ms": "1"}, ["increment_ms"]),
     (TWO | {"increment_ms": True}, ["increment_ms"]),
@@ -88,8 +89,8 @@ PROBLEMS: list[tuple[dict[str, Any], list[str]]] = [
     (TWO | {"action_on_timeout": {}}, ["action_on_timeout.type"]),
     (TWO | {"action_on_timeout": {"type": "explode"}}, ["action_on_timeout.type"]),
     (TWO | {"warnings_ms": 5}, ["warnings_ms"]),
-    (TWO | {"warnings_ms": [5, 0]}, ["warnings_ms.1"]),
-    (TWO | {"warnings_ms": [5, DAY + 1]}, ["warnings_ms.1"]),
+    (TWO | {"warnings_ms": [5, -1]}, ["warnings_ms.1"]),
+    (TWO | {"warnings_ms": [5, LONGEST + 1]}, ["warnings_ms.1"]),
     (TWO | {"warnings_ms": ["5"]}, ["warnings_ms.0"]),
     (TWO | {"warnings_ms": list(range(1, 10))}, ["warnings_ms"]),
     (TWO | {"metadata": []}, ["metadata"]),
@@ -98,7 +99,7 @@ PROBLEMS: list[tuple[dict[str, Any], list[str]]] = [
     (TWO | {"time_control": {"kind": "sand"}}, ["time_control.kind"]),
     (TWO | {"time_control": {}}, ["time_control.kind"]),
     (TWO | {"time_control": {"kind": "delay"}}, ["time_control.delay_ms"]),
-    (TWO | {"time_control": {"kind": "delay", "delay_ms": DAY + 1}}, ["time_control.delay_ms"]),
+    (TWO | {"time_control": {"kind": "delay", "delay_ms": LONGEST + 1}}, ["time_control.delay_ms"]),
     (
         TWO | {"time_control": {"kind": "delay", "delay_ms": 1, "increment_ms": 1}},
         ["time_control.increment_ms"],
@@ -107,7 +108,7 @@ PROBLEMS: list[tuple[dict[str, Any], list[str]]] = [
         TWO | {"time_control": {"kind": "bronstein", "delay_ms": 1, "overtime_ms": -1}},
         ["time_control.overtime_ms"],
     ),
-    (TWO | {"time_control": {"kind": "fischer", "increment_ms": 60_001}}, ["time_control.increment_ms"]),
+    (TWO | {"time_control": {"kind": "fischer", "increment_ms": LONGEST + 1}}, ["time_control.increment_ms"]),
     (
         TWO | {"participants": people(1, total_time_ms=5000, time_control={"kind": "delay"})},
         ["participants.0.time_control.delay_ms"],
@@ -162,7 +163,7 @@ PROBLEMS: list[tuple[dict[str, Any], list[str]]] = [
             "participants": [{"nick": 1}],
             "increment_ms": -1,
             "colour": 1,
-            "warnings_ms": [0],
+            "warnings_ms": [-1],
         },
         [
             "colour",
@@ -191,10 +192,10 @@ def test_what_is_no_json_object(core: Driver, text: str) -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        players(1000, DAY, increment_ms=60_000, max_time_ms=DAY, total_time_ms=1000),
+        players(1000, LONGEST, increment_ms=LONGEST, max_time_ms=LONGEST, total_time_ms=LONGEST),
         players(5000, warnings_ms=list(range(1, 9))),
-        players(5000, warnings_ms=[DAY]),
-        players(5000, time_control={"kind": "delay", "delay_ms": DAY, "overtime_ms": DAY}),
+        players(5000, warnings_ms=[LONGEST, 0]),
+        players(5000, time_control={"kind": "delay", "delay_ms": LONGEST, "overtime_ms": LONGEST}),
         players(
             5000,
             **dict.fromkeys(
@@ -202,7 +203,7 @@ def test_what_is_no_json_object(core: Driver, text: str) -> None:
             ),
         ),
         players(5000, session_id=SESSION.upper()),
-        {"sync_mode": "per_cycle", "participants": people(1), "time_per_cycle_ms": DAY},
+        {"sync_mode": "per_cycle", "participants": people(1), "time_per_cycle_ms": LONGEST},
         group_game(),
     ],
 )
@@ -405,7 +406,11 @@ def test_a_newcomer_needs_a_team_that_exists(core: Driver) -> None:
 
 
 STAGES = {"kind": "stages", "stages": [*[{"moves": 1, "time_ms": 1000}] * 3, {"time_ms": 1000}]}
-TOO_MANY = {"field": "participants", "message": "must have clocks of at most 2000 stages together"}
+TOO_MANY = {
+    "field": "participants",
+    "message": "must have at most 2000 stages together, where a time control of the session counts for each "
+    "participant",
+}
 
 
 @pytest.mark.parametrize(("count", "shared"), [(500, True), (500, False), (501, True), (501, False)])
