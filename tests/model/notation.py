@@ -469,7 +469,9 @@ def write(control: Json, bank: int | None, *, only_increment: bool = False) -> s
 
 
 def _write_stages(stages: list[Json]) -> str:
-    rules = [(stage["kind"], stage.get("increment_ms", stage.get("delay_ms"))) for stage in stages]
+    rules: list[tuple[str, int]] = [
+        (stage["kind"], stage["delay_ms" if stage["kind"] == "delay" else "increment_ms"]) for stage in stages
+    ]
     nothing = ("fischer", 0)
     if any(kind == "fischer" and ms % SECOND for kind, ms in rules):
         return "pgn " + ":".join(
