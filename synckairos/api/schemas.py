@@ -234,7 +234,7 @@ NOTATIONS = [
 Notation = Annotated[
     str,
     Meta(
-        description="A time control as players write it, in minutes and seconds; also as PGN, US Chess or SGF do",
+        description="A time control as players write it, in minutes and seconds, or as PGN, US Chess or SGF",
         examples=NOTATIONS,
     ),
 ]
