@@ -47,6 +47,13 @@ local function create(keys, args)
   else
     local id = keys[1] and storage_keys.session_id(keys[1]) or ''
     fields, records = config.check(args[1], id, given.TTL or DEFAULT_TTL_S, now)
+    if not fields and given.REQUEST and not key_problems then
+      -- A repeat may come after the start or the end that it sets, which is ahead of the first call.
+      local created = storage_session.created(keys[1])
+      if created then
+        fields, records = config.check(args[1], id, given.TTL or DEFAULT_TTL_S, created)
+      end
+    end
     if not fields then
       problems = functions_open.join_problems(records, problems) -- instead of records
     end

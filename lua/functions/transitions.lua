@@ -10,9 +10,10 @@
 --
 -- The block above each function adds its own.
 --
--- When the time is up, or a pause has lasted for max_pause_ms, then switch, pause, resume, adjust and leave
--- carry out the expiry or the end of the pause instead of their own change, and publish the same event as
--- sk_expire.
+-- What is due comes first: the start or the end of the session, the end of a pause, or the expiry when the
+-- time is up. Switch, pause, resume, adjust of the running clock and leave of the active participant carry it
+-- out instead of their own change, and publish the same event as sk_expire; start and schedule do so with the
+-- start and the end of the session.
 
 local NONE = call_options.NONE
 local COMMON = call_options.COMMON
@@ -20,6 +21,8 @@ local ADJUST = { PARTICIPANT = true, GROUP = true, CLOCK = true, SET = true, ADD
   REASON = true }
 local SWITCH = { NEXT = true, CURRENT = true, LAG = true, PLAYER = true, LIMIT = true }
 local PLAYER = { PLAYER = true }
+local PAUSE = { PLAYER = true, FREE = true }
+local SCHEDULE = { STARTS = true, ENDS = true }
 
 -- The reply to a call with LIMIT: the change, and the five integers of sk_throttle.
 local function with_limit(change, numbers)
@@ -106,16 +109,24 @@ redis.register_function({
   flags = { 'allow-oom' },
 })
 
--- sk_pause 4 <keys> [PLAYER pid] [options]
+-- The problem of a pause that is both a participant's own and free.
+local function pause_problems(given)
+  if given.FREE and given.PLAYER then
+    return { { 'FREE', "cannot go with PLAYER: a participant's own pause counts" } }
+  end
+end
+
+-- sk_pause 4 <keys> [PLAYER pid | FREE] [options]
 --
--- running -> paused, for as long as max_pause_ms allows. Nothing is charged. With PLAYER it is that
--- participant's own call.
+-- running -> paused, for as long as max_pause_ms and max_total_pause_ms allow. Nothing is charged. With
+-- PLAYER it is that participant's own call. With FREE it does not count: neither max_pauses nor
+-- max_total_pause_ms bounds it.
 --
--- Refusals   INVALID_SESSION_STATE, FORBIDDEN (PLAYER)
+-- Refusals   INVALID_SESSION_STATE (also when no pause is left), FORBIDDEN (PLAYER)
 -- Publishes  session.paused
 redis.register_function({
   function_name = 'sk_pause',
-  callback = transition('sk_pause', transitions_lifecycle.pause, PLAYER),
+  callback = transition('sk_pause', transitions_lifecycle.pause, PAUSE, nil, pause_problems),
   description = 'Stops the running clock. Replies with the change.',
   flags = { 'allow-oom' },
 })
@@ -200,6 +211,26 @@ redis.register_function({
   flags = { 'allow-oom' },
 })
 
+local function schedule_problems(given)
+  if not given.STARTS and not given.ENDS then
+    return { { 'STARTS', 'or ENDS is required, or both' } }
+  end
+end
+
+-- sk_schedule 4 <keys> [STARTS ms | STARTS none] [ENDS ms | ENDS none] [options]
+--
+-- Sets when a session starts and ends by itself, at server times that are ahead, or takes that back. What is
+-- not named stays.
+--
+-- Refusals   INVALID_SESSION_STATE (also STARTS ms once it has started)
+-- Publishes  session.scheduled
+redis.register_function({
+  function_name = 'sk_schedule',
+  callback = transition('sk_schedule', transitions_schedule.schedule, SCHEDULE, nil, schedule_problems),
+  description = 'Sets when a session starts and ends by itself. Replies with the change.',
+  flags = { 'allow-oom' },
+})
+
 local function parse_participant(text)
   if not text then
     return nil, { { 'participant', 'is required' } }
@@ -251,4 +282,7 @@ redis.register_function({
   flags = { 'allow-oom' },
 })
 
-return {}
+return {
+  transition = transition,
+  parse_id = parse_id,
+}

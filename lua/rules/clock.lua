@@ -93,6 +93,15 @@ local function alarm(s, owner, ends)
   return owner.grace and ends + owner.grace or ends
 end
 
+-- The time that is left for pauses, without that of the pause that is under way; nil without a bound.
+local function pause_remaining(s)
+  local left = s.pause_left
+  if left and s.paused_at then
+    return math.max(0, left - (s.now - s.paused_at))
+  end
+  return left
+end
+
 -- From now on only the thresholds below `left` ms count; nil: none counts. A threshold warns once in a cycle;
 -- new_cycle: true when a cycle begins.
 local function warn_below(s, left, new_cycle)
@@ -119,5 +128,6 @@ return {
   idle = idle,
   next_warning = next_warning,
   alarm = alarm,
+  pause_remaining = pause_remaining,
   warn_below = warn_below,
 }

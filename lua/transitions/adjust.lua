@@ -43,19 +43,6 @@ local function extra_of(options, changed)
   return extra
 end
 
--- Carries out what is due of the current cycle, the end of a pause or an expiry, and returns what that
--- returns; nil when nothing is due.
-local function what_is_due(s, turn)
-  if transitions_expiry.pause_is_over(s) then
-    return transitions_expiry.end_pause(s)
-  elseif s.status == 'running' then
-    local ends = transitions_expiry.deadline_reached(s, turn)
-    if ends then
-      return transitions_expiry.expire_turn(s, turn, ends)
-    end
-  end
-end
-
 -- Has the thresholds below the time that is left now count.
 local function warn_anew(s, turn)
   if not s.flagged then
@@ -71,10 +58,10 @@ local function adjust_total(s, options)
   end
   local turn = transitions_cycle.current_turn(s)
   local runs = turn and rules_clock.is_live(s)
-  if runs then
-    local due, event, extra = what_is_due(s, turn)
+  if runs or s.status == 'pending' then -- a start that is due lets the total run
+    local after, event, extra = transitions_expiry.due(s, turn)
     if event then
-      return due, event, extra
+      return after, event, extra
     end
   end
   local elapsed = runs and rules_clock.elapsed(s) or 0
@@ -115,10 +102,10 @@ local function adjust(s, options)
   if owner.control.endless and not s.mode.counts_up then
     return nil, nil, call_refusal.validation({ { options.SET and 'SET' or 'ADD',
       'has no effect on a clock without end' } })
-  elseif runs then
-    local due, event, extra = what_is_due(s, turn)
+  elseif runs or transitions_expiry.is_first(s, owner) then
+    local after, event, extra = transitions_expiry.due(s, turn)
     if event then
-      return due, event, extra
+      return after, event, extra
     end
   end
   local left = time_left(s, owner, runs)

@@ -154,14 +154,13 @@ local function leave(s, id)
   end
   local turn = transitions_cycle.current_turn(s)
   local has_turn = s.active == index and rules_clock.is_live(s)
+  if has_turn or transitions_expiry.is_first(s, participant) then
+    local after, event, due_extra = transitions_expiry.due(s, turn)
+    if event then
+      return after, event, due_extra
+    end
+  end
   if has_turn then
-    if transitions_expiry.pause_is_over(s) then
-      return transitions_expiry.end_pause(s)
-    end
-    local ends = transitions_expiry.deadline_reached(s, turn)
-    if ends then
-      return transitions_expiry.expire_turn(s, turn, ends)
-    end
     transitions_cycle.break_cycle(s, turn, rules_clock.elapsed(s))
   end
   local slot = index

@@ -75,6 +75,21 @@ local function without_member(members, index)
   return members:sub(1, start) .. members:sub(stop + 1)
 end
 
+-- The member before the one with this index. Before the first one comes the last.
+local function member_before_in_turn(members, index)
+  local before = members:sub(1, members:find(',' .. string.format('%d', index) .. ',', 1, true))
+  return tonumber(before:match('(%d+),$') or members:match('(%d+),$'))
+end
+
+-- The index that has the turn of a participant or a group, whose record this is; nil for a group without
+-- members.
+local function slot(s, record)
+  if record.kind == storage_record.GROUP_KIND then
+    return first_member(storage_participants.members(s, storage_record.id_of_group(record)))
+  end
+  return storage_record.participant_index(record)
+end
+
 -- The index of the participant that is active after the turn at `index` of the rotation; nil when all are
 -- out.
 local function next_participant(s, index)
@@ -99,5 +114,7 @@ return {
   member_after = member_after,
   with_member = with_member,
   without_member = without_member,
+  member_before_in_turn = member_before_in_turn,
+  slot = slot,
   next_participant = next_participant,
 }
