@@ -319,17 +319,23 @@ NOTATIONS = [
     "10d5",
     "10b5",
     "10+5x30",
+    "10+5+3x30",
     "10+25/300",
     "hourglass 5",
-    "pgn 300+3",
-    "40/5400:1800+30",
+    "40/120",
+    "G/60;d5",
+    "40/90,SD/30;d5",
+    "TM[1800]OT[5x30 byo-yomi]",
+    "300+3",
+    "pgn 10+0.1",
+    "40/5400+30:1800+30",
     "*180",
     "-",
 ]
 Notation = Annotated[
     str,
     Meta(
-        description="A time control as players write it, in minutes and seconds, or as PGN does, in seconds",
+        description="A time control as players write it, in minutes and seconds, or as PGN, US Chess or SGF",
         examples=NOTATIONS,
     ),
 ]
