@@ -42,7 +42,8 @@ class _Commands(click.Group):
         "tenants": "synckairos.auth.cli",
         "token": "synckairos.auth.cli",
         "watch": "synckairos.watch.cli",
-        "worker": "synckairos.audit.cli",
+        "webhooks": "synckairos.webhooks.cli",
+        "worker": "synckairos.run.worker",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -108,7 +108,7 @@ _AS_NEW: dict[str, Any] = {
 
 
 def _follow_life(state: dict[str, Any], event: dict[str, Any]) -> None:
-    """Apply what an event says of the session's start, end and schedule. Its payload is in the state already."""
+    """Apply what an event says of start, end and schedule. The state has its payload already."""
     payload, now = event["payload"], event["server_time_ms"]
     if payload["event"] == "session.started":
         state.update(session_started_at=payload["cycle_started_at"], starts_at_ms=None)
