@@ -57,6 +57,8 @@ class Sessions:
     moved: carries out calls for sessions that have moved to another deployment. Without it they raise
         SessionMoved.
     schema_of: says in which schema a session is to be stored; without it each stays in the one that it has
+    long_clocks: whether configs and participants may have all times that the library allows. Else times are
+        at most 24 hours, and increments 60 seconds.
     """
 
     def __init__(
@@ -66,19 +68,22 @@ class Sessions:
         recovery: SessionRecovery | None = None,
         moved: MovedSessions | None = None,
         schema_of: SchemaChoice | None = None,
+        *,
+        long_clocks: bool = True,
     ) -> None:
         self.connection = connection
         self.ttl_s = ttl_s
         self._recovery = recovery
         self._moved = moved
         self._schema_of = schema_of
+        self._short: list[Argument] = [] if long_clocks else ["SHORT"]
         self._reads = SharedReads()
         # Request ids must be unique but not secret. A random prefix with a counter costs less than a UUID.
         self._request_ids = map(f"{secrets.token_hex(8)}-{{:x}}".format, itertools.count())
 
     async def create(self, session_id: str, config: bytes, options: Options = NO_OPTIONS) -> State:
         """Create a session from its config (JSON). A repeat of the same request returns its current state."""
-        arguments = (config, "TTL", self.ttl_s, *self._common(session_id, options))
+        arguments = (config, "TTL", self.ttl_s, *self._short, *self._common(session_id, options))
         state = _state("sk_create", await self._fcall("sk_create", session_id, arguments, options))
         if not state.replayed:
             metrics.sessions_created.inc()
@@ -221,7 +226,7 @@ class Sessions:
 
     async def join(self, session_id: str, participant: bytes, options: Options = NO_OPTIONS) -> Change:
         """Add a participant (JSON)."""
-        arguments = (participant, *self._common(session_id, options))
+        arguments = (participant, *self._short, *self._common(session_id, options))
         return _change("sk_join", await self._change("sk_join", session_id, arguments, options))
 
     async def leave(self, session_id: str, participant_id: str, options: Options = NO_OPTIONS) -> Change:
