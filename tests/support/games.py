@@ -71,7 +71,7 @@ def play(
     draw: Draw, mode: str, kind: str, calls: int = 20, seen: Callable[[Model], object] = lambda _: None
 ) -> Json:
     """A random game from its creation on; see `history`. seen: is given the model on which it is played."""
-    made = config(draw, mode, kind)
+    made = config(draw, mode, kind, START_MS)
 
     def played(model: Model) -> Iterator[Call]:
         seen(model)

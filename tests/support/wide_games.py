@@ -97,7 +97,7 @@ def play(draw: Draw, mode: str, kind: str, calls: int = 20) -> Json:
 
 def config(draw: Draw, mode: str, kind: str) -> Json:
     """A valid config in this mode, with any of the parts that most configs do not have."""
-    made = strategies.config(draw, mode, kind)
+    made = strategies.config(draw, mode, kind, START_MS)
     parts: list[Json] = [
         {"max_pauses": pick(draw, [0, 1, 2])},
         {"max_total_pause_ms": pick(draw, [1, 500, 1500, 4000])},
