@@ -5,7 +5,7 @@ This package is for asyncio. `synckairos.client.blocking` has the same names for
 
 from synckairos.client.client import SyncKairos
 from synckairos.client.errors import SyncKairosError
-from synckairos.client.face import ClockFace
+from synckairos.client.face import ClockFace, Due
 from synckairos.client.model import Change, Group, Page, Participant, Payload, State, Summary, TimeControl
 from synckairos.client.server_time import ServerTime
 from synckairos.client.session import Session
@@ -15,6 +15,7 @@ __all__ = [
     "Change",
     "ClockFace",
     "ClockFilter",
+    "Due",
     "Group",
     "Page",
     "Participant",
