@@ -109,8 +109,8 @@ def _problems(config: Fields, stages: int) -> Iterator[Detail]:
     if stages > MOST_STAGES and len(_list(config.get("participants")) or ()) <= MOST_OWNERS:
         yield {
             "field": "participants",
-            "message": f"must have at most {MOST_STAGES} stages together, where a time control of the session "
-            "counts for each participant",
+            "message": f"must have at most {MOST_STAGES} stages together, where a time control of the "
+            "session counts for each participant",
         }
     for name in sorted(config.keys() - CONFIG):
         if bytes(config.pop(name)) != _NULL:
