@@ -36,7 +36,9 @@ local function reset(s, fields)
   storage_session.set_status(s, 'pending')
   storage_session.set_rotation(s, (s.rotation:gsub('x', '1')))
   s.active, s.since, s.offset, s.flagged, s.spent = tonumber(fields.first or -1), 0, 0, false, nil
-  s.used, s.count, s.resumes = 0, 0, nil
+  s.used, s.count = 0, 0
+  transitions_limits.refill_pauses(s)
+  transitions_limits.keep_what_is_ahead(s)
   if s.total_left then
     s.total_left = tonumber(fields.bank)
   end

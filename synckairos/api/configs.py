@@ -7,6 +7,7 @@ not reach it. Everything else about a config is the library's to judge.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ _PRICE = 500
 """The weight for which a creation counts once more."""
 _MODES_WITH_OWNERS = (msgspec.Raw(b'"per_participant"'), msgspec.Raw(b'"per_group"'))
 _MOST_STAGES_OF_ONE = 8
+_NEXT_STAGE = re.compile(rb"[:,;] *(?=[0-9gs])|(?<=[0-9]) +(?=[0-9gs][0-9d]*/)", re.IGNORECASE)
+"""What stands before another stage: `40/90:30`, `40/90, SD/30;d5`, `40/90 SD/30`."""
 _UNKNOWN = "is unknown"
 _NULL = b"null"
 
@@ -168,19 +171,18 @@ def _stages(raw: msgspec.Raw | None) -> int:
     """How many stages a time control has; 0 when there is none."""
     text = b"" if raw is None else bytes(raw).strip()
     if text[:1] == b'"':
-        return _stages_of_text(text)
+        return min(_parts(text), _MOST_STAGES_OF_ONE)
     control = _object(raw)
     if control is None:
         return 0
     stages = _list(control.get("stages"))
-    if stages is None:
-        return _stages_of_text(bytes(control.get("notation", b"")))
-    return min(max(len(stages), 1), _MOST_STAGES_OF_ONE)
+    count = _parts(bytes(control.get("notation", b""))) if stages is None else max(len(stages), 1)
+    return min(count, _MOST_STAGES_OF_ONE)
 
 
-def _stages_of_text(text: bytes) -> int:
-    """How many stages a time control as text has, at least: they are separated by colons or by commas."""
-    return min(1 + max(text.count(b":"), text.count(b",")), _MOST_STAGES_OF_ONE)
+def _parts(text: bytes) -> int:
+    """How many stages a time control as text has at most."""
+    return 1 + len(_NEXT_STAGE.findall(text))
 
 
 def _object(raw: msgspec.Raw | None) -> Fields | None:

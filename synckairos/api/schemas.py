@@ -15,6 +15,7 @@ from synckairos.audit.inspection import Inspection
 from synckairos.auth.claims import is_name, is_token_id
 from synckairos.auth.grants import LinkRole
 from synckairos.presets import PRESETS, Preset
+from synckairos.webhooks.model import MOST_URL, DeliveryStatus, WebhookStatus
 
 DAY_MS = 86_400_000
 LONGEST_MS = 366 * DAY_MS
@@ -254,6 +255,58 @@ class RevocationBody(Input, frozen=True, forbid_unknown_fields=True):
         return None
 
 
+Url = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MOST_URL,
+        description="Of https and the public network; in development also this machine",
+        extra={"must": f"must be an https URL of at most {MOST_URL} characters"},
+    ),
+]
+Patterns = Annotated[
+    list[str],
+    Meta(
+        description="Names of events, or `<group>.*`; all events unless given",
+        extra={"must": "must be a list of names of events, or of groups such as participant.*"},
+    ),
+]
+MetadataFilter = Annotated[
+    dict[str, Any],
+    Meta(
+        description="What has to stand in a session's metadata, at the top level and equal",
+        extra={"must": "must be an object with what has to stand in a session's metadata"},
+    ),
+]
+WebhookSecret = Annotated[
+    str,
+    Meta(
+        description="`whsec_` and Base64 of 24 to 64 bytes; made unless given",
+        extra={"must": "must be whsec_ and Base64 of 24 to 64 bytes"},
+    ),
+]
+
+
+class WebhookBody(Input, frozen=True, forbid_unknown_fields=True):
+    """An address, and what it is sent: all events of all sessions, unless something is given."""
+
+    url: Url | None = None
+    events: Patterns | None = None
+    sessions: MetadataFilter | None = None
+    secret: WebhookSecret | None = None
+
+
+class NoBody(Input, frozen=True, forbid_unknown_fields=True):
+    """No fields."""
+
+
+class DeliveriesQuery(Input, frozen=True, forbid_unknown_fields=True):
+    """How many deliveries a page has, and where it begins."""
+
+    limit: PageSize = 100
+    cursor: Cursor | None = None
+
+
 class EventsQuery(Input, frozen=True, forbid_unknown_fields=True):
     """`since`: the version after which events are wanted."""
 
@@ -319,17 +372,23 @@ NOTATIONS = [
     "10d5",
     "10b5",
     "10+5x30",
+    "10+5+3x30",
     "10+25/300",
     "hourglass 5",
-    "pgn 300+3",
-    "40/5400:1800+30",
+    "40/120",
+    "G/60;d5",
+    "40/90,SD/30;d5",
+    "TM[1800]OT[5x30 byo-yomi]",
+    "300+3",
+    "pgn 10+0.1",
+    "40/5400+30:1800+30",
     "*180",
     "-",
 ]
 Notation = Annotated[
     str,
     Meta(
-        description="A time control as players write it, in minutes and seconds, or as PGN does, in seconds",
+        description="A time control as players write it, in minutes and seconds, or as PGN, US Chess or SGF",
         examples=NOTATIONS,
     ),
 ]
@@ -865,6 +924,77 @@ class LinksDocument(Struct):
     """Links."""
 
     data: Links
+
+
+class ShownWebhook(Struct):
+    """A webhook. `events` and `sessions` are null where it is sent all.
+
+    `ended`: the receiver has answered with 410. `disabled`: it has failed for three days.
+    """
+
+    webhook_id: str
+    url: str
+    events: list[str] | None
+    sessions: dict[str, Any] | None
+    status: WebhookStatus
+    created_at: Instant
+
+
+class MadeWebhook(ShownWebhook):
+    """A new webhook, with its secret."""
+
+    secret: str
+
+
+class MadeWebhookDocument(Struct):
+    """A new webhook."""
+
+    data: MadeWebhook
+
+
+class Webhooks(Struct):
+    """Webhooks, the oldest first."""
+
+    webhooks: list[ShownWebhook]
+
+
+class WebhooksDocument(Struct):
+    """Webhooks."""
+
+    data: Webhooks
+
+
+class Delivery(Struct):
+    """A delivery. `attempts` counts those that have ended, and `response_status` is the last answer's.
+
+    `next_attempt_at` is null where none is due, also while an older delivery of the session waits.
+    """
+
+    delivery_id: str
+    status: DeliveryStatus
+    attempts: int
+    response_status: int | None
+    created_at: Instant
+    next_attempt_at: Instant | None
+
+
+class DeliveryDocument(Struct):
+    """A delivery."""
+
+    data: Delivery
+
+
+class Deliveries(Struct):
+    """Deliveries, newest first. The last page has no `next_cursor`."""
+
+    deliveries: list[Delivery]
+    next_cursor: str | None
+
+
+class DeliveriesDocument(Struct):
+    """A page of deliveries."""
+
+    data: Deliveries
 
 
 class Revoked(Struct):

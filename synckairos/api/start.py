@@ -44,6 +44,7 @@ from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
 from synckairos.realtime.timekeeper import Timekeeper
 from synckairos.supervision import cancel, supervise
+from synckairos.webhooks.tables import Webhooks
 
 ACCESS_LOG_CONNECTIONS = 3
 """One writes what waits, and the others are for admins, whose actions are stored before they are answered."""
@@ -125,6 +126,7 @@ async def start(settings: Settings, given: Connection | None) -> Context:
             store=store,
             recovery=storage.recovery,
             access_log=storage.access_log,
+            webhooks=_webhooks(store, closing),
             sessions=realtime.sessions,
             redis_sessions=here.sessions,
             clock=here.clock,
@@ -231,6 +233,15 @@ def _quotas(settings: Settings, tenants: Tenants, storage: _Storage, closing: As
         if storage.store is not None:
             _repeat("sessions that are not counted", quotas.recount, closing)
     return quotas
+
+
+def _webhooks(store: Store | None, closing: AsyncExitStack) -> Webhooks | None:
+    """The tenants' webhooks, which workers send to; None without PostgreSQL."""
+    if store is None:
+        return None
+    webhooks = Webhooks(store)
+    closing.callback(webhooks.close)
+    return webhooks
 
 
 def _look_after_sockets(context: Context) -> None:

@@ -163,7 +163,7 @@ class _Follower:
         timeline.status = payload.status
         timeline.last_version = event.version
         self.last = max(self.last, event.server_time_ms)
-        timeline.end = max(timeline.end, at if payload.event == "session.expired" else self.last)
+        timeline.end = max(timeline.end, at if payload.event in _ENDS else self.last)
 
     def close(self, at: int) -> None:
         """End the current span."""
@@ -182,7 +182,10 @@ class _Follower:
         return "flagged" if flagged and payload.deadline_ms is None else "running"
 
     def _moment(self, event: _Event) -> int:
-        """When the change took place. For an expiry it is the deadline, not when the server noticed it."""
+        """When the change took place: what happened by itself did so when it was due.
+
+        Where a start or the end of a pause was noticed late, the clock runs only from then on.
+        """
         payload = event.payload
         moment = event.server_time_ms
         if payload.expired_deadline_ms is not None:
@@ -212,7 +215,9 @@ class _Follower:
         who: str | None = self.active
         kind: MarkKind
         match payload.event:
-            case "participant.expired" | "session.expired":
+            case "participant.expired" | "session.expired" | "session.completed" if (
+                payload.expired_participant_id is not None
+            ):
                 who, kind, text = payload.expired_participant_id, "expired", "out of time"
                 if payload.expired_clock is not None:
                     text = "the session's time is over"
@@ -256,6 +261,7 @@ _BOUNDARIES = frozenset(
         *("turn.taken_back", "turn.set", "session.reopened", "session.reset"),
     }
 )
+_ENDS = frozenset({"session.expired", "session.completed"})
 _LATE_MS = 1000
 
 

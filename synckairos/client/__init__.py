@@ -7,7 +7,7 @@ from synckairos.client.calls import SAME
 from synckairos.client.client import SyncKairos
 from synckairos.client.config import Config
 from synckairos.client.errors import SyncKairosError
-from synckairos.client.face import ClockFace
+from synckairos.client.face import ClockFace, Due
 from synckairos.client.handle import Handle
 from synckairos.client.model import Change, Group, Page, Participant, Payload, State, Summary, TimeControl
 from synckairos.client.server_time import ServerTime
@@ -20,6 +20,7 @@ __all__ = [
     "ClockFace",
     "ClockFilter",
     "Config",
+    "Due",
     "Group",
     "Handle",
     "Page",

@@ -29,7 +29,7 @@ from synckairos.client.calls import SAME, Same
 from synckairos.client.config import Config
 from synckairos.client.connection import ConnectionState
 from synckairos.client.errors import ClientClosed, SyncKairosError
-from synckairos.client.face import ClockFace
+from synckairos.client.face import ClockFace, Due
 from synckairos.client.http import Token
 from synckairos.client.model import Change, Page, State
 from synckairos.client.server_time import MAX_SKEW_MS, ServerTime
@@ -469,6 +469,14 @@ class Session(_Calls):
     def clock(self, owner: str | None = None) -> ClockFace | None:
         """What a clock shows now: the clock of a participant or group (by id), or the one that runs."""
         return self._portal.call(self._session.clock, owner)
+
+    def pause_remaining(self) -> float | None:
+        """Milliseconds for which all pauses together may still last; None without such a bound."""
+        return self._portal.call(self._session.pause_remaining)
+
+    def due(self) -> Due | None:
+        """What the session will do by itself next: start, run out of time, end, or go on after a pause."""
+        return self._portal.call(self._session.due)
 
     def changes(self, since: int | None = None, *, timeout: float | None = None) -> Changes:
         """An iterator over the changes from now on, or over those after version `since`. It loses none.

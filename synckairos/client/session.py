@@ -16,7 +16,7 @@ from synckairos.client.calls import Calls
 from synckairos.client.changes import Changes
 from synckairos.client.connection import ConnectionState
 from synckairos.client.errors import ClientClosed, SyncKairosError
-from synckairos.client.face import ClockFace
+from synckairos.client.face import ClockFace, Due
 from synckairos.client.follower import Follower
 from synckairos.client.model import Change, State
 from synckairos.client.service import Service
@@ -95,8 +95,8 @@ class Session(Calls):
     def remaining(self, owner: str | None = None) -> float | None:
         """Milliseconds left now on a participant's or group's clock (by id), or on the clock that runs.
 
-        Negative in overtime. None: there is no such clock, it has no end, or this machine's clock is too
-        wrong.
+        Negative in overtime. Without an owner it is the time until the session's end where that comes first.
+        None: there is no such clock, it has no end, or this machine's clock is too wrong.
         """
         view, now = self._view, self._follower.replica.shown_now_ms()
         return None if now is None else face.remaining(view, now, _folded(owner))
@@ -117,6 +117,22 @@ class Session(Calls):
         """
         view, now = self._view, self._follower.replica.shown_now_ms()
         return None if now is None else face.clock(view, now, _folded(owner))
+
+    def pause_remaining(self) -> float | None:
+        """Milliseconds for which all pauses together may still last, a pause that counts deducted up to now.
+
+        None: the session has no such bound, or this machine's clock is too wrong.
+        """
+        view, now = self._view, self._follower.replica.shown_now_ms()
+        return None if now is None else face.pause_remaining(view, now)
+
+    def due(self) -> Due | None:
+        """What the session will do by itself next: start, run out of time, end, or go on after a pause.
+
+        None: nothing, or this machine's clock is too wrong.
+        """
+        view, now = self._view, self._follower.replica.shown_now_ms()
+        return None if now is None else face.due(view, now)
 
     @property
     def _view(self) -> View:

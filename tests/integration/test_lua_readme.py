@@ -310,7 +310,7 @@ def test_a_time_control(clock: Clock, kind: str) -> None:
     row = KINDS[kind]
     source = (ROOT / "lua" / "controls" / f"{kind}.lua").read_text()
     bounds = re.findall(rf"`(\w+)` \w \((\d+){TO}(\d+)[,;]([^)]*)\)", row["parameters"])
-    assert {name for name, *_ in bounds} == set(re.findall(r"\{ '(\w+)', \d+, \d+", source))
+    assert {name for name, *_ in bounds} == set(re.findall(r"\{ '(\w+)', \d+, [\w.]+", source))
     for name, low, high, default in bounds:
         for value in (int(low), int(high)):
             assert _create_kind(clock, kind, **{name: value})["time_control"][name] == value
@@ -450,7 +450,9 @@ def test_the_quota_of_lag_compensation(clock: Clock) -> None:
     assert _create(clock, "-", lag_compensation=True)["participants"][0]["clock"] == {}
 
 
-TEXTS, NORMAL, WRONG = (table.rows for table in CONTROLS_PAGE.section("Time controls as text").tables)
+TEXTS, NORMAL, WRONG, TWO_MEANINGS = (
+    table.rows for table in CONTROLS_PAGE.section("Time controls as text").tables
+)
 
 
 @pytest.mark.parametrize("row", TEXTS, ids=lambda row: row["text"])
@@ -478,7 +480,7 @@ def test_a_text_has_a_normal_form(clock: Clock, row: dict[str, str]) -> None:
     assert (again["time_control"], again["participants"]) == (state["time_control"], state["participants"])
 
 
-@pytest.mark.parametrize("row", WRONG, ids=lambda row: row["text"])
+@pytest.mark.parametrize("row", [*WRONG, *TWO_MEANINGS], ids=lambda row: row["text"])
 def test_a_text_is_refused_at_a_position(clock: Clock, row: dict[str, str]) -> None:
     (text,) = codes(row["text"])
     refused = [{"field": "time_control", "message": row["message"]}]
@@ -499,8 +501,8 @@ def test_the_bounds_of_a_text(clock: Clock) -> None:
     assert _create(clock, number)["time_control"]["notation"] == "5"
     assert "at position 1:" in str(_create(clock, number + "0"))
     one = "1".zfill(characters)
-    longest = ":".join([f"{one}/{one}"] * 7 + [f"{one}+"])
-    longest += "0" * (most - len(longest))
+    longest = ":".join([f"{one}/{one}+{one}"] * 3 + [f"{one}/{one}"] * 5)
+    longest += "+" + "0" * (most - len(longest) - 1)
     assert _create(clock, longest)["time_control"]["kind"] == "stages"
     assert f"at position {most + 1}:" in str(_create(clock, "0" + longest))
 
@@ -588,6 +590,8 @@ def _bounds(value: str) -> tuple[list[str], list[str]]:
         return [one, one.ljust(128, "-")], [one.upper(), one[:-1], f"{one}é", f"é{one}", one.ljust(129, "-")]
     if value == "server time in ms, or `none`":
         return ["none", "NONE", "1", "9007199254740991"], ["", "0", "-1", "9007199254740992", "1.5", "soon"]
+    if value == "`total`":
+        return ["total", "TOTAL"], ["", "cycle"]
     if value == "burst, count, period_ms, cooldown_ms":
         return ["1 1 1 0", "5 7 1000 60000"], ["0 1 1 0", "1 1 1 -1", "1 x 1 0", "1 1 1.5 0"]
     numbers = re.search(rf"(-?\d+){TO}(-?\d+)", value)
