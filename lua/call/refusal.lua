@@ -53,6 +53,19 @@ local function no_pause_left(status, pauses, ms)
     .. (pauses == 0 and ',"pauses_left":0' or '') .. (ms == 0 and ',"pause_remaining_ms":0' or '') .. '}')
 end
 
+-- The refusal of a takeback. turns: how many can be taken back; members: further members of the context, each
+-- with a comma before it.
+local function not_taken_back(sentence, status, turns, members)
+  return refuse('INVALID_SESSION_STATE', sentence, ('{"status":"%s","turns":%d%s}'):format(
+    status, turns, members or ''))
+end
+
+-- The refusal of a reset of a session that was created by a library which did not keep what it began with.
+local function no_beginning(status)
+  return refuse('INVALID_SESSION_STATE', 'the session does not know the banks that it began with, because '
+    .. 'library 0.4 or older created it: create it anew', '{"status":"' .. status .. '"}')
+end
+
 local function participant_not_found(id)
   return refuse('PARTICIPANT_NOT_FOUND', 'there is no ' .. id .. ' in this session')
 end
@@ -119,6 +132,8 @@ return {
   limited = limited,
   moved_on = moved_on,
   current = current,
+  not_taken_back = not_taken_back,
+  no_beginning = no_beginning,
   participant_not_found = participant_not_found,
   participant_expired = participant_expired,
   moving = moving,

@@ -17,7 +17,8 @@
 
 local NONE = call_options.NONE
 local COMMON = call_options.COMMON
-local ADJUST = { PARTICIPANT = true, GROUP = true, SET = true, ADD = true, WITHIN = true, REASON = true }
+local ADJUST = { PARTICIPANT = true, GROUP = true, CLOCK = true, SET = true, ADD = true, WITHIN = true,
+  REASON = true }
 local SWITCH = { NEXT = true, CURRENT = true, LAG = true, PLAYER = true, LIMIT = true }
 local PLAYER = { PLAYER = true }
 local PAUSE = { PLAYER = true, FREE = true }
@@ -182,17 +183,22 @@ local function adjust_problems(given)
   if given.PARTICIPANT and given.GROUP then
     problems = { { 'GROUP', 'cannot go with PARTICIPANT' } }
   end
+  if given.CLOCK and (given.PARTICIPANT or given.GROUP) then
+    problems = functions_open.join_problems(problems,
+      { { 'CLOCK', 'cannot go with PARTICIPANT or GROUP: nobody owns the total' } })
+  end
   if (given.SET == nil) == (given.ADD == nil) then
     problems = functions_open.join_problems(problems, { { 'SET', 'or ADD is required, one of them' } })
   end
   return problems
 end
 
--- sk_adjust 4 <keys> [PARTICIPANT pid | GROUP gid] SET ms | ADD ms [WITHIN ms] [REASON text] [options]
+-- sk_adjust 4 <keys> [PARTICIPANT pid | GROUP gid | CLOCK total] SET ms | ADD ms [WITHIN ms] [REASON text]
+--             [options]
 --
 -- Gives time to a clock, or takes time from it. The mode says how the clock is named: by its participant, by
--- its group, or not at all when the session or the cycle owns it. With WITHIN nothing changes unless less
--- than this is left.
+-- its group, or not at all when the session or the cycle owns it. CLOCK total is the total beside the cycles.
+-- With WITHIN nothing changes unless less than this is left.
 --
 -- Reply      change (JSON); nil when not less than WITHIN is left
 -- Refusals   INVALID_SESSION_STATE, PARTICIPANT_NOT_FOUND
@@ -276,4 +282,7 @@ redis.register_function({
   flags = { 'allow-oom' },
 })
 
-return {}
+return {
+  transition = transition,
+  parse_id = parse_id,
+}

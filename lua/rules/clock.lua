@@ -26,6 +26,8 @@ local function deadline(s, owner)
     if ms < math.huge then
       ends = s.since + s.offset + ms
     end
+  elseif s.rules.action ~= 'notify' then
+    ends = s.since + s.offset -- only `notify` lets a clock stand at its end
   end
   local total = s.total_left
   if total and not (ends and ends < s.since + total) then
@@ -65,14 +67,14 @@ local function idle(owner)
 end
 
 -- The next warning threshold of this cycle, which is the highest one that has not been sent, and its position
--- in the list; nil for none.
-local function next_warning(s)
-  if s.warned and s.warn_from > 0 then
-    local position = 0
-    for threshold in s.rules.warnings:gmatch('%d+') do
+-- in the list; nil for none. At the end of the budget the expiry comes, and no warning.
+local function next_warning(s, owner)
+  if s.warned and s.warn_from > s.rules.no_warning then
+    local position, last = 0, -owner.control.overtime
+    for threshold in s.rules.warnings:gmatch('%-?%d+') do
       position = position + 1
       threshold = tonumber(threshold)
-      if threshold < s.warn_from and s.warn_sent:sub(position, position) == '0' then
+      if threshold < s.warn_from and threshold > last and s.warn_sent:sub(position, position) == '0' then
         return threshold, position
       end
     end
@@ -84,7 +86,7 @@ local function alarm(s, owner, ends)
   if not ends then
     return 0
   end
-  local threshold = next_warning(s)
+  local threshold = next_warning(s, owner)
   if threshold then
     return ends - owner.control.overtime - threshold
   end
@@ -104,7 +106,7 @@ end
 -- new_cycle: true when a cycle begins.
 local function warn_below(s, left, new_cycle)
   if s.warned then
-    s.warn_from = left or -1
+    s.warn_from = left or s.rules.no_warning
     if new_cycle then
       s.warn_sent = s.warn_sent:gsub('1', '0')
     end

@@ -14,7 +14,8 @@
 --   rules         per_participant 3600000 end_session 0 0 30000,10000 fischer 2000 0
 --                                        what transitions need of the config: mode, TTL in ms, action,
 --                                        1 with lag compensation (else 0), time per cycle in ms (0: none),
---                                        warnings in ms (-: none), and the control of those owners that
+--                                        warnings in ms, the highest first, some perhaps below zero (-:
+--                                        none), and the control of those owners that
 --                                        have none of their own
 --   rotation      11x_1                  a character for each index from 0: `1` has a turn, `x` is out, `_`
 --                                        is an index without a participant, `.` is a member of a group in
@@ -29,7 +30,8 @@
 --   c:p0          fischer 5000 0         the control of an owner that has one of its own; c:g:<id> of a group
 --   i:<pid>       0                      the index of the participant with this id
 --   m:<id>        ,0,3,                  the indexes of a group's members in order
---   l:<id>        3                      in per_group the index of the member that was active last
+--   l:<id>        3                      in per_group the index of the member that was active last, who may
+--                                        have left
 --   groups        <id>,<id>              the ids of the groups in order
 --   shown         "sync_mode":"global",… the part of the state that never changes
 --   action        {"type":"notify"}      `action_on_timeout` as the config has it
@@ -46,6 +48,14 @@
 --   completed     1795306409736          server time in ms; absent until the session is over
 --   recovered     1795306409736          server time in ms; absent unless the session was restored
 --   expired_by    <pid>                  the participant whose clock ended the session
+--   bank          180000                 the bank in ms that most clocks began with; where the session or the
+--                                        cycle owns the clock that of it, or of the total. Sessions that
+--                                        libraries before 0.5.0 created do not have it
+--   b:p0          60000                  that of an owner with another one; b:g:<id> of a group
+--   first         1                      the index of the config's active participant; absent for none
+--   was           1                      only once the session is over: the index of the participant that was
+--                                        active, -1 for none. Libraries before 0.5.0 did not write it
+--   named         46                     only in per_group: the version of the last switch with NEXT
 --   tenant        club                   the tenant that owns the session; absent without one
 --   requests      01\n0a4d…\1r1 sk_start 2\n
 --                                        the newest requests, 16 at most: see requests.lua
@@ -75,8 +85,9 @@
 --                                 the ms charged until then (only the hourglass needs them; others have 0)
 --   !warnings_since from sent
 --                 !1 28000 10     only with `warnings_ms`: how many warnings came after the last other event,
---                                 the time left in ms below which thresholds count in this cycle (-1: none
---                                 counts), and a digit for each threshold, 1 once its warning was sent
+--                                 the time left in ms below which thresholds count in this cycle, and a
+--                                 digit for each threshold, 1 once its warning was sent. Where none counts
+--                                 the time is -1, or the lowest threshold when that is less
 --   =left         =54000          only in `global` with a total and a time per cycle: what was left of the
 --                                 total in ms when the cycle began
 --   @starts ends  @0 1795306589736
@@ -89,7 +100,7 @@
 --                                 which the pause ends by itself, 0 for none
 --   #max_cycles   #40             only with `max_cycles`
 
-local DAY_MS = 86400000
+local DAY_MS = bounds.DAY_MS
 local TOMBSTONE_MS = 86400000
 local CYCLE = '^(%-?%d+) (%d+) (%d+) (%d+) (%d+) (%d+)(.*)$'
 local RULES = '^(%S+) (%d+) (%S+) (%d) (%d+) (%S+) (.*)$'
@@ -110,6 +121,7 @@ local function decode_rules(text)
   rules = {
     mode_name = mode_name, mode = modes.named(mode_name, cycle_ms), ttl = tonumber(ttl), action = action,
     lag = compensated == '1', cycle_ms = tonumber(cycle_ms), warnings = warnings, control = control,
+    no_warning = math.min(-1, tonumber(warnings:match('%-?%d+$')) or -1),
   }
   if known_count >= MOST_KNOWN_RULES then
     known_rules, known_count = {}, 0
@@ -392,6 +404,13 @@ local function continue_on_this_server(s)
   end
 end
 
+-- Writes many fields. list: name, value, name, value, ... from position `from` on.
+local function write(key, list, from)
+  for start = from, #list, MOST_PER_HSET do
+    redis.call('HSET', key, unpack(list, start, math.min(start + MOST_PER_HSET - 1, #list)))
+  end
+end
+
 -- Writes a new session and removes an old log. list: name, value, name, value, ...
 local function write_new(keys, list)
   local server = storage_server.id()
@@ -400,9 +419,7 @@ local function write_new(keys, list)
     list[#list + 1] = server
   end
   redis.call('UNLINK', keys[2])
-  for from = 1, #list, MOST_PER_HSET do
-    redis.call('HSET', keys[1], unpack(list, from, math.min(from + MOST_PER_HSET - 1, #list)))
-  end
+  write(keys[1], list, 1)
 end
 
 -- Removes a new session again, because its first change could not be written.
@@ -509,9 +526,14 @@ local function save(s, version, now, alarm)
   for i = 1, sets and #sets or 0 do
     fields[#fields + 1] = sets[i]
   end
-  redis.call(unpack(fields))
-  if s.removed then
-    redis.call('HDEL', key, unpack(s.removed))
+  if #fields <= MOST_PER_HSET then
+    redis.call(unpack(fields))
+  else -- a reset of many participants
+    write(key, fields, 3)
+  end
+  local removed = s.removed
+  for from = 1, removed and #removed or 0, MOST_PER_HSET do
+    redis.call('HDEL', key, unpack(removed, from, math.min(from + MOST_PER_HSET - 1, #removed)))
   end
 end
 

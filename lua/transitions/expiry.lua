@@ -30,7 +30,9 @@ local function expire_turn(s, turn, ends)
   local time_up = ends + (owner.grace or 0)
   local late = math.max(0, s.now - time_up)
   local next_start = late > LATE_MS and s.now or math.min(time_up, s.now)
-  local action, owned_by, whole = s.rules.action, s.mode.owner, rules_clock.budget(s, owner)
+  local action, owned_by = s.rules.action, s.mode.owner
+  -- A clock that was at its end when the cycle began was charged before.
+  local whole = s.flagged and 0 or rules_clock.budget(s, owner)
   local participant_id = storage_record.participant_id(turn.participant)
   local extra = ',"expired_participant_id":"' .. participant_id .. '"'
   if s.mode.by_group then
@@ -46,7 +48,9 @@ local function expire_turn(s, turn, ends)
     storage_session.set(s, 'expired_by', participant_id)
     return nil, 'session.expired', extra .. applied .. '},"expired_clock":"total"'
   end
-  transitions_cycle.charge_all(s, turn)
+  if not s.flagged then
+    transitions_cycle.charge_all(s, turn)
+  end
   if action == 'notify' then
     s.flagged = true
     rules_clock.warn_below(s, nil, false)
@@ -137,9 +141,10 @@ local function end_by_itself(s)
   return nil, 'session.completed', extra
 end
 
--- Whether the start or the end of the session is due.
+-- Whether the start or the end of the session is due. One that is over keeps an end that is still ahead.
 local function is_scheduled_due(s)
-  return (s.ends_at and s.now >= s.ends_at) or (s.starts_at and s.now >= s.starts_at)
+  return ((s.ends_at and s.now >= s.ends_at) or (s.starts_at and s.now >= s.starts_at))
+    and transitions_cycle.is_open(s)
 end
 
 -- Whether a participant or a record is the one that a start which is due would make active, or whose clock it
@@ -173,10 +178,12 @@ local function due(s, turn)
     elseif resumes and now >= resumes then
       return end_pause(s)
     end
-  elseif s.starts_at and now >= s.starts_at then
-    return start_by_itself(s)
-  elseif is_over then
-    return end_by_itself(s)
+  elseif s.status == 'pending' then
+    if s.starts_at and now >= s.starts_at then
+      return start_by_itself(s)
+    elseif is_over then
+      return end_by_itself(s)
+    end
   end
 end
 
@@ -197,7 +204,7 @@ local function expire(s)
   if event or s.status ~= 'running' then
     return after, event, extra
   end
-  local threshold, position = rules_clock.next_warning(s)
+  local threshold, position = rules_clock.next_warning(s, turn.owner)
   if not threshold then
     return nil
   end

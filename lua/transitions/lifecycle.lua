@@ -27,16 +27,6 @@ local function is_out_of_place(s, status)
   return false
 end
 
--- Whether this participant is out, because its clock has run out. Under `notify` participants are never out.
-local function is_out(s, participant)
-  local owned_by = s.mode.owner
-  if s.rules.action == 'notify' or owned_by == 'session' or owned_by == 'cycle' then
-    return false
-  end
-  local clock_field = s.mode.clock(participant.field, storage_record.group_id(participant))
-  return storage_record.load(s, clock_field).expired
-end
-
 -- options: NEXT, CURRENT, LAG, PLAYER
 local function switch(s, options)
   if is_out_of_place(s, 'running') then
@@ -67,7 +57,7 @@ local function switch(s, options)
     local named = storage_participants.participant(s, options.NEXT)
     if not named then
       return nil, nil, call_refusal.participant_not_found(options.NEXT)
-    elseif is_out(s, named) then
+    elseif transitions_cycle.is_out(s, named) then
       return nil, nil, call_refusal.participant_expired(options.NEXT)
     end
     index = storage_record.participant_index(named)
@@ -112,6 +102,8 @@ local function switch(s, options)
   end
   if not index then
     index = transitions_rotation.next_participant(s, transitions_cycle.place(s, turn))
+  elseif s.mode.by_group then -- the rotation did not say who of the group is active: see turns.lua
+    storage_session.set(s, 'named', text_formats.integer(s.version + 1))
   end
   return transitions_cycle.begin_cycle(s, index, s.now), 'cycle.switched', extra
 end
@@ -150,10 +142,14 @@ local function resume(s, options)
   elseif transitions_expiry.is_due(s) then
     return transitions_expiry.due(s)
   end
+  local turn = transitions_cycle.current_turn(s)
+  if transitions_cycle.is_over(s, turn) then
+    return nil, nil, call_refusal.participant_expired(storage_record.participant_id(turn.participant))
+  end
   s.since = s.now - s.since
   transitions_limits.charge_pause(s, s.now)
   storage_session.set_status(s, 'running')
-  return transitions_cycle.current_turn(s), 'session.resumed'
+  return turn, 'session.resumed'
 end
 
 -- status: completed or cancelled

@@ -70,7 +70,7 @@ local function assemble(s, fields, turn, participants, groups, export)
   local own_clock = fields.clock and storage_record.load(s, 'clock')
   local total, maximum = fields.total or 'null', nil
   if s.mode.counts_up then
-    maximum = not own_clock.control.endless and integer(s.used + own_clock.bank) or 'null'
+    maximum = not own_clock.control.endless and integer(s.used + own_clock.used + own_clock.bank) or 'null'
   elseif s.mode.owner == 'session' then
     total = integer(own_clock.bank)
   end

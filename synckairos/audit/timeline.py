@@ -141,9 +141,9 @@ class _Follower:
         if not timeline.first_version:
             timeline.first_version = event.version
             timeline.start = event.server_time_ms
-        if payload.event == "session.started" or timeline.status == payload.status == "pending":
-            timeline.start = event.server_time_ms  # the picture begins with the session's start
         at = self._moment(event)
+        if payload.event == "session.started" or timeline.status == payload.status == "pending":
+            timeline.start = at  # the picture begins with the session's start
         if payload.event == "session.recovered":
             at = self._outage(event)
         self._mark(event, at)
@@ -160,7 +160,7 @@ class _Follower:
         timeline.status = payload.status
         timeline.last_version = event.version
         self.last = max(self.last, event.server_time_ms)
-        timeline.end = max(timeline.end, at if payload.event == "session.expired" else self.last)
+        timeline.end = max(timeline.end, at if payload.event in _ENDS else self.last)
 
     def close(self, at: int) -> None:
         """End the current span."""
@@ -179,14 +179,19 @@ class _Follower:
         return "flagged" if flagged and payload.deadline_ms is None else "running"
 
     def _moment(self, event: _Event) -> int:
-        """When the change took place. For an expiry it is the deadline, not when the server noticed it."""
+        """When the change took place: what happened by itself did so when it was due.
+
+        Where a start or the end of a pause was noticed late, the clock runs only from then on.
+        """
         payload = event.payload
         moment = event.server_time_ms
         if payload.expired_deadline_ms is not None:
             moment = payload.expired_deadline_ms
             if payload.status == "running" and payload.active_participant_id != self.active:
                 moment = milliseconds(payload.cycle_started_at or timestamp(moment))
-        elif payload.event == "session.resumed" and payload.late_ms <= _LATE_MS:
+        elif payload.event == "session.completed" or (
+            payload.event in ("session.started", "session.resumed") and payload.late_ms <= _LATE_MS
+        ):
             moment -= payload.late_ms
         return max(self.since, min(moment, event.server_time_ms))
 
@@ -207,7 +212,9 @@ class _Follower:
         who: str | None = self.active
         kind: MarkKind
         match payload.event:
-            case "participant.expired" | "session.expired":
+            case "participant.expired" | "session.expired" | "session.completed" if (
+                payload.expired_participant_id is not None
+            ):
                 who, kind, text = payload.expired_participant_id, "expired", "out of time"
                 if payload.expired_clock is not None:
                     text = "the session's time is over"
@@ -232,6 +239,7 @@ class _Follower:
 
 
 _BOUNDARIES = frozenset({"session.started", "cycle.switched", "session.recovered"})
+_ENDS = frozenset({"session.expired", "session.completed"})
 _LATE_MS = 1000
 
 

@@ -310,7 +310,7 @@ def test_a_time_control(clock: Clock, kind: str) -> None:
     row = KINDS[kind]
     source = (ROOT / "lua" / "controls" / f"{kind}.lua").read_text()
     bounds = re.findall(rf"`(\w+)` \w \((\d+){TO}(\d+)[,;]([^)]*)\)", row["parameters"])
-    assert {name for name, *_ in bounds} == set(re.findall(r"\{ '(\w+)', \d+, \d+", source))
+    assert {name for name, *_ in bounds} == set(re.findall(r"\{ '(\w+)', \d+, [\w.]+", source))
     for name, low, high, default in bounds:
         for value in (int(low), int(high)):
             assert _create_kind(clock, kind, **{name: value})["time_control"][name] == value
@@ -588,6 +588,8 @@ def _bounds(value: str) -> tuple[list[str], list[str]]:
         return [one, one.ljust(128, "-")], [one.upper(), one[:-1], f"{one}é", f"é{one}", one.ljust(129, "-")]
     if value == "server time in ms, or `none`":
         return ["none", "NONE", "1", "9007199254740991"], ["", "0", "-1", "9007199254740992", "1.5", "soon"]
+    if value == "`total`":
+        return ["total", "TOTAL"], ["", "cycle"]
     if value == "burst, count, period_ms, cooldown_ms":
         return ["1 1 1 0", "5 7 1000 60000"], ["0 1 1 0", "1 1 1 -1", "1 x 1 0", "1 1 1.5 0"]
     numbers = re.search(rf"(-?\d+){TO}(-?\d+)", value)
