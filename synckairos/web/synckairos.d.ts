@@ -179,9 +179,9 @@ export interface ChangePayload {
   /** In "session.paused": false where the pause is left out of `max_pauses` and `max_total_pause_ms`. */
   readonly counted?: boolean;
   readonly total_remaining_ms?: number;
-  /** In "session.reset": the bank of a clock that the session owns. */
+  /** In "session.reset", where the session owns the clock: what it has from now on. */
   readonly total_time_ms?: number;
-  readonly max_time_ms?: number;
+  readonly max_time_ms?: number | null;
   /** In "turn.taken_back": how many turns. */
   readonly turns?: number;
 }

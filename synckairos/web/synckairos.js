@@ -505,7 +505,7 @@ export function merge(state, event) {
   if (payload.event === "session.started") {
     next.session_started_at = payload.cycle_started_at;
   } else if (payload.event === "session.reset") {
-    next.session_started_at = null;
+    Object.assign(next, { session_started_at: null, recovered: false, recovered_at: null, warning: null });
   }
   if (live || payload.status === "pending") {
     next.session_completed_at = null;
@@ -540,9 +540,11 @@ function mergeOwnClock(was, next, payload, { begins, used }) {
   }
   const { time_remaining_ms: left, adjusted_ms: adjusted } = payload;
   if (payload.event === "session.reset") {
-    // The bank of the config, which a state does not say when it was adjusted.
-    next.total_time_ms = payload.total_time_ms ?? was.total_time_ms;
-    next.max_time_ms = payload.max_time_ms ?? was.max_time_ms;
+    if (countsUp) {
+      next.max_time_ms = payload.max_time_ms;
+    } else {
+      next.total_time_ms = payload.total_time_ms;
+    }
   } else if (!countsUp && begins && left !== null) {
     // When turns are taken back, the times used come back, but the session's clock runs on.
     next.total_time_ms = left + next.cycle_elapsed_ms;
