@@ -142,7 +142,8 @@ local COMMON = {
   TENANT = true, VERSION = true, EPOCH = true, ACTOR = true, TRACE = true, TRACEPARENT = true, REQUEST = true,
   SCHEMA = true,
 }
-local FLAGS = { EXPORT = true, DRYRUN = true, SUMMARY = true, FREE = true } -- the options without a value
+-- The options without a value.
+local FLAGS = { EXPORT = true, DRYRUN = true, SUMMARY = true, FREE = true, SHORT = true }
 local VALUES = { LIMIT = #LIMIT_VALUES } -- how many values an option has; the others have one
 local NONE = {} -- the options of a call without any
 

@@ -88,24 +88,45 @@ def state_after(state: dict[str, Any], events: Iterable[bytes]) -> dict[str, Any
             **{name: value for name, value in payload.items() if name in state and name not in _LISTS},
         )
         state.update(updated_at=moment, resumes_at_ms=payload.get("resumes_at_ms"))
-        if payload["event"] == "session.started":
-            state.update(session_started_at=payload["cycle_started_at"], starts_at_ms=None)
-        elif payload["event"] == "session.scheduled":
-            state.update({name: payload.get(name) for name in ("starts_at_ms", "ends_at_ms")})
-        elif payload["event"] == "session.recovered":
-            state.update(recovered=True, recovered_at=moment)
-        elif payload["event"] in _ENDS:
-            end = payload.get("expired_deadline_ms", event["server_time_ms"] - payload.get("late_ms", 0))
-            state.update(session_completed_at=timestamp(end), cycle_elapsed_ms=None)
-        for name in ("starts_at_ms", "ends_at_ms"):
-            if state["status"] not in LIVE and (state.get(name) or math.inf) <= event["server_time_ms"]:
-                state[name] = None  # it has come, or came after the session was over
+        _follow_life(state, event)
     state["participants"] = sorted(people.values(), key=lambda each: int(each["participant_index"]))
     state["groups"] = list(groups.values())
     return state
 
 
 _LISTS = ("participants", "groups")
+_BEGINS_AGAIN = frozenset({"session.reset", "session.reopened"})
+_AS_NEW: dict[str, Any] = {
+    "session_started_at": None,
+    "session_completed_at": None,
+    "time_used_ms": 0,
+    "recovered": False,
+    "recovered_at": None,
+    "warning": None,
+}
+"""What a reset does to a state, besides what its event shows."""
+
+
+def _follow_life(state: dict[str, Any], event: dict[str, Any]) -> None:
+    """Apply what an event says of start, end and schedule. The state has its payload already."""
+    payload, now = event["payload"], event["server_time_ms"]
+    if payload["event"] == "session.started":
+        state.update(session_started_at=payload["cycle_started_at"], starts_at_ms=None)
+    elif payload["event"] == "session.scheduled":
+        state.update({name: payload.get(name) for name in ("starts_at_ms", "ends_at_ms")})
+    elif payload["event"] == "session.reset":
+        state.update(_AS_NEW)
+    elif payload["event"] == "session.reopened":
+        state["session_completed_at"] = None
+    elif payload["event"] == "session.recovered":
+        state.update(recovered=True, recovered_at=timestamp(now))
+    elif payload["event"] in _ENDS:
+        end = payload.get("expired_deadline_ms", now - payload.get("late_ms", 0))
+        state.update(session_completed_at=timestamp(end), cycle_elapsed_ms=None)
+    if state["status"] not in LIVE or payload["event"] in _BEGINS_AGAIN:
+        for name in ("starts_at_ms", "ends_at_ms"):
+            if (state.get(name) or math.inf) <= now:
+                state[name] = None  # it has come, or came after the session was over
 
 
 def _follow_pauses(state: dict[str, Any], now: int, payload: dict[str, Any]) -> None:

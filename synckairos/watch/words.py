@@ -218,14 +218,19 @@ def _scheduled(change: Change, _: State) -> str:
     return ", ".join(said) or "no start and no end of its own any more"
 
 
+def _by_itself(change: Change, text: str) -> str:
+    """What happens by itself, or by somebody's call."""
+    return f"{text} by itself" if change.payload.reason == "auto" else text
+
+
 _GONE: Mapping[str, str] = {"ttl_expired": "aged out", "evicted": "gone: the server has lost it"}
 
 _EVENTS: Mapping[str, Callable[[Change, State], str]] = {
     "session.created": lambda _, __: "created",
-    "session.started": lambda change, state: f"started: {_turn(change, state)}",
+    "session.started": lambda change, state: f"{_by_itself(change, 'started')}: {_turn(change, state)}",
     "cycle.switched": _turn,
     "session.paused": lambda change, _: "paused" if change.payload.counted else "paused; it does not count",
-    "session.resumed": lambda change, state: f"resumed: {_turn(change, state)}",
+    "session.resumed": lambda change, state: f"{_by_itself(change, 'resumed')}: {_turn(change, state)}",
     "participant.expired": _participant_expired,
     "session.expired": _session_expired,
     "session.completed": _completed,

@@ -339,8 +339,47 @@ export interface ServerTime {
   onChange(fn: () => void): Unsubscribe;
 }
 
+/** The calls of a session over HTTP. */
+export interface Calls {
+  start(options?: CallOptions): Promise<State>;
+  complete(options?: CallOptions): Promise<State>;
+  cancel(options?: CallOptions): Promise<State>;
+  /** Undoes the last turns, by default one. */
+  takeback(turns?: number, options?: CallOptions): Promise<Changed>;
+  /** Says whose turn it is, while the session is pending or paused. */
+  turn(participantId: string, options?: CallOptions): Promise<Changed>;
+  /** Lets a session that is over go on. */
+  reopen(options?: CallOptions): Promise<Changed>;
+  /** Begins the session again, as its config has it. */
+  reset(options?: CallOptions): Promise<Changed>;
+  /** When the session starts and ends by itself. */
+  schedule(options: ScheduleOptions): Promise<Changed>;
+  /** Gives `ms` to an owner's clock, or takes them; null means the session's or cycle's clock. */
+  add(owner: string | null, ms: number, options?: AdjustOptions): Promise<Changed | null>;
+  /** Sets a clock to `ms`. Null: nothing changed, because at least `withinMs` was left. */
+  set(owner: string | null, ms: number, options?: AdjustOptions): Promise<Changed | null>;
+  join(participant: NewParticipant, options?: CallOptions): Promise<Changed>;
+  leave(participantId: string, options?: CallOptions): Promise<Changed>;
+  delete(options?: CallOptions): Promise<unknown>;
+  /** The events after a version, at most 500. */
+  events(since?: number): Promise<{ events: Change[]; next_since: number }>;
+}
+
+/** A session for programs that hold no socket: the same calls over HTTP. Made by `SyncKairos.handle`. */
+export interface Handle extends Calls {
+  readonly id: string;
+  /** The session's state. */
+  get(): Promise<State>;
+  /** Ends the running cycle. There is no default for `current`. */
+  switch(options?: SwitchOptions & CallOptions): Promise<Changed>;
+  pause(options?: CallOptions & { counted?: boolean }): Promise<State>;
+  resume(options?: CallOptions): Promise<State>;
+  /** The final state, once the session is over. The service is asked every `everyMs`, by default 2000. */
+  over(options?: { timeoutMs?: number | null; everyMs?: number }): Promise<State>;
+}
+
 /** One session, to watch and, where the token allows it, to play. Made by `SyncKairos.session`. */
-export interface Session {
+export interface Session extends Calls {
   readonly id: string;
   readonly connection: Connection;
   /** Why the session is closed; null while it is open. */
@@ -394,21 +433,19 @@ export interface Session {
    * (default: the one who is shown as active).
    */
   switch(options?: SwitchOptions): Promise<number>;
-  pause(): Promise<number>;
+  /**
+   * `counted: false`: a pause that takes nothing of the session's bounds of pauses. That one goes over HTTP,
+   * resolves with the state, and is not for players.
+   */
+  pause(options?: { counted?: true }): Promise<number>;
+  pause(options: { counted: false; expectedVersion?: number | null }): Promise<State>;
   resume(): Promise<number>;
-
-  start(options?: { expectedVersion?: number | null }): Promise<State>;
-  complete(options?: { expectedVersion?: number | null }): Promise<State>;
-  cancel(options?: { expectedVersion?: number | null }): Promise<State>;
-  /** Gives `ms` to an owner's clock, or takes them; null means the session's or cycle's clock. */
-  add(owner: string | null, ms: number, options?: AdjustOptions): Promise<Changed | null>;
-  /** Sets a clock to `ms`. Null: nothing changed, because at least `withinMs` was left. */
-  set(owner: string | null, ms: number, options?: AdjustOptions): Promise<Changed | null>;
-  join(participant: NewParticipant): Promise<Changed>;
-  leave(participantId: string): Promise<Changed>;
-  delete(): Promise<void>;
-  /** The events after a version, at most 500. */
-  events(since?: number): Promise<{ events: Change[]; next_since: number }>;
+  /**
+   * The final state, once the session is over; at once when it was over before. Rejects with
+   * `NETWORK_TIMEOUT` after `timeoutMs`, and when the session is gone or closed before.
+   */
+  over(options?: { timeoutMs?: number | null }): Promise<State>;
+  delete(options?: CallOptions): Promise<void>;
 
   /** Connects again at once, also after CONNECTION_LOST. Throws if the session ended for another reason. */
   reconnect(): void;
@@ -430,11 +467,25 @@ export interface SwitchOptions {
   expectedVersion?: number | null;
 }
 
-export interface AdjustOptions {
+export interface CallOptions {
+  /** Refused unless nothing but warnings happened since this version. */
+  expectedVersion?: number | null;
+  /** A repeat with the same key changes nothing, and is answered with what the first one did. */
+  idempotencyKey?: string;
+}
+
+export interface AdjustOptions extends CallOptions {
   /** Change the clock only when less than this is left. */
   withinMs?: number | null;
   reason?: string | null;
-  expectedVersion?: number | null;
+  /** With owner null: the time of the whole session, where each cycle has its own. */
+  clock?: "total" | null;
+}
+
+/** Moments of the server's clock in ms. Null takes one back, and what is not given stays. */
+export interface ScheduleOptions extends CallOptions {
+  startsAt?: number | null;
+  endsAt?: number | null;
 }
 
 export interface Options {
@@ -479,6 +530,8 @@ export class SyncKairos {
    * `NO_WEBSOCKET` in a runtime without a WebSocket.
    */
   session(id: string): Session;
+  /** The session with this id for a program that holds no socket. There is nothing to close. */
+  handle(id: string): Handle;
   /** The session with this id if it is open, else null. */
   find(id: string): Session | null;
   create(config: Config): Promise<State>;

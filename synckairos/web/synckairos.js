@@ -37,6 +37,11 @@ const EARLIEST_RENEWAL_MS = 2_000;
 const RENEW_AGAIN_MS = 5_000;
 /** After how many tokens in a row that had ended when they were given a session is given up. */
 const ENDED_TOKENS = 3;
+/** How often a session without a socket is asked whether it is over, and how soon after a deadline. */
+const POLL_MS = 2_000;
+const SOON_MS = 100;
+/** A longer timeout ends at once in browsers. */
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 /** How often, over one connection, the client asks for the events after one version. */
 const CATCH_UP_TRIES = 3;
 /**
@@ -1545,8 +1550,155 @@ class Renewal {
 
 // A session
 
+const given = (body) => Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
+const isOver = (state) => ["expired", "completed", "cancelled"].includes(state.status);
+const notOverInTime = () => new SyncKairosError("NETWORK_TIMEOUT", "the session was not over in time",
+  { retryable: true });
+
+/** The name of a call that others of a session lead to. */
+const FREE_PAUSE = Symbol("a pause that does not count");
+
+/** The calls of a session over HTTP. Each resolves with the service's answer. */
+class Calls {
+  #send;
+  #isGroup;
+
+  /**
+   * @param {Function} send makes a call: (method, path, body, {idempotencyKey}) => the answer's `data`
+   * @param {Function} isGroup (id) => whether it is a group's; null when that is not known
+   */
+  constructor(send, isGroup) {
+    this.#send = send;
+    this.#isGroup = isGroup;
+  }
+
+  start(options) { return this.#post("start", {}, options); }
+  complete(options) { return this.#post("complete", {}, options); }
+  cancel(options) { return this.#post("cancel", {}, options); }
+
+  /** Undoes the last turns. */
+  takeback(turns = 1, options = undefined) { return this.#post("takeback", { turns }, options); }
+
+  /** Says whose turn it is, while the session is pending or paused. */
+  turn(participantId, options) {
+    return this.#call("PATCH", "/turn", { active_participant_id: participantId }, options);
+  }
+
+  /** Lets a session that is over go on. */
+  reopen(options) { return this.#post("reopen", {}, options); }
+
+  /** Begins the session again. */
+  reset(options) { return this.#post("reset", {}, options); }
+
+  /** When the session starts and ends by itself (server ms). Null takes a moment back, undefined leaves it. */
+  schedule({ startsAt, endsAt, ...options } = {}) {
+    // JSON leaves out what is undefined.
+    return this.#call("PATCH", "/schedule", { starts_at_ms: startsAt, ends_at_ms: endsAt }, options);
+  }
+
+  add(owner, ms, options) { return this.#adjust(owner, { add_ms: ms }, options); }
+
+  set(owner, ms, options) { return this.#adjust(owner, { total_time_ms: ms }, options); }
+
+  async #adjust(owner, change, { withinMs = null, reason = null, clock = null, ...options } = {}) {
+    const body = { ...change, ...given({ within_ms: withinMs, reason, clock }) };
+    const id = normalizeId(owner ?? null);
+    if (id === null) {
+      return this.#call("PATCH", "/clock", body, options);
+    }
+    const isGroup = await this.#isGroup(id);
+    const as = (kind) => this.#call("PATCH", `/${kind}/${encodeURIComponent(id)}`, body, options);
+    if (isGroup !== null) {
+      return as(isGroup ? "groups" : "participants");
+    }
+    const isRefused = (error) => ["PARTICIPANT_NOT_FOUND", "VALIDATION_ERROR"].includes(error?.code);
+    return as("participants").catch((refusal) => {
+      if (!isRefused(refusal)) {
+        throw refusal;
+      }
+      return as("groups").catch((error) => { throw isRefused(error) ? refusal : error; });
+    });
+  }
+
+  join(participant, options) { return this.#call("POST", "/participants", given(participant), options); }
+
+  leave(participantId, options) {
+    return this.#call("DELETE", `/participants/${encodeURIComponent(participantId)}`, {}, options);
+  }
+
+  delete(options) { return this.#call("DELETE", "", {}, options); }
+
+  events(since = 0) { return this.#send("GET", `/events?since=${Number(since)}`); }
+
+  /** A pause that takes nothing of the session's bounds of pauses. */
+  [FREE_PAUSE](options) { return this.#post("pause", { counted: false }, options); }
+
+  #post(name, body, options) { return this.#call("POST", `/${name}`, body, options); }
+
+  #call(method, path, body, { expectedVersion = null, idempotencyKey = undefined } = {}) {
+    const whole = { ...body, ...given({ expected_version: expectedVersion }) };
+    const isEmpty = method === "DELETE" && Object.keys(whole).length === 0;
+    return this.#send(method, path, isEmpty ? undefined : whole, { idempotencyKey });
+  }
+}
+
+/** A session for programs that hold no socket: the same calls over HTTP. Made by `SyncKairos.handle`. */
+class Handle extends Calls {
+  #client;
+  #runtime;
+  #path;
+
+  constructor(client, runtime, id) {
+    super((method, path, ...rest) => client.request(method, this.#path + path, ...rest), async () => null);
+    this.#client = client;
+    this.#runtime = runtime;
+    this.#path = `/v1/sessions/${id}`;
+    this.id = id;
+  }
+
+  /** The session's state. */
+  get() { return this.#client.request("GET", this.#path); }
+
+  switch({ next = null, current = null, expectedVersion = null, ...options } = {}) {
+    const body = given({
+      next_participant_id: next, current_participant_id: current, expected_version: expectedVersion,
+    });
+    return this.#client.request("POST", `${this.#path}/switch`, body, options);
+  }
+
+  pause({ counted = true, ...options } = {}) {
+    return counted === false ? this[FREE_PAUSE](options) : this.#post("pause", options);
+  }
+
+  resume(options) { return this.#post("resume", options); }
+
+  #post(name, { expectedVersion = null, ...options } = {}) {
+    return this.#client.request("POST", `${this.#path}/${name}`,
+      given({ expected_version: expectedVersion }), options);
+  }
+
+  /** The final state, once the session is over. The service is asked every `everyMs`, and after deadlines. */
+  async over({ timeoutMs = null, everyMs = POLL_MS } = {}) {
+    const end = timeoutMs === null ? Infinity : this.#runtime.now() + timeoutMs;
+    for (;;) {
+      const state = await this.get();
+      if (isOver(state)) {
+        return state;
+      }
+      const left = end - this.#runtime.now();
+      if (left <= 0) {
+        throw notOverInTime();
+      }
+      const due = state.deadline_ms === null ? Infinity
+        : Math.max(0, state.deadline_ms - state.server_time_ms) + SOON_MS;
+      const pause = Math.min(everyMs, due, left);
+      await new Promise((resolve) => { this.#runtime.setTimeout(resolve, pause); });
+    }
+  }
+}
+
 /** One session, to watch and, where the token allows it, to play. Made by `SyncKairos.session`. */
-class Session {
+class Session extends Calls {
   #client;
   #runtime;
   #id;
@@ -1583,6 +1735,7 @@ class Session {
   };
 
   constructor(client, runtime, id) {
+    super((...call) => this.#request(...call), (owner) => this.#isGroup(owner));
     this.#client = client;
     this.#runtime = runtime;
     this.#id = id;
@@ -1695,8 +1848,10 @@ class Session {
     });
   }
 
-  async pause() {
-    return this.#pauseOrResume("PAUSE", predictPause, "running");
+  /** counted: false for a pause that does not count; it goes over HTTP, and is not for players. */
+  async pause({ counted = true, expectedVersion = null } = {}) {
+    return counted === false ? this[FREE_PAUSE]({ expectedVersion })
+      : this.#pauseOrResume("PAUSE", predictPause, "running");
   }
 
   async resume() {
@@ -1801,49 +1956,57 @@ class Session {
 
   // Commands over HTTP
 
-  start(options) { return this.#transition("start", options); }
-  complete(options) { return this.#transition("complete", options); }
-  cancel(options) { return this.#transition("cancel", options); }
-
-  #transition(name, { expectedVersion = null } = {}) {
-    return this.#request("POST", `/${name}`, { expected_version: expectedVersion });
-  }
-
-  add(owner, ms, options) { return this.#adjust(owner, { add_ms: ms }, options); }
-
-  set(owner, ms, options) { return this.#adjust(owner, { total_time_ms: ms }, options); }
-
-  async #adjust(owner, change, { withinMs = null, reason = null, expectedVersion = null } = {}) {
-    const body = { ...change, within_ms: withinMs, reason, expected_version: expectedVersion };
-    const id = normalizeId(owner ?? null);
-    if (id === null) {
-      return this.#request("PATCH", "/clock", body);
-    }
+  /** Whether an owner is a group, once that is known. */
+  async #isGroup(id) {
     if (this.#confirmed === null) {
       await this.#ready;
     }
-    const kind = groupOf(this.#confirmed, id) !== null ? "groups" : "participants";
-    return this.#request("PATCH", `/${kind}/${encodeURIComponent(id)}`, body);
+    return groupOf(this.#confirmed, id) !== null;
   }
 
-  join(participant) { return this.#request("POST", "/participants", participant); }
-
-  leave(participantId) {
-    return this.#request("DELETE", `/participants/${encodeURIComponent(participantId)}`);
+  /** The final state, once the session is over. Rejects when it is gone before, and after `timeoutMs`. */
+  over({ timeoutMs = null } = {}) {
+    return new Promise((resolve, reject) => {
+      let timer = null;
+      const ends = [];
+      const finish = (settle, value) => {
+        ends.forEach((end) => end());
+        this.#runtime.clearTimeout(timer);
+        settle(value);
+      };
+      const look = () => {
+        if (this.#confirmed !== null && isOver(this.#confirmed)) {
+          finish(resolve, this.#confirmed);
+        } else if (this.#connection === "closed") {
+          finish(reject, this.#closeReason);
+        }
+      };
+      const wait = (leftMs) => {
+        timer = this.#runtime.setTimeout(() => {
+          if (leftMs > LONGEST_TIMEOUT_MS) {
+            wait(leftMs - LONGEST_TIMEOUT_MS);
+          } else {
+            finish(reject, notOverInTime());
+          }
+        }, Math.min(leftMs, LONGEST_TIMEOUT_MS));
+      };
+      if (timeoutMs !== null) {
+        wait(timeoutMs);
+      }
+      ends.push(this.onChange(look), this.onConnection(look));
+      look();
+    });
   }
 
-  async delete() {
-    await this.#request("DELETE", "");
+  async delete(options) {
+    await super.delete(options);
     await this.#waitUntil(() => this.#connection !== "live");
   }
 
-  events(since = 0) { return this.#request("GET", `/events?since=${Number(since)}`); }
-
   /** The answer, once the state has reached the answer's version. */
-  async #request(method, path, body) {
-    const given = body && Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
-    const data = await this.#client.request(method, `/v1/sessions/${this.#id}${path}`, given);
-    if (method !== "GET" && data !== null) {
+  async #request(method, path, body, options) {
+    const data = await this.#client.request(method, `/v1/sessions/${this.#id}${path}`, body, options);
+    if (method !== "GET" && data) {
       const { version, epoch } = data;
       await this.#waitUntil(() => this.#connection !== "live" || this.#confirmed.epoch !== epoch
         || this.#confirmed.version >= version);
@@ -2392,8 +2555,8 @@ export class SyncKairos {
     });
   }
 
-  /** The session with this id: the same object until it is closed. Its socket is opened at once. */
-  session(id) {
+  /** A session's id in lower case. Throws when it is none, and when the client was closed. */
+  #checkedId(id) {
     const sessionId = normalizeId(id);
     if (this.#closed) {
       throw new SyncKairosError("CLOSED", "the client was closed");
@@ -2402,6 +2565,15 @@ export class SyncKairos {
       const details = [{ field: "session_id", message: "must be a UUID" }];
       throw new SyncKairosError("VALIDATION_ERROR", "session_id must be a UUID", { details });
     }
+    return sessionId;
+  }
+
+  /** The session with this id for a program that holds no socket: calls over HTTP, and nothing to close. */
+  handle(id) { return new Handle(this, this.#runtime, this.#checkedId(id)); }
+
+  /** The session with this id: the same object until it is closed. Its socket is opened at once. */
+  session(id) {
+    const sessionId = this.#checkedId(id);
     let session = this.#sessions.get(sessionId);
     if (!session) {
       if (typeof this.#runtime.WebSocket !== "function") {

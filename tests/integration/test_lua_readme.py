@@ -450,7 +450,9 @@ def test_the_quota_of_lag_compensation(clock: Clock) -> None:
     assert _create(clock, "-", lag_compensation=True)["participants"][0]["clock"] == {}
 
 
-TEXTS, NORMAL, WRONG = (table.rows for table in CONTROLS_PAGE.section("Time controls as text").tables)
+TEXTS, NORMAL, WRONG, TWO_MEANINGS = (
+    table.rows for table in CONTROLS_PAGE.section("Time controls as text").tables
+)
 
 
 @pytest.mark.parametrize("row", TEXTS, ids=lambda row: row["text"])
@@ -478,7 +480,7 @@ def test_a_text_has_a_normal_form(clock: Clock, row: dict[str, str]) -> None:
     assert (again["time_control"], again["participants"]) == (state["time_control"], state["participants"])
 
 
-@pytest.mark.parametrize("row", WRONG, ids=lambda row: row["text"])
+@pytest.mark.parametrize("row", [*WRONG, *TWO_MEANINGS], ids=lambda row: row["text"])
 def test_a_text_is_refused_at_a_position(clock: Clock, row: dict[str, str]) -> None:
     (text,) = codes(row["text"])
     refused = [{"field": "time_control", "message": row["message"]}]
@@ -499,8 +501,8 @@ def test_the_bounds_of_a_text(clock: Clock) -> None:
     assert _create(clock, number)["time_control"]["notation"] == "5"
     assert "at position 1:" in str(_create(clock, number + "0"))
     one = "1".zfill(characters)
-    longest = ":".join([f"{one}/{one}"] * 7 + [f"{one}+"])
-    longest += "0" * (most - len(longest))
+    longest = ":".join([f"{one}/{one}+{one}"] * 3 + [f"{one}/{one}"] * 5)
+    longest += "+" + "0" * (most - len(longest) - 1)
     assert _create(clock, longest)["time_control"]["kind"] == "stages"
     assert f"at position {most + 1}:" in str(_create(clock, "0" + longest))
 
