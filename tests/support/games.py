@@ -54,7 +54,7 @@ _CALLS = ["switch"] * 8 + ["next"] * 2 + ["pause", "resume"] * 2 + ["adjust"] * 
 _CALLS += ["join", "leave", "leave"]
 
 
-_COUNTS = {id(_positions(count)): count for count in range(1, 400)}
+_COUNTS = {id(_positions(count)): count for count in range(1, 3000)}
 
 
 def chooser(seed: int) -> Draw:
