@@ -5,7 +5,7 @@ This package is for asyncio. `synckairos.client.blocking` has the same names for
 
 from synckairos.client.client import SyncKairos
 from synckairos.client.errors import SyncKairosError
-from synckairos.client.face import ClockFace, Due
+from synckairos.client.face import ClockFace, Due, clock_text
 from synckairos.client.model import Change, Group, Page, Participant, Payload, State, Summary, TimeControl
 from synckairos.client.server_time import ServerTime
 from synckairos.client.session import Session
@@ -28,4 +28,5 @@ __all__ = [
     "SyncKairos",
     "SyncKairosError",
     "TimeControl",
+    "clock_text",
 ]

@@ -533,5 +533,10 @@ export function predictResume(state: State, serverTimeMs: number): State | null;
 export function remainingAt(state: State, serverTimeMs: number, ownerId?: string | null): number | null;
 export function elapsedAt(state: State, serverTimeMs: number, id?: string | null): number | null;
 export function clockAt(state: State, serverTimeMs: number, ownerId?: string | null): ClockFace | null;
+/**
+ * A time of a clock as text: "3 d 04:05:06", "1:05:09", "5:00", "0:09.4", "-0:03"; "-:--" for null. A time that
+ * is left is rounded up and has tenths below ten seconds; one that counts up is rounded down.
+ */
+export function clockText(ms: number | null, options?: { countUp?: boolean }): string;
 export function pauseRemainingAt(state: State, serverTimeMs: number): number | null;
 export function dueAt(state: State, serverTimeMs: number): Due | null;

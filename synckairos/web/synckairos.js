@@ -1001,6 +1001,25 @@ export function predictResume(state, serverTimeMs) {
 
 // Clock faces: what is shown at any moment, in fractions of a millisecond
 
+/** A time of a clock as text, such as "3 d 04:05:06", "5:00", "0:09.4" or "-0:03": see README.md. */
+export function clockText(ms, { countUp = false } = {}) {
+  if (ms === null || ms === undefined) {
+    return "-:--";
+  }
+  const round = countUp ? Math.floor : Math.ceil;
+  const inTenths = round(ms / 100);
+  const fine = !countUp && ms > 0 && inTenths < 100;
+  const units = fine ? inTenths : 10 * round(ms / 1000);
+  const whole = Math.floor(Math.abs(units) / 10);
+  const days = Math.floor(whole / 86_400);
+  const hours = Math.floor(whole / 3_600) % 24;
+  const two = (number) => String(number).padStart(2, "0");
+  const minutes = Math.floor(whole / 60) % 60;
+  const rest = hours > 0 || days > 0 ? `${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
+  const text = days > 0 ? `${days} d ${two(hours)}:${rest}` : hours > 0 ? `${hours}:${rest}` : rest;
+  return `${units < 0 ? "-" : ""}${text}${fine ? `.${Math.abs(units) % 10}` : ""}`;
+}
+
 /** How long it is until a session that runs or is paused ends by itself; null without an end. */
 function endsIn(state, now) {
   return isLive(state) && (state.ends_at_ms ?? null) !== null ? Math.max(0, state.ends_at_ms - now) : null;

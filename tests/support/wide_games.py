@@ -16,6 +16,8 @@ from synckairos.core.keys import SessionKeys
 from tests.model import strategies
 from tests.model.driver import Answer, Driver
 from tests.model.strategies import Draw, pick, sometimes
+from tests.model.test_vectors import SCENARIOS as ALL_SCENARIOS
+from tests.model.test_vectors import arguments
 from tests.support.games import ID, START_MS, Json
 
 Call = tuple[str, list[str], int]
@@ -86,6 +88,16 @@ def history(
             }
         )
     return {"config": made, "state": first, "steps": steps}
+
+
+def scenario(name: str) -> Json:
+    """A game of the scenarios in `tests/model/vectors`, by its name."""
+    found = SCENARIOS[name]
+    calls = [(step["call"], arguments(step), step["at"]) for step in found["steps"]]
+    return history(found["config"] | {"session_id": ID}, lambda _: calls)
+
+
+SCENARIOS: dict[str, Json] = {each["name"]: each for each in ALL_SCENARIOS if each["steps"]}
 
 
 def play(draw: Draw, mode: str, kind: str, calls: int = 20) -> Json:
