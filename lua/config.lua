@@ -7,6 +7,8 @@
 -- participants, groups                  lists, see config/participants.lua
 -- active_index                          the index of `active_participant_id`, -1 for none
 -- total, per_cycle, maximum, max_pause  ms, nil where they are not given; increment is 0 then
+-- starts_at, ends_at                    server times in ms; pauses_left, pause_left (ms) and max_cycles: the
+--                                       other bounds. All are nil where they are not given
 -- auto_advance, lag_compensation, players_may_pause, players_may_choose_next
 -- warnings, warnings_json, warning_count
 -- metadata                              JSON
@@ -17,7 +19,7 @@
 -- default, control_json                 its text in the rules, and its JSON
 -- given_control, control_defaults       `time_control` as it was given; the defaults of all controls
 
-local DAY_MS = 86400000
+local MOST_MS = bounds.MOST_MS
 local MOST_WARNINGS = 8
 local MOST_METADATA_KEYS = 100
 local MOST_CONFIG_BYTES = 524288 -- bounds the work of one call
@@ -26,7 +28,8 @@ local CONFIG = {
   session_id = true, sync_mode = true, participants = true, groups = true, active_participant_id = true,
   total_time_ms = true, time_per_cycle_ms = true, increment_ms = true, max_time_ms = true,
   time_control = true, lag_compensation = true, auto_advance = true, action_on_timeout = true,
-  warnings_ms = true, max_pause_ms = true, players_may_pause = true, players_may_choose_next = true,
+  warnings_ms = true, max_pause_ms = true, max_pauses = true, max_total_pause_ms = true, max_cycles = true,
+  starts_at_ms = true, ends_at_ms = true, players_may_pause = true, players_may_choose_next = true,
   metadata = true,
 }
 
@@ -54,15 +57,15 @@ local function read_action(object, raw, cycle_clock, auto_advance, problem)
 end
 
 -- Reads `warnings_ms`. Returns its JSON, the thresholds as they are stored (`30000,10000`, the highest first;
--- `-` for none), and their number.
-local function read_warnings(object, raw, problem)
+-- `-` for none), and their number. lowest: the least threshold that can be, the greatest overtime below zero.
+local function read_warnings(object, raw, lowest, problem)
   local given = config_members.list(object, raw, 'warnings_ms', problem) or {}
   if #given > MOST_WARNINGS then
     problem('warnings_ms', 'must be at most ' .. MOST_WARNINGS)
   end
   local listed, sorted, known = {}, {}, {}
   for i = 1, math.min(#given, MOST_WARNINGS) do
-    local threshold = config_members.integer(given, i, 1, DAY_MS, 'warnings_ms.', function(_, message)
+    local threshold = config_members.integer(given, i, lowest, MOST_MS, 'warnings_ms.', function(_, message)
       problem('warnings_ms.' .. (i - 1), message)
     end)
     if threshold then
@@ -119,6 +122,22 @@ local function read_members(settings, object, raw, problem, is_full)
   settings.active_index = active and active.index or -1
 end
 
+-- Reads when the session starts and ends by itself. now: server time in ms.
+local function read_schedule(settings, object, problem, now)
+  local function ahead(name)
+    local at = config_members.integer(object, name, 0, rules_schedule.MOST, '', problem)
+    local wrong = at and rules_schedule.problem(at, now)
+    if wrong then
+      problem(name, wrong)
+    end
+    return not wrong and at or nil
+  end
+  settings.starts_at, settings.ends_at = ahead('starts_at_ms'), ahead('ends_at_ms')
+  if settings.starts_at and settings.ends_at and settings.ends_at <= settings.starts_at then
+    problem('ends_at_ms', 'must be after starts_at_ms')
+  end
+end
+
 local function read_values(settings, object, raw, problem)
   local function integer(name, least, most)
     return config_members.integer(object, name, least, most, '', problem)
@@ -126,16 +145,18 @@ local function read_values(settings, object, raw, problem)
   local function boolean(name)
     return config_members.boolean(object, name, problem)
   end
-  settings.total = integer('total_time_ms', 1000, DAY_MS)
-  settings.per_cycle = integer('time_per_cycle_ms', 1000, DAY_MS)
-  settings.increment = integer('increment_ms', 0, 60000) or 0
-  settings.maximum = integer('max_time_ms', 1000, DAY_MS)
+  settings.total = integer('total_time_ms', bounds.LEAST_BANK_MS, MOST_MS)
+  settings.per_cycle = integer('time_per_cycle_ms', bounds.LEAST_BANK_MS, MOST_MS)
+  settings.increment = integer('increment_ms', 0, MOST_MS) or 0
+  settings.maximum = integer('max_time_ms', bounds.LEAST_BANK_MS, MOST_MS)
   settings.auto_advance = boolean('auto_advance')
-  settings.max_pause = integer('max_pause_ms', 1000, DAY_MS)
+  settings.max_pause = integer('max_pause_ms', 1, rules_bounds.MOST_PAUSE_MS)
+  settings.pauses_left = integer('max_pauses', 0, rules_bounds.MOST_PAUSES)
+  settings.pause_left = integer('max_total_pause_ms', 1, rules_bounds.MOST_PAUSE_MS)
+  settings.max_cycles = integer('max_cycles', 1, rules_bounds.MOST_CYCLES)
   settings.players_may_pause = boolean('players_may_pause')
   settings.players_may_choose_next = boolean('players_may_choose_next')
   settings.lag_compensation = boolean('lag_compensation')
-  settings.warnings_json, settings.warnings, settings.warning_count = read_warnings(object, raw, problem)
   settings.metadata = read_metadata(object, raw, problem)
 end
 
@@ -181,8 +202,9 @@ end
 
 -- Adds the clock of a participant or a group that owns one. Returns the JSON of its own control.
 --
--- clocks    sums up all clocks: count, bank, stages, and hourglass_path, where the first hourglass is
---           configured
+-- clocks    sums up all clocks: count, banks and bank (how many have one, and ms), stages, counted (the
+--           stages, those of a group for each of its members), overtime (the greatest, ms), unknown
+--           (whether a control is wrong), and hourglass_path, where the first hourglass is configured
 -- record    its record, which gets the clock
 -- required  the message of the problem that is reported when it has no bank
 local function add_clock(settings, clocks, field, record, owner, required, problem)
@@ -191,6 +213,7 @@ local function add_clock(settings, clocks, field, record, owner, required, probl
   local bank = config_bank.bank(owner, owner.time_control or settings.given_control, governing, owner.path,
     problem, required)
   clocks.count, clocks.bank = clocks.count + 1, clocks.bank + bank
+  clocks.banks[clocks.count], clocks.fields[clocks.count] = bank, record.field
   if governing then
     if governing.text:find('hourglass', 1, true) then
       clocks.hourglass_path = clocks.hourglass_path or (control and owner.path or '')
@@ -201,10 +224,18 @@ local function add_clock(settings, clocks, field, record, owner, required, probl
       field('c:' .. record.field, own_text)
     end
     record.bank_text = text_formats.integer(bank)
-    clocks.stages = clocks.stages + config_bank.stages(record.control)
+    local stages = config_bank.stages(record.control)
+    clocks.stages = clocks.stages + stages
+    clocks.counted = clocks.counted + stages * math.max(1, owner.members and #owner.members or 1)
+    clocks.overtime = math.max(clocks.overtime, record.control.overtime)
+    if not record.control.endless then
+      clocks.known = clocks.known + 1
+    end
     if record.control.view_names then
       record.clock = controls.view(record)
     end
+  else
+    clocks.unknown = true
   end
   return control and control.json or 'null'
 end
@@ -221,6 +252,9 @@ local function add_record(settings, clocks, field, kind, name, owner, required, 
     control_json = add_clock(settings, clocks, field, record, owner, required, problem)
   elseif settings.mode then
     config_bank.refuse_control(owner, owner.path, problem)
+    if settings.owned_by ~= 'group' then -- there the banks of members are summands of the group's
+      config_bank.refuse_zero(owner, owner.path, problem)
+    end
   end
   record.fixed_json = fixed_json(control_json)
   field(name, storage_record.encode(record))
@@ -315,13 +349,36 @@ local function fixed_json(settings)
     .. ',"metadata":' .. settings.metadata
 end
 
+-- Adds what sk_reset needs to know: the bank that the most clocks begin with, the banks of the others, and
+-- the index of the active participant. bank: that of the clock that the session or the cycle owns.
+local function add_beginning(settings, clocks, field, bank)
+  local counts = {}
+  for i = 1, clocks.count do
+    local each = clocks.banks[i]
+    counts[each] = (counts[each] or 0) + 1
+    if not bank or counts[each] > counts[bank] then
+      bank = each
+    end
+  end
+  field('bank', string.format('%d', bank))
+  for i = 1, clocks.count do
+    if clocks.banks[i] ~= bank then
+      field('b:' .. clocks.fields[i], string.format('%d', clocks.banks[i]))
+    end
+  end
+  if settings.active_index >= 0 then
+    field('first', storage_record.index_text(settings.active_index))
+  end
+end
+
 -- Adds the fields of the session itself. The config has no problems.
 local function add_session(settings, clocks, field, ttl, now)
   local mode, per_cycle, total = settings.mode, settings.per_cycle, settings.total
   local default, action = settings.default, settings.action
+  local bank
   if not settings.owners_have_clocks then
     default = mode.counts_up and not settings.maximum and 'none 0' or 'fischer 0 0'
-    local bank = settings.owned_by == 'cycle' and per_cycle
+    bank = settings.owned_by == 'cycle' and per_cycle
       or mode.counts_up and (settings.maximum or 0) or total
     field('clock', storage_record.encode_new(bank, ''))
   end
@@ -333,7 +390,7 @@ local function add_session(settings, clocks, field, ttl, now)
     settings.lag_compensation, settings.cycle_clock and per_cycle or 0, settings.warnings, default))
   field('action', settings.action_json)
   if settings.owned_by ~= 'session' or mode.counts_up then
-    local total_or_sum = total or (settings.owners_have_clocks and clocks.bank > 0 and clocks.bank) or nil
+    local total_or_sum = total or (clocks.known > 0 and clocks.bank) or nil
     if total_or_sum then
       field('total', string.format('%d', total_or_sum))
     end
@@ -344,9 +401,14 @@ local function add_session(settings, clocks, field, ttl, now)
   if settings.max_pause then
     field('max_pause', string.format('%d', settings.max_pause))
   end
+  local bounds = rules_bounds.text_of(settings.pauses_left, settings.pause_left, settings.max_cycles)
+  if bounds then
+    field('bounds', bounds)
+  end
   field('shown', fixed_json(settings))
   field('cycle', storage_session.encode_new_cycle(settings.active_index, now, settings.warning_count,
-    settings.mode_name == 'global' and per_cycle and total or nil))
+    settings.mode_name == 'global' and per_cycle and total or nil, settings))
+  add_beginning(settings, clocks, field, settings.mode_name == 'global' and total or bank)
 end
 
 -- Checks the config of sk_create. Returns the fields of the hash as a list of name, value, name, value, ...
@@ -372,6 +434,7 @@ local function check(text, key_id, ttl, now)
   read_mode(settings, object, problem)
   read_members(settings, object, raw, problem, is_full)
   read_values(settings, object, raw, problem)
+  read_schedule(settings, object, problem, now)
   read_owner(settings, object, raw, problem)
   read_control(settings, object, problem)
   if is_full() then
@@ -383,10 +446,13 @@ local function check(text, key_id, ttl, now)
     fields[count + 1], fields[count + 2] = name, value
     count = count + 2
   end
-  local clocks = { count = 0, bank = 0, stages = 0 }
+  local clocks = { count = 0, known = 0, bank = 0, stages = 0, counted = 0, overtime = 0, unknown = false,
+    banks = {}, fields = {} }
   add_participants(settings, clocks, field, problem, is_full)
   add_groups(settings, clocks, field, problem, is_full)
-  if clocks.stages > config_bank.MOST_STAGES then
+  settings.warnings_json, settings.warnings, settings.warning_count = read_warnings(
+    object, raw, clocks.unknown and -MOST_MS or -clocks.overtime, problem)
+  if clocks.counted > config_bank.MOST_STAGES then
     problem('participants', config_bank.TOO_MANY_STAGES)
   end
   if clocks.hourglass_path and clocks.count < 2 then

@@ -4,7 +4,8 @@
 -- Each kind is a module with
 --   PARAMETERS        what a config may set, in the order of the state: a list of
 --                     {name, least, most, required =}
---   DIGITS            the most digits of each number that `pack` gives, one or two
+--   DIGITS            the most digits of each number that `pack` gives, one to three
+--   OPTIONAL          how many of them, at the end, it leaves out where they would be 0; nil for none
 --   pack(given, session)
 --                     the numbers that its rules need and that the hash stores behind the name of the kind,
 --                     for example `fischer 2000 0`. given: the parameters of the config; session: the
@@ -99,9 +100,10 @@ local function view_of(control)
   return view
 end
 
--- A control without stages, or one stage, whose moves and time are given. first, second: its numbers as text.
+-- A control without stages, or one stage, whose moves and time are given. first, second, third: its numbers
+-- as text, '' for one that is left out.
 -- The table is made with room for all that a control has: to let it grow would cost more than all else here.
-local function new_control(kind, first, second, overtime, gain, stage, moves, time)
+local function new_control(kind, first, second, third, overtime, gain, stage, moves, time)
   local rule = KINDS[kind]
   local control = { rule = rule, overtime = overtime, gain = gain, endless = rule.ENDLESS, stage = stage,
     moves = moves, time = time, view_names = nil, form = nil, pattern = nil, following = nil, stages = nil }
@@ -110,6 +112,9 @@ local function new_control(kind, first, second, overtime, gain, stage, moves, ti
     control[names[1]] = first + 0
     if names[2] then
       control[names[2]] = second + 0
+      if names[3] then
+        control[names[3]] = tonumber(third) or 0
+      end
     end
   end
   local view = view_of(control)
@@ -143,8 +148,8 @@ local function decode(text)
     control = stages[1]
     control.stages = stages
   else
-    local kind, first, second = text:match('^(%l+) (%d+) ?(%d*)')
-    control = new_control(kind, first, second, overtime, gain)
+    local kind, first, second, third = text:match('^(%l+) (%d+) ?(%d*) ?(%d*)')
+    control = new_control(kind, first, second, third, overtime, gain)
   end
   if known_count >= MOST_KNOWN then
     known, known_count = {}, 0
@@ -234,6 +239,13 @@ local function begin(owner, text, bank)
   enter(owner, decode(text))
 end
 
+-- Whether a clock that begins with so many ms in its bank has any time in its first cycle. text: its control.
+local function has_time(text, bank)
+  local owner = {}
+  begin(owner, text, bank)
+  return owner.control.rule.budget(owner, 0) + owner.control.overtime > 0
+end
+
 -- Charges a cycle without a credit.
 local function charge(owner, used, offset)
   set_bank(owner, owner.control.rule.charged(owner, used, offset))
@@ -274,9 +286,19 @@ local function are_numbers(kind, text)
   if not rule then
     return false
   end
-  local most = rule.DIGITS
-  local first, second = text:match(most[2] and '^(%d+) (%d+)$' or '^(%d+)$')
-  return first ~= nil and is_number(first, most[1]) and (not most[2] or is_number(second, most[2]))
+  local most, count = rule.DIGITS, 0
+  local least = #most - (rule.OPTIONAL or 0)
+  if text:find('[^%d ]') then
+    return false
+  end
+  for digits in (text .. ' '):gmatch('(%d*) ') do
+    count = count + 1
+    if digits == '' or count > #most or not is_number(digits, most[count])
+      or (count > least and digits == '0') then
+      return false
+    end
+  end
+  return count >= least
 end
 
 -- Whether a text is a list of stages, see controls/stages.lua.
@@ -284,12 +306,12 @@ local function are_stages(text)
   local count, last, from = 0, false, 1
   while not last do
     local moves, time, kind, numbers, stop = text:match('^(%d+)/(%d+)/(%l+) ([%d ]*)()', from)
-    if not moves or not (is_number(moves, 4) and is_number(time, 8) and are_numbers(kind, numbers))
-      or KINDS[kind].BANK then
+    if not moves or not (is_number(moves, 4) and is_number(time, bounds.MOST_DIGITS)
+      and are_numbers(kind, numbers)) or KINDS[kind].BANK or (kind == 'canadian' and moves ~= '0') then
       return false
     end
-    count, last = count + 1, moves == '0'
-    if (kind == 'canadian' and not last) or text:sub(stop, stop) ~= (last and '' or '|') then
+    count, last = count + 1, stop > #text
+    if not last and (moves == '0' or text:sub(stop, stop) ~= '|') then
       return false
     end
     from = stop + 1
@@ -307,7 +329,7 @@ local function is_packed(text)
     body, overtime = body:match('^(.*) %+(%d+)$')
   end
   local kind, numbers = (body or ''):match('^(%l+) (.*)$')
-  if not kind or not (is_number(overtime, 8) and is_number(gain, 4)) then
+  if not kind or not (is_number(overtime, bounds.MOST_DIGITS) and is_number(gain, 4)) then
     return false
   elseif kind == 'stages' then
     return are_stages(numbers)
@@ -347,6 +369,7 @@ return {
   view_now = view_now,
   decode_counters = decode_counters,
   begin = begin,
+  has_time = has_time,
   charge = charge,
   charge_and_credit = charge_and_credit,
   drawn = drawn,

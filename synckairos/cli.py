@@ -22,6 +22,7 @@ class _Commands(click.Group):
         "audit": "synckairos.audit.cli",
         "bench": "synckairos.bench.cli",
         "check-history": "synckairos.history.cli",
+        "control": "synckairos.run.cli",
         "dev": "synckairos.run.cli",
         "doctor": "synckairos.doctor.cli",
         "erase": "synckairos.audit.cli",

@@ -1,7 +1,7 @@
 -- Reads the `NAME value` pairs of a call, which may come in any order, as in the commands of Redis.
 
 local MAX_INTEGER = 9007199254740991
-local DAY_MS = 86400000
+local DAY_MS, MOST_MS = bounds.DAY_MS, bounds.MOST_MS
 local MOST_ARGUMENTS = 40
 
 -- A decimal integer within bounds, or nil.
@@ -89,6 +89,11 @@ local function known(text)
   return version and { version = version, epoch = epoch }, 'must be <version>@<epoch>'
 end
 
+-- A server time in ms; 0 for `none`. Whether it is ahead is judged later, by the session's own time.
+local function instant(text)
+  return text:lower() == 'none' and 0 or integer(text, 1, MAX_INTEGER), 'must be a server time in ms, or none'
+end
+
 local LIMIT_VALUES = { 'burst', 'count', 'period_ms', 'cooldown_ms' }
 
 local function switch_limit(_, args, position)
@@ -115,10 +120,14 @@ local READERS = {
   PARTICIPANT = id,
   GROUP = id,
   LAG = whole(0, MAX_INTEGER, 'must be milliseconds, an integer from 0'),
-  SET = whole(0, DAY_MS, 'must be 0 to 86400000 milliseconds'),
-  ADD = whole(-DAY_MS, DAY_MS, 'must be -86400000 to 86400000 milliseconds'),
-  WITHIN = whole(1, DAY_MS, 'must be 1 to 86400000 milliseconds'),
+  CLOCK = function(text) return text:lower() == 'total' and 'total' or nil, 'must be total' end,
+  SET = whole(0, MOST_MS, ('must be 0 to %d milliseconds'):format(MOST_MS)),
+  ADD = whole(-MOST_MS, MOST_MS, ('must be -%d to %d milliseconds'):format(MOST_MS, MOST_MS)),
+  WITHIN = whole(1, MOST_MS, ('must be 1 to %d milliseconds'):format(MOST_MS)),
   REASON = words(0, 200),
+  STARTS = instant,
+  ENDS = instant,
+  TURNS = whole(1, 16, 'must be 1 to 16 turns'),
   MOVE = word(64),
   TARGET = word(1024),
   LEASE = whole(1000, 600000, 'must be 1000 to 600000 milliseconds'),
@@ -133,7 +142,8 @@ local COMMON = {
   TENANT = true, VERSION = true, EPOCH = true, ACTOR = true, TRACE = true, TRACEPARENT = true, REQUEST = true,
   SCHEMA = true,
 }
-local FLAGS = { EXPORT = true, DRYRUN = true, SUMMARY = true } -- the options without a value
+-- The options without a value.
+local FLAGS = { EXPORT = true, DRYRUN = true, SUMMARY = true, FREE = true, SHORT = true }
 local VALUES = { LIMIT = #LIMIT_VALUES } -- how many values an option has; the others have one
 local NONE = {} -- the options of a call without any
 
@@ -188,5 +198,4 @@ return {
   COMMON = COMMON,
   NONE = NONE,
   MAX_INTEGER = MAX_INTEGER,
-  DAY_MS = DAY_MS,
 }

@@ -46,6 +46,26 @@ local function state(status, expired_participant_id)
     .. '}')
 end
 
+-- The refusal of a pause that counts. pauses, ms: what is left of both bounds, nil for none.
+local function no_pause_left(status, pauses, ms)
+  return refuse('INVALID_SESSION_STATE', pauses == 0 and 'there is no pause left in this session'
+    or 'there is no time left for pauses in this session', '{"status":"' .. status .. '"'
+    .. (pauses == 0 and ',"pauses_left":0' or '') .. (ms == 0 and ',"pause_remaining_ms":0' or '') .. '}')
+end
+
+-- The refusal of a takeback. turns: how many can be taken back; members: further members of the context, each
+-- with a comma before it.
+local function not_taken_back(sentence, status, turns, members)
+  return refuse('INVALID_SESSION_STATE', sentence, ('{"status":"%s","turns":%d%s}'):format(
+    status, turns, members or ''))
+end
+
+-- The refusal of a reset of a session that was created by a library which did not keep what it began with.
+local function no_beginning(status)
+  return refuse('INVALID_SESSION_STATE', 'the session does not know the banks that it began with, because '
+    .. 'library 0.4 or older created it: create it anew', '{"status":"' .. status .. '"}')
+end
+
 local function participant_not_found(id)
   return refuse('PARTICIPANT_NOT_FOUND', 'there is no ' .. id .. ' in this session')
 end
@@ -107,10 +127,13 @@ return {
   validation = validation,
   session_not_found = session_not_found,
   state = state,
+  no_pause_left = no_pause_left,
   forbidden = forbidden,
   limited = limited,
   moved_on = moved_on,
   current = current,
+  not_taken_back = not_taken_back,
+  no_beginning = no_beginning,
   participant_not_found = participant_not_found,
   participant_expired = participant_expired,
   moving = moving,

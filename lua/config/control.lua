@@ -2,7 +2,8 @@
 
 local KINDS = controls.KINDS
 local MOST_UNKNOWN = 100 -- unknown members that are reported
-local DAY_MS = 86400000
+local MOST_MS, LEAST_BANK_MS = bounds.MOST_MS, bounds.LEAST_BANK_MS
+local most_of = bounds.most_of
 
 -- Problems are reported by `problem(member, message)`, whose member is a path within the control, such as
 -- `.stages.1.moves`, or '' for the control itself. The path of a stage is made once, and that of a member
@@ -41,10 +42,10 @@ end
 
 -- value[name] as an integer within bounds, and whether it is valid. It is written as JSON.
 --
--- bounds   {name, least, most, required =}
-local function number(value, name, bounds, path, problem)
-  local found = value[name]
-  if type(found) == 'number' and found % 1 == 0 and found >= bounds[2] and found <= bounds[3] then
+-- range   {name, least, most, required =}
+local function number(value, name, range, path, problem)
+  local found, most = value[name], most_of(name, range[3])
+  if type(found) == 'number' and found % 1 == 0 and found >= range[2] and found <= most then
     local piece = json_pieces[name]
     if not piece then
       piece = ',"' .. name .. '":%d'
@@ -54,12 +55,12 @@ local function number(value, name, bounds, path, problem)
     add(json_numbers, found)
     return found, true
   elseif found ~= nil and found ~= cjson.null then
-    problem(path .. '.' .. name, ('must be an integer from %d to %d'):format(bounds[2], bounds[3]))
+    problem(path .. '.' .. name, ('must be an integer from %d to %d'):format(range[2], most))
     return nil, false
-  elseif bounds.required then
+  elseif range.required then
     problem(path .. '.' .. name, 'is required')
   end
-  return nil, not bounds.required
+  return nil, not range.required
 end
 
 -- Reports the members of a control with these names, in alphabetical order.
@@ -70,11 +71,12 @@ local function refuse_members(names, path, problem, message)
   end
 end
 
--- Reports each member of a control that is not in the set `known`. Returns whether all were.
+-- Reports each member of a control that is not in the set `known`. One that is null is absent. Returns
+-- whether there was none.
 local function refuse_unknown(value, known, path, problem, kind)
   local names
-  for name in pairs(value) do
-    if not known[name] then
+  for name, member in pairs(value) do
+    if not known[name] and member ~= cjson.null then
       names = names or {}
       names[#names + 1] = tostring(name)
       if #names == MOST_UNKNOWN then
@@ -93,7 +95,8 @@ end
 --
 --   members   the set of the members that it may have
 --   json      what its JSON begins with
---   text      its text, such as `byoyomi %d %d`; that of a stage begins with `%d/%d/`
+--   text      its text, such as `byoyomi %d %d`, without numbers that may be left out; that of a stage begins
+--             with `%d/%d/`
 local OF_A_CONTROL = { others = { overtime_ms = true, notation = true }, text = '', kinds = {} }
 local OF_A_STAGE = { others = { moves = true, time_ms = true }, text = controls_stages.FORM, kinds = {} }
 
@@ -102,7 +105,7 @@ local function of_kind(place, kind)
   if not found then
     local rule = KINDS[kind]
     found = { members = { kind = true }, json = '{"kind":"' .. kind .. '"',
-      text = place.text .. kind .. (' %d'):rep(#rule.DIGITS) }
+      text = place.text .. kind .. (' %d'):rep(#rule.DIGITS - (rule.OPTIONAL or 0)) }
     for name in pairs(place.others) do
       found.members[name] = true
     end
@@ -129,10 +132,14 @@ local function check_parameters(value, kind, known, path, problem, session)
   valid = refuse_unknown(value, known.members, path, problem, kind) and valid
   if valid then
     add(text, known.text)
-    local first, second = rule.pack(given, session)
+    local first, second, third = rule.pack(given, session)
     add(text_numbers, first)
     if second then
       add(text_numbers, second)
+      if third then
+        add(text, ' %d')
+        add(text_numbers, third)
+      end
     end
   end
   return valid
@@ -155,11 +162,12 @@ local function kind_names(of_stage)
 end
 
 local STAGE_MOVES = { 'moves', 1, 1000, required = true }
-local FIRST_TIME = { 'time_ms', 1000, DAY_MS, required = true }
-local NEXT_TIME = { 'time_ms', 0, DAY_MS, required = true }
+local FIRST_TIME = { 'time_ms', LEAST_BANK_MS, MOST_MS, required = true }
+local NEXT_TIME = { 'time_ms', 0, MOST_MS, required = true }
 
--- Checks a stage and writes it. Returns its time in ms; nil with problems.
-local function check_stage(stage, is_first, is_last, path, problem, session)
+-- Checks a stage and writes it. Returns its time in ms; nil with problems. repeats: whether the last stage
+-- comes again and again.
+local function check_stage(stage, is_first, is_last, repeats, path, problem, session)
   if type(stage) ~= 'table' then
     problem(path, 'must be an object')
     return nil
@@ -175,11 +183,12 @@ local function check_stage(stage, is_first, is_last, path, problem, session)
   add(json, known.json)
   local moves, has_moves
   if kind == 'canadian' then
-    has_moves = is_last
-    if not is_last then
-      problem(path .. '.kind', 'must not be canadian before the last stage')
+    has_moves = is_last and not repeats
+    if not has_moves then
+      problem(path .. '.kind', is_last and 'must not be canadian in a stage that repeats'
+        or 'must not be canadian before the last stage')
     end
-  elseif not is_last then
+  elseif not is_last or repeats then
     moves, has_moves = number(stage, 'moves', STAGE_MOVES, path, problem)
   else
     has_moves = stage.moves == nil or stage.moves == cjson.null
@@ -195,7 +204,7 @@ local function check_stage(stage, is_first, is_last, path, problem, session)
   return valid and has_moves and time_ms or nil
 end
 
-local STAGES_MEMBERS = { kind = true, stages = true, overtime_ms = true, notation = true }
+local STAGES_MEMBERS = { kind = true, stages = true, ['repeat'] = true, overtime_ms = true, notation = true }
 
 -- Checks a control with stages and writes it. Returns the bank of the first stage in ms; nil with problems.
 local function check_stages(value, problem, session)
@@ -204,6 +213,13 @@ local function check_stages(value, problem, session)
   if type(stages) ~= 'table' or #stages < 1 or #stages > controls_stages.MOST_STAGES then
     problem('.stages', 'must be a list of 1 to ' .. controls_stages.MOST_STAGES .. ' stages')
     return nil
+  end
+  local repeats = value['repeat']
+  if repeats == cjson.null then
+    repeats = nil
+  elseif repeats ~= nil and type(repeats) ~= 'boolean' then
+    problem('.repeat', 'must be true or false')
+    valid, repeats = false, nil
   end
   add(json, '{"kind":"stages","stages":[')
   add(text, 'stages ')
@@ -214,14 +230,14 @@ local function check_stages(value, problem, session)
       add(text, '|')
     end
     local time_ms = check_stage(
-      stages[i], i == 1, i == #stages, path_of_stage(i), problem, session)
+      stages[i], i == 1, i == #stages, repeats, path_of_stage(i), problem, session)
     bank, valid = bank or time_ms, valid and time_ms ~= nil
   end
-  add(json, ']')
+  add(json, repeats == nil and ']' or '],"repeat":' .. tostring(repeats))
   return valid and bank or nil
 end
 
-local OVERTIME = { 'overtime_ms', 0, DAY_MS }
+local OVERTIME = { 'overtime_ms', 0, MOST_MS }
 
 -- Checks a control that is an object with a kind: see check. notation: its notation in normal form, nil for
 -- none.
@@ -259,7 +275,8 @@ local function check_object(value, problem, session, notation)
     add(json, '"')
   end
   add(json, '}')
-  return { text = written(text, text_numbers), json = written(json, json_numbers), bank = bank }
+  return { text = written(text, text_numbers), json = written(json, json_numbers), bank = bank,
+    endless = kind ~= 'stages' and KINDS[kind].ENDLESS }
 end
 
 -- Whether two decoded values are equal. A member that is null equals one that is absent.
@@ -282,12 +299,19 @@ local function is_equal(one, other)
   return true
 end
 
+-- What a member means that a notation leaves out, by kind.
+local DEFAULTS = { stages = { ['repeat'] = false }, byoyomi = { increment_ms = 0 } }
+
 -- Reports each member that says something else than the object which the notation stands for. Returns whether
 -- there was none.
 local function refuse_contradictions(value, object, problem)
-  local others = {}
+  local others, defaults = {}, DEFAULTS[object.kind] or {}
   for name, member in pairs(value) do
-    if name ~= 'notation' and member ~= cjson.null and not is_equal(member, object[name]) then
+    local meant = object[name]
+    if meant == nil then
+      meant = defaults[name]
+    end
+    if name ~= 'notation' and member ~= cjson.null and not is_equal(member, meant) then
       others[#others + 1] = tostring(name)
     end
     if #others == MOST_UNKNOWN then
@@ -296,6 +320,17 @@ local function refuse_contradictions(value, object, problem)
   end
   refuse_members(others, '', problem, 'says something else than the notation')
   return #others == 0
+end
+
+-- Checks the bank (ms) of a notation. control: what else the notation says, nil when that is wrong.
+local function check_bank(bank, control, problem)
+  local most = most_of('bank', MOST_MS)
+  local range = 'a time from 1 second to ' .. (most == MOST_MS and '366 days' or '24 hours')
+  if bank > most or (bank < LEAST_BANK_MS and bank ~= 0) then
+    problem('.bank', 'must be 0 or ' .. range)
+  elseif bank == 0 and control and not controls.has_time(control.text, 0) then
+    problem('.bank', 'must be ' .. range .. ': nothing comes after a bank of 0')
+  end
 end
 
 -- Checks a notation: see check. value: the control that it is a member of, nil for a control that is text.
@@ -330,8 +365,8 @@ local function check_notation(notation, value, problem, session)
     end
   end
   local control = check_object(object, problem_at, session, parsed.normal)
-  if parsed.has_bank and (parsed.bank < 1000 or parsed.bank > DAY_MS) then
-    problem_at('.bank', 'must be a time from 1 second to 24 hours')
+  if parsed.has_bank then
+    check_bank(parsed.bank, control, problem_at)
   end
   if not (valid and control) then
     return nil
@@ -346,7 +381,8 @@ local function supplies_bank(given)
     return type(given) == 'string'
   end
   local rule = KINDS[given.kind or '']
-  return given.notation ~= nil or given.kind == 'stages' or (rule ~= nil and rule.BANK ~= nil)
+  return given.notation ~= nil and given.notation ~= cjson.null or given.kind == 'stages'
+    or (rule ~= nil and rule.BANK ~= nil)
 end
 
 -- Checks the control of an owner, or of the session, which is an object or text. Returns nil with problems,
@@ -355,6 +391,7 @@ end
 --   text   the control as it is stored, such as `fischer 2000 0`
 --   json   the same as JSON, for the state
 --   bank   the bank in ms that the control supplies, nil for none
+--   endless  true for a clock without end
 --
 -- path      the path of the owner in the config, with a dot at its end; '' for the session
 -- session   {increment_ms, max_time_ms, read, last, last_control}: the session's values for controls without

@@ -1,6 +1,5 @@
 -- Checks the participants and groups of a config, and the participant of sk_join.
 
-local DAY_MS = 86400000
 local MOST_PARTICIPANTS = 1000
 local MOST_PARTICIPANT_BYTES = 8192
 local PARTICIPANT = { participant_id = true, participant_index = true, group_id = true, total_time_ms = true,
@@ -24,7 +23,7 @@ local function read_participant(given, path, problem)
     id = config_members.uuid(given, 'participant_id', path, problem),
     index = config_members.integer(given, 'participant_index', 0, 999, path, problem),
     group_id = config_members.uuid(given, 'group_id', path, problem),
-    bank = config_members.integer(given, 'total_time_ms', 1000, DAY_MS, path, problem),
+    bank = config_members.bank(given, path, problem),
     time_control = given.time_control,
     has_group = given.group_id ~= nil,
     has_bank = given.total_time_ms ~= nil,
@@ -95,7 +94,7 @@ local function read_groups(given, participants, problem, is_full)
           problem(path .. 'group_id', 'is there twice')
         end
         found[#found + 1] = {
-          id = id, bank = config_members.integer(group, 'total_time_ms', 1000, DAY_MS, path, problem),
+          id = id, bank = config_members.bank(group, path, problem),
           has_bank = group.total_time_ms ~= nil,
           time_control = group.time_control, path = path, members = {}, sum = 0, banks = 0,
         }

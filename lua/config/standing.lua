@@ -6,6 +6,7 @@ local MOST_NUMBER = 99999999999999 -- times and counts of the library have at mo
 local SESSION = {
   status = true, active_participant_id = true, cycle_started_ms = true, created_ms = true, started_ms = true,
   completed_ms = true, time_used_ms = true, cycle_count = true, bank_ms = true, total_left_ms = true,
+  pauses_left = true, pause_remaining_ms = true,
   participants = true, groups = true,
 }
 local PARTICIPANT = { participant_id = true, bank_ms = true, time_used_ms = true, cycle_count = true,
@@ -70,6 +71,21 @@ local function mark_expired(fields, owned_by)
   fields.rotation = rotation
 end
 
+-- The optional parts of `cycle` with what is left of the bounds of all pauses.
+local function with_pauses_left(object, more, problem)
+  local most_pauses, most_ms = more:match('%^(%-?%d+) (%-?%d+)')
+  local function left(name, most)
+    if object[name] ~= nil and (most or '-1') == '-1' then
+      problem(name, 'has no bound in this config')
+      return most
+    end
+    local told = config_members.integer(object, name, 0, tonumber(most) or 0, '', problem)
+    return told and text_formats.integer(told) or most
+  end
+  local pauses, ms = left('pauses_left', most_pauses), left('pause_remaining_ms', most_ms)
+  return most_pauses and (more:gsub('%^%S+ %S+', '^' .. pauses .. ' ' .. ms)) or more
+end
+
 -- The text of `cycle`.
 --
 -- more     the optional parts that the config has made
@@ -84,6 +100,7 @@ local function cycle_of(object, status, active, now, flagged, more, problem)
   if left then
     more = more:gsub('=%d+', '=' .. text_formats.integer(left))
   end
+  more = with_pauses_left(object, more, problem)
   return storage_session.encode_cycle(active, since, 0, number(object, 'time_used_ms', '', problem) or 0,
     number(object, 'cycle_count', '', problem) or 0, now) .. (flagged and ' /0 1 0' or '') .. more, since
 end
@@ -134,6 +151,10 @@ local function apply(text, fields, now)
     problem('active_participant_id', 'must be one of the config while the session is running or paused, '
       .. 'and absent when it is over')
     return problems
+  end
+
+  if status ~= 'pending' and (more:match('@(%d+)') or '0') ~= '0' then
+    problem('status', 'must be pending: a session with starts_at_ms has not started')
   end
 
   local mode_name, _, action, _, cycle_ms = fields.rules:match(storage_session.RULES)

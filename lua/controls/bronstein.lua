@@ -4,7 +4,7 @@
 --   budget               R
 --   bank after a cycle   R - u + min(u, D)
 
-local PARAMETERS = { { 'delay_ms', 0, 86400000, required = true } }
+local PARAMETERS = { { 'delay_ms', 0, bounds.MOST_MS, required = true } }
 
 local function pack(given)
   return given.delay_ms
@@ -25,7 +25,7 @@ end
 
 return {
   PARAMETERS = PARAMETERS,
-  DIGITS = { 8 },
+  DIGITS = { bounds.MOST_DIGITS },
   NUMBERS = { 'delay' },
   pack = pack,
   budget = budget,

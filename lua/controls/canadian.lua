@@ -11,7 +11,10 @@
 -- A bank below zero is overtime that was used. It counts as empty here and stays as it is: blocks pay no
 -- debt.
 
-local PARAMETERS = { { 'period_ms', 1, 86400000, required = true }, { 'moves', 1, 1000, required = true } }
+local PARAMETERS = {
+  { 'period_ms', 1, bounds.MOST_MS, required = true },
+  { 'moves', 1, 1000, required = true },
+}
 local COUNTERS = { 'moves_left', 'block_remaining_ms' }
 
 local function pack(given)
@@ -58,7 +61,7 @@ end
 
 return {
   PARAMETERS = PARAMETERS,
-  DIGITS = { 8, 4 },
+  DIGITS = { bounds.MOST_DIGITS, 4 },
   NUMBERS = { 'block', 'block_moves' },
   COUNTERS = COUNTERS,
   pack = pack,

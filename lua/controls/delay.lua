@@ -6,7 +6,7 @@
 -- When the clock ran out in this cycle and got time again after `offset` ms, only D - offset ms of the delay
 -- are left.
 
-local PARAMETERS = { { 'delay_ms', 0, 86400000, required = true } }
+local PARAMETERS = { { 'delay_ms', 0, bounds.MOST_MS, required = true } }
 
 local function pack(given)
   return given.delay_ms
@@ -32,7 +32,7 @@ end
 
 return {
   PARAMETERS = PARAMETERS,
-  DIGITS = { 8 },
+  DIGITS = { bounds.MOST_DIGITS },
   NUMBERS = { 'delay' },
   pack = pack,
   budget = budget,

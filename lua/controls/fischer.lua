@@ -4,7 +4,7 @@
 --   budget               R
 --   bank after a cycle   R - u + I, with M at most max(M, R - u)
 
-local PARAMETERS = { { 'increment_ms', 0, 60000 } }
+local PARAMETERS = { { 'increment_ms', 0, bounds.MOST_MS } }
 
 -- A control without increment_ms has the session's; M is the session's max_time_ms, 0 for none.
 local function pack(given, session)
@@ -30,7 +30,7 @@ end
 
 return {
   PARAMETERS = PARAMETERS,
-  DIGITS = { 5, 8 },
+  DIGITS = { bounds.MOST_DIGITS, bounds.MOST_DIGITS },
   NUMBERS = { 'increment', 'cap' },
   pack = pack,
   budget = budget,

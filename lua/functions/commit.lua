@@ -24,6 +24,10 @@ local function commit(s, turn, event, given, extra, participants, groups)
   else
     s.alarm = s.status == 'paused' and s.resumes or 0
   end
+  if s.limited then
+    s.alarm = rules_schedule.alarm(s, s.alarm)
+    extra = views_event.with_schedule(s, event, extra)
+  end
   if s.resumes or s.total_left then
     extra = views_event.with_bounds(s, extra)
   end

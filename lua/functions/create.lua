@@ -3,7 +3,7 @@
 local NONE = call_options.NONE
 local CREATE = {
   TTL = true, TENANT = true, ACTOR = true, TRACE = true, TRACEPARENT = true, REQUEST = true,
-  SCHEMA = true,
+  SCHEMA = true, SHORT = true,
 }
 local DEFAULT_TTL_S = 3600
 
@@ -28,9 +28,10 @@ local function reply_of_taken(keys, given)
 end
 
 -- sk_create 4 <keys> <config> [TTL s] [TENANT t] [ACTOR a] [TRACE t]
---             [TRACEPARENT t] [REQUEST id] [SCHEMA n]
+--             [TRACEPARENT t] [REQUEST id] [SCHEMA n] [SHORT]
 --
--- Creates a pending session. The tenant of a deleted session may use its id again, which gets another epoch.
+-- Creates a pending session. With SHORT no time may be beyond 24 hours, and no increment beyond 60 s. The
+-- tenant of a deleted session may use its id again, which gets another epoch.
 --
 -- KEYS[1-4]  the session, its log, the alarms, the outbox
 -- ARGV[1]    config (JSON), see config.lua
@@ -41,12 +42,20 @@ local function create(keys, args)
   local given, problems = call_options.parse(args, 2, CREATE, NONE)
   local key_problems = storage_keys.problems_of(keys, 4)
   local now = storage_time.now()
+  bounds.keep_short(given.SHORT)
   local fields, records
   if not args[1] then
     problems = functions_open.join_problems({ { 'config', 'is required' } }, problems)
   else
     local id = keys[1] and storage_keys.session_id(keys[1]) or ''
     fields, records = config.check(args[1], id, given.TTL or DEFAULT_TTL_S, now)
+    if not fields and given.REQUEST and not key_problems then
+      -- A repeat may come after the start or the end that it sets, which is ahead of the first call.
+      local created = storage_session.created(keys[1])
+      if created then
+        fields, records = config.check(args[1], id, given.TTL or DEFAULT_TTL_S, created)
+      end
+    end
     if not fields then
       problems = functions_open.join_problems(records, problems) -- instead of records
     end

@@ -91,8 +91,9 @@ local function move_out(keys, args)
 end
 
 -- Moves all instants of an exported hash by `shift` ms, from the source's clock to the target's. The time of
--- the creation is not moved forward, because events from before the move keep theirs. Returns false when an
--- instant would not be one of the library's any more.
+-- the creation is not moved forward, because events from before the move keep theirs. The session's own start
+-- and end stay as well: they are moments of the calendar. Returns false when an instant would not be one of
+-- the library's any more.
 local function shift_instants(fields, shift)
   local active, since, alarm, used, count, changed, more = fields.cycle:match(storage_session.CYCLE)
   if fields.status == 'running' then
@@ -102,6 +103,7 @@ local function shift_instants(fields, shift)
     alarm = alarm + shift
   end
   changed = changed + shift
+  more = storage_session.with_pause_moved(more, shift)
   local created = fields.created + math.min(shift, 0)
   if created < 0 or changed < 0 or tonumber(since) < 0 or changed > views_snapshot.MOST_NUMBER then
     return false

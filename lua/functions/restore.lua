@@ -74,7 +74,7 @@ local function check(keys, args, given, problems)
 end
 
 -- Changes the exported fields to those of a session that goes on at `now`, as if no time had passed since the
--- export.
+-- export. The start and the end of the session are moments of the calendar, and stay.
 local function bring_forward(fields, exported_ms, now, given)
   -- Changes that came after the export may be lost, but clients have seen their versions. A client ignores a
   -- version that it has seen, so the session goes on with a higher one.
@@ -88,6 +88,7 @@ local function bring_forward(fields, exported_ms, now, given)
   if fields.status == 'running' then
     since = since + now - exported_ms
   end
+  more = storage_session.with_pause_moved(more, now - exported_ms)
   local resumes = fields.status == 'paused' and tonumber(alarm) > 0 and alarm + now - exported_ms or 0
   fields.cycle = storage_session.encode_cycle(active, since, resumes, used, count, now) .. more
   fields.epoch = storage_session.new_epoch(now, fields.epoch)

@@ -10,15 +10,19 @@
 --
 -- The block above each function adds its own.
 --
--- When the time is up, or a pause has lasted for max_pause_ms, then switch, pause, resume, adjust and leave
--- carry out the expiry or the end of the pause instead of their own change, and publish the same event as
--- sk_expire.
+-- What is due comes first: the start or the end of the session, the end of a pause, or the expiry when the
+-- time is up. Switch, pause, resume, adjust of the running clock and leave of the active participant carry it
+-- out instead of their own change, and publish the same event as sk_expire; start and schedule do so with the
+-- start and the end of the session.
 
 local NONE = call_options.NONE
 local COMMON = call_options.COMMON
-local ADJUST = { PARTICIPANT = true, GROUP = true, SET = true, ADD = true, WITHIN = true, REASON = true }
+local ADJUST = { PARTICIPANT = true, GROUP = true, CLOCK = true, SET = true, ADD = true, WITHIN = true,
+  REASON = true }
 local SWITCH = { NEXT = true, CURRENT = true, LAG = true, PLAYER = true, LIMIT = true }
 local PLAYER = { PLAYER = true }
+local PAUSE = { PLAYER = true, FREE = true }
+local SCHEDULE = { STARTS = true, ENDS = true }
 
 -- The reply to a call with LIMIT: the change, and the five integers of sk_throttle.
 local function with_limit(change, numbers)
@@ -29,7 +33,7 @@ end
 --
 -- rule(s, given, value)     the transition, a function of transitions/
 -- own                       the names of its own options
--- parse_first(text)         turns its first argument into `value`, or returns nil and problems; nil for a
+-- parse_first(text, given)  turns its first argument into `value`, or returns nil and problems; nil for a
 --                           function without arguments
 -- options_problems(given)   the problems of options that are valid alone but not together; nil for none
 local function transition(function_name, rule, own, parse_first, options_problems)
@@ -37,8 +41,8 @@ local function transition(function_name, rule, own, parse_first, options_problem
     local given, problems, value
     if parse_first then
       local first_problems
-      value, first_problems = parse_first(args[1])
       given, problems = call_options.parse(args, 2, own, COMMON)
+      value, first_problems = parse_first(args[1], given)
       problems = functions_open.join_problems(first_problems, problems)
     else
       given, problems = call_options.parse(args, 1, own, COMMON)
@@ -105,16 +109,24 @@ redis.register_function({
   flags = { 'allow-oom' },
 })
 
--- sk_pause 4 <keys> [PLAYER pid] [options]
+-- The problem of a pause that is both a participant's own and free.
+local function pause_problems(given)
+  if given.FREE and given.PLAYER then
+    return { { 'FREE', "cannot go with PLAYER: a participant's own pause counts" } }
+  end
+end
+
+-- sk_pause 4 <keys> [PLAYER pid | FREE] [options]
 --
--- running -> paused, for as long as max_pause_ms allows. Nothing is charged. With PLAYER it is that
--- participant's own call.
+-- running -> paused, for as long as max_pause_ms and max_total_pause_ms allow. Nothing is charged. With
+-- PLAYER it is that participant's own call. With FREE it does not count: neither max_pauses nor
+-- max_total_pause_ms bounds it.
 --
--- Refusals   INVALID_SESSION_STATE, FORBIDDEN (PLAYER)
+-- Refusals   INVALID_SESSION_STATE (also when no pause is left), FORBIDDEN (PLAYER)
 -- Publishes  session.paused
 redis.register_function({
   function_name = 'sk_pause',
-  callback = transition('sk_pause', transitions_lifecycle.pause, PLAYER),
+  callback = transition('sk_pause', transitions_lifecycle.pause, PAUSE, nil, pause_problems),
   description = 'Stops the running clock. Replies with the change.',
   flags = { 'allow-oom' },
 })
@@ -171,17 +183,22 @@ local function adjust_problems(given)
   if given.PARTICIPANT and given.GROUP then
     problems = { { 'GROUP', 'cannot go with PARTICIPANT' } }
   end
+  if given.CLOCK and (given.PARTICIPANT or given.GROUP) then
+    problems = functions_open.join_problems(problems,
+      { { 'CLOCK', 'cannot go with PARTICIPANT or GROUP: nobody owns the total' } })
+  end
   if (given.SET == nil) == (given.ADD == nil) then
     problems = functions_open.join_problems(problems, { { 'SET', 'or ADD is required, one of them' } })
   end
   return problems
 end
 
--- sk_adjust 4 <keys> [PARTICIPANT pid | GROUP gid] SET ms | ADD ms [WITHIN ms] [REASON text] [options]
+-- sk_adjust 4 <keys> [PARTICIPANT pid | GROUP gid | CLOCK total] SET ms | ADD ms [WITHIN ms] [REASON text]
+--             [options]
 --
 -- Gives time to a clock, or takes time from it. The mode says how the clock is named: by its participant, by
--- its group, or not at all when the session or the cycle owns it. With WITHIN nothing changes unless less
--- than this is left.
+-- its group, or not at all when the session or the cycle owns it. CLOCK total is the total beside the cycles.
+-- With WITHIN nothing changes unless less than this is left.
 --
 -- Reply      change (JSON); nil when not less than WITHIN is left
 -- Refusals   INVALID_SESSION_STATE, PARTICIPANT_NOT_FOUND
@@ -194,10 +211,33 @@ redis.register_function({
   flags = { 'allow-oom' },
 })
 
-local function parse_participant(text)
+local function schedule_problems(given)
+  if not given.STARTS and not given.ENDS then
+    return { { 'STARTS', 'or ENDS is required, or both' } }
+  end
+end
+
+-- sk_schedule 4 <keys> [STARTS ms | STARTS none] [ENDS ms | ENDS none] [options]
+--
+-- Sets when a session starts and ends by itself, at server times that are ahead, or takes that back. What is
+-- not named stays.
+--
+-- Refusals   INVALID_SESSION_STATE (also STARTS ms once it has started)
+-- Publishes  session.scheduled
+redis.register_function({
+  function_name = 'sk_schedule',
+  callback = transition('sk_schedule', transitions_schedule.schedule, SCHEDULE, nil, schedule_problems),
+  description = 'Sets when a session starts and ends by itself. Replies with the change.',
+  flags = { 'allow-oom' },
+})
+
+local JOIN = { SHORT = true }
+
+local function parse_participant(text, given)
   if not text then
     return nil, { { 'participant', 'is required' } }
   end
+  bounds.keep_short(given.SHORT)
   return config_participants.check_participant(text)
 end
 
@@ -205,17 +245,17 @@ local function join(s, _, participant)
   return transitions_membership.join(s, participant)
 end
 
--- sk_join 4 <keys> <participant> [options]
+-- sk_join 4 <keys> <participant> [SHORT] [options]
 --
--- Adds a participant to a pending, running or paused session. Without participant_index it comes last in the
--- rotation.
+-- Adds a participant to a pending, running or paused session. SHORT bounds its times as in sk_create. Without
+-- participant_index it comes last in the rotation.
 --
 -- ARGV[1]    participant (JSON), as in the config
 -- Refusals   INVALID_SESSION_STATE
 -- Publishes  participant.added
 redis.register_function({
   function_name = 'sk_join',
-  callback = transition('sk_join', join, NONE, parse_participant),
+  callback = transition('sk_join', join, JOIN, parse_participant),
   description = 'Adds a participant. Replies with the change.',
 })
 
@@ -245,4 +285,7 @@ redis.register_function({
   flags = { 'allow-oom' },
 })
 
-return {}
+return {
+  transition = transition,
+  parse_id = parse_id,
+}

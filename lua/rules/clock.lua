@@ -26,6 +26,8 @@ local function deadline(s, owner)
     if ms < math.huge then
       ends = s.since + s.offset + ms
     end
+  elseif s.rules.action ~= 'notify' then
+    ends = s.since + s.offset -- only `notify` lets a clock stand at its end
   end
   local total = s.total_left
   if total and not (ends and ends < s.since + total) then
@@ -65,14 +67,14 @@ local function idle(owner)
 end
 
 -- The next warning threshold of this cycle, which is the highest one that has not been sent, and its position
--- in the list; nil for none.
-local function next_warning(s)
-  if s.warned and s.warn_from > 0 then
-    local position = 0
-    for threshold in s.rules.warnings:gmatch('%d+') do
+-- in the list; nil for none. At the end of the budget the expiry comes, and no warning.
+local function next_warning(s, owner)
+  if s.warned and s.warn_from > s.rules.no_warning then
+    local position, last = 0, -owner.control.overtime
+    for threshold in s.rules.warnings:gmatch('%-?%d+') do
       position = position + 1
       threshold = tonumber(threshold)
-      if threshold < s.warn_from and s.warn_sent:sub(position, position) == '0' then
+      if threshold < s.warn_from and threshold > last and s.warn_sent:sub(position, position) == '0' then
         return threshold, position
       end
     end
@@ -84,18 +86,27 @@ local function alarm(s, owner, ends)
   if not ends then
     return 0
   end
-  local threshold = next_warning(s)
+  local threshold = next_warning(s, owner)
   if threshold then
     return ends - owner.control.overtime - threshold
   end
   return owner.grace and ends + owner.grace or ends
 end
 
+-- The time that is left for pauses, without that of the pause that is under way; nil without a bound.
+local function pause_remaining(s)
+  local left = s.pause_left
+  if left and s.paused_at then
+    return math.max(0, left - (s.now - s.paused_at))
+  end
+  return left
+end
+
 -- From now on only the thresholds below `left` ms count; nil: none counts. A threshold warns once in a cycle;
 -- new_cycle: true when a cycle begins.
 local function warn_below(s, left, new_cycle)
   if s.warned then
-    s.warn_from = left or -1
+    s.warn_from = left or s.rules.no_warning
     if new_cycle then
       s.warn_sent = s.warn_sent:gsub('1', '0')
     end
@@ -117,5 +128,6 @@ return {
   idle = idle,
   next_warning = next_warning,
   alarm = alarm,
+  pause_remaining = pause_remaining,
   warn_below = warn_below,
 }

@@ -36,7 +36,8 @@ local function set_members(s, id, text)
   storage_session.set(s, 'm:' .. id, text)
 end
 
--- The index of the group's member that was active last, -1 for none.
+-- The index of the group's member that was active last, -1 for none. It may have left, and a newcomer may be
+-- there.
 local function last_active(s, id)
   s.last = s.last or {}
   if not s.last[id] then
@@ -57,6 +58,10 @@ local function add(s, index, id, bank, control, fixed_json)
   local field = storage_record.participant_field(index)
   local added = storage_record.fresh(field, bank ~= nil)
   if bank then
+    local usual = storage_session.field(s, 'bank')
+    if usual and tonumber(usual) ~= bank then
+      storage_session.set(s, 'b:' .. field, text_formats.integer(bank))
+    end
     local own_control = rules_lag.give_clock(added, control, s.rules.control, s.rules.lag, bank)
     if own_control then
       storage_session.set(s, 'c:' .. field, own_control)
@@ -76,6 +81,10 @@ local function remove(s, gone)
   local id = storage_record.participant_id(gone)
   storage_session.remove(s, 'i:' .. id)
   storage_session.remove(s, 'c:' .. gone.field)
+  storage_session.remove(s, 'b:' .. gone.field)
+  if storage_session.field(s, 'first') == gone.field:sub(2) then
+    storage_session.remove(s, 'first')
+  end
   storage_session.remove(s, storage_throttle.field_of(id))
   s[gone.field] = nil
   gone.gone, gone.dirty = true, false

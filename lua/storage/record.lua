@@ -107,9 +107,9 @@ local function owns_clock(s, kind)
     or kind == CLOCK_KIND
 end
 
--- Decodes the text of a record and adds the record to the session. fields: the whole hash where the caller
--- has read it; else the control of the record is read when it has one of its own.
-local function decode(s, field, text, fixed_json, fields)
+-- Decodes the text of a record. fields: the whole hash where the caller has read it; else the control of the
+-- record is read when it has one of its own.
+local function decode_beside(s, field, text, fixed_json, fields)
   local bank, used, cycles, expired, clock = text:match(RECORD)
   local kind = field:byte()
   local record = {
@@ -131,6 +131,12 @@ local function decode(s, field, text, fixed_json, fields)
       end
     end
   end
+  return record
+end
+
+-- The same, and adds the record to the session.
+local function decode(s, field, text, fixed_json, fields)
+  local record = decode_beside(s, field, text, fixed_json, fields)
   s[field] = record
   return record
 end
@@ -225,6 +231,7 @@ return {
   has_own_control = has_own_control,
   is_expired = is_expired,
   decode = decode,
+  decode_beside = decode_beside,
   fresh = fresh,
   load = load,
   load_pair = load_pair,

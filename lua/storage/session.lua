@@ -14,7 +14,8 @@
 --   rules         per_participant 3600000 end_session 0 0 30000,10000 fischer 2000 0
 --                                        what transitions need of the config: mode, TTL in ms, action,
 --                                        1 with lag compensation (else 0), time per cycle in ms (0: none),
---                                        warnings in ms (-: none), and the control of those owners that
+--                                        warnings in ms, the highest first, some perhaps below zero (-:
+--                                        none), and the control of those owners that
 --                                        have none of their own
 --   rotation      11x_1                  a character for each index from 0: `1` has a turn, `x` is out, `_`
 --                                        is an index without a participant, `.` is a member of a group in
@@ -29,7 +30,8 @@
 --   c:p0          fischer 5000 0         the control of an owner that has one of its own; c:g:<id> of a group
 --   i:<pid>       0                      the index of the participant with this id
 --   m:<id>        ,0,3,                  the indexes of a group's members in order
---   l:<id>        3                      in per_group the index of the member that was active last
+--   l:<id>        3                      in per_group the index of the member that was active last, who may
+--                                        have left
 --   groups        <id>,<id>              the ids of the groups in order
 --   shown         "sync_mode":"global",… the part of the state that never changes
 --   action        {"type":"notify"}      `action_on_timeout` as the config has it
@@ -37,6 +39,8 @@
 --   fixed         sync_mode "global"…    `action`: see ../schemas.lua
 --   total         360000                 total_time_ms, when the session has no clock of its own
 --   max_pause     60000                  max_pause_ms; absent without one
+--   bounds        "max_pauses":3,"max_total_pause_ms":null,"max_cycles":null
+--                                        these members of the config; absent when it has none of them
 --   stages        12                     how many stages all clocks have together; absent while each has as
 --                                        many as the control in `rules`
 --   created       1795306409736          server time in ms
@@ -44,6 +48,14 @@
 --   completed     1795306409736          server time in ms; absent until the session is over
 --   recovered     1795306409736          server time in ms; absent unless the session was restored
 --   expired_by    <pid>                  the participant whose clock ended the session
+--   bank          180000                 the bank in ms that most clocks began with; where the session or the
+--                                        cycle owns the clock that of it, or of the total. Sessions that
+--                                        libraries before 0.5.0 created do not have it
+--   b:p0          60000                  that of an owner with another one; b:g:<id> of a group
+--   first         1                      the index of the config's active participant; absent for none
+--   was           1                      only once the session is over: the index of the participant that was
+--                                        active, -1 for none. Libraries before 0.5.0 did not write it
+--   named         46                     only in per_group: the version of the last switch with NEXT
 --   tenant        club                   the tenant that owns the session; absent without one
 --   requests      01\n0a4d…\1r1 sk_start 2\n
 --                                        the newest requests, 16 at most: see requests.lua
@@ -55,7 +67,8 @@
 --
 -- Each owner of a clock has a field of its own, so that a switch writes two of them however many there are.
 --
--- `cycle` is `active since alarm used count changed`. After that come up to three optional parts.
+-- `cycle` is `active since alarm used count changed`. After that come up to six optional parts. All of them
+-- are absent in most sessions.
 --
 --   part          example         what it holds
 --   active        1               the index of the active participant; -1 for none
@@ -72,12 +85,22 @@
 --                                 the ms charged until then (only the hourglass needs them; others have 0)
 --   !warnings_since from sent
 --                 !1 28000 10     only with `warnings_ms`: how many warnings came after the last other event,
---                                 the time left in ms below which thresholds count in this cycle (-1: none
---                                 counts), and a digit for each threshold, 1 once its warning was sent
+--                                 the time left in ms below which thresholds count in this cycle, and a
+--                                 digit for each threshold, 1 once its warning was sent. Where none counts
+--                                 the time is -1, or the lowest threshold when that is less
 --   =left         =54000          only in `global` with a total and a time per cycle: what was left of the
 --                                 total in ms when the cycle began
+--   @starts ends  @0 1795306589736
+--                                 only while a start or an end is set: server times in ms, 0 for none
+--   ^left ms began resumes
+--                 ^2 60000 0 0    only with `max_pauses` or `max_total_pause_ms`, or in a pause that ends by
+--                                 itself while a start or an end is set: the pauses that are left and the ms
+--                                 that are left for them, -1 where that has no bound; the server time at
+--                                 which the pause began that takes from these ms, 0 for none; and that at
+--                                 which the pause ends by itself, 0 for none
+--   #max_cycles   #40             only with `max_cycles`
 
-local DAY_MS = 86400000
+local DAY_MS = bounds.DAY_MS
 local TOMBSTONE_MS = 86400000
 local CYCLE = '^(%-?%d+) (%d+) (%d+) (%d+) (%d+) (%d+)(.*)$'
 local RULES = '^(%S+) (%d+) (%S+) (%d) (%d+) (%S+) (.*)$'
@@ -98,6 +121,7 @@ local function decode_rules(text)
   rules = {
     mode_name = mode_name, mode = modes.named(mode_name, cycle_ms), ttl = tonumber(ttl), action = action,
     lag = compensated == '1', cycle_ms = tonumber(cycle_ms), warnings = warnings, control = control,
+    no_warning = math.min(-1, tonumber(warnings:match('%-?%d+$')) or -1),
   }
   if known_count >= MOST_KNOWN_RULES then
     known_rules, known_count = {}, 0
@@ -121,11 +145,66 @@ local function encode_cycle(active, since, alarm, used, count, changed)
   return ('%d %d %d %d %d %d'):format(active, since, alarm, used, count, changed)
 end
 
--- The `cycle` of a new session. total: ms, nil unless the session has a total and a time per cycle.
-local function encode_new_cycle(active, now, warning_count, total)
+-- The last three optional parts of `cycle`, '' when the session has none of them.
+local function encode_limits(s)
+  local text = ''
+  if s.starts_at or s.ends_at then
+    text = (' @%d %d'):format(s.starts_at or 0, s.ends_at or 0)
+  end
+  local resumes = s.status == 'paused' and s.resumes or 0
+  if s.pauses_left or s.pause_left or (text ~= '' and resumes > 0) then
+    text = text .. (' ^%d %d %d %d'):format(
+      s.pauses_left or -1, s.pause_left or -1, s.paused_at or 0, resumes)
+  end
+  return s.max_cycles and text .. (' #%d'):format(s.max_cycles) or text
+end
+
+-- Reads these parts from the end of `cycle`.
+local function decode_limits(s, more)
+  s.limited = true
+  local starts, ends = more:match('@(%d+) (%d+)')
+  if starts then
+    s.starts_at = starts ~= '0' and starts + 0 or nil
+    s.ends_at = ends ~= '0' and ends + 0 or nil
+    local status = s.status
+    if s.ends_at and s.ends_at <= s.now
+      and not (status == 'running' or status == 'paused' or status == 'pending') then
+      s.ends_at = nil -- it came after the session was over
+    end
+    if s.starts_at and s.starts_at <= s.now and status ~= 'pending' then
+      s.starts_at = nil
+    end
+  end
+  local pauses, ms, began, resumes = more:match('%^(%-?%d+) (%-?%d+) (%d+) (%d+)')
+  if pauses then
+    s.pauses_left = pauses ~= '-1' and pauses + 0 or nil
+    s.pause_left = ms ~= '-1' and ms + 0 or nil
+    s.paused_at = began ~= '0' and began + 0 or nil
+  end
+  if pauses or starts then -- else the alarm is the end of a pause
+    s.resumes = resumes and resumes ~= '0' and resumes + 0 or nil
+  end
+  local most = more:match('#(%d+)')
+  s.max_cycles = most and most + 0
+end
+
+-- The optional parts of `cycle` with the moments of a pause moved by so many ms.
+local function with_pause_moved(more, by)
+  return (more:gsub('(%^%-?%d+ %-?%d+) (%d+) (%d+)', function(left, began, resumes)
+    local function moved(text)
+      return text == '0' and text or text_formats.integer(math.max(1, text + by))
+    end
+    return left .. ' ' .. moved(began) .. ' ' .. moved(resumes)
+  end))
+end
+
+-- The `cycle` of a new session. total: ms, nil unless the session has a total and a time per cycle; limits:
+-- see encode_limits.
+local function encode_new_cycle(active, now, warning_count, total, limits)
   return encode_cycle(active, 0, 0, 0, 0, now)
     .. (warning_count > 0 and ' !0 -1 ' .. ('0'):rep(warning_count) or '')
     .. (total and (' =%d'):format(total) or '')
+    .. encode_limits(limits)
 end
 
 -- When the session with this `cycle` last changed: server time in ms as text.
@@ -189,6 +268,9 @@ local function load(keys, kept_rotation)
     local warnings_since, from, sent = more:match('!(%d+) (%-?%d+) (%d+)')
     if warnings_since then
       s.warned, s.warnings_since, s.warn_from, s.warn_sent = true, warnings_since + 0, from + 0, sent
+    end
+    if more:find('[@^#]') then
+      decode_limits(s, more)
     end
   end
   return s
@@ -277,6 +359,11 @@ local function previous(key)
   return fields[1], fields[2], fields[3]
 end
 
+-- When the session at a key was created (ms); nil when there is none.
+local function created(key)
+  return tonumber(redis.call('HGET', key, 'created'))
+end
+
 -- The epoch of a session that is created or restored at `now`: this time, or the epoch that this id had
 -- `before` + 1 when that is not earlier. So an id never has the same epoch twice.
 local function new_epoch(now, before)
@@ -317,6 +404,13 @@ local function continue_on_this_server(s)
   end
 end
 
+-- Writes many fields. list: name, value, name, value, ... from position `from` on.
+local function write(key, list, from)
+  for start = from, #list, MOST_PER_HSET do
+    redis.call('HSET', key, unpack(list, start, math.min(start + MOST_PER_HSET - 1, #list)))
+  end
+end
+
 -- Writes a new session and removes an old log. list: name, value, name, value, ...
 local function write_new(keys, list)
   local server = storage_server.id()
@@ -325,9 +419,7 @@ local function write_new(keys, list)
     list[#list + 1] = server
   end
   redis.call('UNLINK', keys[2])
-  for from = 1, #list, MOST_PER_HSET do
-    redis.call('HSET', keys[1], unpack(list, from, math.min(from + MOST_PER_HSET - 1, #list)))
-  end
+  write(keys[1], list, 1)
 end
 
 -- Removes a new session again, because its first change could not be written.
@@ -414,6 +506,9 @@ local function save(s, version, now, alarm)
   if s.total_left then
     cycle = cycle .. (' =%d'):format(s.total_left)
   end
+  if s.limited then
+    cycle = cycle .. encode_limits(s)
+  end
   local fields = { 'HSET', key, 'version', version, 'cycle', cycle }
   local record = s.first_touched
   while record do
@@ -431,9 +526,14 @@ local function save(s, version, now, alarm)
   for i = 1, sets and #sets or 0 do
     fields[#fields + 1] = sets[i]
   end
-  redis.call(unpack(fields))
-  if s.removed then
-    redis.call('HDEL', key, unpack(s.removed))
+  if #fields <= MOST_PER_HSET then
+    redis.call(unpack(fields))
+  else -- a reset of many participants
+    write(key, fields, 3)
+  end
+  local removed = s.removed
+  for from = 1, removed and #removed or 0, MOST_PER_HSET do
+    redis.call('HDEL', key, unpack(removed, from, math.min(from + MOST_PER_HSET - 1, #removed)))
   end
 end
 
@@ -450,7 +550,7 @@ end
 
 -- Sets when the session and its log end. A finished session stays for its TTL, a running one for its TTL
 -- after the deadline (server ms). A session that is not finished and has no deadline stays for a day at
--- least; a paused one also for its TTL after the moment at which the pause ends by itself.
+-- least, and for its TTL after its alarm: the end of a pause, its start or its end.
 local function prolong(s, deadline)
   local life = s.rules.ttl
   local status = s.status
@@ -459,7 +559,7 @@ local function prolong(s, deadline)
       life = life + deadline - s.now
     end
   elseif status == 'running' or status == 'paused' or status == 'pending' then
-    if s.alarm > s.now then -- the end of a pause
+    if s.alarm > s.now then
       life = life + s.alarm - s.now
     end
     life = life < DAY_MS and DAY_MS or life
@@ -477,6 +577,7 @@ return {
   with_ttl = with_ttl,
   encode_cycle = encode_cycle,
   encode_new_cycle = encode_new_cycle,
+  with_pause_moved = with_pause_moved,
   changed_at = changed_at,
   load = load,
   is_at = is_at,
@@ -489,6 +590,7 @@ return {
   some_fields_of = some_fields_of,
   without_place = without_place,
   previous = previous,
+  created = created,
   new_epoch = new_epoch,
   begin_epoch = begin_epoch,
   continue_on_this_server = continue_on_this_server,

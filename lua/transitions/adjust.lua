@@ -34,10 +34,64 @@ local function named_clock(s, options)
   return record
 end
 
--- options: PARTICIPANT or GROUP or neither; SET or ADD; WITHIN, REASON
+-- Further members of the payload. changed: by how many ms the time left changed.
+local function extra_of(options, changed)
+  local extra = string.format(',"adjusted_ms":%d', changed)
+  if options.REASON then
+    extra = extra .. ',"adjust_reason":' .. text_json.quote(options.REASON)
+  end
+  return extra
+end
+
+-- Has the thresholds below the time that is left now count.
+local function warn_anew(s, turn)
+  if not s.flagged then
+    rules_clock.warn_below(s, rules_clock.remaining(s, turn.owner), false)
+  end
+end
+
+-- `CLOCK total`: the total over all cycles, which runs whenever a cycle does.
+local function adjust_total(s, options)
+  if not s.total_left then
+    return nil, nil, call_refusal.validation({ { 'CLOCK', 'has no effect: this session has no total beside '
+      .. 'its cycles' } })
+  end
+  local turn = transitions_cycle.current_turn(s)
+  local runs = turn and rules_clock.is_live(s)
+  if runs or s.status == 'pending' then -- a start that is due lets the total run
+    local after, event, extra = transitions_expiry.due(s, turn)
+    if event then
+      return after, event, extra
+    end
+  end
+  local elapsed = runs and rules_clock.elapsed(s) or 0
+  local left = s.total_left - elapsed
+  if options.WITHIN and left >= options.WITHIN then
+    return nil
+  end
+  local new_left = options.SET or math.max(left + options.ADD, 0)
+  s.total_left = new_left + elapsed
+  if runs then
+    warn_anew(s, turn)
+  end
+  return turn, 'time.adjusted', extra_of(options, new_left - left)
+end
+
+-- The time left on a clock at this moment, as the state shows it; nil for a clock without end. runs: whether
+-- it is the clock of the current cycle.
+local function time_left(s, owner, runs)
+  if runs then
+    return rules_clock.remaining(s, owner)
+  end
+  return rules_clock.idle(owner)
+end
+
+-- options: PARTICIPANT or GROUP or CLOCK or neither; SET or ADD; WITHIN, REASON
 local function adjust(s, options)
   if not transitions_cycle.is_open(s) then
     return transitions_cycle.wrong_state(s)
+  elseif options.CLOCK then
+    return adjust_total(s, options)
   end
   local owner, refused = named_clock(s, options)
   if not owner then
@@ -48,20 +102,13 @@ local function adjust(s, options)
   if owner.control.endless and not s.mode.counts_up then
     return nil, nil, call_refusal.validation({ { options.SET and 'SET' or 'ADD',
       'has no effect on a clock without end' } })
-  elseif runs and transitions_expiry.pause_is_over(s) then
-    return transitions_expiry.end_pause(s)
-  elseif runs and s.status == 'running' then
-    local ends = transitions_expiry.deadline_reached(s, turn)
-    if ends then
-      return transitions_expiry.expire_turn(s, turn, ends)
+  elseif runs or transitions_expiry.is_first(s, owner) then
+    local after, event, extra = transitions_expiry.due(s, turn)
+    if event then
+      return after, event, extra
     end
   end
-  local left
-  if runs then
-    left = rules_clock.remaining(s, owner)
-  else
-    left = rules_clock.idle(owner)
-  end
+  local left = time_left(s, owner, runs)
   if options.WITHIN and not (left and left < options.WITHIN) then
     return nil
   end
@@ -103,14 +150,12 @@ local function adjust(s, options)
   if added ~= 0 then
     storage_record.touch(s, owner, true)
   end
-  if runs and not s.flagged then
-    rules_clock.warn_below(s, rules_clock.remaining(s, owner), false)
+  if runs then
+    warn_anew(s, turn)
   end
-  local extra = string.format(',"adjusted_ms":%d', added)
-  if options.REASON then
-    extra = extra .. ',"adjust_reason":' .. text_json.quote(options.REASON)
-  end
-  return turn, 'time.adjusted', extra
+  -- This differs from what was added to the bank where the total of the session ends first, and for a clock
+  -- that was at its end, which then has its delay again.
+  return turn, 'time.adjusted', extra_of(options, time_left(s, owner, runs) - (left or 0))
 end
 
 return {

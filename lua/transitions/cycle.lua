@@ -118,23 +118,85 @@ local function charge_all(s, turn)
   owner.expired = true
 end
 
+-- Charges the current cycle, which ran for `elapsed` ms, at most its budget and without a credit.
+local function charge(s, turn, elapsed)
+  if s.flagged then
+    return
+  end
+  local owner = turn.owner
+  local used = elapsed - s.offset
+  if used >= rules_clock.budget(s, owner) then
+    charge_all(s, turn)
+  else
+    controls.charge(owner, used, s.offset)
+    account(s, turn, used)
+  end
+end
+
+-- `elapsed`, but not more than is left of the session's total.
+local function within_total(s, elapsed)
+  return s.total_left and elapsed > s.total_left and s.total_left or elapsed
+end
+
 -- Ends the current cycle, which ran for `elapsed` ms, without a switch: it is charged, at most its budget,
 -- and counted, but there is no credit.
 local function break_cycle(s, turn, elapsed)
-  if s.total_left and elapsed > s.total_left then
-    elapsed = s.total_left
-  end
-  if not s.flagged then
-    local owner = turn.owner
-    local used = elapsed - s.offset
-    if used >= rules_clock.budget(s, owner) then
-      charge_all(s, turn)
-    else
-      controls.charge(owner, used, s.offset)
-      account(s, turn, used)
-    end
-  end
+  elapsed = within_total(s, elapsed)
+  charge(s, turn, elapsed)
   count_cycle(s, turn, elapsed)
+end
+
+-- Whether the session is over because the bank that it owns has run out. owner: the clock whose cycle has
+-- ended. Under `notify` the bank stands at its end.
+local function is_used_up(s, owner)
+  return s.mode.owner == 'session' and owner.expired and s.rules.action ~= 'notify'
+end
+
+-- Gives the current cycle up, which ran for `elapsed` ms: it is charged, but it does not count as a turn.
+local function give_up_cycle(s, turn, elapsed)
+  elapsed = within_total(s, elapsed)
+  charge(s, turn, elapsed)
+  if s.total_left then
+    s.total_left = s.total_left - elapsed
+  end
+  storage_record.touch(s, turn.participant, true)
+  if turn.group then
+    storage_record.touch(s, turn.group, true)
+  end
+  storage_record.touch(s, turn.owner, true)
+end
+
+-- Keeps the maximum of a count_up clock where it is when so many ms are charged to nobody, or are not used
+-- any more. The maximum is what was used and the bank: see modes/count_up.lua.
+local function keep_maximum(s, owner, ms)
+  if s.mode.counts_up and ms ~= 0 then
+    owner.used = owner.used + ms
+    storage_record.touch(s, owner, true)
+  end
+end
+
+-- Makes the rotation agree with the clock of a turn: whose clock has run out is out. Nobody is out under
+-- `notify`, nor where the session or the cycle owns the clock.
+local function mark_if_out(s, turn)
+  local owned_by = s.mode.owner
+  if s.rules.action ~= 'notify' and (owned_by == 'participant' or owned_by == 'group') then
+    transitions_rotation.mark(s, transitions_rotation.slot(s, turn.owner), turn.owner.expired and 'x' or '1')
+  end
+end
+
+-- Whether this participant is out, because its clock has run out. Under `notify` participants are never out.
+local function is_out(s, participant)
+  local owned_by = s.mode.owner
+  if s.rules.action == 'notify' or owned_by == 'session' or owned_by == 'cycle' then
+    return false
+  end
+  local clock_field = s.mode.clock(participant.field, storage_record.group_id(participant))
+  return storage_record.load(s, clock_field).expired
+end
+
+-- Whether the current cycle cannot go on, because its clock, or the session's total, has run out.
+local function is_over(s, turn)
+  return (s.rules.action ~= 'notify' and turn.owner.expired) or (s.total_left ~= nil and s.total_left <= 0)
 end
 
 -- In an hourglass the next clock gets the time that this cycle used. used: the ms that are charged now;
@@ -145,9 +207,25 @@ local function transfer(s, owner, used)
   end
 end
 
--- Ends the session with this status. at: the server time in ms at which it was over.
+-- The index of the participant that is active when a pending session starts.
+local function first_index(s)
+  return s.active >= 0 and s.active or transitions_rotation.next_participant(s, -1)
+end
+
+-- Starts a pending session: its first cycle begins at server time `at`. Returns the turn.
+local function begin_session(s, at)
+  storage_session.set_status(s, 'running')
+  storage_session.set(s, 'started', string.format('%d', at))
+  s.starts_at = nil
+  return begin_cycle(s, first_index(s), at)
+end
+
+-- Ends the session with this status. at: the server time in ms at which it was over. Who was active is kept
+-- for sk_reopen.
 local function finish(s, status, at)
+  transitions_limits.charge_pause(s, at)
   storage_session.set_status(s, status)
+  storage_session.set(s, 'was', storage_record.index_text(s.active))
   s.active, s.since, s.offset, s.flagged = -1, 0, 0, false
   storage_session.set(s, 'completed', string.format('%d', at))
 end
@@ -173,7 +251,15 @@ return {
   count_cycle = count_cycle,
   charge_all = charge_all,
   break_cycle = break_cycle,
+  is_used_up = is_used_up,
+  give_up_cycle = give_up_cycle,
+  keep_maximum = keep_maximum,
+  mark_if_out = mark_if_out,
+  is_out = is_out,
+  is_over = is_over,
   transfer = transfer,
+  first_index = first_index,
+  begin_session = begin_session,
   finish = finish,
   is_open = is_open,
   wrong_state = wrong_state,

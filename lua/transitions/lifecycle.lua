@@ -6,29 +6,30 @@ local TOO_FAST_MS = 10
 local function start(s)
   if s.status ~= 'pending' then
     return transitions_cycle.wrong_state(s)
+  elseif transitions_expiry.is_scheduled_due(s) then
+    return transitions_expiry.due(s)
   end
-  storage_session.set_status(s, 'running')
-  local index = s.active
-  if index < 0 then
-    index = transitions_rotation.next_participant(s, -1)
-  end
-  storage_session.set(s, 'started', string.format('%d', s.now))
-  return transitions_cycle.begin_cycle(s, index, s.now), 'session.started'
+  return transitions_cycle.begin_session(s, s.now), 'session.started'
 end
 
--- Whether this participant is out, because its clock has run out. Under `notify` participants are never out.
-local function is_out(s, participant)
-  local owned_by = s.mode.owner
-  if s.rules.action == 'notify' or owned_by == 'session' or owned_by == 'cycle' then
+-- Whether a call that concerns the cycle is for a session in another status than `status`, and nothing is due
+-- that comes first. A pending session whose start or end is due gets the participant that is
+-- active then, by which the options of the call are judged.
+local function is_out_of_place(s, status)
+  if s.status == status then
     return false
+  elseif not transitions_expiry.is_due(s) then
+    return true
   end
-  local clock_field = s.mode.clock(participant.field, storage_record.group_id(participant))
-  return storage_record.load(s, clock_field).expired
+  if s.status == 'pending' then
+    s.active = transitions_cycle.first_index(s)
+  end
+  return false
 end
 
 -- options: NEXT, CURRENT, LAG, PLAYER
 local function switch(s, options)
-  if s.status ~= 'running' and not transitions_expiry.pause_is_over(s) then
+  if is_out_of_place(s, 'running') then
     return transitions_cycle.wrong_state(s)
   end
   local active = s.active
@@ -56,18 +57,16 @@ local function switch(s, options)
     local named = storage_participants.participant(s, options.NEXT)
     if not named then
       return nil, nil, call_refusal.participant_not_found(options.NEXT)
-    elseif is_out(s, named) then
+    elseif transitions_cycle.is_out(s, named) then
       return nil, nil, call_refusal.participant_expired(options.NEXT)
     end
     index = storage_record.participant_index(named)
   end
-  if s.status == 'paused' then
-    return transitions_expiry.end_pause(s)
+  local after, event, due_extra = transitions_expiry.due(s, turn)
+  if event then
+    return after, event, due_extra
   end
-  local ends = transitions_expiry.deadline_reached(s, turn)
-  if ends then
-    return transitions_expiry.expire_turn(s, turn, ends)
-  end
+  local is_last = s.max_cycles and transitions_limits.is_last_cycle(s)
   local elapsed = s.now - s.since
   local extra = elapsed <= TOO_FAST_MS and ',"suspicious":"too_fast"' or ''
   local owner = turn.owner
@@ -92,53 +91,65 @@ local function switch(s, options)
     end
     extra = extra .. transitions_cycle.overtime_used(s, owner, ran - credit)
     transitions_cycle.transfer(s, owner, ran - credit)
-    controls.charge_and_credit(owner, ran - credit, s.offset)
+    local charge = is_last and controls.charge or controls.charge_and_credit
+    charge(owner, ran - credit, s.offset)
   end
   transitions_cycle.count_cycle(s, turn, elapsed)
+  if is_last then
+    s.reason = 'auto'
+    transitions_cycle.finish(s, 'completed', s.now)
+    return nil, 'session.completed', extra
+  end
   if not index then
     index = transitions_rotation.next_participant(s, transitions_cycle.place(s, turn))
+  elseif s.mode.by_group then -- the rotation did not say who of the group is active: see turns.lua
+    storage_session.set(s, 'named', text_formats.integer(s.version + 1))
   end
   return transitions_cycle.begin_cycle(s, index, s.now), 'cycle.switched', extra
 end
 
--- options: PLAYER
+-- options: PLAYER, FREE
 local function pause(s, options)
-  local is_over = transitions_expiry.pause_is_over(s)
-  if s.status ~= 'running' and not is_over then
+  if is_out_of_place(s, 'running') then
     return transitions_cycle.wrong_state(s)
   end
   local refused = transitions_player.may_pause(s, options)
   if refused then
     return nil, nil, refused
-  elseif is_over then
-    return transitions_expiry.end_pause(s)
   end
   local turn = transitions_cycle.current_turn(s)
-  local ends = transitions_expiry.deadline_reached(s, turn)
-  if ends then
-    return transitions_expiry.expire_turn(s, turn, ends)
+  local after, event, extra = transitions_expiry.due(s, turn)
+  if event then
+    return after, event, extra
+  end
+  refused = not options.FREE and transitions_limits.refuse_pause(s)
+  if refused then
+    return nil, nil, refused
   end
   s.since = rules_clock.elapsed(s)
   storage_session.set_status(s, 'paused')
-  local max_pause = tonumber(storage_session.field(s, 'max_pause'))
-  s.resumes = max_pause and s.now + max_pause
-  return turn, 'session.paused'
+  return turn, 'session.paused', transitions_limits.begin_pause(s, options.FREE)
 end
 
 -- options: PLAYER
 local function resume(s, options)
-  if s.status ~= 'paused' then
+  if is_out_of_place(s, 'paused') then
     return transitions_cycle.wrong_state(s)
   end
   local refused = transitions_player.may_pause(s, options)
   if refused then
     return nil, nil, refused
-  elseif transitions_expiry.pause_is_over(s) then
-    return transitions_expiry.end_pause(s)
+  elseif transitions_expiry.is_due(s) then
+    return transitions_expiry.due(s)
+  end
+  local turn = transitions_cycle.current_turn(s)
+  if transitions_cycle.is_over(s, turn) then
+    return nil, nil, call_refusal.participant_expired(storage_record.participant_id(turn.participant))
   end
   s.since = s.now - s.since
+  transitions_limits.charge_pause(s, s.now)
   storage_session.set_status(s, 'running')
-  return transitions_cycle.current_turn(s), 'session.resumed'
+  return turn, 'session.resumed'
 end
 
 -- status: completed or cancelled

@@ -1,5 +1,10 @@
 -- Adds participants to a session and removes them.
 
+local function count_participants(s)
+  local _, participants = s.rotation:gsub('[^_]', '')
+  return participants
+end
+
 -- How many stages all clocks of the session have together, and whether that is stored. It is not while each
 -- has as many as the session's control.
 local function count_stages(s)
@@ -7,8 +12,7 @@ local function count_stages(s)
   if stored then
     return tonumber(stored), true
   end
-  local _, participants = s.rotation:gsub('[^_]', '')
-  return participants * config_bank.stages(controls.decode(s.rules.control)), false
+  return count_participants(s) * config_bank.stages(controls.decode(s.rules.control)), false
 end
 
 -- participant: see read_participant in config/participants.lua. Without an index it gets the highest one + 1.
@@ -59,8 +63,19 @@ local function join(s, participant)
     if stages > config_bank.MOST_STAGES then
       problems[#problems + 1] = { 'time_control', config_bank.TOO_MANY_STAGES }
     end
-  elseif participant.time_control ~= nil then
-    problems[#problems + 1] = { 'time_control', 'has no effect in this mode: a participant has no clock' }
+  else
+    local function problem(field, message)
+      problems[#problems + 1] = { field, message }
+    end
+    if participant.time_control ~= nil then
+      problem('time_control', 'has no effect in this mode: a participant has no clock')
+    end
+    if not s.mode.by_group then
+      config_bank.refuse_zero(participant, '', problem)
+    elseif group and not storage_record.has_own_control(group.fixed_json) and (count_participants(s) + 1)
+      * config_bank.stages(controls.decode(s.rules.control)) > config_bank.MOST_STAGES then
+      problem('group_id', config_bank.TOO_MANY_STAGES)
+    end
   end
   if #problems > 0 then
     return nil, nil, call_refusal.validation(problems)
@@ -96,9 +111,6 @@ end
 -- Returns that index, nil when there is none.
 local function leave_group(s, group_id, index)
   local members = storage_participants.members(s, group_id)
-  if storage_participants.last_active(s, group_id) == index then
-    storage_participants.set_last_active(s, group_id, transitions_rotation.member_before(members, index))
-  end
   local rest = transitions_rotation.without_member(members, index)
   storage_participants.set_members(s, group_id, rest)
   if not s.mode.by_group then
@@ -142,14 +154,13 @@ local function leave(s, id)
   end
   local turn = transitions_cycle.current_turn(s)
   local has_turn = s.active == index and rules_clock.is_live(s)
+  if has_turn or transitions_expiry.is_first(s, participant) then
+    local after, event, due_extra = transitions_expiry.due(s, turn)
+    if event then
+      return after, event, due_extra
+    end
+  end
   if has_turn then
-    if transitions_expiry.pause_is_over(s) then
-      return transitions_expiry.end_pause(s)
-    end
-    local ends = transitions_expiry.deadline_reached(s, turn)
-    if ends then
-      return transitions_expiry.expire_turn(s, turn, ends)
-    end
     transitions_cycle.break_cycle(s, turn, rules_clock.elapsed(s))
   end
   local slot = index
@@ -172,7 +183,8 @@ local function leave(s, id)
   storage_participants.remove(s, participant)
   local extra = ',"removed_participant_id":"' .. id .. '"'
   if has_turn then
-    local following = next_after_leave(s, index, slot)
+    -- A bank of the session may be used up without a deadline: while paused, by an adjust.
+    local following = not transitions_cycle.is_used_up(s, turn.owner) and next_after_leave(s, index, slot)
     if following then
       turn = transitions_cycle.begin_cycle(s, following, s.now)
     else

@@ -37,11 +37,20 @@ local function first_member(members)
   return tonumber(members:match('^,(%d+),'))
 end
 
--- The member after the one with this index. After the last one comes the first.
+-- The first member after an index, which need not be a member's: who was there may have left. After the last
+-- member comes the first.
 local function member_after(members, index)
   local _, stop = members:find(',' .. string.format('%d', index) .. ',', 1, true)
-  local found = stop and members:match('^(%d+),', stop + 1)
-  return tonumber(found) or first_member(members)
+  if stop then
+    return tonumber(members:match('^(%d+),', stop + 1)) or first_member(members)
+  end
+  for member in members:gmatch('%d+') do
+    member = tonumber(member)
+    if member > index then
+      return member
+    end
+  end
+  return first_member(members)
 end
 
 -- The list of members with one more.
@@ -66,10 +75,19 @@ local function without_member(members, index)
   return members:sub(1, start) .. members:sub(stop + 1)
 end
 
--- The member before the one with this index; -1 when that is the first.
-local function member_before(members, index)
-  local start = members:find(',' .. string.format('%d', index) .. ',', 1, true)
-  return tonumber(members:sub(1, start):match('(%d+),$')) or -1
+-- The member before the one with this index. Before the first one comes the last.
+local function member_before_in_turn(members, index)
+  local before = members:sub(1, members:find(',' .. string.format('%d', index) .. ',', 1, true))
+  return tonumber(before:match('(%d+),$') or members:match('(%d+),$'))
+end
+
+-- The index that has the turn of a participant or a group, whose record this is; nil for a group without
+-- members.
+local function slot(s, record)
+  if record.kind == storage_record.GROUP_KIND then
+    return first_member(storage_participants.members(s, storage_record.id_of_group(record)))
+  end
+  return storage_record.participant_index(record)
 end
 
 -- The index of the participant that is active after the turn at `index` of the rotation; nil when all are
@@ -96,6 +114,7 @@ return {
   member_after = member_after,
   with_member = with_member,
   without_member = without_member,
-  member_before = member_before,
+  member_before_in_turn = member_before_in_turn,
+  slot = slot,
   next_participant = next_participant,
 }

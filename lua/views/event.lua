@@ -67,6 +67,18 @@ local function build(s, turn, event, given, extra, id, version, now, deadline, p
     .. '}}'
 end
 
+-- The events that say when the session starts and ends by itself.
+local SCHEDULED = { ['session.created'] = true, ['session.scheduled'] = true }
+
+-- `extra` and, after it, when the session starts and ends by itself, where this event says so.
+local function with_schedule(s, event, extra)
+  if not SCHEDULED[event] then
+    return extra
+  end
+  return (extra or '') .. (s.starts_at and (',"starts_at_ms":%d'):format(s.starts_at) or '')
+    .. (s.ends_at and (',"ends_at_ms":%d'):format(s.ends_at) or '')
+end
+
 -- `extra` and, after it, the members that only sessions with `max_pause_ms` or with a total have.
 local function with_bounds(s, extra)
   extra = extra or ''
@@ -81,5 +93,6 @@ end
 
 return {
   build = build,
+  with_schedule = with_schedule,
   with_bounds = with_bounds,
 }

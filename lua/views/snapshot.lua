@@ -51,9 +51,9 @@ local function is_shape(shape)
     and pcall(cjson.decode, (shape:gsub(STRING, '""')))
 end
 
--- A function that says whether a text is compact JSON of an object without escapes, with whole numbers
--- only, such as the library writes of a time control. That costs far less than to check any other JSON,
--- because most controls have one of a few shapes.
+-- A function that says whether a text is compact JSON of an object without escapes, whose numbers are whole
+-- and not below zero, such as the library writes of a time control. That costs far less than to check any
+-- other JSON, because most controls have one of a few shapes.
 local function new_plain_judge()
   local has_good_shape = remembering(is_shape)
   return function(text)
@@ -61,7 +61,11 @@ local function new_plain_judge()
       return false
     end
     local bare = text:gsub('"[^"]*"', STRING)
-    return not bare:find('[^%d]0%d') and has_good_shape((bare:gsub('%d+', '0')))
+    if bare:find('[^%d]0%d') then
+      return false
+    end
+    -- A time control has one member that is true or false, `repeat`.
+    return has_good_shape((bare:gsub(':true([,}])', ':0%1'):gsub(':false([,}])', ':0%1'):gsub('%d+', '0')))
   end
 end
 
@@ -119,6 +123,11 @@ local function is_owner(record, control, fixed_json, owns, rules)
   return (decoded.gain > 0) == (rules.compensated and not decoded.endless) and is_record(record, control)
 end
 
+-- Whether the bank that an owner began with is sound. bank: that of most of them; own: the owner's own.
+local function is_beginning(own, bank, owns)
+  return own == nil or (owns and bank ~= nil and own ~= bank and is_number(own))
+end
+
 -- Whether the fields of all participants are sound. Adds each participant with a group to the list of that
 -- group in `members`, and the names of its fields to `known`. rules: see is_sound.
 local function are_participants(fields, rules, members, known)
@@ -130,7 +139,7 @@ local function are_participants(fields, rules, members, known)
         return false
       end
     else
-      local shown, own = field .. ':shown', 'c:' .. field
+      local shown, own, beginning = field .. ':shown', 'c:' .. field, 'b:' .. field
       local fixed_json = fields[shown]
       local id, group_id = (fixed_json or ''):match(storage_record.PARTICIPANT_IDS)
       local place = id and 'i:' .. id
@@ -151,10 +160,11 @@ local function are_participants(fields, rules, members, known)
         return storage_record.participant_fixed_json(id, index, group_id, control)
       end
       if not (is_fixed_json(fixed_json, make, rules.is_control_json)
-        and is_owner(fields[field], fields[own], fixed_json, owns, rules)) then
+        and is_owner(fields[field], fields[own], fixed_json, owns, rules)
+        and is_beginning(fields[beginning], fields.bank, owns)) then
         return false
       end
-      known[field], known[shown], known[own], known[place] = true, true, true, true
+      known[field], known[shown], known[own], known[place], known[beginning] = true, true, true, true, true
     end
   end
   return true
@@ -166,7 +176,7 @@ local function are_groups(fields, rules, members, known)
   local owns = rules.mode.owner == 'group'
   for id in (fields.groups or ''):gmatch('[^,]+') do
     local field = 'g:' .. id
-    local shown, own, newest = field .. ':shown', 'c:' .. field, 'l:' .. id
+    local shown, own, newest, beginning = field .. ':shown', 'c:' .. field, 'l:' .. id, 'b:' .. field
     local fixed_json, last = fields[shown], fields[newest]
     local function make(control)
       return storage_record.group_fixed_json(id, control)
@@ -174,11 +184,13 @@ local function are_groups(fields, rules, members, known)
     if not (text_formats.uuid(id) == id and not members[id]
       and is_fixed_json(fixed_json, make, rules.is_control_json)
       and is_owner(fields[field], fields[own], fixed_json, owns, rules)
+      and is_beginning(fields[beginning], fields.bank, owns)
       and (last == nil or last == '-1' or is_index(last))) then
       return false
     end
     members[id] = {}
-    known[field], known[shown], known[own], known['m:' .. id], known[newest] = true, true, true, true, true
+    known[field], known[shown], known[own], known['m:' .. id] = true, true, true, true
+    known[newest], known[beginning] = true, true
   end
   return true
 end
@@ -222,8 +234,12 @@ local function is_rotation(fields, rules, members, phase)
   return true
 end
 
--- Whether the active participant, or its group, has a turn in the rotation.
-local function has_turn(fields, rules, members, active)
+-- Whether the active participant, or its group, has a turn in the rotation. It may be out in a session that
+-- was reopened, where its cycle waits for time.
+local function has_turn(fields, rules, members, active, elapsed)
+  if fields.status == 'paused' and elapsed == 0 then
+    return true
+  end
   local index = tonumber(active)
   if rules.mode.by_group then
     for _, list in pairs(members) do
@@ -240,9 +256,9 @@ end
 -- Whether a text is a list of thresholds as the config makes it, such as `30000,10000`, and `flags` has a
 -- digit for each.
 local function are_warnings(warnings, flags)
-  local count, before = 0, call_options.DAY_MS + 1
+  local count, before = 0, bounds.MOST_MS + 1
   for text in (warnings .. ','):gmatch('([^,]*),') do
-    if not (is_number(text) and tonumber(text) >= 1 and tonumber(text) < before) then
+    if not (is_signed(text) and tonumber(text) >= -bounds.MOST_MS and tonumber(text) < before) then
       return false
     end
     count, before = count + 1, tonumber(text)
@@ -250,9 +266,74 @@ local function are_warnings(warnings, flags)
   return count <= MOST_WARNINGS and #flags == count
 end
 
+-- Whether the part of `cycle` with a start and an end is sound. starts, ends: text. Only what is pending, or
+-- ended before it had started, has a start.
+local function is_schedule(starts, ends, fields)
+  if not (is_number(starts) and is_number(ends)) then
+    return false
+  end
+  starts, ends = tonumber(starts), tonumber(ends)
+  local started = fields.started or STATUSES[fields.status] == 'live'
+  return (starts > 0 or ends > 0) and not (starts > 0 and started) and (ends == 0 or ends > starts)
+end
+
+-- Whether what is left of a bound, -1 without one, is possible.
+local function is_left(text, most)
+  if not most then
+    return text == '-1'
+  end
+  return is_number(text) and tonumber(text) <= most
+end
+
+-- Whether the part of `cycle` with the pauses, which begins at ` ^`, is sound.
+--
+-- most_pauses, most_ms   what the config allows, nil without a bound
+-- scheduled              whether there is a start or an end
+--
+-- Returns the rest of the text after it, too.
+local function are_pauses(more, most_pauses, most_ms, scheduled, fields, exported_ms)
+  local pauses, ms, began, resumes, rest = more:match('^ %^(%-?%d+) (%-?%d+) (%d+) (%d+)(.*)$')
+  if not (is_number(began) and is_number(resumes) and is_left(pauses, most_pauses)
+    and is_left(ms, most_ms)) then
+    return false
+  end
+  local is_paused = fields.status == 'paused'
+  return (began == '0' or (is_paused and most_ms ~= nil and tonumber(began) <= exported_ms))
+    and (resumes == '0' or is_paused) and (began == '0' or resumes ~= '0')
+    and (most_pauses ~= nil or most_ms ~= nil or (scheduled and resumes ~= '0')), rest
+end
+
+-- Whether the last three optional parts of `cycle` are sound, and agree with the field `bounds`.
+local function are_limits(more, fields, exported_ms)
+  local bounds, most_pauses, most_ms, most_cycles = fields.bounds, nil, nil, nil
+  if bounds then
+    if not rules_bounds.is_sound(bounds) then
+      return false
+    end
+    most_pauses, most_ms, most_cycles = rules_bounds.read(bounds)
+  end
+  local starts, ends, after = more:match('^ @(%d+) (%d+)(.*)$')
+  if starts then
+    if not is_schedule(starts, ends, fields) then
+      return false
+    end
+    more = after
+  end
+  if more:find('^ %^') then
+    local is_good, rest = are_pauses(more, most_pauses, most_ms, starts ~= nil, fields, exported_ms)
+    if not is_good then
+      return false
+    end
+    more = rest
+  elseif most_pauses or most_ms then
+    return false
+  end
+  return more == (most_cycles and (' #%d'):format(most_cycles) or '')
+end
+
 -- Whether the optional parts of `cycle` are sound, see storage/session.lua. elapsed: for how many ms the
 -- cycle has run.
-local function are_optional_parts(more, elapsed, rules)
+local function are_optional_parts(more, elapsed, rules, fields, exported_ms)
   local offset, spent, warnings_since, from, flags, left, rest
   if more:find('^ /') then
     offset, spent, rest = more:match('^ /(%d+) [01] (%d+)(.*)$')
@@ -268,13 +349,13 @@ local function are_optional_parts(more, elapsed, rules)
     end
     more = rest
   end
-  if rules.mode_name == 'global' and rules.mode.owner == 'cycle' and more ~= '' then
+  if rules.mode_name == 'global' and rules.mode.owner == 'cycle' and more:find('^ =') then
     left, more = more:match('^ =(%d+)(.*)$')
     if not is_number(left) then
       return false
     end
   end
-  return more == ''
+  return are_limits(more, fields, exported_ms)
 end
 
 -- Whether a text is the list of remembered requests, see storage/requests.lua.
@@ -307,10 +388,11 @@ local function is_config(members)
     return number == nil or number == cjson.null or (type(number) == 'number' and number % 1 == 0
       and number >= least and number <= most)
   end
-  return within('increment_ms', 0, 60000) and within('max_time_ms', 1000, call_options.DAY_MS)
+  return within('increment_ms', 0, bounds.MOST_MS)
+    and within('max_time_ms', bounds.LEAST_BANK_MS, bounds.MOST_MS)
 end
 
-local NUMBERS = { 'started', 'completed', 'recovered', 'total', 'max_pause', 'stages' }
+local NUMBERS = { 'started', 'completed', 'recovered', 'total', 'max_pause', 'stages', 'bank', 'named' }
 
 -- Whether `fields` is the hash of a session. exported_ms: the server time at which it was read.
 local function is_sound(fields, exported_ms)
@@ -340,7 +422,7 @@ local function is_sound(fields, exported_ms)
   elseif not (modes.MODES[mode_name] and storage_session.ACTIONS[action]
     and is_number(ttl) and tonumber(ttl) >= 1000 and tonumber(ttl) <= 31536000000
     and (compensated == '0' or compensated == '1')
-    and is_number(cycle_ms) and tonumber(cycle_ms) <= call_options.DAY_MS) then
+    and is_number(cycle_ms) and tonumber(cycle_ms) <= bounds.MOST_MS) then
     return false
   elseif not (is_object(fields.action) and is_config(fields.shown)
     and (fields.rotation or ''):find('^[1x._]+$') and #fields.rotation <= 1000
@@ -350,7 +432,11 @@ local function is_sound(fields, exported_ms)
     return false
   elseif phase ~= 'open' and (phase == 'live') ~= (active ~= '-1') then
     return false
-  elseif phase ~= 'closed' and not fields.rotation:find('1', 1, true) then
+  elseif phase ~= 'closed' and fields.status ~= 'paused' and not fields.rotation:find('1', 1, true) then
+    return false
+  elseif fields.first ~= nil and not (is_index(fields.first) and fields['p' .. fields.first]) then
+    return false
+  elseif fields.was ~= nil and not (phase == 'closed' and (fields.was == '-1' or is_index(fields.was))) then
     return false
   end
 
@@ -378,13 +464,16 @@ local function is_sound(fields, exported_ms)
   end
   local members, known = {}, {
     status = true, version = true, epoch = true, cycle = true, rules = true, rotation = true, clock = true,
-    groups = true, shown = true, action = true, total = true, max_pause = true, stages = true, created = true,
+    groups = true, shown = true, action = true, total = true, max_pause = true, bounds = true, stages = true,
+    created = true,
     started = true, completed = true, recovered = true, expired_by = true, tenant = true, requests = true,
+    bank = true, first = true, was = true, named = true,
   }
-  if not (are_optional_parts(more, elapsed, rules) and are_groups(fields, rules, members, known)
+  if not (are_optional_parts(more, elapsed, rules, fields, exported_ms)
+    and are_groups(fields, rules, members, known)
     and are_participants(fields, rules, members, known)
     and are_members(fields, members) and is_rotation(fields, rules, members, phase)
-    and (phase ~= 'live' or has_turn(fields, rules, members, active))) then
+    and (phase ~= 'live' or has_turn(fields, rules, members, active, elapsed))) then
     return false
   end
   for name in pairs(fields) do

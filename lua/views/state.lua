@@ -2,7 +2,8 @@
 
 -- The fields of the hash that a state needs besides those of participants and groups.
 local FIELDS = { 'clock', 'total', 'shown', 'started', 'completed', 'created', 'cycle', 'tenant',
-  'recovered', 'groups' }
+  'recovered', 'groups', 'bounds' }
+local NO_BOUNDS = '"max_pauses":null,"max_total_pause_ms":null,"max_cycles":null'
 local RECOVERED = 'restored after the server lost it; the time of the outage was charged to nobody'
 
 local function integer_or_null(number)
@@ -69,7 +70,7 @@ local function assemble(s, fields, turn, participants, groups, export)
   local own_clock = fields.clock and storage_record.load(s, 'clock')
   local total, maximum = fields.total or 'null', nil
   if s.mode.counts_up then
-    maximum = not own_clock.control.endless and integer(s.used + own_clock.bank) or 'null'
+    maximum = not own_clock.control.endless and integer(s.used + own_clock.used + own_clock.bank) or 'null'
   elseif s.mode.owner == 'session' then
     total = integer(own_clock.bank)
   end
@@ -83,6 +84,7 @@ local function assemble(s, fields, turn, participants, groups, export)
     .. ',"active_group_id":' .. group_id
     .. ',"total_time_ms":' .. total
     .. ',' .. shown
+    .. ',' .. (fields.bounds or NO_BOUNDS)
     .. (maximum and ',"max_time_ms":' .. maximum or '')
     .. ',"time_used_ms":' .. integer(s.used)
     .. ',"time_remaining_ms":' .. (left or 'null')
@@ -92,6 +94,10 @@ local function assemble(s, fields, turn, participants, groups, export)
     .. ',"cycle_started_at":' .. (s.status == 'running' and timestamp(s.since) or 'null')
     .. ',"deadline_ms":' .. integer_or_null(turn and rules_clock.deadline(s, turn.owner))
     .. ',"resumes_at_ms":' .. integer_or_null(s.status == 'paused' and s.resumes)
+    .. ',"pauses_left":' .. integer_or_null(s.pauses_left)
+    .. ',"pause_remaining_ms":' .. integer_or_null(rules_clock.pause_remaining(s))
+    .. ',"starts_at_ms":' .. integer_or_null(s.starts_at)
+    .. ',"ends_at_ms":' .. integer_or_null(s.ends_at)
     .. ',"session_started_at":' .. timestamp(fields.started)
     .. ',"session_completed_at":' .. timestamp(fields.completed)
     .. ',"created_at":' .. timestamp(fields.created)

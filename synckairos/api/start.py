@@ -183,7 +183,9 @@ async def _realtime(
     clock = ServerClock(connection)
     subscriptions = Subscriptions(connection)
     schema_of = features.schema_of
-    here = Deployment(Sessions(connection, settings.session_ttl, schema_of=schema_of), subscriptions, clock)
+    long_clocks = settings.long_clocks
+    redis_sessions = Sessions(connection, settings.session_ttl, schema_of=schema_of, long_clocks=long_clocks)
+    here = Deployment(redis_sessions, subscriptions, clock)
     following = Following(settings, here)
     closing.push_async_callback(following.aclose)
     relay = Relay(here.sessions, subscriptions, clock, recovery, following)
@@ -194,7 +196,9 @@ async def _realtime(
     # The rest of the start keeps this process busy. Others are to count on it no earlier than clients do.
     await timekeeper.start(join=False)
     closing.push_async_callback(timekeeper.stop)
-    sessions = Sessions(connection, settings.session_ttl, recovery, following, schema_of)
+    sessions = Sessions(
+        connection, settings.session_ttl, recovery, following, schema_of, long_clocks=long_clocks
+    )
     return _Realtime(here, relay, timekeeper, sessions, unrestored_sessions)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ LIVE = frozenset({"pending", "running", "paused"})
 """The statuses of a session that is not over."""
 DELETED = "deleted"
 RETRY_AFTER_MS = 1000
+LATE_MS = 1000
+"""When the server notices the end of a pause later than this (ms), the pause lasts until then."""
 
 _ENDS = ("session.expired", "session.completed", "session.cancelled")
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -72,6 +75,7 @@ def state_after(state: dict[str, Any], events: Iterable[bytes]) -> dict[str, Any
     for text in events:
         event = msgspec.json.decode(text)
         payload = event["payload"]
+        _follow_pauses(state, event["server_time_ms"], payload)
         for each in payload["participants"]:
             before = people.get(each["participant_id"], {"time_used_ms": 0})
             state["time_used_ms"] += each["time_used_ms"] - before["time_used_ms"]
@@ -82,23 +86,66 @@ def state_after(state: dict[str, Any], events: Iterable[bytes]) -> dict[str, Any
         state.update(
             {name: event[name] for name in ("version", "epoch", "server_time_ms")},
             **{name: value for name, value in payload.items() if name in state and name not in _LISTS},
-            updated_at=moment,
-            resumes_at_ms=payload.get("resumes_at_ms"),
         )
-        if payload["event"] == "session.started":
-            state["session_started_at"] = moment
-        elif payload["event"] == "session.recovered":
-            state.update(recovered=True, recovered_at=moment)
-        elif payload["event"] in _ENDS:
-            end = payload.get("expired_deadline_ms")
-            state["session_completed_at"] = moment if end is None else timestamp(end)
-            state["cycle_elapsed_ms"] = None
+        state.update(updated_at=moment, resumes_at_ms=payload.get("resumes_at_ms"))
+        _follow_life(state, event)
     state["participants"] = sorted(people.values(), key=lambda each: int(each["participant_index"]))
     state["groups"] = list(groups.values())
     return state
 
 
 _LISTS = ("participants", "groups")
+_BEGINS_AGAIN = frozenset({"session.reset", "session.reopened"})
+_AS_NEW: dict[str, Any] = {
+    "session_started_at": None,
+    "session_completed_at": None,
+    "time_used_ms": 0,
+    "recovered": False,
+    "recovered_at": None,
+    "warning": None,
+}
+"""What a reset does to a state, besides what its event shows."""
+
+
+def _follow_life(state: dict[str, Any], event: dict[str, Any]) -> None:
+    """Apply what an event says of start, end and schedule. The state has its payload already."""
+    payload, now = event["payload"], event["server_time_ms"]
+    if payload["event"] == "session.started":
+        state.update(session_started_at=payload["cycle_started_at"], starts_at_ms=None)
+    elif payload["event"] == "session.scheduled":
+        state.update({name: payload.get(name) for name in ("starts_at_ms", "ends_at_ms")})
+    elif payload["event"] == "session.reset":
+        state.update(_AS_NEW)
+    elif payload["event"] == "session.reopened":
+        state["session_completed_at"] = None
+    elif payload["event"] == "session.recovered":
+        state.update(recovered=True, recovered_at=timestamp(now))
+    elif payload["event"] in _ENDS:
+        end = payload.get("expired_deadline_ms", now - payload.get("late_ms", 0))
+        state.update(session_completed_at=timestamp(end), cycle_elapsed_ms=None)
+    if state["status"] not in LIVE or payload["event"] in _BEGINS_AGAIN:
+        for name in ("starts_at_ms", "ends_at_ms"):
+            if (state.get(name) or math.inf) <= now:
+                state[name] = None  # it has come, or came after the session was over
+
+
+def _follow_pauses(state: dict[str, Any], now: int, payload: dict[str, Any]) -> None:
+    """Apply an event to what is left of all pauses. The state has still the one before it.
+
+    Whether the pause of the first state counts, only its end tells: that of one that counts is not later than
+    what was left of all pauses.
+    """
+    left, ends, event = state.get("pause_remaining_ms"), state.get("resumes_at_ms"), payload["event"]
+    started = state["server_time_ms"]
+    counts = left is not None and ends is not None and ends - started <= left
+    if state["status"] == "paused" and counts and event != "session.recovered":
+        late = payload.get("late_ms", 0)
+        stopped = now - late if event == "session.completed" or late <= LATE_MS else now
+        state["pause_remaining_ms"] = max(0, left - max(0, stopped - started))
+    if event == "session.paused" and payload.get("counted", True) and state.get("pauses_left") is not None:
+        state["pauses_left"] -= 1
+    elif event == "session.reset":
+        state.update(pauses_left=state.get("max_pauses"), pause_remaining_ms=state.get("max_total_pause_ms"))
 
 
 def timestamp(ms: int) -> str:

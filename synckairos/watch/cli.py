@@ -38,6 +38,10 @@ _EVENT_STYLES = {
     "time.warning": "yellow",
     "session.paused": "cyan",
     "session.resumed": "cyan",
+    "session.reopened": "cyan",
+    "session.reset": "cyan",
+    "turn.taken_back": "cyan",
+    "turn.set": "cyan",
 }
 
 

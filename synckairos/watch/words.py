@@ -192,19 +192,41 @@ def _warning(change: Change, state: State) -> str:
     return f"{duration(change.payload.warning_ms or 0)} left{f' for {name(state, active)}' if active else ''}"
 
 
+def _scheduled(change: Change, _: State) -> str:
+    starts, ends = change.payload.starts_at_ms, change.payload.ends_at_ms
+    said = [f"{verb} at {instant(at)}" for verb, at in (("starts", starts), ("ends", ends)) if at is not None]
+    return " and ".join(said) or "neither starts nor ends by itself any more"
+
+
+def _taken_back(change: Change, state: State) -> str:
+    turns = change.payload.turns or 1
+    what = "the last turn was" if turns == 1 else f"the last {turns} turns were"
+    return f"{what} taken back; {_turn(change, state)}"
+
+
+def _by_itself(change: Change, text: str) -> str:
+    """What happens by itself, or by somebody's call."""
+    return f"{text} by itself" if change.payload.reason == "auto" else text
+
+
 _GONE: Mapping[str, str] = {"ttl_expired": "aged out", "evicted": "gone: the server has lost it"}
 
 _EVENTS: Mapping[str, Callable[[Change, State], str]] = {
     "session.created": lambda _, __: "created",
-    "session.started": lambda change, state: f"started: {_turn(change, state)}",
+    "session.started": lambda change, state: f"{_by_itself(change, 'started')}: {_turn(change, state)}",
     "cycle.switched": _turn,
     "session.paused": lambda _, __: "paused",
     "session.resumed": lambda change, state: f"resumed: {_turn(change, state)}",
     "participant.expired": _participant_expired,
     "session.expired": _session_expired,
-    "session.completed": lambda _, __: "completed",
+    "session.completed": lambda change, _: _by_itself(change, "completed"),
     "session.cancelled": lambda _, __: "cancelled",
     "session.deleted": lambda change, _: _GONE.get(change.payload.reason, "deleted"),
+    "session.reopened": lambda change, state: f"reopened: {_turn(change, state)}",
+    "session.reset": lambda _, __: "begins again",
+    "session.scheduled": _scheduled,
+    "turn.taken_back": _taken_back,
+    "turn.set": lambda change, state: f"set by hand: {_turn(change, state)}",
     "session.recovered": lambda _, __: "restored after the server lost it",
     "session.moved": lambda _, __: "moves to another server",
     "session.arrived": lambda _, __: "goes on at another server",

@@ -16,6 +16,7 @@ from tests.model.driver import Driver
 OTHER = "5e550000-0000-4000-8000-0000000000ac"
 KEYS = SessionKeys.of(SESSION).all
 DAY = 86_400_000
+LONGEST = 366 * DAY
 CONFIG = json.dumps(players(60_000, 60_000))
 MUTATIONS = [
     "start",
@@ -118,10 +119,15 @@ class TestArguments:
             ("adjust", ["PARTICIPANT", P[0], "SET", "1", "ADD", "1"]),
             ("adjust", ["PARTICIPANT", P[0], "GROUP", P[1], "ADD", "1"]),
             ("adjust", ["PARTICIPANT", P[0], "SET", "-1"]),
-            ("adjust", ["PARTICIPANT", P[0], "SET", str(DAY + 1)]),
-            ("adjust", ["PARTICIPANT", P[0], "ADD", str(-DAY - 1)]),
+            ("adjust", ["PARTICIPANT", P[0], "SET", str(LONGEST + 1)]),
+            ("adjust", ["PARTICIPANT", P[0], "ADD", str(-LONGEST - 1)]),
+            ("adjust", ["CLOCK", "cycle", "ADD", "1"]),
+            ("adjust", ["CLOCK", "TOTAL", "ADD", "1"]),
+            ("adjust", ["CLOCK", "total"]),
+            ("adjust", ["CLOCK", "total", "PARTICIPANT", P[0], "ADD", "1"]),
+            ("adjust", ["CLOCK", "total", "GROUP", P[0], "ADD", "1"]),
             ("adjust", ["PARTICIPANT", P[0], "ADD", "1", "WITHIN", "0"]),
-            ("adjust", ["PARTICIPANT", P[0], "ADD", "1", "WITHIN", str(DAY + 1)]),
+            ("adjust", ["PARTICIPANT", P[0], "ADD", "1", "WITHIN", str(LONGEST + 1)]),
             ("adjust", ["PARTICIPANT", P[0], "ADD", "1", "REASON", "x" * 201]),
             ("join", []),
             ("join", ["{"]),

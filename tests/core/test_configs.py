@@ -12,6 +12,7 @@ from tests.model.config import parse_config
 from tests.model.driver import Driver
 
 DAY = 86_400_000
+LONGEST = 366 * DAY
 TWO = players(5000, 5000)
 
 
@@ -72,12 +73,12 @@ PROBLEMS: list[tuple[dict[str, Any], list[str]]] = [
     (TWO | {"active_participant_id": P[5]}, ["active_participant_id"]),
     (TWO | {"active_participant_id": "white"}, ["active_participant_id"]),
     (TWO | {"total_time_ms": 999}, ["total_time_ms"]),
-    (TWO | {"total_time_ms": DAY + 1}, ["total_time_ms"]),
+    (TWO | {"total_time_ms": LONGEST + 1}, ["total_time_ms"]),
     (TWO | {"max_time_ms": 999}, ["max_time_ms"]),
-    (TWO | {"max_time_ms": DAY + 1}, ["max_time_ms"]),
+    (TWO | {"max_time_ms": LONGEST + 1}, ["max_time_ms"]),
     (TWO | {"time_per_cycle_ms": 999}, ["time_per_cycle_ms"]),
     (TWO | {"increment_ms": -1}, ["increment_ms"]),
-    (TWO | {"increment_ms": 60_001}, ["increment_ms"]),
+    (TWO | {"increment_ms": LONGEST + 1}, ["increment_ms"]),
     (TWO | {"increment_ms": 1.5}, ["increment_ms"]),
     (TWO | {"increment_ms": "1"}, ["increment_ms"]),
     (TWO | {"increment_ms": True}, ["increment_ms"]),
@@ -88,8 +89,8 @@ PROBLEMS: list[tuple[dict[str, Any], list[str]]] = [
     (TWO | {"action_on_timeout": {}}, ["action_on_timeout.type"]),
     (TWO | {"action_on_timeout": {"type": "explode"}}, ["action_on_timeout.type"]),
     (TWO | {"warnings_ms": 5}, ["warnings_ms"]),
-    (TWO | {"warnings_ms": [5, 0]}, ["warnings_ms.1"]),
-    (TWO | {"warnings_ms": [5, DAY + 1]}, ["warnings_ms.1"]),
+    (TWO | {"warnings_ms": [5, -1]}, ["warnings_ms.1"]),
+    (TWO | {"warnings_ms": [5, LONGEST + 1]}, ["warnings_ms.1"]),
     (TWO | {"warnings_ms": ["5"]}, ["warnings_ms.0"]),
     (TWO | {"warnings_ms": list(range(1, 10))}, ["warnings_ms"]),
     (TWO | {"metadata": []}, ["metadata"]),
@@ -98,7 +99,7 @@ PROBLEMS: list[tuple[dict[str, Any], list[str]]] = [
     (TWO | {"time_control": {"kind": "sand"}}, ["time_control.kind"]),
     (TWO | {"time_control": {}}, ["time_control.kind"]),
     (TWO | {"time_control": {"kind": "delay"}}, ["time_control.delay_ms"]),
-    (TWO | {"time_control": {"kind": "delay", "delay_ms": DAY + 1}}, ["time_control.delay_ms"]),
+    (TWO | {"time_control": {"kind": "delay", "delay_ms": LONGEST + 1}}, ["time_control.delay_ms"]),
     (
         TWO | {"time_control": {"kind": "delay", "delay_ms": 1, "increment_ms": 1}},
         ["time_control.increment_ms"],
@@ -107,7 +108,7 @@ PROBLEMS: list[tuple[dict[str, Any], list[str]]] = [
         TWO | {"time_control": {"kind": "bronstein", "delay_ms": 1, "overtime_ms": -1}},
         ["time_control.overtime_ms"],
     ),
-    (TWO | {"time_control": {"kind": "fischer", "increment_ms": 60_001}}, ["time_control.increment_ms"]),
+    (TWO | {"time_control": {"kind": "fischer", "increment_ms": LONGEST + 1}}, ["time_control.increment_ms"]),
     (
         TWO | {"participants": people(1, total_time_ms=5000, time_control={"kind": "delay"})},
         ["participants.0.time_control.delay_ms"],
@@ -162,7 +163,7 @@ PROBLEMS: list[tuple[dict[str, Any], list[str]]] = [
             "participants": [{"nick": 1}],
             "increment_ms": -1,
             "colour": 1,
-            "warnings_ms": [0],
+            "warnings_ms": [-1],
         },
         [
             "colour",
@@ -191,10 +192,10 @@ def test_what_is_no_json_object(core: Driver, text: str) -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        players(1000, DAY, increment_ms=60_000, max_time_ms=DAY, total_time_ms=1000),
+        players(1000, LONGEST, increment_ms=LONGEST, max_time_ms=LONGEST, total_time_ms=LONGEST),
         players(5000, warnings_ms=list(range(1, 9))),
-        players(5000, warnings_ms=[DAY]),
-        players(5000, time_control={"kind": "delay", "delay_ms": DAY, "overtime_ms": DAY}),
+        players(5000, warnings_ms=[LONGEST, 0]),
+        players(5000, time_control={"kind": "delay", "delay_ms": LONGEST, "overtime_ms": LONGEST}),
         players(
             5000,
             **dict.fromkeys(
@@ -202,7 +203,7 @@ def test_what_is_no_json_object(core: Driver, text: str) -> None:
             ),
         ),
         players(5000, session_id=SESSION.upper()),
-        {"sync_mode": "per_cycle", "participants": people(1), "time_per_cycle_ms": DAY},
+        {"sync_mode": "per_cycle", "participants": people(1), "time_per_cycle_ms": LONGEST},
         group_game(),
     ],
 )
@@ -280,6 +281,13 @@ def test_the_state_of_a_new_session_in_full(core: Driver) -> None:
         "resumes_at_ms": None,
         "total_remaining_ms": None,
         "max_pause_ms": None,
+        "max_pauses": None,
+        "max_total_pause_ms": None,
+        "max_cycles": None,
+        "pauses_left": None,
+        "pause_remaining_ms": None,
+        "starts_at_ms": None,
+        "ends_at_ms": None,
         "session_started_at": None,
         "session_completed_at": None,
         "created_at": "2027-01-15T08:00:00.000Z",
@@ -405,7 +413,11 @@ def test_a_newcomer_needs_a_team_that_exists(core: Driver) -> None:
 
 
 STAGES = {"kind": "stages", "stages": [*[{"moves": 1, "time_ms": 1000}] * 3, {"time_ms": 1000}]}
-TOO_MANY = {"field": "participants", "message": "must have clocks of at most 2000 stages together"}
+TOO_MANY = {
+    "field": "participants",
+    "message": "must have at most 2000 stages together, where a time control of the session counts for each "
+    "participant",
+}
 
 
 @pytest.mark.parametrize(("count", "shared"), [(500, True), (500, False), (501, True), (501, False)])
@@ -460,3 +472,140 @@ def test_what_is_far_too_much_is_refused_without_being_read(
     assert answer.code == "VALIDATION_ERROR"
     assert field in answer.fields
     assert len(answer.context["details"]) <= 100
+
+
+OVERTIME = {"kind": "fischer", "overtime_ms": 5000}
+PLAIN = people(1, total_time_ms=9000, time_control={"kind": "fischer"})
+
+
+@pytest.mark.parametrize(
+    ("config", "lowest"),
+    [
+        (players(9000, 9000), 0),
+        (players(9000, 9000, time_control=OVERTIME), -5000),
+        (players(9000, 9000, time_control={"kind": "none"}) | {"participants": people(2)}, 0),
+        (TWO | {"participants": people(1, total_time_ms=9000, time_control=OVERTIME)}, -5000),
+        # nobody has the session's control
+        (TWO | {"participants": PLAIN, "time_control": OVERTIME}, 0),
+        (group_game(time_control=OVERTIME), -5000),
+        ({"sync_mode": "per_cycle", "participants": people(2), "time_per_cycle_ms": 5000}, 0),
+        ({"sync_mode": "global", "participants": people(2), "total_time_ms": 5000}, 0),
+        ({"sync_mode": "count_up", "participants": people(2)}, 0),
+    ],
+)
+def test_warnings_go_down_to_the_largest_overtime(core: Driver, config: dict[str, Any], lowest: int) -> None:
+    wrong = config | {"warnings_ms": [5, lowest - 1]}
+    with pytest.raises(RefusedError) as refused:
+        Game(core, wrong)
+    assert refused.value.answer.context["details"] == [
+        {"field": "warnings_ms.1", "message": f"must be an integer from {lowest} to 31622400000"}
+    ]
+    warnings = [5, lowest, LONGEST]
+    assert Game(core, config | {"warnings_ms": warnings}).created["warnings_ms"] == warnings
+
+
+def test_a_wrong_control_is_no_reason_to_refuse_the_warnings_as_well(core: Driver) -> None:
+    config = players(9000, warnings_ms=[-5000], time_control={"kind": "delay", "overtime_ms": 5000})
+    assert fields(core, config) == ["time_control.delay_ms"]
+
+
+NULLS: list[tuple[Any, Any]] = [
+    (
+        {"kind": "fischer", "increment_ms": None, "delay_ms": None, "periods": None, "overtime_ms": None},
+        {"kind": "fischer"},
+    ),
+    ({"kind": "delay", "delay_ms": 5, "stages": None, "repeat": None}, {"kind": "delay", "delay_ms": 5}),
+    (
+        {"kind": "byoyomi", "periods": 1, "period_ms": 5, "increment_ms": None, "colour": None},
+        {"kind": "byoyomi", "periods": 1, "period_ms": 5},
+    ),
+    (
+        {
+            "kind": "stages",
+            "periods": None,
+            "repeat": None,
+            "stages": [
+                {"moves": 1, "time_ms": 1000, "kind": None, "delay_ms": None, "overtime_ms": None},
+                {"moves": None, "time_ms": 0, "kind": "delay", "delay_ms": 5, "increment_ms": None},
+            ],
+        },
+        {
+            "kind": "stages",
+            "stages": [
+                {"moves": 1, "time_ms": 1000, "kind": "fischer"},
+                {"time_ms": 0, "kind": "delay", "delay_ms": 5},
+            ],
+        },
+    ),
+    (
+        {"notation": "5+3", "kind": None, "increment_ms": None, "delay_ms": None, "stages": None},
+        {"kind": "fischer", "increment_ms": 3000, "notation": "5+3"},
+    ),
+    (
+        {"notation": "10+5x30", "increment_ms": 0},
+        {"kind": "byoyomi", "periods": 5, "period_ms": 30_000, "notation": "10+5x30"},
+    ),
+    ({"notation": None, "kind": "none", "increment_ms": None}, {"kind": "none"}),
+]
+
+
+@pytest.mark.parametrize(("given", "meant"), NULLS)
+@pytest.mark.parametrize("own", [False, True])
+def test_null_inside_a_time_control_means_absent(core: Driver, given: Any, meant: Any, *, own: bool) -> None:
+    bank = {} if meant["kind"] in {"stages", "none"} or "notation" in meant else {"total_time_ms": 5000}
+    control = {"time_control": given}
+    who = people(2, **bank, **(control if own else {}))
+    config = {"sync_mode": "per_participant", "participants": who, **({} if own else control)}
+    state = Game(core, config).created
+    assert (state["participants"][0] if own else state)["time_control"] == meant
+    newcomer = {"participant_id": P[5], "time_control": given, **bank}
+    payload = Game(core, config, session=P[9]).do("join", json.dumps(newcomer))["payload"]
+    assert payload["participants"][0]["time_control"] == meant
+
+
+@pytest.mark.parametrize(
+    ("control", "named"),
+    [
+        ({"kind": "delay", "delay_ms": None}, ["time_control.delay_ms"]),
+        ({"kind": None}, ["time_control.kind"]),
+        ({"kind": "stages", "stages": None}, ["time_control.stages"]),
+        ({"kind": "stages", "stages": [{"time_ms": None}]}, ["time_control.stages.0.time_ms"]),
+        ({"kind": "stages", "stages": [None]}, ["time_control.stages.0"]),
+        (
+            {"kind": "fischer", "notation": None},
+            ["participants.0.total_time_ms", "participants.1.total_time_ms"],
+        ),
+    ],
+)
+def test_what_is_required_must_not_be_null(core: Driver, control: Any, named: list[str]) -> None:
+    bank = {} if "notation" in control else {"total_time_ms": 5000}
+    config = {"sync_mode": "per_participant", "participants": people(2, **bank), "time_control": control}
+    assert fields(core, config) == named
+
+
+def test_a_clients_own_objects_keep_their_nulls(core: Driver) -> None:
+    action = {"type": "notify", "to": None, "list": [None]}
+    game = Game(core, players(5000, 5000, action_on_timeout=action, metadata={"a": None})).start()
+    assert game.do("expire", at=5000)["payload"]["action_applied"] == action
+    assert game.state()["metadata"] == {"a": None}
+
+
+@pytest.mark.parametrize(("count", "fits"), [(500, True), (501, False)])
+@pytest.mark.parametrize("own", [False, True])
+def test_the_stages_of_a_team_count_for_each_member(
+    core: Driver, count: int, *, fits: bool, own: bool
+) -> None:
+    control = {"time_control": STAGES}
+    who = [{"participant_id": P[i], "group_id": G[i % 2]} for i in range(count)]
+    groups = [{"group_id": g, **(control if own else {})} for g in G[:2]]
+    config = {"sync_mode": "per_group", "participants": who, "groups": groups, **({} if own else control)}
+    if not fits:
+        assert fields(core, config) == ["participants"]
+        return
+    game = Game(core, config)
+    if not own:
+        with pytest.raises(RefusedError) as refused:
+            game.do("join", json.dumps({"participant_id": P[900], "group_id": G[0]}))
+        assert refused.value.answer.fields == ["group_id"]
+        game.do("leave", P[0])
+        game.do("join", json.dumps({"participant_id": P[900], "group_id": G[0]}))

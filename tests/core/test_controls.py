@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ SKIP = {"type": "skip_cycle"}
 NOTIFY = {"type": "notify"}
 BYOYOMI = {"kind": "byoyomi", "periods": 3, "period_ms": 10_000}
 CANADIAN = {"kind": "canadian", "period_ms": 20_000, "moves": 2}
+LONGEST = 366 * 86_400_000
 
 
 def clock(game: Game, index: int = 0, at: int | None = None) -> dict[str, Any]:
@@ -122,6 +124,74 @@ def test_byoyomi_what_is_shown_of_this_moment_is_never_more_than_all(core: Drive
         "period_remaining_ms": 0,
         "overtime_used_ms": 500,
     }
+
+
+@pytest.mark.parametrize(
+    ("used", "bank", "periods"),
+    [
+        (0, 22_000, 3),  # a move that took no time earns it, too
+        (4000, 18_000, 3),
+        (19_999, 2001, 3),
+        (20_000, 0, 3),  # no main time is left: no increment any more
+        (29_999, 0, 3),
+        (30_000, 0, 2),
+    ],
+)
+def test_byoyomi_an_increment_comes_while_there_is_main_time(
+    core: Driver, used: int, bank: int, periods: int
+) -> None:
+    control = {**BYOYOMI, "increment_ms": 2000}
+    game = Game(core, players(20_000, 20_000, time_control=control, max_time_ms=20_000)).start()
+    assert game.state()["time_control"] == control
+    game.do("switch", at=used)
+    assert (game.person(0)["total_time_ms"], clock(game)) == (bank, {"periods_left": periods})
+
+
+def test_byoyomi_has_no_increment_of_the_sessions(core: Driver) -> None:
+    game = Game(core, players(20_000, 20_000, time_control=BYOYOMI, increment_ms=2000)).start()
+    assert game.state()["time_control"] == BYOYOMI
+    game.do("switch", at=4000)
+    assert game.person(0)["total_time_ms"] == 16_000
+
+
+def test_byoyomi_main_time_that_was_given_back_earns_the_increment_again(core: Driver) -> None:
+    control = {**BYOYOMI, "increment_ms": 2000}
+    game = Game(core, players(1000, 1000, time_control=control)).start()
+    game.do("switch", at=5000)
+    game.do("adjust", "PARTICIPANT", P[0], "SET", 3000, at=5500)
+    game.do("switch", at=6000)
+    game.do("switch", at=8000)
+    assert game.person(0)["total_time_ms"] == 3000
+
+
+def test_byoyomi_neither_a_pause_nor_who_completes_earns_an_increment(core: Driver) -> None:
+    control = {**BYOYOMI, "increment_ms": 2000}
+    game = Game(core, players(20_000, 20_000, time_control=control)).start()
+    game.do("pause", at=1000)
+    game.do("resume", at=5000)
+    assert game.deadline() == 54_000
+    game.do("complete", at=6000)
+    assert game.person(0)["total_time_ms"] == 18_000
+
+
+def test_byoyomi_a_debt_earns_no_increment(core: Driver) -> None:
+    control = {"kind": "byoyomi", "periods": 1, "period_ms": 5000, "increment_ms": 2000, "overtime_ms": 5000}
+    game = Game(core, players(1000, 1000, time_control=control)).start()
+    game.do("switch", at=7000)
+    assert (game.person(0)["total_time_ms"], clock(game)["periods_left"]) == (-1000, 0)
+    game.do("switch", at=7100)
+    game.do("switch", at=7200)
+    assert game.person(0)["total_time_ms"] == -1100
+
+
+def test_byoyomi_its_increment_is_none_of_the_lag_quotas(core: Driver) -> None:
+    """The quota is that of the bank and of a fischer increment."""
+    quotas = []
+    for control in (BYOYOMI, {**BYOYOMI, "increment_ms": 60_000}, {"kind": "fischer"}):
+        config = players(60_000, 60_000, time_control=control, lag_compensation=True)
+        quotas.append(clock(Game(core, config))["quota_ms"])
+        core.run("FLUSHALL")
+    assert quotas == [3 * 390] * 3
 
 
 # Canadian
@@ -319,6 +389,76 @@ def test_stages_end_in_canadian_blocks(core: Driver) -> None:
     assert game.person(0)["time_remaining_ms"] == 20_001
 
 
+def test_stages_the_last_one_may_come_again_and_again(core: Driver) -> None:
+    control = {
+        "kind": "stages",
+        "stages": [{"moves": 1, "time_ms": 5000}, {"moves": 2, "time_ms": 3000, "increment_ms": 100}],
+        "repeat": True,
+    }
+    game = Game(core, {"sync_mode": "per_participant", "participants": people(2), "time_control": control})
+    assert game.created["time_control"]["repeat"] is True
+    game.start()
+    seen = []
+    for turn in range(1, 6):  # a second each, and Ben is as fast
+        game.do("switch", at=2000 * turn - 1000)
+        seen.append((game.person(0)["total_time_ms"], clock(game)))
+        game.do("switch", at=2000 * turn)
+    assert seen == [
+        (7000, {"stage": 1, "moves_left": 2}),
+        (6100, {"stage": 1, "moves_left": 1}),
+        (8200, {"stage": 1, "moves_left": 2}),
+        (7300, {"stage": 1, "moves_left": 1}),
+        (9400, {"stage": 1, "moves_left": 2}),
+    ]
+
+
+def test_stages_a_single_one_may_repeat(core: Driver) -> None:
+    control = {"kind": "stages", "repeat": True, "stages": [{"moves": 1, "time_ms": 5000}]}
+    game = Game(core, {"sync_mode": "per_participant", "participants": people(1), "time_control": control})
+    game.start()
+    for turn in range(1, 4):
+        game.do("switch", at=turn * 1000)
+        assert (game.person(0)["total_time_ms"], clock(game)["moves_left"]) == (5000 + turn * 4000, 1)
+    event = game.do("expire", at=3000 + 17_000)
+    assert event["payload"]["event"] == "session.expired"
+
+
+def test_stages_that_repeat_begin_with_all_periods_again(core: Driver) -> None:
+    stage = {
+        "moves": 2,
+        "time_ms": 1000,
+        "kind": "byoyomi",
+        "periods": 2,
+        "period_ms": 5000,
+        "increment_ms": 9,
+    }
+    control = {"kind": "stages", "repeat": True, "stages": [stage]}
+    game = Game(core, {"sync_mode": "per_participant", "participants": people(1), "time_control": control})
+    game.start()
+    game.do("switch", at=6000)
+    assert (game.person(0)["total_time_ms"], clock(game)) == (
+        0,
+        {
+            "stage": 0,
+            "moves_left": 1,
+            "periods_left": 1,
+            "now": {"periods_left": 1, "period_remaining_ms": 5000},
+        },
+    )
+    game.do("switch", at=7000)
+    assert game.person(0)["total_time_ms"] == 1000
+    assert clock(game)["periods_left"] == clock(game)["moves_left"] == 2
+    game.do("switch", at=7500)
+    assert game.person(0)["total_time_ms"] == 509
+
+
+@pytest.mark.parametrize("repeats", [False, None])
+def test_stages_that_do_not_repeat_say_so_or_nothing(core: Driver, repeats: bool | None) -> None:
+    control = {"kind": "stages", "repeat": repeats, "stages": [{"moves": 1, "time_ms": 5000}, {"time_ms": 0}]}
+    game = Game(core, {"sync_mode": "per_participant", "participants": people(1), "time_control": control})
+    assert game.created["time_control"].get("repeat") is repeats
+
+
 def test_stages_with_overtime_and_lag_show_all_there_is(core: Driver) -> None:
     config = {
         "sync_mode": "per_participant",
@@ -444,6 +584,17 @@ def test_team_byoyomi(core: Driver) -> None:
             "time_control.stages.0.overtime_ms",
         ),
         ({"kind": "stages", "stages": [5]}, "time_control.stages.0"),
+        ({"kind": "stages", "repeat": 1, "stages": [{"time_ms": 1000}]}, "time_control.repeat"),
+        ({"kind": "stages", "repeat": True, "stages": [{"time_ms": 1000}]}, "time_control.stages.0.moves"),
+        (
+            {"kind": "stages", "repeat": True, "stages": [{"time_ms": 1000, **CANADIAN}]},
+            "time_control.stages.0.kind",
+        ),
+        ({"kind": "stages", "stages": [{"time_ms": 0}]}, "time_control.stages.0.time_ms"),
+        ({"kind": "fischer", "repeat": True}, "time_control.repeat"),
+        ({**BYOYOMI, "increment_ms": -1}, "time_control.increment_ms"),
+        ({**BYOYOMI, "increment_ms": LONGEST + 1}, "time_control.increment_ms"),
+        ({**CANADIAN, "increment_ms": 5}, "time_control.increment_ms"),
         ({"kind": "stages", "stages": [{"time_ms": 1000}], "delay_ms": 1}, "time_control.delay_ms"),
     ],
 )
@@ -473,7 +624,20 @@ def test_a_bank_that_comes_with_the_control_may_only_be_repeated(core: Driver) -
 
 @pytest.mark.parametrize(
     "control",
-    [BYOYOMI, CANADIAN, {"kind": "hourglass"}, STAGES, {"kind": "none"}, {**BYOYOMI, "overtime_ms": 500}],
+    [
+        BYOYOMI,
+        {**BYOYOMI, "increment_ms": 2000},
+        CANADIAN,
+        {"kind": "hourglass"},
+        STAGES,
+        {
+            "kind": "stages",
+            "repeat": True,
+            "stages": [{"moves": 1, "time_ms": 7000, **BYOYOMI, "increment_ms": 5}],
+        },
+        {"kind": "none"},
+        {**BYOYOMI, "overtime_ms": 500},
+    ],
 )
 @pytest.mark.parametrize("compensated", [False, True])
 def test_a_restored_session_goes_on_as_it_was(
@@ -498,3 +662,178 @@ def test_a_restored_session_goes_on_as_it_was(
         k: v for k, v in before.items() if k not in changed
     }
     game.do("switch", at=7500)
+
+
+# Banks of 0
+
+
+ZERO = {"participant_id": P[0], "total_time_ms": 0}
+AFTER_ZERO = [
+    (BYOYOMI, 30_000),
+    (CANADIAN, 20_000),
+    ({"kind": "delay", "delay_ms": 5000}, 5000),
+    ({"kind": "fischer", "increment_ms": 9, "overtime_ms": 4000}, 4000),
+    ({"kind": "bronstein", "delay_ms": 9, "overtime_ms": 4000}, 4000),
+    ({"kind": "hourglass", "overtime_ms": 1}, 1),
+    ("0+3x10", 30_000),
+    ("0+2/20", 20_000),
+    ("0d5", 5000),
+    ({"notation": "0+3", "overtime_ms": 4000}, 4000),
+]
+
+
+@pytest.mark.parametrize(("control", "budget"), AFTER_ZERO, ids=str)
+def test_a_bank_of_0_needs_something_after_it(core: Driver, control: Any, budget: int) -> None:
+    who = [ZERO | {"time_control": control}, {"participant_id": P[1], "total_time_ms": 5000}]
+    game = Game(core, {"sync_mode": "per_participant", "participants": who}).start()
+    assert game.person(0)["total_time_ms"] == 0
+    assert (game.deadline(), game.alarm()) == (budget, budget)
+    assert game.do("expire", at=budget)["payload"]["expired_participant_id"] == P[0]
+
+
+NOTHING_AFTER = [
+    None,
+    {"kind": "fischer", "increment_ms": 5000},
+    {"kind": "bronstein", "delay_ms": 5000},
+    {"kind": "delay", "delay_ms": 0},
+    {"kind": "hourglass", "overtime_ms": 0},
+]
+
+
+@pytest.mark.parametrize("control", NOTHING_AFTER, ids=str)
+@pytest.mark.parametrize("own", [False, True])
+def test_a_bank_of_0_with_nothing_after_it_is_refused(core: Driver, control: Any, *, own: bool) -> None:
+    given = {"time_control": control}
+    who = [ZERO | (given if own else {}), {"participant_id": P[1], "total_time_ms": 5000}]
+    with pytest.raises(RefusedError) as refused:
+        Game(core, {"sync_mode": "per_participant", "participants": who, **({} if own else given)})
+    assert refused.value.answer.context["details"] == [
+        {
+            "field": "participants.0.total_time_ms",
+            "message": "must be an integer from 1000 to 31622400000: nothing comes after a bank of 0",
+        }
+    ]
+
+
+@pytest.mark.parametrize("text", ["0", "0+3", "0b5", "0d0", "hourglass 0"])
+def test_a_text_of_nothing_is_refused_where_the_bank_stands(core: Driver, text: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        Game(core, {"sync_mode": "per_participant", "participants": people(2), "time_control": text})
+    message = refused.value.answer.context["details"][0]["message"]
+    assert message.startswith(f"cannot be read at position {text.index('0') + 1}: bank must be")
+
+
+@pytest.mark.parametrize("bank", [1, 999, -1, LONGEST + 1, 1.5, True, "0"])
+def test_a_bank_is_0_or_a_second_at_least(core: Driver, bank: Any) -> None:
+    with pytest.raises(RefusedError) as refused:
+        Game(core, players(bank, time_control=BYOYOMI))
+    assert refused.value.answer.context["details"] == [
+        {
+            "field": "participants.0.total_time_ms",
+            "message": "must be 0 or an integer from 1000 to 31622400000",
+        }
+    ]
+
+
+def test_a_team_whose_members_bring_nothing_has_its_periods(core: Driver) -> None:
+    who = [{"participant_id": P[i], "group_id": G[i // 2], "total_time_ms": 0} for i in range(4)]
+    config = {"sync_mode": "per_group", "participants": who, "time_control": BYOYOMI}
+    game = Game(core, config).start()
+    assert (game.state()["groups"][0]["total_time_ms"], game.deadline()) == (0, 30_000)
+    core.run("FLUSHALL")
+    with pytest.raises(RefusedError) as refused:
+        Game(core, config | {"time_control": {"kind": "fischer"}})
+    assert refused.value.answer.fields == ["groups.0.total_time_ms", "groups.1.total_time_ms"]
+
+
+def test_what_one_member_brings_is_enough_for_the_team(core: Driver) -> None:
+    who = [{"participant_id": P[i], "group_id": G[0], "total_time_ms": 5000 * i} for i in range(2)]
+    game = Game(core, {"sync_mode": "per_group", "participants": who}).start()
+    assert game.deadline() == 5000
+
+
+@pytest.mark.parametrize("mode", [{"sync_mode": "global", "total_time_ms": 5000}, {"sync_mode": "count_up"}])
+def test_who_has_no_clock_has_nothing_after_0(core: Driver, mode: dict[str, Any]) -> None:
+    with pytest.raises(RefusedError) as refused:
+        Game(core, {**mode, "participants": [ZERO]})
+    assert refused.value.answer.fields == ["participants.0.total_time_ms"]
+    game = Game(core, {**mode, "participants": people(2)})
+    with pytest.raises(RefusedError) as refused:
+        game.do("join", json.dumps({"participant_id": P[5], "total_time_ms": 0}))
+    assert refused.value.answer.fields == ["total_time_ms"]
+
+
+def test_a_newcomer_may_begin_at_0_where_something_comes_after_it(core: Driver) -> None:
+    game = Game(core, players(5000, 5000))
+    newcomer = {"participant_id": P[5], "total_time_ms": 0}
+    with pytest.raises(RefusedError) as refused:
+        game.do("join", json.dumps(newcomer))
+    assert refused.value.answer.fields == ["total_time_ms"]
+    with pytest.raises(RefusedError) as refused:
+        game.do("join", json.dumps({"participant_id": P[5], "time_control": "0+5"}))
+    assert refused.value.answer.fields == ["time_control"]
+    payload = game.do("join", json.dumps(newcomer | {"time_control": BYOYOMI}))["payload"]
+    assert payload["participants"][0]["time_remaining_ms"] == 30_000
+
+
+def test_the_total_of_banks_of_0_is_0(core: Driver) -> None:
+    assert Game(core, players(0, 0, time_control=BYOYOMI)).created["total_time_ms"] == 0
+
+
+def test_a_clock_without_end_takes_no_bank_of_0_either(core: Driver) -> None:
+    with pytest.raises(RefusedError) as refused:
+        Game(core, players(0, time_control={"kind": "none"}))
+    assert "its clock has no end" in refused.value.answer.text
+
+
+# Long clocks
+
+
+def test_a_clock_may_run_for_a_year_and_a_day(core: Driver) -> None:
+    """Nothing is rounded on the way, not even in a restore."""
+    control = {"kind": "byoyomi", "periods": 1000, "period_ms": LONGEST, "increment_ms": LONGEST}
+    who = [{"participant_id": P[i], "total_time_ms": LONGEST} for i in range(2)]
+    game = Game(core, {"sync_mode": "per_participant", "participants": who, "time_control": control}).start()
+    assert game.created["total_time_ms"] == 2 * LONGEST
+    assert game.deadline() == game.alarm() == 1001 * LONGEST
+    game.do("switch", at=1)
+    assert game.person(0)["total_time_ms"] == 2 * LONGEST - 1
+    game.do("switch", at=2)
+    game.do("adjust", "PARTICIPANT", P[0], "ADD", LONGEST, at=2)
+    exported = game.raw("get", "EXPORT", at=3)
+    core.run("DEL", game.keys.session)
+    assert core.call("restore", game.session, [exported.decode()], START + 3).code is None
+    assert game.deadline() == 2 + 3 * LONGEST - 1 + 1000 * LONGEST
+
+
+@pytest.mark.parametrize(
+    "control",
+    [
+        {"kind": "fischer", "increment_ms": LONGEST, "overtime_ms": LONGEST},
+        {"kind": "delay", "delay_ms": LONGEST},
+        {"kind": "bronstein", "delay_ms": LONGEST},
+        {"kind": "canadian", "period_ms": LONGEST, "moves": 1000},
+    ],
+)
+def test_each_kind_takes_times_up_to_366_days(core: Driver, control: dict[str, Any]) -> None:
+    game = Game(core, players(LONGEST, LONGEST, time_control=control, lag_compensation=True)).start()
+    deadline = game.deadline()
+    assert deadline == LONGEST + (0 if control["kind"] == "bronstein" else LONGEST)
+    exported = game.raw("get", "EXPORT", at=0)
+    core.run("DEL", game.keys.session)
+    assert core.call("restore", game.session, [exported.decode()], START).code is None
+    assert game.deadline() == deadline
+
+
+def test_a_bound_is_named(core: Driver) -> None:
+    with pytest.raises(RefusedError) as refused:
+        Game(
+            core,
+            players(LONGEST + 1, increment_ms=LONGEST + 1, time_control={"kind": "delay", "delay_ms": -1}),
+        )
+    messages = [detail["message"] for detail in refused.value.answer.context["details"]]
+    assert messages == [
+        "must be 0 or an integer from 1000 to 31622400000",
+        "must be an integer from 0 to 31622400000",
+        "must be an integer from 0 to 31622400000",
+    ]

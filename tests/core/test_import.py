@@ -38,6 +38,7 @@ CONFIGS: dict[str, Json] = {
         "time_per_cycle_ms": 30_000,
     },
     "count_up": {"sync_mode": "count_up", "participants": people(2), "max_time_ms": 300_000},
+    "bounds": players(60_000, 50_000, max_pauses=5, max_cycles=40, ends_at_ms=START + 200_000),
 }
 STORIES: dict[str, list[str]] = {
     "pending": [],
@@ -68,6 +69,8 @@ def standing(state: Json, config: Json) -> Json:
         "groups": [owner(each, "group_id") for each in state["groups"]],
         "bank_ms": (state["time_remaining_ms"] or 0) + elapsed,
         "total_left_ms": state["total_remaining_ms"] and state["total_remaining_ms"] + elapsed,
+        "pauses_left": state["pauses_left"],
+        "pause_remaining_ms": state["pause_remaining_ms"],
     }
     if config["sync_mode"] == "count_up":
         found["bank_ms"] = state["max_time_ms"] - state["time_used_ms"]
@@ -121,6 +124,7 @@ VALUES = st.one_of(
 )
 NAMES = ["status", "active_participant_id", "cycle_started_ms", "created_ms", "started_ms", "completed_ms"]
 NAMES += ["time_used_ms", "cycle_count", "bank_ms", "total_left_ms", "participants", "groups", "odd"]
+NAMES += ["pauses_left", "pause_remaining_ms"]
 OWNER_NAMES = ["participant_id", "group_id", "bank_ms", "time_used_ms", "cycle_count", "has_expired", "odd"]
 
 
@@ -163,6 +167,39 @@ def test_any_standing_is_taken_whole_or_refused(
     exported: Any = core.call("get", COPY, ["EXPORT"]).value
     core.run("DEL", *SessionKeys.of(COPY).all)
     assert core.call("restore", COPY, [exported], START).code is None
+
+
+def test_what_is_left_of_the_pauses_is_told(core: Driver) -> None:
+    config = players(60_000, 60_000, max_pauses=3, max_total_pause_ms=9000)
+    banks = [{"participant_id": each, "bank_ms": 5000} for each in P[:2]]
+    stood = {"status": "paused", "active_participant_id": P[0], "participants": banks}
+    for told, left in (({}, (3, 9000)), ({"pauses_left": 0, "pause_remaining_ms": 4000}, (0, 4000))):
+        core.run("FLUSHALL")
+        answer = core.call("import", COPY, [json.dumps(config), json.dumps(stood | told)], START)
+        assert answer.code is None, answer.text
+        state = json.loads(core.call("get", COPY, [], START + 1000).value)
+        assert (state["pauses_left"], state["pause_remaining_ms"]) == left
+        assert state["resumes_at_ms"] is None, "a pause that began elsewhere does not end"
+    core.run("FLUSHALL")
+    for name, most in (("pauses_left", 3), ("pause_remaining_ms", 9000)):
+        for value in (-1, most + 1, 0.5, "1"):
+            text = json.dumps(stood | {name: value})
+            assert core.call("import", COPY, [json.dumps(config), text], START).fields == [name]
+        unbounded = json.dumps(players(60_000, 60_000))
+        text = json.dumps(stood | {name: 0})
+        assert core.call("import", COPY, [unbounded, text], START).fields == [name]
+
+
+def test_only_what_is_pending_is_imported_with_a_start(core: Driver) -> None:
+    config = json.dumps(players(60_000, 60_000, starts_at_ms=START + 5000))
+    banks = [{"participant_id": each, "bank_ms": 5000} for each in P[:2]]
+    stood = {"status": "running", "active_participant_id": P[0], "participants": banks}
+    assert core.call("import", COPY, [config, json.dumps(stood)], START).fields == ["status"]
+    pending = {"status": "pending", "participants": banks}
+    assert core.call("import", COPY, [config, json.dumps(pending)], START).code is None
+    assert core.run("ZSCORE", SessionKeys.of(COPY).alarms, COPY) == START + 5000
+    event = json.loads(core.call("expire", COPY, [], START + 5000).value)
+    assert event["payload"]["event"] == "session.started"
 
 
 def test_refusals_of_an_import(core: Driver) -> None:

@@ -115,4 +115,5 @@ def test_what_a_cycle_has_left_of_its_total_is_what_within_looks_at(core: Driver
     }
     game = Game(core, config).start()
     assert game.raw("adjust", "ADD", 1000, "WITHIN", 2000, at=1000) is None
-    assert game.do("adjust", "ADD", 1000, "WITHIN", 2000, at=1001)["payload"]["adjusted_ms"] == 1000
+    # The cycle gets its second, and the total leaves nothing of it.
+    assert game.do("adjust", "ADD", 1000, "WITHIN", 2000, at=1001)["payload"]["adjusted_ms"] == 0

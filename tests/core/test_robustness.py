@@ -210,6 +210,13 @@ DAMAGE: list[tuple[str, str | None]] = [
     ("shown", '"sync_mode":"per_participant"},{'),
     ("shown", None),
     ("rules", "per_participant 3600000 end_session 1 0 - fischer 0 0 +9999999999999"),
+    ("rules", "per_participant 3600000 end_session 0 0 - byoyomi 3"),
+    ("rules", "per_participant 3600000 end_session 0 0 - fischer 0 0 0"),
+    ("rules", "per_participant 3600000 end_session 0 0 - fischer 0  0"),
+    ("rules", "per_participant 3600000 end_session 0 0 - fischer 0x 0"),
+    ("rules", "per_participant 3600000 end_session 0 0 - fischer 316224000000 0"),
+    ("rules", "per_participant 3600000 end_session 0 0 0 fischer 0 0"),
+    ("rules", "per_participant 3600000 end_session 0 31622400001 - fischer 0 0"),
     ("action", "end_session"),
     ("status", "deleted"),
     ("version", "-1"),
@@ -243,7 +250,8 @@ def test_an_undamaged_snapshot_of_each_shape_comes_back(core: Driver) -> None:
     group = "b0000000-0000-4000-8000-000000000000"
     for config in (
         {"lag_compensation": True, "warnings_ms": [5000, 1000]},
-        {"time_control": {"kind": "delay", "delay_ms": 500, "overtime_ms": 1000}},
+        {"time_control": {"kind": "delay", "delay_ms": 500, "overtime_ms": 1000}, "warnings_ms": [0, -1000]},
+        {"time_control": {"kind": "byoyomi", "periods": 1, "period_ms": 5000, "increment_ms": 900}},
         {
             "sync_mode": "per_group",
             "participants": people(3, group_id=group),
@@ -257,3 +265,102 @@ def test_an_undamaged_snapshot_of_each_shape_comes_back(core: Driver) -> None:
         answer = core.call("restore", SESSION, [json.dumps(state)], START)
         assert answer.code is None, (config, answer)
         core.run("FLUSHALL")
+
+
+STAGED = {"kind": "stages", "stages": [{"moves": 2, "time_ms": 60_000}]}
+STAGES = "stages 2/60000/fischer 0 0|3/0/byoyomi 2 5000 100"
+
+
+@pytest.mark.parametrize(
+    ("stages", "sound"),
+    [
+        (STAGES, True),  # the last one repeats
+        (f"{STAGES}|0/5/canadian 300 5", True),
+        (f"{STAGES}|0/5/byoyomi 2 5000", True),
+        (f"{STAGES}|4/5/canadian 300 5", False),  # which does not repeat
+        (f"0/5/fischer 0 0|{STAGES[7:]}".replace("0/5", "stages 0/5", 1), False),
+        (f"{STAGES} 0", False),
+        (f"{STAGES}|", False),
+        (f"{STAGES.removesuffix('100')}0", False),  # an increment of 0 is left out
+        (f"{STAGES}x", False),
+        (STAGES.replace("60000", "316224000000"), False),
+        (STAGES.replace("fischer 0 0", "none 0"), False),
+    ],
+)
+def test_a_snapshot_with_stages_is_restored_or_refused(core: Driver, stages: str, *, sound: bool) -> None:
+    state = exported(core, time_control=STAGED | {"repeat": True})
+    fields = state["internal"]["fields"]
+    assert "stages 2/60000/fischer 0 0" in fields["rules"]
+    fields["rules"] = fields["rules"].replace("stages 2/60000/fischer 0 0", stages)
+    answer = core.call("restore", SESSION, [json.dumps(state)], START)
+    assert (answer.code is None) is sound, answer
+
+
+@pytest.mark.parametrize(
+    ("warnings", "sound"),
+    [
+        ("5000,0,-1000", True),
+        ("5000,-1000,0", False),
+        ("5000,0,0", False),
+        ("5000,0,-0", False),
+        ("5000,0,-31622400001", False),
+        ("5000,0,-01", False),
+        ("5000,0", False),
+    ],
+)
+def test_a_snapshot_with_warnings_is_restored_or_refused(core: Driver, warnings: str, *, sound: bool) -> None:
+    state = exported(
+        core, time_control={"kind": "fischer", "overtime_ms": 2000}, warnings_ms=[5000, 0, -1000]
+    )
+    fields = state["internal"]["fields"]
+    fields["rules"] = fields["rules"].replace("5000,0,-1000", warnings)
+    answer = core.call("restore", SESSION, [json.dumps(state)], START)
+    assert (answer.code is None) is sound, answer
+
+
+def test_a_control_that_repeats_is_checked_as_fast_as_others_and_as_strictly(core: Driver) -> None:
+    state = exported(core, time_control=STAGED | {"repeat": True})
+    fields = state["internal"]["fields"]
+    for wrong in ("true5", "truetrue", "5true", "True"):
+        damaged = {**fields, "shown": fields["shown"].replace(":true}", f":{wrong}}}")}
+        assert damaged["shown"] != fields["shown"]
+        broken = {**state, "internal": {**state["internal"], "fields": damaged}}
+        assert core.call("restore", SESSION, [json.dumps(broken)], START).code == "VALIDATION_ERROR"
+    assert core.call("restore", SESSION, [json.dumps(state)], START).code is None
+
+
+def test_what_0_4_wrote_of_warnings_goes_on(core: Driver) -> None:
+    """There -1 stands for none, and thresholds are above 0."""
+    state = exported(core, warnings_ms=[30_000], action_on_timeout={"type": "notify"})
+    fields = state["internal"]["fields"]
+    assert fields["cycle"].endswith(" !0 60000 0")
+    fields["cycle"] = fields["cycle"].replace(" !0 60000 0", " !0 -1 0")
+    assert core.call("restore", SESSION, [json.dumps(state)], START).code is None
+    assert core.run("ZSCORE", "sk:{ab}:alarms", SESSION) == START + 60_000
+
+
+@pytest.mark.parametrize(
+    ("config", "from_", "stored"),
+    [
+        ({}, "-1", "byoyomi 2 5000"),
+        ({"warnings_ms": [-500]}, "-500", "byoyomi 2 5000"),
+        ({"increment": 5}, "-1", "byoyomi 2 5000 5"),
+    ],
+)
+def test_who_uses_nothing_new_has_the_hash_of_0_4(
+    core: Driver, config: dict[str, Any], from_: str, stored: str
+) -> None:
+    config = dict(config)
+    control = {
+        "kind": "byoyomi",
+        "periods": 2,
+        "period_ms": 5000,
+        "increment_ms": config.pop("increment", None),
+    }
+    if "warnings_ms" in config:
+        control["overtime_ms"] = 1000
+    config = {"warnings_ms": [1000], "action_on_timeout": {"type": "notify"}, **config}
+    game = Game(core, players(60_000, 60_000, time_control=control, **config)).start()
+    assert core.run("HGET", game.keys.session, "rules").decode().removesuffix(" +1000").endswith(f" {stored}")
+    game.do("expire", at=game.deadline())
+    assert f" {from_} " in core.run("HGET", game.keys.session, "cycle").decode().partition("!")[2]

@@ -409,6 +409,7 @@ class Grammar:
             *self._pick(
                 [
                     ["CREATE", of, 2, self._pick([-1, 3]), self._pick([-1, 8]), self._pick([-1, 100])],
+                    ["REVIVE", of, 2, self._pick([-1, 3]), self._pick([-1, 8])],
                     ["CREATED", of],
                     ["FOUND", of, 2],
                     ["JOIN", of, self._pick([-1, 1]), self._pick([-1, 8])],

@@ -176,12 +176,19 @@ class Play:
         return shown
 
 
-INSTANTS = {"deadline": "deadline_ms", "resumes": "resumes_at_ms"}
+INSTANTS = {
+    "deadline": "deadline_ms",
+    "resumes": "resumes_at_ms",
+    "starts": "starts_at_ms",
+    "ends": "ends_at_ms",
+}
 OF_THE_SESSION = {
     "active": "active_participant_id",
     "status": "status",
     "clock": "time_remaining_ms",
     "total": "total_remaining_ms",
+    "pauses left": "pauses_left",
+    "pause time": "pause_remaining_ms",
 }
 OF_AN_OWNER = {"": "time_remaining_ms", "bank": "total_time_ms", "used": "time_used_ms"}
 
@@ -236,7 +243,7 @@ def test_what_has_a_worked_example() -> None:
     assert titles >= _fields(PAGE.section("Modes").tables[0])
     assert titles >= _fields(CONTROLS_PAGE.section("Time controls").tables[0])
     assert titles >= {"Overtime", "Unequal clocks", "Lag compensation", "Timeouts", "Warnings", "Pauses"}
-    assert titles >= {"A total over all cycles", "Soft close", "Players"}
+    assert titles >= {"A total over all cycles", "Soft close", "Players", "Schedule", "A number of cycles"}
 
 
 # --- time controls -----------------------------------------------------------------------------------------
@@ -303,7 +310,7 @@ def test_a_time_control(clock: Clock, kind: str) -> None:
     row = KINDS[kind]
     source = (ROOT / "lua" / "controls" / f"{kind}.lua").read_text()
     bounds = re.findall(rf"`(\w+)` \w \((\d+){TO}(\d+)[,;]([^)]*)\)", row["parameters"])
-    assert {name for name, *_ in bounds} == set(re.findall(r"\{ '(\w+)', \d+, \d+", source))
+    assert {name for name, *_ in bounds} == set(re.findall(r"\{ '(\w+)', \d+, [\w.]+", source))
     for name, low, high, default in bounds:
         for value in (int(low), int(high)):
             assert _create_kind(clock, kind, **{name: value})["time_control"][name] == value
@@ -443,7 +450,9 @@ def test_the_quota_of_lag_compensation(clock: Clock) -> None:
     assert _create(clock, "-", lag_compensation=True)["participants"][0]["clock"] == {}
 
 
-TEXTS, NORMAL, WRONG = (table.rows for table in CONTROLS_PAGE.section("Time controls as text").tables)
+TEXTS, NORMAL, WRONG, TWO_MEANINGS = (
+    table.rows for table in CONTROLS_PAGE.section("Time controls as text").tables
+)
 
 
 @pytest.mark.parametrize("row", TEXTS, ids=lambda row: row["text"])
@@ -471,7 +480,7 @@ def test_a_text_has_a_normal_form(clock: Clock, row: dict[str, str]) -> None:
     assert (again["time_control"], again["participants"]) == (state["time_control"], state["participants"])
 
 
-@pytest.mark.parametrize("row", WRONG, ids=lambda row: row["text"])
+@pytest.mark.parametrize("row", [*WRONG, *TWO_MEANINGS], ids=lambda row: row["text"])
 def test_a_text_is_refused_at_a_position(clock: Clock, row: dict[str, str]) -> None:
     (text,) = codes(row["text"])
     refused = [{"field": "time_control", "message": row["message"]}]
@@ -492,8 +501,8 @@ def test_the_bounds_of_a_text(clock: Clock) -> None:
     assert _create(clock, number)["time_control"]["notation"] == "5"
     assert "at position 1:" in str(_create(clock, number + "0"))
     one = "1".zfill(characters)
-    longest = ":".join([f"{one}/{one}"] * 7 + [f"{one}+"])
-    longest += "0" * (most - len(longest))
+    longest = ":".join([f"{one}/{one}+{one}"] * 3 + [f"{one}/{one}"] * 5)
+    longest += "+" + "0" * (most - len(longest) - 1)
     assert _create(clock, longest)["time_control"]["kind"] == "stages"
     assert f"at position {most + 1}:" in str(_create(clock, "0" + longest))
 
@@ -579,6 +588,10 @@ def _bounds(value: str) -> tuple[list[str], list[str]]:
     if "traceparent" in value:
         one = f"00-{'a' * 32}-{'b' * 16}-01"
         return [one, one.ljust(128, "-")], [one.upper(), one[:-1], f"{one}é", f"é{one}", one.ljust(129, "-")]
+    if value == "server time in ms, or `none`":
+        return ["none", "NONE", "1", "9007199254740991"], ["", "0", "-1", "9007199254740992", "1.5", "soon"]
+    if value == "`total`":
+        return ["total", "TOTAL"], ["", "cycle"]
     if value == "burst, count, period_ms, cooldown_ms":
         return ["1 1 1 0", "5 7 1000 60000"], ["0 1 1 0", "1 1 1 -1", "1 x 1 0", "1 1 1.5 0"]
     numbers = re.search(rf"(-?\d+){TO}(-?\d+)", value)
@@ -680,6 +693,9 @@ def _config_values(name: str, value: str) -> tuple[list[Any], list[Any]]:
         if "100 keys" in value:
             bad.append({str(number): number for number in range(101)})
         return [good, None], bad
+    if days := re.fullmatch(r"server time ahead, at most (\d+) days", value):
+        farthest = START_MS + int(days[1]) * 86_400_000
+        return [START_MS + 1, farthest, None], [START_MS, farthest + 1, START_MS + 1.5, str(farthest), True]
     many = re.match(rf"list of (\d+){TO}(\d+)", value)
     bounds = re.search(rf"integers? (\d+){TO}(\d+)", value)
     if bounds is None:

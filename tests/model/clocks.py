@@ -36,6 +36,7 @@ class Clock:
     rules: tuple[Rule, ...] = (Rule(),)
     overtime_ms: int = 0
     staged: bool = False
+    repeats: bool = False
     stage: int = 0
     stage_moves_made: int = 0
     periods_left: int = 0
@@ -56,14 +57,25 @@ class Clock:
         return self.rule.kind == "none"
 
 
-def new_clock(bank: int, rules: tuple[Rule, ...], *, overtime_ms: int, staged: bool, lag: bool) -> Clock:
+def new_clock(
+    bank: int,
+    rules: tuple[Rule, ...],
+    *,
+    overtime_ms: int,
+    staged: bool,
+    lag: bool,
+    repeats: bool = False,
+) -> Clock:
     """A clock as it is when the session is created or its owner joins.
+
+    repeats: whether the last stage begins again after its moves
 
     Reading: a clock without end needs no lag quota.
     """
     lag = lag and rules[0].kind != "none"
     gain = quota_gain(bank, rules[0]) if lag else 0
-    clock = Clock(bank, rules, overtime_ms, staged, quota_ms=3 * gain if lag else None, quota_gain_ms=gain)
+    quota = 3 * gain if lag else None
+    clock = Clock(bank, rules, overtime_ms, staged, repeats, quota_ms=quota, quota_gain_ms=gain)
     return _enter_stage(clock, 0)
 
 
@@ -150,6 +162,9 @@ def credit(clock: Clock, u: int, charged: Clock) -> Clock:
             bank = min(bank, max(rule.max_time_ms, charged.bank))
     elif rule.kind == "bronstein":
         bank += min(u, rule.delay_ms)
+    elif rule.kind == "byoyomi" and u < clock.bank:
+        # Only a move within the main time brings an increment.
+        bank += rule.increment_ms
     result = replace(charged, bank=bank, stage_moves_made=charged.stage_moves_made + 1)
     if rule.kind == "canadian" and result.bank <= 0:
         left = result.block_moves_left - 1
@@ -157,8 +172,10 @@ def credit(clock: Clock, u: int, charged: Clock) -> Clock:
         if left == 0:
             result = replace(result, block_ms=rule.period_ms, block_moves_left=rule.block_moves)
     if rule.stage_moves is not None and result.stage_moves_made == rule.stage_moves:
-        following = result.rules[result.stage + 1]
-        result = _enter_stage(replace(result, bank=result.bank + following.time_ms), result.stage + 1)
+        last = result.stage == len(result.rules) - 1  # then it repeats: only such a last stage has moves
+        following = result.stage + (0 if last else 1)
+        added = result.rules[following].time_ms
+        result = _enter_stage(replace(result, bank=result.bank + added), following)
     return result
 
 

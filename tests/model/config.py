@@ -15,18 +15,26 @@ from tests.model import notation
 from tests.model.clocks import Rule
 
 SECOND, DAY = 1000, 86_400_000
+LONGEST = 366 * DAY
+LONGEST_PAUSE = 30 * DAY
 MODES = ("per_participant", "per_group", "per_cycle", "global", "count_up")
 ACTIONS = ("end_session", "skip_cycle", "auto_action", "notify")
 UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 PARAMETERS: dict[str, dict[str, tuple[int, int, bool]]] = {  # kind -> name -> lowest, highest, required
-    "fischer": {"increment_ms": (0, 60_000, False)},
-    "bronstein": {"delay_ms": (0, DAY, True)},
-    "delay": {"delay_ms": (0, DAY, True)},
-    "byoyomi": {"periods": (1, 1000, True), "period_ms": (1, DAY, True)},
-    "canadian": {"period_ms": (1, DAY, True), "moves": (1, 1000, True)},
+    "fischer": {"increment_ms": (0, LONGEST, False)},
+    "bronstein": {"delay_ms": (0, LONGEST, True)},
+    "delay": {"delay_ms": (0, LONGEST, True)},
+    "byoyomi": {
+        "periods": (1, 1000, True),
+        "period_ms": (1, LONGEST, True),
+        "increment_ms": (0, LONGEST, False),
+    },
+    "canadian": {"period_ms": (1, LONGEST, True), "moves": (1, 1000, True)},
     "hourglass": {},
     "none": {},
 }
+CONTROL_NAMES = ["kind", "notation", "overtime_ms", "stages", "repeat", "moves", "time_ms"]
+MOST_STAGES_IN_ALL = 2000
 CONFIG_NAMES = [
     "session_id",
     "sync_mode",
@@ -43,6 +51,11 @@ CONFIG_NAMES = [
     "action_on_timeout",
     "warnings_ms",
     "max_pause_ms",
+    "max_pauses",
+    "max_total_pause_ms",
+    "max_cycles",
+    "starts_at_ms",
+    "ends_at_ms",
     "players_may_pause",
     "players_may_choose_next",
     "metadata",
@@ -63,6 +76,17 @@ class Control:
     overtime_ms: int = 0
     banks: bool = False
     bank: int | None = None
+    repeats: bool = False
+
+    @property
+    def more(self) -> bool:
+        """Whether a clock whose bank begins at 0 has periods, a block, a delay or overtime after it."""
+        rule = self.rules[0]
+        return (
+            self.overtime_ms > 0
+            or rule.kind in {"byoyomi", "canadian"}
+            or (rule.kind == "delay" and rule.delay_ms > 0)
+        )
 
     @property
     def staged(self) -> bool:
@@ -79,6 +103,7 @@ class Member:
     group: str | None = None
     bank: int | None = None
     control: Control | None = None
+    given_control: Any = None
 
 
 @dataclass(slots=True)
@@ -100,6 +125,11 @@ class Config:
     action: dict[str, Any] = field(default_factory=dict)
     warnings: list[int] = field(default_factory=list)
     max_pause_ms: int | None = None
+    max_pauses: int | None = None
+    max_total_pause_ms: int | None = None
+    max_cycles: int | None = None
+    starts_at: int | None = None
+    ends_at: int | None = None
     players_may_pause: bool = False
     players_may_choose_next: bool = False
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -168,8 +198,11 @@ class Problems(list[str]):
         return [entry if isinstance(entry, dict) else None for entry in value]
 
 
-def parse_config(source: Any, key_id: str) -> tuple[Config, list[str]]:
-    """The configuration and the problems of a decoded config for the session of the keys."""
+def parse_config(source: Any, key_id: str, now: int) -> tuple[Config, list[str]]:
+    """The configuration and the problems of a decoded config for the session of the keys.
+
+    now: the server's time (ms), which a start and an end have to be after
+    """
     bad = Problems()
     if not isinstance(source, dict):
         return Config(), ["config"]
@@ -179,10 +212,10 @@ def parse_config(source: Any, key_id: str) -> tuple[Config, list[str]]:
     c = Config(mode=source["sync_mode"] if source.get("sync_mode") in MODES else "")
     if not c.mode:
         bad.append("sync_mode")
-    c.total_ms = bad.integer(source, "total_time_ms", SECOND, DAY)
-    c.cycle_ms = bad.integer(source, "time_per_cycle_ms", SECOND, DAY, need=c.mode == "per_cycle")
-    c.max_ms = bad.integer(source, "max_time_ms", SECOND, DAY)
-    c.increment_ms = bad.integer(source, "increment_ms", 0, 60_000) or 0
+    c.total_ms = bad.integer(source, "total_time_ms", SECOND, LONGEST)
+    c.cycle_ms = bad.integer(source, "time_per_cycle_ms", SECOND, LONGEST, need=c.mode == "per_cycle")
+    c.max_ms = bad.integer(source, "max_time_ms", SECOND, LONGEST)
+    c.increment_ms = bad.integer(source, "increment_ms", 0, LONGEST) or 0
     if c.mode == "global" and c.total_ms is None and source.get("time_per_cycle_ms") is None:
         bad.append("total_time_ms")
     c.lag, c.auto_advance = bad.boolean(source, "lag_compensation"), bad.boolean(source, "auto_advance")
@@ -194,11 +227,18 @@ def parse_config(source: Any, key_id: str) -> tuple[Config, list[str]]:
     c.control = parse_control(
         source.get("time_control"), "time_control", c, bad, allowed=c.owned or not c.mode
     )
-    c.warnings = _warnings(source, bad)
-    c.max_pause_ms = bad.integer(source, "max_pause_ms", SECOND, DAY)
+    c.max_pause_ms = bad.integer(source, "max_pause_ms", 1, LONGEST_PAUSE)
+    c.max_pauses = bad.integer(source, "max_pauses", 0, 1000)
+    c.max_total_pause_ms = bad.integer(source, "max_total_pause_ms", 1, LONGEST_PAUSE)
+    c.max_cycles = bad.integer(source, "max_cycles", 1, 1_000_000)
+    c.starts_at = bad.integer(source, "starts_at_ms", now + 1, now + LONGEST)
+    c.ends_at = bad.integer(source, "ends_at_ms", now + 1, now + LONGEST)
+    if c.starts_at is not None and c.ends_at is not None and c.ends_at <= c.starts_at:
+        bad.append("ends_at_ms")
     c.action = _action(source, c, bad)
     c.metadata = _metadata(source, bad)
     _members(source, c, bad)
+    c.warnings = _warnings(source, c, bad)
     return c, sorted(set(bad))
 
 
@@ -221,12 +261,20 @@ def _participant(source: dict[str, Any], path: str, index: int, c: Config, bad: 
         pid or "", index if source.get("participant_index") is None else -1 if given is None else given
     )
     member.group = bad.uuid(source, "group_id", path, need=c.mode == "per_group")
-    member.bank = bad.integer(source, "total_time_ms", SECOND, DAY, path)
+    member.bank = _amount(source, path, bad)
     allowed = c.mode in {"per_participant", ""}
+    member.given_control = source.get("time_control")
     member.control = parse_control(source.get("time_control"), path + "time_control", c, bad, allowed=allowed)
     if c.mode == "per_participant":
         _bank(member, source.get("time_control"), path, c, bad)
     return member
+
+
+def _amount(source: dict[str, Any], path: str, bad: Problems) -> int | None:
+    """The bank of an entry: 0, or at least a second. Whether it may be 0 depends on its control."""
+    name = "total_time_ms"
+    zero = source.get(name) == 0 and not isinstance(source[name], bool)
+    return 0 if zero else bad.integer(source, name, SECOND, LONGEST, path)
 
 
 def _bank(member: Member, own: Any, path: str, c: Config, bad: Problems) -> None:
@@ -240,7 +288,10 @@ def _bank(member: Member, own: Any, path: str, c: Config, bad: Problems) -> None
         if member.bank is not None and member.bank != control.bank:
             bad.append(path + "total_time_ms")
         member.bank = control.bank
-    elif member.bank is None and not _has_bank(c.given_control if own is None else own):
+    elif member.bank is None:
+        if not _has_bank(c.given_control if own is None else own):
+            bad.append(path + "total_time_ms")
+    elif member.bank == 0 and not (control is not None and control.more):
         bad.append(path + "total_time_ms")
 
 
@@ -270,8 +321,9 @@ def _members(source: dict[str, Any], c: Config, bad: Problems) -> None:
         path = f"groups.{i}."
         bad.known(entry, ["group_id", "total_time_ms", "time_control"], path)
         group = Member(bad.uuid(entry, "group_id", path, need=True) or "")
-        group.bank = bad.integer(entry, "total_time_ms", SECOND, DAY, path)
+        group.bank = _amount(entry, path, bad)
         allowed = c.mode in {"per_group", ""}
+        group.given_control = entry.get("time_control")
         group.control = parse_control(
             entry.get("time_control"), path + "time_control", c, bad, allowed=allowed
         )
@@ -300,6 +352,7 @@ def _members(source: dict[str, Any], c: Config, bad: Problems) -> None:
                     group.bank = sum(b for b in banks if b is not None)
             _bank(group, given.get(group.id), f"groups.{i}.", c, bad)
     _hourglass(c, bad)
+    _stages_in_all(c, bad)
     c.active = bad.uuid(source, "active_participant_id")
     if c.active is not None and c.active not in {m.id for m in c.participants}:
         bad.append("active_participant_id")
@@ -316,6 +369,17 @@ def _hourglass(c: Config, bad: Problems) -> None:
             bad.append(f"{name}.{i}.time_control" if owner.control else "time_control")
 
 
+def _stages_in_all(c: Config, bad: Problems) -> None:
+    """Participants times stages are bounded. A control of the session counts for each participant."""
+    controls = {g.id: g.control for g in c.groups} if c.mode == "per_group" else {}
+    found = 0
+    for member in c.participants:
+        control = member.control or controls.get(member.group or "") or c.control
+        found += len(control.rules) if control is not None and control.staged else 0
+    if found > MOST_STAGES_IN_ALL:
+        bad.append("participants")
+
+
 def _unique(bad: Problems, name: str, key: str, values: list[Any], void: Any) -> None:
     seen: set[Any] = set()
     for i, value in enumerate(values):
@@ -324,7 +388,16 @@ def _unique(bad: Problems, name: str, key: str, values: list[Any], void: Any) ->
         seen.add(value)
 
 
-def _warnings(source: dict[str, Any], bad: Problems) -> list[int]:
+def _warnings(source: dict[str, Any], c: Config, bad: Problems) -> list[int]:
+    # Reading: only the overtime of a clock that there is counts, and not that of a control that nobody has.
+    owners = {"per_participant": c.participants, "per_group": c.groups}.get(c.mode, [])
+    lowest = 0
+    for owner in owners:
+        given = c.given_control if owner.given_control is None else owner.given_control
+        control = c.control if owner.given_control is None else owner.control
+        # A control that is wrong may have been meant to have any overtime.
+        overtime = 0 if given is None else LONGEST if control is None else control.overtime_ms
+        lowest = min(lowest, -overtime)
     values = source.get("warnings_ms")
     if values is None:
         return []
@@ -335,7 +408,7 @@ def _warnings(source: dict[str, Any], bad: Problems) -> list[int]:
         if (
             isinstance(value, bool)
             or not isinstance(value, int)
-            or not 1 <= value <= DAY
+            or not lowest <= value <= LONGEST
             or value in values[:i]
         ):
             bad.append(f"warnings_ms.{i}")
@@ -384,15 +457,19 @@ def parse_control(source: Any, path: str, c: Config, bad: Problems, *, allowed: 
 
 def _control(source: dict[str, Any], path: str, c: Config, bad: Problems) -> Control | None:
     before = len(bad)
-    overtime = bad.integer(source, "overtime_ms", 0, DAY, path + ".") or 0
-    shown = _without_nulls(source)
+    overtime = bad.integer(source, "overtime_ms", 0, LONGEST, path + ".") or 0
+    shown = source = _without_nulls(source)
     if source.get("kind") == "stages":
-        bad.known(source, ["kind", "stages", "overtime_ms", "notation"], path + ".")
-        rules = _stages(source.get("stages"), path + ".stages", c, bad)
+        bad.known(source, ["kind", "stages", "repeat", "overtime_ms", "notation"], path + ".")
+        repeats = source.get("repeat", False)
+        if not isinstance(repeats, bool):
+            bad.append(path + ".repeat")
+        rules = _stages(source.get("stages"), path + ".stages", c, bad, repeats=repeats is True)
         if len(bad) > before:
             return None
-        shown["stages"] = [{"kind": "fischer"} | _without_nulls(stage) for stage in shown["stages"]]
-        return Control(shown, rules, overtime, banks=True, bank=rules[0].time_ms)
+        stages = [{"kind": "fischer"} | _without_nulls(stage) for stage in source["stages"]]
+        shown = source | {"stages": stages}
+        return Control(shown, rules, overtime, banks=True, bank=rules[0].time_ms, repeats=repeats)
     rule = _rule(source, path + ".", c, bad, extra=["overtime_ms", "notation"])
     endless = rule.kind == "none"
     if endless and source.get("overtime_ms") is not None:
@@ -403,7 +480,9 @@ def _control(source: dict[str, Any], path: str, c: Config, bad: Problems) -> Con
 def _noted(source: dict[str, Any], path: str, c: Config, bad: Problems) -> Control | None:
     """A control with `notation`. Its other fields must agree with the text, except `overtime_ms`."""
     try:
-        said, bank, normal = notation.read(source["notation"])
+        overtime = source.get("overtime_ms")
+        # With overtime a bank may be 0. A wrong one is reported below.
+        said, bank, normal = notation.read(source["notation"], overtime if isinstance(overtime, int) else 0)
     except notation.Misread:
         bad.append(path)
         return None
@@ -421,10 +500,12 @@ def _noted(source: dict[str, Any], path: str, c: Config, bad: Problems) -> Contr
 
 
 def _without_nulls(source: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in source.items() if value is not None}
+    """The object without the names that are null, which count as absent. An unknown name stays."""
+    known = {name for names in PARAMETERS.values() for name in names} | set(CONTROL_NAMES)
+    return {name: value for name, value in source.items() if value is not None or name not in known}
 
 
-def _stages(source: Any, path: str, c: Config, bad: Problems) -> tuple[Rule, ...]:
+def _stages(source: Any, path: str, c: Config, bad: Problems, *, repeats: bool) -> tuple[Rule, ...]:
     if not isinstance(source, list) or not 1 <= len(source) <= 8:
         bad.append(path)
         return ()
@@ -434,14 +515,15 @@ def _stages(source: Any, path: str, c: Config, bad: Problems) -> tuple[Rule, ...
         if not isinstance(entry, dict):
             bad.append(here)
             continue
-        time = bad.integer(entry, "time_ms", SECOND if i == 0 else 0, DAY, here + ".", need=True) or 0
-        rule = _rule(entry, here + ".", c, bad, extra=["time_ms", "moves"])
+        stage = _without_nulls(entry)
+        time = bad.integer(stage, "time_ms", SECOND if i == 0 else 0, LONGEST, here + ".", need=True) or 0
+        rule = _rule(stage, here + ".", c, bad, extra=["time_ms", "moves"])
         moves = None
-        if rule.kind == "canadian" and not last:
+        if rule.kind == "canadian" and (repeats or not last):
             bad.append(here + ".kind")
-        elif rule.kind != "canadian" and not last:
-            moves = bad.integer(entry, "moves", 1, 1000, here + ".", need=True)
-        elif rule.kind != "canadian" and entry.get("moves") is not None:
+        elif rule.kind != "canadian" and (repeats or not last):
+            moves = bad.integer(stage, "moves", 1, 1000, here + ".", need=True)
+        elif rule.kind != "canadian" and "moves" in stage:
             bad.append(here + ".moves")
         rules.append(replace(rule, stage_moves=moves, time_ms=time))
     return tuple(rules)
@@ -464,7 +546,7 @@ def _rule(source: dict[str, Any], path: str, c: Config, bad: Problems, *, extra:
     increment = values.get("increment_ms")
     return Rule(
         kind,
-        increment_ms=(c.increment_ms if increment is None else increment) if kind == "fischer" else 0,
+        increment_ms=c.increment_ms if increment is None and kind == "fischer" else increment or 0,
         max_time_ms=c.max_ms if kind == "fischer" else None,
         delay_ms=values.get("delay_ms") or 0,
         periods=values.get("periods") or 0,

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 from tests.model import clocks
 from tests.model.clocks import Clock
-from tests.model.config import parse_config, parse_participant
+from tests.model.config import LONGEST, parse_config, parse_participant
 from tests.model.options import Options, Refusal, parse_options
-from tests.model.session import LIVE, Json, Session, TurnTaker, new_session, new_turn_taker
+from tests.model.session import LIVE, Json, Session, TurnTaker, as_configured, new_session, new_turn_taker
 from tests.model.views import show, show_cycle, show_turn_taker
 
 SUSPICIOUS_MS = 10
@@ -136,6 +136,7 @@ class Model:
             "trace": options.get("TRACE"),
             **({} if s.resumes is None else {"resumes_at_ms": s.resumes}),
             **({} if s.total_left is None else {"total_remaining_ms": s.total_remaining(now)}),
+            **(_schedule(s) if name in {"session.created", "session.scheduled"} else {}),
             **extra,
         }
         event = {
@@ -175,11 +176,14 @@ class Model:
         return Reply(events=[s.log[v] for v in wanted]) if all(v in s.log for v in wanted) else Reply()
 
     def _create(self, session_id: str, old: Session | None, options: Options, now: int) -> Reply:
-        config, bad = parse_config(options.first, session_id)
+        made = None if old is None or old.tenant != options.get("TENANT") else _made_by(old, options)
+        # A repeated create is judged at the time of the first one: its start may have come since then.
+        config, bad = parse_config(
+            options.first, session_id, now if old is None or made is None else old.created
+        )
         if bad:
             raise Refusal("VALIDATION_ERROR", bad)
         if old is not None:
-            made = _made_by(old, options)
             if made is None or old.tenant != options.get("TENANT"):
                 raise Refusal("SESSION_EXISTS")
             if made[0] != "create":
@@ -207,6 +211,9 @@ class Model:
         now = max(time, s.changed)
         if s.resumes is not None:
             s.resumes += now - s.changed
+        if s.paused_at is not None:
+            s.paused_at += now - s.changed
+        s.bar_takebacks()
         if s.cycle is not None and s.status == "running" and s.cycle.elapsed is not None:
             s.cycle.start, s.cycle.elapsed = now - s.cycle.elapsed, None
         self.epochs += 1
@@ -228,30 +235,39 @@ class Model:
 
     def _start(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
         _require_status(s, "pending")
-        first = s.participants[s.active] if s.active is not None else s.rotation()[0]
-        s.status, s.started = "running", now
-        s.begin(first, now)
-        return "session.started", {}
+        # Reading: a call to start at or after the moment carries out what is due, as the others do.
+        return perform(s, now) or start(s, now)
 
     def _pause(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
-        if not s.pause_over(now):
-            _require_status(s, "running")
+        _require_status_or_due(s, now, "running")
         _require_player(s, options, allowed=s.config.players_may_pause)
-        if s.pause_over(now):
-            return end_pause(s, now)
-        if s.time_up(now):
-            return expire(s, now)
+        done = perform(s, now)
+        if done is not None:
+            return done
         assert s.cycle is not None
+        free, bounded = "FREE" in options, s.pauses_left is not None or s.pause_left is not None
+        if not free:
+            if s.pauses_left == 0:
+                raise Refusal("INVALID_SESSION_STATE", pauses_left=0)
+            if s.pause_left == 0:
+                raise Refusal("INVALID_SESSION_STATE", pause_remaining_ms=0)
+            s.pauses_left = None if s.pauses_left is None else s.pauses_left - 1
+            s.paused_at = None if s.pause_left is None else now
         s.cycle.elapsed, s.status = s.cycle.ran(now), "paused"
-        if s.config.max_pause_ms is not None:
-            s.resumes = now + s.config.max_pause_ms
-        return "session.paused", {}
+        # Reading: `FREE` leaves out the two bounds of all pauses. A single one is still bounded.
+        bounds = [s.config.max_pause_ms, None if s.paused_at is None else s.pause_left]
+        s.resumes = min([now + bound for bound in bounds if bound is not None], default=None)
+        # Clients work out from this what is left of the bounds.
+        return "session.paused", {"counted": False} if free and bounded else {}
 
     def _resume(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
-        _require_status(s, "paused")
+        _require_status_or_due(s, now, "paused")
         _require_player(s, options, allowed=s.config.players_may_pause)
-        if s.pause_over(now):
-            return end_pause(s, now)
+        done = perform(s, now)
+        if done is not None:
+            return done
+        if s.stuck():
+            raise Refusal("PARTICIPANT_EXPIRED")
         resume(s, now)
         return "session.resumed", {}
 
@@ -260,6 +276,7 @@ class Model:
         if s.cycle is not None:
             s.cut(now)
         s.finish("completed", now)
+        s.forget_past(now)
         return "session.completed", {}
 
     def _cancel(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
@@ -272,10 +289,9 @@ class Model:
         return "session.deleted", {}
 
     def _expire(self, s: Session, options: Options, now: int) -> tuple[str, Json] | None:
-        if s.pause_over(now):
-            return end_pause(s, now)
-        if s.time_up(now):
-            return expire(s, now)
+        done = perform(s, now)
+        if done is not None:
+            return done
         if s.deadline() is None or s.cycle is None:
             return None
         due = [w for w in s.cycle.pending_warnings if s.warning_at(w) <= now]
@@ -286,11 +302,8 @@ class Model:
         return "time.warning", {"warning_ms": max(due)}
 
     def _switch(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
-        if not s.pause_over(now):
-            _require_status(s, "running")
-        active, clock = s.active_participant(), s.running_clock
-        assert active is not None
-        assert s.cycle is not None
+        _require_status_or_due(s, now, "running")
+        active, clock = active_or_first(s), s.running_clock
         names_itself = options.get("NEXT") == options.get("PLAYER")
         may_name = s.config.players_may_choose_next and not names_itself
         _require_player(s, options, allowed="NEXT" not in options or may_name)
@@ -304,10 +317,11 @@ class Model:
             raise Refusal("PARTICIPANT_NOT_FOUND")
         if "NEXT" in options and s.out(s.participants[options["NEXT"]]):
             raise Refusal("PARTICIPANT_EXPIRED")
-        if s.pause_over(now):
-            return end_pause(s, now)
-        if s.time_up(now):
-            return expire(s, now)
+        done = perform(s, now)
+        if done is not None:
+            return done
+        assert s.cycle is not None
+        last = s.last_cycle()
         extra: Json = {"suspicious": "too_fast"} if s.cycle.ran(now) <= SUSPICIOUS_MS else {}
         run, since = s.run(now), s.since()
         if clock is None:
@@ -319,12 +333,19 @@ class Model:
             if u >= full and not clock.endless:
                 return expire(s, now)
             s.charge(min(run, full), u)
-            assert s.running_clock is not None
-            s.running_clock = clocks.with_lag(clocks.credit(clock, u, s.running_clock), saved)
+            charged = s.running_clock
+            assert charged is not None
+            # Reading: the switch that completes the session takes from the lag quota, as every switch does.
+            charged = charged if last else clocks.credit(clock, u, charged)
+            s.running_clock = clocks.with_lag(charged, saved)
             if clock.quota_ms is not None and "LAG" in options:
                 extra["lag_credit_ms"] = saved
             if clocks.overtime_used(clock, u, since=since) and not clock.endless:
                 extra["overtime_used_ms"] = clocks.overtime_used(clock, u, since=since)
+        if last:
+            s.close(now)
+            s.finish("completed", now)
+            return "session.completed", extra | {"reason": "auto"}
         following = s.participants[options["NEXT"]] if "NEXT" in options else s.following()
         assert following is not None
         s.close(now)
@@ -333,6 +354,8 @@ class Model:
 
     def _adjust(self, s: Session, options: Options, now: int) -> tuple[str, Json] | None:
         _require_status(s, *LIVE)
+        if "CLOCK" in options:
+            return adjust_total(s, options, now)
         owner = _adjusted_owner(s, options)
         active = s.active_participant()
         current = active is not None and s.owner_of(active) is owner
@@ -343,8 +366,10 @@ class Model:
             raise Refusal("INVALID_SESSION_STATE", status=s.status)
         if clock is not None and clock.endless:
             raise Refusal("VALIDATION_ERROR", ["set" if "SET" in options else "add"])
-        if current and s.pause_over(now):
-            return end_pause(s, now)
+        done = perform(s, now) if current or concerns_first(s, owner, now) else None
+        if done is not None:
+            return done
+        before = None
         if clock is None:
             # Reading: this session counts up without a maximum. SET gives it one. ADD is refused, because
             # there is nothing to add to. With WITHIN nothing happens, because the end is never near.
@@ -354,12 +379,11 @@ class Model:
                 raise Refusal("VALIDATION_ERROR", ["add"])
             ran = s.run(now) if s.cycle is not None else 0
             clock, s.max_ms = Clock(ran), s.time_used + ran
+        else:
+            before = s.remaining(now) if current else clocks.remaining(clock)
         run = s.run(now) if current and s.cycle is not None and not clock.expired else 0
         since = s.since() if current else 0
-        if current and s.time_up(now):
-            return expire(s, now)
-        left = s.remaining(now) if current else clocks.remaining(clock, run, since=since)
-        if "WITHIN" in options and left is not None and left >= options["WITHIN"]:
+        if "WITHIN" in options and before is not None and before >= options["WITHIN"]:
             return None
         changed, by = clocks.adjust(
             clock, run, set_ms=options.get("SET"), add_ms=options.get("ADD"), since=since
@@ -375,10 +399,10 @@ class Model:
             s.clock = changed
         if s.config.mode == "count_up" and s.max_ms is not None:
             s.max_ms += by
-        extra: Json = {"adjusted_ms": by}
-        if "REASON" in options:
-            extra["adjust_reason"] = options["REASON"]
-        return "time.adjusted", extra
+        after = s.remaining(now) if current else clocks.remaining(changed)
+        s.bar_takebacks()
+        # Reading: where there was no end, `SET` gives all that is then left.
+        return adjusted(options, after - before if after is not None and before is not None else by)
 
     def _join(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
         _require_status(s, *LIVE)
@@ -396,6 +420,7 @@ class Model:
         if bad:
             raise Refusal("VALIDATION_ERROR", sorted(set(bad)))
         s.participants[member.id] = new_turn_taker(member, s.config, own=s.config.mode == "per_participant")
+        s.bar_takebacks()
         return "participant.added", {}
 
     def _leave(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
@@ -405,26 +430,183 @@ class Model:
         if len(s.participants) == 1:
             raise Refusal("VALIDATION_ERROR", ["participant_id"])
         gone = s.participants[options.first]
+        if active_or_first(s) is gone:
+            done = perform(s, now)
+            if done is not None:
+                return done
         if s.active == gone.id and s.cycle is not None:
-            if s.pause_over(now):
-                return end_pause(s, now)
-            if s.time_up(now):
-                return expire(s, now)
             s.cut(now)
-            following = s.following(leaving=True)
+            s.bar_takebacks()
+            after = s.following(leaving=True, anybody=True)
+            assert after is not None
+            spent = s.clock is not None and s.clock.expired and s.config.action["type"] != "notify"
+            following = None if spent else s.following(leaving=True)
             if following is None:
-                # Reading: the event is still the leave. There is no deadline, so the session ends now.
+                # Reading: the event is still the leave. There is no deadline, so the session ends now. A bank
+                # of the session that the cycle used up leaves nobody any time.
                 s.finish("expired", now)
+                s.forget_past(now)
+                s.was = after.id
             else:
                 s.begin(following, now, paused=s.status == "paused")
-        elif s.active == gone.id:
-            s.active = None
+        else:
+            s.bar_takebacks()
+            s.active = None if s.active == gone.id else s.active
         del s.participants[gone.id]
-        if gone.group is not None and s.groups[gone.group].last_turn == gone.index:
-            # Reading: a participant who gets this index later has not been active yet.
-            before = [p.index for p in s.rotation() if p.group == gone.group and p.index < gone.index]
-            s.groups[gone.group].last_turn = max(before, default=None)
         return "participant.removed", {"removed_participant_id": gone.id}
+
+    def _takeback(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
+        _require_status_or_due(s, now, "running", "paused")
+        done = perform(s, now)
+        if done is not None:
+            return done
+        turns = options.get("TURNS", 1)
+        if turns > len(s.turns):
+            raise Refusal("INVALID_SESSION_STATE")
+        *kept, position = s.turns[: len(s.turns) - turns + 1]
+        s.go_back_to(position, now)
+        s.turns = kept
+        return "turn.taken_back", {"turns": turns}
+
+    def _turn(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
+        _require_status_or_due(s, now, "pending", "paused")
+        if options.first not in s.participants:
+            raise Refusal("PARTICIPANT_NOT_FOUND")
+        named = s.participants[options.first]
+        if s.out(named):
+            raise Refusal("PARTICIPANT_EXPIRED")
+        done = perform(s, now)
+        if done is not None:
+            return done
+        if s.cycle is None:
+            s.active = named.id
+        else:
+            s.charge_until(now)
+            s.spend_total(now)
+            s.bar_takebacks()
+            s.begin(named, now, paused=True)
+        return "turn.set", {}
+
+    def _reopen(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
+        if s.status in LIVE:
+            raise Refusal("INVALID_SESSION_STATE", status=s.status)
+        s.completed = s.expired_by = None
+        s.forget_past(now)
+        if s.started is None:
+            s.status, s.active = "pending", s.was
+        else:
+            assert s.was is not None
+            s.status = "paused"
+            s.begin(s.participants[s.was], now, paused=True)
+        return "session.reopened", {}
+
+    def _reset(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
+        as_configured(s)
+        s.recovered = None
+        s.forget_past(now)
+        return "session.reset", {}
+
+    def _schedule(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
+        bad = [
+            name.lower()
+            for name in ("STARTS", "ENDS")
+            if options.get(name) is not None and not now < options[name] <= now + LONGEST
+        ]
+        if bad:
+            raise Refusal("VALIDATION_ERROR", bad)
+        _require_status(s, *LIVE)
+        # Reading: what has come cannot be moved or taken back, whoever notices it first.
+        if any(at is not None and at <= now for at in (s.starts_at, s.ends_at)):
+            done = perform(s, now)
+            assert done is not None
+            return done
+        if options.get("STARTS") is not None and s.status != "pending":
+            raise Refusal("INVALID_SESSION_STATE", status=s.status)
+        s.starts_at = options.get("STARTS", s.starts_at)
+        s.ends_at = options.get("ENDS", s.ends_at)
+        if s.starts_at is not None and s.ends_at is not None and s.ends_at <= s.starts_at:
+            raise Refusal("VALIDATION_ERROR", ["ends"])
+        s.bar_takebacks()
+        return "session.scheduled", {}
+
+
+def start(s: Session, at: int) -> tuple[str, Json]:
+    """Begin the first cycle at the time `at`."""
+    s.status, s.started, s.starts_at = "running", at, None
+    s.begin(active_or_first(s), at)
+    return "session.started", {}
+
+
+def active_or_first(s: Session) -> TurnTaker:
+    """Who is active; while pending who will be."""
+    return s.participants[s.active] if s.active is not None else s.rotation()[0]
+
+
+def concerns_first(s: Session, owner: TurnTaker | None, now: int) -> bool:
+    """Whether a pending session should have begun, and `owner` has the clock that would run now."""
+    return s.status == "pending" and s.due(now) is not None and s.owner_of(active_or_first(s)) is owner
+
+
+def perform(s: Session, now: int) -> tuple[str, Json] | None:
+    """Do what is due, if anything is."""
+    match s.due(now):
+        case "start":
+            assert s.starts_at is not None
+            late = now - s.starts_at
+            name, _ = start(s, now if late > TOLERATED_LATE_MS else s.starts_at)
+            return name, {"reason": "auto", "late_ms": late}
+        case "end":
+            at = s.ends_at
+            assert at is not None
+            if s.cycle is not None:
+                # Nobody is charged for an outage in which the end came.
+                s.cut(max(at, s.recovered or at))
+            s.finish("completed", at)
+            s.forget_past(now)
+            return "session.completed", {"reason": "auto", "late_ms": now - at}
+        case "pause":
+            return end_pause(s, now)
+        case "time":
+            return expire(s, now)
+    return None
+
+
+def adjust_total(s: Session, options: Options, now: int) -> tuple[str, Json] | None:
+    """Adjust the total beside the cycles."""
+    left = s.total_remaining(now)
+    if s.total_left is None or left is None:
+        raise Refusal("VALIDATION_ERROR", ["clock"])
+    done = perform(s, now)
+    if done is not None:
+        return done
+    if left >= options.get("WITHIN", left + 1):
+        return None
+    gone = 0 if s.cycle is None else s.cycle.ran(now)
+    if "SET" in options:
+        s.total_left = gone + options["SET"]
+    else:
+        wanted = s.total_left + options["ADD"]
+        s.total_left = wanted if wanted >= s.total_left else max(wanted, min(s.total_left, gone))
+    if s.cycle is not None:
+        s.schedule_warnings(now)
+    s.bar_takebacks()
+    after = s.total_remaining(now)
+    assert after is not None
+    return adjusted(options, after - left)
+
+
+def adjusted(options: Options, by: int) -> tuple[str, Json]:
+    """The event of an adjust that changed by `by` ms what is left."""
+    extra: Json = {"adjusted_ms": by}
+    if "REASON" in options:
+        extra["adjust_reason"] = options["REASON"]
+    return "time.adjusted", extra
+
+
+def _schedule(s: Session) -> Json:
+    """The start and the end, as far as there are any."""
+    found = {"starts_at_ms": s.starts_at, "ends_at_ms": s.ends_at}
+    return {name: at for name, at in found.items() if at is not None}
 
 
 def _read(s: Session, options: Options, now: int) -> Reply:
@@ -444,24 +626,26 @@ def _made_by(s: Session, options: Options) -> tuple[str, int] | None:
 
 def _require_player(s: Session, options: Options, *, allowed: bool) -> None:
     """A call with PLAYER is that of the active participant, who is allowed to make it."""
-    if "PLAYER" in options and not (allowed and options["PLAYER"] == s.active):
+    if "PLAYER" in options and not (allowed and options["PLAYER"] == active_or_first(s).id):
         raise Refusal("FORBIDDEN")
 
 
 def resume(s: Session, at: int) -> None:
     """Continue the cycle at the time `at`."""
     assert s.cycle is not None
-    s.cycle.start, s.cycle.elapsed, s.status, s.resumes = at - s.cycle.ran(at), None, "running", None
+    s.cycle.start, s.cycle.elapsed, s.status = at - s.cycle.ran(at), None, "running"
+    s.end_pause(at)
 
 
 def end_pause(s: Session, now: int) -> tuple[str, Json]:
-    """End a pause that has lasted for `max_pause_ms`.
+    """End a pause that has lasted as long as it may.
 
-    The cycle continues from the end of the pause, or from now if that is more than TOLERATED_LATE_MS ago.
+    The cycle continues from the end of the pause, or from now if that is more than TOLERATED_LATE_MS ago;
+    but not from after the end of the session, so that it has used what it used before the pause.
     """
     assert s.resumes is not None
     late = now - s.resumes
-    resume(s, now if late > TOLERATED_LATE_MS else s.resumes)
+    resume(s, min(now, s.ends_at or now) if late > TOLERATED_LATE_MS else s.resumes)
     return "session.resumed", {"reason": "auto", "late_ms": late}
 
 
@@ -491,6 +675,7 @@ def expire(s: Session, now: int) -> tuple[str, Json]:
     if deadline == s.total_ends():
         s.cut(deadline)
         s.finish("expired", deadline)
+        s.forget_past(now)
         s.expired_by = active.id
         return "session.expired", extra | {"expired_clock": "total"}
     if clocks.overtime_used(clock, full, since=since):
@@ -502,7 +687,12 @@ def expire(s: Session, now: int) -> tuple[str, Json]:
         return "participant.expired", extra
     session_bank = s.owner_of(active) is None and not s.config.cycle_clock
     following = None if kind == "end_session" or session_bank else s.following()
+    last = s.last_cycle()
     s.close(deadline)
+    if following is not None and last:
+        s.finish("completed", deadline)
+        s.forget_past(now)
+        return "session.completed", extra | {"reason": "auto"}
     if following is not None:
         activate(s, following, at)
         return "participant.expired", extra
@@ -513,6 +703,7 @@ def expire(s: Session, now: int) -> tuple[str, Json]:
     if len(rivals) == 1 and kind == "end_session" and not session_bank:
         action["winner"] = rivals[0].id
     s.finish("expired", deadline)
+    s.forget_past(now)
     s.expired_by = active.id
     return "session.expired", extra
 
@@ -540,6 +731,12 @@ def _check_version(s: Session, options: Options) -> None:
     if "EPOCH" in options:
         wrong |= {"expected_epoch": options["EPOCH"], "actual_epoch": str(s.epoch)}
     raise Refusal("CONCURRENT_MODIFICATION", **wrong)
+
+
+def _require_status_or_due(s: Session, now: int, *statuses: str) -> None:
+    """Refuse another status, unless something is due: calls that concern the cycle do that in any status."""
+    if s.due(now) is None:
+        _require_status(s, *statuses)
 
 
 def _require_status(s: Session, *statuses: str) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from tests.model.config import DAY, UUID, Config, parse_participant
+from tests.model.config import DAY, LONGEST, UUID, Config, parse_participant
 
 
 class Refusal(Exception):
@@ -22,9 +22,11 @@ COMMON = {"TENANT", "VERSION", "EPOCH", "ACTOR", "TRACE", "TRACEPARENT", "REQUES
 OPTIONS = {
     "create": COMMON - {"VERSION", "EPOCH"} | {"TTL"},
     "switch": COMMON | {"NEXT", "CURRENT", "LAG", "PLAYER"},
-    "pause": COMMON | {"PLAYER"},
+    "pause": COMMON | {"PLAYER", "FREE"},
     "resume": COMMON | {"PLAYER"},
-    "adjust": COMMON | {"PARTICIPANT", "GROUP", "SET", "ADD", "WITHIN", "REASON"},
+    "adjust": COMMON | {"PARTICIPANT", "GROUP", "CLOCK", "SET", "ADD", "WITHIN", "REASON"},
+    "takeback": COMMON | {"TURNS"},
+    "schedule": COMMON | {"STARTS", "ENDS"},
     "expire": set(),
     "get": {"TENANT", "EXPORT", "SUMMARY", "UNLESS"},
     "log": {"TENANT", "EPOCH"},
@@ -34,6 +36,7 @@ FIRST = {
     "create": "config",
     "join": "participant",
     "leave": "participant_id",
+    "turn": "participant_id",
     "log": "since",
     "restore": "state",
 }
@@ -42,12 +45,14 @@ BOUNDS = {
     "SCHEMA": (1, 2),
     "TTL": (1, 10**9),
     "LAG": (0, DAY),
-    "SET": (0, DAY),
-    "ADD": (-DAY, DAY),
-    "WITHIN": (1, DAY),
+    "SET": (0, LONGEST),
+    "ADD": (-LONGEST, LONGEST),
+    "WITHIN": (1, LONGEST),
+    "TURNS": (1, 16),
 }
+INSTANTS = {"STARTS", "ENDS"}
 IDS = {"NEXT", "CURRENT", "PLAYER", "PARTICIPANT", "GROUP"}
-FLAGS = {"EXPORT", "SUMMARY"}
+FLAGS = {"EXPORT", "SUMMARY", "FREE"}
 
 
 class Options(dict[str, Any]):
@@ -88,6 +93,13 @@ def parse_options(function: str, args: Sequence[str]) -> Options:
             if not UUID.fullmatch(value):
                 bad.append(name.lower())
             value = value.lower()
+        elif name in INSTANTS:
+            given = value
+            value = whole(given)
+            if value is None and given != "none":  # `none` takes the start or the end back
+                bad.append(name.lower())
+        elif name == "CLOCK" and value != "total":
+            bad.append("clock")
         elif name == "REASON" and len(value) > 200:
             bad.append("reason")
         elif name == "UNLESS" and not re.fullmatch(r"\d+@\S+", value):
@@ -98,7 +110,11 @@ def parse_options(function: str, args: Sequence[str]) -> Options:
             bad.append("set")
         if "PARTICIPANT" in options and "GROUP" in options:
             bad.append("group")
-    if function == "leave":
+        if "CLOCK" in options and ("PARTICIPANT" in options or "GROUP" in options):
+            bad.append("clock")
+    if function == "schedule" and not INSTANTS & options.keys():
+        bad.append("starts")
+    if function in {"leave", "turn"}:
         if not UUID.fullmatch(options.first):
             bad.append("participant_id")
         options.first = options.first.lower()

@@ -20,7 +20,11 @@ Json = dict[str, Any]
 
 @dataclass(slots=True)
 class TurnTaker:
-    """A participant or a group, with its counters. `clock` is None if the mode gives it no clock."""
+    """A participant or a group, with its counters. `clock` is None if the mode gives it no clock.
+
+    first_clock: the clock as it was when the session was created, or when this participant joined
+    last_turn: of a group, the index of the member who was last active, even if it has left
+    """
 
     id: str
     index: int
@@ -30,6 +34,20 @@ class TurnTaker:
     time_used: int = 0
     cycles: int = 0
     last_turn: int | None = None
+    first_clock: Clock | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What a takeback brings back: how everything stood when a cycle began, but for clocks of the session.
+
+    takers: of each participant and group its clock, time used, number of cycles, and last turn
+    """
+
+    active: str
+    takers: dict[str, tuple[Clock | None, int, int, int | None]]
+    time_used: int
+    cycles: int
 
 
 @dataclass(slots=True)
@@ -63,7 +81,14 @@ class Cycle:
 class Session:
     """Everything that the rules need of one session.
 
+    starts_at, ends_at: when it starts and ends by itself, as far as that is still ahead
     resumes: when a bounded pause ends by itself
+    pauses_left, pause_left: how many pauses, and how long in sum, there may still be; None if unbounded
+    paused_at: when the pause began that counts towards `pause_left`
+    was: who was active when the session ended, or is next after it if it has left
+    turns: how everything stood at the beginning of each cycle that can be taken back, the oldest first
+    beginning: how everything stood at the beginning of the current cycle; None if a change that cannot be
+        taken back came after it
     total_left: how much of the session's own budget was left when the current cycle began; None if the
         session has no budget in addition to the cycles' clocks
     solid_version: the version of the last event that was not a warning
@@ -95,7 +120,15 @@ class Session:
     completed: int | None = None
     recovered: int | None = None
     expired_by: str | None = None
+    starts_at: int | None = None
+    ends_at: int | None = None
     resumes: int | None = None
+    pauses_left: int | None = None
+    pause_left: int | None = None
+    paused_at: int | None = None
+    was: str | None = None
+    turns: list[Position] = field(default_factory=list)
+    beginning: Position | None = None
     total_left: int | None = None
     schema: int = 1
     """The schema in which the hash is."""
@@ -154,13 +187,17 @@ class Session:
             return False
         return owner.clock.expired
 
-    def following(self, *, leaving: bool = False) -> TurnTaker | None:
-        """The next participant in rotation after the active one who is not out; None if all are out."""
+    def following(self, *, leaving: bool = False, anybody: bool = False) -> TurnTaker | None:
+        """The next participant in rotation after the active one who is not out; None if all are out.
+
+        leaving: without the active one
+        anybody: also one that is out
+        """
         assert self.active is not None
         here = self.participants[self.active]
 
         def can(participant: TurnTaker) -> bool:
-            return not self.out(participant) and not (leaving and participant is here)
+            return (anybody or not self.out(participant)) and not (leaving and participant is here)
 
         if self.config.mode != "per_group":
             ring = after(self.rotation(), here.index)
@@ -217,8 +254,11 @@ class Session:
     def clock_ends(self) -> int | None:
         """When the budget of the running clock ends."""
         clock, cycle = self.running_clock, self.cycle
-        if self.status != "running" or clock is None or cycle is None or clock.expired or clock.endless:
+        if self.status != "running" or clock is None or cycle is None or clock.endless:
             return None
+        if clock.expired:
+            # Reading: when a pause ends by itself and the clock is out, its time is up at that moment.
+            return cycle.start + cycle.since if self.stuck() else None
         return cycle.start + cycle.since + clocks.budget(clock, since=self.since())
 
     def total_ends(self) -> int | None:
@@ -243,14 +283,33 @@ class Session:
             return left
         return min(left, self.total_left - cycle.ran(now))
 
-    def pause_over(self, now: int) -> bool:
-        """Whether a pause has lasted for `max_pause_ms`."""
-        return self.status == "paused" and self.resumes is not None and now >= self.resumes
+    def stuck(self) -> bool:
+        """Whether the current clock is out, so that the cycle cannot go on. Under `notify` it can.
 
-    def time_up(self, now: int) -> bool:
-        """Whether the budget and the grace after it are over."""
+        Reading: this holds for a clock that the session owns, too, and for its total beside the cycles, which
+        ends the session under `notify` as well.
+        """
+        clock = self.running_clock
+        spent = clock is not None and clock.expired and self.config.action["type"] != "notify"
+        return spent or self.total_left == 0
+
+    def due(self, now: int) -> str | None:
+        """What is due: `end`, `start`, `pause` (its end), `time`, or None. Of several the earliest.
+
+        When the end falls on the same moment as something else, it wins.
+        """
+        times: dict[str, int | None] = {}
+        if self.status in LIVE:
+            times["end"] = self.ends_at
+        if self.status == "pending":
+            times["start"] = self.starts_at
+        if self.status == "paused":
+            times["pause"] = self.resumes
         deadline, clock = self.deadline(), self.running_clock
-        return deadline is not None and clock is not None and now >= deadline + clocks.grace(clock)
+        if deadline is not None and clock is not None:
+            times["time"] = deadline + clocks.grace(clock)
+        come = {what: at for what, at in times.items() if at is not None and at <= now}
+        return min(come, key=come.__getitem__, default=None)
 
     def warning_at(self, threshold: int) -> int:
         """When the running clock falls to a threshold."""
@@ -261,13 +320,18 @@ class Session:
 
     def alarm(self) -> int | None:
         """When the server next has something to do for this session; None: never."""
-        if self.status == "paused":
-            return self.resumes
-        deadline, clock, cycle = self.deadline(), self.running_clock, self.cycle
-        if deadline is None or clock is None or cycle is None:
+        if self.status not in LIVE:
             return None
-        times = [self.warning_at(w) for w in cycle.pending_warnings]
-        return min([*times, deadline + clocks.grace(clock)])
+        times = [self.ends_at]
+        if self.status == "pending":
+            times.append(self.starts_at)
+        if self.status == "paused":
+            times.append(self.resumes)
+        deadline, clock, cycle = self.deadline(), self.running_clock, self.cycle
+        if deadline is not None and clock is not None and cycle is not None:
+            times += [self.warning_at(w) for w in cycle.pending_warnings]
+            times.append(deadline + clocks.grace(clock))
+        return min([at for at in times if at is not None], default=None)
 
     def ttl(self, now: int) -> tuple[int, bool]:
         """How long the keys live from now (ms), and whether that is exact or a minimum."""
@@ -275,9 +339,10 @@ class Session:
             return self.ttl_ms, True
         deadline = self.deadline()
         if deadline is not None:
-            return max(0, deadline - now) + self.ttl_ms, True
-        if self.status == "paused" and self.resumes is not None:
-            return max(UNFINISHED_TTL_MS, self.resumes - now + self.ttl_ms), False
+            return max(0, deadline - now) + self.ttl_ms, self.ends_at is None
+        alarm = self.alarm()
+        if alarm is not None:
+            return max(UNFINISHED_TTL_MS, alarm - now + self.ttl_ms), False
         return UNFINISHED_TTL_MS, False
 
     # Cycles
@@ -294,14 +359,46 @@ class Session:
         clock = self.running_clock
         cycle.transfers_time = clock is not None and clock.rule.kind == "hourglass"
         self.schedule_warnings(at)
+        self.beginning = self.position()
+
+    def position(self) -> Position:
+        """How everything stands at the beginning of a cycle."""
+        assert self.active is not None
+        takers = [*self.participants.values(), *self.groups.values()]
+        stand = {t.id: (t.clock, t.time_used, t.cycles, t.last_turn) for t in takers}
+        return Position(self.active, stand, self.time_used, self.cycles)
+
+    def go_back_to(self, position: Position, now: int) -> None:
+        """Everything stands as it did then, and that cycle begins now, or paused.
+
+        A clock of the session runs on: what the current cycle has used of it is gone.
+        """
+        cycle = self.cycle
+        assert cycle is not None
+        if self.clock is not None and not self.clock.expired and not self.config.owned:
+            self.clock = clocks.charge(self.clock, min(self.run(now), clocks.budget(self.clock)))
+        self.spend_total(now)
+        for taker in [*self.participants.values(), *self.groups.values()]:
+            taker.clock, taker.time_used, taker.cycles, taker.last_turn = position.takers[taker.id]
+        self.time_used, self.cycles = position.time_used, position.cycles
+        self.begin(self.participants[position.active], now, paused=self.status == "paused")
+
+    def bar_takebacks(self) -> None:
+        """What came before this moment cannot be taken back any more."""
+        self.turns, self.beginning = [], None
 
     def schedule_warnings(self, now: int) -> None:
-        """Plan the warnings with thresholds below the time left, except those that this cycle has sent."""
+        """Plan the warnings with thresholds below the time left, except those that this cycle has sent.
+
+        A threshold at the end of the budget or below it never comes, not even when the grace is above 0.
+        """
         clock, cycle = self.running_clock, self.cycle
         assert cycle is not None
         left = None if clock is None or clock.expired else self.remaining(now)
         cycle.pending_warnings = {
-            w for w in self.config.warnings if left is not None and w < left
+            w
+            for w in self.config.warnings
+            if left is not None and clock is not None and -clock.overtime_ms < w < left
         } - cycle.sent_warnings
 
     def charge(self, used: int, u: int) -> None:
@@ -327,11 +424,21 @@ class Session:
         """Count the cycle, which ended at `at`."""
         participant = self.active_participant()
         assert participant is not None
-        if self.total_left is not None and self.cycle is not None:
-            self.total_left = max(0, self.total_left - self.cycle.ran(at))
+        self.spend_total(at)
         for counter in self.counters(participant):
             counter.cycles += 1
         self.cycles += 1
+        self.turns = [] if self.beginning is None else [*self.turns, self.beginning]
+
+    def spend_total(self, at: int) -> None:
+        """Take what the cycle, which ends at `at`, has used from the session's own budget."""
+        if self.total_left is not None and self.cycle is not None:
+            self.total_left = max(0, self.total_left - max(0, self.cycle.ran(at)))
+
+    def last_cycle(self) -> bool:
+        """Whether the session is completed by the end of the current cycle."""
+        # Reading: cycles that a leave ended count, too, but a leave completes nothing.
+        return self.config.max_cycles is not None and self.cycles + 1 >= self.config.max_cycles
 
     def cut(self, now: int) -> None:
         """End the running cycle early. It is charged at most its budget, and counted, but not credited.
@@ -339,18 +446,44 @@ class Session:
         Reading: no move is counted, no block or stage begins, and an hourglass transfers no time. The cycle
         uses nothing beyond the session's own budget.
         """
+        self.charge_until(now)
+        self.close(now)
+
+    def charge_until(self, now: int) -> None:
+        """Charge the current clock what the cycle has used, at most its budget."""
         clock, total_ends = self.running_clock, self.total_ends()
         if clock is None or not clock.expired:
-            run = self.run(now if total_ends is None else min(now, total_ends))
+            # A cycle that began after `now` has used nothing: it began late, and the session ended before.
+            run = max(0, self.run(now if total_ends is None else min(now, total_ends)))
             if clock is not None and not clock.endless:
                 run = min(run, clocks.budget(clock, since=self.since()))
             self.charge(run, run)
-        self.close(now)
 
     def finish(self, status: str, at: int) -> None:
         """End the session with this status."""
+        self.end_pause(at)
+        self.was = self.active
         self.status, self.completed, self.active, self.cycle = status, at, None, None
-        self.resumes = None
+
+    # Pauses
+
+    def end_pause(self, at: int) -> None:
+        """No pause is going on any more. A counted one used up what there may be of pauses in sum."""
+        self.pause_left = self.pause_remaining(at)
+        self.paused_at = self.resumes = None
+
+    def pause_remaining(self, now: int) -> int | None:
+        """How long there may still be pauses in sum; None if that is unbounded."""
+        if self.pause_left is None or self.paused_at is None:
+            return self.pause_left
+        return max(0, self.pause_left - (now - self.paused_at))
+
+    # Schedule
+
+    def forget_past(self, now: int) -> None:
+        """A start or an end that has come is gone."""
+        self.starts_at = None if self.starts_at is not None and self.starts_at <= now else self.starts_at
+        self.ends_at = None if self.ends_at is not None and self.ends_at <= now else self.ends_at
 
 
 def after(ring: list[TurnTaker], index: int | None) -> list[TurnTaker]:
@@ -371,10 +504,10 @@ def new_turn_taker(member: Member, config: Config, *, own: bool) -> TurnTaker:
             overtime_ms=control.overtime_ms if control is not None else 0,
             staged=control is not None and control.staged,
             lag=config.lag,
+            repeats=control is not None and control.repeats,
         )
-    return TurnTaker(
-        member.id, member.index, member.group, None if member.control is None else member.control.shown, clock
-    )
+    shown = None if member.control is None else member.control.shown
+    return TurnTaker(member.id, member.index, member.group, shown, clock, first_clock=clock)
 
 
 def new_session(session_id: str, c: Config, now: int, tenant: str | None, ttl_ms: int) -> Session:
@@ -383,14 +516,8 @@ def new_session(session_id: str, c: Config, now: int, tenant: str | None, ttl_ms
     groups = {g.id: new_turn_taker(g, c, own=c.mode == "per_group") for g in c.groups}
     owners = [p.clock for p in [*participants.values(), *groups.values()] if p.clock is not None]
     banks = [clock.bank for clock in owners if not clock.endless]
-    total, clock = c.total_ms, None
-    if c.mode == "count_up":
-        clock = None if c.max_ms is None else Clock(c.max_ms)
-    elif c.mode == "global" and not c.cycle_clock:
-        assert c.total_ms is not None
-        clock = Clock(c.total_ms)
-    elif total is None and banks:
-        total = sum(banks)
+    clock = new_session_clock(c)
+    total = sum(banks) if c.total_ms is None and clock is None and banks else c.total_ms
     s = Session(
         session_id,
         replace(c),
@@ -404,6 +531,30 @@ def new_session(session_id: str, c: Config, now: int, tenant: str | None, ttl_ms
         created=now,
         changed=now,
     )
-    s.active = c.active
-    s.total_left = c.total_ms if c.budgeted else None
+    s.starts_at, s.ends_at = c.starts_at, c.ends_at
+    as_configured(s)
     return s
+
+
+def new_session_clock(c: Config) -> Clock | None:
+    """The clock that the session owns; None if it owns none, or counts up without a maximum."""
+    if c.mode == "count_up":
+        return None if c.max_ms is None else Clock(c.max_ms)
+    if c.mode == "global" and not c.cycle_clock:
+        assert c.total_ms is not None
+        return Clock(c.total_ms)
+    return None
+
+
+def as_configured(s: Session) -> None:
+    """Everything that a config has begins as it says, for those who take part now."""
+    c = s.config
+    for taker in [*s.participants.values(), *s.groups.values()]:
+        taker.clock, taker.time_used, taker.cycles, taker.last_turn = taker.first_clock, 0, 0, None
+    s.status, s.cycle, s.time_used, s.cycles = "pending", None, 0, 0
+    s.clock, s.max_ms = new_session_clock(c), c.max_ms
+    s.total_left = c.total_ms if c.budgeted else None
+    s.pauses_left, s.pause_left, s.paused_at, s.resumes = c.max_pauses, c.max_total_pause_ms, None, None
+    s.started = s.completed = s.expired_by = s.was = None
+    s.active = c.active if c.active in s.participants else None
+    s.bar_takebacks()

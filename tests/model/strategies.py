@@ -24,6 +24,8 @@ TEAMS = [f"b0000000-0000-4000-8000-00000000000{i}" for i in range(4)]
 UNKNOWN_ID = "c0000000-0000-4000-8000-000000000000"
 SESSIONS = ["5e550000-0000-4000-8000-0000000000aa", "5e550000-0000-4000-8000-0000000001aa"]
 BANKS = [1000, 1001, 2000, 3000, 5000, 10_000, 60_000]
+LONGEST = 366 * 86_400_000
+LONGEST_PAUSE = 30 * 86_400_000
 SHORT = [1000, 500, 2000, 5000, 10, 1]
 
 
@@ -44,11 +46,16 @@ def sometimes(draw: Draw, one_in: int) -> bool:
 
 # The parameters of each kind that a stage may have.
 PARAMETERS: dict[str, list[Json]] = {
-    "fischer": [{}, {"increment_ms": 0}, {"increment_ms": 1500}],
+    "fischer": [{}, {"increment_ms": 0}, {"increment_ms": 1500}, {"increment_ms": None, "delay_ms": None}],
     "bronstein": [{"delay_ms": ms} for ms in (0, 500, 2000, 5000)],
     "delay": [{"delay_ms": ms} for ms in (0, 500, 2000, 5000)],
-    "byoyomi": [{"periods": k, "period_ms": ms} for k in (3, 2, 1) for ms in SHORT],
-    "hourglass": [{}],
+    "byoyomi": [
+        {"periods": k, "period_ms": ms} | more
+        for k in (3, 2, 1)
+        for ms in SHORT
+        for more in ({}, {"increment_ms": 1500}, {"increment_ms": None})
+    ],
+    "hourglass": [{}, {"moves": None, "overtime_ms": None}],
     "canadian": [{"moves": n, "period_ms": ms} for n in (2, 3, 1) for ms in SHORT],
 }
 STAGE_KINDS = list(PARAMETERS)
@@ -83,24 +90,28 @@ def control(draw: Draw, kind: str | None = None) -> Json | str:
         case "none":
             return {"kind": "none"}
         case "stages":
-            return {"kind": "stages", "stages": stages(draw)} | pick(draw, OVERTIMES)
+            made = stages(draw)
+            again = "moves" in made[-1] and made[-1].get("kind") != "canadian"
+            repeat = {"repeat": True} if again else pick(draw, [{}, {"repeat": None}])
+            return {"kind": "stages", "stages": made} | repeat | pick(draw, OVERTIMES)
         case found:
             return {"kind": found} | pick(draw, PARAMETERS[found]) | pick(draw, OVERTIMES)
 
 
 def stages(draw: Draw) -> list[Json]:
-    """One to four short stages."""
+    """One to four short stages. The last one has moves if they repeat."""
     count = pick(draw, [2, 3, 4, 1])
+    repeat = sometimes(draw, 3)
     made: list[Json] = []
     for position in range(count):
         last = position == count - 1
         # A stage without a kind is fischer.
-        kind = pick(draw, [*ANY_STAGE_KINDS, "canadian" if last else ""])
+        kind = pick(draw, [*ANY_STAGE_KINDS, "canadian" if last and not repeat else ""])
         stage: Json = {"time_ms": pick(draw, [0, *BANKS[:3]] if position else BANKS[:5])}
         if kind:
             stage["kind"] = kind
         stage |= pick(draw, PARAMETERS[kind or "fischer"])
-        if not last:
+        if repeat or not last:
             stage["moves"] = pick(draw, [1, 2, 1, 3])
         made.append(stage)
     return made
@@ -127,10 +138,26 @@ def is_hourglass(control: Json | str | None) -> bool:
 
 
 INDEXES = [None, [0, 1, 2, 3], [3, 1, 0, 2], [7, 2, 999, 30]]
-THRESHOLDS = (1, 500, 1000, 1500, 4000, 9999)
+THRESHOLDS = (0, 1, 500, 1000, 1500, 4000, 9999)
 WARNINGS = [None, None, *[list(some) for n in (0, 1, 2, 3) for some in combinations(THRESHOLDS, n)]]
 # Fields that change no clock, and whether the config has absent fields as null.
 METADATA: list[Json | None] = [None, {}, {"a": [], "b": {}, "c": None, "d": 2**53 - 1, 'é\n"': "\u2028"}]
+# Bounds that end a session, a pause, or the permission to pause.
+BOUNDS: list[Json] = [
+    {"max_pause_ms": one, "max_pauses": many, "max_total_pause_ms": total, "max_cycles": cycles}
+    for one in (None, None, 1000, 1500, 7000, LONGEST_PAUSE)
+    for many in (None, None, None, 0, 1, 2)
+    for total in (None, None, 1, 1500, 2500, LONGEST_PAUSE)
+    for cycles in (*[None] * 8, 1, 2, 4, 9)
+]
+# How long after the creation a session starts, and ends, by itself.
+SCHEDULES: list[tuple[int | None, int | None]] = [
+    *[(None, None)] * 8,
+    *[(start, None) for start in (1, 500, 3000)],
+    *[(None, end) for end in (1, 2500, 5000, 8000, 20_000)],
+    *[(start, start + length) for start in (1, 500) for length in (1, 700, 4000, 15_000)],
+    (LONGEST - 1, LONGEST),
+]
 EXTRAS: list[tuple[Json, bool]] = [
     ({"players_may_pause": may, "players_may_choose_next": may, "metadata": metadata}, nulls)
     for may in (None, True)
@@ -139,8 +166,8 @@ EXTRAS: list[tuple[Json, bool]] = [
 ]
 
 
-def config(draw: Draw, mode: str, kind: str) -> Json:
-    """A valid config in this mode.
+def config(draw: Draw, mode: str, kind: str, now: int) -> Json:
+    """A valid config in this mode, for a session that is created at the server time `now` (ms).
 
     kind: the kind of the shared control; in `global`, whether it has a time in total, per cycle, or both
     """
@@ -170,9 +197,34 @@ def config(draw: Draw, mode: str, kind: str) -> Json:
     made["auto_advance"] = pick(draw, [None, False, True])
     made["action_on_timeout"] = pick(draw, _actions(made))
     made["warnings_ms"] = pick(draw, WARNINGS)
-    made["max_pause_ms"] = pick(draw, [None, 1000, 1500, 7000, 86_400_000])
+    if made["warnings_ms"] and (most := _most_overtime(made)):
+        made["warnings_ms"] = [*made["warnings_ms"], pick(draw, [-1, -most // 2, -most])]
+    starts, ends = pick(draw, SCHEDULES)
+    made["starts_at_ms"] = None if starts is None else now + starts
+    made["ends_at_ms"] = None if ends is None else now + ends
     extras, keep_nulls = pick(draw, EXTRAS)
-    return {k: v for k, v in (made | extras).items() if keep_nulls or v is not None}
+    made |= pick(draw, BOUNDS) | extras
+    return {k: v for k, v in made.items() if keep_nulls or v is not None}
+
+
+def _holders(made: Json) -> list[Json]:
+    """What may have a time control in a config: itself, its participants and its groups."""
+    return [made, *made["participants"], *(made.get("groups") or [])]
+
+
+def _most_overtime(made: Json) -> int:
+    """The largest overtime (ms) of any clock of a config."""
+    owners = made["participants"] if made["sync_mode"] == "per_participant" else made.get("groups") or [{}]
+    controls = [owner.get("time_control") or made.get("time_control") for owner in owners]
+    return max(c.get("overtime_ms") or 0 if isinstance(c, dict) else 0 for c in controls)
+
+
+def has_more(control: Json | str | None) -> bool:
+    """Whether a clock of this control may begin with a bank of 0."""
+    if not isinstance(control, dict) or supplies_bank(control):
+        return False
+    more = control["kind"] in {"byoyomi", "canadian"} or (control.get("overtime_ms") or 0) > 0
+    return bool(more or (control["kind"] == "delay" and control["delay_ms"] > 0))
 
 
 def _person(draw: Draw, mode: str, i: int, indexes: list[int] | None, *, grouped: bool) -> Json:
@@ -200,13 +252,14 @@ def _add_groups(draw: Draw, made: Json) -> None:
 
 
 def _no_single_hourglass(made: Json) -> None:
+    groups: list[Json] | None
     people, groups = made["participants"], made.get("groups")
     owners = people
     if made["sync_mode"] == "per_group":
         owners = groups if groups is not None else list({p["group_id"] for p in people})
     if len(owners) >= 2:
         return
-    for holder in [made, *people, *(groups or [])]:
+    for holder in _holders(made):
         if is_hourglass(holder.get("time_control")):
             holder["time_control"] = {"kind": "fischer"}
 
@@ -223,7 +276,8 @@ def _fill_banks(draw: Draw, made: Json) -> None:
         return
     for owner in owners:
         if not supplies_bank(owner.get("time_control") or shared):
-            owner["total_time_ms"] = pick(draw, BANKS)
+            zero = has_more(owner.get("time_control") or shared)
+            owner["total_time_ms"] = pick(draw, [*BANKS, 0, LONGEST] if zero else BANKS)
 
 
 ACTIONS: list[Json | None] = [
@@ -255,11 +309,21 @@ MISTAKES: list[Json] = [
     {"active_participant_id": UNKNOWN_ID},
     {"session_id": UNKNOWN_ID},
     {"total_time_ms": 999},
-    {"max_time_ms": 86_400_001},
-    {"max_pause_ms": 999},
-    {"max_pause_ms": 86_400_001},
+    {"max_time_ms": LONGEST + 1},
+    {"max_pause_ms": 0},
+    {"max_pause_ms": LONGEST_PAUSE + 1},
+    {"max_pauses": -1},
+    {"max_pauses": 1001},
+    {"max_total_pause_ms": 0},
+    {"max_total_pause_ms": LONGEST_PAUSE + 1},
+    {"max_cycles": 0},
+    {"max_cycles": 1_000_001},
+    {"starts_at_ms": 1},
+    {"starts_at_ms": 9_007_199_254_740_991},
+    {"ends_at_ms": 1},
+    {"ends_at_ms": "2027-01-15"},
     {"increment_ms": -1},
-    {"increment_ms": 60_001},
+    {"increment_ms": LONGEST + 1},
     {"time_per_cycle_ms": "5000"},
     {"time_control": {"kind": "unknown"}},
     {"time_control": {"kind": ["fischer"]}},
@@ -270,6 +334,11 @@ MISTAKES: list[Json] = [
     {"time_control": {"kind": "stages", "stages": [{"kind": "none", "time_ms": 5000}]}},
     {"time_control": {"kind": "stages", "stages": [{"time_ms": 5000, "moves": 1}]}},
     {"time_control": {"kind": "stages", "stages": [{"time_ms": 0}]}},
+    {"time_control": {"kind": "stages", "stages": [{"time_ms": 5000, "moves": 1}], "repeat": 1}},
+    {"time_control": {"kind": "stages", "stages": [{"time_ms": 5000}], "repeat": True}},
+    {"time_control": {"kind": "fischer", "repeat": True}},
+    {"time_control": {"kind": "delay", "delay_ms": None}},
+    {"time_control": {"kind": None}},
     {"time_control": "5+"},
     {"time_control": "0.01"},
     {"time_control": {"notation": "5+3", "increment_ms": 2000}},
@@ -279,7 +348,9 @@ MISTAKES: list[Json] = [
     {"action_on_timeout": {"type": "explode"}},
     {"action_on_timeout": "end_session"},
     {"warnings_ms": [5, 5]},
-    {"warnings_ms": [0]},
+    {"warnings_ms": [-LONGEST - 1]},
+    {"warnings_ms": [LONGEST + 1]},
+    {"warnings_ms": [None]},
     {"warnings_ms": list(range(1, 10))},
     {"players_may_pause": 0},
     {"players_may_choose_next": "true"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tests.model import clocks
-from tests.model.session import Json, Session, TurnTaker
+from tests.model.session import LIVE, Json, Session, TurnTaker
 
 
 def iso(ms: int | None) -> str | None:
@@ -60,6 +60,11 @@ def show_cycle(s: Session, now: int) -> Json:
     }
 
 
+def _instant(s: Session, at: int | None, now: int) -> int | None:
+    """A start or an end. Once a session is over, one that has come is gone."""
+    return None if at is not None and at <= now and s.status not in LIVE else at
+
+
 def show(s: Session, now: int) -> Json:
     """The state at `now`."""
     c = s.config
@@ -88,6 +93,13 @@ def show(s: Session, now: int) -> Json:
         "action_on_timeout": c.action,
         "warnings_ms": c.warnings,
         "max_pause_ms": c.max_pause_ms,
+        "max_pauses": c.max_pauses,
+        "max_total_pause_ms": c.max_total_pause_ms,
+        "max_cycles": c.max_cycles,
+        "starts_at_ms": _instant(s, s.starts_at, now),
+        "ends_at_ms": _instant(s, s.ends_at, now),
+        "pauses_left": s.pauses_left,
+        "pause_remaining_ms": s.pause_remaining(now),
         "resumes_at_ms": s.resumes,
         "total_remaining_ms": s.total_remaining(now),
         "players_may_pause": c.players_may_pause,

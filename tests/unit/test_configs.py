@@ -33,6 +33,9 @@ def fields(config: dict[str, Any]) -> dict[str, msgspec.Raw]:
         ({"sync_mode": "global", "participants": [{}] * 9, "time_control": STAGES}, 9, 9, 1),
         ({**OWN, "participants": [{}] * 1000}, 1000, 1000, 3),
         ({**OWN, "participants": [{"time_control": {"notation": "40/90:30"}}]}, 1, 2, 1),
+        ({**OWN, "participants": [{"time_control": "40/90, 20/60, SD/30; d5"}]}, 1, 3, 1),
+        ({**OWN, "participants": [{"time_control": "40/90;d5 G/30;inc5"}]}, 1, 2, 1),
+        ({**OWN, "participants": [{"time_control": "10 + 25/300"}, {"time_control": "5 + 3"}]}, 2, 2, 1),
         ({"participants": {"a": 1}, "time_control": 7, "groups": [None, 5, []]}, 0, 3, 1),
     ],
 )

@@ -10,16 +10,17 @@ FOLDER = library._folder()
 MODULES = library._modules(FOLDER)
 
 USES = {
+    "bounds": set(),
     "text": set(),
     "schemas": set(),
-    "call": {"text", "schemas"},
-    "controls": set(),
+    "call": {"bounds", "text", "schemas"},
+    "controls": {"bounds"},
     "modes": set(),
     "rules": {"controls"},
-    "storage": {"text", "schemas", "controls", "modes", "rules"},
-    "config": {"text", "controls", "modes", "rules", "storage"},
+    "storage": {"bounds", "text", "schemas", "controls", "modes", "rules"},
+    "config": {"bounds", "text", "controls", "modes", "rules", "storage"},
     "transitions": {"text", "call", "controls", "rules", "storage", "config"},
-    "views": {"text", "schemas", "call", "controls", "modes", "rules", "storage", "transitions"},
+    "views": {"bounds", "text", "schemas", "call", "controls", "modes", "rules", "storage", "transitions"},
     "functions": {"text", "schemas", "call", "rules", "storage", "config", "transitions", "views"},
 }
 """What each folder may use besides its own modules and the server."""

@@ -42,6 +42,8 @@ test("client, session and time have the members that are declared", () => {
   const made = new World().client();
   agrees("SyncKairos", made);
   agrees("Session", made.session(ID));
+  agrees("Handle", made.handle(ID));
+  same(declared("Calls"), actual(Object.getPrototypeOf(made.handle(ID))));
   agrees("ServerTime", made.time);
 });
 

@@ -216,6 +216,11 @@ ROUTES = {
     f"POST {_SESSION}/complete": Call("complete", "200", from_=LIVE),
     f"POST {_SESSION}/cancel": Call("cancel", "200", from_=LIVE),
     f"POST {_SESSION}/switch": Call("switch", "200", from_=("running",)),
+    f"POST {_SESSION}/takeback": Call("takeback", "200", from_=("running", "paused")),
+    f"PATCH {_SESSION}/turn": Call("turn", "200", from_=("pending", "paused")),
+    f"POST {_SESSION}/reopen": Call("reopen", "200", from_=("expired", "completed", "cancelled")),
+    f"POST {_SESSION}/reset": Call("reset", "200"),
+    f"PATCH {_SESSION}/schedule": Call("schedule", "200", from_=LIVE),
     f"POST {_SESSION}/participants": Call("add", "201", from_=LIVE),
     f"DELETE {_SESSION}/participants/{{participant_id}}": Call("remove", "200", from_=LIVE),
     f"PATCH {_SESSION}/participants/{{participant_id}}": Call(

@@ -140,6 +140,7 @@ class World:
         status = target.state.status
         if status not in ("pending", "cancelled"):
             await calls.start(session_id, same)
+            await calls.switch(session_id, next=ACTIVE, options=same)  # a turn that can be taken back
         if status == "paused":
             await calls.pause(session_id, same)
         elif status == "expired":
@@ -290,6 +291,10 @@ class World:
             fields = {"session_id": self.sessions[target].session_id, **_config(target)}
         elif name.endswith("/participants"):
             fields = {"participant_id": NEWCOMER, **_clock_of(target, 0)}
+        elif path.endswith("/turn"):
+            fields = {"active_participant_id": WAITING}
+        elif path.endswith("/schedule"):
+            fields = {"ends_at_ms": int(1000 * (time() + 24 * _HOUR_S))}
         elif method == "PATCH":
             fields = {"add_ms": 1000}
         elif name == "POST /v1/sessions/{session_id}/links":
