@@ -766,7 +766,7 @@ def test_every_field_of_a_change(clock: Clock) -> None:
 
 
 def test_every_event() -> None:
-    events = set(re.findall(r"'((?:session|cycle|participant|time)\.[a-z]+)'", SOURCE))
+    events = set(re.findall(r"'((?:session|cycle|participant|time|turn)\.[a-z_]+)'", SOURCE))
     events |= {f"session.{status}" for status in re.findall(r"close_as\('(\w+)'\)", SOURCE)}
     assert _fields(PAGE.section("Events").tables[0]) == events
 
