@@ -19,7 +19,7 @@
 -- default, control_json                 its text in the rules, and its JSON
 -- given_control, control_defaults       `time_control` as it was given; the defaults of all controls
 
-local DAY_MS, MOST_MS = bounds.DAY_MS, bounds.MOST_MS
+local MOST_MS = bounds.MOST_MS
 local MOST_WARNINGS = 8
 local MOST_METADATA_KEYS = 100
 local MOST_CONFIG_BYTES = 524288 -- bounds the work of one call

@@ -22,6 +22,7 @@ class _Commands(click.Group):
         "audit": "synckairos.audit.cli",
         "bench": "synckairos.bench.cli",
         "check-history": "synckairos.history.cli",
+        "control": "synckairos.run.cli",
         "dev": "synckairos.run.cli",
         "doctor": "synckairos.doctor.cli",
         "erase": "synckairos.audit.cli",
@@ -41,7 +42,8 @@ class _Commands(click.Group):
         "tenants": "synckairos.auth.cli",
         "token": "synckairos.auth.cli",
         "watch": "synckairos.watch.cli",
-        "worker": "synckairos.audit.cli",
+        "webhooks": "synckairos.webhooks.cli",
+        "worker": "synckairos.run.worker",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -68,6 +68,7 @@ class Settings:
     access_log_retention_days: int = _setting(kinds.Whole(1, 36_500, "days"), 400)
     session_ttl: int = _setting(kinds.Whole(1, 2_592_000, "seconds"), 3600)
     restore_rate: int = _setting(kinds.Whole(0, 100_000, "sessions a second (0: never)"), 1000)
+    long_clocks: bool = _setting(kinds.Flag(), False)
     durability: Durability = _setting(kinds.Choice("async", "replicated", "durable"), "async")
     replicas: int | None = _setting(kinds.Whole(1, 100), None)
     host: str = _setting(kinds.Text(), "127.0.0.1")

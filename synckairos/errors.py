@@ -7,6 +7,7 @@ into the JSON that every route and every socket answers with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -55,6 +56,52 @@ class SyncKairosError(Exception):
         if self.details:
             error["details"] = self.details
         return {"error": error}
+
+    def carets(self, given: Mapping[str, Any]) -> list[str]:
+        """The time controls that could not be read, each as `draw_caret` draws it, in the order of `details`.
+
+        given: the config, or the participant, that was refused
+        """
+        drawn = (draw_caret(_text_at(given, each["field"]), each["message"]) for each in self.details)
+        return [each for each in drawn if each is not None]
+
+
+_PLACE = re.compile(r"cannot be read at position (\d+): (.*)", re.DOTALL)
+_SHOWN = 60
+"""How many characters of a text are shown on either side of the place."""
+
+
+def draw_caret(text: str | None, message: str) -> str | None:
+    """A text that could not be read, and below it a caret and what was expected at the place.
+
+        90+30 min
+             ^ "x", "/" or the end expected
+
+    None without a text, or when the message, which is that of a detail, names no position. Characters that
+    are not printable become `?`; of a long text the part around the place is shown.
+    """
+    place = _PLACE.search(message)
+    if text is None or place is None:
+        return None
+    at = int(place[1]) - 1
+    begin = at - _SHOWN if at > _SHOWN else 0
+    shown = text[begin : at + _SHOWN]
+    before, after = ("…" if begin else ""), ("…" if len(text) > at + _SHOWN else "")
+    line = before + "".join(each if each.isprintable() else "?" for each in shown) + after
+    return f"{line}\n{' ' * (len(before) + at - begin)}^ {place[2]}"
+
+
+def _text_at(given: Any, path: str) -> str | None:
+    """The time control as text at a path such as `participants.1.time_control`; None when there is none."""
+    for name in path.split("."):
+        if isinstance(given, Mapping):
+            given = given.get(name)
+        elif isinstance(given, list | tuple) and name.isdecimal() and int(name) < len(given):
+            given = given[int(name)]
+        else:
+            return None
+    text = given.get("notation") if isinstance(given, Mapping) else given
+    return text if isinstance(text, str) else None
 
 
 class ValidationError(SyncKairosError):

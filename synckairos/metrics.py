@@ -343,6 +343,11 @@ webhook_failures = Counter(
     ("tenant",),
     registry=registry,
 )
+webhooks_disabled = Counter(
+    "synckairos_webhooks_disabled_total",
+    "Webhooks that were disabled, because they had failed for three days",
+    registry=registry,
+)
 
 stale_reads = Counter(
     "synckairos_stale_reads_total",

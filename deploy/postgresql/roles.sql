@@ -65,6 +65,15 @@ BEGIN
     GRANT SELECT, UPDATE (used_at) ON sync_keys TO synckairos_app;
     GRANT SELECT, INSERT, UPDATE (revoked_at) ON sync_links TO synckairos_app;
     GRANT SELECT, INSERT ON sync_revocations TO synckairos_app;
+    -- It makes and removes webhooks, and cannot read their secrets: the worker alone signs.
+    GRANT SELECT (
+        webhook_id, tenant_id, owner, url, events, sessions, status, created_at, made_by, since_ms, failing_since
+    ), INSERT (
+        webhook_id, tenant_id, url, events, sessions, secret, made_by, since_ms
+    ), DELETE ON sync_webhooks TO synckairos_app;
+    GRANT SELECT, INSERT (delivery_id, webhook_id, body, next_attempt_at, sealed),
+        UPDATE (status, failures, next_attempt_at, done_at) ON sync_webhook_deliveries TO synckairos_app;
+    GRANT SELECT ON sync_webhook_state TO synckairos_app;
 
     -- The worker stores what the application queues, and shortens the access log (ACCESS_LOG_RETENTION_DAYS).
     -- `synckairos audit` needs no more than it may.
@@ -73,5 +82,9 @@ BEGIN
     GRANT INSERT, UPDATE ON sync_sessions TO synckairos_worker;
     GRANT INSERT, UPDATE, DELETE ON sync_participants TO synckairos_worker;
     GRANT SELECT ON sync_access_log, sync_access_chains TO synckairos_worker;
+    GRANT SELECT, UPDATE (status, since_ms, failing_since) ON sync_webhooks TO synckairos_worker;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON sync_webhook_changes, sync_webhook_sessions, sync_webhook_deliveries
+        TO synckairos_worker;
+    GRANT SELECT, UPDATE ON sync_webhook_state TO synckairos_worker;
     GRANT EXECUTE ON FUNCTION sync_access_log_expire, sync_access_log_read TO synckairos_worker;
 END $$;

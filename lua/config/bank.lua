@@ -1,10 +1,15 @@
 -- The control and the bank of a participant or a group that owns a clock.
 
 local MOST_STAGES = 2000
-local NOTHING_AFTER = ('must be an integer from %d to %d: nothing comes after a bank of 0'):format(
-  bounds.LEAST_BANK_MS, bounds.MOST_MS)
+local NOTHING_AFTER = 'must be an integer from %d to %d: nothing comes after a bank of 0'
 local TOO_MANY_STAGES = 'must have at most ' .. MOST_STAGES
   .. ' stages together, where a time control of the session counts for each participant'
+
+-- Reports a bank of 0 after which nothing comes.
+local function nothing_after(path, problem)
+  problem(path .. 'total_time_ms',
+    NOTHING_AFTER:format(bounds.LEAST_BANK_MS, bounds.most_of('total_time_ms', bounds.MOST_MS)))
+end
 
 -- The control that this owner has of its own, see config/control.lua; nil for none.
 local function own_control(owner, path, defaults, problem)
@@ -24,7 +29,7 @@ local function bank(owner, given, control, path, problem, required)
     if not (owner.has_bank or owner.bank or config_control.supplies_bank(given)) then
       problem(path .. 'total_time_ms', required)
     elseif owner.bank == 0 and control and not controls.has_time(control.text, 0) then
-      problem(path .. 'total_time_ms', NOTHING_AFTER)
+      nothing_after(path, problem)
     end
     return owner.bank or 0
   elseif owner.has_bank and (control.endless or owner.bank ~= supplied) then
@@ -37,7 +42,7 @@ end
 -- Reports a bank of 0 of a participant or a group that has no clock: nothing can come after it.
 local function refuse_zero(owner, path, problem)
   if owner.bank == 0 then
-    problem(path .. 'total_time_ms', NOTHING_AFTER)
+    nothing_after(path, problem)
   end
 end
 

@@ -3,6 +3,7 @@
 local KINDS = controls.KINDS
 local MOST_UNKNOWN = 100 -- unknown members that are reported
 local MOST_MS, LEAST_BANK_MS = bounds.MOST_MS, bounds.LEAST_BANK_MS
+local most_of = bounds.most_of
 
 -- Problems are reported by `problem(member, message)`, whose member is a path within the control, such as
 -- `.stages.1.moves`, or '' for the control itself. The path of a stage is made once, and that of a member
@@ -41,10 +42,10 @@ end
 
 -- value[name] as an integer within bounds, and whether it is valid. It is written as JSON.
 --
--- bounds   {name, least, most, required =}
-local function number(value, name, bounds, path, problem)
-  local found = value[name]
-  if type(found) == 'number' and found % 1 == 0 and found >= bounds[2] and found <= bounds[3] then
+-- range   {name, least, most, required =}
+local function number(value, name, range, path, problem)
+  local found, most = value[name], most_of(name, range[3])
+  if type(found) == 'number' and found % 1 == 0 and found >= range[2] and found <= most then
     local piece = json_pieces[name]
     if not piece then
       piece = ',"' .. name .. '":%d'
@@ -54,12 +55,12 @@ local function number(value, name, bounds, path, problem)
     add(json_numbers, found)
     return found, true
   elseif found ~= nil and found ~= cjson.null then
-    problem(path .. '.' .. name, ('must be an integer from %d to %d'):format(bounds[2], bounds[3]))
+    problem(path .. '.' .. name, ('must be an integer from %d to %d'):format(range[2], most))
     return nil, false
-  elseif bounds.required then
+  elseif range.required then
     problem(path .. '.' .. name, 'is required')
   end
-  return nil, not bounds.required
+  return nil, not range.required
 end
 
 -- Reports the members of a control with these names, in alphabetical order.
@@ -323,10 +324,12 @@ end
 
 -- Checks the bank (ms) of a notation. control: what else the notation says, nil when that is wrong.
 local function check_bank(bank, control, problem)
-  if bank > MOST_MS or (bank < LEAST_BANK_MS and bank ~= 0) then
-    problem('.bank', 'must be 0 or a time from 1 second to 366 days')
+  local most = most_of('bank', MOST_MS)
+  local range = 'a time from 1 second to ' .. (most == MOST_MS and '366 days' or '24 hours')
+  if bank > most or (bank < LEAST_BANK_MS and bank ~= 0) then
+    problem('.bank', 'must be 0 or ' .. range)
   elseif bank == 0 and control and not controls.has_time(control.text, 0) then
-    problem('.bank', 'must be a time from 1 second to 366 days: nothing comes after a bank of 0')
+    problem('.bank', 'must be ' .. range .. ': nothing comes after a bank of 0')
   end
 end
 

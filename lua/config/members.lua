@@ -5,7 +5,7 @@ local MOST_BYTES = 10240 -- of the same as compact JSON
 local MOST_UNKNOWN = 100 -- unknown names that are reported
 local MOST_MEMBERS = 200 -- of an object that is read
 local MOST_BRACKETS = 15000 -- lists, and objects, in it: more than the largest config has
-local NO_BANK = ('must be 0 or an integer from %d to %d'):format(bounds.LEAST_BANK_MS, bounds.MOST_MS)
+local NO_BANK = 'must be 0 or an integer from %d to %d'
 local MOST_PROBLEMS = 101 -- one more than a refusal names, so that it can say that there are more
 
 -- Removes the null members of an object, because null means absent. Returns the object.
@@ -58,7 +58,9 @@ local function integer(object, name, least, most, path, problem)
   local number = object[name]
   if number == nil then
     return nil
-  elseif type(number) ~= 'number' or number % 1 ~= 0 or number < least or number > most then
+  end
+  most = bounds.most_of(name, most)
+  if type(number) ~= 'number' or number % 1 ~= 0 or number < least or number > most then
     problem(path .. name, string.format('must be an integer from %d to %d', least, most))
     return nil
   end
@@ -68,11 +70,13 @@ end
 -- object.total_time_ms as a bank in ms; nil when it is absent or wrong. It may be 0: whether anything comes
 -- after it, config/bank.lua looks.
 local function bank(object, path, problem)
-  local ms = integer(object, 'total_time_ms', 0, bounds.MOST_MS, path, function()
-    problem(path .. 'total_time_ms', NO_BANK)
-  end)
+  local function refuse()
+    problem(path .. 'total_time_ms',
+      NO_BANK:format(bounds.LEAST_BANK_MS, bounds.most_of('total_time_ms', bounds.MOST_MS)))
+  end
+  local ms = integer(object, 'total_time_ms', 0, bounds.MOST_MS, path, refuse)
   if ms and ms > 0 and ms < bounds.LEAST_BANK_MS then
-    problem(path .. 'total_time_ms', NO_BANK)
+    refuse()
     return nil
   end
   return ms

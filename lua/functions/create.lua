@@ -3,7 +3,7 @@
 local NONE = call_options.NONE
 local CREATE = {
   TTL = true, TENANT = true, ACTOR = true, TRACE = true, TRACEPARENT = true, REQUEST = true,
-  SCHEMA = true,
+  SCHEMA = true, SHORT = true,
 }
 local DEFAULT_TTL_S = 3600
 
@@ -28,9 +28,10 @@ local function reply_of_taken(keys, given)
 end
 
 -- sk_create 4 <keys> <config> [TTL s] [TENANT t] [ACTOR a] [TRACE t]
---             [TRACEPARENT t] [REQUEST id] [SCHEMA n]
+--             [TRACEPARENT t] [REQUEST id] [SCHEMA n] [SHORT]
 --
--- Creates a pending session. The tenant of a deleted session may use its id again, which gets another epoch.
+-- Creates a pending session. With SHORT no time may be beyond 24 hours, and no increment beyond 60 s. The
+-- tenant of a deleted session may use its id again, which gets another epoch.
 --
 -- KEYS[1-4]  the session, its log, the alarms, the outbox
 -- ARGV[1]    config (JSON), see config.lua
@@ -41,6 +42,7 @@ local function create(keys, args)
   local given, problems = call_options.parse(args, 2, CREATE, NONE)
   local key_problems = storage_keys.problems_of(keys, 4)
   local now = storage_time.now()
+  bounds.keep_short(given.SHORT)
   local fields, records
   if not args[1] then
     problems = functions_open.join_problems({ { 'config', 'is required' } }, problems)

@@ -10,6 +10,7 @@ local DEFAULT_TTL_S = 3600
 -- The hash of the session by name, and the problems with the arguments; nil for none of either.
 local function read(keys, args, given, now)
   local id = keys[1] and storage_keys.session_id(keys[1]) or ''
+  bounds.keep_short(false)
   local list, problems = config.check(args[1] or '', id, given.TTL or DEFAULT_TTL_S, now)
   if not list then
     return nil, problems

@@ -8,6 +8,7 @@ local ID = { 'id' }
 local WORDS = {
   CREATE = { ID, { 'participants', 0, MOST }, { 'sessions', -1, MOST }, { 'most_participants', -1, MOST },
     { 'creates_per_day', -1, MOST } },
+  REVIVE = { ID, { 'participants', 0, MOST }, { 'sessions', -1, MOST }, { 'most_participants', -1, MOST } },
   JOIN = { ID, { 'participants', -MOST, MOST }, { 'most_participants', -1, MOST } },
   CREATED = { ID },
   FOUND = { ID, { 'participants', 0, MOST } },
@@ -58,14 +59,15 @@ end
 -- KEYS[1-2]  the tenant's count, and its sessions by when they were last looked at
 -- ARGV[1]    the word, which says what the others are; -1 for a quota is no quota
 --            CREATE <id> <participants> <sessions> <most_participants> <creates_per_day>
---            CREATED <id>   it was created
+--            REVIVE <id> <participants> <sessions> <most_participants>   it was over, and is about to go on
+--            CREATED <id>   it was created, or goes on
 --            FOUND <id> <participants>   it was created some time ago, whether it was counted or not
 --            JOIN <id> <participants> <most_participants>   a negative number of participants has left
 --            DROP <id>   the session is over, or is not there
 --            UNDO <id>   it was not created after all
 --            LOOK <count>   the sessions that were longest not looked at; they count as looked at now
--- Reply      CREATE and JOIN: counted (1; 0 when it was counted before, or for JOIN is not counted; -1 when
---            it is refused), the name of the quota that is used up (else empty), retry_after_ms (of
+-- Reply      CREATE, REVIVE and JOIN: counted (1; 0 when it was counted before, or for JOIN is not counted;
+--            -1 when it is refused), the name of the quota that is used up (else empty), retry_after_ms (of
 --            creates_per_day: until the next day). CREATED, FOUND, DROP and UNDO: 1, or 0 when nothing has
 --            changed.
 --            LOOK: ids
@@ -80,16 +82,16 @@ local function quota(keys, args)
   if names then
     given = read(args, names, problems)
   else
-    problems[#problems + 1] = { 'word', 'must be CREATE, CREATED, FOUND, JOIN, DROP, UNDO or LOOK' }
+    problems[#problems + 1] = { 'word', 'must be CREATE, REVIVE, CREATED, FOUND, JOIN, DROP, UNDO or LOOK' }
   end
   if #problems > 0 then
     return call_refusal.validation(problems)
   end
   local now = storage_time.now()
-  if word == 'CREATE' then
+  if word == 'CREATE' or word == 'REVIVE' then
     local most = { sessions = given.sessions, participants = given.most_participants,
       creates = given.creates_per_day }
-    return storage_quota.create(keys, given.id, given.participants, most, now)
+    return storage_quota.add_session(keys, given.id, given.participants, most, word == 'CREATE', now)
   elseif word == 'FOUND' then
     return storage_quota.found(keys, given.id, given.participants, now)
   elseif word == 'JOIN' then

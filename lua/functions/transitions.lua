@@ -11,9 +11,9 @@
 -- The block above each function adds its own.
 --
 -- What is due comes first: the start or the end of the session, the end of a pause, or the expiry when the
--- time is up. Switch, pause, resume, adjust of the running clock and leave of the active participant carry it
--- out instead of their own change, and publish the same event as sk_expire; start and schedule do so with the
--- start and the end of the session.
+-- time is up. Switch, pause, resume, takeback, turn, adjust of the running clock and leave of the active
+-- participant carry it out instead of their own change, and publish the same event as sk_expire; start and
+-- schedule do so with the start and the end of the session.
 
 local NONE = call_options.NONE
 local COMMON = call_options.COMMON
@@ -33,7 +33,7 @@ end
 --
 -- rule(s, given, value)     the transition, a function of transitions/
 -- own                       the names of its own options
--- parse_first(text)         turns its first argument into `value`, or returns nil and problems; nil for a
+-- parse_first(text, given)  turns its first argument into `value`, or returns nil and problems; nil for a
 --                           function without arguments
 -- options_problems(given)   the problems of options that are valid alone but not together; nil for none
 local function transition(function_name, rule, own, parse_first, options_problems)
@@ -41,8 +41,8 @@ local function transition(function_name, rule, own, parse_first, options_problem
     local given, problems, value
     if parse_first then
       local first_problems
-      value, first_problems = parse_first(args[1])
       given, problems = call_options.parse(args, 2, own, COMMON)
+      value, first_problems = parse_first(args[1], given)
       problems = functions_open.join_problems(first_problems, problems)
     else
       given, problems = call_options.parse(args, 1, own, COMMON)
@@ -231,10 +231,13 @@ redis.register_function({
   flags = { 'allow-oom' },
 })
 
-local function parse_participant(text)
+local JOIN = { SHORT = true }
+
+local function parse_participant(text, given)
   if not text then
     return nil, { { 'participant', 'is required' } }
   end
+  bounds.keep_short(given.SHORT)
   return config_participants.check_participant(text)
 end
 
@@ -242,17 +245,17 @@ local function join(s, _, participant)
   return transitions_membership.join(s, participant)
 end
 
--- sk_join 4 <keys> <participant> [options]
+-- sk_join 4 <keys> <participant> [SHORT] [options]
 --
--- Adds a participant to a pending, running or paused session. Without participant_index it comes last in the
--- rotation.
+-- Adds a participant to a pending, running or paused session. SHORT bounds its times as in sk_create. Without
+-- participant_index it comes last in the rotation.
 --
 -- ARGV[1]    participant (JSON), as in the config
 -- Refusals   INVALID_SESSION_STATE
 -- Publishes  participant.added
 redis.register_function({
   function_name = 'sk_join',
-  callback = transition('sk_join', join, NONE, parse_participant),
+  callback = transition('sk_join', join, JOIN, parse_participant),
   description = 'Adds a participant. Replies with the change.',
 })
 

@@ -9,7 +9,7 @@
 --   creates        17          how many sessions were created on it
 --   <id>           4           how many participants this session has
 -- Sorted set `sk:quota:{<tenant>}:looked`: the sessions by when they were last looked at (server time in ms).
--- A session that is being created is not looked at: it has a time that is still ahead.
+-- A session that is being created, or is about to go on, is not looked at: it has a time that is still ahead.
 
 local DAY_MS = 86400000
 local LIFE_MS = 400 * DAY_MS -- no session lives longer
@@ -42,9 +42,10 @@ local function exceeds(present, more, most)
   return most >= 0 and present + more > most
 end
 
--- Counts a new session. most: {sessions, participants, creates}, -1 for no bound.
+-- Counts a session, if there is room for it. most: {sessions, participants, creates}, -1 for no bound.
+-- is_new: whether it is being created, which counts for the day; else it was over and goes on.
 -- Returns {1 counted, 0 counted before, -1 refused; the quota that is used up; retry_after_ms}.
-local function create(keys, id, participants, most, now)
+local function add_session(keys, id, participants, most, is_new, now)
   if redis.call('HEXISTS', keys[1], id) == 1 then
     return { 0, '', 0 }
   end
@@ -54,11 +55,13 @@ local function create(keys, id, participants, most, now)
     return { -1, 'sessions', 0 }
   elseif exceeds(number(keys[1], 'participants'), participants, most.participants) then
     return { -1, 'participants', 0 }
-  elseif exceeds(creates, 1, most.creates) then
+  elseif is_new and exceeds(creates, 1, most.creates) then
     return { -1, 'creates_per_day', (day + 1) * DAY_MS - now }
   end
-  redis.call('HSET', keys[1], id, string.format('%d', participants), 'day', string.format('%d', day),
-    'creates', string.format('%d', creates + 1))
+  redis.call('HSET', keys[1], id, string.format('%d', participants))
+  if is_new then
+    redis.call('HSET', keys[1], 'day', string.format('%d', day), 'creates', string.format('%d', creates + 1))
+  end
   redis.call('ZADD', keys[2], string.format('%d', now + CREATING_MS), id)
   count(keys, 1, participants)
   return { 1, '', 0 }
@@ -75,7 +78,7 @@ local function found(keys, id, participants, now)
   return 1
 end
 
--- Counts `more` participants of a session, or fewer when it is negative. Replies like `create`.
+-- Counts `more` participants of a session, or fewer when it is negative. Replies like `add_session`.
 local function join(keys, id, more, most)
   local present = redis.call('HGET', keys[1], id)
   if not present then
@@ -120,4 +123,4 @@ local function created(keys, id, now)
   return redis.call('ZADD', keys[2], 'XX', 'CH', string.format('%d', now), id)
 end
 
-return { create = create, created = created, found = found, join = join, drop = drop, look = look }
+return { add_session = add_session, created = created, found = found, join = join, drop = drop, look = look }

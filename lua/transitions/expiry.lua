@@ -141,9 +141,10 @@ local function end_by_itself(s)
   return nil, 'session.completed', extra
 end
 
--- Whether the start or the end of the session is due.
+-- Whether the start or the end of the session is due. One that is over keeps an end that is still ahead.
 local function is_scheduled_due(s)
-  return (s.ends_at and s.now >= s.ends_at) or (s.starts_at and s.now >= s.starts_at)
+  return ((s.ends_at and s.now >= s.ends_at) or (s.starts_at and s.now >= s.starts_at))
+    and transitions_cycle.is_open(s)
 end
 
 -- Whether a participant or a record is the one that a start which is due would make active, or whose clock it
@@ -177,10 +178,12 @@ local function due(s, turn)
     elseif resumes and now >= resumes then
       return end_pause(s)
     end
-  elseif s.starts_at and now >= s.starts_at then
-    return start_by_itself(s)
-  elseif is_over then
-    return end_by_itself(s)
+  elseif s.status == 'pending' then
+    if s.starts_at and now >= s.starts_at then
+      return start_by_itself(s)
+    elseif is_over then
+      return end_by_itself(s)
+    end
   end
 end
 
@@ -214,6 +217,7 @@ return {
   is_scheduled_due = is_scheduled_due,
   is_first = is_first,
   is_due = is_due,
+  deadline_reached = deadline_reached,
   due = due,
   expire = expire,
 }

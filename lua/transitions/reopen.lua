@@ -45,6 +45,7 @@ local function reopen(s)
     return transitions_cycle.current_turn(s), 'session.reopened'
   end
   storage_session.set_status(s, 'paused')
+  s.resumes = nil
   local turn = transitions_cycle.begin_cycle(s, still_there(s, index), s.now)
   transitions_cycle.mark_if_out(s, turn)
   return turn, 'session.reopened'

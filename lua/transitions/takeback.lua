@@ -35,16 +35,13 @@ end
 
 -- options: TURNS
 local function takeback(s, options)
-  if not rules_clock.is_live(s) then
+  if not rules_clock.is_live(s) and not transitions_expiry.is_due(s) then
     return transitions_cycle.wrong_state(s)
   end
   local turn = transitions_cycle.current_turn(s)
-  if transitions_expiry.pause_is_over(s) then
-    return transitions_expiry.end_pause(s)
-  end
-  local ends = transitions_expiry.deadline_reached(s, turn)
-  if ends then
-    return transitions_expiry.expire_turn(s, turn, ends)
+  local after, event, extra = transitions_expiry.due(s, turn)
+  if event then
+    return after, event, extra
   end
   local turns = options.TURNS or 1
   local found, refused = transitions_turns.find(s, turns)

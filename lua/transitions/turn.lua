@@ -3,7 +3,8 @@
 -- id: of the participant whose turn it is from now on. In a pause the cycle under way is given up: it is
 -- charged, but it neither counts nor earns anything, and in an hourglass nobody gets what it used.
 local function set_turn(s, id)
-  if s.status ~= 'pending' and s.status ~= 'paused' then
+  local is_due = transitions_expiry.is_due(s)
+  if s.status ~= 'pending' and s.status ~= 'paused' and not is_due then
     return transitions_cycle.wrong_state(s)
   end
   local named = storage_participants.participant(s, id)
@@ -12,12 +13,13 @@ local function set_turn(s, id)
   elseif transitions_cycle.is_out(s, named) then
     return nil, nil, call_refusal.participant_expired(id)
   end
+  if is_due then
+    return transitions_expiry.due(s)
+  end
   local index = storage_record.participant_index(named)
   if s.status == 'pending' then
     s.active = index
     return transitions_cycle.turn_of(s, index), 'turn.set'
-  elseif transitions_expiry.pause_is_over(s) then
-    return transitions_expiry.end_pause(s)
   end
   local turn = transitions_cycle.current_turn(s)
   transitions_cycle.give_up_cycle(s, turn, rules_clock.elapsed(s))

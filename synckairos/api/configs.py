@@ -7,6 +7,8 @@ not reach it. Everything else about a config is the library's to judge.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -30,6 +32,8 @@ _PRICE = 500
 """The weight for which a creation counts once more."""
 _MODES_WITH_OWNERS = (msgspec.Raw(b'"per_participant"'), msgspec.Raw(b'"per_group"'))
 _MOST_STAGES_OF_ONE = 8
+_NEXT_STAGE = re.compile(rb"[:,;] *(?=[0-9gs])|(?<=[0-9]) +(?=[0-9gs][0-9d]*/)", re.IGNORECASE)
+"""What stands before another stage: `40/90:30`, `40/90, SD/30;d5`, `40/90 SD/30`."""
 _UNKNOWN = "is unknown"
 _NULL = b"null"
 
@@ -55,10 +59,13 @@ class Size:
     weight: how many stages the time controls of all clocks have together. A control without stages counts as
         one, and so does a participant or a group without a clock. The session's control counts for each
         clock that has none of its own.
+    stages: how many the participants have together. That of a group's control, or of the session's, counts
+        for each member.
     """
 
     participants: int
     weight: int
+    stages: int = 0
 
     @property
     def price(self) -> int:
@@ -71,31 +78,42 @@ def size(config: Fields) -> Size:
     participants, groups = _owners(config, "participants"), _owners(config, "groups")
     own_clocks, group_clocks = (config.get("sync_mode") == mode for mode in _MODES_WITH_OWNERS)
     everybody = _stages(config.get("time_control")) or 1
-    named = {bytes(each.get("group_id", b"")) for each in participants} if group_clocks and not groups else ()
-    weight = sum(
-        (_stages(each.get("time_control")) or everybody) if own_clocks else 1 for each in participants
-    )
-    weight += sum((_stages(each.get("time_control")) or everybody) if group_clocks else 1 for each in groups)
-    return Size(len(participants), weight + len(named) * everybody)
+    members = Counter(_id(each) for each in participants)
+    named = members.keys() if group_clocks and not groups else ()
+    own = [(_stages(each.get("time_control")) or everybody) if own_clocks else 1 for each in participants]
+    of_groups = [(_stages(each.get("time_control")) or everybody) if group_clocks else 1 for each in groups]
+    weight = sum(own) + sum(of_groups) + len(named) * everybody
+    stages = sum(own) if own_clocks else 0
+    if group_clocks:
+        counted = zip(groups, of_groups, strict=True)
+        stages = sum(each * max(1, members[_id(group)]) for group, each in counted)
+        stages += everybody * len(participants) if named else 0
+    return Size(len(participants), weight, stages)
 
 
-def problems(config: Fields, weight: int) -> tuple[list[Detail], bool]:
+def _id(owner: Fields) -> bytes:
+    """The id of a participant's group, or of a group, as it came."""
+    return bytes(owner.get("group_id", b"")).lower()
+
+
+def problems(config: Fields, stages: int) -> tuple[list[Detail], bool]:
     """The unknown names and what has too many members. Removes the unknown names from the config.
 
-    weight: that of its size
+    stages: those of its size
 
     Returns the problems, and whether the library has to be asked for others: it is not asked about what is
     too large, or when there are more problems than an answer names.
     """
-    found = list(islice(_problems(config, weight), MOST_UNKNOWN + 1))
+    found = list(islice(_problems(config, stages), MOST_UNKNOWN + 1))
     return found, len(found) < MOST_UNKNOWN and all(each["message"] == _UNKNOWN for each in found)
 
 
-def _problems(config: Fields, weight: int) -> Iterator[Detail]:
-    if weight > MOST_STAGES and len(_list(config.get("participants")) or ()) <= MOST_OWNERS:
+def _problems(config: Fields, stages: int) -> Iterator[Detail]:
+    if stages > MOST_STAGES and len(_list(config.get("participants")) or ()) <= MOST_OWNERS:
         yield {
             "field": "participants",
-            "message": f"must have clocks of at most {MOST_STAGES} stages together",
+            "message": f"must have at most {MOST_STAGES} stages together, where a time control of the "
+            "session counts for each participant",
         }
     for name in sorted(config.keys() - CONFIG):
         if bytes(config.pop(name)) != _NULL:
@@ -153,13 +171,18 @@ def _stages(raw: msgspec.Raw | None) -> int:
     """How many stages a time control has; 0 when there is none."""
     text = b"" if raw is None else bytes(raw).strip()
     if text[:1] == b'"':
-        return min(1 + text.count(b":"), _MOST_STAGES_OF_ONE)
+        return min(_parts(text), _MOST_STAGES_OF_ONE)
     control = _object(raw)
     if control is None:
         return 0
     stages = _list(control.get("stages"))
-    count = 1 + bytes(control.get("notation", b"")).count(b":") if stages is None else max(len(stages), 1)
+    count = _parts(bytes(control.get("notation", b""))) if stages is None else max(len(stages), 1)
     return min(count, _MOST_STAGES_OF_ONE)
+
+
+def _parts(text: bytes) -> int:
+    """How many stages a time control as text has at most."""
+    return 1 + len(_NEXT_STAGE.findall(text))
 
 
 def _object(raw: msgspec.Raw | None) -> Fields | None:

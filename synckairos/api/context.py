@@ -32,6 +32,7 @@ from synckairos.realtime.relay import Relay
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
 from synckairos.realtime.timekeeper import Timekeeper
+from synckairos.webhooks.tables import Webhooks
 
 
 class OpenWebSocket(Protocol):
@@ -49,7 +50,7 @@ class OpenWebSocket(Protocol):
 class Context:
     """The parts of one process. It is made when the process starts, before the first request.
 
-    store, recovery, access_log: None without an audit store
+    store, recovery, access_log, webhooks: None without an audit store
     restorer: None without an audit store, and with RESTORE_RATE=0
     sessions: the calls, which first restore a session that Redis has lost from the audit store
     redis_sessions: the same calls, which only ask Redis
@@ -75,6 +76,7 @@ class Context:
     store: Store | None
     recovery: Recovery | None
     access_log: AccessLog | None
+    webhooks: Webhooks | None
     sessions: Sessions
     redis_sessions: Sessions
     clock: ServerClock

@@ -70,6 +70,8 @@ def _document(routes: Sequence[Route], settings: Settings) -> dict[str, Any]:
     _, components = msgspec.json.schema_components(
         list(dict.fromkeys(types)), ref_template="#/components/schemas/{name}"
     )
+    for component in components.values():
+        _bound(component, settings)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, settings)
@@ -79,6 +81,19 @@ def _document(routes: Sequence[Route], settings: Settings) -> dict[str, Any]:
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": {"bearer": _BEARER}},
     }
+
+
+def _bound(schema: Any, settings: Settings) -> None:
+    """Replace the bounds of clocks in a schema by those that hold without `LONG_CLOCKS`, unless it is set."""
+    if isinstance(schema, dict):
+        short = schema.pop(schemas.SHORT, {})
+        if not settings.long_clocks:
+            schema.update(short)
+        for inner in schema.values():
+            _bound(inner, settings)
+    elif isinstance(schema, list):
+        for inner in schema:
+            _bound(inner, settings)
 
 
 def _operation(route: Route, settings: Settings) -> dict[str, Any]:

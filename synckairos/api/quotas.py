@@ -17,6 +17,7 @@ import msgspec
 from synckairos.audit.store import Store, StoredSession
 from synckairos.auth.access import Action
 from synckairos.auth.tenants import Quotas, Tenants
+from synckairos.core.calls import Sessions
 from synckairos.core.quotas import LIVE, Counted, TenantCounts
 from synckairos.errors import QuotaExceeded, StorageUnavailable, SyncKairosError
 
@@ -80,6 +81,42 @@ class QuotaKeeper:
             if counted and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
                 with suppress(StorageUnavailable):
                     await self._counts.undo(tenant, session_id)
+            raise
+        with suppress(StorageUnavailable):
+            await self._counts.created(tenant, session_id, participants)
+
+    @asynccontextmanager
+    async def revival(self, tenant: str | None, session_id: str, sessions: Sessions) -> AsyncIterator[None]:
+        """Count a session that is over and goes on inside of the block, and not if that is refused.
+
+        It counts as a session with its participants, and not as one that was created.
+        """
+        quotas = self._tenants.of(tenant).quotas
+        if tenant is None or (quotas.sessions is None and quotas.participants is None):
+            yield
+            return
+        state = await sessions.get(session_id, tenant)
+        participants = len(msgspec.json.decode(state.raw, type=_Owners).participants)
+
+        async def count() -> Counted:
+            return await self._counts.revive(
+                tenant,
+                session_id,
+                participants,
+                sessions=quotas.sessions,
+                most_participants=quotas.participants,
+            )
+
+        if state.status in LIVE:  # it counts already, or will when that is noticed
+            yield
+            return
+        counted = await self._take(tenant, quotas, count)
+        try:
+            yield
+        except SyncKairosError as error:
+            if counted and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                with suppress(StorageUnavailable):
+                    await self._counts.drop_unless_live(tenant, session_id)
             raise
         with suppress(StorageUnavailable):
             await self._counts.created(tenant, session_id, participants)

@@ -57,9 +57,13 @@ def document(value: object, status: int = HTTPStatus.OK, headers: dict[str, str]
     return Reply(msgspec.json.encode(value), status, headers=headers)
 
 
-def state(state: State, status: int = HTTPStatus.OK, *, replayed: bool = False) -> Reply:
-    """`{"data": <state>}` with its ETag."""
+def state(
+    state: State, status: int = HTTPStatus.OK, *, after: int | None = None, replayed: bool = False
+) -> Reply:
+    """`{"data": <state>}` with its ETag. after: the version that a change made before the state was read."""
     headers = {"etag": etag(state)}
+    if after is not None:
+        headers["change-version"] = str(after)
     if replayed:
         headers["idempotent-replayed"] = "true"
     return Reply(b'{"data":' + state.raw + b"}", status, headers=headers)

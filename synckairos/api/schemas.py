@@ -15,8 +15,16 @@ from synckairos.audit.inspection import Inspection
 from synckairos.auth.claims import is_name, is_token_id
 from synckairos.auth.grants import LinkRole
 from synckairos.presets import PRESETS, Preset
+from synckairos.webhooks.model import MOST_URL, DeliveryStatus, WebhookStatus
 
 DAY_MS = 86_400_000
+LONGEST_MS = 366 * DAY_MS
+"""The bound of times and increments in the function library, and of the service with LONG_CLOCKS."""
+SHORT_INCREMENT_MS = 60_000
+"""The bound of increments without LONG_CLOCKS; that of all other times is then DAY_MS."""
+SHORT = "x-without-long-clocks"
+"""The member of a schema with the bounds without LONG_CLOCKS. What the API describes are those that hold."""
+LONGEST_PAUSE_MS = 30 * DAY_MS
 LONGEST_LINK_S = 30 * 86_400
 MOST_SECONDS = 253_402_300_799
 """The end of the year 9999, in seconds since 1970."""
@@ -34,19 +42,39 @@ Version = Annotated[
         extra={"must": "must be a version: a whole number from 0"},
     ),
 ]
-SetMs = Annotated[
-    int, Meta(ge=0, le=DAY_MS, extra={"must": f"must be a whole number of milliseconds from 0 to {DAY_MS}"})
-]
-AddMs = Annotated[
+
+
+def _times(least: int, short: int = DAY_MS, **meta: Any) -> Meta:
+    """The meta of milliseconds of which there may be more with LONG_CLOCKS: `short` at most without it.
+
+    With a negative `least` that is also how far they may be below zero.
+    """
+    schema = {SHORT: {"minimum": max(least, -short), "maximum": short}}
+    return Meta(ge=least, le=LONGEST_MS, extra_json_schema=schema, **meta)
+
+
+WHOLE_MS = "must be a whole number of milliseconds"
+"""What is said of a time that is none. Where it is read its bounds are added, which LONG_CLOCKS changes."""
+SetMs = Annotated[int, _times(0, extra={"must": WHOLE_MS})]
+AddMs = Annotated[int, _times(-LONGEST_MS, extra={"must": WHOLE_MS})]
+WithinMs = Annotated[int, _times(1, extra={"must": WHOLE_MS})]
+Moment = Annotated[
     int,
     Meta(
-        ge=-DAY_MS,
-        le=DAY_MS,
-        extra={"must": f"must be a whole number of milliseconds from -{DAY_MS} to {DAY_MS}"},
+        ge=0,
+        le=2**53 - 1,
+        description="A moment of the server's clock (ms since 1970), at most 366 days ahead",
+        extra={"must": "must be a time of the server's clock in milliseconds, or null"},
     ),
 ]
-WithinMs = Annotated[
-    int, Meta(ge=1, le=DAY_MS, extra={"must": f"must be a whole number of milliseconds from 1 to {DAY_MS}"})
+Turns = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=16,
+        description="How many turns, 1 unless given",
+        extra={"must": "must be a whole number from 1 to 16"},
+    ),
 ]
 Reason = Annotated[str, Meta(min_length=1, max_length=200, extra={"must": "must be 1 to 200 characters"})]
 Since = Annotated[int, Meta(ge=0, le=2**53 - 1, extra={"must": "must be a version: a whole number from 0"})]
@@ -83,6 +111,54 @@ class SwitchBody(Body, frozen=True, forbid_unknown_fields=True):
     next_participant_id: Uuid | None = None
 
 
+class PauseBody(Body, frozen=True, forbid_unknown_fields=True):
+    """Whether the pause counts, as it does unless this says no. One that does not is for leaders alone."""
+
+    counted: (
+        Annotated[
+            bool,
+            Meta(
+                description="False: a pause that takes nothing of `max_pauses` and `max_total_pause_ms`. "
+                "Players cannot make one.",
+                extra={"must": "must be true or false"},
+            ),
+        ]
+        | None
+    ) = None
+
+
+class TakebackBody(Body, frozen=True, forbid_unknown_fields=True):
+    """How many of the last turns are undone."""
+
+    turns: Turns | None = None
+
+
+class TurnBody(Body, frozen=True, forbid_unknown_fields=True):
+    """Whose turn it is to be."""
+
+    active_participant_id: Uuid | None = None
+
+    def problem(self) -> tuple[str, str] | None:
+        """The participant has to be named."""
+        return None if self.active_participant_id is not None else ("active_participant_id", "is required")
+
+
+class ScheduleBody(Body, frozen=True, forbid_unknown_fields=True):
+    """When a session starts and ends by itself. Null takes a moment back, and what is absent stays."""
+
+    starts_at_ms: Moment | msgspec.UnsetType | None = msgspec.UNSET
+    ends_at_ms: Moment | msgspec.UnsetType | None = msgspec.UNSET
+
+    def problem(self) -> tuple[str, str] | None:
+        """One of the two has to be given, and the end has to come after the start."""
+        starts, ends = self.starts_at_ms, self.ends_at_ms
+        if starts is msgspec.UNSET and ends is msgspec.UNSET:
+            return "starts_at_ms", "either starts_at_ms or ends_at_ms must be given, or both"
+        if isinstance(starts, int) and isinstance(ends, int) and ends <= starts:
+            return "ends_at_ms", "must be after starts_at_ms"
+        return None
+
+
 class AdjustBody(Body, frozen=True, forbid_unknown_fields=True):
     """The time to set a clock to, or to add to it. With `within_ms`, only when less than that is left."""
 
@@ -96,6 +172,18 @@ class AdjustBody(Body, frozen=True, forbid_unknown_fields=True):
         if (self.total_time_ms is None) == (self.add_ms is None):
             return "total_time_ms", "either total_time_ms or add_ms must be given, and not both"
         return None
+
+
+class AdjustClockBody(AdjustBody, frozen=True, forbid_unknown_fields=True):
+    """The same for a clock that nobody owns: that of the session, or of the cycle."""
+
+    clock: (
+        Annotated[
+            Literal["total"],
+            Meta(description="The time of the whole session, where each cycle has a time of its own"),
+        ]
+        | None
+    ) = None
 
 
 class NoQuery(Input, frozen=True, forbid_unknown_fields=True):
@@ -167,6 +255,58 @@ class RevocationBody(Input, frozen=True, forbid_unknown_fields=True):
         return None
 
 
+Url = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MOST_URL,
+        description="Of https and the public network; in development also this machine",
+        extra={"must": f"must be an https URL of at most {MOST_URL} characters"},
+    ),
+]
+Patterns = Annotated[
+    list[str],
+    Meta(
+        description="Names of events, or `<group>.*`; all events unless given",
+        extra={"must": "must be a list of names of events, or of groups such as participant.*"},
+    ),
+]
+MetadataFilter = Annotated[
+    dict[str, Any],
+    Meta(
+        description="What has to stand in a session's metadata, at the top level and equal",
+        extra={"must": "must be an object with what has to stand in a session's metadata"},
+    ),
+]
+WebhookSecret = Annotated[
+    str,
+    Meta(
+        description="`whsec_` and Base64 of 24 to 64 bytes; made unless given",
+        extra={"must": "must be whsec_ and Base64 of 24 to 64 bytes"},
+    ),
+]
+
+
+class WebhookBody(Input, frozen=True, forbid_unknown_fields=True):
+    """An address, and what it is sent: all events of all sessions, unless something is given."""
+
+    url: Url | None = None
+    events: Patterns | None = None
+    sessions: MetadataFilter | None = None
+    secret: WebhookSecret | None = None
+
+
+class NoBody(Input, frozen=True, forbid_unknown_fields=True):
+    """No fields."""
+
+
+class DeliveriesQuery(Input, frozen=True, forbid_unknown_fields=True):
+    """How many deliveries a page has, and where it begins."""
+
+    limit: PageSize = 100
+    cursor: Cursor | None = None
+
+
 class EventsQuery(Input, frozen=True, forbid_unknown_fields=True):
     """`since`: the version after which events are wanted."""
 
@@ -194,14 +334,28 @@ Milliseconds = Annotated[int, Meta(description="Milliseconds")]
 Instant = Annotated[
     str, Meta(description="ISO 8601, UTC, milliseconds", extra_json_schema={"format": "date-time"})
 ]
-Bank = Annotated[int, Meta(ge=1000, le=DAY_MS, description="Milliseconds, 1 s to 24 h")]
+Bank = Annotated[
+    int,
+    _times(
+        0,
+        description="Milliseconds: at least 1 s, or 0 where the control has something after it, such as "
+        "periods, a delay or overtime",
+    ),
+]
+CycleTime = Annotated[int, _times(1000, description="Milliseconds, at least 1 s")]
 
-IncrementMs = Annotated[int, Meta(ge=0, le=60_000, description="Given after every cycle that ended in time")]
+IncrementMs = Annotated[
+    int,
+    _times(
+        0,
+        SHORT_INCREMENT_MS,
+        description="Given after every cycle that ended in time; of `byoyomi` after one in main time",
+    ),
+]
 DelayMs = Annotated[
     int,
-    Meta(
-        ge=0,
-        le=DAY_MS,
+    _times(
+        0,
         description="Free time of every cycle: `delay` gives it before the clock runs, `bronstein` gives it "
         "back afterwards",
     ),
@@ -209,7 +363,7 @@ DelayMs = Annotated[
 Periods = Annotated[int, Meta(ge=1, le=1000, description="`byoyomi`: how many periods")]
 PeriodMs = Annotated[
     int,
-    Meta(ge=1, le=DAY_MS, description="`byoyomi`: how long a period is; `canadian`: how long a block is"),
+    _times(1, description="`byoyomi`: how long a period is; `canadian`: how long a block is"),
 ]
 NOTATIONS = [
     "5",
@@ -218,17 +372,23 @@ NOTATIONS = [
     "10d5",
     "10b5",
     "10+5x30",
+    "10+5+3x30",
     "10+25/300",
     "hourglass 5",
-    "pgn 300+3",
-    "40/5400:1800+30",
+    "40/120",
+    "G/60;d5",
+    "40/90,SD/30;d5",
+    "TM[1800]OT[5x30 byo-yomi]",
+    "300+3",
+    "pgn 10+0.1",
+    "40/5400+30:1800+30",
     "*180",
     "-",
 ]
 Notation = Annotated[
     str,
     Meta(
-        description="A time control as players write it, in minutes and seconds, or as PGN does, in seconds",
+        description="A time control as players write it, in minutes and seconds, or as PGN, US Chess or SGF",
         examples=NOTATIONS,
     ),
 ]
@@ -241,11 +401,18 @@ ControlKind = Literal[StageKind, "stages", "none"]
 class StageConfig(Struct):
     """One stage of a time control with stages."""
 
-    time_ms: Annotated[int, Meta(ge=0, le=DAY_MS, description="Added when the stage begins")]
+    time_ms: Annotated[
+        int, _times(0, description="Added when the stage begins; the first one has at least 1 s")
+    ]
     kind: StageKind = "fischer"
     moves: (
         Annotated[
-            int, Meta(ge=1, le=1000, description="How many moves the stage has; the last stage has no limit")
+            int,
+            Meta(
+                ge=1,
+                le=1000,
+                description="How many moves the stage has; the last stage has no limit unless it repeats",
+            ),
         ]
         | None
     ) = None
@@ -270,9 +437,13 @@ class TimeControl(Struct):
         ]
         | None
     ) = None
-    overtime_ms: (
-        Annotated[int, Meta(ge=0, le=DAY_MS, description="How far a clock may go below zero")] | None
+    repeat: (
+        Annotated[
+            bool, Meta(description="`stages`: the last stage has `moves`, too, and comes again and again")
+        ]
+        | None
     ) = None
+    overtime_ms: Annotated[int, _times(0, description="How far a clock may go below zero")] | None = None
     notation: Notation | None = None
 
 
@@ -326,18 +497,50 @@ class SessionConfig(Struct, kw_only=True):
     groups: list[GroupConfig] | None = None
     active_participant_id: Uuid | None = None
     total_time_ms: Bank | None = None
-    time_per_cycle_ms: Bank | None = None
-    increment_ms: Annotated[int, Meta(ge=0, le=60_000)] | None = None
-    max_time_ms: Bank | None = None
+    time_per_cycle_ms: CycleTime | None = None
+    increment_ms: Annotated[int, _times(0, SHORT_INCREMENT_MS)] | None = None
+    max_time_ms: CycleTime | None = None
     time_control: TimeControl | Notation | None = None
     lag_compensation: bool | None = None
     auto_advance: bool | None = None
     action_on_timeout: TimeoutAction | None = None
-    warnings_ms: Annotated[list[Annotated[int, Meta(ge=1, le=DAY_MS)]], Meta(max_length=8)] | None = None
-    max_pause_ms: (
-        Annotated[int, Meta(ge=1000, le=DAY_MS, description="A session paused for so long resumes by itself")]
+    warnings_ms: (
+        Annotated[
+            list[
+                Annotated[
+                    int,
+                    _times(-LONGEST_MS, description="0 is the bell at zero; what is below comes in overtime"),
+                ]
+            ],
+            Meta(max_length=8),
+        ]
         | None
     ) = None
+    max_pause_ms: (
+        Annotated[
+            int,
+            Meta(ge=1, le=LONGEST_PAUSE_MS, description="A session paused for so long resumes by itself"),
+        ]
+        | None
+    ) = None
+    max_pauses: Annotated[int, Meta(ge=0, le=1000, description="How many pauses there may be")] | None = None
+    max_total_pause_ms: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=LONGEST_PAUSE_MS,
+                description="How long all pauses together may last; then the session resumes by itself",
+            ),
+        ]
+        | None
+    ) = None
+    max_cycles: (
+        Annotated[int, Meta(ge=1, le=1_000_000, description="After so many cycles the session is completed")]
+        | None
+    ) = None
+    starts_at_ms: Moment | None = None
+    ends_at_ms: Moment | None = None
     players_may_pause: bool | None = None
     players_may_choose_next: bool | None = None
     metadata: Annotated[dict[str, Any], Meta(max_length=100)] | None = None
@@ -392,8 +595,10 @@ TotalRemaining = Annotated[
 ]
 ResumesAt = Annotated[
     int,
-    Meta(description="Of a paused session with a `max_pause_ms`: when it resumes by itself"),
+    Meta(description="Of a paused session whose pause is bounded: when it resumes by itself"),
 ]
+StartsAt = Annotated[int, Meta(description="When the session starts by itself (server ms)")]
+EndsAt = Annotated[int, Meta(description="When it ends by itself, whatever its clocks say (server ms)")]
 
 
 class Owner(Struct):
@@ -451,12 +656,22 @@ class SessionSummary(Struct):
     action_on_timeout: dict[str, Any]
     warnings_ms: list[int]
     max_pause_ms: Milliseconds | None
+    max_pauses: int | None
+    max_total_pause_ms: Milliseconds | None
+    max_cycles: int | None
     players_may_pause: bool
     players_may_choose_next: bool
     metadata: dict[str, Any]
     cycle_started_at: Instant | None
     deadline_ms: Milliseconds | None
     resumes_at_ms: ResumesAt | None
+    starts_at_ms: StartsAt | None
+    ends_at_ms: EndsAt | None
+    pauses_left: Annotated[int | None, Meta(description="Null where there is no `max_pauses`")]
+    pause_remaining_ms: Annotated[
+        int | None,
+        Meta(description="What is left of `max_total_pause_ms`, a running pause deducted; null without one"),
+    ]
     session_started_at: Instant | None
     session_completed_at: Instant | None
     created_at: Instant
@@ -492,6 +707,11 @@ class ChangeFields(Struct, kw_only=True):
     trace: str | None
     total_remaining_ms: TotalRemaining | msgspec.UnsetType = msgspec.UNSET
     resumes_at_ms: ResumesAt | msgspec.UnsetType = msgspec.UNSET
+    starts_at_ms: StartsAt | msgspec.UnsetType | None = msgspec.UNSET
+    ends_at_ms: EndsAt | msgspec.UnsetType | None = msgspec.UNSET
+    turns: Annotated[int, Meta(description="How many turns were taken back")] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
     expired_participant_id: str | msgspec.UnsetType = msgspec.UNSET
     expired_group_id: str | msgspec.UnsetType = msgspec.UNSET
     expired_deadline_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
@@ -508,7 +728,10 @@ class ChangeFields(Struct, kw_only=True):
     lag_credit_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
     overtime_used_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
     removed_participant_id: str | msgspec.UnsetType = msgspec.UNSET
-    adjusted_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET
+    adjusted_ms: (
+        Annotated[int, Meta(description="By how much the clock's `time_remaining_ms` changed at this moment")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
     adjust_reason: str | msgspec.UnsetType = msgspec.UNSET
     suspicious: str | msgspec.UnsetType = msgspec.UNSET
     moved_to: str | msgspec.UnsetType = msgspec.UNSET
@@ -701,6 +924,77 @@ class LinksDocument(Struct):
     """Links."""
 
     data: Links
+
+
+class ShownWebhook(Struct):
+    """A webhook. `events` and `sessions` are null where it is sent all.
+
+    `ended`: the receiver has answered with 410. `disabled`: it has failed for three days.
+    """
+
+    webhook_id: str
+    url: str
+    events: list[str] | None
+    sessions: dict[str, Any] | None
+    status: WebhookStatus
+    created_at: Instant
+
+
+class MadeWebhook(ShownWebhook):
+    """A new webhook, with its secret."""
+
+    secret: str
+
+
+class MadeWebhookDocument(Struct):
+    """A new webhook."""
+
+    data: MadeWebhook
+
+
+class Webhooks(Struct):
+    """Webhooks, the oldest first."""
+
+    webhooks: list[ShownWebhook]
+
+
+class WebhooksDocument(Struct):
+    """Webhooks."""
+
+    data: Webhooks
+
+
+class Delivery(Struct):
+    """A delivery. `attempts` counts those that have ended, and `response_status` is the last answer's.
+
+    `next_attempt_at` is null where none is due, also while an older delivery of the session waits.
+    """
+
+    delivery_id: str
+    status: DeliveryStatus
+    attempts: int
+    response_status: int | None
+    created_at: Instant
+    next_attempt_at: Instant | None
+
+
+class DeliveryDocument(Struct):
+    """A delivery."""
+
+    data: Delivery
+
+
+class Deliveries(Struct):
+    """Deliveries, newest first. The last page has no `next_cursor`."""
+
+    deliveries: list[Delivery]
+    next_cursor: str | None
+
+
+class DeliveriesDocument(Struct):
+    """A page of deliveries."""
+
+    data: Deliveries
 
 
 class Revoked(Struct):

@@ -44,6 +44,7 @@ from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
 from synckairos.realtime.timekeeper import Timekeeper
 from synckairos.supervision import cancel, supervise
+from synckairos.webhooks.tables import Webhooks
 
 ACCESS_LOG_CONNECTIONS = 3
 """One writes what waits, and the others are for admins, whose actions are stored before they are answered."""
@@ -125,6 +126,7 @@ async def start(settings: Settings, given: Connection | None) -> Context:
             store=store,
             recovery=storage.recovery,
             access_log=storage.access_log,
+            webhooks=_webhooks(store, closing),
             sessions=realtime.sessions,
             redis_sessions=here.sessions,
             clock=here.clock,
@@ -181,7 +183,9 @@ async def _realtime(
     clock = ServerClock(connection)
     subscriptions = Subscriptions(connection)
     schema_of = features.schema_of
-    here = Deployment(Sessions(connection, settings.session_ttl, schema_of=schema_of), subscriptions, clock)
+    long_clocks = settings.long_clocks
+    redis_sessions = Sessions(connection, settings.session_ttl, schema_of=schema_of, long_clocks=long_clocks)
+    here = Deployment(redis_sessions, subscriptions, clock)
     following = Following(settings, here)
     closing.push_async_callback(following.aclose)
     relay = Relay(here.sessions, subscriptions, clock, recovery, following)
@@ -192,7 +196,9 @@ async def _realtime(
     # The rest of the start keeps this process busy. Others are to count on it no earlier than clients do.
     await timekeeper.start(join=False)
     closing.push_async_callback(timekeeper.stop)
-    sessions = Sessions(connection, settings.session_ttl, recovery, following, schema_of)
+    sessions = Sessions(
+        connection, settings.session_ttl, recovery, following, schema_of, long_clocks=long_clocks
+    )
     return _Realtime(here, relay, timekeeper, sessions, unrestored_sessions)
 
 
@@ -227,6 +233,15 @@ def _quotas(settings: Settings, tenants: Tenants, storage: _Storage, closing: As
         if storage.store is not None:
             _repeat("sessions that are not counted", quotas.recount, closing)
     return quotas
+
+
+def _webhooks(store: Store | None, closing: AsyncExitStack) -> Webhooks | None:
+    """The tenants' webhooks, which workers send to; None without PostgreSQL."""
+    if store is None:
+        return None
+    webhooks = Webhooks(store)
+    closing.callback(webhooks.close)
+    return webhooks
 
 
 def _look_after_sockets(context: Context) -> None:

@@ -1,4 +1,4 @@
-"""The commands of the audit: `worker`, `migrate` and `audit`."""
+"""The commands of the audit: `migrate`, `audit` and `erase`."""
 
 from __future__ import annotations
 
@@ -43,35 +43,6 @@ LONGEST_S = 3600.0
 def _store(settings: Settings, timeout_s: float = 60) -> Store:
     assert settings.database_url is not None
     return Store(settings.database_url, max_size=2, timeout_s=timeout_s)
-
-
-@click.command()
-@config_option
-def worker(file: Path | None) -> None:
-    """Store the batches of the audit's queue in PostgreSQL until stopped. Run as many as are needed."""
-    from synckairos import __version__, metrics
-    from synckairos.audit import alerts
-    from synckairos.audit import worker as audit_worker
-    from synckairos.core.library import Library
-    from synckairos.tracing import process
-
-    settings = audit_settings_or_exit(file)
-    alerts.configure(settings)
-    with contextlib.ExitStack() as stack:
-        stack.callback(process.start(settings, "synckairos-worker"))
-        if settings.enable_metrics and settings.metrics_port is not None:
-            metrics.build_info.labels(__version__, Library.assemble().version).set(1)
-            try:
-                stack.callback(metrics.serve(settings.host, settings.metrics_port))
-            except OSError as error:
-                raise click.ClickException(
-                    f"METRICS_PORT {settings.metrics_port} cannot be listened on ({error.strerror}): "
-                    "a service and each worker on a machine need ports of their own"
-                ) from None
-        try:
-            audit_worker.work(settings)
-        except audit_worker.SchemaMissing as error:
-            raise click.ClickException(str(error)) from None
 
 
 @click.command()

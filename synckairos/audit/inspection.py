@@ -327,12 +327,14 @@ def _gone(postgresql: InPostgresql) -> list[str]:
 
 
 def _alarm(redis: InRedis) -> list[str]:
-    """Compare the session's alarm with its deadline or the end of its pause."""
+    """Compare the session's alarm with what is due in it."""
     assert redis.state is not None
-    due = redis.state.get("deadline_ms") or redis.state.get("resumes_at_ms")
-    if due is not None and redis.alarm_ms is None:
+    names = ("deadline_ms", "resumes_at_ms", "starts_at_ms", "ends_at_ms")
+    # The start and the end of a session that is over are only shown.
+    due = redis.state["status"] in LIVE and any(redis.state.get(name) is not None for name in names)
+    if due and redis.alarm_ms is None:
         return ["something is due later, and there is no alarm for it"]
-    if due is None and redis.alarm_ms is not None:
+    if not due and redis.alarm_ms is not None:
         return ["there is an alarm, and nothing is due"]
     return []
 

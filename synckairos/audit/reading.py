@@ -72,6 +72,7 @@ def state_after(state: dict[str, Any], events: Iterable[bytes]) -> dict[str, Any
     for text in events:
         event = msgspec.json.decode(text)
         payload = event["payload"]
+        pauses = _pauses_after(state, event)
         for each in payload["participants"]:
             before = people.get(each["participant_id"], {"time_used_ms": 0})
             state["time_used_ms"] += each["time_used_ms"] - before["time_used_ms"]
@@ -82,16 +83,24 @@ def state_after(state: dict[str, Any], events: Iterable[bytes]) -> dict[str, Any
         state.update(
             {name: event[name] for name in ("version", "epoch", "server_time_ms")},
             **{name: value for name, value in payload.items() if name in state and name not in _LISTS},
-            updated_at=moment,
-            resumes_at_ms=payload.get("resumes_at_ms"),
         )
+        state.update(updated_at=moment, resumes_at_ms=payload.get("resumes_at_ms"))
+        state.update(pauses, **_schedule_after(state, event))
         if payload["event"] == "session.started":
-            state["session_started_at"] = moment
+            late = payload.get("late_ms", 0)
+            at = event["server_time_ms"] - (late if late <= _LATE_MS else 0)
+            state["session_started_at"] = timestamp(at)
+        elif payload["event"] == "session.reset":
+            state.update(_AS_NEW)
+        elif payload["event"] == "session.reopened":
+            state["session_completed_at"] = None
         elif payload["event"] == "session.recovered":
             state.update(recovered=True, recovered_at=moment)
         elif payload["event"] in _ENDS:
             end = payload.get("expired_deadline_ms")
-            state["session_completed_at"] = moment if end is None else timestamp(end)
+            if end is None:
+                end = event["server_time_ms"] - payload.get("late_ms", 0)
+            state["session_completed_at"] = timestamp(end)
             state["cycle_elapsed_ms"] = None
     state["participants"] = sorted(people.values(), key=lambda each: int(each["participant_index"]))
     state["groups"] = list(groups.values())
@@ -99,6 +108,53 @@ def state_after(state: dict[str, Any], events: Iterable[bytes]) -> dict[str, Any
 
 
 _LISTS = ("participants", "groups")
+_LATE_MS = 1000
+"""The library's bound: when it notices later than this that a start was due, the session starts then."""
+_AS_NEW: dict[str, Any] = {
+    "session_started_at": None,
+    "session_completed_at": None,
+    "time_used_ms": 0,
+    "recovered": False,
+    "recovered_at": None,
+    "warning": None,
+}
+"""What a reset does to a state, besides what its event shows."""
+
+
+def _pauses_after(state: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
+    """What an event does to what is left of the pauses, from the state before it. Empty without bounds."""
+    payload = event["payload"]
+    if payload["event"] == "session.reset":
+        bounds = {"pauses_left": "max_pauses", "pause_remaining_ms": "max_total_pause_ms"}
+        return {name: state[bound] for name, bound in bounds.items() if name in state}
+    found: dict[str, Any] = {}
+    left, ends = state.get("pause_remaining_ms"), state.get("resumes_at_ms")
+    is_paused = state["status"] == "paused" and payload["event"] != "session.recovered"  # not for an outage
+    if is_paused and left is not None and ends is not None:
+        # A pause that does not count, and the stand after a reopen, do not end when nothing remains.
+        late = payload.get("late_ms", 0)
+        is_on_time = late <= _LATE_MS or payload["event"] == "session.completed"
+        until = event["server_time_ms"] - (late if is_on_time else 0)
+        if ends - state["server_time_ms"] <= left:
+            found["pause_remaining_ms"] = max(0, left - max(0, until - state["server_time_ms"]))
+    if payload["event"] == "session.paused" and payload.get("counted", True):
+        pauses = state.get("pauses_left")
+        if pauses is not None:
+            found["pauses_left"] = pauses - 1
+    return found
+
+
+def _schedule_after(state: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
+    """When the session starts and ends by itself after an event. What has come is gone."""
+    names = [name for name in ("starts_at_ms", "ends_at_ms") if name in state]
+    payload = event["payload"]
+    if payload["event"] == "session.scheduled":
+        return {name: payload.get(name) for name in names}
+    gone = {"starts_at_ms"} if payload["event"] == "session.started" else set()
+    if state["status"] not in LIVE or payload["event"] in ("session.reopened", "session.reset"):
+        now = event["server_time_ms"]
+        gone |= {name for name in names if state[name] is not None and state[name] <= now}
+    return {name: None for name in names if name in gone}
 
 
 def timestamp(ms: int) -> str:

@@ -23,9 +23,10 @@ from synckairos.audit.store import Store, StoredSession
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys
-from synckairos.core.model import Envelope, Over, SchemaChoice
+from synckairos.core.model import Envelope, Over, SchemaChoice, decode_summary
 from synckairos.errors import (
     InternalError,
+    InvalidSessionState,
     SessionExists,
     SessionMoved,
     SessionNotFound,
@@ -115,6 +116,30 @@ class Recovery:
             await self.restore(session, known)
         return True
 
+    async def revive(self, session_id: str, tenant: str | None) -> None:
+        """Bring a session that is over back to Redis, so that it can go on. Redis may have it already.
+
+        Of callers that do this at the same time one restores it, and all find it in Redis. Nothing is written
+        before it is known that the session is this tenant's. Raises SessionNotFound, also for one that was
+        deleted, SessionMoved, InvalidSessionState when its end is not stored whole, and StorageUnavailable.
+        """
+        known = await self._known(session_id)
+        if known is None:
+            return
+        session = await self._session(session_id)
+        if session is None or session.snapshot is None or tenant not in (None, session.tenant_id):
+            raise SessionNotFound
+        if (home := await self._home_of(session, goes_on=True)) is not None:
+            raise SessionMoved(f"the session is at {home}", context={"moved_to": home})
+        if decode_summary(session.snapshot).status in LIVE and session.status not in LIVE:
+            # Of its end there is only the event, by which nobody can tell all that the clocks had.
+            raise InvalidSessionState(
+                "the session is over, and its last state is not stored, so that it cannot go on",
+                context={"status": session.status},
+            )
+        if await self.restore(session, known):
+            logger.info("a session that was over was restored to go on", session=session_id)
+
     async def bring_back(self, session: StoredSession) -> bool:
         """Restore a session from the store. Returns False when Redis has it already.
 
@@ -123,12 +148,15 @@ class Recovery:
         known = await self._known(session.session_id)
         return known is not None and await self.restore(session, known)
 
-    async def _home_of(self, session: StoredSession) -> str | None:
+    async def _home_of(self, session: StoredSession, *, goes_on: bool = False) -> str | None:
         """The address of the other Redis that has the session, or where it is restored; None for this one.
 
         Raises StorageUnavailable when that is not known.
+
+        goes_on: whether it will go on, although it is over. What stays over may be in two places.
         """
-        if session.moved_to is None and session.status in LIVE and self._others is not None:
+        is_live = goes_on or session.status in LIVE
+        if session.moved_to is None and is_live and self._others is not None:
             return await self._others.home_of(session.session_id)
         return None if session.moved_to == self._address else session.moved_to
 

@@ -226,6 +226,18 @@ _PARTICIPANT_COLUMNS = (
     "version",
 )
 
+# What webhooks are made of. A database of an earlier revision has no such table, and one whose roles were not
+# given their rights again keeps it from the worker: then events are found later, by `synckairos.webhooks`.
+_TELLS = "SELECT has_table_privilege(to_regclass('sync_webhook_changes')::oid, 'INSERT')"
+_TELL = """
+INSERT INTO sync_webhook_changes (session_id, first_version)
+SELECT c.session_id, c.first_version FROM unnest($1::uuid[], $2::bigint[]) AS c (session_id, first_version)
+JOIN sync_sessions AS s USING (session_id)
+WHERE EXISTS (
+    SELECT FROM sync_webhooks AS w WHERE w.status = 'active'
+        AND (w.owner = coalesce(s.tenant_id, '') OR (s.tenant_id IS NULL AND s.snapshot IS NULL)))
+"""
+
 _INSERT_REFUSED = """
 INSERT INTO sync_refused (source, reason, body) SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[])
 ON CONFLICT DO NOTHING
@@ -528,6 +540,11 @@ async def _insert(connection: PgConnection, made: Rows, insert_events: _InsertEv
         await connection.execute(_FORGET_PARTICIPANTS, *columns)
     if sessions:
         await connection.execute(_UPSERT_SESSIONS, *_columns(sessions, _SESSION_COLUMNS))
+    if made.events and await connection.fetchval(_TELLS):
+        first: dict[str, int] = {}
+        for event in made.events:
+            first[event.session_id] = min(event.version, first.get(event.session_id, event.version))
+        await connection.execute(_TELL, list(first), list(first.values()))
     participants = made.participants()
     if participants:
         await connection.execute(_UPSERT_PARTICIPANTS, *_columns(participants, _PARTICIPANT_COLUMNS))

@@ -25,7 +25,7 @@ MAX_ROWS = 64
 
 Kind = Literal["running", "paused", "flagged"]
 """`flagged`: the clock ran out, and its owner keeps the turn."""
-MarkKind = Literal["expired", "warning", "adjusted", "joined", "left"]
+MarkKind = Literal["expired", "warning", "adjusted", "corrected", "joined", "left"]
 
 
 class _Participant(msgspec.Struct):
@@ -56,6 +56,7 @@ class _Payload(msgspec.Struct):
     adjusted_ms: int | None = None
     adjust_reason: str | None = None
     removed_participant_id: str | None = None
+    turns: int | None = None
 
 
 class _Event(msgspec.Struct):
@@ -141,9 +142,11 @@ class _Follower:
         if not timeline.first_version:
             timeline.first_version = event.version
             timeline.start = event.server_time_ms
-        if payload.event == "session.started" or timeline.status == payload.status == "pending":
-            timeline.start = event.server_time_ms  # the picture begins with the session's start
         at = self._moment(event)
+        if not timeline.spans and (
+            payload.event == "session.started" or timeline.status == payload.status == "pending"
+        ):
+            timeline.start = at  # the picture begins with the session's first start
         if payload.event == "session.recovered":
             at = self._outage(event)
         self._mark(event, at)
@@ -160,7 +163,7 @@ class _Follower:
         timeline.status = payload.status
         timeline.last_version = event.version
         self.last = max(self.last, event.server_time_ms)
-        timeline.end = max(timeline.end, at if payload.event == "session.expired" else self.last)
+        timeline.end = max(timeline.end, at if payload.event in _ENDS else self.last)
 
     def close(self, at: int) -> None:
         """End the current span."""
@@ -179,14 +182,19 @@ class _Follower:
         return "flagged" if flagged and payload.deadline_ms is None else "running"
 
     def _moment(self, event: _Event) -> int:
-        """When the change took place. For an expiry it is the deadline, not when the server noticed it."""
+        """When the change took place: what happened by itself did so when it was due.
+
+        Where a start or the end of a pause was noticed late, the clock runs only from then on.
+        """
         payload = event.payload
         moment = event.server_time_ms
         if payload.expired_deadline_ms is not None:
             moment = payload.expired_deadline_ms
             if payload.status == "running" and payload.active_participant_id != self.active:
                 moment = milliseconds(payload.cycle_started_at or timestamp(moment))
-        elif payload.event == "session.resumed" and payload.late_ms <= _LATE_MS:
+        elif payload.event == "session.completed" or (
+            payload.event in ("session.resumed", "session.started") and payload.late_ms <= _LATE_MS
+        ):
             moment -= payload.late_ms
         return max(self.since, min(moment, event.server_time_ms))
 
@@ -207,7 +215,9 @@ class _Follower:
         who: str | None = self.active
         kind: MarkKind
         match payload.event:
-            case "participant.expired" | "session.expired":
+            case "participant.expired" | "session.expired" | "session.completed" if (
+                payload.expired_participant_id is not None
+            ):
                 who, kind, text = payload.expired_participant_id, "expired", "out of time"
                 if payload.expired_clock is not None:
                     text = "the session's time is over"
@@ -215,12 +225,11 @@ class _Follower:
             case "time.warning":
                 kind, text = "warning", f"warned: {duration(payload.warning_ms or 0)} left"
             case "time.adjusted":
-                sign = "+" if (payload.adjusted_ms or 0) >= 0 else "-"
-                kind, text = "adjusted", f"adjusted by {sign}{duration(abs(payload.adjusted_ms or 0))}"
-                if payload.adjust_reason:
-                    text += f": {payload.adjust_reason}"
+                kind, text = "adjusted", _adjustment(payload)
                 if len(payload.participants) == 1:
                     who = payload.participants[0].participant_id
+            case "turn.taken_back" | "turn.set" | "session.reopened" | "session.reset":
+                who, kind, text = payload.active_participant_id or who, "corrected", _correction(payload)
             case "participant.added":
                 who, kind, text = payload.participants[0].participant_id, "joined", "joined"
             case "participant.removed":
@@ -231,7 +240,28 @@ class _Follower:
             self.timeline.marks.append(Mark(who, kind, at, text))
 
 
-_BOUNDARIES = frozenset({"session.started", "cycle.switched", "session.recovered"})
+def _adjustment(payload: _Payload) -> str:
+    sign = "+" if (payload.adjusted_ms or 0) >= 0 else "-"
+    reason = f": {payload.adjust_reason}" if payload.adjust_reason else ""
+    return f"adjusted by {sign}{duration(abs(payload.adjusted_ms or 0))}{reason}"
+
+
+def _correction(payload: _Payload) -> str:
+    turns = payload.turns or 1
+    return {
+        "turn.taken_back": "the last turn was taken back" if turns == 1 else f"{turns} turns were taken back",
+        "turn.set": "the turn was set",
+        "session.reopened": "the session was reopened",
+    }.get(payload.event, "the session was reset")
+
+
+_BOUNDARIES = frozenset(
+    {
+        *("session.started", "cycle.switched", "session.recovered"),
+        *("turn.taken_back", "turn.set", "session.reopened", "session.reset"),
+    }
+)
+_ENDS = frozenset({"session.expired", "session.completed"})
 _LATE_MS = 1000
 
 
@@ -281,6 +311,7 @@ text {{ font-family: {_FONT}; fill: #333b47; }}
 .expired {{ fill: #c62828; stroke: #ffffff; stroke-width: 1.2; }}
 .warning {{ fill: #e6a700; stroke: #ffffff; stroke-width: 1.2; }}
 .adjusted {{ fill: #1c7ed6; stroke: #ffffff; stroke-width: 1.2; }}
+.corrected {{ fill: #7048e8; stroke: #ffffff; stroke-width: 1.2; }}
 .joined, .left {{ fill: #ffffff; stroke: #52606f; stroke-width: 2; }}
 .left {{ fill: #52606f; }}
 @media (prefers-color-scheme: dark) {{
@@ -299,6 +330,7 @@ _WORDS: dict[str, str] = {
     "expired": "out of time",
     "warning": "warned",
     "adjusted": "clock adjusted",
+    "corrected": "corrected by hand",
     "joined": "joined",
     "left": "left",
 }
@@ -446,7 +478,7 @@ class _Picture:
             case "warning":
                 corners = (x - 4.5, y + 12, x + 4.5, y + 12, x, y + 4)
                 return self.d.Lines(*corners, close=True, class_=kind)
-            case "adjusted":
+            case "adjusted" | "corrected":
                 return self.d.Lines(x, y - 6, x + 6, y, x, y + 6, x - 6, y, close=True, class_=kind)
             case _:
                 return self.d.Circle(x, y, 4.5, class_=kind)

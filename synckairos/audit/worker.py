@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from types import FrameType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import redis
 import structlog
@@ -63,10 +63,26 @@ TWICE_S = 1.0
 """A second signal this soon says nothing new: a terminal and a supervisor may both send one."""
 
 _KEEPER = "synckairos:audit:keeper"
+_SILENT, _TELLS = b"1", b"2"
+"""What stands in the lease of a worker that does not tell which sessions' events it has stored (those of the
+releases before webhooks), and in the lease of one that does."""
 
 
 class SchemaMissing(Exception):
     """This release cannot store batches in the tables that there are; the text says what to do."""
+
+
+class Beside(Protocol):
+    """What goes on in a worker beside the storing of batches."""
+
+    def start(self) -> None:
+        """Begin, without waiting for anything."""
+
+    def stored(self) -> None:
+        """A batch was stored."""
+
+    def stop(self) -> None:
+        """End within a few seconds."""
 
 
 class NotABatch(Exception):
@@ -82,14 +98,25 @@ def alive(queue: Jobs) -> int:
     return int(queue.client.exists(*map(lease_key, names))) if names else 0
 
 
+def silent(queue: Jobs) -> int:
+    """How many workers are at work that do not tell of what they store. Raises RedisError, OSError."""
+    names = [worker.rpartition(":")[2] for worker in map(_text, Worker.all_keys(queue=queue.queue))]
+    leases: Any = queue.client.mget(list(map(lease_key, names))) if names else []
+    return sum(lease == _SILENT for lease in leases)
+
+
 def _text(name: str | bytes) -> str:
     return name if isinstance(name, str) else name.decode(errors="replace")
 
 
 class _Storing:
-    """The store, and the event loop it lives in, for the synchronous code around it."""
+    """The store, and the event loop it lives in, for the synchronous code around it.
 
-    def __init__(self, database_url: str) -> None:
+    stored: called after each batch
+    """
+
+    def __init__(self, database_url: str, stored: Callable[[], None]) -> None:
+        self._stored = stored
         self._runner = asyncio.Runner()
         self._store = Store(database_url, max_size=1, timeout_s=JOB_S)
         self._step = chain(common(), _store)
@@ -117,6 +144,7 @@ class _Storing:
             # times a second, and slow down other programs on the machine.
             time.sleep(AWAY_S)
             raise
+        self._stored()
 
     def close(self) -> None:
         """Close the store and its loop."""
@@ -362,7 +390,7 @@ class _Keeper:
 
     def _renew(self) -> None:
         with self._client.pipeline(transaction=False) as together:
-            together.set(lease_key(self._worker.name), 1, px=int(LEASE_S * 1000))
+            together.set(lease_key(self._worker.name), _TELLS, px=int(LEASE_S * 1000))
             # rq does this at its start alone, and Redis may have lost everything since then.
             worker_registration.register(self._worker, together)
             together.execute()
@@ -442,20 +470,21 @@ def lease_key(worker_name: str) -> str:
     return f"synckairos:audit:worker:{worker_name}"
 
 
-def work(settings: Settings) -> None:
-    """Store batches until SIGINT or SIGTERM. Raises SchemaMissing."""
+def work(settings: Settings, beside: Beside) -> None:
+    """Store batches until SIGINT or SIGTERM. beside: what this worker does besides. Raises SchemaMissing."""
     assert settings.database_url is not None
     # Until there is something to end in order, a signal ends the process: SIGINT without a traceback, too.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     for name in ("rq.worker", "rq.job", "rq.scheduler", "rq.registry", "rq.queue"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    storing = _Storing(settings.database_url)
+    storing = _Storing(settings.database_url, beside.stored)
     retention = Retention(settings.database_url, settings.access_log_retention_days)
     stop = _Stop()
     try:
         storing.check()
         _BatchJob.storing = storing
         retention.start()
+        beside.start()
         log.info("waiting for batches")
         systemd.ready("stores batches")
         stop.listen()
@@ -468,6 +497,7 @@ def work(settings: Settings) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         systemd.stopping()
         retention.stop()
+        beside.stop()
         storing.close()
         alerts.close()
 

@@ -1,8 +1,8 @@
 """The cost of a switch under each time control, compared with one under `fischer` in the same run.
 
 Each session is in the state in which its control has most to do: where periods or blocks follow the main
-time, that is used up, and a stage has moves left to count. All controls are measured in turns, round by
-round, and the figures are medians.
+time, that is used up, unless it earns an increment; a stage has moves left to count, and one that repeats
+begins again with each move. All controls are measured in turns, round by round, and the figures are medians.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ CONTROLS: dict[str, dict[str, Any]] = {
     "bronstein": {"kind": "bronstein", "delay_ms": 2000},
     "delay": {"kind": "delay", "delay_ms": 2000},
     "byoyomi": {"kind": "byoyomi", "periods": 5, "period_ms": HOUR_MS},
+    "byoyomi, increment": {"kind": "byoyomi", "periods": 5, "period_ms": HOUR_MS, "increment_ms": 2000},
     "canadian": {"kind": "canadian", "period_ms": DAY_MS, "moves": 25},
     "hourglass": {"kind": "hourglass"},
     "stages": {"kind": "stages", "stages": [*_STAGES, {"time_ms": HOUR_MS}]},
+    "stages, repeat": {"kind": "stages", "repeat": True, "stages": [{"moves": 1, "time_ms": HOUR_MS}]},
     "none": {"kind": "none"},
     "fischer, overtime": {"kind": "fischer", "increment_ms": 2000, "overtime_ms": HOUR_MS},
     "fischer, lag compensation": {"kind": "fischer", "increment_ms": 2000},
@@ -60,7 +62,8 @@ class _Bench:
     def prepare(self) -> None:
         for name, control in CONTROLS.items():
             lag = name.endswith("lag compensation")
-            session = _make(self.storage, control, lag=lag)
+            without_main_time = name in _WITHOUT_MAIN_TIME
+            session = _make(self.storage, control, lag=lag, without_main_time=without_main_time)
             self.commands[name] = ["FCALL", "sk_switch", "4", *session.all, *(["LAG", "20"] if lag else [])]
             self.requests[name] = redis_benchmark.requests_in(self.round_s, self.storage, self.commands[name])
             sessions.trim_outboxes(self.storage)
@@ -83,7 +86,7 @@ class _Bench:
         ]
 
 
-def _make(storage: Storage, control: dict[str, Any], *, lag: bool) -> SessionKeys:
+def _make(storage: Storage, control: dict[str, Any], *, lag: bool, without_main_time: bool) -> SessionKeys:
     """A running session of two participants under a control."""
     session = SessionKeys.of(sessions.new_id())
     bank = {} if control["kind"] in _OWN_BANK else {"total_time_ms": DAY_MS}
@@ -98,7 +101,7 @@ def _make(storage: Storage, control: dict[str, Any], *, lag: bool) -> SessionKey
         ("sk_create", session.all, (json.dumps(config),)),
         ("sk_start", session.all, ()),
     ]
-    if control["kind"] in _WITHOUT_MAIN_TIME:
+    if without_main_time:
         calls += [
             ("sk_adjust", session.all, ("PARTICIPANT", each["participant_id"], "SET", 0)) for each in people
         ]

@@ -18,19 +18,23 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack
 
+from synckairos.client import calls as asyncio_calls
 from synckairos.client import changes as asyncio_changes
 from synckairos.client import client as asyncio_client
+from synckairos.client import handle as asyncio_handle
 from synckairos.client import session as asyncio_session
+from synckairos.client.calls import SAME, Same
+from synckairos.client.config import Config
 from synckairos.client.connection import ConnectionState
 from synckairos.client.errors import ClientClosed, SyncKairosError
-from synckairos.client.face import ClockFace
+from synckairos.client.face import ClockFace, Due
 from synckairos.client.http import Token
 from synckairos.client.model import Change, Page, State
 from synckairos.client.server_time import MAX_SKEW_MS, ServerTime
 
-__all__ = ["Changes", "Session", "SyncKairos", "SyncKairosError"]
+__all__ = ["SAME", "Changes", "Handle", "Session", "SyncKairos", "SyncKairosError"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -160,7 +164,7 @@ class SyncKairos:
             )
         )
 
-    def create(self, config: Mapping[str, Any] | None = None, /, **fields: Any) -> State:
+    def create(self, config: Config | Mapping[str, Any] | None = None, /, **fields: Unpack[Config]) -> State:
         """Create a session from a config, given as an object or by its fields. `preset` fills in the rest."""
         return self._portal.wait(self._client.create(config, **fields))
 
@@ -179,6 +183,10 @@ class SyncKairos:
     def session(self, session_id: str) -> Session:
         """Follow a session. It starts to connect at once, and `with` waits for the first state."""
         return Session(self._portal, self._portal.call(self._client.session, session_id))
+
+    def handle(self, session_id: str) -> Handle:
+        """A session for a backend that holds no socket: the same calls over HTTP, and nothing to close."""
+        return Handle(self._portal, self._portal.call(self._client.handle, session_id))
 
     def on_error(self, fn: Callable[[SyncKairosError], object]) -> Unsubscribe:
         """Have `fn(error)` called for each error that no call raises. Returns a function that ends this."""
@@ -231,14 +239,177 @@ class Time:
         return _ending(self._portal, self._portal.call(self._time.on_change, fn))
 
 
-class Session:
+class _Calls:
+    """The calls of a session over HTTP. Each returns the change that it made; see the asyncio class."""
+
+    def __init__(self, portal: _Portal, calls: asyncio_calls.Calls) -> None:
+        self._portal = portal
+        self._calls = calls
+        self.id = calls.id
+        """The session's id."""
+
+    def start(self, *, expected_version: int | None = None, idempotency_key: str | None = None) -> Change:
+        """Start a pending session."""
+        return self._portal.wait(
+            self._calls.start(expected_version=expected_version, idempotency_key=idempotency_key)
+        )
+
+    def complete(self, *, expected_version: int | None = None, idempotency_key: str | None = None) -> Change:
+        """End the session as completed."""
+        return self._portal.wait(
+            self._calls.complete(expected_version=expected_version, idempotency_key=idempotency_key)
+        )
+
+    def cancel(self, *, expected_version: int | None = None, idempotency_key: str | None = None) -> Change:
+        """End the session as cancelled."""
+        return self._portal.wait(
+            self._calls.cancel(expected_version=expected_version, idempotency_key=idempotency_key)
+        )
+
+    def takeback(
+        self,
+        turns: int = 1,
+        *,
+        expected_version: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Change:
+        """Undo the last turns, at most 16."""
+        return self._portal.wait(
+            self._calls.takeback(turns, expected_version=expected_version, idempotency_key=idempotency_key)
+        )
+
+    def turn(
+        self,
+        participant_id: str,
+        *,
+        expected_version: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Change:
+        """Say whose turn it is, while the session is pending or paused."""
+        return self._portal.wait(
+            self._calls.turn(
+                participant_id, expected_version=expected_version, idempotency_key=idempotency_key
+            )
+        )
+
+    def reopen(self, *, expected_version: int | None = None, idempotency_key: str | None = None) -> Change:
+        """Let a session that is over go on: it is paused."""
+        return self._portal.wait(
+            self._calls.reopen(expected_version=expected_version, idempotency_key=idempotency_key)
+        )
+
+    def reset(self, *, expected_version: int | None = None, idempotency_key: str | None = None) -> Change:
+        """Begin the session again: it is pending, as its config has it."""
+        return self._portal.wait(
+            self._calls.reset(expected_version=expected_version, idempotency_key=idempotency_key)
+        )
+
+    def schedule(
+        self,
+        *,
+        starts_at_ms: int | Same | None = SAME,
+        ends_at_ms: int | Same | None = SAME,
+        expected_version: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Change:
+        """Say when the session starts and ends by itself (server ms). None takes a moment back."""
+        return self._portal.wait(
+            self._calls.schedule(
+                starts_at_ms=starts_at_ms,
+                ends_at_ms=ends_at_ms,
+                expected_version=expected_version,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    def add(
+        self,
+        owner: str | None,
+        ms: int,
+        *,
+        clock: Literal["total"] | None = None,
+        within_ms: int | None = None,
+        reason: str | None = None,
+        expected_version: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Change | None:
+        """Add time to a clock, or take it away. Returns None if `within_ms` or more is left."""
+        return self._portal.wait(
+            self._calls.add(
+                owner,
+                ms,
+                clock=clock,
+                within_ms=within_ms,
+                reason=reason,
+                expected_version=expected_version,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    def set(
+        self,
+        owner: str | None,
+        ms: int,
+        *,
+        clock: Literal["total"] | None = None,
+        within_ms: int | None = None,
+        reason: str | None = None,
+        expected_version: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Change | None:
+        """Set the time that is left on a clock. The other parameters are those of `add`."""
+        return self._portal.wait(
+            self._calls.set(
+                owner,
+                ms,
+                clock=clock,
+                within_ms=within_ms,
+                reason=reason,
+                expected_version=expected_version,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    def join(
+        self,
+        participant: Mapping[str, Any] | None = None,
+        /,
+        *,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> Change:
+        """Add a participant, given as in a config."""
+        return self._portal.wait(self._calls.join(participant, idempotency_key=idempotency_key, **fields))
+
+    def leave(
+        self,
+        participant_id: str,
+        *,
+        expected_version: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Change:
+        """Remove a participant."""
+        return self._portal.wait(
+            self._calls.leave(
+                participant_id, expected_version=expected_version, idempotency_key=idempotency_key
+            )
+        )
+
+    def delete(self, *, idempotency_key: str | None = None) -> None:
+        """Delete the session. It is no error if it does not exist."""
+        self._portal.wait(self._calls.delete(idempotency_key=idempotency_key))
+
+    def events(self, since: int = 0) -> list[Change]:
+        """All changes after a version, from the service's log or its audit store."""
+        return self._portal.wait(self._calls.events(since))
+
+
+class Session(_Calls):
     """A session of the service; see the asyncio class. `SyncKairos.session(id)` makes it, for `with`."""
 
     def __init__(self, portal: _Portal, session: asyncio_session.Session) -> None:
-        self._portal = portal
+        super().__init__(portal, session)
         self._session = session
-        self.id = session.id
-        """The session's id."""
 
     def __enter__(self) -> Self:
         self._portal.wait(self._session.__aenter__())
@@ -299,6 +470,14 @@ class Session:
         """What a clock shows now: the clock of a participant or group (by id), or the one that runs."""
         return self._portal.call(self._session.clock, owner)
 
+    def pause_remaining(self) -> float | None:
+        """Milliseconds for which all pauses together may still last; None without such a bound."""
+        return self._portal.call(self._session.pause_remaining)
+
+    def due(self) -> Due | None:
+        """What the session will do by itself next: start, run out of time, end, or go on after a pause."""
+        return self._portal.call(self._session.due)
+
     def changes(self, since: int | None = None, *, timeout: float | None = None) -> Changes:
         """An iterator over the changes from now on, or over those after version `since`. It loses none.
 
@@ -332,79 +511,77 @@ class Session:
         next: str | None = None,  # noqa: A002 - the service's word for it
         current: str | None = None,
         expected_version: int | None = None,
-    ) -> int:
-        """End the running cycle and start the next one. Returns the version that this made."""
+    ) -> Change:
+        """End the running cycle and start the next one."""
         return self._portal.wait(
             self._session.switch(next=next, current=current, expected_version=expected_version)
         )
 
-    def pause(self, *, expected_version: int | None = None) -> int:
-        """Stop the clock. Returns the version that this made."""
-        return self._portal.wait(self._session.pause(expected_version=expected_version))
+    def pause(self, *, counted: bool = True, expected_version: int | None = None) -> Change:
+        """Stop the clock."""
+        return self._portal.wait(self._session.pause(counted=counted, expected_version=expected_version))
 
-    def resume(self, *, expected_version: int | None = None) -> int:
-        """Let the clock run on. Returns the version that this made."""
+    def resume(self, *, expected_version: int | None = None) -> Change:
+        """Let the clock run on."""
         return self._portal.wait(self._session.resume(expected_version=expected_version))
 
-    def start(self, *, expected_version: int | None = None) -> int:
-        """Start a pending session. Returns its version."""
-        return self._portal.wait(self._session.start(expected_version=expected_version))
+    def over(self, *, timeout: float | None = None) -> State:
+        """Wait until the session is over. Returns its final state, at once when it was over before."""
+        return self._portal.wait(self._session.over(timeout=timeout))
 
-    def complete(self, *, expected_version: int | None = None) -> int:
-        """End the session as completed. Returns its version."""
-        return self._portal.wait(self._session.complete(expected_version=expected_version))
 
-    def cancel(self, *, expected_version: int | None = None) -> int:
-        """End the session as cancelled. Returns its version."""
-        return self._portal.wait(self._session.cancel(expected_version=expected_version))
+class Handle(_Calls):
+    """A session without a connection; see the asyncio class. `SyncKairos.handle(id)` makes it."""
 
-    def add(
+    def __init__(self, portal: _Portal, handle: asyncio_handle.Handle) -> None:
+        super().__init__(portal, handle)
+        self._handle = handle
+
+    def get(self) -> State:
+        """The session's state."""
+        return self._portal.wait(self._handle.get())
+
+    def switch(
         self,
-        owner: str | None,
-        ms: int,
         *,
-        within_ms: int | None = None,
-        reason: str | None = None,
+        next: str | None = None,  # noqa: A002 - the service's word for it
+        current: str | None = None,
         expected_version: int | None = None,
-    ) -> int | None:
-        """Add time to a clock, or take it away. Returns the version; None if `within_ms` or more is left."""
+        idempotency_key: str | None = None,
+    ) -> Change:
+        """End the running cycle and start the next one."""
         return self._portal.wait(
-            self._session.add(
-                owner, ms, within_ms=within_ms, reason=reason, expected_version=expected_version
+            self._handle.switch(
+                next=next,
+                current=current,
+                expected_version=expected_version,
+                idempotency_key=idempotency_key,
             )
         )
 
-    def set(
+    def pause(
         self,
-        owner: str | None,
-        ms: int,
         *,
-        within_ms: int | None = None,
-        reason: str | None = None,
+        counted: bool = True,
         expected_version: int | None = None,
-    ) -> int | None:
-        """Set the time that is left on a clock. The other parameters are those of `add`."""
+        idempotency_key: str | None = None,
+    ) -> Change:
+        """Stop the clock."""
         return self._portal.wait(
-            self._session.set(
-                owner, ms, within_ms=within_ms, reason=reason, expected_version=expected_version
+            self._handle.pause(
+                counted=counted, expected_version=expected_version, idempotency_key=idempotency_key
             )
         )
 
-    def join(self, participant: Mapping[str, Any] | None = None, /, **fields: Any) -> int:
-        """Add a participant, given as in a config. Returns the version that this made."""
-        return self._portal.wait(self._session.join(participant, **fields))
+    def resume(self, *, expected_version: int | None = None, idempotency_key: str | None = None) -> Change:
+        """Let the clock run on."""
+        return self._portal.wait(
+            self._handle.resume(expected_version=expected_version, idempotency_key=idempotency_key)
+        )
 
-    def leave(self, participant_id: str) -> int:
-        """Remove a participant. Returns the version that this made."""
-        return self._portal.wait(self._session.leave(participant_id))
-
-    def delete(self) -> None:
-        """Delete the session. It is no error if it does not exist."""
-        self._portal.wait(self._session.delete())
-
-    def events(self, since: int = 0) -> list[Change]:
-        """All changes after a version, from the service's log or its audit store."""
-        return self._portal.wait(self._session.events(since))
+    def over(self, *, timeout: float | None = None, every_s: float = asyncio_handle.POLL_S) -> State:
+        """Wait until the session is over. Returns its final state, at once when it was over before."""
+        return self._portal.wait(self._handle.over(timeout=timeout, every_s=every_s))
 
 
 class Changes:

@@ -10,18 +10,20 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import msgspec
 
 from synckairos.client.callbacks import Callbacks, logger
+from synckairos.client.config import Config
 from synckairos.client.errors import (
     ClientClosed,
     SyncKairosError,
     UnexpectedAnswer,
     ValidationError,
 )
-from synckairos.client.http import Http, Token, part
+from synckairos.client.handle import Handle
+from synckairos.client.http import Answer, Http, Token, part
 from synckairos.client.model import Page, State, read_state
 from synckairos.client.server_time import MAX_SKEW_MS, ServerTime
 from synckairos.client.service import Service
@@ -64,7 +66,7 @@ class SyncKairos:
         self.time = time or ServerTime(max_skew_ms)
         """The server's time, once it is known."""
         self._http = Http(self.url, token)
-        self._service = Service(self.url, token, reconnect_attempts, self.time, self.request)
+        self._service = Service(self.url, token, reconnect_attempts, self.time, self.request, self._call)
         self._sessions: dict[str, Session] = {}
         self._on_error: Callbacks[[SyncKairosError]] = Callbacks()
         self._time_task: asyncio.Task[None] | None = None
@@ -109,13 +111,26 @@ class SyncKairos:
             method, path, body, params=params, idempotency_key=idempotency_key, if_match=if_match
         )
 
-    async def create(self, config: Mapping[str, Any] | None = None, /, **fields: Any) -> State:
+    async def _call(
+        self, method: str, path: str, body: Any = None, *, idempotency_key: str | None = None
+    ) -> Answer:
+        if self._closed:
+            raise ClientClosed
+        return await self._http.call(method, path, body, idempotency_key=idempotency_key)
+
+    async def create(
+        self, config: Config | Mapping[str, Any] | None = None, /, **fields: Unpack[Config]
+    ) -> State:
         """Create a session from a config, given as an object or by its fields. `preset` fills in the rest."""
-        return await self._state("POST", "/v1/sessions", {**(config or {}), **fields})
+        answer = await self.request("POST", "/v1/sessions", {**(config or {}), **fields})
+        try:
+            return read_state(answer)
+        except msgspec.ValidationError as error:
+            raise UnexpectedAnswer(f"a state that this client does not understand: {error}") from error
 
     async def get(self, session_id: str) -> State:
         """Read a session, without following it."""
-        return await self._state("GET", f"/v1/sessions/{part(session_id)}")
+        return await self._service.state(f"/v1/sessions/{part(session_id)}")
 
     async def list(
         self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
@@ -143,12 +158,7 @@ class SyncKairos:
         """
         if self._closed:
             raise ClientClosed
-        try:
-            session_id = str(uuid.UUID(session_id))
-        except ValueError:
-            raise ValidationError(
-                "a session id is a UUID", details=[{"field": "session_id", "message": "must be a UUID"}]
-            ) from None
+        session_id = _checked(session_id)
         if session_id not in self._sessions:
             self._sessions[session_id] = Session(
                 self._service, session_id, on_greeted=self._greeted, on_closed=self._forget
@@ -158,6 +168,15 @@ class SyncKairos:
                     self._keep_time(), name="synckairos server time"
                 )
         return self._sessions[session_id]
+
+    def handle(self, session_id: str) -> Handle:
+        """A session for a backend that holds no socket: the same calls over HTTP, and nothing to close.
+
+        Raises ValidationError when the id is no UUID.
+        """
+        if self._closed:
+            raise ClientClosed
+        return Handle(self._service, _checked(session_id))
 
     def on_error(self, fn: Callable[[SyncKairosError], object]) -> Callable[[], None]:
         """Have `fn(error)` called for each error that no call raises. Returns a function that ends this."""
@@ -177,13 +196,6 @@ class SyncKairos:
         """Measure the time anew, because the service has accepted a new connection."""
         self._live.set()
         self._burst.set()
-
-    async def _state(self, method: str, path: str, body: Any = None) -> State:
-        answer = await self.request(method, path, body)
-        try:
-            return read_state(answer)
-        except msgspec.ValidationError as error:
-            raise UnexpectedAnswer(f"a state that this client does not understand: {error}") from error
 
     # Time
 
@@ -250,6 +262,16 @@ class SyncKairos:
 
     def _live_session(self) -> Session | None:
         return next((s for s in self._sessions.values() if s.connection == "live"), None)
+
+
+def _checked(session_id: str) -> str:
+    """A session's id in lower case. Raises ValidationError when it is no UUID."""
+    try:
+        return str(uuid.UUID(session_id))
+    except ValueError:
+        raise ValidationError(
+            "a session id is a UUID", details=[{"field": "session_id", "message": "must be a UUID"}]
+        ) from None
 
 
 def _converted(value: Any, kind: type[Page]) -> Page:

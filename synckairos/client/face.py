@@ -6,7 +6,10 @@ then. All other values follow from that and from the time control's rule (`lua/c
 
 from __future__ import annotations
 
+import math
+
 from msgspec import Struct
+from msgspec.structs import replace
 
 from synckairos.client.model import Owner, State, instant_ms
 from synckairos.client.view import (
@@ -42,6 +45,10 @@ class ClockFace(Struct, frozen=True, kw_only=True):
     overtime_ms: how much of the overtime is used; None for a clock without overtime
     elapsed_ms: how long the current cycle has run; 0 for a clock that waits; for `count_up` as in
         `Session.elapsed`
+    ends_in_ms: how long it is until the session ends by itself, while it runs or is paused; None without an
+        end
+    ends_first: whether this is the clock that runs and the session ends before it would run out. Then
+        `remaining_ms` and `main_ms` are the time until that end, and the parts of the clock are None.
     """
 
     owner_id: str | None
@@ -59,6 +66,95 @@ class ClockFace(Struct, frozen=True, kw_only=True):
     stage: int | None = None
     overtime_ms: float | None = None
     elapsed_ms: float = 0.0
+    ends_in_ms: float | None = None
+    ends_first: bool = False
+
+
+_DAY_S = 86_400
+
+
+def clock_text(ms: float | None, *, count_up: bool = False) -> str:
+    """A time of a clock as text: `3 d 04:05:06`, `1:05:09`, `5:00`, `0:09.4`, `-0:03`; `-:--` for None.
+
+    A time that is left is rounded up, so that it is zero only when time is up, and has tenths below ten
+    seconds. A time that counts up is rounded down.
+    """
+    if ms is None:
+        return "-:--"
+    rounded = math.floor if count_up else math.ceil
+    tenths = rounded(ms / 100)
+    fine = not count_up and ms > 0 and tenths < 100
+    units = tenths if fine else 10 * rounded(ms / 1000)
+    whole, tenth = divmod(abs(units), 10)
+    days, seconds = divmod(whole, _DAY_S)
+    hours, seconds = divmod(seconds, 3600)
+    minutes, seconds = divmod(seconds, 60)
+    text = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    if days:
+        text = f"{days} d {hours:02}:{minutes:02}:{seconds:02}"
+    return f"{'-' if units < 0 else ''}{text}{f'.{tenth}' if fine else ''}"
+
+
+class Due(Struct, frozen=True, kw_only=True):
+    """What the session will do by itself next.
+
+    kind: `start`; `end` of the session; `deadline` of the clock that runs; `resume` after a pause
+    at_ms: the server time at which it is due
+    in_ms: how long it is until then; 0 when it is due and the service has not told yet that it happened
+    """
+
+    kind: str
+    at_ms: int
+    in_ms: float
+
+
+def due(view: View, now: float) -> Due | None:
+    """What the session will do by itself next; None for nothing. An end comes before what is due with it."""
+    state = view.state
+    at: dict[str, int | None] = {}
+    if state.status == "pending":
+        at = {"start": state.starts_at_ms}
+    elif state.status == "running":
+        at = {"deadline": state.deadline_ms}
+    elif state.status == "paused":
+        at = {"resume": state.resumes_at_ms}
+    if not state.is_over:
+        at = {"end": state.ends_at_ms, **at}
+    coming = [(instant, kind) for kind, instant in at.items() if instant is not None]
+    if not coming:
+        return None
+    instant, kind = min(coming, key=lambda each: each[0])  # of equal ones the first, which is the end
+    return Due(kind=kind, at_ms=instant, in_ms=max(0.0, instant - now))
+
+
+def pause_remaining(view: View, now: float) -> float | None:
+    """For how long (ms) all pauses together may still last; None without such a bound."""
+    state = view.state
+    left = state.pause_remaining_ms
+    if left is None or not view.cycle.counted:
+        return left
+    until = now if state.resumes_at_ms is None else min(now, state.resumes_at_ms)
+    return max(0.0, left - max(0.0, until - state.server_time_ms))
+
+
+def _ends_in(state: State, now: float) -> float | None:
+    """How long it is until a session that runs or is paused ends by itself; None without an end."""
+    if not state.is_live or state.ends_at_ms is None:
+        return None
+    return max(0.0, state.ends_at_ms - now)
+
+
+def _until_end(state: State, now: float) -> float:
+    """The moment to show: once the session's end has come, its clocks stand until the service tells it."""
+    return now if state.ends_at_ms is None or state.status != "running" else min(now, state.ends_at_ms)
+
+
+def _ends_first(view: View, now: float, left: float | None) -> bool:
+    """Whether the session ends before the current clock, which has so much left, would run out."""
+    ends_in = _ends_in(view.state, now)
+    if ends_in is None or view.cycle.flagged:
+        return False
+    return left is None or ends_in <= left
 
 
 def _entry(state: State, owner_id: str) -> Owner | None:
@@ -69,7 +165,7 @@ def _left(state: State, now: float) -> float | None:
     """The time that is left on the clock of the current cycle. It stops at the end of the overtime."""
     if state.time_remaining_ms is None:
         return None
-    passed = max(0.0, now - state.server_time_ms) if runs_down(state) else 0.0
+    passed = max(0.0, _until_end(state, now) - state.server_time_ms) if runs_down(state) else 0.0
     overtime = control_of(state, running_owner(state)).overtime_ms
     return max(state.time_remaining_ms - passed, -overtime)
 
@@ -80,7 +176,7 @@ def _cycle_elapsed(state: State, now: float) -> float:
         return 0.0
     if state.cycle_started_at is None:
         return state.cycle_elapsed_ms or 0
-    return max(now, state.server_time_ms) - instant_ms(state.cycle_started_at)
+    return max(_until_end(state, now), state.server_time_ms) - instant_ms(state.cycle_started_at)
 
 
 def _charged_so_far(view: View, now: float) -> float:
@@ -96,7 +192,8 @@ def remaining(view: View, now: float, owner_id: str | None = None) -> float | No
     """The time that is left on the clock of a participant or group, or without one on the clock that runs.
 
     When the session or the cycle owns the clock, it is also given while the clock waits. It stops at zero, or
-    at the end of the overtime. None: there is no such clock, or it has no end.
+    at the end of the overtime. When the session ends before the clock that runs would run out, it is the time
+    until that end. None: there is no such clock, or it has no end.
     """
     state = view.state
     if owner_id is not None:
@@ -104,6 +201,14 @@ def remaining(view: View, now: float, owner_id: str | None = None) -> float | No
         if entry is None:
             return None
         return _left(state, now) if holder is not None and entry.id == holder.id else entry.time_remaining_ms
+    if state.is_live:
+        left = _left(state, now)
+        return _ends_in(state, now) if _ends_first(view, now, left) else left
+    return _own_left(state, now)
+
+
+def _own_left(state: State, now: float) -> float | None:
+    """The time that is left on the clock of the session or the cycle."""
     if state.is_live:
         return _left(state, now)
     if state.sync_mode == "count_up":
@@ -143,6 +248,29 @@ def clock(view: View, now: float, owner_id: str | None = None) -> ClockFace | No
     When the session or the cycle owns the clock, it is also given while the clock waits. None: there is no
     such clock.
     """
+    face = _clock(view, now, owner_id)
+    if face is None or not view.state.is_live or view.state.ends_at_ms is None:
+        return face
+    ends_in = _ends_in(view.state, now)
+    face = replace(face, ends_in_ms=ends_in)
+    if owner_id is not None or not _ends_first(view, now, _left(view.state, now)):
+        return face
+    return replace(
+        face,
+        ends_first=True,
+        remaining_ms=ends_in,
+        main_ms=ends_in,
+        delay_ms=None,
+        periods_left=None,
+        period_ms=None,
+        period_remaining_ms=None,
+        block_remaining_ms=None,
+        overtime_ms=None,
+    )
+
+
+def _clock(view: View, now: float, owner_id: str | None) -> ClockFace | None:
+    """What a clock shows by itself, without the session's end."""
     state, cycle = view
     holder = running_owner(state)
     entry = holder if owner_id is None else _entry(state, owner_id)
@@ -154,7 +282,7 @@ def clock(view: View, now: float, owner_id: str | None = None) -> ClockFace | No
         return _face_of(state, entry, now, current=current, running=running and current)
     expired = state.status == "expired" or cycle.flagged
     if state.sync_mode == "count_up":
-        left = remaining(view, now) if entry is None else None
+        left = _own_left(state, now) if entry is None else None
         return ClockFace(
             owner_id=owner_id,
             kind="count_up",
@@ -166,7 +294,7 @@ def clock(view: View, now: float, owner_id: str | None = None) -> ClockFace | No
         )
     if owner_id is not None or owned_by(state) in ("participant", "group"):
         return None
-    left = remaining(view, now)
+    left = _own_left(state, now)
     return ClockFace(
         owner_id=None,
         kind="countdown",

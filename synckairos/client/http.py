@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 from types import TracebackType
@@ -66,6 +67,20 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call was answered.
+
+    data: the answer's `data`; an answer without it as a whole, and None for one without a body
+    change_version: the version that the call made, where the answer is a state, which may be newer
+    replayed: whether the call is a repeat, which has changed nothing
+    """
+
+    data: Any
+    change_version: int | None = None
+    replayed: bool = False
+
+
 class Http:
     """One service, by its URL. `token` is sent as `Authorization: Bearer`; a function may return it."""
 
@@ -100,9 +115,30 @@ class Http:
         if_match: str | None = None,
         tries: int = TRIES,
     ) -> Any:
-        """Make a call, and repeat it if that may help. Returns the answer's `data`.
+        """`call`, of which only the answer's `data` is returned."""
+        answer = await self.call(
+            method,
+            path,
+            body,
+            params=params,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+            tries=tries,
+        )
+        return answer.data
 
-        An answer without `data` is returned as a whole, and one without a body as None.
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+        tries: int = TRIES,
+    ) -> Answer:
+        """Make a call, and repeat it if that may help.
 
         idempotency_key: without one, a call that changes something gets a new key
         if_match: an ETag, at which the session has to be
@@ -125,7 +161,8 @@ class Http:
             asked_for_s=LONGEST_PAUSE_S,
             sleep=asyncio.sleep,
         )
-        return await repeat(partial(self._try, method, path, content, params=given, headers=headers))
+        found: Answer = await repeat(partial(self._try, method, path, content, params=given, headers=headers))
+        return found
 
     async def _try(
         self,
@@ -135,8 +172,8 @@ class Http:
         *,
         params: Mapping[str, Any],
         headers: dict[str, str],
-    ) -> Any:
-        """Make the call once. Returns the answer's data, or raises the error."""
+    ) -> Answer:
+        """Make the call once. Returns the answer, or raises the error."""
         token = await token_of(self._token)
         if token is not None:
             headers = {**headers, "Authorization": f"Bearer {token}"}
@@ -165,7 +202,7 @@ def retry_after_ms(value: str | None) -> int | None:
     return 1000 * int(value) if value is not None and value.isdecimal() and len(value) < 16 else None
 
 
-def _read(answer: httpx.Response) -> Any:
+def _read(answer: httpx.Response) -> Answer:
     try:
         body = msgspec.json.decode(answer.content) if answer.content else None
     except msgspec.DecodeError:
@@ -173,7 +210,12 @@ def _read(answer: httpx.Response) -> Any:
     if answer.is_success:
         if body is ...:
             raise UnexpectedAnswer("the answer is not JSON: this is no SyncKairos service")
-        return body["data"] if isinstance(body, dict) and "data" in body else body
+        version = answer.headers.get("change-version", "")
+        return Answer(
+            body["data"] if isinstance(body, dict) and "data" in body else body,
+            int(version) if version.isdecimal() and len(version) < 16 else None,
+            answer.headers.get("idempotent-replayed") == "true",
+        )
     raise failure(body, answer.status_code, answer.headers.get("retry-after"))
 
 

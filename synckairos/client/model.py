@@ -34,6 +34,8 @@ class TimeControl(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     time_ms: the time that a stage adds
     moves: after how many moves a stage ends, or how many moves a block of `canadian` has
+    increment_ms: of `byoyomi` it is added while main time lasts
+    repeat: whether the last of the `stages` comes again and again
     """
 
     kind: str = "fischer"
@@ -44,6 +46,7 @@ class TimeControl(Struct, frozen=True, kw_only=True, omit_defaults=True):
     moves: int | None = None
     time_ms: int | None = None
     stages: tuple[TimeControl, ...] | None = None
+    repeat: bool = False
     overtime_ms: int = 0
     notation: str | None = None
 
@@ -116,7 +119,12 @@ class Group(Owner, frozen=True, kw_only=True):
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """A session at one version. Clocks have their values at `server_time_ms`, and do not count down."""
+    """A session at one version. Clocks have their values at `server_time_ms`, and do not count down.
+
+    starts_at_ms, ends_at_ms: when the session starts and ends by itself; None when it does not
+    pauses_left, pause_remaining_ms: how many pauses are left, and how long all of them may still last (at
+        `server_time_ms`, a running pause deducted); None where the config does not bound them
+    """
 
     session_id: str
     version: int
@@ -139,6 +147,9 @@ class State(Struct, frozen=True, kw_only=True):
     action_on_timeout: Json = {}
     warnings_ms: tuple[int, ...] = ()
     max_pause_ms: int | None = None
+    max_pauses: int | None = None
+    max_total_pause_ms: int | None = None
+    max_cycles: int | None = None
     players_may_pause: bool = False
     players_may_choose_next: bool = False
     metadata: Json = {}
@@ -149,7 +160,11 @@ class State(Struct, frozen=True, kw_only=True):
     cycle_elapsed_ms: int | None = None
     cycle_started_at: str | None = None
     deadline_ms: int | None = None
+    starts_at_ms: int | None = None
+    ends_at_ms: int | None = None
     resumes_at_ms: int | None = None
+    pauses_left: int | None = None
+    pause_remaining_ms: int | None = None
     session_started_at: str | None = None
     session_completed_at: str | None = None
     created_at: str | None = None
@@ -166,7 +181,7 @@ class State(Struct, frozen=True, kw_only=True):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing can happen any more."""
+        """Whether it has ended: no clock runs, until somebody reopens or resets the session."""
         return self.status in ("expired", "completed", "cancelled")
 
     @property
@@ -218,8 +233,14 @@ class Payload(Struct, frozen=True, kw_only=True):
     adjusted_ms: int | None = None
     adjust_reason: str | None = None
     suspicious: str | None = None
+    starts_at_ms: int | None = None
+    ends_at_ms: int | None = None
     resumes_at_ms: int | None = None
     total_remaining_ms: int | None = None
+    total_time_ms: int | None = None
+    max_time_ms: int | None = None
+    counted: bool = True
+    turns: int | None = None
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -306,6 +327,8 @@ def synced(state: State) -> Change:
             cycle_count=state.cycle_count,
             participants=state.participants,
             groups=state.groups,
+            starts_at_ms=state.starts_at_ms,
+            ends_at_ms=state.ends_at_ms,
             resumes_at_ms=state.resumes_at_ms,
             total_remaining_ms=state.total_remaining_ms,
         ),

@@ -29,22 +29,30 @@ from synckairos.client.view import (
     owned_by,
     rule_of,
     running_owner,
-    state_at,
+    view_at,
     with_entries,
 )
 
 
-def paused(view: View, now: float) -> View | None:
-    """The view after a pause at this server time."""
+def paused(view: View, now: float, *, counted: bool = True) -> View | None:
+    """The view after a pause at this server time. counted: whether it is one of those that are bounded."""
     was = _at(view, now)
     state = was.state
-    if state.status != "running" or _is_up(state):
+    if state.status != "running" or _is_due(state):
         return None
+    pauses, left = state.pauses_left, state.pause_remaining_ms
+    bounds = [state.max_pause_ms]
+    if counted:
+        if pauses == 0 or left == 0:
+            return None  # the service refuses it
+        bounds.append(left)
+    longest = min((bound for bound in bounds if bound is not None), default=None)
     payload = _payload(
         state,
         "session.paused",
         status="paused",
-        resumes_at_ms=None if state.max_pause_ms is None else state.server_time_ms + state.max_pause_ms,
+        resumes_at_ms=None if longest is None else state.server_time_ms + longest,
+        counted=counted,
     )
     return _predicted(was, payload)
 
@@ -54,8 +62,10 @@ def resumed(view: View, now: float) -> View | None:
     was = _at(view, now)
     state = was.state
     now = state.server_time_ms
-    if state.status != "paused" or (state.resumes_at_ms is not None and now >= state.resumes_at_ms):
+    if state.status != "paused" or _is_due(state):
         return None
+    if was.cycle.flagged and state.action_on_timeout.get("type") != "notify":
+        return None  # after a reopen, onto a clock that is out of time: the service refuses it
     ends = None
     if was.cycle.flagged:
         ends = state.total_remaining_ms
@@ -75,11 +85,13 @@ def switched(view: View, now: float, next_id: str | None = None) -> View | None:
     was = _at(view, now)
     state = was.state
     active = state.active
-    if state.status != "running" or active is None or _is_up(state):
+    if state.status != "running" or active is None or _is_due(state):
         return None
     following = _next_in_turn(was, active) if next_id is None else state.participant(next_id)
     if following is None or (next_id is not None and _is_out(state, following)):
         return None
+    if state.max_cycles is not None and state.cycle_count + 1 >= state.max_cycles:
+        return _completed(was, active)
     entries = _ended(was, active)
     left, ends = _begun(was, following, entries)
     for entry in _accounts(state, following):
@@ -100,15 +112,38 @@ def switched(view: View, now: float, next_id: str | None = None) -> View | None:
     return _predicted(was, payload)
 
 
-def _ended(was: View, active: Participant) -> dict[str, Owner]:
-    """The entries (by id) of the active participant and its group after the cycle: charged and credited."""
+def _completed(was: View, active: Participant) -> View:
+    """The view after the switch that ends the last cycle of a session with `max_cycles`."""
+    state = was.state
+    entries = _ended(was, active, credited=False)
+    shown = with_entries(state, entries)
+    payload = _payload(
+        state,
+        "session.completed",
+        status="completed",
+        reason="auto",
+        active_participant_id=None,
+        active_group_id=None,
+        time_remaining_ms=None,
+        cycle_count=state.cycle_count + 1,
+        participants=tuple(entry for entry in shown.participants if entry.id in entries),
+        groups=tuple(entry for entry in shown.groups if entry.id in entries),
+    )
+    return _predicted(was, payload)
+
+
+def _ended(was: View, active: Participant, *, credited: bool = True) -> dict[str, Owner]:
+    """The entries (by id) of the active participant and its group after the cycle, charged and credited.
+
+    credited: False for the cycle with which the session ends: then it is only charged
+    """
     state, cycle = was
     used, holder = charge(was), running_owner(state)
     entries: dict[str, Owner] = {}
     for entry in _accounts(state, active):
         after = entry
         if holder is not None and entry.id == holder.id and not cycle.flagged:
-            after = _after_cycle(state, entry, used, cycle.offset)
+            after = _after_cycle(state, entry, used, cycle.offset, credited=credited)
         after = replace(after, time_used_ms=entry.time_used_ms + used, cycle_count=entry.cycle_count + 1)
         entries[entry.id] = _waiting(state, after)
     return entries
@@ -141,7 +176,7 @@ def _begun(was: View, following: Participant, entries: dict[str, Owner]) -> tupl
 
 
 def _at(view: View, now: float) -> View:
-    return View(state_at(view.state, round(now)), view.cycle)
+    return view_at(view, round(now))
 
 
 def _payload(state: State, event: str, **fields: object) -> Payload:
@@ -172,9 +207,10 @@ def _predicted(view: View, payload: Payload) -> View:
     return merged(view, change)
 
 
-def _is_up(state: State) -> bool:
-    """Whether time is up. Then the service will perform the expiry instead of the command."""
-    return state.deadline_ms is not None and state.server_time_ms >= state.deadline_ms
+def _is_due(state: State) -> bool:
+    """Whether something is due that the service will do instead of the command: an expiry, or an end."""
+    due = (state.deadline_ms, state.resumes_at_ms, state.ends_at_ms)
+    return any(instant is not None and state.server_time_ms >= instant for instant in due)
 
 
 def _is_out(state: State, participant: Participant) -> bool:
@@ -234,39 +270,58 @@ def _waiting(state: State, owner: Owner) -> Owner:
     return replace(owner, is_active=False, time_remaining_ms=left, clock=details)
 
 
-def _after_cycle(state: State, owner: Owner, used: int, offset: int) -> Owner:
+def _after_cycle(state: State, owner: Owner, used: int, offset: int, *, credited: bool) -> Owner:
     """An owner after a cycle that ended in time and used `used` ms, with credits and the count of moves."""
     if owner.total_time_ms is None:
         return owner
     control = control_of(state, owner)
     details = replace(owner.clock or NO_DETAILS, now=None)
     rule = rule_of(control, details)
-    bank, details = _spent(state, rule, (owner.total_time_ms, details), used, offset)
+    bank, details = _charged(rule, (owner.total_time_ms, details), used, offset)
+    if not credited:
+        return replace(owner, total_time_ms=bank, clock=details)
+    bank, details = _credited(state, rule, (bank, details), used)
     if control.stages and rule.moves is not None and rule.kind != "canadian":
         left = (details.moves_left or 1) - 1
         details = replace(details, moves_left=left)
         if left == 0:
-            stage = (details.stage or 0) + 1
+            # The last stage has a number of moves only where it repeats.
+            stage = min((details.stage or 0) + 1, len(control.stages) - 1)
             following = control.stages[stage]
             bank += following.time_ms or 0
             details = _fresh(following, replace(details, stage=stage))
     return replace(owner, total_time_ms=bank, clock=details)
 
 
-def _spent(
-    state: State, rule: TimeControl, before: tuple[int, ClockDetails], used: int, offset: int
+def _credited(
+    state: State, rule: TimeControl, charged: tuple[int, ClockDetails], used: int
 ) -> tuple[int, ClockDetails]:
-    """The bank and the details of a clock after a cycle by this rule."""
-    bank, details = before
-    rest = bank - used
+    """The bank and the details of a clock that was charged, with what this rule gives at a cycle's end."""
+    rest, details = charged
     match rule.kind:
         case "fischer":
             increment = state.increment_ms if rule.increment_ms is None else rule.increment_ms
-            credited = rest + increment
             most = state.max_time_ms
-            return credited if most is None else min(credited, max(rest, most)), details
+            return rest + increment if most is None else min(rest + increment, max(rest, most)), details
         case "bronstein":
             return rest + min(used, rule.delay_ms or 0), details
+        case "byoyomi" if rest > 0:
+            return rest + (rule.increment_ms or 0), details
+        case "canadian" if rest <= 0:
+            moves = details.moves_left or 1
+            if moves > 1:
+                return rest, replace(details, moves_left=moves - 1)
+            return rest, replace(details, moves_left=rule.moves, block_remaining_ms=rule.period_ms)
+    return rest, details
+
+
+def _charged(
+    rule: TimeControl, before: tuple[int, ClockDetails], used: int, offset: int
+) -> tuple[int, ClockDetails]:
+    """The bank and the details of a clock that was charged for a cycle by this rule."""
+    bank, details = before
+    rest = bank - used
+    match rule.kind:
         case "delay":
             return bank - max(0, used - extra_budget(rule, details, offset)), details
         case "byoyomi":
@@ -277,12 +332,7 @@ def _spent(
             over = beyond(bank, used)
             block = (details.block_remaining_ms or 0) - over
             rest = max(rest, min(bank, 0)) if not over else min(bank, 0) + min(block, 0)
-            moves = details.moves_left or 1
-            if rest > 0:
-                return rest, details
-            if moves > 1:
-                return rest, replace(details, moves_left=moves - 1, block_remaining_ms=max(0, block))
-            return rest, replace(details, moves_left=rule.moves, block_remaining_ms=rule.period_ms)
+            return rest, replace(details, block_remaining_ms=max(0, block))
     return rest, details
 
 

@@ -6,7 +6,11 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from synckairos.client.http import Token
+import msgspec
+
+from synckairos.client.errors import UnexpectedAnswer
+from synckairos.client.http import Answer, Token
+from synckairos.client.model import State, read_state
 from synckairos.client.server_time import ServerTime
 
 
@@ -19,6 +23,15 @@ class Request(Protocol):
         """Make a call over HTTP. Returns the answer's `data`. Raises SyncKairosErrors."""
 
 
+class Call(Protocol):
+    """The parameters of `Http.call` that sessions use."""
+
+    def __call__(
+        self, method: str, path: str, body: Any = None, *, idempotency_key: str | None = None
+    ) -> Awaitable[Answer]:
+        """Make a call over HTTP. Raises SyncKairosErrors."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Service:
     """One service.
@@ -27,7 +40,7 @@ class Service:
     token: for each connection; see `SyncKairos`
     reconnect_attempts: how often in a row a session tries to connect again; `math.inf`: for ever
     time: the server's time, which all sessions of a client share
-    request: makes a call over HTTP
+    request: makes a call over HTTP; call: the same, with more of the answer
     """
 
     url: str
@@ -35,6 +48,15 @@ class Service:
     reconnect_attempts: float
     time: ServerTime
     request: Request
+    call: Call
+
+    async def state(self, path: str) -> State:
+        """The state at this path. Raises UnexpectedAnswer, and the errors of `request`."""
+        answer = await self.request("GET", path)
+        try:
+            return read_state(answer)
+        except msgspec.ValidationError as error:
+            raise UnexpectedAnswer(f"a state that this client does not understand: {error}") from error
 
     @property
     def socket_url(self) -> str:

@@ -1,31 +1,32 @@
 """One session, followed over a WebSocket: its state, clocks and changes, and the calls that change it.
 
 This is the public class. Its state comes from `follower.py`. Commands go through `commands.py`, and all other
-calls over HTTP.
+calls over HTTP (`calls.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
-
-import msgspec
+from typing import Self
 
 from synckairos.client import face
+from synckairos.client.calls import Calls
 from synckairos.client.changes import Changes
 from synckairos.client.connection import ConnectionState
-from synckairos.client.errors import SyncKairosError, UnexpectedAnswer
-from synckairos.client.face import ClockFace
+from synckairos.client.errors import ClientClosed, SyncKairosError
+from synckairos.client.face import ClockFace, Due
 from synckairos.client.follower import Follower
-from synckairos.client.http import part
-from synckairos.client.model import Change, State, read_change
+from synckairos.client.model import Change, State
 from synckairos.client.service import Service
 from synckairos.client.view import View
 
+KEPT_CHANGES = 64
+"""How many of its newest changes a session remembers, to return those that its own calls made."""
 
-class Session:
+
+class Session(Calls):
     """A session of the service. `SyncKairos.session(id)` makes it. Use it as `async with`.
 
     It belongs to the event loop in which it was made. Callbacks are called there one after the other, and
@@ -40,14 +41,15 @@ class Session:
         on_greeted: Callable[[], None],
         on_closed: Callable[[Session], None],
     ) -> None:
-        self.id = session_id
-        """The session's id."""
-        self._service = service
+        super().__init__(service, session_id)
         self._users = 0
         """How many `async with` blocks are open; the last one closes the session."""
         self._follower = Follower(
             service, session_id, on_greeted=on_greeted, on_closed=lambda: on_closed(self)
         )
+        self._newest: dict[int, Change] = {}
+        """The newest changes, by version."""
+        self._follower.on_change.add(self._remember)
 
     # Its state
 
@@ -93,8 +95,8 @@ class Session:
     def remaining(self, owner: str | None = None) -> float | None:
         """Milliseconds left now on a participant's or group's clock (by id), or on the clock that runs.
 
-        Negative in overtime. None: there is no such clock, it has no end, or this machine's clock is too
-        wrong.
+        Negative in overtime. Without an owner it is the time until the session's end where that comes first.
+        None: there is no such clock, it has no end, or this machine's clock is too wrong.
         """
         view, now = self._view, self._follower.replica.shown_now_ms()
         return None if now is None else face.remaining(view, now, _folded(owner))
@@ -115,6 +117,22 @@ class Session:
         """
         view, now = self._view, self._follower.replica.shown_now_ms()
         return None if now is None else face.clock(view, now, _folded(owner))
+
+    def pause_remaining(self) -> float | None:
+        """Milliseconds for which all pauses together may still last, a pause that counts deducted up to now.
+
+        None: the session has no such bound, or this machine's clock is too wrong.
+        """
+        view, now = self._view, self._follower.replica.shown_now_ms()
+        return None if now is None else face.pause_remaining(view, now)
+
+    def due(self) -> Due | None:
+        """What the session will do by itself next: start, run out of time, end, or go on after a pause.
+
+        None: nothing, or this machine's clock is too wrong.
+        """
+        view, now = self._view, self._follower.replica.shown_now_ms()
+        return None if now is None else face.due(view, now)
 
     @property
     def _view(self) -> View:
@@ -164,8 +182,8 @@ class Session:
         next: str | None = None,  # noqa: A002 - the service's word for it
         current: str | None = None,
         expected_version: int | None = None,
-    ) -> int:
-        """End the running cycle and start the next one. Returns the version that this made.
+    ) -> Change:
+        """End the running cycle and start the next one. Returns the change that this made.
 
         next: the participant to activate, instead of the next in rotation
         current: refused unless this participant is active; by default the one whose turn is shown. Two
@@ -176,95 +194,57 @@ class Session:
         again with the same request id until the service has answered, so it takes effect once.
         """
         await self.ready()
-        return await self._follower.commands.switch(_folded(next), _folded(current), expected_version)
+        commands = self._follower.commands
+        return await self._commanded(await commands.switch(_folded(next), _folded(current), expected_version))
 
-    async def pause(self, *, expected_version: int | None = None) -> int:
-        """Stop the clock. Returns the version that this made."""
-        await self.ready()
-        return await self._follower.commands.submit("PAUSE", expected_version=expected_version)
+    async def pause(self, *, counted: bool = True, expected_version: int | None = None) -> Change:
+        """Stop the clock. Returns the change that this made.
 
-    async def resume(self, *, expected_version: int | None = None) -> int:
-        """Let the clock run on. Returns the version that this made."""
-        await self.ready()
-        return await self._follower.commands.submit("RESUME", expected_version=expected_version)
-
-    # Calls over HTTP
-
-    async def start(self, *, expected_version: int | None = None) -> int:
-        """Start a pending session. Returns its version."""
-        return await self._transition("start", expected_version)
-
-    async def complete(self, *, expected_version: int | None = None) -> int:
-        """End the session as completed. Returns its version."""
-        return await self._transition("complete", expected_version)
-
-    async def cancel(self, *, expected_version: int | None = None) -> int:
-        """End the session as cancelled. Returns its version."""
-        return await self._transition("cancel", expected_version)
-
-    async def add(
-        self,
-        owner: str | None,
-        ms: int,
-        *,
-        within_ms: int | None = None,
-        reason: str | None = None,
-        expected_version: int | None = None,
-    ) -> int | None:
-        """Add time to a clock, or take it away.
-
-        owner: the participant or group whose clock it is (by id); None for the session's or cycle's clock
-        within_ms: only when less than this is left
-
-        Returns the version that this made, or None when nothing changed because of `within_ms`.
+        counted: False for a pause that takes nothing of the session's bounds of pauses. That one goes over
+            HTTP, is not shown before it is confirmed, and is `Forbidden` for players.
         """
-        return await self._adjust(
-            owner, add_ms=ms, within_ms=within_ms, reason=reason, expected_version=expected_version
-        )
+        if not counted:
+            return await self._pause(counted, expected_version, None)
+        await self.ready()
+        commands = self._follower.commands
+        return await self._commanded(await commands.submit("PAUSE", expected_version=expected_version))
 
-    async def set(
+    async def resume(self, *, expected_version: int | None = None) -> Change:
+        """Let the clock run on. Returns the change that this made."""
+        await self.ready()
+        commands = self._follower.commands
+        return await self._commanded(await commands.submit("RESUME", expected_version=expected_version))
+
+    async def over(
         self,
-        owner: str | None,
-        ms: int,
         *,
-        within_ms: int | None = None,
-        reason: str | None = None,
-        expected_version: int | None = None,
-    ) -> int | None:
-        """Set the time that is left on a clock. The other parameters are those of `add`."""
-        return await self._adjust(
-            owner, total_time_ms=ms, within_ms=within_ms, reason=reason, expected_version=expected_version
-        )
+        timeout: float | None = None,  # noqa: ASYNC109 - as `asyncio.wait_for` has it
+    ) -> State:
+        """Wait until the session is over. Returns its final state, at once when it was over before.
 
-    async def join(self, participant: Mapping[str, Any] | None = None, /, **fields: Any) -> int:
-        """Add a participant, given as in a config. Returns the version that this made."""
-        return await self._change("POST", "/participants", {**(participant or {}), **fields})
+        timeout: after so many seconds TimeoutError is raised
 
-    async def leave(self, participant_id: str) -> int:
-        """Remove a participant. Returns the version that this made."""
-        return await self._change("DELETE", f"/participants/{part(participant_id)}")
-
-    async def delete(self) -> None:
-        """Delete the session. It is no error if it does not exist."""
-        await self._service.request("DELETE", self._path)
-
-    async def events(self, since: int = 0) -> list[Change]:
-        """All changes after a version, from the service's log or its audit store.
-
-        Raises StorageUnavailable when neither has them all.
+        Raises SessionNotFound when the session is deleted before it is over, and otherwise `close_reason`
+        when it is closed.
         """
-        found: list[Change] = []
-        while True:
-            answer = await self._service.request("GET", f"{self._path}/events", params={"since": since})
-            try:
-                page = [read_change(event) for event in answer["events"]]
-                next_since = int(answer["next_since"])
-            except (msgspec.ValidationError, LookupError, TypeError, ValueError) as error:
-                raise UnexpectedAnswer(f"events that this client does not understand: {error!r}") from error
-            found += page
-            if not page or next_since <= since:
-                return found
-            since = next_since
+        news = asyncio.Event()
+        ends = [
+            self._follower.on_change.add(lambda *_: news.set()),
+            self._follower.on_connection.add(lambda _: news.set()),
+        ]
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    confirmed = self.confirmed
+                    if confirmed is not None and confirmed.is_over:
+                        return confirmed
+                    if self.connection == "closed":
+                        raise self.close_reason or ClientClosed
+                    await news.wait()
+                    news.clear()
+        finally:
+            for end in ends:
+                end()
 
     # Opening and closing
 
@@ -289,36 +269,29 @@ class Session:
         self._follower.close(None)
         await self._follower.connection.stop()
 
-    # The calls over HTTP
+    # For the calls over HTTP
 
-    @property
-    def _path(self) -> str:
-        return f"/v1/sessions/{part(self.id)}"
-
-    async def _transition(self, name: str, expected_version: int | None) -> int:
-        body = None if expected_version is None else {"expected_version": expected_version}
-        return await self._change("POST", f"/{name}", body)
-
-    async def _adjust(self, owner: str | None, **fields: Any) -> int | None:
-        where = "/clock"
-        if owner is not None:
-            await self.ready()
-            is_group = self.state.group(owner.lower()) is not None
-            where = f"/{'groups' if is_group else 'participants'}/{part(owner)}"
-        body = {name: value for name, value in fields.items() if value is not None}
-        answer = await self._service.request("PATCH", self._path + where, body)
-        return None if answer is None else await self._reach(answer)
-
-    async def _change(self, method: str, path: str, body: Any = None) -> int:
-        return await self._reach(await self._service.request(method, self._path + path, body))
-
-    async def _reach(self, answer: Any) -> int:
-        """Wait until the state includes the change of a call. Returns the change's version."""
-        version = answer.get("version") if isinstance(answer, dict) else None
-        if not isinstance(version, int):
-            raise UnexpectedAnswer("an answer without a version")
+    async def _reach(self, version: int) -> None:
         await self._follower.wait_for_version(version)
-        return version
+
+    def _seen(self, _version: int) -> Change | None:
+        return self._newest.get(_version)
+
+    async def _is_group(self, _owner: str) -> bool | None:
+        await self.ready()
+        return self.state.group(_owner.lower()) is not None
+
+    def _remember(self, _: State, change: Change | None) -> None:
+        """Keep the newest changes, which calls of this client may have made."""
+        if change is not None:
+            self._newest[change.version] = change
+            while len(self._newest) > KEPT_CHANGES:
+                del self._newest[next(iter(self._newest))]
+
+    async def _commanded(self, version: int) -> Change:
+        confirmed = self.confirmed
+        assert confirmed is not None
+        return await self._change(version, confirmed)
 
     # For the client
 

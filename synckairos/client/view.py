@@ -32,6 +32,9 @@ Entry = TypeVar("Entry", Participant, Group)
 NO_DETAILS = ClockDetails()
 _FISCHER = TimeControl()
 _NO_MEMBERS: Mapping[str, int] = MappingProxyType({})
+_MOST_PAST = 64
+"""How many cycles back `Cycle.past` reaches: no further than the service's log, from which turns are taken
+back."""
 
 
 class Cycle(NamedTuple):
@@ -41,12 +44,16 @@ class Cycle(NamedTuple):
     offset: how long the cycle had run (ms) when a flagged clock got time again
     spent: how much the cycle was charged (ms) before its clock ran out
     last: by group, the index of the member who was active last
+    past: the same at the end of each cycle before this one, for turns that are taken back
+    counted: whether a pause is under way that takes from `pause_remaining_ms`
     """
 
     flagged: bool = False
     offset: int = 0
     spent: int = 0
     last: Mapping[str, int] = _NO_MEMBERS
+    past: tuple[Mapping[str, int], ...] = ()
+    counted: bool = False
 
 
 class View(NamedTuple):
@@ -117,6 +124,18 @@ def runs_down(state: State) -> bool:
     return state.deadline_ms - overtime - state.server_time_ms == state.time_remaining_ms
 
 
+def pause_counts(state: State) -> bool:
+    """Whether a pause is under way that takes from `pause_remaining_ms`, as far as a state tells.
+
+    Such a pause ends by itself, at the latest when nothing remains. The stand after a reopen does not, and
+    one that is not counted only by `max_pause_ms`.
+    """
+    left, ends = state.pause_remaining_ms, state.resumes_at_ms
+    if state.status != "paused" or left is None or ends is None:
+        return False
+    return ends - state.server_time_ms <= left
+
+
 def beyond(bank: int, used: int) -> int:
     """How much of `used` was beyond the main time (ms). A bank below zero counts as empty."""
     return max(0, used - max(0, bank))
@@ -136,9 +155,9 @@ def adopted(state: State) -> View:
     active = state.active if state.is_live else None
     if active is not None and active.group_id is not None:
         last = {active.group_id: active.participant_index}
-    left = state.time_remaining_ms
+    left, counted = state.time_remaining_ms, pause_counts(state)
     if not state.is_live or left is None:
-        return View(state, Cycle(last=last))
+        return View(state, Cycle(last=last, counted=counted))
     holder = running_owner(state)
     bank: int | None = None
     more = delay = 0
@@ -162,11 +181,14 @@ def adopted(state: State) -> View:
         # beginning of the cycle.
         behind = left - bank - more + (state.cycle_elapsed_ms or 0)
         offset = behind if behind > delay else 0
-    return View(state, Cycle(flagged, offset, last=last))
+    return View(state, Cycle(flagged, offset, last=last, counted=counted))
 
 
-def state_at(state: State, now: int) -> State:
-    """The state at a later server time, as `GET` would return it then if nothing changed until then."""
+def state_at(state: State, now: int, *, counted: bool | None = None) -> State:
+    """The state at a later server time, as `GET` would return it then if nothing changed until then.
+
+    counted: whether a pause is under way that counts; by default as far as the state tells
+    """
     now = max(now, state.server_time_ms)
     after = replace(state, server_time_ms=now)
     if state.status == "running":
@@ -178,7 +200,19 @@ def state_at(state: State, now: int) -> State:
             time_remaining_ms=left - passed if left is not None and runs_down(state) else left,
             total_remaining_ms=None if total_left is None else max(0, total_left - passed),
         )
+    elif pause_counts(state) if counted is None else counted:
+        left_of_pauses = (state.pause_remaining_ms or 0) - (now - state.server_time_ms)
+        after = replace(after, pause_remaining_ms=max(0, left_of_pauses))
+    elif state.is_over:
+        after = replace(
+            after, starts_at_ms=_ahead(state.starts_at_ms, now), ends_at_ms=_ahead(state.ends_at_ms, now)
+        )
     return _with_current_clock(after)
+
+
+def _ahead(instant: int | None, now: int) -> int | None:
+    """A start or an end of the session, which is gone once it has come."""
+    return None if instant is None or instant <= now else instant
 
 
 def _elapsed(state: State, now: int) -> int | None:
@@ -249,33 +283,35 @@ def charge(view: View) -> int:
     return min(used, holder.total_time_ms + more + control.overtime_ms)
 
 
+def view_at(view: View, now: int) -> View:
+    """The view at a later server time."""
+    return View(state_at(view.state, now, counted=view.cycle.counted), view.cycle)
+
+
+_BEGINNINGS = frozenset({"session.started", "turn.taken_back", "turn.set", "session.reopened"})
+"""Events after which a live session is in a fresh cycle, although no cycle was counted."""
+
+
 def merged(view: View, change: Change) -> View:
     """The view after a change, which has to be the next one of the same epoch."""
     payload, now = change.payload, change.server_time_ms
-    was = View(state_at(view.state, now), view.cycle)
+    was = view_at(view, now)
     before = was.state
     ended = payload.cycle_count > before.cycle_count
     live = payload.status in ("running", "paused")
-    begins = live and (ended or payload.event == "session.started")
+    begins = live and (ended or payload.event in _BEGINNINGS)
     gone = payload.removed_participant_id
     used = sum(entry.time_used_ms - _used_before(before, entry.id) for entry in payload.participants)
     if ended and gone is not None:
         used += charge(was)  # the event does not have the participant who left
-    total, most = before.total_time_ms, before.max_time_ms
-    if before.sync_mode == "count_up":
-        if payload.adjusted_ms is not None:
-            most = before.time_used_ms + (before.cycle_elapsed_ms or 0) if most is None else most
-            most += payload.adjusted_ms
-    elif owned_by(before) == "session" and total is not None:
-        total += (payload.adjusted_ms or 0) - used
-    completed = before.session_completed_at
-    if completed is None and not live and payload.status != "pending":
-        completed = timestamp(now if payload.expired_deadline_ms is None else payload.expired_deadline_ms)
+    if payload.event == "session.reset":
+        used = -before.time_used_ms  # also that of participants who have left
     elapsed = None
     if payload.cycle_started_at is not None:
         elapsed = now - instant_ms(payload.cycle_started_at)
     elif live:
         elapsed = 0 if begins else before.cycle_elapsed_ms
+    total, most = _own_clock_after(before, payload, begins=begins, used=used, elapsed=elapsed or 0)
     participants = _replaced((p for p in before.participants if p.id != gone), payload.participants)
     after = replace(
         before,
@@ -298,40 +334,164 @@ def merged(view: View, change: Change) -> View:
         time_used_ms=before.time_used_ms + used,
         total_time_ms=total,
         max_time_ms=most,
-        session_started_at=(
-            timestamp(now) if payload.event == "session.started" else before.session_started_at
-        ),
-        session_completed_at=completed,
+        session_started_at=_started_after(before, payload),
+        session_completed_at=_completed_after(before, payload, now),
     )
+    if payload.event == "session.reset":
+        after = replace(after, recovered=False, recovered_at=None, warning=None)
+    after = _with_pauses(_with_schedule(after, payload), payload, view)
     after = _with_current_clock(after)
     return View(after, _cycle_after(was, after, payload, begins=begins, used=used))
 
 
+def _own_clock_after(
+    before: State, payload: Payload, *, begins: bool, used: int, elapsed: int
+) -> tuple[int | None, int | None]:
+    """`total_time_ms` and `max_time_ms` after an event. In some modes they are the session's own clock.
+
+    begins: whether a cycle begins, which has run for `elapsed` ms; used: what was added to the time used
+    """
+    total, most = before.total_time_ms, before.max_time_ms
+    counts_up = before.sync_mode == "count_up"
+    if not counts_up and owned_by(before) != "session":
+        return total, most
+    left, added = payload.time_remaining_ms, payload.adjusted_ms
+    if payload.event == "session.reset":
+        return (total, payload.max_time_ms) if counts_up else (payload.total_time_ms, most)
+    if counts_up:
+        if added is not None:
+            most = before.time_used_ms + (before.cycle_elapsed_ms or 0) if most is None else most
+            most += added
+        return total, most
+    if begins and left is not None:
+        # When turns are taken back, the times used come back, but the session's clock runs on.
+        return left + elapsed, most
+    return None if total is None else total + (added or 0) - used, most
+
+
+def _started_after(before: State, payload: Payload) -> str | None:
+    match payload.event:
+        case "session.started":
+            return payload.cycle_started_at
+        case "session.reset":
+            return None
+    return before.session_started_at
+
+
+def _completed_after(before: State, payload: Payload, now: int) -> str | None:
+    """When the session was over: at the deadline of an expiry, or at its end, whenever that was noticed."""
+    if payload.status in ("pending", "running", "paused"):
+        return None
+    if before.session_completed_at is not None:
+        return before.session_completed_at
+    over = now if payload.expired_deadline_ms is None else payload.expired_deadline_ms
+    if _is_by_end(before, payload, now):
+        over = before.ends_at_ms or now
+    return timestamp(over)
+
+
+def _is_by_end(before: State, payload: Payload, now: int) -> bool:
+    """Whether the session was completed because `ends_at_ms` has come."""
+    ends = before.ends_at_ms
+    by_itself = payload.event == "session.completed" and payload.reason == "auto"
+    return by_itself and payload.expired_deadline_ms is None and ends is not None and ends <= now
+
+
+def _with_schedule(after: State, payload: Payload) -> State:
+    """The state with its start and its end as they are after an event. What has come is gone."""
+    if payload.event in ("session.created", "session.scheduled"):
+        return replace(after, starts_at_ms=payload.starts_at_ms, ends_at_ms=payload.ends_at_ms)
+    starts, ends = after.starts_at_ms, after.ends_at_ms
+    if starts is None and ends is None:
+        return after
+    now = after.server_time_ms
+    if after.status != "pending":
+        starts = None if after.is_live else _ahead(starts, now)
+    if after.is_over or payload.event in ("session.reopened", "session.reset"):
+        starts, ends = _ahead(starts, now), _ahead(ends, now)
+    return replace(after, starts_at_ms=starts, ends_at_ms=ends)
+
+
+def _with_pauses(after: State, payload: Payload, view: View) -> State:
+    """The state with the pauses that are left after an event. view: the view before it."""
+    pauses, left = after.pauses_left, after.pause_remaining_ms
+    if pauses is None and left is None:
+        return after
+    before = view.state
+    match payload.event:
+        case "session.reset":
+            pauses, left = after.max_pauses, after.max_total_pause_ms
+        case "session.paused" if payload.counted and pauses is not None:
+            pauses = max(0, pauses - 1)
+    if view.cycle.counted and before.pause_remaining_ms is not None and after.status != "paused":
+        # It may have ended before that was noticed.
+        ended = after.session_completed_at
+        if after.cycle_started_at is not None:
+            ended = timestamp(instant_ms(after.cycle_started_at) + (before.cycle_elapsed_ms or 0))
+        if ended is not None:
+            left = max(0, before.pause_remaining_ms - max(0, instant_ms(ended) - before.server_time_ms))
+    return replace(after, pauses_left=pauses, pause_remaining_ms=left)
+
+
 def _cycle_after(was: View, after: State, payload: Payload, *, begins: bool, used: int) -> Cycle:
-    cycle = was.cycle._replace(last=_last_after(was, payload.removed_participant_id))
-    last = cycle.last
+    if payload.event == "session.reset":
+        return Cycle()
+    last, past = _turns_after(was, payload)
+    counted = _is_counted(was, after, payload)
+    cycle = was.cycle._replace(last=last, past=past, counted=counted)
     if not after.is_live:
-        return Cycle(last=last)
+        return Cycle(last=last, past=past)
     holder = running_owner(after)
     if begins:
-        # When the active participant leaves, the cycle ends. A session's own bank that is empty by then has
-        # run out.
-        left = was.state.time_remaining_ms
-        emptied = payload.event == "participant.removed" and left is not None and left <= 0
         if holder is not None:
             flagged = holder.has_expired
         else:
-            flagged = owned_by(after) == "session" and (cycle.flagged or emptied)
+            flagged = owned_by(after) == "session" and (cycle.flagged or _is_emptied(was, after, payload))
         active = after.active
         if active is not None and active.group_id is not None:
             last = {**last, active.group_id: active.participant_index}
-        return Cycle(flagged, last=last)
+        return Cycle(flagged, last=last, past=past, counted=counted)
     if payload.event == "participant.expired":
         return cycle._replace(flagged=True, spent=cycle.spent + used)
     got_time = not holder.has_expired if holder is not None else (payload.adjusted_ms or 0) > 0
     if payload.event == "time.adjusted" and cycle.flagged and got_time:
         return cycle._replace(flagged=False, offset=after.cycle_elapsed_ms or 0)
     return cycle
+
+
+def _turns_after(was: View, payload: Payload) -> tuple[Mapping[str, int], tuple[Mapping[str, int], ...]]:
+    """`Cycle.last` and `Cycle.past` after an event, before the cycle that it begins."""
+    past = was.cycle.past
+    if payload.event == "turn.taken_back":
+        back = payload.turns or 1
+        # Without the past, as of a client that came later, it is not known who was active last.
+        return (past[-back], past[:-back]) if back <= len(past) else (_NO_MEMBERS, ())
+    last = _last_after(was, payload.removed_participant_id)
+    if payload.cycle_count > was.state.cycle_count:
+        past = (*past, last)[-_MOST_PAST:]
+    return last, past
+
+
+def _is_counted(was: View, after: State, payload: Payload) -> bool:
+    """`Cycle.counted` after an event."""
+    if payload.event == "session.paused":
+        return payload.counted and after.pause_remaining_ms is not None
+    return was.cycle.counted and after.status == "paused" and payload.event != "session.reopened"
+
+
+def _is_emptied(was: View, after: State, payload: Payload) -> bool:
+    """Whether the session's own bank has run out in the cycle that this event ended.
+
+    It has when it was empty at the end of that cycle, though its time was not up: after an adjust in a pause.
+    """
+    left = was.state.time_remaining_ms
+    match payload.event:
+        case "participant.removed" | "turn.set":
+            return left is not None and left <= 0
+        case "session.reopened":
+            left = after.time_remaining_ms
+            return left is not None and left <= 0
+    return False
 
 
 def _last_after(was: View, removed: str | None) -> Mapping[str, int]:

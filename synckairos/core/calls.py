@@ -8,7 +8,8 @@ are milliseconds of the Redis primary's clock. No call takes the caller's time a
 import itertools
 import secrets
 from collections.abc import Sequence
-from typing import Any, NoReturn, overload
+from dataclasses import replace
+from typing import Any, Literal, NoReturn, overload
 
 import msgspec
 import structlog
@@ -32,6 +33,7 @@ from synckairos.core.model import (
 from synckairos.core.shared_reads import SharedReads
 from synckairos.core.wire import Argument
 from synckairos.errors import (
+    ConcurrentModification,
     InternalError,
     InvalidSessionState,
     SessionMoved,
@@ -55,6 +57,8 @@ class Sessions:
     moved: carries out calls for sessions that have moved to another deployment. Without it they raise
         SessionMoved.
     schema_of: says in which schema a session is to be stored; without it each stays in the one that it has
+    long_clocks: whether configs and participants may have all times that the library allows. Else times are
+        at most 24 hours, and increments 60 seconds.
     """
 
     def __init__(
@@ -64,19 +68,22 @@ class Sessions:
         recovery: SessionRecovery | None = None,
         moved: MovedSessions | None = None,
         schema_of: SchemaChoice | None = None,
+        *,
+        long_clocks: bool = True,
     ) -> None:
         self.connection = connection
         self.ttl_s = ttl_s
         self._recovery = recovery
         self._moved = moved
         self._schema_of = schema_of
+        self._short: list[Argument] = [] if long_clocks else ["SHORT"]
         self._reads = SharedReads()
         # Request ids must be unique but not secret. A random prefix with a counter costs less than a UUID.
         self._request_ids = map(f"{secrets.token_hex(8)}-{{:x}}".format, itertools.count())
 
     async def create(self, session_id: str, config: bytes, options: Options = NO_OPTIONS) -> State:
         """Create a session from its config (JSON). A repeat of the same request returns its current state."""
-        arguments = (config, "TTL", self.ttl_s, *self._common(session_id, options))
+        arguments = (config, "TTL", self.ttl_s, *self._short, *self._common(session_id, options))
         state = _state("sk_create", await self._fcall("sk_create", session_id, arguments, options))
         if not state.replayed:
             metrics.sessions_created.inc()
@@ -86,9 +93,15 @@ class Sessions:
         """Start a pending session."""
         return await self._transition("sk_start", session_id, options)
 
-    async def pause(self, session_id: str, options: Options = NO_OPTIONS) -> Change:
-        """Pause a running session. When its clock has already run out, the expiry is performed instead."""
-        return await self._transition("sk_pause", session_id, options)
+    async def pause(self, session_id: str, options: Options = NO_OPTIONS, *, counted: bool = True) -> Change:
+        """Pause a running session. When its clock has already run out, the expiry is performed instead.
+
+        counted: False for a pause that takes nothing of `max_pauses` and `max_total_pause_ms`
+        """
+        arguments = self._common(session_id, options)
+        if not counted:
+            arguments.append("FREE")
+        return _change("sk_pause", await self._change("sk_pause", session_id, arguments, options))
 
     async def resume(self, session_id: str, options: Options = NO_OPTIONS) -> Change:
         """Resume a paused session, in the same cycle."""
@@ -184,6 +197,7 @@ class Sessions:
         *,
         participant: str | None = None,
         group: str | None = None,
+        clock: str | None = None,
         set_ms: int | None = None,
         add_ms: int | None = None,
         within_ms: int | None = None,
@@ -192,12 +206,14 @@ class Sessions:
     ) -> Change | None:
         """Set a clock, or add to it. Without participant and group it is the session's or the cycle's clock.
 
+        clock: `total` for the time of the whole session, where each cycle has a time of its own
         within_ms: the clock changes only when less than this is left. Otherwise `None` is returned.
         """
         arguments = self._common(session_id, options)
         for name, value in (
             ("PARTICIPANT", participant),
             ("GROUP", group),
+            ("CLOCK", clock),
             ("SET", set_ms),
             ("ADD", add_ms),
             ("WITHIN", within_ms),
@@ -210,13 +226,59 @@ class Sessions:
 
     async def join(self, session_id: str, participant: bytes, options: Options = NO_OPTIONS) -> Change:
         """Add a participant (JSON)."""
-        arguments = (participant, *self._common(session_id, options))
+        arguments = (participant, *self._short, *self._common(session_id, options))
         return _change("sk_join", await self._change("sk_join", session_id, arguments, options))
 
     async def leave(self, session_id: str, participant_id: str, options: Options = NO_OPTIONS) -> Change:
         """Remove a participant."""
         arguments = (participant_id, *self._common(session_id, options))
         return _change("sk_leave", await self._change("sk_leave", session_id, arguments, options))
+
+    async def takeback(
+        self, session_id: str, turns: int | None = None, options: Options = NO_OPTIONS
+    ) -> Change:
+        """Undo the last turns, one unless `turns` says how many."""
+        arguments = self._common(session_id, options)
+        if turns is not None:
+            arguments += ["TURNS", turns]
+        return _change("sk_takeback", await self._change("sk_takeback", session_id, arguments, options))
+
+    async def turn(self, session_id: str, participant_id: str, options: Options = NO_OPTIONS) -> Change:
+        """Say whose turn it is, in a session that is pending or paused."""
+        arguments = (participant_id, *self._common(session_id, options))
+        return _change("sk_turn", await self._change("sk_turn", session_id, arguments, options))
+
+    async def reopen(self, session_id: str, options: Options = NO_OPTIONS) -> Change:
+        """Let a session that is over go on: it is paused, or pending if it had never started.
+
+        One that Redis does not have any more is brought back first.
+        """
+        return await self._transition("sk_reopen", session_id, options, of_over=True)
+
+    async def reset(self, session_id: str, options: Options = NO_OPTIONS) -> Change:
+        """Begin a session again: it is pending, with clocks and counts as its config had them.
+
+        One that is over and that Redis does not have any more is brought back first.
+        """
+        return await self._transition("sk_reset", session_id, options, of_over=True)
+
+    async def schedule(
+        self,
+        session_id: str,
+        *,
+        starts_at_ms: int | Literal["same"] | None = "same",
+        ends_at_ms: int | Literal["same"] | None = "same",
+        options: Options = NO_OPTIONS,
+    ) -> Change:
+        """Say when a session starts and ends by itself (server ms). None takes that back.
+
+        What stays `same` is not changed; one of them has to be.
+        """
+        arguments = self._common(session_id, options)
+        for name, value in (("STARTS", starts_at_ms), ("ENDS", ends_at_ms)):
+            if value != "same":
+                arguments += [name, "none" if value is None else value]
+        return _change("sk_schedule", await self._change("sk_schedule", session_id, arguments, options))
 
     async def delete(self, session_id: str, options: Options = NO_OPTIONS) -> bool:
         """Delete a session. Returns `False` when there is none, or it belongs to another tenant."""
@@ -349,26 +411,56 @@ class Sessions:
         except (TypeError, ValueError, AttributeError):
             _unknown("sk_info", reply)
 
-    async def _transition(self, function: str, session_id: str, options: Options) -> Change:
+    async def _transition(
+        self, function: str, session_id: str, options: Options, *, of_over: bool = False
+    ) -> Change:
+        arguments = self._common(session_id, options)
         return _change(
-            function, await self._change(function, session_id, self._common(session_id, options), options)
+            function, await self._change(function, session_id, arguments, options, of_over=of_over)
         )
 
     async def _change(
-        self, function: str, session_id: str, arguments: Sequence[Argument], options: Options
+        self,
+        function: str,
+        session_id: str,
+        arguments: Sequence[Argument],
+        options: Options,
+        *,
+        of_over: bool = False,
     ) -> Any:
+        """The reply of a function that changes a session.
+
+        of_over: whether it changes a session that is over, too, and has no arguments but the common options.
+            Then one that Redis does not have any more is brought back for it.
+        """
         try:
             return await self._fcall(function, session_id, arguments, options)
         except SessionNotFound:
             if self._recovery is None:
                 raise
         over = await self._recovery.find(session_id, tenant=options.tenant)
-        if over is not None:
+        if over is not None and of_over:
+            options = await self._revive(over, options)
+            arguments = self._common(session_id, options)
+        elif over is not None:
             context = {"status": over.status}
             if over.expired_by is not None:
                 context["expired_participant_id"] = over.expired_by
             raise InvalidSessionState(f"not in a session that is {over.status}", context=context)
         return await self._fcall(function, session_id, arguments, options)
+
+    async def _revive(self, over: Over, options: Options) -> Options:
+        """Bring a session that is over back to Redis, for a call that lets it go on.
+
+        Returns the call's options. The restore is a version of its own, of which the caller cannot know. So
+        what the caller expects is judged by the last version before it.
+        """
+        assert self._recovery is not None
+        if options.version not in (None, over.version) or options.epoch not in (None, over.epoch):
+            context = {"expected_version": options.version, "actual_version": over.version}
+            raise ConcurrentModification("the session has changed since that version", context=context)
+        await self._recovery.revive(over.session_id, options.tenant)
+        return replace(options, version=None if options.version is None else over.version + 1, epoch=None)
 
     async def _read(self, session_id: str, tenant: str | None, options: Sequence[Argument]) -> Any:
         """The reply of `sk_get`; or a session that is over and not in Redis any more."""

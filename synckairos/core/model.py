@@ -147,7 +147,7 @@ class Over(State):
 
 
 class SessionRecovery(Protocol):
-    """A place from which sessions that Redis has lost can be brought back."""
+    """A place from which sessions that Redis does not have any more can be brought back."""
 
     async def find(self, session_id: str, *, tenant: str | None = None) -> Over | None:
         """Look for a session that Redis does not have.
@@ -163,6 +163,13 @@ class SessionRecovery(Protocol):
         """Bring a session back to Redis, even one that was over. Returns whether Redis may have it now.
 
         Raises StorageUnavailable when it is not known whether there is such a session.
+        """
+
+    async def revive(self, session_id: str, tenant: str | None) -> None:
+        """Bring a session that is over back to Redis, so that it can go on. Redis may have it already.
+
+        Raises SessionNotFound, also for another tenant's and for one that was deleted, SessionMoved,
+        InvalidSessionState when its end is not stored whole, and StorageUnavailable.
         """
 
 

@@ -61,6 +61,19 @@ class TenantCounts:
         quotas = (_number(sessions), _number(most_participants), _number(creates_per_day))
         return await self._count(tenant, "CREATE", session_id, participants, *quotas)
 
+    async def revive(
+        self,
+        tenant: str,
+        session_id: str,
+        participants: int,
+        *,
+        sessions: int | None,
+        most_participants: int | None,
+    ) -> Counted:
+        """Counts a session that is over and is about to go on."""
+        quotas = (_number(sessions), _number(most_participants))
+        return await self._count(tenant, "REVIVE", session_id, participants, *quotas)
+
     async def join(self, tenant: str, session_id: str, participants: int, most: int | None) -> Counted:
         """Counts participants of a session; a negative number of them has left."""
         return await self._count(tenant, "JOIN", session_id, participants, _number(most))
@@ -81,6 +94,11 @@ class TenantCounts:
             return False
         await self._call(tenant, "DROP", session_id)
         return True
+
+    async def drop_unless_live(self, tenant: str, session_id: str) -> None:
+        """Counts a session no more that was to go on, and did not."""
+        if (await self._are_live(tenant, [session_id]))[session_id] is False:
+            await self._call(tenant, "DROP", session_id)
 
     async def found(self, tenant: str, sessions: Mapping[str, int]) -> None:
         """Counts sessions that were created some time ago, by their numbers of participants, if they live."""

@@ -159,7 +159,8 @@ class Clocks:
             case "session.arrived":
                 return None  # at another server, whose clock is another one
             case "session.resumed":
-                return None if self._ran is None else moment - self._ran
+                # One that was noticed late may go on from the end of the session, which is not known here.
+                return None if self._ran is None or late > LATE_MS else moment - self._ran
             case "session.started" | "cycle.switched":
                 return moment
             case "participant.expired" | "participant.removed" if not goes_on:
@@ -186,8 +187,10 @@ class Clocks:
                 return {self._active: _sum(clock, charged, credit, min(ran, clock.budget))}
             case "participant.expired" | "session.expired":
                 return {self._active: _sum(clock, clock.budget, 0, clock.budget)}
-            case "session.completed" | "session.cancelled":
+            case "session.completed" | "session.cancelled" | "turn.set":
                 charged = min(ran, clock.budget)
+                if event.name == "turn.set" and not charged:
+                    return {}  # the cycle is not counted, so nothing has changed
                 return {self._active: _sum(clock, charged, 0, charged)}
         return {}
 
@@ -287,7 +290,7 @@ _SAME_CYCLE = frozenset(
 )
 """These charge nothing, and the cycle goes on."""
 _FOLLOWED = _SAME_CYCLE | {
-    *("session.started", "cycle.switched", "participant.removed"),
+    *("session.started", "cycle.switched", "participant.removed", "turn.set"),
     *("participant.expired", "session.expired"),
 }
 _CLOSING = frozenset({"session.completed", "session.cancelled"})

@@ -75,6 +75,9 @@ class State(msgspec.Struct, frozen=True):
     sync_mode: str
     server_time_ms: int
     deadline_ms: int | None = None
+    resumes_at_ms: int | None = None
+    starts_at_ms: int | None = None
+    ends_at_ms: int | None = None
     increment_ms: int | None = None
     max_time_ms: int | None = None
     time_control: Any = None
@@ -84,6 +87,14 @@ class State(msgspec.Struct, frozen=True):
     def place(self) -> Place:
         """Where its newest event stands."""
         return Place(int(self.epoch), self.version)
+
+    @property
+    def due_ms(self) -> int | None:
+        """When the next thing is due in it; None when nothing is."""
+        moments = [self.deadline_ms, self.resumes_at_ms]
+        if self.status in ("pending", "running", "paused"):  # else it neither starts nor ends by itself
+            moments += [self.starts_at_ms, self.ends_at_ms]
+        return min((each for each in moments if each is not None), default=None)
 
 
 def decode_event(text: bytes | msgspec.Raw) -> Event:

@@ -36,7 +36,7 @@ MEANING: dict[Kind, str] = {
     "sum": "charged + left - credited is not the bank",
     "deadline": "a deadline is not when the time that was left is over",
     "expired twice": "one deadline expired twice",
-    "overdue": "a clock ran out long ago and has not expired",
+    "overdue": "what was due long ago has not been carried out: an expiry, a start, an end, a resume",
     "state": "the session's state is not what its events lead to",
     "phantom": "a socket was told what did not happen",
     "told gap": "a socket missed a version, and got no state instead",

@@ -17,7 +17,7 @@ from synckairos.history.events import Event, Place, State, decode_event, decode_
 from synckairos.history.findings import Finding, Kind
 
 OVERDUE_MS = 10_000
-"""A deadline that passed so long ago should have expired: no grace is longer than 2 s."""
+"""What was due so long ago should have been carried out: no grace is longer than 2 s."""
 
 
 def digest(body: bytes) -> bytes:
@@ -185,9 +185,11 @@ class History:
                 self.find("state", state.place, text)
         elif live:
             self.find("state", self.last, f"the state is at version {state.version} of epoch {state.epoch}")
-        over = state.server_time_ms - (state.deadline_ms or state.server_time_ms)
+        due = state.due_ms
+        over = 0 if due is None else state.server_time_ms - due
         if live and over > OVERDUE_MS:
-            self.find("overdue", state.place, f"{over} ms after its deadline")
+            what = "its deadline" if due == state.deadline_ms else "a start, an end or the end of a pause"
+            self.find("overdue", state.place, f"{over} ms after {what}")
 
 
 def _begins_life(event: Event) -> bool:
@@ -202,6 +204,9 @@ def plain(name: str) -> str:
 _OTHER_CLOCK = "session.arrived"
 """From this event on the times are those of another server."""
 _SAME_TIME = frozenset(
-    {"cycle.switched", "time.warning", "participant.added", "session.paused", "session.resumed"}
+    {
+        *("cycle.switched", "time.warning", "participant.added", "turn.set"),
+        *("session.paused", "session.resumed", "session.scheduled"),
+    }
 )
 """Events that change no clock by hand."""

@@ -11,6 +11,7 @@ from synckairos.probes.postgres import Postgres
 from synckairos.probes.probe import Probe
 from synckairos.probes.pubsub import PubSub
 from synckairos.probes.redis import Primaries
+from synckairos.probes.webhooks import Webhooks
 from synckairos.realtime.server_time import ServerClock
 from synckairos.realtime.subscriptions import Subscriptions
 
@@ -28,5 +29,5 @@ def probes(
     metrics.build_info.labels(__version__, connection.library.version).set(1)
     found: list[Probe] = [Primaries(connection), Alarms(connection, clock), PubSub(connection, subscriptions)]
     if store is not None and settings.database_url is not None:
-        found.append(Postgres(store, settings.database_url))
+        found += [Postgres(store, settings.database_url), Webhooks(store)]
     return found

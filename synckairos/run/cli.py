@@ -1,7 +1,8 @@
-"""`synckairos dev` and `synckairos serve`."""
+"""`synckairos dev`, `synckairos serve` and `synckairos control`."""
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -12,7 +13,9 @@ import click
 from synckairos.auth.tenants import Tenants
 from synckairos.config import Settings, SettingsError
 from synckairos.core.library import LibraryChanged
+from synckairos.errors import ValidationError
 from synckairos.features.flags import Features
+from synckairos.output import echo
 from synckairos.run import data_folder
 from synckairos.settings_option import config_option, exit_with, settings_or_exit
 
@@ -116,6 +119,39 @@ def serve(file: Path | None) -> None:
         raise click.ClickException(f"{error}; PORT and HOST say where to listen") from None
     except LibraryChanged as error:
         raise click.ClickException(str(error)) from None
+
+
+@click.command()
+@click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
+def control(texts: tuple[str, ...]) -> None:
+    """Show what a time control means that is written as text, such as "40/90:30+30".
+
+    Each TEXT is read by the function library, in a Valkey that runs for that moment. One that cannot be read
+    is shown with the place and what was expected there, and the exit code is 1.
+    """
+    from synckairos.run.control import CannotRead, reader
+
+    are_good = True
+    try:
+        with reader() as library:
+            for text in texts:
+                try:
+                    found = library.read(text)
+                except ValidationError as error:
+                    are_good = False
+                    drawn = error.carets({"time_control": text}) or [f"{text}: {error.message}"]
+                    for line in drawn[0].splitlines():
+                        echo(line)
+                    continue
+                bank = "no limit" if found.bank_ms is None else f"{found.bank_ms} ms"
+                echo(text)
+                echo(f"  normal form  {found.normal}")
+                echo(f"  bank         {bank}")
+                echo(f"  object       {json.dumps(found.control, separators=(',', ':'))}")
+    except CannotRead as error:
+        raise click.ClickException(str(error)) from None
+    if not are_good:
+        raise SystemExit(1)
 
 
 @click.command("http-worker", hidden=True)

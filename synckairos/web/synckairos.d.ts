@@ -31,6 +31,8 @@ export interface TimeControl {
   period_ms?: number;
   moves?: number;
   stages?: Stage[];
+  /** With `stages`: whether the last one comes again and again. */
+  repeat?: boolean;
   overtime_ms?: number;
   notation?: string;
 }
@@ -94,6 +96,9 @@ export interface State {
   readonly action_on_timeout: Readonly<TimeoutAction>;
   readonly warnings_ms: readonly number[];
   readonly max_pause_ms: number | null;
+  readonly max_pauses: number | null;
+  readonly max_total_pause_ms: number | null;
+  readonly max_cycles: number | null;
   readonly players_may_pause: boolean;
   readonly players_may_choose_next: boolean;
   readonly metadata: Readonly<Record<string, unknown>>;
@@ -104,7 +109,13 @@ export interface State {
   readonly cycle_elapsed_ms: number | null;
   readonly cycle_started_at: string | null;
   readonly deadline_ms: number | null;
+  /** When the session starts and ends by itself, by the server's clock; null where it does not. */
+  readonly starts_at_ms: number | null;
+  readonly ends_at_ms: number | null;
   readonly resumes_at_ms: number | null;
+  /** How many pauses are left, and how long all of them may still last; null without such a bound. */
+  readonly pauses_left: number | null;
+  readonly pause_remaining_ms: number | null;
   readonly session_started_at: string | null;
   readonly session_completed_at: string | null;
   readonly created_at: string;
@@ -133,7 +144,8 @@ export interface ChangePayload {
     | "session.created" | "session.started" | "cycle.switched" | "session.paused" | "session.resumed"
     | "participant.expired" | "session.expired" | "session.completed" | "session.cancelled"
     | "session.deleted" | "session.recovered" | "session.moved" | "session.arrived" | "participant.added" | "participant.removed"
-    | "time.adjusted" | "time.warning";
+    | "time.adjusted" | "time.warning" | "turn.taken_back" | "turn.set" | "session.reopened" | "session.reset"
+    | "session.scheduled";
   readonly reason: string;
   readonly status?: Status;
   readonly active_participant_id?: string | null;
@@ -161,8 +173,17 @@ export interface ChangePayload {
   readonly suspicious?: "too_fast";
   /** In "session.moved" and "session.arrived": the address of the server that has the session from here on. */
   readonly moved_to?: string;
+  readonly starts_at_ms?: number;
+  readonly ends_at_ms?: number;
   readonly resumes_at_ms?: number;
+  /** In "session.paused": false where the pause is left out of `max_pauses` and `max_total_pause_ms`. */
+  readonly counted?: boolean;
   readonly total_remaining_ms?: number;
+  /** In "session.reset", where the session owns the clock: what it has from now on. */
+  readonly total_time_ms?: number;
+  readonly max_time_ms?: number | null;
+  /** In "turn.taken_back": how many turns. */
+  readonly turns?: number;
 }
 
 /** What `create` takes: a config of the service, or a preset's name and the participants. */
@@ -183,6 +204,11 @@ export interface Config {
   action_on_timeout?: TimeoutAction;
   warnings_ms?: number[];
   max_pause_ms?: number;
+  max_pauses?: number;
+  max_total_pause_ms?: number;
+  max_cycles?: number;
+  starts_at_ms?: number;
+  ends_at_ms?: number;
   players_may_pause?: boolean;
   players_may_choose_next?: boolean;
   metadata?: Record<string, unknown>;
@@ -242,6 +268,23 @@ export interface ClockFace {
   overtimeMs: number | null;
   /** How long the current cycle has run on this clock; for "count_up" the time counted. */
   elapsedMs: number;
+  /** How long it is until the session ends by itself, while it runs or is paused; null without an end. */
+  endsInMs: number | null;
+  /**
+   * Whether this is the current clock and the session ends before it would run out. Then `remainingMs` and
+   * `mainMs` are the time until that end, and the parts of the clock are null.
+   */
+  endsFirst: boolean;
+}
+
+/** What a session will do by itself next. */
+export interface Due {
+  /** The session starts, its clock runs out, the session ends, or it goes on after a pause. */
+  kind: "start" | "deadline" | "end" | "resume";
+  /** When, by the server's clock. */
+  at: number;
+  /** How long it is until then; 0 while the service has not told yet that it happened. */
+  inMs: number;
 }
 
 export type ErrorCode =
@@ -271,7 +314,15 @@ export class SyncKairosError extends Error {
   readonly context: Readonly<Record<string, unknown>>;
   /** After how long to try again, if the service said so. */
   readonly retryAfterMs: number | null;
+  /** The time controls that could not be read, each as `drawCaret` draws it. given: what was refused. */
+  carets(given: object): string[];
 }
+
+/**
+ * A time control that could not be read, and below it a caret and what was expected at the place. Null
+ * without a text, or when the message of the detail names no position.
+ */
+export function drawCaret(text: string | null, message: string): string | null;
 
 /** Removes the listener again. */
 export type Unsubscribe = () => void;
@@ -296,8 +347,47 @@ export interface ServerTime {
   onChange(fn: () => void): Unsubscribe;
 }
 
+/** The calls of a session over HTTP. */
+export interface Calls {
+  start(options?: CallOptions): Promise<State>;
+  complete(options?: CallOptions): Promise<State>;
+  cancel(options?: CallOptions): Promise<State>;
+  /** Undoes the last turns, by default one. */
+  takeback(turns?: number, options?: CallOptions): Promise<Changed>;
+  /** Says whose turn it is, while the session is pending or paused. */
+  turn(participantId: string, options?: CallOptions): Promise<Changed>;
+  /** Lets a session that is over go on. */
+  reopen(options?: CallOptions): Promise<Changed>;
+  /** Begins the session again, as its config has it. */
+  reset(options?: CallOptions): Promise<Changed>;
+  /** When the session starts and ends by itself. */
+  schedule(options: ScheduleOptions): Promise<Changed>;
+  /** Gives `ms` to an owner's clock, or takes them; null means the session's or cycle's clock. */
+  add(owner: string | null, ms: number, options?: AdjustOptions): Promise<Changed | null>;
+  /** Sets a clock to `ms`. Null: nothing changed, because at least `withinMs` was left. */
+  set(owner: string | null, ms: number, options?: AdjustOptions): Promise<Changed | null>;
+  join(participant: NewParticipant, options?: CallOptions): Promise<Changed>;
+  leave(participantId: string, options?: CallOptions): Promise<Changed>;
+  delete(options?: CallOptions): Promise<unknown>;
+  /** The events after a version, at most 500. */
+  events(since?: number): Promise<{ events: Change[]; next_since: number }>;
+}
+
+/** A session for programs that hold no socket: the same calls over HTTP. Made by `SyncKairos.handle`. */
+export interface Handle extends Calls {
+  readonly id: string;
+  /** The session's state. */
+  get(): Promise<State>;
+  /** Ends the running cycle. There is no default for `current`. */
+  switch(options?: SwitchOptions & CallOptions): Promise<Changed>;
+  pause(options?: CallOptions & { counted?: boolean }): Promise<State>;
+  resume(options?: CallOptions): Promise<State>;
+  /** The final state, once the session is over. The service is asked every `everyMs`, by default 2000. */
+  over(options?: { timeoutMs?: number | null; everyMs?: number }): Promise<State>;
+}
+
 /** One session, to watch and, where the token allows it, to play. Made by `SyncKairos.session`. */
-export interface Session {
+export interface Session extends Calls {
   readonly id: string;
   readonly connection: Connection;
   /** Why the session is closed; null while it is open. */
@@ -315,7 +405,10 @@ export interface Session {
   /** The first state; rejects when there will be none. */
   readonly ready: Promise<State>;
 
-  /** Ms left on an owner's clock, by default on the running one. Null: no such clock, or no limit. */
+  /**
+   * Ms left on an owner's clock, by default on the running one, or until the session's end where that comes
+   * first. Null: no such clock, or no limit.
+   */
   remaining(owner?: string | null): number | null;
   /**
    * Without an id: how long the current cycle (`count_up`: the session) has run, without its pauses. With an
@@ -324,6 +417,13 @@ export interface Session {
   elapsed(participantId?: string | null): number | null;
   /** What a clock shows now; null for an owner without a clock. */
   clock(owner?: string | null): ClockFace | null;
+  /**
+   * Ms for which all pauses together may still last, a pause that counts deducted up to now; null without such
+   * a bound.
+   */
+  pauseRemaining(): number | null;
+  /** What the session will do by itself next; null for nothing. */
+  due(): Due | null;
 
   /** Called after every change of what is shown; `change` is the event, or null where there was none. */
   onChange(fn: (state: State, change: Change | null) => void): Unsubscribe;
@@ -341,21 +441,19 @@ export interface Session {
    * (default: the one who is shown as active).
    */
   switch(options?: SwitchOptions): Promise<number>;
-  pause(): Promise<number>;
+  /**
+   * `counted: false`: a pause that takes nothing of the session's bounds of pauses. That one goes over HTTP,
+   * resolves with the state, and is not for players.
+   */
+  pause(options?: { counted?: true }): Promise<number>;
+  pause(options: { counted: false; expectedVersion?: number | null }): Promise<State>;
   resume(): Promise<number>;
-
-  start(options?: { expectedVersion?: number | null }): Promise<State>;
-  complete(options?: { expectedVersion?: number | null }): Promise<State>;
-  cancel(options?: { expectedVersion?: number | null }): Promise<State>;
-  /** Gives `ms` to an owner's clock, or takes them; null means the session's or cycle's clock. */
-  add(owner: string | null, ms: number, options?: AdjustOptions): Promise<Changed | null>;
-  /** Sets a clock to `ms`. Null: nothing changed, because at least `withinMs` was left. */
-  set(owner: string | null, ms: number, options?: AdjustOptions): Promise<Changed | null>;
-  join(participant: NewParticipant): Promise<Changed>;
-  leave(participantId: string): Promise<Changed>;
-  delete(): Promise<void>;
-  /** The events after a version, at most 500. */
-  events(since?: number): Promise<{ events: Change[]; next_since: number }>;
+  /**
+   * The final state, once the session is over; at once when it was over before. Rejects with
+   * `NETWORK_TIMEOUT` after `timeoutMs`, and when the session is gone or closed before.
+   */
+  over(options?: { timeoutMs?: number | null }): Promise<State>;
+  delete(options?: CallOptions): Promise<void>;
 
   /** Connects again at once, also after CONNECTION_LOST. Throws if the session ended for another reason. */
   reconnect(): void;
@@ -377,11 +475,25 @@ export interface SwitchOptions {
   expectedVersion?: number | null;
 }
 
-export interface AdjustOptions {
+export interface CallOptions {
+  /** Refused unless nothing but warnings happened since this version. */
+  expectedVersion?: number | null;
+  /** A repeat with the same key changes nothing, and is answered with what the first one did. */
+  idempotencyKey?: string;
+}
+
+export interface AdjustOptions extends CallOptions {
   /** Change the clock only when less than this is left. */
   withinMs?: number | null;
   reason?: string | null;
-  expectedVersion?: number | null;
+  /** With owner null: the time of the whole session, where each cycle has its own. */
+  clock?: "total" | null;
+}
+
+/** Moments of the server's clock in ms. Null takes one back, and what is not given stays. */
+export interface ScheduleOptions extends CallOptions {
+  startsAt?: number | null;
+  endsAt?: number | null;
 }
 
 export interface Options {
@@ -426,6 +538,8 @@ export class SyncKairos {
    * `NO_WEBSOCKET` in a runtime without a WebSocket.
    */
   session(id: string): Session;
+  /** The session with this id for a program that holds no socket. There is nothing to close. */
+  handle(id: string): Handle;
   /** The session with this id if it is open, else null. */
   find(id: string): Session | null;
   create(config: Config): Promise<State>;
@@ -467,8 +581,15 @@ export function merge(state: State, event: Change): State;
 /** The same state at a later server time, if nothing happens in the meantime. */
 export function stateAt(state: State, serverTimeMs: number): State;
 export function predictSwitch(state: State, serverTimeMs: number, nextId?: string | null): State | null;
-export function predictPause(state: State, serverTimeMs: number): State | null;
+export function predictPause(state: State, serverTimeMs: number, options?: { counted?: boolean }): State | null;
 export function predictResume(state: State, serverTimeMs: number): State | null;
 export function remainingAt(state: State, serverTimeMs: number, ownerId?: string | null): number | null;
 export function elapsedAt(state: State, serverTimeMs: number, id?: string | null): number | null;
 export function clockAt(state: State, serverTimeMs: number, ownerId?: string | null): ClockFace | null;
+/**
+ * A time of a clock as text: "3 d 04:05:06", "1:05:09", "5:00", "0:09.4", "-0:03"; "-:--" for null. A time that
+ * is left is rounded up and has tenths below ten seconds; one that counts up is rounded down.
+ */
+export function clockText(ms: number | null, options?: { countUp?: boolean }): string;
+export function pauseRemainingAt(state: State, serverTimeMs: number): number | null;
+export function dueAt(state: State, serverTimeMs: number): Due | null;

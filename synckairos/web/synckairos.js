@@ -37,6 +37,11 @@ const EARLIEST_RENEWAL_MS = 2_000;
 const RENEW_AGAIN_MS = 5_000;
 /** After how many tokens in a row that had ended when they were given a session is given up. */
 const ENDED_TOKENS = 3;
+/** How often a session without a socket is asked whether it is over, and how soon after a deadline. */
+const POLL_MS = 2_000;
+const SOON_MS = 100;
+/** A longer timeout ends at once in browsers. */
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 /** How often, over one connection, the client asks for the events after one version. */
 const CATCH_UP_TRIES = 3;
 /**
@@ -70,6 +75,53 @@ export class SyncKairosError extends Error {
     this.context = more.context ?? {};
     this.retryAfterMs = more.retryAfterMs ?? null;
   }
+
+  /**
+   * The time controls that could not be read, each as `drawCaret` draws it, in the order of `details`.
+   *
+   * @param {object} given the config, or the participant, that was refused
+   * @returns {string[]}
+   */
+  carets(given) {
+    return this.details
+      .map(({ field, message }) => drawCaret(textAt(given, field), message))
+      .filter((drawn) => drawn !== null);
+  }
+}
+
+/** How many characters of a text that could not be read are shown on either side of the place. */
+const CARET_SHOWN = 60;
+
+/**
+ * A time control that could not be read, and below it a caret and what was expected at the place:
+ *
+ *     90+30 min
+ *          ^ "x", "/" or the end expected
+ *
+ * Null without a text, or when the message, which is that of a detail, names no position. Positions count
+ * characters. Those that do not print become `?`; of a long text the part around the place is shown.
+ *
+ * @param {string | null} text
+ * @param {string} message
+ * @returns {string | null}
+ */
+export function drawCaret(text, message) {
+  const place = /cannot be read at position (\d+): (.*)/s.exec(message);
+  if (typeof text !== "string" || place === null) return null;
+  const characters = Array.from(text, (each) => (/[\p{C}\p{Zl}\p{Zp}]/u.test(each) ? "?" : each));
+  const at = Number(place[1]) - 1;
+  const begin = Math.max(0, at - CARET_SHOWN);
+  const before = begin > 0 ? "…" : "";
+  const after = characters.length > at + CARET_SHOWN ? "…" : "";
+  const line = before + characters.slice(begin, at + CARET_SHOWN).join("") + after;
+  return `${line}\n${" ".repeat(before.length + at - begin)}^ ${place[2]}`;
+}
+
+/** The time control as text at a path such as `participants.1.time_control`; null when there is none. */
+function textAt(given, path) {
+  const found = path.split(".").reduce((from, name) => from?.[name], given);
+  const text = found?.notation ?? found;
+  return typeof text === "string" ? text : null;
 }
 
 /** The error in the body of an answer. A body without one came from a proxy, and not from the service. */
@@ -209,12 +261,21 @@ export class SlewedClock {
  * flagged: whether its clock ran out and stays at its end
  * spent: how much the cycle was charged (ms) until its clock ran out
  * last: by group, the index of the member who was active last
+ * past: the same at the end of each cycle before this one, for turns that are taken back
+ * counted: whether a pause is under way that takes from `pause_remaining_ms`
  */
 const CYCLE = Symbol("synckairos");
-const NO_CYCLE = Object.freeze({ offset: 0, flagged: false, spent: 0, last: Object.freeze({}) });
+const NO_CYCLE = Object.freeze({
+  offset: 0, flagged: false, spent: 0, last: Object.freeze({}), past: Object.freeze([]), counted: false,
+});
+/** How many cycles back `past` reaches: as far as the service's log, from which turns are taken back. */
+const MOST_PAST = 64;
+/** Events after which a live session is in a fresh cycle, although no cycle was counted. */
+const BEGINNINGS = new Set(["session.started", "turn.taken_back", "turn.set", "session.reopened"]);
 
 const iso = (ms) => new Date(ms).toISOString();
 const isLive = (state) => state.status === "running" || state.status === "paused";
+const isOver = (state) => !isLive(state) && state.status !== "pending";
 
 function deepFreeze(value) {
   if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
@@ -282,6 +343,20 @@ function runsDown(state) {
   return state.deadline_ms - overtime - state.server_time_ms === state.time_remaining_ms;
 }
 
+/**
+ * Whether a pause is under way that takes from `pause_remaining_ms`, as far as a state tells. Such a pause
+ * ends by itself, at the latest when nothing remains. The stand after a reopen does not, and one that is not
+ * counted only by `max_pause_ms`.
+ */
+function pauseCounts(state) {
+  const { pause_remaining_ms: left, resumes_at_ms: ends } = state;
+  return state.status === "paused" && (left ?? null) !== null && ends !== null
+    && ends - state.server_time_ms <= left;
+}
+
+/** A start or an end of the session, which is gone once it has come. */
+const ahead = (instant, now) => ((instant ?? null) === null || instant <= now ? null : instant);
+
 /** How much of the used time went beyond the main time (ms). A bank below zero counts as empty. */
 const beyond = (bank, used) => Math.max(0, bank > 0 ? used - bank : used);
 
@@ -332,6 +407,11 @@ export function stateAt(state, serverTimeMs) {
     if (state.total_remaining_ms !== null) {
       next.total_remaining_ms = Math.max(0, state.total_remaining_ms - passed);
     }
+  } else if (state[CYCLE]?.counted ?? pauseCounts(state)) {
+    next.pause_remaining_ms = Math.max(0, state.pause_remaining_ms - (now - state.server_time_ms));
+  } else if (isOver(state) && (state.starts_at_ms ?? state.ends_at_ms ?? null) !== null) {
+    next.starts_at_ms = ahead(state.starts_at_ms, now);
+    next.ends_at_ms = ahead(state.ends_at_ms, now);
   }
   const owner = runningOwner(next);
   if (owner) {
@@ -353,7 +433,8 @@ function requireFiniteTimes(state) {
   if (state.status === "running") {
     instants.push(Date.parse(state.cycle_started_at));
   }
-  const times = [state.deadline_ms, state.time_remaining_ms, state.total_remaining_ms,
+  const times = [state.deadline_ms, state.time_remaining_ms, state.total_remaining_ms, state.starts_at_ms,
+    state.ends_at_ms, state.resumes_at_ms, state.pause_remaining_ms,
     ...owners.flatMap(({ total_time_ms, time_remaining_ms }) => [total_time_ms, time_remaining_ms])];
   if (!instants.every(Number.isFinite) || !times.every((time) => Number.isFinite(time ?? 0))) {
     throw new TypeError("a state whose times are no numbers");
@@ -363,7 +444,7 @@ function requireFiniteTimes(state) {
 
 /** Makes a whole state, as the service sends it, ready for `merge` and the other functions below. */
 export function adopt(full) {
-  const cycle = { ...NO_CYCLE };
+  const cycle = { ...NO_CYCLE, counted: pauseCounts(full) };
   const { time_remaining_ms: left, cycle_elapsed_ms: elapsed } = full;
   const owner = runningOwner(full);
   if (isLive(full) && left !== null) {
@@ -436,7 +517,7 @@ export function merge(state, event) {
   const before = was[CYCLE];
   const ended = payload.cycle_count > was.cycle_count;
   const live = payload.status === "running" || payload.status === "paused";
-  const begins = live && (ended || payload.event === "session.started");
+  const begins = live && (ended || BEGINNINGS.has(payload.event));
 
   const removed = payload.removed_participant_id;
   let used = 0;
@@ -445,6 +526,9 @@ export function merge(state, event) {
   }
   if (ended && removed !== undefined) {
     used += charge(was);
+  }
+  if (payload.event === "session.reset") {
+    used = -was.time_used_ms; // also that of participants who have left
   }
 
   const next = {
@@ -471,28 +555,91 @@ export function merge(state, event) {
     next.participants.sort(inRotation);
   }
   if (payload.event === "session.started") {
-    next.session_started_at = iso(now);
+    next.session_started_at = payload.cycle_started_at;
+  } else if (payload.event === "session.reset") {
+    Object.assign(next, { session_started_at: null, recovered: false, recovered_at: null, warning: null });
   }
-  if (next.session_completed_at === null && !live && payload.status !== "pending") {
-    next.session_completed_at = iso(payload.expired_deadline_ms ?? now);
+  if (live || payload.status === "pending") {
+    next.session_completed_at = null;
+  } else if (next.session_completed_at === null) {
+    const over = isByEnd(was, payload, now) ? was.ends_at_ms : payload.expired_deadline_ms;
+    next.session_completed_at = iso(over ?? now);
   }
   if (live) {
     next.cycle_elapsed_ms = payload.status === "running" ? now - Date.parse(payload.cycle_started_at)
       : begins ? 0 : was.cycle_elapsed_ms;
   }
   const adjusted = payload.adjusted_ms ?? 0;
-  if (was.sync_mode === "count_up") {
-    if (was.max_time_ms !== null) {
-      next.max_time_ms = was.max_time_ms + adjusted;
-    } else if (payload.adjusted_ms !== undefined) {
-      next.max_time_ms = was.time_used_ms + (was.cycle_elapsed_ms ?? 0) + adjusted;
-    }
-  } else if (ownedBy(was) === "session") {
-    next.total_time_ms = was.total_time_ms - used + adjusted;
-  }
+  mergeOwnClock(was, next, payload, { begins, used });
+  mergeSchedule(next, payload);
+  mergePauses(state, next, payload);
   const details = cycleDetailsAfter(was, next, before, { begins, live, payload, used, adjusted });
   next[CYCLE] = Object.freeze(details);
   return stateAt(next, now);
+}
+
+/** Whether the session was completed because `ends_at_ms` has come. */
+function isByEnd(was, payload, now) {
+  return payload.event === "session.completed" && payload.reason === "auto"
+    && payload.expired_deadline_ms === undefined && (was.ends_at_ms ?? Infinity) <= now;
+}
+
+/** `total_time_ms` and `max_time_ms` after an event. In some modes they are the session's own clock. */
+function mergeOwnClock(was, next, payload, { begins, used }) {
+  const countsUp = was.sync_mode === "count_up";
+  if (!countsUp && ownedBy(was) !== "session") {
+    return;
+  }
+  const { time_remaining_ms: left, adjusted_ms: adjusted } = payload;
+  if (payload.event === "session.reset") {
+    if (countsUp) {
+      next.max_time_ms = payload.max_time_ms;
+    } else {
+      next.total_time_ms = payload.total_time_ms;
+    }
+  } else if (!countsUp && begins && left !== null) {
+    // When turns are taken back, the times used come back, but the session's clock runs on.
+    next.total_time_ms = left + next.cycle_elapsed_ms;
+  } else if (!countsUp) {
+    next.total_time_ms = was.total_time_ms - used + (adjusted ?? 0);
+  } else if (adjusted !== undefined) {
+    next.max_time_ms = (was.max_time_ms ?? was.time_used_ms + (was.cycle_elapsed_ms ?? 0)) + adjusted;
+  }
+}
+
+/** Puts the session's start and end after an event into `next`. What has come is gone. */
+function mergeSchedule(next, payload) {
+  if (payload.event === "session.created" || payload.event === "session.scheduled") {
+    next.starts_at_ms = payload.starts_at_ms ?? null;
+    next.ends_at_ms = payload.ends_at_ms ?? null;
+  } else if (isLive(next) && (next.starts_at_ms ?? null) !== null) {
+    next.starts_at_ms = null;
+  }
+  const now = next.server_time_ms;
+  if ((isOver(next) || payload.event === "session.reopened" || payload.event === "session.reset")
+    && (next.starts_at_ms ?? next.ends_at_ms ?? null) !== null) {
+    next.starts_at_ms = ahead(next.starts_at_ms, now);
+    next.ends_at_ms = ahead(next.ends_at_ms, now);
+  }
+}
+
+/** Puts the pauses that are left after an event into `next`. before: the state before it. */
+function mergePauses(before, next, payload) {
+  const { pauses_left: pauses = null, pause_remaining_ms: left = null } = before;
+  if (pauses === null && left === null) {
+    return;
+  }
+  if (payload.event === "session.reset") {
+    next.pauses_left = next.max_pauses;
+    next.pause_remaining_ms = next.max_total_pause_ms;
+  } else if (payload.event === "session.paused" && payload.counted !== false && pauses !== null) {
+    next.pauses_left = Math.max(0, pauses - 1);
+  } else if (before[CYCLE].counted && left !== null && next.status !== "paused") {
+    // It may have ended before that was noticed.
+    const ended = next.status === "running" ? Date.parse(next.cycle_started_at) + before.cycle_elapsed_ms
+      : Date.parse(next.session_completed_at);
+    next.pause_remaining_ms = Math.max(0, left - Math.max(0, ended - before.server_time_ms));
+  }
 }
 
 /**
@@ -509,21 +656,47 @@ function lastAfter(was, last, removed) {
   return { ...last, [gone.group_id]: Math.max(-1, ...before) };
 }
 
+/**
+ * Whether the session's own bank has run out in the cycle that this event ended. It has when it was empty at
+ * the end of that cycle, though its time was not up: after an adjust in a pause.
+ */
+function isEmptied(was, next, event) {
+  const isOut = ({ time_remaining_ms: left }) => left !== null && left <= 0;
+  switch (event) {
+    case "participant.removed":
+    case "turn.set": return isOut(was);
+    case "session.reopened": return isOut(next);
+    default: return false;
+  }
+}
+
 function cycleDetailsAfter(was, next, before, { begins, live, payload, used, adjusted }) {
-  if (!live) {
+  if (payload.event === "session.reset") {
     return NO_CYCLE;
   }
-  let { offset, flagged, spent } = before;
+  let { offset, flagged, spent, past, counted } = before;
+  if (payload.event === "session.paused") {
+    counted = payload.counted !== false && (next.pause_remaining_ms ?? null) !== null;
+  }
+  counted = counted && next.status === "paused" && payload.event !== "session.reopened";
   let last = lastAfter(was, before.last, payload.removed_participant_id);
+  if (payload.event === "turn.taken_back") {
+    // Without the past, as of a client that came later, it is not known who was active last.
+    const back = past.length - (payload.turns ?? 1);
+    last = past[back] ?? NO_CYCLE.last;
+    past = past.slice(0, Math.max(0, back));
+  } else if (payload.cycle_count > was.cycle_count) {
+    past = [...past, last].slice(-MOST_PAST);
+  }
+  if (!live) {
+    return { ...NO_CYCLE, last, past };
+  }
   const owner = runningOwner(next);
   if (begins) {
     offset = 0;
     spent = 0;
-    // When the active participant leaves, the cycle ends. A session's own bank that is empty by then has run
-    // out.
-    const emptied = payload.event === "participant.removed" && was.time_remaining_ms !== null
-      && was.time_remaining_ms <= 0;
-    flagged = owner ? owner.has_expired : ownedBy(next) === "session" && (flagged || emptied);
+    flagged = owner ? owner.has_expired
+      : ownedBy(next) === "session" && (flagged || isEmptied(was, next, payload.event));
     const active = participantOf(next, next.active_participant_id);
     if (active?.group_id) {
       last = { ...last, [active.group_id]: active.participant_index };
@@ -535,7 +708,7 @@ function cycleDetailsAfter(was, next, before, { begins, live, payload, used, adj
     flagged = false;
     offset = next.cycle_elapsed_ms;
   }
-  return { offset, flagged, spent, last };
+  return { offset, flagged, spent, last, past, counted };
 }
 
 // Prediction: the state after an own command, before the service confirms it
@@ -562,22 +735,13 @@ function freshClock(rule) {
   }
 }
 
-/** An owner's bank and clock after a cycle that used `used` ms and ended in time: charged and credited. */
-function afterCycle(state, entry, used, offset) {
-  const { rule, control } = ruleOf(state, entry);
+/** An owner's bank and clock, charged for a cycle that used `used` ms and ended in time. */
+function charged(state, entry, used, offset) {
+  const { rule } = ruleOf(state, entry);
   const { total_time_ms: bank } = entry;
   let clock = withoutNow(entry).clock;
   let rest = bank - used;
   switch (kindOf(rule)) {
-    case "fischer": {
-      const cap = state.max_time_ms ?? 0;
-      const credited = rest + (rule.increment_ms ?? state.increment_ms ?? 0);
-      rest = cap > 0 && credited > cap ? Math.max(rest, cap) : credited;
-      break;
-    }
-    case "bronstein":
-      rest += Math.min(used, rule.delay_ms);
-      break;
     case "delay":
       rest = bank - Math.max(0, used - extraBudget(rule, clock, offset));
       break;
@@ -592,20 +756,45 @@ function afterCycle(state, entry, used, offset) {
       const over = beyond(bank, used);
       const block = clock.block_remaining_ms - over;
       rest = over === 0 ? Math.max(rest, Math.min(bank, 0)) : Math.min(bank, 0) + Math.min(block, 0);
+      clock = { ...clock, block_remaining_ms: Math.max(0, block) };
+      break;
+    }
+    default:
+  }
+  return { total_time_ms: rest, clock };
+}
+
+/** The same, with what the time control gives at the end of the cycle. */
+function afterCycle(state, entry, used, offset) {
+  const { rule, control } = ruleOf(state, entry);
+  let { total_time_ms: rest, clock } = charged(state, entry, used, offset);
+  switch (kindOf(rule)) {
+    case "fischer": {
+      const cap = state.max_time_ms ?? 0;
+      const credited = rest + (rule.increment_ms ?? state.increment_ms ?? 0);
+      rest = cap > 0 && credited > cap ? Math.max(rest, cap) : credited;
+      break;
+    }
+    case "bronstein":
+      rest += Math.min(used, rule.delay_ms);
+      break;
+    case "byoyomi":
+      rest += rest > 0 ? rule.increment_ms ?? 0 : 0;
+      break;
+    case "canadian":
       if (rest <= 0) {
-        clock = clock.moves_left > 1
-          ? { ...clock, moves_left: clock.moves_left - 1, block_remaining_ms: Math.max(0, block) }
+        clock = clock.moves_left > 1 ? { ...clock, moves_left: clock.moves_left - 1 }
           : { ...clock, ...freshClock(rule) };
       }
       break;
-    }
     default:
   }
   if (control.kind === "stages" && rule.moves !== undefined && kindOf(rule) !== "canadian") {
     if (clock.moves_left > 1) {
       clock = { ...clock, moves_left: clock.moves_left - 1 };
     } else {
-      const stage = clock.stage + 1;
+      // The last stage has a number of moves only where it repeats.
+      const stage = Math.min(clock.stage + 1, control.stages.length - 1);
       const following = control.stages[stage];
       const { overtime_used_ms, quota_ms } = clock;
       const isLast = following.moves === undefined || kindOf(following) === "canadian";
@@ -649,7 +838,9 @@ function nextInTurn(state) {
   return members.find((one) => one.cycle_count === fewest);
 }
 
-const timeIsUp = (state) => state.deadline_ms !== null && state.server_time_ms >= state.deadline_ms;
+/** Whether something is due that the service will do instead of a command: an expiry, or an end. */
+const isDue = (state) => [state.deadline_ms, state.resumes_at_ms, state.ends_at_ms]
+  .some((instant) => (instant ?? null) !== null && state.server_time_ms >= instant);
 
 /** The state after a payload that was predicted here. It keeps its version, as no event has confirmed it. */
 function predicted(state, payload) {
@@ -664,16 +855,17 @@ function predicted(state, payload) {
  */
 export function predictSwitch(state, serverTimeMs, nextId = null) {
   const was = stateAt(state, Math.round(serverTimeMs));
-  const next = was.status === "running" && !timeIsUp(was)
+  const next = was.status === "running" && !isDue(was)
     ? nextId === null ? nextInTurn(was) : participantOf(was, nextId) : null;
   if (!next) {
     return null;
   }
   const by = ownedBy(was);
-  const { offset, flagged, spent } = was[CYCLE];
+  const { offset, flagged, spent: spentBefore } = was[CYCLE];
   const used = charge(was);
   const now = was.server_time_ms;
   const owns = by === "participant" || by === "group";
+  const isLast = (was.max_cycles ?? Infinity) <= was.cycle_count + 1;
   const entries = new Map();
   const current = (entry) => entries.get(entry.participant_id ?? entry.group_id) ?? entry;
   const change = (entry, changes) => {
@@ -687,10 +879,33 @@ export function predictSwitch(state, serverTimeMs, nextId = null) {
   const endless = owner !== null && owner.total_time_ms === null;
   for (const entry of [active, groupOf(was, was.active_group_id)]) {
     if (entry) {
-      const charged = entry === owner && !flagged && !endless ? afterCycle(was, owner, used, offset) : {};
+      const spend = isLast ? charged : afterCycle;
+      const spent = entry === owner && !flagged && !endless ? spend(was, owner, used, offset) : {};
       const counted = { time_used_ms: entry.time_used_ms + used, cycle_count: entry.cycle_count + 1 };
-      change(entry, { ...charged, ...counted });
+      change(entry, { ...spent, ...counted });
     }
+  }
+  const changedOf = (kind) => [...entries.values()]
+    .filter((entry) => (entry.participant_id === undefined ? "groups" : "participants") === kind);
+  const isOut = (entry) => entry.has_expired && was.action_on_timeout.type !== "notify";
+  if (owns && isOut(by === "group" ? groupOf(was, next.group_id) : next) && next !== active) {
+    return null;
+  }
+  if (isLast) {
+    return predicted(was, {
+      event: "session.completed",
+      reason: "auto",
+      status: "completed",
+      active_participant_id: null,
+      active_group_id: null,
+      cycle_started_at: null,
+      deadline_ms: null,
+      time_remaining_ms: null,
+      cycle_count: was.cycle_count + 1,
+      participants: changedOf("participants"),
+      groups: changedOf("groups"),
+      total_remaining_ms: was.total_remaining_ms ?? undefined,
+    });
   }
   const group = next.group_id === null ? null : groupOf(was, next.group_id);
   let left = was.time_remaining_ms;
@@ -698,12 +913,9 @@ export function predictSwitch(state, serverTimeMs, nextId = null) {
   let nextOwner = null;
   if (owns) {
     nextOwner = current(by === "group" ? group : next);
-    if (by === "participant" && nextOwner.has_expired && was.action_on_timeout.type !== "notify") {
-      return null;
-    }
     const isHourglass = !endless && kindOf(ruleOf(was, owner).rule) === "hourglass";
     if (isHourglass && nextOwner.total_time_ms !== null) {
-      const transferredMs = spent + used;
+      const transferredMs = spentBefore + used;
       nextOwner = change(by === "group" ? group : next, {
         total_time_ms: nextOwner.total_time_ms + transferredMs,
         has_expired: nextOwner.has_expired && transferredMs === 0,
@@ -723,7 +935,6 @@ export function predictSwitch(state, serverTimeMs, nextId = null) {
   if (group) {
     change(group, { is_active: true });
   }
-  const changed = [...entries.values()];
   return predicted(was, {
     event: "cycle.switched",
     status: "running",
@@ -733,18 +944,23 @@ export function predictSwitch(state, serverTimeMs, nextId = null) {
     deadline_ms: deadline,
     time_remaining_ms: left,
     cycle_count: was.cycle_count + 1,
-    participants: changed.filter((entry) => entry.participant_id !== undefined),
-    groups: changed.filter((entry) => entry.participant_id === undefined),
+    participants: changedOf("participants"),
+    groups: changedOf("groups"),
     total_remaining_ms: was.total_remaining_ms ?? undefined,
   });
 }
 
-/** The state after a pause at this server time; null where the service has to decide. */
-export function predictPause(state, serverTimeMs) {
+/**
+ * The state after a pause at this server time; null where the service has to decide. counted: whether the
+ * pause is one of those that are bounded.
+ */
+export function predictPause(state, serverTimeMs, { counted = true } = {}) {
   const was = stateAt(state, Math.round(serverTimeMs));
-  if (was.status !== "running" || timeIsUp(was)) {
+  const { pauses_left: pauses = null, pause_remaining_ms: pauseLeft = null } = was;
+  if (was.status !== "running" || isDue(was) || (counted && (pauses === 0 || pauseLeft === 0))) {
     return null;
   }
+  const longest = Math.min(was.max_pause_ms ?? Infinity, (counted ? pauseLeft : null) ?? Infinity);
   return predicted(was, {
     event: "session.paused",
     status: "paused",
@@ -755,15 +971,19 @@ export function predictPause(state, serverTimeMs) {
     time_remaining_ms: was.time_remaining_ms,
     cycle_count: was.cycle_count,
     total_remaining_ms: was.total_remaining_ms ?? undefined,
-    resumes_at_ms: was.max_pause_ms ? was.server_time_ms + was.max_pause_ms : undefined,
+    resumes_at_ms: longest < Infinity ? was.server_time_ms + longest : undefined,
+    counted,
   });
 }
 
-/** The state after a resume at this server time; null where the session is not paused. */
+/** The state after a resume at this server time; null where the service has to decide. */
 export function predictResume(state, serverTimeMs) {
   const was = stateAt(state, Math.round(serverTimeMs));
-  if (was.status !== "paused") {
+  if (was.status !== "paused" || isDue(was)) {
     return null;
+  }
+  if (was[CYCLE].flagged && was.action_on_timeout.type !== "notify") {
+    return null; // after a reopen, onto a clock that is out of time: the service refuses it
   }
   const now = was.server_time_ms;
   const owner = runningOwner(was);
@@ -788,6 +1008,67 @@ export function predictResume(state, serverTimeMs) {
 
 // Clock faces: what is shown at any moment, in fractions of a millisecond
 
+/** A time of a clock as text, such as "3 d 04:05:06", "5:00", "0:09.4" or "-0:03": see README.md. */
+export function clockText(ms, { countUp = false } = {}) {
+  if (ms === null || ms === undefined) {
+    return "-:--";
+  }
+  const round = countUp ? Math.floor : Math.ceil;
+  const inTenths = round(ms / 100);
+  const fine = !countUp && ms > 0 && inTenths < 100;
+  const units = fine ? inTenths : 10 * round(ms / 1000);
+  const whole = Math.floor(Math.abs(units) / 10);
+  const days = Math.floor(whole / 86_400);
+  const hours = Math.floor(whole / 3_600) % 24;
+  const two = (number) => String(number).padStart(2, "0");
+  const minutes = Math.floor(whole / 60) % 60;
+  const rest = hours > 0 || days > 0 ? `${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
+  const text = days > 0 ? `${days} d ${two(hours)}:${rest}` : hours > 0 ? `${hours}:${rest}` : rest;
+  return `${units < 0 ? "-" : ""}${text}${fine ? `.${Math.abs(units) % 10}` : ""}`;
+}
+
+/** How long it is until a session that runs or is paused ends by itself; null without an end. */
+function endsIn(state, now) {
+  return isLive(state) && (state.ends_at_ms ?? null) !== null ? Math.max(0, state.ends_at_ms - now) : null;
+}
+
+/** The moment to show: once the session's end has come, its clocks stand until the service tells it. */
+const untilEnd = (state, now) => (state.status === "running" ? Math.min(now, state.ends_at_ms ?? now) : now);
+
+/** Whether the session ends before the current clock, which has `left` ms, would run out. */
+function endsFirst(state, now, left) {
+  const ends = endsIn(state, now);
+  return ends !== null && !state[CYCLE].flagged && (left === null || ends <= left);
+}
+
+/** For how long all pauses together may still last, at a server time: see `Session.pauseRemaining`. */
+export function pauseRemainingAt(state, now) {
+  const left = state.pause_remaining_ms ?? null;
+  if (left === null || !state[CYCLE].counted) {
+    return left;
+  }
+  const until = Math.min(now, state.resumes_at_ms ?? now);
+  return Math.max(0, left - Math.max(0, until - state.server_time_ms));
+}
+
+/** What the session will do by itself next, at a server time: see `Session.due`. */
+export function dueAt(state, now) {
+  const at = { end: isOver(state) ? null : state.ends_at_ms };
+  switch (state.status) {
+    case "pending": at.start = state.starts_at_ms; break;
+    case "running": at.deadline = state.deadline_ms; break;
+    case "paused": at.resume = state.resumes_at_ms; break;
+    default:
+  }
+  let next = null;
+  for (const [kind, instant] of Object.entries(at)) {
+    if ((instant ?? null) !== null && (next === null || instant < next.at)) { // of equal ones the end
+      next = { kind, at: instant, inMs: Math.max(0, instant - now) };
+    }
+  }
+  return next;
+}
+
 /** How much the current cycle's clock has left at a server time: at least minus its overtime. */
 function leftOf(state, now) {
   if (state.time_remaining_ms === null) {
@@ -795,7 +1076,7 @@ function leftOf(state, now) {
   }
   const owner = runningOwner(state);
   const overtime = owner ? ruleOf(state, owner).overtime : 0;
-  const passed = runsDown(state) ? Math.max(0, now - state.server_time_ms) : 0;
+  const passed = runsDown(state) ? Math.max(0, untilEnd(state, now) - state.server_time_ms) : 0;
   return Math.max(state.time_remaining_ms - passed, 0 - overtime);
 }
 
@@ -805,7 +1086,7 @@ function cycleElapsed(state, now) {
     return 0;
   }
   return state.status === "paused" ? state.cycle_elapsed_ms
-    : Math.max(now, state.server_time_ms) - Date.parse(state.cycle_started_at);
+    : Math.max(untilEnd(state, now), state.server_time_ms) - Date.parse(state.cycle_started_at);
 }
 
 /** How much the current cycle has added to the time used, at a server time. */
@@ -820,8 +1101,8 @@ function chargedSoFar(state, now) {
 
 /**
  * The time left at a server time on the clock of a participant or group. Without an owner: on the current
- * clock, or on the one that waits to be started, where the session or the cycle owns it. Null where there is
- * no such clock, or it has no limit.
+ * clock, or until the session's end where that comes first, or on the clock that waits to be started, where
+ * the session or the cycle owns it. Null where there is no such clock, or it has no limit.
  */
 export function remainingAt(state, now, ownerId = null) {
   if (ownerId !== null) {
@@ -829,6 +1110,12 @@ export function remainingAt(state, now, ownerId = null) {
     const entry = participantOf(state, ownerId) ?? groupOf(state, ownerId);
     return entry !== null && entry === owner ? leftOf(state, now) : entry?.time_remaining_ms ?? null;
   }
+  const left = ownLeft(state, now);
+  return endsFirst(state, now, left) ? endsIn(state, now) : left;
+}
+
+/** How much the current clock has left, or the one that waits, where the session or the cycle owns it. */
+function ownLeft(state, now) {
   if (isLive(state)) {
     return leftOf(state, now);
   }
@@ -858,11 +1145,28 @@ export function elapsedAt(state, now, id = null) {
 
 const NO_FACE = {
   remainingMs: null, mainMs: null, delayMs: null, periodsLeft: null, periodMs: null, periodRemainingMs: null,
-  blockRemainingMs: null, movesLeft: null, stage: null, overtimeMs: null, elapsedMs: 0,
+  blockRemainingMs: null, movesLeft: null, stage: null, overtimeMs: null, elapsedMs: 0, endsInMs: null,
+  endsFirst: false,
 };
 
 /** A clock face at a server time: see `Session.clock`. */
 export function clockAt(state, now, ownerId = null) {
+  const face = faceAt(state, now, ownerId);
+  const endsInMs = endsIn(state, now);
+  if (face === null || endsInMs === null) {
+    return face;
+  }
+  if (ownerId !== null || !endsFirst(state, now, leftOf(state, now))) {
+    return { ...face, endsInMs };
+  }
+  return {
+    ...face, endsInMs, endsFirst: true, remainingMs: endsInMs, mainMs: endsInMs, delayMs: null,
+    periodsLeft: null, periodMs: null, periodRemainingMs: null, blockRemainingMs: null, overtimeMs: null,
+  };
+}
+
+/** What a clock shows by itself, without the session's end. */
+function faceAt(state, now, ownerId) {
   const owner = runningOwner(state);
   const entry = ownerId === null ? owner : participantOf(state, ownerId) ?? groupOf(state, ownerId);
   const by = ownedBy(state);
@@ -873,7 +1177,7 @@ export function clockAt(state, now, ownerId = null) {
   if (state.sync_mode === "count_up" && (ownerId === null || entry !== null)) {
     const isSession = ownerId === null;
     const active = isSession || ownerId === state.active_participant_id || ownerId === state.active_group_id;
-    const left = isSession ? remainingAt(state, now) : null;
+    const left = isSession ? ownLeft(state, now) : null;
     return {
       ...NO_FACE, ownerId, kind: "count_up", running: running && active,
       expired: isSession && (state.status === "expired" || (isLive(state) && state[CYCLE].flagged)),
@@ -883,7 +1187,7 @@ export function clockAt(state, now, ownerId = null) {
   if (ownerId !== null || by === "participant" || by === "group") {
     return null;
   }
-  const left = remainingAt(state, now);
+  const left = ownLeft(state, now);
   return {
     ...NO_FACE, ownerId: null, kind: "countdown", running, remainingMs: left, mainMs: left,
     expired: state.status === "expired" || (isLive(state) && state[CYCLE].flagged),
@@ -1293,8 +1597,155 @@ class Renewal {
 
 // A session
 
+const given = (body) => Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
+const isOver = (state) => ["expired", "completed", "cancelled"].includes(state.status);
+const notOverInTime = () => new SyncKairosError("NETWORK_TIMEOUT", "the session was not over in time",
+  { retryable: true });
+
+/** The name of a call that others of a session lead to. */
+const FREE_PAUSE = Symbol("a pause that does not count");
+
+/** The calls of a session over HTTP. Each resolves with the service's answer. */
+class Calls {
+  #send;
+  #isGroup;
+
+  /**
+   * @param {Function} send makes a call: (method, path, body, {idempotencyKey}) => the answer's `data`
+   * @param {Function} isGroup (id) => whether it is a group's; null when that is not known
+   */
+  constructor(send, isGroup) {
+    this.#send = send;
+    this.#isGroup = isGroup;
+  }
+
+  start(options) { return this.#post("start", {}, options); }
+  complete(options) { return this.#post("complete", {}, options); }
+  cancel(options) { return this.#post("cancel", {}, options); }
+
+  /** Undoes the last turns. */
+  takeback(turns = 1, options = undefined) { return this.#post("takeback", { turns }, options); }
+
+  /** Says whose turn it is, while the session is pending or paused. */
+  turn(participantId, options) {
+    return this.#call("PATCH", "/turn", { active_participant_id: participantId }, options);
+  }
+
+  /** Lets a session that is over go on. */
+  reopen(options) { return this.#post("reopen", {}, options); }
+
+  /** Begins the session again. */
+  reset(options) { return this.#post("reset", {}, options); }
+
+  /** When the session starts and ends by itself (server ms). Null takes a moment back, undefined leaves it. */
+  schedule({ startsAt, endsAt, ...options } = {}) {
+    // JSON leaves out what is undefined.
+    return this.#call("PATCH", "/schedule", { starts_at_ms: startsAt, ends_at_ms: endsAt }, options);
+  }
+
+  add(owner, ms, options) { return this.#adjust(owner, { add_ms: ms }, options); }
+
+  set(owner, ms, options) { return this.#adjust(owner, { total_time_ms: ms }, options); }
+
+  async #adjust(owner, change, { withinMs = null, reason = null, clock = null, ...options } = {}) {
+    const body = { ...change, ...given({ within_ms: withinMs, reason, clock }) };
+    const id = normalizeId(owner ?? null);
+    if (id === null) {
+      return this.#call("PATCH", "/clock", body, options);
+    }
+    const isGroup = await this.#isGroup(id);
+    const as = (kind) => this.#call("PATCH", `/${kind}/${encodeURIComponent(id)}`, body, options);
+    if (isGroup !== null) {
+      return as(isGroup ? "groups" : "participants");
+    }
+    const isRefused = (error) => ["PARTICIPANT_NOT_FOUND", "VALIDATION_ERROR"].includes(error?.code);
+    return as("participants").catch((refusal) => {
+      if (!isRefused(refusal)) {
+        throw refusal;
+      }
+      return as("groups").catch((error) => { throw isRefused(error) ? refusal : error; });
+    });
+  }
+
+  join(participant, options) { return this.#call("POST", "/participants", given(participant), options); }
+
+  leave(participantId, options) {
+    return this.#call("DELETE", `/participants/${encodeURIComponent(participantId)}`, {}, options);
+  }
+
+  delete(options) { return this.#call("DELETE", "", {}, options); }
+
+  events(since = 0) { return this.#send("GET", `/events?since=${Number(since)}`); }
+
+  /** A pause that takes nothing of the session's bounds of pauses. */
+  [FREE_PAUSE](options) { return this.#post("pause", { counted: false }, options); }
+
+  #post(name, body, options) { return this.#call("POST", `/${name}`, body, options); }
+
+  #call(method, path, body, { expectedVersion = null, idempotencyKey = undefined } = {}) {
+    const whole = { ...body, ...given({ expected_version: expectedVersion }) };
+    const isEmpty = method === "DELETE" && Object.keys(whole).length === 0;
+    return this.#send(method, path, isEmpty ? undefined : whole, { idempotencyKey });
+  }
+}
+
+/** A session for programs that hold no socket: the same calls over HTTP. Made by `SyncKairos.handle`. */
+class Handle extends Calls {
+  #client;
+  #runtime;
+  #path;
+
+  constructor(client, runtime, id) {
+    super((method, path, ...rest) => client.request(method, this.#path + path, ...rest), async () => null);
+    this.#client = client;
+    this.#runtime = runtime;
+    this.#path = `/v1/sessions/${id}`;
+    this.id = id;
+  }
+
+  /** The session's state. */
+  get() { return this.#client.request("GET", this.#path); }
+
+  switch({ next = null, current = null, expectedVersion = null, ...options } = {}) {
+    const body = given({
+      next_participant_id: next, current_participant_id: current, expected_version: expectedVersion,
+    });
+    return this.#client.request("POST", `${this.#path}/switch`, body, options);
+  }
+
+  pause({ counted = true, ...options } = {}) {
+    return counted === false ? this[FREE_PAUSE](options) : this.#post("pause", options);
+  }
+
+  resume(options) { return this.#post("resume", options); }
+
+  #post(name, { expectedVersion = null, ...options } = {}) {
+    return this.#client.request("POST", `${this.#path}/${name}`,
+      given({ expected_version: expectedVersion }), options);
+  }
+
+  /** The final state, once the session is over. The service is asked every `everyMs`, and after deadlines. */
+  async over({ timeoutMs = null, everyMs = POLL_MS } = {}) {
+    const end = timeoutMs === null ? Infinity : this.#runtime.now() + timeoutMs;
+    for (;;) {
+      const state = await this.get();
+      if (isOver(state)) {
+        return state;
+      }
+      const left = end - this.#runtime.now();
+      if (left <= 0) {
+        throw notOverInTime();
+      }
+      const due = state.deadline_ms === null ? Infinity
+        : Math.max(0, state.deadline_ms - state.server_time_ms) + SOON_MS;
+      const pause = Math.min(everyMs, due, left);
+      await new Promise((resolve) => { this.#runtime.setTimeout(resolve, pause); });
+    }
+  }
+}
+
 /** One session, to watch and, where the token allows it, to play. Made by `SyncKairos.session`. */
-class Session {
+class Session extends Calls {
   #client;
   #runtime;
   #id;
@@ -1331,6 +1782,7 @@ class Session {
   };
 
   constructor(client, runtime, id) {
+    super((...call) => this.#request(...call), (owner) => this.#isGroup(owner));
     this.#client = client;
     this.#runtime = runtime;
     this.#id = id;
@@ -1387,6 +1839,16 @@ class Session {
     return now === null ? null : clockAt(this.#shown, now, normalizeId(owner));
   }
 
+  pauseRemaining() {
+    const now = this.#now();
+    return now === null ? null : pauseRemainingAt(this.#shown, now);
+  }
+
+  due() {
+    const now = this.#now();
+    return now === null ? null : dueAt(this.#shown, now);
+  }
+
   /** The server time at which to draw the state; null without a state, or where the time is refused. */
   #now() {
     if (this.#shown === null || this.#client.time.refused) {
@@ -1433,8 +1895,10 @@ class Session {
     });
   }
 
-  async pause() {
-    return this.#pauseOrResume("PAUSE", predictPause, "running");
+  /** counted: false for a pause that does not count; it goes over HTTP, and is not for players. */
+  async pause({ counted = true, expectedVersion = null } = {}) {
+    return counted === false ? this[FREE_PAUSE]({ expectedVersion })
+      : this.#pauseOrResume("PAUSE", predictPause, "running");
   }
 
   async resume() {
@@ -1539,49 +2003,57 @@ class Session {
 
   // Commands over HTTP
 
-  start(options) { return this.#transition("start", options); }
-  complete(options) { return this.#transition("complete", options); }
-  cancel(options) { return this.#transition("cancel", options); }
-
-  #transition(name, { expectedVersion = null } = {}) {
-    return this.#request("POST", `/${name}`, { expected_version: expectedVersion });
-  }
-
-  add(owner, ms, options) { return this.#adjust(owner, { add_ms: ms }, options); }
-
-  set(owner, ms, options) { return this.#adjust(owner, { total_time_ms: ms }, options); }
-
-  async #adjust(owner, change, { withinMs = null, reason = null, expectedVersion = null } = {}) {
-    const body = { ...change, within_ms: withinMs, reason, expected_version: expectedVersion };
-    const id = normalizeId(owner ?? null);
-    if (id === null) {
-      return this.#request("PATCH", "/clock", body);
-    }
+  /** Whether an owner is a group, once that is known. */
+  async #isGroup(id) {
     if (this.#confirmed === null) {
       await this.#ready;
     }
-    const kind = groupOf(this.#confirmed, id) !== null ? "groups" : "participants";
-    return this.#request("PATCH", `/${kind}/${encodeURIComponent(id)}`, body);
+    return groupOf(this.#confirmed, id) !== null;
   }
 
-  join(participant) { return this.#request("POST", "/participants", participant); }
-
-  leave(participantId) {
-    return this.#request("DELETE", `/participants/${encodeURIComponent(participantId)}`);
+  /** The final state, once the session is over. Rejects when it is gone before, and after `timeoutMs`. */
+  over({ timeoutMs = null } = {}) {
+    return new Promise((resolve, reject) => {
+      let timer = null;
+      const ends = [];
+      const finish = (settle, value) => {
+        ends.forEach((end) => end());
+        this.#runtime.clearTimeout(timer);
+        settle(value);
+      };
+      const look = () => {
+        if (this.#confirmed !== null && isOver(this.#confirmed)) {
+          finish(resolve, this.#confirmed);
+        } else if (this.#connection === "closed") {
+          finish(reject, this.#closeReason);
+        }
+      };
+      const wait = (leftMs) => {
+        timer = this.#runtime.setTimeout(() => {
+          if (leftMs > LONGEST_TIMEOUT_MS) {
+            wait(leftMs - LONGEST_TIMEOUT_MS);
+          } else {
+            finish(reject, notOverInTime());
+          }
+        }, Math.min(leftMs, LONGEST_TIMEOUT_MS));
+      };
+      if (timeoutMs !== null) {
+        wait(timeoutMs);
+      }
+      ends.push(this.onChange(look), this.onConnection(look));
+      look();
+    });
   }
 
-  async delete() {
-    await this.#request("DELETE", "");
+  async delete(options) {
+    await super.delete(options);
     await this.#waitUntil(() => this.#connection !== "live");
   }
 
-  events(since = 0) { return this.#request("GET", `/events?since=${Number(since)}`); }
-
   /** The answer, once the state has reached the answer's version. */
-  async #request(method, path, body) {
-    const given = body && Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
-    const data = await this.#client.request(method, `/v1/sessions/${this.#id}${path}`, given);
-    if (method !== "GET" && data !== null) {
+  async #request(method, path, body, options) {
+    const data = await this.#client.request(method, `/v1/sessions/${this.#id}${path}`, body, options);
+    if (method !== "GET" && data) {
       const { version, epoch } = data;
       await this.#waitUntil(() => this.#connection !== "live" || this.#confirmed.epoch !== epoch
         || this.#confirmed.version >= version);
@@ -2130,8 +2602,8 @@ export class SyncKairos {
     });
   }
 
-  /** The session with this id: the same object until it is closed. Its socket is opened at once. */
-  session(id) {
+  /** A session's id in lower case. Throws when it is none, and when the client was closed. */
+  #checkedId(id) {
     const sessionId = normalizeId(id);
     if (this.#closed) {
       throw new SyncKairosError("CLOSED", "the client was closed");
@@ -2140,6 +2612,15 @@ export class SyncKairos {
       const details = [{ field: "session_id", message: "must be a UUID" }];
       throw new SyncKairosError("VALIDATION_ERROR", "session_id must be a UUID", { details });
     }
+    return sessionId;
+  }
+
+  /** The session with this id for a program that holds no socket: calls over HTTP, and nothing to close. */
+  handle(id) { return new Handle(this, this.#runtime, this.#checkedId(id)); }
+
+  /** The session with this id: the same object until it is closed. Its socket is opened at once. */
+  session(id) {
+    const sessionId = this.#checkedId(id);
     let session = this.#sessions.get(sessionId);
     if (!session) {
       if (typeof this.#runtime.WebSocket !== "function") {

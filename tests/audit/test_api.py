@@ -454,6 +454,47 @@ async def test_without_an_audit_store(api: Any) -> None:
     assert found["findings"] == ["the audit store does not answer, or there is none"]
 
 
+async def test_states_after_events_with_a_schedule_and_bounded_pauses(running: Audited) -> None:
+    """Of every event from the first one on."""
+    now = int(time.time() * 1000)
+    bounds = {"max_pauses": 5, "max_total_pause_ms": 60_000, "max_cycles": 3}
+    session_id = await game(
+        running.sessions, start=False, starts_at_ms=now + 600, ends_at_ms=now + 600_000, **bounds
+    )
+    states: list[Json] = []
+
+    async def see() -> None:
+        await asyncio.sleep(0.02)
+        states.append(json.loads((await running.sessions.get(session_id)).raw))
+
+    await see()
+    async with asyncio.timeout(20):
+        while (await running.sessions.get(session_id)).status == "pending":
+            await asyncio.sleep(0.05)
+    await see()
+    steps = ["pause", "resume", "switch", "FREE", "resume", "pause", "resume", "switch", "switch"]
+    keys = SessionKeys.of(session_id).all
+    for step in steps:
+        if step == "FREE":
+            await running.service.context.connection.fcall("sk_pause", keys, ("FREE",))
+        else:
+            await getattr(running.sessions, step)(session_id)
+        await see()
+    assert [state["status"] for state in (states[0], states[-1])] == ["pending", "completed"]
+    events = await running.sessions.log(session_id, 1)
+    assert events is not None
+    assert len(events) == len(states) - 1 == len(steps) + 1
+    names = ["status", "pauses_left", "starts_at_ms", "ends_at_ms", "session_started_at"]
+    names += ["session_completed_at", "resumes_at_ms", "max_pauses", "max_total_pause_ms", "max_cycles"]
+    for count, library in enumerate(states):
+        made = reading.state_after(json.loads(json.dumps(states[0])), events[:count])
+        assert [made[name] for name in names] == [library[name] for name in names], count
+        # What is left of all pauses is as of the newest event here, and as of now in the library.
+        passed = library["server_time_ms"] - made["server_time_ms"]
+        runs_down = passed if library["resumes_at_ms"] is not None else 0
+        assert made["pause_remaining_ms"] - runs_down == library["pause_remaining_ms"], count
+
+
 async def test_states_after_events_are_those_of_the_library(running: Audited) -> None:
     """What `after` makes of a state and the events behind it, against what the library says."""
     session = await running.play(0, warnings_ms=[1000])

@@ -244,6 +244,40 @@ async def test_what_redis_would_not_have_any_more_stays_away(running: Audited) -
 
 
 @pytest.mark.one_kind
+async def test_what_has_a_start_or_an_end_ahead_comes_back(running: Audited) -> None:
+    """However long ago it changed; and it starts and ends by itself afterwards."""
+    long_ago = datetime.now(UTC) - timedelta(days=40)
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    soon, later_ms = now + 3000, now + 3_600_000
+
+    async def forgotten(*, pause: bool = False, **config: Any) -> str:
+        session_id = await game(running.sessions, start=pause, **config)
+        if pause:
+            await running.sessions.pause(session_id)
+        with running.redis() as client:
+            state = json.loads(client.fcall_ro("sk_get", 1, SessionKeys.of(session_id).session, "EXPORT"))
+        state["updated_at"] = long_ago.isoformat()
+        await running.store.insert_batch(Batch([], [json.dumps(state).encode()]))
+        return session_id
+
+    starts = await forgotten(starts_at_ms=soon)
+    later = await forgotten(starts_at_ms=later_ms, ends_at_ms=later_ms + 1000)
+    ends = await forgotten(pause=True, ends_at_ms=soon)
+    without = await forgotten()
+    await asyncio.to_thread(running.queue.queue.empty)
+    running.lose_all()
+    await asyncio.to_thread(running.queue.queue.empty)
+    async with second(running) as other:
+        await restored(other)
+        assert [running.has(each) for each in (starts, later, ends, without)] == [True] * 3 + [False]
+        assert json.loads((await other.sessions.get(later)).raw)["starts_at_ms"] == later_ms
+        wanted = {starts: "running", later: "pending", ends: "completed"}
+        async with asyncio.timeout(PATIENCE_S):
+            while {each: (await other.sessions.get(each)).status for each in wanted} != wanted:
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.one_kind
 async def test_a_shard_that_comes_back_empty_gets_its_sessions_back(
     cluster: Cluster, pool: Pool, shared_postgres: PostgresServer, database: str
 ) -> None:

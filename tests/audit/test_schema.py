@@ -22,6 +22,7 @@ NEWER, OLDER = str(int(REVISION) + 1), str(int(REVISION) - 1)
 TABLES = {
     *("sync_events", "sync_sessions", "sync_participants", "sync_refused"),
     *("sync_access_log", "sync_access_chains", "sync_keys", "sync_links", "sync_revocations"),
+    *(f"sync_webhook{name}" for name in ("s", "_changes", "_sessions", "_deliveries", "_state")),
 }
 
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 import pytest
 import pytest_asyncio
 
 from synckairos.client import connection as client_connection
+from synckairos.client.model import Change
 from tests.support import servers
 from tests.support.live import Service, service, settings
 from tests.support.proxy import Proxy
 
 ANNA = "aaaaaaaa-0000-4000-8000-000000000001"
 BEN = "bbbbbbbb-0000-4000-8000-000000000002"
+
+
+async def made(call: Awaitable[Change | None]) -> int:
+    """The version that a call has made."""
+    change = await call
+    assert change is not None
+    return change.version
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from typing import Any
 
 import msgspec
@@ -24,10 +26,12 @@ from synckairos.client.model import (
     read_change,
     read_state,
 )
-from synckairos.client.view import View, adopted, merged, state_at
-from tests.support import games
+from synckairos.client.view import View, adopted, merged, state_at, view_at
+from tests.support import games, wide_games
 
 Json = dict[str, Any]
+
+WIDE_GAMES = 60 if os.environ.get("CI") == "true" else 6
 
 
 @pytest.mark.parametrize(("mode", "kind"), games.KINDS)
@@ -45,6 +49,17 @@ def test_merged_state_is_what_the_service_shows_at_every_version(mode: str, kind
         follow(games.play(data.draw, mode, kind))
 
     follows()
+
+
+@pytest.mark.parametrize(("mode", "kind"), games.KINDS)
+def test_follows_schedules_bounds_and_corrections(mode: str, kind: str) -> None:
+    for seed in range(WIDE_GAMES):
+        follow(wide_games.play(games.chooser(seed), mode, kind))
+
+
+@pytest.mark.parametrize("scenario", wide_games.SCENARIOS)
+def test_follows_the_scenarios_of_the_rules(scenario: str) -> None:
+    follow(wide_games.scenario(scenario))
 
 
 @pytest.mark.parametrize("corner", games.CORNERS)
@@ -65,12 +80,22 @@ def follow(game: Json) -> None:
         # At the very moment at which the total ends a state does not say whether the cycle's clock
         # still ran.
         if wanted.status != "running" or wanted.total_remaining_ms != 0:
-            same(state_at(view.state, later.server_time_ms), later)
+            same(view_at(view, later.server_time_ms).state, later)
             # A client that came only now knows as much.
-            same(state_at(adopted(wanted).state, later.server_time_ms), later)
+            late = state_at(adopted(wanted).state, later.server_time_ms)
+            if is_open(wanted):
+                late = replace(late, pause_remaining_ms=later.pause_remaining_ms)
+            same(late, later)
         for shown in (wanted, later):
-            faces(view, shown)
+            # Once the session's end has come, its clocks stand, until the service tells it.
+            if shown.status != "running" or (shown.ends_at_ms or math.inf) >= shown.server_time_ms:
+                faces(view, shown)
         predicted(before, step, change, wanted)
+
+
+def is_open(state: State) -> bool:
+    """Whether a state does not say if its pause counts: one that does not may end by itself, too."""
+    return state.status == "paused" and None not in (state.max_total_pause_ms, state.max_pause_ms)
 
 
 def state_of(value: Json) -> State:
@@ -143,12 +168,14 @@ def faces(view: View, shown: State) -> None:
 def predicted(before: View, step: Json, change: Change, wanted: State) -> None:
     """An own command is shown as it will be; only what lag compensation credits is not known here."""
     at, event = change.server_time_ms, change.event
-    if step["lag"] or change.payload.reason != "manual":
+    if step["lag"] or (change.payload.reason != "manual" and event != "session.completed"):
         return
-    if (step["call"], event) == ("switch", "cycle.switched"):
+    if (step["call"], event) in (("switch", "cycle.switched"), ("switch", "session.completed")):
+        if "late_ms" in step["event"]["payload"]:
+            return  # its end, or an expiry: what was due is not predicted
         found = predict.switched(before, at, step["next"])
     elif (step["call"], event) == ("pause", "session.paused"):
-        found = predict.paused(before, at)
+        found = predict.paused(before, at, counted=not step.get("free"))
     elif (step["call"], event) == ("resume", "session.resumed"):
         found = predict.resumed(before, at)
     else:

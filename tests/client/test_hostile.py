@@ -33,7 +33,7 @@ from synckairos.client.http import Http, is_loopback, retry_after_ms, token_of
 from synckairos.client.server_time import ServerTime
 from synckairos.client.time import ClockFilter
 from synckairos.run.processes import free_port
-from tests.client.conftest import ANNA, BEN
+from tests.client.conftest import ANNA, BEN, made
 from tests.support.live import PATIENCE_S, Service, eventually, game
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -490,7 +490,7 @@ async def test_no_proxy_stands_before_a_service_on_this_machine(
     async with SyncKairos(f"http://127.0.0.1:{live.port}") as client:
         assert (await client.get(session_id)).version == 2
         async with client.session(session_id) as session:
-            assert await session.switch() == 3
+            assert await made(session.switch()) == 3
 
 
 async def test_a_service_elsewhere_is_asked_through_the_proxy_of_the_environment(

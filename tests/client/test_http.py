@@ -132,7 +132,7 @@ async def test_a_session_is_created_read_and_listed_by_the_api(live: Service) ->
 async def test_an_input_that_is_wrong_names_all_that_is(live: Service) -> None:
     async with SyncKairos(f"http://127.0.0.1:{live.port}") as client:
         with pytest.raises(ValidationError) as refused:
-            await client.create(sync_mode="chess", participants=[])
+            await client.create({"sync_mode": "chess", "participants": []})
         assert {detail["field"] for detail in refused.value.details} >= {"sync_mode", "participants"}
         assert (refused.value.status, refused.value.retryable) == (400, False)
 

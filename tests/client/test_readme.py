@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 import synckairos.client
-from synckairos.client import ClockFace, Session, SyncKairos, blocking, errors
+from synckairos.client import ClockFace, Handle, Session, SyncKairos, blocking, errors
 from tests.support.live import PATIENCE_S, Service
 
 PAGE = Path(synckairos.client.__file__).with_name("README.md").read_text(encoding="utf-8")
@@ -45,15 +46,31 @@ def test_the_first_one_has_ten_lines() -> None:
     assert len(body.splitlines()) <= 10
 
 
-@pytest.mark.parametrize("kind", [SyncKairos, Session, blocking.SyncKairos, blocking.Session])
+@pytest.mark.parametrize(
+    "kind",
+    [SyncKairos, Session, Handle, blocking.SyncKairos, blocking.Session, blocking.Handle],
+)
 def test_the_page_names_all_that_is_public(kind: type) -> None:
-    for name in vars(kind):
+    for name in dir(kind):
         if not name.startswith("_") and name not in INTERNAL:
             assert re.search(rf"`[^`]*\b{name}\b[^`]*`", PAGE), name
 
 
 INTERNAL = {"ping", "report_clock", "report", "wake"}
 """What the parts of the client have for each other."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "without_asyncio"),
+    [(SyncKairos, blocking.SyncKairos), (Session, blocking.Session), (Handle, blocking.Handle)],
+)
+def test_without_asyncio_there_is_all_of_it_with_the_same_parameters(
+    kind: type, without_asyncio: type
+) -> None:
+    for name in {each for each in dir(kind) if not each.startswith("_")} - INTERNAL:
+        one, other = getattr(kind, name), getattr(without_asyncio, name)
+        if callable(one) and name not in {"changes", "ready"}:  # these two also have a timeout there
+            assert list(signature(one).parameters) == list(signature(other).parameters), name
 
 
 def test_the_page_names_every_error_and_every_field_of_a_face() -> None:

@@ -81,7 +81,7 @@ async def test_a_game_across_three_expiries_misses_nothing(guarded: Service, tok
             await session.switch()
             await guarded.sessions.switch(session_id)
             await asyncio.sleep(0.05)
-        last = await session.switch()
+        last = (await session.switch()).version
         await eventually(lambda: session.confirmed is not None and session.confirmed.version == last)
         assert seen == list(range(first + 1, last + 1))
         assert connections == []

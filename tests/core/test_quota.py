@@ -86,6 +86,20 @@ def test_a_session_that_is_found_counts_once_and_not_for_the_day(core: Driver) -
     assert quota(core, 0, "FOUND", session(2), 9) == 0
 
 
+def test_a_session_that_goes_on_needs_room_and_does_not_count_for_the_day(core: Driver) -> None:
+    one, two = session(1), session(2)
+    assert quota(core, 0, "CREATE", one, 2, 1, 3, 1) == [1, b"", 0]
+    assert quota(core, 0, "REVIVE", two, 1, 1, 3) == [-1, b"sessions", 0]
+    assert quota(core, 0, "REVIVE", two, 2, 2, 3) == [-1, b"participants", 0]
+    assert quota(core, 0, "REVIVE", one, 2, 1, 2) == [0, b"", 0]
+    assert quota(core, 0, "DROP", one) == 1
+    assert quota(core, 0, "REVIVE", two, 2, 1, 3) == [1, b"", 0]
+    assert quota(core, 0, "CREATE", session(3), 1, 2, 3, 1)[:2] == [-1, b"creates_per_day"]
+    assert quota(core, 1, "LOOK", 9) == []
+    assert quota(core, 2, "CREATED", two) == 1
+    assert quota(core, 3, "LOOK", 9) == [two.encode()]
+
+
 def test_those_are_looked_at_first_that_were_longest_not(core: Driver) -> None:
     one, two, creating = map(session, (1, 2, 3))
     for number, each in enumerate((one, two)):
@@ -122,6 +136,8 @@ def test_the_count_lives_as_long_as_a_session_can_and_a_day_alone_two(core: Driv
         (KEYS, ["CREATE", session(1), "2", "-2", "-1", "-1"]),
         (KEYS, ["CREATE", session(1), "-1", "-1", "-1", "-1"]),
         (KEYS, ["CREATE", session(1), "2", "x", "-1", "-1"]),
+        (KEYS, ["REVIVE", session(1), "2", "1"]),
+        (KEYS, ["REVIVE", session(1), "2", "1", "1", "1"]),
         (KEYS, ["LOOK", "0"]),
         (KEYS[:1], ["LOOK", "1"]),
         ([KEYS[0], "sk:quota:{other}:looked"], ["LOOK", "1"]),

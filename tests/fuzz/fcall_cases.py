@@ -290,7 +290,7 @@ class Grammar:
             return {"sync_mode": "per_participant", "participants": people}
         mode = self._pick(MODES)
         kind = self._pick({"global": ["total", "cycle", "both"]}.get(mode, KINDS))
-        made = strategies.config(self._draw, mode, kind)
+        made = strategies.config(self._draw, mode, kind, int(1000 * time.time()))
         return made | self._pick(MISTAKES) if self.rng.random() < 0.03 else made
 
     def _create(self, of: str) -> list[Any]:
@@ -409,6 +409,7 @@ class Grammar:
             *self._pick(
                 [
                     ["CREATE", of, 2, self._pick([-1, 3]), self._pick([-1, 8]), self._pick([-1, 100])],
+                    ["REVIVE", of, 2, self._pick([-1, 3]), self._pick([-1, 8])],
                     ["CREATED", of],
                     ["FOUND", of, 2],
                     ["JOIN", of, self._pick([-1, 1]), self._pick([-1, 8])],

@@ -34,7 +34,9 @@ NONE = TO = "\N{EN DASH}"
 START_MS = 1_800_000_000_000
 MINIMAL = {"sync_mode": "count_up", "participants": [{"participant_id": PEOPLE["Anna"]}]}
 POSITIONAL = {
-    **dict.fromkeys(("sk_create", "sk_join", "sk_leave", "sk_log", "sk_move_activate", "sk_restore"), 1),
+    **dict.fromkeys(
+        ("sk_create", "sk_join", "sk_leave", "sk_log", "sk_move_activate", "sk_restore", "sk_turn"), 1
+    ),
     **dict.fromkeys(("sk_import", "sk_move_in"), 2),
 }
 """How many arguments a function has before its options; none where it is not named."""
@@ -244,6 +246,7 @@ def test_what_has_a_worked_example() -> None:
     assert titles >= _fields(CONTROLS_PAGE.section("Time controls").tables[0])
     assert titles >= {"Overtime", "Unequal clocks", "Lag compensation", "Timeouts", "Warnings", "Pauses"}
     assert titles >= {"A total over all cycles", "Soft close", "Players", "Schedule", "A number of cycles"}
+    assert "Corrections" in titles
 
 
 # --- time controls -----------------------------------------------------------------------------------------
@@ -310,7 +313,7 @@ def test_a_time_control(clock: Clock, kind: str) -> None:
     row = KINDS[kind]
     source = (ROOT / "lua" / "controls" / f"{kind}.lua").read_text()
     bounds = re.findall(rf"`(\w+)` \w \((\d+){TO}(\d+)[,;]([^)]*)\)", row["parameters"])
-    assert {name for name, *_ in bounds} == set(re.findall(r"\{ '(\w+)', \d+, \d+", source))
+    assert {name for name, *_ in bounds} == set(re.findall(r"\{ '(\w+)', \d+, [\w.]+", source))
     for name, low, high, default in bounds:
         for value in (int(low), int(high)):
             assert _create_kind(clock, kind, **{name: value})["time_control"][name] == value
@@ -450,7 +453,9 @@ def test_the_quota_of_lag_compensation(clock: Clock) -> None:
     assert _create(clock, "-", lag_compensation=True)["participants"][0]["clock"] == {}
 
 
-TEXTS, NORMAL, WRONG = (table.rows for table in CONTROLS_PAGE.section("Time controls as text").tables)
+TEXTS, NORMAL, WRONG, TWO_MEANINGS = (
+    table.rows for table in CONTROLS_PAGE.section("Time controls as text").tables
+)
 
 
 @pytest.mark.parametrize("row", TEXTS, ids=lambda row: row["text"])
@@ -478,7 +483,7 @@ def test_a_text_has_a_normal_form(clock: Clock, row: dict[str, str]) -> None:
     assert (again["time_control"], again["participants"]) == (state["time_control"], state["participants"])
 
 
-@pytest.mark.parametrize("row", WRONG, ids=lambda row: row["text"])
+@pytest.mark.parametrize("row", [*WRONG, *TWO_MEANINGS], ids=lambda row: row["text"])
 def test_a_text_is_refused_at_a_position(clock: Clock, row: dict[str, str]) -> None:
     (text,) = codes(row["text"])
     refused = [{"field": "time_control", "message": row["message"]}]
@@ -499,8 +504,8 @@ def test_the_bounds_of_a_text(clock: Clock) -> None:
     assert _create(clock, number)["time_control"]["notation"] == "5"
     assert "at position 1:" in str(_create(clock, number + "0"))
     one = "1".zfill(characters)
-    longest = ":".join([f"{one}/{one}"] * 7 + [f"{one}+"])
-    longest += "0" * (most - len(longest))
+    longest = ":".join([f"{one}/{one}+{one}"] * 3 + [f"{one}/{one}"] * 5)
+    longest += "+" + "0" * (most - len(longest) - 1)
     assert _create(clock, longest)["time_control"]["kind"] == "stages"
     assert f"at position {most + 1}:" in str(_create(clock, "0" + longest))
 
@@ -588,6 +593,8 @@ def _bounds(value: str) -> tuple[list[str], list[str]]:
         return [one, one.ljust(128, "-")], [one.upper(), one[:-1], f"{one}é", f"é{one}", one.ljust(129, "-")]
     if value == "server time in ms, or `none`":
         return ["none", "NONE", "1", "9007199254740991"], ["", "0", "-1", "9007199254740992", "1.5", "soon"]
+    if value == "`total`":
+        return ["total", "TOTAL"], ["", "cycle"]
     if value == "burst, count, period_ms, cooldown_ms":
         return ["1 1 1 0", "5 7 1000 60000"], ["0 1 1 0", "1 1 1 -1", "1 x 1 0", "1 1 1.5 0"]
     numbers = re.search(rf"(-?\d+){TO}(-?\d+)", value)
@@ -759,7 +766,7 @@ def test_every_field_of_a_change(clock: Clock) -> None:
 
 
 def test_every_event() -> None:
-    events = set(re.findall(r"'((?:session|cycle|participant|time)\.[a-z]+)'", SOURCE))
+    events = set(re.findall(r"'((?:session|cycle|participant|time|turn)\.[a-z_]+)'", SOURCE))
     events |= {f"session.{status}" for status in re.findall(r"close_as\('(\w+)'\)", SOURCE)}
     assert _fields(PAGE.section("Events").tables[0]) == events
 

@@ -480,7 +480,9 @@ def _control(source: dict[str, Any], path: str, c: Config, bad: Problems) -> Con
 def _noted(source: dict[str, Any], path: str, c: Config, bad: Problems) -> Control | None:
     """A control with `notation`. Its other fields must agree with the text, except `overtime_ms`."""
     try:
-        said, bank, normal = notation.read(source["notation"])
+        overtime = source.get("overtime_ms")
+        # With overtime a bank may be 0. A wrong one is reported below.
+        said, bank, normal = notation.read(source["notation"], overtime if isinstance(overtime, int) else 0)
     except notation.Misread:
         bad.append(path)
         return None

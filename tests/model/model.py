@@ -504,7 +504,11 @@ class Model:
         as_configured(s)
         s.recovered = None
         s.forget_past(now)
-        return "session.reset", {}
+        # Reading: the clock that the session owns is in no list of the payload, so it is told beside them.
+        mode, shown = s.config.mode, show(s, now)
+        told = {"count_up": "max_time_ms", "global": "total_time_ms"}.get(mode, "")
+        has_own = mode == "count_up" or (mode == "global" and shown["time_per_cycle_ms"] is None)
+        return "session.reset", {told: shown[told]} if has_own else {}
 
     def _schedule(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
         _require_status(s, *LIVE)

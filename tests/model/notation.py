@@ -1,31 +1,48 @@
-"""Time controls as players write them: `5+3`, `40/90:30+30`, `10d5`, `hourglass 5`, and PGN's `300+3`.
+"""Time controls as players write them: `5+3`, `40/90:30+30`, `10d5`, `hourglass 5`, PGN's `300+3`, US Chess'
+`G/60;d5` and SGF's `TM[600]OT[5x30 byo-yomi]`.
 
 `read` returns the control as an object, the bank, and the normal form of the text. All times are whole
 milliseconds.
 
-    time     = digits ["." digits], in minutes; in PGN digits, in seconds
-    stage    = moves "/" time ["+" seconds] ":"
-    plain    = time | time "+" seconds | time "d" seconds | time "b" seconds | time "+" periods "x" seconds
-             | time "+" moves "/" seconds | stage... time ["+" seconds] | "hourglass " time
-    pgn      = time ["+" seconds] | stage... time ["+" seconds] | "*" time | "-"
+    time     = digits ["." digits] | [digits] ("¼" | "½" | "¾"), in minutes; PGN has seconds, and no quarters
+    plus     = "+" or "|", with spaces around it; in PGN and US Chess only "+"
+    stage    = moves "/" time [plus seconds]
+    stages   = stage {":" stage} [":" time [plus seconds]]
+    plain    = time | time plus seconds | time "d" seconds | time "b" seconds | time plus periods "x" seconds
+             | time plus seconds plus periods "x" seconds | time plus moves "/" seconds | stages
+             | "hourglass " time
+    pgn      = time [plus seconds] | stages | "*" time | "-"
+    rule     = ("d" | "inc" | "+") seconds
+    us       = rest | us-stage {sep us-stage} [sep rest]
+    rest     = ("G/" | "SD/") time [sep rule]
+    us-stage = moves "/" time [sep rule]
+    sep      = "," | ";" | ":", with spaces around it, or spaces; none before "+"
+    sgf      = "TM[" seconds "]" and over in either order, or one of them
+    over     = "OT[" overtime "]" | "TC[" periods "]TT[" seconds "]"
+    overtime = periods "x" seconds "byo-yomi" | moves "/" seconds "Canadian" | seconds ("fischer" | "simple")
 
-A text that begins with `pgn ` is PGN, and so is one of a form that only PGN has. A time with an increment, or
-a text with stages, is also PGN if its first time is a whole number of at least 180.
+Small and large letters are the same. A text that begins with `pgn ` is PGN, and so is one of a form that only
+PGN has. A time alone, a time with an increment, or stages are also PGN if the first time is a whole number of
+at least 180 and no `|` is in the text. A text of stages with `,`, `;`, `G/` or `SD/` is one of US Chess.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import count
-from typing import Any
+from typing import Any, NoReturn
 
 Json = dict[str, Any]
 
 MINUTE, SECOND, DAY = 60_000, 1000, 86_400_000
+MOST = 366 * DAY
 PGN_FROM = 180
 MOST_STAGES = 8
-MOST_CHARACTERS = 12
+MOST_DIGITS = 12
+MOST_CHARACTERS = 256
+VULGAR = {"¼": Fraction(1, 4), "½": Fraction(1, 2), "¾": Fraction(3, 4)}
 
 
 class Misread(Exception):
@@ -39,204 +56,446 @@ class Misread(Exception):
         self.positions = sorted(set(positions))
 
 
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number of a text, and the position at which it begins."""
+
+    value: Fraction
+    position: int
+
+    def ms(self, unit: int) -> int:
+        """So many minutes or seconds in ms, rounded down."""
+        return int(self.value * unit)
+
+
 @dataclass(slots=True)
-class Reader:
-    """A text, how far it has been read, and the positions of numbers that are out of bounds."""
+class Text:
+    """A text, and how far it has been read. `wrong` has the positions of numbers that are out of bounds."""
 
     text: str
     at: int = 0
     wrong: list[int] = field(default_factory=list)
 
-    def skip(self, literal: str) -> bool:
-        """Go on after the literal if it comes next. Returns whether it did."""
-        found = self.text.startswith(literal, self.at)
-        self.at += len(literal) if found else 0
+    @property
+    def rest(self) -> str:
+        """What has not been read."""
+        return self.text[self.at :]
+
+    def misread(self) -> NoReturn:
+        """Refuse the next character."""
+        raise Misread(self.at + 1)
+
+    def take(self, pattern: str) -> str | None:
+        """Go on after the pattern if it comes next. Returns what it matched."""
+        found = re.compile(pattern, re.ASCII).match(self.text, self.at)
+        if found is None:
+            return None
+        self.at = found.end()
+        return found[0]
+
+    def need(self, pattern: str) -> None:
+        """Go on after the pattern, which has to come next."""
+        if self.take(pattern) is None:
+            self.misread()
+
+    def plus(self, *, strict: bool = False) -> bool:
+        """Go on after a plus, or `|`, with the spaces around it."""
+        return self.take(r" *\+ *" if strict else r" *[+|] *") is not None
+
+    def whole(self) -> Number:
+        """Read digits."""
+        return self._number(r"[0-9]+")
+
+    def decimal(self) -> Number:
+        """Read digits that may have a point."""
+        return self._number(r"[0-9]+(?:\.[0-9]*)?")
+
+    def minutes(self) -> Number:
+        """Read minutes, which may have a point or end with a quarter."""
+        position = self.at + 1
+        with_quarters = re.compile(r"([0-9]*)([¼½¾])").match(self.text, self.at)
+        if with_quarters is None or len(with_quarters[1]) > MOST_DIGITS:
+            return self.decimal()
+        self.at = with_quarters.end()
+        return Number(int(with_quarters[1] or "0") + VULGAR[with_quarters[2]], position)
+
+    def _number(self, pattern: str) -> Number:
+        position = self.at + 1
+        found = self.take(pattern)
+        if found is None or len(found) > MOST_DIGITS:
+            raise Misread(position)
+        if found.endswith("."):
+            self.misread()
+        return Number(Fraction(found), position)
+
+    def seconds(self) -> Number:
+        """Read whole seconds. Decimals are refused where the number begins."""
+        found = self.decimal()
+        if "." in self.text[found.position - 1 : self.at]:
+            raise Misread(found.position)
         return found
 
-    def digits(self) -> str:
-        """Read one or more decimal digits."""
-        end = self.at
-        while end < len(self.text) and self.text[end] in "0123456789":
-            end += 1
-        if end == self.at:
-            raise Misread(self.at + 1)
-        found, self.at = self.text[self.at : end], end
-        return found
-
-    def within(self, value: int, low: int, high: int, position: int) -> int:
-        """The value. If it is out of bounds, its position is added to `wrong`."""
+    def within(self, number: Number, value: int, low: int, high: int) -> int:
+        """The value. If it is out of bounds, the position of its number is added to `wrong`."""
         if not low <= value <= high:
-            self.wrong.append(position)
+            self.wrong.append(number.position)
         return value
 
-    def number(self, *, decimals: bool = False) -> tuple[str, str]:
-        """Read a number of at most 12 characters. Returns its digits before and after the point."""
-        position = self.at + 1
-        before = self.digits()
-        point = decimals and self.skip(".")
-        after = self.digits() if point else ""
-        if len(before) + len(after) + point > MOST_CHARACTERS:
-            raise Misread(position)
-        return before, after
+    def many(self, number: Number) -> int:
+        """A number of moves or periods."""
+        return self.within(number, int(number.value), 1, 1000)
 
-    def whole(self, low: int, high: int) -> int:
-        """Read a whole number within bounds."""
-        position = self.at + 1
-        return self.within(int(self.number()[0]), low, high, position)
-
-    def time(self, low: int, *, pgn: bool) -> int:
-        """Read minutes, or PGN's seconds. Returns ms, from `low` to a day."""
-        position = self.at + 1
-        before, after = self.number(decimals=not pgn)
-        unit = SECOND if pgn else MINUTE
-        ms: int = int(before + after) * unit // 10 ** len(after)
-        return self.within(ms, low, DAY, position)
+    def time(self, number: Number, unit: int = SECOND, low: int = 0) -> int:
+        """A number of minutes or seconds in ms."""
+        return self.within(number, number.ms(unit), low, MOST)
 
     def end(self) -> None:
-        """Raise Misread if characters are left, or a number was out of bounds."""
-        if self.at < len(self.text):
-            raise Misread(self.at + 1)
-        if self.wrong:
-            raise Misread(*self.wrong)
+        """Refuse characters that are left."""
+        if self.rest:
+            self.misread()
 
 
-def read(text: str) -> tuple[Json, int | None, str]:
+def read(text: str, overtime_ms: int = 0) -> tuple[Json, int | None, str]:
     """Read a time control. Returns it as an object, its bank in ms, and the normal form of the text.
 
     The bank is None for stages, which have it themselves, and for a clock without end. Raises Misread.
+
+    overtime_ms: that of the control, which is not in the text. With some of it a bank may be 0
     """
-    control, bank = _read(text)
-    normal = write(control, bank)
-    # A written increment of 0 stays in the normal form: 1+0.
-    plain = control["kind"] == "fischer" and "+" not in normal
-    return control, bank, f"{no_pgn(normal)}+0" if plain and "+" in text else normal
+    if len(text) > MOST_CHARACTERS:
+        raise Misread(MOST_CHARACTERS + 1)
+    reader = Text(text.translate(_SMALL))
+    control, bank, only_increment = _read(reader)
+    if bank is not None:
+        ms = bank.ms(SECOND)
+        if (0 < ms < SECOND or ms > MOST) or (
+            ms == 0 and not reader.wrong and not overtime_ms and not _after_bank(control)
+        ):
+            reader.wrong.append(bank.position)
+    if reader.wrong:
+        raise Misread(*reader.wrong)
+    ms_or_none = None if bank is None else bank.ms(SECOND)
+    return control, ms_or_none, write(control, ms_or_none, only_increment=only_increment)
 
 
-def _read(text: str) -> tuple[Json, int | None]:
-    reader = Reader(text)
-    pgn = reader.skip("pgn ")
-    if reader.skip("-"):
+_SMALL = {large: large + 32 for large in range(ord("A"), ord("Z") + 1)}
+
+
+def _after_bank(control: Json) -> bool:
+    """Whether a clock with this control has time when its bank is 0."""
+    kind = control["kind"]
+    return kind in {"byoyomi", "canadian"} or (kind == "delay" and control["delay_ms"] > 0)
+
+
+def _in_seconds(number: Number, unit: int) -> Number:
+    return Number(Fraction(number.ms(unit), SECOND), number.position)
+
+
+def _read(reader: Text) -> tuple[Json, Number | None, bool]:
+    """The control, its bank in seconds, and whether an increment is all that follows the bank."""
+    pgn = reader.take(r"pgn ") is not None
+    if reader.take(r"-"):
         reader.end()
-        return {"kind": "none"}, None
-    pgn_hourglass = reader.skip("*")
-    if pgn_hourglass or (not pgn and reader.skip("hourglass ")):
-        bank = reader.time(SECOND, pgn=pgn_hourglass)
+        return {"kind": "none"}, None, False
+    if reader.take(r"\*"):
+        bank = _in_seconds(reader.decimal(), SECOND)
         reader.end()
-        return {"kind": "hourglass"}, bank
-    if _shape(text[reader.at :]) == "stages":
-        return _staged(reader, pgn=pgn or _first_is_pgn(text.partition("/")[2])), None
-    return _single(reader, pgn=pgn)
+        return {"kind": "hourglass"}, bank, False
+    if not pgn and reader.take(r"hourglass "):
+        bank = _in_seconds(reader.minutes(), MINUTE)
+        reader.end()
+        return {"kind": "hourglass"}, bank, False
+    if re.match(r"[0-9]+/", reader.rest):
+        if not pgn and re.search(r"[,;]|sd/|g/", reader.text):
+            return _us_stages(reader), None, False
+        return _stages(reader, pgn=pgn), None, False
+    if pgn:
+        return _pgn_clock(reader)
+    if reader.take(r"g/|sd/"):
+        return _us_game(reader)
+    if re.match(r"[to][mtc]\[", reader.rest):
+        return _sgf(reader)
+    return _clock(reader)
 
 
-def _shape(rest: str) -> str:
-    """Whether a text that begins with a number has stages or a single time."""
-    after = rest.lstrip("0123456789")
-    return "stages" if after.startswith("/") and after != rest else "single"
+def _only_pgn(reader: Text, first: str) -> bool:
+    """Whether the first time, where the text goes on with it, can only be PGN's seconds."""
+    found = re.match(r"([0-9]+)(?![0-9.¼½¾])", first)
+    return found is not None and int(found[1]) >= PGN_FROM and "|" not in reader.text
 
 
-def _first_is_pgn(rest: str) -> bool:
-    """Whether the text begins with a whole number that is read as PGN's seconds."""
-    after = rest.lstrip("0123456789")
-    digits = rest[: len(rest) - len(after)]
-    return bool(digits) and not after.startswith(".") and int(digits) >= PGN_FROM
-
-
-def _single(reader: Reader, *, pgn: bool) -> tuple[Json, int]:
-    """Read one time, and how it is spent. Returns the control and its bank."""
-    start = reader.at
-    following = reader.text[start:].lstrip("0123456789")
-    if not pgn and following.startswith("+") and following[1:].isascii() and following[1:].isdigit():
-        pgn = _first_is_pgn(reader.text[start:])
-    bank = reader.time(SECOND, pgn=pgn)
-    control: Json = {"kind": "fischer", "increment_ms": 0}
-    if not pgn and (reader.skip("d") or reader.skip("b")):
-        kind = "delay" if reader.text[reader.at - 1] == "d" else "bronstein"
-        control = {"kind": kind, "delay_ms": reader.whole(0, DAY // SECOND) * SECOND}
-    elif reader.skip("+"):
-        control = _added(reader, pgn=pgn)
+def _pgn_clock(reader: Text) -> tuple[Json, Number, bool]:
+    bank = reader.decimal()
+    increment = reader.decimal() if reader.plus(strict=True) else None
     reader.end()
-    return control, bank
+    control = {"kind": "fischer", "increment_ms": 0 if increment is None else reader.time(increment)}
+    return control, bank, increment is not None
 
 
-def _added(reader: Reader, *, pgn: bool) -> Json:
-    """Read an increment, periods, or a block of moves, after the plus."""
+def _clock(reader: Text) -> tuple[Json, Number, bool]:
+    """Read a time, and how it is spent."""
+    seconds_if_simple = _only_pgn(reader, reader.rest)
+    main = reader.minutes()
+    simple_unit = SECOND if seconds_if_simple else MINUTE
+    if letter := reader.take(r"[db]"):
+        kind = "delay" if letter == "d" else "bronstein"
+        control: Json = {"kind": kind, "delay_ms": reader.time(reader.seconds())}
+    elif reader.plus():
+        added = _added(reader, main, pgn=seconds_if_simple)
+        if added["kind"] == "fischer":
+            reader.end()
+            return added, _in_seconds(main, simple_unit), True
+        control = added
+    else:
+        reader.end()
+        return {"kind": "fischer", "increment_ms": 0}, _in_seconds(main, simple_unit), False
+    reader.end()
+    return control, _in_seconds(main, MINUTE), False
+
+
+def _added(reader: Text, main: Number, *, pgn: bool) -> Json:
+    """Read an increment, periods, both, or a block of moves, after the plus."""
     start = reader.at
-    reader.number()
-    if not pgn and reader.text[reader.at : reader.at + 1] in {"x", "/"}:
-        many = "periods" if reader.text[reader.at] == "x" else "moves"
-        reader.at = start
-        number = reader.whole(1, 1000)
-        reader.at += 1
-        period = reader.whole(1, DAY // SECOND) * SECOND
-        kind = "byoyomi" if many == "periods" else "canadian"
-        return {"kind": kind, many: number, "period_ms": period}
-    reader.at = start
-    return {"kind": "fischer", "increment_ms": reader.whole(0, 60) * SECOND}
+    first = reader.decimal()
+    decimals = "." in reader.text[start : reader.at]
+    if reader.plus():
+        if decimals:
+            raise Misread(first.position)
+        increment_ms = reader.time(first)
+        periods = reader.whole()
+        reader.need("x")
+        many = reader.many(periods)
+        control: Json = {"kind": "byoyomi", "periods": many, "period_ms": _period(reader)}
+        return control | ({"increment_ms": increment_ms} if increment_ms else {})
+    sign = reader.take(r"[x/]")
+    if decimals and (sign or not pgn):
+        raise Misread(first.position)
+    if sign is None:
+        return {"kind": "fischer", "increment_ms": reader.time(first)}
+    many = reader.many(first)
+    period_ms = _period(reader)
+    if sign == "x":
+        return {"kind": "byoyomi", "periods": many, "period_ms": period_ms}
+    if main.ms(MINUTE) > 0:
+        _refuse_haste(many, period_ms, first.position)
+    return {"kind": "canadian", "moves": many, "period_ms": period_ms}
 
 
-def _staged(reader: Reader, *, pgn: bool) -> Json:
-    """Read stages. Each but the last has moves. An increment that only the last has holds for all."""
+def _period(reader: Text) -> int:
+    return reader.time(reader.seconds(), low=1)
+
+
+def _refuse_haste(moves: int, period_ms: int, position: int) -> None:
+    """Refuse a block of less than two seconds a move: nobody can mean it."""
+    if 0 < period_ms < 2 * SECOND * moves:
+        raise Misread(position)
+
+
+def _stages(reader: Text, *, pgn: bool) -> Json:
+    """Read stages. In minutes an increment that only the last one has holds for all."""
+    strict = pgn
+    pgn = pgn or _only_pgn(reader, reader.rest.partition("/")[2])
     stages: list[Json] = []
     while True:
-        here = reader.at
-        last = _shape(reader.text[here:]) != "stages"
-        if len(stages) == MOST_STAGES:
-            reader.wrong.append(here + 1)
         stage: Json = {}
-        if not last:
-            stage["moves"] = reader.whole(1, 1000)
-            reader.skip("/")
-        stage |= {"time_ms": reader.time(0 if stages else SECOND, pgn=pgn), "kind": "fischer"}
-        if reader.skip("+"):
-            stage["increment_ms"] = reader.whole(0, 60) * SECOND
+        if re.match(r"[0-9]+/", reader.rest):
+            stage["moves"] = reader.many(reader.whole())
+            reader.need("/")
+        low = 0 if stages else SECOND
+        time = reader.decimal() if pgn else reader.minutes()
+        stage |= {"time_ms": reader.time(time, SECOND if pgn else MINUTE, low), "kind": "fischer"}
+        if reader.plus(strict=strict):
+            stage["increment_ms"] = reader.time(reader.decimal() if pgn else reader.seconds())
         stages.append(stage)
-        if last:
+        if "moves" not in stage or reader.take(":") is None:
             break
-        if not reader.skip(":"):
-            raise Misread(reader.at + 1)
+        if len(stages) == MOST_STAGES:
+            reader.misread()
     reader.end()
     shared = 0
-    if not any("increment_ms" in stage for stage in stages[:-1]):
+    if not pgn and not any("increment_ms" in stage for stage in stages[:-1]):
         shared = stages[-1].get("increment_ms", 0)
-    return {"kind": "stages", "stages": [stage | _increment(stage, shared) for stage in stages]}
+    return _staged([{"increment_ms": shared} | stage for stage in stages])
 
 
-def _increment(stage: Json, shared: int) -> Json:
-    return {"increment_ms": stage.get("increment_ms", shared)}
+def _staged(stages: list[Json]) -> Json:
+    again = {"repeat": True} if "moves" in stages[-1] else {}
+    return {"kind": "stages", "stages": stages} | again
 
 
-def write(control: Json, bank: int | None) -> str:
-    """The normal form of a control. Minutes are the shortest decimal that gives the same ms."""
+def _us_rule(reader: Text, *, after_separator: bool) -> Json | None:
+    """Read the delay or the increment of US Chess, if it comes next."""
+    words = reader.take(r"d|inc|\+ *" if after_separator else r"\+ *")
+    if words is None:
+        return None
+    ms = reader.time(reader.seconds())
+    return {"kind": "delay", "delay_ms": ms} if words == "d" else {"kind": "fischer", "increment_ms": ms}
+
+
+US_SEPARATOR = r" *[,;:] *| +"
+
+
+def _us_game(reader: Text) -> tuple[Json, Number, bool]:
+    main = _in_seconds(reader.minutes(), MINUTE)
+    separated = reader.take(US_SEPARATOR) is not None
+    rule = _us_rule(reader, after_separator=separated)
+    if separated and rule is None:
+        reader.misread()
+    reader.end()
+    if rule is None:
+        return {"kind": "fischer", "increment_ms": 0}, main, False
+    return rule, main, rule["kind"] == "fischer"
+
+
+def _us_stages(reader: Text) -> Json:
+    stages: list[Json] = []
+    rules: list[Json | None] = []
+    going_on = True
+    while going_on:
+        stage: Json = {}
+        low = 0 if stages else SECOND
+        if reader.take(r"sd/|g/"):
+            going_on = False
+        else:
+            stage["moves"] = reader.many(reader.whole())
+            reader.need("/")
+        time = reader.minutes()
+        ms = reader.time(time, MINUTE, low)
+        # 40/2, SD/1 may be hours: nobody can mean less than five seconds a move in a tournament.
+        if going_on and 0 < ms < 10 * MINUTE and ms < 5 * SECOND * stage["moves"]:
+            raise Misread(time.position)
+        stages.append(stage | {"time_ms": ms})
+        separated = reader.take(US_SEPARATOR) is not None
+        rule = _us_rule(reader, after_separator=separated)
+        rules.append(rule)
+        if not going_on:
+            if separated and rule is None:
+                reader.misread()
+        elif separated and rule is None:
+            pass
+        elif reader.take(US_SEPARATOR) is None:
+            going_on = False
+        if going_on and len(stages) == MOST_STAGES:
+            reader.misread()
+    reader.end()
+    shared = rules[-1] if not any(rules[:-1]) else None
+    nothing: Json = {"kind": "fischer", "increment_ms": 0}
+    return _staged([stage | (rule or shared or nothing) for stage, rule in zip(stages, rules, strict=True)])
+
+
+def _sgf(reader: Text) -> tuple[Json, Number, bool]:
+    """Read the main time and the overtime of SGF, in seconds."""
+    bank: Number | None = None
+    begins = 0
+    control: Json | None = None
+    moves = 0
+    while reader.rest or (bank is None and control is None):
+        reader.take(r" *")
+        if bank is None and reader.take(r"tm\["):
+            bank = reader.decimal()
+        elif control is None and reader.take(r"ot\["):
+            begins = reader.at - 2
+            moves = reader.at + 1
+            control = _sgf_overtime(reader)
+        elif control is None and reader.take(r"tc\["):
+            begins = reader.at - 2
+            periods = reader.many(reader.whole())
+            reader.need(r"\]")
+            reader.need(r"tt\[")
+            control = {"kind": "byoyomi", "periods": periods, "period_ms": _period(reader)}
+        else:
+            reader.misread()
+        reader.need(r"\]")
+    main = Number(Fraction(0), begins) if bank is None else bank
+    found = control or {"kind": "fischer", "increment_ms": 0}
+    if found["kind"] == "canadian" and main.ms(SECOND) > 0:
+        _refuse_haste(found["moves"], found["period_ms"], moves)
+    return found, main, control is not None and found["kind"] == "fischer"
+
+
+def _sgf_overtime(reader: Text) -> Json:
+    first = reader.whole()
+    sign = reader.take(r"[x/]")
+    if sign == "x":
+        periods = reader.many(first)
+        period_ms = _period(reader)
+        _word(reader, "byo-yomi", "byoyomi")
+        return {"kind": "byoyomi", "periods": periods, "period_ms": period_ms}
+    if sign == "/":
+        moves = reader.many(first)
+        period_ms = _period(reader)
+        _word(reader, "canadian")
+        return {"kind": "canadian", "moves": moves, "period_ms": period_ms}
+    if _word(reader, "simple", "fischer") == "simple":
+        return {"kind": "byoyomi", "periods": 1, "period_ms": reader.time(first, low=1)}
+    return {"kind": "fischer", "increment_ms": reader.time(first)}
+
+
+def _word(reader: Text, *words: str) -> str:
+    """Read one of the words, after spaces."""
+    reader.take(r" *")
+    found = reader.take("|".join(words))
+    if found is None:
+        reader.misread()
+    return found
+
+
+def write(control: Json, bank: int | None, *, only_increment: bool = False) -> str:
+    """The normal form of a control. Minutes are the shortest decimal that gives the same ms.
+
+    only_increment: whether an increment of 0 is written
+    """
     kind = control["kind"]
     if kind == "none":
         return "-"
     if kind == "stages":
-        return "".join(_stage_texts(control["stages"]))
+        return _write_stages(control["stages"])
     assert bank is not None
     match kind:
         case "delay" | "bronstein":
-            return f"{minutes(bank)}{kind[0]}{control['delay_ms'] // SECOND}"
+            return f"{minutes(bank)}{kind[0]}{seconds(control['delay_ms'])}"
         case "byoyomi":
-            return f"{minutes(bank)}+{control['periods']}x{control['period_ms'] // SECOND}"
+            increment = f"+{seconds(control['increment_ms'])}" if "increment_ms" in control else ""
+            return f"{minutes(bank)}{increment}+{control['periods']}x{seconds(control['period_ms'])}"
         case "canadian":
-            return f"{minutes(bank)}+{control['moves']}/{control['period_ms'] // SECOND}"
+            return f"{minutes(bank)}+{control['moves']}/{seconds(control['period_ms'])}"
         case "hourglass":
             return f"hourglass {minutes(bank)}"
-    seconds = control["increment_ms"] // SECOND
-    return f"{no_pgn(minutes(bank))}+{seconds}" if seconds else minutes(bank)
+    increment_ms = control["increment_ms"]
+    if increment_ms % SECOND:
+        return f"pgn {seconds(bank)}+{seconds(increment_ms)}"
+    written = f"+{seconds(increment_ms)}" if increment_ms or only_increment else ""
+    return no_pgn(minutes(bank)) + written
 
 
-def _stage_texts(stages: list[Json]) -> Iterator[str]:
-    increments = [stage["increment_ms"] // SECOND for stage in stages]
-    shared = len(set(increments)) == 1
-    for i, stage in enumerate(stages):
+def _write_stages(stages: list[Json]) -> str:
+    rules: list[tuple[str, int]] = [
+        (stage["kind"], stage["delay_ms" if stage["kind"] == "delay" else "increment_ms"]) for stage in stages
+    ]
+    nothing = ("fischer", 0)
+    if any(kind == "fischer" and ms % SECOND for kind, ms in rules):
+        return "pgn " + ":".join(
+            _moves(stage) + seconds(stage["time_ms"]) + (f"+{seconds(ms)}" if ms else "")
+            for stage, (_, ms) in zip(stages, rules, strict=True)
+        )
+    shared = len(set(rules)) == 1
+    us = any(kind == "delay" for kind, _ in rules)
+    texts = []
+    for i, (stage, rule) in enumerate(zip(stages, rules, strict=True)):
         time = minutes(stage["time_ms"])
-        if i < len(stages) - 1:
-            yield f"{stage['moves']}/{time if i else no_pgn(time)}"
-            yield ":" if shared else f"+{increments[i]}:"
+        silent = rule == nothing if i == len(stages) - 1 else shared
+        if us:
+            sign = "d" if rule[0] == "delay" else "inc"
+            written = "" if silent else f";{sign}{seconds(rule[1])}"
+            texts.append((_moves(stage) or "SD/") + time + written)
         else:
-            yield time
-            yield f"+{increments[i]}" if increments[i] else ""
+            written = "" if silent else f"+{seconds(rule[1])}"
+            texts.append(_moves(stage) + (time if i else no_pgn(time)) + written)
+    return ("," if us else ":").join(texts)
+
+
+def _moves(stage: Json) -> str:
+    return f"{stage['moves']}/" if "moves" in stage else ""
 
 
 def minutes(ms: int) -> str:
@@ -249,6 +508,12 @@ def minutes(ms: int) -> str:
     return f"{digits[:-places]}.{digits[-places:]}" if places else digits
 
 
+def seconds(ms: int) -> str:
+    """The shortest decimal of seconds."""
+    whole, rest = divmod(ms, SECOND)
+    return f"{whole}.{rest:03}".rstrip("0") if rest else str(whole)
+
+
 def no_pgn(time: str) -> str:
     """The text of a first time. It gets a decimal if it would be read as PGN's seconds: 300.0."""
-    return f"{time}.0" if _first_is_pgn(time) else time
+    return f"{time}.0" if time.isdigit() and int(time) >= PGN_FROM else time

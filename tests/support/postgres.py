@@ -37,6 +37,7 @@ START_S = 30.0
 _TABLES = (
     *("sync_events", "sync_sessions", "sync_participants", "sync_refused"),
     *("sync_access_log", "sync_access_chains", "sync_keys", "sync_links", "sync_revocations"),
+    *(f"sync_webhook{name}" for name in ("s", "_changes", "_sessions", "_deliveries")),
 )
 _SHAPE = """
     SELECT relname, relkind, relhastriggers, relchecks, relacl::text, attname,
@@ -153,6 +154,9 @@ class PostgresServer:
                 if await connection.fetch(_SHAPE) != self._template_shape:
                     return False
                 await connection.execute(f"TRUNCATE {', '.join(_TABLES)} RESTART IDENTITY")
+                await connection.execute(
+                    "UPDATE sync_webhook_state SET sure_at = '-infinity', beat_at = '-infinity'"
+                )
             finally:
                 await connection.close()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):

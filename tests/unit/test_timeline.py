@@ -103,6 +103,29 @@ def test_a_timeout_ends_a_cycle_when_it_was_due() -> None:
     ]
 
 
+@pytest.mark.parametrize(("at", "late"), [(2.4, 400), (9, 7000)])
+def test_what_starts_and_ends_by_itself_does_so_when_it_was_due(at: float, late: int) -> None:
+    """A start that is noticed more than a second late lets the clock run only from then on."""
+    story = Story(A)
+    begins = 2 if late <= 1000 else at
+    story.tell(at, "session.started", "running", A, begins, late_ms=late)
+    story.tell(20.5, "session.completed", "completed", None, late_ms=500)
+    assert story.spans() == [(A, "running", begins, 20)]
+    timeline = follow(story.events)
+    assert (timeline.start, timeline.end) == (START + round(1000 * begins), START + 20_000)
+    assert timeline.marks == []
+
+
+def test_the_timeout_that_ends_the_last_of_a_number_of_cycles() -> None:
+    story = Story(A, B)
+    story.tell(0, "session.started", "running", A, 0)
+    due: Json = {"expired_participant_id": A, "expired_deadline_ms": START + 5000, "late_ms": 300}
+    story.tell(5.3, "session.completed", "completed", None, **due)
+    assert story.spans() == [(A, "running", 0, 5)]
+    assert follow(story.events).end == START + 5000
+    assert follow(story.events).marks == [Mark(A, "expired", START + 5000, "out of time")]
+
+
 def test_a_timeout_that_was_noticed_late_gives_the_next_one_a_whole_cycle() -> None:
     story = Story(A, B)
     story.tell(0, "session.started", "running", A, 0)

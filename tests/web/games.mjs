@@ -4,7 +4,7 @@ import { adopt, clockAt, merge, predictPause, predictResume, predictSwitch, stat
   from "../../synckairos/web/synckairos.js";
 
 const PREDICTIONS = { "cycle.switched": predictSwitch, "session.paused": predictPause,
-  "session.resumed": predictResume };
+  "session.resumed": predictResume, "session.completed": predictSwitch };
 
 function* differences(found, wanted, path = "") {
   if (typeof found === "object" && typeof wanted === "object" && found !== null && wanted !== null) {
@@ -59,11 +59,19 @@ const isUnknown = (state, { payload }) => state.action_on_timeout.type === "noti
   && payload.removed_participant_id !== undefined
     && payload.removed_participant_id === state.active_participant_id;
 
+// Once the session's end has come, its clocks stand, until the service tells it.
+const hasNotEnded = ({ status, ends_at_ms, server_time_ms }) => status !== "running"
+  || (ends_at_ms ?? Infinity) >= server_time_ms;
+
+// Whether a state does not say if its pause counts: one that does not may end by itself, too.
+const isOpen = ({ status, max_pause_ms, max_total_pause_ms }) => status === "paused"
+  && (max_pause_ms ?? null) !== null && (max_total_pause_ms ?? null) !== null;
+
 function problems({ state: first, steps }) {
   let state = adopt(first);
   let whole = first;
   const found = [];
-  for (const [at, { call, event, lag, next, state: wanted, later }] of steps.entries()) {
+  for (const [at, { call, event, free, lag, next, state: wanted, later }] of steps.entries()) {
     const where = `step ${at} (${call}, version ${event.version})`;
     const add = (what, list) => found.push(...[...list].map((problem) => `${where}, ${what}${problem}`));
     const before = state;
@@ -74,23 +82,29 @@ function problems({ state: first, steps }) {
     if (!isOver) {
       add("later", differences(stateAt(state, later.server_time_ms), later));
     }
-    add("", faceProblems(wanted));
-    add("", faceProblems(later));
+    for (const shown of [wanted, later].filter(hasNotEnded)) {
+      add("", faceProblems(shown));
+    }
     // A client that connects only now knows the same.
     if (!isOver) {
-      add("taken whole", differences(stateAt(adopt(wanted), later.server_time_ms), later));
+      const found = stateAt(adopt(wanted), later.server_time_ms);
+      add("taken whole", differences(isOpen(wanted)
+        ? { ...found, pause_remaining_ms: later.pause_remaining_ms } : found, later));
     }
-    const late = [...differences(merge(adopt(whole), event), wanted)];
-    add("taken whole before", isUnknown(whole, event)
-      ? late.filter((one) => !one.startsWith(".time_used_ms")) : late);
+    const late = [...differences(merge(adopt(whole), event), wanted)]
+      .filter((one) => !(isUnknown(whole, event) && one.startsWith(".time_used_ms")))
+      .filter((one) => !(isOpen(whole) && one.startsWith(".pause_remaining_ms")));
+    add("taken whole before", late);
     whole = wanted;
     const predict = PREDICTIONS[event.payload.event];
     // Until the grace of lag compensation is over, it is open whether a clock at its end runs out.
     const known = before.deadline_ms === null || event.server_time_ms < before.deadline_ms;
-    if (predict && known && !lag && event.payload.reason === "manual"
-      && (call === "switch") === (predict === predictSwitch)) {
-      const { version, ...predicted } = predict(before, event.server_time_ms, ...(next ? [next] : []))
-        ?? { nothing: true };
+    // What was due, which a call performs instead, has a lateness, and is not predicted.
+    const isOwn = event.payload.late_ms === undefined
+      && (event.payload.reason === "manual" || event.payload.event === "session.completed");
+    if (predict && known && !lag && isOwn && (call === "switch") === (predict === predictSwitch)) {
+      const more = predict === predictPause ? [{ counted: !free }] : next ? [next] : [];
+      const { version, ...predicted } = predict(before, event.server_time_ms, ...more) ?? { nothing: true };
       // The client does not know how much of a quota lag compensation leaves.
       const expected = structuredClone(wanted);
       delete expected.version;

@@ -22,7 +22,9 @@ export function game(changes = {}) {
       sync_mode: "per_participant",
     time_per_cycle_ms: null, increment_ms: 0, max_time_ms: null, time_control: { kind: "fischer" },
     lag_compensation: false, auto_advance: false, action_on_timeout: { type: "end_session" }, warnings_ms: [],
-    max_pause_ms: null, players_may_pause: false, players_may_choose_next: false, metadata: {}, time_used_ms: 0, time_remaining_ms: 600_000,
+    max_pause_ms: null, max_pauses: null, max_total_pause_ms: null, max_cycles: null, players_may_pause: false,
+    players_may_choose_next: false, metadata: {}, time_used_ms: 0, time_remaining_ms: 600_000,
+    starts_at_ms: null, ends_at_ms: null, pauses_left: null, pause_remaining_ms: null,
     total_remaining_ms: null, cycle_count: 0, cycle_elapsed_ms: 0, cycle_started_at: iso,
     deadline_ms: START_MS + 600_000, resumes_at_ms: null, session_started_at: iso, session_completed_at: null,
     created_at: iso, updated_at: iso, server_time_ms: START_MS, tenant_id: null, recovered: false,
@@ -49,6 +51,8 @@ export class World {
   #timers = new Set();
   sockets = [];
   requests = [];
+  /** The longest timer that the client has set, ms. */
+  longestTimer = 0;
 
   constructor() {
     const target = () => Object.assign(new EventTarget(), { visibilityState: "visible" });
@@ -75,7 +79,10 @@ export class World {
         fetch: (url, request) => this.service.http(url, request),
         now: () => this.local,
         date: () => Math.floor(this.serverTime + this.dateAhead),
-        setTimeout: (fn, ms) => this.after(ms, fn, true),
+        setTimeout: (fn, ms) => {
+          this.longestTimer = Math.max(this.longestTimer, ms);
+          return this.after(ms, fn, true);
+        },
         clearTimeout: (timer) => this.#timers.delete(timer),
         random: () => this.chance,
       },

@@ -14,6 +14,7 @@ from synckairos.api.routes import (
     service,
     sessions,
     transitions,
+    webhooks,
 )
 
 ROUTES: tuple[Route, ...] = (
@@ -24,6 +25,7 @@ ROUTES: tuple[Route, ...] = (
     *events.ROUTES,
     *links.ROUTES,
     *revocations.ROUTES,
+    *webhooks.ROUTES,
     *presets.ROUTES,
     *access_log.ROUTES,
     *service.ROUTES,

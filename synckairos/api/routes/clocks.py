@@ -27,12 +27,17 @@ async def adjust_group(request: ApiRequest, session_id: str, group_id: str) -> R
 
 
 async def adjust_clock(request: ApiRequest, session_id: str) -> Reply:
-    """Set or move the clock of the session or of the current cycle."""
-    return await _adjust(request, session_id)
+    """Set or move the clock of the session or of the current cycle, or the total beside the cycles."""
+    return await _adjust(request, session_id, kind=schemas.AdjustClockBody)
 
 
 async def _adjust(
-    request: ApiRequest, session_id: str, *, participant_id: str | None = None, group_id: str | None = None
+    request: ApiRequest,
+    session_id: str,
+    *,
+    participant_id: str | None = None,
+    group_id: str | None = None,
+    kind: type[schemas.AdjustBody] = schemas.AdjustBody,
 ) -> Reply:
     reader = Reader(request)
     session_id = reader.session_id(session_id)
@@ -41,7 +46,8 @@ async def _adjust(
     if group_id is not None:
         group_id = reader.id("group_id", group_id)
     reader.query(schemas.NoQuery)
-    body = reader.body(schemas.AdjustBody)
+    body = reader.body(kind)
+    _check_bounds(reader, body)
     options = reader.options(body)
     reader.check()
     sessions = request.context.sessions
@@ -49,6 +55,7 @@ async def _adjust(
         session_id,
         participant=participant_id,
         group=group_id,
+        clock=body.clock if isinstance(body, schemas.AdjustClockBody) else None,
         set_ms=body.total_time_ms,
         add_ms=body.add_ms,
         within_ms=body.within_ms,
@@ -58,7 +65,25 @@ async def _adjust(
     return Reply(b'{"data":null}') if change is None else changed(change, options)
 
 
-def _adjustment(path: str, handler: Callable[..., Awaitable[Reply]], summary: str) -> Route:
+def _check_bounds(reader: Reader, body: schemas.AdjustBody) -> None:
+    """Report times that only a service with LONG_CLOCKS takes, and say with all problems what may be."""
+    most = schemas.LONGEST_MS if reader.request.context.settings.long_clocks else schemas.DAY_MS
+    least = {"total_time_ms": 0, "add_ms": -most, "within_ms": 1}
+    given = {"total_time_ms": body.total_time_ms, "add_ms": body.add_ms, "within_ms": body.within_ms}
+    for name, value in given.items():
+        if value is not None and not least[name] <= value <= most:
+            reader.problem(name, schemas.WHOLE_MS)
+    for problem in reader.problems:
+        if problem["message"] == schemas.WHOLE_MS:
+            problem["message"] += f" from {least[problem['field']]} to {most}"
+
+
+def _adjustment(
+    path: str,
+    handler: Callable[..., Awaitable[Reply]],
+    summary: str,
+    body: type[schemas.AdjustBody] = schemas.AdjustBody,
+) -> Route:
     return Route(
         "PATCH",
         f"{SESSION}/{path}",
@@ -66,7 +91,7 @@ def _adjustment(path: str, handler: Callable[..., Awaitable[Reply]], summary: st
         summary,
         "clocks",
         reply=schemas.AdjustDocument,
-        body=schemas.AdjustBody,
+        body=body,
         body_required=True,
         conditional=True,
         idempotent=True,
@@ -78,5 +103,10 @@ def _adjustment(path: str, handler: Callable[..., Awaitable[Reply]], summary: st
 ROUTES: tuple[Route, ...] = (
     _adjustment("participants/{participant_id}", adjust_participant, "Set or move a participant's clock"),
     _adjustment("groups/{group_id}", adjust_group, "Set or move a group's clock"),
-    _adjustment("clock", adjust_clock, "Set or move the clock of the session or the cycle"),
+    _adjustment(
+        "clock",
+        adjust_clock,
+        "Set or move the clock of the session or the cycle, or the total beside the cycles",
+        schemas.AdjustClockBody,
+    ),
 )

@@ -55,7 +55,7 @@ async def create_session(request: ApiRequest) -> Reply:
         size = configs.size(config)
         # One was taken before the body was read, see the gate. A big config takes the rest of its price now.
         await limits.take(request, limits.CREATE, quantity=size.price - 1, spent=1)
-        found, ask = configs.problems(config, size.weight)
+        found, ask = configs.problems(config, size.stages)
         reader.problems += found
     caller = request.caller
     if reader.problems and config is not None and ask:

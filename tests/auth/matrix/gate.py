@@ -37,7 +37,7 @@ ADMISSION = chain(admission(), AsyncMock())
 LIST = "GET /v1/sessions"
 BEHIND = {
     *("connection", "sessions", "redis_sessions", "relay", "subscriptions", "timekeeper", "replicas"),
-    *("store", "recovery", "restorer", "links", "revocations"),
+    *("store", "recovery", "restorer", "links", "revocations", "webhooks"),
 }
 """The parts of a process that the gate is not given."""
 _KINDS = {participant: kind for kind, participant in PARTICIPANTS.items()}

@@ -48,6 +48,18 @@ _ROWS = " UNION ALL ".join(
 """Of each table how many rows it has and the newest transaction that wrote one. Only the access log is left
 out, which has refusals."""
 
+WEBHOOK, DELIVERY = (f"d0000000-0000-4000-8000-00000000000{n}" for n in range(2))
+_HAVE_WEBHOOK = """
+INSERT INTO sync_webhooks (webhook_id, tenant_id, url, secret, since_ms)
+VALUES ($1, $2, 'http://[::1]/', '', 0)
+ON CONFLICT (webhook_id) DO UPDATE SET tenant_id = excluded.tenant_id
+"""
+"""Whoever asks for the webhook is of its tenant; it is there again when the call before has removed it."""
+_HAVE_DELIVERY = """
+INSERT INTO sync_webhook_deliveries (webhook_id, delivery_id, status) VALUES ($1, $2, 'failed')
+ON CONFLICT (delivery_id) DO NOTHING
+"""
+
 Answer = tuple[str, bytes]
 """An outcome as in the contract's model, and the body."""
 
@@ -128,6 +140,7 @@ class World:
         status = target.state.status
         if status not in ("pending", "cancelled"):
             await calls.start(session_id, same)
+            await calls.switch(session_id, next=ACTIVE, options=same)  # a turn that can be taken back
         if status == "paused":
             await calls.pause(session_id, same)
         elif status == "expired":
@@ -230,13 +243,17 @@ class World:
         named = {"session_id": session.session_id, "participant_id": participant, "group_id": TEAMS[1]}
         file = "board.js" if "{folder}" in name else "face.js"
         files = {"page": "session", "folder": "views", "file": file}
-        return name.partition(" ")[2].format(**named, link_id=session.link, **files)
+        others = {"link_id": session.link, "webhook_id": WEBHOOK, "delivery_id": DELIVERY}
+        return name.partition(" ")[2].format(**named, **others, **files)
 
     async def ask(self, who: Who, name: str, target: Target) -> Answer:
         """Call a route, or send a message over a socket that is opened for it."""
         self.service.context.bearers = self.bearers(who)
         if name not in ROUTES:
             return await self._over_socket(who, name, target), b""
+        if "{webhook_id}" in name:
+            await self._rows.execute(_HAVE_WEBHOOK, WEBHOOK, None if who.token == "unasked" else TENANT)
+            await self._rows.execute(_HAVE_DELIVERY, WEBHOOK, DELIVERY)
         bearer = self.bearer(who, target)
         body = self._body(name, target)
         head = [f"{name.split(maxsplit=1)[0]} {self.path(name, target)} HTTP/1.1", "Host: localhost"]
@@ -274,10 +291,16 @@ class World:
             fields = {"session_id": self.sessions[target].session_id, **_config(target)}
         elif name.endswith("/participants"):
             fields = {"participant_id": NEWCOMER, **_clock_of(target, 0)}
+        elif path.endswith("/turn"):
+            fields = {"active_participant_id": WAITING}
+        elif path.endswith("/schedule"):
+            fields = {"ends_at_ms": int(1000 * (time() + 24 * _HOUR_S))}
         elif method == "PATCH":
             fields = {"add_ms": 1000}
         elif name == "POST /v1/sessions/{session_id}/links":
             fields = {"role": "viewer"}
+        elif name == "POST /v1/webhooks":
+            fields = {"url": "http://127.0.0.1:9/"}
         elif path == "/v1/revocations":
             fields = {"jti": "nobody's"}
         return b"" if fields is None else json.dumps(fields).encode()
