@@ -81,9 +81,9 @@ local function reset(keys, args)
     return reply or call_refusal.session_not_found()
   end
   local fields = storage_session.all_fields(s.key)
-  local turn, event, refused = transitions_reset.reset(s, fields)
+  local turn, event, extra = transitions_reset.reset(s, fields)
   if not event then
-    return refused
+    return extra
   end
   local record = s.first_touched
   while record do
@@ -91,7 +91,7 @@ local function reset(keys, args)
     record = record.next_touched
   end
   local participants, groups = views_state.build_owners(s, fields, turn)
-  return functions_commit.commit(s, turn, event, given, nil, participants, groups)
+  return functions_commit.commit(s, turn, event, given, extra, participants, groups)
 end
 
 redis.register_function({

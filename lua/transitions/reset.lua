@@ -27,6 +27,17 @@ local function begin_clock(s, clock, bank)
   storage_record.touch(s, clock, true)
 end
 
+-- What the payload says of a clock that the session owns, because it lists the owners of all others: what it
+-- has now. A clock that may count up for ever has no such time.
+local function told(s, fields)
+  if s.mode.owner ~= 'session' then
+    return nil
+  elseif not s.mode.counts_up then
+    return (',"total_time_ms":%d'):format(fields.bank)
+  end
+  return fields.bank ~= '0' and (',"max_time_ms":%d'):format(fields.bank) or ',"max_time_ms":null'
+end
+
 -- All clocks, counts and marks are as the config had them, for those who take part now. fields: the whole
 -- hash, with all its participants and groups.
 local function reset(s, fields)
@@ -63,7 +74,7 @@ local function reset(s, fields)
   if fields.clock then
     begin_clock(s, load('clock'), tonumber(fields.bank))
   end
-  return transitions_cycle.current_turn(s), 'session.reset'
+  return transitions_cycle.current_turn(s), 'session.reset', told(s, fields)
 end
 
 return { reset = reset }
