@@ -54,7 +54,7 @@ def test_a_sound_history_has_no_findings(seed: int, kind: tuple[str, str], failo
 
 
 @given(SEEDS, st.sampled_from(KINDS))
-@settings(max_examples=40)
+@settings(max_examples=15)
 def test_a_sound_history_of_corrections_and_schedules_has_no_findings(
     seed: int, kind: tuple[str, str]
 ) -> None:
