@@ -228,7 +228,7 @@ const BEGINNINGS = new Set(["session.started", "turn.taken_back", "turn.set", "s
 
 const iso = (ms) => new Date(ms).toISOString();
 const isLive = (state) => state.status === "running" || state.status === "paused";
-const isOver = (state) => !isLive(state) && state.status !== "pending";
+const isOver = (state) => ["expired", "completed", "cancelled"].includes(state.status);
 
 function deepFreeze(value) {
   if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
@@ -1551,7 +1551,6 @@ class Renewal {
 // A session
 
 const given = (body) => Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
-const isOver = (state) => ["expired", "completed", "cancelled"].includes(state.status);
 const notOverInTime = () => new SyncKairosError("NETWORK_TIMEOUT", "the session was not over in time",
   { retryable: true });
 
