@@ -119,7 +119,7 @@ def control(state: State) -> str:
     found = state.time_control or TimeControl()
     if state.sync_mode not in ("per_participant", "per_group"):
         return f"{duration(state.time_per_cycle_ms)} a turn" if state.time_per_cycle_ms else ""
-    if found.notation:
+    if found.notation and not _is_long(found):
         return found.notation
     increment = found.increment_ms if found.increment_ms is not None else state.increment_ms
     match found.kind:
@@ -128,12 +128,31 @@ def control(state: State) -> str:
         case "delay" | "bronstein":
             return f"{found.kind} {duration(found.delay_ms or 0)}"
         case "byoyomi":
-            return f"byo-yomi {found.periods} x {duration(found.period_ms or 0)}"
+            added = f"+{duration(found.increment_ms)} a turn, then " if found.increment_ms else ""
+            return f"{added}byo-yomi {found.periods} x {duration(found.period_ms or 0)}"
         case "canadian":
             return f"{found.moves} moves in {duration(found.period_ms or 0)}"
         case "none":
             return "no limit"
+        case "stages":
+            return _stages(found)
     return plain(found.kind)
+
+
+def _is_long(found: TimeControl) -> bool:
+    """Whether a stage is of days, which are hard to read as minutes: `1/4320.0`."""
+    return any((stage.time_ms or 0) >= 24 * HOUR for stage in found.stages or ())
+
+
+def _stages(found: TimeControl) -> str:
+    """Stages in short, as in `40 moves in 2 h, then 1 h` or `every move in 3 days`."""
+    parts = []
+    for number, stage in enumerate(found.stages or (), 1):
+        time = duration(stage.time_ms or 0)
+        moves = f"{stage.moves} move{'' if stage.moves == 1 else 's'} in {time}" if stage.moves else time
+        repeats = found.repeat and number == len(found.stages or ())
+        parts.append(f"every {moves}".replace("every 1 move ", "every move ") if repeats else moves)
+    return ", then ".join(parts)
 
 
 def event(change: Change, state: State) -> str:

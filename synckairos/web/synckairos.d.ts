@@ -314,7 +314,15 @@ export class SyncKairosError extends Error {
   readonly context: Readonly<Record<string, unknown>>;
   /** After how long to try again, if the service said so. */
   readonly retryAfterMs: number | null;
+  /** The time controls that could not be read, each as `drawCaret` draws it. given: what was refused. */
+  carets(given: object): string[];
 }
+
+/**
+ * A time control that could not be read, and below it a caret and what was expected at the place. Null
+ * without a text, or when the message of the detail names no position.
+ */
+export function drawCaret(text: string | null, message: string): string | null;
 
 /** Removes the listener again. */
 export type Unsubscribe = () => void;

@@ -75,6 +75,53 @@ export class SyncKairosError extends Error {
     this.context = more.context ?? {};
     this.retryAfterMs = more.retryAfterMs ?? null;
   }
+
+  /**
+   * The time controls that could not be read, each as `drawCaret` draws it, in the order of `details`.
+   *
+   * @param {object} given the config, or the participant, that was refused
+   * @returns {string[]}
+   */
+  carets(given) {
+    return this.details
+      .map(({ field, message }) => drawCaret(textAt(given, field), message))
+      .filter((drawn) => drawn !== null);
+  }
+}
+
+/** How many characters of a text that could not be read are shown on either side of the place. */
+const CARET_SHOWN = 60;
+
+/**
+ * A time control that could not be read, and below it a caret and what was expected at the place:
+ *
+ *     90+30 min
+ *          ^ "x", "/" or the end expected
+ *
+ * Null without a text, or when the message, which is that of a detail, names no position. Positions count
+ * characters. Those that do not print become `?`; of a long text the part around the place is shown.
+ *
+ * @param {string | null} text
+ * @param {string} message
+ * @returns {string | null}
+ */
+export function drawCaret(text, message) {
+  const place = /cannot be read at position (\d+): (.*)/s.exec(message);
+  if (typeof text !== "string" || place === null) return null;
+  const characters = Array.from(text, (each) => (/[\p{C}\p{Zl}\p{Zp}]/u.test(each) ? "?" : each));
+  const at = Number(place[1]) - 1;
+  const begin = Math.max(0, at - CARET_SHOWN);
+  const before = begin > 0 ? "…" : "";
+  const after = characters.length > at + CARET_SHOWN ? "…" : "";
+  const line = before + characters.slice(begin, at + CARET_SHOWN).join("") + after;
+  return `${line}\n${" ".repeat(before.length + at - begin)}^ ${place[2]}`;
+}
+
+/** The time control as text at a path such as `participants.1.time_control`; null when there is none. */
+function textAt(given, path) {
+  const found = path.split(".").reduce((from, name) => from?.[name], given);
+  const text = found?.notation ?? found;
+  return typeof text === "string" ? text : null;
 }
 
 /** The error in the body of an answer. A body without one came from a proxy, and not from the service. */

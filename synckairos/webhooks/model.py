@@ -34,7 +34,7 @@ EVENTS = frozenset(
     {
         *("session.created", "session.started", "session.paused", "session.resumed", "session.expired"),
         *("session.completed", "session.cancelled", "session.deleted", "session.recovered"),
-        *("session.reopened", "session.reset", "session.scheduled", "session.moved"),
+        *("session.reopened", "session.reset", "session.scheduled", "session.moved", "session.arrived"),
         *("cycle.switched", "turn.taken_back", "turn.set"),
         *("participant.added", "participant.removed", "participant.expired"),
         *("time.adjusted", "time.warning"),

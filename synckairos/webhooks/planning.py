@@ -49,9 +49,10 @@ SWEPT_AT_ONCE = 1000
 Position: TypeAlias = tuple[int, int]
 """Epoch and version of an event."""
 
+# Of a session all notes are taken, also those that are not due: what they are about comes first.
 _TAKE = """
-DELETE FROM sync_webhook_changes WHERE id IN (
-    SELECT id FROM sync_webhook_changes WHERE not_before <= now() ORDER BY not_before, id LIMIT $1)
+DELETE FROM sync_webhook_changes WHERE session_id IN (
+    SELECT session_id FROM sync_webhook_changes WHERE not_before <= now() ORDER BY not_before, id LIMIT $1)
 RETURNING session_id::text, first_version, noted_at
 """
 _PUT_BACK = """
@@ -72,13 +73,19 @@ WHERE session_id = ANY($1::uuid[]) AND snapshot IS NOT NULL
 _WEBHOOKS = (
     f"SELECT {WEBHOOK} FROM sync_webhooks WHERE status = 'active' AND owner = ANY($1::text[]) FOR KEY SHARE"
 )
-# `follows`: whether its predecessor is stored. After a restore that is one of an earlier epoch.
+# `follows`: whether its predecessor is stored. After a restore that is one of an earlier epoch. `skips`:
+# whether that one was not looked through, although webhooks want it: whoever has stored it told nobody.
 _EVENTS = """
 SELECT c.session_id::text, e.epoch, e.version, e.event, e.server_time_ms,
     e.version = 1 OR e.archived_at < now() - $3::interval OR EXISTS (
         SELECT FROM sync_events AS p
-        WHERE p.session_id = e.session_id AND p.version = e.version - 1 AND p.epoch <= e.epoch) AS follows
-FROM unnest($1::uuid[], $2::bigint[]) AS c (session_id, first_version)
+        WHERE p.session_id = e.session_id AND p.version = e.version - 1 AND p.epoch <= e.epoch) AS follows,
+    e.version = c.first_version AND EXISTS (
+        SELECT FROM sync_events AS p
+        LEFT JOIN sync_webhook_sessions AS s ON s.session_id = p.session_id AND s.epoch = p.epoch
+        WHERE p.session_id = e.session_id AND p.version = e.version - 1 AND p.server_time_ms >= c.since_ms
+            AND NOT coalesce(s.seen @> p.version, false)) AS skips
+FROM unnest($1::uuid[], $2::bigint[], $5::bigint[]) AS c (session_id, first_version, since_ms)
 CROSS JOIN LATERAL (
     SELECT e.session_id, e.epoch, e.version, e.event, e.server_time_ms, e.archived_at FROM sync_events AS e
     LEFT JOIN sync_webhook_sessions AS p ON p.session_id = e.session_id AND p.epoch = e.epoch
@@ -149,7 +156,8 @@ WITH page AS (
             SELECT FROM sync_webhook_sessions AS p
             WHERE p.session_id = s.session_id AND p.epoch = s.epoch AND p.seen @> s.version
                 AND p.seen = int8multirange(range_merge(p.seen)))
-        AND NOT EXISTS (SELECT FROM sync_webhook_changes AS c WHERE c.session_id = s.session_id)
+        AND NOT EXISTS (
+            SELECT FROM sync_webhook_changes AS c WHERE c.session_id = s.session_id AND c.first_version = 1)
     RETURNING session_id
 )
 SELECT session_id, created_at, (SELECT count(*) FROM noted) AS noted FROM page
@@ -166,6 +174,7 @@ class _Event(NamedTuple):
     event: str
     server_time_ms: int
     follows: bool
+    skips: bool
 
 
 @dataclass(slots=True)
@@ -224,7 +233,13 @@ class Planner:
         for each in webhooks:
             by_tenant[each.tenant].append(each)
         wanted = [session_id for session_id, tenant in tenants.items() if by_tenant.get(tenant)]
-        events, unready = await self._events(connection, {each: changes[each] for each in wanted})
+        since_ms = {each: min(hook.since_ms for hook in by_tenant[tenants[each]]) for each in wanted}
+        firsts = {each: changes[each].first_version for each in wanted}
+        rows = await self._events(connection, firsts, since_ms)
+        if skipping := {row.session_id for row in rows if row.skips}:
+            firsts |= dict.fromkeys(skipping, 1)
+            rows = await self._events(connection, firsts, since_ms)
+        events, unready = _due(rows, firsts)
         for session_id, first_version in unready.items():
             again[session_id] = _Change(first_version, changes[session_id].noted_at)
         filtered = [each for each in events if any(hook.sessions for hook in by_tenant[tenants[each]])]
@@ -245,30 +260,20 @@ class Planner:
         return set(plans)
 
     async def _events(
-        self, connection: PgConnection, changes: Mapping[str, _Change]
-    ) -> tuple[dict[str, list[_Event]], dict[str, int]]:
-        """The events that are due, by session, and from which version on to look again at other sessions."""
-        if not changes:
-            return {}, {}
+        self, connection: PgConnection, firsts: Mapping[str, int], since_ms: Mapping[str, int]
+    ) -> list[_Event]:
+        """What was not looked through yet of these sessions, from some version on; by session, in order."""
+        if not firsts:
+            return []
         rows = await connection.fetch(
             _EVENTS,
-            list(changes),
-            [each.first_version for each in changes.values()],
+            list(firsts),
+            list(firsts.values()),
             interval(self._gap_s),
             MOST_OF_SESSION,
+            [since_ms[session_id] for session_id in firsts],
         )
-        due: dict[str, list[_Event]] = {}
-        unready: dict[str, int] = {}
-        for session_id, group in groupby(map(_Event._make, rows), itemgetter(0)):
-            found = list(group)
-            count = next((n for n, each in enumerate(found) if not each.follows), len(found))
-            if count:
-                due[session_id] = found[:count]
-            if count < len(found):
-                unready[session_id] = min(each.version for each in found[count:])
-            elif len(found) == MOST_OF_SESSION:
-                unready[session_id] = changes[session_id].first_version
-        return due, unready
+        return list(map(_Event._make, rows))
 
     async def sweep(self) -> int:
         """Note the sessions with events that were not looked through. Returns how many there are."""
@@ -291,6 +296,22 @@ class Planner:
         """Have sent what waits for nothing, as after a process died between two steps."""
         async with self._store.connection() as connection:
             await connection.execute(_STUCK)
+
+
+def _due(rows: Iterable[_Event], firsts: Mapping[str, int]) -> tuple[dict[str, list[_Event]], dict[str, int]]:
+    """The events that are due, by session, and from which version on to look again at other sessions."""
+    due: dict[str, list[_Event]] = {}
+    unready: dict[str, int] = {}
+    for session_id, group in groupby(rows, itemgetter(0)):
+        found = list(group)
+        count = next((place for place, each in enumerate(found) if not each.follows), len(found))
+        if count:
+            due[session_id] = found[:count]
+        if count < len(found):
+            unready[session_id] = min(each.version for each in found[count:])
+        elif len(found) == MOST_OF_SESSION:
+            unready[session_id] = firsts[session_id]
+    return due, unready
 
 
 async def release(connection: PgConnection, lanes: Iterable[tuple[str, str]]) -> None:

@@ -201,7 +201,7 @@ class Webhooks:
 
 
 async def waiting(store: Store) -> int:
-    """How many deliveries wait for an attempt, or for an older one; 0 while there are no tables of webhooks."""
+    """How many deliveries wait for an attempt, or for an older one; 0 while there are no tables of them."""
     async with store.connection() as connection:
         if not await connection.fetchval(_THERE):
             return 0

@@ -1,4 +1,4 @@
-"""Receivers of webhooks: HTTP servers on this machine that remember what they got and answer as a test says."""
+"""Receivers of webhooks: servers on this machine that remember what they got and answer as a test says."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def receiver(answer: Answer = lambda _: 204, *, tls: ssl.SSLContext | None = Non
                 self.send_header("content-length", "0")
                 self.end_headers()
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, *_: Any) -> None:
             """Nothing is printed."""
 
     class Server(ThreadingHTTPServer):

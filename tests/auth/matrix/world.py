@@ -50,7 +50,8 @@ out, which has refusals."""
 
 WEBHOOK, DELIVERY = (f"d0000000-0000-4000-8000-00000000000{n}" for n in range(2))
 _HAVE_WEBHOOK = """
-INSERT INTO sync_webhooks (webhook_id, tenant_id, url, secret, since_ms) VALUES ($1, $2, 'http://[::1]/', '', 0)
+INSERT INTO sync_webhooks (webhook_id, tenant_id, url, secret, since_ms)
+VALUES ($1, $2, 'http://[::1]/', '', 0)
 ON CONFLICT (webhook_id) DO UPDATE SET tenant_id = excluded.tenant_id
 """
 """Whoever asks for the webhook is of its tenant; it is there again when the call before has removed it."""

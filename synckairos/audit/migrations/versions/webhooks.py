@@ -38,6 +38,7 @@ TABLES = (
     )
     """,
     "CREATE INDEX sync_webhook_changes_due ON sync_webhook_changes (not_before, id)",
+    "CREATE INDEX sync_webhook_changes_of_session ON sync_webhook_changes (session_id)",
     # Which versions of each epoch were looked through, so that none is sent twice and none is passed over.
     """
     CREATE TABLE sync_webhook_sessions (
