@@ -25,7 +25,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 CALLS = ["switch"] * 6 + ["next", "pause", "resume", "pause", "resume", "add", "add", "set", "join", "leave"]
 CALLS += ["takeback", "takeback", "turn", "reopen", "reopen", "reset", "schedule", "complete"]
 SCHEDULED_IN_MS = 60_000
-"""How far ahead the earliest start or end of a session is: what comes by itself is the part of other tests."""
+"""How far ahead the earliest start or end of a session is. What comes by itself belongs to other tests."""
 
 
 @pytest.mark.parametrize(("mode", "kind"), games.KINDS)
