@@ -65,12 +65,15 @@ OVERTIMES: list[Json] = [{}] * 6 + [{"overtime_ms": ms} for ms in (0, 1000, 2500
 
 
 def _texts() -> Iterator[str]:
-    """Short time controls as text, some of them PGN."""
+    """Short time controls as text, some of them as PGN, US Chess or SGF have them."""
     for minutes in ("0.0167", "0.02", "0.05", "0.1", "0.0834", "1"):
         yield from (minutes, f"hourglass {minutes}")
         for n, seconds in ((1, 0), (2, 1), (3, 2), (1, 3)):
             yield from (f"{minutes}+{seconds}", f"{minutes}d{seconds}", f"{minutes}b{seconds}")
-            yield from (f"{minutes}+{n}x{seconds + 1}", f"{minutes}+{n}/{seconds + 1}")
+            yield from (f"{minutes}+{n}x{seconds + 1}", f"{minutes}+{n}/{2 * n + seconds}")
+            yield from (f"{minutes}+{seconds}+{n}x2", f"0+{n}x{seconds + 1}", f"{n}/{minutes}+{seconds}")
+            yield from (f"{n}/{minutes},1/0.02;d{seconds}", f"{n}/{minutes},SD/0.05;d{seconds}")
+            yield from (f"pgn {seconds + 1}.5+0.{n}", f"OT[{n}/{seconds + 1} Canadian]", f"TM[{n}.25]")
             yield from (f"{n}/{minutes}:0+{seconds}", f"{n}/{minutes}+{seconds}:1/0.02:0.05+1")
             yield from (f"pgn {seconds + 1}+{n}", f"pgn {n}/{seconds + 1}:2+{seconds}", f"*{seconds + 1}")
     yield "-"
