@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.model import notation, strategies
+from tests.model import notation
 from tests.model.driver import Driver
 from tests.model.tables import SESSION, START, Json, LibraryTable, create, players
 
@@ -509,8 +509,3 @@ def test_a_bank_that_differs_from_the_text_is_refused(driver: Driver) -> None:
         config = players(None, bank, time_control=control)
         answer = driver.call("create", SESSION, [json.dumps(config)], START)
         assert (answer.code, answer.fields) == ("VALIDATION_ERROR", ["participants.1.total_time_ms"])
-
-
-def test_the_texts_of_random_games_can_be_read() -> None:
-    for text in strategies.TEXTS:
-        notation.read(text)
