@@ -165,5 +165,6 @@ def _stored(server: Server) -> bool:
     """Whether nothing waits for PostgreSQL any more."""
     with server.sync_client() as client:
         outboxes = list(client.scan_iter("sk:{*}:outbox"))
-        waiting = sum(client.xlen(each) for each in outboxes)
-        return waiting + int(client.llen("rq:queue:audit")) == 0
+        waiting = sum(int(client.xlen(each)) for each in outboxes)
+        queued = int(client.llen("rq:queue:audit"))
+    return not waiting and not queued
