@@ -11,9 +11,9 @@
 -- The block above each function adds its own.
 --
 -- What is due comes first: the start or the end of the session, the end of a pause, or the expiry when the
--- time is up. Switch, pause, resume, adjust of the running clock and leave of the active participant carry it
--- out instead of their own change, and publish the same event as sk_expire; start and schedule do so with the
--- start and the end of the session.
+-- time is up. Switch, pause, resume, takeback, turn, adjust of the running clock and leave of the active
+-- participant carry it out instead of their own change, and publish the same event as sk_expire; start and
+-- schedule do so with the start and the end of the session.
 
 local NONE = call_options.NONE
 local COMMON = call_options.COMMON

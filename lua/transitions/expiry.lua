@@ -217,6 +217,7 @@ return {
   is_scheduled_due = is_scheduled_due,
   is_first = is_first,
   is_due = is_due,
+  deadline_reached = deadline_reached,
   due = due,
   expire = expire,
 }

@@ -13,8 +13,8 @@ local function start(s)
 end
 
 -- Whether a call that concerns the cycle is for a session in another status than `status`, and nothing is due
--- that comes first. A pending session whose start or end is due gets the participant that is
--- active then, by which the options of the call are judged.
+-- that comes first. A pending session whose start or end is due gets the participant that is active then, by
+-- which the options of the call are judged.
 local function is_out_of_place(s, status)
   if s.status == status then
     return false
@@ -29,15 +29,17 @@ end
 
 -- options: NEXT, CURRENT, LAG, PLAYER
 local function switch(s, options)
-  if is_out_of_place(s, 'running') then
+  if s.status ~= 'running' and is_out_of_place(s, 'running') then
     return transitions_cycle.wrong_state(s)
   end
   local active = s.active
   local index
   if not options.NEXT and not s.mode.by_group then
     index = transitions_rotation.after(s, active)
-    storage_record.load_pair(s, storage_record.participant_field(active),
-      storage_record.participant_field(index))
+    if index then -- none has a turn in a session that was reopened after all clocks had run out
+      storage_record.load_pair(s, storage_record.participant_field(active),
+        storage_record.participant_field(index))
+    end
   end
   local turn = transitions_cycle.turn_of(s, active)
   local refused = transitions_player.may_switch(s, options)
@@ -62,9 +64,12 @@ local function switch(s, options)
     end
     index = storage_record.participant_index(named)
   end
-  local after, event, due_extra = transitions_expiry.due(s, turn)
-  if event then
-    return after, event, due_extra
+  local ends = transitions_expiry.deadline_reached(s, turn)
+  if ends or s.limited or s.status ~= 'running' then
+    local after, event, due_extra = transitions_expiry.due(s, turn)
+    if event then
+      return after, event, due_extra
+    end
   end
   local is_last = s.max_cycles and transitions_limits.is_last_cycle(s)
   local elapsed = s.now - s.since
@@ -91,8 +96,11 @@ local function switch(s, options)
     end
     extra = extra .. transitions_cycle.overtime_used(s, owner, ran - credit)
     transitions_cycle.transfer(s, owner, ran - credit)
-    local charge = is_last and controls.charge or controls.charge_and_credit
-    charge(owner, ran - credit, s.offset)
+    if is_last then
+      controls.charge(owner, ran - credit, s.offset)
+    else
+      controls.charge_and_credit(owner, ran - credit, s.offset)
+    end
   end
   transitions_cycle.count_cycle(s, turn, elapsed)
   if is_last then

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,8 +27,6 @@ LIVE = frozenset({"pending", "running", "paused"})
 """The statuses of a session that is not over."""
 DELETED = "deleted"
 RETRY_AFTER_MS = 1000
-LATE_MS = 1000
-"""When the server notices the end of a pause later than this (ms), the pause lasts until then."""
 
 _ENDS = ("session.expired", "session.completed", "session.cancelled")
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -75,7 +72,7 @@ def state_after(state: dict[str, Any], events: Iterable[bytes]) -> dict[str, Any
     for text in events:
         event = msgspec.json.decode(text)
         payload = event["payload"]
-        _follow_pauses(state, event["server_time_ms"], payload)
+        pauses = _pauses_after(state, event)
         for each in payload["participants"]:
             before = people.get(each["participant_id"], {"time_used_ms": 0})
             state["time_used_ms"] += each["time_used_ms"] - before["time_used_ms"]
@@ -88,14 +85,31 @@ def state_after(state: dict[str, Any], events: Iterable[bytes]) -> dict[str, Any
             **{name: value for name, value in payload.items() if name in state and name not in _LISTS},
         )
         state.update(updated_at=moment, resumes_at_ms=payload.get("resumes_at_ms"))
-        _follow_life(state, event)
+        state.update(pauses, **_schedule_after(state, event))
+        if payload["event"] == "session.started":
+            late = payload.get("late_ms", 0)
+            at = event["server_time_ms"] - (late if late <= _LATE_MS else 0)
+            state["session_started_at"] = timestamp(at)
+        elif payload["event"] == "session.reset":
+            state.update(_AS_NEW)
+        elif payload["event"] == "session.reopened":
+            state["session_completed_at"] = None
+        elif payload["event"] == "session.recovered":
+            state.update(recovered=True, recovered_at=moment)
+        elif payload["event"] in _ENDS:
+            end = payload.get("expired_deadline_ms")
+            if end is None:
+                end = event["server_time_ms"] - payload.get("late_ms", 0)
+            state["session_completed_at"] = timestamp(end)
+            state["cycle_elapsed_ms"] = None
     state["participants"] = sorted(people.values(), key=lambda each: int(each["participant_index"]))
     state["groups"] = list(groups.values())
     return state
 
 
 _LISTS = ("participants", "groups")
-_BEGINS_AGAIN = frozenset({"session.reset", "session.reopened"})
+_LATE_MS = 1000
+"""The library's bound: when it notices later than this that a start was due, the session starts then."""
 _AS_NEW: dict[str, Any] = {
     "session_started_at": None,
     "session_completed_at": None,
@@ -107,45 +121,40 @@ _AS_NEW: dict[str, Any] = {
 """What a reset does to a state, besides what its event shows."""
 
 
-def _follow_life(state: dict[str, Any], event: dict[str, Any]) -> None:
-    """Apply what an event says of start, end and schedule. The state has its payload already."""
-    payload, now = event["payload"], event["server_time_ms"]
-    if payload["event"] == "session.started":
-        state.update(session_started_at=payload["cycle_started_at"], starts_at_ms=None)
-    elif payload["event"] == "session.scheduled":
-        state.update({name: payload.get(name) for name in ("starts_at_ms", "ends_at_ms")})
-    elif payload["event"] == "session.reset":
-        state.update(_AS_NEW)
-    elif payload["event"] == "session.reopened":
-        state["session_completed_at"] = None
-    elif payload["event"] == "session.recovered":
-        state.update(recovered=True, recovered_at=timestamp(now))
-    elif payload["event"] in _ENDS:
-        end = payload.get("expired_deadline_ms", now - payload.get("late_ms", 0))
-        state.update(session_completed_at=timestamp(end), cycle_elapsed_ms=None)
-    if state["status"] not in LIVE or payload["event"] in _BEGINS_AGAIN:
-        for name in ("starts_at_ms", "ends_at_ms"):
-            if (state.get(name) or math.inf) <= now:
-                state[name] = None  # it has come, or came after the session was over
-
-
-def _follow_pauses(state: dict[str, Any], now: int, payload: dict[str, Any]) -> None:
-    """Apply an event to what is left of all pauses. The state has still the one before it.
-
-    Whether the pause of the first state counts, only its end tells: that of one that counts is not later than
-    what was left of all pauses.
-    """
-    left, ends, event = state.get("pause_remaining_ms"), state.get("resumes_at_ms"), payload["event"]
-    started = state["server_time_ms"]
-    counts = left is not None and ends is not None and ends - started <= left
-    if state["status"] == "paused" and counts and event != "session.recovered":
+def _pauses_after(state: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
+    """What an event does to what is left of the pauses, from the state before it. Empty without bounds."""
+    payload = event["payload"]
+    if payload["event"] == "session.reset":
+        bounds = {"pauses_left": "max_pauses", "pause_remaining_ms": "max_total_pause_ms"}
+        return {name: state[bound] for name, bound in bounds.items() if name in state}
+    found: dict[str, Any] = {}
+    left, ends = state.get("pause_remaining_ms"), state.get("resumes_at_ms")
+    is_paused = state["status"] == "paused" and payload["event"] != "session.recovered"  # not for an outage
+    if is_paused and left is not None and ends is not None:
+        # A pause that does not count, and the stand after a reopen, do not end when nothing remains.
         late = payload.get("late_ms", 0)
-        stopped = now - late if event == "session.completed" or late <= LATE_MS else now
-        state["pause_remaining_ms"] = max(0, left - max(0, stopped - started))
-    if event == "session.paused" and payload.get("counted", True) and state.get("pauses_left") is not None:
-        state["pauses_left"] -= 1
-    elif event == "session.reset":
-        state.update(pauses_left=state.get("max_pauses"), pause_remaining_ms=state.get("max_total_pause_ms"))
+        is_on_time = late <= _LATE_MS or payload["event"] == "session.completed"
+        until = event["server_time_ms"] - (late if is_on_time else 0)
+        if ends - state["server_time_ms"] <= left:
+            found["pause_remaining_ms"] = max(0, left - max(0, until - state["server_time_ms"]))
+    if payload["event"] == "session.paused" and payload.get("counted", True):
+        pauses = state.get("pauses_left")
+        if pauses is not None:
+            found["pauses_left"] = pauses - 1
+    return found
+
+
+def _schedule_after(state: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
+    """When the session starts and ends by itself after an event. What has come is gone."""
+    names = [name for name in ("starts_at_ms", "ends_at_ms") if name in state]
+    payload = event["payload"]
+    if payload["event"] == "session.scheduled":
+        return {name: payload.get(name) for name in names}
+    gone = {"starts_at_ms"} if payload["event"] == "session.started" else set()
+    if state["status"] not in LIVE or payload["event"] in ("session.reopened", "session.reset"):
+        now = event["server_time_ms"]
+        gone |= {name for name in names if state[name] is not None and state[name] <= now}
+    return {name: None for name in names if name in gone}
 
 
 def timestamp(ms: int) -> str:

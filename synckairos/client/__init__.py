@@ -7,7 +7,7 @@ from synckairos.client.calls import SAME
 from synckairos.client.client import SyncKairos
 from synckairos.client.config import Config
 from synckairos.client.errors import SyncKairosError
-from synckairos.client.face import ClockFace, Due
+from synckairos.client.face import ClockFace, Due, clock_text
 from synckairos.client.handle import Handle
 from synckairos.client.model import Change, Group, Page, Participant, Payload, State, Summary, TimeControl
 from synckairos.client.server_time import ServerTime
@@ -34,4 +34,5 @@ __all__ = [
     "SyncKairos",
     "SyncKairosError",
     "TimeControl",
+    "clock_text",
 ]

@@ -37,6 +37,7 @@ from synckairos.errors import (
     Unauthenticated,
     UnsupportedMediaType,
     ValidationError,
+    draw_caret,
 )
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "UnexpectedAnswer",
     "UnsupportedMediaType",
     "ValidationError",
+    "draw_caret",
 ]
 
 

@@ -6,6 +6,8 @@ then. All other values follow from that and from the time control's rule (`lua/c
 
 from __future__ import annotations
 
+import math
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -66,6 +68,31 @@ class ClockFace(Struct, frozen=True, kw_only=True):
     elapsed_ms: float = 0.0
     ends_in_ms: float | None = None
     ends_first: bool = False
+
+
+_DAY_S = 86_400
+
+
+def clock_text(ms: float | None, *, count_up: bool = False) -> str:
+    """A time of a clock as text: `3 d 04:05:06`, `1:05:09`, `5:00`, `0:09.4`, `-0:03`; `-:--` for None.
+
+    A time that is left is rounded up, so that it is zero only when time is up, and has tenths below ten
+    seconds. A time that counts up is rounded down.
+    """
+    if ms is None:
+        return "-:--"
+    rounded = math.floor if count_up else math.ceil
+    tenths = rounded(ms / 100)
+    fine = not count_up and ms > 0 and tenths < 100
+    units = tenths if fine else 10 * rounded(ms / 1000)
+    whole, tenth = divmod(abs(units), 10)
+    days, seconds = divmod(whole, _DAY_S)
+    hours, seconds = divmod(seconds, 3600)
+    minutes, seconds = divmod(seconds, 60)
+    text = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    if days:
+        text = f"{days} d {hours:02}:{minutes:02}:{seconds:02}"
+    return f"{'-' if units < 0 else ''}{text}{f'.{tenth}' if fine else ''}"
 
 
 class Due(Struct, frozen=True, kw_only=True):

@@ -337,6 +337,8 @@ def merged(view: View, change: Change) -> View:
         session_started_at=_started_after(before, payload),
         session_completed_at=_completed_after(before, payload, now),
     )
+    if payload.event == "session.reset":
+        after = replace(after, recovered=False, recovered_at=None, warning=None)
     after = _with_pauses(_with_schedule(after, payload), payload, view)
     after = _with_current_clock(after)
     return View(after, _cycle_after(was, after, payload, begins=begins, used=used))
@@ -355,9 +357,7 @@ def _own_clock_after(
         return total, most
     left, added = payload.time_remaining_ms, payload.adjusted_ms
     if payload.event == "session.reset":
-        # The bank of the config, which a state does not say when it was adjusted.
-        total = payload.total_time_ms if payload.total_time_ms is not None else total
-        return total, payload.max_time_ms if payload.max_time_ms is not None else most
+        return (total, payload.max_time_ms) if counts_up else (payload.total_time_ms, most)
     if counts_up:
         if added is not None:
             most = before.time_used_ms + (before.cycle_elapsed_ms or 0) if most is None else most

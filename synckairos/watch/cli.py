@@ -69,7 +69,10 @@ class Refused(click.ClickException):
     help="Your token, if the service asks for one. Everybody on this machine can read an option in "
     "the list of processes, but not the environment.",
 )
-def watch(session: str, url: str, token: str | None) -> None:
+@click.option(
+    "--stay", is_flag=True, help="Go on when the session has ended: somebody may reopen or reset it."
+)
+def watch(session: str, url: str, token: str | None, stay: bool) -> None:
     """Watch the clocks of SESSION, live, until it ends or Ctrl-C.
 
     SESSION is its id, or the address of its page in the console, which also says where the service is.
@@ -81,10 +84,10 @@ def watch(session: str, url: str, token: str | None) -> None:
     if page := _PAGE.fullmatch(session):
         url, session = page.groups()
     with suppress(KeyboardInterrupt):
-        asyncio.run(_watch(session, url, token))
+        asyncio.run(_watch(session, url, token, stay=stay))
 
 
-async def _watch(session_id: str, url: str, token: str | None) -> None:
+async def _watch(session_id: str, url: str, token: str | None, *, stay: bool) -> None:
     # SIGTERM has to end it like Ctrl-C, so that the terminal is restored.
     task = asyncio.current_task()
     assert task is not None
@@ -92,7 +95,7 @@ async def _watch(session_id: str, url: str, token: str | None) -> None:
     loop.add_signal_handler(signal.SIGTERM, task.cancel)
     console = Console(highlight=False)
     try:
-        async with _following(session_id, url, token) as watcher:
+        async with _following(session_id, url, token, stay=stay) as watcher:
             if console.is_terminal and not console.is_dumb_terminal:
                 await watcher.draw(console)
             else:
@@ -106,7 +109,7 @@ async def _watch(session_id: str, url: str, token: str | None) -> None:
 
 
 @asynccontextmanager
-async def _following(session_id: str, url: str, token: str | None) -> AsyncIterator[_Watcher]:
+async def _following(session_id: str, url: str, token: str | None, *, stay: bool) -> AsyncIterator[_Watcher]:
     """Follow the session. The block begins with its first state. Raises SyncKairosError, Refused."""
     try:
         client = SyncKairos(url, token, reconnect_attempts=math.inf)
@@ -114,7 +117,7 @@ async def _following(session_id: str, url: str, token: str | None) -> AsyncItera
         raise Refused(f"{url} is no address of a service: {error}") from None
     async with client:
         session = client.session(session_id)
-        watcher = _Watcher(client, session)
+        watcher = _Watcher(client, session, stay=stay)
         try:
             async with asyncio.timeout(FIRST_STATE_S):
                 await session.ready()
@@ -157,9 +160,10 @@ _LOCAL_FLAGS = 3
 
 
 class _Watcher:
-    """Shows a session, as lines or as a picture."""
+    """Shows a session, as lines or as a picture. stay: also after its end, until it is deleted."""
 
-    def __init__(self, client: SyncKairos, session: Session) -> None:
+    def __init__(self, client: SyncKairos, session: Session, *, stay: bool) -> None:
+        self._stay = stay
         self._trouble = ""
         self._skew = ""
         self._client = client
@@ -177,16 +181,16 @@ class _Watcher:
         state = session.state
         status = words.STATUSES.get(state.status, state.status)
         echo(_line(state.server_time_ms, state.version, f"{words.title(state)}: {status}"))
-        if state.is_over:
+        if state.is_over and not self._stay:
             return
         async for change in session.changes():
             echo(_described(change, session.state))
-            if _is_end(change):
+            if self._is_end(change):
                 return
 
     async def draw(self, console: Console) -> None:
         """Draw the picture, and draw it again whenever it is outdated, until the session has ended."""
-        if self._session.state.is_over:
+        if self._session.state.is_over and not self._stay:
             await self._earlier()
             console.print(screen.summary(self._view(), console.width))
             return
@@ -217,12 +221,12 @@ class _Watcher:
         session = self._session
         changes = session.changes()
         try:
-            if session.state.is_over:  # it may have ended since the check in `draw`
+            if session.state.is_over and not self._stay:  # it may have ended since the check in `draw`
                 return
             await self._earlier()
             async for change in changes:
                 self._append(change)
-                if _is_end(change):
+                if self._is_end(change):
                     return
         finally:
             self._wake.set()
@@ -241,6 +245,11 @@ class _Watcher:
         line = Text(f"{words.moment(change.server_time_ms)}  ", "dim")
         self._changes.append(line.append(said, _EVENT_STYLES.get(change.event, "not dim")))
         self._wake.set()
+
+    def _is_end(self, change: Change) -> bool:
+        """Whether this is the last change to show."""
+        over = () if self._stay else ("expired", "completed", "cancelled")
+        return change.event == "session.deleted" or change.payload.status in over
 
     def _view(self) -> screen.View:
         time = self._client.time
@@ -266,12 +275,6 @@ class _Watcher:
         else:
             self._trouble = error.message
         self._wake.set()
-
-
-def _is_end(change: Change) -> bool:
-    """Whether no other change can follow this one."""
-    over = ("expired", "completed", "cancelled")
-    return change.event == "session.deleted" or change.payload.status in over
 
 
 def _described(change: Change, state: State) -> str:

@@ -23,6 +23,8 @@ WARN_MS, URGENT_MS = 20_000, 10_000
 """Below these times a clock is yellow and red, if the session has no warnings."""
 BIG_FROM_ROWS = 20
 """On terminals with fewer rows there are no big digits."""
+UNTIL_END = "until the end"
+"""The note of a clock that shows how long it is until the session's end."""
 SUMMARY_ROWS = 12
 """How many rows for clocks the summary at the end has."""
 
@@ -40,6 +42,8 @@ _GLYPHS = {
     ":": (" ", "#", " ", "#", " "),
     ".": (" ", " ", " ", " ", "#"),
     "-": ("  ", "  ", "##", "  ", "  "),
+    "d": ("  #", "  #", "###", "# #", "###"),
+    " ": ("  ", "  ", "  ", "  ", "  "),
 }
 _BIG_ROWS = 5
 
@@ -100,6 +104,11 @@ def face(state: State, clock: ClockFace | None, used_ms: float) -> Shown:
     """The text for a clock of any time control. For a clock without end it is the time used."""
     if clock is None:
         return Shown(words.NO_TIME, "", "calm", FOR_EVER)
+    if clock.ends_first and state.sync_mode != "count_up":
+        # The session's end also comes closer while its clock stands.
+        left = clock.ends_in_ms or 0.0
+        right_for = words.until_next(left) if left else FOR_EVER
+        return Shown(words.clock(left), UNTIL_END, _level(state, left), right_for)
     if clock.remaining_ms is None or clock.main_ms is None or state.sync_mode == "count_up":
         level = "calm" if clock.remaining_ms is None else _level(state, clock.remaining_ms)
         return _shown(clock, used_ms, [], level, [], count_up=True)
@@ -151,7 +160,8 @@ def _main(state: State, clock: ClockFace, ms: float) -> tuple[float, list[str], 
 
 
 def _level(state: State, ms: float) -> str:
-    warn = max(state.warnings_ms, default=WARN_MS)
+    # A warning at zero or in overtime is a bell, and does not say when time is short.
+    warn = max((each for each in state.warnings_ms if each > 0), default=WARN_MS)
     if ms <= min(URGENT_MS, warn / 2):
         return "urgent"
     return "warn" if ms <= warn else "calm"
@@ -211,6 +221,8 @@ class _Picture:
         details = [words.MODES.get(state.sync_mode, words.plain(state.sync_mode)), words.control(state)]
         if state.cycle_count:
             details.append(f"{state.cycle_count} turn{'' if state.cycle_count == 1 else 's'} taken")
+        if state.pauses_left is not None:
+            details.append(f"{state.pauses_left} pause{'' if state.pauses_left == 1 else 's'} left")
         if len(state.participants) > 2:
             details.append(f"{len(state.participants):,} participants")
         return [
@@ -233,7 +245,7 @@ class _Picture:
         """The running clock."""
         state = self.state
         if not state.is_live:
-            return [Text(self._ended(), "bold"), Text("")]
+            return [Text(self._ended() + self._ahead(), "bold"), Text("")]
         shown = self._face(None)
         style = _LEVELS[shown.level] if state.status == "running" or shown.level == "out" else "cyan"
         whose = Text(self._whose(), "bold")
@@ -241,6 +253,8 @@ class _Picture:
             whose.append(f"  {shown.note}", "yellow" if shown.level == "calm" else _LEVELS[shown.level])
         if state.status == "paused":
             whose.append(f"  {self._pause()}", "cyan")
+        if shown.note != UNTIL_END:
+            whose.append(self._end(), "dim")
         if self.height < BIG_FROM_ROWS:
             return [Text.assemble((shown.text, style), "  ", whose), Text("")]
         digits = [Text("  ").append(row, style) for row in _big(shown.text, self.width - 4)]
@@ -255,12 +269,29 @@ class _Picture:
 
     def _pause(self) -> str:
         """The text for a pause, with its end if it ends by itself."""
-        until, now = self.state.resumes_at_ms, self.view.now_ms
-        if until is None or now is None:
-            return "paused"
-        left = max(0.0, until - now)
+        left = self._until(self.state.resumes_at_ms)
+        return "paused" if left is None else f"paused, goes on in {left}"
+
+    def _until(self, instant: int | None) -> str | None:
+        """How long it is until a server time; None where there is none, or the time is not known."""
+        now = self.view.now_ms
+        if instant is None or now is None:
+            return None
+        left = max(0.0, instant - now)
         self.right_for = min(self.right_for, words.until_next(left) if left else FOR_EVER)
-        return f"paused, goes on in {words.clock(left)}"
+        return words.clock(left)
+
+    def _ahead(self) -> str:
+        """When a session that has not started will start and end by itself; may be empty."""
+        if self.state.status != "pending":
+            return ""
+        starts = self._until(self.state.starts_at_ms)
+        return (f" Starts in {starts}." if starts is not None else "") + self._end()
+
+    def _end(self) -> str:
+        """How long it is until the session ends by itself; may be empty."""
+        ends = self._until(self.state.ends_at_ms)
+        return "" if ends is None else f"  ends in {ends}"
 
     def _ended(self) -> str:
         state = self.state

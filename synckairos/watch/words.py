@@ -10,12 +10,12 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from synckairos.client import Change, State, TimeControl
+from synckairos.client import Change, State, TimeControl, clock_text
 
-SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
+SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 TENTHS_BELOW_MS = 10 * SECOND
 """Below this a countdown shows tenths."""
-NO_TIME = "-:--"
+NO_TIME = clock_text(None)
 """Shown for a clock without end, or one whose time is not known."""
 
 MODES: Mapping[str, str] = {
@@ -36,22 +36,8 @@ STATUSES: Mapping[str, str] = {
 
 
 def clock(ms: float | None, *, count_up: bool = False) -> str:
-    """A time of a clock, as in `1:05:09`, `5:00`, `0:09.4`, `-0:03`.
-
-    A countdown is rounded up, so that it shows zero only when time is up. A time that counts up is rounded
-    down.
-    """
-    if ms is None:
-        return NO_TIME
-    rounded = math.floor if count_up else math.ceil
-    tenths = rounded(ms / 100)
-    fine = not count_up and ms > 0 and tenths < TENTHS_BELOW_MS / 100
-    units = tenths if fine else 10 * rounded(ms / SECOND)
-    whole, tenth = divmod(abs(units), 10)
-    minutes, seconds = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    main = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-    return f"{'-' if units < 0 else ''}{main}{f'.{tenth}' if fine else ''}"
+    """A time of a clock, as in `3 d 04:05:06`, `1:05:09`, `5:00`, `0:09.4`, `-0:03`; see `clock_text`."""
+    return clock_text(ms, count_up=count_up)
 
 
 def until_next(ms: float, *, count_up: bool = False) -> float:
@@ -63,11 +49,12 @@ def until_next(ms: float, *, count_up: bool = False) -> float:
 
 
 def duration(ms: float) -> str:
-    """A duration in words, as in `1 h 30 min`, `5 min`, `2.5 s`."""
-    rest = abs(round(ms))
+    """A duration in words, as in `3 days 12 h`, `1 h 30 min`, `5 min`, `2.5 s`."""
+    days, rest = divmod(abs(round(ms)), DAY)
     hours, rest = divmod(rest, HOUR)
     minutes, rest = divmod(rest, MINUTE)
-    parts = [f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes)
+    parts = [f"{days} day{'' if days == 1 else 's'}"] * bool(days)
+    parts += [f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes)
     if rest or not parts:
         parts.append(f"{rest / SECOND:g} s")
     return ("-" if ms < 0 else "") + " ".join(parts)
@@ -81,6 +68,11 @@ def moment(ms: float) -> str:
 def instant(ms: float) -> str:
     """A server time with its date, in UTC: `2026-11-22T12:03:04.120Z`."""
     return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d}T{moment(ms)}Z"
+
+
+def day_and_time(ms: float) -> str:
+    """A server time for people, in UTC: `2026-11-22 12:03:04`."""
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def plain(text: str) -> str:
@@ -127,7 +119,7 @@ def control(state: State) -> str:
     found = state.time_control or TimeControl()
     if state.sync_mode not in ("per_participant", "per_group"):
         return f"{duration(state.time_per_cycle_ms)} a turn" if state.time_per_cycle_ms else ""
-    if found.notation:
+    if found.notation and not _is_long(found):
         return found.notation
     increment = found.increment_ms if found.increment_ms is not None else state.increment_ms
     match found.kind:
@@ -136,12 +128,31 @@ def control(state: State) -> str:
         case "delay" | "bronstein":
             return f"{found.kind} {duration(found.delay_ms or 0)}"
         case "byoyomi":
-            return f"byo-yomi {found.periods} x {duration(found.period_ms or 0)}"
+            added = f"+{duration(found.increment_ms)} a turn, then " if found.increment_ms else ""
+            return f"{added}byo-yomi {found.periods} x {duration(found.period_ms or 0)}"
         case "canadian":
             return f"{found.moves} moves in {duration(found.period_ms or 0)}"
         case "none":
             return "no limit"
+        case "stages":
+            return _stages(found)
     return plain(found.kind)
+
+
+def _is_long(found: TimeControl) -> bool:
+    """Whether a stage is of days, which are hard to read as minutes: `1/4320.0`."""
+    return any((stage.time_ms or 0) >= 24 * HOUR for stage in found.stages or ())
+
+
+def _stages(found: TimeControl) -> str:
+    """Stages in short, as in `40 moves in 2 h, then 1 h` or `every move in 3 days`."""
+    parts = []
+    for number, stage in enumerate(found.stages or (), 1):
+        time = duration(stage.time_ms or 0)
+        moves = f"{stage.moves} move{'' if stage.moves == 1 else 's'} in {time}" if stage.moves else time
+        repeats = found.repeat and number == len(found.stages or ())
+        parts.append(f"every {moves}".replace("every 1 move ", "every move ") if repeats else moves)
+    return ", then ".join(parts)
 
 
 def event(change: Change, state: State) -> str:
@@ -188,20 +199,42 @@ def _adjusted(change: Change, state: State) -> str:
 
 
 def _warning(change: Change, state: State) -> str:
-    active = change.payload.active_participant_id
-    return f"{duration(change.payload.warning_ms or 0)} left{f' for {name(state, active)}' if active else ''}"
+    active, ms = change.payload.active_participant_id, change.payload.warning_ms or 0
+    whose = f" for {name(state, active)}" if active else ""
+    if ms > 0:
+        return f"{duration(ms)} left{whose}"
+    return f"{duration(-ms)} of overtime used{whose}" if ms else f"overtime begins{whose}"
 
 
-def _scheduled(change: Change, _: State) -> str:
-    starts, ends = change.payload.starts_at_ms, change.payload.ends_at_ms
-    said = [f"{verb} at {instant(at)}" for verb, at in (("starts", starts), ("ends", ends)) if at is not None]
-    return " and ".join(said) or "neither starts nor ends by itself any more"
+def _completed(change: Change, state: State) -> str:
+    payload = change.payload
+    if payload.reason != "auto":
+        return "completed"
+    last = state.max_cycles is not None and payload.cycle_count >= state.max_cycles
+    return "completed: that was the last turn" if last else "completed: its end has come"
 
 
 def _taken_back(change: Change, state: State) -> str:
     turns = change.payload.turns or 1
-    what = "the last turn was" if turns == 1 else f"the last {turns} turns were"
-    return f"{what} taken back; {_turn(change, state)}"
+    return f"{turns} turn{'' if turns == 1 else 's'} taken back: {_turn(change, state)}"
+
+
+def _set_turn(change: Change, state: State) -> str:
+    who = name(state, change.payload.active_participant_id)
+    return f"{who} will begin" if change.payload.status == "pending" else f"set by hand: {who}'s turn"
+
+
+def _reopened(change: Change, state: State) -> str:
+    if change.payload.status == "pending":
+        return "reopened: not started"
+    return f"reopened: {_turn(change, state)}, paused"
+
+
+def _scheduled(change: Change, _: State) -> str:
+    starts, ends = change.payload.starts_at_ms, change.payload.ends_at_ms
+    said = [f"starts at {day_and_time(starts)}"] if starts is not None else []
+    said += [f"ends at {day_and_time(ends)}"] if ends is not None else []
+    return ", ".join(said) or "no start and no end of its own any more"
 
 
 def _by_itself(change: Change, text: str) -> str:
@@ -215,21 +248,21 @@ _EVENTS: Mapping[str, Callable[[Change, State], str]] = {
     "session.created": lambda _, __: "created",
     "session.started": lambda change, state: f"{_by_itself(change, 'started')}: {_turn(change, state)}",
     "cycle.switched": _turn,
-    "session.paused": lambda _, __: "paused",
-    "session.resumed": lambda change, state: f"resumed: {_turn(change, state)}",
+    "session.paused": lambda change, _: "paused" if change.payload.counted else "paused; it does not count",
+    "session.resumed": lambda change, state: f"{_by_itself(change, 'resumed')}: {_turn(change, state)}",
     "participant.expired": _participant_expired,
     "session.expired": _session_expired,
-    "session.completed": lambda change, _: _by_itself(change, "completed"),
+    "session.completed": _completed,
     "session.cancelled": lambda _, __: "cancelled",
     "session.deleted": lambda change, _: _GONE.get(change.payload.reason, "deleted"),
-    "session.reopened": lambda change, state: f"reopened: {_turn(change, state)}",
-    "session.reset": lambda _, __: "begins again",
-    "session.scheduled": _scheduled,
-    "turn.taken_back": _taken_back,
-    "turn.set": lambda change, state: f"set by hand: {_turn(change, state)}",
     "session.recovered": lambda _, __: "restored after the server lost it",
     "session.moved": lambda _, __: "moves to another server",
     "session.arrived": lambda _, __: "goes on at another server",
+    "session.reopened": _reopened,
+    "session.reset": lambda _, __: "reset: all clocks as at the beginning",
+    "session.scheduled": _scheduled,
+    "turn.taken_back": _taken_back,
+    "turn.set": _set_turn,
     "participant.added": _added,
     "participant.removed": lambda change, state: f"{name(state, change.payload.removed_participant_id)} left",
     "time.adjusted": _adjusted,

@@ -179,9 +179,9 @@ export interface ChangePayload {
   /** In "session.paused": false where the pause is left out of `max_pauses` and `max_total_pause_ms`. */
   readonly counted?: boolean;
   readonly total_remaining_ms?: number;
-  /** In "session.reset": the bank of a clock that the session owns. */
+  /** In "session.reset", where the session owns the clock: what it has from now on. */
   readonly total_time_ms?: number;
-  readonly max_time_ms?: number;
+  readonly max_time_ms?: number | null;
   /** In "turn.taken_back": how many turns. */
   readonly turns?: number;
 }
@@ -314,7 +314,15 @@ export class SyncKairosError extends Error {
   readonly context: Readonly<Record<string, unknown>>;
   /** After how long to try again, if the service said so. */
   readonly retryAfterMs: number | null;
+  /** The time controls that could not be read, each as `drawCaret` draws it. given: what was refused. */
+  carets(given: object): string[];
 }
+
+/**
+ * A time control that could not be read, and below it a caret and what was expected at the place. Null
+ * without a text, or when the message of the detail names no position.
+ */
+export function drawCaret(text: string | null, message: string): string | null;
 
 /** Removes the listener again. */
 export type Unsubscribe = () => void;
@@ -578,5 +586,10 @@ export function predictResume(state: State, serverTimeMs: number): State | null;
 export function remainingAt(state: State, serverTimeMs: number, ownerId?: string | null): number | null;
 export function elapsedAt(state: State, serverTimeMs: number, id?: string | null): number | null;
 export function clockAt(state: State, serverTimeMs: number, ownerId?: string | null): ClockFace | null;
+/**
+ * A time of a clock as text: "3 d 04:05:06", "1:05:09", "5:00", "0:09.4", "-0:03"; "-:--" for null. A time that
+ * is left is rounded up and has tenths below ten seconds; one that counts up is rounded down.
+ */
+export function clockText(ms: number | null, options?: { countUp?: boolean }): string;
 export function pauseRemainingAt(state: State, serverTimeMs: number): number | null;
 export function dueAt(state: State, serverTimeMs: number): Due | null;

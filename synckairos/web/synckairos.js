@@ -75,6 +75,53 @@ export class SyncKairosError extends Error {
     this.context = more.context ?? {};
     this.retryAfterMs = more.retryAfterMs ?? null;
   }
+
+  /**
+   * The time controls that could not be read, each as `drawCaret` draws it, in the order of `details`.
+   *
+   * @param {object} given the config, or the participant, that was refused
+   * @returns {string[]}
+   */
+  carets(given) {
+    return this.details
+      .map(({ field, message }) => drawCaret(textAt(given, field), message))
+      .filter((drawn) => drawn !== null);
+  }
+}
+
+/** How many characters of a text that could not be read are shown on either side of the place. */
+const CARET_SHOWN = 60;
+
+/**
+ * A time control that could not be read, and below it a caret and what was expected at the place:
+ *
+ *     90+30 min
+ *          ^ "x", "/" or the end expected
+ *
+ * Null without a text, or when the message, which is that of a detail, names no position. Positions count
+ * characters. Those that do not print become `?`; of a long text the part around the place is shown.
+ *
+ * @param {string | null} text
+ * @param {string} message
+ * @returns {string | null}
+ */
+export function drawCaret(text, message) {
+  const place = /cannot be read at position (\d+): (.*)/s.exec(message);
+  if (typeof text !== "string" || place === null) return null;
+  const characters = Array.from(text, (each) => (/[\p{C}\p{Zl}\p{Zp}]/u.test(each) ? "?" : each));
+  const at = Number(place[1]) - 1;
+  const begin = Math.max(0, at - CARET_SHOWN);
+  const before = begin > 0 ? "…" : "";
+  const after = characters.length > at + CARET_SHOWN ? "…" : "";
+  const line = before + characters.slice(begin, at + CARET_SHOWN).join("") + after;
+  return `${line}\n${" ".repeat(before.length + at - begin)}^ ${place[2]}`;
+}
+
+/** The time control as text at a path such as `participants.1.time_control`; null when there is none. */
+function textAt(given, path) {
+  const found = path.split(".").reduce((from, name) => from?.[name], given);
+  const text = found?.notation ?? found;
+  return typeof text === "string" ? text : null;
 }
 
 /** The error in the body of an answer. A body without one came from a proxy, and not from the service. */
@@ -510,7 +557,7 @@ export function merge(state, event) {
   if (payload.event === "session.started") {
     next.session_started_at = payload.cycle_started_at;
   } else if (payload.event === "session.reset") {
-    next.session_started_at = null;
+    Object.assign(next, { session_started_at: null, recovered: false, recovered_at: null, warning: null });
   }
   if (live || payload.status === "pending") {
     next.session_completed_at = null;
@@ -545,9 +592,11 @@ function mergeOwnClock(was, next, payload, { begins, used }) {
   }
   const { time_remaining_ms: left, adjusted_ms: adjusted } = payload;
   if (payload.event === "session.reset") {
-    // The bank of the config, which a state does not say when it was adjusted.
-    next.total_time_ms = payload.total_time_ms ?? was.total_time_ms;
-    next.max_time_ms = payload.max_time_ms ?? was.max_time_ms;
+    if (countsUp) {
+      next.max_time_ms = payload.max_time_ms;
+    } else {
+      next.total_time_ms = payload.total_time_ms;
+    }
   } else if (!countsUp && begins && left !== null) {
     // When turns are taken back, the times used come back, but the session's clock runs on.
     next.total_time_ms = left + next.cycle_elapsed_ms;
@@ -958,6 +1007,25 @@ export function predictResume(state, serverTimeMs) {
 }
 
 // Clock faces: what is shown at any moment, in fractions of a millisecond
+
+/** A time of a clock as text, such as "3 d 04:05:06", "5:00", "0:09.4" or "-0:03": see README.md. */
+export function clockText(ms, { countUp = false } = {}) {
+  if (ms === null || ms === undefined) {
+    return "-:--";
+  }
+  const round = countUp ? Math.floor : Math.ceil;
+  const inTenths = round(ms / 100);
+  const fine = !countUp && ms > 0 && inTenths < 100;
+  const units = fine ? inTenths : 10 * round(ms / 1000);
+  const whole = Math.floor(Math.abs(units) / 10);
+  const days = Math.floor(whole / 86_400);
+  const hours = Math.floor(whole / 3_600) % 24;
+  const two = (number) => String(number).padStart(2, "0");
+  const minutes = Math.floor(whole / 60) % 60;
+  const rest = hours > 0 || days > 0 ? `${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
+  const text = days > 0 ? `${days} d ${two(hours)}:${rest}` : hours > 0 ? `${hours}:${rest}` : rest;
+  return `${units < 0 ? "-" : ""}${text}${fine ? `.${Math.abs(units) % 10}` : ""}`;
+}
 
 /** How long it is until a session that runs or is paused ends by itself; null without an end. */
 function endsIn(state, now) {
@@ -1530,7 +1598,6 @@ class Renewal {
 // A session
 
 const given = (body) => Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
-const isOver = (state) => ["expired", "completed", "cancelled"].includes(state.status);
 const notOverInTime = () => new SyncKairosError("NETWORK_TIMEOUT", "the session was not over in time",
   { retryable: true });
 

@@ -1,4 +1,4 @@
-import type { ClockFace, Connection, Session, State, SyncKairos, SyncKairosError } from "./synckairos.js";
+import type { ClockFace, Connection, Due, Session, State, SyncKairos, SyncKairosError } from "./synckairos.js";
 
 /** What a component can show of a session. Until the session is open: nulls, and "connecting". */
 export interface Shown {
@@ -14,11 +14,14 @@ export interface Shown {
   remaining(owner?: string | null): number | null;
   elapsed(participantId?: string | null): number | null;
   clock(owner?: string | null): ClockFace | null;
+  due(): Due | null;
+  pauseRemaining(): number | null;
 }
 
 /**
- * Follows a session in a component. interval: ms between two renderings while a clock runs (default 100);
- * null: the component is rendered only when something changes.
+ * Follows a session in a component. interval: ms between two renderings while a clock runs or something is
+ * ahead that the session does by itself (default 100); null: the component is rendered only when something
+ * changes.
  */
 export function useSyncKairos(
   clientOrUrl: SyncKairos | string, sessionId: string, options?: { interval?: number | null },

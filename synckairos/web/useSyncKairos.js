@@ -14,6 +14,8 @@ import { SyncKairos } from "./synckairos.js";
 
 /** How long a session stays open after its last component was unmounted. */
 const LINGER_MS = 1_000;
+/** The longest time that a timer of a browser takes, about 24.8 days. It fires at once when it is given more. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** The store of each session, by client and id. */
 const stores = new WeakMap();
@@ -48,8 +50,11 @@ function storeOf(client, id) {
 
 const NOT_OPEN = Object.freeze({
   session: null, state: null, connection: "connecting", pending: false, staleMs: null, error: null,
-  remaining: () => null, elapsed: () => null, clock: () => null,
+  remaining: () => null, elapsed: () => null, clock: () => null, due: () => null, pauseRemaining: () => null,
 });
+
+/** Whether something that a component may show changes with time: a clock runs, or something comes by itself. */
+const isMoving = (session) => session?.state?.status === "running" || (session?.due() ?? null) !== null;
 
 /** One session and the components that show it. The session is opened when the first one is mounted. */
 class Store {
@@ -69,7 +74,10 @@ class Store {
 
   get snapshot() { return this.#snapshot; }
 
-  /** Calls `listener` after every change, and also every `interval` ms while a clock runs. */
+  /**
+   * Calls `listener` after every change, and also every `interval` ms while a clock runs, or while something
+   * is ahead that the session does by itself.
+   */
   subscribe(listener, interval) {
     clearTimeout(this.#closeTimer);
     this.#closeTimer = null;
@@ -78,11 +86,11 @@ class Store {
       this.#open();
     }
     const ticking = interval === null ? null : setInterval(() => {
-      if (this.#session?.state?.status === "running") {
+      if (isMoving(this.#session)) {
         this.#updateSnapshot();
         listener();
       }
-    }, interval);
+    }, Math.min(interval, LONGEST_TIMER_MS));
     return () => {
       clearInterval(ticking);
       this.#listeners.delete(listener);
@@ -117,6 +125,8 @@ class Store {
       remaining: (owner) => session.remaining(owner),
       elapsed: (participantId) => session.elapsed(participantId),
       clock: (owner) => session.clock(owner),
+      due: () => session.due(),
+      pauseRemaining: () => session.pauseRemaining(),
     });
   }
 
@@ -135,8 +145,9 @@ class Store {
 /**
  * @param {import("./synckairos.js").SyncKairos | string} clientOrUrl a client, or the URL of the service
  * @param {string} sessionId
- * @param {{interval?: number | null}} [options] interval: ms between two renderings while a clock runs; null:
- *   the component is rendered only when something changes
+ * @param {{interval?: number | null}} [options] interval: ms between two renderings while a clock runs or
+ *   something is ahead that the session does by itself; null: the component is rendered only when something
+ *   changes
  */
 export function useSyncKairos(clientOrUrl, sessionId, { interval = 100 } = {}) {
   const store = useMemo(() => storeOf(clientOf(clientOrUrl), sessionId), [clientOrUrl, sessionId]);

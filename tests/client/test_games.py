@@ -57,6 +57,11 @@ def test_follows_schedules_bounds_and_corrections(mode: str, kind: str) -> None:
         follow(wide_games.play(games.chooser(seed), mode, kind))
 
 
+@pytest.mark.parametrize("scenario", wide_games.SCENARIOS)
+def test_follows_the_scenarios_of_the_rules(scenario: str) -> None:
+    follow(wide_games.scenario(scenario))
+
+
 @pytest.mark.parametrize("corner", games.CORNERS)
 def test_follows_what_random_games_seldom_come_to(corner: str) -> None:
     follow(games.corner(corner))

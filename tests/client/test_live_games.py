@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import uuid
 from contextlib import suppress
 
@@ -38,7 +39,7 @@ async def test_the_state_that_is_followed_is_what_the_service_shows(
 ) -> None:
     draw: Draw = data.draw
     session_id = str(uuid.uuid4())
-    made = config(draw, mode, kind)
+    made = config(draw, mode, kind, int(1000 * time.time()))
     await live.sessions.create(session_id, json.dumps(made).encode())
     async with SyncKairos(f"http://127.0.0.1:{live.port}") as client, client.session(session_id) as session:
         await compare(live, session)

@@ -180,7 +180,7 @@ PROBLEMS: list[tuple[dict[str, Any], list[str]]] = [
 @pytest.mark.parametrize(("config", "named"), PROBLEMS, ids=[",".join(p[1]) for p in PROBLEMS])
 def test_every_problem_is_named(core: Driver, config: dict[str, Any], named: list[str]) -> None:
     assert fields(core, config) == named
-    assert parse_config(config, SESSION)[1] == named
+    assert parse_config(config, SESSION, START)[1] == named
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '"x"', '{"a":1}}', "\xff"])

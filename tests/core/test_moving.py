@@ -381,3 +381,20 @@ def test_nobody_but_a_move_sees_its_marks(core: Driver, target: Driver) -> None:
     state = json.loads(mover.at_target("restore", [exported], 5_000).value)
     assert state["time_remaining_ms"] == 58_000
     assert P[0] == state["active_participant_id"]
+
+
+@pytest.mark.parametrize("apart", [-7000, 0, 7000])
+def test_turns_from_before_the_move_can_be_taken_back_after_it(
+    core: Driver, target: Driver, apart: int
+) -> None:
+    game = Game(core, players(60_000, 60_000, increment_ms=2000)).start()
+    game.do("switch", at=5000)
+    game.do("switch", at=12_000)
+    mover = Mover(core, target, apart)
+    mover.until("move_finish", 13_000)
+    moved = at_target(game, mover)
+    moved.do("switch", at=14_000 + apart)
+    payload = moved.do("takeback", "TURNS", 3, at=15_000 + apart)["payload"]
+    assert (payload["active_participant_id"], payload["time_remaining_ms"]) == (P[0], 60_000)
+    assert moved.deadline() == 75_000 + apart
+    assert moved.do("reset", at=16_000 + apart)["payload"]["status"] == "pending"

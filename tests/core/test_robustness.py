@@ -223,6 +223,15 @@ DAMAGE: list[tuple[str, str | None]] = [
     ("epoch", "x"),
     ("stranger", "1"),
     ("requests", "x"),
+    ("bank", "many"),
+    ("bank", "-1"),
+    ("b:p0", "60000"),  # as most have it, so it is not kept
+    ("b:p0", "x"),
+    ("b:p2", "30000"),
+    ("first", "2"),
+    ("first", "x"),
+    ("was", "0"),  # only of a session that is over
+    ("named", "x"),
 ]
 
 

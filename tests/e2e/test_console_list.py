@@ -115,6 +115,29 @@ async def test_what_the_service_refuses_stands_at_the_field_that_it_is_about(
     assert page.url.endswith("#new/quiz")
 
 
+async def test_a_caret_stands_under_what_cannot_be_read(api: Api, console: Console) -> None:
+    visitor = await console.visitor()
+    visitor.forgive(WITHOUT_A_LIST)
+    visitor.forgive(r"status of 400 .*/v1/sessions\)")
+    page = await visitor.open(f"{api.url}/#new/free")
+    await page.get_by_role("radio", name="As players write it").check()
+    control = page.get_by_label("Time control", exact=True)
+    await control.fill("40/90, SD/30; d5")
+    await expect(page.get_by_text("1 h 30 min each for the first 40 moves, then 30 min more")).to_be_visible()
+    await control.fill("  ½+30/30")
+    await page.get_by_role("button", name="Create session").click()
+    await expect(control).to_have_attribute("aria-invalid", "true")
+    caret = page.locator("pre.caret:visible")
+    assert await caret.evaluate("(each) => each.textContent") == "½+30/30\n  ^"
+    await expect(page.get_by_text("30 moves in 30 seconds, or 30 moves in 30 minutes")).to_be_visible()
+    assert await control.evaluate("(each) => [each.selectionStart, each.selectionEnd]") == [4, 5]
+    await control.fill("½+30/60")
+    await page.get_by_role("button", name="Create session").click()
+    await page.wait_for_url(re.compile(r"/s/[0-9a-f-]{36}$"))
+    state = await api.get(page.url.rpartition("/")[2])
+    assert state["time_control"]["notation"] == "0.5+30/60"
+
+
 async def test_a_shared_link_opens_the_same_session_on_another_device(api: Api, console: Console) -> None:
     game = await api.game(seconds=600)
     page = await console.open(f"/s/{game['session_id']}")

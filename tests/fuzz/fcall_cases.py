@@ -290,7 +290,7 @@ class Grammar:
             return {"sync_mode": "per_participant", "participants": people}
         mode = self._pick(MODES)
         kind = self._pick({"global": ["total", "cycle", "both"]}.get(mode, KINDS))
-        made = strategies.config(self._draw, mode, kind)
+        made = strategies.config(self._draw, mode, kind, int(1000 * time.time()))
         return made | self._pick(MISTAKES) if self.rng.random() < 0.03 else made
 
     def _create(self, of: str) -> list[Any]:

@@ -51,6 +51,16 @@ def fill(client: redis.Redis) -> int:
     raise AssertionError("it took everything")
 
 
+def correct(client: redis.Redis, session_id: str) -> None:
+    """Turns are taken back and set, and a session goes on that was over; begun anew it would grow."""
+    keys = SessionKeys.of(session_id).all
+    calls = [("takeback", "TURNS", "2"), ("pause",), ("turn", P[0]), ("complete",), ("reopen",)]
+    for function, *args in calls:
+        assert client.fcall(f"sk_{function}", 4, *keys, *args) is not None
+    with pytest.raises(redis.OutOfMemoryError):
+        client.fcall("sk_reset", 4, *keys)
+
+
 async def test_creations_are_refused_and_turns_are_taken(full: Server) -> None:
     settings = load({"REDIS_URL": full.url})
     config = json.dumps(players(60_000_00, 60_000_00, players_may_pause=True)).encode()
@@ -86,6 +96,7 @@ async def test_creations_are_refused_and_turns_are_taken(full: Server) -> None:
             await sessions.resume(ids[0])
             assert await sessions.adjust(ids[0], participant=P[0], set_ms=0) is not None
             assert (await sessions.expire_all([ids[0]]))[0] is not None
+            correct(client, ids[3])
             await sessions.complete(ids[1])
             await sessions.cancel(ids[3])
             assert await sessions.delete(ids[2])

@@ -34,7 +34,9 @@ NONE = TO = "\N{EN DASH}"
 START_MS = 1_800_000_000_000
 MINIMAL = {"sync_mode": "count_up", "participants": [{"participant_id": PEOPLE["Anna"]}]}
 POSITIONAL = {
-    **dict.fromkeys(("sk_create", "sk_join", "sk_leave", "sk_log", "sk_move_activate", "sk_restore"), 1),
+    **dict.fromkeys(
+        ("sk_create", "sk_join", "sk_leave", "sk_log", "sk_move_activate", "sk_restore", "sk_turn"), 1
+    ),
     **dict.fromkeys(("sk_import", "sk_move_in"), 2),
 }
 """How many arguments a function has before its options; none where it is not named."""
@@ -244,6 +246,7 @@ def test_what_has_a_worked_example() -> None:
     assert titles >= _fields(CONTROLS_PAGE.section("Time controls").tables[0])
     assert titles >= {"Overtime", "Unequal clocks", "Lag compensation", "Timeouts", "Warnings", "Pauses"}
     assert titles >= {"A total over all cycles", "Soft close", "Players", "Schedule", "A number of cycles"}
+    assert "Corrections" in titles
 
 
 # --- time controls -----------------------------------------------------------------------------------------
@@ -591,7 +594,7 @@ def _bounds(value: str) -> tuple[list[str], list[str]]:
     if value == "server time in ms, or `none`":
         return ["none", "NONE", "1", "9007199254740991"], ["", "0", "-1", "9007199254740992", "1.5", "soon"]
     if value == "`total`":
-        return ["total", "TOTAL"], ["", "cycle"]
+        return ["total"], ["", "cycle", "TOTAL"]
     if value == "burst, count, period_ms, cooldown_ms":
         return ["1 1 1 0", "5 7 1000 60000"], ["0 1 1 0", "1 1 1 -1", "1 x 1 0", "1 1 1.5 0"]
     numbers = re.search(rf"(-?\d+){TO}(-?\d+)", value)
@@ -763,7 +766,7 @@ def test_every_field_of_a_change(clock: Clock) -> None:
 
 
 def test_every_event() -> None:
-    events = set(re.findall(r"'((?:session|cycle|participant|time)\.[a-z]+)'", SOURCE))
+    events = set(re.findall(r"'((?:session|cycle|participant|time|turn)\.[a-z_]+)'", SOURCE))
     events |= {f"session.{status}" for status in re.findall(r"close_as\('(\w+)'\)", SOURCE)}
     assert _fields(PAGE.section("Events").tables[0]) == events
 

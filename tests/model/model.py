@@ -504,16 +504,13 @@ class Model:
         as_configured(s)
         s.recovered = None
         s.forget_past(now)
-        return "session.reset", {}
+        # Reading: the clock that the session owns is in no list of the payload, so it is told beside them.
+        mode, shown = s.config.mode, show(s, now)
+        told = {"count_up": "max_time_ms", "global": "total_time_ms"}.get(mode, "")
+        has_own = mode == "count_up" or (mode == "global" and shown["time_per_cycle_ms"] is None)
+        return "session.reset", {told: shown[told]} if has_own else {}
 
     def _schedule(self, s: Session, options: Options, now: int) -> tuple[str, Json]:
-        bad = [
-            name.lower()
-            for name in ("STARTS", "ENDS")
-            if options.get(name) is not None and not now < options[name] <= now + LONGEST
-        ]
-        if bad:
-            raise Refusal("VALIDATION_ERROR", bad)
         _require_status(s, *LIVE)
         # Reading: what has come cannot be moved or taken back, whoever notices it first.
         if any(at is not None and at <= now for at in (s.starts_at, s.ends_at)):
@@ -522,6 +519,13 @@ class Model:
             return done
         if options.get("STARTS") is not None and s.status != "pending":
             raise Refusal("INVALID_SESSION_STATE", status=s.status)
+        bad = [
+            name.lower()
+            for name in ("STARTS", "ENDS")
+            if options.get(name) is not None and not now < options[name] <= now + LONGEST
+        ]
+        if bad:
+            raise Refusal("VALIDATION_ERROR", bad)
         s.starts_at = options.get("STARTS", s.starts_at)
         s.ends_at = options.get("ENDS", s.ends_at)
         if s.starts_at is not None and s.ends_at is not None and s.ends_at <= s.starts_at:

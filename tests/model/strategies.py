@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
+from tests.model import notation
+
 Json = dict[str, Any]
 Draw = Callable[[st.SearchStrategy[int]], int]
 T = TypeVar("T")
@@ -65,7 +67,7 @@ OVERTIMES: list[Json] = [{}] * 6 + [{"overtime_ms": ms} for ms in (0, 1000, 2500
 
 
 def _texts() -> Iterator[str]:
-    """Short time controls as text, some of them PGN."""
+    """Short time controls as text, as players, PGN, US Chess and SGF write them; a few are none."""
     for minutes in ("0.0167", "0.02", "0.05", "0.1", "0.0834", "1"):
         yield from (minutes, f"hourglass {minutes}")
         for n, seconds in ((1, 0), (2, 1), (3, 2), (1, 3)):
@@ -73,10 +75,23 @@ def _texts() -> Iterator[str]:
             yield from (f"{minutes}+{n}x{seconds + 1}", f"{minutes}+{n}/{seconds + 1}")
             yield from (f"{n}/{minutes}:0+{seconds}", f"{n}/{minutes}+{seconds}:1/0.02:0.05+1")
             yield from (f"pgn {seconds + 1}+{n}", f"pgn {n}/{seconds + 1}:2+{seconds}", f"*{seconds + 1}")
-    yield "-"
+            yield from (f"{minutes}+{seconds}+{n}x{seconds + 1}", f"{n}/{minutes}", f"{minutes}|{seconds}")
+            yield from (f"G/{minutes};d{seconds}", f"{n}/{minutes},SD/0.02;inc{seconds}")
+            yield from (f"pgn {n}/{seconds + 1}.5+0.25", f"pgn {n}/{seconds + 1}:1/2.25:3+{seconds}.5")
+            yield f"TM[{seconds + 1}]OT[{n}x{seconds + 1} byo-yomi]"
+            yield f"TM[{seconds + 1}]OT[{n}/{seconds + 1} Canadian]"
+    yield from ("-", "0+2x1", "0+1/2", "0d1", "½+0")
 
 
-TEXTS = list(dict.fromkeys(_texts()))
+def _is_text(text: str) -> bool:
+    try:
+        notation.read(text)
+    except notation.Misread:
+        return False
+    return True
+
+
+TEXTS = [text for text in dict.fromkeys(_texts()) if _is_text(text)]
 
 
 def control(draw: Draw, kind: str | None = None) -> Json | str:

@@ -54,7 +54,7 @@ _CALLS = ["switch"] * 8 + ["next"] * 2 + ["pause", "resume"] * 2 + ["adjust"] * 
 _CALLS += ["join", "leave", "leave"]
 
 
-_COUNTS = {id(_positions(count)): count for count in range(1, 400)}
+_COUNTS = {id(_positions(count)): count for count in range(1, 3000)}
 
 
 def chooser(seed: int) -> Draw:
@@ -71,7 +71,7 @@ def play(
     draw: Draw, mode: str, kind: str, calls: int = 20, seen: Callable[[Model], object] = lambda _: None
 ) -> Json:
     """A random game from its creation on; see `history`. seen: is given the model on which it is played."""
-    made = config(draw, mode, kind)
+    made = config(draw, mode, kind, START_MS)
 
     def played(model: Model) -> Iterator[Call]:
         seen(model)

@@ -16,6 +16,8 @@ from synckairos.core.keys import SessionKeys
 from tests.model import strategies
 from tests.model.driver import Answer, Driver
 from tests.model.strategies import Draw, pick, sometimes
+from tests.model.test_vectors import SCENARIOS as ALL_SCENARIOS
+from tests.model.test_vectors import arguments
 from tests.support.games import ID, START_MS, Json
 
 Call = tuple[str, list[str], int]
@@ -88,6 +90,16 @@ def history(
     return {"config": made, "state": first, "steps": steps}
 
 
+def scenario(name: str) -> Json:
+    """A game of the scenarios in `tests/model/vectors`, by its name."""
+    found = SCENARIOS[name]
+    calls = [(step["call"], arguments(step), step["at"]) for step in found["steps"]]
+    return history(found["config"] | {"session_id": ID}, lambda _: calls)
+
+
+SCENARIOS: dict[str, Json] = {each["name"]: each for each in ALL_SCENARIOS if each["steps"]}
+
+
 def play(draw: Draw, mode: str, kind: str, calls: int = 20) -> Json:
     """A random game from its creation on."""
     return history(
@@ -97,7 +109,7 @@ def play(draw: Draw, mode: str, kind: str, calls: int = 20) -> Json:
 
 def config(draw: Draw, mode: str, kind: str) -> Json:
     """A valid config in this mode, with any of the parts that most configs do not have."""
-    made = strategies.config(draw, mode, kind)
+    made = strategies.config(draw, mode, kind, START_MS)
     parts: list[Json] = [
         {"max_pauses": pick(draw, [0, 1, 2])},
         {"max_total_pause_ms": pick(draw, [1, 500, 1500, 4000])},
@@ -109,14 +121,6 @@ def config(draw: Draw, mode: str, kind: str) -> Json:
     for part in parts:
         if sometimes(draw, 3) and _is_valid(made | part):
             made = made | part
-    control = made.get("time_control")
-    if isinstance(control, dict) and control.get("kind") == "byoyomi" and sometimes(draw, 2):
-        credited = made | {"time_control": control | {"increment_ms": 700}}
-        made = credited if _is_valid(credited) else made
-    if isinstance(control, dict) and control.get("kind") == "stages" and sometimes(draw, 2):
-        stages = [*control["stages"][:-1], control["stages"][-1] | {"moves": pick(draw, [1, 2])}]
-        repeating = made | {"time_control": control | {"stages": stages, "repeat": True}}
-        made = repeating if _is_valid(repeating) else made
     return made
 
 

@@ -54,7 +54,7 @@ def test_unknown_names_are_found_and_taken_out() -> None:
             "groups": [{"group_id": "b", "size": 1}],
         }
     )
-    found, ask = configs.problems(given, configs.size(given).weight)
+    found, ask = configs.problems(given, configs.size(given).stages)
     assert ask
     assert [problem["field"] for problem in found] == ["colour", "participants.0.colour", "groups.0.size"]
     assert {name: json.loads(bytes(raw)) for name, raw in given.items()} == {
@@ -79,7 +79,7 @@ def test_unknown_names_are_found_and_taken_out() -> None:
 )
 def test_the_library_is_not_asked_about_what_is_too_much(config: dict[str, Any]) -> None:
     given = fields(config)
-    found, ask = configs.problems(given, configs.size(given).weight)
+    found, ask = configs.problems(given, configs.size(given).stages)
     assert found
     assert not ask
     assert len(found) <= 101
@@ -88,5 +88,5 @@ def test_the_library_is_not_asked_about_what_is_too_much(config: dict[str, Any])
 def test_what_is_fine_stays_as_it_came() -> None:
     text = {"participants": [{"participant_id": "a", "time_control": STAGES}], "metadata": {"x": None}}
     given = fields(text)
-    assert configs.problems(given, configs.size(given).weight) == ([], True)
+    assert configs.problems(given, configs.size(given).stages) == ([], True)
     assert {name: json.loads(bytes(raw)) for name, raw in given.items()} == text

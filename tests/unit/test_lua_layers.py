@@ -21,7 +21,7 @@ USES = {
     "config": {"bounds", "text", "controls", "modes", "rules", "storage"},
     "transitions": {"text", "call", "controls", "rules", "storage", "config"},
     "views": {"bounds", "text", "schemas", "call", "controls", "modes", "rules", "storage", "transitions"},
-    "functions": {"text", "schemas", "call", "rules", "storage", "config", "transitions", "views"},
+    "functions": {"bounds", "text", "schemas", "call", "rules", "storage", "config", "transitions", "views"},
 }
 """What each folder may use besides its own modules and the server."""
 

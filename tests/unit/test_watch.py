@@ -149,7 +149,44 @@ def test_metadata_may_be_anything(metadata: dict[str, Any]) -> None:
         (TimeControl(kind="delay", delay_ms=5_000), "delay 5 s"),
         (TimeControl(kind="bronstein", delay_ms=5_000), "bronstein 5 s"),
         (TimeControl(kind="byoyomi", periods=3, period_ms=10_000), "byo-yomi 3 x 10 s"),
+        (
+            TimeControl(kind="byoyomi", periods=3, period_ms=10_000, increment_ms=2_000),
+            "+2 s a turn, then byo-yomi 3 x 10 s",
+        ),
         (TimeControl(kind="canadian", moves=25, period_ms=300_000), "25 moves in 5 min"),
+        (
+            TimeControl(
+                kind="stages",
+                stages=(TimeControl(moves=40, time_ms=7_200_000), TimeControl(time_ms=1_800_000)),
+            ),
+            "40 moves in 2 h, then 30 min",
+        ),
+        (
+            TimeControl(
+                kind="stages",
+                stages=(TimeControl(moves=40, time_ms=7_200_000), TimeControl(moves=20, time_ms=1_800_000)),
+                repeat=True,
+            ),
+            "40 moves in 2 h, then every 20 moves in 30 min",
+        ),
+        (
+            TimeControl(
+                kind="stages",
+                stages=(TimeControl(moves=1, time_ms=259_200_000),),
+                repeat=True,
+                notation="1/4320.0",
+            ),
+            "every move in 3 days",
+        ),
+        (
+            TimeControl(
+                kind="stages",
+                stages=(TimeControl(moves=40, time_ms=7_200_000),),
+                repeat=True,
+                notation="40/120",
+            ),
+            "40/120",
+        ),
         (TimeControl(kind="none"), "no limit"),
         (TimeControl(kind="hourglass"), "hourglass"),
     ],

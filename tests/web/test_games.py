@@ -36,6 +36,11 @@ def test_follows_schedules_bounds_and_corrections(mode: str, kind: str, follower
         assert problems == [], f"in wide_games.play(games.chooser({seed}), {mode!r}, {kind!r})"
 
 
+@pytest.mark.parametrize("scenario", wide_games.SCENARIOS)
+def test_follows_the_scenarios_of_the_rules(follower: Helper, scenario: str) -> None:
+    assert follower.ask(wide_games.scenario(scenario)) == []
+
+
 @pytest.mark.parametrize("corner", games.CORNERS)
 def test_follows_what_random_games_seldom_come_to(follower: Helper, corner: str) -> None:
     assert follower.ask(games.corner(corner)) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ async def test_state_kept_by_events_is_what_get_answers_at_the_same_version(
     configs = []
     for number, (mode, kind) in enumerate(games.KINDS):
         draw = games.chooser(100 * seed + number)
-        configs.append(strategies.config(draw, mode, kind))
+        configs.append(strategies.config(draw, mode, kind, int(1000 * time.time())))
     async with live.service(live.settings(server.url)) as service:
         told = await run("live.mjs", f"http://127.0.0.1:{service.port}", str(seed), told=json.dumps(configs))
     assert told["problems"] == []

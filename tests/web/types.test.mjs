@@ -65,10 +65,11 @@ test("state, participant and clock face have the fields that are declared", asyn
   same(declared("ClockFace"), Object.keys(session.clock(participant.participant_id)));
 });
 
-test("errors have the fields that are declared", () => {
+test("errors have the fields and methods that are declared", () => {
   const error = new client.SyncKairosError("CLOSED", "over");
   const own = Object.getOwnPropertyNames(error).filter((name) => !["stack", "message"].includes(name));
-  same(declared("SyncKairosError"), own);
+  const methods = Object.getOwnPropertyNames(client.SyncKairosError.prototype);
+  same(declared("SyncKairosError"), [...own, ...methods.filter((name) => name !== "constructor")]);
 });
 
 test("state that the tests play with has the fields that the service's has", async () => {

@@ -51,6 +51,8 @@ export class World {
   #timers = new Set();
   sockets = [];
   requests = [];
+  /** The longest timer that the client has set, ms. */
+  longestTimer = 0;
 
   constructor() {
     const target = () => Object.assign(new EventTarget(), { visibilityState: "visible" });
@@ -77,7 +79,10 @@ export class World {
         fetch: (url, request) => this.service.http(url, request),
         now: () => this.local,
         date: () => Math.floor(this.serverTime + this.dateAhead),
-        setTimeout: (fn, ms) => this.after(ms, fn, true),
+        setTimeout: (fn, ms) => {
+          this.longestTimer = Math.max(this.longestTimer, ms);
+          return this.after(ms, fn, true);
+        },
         clearTimeout: (timer) => this.#timers.delete(timer),
         random: () => this.chance,
       },

@@ -5,7 +5,8 @@ import { formatDuration } from "../shared/time.js";
 
 const MINUTE = 60_000;
 const SECOND = 1000;
-/** `300+3` is PGN's notation: with an increment or stages, a whole first time from 180 on means seconds. */
+const DAY = 86_400_000;
+/** A whole first time from here on means seconds, as in PGN: alone, before an increment, or in stages. */
 const PGN_FROM = 180;
 
 /** Examples as players write them, with the names that players use. */
@@ -14,80 +15,194 @@ export const EXAMPLES = Object.freeze([
   ["10d5", "delay"],
   ["10b5", "Bronstein"],
   ["10+5x30", "byo-yomi"],
+  ["10+5+3x30", "increment, byo-yomi"],
   ["10+25/300", "Canadian"],
   ["hourglass 5", "hourglass"],
   ["40/90:30+30", "stages"],
+  ["G/60;d5", "US Chess"],
   ["-", "no limit"],
 ]);
 
-const bank = (minutes) => Math.floor(Number(minutes) * MINUTE);
+const QUARTERS = { "¼": 0.25, "½": 0.5, "¾": 0.75 };
+const DECIMAL = String.raw`\d+(?:\.\d+)?`;
+const MINUTES = String.raw`(?:\d*[¼½¾]|${DECIMAL})`;
+const PLUS = " *[+|] *";
+/** Between the parts of a text of US Chess. */
+const BETWEEN = "(?: *[,;:] *| +)";
+/** What US Chess writes behind a time: `;d5`, `;inc5`, `;+5`, `+5`. */
+const US_RULE = String.raw`(?:(?:${BETWEEN}(d|inc|\+ *)| *\+ *)(\d+))?`;
+
+const CLOCK = new RegExp(
+  `^(${MINUTES})(?:(?:${PLUS}(\\d+))?${PLUS}(\\d+)x(\\d+)|${PLUS}(\\d+)/(\\d+)|${PLUS}(${DECIMAL})|b(\\d+)|d(\\d+))?$`,
+);
+const PGN_CLOCK = new RegExp(String.raw`^(${DECIMAL})(?: *\+ *(${DECIMAL}))?$`);
+const STAGE = new RegExp(`^(?:(\\d+)/)?(${MINUTES})(?:${PLUS}(${DECIMAL}))?$`);
+const HOURGLASS = new RegExp(`^hourglass (${MINUTES})$`);
+const SANDCLOCK = new RegExp(String.raw`^(?:pgn )?\*(${DECIMAL})$`);
+const US_GAME = new RegExp(`^(?:g|sd)/(${MINUTES})${US_RULE}$`);
+const US_STAGE = new RegExp(`(?:(\\d+)/|(?:g|sd)/)(${MINUTES})${US_RULE}(${BETWEEN}|$)`, "y");
+const SGF = new RegExp(
+  String.raw`^ *(?:tm\[(${DECIMAL})\]|ot\[(\d+)x(\d+) *byo-?yomi\]|ot\[(\d+)/(\d+) *canadian\]|ot\[(\d+) *(fischer|simple)\]|tc\[(\d+)\]tt\[(\d+)\])`,
+);
+
+/** Digits, which may have decimals, in ms; rounded down. */
+function decimalMs(text, unit) {
+  const [whole, decimals = ""] = text.split(".");
+  return Number(whole) * unit + Math.floor((Number(decimals) * unit) / 10 ** decimals.length);
+}
+
+const secondsMs = (text) => decimalMs(text, SECOND);
+
+function minutesMs(text) {
+  const quarter = QUARTERS[text.at(-1)];
+  return quarter ? (Number(text.slice(0, -1)) + quarter) * MINUTE : decimalMs(text, MINUTE);
+}
+
+/** Whether a first time can only be PGN's seconds. */
+const isPgn = (time, text) => /^\d+$/.test(time) && Number(time) >= PGN_FROM && !text.includes("|");
+
+/** Whether a block after main time is one that nobody means: 30 moves in 30 seconds. */
+const isHasty = (bank_ms, moves, block_ms) => bank_ms > 0 && block_ms > 0 && block_ms < 2 * SECOND * moves;
 
 /**
  * The time control that a text stands for, as the service's state would show it. Null when this page cannot
- * read the text.
+ * read the text, and where it has two meanings. Bounds are the service's to judge.
  *
  * @param {string} text
  * @returns {{bank_ms: number | null, control: object} | null}
  */
 export function readControl(text) {
-  let rest = text;
-  if (rest === "-" || rest === "pgn -") return { bank_ms: null, control: { kind: "none" } };
-  const glass = /^hourglass (\d+(?:\.\d+)?)$/.exec(rest);
-  if (glass) return { bank_ms: bank(glass[1]), control: { kind: "hourglass" } };
-  const pgnGlass = /^(?:pgn )?\*(\d+)$/.exec(rest);
-  if (pgnGlass) return { bank_ms: Number(pgnGlass[1]) * SECOND, control: { kind: "hourglass" } };
-  let pgn = false;
-  if (rest.startsWith("pgn ")) {
-    pgn = true;
-    rest = rest.slice(4);
-    if (rest.includes(".")) return null;
+  const small = text.toLowerCase();
+  if (small === "-" || small === "pgn -") return { bank_ms: null, control: { kind: "none" } };
+  const glass = HOURGLASS.exec(small);
+  if (glass) return { bank_ms: minutesMs(glass[1]), control: { kind: "hourglass" } };
+  const sand = SANDCLOCK.exec(small);
+  if (sand) return { bank_ms: secondsMs(sand[1]), control: { kind: "hourglass" } };
+  if (/^(?:pgn )?\d+\//.test(small)) {
+    const pgn = small.startsWith("pgn ");
+    if (!pgn && /[,;]|sd\/|g\//.test(small)) return readUsStages(small);
+    return readStages(pgn ? small.slice(4) : small, pgn);
   }
-  if (rest.includes(":")) return readStages(rest.split(":"), pgn);
-
-  const found = /^(\d+(?:\.\d+)?)(?:\+(\d+)x(\d+)|\+(\d+)\/(\d+)|\+(\d+)|b(\d+)|d(\d+))?$/.exec(rest);
-  if (!found) return null;
-  const [, time, periods, period, moves, block, increment, bronstein, delay] = found;
-  const inSeconds = pgn || (increment !== undefined && !time.includes(".") && Number(time) >= PGN_FROM);
-  const bank_ms = inSeconds ? Number(time) * SECOND : bank(time);
-  if (periods !== undefined) {
-    return {
-      bank_ms,
-      control: { kind: "byoyomi", periods: Number(periods), period_ms: Number(period) * SECOND },
-    };
-  }
-  if (moves !== undefined) {
-    return {
-      bank_ms,
-      control: { kind: "canadian", moves: Number(moves), period_ms: Number(block) * SECOND },
-    };
-  }
-  if (bronstein !== undefined)
-    return { bank_ms, control: { kind: "bronstein", delay_ms: Number(bronstein) * SECOND } };
-  if (delay !== undefined) return { bank_ms, control: { kind: "delay", delay_ms: Number(delay) * SECOND } };
-  return { bank_ms, control: { kind: "fischer", increment_ms: Number(increment ?? 0) * SECOND } };
+  if (/^(?:g|sd)\//.test(small)) return readUsGame(small);
+  if (/^[ot][mtc]\[/.test(small)) return readSgf(small);
+  return small.startsWith("pgn ") ? readPgnClock(small.slice(4)) : readClock(small);
 }
 
-function readStages(parts, pgn) {
-  const stages = [];
-  for (const [position, part] of parts.entries()) {
-    const found = /^(?:(\d+)\/)?(\d+(?:\.\d+)?)(?:\+(\d+))?$/.exec(part);
-    const isLast = position === parts.length - 1;
-    if (!found || (found[1] === undefined) !== isLast) return null;
-    stages.push({ moves: found[1], time: found[2], increment: found[3] });
+function readPgnClock(text) {
+  const found = PGN_CLOCK.exec(text);
+  if (!found) return null;
+  const increment_ms = secondsMs(found[2] ?? "0");
+  return { bank_ms: secondsMs(found[1]), control: { kind: "fischer", increment_ms } };
+}
+
+function readClock(text) {
+  const found = CLOCK.exec(text);
+  if (!found) return null;
+  const [, time, added, periods, period, moves, block, increment, bronstein, delay] = found;
+  const bank_ms = minutesMs(time);
+  if (periods !== undefined) {
+    const control = { kind: "byoyomi", periods: Number(periods), period_ms: secondsMs(period) };
+    if (Number(added ?? 0) > 0) control.increment_ms = secondsMs(added);
+    return { bank_ms, control };
   }
-  const inSeconds = pgn || (!stages[0].time.includes(".") && Number(stages[0].time) >= PGN_FROM);
-  const last = stages.at(-1).increment;
-  const everywhere = last !== undefined && stages.slice(0, -1).every((each) => each.increment === undefined);
-  const read = stages.map(({ moves, time, increment }) => ({
-    ...(moves === undefined ? {} : { moves: Number(moves) }),
-    time_ms: inSeconds ? Number(time) * SECOND : bank(time),
-    kind: "fischer",
-    increment_ms: Number((everywhere ? last : increment) ?? 0) * SECOND,
-  }));
-  return { bank_ms: read[0].time_ms, control: { kind: "stages", stages: read } };
+  if (moves !== undefined) {
+    const period_ms = secondsMs(block);
+    if (isHasty(bank_ms, Number(moves), period_ms)) return null;
+    return { bank_ms, control: { kind: "canadian", moves: Number(moves), period_ms } };
+  }
+  if (bronstein !== undefined)
+    return { bank_ms, control: { kind: "bronstein", delay_ms: secondsMs(bronstein) } };
+  if (delay !== undefined) return { bank_ms, control: { kind: "delay", delay_ms: secondsMs(delay) } };
+  if (isPgn(time, text)) return readPgnClock(text);
+  if (increment?.includes(".")) return null;
+  return { bank_ms, control: { kind: "fischer", increment_ms: secondsMs(increment ?? "0") } };
+}
+
+const stagesOf = (stages) => ({
+  bank_ms: stages[0].time_ms,
+  control: { kind: "stages", stages, ...(stages.at(-1).moves === undefined ? {} : { repeat: true }) },
+});
+
+function readStages(text, isWord) {
+  const parts = text.split(":").map((part) => STAGE.exec(part));
+  if (parts.length > 8 || parts.some((part) => part === null)) return null;
+  if (parts.slice(0, -1).some((part) => part[1] === undefined)) return null;
+  const pgn = isWord || isPgn(parts[0][2], text);
+  if (pgn ? /[¼½¾|]/.test(text) : parts.some((part) => part[3]?.includes("."))) return null;
+  const last = parts.at(-1)[3];
+  const isShared = !pgn && last !== undefined && parts.slice(0, -1).every((part) => part[3] === undefined);
+  return stagesOf(
+    parts.map(([, moves, time, increment]) => ({
+      ...(moves === undefined ? {} : { moves: Number(moves) }),
+      time_ms: pgn ? secondsMs(time) : minutesMs(time),
+      kind: "fischer",
+      increment_ms: secondsMs((isShared ? last : increment) ?? "0"),
+    })),
+  );
+}
+
+/** The rule of US Chess; null where none is written. */
+function usRule(word, seconds) {
+  if (seconds === undefined) return null;
+  const ms = secondsMs(seconds);
+  return word === "d" ? { kind: "delay", delay_ms: ms } : { kind: "fischer", increment_ms: ms };
+}
+
+function readUsGame(text) {
+  const found = US_GAME.exec(text);
+  if (!found) return null;
+  const control = usRule(found[2], found[3]) ?? { kind: "fischer", increment_ms: 0 };
+  return { bank_ms: minutesMs(found[1]), control };
+}
+
+function readUsStages(text) {
+  const found = [];
+  US_STAGE.lastIndex = 0;
+  for (;;) {
+    const part = US_STAGE.exec(text);
+    if (!part || found.length === 8) return null;
+    const [, moves, time, word, seconds, after] = part;
+    const time_ms = minutesMs(time);
+    // 40/2, SD/1 may be hours.
+    if (time_ms > 0 && time_ms < 10 * MINUTE && time_ms < 5 * SECOND * Number(moves ?? 0)) return null;
+    const stage = { ...(moves === undefined ? {} : { moves: Number(moves) }), time_ms };
+    found.push({ stage, rule: usRule(word, seconds) });
+    if (after === "") break;
+    if (moves === undefined) return null;
+  }
+  const isShared = found.slice(0, -1).every(({ rule }) => rule === null);
+  const shared = (isShared && found.at(-1).rule) || { kind: "fischer", increment_ms: 0 };
+  return stagesOf(found.map(({ stage, rule }) => ({ ...stage, ...(rule ?? shared) })));
+}
+
+function readSgf(text) {
+  let rest = text;
+  let bank_ms = null;
+  let control = null;
+  while (rest !== "") {
+    const found = SGF.exec(rest);
+    if (!found) return null;
+    const [all, main, periods, period, moves, block, seconds, word, many, each] = found;
+    if ((main === undefined ? control : bank_ms) !== null) return null;
+    if (main !== undefined) bank_ms = secondsMs(main);
+    else if (moves !== undefined)
+      control = { kind: "canadian", moves: Number(moves), period_ms: secondsMs(block) };
+    else if (word === "fischer") control = { kind: "fischer", increment_ms: secondsMs(seconds) };
+    else
+      control = {
+        kind: "byoyomi",
+        periods: Number(periods ?? many ?? 1),
+        period_ms: secondsMs(period ?? each ?? seconds),
+      };
+    rest = rest.slice(all.length);
+  }
+  control ??= { kind: "fischer", increment_ms: 0 };
+  if (control.kind === "canadian" && isHasty(bank_ms ?? 0, control.moves, control.period_ms)) return null;
+  return { bank_ms: bank_ms ?? 0, control };
 }
 
 const count = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
+const every = (moves) => (moves === 1 ? "every move" : `every ${moves} moves`);
 
 /** The rule of a control or stage without its main time, as the end of a sentence. */
 function ruleText(control) {
@@ -99,8 +214,12 @@ function ruleText(control) {
       return `after every move its time is given back, at most ${formatDuration(control.delay_ms)}`;
     case "delay":
       return `in every move the first ${formatDuration(control.delay_ms)} are free`;
-    case "byoyomi":
-      return `then ${count(control.periods, "period")} of ${per}, each kept by a move within it`;
+    case "byoyomi": {
+      const added = control.increment_ms
+        ? `plus ${formatDuration(control.increment_ms)} after every move of it, `
+        : "";
+      return `${added}then ${count(control.periods, "period")} of ${per}, each kept by a move in it`;
+    }
     case "canadian":
       return `then ${count(control.moves, "move")} in every ${per}`;
     case "hourglass":
@@ -127,9 +246,10 @@ export function explainControl(control, { bank_ms = null, each = "each", increme
     const same = control.stages.every((stage) => ruleText(stage) === ruleText(control.stages[0]));
     const parts = control.stages.map((stage, position) => {
       const time = `${formatDuration(stage.time_ms)}${position === 0 ? ` ${each}` : " more"}`;
-      const moves = stage.moves
-        ? ` for ${position === 0 ? "the first" : "the next"} ${count(stage.moves, "move")}`
-        : "";
+      const isRepeated = control.repeat && position === control.stages.length - 1;
+      const which = position === 0 ? "the first" : "the next";
+      const these = isRepeated ? every(stage.moves) : `${which} ${count(stage.moves ?? 0, "move")}`;
+      const moves = stage.moves ? ` for ${these}` : "";
       const rule = same ? "" : ruleText(stage);
       const how = rule.startsWith("plus ") ? ` with ${rule.slice(5)}` : rule && ` (${rule})`;
       return `${position === 0 ? "" : "then "}${time}${moves || (position ? " for the rest" : "")}${how}`;
@@ -138,7 +258,8 @@ export function explainControl(control, { bank_ms = null, each = "each", increme
     return `${parts.join(", ")}${how ? `, ${how}` : ""}.${overtime}`;
   }
   const how = ruleText(control.kind === "fischer" || !control.kind ? { increment_ms, ...control } : control);
-  const time = bank_ms === null ? "" : `${formatDuration(bank_ms)} ${each}`;
+  let time = bank_ms === null ? "" : `${formatDuration(bank_ms)} ${each}`;
+  if (bank_ms === 0) time = "no main time";
   const sentence =
     [time, how].filter(Boolean).join(/^(?:plus|then) /.test(how) ? ", " : "; ") ||
     "sudden death: time only runs down";
@@ -179,14 +300,14 @@ function captionOf(control) {
     case "delay":
       return `${per(control.delay_ms)} delay`;
     case "byoyomi":
-      return `+ ${control.periods} × ${per(control.period_ms)}`;
+      return `${control.increment_ms ? `+ ${per(control.increment_ms)} ` : ""}+ ${control.periods} × ${per(control.period_ms)}`;
     case "canadian":
       return `+ ${control.moves} in ${per(control.period_ms)}`;
-    case "stages":
-      return `then ${control.stages
-        .slice(1)
-        .map((stage) => per(stage.time_ms))
-        .join(", ")}`;
+    case "stages": {
+      const later = control.stages.slice(1).map((stage) => per(stage.time_ms));
+      const again = control.repeat ? every(control.stages.at(-1).moves) : "";
+      return [later.length > 0 && `then ${later.join(", ")}`, again].filter(Boolean).join(" ");
+    }
     case "none":
       return "no limit";
     default:
@@ -220,7 +341,10 @@ export function clockLabel(state) {
       if (control.kind === "none") return "No limit";
       if (/^\d+(?:\.\d+)?$/.test(control.notation ?? ""))
         return `${formatDuration(readControl(control.notation).bank_ms)} each`;
-      if (control.notation) return control.notation;
+      // Minutes are hard to read where they are days.
+      const read = control.notation ? readControl(control.notation) : null;
+      if (control.notation && !(read?.bank_ms >= DAY)) return control.notation;
+      if (read) return explainControl(control, { bank_ms: read.bank_ms }).slice(0, -1);
       const banks = new Set(
         (state.groups?.length ? state.groups : (state.participants ?? [])).map((each) => each.total_time_ms),
       );

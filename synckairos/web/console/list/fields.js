@@ -1,6 +1,7 @@
 // The fields of a form: label, control, hint and error message, tied together for screen readers. A field
 // knows the dotted path of its value in a session's config, so that the service's errors find their field.
 
+import { drawCaret } from "/synckairos.js";
 import { h, newId, setText } from "../shared/ui.js";
 import { formatDuration, parseDuration } from "../shared/time.js";
 
@@ -34,6 +35,7 @@ const sentence = (message) => message[0].toUpperCase() + message.slice(1);
 export function field({ label, control, paths = [], hint = null, class: more = "", hideLabel = false }) {
   control.id ||= newId("field");
   const problem = h("p", { class: "problem", id: `${control.id}-problem` });
+  const caret = h("pre", { class: "caret mono", "aria-hidden": "true" });
   const meaning = hint && h("p", { class: "hint", id: `${control.id}-hint` }, hint);
   control.setAttribute("aria-describedby", [meaning?.id, problem.id].filter(Boolean).join(" "));
   const element = h(
@@ -43,19 +45,31 @@ export function field({ label, control, paths = [], hint = null, class: more = "
     control,
     meaning,
     problem,
+    caret,
   );
-  return { element, control, paths, fail: errorSetter(control, problem) };
+  return { element, control, paths, fail: errorSetter(control, problem, caret) };
 }
 
-function errorSetter(control, problem) {
+/**
+ * Sets a field's error message. Where it names a position in the text, a caret is drawn under the place, and
+ * the character there is selected.
+ */
+function errorSetter(control, problem, caret = null) {
   return (message, path = "") => {
     setText(problem, message && sentence(forPeople(path, message)));
     if (message) control.setAttribute("aria-invalid", "true");
     else control.removeAttribute("aria-invalid");
-    const place = /at position (\d+)/.exec(message);
-    if (place && control instanceof HTMLInputElement) {
-      control.setSelectionRange(Number(place[1]) - 1, Number(place[1]));
-    }
+    const isText = control instanceof HTMLInputElement && control.type === "text";
+    const drawn = isText && message ? drawCaret(control.value.trim(), message) : null;
+    if (caret) setText(caret, drawn === null ? "" : drawn.replace(/\^ .*$/s, "^"));
+    if (drawn === null) return;
+    // Positions count the characters of the text without the spaces around it.
+    const at = Number(/at position (\d+)/.exec(message)[1]) - 1;
+    const before = control.value.length - control.value.trimStart().length;
+    const [from, to] = [at, at + 1].map(
+      (end) => before + Array.from(control.value.trim()).slice(0, end).join("").length,
+    );
+    control.setSelectionRange(from, to);
   };
 }
 

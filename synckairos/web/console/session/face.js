@@ -24,7 +24,9 @@ const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
  * warning, or without warnings from the clock's length.
  */
 export function thresholds(state, wholeMs) {
-  const highest = state.warnings_ms.length > 0 ? Math.max(...state.warnings_ms) : null;
+  // A warning at zero or in overtime is a bell, and does not say when time is short.
+  const early = state.warnings_ms.filter((ms) => ms > 0);
+  const highest = early.length > 0 ? Math.max(...early) : null;
   const whole = wholeMs ?? 60_000;
   const warn = highest ?? Math.min(20_000, Math.max(whole / 6, Math.min(10_000, whole / 2)));
   return [warn, Math.min(10_000, warn / 2)];

@@ -429,10 +429,9 @@ export class Page {
     this.app.dataset.bound = String(this.as !== null || !this.rights.ever("switch"));
   }
 
-  /** Whether a clock or the countdown of a pause runs. */
+  /** Whether a clock runs, or the countdown to something that the session does by itself. */
   get #isMoving() {
-    const { status, resumes_at_ms: resumesAt } = this.state;
-    return status === "running" || (status === "paused" && resumesAt !== null);
+    return this.state.status === "running" || this.session.due() !== null;
   }
 
   #draw() {

@@ -25,18 +25,22 @@ export function clockParts(ms, { countUp = false, tenths = !countUp } = {}) {
   const fine = tenths === "always" || (tenths && ms > 0 && inTenths < TENTHS_BELOW_MS / 100);
   const units = fine ? inTenths : round(ms / SECOND) * 10;
   const whole = Math.floor(Math.abs(units) / 10);
-  const hours = Math.floor(whole / 3600);
+  const two = (number) => String(number).padStart(2, "0");
+  const days = Math.floor(whole / 86_400);
+  const hours = Math.floor(whole / 3600) % 24;
   const minutes = Math.floor(whole / 60) % 60;
-  const seconds = String(whole % 60).padStart(2, "0");
+  const seconds = two(whole % 60);
+  let main = hours > 0 ? `${hours}:${two(minutes)}:${seconds}` : `${minutes}:${seconds}`;
+  if (days > 0) main = `${days} d ${two(hours)}:${two(minutes)}:${seconds}`;
   return {
     sign: units < 0 ? "−" : "",
-    main: hours > 0 ? `${hours}:${String(minutes).padStart(2, "0")}:${seconds}` : `${minutes}:${seconds}`,
+    main,
     tenths: fine ? `.${Math.abs(units) % 10}` : "",
   };
 }
 
 /**
- * The digits of a clock as text: `1:05:09`, `5:00`, `0:09.4`, `−0:03`.
+ * The digits of a clock as text: `3 d 04:05:06`, `1:05:09`, `5:00`, `0:09.4`, `−0:03`.
  *
  * @param {number | null} ms null: a clock without a limit, shown as "–".
  * @param {{countUp?: boolean, tenths?: boolean | "always", plus?: boolean}} [options] Those of
@@ -52,9 +56,9 @@ export function formatClock(ms, options = {}) {
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 /**
- * A duration in words for a screen reader: `1 hour 5 minutes`, `9 seconds`, `3 seconds over`.
+ * A duration in words for a screen reader: `3 days 4 hours`, `1 hour 5 minutes`, `9 seconds`, `3 seconds over`.
  *
- * Seconds are left out from an hour on. It is rounded like the digits of the clock.
+ * Seconds are left out from an hour on, and minutes from a day on. It is rounded like the digits of the clock.
  *
  * @param {number | null} ms
  * @param {{countUp?: boolean}} [options]
@@ -64,18 +68,20 @@ export function spokenDuration(ms, { countUp = false } = {}) {
   if (ms === null || ms === undefined) return "no limit";
   const rounded = (countUp ? Math.floor : Math.ceil)(ms / SECOND);
   const whole = Math.abs(rounded);
-  const hours = Math.floor(whole / 3600);
+  const days = Math.floor(whole / 86_400);
+  const hours = Math.floor(whole / 3600) % 24;
   const minutes = Math.floor(whole / 60) % 60;
   const seconds = whole % 60;
   const words = [];
+  if (days) words.push(plural(days, "day"));
   if (hours) words.push(plural(hours, "hour"));
-  if (minutes) words.push(plural(minutes, "minute"));
-  if (!hours && (seconds || !minutes)) words.push(plural(seconds, "second"));
+  if (minutes && !days) words.push(plural(minutes, "minute"));
+  if (!days && !hours && (seconds || !minutes)) words.push(plural(seconds, "second"));
   return words.join(" ") + (rounded < 0 ? " over" : "");
 }
 
 /**
- * A short duration for a sentence or a field: `5 min`, `1 h 30 min`, `1 min 30 s`, `2.5 s`, `1 day`.
+ * A short duration for a sentence or a field: `5 min`, `1 h 30 min`, `1 min 30 s`, `2.5 s`, `1 day 12 h`.
  * parseDuration reads it back to the same milliseconds.
  *
  * @param {number} ms
@@ -85,7 +91,9 @@ export function formatDuration(ms) {
   const sign = ms < 0 ? "−" : "";
   let rest = Math.abs(Math.round(ms));
   const words = [];
-  if (rest === DAY) return `${sign}1 day`;
+  const days = Math.floor(rest / DAY);
+  rest %= DAY;
+  if (days) words.push(plural(days, "day"));
   const hours = Math.floor(rest / HOUR);
   rest %= HOUR;
   const minutes = Math.floor(rest / MINUTE);
