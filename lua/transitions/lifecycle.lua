@@ -36,8 +36,10 @@ local function switch(s, options)
   local index
   if not options.NEXT and not s.mode.by_group then
     index = transitions_rotation.after(s, active)
-    storage_record.load_pair(s, storage_record.participant_field(active),
-      storage_record.participant_field(index))
+    if index then -- none has a turn in a session that was reopened after all clocks had run out
+      storage_record.load_pair(s, storage_record.participant_field(active),
+        storage_record.participant_field(index))
+    end
   end
   local turn = transitions_cycle.turn_of(s, active)
   local refused = transitions_player.may_switch(s, options)

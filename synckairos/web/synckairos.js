@@ -1598,7 +1598,6 @@ class Renewal {
 // A session
 
 const given = (body) => Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
-const isOver = (state) => ["expired", "completed", "cancelled"].includes(state.status);
 const notOverInTime = () => new SyncKairosError("NETWORK_TIMEOUT", "the session was not over in time",
   { retryable: true });
 

@@ -297,3 +297,18 @@ def test_a_team_that_all_have_left_goes_on_after_the_last_of_them(core: Driver) 
         newcomer = {"participant_id": P[20 + index], "participant_index": index, "group_id": G[0]}
         game.do("join", json.dumps(newcomer))
     assert order(game, 2) == [11, 2]
+
+
+# Nobody has a turn: all clocks have run out, and the session was opened again
+
+
+def test_a_switch_of_a_session_whose_clocks_are_all_out(core: Driver) -> None:
+    game = Game(core, players(1000, action_on_timeout=SKIP)).start()
+    game.do("expire", at=1000)
+    game.do("reopen", at=1500)
+    with pytest.raises(RefusedError) as refused:
+        game.do("switch", at=1600)
+    assert refused.value.code == "INVALID_SESSION_STATE"
+    game.do("schedule", "ENDS", START + 2000, at=1700)
+    payload = game.do("switch", at=2000)["payload"]
+    assert (payload["event"], payload["reason"]) == ("session.completed", "auto")

@@ -15,7 +15,7 @@ from synckairos.presets import PRESETS
 from tests.core.game import START, G, Game, P, people
 from tests.model.driver import Driver
 
-SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
+SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 
 Scenario = Callable[[Driver], None]
 SCENARIOS: dict[str, Scenario] = {}
@@ -134,6 +134,41 @@ def world_championship(core: Driver) -> None:
     flags(game, now + MINUTE + 70 * MINUTE)
 
 
+@plays("bundesliga")
+def bundesliga(core: Driver) -> None:
+    game = started(core, "bundesliga")
+    now = exchange(game, 0, 40, MINUTE)
+    assert clock(game, 0) == {"stage": 1, "moves_left": 20}
+    assert bank(game, 0) == 150 * MINUTE - 40 * 30 * SECOND
+    exchange(game, now, 20, MINUTE)
+    assert clock(game, 0) == {"stage": 2}
+    assert bank(game, 0) == 165 * MINUTE - 60 * 30 * SECOND
+
+
+@plays("classical-sessions")
+def classical_sessions(core: Driver) -> None:
+    game = started(core, "classical-sessions")
+    now = exchange(game, 0, 40, 3 * MINUTE)
+    assert (clock(game, 0), bank(game, 0)) == ({"stage": 1, "moves_left": 16}, 90 * MINUTE)
+    now = exchange(game, now, 16, 3 * MINUTE)
+    assert (clock(game, 0), bank(game, 0)) == ({"stage": 1, "moves_left": 16}, 102 * MINUTE)
+    now = exchange(game, now, 16, 3 * MINUTE)
+    assert bank(game, 0) == 114 * MINUTE  # an hour more, again
+    flags(game, now + 114 * MINUTE)
+
+
+@plays("engines")
+def engines(core: Driver) -> None:
+    game = started(core, "engines")
+    now = exchange(game, 0, 40, 20 * SECOND)
+    now = exchange(game, now, 40, 20 * SECOND)
+    assert (clock(game, 0), bank(game, 0)) == (
+        {"stage": 0, "moves_left": 40},
+        3 * 15 * MINUTE - 80 * 20 * SECOND,
+    )
+    flags(game, now + bank(game, 0))
+
+
 @plays("uscf")
 def uscf(core: Driver) -> None:
     game = started(core, "uscf")
@@ -143,6 +178,15 @@ def uscf(core: Driver) -> None:
     game.do("switch", at=12 * SECOND)
     assert bank(game, 1) == 90 * MINUTE - 3 * SECOND
     flags(game, 12 * SECOND + 90 * MINUTE + 5 * SECOND)
+
+
+@plays("uscf-two-stages")
+def uscf_two_stages(core: Driver) -> None:
+    game = started(core, "uscf-two-stages")
+    now = exchange(game, 0, 40, MINUTE + 5 * SECOND)
+    assert (clock(game, 0), bank(game, 0)) == ({"stage": 1}, 140 * MINUTE)
+    game.do("switch", at=now + 5 * SECOND)
+    assert bank(game, 0) == 140 * MINUTE  # within the delay, which the second stage has, too
 
 
 @plays("bronstein")
@@ -172,6 +216,37 @@ def daily(core: Driver) -> None:
     game.do("switch", at=20 * HOUR)
     assert game.deadline() == 44 * HOUR  # a whole day again
     flags(game, 44 * HOUR)
+
+
+def days_a_move(core: Driver, preset: str, days: int) -> None:
+    """A clock of so many days for every move, with a warning a day before its end."""
+    game = started(core, preset)
+    assert (game.deadline(), game.alarm()) == (days * DAY, (days - 1) * DAY)
+    assert game.do("expire", at=(days - 1) * DAY)["payload"]["warning_ms"] == DAY
+    game.do("switch", at=days * DAY - 1)
+    assert game.deadline() == 2 * days * DAY - 1
+    assert game.do("expire", at=(2 * days - 1) * DAY - 1)["payload"]["warning_ms"] == DAY
+    flags(game, 2 * days * DAY - 1)
+
+
+@plays("correspondence-3")
+def correspondence_3(core: Driver) -> None:
+    days_a_move(core, "correspondence-3", 3)
+
+
+@plays("correspondence-7")
+def correspondence_7(core: Driver) -> None:
+    days_a_move(core, "correspondence-7", 7)
+
+
+@plays("correspondence-50")
+def correspondence_50(core: Driver) -> None:
+    game = started(core, "correspondence-50")
+    assert game.deadline() == 50 * DAY
+    now = exchange(game, 0, 10, 4 * DAY)
+    assert (clock(game, 0), bank(game, 0)) == ({"stage": 0, "moves_left": 10}, 60 * DAY)
+    assert game.do("expire", at=now + 59 * DAY)["payload"]["warning_ms"] == DAY
+    flags(game, now + 60 * DAY)
 
 
 @plays("untimed")
@@ -235,6 +310,29 @@ def shogi(core: Driver) -> None:
     assert (bank(game, 0), clock(game, 0)) == (0, {"periods_left": 1})
     game.do("switch", at=16 * MINUTE)
     flags(game, 17 * MINUTE)  # a minute for every move, and no second one
+
+
+@plays("lishogi")
+def lishogi(core: Driver) -> None:
+    game = started(core, "lishogi")
+    assert game.deadline() == 5 * MINUTE + 30 * SECOND
+    game.do("switch", at=MINUTE)
+    assert (bank(game, 0), clock(game, 0)) == (4 * MINUTE + 5 * SECOND, {"periods_left": 3})
+    game.do("switch", at=2 * MINUTE)
+    game.do("switch", at=6 * MINUTE + 15 * SECOND)  # the main time is over, and half of a period
+    assert (bank(game, 0), clock(game, 0)) == (0, {"periods_left": 2})  # nothing is added any more
+    game.do("switch", at=7 * MINUTE)
+    flags(game, 7 * MINUTE + 20 * SECOND)
+
+
+@plays("ten-second-shogi")
+def ten_second_shogi(core: Driver) -> None:
+    game = started(core, "ten-second-shogi")
+    assert game.deadline() == 10 * SECOND
+    game.do("switch", at=10 * SECOND - 1)
+    game.do("switch", at=15 * SECOND)
+    assert (bank(game, 1), clock(game, 1)) == (0, {"periods_left": 1})
+    flags(game, 25 * SECOND)
 
 
 @plays("scrabble")
@@ -312,6 +410,15 @@ def exam(core: Driver) -> None:
     flags(game, 60 * MINUTE)
 
 
+@plays("contest")
+def contest(core: Driver) -> None:
+    game = started(core, "contest", 30)
+    for left in (DAY, HOUR, 10 * MINUTE):
+        assert game.alarm() == 2 * DAY - left
+        assert game.do("expire", at=2 * DAY - left)["payload"]["warning_ms"] == left
+    flags(game, 2 * DAY)
+
+
 @plays("speech")
 def speech(core: Driver) -> None:
     game = started(core, "speech")
@@ -322,6 +429,18 @@ def speech(core: Driver) -> None:
     assert game.state(at=8 * MINUTE)["status"] == "running"  # nobody is cut off
     assert game.do("switch", at=8 * MINUTE)["payload"]["active_participant_id"] == P[1]
     assert game.deadline() == 15 * MINUTE
+
+
+@plays("debate")
+def debate(core: Driver) -> None:
+    game = started(core, "debate", 4)
+    bells = [game.do("expire", at=at * MINUTE)["payload"]["warning_ms"] for at in (1, 7, 8)]
+    assert bells == [7 * MINUTE, MINUTE, 0]
+    assert game.raw("expire", at=8 * MINUTE + 15 * SECOND - 1) is None
+    end = game.do("expire", at=8 * MINUTE + 15 * SECOND)["payload"]
+    assert (end["event"], end["active_participant_id"]) == ("participant.expired", P[0])
+    spoken = game.do("switch", at=8 * MINUTE + 20 * SECOND)["payload"]
+    assert (spoken["active_participant_id"], spoken["time_remaining_ms"]) == (P[1], 8 * MINUTE)
 
 
 @plays("meeting")

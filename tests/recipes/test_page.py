@@ -6,7 +6,7 @@ from tests.recipes.conftest import PAGE
 
 
 def test_the_blocks_are_those_that_have_tests() -> None:
-    """In test_recipes.py those in Python, in test_pages.py those in JavaScript."""
+    """Those in Python in test_recipes.py, those in JavaScript in test_pages.py, the webhook in tests/webhooks."""
     found = [(section.title, block.language) for section in PAGE.sections for block in section.blocks]
     assert found == [
         ("Before you begin", "python"),
@@ -20,6 +20,7 @@ def test_the_blocks_are_those_that_have_tests() -> None:
         ("Meeting", "python"),
         ("Speedrun", "python"),
         ("Restarts, and many sessions", "python"),
+        ("A webhook", "python"),
     ]
 
 
