@@ -421,7 +421,7 @@ def _with_pauses(after: State, payload: Payload, view: View) -> State:
     match payload.event:
         case "session.reset":
             pauses, left = after.max_pauses, after.max_total_pause_ms
-        case "session.paused" if payload.counted and pauses is not None:
+        case "session.paused" if payload.counted is not False and pauses is not None:
             pauses = max(0, pauses - 1)
     if view.cycle.counted and before.pause_remaining_ms is not None and after.status != "paused":
         # It may have ended before that was noticed.
@@ -475,7 +475,7 @@ def _turns_after(was: View, payload: Payload) -> tuple[Mapping[str, int], tuple[
 def _is_counted(was: View, after: State, payload: Payload) -> bool:
     """`Cycle.counted` after an event."""
     if payload.event == "session.paused":
-        return payload.counted and after.pause_remaining_ms is not None
+        return payload.counted is not False and after.pause_remaining_ms is not None
     return was.cycle.counted and after.status == "paused" and payload.event != "session.reopened"
 
 

@@ -275,7 +275,7 @@ const BEGINNINGS = new Set(["session.started", "turn.taken_back", "turn.set", "s
 
 const iso = (ms) => new Date(ms).toISOString();
 const isLive = (state) => state.status === "running" || state.status === "paused";
-const isOver = (state) => !isLive(state) && state.status !== "pending";
+const isOver = (state) => ["expired", "completed", "cancelled"].includes(state.status);
 
 function deepFreeze(value) {
   if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
