@@ -120,7 +120,7 @@ local READERS = {
   PARTICIPANT = id,
   GROUP = id,
   LAG = whole(0, MAX_INTEGER, 'must be milliseconds, an integer from 0'),
-  CLOCK = function(text) return text:lower() == 'total' and 'total' or nil, 'must be total' end,
+  CLOCK = function(text) return text == 'total' and text or nil, 'must be total' end,
   SET = whole(0, MOST_MS, ('must be 0 to %d milliseconds'):format(MOST_MS)),
   ADD = whole(-MOST_MS, MOST_MS, ('must be -%d to %d milliseconds'):format(MOST_MS, MOST_MS)),
   WITHIN = whole(1, MOST_MS, ('must be 1 to %d milliseconds'):format(MOST_MS)),

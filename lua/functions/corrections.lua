@@ -65,8 +65,8 @@ redis.register_function({
 -- sk_reset 4 <keys> [options]
 --
 -- Any session -> pending, as its config had it, with those who take part now. Its versions go on. The event
--- shows all participants and groups, so that it is as large as that of sk_create, and refused like that one
--- when the server is full.
+-- shows everybody whose values changed, so that it may be as large as that of sk_create, and like that one it
+-- is refused when the server is full.
 --
 -- KEYS[1-4]  the session, its log, the alarms, the outbox
 -- ARGV       the common options
@@ -74,29 +74,9 @@ redis.register_function({
 -- Refusals   INVALID_SESSION_STATE (a session that a library before 0.5.0 created), and those of all
 --            transitions
 -- Publishes  session.reset
-local function reset(keys, args)
-  local given, problems = call_options.parse(args, 1, NONE, call_options.COMMON)
-  local s, reply = functions_open.open('sk_reset', keys, given, problems)
-  if not s then
-    return reply or call_refusal.session_not_found()
-  end
-  local fields = storage_session.all_fields(s.key)
-  local turn, event, extra = transitions_reset.reset(s, fields)
-  if not event then
-    return extra
-  end
-  local record = s.first_touched
-  while record do
-    storage_record.format_numbers(record)
-    record = record.next_touched
-  end
-  local participants, groups = views_state.build_owners(s, fields, turn)
-  return functions_commit.commit(s, turn, event, given, extra, participants, groups)
-end
-
 redis.register_function({
   function_name = 'sk_reset',
-  callback = reset,
+  callback = functions_transitions.transition('sk_reset', transitions_reset.reset, NONE),
   description = 'Begins a session anew, as its config had it. Replies with the change.',
 })
 

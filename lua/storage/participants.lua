@@ -87,7 +87,7 @@ local function remove(s, gone)
   end
   storage_session.remove(s, storage_throttle.field_of(id))
   s[gone.field] = nil
-  gone.gone, gone.dirty = true, false
+  gone.hidden, gone.dirty = true, false
 end
 
 return {

@@ -14,7 +14,8 @@
 --   bank_text              the bank as text
 --   touched                true: the event shows the record
 --   dirty                  true: the record has to be written
---   gone                   true: the participant has left the session
+--   hidden                 true: the event does not show the record, although it is touched: the participant
+--                          has left the session, or nothing of it changed
 --
 -- used and cycles stay the text that the hash holds until they change, because most records are only copied.
 
@@ -215,6 +216,14 @@ local function encode(record)
     .. (record.clock ~= '' and ',' .. record.clock .. ']' or ']')
 end
 
+-- Hides a record from the event when it is as it was `before`, as text. record: nil for none.
+local function hide_unchanged(record, before)
+  if record then
+    format_numbers(record)
+    record.hidden = encode(record) == before
+  end
+end
+
 return {
   RECORD = RECORD,
   PARTICIPANT_IDS = PARTICIPANT_IDS,
@@ -238,5 +247,6 @@ return {
   touch = touch,
   format_numbers = format_numbers,
   encode = encode,
+  hide_unchanged = hide_unchanged,
   encode_new = encode_new,
 }

@@ -5,6 +5,7 @@ local NOT_ANY_MORE = { 'started', 'completed', 'recovered', 'expired_by', 'was',
 -- Gives a record the values of a new one. fields: the whole hash; usual: the bank that most clocks begin
 -- with.
 local function begin_record(s, record, fields, usual)
+  local before = storage_record.encode(record)
   record.used, record.cycles, record.expired = 0, 0, false
   if record.owns then
     controls.begin(record, fields['c:' .. record.field] or s.rules.control,
@@ -13,7 +14,10 @@ local function begin_record(s, record, fields, usual)
       rules_lag.begin(record)
     end
   end
-  storage_record.touch(s, record, true)
+  storage_record.format_numbers(record)
+  if storage_record.encode(record) ~= before then
+    storage_record.touch(s, record, true)
+  end
 end
 
 -- The same for the clock that the session or the cycle owns.
@@ -38,11 +42,18 @@ local function told(s, fields)
   return fields.bank ~= '0' and (',"max_time_ms":%d'):format(fields.bank) or ',"max_time_ms":null'
 end
 
--- All clocks, counts and marks are as the config had them, for those who take part now. fields: the whole
--- hash, with all its participants and groups.
-local function reset(s, fields)
+-- All clocks, counts and marks are as the config had them, for those who take part now.
+local function reset(s)
+  local fields = storage_session.all_fields(s.key)
   if not fields.bank then
     return nil, nil, call_refusal.no_beginning(s.status)
+  end
+  local was_active = rules_clock.is_live(s) and transitions_cycle.current_turn(s)
+  if was_active then
+    storage_record.touch(s, was_active.participant)
+    if was_active.group then
+      storage_record.touch(s, was_active.group)
+    end
   end
   storage_session.set_status(s, 'pending')
   storage_session.set_rotation(s, (s.rotation:gsub('x', '1')))

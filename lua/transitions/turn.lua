@@ -1,5 +1,11 @@
 -- sk_turn: says whose turn it is, without a switch.
 
+-- The texts of the records of a turn, as they are stored.
+local function values(turn)
+  return { participant = storage_record.encode(turn.participant),
+    group = turn.group and storage_record.encode(turn.group) }
+end
+
 -- id: of the participant whose turn it is from now on. In a pause the cycle under way is given up: it is
 -- charged, but it neither counts nor earns anything, and in an hourglass nobody gets what it used.
 local function set_turn(s, id)
@@ -22,9 +28,15 @@ local function set_turn(s, id)
     return transitions_cycle.turn_of(s, index), 'turn.set'
   end
   local turn = transitions_cycle.current_turn(s)
+  local before = s.active == index and values(turn)
   transitions_cycle.give_up_cycle(s, turn, rules_clock.elapsed(s))
   transitions_cycle.mark_if_out(s, turn)
-  return transitions_cycle.begin_cycle(s, index, s.now), 'turn.set'
+  local following = transitions_cycle.begin_cycle(s, index, s.now)
+  if before then -- the same one is active: without a charge nothing of it changed
+    storage_record.hide_unchanged(turn.participant, before.participant)
+    storage_record.hide_unchanged(turn.group, before.group)
+  end
+  return following, 'turn.set'
 end
 
 return { set_turn = set_turn }

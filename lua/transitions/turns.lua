@@ -115,6 +115,10 @@ local function play(s, events)
   for position = 1, #events do
     local event = events[position]
     local name = event.name
+    if name == 'turn.set' and event.live and not event.active_index then -- the same one, without a change
+      local participant = storage_participants.participant(s, event.active_id)
+      event.active_index = participant and storage_record.participant_index(participant)
+    end
     local current = stack[#stack]
     if name == 'turn.taken_back' then
       for _ = 1, math.min(event.turns, #stack) do
@@ -178,12 +182,27 @@ local function record_with(s, field, values)
   return storage_record.decode_beside(s, field, text, now.fixed_json)
 end
 
+-- What the newest event up to this position that lists an owner says of it; nil when there is none.
+local function values_at(found, position, field)
+  for i = position, 1, -1 do
+    local values = found.events[i].owners[field]
+    if values then
+      return values
+    end
+  end
+end
+
 -- How many ms the cycle that ended with the event at `position` gave to the next clock; 0 except in an
--- hourglass. What a cycle used is what its bank lost. before: the position of the event that began it.
+-- hourglass, nil when the log does not tell. What a cycle used is what its bank lost. before: the position of
+-- the event that began it.
 local function transferred(s, found, position, before)
   local begun, ended = found.events[before], found.events[position]
   local field = s.mode.clock(storage_record.participant_field(begun.active_index), begun.group_id)
-  local record = record_with(s, field, begun.owners[field])
+  local values = values_at(found, before, field)
+  if not values then
+    return nil
+  end
+  local record = record_with(s, field, values)
   if not record.control.rule.TRANSFERS_TIME then
     return 0
   end
@@ -198,8 +217,13 @@ local function derive(s, found, field, position)
     return nil
   end
   local record = record_with(s, field, found.events[position].owners[field])
-  local given = record.owns and transferred(s, found, position, before) or 0
-  if given ~= 0 then
+  local given = 0
+  if record.owns then
+    given = transferred(s, found, position, before)
+  end
+  if not given then
+    return nil
+  elseif given ~= 0 then
     record.bank = record.bank - given
     local least = -record.control.overtime
     if s.rules.action == 'notify' and record.bank <= least then
@@ -216,11 +240,9 @@ end
 -- The record in a field as it was when the cycle began; nil when the log does not tell.
 local function record_then(s, found, field)
   local events, position = found.events, found.cycle.position
-  for i = position, 1, -1 do
-    local values = events[i].owners[field]
-    if values then
-      return record_with(s, field, values)
-    end
+  local values = values_at(found, position, field)
+  if values then
+    return record_with(s, field, values)
   end
   for i = position + 1, #events do
     if events[i].owners[field] then

@@ -22,7 +22,7 @@ local function touched_json(s, kind, turn, left)
   local json = ''
   local record = s.first_touched
   while record do
-    if record.kind == kind and not record.gone then
+    if record.kind == kind and not record.hidden then
       local text = views_record.build(s, record, turn, left)
       json = json == '' and text or json .. ',' .. text
     end

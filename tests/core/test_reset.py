@@ -102,6 +102,9 @@ def test_it_is_as_it_was_when_it_was_created(core: Driver, name: str, ending: st
     if ending and game.state()["status"] == "running":
         game.do(ending, at=47_000)
     version = game.state()["version"]
+    played = game.state(at=60_000)
+    for person in played["participants"]:
+        person["clock"] = person["clock"] and {k: v for k, v in person["clock"].items() if k != "now"}
     event = game.do("reset", at=60_000)
     payload = event["payload"]
     assert (event["type"], payload["event"], payload["status"]) == (
@@ -110,8 +113,14 @@ def test_it_is_as_it_was_when_it_was_created(core: Driver, name: str, ending: st
         "pending",
     )
     assert (event["version"], event["epoch"]) == (version + 1, game.created["epoch"])
-    assert payload["participants"] == new["participants"]
-    assert payload["groups"] == new["groups"]
+    listed = {p["participant_id"]: p for p in payload["participants"]}
+    assert [listed.get(p["participant_id"], p) for p in new["participants"]] == new["participants"]
+    changed = {
+        p["participant_id"]
+        for p, q in zip(played["participants"], new["participants"], strict=True)
+        if p != q
+    }
+    assert set(listed) == changed
     assert (payload["active_participant_id"], payload["cycle_count"]) == (new["active_participant_id"], 0)
     assert (state(game), game.alarm()) == (new, None)
     stored, changing = fields(game), {"version", "cycle", "server"}
@@ -257,7 +266,7 @@ def test_a_session_of_a_thousand(core: Driver) -> None:
     for at in range(1000, 20_000, 1000):
         game.do("switch", at=at)
     game.do("complete", at=20_000)
-    assert game.do("reset", at=21_000)["payload"]["participants"] == new
+    assert len(game.do("reset", at=21_000)["payload"]["participants"]) == 20
     assert game.state()["participants"] == new
     groups = [{"participant_id": P[i], "group_id": P[i]} for i in range(700)]
     teams: Any = {"sync_mode": "per_group", "participants": groups}

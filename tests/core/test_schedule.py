@@ -615,3 +615,29 @@ def test_a_running_session_has_no_start(core: Driver) -> None:
     fields["cycle"] = fields["cycle"].replace("@0 ", "@1800000010000 ")
     core.run("DEL", game.keys.session)
     assert core.call("restore", SESSION, [json.dumps(exported)]).code == "VALIDATION_ERROR"
+
+
+def test_it_moves_to_another_server_by_the_calendar(core: Driver) -> None:
+    """The other server's clock is 90 s ahead: there the start comes 90 s sooner, and the pause goes on."""
+    game = scheduled(core, starts=200_000, ends=300_000)
+    move(core, game, 11_000, shift=90_000)
+    assert (shown(game), game.alarm()) == ((200_000, 300_000), 200_000)
+    game.do("expire", at=200_000)
+    move(core, game, 210_000, shift=90_000)
+    assert (shown(game), game.alarm()) == ((None, 300_000), 300_000)
+    game.do("expire", at=300_010)
+    assert game.state()["time_used_ms"] == 10_000
+
+
+def move(core: Driver, game: Game, at: int, *, shift: int) -> None:
+    """Move the session to a server whose clock is `shift` ms ahead: the same one, emptied."""
+    name = f"m{at}"
+    moved, *events = game.raw("move_out", "MOVE", name, "TARGET", "there", "LEASE", "60000", at=at)
+    assert game.alarm() == at + 60_000
+    change = game.raw("move_commit", "MOVE", name, at=at)
+    for key in game.keys.all:
+        core.run("DEL", key)
+    options = ["MOVE", name, "TARGET", "there", "SHIFT", str(shift)]
+    game.raw("move_in", moved.decode(), b"\n".join(events).decode(), *options, at=at + shift)
+    assert game.raw("move_activate", change.decode(), "MOVE", name, at=at + shift) == 1
+    assert game.state()["server_time_ms"] == START + at + shift

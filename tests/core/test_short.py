@@ -36,7 +36,7 @@ LONG: list[tuple[dict[str, Any], list[str]]] = [
         owned(time_control={"kind": "stages", "stages": [{"time_ms": DAY + 1}]}),
         [f"participants.{n}.time_control.stages.0.time_ms" for n in range(2)],
     ),
-    (owned() | {"time_control": "1441"}, ["time_control"]),
+    (owned() | {"time_control": "1440.5"}, ["time_control"]),
     (owned() | {"time_control": "5+61"}, ["time_control"]),
     (owned() | {"time_control": {"notation": "pgn 86401"}}, ["time_control"]),
     (
@@ -79,6 +79,6 @@ def test_who_joins_has_the_bounds_of_that_call(core: Driver) -> None:
     core.call("create", SESSION, [json.dumps(owned(total_time_ms=2 * DAY))], START)
     newcomer = json.dumps({"participant_id": P[2], "total_time_ms": 2 * DAY})
     assert core.call("join", SESSION, [newcomer, "SHORT"], START).fields == ["total_time_ms"]
-    text = json.dumps({"participant_id": P[2], "time_control": "1441"})
+    text = json.dumps({"participant_id": P[2], "time_control": "1440.5"})
     assert core.call("join", SESSION, [text, "SHORT"], START).code == "VALIDATION_ERROR"
     assert core.call("join", SESSION, [newcomer], START).code is None

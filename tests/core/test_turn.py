@@ -197,3 +197,16 @@ def test_a_request_is_remembered(core: Driver) -> None:
     assert first["payload"]["actor"] == "arbiter"
     assert game.do("turn", P[1], "REQUEST", "r1", "ACTOR", "arbiter")["replayed"] is True
     assert code(game, P[2], "VERSION", 3) == "CONCURRENT_MODIFICATION"
+
+
+def test_the_same_one_without_a_charge_is_not_listed_and_is_where_takebacks_end(core: Driver) -> None:
+    game = Game(core, players(60_000, 60_000, time_control={"kind": "hourglass"})).start()
+    game.do("pause", at=0)
+    assert game.do("turn", P[0], at=1000)["payload"]["participants"] == []
+    game.do("resume", at=2000)
+    game.do("switch", at=5000)
+    game.do("switch", at=6000)
+    game.do("takeback", "TURNS", 2, at=7000)
+    assert [values(game, i)[:3] for i in (0, 1)] == [(60_000, 0, 0), (60_000, 0, 0)]
+    with pytest.raises(RefusedError, match=r"turn\.set \(version 4\) lies between"):
+        game.do("takeback", at=8000)

@@ -594,7 +594,7 @@ def _bounds(value: str) -> tuple[list[str], list[str]]:
     if value == "server time in ms, or `none`":
         return ["none", "NONE", "1", "9007199254740991"], ["", "0", "-1", "9007199254740992", "1.5", "soon"]
     if value == "`total`":
-        return ["total", "TOTAL"], ["", "cycle"]
+        return ["total"], ["", "cycle", "TOTAL"]
     if value == "burst, count, period_ms, cooldown_ms":
         return ["1 1 1 0", "5 7 1000 60000"], ["0 1 1 0", "1 1 1 -1", "1 x 1 0", "1 1 1.5 0"]
     numbers = re.search(rf"(-?\d+){TO}(-?\d+)", value)

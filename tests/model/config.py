@@ -289,10 +289,16 @@ def _bank(member: Member, own: Any, path: str, c: Config, bad: Problems) -> None
             bad.append(path + "total_time_ms")
         member.bank = control.bank
     elif member.bank is None:
-        if not _has_bank(c.given_control if own is None else own):
+        if not _has_bank(_given(own, c)):
             bad.append(path + "total_time_ms")
-    elif member.bank == 0 and not (control is not None and control.more):
+    elif member.bank == 0 and not (control.more if control is not None else _given(own, c) is not None):
+        # Whether a control that is wrong would have had anything after the bank is not known.
         bad.append(path + "total_time_ms")
+
+
+def _given(own: Any, c: Config) -> Any:
+    """The control of an owner as it was given: its own, or the session's."""
+    return c.given_control if own is None else own
 
 
 def _has_bank(given: Any) -> bool:

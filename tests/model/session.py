@@ -24,6 +24,7 @@ class TurnTaker:
 
     first_clock: the clock as it was when the session was created, or when this participant joined
     last_turn: of a group, the index of the member who was last active, even if it has left
+    last_turn_version: the version of the event that made that member active
     """
 
     id: str
@@ -34,6 +35,7 @@ class TurnTaker:
     time_used: int = 0
     cycles: int = 0
     last_turn: int | None = None
+    last_turn_version: int | None = None
     first_clock: Clock | None = None
 
 
@@ -41,11 +43,13 @@ class TurnTaker:
 class Position:
     """What a takeback brings back: how everything stood when a cycle began, but for clocks of the session.
 
-    takers: of each participant and group its clock, time used, number of cycles, and last turn
+    version: that of the event that began the cycle
+    takers: of each participant and group its clock, time used, number of cycles, last turn, and its version
     """
 
     active: str
-    takers: dict[str, tuple[Clock | None, int, int, int | None]]
+    version: int
+    takers: dict[str, tuple[Clock | None, int, int, int | None, int | None]]
     time_used: int
     cycles: int
 
@@ -352,7 +356,8 @@ class Session:
         self.active, cycle = participant.id, Cycle(at, elapsed=0 if paused else None)
         self.cycle = cycle
         if participant.group is not None:
-            self.groups[participant.group].last_turn = participant.index
+            group = self.groups[participant.group]
+            group.last_turn, group.last_turn_version = participant.index, self.version + 1
         if self.config.cycle_clock:
             assert self.config.cycle_ms is not None
             cycle.clock = Clock(self.config.cycle_ms)
@@ -365,8 +370,8 @@ class Session:
         """How everything stands at the beginning of a cycle."""
         assert self.active is not None
         takers = [*self.participants.values(), *self.groups.values()]
-        stand = {t.id: (t.clock, t.time_used, t.cycles, t.last_turn) for t in takers}
-        return Position(self.active, stand, self.time_used, self.cycles)
+        stand = {t.id: (t.clock, t.time_used, t.cycles, t.last_turn, t.last_turn_version) for t in takers}
+        return Position(self.active, self.version + 1, stand, self.time_used, self.cycles)
 
     def go_back_to(self, position: Position, now: int) -> None:
         """Everything stands as it did then, and that cycle begins now, or paused.
@@ -379,9 +384,26 @@ class Session:
             self.clock = clocks.charge(self.clock, min(self.run(now), clocks.budget(self.clock)))
         self.spend_total(now)
         for taker in [*self.participants.values(), *self.groups.values()]:
-            taker.clock, taker.time_used, taker.cycles, taker.last_turn = position.takers[taker.id]
+            taker.clock, taker.time_used, taker.cycles, *turn = position.takers[taker.id]
+            taker.last_turn, taker.last_turn_version = turn
         self.time_used, self.cycles = position.time_used, position.cycles
         self.begin(self.participants[position.active], now, paused=self.status == "paused")
+
+    def needed_of_log(self, turns: int) -> list[int | None]:
+        """The versions of the events from which so many turns can be taken back; None for what never was.
+
+        These are the one that began the first of them and, for each group that was active since then, the
+        one before that made somebody of it active.
+        """
+        if not 0 < turns <= len(self.turns):
+            return []
+        position = self.turns[-turns]
+        changed = [
+            position.takers[g.id][4]
+            for g in self.groups.values()
+            if self.config.mode == "per_group" and g.last_turn_version != position.takers[g.id][4]
+        ]
+        return [position.version, *changed]
 
     def bar_takebacks(self) -> None:
         """What came before this moment cannot be taken back any more."""
@@ -550,7 +572,8 @@ def as_configured(s: Session) -> None:
     """Everything that a config has begins as it says, for those who take part now."""
     c = s.config
     for taker in [*s.participants.values(), *s.groups.values()]:
-        taker.clock, taker.time_used, taker.cycles, taker.last_turn = taker.first_clock, 0, 0, None
+        taker.clock, taker.time_used, taker.cycles = taker.first_clock, 0, 0
+        taker.last_turn = taker.last_turn_version = None
     s.status, s.cycle, s.time_used, s.cycles = "pending", None, 0, 0
     s.clock, s.max_ms = new_session_clock(c), c.max_ms
     s.total_left = c.total_ms if c.budgeted else None

@@ -238,6 +238,27 @@ def change(event: str, **fields: Any) -> Change:
         (change("session.deleted", reason="deleted"), "deleted"),
         (change("session.deleted", reason="ttl_expired"), "aged out"),
         (change("session.deleted", reason="evicted"), "gone: the server has lost it"),
+        (change("session.completed", reason="auto"), "completed by itself"),
+        (
+            change("session.started", reason="auto", active_participant_id=BEN),
+            "started by itself: Ben's turn",
+        ),
+        (change("session.reopened", active_participant_id=BEN), "reopened: Ben's turn"),
+        (change("session.reset", status="pending"), "begins again"),
+        (
+            change("session.scheduled", starts_at_ms=1_800_000_000_000, ends_at_ms=1_800_000_060_000),
+            "starts at 2027-01-15T08:00:00.000Z and ends at 2027-01-15T08:01:00.000Z",
+        ),
+        (change("session.scheduled"), "neither starts nor ends by itself any more"),
+        (
+            change("turn.taken_back", turns=1, active_participant_id=ANNA),
+            "the last turn was taken back; Anna's turn",
+        ),
+        (
+            change("turn.taken_back", turns=3, active_participant_id=ANNA),
+            "the last 3 turns were taken back; Anna's turn",
+        ),
+        (change("turn.set", active_participant_id=BEN), "set by hand: Ben's turn"),
         (change("session.recovered"), "restored after the server lost it"),
         (change("participant.added", participants=(player(BEN),)), "Ben joined"),
         (change("participant.removed", removed_participant_id=BEN), "Ben left"),
