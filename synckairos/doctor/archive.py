@@ -155,8 +155,10 @@ def _postgresql_trouble(error: BaseException, where: str) -> tuple[str, str]:
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return (
             f"{where}: {why(error)}",
-            "give the user of DATABASE_URL rights on the database and its tables "
-            "(deploy/postgresql/roles.sql, once more after each migrate)",
+            (
+                "give the user of DATABASE_URL rights on the database and its tables "
+                "(deploy/postgresql/roles.sql, once more after each migrate)"
+            ),
         )
     return network_trouble(
         error,
