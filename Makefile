@@ -52,7 +52,7 @@ fuzz: $(STAMP)
 LONG = tests/bench tests/fuzz tests/chaos tests/audit/test_chaos.py tests/failover tests/importing tests/move tests/upgrade \
 	tests/audit/test_restorer.py tests/e2e/test_device_clock.py tests/e2e/test_network.py tests/e2e/test_restart.py \
 	tests/integration/test_lua_readme.py tests/integration/test_outage_logs.py tests/integration/test_reload.py \
-	tests/integration/test_stalls.py tests/integration/test_users.py
+	tests/integration/test_stalls.py tests/integration/test_users.py tests/webhooks/test_deaths.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 5 --dist worksteal $(LONG:%=--ignore=%) --ignore=tests/operations $(ARGS)

@@ -171,6 +171,16 @@ def audit(file: Path | None, server: Any, *, quick: bool) -> None:
     _show(audit.run(server, quick=quick), file)
 
 
+@bench.command()
+@_server
+@_common
+def webhooks(file: Path | None, server: Any, *, quick: bool) -> None:
+    """From a commit to the request at a receiver, in quiet and beside dead receivers."""
+    from synckairos.bench import webhooks
+
+    _show(webhooks.run(server, quick=quick), file)
+
+
 @bench.command("access-log")
 @_common
 def access_log(file: Path | None, *, quick: bool) -> None:

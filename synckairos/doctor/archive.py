@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import closing
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
@@ -14,6 +14,9 @@ from synckairos.core import rights
 from synckairos.doctor.configured import masked
 from synckairos.doctor.findings import Area, Finding
 from synckairos.doctor.trouble import CONNECT_S, network_trouble, redis_trouble, release, why
+
+if TYPE_CHECKING:
+    from synckairos.audit.store import Store
 
 OLDEST = (15, 0)
 """The oldest release of PostgreSQL that the service works with."""
@@ -72,6 +75,7 @@ async def _postgresql(area: Area, database_url: str) -> None:
         if tables is not None and tables.revision == REVISION:
             area.ok("tables", f"at revision {REVISION}, as this release needs them")
             _refused(area, await store.count_refused())
+            await _webhooks(area, store)
             return
     if tables is None:
         area.fail("tables", "the database has none: no event can be stored", "synckairos migrate")
@@ -102,6 +106,41 @@ def _refused(area: Area, count: int) -> None:
         area.ok("refused", "no event")
 
 
+async def _webhooks(area: Area, store: Store) -> None:
+    from synckairos.errors import StorageUnavailable
+    from synckairos.webhooks import tables
+
+    try:
+        found = await tables.counts(store)
+    except StorageUnavailable as error:
+        area.fail("webhooks", *_postgresql_trouble(error.__cause__ or error, "the tables of webhooks"))
+        return
+    if not found.all:
+        return
+    said = [
+        f"{count:,} {what}"
+        for count, what in (
+            (found.disabled, "disabled, because they failed for three days"),
+            (found.failing, "fail for more than an hour"),
+        )
+        if count
+    ]
+    if said:
+        area.warn(
+            "webhooks",
+            f"of {found.all:,} webhooks {' and '.join(said)}",
+            "synckairos webhooks list, deliveries ID and test ID show which, and why",
+        )
+    elif not found.is_sent:
+        area.warn(
+            "webhooks",
+            f"there are {found.all:,} webhooks, and no worker sends to them",
+            "synckairos worker, with the DATABASE_URL of the service",
+        )
+    else:
+        area.ok("webhooks", f"{found.all:,}, none in trouble")
+
+
 def _postgresql_trouble(error: BaseException, where: str) -> tuple[str, str]:
     """Why PostgreSQL cannot be used, and what to do."""
     import asyncpg
@@ -116,7 +155,10 @@ def _postgresql_trouble(error: BaseException, where: str) -> tuple[str, str]:
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return (
             f"{where}: {why(error)}",
-            "give the user of DATABASE_URL rights on the database and its tables",
+            (
+                "give the user of DATABASE_URL rights on the database and its tables "
+                "(deploy/postgresql/roles.sql, once more after each migrate)"
+            ),
         )
     return network_trouble(
         error,

@@ -203,14 +203,19 @@ class Sending:
     async def _tidy(store: Store) -> None:
         """Remove what is kept no longer."""
         await _tables(store)
-        kept = (interval(DELIVERED_KEPT_S), interval(FAILED_KEPT_S))
         while True:
-            for query, arguments in ((_TIDY, kept), (_TIDY_SESSIONS, ())):
-                status = ""
-                while not status.endswith(" 0"):
-                    async with store.connection() as connection:
-                        status = await connection.execute(query, *arguments, _TIDIED_AT_ONCE)
+            await tidy(store)
             await asyncio.sleep(TIDY_S)
+
+
+async def tidy(store: Store) -> None:
+    """Remove what is kept no longer. Raises StorageUnavailable."""
+    kept = (interval(DELIVERED_KEPT_S), interval(FAILED_KEPT_S))
+    for query, arguments in ((_TIDY, kept), (_TIDY_SESSIONS, ())):
+        status = ""
+        while not status.endswith(" 0"):
+            async with store.connection() as connection:
+                status = await connection.execute(query, *arguments, _TIDIED_AT_ONCE)
 
 
 async def _tables(store: Store) -> None:

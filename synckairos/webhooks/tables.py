@@ -10,6 +10,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, timedelta
 from time import time
 from typing import Any
@@ -66,6 +67,11 @@ WHERE webhook_id = $1 AND {which} AND (claimed_until IS NULL OR claimed_until < 
 _AGAIN_ONE = _AGAIN.format(which="delivery_id = $2")
 _AGAIN_FAILED = _AGAIN.format(which="status = 'failed' AND body IS NULL")
 _IS_SENT = "SELECT coalesce((SELECT beat_at > now() - $1::interval FROM sync_webhook_state), false)"
+_COUNTS = """
+SELECT count(*) AS all, count(*) FILTER (WHERE status = 'disabled') AS disabled,
+    count(*) FILTER (WHERE status = 'active' AND failing_since < now() - interval '1 hour') AS failing
+FROM sync_webhooks
+"""
 _THERE = "SELECT to_regclass('sync_webhook_deliveries') IS NOT NULL"
 _WAITING = "SELECT count(*) FROM sync_webhook_deliveries WHERE status = 'pending'"
 
@@ -206,6 +212,29 @@ async def waiting(store: Store) -> int:
         if not await connection.fetchval(_THERE):
             return 0
         return int(await connection.fetchval(_WAITING))
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many webhooks there are.
+
+    failing: of the active ones, how many have had no success for an hour after an attempt failed
+    is_sent: whether there is a worker that sends
+    """
+
+    all: int
+    disabled: int
+    failing: int
+    is_sent: bool
+
+
+async def counts(store: Store) -> Counts:
+    """How many webhooks there are, and how they are."""
+    async with store.connection() as connection:
+        row = await connection.fetchrow(_COUNTS)
+        is_sent = await connection.fetchval(_IS_SENT, timedelta(seconds=BEAT_S))
+    assert row is not None
+    return Counts(row["all"], row["disabled"], row["failing"], is_sent)
 
 
 async def committed_from(connection: Connection) -> int:

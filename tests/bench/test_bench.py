@@ -64,6 +64,14 @@ def test_tracing_is_held_against_a_service_without_it(tmp_path: Path) -> None:
     assert named(report, "1 % sampled, CPU")["yardstick"] == "off"
 
 
+def test_webhooks_are_held_against_the_way_to_postgresql(tmp_path: Path) -> None:
+    report, _ = bench(tmp_path, "webhooks")
+    assert all(figure["value"] > 0 for figure in report["figures"])
+    assert named(report, "from commit to request in quiet, p50")["at_most"] == 500
+    assert named(report, "the same")["yardstick"] == "from commit to PostgreSQL, p50"
+    assert named(report, "beside 19 dead receivers")["yardstick"] == "without them, p50"
+
+
 def test_the_access_log_is_held_against_rows_without_a_chain(tmp_path: Path) -> None:
     report, _ = bench(tmp_path, "access-log")
     assert all(figure["value"] > 0 for figure in report["figures"])

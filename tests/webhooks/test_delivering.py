@@ -12,7 +12,7 @@ import pytest
 
 from synckairos import metrics
 from synckairos.errors import NotFound, ValidationError
-from synckairos.webhooks import delivering, sending, tables
+from synckairos.webhooks import delivering, sending, service, tables
 from synckairos.webhooks.delivering import Deliverer
 from synckairos.webhooks.model import RETRIES_S, Webhook
 from tests.support.receivers import Got, raw, receiver
@@ -338,3 +338,23 @@ async def test_pages_of_deliveries(hooks: Hooks, session: str) -> None:
     others = await hooks.tables.deliveries(webhook.webhook_id, before=tables.read_cursor(cursor))
     assert len(others) == 3
     assert {each.delivery_id for each in found} & {each.delivery_id for each in others} == set()
+
+
+async def test_how_long_deliveries_are_kept(hooks: Hooks) -> None:
+    webhook = await hooks.add()
+    for status, days in (
+        ("delivered", 6),
+        ("delivered", 8),
+        ("failed", 29),
+        ("failed", 31),
+        ("pending", None),
+    ):
+        await hooks.rows.execute(
+            "INSERT INTO sync_webhook_deliveries (delivery_id, webhook_id, status, done_at)"
+            " VALUES (gen_random_uuid(), $1, $2, now() - $3::interval)",
+            webhook.webhook_id,
+            status,
+            None if days is None else timedelta(days=days),
+        )
+    await service.tidy(hooks.store)
+    assert [each.status for each in await hooks.deliveries(webhook)] == ["delivered", "failed", "pending"]
