@@ -29,8 +29,9 @@ local MINUTE_MS, SECOND_MS = 60000, 1000
 local LEAST_PGN_SECONDS = 180
 -- Below this a block of moves is not meant: 30/30 is then rather 30 moves in 30 minutes.
 local LEAST_BLOCK_MS = 2000
--- Below both, the time of a stage in a text of US Chess may be meant in hours, as in 40/2, SD/1.
-local LEAST_STAGE_MS, LEAST_STAGE_MOVE_MS = 10 * MINUTE_MS, 5000
+-- From so many moves on, and below so much time for each, the time of a stage in a text of US Chess may be
+-- meant in hours, if it is a number of halves: 40/2, SD/1.
+local LEAST_MOVES_IN_HOURS, LEAST_STAGE_MOVE_MS, HALF_MINUTE_MS = 10, 5000, 30000
 -- The characters ¼ ½ ¾ in UTF-8.
 local FRACTIONS = { ['\194\188'] = '25', ['\194\189'] = '5', ['\194\190'] = '75' }
 
@@ -348,8 +349,8 @@ local function parse_us_stages(scan)
     local found, position = number(scan, 'minutes', MINUTES)
     note(scan, count, 'time_ms', position)
     stage.time_ms = time_ms(found)
-    if stage.moves and stage.time_ms > 0 and stage.time_ms < LEAST_STAGE_MS
-      and stage.time_ms < stage.moves * LEAST_STAGE_MOVE_MS then
+    if stage.moves and stage.moves >= LEAST_MOVES_IN_HOURS and stage.time_ms >= MINUTE_MS
+      and stage.time_ms % HALF_MINUTE_MS == 0 and stage.time_ms < stage.moves * LEAST_STAGE_MOVE_MS then
       fail(scan, ('two meanings: %d moves in %s minutes, or in %s hours; '
         .. '"pgn" and seconds, or "%d/%s" expected'):format(stage.moves, found, found, stage.moves,
         minutes_text(stage.time_ms * 60)), position)

@@ -712,6 +712,18 @@ class ChangeFields(Struct, kw_only=True):
     turns: Annotated[int, Meta(description="How many turns were taken back")] | msgspec.UnsetType = (
         msgspec.UNSET
     )
+    total_time_ms: (
+        Annotated[Milliseconds, Meta(description="After a reset: what the session's own clock has")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+    max_time_ms: (
+        Annotated[Milliseconds | None, Meta(description="After a reset: up to where the session counts")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+    counted: (
+        Annotated[bool, Meta(description="False for a pause that is left out of the bounds of all pauses")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
     expired_participant_id: str | msgspec.UnsetType = msgspec.UNSET
     expired_group_id: str | msgspec.UnsetType = msgspec.UNSET
     expired_deadline_ms: Milliseconds | msgspec.UnsetType = msgspec.UNSET

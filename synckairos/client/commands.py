@@ -72,7 +72,7 @@ class Command:
             case "SWITCH" if self.fields.get("current_participant_id") in (None, self.current):
                 return predict.switched(view, self.at_ms, self.fields.get("next_participant_id"))
             case "PAUSE":
-                return predict.paused(view, self.at_ms, counted=self.fields.get("counted", True))
+                return predict.paused(view, self.at_ms)
             case "RESUME":
                 return predict.resumed(view, self.at_ms)
         return None

@@ -239,7 +239,7 @@ class Payload(Struct, frozen=True, kw_only=True):
     total_remaining_ms: int | None = None
     total_time_ms: int | None = None
     max_time_ms: int | None = None
-    counted: bool = True
+    counted: bool | None = None
     turns: int | None = None
 
 

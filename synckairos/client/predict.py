@@ -52,7 +52,7 @@ def paused(view: View, now: float, *, counted: bool = True) -> View | None:
         "session.paused",
         status="paused",
         resumes_at_ms=None if longest is None else state.server_time_ms + longest,
-        counted=counted,
+        counted=None if counted else False,
     )
     return _predicted(was, payload)
 

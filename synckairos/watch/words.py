@@ -248,7 +248,9 @@ _EVENTS: Mapping[str, Callable[[Change, State], str]] = {
     "session.created": lambda _, __: "created",
     "session.started": lambda change, state: f"{_by_itself(change, 'started')}: {_turn(change, state)}",
     "cycle.switched": _turn,
-    "session.paused": lambda change, _: "paused" if change.payload.counted else "paused; it does not count",
+    "session.paused": lambda change, _: (
+        "paused; it does not count" if change.payload.counted is False else "paused"
+    ),
     "session.resumed": lambda change, state: f"{_by_itself(change, 'resumed')}: {_turn(change, state)}",
     "participant.expired": _participant_expired,
     "session.expired": _session_expired,

@@ -457,7 +457,7 @@ async def test_without_an_audit_store(api: Any) -> None:
 async def test_states_after_events_with_a_schedule_and_bounded_pauses(running: Audited) -> None:
     """Of every event from the first one on."""
     now = int(time.time() * 1000)
-    bounds = {"max_pauses": 5, "max_total_pause_ms": 60_000, "max_cycles": 3}
+    bounds: Json = {"max_pauses": 5, "max_total_pause_ms": 60_000, "max_cycles": 3}
     session_id = await game(
         running.sessions, start=False, starts_at_ms=now + 600, ends_at_ms=now + 600_000, **bounds
     )

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import uuid
 
+import pytest
+
+from synckairos.api.websocket.messages import parse
+from synckairos.errors import ValidationError
 from tests.auth.conftest import Api, asking, bearing, token
 from tests.contract.conftest import fields_of
 from tests.support.servers import Server
@@ -45,3 +49,10 @@ async def test_a_service_with_long_clocks_takes_a_year(redis: Server) -> None:
         assert refused.json()["error"]["message"].endswith(f"from -{longest} to {longest}")
         schemas = (await api.get("/openapi.json")).json()["components"]["schemas"]
         assert schemas["AdjustBody"]["properties"]["add_ms"]["anyOf"][0]["maximum"] == longest
+
+
+def test_a_pause_over_a_socket_always_counts() -> None:
+    for message in ({"counted": False}, {"counted": True}):
+        with pytest.raises(ValidationError, match="counted"):
+            parse({"type": "PAUSE", "request_id": "1", **message})
+    assert parse({"type": "PAUSE", "request_id": "1"})

@@ -26,7 +26,7 @@ async def made(call: Awaitable[Change | None]) -> int:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def live(redis: servers.Server) -> AsyncIterator[Service]:
-    async with service(settings(redis.url)) as running:
+    async with service(settings(redis.url, LONG_CLOCKS="true")) as running:
         yield running
 
 

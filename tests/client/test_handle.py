@@ -74,6 +74,42 @@ async def test_every_call_returns_its_change_and_opens_no_socket(live: Service) 
             await handle.get()
 
 
+async def test_corrections_and_the_schedule_with_and_without_a_socket(live: Service) -> None:
+    async with handle_of(live, max_pauses=0) as handle, following(live, handle.id) as session:
+        for it in (handle, session):
+            soon = (await it.reset()).server_time_ms + 60_000
+            scheduled = await it.schedule(starts_at_ms=soon, ends_at_ms=soon + 1)
+            assert (scheduled.payload.starts_at_ms, scheduled.payload.ends_at_ms) == (soon, soon + 1)
+            assert (await it.schedule(starts_at_ms=None)).payload.ends_at_ms == soon + 1
+            assert (await it.schedule(ends_at_ms=None)).payload.ends_at_ms is None
+            assert (await it.turn(BEN)).payload.active_participant_id == BEN
+            await it.start()
+            await it.switch()
+            taken = await it.takeback()
+            assert (taken.event, taken.payload.turns, taken.payload.active_participant_id) == (
+                *("turn.taken_back", 1),
+                BEN,
+            )
+            with pytest.raises(InvalidSessionState):
+                await it.takeback(2)
+            with pytest.raises(InvalidSessionState):
+                await it.pause()
+            assert (await it.pause(counted=False)).event == "session.paused"
+            await it.complete()
+            assert (await it.reopen()).payload.status == "paused"
+        await eventually(lambda: session.confirmed is not None and session.confirmed.status == "paused")
+        await session.close()
+        await eventually(lambda: not live.context.websockets)
+
+
+async def test_the_total_beside_the_cycles_is_adjusted(live: Service) -> None:
+    times = {"time_control": None, "time_per_cycle_ms": 5000, "total_time_ms": 60_000}
+    async with handle_of(live, sync_mode="global", **times) as handle:
+        change = await handle.add(None, 10_000, clock="total")
+        assert change is not None
+        assert change.payload.total_remaining_ms == 70_000
+
+
 async def test_a_repeat_returns_the_change_of_the_first_one(live: Service) -> None:
     async with handle_of(live) as handle:
         first = await handle.start(idempotency_key="begin")

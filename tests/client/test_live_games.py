@@ -23,6 +23,9 @@ from tests.support.live import PATIENCE_S, Service
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CALLS = ["switch"] * 6 + ["next", "pause", "resume", "pause", "resume", "add", "add", "set", "join", "leave"]
+CALLS += ["takeback", "takeback", "turn", "reopen", "reopen", "reset", "schedule", "complete"]
+SCHEDULED_IN_MS = 60_000
+"""How far ahead the earliest start or end of a session is. What comes by itself belongs to other tests."""
 
 
 @pytest.mark.parametrize(("mode", "kind"), games.KINDS)
@@ -39,7 +42,7 @@ async def test_the_state_that_is_followed_is_what_the_service_shows(
 ) -> None:
     draw: Draw = data.draw
     session_id = str(uuid.uuid4())
-    made = config(draw, mode, kind, int(1000 * time.time()))
+    made = config(draw, mode, kind, round(time.time() * 1000) + SCHEDULED_IN_MS)
     await live.sessions.create(session_id, json.dumps(made).encode())
     async with SyncKairos(f"http://127.0.0.1:{live.port}") as client, client.session(session_id) as session:
         await compare(live, session)
@@ -81,8 +84,15 @@ async def call(draw: Draw, session: Session, mode: str) -> None:
                 group_id=pick(draw, groups) if groups else None,
                 total_time_ms=pick(draw, BANKS) if mode == "per_participant" else None,
             )
-        case _:
+        case "leave":
             await session.leave(pick(draw, people))
+        case "turn":
+            await session.turn(pick(draw, people))
+        case "schedule":
+            ahead = round(time.time() * 1000) + SCHEDULED_IN_MS
+            await session.schedule(ends_at_ms=pick(draw, [None, ahead, ahead + 5000]))
+        case name:
+            await getattr(session, name)()
 
 
 async def compare(live: Service, session: Session) -> None:

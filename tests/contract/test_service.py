@@ -94,6 +94,8 @@ async def test_openapi_describes_every_route(api: httpx.AsyncClient) -> None:
             ("POST", f"{session}/{name}")
             for name in ("start", "pause", "resume", "complete", "cancel", "switch")
         ),
+        *(("POST", f"{session}/{name}") for name in ("takeback", "reopen", "reset")),
+        *(("PATCH", f"{session}/{name}") for name in ("turn", "schedule")),
         ("POST", f"{session}/participants"),
         ("DELETE", f"{session}/participants/{{participant_id}}"),
         ("PATCH", f"{session}/participants/{{participant_id}}"),

@@ -105,7 +105,7 @@ class Play:
                 members = [int(index) for index in value.decode().strip(",").split(",") if index]
                 last = int(fields.get(b"l:" + key[2:], b"-1"))
                 later = [index for index in members if index > last]
-                found[key.decode()] = (later or members or [None])[0]
+                found[key.decode()] = next(iter(later or members), None)
         return found
 
     def call(self, function: str, *args: str | int) -> Json | None:

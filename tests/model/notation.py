@@ -362,7 +362,8 @@ def _us_stages(reader: Text) -> Json:
         time = reader.minutes()
         ms = reader.time(time, MINUTE, low)
         # 40/2, SD/1 may be hours: nobody can mean less than five seconds a move in a tournament.
-        if going_on and 0 < ms < 10 * MINUTE and ms < 5 * SECOND * stage["moves"]:
+        halves = ms >= MINUTE and ms % (MINUTE // 2) == 0
+        if going_on and halves and stage["moves"] >= 10 and ms < 5 * SECOND * stage["moves"]:
             raise Misread(time.position)
         stages.append(stage | {"time_ms": ms})
         separated = reader.take(US_SEPARATOR) is not None

@@ -27,6 +27,7 @@ PAUSE = 3_600_001
 
 # Each example is a game of up to 25 calls on two sessions.
 few = settings(max_examples=max(40, settings().max_examples // 10))
+fewer = settings(max_examples=max(15, settings().max_examples // 20))
 
 
 @dataclass(frozen=True)
@@ -417,3 +418,158 @@ def test_an_hourglass_loses_no_time(
         if state["status"] == "running" and state["cycle_count"] > cycles:
             cycles = state["cycle_count"]
             assert sum(p["total_time_ms"] for p in state["participants"]) == sum(amounts)
+
+
+FAR = 300 * 86_400_000
+UNREACHED: Json = {
+    "ends_at_ms": START + FAR,
+    "max_pauses": 1000,
+    "max_total_pause_ms": 30 * 86_400_000,
+    "max_pause_ms": 30 * 86_400_000,
+    "max_cycles": 1_000_000,
+}
+
+
+@fewer
+@given(script=scripts, amounts=banks, rule=rules(), more=other_settings(lag=True))
+def test_bounds_that_nothing_reaches_change_nothing(
+    driver: Driver, script: list[Move], amounts: list[int], rule: Json, more: Json
+) -> None:
+    """A session with an end, and bounds of pauses and cycles, is the one without as long as none comes."""
+
+    class Bounded(Match):
+        def compare(self, replies: list[Any]) -> None:
+            first, second = self.boards
+            assert first.timing(replies[0]) == second.timing(replies[1])
+            assert first.times() == second.times()
+            if second.state()["status"] == "running":
+                alarm = first.alarm()
+                assert second.alarm() == (FAR if alarm is None else min(alarm, FAR))
+
+        def until(self, until: int, alarm: int | None) -> int:
+            return min(until, FAR - 1)
+
+    config = game(rule, *amounts, **more)
+    Bounded(driver, config, config | UNREACHED).play(script)
+
+
+@fewer
+@given(
+    script=scripts,
+    amounts=banks,
+    rule=rules(),
+    more=other_settings(lag=True),
+    late=st.sampled_from([0, 1, 400, 1000]),
+)
+def test_a_session_that_starts_by_itself_is_one_that_was_started(
+    driver: Driver, *, script: list[Move], amounts: list[int], rule: Json, more: Json, late: int
+) -> None:
+    """Its first cycle begins at `starts_at_ms`, also when that is noticed up to a second late."""
+
+    class Scheduled(Match):
+        def both(self, function: str, *args: str | int) -> list[Any]:
+            if function != "start":
+                return super().both(function, *args)
+            first, second = self.boards
+            first.now = second.now = 2000
+            first.call("start")
+            first.now = second.now = 2000 + late
+            second.call("expire")
+            # The event of a start by hand shows the time at the start, so both clocks are asked again.
+            return ["begun", "begun"]
+
+    config = game(rule, *amounts, **more)
+    Scheduled(driver, config, config | {"starts_at_ms": START + 2000}).play(script)
+
+
+@fewer
+@given(
+    script=scripts,
+    later=scripts,
+    amounts=banks,
+    rule=rules(),
+    more=other_settings(lag=True),
+    who=st.booleans(),
+)
+def test_a_session_that_was_reset_is_a_new_one(
+    driver: Driver,
+    *,
+    script: list[Move],
+    later: list[Move],
+    amounts: list[int],
+    rule: Json,
+    more: Json,
+    who: bool,
+) -> None:
+    """After any game, a reset session plays as one that was never started, with the same participants."""
+    config = game(rule, *amounts, **more) | {"max_pauses": 3, "max_total_pause_ms": 9000}
+    config |= {"active_participant_id": BEN if who else None}
+    match = Match(driver, config, config)
+    first, second = match.boards
+    first.call("start")
+    for move in script:
+        alarm = first.alarm()
+        until = alarm + move.by if move.to_alarm and alarm is not None else first.now + move.by
+        first.now = max(first.now, until)
+        args = ("NEXT", move.who) if move.call == "to" else (move.who, *move.change)
+        match move.call:
+            case "adjust":
+                first.call("adjust", "PARTICIPANT", *args)
+            case "to" | "switch":
+                first.call("switch", "LAG", move.lag, *(args if move.call == "to" else ()))
+            case "expire" | "pause" | "resume":
+                first.call(move.call)
+    second.now = first.now
+    assert first.call("reset")["payload"]["status"] == "pending"
+    assert first.times() == second.times()
+    same = ["pauses_left", "pause_remaining_ms", "participants", "groups", "session_started_at"]
+    first_state, second_state = first.state(), second.state()
+    assert [first_state[name] for name in same] == [second_state[name] for name in same]
+    match.play(later)
+
+
+@fewer
+@given(
+    script=scripts,
+    amounts=banks,
+    rule=rules(),
+    more=other_settings(lag=True),
+    times=st.lists(st.integers(1, 3), min_size=1, max_size=5),
+)
+def test_taking_back_one_by_one_is_taking_back_at_once(
+    driver: Driver, *, script: list[Move], amounts: list[int], rule: Json, more: Json, times: list[int]
+) -> None:
+    """`TURNS n` is n times `TURNS 1` at that moment, and what is played from there is the same."""
+    config = game(rule, *amounts, **more)
+    match = Match(driver, config, config)
+    first, second = match.boards
+    match.play([move for move in script if move.call != "adjust"])
+    for count in times:
+        at_once = first.call("takeback", "TURNS", count)
+        one_by_one = [second.call("takeback") for _ in range(count)]
+        if not isinstance(at_once, dict):
+            # Perhaps some of them could be taken back. Nothing else is compared then.
+            assert one_by_one[-1] == at_once
+            return
+        if at_once["payload"]["event"] != "turn.taken_back":
+            return
+        match.compare([at_once, one_by_one[-1]])
+        for move in script[:3]:
+            replies = match.call(move)
+            if replies is not None and move.call != "adjust":
+                match.compare(replies)
+
+
+@fewer
+@given(script=scripts, amounts=banks, moves=st.integers(3, 5), more=other_settings(lag=True))
+def test_a_stage_that_repeats_is_written_out(
+    driver: Driver, script: list[Move], amounts: list[int], moves: int, more: Json
+) -> None:
+    """A stage that comes again and again is the same game as eight such stages, as long as these last."""
+    first, second = game(None, *amounts, **more), game(None, *amounts, **more)
+    for one, other in zip(first["participants"], second["participants"], strict=True):
+        stage = {"time_ms": one.pop("total_time_ms"), "kind": "fischer", "increment_ms": 700}
+        del other["total_time_ms"]
+        one["time_control"] = {"kind": "stages", "repeat": True, "stages": [stage | {"moves": moves}]}
+        other["time_control"] = {"kind": "stages", "stages": [stage | {"moves": moves}] * 7 + [stage]}
+    Match(driver, first, second).play(script)

@@ -79,7 +79,12 @@ def run(
     """
     models: list[Model] = []
     game = play(chooser(seed), mode, kind, seen=models.append)
-    events = [models[0].sessions[ID].log[1], *(step["event"] for step in game["steps"])]
+    return of_game(models[0].sessions[ID].log[1], game, failover_at=failover_at)
+
+
+def of_game(first: Json, game: Json, *, failover_at: int | None = None) -> Run:
+    """A game as a sound history; see `tests.support.games.history`. first: the event of its creation."""
+    events = [first, *(step["event"] for step in game["steps"])]
     state = game["steps"][-1]["state"] if game["steps"] else game["state"]
     made = Run(deepcopy(events), deepcopy(state))
     functions = ["create", *(step["call"].replace("next", "switch") for step in game["steps"])]

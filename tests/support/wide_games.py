@@ -56,6 +56,12 @@ class World:
         state: Json = json.loads(self.call("get", [], now).value)
         return state
 
+    def created(self) -> Json:
+        """The event of its creation, which is still in the log."""
+        ((_, fields),) = self._driver.run("XRANGE", SessionKeys.of(ID).log, "-", "+", "COUNT", "1")
+        event: Json = json.loads(fields[b"e"] if isinstance(fields, dict) else fields[1])
+        return event
+
     def alarm(self) -> int | None:
         """When something is due for the session."""
         score = self._driver.run("ZSCORE", SessionKeys.of(ID).alarms, ID)
@@ -65,16 +71,22 @@ class World:
 def history(
     made: Json, calls: Callable[[World], Iterable[Call]], later: Callable[[], int] = lambda: 1000
 ) -> Json:
-    """A game with this config and these calls; see `tests.support.games.history`."""
+    """A game with this config and these calls; see `tests.support.games.history`.
+
+    `created`: the event of its creation
+    """
     world = World()
     answer = world.call("create", [json.dumps(made)], START_MS)
     assert answer.code is None, (made, answer.text)
     first, steps = json.loads(answer.value), []
+    created = world.created()
     for call, args, now in calls(world):
         answer = world.call(call, args, now)
         if answer.code is not None or answer.value is None:
             continue
         event = json.loads(answer.value)
+        if "replayed" in event:
+            continue
         moment = event["server_time_ms"]
         steps.append(
             {
@@ -87,7 +99,7 @@ def history(
                 "later": world.state(moment + later()),
             }
         )
-    return {"config": made, "state": first, "steps": steps}
+    return {"config": made, "created": created, "state": first, "steps": steps}
 
 
 def scenario(name: str) -> Json:

@@ -24,10 +24,11 @@ from synckairos.history.lines import Begin, Call, Fault, Line, Message, Socket, 
 from synckairos.history.report import show
 from synckairos.history.truth import SessionTruth
 from tests.model.strategies import PEOPLE
+from tests.support import wide_games
 from tests.support.audit_rows import EPOCH, event
-from tests.support.games import ID, KINDS, START_MS, Json
+from tests.support.games import ID, KINDS, START_MS, Json, chooser
 from tests.support.games import history as played
-from tests.support.histories import PLANTS, Plant, Run, run, sync, text
+from tests.support.histories import PLANTS, Plant, Run, of_game, run, sync, text
 from tests.support.pages import ROOT, Page, codes
 
 SEEDS = st.integers(0, 2**32)
@@ -50,6 +51,15 @@ def test_a_sound_history_has_no_findings(seed: int, kind: tuple[str, str], failo
     assert report.findings == []
     assert report.figures.acknowledged == len(made.calls)
     assert report.figures.not_known == report.figures.lost == 0
+
+
+@given(SEEDS, st.sampled_from(KINDS))
+@settings(max_examples=15)
+def test_a_sound_history_of_corrections_and_schedules_has_no_findings(
+    seed: int, kind: tuple[str, str]
+) -> None:
+    game = wide_games.play(chooser(seed), *kind)
+    assert of_game(game["created"], game).check().findings == []
 
 
 @given(SEEDS, st.sampled_from(PLANTS), st.booleans())

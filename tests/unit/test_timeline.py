@@ -193,6 +193,41 @@ def test_marks() -> None:
     assert follow(story.events).spans == [Span(A, "running", START, START + 4000)]
 
 
+def test_corrections_begin_a_turn_anew_and_are_marked() -> None:
+    story = Story(A, B)
+    story.tell(0, "session.started", "running", A, 0)
+    story.tell(4, "cycle.switched", "running", B, 4)
+    story.tell(6, "turn.taken_back", "running", A, 6, turns=1)
+    story.tell(7, "session.paused", "paused", A)
+    story.tell(8, "turn.set", "paused", B)
+    story.tell(9, "session.completed", "completed", None)
+    story.tell(12, "session.reopened", "paused", B)
+    story.tell(13, "session.resumed", "running", B, 13)
+    story.tell(15, "session.reset", "pending", None)
+    story.tell(20, "session.started", "running", A, 20)
+    assert story.spans(now=22) == [
+        *((A, "running", 0, 4), (B, "running", 4, 6), (A, "running", 6, 7), (A, "paused", 7, 8)),
+        *((B, "paused", 8, 9), (B, "paused", 12, 13), (B, "running", 13, 15), (A, "running", 20, 22)),
+    ]
+    timeline = follow(story.events)
+    assert timeline.start == START, "what was before the reset is shown, too"
+    assert [(mark.participant_id, mark.kind, mark.text) for mark in timeline.marks] == [
+        (A, "corrected", "the last turn was taken back"),
+        (B, "corrected", "the turn was set"),
+        (B, "corrected", "the session was reopened"),
+        (B, "corrected", "the session was reset"),
+    ]
+    assert b"corrected by hand" in draw(timeline, SESSION, timeline.last_version)
+
+
+def test_what_happens_by_itself_happens_when_it_was_due() -> None:
+    story = Story(A, B)
+    story.tell(10.4, "session.started", "running", A, 10, late_ms=400)
+    story.tell(30.02, "session.completed", "completed", None, late_ms=20)
+    assert story.spans() == [(A, "running", 10, 30)]
+    assert follow(story.events).start == START + 10_000
+
+
 def test_events_in_the_middle_of_a_session_will_do() -> None:
     story = Story(A, B)
     story.tell(1, "session.started", "running", A, 1)

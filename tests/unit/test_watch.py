@@ -34,6 +34,9 @@ SIZES = [(80, 24), (120, 40), (200, 20), (40, 12), (20, 6), (8, 3)]
         (59_001, "1:00", "0:59"),
         (3_599_999, "1:00:00", "59:59"),
         (3_909_000, "1:05:09", "1:05:09"),
+        (86_399_001, "1 d 00:00:00", "23:59:59"),
+        (273_906_000, "3 d 04:05:06", "3 d 04:05:06"),
+        (366 * 86_400_000, "366 d 00:00:00", "366 d 00:00:00"),
         (-1, "0:00", "-0:01"),
         (-3_000, "-0:03", "-0:03"),
         (None, "-:--", "-:--"),
@@ -69,6 +72,8 @@ def test_what_counts_up_is_right_until_it_says_so_and_not_longer(ms: int, part: 
         (5_400_000, "1 h 30 min"),
         (90_000, "1 min 30 s"),
         (-15_000, "-15 s"),
+        (302_400_000, "3 days 12 h"),
+        (86_400_000, "1 day"),
     ],
 )
 def test_a_duration_in_words(ms: int, text: str) -> None:
@@ -233,6 +238,27 @@ def change(event: str, **fields: Any) -> Change:
         (change("session.deleted", reason="deleted"), "deleted"),
         (change("session.deleted", reason="ttl_expired"), "aged out"),
         (change("session.deleted", reason="evicted"), "gone: the server has lost it"),
+        (change("session.completed", reason="auto"), "completed by itself"),
+        (
+            change("session.started", reason="auto", active_participant_id=BEN),
+            "started by itself: Ben's turn",
+        ),
+        (change("session.reopened", active_participant_id=BEN), "reopened: Ben's turn"),
+        (change("session.reset", status="pending"), "begins again"),
+        (
+            change("session.scheduled", starts_at_ms=1_800_000_000_000, ends_at_ms=1_800_000_060_000),
+            "starts at 2027-01-15T08:00:00.000Z and ends at 2027-01-15T08:01:00.000Z",
+        ),
+        (change("session.scheduled"), "neither starts nor ends by itself any more"),
+        (
+            change("turn.taken_back", turns=1, active_participant_id=ANNA),
+            "the last turn was taken back; Anna's turn",
+        ),
+        (
+            change("turn.taken_back", turns=3, active_participant_id=ANNA),
+            "the last 3 turns were taken back; Anna's turn",
+        ),
+        (change("turn.set", active_participant_id=BEN), "set by hand: Ben's turn"),
         (change("session.recovered"), "restored after the server lost it"),
         (change("participant.added", participants=(player(BEN),)), "Ben joined"),
         (change("participant.removed", removed_participant_id=BEN), "Ben left"),
@@ -344,6 +370,17 @@ def test_warnings_of_the_session_say_when_a_clock_is_short_of_time() -> None:
     clock = face(remaining_ms=45_000.0, main_ms=45_000.0)
     assert screen.face(state(), clock, 0).level == "calm"
     assert screen.face(state(warnings_ms=(60_000, 10_000)), clock, 0).level == "warn"
+
+
+def test_a_warning_at_zero_is_a_bell_and_makes_no_clock_short_of_time() -> None:
+    clock = face(remaining_ms=15_000.0, main_ms=15_000.0)
+    assert screen.face(state(warnings_ms=(0, -5000)), clock, 0).level == "warn"
+
+
+def test_a_clock_shows_the_end_of_the_session_where_that_comes_first() -> None:
+    clock = face(remaining_ms=90_000.0, main_ms=90_000.0, ends_in_ms=90_000.0, ends_first=True, running=False)
+    shown = screen.face(state("paused"), clock, 0)
+    assert (shown.text, shown.note, shown.right_for_ms) == ("1:30", screen.UNTIL_END, 1000.0)
 
 
 # --- pictures
@@ -535,3 +572,46 @@ def test_what_is_left_to_read_at_the_end_is_short() -> None:
     lines = captured.get().splitlines()
     assert len(lines) < 20
     assert lines[-1] == "last"
+
+
+def test_a_session_with_a_start_counts_down_to_it() -> None:
+    planned = state("pending", starts_at_ms=1_005_000, ends_at_ms=1_065_000)
+    drawn = view(planned)
+    assert any("Starts in 0:05.0." in line and "ends in 1:05" in line for line in picture(drawn))
+    assert screen.draw(drawn, 80, 24)[1] == 100.0
+    late = view(planned, now_ms=1_009_000.0)  # and the service has not told yet
+    assert any("Starts in 0:00." in line for line in picture(late))
+
+
+def test_a_clock_of_days_fits_in_big_digits() -> None:
+    of = state()
+    clocks = Clocks(of, face(remaining_ms=273_906_000.0, main_ms=273_906_000.0))
+    assert sum("█" in line for line in picture(view(of, clocks=clocks))) == 5
+
+
+@pytest.mark.parametrize(
+    ("event", "fields", "said"),
+    [
+        ("turn.taken_back", {"turns": 2}, "2 turns taken back: Anna's turn"),
+        ("turn.set", {"status": "pending"}, "Anna will begin"),
+        ("session.reopened", {"status": "paused"}, "reopened: Anna's turn, paused"),
+        ("session.reset", {"status": "pending"}, "reset: all clocks as at the beginning"),
+        ("session.scheduled", {"starts_at_ms": 0}, "starts at 1970-01-01 00:00:00"),
+        ("session.scheduled", {}, "no start and no end of its own any more"),
+        ("session.completed", {"reason": "auto"}, "completed: its end has come"),
+        ("session.paused", {"counted": False}, "paused; it does not count"),
+        ("time.warning", {"warning_ms": 0}, "overtime begins for Anna"),
+        ("time.warning", {"warning_ms": -2_000}, "2 s of overtime used for Anna"),
+    ],
+)
+def test_what_an_arbiter_and_a_schedule_do_is_said(event: str, fields: dict[str, Any], said: str) -> None:
+    payload = Payload(**{"event": event, "status": "running", "active_participant_id": ANNA, **fields})
+    change = Change(
+        type="STATE_UPDATE",
+        session_id=SESSION,
+        version=8,
+        epoch="1",
+        server_time_ms=1_000_000,
+        payload=payload,
+    )
+    assert words.event(change, state(metadata=NAMES)) == said

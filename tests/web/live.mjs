@@ -46,6 +46,8 @@ async function compare(session) {
   told.problems.push(`${session.id} stays at version ${session.confirmed.version}`);
 }
 
+const isOver = ({ status }) => ["expired", "completed", "cancelled"].includes(status);
+
 /** A random call that a session can do, which the service seldom refuses. */
 function call(session) {
   const { state } = session;
@@ -57,7 +59,10 @@ function call(session) {
     return session.start();
   }
   if (state.status === "paused" && chance() < 0.6) {
-    return session.resume();
+    return pick([() => session.resume(), () => session.resume(), () => session.turn(some)])();
+  }
+  if (isOver(state)) {
+    return pick([() => session.reopen(), () => session.reset()])();
   }
   return pick([
     ...Array.from({ length: 5 }, () => () => session.switch()),
@@ -65,6 +70,10 @@ function call(session) {
     () => session.pause(),
     () => session.add(id, pick([-500, 0, 700, 5_000])),
     () => session.set(id, pick([0, 900, 3_000])),
+    () => session.takeback(),
+    () => session.takeback(2),
+    () => session.schedule({ endsAt: Date.now() + 60_000 }),
+    () => session.complete(),
     () => session.leave(some),
     () => session.join({ participant_id: NEWCOMER + Math.floor(10 * chance()),
       ...(state.sync_mode === "per_group" ? { group_id: pick(state.groups).group_id } : {}),
@@ -78,8 +87,7 @@ async function play(config) {
   const versions = [];
   session.onChange((_, change) => change && versions.push(change.version));
   await session.ready;
-  for (let round = 0; round < 14
-    && !["expired", "completed", "cancelled"].includes(session.state.status); round += 1) {
+  for (let round = 0; round < 14; round += 1) {
     await call(session).catch((error) => {
       if (["INTERNAL_ERROR", "CONNECTION_LOST"].includes(error.code)) {
         told.problems.push(`${error.code}: ${error.message}`);

@@ -164,7 +164,8 @@ function readUsStages(text) {
     const [, moves, time, word, seconds, after] = part;
     const time_ms = minutesMs(time);
     // 40/2, SD/1 may be hours.
-    if (time_ms > 0 && time_ms < 10 * MINUTE && time_ms < 5 * SECOND * Number(moves ?? 0)) return null;
+    const isHalves = time_ms >= MINUTE && time_ms % (MINUTE / 2) === 0;
+    if (isHalves && Number(moves) >= 10 && time_ms < 5 * SECOND * Number(moves)) return null;
     const stage = { ...(moves === undefined ? {} : { moves: Number(moves) }), time_ms };
     found.push({ stage, rule: usRule(word, seconds) });
     if (after === "") break;
