@@ -101,8 +101,10 @@ def alive(queue: Jobs) -> int:
 def silent(queue: Jobs) -> int:
     """How many workers are at work that do not tell of what they store. Raises RedisError, OSError."""
     names = [worker.rpartition(":")[2] for worker in map(_text, Worker.all_keys(queue=queue.queue))]
-    leases: Any = queue.client.mget(list(map(lease_key, names))) if names else []
-    return sum(lease == _SILENT for lease in leases)
+    with queue.client.pipeline(transaction=False) as together:
+        for name in names:
+            together.get(lease_key(name))
+        return sum(lease == _SILENT for lease in together.execute())
 
 
 def _text(name: str | bytes) -> str:

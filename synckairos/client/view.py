@@ -43,7 +43,7 @@ class Cycle(NamedTuple):
     flagged: whether the current clock ran out, and stays at its end
     offset: how long the cycle had run (ms) when a flagged clock got time again
     spent: how much the cycle was charged (ms) before its clock ran out
-    last: by group, the index of the member who was active last
+    last: by group, the index of the member who was active last, also if that one has left
     past: the same at the end of each cycle before this one, for turns that are taken back
     counted: whether a pause is under way that takes from `pause_remaining_ms`
     """
@@ -466,7 +466,7 @@ def _turns_after(was: View, payload: Payload) -> tuple[Mapping[str, int], tuple[
         back = payload.turns or 1
         # Without the past, as of a client that came later, it is not known who was active last.
         return (past[-back], past[:-back]) if back <= len(past) else (_NO_MEMBERS, ())
-    last = _last_after(was, payload.removed_participant_id)
+    last = was.cycle.last
     if payload.cycle_count > was.state.cycle_count:
         past = (*past, last)[-_MOST_PAST:]
     return last, past
@@ -492,23 +492,6 @@ def _is_emptied(was: View, after: State, payload: Payload) -> bool:
             left = after.time_remaining_ms
             return left is not None and left <= 0
     return False
-
-
-def _last_after(was: View, removed: str | None) -> Mapping[str, int]:
-    """By group, the index of the member who was active last, after a participant left.
-
-    When that participant was the last active one, the rotation goes on from the member before.
-    """
-    last = was.cycle.last
-    gone = None if removed is None else was.state.participant(removed)
-    if gone is None or gone.group_id is None or last.get(gone.group_id) != gone.participant_index:
-        return last
-    before = [
-        member.participant_index
-        for member in was.state.participants
-        if member.group_id == gone.group_id and member.participant_index < gone.participant_index
-    ]
-    return {**last, gone.group_id: max(before, default=-1)}
 
 
 def _used_before(state: State, participant_id: str) -> int:

@@ -260,7 +260,7 @@ export class SlewedClock {
  * offset: how long the cycle had run (ms) when its clock, which had run out, got time again
  * flagged: whether its clock ran out and stays at its end
  * spent: how much the cycle was charged (ms) until its clock ran out
- * last: by group, the index of the member who was active last
+ * last: by group, the index of the member who was active last, also if that one has left
  * past: the same at the end of each cycle before this one, for turns that are taken back
  * counted: whether a pause is under way that takes from `pause_remaining_ms`
  */
@@ -643,20 +643,6 @@ function mergePauses(before, next, payload) {
 }
 
 /**
- * By group, the index of the member who was active last, after a participant left. When that participant was
- * the last active one, the rotation goes on from the member before.
- */
-function lastAfter(was, last, removed) {
-  const gone = removed === undefined ? null : participantOf(was, removed);
-  if (gone === null || last[gone.group_id] !== gone.participant_index) {
-    return last;
-  }
-  const before = was.participants.filter((one) => one.group_id === gone.group_id
-    && one.participant_index < gone.participant_index).map((one) => one.participant_index);
-  return { ...last, [gone.group_id]: Math.max(-1, ...before) };
-}
-
-/**
  * Whether the session's own bank has run out in the cycle that this event ended. It has when it was empty at
  * the end of that cycle, though its time was not up: after an adjust in a pause.
  */
@@ -679,7 +665,7 @@ function cycleDetailsAfter(was, next, before, { begins, live, payload, used, adj
     counted = payload.counted !== false && (next.pause_remaining_ms ?? null) !== null;
   }
   counted = counted && next.status === "paused" && payload.event !== "session.reopened";
-  let last = lastAfter(was, before.last, payload.removed_participant_id);
+  let { last } = before;
   if (payload.event === "turn.taken_back") {
     // Without the past, as of a client that came later, it is not known who was active last.
     const back = past.length - (payload.turns ?? 1);

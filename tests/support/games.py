@@ -133,6 +133,15 @@ CORNERS: dict[str, tuple[Json, tuple[str, ...]]] = {
             "action_on_timeout": {"type": "skip_cycle"},
             "participants": [{"participant_id": ANNA}, {"participant_id": BEN}],
         },
+        ("start 0", "switch 300", "pause 300", "adjust 400 SET 0", f"leave 500 {BEN}"),
+    ),
+    "a bank that was emptied in a pause stands at its end after that where nobody is out": (
+        {
+            "sync_mode": "count_up",
+            "max_time_ms": 2000,
+            "action_on_timeout": {"type": "notify"},
+            "participants": [{"participant_id": ANNA}, {"participant_id": BEN}],
+        },
         ("start 0", "switch 300", "pause 300", "adjust 400 SET 0", f"leave 500 {BEN}", "resume 600"),
     ),
     "a bank that was emptied in a pause has not run out before that": (

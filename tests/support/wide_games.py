@@ -85,6 +85,8 @@ def history(
         if answer.code is not None or answer.value is None:
             continue
         event = json.loads(answer.value)
+        if "replayed" in event:
+            continue
         moment = event["server_time_ms"]
         steps.append(
             {
