@@ -27,7 +27,7 @@ from tests.support.stalls import RunAgain
 TESTS = Path(__file__).parent
 FOLDERS = (
     *("e2e", "core"),
-    *("audit", "contract", "presets", "auth"),
+    *("audit", "webhooks", "contract", "presets", "auth"),
     *("integration", "fuzz", "importing", "upgrade", "chaos", "bench", "recipes", "unit"),
     *("move", "model", "client", "web"),
 )

@@ -137,6 +137,7 @@ local function end_by_itself(s)
     transitions_cycle.break_cycle(s, transitions_cycle.current_turn(s), ran)
   end
   s.starts_at, s.ends_at = nil, nil
+  s.active = s.configured_active or s.active -- nobody has been active in a session that has not started
   transitions_cycle.finish(s, 'completed', due)
   return nil, 'session.completed', extra
 end

@@ -22,7 +22,7 @@ local function is_out_of_place(s, status)
     return true
   end
   if s.status == 'pending' then
-    s.active = transitions_cycle.first_index(s)
+    s.configured_active, s.active = s.active, transitions_cycle.first_index(s)
   end
   return false
 end

@@ -28,12 +28,15 @@ local function set_turn(s, id)
     return transitions_cycle.turn_of(s, index), 'turn.set'
   end
   local turn = transitions_cycle.current_turn(s)
-  local before = s.active == index and values(turn)
+  local before, was = values(turn), s.active
   transitions_cycle.give_up_cycle(s, turn, rules_clock.elapsed(s))
   transitions_cycle.mark_if_out(s, turn)
   local following = transitions_cycle.begin_cycle(s, index, s.now)
-  if before then -- the same one is active: without a charge nothing of it changed
+  -- Where the same one is active, or another one of the group, nothing of it changed without a charge.
+  if was == index then
     storage_record.hide_unchanged(turn.participant, before.participant)
+  end
+  if following.group == turn.group then
     storage_record.hide_unchanged(turn.group, before.group)
   end
   return following, 'turn.set'

@@ -107,9 +107,14 @@ def _refused(area: Area, count: int) -> None:
 
 
 async def _webhooks(area: Area, store: Store) -> None:
+    from synckairos.errors import StorageUnavailable
     from synckairos.webhooks import tables
 
-    found = await tables.counts(store)
+    try:
+        found = await tables.counts(store)
+    except StorageUnavailable as error:
+        area.fail("webhooks", *_postgresql_trouble(error.__cause__ or error, "the tables of webhooks"))
+        return
     if not found.all:
         return
     said = [
@@ -150,7 +155,10 @@ def _postgresql_trouble(error: BaseException, where: str) -> tuple[str, str]:
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return (
             f"{where}: {why(error)}",
-            "give the user of DATABASE_URL rights on the database and its tables",
+            (
+                "give the user of DATABASE_URL rights on the database and its tables "
+                "(deploy/postgresql/roles.sql, once more after each migrate)"
+            ),
         )
     return network_trouble(
         error,

@@ -411,6 +411,36 @@ def test_tables_are_compared_with_what_this_release_needs(
         assert (finding.remedy or "").startswith(remedy)
 
 
+@pytest.mark.one_kind
+def test_webhooks_in_trouble_are_told(server: Server, database: str) -> None:
+    def told() -> list[tuple[str, str]]:
+        report = examined(REDIS_URL=server.url, DATABASE_URL=database)
+        return [(each.status, each.message) for each in report.checks if each.check == "webhooks"]
+
+    assert told() == []
+    query(
+        database,
+        "INSERT INTO sync_webhooks (webhook_id, url, secret, since_ms, status, failing_since) VALUES "
+        "(gen_random_uuid(), '', '', 0, 'active', NULL), "
+        "(gen_random_uuid(), '', '', 0, 'active', now() - interval '59 minutes')",
+    )
+    assert told() == [("warning", "there are 2 webhooks, and no worker sends to them")]
+    query(database, "UPDATE sync_webhook_state SET beat_at = now() + interval '1 minute'")
+    assert told() == [("ok", "2, none in trouble")]
+    query(
+        database,
+        "INSERT INTO sync_webhooks (webhook_id, url, secret, since_ms, status, failing_since) VALUES "
+        "(gen_random_uuid(), '', '', 0, 'disabled', now() - interval '3 days'), "
+        "(gen_random_uuid(), '', '', 0, 'active', now() - interval '61 minutes')",
+    )
+    assert told() == [
+        (
+            "warning",
+            "of 4 webhooks 1 disabled, because they failed for three days and 1 fail for more than an hour",
+        )
+    ]
+
+
 def test_a_database_that_cannot_be_used_is_told_why(server: Server, database: str) -> None:
     wrong = {
         database.replace("synckairos:", "synckairos:not", 1): "refuses the user or the password",

@@ -117,9 +117,15 @@ async def get_console_folder_file(request: ApiRequest, page: str, folder: str, f
 async def get_console_access(request: ApiRequest) -> Reply:
     """What the caller may do, for pages that show no button for anything else.
 
-    A WebSocket says the same in `CONNECTED`, and not again after a newer token.
+    A WebSocket says the same in `CONNECTED`, and not again after a newer token. `long_clocks` is for the form
+    alone: whether clocks may have more than a day.
     """
-    rights = {"auth_mode": request.context.settings.auth_mode, **access.rights(request.caller)}
+    settings = request.context.settings
+    rights = {
+        "auth_mode": settings.auth_mode,
+        "long_clocks": settings.long_clocks,
+        **access.rights(request.caller),
+    }
     return replies.document({"data": rights})
 
 

@@ -3,11 +3,13 @@
 
 import { drawCaret } from "/synckairos.js";
 import { h, newId, setText } from "../shared/ui.js";
+import { fromLocal, toLocal } from "../shared/moments.js";
 import { formatDuration, parseDuration } from "../shared/time.js";
 
 /** The service's error message without the names of modes, and with durations in place of milliseconds. */
 function forPeople(path, serviceMessage) {
   const message = serviceMessage.replace(/^(is required) in [a-z_]+$/, "$1");
+  if (/^(?:starts|ends)_at_ms$/.test(path)) return message.replace(/starts_at_ms/g, "the start");
   if (!/_ms(?:\.\d+)?$/.test(path)) return message;
   const range = /must be an integer from (\d+) to (\d+)/.exec(message);
   return range
@@ -135,6 +137,35 @@ export function durationsField({ list = [], unit = "s", ...rest }) {
       .filter(Boolean)
       .map((each) => readDuration(formField, each, unit));
   return Object.defineProperty(formField, "list", { get: read });
+}
+
+/** A field for a whole number. Its `number` is null when it is empty. Throws Unreadable. */
+export function numberField({ number = null, ...rest }) {
+  const formField = textField({
+    short: true,
+    value: number === null ? "" : String(number),
+    ...rest,
+    attributes: { inputmode: "numeric" },
+  });
+  const read = () => {
+    if (formField.text === "") return null;
+    if (/^\d{1,9}$/.test(formField.text)) return Number(formField.text);
+    throw new Unreadable(formField, `“${formField.text}” is not a whole number`);
+  };
+  return Object.defineProperty(formField, "number", { get: read });
+}
+
+/** A field for a moment in the time zone of the device. Its `ms` is null when it is empty. Throws Unreadable. */
+export function momentField({ ms = null, ...rest }) {
+  const control = h("input", { class: "input", type: "datetime-local", step: "1", value: toLocal(ms) });
+  const formField = field({ ...rest, control });
+  const read = () => {
+    const at = fromLocal(control.value);
+    if (control.validity.badInput || (at === null && control.value !== ""))
+      throw new Unreadable(formField, "enter the whole date and time, or nothing");
+    return at;
+  };
+  return Object.defineProperty(formField, "ms", { get: read });
 }
 
 /** A field with a drop-down list. options: [value, label] */

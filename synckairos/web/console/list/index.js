@@ -4,7 +4,7 @@
 import { initialTime } from "./controls.js";
 import { createForm } from "./create.js";
 import { sessionList } from "./list.js";
-import { groupPresets } from "./presets.js";
+import { groupPresets, needsLongClocks } from "./presets.js";
 import { Rights } from "../shared/rights.js";
 import { formatClock } from "../shared/time.js";
 import {
@@ -89,22 +89,29 @@ async function rightsIfKnown() {
   }
 }
 
+const NO_LONG_CLOCKS =
+  "This service takes no clocks of more than a day. Its operator turns them on with LONG_CLOCKS=true.";
+
+/** Whether the service would refuse a preset, because it takes no clocks of more than a day. */
+const isTooLong = (config, found) => found !== null && !found.longClocks && needsLongClocks(config);
+
+/** href: null for a preset that the service would refuse. */
 function presetCard(href, title, text, face, { own = false } = {}) {
   return h(
     "li",
-    { class: own ? "preset own" : "preset" },
+    { class: own ? "preset own" : href === null ? "preset off" : "preset" },
     face,
-    h(own ? "h2" : "h3", {}, h("a", { href }, title)),
+    h(own ? "h2" : "h3", {}, href === null ? title : h("a", { href }, title)),
     h("p", { class: "muted small" }, text),
   );
 }
 
-function presetTile({ name, title, description, config }) {
+function presetTile({ name, title, description, config }, isOff) {
   const { ms, caption } = initialTime(config);
   return presetCard(
-    `#new/${name}`,
+    isOff ? null : `#new/${name}`,
     title,
-    description,
+    isOff ? [description, " ", h("strong", {}, "This service takes no clocks of more than a day.")] : description,
     h(
       "p",
       { class: "preset-face digits", "aria-hidden": "true" },
@@ -126,7 +133,7 @@ function notAllowed() {
   );
 }
 
-async function gallery() {
+async function gallery(known) {
   newTitle.textContent = "New session";
   const own = h(
     "ul",
@@ -149,13 +156,13 @@ async function gallery() {
         "section",
         { class: "preset-group", "aria-labelledby": `group-${place}` },
         h("h2", { id: `group-${place}` }, title),
-        h("ul", { role: "list", class: "presets" }, found.map(presetTile)),
+        h("ul", { role: "list", class: "presets" }, found.map((each) => presetTile(each, isTooLong(each.config, known)))),
       ),
     ),
   );
 }
 
-async function form(name, needsToken) {
+async function form(name, known) {
   const preset = name === "free" ? null : (await allPresets()).find((each) => each.name === name);
   if (preset === undefined) {
     newTitle.textContent = "New session";
@@ -172,6 +179,7 @@ async function form(name, needsToken) {
   fill(
     newBody,
     preset && h("p", { class: "lead" }, preset.description),
+    preset && isTooLong(preset.config, known) && note("warn", h("p", {}, NO_LONG_CLOCKS)),
     preset?.use &&
       note(
         "",
@@ -182,7 +190,7 @@ async function form(name, needsToken) {
           h("code", {}, `${preset.use.method} ${preset.use.path} ${JSON.stringify(preset.use.body)}`),
         ),
       ),
-    createForm(client, preset, { needsToken }),
+    createForm(client, preset, { needsToken: known?.needsToken ?? true }),
   );
 }
 
@@ -221,7 +229,7 @@ async function route({ focus = true } = {}) {
     try {
       const found = await rightsIfKnown();
       if (found?.always("create") === false) notAllowed();
-      else await (name ? form(name, found?.needsToken ?? true) : gallery());
+      else await (name ? form(name, found) : gallery(found));
     } catch (error) {
       if (shownRoute === wanted) fill(newBody, failure(error));
     }

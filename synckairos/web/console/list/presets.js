@@ -1,5 +1,7 @@
 // The service's presets in groups, and the names of the participants that the form begins with for each.
 
+import { readControl } from "./controls.js";
+
 /** The groups, in the order in which they are shown. A preset in none of them is shown under "More". */
 const GROUPS = [
   [
@@ -64,6 +66,30 @@ export function groupPresets(presets) {
     ]),
     ["More", presets.filter((preset) => !known.has(preset.name))],
   ].filter(([, found]) => found.length > 0);
+}
+
+const DAY_MS = 86_400_000;
+const LONGEST_INCREMENT_MS = 60_000;
+
+/**
+ * Whether a config has more time on a clock than a service takes without long clocks: more than a day, or more
+ * than a minute after every move.
+ *
+ * @param {object} config A preset's.
+ */
+export function needsLongClocks(config) {
+  const text = typeof config.time_control === "string" ? config.time_control : config.time_control?.notation;
+  const read = text ? readControl(text) : null;
+  const control = read?.control ?? (typeof config.time_control === "object" ? config.time_control : null);
+  const parts = [config, { time_ms: read?.bank_ms }, control, ...(control?.stages ?? [])];
+  return parts.some((each) =>
+    Object.entries(each ?? {}).some(
+      ([name, value]) =>
+        (name === "increment_ms" && value > LONGEST_INCREMENT_MS) ||
+        (["total_time_ms", "time_per_cycle_ms", "max_time_ms", "time_ms", "delay_ms", "period_ms", "overtime_ms"].includes(name) &&
+          value > DAY_MS),
+    ),
+  );
 }
 
 /** The default names of the participants for a preset, or without one (null) for a mode. */

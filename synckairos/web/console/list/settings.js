@@ -1,8 +1,17 @@
 // The part of the form that most users leave as it is: timeouts, warnings, pauses, who begins, and the view.
 
-import { checkField, durationField, durationsField, selectField, textField } from "./fields.js";
+import {
+  checkField,
+  durationField,
+  durationsField,
+  momentField,
+  numberField,
+  selectField,
+  textField,
+} from "./fields.js";
 import { OWNERS } from "./modes.js";
 import { VIEWS } from "../shared/names.js";
+import { timeZone } from "../shared/moments.js";
 import { fill, h } from "../shared/ui.js";
 
 /**
@@ -33,7 +42,7 @@ export function settingsPart(given, participants) {
     list: given.warnings_ms ?? [],
     unit: "s",
     placeholder: "none",
-    hint: "Up to eight, as in: 5 min, 30 s, 10 s",
+    hint: "Up to eight, as in: 5 min, 30 s, 0 s. In overtime a bell comes at -30 s.",
     paths: ["warnings_ms"],
   });
   const lag = checkField({
@@ -60,6 +69,36 @@ export function settingsPart(given, participants) {
     unit: "min",
     placeholder: "never",
     paths: ["max_pause_ms"],
+  });
+  const pauses = numberField({
+    label: "Pauses at most",
+    number: given.max_pauses ?? null,
+    placeholder: "any number",
+    paths: ["max_pauses"],
+  });
+  const pauseTotal = durationField({
+    label: "All pauses together at most",
+    ms: given.max_total_pause_ms ?? null,
+    unit: "min",
+    placeholder: "no limit",
+    hint: "Then the session goes on by itself.",
+    paths: ["max_total_pause_ms"],
+  });
+  const cycles = numberField({
+    label: "Completed after so many turns",
+    number: given.max_cycles ?? null,
+    placeholder: "never",
+    paths: ["max_cycles"],
+  });
+  const starts = momentField({
+    label: "Starts by itself at",
+    hint: `In your time, ${timeZone()}.`,
+    paths: ["starts_at_ms"],
+  });
+  const ends = momentField({
+    label: "Ends by itself at",
+    hint: "Whatever the clocks say then.",
+    paths: ["ends_at_ms"],
   });
   const begins = selectField({
     label: "Who begins",
@@ -124,6 +163,11 @@ export function settingsPart(given, participants) {
     set("players_may_pause", mayPause.checked || null);
     set("players_may_choose_next", mayChooseNext.checked || null);
     set("max_pause_ms", pause.ms);
+    set("max_pauses", pauses.number);
+    set("max_total_pause_ms", pauseTotal.ms);
+    set("max_cycles", cycles.number);
+    set("starts_at_ms", starts.ms);
+    set("ends_at_ms", ends.ms);
   }
 
   return {
@@ -131,11 +175,13 @@ export function settingsPart(given, participants) {
       "div",
       { class: "stack" },
       h("div", { class: "row" }, timeout.element, command.element),
-      h("div", { class: "row" }, warnings.element, pause.element),
+      warnings.element,
+      h("div", { class: "row" }, pauses.element, pause.element, pauseTotal.element),
       h("div", { class: "checks" }, mayPause.element, mayChooseNext.element, lag.element),
-      h("div", { class: "row" }, begins.element, view.element),
+      h("div", { class: "row" }, starts.element, ends.element),
+      h("div", { class: "row" }, cycles.element, begins.element, view.element),
     ),
-    fields: [timeout, command, warnings, lag, mayPause, mayChooseNext, pause, begins],
+    fields: [timeout, command, warnings, lag, mayPause, mayChooseNext, pause, pauses, pauseTotal, cycles, starts, ends, begins],
     /** The id of the participant who begins; null for the first one. */
     get first() {
       return participants.people.some(([id]) => id === begins.value) ? begins.value : null;

@@ -98,9 +98,15 @@ export function summaryOf(state, now) {
     const pause =
       state.status === "paused" && state.resumes_at_ms ? Math.max(0, state.resumes_at_ms - now) : null;
     const until = pause === null ? "" : ` · goes on in ${formatDuration(Math.ceil(pause / 1000) * 1000)}`;
+    const ends =
+      state.status === "running" && (state.ends_at_ms ?? null) !== null && !(state.deadline_ms < state.ends_at_ms && state.deadline_ms !== null)
+        ? ` · ends in ${formatDuration(Math.ceil(Math.max(0, state.ends_at_ms - now) / 1000) * 1000)}`
+        : "";
+    // A warning at zero or in overtime is a bell.
+    const early = state.warnings_ms.filter((ms) => ms > 0);
     const low =
-      state.warnings_ms.length > 0
-        ? Math.max(...state.warnings_ms)
+      early.length > 0
+        ? Math.max(...early)
         : Math.min(LOW_MS, (state.time_per_cycle_ms ?? Infinity) / 2);
     const level = countUp || left > low ? "calm" : left <= Math.min(VERY_LOW_MS, low / 2) ? "urgent" : "warn";
     return {
@@ -108,15 +114,17 @@ export function summaryOf(state, now) {
       countUp,
       level: state.status === "paused" ? "idle" : level,
       unit: "",
-      line: line + until,
+      line: line + until + ends,
     };
   }
   if (state.status === "pending") {
+    const start = state.starts_at_ms ?? null;
+    const wait = start === null ? "" : formatDuration(Math.ceil(Math.max(0, start - now) / 1000) * 1000);
     return {
       ...timeAtStart(state),
       countUp: false,
       level: "idle",
-      line: who ? `${who} begins` : `Created ${ago(Date.parse(state.created_at), now)}`,
+      line: wait ? `Starts in ${wait}` : who ? `${who} begins` : `Created ${ago(Date.parse(state.created_at), now)}`,
     };
   }
   const ended = state.session_completed_at

@@ -12,11 +12,15 @@ import {
   toast,
 } from "../shared/ui.js";
 import { STATUSES } from "../shared/names.js";
-import { canAdjust, hasNext, isOver, ownClocks } from "./rules.js";
+import { canAdjust, canAdjustClock, canAdjustTotal, canSetTurn, canTakeBack, hasNext, isOver, ownClocks } from "./rules.js";
 import { formatClock, formatDuration, parseDuration } from "../shared/time.js";
 
 /** Two presses of a key within this time count as one. */
 const BOUNCE_MS = 250;
+/** The most that the service takes, where it has long clocks. */
+const LONGEST_MS = 366 * 86_400_000;
+/** The most turns that can be taken back at once. */
+const MAX_TURNS = 16;
 
 /**
  * The reason of a refusal as a sentence, with the names of participants.
@@ -28,6 +32,10 @@ export function explain(error, { state, people, rights }) {
   const context = error.context ?? {};
   switch (error.code) {
     case "INVALID_SESSION_STATE": {
+      if (context.turns !== undefined) return whyNotTakenBack(error);
+      if (context.pauses_left === 0) return "That is not possible: no pause is left in this session.";
+      if (context.pause_remaining_ms === 0) return "That is not possible: no time is left for pauses in this session.";
+      if (/^the session does not know/.test(error.message)) return errorText(error);
       const status = context.status ?? state?.status;
       if (status === "running") return "That is not possible: the session is running already.";
       if (status === "paused") return "That is not possible while the session is paused. Resume it first.";
@@ -57,6 +65,37 @@ export function explain(error, { state, people, rights }) {
       return errorText(error);
   }
 }
+
+/** What lies between a takeback and the turn that it is about, in words. */
+const BETWEEN = {
+  "time.adjusted": "time was given or taken",
+  "participant.added": "somebody joined",
+  "participant.removed": "somebody left",
+  "turn.set": "the turn was set by hand",
+  "session.scheduled": "the start or end was set",
+  "session.recovered": "the session was restored",
+  "session.arrived": "the session moved to another server",
+};
+
+/** Why turns cannot be taken back. The service names the event that lies between, or how far its log reaches. */
+function whyNotTakenBack(error) {
+  const { event, turns } = error.context;
+  const most = turns === 0 ? "No turn can be taken back" : `No more than ${plural(turns, "turn")} can be taken back`;
+  if (event && Object.hasOwn(BETWEEN, event)) return `${most}: ${BETWEEN[event]} since then.`;
+  const reason = error.message.split(": ").slice(1).join(": ");
+  return reason ? `${most}: ${reason}.` : `${most}.`;
+}
+
+const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+
+/** In place of an owner: the total time of all cycles, beside their clock. */
+export const TOTAL = "total";
+
+const adjustment = (owner, ms, reason) => [
+  owner === TOTAL ? null : owner,
+  ms,
+  { ...(reason ? { reason } : {}), ...(owner === TOTAL ? { clock: "total" } : {}) },
+];
 
 /** The actions on the session of a page. They show their errors, and never reject. */
 export class Actions {
@@ -108,6 +147,20 @@ export class Actions {
     return this.run(() => this.page.session.pause());
   }
 
+  /** Whether this page may pause without taking of the bounds of pauses, and there are any. */
+  get mayPauseFreely() {
+    const { rights, state } = this.page;
+    const isBounded = (state.max_pauses ?? null) !== null || (state.max_total_pause_ms ?? null) !== null;
+    return state.status === "running" && isBounded && rights.always("pause");
+  }
+
+  /** Pauses without taking of the bounds of pauses. */
+  pauseFreely() {
+    if (!this.mayPauseFreely) return false;
+    this.page.sound.play("pause");
+    return this.run(() => this.page.session.pause({ counted: false }));
+  }
+
   resume() {
     if (!this.may("resume")) return false;
     this.page.sound.play("start");
@@ -155,10 +208,51 @@ export class Actions {
     return false;
   }
 
+  /** Takes the last turns back. */
+  takeBack(turns) {
+    return this.run(async () => {
+      await this.page.session.takeback(turns);
+      toast(turns === 1 ? "The last turn was taken back." : `${turns} turns were taken back.`, { seconds: 4 });
+    });
+  }
+
+  /** Says whose turn it is, in a session that has not started or is paused. */
+  setTurn(participantId) {
+    return this.run(() => this.page.session.turn(participantId));
+  }
+
+  /** Sets, moves or takes back the start and the end. change: the client's `startsAt` and `endsAt`. */
+  schedule(change) {
+    return this.run(() => this.page.session.schedule(change));
+  }
+
+  async reopen() {
+    const sure = await confirmDialog({
+      title: "Reopen the session?",
+      text: "It is paused then, for everybody, at the start of the turn of whoever was on. No clock gets or loses time.",
+      yes: "Reopen",
+      no: "Leave it ended",
+    });
+    return sure && this.run(() => this.page.session.reopen());
+  }
+
+  async reset() {
+    const sure = await confirmDialog({
+      title: "Reset the session?",
+      text:
+        "It begins again, for everybody who takes part now: all clocks, counts and pauses are as they were at first. " +
+        "The game so far stays in the history only.",
+      yes: "Reset",
+      no: "Keep it as it is",
+      danger: true,
+    });
+    return sure && this.run(() => this.page.session.reset());
+  }
+
   async complete() {
     const sure = await confirmDialog({
       title: "Complete the session?",
-      text: "All clocks stop where they are, for everybody. It cannot be started again.",
+      text: "All clocks stop where they are, for everybody.",
       yes: "Complete",
       no: "Go on",
     });
@@ -168,7 +262,7 @@ export class Actions {
   async cancel() {
     const sure = await confirmDialog({
       title: "Cancel the session?",
-      text: "It ends at once, for everybody, and counts as cancelled. It cannot be started again.",
+      text: "It ends at once, for everybody, and counts as cancelled.",
       yes: "Cancel the session",
       no: "Go on",
       danger: true,
@@ -190,25 +284,31 @@ export class Actions {
   /**
    * Gives time to a clock, or takes it.
    *
-   * @param {string | null} owner null: the session's or the cycle's clock.
+   * @param {string | null} owner null: the session's or the cycle's clock; TOTAL: the total of all cycles.
    * @param {number} ms Below zero to take time.
    * @param {string} [reason]
    */
   add(owner, ms, reason) {
     return this.run(async () => {
-      await this.page.session.add(owner, ms, reason ? { reason } : {});
-      const whose = owner ? `${this.page.people.name(owner)} ` : "";
-      toast(`${whose}${formatClock(ms, { plus: true, tenths: false })}`, { seconds: 3 });
+      const change = await this.page.session.add(...adjustment(owner, ms, reason));
+      // Under a total a clock may get less than it was given.
+      const got = change?.adjusted_ms ?? ms;
+      const less = got === ms ? "" : ` (${formatClock(ms, { plus: true, tenths: false })} asked for)`;
+      toast(`${this.#whose(owner, " ")}${formatClock(got, { plus: true, tenths: false })}${less}`, { seconds: 3 });
     });
   }
 
   /** Sets a clock to this time (ms). */
   set(owner, ms, reason) {
     return this.run(async () => {
-      await this.page.session.set(owner, ms, reason ? { reason } : {});
-      const whose = owner ? `${this.page.people.name(owner)}: ` : "";
-      toast(`${whose}${formatDuration(ms)} left`, { seconds: 3 });
+      await this.page.session.set(...adjustment(owner, ms, reason));
+      toast(`${this.#whose(owner, ": ")}${formatDuration(ms)} left`, { seconds: 3 });
     });
+  }
+
+  #whose(owner, after) {
+    if (owner === null) return "";
+    return `${owner === TOTAL ? "Session" : this.page.people.name(owner)}${after}`;
   }
 
   /**
@@ -221,8 +321,16 @@ export class Actions {
     const { people, state } = page;
     if (!this.may("adjust") || !canAdjust(state)) return;
     const hasOwners = ownClocks(state);
-    const owners = hasOwners ? people.owners : [];
-    const first = chosen ?? people.ownerOf(state.active_participant_id) ?? owners[0]?.id ?? null;
+    const hasTotal = canAdjustTotal(state);
+    /** The clocks to choose from. A single one needs no choice. */
+    const clocks = hasOwners ? [...people.owners] : [];
+    if (hasTotal) {
+      if (canAdjustClock(state)) clocks.push({ id: "", name: "The clock of this turn" });
+      clocks.push({ id: TOTAL, name: "The total of the session" });
+    }
+    const first = hasOwners
+      ? (chosen ?? people.ownerOf(state.active_participant_id) ?? clocks[0]?.id ?? null)
+      : (clocks[0]?.id ?? "");
     const amountId = newId("amount");
     const reasonId = newId("reason");
     const whoId = newId("who");
@@ -231,7 +339,7 @@ export class Actions {
     const who = h(
       "select",
       { class: "select", id: whoId, onchange: () => show() },
-      owners.map((each) => h("option", { value: each.id, selected: each.id === first }, each.name)),
+      clocks.map((each) => h("option", { value: each.id, selected: each.id === first }, each.name)),
     );
     const amount = h("input", {
       class: "input",
@@ -242,8 +350,13 @@ export class Actions {
       "aria-describedby": problem.id,
     });
     const reason = h("input", { class: "input", id: reasonId, maxlength: "200", autocomplete: "off" });
-    const owner = () => (hasOwners ? who.value : null);
+    const owner = () => (clocks.length > 0 ? who.value || null : null);
     const show = () => {
+      if (owner() === TOTAL) {
+        const total = page.totalLeft();
+        setText(now, total === null ? "–" : formatClock(Math.max(0, total), { tenths: false }));
+        return;
+      }
       const clock = page.clock(owner());
       setText(
         now,
@@ -259,9 +372,9 @@ export class Actions {
       });
     const typed = (work) => () => {
       const ms = parseDuration(amount.value, "min");
-      const wrong = ms === null || Math.abs(ms) > 86_400_000;
+      const wrong = ms === null || Math.abs(ms) > LONGEST_MS;
       amount.setAttribute("aria-invalid", String(wrong));
-      setText(problem, wrong ? "Enter a time such as 1:30, 90 s or 5 min, up to 24 hours" : "");
+      setText(problem, wrong ? "Enter a time such as 1:30, 90 s, 5 min or 2 d, up to 366 days" : "");
       if (wrong) amount.focus();
       else work(ms).then(show);
     };
@@ -272,7 +385,7 @@ export class Actions {
         h(
           "div",
           { class: "time-head" },
-          hasOwners
+          clocks.length > 0
             ? h("div", { class: "field" }, h("label", { htmlFor: whoId }, "Whose clock"), who)
             : h(
                 "p",
@@ -311,6 +424,73 @@ export class Actions {
     show();
     const timer = setInterval(show, 250);
     opened.closed.then(() => clearInterval(timer));
+  }
+
+  /** Opens the dialog to take turns back. */
+  openTakeBack() {
+    const { state } = this.page;
+    if (!this.may("takeback") || !canTakeBack(state)) return;
+    const id = newId("turns");
+    const problem = h("p", { class: "problem", id: newId("problem"), role: "status" });
+    const turns = h("input", {
+      class: "input short",
+      id,
+      type: "number",
+      min: "1",
+      max: String(MAX_TURNS),
+      step: "1",
+      value: "1",
+      "aria-describedby": problem.id,
+    });
+    const take = async () => {
+      const number = Number(turns.value);
+      const wrong = !Number.isInteger(number) || number < 1 || number > MAX_TURNS;
+      turns.setAttribute("aria-invalid", String(wrong));
+      setText(problem, wrong ? `Enter a number from 1 to ${MAX_TURNS}` : "");
+      if (wrong) turns.focus();
+      else if (await this.takeBack(number)) opened.close();
+    };
+    const opened = openDialog({
+      title: "Take back turns",
+      body: [
+        h("p", {}, "What these turns changed is as it was before them: whose turn it is, all clocks and all counts. The turn under way is given up."),
+        h("div", { class: "field" }, h("label", { htmlFor: id }, "How many turns"), turns, problem),
+      ],
+      actions: [
+        button("Keep them", { onclick: () => opened.close() }),
+        button("Take back", { class: "primary", icon: "undo", onclick: take }),
+      ],
+    });
+  }
+
+  /** Opens the dialog that says whose turn it is. */
+  openTurn() {
+    const { page } = this;
+    const { people, state } = page;
+    if (!this.may("turn") || !canSetTurn(state)) return;
+    const isPending = state.status === "pending";
+    const choices = people.participants.map((each) =>
+      button(people.nameWithTeam(each.id), {
+        "aria-current": each.id === state.active_participant_id ? "true" : null,
+        onclick: () => {
+          opened.close();
+          this.setTurn(each.id);
+        },
+      }),
+    );
+    const opened = openDialog({
+      title: isPending ? "Who begins" : "Whose turn it is",
+      body: [
+        h(
+          "p",
+          {},
+          isPending
+            ? "The session starts with this turn."
+            : "A fresh turn of theirs begins when the session goes on. The turn under way is charged, and does not count.",
+        ),
+        h("div", { class: "choices scroll" }, choices),
+      ],
+    });
   }
 
   /**
@@ -360,6 +540,18 @@ export class Actions {
                   icon: "next",
                   onclick: close(() => this.next(each.id)),
                 }),
+            ),
+          ),
+        canSetTurn(state) &&
+          this.may("turn") &&
+          h(
+            "div",
+            { class: "choices" },
+            members.slice(0, 50).map((each) =>
+              button(state.status === "pending" ? `${each.name} begins` : `Turn to ${each.name}`, {
+                icon: "next",
+                onclick: close(() => this.setTurn(each.id)),
+              }),
             ),
           ),
         h(

@@ -2,8 +2,9 @@
 
 import { button, h, icon, linksDialog, openDialog, schemeSwitch, shareDialog } from "../shared/ui.js";
 import { VIEWS } from "../shared/names.js";
-import { canAdjust, hasNext, isOver } from "./rules.js";
+import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
 import { openHistory } from "./history.js";
+import { openSchedule } from "./schedule.js";
 import { Screen } from "./screen.js";
 import { Sound } from "./sound.js";
 
@@ -74,6 +75,12 @@ export function openMenu(page) {
   const items = [
     state.status === "running" && hasNext(state) && actions.may("switch") && item("Next turn", "next", () => actions.next()),
     canAdjust(state) && actions.may("adjust") && item("Give or take time", "clock", () => actions.openTime()),
+    actions.mayPauseFreely && item("Pause without counting it", "pause", () => actions.pauseFreely()),
+    canTakeBack(state) && actions.may("takeback") && item("Take back turns …", "undo", () => actions.openTakeBack()),
+    canSetTurn(state) &&
+      actions.may("turn") &&
+      item(state.status === "pending" ? "Who begins …" : "Whose turn it is …", "swap", () => actions.openTurn()),
+    !over && actions.may("schedule") && item("Start and end …", "calendar", () => openSchedule(page)),
     item("History", "history", () => openHistory(page)),
     rights.mayShare && item("Share this session", "share", () => share(page)),
     !rights.needsToken && state.participants.length > 1 && item("Link for one player", "person", () => openPlayerLinks(page)),
@@ -83,7 +90,12 @@ export function openMenu(page) {
       item(screen.full ? "Leave full screen" : "Full screen", "full", () => screen.toggleFull()),
     item("Keys and help", "info", () => openHelp(page)),
     h("a", { class: "button quiet item", href: "/" }, icon("back"), h("span", {}, "All sessions")),
-    !over && (actions.may("complete") || actions.may("cancel")) && h("hr"),
+    ["complete", "cancel"].some((each) => !over && actions.may(each)) ||
+    ["reopen", "reset"].some((each) => actions.may(each))
+      ? h("hr")
+      : null,
+    over && actions.may("reopen") && item("Reopen the session …", "back", () => actions.reopen()),
+    actions.may("reset") && item("Reset the session …", "reset", () => actions.reset(), "danger"),
     !over && actions.may("complete") && item("Complete the session …", "check", () => actions.complete()),
     !over && actions.may("cancel") && item("Cancel the session …", "cross", () => actions.cancel(), "danger"),
   ];
@@ -109,6 +121,8 @@ const KEYS = [
   ["P", "Pause or resume", ["pause"]],
   ["N", "Next, or a lap", ["switch"]],
   ["T", "Give or take time", ["adjust"]],
+  ["U", "Take back turns", ["takeback"]],
+  ["S", "Start and end", ["schedule"]],
   ["H", "History"],
   ["1 2 3 4", Object.values(VIEWS).join(", ").toLowerCase()],
   ["F", "Full screen"],

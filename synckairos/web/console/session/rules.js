@@ -21,8 +21,23 @@ export function hasNext(state) {
 /** Whether participants or teams own the clocks, and not the session or the cycle. */
 export const ownClocks = (state) => state.sync_mode === "per_participant" || state.sync_mode === "per_group";
 
-/** Whether there is a clock whose time can be changed. */
-export function canAdjust(state) {
+/** Whether the last turns can be taken back, as far as the page knows. */
+export const canTakeBack = (state) =>
+  (state.status === "running" || state.status === "paused") && state.cycle_count > 0;
+
+/** Whether it can be said whose turn it is, and there is a choice. */
+export const canSetTurn = (state) =>
+  (state.status === "pending" || state.status === "paused") && state.participants.length > 1;
+
+/** Whether there is a total of all cycles, beside the clock of each, whose time can be changed. */
+export const canAdjustTotal = (state) =>
+  !isOver(state) && (state.total_remaining_ms ?? null) !== null;
+
+/** Whether there is anything whose time can be changed. */
+export const canAdjust = (state) => canAdjustClock(state) || canAdjustTotal(state);
+
+/** Whether there is a clock whose time can be changed, totals left out. */
+export function canAdjustClock(state) {
   if (isOver(state)) return false;
   if (state.sync_mode === "count_up") return state.max_time_ms !== null;
   if (state.sync_mode === "per_cycle" || state.time_per_cycle_ms !== null) return state.status !== "pending";

@@ -13,6 +13,7 @@ import { openHelp } from "./menu.js";
 import { People, entryOf, hasSamePeople } from "./people.js";
 import { resultOf } from "./result.js";
 import { canAdjust, isOver, ownClocks, viewOf } from "./rules.js";
+import { openSchedule, waitingText } from "./schedule.js";
 import { Screen } from "./screen.js";
 import { Shell } from "./shell.js";
 import { Sound } from "./sound.js";
@@ -127,6 +128,11 @@ export class Page {
     const end = this.state.resumes_at_ms;
     if (end === null || now === null) return "Paused";
     return `Paused, goes on in ${formatClock(Math.max(0, end - now), { tenths: false })}`;
+  }
+
+  /** The text before the start, with the time until the session starts by itself. */
+  waitingText() {
+    return waitingText(this.state, this.client.time.now());
   }
 
   /** Colours the whole page by the level of urgency. */
@@ -368,6 +374,7 @@ export class Page {
     this.#stopDrawing();
     this.screen.stayOn(false);
     $("controls").hidden = true;
+    $("bounds").hidden = true;
     fill($("top"));
     fill($("banner"));
     this.app.dataset.view = "";
@@ -436,14 +443,19 @@ export class Page {
 
   #draw() {
     if (document.hidden || !this.view) return;
-    this.view.frame();
+    this.#frame();
     if (this.frameRequest || !this.#isMoving) return;
     const frame = () => {
       this.frameRequest = this.#isMoving ? requestAnimationFrame(frame) : 0;
-      this.view.frame();
+      this.#frame();
       this.#tick();
     };
     this.frameRequest = requestAnimationFrame(frame);
+  }
+
+  #frame() {
+    this.view.frame();
+    this.shell.bounds.draw();
   }
 
   #stopDrawing() {
@@ -497,6 +509,8 @@ export class Page {
     p: () => this.actions.pauseOrResume(),
     n: () => this.actions.next(),
     t: () => canAdjust(this.state) && this.actions.openTime(),
+    u: () => this.actions.openTakeBack(),
+    s: () => !isOver(this.state) && this.actions.may("schedule") && openSchedule(this),
     h: () => openHistory(this),
     f: () => this.screen.toggleFull(),
     m: () => this.sound.toggle(),

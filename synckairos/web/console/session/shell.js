@@ -14,6 +14,7 @@ import {
 import { canAdjust, hasNext, isOver } from "./rules.js";
 import { openHistory } from "./history.js";
 import { openMenu, share, viewChoices } from "./menu.js";
+import { Bounds } from "./schedule.js";
 import { Screen } from "./screen.js";
 import { Sound } from "./sound.js";
 
@@ -45,6 +46,7 @@ export class Shell {
     this.pill = h("span", { class: "session-pill" });
     this.indicator = connectionIndicator(page.client, page.session).element;
     this.soundButtons = [this.#soundButton(), this.#soundButton()];
+    this.bounds = new Bounds(page, document.getElementById("bounds"));
     this.#buildTop(top);
     this.#buildControls();
     this.strip = matchMedia(STRIP);
@@ -105,6 +107,7 @@ export class Shell {
       icon("plus"),
       h("span", {}, "New session"),
     );
+    this.reopen = extra("Reopen", "back", () => actions.reopen());
     this.time = extra("Time", "clock", () => actions.openTime());
     this.time.setAttribute("aria-label", "Give or take time");
     this.share = extra("Share", "share", () => share(page));
@@ -120,6 +123,7 @@ export class Shell {
       this.next,
       this.pause,
       this.newSession,
+      this.reopen,
       this.time,
       extra("History", "history", () => openHistory(page)),
       this.share,
@@ -154,13 +158,15 @@ export class Shell {
     setText(this.next.querySelector("span"), isLap ? "Lap" : "Next");
     this.pause.classList.toggle("main", running && this.next.hidden);
     this.newSession.hidden = !isOver(state) || !may("create");
+    this.reopen.hidden = !isOver(state) || !may("reopen");
     this.time.hidden = !canAdjust(state) || !may("adjust");
     this.share.hidden = !page.rights.mayShare;
+    this.bounds.draw();
     this.updateSound();
     this.#placeIndicator();
     // When a press hides its own button, the button that takes its place gets the focus.
     if (this.controls.contains(focused) && focused.hidden) {
-      [this.next, this.pause, this.resume, this.newSession].find((each) => !each.hidden)?.focus();
+      [this.start, this.next, this.pause, this.resume, this.newSession].find((each) => !each.hidden)?.focus();
     }
   }
 

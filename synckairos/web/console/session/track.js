@@ -1,6 +1,10 @@
 // The history of a session, made from its events: the cycles with their lengths, and a line for each event.
 
+import { momentText } from "../shared/moments.js";
 import { formatClock, formatDuration } from "../shared/time.js";
+
+/** Events after which the cycle is a fresh one, whatever ran before. */
+const FRESH = new Set(["turn.taken_back", "turn.set", "session.reopened", "session.reset"]);
 
 /** The service keeps at least so many of the newest events, even without an audit store. */
 const MIN_EVENTS_KEPT = 128;
@@ -146,7 +150,9 @@ export class Track {
       };
       this.cycles.push(ended);
     }
-    this.ranMs = payload.status === "paused" ? (ended ? 0 : (before.ms ?? this.ranMs)) : null;
+    if (this.count !== null && payload.cycle_count < this.count) this.#drop(payload.cycle_count);
+    const isFresh = ended !== null || FRESH.has(payload.event);
+    this.ranMs = payload.status === "paused" ? (isFresh ? 0 : (before.ms ?? this.ranMs)) : null;
     this.start = payload.cycle_started_at ? Date.parse(payload.cycle_started_at) : null;
     this.active = payload.active_participant_id;
     this.count = payload.cycle_count;
@@ -159,6 +165,11 @@ export class Track {
       ms: ended?.ms ?? null,
       participantId: this.#subjectOf(payload, before.active),
     });
+  }
+
+  /** Forgets the cycles after this number: they were taken back, or the session was reset. */
+  #drop(number) {
+    while (this.cycles.length > 0 && this.cycles.at(-1).number > number) this.totalMs -= this.cycles.pop().ms;
   }
 
   #cycleLengthAt(at) {
@@ -190,13 +201,13 @@ export class Track {
       case "session.created":
         return "Created";
       case "session.started":
-        return `Started, ${name(active)} begins`;
+        return `Started${payload.reason === "auto" ? " by itself" : ""}, ${name(active)} begins`;
       case "cycle.switched":
         return before === active || !before
           ? `${name(active)} goes on`
           : `${name(before)} to ${name(active)}`;
       case "session.paused":
-        return "Paused";
+        return payload.counted === false ? "Paused, not counted" : "Paused";
       case "session.resumed":
         return payload.reason === "auto" ? "Went on: the pause was over" : "Resumed";
       case "participant.expired":
@@ -210,7 +221,7 @@ export class Track {
         return `${this.#nameOfExpired(payload)} ran out of time${winner ? `, ${name(winner)} wins` : ""}`;
       }
       case "session.completed":
-        return "Completed";
+        return payload.reason === "auto" ? "Completed by itself" : "Completed";
       case "session.cancelled":
         return "Cancelled";
       case "session.deleted":
@@ -232,7 +243,19 @@ export class Track {
         return `${owner ? `${name(owner)} ` : "Clock "}${change}${reason}`;
       }
       case "time.warning":
-        return `${name(active)}: ${formatDuration(payload.warning_ms)} left`;
+        return `${name(active)}: ${warningText(payload.warning_ms)}`;
+      case "turn.taken_back": {
+        const turns = payload.turns ?? 1;
+        return `${turns === 1 ? "The last turn was" : `${turns} turns were`} taken back, ${name(active)} is on`;
+      }
+      case "turn.set":
+        return payload.status === "pending" ? `${name(active)} will begin` : `The turn was given to ${name(active)}`;
+      case "session.reopened":
+        return payload.status === "pending" || !active ? "Reopened" : `Reopened, ${name(active)} is on`;
+      case "session.reset":
+        return "Reset: it begins again";
+      case "session.scheduled":
+        return scheduledText(payload);
       default:
         return payload.event;
     }
@@ -241,4 +264,18 @@ export class Track {
   #nameOfExpired(payload) {
     return this.name(payload.expired_group_id ?? payload.expired_participant_id ?? null);
   }
+}
+
+/** What a warning says. At zero and in overtime it is a bell. */
+function warningText(ms) {
+  if (ms > 0) return `${formatDuration(ms)} left`;
+  return ms === 0 ? "the bell at 0:00" : `the bell, ${formatDuration(-ms)} over`;
+}
+
+/** The start and the end that a session has from an event on. */
+function scheduledText({ starts_at_ms: start, ends_at_ms: end }) {
+  const words = [];
+  if ((start ?? null) !== null) words.push(`starts at ${momentText(start)}`);
+  if ((end ?? null) !== null) words.push(`ends at ${momentText(end)}`);
+  return words.length > 0 ? `By itself: ${words.join(", ")}` : "No start or end by itself any more";
 }

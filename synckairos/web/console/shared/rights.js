@@ -13,15 +13,19 @@ export class Rights {
    * @returns {Promise<Rights>}
    */
   static async ask(client) {
-    return new Rights(await client.request("GET", "/console/access"));
+    const { long_clocks: longClocks, ...access } = await client.request("GET", "/console/access");
+    return new Rights(access, longClocks);
   }
 
   /**
    * @param {import("/synckairos.js").Access | null} access null: from a service that does not say it. Then the
    *   page offers everything.
+   * @param {boolean} [longClocks] Whether the service takes clocks of more than a day. An older service does not
+   *   say it, and judges each config.
    */
-  constructor(access) {
+  constructor(access, longClocks = true) {
     this.access = access;
+    this.longClocks = longClocks;
   }
 
   /** Whether the service wants a token from everybody. */

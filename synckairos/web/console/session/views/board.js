@@ -296,7 +296,9 @@ export class BoardView {
     this.digits.show(ms, this.face.countUp);
     setText(
       this.note,
-      state.status === "paused"
+      state.status === "pending" && (state.starts_at_ms ?? null) !== null
+        ? page.waitingText()
+        : state.status === "paused"
         ? page.pauseText()
         : level === "out" && state.status === "running"
           ? "Time is up"

@@ -170,7 +170,9 @@ export class ClockView {
     const { state } = this.page;
     for (const half of this.halves) {
       if (half.isActive || state.time_control?.kind === "hourglass") half.draw();
-      if (half.isActive && state.status === "paused") setText(half.word, this.wordFor(half));
+      // A word may count down to what the session does by itself.
+      if (state.status === "pending" || (half.isActive && state.status === "paused"))
+        setText(half.word, this.wordFor(half));
     }
   }
 
@@ -245,6 +247,10 @@ export class ClockView {
         state.active_participant_id ?? state.participants[0]?.participant_id,
       );
       const mayPress = this.mayPress(half);
+      if (half.id === begins && (state.starts_at_ms ?? null) !== null) {
+        const waiting = this.page.waitingText();
+        return `Begins · ${waiting[0].toLowerCase()}${waiting.slice(1)}`;
+      }
       if (half.id === begins) return mayPress ? "Begins · press to start" : "Begins · not started yet";
       return mayPress ? "Press to start" : "";
     }

@@ -2,12 +2,11 @@
 
 import { h, setText } from "../../shared/ui.js";
 import { icon } from "../../shared/icons.js";
+import { momentText } from "../../shared/moments.js";
 import { formatClock } from "../../shared/time.js";
 import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
 import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";
-
-const TIME_OF_DAY = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 
 /** A clock that runs at least this long also shows the time of day at which it ends. */
 const ENDS_FROM_MS = 180_000;
@@ -89,11 +88,11 @@ export class CountdownView {
     );
     this.word.dataset.status = state.status;
     this.element.dataset.turn = over ? "over" : state.status;
+    // An end of the session that comes first stands among its bounds.
+    const isNext = state.deadline_ms !== null && state.deadline_ms < (state.ends_at_ms ?? Infinity);
     const long =
-      state.status === "running" &&
-      state.deadline_ms !== null &&
-      state.deadline_ms - state.server_time_ms >= ENDS_FROM_MS;
-    setText(this.ends, long ? `Ends at ${TIME_OF_DAY.format(state.deadline_ms)}` : "");
+      state.status === "running" && isNext && state.deadline_ms - state.server_time_ms >= ENDS_FROM_MS;
+    setText(this.ends, long ? `Ends at ${momentText(state.deadline_ms, state.server_time_ms)}` : "");
     this.draw();
   }
 
@@ -146,7 +145,7 @@ export class CountdownView {
     const { status } = page.state;
     if (over) return page.result.title;
     if (status === "paused") return page.pauseText();
-    if (status === "pending") return "Not started";
+    if (status === "pending") return page.waitingText();
     return level === "out" ? "Time is up" : "";
   }
 

@@ -110,7 +110,7 @@ export class StopwatchView {
     setText(this.empty, this.emptyText(live));
     this.table.hidden = !live && track.cycles.length === 0;
     const { cycles } = track;
-    const last = cycles.at(-1)?.number ?? 0;
+    const last = cycles.at(-1)?.version ?? 0; // numbers come again after turns were taken back
     if (last === this.lapsDrawn) return;
     this.lapsDrawn = last;
     const shown = cycles.slice(-MAX_LAPS).reverse();
@@ -166,7 +166,7 @@ export class StopwatchView {
         : state.status === "paused"
           ? page.pauseText()
           : state.status === "pending"
-            ? "Not started"
+            ? page.waitingText()
             : "",
     );
     setText(this.lapNow, formatClock(lap, TENTHS));
