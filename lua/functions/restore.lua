@@ -46,7 +46,7 @@ local function check(keys, args, given, problems)
   local join = functions_open.join_problems
   local exported = read(args[1] or '')
   local internal = exported and exported.internal
-  local fields = type(internal) == 'table' and internal.fields
+  local fields = type(internal) == 'table' and views_snapshot.fields_of(internal)
   if type(fields) == 'table' then
     -- A library that does not know these fields exports them.
     storage_session.without_place(fields)

@@ -9,10 +9,46 @@ local STATUSES = { pending = 'open', running = 'live', paused = 'live', expired 
   completed = 'closed', cancelled = 'closed' }
 local MOST_WARNINGS = 8
 
--- The member of an exported state that sk_restore needs: the hash, and the server time at which it was read.
+-- The fields that libraries before 0.5.0 do not know and can do without: they refuse a snapshot that has an
+-- unknown field, but not one that has more beside its fields.
+local ADDED = { bank = true, first = true, was = true, named = true }
+
+local function is_added(name)
+  return ADDED[name] or name:sub(1, 2) == 'b:'
+end
+
+-- The member of an exported state that sk_restore needs: the server time at which the hash was read, what of
+-- it the last release knows, and what it does not.
 local function internal(s, fields)
   storage_throttle.remove_buckets(fields)
-  return (',"internal":{"exported_ms":%d,"fields":'):format(s.now) .. cjson.encode(fields) .. '}'
+  local added = {}
+  for name, value in pairs(fields) do
+    if is_added(name) then
+      added[name] = value
+    end
+  end
+  for name in pairs(added) do
+    fields[name] = nil
+  end
+  return (',"internal":{"exported_ms":%d,'):format(s.now)
+    .. (next(added) and '"added":' .. cjson.encode(added) .. ',' or '')
+    .. '"fields":' .. cjson.encode(fields) .. '}'
+end
+
+-- The whole hash in the `internal` of an exported state, decoded; nil when there is none. Only the place of
+-- its fields was looked at.
+local function fields_of(internal)
+  local fields, added = internal.fields, internal.added
+  if type(fields) ~= 'table' or (added ~= nil and type(added) ~= 'table') then
+    return nil
+  end
+  for name, value in pairs(added or {}) do
+    if type(name) ~= 'string' or not is_added(name) or fields[name] ~= nil then
+      return nil
+    end
+    fields[name] = value
+  end
+  return fields
 end
 
 -- Whether a text is a number from 0, as the library writes it: `0`, `42`, but not `042`.
@@ -489,5 +525,6 @@ end
 return {
   MOST_NUMBER = MOST_NUMBER,
   internal = internal,
+  fields_of = fields_of,
   is_sound = is_sound,
 }

@@ -98,19 +98,26 @@ def check(url: str | None, file: Path | None, *, source: bool, record: bool) -> 
     type=click.IntRange(1, 2),
     help="Convert all sessions to this schema, those that nobody changes, too.",
 )
+@click.option("--newer", is_flag=True, help="Only list the sessions that the last library does not know.")
 @url_option
 @config_option
-def schemas_(url: str | None, file: Path | None, schema: int | None) -> None:
+def schemas_(url: str | None, file: Path | None, schema: int | None, *, newer: bool) -> None:
     """Count the sessions in each schema of their hash: see lua/SCHEMAS.md.
 
+    Also those that use what the last release's library does not know and would forget; --newer lists them.
     With --convert the exit code is 1 while any session is in another schema.
     """
     settings = settings_or_exit(_at(url), file)
-    converted, found = asyncio.run(_schemas(settings, schema))
+    converted, found, ids = asyncio.run(_schemas(settings, schema))
+    if newer:
+        for session_id in ids:
+            echo(session_id)
+        return
     if converted is not None:
         echo(f"{converted:,} sessions were converted to schema {schema}")
     for number in sorted({schemas.OLDEST, *found}):
         echo(f"schema {number}: {found[number]:,} sessions")
+    echo(f"with what library {schemas.LAST_LIBRARY} does not know: {len(ids):,} sessions")
     if schema is not None and found.total() > found[schema]:
         raise click.ClickException(
             "some sessions are in another schema still: a feature of a service writes it, they are on their "
@@ -118,12 +125,15 @@ def schemas_(url: str | None, file: Path | None, schema: int | None) -> None:
         )
 
 
-async def _schemas(settings: Settings, schema: int | None) -> tuple[int | None, Counter[int]]:
-    """How many sessions were converted to `schema`, and how many there are in each schema."""
+async def _schemas(settings: Settings, schema: int | None) -> tuple[int | None, Counter[int], list[str]]:
+    """How many sessions were converted to `schema`, and how many there are in each.
+
+    Also the ids of those that use what the last library does not know.
+    """
     connection = Connection.to(settings)
     try:
         converted = None if schema is None else await schemas.convert(connection, schema)
-        return converted, await schemas.count(connection)
+        return converted, await schemas.count(connection), await schemas.newer(connection)
     except (StorageUnavailable, *REDIS_ERRORS) as error:
         raise click.ClickException(f"Redis does not answer: {error_text(error.__cause__ or error)}") from None
     finally:

@@ -93,7 +93,8 @@ class World:
     def step(self, session_id: str) -> None:
         """Let time pass: mostly a little, sometimes to the deadline of a session, seldom far or back."""
         rng, state = self.rng, self.states.get(session_id, {})
-        deadline = state.get("deadline_ms")
+        moments = [state.get(name) for name in ("deadline_ms", "starts_at_ms", "ends_at_ms", "resumes_at_ms")]
+        deadline = min((each for each in moments if each), default=None)
         match rng.randrange(80):
             case 0:
                 self.now += rng.choice([60_000, 60_000, 3_600_000, 90_000_000])
@@ -115,12 +116,24 @@ class Grammar:
             "sk_create": self._create,
             "sk_start": self._common,
             "sk_switch": self._switch,
-            "sk_pause": lambda of: self._player(of) + self._common(of),
+            "sk_pause": lambda of: [*self._free(), *self._player(of), *self._common(of)],
             "sk_resume": lambda of: self._player(of) + self._common(of),
             "sk_complete": self._common,
             "sk_cancel": self._common,
+            "sk_takeback": lambda of: [
+                *(["TURNS", self._pick([1, 1, 2, 3, 16])] if self.rng.random() < 0.5 else []),
+                *self._common(of),
+            ],
+            "sk_turn": lambda of: [self._somebody(of), *self._common(of)],
+            "sk_reopen": self._common,
+            "sk_reset": self._common,
+            "sk_schedule": self._schedule,
             "sk_adjust": self._adjust,
-            "sk_join": lambda of: [as_json(self._newcomer()), *self._common(of)],
+            "sk_join": lambda of: [
+                as_json(self._newcomer()),
+                *(["SHORT"] if self.rng.random() < 0.3 else []),
+                *self._common(of),
+            ],
             "sk_leave": lambda of: [self._somebody(of), *self._common(of)],
             "sk_expire": lambda _: [],
             "sk_delete": self._common,
@@ -173,7 +186,8 @@ class Grammar:
         likely = {
             None: ["sk_create"] * 6
             + ["sk_restore", "sk_import", "sk_move_in", "sk_move_commit", "sk_move_activate"],
-            "pending": ["sk_start"] * 5 + ["sk_join", "sk_leave", "sk_adjust", "sk_get"],
+            "pending": ["sk_start"] * 5
+            + ["sk_join", "sk_leave", "sk_adjust", "sk_get", "sk_turn", "sk_schedule", "sk_expire"],
             "running": ["sk_switch"] * 9
             + [
                 "sk_expire",
@@ -184,10 +198,13 @@ class Grammar:
                 "sk_log",
                 "sk_get",
                 "sk_move_out",
+                *["sk_takeback", "sk_schedule", "sk_reset"],
             ],
-            "paused": ["sk_resume"] * 3 + ["sk_adjust", "sk_switch", "sk_expire", "sk_leave"],
+            "paused": ["sk_resume"] * 3
+            + ["sk_adjust", "sk_switch", "sk_expire", "sk_leave", "sk_turn", "sk_takeback", "sk_schedule"],
         }
-        return str(self._pick(likely.get(status, ["sk_delete"] * 4 + ["sk_get", "sk_switch", "sk_log"])))
+        over = ["sk_delete"] * 3 + ["sk_reopen"] * 2 + ["sk_reset", "sk_get", "sk_switch", "sk_log"]
+        return str(self._pick(likely.get(status, over)))
 
     def _keys(self, function: str, session_id: str) -> list[str]:
         match function:
@@ -224,6 +241,7 @@ class Grammar:
                     "DRYRUN",
                     "SUMMARY",
                     "SCHEMA",
+                    *["TURNS", "STARTS", "ENDS", "FREE", "CLOCK", "SHORT"],
                 ]
                 value = self._pick([*ODD, *PEOPLE])
                 arguments += [
@@ -290,12 +308,13 @@ class Grammar:
             return {"sync_mode": "per_participant", "participants": people}
         mode = self._pick(MODES)
         kind = self._pick({"global": ["total", "cycle", "both"]}.get(mode, KINDS))
-        made = strategies.config(self._draw, mode, kind, int(1000 * time.time()))
+        made = strategies.config(self._draw, mode, kind, self.world.now)
         return made | self._pick(MISTAKES) if self.rng.random() < 0.03 else made
 
     def _create(self, of: str) -> list[Any]:
         ttl = ["TTL", self._pick([600, 3600])] if self.rng.random() < 0.5 else []
-        return [as_json(self._config()), *ttl, *self._common(of, create=True)]
+        short = ["SHORT"] if self.rng.random() < 0.3 else []
+        return [as_json(self._config()), *ttl, *short, *self._common(of, create=True)]
 
     def _switch(self, of: str) -> list[Any]:
         state, found = self.world.states.get(of, {}), self._player(of)
@@ -316,11 +335,23 @@ class Grammar:
                 found += ["PARTICIPANT", self._somebody(of)]
             case 1:
                 found += ["GROUP", self._pick(TEAMS[:3])]
+            case 2 if self.rng.random() < 0.4:
+                found += ["CLOCK", "total"]
         found += self._pick([["SET", self._pick([0, *BANKS])], ["ADD", self._pick([-5000, -1, 1, *BANKS])]])
         if self.rng.random() < 0.2:
             found += ["WITHIN", self._pick([1, 1000, 86_400_000])]
         if self.rng.random() < 0.2:
             found += ["REASON", self._pick(["", "r\n", "é"])]
+        return found + self._common(of)
+
+    def _free(self) -> list[Any]:
+        return ["FREE"] if self.rng.random() < 0.2 else []
+
+    def _schedule(self, of: str) -> list[Any]:
+        found = list[Any]()
+        for name in self._pick([["STARTS"], ["ENDS"], ["STARTS", "ENDS"]]):
+            soon = self.world.now + self._pick([-1, 1, 500, 5000, 3_600_000, 40_000_000_000])
+            found += [name, self._pick(["none", soon, soon, soon])]
         return found + self._common(of)
 
     def _newcomer(self) -> dict[str, Any]:
@@ -653,6 +684,19 @@ def problems_of(state: dict[str, Any], newest: Any, alarm: Any, *, held: bool) -
             found.append("less than nothing is left")
         if owner["time_used_ms"] < 0 or owner["cycle_count"] < 0:
             found.append("less than nothing was used")
+    found += [
+        f"less than nothing: {name}"
+        for name in ("pauses_left", "pause_remaining_ms", "total_remaining_ms")
+        if state[name] is not None and state[name] < 0 and not late
+    ]
+    if status in ("pending", "running", "paused"):
+        found += [
+            f"nothing will be done at {name}"
+            for name in ("starts_at_ms", "ends_at_ms", "resumes_at_ms")
+            if state[name] is not None and alarm is None
+        ]
+    if state["starts_at_ms"] is not None and status in ("running", "paused"):
+        found.append("what has started has a start")
     if status in ("running", "paused") or held:
         if state["deadline_ms"] is not None and alarm is None:
             found.append("a clock runs without an alarm")
