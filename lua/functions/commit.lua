@@ -9,10 +9,7 @@
 --                         which the session is written
 -- participants, groups    their JSON; nil: the event shows only the touched ones
 local function commit(s, turn, event, given, extra, participants, groups)
-  local ends
-  if turn and s.status == 'running' then
-    ends = rules_clock.deadline(s, turn.owner)
-  end
+  local ends = turn and rules_clock.deadline(s, turn.owner)
   storage_session.continue_on_this_server(s)
   local alarm_before = s.alarm
   s.version = s.version + 1

@@ -522,18 +522,21 @@ local function save(s, version, now, alarm)
     fields[#fields + 1] = 'rotation'
     fields[#fields + 1] = s.rotation
   end
-  local sets = s.sets
-  for i = 1, sets and #sets or 0 do
-    fields[#fields + 1] = sets[i]
+  local sets, removed = s.sets, s.removed
+  if sets then
+    for i = 1, #sets do
+      fields[#fields + 1] = sets[i]
+    end
   end
   if #fields <= MOST_PER_HSET then
     redis.call(unpack(fields))
   else -- a reset of many participants
     write(key, fields, 3)
   end
-  local removed = s.removed
-  for from = 1, removed and #removed or 0, MOST_PER_HSET do
-    redis.call('HDEL', key, unpack(removed, from, math.min(from + MOST_PER_HSET - 1, #removed)))
+  if removed then
+    for from = 1, #removed, MOST_PER_HSET do
+      redis.call('HDEL', key, unpack(removed, from, math.min(from + MOST_PER_HSET - 1, #removed)))
+    end
   end
 end
 

@@ -117,7 +117,7 @@ class _Storing:
     stored: called after each batch
     """
 
-    def __init__(self, database_url: str, stored: Callable[[], None]) -> None:
+    def __init__(self, database_url: str, stored: Callable[[], None] | None = None) -> None:
         self._stored = stored
         self._runner = asyncio.Runner()
         self._store = Store(database_url, max_size=1, timeout_s=JOB_S)
@@ -146,7 +146,8 @@ class _Storing:
             # times a second, and slow down other programs on the machine.
             time.sleep(AWAY_S)
             raise
-        self._stored()
+        if self._stored is not None:
+            self._stored()
 
     def close(self) -> None:
         """Close the store and its loop."""
@@ -472,21 +473,25 @@ def lease_key(worker_name: str) -> str:
     return f"synckairos:audit:worker:{worker_name}"
 
 
-def work(settings: Settings, beside: Beside) -> None:
-    """Store batches until SIGINT or SIGTERM. beside: what this worker does besides. Raises SchemaMissing."""
+def work(settings: Settings, beside: Beside | None = None) -> None:
+    """Store batches until SIGINT or SIGTERM. Raises SchemaMissing.
+
+    beside: what this worker does besides
+    """
     assert settings.database_url is not None
     # Until there is something to end in order, a signal ends the process: SIGINT without a traceback, too.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     for name in ("rq.worker", "rq.job", "rq.scheduler", "rq.registry", "rq.queue"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    storing = _Storing(settings.database_url, beside.stored)
+    storing = _Storing(settings.database_url, None if beside is None else beside.stored)
     retention = Retention(settings.database_url, settings.access_log_retention_days)
     stop = _Stop()
     try:
         storing.check()
         _BatchJob.storing = storing
         retention.start()
-        beside.start()
+        if beside is not None:
+            beside.start()
         log.info("waiting for batches")
         systemd.ready("stores batches")
         stop.listen()
@@ -499,7 +504,8 @@ def work(settings: Settings, beside: Beside) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         systemd.stopping()
         retention.stop()
-        beside.stop()
+        if beside is not None:
+            beside.stop()
         storing.close()
         alerts.close()
 

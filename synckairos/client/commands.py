@@ -126,7 +126,7 @@ class Commands:
                 and command.cycle_count == confirmed.state.cycle_count
                 and command.fields.get("next_participant_id") == next_id
                 and current in (None, command.current)
-                and command.fields.get("expected_version") == expected_version
+                and expected_version in (None, command.fields.get("expected_version"))
             ):
                 return await self._wait_for(command)
         return await self.submit(

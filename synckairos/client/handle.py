@@ -6,13 +6,15 @@ import asyncio
 
 from synckairos.client.calls import Calls
 from synckairos.client.errors import SyncKairosError
+from synckairos.client.face import due
 from synckairos.client.http import may_try_again
 from synckairos.client.model import Change, State
+from synckairos.client.view import adopted
 
 POLL_S = 2.0
 """How often `over` looks, unless it is told."""
 SOON_S = 0.1
-"""How long after a deadline `over` looks, so that the server has had time to notice."""
+"""How long after a moment that was due `over` looks, so that the server has had time to notice."""
 
 
 class Handle(Calls):
@@ -66,7 +68,8 @@ class Handle(Calls):
         """Wait until the session is over. Returns its final state, at once when it was over before.
 
         timeout: after so many seconds TimeoutError is raised
-        every_s: how often the service is asked; it is also asked right after each deadline
+        every_s: how often the service is asked; it is also asked right after each moment at
+            which the session does something by itself
 
         Raises SessionNotFound when the session is deleted before it is over. While the service is away it is
         asked again, `reconnect_attempts` times in a row.
@@ -86,9 +89,9 @@ class Handle(Calls):
                     failed = 0
                     if state.is_over:
                         return state
-                    if state.deadline_ms is not None:
-                        left_s = (state.deadline_ms - state.server_time_ms) / 1000
-                        wait = min(wait, max(0.0, left_s) + SOON_S)
+                    coming = due(adopted(state), state.server_time_ms)
+                    if coming is not None:
+                        wait = min(wait, coming.in_ms / 1000 + SOON_S)
                 await asyncio.sleep(wait)
 
     async def _reach(self, version: int) -> None:

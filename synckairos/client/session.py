@@ -14,6 +14,7 @@ from typing import Self
 from synckairos.client import face
 from synckairos.client.calls import Calls
 from synckairos.client.changes import Changes
+from synckairos.client.commands import mark_retrieved
 from synckairos.client.connection import ConnectionState
 from synckairos.client.errors import ClientClosed, SyncKairosError
 from synckairos.client.face import ClockFace, Due
@@ -227,21 +228,24 @@ class Session(Calls):
         Raises SessionNotFound when the session is deleted before it is over, and otherwise `close_reason`
         when it is closed.
         """
-        news = asyncio.Event()
-        ends = [
-            self._follower.on_change.add(lambda *_: news.set()),
-            self._follower.on_connection.add(lambda _: news.set()),
-        ]
+        found: asyncio.Future[State] = asyncio.get_running_loop().create_future()
+        found.add_done_callback(mark_retrieved)
+
+        def look(*_: object) -> None:
+            # At every change, because a session that is over may be reset or reopened by the next one.
+            confirmed = self.confirmed
+            if found.done():
+                return
+            if confirmed is not None and confirmed.is_over:
+                found.set_result(confirmed)
+            elif self.connection == "closed":
+                found.set_exception(self.close_reason or ClientClosed())
+
+        ends = [self._follower.on_change.add(look), self._follower.on_connection.add(look)]
         try:
+            look()
             async with asyncio.timeout(timeout):
-                while True:
-                    confirmed = self.confirmed
-                    if confirmed is not None and confirmed.is_over:
-                        return confirmed
-                    if self.connection == "closed":
-                        raise self.close_reason or ClientClosed
-                    await news.wait()
-                    news.clear()
+                return await found
         finally:
             for end in ends:
                 end()

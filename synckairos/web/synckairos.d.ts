@@ -382,7 +382,10 @@ export interface Handle extends Calls {
   switch(options?: SwitchOptions & CallOptions): Promise<Changed>;
   pause(options?: CallOptions & { counted?: boolean }): Promise<State>;
   resume(options?: CallOptions): Promise<State>;
-  /** The final state, once the session is over. The service is asked every `everyMs`, by default 2000. */
+  /**
+   * The final state, once the session is over. The service is asked every `everyMs` (default 2000), and right
+   * after each moment at which the session does something by itself.
+   */
   over(options?: { timeoutMs?: number | null; everyMs?: number }): Promise<State>;
 }
 
@@ -445,9 +448,9 @@ export interface Session extends Calls {
    * `counted: false`: a pause that takes nothing of the session's bounds of pauses. That one goes over HTTP,
    * resolves with the state, and is not for players.
    */
-  pause(options?: { counted?: true }): Promise<number>;
+  pause(options?: { counted?: true; expectedVersion?: number | null }): Promise<number>;
   pause(options: { counted: false; expectedVersion?: number | null }): Promise<State>;
-  resume(): Promise<number>;
+  resume(options?: { expectedVersion?: number | null }): Promise<number>;
   /**
    * The final state, once the session is over; at once when it was over before. Rejects with
    * `NETWORK_TIMEOUT` after `timeoutMs`, and when the session is gone or closed before.

@@ -1709,21 +1709,35 @@ class Handle extends Calls {
       given({ expected_version: expectedVersion }), options);
   }
 
-  /** The final state, once the session is over. The service is asked every `everyMs`, and after deadlines. */
+  /**
+   * The final state, once the session is over. The service is asked every `everyMs`, and after each moment at
+   * which the session does something by itself. While it is away it is asked again, `reconnectAttempts` times.
+   */
   async over({ timeoutMs = null, everyMs = POLL_MS } = {}) {
     const end = timeoutMs === null ? Infinity : this.#runtime.now() + timeoutMs;
+    let failed = 0;
     for (;;) {
-      const state = await this.get();
-      if (isOver(state)) {
-        return state;
+      let due = Infinity;
+      let least = 0;
+      try {
+        const state = await this.get();
+        failed = 0;
+        if (isOver(state)) {
+          return state;
+        }
+        due = (dueAt(state, state.server_time_ms)?.inMs ?? Infinity) + SOON_MS;
+      } catch (error) {
+        failed += 1;
+        if (!mayTryAgain(error) || failed > this.#client.reconnectAttempts || this.#client.isClosed) {
+          throw error;
+        }
+        least = error.retryAfterMs ?? 0;
       }
       const left = end - this.#runtime.now();
       if (left <= 0) {
         throw notOverInTime();
       }
-      const due = state.deadline_ms === null ? Infinity
-        : Math.max(0, state.deadline_ms - state.server_time_ms) + SOON_MS;
-      const pause = Math.min(everyMs, due, left);
+      const pause = Math.min(Math.max(least, Math.min(everyMs, due)), left, LONGEST_TIMEOUT_MS);
       await new Promise((resolve) => { this.#runtime.setTimeout(resolve, pause); });
     }
   }
@@ -1864,7 +1878,8 @@ class Session extends Calls {
     }
     // Two taps in one turn are one switch, as long as the server has not ended that turn.
     const same = this.#commands.find((command) => command.type === "SWITCH" && command.next === next
-      && command.count === this.#confirmed.cycle_count && (current === null || current === command.current));
+      && command.count === this.#confirmed.cycle_count && (current === null || current === command.current)
+      && (expectedVersion === null || expectedVersion === command.fields.expected_version));
     if (same) {
       return same.answer;
     }
@@ -1883,24 +1898,25 @@ class Session extends Calls {
   /** counted: false for a pause that does not count; it goes over HTTP, and is not for players. */
   async pause({ counted = true, expectedVersion = null } = {}) {
     return counted === false ? this[FREE_PAUSE]({ expectedVersion })
-      : this.#pauseOrResume("PAUSE", predictPause, "running");
+      : this.#pauseOrResume("PAUSE", predictPause, "running", expectedVersion);
   }
 
-  async resume() {
-    return this.#pauseOrResume("RESUME", predictResume, "paused");
+  async resume({ expectedVersion = null } = {}) {
+    return this.#pauseOrResume("RESUME", predictResume, "paused", expectedVersion);
   }
 
-  async #pauseOrResume(type, predict, status) {
+  async #pauseOrResume(type, predict, status, expectedVersion) {
     if (this.#shown === null) {
       await this.#ready;
     }
     const last = this.#commands.at(-1);
-    if (last?.type === type) {
+    if (last?.type === type && (expectedVersion === null || expectedVersion === last.fields.expected_version)) {
       return last.answer;
     }
     const { active_participant_id: current, cycle_count: count } = this.#shown;
     return this.#command({
-      type, current, count, fields: {}, predict, isAllowedIn: (state) => state.status === status,
+      type, current, count, fields: { expected_version: expectedVersion }, predict,
+      isAllowedIn: (state) => state.status === status,
     });
   }
 
@@ -2724,6 +2740,9 @@ export class SyncKairos {
   }
 
   // For the sessions of this client
+
+  /** @internal */
+  get isClosed() { return this.#closed; }
 
   /** @internal */
   get canRenewToken() { return typeof this.#token === "function"; }

@@ -145,6 +145,22 @@ def test_changes_are_iterated_and_a_wait_may_end_by_time(session: Session) -> No
         next(others)
 
 
+def test_waits_may_last_for_days(session: Session) -> None:
+    """A program that watches a game by correspondence has such a timeout, and no wait ends early by it."""
+    month = 40 * 86_400.0
+    assert session.ready(month).session_id == session.id
+    changes, unlimited = session.changes(timeout=month), session.changes(timeout=math.inf)
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(next, changes), pool.submit(next, unlimited)]
+        over = pool.submit(session.over, timeout=month)
+        time.sleep(0.05)
+        assert not any(each.done() for each in (*waiting, over))
+        session.switch()
+        assert [each.result(PATIENCE_S).event for each in waiting] == ["cycle.switched"] * 2
+        session.cancel()
+        assert over.result(PATIENCE_S).status == "cancelled"
+
+
 def test_callbacks_are_called_in_the_background_and_may_not_wait(
     session: Session, client: SyncKairos
 ) -> None:

@@ -6,8 +6,10 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from unittest.mock import AsyncMock
 
 import pytest
+from msgspec.structs import replace
 
 from synckairos.client import Change, Handle, Session, SyncKairos, blocking
 from synckairos.client.errors import (
@@ -18,6 +20,7 @@ from synckairos.client.errors import (
     SessionNotFound,
     ValidationError,
 )
+from synckairos.client.model import Json
 from tests.client.conftest import ANNA, BEN, made
 from tests.support.live import PATIENCE_S, Service, eventually, game
 
@@ -222,6 +225,25 @@ async def test_over_waits_for_the_end_and_is_answered_at_once_afterwards(live: S
         assert (await session.over()).status == "completed"
 
 
+async def test_over_returns_an_end_that_was_reset_at_once(
+    live: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session_id = await game(live.sessions)
+    async with following(live, session_id) as session:
+        connection, held = session._follower.connection, list[Json]()
+        receive = connection._on_message
+        monkeypatch.setattr(connection, "_on_message", held.append)
+        waiting = asyncio.create_task(session.over())
+        await live.sessions.complete(session_id)
+        await live.sessions.reset(session_id)
+        await eventually(lambda: {message.get("version") for message in held} >= {3, 4})
+        for message in held:
+            receive(message)
+        assert session.state.status == "pending"
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await waiting).status == "completed"
+
+
 async def test_over_tells_when_the_session_goes_before_it_is_over(live: Service) -> None:
     session_id = await game(live.sessions)
     async with following(live, session_id) as session:
@@ -256,6 +278,22 @@ async def test_over_of_a_handle_asks_until_the_end(live: Service) -> None:
         await handle.delete()
         with pytest.raises(SessionNotFound):
             await handle.over()
+
+
+async def test_over_of_a_handle_looks_right_after_whatever_the_session_does_by_itself(
+    live: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with handle_of(live) as handle, asyncio.timeout(PATIENCE_S):
+        state = await handle.get()
+        now = state.server_time_ms
+        states = [
+            replace(state, starts_at_ms=now + 20),
+            replace(state, status="running", deadline_ms=now + 900_000, ends_at_ms=now + 20),
+            replace(state, status="paused", resumes_at_ms=now + 20, ends_at_ms=now + 900_000),
+            replace(state, status="completed"),
+        ]
+        monkeypatch.setattr(handle, "get", AsyncMock(side_effect=states))
+        assert await handle.over(every_s=1000) == states[-1]
 
 
 async def test_without_asyncio_it_is_the_same(live: Service) -> None:

@@ -188,6 +188,18 @@ async def test_two_switches_for_one_turn_are_one_switch(live: Service) -> None:
     assert (await stored(live, session_id)).version == 4
 
 
+async def test_second_switch_of_a_turn_is_another_one_only_when_it_expects_another_version(
+    live: Service,
+) -> None:
+    session_id = await game(live.sessions)
+    async with following(live.port, session_id) as session:
+        expecting = [2, None, 2, 5]
+        calls = [session.switch(expected_version=version) for version in expecting]
+        *same, other = await asyncio.gather(*calls, return_exceptions=True)
+        assert [change.version for change in same if isinstance(change, Change)] == [3, 3, 3]
+        assert isinstance(other, ConcurrentModification)
+
+
 async def test_two_switches_before_the_first_state_are_one_switch(live: Service) -> None:
     session_id = await game(live.sessions)
     async with SyncKairos(f"http://127.0.0.1:{live.port}") as client:

@@ -106,7 +106,7 @@ def control(draw: Draw, kind: str | None = None) -> Json | str:
             return {"kind": "none"}
         case "stages":
             made = stages(draw)
-            again = "moves" in made[-1] and made[-1].get("kind") != "canadian"
+            again = made[-1].get("moves") is not None and made[-1].get("kind") != "canadian"
             repeat = {"repeat": True} if again else pick(draw, [{}, {"repeat": None}])
             return {"kind": "stages", "stages": made} | repeat | pick(draw, OVERTIMES)
         case found:

@@ -27,6 +27,12 @@ def block(title: str, language: str = "python") -> str:
     return found
 
 
+def printed(pattern: str) -> str:
+    """The one place of the page's text that is like this, as it is printed."""
+    (found,) = set(re.findall(pattern, PAGE.text))
+    return str(found)
+
+
 def recipe(title: str, **constants: Any) -> ModuleType:
     """A recipe as a module, with other values for the constants at its top."""
     text = block(title)
@@ -38,10 +44,21 @@ def recipe(title: str, **constants: Any) -> ModuleType:
     return module
 
 
+async def server_now(client: SyncKairos) -> int:
+    """The server's time (ms)."""
+    await client.sync_time()
+    now = client.time.now_ms()
+    assert now is not None
+    return int(now)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service(redis: Server) -> AsyncIterator[Service]:
-    """One that pages of every origin may use: those of the tests are files, and on servers of their own."""
-    async with live.service(live.settings(redis.url, ALLOWED_ORIGINS="*")) as running:
+    """One that pages of every origin may use: those of the tests are files, and on servers of their own.
+
+    It takes more than 24 hours on a clock.
+    """
+    async with live.service(live.settings(redis.url, ALLOWED_ORIGINS="*", LONG_CLOCKS="true")) as running:
         yield running
 
 

@@ -17,7 +17,7 @@ from playwright.async_api import Browser, Error, Page, async_playwright, expect
 from synckairos.client import SyncKairos
 from tests.e2e import browser as browsers
 from tests.e2e.browser import PATIENCE_S, Visitor
-from tests.recipes.conftest import PAGE, SERVICE, block, recipe
+from tests.recipes.conftest import PAGE, SERVICE, block, recipe, server_now
 from tests.support.listening import listening
 from tests.support.live import Service, settings
 from tests.support.live import service as running
@@ -114,7 +114,7 @@ async def test_a_page_shows_the_clocks_of_a_game(own_page: OpenPage, client: Syn
 async def test_a_page_shows_a_lot_and_that_it_was_prolonged(own_page: OpenPage, client: SyncKairos) -> None:
     auction = recipe("Auction")
     async with client.session(await auction.new_lot(client, "A chair")) as session:
-        lot = auction.Lot(client, session)
+        lot = auction.Lot(session)
         page = await own_page("Auction", '<p id="face">?<p><button disabled>Bid</button>')
         await page.evaluate(
             """async (id) => {
@@ -242,7 +242,14 @@ async def create(client: SyncKairos, title: str) -> str:
         case "Team contest":
             made = await recipe(title).new_contest(client, "Relay", {"Red": ["Rosa"], "Blue": ["Bea"]})
         case "Exam":
-            made = (await recipe(title).new_exam(client, "Maths", {"Anna": 60}))["Anna"]
+            begin = await server_now(client) + 60_000
+            made = (await recipe(title).new_exam(client, "Maths", {"Anna": 60}, begin, begin + 7_200_000))[
+                "Anna"
+            ]
+        case "Days instead of minutes":
+            made = await recipe(title).new_game(client, "Anna", "Ben")
+        case "Debate":
+            made = await recipe(title).new_debate(client, "Homework", ["Anna", "Ben"])
         case "Meeting":
             made = await recipe(title).new_meeting(client, "Board", {"Budget": 20, "Dates": 5})
         case "Speedrun":
@@ -250,13 +257,15 @@ async def create(client: SyncKairos, title: str) -> str:
     return made
 
 
-SHOWN = {
+SHOWN: dict[str, tuple[str, list[str | re.Pattern[str]]]] = {
     "Chess": ("clock", ["Anna", "Ben"]),
+    "Days instead of minutes": ("board", ["Anna \u2013 Ben", "Anna", "Ben", re.compile("^2 d 23:")]),
     "Quiz": ("countdown", ["Capitals", "Question 1", "Question 2"]),
     "Auction": ("countdown", ["A chair"]),
     "Team contest": ("board", ["Relay", "Red", "Rosa", "Blue", "Bea", "then 3"]),
     "Exam": ("countdown", ["Maths: Anna"]),
     "Meeting": ("board", ["Board", "Budget", "Dates", "5:00"]),
+    "Debate": ("countdown", ["Homework", "Anna", "Ben"]),
     "Speedrun": ("stopwatch", ["Dungeon", "Lap"]),
 }
 
@@ -268,7 +277,8 @@ async def test_the_console_shows_what_the_recipe_made(
     view, texts = SHOWN[title]
     assert f"/s/<id>?view={view}" in PAGE.text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     session_id = await create(client, title)
-    await client.request("POST", f"/v1/sessions/{session_id}/start")
+    if (await client.get(session_id)).status == "pending":
+        await client.handle(session_id).start()
     page = await visitor.open(f"http://127.0.0.1:{service.port}/s/{session_id}?view={view}")
     await expect(page.locator(f'#app[data-view="{view}"][data-status="running"]')).to_be_visible()
     for text in texts:

@@ -244,6 +244,25 @@ test("commands carry what was asked for and nothing else", async () => {
     { v: 1, type: "SWITCH", current_participant_id: ANNA, next_participant_id: BEN, expected_version: 2 });
 });
 
+test("pause and resume carry the expected version", async () => {
+  const { world, session } = await playing();
+  session.pause({ expectedVersion: 2 });
+  await world.pass(200);
+  session.resume({ expectedVersion: 3 });
+  await world.pass(200);
+  const sent = [...world.kinds("PAUSE"), ...world.kinds("RESUME")].map(({ request_id, ...rest }) => rest);
+  assert.deepEqual(sent, [{ v: 1, type: "PAUSE", expected_version: 2 }, { v: 1, type: "RESUME", expected_version: 3 }]);
+});
+
+test("second switch of a turn is another command only when it expects another version", async () => {
+  const { world, session } = await playing();
+  for (const expectedVersion of [2, 2, undefined, 5]) {
+    session.switch({ expectedVersion }).catch(() => {});
+  }
+  await world.pass(200);
+  assert.deepEqual(world.kinds("SWITCH").map((sent) => sent.expected_version), [2, 5]);
+});
+
 test("pause stops the clock at once and resume lets it run on", async () => {
   const { world, session } = await playing();
   const paused = outcome(session.pause());

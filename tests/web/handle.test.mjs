@@ -97,6 +97,61 @@ test("timeout of a month is no timeout of a moment", async () => {
   assert.equal(code, null);
 });
 
+test("over of a handle looks right after whatever the session does by itself", async () => {
+  for (const due of [{ status: "pending", starts_at_ms: 1300 }, { ends_at_ms: 1300, deadline_ms: 9000 },
+    { status: "paused", deadline_ms: null, resumes_at_ms: 1300 }]) {
+    const world = new World();
+    const state = (more) => ({ json: { data: { status: "running", server_time_ms: 1000, ...more } } });
+    world.service.answers.push(state(due), state({ status: "completed" }));
+    const over = world.client().handle(ID).over({ everyMs: Infinity });
+    await world.pass(1_000);
+    assert.equal((await over).status, "completed");
+  }
+});
+
+test("over of a handle goes on when the service was away, but not for ever", async () => {
+  const away = { status: 503, headers: { "retry-after": "60" },
+    json: { error: { code: "STORAGE_UNAVAILABLE", message: "away", retryable: true, context: {} } } };
+  const world = new World();
+  const told = { json: { data: { status: "completed", server_time_ms: 1000 } } };
+  world.service.answers.push(away, away, told);
+  const over = world.client({ reconnectAttempts: 2 }).handle(ID).over();
+  await world.pass(121_000);
+  assert.equal((await over).status, "completed");
+  const codes = [];
+  for (const answers of [[away, away, away, told], [{ status: 404, json: { error: { code: "SESSION_NOT_FOUND",
+    message: "none", retryable: false, context: {} } } }, told]]) {
+    world.service.answers.splice(0, Infinity, ...answers);
+    world.client({ reconnectAttempts: 2 }).handle(ID).over().catch(({ code }) => codes.push(code));
+    await world.pass(200_000);
+  }
+  assert.deepEqual(codes, ["STORAGE_UNAVAILABLE", "SESSION_NOT_FOUND"]);
+});
+
+test("over of a handle with nothing due for a month sets no timer that fires at once", async () => {
+  const world = new World();
+  const state = { json: { data: { status: "running", deadline_ms: 30 * 86_400_000, server_time_ms: 1000 } } };
+  world.service.answers.push(...Array.from({ length: 9 }, () => state));
+  world.client().handle(ID).over({ everyMs: Infinity });
+  await world.pass(60_000);
+  assert.equal(world.requests.length, 1);
+  assert.ok(world.longestTimer < 2 ** 31, `${world.longestTimer}`);
+});
+
+test("over tells an end that was reset at once", async () => {
+  const world = new World();
+  const session = world.client().session(ID);
+  const over = session.over();
+  await world.pass(500);
+  const ended = { status: "completed", active_participant_id: null, cycle_started_at: null, deadline_ms: null };
+  const events = [world.service.happen("session.completed", ended),
+    world.service.happen("session.reset", { ...ended, status: "pending" })];
+  events.forEach((event) => world.service.publish(event));
+  await world.pass(500);
+  assert.equal(session.state.status, "pending");
+  assert.equal((await over).status, "completed");
+});
+
 test("over of a handle asks until the end, and right after the deadline", async () => {
   const world = new World();
   const state = (more) => ({ json: { data: { status: "running", deadline_ms: null, server_time_ms: 1000, ...more } } });

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { createRequire, registerHooks } from "node:module";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { ANNA, ID, World } from "./world.mjs";
+import { adopt } from "../../synckairos/web/synckairos.js";
+import { ANNA, game, ID, World } from "./world.mjs";
 
 // Needs /usr/share/nodejs/react-dom (Debian's packages node-react and node-react-dom).
 const INSTALLED = "/usr/share/nodejs/";
@@ -94,6 +95,45 @@ test("component is rendered again while a clock runs, and not while none does", 
   const paused = shown.seen.length;
   await act(() => pause(60));
   assert.equal(shown.seen.length, paused);
+  await shown.end();
+});
+
+test("component counts down to the start, the end of a pause and the session's end", async () => {
+  const world = new World();
+  const at = world.serverTime + 60_000;
+  const still = { active_participant_id: null, cycle_started_at: null, cycle_elapsed_ms: null, deadline_ms: null,
+    time_remaining_ms: null };
+  const cases = [["start", { ...still, status: "pending", starts_at_ms: at, session_started_at: null }],
+    ["resume", { status: "paused", cycle_started_at: null, deadline_ms: null, resumes_at_ms: at }],
+    ["end", { status: "paused", cycle_started_at: null, deadline_ms: null, ends_at_ms: at }]];
+  for (const [kind, changes] of cases) {
+    world.service.state = adopt(game(changes));
+    const shown = page({ client: world.client(), options: { interval: 10 } });
+    await shown.begin();
+    await pass(world, 1_000);
+    const { kind: first, inMs } = shown.last.due();
+    assert.equal(first, kind);
+    await world.pass(5_000);
+    const before = shown.seen.length;
+    while (shown.seen.length < before + 2) {
+      await act(() => pause(10));
+    }
+    assert.ok(Math.abs(inMs - shown.last.due().inMs - 5_000) < 100);
+    await shown.end();
+  }
+});
+
+test("component is not rendered again while a session waits for somebody to start it", async () => {
+  const world = new World();
+  world.service.state = adopt(game({ status: "pending", active_participant_id: null, cycle_started_at: null,
+    cycle_elapsed_ms: null, deadline_ms: null, time_remaining_ms: null, session_started_at: null }));
+  const shown = page({ client: world.client(), options: { interval: 10 } });
+  await shown.begin();
+  await pass(world, 1_000);
+  const before = shown.seen.length;
+  await act(() => pause(60));
+  assert.equal(shown.seen.length, before);
+  assert.equal(shown.last.due(), null);
   await shown.end();
 });
 

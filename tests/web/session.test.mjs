@@ -343,7 +343,7 @@ test("when the log cannot be read the first state of the connection counts", asy
 test("deletion of a session is reported, and the session is not asked for again", async () => {
   const { world, session, service } = await playing();
   const seen = [];
-  session.onChange((state, change) => seen.push([state.version, change.type]));
+  session.onChange((state, change) => seen.push([state.version, change?.type]));
   const pending = session.switch();
   service.deaf = true;
   world.socket.receive({ type: "SESSION_DELETED", session_id: ID, version: 3, epoch: "1",

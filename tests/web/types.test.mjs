@@ -10,7 +10,7 @@ const types = await readFile(new URL("../../synckairos/web/synckairos.d.ts", imp
 /** Members that only other parts of the module use. */
 const INTERNAL = {
   Session: ["wake", "ping", "trySend", "reportError"],
-  SyncKairos: ["canRenewToken", "token", "socketUrl", "adopt", "forget", "reconnectAttempts"],
+  SyncKairos: ["isClosed", "canRenewToken", "token", "socketUrl", "adopt", "forget", "reconnectAttempts"],
   ServerTime: ["start", "stop", "burst", "pong"],
 };
 

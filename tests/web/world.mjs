@@ -234,7 +234,7 @@ class Service {
   now() {
     return merge(this.state, {
       version: this.state.version, epoch: this.state.epoch, server_time_ms: Math.floor(this.world.serverTime),
-      payload: this.#payload(this.state),
+      payload: this.#payload(this.state, { resumes_at_ms: this.state.resumes_at_ms }),
     });
   }
 
