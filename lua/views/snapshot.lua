@@ -37,8 +37,8 @@ end
 
 -- The whole hash in the `internal` of an exported state, decoded; nil when there is none. Only the place of
 -- its fields was looked at.
-local function fields_of(internal)
-  local fields, added = internal.fields, internal.added
+local function fields_of(exported)
+  local fields, added = exported.fields, exported.added
   if type(fields) ~= 'table' or (added ~= nil and type(added) ~= 'table') then
     return nil
   end
