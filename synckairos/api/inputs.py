@@ -129,12 +129,10 @@ class Reader:
 
     def _converted(self, kind: type[T], given: dict[str, Any], *, strict: bool = True) -> T:
         """Decoded fields as `kind`. strict: False for a query, where numbers come as text."""
-        given = with_integers(kind, given)
-        problems = list(islice(_problems_of_fields(kind, given, strict=strict), MAX_PROBLEMS + 1))
-        if problems:
-            self.problems += problems
-            return kind()
-        return msgspec.convert(given, kind, strict=strict)
+        given, valid = with_integers(kind, given), dict[str, Any]()
+        problems = islice(_problems_of_fields(kind, given, valid, strict=strict), MAX_PROBLEMS + 1)
+        self.problems += problems
+        return kind(**valid)  # without those that are wrong, so that a route can look at the others
 
     def fields(self, kind: type[T], given: dict[str, msgspec.Raw]) -> T:
         """Some fields of a body, as `kind`."""
@@ -316,10 +314,14 @@ def named_as_given() -> Iterator[None]:
         )
 
 
-def _problems_of_fields(kind: type[Input], given: dict[str, Any], *, strict: bool) -> Iterator[Detail]:
-    """All problems of these fields, first of each by itself, then of their combination."""
+def _problems_of_fields(
+    kind: type[Input], given: dict[str, Any], valid: dict[str, Any], *, strict: bool
+) -> Iterator[Detail]:
+    """All problems of these fields, first of each by itself, then of their combination.
+
+    valid: gets the fields that are right by themselves
+    """
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
-    valid = {}
     for name, value in given.items():
         if name not in fields:
             yield _problem(name, "is unknown")

@@ -73,6 +73,8 @@ def _check_bounds(reader: Reader, body: schemas.AdjustBody) -> None:
     given = {"total_time_ms": body.total_time_ms, "add_ms": body.add_ms, "within_ms": body.within_ms}
     for name, value in given.items():
         if value is not None and not least[name] <= value <= most:
+            # Instead of what is wrong with it beside other fields.
+            reader.problems[:] = [each for each in reader.problems if each["field"] != name]
             reader.problem(name, schemas.WHOLE_MS)
     for problem in reader.problems:
         if problem["message"] == schemas.WHOLE_MS:
