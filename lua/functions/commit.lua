@@ -57,7 +57,8 @@ local function commit(s, turn, event, given, extra, participants, groups)
       return failed
     end
   end
-  local failed = storage_events.add_to_outbox(s, id, text, given.TRACEPARENT)
+  local is_full = storage_server.is_full(s.now)
+  local failed = storage_events.add_to_outbox(s, id, text, is_full, given.TRACEPARENT)
   if failed then
     if s.alarm ~= alarm_before then
       s.alarm = alarm_before
@@ -65,7 +66,7 @@ local function commit(s, turn, event, given, extra, participants, groups)
     end
     return failed
   end
-  storage_events.append_to_log(s, version, text)
+  storage_events.append_to_log(s, version, text, is_full)
   if given.SCHEMA then
     storage_session.convert(s, given.SCHEMA)
   end
@@ -86,7 +87,8 @@ local function commit_deletion(s, turn, given)
   local id = storage_keys.session_id(s.key)
   local text = views_event.build(
     s, turn, 'session.deleted', given, extra, id, version, now, deadline, '', '')
-  local failed = storage_events.add_to_outbox(s, id, text, given.TRACEPARENT)
+  local failed = storage_events.add_to_outbox(
+    s, id, text, storage_server.is_full(s.now), given.TRACEPARENT)
   if failed then
     return failed
   end

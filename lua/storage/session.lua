@@ -257,7 +257,7 @@ local function load(keys, kept_rotation)
     s.resumes = s.alarm
   end
   if more ~= '' then
-    local offset, flagged, spent = more:match('/(%d+) (%d) (%d+)')
+    local offset, flagged, spent = more:match('^ /(%d+) (%d) (%d+)')
     if offset then
       s.offset, s.flagged, s.spent = offset + 0, flagged == '1', spent + 0
     end
@@ -509,7 +509,8 @@ local function save(s, version, now, alarm)
   if s.limited then
     cycle = cycle .. encode_limits(s)
   end
-  local fields = { 'HSET', key, 'version', version, 'cycle', cycle }
+  -- With room for two records: to let the list grow costs more than to write them into it.
+  local fields = { 'HSET', key, 'version', version, 'cycle', cycle, nil, nil, nil, nil }
   local record = s.first_touched
   while record do
     if record.dirty then

@@ -21,6 +21,7 @@ from tests.web.node import program
 PATIENCE_S = 120
 _NEEDS = re.compile(r"^// Needs (\S+)", re.MULTILINE)
 _TEST = re.compile(r'^test\("((?:[^"\\]|\\.)*)"', re.MULTILINE)
+_ANY_TEST = re.compile(r"""^\s*test\(["'`]""", re.MULTILINE)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -36,7 +37,11 @@ class JavaScriptFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """The file's tests in their order."""
-        for name in _TEST.findall(self.path.read_text(encoding="utf-8")):
+        text = self.path.read_text(encoding="utf-8")
+        names = _TEST.findall(text)
+        if len(names) < len(_ANY_TEST.findall(text)):
+            raise self.CollectError(f'{self.path.name}: each test has to begin a line, with test("')
+        for name in names:
             yield JavaScriptTest.from_parent(self, name=json.loads(f'"{name}"'))
 
     @cached_property

@@ -36,11 +36,11 @@ const CORRECTIONS = [
   [(it) => it.leave(ANNA, { expectedVersion: 7 }), [`DELETE /participants/${ANNA}`, { expected_version: 7 }]],
 ];
 
-for (const ofHandle of [false, true]) {
-  test(`corrections ${ofHandle ? "without" : "beside"} a socket`, async () => {
+test("corrections are the same calls beside a socket and without one", async () => {
+  for (const ofHandle of [false, true]) {
     assert.deepEqual(await sent(CORRECTIONS.map(([call]) => call), ofHandle), CORRECTIONS.map(([, what]) => what));
-  });
-}
+  }
+});
 
 test("handle switches, pauses and resumes over HTTP, with the caller's key", async () => {
   const calls = [(it) => it.switch({ current: ANNA, expectedVersion: 2 }), (it) => it.pause(), (it) => it.resume()];

@@ -100,6 +100,9 @@ class Tile {
         : "";
     }
     setText(this.time, text);
+    const isLong = text.includes(" d ");
+    if (isLong !== this.isLong) this.time.classList.toggle("long", isLong);
+    this.isLong = isLong;
     if (level !== this.level) {
       this.level = level;
       this.element.dataset.level = level;
