@@ -58,6 +58,9 @@ WHOLE_MS = "must be a whole number of milliseconds"
 SetMs = Annotated[int, _times(0, extra={"must": WHOLE_MS})]
 AddMs = Annotated[int, _times(-LONGEST_MS, extra={"must": WHOLE_MS})]
 WithinMs = Annotated[int, _times(1, extra={"must": WHOLE_MS})]
+ShortSetMs = Annotated[int, Meta(ge=0, le=DAY_MS, extra={"must": WHOLE_MS})]
+ShortAddMs = Annotated[int, Meta(ge=-DAY_MS, le=DAY_MS, extra={"must": WHOLE_MS})]
+ShortWithinMs = Annotated[int, Meta(ge=1, le=DAY_MS, extra={"must": WHOLE_MS})]
 Moment = Annotated[
     int,
     Meta(
@@ -184,6 +187,22 @@ class AdjustClockBody(AdjustBody, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+
+
+class ShortAdjustBody(AdjustBody, frozen=True, forbid_unknown_fields=True):
+    """An adjustment as a service without LONG_CLOCKS takes it."""
+
+    total_time_ms: ShortSetMs | None = None
+    add_ms: ShortAddMs | None = None
+    within_ms: ShortWithinMs | None = None
+
+
+class ShortAdjustClockBody(AdjustClockBody, frozen=True, forbid_unknown_fields=True):
+    """The same for a clock that nobody owns."""
+
+    total_time_ms: ShortSetMs | None = None
+    add_ms: ShortAddMs | None = None
+    within_ms: ShortWithinMs | None = None
 
 
 class NoQuery(Input, frozen=True, forbid_unknown_fields=True):

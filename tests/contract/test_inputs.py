@@ -14,7 +14,7 @@ JSON = {"content-type": "application/json"}
 
 
 async def test_a_config_wrong_in_five_places_gets_all_five_named(api: httpx.AsyncClient) -> None:
-    config = chess(sync_mode="per_round", increment_ms=-1, warnings_ms=[-1], colour="red")
+    config = chess(sync_mode="per_round", increment_ms=-1, warnings_ms=[1.5], colour="red")
     config["participants"][1]["participant_id"] = "7"
     response = await api.post("/v1/sessions", json=config)
     assert sorted(fields_of(response)) == [

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from synckairos.presets import PRESETS
-from tests.contract.conftest import at, chess, create, error, fields_of, new_id, running
+from tests.contract.conftest import at, chess, create, error, fields_of, new_id, run_service, running
+from tests.support.servers import Server
 
 
 def body(preset: object, players: int = 2, **fields: Any) -> dict[str, Any]:
@@ -39,8 +41,11 @@ async def test_the_list(api: httpx.AsyncClient) -> None:
     assert fields_of(await api.get("/v1/presets?name=blitz")) == ["name"]
 
 
-@pytest.mark.parametrize("name", PRESETS)
-async def test_a_session_by_the_name_of_its_clock(api: httpx.AsyncClient, name: str) -> None:
+LONG = {name for name, preset in PRESETS.items() if "LONG_CLOCKS" in preset.description}
+
+
+async def played(api: httpx.AsyncClient, name: str) -> None:
+    """A session by this preset has its config, starts, and takes the call that the preset is for."""
     preset = PRESETS[name]
     config = body(name)
     if preset.config["sync_mode"] == "per_group":
@@ -58,6 +63,28 @@ async def test_a_session_by_the_name_of_its_clock(api: httpx.AsyncClient, name: 
         path = preset.use.path.format(session_id=state["session_id"])
         response = await api.request(preset.use.method, path, json=preset.use.body)
         assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name not in LONG])
+async def test_a_session_by_the_name_of_its_clock(api: httpx.AsyncClient, name: str) -> None:
+    await played(api, name)
+
+
+async def test_clocks_of_days_are_there_with_long_clocks_only(
+    api: httpx.AsyncClient, valkey: Server, tmp_path: Path
+) -> None:
+    with run_service(valkey, tmp_path / "log", RATE_LIMIT_ENABLED="false", LONG_CLOCKS="true") as service:
+        async with service.client() as long_api:
+            for name in sorted(LONG):
+                refused = await api.post("/v1/sessions", json=body(name))
+                assert "86400000" in error(refused, 400, "VALIDATION_ERROR")["message"], name
+                await played(long_api, name)
+            state = await running(long_api)
+            adjusted = await long_api.patch(
+                at(state, f"/participants/{state['participants'][0]['participant_id']}"),
+                json={"add_ms": 2 * 86_400_000, "within_ms": 86_400_001},
+            )
+            assert adjusted.json()["data"]["adjusted_ms"] == 2 * 86_400_000
 
 
 async def test_the_call_that_a_preset_names_does_what_it_is_for(api: httpx.AsyncClient) -> None:

@@ -28,7 +28,9 @@ async def adjust_group(request: ApiRequest, session_id: str, group_id: str) -> R
 
 async def adjust_clock(request: ApiRequest, session_id: str) -> Reply:
     """Set or move the clock of the session or of the current cycle, or the total beside the cycles."""
-    return await _adjust(request, session_id, kind=schemas.AdjustClockBody)
+    return await _adjust(
+        request, session_id, kind=schemas.AdjustClockBody, short=schemas.ShortAdjustClockBody
+    )
 
 
 async def _adjust(
@@ -38,6 +40,7 @@ async def _adjust(
     participant_id: str | None = None,
     group_id: str | None = None,
     kind: type[schemas.AdjustBody] = schemas.AdjustBody,
+    short: type[schemas.AdjustBody] = schemas.ShortAdjustBody,
 ) -> Reply:
     reader = Reader(request)
     session_id = reader.session_id(session_id)
@@ -46,8 +49,9 @@ async def _adjust(
     if group_id is not None:
         group_id = reader.id("group_id", group_id)
     reader.query(schemas.NoQuery)
-    body = reader.body(kind)
-    _check_bounds(reader, body)
+    long = request.context.settings.long_clocks
+    body = reader.body(kind if long else short)
+    _say_bounds(reader, schemas.LONGEST_MS if long else schemas.DAY_MS)
     options = reader.options(body)
     reader.check()
     sessions = request.context.sessions
@@ -66,16 +70,9 @@ async def _adjust(
     return Reply(b'{"data":null}') if change is None else changed(change, options)
 
 
-def _check_bounds(reader: Reader, body: schemas.AdjustBody) -> None:
-    """Report times that only a service with LONG_CLOCKS takes, and say with all problems what may be."""
-    most = schemas.LONGEST_MS if reader.request.context.settings.long_clocks else schemas.DAY_MS
+def _say_bounds(reader: Reader, most: int) -> None:
+    """Say with all problems of times what may be, which LONG_CLOCKS changes."""
     least = {"total_time_ms": 0, "add_ms": -most, "within_ms": 1}
-    given = {"total_time_ms": body.total_time_ms, "add_ms": body.add_ms, "within_ms": body.within_ms}
-    for name, value in given.items():
-        if value is not None and not least[name] <= value <= most:
-            # Instead of what is wrong with it beside other fields.
-            reader.problems[:] = [each for each in reader.problems if each["field"] != name]
-            reader.problem(name, schemas.WHOLE_MS)
     for problem in reader.problems:
         if problem["message"] == schemas.WHOLE_MS:
             problem["message"] += f" from {least[problem['field']]} to {most}"
