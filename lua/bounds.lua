@@ -2,7 +2,8 @@
 -- each still have 14 digits. A caller may ask for narrower ones in what one call reads: see keep_short.
 
 local DAY_MS = 86400000
-local MOST_MS = 366 * DAY_MS -- of a bank, an increment, a delay, a period and an overtime, and of a change
+-- Of a bank, an increment, a delay, a period and an overtime, and of a change; a warning has DAY_MS.
+local MOST_MS = 366 * DAY_MS
 
 local SHORT_INCREMENT_MS = 60000
 local is_short = false

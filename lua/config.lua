@@ -65,9 +65,10 @@ local function read_warnings(object, raw, lowest, problem)
   end
   local listed, sorted, known = {}, {}, {}
   for i = 1, math.min(#given, MOST_WARNINGS) do
-    local threshold = config_members.integer(given, i, lowest, MOST_MS, 'warnings_ms.', function(_, message)
+    local function refuse(_, message)
       problem('warnings_ms.' .. (i - 1), message)
-    end)
+    end
+    local threshold = config_members.integer(given, i, lowest, bounds.DAY_MS, 'warnings_ms.', refuse)
     if threshold then
       if known[threshold] then
         problem('warnings_ms.' .. (i - 1), 'is there twice')

@@ -38,14 +38,13 @@ local function beyond(owner, used)
 end
 
 local function charged(owner, used)
-  local over = beyond(owner, used)
-  local bank = owner.bank
-  if over == 0 then
-    return bank > used and bank - used or bank < 0 and bank or 0, owner.periods_left
+  local bank, periods = owner.bank, owner.periods_left
+  if used < bank then
+    return bank - used, periods
   end
-  local control, periods = owner.control, owner.periods_left
-  local past = over - periods * control.period
-  periods = periods - math.floor(over / control.period)
+  local over, period = beyond(owner, used), owner.control.period
+  local past = over - periods * period
+  periods = periods - math.floor(over / period)
   return (bank < 0 and bank or 0) - (past > 0 and past or 0), periods > 0 and periods or 0
 end
 

@@ -9,10 +9,7 @@
 --                         which the session is written
 -- participants, groups    their JSON; nil: the event shows only the touched ones
 local function commit(s, turn, event, given, extra, participants, groups)
-  local ends
-  if turn and s.status == 'running' then
-    ends = rules_clock.deadline(s, turn.owner)
-  end
+  local ends = turn and rules_clock.deadline(s, turn.owner)
   storage_session.continue_on_this_server(s)
   local alarm_before = s.alarm
   s.version = s.version + 1
@@ -60,7 +57,8 @@ local function commit(s, turn, event, given, extra, participants, groups)
       return failed
     end
   end
-  local failed = storage_events.add_to_outbox(s, id, text, given.TRACEPARENT)
+  local is_full = storage_server.is_full(s.now)
+  local failed = storage_events.add_to_outbox(s, id, text, is_full, given.TRACEPARENT)
   if failed then
     if s.alarm ~= alarm_before then
       s.alarm = alarm_before
@@ -68,7 +66,7 @@ local function commit(s, turn, event, given, extra, participants, groups)
     end
     return failed
   end
-  storage_events.append_to_log(s, version, text)
+  storage_events.append_to_log(s, version, text, is_full)
   if given.SCHEMA then
     storage_session.convert(s, given.SCHEMA)
   end
@@ -89,7 +87,8 @@ local function commit_deletion(s, turn, given)
   local id = storage_keys.session_id(s.key)
   local text = views_event.build(
     s, turn, 'session.deleted', given, extra, id, version, now, deadline, '', '')
-  local failed = storage_events.add_to_outbox(s, id, text, given.TRACEPARENT)
+  local failed = storage_events.add_to_outbox(
+    s, id, text, storage_server.is_full(s.now), given.TRACEPARENT)
   if failed then
     return failed
   end

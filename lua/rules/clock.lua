@@ -69,7 +69,7 @@ end
 -- The next warning threshold of this cycle, which is the highest one that has not been sent, and its position
 -- in the list; nil for none. At the end of the budget the expiry comes, and no warning.
 local function next_warning(s, owner)
-  if s.warned and s.warn_from > s.rules.no_warning then
+  if s.warned then
     local position, last = 0, -owner.control.overtime
     for threshold in s.rules.warnings:gmatch('%-?%d+') do
       position = position + 1
@@ -81,11 +81,8 @@ local function next_warning(s, owner)
   end
 end
 
--- The server time at which the next warning or the expiry is due, 0 for none. ends: the deadline.
+-- The server time at which the next warning or the expiry is due. ends: the deadline.
 local function alarm(s, owner, ends)
-  if not ends then
-    return 0
-  end
   local threshold = next_warning(s, owner)
   if threshold then
     return ends - owner.control.overtime - threshold

@@ -14,13 +14,14 @@ local NONE = {}
 
 -- Adds an event to the outbox. Returns an error, nil for none.
 --
+-- is_full      whether the server is full
 -- traceparent  the W3C traceparent of the call, nil for none. It is kept beside the event and not in it, so
 --              that storing the event can belong to the trace of the call that made it.
-local function add_to_outbox(s, id, text, traceparent)
+local function add_to_outbox(s, id, text, is_full, traceparent)
   local outbox = s.keys[4]
   local beside = traceparent and { 'traceparent', traceparent } or NONE
   local added
-  local waiting = storage_server.is_full(s.now) and redis.pcall('XLEN', outbox)
+  local waiting = is_full and redis.pcall('XLEN', outbox)
   if type(waiting) == 'number' and waiting > OUTBOX_RESERVE then
     added = redis.pcall('XADD', outbox, 'MAXLEN', '=', waiting, '*', 'id', id, 'e', text, unpack(beside))
   else
@@ -29,12 +30,13 @@ local function add_to_outbox(s, id, text, traceparent)
   return type(added) == 'table' and added or nil
 end
 
--- Adds an event to the log; version is s.version as text. When the key is no stream, or its newest entry is
--- newer than this version, something else than this session wrote it: the log is then begun anew.
-local function append_to_log(s, version, text)
+-- Adds an event to the log; version is s.version as text, is_full: whether the server is full. When the key
+-- is no stream, or its newest entry is newer than this version, something else than this session wrote it:
+-- the log is then begun anew.
+local function append_to_log(s, version, text, is_full)
   local log, entry = s.keys[2], version .. '-0'
   local added
-  if storage_server.is_full(s.now) then
+  if is_full then
     added = redis.pcall('XADD', log, 'MAXLEN', '~', LEAST_LOG_LENGTH, entry, 'e', text)
   elseif s.version % TRIM_EVERY == 0 then
     added = redis.pcall('XADD', log, 'MAXLEN', '~', LOG_LENGTH, entry, 'e', text)

@@ -110,7 +110,7 @@ end
 
 -- Decodes the text of a record. fields: the whole hash where the caller has read it; else the control of the
 -- record is read when it has one of its own.
-local function decode_beside(s, field, text, fixed_json, fields)
+local function decode(s, field, text, fixed_json, fields)
   local bank, used, cycles, expired, clock = text:match(RECORD)
   local kind = field:byte()
   local record = {
@@ -135,13 +135,6 @@ local function decode_beside(s, field, text, fixed_json, fields)
   return record
 end
 
--- The same, and adds the record to the session.
-local function decode(s, field, text, fixed_json, fields)
-  local record = decode_beside(s, field, text, fixed_json, fields)
-  s[field] = record
-  return record
-end
-
 -- The record of a new participant or group, as decode would make it, without its clock. It has room for all
 -- members: a table that grows costs more than everything else here.
 local function fresh(field, owns)
@@ -158,8 +151,11 @@ local function load(s, field)
     return loaded
   end
   local texts = redis.call('HMGET', s.key, field, field .. ':shown')
-  local text, fixed_json = texts[1], texts[2]
-  return text and decode(s, field, text, fixed_json) or nil
+  if texts[1] then
+    loaded = decode(s, field, texts[1], texts[2])
+    s[field] = loaded
+  end
+  return loaded
 end
 
 -- Two records with one read of the hash.
@@ -168,7 +164,9 @@ local function load_pair(s, one, other)
     return load(s, one), load(s, other)
   end
   local texts = redis.call('HMGET', s.key, one, one .. ':shown', other, other .. ':shown')
-  return decode(s, one, texts[1], texts[2]), decode(s, other, texts[3], texts[4])
+  local first, second = decode(s, one, texts[1], texts[2]), decode(s, other, texts[3], texts[4])
+  s[one], s[other] = first, second
+  return first, second
 end
 
 -- Marks a record: the event shows it; with `dirty` it is also written. Touched records form a list, from
@@ -240,7 +238,6 @@ return {
   has_own_control = has_own_control,
   is_expired = is_expired,
   decode = decode,
-  decode_beside = decode_beside,
   fresh = fresh,
   load = load,
   load_pair = load_pair,

@@ -257,7 +257,7 @@ local function load(keys, kept_rotation)
     s.resumes = s.alarm
   end
   if more ~= '' then
-    local offset, flagged, spent = more:match('/(%d+) (%d) (%d+)')
+    local offset, flagged, spent = more:match('^ /(%d+) (%d) (%d+)')
     if offset then
       s.offset, s.flagged, s.spent = offset + 0, flagged == '1', spent + 0
     end
@@ -509,7 +509,8 @@ local function save(s, version, now, alarm)
   if s.limited then
     cycle = cycle .. encode_limits(s)
   end
-  local fields = { 'HSET', key, 'version', version, 'cycle', cycle }
+  -- With room for two records: to let the list grow costs more than to write them into it.
+  local fields = { 'HSET', key, 'version', version, 'cycle', cycle, nil, nil, nil, nil }
   local record = s.first_touched
   while record do
     if record.dirty then
@@ -522,18 +523,21 @@ local function save(s, version, now, alarm)
     fields[#fields + 1] = 'rotation'
     fields[#fields + 1] = s.rotation
   end
-  local sets = s.sets
-  for i = 1, sets and #sets or 0 do
-    fields[#fields + 1] = sets[i]
+  local sets, removed = s.sets, s.removed
+  if sets then
+    for i = 1, #sets do
+      fields[#fields + 1] = sets[i]
+    end
   end
   if #fields <= MOST_PER_HSET then
     redis.call(unpack(fields))
   else -- a reset of many participants
     write(key, fields, 3)
   end
-  local removed = s.removed
-  for from = 1, removed and #removed or 0, MOST_PER_HSET do
-    redis.call('HDEL', key, unpack(removed, from, math.min(from + MOST_PER_HSET - 1, #removed)))
+  if removed then
+    for from = 1, #removed, MOST_PER_HSET do
+      redis.call('HDEL', key, unpack(removed, from, math.min(from + MOST_PER_HSET - 1, #removed)))
+    end
   end
 end
 

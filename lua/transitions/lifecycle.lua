@@ -147,8 +147,10 @@ local function resume(s, options)
   local refused = transitions_player.may_pause(s, options)
   if refused then
     return nil, nil, refused
-  elseif transitions_expiry.is_due(s) then
-    return transitions_expiry.due(s)
+  end
+  local after, event, extra = transitions_expiry.due(s)
+  if event then
+    return after, event, extra
   end
   local turn = transitions_cycle.current_turn(s)
   if transitions_cycle.is_over(s, turn) then

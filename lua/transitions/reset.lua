@@ -70,7 +70,8 @@ local function reset(s)
   end
 
   local function load(field)
-    return s[field] or storage_record.decode(s, field, fields[field], fields[field .. ':shown'], fields)
+    s[field] = s[field] or storage_record.decode(s, field, fields[field], fields[field .. ':shown'], fields)
+    return s[field]
   end
   for index = 0, #s.rotation - 1 do
     local field = storage_record.participant_field(index)

@@ -179,7 +179,7 @@ local function record_with(s, field, values)
   local now = storage_record.load(s, field)
   local text = storage_record.encode({ bank_text = values.bank or now.bank_text, used = values.used,
     cycles = values.cycles, expired = values.expired, clock = values.clock })
-  return storage_record.decode_beside(s, field, text, now.fixed_json)
+  return storage_record.decode(s, field, text, now.fixed_json)
 end
 
 -- What the newest event up to this position that lists an owner says of it; nil when there is none.

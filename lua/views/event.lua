@@ -17,13 +17,13 @@ local REASONS = {
 }
 
 -- The JSON of all touched records of a kind, with commas between them. They are a handful at most, however
--- many participants there are.
+-- many participants there are. turn, left: see views/record.lua.
 local function touched_json(s, kind, turn, left)
   local json = ''
   local record = s.first_touched
   while record do
     if record.kind == kind and not record.hidden then
-      local text = views_record.build(s, record, turn, left)
+      local text = views_record.build(record, turn, left)
       json = json == '' and text or json .. ',' .. text
     end
     record = record.next_touched
@@ -43,7 +43,8 @@ end
 --
 -- s.count and the numbers of the records have to be text already.
 local function build(s, turn, event, given, extra, id, version, now, deadline, participants, groups)
-  local left = views_record.running_left(s, turn)
+  local live = views_record.under_way(s, turn)
+  local left = views_record.running_left(s, live)
   local participant_id, group_id = views_record.active_ids(turn)
   return '{"v":1,"type":"' .. (TYPES[event] or OTHER_TYPE)
     .. '","session_id":"' .. id
@@ -59,8 +60,8 @@ local function build(s, turn, event, given, extra, id, version, now, deadline, p
     .. ',"deadline_ms":' .. (deadline or 'null')
     .. ',"time_remaining_ms":' .. (left or 'null')
     .. ',"cycle_count":' .. s.count
-    .. ',"participants":[' .. (participants or touched_json(s, storage_record.PARTICIPANT_KIND, turn, left))
-    .. '],"groups":[' .. (groups or touched_json(s, storage_record.GROUP_KIND, turn, left))
+    .. ',"participants":[' .. (participants or touched_json(s, storage_record.PARTICIPANT_KIND, live, left))
+    .. '],"groups":[' .. (groups or touched_json(s, storage_record.GROUP_KIND, live, left))
     .. '],"actor":' .. (given.ACTOR and text_json.quote(given.ACTOR) or 'null')
     .. ',"trace":' .. (given.TRACE and text_json.quote(given.TRACE) or 'null')
     .. (extra or '')

@@ -18,9 +18,14 @@ local function left_text(record, left)
   return left and text_formats.integer(left) or nil
 end
 
--- The time left on the clock of the current turn, as text; nil without a turn or an end.
+-- The turn whose cycle is under way; nil for none: the turn of a pending session is still to come.
+local function under_way(s, turn)
+  return turn and rules_clock.is_live(s) and turn or nil
+end
+
+-- The time left on the clock of a turn that is under way, as text; nil without one, or without an end.
 local function running_left(s, turn)
-  local left = turn and rules_clock.is_live(s) and rules_clock.remaining(s, turn.owner)
+  local left = turn and rules_clock.remaining(s, turn.owner)
   return left and left_text(turn.owner, left) or nil
 end
 
@@ -43,19 +48,19 @@ local function fields_json(record, left, is_active)
     .. ',' .. record.fixed_json
 end
 
--- The JSON of a record as it is at this moment. turn: whose turn it is, nil for none; left: the time left on
--- the clock of that turn, see running_left.
-local function build(s, record, turn, left)
-  local live = turn and rules_clock.is_live(s)
-  if not (live and record == turn.owner) then
+-- The JSON of a record as it is at this moment. turn: the one that is under way, nil for none; left: the time
+-- left on its clock, see running_left.
+local function build(record, turn, left)
+  if not (turn and record == turn.owner) then
     left = record.owns and left_text(record, rules_clock.idle(record)) or nil
   end
-  local is_active = live and (record == turn.participant or record == turn.group)
+  local is_active = turn and (record == turn.participant or record == turn.group)
   return fields_json(record, left, is_active)
 end
 
 return {
   active_ids = active_ids,
+  under_way = under_way,
   running_left = running_left,
   build = build,
 }

@@ -37,8 +37,8 @@ end
 
 -- The whole hash in the `internal` of an exported state, decoded; nil when there is none. Only the place of
 -- its fields was looked at.
-local function fields_of(internal)
-  local fields, added = internal.fields, internal.added
+local function fields_of(exported)
+  local fields, added = exported.fields, exported.added
   if type(fields) ~= 'table' or (added ~= nil and type(added) ~= 'table') then
     return nil
   end
@@ -292,7 +292,7 @@ end
 -- Whether a text is a list of thresholds as the config makes it, such as `30000,10000`, and `flags` has a
 -- digit for each.
 local function are_warnings(warnings, flags)
-  local count, before = 0, bounds.MOST_MS + 1
+  local count, before = 0, bounds.DAY_MS + 1
   for text in (warnings .. ','):gmatch('([^,]*),') do
     if not (is_signed(text) and tonumber(text) >= -bounds.MOST_MS and tonumber(text) < before) then
       return false

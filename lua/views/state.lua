@@ -16,12 +16,13 @@ end
 
 -- The JSON of all participants and the JSON of all groups, with commas between them. fields: the whole hash.
 local function build_owners(s, fields, turn)
-  local left = views_record.running_left(s, turn)
+  local live = views_record.under_way(s, turn)
+  local left = views_record.running_left(s, live)
   local function add(list, field)
     local text = fields[field]
     if text then
       local record = s[field] or storage_record.decode(s, field, text, fields[field .. ':shown'], fields)
-      list[#list + 1] = views_record.build(s, record, turn, left)
+      list[#list + 1] = views_record.build(record, live, left)
     end
   end
   local participants, groups = {}, {}
@@ -55,7 +56,8 @@ local CHOOSE_NEXT = '"players_may_choose_next":'
 -- export   {schema}: adds `internal`, which sk_restore needs, in this schema; nil for none
 local function assemble(s, fields, turn, participants, groups, export)
   local integer = text_formats.integer
-  local left = views_record.running_left(s, turn)
+  local live = views_record.under_way(s, turn)
+  local left = views_record.running_left(s, live)
   local shown = fields.shown
   if shown:sub(1, #CHOOSE_NEXT) ~= CHOOSE_NEXT then
     shown = CHOOSE_NEXT .. 'false,' .. shown
@@ -66,7 +68,6 @@ local function assemble(s, fields, turn, participants, groups, export)
     schema = schemas.convert_fields(fields, export.schema)
     internal = views_snapshot.internal(s, fields)
   end
-  local live = turn and rules_clock.is_live(s)
   local own_clock = fields.clock and storage_record.load(s, 'clock')
   local total, maximum = fields.total or 'null', nil
   if s.mode.counts_up then

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
@@ -285,6 +286,34 @@ def refuse(problems: list[Detail]) -> NoReturn:
     if len(problems) > MAX_PROBLEMS:
         sentences.append("and more")
     raise ValidationError("; ".join(sentences), details=named)
+
+
+_FIELDS_OF_OPTIONS = {
+    "STARTS": "starts_at_ms",
+    "ENDS": "ends_at_ms",
+    "CLOCK": "clock",
+    "SET": "total_time_ms",
+    "ADD": "add_ms",
+    "PARTICIPANT": "participant_id",
+    "GROUP": "group_id",
+}
+"""Which field of a request an option of the function library was, for those that it judges itself."""
+
+
+@contextmanager
+def named_as_given() -> Iterator[None]:
+    """Within it, the library's refusals name the fields of the request instead of the options of the call."""
+    try:
+        yield
+    except ValidationError as error:
+        if not error.details:
+            raise
+        refuse(
+            [
+                {**each, "field": _FIELDS_OF_OPTIONS.get(each["field"], each["field"])}
+                for each in error.details
+            ]
+        )
 
 
 def _problems_of_fields(kind: type[Input], given: dict[str, Any], *, strict: bool) -> Iterator[Detail]:

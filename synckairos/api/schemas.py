@@ -509,7 +509,12 @@ class SessionConfig(Struct, kw_only=True):
             list[
                 Annotated[
                     int,
-                    _times(-LONGEST_MS, description="0 is the bell at zero; what is below comes in overtime"),
+                    Meta(
+                        ge=-LONGEST_MS,
+                        le=DAY_MS,
+                        description="0 is the bell at zero; what is below comes in overtime",
+                        extra_json_schema={SHORT: {"minimum": -DAY_MS, "maximum": DAY_MS}},
+                    ),
                 ]
             ],
             Meta(max_length=8),

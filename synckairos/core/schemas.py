@@ -103,8 +103,9 @@ async def _read(client: Any, names: list[bytes]) -> dict[str, Found]:
     for session_id, reply, own in zip(ids.values(), replies[::2], replies[1::2], strict=True):
         if not isinstance(reply, Exception) and reply[0] not in _GONE:
             own_controls = [] if isinstance(own, Exception) else [*own[1].values()]
-            is_newer = reply[0] not in _OVER and _is_newer(*reply[2:], own_controls)
-            found[session_id] = Found(int(reply[1] or OLDEST), is_newer)
+            status, schema, bounds, cycle, rules = reply
+            is_newer = status not in _OVER and _is_newer(bounds, cycle, rules, own_controls)
+            found[session_id] = Found(int(schema or OLDEST), is_newer)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -269,9 +270,23 @@ async def all_pages(api: Api) -> dict[str, str]:
         "stopwatch": await api.create(sync_mode="count_up", participants=everybody[:2]),
         "paused": await api.create(sync_mode="global", total_time_ms=86_400_000, participants=everybody[:1]),
         "over": await api.create(sync_mode="per_participant", participants=wealthy[:2]),
+        "bounds": await api.create(
+            sync_mode="per_participant",
+            participants=wealthy[:2],
+            starts_at_ms=int(time.time() * 1000) + 86_400_000,
+            ends_at_ms=int(time.time() * 1000) + 30 * 86_400_000,
+            max_pauses=3,
+            max_total_pause_ms=600_000,
+            max_cycles=1000,
+        ),
     }
     for name, state in made.items():
-        steps = {"waits": (), "paused": ("start", "pause"), "over": ("start", "switch", "complete")}
+        steps = {
+            "waits": (),
+            "bounds": (),
+            "paused": ("start", "pause"),
+            "over": ("start", "switch", "complete"),
+        }
         for step in steps.get(name, ("start", "switch") if name != "game" else ("start",)):
             await api.do(state["session_id"], step)
     return {

@@ -224,8 +224,14 @@ async def test_each_role_has_the_buttons_for_what_it_may_and_no_others(club: Api
         opened[role] = await (await pages.visitor()).open(await link(club, session_id, role=role, **person))
         await expect(half(opened[role], "Anna")).to_be_visible()
     viewer, player, moderator = opened.values()
-    led = {"Give or take time", "Complete the session …", "Cancel the session …"}
-    starts = {"Anna: press to start", "Ben: press to start", "Start"}
+    led = {
+        "Give or take time",
+        "Start and end …",
+        "Complete the session …",
+        "Cancel the session …",
+        "Reset the session …",
+    }
+    starts = {"Anna: press to start", "Ben: press to start", "Start", "Who begins …"}
     assert [await buttons(each) for each in opened.values()] == [set(), set(), starts | led]
     await moderator.get_by_role("button", name="Start", exact=True).click()
     await their_turn(player, "Anna")
@@ -238,7 +244,7 @@ async def test_each_role_has_the_buttons_for_what_it_may_and_no_others(club: Api
         {"Pause", *led},
     ]
     # Nor has anybody a key for it.
-    for key in ("Space", "n", "p", "t"):
+    for key in ("Space", "n", "p", "t", "s", "u"):
         await viewer.keyboard.press(key)
     for key in ("Space", "n"):
         await moderator.keyboard.press(key)

@@ -689,8 +689,6 @@ def problems_of(state: dict[str, Any], newest: Any, alarm: Any, *, held: bool) -
         for name in ("pauses_left", "pause_remaining_ms", "total_remaining_ms")
         if state[name] is not None and state[name] < 0 and not late
     ]
-    if state["max_cycles"] is not None and state["cycle_count"] > state["max_cycles"]:
-        found.append("there were more cycles than there may be")
     if status in ("pending", "running", "paused"):
         found += [
             f"nothing will be done at {name}"

@@ -47,7 +47,7 @@ CHECKS = [
     "ensure_resource_availability",
 ]
 UUID = re.compile(r"[0-9a-fA-F-]{36}")
-SCENARIO, OPERATIONS = 5, 20
+SCENARIO, OPERATIONS = 5, 40
 """About how many requests a chain of the stateful phase has at least, and how many operations there are."""
 
 
@@ -124,8 +124,9 @@ class Run:
 
     def _known(self, name: str, value: Any) -> Any:
         """An id that is there, in most places of a made-up one. The same one each time for the same id."""
-        pool = {"session_id": SESSIONS, "participant_id": PEOPLE}.get(name)
-        if pool is None or not isinstance(value, str) or not UUID.fullmatch(value) or value in self._made:
+        pools = {"session_id": SESSIONS, "participant_id": PEOPLE, "webhook_id": self.target.webhooks}
+        pool = pools.get(name)
+        if not pool or not isinstance(value, str) or not UUID.fullmatch(value) or value in self._made:
             return value
         number = hashlib.sha256(value.encode()).digest()[0]
         return value if number % 8 == 0 else pool[number % len(pool)]

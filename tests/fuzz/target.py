@@ -31,6 +31,8 @@ ENVIRON = {
     "RATE_LIMIT_ENABLED": "false",
     "LOG_LEVEL": "error",
 }
+HOOK = {"url": "http://127.0.0.1:9/nobody", "events": ["session.*"]}
+"""A webhook whose receiver is not there."""
 PEOPLE = [str(uuid.UUID(int=0xA0000000_0000_4000_8000_000000000000 + number)) for number in range(3)]
 SESSIONS = [str(uuid.UUID(int=0x5E550000_0000_4000_8000_0000000000F0 + number)) for number in range(4)]
 """The sessions whose ids stand in cases; `tend` keeps them in play."""
@@ -57,6 +59,8 @@ class Target:
         )
         self._redis = redis.Redis.from_url(redis_url, socket_timeout=PATIENCE_S)
         self._pids = self._workers()
+        self.webhooks: list[str] = []
+        """The ids of two webhooks; `tend` keeps them there."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -80,6 +84,9 @@ class Target:
                 self._admin.post(f"{at}/resume")
             if wanted == 4:
                 self._admin.post(f"{at}/pause")
+        there = self._admin.get("/v1/webhooks").json()["data"]["webhooks"]
+        made = [self._admin.post("/v1/webhooks", json=HOOK) for _ in range(2 - len(there))]
+        self.webhooks = [each["webhook_id"] for each in [*there, *(each.json()["data"] for each in made)]][:2]
 
     def link(self) -> str:
         """The token of a link with which a moderator without an account comes to the first session."""

@@ -414,7 +414,7 @@ def _warnings(source: dict[str, Any], c: Config, bad: Problems) -> list[int]:
         if (
             isinstance(value, bool)
             or not isinstance(value, int)
-            or not lowest <= value <= LONGEST
+            or not lowest <= value <= DAY
             or value in values[:i]
         ):
             bad.append(f"warnings_ms.{i}")

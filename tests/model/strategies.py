@@ -364,7 +364,7 @@ MISTAKES: list[Json] = [
     {"action_on_timeout": "end_session"},
     {"warnings_ms": [5, 5]},
     {"warnings_ms": [-LONGEST - 1]},
-    {"warnings_ms": [LONGEST + 1]},
+    {"warnings_ms": [86_400_001]},
     {"warnings_ms": [None]},
     {"warnings_ms": list(range(1, 10))},
     {"players_may_pause": 0},

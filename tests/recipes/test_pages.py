@@ -257,9 +257,9 @@ async def create(client: SyncKairos, title: str) -> str:
     return made
 
 
-SHOWN = {
+SHOWN: dict[str, tuple[str, list[str | re.Pattern[str]]]] = {
     "Chess": ("clock", ["Anna", "Ben"]),
-    "Days instead of minutes": ("board", ["Anna \u2013 Ben", "Anna", "Ben", re.compile("2 d|2d")]),
+    "Days instead of minutes": ("board", ["Anna \u2013 Ben", "Anna", "Ben", re.compile("^2 d 23:")]),
     "Quiz": ("countdown", ["Capitals", "Question 1", "Question 2"]),
     "Auction": ("countdown", ["A chair"]),
     "Team contest": ("board", ["Relay", "Red", "Rosa", "Blue", "Bea", "then 3"]),

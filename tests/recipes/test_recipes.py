@@ -209,6 +209,19 @@ class TestDays:
         assert (state.resumes_at_ms or 0) - state.server_time_ms == state.pause_remaining_ms
         assert not await days.move(client, game, who["Ben"], 2), "a holiday"
 
+    async def test_a_move_that_ends_the_holidays_counts(self, unattended: SyncKairos) -> None:
+        days = recipe("Days instead of minutes", PRESET="daily", HOLIDAYS_MS=SOON_MS)
+        game = await days.new_game(unattended, "Anna", "Ben")
+        await unattended.handle(game).pause()
+        await asyncio.sleep(2 * SOON_MS / 1000)
+        state = await unattended.get(game)
+        assert state.status == "paused", "nobody has noticed"
+        assert [await days.move(unattended, game, ids(state)["Anna"], 1) for _ in range(2)] == [True, True]
+        assert [each.event for each in await unattended.handle(game).events(state.version)] == [
+            "session.resumed",
+            "cycle.switched",
+        ]
+
     async def test_who_is_late_is_named(self, client: SyncKairos) -> None:
         days = recipe("Days instead of minutes")
         game = await days.new_game(client, "Anna", "Ben")

@@ -6,7 +6,7 @@ import { createForm } from "./create.js";
 import { sessionList } from "./list.js";
 import { groupPresets, needsLongClocks } from "./presets.js";
 import { Rights } from "../shared/rights.js";
-import { formatClock } from "../shared/time.js";
+import { formatClock, formatDuration } from "../shared/time.js";
 import {
   button,
   connectionIndicator,
@@ -89,6 +89,9 @@ async function rightsIfKnown() {
   }
 }
 
+/** A preset's time is shown in days from here on, and not as the digits of a clock. */
+const DAY_MS = 86_400_000;
+
 const NO_LONG_CLOCKS =
   "This service takes no clocks of more than a day. Its operator turns them on with LONG_CLOCKS=true.";
 
@@ -115,7 +118,7 @@ function presetTile({ name, title, description, config }, isOff) {
     h(
       "p",
       { class: "preset-face digits", "aria-hidden": "true" },
-      ms === null ? "–" : formatClock(ms, { tenths: false }),
+      ms !== null && ms >= DAY_MS ? formatDuration(ms) : formatClock(ms, { tenths: false }),
       caption && h("span", {}, caption),
     ),
   );

@@ -100,6 +100,9 @@ class Tile {
         : "";
     }
     setText(this.time, text);
+    const isLong = text.includes(" d ");
+    if (isLong !== this.isLong) this.time.classList.toggle("long", isLong);
+    this.isLong = isLong;
     if (level !== this.level) {
       this.level = level;
       this.element.dataset.level = level;
@@ -299,10 +302,10 @@ export class BoardView {
       state.status === "pending" && (state.starts_at_ms ?? null) !== null
         ? page.waitingText()
         : state.status === "paused"
-        ? page.pauseText()
-        : level === "out" && state.status === "running"
-          ? "Time is up"
-          : this.face.note,
+          ? page.pauseText()
+          : level === "out" && state.status === "running"
+            ? "Time is up"
+            : this.face.note,
     );
     if (this.head.dataset.level !== level) this.head.dataset.level = level;
     const share = this.face.share === null ? 0 : Math.round(this.face.share * 2000) / 2000;
