@@ -429,7 +429,9 @@ def _with_pauses(after: State, payload: Payload, view: View) -> State:
         if after.cycle_started_at is not None:
             ended = timestamp(instant_ms(after.cycle_started_at) + (before.cycle_elapsed_ms or 0))
         if ended is not None:
-            left = max(0, before.pause_remaining_ms - max(0, instant_ms(ended) - before.server_time_ms))
+            # It may have ended before the last event: then what that took is given back.
+            passed = instant_ms(ended) - before.server_time_ms
+            left = max(0, before.pause_remaining_ms - passed) if before.pause_remaining_ms else 0
     return replace(after, pauses_left=pauses, pause_remaining_ms=left)
 
 

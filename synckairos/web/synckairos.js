@@ -635,10 +635,10 @@ function mergePauses(before, next, payload) {
   } else if (payload.event === "session.paused" && payload.counted !== false && pauses !== null) {
     next.pauses_left = Math.max(0, pauses - 1);
   } else if (before[CYCLE].counted && left !== null && next.status !== "paused") {
-    // It may have ended before that was noticed.
+    // It may have ended before that was noticed, and even before the last event: then what that took is given back.
     const ended = next.status === "running" ? Date.parse(next.cycle_started_at) + before.cycle_elapsed_ms
       : Date.parse(next.session_completed_at);
-    next.pause_remaining_ms = Math.max(0, left - Math.max(0, ended - before.server_time_ms));
+    next.pause_remaining_ms = left === 0 ? 0 : Math.max(0, left - (ended - before.server_time_ms));
   }
 }
 

@@ -26,6 +26,8 @@ CALLS = ["switch"] * 6 + ["next", "pause", "resume", "pause", "resume", "add", "
 CALLS += ["takeback", "takeback", "turn", "reopen", "reopen", "reset", "schedule", "complete"]
 SCHEDULED_IN_MS = 60_000
 """How far ahead the earliest start or end of a session is. What comes by itself belongs to other tests."""
+FARTHEST = {"starts_at_ms": 365 * 86_400_000, "ends_at_ms": 365 * 86_400_000 + 1}
+"""How far ahead they are at most: the service takes no more than 366 days."""
 
 
 @pytest.mark.parametrize(("mode", "kind"), games.KINDS)
@@ -42,7 +44,9 @@ async def test_the_state_that_is_followed_is_what_the_service_shows(
 ) -> None:
     draw: Draw = data.draw
     session_id = str(uuid.uuid4())
-    made = config(draw, mode, kind, round(time.time() * 1000) + SCHEDULED_IN_MS)
+    now = round(time.time() * 1000)
+    made = config(draw, mode, kind, now + SCHEDULED_IN_MS)
+    made |= {at: min(made[at], now + most) for at, most in FARTHEST.items() if made.get(at) is not None}
     await live.sessions.create(session_id, json.dumps(made).encode())
     async with SyncKairos(f"http://127.0.0.1:{live.port}") as client, client.session(session_id) as session:
         await compare(live, session)

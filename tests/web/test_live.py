@@ -18,6 +18,8 @@ from tests.web.node import HERE, program
 
 README = HERE.parents[1] / "synckairos" / "web" / "README.md"
 PATIENCE_S = 90.0
+FARTHEST = {"starts_at_ms": 365 * 86_400_000, "ends_at_ms": 365 * 86_400_000 + 1}
+"""How far ahead a start and an end are at most: the service takes no more than 366 days."""
 ANNA = "aaaaaaaa-0000-4000-8000-000000000001"
 BEN = "bbbbbbbb-0000-4000-8000-000000000002"
 
@@ -50,7 +52,11 @@ async def test_state_kept_by_events_is_what_get_answers_at_the_same_version(
     for number, (mode, kind) in enumerate(games.KINDS):
         draw = games.chooser(100 * seed + number)
         # What comes by itself is a minute ahead at least: it is the part of other tests.
-        configs.append(strategies.config(draw, mode, kind, round(time.time() * 1000) + 60_000))
+        now = round(time.time() * 1000)
+        made = strategies.config(draw, mode, kind, now + 60_000)
+        configs.append(
+            made | {at: min(made[at], now + FARTHEST[at]) for at in FARTHEST if made.get(at) is not None}
+        )
     async with live.service(live.settings(server.url, LONG_CLOCKS="true")) as service:
         told = await run("live.mjs", f"http://127.0.0.1:{service.port}", str(seed), told=json.dumps(configs))
     assert told["problems"] == []
