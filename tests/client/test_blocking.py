@@ -154,7 +154,8 @@ def test_waits_may_last_for_days(session: Session) -> None:
         waiting = [pool.submit(next, changes), pool.submit(next, unlimited)]
         over = pool.submit(session.over, timeout=month)
         time.sleep(0.05)
-        assert not any(each.done() for each in waiting) and not over.done()
+        assert not any(each.done() for each in waiting)
+        assert not over.done()
         session.switch()
         assert [each.result(PATIENCE_S).event for each in waiting] == ["cycle.switched"] * 2
         session.cancel()
