@@ -356,6 +356,8 @@ def _refusal(who: Who, call: Call, way: str, target: Target) -> str | None:
         return "SESSION_NOT_FOUND"
     if call.from_ is not None and state.status not in call.from_:
         return "INVALID_SESSION_STATE"
+    if call.right == "takeback" and state.where == "postgresql":  # a restore lies between
+        return "INVALID_SESSION_STATE"
     is_pause = call.right in ("pause", "resume")
     if way == "own" and (who.participant != "active" or (is_pause and not state.players_may_pause)):
         return "FORBIDDEN"
