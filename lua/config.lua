@@ -5,7 +5,7 @@
 --
 -- mode_name, mode                       `sync_mode`, and its module in modes/, nil for an unknown name
 -- participants, groups                  lists, see config/participants.lua
--- active_index                          the index of `active_participant_id`, -1 for none
+-- active_id, active_index               `active_participant_id`, nil for none, and its index, -1 for none
 -- total, per_cycle, maximum, max_pause  ms, nil where they are not given; increment is 0 then
 -- starts_at, ends_at                    server times in ms; pauses_left, pause_left (ms) and max_cycles: the
 --                                       other bounds. All are nil where they are not given
@@ -120,7 +120,7 @@ local function read_members(settings, object, raw, problem, is_full)
   if active_id and not active then
     problem('active_participant_id', 'is none of participants')
   end
-  settings.active_index = active and active.index or -1
+  settings.active_id, settings.active_index = active_id, active and active.index or -1
 end
 
 -- Reads when the session starts and ends by itself. now: server time in ms.
@@ -367,8 +367,8 @@ local function add_beginning(settings, clocks, field, bank)
       field('b:' .. clocks.fields[i], string.format('%d', clocks.banks[i]))
     end
   end
-  if settings.active_index >= 0 then
-    field('first', storage_record.index_text(settings.active_index))
+  if settings.active_id then
+    field('first', settings.active_id)
   end
 end
 

@@ -82,9 +82,6 @@ local function remove(s, gone)
   storage_session.remove(s, 'i:' .. id)
   storage_session.remove(s, 'c:' .. gone.field)
   storage_session.remove(s, 'b:' .. gone.field)
-  if storage_session.field(s, 'first') == gone.field:sub(2) then
-    storage_session.remove(s, 'first')
-  end
   storage_session.remove(s, storage_throttle.field_of(id))
   s[gone.field] = nil
   gone.hidden, gone.dirty = true, false

@@ -52,7 +52,7 @@
 --                                        cycle owns the clock that of it, or of the total. Sessions that
 --                                        libraries before 0.5.0 created do not have it
 --   b:p0          60000                  that of an owner with another one; b:g:<id> of a group
---   first         1                      the index of the config's active participant; absent for none
+--   first         <pid>                  the active participant of the config; absent for none
 --   was           1                      only once the session is over: the index of the participant that was
 --                                        active, -1 for none. Libraries before 0.5.0 did not write it
 --   named         46                     only in per_group: the version of the last switch with NEXT

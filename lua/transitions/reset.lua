@@ -42,6 +42,11 @@ local function told(s, fields)
   return fields.bank ~= '0' and (',"max_time_ms":%d'):format(fields.bank) or ',"max_time_ms":null'
 end
 
+-- The index of the config's active participant; -1 for none, and where that one does not take part now.
+local function configured_active(fields)
+  return tonumber(fields.first and fields['i:' .. fields.first] or -1)
+end
+
 -- All clocks, counts and marks are as the config had them, for those who take part now.
 local function reset(s)
   local fields = storage_session.all_fields(s.key)
@@ -57,7 +62,7 @@ local function reset(s)
   end
   storage_session.set_status(s, 'pending')
   storage_session.set_rotation(s, (s.rotation:gsub('x', '1')))
-  s.active, s.since, s.offset, s.flagged, s.spent = tonumber(fields.first or -1), 0, 0, false, nil
+  s.active, s.since, s.offset, s.flagged, s.spent = configured_active(fields), 0, 0, false, nil
   s.used, s.count = 0, 0
   transitions_limits.refill_pauses(s)
   transitions_limits.keep_what_is_ahead(s)

@@ -470,7 +470,7 @@ local function is_sound(fields, exported_ms)
     return false
   elseif phase ~= 'closed' and fields.status ~= 'paused' and not fields.rotation:find('1', 1, true) then
     return false
-  elseif fields.first ~= nil and not (is_index(fields.first) and fields['p' .. fields.first]) then
+  elseif fields.first ~= nil and text_formats.uuid(fields.first) ~= fields.first then
     return false
   elseif fields.was ~= nil and not (phase == 'closed' and (fields.was == '-1' or is_index(fields.was))) then
     return false

@@ -207,6 +207,17 @@ def test_those_who_take_part_now(core: Driver) -> None:
     ]
 
 
+def test_the_config_names_a_participant_and_not_its_place(core: Driver) -> None:
+    game = Game(core, players(20_000, 20_000, active_participant_id=P[1])).start()
+    game.do("leave", P[1], at=1000)
+    game.do(
+        "join", json.dumps({"participant_id": P[2], "participant_index": 1, "total_time_ms": 9000}), at=2000
+    )
+    assert game.do("reset", at=3000)["payload"]["active_participant_id"] is None
+    game.do("join", json.dumps({"participant_id": P[1], "total_time_ms": 9000}), at=4000)
+    assert game.do("reset", at=5000)["payload"]["active_participant_id"] == P[1]
+
+
 def test_it_takes_a_turn_back_that_was_set_before_the_start(core: Driver) -> None:
     game = Game(core, players(20_000, 20_000))
     game.do("turn", P[1], at=1000)

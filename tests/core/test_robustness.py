@@ -228,7 +228,7 @@ DAMAGE: list[tuple[str, str | None]] = [
     ("b:p0", "60000"),  # as most have it, so it is not kept
     ("b:p0", "x"),
     ("b:p2", "30000"),
-    ("first", "2"),
+    ("first", "0"),
     ("first", "x"),
     ("was", "0"),  # only of a session that is over
     ("named", "x"),
