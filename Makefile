@@ -48,9 +48,13 @@ fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz socket --cases 100000 $(ARGS)
 	$(BIN)/python -m tests.fuzz fcall --cases 100000 $(ARGS)
 
-# What takes long: benches, fuzzing, what dies under load or loses its network, and what operators do.
-LONG = tests/bench tests/fuzz tests/chaos tests/audit/test_chaos.py tests/failover tests/importing tests/move tests/upgrade \
-	tests/audit/test_restorer.py tests/e2e/test_device_clock.py tests/e2e/test_network.py tests/e2e/test_restart.py \
+# What takes long: benches, fuzzing, what dies under load or loses its network, all roles at all routes, every page at
+# every width, and servers that begin and end.
+LONG = tests/bench tests/fuzz tests/chaos tests/audit/test_chaos.py tests/failover tests/importing \
+	tests/move tests/upgrade tests/audit/test_restorer.py tests/audit/test_reopen.py tests/auth/matrix \
+	tests/contract/test_fuzz.py tests/core/test_takeback_property.py tests/e2e/test_agreement.py \
+	tests/e2e/test_console_access.py tests/e2e/test_console_corrections.py tests/e2e/test_device_clock.py \
+	tests/e2e/test_network.py tests/e2e/test_restart.py tests/integration/test_embedded.py \
 	tests/integration/test_lua_readme.py tests/integration/test_outage_logs.py tests/integration/test_reload.py \
 	tests/integration/test_stalls.py tests/integration/test_users.py tests/webhooks/test_deaths.py
 

@@ -23,7 +23,6 @@ LONG: list[tuple[dict[str, Any], list[str]]] = [
     (owned(total_time_ms=DAY + 1), ["participants.0.total_time_ms", "participants.1.total_time_ms"]),
     (TWO | {"increment_ms": 60_001}, ["increment_ms"]),
     (TWO | {"max_time_ms": DAY + 1}, ["max_time_ms"]),
-    (TWO | {"warnings_ms": [DAY + 1]}, ["warnings_ms.0"]),
     (TWO | {"time_control": {"kind": "fischer", "increment_ms": 60_001}}, ["time_control.increment_ms"]),
     (TWO | {"time_control": {"kind": "delay", "delay_ms": DAY + 1}}, ["time_control.delay_ms"]),
     (
