@@ -242,8 +242,9 @@ async def test_a_library_from_before_the_update_comes_back_under_this_release(
             for session_id in made:
                 assert (await this.switch(session_id))["version"] == 3
             await heard_the_same(socket)
+        created = await this.create(LONG_MS, LONG_MS)
         assert version(primary) == Library.assemble().version
-        assert (await this.state(made[0]))["schema"] == 2
+        assert [(await this.state(each))["schema"] for each in (made[0], created)] == [2, 2]
         await ended(this)
 
 
