@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from http import HTTPStatus
 
 import msgspec
@@ -74,16 +75,9 @@ class QuotaKeeper:
         # What is counted may be an earlier session of this id, which was smaller and is gone.
         if not counted and await self._counts.drop_if_gone(tenant, session_id):
             counted = await self._take(tenant, quotas, count)
-        try:
+        undo = partial(self._counts.undo, tenant, session_id)
+        async with self._unless_refused(tenant, session_id, participants, undo if counted else None):
             yield
-        except SyncKairosError as error:
-            # Where it is not known whether the session was created, it is looked at later.
-            if counted and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                with suppress(StorageUnavailable):
-                    await self._counts.undo(tenant, session_id)
-            raise
-        with suppress(StorageUnavailable):
-            await self._counts.created(tenant, session_id, participants)
 
     @asynccontextmanager
     async def revival(self, tenant: str | None, session_id: str, sessions: Sessions) -> AsyncIterator[None]:
@@ -96,6 +90,9 @@ class QuotaKeeper:
             yield
             return
         state = await sessions.get(session_id, tenant)
+        if state.status in LIVE:  # it counts already, or will when that is noticed
+            yield
+            return
         participants = len(msgspec.json.decode(state.raw, type=_Owners).participants)
 
         async def count() -> Counted:
@@ -107,16 +104,26 @@ class QuotaKeeper:
                 most_participants=quotas.participants,
             )
 
-        if state.status in LIVE:  # it counts already, or will when that is noticed
-            yield
-            return
         counted = await self._take(tenant, quotas, count)
+        undo = partial(self._counts.drop_unless_live, tenant, session_id)
+        async with self._unless_refused(tenant, session_id, participants, undo if counted else None):
+            yield
+
+    @asynccontextmanager
+    async def _unless_refused(
+        self, tenant: str, session_id: str, participants: int, undo: Callable[[], Awaitable[object]] | None
+    ) -> AsyncIterator[None]:
+        """Note the session as one that lives once the block is over.
+
+        undo: takes back what was counted for it, when the block is refused. Where it is not known what came
+            of the block, the session is looked at later.
+        """
         try:
             yield
         except SyncKairosError as error:
-            if counted and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            if undo is not None and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
                 with suppress(StorageUnavailable):
-                    await self._counts.drop_unless_live(tenant, session_id)
+                    await undo()
             raise
         with suppress(StorageUnavailable):
             await self._counts.created(tenant, session_id, participants)
