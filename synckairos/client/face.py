@@ -130,11 +130,11 @@ def due(view: View, now: float) -> Due | None:
 def pause_remaining(view: View, now: float) -> float | None:
     """For how long (ms) all pauses together may still last; None without such a bound."""
     state = view.state
-    left = state.pause_remaining_ms
-    if left is None or not view.cycle.counted:
-        return left
+    end = view.cycle.pauses_end
+    if end is None:
+        return state.pause_remaining_ms
     until = now if state.resumes_at_ms is None else min(now, state.resumes_at_ms)
-    return max(0.0, left - max(0.0, until - state.server_time_ms))
+    return max(0.0, end - until)
 
 
 def _ends_in(state: State, now: float) -> float | None:

@@ -45,7 +45,8 @@ class Cycle(NamedTuple):
     spent: how much the cycle was charged (ms) before its clock ran out
     last: by group, the index of the member who was active last, also if that one has left
     past: the same at the end of each cycle before this one, for turns that are taken back
-    counted: whether a pause is under way that takes from `pause_remaining_ms`
+    pauses_end: the server time (ms) at which the pause that is under way will have taken all that is left for
+        pauses; None without one that counts
     """
 
     flagged: bool = False
@@ -53,7 +54,7 @@ class Cycle(NamedTuple):
     spent: int = 0
     last: Mapping[str, int] = _NO_MEMBERS
     past: tuple[Mapping[str, int], ...] = ()
-    counted: bool = False
+    pauses_end: int | None = None
 
 
 class View(NamedTuple):
@@ -124,16 +125,18 @@ def runs_down(state: State) -> bool:
     return state.deadline_ms - overtime - state.server_time_ms == state.time_remaining_ms
 
 
-def pause_counts(state: State) -> bool:
-    """Whether a pause is under way that takes from `pause_remaining_ms`, as far as a state tells.
+def pauses_end(state: State) -> int | None:
+    """`Cycle.pauses_end`, as far as a state tells.
 
-    Such a pause ends by itself, at the latest when nothing remains. The stand after a reopen does not, and
-    one that is not counted only by `max_pause_ms`.
+    A pause that counts ends by itself, at the latest when nothing remains. The stand after a reopen does not,
+    and one that is not counted only by `max_pause_ms`. When nothing remains, it is not known since when: then
+    it is taken to be since the pause was to end.
     """
-    left, ends = state.pause_remaining_ms, state.resumes_at_ms
-    if state.status != "paused" or left is None or ends is None:
-        return False
-    return ends - state.server_time_ms <= left
+    left, resumes = state.pause_remaining_ms, state.resumes_at_ms
+    if state.status != "paused" or left is None or resumes is None:
+        return None
+    end = state.server_time_ms + left if left > 0 else min(state.server_time_ms, resumes)
+    return end if resumes <= end else None
 
 
 def beyond(bank: int, used: int) -> int:
@@ -155,9 +158,9 @@ def adopted(state: State) -> View:
     active = state.active if state.is_live else None
     if active is not None and active.group_id is not None:
         last = {active.group_id: active.participant_index}
-    left, counted = state.time_remaining_ms, pause_counts(state)
+    left, end = state.time_remaining_ms, pauses_end(state)
     if not state.is_live or left is None:
-        return View(state, Cycle(last=last, counted=counted))
+        return View(state, Cycle(last=last, pauses_end=end))
     holder = running_owner(state)
     bank: int | None = None
     more = delay = 0
@@ -181,14 +184,15 @@ def adopted(state: State) -> View:
         # beginning of the cycle.
         behind = left - bank - more + (state.cycle_elapsed_ms or 0)
         offset = behind if behind > delay else 0
-    return View(state, Cycle(flagged, offset, last=last, counted=counted))
+    return View(state, Cycle(flagged, offset, last=last, pauses_end=end))
 
 
-def state_at(state: State, now: int, *, counted: bool | None = None) -> State:
-    """The state at a later server time, as `GET` would return it then if nothing changed until then.
+def state_at(state: State, now: int) -> State:
+    """The state at a later server time, as `GET` would return it then if nothing changed until then."""
+    return _state_at(state, now, pauses_end(state))
 
-    counted: whether a pause is under way that counts; by default as far as the state tells
-    """
+
+def _state_at(state: State, now: int, pauses_end: int | None) -> State:
     now = max(now, state.server_time_ms)
     after = replace(state, server_time_ms=now)
     if state.status == "running":
@@ -200,9 +204,8 @@ def state_at(state: State, now: int, *, counted: bool | None = None) -> State:
             time_remaining_ms=left - passed if left is not None and runs_down(state) else left,
             total_remaining_ms=None if total_left is None else max(0, total_left - passed),
         )
-    elif pause_counts(state) if counted is None else counted:
-        left_of_pauses = (state.pause_remaining_ms or 0) - (now - state.server_time_ms)
-        after = replace(after, pause_remaining_ms=max(0, left_of_pauses))
+    elif pauses_end is not None:
+        after = replace(after, pause_remaining_ms=max(0, pauses_end - now))
     elif state.is_over:
         after = replace(
             after, starts_at_ms=_ahead(state.starts_at_ms, now), ends_at_ms=_ahead(state.ends_at_ms, now)
@@ -285,7 +288,7 @@ def charge(view: View) -> int:
 
 def view_at(view: View, now: int) -> View:
     """The view at a later server time."""
-    return View(state_at(view.state, now, counted=view.cycle.counted), view.cycle)
+    return View(_state_at(view.state, now, view.cycle.pauses_end), view.cycle)
 
 
 _BEGINNINGS = frozenset({"session.started", "turn.taken_back", "turn.set", "session.reopened"})
@@ -423,15 +426,13 @@ def _with_pauses(after: State, payload: Payload, view: View) -> State:
             pauses, left = after.max_pauses, after.max_total_pause_ms
         case "session.paused" if payload.counted is not False and pauses is not None:
             pauses = max(0, pauses - 1)
-    if view.cycle.counted and before.pause_remaining_ms is not None and after.status != "paused":
+    if view.cycle.pauses_end is not None and after.status != "paused":
         # It may have ended before that was noticed.
         ended = after.session_completed_at
         if after.cycle_started_at is not None:
             ended = timestamp(instant_ms(after.cycle_started_at) + (before.cycle_elapsed_ms or 0))
         if ended is not None:
-            # It may have ended before the last event: then what that took is given back.
-            passed = instant_ms(ended) - before.server_time_ms
-            left = max(0, before.pause_remaining_ms - passed) if before.pause_remaining_ms else 0
+            left = max(0, view.cycle.pauses_end - instant_ms(ended))
     return replace(after, pauses_left=pauses, pause_remaining_ms=left)
 
 
@@ -439,8 +440,8 @@ def _cycle_after(was: View, after: State, payload: Payload, *, begins: bool, use
     if payload.event == "session.reset":
         return Cycle()
     last, past = _turns_after(was, payload)
-    counted = _is_counted(was, after, payload)
-    cycle = was.cycle._replace(last=last, past=past, counted=counted)
+    end = _pauses_end_after(was, after, payload)
+    cycle = was.cycle._replace(last=last, past=past, pauses_end=end)
     if not after.is_live:
         return Cycle(last=last, past=past)
     holder = running_owner(after)
@@ -452,7 +453,7 @@ def _cycle_after(was: View, after: State, payload: Payload, *, begins: bool, use
         active = after.active
         if active is not None and active.group_id is not None:
             last = {**last, active.group_id: active.participant_index}
-        return Cycle(flagged, last=last, past=past, counted=counted)
+        return Cycle(flagged, last=last, past=past, pauses_end=end)
     if payload.event == "participant.expired":
         return cycle._replace(flagged=True, spent=cycle.spent + used)
     got_time = not holder.has_expired if holder is not None else (payload.adjusted_ms or 0) > 0
@@ -474,11 +475,13 @@ def _turns_after(was: View, payload: Payload) -> tuple[Mapping[str, int], tuple[
     return last, past
 
 
-def _is_counted(was: View, after: State, payload: Payload) -> bool:
-    """`Cycle.counted` after an event."""
+def _pauses_end_after(was: View, after: State, payload: Payload) -> int | None:
+    """`Cycle.pauses_end` after an event."""
     if payload.event == "session.paused":
-        return payload.counted is not False and after.pause_remaining_ms is not None
-    return was.cycle.counted and after.status == "paused" and payload.event != "session.reopened"
+        left = after.pause_remaining_ms
+        return None if left is None or payload.counted is False else after.server_time_ms + left
+    goes_on = after.status == "paused" and payload.event != "session.reopened"
+    return was.cycle.pauses_end if goes_on else None
 
 
 def _is_emptied(was: View, after: State, payload: Payload) -> bool:

@@ -262,11 +262,12 @@ export class SlewedClock {
  * spent: how much the cycle was charged (ms) until its clock ran out
  * last: by group, the index of the member who was active last, also if that one has left
  * past: the same at the end of each cycle before this one, for turns that are taken back
- * counted: whether a pause is under way that takes from `pause_remaining_ms`
+ * pausesEnd: the server time (ms) at which the pause that is under way will have taken all that is left for
+ *   pauses; null without one that counts
  */
 const CYCLE = Symbol("synckairos");
 const NO_CYCLE = Object.freeze({
-  offset: 0, flagged: false, spent: 0, last: Object.freeze({}), past: Object.freeze([]), counted: false,
+  offset: 0, flagged: false, spent: 0, last: Object.freeze({}), past: Object.freeze([]), pausesEnd: null,
 });
 /** How many cycles back `past` reaches: as far as the service's log, from which turns are taken back. */
 const MOST_PAST = 64;
@@ -344,14 +345,17 @@ function runsDown(state) {
 }
 
 /**
- * Whether a pause is under way that takes from `pause_remaining_ms`, as far as a state tells. Such a pause
- * ends by itself, at the latest when nothing remains. The stand after a reopen does not, and one that is not
- * counted only by `max_pause_ms`.
+ * `pausesEnd` of the cycle, as far as a state tells. A pause that counts ends by itself, at the latest when
+ * nothing remains. The stand after a reopen does not, and one that is not counted only by `max_pause_ms`.
+ * When nothing remains, it is not known since when: then it is taken to be since the pause was to end.
  */
-function pauseCounts(state) {
-  const { pause_remaining_ms: left, resumes_at_ms: ends } = state;
-  return state.status === "paused" && (left ?? null) !== null && ends !== null
-    && ends - state.server_time_ms <= left;
+function pausesEndOf(state) {
+  const { pause_remaining_ms: left = null, resumes_at_ms: resumes = null } = state;
+  if (state.status !== "paused" || left === null || resumes === null) {
+    return null;
+  }
+  const end = left > 0 ? state.server_time_ms + left : Math.min(state.server_time_ms, resumes);
+  return resumes <= end ? end : null;
 }
 
 /** A start or an end of the session, which is gone once it has come. */
@@ -398,6 +402,7 @@ const withoutNow = (entry) => {
 export function stateAt(state, serverTimeMs) {
   const now = Math.max(serverTimeMs, state.server_time_ms);
   const next = { ...state, server_time_ms: now };
+  const { pausesEnd } = state[CYCLE] ?? { pausesEnd: pausesEndOf(state) };
   if (state.status === "running") {
     const passed = now - state.server_time_ms;
     next.cycle_elapsed_ms = now - Date.parse(state.cycle_started_at);
@@ -407,8 +412,8 @@ export function stateAt(state, serverTimeMs) {
     if (state.total_remaining_ms !== null) {
       next.total_remaining_ms = Math.max(0, state.total_remaining_ms - passed);
     }
-  } else if (state[CYCLE]?.counted ?? pauseCounts(state)) {
-    next.pause_remaining_ms = Math.max(0, state.pause_remaining_ms - (now - state.server_time_ms));
+  } else if (pausesEnd !== null) {
+    next.pause_remaining_ms = Math.max(0, pausesEnd - now);
   } else if (isOver(state) && (state.starts_at_ms ?? state.ends_at_ms ?? null) !== null) {
     next.starts_at_ms = ahead(state.starts_at_ms, now);
     next.ends_at_ms = ahead(state.ends_at_ms, now);
@@ -444,7 +449,7 @@ function requireFiniteTimes(state) {
 
 /** Makes a whole state, as the service sends it, ready for `merge` and the other functions below. */
 export function adopt(full) {
-  const cycle = { ...NO_CYCLE, counted: pauseCounts(full) };
+  const cycle = { ...NO_CYCLE, pausesEnd: pausesEndOf(full) };
   const { time_remaining_ms: left, cycle_elapsed_ms: elapsed } = full;
   const owner = runningOwner(full);
   if (isLive(full) && left !== null) {
@@ -634,11 +639,11 @@ function mergePauses(before, next, payload) {
     next.pause_remaining_ms = next.max_total_pause_ms;
   } else if (payload.event === "session.paused" && payload.counted !== false && pauses !== null) {
     next.pauses_left = Math.max(0, pauses - 1);
-  } else if (before[CYCLE].counted && left !== null && next.status !== "paused") {
-    // It may have ended before that was noticed, and even before the last event: then what that took is given back.
+  } else if (before[CYCLE].pausesEnd !== null && next.status !== "paused") {
+    // It may have ended before that was noticed.
     const ended = next.status === "running" ? Date.parse(next.cycle_started_at) + before.cycle_elapsed_ms
       : Date.parse(next.session_completed_at);
-    next.pause_remaining_ms = left === 0 ? 0 : Math.max(0, left - (ended - before.server_time_ms));
+    next.pause_remaining_ms = Math.max(0, before[CYCLE].pausesEnd - ended);
   }
 }
 
@@ -660,11 +665,13 @@ function cycleDetailsAfter(was, next, before, { begins, live, payload, used, adj
   if (payload.event === "session.reset") {
     return NO_CYCLE;
   }
-  let { offset, flagged, spent, past, counted } = before;
+  let { offset, flagged, spent, past, pausesEnd } = before;
   if (payload.event === "session.paused") {
-    counted = payload.counted !== false && (next.pause_remaining_ms ?? null) !== null;
+    const left = next.pause_remaining_ms ?? null;
+    pausesEnd = left === null || payload.counted === false ? null : next.server_time_ms + left;
+  } else if (next.status !== "paused" || payload.event === "session.reopened") {
+    pausesEnd = null;
   }
-  counted = counted && next.status === "paused" && payload.event !== "session.reopened";
   let { last } = before;
   if (payload.event === "turn.taken_back") {
     // Without the past, as of a client that came later, it is not known who was active last.
@@ -694,7 +701,7 @@ function cycleDetailsAfter(was, next, before, { begins, live, payload, used, adj
     flagged = false;
     offset = next.cycle_elapsed_ms;
   }
-  return { offset, flagged, spent, last, past, counted };
+  return { offset, flagged, spent, last, past, pausesEnd };
 }
 
 // Prediction: the state after an own command, before the service confirms it
@@ -1029,12 +1036,11 @@ function endsFirst(state, now, left) {
 
 /** For how long all pauses together may still last, at a server time: see `Session.pauseRemaining`. */
 export function pauseRemainingAt(state, now) {
-  const left = state.pause_remaining_ms ?? null;
-  if (left === null || !state[CYCLE].counted) {
-    return left;
+  const { pausesEnd } = state[CYCLE];
+  if (pausesEnd === null) {
+    return state.pause_remaining_ms ?? null;
   }
-  const until = Math.min(now, state.resumes_at_ms ?? now);
-  return Math.max(0, left - Math.max(0, until - state.server_time_ms));
+  return Math.max(0, pausesEnd - Math.min(now, state.resumes_at_ms ?? now));
 }
 
 /** What the session will do by itself next, at a server time: see `Session.due`. */
