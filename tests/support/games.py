@@ -190,6 +190,16 @@ CORNERS: dict[str, tuple[Json, tuple[str, ...]]] = {
             "switch 500",
         ),
     ),
+    "a pause with both bounds ended before the event after which that was noticed": (
+        {
+            "sync_mode": "global",
+            "total_time_ms": 5000,
+            "max_pause_ms": 1000,
+            "max_total_pause_ms": 1500,
+            "participants": [{"participant_id": ANNA}, {"participant_id": BEN}],
+        },
+        ("start 0", "pause 100", f"leave 1700 {BEN}", "resume 1700", "pause 1800"),
+    ),
 }
 """Games that showed a fault of a client: the config, and the calls as name, ms after the start, arguments."""
 

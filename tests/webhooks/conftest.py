@@ -83,6 +83,16 @@ class Hooks:
         """The versions in a webhook's deliveries, the oldest first."""
         return [version for each in await self.planned(webhook) for _, version in each]
 
+    async def of_session(self, webhook: Webhook, session_id: str) -> list[int]:
+        """The versions of one session. Deliveries of several have no order among each other."""
+        rows = await self.rows.fetch(
+            "SELECT versions FROM sync_webhook_deliveries WHERE webhook_id = $1 AND session_id = $2"
+            " ORDER BY place",
+            webhook.webhook_id,
+            session_id,
+        )
+        return [version for row in rows for version in row["versions"]]
+
     async def deliveries(self, webhook: Webhook) -> list[Delivery]:
         return list(reversed(await self.tables.deliveries(webhook.webhook_id)))
 
