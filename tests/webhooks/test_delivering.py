@@ -9,6 +9,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from synckairos import metrics
 from synckairos.errors import NotFound, ValidationError
@@ -144,7 +145,7 @@ async def test_410_ends_a_webhook(hooks: Hooks, session: str) -> None:
 
 
 async def test_three_days_of_failures_disable_it_and_a_test_makes_it_active_again(
-    hooks: Hooks, session: str, capsys: pytest.CaptureFixture[str]
+    hooks: Hooks, session: str
 ) -> None:
     with receiver(lambda _: 500) as got:
         webhook = await one(hooks, got.url, session, 1)
@@ -153,9 +154,10 @@ async def test_three_days_of_failures_disable_it_and_a_test_makes_it_active_agai
         assert since is not None
         await fail_for(hooks, webhook, days=2.99)
         assert await hooks.status(webhook) == "active"
-        await fail_for(hooks, webhook, days=3.01)
+        with capture_logs() as logs:
+            await fail_for(hooks, webhook, days=3.01)
         assert await hooks.status(webhook) == "disabled"
-        assert "disabled" in "".join(capsys.readouterr())
+        assert [each["webhook_id"] for each in logs if "is disabled" in each["event"]] == [webhook.webhook_id]
         assert metrics.registry.get_sample_value("synckairos_webhooks_disabled_total")
         assert [each.status for each in await hooks.deliveries(webhook)] == ["failed"]
         attempts = len(got.got)
