@@ -70,6 +70,7 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
             route.sanic_path,
             methods=route.methods,
             name=route.name,
+            error_format="json",  # given, because Sanic would look for it in the handler's source
             ctx_label=(route.path, route.method),
         )
     endpoint.register(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from html import escape
 from http import HTTPStatus
 from typing import Any
@@ -58,20 +59,11 @@ _PATTERNS = {"If-Match": f"^{MATCH.pattern}$", "Idempotency-Key": f"^{VISIBLE.pa
 """What the values of these headers look like."""
 
 
-def document(routes: Sequence[Route], settings: Settings) -> bytes:
-    """The OpenAPI document as JSON."""
-    return msgspec.json.encode(_document(routes, settings))
-
-
-def _document(routes: Sequence[Route], settings: Settings) -> dict[str, Any]:
+def document(routes: Sequence[Route], settings: Settings) -> dict[str, Any]:
+    """The OpenAPI document."""
     types: list[type[msgspec.Struct]] = [schemas.FailureDocument]
     for route in routes:
         types += [kind for kind in (route.reply, route.body) if kind is not None]
-    _, components = msgspec.json.schema_components(
-        list(dict.fromkeys(types)), ref_template="#/components/schemas/{name}"
-    )
-    for component in components.values():
-        _bound(component, settings)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, settings)
@@ -79,21 +71,33 @@ def _document(routes: Sequence[Route], settings: Settings) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "SyncKairos", "version": __version__, "description": _ABOUT},
         "paths": paths,
-        "components": {"schemas": components, "securitySchemes": {"bearer": _BEARER}},
+        "components": {
+            "schemas": _components(tuple(dict.fromkeys(types)), settings.long_clocks),
+            "securitySchemes": {"bearer": _BEARER},
+        },
     }
 
 
-def _bound(schema: Any, settings: Settings) -> None:
+@cache
+def _components(types: tuple[type[msgspec.Struct], ...], long_clocks: bool) -> dict[str, Any]:
+    """The schemas of these types. They take most of the time that the document takes."""
+    _, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    for component in components.values():
+        _bound(component, long_clocks)
+    return components
+
+
+def _bound(schema: Any, long_clocks: bool) -> None:
     """Replace the bounds of clocks in a schema by those that hold without `LONG_CLOCKS`, unless it is set."""
     if isinstance(schema, dict):
         short = schema.pop(schemas.SHORT, {})
-        if not settings.long_clocks:
+        if not long_clocks:
             schema.update(short)
         for inner in schema.values():
-            _bound(inner, settings)
+            _bound(inner, long_clocks)
     elif isinstance(schema, list):
         for inner in schema:
-            _bound(inner, settings)
+            _bound(inner, long_clocks)
 
 
 def _operation(route: Route, settings: Settings) -> dict[str, Any]:
@@ -201,10 +205,11 @@ td{text-align:left;vertical-align:top;padding:.15rem .8rem .15rem 0}
 """
 
 
-def page(routes: Sequence[Route], settings: Settings) -> bytes:
-    """The same document as an HTML page without scripts or other files."""
-    described = _document(routes, settings)
-    tags = dict.fromkeys(route.tag for route in routes)
+def page(described: dict[str, Any]) -> bytes:
+    """The document as an HTML page without scripts or other files."""
+    tags = dict.fromkeys(
+        tag for methods in described["paths"].values() for each in methods.values() for tag in each["tags"]
+    )
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8>",
         "<meta name=viewport content='width=device-width'>",

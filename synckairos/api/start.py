@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+import msgspec
+
 from synckairos import metrics
 from synckairos.api import chain, openapi
 from synckairos.api.context import Context
@@ -115,6 +117,7 @@ async def start(settings: Settings, given: Connection | None) -> Context:
         bearers = await closing.enter_async_context(parts.bearers(settings, auth, breakers))
         if settings.enable_metrics and settings.metrics_port is not None:
             closing.callback(metrics.serve(settings.host, settings.metrics_port, shared=True))
+        described = openapi.document(ROUTES, settings)
         context = Context(
             settings=settings,
             bearers=bearers,
@@ -137,8 +140,8 @@ async def start(settings: Settings, given: Connection | None) -> Context:
             restorer=restorer,
             readiness=readiness,
             commands=chain.of_commands(carry_out),
-            openapi=openapi.document(ROUTES, settings),
-            docs=openapi.page(ROUTES, settings),
+            openapi=msgspec.json.encode(described),
+            docs=openapi.page(described),
             closing=closing.pop_all(),
         )
     _look_after_sockets(context)
