@@ -31,7 +31,7 @@ from tests.support import games, wide_games
 
 Json = dict[str, Any]
 
-WIDE_GAMES = 60 if os.environ.get("CI") == "true" else 6
+WIDE_GAMES = 20 if os.environ.get("CI") == "true" else 6
 
 
 @pytest.mark.parametrize(("mode", "kind"), games.KINDS)

@@ -11,7 +11,7 @@ from tests.support import games, wide_games
 from tests.web.node import Helper
 
 GAMES = 120 if os.environ.get("CI") == "true" else 40
-WIDE_GAMES = 60 if os.environ.get("CI") == "true" else 6
+WIDE_GAMES = 20 if os.environ.get("CI") == "true" else 6
 
 
 @pytest.fixture(scope="module")
