@@ -57,6 +57,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell starts what runs in the background like this; the programs of the tests would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Each HTTP client reads the list of authorities, which takes 20 ms. Tests speak to this machine only, so
+    # theirs has a single one, whose key nobody has.
+    os.environ["SSL_CERT_FILE"] = str(TESTS / "support/authority.pem")
     config.pluginmanager.register(RunAgain(), "run again")
     config.pluginmanager.register(Canaries(), "canaries")
     if os.environ.get("CI") == "true" and config.option.hypothesis_seed is None:
