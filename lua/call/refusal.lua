@@ -70,8 +70,10 @@ local function participant_not_found(id)
   return refuse('PARTICIPANT_NOT_FOUND', 'there is no ' .. id .. ' in this session')
 end
 
-local function participant_expired(id)
-  return refuse('PARTICIPANT_EXPIRED', id .. ' is out of time')
+-- has_total_ended: the session's total is used up, and nobody has any time.
+local function participant_expired(id, has_total_ended)
+  return refuse('PARTICIPANT_EXPIRED', id .. ' is out of time'
+    .. (has_total_ended and ': the total of the session is used up' or ''))
 end
 
 -- The refusal of a call with PLAYER that the participant may not make.

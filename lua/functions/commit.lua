@@ -71,7 +71,7 @@ local function commit(s, turn, event, given, extra, participants, groups)
     storage_session.convert(s, given.SCHEMA)
   end
   storage_session.save(s, version, now, alarm)
-  storage_session.prolong(s, ends)
+  storage_session.prolong(s, ends and ends + (turn.owner.grace or 0))
   storage_events.publish(s, text)
   return text
 end

@@ -54,7 +54,8 @@
 --   b:p0          60000                  that of an owner with another one; b:g:<id> of a group
 --   first         <pid>                  the active participant of the config; absent for none
 --   was           1                      only once the session is over: the index of the participant that was
---                                        active, -1 for none. Libraries before 0.5.0 did not write it
+--                                        active, or of the next one where it has left; -1 for none. Libraries
+--                                        before 0.5.0 did not write it
 --   named         46                     only in per_group: the version of the last switch with NEXT
 --   tenant        club                   the tenant that owns the session; absent without one
 --   requests      01\n0a4d…\1r1 sk_start 2\n
@@ -553,14 +554,15 @@ local function convert_alone(s, schema)
 end
 
 -- Sets when the session and its log end. A finished session stays for its TTL, a running one for its TTL
--- after the deadline (server ms). A session that is not finished and has no deadline stays for a day at
--- least, and for its TTL after its alarm: the end of a pause, its start or its end.
-local function prolong(s, deadline)
+-- after the time of its clock is up. A session that is not finished and has no deadline stays for a day at
+-- least, and for its TTL after its alarm: the end of a pause, its start or its end. time_up: the server time
+-- in ms at which the deadline and its grace are over; nil without a deadline.
+local function prolong(s, time_up)
   local life = s.rules.ttl
   local status = s.status
-  if deadline then
-    if deadline > s.now then
-      life = life + deadline - s.now
+  if time_up then
+    if time_up > s.now then
+      life = life + time_up - s.now
     end
   elseif status == 'running' or status == 'paused' or status == 'pending' then
     if s.alarm > s.now then

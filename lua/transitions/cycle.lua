@@ -194,9 +194,14 @@ local function is_out(s, participant)
   return storage_record.load(s, clock_field).expired
 end
 
+-- Whether the session's total is used up.
+local function has_total_ended(s)
+  return s.total_left ~= nil and s.total_left <= 0
+end
+
 -- Whether the current cycle cannot go on, because its clock, or the session's total, has run out.
 local function is_over(s, turn)
-  return (s.rules.action ~= 'notify' and turn.owner.expired) or (s.total_left ~= nil and s.total_left <= 0)
+  return (s.rules.action ~= 'notify' and turn.owner.expired) or has_total_ended(s)
 end
 
 -- In an hourglass the next clock gets the time that this cycle used. used: the ms that are charged now;
@@ -256,6 +261,7 @@ return {
   keep_maximum = keep_maximum,
   mark_if_out = mark_if_out,
   is_out = is_out,
+  has_total_ended = has_total_ended,
   is_over = is_over,
   transfer = transfer,
   first_index = first_index,

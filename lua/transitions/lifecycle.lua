@@ -154,7 +154,8 @@ local function resume(s, options)
   end
   local turn = transitions_cycle.current_turn(s)
   if transitions_cycle.is_over(s, turn) then
-    return nil, nil, call_refusal.participant_expired(storage_record.participant_id(turn.participant))
+    return nil, nil, call_refusal.participant_expired(storage_record.participant_id(turn.participant),
+      transitions_cycle.has_total_ended(s))
   end
   s.since = s.now - s.since
   transitions_limits.charge_pause(s, s.now)

@@ -183,11 +183,13 @@ local function leave(s, id)
   storage_participants.remove(s, participant)
   local extra = ',"removed_participant_id":"' .. id .. '"'
   if has_turn then
+    local following = next_after_leave(s, index, slot)
     -- A bank of the session may be used up without a deadline: while paused, by an adjust.
-    local following = not transitions_cycle.is_used_up(s, turn.owner) and next_after_leave(s, index, slot)
-    if following then
+    if following and not transitions_cycle.is_used_up(s, turn.owner) then
       turn = transitions_cycle.begin_cycle(s, following, s.now)
     else
+      -- Once it is reopened, it goes on with the next one, who may be out as all are.
+      s.active = following or transitions_rotation.with_nobody_out(s, next_after_leave, index, slot)
       transitions_cycle.finish(s, 'expired', s.now)
       turn = nil
     end

@@ -14,19 +14,13 @@ local function active_at_end(s)
 end
 
 -- The participant with this index; where it has left, the next one in rotation, who may be out when all are.
+-- Only libraries before 0.5.1 kept an index of somebody who had left.
 local function still_there(s, index)
   if index >= 0 and storage_participants.has_index(s, index) then
     return index
   end
-  local following = transitions_rotation.next_participant(s, index)
-  if following then
-    return following
-  end
-  local rotation = s.rotation
-  s.rotation = rotation:gsub('x', '1')
-  following = transitions_rotation.next_participant(s, index)
-  s.rotation = rotation
-  return following
+  local search = transitions_rotation.next_participant
+  return search(s, index) or transitions_rotation.with_nobody_out(s, search, index)
 end
 
 -- Nobody is charged or given anything. The session stands as in a pause, at the start of a cycle, until it is

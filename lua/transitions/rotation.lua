@@ -105,6 +105,16 @@ local function next_participant(s, index)
   return found
 end
 
+-- What a search in the rotation finds when nobody counts as out. search(s, ...): next_participant, or a
+-- function like it.
+local function with_nobody_out(s, search, ...)
+  local rotation = s.rotation
+  s.rotation = rotation:gsub('x', '1')
+  local found = search(s, ...)
+  s.rotation = rotation
+  return found
+end
+
 return {
   after = after,
   only_one = only_one,
@@ -117,4 +127,5 @@ return {
   member_before_in_turn = member_before_in_turn,
   slot = slot,
   next_participant = next_participant,
+  with_nobody_out = with_nobody_out,
 }

@@ -499,6 +499,12 @@ class TestLifetimes:
         assert abs(session - log) < 1000
         return int(session)
 
+    def test_a_clock_with_a_grace_lives_past_that(self, core: Driver) -> None:
+        """Its time is up two seconds after the deadline: with a TTL of one it would be gone by then."""
+        game = Game(core, players(600_000, 600_000, lag_compensation=True), "TTL", "1").start()
+        assert game.alarm() == 602_000
+        assert 602_000 < self.lives(game) <= 603_000
+
     def test_keys_live_past_what_may_happen_next(self, core: Driver) -> None:
         config = players(5000, 5000) | {"action_on_timeout": {"type": "notify"}}
         game = Game(core, config, "TTL", "100")

@@ -158,6 +158,21 @@ def test_a_team_whose_member_left_gives_the_turn_to_the_next_one(core: Driver) -
     assert game.deadline() == 13_000
 
 
+def test_the_next_team_has_the_turn_though_one_is_left_in_the_team_of_the_one_who_left(core: Driver) -> None:
+    """The team of the first and the last lost all its time in a pause; the other was out before."""
+    who = [{"participant_id": P[i], "group_id": G[team]} for i, team in enumerate([0, 1, 0])]
+    groups = [{"group_id": G[i], "total_time_ms": 5000} for i in range(2)]
+    made = {"sync_mode": "per_group", "participants": who, "groups": groups, **SKIP}
+    game = Game(core, made).start()
+    game.do("switch", at=1000)
+    assert game.do("expire", at=6000)["payload"]["active_participant_id"] == P[2]
+    game.do("pause", at=7000)
+    game.do("adjust", "GROUP", G[0], "SET", 0, at=8000)
+    assert game.do("leave", P[2], at=9000)["payload"]["status"] == "expired"
+    payload = game.do("reopen", at=10_000)["payload"]
+    assert (payload["active_participant_id"], payload["active_group_id"]) == (P[1], G[1])
+
+
 MODES: list[tuple[Json, str, list[str | int]]] = [
     ({"sync_mode": "global", "total_time_ms": 5000}, "PARTICIPANT_EXPIRED", ["ADD", 3000]),
     ({"sync_mode": "count_up", "max_time_ms": 5000}, "PARTICIPANT_EXPIRED", ["SET", 3000]),
@@ -195,7 +210,9 @@ def test_a_total_that_is_used_up_ends_it_for_good_unless_it_gets_time(core: Driv
     game.do("expire", at=3000)
     assert game.do("expire", at=5000)["payload"]["expired_clock"] == "total"
     assert game.do("reopen", at=6000)["payload"]["total_remaining_ms"] == 0
-    assert code(game, "resume", at=7000) == "PARTICIPANT_EXPIRED"
+    with pytest.raises(RefusedError, match="the total of the session is used up") as caught:
+        game.do("resume", at=7000)
+    assert caught.value.code == "PARTICIPANT_EXPIRED"
     game.do("adjust", "CLOCK", "total", "ADD", 2000, at=8000)
     game.do("resume", at=9000)
     assert game.deadline() == 11_000

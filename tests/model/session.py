@@ -343,7 +343,8 @@ class Session:
             return self.ttl_ms, True
         deadline = self.deadline()
         if deadline is not None:
-            return max(0, deadline - now) + self.ttl_ms, self.ends_at is None
+            grace = 0 if self.running_clock is None else clocks.grace(self.running_clock)
+            return max(0, deadline + grace - now) + self.ttl_ms, self.ends_at is None
         alarm = self.alarm()
         if alarm is not None:
             return max(UNFINISHED_TTL_MS, alarm - now + self.ttl_ms), False
