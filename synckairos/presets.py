@@ -79,6 +79,8 @@ def parse(text: str) -> Mapping[str, Preset]:
 
 PRESETS: Mapping[str, Preset] = parse(Path(__file__).with_name("presets.yaml").read_text(encoding="utf-8"))
 """All presets by name, in the order in which they are listed."""
+LONG = frozenset(name for name, preset in PRESETS.items() if "LONG_CLOCKS" in preset.description)
+"""Those that need a service with LONG_CLOCKS, as their descriptions say."""
 
 _RAW = {
     name: {member: msgspec.Raw(msgspec.json.encode(value)) for member, value in preset.config.items()}

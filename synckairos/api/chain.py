@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from synckairos.api import gate, on_record
 from synckairos.api.calls import RequestCall
-from synckairos.api.inputs import refuse
+from synckairos.api.inputs import named_as_given, refuse
 from synckairos.api.replies import Reply
 from synckairos.api.route import Route
 from synckairos.chain.common import Unexpected, common
@@ -65,7 +65,8 @@ def of_route(route: Route) -> Step:
         steps.append(gate.Tenants())
 
     async def handle(call: RequestCall) -> Reply:
-        return await route.handler(call.request, **call.path)
+        with named_as_given():
+            return await route.handler(call.request, **call.path)
 
     return chain(steps, handle)
 

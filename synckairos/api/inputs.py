@@ -38,6 +38,8 @@ MAX_PARTICIPANT = 8 * 1024
 """The largest description of a joining participant (bytes). The function library has the same limit."""
 MAX_PROBLEMS = 100
 """How many problems an answer lists. Further ones are left out."""
+_UNKNOWN = "is unknown"
+"""What is said of a field that is none, here and in the function library."""
 MAX_NAME = 256
 """How many characters of a field's dotted path an answer shows."""
 _MAX_INLINE = 32 * 1024
@@ -236,7 +238,7 @@ def _unknown_names(text: bytes, known: frozenset[str]) -> list[Detail]:
     except (ValueError, RecursionError):
         return []
     unknown = list(islice((name for name in names if name not in known), MAX_PROBLEMS + 1)) if known else []
-    return [_problem(name, "is unknown") for name in unknown] if len(unknown) > MAX_PROBLEMS else []
+    return [_problem(name, _UNKNOWN) for name in unknown] if len(unknown) > MAX_PROBLEMS else []
 
 
 def _is_unambiguous(text: bytes) -> bool:
@@ -287,6 +289,7 @@ def refuse(problems: list[Detail]) -> NoReturn:
 
 
 _FIELDS_OF_OPTIONS = {
+    "REQUEST": "Idempotency-Key",
     "STARTS": "starts_at_ms",
     "ENDS": "ends_at_ms",
     "CLOCK": "clock",
@@ -295,23 +298,29 @@ _FIELDS_OF_OPTIONS = {
     "PARTICIPANT": "participant_id",
     "GROUP": "group_id",
 }
-"""Which field of a request an option of the function library was, for those that it judges itself."""
+"""What an option of the function library was in a request, for those that it judges itself."""
 
 
 @contextmanager
-def named_as_given() -> Iterator[None]:
-    """Within it, the library's refusals name the fields of the request instead of the options of the call."""
+def named_as_given(request: str | None = None) -> Iterator[None]:
+    """Within it, the library's refusals name what the caller gave instead of the options of the call.
+
+    request: what the request id is called here, where that is no header
+    """
     try:
         yield
     except ValidationError as error:
-        if not error.details:
+        names = _FIELDS_OF_OPTIONS if request is None else {**_FIELDS_OF_OPTIONS, "REQUEST": request}
+        # What is unknown is a field that the caller made up, whatever it is called.
+        renamed = [
+            {**each, "field": names[each["field"]]}
+            if each["field"] in names and each["message"] != _UNKNOWN
+            else each
+            for each in error.details
+        ]
+        if renamed == error.details:
             raise
-        refuse(
-            [
-                {**each, "field": _FIELDS_OF_OPTIONS.get(each["field"], each["field"])}
-                for each in error.details
-            ]
-        )
+        refuse(renamed)
 
 
 def _problems_of_fields(
@@ -324,7 +333,7 @@ def _problems_of_fields(
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     for name, value in given.items():
         if name not in fields:
-            yield _problem(name, "is unknown")
+            yield _problem(name, _UNKNOWN)
             continue
         if isinstance(value, str) and not _encodable(value):
             yield _problem(name, "has half a surrogate pair")

@@ -64,7 +64,7 @@ ShortWithinMs = Annotated[int, Meta(ge=1, le=DAY_MS, extra={"must": WHOLE_MS})]
 Moment = Annotated[
     int,
     Meta(
-        ge=0,
+        ge=1,
         le=2**53 - 1,
         description="A moment of the server's clock (ms since 1970), at most 366 days ahead",
         extra={"must": "must be a time of the server's clock in milliseconds, or null"},
@@ -156,7 +156,7 @@ class ScheduleBody(Body, frozen=True, forbid_unknown_fields=True):
         """One of the two has to be given, and the end has to come after the start."""
         starts, ends = self.starts_at_ms, self.ends_at_ms
         if starts is msgspec.UNSET and ends is msgspec.UNSET:
-            return "starts_at_ms", "either starts_at_ms or ends_at_ms must be given, or both"
+            return "starts_at_ms", "or ends_at_ms is required, or both"
         if isinstance(starts, int) and isinstance(ends, int) and ends <= starts:
             return "ends_at_ms", "must be after starts_at_ms"
         return None
@@ -173,7 +173,7 @@ class AdjustBody(Body, frozen=True, forbid_unknown_fields=True):
     def problem(self) -> tuple[str, str] | None:
         """Exactly one of `total_time_ms` and `add_ms` has to be given."""
         if (self.total_time_ms is None) == (self.add_ms is None):
-            return "total_time_ms", "either total_time_ms or add_ms must be given, and not both"
+            return "total_time_ms", "or add_ms is required, one of them"
         return None
 
 

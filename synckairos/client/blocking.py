@@ -395,9 +395,11 @@ class _Calls:
             )
         )
 
-    def delete(self, *, idempotency_key: str | None = None) -> None:
+    def delete(self, *, expected_version: int | None = None, idempotency_key: str | None = None) -> None:
         """Delete the session. It is no error if it does not exist."""
-        self._portal.wait(self._calls.delete(idempotency_key=idempotency_key))
+        self._portal.wait(
+            self._calls.delete(expected_version=expected_version, idempotency_key=idempotency_key)
+        )
 
     def events(self, since: int = 0) -> list[Change]:
         """All changes after a version, from the service's log or its audit store."""

@@ -188,9 +188,12 @@ class Calls(ABC):
         body = {"expected_version": expected_version}
         return await self._made("DELETE", f"/participants/{part(participant_id)}", body, idempotency_key)
 
-    async def delete(self, *, idempotency_key: str | None = None) -> None:
+    async def delete(
+        self, *, expected_version: int | None = None, idempotency_key: str | None = None
+    ) -> None:
         """Delete the session. It is no error if it does not exist."""
-        await self._service.call("DELETE", self._path, idempotency_key=idempotency_key)
+        body = _given({"expected_version": expected_version}) or None
+        await self._service.call("DELETE", self._path, body, idempotency_key=idempotency_key)
 
     async def events(self, since: int = 0) -> list[Change]:
         """All changes after a version, from the service's log or its audit store.

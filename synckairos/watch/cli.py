@@ -20,6 +20,7 @@ from rich.text import Text
 from synckairos import logs
 from synckairos.client import Change, Session, State, SyncKairos, SyncKairosError
 from synckairos.client.errors import ConnectionLost
+from synckairos.client.model import synced
 from synckairos.output import echo
 from synckairos.watch import screen, words
 
@@ -169,6 +170,8 @@ class _Watcher:
         self._client = client
         self._session = session
         self._changes: deque[Text] = deque(maxlen=SHOWN_CHANGES)
+        self._last: Change | None = None
+        """The newest change that was told."""
         self._wake = asyncio.Event()
         session.on_change(lambda *_: self._wake.set())
         session.on_connection(self._connected)
@@ -183,8 +186,10 @@ class _Watcher:
         echo(_line(state.server_time_ms, state.version, f"{words.title(state)}: {status}"))
         if state.is_over and not self._stay:
             return
+        self._last = synced(state)
         async for change in session.changes():
-            echo(_described(change, session.state))
+            echo(_described(change, session.state, self._last))
+            self._last = change
             if self._is_end(change):
                 return
 
@@ -241,7 +246,8 @@ class _Watcher:
                         self._append(change)
 
     def _append(self, change: Change) -> None:
-        said = words.event(change, self._session.state)
+        said = words.event(change, self._session.state, self._last)
+        self._last = change
         line = Text(f"{words.moment(change.server_time_ms)}  ", "dim")
         self._changes.append(line.append(said, _EVENT_STYLES.get(change.event, "not dim")))
         self._wake.set()
@@ -277,15 +283,14 @@ class _Watcher:
         self._wake.set()
 
 
-def _described(change: Change, state: State) -> str:
-    """A change as one line, for programs and logs."""
+def _described(change: Change, state: State, before: Change | None) -> str:
+    """A change as one line, for programs and logs. before: the change before it."""
     left = change.payload.time_remaining_ms
     time_left = (
         f" [{words.clock(left)} left]" if left is not None and change.payload.status == "running" else ""
     )
-    return _line(
-        change.server_time_ms, change.version, f"{change.event}: {words.event(change, state)}{time_left}"
-    )
+    said = words.event(change, state, before)
+    return _line(change.server_time_ms, change.version, f"{change.event}: {said}{time_left}")
 
 
 def _line(at_ms: int, version: int, text: str) -> str:

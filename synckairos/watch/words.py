@@ -155,10 +155,13 @@ def _stages(found: TimeControl) -> str:
     return ", then ".join(parts)
 
 
-def event(change: Change, state: State) -> str:
-    """A change in a few words. state: the session's state after the change."""
+def event(change: Change, state: State, before: Change | None = None) -> str:
+    """A change in a few words. state: the session's state after the change; before: the change before it."""
     say = _EVENTS.get(change.event)
-    said = plain(change.event) if say is None else say(change, state)
+    if change.event == "time.adjusted":
+        said = _adjusted(change, state, before)
+    else:
+        said = plain(change.event) if say is None else say(change, state)
     late = f" ({change.payload.late_ms} ms late)" if change.payload.late_ms else ""
     actor = f" (by {plain(change.payload.actor)})" if change.payload.actor else ""
     return said + late + actor
@@ -189,13 +192,29 @@ def _added(change: Change, state: State) -> str:
     return f"{', '.join(name(state, each.id) for each in change.payload.participants) or 'somebody'} joined"
 
 
-def _adjusted(change: Change, state: State) -> str:
+def _adjusted(change: Change, state: State, before: Change | None) -> str:
     payload = change.payload
     owners = payload.groups if state.sync_mode == "per_group" else payload.participants
     whose = f" for {name(state, owners[0].id)}" if len(owners) == 1 else ""
     given = payload.adjusted_ms or 0
+    if before is not None and _is_of_total(change, before):
+        whose = " for the whole session"
     reason = f": {plain(payload.adjust_reason)}" if payload.adjust_reason else ""
     return f"{'+' if given >= 0 else ''}{duration(given)}{whose}{reason}"
+
+
+def _is_of_total(change: Change, before: Change) -> bool:
+    """Whether an adjust was one of the total beside the cycles.
+
+    The event does not name its clock, but from the event before it follows what is left of the total when it
+    is not touched.
+    """
+    left, was = change.payload.total_remaining_ms, before.payload.total_remaining_ms
+    if left is None or was is None:
+        return False
+    ran = change.server_time_ms - before.server_time_ms if before.payload.status == "running" else 0
+    moved = left - (was - ran)
+    return abs(moved) > abs(moved - (change.payload.adjusted_ms or 0))
 
 
 def _warning(change: Change, state: State) -> str:
@@ -267,7 +286,6 @@ _EVENTS: Mapping[str, Callable[[Change, State], str]] = {
     "turn.set": _set_turn,
     "participant.added": _added,
     "participant.removed": lambda change, state: f"{name(state, change.payload.removed_participant_id)} left",
-    "time.adjusted": _adjusted,
     "time.warning": _warning,
     "state.synced": lambda _, __: "some events were missed; this is the state now",
 }

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from synckairos.webhooks import model
-from synckairos.webhooks.addresses import Forbidden, Lookup, check_scheme, judge, place_of
+from synckairos.webhooks.addresses import Address, Forbidden, Lookup, Place, check_scheme, judge, place_of
 
 LOOKUP_S = 2.0
 """How long the look-up of a name may take. One that is not known yet may be known later."""
@@ -35,17 +35,23 @@ async def problems(
         low, high = model.SECRET_BYTES
         found.append(("secret", f"must be {model.SECRET_PREFIX} and Base64 of {low} to {high} bytes"))
     if url is None:
-        return [("url", "must be given"), *found]
+        return [("url", "is required"), *found]
     try:
         place = place_of(url)
         check_scheme(place, development=development)
         if not found:
-            with suppress(OSError, TimeoutError):
-                async with asyncio.timeout(LOOKUP_S):
-                    judge(place, await lookup.addresses(place), development=development)
+            judge(place, await _known(lookup, place), development=development)
     except Forbidden as error:
         return [("url", str(error)), *found]
     return found
+
+
+async def _known(lookup: Lookup, place: Place) -> list[Address]:
+    """The addresses of a place; none while its name leads nowhere, and then it is not known to be here."""
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(LOOKUP_S):
+            return await lookup.addresses(place)
+    return []
 
 
 def _of_events(events: Sequence[str] | None) -> list[Problem]:

@@ -72,7 +72,9 @@ async def test_every_call_returns_its_change_and_opens_no_socket(live: Service) 
         assert (ended.event, ended.version) == ("session.completed", 9)
         assert [change.version for change in await handle.events(2)] == [3, 4, 5, 6, 7, 8, 9]
         assert (await handle.get()).status == "completed"
-        await handle.delete()
+        with pytest.raises(ConcurrentModification):
+            await handle.delete(expected_version=8)
+        await handle.delete(expected_version=9)
         with pytest.raises(SessionNotFound):
             await handle.get()
 

@@ -151,7 +151,16 @@ async def test_a_repeated_transition_is_answered_with_the_current_state(api: htt
     assert again.headers["idempotent-replayed"] == "true"
     assert (again.status_code, again.json()["data"]["status"]) == (200, "paused")
     other = await api.post(at(session, "/resume"), headers=key)
-    error(other, 400, "VALIDATION_ERROR")
+    assert fields_of(other) == ["Idempotency-Key"]
+    assert error(other, 400, "VALIDATION_ERROR")["message"].startswith("Idempotency-Key was used")
+
+
+async def test_a_name_that_an_option_of_the_library_has_is_as_unknown_as_others(
+    api: httpx.AsyncClient,
+) -> None:
+    session = await create(api)
+    newcomer = {"participant_id": new_id(), "total_time_ms": 5000, "REQUEST": 1}
+    assert fields_of(await api.post(at(session, "/participants"), json=newcomer)) == ["REQUEST"]
 
 
 async def test_a_repeated_join_keeps_its_201(api: httpx.AsyncClient) -> None:

@@ -88,11 +88,15 @@ async def test_a_schedule_is_set_moved_and_taken_back(api: httpx.AsyncClient) ->
     assert change.get("starts_at_ms") is None
     state = (await api.get(at(session))).json()["data"]
     assert (state["starts_at_ms"], state["ends_at_ms"]) == (None, soon + 5)
-    assert fields_of(await api.patch(path, json={})) == ["starts_at_ms"]
+    assert error(await api.patch(path, json={}), 400, "VALIDATION_ERROR")["message"] == (
+        "starts_at_ms or ends_at_ms is required, or both"
+    )
     assert fields_of(await api.patch(path, json={"starts_at_ms": soon, "ends_at_ms": soon})) == ["ends_at_ms"]
     assert fields_of(await api.patch(path, json={"starts_at_ms": "now"})) == ["starts_at_ms"]
     for past in (0, 5):
         assert fields_of(await api.patch(path, json={"starts_at_ms": past})) == ["starts_at_ms"]
+    moment = (await api.get("/openapi.json")).json()["components"]["schemas"]["ScheduleBody"]
+    assert moment["properties"]["starts_at_ms"]["anyOf"][0]["minimum"] == 1
     refused = error(await api.patch(path, json={"ends_at_ms": soon + 366 * DAY_MS}), 400, "VALIDATION_ERROR")
     assert refused["message"] == "ends_at_ms must be at most 366 days ahead"
     assert refused["details"] == [{"field": "ends_at_ms", "message": "must be at most 366 days ahead"}]

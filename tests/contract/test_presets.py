@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from synckairos.presets import PRESETS
+from synckairos.presets import LONG, PRESETS
 from tests.contract.conftest import at, chess, create, error, fields_of, new_id, run_service, running
 from tests.support.servers import Server
 
@@ -39,9 +39,6 @@ async def test_the_list(api: httpx.AsyncClient) -> None:
         "body": {"add_ms": 10_000, "within_ms": 10_000, "reason": "bid"},
     }
     assert fields_of(await api.get("/v1/presets?name=blitz")) == ["name"]
-
-
-LONG = {name for name, preset in PRESETS.items() if "LONG_CLOCKS" in preset.description}
 
 
 async def played(api: httpx.AsyncClient, name: str) -> None:
@@ -77,7 +74,9 @@ async def test_clocks_of_days_are_there_with_long_clocks_only(
         async with service.client() as long_api:
             for name in sorted(LONG):
                 refused = await api.post("/v1/sessions", json=body(name))
-                assert "86400000" in error(refused, 400, "VALIDATION_ERROR")["message"], name
+                message = error(refused, 400, "VALIDATION_ERROR")["message"]
+                assert "86400000" in message, name
+                assert message.endswith(f"; preset {name} needs a service with LONG_CLOCKS=true")
                 await played(long_api, name)
             state = await running(long_api)
             adjusted = await long_api.patch(

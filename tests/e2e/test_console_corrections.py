@@ -233,7 +233,7 @@ async def test_pauses_and_turns_that_are_left_stand_above_the_clocks(api: Api, c
     await expect(bounds).to_be_hidden()
     lines = await history(page)
     await expect(lines).to_contain_text("Paused, not counted")
-    await expect(lines).to_contain_text("Completed by itself")
+    await expect(lines).to_contain_text("Completed: that was the last turn")
 
 
 async def test_the_total_beside_the_turns_is_changed(api: Api, console: Console) -> None:

@@ -305,6 +305,9 @@ async def test_an_error_names_the_request_that_it_answers(live: Service) -> None
         assert (await client.ask(type="RESUME", request_id="r1"))["request_id"] == "r1"
         assert (await client.ask(type="NONSENSE", request_id="r2"))["request_id"] == "r2"
         assert "request_id" not in await client.ask(type="NONSENSE")
+        await client.ask(type="PAUSE", request_id="r3")
+        refused = await client.ask(type="RESUME", request_id="r3")
+        assert refused["error"]["message"] == "request_id was used for another function"
 
 
 async def test_what_happens_by_itself_is_told_to_all_who_watch(live: Service) -> None:

@@ -200,13 +200,13 @@ def test_the_time_control_in_a_few_words(control: TimeControl, text: str) -> Non
     assert words.control(state(time_control=control)) == text
 
 
-def change(event: str, **fields: Any) -> Change:
+def change(event: str, *, server_time_ms: int = 1_000_000, **fields: Any) -> Change:
     return Change(
         type="STATE_UPDATE",
         session_id=SESSION,
         version=8,
         epoch="1",
-        server_time_ms=1_000_000,
+        server_time_ms=server_time_ms,
         payload=Payload(**{"event": event, "status": "running", **fields}),
     )
 
@@ -289,6 +289,20 @@ def change(event: str, **fields: Any) -> Change:
 )
 def test_an_event_in_a_few_words(happened: Change, text: str) -> None:
     assert words.event(happened, state(metadata=NAMES)) == text
+
+
+def test_an_adjust_of_the_total_says_so() -> None:
+    cycles = state(sync_mode="global", time_per_cycle_ms=10_000)
+    before = change("cycle.switched", total_remaining_ms=60_000)
+
+    def said(adjusted_ms: int, total_ms: int) -> str:
+        left = {"adjusted_ms": adjusted_ms, "total_remaining_ms": total_ms}
+        return words.event(change("time.adjusted", server_time_ms=1_005_000, **left), cycles, before)
+
+    assert said(30_000, 85_000) == "+30 s for the whole session"
+    assert said(-50_000, 5_000) == "-50 s for the whole session"
+    assert said(30_000, 55_000) == "+30 s"
+    assert said(0, 55_000) == "+0 s"
 
 
 # --- faces

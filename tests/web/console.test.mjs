@@ -100,6 +100,11 @@ test("a card counts down to the start, and to an end that comes before the deadl
 
 /** A track that has read these events. Each is [event, seconds, payload]. */
 async function trackOf(...rows) {
+  return trackOfOne({}, ...rows);
+}
+
+/** The same of a session with these fields. */
+async function trackOfOne(fields, ...rows) {
   let version = 0;
   const events = rows.map(([event, seconds, more]) => ({
     version: ++version,
@@ -109,7 +114,7 @@ async function trackOf(...rows) {
       cycle_started_at: more.from === undefined ? null : new Date(NOW + 1000 * more.from).toISOString(),
     },
   }));
-  const track = new Track({ confirmed: { version }, events: async () => ({ events }) }, (id) => id ?? "?");
+  const track = new Track({ confirmed: { version, ...fields }, events: async () => ({ events }) }, (id) => id ?? "?");
   await track.load();
   assert.equal(track.error, null);
   return track;
@@ -152,8 +157,26 @@ test("a fresh turn in a pause begins at zero", async () => {
   );
   assert.deepEqual(track.cycles.map(({ participantId, ms }) => [participantId, ms]), [["b", 4000]]);
   assert.deepEqual(track.lines.map(({ text }) => text).slice(1), [
-    "Paused, not counted", "The turn was given to b", "Resumed", "Completed by itself", "Reopened, b is on",
+    "Paused, not counted", "The turn was given to b", "Resumed", "Completed: its end has come", "Reopened, b is on",
   ]);
+});
+
+test("an end says why it came, and an adjust of the total that it was one", async () => {
+  const completed = (count) => ["session.completed", 60,
+    { status: "completed", active_participant_id: null, cycle_count: count, reason: "auto" }];
+  for (const [count, text] of [[3, "Completed: that was the last turn"], [2, "Completed: its end has come"]]) {
+    const track = await trackOfOne({ max_cycles: 3 }, completed(count));
+    assert.equal(track.lines[0].text, text);
+  }
+  const track = await trackOf(
+    ["session.started", 0, { from: 0, total_remaining_ms: 60_000 }],
+    ["time.adjusted", 5, { from: 0, total_remaining_ms: 85_000, adjusted_ms: 30_000 }],
+    ["time.adjusted", 6, { from: 0, total_remaining_ms: 84_000, adjusted_ms: -4000 }],
+    ["session.paused", 7, { status: "paused", total_remaining_ms: 83_000 }],
+    ["time.adjusted", 9, { status: "paused", total_remaining_ms: 73_000, adjusted_ms: -10_000 }],
+  );
+  assert.deepEqual(track.lines.filter(({ event }) => event === "time.adjusted").map(({ text }) => text),
+    ["Session +0:30", "Clock −0:04", "Session −0:10"]);
 });
 
 test("warnings at zero and in overtime are bells, and a schedule is told with both its moments", async () => {

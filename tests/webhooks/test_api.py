@@ -84,6 +84,7 @@ async def test_a_webhook_is_made_listed_and_removed(running: Audited) -> None:
         ({"url": 1}, ["url"]),
         ({"url": ""}, ["url"]),
         ({"url": "http://8.8.8.8/"}, ["url"]),
+        ({"url": "http://nowhere.invalid/"}, ["url"]),
         ({"url": "https://10.0.0.1/"}, ["url"]),
         ({"url": "https://[::ffff:10.0.0.1]/"}, ["url"]),
         ({"url": "https://169.254.169.254/latest/meta-data"}, ["url"]),
@@ -97,6 +98,11 @@ async def test_a_webhook_is_made_listed_and_removed(running: Audited) -> None:
         ({"url": URL, "secret": "whsec_c2hvcnQ="}, ["secret"]),
         ({"url": "x", "events": ["no"], "secret": "s"}, ["url", "events.0", "secret"]),
         ({"url": URL, "more": 1}, ["more"]),
+        (
+            {"url": "ftp://8.8.8.8/", "events": "session.*", "secret": "s", "more": 1},
+            ["url", "events", "secret", "more"],
+        ),
+        ([], [""]),
     ],
 )
 async def test_what_is_refused(running: Audited, body: dict[str, Any], fields: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from synckairos.api import schemas
-from synckairos.api.inputs import Reader, named_as_given
+from synckairos.api.inputs import Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
@@ -55,18 +55,17 @@ async def _adjust(
     options = reader.options(body)
     reader.check()
     sessions = request.context.sessions
-    with named_as_given():
-        change = await sessions.adjust(
-            session_id,
-            participant=participant_id,
-            group=group_id,
-            clock=body.clock if isinstance(body, schemas.AdjustClockBody) else None,
-            set_ms=body.total_time_ms,
-            add_ms=body.add_ms,
-            within_ms=body.within_ms,
-            reason=body.reason,
-            options=options,
-        )
+    change = await sessions.adjust(
+        session_id,
+        participant=participant_id,
+        group=group_id,
+        clock=body.clock if isinstance(body, schemas.AdjustClockBody) else None,
+        set_ms=body.total_time_ms,
+        add_ms=body.add_ms,
+        within_ms=body.within_ms,
+        reason=body.reason,
+        options=options,
+    )
     return Reply(b'{"data":null}') if change is None else changed(change, options)
 
 

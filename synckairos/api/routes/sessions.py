@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +14,7 @@ import msgspec
 
 from synckairos import presets
 from synckairos.api import configs, limits, replies, schemas
-from synckairos.api.inputs import MAX_CONFIG, Reader, decoded
+from synckairos.api.inputs import MAX_CONFIG, Reader, decoded, refuse
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
@@ -48,6 +49,7 @@ async def create_session(request: ApiRequest) -> Reply:
     reader.query(schemas.NoQuery)
     key = reader.request_key()
     config = await reader.object(MAX_CONFIG, configs.CONFIG)
+    given = {} if config is None else dict(config)
     complete = True
     size, ask = configs.Size(0, 0), True
     if config is not None:
@@ -62,7 +64,8 @@ async def create_session(request: ApiRequest) -> Reply:
         async with request.context.heavy_calls.turn(size.weight):
             problems = await _validate_config(sessions, config)
         reader.problems += problems if complete else _about_given_fields(config, problems)
-    reader.check()
+    with _long_preset_named(request, given):
+        reader.check()
     assert config is not None
     options = Options(
         tenant=caller.tenant,
@@ -78,7 +81,8 @@ async def create_session(request: ApiRequest) -> Reply:
         request.context.quotas.creation(caller.tenant, session_id, size.participants),
         request.context.heavy_calls.turn(size.weight),
     ):
-        created = await sessions.create(session_id, configs.encoded(config), options)
+        with _long_preset_named(request, given):
+            created = await sessions.create(session_id, configs.encoded(config), options)
     request.created = created.session_id
     # A repeat is answered with the session's current state, which may have changed since it was created.
     reply = replies.state(created, HTTPStatus.CREATED, replayed=key is not None and created.replayed)
@@ -206,6 +210,22 @@ def _with_preset(reader: Reader, config: dict[str, msgspec.Raw]) -> tuple[dict[s
         return presets.filled_in(name, config), True
     reader.problem("preset", "must be one of " + ", ".join(presets.PRESETS))
     return config, False
+
+
+@contextmanager
+def _long_preset_named(request: ApiRequest, given: dict[str, msgspec.Raw]) -> Iterator[None]:
+    """Within it, a refusal of a time that came with a preset of long clocks says what the service lacks."""
+    try:
+        yield
+    except ValidationError as error:
+        name = decoded(given["preset"]) if "preset" in given else None
+        fields = {each["field"].partition(".")[0] for each in error.details}
+        is_long = isinstance(name, str) and name in presets.LONG
+        if request.context.settings.long_clocks or not is_long or fields <= given.keys():
+            raise
+        refuse(
+            [*error.details, {"field": "preset", "message": f"{name} needs a service with LONG_CLOCKS=true"}]
+        )
 
 
 def _about_given_fields(config: dict[str, msgspec.Raw], problems: list[Any]) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from synckairos.api import limits, replies, schemas
-from synckairos.api.inputs import Reader, named_as_given
+from synckairos.api.inputs import Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
@@ -87,13 +87,12 @@ async def schedule_session(request: ApiRequest, session_id: str) -> Reply:
     """Say when a session starts and ends by itself."""
     session_id, body, options = _read(request, session_id, schemas.ScheduleBody)
     starts, ends = body.starts_at_ms, body.ends_at_ms
-    with named_as_given():
-        change = await request.context.sessions.schedule(
-            session_id,
-            starts_at_ms="same" if isinstance(starts, msgspec.UnsetType) else starts,
-            ends_at_ms="same" if isinstance(ends, msgspec.UnsetType) else ends,
-            options=options,
-        )
+    change = await request.context.sessions.schedule(
+        session_id,
+        starts_at_ms="same" if isinstance(starts, msgspec.UnsetType) else starts,
+        ends_at_ms="same" if isinstance(ends, msgspec.UnsetType) else ends,
+        options=options,
+    )
     return changed(change, options)
 
 

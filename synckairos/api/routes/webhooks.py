@@ -33,11 +33,12 @@ async def make_webhook(request: ApiRequest) -> Reply:
     reader.query(schemas.NoQuery)
     body = reader.body(schemas.WebhookBody)
     development = request.context.settings.environment != "production"
-    if not reader.problems:
-        problems = await asking.problems(
-            body.url, body.events, body.sessions, body.secret, webhooks.lookup, development=development
-        )
-        for field, message in problems:
+    problems = await asking.problems(
+        body.url, body.events, body.sessions, body.secret, webhooks.lookup, development=development
+    )
+    unread = {each["field"] for each in reader.problems}  # what is not in `body`; the empty text: all of it
+    for field, message in problems:
+        if not unread & {field, ""}:
             reader.problem(field, message)
     reader.check()
     assert body.url is not None

@@ -17,6 +17,7 @@ from msgspec import UNSET
 
 from synckairos import metrics
 from synckairos.api import gate, limits, on_record
+from synckairos.api.inputs import named_as_given
 from synckairos.api.request import ApiRequest
 from synckairos.api.websocket.command import CommandCall
 from synckairos.api.websocket.grant import Grant
@@ -304,7 +305,8 @@ class Conversation:
         assert self._grant is not None
         call = CommandCall(self._request, message, self._session_id, self._grant, self.socket.lag_ms)
         try:
-            change: Change = await self._commands(call)
+            with named_as_given(request="request_id"):
+                change: Change = await self._commands(call)
         except SyncKairosError as error:
             self._send(failure(error, message.request_id))
         else:

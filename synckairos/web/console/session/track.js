@@ -64,6 +64,8 @@ export class Track {
     this.active = null;
     this.start = null;
     this.ranMs = null;
+    /** The newest event, of which the next one says what has changed. */
+    this.last = null;
   }
 
   /** Whether the events were loaded. */
@@ -161,10 +163,11 @@ export class Track {
       version: change.version,
       at,
       event: payload.event,
-      text: this.#describe(payload, before.active),
+      text: this.#describe(change, before.active),
       ms: ended?.ms ?? null,
       participantId: this.#subjectOf(payload, before.active),
     });
+    this.last = change;
   }
 
   /** Forgets the cycles after this number: they were taken back, or the session was reset. */
@@ -194,8 +197,9 @@ export class Track {
     }
   }
 
-  #describe(payload, before) {
+  #describe(change, before) {
     const { name } = this;
+    const { payload } = change;
     const active = payload.active_participant_id;
     switch (payload.event) {
       case "session.created":
@@ -221,7 +225,10 @@ export class Track {
         return `${this.#nameOfExpired(payload)} ran out of time${winner ? `, ${name(winner)} wins` : ""}`;
       }
       case "session.completed":
-        return payload.reason === "auto" ? "Completed by itself" : "Completed";
+        if (payload.reason !== "auto") return "Completed";
+        return payload.cycle_count >= (this.session.confirmed?.max_cycles ?? Infinity)
+          ? "Completed: that was the last turn"
+          : "Completed: its end has come";
       case "session.cancelled":
         return "Cancelled";
       case "session.deleted":
@@ -238,9 +245,10 @@ export class Track {
         return `${name(payload.removed_participant_id)} left`;
       case "time.adjusted": {
         const owner = payload.participants[0]?.participant_id ?? payload.groups[0]?.group_id;
-        const change = formatClock(payload.adjusted_ms, { plus: true, tenths: false });
+        const whose = owner ? name(owner) : isOfTotal(change, this.last) ? "Session" : "Clock";
+        const by = formatClock(payload.adjusted_ms, { plus: true, tenths: false });
         const reason = payload.adjust_reason ? `: ${payload.adjust_reason}` : "";
-        return `${owner ? `${name(owner)} ` : "Clock "}${change}${reason}`;
+        return `${whose} ${by}${reason}`;
       }
       case "time.warning":
         return `${name(active)}: ${warningText(payload.warning_ms)}`;
@@ -264,6 +272,19 @@ export class Track {
   #nameOfExpired(payload) {
     return this.name(payload.expired_group_id ?? payload.expired_participant_id ?? null);
   }
+}
+
+/**
+ * Whether an adjust was one of the total beside the cycles. The event does not name its clock, but from the
+ * event before it follows what is left of the total when it is not touched.
+ */
+function isOfTotal({ payload, server_time_ms: now }, before) {
+  const left = payload.total_remaining_ms;
+  const was = before?.payload.total_remaining_ms;
+  if (typeof left !== "number" || typeof was !== "number") return false;
+  const ran = before.payload.status === "running" ? now - before.server_time_ms : 0;
+  const untouched = was - ran;
+  return Math.abs(left - untouched) > Math.abs(left - untouched - payload.adjusted_ms);
 }
 
 /** What a warning says. At zero and in overtime it is a bell. */
