@@ -349,8 +349,10 @@ main()
     "place", ["Jobs.__init__", "_Keeper._renew", "_Worker.register_birth", "_Worker.heartbeat"]
 )
 def test_a_stop_that_other_code_passes_over_is_not_lost(place: str, rq: Server, database: str) -> None:
-    """As redis-py does while it connects: it looks up its version and measures, and swallows any error."""
-    began = time.monotonic()
+    """As redis-py does while it connects: it looks up its version and measures, and swallows any error.
+
+    A worker that had lost the stop would go on until it is killed.
+    """
     ended = subprocess.run(
         [sys.executable, "-P", "-c", LOSING, place, "worker"],
         env={**programs.ENVIRON, "REDIS_URL": rq.url, "DATABASE_URL": database},
@@ -361,7 +363,6 @@ def test_a_stop_that_other_code_passes_over_is_not_lost(place: str, rq: Server, 
     )
     assert ended.returncode == 0, ended.stderr
     assert "Traceback" not in ended.stderr
-    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
