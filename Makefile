@@ -49,14 +49,19 @@ fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz fcall --cases 100000 $(ARGS)
 
 # What takes long: benches, fuzzing, what dies under load or loses its network, all roles at all routes, every page at
-# every width, and servers that begin and end.
-LONG = tests/bench tests/fuzz tests/chaos tests/audit/test_chaos.py tests/failover tests/importing \
-	tests/move tests/upgrade tests/audit/test_restorer.py tests/audit/test_reopen.py tests/auth/matrix \
-	tests/contract/test_fuzz.py tests/core/test_takeback_property.py tests/e2e/test_agreement.py \
-	tests/e2e/test_console_access.py tests/e2e/test_console_corrections.py tests/e2e/test_device_clock.py \
-	tests/e2e/test_network.py tests/e2e/test_restart.py tests/integration/test_embedded.py \
+# every width, and servers, workers and commands that begin and end.
+LONG = tests/auth/matrix tests/bench tests/chaos tests/failover tests/fuzz tests/importing tests/move tests/upgrade \
+	tests/audit/test_chaos.py tests/audit/test_recovery.py tests/audit/test_reopen.py tests/audit/test_restore.py \
+	tests/audit/test_restorer.py tests/audit/test_schema.py tests/audit/test_tracing.py tests/audit/test_worker.py \
+	tests/contract/test_fuzz.py tests/contract/test_lifetime.py tests/core/test_takeback_property.py \
+	tests/e2e/test_agreement.py tests/e2e/test_console_access.py tests/e2e/test_console_corrections.py \
+	tests/e2e/test_console_game.py tests/e2e/test_console_tokens.py tests/e2e/test_device_clock.py \
+	tests/e2e/test_network.py tests/e2e/test_restart.py tests/integration/test_circles.py tests/integration/test_cli.py \
+	tests/integration/test_doctor.py tests/integration/test_embedded.py tests/integration/test_fence.py \
 	tests/integration/test_lua_readme.py tests/integration/test_outage_logs.py tests/integration/test_reload.py \
-	tests/integration/test_stalls.py tests/integration/test_users.py tests/webhooks/test_deaths.py
+	tests/integration/test_stalls.py tests/integration/test_standby.py tests/integration/test_start_and_stop.py \
+	tests/integration/test_users.py tests/integration/test_watch.py tests/integration/test_without_primary.py \
+	tests/webhooks/test_deaths.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 5 --dist worksteal $(LONG:%=--ignore=%) --ignore=tests/operations $(ARGS)
