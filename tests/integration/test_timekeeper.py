@@ -301,6 +301,7 @@ async def test_a_process_that_is_held_up_does_not_take_the_storage_for_away(live
                 await asyncio.sleep(0)
             time.sleep(timekeeper.TIMEOUT_S + 0.05)  # noqa: ASYNC251 - the loop is what is held up
             await asyncio.sleep(0.1)
+            await eventually(lambda: live.timekeeper._looks_fail_since is None)  # a look succeeds again
     assert alarmed(logged) == []
     assert any(entry["event"] == "alarms could not be read at the moment" for entry in logged)
 
