@@ -238,6 +238,7 @@ def _report(
     inexact = target.clock.uncertainty_ms(partition) + source.clock.uncertainty_ms(partition)
     pauses = sorted(outcome.pauses_s)
     table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
     for name, value in (
         ("moved", str(outcome.moved)),
         *([("had moved before, and stay at the target", str(before))] if before else []),
@@ -255,7 +256,7 @@ def _report(
             for label, share in (("p50", 0.5), ("p99", 0.99), ("longest", 1.0))
         )
         table.add_row("no changes for", shown)
-    Console(file=sys.stdout, width=max(80, console.width)).print(table)
+    Console(file=sys.stdout, width=max(100, console.width)).print(table)
     if inexact > MAX_SHIFT_MS:
         echo(
             f"the servers are so far away that their clocks are known to ± {inexact:.1f} ms only: "
