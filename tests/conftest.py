@@ -19,6 +19,7 @@ from tests.model.driver import Driver
 from tests.support import postgres, servers
 from tests.support.canaries import Canaries
 from tests.support.leaks import take_leaks
+from tests.support.open_ends import OpenEnds
 from tests.support.pool import Pool, pairs
 from tests.support.postgres import PostgresServer
 from tests.support.servers import Cluster, Server
@@ -62,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["SSL_CERT_FILE"] = str(TESTS / "support/authority.pem")
     config.pluginmanager.register(RunAgain(), "run again")
     config.pluginmanager.register(Canaries(), "canaries")
+    config.pluginmanager.register(OpenEnds(), "open ends")
     if os.environ.get("CI") == "true" and config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
 

@@ -30,7 +30,7 @@ class Proxy:
         return f"redis://127.0.0.1:{self.port}/0"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -45,13 +45,16 @@ class Proxy:
         for task in self._tasks:
             task.cancel()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A client has connected. Its end is closed with its task, also when that is cut before it begins."""
         self.accepted += 1
-        task = asyncio.current_task()
-        assert task is not None
+        task = asyncio.create_task(self._lead_on(reader, writer))
         self._tasks.add(task)
-        there_writer = None
-        try:
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: writer.transport.abort())
+
+    async def _lead_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):  # nobody listens at the target, or one of the ends is gone
             there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self.target)
             directions = [
                 asyncio.create_task(self._pass_on(reader, there_writer, replies=False)),
@@ -60,18 +63,10 @@ class Proxy:
             try:
                 await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
             finally:
+                there_writer.transport.abort()  # first, as the loop may end at any await
                 for direction in directions:
                     direction.cancel()
                 await asyncio.gather(*directions, return_exceptions=True)
-        except (OSError, asyncio.CancelledError):
-            pass  # the connection has ended or was cut
-        finally:
-            self._tasks.discard(task)
-            for end in (writer, there_writer):
-                if end is not None:
-                    end.transport.abort()
-                    with suppress(OSError):
-                        await end.wait_closed()
 
     async def _pass_on(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, replies: bool
