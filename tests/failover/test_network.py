@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -81,3 +84,22 @@ async def test_a_dead_party_ends_its_connections() -> None:
         network.lead_to((host, 1))
         async with calling(port, host=host) as (reader, _), asyncio.timeout(PATIENCE_S):
             assert await reader.read() == b""
+
+
+def test_whoever_has_just_called_when_it_ends_is_not_left_open() -> None:
+    async def end_after(turns: int) -> int:
+        async with Network() as network:
+            host, port = await network.join()
+            network.lead_to((host, 1))
+            with socket.create_connection((host, port)):
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await network.aclose()
+        return port
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        ports = [asyncio.run(end_after(turns)) for turns in range(6)]
+        gc.collect()
+    said = [str(each.message) for each in told]
+    assert [each for each in said for port in ports if f", {port})" in each] == []
