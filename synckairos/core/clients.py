@@ -41,9 +41,12 @@ REDIS_ERRORS = (RedisError, OSError)
 
 
 class _Closable(AbstractConnection):
-    """A connection that may be closed by the server before the first command, as by a proxy of a dead one.
+    """A connection to a server that may be dead.
 
-    uvloop raises RuntimeError for a write to it, which redis-py does not expect.
+    It may be closed by the server before the first command, as by a proxy of a dead one: uvloop raises
+    RuntimeError for a write to it, which redis-py does not expect. It is closed at once: with TLS, redis-py
+    would wait for the answer of a server that hangs, and raise an error when none comes, so that whatever is
+    to be closed after it would stay open.
     """
 
     async def send_packed_command(
@@ -53,6 +56,11 @@ class _Closable(AbstractConnection):
             await super().send_packed_command(command, check_health)
         except RuntimeError as error:
             raise redis.ConnectionError("the server has closed the connection") from error
+
+    async def disconnect(self, *args: Any, **options: Any) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+        await super().disconnect(*args, **options)
 
 
 class _Connection(_Closable, Connection):

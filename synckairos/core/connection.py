@@ -133,6 +133,7 @@ class Connection:
         """The breaker of calls while no primary is known at all."""
         self._loading: asyncio.Task[None] | None = None
         self._waiting_to_load: asyncio.Task[None] | None = None
+        self._closed = False
         self.library = library
         self._refused_at = float("-inf")
         self.topology: Topology = route.topology
@@ -367,6 +368,7 @@ class Connection:
         Callers that come while it is being loaded wait for the same load. Raises LibraryChanged,
         StorageUnavailable.
         """
+        self._refuse_if_closed()
         if self._loading is None or self._loading.done():
             self._loading = asyncio.create_task(self._load())
         try:
@@ -386,7 +388,7 @@ class Connection:
         Who waits for it need not wait any longer.
         """
         self._named.set()
-        if self._loading is None or self._loading.done():
+        if not self._closed and (self._loading is None or self._loading.done()):
             self._loading = asyncio.create_task(self._load())
             self._loading.add_done_callback(retrieve_error)
 
@@ -406,7 +408,9 @@ class Connection:
             log.error("cannot load the function library", reason=str(error))
 
     async def aclose(self) -> None:
-        """Closes all connections. Calls that are under way fail."""
+        """Closes all connections. Calls that are under way fail, and those that come later."""
+        self._closed = True
+        self._named.set()
         await end_tasks(self._loading, self._waiting_to_load)
         await self._breakers.forget(self._nobody)
         await self._route.aclose()
@@ -417,6 +421,11 @@ class Connection:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    def _refuse_if_closed(self) -> None:
+        """Raises StorageUnavailable when this is closed: nobody would close what a call opens then."""
+        if self._closed:
+            raise _unavailable("the connection is closed")
+
     async def _find_some(self) -> None:
         """Raises RedisError or OSError unless there is a primary."""
         await self._route.refresh()
@@ -424,6 +433,7 @@ class Connection:
             raise redis.ConnectionError("no primary is known")
 
     async def _link_to(self, key: str | None) -> PrimaryLink:
+        self._refuse_if_closed()
         link = self._route.link(key)
         if link is None:
             try:
@@ -486,6 +496,7 @@ class Connection:
         self, key: str | None, command: Command, failure: Failure | None, *, changes: bool
     ) -> Any:
         """Sends the call once more. Returns the reply or a Failure."""
+        self._refuse_if_closed()
         if _is_change(command) and self._route.is_in_doubt(key):
             return _IN_DOUBT
         try:
@@ -601,10 +612,12 @@ class Connection:
 
     async def _find_primaries(self, backoff: Backoff) -> None:
         """Waits a moment, or until another primary is named, then finds out which servers are primaries."""
-        self._named.clear()
+        if not self._closed:
+            self._named.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(backoff.pause()):
                 await self._named.wait()
+        self._refuse_if_closed()
         try:
             await self._route.refresh()
         except REDIS_ERRORS as error:

@@ -85,6 +85,7 @@ class Lane:
         self._wire: AnyWire | None = None
         self._retired: list[AnyWire] = []
         self._connecting: asyncio.Task[None] | None = None
+        self._closed = False
         self.must_be_primary = False
 
     def ready(self) -> AnyWire | None:
@@ -93,8 +94,13 @@ class Lane:
         return None if wire is None or wire.broken or wire.full else wire
 
     async def connected(self) -> AnyWire:
-        """Waits for the wire. Raises RedisError or OSError when the primary cannot be reached."""
+        """Waits for the wire. Raises RedisError or OSError when the primary cannot be reached.
+
+        Once this is closed, redis.ConnectionError is raised: nobody would close another wire.
+        """
         while self._wire is None or self._wire.broken:
+            if self._closed:
+                raise redis.ConnectionError("the connection is closed")
             if self._connecting is None or self._connecting.done():
                 self._connecting = asyncio.create_task(self._connect())
                 self._connecting.add_done_callback(retrieve_error)
@@ -105,9 +111,13 @@ class Lane:
 
     async def _connect(self) -> None:
         connection = cast(AbstractConnection, self._client.connection_pool.make_connection())
-        await connection.connect()
-        if self.must_be_primary:
-            await _check_role(connection)
+        try:
+            await connection.connect()
+            if self.must_be_primary:
+                await _check_role(connection)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
         writer = connection._writer  # noqa: SLF001 - the socket, with TLS and login done
         if not isinstance(writer, asyncio.StreamWriter):
             self._wire = self._over(InProcessWire(self._client))
@@ -126,6 +136,7 @@ class Lane:
 
     async def aclose(self, reason: str) -> None:
         """Closes the wires. Calls that are under way fail."""
+        self._closed = True
         await end_tasks(self._connecting)
         self.retire()
         for wire in self._retired:
@@ -140,7 +151,6 @@ async def _check_role(connection: AbstractConnection) -> None:
     except NoPermissionError:
         return
     if role != b"master":
-        await connection.disconnect(nowait=True)
         raise redis.ConnectionError(f"the server that was named as the primary is a {role.decode()}")
 
 

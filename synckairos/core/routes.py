@@ -246,6 +246,7 @@ class Cluster:
         self._epoch = 0
         self._refreshing: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         self.on_change: set[Callable[[], None]] = set()
         self.on_importing: set[Callable[[str], None]] = set()
 
@@ -376,14 +377,17 @@ class Cluster:
         leaving = [self._links.pop(address) for address in gone]
         if changed:
             self._changed()
-        for link in leaving:
-            await link.aclose("the node serves no slots any more")
+        for link in leaving:  # in tasks of their own, as this one may be ended meanwhile
+            task = asyncio.create_task(link.aclose("the node serves no slots any more"))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     async def aclose(self) -> None:
         """Closes all links."""
         await end_tasks(self._watching, self._refreshing)
         for link in self.links():
             await link.aclose()
+        await asyncio.gather(*self._closing)
 
 
 def route_to(settings: Settings, breakers: Breakers) -> Route:

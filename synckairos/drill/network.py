@@ -101,6 +101,7 @@ class Network:
 
     async def aclose(self) -> None:
         """Ends all connections and proxies."""
+        await asyncio.sleep(ACCEPTED_S)  # what has not begun when its proxy is closed, asyncio leaves open
         for proxy in self._proxies:
             proxy.close()
         while True:

@@ -13,7 +13,7 @@ import random
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -105,10 +105,9 @@ class Traffic:
                 ],
             }
             async with places:
-                caller = Caller(self._hosts, number)
-                await self._call(caller, session_id, "sk_create", "/v1/sessions", config)
-                await self._call(caller, session_id, "sk_start", f"/v1/sessions/{session_id}/start")
-                caller.close()
+                with closing(Caller(self._hosts, number)) as caller:
+                    await self._call(caller, session_id, "sk_create", "/v1/sessions", config)
+                    await self._call(caller, session_id, "sk_start", f"/v1/sessions/{session_id}/start")
             return session_id
 
         return list(await asyncio.gather(*(make(number, bank) for number, bank in enumerate(banks_ms))))

@@ -258,9 +258,10 @@ class Subscriptions:
             backoff.reset()
             for client in clients:
                 self._link(client)
-            leaving = [self._links.pop(client) for client in list(self._links) if client not in clients]
-            for link in leaving:
+            for client in [known for known in self._links if known not in clients]:
+                link = self._links[client]
                 await link.stop()
+                del self._links[client]  # not before: `stop` ends this loop, and stops what is here
                 self.reroute(link.channels_left())
             for link in self._links.values():
                 self.reroute(link.channels_of_others())

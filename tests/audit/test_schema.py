@@ -90,7 +90,7 @@ async def test_it_gives_way_to_those_who_work_with_the_tables(
     """A step that waited for a table would keep all waiting that ask for the table after it."""
     monkeypatch.setattr(schema, "LOCK_S", 0.1)
     await schema.migrate(empty, "1")
-    reader = await asyncpg.connect(empty)
+    reader, other = await asyncpg.connect(empty), await asyncpg.connect(empty)
     try:
         reading = reader.transaction()
         await reading.start()
@@ -102,16 +102,15 @@ async def test_it_gives_way_to_those_who_work_with_the_tables(
         monkeypatch.setattr(schema, "PAUSE_S", 0.01)
         monkeypatch.setattr(schema, "TRIES", 100_000)
         migrating = asyncio.create_task(schema.migrate(empty))
-        other = await asyncpg.connect(empty)
         # Somebody who asks while the migration waits for the table has an answer before the first one ends.
         for _ in range(3):
             await other.fetch("SELECT * FROM sync_access_log")
             await asyncio.sleep(0.1)
-        await other.close()
         assert not migrating.done()
         await reading.rollback()
         assert await migrating == ("1", REVISION)
     finally:
+        await other.close()
         await reader.close()
 
 

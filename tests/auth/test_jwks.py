@@ -23,7 +23,7 @@ from synckairos.breakers.registry import Breakers
 from synckairos.errors import CircuitOpen, StorageUnavailable, SyncKairosError, Unauthenticated
 from synckairos.run.processes import free_port
 from tests.auth.conftest import asking, token
-from tests.support.live import eventually
+from tests.support.lines import answering
 from tests.support.servers import Server
 
 RSA_KEY = rsa.generate_private_key(65537, 2048)
@@ -60,35 +60,25 @@ class Issuer:
         self.asked = 0
         self.url = ""
         self.holds = False
-        self.ended = asyncio.Event()
-        self.answering = 0
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.asked += 1
-        self.answering += 1
         await reader.readuntil(b"\r\n\r\n")
         if self.holds:
-            await self.ended.wait()
+            await asyncio.Event().wait()
         body = json.dumps({"keys": self.keys}).encode() if self.body is None else self.body
         head = [f"HTTP/1.1 {self.status}", f"Content-Length: {len(body)}", "Connection: close", *self.headers]
         writer.write("\r\n".join([*head, "", ""]).encode() + body)
         with suppress(ConnectionError):  # who asked may have heard enough
             await writer.drain()
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-        self.answering -= 1
 
 
 @pytest.fixture
 async def issuer() -> AsyncIterator[Issuer]:
     made = Issuer()
-    server = await asyncio.start_server(made.answer, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/keys"
-    async with server:
+    async with answering(made.answer) as port:
+        made.url = f"http://127.0.0.1:{port}/keys"
         yield made
-        made.ended.set()
-        await eventually(lambda: not made.answering)
 
 
 @asynccontextmanager

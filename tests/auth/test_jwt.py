@@ -18,6 +18,7 @@ from synckairos.auth.bearer import TokenEnded
 from synckairos.auth.claims import Expected, parse
 from synckairos.errors import Unauthenticated
 from tests.auth.conftest import SECRET, Api, asking, bearing, encoded, signature, token
+from tests.support.lines import answering
 from tests.support.servers import Server
 
 HOSTILE: dict[str, dict[str, str]] = yaml.safe_load(
@@ -68,14 +69,12 @@ async def test_hostile_tokens_are_all_refused_with_one_sentence(api: Api) -> Non
     """And nothing listens to what a token says: a trap behind the addresses in them hears nothing."""
     heard: list[str] = []
 
-    async def hear(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def hear(*_: object) -> None:
         heard.append("a connection")
-        writer.close()
 
-    trap = await asyncio.start_server(hear, "127.0.0.1", 0)
-    address = f"http://127.0.0.1:{trap.sockets[0].getsockname()[1]}/keys"
     path = f"/v1/sessions/{uuid.uuid4()}"
-    async with trap:
+    async with answering(hear) as trap:
+        address = f"http://127.0.0.1:{trap}/keys"
         assert await api.status(path, built({}, address)) == 404
         assert len(HOSTILE) >= 40
         for name, case in HOSTILE.items():

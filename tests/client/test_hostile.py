@@ -34,6 +34,7 @@ from synckairos.client.server_time import ServerTime
 from synckairos.client.time import ClockFilter
 from synckairos.run.processes import free_port
 from tests.client.conftest import ANNA, BEN, made
+from tests.support.lines import answering
 from tests.support.live import PATIENCE_S, Service, eventually, game
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -426,10 +427,8 @@ async def answered(body: bytes, call: Callable[[SyncKairos], Awaitable[object]])
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body))
         writer.write(body)
         await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
-    async with server, SyncKairos(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
+    async with answering(serve_one) as port, SyncKairos(f"http://127.0.0.1:{port}") as client:
         return await call(client)
 
 
@@ -502,19 +501,17 @@ async def test_a_service_elsewhere_is_asked_through_the_proxy_of_the_environment
         asked.append((await reader.readline()).decode())
         writer.write(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
-    async with server, Http("http://clock.test") as http:
-        with pytest.raises(SyncKairosError):
-            await http.request("GET", "/v1/time", tries=1)
+    async with answering(proxy) as port:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        async with Http("http://clock.test") as http:
+            with pytest.raises(SyncKairosError):
+                await http.request("GET", "/v1/time", tries=1)
         assert asked == ["GET http://clock.test/v1/time HTTP/1.1\r\n"]
         async with SyncKairos("http://clock.test", reconnect_attempts=0) as client:
             with pytest.raises(ConnectionLost):

@@ -31,6 +31,7 @@ from synckairos.client.errors import (
 from synckairos.client.model import instant_ms, read_change, read_state, timestamp
 from synckairos.errors import CODES
 from synckairos.run.processes import free_port
+from tests.support.lines import answering
 from tests.support.live import Service, game
 from tests.support.proxy import Proxy
 
@@ -72,8 +73,6 @@ class Script:
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the client has gone
-        finally:
-            writer.close()
 
 
 def refusal(code: str, **more: Any) -> bytes:
@@ -87,12 +86,11 @@ AWAY: Answer = (503, {"retry-after": "0"}, refusal("STORAGE_UNAVAILABLE"))
 @asynccontextmanager
 async def scripted(*answers: Answer) -> AsyncIterator[tuple[Script, SyncKairos]]:
     script = Script(list(answers))
-    server = await asyncio.start_server(script.answer, "127.0.0.1", 0)
-    script.port = server.sockets[0].getsockname()[1]
-    async with SyncKairos(f"http://127.0.0.1:{script.port}", "a-token") as client:
+    async with (
+        answering(script.answer) as script.port,
+        SyncKairos(f"http://127.0.0.1:{script.port}", "a-token") as client,
+    ):
         yield script, client
-    server.close()
-    await server.wait_closed()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.contract.conftest import Service, at, create, error, running
+from tests.support.lines import calling
 
 MIB = 1024 * 1024
 
@@ -97,16 +98,11 @@ async def test_a_body_of_one_mebibyte_is_read(api: httpx.AsyncClient, *, chunked
 
 async def talk(service: Service, data: bytes) -> tuple[int, dict[str, str], Any]:
     """Send bytes as they are; the answer's status, headers and JSON."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
-    try:
-        writer.write(data)
-        async with asyncio.timeout(10):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])}
-            body = await reader.readexactly(int(headers.get("content-length", 0)))
-        return int(head[0].split()[1]), headers, json.loads(body)
-    finally:
-        writer.close()
+    async with calling(service.port, data) as (reader, _), asyncio.timeout(10):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return int(head[0].split()[1]), headers, json.loads(body)
 
 
 @pytest.mark.parametrize(
@@ -158,10 +154,8 @@ async def test_a_client_that_goes_away_in_the_middle_harms_nobody(
         b"POST /v1/sessions HTTP/1.1\r\nContent-Length: 2000000\r\n\r\n{",
         b"GET /v1/ti",
     ):
-        _, writer = await asyncio.open_connection("127.0.0.1", service.port)
-        writer.write(data)
-        await writer.drain()
-        writer.transport.abort()
+        async with calling(service.port, data) as (_, writer):
+            await writer.drain()
     assert (await api.get("/health")).status_code == 200
     assert "Traceback" not in service.log.read_text()
 
@@ -173,11 +167,10 @@ async def test_a_client_that_does_not_wait_for_its_answer_is_no_failure(
     said = len(service.log.read_text())
     service.redis.pause()
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", service.port)
-        writer.write(f"POST {at(session, '/switch')} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        await writer.drain()
-        await asyncio.sleep(0.2)  # it waits for Redis by now
-        writer.transport.abort()
+        request = f"POST {at(session, '/switch')} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        async with calling(service.port, request) as (_, writer):
+            await writer.drain()
+            await asyncio.sleep(0.2)  # it waits for Redis by now
         await asyncio.sleep(0.2)
     finally:
         service.redis.resume()
@@ -186,11 +179,9 @@ async def test_a_client_that_does_not_wait_for_its_answer_is_no_failure(
 
 
 async def test_requests_one_behind_the_other_on_one_connection(service: Service) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
     request = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
-    writer.write(request * 2 + b"GET /nope HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    async with asyncio.timeout(10):
+    requests = request * 2 + b"GET /nope HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    async with calling(service.port, requests) as (reader, _), asyncio.timeout(10):
         answers = await reader.read()
     assert answers.count(b"HTTP/1.1 200 OK") == 2
     assert answers.count(b"HTTP/1.1 404 Not Found") == 1
-    writer.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 
 from tests.contract.conftest import Service, at, create, error, new_id, run_service, running
 from tests.support import servers
+from tests.support.lines import calling
 
 
 @pytest.fixture
@@ -30,15 +32,11 @@ async def _gone(service: Service) -> int:
 async def test_a_stop_answers_what_was_asked_before_it(log: Path) -> None:
     """Redis is held while twenty requests wait for it; they are answered although the service is to stop."""
     with servers.start("valkey") as redis, run_service(redis, log, RATE_LIMIT_ENABLED="false") as service:
-        async with service.client() as client, redis.client() as held:
+        async with service.client() as client, redis.client() as held, AsyncExitStack() as lines:
             session = await running(client)
             await held.client_pause(10_000, all=False)  # changes wait, this client does not
             request = f"POST {at(session, '/switch')} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-            waiting = []
-            for _ in range(20):
-                reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
-                writer.write(request)
-                waiting.append((reader, writer))
+            waiting = [await lines.enter_async_context(calling(service.port, request)) for _ in range(20)]
             # Whoever comes later and is answered shows that the twenty have been heard.
             async with service.client() as other:
                 assert (await other.get("/health")).status_code == 200
@@ -48,7 +46,7 @@ async def test_a_stop_answers_what_was_asked_before_it(log: Path) -> None:
             async with asyncio.timeout(20):
                 for reader, writer in waiting:
                     assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
-                    writer.close()
+                    writer.close()  # it is waited for
             assert await _gone(service) == 0
             with pytest.raises(httpx.ConnectError):
                 await client.get("/health")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from synckairos.config import Address
 from synckairos.drill.network import Network
+from tests.support.lines import answering, calling
 from tests.support.live import PATIENCE_S
 
 
@@ -15,22 +19,14 @@ from tests.support.live import PATIENCE_S
 async def echoing(network: Network) -> AsyncIterator[Address]:
     """A party that says everything back. Gives its address in the network."""
 
-    talks: set[asyncio.Task[None]] = set()
-
     async def say_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(1000):
             writer.write(data)
-        writer.close()
-        await writer.wait_closed()
-
-    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talks.add(asyncio.create_task(say_back(reader, writer)))
 
     host, port = await network.join()
-    async with await asyncio.start_server(begin, host, 0) as server:
-        network.lead_to((host, server.sockets[0].getsockname()[1]))
+    async with answering(say_back, host) as own:
+        network.lead_to((host, own))
         yield host, port
-    await asyncio.gather(*talks)
 
 
 class Line:
@@ -42,12 +38,9 @@ class Line:
     @classmethod
     @asynccontextmanager
     async def between(cls, source: str, target: Address) -> AsyncIterator[Line]:
-        reader, writer = await asyncio.open_connection(*target, local_addr=(source, 0))
-        try:
+        host, port = target
+        async with calling(port, host=host, local_addr=(source, 0)) as (reader, writer):
             yield cls(reader, writer)
-        finally:
-            writer.close()
-            await writer.wait_closed()
 
     def say(self, text: bytes) -> None:
         self._writer.write(text)
@@ -89,8 +82,24 @@ async def test_a_dead_party_ends_its_connections() -> None:
     async with Network() as network:
         host, port = await network.join()
         network.lead_to((host, 1))
-        reader, writer = await asyncio.open_connection(host, port)
-        async with asyncio.timeout(PATIENCE_S):
+        async with calling(port, host=host) as (reader, _), asyncio.timeout(PATIENCE_S):
             assert await reader.read() == b""
-        writer.close()
-        await writer.wait_closed()
+
+
+def test_whoever_has_just_called_when_it_ends_is_not_left_open() -> None:
+    async def end_after(turns: int) -> int:
+        async with Network() as network:
+            host, port = await network.join()
+            network.lead_to((host, 1))
+            with socket.create_connection((host, port)):
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await network.aclose()
+        return port
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        ports = [asyncio.run(end_after(turns)) for turns in range(6)]
+        gc.collect()
+    said = [str(each.message) for each in told]
+    assert [each for each in said for port in ports if f", {port})" in each] == []

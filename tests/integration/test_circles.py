@@ -23,6 +23,7 @@ from synckairos.api.websocket.socket import Socket
 from synckairos.errors import SyncKairosError
 from synckairos.realtime.relay import Topic
 from tests.support import servers
+from tests.support.lines import calling
 from tests.support.live import Service, eventually, game, service, settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -62,13 +63,11 @@ def request(line: str, *fields: str, body: bytes = b"") -> bytes:
 
 async def asked(live: Service, data: bytes) -> None:
     """A client that sends this, reads what there is, and goes away without a word."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
-    writer.write(data)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(0.05):
-            while await reader.read(1 << 16):
-                pass
-    writer.transport.abort()
+    async with calling(live.port, data) as (reader, _):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                while await reader.read(1 << 16):
+                    pass
 
 
 async def refused(live: Service) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from time import monotonic
 
 import pytest
@@ -42,44 +44,43 @@ def test_a_server_clock_that_steps_is_followed_at_once(step_ms: float) -> None:
     assert offset.offset_ms == pytest.approx(step_ms)
 
 
-async def test_it_agrees_with_the_server(server: servers.Server) -> None:
-    connection = await connect(settings(server.url))
+@asynccontextmanager
+async def started(connection: Connection) -> AsyncIterator[ServerClock]:
     clock = ServerClock(connection)
     await clock.start()
     try:
+        yield clock
+    finally:
+        await clock.stop()
+
+
+async def test_it_agrees_with_the_server(server: servers.Server) -> None:
+    async with await connect(settings(server.url)) as connection, started(connection) as clock:
         (client,) = await connection.primaries()
         sent = monotonic()
         seconds, microseconds = await client.time()
         allowed = 1000 * (monotonic() - sent) + clock.uncertainty_ms() + 1
         assert abs(clock.now_ms() - (1000 * seconds + microseconds / 1000)) <= allowed
-    finally:
-        await clock.stop()
-        await connection.aclose()
 
 
 async def test_a_slot_that_no_shard_covers_keeps_its_clock(
     server: servers.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A service starts with it, and the clocks of all other slots are measured."""
-    connection = await connect(settings(server.url))
-    (client,) = await connection.primaries()
+    async with await connect(settings(server.url)) as connection:
+        (client,) = await connection.primaries()
 
-    async def two_shards(_: Connection) -> list[Redis]:
-        return [client, client]
+        async def two_shards(_: Connection) -> list[Redis]:
+            return [client, client]
 
-    async def primary_for(_: Connection, key: str) -> Redis:
-        if key == alarms("07"):
-            raise StorageUnavailable
-        return client
+        async def primary_for(_: Connection, key: str) -> Redis:
+            if key == alarms("07"):
+                raise StorageUnavailable
+            return client
 
-    monkeypatch.setattr(Connection, "primaries", two_shards)
-    monkeypatch.setattr(Connection, "primary_for", primary_for)
-    clock = ServerClock(connection)
-    await clock.start()
-    try:
-        assert clock.uncertainty_ms("07") == float("inf")
-        assert clock.uncertainty_ms("06") < 10_000
-        assert clock.uncertainty_ms("08") < 10_000
-    finally:
-        await clock.stop()
-        await connection.aclose()
+        monkeypatch.setattr(Connection, "primaries", two_shards)
+        monkeypatch.setattr(Connection, "primary_for", primary_for)
+        async with started(connection) as clock:
+            assert clock.uncertainty_ms("07") == float("inf")
+            assert clock.uncertainty_ms("06") < 10_000
+            assert clock.uncertainty_ms("08") < 10_000

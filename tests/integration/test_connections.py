@@ -35,6 +35,7 @@ from synckairos.errors import (
 )
 from synckairos.run.processes import free_port
 from tests.support import servers
+from tests.support.lines import answering
 from tests.support.proxy import Proxy
 from tests.support.servers import Cluster, Server
 
@@ -176,14 +177,10 @@ async def test_nothing_is_left_open(server: Server) -> None:
 async def test_a_link_that_is_closed_does_not_cancel_those_who_wait_for_it() -> None:
     """A primary that leaves its cluster is such a link. Its callers have to look for another one."""
 
-    async def says_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.CancelledError):
-            await asyncio.sleep(60)
-        writer.close()
+    async def says_nothing(*_: object) -> None:
+        await asyncio.sleep(60)
 
-    silent = await asyncio.start_server(says_nothing, "127.0.0.1", 0)
-    async with silent:
-        port = silent.sockets[0].getsockname()[1]
+    async with answering(says_nothing) as port:
         link = links.PrimaryLink(redis.asyncio.Redis(port=port))
         callers = [asyncio.create_task(link.calls.connected()) for _ in range(2)]
         await asyncio.sleep(0.1)
@@ -486,11 +483,11 @@ async def test_one_silent_connection_is_replaced_within_the_bound(server: Server
 async def test_a_server_that_does_not_speak_redis() -> None:
     async def nonsense(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        writer.close()
 
-    server = await asyncio.start_server(nonsense, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server, Connection.to(load({"REDIS_URL": f"redis://127.0.0.1:{port}"})) as connection:
+    async with (
+        answering(nonsense) as port,
+        Connection.to(load({"REDIS_URL": f"redis://127.0.0.1:{port}"})) as connection,
+    ):
         with pytest.raises(StorageUnavailable):
             await ask(connection, 1)
 
@@ -657,15 +654,16 @@ async def test_the_error_of_an_attempt_to_connect_that_every_caller_gave_up_is_n
     asyncio.get_running_loop().set_exception_handler(lambda _, told: reported.append(told["message"]))
     closed: asyncio.Queue[None] = asyncio.Queue()
 
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.read(1000):
-            pass
-        writer.close()
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while await reader.read(1000):
+                pass
         closed.put_nowait(None)
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server, Connection.to(load({"REDIS_URL": f"redis://:secret@127.0.0.1:{port}"})) as connection:
+    async with (
+        answering(silent) as port,
+        Connection.to(load({"REDIS_URL": f"redis://:secret@127.0.0.1:{port}"})) as connection,
+    ):
         # The login of the first attempt is never answered. It fails when its caller has gone, and the second
         # call replaces it.
         for _ in range(2):

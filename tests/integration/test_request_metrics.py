@@ -18,6 +18,7 @@ from synckairos.core.calls import Sessions
 from synckairos.core.model import Options
 from synckairos.errors import SyncKairosError
 from tests.support import servers
+from tests.support.lines import calling
 from tests.support.live import Service, service, settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -96,10 +97,9 @@ async def test_whoever_sends_slowly_does_not_have_a_route_look_as_if_it_failed(
     monkeypatch.setitem(connections.ALLOWED_S, connections.Phase.BODY, 0.2)
     monkeypatch.setattr(connections, "LOOK_S", 0.05)
     counted, unknown = Requests("/v1/sessions", "POST", 504), Requests("", "", 504)
-    reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
-    writer.write(b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n ")
-    assert (await reader.read()).startswith(b"HTTP/1.1 504 ")
-    writer.close()
+    request = b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n "
+    async with calling(live.port, request) as (reader, _):
+        assert (await reader.read()).startswith(b"HTTP/1.1 504 ")
     assert (counted.count, unknown.count) == (0, 1)
 
 

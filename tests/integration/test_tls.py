@@ -87,6 +87,20 @@ async def test_the_service_works_over_tls(encrypted: Server, authorities: Author
             assert "session.started" in str(await watcher.next())
 
 
+async def test_a_server_that_hangs_does_not_hold_up_the_end(
+    encrypted: Server, authorities: Authorities
+) -> None:
+    """TLS ends with an answer of the server, which nobody waits for."""
+    connection = await connect(load({"REDIS_URL": url(encrypted, authorities.ours)}))
+    (client,) = await connection.primaries()
+    await client.ping()
+    encrypted.pause()
+    try:
+        await connection.aclose()
+    finally:
+        encrypted.resume()
+
+
 @pytest.mark.parametrize("setting", ["REDIS_URL", "RQ_REDIS_URL"])
 def test_a_redis_with_a_certificate_that_is_not_trusted(
     setting: str, encrypted: Server, authorities: Authorities

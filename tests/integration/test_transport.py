@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from synckairos.auth.bearer import Everybody
 from synckairos.auth.caller import Caller
 from synckairos.errors import Unauthenticated
 from tests.support import servers
+from tests.support.lines import Line, calling
 from tests.support.live import PATIENCE_S, Service, eventually, game, service, settings
 
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -35,18 +36,8 @@ async def live(redis: servers.Server) -> AsyncIterator[Service]:
         yield running
 
 
-@asynccontextmanager
-async def connected(
-    live: Service, data: bytes = b""
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
-    writer.write(data)
-    try:
-        yield reader, writer
-    finally:
-        writer.transport.abort()
-        with suppress(OSError):
-            await writer.wait_closed()
+def connected(live: Service, data: bytes = b"") -> AbstractAsyncContextManager[Line]:
+    return calling(live.port, data)
 
 
 async def until_the_end(reader: asyncio.StreamReader) -> bytes:
@@ -248,11 +239,14 @@ async def test_an_address_that_opens_very_many_is_still_answered(redis: servers.
     chosen = settings(redis.url, MAX_CONNECTIONS_PER_ADDRESS="5")
     async with service(chosen) as live:
         session_id = await game(live.sessions)
-        async with live.follow(session_id) as client, connected(live, GET) as (served, writer):
+        async with (
+            live.follow(session_id) as client,
+            connected(live, GET) as (served, writer),
+            AsyncExitStack() as slow,
+        ):
             await answer(served)
-            slow = [await asyncio.open_connection("127.0.0.1", live.port) for _ in range(30)]
-            for _, sender in slow:
-                sender.write(b"GET /health HTTP/1.1\r\nX: ")
+            for _ in range(30):
+                await slow.enter_async_context(connected(live, b"GET /health HTTP/1.1\r\nX: "))
             for _ in range(3):
                 async with connected(live, GET) as (reader, _):
                     assert (await answer(reader))[0] == 200
@@ -260,8 +254,6 @@ async def test_an_address_that_opens_very_many_is_still_answered(redis: servers.
             writer.write(GET)
             assert (await answer(served))[0] == 200, "who is idle stays, as long as others are slow"
             assert (await client.ask(type="PING", t1=1))["type"] == "PONG"
-            for _, sender in slow:
-                sender.transport.abort()
 
 
 async def test_requests_that_come_together_leave_others_their_turn(live: Service) -> None:

@@ -22,6 +22,7 @@ from synckairos.api.transport.connection import READ
 from synckairos.api.websocket import socket as socket_module
 from synckairos.api.websocket.conversation import Conversation
 from tests.support import servers
+from tests.support.lines import calling
 from tests.support.live import Message, Service, Watcher, eventually, game, service, settings, versions
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -145,15 +146,13 @@ async def test_a_broken_handshake_is_refused_in_the_shape_of_all_errors(live: Se
 
 
 async def test_a_handshake_with_a_header_that_is_none(live: Service) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
-    writer.write(
+    handshake = (
         f"GET /ws?session_id={uuid.uuid4()} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
         "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         "X-Odd: a\x0bb\r\n\r\n".encode()
     )
-    async with asyncio.timeout(10):
+    async with calling(live.port, handshake) as (reader, _), asyncio.timeout(10):
         head = await reader.readuntil(b"\r\n\r\n")
-    writer.close()
     assert head.startswith(b"HTTP/1.1 400 ")
 
 
@@ -441,18 +440,15 @@ async def test_a_reconnect_that_is_refused_loses_nothing(live: Service) -> None:
 
 async def test_a_client_in_a_hurry_is_heard(live: Service) -> None:
     session_id = await game(live.sessions)
-    reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
     ping = Frame(Opcode.TEXT, b'{"type":"PING","t1":7}').serialize(mask=True)
-    writer.write(
+    handshake = (
         f"GET /ws?session_id={session_id} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
-        "Sec-WebSocket-Version: 13\r\n\r\n".encode()
-        + ping
+        "Sec-WebSocket-Version: 13\r\n\r\n"
     )
-    async with asyncio.timeout(5):
+    async with calling(live.port, handshake.encode() + ping) as (reader, _), asyncio.timeout(5):
         said = await reader.readuntil(b'"PONG"')
     assert said.startswith(b"HTTP/1.1 101 ")
-    writer.close()
 
 
 async def test_binary_messages_close_1003(live: Service) -> None:

@@ -67,16 +67,15 @@ class Place:
 async def place(server: Server, **environ: str) -> AsyncIterator[Place]:
     """A server with the library; the environment may say more of how it is reached."""
     chosen = settings(server.url, **environ)
-    connection = await connections.connect(chosen)
-    clock = ServerClock(connection)
-    await clock.start()
-    side = Fatal(connection, clock, chosen.redis_address)
-    side.deaths = {}
-    try:
-        yield Place(server, side)
-    finally:
-        await clock.stop()
-        await connection.aclose()
+    async with await connections.connect(chosen) as connection:
+        clock = ServerClock(connection)
+        side = Fatal(connection, clock, chosen.redis_address)
+        side.deaths = {}
+        try:
+            await clock.start()
+            yield Place(server, side)
+        finally:
+            await clock.stop()
 
 
 def begin(folder: Path, source: Place, target: Place, sessions: Iterable[str], move: str = "m1") -> Record:

@@ -8,7 +8,7 @@ import subprocess
 import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,17 +113,16 @@ async def traffic(address: str) -> AsyncIterator[Traffic]:
             session_id = await running.create()
             (await api.post(f"/v1/sessions/{session_id}/start")).raise_for_status()
             running.sessions.append(session_id)
-        for number in range(SOCKETS):
-            url = f"ws://{address}/ws?session_id={running.sessions[number]}"
-            running.sockets.append(await connect(url, max_queue=None))
-        playing = asyncio.create_task(running.play())
-        try:
-            yield running
-        finally:
-            playing.cancel()
-            await asyncio.gather(playing, return_exceptions=True)
-            for socket in running.sockets:
-                await socket.close()
+        async with AsyncExitStack() as sockets:
+            for number in range(SOCKETS):
+                url = f"ws://{address}/ws?session_id={running.sessions[number]}"
+                running.sockets.append(await sockets.enter_async_context(connect(url, max_queue=None)))
+            playing = asyncio.create_task(running.play())
+            try:
+                yield running
+            finally:
+                playing.cancel()
+                await asyncio.gather(playing, return_exceptions=True)
 
 
 def one(holds: Callable[[float], bool]) -> Callable[[list[Sample]], bool]:

@@ -20,6 +20,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from synckairos.run.processes import free_port
+from tests.support.lines import answering, calling
 from tests.support.programs import Program, get
 from tests.support.proxies import PROXIES, Proxy, ask_haproxy, haproxy
 from tests.support.servers import Server
@@ -158,12 +159,9 @@ async def test_a_client_has_its_own_address_and_none_that_it_claims(proxy: Proxy
     ],
 )
 async def test_no_spelling_of_an_address_gets_at_the_metrics(proxy: Proxy, target: str) -> None:
-    reader, writer = await asyncio.open_connection(
-        "127.0.0.1", proxy.port, ssl=proxy.tls, server_hostname="localhost"
-    )
-    writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-    reply = await asyncio.wait_for(reader.read(), 30)
-    writer.close()
+    request = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+    async with calling(proxy.port, request, ssl=proxy.tls, server_hostname="localhost") as (reader, _):
+        reply = await asyncio.wait_for(reader.read(), 30)
     assert reply.partition(b" ")[2][:3] in (b"404", b"400"), reply
     assert b"synckairos_" not in reply
 
@@ -204,11 +202,9 @@ async def breaking_off(port: int = 0) -> AsyncIterator[tuple[int, list[str]]]:
                 length = next((each for each in head.lower().split("\r\n") if "content-length" in each), ":0")
                 await reader.readexactly(int(length.split(":")[1]))
                 asked.append(line)
-        writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", port)
-    async with server:
-        yield server.sockets[0].getsockname()[1], asked
+    async with answering(answer, port=port) as own:
+        yield own, asked
 
 
 @pytest.mark.parametrize("name", PROXIES)

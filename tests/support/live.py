@@ -132,9 +132,9 @@ async def parts(chosen: Settings) -> AsyncIterator[Parts]:
     subscriptions = Subscriptions(connection)
     relay = Relay(sessions, subscriptions, clock)
     timekeeper = Timekeeper(connection, sessions, subscriptions, clock)
-    await clock.start()
-    await subscriptions.start()
     try:
+        await clock.start()
+        await subscriptions.start()
         yield Parts(connection, sessions, clock, subscriptions, relay, timekeeper)
     finally:
         for part in (timekeeper, relay, subscriptions, clock):

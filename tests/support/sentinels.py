@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Self
 
 import hiredis
 
 from synckairos.config import Address
+from tests.support.lines import answering
 from tests.support.servers import Server
 
 NAME = "main"
@@ -48,21 +49,15 @@ class Sentinel:
         self.failovers = 0
         """How often it was asked to have another primary. It does nothing about it."""
         self._listeners: set[asyncio.StreamWriter] = set()
-        self._open: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
-        self._server: asyncio.Server | None = None
+        self._open = AsyncExitStack()
 
     async def open(self) -> None:
         """Begins to answer, at the port that it had before."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = await self._open.enter_async_context(answering(self._talk, port=self.port))
 
     async def close(self) -> None:
         """Answers nobody any more."""
-        assert self._server is not None
-        self._server.close()
-        for writer in self._open:
-            writer.close()
-        await asyncio.gather(*self._open.values())
+        await self._open.aclose()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -80,29 +75,24 @@ class Sentinel:
             for writer in self._listeners:
                 writer.write(packed(["message", "+switch-master", said]))
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         parser = hiredis.Reader(encoding="utf-8")
         welcome = self.login is None
-        task = asyncio.current_task()
-        assert task is not None
-        self._open[writer] = task
-        with suppress(OSError):
-            while data := await reader.read(65536):
-                parser.feed(data)
-                while (command := parser.gets()) is not False:
-                    words = [str(word) for word in command]
-                    if words[0] == "AUTH":
-                        welcome = self.login is None or words[1:] == list(self.login)
-                        writer.write(b"+OK\r\n" if welcome else b"-WRONGPASS no\r\n")
-                    elif not welcome:
-                        writer.write(b"-NOAUTH Authentication required.\r\n")
-                    else:
-                        self._answer(words, writer)
-        del self._open[writer]
-        self._listeners.discard(writer)
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
+        try:
+            with suppress(OSError):
+                while data := await reader.read(65536):
+                    parser.feed(data)
+                    while (command := parser.gets()) is not False:
+                        words = [str(word) for word in command]
+                        if words[0] == "AUTH":
+                            welcome = self.login is None or words[1:] == list(self.login)
+                            writer.write(b"+OK\r\n" if welcome else b"-WRONGPASS no\r\n")
+                        elif not welcome:
+                            writer.write(b"-NOAUTH Authentication required.\r\n")
+                        else:
+                            self._answer(words, writer)
+        finally:
+            self._listeners.discard(writer)
 
     def _answer(self, words: list[str], writer: asyncio.StreamWriter) -> None:
         match [words[0].upper(), *words[1:]]:

@@ -10,6 +10,7 @@ import pytest
 
 from synckairos.core import wire as wires
 from synckairos.core.wire import HEAVY_BYTES, Failure, Wire
+from tests.support.lines import answering, calling
 
 SILENCE_S = 0.02
 LITTLE, MUCH = ("PING",), ("ECHO", b"x" * HEAVY_BYTES)
@@ -19,17 +20,18 @@ LITTLE, MUCH = ("PING",), ("ECHO", b"x" * HEAVY_BYTES)
 async def silent_server() -> AsyncIterator[tuple[Wire, asyncio.StreamWriter]]:
     """A wire to a server that answers nothing by itself, and what the server writes with."""
     accepted: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
-    server = await asyncio.start_server(lambda _, writer: accepted.set_result(writer), "127.0.0.1", 0)
-    async with server:
-        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set_result(writer)
+        await asyncio.Event().wait()
+
+    async with answering(say_nothing) as port, calling(port) as (_, writer):
         wire = Wire(writer, SILENCE_S)
         writer.transport.set_protocol(wire)
-        theirs = await accepted
         try:
-            yield wire, theirs
+            yield wire, await accepted
         finally:
             wire.fail("the test is over")
-            theirs.close()
 
 
 async def test_a_server_that_says_nothing_is_given_up() -> None:
