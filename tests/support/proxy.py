@@ -6,6 +6,8 @@ import asyncio
 from contextlib import suppress
 from typing import Self
 
+from tests.support.lines import ACCEPTED_TURNS
+
 
 class Proxy:
     """Listens on a free loopback port and passes everything on to the port `target`, unless disturbed."""
@@ -36,6 +38,8 @@ class Proxy:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
+        for _ in range(ACCEPTED_TURNS):  # asyncio leaves those open that have not begun when a server closes
+            await asyncio.sleep(0)
         self._server.close()
         self.cut_all()
         await asyncio.gather(*self._tasks, return_exceptions=True)
