@@ -36,7 +36,7 @@ class Proxy:
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         assert self._server is not None
         for _ in range(ACCEPTED_TURNS):  # asyncio leaves those open that have not begun when a server closes
             await asyncio.sleep(0)
