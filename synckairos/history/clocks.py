@@ -125,7 +125,10 @@ class Clocks:
             return
         control = self._config.time_control
         if self._config.sync_mode == "per_participant":
-            control = self._controls.get(payload.active_participant_id or "") or control
+            active = payload.active_participant_id or ""
+            if active not in self._controls:
+                return  # who has left since, and may have had a rule of one's own
+            control = self._controls[active] or control
         elif self._config.sync_mode == "per_group":
             return  # the group's control is not followed here
         expected = event.server_time_ms + payload.time_remaining_ms + _overtime(control)
@@ -163,7 +166,7 @@ class Clocks:
                 return None if self._ran is None or late > LATE_MS else moment - self._ran
             case "session.started" | "cycle.switched":
                 return moment
-            case "participant.expired" | "participant.removed" if not goes_on:
+            case "participant.expired" | "participant.removed" if self._active is not None and not goes_on:
                 return moment
         return self._started
 
@@ -236,7 +239,8 @@ class Clocks:
         if event.name == "session.paused":
             self._ran = None if self._started is None else now - self._started
         goes_on = active == self._active and event.name in ("participant.removed", "participant.expired")
-        if event.name in _SAME_CYCLE:
+        begins_here = self._active is None and event.name in ("participant.removed", "participant.expired")
+        if event.name in _SAME_CYCLE or begins_here:
             if clock is not None and not known:
                 self._join_cycle(payload, clock, started)
             elif event.name == "time.adjusted" and self._flagged and clock is not None and not clock.expired:
@@ -252,10 +256,16 @@ class Clocks:
         self._active, self._started = active, started
 
     def _join_cycle(self, payload: Payload, clock: _Clock, started: int | None) -> None:
-        """Follow a clock in whose cycle the history begins."""
+        """Follow a clock in whose cycle the history begins.
+
+        In a pause nothing says how much of the cycle counts. Then it is followed from the next event on that
+        shows it and a deadline.
+        """
         self._flagged = clock.expired
         if payload.deadline_ms is not None and started is not None:
             self._offset = payload.deadline_ms - started - clock.budget
+        else:
+            self._clocks.pop(payload.active_participant_id or "", None)
 
     def _note(self, each: Participant) -> None:
         control = each.time_control or self._config.time_control

@@ -170,6 +170,8 @@ class History:
         """Checks the sums of the clocks, and compares the state with the events."""
         beginnings = [number for number, event in enumerate(events) if _begins_life(event)]
         clocks = Clocks(state)  # whose config is that of the last life
+        if not beginnings:
+            clocks.forget()
         version: int | None = None
         for event in events[beginnings[-1] if beginnings else 0 :]:
             if version is not None and event.version != version + 1:

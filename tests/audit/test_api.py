@@ -10,6 +10,7 @@ import uuid
 import xml.etree.ElementTree as ET
 from typing import Any
 
+import httpx
 import pytest
 
 from synckairos.audit import reading, timeline
@@ -134,6 +135,45 @@ async def test_events_of_one_that_was_created_again(running: Audited) -> None:
     await running.archived()
     events, _ = await page(running, session)
     assert [event["payload"]["event"] for event in events] == ["session.created"] + ["time.adjusted"] * 3
+
+
+@pytest.mark.parametrize("what", ["events", "timeline.svg"])
+async def test_events_that_are_not_stored_yet(running: Audited, what: str) -> None:
+    """Nothing stores the batches in the queue: no worker runs, or PostgreSQL is away."""
+    session = await running.play(10)
+    forget(running, session, up_to=5)
+
+    async def asked(since: int) -> httpx.Response:
+        return await running.api.get(at(session, f"/{what}"), params={"since": since})
+
+    for since in (0, 4):
+        response = await asked(since)
+        assert error(response, 503, "STORAGE_UNAVAILABLE")["context"] == {"since": since, "version": 12}
+        assert response.headers["retry-after"] == "1"
+    assert [(await asked(since)).status_code for since in (5, 12)] == [200, 200]
+    await running.archived()
+    assert [(await asked(since)).status_code for since in (0, 4)] == [200, 200]
+
+
+@pytest.mark.parametrize("switches", [1, 2])
+async def test_events_after_a_version_that_comes_while_they_are_read(
+    running: Audited, monkeypatch: pytest.MonkeyPatch, switches: int
+) -> None:
+    """The log was asked too early to know of it, and still has all that is newer."""
+    session = await running.play()
+    asked = running.sessions.log
+
+    async def then_switched(*arguments: Any, **named: Any) -> list[bytes] | None:
+        monkeypatch.undo()
+        found = await asked(*arguments, **named)
+        for _ in range(switches):
+            await running.sessions.switch(session["session_id"])
+        return found
+
+    monkeypatch.setattr(running.sessions, "log", then_switched)
+    events, next_since = await page(running, session, 6)
+    assert [event["version"] for event in events] == [7][: switches - 1]
+    assert next_since == 5 + switches
 
 
 # Lists

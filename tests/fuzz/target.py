@@ -10,10 +10,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import msgspec
 import redis
 
+from synckairos.audit.jobs import Jobs
 from synckairos.auth.signing import sign
 from synckairos.core.connection import connect
+from synckairos.core.keys import SessionKeys
+from synckairos.core.model import Envelope
 from synckairos.history.servers import all_session_ids, read_sessions
 from synckairos.history.truth import History
 from tests.fuzz.report import Report
@@ -37,6 +41,8 @@ PEOPLE = [str(uuid.UUID(int=0xA0000000_0000_4000_8000_000000000000 + number)) fo
 SESSIONS = [str(uuid.UUID(int=0x5E550000_0000_4000_8000_0000000000F0 + number)) for number in range(4)]
 """The sessions whose ids stand in cases; `tend` keeps them in play."""
 
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+
 
 def token(*roles: str, for_s: float = 36_000, **claims: Any) -> str:
     """A token of the tenant."""
@@ -58,6 +64,7 @@ class Target:
             base_url=url, timeout=PATIENCE_S, headers={"authorization": f"Bearer {token('admin')}"}
         )
         self._redis = redis.Redis.from_url(redis_url, socket_timeout=PATIENCE_S)
+        self._queue = Jobs.of(settings(redis_url))
         self._pids = self._workers()
         self.webhooks: list[str] = []
         """The ids of two webhooks; `tend` keeps them there."""
@@ -66,6 +73,7 @@ class Target:
         """Close the connections."""
         self._admin.close()
         self._redis.close()
+        self._queue.close()
 
     def tend(self, number: int = 0) -> None:
         """Have each of the sessions run, or be paused or pending, whatever became of it.
@@ -92,6 +100,35 @@ class Target:
         """The token of a link with which a moderator without an account comes to the first session."""
         answer = self._admin.post(f"/v1/sessions/{SESSIONS[0]}/links", json={"role": "moderator"})
         return str(answer.json()["data"]["token"])
+
+    def is_to_be_stored(self, session_id: str, what: str, since: int) -> bool:
+        """Whether the event after a version has left the session's log and waits to be stored.
+
+        One that does not wait any more is stored, so the service has to tell it when it is asked again.
+
+        what: the end of the path at which it was asked for
+        """
+        keys = SessionKeys.of(session_id)
+        oldest: Any = self._redis.xrange(keys.log, count=1)
+        epoch: Any = self._redis.hget(keys.session, "epoch")
+        if not oldest or epoch is None or int(oldest[0][0].partition(b"-")[0]) <= since + 1:
+            return False
+        wanted = (epoch.decode(), since + 1)
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            if wanted in self._waiting(session_id):
+                return True
+            answer = self._admin.get(f"/v1/sessions/{session_id}/{what}", params={"since": since})
+            if answer.status_code == 200:
+                return True
+            time.sleep(0.1)  # it may be in the outbox, or in the archiver's hands
+        return False
+
+    def _waiting(self, session_id: str) -> set[tuple[str, int]]:
+        """Epoch and version of a session's events that wait in the audit's queue."""
+        entries = (entry for batch in self._queue.waiting() for entry in batch.entries)
+        found = (_decode_envelope(entry.body) for entry in entries if entry.session_id == session_id)
+        return {(event.epoch, event.version) for event in found}
 
     def look(self, report: Report) -> None:
         """Note when the service does not answer, a process was started again, or Redis stands still."""

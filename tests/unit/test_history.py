@@ -62,6 +62,28 @@ def test_a_sound_history_of_corrections_and_schedules_has_no_findings(
     assert of_game(game["created"], game).check().findings == []
 
 
+@given(SEEDS, st.sampled_from(KINDS))
+@settings(max_examples=10)
+def test_the_end_of_a_sound_history_has_no_findings(seed: int, kind: tuple[str, str]) -> None:
+    """A log without an audit store begins anywhere: in a cycle, in a pause, with one who is out of time."""
+    game = wide_games.play(chooser(seed), *kind)
+    for made in (run(seed, *kind), of_game(game["created"], game)):
+        for number in range(1, len(made.events)):
+            end = Run(made.events[number:], made.state)
+            assert end.check(complete=False).findings == []
+
+
+@pytest.mark.parametrize("name", ["participant.expired", "participant.removed", "session.resumed"])
+def test_the_end_of_a_history_begins_with_an_event_that_goes_on_in_a_cycle(name: str) -> None:
+    """Not with the cycle itself, though nothing before says so."""
+    ends = (
+        Run(made.events[n:], made.state) for made in map(run, range(40)) for n in range(1, len(made.events))
+    )
+    found = [each for each in ends if each.events[0]["payload"]["event"] == name]
+    assert found
+    assert [finding for each in found for finding in each.check(complete=False).findings] == []
+
+
 @given(SEEDS, st.sampled_from(PLANTS), st.booleans())
 @settings(max_examples=300)
 def test_a_planted_fault_is_found_and_named(seed: int, plant: Plant, failover: bool) -> None:

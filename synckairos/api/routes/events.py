@@ -15,7 +15,7 @@ from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store
 from synckairos.audit import reading, timeline
 from synckairos.auth import access
 from synckairos.auth.access import Action
-from synckairos.core.model import Envelope
+from synckairos.core.model import Envelope, Over
 from synckairos.realtime.messages import without_actor
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
@@ -28,11 +28,16 @@ async def get_events(request: ApiRequest, session_id: str) -> Reply:
     since = reader.query(schemas.EventsQuery).since
     reader.check()
     sessions = request.context.sessions
-    found = await sessions.log(session_id, since, tenant=request.caller.tenant)
+    tenant = request.caller.tenant
+    found = await sessions.log(session_id, since, tenant=tenant)
+    if found is None:
+        state = await sessions.summary(session_id, tenant)
+        _check_since(reader, since, state.version)
+        if not isinstance(state, Over):
+            # The session may have come to `since` only now, and then its log has all that is newer.
+            found = await sessions.log(session_id, since, tenant=tenant)
     if found is not None:
         return _events(request, found[: reading.MAX_EVENTS], since)
-    state = await sessions.summary(session_id, request.caller.tenant)
-    _check_since(reader, since, state.version)
     store = audit_store(
         request,
         "events so old are in the audit store, and this service has none",
