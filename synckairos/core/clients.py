@@ -82,6 +82,40 @@ _CLOSABLE = {
 }
 
 
+class _StaysClosed(redis.asyncio.ConnectionPool):
+    """The connections of a client; none is opened once it is closed, as nobody would close that one.
+
+    redis-py connects again. A client is closed when another server becomes the primary, while some part of
+    the service may still have it in its hands.
+    """
+
+    _closed = False
+
+    async def aclose(self) -> None:
+        self._closed = True
+        await super().aclose()
+
+    def make_connection(self) -> AbstractConnection:
+        self._refuse_if_closed()
+        made: AbstractConnection = super().make_connection()  # type: ignore[no-untyped-call]
+        return made
+
+    async def ensure_connection(self, connection: AbstractConnection) -> None:
+        self._refuse_if_closed()
+        await super().ensure_connection(connection)
+        if self._closed:  # since then
+            await connection.disconnect(nowait=True)
+            self._refuse_if_closed()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise redis.ConnectionError("the client is closed")
+
+
+class _Pool(_StaysClosed, redis.asyncio.BlockingConnectionPool):
+    pass
+
+
 class _Sentinels(Sentinel):
     """The Sentinels behind a sync client. All of them are asked whenever it opens a connection.
 
@@ -126,9 +160,7 @@ def async_client(
     if address is not None:
         options.update(host=address[0], port=address[1])
     return redis.asyncio.Redis.from_pool(
-        redis.asyncio.BlockingConnectionPool(
-            max_connections=MAX_CLIENT_CONNECTIONS, timeout=POOL_WAIT_S, **options
-        )
+        _Pool(max_connections=MAX_CLIENT_CONNECTIONS, timeout=POOL_WAIT_S, **options)
     )
 
 
@@ -138,9 +170,7 @@ def async_client_of_sentinel(
     """A client of one Sentinel."""
     options = _of_a_sentinel(settings, timeout_s, RetryAsync(NoBackoff(), 0))
     connection = _SSLConnection if options.pop("ssl", False) else _Connection
-    pool = redis.asyncio.ConnectionPool(
-        connection_class=connection, host=address[0], port=address[1], **options
-    )
+    pool = _StaysClosed(connection_class=connection, host=address[0], port=address[1], **options)
     return redis.asyncio.Redis.from_pool(pool)
 
 

@@ -339,8 +339,9 @@ class _PubSubConnection:
     async def _run(self) -> None:
         """Connect, and serve until the connection is lost; then give the channels back and connect again."""
         while True:
-            connection = self._client.connection_pool.make_connection()
+            connection: AbstractConnection | None = None
             try:
+                connection = self._client.connection_pool.make_connection()
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
                     await connection.connect()
                     await self._enable_keyspace_events()
@@ -356,8 +357,9 @@ class _PubSubConnection:
                     logger.warning("a subscribing connection was lost", error=_text(group))
                 self._away = True
             finally:
-                with suppress(Exception):
-                    await connection.disconnect(nowait=True)
+                if connection is not None:
+                    with suppress(Exception):
+                        await connection.disconnect(nowait=True)
                 self._owner.reroute(self.channels_left())
             await asyncio.sleep(self._backoff.pause())
 

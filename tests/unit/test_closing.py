@@ -87,6 +87,22 @@ async def test_a_call_that_is_under_way_fails_and_opens_nothing_any_more(environ
         assert storage.opened == opened
 
 
+async def test_a_client_that_is_closed_opens_nothing_any_more() -> None:
+    storage = Storage({b"PING": b"+PONG\r\n"})
+    async with answering(storage.talk) as port:
+        for turns in TURNS:
+            client = client_of(port)
+            under_way = asyncio.ensure_future(client.ping())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await client.aclose()
+            [outcome] = await asyncio.gather(under_way, return_exceptions=True)
+            assert turns or isinstance(outcome, redis.ConnectionError)
+            with pytest.raises(redis.ConnectionError):
+                await client.ping()
+            await storage.is_alone()
+
+
 async def test_a_link_that_is_closed_while_it_connects_leaves_nothing_open() -> None:
     storage = Storage({b"ROLE": b"*1\r\n$6\r\nmaster\r\n"})
     async with answering(storage.talk) as port:
