@@ -215,6 +215,7 @@ async def test_pauses_and_turns_that_are_left_stand_above_the_clocks(api: Api, c
     bounds = page.get_by_role("group", name="Start, end, turns and pauses")
     await expect(bounds).to_have_text("2 turns1 pause left10:00 of pauses left")
     await page.get_by_role("button", name="Start", exact=True).click()
+    await their_turn(page, "Anna")
     await page.get_by_role("button", name="Menu").click()
     await page.get_by_role("button", name="Pause without counting it").click()
     await expect(press(page, "Anna")).to_have_accessible_name("Anna, on the move: paused")
