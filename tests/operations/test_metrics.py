@@ -264,7 +264,9 @@ async def _what_waits(prometheus: Prometheus, deployment: Deployment) -> None:
     async def until_waiting(events: int) -> None:
         await asyncio.to_thread(prometheus.until, "db_write_queue_size", one(lambda value: value == events))
 
-    await until_waiting(0)
+    # What is shown is a few seconds old. The worker must not end before it has stored all of the traffic.
+    shown = "max_over_time(db_write_queue_size[10s])"
+    await asyncio.to_thread(prometheus.until, shown, one(lambda value: value == 0))
     assert await asyncio.to_thread(deployment.worker.end) == 0
     async with httpx.AsyncClient(base_url=f"http://{deployment.api}", timeout=30) as api:
         running = Traffic(api)
