@@ -56,7 +56,7 @@ LONG = tests/auth/matrix tests/bench tests/chaos tests/failover tests/fuzz tests
 	tests/contract/test_fuzz.py tests/contract/test_lifetime.py tests/core/test_takeback_property.py \
 	tests/e2e/test_agreement.py tests/e2e/test_console_access.py tests/e2e/test_console_corrections.py \
 	tests/e2e/test_console_game.py tests/e2e/test_console_tokens.py tests/e2e/test_device_clock.py \
-	tests/e2e/test_network.py tests/e2e/test_restart.py tests/integration/test_circles.py \
+	tests/e2e/test_network.py tests/e2e/test_restart.py tests/e2e/uses tests/integration/test_circles.py \
 	tests/integration/test_cli.py tests/integration/test_doctor.py tests/integration/test_embedded.py \
 	tests/integration/test_fence.py tests/integration/test_leaks.py tests/integration/test_lua_readme.py \
 	tests/integration/test_outage_logs.py tests/integration/test_reload.py tests/integration/test_secrets.py \

@@ -1,0 +1,101 @@
+// The console's words, in the language of the user. Every text stands in a file of texts/, one a language,
+// under a key that says where it is used. Modules ask for it by `t`, also while they are loaded: this module
+// is ready only when the texts are.
+
+/** The languages of the console by their code, each in its own words. */
+export const LANGUAGES = Object.freeze({
+  en: "English",
+  de: "Deutsch",
+  es: "Español",
+  fr: "Français",
+  pt: "Português",
+  zh: "中文",
+  ja: "日本語",
+  ar: "العربية",
+});
+
+const RIGHT_TO_LEFT = new Set(["ar"]);
+const STORED = "synckairos.language";
+
+/** The language that the user chose in the menu; null: none, then the browser's counts. */
+export function chosenLanguage() {
+  try {
+    const stored = globalThis.localStorage?.getItem(STORED) ?? null;
+    return stored !== null && Object.hasOwn(LANGUAGES, stored) ? stored : null;
+  } catch {
+    return null; // the browser may forbid storage
+  }
+}
+
+function findLanguage() {
+  const wanted = [chosenLanguage(), ...(globalThis.document ? (navigator.languages ?? []) : [])];
+  const codes = wanted.map((each) => each?.toLowerCase().split("-")[0]);
+  return codes.find((each) => Object.hasOwn(LANGUAGES, each)) ?? "en";
+}
+
+/** The code of the language of this page. Outside of a browser it is English. */
+export const language = findLanguage();
+
+/** The direction in which it is written. */
+export const direction = RIGHT_TO_LEFT.has(language) ? "rtl" : "ltr";
+
+const texts = (await import(`../texts/${language}.js`)).default;
+const plurals = new Intl.PluralRules(language);
+
+if (globalThis.document) {
+  document.documentElement.lang = language;
+  document.documentElement.dir = direction;
+}
+
+/**
+ * A text of the console.
+ *
+ * @param {string} key As in texts/en.js: "<where>.<what>".
+ * @param {Record<string, string | number>} [values] What stands for each `{name}` of the text. An entry with
+ *   several forms (`{one, other}` and what else the language has) is chosen by `values.count`. Numbers are
+ *   written as the language does.
+ * @returns {string} The key itself where there is no such text, so that a mistake can be seen.
+ */
+export function t(key, values = {}) {
+  const entry = texts[key];
+  if (entry === undefined) return key;
+  const text = typeof entry === "string" ? entry : (entry[plurals.select(values.count)] ?? entry.other);
+  return text.replace(/\{(\w+)\}/g, (whole, name) => {
+    const value = values[name];
+    if (value === undefined) return whole;
+    return typeof value === "number" ? number(value) : String(value);
+  });
+}
+
+const formats = new Map();
+
+/** A format of Intl, made once: they are dear. */
+function format(Kind, options) {
+  const key = Kind.name + JSON.stringify(options);
+  if (!formats.has(key)) formats.set(key, new Kind(language, options));
+  return formats.get(key);
+}
+
+/** A number as the language writes it. options: those of Intl.NumberFormat. */
+export const number = (value, options = {}) => format(Intl.NumberFormat, options).format(value);
+
+/** A moment (ms since 1970) as the language writes it. options: those of Intl.DateTimeFormat. */
+export const moment = (ms, options) => format(Intl.DateTimeFormat, options).format(ms);
+
+/** Names in one sentence: "Anna, Ben and Cleo". */
+export const list = (names, options = {}) => format(Intl.ListFormat, options).format(names);
+
+/**
+ * Chooses another language, and loads the page again in it.
+ *
+ * @param {string | null} code null: the browser's.
+ */
+export function chooseLanguage(code) {
+  try {
+    if (code === null) localStorage.removeItem(STORED);
+    else localStorage.setItem(STORED, code);
+  } catch {
+    return; // without storage the choice could not outlive the page
+  }
+  location.reload();
+}
