@@ -3,7 +3,7 @@
 
 import { drawCaret } from "/synckairos.js";
 import { h, newId, setText } from "../shared/ui.js";
-import { list, number, t } from "../shared/i18n.js";
+import { number, t } from "../shared/i18n.js";
 import { fromLocal, toLocal } from "../shared/moments.js";
 import { formatDuration, parseDuration } from "../shared/time.js";
 
@@ -105,6 +105,9 @@ export function textField({
   };
 }
 
+/** Durations as they can be typed. */
+const DURATIONS = { first: "5:00", second: t("time.s", { number: 90 }), third: formatDuration(5_400_000) };
+
 /** Thrown when a field's text cannot be read. */
 export class Unreadable extends Error {
   constructor(formField, message) {
@@ -117,8 +120,7 @@ export class Unreadable extends Error {
 export function readDuration(formField, text, unit = "min") {
   const read = parseDuration(text, unit);
   if (read === null) {
-    const examples = list(["5:00", formatDuration(90_000), formatDuration(5_400_000)], { type: "disjunction" });
-    throw new Unreadable(formField, t("fault.noDuration", { text, examples }));
+    throw new Unreadable(formField, t("fault.noDuration", { text, ...DURATIONS }));
   }
   return read;
 }

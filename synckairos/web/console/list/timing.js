@@ -30,7 +30,7 @@ export function timePart(given, { changed }) {
     label: t("timing.each"),
     ms: 5 * 60_000,
     unit: "min",
-    hint: ["5:00", formatDuration(90_000), formatDuration(5_400_000)].join(", "),
+    hint: ["5:00", t("time.s", { number: 90 }), formatDuration(5_400_000)].join(", "),
     paths: ["total_time_ms", "participants.*.total_time_ms", "groups.*.total_time_ms"],
     oninput: explain,
   });
