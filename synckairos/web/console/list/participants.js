@@ -28,8 +28,10 @@ export function participantsPart(settings, names) {
     h("p", { class: "problem", tabindex: "-1" }),
   ];
 
-  const ownTimeField = () =>
-    textField({ label: t("people.ownTime"), hideLabel: true, class: "own", placeholder: t("people.ownTimeHere") });
+  function ownTimeField() {
+    const label = t("people.ownTime");
+    return textField({ label, hideLabel: true, class: "own", placeholder: t("people.ownTimeHere") });
+  }
 
   function makeRow(value = "") {
     const id = newUuid();
