@@ -16,6 +16,7 @@ import {
   fill,
   h,
   icon,
+  languageChoice,
   note,
   schemeSwitch,
   shareDialog,
@@ -44,6 +45,7 @@ document.querySelector("header.bar").append(
   h("span", { class: "grow" }),
   indicator.element,
   shareButton,
+  languageChoice({ square: true }),
   schemeSwitch(),
 );
 listView.append(list.element);

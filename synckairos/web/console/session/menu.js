@@ -1,6 +1,6 @@
 // The menu of a session's page: all actions, the views, links for players, and the keys.
 
-import { button, h, icon, linksDialog, openDialog, schemeSwitch, shareDialog } from "../shared/ui.js";
+import { button, h, icon, languageChoice, linksDialog, openDialog, schemeSwitch, shareDialog } from "../shared/ui.js";
 import { list, t } from "../shared/i18n.js";
 import { VIEWS } from "../shared/names.js";
 import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
@@ -110,6 +110,7 @@ export function openMenu(page) {
         h("div", { class: "segments" }, views),
       ]),
       h("div", { class: "menu" }, items),
+      h("div", { class: "menu-scheme" }, h("span", { class: "muted" }, t("language.language")), languageChoice()),
       h("div", { class: "menu-scheme" }, h("span", { class: "muted" }, t("colours.choice")), schemeSwitch()),
     ],
   });

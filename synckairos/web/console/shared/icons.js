@@ -60,9 +60,18 @@ const PATHS = {
   trash: ["M4.5 7h15", "M9 7V4.5h6V7", "M6.5 7l1 13h9l1-13", "M10.5 11v5", "M13.5 11v5"],
   warning: ["M12 4L2.5 20h19z", "M12 10v4.5", "M12 17.3v.01"],
   info: ["M12 3.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17z", "M12 11v5.5", "M12 7.7v.01"],
+  globe: [
+    "M12 3.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17z",
+    "M3.5 12h17",
+    "M12 3.5c-5 5-5 12 0 17",
+    "M12 3.5c5 5 5 12 0 17",
+  ],
   key: ["M15.5 3.5a5 5 0 1 0 0 10 5 5 0 0 0 0-10z", "M12 12l-8 8", "M6.5 17.5L9 20"],
   swap: ["M4 8.5h14", "M14.5 5L18 8.5 14.5 12", "M20 15.5H6", "M9.5 12L6 15.5 9.5 19"],
 };
+
+/** Icons that point to where a text goes on or comes from. They are mirrored where it runs from right to left. */
+const DIRECTED = new Set(["back", "forward", "undo"]);
 
 /**
  * An icon as SVG. Screen readers skip it, so a text next to it or a label has to say the same.
@@ -73,7 +82,7 @@ const PATHS = {
 export function icon(name) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   element.setAttribute("viewBox", "0 0 24 24");
-  element.setAttribute("class", "icon");
+  element.setAttribute("class", DIRECTED.has(name) ? "icon directed" : "icon");
   element.setAttribute("aria-hidden", "true");
   for (const data of PATHS[name]) {
     const path = document.createElementNS("http://www.w3.org/2000/svg", "path");

@@ -137,6 +137,8 @@ export default {
   "word.save": "Save",
   "signin.enter": "Enter a token",
   "colours.choice": "Light or dark",
+  "language.language": "Language",
+  "language.browser": "As the browser",
 
   // The list, and the form for a new session
   "page.skip": "Skip to the content",
@@ -367,6 +369,113 @@ export default {
   "control.countsUp": "Counts up",
   "control.countsUpTo": "Counts up to {time}",
   "control.noLimit": "No limit",
+  "preset.ultrabullet": "UltraBullet ¼+0",
+  "preset.ultrabulletText": "Fifteen seconds each for the whole game, as on lichess.",
+  "preset.bullet": "Bullet 1+0",
+  "preset.bulletText":
+    "One minute each for the whole game, the fastest clock that most chess sites rate.",
+  "preset.blitz": "Blitz 3+2",
+  "preset.blitzText": "Three minutes each and two seconds a move, as in the World Blitz Championship.",
+  "preset.rapid": "Rapid 15+10",
+  "preset.rapidText":
+    "A quarter of an hour each and ten seconds a move, as in the World Rapid Championship.",
+  "preset.classical": "FIDE classical 40/90+30, then 30+30",
+  "preset.classicalText":
+    "Ninety minutes each for forty moves, then thirty more, with thirty seconds a move from the first, as in FIDE's tournaments.",
+  "preset.world-championship": "World Championship 40/120, then 30+30",
+  "preset.world-championshipText":
+    "Two hours each for forty moves, then thirty minutes with thirty seconds a move, as in the World Championship match of 2024.",
+  "preset.bundesliga": "Bundesliga 40/100+30, 20/50+30, then 15+30",
+  "preset.bundesligaText":
+    "A hundred minutes each for forty moves, fifty for twenty more and fifteen for the rest, with thirty seconds a move from the first, as in the German Bundesliga.",
+  "preset.classical-sessions": "Classical sessions 40/150, then 16/60 again and again",
+  "preset.classical-sessionsText":
+    "Two and a half hours each for forty moves, then an hour for every sixteen, as in World Championships before digital clocks.",
+  "preset.engines": "Engines 40/15, again and again",
+  "preset.enginesText":
+    "Fifteen minutes each for every forty moves without an end, as chess engines are rated.",
+  "preset.uscf": "US Chess regular G/90;d5",
+  "preset.uscfText":
+    "Ninety minutes each and a delay of five seconds before a clock runs, as in tournaments of US Chess.",
+  "preset.uscf-two-stages": "US Chess 40/120, SD/60;d5",
+  "preset.uscf-two-stagesText":
+    "Two hours each for forty moves and one more for the rest, with a delay of five seconds a move, as in the US Open.",
+  "preset.bronstein": "Bronstein 10+10",
+  "preset.bronsteinText":
+    "Ten minutes each, and after a move its time is given back, at most ten seconds of it, as digital chess clocks offer it.",
+  "preset.hourglass": "Hourglass 5",
+  "preset.hourglassText":
+    "Five minutes each, and what one player uses the other one gets, as with sand; digital chess clocks offer it.",
+  "preset.daily": "Daily, one day a move",
+  "preset.dailyText": "A day for every move, the fastest pace of correspondence chess on the web.",
+  "preset.correspondence-3": "Correspondence, three days a move",
+  "preset.correspondence-3Text":
+    "Three days for every move, the usual pace of correspondence chess on the web; it needs a service with LONG_CLOCKS.",
+  "preset.correspondence-7": "Correspondence, a week a move",
+  "preset.correspondence-7Text":
+    "Seven days for every move, as among friends who play by mail; it needs a service with LONG_CLOCKS.",
+  "preset.correspondence-50": "Correspondence 10/50 days",
+  "preset.correspondence-50Text":
+    "Fifty days for every ten moves, as in tournaments of the ICCF; it needs a service with LONG_CLOCKS.",
+  "preset.untimed": "Untimed",
+  "preset.untimedText":
+    "No limit at all, only the time that each player uses is counted, as in casual games.",
+  "preset.ogs-live": "Live byo-yomi 10+5x30",
+  "preset.ogs-liveText":
+    "Ten minutes each, then five periods of thirty seconds, as in live games on the Online Go Server.",
+  "preset.canadian": "Canadian 10+25/300",
+  "preset.canadianText":
+    "Ten minutes each, then twenty-five stones in every five minutes, as on Go servers and in clubs with plain clocks.",
+  "preset.igs": "Pandanet 1+25/600",
+  "preset.igsText":
+    "One minute each, then twenty-five stones in every ten minutes, the usual game on the Go server Pandanet (IGS).",
+  "preset.shogi": "Shogi 15+1x60",
+  "preset.shogiText":
+    "A quarter of an hour each, then a minute for every move, as in rated games on the shogi server 81Dojo.",
+  "preset.lishogi": "Shogi 5+5+3x10",
+  "preset.lishogiText":
+    "Five minutes each and five seconds a move, then three periods of ten seconds, as games on lishogi combine both.",
+  "preset.ten-second-shogi": "Ten-second shogi 0+1x10",
+  "preset.ten-second-shogiText":
+    "Ten seconds for every move from the first one on, as in ten-second shogi and in byo-yomi lessons.",
+  "preset.scrabble": "Scrabble 25, overtime 10",
+  "preset.scrabbleText":
+    "Twenty-five minutes each and at most ten more that cost points by the minute, as in tournament Scrabble.",
+  "preset.backgammon": "Backgammon, seven points, 14d12",
+  "preset.backgammonText":
+    "Two minutes a point of the match and a delay of twelve seconds a move, as in backgammon tournaments.",
+  "preset.poker": "Poker action clock 30 s",
+  "preset.pokerText":
+    "Thirty seconds to act, a warning at ten, and who is late checks or folds, as on the World Poker Tour.",
+  "preset.pokerWhen": "with every time chip that the active player gives",
+  "preset.team": "Team 5",
+  "preset.teamText":
+    "Five minutes for each team, whose members move in turn, as in consultation and tag-team games; every participant names a group.",
+  "preset.quiz": "Quiz, 30 s a question",
+  "preset.quizText":
+    "Thirty seconds for every question and then the next one comes by itself, as in quiz shows and classrooms.",
+  "preset.auction": "Auction 30 s, soft close 10 s",
+  "preset.auctionText":
+    "Thirty seconds for a lot, and a bid in the last ten gives ten more, so that nobody wins by bidding last, as in live auctions on the web.",
+  "preset.auctionWhen": "with every bid",
+  "preset.exam": "Exam 60 min",
+  "preset.examText":
+    "One hour for everybody together with warnings at ten and five minutes, as in written exams.",
+  "preset.contest": "Contest 48 h",
+  "preset.contestText":
+    "Two days for everybody together with warnings a day, an hour and ten minutes before the end, as in hackathons and game jams; it needs a service with LONG_CLOCKS.",
+  "preset.speech": "Speech 5 to 7 min",
+  "preset.speechText":
+    "A green light at five minutes, a yellow one at six, a red one at seven and nobody is cut off, as at Toastmasters.",
+  "preset.debate": "Debate 8 min with bells",
+  "preset.debateText":
+    "Eight minutes for every speaker, a bell after the first minute, before the last and at eight, and the end fifteen seconds later, as in debates of schools.",
+  "preset.meeting": "Meeting 60 min, 2 min each",
+  "preset.meetingText":
+    "One hour for all, two minutes for each speaker in turn, and breaks of at most ten minutes, as in meetings that end on time.",
+  "preset.speedrun": "Speedrun",
+  "preset.speedrunText":
+    "A stopwatch that counts up and never ends by itself, a switch being a split, as runners race through games.",
 
   // A session: its bar, menu, dialogs, results, history
   "session.title": "Session – SyncKairos",
